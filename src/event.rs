@@ -1,0 +1,428 @@
+//! What can happen, as plain data: the contract between those who act and those who look.
+//!
+//! One table below makes the type, what is written and what is read; docs/journal.md repeats it and is checked
+//! against [`Event::TABLE`].
+
+use serde_json::{Map, Value};
+use std::fmt;
+use std::path::Path;
+
+/// The version of the journal that this build writes; all up to it are read.
+pub(crate) const VERSION: u64 = 1;
+
+/// What tests collide on.
+///
+/// ```
+/// use cofferdam::Resource;
+/// assert_eq!(Resource::port(5432).to_string(), "port 5432");
+/// assert_eq!(Resource::name("queue orders").to_string(), "name queue orders");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Resource {
+    kind: ResourceKind,
+    name: String,
+}
+
+/// The kind of a [`Resource`]; its word stands first in reports and journals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ResourceKind {
+    /// A file or folder, by absolute path.
+    File,
+    /// A TCP or UDP port of this machine.
+    Port,
+    /// An environment variable, by name; its value is never recorded.
+    Env,
+    /// The working directory of the process.
+    Cwd,
+    /// Anything else that has a name: a database, a queue, a bucket.
+    Name,
+}
+
+impl ResourceKind {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::File, "file"),
+        (Self::Port, "port"),
+        (Self::Env, "env"),
+        (Self::Cwd, "cwd"),
+        (Self::Name, "name"),
+    ];
+
+    /// The word for it: `file`, `port`, `env`, `cwd` or `name`.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(kind, _)| *kind == self)
+            .map_or("name", |(_, word)| word)
+    }
+}
+
+impl Resource {
+    /// A file or folder. A relative path is completed with the working directory of this moment.
+    pub fn file(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self {
+            kind: ResourceKind::File,
+            name: path.to_string_lossy().into_owned(),
+        }
+    }
+
+    /// A TCP or UDP port of this machine.
+    pub fn port(port: u16) -> Self {
+        Self {
+            kind: ResourceKind::Port,
+            name: port.to_string(),
+        }
+    }
+
+    /// An environment variable. Its name is recorded, never its value.
+    pub fn env(variable: impl Into<String>) -> Self {
+        Self {
+            kind: ResourceKind::Env,
+            name: variable.into(),
+        }
+    }
+
+    /// The working directory, of which a process has one for all its threads.
+    pub fn cwd() -> Self {
+        Self {
+            kind: ResourceKind::Cwd,
+            name: String::new(),
+        }
+    }
+
+    /// Anything else that tests can meet on: a database, a queue, a bucket. The name is all that is compared.
+    pub fn name(name: impl Into<String>) -> Self {
+        Self {
+            kind: ResourceKind::Name,
+            name: name.into(),
+        }
+    }
+
+    /// What kind of thing it is.
+    pub fn kind(&self) -> ResourceKind {
+        self.kind
+    }
+
+    /// Whether it exists once per process, so that two processes can never meet on it.
+    pub(crate) fn is_of_a_process(&self) -> bool {
+        matches!(self.kind, ResourceKind::Env | ResourceKind::Cwd)
+    }
+
+    fn to_json(&self) -> String {
+        format!("{}:{}", self.kind.as_str(), self.name)
+    }
+
+    fn from_json(text: &str) -> Option<Self> {
+        let (word, name) = text.split_once(':')?;
+        let (kind, _) = ResourceKind::ALL.into_iter().find(|(_, known)| *known == word)?;
+        Some(Self {
+            kind,
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            ResourceKind::Cwd => f.write_str("cwd"),
+            kind => write!(f, "{} {}", kind.as_str(), self.name),
+        }
+    }
+}
+
+/// How a resource is used. Two readers never conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Access {
+    /// It is only looked at.
+    Read,
+    /// It is made, changed or removed, or held so that nobody else can have it.
+    Write,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
+/// Why a cache let go of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Why {
+    Evicted,
+    Cleared,
+    Overridden,
+    TestOver,
+    Reset,
+    Locator,
+    Exit,
+}
+
+impl Why {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Evicted, "evicted"),
+        (Self::Cleared, "cleared"),
+        (Self::Overridden, "overridden"),
+        (Self::TestOver, "test over"),
+        (Self::Reset, "reset failed"),
+        (Self::Locator, "locator dropped"),
+        (Self::Exit, "exit"),
+    ];
+}
+
+/// An event with its moment and its process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    /// Microseconds since 1970.
+    pub(crate) at: u64,
+    pub(crate) pid: u32,
+    pub(crate) event: Event,
+}
+
+/// A value that stands in a field of an event.
+trait Field: Sized {
+    const SHAPE: &'static str;
+    fn write(&self) -> Value;
+    fn read(value: &Value) -> Option<Self>;
+}
+
+impl Field for String {
+    const SHAPE: &'static str = "text";
+    fn write(&self) -> Value {
+        Value::from(self.as_str())
+    }
+    fn read(value: &Value) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+}
+
+impl Field for u64 {
+    const SHAPE: &'static str = "number";
+    fn write(&self) -> Value {
+        Value::from(*self)
+    }
+    fn read(value: &Value) -> Option<Self> {
+        value.as_u64()
+    }
+}
+
+impl Field for bool {
+    const SHAPE: &'static str = "true or false";
+    fn write(&self) -> Value {
+        Value::from(*self)
+    }
+    fn read(value: &Value) -> Option<Self> {
+        value.as_bool()
+    }
+}
+
+impl Field for Vec<String> {
+    const SHAPE: &'static str = "list of text";
+    fn write(&self) -> Value {
+        Value::from(self.as_slice())
+    }
+    fn read(value: &Value) -> Option<Self> {
+        value.as_array()?.iter().map(String::read).collect()
+    }
+}
+
+impl Field for Resource {
+    const SHAPE: &'static str = "`kind:name`";
+    fn write(&self) -> Value {
+        Value::from(self.to_json())
+    }
+    fn read(value: &Value) -> Option<Self> {
+        Self::from_json(value.as_str()?)
+    }
+}
+
+impl Field for Access {
+    const SHAPE: &'static str = "`read` or `write`";
+    fn write(&self) -> Value {
+        Value::from(self.to_string())
+    }
+    fn read(value: &Value) -> Option<Self> {
+        match value.as_str()? {
+            "read" => Some(Self::Read),
+            "write" => Some(Self::Write),
+            _ => None,
+        }
+    }
+}
+
+impl Field for Why {
+    const SHAPE: &'static str = "a reason";
+    fn write(&self) -> Value {
+        Value::from(
+            Self::ALL
+                .iter()
+                .find(|(why, _)| why == self)
+                .map_or("", |(_, word)| *word),
+        )
+    }
+    fn read(value: &Value) -> Option<Self> {
+        let text = value.as_str()?;
+        Self::ALL
+            .into_iter()
+            .find(|(_, word)| *word == text)
+            .map(|(why, _)| why)
+    }
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident $word:literal { $($field:ident: $shape:ty),* $(,)? })*) => {
+        /// Something that happened in a test process.
+        #[derive(Clone, Debug, PartialEq)]
+        pub(crate) enum Event {
+            $($(#[$doc])* $variant { $($field: $shape),* },)*
+        }
+
+        impl Event {
+            /// Every kind of event with its fields and their shapes, as docs/journal.md lists them.
+            #[cfg(test)]
+            pub(crate) const TABLE: &'static [(&'static str, &'static [(&'static str, &'static str)])] =
+                &[$(($word, &[$((stringify!($field), <$shape as Field>::SHAPE)),*])),*];
+
+            fn write(&self, line: &mut Map<String, Value>) {
+                match self {
+                    $(Self::$variant { $($field),* } => {
+                        line.insert("event".to_owned(), Value::from($word));
+                        $(line.insert(stringify!($field).to_owned(), $field.write());)*
+                    })*
+                }
+            }
+
+            fn read(line: &Map<String, Value>) -> Result<Self, String> {
+                match line.get("event").and_then(Value::as_str) {
+                    $(Some($word) => Ok(Self::$variant { $($field: field(line, stringify!($field))?),* }),)*
+                    Some(other) => Err(format!("unknown event {other:?}")),
+                    None => Err("no event is named".to_owned()),
+                }
+            }
+        }
+    };
+}
+
+fn field<T: Field>(line: &Map<String, Value>, name: &str) -> Result<T, String> {
+    let value = line
+        .get(name)
+        .ok_or_else(|| format!("field {name:?} is missing"))?;
+    T::read(value).ok_or_else(|| format!("field {name:?} should be {}", T::SHAPE))
+}
+
+events! {
+    /// The first line of a process: who writes what follows. `run` is unique for one invocation of a runner.
+    Process "process" { version: u64, run: String, session: String, runner: String, binary: String, worker: String }
+    /// An execution begins: a test, in a run, for the given time. `execution` is unique within the process.
+    Test "test" { execution: u64, test: String, attempt: u64 }
+    /// An execution is over.
+    End "end" { execution: u64 }
+    /// A factory made an instance. `instance` names it within the process; `asked` is what its factory asked for.
+    Built "built" {
+        execution: u64, locator: String, service: String, instance: u64, epoch: u64, micros: u64,
+        shared: bool, asked: Vec<String>, place: String,
+    }
+    /// An execution was handed an instance for the first time.
+    Used "used" { execution: u64, instance: u64 }
+    /// A cache let go of an instance; `holders` others still have it.
+    Dropped "dropped" { locator: String, service: String, instance: u64, why: Why, holders: u64 }
+    /// A claim on a resource begins. `instance` is the service that makes it, 0 for a test itself.
+    Claimed "claimed" {
+        execution: u64, claim: u64, instance: u64, resource: Resource, access: Access, guards: Vec<String>,
+        place: String,
+    }
+    /// A claim is over before its execution is.
+    Released "released" { claim: u64 }
+    /// A lazy proxy was used by another worker than the one whose instance it holds.
+    Foreign "foreign" { execution: u64, service: String, instance: u64, owner: String, place: String }
+    /// What a cache counted, written when its worker's process ends.
+    Counters "counters" { locator: String, hits: u64, misses: u64, builds: u64, evictions: u64, capacity: u64 }
+    /// A test ended while work it had started still ran: its lane was set aside.
+    Quarantined "quarantined" { execution: u64, children: u64 }
+}
+
+impl Record {
+    /// One line of a journal, without its end.
+    pub(crate) fn to_line(&self) -> String {
+        let mut line = Map::new();
+        line.insert("at".to_owned(), Value::from(self.at));
+        line.insert("pid".to_owned(), Value::from(self.pid));
+        self.event.write(&mut line);
+        Value::Object(line).to_string()
+    }
+
+    /// Reads a line, or says what is wrong with it.
+    pub(crate) fn from_line(line: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+        let Value::Object(line) = value else {
+            return Err("not a JSON object".to_owned());
+        };
+        let at = field(&line, "at")?;
+        let pid: u64 = field(&line, "pid")?;
+        let pid = u32::try_from(pid).map_err(|_| "field \"pid\" is no process number".to_owned())?;
+        Ok(Self {
+            at,
+            pid,
+            event: Event::read(&line)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_from_its_line() {
+        let event = Event::Claimed {
+            execution: 3,
+            claim: 9,
+            instance: 0,
+            resource: Resource::file("/tmp/a:b\"c\n"),
+            access: Access::Write,
+            guards: vec!["report".into()],
+            place: "tests/a.rs:3".into(),
+        };
+        let record = Record {
+            at: 17,
+            pid: 4,
+            event,
+        };
+        let line = record.to_line();
+        assert!(!line.contains('\n'), "{line}");
+        assert_eq!(Record::from_line(&line), Ok(record));
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_says_what_is_wrong() {
+        for (line, reason) in [
+            ("", "not JSON"),
+            ("[]", "not a JSON object"),
+            ("{}", "\"at\" is missing"),
+            (r#"{"at":1,"pid":"x"}"#, "should be number"),
+            (
+                r#"{"at":1,"pid":5000000000,"event":"end","execution":1}"#,
+                "no process number",
+            ),
+            (r#"{"at":1,"pid":1}"#, "no event"),
+            (r#"{"at":1,"pid":1,"event":"flown"}"#, "unknown event \"flown\""),
+            (r#"{"at":1,"pid":1,"event":"end"}"#, "\"execution\" is missing"),
+        ] {
+            let error = Record::from_line(line).unwrap_err();
+            assert!(error.contains(reason), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_event_is_named_once() {
+        let mut words: Vec<_> = Event::TABLE.iter().map(|(word, _)| *word).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Event::TABLE.len());
+    }
+}

@@ -1,0 +1,164 @@
+//! This process and those above it.
+
+use std::path::{Path, PathBuf};
+
+/// A process above this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ancestor {
+    pub(crate) pid: u32,
+    /// In the kernel's ticks since boot: with the pid it names one process for as long as the machine is up.
+    pub(crate) started: u64,
+    /// What the kernel calls it: at most 15 bytes.
+    pub(crate) name: String,
+    pub(crate) exe: Option<PathBuf>,
+    pub(crate) args: Vec<String>,
+}
+
+/// How far up a runner is looked for: a wrapper script or two, `rustdoc`, `cargo`.
+const GENERATIONS: usize = 8;
+
+pub(crate) fn id() -> u32 {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    std::process::id()
+}
+
+/// The arguments, without those that are not Unicode.
+pub(crate) fn args() -> Vec<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    std::env::args_os()
+        .filter_map(|arg| arg.into_string().ok())
+        .collect()
+}
+
+pub(crate) fn exe() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    std::env::current_exe().ok()
+}
+
+/// When this process started, in the kernel's ticks; 0 where the system does not say.
+pub(crate) fn started() -> u64 {
+    stat(id()).map_or(0, |stat| stat.started)
+}
+
+/// The processes above this one, nearest first. Empty where there is no `/proc`.
+pub(crate) fn ancestors() -> Vec<Ancestor> {
+    let mut found = Vec::new();
+    let mut pid = stat(id()).map_or(0, |own| own.parent);
+    while pid > 1 && found.len() < GENERATIONS {
+        let Some(stat) = stat(pid) else { break };
+        let folder = proc_folder(pid);
+        found.push(Ancestor {
+            pid,
+            started: stat.started,
+            name: stat.name,
+            exe: std::fs::read_link(folder.join("exe")).ok(),
+            args: std::fs::read(folder.join("cmdline"))
+                .map(|bytes| split_args(&bytes))
+                .unwrap_or_default(),
+        });
+        pid = stat.parent;
+    }
+    found
+}
+
+/// Whether the process is still there (and no zombie, and not a later one with the same number).
+pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
+    stat(pid).is_some_and(|stat| stat.started == started && !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// What names this boot of this machine; empty where the system does not say.
+pub(crate) fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Resident memory in bytes; `None` where the system does not say.
+pub(crate) fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib * 1024)
+}
+
+struct Stat {
+    name: String,
+    state: char,
+    parent: u32,
+    started: u64,
+}
+
+fn proc_folder(pid: u32) -> PathBuf {
+    Path::new("/proc").join(pid.to_string())
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&std::fs::read_to_string(proc_folder(pid).join("stat")).ok()?)
+}
+
+/// `pid (name) state ppid … starttime …`: the name may hold spaces and parentheses, so the last `)` ends it.
+fn parse_stat(text: &str) -> Option<Stat> {
+    let (head, tail) = text.rsplit_once(')')?;
+    let name = head.split_once('(')?.1.to_owned();
+    let mut fields = tail.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let started = fields.nth(17)?.parse().ok()?;
+    Some(Stat {
+        name,
+        state,
+        parent,
+        started,
+    })
+}
+
+fn split_args(bytes: &[u8]) -> Vec<String> {
+    let text = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    text.split(|byte| *byte == 0)
+        .map(|arg| String::from_utf8_lossy(arg).into_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_name_may_hold_spaces_and_parentheses() {
+        let text = "42 (a) b (c) S 7 42 42 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 91413 3133440 373";
+        let stat = parse_stat(text).unwrap();
+        assert_eq!(
+            (stat.name.as_str(), stat.state, stat.parent, stat.started),
+            ("a) b (c", 'S', 7, 91413)
+        );
+    }
+
+    #[test]
+    fn a_truncated_stat_is_no_process() {
+        for text in ["", "42", "42 (name", "42 (name) S", "42 (name) S 7 1 1"] {
+            assert!(parse_stat(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_is_alive_and_its_number_with_another_start_is_not() {
+        assert!(is_alive(id(), started()));
+        assert!(!is_alive(id(), started() + 1));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_nearest_ancestor_is_the_parent() {
+        let ancestors = ancestors();
+        assert_eq!(
+            ancestors.first().map(|above| above.pid),
+            Some(std::os::unix::process::parent_id())
+        );
+        assert!(ancestors.len() <= GENERATIONS);
+    }
+}

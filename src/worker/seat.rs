@@ -1,0 +1,181 @@
+//! What a thread is doing right now: whose worker it is, and which builds it stands in.
+
+use super::{Life, Worker, begin, end};
+use crate::error::Error;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+thread_local! {
+    /// The life this thread works for, 0 when that has to be looked up: first touch, or a build is going on.
+    /// Apart from the seat because it has no destructor: reading it is one load.
+    static STAMP: Cell<u64> = const { Cell::new(0) };
+    static SEAT: RefCell<Seat> = const { RefCell::new(Seat { scopes: Vec::new(), own: None }) };
+}
+
+struct Seat {
+    scopes: Vec<Scope>,
+    /// What the thread is without any scope.
+    own: Option<Own>,
+}
+
+#[derive(Clone)]
+struct Scope {
+    worker: Worker,
+    builds: Vec<u64>,
+}
+
+struct Own {
+    scope: Scope,
+    /// Whether the test ends when this thread does.
+    owns_test: bool,
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        STAMP.set(0);
+        if self.owns_test {
+            // A panic in a thread-local destructor aborts the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| end(&self.scope.worker)));
+        }
+    }
+}
+
+impl Seat {
+    fn top(&mut self) -> Option<&mut Scope> {
+        match self.scopes.last_mut() {
+            Some(scope) => Some(scope),
+            None => self.own.as_mut().map(|own| &mut own.scope),
+        }
+    }
+
+    fn stamp(&mut self) {
+        let stamp = self
+            .top()
+            .filter(|scope| scope.builds.is_empty())
+            .map_or(0, |scope| scope.worker.0.life);
+        STAMP.set(stamp);
+    }
+}
+
+/// The life this thread works for, if it was asked for before and no build is going on; else 0.
+pub(crate) fn stamp() -> u64 {
+    STAMP.get()
+}
+
+/// The worker of this thread, found out at the first call.
+pub(crate) fn current() -> Result<Worker, Error> {
+    let known = SEAT.try_with(|seat| seat.borrow_mut().top().map(|scope| scope.worker.clone()));
+    match known {
+        Err(_) => Err(Error::test_over()),
+        Ok(Some(worker)) => Ok(worker),
+        Ok(None) => {
+            let (worker, owns_test) = begin()?;
+            let scope = Scope {
+                worker: worker.clone(),
+                builds: Vec::new(),
+            };
+            SEAT.with(|seat| {
+                let mut seat = seat.borrow_mut();
+                seat.own = Some(Own { scope, owns_test });
+                seat.stamp();
+            });
+            Ok(worker)
+        }
+    }
+}
+
+/// The builds this thread stands in, outermost first.
+pub(crate) fn builds() -> Vec<u64> {
+    SEAT.try_with(|seat| seat.borrow_mut().top().map(|scope| scope.builds.clone()))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// This thread builds; until the guard is dropped what it asks for is asked by that build.
+pub(crate) fn build(id: u64) -> Building {
+    let _ = SEAT.try_with(|seat| {
+        let mut seat = seat.borrow_mut();
+        if let Some(scope) = seat.top() {
+            scope.builds.push(id);
+        }
+        seat.stamp();
+    });
+    Building { here: PhantomData }
+}
+
+/// See [`build`].
+pub(crate) struct Building {
+    here: PhantomData<*const ()>,
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        let _ = SEAT.try_with(|seat| {
+            let mut seat = seat.borrow_mut();
+            if let Some(scope) = seat.top() {
+                scope.builds.pop();
+            }
+            seat.stamp();
+        });
+    }
+}
+
+/// While this guard lives, its thread works for the worker that was entered.
+///
+/// It stays on its thread: sent to another one it would end a scope there that began here.
+#[must_use = "the scope ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct Entered {
+    _member: Option<Member>,
+    here: PhantomData<*const ()>,
+}
+
+impl Entered {
+    /// Enters with the builds of whoever handed the work over; `member` keeps the lane.
+    pub(super) fn new(worker: &Worker, builds: Vec<u64>, member: Option<Member>) -> Self {
+        let _ = SEAT.try_with(|seat| {
+            let mut seat = seat.borrow_mut();
+            seat.scopes.push(Scope {
+                worker: worker.clone(),
+                builds,
+            });
+            seat.stamp();
+        });
+        Self {
+            _member: member,
+            here: PhantomData,
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let scope = SEAT.try_with(|seat| {
+            let mut seat = seat.borrow_mut();
+            let scope = seat.scopes.pop();
+            seat.stamp();
+            scope
+        });
+        // The last clone of a worker is dropped with the seat free again.
+        drop(scope);
+    }
+}
+
+/// Work that belongs to a test and may outlive it: while it is there the lane stays the test's.
+#[derive(Debug)]
+pub(super) struct Member(Arc<Life>);
+
+impl Member {
+    pub(super) fn new(worker: &Worker) -> Option<Self> {
+        worker.0.lease.join().then(|| Self(Arc::clone(&worker.0)))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.lease.leave();
+    }
+}
