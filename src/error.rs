@@ -53,9 +53,11 @@ enum Kind {
     NoLocator {
         service: String,
     },
-    SharedAsksWorker {
-        shared: String,
+    Outlives {
         service: String,
+        lives: &'static str,
+        asked: String,
+        that_lives: &'static str,
     },
     Factory {
         service: String,
@@ -151,8 +153,19 @@ impl Error {
         Kind::NoLocator { service }.into()
     }
 
-    pub(crate) fn shared_asks_worker(shared: String, service: String) -> Self {
-        Kind::SharedAsksWorker { shared, service }.into()
+    pub(crate) fn outlives(
+        service: String,
+        lives: &'static str,
+        asked: String,
+        that_lives: &'static str,
+    ) -> Self {
+        Kind::Outlives {
+            service,
+            lives,
+            asked,
+            that_lives,
+        }
+        .into()
     }
 
     pub(crate) fn factory(
@@ -187,6 +200,11 @@ impl Error {
 
     pub(crate) fn cycle(path: Vec<String>) -> Self {
         Kind::Cycle { path }.into()
+    }
+
+    /// Whether it names a circle of factories.
+    pub(crate) fn is_cycle(&self) -> bool {
+        matches!(*self.0, Kind::Cycle { .. })
     }
 
     pub(crate) fn blocked(service: String, worker: String, builder: String, waited: Duration) -> Self {
@@ -267,11 +285,10 @@ impl fmt::Display for Error {
                 "{service} was asked of the context of a `WorkerLocal`, which belongs to no locator: call `get` on \
                  the other `WorkerLocal` or on the locator itself"
             ),
-            Kind::SharedAsksWorker { shared, service } => write!(
+            Kind::Outlives { service, lives, asked, that_lives } => write!(
                 f,
-                "{shared} is shared by all workers and asked for {service}, which each worker has its own: one \
-                 worker's would be handed to all. Register {service} with `register_shared`, or {shared} with \
-                 `register`"
+                "{service} {lives} and asked for {asked}, which {that_lives}: it would go on with what is another's \
+                 or gone. Let {asked} live as long, or {service} as short"
             ),
             Kind::Factory { service, worker, at, source } => {
                 write!(f, "{service} could not be built for worker {worker} by the factory at {at}: {source}")?;

@@ -327,8 +327,8 @@ events! {
         execution: u64, locator: String, service: String, instance: u64, epoch: u64, micros: u64,
         shared: bool, asked: Vec<String>, place: String,
     }
-    /// An execution was handed an instance for the first time.
-    Used "used" { execution: u64, instance: u64 }
+    /// An execution was handed an instance, holding the locks `guards`; at least the first time is recorded.
+    Used "used" { execution: u64, instance: u64, guards: Vec<String> }
     /// A cache let go of an instance; `holders` others still have it.
     Dropped "dropped" { locator: String, service: String, instance: u64, why: Why, holders: u64 }
     /// A claim on a resource begins. `instance` is the service that makes it, 0 for a test itself.

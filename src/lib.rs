@@ -9,5 +9,6 @@ mod sys;
 mod worker;
 pub use error::{BoxError, Error};
 pub use event::{Access, Resource, ResourceKind};
+pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
-pub use worker::{Entered, Worker};
+pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};

@@ -1,5 +1,8 @@
 //! What a cache looks like from outside at one moment, as plain data for diagnostics.
 
+use super::cache::About;
+use super::lane::Lane;
+use super::registry::Scope;
 use crate::event::{Access, Resource};
 
 /// One worker's cache of one locator.
@@ -52,4 +55,72 @@ pub(crate) enum State {
     Hidden,
     /// Let go of by the cache, still held by somebody.
     Forgotten,
+}
+
+impl Lane {
+    /// What lies here now, of one locator or of all.
+    pub(crate) fn views(&self, only: Option<u64>) -> Vec<CacheView> {
+        let epoch = self.epoch();
+        let state = self.lock();
+        let caches = state
+            .caches
+            .iter()
+            .filter(|(locator, _)| only.is_none_or(|only| only == **locator));
+        caches
+            .map(|(locator, cache)| {
+                let cached = cache.entries().map(|(_, entry)| (entry, State::Cached));
+                let hidden = state.hidden.iter().filter(|(key, _)| key.locator == *locator);
+                let fakes = state.layers.iter().filter(|layer| layer.key.locator == *locator);
+                let held = hidden
+                    .map(|(_, entry)| (entry, State::Hidden))
+                    .chain(fakes.map(|layer| (&layer.entry, State::Override)))
+                    .chain(cached)
+                    .map(|(entry, state)| EntryView::new(&entry.about, state, entry.instance.holders()));
+                let forgotten = state.forgotten.iter().filter(|gone| gone.key.locator == *locator);
+                let forgotten = forgotten
+                    .map(|gone| (gone, gone.ghost.holders()))
+                    .filter(|(_, holders)| *holders > 0)
+                    .map(|(gone, holders)| EntryView::new(&gone.about, State::Forgotten, holders));
+                let mut entries: Vec<_> = held.chain(forgotten).collect();
+                entries.sort_by_key(|entry| (entry.built_at, entry.instance));
+                CacheView {
+                    locator: cache.locator.to_string(),
+                    worker: self.name.clone(),
+                    capacity: cache.capacity,
+                    epoch,
+                    hits: cache.hits(),
+                    misses: cache.misses,
+                    builds: cache.builds,
+                    evictions: cache.evictions,
+                    entries,
+                }
+            })
+            .collect()
+    }
+}
+
+impl EntryView {
+    fn new(about: &About, state: State, holders: usize) -> Self {
+        let service = &about.service;
+        let claims = about.claims.iter();
+        Self {
+            service: service.label(),
+            type_name: service.type_name,
+            instance: about.number.get(),
+            shared: service.scope == Scope::Shared,
+            state,
+            built_at: about.built_at,
+            used_at: about.used_at,
+            build_micros: about.build_micros,
+            hits: about.all_hits(),
+            misses: about.misses,
+            holders,
+            asked: about.asked.clone(),
+            claims: claims
+                .map(|claim| (claim.resource.clone(), claim.access, claim.guards.clone()))
+                .collect(),
+            place: service.place.to_string(),
+            epoch: about.epoch,
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! Who asks: the lane of tests that a piece of code works for, and how it is handed to other threads.
 
+mod claim;
 mod identity;
 pub(crate) mod seat;
 mod slots;
 
-pub use seat::Entered;
+pub use claim::{Claim, claim, guarded_by};
+pub use seat::{Entered, Guarded};
 
 use crate::error::Error;
 use crate::event::Event;

@@ -12,6 +12,7 @@ thread_local! {
     /// Apart from the seat because it has no destructor: reading it is one load.
     static STAMP: Cell<u64> = const { Cell::new(0) };
     static SEAT: RefCell<Seat> = const { RefCell::new(Seat { scopes: Vec::new(), own: None }) };
+    static GUARDS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Seat {
@@ -177,5 +178,41 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.0.lease.leave();
+    }
+}
+
+/// What this thread holds against others, by name.
+pub(crate) fn guards() -> Vec<String> {
+    GUARDS
+        .try_with(|guards| guards.borrow().clone())
+        .unwrap_or_default()
+}
+
+/// Says that this thread holds a lock of that name: claims made while the guard lives are guarded by it.
+#[must_use = "the lock counts as released when the guard is dropped"]
+#[derive(Debug)]
+pub struct Guarded {
+    name: String,
+    here: PhantomData<*const ()>,
+}
+
+impl Guarded {
+    pub(super) fn new(name: &str) -> Self {
+        let _ = GUARDS.try_with(|guards| guards.borrow_mut().push(name.to_owned()));
+        Self {
+            name: name.to_owned(),
+            here: PhantomData,
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = GUARDS.try_with(|guards| {
+            let mut guards = guards.borrow_mut();
+            if let Some(index) = guards.iter().rposition(|name| *name == self.name) {
+                guards.remove(index);
+            }
+        });
     }
 }

@@ -1,0 +1,182 @@
+//! Proxies: nothing is built until first use.
+
+use super::lanes;
+use super::registry::{Scope, Service};
+use super::{Locator, ServiceLocator};
+use crate::error::Error;
+use crate::event::Event;
+use crate::journal;
+use crate::worker::Worker;
+use once_cell::sync::OnceCell;
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// A service that is built at its first use, and then is that instance for as long as the proxy lives.
+///
+/// It derefs to the service; after the first use that costs what [`OnceCell`] costs. It holds its instance: after
+/// `clear_worker` or an override it still is the old one, and the report says who held on. It belongs to the worker
+/// that used it first (one from [`Context::lazy`](super::Context::lazy) to the worker it was built for); used by
+/// another, it is still the first one's, and with recording on the report names both.
+///
+/// ```
+/// use cofferdam::ServiceLocator;
+/// use std::sync::Arc;
+/// struct Slow(u32);
+/// let locator = ServiceLocator::builder().register::<Slow>(|_| Ok(Arc::new(Slow(7)))).build();
+/// let slow = locator.lazy::<Slow>();      // nothing is built
+/// assert_eq!(slow.0, 7);                  // now it is
+/// ```
+pub struct LazyProxy<T: ?Sized> {
+    /// Empty for ever while events are recorded, so that each use is seen.
+    ready: OnceCell<Arc<T>>,
+    watched: OnceCell<Watched<T>>,
+    source: Source,
+    made_at: &'static Location<'static>,
+}
+
+/// How the instance is found when its time comes.
+struct Source {
+    locator: Origin,
+    service: Arc<Service>,
+    /// Whose it is, when that is known before the first use.
+    owner: Option<Worker>,
+}
+
+/// A service that holds a proxy must not keep its own locator alive.
+enum Origin {
+    Strong(ServiceLocator),
+    Weak(Weak<Locator>),
+}
+
+struct Watched<T: ?Sized> {
+    service: Arc<T>,
+    number: u64,
+    lane: String,
+    /// The last life that used it from elsewhere: each is told once.
+    foreign: AtomicU64,
+}
+
+impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
+    #[track_caller]
+    pub(super) fn new(locator: &ServiceLocator, service: Arc<Service>) -> Self {
+        Self::from(Source {
+            locator: Origin::Strong(locator.clone()),
+            service,
+            owner: None,
+        })
+    }
+
+    #[track_caller]
+    pub(super) fn within(locator: &ServiceLocator, service: Arc<Service>, owner: Worker) -> Self {
+        Self::from(Source {
+            locator: Origin::Weak(Arc::downgrade(&locator.0)),
+            service,
+            owner: Some(owner),
+        })
+    }
+
+    #[track_caller]
+    fn from(source: Source) -> Self {
+        Self {
+            ready: OnceCell::new(),
+            watched: OnceCell::new(),
+            source,
+            made_at: Location::caller(),
+        }
+    }
+
+    /// The service, built now if this is the first use.
+    ///
+    /// # Errors
+    /// When it cannot be built; the next use tries again.
+    pub fn try_get(&self) -> Result<&Arc<T>, Error> {
+        if let Some(service) = self.ready.get() {
+            return Ok(service);
+        }
+        if !journal::is_on() {
+            return self.ready.get_or_try_init(|| Ok(self.source.find()?.0));
+        }
+        let watched = self.watched.get_or_try_init(|| {
+            let (service, number, lane) = self.source.find()?;
+            Ok::<_, Error>(Watched {
+                service,
+                number,
+                lane,
+                foreign: AtomicU64::new(0),
+            })
+        })?;
+        self.watch(watched);
+        Ok(&watched.service)
+    }
+
+    /// Tells of a use by another worker than the owner.
+    fn watch(&self, watched: &Watched<T>) {
+        let service = &self.source.service;
+        // A thread without a worker is a service's own, or one that will be told when it asks for a worker.
+        if service.scope == Scope::Shared {
+            return;
+        }
+        let Ok(worker) = Worker::try_current() else { return };
+        if lanes::of(service.scope, &worker).name == watched.lane
+            || watched.foreign.swap(worker.life(), Ordering::Relaxed) == worker.life()
+        {
+            return;
+        }
+        worker.record(|| Event::Foreign {
+            execution: worker.life(),
+            service: service.label(),
+            instance: watched.number,
+            owner: watched.lane.clone(),
+            place: self.made_at.to_string(),
+        });
+    }
+}
+
+impl Source {
+    fn find<T: ?Sized + Send + Sync + 'static>(&self) -> Result<(Arc<T>, u64, String), Error> {
+        let locator = match &self.locator {
+            Origin::Strong(locator) => locator.clone(),
+            Origin::Weak(locator) => ServiceLocator(locator.upgrade().ok_or_else(|| self.gone())?),
+        };
+        let worker = match &self.owner {
+            Some(owner) => owner.clone(),
+            None => Worker::try_current()?,
+        };
+        locator.resolve(&self.service, &worker)
+    }
+
+    fn gone(&self) -> Error {
+        Error::unknown(
+            self.service.label(),
+            format!("{} (dropped)", self.service.locator),
+            Vec::new(),
+        )
+    }
+}
+
+impl<T: ?Sized + Send + Sync + 'static> Deref for LazyProxy<T> {
+    type Target = T;
+
+    /// # Panics
+    /// When the service cannot be built, with the whole story: [`LazyProxy::try_get`] returns it.
+    #[inline]
+    fn deref(&self) -> &T {
+        match self.ready.get() {
+            Some(service) => service,
+            None => self.try_get().unwrap_or_else(|error| panic!("{error}")),
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for LazyProxy<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_built = self.ready.get().is_some() || self.watched.get().is_some();
+        f.debug_struct("LazyProxy")
+            .field("service", &self.source.service.label())
+            .field("is_built", &is_built)
+            .finish_non_exhaustive()
+    }
+}

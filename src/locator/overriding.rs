@@ -1,0 +1,50 @@
+//! A fake in the place of a service, for one worker and one test.
+
+use super::instance::Instance;
+use super::lane::Lane;
+use super::registry::{Scope, Service};
+use super::{lanes, resolve};
+use crate::worker::Worker;
+use std::fmt;
+use std::sync::Arc;
+
+/// While this guard lives its worker is handed the fake; then the service is as it was before.
+///
+/// Services built from the real one are set aside meanwhile and built anew from the fake; they come back afterwards,
+/// and what was built from the fake goes. A guard that is forgotten ends with its test.
+#[must_use = "the override ends when the guard is dropped"]
+pub struct OverrideGuard {
+    lane: Arc<Lane>,
+    id: u64,
+    service: Arc<Service>,
+}
+
+impl OverrideGuard {
+    #[track_caller]
+    pub(super) fn new(service: &Arc<Service>, fake: Instance) -> Self {
+        let worker = Worker::current();
+        let lane = lanes::of(Scope::Worker, &worker);
+        let id = resolve::set_override(&lane, service, fake, &worker);
+        Self {
+            lane,
+            id,
+            service: Arc::clone(service),
+        }
+    }
+}
+
+impl Drop for OverrideGuard {
+    fn drop(&mut self) {
+        let leaving = self.lane.remove_layer(self.id);
+        resolve::let_go(&self.lane, leaving);
+    }
+}
+
+impl fmt::Debug for OverrideGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OverrideGuard")
+            .field("service", &self.service.label())
+            .field("worker", &self.lane.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! Which build waits for which: one graph per process, so that a circle is an error and never a deadlock.
+
+use super::registry::{Key, Scope};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// The builds that are going on in this process, over all locators, statics and workers.
+#[derive(Default)]
+pub(crate) struct WaitGraph {
+    builds: HashMap<u64, Build>,
+}
+
+/// A build, and what its factory asked for so far.
+pub(crate) struct Build {
+    pub(crate) label: String,
+    pub(crate) scope: Scope,
+    /// What it asked for itself, for people.
+    pub(crate) asked: Vec<String>,
+    /// All that it is built from, at any depth.
+    pub(crate) from: BTreeSet<Key>,
+    waits_for: Vec<u64>,
+}
+
+impl WaitGraph {
+    /// A build begins, asked for by the build `by` if by any.
+    pub(crate) fn begin(&mut self, id: u64, label: String, scope: Scope, by: Option<u64>) {
+        let build = Build {
+            label,
+            scope,
+            asked: Vec::new(),
+            from: BTreeSet::new(),
+            waits_for: Vec::new(),
+        };
+        self.builds.insert(id, build);
+        if let Some(by) = by.and_then(|by| self.builds.get_mut(&by)) {
+            by.waits_for.push(id);
+        }
+    }
+
+    /// A build is over: returns what it was built from.
+    pub(crate) fn end(&mut self, id: u64, by: Option<u64>) -> Option<Build> {
+        if let Some(by) = by {
+            self.go_on(by, id);
+        }
+        self.builds.remove(&id)
+    }
+
+    /// Build `by` will wait for build `id`, unless that would close a circle: then its path is returned.
+    pub(crate) fn wait(&mut self, by: u64, id: u64) -> Result<(), Vec<String>> {
+        if let Some(path) = self.path(id, by) {
+            let mut names: Vec<_> = path
+                .iter()
+                .filter_map(|id| self.builds.get(id))
+                .map(|b| b.label.clone())
+                .collect();
+            names.extend(names.first().cloned());
+            return Err(names);
+        }
+        if let Some(by) = self.builds.get_mut(&by) {
+            by.waits_for.push(id);
+        }
+        Ok(())
+    }
+
+    /// Build `by` waits for `id` no longer.
+    pub(crate) fn go_on(&mut self, by: u64, id: u64) {
+        if let Some(by) = self.builds.get_mut(&by)
+            && let Some(index) = by.waits_for.iter().position(|waited| *waited == id)
+        {
+            by.waits_for.swap_remove(index);
+        }
+    }
+
+    /// Build `by` was given a service.
+    pub(crate) fn given(&mut self, by: u64, label: String, key: Key, from: &BTreeSet<Key>) {
+        if let Some(by) = self.builds.get_mut(&by) {
+            if !by.asked.contains(&label) {
+                by.asked.push(label);
+            }
+            by.from.extend(from.iter().cloned());
+            by.from.insert(key);
+        }
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<&Build> {
+        self.builds.get(&id)
+    }
+
+    /// The way from one build to another along what each waits for.
+    fn path(&self, from: u64, to: u64) -> Option<Vec<u64>> {
+        let mut path = Vec::new();
+        let mut seen = HashSet::new();
+        // Depth first: what is still to try, with the length of the path that leads to it.
+        let mut next = vec![(from, 0)];
+        while let Some((id, depth)) = next.pop() {
+            path.truncate(depth);
+            if !seen.insert(id) {
+                continue;
+            }
+            path.push(id);
+            if id == to {
+                return Some(path);
+            }
+            let waits_for = self.builds.get(&id).map_or(&[][..], |build| &build.waits_for);
+            next.extend(waits_for.iter().map(|waited| (*waited, depth + 1)));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(builds: &[u64]) -> WaitGraph {
+        let mut graph = WaitGraph::default();
+        for id in builds {
+            graph.begin(*id, format!("s{id}"), Scope::Worker, None);
+        }
+        graph
+    }
+
+    #[test]
+    fn a_build_that_asks_for_itself_is_a_circle() {
+        assert_eq!(
+            graph(&[1]).wait(1, 1),
+            Err(vec!["s1".to_owned(), "s1".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_circle_over_three_threads_is_named_in_the_order_of_waiting() {
+        let mut graph = graph(&[1, 2, 3]);
+        assert_eq!(graph.wait(1, 2), Ok(()));
+        assert_eq!(graph.wait(2, 3), Ok(()));
+        assert_eq!(
+            graph.wait(3, 1),
+            Err(["s1", "s2", "s3", "s1"].map(str::to_owned).to_vec())
+        );
+    }
+
+    #[test]
+    fn two_ways_to_the_same_build_are_no_circle() {
+        let mut graph = graph(&[1, 2, 3, 4]);
+        for (by, id) in [(1, 2), (1, 3), (2, 4), (3, 4)] {
+            assert_eq!(graph.wait(by, id), Ok(()), "{by} -> {id}");
+        }
+    }
+
+    #[test]
+    fn who_went_on_is_waited_for_by_nobody() {
+        let mut graph = graph(&[1, 2]);
+        assert_eq!(graph.wait(1, 2), Ok(()));
+        graph.go_on(1, 2);
+        assert_eq!(graph.wait(2, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_nested_build_is_waited_for_by_the_one_that_asked() {
+        let mut graph = graph(&[1]);
+        graph.begin(2, "s2".to_owned(), Scope::Worker, Some(1));
+        assert!(graph.wait(2, 1).is_err());
+        graph.end(2, Some(1));
+        graph.begin(3, "s3".to_owned(), Scope::Worker, None);
+        assert_eq!(graph.wait(3, 1), Ok(()));
+    }
+}
