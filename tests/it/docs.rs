@@ -1,0 +1,170 @@
+//! The documents do what they say: Rust blocks are doctests, console blocks are run here.
+//!
+//! Whatever cannot be run says why, in a comment directly before the block: `<!-- not run: the reason -->`.
+
+use crate::markdown::{Fence, fences};
+use crate::{console, files};
+#[cfg(unix)]
+use std::process::{Command, Stdio};
+
+/// What a block may be of. Data needs no run; what could be run has to be one of the first two.
+const LANGUAGES: [&str; 9] = [
+    "rust", "console", "json", "ndjson", "text", "toml", "yaml", "diff", "mermaid",
+];
+
+fn blocks() -> Vec<(String, Fence)> {
+    let pages = files::all("", "md");
+    pages
+        .iter()
+        .flat_map(|(path, page)| fences(page).into_iter().map(move |fence| (path.clone(), fence)))
+        .collect()
+}
+
+fn language(fence: &Fence) -> &str {
+    fence.info.split(',').next().unwrap_or_default()
+}
+
+#[test]
+fn every_block_says_what_it_is() {
+    let mut breaches = Vec::new();
+    for (path, fence) in blocks() {
+        let place = format!("{path}:{}", fence.line);
+        let is_skipped = fence.info.split(',').any(|word| word == "ignore");
+        if !LANGUAGES.contains(&language(&fence)) {
+            breaches.push(format!("{place}: `{}`", fence.info));
+        } else if is_skipped && fence.not_run.is_none() {
+            breaches.push(format!("{place}: `ignore` without a reason"));
+        } else if fence.not_run.as_deref() == Some("") {
+            breaches.push(format!("{place}: `not run` without a reason"));
+        }
+    }
+    let advice = "Blocks are one of these, so that what can be run is run:";
+    files::hold(&breaches, &format!("{advice} {}.", LANGUAGES.join(", ")));
+}
+
+#[test]
+fn every_page_with_rust_is_a_doctest() {
+    let root = files::read("src/lib.rs");
+    let mut pages: Vec<String> = blocks()
+        .into_iter()
+        .filter(|(_, fence)| language(fence) == "rust" && fence.not_run.is_none())
+        .map(|(path, _)| path)
+        .collect();
+    pages.dedup();
+    pages.retain(|path| !root.contains(&format!("#[doc = include_str!(\"../{path}\")]")));
+    files::hold(
+        &pages,
+        "src/lib.rs runs the Rust blocks of these pages when it says, for each:\n\
+         #[cfg(doctest)]\n#[doc = include_str!(\"../PAGE.md\")]\nmod page {}",
+    );
+}
+
+#[test]
+fn every_block_of_json_is_json() {
+    let mut breaches = Vec::new();
+    for (path, fence) in blocks() {
+        let values = match language(&fence) {
+            "json" => vec![fence.lines.join("\n")],
+            "ndjson" => fence.lines.clone(),
+            _ => continue,
+        };
+        for value in values.iter().filter(|_| fence.not_run.is_none()) {
+            if let Err(error) = serde_json::from_str::<serde_json::Value>(value) {
+                breaches.push(format!("{path}:{}: {error}", fence.line));
+            }
+        }
+    }
+    files::hold(&breaches, "Readers copy these.");
+}
+
+#[test]
+fn every_console_block_can_be_read() {
+    let mut breaches = Vec::new();
+    for (path, fence) in blocks()
+        .into_iter()
+        .filter(|(_, fence)| language(fence) == "console")
+    {
+        breaches.extend(
+            console::commands(&fence)
+                .err()
+                .map(|error| format!("{path}: {error}")),
+        );
+    }
+    files::hold(
+        &breaches,
+        "How blocks are written stands at the head of tests/it/console.rs.",
+    );
+}
+
+/// Stands in the environment of every command, so that one that runs this test again is found out.
+#[cfg(unix)]
+const INSIDE: &str = "INSIDE_A_CONSOLE_BLOCK";
+
+#[cfg(unix)]
+#[test]
+fn every_command_does_what_its_page_says() {
+    assert!(
+        !is_set(INSIDE),
+        "a page runs the suite that runs the pages: say `<!-- not run: CI runs exactly this -->` before the block"
+    );
+    let mut breaches = Vec::new();
+    for (path, fence) in blocks() {
+        if language(&fence) != "console" || fence.not_run.is_some() {
+            continue;
+        }
+        // What cannot be read fails its own test.
+        for command in console::commands(&fence).unwrap_or_default() {
+            let (exited, output) = run(&command.text);
+            if let Some(breach) = command.breach(exited, &output) {
+                breaches.push(format!("{path}:{}: `{}` {breach}\n", command.line, command.text));
+            }
+        }
+    }
+    files::hold(&breaches, "Mend the page or the program.");
+}
+
+#[cfg(unix)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a guard of this test, no part of the library"
+)]
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some()
+}
+
+/// Runs a line as a reader's shell would, in the root of the checkout: exit code and all it printed.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "this is the reader's shell")]
+fn run(line: &str) -> (Option<i32>, String) {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("exec 2>&1\n{line}"));
+    shell
+        .current_dir(files::root())
+        .stdin(Stdio::null())
+        .env(INSIDE, "1");
+    // A reader's shell was not started by a test runner.
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        let of_a_runner = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "NEXTEST",
+            "COFFERDAM_",
+        ];
+        let other = [
+            "CARGO_CRATE_NAME",
+            "CARGO_PRIMARY_PACKAGE",
+            "RUST_RECURSION_COUNT",
+            "CARGO_TERM_COLOR",
+        ];
+        if of_a_runner.iter().any(|start| name.starts_with(start)) || other.contains(&&*name) {
+            shell.env_remove(&variable);
+        }
+    }
+    let output = shell.output().expect("sh can be started");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}

@@ -1,0 +1,340 @@
+//! The rules that no compiler checks.
+
+use crate::files::{self, hold};
+use crate::source::{Token, tokens, without_tests};
+use crate::{markdown, rooms};
+use std::path::Path;
+
+/// A file holds one noun: about 400 lines with its tests.
+const LONGEST: usize = 440;
+
+/// What the library's users compile, every time. A new name needs a decision in adr/.
+const DEPENDENCIES: [&str; 6] = ["dashmap", "libc", "lru", "once_cell", "serde_json", "tempfile"];
+
+/// All Rust of the repository: `src/…`, `diagnostics/src/…`, tests, benches, examples.
+fn rust() -> Vec<(String, String)> {
+    files::all("", "rs")
+}
+
+fn is_source(path: &str) -> bool {
+    path.starts_with("src/") || path.starts_with("diagnostics/src/")
+}
+
+fn below(folder: &str) -> Vec<(String, String)> {
+    let sources = files::all(folder, "rs").into_iter();
+    sources
+        .map(|(path, text)| (path[folder.len() + 1..].to_owned(), text))
+        .collect()
+}
+
+fn hold_rooms(heading: &str, folder: &str) -> Vec<rooms::Room> {
+    let rooms = rooms::read(&files::read("docs/architecture.md"), heading);
+    assert!(
+        !rooms.is_empty(),
+        "docs/architecture.md has no table below {heading:?}"
+    );
+    let advice = format!("Imports go down the table below {heading:?} in docs/architecture.md, never up.");
+    hold(&rooms::breaches(&rooms, &below(folder)), &advice);
+    rooms
+}
+
+#[test]
+fn the_library_keeps_to_its_rooms() {
+    let rooms = hold_rooms("## Rooms of the library", "src");
+    assert_eq!(rooms[0].name, "lib.rs");
+    assert_eq!(
+        rooms[rooms.len() - 1].name,
+        "sys/",
+        "sys serves all and knows nobody"
+    );
+}
+
+#[test]
+fn the_binary_keeps_to_its_rooms() {
+    let rooms = hold_rooms("## Rooms of the binary", "diagnostics/src");
+    assert_eq!(rooms[0].name, "main.rs");
+}
+
+#[test]
+fn the_root_of_the_library_has_no_logic() {
+    let root = tokens(&files::read("src/lib.rs"));
+    let logic = root
+        .iter()
+        .filter(|token| matches!(token.text.as_str(), "fn" | "impl" | "struct" | "enum" | "static"));
+    let breaches: Vec<_> = logic
+        .map(|token| format!("src/lib.rs:{}: {}", token.line, token.text))
+        .collect();
+    hold(&breaches, "src/lib.rs explains and re-exports; it does nothing.");
+}
+
+#[test]
+fn no_file_has_grown_too_long() {
+    let long = rust()
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()));
+    let long = long.filter(|(_, lines)| *lines > LONGEST);
+    let breaches: Vec<_> = long
+        .map(|(path, lines)| format!("{path}: {lines} lines"))
+        .collect();
+    hold(
+        &breaches,
+        "A file holds one noun, about 400 lines with its tests. Which two are in here?",
+    );
+}
+
+/// Where the words stand one after another in the code.
+fn places(path: &str, text: &str, words: &[&str]) -> Vec<String> {
+    let found = tokens(text);
+    let here = |window: &&[Token]| {
+        window
+            .iter()
+            .map(|token| token.text.as_str())
+            .eq(words.iter().copied())
+    };
+    found
+        .windows(words.len())
+        .filter(here)
+        .map(|window| format!("{path}:{}", window[0].line))
+        .collect()
+}
+
+#[test]
+fn unsafe_stands_in_sys_only() {
+    let elsewhere = rust()
+        .into_iter()
+        .filter(|(path, _)| is_source(path) && !path.starts_with("src/sys/"));
+    let breaches: Vec<_> = elsewhere
+        .flat_map(|(path, text)| places(&path, &text, &["unsafe"]))
+        .collect();
+    hold(
+        &breaches,
+        "`unsafe` belongs in src/sys/, behind a function that is safe to call.",
+    );
+}
+
+#[test]
+fn no_lint_is_switched_off_for_good() {
+    let mut breaches = Vec::new();
+    for (path, text) in rust() {
+        for before in ["[", ","] {
+            breaches.extend(places(&path, &text, &[before, "allow", "("]));
+        }
+    }
+    hold(
+        &breaches,
+        "`#[expect(lint, reason = \"…\")]` says why, and says when it is needed no more.",
+    );
+}
+
+/// Where paths of one machine begin.
+const MACHINES: [&str; 6] = ["/tmp/", "/work/", "/home/", "/root/", "/Users/", ":\\Users\\"];
+
+/// Whether the line names a path that begins at `place`, and not one that goes through it: `target/tmp/` is ours.
+fn names(line: &str, place: &str) -> bool {
+    let is_inner =
+        |before: &str| before.ends_with(|sign: char| sign.is_alphanumeric() || "_-.~}".contains(sign));
+    line.match_indices(place)
+        .any(|(at, _)| place.starts_with(':') || !is_inner(&line[..at]))
+}
+
+#[test]
+fn no_path_of_one_machine_is_written_down() {
+    let sources = rust().into_iter().filter(|(path, _)| is_source(path));
+    let sources = sources.map(|(path, text)| (path, without_tests(&text).to_owned()));
+    let pages = files::all("", "md").into_iter().chain(files::all("", "toml"));
+    let mut breaches = Vec::new();
+    for (path, text) in sources.chain(pages) {
+        for (index, line) in text.lines().enumerate() {
+            let found = MACHINES.iter().filter(|place| names(line, place));
+            breaches.extend(found.map(|place| format!("{path}:{}: {place}", index + 1)));
+        }
+    }
+    hold(
+        &breaches,
+        "Ask for temporary and home folders; in a page, write `...`.",
+    );
+}
+
+/// The keys of a table of a manifest, `[dependencies]` say, with their values.
+fn table(manifest: &str, header: &str) -> Vec<(String, String)> {
+    let section = manifest
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| *line != header)
+        .skip(1);
+    let section = section.take_while(|line| !line.starts_with('['));
+    let pairs = section
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='));
+    pairs
+        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_library_depends_on_what_was_decided() {
+    let manifest = files::read("Cargo.toml");
+    let mut names: Vec<String> = ["[dependencies]", "[target.'cfg(unix)'.dependencies]"]
+        .iter()
+        .flat_map(|header| table(&manifest, header))
+        .map(|(name, _)| name)
+        .collect();
+    names.sort();
+    assert_eq!(
+        names, DEPENDENCIES,
+        "every test suite that uses cofferdam compiles these: see adr/"
+    );
+}
+
+#[test]
+fn the_binary_sees_no_more_of_the_library_than_its_users_do() {
+    let manifest = files::read("diagnostics/Cargo.toml");
+    let dependencies = table(&manifest, "[dependencies]");
+    let breaches: Vec<String> = dependencies
+        .into_iter()
+        .filter(|(name, value)| name == "cofferdam" && value.contains("features"))
+        .map(|(_, value)| value)
+        .collect();
+    hold(
+        &breaches,
+        "cargo-cofferdam uses the public API, without features made for it.",
+    );
+}
+
+#[test]
+fn all_packages_of_the_workspace_keep_the_same_lints_and_licence() {
+    let mut breaches = Vec::new();
+    for path in ["Cargo.toml", "diagnostics/Cargo.toml"] {
+        let manifest = files::read(path);
+        let wanted = ["version", "edition", "license", "repository"];
+        let package = table(&manifest, "[package]");
+        let inherits = |key: &str| {
+            package
+                .iter()
+                .any(|(known, value)| *known == format!("{key}.workspace") && value == "true")
+        };
+        breaches.extend(
+            wanted
+                .iter()
+                .filter(|key| !inherits(key))
+                .map(|key| format!("{path}: {key}.workspace = true")),
+        );
+        if table(&manifest, "[lints]") != [("workspace".to_owned(), "true".to_owned())] {
+            breaches.push(format!("{path}: [lints] workspace = true"));
+        }
+    }
+    hold(&breaches, "These lines are missing.");
+}
+
+#[test]
+fn what_the_package_ships_is_there() {
+    let manifest = files::read("Cargo.toml");
+    let package = table(&manifest, "[package]");
+    let mut paths: Vec<&str> = Vec::new();
+    for (key, value) in &package {
+        if key == "include" {
+            paths.extend(value.split('"').skip(1).step_by(2));
+        } else if key == "readme" {
+            paths.push(value.trim_matches('"'));
+        }
+    }
+    assert!(
+        paths.len() > 1,
+        "the library's manifest has no include list: its tests and documents would be shipped"
+    );
+    let mut breaches = Vec::new();
+    for path in paths {
+        let start = path.trim_start_matches('/').split('*').next().unwrap_or_default();
+        let mut entries = std::fs::read_dir(files::root())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        if !entries.any(|name| name.to_string_lossy().starts_with(start)) {
+            breaches.push(path.to_owned());
+        }
+    }
+    hold(&breaches, "The manifest names these, and they are not there.");
+}
+
+#[test]
+fn the_changelog_knows_this_version() {
+    let headings = markdown::headings(&files::read("CHANGELOG.md"));
+    let manifest = files::read("Cargo.toml");
+    let package = table(&manifest, "[workspace.package]");
+    let version = package
+        .iter()
+        .find(|(key, _)| key == "version")
+        .map(|(_, value)| value.trim_matches('"'));
+    let released = format!("## [{}]", version.unwrap());
+    let is_known =
+        |heading: &String| heading.starts_with("## [Unreleased]") || heading.starts_with(&released);
+    assert!(
+        headings.iter().any(is_known),
+        "CHANGELOG.md has neither `## [Unreleased]` nor `{released}`"
+    );
+    let kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
+    let other = headings.into_iter().filter(|heading| {
+        heading
+            .strip_prefix("### ")
+            .is_some_and(|kind| !kinds.contains(&kind))
+    });
+    hold(
+        &other.collect::<Vec<_>>(),
+        &format!("Changes are {}.", kinds.join(", ")),
+    );
+}
+
+#[test]
+fn every_decision_says_what_was_refused() {
+    let mut breaches = Vec::new();
+    for (path, page) in files::all("adr", "md") {
+        // An index of them is none.
+        if !path["adr/".len()..].starts_with(|sign: char| sign.is_ascii_digit()) {
+            continue;
+        }
+        let parts: Vec<_> = markdown::headings(&page)
+            .into_iter()
+            .filter(|heading| heading.starts_with("## "))
+            .collect();
+        let wanted = ["## Context", "## Decision", "## Refused", "## Consequences"];
+        if !parts
+            .iter()
+            .map(String::as_str)
+            .filter(|part| wanted.contains(part))
+            .eq(wanted)
+        {
+            breaches.push(format!("{path}: {}", parts.join(", ")));
+        }
+    }
+    hold(
+        &breaches,
+        "A decision has the parts Context, Decision, Refused, Consequences, in this order.",
+    );
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let mut breaches = Vec::new();
+    for (path, page) in files::all("", "md") {
+        let here = Path::new(&path).parent().unwrap_or(Path::new(""));
+        for (line, target) in markdown::links(&page) {
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let linked = if file.is_empty() {
+                files::root().join(&path)
+            } else {
+                files::root().join(here).join(file)
+            };
+            let is_page = linked.extension().is_some_and(|extension| extension == "md");
+            let has_anchor = || {
+                let text = std::fs::read_to_string(&linked).unwrap_or_default();
+                !is_page || anchor.is_empty() || markdown::anchors(&text).iter().any(|known| known == anchor)
+            };
+            if !linked.exists() || !has_anchor() {
+                breaches.push(format!("{path}:{line}: {target}"));
+            }
+        }
+    }
+    hold(&breaches, "These links lead nowhere.");
+}
