@@ -10,4 +10,6 @@ mod worker;
 pub use error::{BoxError, Error};
 pub use event::{Access, Resource, ResourceKind};
 pub use place::base_dir;
+#[cfg(feature = "tokio")]
+pub use worker::Instrumented;
 pub use worker::{Entered, Worker};
