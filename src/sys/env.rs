@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-/// A variable's value; one that is not Unicode or empty counts as absent.
+/// A variable's value; an empty one counts as absent. What is not Unicode in it becomes U+FFFD, so that it is
+/// refused where a name is wanted and not passed over in silence.
 pub(crate) fn var(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    path(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// A variable that holds a path, which need not be Unicode.

@@ -44,7 +44,8 @@ pub(crate) fn started() -> u64 {
 pub(crate) fn ancestors() -> Vec<Ancestor> {
     let mut found = Vec::new();
     let mut pid = stat(id()).map_or(0, |own| own.parent);
-    while pid > 1 && found.len() < GENERATIONS {
+    // In a container the runner itself may be process 1.
+    while pid > 0 && found.len() < GENERATIONS {
         let Some(stat) = stat(pid) else { break };
         let folder = proc_folder(pid);
         found.push(Ancestor {

@@ -21,3 +21,34 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, limit: Du
         Err(poisoned) => poisoned.into_inner().0,
     }
 }
+
+/// Locks as soon as `is_done`, or when the limit has passed and it still is not.
+#[cfg(not(loom))]
+pub(crate) fn lock_when<'a, T>(
+    mutex: &'a Mutex<T>,
+    changed: &Condvar,
+    limit: Duration,
+    is_done: impl Fn(&T) -> bool,
+) -> MutexGuard<'a, T> {
+    match changed.wait_timeout_while(lock(mutex), limit, |state| !is_done(state)) {
+        Ok((guard, _)) => guard,
+        Err(poisoned) => poisoned.into_inner().0,
+    }
+}
+
+/// loom knows no time, so the limit passes at any moment: what others do between two looks is up to the schedule.
+#[cfg(loom)]
+pub(crate) fn lock_when<'a, T>(
+    mutex: &'a Mutex<T>,
+    _changed: &Condvar,
+    _limit: Duration,
+    is_done: impl Fn(&T) -> bool,
+) -> MutexGuard<'a, T> {
+    let guard = lock(mutex);
+    if is_done(&guard) {
+        return guard;
+    }
+    drop(guard);
+    loom::thread::yield_now();
+    lock(mutex)
+}

@@ -4,7 +4,7 @@
 //! worker to it; a guess would hand it another worker's database.
 
 use crate::error::Error;
-use crate::place::{Facts, Run, Runner};
+use crate::place::{self, Facts, Run, Runner};
 
 /// The thread that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +17,14 @@ pub(crate) enum Asker<'a> {
 /// Where the number of a lane comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Known for the whole process: every thread works in it.
-    Fixed(String),
+    /// Known for the whole process: every thread works in it. A person's name for it has no number.
+    Fixed { id: String, index: Option<u32> },
     /// Leased by the test that asks, `prefix` before its number.
-    Leased { prefix: String },
+    Leased {
+        prefix: String,
+        /// Whether the number alone tells it from every other lane of the run.
+        numbered: bool,
+    },
 }
 
 /// A thread's lane and the test it works for.
@@ -36,70 +40,65 @@ pub(crate) struct Identity {
 /// The lane of `asker` in a process with these facts, in this order: `COFFERDAM_WORKER`, nextest's slot, a lease.
 /// (A scope that was entered comes before all of them; the caller knows it.)
 pub(crate) fn identify(facts: &Facts, run: &Run, asker: Asker<'_>) -> Result<Identity, Error> {
-    let env = facts.env;
+    let env = &facts.env;
     let job = match env("COFFERDAM_JOB") {
         Some(job) => format!("{}.", checked("COFFERDAM_JOB", job)?),
         None => String::new(),
     };
-    let nextest = matches!(run.runner, Runner::Nextest);
-    let named = nextest
-        .then(|| env("NEXTEST_TEST_NAME"))
-        .flatten()
-        .or_else(|| exact_argument(&facts.args));
-    let attempt = nextest
-        .then(|| env("NEXTEST_ATTEMPT"))
-        .flatten()
+    let of_nextest = |name| {
+        let is_the_test = place::nextest(facts).is_some_and(|nextest| nextest.is_the_test);
+        is_the_test.then(|| env(name)).flatten()
+    };
+    let named = of_nextest("NEXTEST_TEST_NAME").or_else(|| exact_argument(&facts.args));
+    let attempt = of_nextest("NEXTEST_ATTEMPT")
         .and_then(|text| text.parse().ok())
         .unwrap_or(1);
     let slot = env("NEXTEST_TEST_GLOBAL_SLOT").and_then(|text| text.parse::<u32>().ok());
 
-    let fixed = match (env("COFFERDAM_WORKER"), slot) {
-        (Some(worker), _) => Some(format!("{job}{}", checked("COFFERDAM_WORKER", worker)?)),
-        (None, Some(slot)) if nextest => Some(format!("{job}w{slot}")),
-        (None, _) => None,
+    let fixed = match (env("COFFERDAM_WORKER"), slot, run.runner) {
+        (Some(worker), _, _) => Some((checked("COFFERDAM_WORKER", worker)?, None)),
+        (None, Some(slot), Runner::Nextest) => Some((format!("w{slot}"), Some(slot))),
+        _ => None,
     };
-    if let Some(worker) = fixed {
+    if let Some((worker, index)) = fixed {
         let owns_test = match asker {
             Asker::Main => true,
-            Asker::Thread(name) => named.as_deref() == Some(name) || (named.is_none() && is_test_name(name)),
+            Asker::Thread(name) => named.as_deref() == Some(name),
             Asker::Nameless => false,
         };
-        let test = named.or_else(|| test_of(asker));
         return Ok(Identity {
-            lane: Lane::Fixed(worker),
-            test,
+            lane: Lane::Fixed {
+                id: format!("{job}{worker}"),
+                index,
+            },
+            test: named,
             attempt,
             owns_test,
         });
     }
-    let prefix = match (run.runner, slot) {
+    let lane = match (run.runner, slot) {
         // A process below a nextest test: a lane of its own, under its test's.
-        (Runner::UnderNextest, Some(slot)) => format!("{job}w{slot}."),
-        _ => format!("{job}w"),
+        (Runner::UnderNextest, Some(slot)) => Lane::Leased {
+            prefix: format!("{job}w{slot}.w"),
+            numbered: false,
+        },
+        _ => Lane::Leased {
+            prefix: format!("{job}w"),
+            numbered: true,
+        },
     };
-    match asker {
-        Asker::Main => Ok(Identity {
-            lane: Lane::Leased { prefix },
-            test: named,
-            attempt,
-            owns_test: true,
-        }),
-        Asker::Thread(name) if is_test_name(name) => Ok(Identity {
-            lane: Lane::Leased { prefix },
-            test: Some(name.to_owned()),
-            attempt,
-            owns_test: true,
-        }),
-        Asker::Thread(name) => Err(Error::no_worker(format!("the thread {name:?}"))),
-        Asker::Nameless => Err(Error::no_worker("a thread without a name")),
-    }
-}
-
-fn test_of(asker: Asker<'_>) -> Option<String> {
-    match asker {
+    let test = match asker {
+        Asker::Main => named,
         Asker::Thread(name) if is_test_name(name) => Some(name.to_owned()),
-        _ => None,
-    }
+        Asker::Thread(name) => return Err(Error::no_worker(format!("the thread {name:?}"))),
+        Asker::Nameless => return Err(Error::no_worker("a thread without a name")),
+    };
+    Ok(Identity {
+        lane,
+        test,
+        attempt,
+        owns_test: true,
+    })
 }
 
 /// libtest names a test's thread by the test's path, and a path is what pools' names (`tokio-rt-worker`) are not.
@@ -115,12 +114,30 @@ fn is_test_name(name: &str) -> bool {
     name.split("::").all(is_identifier)
 }
 
+/// The one test that libtest was told to run, if it was told one.
 fn exact_argument(args: &[String]) -> Option<String> {
+    const WITH_VALUE: [&str; 7] = [
+        "--skip",
+        "--test-threads",
+        "--format",
+        "--color",
+        "--logfile",
+        "--shuffle-seed",
+        "-Z",
+    ];
     if !args.iter().any(|arg| arg == "--exact") {
         return None;
     }
-    let mut names = args.iter().skip(1).filter(|arg| !arg.starts_with('-'));
-    names.next().filter(|_| names.next().is_none()).cloned()
+    let mut name = None;
+    let mut rest = args.iter().skip(1);
+    while let Some(arg) = rest.next() {
+        if WITH_VALUE.contains(&arg.as_str()) {
+            rest.next();
+        } else if !arg.starts_with('-') && name.replace(arg).is_some() {
+            return None;
+        }
+    }
+    name.cloned()
 }
 
 /// A worker's name is part of paths, database names and reports.
@@ -138,4 +155,252 @@ fn checked(variable: &'static str, value: String) -> Result<String, Error> {
         return Ok(value);
     };
     Err(Error::bad_variable(variable, &value, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::{facts_for_tests as facts, run_of};
+
+    const TEST: Asker<'_> = Asker::Thread("orders::a");
+
+    fn of(facts: &Facts, asker: Asker<'_>) -> Result<Identity, Error> {
+        identify(facts, &run_of(facts), asker)
+    }
+
+    fn leased(prefix: &str) -> Lane {
+        Lane::Leased {
+            prefix: prefix.to_owned(),
+            numbered: true,
+        }
+    }
+
+    fn fixed(id: &str, index: Option<u32>) -> Lane {
+        Lane::Fixed {
+            id: id.to_owned(),
+            index,
+        }
+    }
+
+    #[test]
+    fn under_cargo_test_each_test_leases_a_lane() {
+        let identity = of(&facts().below(&["cargo"]), TEST).unwrap();
+        let expected = Identity {
+            lane: leased("w"),
+            test: Some("orders::a".to_owned()),
+            attempt: 1,
+            owns_test: true,
+        };
+        assert_eq!(identity, expected);
+    }
+
+    #[test]
+    fn under_nextest_the_slot_is_the_whole_processs_lane() {
+        for (asker, owns_test) in [
+            (TEST, true),
+            (Asker::Main, true),
+            (Asker::Nameless, false),
+            (Asker::Thread("tokio-rt-worker"), false),
+            (Asker::Thread("worker"), false),
+        ] {
+            let expected = Identity {
+                lane: fixed("w3", Some(3)),
+                test: Some("orders::a".to_owned()),
+                attempt: 2,
+                owns_test,
+            };
+            assert_eq!(of(&facts().of_nextest(), asker).unwrap(), expected, "{asker:?}");
+        }
+    }
+
+    #[test]
+    fn an_older_nextest_without_slots_means_leased_lanes() {
+        let old = facts().below(&["cargo-nextest"]).with(&[
+            ("NEXTEST_EXECUTION_MODE", "process-per-test"),
+            ("NEXTEST_RUN_ID", "old"),
+        ]);
+        assert_eq!(of(&old, TEST).unwrap().lane, leased("w"));
+        assert!(of(&old, Asker::Nameless).is_err());
+    }
+
+    #[test]
+    fn an_older_nextest_without_names_still_tells_the_test_by_its_argument() {
+        let old = facts()
+            .below(&["cargo-nextest"])
+            .with_args(&["test-1", "--exact", "orders::a", "--nocapture"])
+            .with(&[
+                ("NEXTEST_EXECUTION_MODE", "process-per-test"),
+                ("NEXTEST_RUN_ID", "old"),
+                ("NEXTEST_TEST_GLOBAL_SLOT", "0"),
+            ]);
+        let identity = of(&old, TEST).unwrap();
+        assert_eq!(identity.lane, fixed("w0", Some(0)));
+        assert_eq!(identity.test.as_deref(), Some("orders::a"));
+        assert!(identity.owns_test);
+    }
+
+    #[test]
+    fn a_cargo_below_a_nextest_test_takes_nothing_of_what_it_inherited() {
+        let nested = facts()
+            .of_nextest()
+            .below(&["cargo", "test-0", "cargo-nextest"])
+            .with_args(&["test-1"]);
+        let identity = of(&nested, Asker::Thread("other")).unwrap();
+        assert_eq!(
+            (identity.lane, identity.test.as_deref(), identity.attempt),
+            (leased("w"), Some("other"), 1)
+        );
+    }
+
+    #[test]
+    fn a_process_below_a_nextest_test_leases_below_its_tests_slot() {
+        let again = facts().of_nextest().below(&["test-1", "cargo-nextest"]);
+        let lane = Lane::Leased {
+            prefix: "w3.w".to_owned(),
+            numbered: false,
+        };
+        let main = of(&again, Asker::Main).unwrap();
+        assert_eq!((main.lane, main.attempt), (lane, 1));
+        assert!(of(&again, Asker::Nameless).is_err());
+    }
+
+    #[test]
+    fn a_doctest_leases_on_main_and_has_no_name() {
+        let doctest = facts().below(&["rust_out", "rustdoc", "cargo"]);
+        let identity = of(&doctest, Asker::Main).unwrap();
+        assert_eq!((identity.lane, identity.test), (leased("w"), None));
+        assert!(identity.owns_test);
+    }
+
+    #[test]
+    fn a_named_run_may_be_of_many_runners_so_its_lanes_are_leased() {
+        let named = facts().of_nextest().with(&[("COFFERDAM_RUN_ID", "ci-7")]);
+        let identity = of(&named, TEST).unwrap();
+        assert_eq!((identity.lane, identity.attempt), (leased("w"), 2));
+    }
+
+    #[test]
+    fn a_thread_that_is_no_tests_own_is_refused_with_its_name_and_the_way_out() {
+        let facts = facts().below(&["cargo"]);
+        for name in [
+            "tokio-rt-worker",
+            "rayon-0",
+            "my pool",
+            "async-std/runtime",
+            "actix-rt|system:0|arbiter:0",
+            "",
+            "::",
+            "a::",
+            "9lives",
+            "a:b",
+        ] {
+            let error = of(&facts, Asker::Thread(name)).unwrap_err().to_string();
+            assert!(error.contains(&format!("the thread {name:?}")), "{error}");
+            assert!(
+                error.contains("`spawn` or `wrap`") && error.contains("`enter()`"),
+                "{error}"
+            );
+        }
+        let error = of(&facts, Asker::Nameless).unwrap_err().to_string();
+        assert!(error.contains("a thread without a name"), "{error}");
+    }
+
+    #[test]
+    fn every_path_that_rust_allows_is_a_tests_name() {
+        for name in [
+            "a",
+            "_",
+            "orders::stores_one",
+            "r#mod::r#fn",
+            "größe::é2",
+            "a::case_1_x",
+        ] {
+            assert!(of(&facts(), Asker::Thread(name)).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_person_names_the_worker_of_a_whole_process() {
+        let pinned = facts().of_nextest().with(&[("COFFERDAM_WORKER", "slow3")]);
+        assert_eq!(of(&pinned, TEST).unwrap().lane, fixed("slow3", None));
+        let program = facts().with(&[("COFFERDAM_WORKER", "w7")]);
+        for (asker, owns_test) in [
+            (Asker::Main, true),
+            (Asker::Nameless, false),
+            (Asker::Thread("consumer"), false),
+        ] {
+            let identity = of(&program, asker).unwrap();
+            assert_eq!(
+                (identity.lane, identity.test, identity.owns_test),
+                (fixed("w7", None), None, owns_test)
+            );
+        }
+    }
+
+    #[test]
+    fn a_job_stands_before_every_lane() {
+        let job: &[_] = &[("COFFERDAM_JOB", "j2")];
+        assert_eq!(
+            of(&facts().of_nextest().with(job), TEST).unwrap().lane,
+            fixed("j2.w3", Some(3))
+        );
+        assert_eq!(
+            of(&facts().below(&["cargo"]).with(job), TEST).unwrap().lane,
+            leased("j2.w")
+        );
+        let pinned = facts().with(job).with(&[("COFFERDAM_WORKER", "slow")]);
+        assert_eq!(of(&pinned, TEST).unwrap().lane, fixed("j2.slow", None));
+    }
+
+    #[test]
+    fn hostile_names_are_refused_and_never_taken_for_absent() {
+        let bad: [&'static [(&str, &str)]; 8] = [
+            &[("COFFERDAM_WORKER", "../w0")],
+            &[("COFFERDAM_WORKER", "w0/w1")],
+            &[("COFFERDAM_WORKER", ".")],
+            &[("COFFERDAM_WORKER", "w 0")],
+            &[("COFFERDAM_WORKER", "w\u{fffd}")],
+            &[(
+                "COFFERDAM_WORKER",
+                "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
+            )],
+            &[("COFFERDAM_JOB", "..")],
+            &[("COFFERDAM_JOB", "j'; drop table")],
+        ];
+        for vars in bad {
+            let error = of(&facts().with(vars), TEST).unwrap_err().to_string();
+            assert!(error.starts_with(vars[0].0), "{error}");
+            assert!(error.contains("cannot be used"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_no_slot() {
+        for slot in [
+            &[("NEXTEST_TEST_GLOBAL_SLOT", "x")],
+            &[("NEXTEST_TEST_GLOBAL_SLOT", "-1")],
+            &[("NEXTEST_TEST_GLOBAL_SLOT", "99999999999")],
+        ] {
+            let identity = of(&facts().of_nextest().with(slot), TEST).unwrap();
+            assert_eq!(identity.lane, leased("w"), "{slot:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_one_test_that_was_asked_for_is_named_by_the_arguments() {
+        for (args, name) in [
+            (&["t", "--exact", "a::b"][..], Some("a::b")),
+            (&["t", "a::b", "--exact", "--nocapture"], Some("a::b")),
+            (&["t", "--exact", "--test-threads", "4", "a::b"], Some("a::b")),
+            (&["t", "--exact", "--test-threads=4", "a::b"], Some("a::b")),
+            (&["t", "--exact", "--skip", "a::b"], None),
+            (&["t", "--exact", "a::b", "a::c"], None),
+            (&["t", "a::b"], None),
+            (&["t", "--exact"], None),
+            (&[], None),
+        ] {
+            let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            assert_eq!(exact_argument(&args).as_deref(), name, "{args:?}");
+        }
+    }
 }

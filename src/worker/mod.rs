@@ -2,29 +2,27 @@
 
 mod claim;
 mod identity;
+#[cfg(feature = "tokio")]
+mod instrumented;
+mod life;
 pub(crate) mod seat;
 mod slots;
 
 pub use claim::{Claim, claim, guarded_by};
+#[cfg(feature = "tokio")]
+pub use instrumented::Instrumented;
+pub(crate) use life::at_test_end;
 pub use seat::{Entered, Guarded};
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::place;
-use crate::sys::file_lock::{self, Locked};
-use crate::sys::{clock, process, stderr};
-use crate::{exit, journal};
-use identity::{Asker, Lane, identify};
-use once_cell::sync::{Lazy, OnceCell};
+use crate::{journal, place};
+use life::Life;
 use seat::Member;
-use slots::{Lease, Slots};
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 /// One lane of tests that never overlap, as the test that runs in it now sees it.
 ///
@@ -48,23 +46,6 @@ use std::time::Duration;
 /// Cloning costs one reference count. Where the idea comes from: Playwright's `parallelIndex`, pytest-xdist's `gw0`.
 #[derive(Clone)]
 pub struct Worker(Arc<Life>);
-
-/// One life in a lane: a test from its first touch to its end.
-#[derive(Debug)]
-pub(crate) struct Life {
-    /// Unique in this process, never 0; also the number of the execution.
-    life: u64,
-    id: String,
-    index: Option<u32>,
-    test: Option<String>,
-    pid: u32,
-    lease: Lease,
-    over: AtomicBool,
-}
-
-/// How long the end of a test waits for threads it started. Measured: with 50 ms the lanes stay as few as the test
-/// threads; without, 136 were in use at 16 threads.
-const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Worker {
     /// The worker that this thread works for.
@@ -96,7 +77,8 @@ impl Worker {
         &self.0.id
     }
 
-    /// The lane's number, to compute with (`9000 + index`); `None` when `COFFERDAM_WORKER` gave it a name.
+    /// The lane's number, to compute with (`9000 + index`), and as unique as the ID; `None` when `COFFERDAM_WORKER`
+    /// gave the lane a name, and for a process below a nextest test, whose lane is `w0.w1`.
     pub fn index(&self) -> Option<u32> {
         self.0.index
     }
@@ -125,13 +107,25 @@ impl Worker {
     /// Makes this thread work for the worker until the guard is dropped. Scopes nest, and the innermost counts.
     ///
     /// In a work-stealing pool (rayon) the guard belongs into the innermost closure: the pool may run any other
-    /// closure between two of yours.
+    /// closure between two of yours. Guards may be dropped in any order; each ends its own scope.
+    ///
+    /// ```
+    /// use cofferdam::Worker;
+    /// let worker = Worker::current();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| {
+    ///         let _scope = worker.enter();
+    ///         assert_eq!(Worker::current().id(), worker.id());
+    ///     });
+    /// });
+    /// ```
     ///
     /// # Panics
     /// When the worker's test is over and its lane may be another test's.
     #[track_caller]
     pub fn enter(&self) -> Entered {
-        Entered::new(self, Vec::new(), Some(self.member()))
+        // Whoever enters in a factory still stands in that build.
+        Entered::new(self, seat::builds(), Some(self.member()))
     }
 
     /// `work`, made to run in this worker wherever it is called: for pools, scoped threads, callbacks.
@@ -177,19 +171,24 @@ impl Worker {
         thread::spawn(self.wrap(work))
     }
 
-    /// `future`, polled inside this worker wherever the runtime polls it. The future is boxed.
+    /// `future`, polled and dropped inside this worker wherever the runtime does that. The future is boxed.
+    ///
+    /// Until it is gone the lane stays this test's.
+    ///
+    /// ```
+    /// # let runtime = tokio::runtime::Runtime::new().unwrap();
+    /// use cofferdam::Worker;
+    /// let worker = Worker::current();
+    /// let task = runtime.spawn(worker.instrument(async { Worker::current().id().to_owned() }));
+    /// assert_eq!(runtime.block_on(task).unwrap(), worker.id());
+    /// ```
     ///
     /// # Panics
     /// When the worker's test is over and its lane may be another test's.
     #[cfg(feature = "tokio")]
     #[track_caller]
     pub fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
-        Instrumented {
-            worker: self.clone(),
-            builds: seat::builds(),
-            _member: self.member(),
-            future: Box::pin(future),
-        }
+        Instrumented::new(self, future, self.member())
     }
 
     #[track_caller]
@@ -228,156 +227,5 @@ impl fmt::Debug for Worker {
             .field("id", &self.id())
             .field("test", &self.test())
             .finish_non_exhaustive()
-    }
-}
-
-/// A future that enters its worker at each poll: see [`Worker::instrument`].
-#[cfg(feature = "tokio")]
-#[derive(Debug)]
-pub struct Instrumented<F> {
-    future: std::pin::Pin<Box<F>>,
-    worker: Worker,
-    builds: Vec<u64>,
-    _member: Member,
-}
-
-#[cfg(feature = "tokio")]
-impl<F: Future> Future for Instrumented<F> {
-    type Output = F::Output;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        // The member in the future keeps the lane; a poll needs none of its own.
-        let _entered = Entered::new(&self.worker, self.builds.clone(), None);
-        self.future.as_mut().poll(context)
-    }
-}
-
-/// What else ends with a test. One subscriber is enough: the locators.
-static AT_END: OnceCell<fn(&Worker)> = OnceCell::new();
-
-/// Calls `hook` at the end of every test, while its lane is still its own.
-pub(crate) fn at_test_end(hook: fn(&Worker)) {
-    let _ = AT_END.set(hook);
-}
-
-/// A worker for the thread that asks, and whether its test ends with it.
-fn begin() -> Result<(Worker, bool), Error> {
-    let thread = thread::current();
-    let name = thread.name();
-    let asker = match name {
-        Some("main") => Asker::Main,
-        Some(name) => Asker::Thread(name),
-        None => Asker::Nameless,
-    };
-    let identity = identify(place::facts(), place::run(), asker)?;
-    let owns_test = identity.owns_test;
-    let worker = match identity.lane {
-        // One life for the whole process, whoever asks first.
-        Lane::Fixed(id) => {
-            static PROCESS: OnceCell<Worker> = OnceCell::new();
-            let index = id.rsplit_once('w').and_then(|(_, number)| number.parse().ok());
-            PROCESS
-                .get_or_init(|| live(id, index, identity.test, identity.attempt, Lease::fixed()))
-                .clone()
-        }
-        Lane::Leased { prefix } => {
-            static SLOTS: Lazy<Arc<Slots>> = Lazy::new(|| Arc::new(Slots::new()));
-            let lease = SLOTS.lease(|slot| is_free_in_run(&format!("{prefix}{slot}"), slot));
-            let slot = lease.slot().unwrap_or_default();
-            let index = u32::try_from(slot).ok();
-            live(
-                format!("{prefix}{slot}"),
-                index,
-                identity.test,
-                identity.attempt,
-                lease,
-            )
-        }
-    };
-    Ok((worker, owns_test))
-}
-
-fn live(id: String, index: Option<u32>, test: Option<String>, attempt: u64, lease: Lease) -> Worker {
-    let life = clock::unique();
-    let worker = Worker(Arc::new(Life {
-        life,
-        id,
-        index,
-        test,
-        pid: process::id(),
-        lease,
-        over: AtomicBool::new(false),
-    }));
-    worker.record(|| Event::Test {
-        execution: life,
-        test: worker
-            .test()
-            .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned),
-        attempt,
-    });
-    worker
-}
-
-/// Whether no other process of the run works in this lane. What was granted once stays this process's to the end.
-fn is_free_in_run(lane: &str, slot: usize) -> bool {
-    static OURS: Mutex<Option<HashMap<usize, Option<Locked>>>> = Mutex::new(None);
-    if !place::run().runner.may_overlap() {
-        return true;
-    }
-    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
-    let ours = ours.get_or_insert_default();
-    if ours.contains_key(&slot) {
-        return true;
-    }
-    let locked = place::lane_file(lane).and_then(|path| {
-        file_lock::try_exclusive(&path).map_err(|source| Error::io("lock the lane file", &path, source))
-    });
-    match locked {
-        Ok(None) => false,
-        Ok(Some(locked)) => {
-            ours.insert(slot, Some(locked));
-            true
-        }
-        Err(error) => {
-            static TOLD: AtomicBool = AtomicBool::new(false);
-            if !TOLD.swap(true, Ordering::Relaxed) {
-                stderr::line(&format!(
-                    "{error}; worker IDs are unique within this process only, which is enough where the test \
-                     binaries of a run do not overlap"
-                ));
-            }
-            ours.insert(slot, None);
-            true
-        }
-    }
-}
-
-/// The test is over: its services end, then its lane is given back.
-fn end(worker: &Worker) {
-    let life = &worker.0;
-    // A forked child has a copy of this thread, not the test.
-    if life.pid != process::id() || life.over.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    let children = life.lease.end(PATIENCE, || {
-        if let Some(hook) = AT_END.get() {
-            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(worker)));
-            if let Err(panic) = told {
-                stderr::line(&format!(
-                    "a service panicked at the end of its test: {}",
-                    exit::message(&*panic)
-                ));
-            }
-        }
-        worker.record(|| Event::End { execution: life.life });
-    });
-    if children > 0 {
-        worker.record(|| Event::Quarantined {
-            execution: life.life,
-            children: children as u64,
-        });
     }
 }

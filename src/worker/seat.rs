@@ -1,6 +1,7 @@
 //! What a thread is doing right now: whose worker it is, and which builds it stands in.
 
-use super::{Life, Worker, begin, end};
+use super::Worker;
+use super::life::{Life, begin, end};
 use crate::error::Error;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -11,12 +12,14 @@ thread_local! {
     /// The life this thread works for, 0 when that has to be looked up: first touch, or a build is going on.
     /// Apart from the seat because it has no destructor: reading it is one load.
     static STAMP: Cell<u64> = const { Cell::new(0) };
-    static SEAT: RefCell<Seat> = const { RefCell::new(Seat { scopes: Vec::new(), own: None }) };
+    static SEAT: RefCell<Seat> = const { RefCell::new(Seat { scopes: Vec::new(), entered: 0, own: None }) };
     static GUARDS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Seat {
-    scopes: Vec<Scope>,
+    /// Innermost last, each with the number its guard knows it by.
+    scopes: Vec<(u64, Scope)>,
+    entered: u64,
     /// What the thread is without any scope.
     own: Option<Own>,
 }
@@ -46,7 +49,7 @@ impl Drop for Own {
 impl Seat {
     fn top(&mut self) -> Option<&mut Scope> {
         match self.scopes.last_mut() {
-            Some(scope) => Some(scope),
+            Some((_, scope)) => Some(scope),
             None => self.own.as_mut().map(|own| &mut own.scope),
         }
     }
@@ -104,11 +107,15 @@ pub(crate) fn build(id: u64) -> Building {
         }
         seat.stamp();
     });
-    Building { here: PhantomData }
+    Building {
+        id,
+        here: PhantomData,
+    }
 }
 
 /// See [`build`].
 pub(crate) struct Building {
+    id: u64,
     here: PhantomData<*const ()>,
 }
 
@@ -116,8 +123,11 @@ impl Drop for Building {
     fn drop(&mut self) {
         let _ = SEAT.try_with(|seat| {
             let mut seat = seat.borrow_mut();
-            if let Some(scope) = seat.top() {
-                scope.builds.pop();
+            let seat = &mut *seat;
+            let own = seat.own.iter_mut().map(|own| &mut own.scope);
+            // A factory may have entered a scope and kept its guard: the build is over in every scope.
+            for scope in seat.scopes.iter_mut().map(|(_, scope)| scope).chain(own) {
+                scope.builds.retain(|build| *build != self.id);
             }
             seat.stamp();
         });
@@ -130,6 +140,8 @@ impl Drop for Building {
 #[must_use = "the scope ends when the guard is dropped"]
 #[derive(Debug)]
 pub struct Entered {
+    /// Of the scope that this guard ends.
+    number: u64,
     _member: Option<Member>,
     here: PhantomData<*const ()>,
 }
@@ -137,15 +149,17 @@ pub struct Entered {
 impl Entered {
     /// Enters with the builds of whoever handed the work over; `member` keeps the lane.
     pub(super) fn new(worker: &Worker, builds: Vec<u64>, member: Option<Member>) -> Self {
-        let _ = SEAT.try_with(|seat| {
+        let number = SEAT.try_with(|seat| {
             let mut seat = seat.borrow_mut();
-            seat.scopes.push(Scope {
-                worker: worker.clone(),
-                builds,
-            });
+            seat.entered += 1;
+            let number = seat.entered;
+            let worker = worker.clone();
+            seat.scopes.push((number, Scope { worker, builds }));
             seat.stamp();
+            number
         });
         Self {
+            number: number.unwrap_or_default(),
             _member: member,
             here: PhantomData,
         }
@@ -156,7 +170,8 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let scope = SEAT.try_with(|seat| {
             let mut seat = seat.borrow_mut();
-            let scope = seat.scopes.pop();
+            let ended = seat.scopes.iter().rposition(|(number, _)| *number == self.number);
+            let scope = ended.map(|place| seat.scopes.remove(place));
             seat.stamp();
             scope
         });

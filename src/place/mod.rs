@@ -1,0 +1,42 @@
+//! Which run this is, and where its folders are.
+//!
+//! `run` decides from facts alone, `name` makes file names out of any text, `folders` makes folders.
+
+mod folders;
+mod name;
+mod run;
+
+pub use folders::base_dir;
+pub(crate) use folders::{lane_file, worker_dir};
+pub(crate) use name::file_name;
+pub(crate) use run::{Facts, Run, Runner, nextest};
+#[cfg(test)]
+pub(crate) use run::{run_of, tests::facts as facts_for_tests};
+
+use crate::sys::{env, process};
+use once_cell::sync::OnceCell;
+
+/// This process's facts, gathered at the first call.
+pub(crate) fn facts() -> &'static Facts {
+    static FACTS: OnceCell<Facts> = OnceCell::new();
+    FACTS.get_or_init(|| Facts {
+        pid: process::id(),
+        started: process::started(),
+        boot: process::boot(),
+        args: process::args(),
+        exe: process::exe(),
+        ancestors: process::ancestors(),
+        env: Box::new(env::var),
+    })
+}
+
+/// The run this process belongs to.
+pub(crate) fn run() -> &'static Run {
+    static RUN: OnceCell<Run> = OnceCell::new();
+    RUN.get_or_init(|| run::run_of(facts()))
+}
+
+/// The session that wants to be told what happens; `None` when nothing is recorded.
+pub(crate) fn session() -> Option<String> {
+    env::var("COFFERDAM_RECORD")
+}

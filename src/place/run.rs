@@ -1,0 +1,368 @@
+//! Which run a process belongs to: facts in, identity out.
+//!
+//! A run is one invocation of a runner, with all its test processes. What names it differs: nextest hands its
+//! processes an ID; `cargo test` hands them nothing, so its process number and start time do; a program that no
+//! runner started is a run of its own.
+
+use super::file_name;
+use crate::sys::process::Ancestor;
+use std::path::PathBuf;
+
+/// What is known about this process, gathered once.
+pub(crate) struct Facts {
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+    pub(crate) boot: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) exe: Option<PathBuf>,
+    /// Nearest first; empty where the system does not tell.
+    pub(crate) ancestors: Vec<Ancestor>,
+    pub(crate) env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+}
+
+/// Who started this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// nextest, for exactly this process's test.
+    Nextest,
+    /// A process that a nextest test started: the variables are inherited, the slot is its parent's.
+    UnderNextest,
+    /// `cargo test`, `cargo bench` or `cargo run`, or something below them: doctests, children of tests.
+    Cargo,
+    /// Named by `COFFERDAM_RUN_ID`.
+    Named,
+    /// Nobody known: a binary started by hand, by a script, by Bazel.
+    Alone,
+}
+
+impl Runner {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Nextest => "nextest",
+            Self::UnderNextest => "under nextest",
+            Self::Cargo => "cargo",
+            Self::Named => "named",
+            Self::Alone => "alone",
+        }
+    }
+
+    /// Whether other processes of the same run may be alive at the same time.
+    pub(crate) fn may_overlap(self) -> bool {
+        self != Self::Alone
+    }
+}
+
+/// A run, and what its end can be told by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) id: String,
+    pub(crate) runner: Runner,
+    /// Process number and start of what the run ends with. A named run ends when whoever named it says so.
+    pub(crate) anchor: (u32, u64),
+}
+
+/// The run that a process with these facts belongs to.
+pub(crate) fn run_of(facts: &Facts) -> Run {
+    let above = nearest_runner(&facts.ancestors).map(|(_, above)| above);
+    let anchor = above.map_or((facts.pid, facts.started), |above| (above.pid, above.started));
+    let boot = facts.boot.get(..8).unwrap_or("0");
+    let (id, runner) = if let Some(id) = (facts.env)("COFFERDAM_RUN_ID") {
+        (file_name(&id), Runner::Named)
+    } else if let Some(nextest) = nextest(facts) {
+        (file_name(&nextest.run), nextest.runner())
+    } else if let Some(above) = above {
+        let name = file_name(&above.name);
+        (
+            format!("{name}-{boot}-{}-{}", above.pid, above.started),
+            Runner::Cargo,
+        )
+    } else {
+        (
+            format!("process-{boot}-{}-{}", facts.pid, facts.started),
+            Runner::Alone,
+        )
+    };
+    Run { id, runner, anchor }
+}
+
+/// What nextest's variables mean for a process that has them.
+pub(crate) struct Nextest {
+    run: String,
+    /// Whether this process is the one that was started for the test, and not a process below it.
+    pub(crate) is_the_test: bool,
+}
+
+impl Nextest {
+    fn runner(&self) -> Runner {
+        if self.is_the_test {
+            Runner::Nextest
+        } else {
+            Runner::UnderNextest
+        }
+    }
+}
+
+/// The nextest that this process works for; `None` also below a test that runs a cargo of its own, where the
+/// variables are merely inherited.
+pub(crate) fn nextest(facts: &Facts) -> Option<Nextest> {
+    if (facts.env)("NEXTEST_EXECUTION_MODE")? != "process-per-test" {
+        return None;
+    }
+    let run = (facts.env)("NEXTEST_RUN_ID")?;
+    let between = match nearest_runner(&facts.ancestors) {
+        Some((_, above)) if above.name != "cargo-nextest" => return None,
+        Some((generations, _)) => &facts.ancestors[..generations],
+        None => &facts.ancestors,
+    };
+    Some(Nextest {
+        run,
+        is_the_test: is_the_test(facts, between),
+    })
+}
+
+/// The nearest `cargo` or `cargo-nextest` above, by its whole name: `cargo-watch` runs runs, it is none.
+fn nearest_runner(ancestors: &[Ancestor]) -> Option<(usize, &Ancestor)> {
+    ancestors
+        .iter()
+        .enumerate()
+        .find(|(_, above)| matches!(above.name.as_str(), "cargo" | "cargo-nextest"))
+}
+
+/// Whether nextest started this very process for its test, and not a test that handed its variables on.
+///
+/// nextest passes `--exact NAME`; a test that runs itself again may pass the same, but then one of the processes
+/// between has our executable. (A wrapper script between has the arguments too, yet another executable.)
+fn is_the_test(facts: &Facts, between: &[Ancestor]) -> bool {
+    let itself_again = facts.exe.is_some() && between.iter().any(|above| above.exe == facts.exe);
+    match (facts.env)("NEXTEST_TEST_NAME") {
+        Some(name) => {
+            facts.args.iter().any(|arg| arg == "--exact") && facts.args.contains(&name) && !itself_again
+        }
+        // Before 0.9.116 the test was not named: the parent decides.
+        None => between.is_empty(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A process `test-1` that nobody started and that has no variables.
+    pub(crate) fn facts() -> Facts {
+        Facts {
+            pid: 100,
+            started: 1000,
+            boot: "0123456789abcdef".to_owned(),
+            args: vec!["test-1".to_owned()],
+            exe: Some(PathBuf::from("/t/deps/test-1")),
+            ancestors: Vec::new(),
+            env: Box::new(|_| None),
+        }
+    }
+
+    impl Facts {
+        pub(crate) fn below(mut self, names: &[&str]) -> Self {
+            self.ancestors = (1..)
+                .zip(names)
+                .map(|(generation, name)| Ancestor {
+                    pid: 100 - generation,
+                    started: 1000 - u64::from(generation),
+                    name: (*name).chars().take(15).collect(),
+                    exe: Some(PathBuf::from(match *name {
+                        "test-1" => "/t/deps/test-1".to_owned(),
+                        name => format!("/bin/{name}"),
+                    })),
+                    args: Vec::new(),
+                })
+                .collect();
+            self
+        }
+
+        pub(crate) fn with_args(mut self, args: &[&str]) -> Self {
+            self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+            self
+        }
+
+        pub(crate) fn with(mut self, vars: &'static [(&'static str, &'static str)]) -> Self {
+            let before = self.env;
+            self.env = Box::new(move |asked| {
+                let found = vars.iter().find(|(name, _)| *name == asked);
+                found
+                    .map(|(_, value)| (*value).to_owned())
+                    .or_else(|| before(asked))
+            });
+            self
+        }
+
+        /// As nextest 0.9.143 starts the test `orders::a`.
+        pub(crate) fn of_nextest(self) -> Self {
+            self.below(&["cargo-nextest", "bash"])
+                .with_args(&["test-1", "--exact", "orders::a", "--nocapture"])
+                .with(&[
+                    ("NEXTEST_EXECUTION_MODE", "process-per-test"),
+                    ("NEXTEST_RUN_ID", "b0b0-1"),
+                    ("NEXTEST_TEST_NAME", "orders::a"),
+                    ("NEXTEST_TEST_GLOBAL_SLOT", "3"),
+                    ("NEXTEST_ATTEMPT", "2"),
+                ])
+        }
+    }
+
+    fn told(facts: &Facts) -> (String, Runner, u32) {
+        let run = run_of(facts);
+        (run.id, run.runner, run.anchor.0)
+    }
+
+    #[test]
+    fn cargo_test_is_named_by_its_process_and_boot() {
+        let run = run_of(&facts().below(&["cargo", "bash"]));
+        assert_eq!(
+            run,
+            Run {
+                id: "cargo-01234567-99-999".to_owned(),
+                runner: Runner::Cargo,
+                anchor: (99, 999)
+            }
+        );
+    }
+
+    #[test]
+    fn a_doctest_belongs_to_the_cargo_above_its_rustdoc() {
+        for above in [
+            &["rustdoc", "cargo"][..],
+            &["rust_out", "rustdoc", "cargo", "bash"],
+        ] {
+            assert_eq!(run_of(&facts().below(above)).runner, Runner::Cargo, "{above:?}");
+        }
+        let (first, second) = (
+            facts().below(&["rustdoc", "cargo"]),
+            facts().below(&["rustdoc", "cargo"]),
+        );
+        assert_eq!(run_of(&first).id, run_of(&second).id);
+    }
+
+    #[test]
+    fn nextest_names_its_run_and_the_runner_above_is_its_end() {
+        assert_eq!(
+            told(&facts().of_nextest()),
+            ("b0b0-1".to_owned(), Runner::Nextest, 99)
+        );
+    }
+
+    #[test]
+    fn a_wrapper_script_between_changes_nothing() {
+        let facts = facts().of_nextest().below(&["sh", "cargo-nextest"]);
+        assert_eq!(told(&facts), ("b0b0-1".to_owned(), Runner::Nextest, 98));
+    }
+
+    #[test]
+    fn a_test_that_runs_itself_again_with_the_same_name_is_below_nextest() {
+        for above in [
+            &["test-1", "cargo-nextest"][..],
+            &["sh", "test-1", "cargo-nextest"],
+        ] {
+            assert_eq!(
+                run_of(&facts().of_nextest().below(above)).runner,
+                Runner::UnderNextest
+            );
+        }
+    }
+
+    #[test]
+    fn a_test_that_runs_itself_again_after_nextest_was_killed_is_still_below_it() {
+        let facts = facts().of_nextest().below(&["test-1", "init"]);
+        assert_eq!(run_of(&facts).runner, Runner::UnderNextest);
+    }
+
+    #[test]
+    fn another_program_below_a_nextest_test_is_below_nextest() {
+        for args in [
+            &["server"][..],
+            &["test-1", "--exact", "role", "--ignored"],
+            &["grep", "orders::a"],
+        ] {
+            let facts = facts()
+                .of_nextest()
+                .below(&["test-1", "cargo-nextest"])
+                .with_args(args);
+            assert_eq!(run_of(&facts).runner, Runner::UnderNextest, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_cargo_below_a_nextest_test_is_a_run_of_its_own() {
+        let nested = facts()
+            .of_nextest()
+            .below(&["cargo", "test-0", "cargo-nextest"])
+            .with_args(&["test-1"]);
+        assert_eq!(
+            told(&nested),
+            ("cargo-01234567-99-999".to_owned(), Runner::Cargo, 99)
+        );
+        assert!(nextest(&nested).is_none());
+    }
+
+    #[test]
+    fn a_nextest_below_a_cargo_test_is_nextest() {
+        let nested = facts().of_nextest().below(&["cargo-nextest", "test-0", "cargo"]);
+        assert_eq!(run_of(&nested).runner, Runner::Nextest);
+    }
+
+    #[test]
+    fn before_tests_were_named_the_parent_decides() {
+        let old: &[_] = &[
+            ("NEXTEST_EXECUTION_MODE", "process-per-test"),
+            ("NEXTEST_RUN_ID", "old"),
+        ];
+        let started_for_it = facts().with(old).below(&["cargo-nextest"]);
+        let child = facts().with(old).below(&["test-1", "cargo-nextest"]);
+        assert_eq!(run_of(&started_for_it).runner, Runner::Nextest);
+        assert_eq!(run_of(&child).runner, Runner::UnderNextest);
+    }
+
+    #[test]
+    fn where_the_system_tells_no_ancestors_the_variables_and_arguments_decide() {
+        let test = facts().of_nextest().below(&[]);
+        assert_eq!(told(&test), ("b0b0-1".to_owned(), Runner::Nextest, 100));
+        let child = facts().of_nextest().below(&[]).with_args(&["server"]);
+        assert_eq!(run_of(&child).runner, Runner::UnderNextest);
+    }
+
+    #[test]
+    fn a_variable_that_merely_says_nextest_is_not_enough() {
+        for vars in [
+            &[("NEXTEST", "1"), ("NEXTEST_RUN_ID", "x")][..],
+            &[("NEXTEST_EXECUTION_MODE", "process-per-test")],
+            &[
+                ("NEXTEST_EXECUTION_MODE", "something-new"),
+                ("NEXTEST_RUN_ID", "x"),
+            ],
+        ] {
+            assert_eq!(
+                run_of(&facts().with(vars).below(&["cargo"])).runner,
+                Runner::Cargo,
+                "{vars:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_for_the_run_comes_before_every_runner_and_is_never_a_path() {
+        let named = facts().of_nextest().with(&[("COFFERDAM_RUN_ID", "../../ci 7")]);
+        assert_eq!(told(&named), ("%2e.%2f..%2fci%207".to_owned(), Runner::Named, 99));
+    }
+
+    #[test]
+    fn a_process_that_nobody_known_started_is_a_run_of_its_own() {
+        let alone = facts().below(&["cargo-watch", "bash"]);
+        assert_eq!(
+            told(&alone),
+            ("process-01234567-100-1000".to_owned(), Runner::Alone, 100)
+        );
+        let unknown_boot = Facts {
+            boot: String::new(),
+            ..facts()
+        };
+        assert_eq!(run_of(&unknown_boot).id, "process-0-100-1000");
+    }
+}

@@ -1,0 +1,53 @@
+//! Futures that work for a worker.
+
+use super::Worker;
+use super::seat::{self, Entered, Member};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A future that enters its worker at each poll: see [`Worker::instrument`].
+#[must_use = "a future does nothing until it is polled"]
+#[derive(Debug)]
+pub struct Instrumented<F> {
+    /// Taken out when the whole is dropped.
+    future: Option<Pin<Box<F>>>,
+    worker: Worker,
+    builds: Vec<u64>,
+    /// Keeps the lane; a poll needs no member of its own.
+    _member: Member,
+}
+
+impl<F> Instrumented<F> {
+    pub(super) fn new(worker: &Worker, future: F, member: Member) -> Self {
+        Self {
+            future: Some(Box::pin(future)),
+            worker: worker.clone(),
+            builds: seat::builds(),
+            _member: member,
+        }
+    }
+
+    fn enter(&self) -> Entered {
+        Entered::new(&self.worker, self.builds.clone(), None)
+    }
+}
+
+impl<F: Future> Future for Instrumented<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let _entered = self.enter();
+        match &mut self.future {
+            Some(future) => future.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for Instrumented<F> {
+    fn drop(&mut self) {
+        // What a task holds is dropped where the runtime likes, and belongs to the worker there too.
+        let _entered = self.enter();
+        self.future = None;
+    }
+}
