@@ -349,3 +349,95 @@ impl std::error::Error for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error as IoError, ErrorKind};
+
+    /// Every message there is, once, in the order of docs/errors.md.
+    fn all() -> Vec<Error> {
+        let place = Location::caller();
+        let repo = || "dyn Repo".to_owned();
+        vec![
+            Error::no_worker("the thread \"tokio-rt-worker\""),
+            Error::test_over(),
+            Error::bad_variable("COFFERDAM_WORKER", "../w0", "it starts with a dot"),
+            Error::no_place(),
+            Error::io(
+                "create",
+                Path::new("target/cofferdam/runs"),
+                IoError::from(ErrorKind::PermissionDenied),
+            ),
+            Error::zero_capacity(),
+            Error::twice(repo(), place, place),
+            Error::unknown(
+                repo(),
+                "shop".to_owned(),
+                vec!["Clock".to_owned(), "dyn Repo \"archive\"".to_owned()],
+            ),
+            Error::unknown(repo(), "shop".to_owned(), Vec::new()),
+            Error::no_locator(repo()),
+            Error::outlives(
+                "Config".to_owned(),
+                "is shared by all workers",
+                repo(),
+                "lives as long as its worker",
+            ),
+            Error::factory(
+                repo(),
+                "w0".to_owned(),
+                place,
+                Box::new(IoError::from(ErrorKind::NotFound)),
+            ),
+            Error::panic(repo(), "w0".to_owned(), place, "no such table".to_owned()),
+            Error::cycle(["A (w0)", "B (w0)", "A (w0)"].map(str::to_owned).to_vec()),
+            Error::blocked(
+                repo(),
+                "w0".to_owned(),
+                "another thread builds it and is not done".to_owned(),
+                Duration::from_secs(60),
+            ),
+            Error::unreadable(Path::new("w0/journal.ndjson"), Some(7), "unknown event \"flown\""),
+            Error::newer(Path::new("w0/journal.ndjson"), 2, 1),
+        ]
+    }
+
+    #[test]
+    fn every_message_stands_in_the_list_of_errors() {
+        let page = include_str!("../docs/errors.md");
+        let listed: Vec<_> = page
+            .split("```text\n")
+            .skip(1)
+            .filter_map(|block| block.split("\n```").next())
+            .map(|block| block.replace('\n', " "))
+            .collect();
+        let told: Vec<_> = all()
+            .iter()
+            .map(|error| {
+                // Lines of this file move; the page names it without them.
+                let text = error.to_string();
+                let mut parts = text.split("src/error.rs:");
+                let first = parts.next().unwrap_or_default().to_owned();
+                parts.fold(first, |text, part| {
+                    text + "tests/shop.rs:7:5"
+                        + part.trim_start_matches(|next: char| next.is_ascii_digit() || next == ':')
+                })
+            })
+            .collect();
+        assert_eq!(
+            listed,
+            told,
+            "docs/errors.md should list:\n\n{}",
+            told.join("\n\n")
+        );
+    }
+
+    #[test]
+    fn the_cause_of_a_failed_factory_can_be_asked_for() {
+        let cause = Box::new(IoError::from(ErrorKind::NotFound));
+        let error = Error::factory("Repo".to_owned(), "w0".to_owned(), Location::caller(), cause);
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<IoError>());
+        assert_eq!(source.map(IoError::kind), Some(ErrorKind::NotFound));
+    }
+}
