@@ -5,14 +5,14 @@
 //! left and lets it go, newest first, on a helper thread with a deadline. What is not done by then is abandoned and
 //! named on standard error. Signals, `abort` and `_exit` run nothing: see Limitations in the crate page.
 
-use crate::sys::{clock, exit_hook, process, stderr};
+use crate::sys::{exit_hook, process, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 /// One thing to let go of.
 pub(crate) struct Cleanup {
-    /// Later things have higher numbers ([`clock::unique`]).
+    /// Later things have higher numbers (`clock::unique`).
     pub(crate) order: u64,
     pub(crate) what: String,
     pub(crate) run: Box<dyn FnOnce() + Send>,
@@ -52,68 +52,85 @@ extern "C" fn at_exit() {
     if hook.pid != process::id() {
         return;
     }
-    let Ok(sources) = hook.sources.try_lock() else {
-        return;
-    };
-    let sources = sources.clone();
-    let told = catch_unwind(AssertUnwindSafe(|| clean(&sources, LIMIT)));
+    // Held for a push and never while anything foreign runs: this cannot wait for long.
+    let sources = lock(&hook.sources).clone();
+    let told = catch_unwind(AssertUnwindSafe(|| {
+        clean(&sources, |done| done.recv_timeout(LIMIT).is_ok())
+    }));
     for line in told.unwrap_or_default() {
         stderr::line(&line);
     }
 }
 
-/// Lets everything go and returns what has to be said about it.
-fn clean(sources: &[Source], limit: Duration) -> Vec<String> {
-    let deadline = clock::Deadline::after(limit);
-    // What is not dropped yet, the current one last.
-    let left = Arc::new(Mutex::new(Vec::new()));
+/// How far the helper thread is.
+#[derive(Default)]
+struct Progress {
+    /// What is not dropped yet, the current one last.
+    left: Vec<String>,
+    told: Vec<String>,
+}
+
+/// Lets everything go, as long as `wait` says that it was done in time, and returns what has to be said about it.
+fn clean(sources: &[Source], wait: impl FnOnce(&mpsc::Receiver<()>) -> bool) -> Vec<String> {
+    let progress = Arc::new(Mutex::new(Progress::default()));
     let (done, finished) = mpsc::channel();
     let helper = {
-        let left = Arc::clone(&left);
+        let progress = Arc::clone(&progress);
         let sources = sources.to_vec();
         std::thread::Builder::new()
             .name("cofferdam-exit".to_owned())
             .spawn(move || {
-                let mut all: Vec<Cleanup> = sources
-                    .into_iter()
-                    .flat_map(|source| catch_unwind(source).unwrap_or_default())
-                    .collect();
-                all.sort_by_key(|cleanup| cleanup.order);
-                *lock(&left) = all.iter().map(|cleanup| cleanup.what.clone()).collect();
-                let mut told = Vec::new();
-                while let Some(cleanup) = all.pop() {
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(cleanup.run)) {
-                        told.push(format!(
-                            "{} panicked while it was dropped at exit: {}",
-                            cleanup.what,
-                            message(&*panic)
-                        ));
-                        // Its own drop may panic again.
-                        std::mem::forget(panic);
-                    }
-                    lock(&left).pop();
-                }
-                let _ = done.send(told);
+                drop_all(&sources, &progress);
+                let _ = done.send(());
             })
     };
     if helper.is_err() {
         return vec!["no thread could be started at exit: nothing was cleaned up".to_owned()];
     }
-    finished
-        .recv_timeout(deadline.left().unwrap_or_default())
-        .unwrap_or_else(|_| {
-            let mut left = lock(&left).clone();
-            let busy = left.pop().unwrap_or_else(|| "what is left".to_owned());
-            let mut told = vec![format!(
-                "{busy} was still being dropped {} s after exit began: abandoned",
-                limit.as_secs_f64()
-            )];
-            if !left.is_empty() {
-                left.reverse();
-                told.push(format!("not dropped because of that: {}", left.join(", ")));
+    let in_time = wait(&finished);
+    let mut progress = lock(&progress);
+    let mut told = std::mem::take(&mut progress.told);
+    if !in_time {
+        let mut left = progress.left.clone();
+        let busy = left.pop().unwrap_or_else(|| "what is left".to_owned());
+        told.push(format!(
+            "{busy} was still being dropped {} s after exit began: abandoned",
+            LIMIT.as_secs()
+        ));
+        if !left.is_empty() {
+            left.reverse();
+            told.push(format!("not dropped because of that: {}", left.join(", ")));
+        }
+    }
+    told
+}
+
+fn drop_all(sources: &[Source], progress: &Mutex<Progress>) {
+    let caught = |what: &str, work: &mut dyn FnMut()| {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            let words = message(&*panic);
+            lock(progress)
+                .told
+                .push(format!("{what} panicked while it was dropped at exit: {words}"));
+            // Its own drop may panic again.
+            std::mem::forget(panic);
+        }
+    };
+    let mut all = Vec::new();
+    for source in sources {
+        caught("a list of what is left", &mut || all.append(&mut source()));
+    }
+    all.sort_by_key(|cleanup| cleanup.order);
+    lock(progress).left = all.iter().map(|cleanup| cleanup.what.clone()).collect();
+    while let Some(Cleanup { what, run, .. }) = all.pop() {
+        let mut run = Some(run);
+        caught(&what, &mut || {
+            if let Some(run) = run.take() {
+                run();
             }
-            told
-        })
+        });
+        lock(progress).left.pop();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -133,21 +150,37 @@ pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
 mod tests {
     use super::*;
 
-    static ORDER: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+    fn in_the_end(done: &mpsc::Receiver<()>) -> bool {
+        done.recv().is_ok()
+    }
 
-    fn note(order: u64) -> Cleanup {
+    fn cleanup(order: u64, what: &str, run: impl FnOnce() + Send + 'static) -> Cleanup {
         Cleanup {
             order,
-            what: format!("number {order}"),
-            run: Box::new(move || lock(&ORDER).push(order)),
+            what: what.to_owned(),
+            run: Box::new(run),
         }
+    }
+
+    /// Never returns, and says when it was called.
+    fn parked(order: u64, reached: &'static OnceLock<()>) -> Cleanup {
+        cleanup(order, "parked", || {
+            reached.get_or_init(|| ());
+            loop {
+                std::thread::park();
+            }
+        })
     }
 
     #[test]
     fn what_came_last_goes_first_across_all_sources() {
+        static ORDER: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+        fn note(order: u64) -> Cleanup {
+            cleanup(order, "note", move || lock(&ORDER).push(order))
+        }
         let told = clean(
             &[|| vec![note(1), note(4)], || vec![note(3), note(2)]],
-            Duration::from_secs(60),
+            in_the_end,
         );
         assert_eq!(*lock(&ORDER), [4, 3, 2, 1]);
         assert!(told.is_empty());
@@ -158,53 +191,94 @@ mod tests {
         static GONE: OnceLock<()> = OnceLock::new();
         let told = clean(
             &[|| {
-                let run: Box<dyn FnOnce() + Send> = Box::new(|| panic!("no"));
-                let rest: Box<dyn FnOnce() + Send> = Box::new(|| GONE.get_or_init(|| ()).to_owned());
-                vec![
-                    Cleanup {
-                        order: 1,
-                        what: "rest".to_owned(),
-                        run: rest,
-                    },
-                    Cleanup {
-                        order: 2,
-                        what: "bad".to_owned(),
-                        run,
-                    },
-                ]
+                let rest = cleanup(1, "rest", || GONE.get_or_init(|| ()).to_owned());
+                vec![rest, cleanup(2, "bad", || panic!("no"))]
             }],
-            Duration::from_secs(60),
+            in_the_end,
         );
         assert_eq!(told, ["bad panicked while it was dropped at exit: no"]);
         assert!(GONE.get().is_some());
     }
 
     #[test]
-    fn a_drop_that_parks_is_abandoned_and_named_with_those_behind_it() {
+    fn a_panic_whose_payload_panics_when_dropped_is_survived() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("again");
+            }
+        }
+        let told = clean(
+            &[|| vec![cleanup(1, "bomb", || std::panic::panic_any(Bomb))]],
+            in_the_end,
+        );
+        assert_eq!(
+            told,
+            ["bomb panicked while it was dropped at exit: a panic without a message"]
+        );
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_had_is_told_and_the_others_still_go() {
+        static GONE: OnceLock<()> = OnceLock::new();
+        let told = clean(
+            &[
+                || panic!("no list"),
+                || vec![cleanup(1, "rest", || GONE.get_or_init(|| ()).to_owned())],
+            ],
+            in_the_end,
+        );
+        assert_eq!(
+            told,
+            ["a list of what is left panicked while it was dropped at exit: no list"]
+        );
+        assert!(GONE.get().is_some());
+    }
+
+    #[test]
+    fn a_drop_that_parks_is_abandoned_and_named_with_those_around_it() {
+        static PARKED: OnceLock<()> = OnceLock::new();
         let told = clean(
             &[|| {
-                let park: Box<dyn FnOnce() + Send> = Box::new(|| {
-                    loop {
-                        std::thread::park()
-                    }
-                });
+                let behind = cleanup(1, "behind", || ());
                 vec![
-                    note(0),
-                    Cleanup {
-                        order: 2,
-                        what: "parked".to_owned(),
-                        run: park,
-                    },
+                    behind,
+                    parked(2, &PARKED),
+                    cleanup(3, "bad", || panic!("no")),
+                    cleanup(4, "good", || ()),
                 ]
             }],
-            Duration::from_millis(20),
+            |_| {
+                PARKED.wait();
+                false
+            },
         );
         assert_eq!(
             told,
             [
-                "parked was still being dropped 0.02 s after exit began: abandoned",
-                "not dropped because of that: number 0",
+                "bad panicked while it was dropped at exit: no",
+                "parked was still being dropped 5 s after exit began: abandoned",
+                "not dropped because of that: behind",
             ]
+        );
+    }
+
+    #[test]
+    fn a_list_that_never_comes_is_abandoned() {
+        static PARKED: OnceLock<()> = OnceLock::new();
+        let told = clean(
+            &[|| {
+                (parked(1, &PARKED).run)();
+                Vec::new()
+            }],
+            |_| {
+                PARKED.wait();
+                false
+            },
+        );
+        assert_eq!(
+            told,
+            ["what is left was still being dropped 5 s after exit began: abandoned"]
         );
     }
 }
