@@ -146,6 +146,9 @@ pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
+#[cfg(all(test, unix, not(miri)))]
+mod children;
+
 #[cfg(test)]
 mod tests {
     use super::*;
