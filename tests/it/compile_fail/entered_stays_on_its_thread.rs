@@ -1,4 +1,5 @@
+fn send<T: Send>() {}
+
 fn main() {
-    let entered = cofferdam::Worker::current().enter();
-    std::thread::spawn(move || drop(entered));
+    send::<cofferdam::Entered>();
 }
