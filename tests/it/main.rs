@@ -1,9 +1,15 @@
-//! What only shows from outside: the rules of the sources, the documents, and the crate as its users see it.
+//! What the library promises, seen from outside, in folders that mirror `src`; then the rules of the sources and the
+//! documents.
 
+#[cfg(all(unix, not(miri)))]
+mod compile_fail;
 mod console;
 mod docs;
 mod files;
 mod markdown;
+#[path = "../../src/sys/role.rs"]
+mod role;
 mod rooms;
 mod source;
 mod tidy;
+mod worker;
