@@ -276,3 +276,7 @@ pub use place::base_dir;
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+mod guide {}
