@@ -1,4 +1,5 @@
 //! Each test worker its own services.
+pub mod diagnostics;
 mod error;
 mod event;
 mod exit;
