@@ -105,16 +105,16 @@ impl Resource {
         self.kind
     }
 
-    /// Whether it exists once per process, so that two processes can never meet on it.
-    pub(crate) fn is_of_a_process(&self) -> bool {
-        matches!(self.kind, ResourceKind::Env | ResourceKind::Cwd)
+    /// What it is called among those of its kind; empty for the working directory.
+    pub fn as_str(&self) -> &str {
+        &self.name
     }
 
-    fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         format!("{}:{}", self.kind.as_str(), self.name)
     }
 
-    fn from_json(text: &str) -> Option<Self> {
+    pub(crate) fn from_json(text: &str) -> Option<Self> {
         let (word, name) = text.split_once(':')?;
         let (kind, _) = ResourceKind::ALL.into_iter().find(|(_, known)| *known == word)?;
         Some(Self {
@@ -316,8 +316,12 @@ fn field<T: Field>(line: &Map<String, Value>, name: &str) -> Result<T, String> {
 }
 
 events! {
-    /// The first line of a process: who writes what follows. `run` is unique for one invocation of a runner.
-    Process "process" { version: u64, run: String, session: String, runner: String, binary: String, worker: String }
+    /// The first line of a process: who writes what follows. `run` is unique for one invocation of a runner;
+    /// `started` tells it from another process with its number, `boot` this machine from others.
+    Process "process" {
+        version: u64, run: String, session: String, runner: String, binary: String, worker: String,
+        started: u64, boot: String,
+    }
     /// An execution begins: a test, in a run, for the given time. `execution` is unique within the process.
     Test "test" { execution: u64, test: String, attempt: u64 }
     /// An execution is over.

@@ -261,6 +261,7 @@
 //!
 //! - `tokio`: `Worker::instrument`. It names no crate: any runtime's futures will do.
 
+pub mod diagnostics;
 mod error;
 mod event;
 mod exit;
