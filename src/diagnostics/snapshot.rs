@@ -159,7 +159,7 @@ pub fn collect() -> Snapshot {
             binary: journal::binary(),
             memory: process::resident_memory(),
         },
-        caches: locator::views().into_iter().map(Cache::from).collect(),
+        caches: locator::views(None).into_iter().map(Cache::from).collect(),
     }
 }
 

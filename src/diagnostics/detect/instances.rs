@@ -19,9 +19,10 @@ pub(super) fn shared(state: &State) -> Vec<Conflict> {
         let mut users = instance
             .users
             .iter()
-            .filter(|(user, _)| !state.foreign_uses.contains(&(index, *user)));
-        let Some((first, _)) = users.next() else { continue };
-        if users.any(|(user, _)| lane(*user) != lane(*first)) {
+            .map(|user| user.execution)
+            .filter(|user| !state.foreign_uses.contains(&(index, *user)));
+        let Some(first) = users.next() else { continue };
+        if users.any(|user| lane(user) != lane(first)) {
             services.entry((service, instance.place)).or_default().push(index);
         }
     }
@@ -41,7 +42,7 @@ fn tell(state: &State, service: Name, place: Name, instances: &[u32]) -> Option<
         .max_by_key(|index| (users(*index).len(), std::cmp::Reverse(*index)))?;
     let mut order: Vec<u32> = users(shown)
         .iter()
-        .map(|(user, _)| *user)
+        .map(|user| user.execution)
         .filter(|user| !state.foreign_uses.contains(&(shown, *user)))
         .collect();
     order.sort_by_key(|user| (state.executions.get(*user).begin, *user));

@@ -60,7 +60,7 @@ impl<'a> Uses<'a> {
         };
         for claim in claims {
             match claim.owner {
-                Owner::Execution(execution) => uses.add(claim, execution, claim.begin, None),
+                Owner::Execution(execution) => uses.add(claim, execution, claim.begin, None, claim.guards),
                 Owner::Instance(instance) => uses.add_users(claim, instance),
             }
         }
@@ -71,17 +71,21 @@ impl<'a> Uses<'a> {
     fn add_users(&mut self, claim: &'a Claim, instance: u32) {
         let users = &self.state.instances.get(instance).users;
         let lane = |user: u32| self.state.executions.get(user).lane;
-        let many = users.iter().any(|(user, _)| lane(*user) != lane(claim.execution));
+        let many = users
+            .iter()
+            .any(|user| lane(user.execution) != lane(claim.execution));
         let through = many.then_some(instance);
-        if !users.iter().any(|(user, _)| *user == claim.execution) {
-            self.add(claim, claim.execution, claim.begin, through);
+        if !users.iter().any(|user| user.execution == claim.execution) {
+            self.add(claim, claim.execution, claim.begin, through, claim.guards);
         }
-        for (user, at) in users {
-            self.add(claim, *user, claim.begin.max(*at), through);
+        for user in users {
+            // A lock held while the service was built protects nobody who uses it later.
+            let guards = user.guards.unwrap_or(claim.guards);
+            self.add(claim, user.execution, claim.begin.max(user.at), through, guards);
         }
     }
 
-    fn add(&mut self, claim: &'a Claim, execution: u32, begin: u64, through: Option<u32>) {
+    fn add(&mut self, claim: &'a Claim, execution: u32, begin: u64, through: Option<u32>, guards: u32) {
         let row = self.state.executions.get(execution);
         let process = self.state.processes.get(row.process);
         // A program's main and a snapshot's unknown test may be many at once; a named test is one, with its retries.
@@ -100,7 +104,7 @@ impl<'a> Uses<'a> {
             test,
             through,
             writes: claim.access == Access::Write,
-            guards: claim.guards,
+            guards,
             begin,
             end: end_of(self.state, claim, execution).max(begin),
         });

@@ -143,7 +143,7 @@ impl Writer {
                 row.place = place;
                 row.epoch = row.epoch.max(epoch);
                 row.shared |= shared;
-                state.used(index, execution, at);
+                state.used(index, execution, at, None);
 
                 let run = state.processes.get(process).run;
                 let builds = state.builds.entry((run, locator, service)).or_default();
@@ -166,10 +166,15 @@ impl Writer {
                     tally.add(micros, Some(execution), Some(place));
                 }
             }
-            Event::Used { execution, instance } => {
+            Event::Used {
+                execution,
+                instance,
+                guards,
+            } => {
                 let execution = find(state, execution)?;
                 let instance = state.instance(process, instance);
-                state.used(instance, execution, at);
+                let guards = state.guards(&guards);
+                state.used(instance, execution, at, Some(guards));
             }
             Event::Dropped {
                 locator,
@@ -193,7 +198,7 @@ impl Writer {
                     state.stale.insert(here, (epoch, holders));
                 }
                 if let Some(why) = WhyLeaked::of(why) {
-                    let last = state.instances.get(index).users.last().map(|(user, _)| *user);
+                    let last = state.instances.get(index).users.last().map(|user| user.execution);
                     let party = self.current.or(last);
                     let tally = state.leaked.entry((locator, service, why)).or_default();
                     tally.add(holders, party, Some(place));

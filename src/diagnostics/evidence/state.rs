@@ -47,8 +47,17 @@ pub(crate) struct Instance {
     pub(crate) epoch: u64,
     /// Declared as shared by all workers.
     pub(crate) shared: bool,
-    /// Executions that were handed it, each once, with the moment.
-    pub(crate) users: Vec<(u32, u64)>,
+    /// Executions that were handed it, each once.
+    pub(crate) users: Vec<User>,
+}
+
+/// An execution that was handed an instance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct User {
+    pub(crate) execution: u32,
+    pub(crate) at: u64,
+    /// The locks it held at every such moment; a snapshot does not know.
+    pub(crate) guards: Option<u32>,
 }
 
 /// Who makes a claim.
@@ -159,7 +168,8 @@ pub(crate) struct State {
     pub(crate) guards: Table<Vec<Name>, Vec<Name>>,
     pub(crate) claims: Table<(Owner, u32, Access, u32), Claim>,
     /// Who was handed what, so that nobody is listed twice.
-    pub(crate) uses: HashSet<(u32, u32)>,
+    /// Where an execution stands among the users of an instance.
+    pub(crate) uses: HashMap<(u32, u32), usize>,
     /// By process and number of the claim.
     pub(crate) open_claims: HashMap<(u32, u64), u32>,
 
@@ -263,10 +273,33 @@ impl State {
         })
     }
 
-    pub(crate) fn used(&mut self, instance: u32, execution: u32, at: u64) {
-        if self.uses.insert((instance, execution)) {
-            self.instances.get_mut(instance).users.push((execution, at));
-        }
+    pub(crate) fn used(&mut self, instance: u32, execution: u32, at: u64, guards: Option<u32>) {
+        let users = &mut self.instances.get_mut(instance).users;
+        let known = *self.uses.entry((instance, execution)).or_insert(users.len());
+        let Some(user) = users.get_mut(known) else {
+            users.push(User {
+                execution,
+                at,
+                guards,
+            });
+            return;
+        };
+        // What guards it is what was held each time.
+        let guards = match (user.guards, guards) {
+            (Some(before), Some(now)) if before != now => {
+                let now = self.guards.get(now).clone();
+                let both: Vec<_> = self
+                    .guards
+                    .get(before)
+                    .iter()
+                    .filter(|name| now.contains(name))
+                    .copied()
+                    .collect();
+                Some(self.guards.row(both.clone(), || both))
+            }
+            (before, now) => before.or(now),
+        };
+        self.instances.get_mut(instance).users[known].guards = guards;
     }
 
     pub(crate) fn guards(&mut self, guards: &[String]) -> u32 {

@@ -36,12 +36,12 @@ fn entry_of(state: &mut State, process: u32, lane: u32, entry: &Entry, now: u64)
     let users = &state.instances.get(index).users;
     let known = users
         .iter()
-        .find(|(user, _)| state.executions.get(*user).lane == lane);
+        .find(|user| state.executions.get(user.execution).lane == lane);
     let execution = match known {
-        Some((user, _)) => *user,
+        Some(user) => user.execution,
         None => {
             let execution = state.unnamed(process, lane, entry.built_at, now);
-            state.used(index, execution, entry.built_at);
+            state.used(index, execution, entry.built_at, None);
             execution
         }
     };
