@@ -7,15 +7,17 @@ pub struct PriceList {
 }
 
 impl PriceList {
+    pub fn new(cents: &'static [(&'static str, u64)]) -> Self {
+        Self { cents }
+    }
+
     pub fn of_this_season() -> Self {
-        Self {
-            cents: &[
-                ("boots", 8_900),
-                ("lamp", 2_450),
-                ("rope", 1_200),
-                ("tent", 23_900),
-            ],
-        }
+        Self::new(&[
+            ("boots", 8_900),
+            ("lamp", 2_450),
+            ("rope", 1_200),
+            ("tent", 23_900),
+        ])
     }
 
     pub fn cents(&self, item: &str) -> Option<u64> {
