@@ -8,5 +8,7 @@ pub(crate) mod env;
 pub(crate) mod exit_hook;
 pub(crate) mod file_lock;
 pub(crate) mod process;
+#[cfg(test)]
+pub(crate) mod role;
 pub(crate) mod stderr;
 pub(crate) mod sync;

@@ -1,9 +1,15 @@
 //! What only shows from outside: the rules of the sources, the documents, and the crate as its users see it.
 
+#[cfg(all(unix, not(miri)))]
+mod compile_fail;
 mod console;
 mod docs;
 mod files;
+mod locator;
 mod markdown;
+#[path = "../../src/sys/role.rs"]
+mod role;
 mod rooms;
 mod source;
 mod tidy;
+mod worker;

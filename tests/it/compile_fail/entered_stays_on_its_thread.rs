@@ -1,0 +1,5 @@
+fn send<T: Send>() {}
+
+fn main() {
+    send::<cofferdam::Entered>();
+}

@@ -1,0 +1,11 @@
+//! Workers with real threads and real processes.
+
+#[cfg(all(target_os = "linux", not(miri)))]
+mod four_ways;
+#[cfg(feature = "tokio")]
+mod futures;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod places;
+#[cfg(all(unix, not(miri)))]
+mod processes;
+mod threads;
