@@ -4,7 +4,9 @@ use super::ServiceLocator;
 use super::cache::About;
 use super::context::{Context, ServiceClaim};
 use super::instance::Instance;
-use super::lane::{Given, Lane, Leaving, Look, Pass};
+use super::lane::{Given, Lane, Look};
+use super::leaving::Leaving;
+use super::passing::hand_over;
 use super::registry::{Scope, Service};
 use super::wait_graph::WaitGraph;
 use crate::error::{BoxError, Error};
@@ -205,29 +207,6 @@ fn tell_built(worker: &Worker, about: &About) {
             place: place.to_string(),
         });
     }
-}
-
-/// Makes a lane ready for its next test: what is left over goes, what can be reset is.
-fn hand_over(lane: &Arc<Lane>, pass: Pass) {
-    let_go(lane, pass.leaving);
-    for (key, service, instance) in pass.reset {
-        let Some(reset) = &service.reset else { continue };
-        let outcome = catch_unwind(AssertUnwindSafe(|| reset(&instance)));
-        let trouble = match outcome {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => exit::message(&*panic),
-        };
-        stderr::line(&format!(
-            "{} of {} could not be reset and is built anew: {trouble}",
-            service.label(),
-            lane.name
-        ));
-        drop(instance);
-        let gone = lane.give_up(&key);
-        let_go(lane, gone);
-    }
-    lane.passed();
 }
 
 /// Drops what a lane gave up and tells of it.

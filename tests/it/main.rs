@@ -6,6 +6,7 @@ mod compile_fail;
 mod console;
 mod docs;
 mod files;
+mod locator;
 mod markdown;
 #[path = "../../src/sys/role.rs"]
 mod role;

@@ -1,0 +1,95 @@
+//! What lies in a lane: its caches, the overrides in force, builds going on, and what is being let go of.
+
+use super::cache::{Cache, Entry};
+use super::flight::Flights;
+use super::lane::Given;
+use super::layer::Layer;
+use super::leaving::{Dropping, Forgotten, Leaving};
+use super::registry::{Key, Scope};
+use crate::error::Error;
+use crate::event::Why;
+use crate::sys::clock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::ThreadId;
+
+pub(crate) struct State {
+    pub(crate) caches: HashMap<u64, Cache>,
+    /// Overrides, oldest first.
+    pub(crate) layers: Vec<Layer>,
+    /// Services set aside because an override changes what they are built from.
+    pub(crate) hidden: Vec<(Key, Entry)>,
+    pub(crate) flights: Flights<Key, Result<Given, Error>>,
+    pub(crate) dropping: Vec<Dropping>,
+    /// Let go of, and held by somebody still.
+    pub(crate) forgotten: Vec<Forgotten>,
+    /// The last life that worked here.
+    pub(crate) life: u64,
+    /// The thread that resets services for the next test.
+    pub(crate) passing: Option<ThreadId>,
+    pub(super) closed: bool,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            caches: HashMap::new(),
+            layers: Vec::new(),
+            hidden: Vec::new(),
+            flights: Flights::new(),
+            dropping: Vec::new(),
+            forgotten: Vec::new(),
+            life: 0,
+            passing: None,
+            closed: false,
+        }
+    }
+
+    /// The service if it is there: a fake, a cached one, or one that was evicted while somebody holds it.
+    pub(super) fn find(&mut self, key: &Key, life: u64, epoch: u64, tick: u64) -> Option<Given> {
+        if let Some(layer) = self.layers.iter_mut().rev().find(|layer| layer.key == *key) {
+            return Some(layer.entry.give(life, epoch, tick));
+        }
+        self.reinstate(key, epoch, tick);
+        let entry = self.caches.get_mut(&key.locator)?.peek(key)?;
+        Some(entry.give(life, epoch, tick))
+    }
+
+    /// Gives up what lives for one test only, and its overrides.
+    pub(crate) fn end_test(&mut self, is_over: impl Fn(u64) -> bool) -> Vec<Leaving> {
+        let is_it = |entry: &Entry| entry.about.service.scope == Scope::Test && is_over(entry.about.life);
+        let mut over: Vec<_> = self
+            .caches
+            .values_mut()
+            .flat_map(|cache| cache.take_all(is_it))
+            .collect();
+        let gone: Vec<_> = self.layers.extract_if(.., |layer| is_over(layer.life)).collect();
+        let settled = if gone.is_empty() {
+            Vec::new()
+        } else {
+            self.settle()
+        };
+        over.extend(gone.into_iter().map(|layer| (layer.key, layer.entry)));
+        let mut leaving = self.leave(over, Why::TestOver);
+        leaving.extend(settled);
+        leaving
+    }
+}
+
+impl Entry {
+    fn give(&mut self, life: u64, epoch: u64, tick: u64) -> Given {
+        let about = &mut self.about;
+        about.hits += 1;
+        about.used_at = clock::micros();
+        about.touch(tick);
+        let is_known = std::mem::replace(&mut about.used_by, life) == life;
+        Given {
+            instance: self.instance.clone(),
+            number: about.number.get(),
+            epoch,
+            from: Arc::clone(&about.from),
+            uses: Some(about.reader()),
+            is_known,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The locator as its users see it, under both runners.
