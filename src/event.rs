@@ -231,6 +231,16 @@ impl Field for Vec<String> {
     }
 }
 
+impl Field for Vec<u64> {
+    const SHAPE: &'static str = "list of numbers";
+    fn write(&self) -> Value {
+        Value::from(self.as_slice())
+    }
+    fn read(value: &Value) -> Option<Self> {
+        value.as_array()?.iter().map(Value::as_u64).collect()
+    }
+}
+
 impl Field for Resource {
     const SHAPE: &'static str = "`kind:name`";
     fn write(&self) -> Value {
@@ -326,10 +336,11 @@ events! {
     Test "test" { execution: u64, test: String, attempt: u64 }
     /// An execution is over.
     End "end" { execution: u64 }
-    /// A factory made an instance. `instance` names it within the process; `asked` is what its factory asked for.
+    /// A factory made an instance. `instance` names it within the process; `asked` is what its factory asked for,
+    /// and `parts` are the instances it was given. Who uses it uses those too.
     Built "built" {
         execution: u64, locator: String, service: String, instance: u64, epoch: u64, micros: u64,
-        shared: bool, asked: Vec<String>, place: String,
+        shared: bool, asked: Vec<String>, parts: Vec<u64>, place: String,
     }
     /// An execution was handed an instance, holding the locks `guards`; at least the first time is recorded.
     Used "used" { execution: u64, instance: u64, guards: Vec<String> }

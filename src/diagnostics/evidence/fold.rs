@@ -130,6 +130,7 @@ impl Writer {
                 epoch,
                 micros,
                 shared,
+                parts,
                 place,
                 asked: _,
             } => {
@@ -143,6 +144,11 @@ impl Writer {
                 row.place = place;
                 row.epoch = row.epoch.max(epoch);
                 row.shared |= shared;
+                let parts = parts
+                    .into_iter()
+                    .map(|part| state.instance(process, part))
+                    .collect();
+                state.instances.get_mut(index).parts = parts;
                 state.used(index, execution, at, None);
 
                 let run = state.processes.get(process).run;

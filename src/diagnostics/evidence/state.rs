@@ -47,6 +47,8 @@ pub(crate) struct Instance {
     pub(crate) epoch: u64,
     /// Declared as shared by all workers.
     pub(crate) shared: bool,
+    /// What it was built from: who uses it uses those too.
+    pub(crate) parts: Vec<u32>,
     /// Executions that were handed it, each once.
     pub(crate) users: Vec<User>,
 }
@@ -269,25 +271,40 @@ impl State {
             place: nowhere,
             epoch: 0,
             shared: false,
+            parts: Vec::new(),
             users: Vec::new(),
         })
     }
 
+    /// An execution was handed an instance, and with it all that it is built from.
     pub(crate) fn used(&mut self, instance: u32, execution: u32, at: u64, guards: Option<u32>) {
+        let mut handed = vec![instance];
+        while let Some(instance) = handed.pop() {
+            if self.is_new_use(
+                instance,
+                User {
+                    execution,
+                    at,
+                    guards,
+                },
+            ) {
+                handed.extend(&self.instances.get(instance).parts);
+            }
+        }
+    }
+
+    /// Notes one use; `false` when it says nothing new.
+    fn is_new_use(&mut self, instance: u32, new: User) -> bool {
         let users = &mut self.instances.get_mut(instance).users;
-        let known = *self.uses.entry((instance, execution)).or_insert(users.len());
+        let known = *self.uses.entry((instance, new.execution)).or_insert(users.len());
         let Some(user) = users.get_mut(known) else {
-            users.push(User {
-                execution,
-                at,
-                guards,
-            });
-            return;
+            users.push(new);
+            return true;
         };
         // What guards it is what was held each time.
-        let guards = match (user.guards, guards) {
+        let guards = match (user.guards, new.guards) {
             (Some(before), Some(now)) if before != now => {
-                let now = self.guards.get(now).clone();
+                let now = self.guards.get(now);
                 let both: Vec<_> = self
                     .guards
                     .get(before)
@@ -299,7 +316,8 @@ impl State {
             }
             (before, now) => before.or(now),
         };
-        self.instances.get_mut(instance).users[known].guards = guards;
+        let user = &mut self.instances.get_mut(instance).users[known];
+        std::mem::replace(&mut user.guards, guards) != guards
     }
 
     pub(crate) fn guards(&mut self, guards: &[String]) -> u32 {
