@@ -44,6 +44,7 @@
 //! | a folder, a port, a database name of one's own | [`Context::dir`], [`Worker::index`], [`Worker::run`] with [`Worker::id`] |
 //! | a file, port or name that stays shared | [`claim`], or [`Context::claim`] for a service |
 //! | a lock of another kind around it | [`guarded_by`] |
+//! | a look at all caches, or at what was recorded, from a program | [`diagnostics`] |
 //!
 //! In short:
 //!
