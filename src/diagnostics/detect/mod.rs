@@ -1,8 +1,12 @@
 //! Evidence in, conflicts out: pure, one file per question.
 
+#[cfg(test)]
+mod golden;
 mod instances;
 mod lockset;
 mod resources;
+#[cfg(test)]
+mod script;
 mod tallies;
 mod workers;
 
@@ -80,13 +84,17 @@ impl State {
         }
     }
 
-    /// The parties of a tally, in the order they were met.
+    /// The parties of a tally, by their first moments.
     fn parties(&self, tally: &Tally) -> Vec<Party> {
-        tally
+        let mut parties: Vec<Party> = tally
             .seen
             .iter()
             .map(|(execution, place)| self.party(*execution, *place))
-            .collect()
+            .collect();
+        parties.sort_by(|a, b| {
+            (a.window, &a.run, &a.test, &a.worker).cmp(&(b.window, &b.run, &b.test, &b.worker))
+        });
+        parties
     }
 
     fn overlap(&self, a: u32, b: u32) -> bool {

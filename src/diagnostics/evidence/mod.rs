@@ -14,7 +14,7 @@ use sources::Sort;
 use state::{Numbered, State};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// What was recorded: the ground on which conflicts are told.
@@ -144,10 +144,13 @@ impl Evidence {
     }
 
     fn journal(&mut self, file: &Path) {
-        let source = match File::open(file) {
-            Ok(source) => BufReader::with_capacity(1 << 16, source),
-            Err(source) => return self.problem(Error::io("read", file, source)),
-        };
+        match File::open(file) {
+            Ok(source) => self.take_in(file, BufReader::with_capacity(1 << 16, source)),
+            Err(source) => self.problem(Error::io("read", file, source)),
+        }
+    }
+
+    pub(super) fn take_in(&mut self, file: &Path, source: impl BufRead) {
         self.state.journals += 1;
         let mut journal = Journal::default();
         let torn = read::journal(file, source, |found| {
