@@ -117,6 +117,7 @@ impl Lane {
             micros: 40_000,
             shared,
             asked: Vec::new(),
+            parts: Vec::new(),
             place: "src/services.rs:9".to_owned(),
         };
         self.at(at, event)
