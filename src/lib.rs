@@ -282,3 +282,7 @@ pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
