@@ -178,6 +178,7 @@ fn what_a_service_claims_everybody_claims_who_uses_it() {
             Event::Used {
                 execution: 2,
                 instance: 1,
+                guards: Vec::new(),
             },
         )
         .end(20, 2);
@@ -213,6 +214,7 @@ fn a_service_declared_as_shared_is_not_in_its_own_way() {
                 Event::Used {
                     execution: 2,
                     instance: 1,
+                    guards: Vec::new(),
                 },
             )
             .end(8, 2);
@@ -273,6 +275,7 @@ fn a_foreign_use_is_told_as_such_and_not_once_more_as_a_shared_instance() {
             Event::Used {
                 execution: 2,
                 instance: 1,
+                guards: Vec::new(),
             },
         )
         .at(4, foreign)
