@@ -136,6 +136,9 @@ fn tell(state: &State, resource: u32, verdict: &Verdict, origins: &[Origin<'_>],
             parties.push(party);
         }
     }
+    let (pair, others) = parties.split_at_mut(2);
+    pair.sort_by(super::in_order);
+    others.sort_by(super::in_order);
     let between_runs = parties[0].run != parties[1].run;
     let resource = state.resources.get(resource);
     let when = if verdict.overlapped {
