@@ -43,7 +43,7 @@ fn foreign(state: &State) -> Vec<Conflict> {
         let who = parties.first().map_or_else(|| "a test".to_owned(), |party| party.on_worker(false));
         let name = state.text(*service);
         let owner = tally.words.map_or("another worker", |owner| state.text(owner));
-        let message = format!("{who} used the {name} of {owner} through a lazy proxy, at {}", state.text(*place));
+        let message = format!("{who} used the {name} of {owner} through a lazy proxy that was made at {}", state.text(*place));
         let mend = "make the proxy in the test that uses it (`locator.lazy()`), instead of keeping it where tests of \
                     other workers find it";
         of_service(state, Kind::ForeignUse, *service, tally, message, mend.to_owned())
@@ -74,12 +74,13 @@ fn leaked(state: &State) -> Vec<Conflict> {
             WhyLeaked::Exit => "when the process ended",
         };
         let message = format!("{name} of locator `{locator}` was still held {when}, {}", times(tally.count));
-        let mend = format!(
-            "find who keeps a clone of it (a static, a detached thread, a cycle of `Arc`s): it is dropped late or \
-             never; keep a `Weak` there, or end that thread before the test ends with `join`{}",
-            if *why == WhyLeaked::Exit { ", or accept it for what lives as long as the process" } else { "" }
-        );
-        of_service(state, Kind::Leaked, *service, tally, message, mend)
+        let mend = match why {
+            WhyLeaked::TestOver => "find who keeps a clone of it (a static, a thread, a cycle of `Arc`s) beyond the test: keep a `Weak` there, \
+                 or `join` the thread before the test ends",
+            WhyLeaked::Locator => "keep the locator as long as what was got from it, or a `Weak` where a clone is kept",
+            WhyLeaked::Exit => "a static, a thread or a cycle of `Arc`s keeps a clone, so its `drop` never ran: keep a `Weak` there, or accept it",
+        };
+        of_service(state, Kind::Leaked, *service, tally, message, mend.to_owned())
     });
     told.collect()
 }
