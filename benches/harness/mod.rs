@@ -15,6 +15,7 @@ pub(crate) fn is_wanted() -> bool {
 }
 
 /// One number for each round.
+#[derive(Clone)]
 pub(crate) struct Series(pub(crate) Vec<f64>);
 
 impl Series {
