@@ -71,6 +71,7 @@ impl Lane {
     }
 
     /// What was handed out in an earlier epoch is not handed out again.
+    #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.hot.epoch.load(Ordering::Acquire)
     }
@@ -82,6 +83,7 @@ impl Lane {
 
     /// The worker's own time, one step for each use. Threads of one worker may get the same tick: the order of their
     /// uses is anyone's guess.
+    #[inline]
     pub(crate) fn tick(&self) -> u64 {
         let tick = self.hot.clock.load(Ordering::Relaxed) + 1;
         self.hot.clock.store(tick, Ordering::Relaxed);

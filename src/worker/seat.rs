@@ -64,6 +64,7 @@ impl Seat {
 }
 
 /// The life this thread works for, if it was asked for before and no build is going on; else 0.
+#[inline]
 pub(crate) fn stamp() -> u64 {
     STAMP.get()
 }
