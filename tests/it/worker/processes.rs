@@ -114,3 +114,25 @@ fn role_fork() {
     listen();
     say(&format!("still {}", Worker::current()));
 }
+
+const HOSTILE: &str = "worker::processes::role_hostile";
+
+#[test]
+fn a_name_that_cannot_be_one_is_refused_also_when_it_is_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    for name in [&b"../w0"[..], b"w\xff", b"w 0"] {
+        let mut hostile = play(role(HOSTILE, "processes").env("COFFERDAM_WORKER", OsStr::from_bytes(name)));
+        let error = hostile.hear();
+        assert!(error.starts_with("COFFERDAM_WORKER="), "{error}");
+        hostile.end().passed();
+    }
+}
+
+#[test]
+#[ignore = "a role"]
+fn role_hostile() {
+    if plays(HOSTILE) {
+        say(&Worker::try_current().unwrap_err().to_string());
+    }
+}
