@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 const ROUNDS: usize = 101;
-const CALLS: u64 = 100_000;
+const CALLS: u64 = 20_000;
 
 trait Orders: shaku::Interface {}
 

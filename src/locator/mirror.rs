@@ -94,8 +94,10 @@ pub(crate) fn put<T: ?Sized + Send + Sync + 'static>(
 
 #[inline]
 fn place(locator: u64, type_id: TypeId, name: &str) -> usize {
-    let mut hash = Mix(locator.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // The type first: that much is known to the compiler.
+    let mut hash = Mix(0);
     type_id.hash(&mut hash);
+    locator.hash(&mut hash);
     if !name.is_empty() {
         name.hash(&mut hash);
     }
