@@ -29,6 +29,20 @@ impl World for State {
         !a.iter().any(|guard| b.binary_search(guard).is_ok())
     }
 
+    fn have_one_in_common(&self, mut guards: impl Iterator<Item = u32>) -> bool {
+        let Some(first) = guards.next() else { return false };
+        let mut common = self.guards.get(first).clone();
+        let mut last = first;
+        guards.all(|next| {
+            if next != last {
+                let theirs = self.guards.get(next);
+                common.retain(|guard| theirs.binary_search(guard).is_ok());
+                last = next;
+            }
+            !common.is_empty()
+        }) && !common.is_empty()
+    }
+
     fn window(&self, run: u32) -> (u64, u64) {
         let run = self.runs.get(run);
         (run.first, run.last)
