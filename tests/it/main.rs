@@ -1,5 +1,8 @@
 //! What only shows from outside: the rules of the sources, the documents, and the crate as its users see it.
 
+// All of it is tests, and clippy is told so: helpers unwrap too.
+#![cfg(test)]
+
 #[cfg(all(unix, not(miri)))]
 mod compile_fail;
 mod console;
