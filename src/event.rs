@@ -105,16 +105,16 @@ impl Resource {
         self.kind
     }
 
-    /// Whether it exists once per process, so that two processes can never meet on it.
-    pub(crate) fn is_of_a_process(&self) -> bool {
-        matches!(self.kind, ResourceKind::Env | ResourceKind::Cwd)
+    /// What it is called among those of its kind; empty for the working directory.
+    pub fn as_str(&self) -> &str {
+        &self.name
     }
 
-    fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         format!("{}:{}", self.kind.as_str(), self.name)
     }
 
-    fn from_json(text: &str) -> Option<Self> {
+    pub(crate) fn from_json(text: &str) -> Option<Self> {
         let (word, name) = text.split_once(':')?;
         let (kind, _) = ResourceKind::ALL.into_iter().find(|(_, known)| *known == word)?;
         Some(Self {
@@ -231,6 +231,16 @@ impl Field for Vec<String> {
     }
 }
 
+impl Field for Vec<u64> {
+    const SHAPE: &'static str = "list of numbers";
+    fn write(&self) -> Value {
+        Value::from(self.as_slice())
+    }
+    fn read(value: &Value) -> Option<Self> {
+        value.as_array()?.iter().map(Value::as_u64).collect()
+    }
+}
+
 impl Field for Resource {
     const SHAPE: &'static str = "`kind:name`";
     fn write(&self) -> Value {
@@ -316,16 +326,21 @@ fn field<T: Field>(line: &Map<String, Value>, name: &str) -> Result<T, String> {
 }
 
 events! {
-    /// The first line of a process: who writes what follows. `run` is unique for one invocation of a runner.
-    Process "process" { version: u64, run: String, session: String, runner: String, binary: String, worker: String }
+    /// The first line of a process: who writes what follows. `run` is unique for one invocation of a runner;
+    /// `started` tells it from another process with its number, `boot` this machine from others.
+    Process "process" {
+        version: u64, run: String, session: String, runner: String, binary: String, worker: String,
+        started: u64, boot: String,
+    }
     /// An execution begins: a test, in a run, for the given time. `execution` is unique within the process.
     Test "test" { execution: u64, test: String, attempt: u64 }
     /// An execution is over.
     End "end" { execution: u64 }
-    /// A factory made an instance. `instance` names it within the process; `asked` is what its factory asked for.
+    /// A factory made an instance. `instance` names it within the process; `asked` is what its factory asked for,
+    /// and `parts` are the instances it was given. Who uses it uses those too.
     Built "built" {
         execution: u64, locator: String, service: String, instance: u64, epoch: u64, micros: u64,
-        shared: bool, asked: Vec<String>, place: String,
+        shared: bool, asked: Vec<String>, parts: Vec<u64>, place: String,
     }
     /// An execution was handed an instance, holding the locks `guards`; at least the first time is recorded.
     Used "used" { execution: u64, instance: u64, guards: Vec<String> }

@@ -98,6 +98,8 @@ fn begin(file: &mut File, worker: &str, first: &Record) -> io::Result<()> {
         runner: run.runner.as_str().to_owned(),
         binary: binary(),
         worker: worker.to_owned(),
+        started: place::facts().started,
+        boot: place::facts().boot.clone(),
     };
     let header = Record {
         at: first.at,

@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo cofferdam`: runs a suite, and names the tests that get in each other's way.
+
+mod child;
+mod cli;
+mod commands;
+mod exit_code;
+mod report;
+
+use clap::Parser as _;
+use cli::{Cli, Command};
+use exit_code::Ended;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(cli::arguments()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, as a success.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() {
+                exit_code::USAGE
+            } else {
+                exit_code::NONE
+            });
+        }
+    };
+    let (shown, told) = match cli.command {
+        Command::Run(args) => (args.shown.clone(), commands::run::run(args)),
+        Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+    };
+    let code = match told {
+        Ok(outcome) => {
+            let code = outcome.exit_code();
+            match report::show(&shown, &outcome) {
+                Ok(()) => code,
+                Err(error) => {
+                    report::complain(&error);
+                    // What the command said goes before what became of the report.
+                    if matches!(outcome.command, Some(Ended::Failed { .. })) {
+                        code
+                    } else {
+                        exit_code::UNKNOWN
+                    }
+                }
+            }
+        }
+        Err(error) => {
+            report::complain(&*error);
+            exit_code::UNKNOWN
+        }
+    };
+    ExitCode::from(code)
+}

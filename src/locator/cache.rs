@@ -53,6 +53,7 @@ pub(crate) struct About {
     /// The worker that built it.
     pub(crate) worker: String,
     pub(crate) asked: Vec<String>,
+    pub(crate) parts: Vec<u64>,
     /// All it is built from, at any depth.
     pub(crate) from: Arc<BTreeSet<Key>>,
     /// The overrides that were in force for any of that.
@@ -80,6 +81,7 @@ impl About {
             used_by: 0,
             worker: worker.id().to_owned(),
             asked: Vec::new(),
+            parts: Vec::new(),
             from: Arc::default(),
             fakes: BTreeSet::new(),
             claims: Vec::new(),

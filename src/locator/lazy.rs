@@ -6,7 +6,7 @@ use super::{Locator, ServiceLocator};
 use crate::error::Error;
 use crate::event::Event;
 use crate::journal;
-use crate::worker::Worker;
+use crate::worker::{Worker, seat};
 use once_cell::sync::OnceCell;
 use std::fmt;
 use std::ops::Deref;
@@ -55,8 +55,8 @@ struct Watched<T: ?Sized> {
     service: Arc<T>,
     number: u64,
     lane: String,
-    /// The last life that used it from elsewhere: each is told once.
-    foreign: AtomicU64,
+    /// The last life that used it: each is told once.
+    user: AtomicU64,
 }
 
 impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
@@ -105,32 +105,37 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
                 service,
                 number,
                 lane,
-                foreign: AtomicU64::new(0),
+                user: AtomicU64::new(0),
             })
         })?;
         self.watch(watched);
         Ok(&watched.service)
     }
 
-    /// Tells of a use by another worker than the owner.
+    /// Tells who uses it, each once: the owner's tests, and those of other workers.
     fn watch(&self, watched: &Watched<T>) {
         let service = &self.source.service;
         // A thread without a worker is a service's own, or one that will be told when it asks for a worker.
-        if service.scope == Scope::Shared {
-            return;
-        }
         let Ok(worker) = Worker::try_current() else { return };
-        if lanes::of(service.scope, &worker).name == watched.lane
-            || watched.foreign.swap(worker.life(), Ordering::Relaxed) == worker.life()
-        {
+        let (execution, instance) = (worker.life(), watched.number);
+        if watched.user.swap(execution, Ordering::Relaxed) == execution {
             return;
         }
-        worker.record(|| Event::Foreign {
-            execution: worker.life(),
-            service: service.label(),
-            instance: watched.number,
-            owner: watched.lane.clone(),
-            place: self.made_at.to_string(),
+        worker.record(|| {
+            if service.scope == Scope::Shared || lanes::of(service.scope, &worker).name == watched.lane {
+                return Event::Used {
+                    execution,
+                    instance,
+                    guards: seat::guards(),
+                };
+            }
+            Event::Foreign {
+                execution,
+                service: service.label(),
+                instance,
+                owner: watched.lane.clone(),
+                place: self.made_at.to_string(),
+            }
         });
     }
 }
@@ -142,7 +147,11 @@ impl Source {
             Origin::Weak(locator) => ServiceLocator(locator.upgrade().ok_or_else(|| self.gone())?),
         };
         let worker = match &self.owner {
-            Some(owner) => owner.clone(),
+            // The owner may be known from an earlier test of its lane.
+            Some(owner) => Worker::try_current()
+                .ok()
+                .filter(|now| now.id() == owner.id())
+                .unwrap_or(owner.clone()),
             None => Worker::try_current()?,
         };
         locator.resolve(&self.service, &worker)

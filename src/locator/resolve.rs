@@ -81,7 +81,13 @@ pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<(Given, Arc<Lane
         }
     };
     if let Some(by) = by {
-        graph().given(by, ask.service.label(), ask.service.key.clone(), &given.from);
+        graph().given(
+            by,
+            ask.service.label(),
+            ask.service.key.clone(),
+            given.number,
+            &given.from,
+        );
     }
     if !given.is_known {
         worker.record(|| Event::Used {
@@ -160,6 +166,7 @@ fn build(
     about.claims = context.into_claims();
     if let Some(asked) = asked {
         (about.asked, about.from) = (asked.asked, Arc::new(asked.from));
+        about.parts = asked.parts.into_iter().collect();
     }
     tell_built(worker, &about);
     Ok(lane.admit(&service.key, instance, about))
@@ -188,6 +195,7 @@ fn tell_built(worker: &Worker, about: &About) {
         micros: about.build_micros,
         shared: service.scope == Scope::Shared,
         asked: about.asked.clone(),
+        parts: about.parts.clone(),
         place: service.place.to_string(),
     });
     for ServiceClaim {

@@ -15,6 +15,8 @@ pub(crate) struct Build {
     pub(crate) scope: Scope,
     /// What it asked for itself, for people.
     pub(crate) asked: Vec<String>,
+    /// The instances it was given, by number.
+    pub(crate) parts: BTreeSet<u64>,
     /// All that it is built from, at any depth.
     pub(crate) from: BTreeSet<Key>,
     waits_for: Vec<u64>,
@@ -27,6 +29,7 @@ impl WaitGraph {
             label,
             scope,
             asked: Vec::new(),
+            parts: BTreeSet::new(),
             from: BTreeSet::new(),
             waits_for: Vec::new(),
         };
@@ -71,11 +74,12 @@ impl WaitGraph {
     }
 
     /// Build `by` was given a service.
-    pub(crate) fn given(&mut self, by: u64, label: String, key: Key, from: &BTreeSet<Key>) {
+    pub(crate) fn given(&mut self, by: u64, label: String, key: Key, number: u64, from: &BTreeSet<Key>) {
         if let Some(by) = self.builds.get_mut(&by) {
             if !by.asked.contains(&label) {
                 by.asked.push(label);
             }
+            by.parts.insert(number);
             by.from.extend(from.iter().cloned());
             by.from.insert(key);
         }

@@ -1,4 +1,5 @@
-//! What only shows from outside: the rules of the sources, the documents, and the crate as its users see it.
+//! What the library promises, seen from outside, in folders that mirror `src`; then the rules of the sources and the
+//! documents.
 
 // All of it is tests, and clippy is told so: helpers unwrap too.
 #![cfg(test)]

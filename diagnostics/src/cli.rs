@@ -1,0 +1,140 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Names the tests that get in each other's way.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo cofferdam",
+    bin_name = "cargo cofferdam",
+    version,
+    after_help = "Exit codes: a command that failed keeps its own; else 0 no conflict in what was watched, \
+                  1 conflicts, 2 usage, 3 could not tell."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command with recording on, then tell the conflicts between its tests.
+    #[command(after_help = "Examples:\n  cargo cofferdam run -- cargo test\n  \
+                            cargo cofferdam run -- cargo nextest run\n  \
+                            cargo cofferdam run --format json --output report.json -- cargo nextest run\n  \
+                            cargo cofferdam run --no-records pass -- make check")]
+    Run(RunArgs),
+    /// Tell the conflicts in what was recorded before.
+    #[command(after_help = "Examples:\n  cargo cofferdam check\n  \
+                            cargo cofferdam check target/cofferdam/runs\n  \
+                            cargo cofferdam check --format github shard-1/ shard-2/")]
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+    /// What it means when nothing was recorded. Without it: `fail` for `cargo test`, `cargo nextest run` and their
+    /// like, `pass` for any other command.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) no_records: Option<NoRecords>,
+    /// The command and its arguments; it is started as it stands, without a shell.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+    /// What it means when nothing was recorded.
+    #[arg(long, value_name = "POLICY", default_value = "fail")]
+    pub(crate) no_records: NoRecords,
+    /// Journals, snapshots, or folders of them, also from several machines; without any, the newest session of this
+    /// workspace.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Shown {
+    /// How the report is written.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: Format,
+    /// Write the report to this file too, in the chosen format; the terminal gets the human one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For a person.
+    Human,
+    /// One line of JSON.
+    Json,
+    /// Workflow commands of GitHub Actions.
+    Github,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NoRecords {
+    /// Exit code 0.
+    Pass,
+    /// Exit code 0, and a warning.
+    Warn,
+    /// Exit code 3.
+    Fail,
+}
+
+/// The arguments, without the word `cofferdam` that cargo hands on as the first.
+pub(crate) fn arguments() -> Vec<OsString> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the binary's own arguments are read here"
+    )]
+    let args: Vec<OsString> = std::env::args_os().collect();
+    without_word(args)
+}
+
+fn without_word(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_some_and(|word| word == "cofferdam") {
+        args.remove(1);
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn cargo_s_word_is_taken_away_once() {
+        let args = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(
+            without_word(args(&["x", "cofferdam", "run"])),
+            args(&["x", "run"])
+        );
+        assert_eq!(
+            without_word(args(&["x", "run", "--", "cofferdam"])),
+            args(&["x", "run", "--", "cofferdam"])
+        );
+        assert_eq!(without_word(args(&["x"])), args(&["x"]));
+    }
+
+    #[test]
+    fn what_stands_behind_the_dashes_is_the_command_s_own() {
+        let cli = Cli::try_parse_from(["x", "run", "--", "cargo", "test", "--", "--format", "json"]).unwrap();
+        let Command::Run(args) = cli.command else { panic!() };
+        assert_eq!(args.command, ["cargo", "test", "--", "--format", "json"]);
+        assert_eq!(args.shown.format, Format::Human);
+    }
+}

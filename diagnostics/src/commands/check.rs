@@ -1,0 +1,24 @@
+//! `check`: the conflicts in what was recorded before.
+
+use super::{Findings, Outcome, session};
+use crate::cli::CheckArgs;
+use cofferdam::diagnostics::Evidence;
+use std::error::Error;
+
+pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
+    let findings = if args.paths.is_empty() {
+        let base = cofferdam::base_dir(Some(&super::run::working_dir()))?;
+        let evidence = match session::newest(&base)? {
+            Some(session) => session::evidence(&base, &session)?,
+            None => Evidence::new(),
+        };
+        Findings::new(vec![base.join("runs")], &evidence)
+    } else {
+        let mut evidence = Evidence::new();
+        for path in &args.paths {
+            evidence.read(path);
+        }
+        Findings::new(args.paths, &evidence)
+    };
+    Ok(Outcome::new(None, findings, args.no_records))
+}

@@ -1,0 +1,74 @@
+//! What each command does; they return data and print nothing.
+
+pub(crate) mod check;
+pub(crate) mod run;
+mod session;
+
+use crate::cli::NoRecords;
+use crate::exit_code::{self, Ended, Verdict};
+use cofferdam::Error;
+use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
+use std::path::PathBuf;
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// How the command ended that was run, if one was.
+    pub(crate) command: Option<Ended>,
+    pub(crate) findings: Findings,
+    pub(crate) verdict: Verdict,
+    pub(crate) no_records: NoRecords,
+}
+
+impl Outcome {
+    fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords) -> Self {
+        Self {
+            command,
+            verdict: Verdict::of(&findings, no_records),
+            findings,
+            no_records,
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        exit_code::of(self.command, self.verdict)
+    }
+}
+
+/// What was found in a recording.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    /// Where was looked.
+    pub(crate) places: Vec<PathBuf>,
+    pub(crate) watched: Watched,
+    pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) problems: Vec<Error>,
+    /// Also those that are not kept.
+    pub(crate) problem_count: u64,
+}
+
+impl Findings {
+    fn new(places: Vec<PathBuf>, evidence: &Evidence) -> Self {
+        Self {
+            places,
+            watched: evidence.watched(),
+            conflicts: evidence.conflicts(),
+            problems: evidence.problems().to_vec(),
+            problem_count: evidence.problem_count(),
+        }
+    }
+
+    pub(crate) fn of_severity(&self, severity: Severity) -> impl Iterator<Item = &Conflict> {
+        self.conflicts
+            .iter()
+            .filter(move |told| told.severity() == severity)
+    }
+
+    pub(crate) fn has_conflicts(&self) -> bool {
+        self.of_severity(Severity::Conflict).next().is_some()
+    }
+
+    pub(crate) fn watched_nothing(&self) -> bool {
+        self.watched.processes == 0
+    }
+}

@@ -1,0 +1,146 @@
+//! Workflow commands of GitHub Actions: an annotation for each finding.
+
+use super::text::{last_line, nothing_recorded, plain};
+use crate::cli::NoRecords;
+use crate::commands::Outcome;
+use crate::exit_code::Verdict;
+use cofferdam::diagnostics::{Conflict, Severity};
+use std::io::{self, Write};
+
+pub(super) struct Github<'a>(pub(super) &'a Outcome);
+
+impl Github<'_> {
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let findings = &self.0.findings;
+        for told in &findings.conflicts {
+            let place = told.parties.iter().find_map(|party| party.place.as_deref());
+            let title = format!("cofferdam: {}", told.kind);
+            annotate(out, level(told.severity()), place, &title, &text(told))?;
+        }
+        let unread = if self.0.verdict == Verdict::Unreadable {
+            "error"
+        } else {
+            "warning"
+        };
+        for problem in &findings.problems {
+            annotate(out, unread, None, "cofferdam: unreadable", &[problem.to_string()])?;
+        }
+        match (self.0.verdict, self.0.no_records) {
+            (Verdict::NoRecords, _) => {
+                annotate(
+                    out,
+                    "error",
+                    None,
+                    "cofferdam: no records",
+                    &[nothing_recorded(self.0)],
+                )?;
+            }
+            (Verdict::NothingRecorded, NoRecords::Warn) => {
+                annotate(
+                    out,
+                    "warning",
+                    None,
+                    "cofferdam: no records",
+                    &[nothing_recorded(self.0)],
+                )?;
+            }
+            _ => {}
+        }
+        writeln!(out, "cofferdam: {}", last_line(self.0))
+    }
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Conflict => "error",
+        Severity::Warning => "warning",
+        _ => "notice",
+    }
+}
+
+fn text(told: &Conflict) -> Vec<String> {
+    let mut lines = vec![format!("{}.", told.message)];
+    for party in &told.parties {
+        let access = party
+            .access
+            .map(|access| format!(", {access}"))
+            .unwrap_or_default();
+        let place = party
+            .place
+            .as_deref()
+            .map(|place| format!(", {place}"))
+            .unwrap_or_default();
+        lines.push(format!(
+            "{party} on {} in {}{access}{place}",
+            party.worker, party.binary
+        ));
+    }
+    lines.push(format!("Mend: {}", told.mend));
+    lines
+}
+
+/// `::error file=F,line=N,title=T::MESSAGE`, with everything that could end a part of it escaped.
+fn annotate(
+    out: &mut impl Write,
+    level: &str,
+    place: Option<&str>,
+    title: &str,
+    lines: &[String],
+) -> io::Result<()> {
+    write!(out, "::{level} ")?;
+    if let Some((file, line)) = place.and_then(split) {
+        write!(out, "file={},line={line},", property(file))?;
+    }
+    let message: Vec<_> = lines.iter().map(|line| data(line)).collect();
+    writeln!(out, "title={}::{}", property(title), message.join("%0A"))
+}
+
+/// `file:line` or `file:line:column`.
+fn split(place: &str) -> Option<(&str, u32)> {
+    let (rest, last) = place.rsplit_once(':')?;
+    let last: u32 = last.parse().ok()?;
+    let inner = rest
+        .rsplit_once(':')
+        .and_then(|(file, line)| Some((file, line.parse().ok()?)));
+    Some(inner.unwrap_or((rest, last)))
+}
+
+fn data(text: &str) -> String {
+    plain(text)
+        .replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotation(place: &str, title: &str, message: &str) -> String {
+        let mut out = Vec::new();
+        annotate(&mut out, "error", Some(place), title, &[message.to_owned()]).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_place_becomes_file_and_line() {
+        assert_eq!(split("src/a.rs:12"), Some(("src/a.rs", 12)));
+        assert_eq!(split("src/a.rs:12:5"), Some(("src/a.rs", 12)));
+        assert_eq!(split("C:\\a.rs:12"), Some(("C:\\a.rs", 12)));
+        assert_eq!(split("somewhere"), None);
+        assert_eq!(split("a:b"), None);
+    }
+
+    #[test]
+    fn nothing_in_a_name_ends_the_annotation() {
+        let text = annotation("a,b::c%.rs:3", "x: y, z", "100% ::error::no\r\u{1b}[0m");
+        assert_eq!(
+            text,
+            "::error file=a%2Cb%3A%3Ac%25.rs,line=3,title=x%3A y%2C z::100%25 ::error::no\\r\\u{1b}[0m\n"
+        );
+    }
+}

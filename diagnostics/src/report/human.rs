@@ -1,0 +1,141 @@
+//! For a person at a terminal or in a log.
+
+use super::text::{count, last_line, nothing_recorded, plain};
+use crate::cli::NoRecords;
+use crate::commands::Outcome;
+use crate::exit_code::Verdict;
+use anstyle::{AnsiColor, Style};
+use cofferdam::diagnostics::{Conflict, Party, Severity};
+use std::io::{self, Write};
+
+pub(super) struct Human<'a>(pub(super) &'a Outcome);
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+
+fn style(severity: Severity) -> Style {
+    let colour = match severity {
+        Severity::Conflict => AnsiColor::Red,
+        Severity::Warning => AnsiColor::Yellow,
+        _ => AnsiColor::Cyan,
+    };
+    colour.on_default().bold()
+}
+
+impl Human<'_> {
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let findings = &self.0.findings;
+        writeln!(out)?;
+        for told in findings.of_severity(Severity::Conflict) {
+            block(out, told)?;
+        }
+        for severity in [Severity::Warning, Severity::Note] {
+            for told in findings.of_severity(severity) {
+                line(out, told)?;
+            }
+        }
+        for problem in &findings.problems {
+            headline(out, Severity::Warning, "unreadable", &problem.to_string())?;
+        }
+        let more = findings.problem_count - findings.problems.len() as u64;
+        if more > 0 {
+            headline(out, Severity::Warning, "unreadable", &format!("and {more} more"))?;
+        }
+        match (self.0.verdict, self.0.no_records) {
+            (Verdict::NoRecords, _) => {
+                headline(out, Severity::Conflict, "no records", &nothing_recorded(self.0))?
+            }
+            (Verdict::NothingRecorded, NoRecords::Warn) => {
+                headline(out, Severity::Warning, "no records", &nothing_recorded(self.0))?;
+            }
+            _ => {}
+        }
+        writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", last_line(self.0))
+    }
+}
+
+fn headline(out: &mut impl Write, severity: Severity, word: &str, text: &str) -> io::Result<()> {
+    let style = style(severity);
+    writeln!(out, "{style}{word}:{style:#} {}", plain(text))
+}
+
+fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
+    headline(out, told.severity(), told.severity().as_str(), &told.message)?;
+    let rows: Vec<[String; 4]> = told
+        .parties
+        .iter()
+        .map(|party| row(party, told.between_runs))
+        .collect();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let (first, second, third) = (width(0), width(1), width(2));
+    for [test, worker, access, place] in &rows {
+        let line = format!("  {test:first$}  {worker:second$}  {access:third$}  {place}");
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    let more = told.concerned.saturating_sub(rows.len() as u64);
+    if more > 0 {
+        writeln!(out, "  and {}", count(more, "more use"))?;
+    }
+    let (kind, overlapped) = (
+        told.kind,
+        if told.overlapped {
+            "yes"
+        } else {
+            "no, but another schedule may"
+        },
+    );
+    let runs = if told.between_runs {
+        ", between two runs"
+    } else {
+        ""
+    };
+    writeln!(out, "  {DIM}{kind}{runs}; overlapped: {overlapped}{DIM:#}")?;
+    writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
+}
+
+/// Test, worker and program, access, place: each made harmless.
+fn row(party: &Party, with_run: bool) -> [String; 4] {
+    let run = if with_run {
+        format!(" of run {}", plain(&party.run))
+    } else {
+        String::new()
+    };
+    let access = party.access.map(|access| access.to_string()).unwrap_or_default();
+    let mut place = party
+        .place
+        .as_deref()
+        .map(|place| plain(place).into_owned())
+        .unwrap_or_default();
+    if let Some(service) = &party.service {
+        place = format!("{place} through {}", plain(service))
+            .trim_start()
+            .to_owned();
+    }
+    [
+        plain(&party.to_string()).into_owned(),
+        format!("{}{run} in {}", plain(&party.worker), plain(&party.binary)),
+        access,
+        place,
+    ]
+}
+
+fn line(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
+    let style = style(told.severity());
+    let first = told.parties.first();
+    let place = first
+        .and_then(|party| party.place.as_deref())
+        .map(|place| format!(" ({})", plain(place)));
+    writeln!(
+        out,
+        "{style}{}:{style:#} {}{}. {DIM}mend:{DIM:#} {}",
+        told.severity(),
+        plain(&told.message),
+        place.unwrap_or_default(),
+        plain(&told.mend)
+    )
+}

@@ -1,0 +1,119 @@
+//! For programs: one line, versioned; docs/exit-codes.md describes it.
+
+use super::text::is_harmful;
+use crate::commands::Outcome;
+use crate::exit_code::Ended;
+use cofferdam::diagnostics::{Conflict, Party};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+/// The version of the report that this build writes.
+const VERSION: u64 = 1;
+
+pub(super) struct Json<'a>(pub(super) &'a Outcome);
+
+impl Json<'_> {
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Outcome {
+            command,
+            findings,
+            verdict,
+            ..
+        } = self.0;
+        let watched = &findings.watched;
+        let value = json!({
+            "version": VERSION,
+            "verdict": verdict.as_str(),
+            "exit_code": {
+                "process": self.0.exit_code(),
+                "command": command.map(Ended::code),
+                "verdict": verdict.code(),
+            },
+            "signal": match command {
+                Some(Ended::Failed { signal, .. }) => *signal,
+                _ => None,
+            },
+            "watched": {
+                "runs": watched.runs,
+                "processes": watched.processes,
+                "workers": watched.workers,
+                "tests": watched.executions,
+                "instances": watched.instances,
+                "claims": watched.claims,
+                "journals": watched.journals,
+                "snapshots": watched.snapshots,
+                "torn": watched.torn,
+            },
+            "conflicts": findings.conflicts.iter().map(conflict).collect::<Vec<_>>(),
+            "problems": findings.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "problem_count": findings.problem_count,
+            "looked_in": findings.places.iter().map(|place| place.to_string_lossy()).collect::<Vec<_>>(),
+        });
+        writeln!(out, "{}", harmless(&value.to_string()))
+    }
+}
+
+fn conflict(told: &Conflict) -> Value {
+    json!({
+        "kind": told.kind.as_str(),
+        "severity": told.severity().as_str(),
+        "resource": told.resource.as_ref().map(|resource| {
+            json!({ "kind": resource.kind().as_str(), "name": resource.as_str() })
+        }),
+        "service": told.service,
+        "overlapped": told.overlapped,
+        "between_runs": told.between_runs,
+        "concerned": told.concerned,
+        "message": told.message,
+        "mend": told.mend,
+        "parties": told.parties.iter().map(party).collect::<Vec<_>>(),
+    })
+}
+
+fn party(party: &Party) -> Value {
+    json!({
+        "run": party.run,
+        "worker": party.worker,
+        "pid": party.pid,
+        "binary": party.binary,
+        "test": party.test,
+        "attempt": party.attempt,
+        "access": party.access.map(|access| access.to_string()),
+        "service": party.service,
+        "place": party.place,
+        "from": party.window.0,
+        "to": party.window.1,
+    })
+}
+
+/// JSON leaves some characters as they are that steer a terminal; escaped they mean the same. They stand in texts only.
+fn harmless(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if is_harmful(letter) {
+            let mut units = [0; 2];
+            for unit in letter.encode_utf16(&mut units) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(letter);
+        }
+    }
+    // GitHub's runner takes this for a command wherever in a line it stands.
+    text.replace("##[", "#\\u0023[")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped_and_means_the_same() {
+        let name = "a\u{1b}[1m\u{9b}2m\u{202e}\u{7f}ü\n::error::##[error]";
+        let text = harmless(&json!({ "name": name }).to_string());
+        assert!(!text.contains(is_harmful) && !text.contains("##["), "{text:?}");
+        let back: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(back["name"], name);
+    }
+}

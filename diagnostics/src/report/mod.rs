@@ -1,0 +1,76 @@
+//! The only code that prints: one type for each format.
+
+mod github;
+mod human;
+mod json;
+mod text;
+
+use crate::cli::{Format, Shown};
+use crate::commands::Outcome;
+use anstream::{AutoStream, StripStream};
+use std::io::{self, Write};
+use std::path::Path;
+use std::{error, fmt};
+
+/// Shows what a command came to, where and how it was asked for.
+pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> {
+    let terminal = match &shown.output {
+        Some(path) => {
+            write_file(path, shown.format, outcome).map_err(|source| ReportError {
+                file: path.display().to_string(),
+                source,
+            })?;
+            Format::Human
+        }
+        None => shown.format,
+    };
+    let mut out = AutoStream::auto(io::stdout().lock());
+    match write(&mut out, terminal, outcome).and_then(|()| out.flush()) {
+        // Whoever reads has seen enough (`| head`).
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told.map_err(|source| ReportError {
+            file: "standard output".to_owned(),
+            source,
+        }),
+    }
+}
+
+fn write_file(path: &Path, format: Format, outcome: &Outcome) -> io::Result<()> {
+    let mut text = StripStream::new(Vec::new());
+    write(&mut text, format, outcome)?;
+    std::fs::write(path, text.into_inner())
+}
+
+fn write(out: &mut impl Write, format: Format, outcome: &Outcome) -> io::Result<()> {
+    match format {
+        Format::Human => human::Human(outcome).write(out),
+        Format::Json => json::Json(outcome).write(out),
+        Format::Github => github::Github(outcome).write(out),
+    }
+}
+
+/// Says on standard error why there is no report.
+pub(crate) fn complain(error: &dyn error::Error) {
+    let mut err = anstream::stderr().lock();
+    // There is nobody left to tell when this fails.
+    let _ = writeln!(err, "cofferdam: {}", text::plain(&error.to_string()));
+}
+
+/// The report could not be written.
+#[derive(Debug)]
+pub(crate) struct ReportError {
+    file: String,
+    source: io::Error,
+}
+
+impl fmt::Display for ReportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not write the report to {}: {}", self.file, self.source)
+    }
+}
+
+impl error::Error for ReportError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

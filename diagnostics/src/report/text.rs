@@ -1,0 +1,141 @@
+//! Texts for people: names made harmless, numbers with their nouns.
+
+use crate::commands::Outcome;
+use crate::exit_code::{Ended, Verdict};
+use cofferdam::diagnostics::{Severity, Watched};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Anybody may choose the name of a test or a file. In a report it can neither steer a terminal, nor begin a line of
+/// its own, nor be taken for a workflow command.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) && !text.contains("##[") {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_harmful(letter) {
+            plain.extend(letter.escape_default());
+        } else if letter == '[' && plain.ends_with("##") {
+            plain.push_str("\\[");
+        } else {
+            plain.push(letter);
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// Control characters, and those that change a line's direction or cannot be seen.
+pub(super) fn is_harmful(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// `1 test`, `2 tests`.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// The last line: the verdict, and what it is a verdict on.
+pub(super) fn last_line(outcome: &Outcome) -> String {
+    let findings = &outcome.findings;
+    let conflicts = findings.of_severity(Severity::Conflict).count() as u64;
+    let mut line = match outcome.verdict {
+        Verdict::None => format!("no conflict in what was watched: {}", watched(&findings.watched)),
+        Verdict::Conflicts => {
+            format!(
+                "{} in what was watched: {}",
+                count(conflicts, "conflict"),
+                watched(&findings.watched)
+            )
+        }
+        Verdict::Unreadable => format!(
+            "could not tell: not everything could be read; no conflict in what was: {}",
+            watched(&findings.watched)
+        ),
+        Verdict::NothingRecorded => "nothing was recorded, so there is nothing to tell".to_owned(),
+        Verdict::NoRecords => "could not tell: nothing was recorded".to_owned(),
+    };
+    match outcome.verdict {
+        Verdict::None | Verdict::Unreadable if findings.watched.workers == 1 => {
+            line.push_str("; with one worker, conflicts between workers cannot be seen");
+        }
+        Verdict::Conflicts if findings.problem_count > 0 => line.push_str("; not everything could be read"),
+        _ => {}
+    }
+    match outcome.command {
+        Some(Ended::Failed {
+            signal: Some(signal),
+            code,
+        }) => {
+            let _ = write!(
+                line,
+                "; the command was ended by signal {signal} (exit code {code})"
+            );
+        }
+        Some(Ended::Failed { code, signal: None }) => {
+            let _ = write!(line, "; the command failed (exit code {code})");
+        }
+        Some(Ended::Passed) | None => {}
+    }
+    line
+}
+
+fn watched(watched: &Watched) -> String {
+    let mut parts = vec![
+        count(watched.executions, "test"),
+        count(watched.workers, "worker"),
+        count(watched.runs, "run"),
+        count(watched.instances, "service instance"),
+        count(watched.claims, "claim"),
+    ];
+    if watched.snapshots > 0 {
+        parts.push(count(watched.snapshots, "snapshot"));
+    }
+    if watched.torn > 0 {
+        parts.push(format!(
+            "{} torn by killed processes and skipped",
+            count(watched.torn, "line")
+        ));
+    }
+    parts.join(", ")
+}
+
+/// What to do when nothing was recorded.
+pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
+    let places: Vec<String> = outcome
+        .findings
+        .places
+        .iter()
+        .map(|place| plain(&place.display().to_string()).into_owned())
+        .collect();
+    let next = match outcome.command {
+        Some(_) => {
+            "only tests that touch cofferdam are recorded: is it a dev-dependency, and does a test call it? If there \
+             is nothing to record, `--no-records pass` says so"
+        }
+        None => "record with `cargo cofferdam run -- COMMAND`, or name the folder that holds the journals",
+    };
+    format!("looked in {}; {next}", places.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_becomes_a_harmless_one() {
+        for (name, shown) in [
+            ("tests::a", "tests::a"),
+            ("grün/ß", "grün/ß"),
+            ("a\nb", "a\\nb"),
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("\u{9b}31mred", "\\u{9b}31mred"),
+            ("\u{202e}evil", "\\u{202e}evil"),
+            ("##[error]no", "##\\[error]no"),
+        ] {
+            assert_eq!(plain(name), shown);
+        }
+    }
+}

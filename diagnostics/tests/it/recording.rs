@@ -1,0 +1,162 @@
+//! Journals made by hand, and the binary run over them.
+
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The journal of one process in one lane.
+pub(crate) struct Journal {
+    worker: String,
+    pid: u32,
+    text: String,
+    at: u64,
+}
+
+impl Journal {
+    pub(crate) fn new(run: &str, session: &str, worker: &str, pid: u32) -> Self {
+        let mut journal = Self {
+            worker: worker.to_owned(),
+            pid,
+            text: "\n".to_owned(),
+            at: 0,
+        };
+        journal.event(
+            1,
+            json!({
+                "event": "process", "version": 1, "run": run, "session": session, "runner": "cargo",
+                "binary": "shop", "worker": worker, "started": pid, "boot": "machine",
+            }),
+        );
+        journal
+    }
+
+    /// One line, at that microsecond.
+    pub(crate) fn event(&mut self, at: u64, mut event: Value) -> &mut Self {
+        self.at = at;
+        event["at"] = json!(at);
+        event["pid"] = json!(self.pid);
+        writeln!(self.text, "{event}").unwrap();
+        self
+    }
+
+    /// A test that writes to `resource` all the time from `begin` to `end`.
+    pub(crate) fn test(
+        &mut self,
+        execution: u64,
+        test: &str,
+        resource: &str,
+        begin: u64,
+        end: u64,
+    ) -> &mut Self {
+        self.event(
+            begin,
+            json!({"event": "test", "execution": execution, "test": test, "attempt": 1}),
+        )
+        .event(
+            begin,
+            json!({
+                "event": "claimed", "execution": execution, "claim": execution, "instance": 0,
+                "resource": resource, "access": "write", "guards": [], "place": "tests/shop.rs:7",
+            }),
+        )
+        .event(end, json!({"event": "end", "execution": execution}))
+    }
+
+    pub(crate) fn write(&self, run_folder: &Path) -> PathBuf {
+        let folder = run_folder.join("workers").join(&self.worker);
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("journal.ndjson");
+        std::fs::write(&path, &self.text).unwrap();
+        path
+    }
+}
+
+/// The folder of a run that was recorded for `session`, made with its description.
+pub(crate) fn run_folder(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
+    let folder = base.join("runs").join(run);
+    std::fs::create_dir_all(&folder).unwrap();
+    let told = json!({
+        "version": 1, "run": run, "runner": "cargo", "session": session, "at": at,
+        "anchor": {"pid": 1, "started": 1}, "boot": "machine",
+    });
+    std::fs::write(folder.join("run.json"), told.to_string()).unwrap();
+    folder
+}
+
+/// A run in which two tests on two workers wrote one file at one time.
+pub(crate) fn conflicted(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
+    let folder = run_folder(base, run, session, at);
+    Journal::new(run, session, "w0", 10)
+        .test(1, "orders::stores_one", "file:/tmp/report.csv", 10, 30)
+        .write(&folder);
+    Journal::new(run, session, "w1", 10)
+        .test(2, "reports::exports_all", "file:/tmp/report.csv", 20, 40)
+        .write(&folder);
+    folder
+}
+
+/// A run in which each worker had its own file.
+pub(crate) fn isolated(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
+    let folder = run_folder(base, run, session, at);
+    for (pid, worker) in [(10, "w0"), (11, "w1")] {
+        Journal::new(run, session, worker, pid)
+            .test(
+                1,
+                &format!("on_{worker}"),
+                &format!("file:/tmp/{worker}/report.csv"),
+                10,
+                30,
+            )
+            .write(&folder);
+    }
+    folder
+}
+
+/// The binary with these arguments, in `dir`, which is also its base folder.
+pub(crate) fn cofferdam(dir: &Path, args: &[&str]) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the program under test")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
+    command.current_dir(dir).args(args).env("COFFERDAM_DIR", dir);
+    for variable in [
+        "COFFERDAM_RECORD",
+        "COFFERDAM_WORKER",
+        "COFFERDAM_RUN_ID",
+        "NO_COLOR",
+        "CLICOLOR_FORCE",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+pub(crate) struct Told {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Told {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// Runs it and returns what it said.
+pub(crate) fn told(dir: &Path, args: &[&str]) -> Told {
+    cofferdam(dir, args).output().unwrap().into()
+}
+
+/// The same with JSON as its answer.
+pub(crate) fn told_json(dir: &Path, args: &[&str]) -> (Option<i32>, Value) {
+    let told = told(dir, args);
+    let last = told.out.lines().last().unwrap_or_default();
+    (
+        told.code,
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err)),
+    )
+}

@@ -1,0 +1,248 @@
+//! `run`: a role is an ignored test of this very binary that acts only when the variable `ROLE` asks for it.
+
+use crate::recording::{Told, cofferdam, conflicted, isolated, run_folder};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn variable(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what the role was handed is what is tested"
+    )]
+    std::env::var(name).ok()
+}
+
+/// The command that `run` starts here: records what it is told to, and ends as it is told to.
+#[test]
+#[ignore = "a role, played for the tests below"]
+fn role() {
+    let Some(role) = variable("ROLE") else { return };
+    let base = PathBuf::from(variable("COFFERDAM_DIR").unwrap());
+    let session = variable("COFFERDAM_RECORD").unwrap();
+    let mut out = std::io::stdout().lock();
+    for word in role.split_whitespace() {
+        match word {
+            "conflicted" => _ = conflicted(&base, &format!("of-{session}"), &session, 100),
+            "isolated" => _ = isolated(&base, &format!("of-{session}"), &session, 100),
+            "joined" => {
+                // A run that another session began.
+                let folder = conflicted(&base, "joined", "another", 100);
+                let told = std::fs::read_to_string(folder.join("run.json")).unwrap();
+                std::fs::write(folder.join("run.json"), told.replace("\"cargo\"", "\"named\"")).unwrap();
+            }
+            "variables" => {
+                for name in [
+                    "CARGO_PKG_NAME",
+                    "CARGO_MANIFEST_DIR",
+                    "RUST_RECURSION_COUNT",
+                    "LD_LIBRARY_PATH",
+                    "KEPT",
+                ] {
+                    writeln!(out, "{name}={:?}", variable(name)).unwrap();
+                }
+                writeln!(out, "absolute={}", base.is_absolute()).unwrap();
+            }
+            "ready" => {
+                writeln!(out, "READY").unwrap();
+                out.flush().unwrap();
+                // Until a signal ends this, or the test does.
+                let _ = std::io::stdin().read(&mut [0]);
+            }
+            number => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the role ends as a failing command does"
+                )]
+                std::process::exit(number.parse().unwrap());
+            }
+        }
+    }
+}
+
+fn run(dir: &Path, role: &str, args: &[&str]) -> Command {
+    let mut command = cofferdam(dir, &["run"]);
+    #[expect(clippy::disallowed_methods, reason = "the role is a test of this binary")]
+    let exe = std::env::current_exe().unwrap();
+    command.args(args).arg("--").arg(exe);
+    command
+        .args(["--exact", "run::role", "--ignored", "--nocapture", "--quiet"])
+        .env("ROLE", role);
+    command
+}
+
+fn told(dir: &Path, role: &str, args: &[&str]) -> Told {
+    run(dir, role, args).output().unwrap().into()
+}
+
+#[test]
+fn a_command_s_conflicts_are_told_after_its_own_output() {
+    let base = tempfile::tempdir().unwrap();
+    let told = told(base.path(), "conflicted", &[]);
+    let ran = told.out.find("test result: ok").unwrap();
+    let report = told.out.find("conflict: file /tmp/report.csv").unwrap();
+    assert!(ran < report, "{}", told.out);
+    assert_eq!(told.code, Some(1));
+}
+
+#[test]
+fn a_command_that_failed_keeps_its_code_and_both_are_told() {
+    let base = tempfile::tempdir().unwrap();
+    let told = told(base.path(), "conflicted 42", &["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(told.out.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        report["exit_code"],
+        serde_json::json!({"process": 42, "command": 42, "verdict": 1})
+    );
+    assert_eq!(told.code, Some(42));
+}
+
+#[test]
+fn a_command_without_conflicts_ends_with_0() {
+    let base = tempfile::tempdir().unwrap();
+    let told = told(base.path(), "isolated", &[]);
+    assert!(
+        told.out.contains("no conflict in what was watched: 2 tests"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn nothing_recorded_is_judged_by_the_policy() {
+    let base = tempfile::tempdir().unwrap();
+    for (args, code) in [
+        (&[][..], 0),
+        (&["--no-records", "pass"], 0),
+        (&["--no-records", "warn"], 0),
+        (&["--no-records", "fail"], 3),
+    ] {
+        let told = told(base.path(), "", args);
+        // An empty role is no role; the command ends at once.
+        assert_eq!(told.code, Some(code), "{args:?}: {}", told.out);
+        assert!(told.out.contains("nothing was recorded"), "{}", told.out);
+    }
+}
+
+#[test]
+fn only_what_this_session_recorded_is_told() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "old", "s1", u64::MAX);
+    let isolated = told(base.path(), "isolated", &[]);
+    assert!(
+        isolated.out.contains("2 tests, 2 workers, 1 run"),
+        "{}",
+        isolated.out
+    );
+    // The folder is looked into, for several sessions may have joined the run; its journals are another's.
+    let joined = told(base.path(), "joined", &["--no-records", "fail"]);
+    assert_eq!(joined.code, Some(3), "{}", joined.out);
+}
+
+#[test]
+fn a_command_that_is_not_there_is_an_error_that_says_so() {
+    let base = tempfile::tempdir().unwrap();
+    let told: Told = cofferdam(base.path(), &["run", "--", "no-such-command-here"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(
+        told.err
+            .starts_with("cofferdam: could not start \"no-such-command-here\""),
+        "{}",
+        told.err
+    );
+    assert_eq!((told.code, told.out.as_str()), (Some(3), ""));
+}
+
+#[test]
+fn what_cargo_hands_down_stays_here_and_the_rest_goes_on() {
+    let base = tempfile::tempdir().unwrap();
+    let mut command = run(base.path(), "variables", &[]);
+    let built = Path::new(env!("CARGO_BIN_EXE_cargo-cofferdam"))
+        .parent()
+        .unwrap()
+        .join("deps");
+    let paths = std::env::join_paths([built.as_path(), Path::new("/opt/lib")]).unwrap();
+    command
+        .env("CARGO_PKG_NAME", "cargo-cofferdam")
+        .env("CARGO_MANIFEST_DIR", "/elsewhere")
+        .env("RUST_RECURSION_COUNT", "1")
+        .env("LD_LIBRARY_PATH", paths)
+        .env("KEPT", "yes")
+        .env("COFFERDAM_DIR", ".");
+    let told: Told = command.output().unwrap().into();
+    for line in [
+        "CARGO_PKG_NAME=None",
+        "CARGO_MANIFEST_DIR=None",
+        "RUST_RECURSION_COUNT=None",
+        "LD_LIBRARY_PATH=Some(\"/opt/lib\")",
+        "KEPT=Some(\"yes\")",
+        "absolute=true",
+    ] {
+        assert!(
+            told.out.lines().any(|said| said == line),
+            "{line} in {}",
+            told.out
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_reaches_the_command_and_the_report_still_comes() {
+    let base = tempfile::tempdir().unwrap();
+    for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
+        let mut command = run(base.path(), "conflicted ready", &[]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.ends_with("READY\n") {
+            assert_ne!(out.read_line(&mut line).unwrap(), 0, "{line}");
+        }
+        #[expect(clippy::disallowed_methods, reason = "the signal comes from outside")]
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("conflict: file /tmp/report.csv"), "{rest}");
+        let ending = format!(
+            "; the command was ended by signal {number} (exit code {})\n",
+            128 + number
+        );
+        assert!(rest.ends_with(&ending), "{rest}");
+        assert_eq!(child.wait().unwrap().code(), Some(128 + number));
+    }
+}
+
+#[test]
+fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
+    let base = tempfile::tempdir().unwrap();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    for number in 1..=12u64 {
+        let folder = run_folder(base.path(), &format!("r{number}"), &format!("s{number}"), number);
+        let told = std::fs::read_to_string(folder.join("run.json")).unwrap();
+        // One of another machine stays, whatever its age.
+        if number != 2 {
+            std::fs::write(
+                folder.join("run.json"),
+                told.replace("\"machine\"", &format!("{:?}", boot.trim())),
+            )
+            .unwrap();
+        }
+    }
+    told(base.path(), "isolated", &[]);
+    let left = |number: u64| base.path().join("runs").join(format!("r{number}")).exists();
+    let gone: Vec<u64> = (1..=12).filter(|number| !left(*number)).collect();
+    if cfg!(target_os = "linux") {
+        assert_eq!(gone, [1, 3]);
+    }
+}

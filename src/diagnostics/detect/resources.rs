@@ -1,0 +1,239 @@
+//! Claims on one resource by executions of different workers.
+
+use super::lockset::{Use, Verdict, World, judge};
+use super::{LISTED, conflict};
+use crate::diagnostics::conflict::{Conflict, Kind, Party};
+use crate::diagnostics::evidence::state::{Claim, Owner, Scope, State};
+use crate::diagnostics::names::{Name, index};
+use crate::event::{Access, ResourceKind};
+use std::collections::{BTreeMap, HashMap};
+
+/// Each resource on which somebody is in somebody else's way.
+pub(super) fn shared(state: &State) -> Vec<Conflict> {
+    let mut met: BTreeMap<(Scope, u32), Vec<&Claim>> = BTreeMap::new();
+    for claim in &state.claims.rows {
+        let process = state.executions.get(claim.execution).process;
+        met.entry((state.scope(claim.resource, process), claim.resource))
+            .or_default()
+            .push(claim);
+    }
+    met.into_iter()
+        .filter(|(_, claims)| claims.iter().any(|claim| claim.access == Access::Write))
+        .filter_map(|((_, resource), claims)| on_resource(state, resource, &claims))
+        .collect()
+}
+
+impl World for State {
+    fn disjoint(&self, guards: u32, others: u32) -> bool {
+        let (a, b) = (self.guards.get(guards), self.guards.get(others));
+        !a.iter().any(|guard| b.binary_search(guard).is_ok())
+    }
+
+    fn window(&self, run: u32) -> (u64, u64) {
+        let run = self.runs.get(run);
+        (run.first, run.last)
+    }
+}
+
+/// A use and where it comes from.
+struct Origin<'a> {
+    claim: &'a Claim,
+    execution: u32,
+}
+
+/// All uses of one resource.
+struct Uses<'a> {
+    state: &'a State,
+    uses: Vec<Use>,
+    origins: Vec<Origin<'a>>,
+    /// Tests by run, program and name; what has no name is one for itself.
+    tests: HashMap<(u32, Name, Option<Name>, Option<u32>), u32>,
+}
+
+impl<'a> Uses<'a> {
+    fn of(state: &'a State, claims: &[&'a Claim]) -> Self {
+        let mut uses = Self {
+            state,
+            uses: Vec::new(),
+            origins: Vec::new(),
+            tests: HashMap::new(),
+        };
+        for claim in claims {
+            match claim.owner {
+                Owner::Execution(execution) => uses.add(claim, execution, claim.begin, None, claim.guards),
+                Owner::Instance(instance) => uses.add_users(claim, instance),
+            }
+        }
+        uses
+    }
+
+    /// What a service claims, everybody claims who uses it.
+    fn add_users(&mut self, claim: &'a Claim, instance: u32) {
+        let users = &self.state.instances.get(instance).users;
+        let lane = |user: u32| self.state.executions.get(user).lane;
+        let many = users
+            .iter()
+            .any(|user| lane(user.execution) != lane(claim.execution));
+        let through = many.then_some(instance);
+        if !users.iter().any(|user| user.execution == claim.execution) {
+            self.add(claim, claim.execution, claim.begin, through, claim.guards);
+        }
+        for user in users {
+            // A lock held while the service was built protects nobody who uses it later.
+            let guards = user.guards.unwrap_or(claim.guards);
+            self.add(claim, user.execution, claim.begin.max(user.at), through, guards);
+        }
+    }
+
+    fn add(&mut self, claim: &'a Claim, execution: u32, begin: u64, through: Option<u32>, guards: u32) {
+        let row = self.state.executions.get(execution);
+        let process = self.state.processes.get(row.process);
+        // A program's main and a snapshot's unknown test may be many at once; a named test is one, with its retries.
+        let named = row
+            .test
+            .filter(|test| !self.state.text(*test).starts_with("main of "));
+        let alone = named.is_none().then_some(execution);
+        let next = index(self.tests.len());
+        let test = *self
+            .tests
+            .entry((process.run, process.binary, named, alone))
+            .or_insert(next);
+        self.uses.push(Use {
+            lane: row.lane,
+            run: process.run,
+            test,
+            through,
+            writes: claim.access == Access::Write,
+            guards,
+            begin,
+            end: end_of(self.state, claim, execution).max(begin),
+        });
+        self.origins.push(Origin { claim, execution });
+    }
+}
+
+fn on_resource(state: &State, resource: u32, claims: &[&Claim]) -> Option<Conflict> {
+    let Uses { uses, origins, .. } = Uses::of(state, claims);
+    let verdict = judge(state, &uses)?;
+    Some(tell(state, resource, &verdict, &origins, &uses))
+}
+
+/// A claim ends with its last release, else with the execution.
+fn end_of(state: &State, claim: &Claim, execution: u32) -> u64 {
+    let end = state.executions.get(execution).end;
+    if claim.open == 0 {
+        claim.released.min(end.max(claim.begin))
+    } else {
+        end
+    }
+}
+
+fn tell(state: &State, resource: u32, verdict: &Verdict, origins: &[Origin<'_>], uses: &[Use]) -> Conflict {
+    let mut parties: Vec<Party> = Vec::new();
+    for index in [verdict.pair.0, verdict.pair.1].iter().chain(&verdict.others) {
+        let party = party(state, &origins[*index], &uses[*index]);
+        if parties.len() < LISTED && !parties.contains(&party) {
+            parties.push(party);
+        }
+    }
+    let between_runs = parties[0].run != parties[1].run;
+    let resource = state.resources.get(resource);
+    let when = if verdict.overlapped {
+        "at one time"
+    } else {
+        "in turn, this time"
+    };
+    let message = format!(
+        "{resource} is used by {} and {} {when}, with no lock in common",
+        parties[0].on_worker(between_runs),
+        parties[1].on_worker(between_runs),
+    );
+    let mend = mend(resource.kind(), resource.as_str(), &parties, between_runs);
+    Conflict {
+        resource: Some(resource.clone()),
+        service: parties.iter().find_map(|party| party.service.clone()),
+        between_runs,
+        overlapped: verdict.overlapped,
+        ..conflict(Kind::SharedResource, parties, verdict.concerned, message, mend)
+    }
+}
+
+fn party(state: &State, origin: &Origin<'_>, one: &Use) -> Party {
+    let service = match origin.claim.owner {
+        Owner::Execution(_) => None,
+        Owner::Instance(instance) => state.instances.get(instance).service,
+    };
+    Party {
+        access: Some(origin.claim.access),
+        service: service.map(|service| state.text(service).to_owned()),
+        window: (one.begin, one.end),
+        ..state.party(origin.execution, Some(origin.claim.place))
+    }
+}
+
+/// What would end it, to be copied.
+fn mend(kind: ResourceKind, name: &str, parties: &[Party], between_runs: bool) -> String {
+    let by_service = parties.iter().any(|party| party.service.is_some());
+    match kind {
+        ResourceKind::File => {
+            let file = name
+                .rsplit(['/', '\\'])
+                .next()
+                .filter(|file| !file.is_empty())
+                .unwrap_or("data");
+            let dir = if by_service {
+                "cx.dir()?"
+            } else {
+                "Worker::current().dir()?"
+            };
+            format!("give each worker its own: `{dir}.join({file:?})` instead of the fixed path")
+        }
+        ResourceKind::Port => {
+            "let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and hand on the port \
+                               that `local_addr()` tells instead of a fixed one"
+                .to_owned()
+        }
+        ResourceKind::Env => format!(
+            "hand the value over as an argument; where the code under test reads {name} itself, serial_test's \
+             `#[serial({})]` on these tests keeps them apart",
+            attribute_key(name)
+        ),
+        ResourceKind::Cwd => {
+            "use absolute paths, or `Command::current_dir` for children; else serial_test's \
+                              `#[serial(cwd)]` on these tests keeps them apart"
+                .to_owned()
+        }
+        ResourceKind::Name => {
+            let own = if between_runs {
+                "the name must hold the run too: `Worker::current().run()` and `.id()`"
+            } else {
+                "make the name each worker's own with `Worker::current().run()` and `.id()`"
+            };
+            format!(
+                "{own}; where it has to be one, serial_test's `#[file_serial({})]` or a nextest test-group of one \
+                 thread keeps these tests apart",
+                attribute_key(name)
+            )
+        }
+    }
+}
+
+/// A name as it can stand in an attribute.
+fn attribute_key(name: &str) -> String {
+    let key: String = name
+        .chars()
+        .take(40)
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    if key.starts_with(|first: char| first.is_ascii_digit()) || key.is_empty() {
+        format!("_{key}")
+    } else {
+        key
+    }
+}

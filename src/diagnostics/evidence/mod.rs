@@ -1,0 +1,212 @@
+//! What was recorded, taken in from journals and snapshots, and what can be said about it.
+
+mod fold;
+mod sources;
+pub(super) mod state;
+mod still;
+
+use super::conflict::Conflict;
+use super::snapshot::Snapshot;
+use super::{detect, read};
+use crate::error::Error;
+use fold::Journal;
+use sources::Sort;
+use state::{Numbered, State};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// What was recorded: the ground on which conflicts are told.
+///
+/// Takes in any number of files and folders, also from several machines: a run is known by its ID, and the same
+/// worker of another run is another worker. What cannot be read is kept as a [problem](Self::problems), and the
+/// rest is still read.
+///
+/// Memory grows with what is distinct (executions, instances, who claims what), not with the lines of journals.
+///
+/// ```no_run
+/// use cofferdam::diagnostics::Evidence;
+/// let mut evidence = Evidence::new();
+/// evidence.read("target/cofferdam/runs".as_ref());
+/// for conflict in evidence.conflicts() {
+///     println!("{conflict}");
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct Evidence {
+    state: State,
+    session: Option<String>,
+    problems: Vec<Error>,
+    problem_count: u64,
+    visited: BTreeSet<PathBuf>,
+}
+
+/// What was watched: a verdict holds for this and no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Watched {
+    /// Invocations of a runner.
+    pub runs: u64,
+    /// Test processes.
+    pub processes: u64,
+    /// Workers, each in its run.
+    pub workers: u64,
+    /// Tests in a run, each attempt once; only those that touched cofferdam are known.
+    pub executions: u64,
+    /// Instances of services.
+    pub instances: u64,
+    /// Claims on resources.
+    pub claims: u64,
+    /// Journals that were read.
+    pub journals: u64,
+    /// Snapshots that were read.
+    pub snapshots: u64,
+    /// Lines that killed processes left half-written, and that were skipped.
+    pub torn: u64,
+}
+
+impl Evidence {
+    /// As many problems as are kept; the others are counted.
+    const KEPT: usize = 50;
+
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Nothing yet, and only what was recorded for this session will be taken in.
+    pub fn of_session(session: impl Into<String>) -> Self {
+        Self {
+            session: Some(session.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), or all that lie in a folder and below.
+    ///
+    /// In a folder, JSON that is no snapshot of ours is left alone. A file that is reached twice is read once.
+    /// Costs about 2 µs a line.
+    pub fn read(&mut self, path: &Path) {
+        let mut files = Vec::new();
+        sources::walk(path, &mut self.visited, &mut |found| match found {
+            Ok((file, sort)) => files.push(Ok((file.to_owned(), sort))),
+            Err(error) => files.push(Err(error)),
+        });
+        for file in files {
+            match file {
+                Ok((file, Sort::Journal)) => self.journal(&file),
+                Ok((file, Sort::Json)) => self.snapshot(&file, file == path),
+                Err(error) => self.problem(error),
+            }
+        }
+    }
+
+    /// Takes in a snapshot.
+    pub fn add(&mut self, snapshot: &Snapshot) {
+        let ours = self.session.as_ref();
+        if ours.is_none_or(|ours| snapshot.session.as_ref() == Some(ours)) {
+            still::add(&mut self.state, snapshot);
+        }
+    }
+
+    /// What could not be read, in the order it was met: the first 50.
+    pub fn problems(&self) -> &[Error] {
+        &self.problems
+    }
+
+    /// How many problems there are, also those that were not kept.
+    pub fn problem_count(&self) -> u64 {
+        self.problem_count
+    }
+
+    /// What was watched.
+    pub fn watched(&self) -> Watched {
+        let state = &self.state;
+        let count = |rows: usize| rows as u64;
+        let tests = state.executions.rows.iter().filter(|row| row.test.is_some());
+        Watched {
+            runs: count(state.runs.rows.len()),
+            processes: count(state.processes.rows.len()),
+            workers: count(state.lanes.rows.len()),
+            executions: count(tests.count()),
+            instances: count(state.instances.rows.len()),
+            claims: state.claimed,
+            journals: state.journals,
+            snapshots: state.snapshots,
+            torn: state.torn,
+        }
+    }
+
+    /// Every conflict, warning and note, the gravest first, always in the same order.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        detect::all(&self.state)
+    }
+
+    fn journal(&mut self, file: &Path) {
+        match File::open(file) {
+            Ok(source) => self.take_in(file, BufReader::with_capacity(1 << 16, source)),
+            Err(source) => self.problem(Error::io("read", file, source)),
+        }
+    }
+
+    pub(super) fn take_in(&mut self, file: &Path, source: impl BufRead) {
+        self.state.journals += 1;
+        let mut journal = Journal::default();
+        let torn = read::journal(file, source, |found| {
+            let folded = found.and_then(|(line, record)| {
+                journal
+                    .fold(&mut self.state, self.session.as_deref(), record)
+                    .map_err(|reason| Error::unreadable(file, Some(line), reason))
+            });
+            if let Err(error) = folded {
+                problem(&mut self.problems, &mut self.problem_count, error);
+            }
+        });
+        self.state.torn += torn;
+        journal.finish(&mut self.state);
+    }
+
+    /// `named` files have to be snapshots; those found in folders may be anybody's.
+    fn snapshot(&mut self, file: &Path, named: bool) {
+        match Snapshot::read_if_ours(file) {
+            Ok(Some(snapshot)) => self.add(&snapshot),
+            Ok(None) if named => {
+                self.problem(Error::unreadable(file, None, "this JSON is no snapshot of ours"))
+            }
+            Ok(None) => {}
+            Err(error) => self.problem(error),
+        }
+    }
+
+    fn problem(&mut self, error: Error) {
+        problem(&mut self.problems, &mut self.problem_count, error);
+    }
+}
+
+fn problem(kept: &mut Vec<Error>, count: &mut u64, error: Error) {
+    *count += 1;
+    if kept.len() < Evidence::KEPT {
+        kept.push(error);
+    }
+}
+
+impl State {
+    /// The execution that a snapshot's worker stands for, whose test is not known.
+    fn unnamed(&mut self, process: u32, lane: u32, begin: u64, end: u64) -> u32 {
+        let index = self
+            .executions
+            .row((process, Numbered::Snapshot { lane }), || state::Execution {
+                process,
+                lane,
+                test: None,
+                attempt: 1,
+                begin,
+                end,
+            });
+        let row = self.executions.get_mut(index);
+        row.begin = row.begin.min(begin);
+        row.end = row.end.max(end);
+        index
+    }
+}

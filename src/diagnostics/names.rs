@@ -1,0 +1,36 @@
+//! Texts that are said a million times, kept once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Stands for a text in [`Names`]. Equal texts have equal names; the order is that of first mention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Name(u32);
+
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    texts: Vec<Arc<str>>,
+    known: HashMap<Arc<str>, Name>,
+}
+
+impl Names {
+    pub(super) fn name(&mut self, text: &str) -> Name {
+        if let Some(name) = self.known.get(text) {
+            return *name;
+        }
+        let name = Name(index(self.texts.len()));
+        let text: Arc<str> = Arc::from(text);
+        self.texts.push(Arc::clone(&text));
+        self.known.insert(text, name);
+        name
+    }
+
+    pub(super) fn text(&self, name: Name) -> &str {
+        self.texts.get(name.0 as usize).map_or("", |text| text)
+    }
+}
+
+/// A position in one of the tables. Four billion entries would not fit into memory anyway.
+pub(super) fn index(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,123 @@
+//! Which runs were recorded below a base folder, and which of them are over.
+
+use crate::error::Error;
+use crate::sys::{file_lock, process};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// The folder of a run, as its `run.json` describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordedRun {
+    /// Its folder.
+    pub path: PathBuf,
+    /// The session that it was recorded for; `None` when nothing was recorded.
+    pub session: Option<String>,
+    /// Whether the run may have been joined by processes of other sessions (`COFFERDAM_RUN_ID`).
+    pub named: bool,
+    /// When it began, in microseconds since 1970.
+    pub at: u64,
+    /// Whether it is known to be over. A run of another machine, or from before the last boot, is not ours to judge.
+    pub over: bool,
+}
+
+/// The runs below a base folder, the newest first. Folders without a readable `run.json` are left out.
+///
+/// # Errors
+/// When the folder is there and cannot be read. A base folder that is not there has no runs.
+pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
+    let runs = base.join("runs");
+    let folders = match std::fs::read_dir(&runs) {
+        Ok(folders) => folders,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(Error::io("read", &runs, source)),
+    };
+    let boot = process::boot();
+    let mut found: Vec<RecordedRun> = folders
+        .flatten()
+        .filter_map(|folder| describe(folder.path(), &boot))
+        .collect();
+    found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.path.cmp(&b.path)));
+    Ok(found)
+}
+
+fn describe(path: PathBuf, boot: &str) -> Option<RecordedRun> {
+    let text = std::fs::read_to_string(path.join("run.json")).ok()?;
+    let told: Value = serde_json::from_str(&text).ok()?;
+    Some(RecordedRun {
+        session: told["session"].as_str().map(str::to_owned),
+        named: told["runner"] == "named",
+        at: told["at"].as_u64().unwrap_or(0),
+        over: is_over(&told, boot) && nobody_is_in(&path),
+        path,
+    })
+}
+
+fn is_over(told: &Value, boot: &str) -> bool {
+    let anchor = &told["anchor"];
+    let (Some(pid), Some(started)) = (anchor["pid"].as_u64(), anchor["started"].as_u64()) else {
+        return false;
+    };
+    !boot.is_empty()
+        && told["boot"] == boot
+        && u32::try_from(pid).is_ok_and(|pid| !process::is_alive(pid, started))
+}
+
+/// Tests may outlive a killed runner: their lanes are still locked then.
+fn nobody_is_in(folder: &Path) -> bool {
+    let Ok(lanes) = std::fs::read_dir(folder.join("lanes")) else {
+        return true;
+    };
+    lanes
+        .flatten()
+        .all(|lane| matches!(file_lock::try_exclusive(&lane.path()), Ok(Some(_))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_folder_that_is_not_there_has_no_runs() {
+        assert_eq!(runs(Path::new("/nonexistent/cofferdam")).unwrap(), []);
+    }
+
+    #[test]
+    fn the_newest_comes_first_and_what_is_not_described_is_left_out() {
+        let base = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("a", r#"{"session":"s1","at":1}"#),
+            ("b", r#"{"session":"s2","at":2,"runner":"named"}"#),
+            ("c", "garbage"),
+            ("d", r#"{"session":null,"at":0}"#),
+        ] {
+            let run = base.path().join("runs").join(name);
+            std::fs::create_dir_all(&run).unwrap();
+            std::fs::write(run.join("run.json"), text).unwrap();
+        }
+        let runs = runs(base.path()).unwrap();
+        let told: Vec<_> = runs
+            .iter()
+            .map(|run| (run.session.as_deref(), run.named, run.over))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (Some("s2"), true, false),
+                (Some("s1"), false, false),
+                (None, false, false)
+            ]
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_run_is_over_when_its_anchor_is_gone_and_only_on_this_boot() {
+        let boot = process::boot();
+        let told = |started: u64, boot: &str| serde_json::json!({"anchor": {"pid": process::id(), "started": started}, "boot": boot});
+        assert!(!is_over(&told(process::started(), &boot), &boot));
+        assert!(is_over(&told(process::started() + 1, &boot), &boot));
+        assert!(!is_over(&told(process::started() + 1, "another"), &boot));
+        assert!(!is_over(&serde_json::json!({}), &boot));
+    }
+}

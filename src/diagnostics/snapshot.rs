@@ -1,0 +1,266 @@
+//! The state of every cache of a process at one moment, as data.
+
+use super::json;
+use crate::error::Error;
+use crate::event::{Access, Resource};
+use crate::locator::{self, view};
+use crate::sys::{clock, process};
+use crate::{journal, place};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+/// The version of the snapshot that this build writes; all up to it are read.
+pub(super) const VERSION: u64 = 1;
+
+/// The state of every cache of one process at one moment.
+///
+/// It holds names, numbers and source places; never a service's value, an environment variable's or an argument.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// When it was taken, in microseconds since 1970.
+    pub taken_at: u64,
+    /// The run that the process belongs to.
+    pub run: String,
+    /// The session that records, if any.
+    pub session: Option<String>,
+    /// The process.
+    pub process: Process,
+    /// Its caches, by locator and worker.
+    pub caches: Vec<Cache>,
+}
+
+/// The process of a [`Snapshot`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Its start in the kernel's ticks since boot; 0 where the system does not say.
+    pub started: u64,
+    /// The boot of the machine it runs on; empty where the system does not say.
+    pub boot: String,
+    /// What a person calls the program.
+    pub binary: String,
+    /// Resident memory in bytes, where the system says.
+    pub memory: Option<u64>,
+}
+
+/// One worker's cache of one locator.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Cache {
+    /// The locator's name.
+    pub locator: String,
+    /// The worker's ID; `shared` for what was declared as shared.
+    pub worker: String,
+    /// How many instances that nobody holds it keeps; `None` for no limit.
+    pub capacity: Option<u64>,
+    /// Raised by each clearing and override.
+    pub epoch: u64,
+    /// Calls answered with an instance that was there.
+    pub hits: u64,
+    /// Calls that found none.
+    pub misses: u64,
+    /// Factories that returned an instance.
+    pub builds: u64,
+    /// Instances let go of because the cache was full.
+    pub evictions: u64,
+    /// What is in it.
+    pub entries: Vec<Entry>,
+}
+
+/// One instance in a [`Cache`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The service, as it was registered.
+    pub service: String,
+    /// The name of its type.
+    pub type_name: String,
+    /// The same number in two caches of one process is the same instance.
+    pub instance: u64,
+    /// Declared as shared by all workers.
+    pub shared: bool,
+    /// Whether `get` would hand it out.
+    pub state: EntryState,
+    /// When its factory returned, in microseconds since 1970.
+    pub built_at: u64,
+    /// When it was last handed out, in microseconds since 1970.
+    pub used_at: u64,
+    /// What its factory took, in microseconds.
+    pub build_micros: u64,
+    /// Calls it answered.
+    pub hits: u64,
+    /// Calls that found it missing.
+    pub misses: u64,
+    /// References besides the cache's own.
+    pub holders: u64,
+    /// The services that its factory asked for.
+    pub asked: Vec<String>,
+    /// What it claims.
+    pub claims: Vec<Claim>,
+    /// The factory's source place.
+    pub place: String,
+    /// The epoch in which it was built.
+    pub epoch: u64,
+}
+
+/// Whether `get` would hand an instance out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EntryState {
+    /// It would.
+    Cached,
+    /// It would: a fake put in the place of a service.
+    Override,
+    /// It would not while an override is in force.
+    Hidden,
+    /// It would not: the cache let go of it, and somebody still holds it.
+    Forgotten,
+}
+
+impl EntryState {
+    pub(super) const ALL: [(Self, &'static str); 4] = [
+        (Self::Cached, "cached"),
+        (Self::Override, "override"),
+        (Self::Hidden, "hidden"),
+        (Self::Forgotten, "forgotten"),
+    ];
+}
+
+/// What a service in a [`Snapshot`] claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Claim {
+    /// On what.
+    pub resource: Resource,
+    /// How it is used.
+    pub access: Access,
+    /// The locks held meanwhile, by name.
+    pub guards: Vec<String>,
+}
+
+/// The state of every cache of this process, at this moment.
+///
+/// Each cache is locked in turn while it is copied, so workers that go on meanwhile are seen at slightly different
+/// times. Costs about as much as copying the names of all entries.
+pub fn collect() -> Snapshot {
+    let facts = place::facts();
+    Snapshot {
+        taken_at: clock::micros(),
+        run: place::run().id.clone(),
+        session: place::session(),
+        process: Process {
+            pid: facts.pid,
+            started: facts.started,
+            boot: facts.boot.clone(),
+            binary: journal::binary(),
+            memory: process::resident_memory(),
+        },
+        caches: locator::views(None).into_iter().map(Cache::from).collect(),
+    }
+}
+
+impl Snapshot {
+    /// Writes it as JSON, in one step: a reader finds the old file or the new one, never half.
+    ///
+    /// # Errors
+    /// When the folder of `path` is missing or cannot be written to, or the disk is full. The old file stays then.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let failed = |source| Error::io("write", path, source);
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+        file.write_all(self.to_json().as_bytes()).map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    /// Reads one that [`write`](Self::write) wrote, in this version or an older one.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no snapshot, is damaged, or was written by a newer version.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        match Self::read_if_ours(path)? {
+            Some(snapshot) => Ok(snapshot),
+            None => Err(Error::unreadable(path, None, "this is no snapshot of ours")),
+        }
+    }
+
+    /// `None` for a file that does not begin as ours do, whatever else it is; it is not read to its end.
+    pub(super) fn read_if_ours(path: &Path) -> Result<Option<Self>, Error> {
+        let failed = |source| Error::io("read", path, source);
+        let mut file = File::open(path).map_err(failed)?;
+        let mut text = Vec::new();
+        (&file).take(256).read_to_end(&mut text).map_err(failed)?;
+        let head: Vec<u8> = text
+            .iter()
+            .copied()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
+        if !head.starts_with(json::MARK.as_bytes()) {
+            return Ok(None);
+        }
+        file.read_to_end(&mut text).map_err(failed)?;
+        json::read(&text, path).map(Some)
+    }
+
+    /// The snapshot as one line of JSON; docs/snapshot.md describes it.
+    pub fn to_json(&self) -> String {
+        json::write(self)
+    }
+}
+
+impl From<view::CacheView> for Cache {
+    fn from(view: view::CacheView) -> Self {
+        Self {
+            locator: view.locator,
+            worker: view.worker,
+            capacity: view.capacity.map(|capacity| capacity as u64),
+            epoch: view.epoch,
+            hits: view.hits,
+            misses: view.misses,
+            builds: view.builds,
+            evictions: view.evictions,
+            entries: view.entries.into_iter().map(Entry::from).collect(),
+        }
+    }
+}
+
+impl From<view::EntryView> for Entry {
+    fn from(view: view::EntryView) -> Self {
+        let claims = view.claims.into_iter().map(|(resource, access, guards)| Claim {
+            resource,
+            access,
+            guards,
+        });
+        Self {
+            service: view.service,
+            type_name: view.type_name.to_owned(),
+            instance: view.instance,
+            shared: view.shared,
+            state: match view.state {
+                view::State::Cached => EntryState::Cached,
+                view::State::Override => EntryState::Override,
+                view::State::Hidden => EntryState::Hidden,
+                view::State::Forgotten => EntryState::Forgotten,
+            },
+            built_at: view.built_at,
+            used_at: view.used_at,
+            build_micros: view.build_micros,
+            hits: view.hits,
+            misses: view.misses,
+            holders: view.holders as u64,
+            asked: view.asked,
+            claims: claims.collect(),
+            place: view.place,
+            epoch: view.epoch,
+        }
+    }
+}
