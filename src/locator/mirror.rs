@@ -26,6 +26,8 @@ struct Seen {
     type_id: TypeId,
     name: Arc<str>,
     lane: Arc<Lane>,
+    /// The worker's own lane and its epoch, where the service lies in another: an override would be there.
+    own: Option<(Arc<Lane>, u64)>,
     uses: Arc<Uses>,
     /// A `Weak<T>`.
     service: Box<dyn Any>,
@@ -47,7 +49,8 @@ pub(crate) fn get<T: ?Sized + Send + Sync + 'static>(locator: u64, name: &str) -
                 && seen.locator == locator
                 && seen.type_id == type_id
                 && *seen.name == *name
-                && seen.epoch == seen.lane.epoch();
+                && seen.epoch == seen.lane.epoch()
+                && seen.own.as_ref().is_none_or(|(own, epoch)| own.epoch() == *epoch);
             if !is_it {
                 return None;
             }
@@ -63,8 +66,9 @@ pub(crate) fn get<T: ?Sized + Send + Sync + 'static>(locator: u64, name: &str) -
 pub(crate) fn put<T: ?Sized + Send + Sync + 'static>(
     locator: u64,
     name: &Arc<str>,
-    lane: &Arc<Lane>,
+    lane: Arc<Lane>,
     epoch: u64,
+    own: Option<(Arc<Lane>, u64)>,
     uses: Arc<Uses>,
     service: &Arc<T>,
 ) {
@@ -79,7 +83,8 @@ pub(crate) fn put<T: ?Sized + Send + Sync + 'static>(
         locator,
         type_id,
         name: Arc::clone(name),
-        lane: Arc::clone(lane),
+        lane,
+        own,
         uses,
         service: Box::new(Arc::downgrade(service)),
     };
