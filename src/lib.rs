@@ -110,11 +110,11 @@
 //! #         assert!(locator.get::<Basket>().0.lock().unwrap().is_empty());
 //! #         locator.get::<Orders>().0.lock().unwrap().push(7);
 //! #         locator.get::<Basket>().0.lock().unwrap().push(7);
-//! #         locator.get::<Orders>()
 //! #     });
 //! #     thread.unwrap().join().unwrap()
 //! # };
-//! # assert!(Arc::ptr_eq(&test("a_test"), &test("the_next_test")));
+//! # test("a_test");
+//! # test("the_next_test");
 //! ```
 //!
 //! **What a factory takes from outside is everybody's.** Build inside of it.
@@ -128,13 +128,10 @@
 //!     .register::<Pool>(move |_| Ok(Arc::clone(&pool)))       // one pool for all workers: reported as a conflict
 //!     .register::<Pool>(|_| Ok(Arc::new(Pool))).named("own")  // one for each
 //!     .build();
-//! # let from_a_test = |name: &str| {
-//! #     let (locator, name) = (locator.clone(), name.to_owned());
-//! #     let thread = std::thread::Builder::new().name("another_test".to_owned());
-//! #     thread.spawn(move || locator.get_named::<Pool>(&name)).unwrap().join().unwrap()
-//! # };
-//! # assert!(Arc::ptr_eq(&locator.get::<Pool>(), &from_a_test("")));
-//! # assert!(!Arc::ptr_eq(&locator.get_named::<Pool>("own"), &from_a_test("own")));
+//! # let (own, others) = (locator.get_named::<Pool>("own"), locator.clone());
+//! # let another_test = std::thread::Builder::new().name("another_test".to_owned());
+//! # let others = another_test.spawn(move || others.get_named::<Pool>("own")).unwrap().join().unwrap();
+//! # assert!(!Arc::ptr_eq(&own, &others));
 //! ```
 //!
 //! **An `Arc` or a used proxy that a static keeps** carries one worker's service to every other. Ask in each test instead:
@@ -168,18 +165,16 @@
 //!
 //! ```
 //! use cofferdam::{LazyProxy, ServiceLocator};
-//! use std::sync::Arc;
+//! use std::sync::{Arc, Weak};
 //! struct Orders(LazyProxy<Customers>);
-//! struct Customers(Arc<Orders>);
+//! struct Customers(Weak<Orders>);         // an `Arc` would hold them both for ever
 //! let locator = ServiceLocator::builder()
 //!     .register::<Orders>(|cx| Ok(Arc::new(Orders(cx.lazy()?))))
-//!     .register::<Customers>(|cx| Ok(Arc::new(Customers(cx.get()?))))
+//!     .register::<Customers>(|cx| Ok(Arc::new(Customers(Arc::downgrade(&cx.get()?)))))
 //!     .build();
 //! let orders = locator.get::<Orders>();
-//! assert!(Arc::ptr_eq(&orders.0.0, &orders));
+//! assert!(Weak::ptr_eq(&orders.0.0, &Arc::downgrade(&orders)));
 //! ```
-//!
-//! (These two hold each other for good, as `Arc`s do: with recording on they are reported as leaked.)
 //!
 //! **A claim locks nothing**, and neither does `guarded_by`: they say what is so.
 //!
@@ -282,3 +277,7 @@ pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::exit_code::NoRecords;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -77,16 +78,6 @@ pub(crate) enum Format {
     Json,
     /// Workflow commands of GitHub Actions.
     Github,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum NoRecords {
-    /// Exit code 0.
-    Pass,
-    /// Exit code 0, and a warning.
-    Warn,
-    /// Exit code 3.
-    Fail,
 }
 
 /// The arguments, without the word `cofferdam` that cargo hands on as the first.

@@ -1,7 +1,6 @@
 //! What the process ends with; docs/exit-codes.md tells it to people.
 
-use crate::cli::NoRecords;
-use crate::commands::Findings;
+use clap::ValueEnum;
 
 /// No conflict in what was watched.
 pub(crate) const NONE: u8 = 0;
@@ -32,6 +31,17 @@ impl Ended {
     }
 }
 
+/// What it means when nothing was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NoRecords {
+    /// Exit code 0.
+    Pass,
+    /// Exit code 0, and a warning.
+    Warn,
+    /// Exit code 3.
+    Fail,
+}
+
 /// What the recording says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -46,20 +56,27 @@ pub(crate) enum Verdict {
     NoRecords,
 }
 
+/// What a verdict rests on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) anything: bool,
+    pub(crate) conflicts: bool,
+    pub(crate) problems: bool,
+}
+
 impl Verdict {
     /// Conflicts that were found are certain, whatever else could not be read.
-    pub(crate) fn of(findings: &Findings, no_records: NoRecords) -> Self {
-        if findings.has_conflicts() {
+    pub(crate) fn of(seen: Seen, no_records: NoRecords) -> Self {
+        if seen.conflicts {
             Self::Conflicts
-        } else if findings.problem_count > 0 {
+        } else if seen.problems {
             Self::Unreadable
-        } else if findings.watched_nothing() {
-            match no_records {
-                NoRecords::Fail => Self::NoRecords,
-                NoRecords::Pass | NoRecords::Warn => Self::NothingRecorded,
-            }
-        } else {
+        } else if seen.anything {
             Self::None
+        } else if no_records == NoRecords::Fail {
+            Self::NoRecords
+        } else {
+            Self::NothingRecorded
         }
     }
 
@@ -86,5 +103,49 @@ pub(crate) fn of(command: Option<Ended>, verdict: Verdict) -> u8 {
     match command {
         Some(Ended::Failed { code, .. }) => code,
         Some(Ended::Passed) | None => verdict.code(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(anything: bool, conflicts: bool, problems: bool, no_records: NoRecords) -> u8 {
+        let seen = Seen {
+            anything,
+            conflicts,
+            problems,
+        };
+        Verdict::of(seen, no_records).code()
+    }
+
+    #[test]
+    fn a_conflict_is_certain_and_what_is_unread_is_not_nothing() {
+        assert_eq!(verdict(true, false, false, NoRecords::Fail), 0);
+        assert_eq!(verdict(true, true, false, NoRecords::Fail), 1);
+        assert_eq!(verdict(true, true, true, NoRecords::Pass), 1);
+        assert_eq!(verdict(true, false, true, NoRecords::Pass), 3);
+        assert_eq!(verdict(false, false, true, NoRecords::Pass), 3);
+        assert_eq!(verdict(false, false, false, NoRecords::Fail), 3);
+        assert_eq!(verdict(false, false, false, NoRecords::Pass), 0);
+        assert_eq!(verdict(false, false, false, NoRecords::Warn), 0);
+    }
+
+    #[test]
+    fn a_command_that_failed_keeps_its_code_whatever_was_seen() {
+        let failed = Ended::Failed {
+            code: 42,
+            signal: None,
+        };
+        for verdict in [
+            Verdict::None,
+            Verdict::Conflicts,
+            Verdict::Unreadable,
+            Verdict::NoRecords,
+        ] {
+            assert_eq!(of(Some(failed), verdict), 42);
+            assert_eq!(of(Some(Ended::Passed), verdict), verdict.code());
+            assert_eq!(of(None, verdict), verdict.code());
+        }
     }
 }

@@ -66,6 +66,19 @@ pub enum Severity {
 }
 
 impl Kind {
+    /// Every kind, the gravest first.
+    pub const ALL: &'static [Self] = &[
+        Self::SharedInstance,
+        Self::SharedResource,
+        Self::WorkerTwice,
+        Self::ForeignUse,
+        Self::TwoEpochs,
+        Self::Leaked,
+        Self::Thrashing,
+        Self::Quarantined,
+        Self::Rebuilt,
+    ];
+
     /// The word for it in reports: `shared-resource`, `worker-twice`, …
     pub fn as_str(self) -> &'static str {
         match self {

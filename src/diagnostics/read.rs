@@ -278,4 +278,32 @@ mod tests {
             "{errors:?}"
         );
     }
+
+    #[test]
+    fn the_page_lists_every_event_with_its_fields_and_their_shapes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/journal.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let table = page.split("| event | field | shape | |").nth(1).unwrap();
+        let mut told: Vec<(String, Vec<(String, String)>)> = Vec::new();
+        for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
+            let cells: Vec<&str> = row.split('|').skip(1).map(str::trim).collect();
+            let word = |cell: &str| cell.trim_matches('`').to_owned();
+            match cells[..] {
+                [event, "", "", ..] => told.push((word(event), Vec::new())),
+                ["", field, shape, ..] => told.last_mut().unwrap().1.push((word(field), shape.to_owned())),
+                _ => panic!("{row}"),
+            }
+        }
+        let owned = |fields: &[(&str, &str)]| {
+            fields
+                .iter()
+                .map(|(field, shape)| ((*field).to_owned(), (*shape).to_owned()))
+                .collect()
+        };
+        let known: Vec<(String, Vec<(String, String)>)> = Event::TABLE
+            .iter()
+            .map(|(event, fields)| ((*event).to_owned(), owned(fields)))
+            .collect();
+        assert_eq!(told, known);
+    }
 }

@@ -17,7 +17,8 @@ pub struct RecordedRun {
     pub named: bool,
     /// When it began, in microseconds since 1970.
     pub at: u64,
-    /// Whether it is known to be over. A run of another machine, or from before the last boot, is not ours to judge.
+    /// Whether it is known to be over. A run of another machine, from before the last boot, or named by hand is not
+    /// ours to judge.
     pub over: bool,
 }
 
@@ -60,17 +61,14 @@ fn is_over(told: &Value, boot: &str) -> bool {
     };
     !boot.is_empty()
         && told["boot"] == boot
+        && told["runner"] != "named"
         && u32::try_from(pid).is_ok_and(|pid| !process::is_alive(pid, started))
 }
 
-/// Tests may outlive a killed runner: their lanes are still locked then.
+/// Tests may outlive a killed runner: they hold the folder's lock then.
 fn nobody_is_in(folder: &Path) -> bool {
-    let Ok(lanes) = std::fs::read_dir(folder.join("lanes")) else {
-        return true;
-    };
-    lanes
-        .flatten()
-        .all(|lane| matches!(file_lock::try_exclusive(&lane.path()), Ok(Some(_))))
+    let alive = folder.join("alive.lock");
+    !alive.exists() || matches!(file_lock::try_exclusive(&alive), Ok(Some(_)))
 }
 
 #[cfg(test)]

@@ -161,19 +161,9 @@ fn a_forked_child_does_not_clean_up_what_is_its_parents() {
 
 #[test]
 #[ignore = "a role"]
-#[expect(unsafe_code, reason = "fork is what this is about")]
 fn role_fork() {
     if plays("exit::children::role_fork") {
         hold_two();
-        // SAFETY: the child runs the exit handlers and nothing else, and the parent waits for it.
-        let (waited, status) = unsafe {
-            let child = libc::fork();
-            if child == 0 {
-                libc::exit(0);
-            }
-            let mut status = 0;
-            (libc::waitpid(child, &raw mut status, 0) == child, status)
-        };
-        assert!(waited && status == 0, "{status}");
+        assert_eq!(role::fork(|| ()), 0);
     }
 }

@@ -86,6 +86,7 @@ impl Lane {
 
     /// The worker's own time, one step for each use. Threads of one worker may get the same tick: the order of their
     /// uses is anyone's guess.
+    #[inline]
     pub(crate) fn tick(&self) -> u64 {
         let tick = self.hot.clock.load(Ordering::Relaxed) + 1;
         self.hot.clock.store(tick, Ordering::Relaxed);

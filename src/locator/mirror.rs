@@ -5,8 +5,9 @@
 
 use super::cache::Uses;
 use super::lane::Lane;
+use crate::sys::erased::Erased;
 use crate::worker::seat;
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
@@ -23,14 +24,13 @@ struct Seen {
     life: u64,
     epoch: u64,
     locator: u64,
-    type_id: TypeId,
     name: Arc<str>,
     lane: Arc<Lane>,
     /// The worker's own lane and its epoch, where the service lies in another: an override would be there.
     own: Option<(Arc<Lane>, u64)>,
     uses: Arc<Uses>,
     /// A `Weak<T>`.
-    service: Box<dyn Any>,
+    service: Erased,
 }
 
 /// The service, if this thread saw it, in this life and epoch, and it is still there.
@@ -47,14 +47,13 @@ pub(crate) fn get<T: ?Sized + Send + Sync + 'static>(locator: u64, name: &str) -
             let seen = mirror.get(place(locator, type_id, name))?.as_ref()?;
             let is_it = seen.life == life
                 && seen.locator == locator
-                && seen.type_id == type_id
                 && *seen.name == *name
                 && seen.epoch == seen.lane.epoch()
                 && seen.own.as_ref().is_none_or(|(own, epoch)| own.epoch() == *epoch);
             if !is_it {
                 return None;
             }
-            let service = seen.service.downcast_ref::<Weak<T>>()?.upgrade()?;
+            let service = seen.service.get::<Weak<T>>()?.upgrade()?;
             seen.uses.mark(seen.lane.tick());
             Some(service)
         })
@@ -81,12 +80,11 @@ pub(crate) fn put<T: ?Sized + Send + Sync + 'static>(
         life,
         epoch,
         locator,
-        type_id,
         name: Arc::clone(name),
         lane,
         own,
         uses,
-        service: Box::new(Arc::downgrade(service)),
+        service: Erased::new(Arc::downgrade(service)),
     };
     let displaced = MIRROR.try_with(|mirror| {
         let mut mirror = mirror.borrow_mut();
@@ -101,8 +99,10 @@ pub(crate) fn put<T: ?Sized + Send + Sync + 'static>(
 
 #[inline]
 fn place(locator: u64, type_id: TypeId, name: &str) -> usize {
-    let mut hash = Mix(locator.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // The type first: that much is known to the compiler.
+    let mut hash = Mix(0);
     type_id.hash(&mut hash);
+    locator.hash(&mut hash);
     if !name.is_empty() {
         name.hash(&mut hash);
     }

@@ -51,6 +51,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
     ///
     /// # Panics
     /// On what [`try_get`](Self::try_get) returns as an error, with the whole story.
+    #[inline]
     #[track_caller]
     pub fn get(&self) -> Arc<T> {
         self.try_get().unwrap_or_else(|error| panic!("{error}"))
@@ -60,6 +61,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
     ///
     /// # Errors
     /// When there is no worker on this thread, the factory fails, or it waits in a circle.
+    #[inline]
     pub fn try_get(&self) -> Result<Arc<T>, Error> {
         let service = self.service();
         if let Some(found) = mirror::get(service.key.locator, "") {
@@ -85,6 +87,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
         OverrideGuard::new(self.service(), Instance::new(fake))
     }
 
+    #[inline]
     fn service(&self) -> &Arc<Service> {
         self.service.get_or_init(|| {
             let factory = self.factory;

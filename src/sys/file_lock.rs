@@ -24,7 +24,10 @@ pub(crate) fn try_exclusive(path: &Path) -> io::Result<Option<Locked>> {
 /// Opens (creating it if need be) and locks together with other sharers, after waiting for one who has it alone;
 /// `None` when that one removed the file.
 pub(crate) fn shared(path: &Path) -> io::Result<Option<Locked>> {
-    let file = open(path)?;
+    share(open(path)?, path)
+}
+
+fn share(file: File, path: &Path) -> io::Result<Option<Locked>> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     file.lock_shared()?;
     Ok(is_at(&file, path).then_some(Locked { _file: file }))
@@ -52,4 +55,34 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_at(_file: &File, path: &Path) -> bool {
     path.exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sharers_exclude_only_who_wants_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (one, two) = (shared(&path).unwrap().unwrap(), shared(&path).unwrap().unwrap());
+        assert!(try_exclusive(&path).unwrap().is_none());
+        drop((one, two));
+        let alone = try_exclusive(&path).unwrap().unwrap();
+        assert!(try_exclusive(&path).unwrap().is_none());
+        drop(alone);
+        assert!(try_exclusive(&path).unwrap().is_some());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_on_a_file_that_was_removed_or_replaced_meanwhile_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let (first, second) = (open(&path).unwrap(), open(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(share(first, &path).unwrap().is_none());
+        let _another = open(&path).unwrap();
+        assert!(share(second, &path).unwrap().is_none());
+    }
 }

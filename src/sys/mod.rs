@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod env;
+pub(crate) mod erased;
 pub(crate) mod exit_hook;
 pub(crate) mod file_lock;
 pub(crate) mod process;

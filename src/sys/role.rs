@@ -51,6 +51,26 @@ pub(crate) fn listen() {
     let _ = std::io::stdin().lock().read_line(&mut String::new());
 }
 
+/// Runs `child` in a forked copy of this process and returns what `waitpid` says of its end, by way of
+/// thread-local destructors and exit handlers.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "fork is what some roles are about")]
+pub(crate) fn fork(child: impl FnOnce()) -> i32 {
+    // SAFETY: a role's process has but libtest's own thread besides this one, which waits and holds no lock that
+    // the copy could need. Only the copy ends, and the status lives until its end is known.
+    unsafe {
+        let copy = libc::fork();
+        if copy == 0 {
+            child();
+            libc::exit(0);
+        }
+        let mut status = -1;
+        let waited = libc::waitpid(copy, &raw mut status, 0);
+        assert_eq!(waited, copy, "the copy was waited for by somebody else");
+        status
+    }
+}
+
 /// A role in play. Dropped, it is killed.
 pub(crate) struct Player {
     child: Child,

@@ -1,9 +1,9 @@
 //! Locks of one process, replaced by loom's under `--cfg loom` so that every schedule of the state machines
 //! built on them can be tried.
 
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 use std::sync::PoisonError;
@@ -23,7 +23,7 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, limit: Du
 }
 
 /// Locks as soon as `is_done`, or when the limit has passed and it still is not.
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 pub(crate) fn lock_when<'a, T>(
     mutex: &'a Mutex<T>,
     changed: &Condvar,
@@ -37,7 +37,7 @@ pub(crate) fn lock_when<'a, T>(
 }
 
 /// loom knows no time, so the limit passes at any moment: what others do between two looks is up to the schedule.
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 pub(crate) fn lock_when<'a, T>(
     mutex: &'a Mutex<T>,
     _changed: &Condvar,

@@ -64,6 +64,7 @@ impl Seat {
 }
 
 /// The life this thread works for, if it was asked for before and no build is going on; else 0.
+#[inline]
 pub(crate) fn stamp() -> u64 {
     STAMP.get()
 }
@@ -229,5 +230,47 @@ impl Drop for Guarded {
                 guards.remove(index);
             }
         });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_enters_in_a_factory_still_stands_in_its_build() {
+        let worker = Worker::current();
+        assert_ne!(stamp(), 0);
+        let building = build(7);
+        assert_eq!((builds(), stamp()), (vec![7], 0));
+        {
+            let _scope = worker.enter();
+            let _inner = build(8);
+            assert_eq!(builds(), [7, 8]);
+        }
+        assert_eq!(builds(), [7]);
+        drop(building);
+        assert_eq!(builds(), []);
+        assert_eq!(stamp(), worker.life());
+    }
+
+    #[test]
+    fn a_build_goes_with_the_work_that_is_handed_over() {
+        let worker = Worker::current();
+        let _building = build(7);
+        assert_eq!(worker.spawn(builds).join().unwrap(), [7]);
+        let later = worker.wrap(builds);
+        assert_eq!(std::thread::spawn(later).join().unwrap(), [7]);
+    }
+
+    #[test]
+    fn a_build_is_over_also_in_a_scope_that_its_factory_left_behind() {
+        let worker = Worker::current();
+        let building = build(7);
+        let left_behind = worker.enter();
+        drop(building);
+        assert_eq!(builds(), []);
+        drop(left_behind);
+        assert_eq!(builds(), []);
     }
 }

@@ -4,8 +4,7 @@ pub(crate) mod check;
 pub(crate) mod run;
 mod session;
 
-use crate::cli::NoRecords;
-use crate::exit_code::{self, Ended, Verdict};
+use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use cofferdam::Error;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
 use std::path::PathBuf;
@@ -24,7 +23,7 @@ impl Outcome {
     fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords) -> Self {
         Self {
             command,
-            verdict: Verdict::of(&findings, no_records),
+            verdict: Verdict::of(findings.seen(), no_records),
             findings,
             no_records,
         }
@@ -64,11 +63,11 @@ impl Findings {
             .filter(move |told| told.severity() == severity)
     }
 
-    pub(crate) fn has_conflicts(&self) -> bool {
-        self.of_severity(Severity::Conflict).next().is_some()
-    }
-
-    pub(crate) fn watched_nothing(&self) -> bool {
-        self.watched.processes == 0
+    fn seen(&self) -> Seen {
+        Seen {
+            anything: self.watched.processes > 0,
+            conflicts: self.of_severity(Severity::Conflict).next().is_some(),
+            problems: self.problem_count > 0,
+        }
     }
 }

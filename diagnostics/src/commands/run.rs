@@ -2,7 +2,8 @@
 
 use super::{Findings, Outcome, session};
 use crate::child;
-use crate::cli::{NoRecords, RunArgs};
+use crate::cli::RunArgs;
+use crate::exit_code::NoRecords;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,8 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
 use super::text::{last_line, nothing_recorded, plain};
-use crate::cli::NoRecords;
 use crate::commands::Outcome;
-use crate::exit_code::Verdict;
+use crate::exit_code::{NoRecords, Verdict};
 use cofferdam::diagnostics::{Conflict, Severity};
 use std::io::{self, Write};
 

@@ -1,9 +1,8 @@
 //! For a person at a terminal or in a log.
 
 use super::text::{count, last_line, nothing_recorded, plain};
-use crate::cli::NoRecords;
 use crate::commands::Outcome;
-use crate::exit_code::Verdict;
+use crate::exit_code::{NoRecords, Verdict};
 use anstyle::{AnsiColor, Style};
 use cofferdam::diagnostics::{Conflict, Party, Severity};
 use std::io::{self, Write};

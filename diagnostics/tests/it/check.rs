@@ -11,7 +11,7 @@ fn a_conflict_is_told_with_both_tests_the_resource_and_the_mending_line() {
     assert_eq!(
         told.out,
         "
-conflict: file /tmp/report.csv is used by orders::stores_one on w0 (write) and reports::exports_all on w1 (write) at one time, with no lock in common
+conflict: file /shop/report.csv is used by orders::stores_one on w0 (write) and reports::exports_all on w1 (write) at one time, with no lock in common
   orders::stores_one    w0 in shop  write  tests/shop.rs:7
   reports::exports_all  w1 in shop  write  tests/shop.rs:7
   shared-resource; overlapped: yes
@@ -224,7 +224,7 @@ fn github_gets_one_annotation_for_each_finding_and_a_last_line() {
     assert_eq!(lines.len(), 2, "{}", told.out);
     assert!(
         lines[0].starts_with(
-            "::error file=tests/shop.rs,line=7,title=cofferdam%3A shared-resource::file /tmp/report.csv"
+            "::error file=tests/shop.rs,line=7,title=cofferdam%3A shared-resource::file /shop/report.csv"
         ),
         "{}",
         lines[0]

@@ -1,6 +1,10 @@
 //! The binary, run as people run it: real processes over journals made by hand.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod check;
 mod hostile;
+mod pages;
 mod recording;
 mod run;
+mod suites;

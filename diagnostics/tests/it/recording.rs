@@ -88,10 +88,10 @@ pub(crate) fn run_folder(base: &Path, run: &str, session: &str, at: u64) -> Path
 pub(crate) fn conflicted(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
     let folder = run_folder(base, run, session, at);
     Journal::new(run, session, "w0", 10)
-        .test(1, "orders::stores_one", "file:/tmp/report.csv", 10, 30)
+        .test(1, "orders::stores_one", "file:/shop/report.csv", 10, 30)
         .write(&folder);
     Journal::new(run, session, "w1", 10)
-        .test(2, "reports::exports_all", "file:/tmp/report.csv", 20, 40)
+        .test(2, "reports::exports_all", "file:/shop/report.csv", 20, 40)
         .write(&folder);
     folder
 }
@@ -104,7 +104,7 @@ pub(crate) fn isolated(base: &Path, run: &str, session: &str, at: u64) -> PathBu
             .test(
                 1,
                 &format!("on_{worker}"),
-                &format!("file:/tmp/{worker}/report.csv"),
+                &format!("file:/shop/{worker}/report.csv"),
                 10,
                 30,
             )

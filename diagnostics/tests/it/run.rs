@@ -80,7 +80,7 @@ fn a_command_s_conflicts_are_told_after_its_own_output() {
     let base = tempfile::tempdir().unwrap();
     let told = told(base.path(), "conflicted", &[]);
     let ran = told.out.find("test result: ok").unwrap();
-    let report = told.out.find("conflict: file /tmp/report.csv").unwrap();
+    let report = told.out.find("conflict: file /shop/report.csv").unwrap();
     assert!(ran < report, "{}", told.out);
     assert_eq!(told.code, Some(1));
 }
@@ -213,7 +213,7 @@ fn a_signal_reaches_the_command_and_the_report_still_comes() {
         assert!(sent.success());
         let mut rest = String::new();
         out.read_to_string(&mut rest).unwrap();
-        assert!(rest.contains("conflict: file /tmp/report.csv"), "{rest}");
+        assert!(rest.contains("conflict: file /shop/report.csv"), "{rest}");
         let ending = format!(
             "; the command was ended by signal {number} (exit code {})\n",
             128 + number

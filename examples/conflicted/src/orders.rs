@@ -12,9 +12,10 @@ pub struct Order {
 }
 
 /// All orders of one shop.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Orders {
     book: Mutex<Book>,
+    last_season: BTreeMap<u64, Order>,
 }
 
 #[derive(Debug, Default)]
@@ -24,7 +25,26 @@ struct Book {
     orders: BTreeMap<u64, Order>,
 }
 
+/// Where last season's numbers begin.
+const LAST_SEASON: u64 = 25_000_000;
+
 impl Orders {
+    /// A new book, and last season's: that takes a moment.
+    pub fn open() -> Self {
+        let sold = (LAST_SEASON..LAST_SEASON + 40_000).map(|number| {
+            let order = Order {
+                number,
+                item: format!("item {}", number % 977),
+                cents: number % 10_007,
+            };
+            (number, order)
+        });
+        Self {
+            book: Mutex::default(),
+            last_season: sold.collect(),
+        }
+    }
+
     /// Adds an order under the next number.
     pub fn add(&self, item: &str, cents: u64) -> Order {
         let mut book = self.book();
@@ -38,8 +58,10 @@ impl Orders {
         order
     }
 
+    /// An order of this season or the last.
     pub fn find(&self, number: u64) -> Option<Order> {
-        self.book().orders.get(&number).cloned()
+        let of_this = self.book().orders.get(&number).cloned();
+        of_this.or_else(|| self.last_season.get(&number).cloned())
     }
 
     /// Whether there was such an order.
@@ -47,11 +69,12 @@ impl Orders {
         self.book().orders.remove(&number).is_some()
     }
 
+    /// How many there are this season.
     pub fn count(&self) -> usize {
         self.book().orders.len()
     }
 
-    /// What all of them cost together.
+    /// What this season's cost together.
     pub fn cents(&self) -> u64 {
         self.book().orders.values().map(|order| order.cents).sum()
     }

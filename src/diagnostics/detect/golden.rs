@@ -1,6 +1,6 @@
 //! What is told about small recordings, word for word.
 
-use super::script::Lane;
+use super::script::{Lane, used};
 use crate::diagnostics::evidence::Evidence;
 use crate::diagnostics::{Kind, Severity};
 use crate::event::{Access, Event, Resource, Why};
@@ -36,7 +36,7 @@ fn told(lanes: &[&Lane]) -> String {
 }
 
 fn file() -> Resource {
-    Resource::file("/tmp/report.csv")
+    Resource::file("/shop/report.csv")
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_file_that_two_workers_write_is_a_conflict() {
         told(&[&w0, &w1]),
         "\
 conflict shared-resource [a, b] of 2
-  file /tmp/report.csv is used by a on w0 (write) and b on w1 (read) at one time, with no lock in common
+  file /shop/report.csv is used by a on w0 (write) and b on w1 (read) at one time, with no lock in common
   give each worker its own: `Worker::current().dir()?.join(\"report.csv\")` instead of the fixed path
 "
     );
@@ -144,7 +144,7 @@ fn two_runs_at_one_time_on_one_machine_conflict_also_over_the_same_test() {
         "\
 conflict shared-resource [a, a] of 2
   name queue orders is used by a on w0 of run r1 (write) and a on w0 of run r2 (write) at one time, with no lock in common
-  the name must hold the run too: `Worker::current().run()` and `.id()`; where it has to be one, serial_test's `#[file_serial(queue_orders)]` or a nextest test-group of one thread keeps these tests apart
+  let the name hold the run too: `Worker::current().run()` and `.id()`; where it has to be one, serial_test's `#[file_serial(queue_orders)]` with `guarded_by(\"queue_orders\")` on these tests
 "
     );
     assert!(evidence(&[&one, &two]).conflicts()[0].between_runs);
@@ -172,15 +172,7 @@ fn what_a_service_claims_everybody_claims_who_uses_it() {
         .built(2, 1, "Report", 1)
         .claim(3, 1, 1, file(), Access::Write)
         .end(4, 1);
-    w0.test(10, 2, "c")
-        .at(
-            11,
-            Event::Used {
-                execution: 2,
-                instance: 1,
-            },
-        )
-        .end(20, 2);
+    w0.test(10, 2, "c").at(11, used(2, 1)).end(20, 2);
     w1.test(10, 3, "b")
         .built(11, 3, "Report", 2)
         .claim(12, 3, 2, file(), Access::Write)
@@ -189,7 +181,7 @@ fn what_a_service_claims_everybody_claims_who_uses_it() {
         told(&[&w0, &w1]),
         "\
 conflict shared-resource [c, b, a] of 3
-  file /tmp/report.csv is used by c on w0 (write) and b on w1 (write) at one time, with no lock in common
+  file /shop/report.csv is used by c on w0 (write) and b on w1 (write) at one time, with no lock in common
   give each worker its own: `cx.dir()?.join(\"report.csv\")` instead of the fixed path
 "
     );
@@ -207,15 +199,7 @@ fn a_service_declared_as_shared_is_not_in_its_own_way() {
             Access::Write,
         );
         w0.end(9, 1);
-        w1.test(4, 2, "b")
-            .at(
-                5,
-                Event::Used {
-                    execution: 2,
-                    instance: 1,
-                },
-            )
-            .end(8, 2);
+        w1.test(4, 2, "b").at(5, used(2, 1)).end(8, 2);
         told(&[&w1, &w0])
     };
     assert_eq!(of(true), "");
@@ -227,6 +211,23 @@ conflict shared-instance [a, b] of 2
   build it inside the factory, not outside of it, so that each worker gets its own; if it is meant for all of them, say so with `register_shared`
 "
     );
+}
+
+#[test]
+fn who_uses_a_service_uses_its_parts_in_whatever_order_the_journals_are_read() {
+    let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 7));
+    let (mut own, mut other) = (Lane::new("r", "w2", 7), Lane::new("r", "w3", 7));
+    // A service that all share, made of a part that writes a file.
+    w0.test(1, 1, "a")
+        .built_in(2, 1, "Part", 1, 0, true)
+        .claim(3, 1, 1, file(), Access::Write);
+    w1.test(1, 2, "b").built_of(4, 2, "Whole", 2, &[1]).end(5, 2);
+    other.test(6, 3, "c").at(7, used(3, 2)).end(9, 3);
+    own.test(6, 4, "d").claim(7, 4, 0, file(), Access::Read).end(9, 4);
+    w0.end(4, 1);
+    let forth = told(&[&w0, &w1, &own, &other]);
+    assert!(forth.starts_with("conflict shared-resource [c, d, "), "{forth}");
+    assert_eq!(told(&[&other, &own, &w1, &w0]), forth);
 }
 
 #[test]
@@ -267,21 +268,12 @@ fn a_foreign_use_is_told_as_such_and_not_once_more_as_a_shared_instance() {
         owner: "w0".to_owned(),
         place: "src/shop.rs:5".to_owned(),
     };
-    w1.test(3, 2, "b")
-        .at(
-            4,
-            Event::Used {
-                execution: 2,
-                instance: 1,
-            },
-        )
-        .at(4, foreign)
-        .end(8, 2);
+    w1.test(3, 2, "b").at(4, used(2, 1)).at(4, foreign).end(8, 2);
     assert_eq!(
         told(&[&w0, &w1]),
         "\
 conflict foreign-use [b] of 1
-  b on w1 used the Db of w0 through a lazy proxy, at src/shop.rs:5
+  b on w1 used the Db of w0 through a lazy proxy that was made at src/shop.rs:5
   make the proxy in the test that uses it (`locator.lazy()`), instead of keeping it where tests of other workers find it
 "
     );
@@ -330,7 +322,7 @@ warning two-epochs [a] of 1
   drop what was got before clearing or overriding, or `get` Db again instead of keeping it
 warning leaked [a] of 1
   Db of locator `services` was still held when its test was over, once
-  find who keeps a clone of it (a static, a detached thread, a cycle of `Arc`s): it is dropped late or never; keep a `Weak` there, or end that thread before the test ends with `join`
+  find who keeps a clone of it (a static, a thread, a cycle of `Arc`s) beyond the test: keep a `Weak` there, or `join` the thread before the test ends
 warning thrashing [t0, t1, t2] of 3
   the cache of locator `services` of capacity 1 evicted services that were asked for again: 3 rebuilds, 120.0 ms in all, most often Big
   `.capacity(2)` where the locator is built holds all 2 services that its tests asked for

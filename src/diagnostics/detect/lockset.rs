@@ -34,9 +34,9 @@ pub(super) struct Verdict {
     /// Two uses that are in each other's way; of one run rather than of two, overlapping rather than not.
     pub(super) pair: (usize, usize),
     pub(super) overlapped: bool,
-    /// One use of each sort that conflicts with some other, in the order of their first moments.
+    /// Uses that conflict with some other, a few of each sort, in the order of their first moments.
     pub(super) others: Vec<usize>,
-    /// How many uses conflict with some other sort.
+    /// How many such uses there are.
     pub(super) concerned: u64,
 }
 
@@ -74,6 +74,9 @@ fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
     a.0 < b.1 && b.0 < a.1
 }
 
+/// As many uses of each sort as may be listed.
+const FEW: usize = 4;
+
 struct Class {
     sort: Sort,
     /// Its uses by first moment.
@@ -108,7 +111,9 @@ pub(super) fn judge(world: &impl World, uses: &[Use]) -> Option<Verdict> {
             .zip(&concerned)
             .filter(|(_, concerned)| **concerned)
     };
-    let mut others: Vec<usize> = involved().map(|(class, _)| class.uses[0]).collect();
+    let mut others: Vec<usize> = involved()
+        .flat_map(|(class, _)| class.uses.iter().take(FEW).copied())
+        .collect();
     others.sort_by_key(|index| (uses[*index].begin, *index));
     Some(Verdict {
         pair,

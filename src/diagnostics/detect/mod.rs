@@ -62,6 +62,20 @@ fn conflict(
     }
 }
 
+/// By first moment, then by name: rows are numbered in the order of reading, which is nobody's business.
+fn in_order(a: &Party, b: &Party) -> std::cmp::Ordering {
+    let key = |party: &Party| {
+        (
+            party.window.0,
+            party.run.clone(),
+            party.binary.clone(),
+            party.test.clone(),
+            party.worker.clone(),
+        )
+    };
+    key(a).cmp(&key(b))
+}
+
 impl State {
     fn party(&self, execution: u32, place: Option<Name>) -> Party {
         let row = self.executions.get(execution);
@@ -91,9 +105,7 @@ impl State {
             .iter()
             .map(|(execution, place)| self.party(*execution, *place))
             .collect();
-        parties.sort_by(|a, b| {
-            (a.window, &a.run, &a.test, &a.worker).cmp(&(b.window, &b.run, &b.test, &b.worker))
-        });
+        parties.sort_by(in_order);
         parties
     }
 

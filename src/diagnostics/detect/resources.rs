@@ -136,6 +136,9 @@ fn tell(state: &State, resource: u32, verdict: &Verdict, origins: &[Origin<'_>],
             parties.push(party);
         }
     }
+    let (pair, others) = parties.split_at_mut(2);
+    pair.sort_by(super::in_order);
+    others.sort_by(super::in_order);
     let between_runs = parties[0].run != parties[1].run;
     let resource = state.resources.get(resource);
     let when = if verdict.overlapped {
@@ -194,28 +197,30 @@ fn mend(kind: ResourceKind, name: &str, parties: &[Party], between_runs: bool) -
                 .to_owned()
         }
         ResourceKind::Env => format!(
-            "hand the value over as an argument; where the code under test reads {name} itself, serial_test's \
-             `#[serial({})]` on these tests keeps them apart",
-            attribute_key(name)
+            "hand the value over as an argument; where the code under test reads {name} itself, {} on these tests",
+            serial("serial", &attribute_key(name))
         ),
-        ResourceKind::Cwd => {
-            "use absolute paths, or `Command::current_dir` for children; else serial_test's \
-                              `#[serial(cwd)]` on these tests keeps them apart"
-                .to_owned()
-        }
+        ResourceKind::Cwd => format!(
+            "use absolute paths, or `Command::current_dir` for children; where it has to be changed, {} on these tests",
+            serial("serial", "cwd")
+        ),
         ResourceKind::Name => {
             let own = if between_runs {
-                "the name must hold the run too: `Worker::current().run()` and `.id()`"
+                "let the name hold the run too: `Worker::current().run()` and `.id()`"
             } else {
                 "make the name each worker's own with `Worker::current().run()` and `.id()`"
             };
             format!(
-                "{own}; where it has to be one, serial_test's `#[file_serial({})]` or a nextest test-group of one \
-                 thread keeps these tests apart",
-                attribute_key(name)
+                "{own}; where it has to be one, {} on these tests",
+                serial("file_serial", &attribute_key(name))
             )
         }
     }
+}
+
+/// serial_test keeps tests apart, and cofferdam has to be told so.
+fn serial(attribute: &str, key: &str) -> String {
+    format!("serial_test's `#[{attribute}({key})]` with `guarded_by({key:?})`")
 }
 
 /// A name as it can stand in an attribute.

@@ -108,18 +108,19 @@ impl Lane {
         epoch: u64,
         shared: bool,
     ) -> &mut Self {
-        let event = Event::Built {
-            execution,
-            locator: "services".to_owned(),
-            service: service.to_owned(),
-            instance,
-            epoch,
-            micros: 40_000,
-            shared,
-            asked: Vec::new(),
-            place: "src/services.rs:9".to_owned(),
-        };
-        self.at(at, event)
+        self.at(at, built(execution, service, instance, epoch, shared, &[]))
+    }
+
+    /// A shared service made of others.
+    pub(super) fn built_of(
+        &mut self,
+        at: u64,
+        execution: u64,
+        service: &str,
+        instance: u64,
+        parts: &[u64],
+    ) -> &mut Self {
+        self.at(at, built(execution, service, instance, 0, true, parts))
     }
 
     pub(super) fn dropped(
@@ -138,5 +139,28 @@ impl Lane {
             holders,
         };
         self.at(at, event)
+    }
+}
+
+fn built(execution: u64, service: &str, instance: u64, epoch: u64, shared: bool, parts: &[u64]) -> Event {
+    Event::Built {
+        execution,
+        locator: "services".to_owned(),
+        service: service.to_owned(),
+        instance,
+        epoch,
+        micros: 40_000,
+        shared,
+        asked: Vec::new(),
+        parts: parts.to_vec(),
+        place: "src/services.rs:9".to_owned(),
+    }
+}
+
+pub(super) fn used(execution: u64, instance: u64) -> Event {
+    Event::Used {
+        execution,
+        instance,
+        guards: Vec::new(),
     }
 }

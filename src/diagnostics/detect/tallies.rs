@@ -43,7 +43,7 @@ fn foreign(state: &State) -> Vec<Conflict> {
         let who = parties.first().map_or_else(|| "a test".to_owned(), |party| party.on_worker(false));
         let name = state.text(*service);
         let owner = tally.words.map_or("another worker", |owner| state.text(owner));
-        let message = format!("{who} used the {name} of {owner} through a lazy proxy, at {}", state.text(*place));
+        let message = format!("{who} used the {name} of {owner} through a lazy proxy that was made at {}", state.text(*place));
         let mend = "make the proxy in the test that uses it (`locator.lazy()`), instead of keeping it where tests of \
                     other workers find it";
         of_service(state, Kind::ForeignUse, *service, tally, message, mend.to_owned())
@@ -53,13 +53,15 @@ fn foreign(state: &State) -> Vec<Conflict> {
 
 fn epochs(state: &State) -> Vec<Conflict> {
     let told = state.epochs.iter().map(|((_, locator, service), tally)| {
-        let (name, locator) = (state.text(*service), state.text(*locator));
+        let (name, locator) = (state.text(*service), called(state, *locator));
         let message = format!(
-            "{name} of locator `{locator}` was built anew after it was cleared or overridden, while the old instance \
+            "{name} of {locator} was built anew after it was cleared or overridden, while the old instance \
              was still held: two at one time, {}",
             times(tally.count)
         );
-        let mend = format!("drop what was got before clearing or overriding, or `get` {name} again instead of keeping it");
+        let mend = format!(
+            "drop what was got before clearing or overriding, or `get` {name} again instead of keeping it"
+        );
         of_service(state, Kind::TwoEpochs, *service, tally, message, mend)
     });
     told.collect()
@@ -67,19 +69,20 @@ fn epochs(state: &State) -> Vec<Conflict> {
 
 fn leaked(state: &State) -> Vec<Conflict> {
     let told = state.leaked.iter().map(|((locator, service, why), tally)| {
-        let (name, locator) = (state.text(*service), state.text(*locator));
+        let (name, locator) = (state.text(*service), called(state, *locator));
         let when = match why {
             WhyLeaked::TestOver => "when its test was over",
             WhyLeaked::Locator => "when its locator was dropped",
             WhyLeaked::Exit => "when the process ended",
         };
-        let message = format!("{name} of locator `{locator}` was still held {when}, {}", times(tally.count));
-        let mend = format!(
-            "find who keeps a clone of it (a static, a detached thread, a cycle of `Arc`s): it is dropped late or \
-             never; keep a `Weak` there, or end that thread before the test ends with `join`{}",
-            if *why == WhyLeaked::Exit { ", or accept it for what lives as long as the process" } else { "" }
-        );
-        of_service(state, Kind::Leaked, *service, tally, message, mend)
+        let message = format!("{name} of {locator} was still held {when}, {}", times(tally.count));
+        let mend = match why {
+            WhyLeaked::TestOver => "find who keeps a clone of it (a static, a thread, a cycle of `Arc`s) beyond the test: keep a `Weak` there, \
+                 or `join` the thread before the test ends",
+            WhyLeaked::Locator => "keep the locator as long as what was got from it, or a `Weak` where a clone is kept",
+            WhyLeaked::Exit => "a static, a thread or a cycle of `Arc`s keeps a clone, so its `drop` never ran: keep a `Weak` there, or accept it",
+        };
+        of_service(state, Kind::Leaked, *service, tally, message, mend.to_owned())
     });
     told.collect()
 }
@@ -95,23 +98,31 @@ fn thrashing(state: &State) -> Vec<Conflict> {
     let told = locators.into_iter().filter_map(|((run, locator), services)| {
         let rebuilds: u64 = services.iter().map(|(_, tally)| tally.count).sum();
         let cost: u64 = services.iter().map(|(_, tally)| tally.sum).sum();
-        let (worst, tally) = services.iter().max_by_key(|(service, tally)| (tally.count, std::cmp::Reverse(*service)))?;
+        let (worst, tally) = services
+            .iter()
+            .max_by_key(|(service, tally)| (tally.count, std::cmp::Reverse(*service)))?;
         if rebuilds < REBUILDS {
             return None;
         }
-        let all = state.builds.keys().filter(|(of, within, _)| *of == run && *within == locator).count();
+        let all = state
+            .builds
+            .keys()
+            .filter(|(of, within, _)| *of == run && *within == locator)
+            .count();
         let capacity = match state.capacity.get(&locator) {
             Some(capacity) => format!(" of capacity {capacity}"),
             None => String::new(),
         };
         let message = format!(
-            "the cache of locator `{}`{capacity} evicted services that were asked for again: {rebuilds} rebuilds, {} \
+            "the cache of {}{capacity} evicted services that were asked for again: {rebuilds} rebuilds, {} \
              in all, most often {}",
-            state.text(locator),
+            called(state, locator),
             time(cost),
             state.text(*worst)
         );
-        let mend = format!("`.capacity({all})` where the locator is built holds all {all} services that its tests asked for");
+        let mend = format!(
+            "`.capacity({all})` where the locator is built holds all {all} services that its tests asked for"
+        );
         let mut told = of_service(state, Kind::Thrashing, *worst, tally, message, mend);
         told.concerned = rebuilds;
         Some(told)
@@ -142,8 +153,8 @@ fn rebuilt(state: &State) -> Vec<Conflict> {
     let told = worth.map(|((run, locator, service), tally)| {
         let name = state.text(*service);
         let message = format!(
-            "{name} of locator `{}` was built in {} tests of run {}, {} in all: a candidate for a fixture",
-            state.text(*locator),
+            "{name} of {} was built in {} tests of run {}, {} in all: a candidate for a fixture",
+            called(state, *locator),
             tally.count,
             state.text(state.runs.get(*run).name),
             time(tally.sum)
@@ -153,6 +164,16 @@ fn rebuilt(state: &State) -> Vec<Conflict> {
         of_service(state, Kind::Rebuilt, *service, tally, message, mend.to_owned())
     });
     told.collect()
+}
+
+/// A locator with its name; a `WorkerLocal` is called by its place.
+fn called(state: &State, locator: Name) -> String {
+    let name = state.text(locator);
+    if name.starts_with("static at ") {
+        format!("the {name}")
+    } else {
+        format!("locator `{name}`")
+    }
 }
 
 fn times(count: u64) -> String {

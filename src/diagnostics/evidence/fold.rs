@@ -137,18 +137,14 @@ impl Writer {
                 let execution = find(state, execution)?;
                 let locator = state.names.name(&locator);
                 let service = state.names.name(&service);
-                let place = state.names.name(&place);
+                let place = state.place(&place);
                 let index = state.instance(process, instance);
                 let row = state.instances.get_mut(index);
                 row.service = Some(service);
                 row.place = place;
                 row.epoch = row.epoch.max(epoch);
                 row.shared |= shared;
-                let parts = parts
-                    .into_iter()
-                    .map(|part| state.instance(process, part))
-                    .collect();
-                state.instances.get_mut(index).parts = parts;
+                state.made_of(index, &parts);
                 state.used(index, execution, at, None);
 
                 let run = state.processes.get(process).run;
@@ -230,7 +226,7 @@ impl Writer {
                     resource: state.resource(resource),
                     access,
                     guards: state.guards(&guards),
-                    place: state.names.name(&place),
+                    place: state.place(&place),
                     begin: at,
                     open: 0,
                     released: 0,
@@ -261,7 +257,7 @@ impl Writer {
             } => {
                 let execution = find(state, execution)?;
                 let service = state.names.name(&service);
-                let place = state.names.name(&place);
+                let place = state.place(&place);
                 let owner = state.names.name(&owner);
                 let index = state.instance(process, instance);
                 state.foreign_uses.insert((index, execution));

@@ -42,6 +42,7 @@ pub(crate) struct Execution {
 
 #[derive(Debug)]
 pub(crate) struct Instance {
+    pub(crate) process: u32,
     pub(crate) service: Option<Name>,
     pub(crate) place: Name,
     pub(crate) epoch: u64,
@@ -267,6 +268,7 @@ impl State {
     pub(crate) fn instance(&mut self, process: u32, number: u64) -> u32 {
         let nowhere = self.names.name("");
         self.instances.row((process, number), || Instance {
+            process,
             service: None,
             place: nowhere,
             epoch: 0,
@@ -274,6 +276,18 @@ impl State {
             parts: Vec::new(),
             users: Vec::new(),
         })
+    }
+
+    /// An instance was built from others of its process. Another worker's journal may have told of uses before.
+    pub(crate) fn made_of(&mut self, instance: u32, parts: &[u64]) {
+        let process = self.instances.get(instance).process;
+        let parts: Vec<u32> = parts.iter().map(|part| self.instance(process, *part)).collect();
+        for user in self.instances.get(instance).users.clone() {
+            for part in &parts {
+                self.used(*part, user.execution, user.at, user.guards);
+            }
+        }
+        self.instances.get_mut(instance).parts = parts;
     }
 
     /// An execution was handed an instance, and with it all that it is built from.
@@ -325,6 +339,19 @@ impl State {
         names.sort_unstable();
         names.dedup();
         self.guards.row(names.clone(), || names)
+    }
+
+    /// A source place. `#[path]` makes the compiler say `src/../tests/a.rs` of what others call `tests/a.rs`.
+    pub(crate) fn place(&mut self, place: &str) -> Name {
+        let mut place = std::borrow::Cow::Borrowed(place);
+        while let Some(up) = place.find("/../") {
+            let parent = place[..up].rfind('/').map_or(0, |slash| slash + 1);
+            if matches!(&place[parent..up], "" | "." | "..") {
+                break;
+            }
+            place = format!("{}{}", &place[..parent], &place[up + 4..]).into();
+        }
+        self.names.name(&place)
     }
 
     pub(crate) fn resource(&mut self, resource: Resource) -> u32 {

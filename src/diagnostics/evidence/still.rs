@@ -24,7 +24,7 @@ pub(super) fn add(state: &mut State, snapshot: &Snapshot) {
 
 fn entry_of(state: &mut State, process: u32, lane: u32, entry: &Entry, now: u64) {
     let service = state.names.name(&entry.service);
-    let place = state.names.name(&entry.place);
+    let place = state.place(&entry.place);
     let index = state.instance(process, entry.instance);
     let row = state.instances.get_mut(index);
     row.service = Some(service);
@@ -78,7 +78,7 @@ fn epochs_of(state: &mut State, process: u32, lane: u32, cache: &Cache) {
     for old in cache.entries.iter().filter(held) {
         if newest.get(&old.service).is_some_and(|epoch| *epoch > old.epoch) {
             let service = state.names.name(&old.service);
-            let place = state.names.name(&old.place);
+            let place = state.place(&old.place);
             let execution = state.unnamed(process, lane, old.built_at, old.used_at);
             let tally = state.epochs.entry((run, locator, service)).or_default();
             tally.add(old.holders, Some(execution), Some(place));

@@ -1,6 +1,6 @@
 //! Several processes of one run, and processes that fork.
 
-use crate::role::{Player, listen, play, plays, role, say};
+use crate::role::{Player, fork, listen, play, plays, role, say};
 use cofferdam::Worker;
 use std::path::Path;
 
@@ -92,7 +92,6 @@ fn a_forked_child_keeps_its_parents_worker_and_does_not_give_it_back() {
 
 #[test]
 #[ignore = "a role"]
-#[expect(unsafe_code, reason = "fork is what this is about")]
 fn role_fork() {
     if !plays(FORK) {
         return;
@@ -104,22 +103,36 @@ fn role_fork() {
     };
     say(Worker::current().id());
     assert_eq!(new_test("a::before"), "w1");
-    // SAFETY: no other thread of this process holds a lock: libtest's own waits for this test. The parent waits
-    // for the child.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
+    let status = fork(|| {
         let own = Worker::current();
         // The parent may use its second lane again at any time.
         let new = new_test("a::new");
         say(&format!("child in {own}, a new test in {new}"));
-        // SAFETY: it ends the child, by way of thread-local destructors and exit handlers.
-        unsafe { libc::exit(0) };
-    }
-    let mut status = 0;
-    // SAFETY: the child is ours and the status lives here.
-    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert_eq!((waited, status), (child, 0));
+    });
+    assert_eq!(status, 0);
     say("child gone");
     listen();
     say(&format!("still {}", Worker::current()));
+}
+
+const HOSTILE: &str = "worker::processes::role_hostile";
+
+#[test]
+fn a_name_that_cannot_be_one_is_refused_also_when_it_is_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    for name in [&b"../w0"[..], b"w\xff", b"w 0"] {
+        let mut hostile = play(role(HOSTILE, "processes").env("COFFERDAM_WORKER", OsStr::from_bytes(name)));
+        let error = hostile.hear();
+        assert!(error.starts_with("COFFERDAM_WORKER="), "{error}");
+        hostile.end().passed();
+    }
+}
+
+#[test]
+#[ignore = "a role"]
+fn role_hostile() {
+    if plays(HOSTILE) {
+        say(&Worker::try_current().unwrap_err().to_string());
+    }
 }

@@ -18,8 +18,8 @@ static SERVICES: LazyLock<ServiceLocator> = LazyLock::new(|| {
         .register_shared::<PriceList>(|_| Ok(Arc::new(PriceList::of_this_season())))
         .register_shared::<Broker>(|_| Ok(Arc::default()))
         .register::<Orders>(|_| {
-            // Mistake 1, an instance: meant for each worker, but every worker's factory hands out the same one.
-            static ORDERS: LazyLock<Arc<Orders>> = LazyLock::new(Arc::default);
+            // Mistake 1, an instance: to open the book takes a moment, so it is kept, and every worker is handed it.
+            static ORDERS: LazyLock<Arc<Orders>> = LazyLock::new(|| Arc::new(Orders::open()));
             Ok(Arc::clone(&ORDERS))
         })
         .register::<Report>(|cx| {

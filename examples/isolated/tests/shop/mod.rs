@@ -22,7 +22,7 @@ pub(crate) static SERVICES: LazyLock<ServiceLocator> = LazyLock::new(|| {
         .register_shared::<Broker>(|_| Ok(Arc::default()))
         .register::<Owner>(|cx| Ok(Arc::new(Owner(cx.worker().id().to_owned()))))
         // Each worker its own, and each test finds it as good as new.
-        .register::<Orders>(|_| Ok(Arc::default()))
+        .register::<Orders>(|_| Ok(Arc::new(Orders::open())))
         .reset(|orders| {
             orders.clear();
             Ok(())

@@ -3,6 +3,7 @@
 use cofferdam::Worker;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 /// Says which worker it is, and returns when as many others have said so as run at once.
 ///
@@ -35,7 +36,11 @@ pub fn meet(what: &str) {
     let mut stream = TcpStream::connect(std::env::var("MEET").unwrap()).unwrap();
     let (id, run, test) = (worker.id(), worker.run(), worker.test().unwrap_or("-"));
     let index = worker.index().unwrap();
+    // Whoever comes alone should fail and not hang.
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     writeln!(stream, "{id} {index} {run} {test} {what}").unwrap();
-    BufReader::new(stream).read_line(&mut String::new()).unwrap();
+    BufReader::new(stream)
+        .read_line(&mut String::new())
+        .unwrap();
     assert_eq!(worker.id(), Worker::current().id());
 }

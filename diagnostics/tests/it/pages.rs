@@ -1,0 +1,155 @@
+//! The pages about formats say what the code does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join("docs").join(name)).unwrap()
+}
+
+/// The sources of library and binary, each up to its tests.
+fn sources() -> Vec<String> {
+    let mut left = vec![root().join("src"), root().join("diagnostics/src")];
+    let mut found = Vec::new();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(
+                std::fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+            found.push(code.to_owned());
+        }
+    }
+    found
+}
+
+/// Texts in quotes that can only be the name of a variable, or the beginning of such names.
+fn variables(code: &str) -> impl Iterator<Item = &str> {
+    const OWNERS: [&str; 7] = ["COFFERDAM_", "NEXTEST_", "CARGO_", "RUST_", "LD_", "DYLD_", "NO_"];
+    code.split('"').filter(|text| {
+        let is_name = text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        // What only our own tests hand to themselves.
+        is_name
+            && !text.starts_with("COFFERDAM_TEST_")
+            && (OWNERS.iter().any(|owner| text.starts_with(owner)) || *text == "OUT_DIR")
+    })
+}
+
+#[test]
+fn every_variable_that_is_read_or_set_stands_on_its_page_and_none_else_of_ours() {
+    let page = page("variables.md");
+    let sources = sources();
+    let used: BTreeSet<&str> = sources.iter().flat_map(|code| variables(code)).collect();
+    let missing: Vec<_> = used
+        .iter()
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/variables.md does not tell of {missing:?}"
+    );
+    assert!(
+        used.contains("COFFERDAM_DIR") && used.contains("NEXTEST_RUN_ID"),
+        "{used:?}"
+    );
+    let told = page
+        .split('`')
+        .filter(|word| word.starts_with("COFFERDAM_") || word.starts_with("NEXTEST_"));
+    let gone: Vec<_> = told.filter(|word| !used.contains(word)).collect();
+    assert!(
+        gone.is_empty(),
+        "docs/variables.md tells of {gone:?}, which nobody reads or sets"
+    );
+}
+
+#[test]
+fn the_example_of_a_journal_is_read_without_complaint() {
+    let page = page("journal.md");
+    let example = page
+        .split("```ndjson\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("journal.ndjson");
+    std::fs::write(&file, example).unwrap();
+    let told = crate::recording::told(dir.path(), &["check", "journal.ndjson"]);
+    assert!(
+        told.out
+            .contains("watched: 1 test, 1 worker, 1 run, 2 service instances, 1 claim;"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn the_example_of_a_snapshot_is_read_without_complaint() {
+    let page = page("snapshot.md");
+    let example = page
+        .split("```json\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("snapshot.json"), example).unwrap();
+    let told = crate::recording::told(dir.path(), &["check", "snapshot.json"]);
+    assert!(
+        told.out.contains("1 service instance, 1 claim, 1 snapshot"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn the_example_of_a_report_has_the_fields_that_a_report_has() {
+    let page = page("exit-codes.md");
+    let example = page
+        .split("```json\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let example: serde_json::Value = serde_json::from_str(example).unwrap();
+    let base = tempfile::tempdir().unwrap();
+    crate::recording::conflicted(base.path(), "r1", "s1", 1);
+    let (_, report) = crate::recording::told_json(base.path(), &["check", "--format", "json"]);
+    let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for path in [
+        "",
+        "/exit_code",
+        "/watched",
+        "/conflicts/0",
+        "/conflicts/0/resource",
+        "/conflicts/0/parties/1",
+    ] {
+        let (told, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
+        assert_eq!(fields(told), fields(shown), "{path}");
+    }
+}
+
+#[test]
+fn every_kind_of_finding_stands_on_its_page_with_its_severity() {
+    use cofferdam::diagnostics::Kind;
+    let page = page("exit-codes.md");
+    for kind in Kind::ALL {
+        let row = format!("| `{kind}` | {} |", kind.severity());
+        assert!(page.contains(&row), "docs/exit-codes.md has no row {row:?}");
+    }
+}

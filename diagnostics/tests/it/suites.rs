@@ -1,0 +1,131 @@
+//! Real suites under real runners: the examples, which are workspaces of their own.
+
+use crate::recording::Told;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The binary in an example, as a person would call it.
+fn in_example(example: &str, args: &[&str]) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the program under test")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
+    command
+        .args(args)
+        .current_dir(root().join("examples").join(example))
+        .env("CARGO_TARGET_DIR", built(example));
+    for variable in [
+        "COFFERDAM_DIR",
+        "COFFERDAM_RECORD",
+        "COFFERDAM_WORKER",
+        "COFFERDAM_RUN_ID",
+        "NO_COLOR",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Each example has a target folder of its own: the two packages are named alike, and cargo would take one's tests
+/// for the other's.
+fn built(example: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(example)
+}
+
+fn run(example: &str, command: &[&str]) -> Told {
+    let args: Vec<&str> = ["run", "--"].iter().chain(command).copied().collect();
+    in_example(example, &args).output().unwrap().into()
+}
+
+/// Whether nextest is installed; where it is not, its tests have nothing to run.
+fn has_nextest() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
+    let found = Command::new("cargo").args(["nextest", "--version"]).output();
+    found.is_ok_and(|output| output.status.success())
+}
+
+/// What is planted in `examples/conflicted` and shows under every runner.
+const PLANTED: [&str; 3] = [
+    "target/report.csv is used by ",
+    "conflict: port ",
+    "conflict: name queue orders is used by ",
+];
+
+fn names_what_is_planted(told: &Told) {
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    for planted in PLANTED {
+        let from = told
+            .out
+            .find(planted)
+            .unwrap_or_else(|| panic!("no {planted:?} in {}", told.out));
+        let block: Vec<&str> = told.out[from..]
+            .lines()
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let parties = block
+            .iter()
+            .filter(|line| line.contains(" in order") || line.contains(" in back_office"));
+        assert!(parties.count() >= 2, "{block:?}");
+        assert!(block.iter().any(|line| line.starts_with("  mend: ")), "{block:?}");
+    }
+    assert!(
+        told.out
+            .lines()
+            .last()
+            .unwrap()
+            .contains(" conflicts in what was watched: "),
+        "{}",
+        told.out
+    );
+}
+
+fn finds_nothing(told: &Told) {
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.starts_with("cofferdam: no conflict in what was watched: "),
+        "{last}"
+    );
+}
+
+/// One test for all runners: the suite's own fixed port and file are met by a second run of it, too.
+#[test]
+fn the_conflicted_suite_passes_and_what_is_planted_is_named_under_every_runner() {
+    let told = run("conflicted", &["cargo", "test"]);
+    names_what_is_planted(&told);
+    // Under nextest every test is a process, and no instance can be in two of them.
+    assert!(
+        told.out
+            .contains("conflict: one instance of Orders is in the caches of "),
+        "{}",
+        told.out
+    );
+    if !has_nextest() {
+        return;
+    }
+    names_what_is_planted(&run("conflicted", &["cargo", "nextest", "run"]));
+
+    // Tests of an archive run elsewhere, and are recorded where the report looks for them.
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("tests.tar.zst");
+    let archive = archive.to_str().unwrap();
+    let made = run(
+        "conflicted",
+        &["cargo", "nextest", "archive", "--archive-file", archive],
+    );
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    names_what_is_planted(&run(
+        "conflicted",
+        &["cargo", "nextest", "run", "--archive-file", archive],
+    ));
+}
+
+#[test]
+fn the_mended_suite_has_no_conflict_under_any_runner() {
+    finds_nothing(&run("isolated", &["cargo", "test"]));
+    if has_nextest() {
+        finds_nothing(&run("isolated", &["cargo", "nextest", "run"]));
+    }
+}
