@@ -55,6 +55,8 @@ pub(crate) struct About {
     pub(crate) worker: String,
     pub(crate) asked: Vec<String>,
     pub(crate) parts: Vec<u64>,
+    /// The build it came from: proxies that its factory asked for know it by that.
+    pub(crate) build: u64,
     /// All it is built from, at any depth.
     pub(crate) from: Arc<BTreeSet<Key>>,
     /// The overrides that were in force for any of that.
@@ -83,6 +85,7 @@ impl About {
             worker: worker.id().to_owned(),
             asked: Vec::new(),
             parts: Vec::new(),
+            build: 0,
             from: Arc::default(),
             fakes: BTreeSet::new(),
             claims: Vec::new(),
@@ -109,13 +112,17 @@ impl About {
         let Self {
             readers, hits, tick, ..
         } = self;
-        readers.retain(|uses| {
-            *tick = (*tick).max(uses.last.load(Ordering::Relaxed));
-            let alive = Arc::strong_count(uses) > 1;
-            if !alive {
-                *hits += uses.hits.load(Ordering::Relaxed);
+        readers.retain_mut(|uses| match Arc::get_mut(uses) {
+            // Nobody writes any more, and all that was written is seen.
+            Some(uses) => {
+                *tick = (*tick).max(*uses.last.get_mut());
+                *hits += *uses.hits.get_mut();
+                false
             }
-            alive
+            None => {
+                *tick = (*tick).max(uses.last.load(Ordering::Relaxed));
+                true
+            }
         });
         *tick
     }
@@ -152,7 +159,9 @@ pub(crate) struct Cache {
     entries: LruCache<Key, Entry>,
     /// The highest tick that stands in the order.
     folded: u64,
-    /// Uses of what is not here any more.
+    /// How often all of it was given up; what was handed out before is not handed out again.
+    pub(crate) clears: u64,
+    /// Uses of what is not there any more.
     pub(crate) gone_hits: u64,
     pub(crate) misses: u64,
     pub(crate) builds: u64,
@@ -166,6 +175,7 @@ impl Cache {
             capacity,
             entries: LruCache::unbounded(),
             folded: 0,
+            clears: 0,
             gone_hits: 0,
             misses: 0,
             builds: 0,
@@ -194,11 +204,11 @@ impl Cache {
     }
 
     /// Takes out all that `is_it` names, newest first.
-    pub(crate) fn take_all(&mut self, is_it: impl Fn(&Entry) -> bool) -> Vec<(Key, Entry)> {
+    pub(crate) fn take_all(&mut self, is_it: impl Fn(&Key, &Entry) -> bool) -> Vec<(Key, Entry)> {
         let keys: Vec<_> = self
             .entries
             .iter()
-            .filter(|(_, entry)| is_it(entry))
+            .filter(|(key, entry)| is_it(key, entry))
             .map(|(key, _)| key.clone())
             .collect();
         let mut taken: Vec<_> = keys
@@ -209,34 +219,34 @@ impl Cache {
         taken
     }
 
-    /// Takes out what is over the capacity, least recently used first. What somebody holds does not count and stays:
-    /// dropping the cache's reference would free nothing. Whoever built `just_built` holds it still, yet it counts.
-    pub(crate) fn evict(&mut self, just_built: &Key) -> Vec<(Key, Entry)> {
-        let Some(capacity) = self.capacity else {
+    /// What is over the capacity, least recently used first, each with its last use. What somebody holds does not
+    /// count: dropping the cache's reference would free nothing. Whoever built `just_built` holds it still, yet it
+    /// counts.
+    pub(crate) fn surplus(&mut self, just_built: &Key) -> Vec<(Key, u64)> {
+        let Some(capacity) = self.capacity.filter(|capacity| self.entries.len() > *capacity) else {
             return Vec::new();
         };
-        if self.entries.len() <= capacity {
-            return Vec::new();
-        }
         let is_free = |(key, entry): &(&Key, &Entry)| *key != just_built && entry.instance.holders() == 0;
         let free = self.entries.iter().filter(is_free).count();
-        let Some(excess) = (free + 1).checked_sub(capacity).filter(|excess| *excess > 0) else {
+        let excess = (free + 1).saturating_sub(capacity);
+        if excess == 0 {
             return Vec::new();
-        };
+        }
         self.fold();
-        let oldest: Vec<_> = self
-            .entries
-            .iter()
-            .rev()
-            .filter(is_free)
-            .take(excess)
-            .map(|(key, _)| key.clone())
-            .collect();
-        self.evictions += oldest.len() as u64;
+        let oldest = self.entries.iter().rev().filter(is_free).take(excess);
         oldest
-            .into_iter()
-            .filter_map(|key| Some((key.clone(), self.take(&key)?)))
+            .map(|(key, entry)| (key.clone(), entry.about.last_tick()))
             .collect()
+    }
+
+    /// Takes out an entry that was surplus, unless it was used again after that.
+    pub(crate) fn evict(&mut self, key: &Key, last_use: u64) -> Option<Entry> {
+        let entry = self.entries.peek(key)?;
+        if entry.instance.holders() > 0 || entry.about.last_tick() != last_use {
+            return None;
+        }
+        self.evictions += 1;
+        self.take(key)
     }
 
     /// Brings the order up to date with the marks.
@@ -259,12 +269,12 @@ impl Cache {
         self.entries.iter()
     }
 
-    pub(crate) fn hits(&self) -> u64 {
-        self.gone_hits
-            + self
-                .entries
-                .iter()
-                .map(|(_, entry)| entry.about.all_hits())
-                .sum::<u64>()
+    pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Entry)> {
+        self.entries.iter_mut()
+    }
+
+    /// The tick of the last use that stands in the order.
+    pub(crate) fn folded(&self) -> u64 {
+        self.folded
     }
 }

@@ -79,7 +79,7 @@ impl<'a> Context<'a> {
     /// The worker's `T`, built at its first use: for what is needed later only, and to break a cycle.
     ///
     /// # Errors
-    /// When it is not registered.
+    /// When it is not registered, or it lives shorter than what is being built.
     pub fn lazy<T: ?Sized + Send + Sync + 'static>(&self) -> Result<LazyProxy<T>, Error> {
         self.lazy_named("")
     }
@@ -87,10 +87,11 @@ impl<'a> Context<'a> {
     /// As [`lazy`](Self::lazy), for one of several `T`.
     ///
     /// # Errors
-    /// When it is not registered.
+    /// As [`lazy`](Self::lazy).
     pub fn lazy_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Result<LazyProxy<T>, Error> {
         let locator = self.locator::<T>(name)?;
         let service = Arc::clone(locator.find::<T>(name)?);
+        service.may_serve(&self.service.label(), self.service.scope)?;
         Ok(LazyProxy::within(locator, service, self.worker.clone()))
     }
 

@@ -71,18 +71,21 @@ impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
         Role::Build(flight)
     }
 
-    /// The build is over; nobody joins it any more.
-    pub(crate) fn end(&mut self, key: &K, flight: &Arc<Flight<V>>) {
-        if self
-            .aloft
+    /// Whether this build of `key` is still the one to join.
+    pub(crate) fn is_aloft(&self, key: &K, flight: &Arc<Flight<V>>) -> bool {
+        self.aloft
             .get(key)
             .is_some_and(|aloft| Arc::ptr_eq(aloft, flight))
-        {
+    }
+
+    /// The build is over; nobody joins it any more.
+    pub(crate) fn end(&mut self, key: &K, flight: &Arc<Flight<V>>) {
+        if self.is_aloft(key, flight) {
             self.aloft.remove(key);
         }
     }
 
-    /// Nobody joins these any more: what they build belongs to an epoch that is over.
+    /// Nobody joins these any more, and what they build is handed to none but those who have joined.
     pub(crate) fn leave(&mut self, is_left: impl Fn(&K) -> bool) {
         self.aloft.retain(|key, _| !is_left(key));
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 pub(crate) struct Instance(Box<dyn Strong>);
 
 /// What is left of an instance when its cache let go: it can be had again only while somebody holds it.
-pub(crate) struct Ghost(Box<dyn Weakly>);
+struct Ghost(Box<dyn Weakly>);
 
 trait Strong: Any + Send + Sync {
     fn references(&self) -> usize;
@@ -64,7 +64,7 @@ impl Instance {
         self.0.references().saturating_sub(1)
     }
 
-    pub(crate) fn ghost(&self) -> Ghost {
+    fn ghost(&self) -> Ghost {
         Ghost(self.0.ghost())
     }
 }
@@ -75,17 +75,7 @@ impl Clone for Instance {
     }
 }
 
-impl Ghost {
-    pub(crate) fn upgrade(&self) -> Option<Instance> {
-        self.0.upgrade().map(Instance)
-    }
-
-    pub(crate) fn holders(&self) -> usize {
-        self.0.references()
-    }
-}
-
-/// What caches hold, by address: while one of them holds it nothing else can live there.
+/// The instances that caches know, by address. No other instance can live there: each [`Number`] keeps the memory.
 static KNOWN: Lazy<DashMap<usize, Known>> = Lazy::new(DashMap::new);
 
 struct Known {
@@ -93,10 +83,12 @@ struct Known {
     caches: usize,
 }
 
-/// The number of an instance, the same in every cache that holds it; kept while one of them does.
+/// The number of an instance, the same in every cache that knows it; kept while one of them does.
 pub(crate) struct Number {
     number: u64,
     address: usize,
+    /// Dropped after the number is given up, or the next instance at this address would inherit it.
+    ghost: Ghost,
 }
 
 impl Number {
@@ -116,11 +108,25 @@ impl Number {
                     .number
             }
         };
-        Self { number, address }
+        Self {
+            number,
+            address,
+            ghost: instance.ghost(),
+        }
     }
 
     pub(crate) fn get(&self) -> u64 {
         self.number
+    }
+
+    /// The instance, while somebody holds it.
+    pub(crate) fn upgrade(&self) -> Option<Instance> {
+        self.ghost.0.upgrade().map(Instance)
+    }
+
+    /// References to the instance, a cache's own included.
+    pub(crate) fn holders(&self) -> usize {
+        self.ghost.0.references()
     }
 }
 
@@ -132,5 +138,50 @@ impl Drop for Number {
                 known.remove();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_has_one_number_as_long_as_it_is_known() {
+        let service: Arc<str> = Arc::from("service");
+        let (one, other) = (Instance::new(Arc::clone(&service)), Instance::new(service));
+        let (first, second) = (Number::of(&one), Number::of(&other));
+        assert_eq!(first.get(), second.get());
+        assert_ne!(first.get(), Number::of(&Instance::new(Arc::new(7))).get());
+        let number = first.get();
+        drop(first);
+        assert_eq!(Number::of(&one).get(), number);
+    }
+
+    #[test]
+    fn the_next_instance_at_an_address_has_a_number_of_its_own() {
+        let mut seen = std::collections::HashSet::new();
+        // The allocator hands the same memory out again and again.
+        for _ in 0..1000 {
+            let instance = Instance::new(Arc::new([0_u8; 64]));
+            let number = Number::of(&instance);
+            drop(instance);
+            let next = Instance::new(Arc::new([0_u8; 64]));
+            assert_ne!(number.address, next.0.address(), "the memory is still known");
+            assert!(seen.insert(number.get()) && seen.insert(Number::of(&next).get()));
+        }
+    }
+
+    #[test]
+    fn an_instance_is_had_again_while_somebody_holds_it() {
+        let service = Arc::new(7_u8);
+        let instance = Instance::new(Arc::clone(&service));
+        let number = Number::of(&instance);
+        drop(instance);
+        assert_eq!(number.holders(), 1);
+        let again = number.upgrade().unwrap();
+        assert!(Arc::ptr_eq(again.downcast::<u8>().unwrap(), &service));
+        assert_eq!(again.holders(), 1);
+        drop((again, service));
+        assert!(number.upgrade().is_none());
     }
 }

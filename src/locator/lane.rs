@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Lane {
     pub(crate) name: String,
     /// Whether it is one worker's, handed from test to test.
-    passes: bool,
+    pub(super) passes: bool,
     hot: Hot,
     state: Mutex<State>,
     /// Something finished that others may wait for.
@@ -46,11 +46,14 @@ pub(crate) struct Given {
     pub(crate) is_known: bool,
 }
 
+/// A build that is going on in a lane.
+pub(crate) type BuildFlight = Flight<Result<Given, Error>>;
+
 /// What a look for a service came to.
 pub(crate) enum Look {
     Found(Given),
-    Build(Arc<Flight<Result<Given, Error>>>, u64),
-    Wait(Arc<Flight<Result<Given, Error>>>),
+    Build(Arc<BuildFlight>, u64),
+    Wait(Arc<BuildFlight>),
     /// The lane passes to another test, and this comes first.
     Pass(Pass),
 }
@@ -70,15 +73,15 @@ impl Lane {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was handed out in an earlier epoch is not handed out again.
+    /// What threads remember of an earlier epoch they have to ask for again.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.hot.epoch.load(Ordering::Acquire)
     }
 
     pub(crate) fn next_epoch(&self, state: &mut State) {
-        self.hot.epoch.fetch_add(1, Ordering::Release);
-        state.flights.leave(|_| true);
+        state.epoch += 1;
+        self.hot.epoch.store(state.epoch, Ordering::Release);
     }
 
     /// The worker's own time, one step for each use. Threads of one worker may get the same tick: the order of their
@@ -106,12 +109,7 @@ impl Lane {
             if state.closed {
                 return Err(Error::test_over());
             }
-            if self.passes
-                && let Some(pass) = state.pass_to(life, own_thread)
-            {
-                if !pass.leaving.is_empty() {
-                    self.next_epoch(&mut state);
-                }
+            if let Some(pass) = self.pass_to(&mut state, life) {
                 return Ok(Look::Pass(pass));
             }
             let busy = match state.passing {
@@ -130,10 +128,10 @@ impl Lane {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let epoch = self.epoch();
-        if let Some(given) = state.find(key, life, epoch, self.tick()) {
+        if let Some(given) = state.find(key, life, self.tick()) {
             return Ok(Look::Found(given));
         }
+        let epoch = state.epoch;
         let cache = state
             .caches
             .entry(key.locator)
@@ -145,57 +143,97 @@ impl Lane {
         })
     }
 
-    /// Takes a new instance in, unless its epoch is over, and returns what has to go for it.
-    pub(crate) fn admit(&self, key: &Key, instance: Instance, mut about: About) -> (Given, Vec<Leaving>) {
+    /// Takes a new instance in, unless nobody is to be handed it any more.
+    pub(crate) fn admit(
+        &self,
+        flight: &Arc<BuildFlight>,
+        key: &Key,
+        instance: Instance,
+        mut about: About,
+    ) -> Given {
         let mut state = self.lock();
         let mut given = Given {
             instance: instance.clone(),
             number: about.number.get(),
-            epoch: about.epoch,
+            epoch: state.epoch,
             from: Arc::clone(&about.from),
             uses: None,
             is_known: false,
         };
-        if about.epoch != self.epoch() || state.closed {
-            return (given, Vec::new());
-        }
-        about.fakes = state.fakes(&about.from);
-        about.used_by = about.life;
-        about.misses = 1;
-        given.uses = Some(about.reader());
-        let tick = self.tick();
+        let is_current = state.flights.is_aloft(key, flight) && !state.closed;
+        let fakes = state.fakes(&about.from);
         let Some(cache) = state.caches.get_mut(&key.locator) else {
-            return (given, Vec::new());
+            return given;
         };
         cache.builds += 1;
-        cache.put(key.clone(), Entry { instance, about }, tick);
-        let evicted = cache.evict(key);
-        (given, state.leave(evicted, Why::Evicted))
+        about.misses = 1;
+        if !is_current {
+            state.keep_track(key, about);
+            return given;
+        }
+        about.fakes = fakes;
+        about.used_by = about.life;
+        given.uses = Some(about.reader());
+        cache.put(key.clone(), Entry { instance, about }, self.tick());
+        given
+    }
+
+    /// What has to go for what was just built, least recently used first.
+    pub(crate) fn surplus(&self, just_built: &Key) -> Vec<(Key, u64)> {
+        let mut state = self.lock();
+        let Some(cache) = state.caches.get_mut(&just_built.locator) else {
+            return Vec::new();
+        };
+        let surplus = cache.surplus(just_built);
+        // Threads that count at once may set the time back; what stands in the order is past all the same.
+        self.hot.clock.fetch_max(cache.folded(), Ordering::Relaxed);
+        surplus
+    }
+
+    /// Gives up an entry that was surplus, unless somebody used it meanwhile.
+    pub(crate) fn evict(&self, key: &Key, last_use: u64) -> Vec<Leaving> {
+        let mut state = self.lock();
+        let entry = state
+            .caches
+            .get_mut(&key.locator)
+            .and_then(|cache| cache.evict(key, last_use));
+        let evicted = entry.map(|entry| (key.clone(), entry));
+        state.leave(evicted.into_iter().collect(), Why::Evicted)
     }
 
     /// The build is over for those who would still join it.
-    pub(crate) fn end_flight(&self, key: &Key, flight: &Arc<Flight<Result<Given, Error>>>) {
+    pub(crate) fn end_flight(&self, key: &Key, flight: &Arc<BuildFlight>) {
         self.lock().flights.end(key, flight);
     }
 
     /// Gives up all of one locator, and opens a new epoch. With `for_good` its overrides and counts go too.
     pub(crate) fn clear(&self, locator: u64, for_good: bool) -> Vec<Leaving> {
+        let is_of = |key: &Key| key.locator == locator;
         let mut state = self.lock();
-        let mut all = state
-            .caches
-            .get_mut(&locator)
-            .map(|cache| cache.take_all(|_| true))
-            .unwrap_or_default();
-        all.extend(state.hidden.extract_if(.., |(key, _)| key.locator == locator));
-        if for_good {
-            let fakes = state.layers.extract_if(.., |layer| layer.key.locator == locator);
-            all.extend(fakes.map(|layer| (layer.key, layer.entry)));
+        let mut all: Vec<_> = state.hidden.extract_if(.., |(key, _)| is_of(key)).collect();
+        let cache = state.caches.get_mut(&locator);
+        // Most lanes never heard of most locators, and need not be disturbed.
+        let is_known = cache.is_some();
+        if let Some(cache) = cache {
+            cache.clears += 1;
+            all.extend(cache.take_all(|_, _| true));
         }
-        let leaving = state.leave(all, if for_good { Why::Locator } else { Why::Cleared });
+        let mut leaving = state.leave(all, if for_good { Why::Locator } else { Why::Cleared });
+        state.flights.leave(is_of);
+        if for_good {
+            let fakes: Vec<_> = state.layers.extract_if(.., |layer| is_of(&layer.key)).collect();
+            if !fakes.is_empty() {
+                leaving.extend(state.settle());
+            }
+            let fakes = fakes.into_iter().map(|layer| (layer.key, layer.entry)).collect();
+            leaving.extend(state.leave(fakes, Why::Locator));
+        }
+        if is_known || !leaving.is_empty() {
+            self.next_epoch(&mut state);
+        }
         if for_good {
             state.caches.remove(&locator);
         }
-        self.next_epoch(&mut state);
         leaving
     }
 
@@ -214,7 +252,7 @@ impl Lane {
             state
                 .caches
                 .values_mut()
-                .flat_map(|cache| cache.take_all(|_| true)),
+                .flat_map(|cache| cache.take_all(|_, _| true)),
         );
         state.leave(all, Why::Exit)
     }

@@ -18,21 +18,29 @@ static LANES: Lazy<DashMap<String, Arc<Lane>>> = Lazy::new(|| {
     DashMap::new()
 });
 
-/// The name of the lane of what all workers share; no worker's ID has a blank.
+/// The name of the lane of what is declared as shared; no worker's ID has a blank.
 const SHARED: &str = "all workers";
+/// The name of the one lane of what each worker would have of its own, where isolation is off.
+const MIXED: &str = "all workers, isolation off";
 
 /// Where a worker's services of that scope lie.
 pub(crate) fn of(scope: Scope, worker: &Worker) -> Arc<Lane> {
-    let is_shared = scope == Scope::Shared || (scope == Scope::Worker && !is_isolated());
-    let name = if is_shared { SHARED } else { worker.id() };
+    let name = match scope {
+        Scope::Shared => SHARED,
+        Scope::Worker if !is_isolated() => MIXED,
+        Scope::Worker | Scope::Test => worker.id(),
+    };
     if let Some(lane) = LANES.get(name) {
         return Arc::clone(&lane);
     }
-    Arc::clone(
-        &LANES
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Lane::new(name.to_owned(), !is_shared))),
-    )
+    let passes = name == worker.id();
+    let new = || Arc::new(Lane::new(name.to_owned(), passes));
+    Arc::clone(&LANES.entry(name.to_owned()).or_insert_with(new))
+}
+
+/// The lane of that name, if it is in use.
+pub(crate) fn named(name: &str) -> Option<Arc<Lane>> {
+    LANES.get(name).map(|lane| Arc::clone(&lane))
 }
 
 /// The switch for comparison: with `COFFERDAM_ISOLATION=off` all workers share one cache.
@@ -47,21 +55,27 @@ pub(crate) fn all() -> Vec<Arc<Lane>> {
     LANES.iter().map(|lane| Arc::clone(&lane)).collect()
 }
 
+/// All of them, those that several workers share before the others.
+pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
+    let mut lanes = all();
+    lanes.sort_by_key(|lane| lane.name != SHARED && lane.name != MIXED);
+    lanes
+}
+
 /// A test is over: what lives for it alone goes, its overrides end.
 fn end_test(worker: &Worker) {
     // Not `of`: a test that asked for nothing needs no lane.
-    let Some(lane) = LANES.get(worker.id()).map(|lane| Arc::clone(&lane)) else {
-        return;
-    };
-    let leaving = {
-        let mut state = lane.lock();
-        let leaving = state.end_test(|life| life == worker.life());
-        if !leaving.is_empty() {
-            lane.next_epoch(&mut state);
-        }
-        leaving
-    };
-    resolve::let_go(&lane, leaving);
+    for lane in [worker.id(), MIXED].into_iter().filter_map(named) {
+        let leaving = {
+            let mut state = lane.lock();
+            let leaving = state.end_test(|life| life == worker.life());
+            if !leaving.is_empty() {
+                lane.next_epoch(&mut state);
+            }
+            leaving
+        };
+        resolve::let_go(&lane, leaving);
+    }
 }
 
 /// Everything that is left, for the end of the process.
@@ -84,11 +98,11 @@ fn tell_counters(lane: &Lane) {
     if !journal::is_on() {
         return;
     }
+    // What is shared has no worker to tell it; any that used it would do, and the snapshot names it.
+    if lane.name == SHARED || lane.name == MIXED {
+        return;
+    }
     for view in lane.views(None) {
-        // What is shared has no worker to tell it; any that used it would do, and the snapshot names it.
-        if lane.name == SHARED {
-            continue;
-        }
         journal::write(&lane.name, || Event::Counters {
             locator: view.locator.clone(),
             hits: view.hits,

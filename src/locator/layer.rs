@@ -2,13 +2,14 @@
 
 use super::cache::{About, Entry};
 use super::instance::Instance;
-use super::lane::Lane;
+use super::lane::{Given, Lane};
 use super::leaving::Leaving;
 use super::registry::Key;
 use super::state::State;
 use crate::event::Why;
 use crate::sys::clock;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A fake in the place of a service, for one test.
 pub(crate) struct Layer {
@@ -19,24 +20,25 @@ pub(crate) struct Layer {
 }
 
 impl Lane {
-    /// Whether a fake stands in the place of the service.
-    pub(crate) fn has_override(&self, key: &Key) -> bool {
-        self.lock().layers.iter().any(|layer| layer.key == *key)
+    /// The fake that stands in the place of a service which lies in another lane.
+    pub(crate) fn fake(&self, key: &Key, life: u64) -> Option<Given> {
+        let tick = self.tick();
+        let mut state = self.lock();
+        let epoch = state.epoch;
+        let mut layers = state.layers.iter_mut().rev();
+        let layer = layers.find(|layer| layer.key == *key && layer.life == life)?;
+        Some(layer.entry.give(life, epoch, tick))
     }
 
     /// Puts a fake in the place of a service; returns its number and what has to go for it.
     pub(crate) fn add_layer(&self, key: Key, life: u64, fake: Instance, about: About) -> (u64, Vec<Leaving>) {
         let mut state = self.lock();
         let id = clock::unique();
-        state.layers.push(Layer {
-            id,
-            key,
-            life,
-            entry: Entry {
-                instance: fake,
-                about,
-            },
-        });
+        let entry = Entry {
+            instance: fake,
+            about,
+        };
+        state.layers.push(Layer { id, key, life, entry });
         self.next_epoch(&mut state);
         (id, state.settle())
     }
@@ -53,22 +55,63 @@ impl Lane {
         leaving.extend(state.settle());
         leaving
     }
+
+    /// What came of the build `holder` was handed a service only now, by its proxy: from here on it is built from
+    /// that too, and so is all that was built from it.
+    pub(crate) fn also_from(&self, holder: u64, key: &Key, from: &BTreeSet<Key>) -> Vec<Leaving> {
+        let mut state = self.lock();
+        let mut known = state
+            .caches
+            .values()
+            .flat_map(|cache| cache.entries())
+            .chain(state.hidden.iter().map(|(key, entry)| (key, entry)));
+        let Some(holder) = known.find(|(_, entry)| entry.about.build == holder) else {
+            return Vec::new();
+        };
+        let holder = holder.0.clone();
+        drop(known);
+        let mut all = from.clone();
+        all.insert(key.clone());
+        let fakes = state.fakes(&all);
+        let is_part = |key: &Key, about: &About| *key == holder || about.from.contains(&holder);
+        // What is set aside and holds a fake will never be right again.
+        let spoilt: Vec<_> = state
+            .hidden
+            .extract_if(.., |(key, entry)| !fakes.is_empty() && is_part(key, &entry.about))
+            .collect();
+        let cached = state.caches.values_mut().flat_map(|cache| cache.entries_mut());
+        for (_, entry) in cached.filter(|(key, entry)| is_part(key, &entry.about)) {
+            Arc::make_mut(&mut entry.about.from).extend(all.iter().cloned());
+            entry.about.fakes.extend(&fakes);
+        }
+        for (key, entry) in &mut state.hidden {
+            if is_part(key, &entry.about) {
+                Arc::make_mut(&mut entry.about.from).extend(all.iter().cloned());
+            }
+        }
+        state.leave(spoilt, Why::Overridden)
+    }
 }
 
 impl State {
     /// The overrides in force for any of these keys.
     pub(crate) fn fakes(&self, keys: &BTreeSet<Key>) -> BTreeSet<u64> {
+        if self.layers.is_empty() {
+            return BTreeSet::new();
+        }
         keys.iter()
             .filter_map(|key| self.layers.iter().rev().find(|layer| layer.key == *key))
             .map(|layer| layer.id)
             .collect()
     }
 
-    /// Sets aside, brings back or gives up services after the overrides changed.
+    /// Sets aside, brings back or gives up services after the overrides changed. What is being built from what was
+    /// in force before goes to those who wait for it, and no further.
     pub(crate) fn settle(&mut self) -> Vec<Leaving> {
+        self.flights.leave(|_| true);
         let mut loose = std::mem::take(&mut self.hidden);
         for cache in self.caches.values_mut() {
-            loose.extend(cache.take_all(|_| true));
+            loose.extend(cache.take_all(|_, _| true));
         }
         // Oldest first, so that their order of use survives where nobody has used them since.
         loose.sort_by_key(|(_, entry)| (entry.about.last_tick(), entry.about.order));

@@ -2,6 +2,7 @@
 
 use super::lanes;
 use super::registry::{Scope, Service};
+use super::resolve::Holder;
 use super::{Locator, ServiceLocator};
 use crate::error::Error;
 use crate::event::Event;
@@ -43,6 +44,8 @@ struct Source {
     service: Arc<Service>,
     /// Whose it is, when that is known before the first use.
     owner: Option<Worker>,
+    /// What is built from it, when it is a factory that asked for the proxy.
+    holder: Option<Holder>,
 }
 
 /// A service that holds a proxy must not keep its own locator alive.
@@ -66,6 +69,7 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
             locator: Origin::Strong(locator.clone()),
             service,
             owner: None,
+            holder: Holder::current(),
         })
     }
 
@@ -75,6 +79,7 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
             locator: Origin::Weak(Arc::downgrade(&locator.0)),
             service,
             owner: Some(owner),
+            holder: Holder::current(),
         })
     }
 
@@ -96,18 +101,22 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
         if let Some(service) = self.ready.get() {
             return Ok(service);
         }
-        if !journal::is_on() {
-            return self.ready.get_or_try_init(|| Ok(self.source.find()?.0));
-        }
-        let watched = self.watched.get_or_try_init(|| {
-            let (service, number, lane) = self.source.find()?;
-            Ok::<_, Error>(Watched {
-                service,
-                number,
-                lane,
-                user: AtomicU64::new(0),
-            })
-        })?;
+        let watched = match self.watched.get() {
+            Some(watched) => watched,
+            None => {
+                // Not within the cell: who finds the cell busy waits where no cycle is seen.
+                let (service, number, lane) = self.source.find()?;
+                if !journal::is_on() {
+                    return Ok(self.ready.get_or_init(|| service));
+                }
+                self.watched.get_or_init(|| Watched {
+                    service,
+                    number,
+                    lane,
+                    user: AtomicU64::new(0),
+                })
+            }
+        };
         self.watch(watched);
         Ok(&watched.service)
     }
@@ -154,7 +163,7 @@ impl Source {
                 .unwrap_or(owner.clone()),
             None => Worker::try_current()?,
         };
-        locator.resolve(&self.service, &worker)
+        locator.resolve(&self.service, &worker, self.holder.as_ref())
     }
 
     fn gone(&self) -> Error {

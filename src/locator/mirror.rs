@@ -26,6 +26,8 @@ struct Seen {
     locator: u64,
     name: Arc<str>,
     lane: Arc<Lane>,
+    /// The worker's own lane and its epoch, where the service lies in another: an override would be there.
+    own: Option<(Arc<Lane>, u64)>,
     uses: Arc<Uses>,
     /// A `Weak<T>`.
     service: Erased,
@@ -46,7 +48,8 @@ pub(crate) fn get<T: ?Sized + Send + Sync + 'static>(locator: u64, name: &str) -
             let is_it = seen.life == life
                 && seen.locator == locator
                 && *seen.name == *name
-                && seen.epoch == seen.lane.epoch();
+                && seen.epoch == seen.lane.epoch()
+                && seen.own.as_ref().is_none_or(|(own, epoch)| own.epoch() == *epoch);
             if !is_it {
                 return None;
             }
@@ -62,8 +65,9 @@ pub(crate) fn get<T: ?Sized + Send + Sync + 'static>(locator: u64, name: &str) -
 pub(crate) fn put<T: ?Sized + Send + Sync + 'static>(
     locator: u64,
     name: &Arc<str>,
-    lane: &Arc<Lane>,
+    lane: Arc<Lane>,
     epoch: u64,
+    own: Option<(Arc<Lane>, u64)>,
     uses: Arc<Uses>,
     service: &Arc<T>,
 ) {
@@ -77,7 +81,8 @@ pub(crate) fn put<T: ?Sized + Send + Sync + 'static>(
         epoch,
         locator,
         name: Arc::clone(name),
-        lane: Arc::clone(lane),
+        lane,
+        own,
         uses,
         service: Erased::new(Arc::downgrade(service)),
     };

@@ -27,11 +27,10 @@ pub use overriding::OverrideGuard;
 pub use worker_local::WorkerLocal;
 
 use crate::error::Error;
-use crate::worker::Worker;
+use crate::worker::{Worker, seat};
 use instance::Instance;
-use lane::{Given, Lane};
 use registry::{Key, Registry, Scope, Service};
-use resolve::{Ask, resolve};
+use resolve::{Ask, Found, Holder, resolve};
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -130,7 +129,7 @@ impl ServiceLocator {
     #[cold]
     fn find_slowly<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Result<Arc<T>, Error> {
         let service = self.find::<T>(name)?;
-        self.resolve(service, &Worker::try_current()?)
+        self.resolve(service, &Worker::try_current()?, None)
             .map(|(found, ..)| found)
     }
 
@@ -195,12 +194,10 @@ impl ServiceLocator {
         }
     }
 
-    /// Drops every worker's services and the shared ones, newest first within each worker. Other workers may be in
-    /// the middle of a test: what they hold they keep, what they ask for next is built anew.
+    /// Drops every worker's services and the shared ones, newest first. Other workers may be in the middle of a
+    /// test: what they hold they keep, what they ask for next is built anew.
     pub fn clear_all(&self) {
-        for lane in lanes::all() {
-            resolve::let_go(&lane, lane.clear(self.0.id, false));
-        }
+        clear(self.0.id, false);
     }
 
     fn find<T: ?Sized + 'static>(&self, name: &str) -> Result<&Arc<Service>, Error> {
@@ -212,6 +209,7 @@ impl ServiceLocator {
         &self,
         service: &Arc<Service>,
         worker: &Worker,
+        holder: Option<&Holder>,
     ) -> Result<(Arc<T>, u64, String), Error> {
         let capacity = (service.scope != Scope::Shared).then_some(self.0.capacity);
         let ask = Ask {
@@ -219,13 +217,13 @@ impl ServiceLocator {
             locator: Some(self),
             capacity,
             build_timeout: self.0.build_timeout,
+            holder,
         };
-        let (given, lane) = resolve(&ask, worker)?;
-        let (found, number) = typed(given, &lane, &service.key)?;
-        Ok((found, number, lane.name.clone()))
+        let found = resolve(&ask, worker)?;
+        let (number, lane) = (found.given.number, found.lane.name.clone());
+        Ok((typed(found, &service.key, worker)?, number, lane))
     }
 
-    /// What it looks like now: every worker's cache.
     pub(crate) fn id(&self) -> u64 {
         self.0.id
     }
@@ -233,24 +231,39 @@ impl ServiceLocator {
 
 /// The instance as what it is, remembered for this thread's next call.
 fn typed<T: ?Sized + Send + Sync + 'static>(
-    given: Given,
-    lane: &Arc<Lane>,
+    found: Found,
     key: &Key,
-) -> Result<(Arc<T>, u64), Error> {
-    let found = given.instance.downcast::<T>().cloned();
+    worker: &Worker,
+) -> Result<Arc<T>, Error> {
+    let Found { given, lane, own } = found;
+    let service = given.instance.downcast::<T>().cloned();
     // The key holds the type's ID, so this cannot be; an error is kinder than a panic all the same.
-    let found = found.ok_or_else(|| Error::unknown(key.name.to_string(), lane.name.clone(), Vec::new()))?;
-    if let Some(uses) = given.uses {
-        mirror::put(key.locator, &key.name, lane, given.epoch, uses, &found);
+    let service =
+        service.ok_or_else(|| Error::unknown(key.name.to_string(), lane.name.clone(), Vec::new()))?;
+    // A proxy may have asked on behalf of another worker than this thread's.
+    if let Some(uses) = given.uses.filter(|_| seat::stamp() == worker.life()) {
+        mirror::put(key.locator, &key.name, lane, given.epoch, own, uses, &service);
     }
-    Ok((found, given.number))
+    Ok(service)
+}
+
+/// Gives up a locator's services, in all lanes.
+fn clear(locator: u64, for_good: bool) {
+    let mut leaving = Vec::new();
+    // What is shared first: who asks for it from then on, to build from it, is handed the new one.
+    for lane in lanes::shared_first() {
+        let left = lane.clear(locator, for_good);
+        leaving.extend(left.into_iter().map(|one| (Arc::clone(&lane), one)));
+    }
+    leaving.sort_by_key(|(_, one)| std::cmp::Reverse(one.entry.about.order));
+    for (lane, one) in leaving {
+        resolve::let_go(&lane, vec![one]);
+    }
 }
 
 /// A locator or a `WorkerLocal` is gone, and its services go with it.
 fn forget(locator: u64) {
-    for lane in lanes::all() {
-        resolve::let_go(&lane, lane.clear(locator, true));
-    }
+    clear(locator, true);
 }
 
 impl Drop for Locator {

@@ -1,10 +1,12 @@
 //! A fake in the place of a service, for one worker and one test.
 
+use super::cache::About;
 use super::instance::Instance;
 use super::lane::Lane;
 use super::registry::{Scope, Service};
 use super::{lanes, resolve};
 use crate::worker::Worker;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +14,9 @@ use std::sync::Arc;
 ///
 /// Services built from the real one are set aside meanwhile and built anew from the fake; they come back afterwards,
 /// and what was built from the fake goes. A guard that is forgotten ends with its test.
+///
+/// It may be sent to another thread, unlike [`Entered`](crate::Entered): it belongs to the worker and not to the
+/// thread that made it.
 #[must_use = "the override ends when the guard is dropped"]
 pub struct OverrideGuard {
     lane: Arc<Lane>,
@@ -23,8 +28,14 @@ impl OverrideGuard {
     #[track_caller]
     pub(super) fn new(service: &Arc<Service>, fake: Instance) -> Self {
         let worker = Worker::current();
-        let lane = lanes::of(Scope::Worker, &worker);
-        let id = resolve::set_override(&lane, service, fake, &worker);
+        // What is shared is overridden for this worker only, in its own lane.
+        let lane = lanes::of(service.scope.min(Scope::Worker), &worker);
+        lane.arrive(&worker);
+        let mut about = About::new(service, &fake, lane.epoch(), &worker);
+        about.from = Arc::new(BTreeSet::from([service.key.clone()]));
+        resolve::tell_built(&worker, &about);
+        let (id, settled) = lane.add_layer(service.key.clone(), worker.life(), fake, about);
+        resolve::let_go(&lane, settled);
         Self {
             lane,
             id,

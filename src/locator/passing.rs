@@ -3,13 +3,14 @@
 use super::cache::Cache;
 use super::instance::Instance;
 use super::lane::Lane;
-use super::leaving::Leaving;
+use super::leaving::{self, Leaving};
 use super::registry::{Key, Scope, Service};
 use super::resolve::let_go;
 use super::state::State;
 use crate::event::Why;
 use crate::exit;
 use crate::sys::stderr;
+use crate::worker::Worker;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -23,87 +24,123 @@ pub(crate) struct Pass {
 }
 
 /// Makes a lane ready for its next test: what is left over goes, what can be reset is.
-pub(super) fn hand_over(lane: &Arc<Lane>, pass: Pass) {
+pub(super) fn hand_over(lane: &Lane, pass: Pass) {
     let_go(lane, pass.leaving);
+    let mut given_up = Vec::new();
     for (key, service, instance) in pass.reset {
-        let Some(reset) = &service.reset else { continue };
-        let outcome = catch_unwind(AssertUnwindSafe(|| reset(&instance)));
-        let trouble = match outcome {
-            Ok(Ok(())) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => exit::message(&*panic),
+        let trouble = match &service.reset {
+            // It is built anew anyway, since something that it is built from is.
+            _ if given_up.contains(&key) => None,
+            Some(reset) => match catch_unwind(AssertUnwindSafe(|| reset(&instance))) {
+                Ok(outcome) => outcome.err().map(|error| error.to_string()),
+                Err(panic) => Some(exit::last_words(panic)),
+            },
+            None => None,
         };
-        stderr::line(&format!(
-            "{} of {} could not be reset and is built anew: {trouble}",
-            service.label(),
-            lane.name
-        ));
-        drop(instance);
-        let gone = lane.give_up(&key);
-        let_go(lane, gone);
+        let panicked = leaving::drop_it(instance);
+        if let Some(trouble) = trouble.or(panicked) {
+            let of = format!("{} of {}", service.label(), lane.name);
+            stderr::line(&format!("{of} could not be reset and is built anew: {trouble}"));
+            let gone = lane.give_up(&key);
+            given_up.extend(gone.iter().map(|leaving| leaving.key.clone()));
+            let_go(lane, gone);
+        }
     }
     lane.passed();
 }
 
 impl Lane {
-    /// Gives up one service whose reset failed.
-    pub(crate) fn give_up(&self, key: &Key) -> Vec<Leaving> {
+    /// Gives up one service whose reset failed, and all that is built from it.
+    fn give_up(&self, failed: &Key) -> Vec<Leaving> {
         let mut state = self.lock();
-        let entry = state
-            .caches
-            .get_mut(&key.locator)
-            .and_then(|cache| cache.take(key));
-        state.leave(
-            entry.map(|entry| (key.clone(), entry)).into_iter().collect(),
-            Why::Reset,
-        )
+        let mut gone = Vec::new();
+        for cache in state.caches.values_mut() {
+            gone.extend(cache.take_all(|key, entry| key == failed || entry.about.from.contains(failed)));
+        }
+        state.flights.leave(|_| true);
+        self.next_epoch(&mut state);
+        state.leave(gone, Why::Reset)
+    }
+
+    /// What comes before anything else that a test does here, if it has not been done.
+    pub(super) fn arrive(&self, worker: &Worker) {
+        let pass = self.pass_to(&mut self.lock(), worker.life());
+        if let Some(pass) = pass {
+            hand_over(self, pass);
+        }
     }
 
     /// The resets are done.
-    pub(crate) fn passed(&self) {
+    fn passed(&self) {
         self.lock().passing = None;
         self.changed.notify_all();
+    }
+
+    /// What has to be done before `life` is handed anything, if it is the first thing that this life wants.
+    pub(super) fn pass_to(&self, state: &mut State, life: u64) -> Option<Pass> {
+        if !self.passes {
+            return None;
+        }
+        let pass = state.pass_to(life, std::thread::current().id())?;
+        if !pass.leaving.is_empty() {
+            self.next_epoch(state);
+        }
+        Some(pass)
     }
 }
 
 impl State {
-    /// What comes first when the lane passes to another test; the caller does it and calls [`Lane::passed`].
-    pub(super) fn pass_to(&mut self, life: u64, own_thread: ThreadId) -> Option<Pass> {
+    /// What comes first when the lane passes to another test; the caller does it by [`hand_over`].
+    fn pass_to(&mut self, life: u64, own_thread: ThreadId) -> Option<Pass> {
         if life <= self.life || self.passing.is_some() {
             return None;
         }
         self.life = life;
+        let leaving = self.end_test(|other| other != life);
+        // After that: an override that ends brings services back.
         let mut reset: Vec<_> = self
             .caches
             .values()
             .flat_map(Cache::entries)
-            .filter(|(_, entry)| {
-                entry.about.service.reset.is_some() && entry.about.service.scope != Scope::Test
-            })
-            .map(|(key, entry)| {
-                let about = &entry.about;
+            .filter(|(_, entry)| entry.about.service.reset.is_some())
+            .map(|(key, entry)| (entry.about.order, key, entry))
+            .collect();
+        // What was built first may be what the later ones are built from.
+        reset.sort_by_key(|(order, ..)| *order);
+        let reset: Vec<_> = reset
+            .into_iter()
+            .map(|(_, key, entry)| {
                 (
-                    about.order,
                     key.clone(),
-                    Arc::clone(&about.service),
+                    Arc::clone(&entry.about.service),
                     entry.instance.clone(),
                 )
             })
             .collect();
-        let left_over = self.end_test(|other| other != life);
-        if reset.is_empty() && left_over.is_empty() {
+        if reset.is_empty() && leaving.is_empty() {
             return None;
         }
-        // What was built first may be what the later ones are built from.
-        reset.sort_by_key(|(order, ..)| *order);
         self.passing = Some(own_thread);
-        let reset = reset
-            .into_iter()
-            .map(|(_, key, service, instance)| (key, service, instance))
-            .collect();
-        Some(Pass {
-            reset,
-            leaving: left_over,
-        })
+        Some(Pass { reset, leaving })
+    }
+
+    /// Gives up what lives for one test only, and its overrides.
+    pub(crate) fn end_test(&mut self, is_over: impl Fn(u64) -> bool) -> Vec<Leaving> {
+        let fakes: Vec<_> = self.layers.extract_if(.., |layer| is_over(layer.life)).collect();
+        let mut leaving = if fakes.is_empty() {
+            Vec::new()
+        } else {
+            self.settle()
+        };
+        // After that: an override that ends brings services back.
+        let mut over: Vec<_> = fakes.into_iter().map(|layer| (layer.key, layer.entry)).collect();
+        let is_it = |about: &super::cache::About| about.service.scope == Scope::Test && is_over(about.life);
+        for cache in self.caches.values_mut() {
+            over.extend(cache.take_all(|_, entry| is_it(&entry.about)));
+        }
+        over.extend(self.hidden.extract_if(.., |(_, entry)| is_it(&entry.about)));
+        leaving.extend(self.leave(over, Why::TestOver));
+        leaving.sort_by_key(|leaving| std::cmp::Reverse(leaving.entry.about.order));
+        leaving
     }
 }

@@ -51,6 +51,19 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Whether it may be part of what is called `label` and lives that long.
+    pub(crate) fn may_serve(&self, label: &str, scope: Scope) -> Result<(), Error> {
+        if scope <= self.scope {
+            return Ok(());
+        }
+        Err(Error::outlives(
+            label.to_owned(),
+            scope.words(),
+            self.label(),
+            self.scope.words(),
+        ))
+    }
+
     /// As reports and errors call it: `dyn Repo`, `dyn Repo "replica"`.
     pub(crate) fn label(&self) -> String {
         label(self.type_name, &self.key.name)

@@ -4,8 +4,9 @@ use super::ServiceLocator;
 use super::cache::About;
 use super::context::{Context, ServiceClaim};
 use super::instance::Instance;
-use super::lane::{Given, Lane, Look};
-use super::leaving::Leaving;
+use super::lane::{BuildFlight, Given, Lane, Look};
+use super::lanes;
+use super::leaving::{Leaving, name_of};
 use super::passing::hand_over;
 use super::registry::{Scope, Service};
 use super::wait_graph::WaitGraph;
@@ -28,6 +29,36 @@ pub(crate) struct Ask<'a> {
     pub(crate) locator: Option<&'a ServiceLocator>,
     pub(crate) capacity: Option<usize>,
     pub(crate) build_timeout: Duration,
+    /// What holds the proxy that asks, if one does.
+    pub(crate) holder: Option<&'a Holder>,
+}
+
+/// A build whose factory asked for a proxy: what it makes is built from whatever the proxy comes to.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    build: u64,
+    scope: Scope,
+    lane: String,
+}
+
+impl Holder {
+    /// The build this thread stands in, if it does.
+    pub(crate) fn current() -> Option<Self> {
+        let build = seat::builds().last().copied()?;
+        graph().get(build).map(|known| Self {
+            build,
+            scope: known.scope,
+            lane: known.lane.clone(),
+        })
+    }
+}
+
+/// What a question came to.
+pub(crate) struct Found {
+    pub(crate) given: Given,
+    pub(crate) lane: Arc<Lane>,
+    /// What lies in another lane is the worker's only while nothing changes in its own: that, and its epoch.
+    pub(crate) own: Option<(Arc<Lane>, u64)>,
 }
 
 fn graph() -> MutexGuard<'static, WaitGraph> {
@@ -38,56 +69,46 @@ fn graph() -> MutexGuard<'static, WaitGraph> {
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Finds or builds the service for a worker; returns its lane too.
-pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<(Given, Arc<Lane>), Error> {
+/// Finds or builds the service for a worker.
+pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<Found, Error> {
+    let (service, key) = (ask.service, &ask.service.key);
     let by = seat::builds().last().copied();
     let asker = by.and_then(|by| graph().get(by).map(|build| (build.label.clone(), build.scope)));
-    if let Some((label, scope)) = &asker
-        && *scope > ask.service.scope
-    {
-        let (asked, that_lives) = (ask.service.label(), ask.service.scope.words());
-        return Err(Error::outlives(label.clone(), scope.words(), asked, that_lives));
+    if let Some((label, scope)) = &asker {
+        service.may_serve(label, *scope)?;
     }
+    let lane = lanes::of(service.scope, worker);
     // A fake is one worker's: nothing that is shared is built from it.
-    let for_shared = asker.is_some_and(|(_, scope)| scope == Scope::Shared);
-    let mut lane = super::lanes::of(ask.service.scope, worker);
-    if ask.service.scope == Scope::Shared && !for_shared {
-        let own = super::lanes::of(Scope::Worker, worker);
-        if own.has_override(&ask.service.key) {
-            lane = own;
-        }
-    }
-    let deadline = Deadline::after(ask.build_timeout);
-    let given = loop {
-        match lane.look(ask.service, ask.capacity, worker.life(), ask.build_timeout)? {
-            Look::Found(given) => break given,
-            Look::Pass(pass) => hand_over(&lane, pass),
-            Look::Wait(flight) => break wait_for(ask, &lane, by, || flight.outcome(deadline), flight.build)?,
-            Look::Build(flight, epoch) => {
-                let built = build(ask, worker, &lane, flight.build, epoch, by);
-                lane.end_flight(&ask.service.key, &flight);
-                let (outcome, evicted) = match built {
-                    Ok((given, evicted)) => (Ok(given), evicted),
-                    Err(error) => (Err(error), Vec::new()),
-                };
-                flight.land(outcome.clone().map(|given| Given {
-                    uses: None,
-                    is_known: false,
-                    ..given
-                }));
-                let_go(&lane, evicted);
-                break outcome?;
-            }
-        }
+    let is_for_shared = asker.is_some_and(|(_, scope)| scope == Scope::Shared)
+        || ask.holder.is_some_and(|holder| holder.scope == Scope::Shared);
+    let own = (service.scope == Scope::Shared && !is_for_shared).then(|| {
+        let own = lanes::of(Scope::Worker, worker);
+        let epoch = own.epoch();
+        (own, epoch)
+    });
+    let fake = own
+        .as_ref()
+        .and_then(|(own, _)| Some((own.fake(key, worker.life())?, own)));
+    let found = match fake {
+        Some((given, own)) => Found {
+            given,
+            lane: Arc::clone(own),
+            own: None,
+        },
+        None => Found {
+            given: from_lane(ask, worker, &lane, by)?,
+            lane,
+            own,
+        },
     };
+    let given = &found.given;
     if let Some(by) = by {
-        graph().given(
-            by,
-            ask.service.label(),
-            ask.service.key.clone(),
-            given.number,
-            &given.from,
-        );
+        graph().given(by, service.label(), key.clone(), given.number, &given.from);
+    }
+    if let Some(holder) = ask.holder
+        && let Some(lane) = lanes::named(&holder.lane)
+    {
+        let_go(&lane, lane.also_from(holder.build, key, &given.from));
     }
     if !given.is_known {
         worker.record(|| Event::Used {
@@ -96,7 +117,20 @@ pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<(Given, Arc<Lane
             guards: seat::guards(),
         });
     }
-    Ok((given, lane))
+    Ok(found)
+}
+
+/// The service as it lies in a lane, built if need be.
+fn from_lane(ask: &Ask<'_>, worker: &Worker, lane: &Lane, by: Option<u64>) -> Result<Given, Error> {
+    let deadline = Deadline::after(ask.build_timeout);
+    loop {
+        match lane.look(ask.service, ask.capacity, worker.life(), ask.build_timeout)? {
+            Look::Found(given) => return Ok(given),
+            Look::Pass(pass) => hand_over(lane, pass),
+            Look::Wait(flight) => return wait_for(ask, lane, by, &flight, deadline),
+            Look::Build(flight, epoch) => return build(ask, worker, lane, &flight, epoch, by),
+        }
+    }
 }
 
 /// Waits for another thread's build, unless that one waits for this.
@@ -104,18 +138,23 @@ fn wait_for(
     ask: &Ask<'_>,
     lane: &Lane,
     by: Option<u64>,
-    outcome: impl FnOnce() -> Option<Result<Given, Error>>,
-    build: u64,
+    flight: &BuildFlight,
+    deadline: Deadline,
 ) -> Result<Given, Error> {
     if let Some(by) = by {
-        graph().wait(by, build).map_err(Error::cycle)?;
+        graph().wait(by, flight.build).map_err(Error::cycle)?;
     }
-    let outcome = outcome();
+    let outcome = flight.outcome(deadline);
+    let mut graph = graph();
     if let Some(by) = by {
-        graph().go_on(by, build);
+        graph.go_on(by, flight.build);
     }
     outcome.unwrap_or_else(|| {
-        let busy = "another thread builds it and is not done".to_owned();
+        let who = graph.get(flight.build).map(|build| name_of(&build.thread));
+        let busy = format!(
+            "{} builds it and is not done",
+            who.as_deref().unwrap_or("another thread")
+        );
         Err(Error::blocked(
             ask.service.label(),
             lane.name.clone(),
@@ -125,22 +164,44 @@ fn wait_for(
     })
 }
 
-/// Runs the factory, with no lock held, and takes the instance in.
+/// Builds the service and tells everyone who waits for it what came of that; then the cache has to make room.
 fn build(
+    ask: &Ask<'_>,
+    worker: &Worker,
+    lane: &Lane,
+    flight: &Arc<BuildFlight>,
+    epoch: u64,
+    by: Option<u64>,
+) -> Result<Given, Error> {
+    let key = &ask.service.key;
+    let made = make(ask, worker, lane, flight.build, epoch, by);
+    let outcome = made.map(|(instance, about)| lane.admit(flight, key, instance, about));
+    lane.end_flight(key, flight);
+    flight.land(outcome.clone().map(|given| Given {
+        uses: None,
+        is_known: false,
+        ..given
+    }));
+    if outcome.is_ok() {
+        // One after the other: whoever is asked for by a `Drop` that runs is still there.
+        for (surplus, last_use) in lane.surplus(key) {
+            let_go(lane, lane.evict(&surplus, last_use));
+        }
+    }
+    outcome
+}
+
+/// Runs the factory, with no lock held.
+fn make(
     ask: &Ask<'_>,
     worker: &Worker,
     lane: &Lane,
     id: u64,
     epoch: u64,
     by: Option<u64>,
-) -> Result<(Given, Vec<Leaving>), Error> {
+) -> Result<(Instance, About), Error> {
     let service = ask.service;
-    graph().begin(
-        id,
-        format!("{} ({})", service.label(), lane.name),
-        service.scope,
-        by,
-    );
+    graph().begin(id, service.label(), &lane.name, service.scope, by);
     let context = Context::new(ask.locator, worker, service);
     let building = seat::build(id);
     let start = clock::now();
@@ -152,16 +213,16 @@ fn build(
         Ok(Ok(instance)) => instance,
         Ok(Err(source)) => return Err(failed(service, worker, source)),
         Err(panic) => {
-            let message = exit::message(&*panic);
             return Err(Error::panic(
                 service.label(),
                 worker.id().to_owned(),
                 service.place,
-                message,
+                exit::last_words(panic),
             ));
         }
     };
     let mut about = About::new(service, &instance, epoch, worker);
+    about.build = id;
     about.build_micros = micros;
     about.claims = context.into_claims();
     if let Some(asked) = asked {
@@ -169,7 +230,7 @@ fn build(
         about.parts = asked.parts.into_iter().collect();
     }
     tell_built(worker, &about);
-    Ok(lane.admit(&service.key, instance, about))
+    Ok((instance, about))
 }
 
 /// A cycle is told as what it is, not as the failure of each factory on its path.
@@ -181,7 +242,7 @@ fn failed(service: &Service, worker: &Worker, source: BoxError) -> Error {
     }
 }
 
-fn tell_built(worker: &Worker, about: &About) {
+pub(super) fn tell_built(worker: &Worker, about: &About) {
     if !journal::is_on() {
         return;
     }
@@ -224,7 +285,7 @@ pub(crate) fn let_go(lane: &Lane, leaving: Vec<Leaving>) {
     });
 }
 
-pub(crate) fn told(about: &About, why: Why, holders: usize, panic: Option<&str>) {
+fn told(about: &About, why: Why, holders: usize, panic: Option<&str>) {
     if let Some(message) = panic {
         stderr::line(&format!(
             "{} of {} panicked in its drop: {message}",
@@ -239,14 +300,4 @@ pub(crate) fn told(about: &About, why: Why, holders: usize, panic: Option<&str>)
         why,
         holders: holders as u64,
     });
-}
-
-/// Puts a fake in the place of a service in one lane and returns the override's number.
-pub(crate) fn set_override(lane: &Arc<Lane>, service: &Arc<Service>, fake: Instance, worker: &Worker) -> u64 {
-    let mut about = About::new(service, &fake, lane.epoch(), worker);
-    about.from = Arc::new(BTreeSet::from([service.key.clone()]));
-    tell_built(worker, &about);
-    let (id, settled) = lane.add_layer(service.key.clone(), worker.life(), fake, about);
-    let_go(lane, settled);
-    id
 }

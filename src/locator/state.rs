@@ -4,23 +4,25 @@ use super::cache::{Cache, Entry};
 use super::flight::Flights;
 use super::lane::Given;
 use super::layer::Layer;
-use super::leaving::{Dropping, Forgotten, Leaving};
-use super::registry::{Key, Scope};
+use super::leaving::{Dropping, Forgotten};
+use super::registry::Key;
 use crate::error::Error;
-use crate::event::Why;
 use crate::sys::clock;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::thread::ThreadId;
 
 pub(crate) struct State {
+    /// One more after each change that threads have to notice.
+    pub(crate) epoch: u64,
     pub(crate) caches: HashMap<u64, Cache>,
     /// Overrides, oldest first.
     pub(crate) layers: Vec<Layer>,
     /// Services set aside because an override changes what they are built from.
     pub(crate) hidden: Vec<(Key, Entry)>,
     pub(crate) flights: Flights<Key, Result<Given, Error>>,
-    pub(crate) dropping: Vec<Dropping>,
+    /// By ticket.
+    pub(crate) dropping: BTreeMap<u64, Dropping>,
     /// Let go of, and held by somebody still.
     pub(crate) forgotten: Vec<Forgotten>,
     /// The last life that worked here.
@@ -33,11 +35,12 @@ pub(crate) struct State {
 impl State {
     pub(super) fn new() -> Self {
         Self {
+            epoch: 0,
             caches: HashMap::new(),
             layers: Vec::new(),
             hidden: Vec::new(),
             flights: Flights::new(),
-            dropping: Vec::new(),
+            dropping: BTreeMap::new(),
             forgotten: Vec::new(),
             life: 0,
             passing: None,
@@ -46,38 +49,21 @@ impl State {
     }
 
     /// The service if it is there: a fake, a cached one, or one that was evicted while somebody holds it.
-    pub(super) fn find(&mut self, key: &Key, life: u64, epoch: u64, tick: u64) -> Option<Given> {
+    pub(super) fn find(&mut self, key: &Key, life: u64, tick: u64) -> Option<Given> {
+        let epoch = self.epoch;
         if let Some(layer) = self.layers.iter_mut().rev().find(|layer| layer.key == *key) {
             return Some(layer.entry.give(life, epoch, tick));
         }
-        self.reinstate(key, epoch, tick);
+        if !self.caches.get(&key.locator)?.has(key) {
+            self.reinstate(key, tick);
+        }
         let entry = self.caches.get_mut(&key.locator)?.peek(key)?;
         Some(entry.give(life, epoch, tick))
-    }
-
-    /// Gives up what lives for one test only, and its overrides.
-    pub(crate) fn end_test(&mut self, is_over: impl Fn(u64) -> bool) -> Vec<Leaving> {
-        let is_it = |entry: &Entry| entry.about.service.scope == Scope::Test && is_over(entry.about.life);
-        let mut over: Vec<_> = self
-            .caches
-            .values_mut()
-            .flat_map(|cache| cache.take_all(is_it))
-            .collect();
-        let gone: Vec<_> = self.layers.extract_if(.., |layer| is_over(layer.life)).collect();
-        let settled = if gone.is_empty() {
-            Vec::new()
-        } else {
-            self.settle()
-        };
-        over.extend(gone.into_iter().map(|layer| (layer.key, layer.entry)));
-        let mut leaving = self.leave(over, Why::TestOver);
-        leaving.extend(settled);
-        leaving
     }
 }
 
 impl Entry {
-    fn give(&mut self, life: u64, epoch: u64, tick: u64) -> Given {
+    pub(super) fn give(&mut self, life: u64, epoch: u64, tick: u64) -> Given {
         let about = &mut self.about;
         about.hits += 1;
         about.used_at = clock::micros();

@@ -1,8 +1,9 @@
 //! What a cache looks like from outside at one moment, as plain data for diagnostics.
 
-use super::cache::About;
+use super::cache::{About, Cache};
 use super::lane::Lane;
-use super::registry::Scope;
+use super::registry::{Key, Scope};
+use super::state::State as Contents;
 use crate::event::{Access, Resource};
 
 /// One worker's cache of one locator.
@@ -60,42 +61,52 @@ pub(crate) enum State {
 impl Lane {
     /// What lies here now, of one locator or of all.
     pub(crate) fn views(&self, only: Option<u64>) -> Vec<CacheView> {
-        let epoch = self.epoch();
-        let state = self.lock();
+        let mut state = self.lock();
+        let dead = state.take_dead();
         let caches = state
             .caches
             .iter()
             .filter(|(locator, _)| only.is_none_or(|only| only == **locator));
-        caches
+        let views = caches
             .map(|(locator, cache)| {
-                let cached = cache.entries().map(|(_, entry)| (entry, State::Cached));
-                let hidden = state.hidden.iter().filter(|(key, _)| key.locator == *locator);
-                let fakes = state.layers.iter().filter(|layer| layer.key.locator == *locator);
-                let held = hidden
-                    .map(|(_, entry)| (entry, State::Hidden))
-                    .chain(fakes.map(|layer| (&layer.entry, State::Override)))
-                    .chain(cached)
-                    .map(|(entry, state)| EntryView::new(&entry.about, state, entry.instance.holders()));
-                let forgotten = state.forgotten.iter().filter(|gone| gone.key.locator == *locator);
-                let forgotten = forgotten
-                    .map(|gone| (gone, gone.ghost.holders()))
-                    .filter(|(_, holders)| *holders > 0)
-                    .map(|(gone, holders)| EntryView::new(&gone.about, State::Forgotten, holders));
-                let mut entries: Vec<_> = held.chain(forgotten).collect();
+                let mut entries = state.entries_of(*locator);
                 entries.sort_by_key(|entry| (entry.built_at, entry.instance));
                 CacheView {
                     locator: cache.locator.to_string(),
                     worker: self.name.clone(),
                     capacity: cache.capacity,
-                    epoch,
-                    hits: cache.hits(),
+                    epoch: state.epoch,
+                    hits: cache.gone_hits + entries.iter().map(|entry| entry.hits).sum::<u64>(),
                     misses: cache.misses,
                     builds: cache.builds,
                     evictions: cache.evictions,
                     entries,
                 }
             })
-            .collect()
+            .collect();
+        drop(state);
+        drop(dead);
+        views
+    }
+}
+
+impl Contents {
+    fn entries_of(&self, locator: u64) -> Vec<EntryView> {
+        let is_of = |key: &Key| key.locator == locator;
+        let cached = self.caches.get(&locator).into_iter().flat_map(Cache::entries);
+        let hidden = self.hidden.iter().filter(|(key, _)| is_of(key));
+        let fakes = self.layers.iter().filter(|layer| is_of(&layer.key));
+        let held = cached
+            .map(|(_, entry)| (entry, State::Cached))
+            .chain(hidden.map(|(_, entry)| (entry, State::Hidden)))
+            .chain(fakes.map(|layer| (&layer.entry, State::Override)))
+            .map(|(entry, state)| EntryView::new(&entry.about, state, entry.instance.holders()));
+        let forgotten = self.forgotten.iter().filter(|gone| is_of(&gone.key));
+        let forgotten = forgotten.map(|gone| {
+            let holders = gone.about.number.holders();
+            EntryView::new(&gone.about, State::Forgotten, holders)
+        });
+        held.chain(forgotten).collect()
     }
 }
 

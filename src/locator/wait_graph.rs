@@ -2,6 +2,7 @@
 
 use super::registry::{Key, Scope};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::thread::{self, Thread};
 
 /// The builds that are going on in this process, over all locators, statics and workers.
 #[derive(Default)]
@@ -12,7 +13,10 @@ pub(crate) struct WaitGraph {
 /// A build, and what its factory asked for so far.
 pub(crate) struct Build {
     pub(crate) label: String,
+    pub(crate) lane: String,
     pub(crate) scope: Scope,
+    /// Who builds.
+    pub(crate) thread: Thread,
     /// What it asked for itself, for people.
     pub(crate) asked: Vec<String>,
     /// The instances it was given, by number.
@@ -24,10 +28,12 @@ pub(crate) struct Build {
 
 impl WaitGraph {
     /// A build begins, asked for by the build `by` if by any.
-    pub(crate) fn begin(&mut self, id: u64, label: String, scope: Scope, by: Option<u64>) {
+    pub(crate) fn begin(&mut self, id: u64, label: String, lane: &str, scope: Scope, by: Option<u64>) {
         let build = Build {
             label,
+            lane: lane.to_owned(),
             scope,
+            thread: thread::current(),
             asked: Vec::new(),
             parts: BTreeSet::new(),
             from: BTreeSet::new(),
@@ -53,7 +59,7 @@ impl WaitGraph {
             let mut names: Vec<_> = path
                 .iter()
                 .filter_map(|id| self.builds.get(id))
-                .map(|b| b.label.clone())
+                .map(|build| format!("{} ({})", build.label, build.lane))
                 .collect();
             names.extend(names.first().cloned());
             return Err(names);
@@ -118,7 +124,7 @@ mod tests {
     fn graph(builds: &[u64]) -> WaitGraph {
         let mut graph = WaitGraph::default();
         for id in builds {
-            graph.begin(*id, format!("s{id}"), Scope::Worker, None);
+            graph.begin(*id, format!("s{id}"), "w0", Scope::Worker, None);
         }
         graph
     }
@@ -127,7 +133,7 @@ mod tests {
     fn a_build_that_asks_for_itself_is_a_circle() {
         assert_eq!(
             graph(&[1]).wait(1, 1),
-            Err(vec!["s1".to_owned(), "s1".to_owned()])
+            Err(vec!["s1 (w0)".to_owned(), "s1 (w0)".to_owned()])
         );
     }
 
@@ -138,7 +144,7 @@ mod tests {
         assert_eq!(graph.wait(2, 3), Ok(()));
         assert_eq!(
             graph.wait(3, 1),
-            Err(["s1", "s2", "s3", "s1"].map(str::to_owned).to_vec())
+            Err(["s1", "s2", "s3", "s1"].map(|name| format!("{name} (w0)")).to_vec())
         );
     }
 
@@ -161,10 +167,10 @@ mod tests {
     #[test]
     fn a_nested_build_is_waited_for_by_the_one_that_asked() {
         let mut graph = graph(&[1]);
-        graph.begin(2, "s2".to_owned(), Scope::Worker, Some(1));
+        graph.begin(2, "s2".to_owned(), "w0", Scope::Worker, Some(1));
         assert!(graph.wait(2, 1).is_err());
         graph.end(2, Some(1));
-        graph.begin(3, "s3".to_owned(), Scope::Worker, None);
+        graph.begin(3, "s3".to_owned(), "w0", Scope::Worker, None);
         assert_eq!(graph.wait(3, 1), Ok(()));
     }
 }

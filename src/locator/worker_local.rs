@@ -73,9 +73,9 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
             locator: None,
             capacity: None,
             build_timeout: Duration::from_secs(60),
+            holder: None,
         };
-        let (given, lane) = resolve(&ask, &worker)?;
-        super::typed(given, &lane, &service.key).map(|(found, _)| found)
+        super::typed(resolve(&ask, &worker)?, &service.key, &worker)
     }
 
     /// Puts `fake` in its place for this worker, until the guard is dropped or the test ends.

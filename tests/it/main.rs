@@ -1,6 +1,9 @@
 //! What the library promises, seen from outside, in folders that mirror `src`; then the rules of the sources and the
 //! documents.
 
+// All of it is tests, and clippy is told so: helpers unwrap too.
+#![cfg(test)]
+
 #[cfg(all(unix, not(miri)))]
 mod compile_fail;
 mod console;

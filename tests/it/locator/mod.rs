@@ -1,1 +1,106 @@
 //! The locator as its users see it, under both runners.
+
+mod lazy;
+mod overrides;
+mod registering;
+#[cfg(all(unix, not(miri)))]
+mod workers;
+
+use cofferdam::Worker;
+use std::sync::{Arc, Mutex};
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn note(&self, text: impl Into<String>) {
+        self.0.lock().unwrap().push(text.into());
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A service that notes when it is dropped.
+pub(crate) struct Noted {
+    pub(crate) name: String,
+    pub(crate) log: Log,
+}
+
+impl Noted {
+    pub(crate) fn new(name: &str, log: &Log) -> Arc<Self> {
+        let (name, log) = (name.to_owned(), log.clone());
+        Arc::new(Self { name, log })
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.log.note(format!("{} dropped", self.name));
+    }
+}
+
+/// A service that does something when it is dropped.
+pub(crate) struct OnDrop<F: FnMut() + Send + Sync + 'static>(pub(crate) F);
+
+impl<F: FnMut() + Send + Sync + 'static> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// What a call panicked with.
+#[track_caller]
+pub(crate) fn panic_of<R>(work: impl FnOnce() -> R) -> String {
+    let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) else {
+        panic!("it should have panicked");
+    };
+    panic.downcast_ref::<String>().cloned().unwrap_or_default()
+}
+
+pub(crate) fn own_worker() -> String {
+    Worker::current().id().to_owned()
+}
+
+/// Runs `work` as libtest runs a test: on a fresh thread named by the test's path.
+pub(crate) fn as_test<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let test = std::thread::Builder::new().name(name.to_owned());
+        test.spawn_scoped(scope, work).unwrap().join().unwrap()
+    })
+}
+
+/// Tests in processes of their own, where lanes are leased whatever the runner is, and nobody else has any.
+#[cfg(all(unix, not(miri)))]
+macro_rules! alone {
+    ($($(#[$doc:meta])* fn $name:ident() $body:block)*) => {$(
+        $(#[$doc])*
+        mod $name {
+            #[expect(clippy::wildcard_imports, reason = "it stands for the file around it")]
+            use super::*;
+
+            fn path() -> &'static str {
+                concat!(module_path!(), "::role").split_once("::").unwrap().1
+            }
+
+            #[test]
+            fn in_its_own_process() {
+                let base = tempfile::tempdir().unwrap();
+                let mut role = crate::role::role(path(), "alone");
+                crate::role::play(role.env("COFFERDAM_DIR", base.path())).end().passed();
+            }
+
+            #[test]
+            #[ignore = "a role"]
+            fn role() {
+                if crate::role::plays(path()) {
+                    $body
+                }
+            }
+        }
+    )*};
+}
+#[cfg(all(unix, not(miri)))]
+pub(crate) use alone;

@@ -1,0 +1,158 @@
+//! Proxies: built at their first use, and what can go wrong until then.
+
+use super::panic_of;
+use cofferdam::{LazyProxy, ServiceLocator, Worker};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier, OnceLock, mpsc};
+use std::time::Duration;
+
+struct Counted(u32);
+
+fn counting() -> (ServiceLocator, Arc<AtomicU32>) {
+    let builds = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&builds);
+    let locator = ServiceLocator::builder()
+        .register::<Counted>(move |_| Ok(Arc::new(Counted(counted.fetch_add(1, Ordering::SeqCst)))))
+        .build();
+    (locator, builds)
+}
+
+#[test]
+fn nothing_is_built_before_the_first_use() {
+    let (locator, builds) = counting();
+    let proxy = locator.lazy::<Counted>();
+    assert_eq!(builds.load(Ordering::SeqCst), 0);
+    assert!(format!("{proxy:?}").contains("is_built: false"), "{proxy:?}");
+    assert_eq!(proxy.0, 0);
+    assert!(format!("{proxy:?}").contains("is_built: true"), "{proxy:?}");
+    assert!(Arc::ptr_eq(proxy.try_get().unwrap(), &locator.get()));
+    assert_eq!(builds.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_proxy_that_is_never_used_builds_nothing() {
+    let (locator, builds) = counting();
+    drop(locator.lazy::<Counted>());
+    assert_eq!(builds.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_proxy_stays_what_it_was_at_its_first_use() {
+    let (locator, _) = counting();
+    let proxy = locator.lazy::<Counted>();
+    let first = proxy.0;
+    locator.clear_worker();
+    assert_ne!(locator.get::<Counted>().0, first);
+    assert_eq!(proxy.0, first);
+}
+
+#[test]
+fn a_proxy_whose_build_failed_tries_again() {
+    let tries = AtomicU32::new(0);
+    let locator = ServiceLocator::builder()
+        .register::<Counted>(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
+            0 => Err("not yet".into()),
+            1 => panic!("nor now"),
+            tried => Ok(Arc::new(Counted(tried))),
+        })
+        .build();
+    let dropped_half_built = locator.lazy::<Counted>();
+    assert!(
+        dropped_half_built
+            .try_get()
+            .map(drop)
+            .unwrap_err()
+            .to_string()
+            .contains("not yet")
+    );
+    drop(dropped_half_built);
+    let proxy = locator.lazy::<Counted>();
+    assert!(panic_of(|| proxy.0).contains("nor now"));
+    assert_eq!(proxy.0, 2);
+}
+
+#[test]
+fn a_proxy_of_what_is_not_registered_is_refused_at_once() {
+    assert!(panic_of(|| counting().0.lazy::<u8>()).contains("u8 is not registered"));
+}
+
+struct Left(LazyProxy<Right>);
+struct Right(Arc<Left>);
+
+#[test]
+fn a_proxy_breaks_a_cycle() {
+    let locator = ServiceLocator::builder()
+        .register::<Left>(|cx| Ok(Arc::new(Left(cx.lazy()?))))
+        .register::<Right>(|cx| Ok(Arc::new(Right(cx.get()?))))
+        .build();
+    let left = locator.get::<Left>();
+    assert!(Arc::ptr_eq(&left.0.0, &left));
+}
+
+/// Fails rather than hangs when `work` is not done in time.
+fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    let (done, is_done) = mpsc::channel();
+    let child = Worker::current().spawn(move || done.send(work()));
+    let result = is_done.recv_timeout(Duration::from_secs(20));
+    let result = result.unwrap_or_else(|_| panic!("it hangs"));
+    child.join().unwrap().unwrap();
+    result
+}
+
+#[test]
+fn a_proxy_used_while_its_own_service_is_built_is_a_cycle_and_no_deadlock() {
+    let locator = ServiceLocator::builder()
+        .register::<Left>(|cx| Ok(Arc::new(Left(cx.lazy()?))))
+        .register::<Right>(|cx| {
+            let left = cx.get::<Left>()?;
+            left.0.try_get()?;
+            Ok(Arc::new(Right(left)))
+        })
+        .build();
+    let error = in_time(move || {
+        locator
+            .get::<Left>()
+            .0
+            .try_get()
+            .map(drop)
+            .unwrap_err()
+            .to_string()
+    });
+    assert!(
+        error.contains("a cycle of factories") && error.contains("Right"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_proxy_that_all_use_and_two_threads_build_in_opposite_order_is_a_cycle_and_no_deadlock() {
+    struct One;
+    struct Two;
+    let proxy: Arc<OnceLock<LazyProxy<One>>> = Arc::default();
+    let meet = Arc::new(Barrier::new(2));
+    let (held, met) = (Arc::clone(&proxy), Arc::clone(&meet));
+    let locator = ServiceLocator::builder()
+        .build_timeout(Duration::from_secs(600))
+        .register::<One>(move |cx| {
+            meet.wait();
+            cx.get::<Two>()?;
+            Ok(Arc::new(One))
+        })
+        .register::<Two>(move |_| {
+            met.wait();
+            held.get().unwrap().try_get()?;
+            Ok(Arc::new(Two))
+        })
+        .build();
+    assert!(proxy.set(locator.lazy()).is_ok());
+    let results = in_time(move || {
+        let worker = Worker::current();
+        let one = worker.spawn(move || proxy.get().unwrap().try_get().map(drop));
+        let two = worker.spawn(move || locator.try_get::<Two>().map(drop));
+        [one.join().unwrap(), two.join().unwrap()]
+    });
+    for result in results {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("a cycle of factories"), "{error}");
+    }
+}

@@ -1,0 +1,250 @@
+//! A fake in the place of a service, for one worker and one test.
+
+use super::{Log, Noted};
+use cofferdam::{ServiceLocator, WorkerLocal};
+use std::sync::Arc;
+
+struct Base(u32);
+struct Middle(Arc<Base>);
+struct Top(Arc<Middle>);
+struct Aside;
+
+fn locator() -> ServiceLocator {
+    ServiceLocator::builder()
+        .register::<Base>(|_| Ok(Arc::new(Base(0))))
+        .register::<Middle>(|cx| Ok(Arc::new(Middle(cx.get()?))))
+        .register::<Top>(|cx| Ok(Arc::new(Top(cx.get()?))))
+        .register::<Aside>(|_| Ok(Arc::new(Aside)))
+        .build()
+}
+
+fn base_of(locator: &ServiceLocator) -> u32 {
+    locator.get::<Top>().0.0.0
+}
+
+#[test]
+fn an_override_reaches_what_was_built_from_it_and_then_all_is_as_it_was() {
+    let locator = locator();
+    let (top, middle, base) = (
+        locator.get::<Top>(),
+        locator.get::<Middle>(),
+        locator.get::<Base>(),
+    );
+    let aside = locator.get::<Aside>();
+    let fake = Arc::new(Base(7));
+    let guard = locator.override_with(Arc::clone(&fake));
+    assert!(Arc::ptr_eq(&locator.get::<Base>(), &fake));
+    assert_eq!(base_of(&locator), 7);
+    assert!(
+        Arc::ptr_eq(&locator.get::<Aside>(), &aside),
+        "it has nothing to do with the fake"
+    );
+    drop(guard);
+    assert!(Arc::ptr_eq(&locator.get::<Top>(), &top));
+    assert!(Arc::ptr_eq(&locator.get::<Middle>(), &middle));
+    assert!(Arc::ptr_eq(&locator.get::<Base>(), &base));
+    assert!(Arc::ptr_eq(&locator.get::<Aside>(), &aside));
+}
+
+#[test]
+fn overrides_nest() {
+    let locator = locator();
+    let real = locator.get::<Top>();
+    let outer = locator.override_with(Arc::new(Base(1)));
+    let top_of_outer = locator.get::<Top>();
+    assert_eq!(top_of_outer.0.0.0, 1);
+    let inner = locator.override_with(Arc::new(Base(2)));
+    assert_eq!(base_of(&locator), 2);
+    drop(inner);
+    assert!(
+        Arc::ptr_eq(&locator.get::<Top>(), &top_of_outer),
+        "the same one as before"
+    );
+    drop(outer);
+    assert!(
+        Arc::ptr_eq(&locator.get::<Top>(), &real),
+        "the same one as before"
+    );
+}
+
+#[test]
+fn guards_may_be_dropped_in_any_order() {
+    let locator = locator();
+    let real = locator.get::<Top>();
+    let first = locator.override_with(Arc::new(Base(1)));
+    assert_eq!(base_of(&locator), 1);
+    let second = locator.override_with(Arc::new(Base(2)));
+    drop(first);
+    assert_eq!(base_of(&locator), 2);
+    drop(second);
+    assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
+}
+
+#[test]
+fn overrides_of_two_services_are_kept_apart() {
+    let locator = locator();
+    let real = locator.get::<Top>();
+    let base = locator.override_with(Arc::new(Base(1)));
+    let of_base = locator.get::<Top>();
+    let middle = locator.override_with(Arc::new(Middle(Arc::new(Base(2)))));
+    assert_eq!(base_of(&locator), 2);
+    drop(base);
+    assert_eq!(base_of(&locator), 2);
+    let base = locator.override_with(Arc::new(Base(3)));
+    drop(middle);
+    assert_eq!(base_of(&locator), 3, "not {}, whose fake is gone", of_base.0.0.0);
+    drop(base);
+    assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
+}
+
+#[test]
+fn what_was_built_from_a_fake_goes_with_it() {
+    struct Built(#[expect(dead_code, reason = "held for its drop")] Arc<Noted>);
+    let log = Log::default();
+    let noted = log.clone();
+    let locator = ServiceLocator::builder()
+        .register::<Base>(|_| Ok(Arc::new(Base(0))))
+        .register::<Built>(move |cx| {
+            Ok(Arc::new(Built(Noted::new(
+                &format!("of {}", cx.get::<Base>()?.0),
+                &noted,
+            ))))
+        })
+        .build();
+    locator.get::<Built>();
+    let fake = locator.override_with(Arc::new(Base(7)));
+    locator.get::<Built>();
+    assert!(log.take().is_empty());
+    drop(fake);
+    assert_eq!(log.take(), ["of 7 dropped"]);
+    locator.get::<Built>();
+    assert!(log.take().is_empty());
+}
+
+#[test]
+fn a_shared_service_that_was_used_already_is_overridden_too() {
+    let locator = ServiceLocator::builder()
+        .register_shared::<Base>(|_| Ok(Arc::new(Base(0))))
+        .build();
+    let real = locator.get::<Base>();
+    let fake = locator.override_with(Arc::new(Base(7)));
+    assert_eq!(locator.get::<Base>().0, 7);
+    drop(fake);
+    assert!(Arc::ptr_eq(&locator.get::<Base>(), &real));
+}
+
+#[test]
+fn a_static_is_overridden_as_a_service_is() {
+    static LOCAL: WorkerLocal<u32> = WorkerLocal::new(|_| Ok(0));
+    assert_eq!(*LOCAL.get(), 0);
+    let fake = LOCAL.override_with(Arc::new(7));
+    assert_eq!(*LOCAL.get(), 7);
+    drop(fake);
+    assert_eq!(*LOCAL.get(), 0);
+}
+
+#[test]
+fn an_override_of_one_variant_leaves_the_others_alone() {
+    let locator = ServiceLocator::builder()
+        .register::<Base>(|_| Ok(Arc::new(Base(0))))
+        .register::<Base>(|_| Ok(Arc::new(Base(1))))
+        .named("one")
+        .build();
+    let fake = locator.override_named("one", Arc::new(Base(7)));
+    assert_eq!(
+        (locator.get::<Base>().0, locator.get_named::<Base>("one").0),
+        (0, 7)
+    );
+    drop(fake);
+    assert_eq!(locator.get_named::<Base>("one").0, 1);
+}
+
+/// The override is the worker's, not the thread's: it may end on another one.
+#[test]
+fn a_guard_may_be_dropped_on_another_thread() {
+    let locator = locator();
+    let fake = locator.override_with(Arc::new(Base(7)));
+    assert_eq!(base_of(&locator), 7);
+    std::thread::spawn(move || drop(fake)).join().unwrap();
+    assert_eq!(base_of(&locator), 0);
+}
+
+#[test]
+fn clearing_drops_what_is_set_aside_and_leaves_the_override_in_force() {
+    let locator = locator();
+    let real = locator.get::<Top>();
+    let fake = locator.override_with(Arc::new(Base(7)));
+    locator.clear_worker();
+    assert_eq!(base_of(&locator), 7);
+    drop(fake);
+    let now = locator.get::<Top>();
+    assert_eq!(now.0.0.0, 0);
+    assert!(!Arc::ptr_eq(&now, &real));
+}
+
+#[cfg(all(unix, not(miri)))]
+mod others {
+    use super::super::{alone, as_test, own_worker};
+    use super::*;
+    use std::sync::mpsc;
+
+    alone! {
+        fn other_workers_notice_nothing() {
+            let locator = ServiceLocator::builder()
+                .register::<Base>(|_| Ok(Arc::new(Base(0))))
+                .register_shared::<Middle>(|_| Ok(Arc::new(Middle(Arc::new(Base(0))))))
+                .build();
+            let (ask, asked) = mpsc::channel();
+            let (answer, answered) = mpsc::channel();
+            std::thread::scope(|scope| {
+                let locator = &locator;
+                let other = std::thread::Builder::new().name("a::other".to_owned());
+                let ask_of_other = move || {
+                    for () in asked {
+                        answer.send((locator.get::<Base>(), locator.get::<Middle>())).unwrap();
+                    }
+                };
+                other.spawn_scoped(scope, ask_of_other).unwrap();
+                let others = || {
+                    ask.send(()).unwrap();
+                    answered.recv().unwrap()
+                };
+                let before = others();
+                let shared = locator.get::<Middle>();
+                let _base = locator.override_with(Arc::new(Base(7)));
+                let _middle = locator.override_with(Arc::new(Middle(Arc::new(Base(8)))));
+                assert_eq!((locator.get::<Base>().0, locator.get::<Middle>().0.0), (7, 8));
+                let after = others();
+                assert!(Arc::ptr_eq(&before.0, &after.0));
+                assert!(Arc::ptr_eq(&before.1, &after.1) && Arc::ptr_eq(&before.1, &shared));
+                drop(ask);
+            });
+        }
+
+        fn a_forgotten_guard_ends_with_its_test() {
+            let locator = locator();
+            let real = as_test("a::first", || {
+                let real = locator.get::<Top>();
+                std::mem::forget(locator.override_with(Arc::new(Base(7))));
+                assert_eq!((own_worker().as_str(), base_of(&locator)), ("w0", 7));
+                real
+            });
+            as_test("a::second", || {
+                assert_eq!(own_worker(), "w0");
+                assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
+                assert_eq!(locator.get::<Base>().0, 0);
+            });
+        }
+
+        fn a_guard_that_outlives_its_test_ends_nobody_elses_override() {
+            let locator = locator();
+            let stale = as_test("a::first", || locator.override_with(Arc::new(Base(1))));
+            as_test("a::second", || {
+                let _fake = locator.override_with(Arc::new(Base(2)));
+                assert_eq!(base_of(&locator), 2);
+                drop(stale);
+                assert_eq!(base_of(&locator), 2);
+            });
+        }
+    }
+}

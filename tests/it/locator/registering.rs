@@ -1,0 +1,178 @@
+//! Naming services, and what is refused.
+
+use super::panic_of;
+use cofferdam::{ServiceLocator, WorkerLocal};
+use std::sync::Arc;
+
+trait Greets: Send + Sync {
+    fn greet(&self) -> &str;
+}
+
+struct English;
+
+impl Greets for English {
+    fn greet(&self) -> &str {
+        "hello"
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Named(String);
+
+#[test]
+fn variants_of_one_type_are_told_apart_by_name() {
+    let locator = ServiceLocator::builder()
+        .register::<Named>(|_| Ok(Arc::new(Named("plain".into()))))
+        .register::<Named>(|_| Ok(Arc::new(Named("replica".into()))))
+        .named("replica")
+        .register::<Named>(|cx| {
+            Ok(Arc::new(Named(format!(
+                "on {}",
+                cx.get_named::<Named>("replica")?.0
+            ))))
+        })
+        .named("third")
+        .build();
+    assert_eq!(locator.get::<Named>().0, "plain");
+    assert_eq!(locator.get_named::<Named>("replica").0, "replica");
+    assert_eq!(locator.get_named::<Named>("third").0, "on replica");
+    assert_eq!(locator.lazy_named::<Named>("replica").0, "replica");
+    assert!(Arc::ptr_eq(
+        &locator.get_named::<Named>("replica"),
+        &locator.get_named("replica")
+    ));
+}
+
+#[test]
+fn a_trait_is_a_service_of_its_own() {
+    let locator = ServiceLocator::builder()
+        .register::<dyn Greets>(|_| Ok(Arc::new(English)))
+        .register::<str>(|_| Ok(Arc::from("text")))
+        .build();
+    assert_eq!(locator.get::<dyn Greets>().greet(), "hello");
+    assert!(Arc::ptr_eq(&locator.get::<dyn Greets>(), &locator.get()));
+    assert_eq!(&*locator.get::<str>(), "text");
+    assert!(
+        locator.try_get::<English>().is_err(),
+        "it is registered as the trait only"
+    );
+}
+
+#[test]
+fn two_locators_have_nothing_in_common() {
+    let make = || {
+        ServiceLocator::builder()
+            .register::<Named>(|_| Ok(Arc::new(Named(String::new()))))
+            .build()
+    };
+    let (one, two) = (make(), make());
+    assert!(!Arc::ptr_eq(&one.get::<Named>(), &two.get::<Named>()));
+    assert!(Arc::ptr_eq(&one.get::<Named>(), &one.clone().get::<Named>()));
+}
+
+#[test]
+fn what_is_not_registered_is_an_error_that_names_what_is() {
+    let locator = ServiceLocator::builder()
+        .name("shop")
+        .register::<Named>(|_| Ok(Arc::new(Named(String::new()))))
+        .named("a \"b\"\n")
+        .build();
+    let error = locator.try_get::<dyn Greets>().map(drop).unwrap_err().to_string();
+    assert!(
+        error.contains("dyn Greets is not registered in locator `shop`"),
+        "{error}"
+    );
+    assert!(error.contains(r#"which knows Named "a \"b\"\n""#), "{error}");
+    let error = locator.try_get_named::<Named>("other").unwrap_err().to_string();
+    assert!(error.contains(r#"Named "other" is not registered"#), "{error}");
+    assert!(panic_of(|| locator.get::<u8>()).contains("u8 is not registered"));
+    assert!(panic_of(|| locator.override_with(Arc::new(7_u8))).contains("u8 is not registered"));
+    let empty = ServiceLocator::builder()
+        .build()
+        .try_get::<u8>()
+        .unwrap_err()
+        .to_string();
+    assert!(empty.contains("no services at all"), "{empty}");
+}
+
+#[test]
+fn two_factories_for_one_key_are_refused_with_the_place_of_each() {
+    let first = line!() + 2;
+    let builder = ServiceLocator::builder()
+        .register::<Named>(|_| Err("not called".into()))
+        .register::<Named>(|_| Err("not called".into()));
+    let error = builder.try_build().unwrap_err().to_string();
+    let place = |line| format!("registering.rs:{line}:");
+    assert!(error.contains("Named is registered twice"), "{error}");
+    assert!(
+        error.contains(&place(first)) && error.contains(&place(first + 1)),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_capacity_of_nothing_is_refused() {
+    let error = ServiceLocator::builder()
+        .capacity(0)
+        .try_build()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("a capacity of 0"), "{error}");
+    assert!(panic_of(|| ServiceLocator::builder().capacity(0).build()).contains("a capacity of 0"));
+}
+
+/// A longer life must not be built from a shorter one, at once or later.
+#[test]
+fn what_lives_longer_is_not_built_from_what_lives_shorter() {
+    struct OfAll;
+    struct OfWorker;
+    struct OfTest;
+    static OF_WORKER: WorkerLocal<OfWorker> = WorkerLocal::new(|_| Ok(OfWorker));
+    static LATER: std::sync::OnceLock<ServiceLocator> = std::sync::OnceLock::new();
+    static FROM_TEST: WorkerLocal<OfWorker> = WorkerLocal::new(|_| {
+        LATER.get().unwrap().try_get::<OfTest>()?;
+        Ok(OfWorker)
+    });
+    let locator = ServiceLocator::builder()
+        .register::<OfTest>(|_| Ok(Arc::new(OfTest)))
+        .per_test()
+        .register::<OfWorker>(|cx| cx.get::<OfTest>().map(|_| Arc::new(OfWorker)).map_err(Into::into))
+        .register::<OfWorker>(|cx| {
+            cx.lazy::<OfTest>()
+                .map(|_| Arc::new(OfWorker))
+                .map_err(Into::into)
+        })
+        .named("lazy")
+        .register_shared::<OfAll>(|_| Ok(OF_WORKER.try_get().map(|_| Arc::new(OfAll))?))
+        .register_shared::<OfAll>(|cx| {
+            cx.lazy_named::<OfWorker>("lazy")
+                .map(|_| Arc::new(OfAll))
+                .map_err(Into::into)
+        })
+        .named("lazy")
+        .build();
+    for error in [
+        locator.try_get::<OfWorker>().map(drop),
+        locator.try_get_named::<OfWorker>("lazy").map(drop),
+        locator.try_get::<OfAll>().map(drop),
+        locator.try_get_named::<OfAll>("lazy").map(drop),
+        {
+            LATER.set(locator.clone()).unwrap_or_else(|_| unreachable!());
+            FROM_TEST.try_get().map(drop)
+        },
+    ] {
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("and asked for") && error.contains("another's or gone"),
+            "{error}"
+        );
+    }
+    assert!(locator.try_get::<OfTest>().is_ok());
+}
+
+#[test]
+fn a_static_has_no_locator_to_ask() {
+    static LOCAL: WorkerLocal<u8> = WorkerLocal::new(|cx| Ok(*cx.get::<u8>()?));
+    let error = LOCAL.try_get().unwrap_err().to_string();
+    assert!(error.contains("belongs to no locator"), "{error}");
+}
