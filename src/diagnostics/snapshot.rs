@@ -2,8 +2,8 @@
 
 use super::json;
 use crate::error::Error;
-use crate::event::{Access, Resource};
 use crate::locator::{self, view};
+use crate::resource::{Access, Resource};
 use crate::sys::{clock, process};
 use crate::{journal, place};
 use std::fs::File;

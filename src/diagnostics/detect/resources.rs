@@ -5,7 +5,7 @@ use super::{LISTED, conflict};
 use crate::diagnostics::conflict::{Conflict, Kind, Party};
 use crate::diagnostics::evidence::state::{Claim, Owner, Scope, State};
 use crate::diagnostics::names::{Name, index};
-use crate::event::{Access, ResourceKind};
+use crate::resource::{Access, ResourceKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// Each resource on which somebody is in somebody else's way.
