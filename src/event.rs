@@ -195,7 +195,8 @@ events! {
     /// An execution is over.
     End "end" { execution: u64 }
     /// A factory made an instance. `instance` names it within the process; `asked` is what its factory asked for,
-    /// and `parts` are the instances it was given. Who uses it uses those too.
+    /// and `parts` are the instances it was given. Who uses it uses those too. `micros` is
+    /// what the factory took by itself.
     Built "built" {
         execution: u64, locator: String, service: String, instance: u64, epoch: u64, micros: u64,
         shared: bool, asked: Vec<String>, parts: Vec<u64>, place: String,
