@@ -9,7 +9,7 @@ pub(crate) mod erased;
 pub(crate) mod exit_hook;
 pub(crate) mod file_lock;
 pub(crate) mod process;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 #[expect(
     dead_code,
     reason = "the integration tests include the file too, and play the rest"
