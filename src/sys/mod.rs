@@ -10,10 +10,6 @@ pub(crate) mod exit_hook;
 pub(crate) mod file_lock;
 pub(crate) mod process;
 #[cfg(all(test, not(loom)))]
-#[expect(
-    dead_code,
-    reason = "the integration tests include the file too, and play the rest"
-)]
 pub(crate) mod role;
 pub(crate) mod stderr;
 pub(crate) mod sync;
