@@ -17,7 +17,6 @@ use crate::journal;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::stderr;
 use crate::worker::{Worker, seat};
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -108,7 +107,7 @@ pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<Found, Error> {
     if let Some(holder) = ask.holder
         && let Some(lane) = lanes::named(&holder.lane)
     {
-        let_go(&lane, lane.also_from(holder.build, key, &given.from));
+        let_go(&lane, lane.also_from(holder.build, key, given));
     }
     if !given.is_known {
         worker.record(|| Event::Used {

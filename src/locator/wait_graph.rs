@@ -144,7 +144,9 @@ mod tests {
         assert_eq!(graph.wait(2, 3), Ok(()));
         assert_eq!(
             graph.wait(3, 1),
-            Err(["s1", "s2", "s3", "s1"].map(|name| format!("{name} (w0)")).to_vec())
+            Err(["s1", "s2", "s3", "s1"]
+                .map(|name| format!("{name} (w0)"))
+                .to_vec())
         );
     }
 
