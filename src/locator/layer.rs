@@ -1,6 +1,6 @@
 //! Fakes in the place of services, and the services set aside for them.
 
-use super::cache::{About, Entry};
+use super::cache::{About, Cache, Entry};
 use super::instance::Instance;
 use super::lane::{Given, Lane};
 use super::leaving::Leaving;
@@ -57,43 +57,54 @@ impl Lane {
     }
 
     /// What came of the build `holder` was handed a service only now, by its proxy: from here on it is built from
-    /// that too, and so is all that was built from it.
-    pub(crate) fn also_from(&self, holder: u64, key: &Key, from: &BTreeSet<Key>) -> Vec<Leaving> {
+    /// that too, and so is all that is built from it.
+    pub(crate) fn also_from(&self, holder: u64, key: &Key, given: &Given) -> Vec<Leaving> {
         let mut state = self.lock();
-        let mut known = state
-            .caches
-            .values()
-            .flat_map(|cache| cache.entries())
-            .chain(state.hidden.iter().map(|(key, entry)| (key, entry)));
-        let Some(holder) = known.find(|(_, entry)| entry.about.build == holder) else {
+        let Some(holder) = state.entries_mut().find(|(_, entry)| entry.about.build == holder) else {
             return Vec::new();
         };
-        let holder = holder.0.clone();
-        drop(known);
-        let mut all = from.clone();
-        all.insert(key.clone());
-        let fakes = state.fakes(&all);
-        let is_part = |key: &Key, about: &About| *key == holder || about.from.contains(&holder);
-        // What is set aside and holds a fake will never be right again.
-        let spoilt: Vec<_> = state
-            .hidden
-            .extract_if(.., |(key, entry)| !fakes.is_empty() && is_part(key, &entry.about))
-            .collect();
-        let cached = state.caches.values_mut().flat_map(|cache| cache.entries_mut());
-        for (_, entry) in cached.filter(|(key, entry)| is_part(key, &entry.about)) {
-            Arc::make_mut(&mut entry.about.from).extend(all.iter().cloned());
-            entry.about.fakes.extend(&fakes);
-        }
-        for (key, entry) in &mut state.hidden {
-            if is_part(key, &entry.about) {
-                Arc::make_mut(&mut entry.about.from).extend(all.iter().cloned());
+        let mut affected = BTreeSet::from([holder.1.about.number.get()]);
+        holder.1.about.parts.push(given.number);
+        loop {
+            let known = affected.len();
+            for (_, entry) in state.entries_mut() {
+                if entry.about.parts.iter().any(|part| affected.contains(part)) {
+                    affected.insert(entry.about.number.get());
+                }
+            }
+            if affected.len() == known {
+                break;
             }
         }
+        let mut all = (*given.from).clone();
+        all.insert(key.clone());
+        let fakes = state.fakes(&all);
+        for (_, entry) in state.entries_mut() {
+            if affected.contains(&entry.about.number.get()) {
+                Arc::make_mut(&mut entry.about.from).extend(all.iter().cloned());
+                entry.about.fakes.extend(&fakes);
+            }
+        }
+        // What is set aside and holds a fake will never be right again.
+        let is_spoilt = |about: &About| !fakes.is_empty() && affected.contains(&about.number.get());
+        let hidden = &mut state.hidden;
+        let spoilt: Vec<_> = hidden
+            .extract_if(.., |(_, entry)| is_spoilt(&entry.about))
+            .collect();
         state.leave(spoilt, Why::Overridden)
     }
 }
 
 impl State {
+    /// All that is cached or set aside.
+    fn entries_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Entry)> {
+        let hidden = self.hidden.iter_mut().map(|(key, entry)| (&*key, entry));
+        self.caches
+            .values_mut()
+            .flat_map(Cache::entries_mut)
+            .chain(hidden)
+    }
+
     /// The overrides in force for any of these keys.
     pub(crate) fn fakes(&self, keys: &BTreeSet<Key>) -> BTreeSet<u64> {
         if self.layers.is_empty() {

@@ -107,7 +107,7 @@ pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<Found, Error> {
     if let Some(holder) = ask.holder
         && let Some(lane) = lanes::named(&holder.lane)
     {
-        let_go(&lane, lane.also_from(holder.build, key, &given.from));
+        let_go(&lane, lane.also_from(holder.build, key, given));
     }
     if !given.is_known {
         worker.record(|| Event::Used {

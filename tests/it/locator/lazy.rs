@@ -1,9 +1,9 @@
 //! Proxies: built at their first use, and what can go wrong until then.
 
-use super::panic_of;
+use super::{in_time, panic_of};
 use cofferdam::{LazyProxy, ServiceLocator, Worker};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier, OnceLock, mpsc};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::time::Duration;
 
 struct Counted(u32);
@@ -87,16 +87,6 @@ fn a_proxy_breaks_a_cycle() {
         .build();
     let left = locator.get::<Left>();
     assert!(Arc::ptr_eq(&left.0.0, &left));
-}
-
-/// Fails rather than hangs when `work` is not done in time.
-fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
-    let (done, is_done) = mpsc::channel();
-    let child = Worker::current().spawn(move || done.send(work()));
-    let result = is_done.recv_timeout(Duration::from_secs(20));
-    let result = result.unwrap_or_else(|_| panic!("it hangs"));
-    child.join().unwrap().unwrap();
-    result
 }
 
 #[test]

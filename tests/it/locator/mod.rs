@@ -1,5 +1,8 @@
 //! The locator as its users see it, under both runners.
 
+mod building;
+mod clearing;
+mod dropping;
 mod lazy;
 mod overrides;
 mod registering;
@@ -7,7 +10,8 @@ mod registering;
 mod workers;
 
 use cofferdam::Worker;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -62,6 +66,17 @@ pub(crate) fn panic_of<R>(work: impl FnOnce() -> R) -> String {
 
 pub(crate) fn own_worker() -> String {
     Worker::current().id().to_owned()
+}
+
+/// Does `work` on another thread of the worker, and fails rather than hangs when it is not done in time.
+pub(crate) fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    let (done, is_done) = mpsc::channel();
+    let child = Worker::current().spawn(move || drop(done.send(work())));
+    match is_done.recv_timeout(Duration::from_secs(20)) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(child.join().unwrap_err()),
+    }
 }
 
 /// Runs `work` as libtest runs a test: on a fresh thread named by the test's path.

@@ -1,0 +1,175 @@
+//! Letting go on request: what goes, in which order, and who keeps what.
+
+use super::{Log, Noted};
+use cofferdam::{LocatorBuilder, ServiceLocator, Worker, WorkerLocal};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+fn with(log: &Log, name: &'static str, builder: LocatorBuilder<impl ?Sized>) -> LocatorBuilder<Noted> {
+    let log = log.clone();
+    builder
+        .register::<Noted>(move |_| Ok(Noted::new(name, &log)))
+        .named(name)
+}
+
+fn with_shared(log: &Log, name: &'static str, builder: LocatorBuilder<impl ?Sized>) -> LocatorBuilder<Noted> {
+    let log = log.clone();
+    builder
+        .register_shared::<Noted>(move |_| Ok(Noted::new(name, &log)))
+        .named(name)
+}
+
+fn three(log: &Log) -> ServiceLocator {
+    let builder = with(log, "a", ServiceLocator::builder());
+    with(log, "c", with_shared(log, "b", builder)).build()
+}
+
+fn use_all(locator: &ServiceLocator) {
+    for name in ["c", "b", "a"] {
+        locator.get_named::<Noted>(name);
+    }
+}
+
+#[test]
+fn clearing_a_worker_drops_its_own_newest_first_and_keeps_what_is_shared() {
+    let log = Log::default();
+    let locator = three(&log);
+    use_all(&locator);
+    let shared = locator.get_named::<Noted>("b");
+    locator.clear_worker();
+    assert_eq!(log.take(), ["a dropped", "c dropped"]);
+    assert!(Arc::ptr_eq(&locator.get_named::<Noted>("b"), &shared));
+    use_all(&locator);
+    assert!(log.take().is_empty());
+}
+
+#[test]
+fn clearing_all_drops_what_is_shared_too_newest_first() {
+    let log = Log::default();
+    let locator = three(&log);
+    for _ in 0..2 {
+        use_all(&locator);
+        locator.clear_all();
+        assert_eq!(log.take(), ["a dropped", "b dropped", "c dropped"]);
+    }
+}
+
+#[test]
+fn the_last_clone_of_a_locator_takes_its_services_along_newest_first() {
+    let log = Log::default();
+    let locator = three(&log);
+    use_all(&locator);
+    let _other = three(&log).get_named::<Noted>("a");
+    drop(locator.clone());
+    assert!(log.take().is_empty());
+    drop(locator);
+    assert_eq!(log.take(), ["a dropped", "b dropped", "c dropped"]);
+}
+
+#[test]
+fn a_locator_takes_its_fakes_and_what_is_set_aside_along() {
+    let log = Log::default();
+    let locator = three(&log);
+    use_all(&locator);
+    let fake = locator.override_named("c", Noted::new("fake", &log));
+    drop(locator);
+    assert_eq!(
+        log.take(),
+        ["fake dropped", "a dropped", "b dropped", "c dropped"]
+    );
+    drop(fake);
+    assert!(log.take().is_empty());
+}
+
+#[test]
+fn who_holds_an_instance_keeps_it_and_is_not_handed_it_again() {
+    let log = Log::default();
+    let locator = three(&log);
+    let held = locator.get_named::<Noted>("a");
+    locator.clear_worker();
+    assert!(log.take().is_empty());
+    let next = locator.get_named::<Noted>("a");
+    assert!(!Arc::ptr_eq(&held, &next));
+    drop(held);
+    assert_eq!(log.take(), ["a dropped"]);
+    assert!(Arc::ptr_eq(&locator.get_named::<Noted>("a"), &next));
+}
+
+#[test]
+fn all_threads_of_a_worker_notice_a_clear() {
+    let log = Log::default();
+    let locator = three(&log);
+    let before = locator.get_named::<Noted>("a");
+    let (there, worker) = (locator.clone(), Worker::current());
+    let child = worker.spawn(move || {
+        there.get_named::<Noted>("a");
+        there.clear_worker();
+        there.get_named::<Noted>("a")
+    });
+    let after = child.join().unwrap();
+    assert!(!Arc::ptr_eq(&before, &after));
+    assert!(Arc::ptr_eq(&locator.get_named::<Noted>("a"), &after));
+}
+
+#[test]
+fn a_worker_local_that_is_no_static_takes_its_value_along() {
+    static LOG: Mutex<Option<Log>> = Mutex::new(None);
+    let log = LOG.lock().unwrap().insert(Log::default()).clone();
+    let local = WorkerLocal::new(|_| {
+        let log = LOG.lock().unwrap().clone().unwrap();
+        Ok(Noted {
+            name: "local".into(),
+            log,
+        })
+    });
+    assert!(Arc::ptr_eq(&local.get(), &local.get()));
+    let moved = Box::new(local);
+    assert_eq!(moved.get().name, "local");
+    assert!(log.take().is_empty());
+    drop(moved);
+    assert_eq!(log.take(), ["local dropped"]);
+    drop(WorkerLocal::new(|_| Ok(7_u8)));
+}
+
+/// A locator that lives for one test is common; the end of it is nobody else's business.
+#[test]
+fn a_locator_that_goes_takes_nothing_from_what_another_is_building() {
+    let log = Log::default();
+    let builds = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&builds);
+    let passing = Mutex::new(Some({
+        let passing = three(&log);
+        use_all(&passing);
+        passing
+    }));
+    let locator = ServiceLocator::builder()
+        .register::<u32>(move |_| {
+            drop(passing.lock().unwrap().take());
+            Ok(Arc::new(counted.fetch_add(1, Ordering::SeqCst)))
+        })
+        .build();
+    let first = locator.get::<u32>();
+    assert_eq!(log.take().len(), 3);
+    assert!(Arc::ptr_eq(&first, &locator.get::<u32>()));
+    assert_eq!(builds.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn what_a_clear_overtakes_while_it_is_built_is_handed_to_none_but_who_waits_for_it() {
+    struct Clears(u32);
+    let slot: Arc<Mutex<Option<ServiceLocator>>> = Arc::default();
+    let (within, builds) = (Arc::clone(&slot), AtomicU32::new(0));
+    let locator = ServiceLocator::builder()
+        .register::<Clears>(move |_| {
+            let build = builds.fetch_add(1, Ordering::SeqCst);
+            if let Some(locator) = within.lock().unwrap().take() {
+                locator.clear_worker();
+            }
+            Ok(Arc::new(Clears(build)))
+        })
+        .build();
+    *slot.lock().unwrap() = Some(locator.clone());
+    let overtaken = locator.get::<Clears>();
+    assert_eq!(overtaken.0, 0);
+    assert_eq!((locator.get::<Clears>().0, locator.get::<Clears>().0), (1, 1));
+}
