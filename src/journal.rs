@@ -7,7 +7,7 @@
 
 use crate::event::{Event, Record, VERSION};
 use crate::place;
-use crate::sys::{clock, stderr};
+use crate::sys::{clock, stderr, sync};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use once_cell::sync::OnceCell;
@@ -42,7 +42,7 @@ fn append(worker: &str, event: Event) {
         pid: place::facts().pid,
         event,
     };
-    let written = match JOURNALS.get_or_init(DashMap::new).entry(worker.to_owned()) {
+    let written = match JOURNALS.get_or_init(sync::map).entry(worker.to_owned()) {
         Entry::Occupied(mut file) => file.get_mut().write_all((record.to_line() + "\n").as_bytes()),
         Entry::Vacant(empty) => open(worker).and_then(|mut file| {
             begin(&mut file, worker, &record)?;
