@@ -57,10 +57,17 @@ fn base_of(outside: &Outside<'_>) -> Option<PathBuf> {
         None => outside
             .exe?
             .ancestors()
-            .find(|above| above.join("CACHEDIR.TAG").exists())?
+            .find(|above| is_target(above))?
             .to_owned(),
     };
     Some(target.join("cofferdam"))
+}
+
+/// Whether Cargo builds there. It tags only a folder that it made itself, and keeps what it knows of rustc in any.
+fn is_target(folder: &Path) -> bool {
+    ["CACHEDIR.TAG", ".rustc_info.json"]
+        .iter()
+        .any(|file| folder.join(file).exists())
 }
 
 /// The nearest manifest with a `[workspace]` table at or above `dir`, else the nearest manifest.
@@ -231,6 +238,15 @@ mod tests {
         }
         std::fs::write(tree.path().join("target/CACHEDIR.TAG"), "").unwrap();
         tree
+    }
+
+    #[test]
+    fn a_folder_that_cargo_did_not_make_itself_is_its_target_all_the_same() {
+        let tree = tree();
+        let target = tree.path().join("target");
+        assert!(is_target(&target) && !is_target(tree.path()));
+        std::fs::rename(target.join("CACHEDIR.TAG"), target.join(".rustc_info.json")).unwrap();
+        assert!(is_target(&target));
     }
 
     #[test]
