@@ -6,7 +6,7 @@ mod race;
 
 use cofferdam::{ServiceLocator, WorkerLocal};
 use dashmap::DashMap;
-use harness::{Series, Table, Target};
+use harness::{Series, Table};
 use lru::LruCache;
 use once_cell::sync::{Lazy, OnceCell};
 use shaku::HasComponent;
@@ -122,17 +122,14 @@ fn one_thread() {
     let times = race::run(1, ROUNDS, CALLS, &works);
     let mut table = Table::new("Warm, one thread");
     for ((name, _), time) in all.iter().zip(&times) {
-        table.row(name, " ns", time, Target::Open);
+        table.row(name, " ns", time, ..);
     }
     for (index, (own, _)) in mine.iter().enumerate() {
-        for (other, (peer, _)) in peers.iter().enumerate() {
-            let target = if other == 0 {
-                Target::AtMost(0.7)
-            } else {
-                Target::Open
-            };
-            let ratio = times[index].over(&times[mine.len() + other]);
-            table.row(&format!("{own} ÷ {peer}"), "×", &ratio, target);
+        let ratio = |peer: usize| times[index].over(&times[mine.len() + peer]);
+        let title = |peer: usize| format!("{own} ÷ {}", peers[peer].0);
+        table.row(&title(0), "×", &ratio(0), ..=0.7);
+        for peer in 1..peers.len() {
+            table.row(&title(peer), "×", &ratio(peer), ..);
         }
     }
     table.print();
@@ -154,20 +151,13 @@ fn two_threads() {
         "shaku",
     ];
     for (name, time) in names.iter().zip(&times) {
-        table.row(name, " ns", time, Target::Open);
+        table.row(name, " ns", time, ..);
     }
-    for (index, name) in names.iter().enumerate().skip(1) {
-        let target = if index == 1 {
-            Target::AtLeast(10.0)
-        } else {
-            Target::Open
-        };
-        table.row(
-            &format!("{name} ÷ `ServiceLocator::get`"),
-            "×",
-            &times[index].over(&times[0]),
-            target,
-        );
+    let ratio = |peer: usize| times[peer].over(&times[0]);
+    let title = |peer: usize| format!("{} ÷ `ServiceLocator::get`", names[peer]);
+    table.row(&title(1), "×", &ratio(1), 10.0..);
+    for peer in 2..names.len() {
+        table.row(&title(peer), "×", &ratio(peer), ..);
     }
     table.print();
 }
@@ -184,13 +174,13 @@ fn deref() {
     };
     let times: Vec<Series> = race::run(1, ROUNDS, 20 * CALLS, &[&by_proxy, &by_cell]);
     let mut table = Table::new("Deref after the first use");
-    table.row("`LazyProxy`", " ns", &times[0], Target::Open);
-    table.row("`OnceCell<Arc<T>>`", " ns", &times[1], Target::Open);
+    table.row("`LazyProxy`", " ns", &times[0], ..);
+    table.row("`OnceCell<Arc<T>>`", " ns", &times[1], ..);
     table.row(
         "`LazyProxy` ÷ `OnceCell<Arc<T>>`",
         "×",
         &times[0].over(&times[1]),
-        Target::AtMost(1.2),
+        ..=1.2,
     );
     table.print();
 }

@@ -7,7 +7,7 @@
 
 use crate::event::{Event, Record, VERSION};
 use crate::place;
-use crate::sys::{clock, process, stderr};
+use crate::sys::{clock, stderr, sync};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use once_cell::sync::OnceCell;
@@ -34,34 +34,19 @@ pub(crate) fn write(worker: &str, event: impl FnOnce() -> Event) {
     }
 }
 
-struct Journal {
-    file: File,
-    /// A forked child inherits the map, but is a process of its own.
-    pid: u32,
-}
-
 fn append(worker: &str, event: Event) {
-    static JOURNALS: OnceCell<DashMap<String, Journal>> = OnceCell::new();
-    let journals = JOURNALS.get_or_init(DashMap::new);
-    let pid = process::id();
+    static JOURNALS: OnceCell<DashMap<String, File>> = OnceCell::new();
     let record = Record {
         at: clock::micros(),
-        pid,
+        // A forked child works for its parent's test, and its lines are its parent's.
+        pid: place::facts().pid,
         event,
     };
-    let written = match journals.entry(worker.to_owned()) {
-        Entry::Occupied(mut known) => {
-            let journal = known.get_mut();
-            if journal.pid == pid {
-                journal.file.write_all((record.to_line() + "\n").as_bytes())
-            } else {
-                journal.pid = pid;
-                begin(&mut journal.file, worker, &record)
-            }
-        }
+    let written = match JOURNALS.get_or_init(sync::map).entry(worker.to_owned()) {
+        Entry::Occupied(mut file) => file.get_mut().write_all((record.to_line() + "\n").as_bytes()),
         Entry::Vacant(empty) => open(worker).and_then(|mut file| {
             begin(&mut file, worker, &record)?;
-            empty.insert(Journal { file, pid });
+            empty.insert(file);
             Ok(())
         }),
     };

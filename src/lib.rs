@@ -264,12 +264,13 @@ mod exit;
 mod journal;
 mod locator;
 mod place;
+mod resource;
 mod sys;
 mod worker;
 pub use error::{BoxError, Error};
-pub use event::{Access, Resource, ResourceKind};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
+pub use resource::{Access, Resource, ResourceKind};
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};

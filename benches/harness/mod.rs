@@ -4,6 +4,7 @@
 //! median over the rounds is what counts. Nothing here fails because of the clock; the table tells what was reached.
 
 use std::fmt::Write as _;
+use std::ops::{Bound, RangeBounds};
 
 /// Whether `cargo bench` started this. `cargo test --all-targets` starts it too, and gets nothing.
 #[expect(
@@ -36,15 +37,6 @@ impl Series {
     }
 }
 
-/// What is to be reached.
-#[derive(Clone, Copy)]
-pub(crate) enum Target {
-    AtMost(f64),
-    AtLeast(f64),
-    /// For context only.
-    Open,
-}
-
 /// What was measured, printed as Markdown.
 pub(crate) struct Table(String);
 
@@ -55,17 +47,23 @@ impl Table {
         ))
     }
 
-    pub(crate) fn row(&mut self, what: &str, unit: &str, series: &Series, target: Target) {
+    /// One more line; `target` is where the median should lie: `..=0.7`, `10.0..`, or `..` for context only.
+    pub(crate) fn row(&mut self, what: &str, unit: &str, series: &Series, target: impl RangeBounds<f64>) {
         let (median, (min, max)) = (series.median(), series.range());
-        let (target, reached) = match target {
-            Target::AtMost(limit) => (format!("≤ {limit}{unit}"), yes(median <= limit)),
-            Target::AtLeast(limit) => (format!("≥ {limit}{unit}"), yes(median >= limit)),
-            Target::Open => (String::new(), ""),
+        let wanted = match (target.start_bound(), target.end_bound()) {
+            (_, Bound::Included(limit)) => format!("≤ {limit}{unit}"),
+            (Bound::Included(limit), _) => format!("≥ {limit}{unit}"),
+            _ => String::new(),
+        };
+        let reached = match (wanted.is_empty(), target.contains(&median)) {
+            (true, _) => "",
+            (false, true) => "yes",
+            (false, false) => "NO",
         };
         let (median, min, max) = (short(median), short(min), short(max));
         let _ = writeln!(
             self.0,
-            "| {what} | {median}{unit} | {min} – {max} | {target} | {reached} |"
+            "| {what} | {median}{unit} | {min} – {max} | {wanted} | {reached} |"
         );
     }
 
@@ -73,10 +71,6 @@ impl Table {
     pub(crate) fn print(self) {
         println!("{}", self.0);
     }
-}
-
-fn yes(is_reached: bool) -> &'static str {
-    if is_reached { "yes" } else { "NO" }
 }
 
 /// Three digits that count.

@@ -2,7 +2,7 @@
 
 use super::snapshot::{Cache, Claim, Entry, EntryState, Process, Snapshot, VERSION};
 use crate::error::Error;
-use crate::event::{Access, Resource};
+use crate::resource::{Access, Resource};
 use serde_json::{Value, json};
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use super::json;
 use crate::error::Error;
-use crate::event::{Access, Resource};
 use crate::locator::{self, view};
+use crate::resource::{Access, Resource};
 use crate::sys::{clock, process};
 use crate::{journal, place};
 use std::fs::File;
@@ -89,7 +89,7 @@ pub struct Entry {
     pub built_at: u64,
     /// When it was last handed out, in microseconds since 1970.
     pub used_at: u64,
-    /// What its factory took, in microseconds.
+    /// What its factory took by itself, without what it asked for, in microseconds.
     pub build_micros: u64,
     /// Calls it answered.
     pub hits: u64,

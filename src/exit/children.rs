@@ -104,12 +104,16 @@ fn role_hold_stderr() {
 }
 
 #[test]
-fn a_process_that_is_aborted_cleans_nothing_up_as_documented() {
-    let mut player = play(&mut role("exit::children::role_abort", "exit"));
-    player.hear();
-    let ended = player.end();
-    assert!(ended.status.signal().is_some());
-    assert!(ended.warnings().is_empty(), "{}", ended.stderr);
+fn a_process_that_is_killed_or_aborted_cleans_nothing_up_as_documented() {
+    let [mut aborted, mut killed] = [(); 2].map(|()| play(&mut role("exit::children::role_abort", "exit")));
+    aborted.hear();
+    killed.hear();
+    aborted.answer();
+    killed.kill();
+    for ended in [aborted.end(), killed.end()] {
+        assert!(ended.status.signal().is_some());
+        assert!(ended.warnings().is_empty(), "{}", ended.stderr);
+    }
 }
 
 #[test]
@@ -117,6 +121,7 @@ fn a_process_that_is_aborted_cleans_nothing_up_as_documented() {
 fn role_abort() {
     if plays("exit::children::role_abort") {
         hold_two();
+        role::listen();
         std::process::abort();
     }
 }

@@ -153,7 +153,7 @@ pub(crate) fn last_words(panic: Box<dyn std::any::Any + Send>) -> String {
     words
 }
 
-#[cfg(all(test, unix, not(miri)))]
+#[cfg(all(test, unix, not(miri), not(loom)))]
 mod children;
 
 #[cfg(test)]

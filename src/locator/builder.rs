@@ -45,6 +45,8 @@ pub struct LocatorBuilder<T: ?Sized = Nothing> {
     capacity: usize,
     build_timeout: Duration,
     services: Vec<Service>,
+    /// The first thing that was asked for and cannot be.
+    refused: Option<Error>,
     last: PhantomData<fn() -> Box<T>>,
 }
 
@@ -60,6 +62,7 @@ impl LocatorBuilder {
             capacity: CAPACITY,
             build_timeout: BUILD_TIMEOUT,
             services: Vec::new(),
+            refused: None,
             last: PhantomData,
         }
     }
@@ -137,6 +140,7 @@ impl<T: ?Sized> LocatorBuilder<T> {
             capacity,
             build_timeout,
             services,
+            refused,
             last: _,
         } = self;
         LocatorBuilder {
@@ -145,6 +149,7 @@ impl<T: ?Sized> LocatorBuilder<T> {
             capacity,
             build_timeout,
             services,
+            refused,
             last: PhantomData,
         }
     }
@@ -161,13 +166,20 @@ impl<T: ?Sized> LocatorBuilder<T> {
     /// Makes the locator.
     ///
     /// # Errors
-    /// When the capacity is 0, or two services have one type and name.
+    /// When the capacity is 0, two services have one type and name, or a service was asked to do what its life rules
+    /// out: `reset` without a next test, `per_test` of what is shared.
     pub fn try_build(self) -> Result<ServiceLocator, Error> {
         if self.capacity == 0 {
             return Err(Error::zero_capacity());
         }
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
         let mut services = self.services;
         for service in &mut services {
+            if service.reset.is_some() && service.scope != Scope::Worker {
+                return Err(Error::pointless(service.label(), service.scope.words(), "reset"));
+            }
             service.locator = Arc::clone(&self.name);
         }
         Ok(ServiceLocator(Arc::new(Locator {
@@ -189,7 +201,13 @@ impl<T: ?Sized + Send + Sync + 'static> LocatorBuilder<T> {
 
     /// Lets the service registered last live for one test, under every runner: it is dropped when the test ends.
     pub fn per_test(mut self) -> Self {
-        self.last().scope = Scope::Test;
+        let last = self.last();
+        if last.scope == Scope::Shared {
+            let refused = Error::pointless(last.label(), last.scope.words(), "per_test");
+            self.refused.get_or_insert(refused);
+        } else {
+            last.scope = Scope::Test;
+        }
         self
     }
 
@@ -221,5 +239,28 @@ impl<T: ?Sized> std::fmt::Debug for LocatorBuilder<T> {
             .field("name", &self.name)
             .field("services", &services)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_life_of_a_service_rules_out_is_refused() {
+        let shared = || ServiceLocator::builder().register_shared::<u8>(|_| Ok(Arc::new(1)));
+        let per_test = || {
+            ServiceLocator::builder()
+                .register::<u8>(|_| Ok(Arc::new(1)))
+                .per_test()
+        };
+        for (builder, method) in [
+            (shared().reset(|_| Ok(())), "`reset`"),
+            (per_test().reset(|_| Ok(())), "`reset`"),
+            (shared().per_test(), "`per_test`"),
+        ] {
+            let error = builder.try_build().unwrap_err().to_string();
+            assert!(error.starts_with("u8 ") && error.contains(method), "{error}");
+        }
     }
 }

@@ -64,6 +64,7 @@ pub(crate) struct About {
     pub(crate) claims: Vec<ServiceClaim>,
     pub(crate) built_at: u64,
     pub(crate) used_at: u64,
+    /// What its factory took by itself, without what it asked for.
     pub(crate) build_micros: u64,
     pub(crate) hits: u64,
     pub(crate) misses: u64,

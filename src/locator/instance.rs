@@ -1,6 +1,6 @@
 //! A service without its type: the `Arc` that a factory returned, and the number it goes by.
 
-use crate::sys::clock;
+use crate::sys::{clock, sync};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use once_cell::sync::Lazy;
@@ -76,7 +76,7 @@ impl Clone for Instance {
 }
 
 /// The instances that caches know, by address. No other instance can live there: each [`Number`] keeps the memory.
-static KNOWN: Lazy<DashMap<usize, Known>> = Lazy::new(DashMap::new);
+static KNOWN: Lazy<DashMap<usize, Known>> = Lazy::new(sync::map);
 
 struct Known {
     number: u64,

@@ -6,7 +6,7 @@ use super::resolve;
 use crate::event::Event;
 use crate::exit::{self, Cleanup};
 use crate::journal;
-use crate::sys::env;
+use crate::sys::{env, sync};
 use crate::worker::{self, Worker};
 use dashmap::DashMap;
 use once_cell::sync::Lazy;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 static LANES: Lazy<DashMap<String, Arc<Lane>>> = Lazy::new(|| {
     exit::register(clean);
     worker::at_test_end(end_test);
-    DashMap::new()
+    sync::map()
 });
 
 /// The name of the lane of what is declared as shared; no worker's ID has a blank.

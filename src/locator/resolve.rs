@@ -207,7 +207,7 @@ fn make(
     let made = catch_unwind(AssertUnwindSafe(|| (service.factory)(&context)));
     let micros = start.elapsed().as_micros() as u64;
     drop(building);
-    let asked = graph().end(id, by);
+    let asked = graph().end(id, by, micros);
     let instance = match made {
         Ok(Ok(instance)) => instance,
         Ok(Err(source)) => return Err(failed(service, worker, source)),
@@ -222,11 +222,11 @@ fn make(
     };
     let mut about = About::new(service, &instance, epoch, worker);
     about.build = id;
-    about.build_micros = micros;
     about.claims = context.into_claims();
     if let Some(asked) = asked {
         (about.asked, about.from) = (asked.asked, Arc::new(asked.from));
         about.parts = asked.parts.into_iter().collect();
+        about.build_micros = micros.saturating_sub(asked.nested);
     }
     tell_built(worker, &about);
     Ok((instance, about))

@@ -4,7 +4,7 @@ use super::cache::{About, Cache};
 use super::lane::Lane;
 use super::registry::{Key, Scope};
 use super::state::State as Contents;
-use crate::event::{Access, Resource};
+use crate::resource::{Access, Resource};
 
 /// One worker's cache of one locator.
 #[derive(Clone, Debug)]

@@ -23,6 +23,8 @@ pub(crate) struct Build {
     pub(crate) parts: BTreeSet<u64>,
     /// All that it is built from, at any depth.
     pub(crate) from: BTreeSet<Key>,
+    /// Microseconds that went into what it asked for.
+    pub(crate) nested: u64,
     waits_for: Vec<u64>,
 }
 
@@ -37,6 +39,7 @@ impl WaitGraph {
             asked: Vec::new(),
             parts: BTreeSet::new(),
             from: BTreeSet::new(),
+            nested: 0,
             waits_for: Vec::new(),
         };
         self.builds.insert(id, build);
@@ -45,10 +48,13 @@ impl WaitGraph {
         }
     }
 
-    /// A build is over: returns what it was built from.
-    pub(crate) fn end(&mut self, id: u64, by: Option<u64>) -> Option<Build> {
+    /// A build is over after `micros`: returns what it was built from.
+    pub(crate) fn end(&mut self, id: u64, by: Option<u64>, micros: u64) -> Option<Build> {
         if let Some(by) = by {
             self.go_on(by, id);
+            if let Some(by) = self.builds.get_mut(&by) {
+                by.nested = by.nested.saturating_add(micros);
+            }
         }
         self.builds.remove(&id)
     }
@@ -171,7 +177,7 @@ mod tests {
         let mut graph = graph(&[1]);
         graph.begin(2, "s2".to_owned(), "w0", Scope::Worker, Some(1));
         assert!(graph.wait(2, 1).is_err());
-        graph.end(2, Some(1));
+        graph.end(2, Some(1), 0);
         graph.begin(3, "s3".to_owned(), "w0", Scope::Worker, None);
         assert_eq!(graph.wait(3, 1), Ok(()));
     }

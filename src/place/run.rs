@@ -17,8 +17,11 @@ pub(crate) struct Facts {
     pub(crate) exe: Option<PathBuf>,
     /// Nearest first; empty where the system does not tell.
     pub(crate) ancestors: Vec<Ancestor>,
-    pub(crate) env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub(crate) env: Env,
 }
+
+/// The value of a variable, by its name.
+pub(crate) type Env = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Who started this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ pub(crate) mod erased;
 pub(crate) mod exit_hook;
 pub(crate) mod file_lock;
 pub(crate) mod process;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) mod role;
 pub(crate) mod stderr;
 pub(crate) mod sync;

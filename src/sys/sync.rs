@@ -6,8 +6,16 @@ pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
+use dashmap::DashMap;
+use std::hash::Hash;
 use std::sync::PoisonError;
 use std::time::Duration;
+
+/// A map for all threads. Left to itself it asks the kernel how many cores there are, to choose its shards: twenty
+/// calls, 60 µs of each test process.
+pub(crate) fn map<K: Eq + Hash, V>() -> DashMap<K, V> {
+    DashMap::with_shard_amount(16)
+}
 
 /// Locks, also after a panic elsewhere: each guarded state is whole at every point where it could unwind.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -2,8 +2,9 @@
 
 use super::Worker;
 use super::seat::{self, Guarded};
-use crate::event::{Access, Event, Resource};
+use crate::event::Event;
 use crate::journal;
+use crate::resource::{Access, Resource};
 use crate::sys::{clock, stderr};
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};

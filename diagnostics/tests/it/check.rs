@@ -1,6 +1,6 @@
 //! `check`.
 
-use crate::recording::{Journal, conflicted, isolated, run_folder, told, told_json};
+use crate::recording::{Journal, cofferdam, conflicted, isolated, run_folder, told, told_json};
 use serde_json::json;
 
 #[test]
@@ -234,4 +234,18 @@ fn github_gets_one_annotation_for_each_finding_and_a_last_line() {
         "{}",
         lines[1]
     );
+}
+
+#[test]
+fn colours_are_for_terminals_and_can_be_forced_and_refused() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    let coloured = |variables: &[(&str, &str)]| {
+        let mut command = cofferdam(base.path(), &["check"]);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().contains('\u{1b}')
+    };
+    assert!(!coloured(&[]));
+    assert!(coloured(&[("CLICOLOR_FORCE", "1")]));
+    assert!(!coloured(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
 }

@@ -246,3 +246,29 @@ fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
         assert_eq!(gone, [1, 3]);
     }
 }
+
+#[test]
+fn no_value_of_the_environment_and_no_argument_is_in_what_is_told() {
+    let base = tempfile::tempdir().unwrap();
+    for format in ["human", "github", "json"] {
+        let mut command = run(base.path(), "conflicted", &["--format", format]);
+        let told: Told = command
+            .env("PASSWORD", "hunter2")
+            .arg("--skip=hunter2")
+            .output()
+            .unwrap()
+            .into();
+        assert!(
+            !told.out.contains("hunter2") && !told.err.contains("hunter2"),
+            "{}{}",
+            told.out,
+            told.err
+        );
+        assert_eq!(told.code, Some(1));
+    }
+    let failed: Told = cofferdam(base.path(), &["run", "--", "no-such-command-here", "hunter2"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(!failed.err.contains("hunter2"), "{}", failed.err);
+}

@@ -3,7 +3,8 @@
 use super::script::{Lane, used};
 use crate::diagnostics::evidence::Evidence;
 use crate::diagnostics::{Kind, Severity};
-use crate::event::{Access, Event, Resource, Why};
+use crate::event::{Event, Why};
+use crate::resource::{Access, Resource};
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -13,7 +13,7 @@ mod workers;
 use super::conflict::{Conflict, Kind, Party};
 use super::evidence::state::{State, Tally};
 use super::names::Name;
-use crate::event::Access;
+use crate::resource::Access;
 
 /// As many parties as a conflict lists.
 const LISTED: usize = Tally::SEEN;

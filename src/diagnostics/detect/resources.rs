@@ -5,7 +5,7 @@ use super::{LISTED, conflict};
 use crate::diagnostics::conflict::{Conflict, Kind, Party};
 use crate::diagnostics::evidence::state::{Claim, Owner, Scope, State};
 use crate::diagnostics::names::{Name, index};
-use crate::event::{Access, ResourceKind};
+use crate::resource::{Access, ResourceKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// Each resource on which somebody is in somebody else's way.
@@ -27,6 +27,20 @@ impl World for State {
     fn disjoint(&self, guards: u32, others: u32) -> bool {
         let (a, b) = (self.guards.get(guards), self.guards.get(others));
         !a.iter().any(|guard| b.binary_search(guard).is_ok())
+    }
+
+    fn have_one_in_common(&self, mut guards: impl Iterator<Item = u32>) -> bool {
+        let Some(first) = guards.next() else { return false };
+        let mut common = self.guards.get(first).clone();
+        let mut last = first;
+        guards.all(|next| {
+            if next != last {
+                let theirs = self.guards.get(next);
+                common.retain(|guard| theirs.binary_search(guard).is_ok());
+                last = next;
+            }
+            !common.is_empty()
+        }) && !common.is_empty()
     }
 
     fn window(&self, run: u32) -> (u64, u64) {

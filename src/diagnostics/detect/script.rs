@@ -1,6 +1,7 @@
 //! Journals for tests, event by event.
 
-use crate::event::{Access, Event, Record, Resource, VERSION, Why};
+use crate::event::{Event, Record, VERSION, Why};
+use crate::resource::{Access, Resource};
 use std::fmt::Write as _;
 
 /// The journal of one process in one lane, as it would be on disk.

@@ -1,7 +1,8 @@
 //! What is known, as tables: each row small, each text kept once, no row per line of a journal.
 
 use super::super::names::{Name, Names, index};
-use crate::event::{Access, Resource, ResourceKind, Why};
+use crate::event::Why;
+use crate::resource::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 

@@ -88,6 +88,14 @@ fn a_forked_child_keeps_its_parents_worker_and_does_not_give_it_back() {
     let journal = std::fs::read_to_string(journal).unwrap();
     let ends = journal.matches(r#""event":"end""#).count();
     assert_eq!(ends, 1, "the child ended its parent's test:\n{journal}");
+    let mut evidence = cofferdam::diagnostics::Evidence::new();
+    evidence.read(base.path());
+    assert_eq!(evidence.problem_count(), 0, "{:?}", evidence.problems());
+    assert_eq!(
+        evidence.watched().claims,
+        1,
+        "what the child claims its test claims:\n{journal}"
+    );
 }
 
 #[test]
@@ -105,6 +113,10 @@ fn role_fork() {
     assert_eq!(new_test("a::before"), "w1");
     let status = fork(|| {
         let own = Worker::current();
+        drop(cofferdam::claim(
+            cofferdam::Resource::cwd(),
+            cofferdam::Access::Read,
+        ));
         // The parent may use its second lane again at any time.
         let new = new_test("a::new");
         say(&format!("child in {own}, a new test in {new}"));

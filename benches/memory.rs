@@ -1,0 +1,118 @@
+//! Whether memory stays flat when many workers build many more services than their caches hold.
+
+mod harness;
+
+use cofferdam::ServiceLocator;
+use harness::{Series, Table};
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Barrier};
+use std::time::Instant;
+
+const WORKERS: usize = 16;
+const SERVICES: usize = 10_000;
+const EARLY: usize = 1_000;
+const CAPACITY: usize = 50;
+const ROUNDS: usize = 5;
+
+/// As large as a page, and touched, so that each one counts.
+struct Page([u8; 4096]);
+
+fn page() -> Arc<Page> {
+    Arc::new(Page(black_box([7; 4096])))
+}
+
+/// MiB of this process that lie in memory; `None` where there is no `/proc`.
+fn resident() -> Option<f64> {
+    let told = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+struct Outcome {
+    early: f64,
+    late: f64,
+    /// Microseconds of wall time for one service of one worker.
+    micros: f64,
+}
+
+/// All workers ask for all services, one after the other; memory is looked at while they rest.
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn run(round: usize, kind: &str, ask: &(impl Fn(usize, &mut Own) + Sync)) -> Outcome {
+    let rest = Barrier::new(WORKERS + 1);
+    let look = || {
+        rest.wait();
+        let resident = resident().unwrap_or(f64::NAN);
+        rest.wait();
+        resident
+    };
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let rest = &rest;
+            let work = move || {
+                let mut own = Own::new(NonZeroUsize::new(CAPACITY).expect("not 0"));
+                for part in [0..EARLY, EARLY..SERVICES] {
+                    part.for_each(|service| ask(service, &mut own));
+                    rest.wait();
+                    rest.wait();
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("bench::{kind}_{round}_{worker}"));
+            thread.spawn_scoped(scope, work).expect("a thread");
+        }
+        let (early, late) = (look(), look());
+        let micros = start.elapsed().as_micros() as f64 / (WORKERS * SERVICES) as f64;
+        Outcome { early, late, micros }
+    })
+}
+
+type Own = lru::LruCache<String, Arc<Page>>;
+
+fn main() {
+    if !harness::is_wanted() {
+        return;
+    }
+    let names: Vec<_> = (0..SERVICES)
+        .map(|service| format!("service {service}"))
+        .collect();
+    let builder = ServiceLocator::builder()
+        .capacity(CAPACITY)
+        .register::<Page>(|_| Ok(page()));
+    let builder = names.iter().fold(builder, |builder, name| {
+        builder.register::<Page>(|_| Ok(page())).named(name)
+    });
+    let locator = builder.build();
+    let before = resident();
+    let by_locator = |service: usize, _: &mut Own| {
+        black_box(locator.get_named::<Page>(&names[service]).0[0]);
+    };
+    let by_hand = |service: usize, own: &mut Own| {
+        let name = &names[service];
+        let page = own.get_or_insert(name.clone(), page);
+        black_box(page.0[0]);
+    };
+    let (mut early, mut late, mut micros, mut bare) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let outcome = run(round, "locator", &by_locator);
+        early.push(outcome.early);
+        late.push(outcome.late);
+        micros.push(outcome.micros);
+        bare.push(run(round, "by_hand", &by_hand).micros);
+    }
+    let [early, late, micros, bare] = [early, late, micros, bare].map(Series);
+    let mut table = Table::new("16 workers × 10,000 services of 4 KiB, a cap of 50");
+    table.row(
+        "resident before",
+        " MiB",
+        &Series(vec![before.unwrap_or(f64::NAN)]),
+        ..,
+    );
+    table.row("resident after 1,000 services each", " MiB", &early, ..);
+    table.row("after 10,000 ÷ after 1,000", "×", &late.over(&early), ..=1.05);
+    table.row("a service built, one evicted", " µs", &micros, ..);
+    table.row("the same with an `LruCache` in each thread", " µs", &bare, ..);
+    table.row("locator ÷ by hand", "×", &micros.over(&bare), ..);
+    table.print();
+}
