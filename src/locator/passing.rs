@@ -18,38 +18,42 @@ use std::thread::ThreadId;
 /// What a test hands to the next one in its lane.
 pub(crate) struct Pass {
     /// To be reset, in the order they were built.
-    pub(crate) reset: Vec<(Key, Arc<Service>, Instance)>,
+    reset: Vec<Key>,
     /// Left over from work that outlived its test.
-    pub(crate) leaving: Vec<Leaving>,
+    leaving: Vec<Leaving>,
 }
 
 /// Makes a lane ready for its next test: what is left over goes, what can be reset is.
 pub(super) fn hand_over(lane: &Lane, pass: Pass) {
     let_go(lane, pass.leaving);
-    let mut given_up = Vec::new();
-    for (key, service, instance) in pass.reset {
-        let trouble = match &service.reset {
-            // It is built anew anyway, since something that it is built from is.
-            _ if given_up.contains(&key) => None,
-            Some(reset) => match catch_unwind(AssertUnwindSafe(|| reset(&instance))) {
-                Ok(outcome) => outcome.err().map(|error| error.to_string()),
-                Err(panic) => Some(exit::last_words(panic)),
-            },
-            None => None,
+    for key in pass.reset {
+        let Some((service, instance)) = lane.to_reset(&key) else {
+            // It went with something that it was built from.
+            continue;
+        };
+        let Some(reset) = &service.reset else { continue };
+        let outcome = catch_unwind(AssertUnwindSafe(|| reset(&instance)));
+        let trouble = match outcome {
+            Ok(outcome) => outcome.err().map(|error| error.to_string()),
+            Err(panic) => Some(exit::last_words(panic)),
         };
         let panicked = leaving::drop_it(instance);
         if let Some(trouble) = trouble.or(panicked) {
             let of = format!("{} of {}", service.label(), lane.name);
             stderr::line(&format!("{of} could not be reset and is built anew: {trouble}"));
-            let gone = lane.give_up(&key);
-            given_up.extend(gone.iter().map(|leaving| leaving.key.clone()));
-            let_go(lane, gone);
+            let_go(lane, lane.give_up(&key));
         }
     }
     lane.passed();
 }
 
 impl Lane {
+    fn to_reset(&self, key: &Key) -> Option<(Arc<Service>, Instance)> {
+        let mut state = self.lock();
+        let entry = state.caches.get_mut(&key.locator)?.peek(key)?;
+        Some((Arc::clone(&entry.about.service), entry.instance.clone()))
+    }
+
     /// Gives up one service whose reset failed, and all that is built from it.
     fn give_up(&self, failed: &Key) -> Vec<Leaving> {
         let mut state = self.lock();
@@ -103,20 +107,11 @@ impl State {
             .values()
             .flat_map(Cache::entries)
             .filter(|(_, entry)| entry.about.service.reset.is_some())
-            .map(|(key, entry)| (entry.about.order, key, entry))
+            .map(|(key, entry)| (entry.about.order, key.clone()))
             .collect();
         // What was built first may be what the later ones are built from.
         reset.sort_by_key(|(order, ..)| *order);
-        let reset: Vec<_> = reset
-            .into_iter()
-            .map(|(_, key, entry)| {
-                (
-                    key.clone(),
-                    Arc::clone(&entry.about.service),
-                    entry.instance.clone(),
-                )
-            })
-            .collect();
+        let reset: Vec<_> = reset.into_iter().map(|(_, key)| key).collect();
         if reset.is_empty() && leaving.is_empty() {
             return None;
         }

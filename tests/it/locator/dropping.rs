@@ -25,7 +25,8 @@ fn a_panic_in_a_drop_stops_nobody_else() {
         .register::<Any>(|_| Ok(any(|| panic!("as it should"))))
         .build();
     for _ in 0..2 {
-        (locator.get::<Noted>(), locator.get::<Any>());
+        locator.get::<Noted>();
+        locator.get::<Any>();
         locator.clear_worker();
         assert_eq!(log.take(), ["older dropped"]);
     }
@@ -52,7 +53,8 @@ fn a_panic_whose_value_panics_is_survived_in_drops_and_in_factories() {
             _ => Ok(Arc::new(7)),
         })
         .build();
-    (locator.get::<Noted>(), locator.get::<Any>());
+    locator.get::<Noted>();
+    locator.get::<Any>();
     locator.clear_worker();
     assert_eq!(log.take(), ["older dropped"]);
     let error = locator.try_get::<u8>().unwrap_err().to_string();
@@ -155,7 +157,8 @@ fn an_override_that_ends_in_between_changes_nothing_about_that() {
         .build();
     let held = locator.get::<u8>();
     drop(locator.override_with(Arc::new(7_u32)));
-    (locator.get::<u16>(), locator.get::<u32>());
+    locator.get::<u16>();
+    locator.get::<u32>();
     assert!(Arc::ptr_eq(&locator.get::<u8>(), &held));
 }
 

@@ -3,7 +3,11 @@
 mod building;
 mod clearing;
 mod dropping;
+#[cfg(all(unix, not(miri)))]
+mod exits;
 mod lazy;
+#[cfg(all(unix, not(miri)))]
+mod lives;
 mod overrides;
 mod registering;
 #[cfg(all(unix, not(miri)))]
@@ -93,7 +97,6 @@ macro_rules! alone {
     ($($(#[$doc:meta])* fn $name:ident() $body:block)*) => {$(
         $(#[$doc])*
         mod $name {
-            #[expect(clippy::wildcard_imports, reason = "it stands for the file around it")]
             use super::*;
 
             fn path() -> &'static str {

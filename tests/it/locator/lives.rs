@@ -1,0 +1,337 @@
+//! How long a service lives: one test, its lane's tests, reset in between.
+
+use super::{Log, Noted, alone, as_test, own_worker};
+use cofferdam::{BoxError, LazyProxy, ServiceLocator, Worker};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+/// A service that notes what is done with it.
+struct Counted {
+    name: &'static str,
+    number: u32,
+    log: Log,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.log.note(format!("{} {} dropped", self.name, self.number));
+    }
+}
+
+/// Makes them, numbered over all.
+#[derive(Clone, Default)]
+struct Maker {
+    log: Log,
+    made: Arc<AtomicU32>,
+}
+
+impl Maker {
+    fn make(&self, name: &'static str) -> Arc<Counted> {
+        let number = self.made.fetch_add(1, Ordering::SeqCst);
+        Arc::new(Counted {
+            name,
+            number,
+            log: self.log.clone(),
+        })
+    }
+
+    fn reset(&self) -> impl Fn(&Counted) -> Result<(), BoxError> + Send + Sync + 'static {
+        let log = self.log.clone();
+        move |counted| {
+            log.note(format!("{} {} reset", counted.name, counted.number));
+            Ok(())
+        }
+    }
+}
+
+fn per_test(log: &Log) -> ServiceLocator {
+    let log = log.clone();
+    ServiceLocator::builder()
+        .register::<Noted>(move |cx| Ok(Noted::new(cx.worker().test().unwrap_or("main"), &log)))
+        .per_test()
+        .build()
+}
+
+fn number(locator: &ServiceLocator, name: &str) -> u32 {
+    locator.get_named::<Counted>(name).number
+}
+
+alone! {
+    fn a_service_of_one_test_ends_with_it() {
+        let log = Log::default();
+        let locator = per_test(&log);
+        for name in ["a::first", "a::second"] {
+            as_test(name, || {
+                let one = locator.get::<Noted>();
+                assert!(Arc::ptr_eq(&one, &locator.get()));
+                assert!(log.take().is_empty());
+            });
+            assert_eq!(log.take(), [format!("{name} dropped")]);
+        }
+    }
+
+    fn a_service_of_a_test_that_panics_ends_with_it_too() {
+        let log = Log::default();
+        let locator = per_test(&log);
+        let panicked = std::thread::scope(|scope| {
+            let test = std::thread::Builder::new().name("a::panics".to_owned());
+            let work = || {
+                locator.get::<Noted>();
+                panic!("as it should");
+            };
+            test.spawn_scoped(scope, work).unwrap().join()
+        });
+        assert!(panicked.is_err());
+        assert_eq!(log.take(), ["a::panics dropped"]);
+    }
+
+    fn a_service_of_one_test_that_is_set_aside_for_a_fake_ends_with_its_test() {
+        struct Base;
+        let log = Log::default();
+        let noted = log.clone();
+        let locator = ServiceLocator::builder()
+            .register::<Base>(|_| Ok(Arc::new(Base)))
+            .register::<Noted>(move |cx| {
+                cx.get::<Base>()?;
+                Ok(Noted::new("of one test", &noted))
+            })
+            .per_test()
+            .build();
+        as_test("a::first", || {
+            locator.get::<Noted>();
+            std::mem::forget(locator.override_with(Arc::new(Base)));
+        });
+        assert_eq!(log.take(), ["of one test dropped"]);
+    }
+
+    fn a_value_that_asks_for_a_service_after_its_test_is_told_so_and_nobody_else_suffers() {
+        struct Asks(ServiceLocator, Log);
+        impl Drop for Asks {
+            fn drop(&mut self) {
+                let asked = self.0.try_get::<u8>().unwrap_err().to_string();
+                self.1.note(asked.contains("test is over").to_string());
+                self.0.get::<u8>();
+            }
+        }
+        let log = Log::default();
+        let inner = ServiceLocator::builder().register::<u8>(|_| Ok(Arc::new(7))).build();
+        let (there, noted) = (inner.clone(), log.clone());
+        let locator = ServiceLocator::builder()
+            .register::<Noted>({
+                let log = log.clone();
+                move |_| Ok(Noted::new("older", &log))
+            })
+            .per_test()
+            .register::<Asks>(move |_| Ok(Arc::new(Asks(there.clone(), noted.clone()))))
+            .per_test()
+            .build();
+        as_test("a::first", || {
+            inner.get::<u8>();
+            locator.get::<Noted>();
+            locator.get::<Asks>();
+        });
+        assert_eq!(log.take(), ["true", "older dropped"]);
+    }
+
+    fn what_can_be_reset_is_in_the_order_it_was_built_and_stays() {
+        let maker = Maker::default();
+        let (one, two, three) = (maker.clone(), maker.clone(), maker.clone());
+        let locator = ServiceLocator::builder()
+            .register::<Counted>(move |cx| {
+                cx.get_named::<Counted>("base")?;
+                Ok(one.make("top"))
+            })
+            .named("top")
+            .reset(maker.reset())
+            .register::<Counted>(move |_| Ok(two.make("base")))
+            .named("base")
+            .reset(maker.reset())
+            .register::<Counted>(move |_| Ok(three.make("plain")))
+            .named("plain")
+            .build();
+        as_test("a::first", || {
+            assert_eq!((number(&locator, "top"), number(&locator, "plain")), (1, 2));
+        });
+        assert!(maker.log.take().is_empty(), "nothing is reset before it is wanted");
+        as_test("a::second", || {
+            assert_eq!(number(&locator, "plain"), 2);
+            assert_eq!(maker.log.take(), ["base 0 reset", "top 1 reset"]);
+            assert_eq!((number(&locator, "top"), number(&locator, "base")), (1, 0));
+            assert!(maker.log.take().is_empty(), "once for each test");
+        });
+    }
+
+    fn a_service_that_cannot_be_reset_goes_with_all_that_is_built_from_it() {
+        for panics in [false, true] {
+            let maker = Maker::default();
+            let (one, two) = (maker.clone(), maker.clone());
+            let locator = ServiceLocator::builder()
+                .register::<Counted>(move |_| Ok(one.make("base")))
+                .named("base")
+                .reset(move |_| if panics { panic!("full") } else { Err("full".into()) })
+                .register::<Counted>(move |cx| {
+                    cx.get_named::<Counted>("base")?;
+                    Ok(two.make("top"))
+                })
+                .named("top")
+                .reset(maker.reset())
+                .build();
+            let first = as_test("a::first", || (number(&locator, "top"), number(&locator, "base")));
+            assert_eq!(first, (1, 0));
+            as_test("a::second", || {
+                let top = number(&locator, "top");
+                assert_eq!(maker.log.take(), ["top 1 dropped", "base 0 dropped"]);
+                assert_eq!((top, number(&locator, "base")), (3, 2));
+            });
+        }
+    }
+
+    fn what_is_set_aside_by_the_first_thing_a_test_does_is_reset_all_the_same() {
+        struct Base;
+        let maker = Maker::default();
+        let made = maker.clone();
+        let locator = ServiceLocator::builder()
+            .register::<Base>(|_| Ok(Arc::new(Base)))
+            .register::<Counted>(move |cx| {
+                cx.get::<Base>()?;
+                Ok(made.make("top"))
+            })
+            .reset(maker.reset())
+            .build();
+        as_test("a::first", || assert_eq!(locator.get::<Counted>().number, 0));
+        as_test("a::second", || {
+            let fake = locator.override_with(Arc::new(Base));
+            assert_eq!(maker.log.take(), ["top 0 reset"]);
+            assert_eq!(locator.get::<Counted>().number, 1);
+            drop(fake);
+            assert_eq!(maker.log.take(), ["top 1 dropped"]);
+            assert_eq!(locator.get::<Counted>().number, 0);
+        });
+    }
+
+    fn a_reset_may_ask_the_locator_and_others_wait_for_it() {
+        let slot: Arc<Mutex<Option<ServiceLocator>>> = Arc::default();
+        let (within, maker) = (Arc::clone(&slot), Maker::default());
+        let (one, two) = (maker.clone(), maker.clone());
+        let log = maker.log.clone();
+        let locator = ServiceLocator::builder()
+            .register::<Counted>(move |_| Ok(one.make("base")))
+            .named("base")
+            .register::<Counted>(move |_| Ok(two.make("top")))
+            .named("top")
+            .reset(move |top| {
+                let locator = within.lock().unwrap().clone().unwrap();
+                log.note(format!("{} {}", top.number, number(&locator, "base")));
+                Ok(())
+            })
+            .build();
+        *slot.lock().unwrap() = Some(locator.clone());
+        as_test("a::first", || assert_eq!(number(&locator, "top"), 0));
+        as_test("a::second", || {
+            let worker = Worker::current();
+            let children: Vec<_> = (0..4)
+                .map(|_| {
+                    let locator = locator.clone();
+                    worker.spawn(move || number(&locator, "top"))
+                })
+                .collect();
+            assert!(children.into_iter().all(|child| child.join().unwrap() == 0));
+        });
+        assert_eq!(maker.log.take(), ["0 1"]);
+        slot.lock().unwrap().take();
+    }
+
+    fn a_proxy_of_an_earlier_test_works_for_the_test_that_uses_it() {
+        struct Holder(LazyProxy<Noted>);
+        let log = Log::default();
+        let noted = log.clone();
+        let locator = ServiceLocator::builder()
+            .register::<Noted>(move |cx| Ok(Noted::new(cx.worker().test().unwrap_or("main"), &noted)))
+            .register::<Holder>(|cx| Ok(Arc::new(Holder(cx.lazy()?))))
+            .build();
+        as_test("a::first", || drop(locator.get::<Holder>()));
+        as_test("a::second", || assert_eq!(locator.get::<Holder>().0.name, "a::second"));
+    }
+
+    fn what_a_thread_builds_after_its_test_ends_is_gone_before_the_next_one() {
+        let log = Log::default();
+        let locator = per_test(&log);
+        let (go, wait) = mpsc::channel::<()>();
+        let there = locator.clone();
+        let child = as_test("a::first", || {
+            assert_eq!(own_worker(), "w0");
+            Worker::current().spawn(move || {
+                let _ = wait.recv();
+                drop(there.get::<Noted>());
+            })
+        });
+        go.send(()).unwrap();
+        child.join().unwrap();
+        assert!(log.take().is_empty());
+        as_test("a::second", || {
+            assert_eq!(own_worker(), "w0");
+            assert_eq!(locator.get::<Noted>().name, "a::second");
+            assert_eq!(log.take(), ["a::first dropped"]);
+        });
+        assert_eq!(log.take(), ["a::second dropped"]);
+    }
+}
+
+/// As under nextest, where the lane is the whole process's.
+mod fixed {
+    use super::*;
+    use crate::role::{play, plays, role};
+    use std::io::Write as _;
+
+    const PATH: &str = "locator::lives::fixed::role_fixed";
+
+    #[test]
+    fn a_service_of_one_test_ends_with_it_in_a_fixed_lane_too() {
+        let base = tempfile::tempdir().unwrap();
+        let mut role = role(PATH, "fixed");
+        let ended = play(
+            role.env("COFFERDAM_DIR", base.path())
+                .env("COFFERDAM_WORKER", "pinned"),
+        )
+        .end();
+        ended.passed();
+        let told: Vec<_> = ended
+            .stderr
+            .lines()
+            .filter(|line| line.ends_with("dropped"))
+            .collect();
+        assert_eq!(told, ["of the test dropped", "of the worker dropped"]);
+    }
+
+    struct Tells(&'static str);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            std::io::stderr()
+                .write_all(format!("{} dropped\n", self.0).as_bytes())
+                .unwrap();
+        }
+    }
+
+    #[test]
+    #[ignore = "a role"]
+    fn role_fixed() {
+        static LOCATOR: std::sync::OnceLock<ServiceLocator> = std::sync::OnceLock::new();
+        if !plays(PATH) {
+            return;
+        }
+        let locator = LOCATOR.get_or_init(|| {
+            ServiceLocator::builder()
+                .register::<Tells>(|_| Ok(Arc::new(Tells("of the test"))))
+                .named("test")
+                .per_test()
+                .register::<Tells>(|_| Ok(Arc::new(Tells("of the worker"))))
+                .named("worker")
+                .build()
+        });
+        assert_eq!(own_worker(), "pinned");
+        locator.get_named::<Tells>("test");
+        // Newer, and yet it goes later: its worker lives on.
+        locator.get_named::<Tells>("worker");
+    }
+}
