@@ -10,7 +10,7 @@ use crate::sys::{env, sync};
 use crate::worker::{self, Worker};
 use dashmap::DashMap;
 use once_cell::sync::Lazy;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 static LANES: Lazy<DashMap<String, Arc<Lane>>> = Lazy::new(|| {
     exit::register(clean);
@@ -80,17 +80,34 @@ fn end_test(worker: &Worker) {
 
 /// Everything that is left, for the end of the process.
 fn clean() -> Vec<Cleanup> {
+    let gone = Arc::new(Mutex::new(Vec::new()));
     let mut cleanups = Vec::new();
     for lane in all() {
         tell_counters(&lane);
         for leaving in lane.close() {
             let about = &leaving.entry.about;
             let what = format!("{} of {}", about.service.label(), lane.name);
-            let (order, lane) = (about.order, Arc::clone(&lane));
-            let run = Box::new(move || resolve::let_go(&lane, vec![leaving]));
+            let (order, lane, gone) = (about.order, Arc::clone(&lane), Arc::clone(&gone));
+            let run = Box::new(move || {
+                let now = lane.let_go(vec![leaving]);
+                gone.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((lane, now));
+            });
             cleanups.push(Cleanup { order, what, run });
         }
     }
+    let tell = Box::new(move || {
+        for (lane, gone) in std::mem::take(&mut *gone.lock().unwrap_or_else(PoisonError::into_inner)) {
+            lane.tell(gone);
+        }
+    });
+    // Before the oldest of all stands nobody.
+    cleanups.push(Cleanup {
+        order: 0,
+        what: "the last of the journal".to_owned(),
+        run: tell,
+    });
     cleanups
 }
 

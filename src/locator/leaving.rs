@@ -3,12 +3,14 @@
 use super::cache::{About, Entry};
 use super::instance::Instance;
 use super::lane::Lane;
-use super::registry::Key;
+use super::registry::{Key, Service};
 use super::state::State;
-use crate::event::Why;
+use crate::event::{Event, Why};
 use crate::exit;
-use crate::sys::clock;
+use crate::journal;
+use crate::sys::{clock, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{self, Thread, ThreadId};
 
 /// An instance that is on its way out; whoever asks for its successor waits.
@@ -49,11 +51,23 @@ pub(super) fn name_of(thread: &Thread) -> String {
         .map_or_else(|| format!("{:?}", thread.id()), |name| format!("thread {name:?}"))
 }
 
+/// An instance that its cache let go of, to be told of when it is known who holds it still.
+pub(crate) struct Gone {
+    service: Arc<Service>,
+    worker: String,
+    number: u64,
+    why: Why,
+}
+
 impl Lane {
-    /// Drops what was given up, outside every lock, and keeps track of what somebody still holds. `told` hears of
-    /// each, and of a panic in its `Drop`.
-    pub(crate) fn let_go(&self, leaving: Vec<Leaving>, told: impl Fn(&About, Why, usize, Option<String>)) {
-        let mut gone = Vec::new();
+    /// Drops what was given up, outside every lock, and keeps track of what somebody still holds.
+    ///
+    /// Newest first, a service goes before what holds it: who is left holding it is known when all of them are gone,
+    /// and then is the time to [tell](Self::tell).
+    #[must_use]
+    pub(crate) fn let_go(&self, leaving: Vec<Leaving>) -> Vec<Gone> {
+        let mut told = Vec::new();
+        let mut dead = Vec::new();
         for Leaving {
             ticket,
             key,
@@ -63,29 +77,64 @@ impl Lane {
         } in leaving
         {
             let Entry { instance, about } = entry;
-            let panic = drop_it(instance);
-            let holders = about.number.holders();
-            told(&about, why, holders, panic);
+            if let Some(message) = drop_it(instance) {
+                let label = about.service.label();
+                stderr::line(&format!(
+                    "{label} of {} panicked in its drop: {message}",
+                    about.worker
+                ));
+            }
+            told.push(Gone {
+                service: Arc::clone(&about.service),
+                worker: about.worker.clone(),
+                number: about.number.get(),
+                why,
+            });
             let mut state = self.lock();
             state.dropping.remove(&ticket);
+            let is_held = about.number.holders() > 0;
             let forgotten = Forgotten {
                 key,
                 about,
                 why,
                 clears,
             };
-            if holders > 0 {
+            if is_held {
                 state.forgotten.push(forgotten);
             } else {
                 state.count_out(&forgotten);
-                gone.push(forgotten);
+                dead.push(forgotten);
             }
             drop(state);
             self.changed.notify_all();
         }
         // The dead ones would keep their memory. Their factories may die with them, which is the user's code too.
-        gone.extend(self.lock().take_dead());
-        drop(gone);
+        dead.extend(self.lock().take_dead());
+        drop(dead);
+        told
+    }
+
+    /// Tells what was let go of, and how many hold it still.
+    pub(crate) fn tell(&self, gone: Vec<Gone>) {
+        if !journal::is_on() {
+            return;
+        }
+        for Gone {
+            service,
+            worker,
+            number,
+            why,
+        } in gone
+        {
+            let holders = self.lock().holders_of_forgotten(number);
+            journal::write(&worker, || Event::Dropped {
+                locator: service.locator.to_string(),
+                service: service.label(),
+                instance: number,
+                why,
+                holders: holders as u64,
+            });
+        }
     }
 }
 
@@ -153,6 +202,14 @@ impl State {
             why: Why::Cleared,
             clears: self.clears_of(key),
         });
+    }
+
+    fn holders_of_forgotten(&self, number: u64) -> usize {
+        let gone = self
+            .forgotten
+            .iter()
+            .find(|gone| gone.about.number.get() == number);
+        gone.map_or(0, |gone| gone.about.number.holders())
     }
 
     fn clears_of(&self, key: &Key) -> u64 {

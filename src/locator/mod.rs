@@ -256,8 +256,15 @@ fn clear(locator: u64, for_good: bool) {
         leaving.extend(left.into_iter().map(|one| (Arc::clone(&lane), one)));
     }
     leaving.sort_by_key(|(_, one)| std::cmp::Reverse(one.entry.about.order));
-    for (lane, one) in leaving {
-        resolve::let_go(&lane, vec![one]);
+    let gone: Vec<_> = leaving
+        .into_iter()
+        .map(|(lane, one)| {
+            let gone = lane.let_go(vec![one]);
+            (lane, gone)
+        })
+        .collect();
+    for (lane, gone) in gone {
+        lane.tell(gone);
     }
 }
 

@@ -11,11 +11,10 @@ use super::passing::hand_over;
 use super::registry::{Scope, Service};
 use super::wait_graph::WaitGraph;
 use crate::error::{BoxError, Error};
-use crate::event::{Event, Why};
+use crate::event::Event;
 use crate::exit;
 use crate::journal;
 use crate::sys::clock::{self, Deadline};
-use crate::sys::stderr;
 use crate::worker::{Worker, seat};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -279,24 +278,5 @@ pub(super) fn tell_built(worker: &Worker, about: &About) {
 
 /// Drops what a lane gave up and tells of it.
 pub(crate) fn let_go(lane: &Lane, leaving: Vec<Leaving>) {
-    lane.let_go(leaving, |about, why, holders, panic| {
-        told(about, why, holders, panic.as_deref())
-    });
-}
-
-fn told(about: &About, why: Why, holders: usize, panic: Option<&str>) {
-    if let Some(message) = panic {
-        stderr::line(&format!(
-            "{} of {} panicked in its drop: {message}",
-            about.service.label(),
-            about.worker
-        ));
-    }
-    journal::write(&about.worker, || Event::Dropped {
-        locator: about.service.locator.to_string(),
-        service: about.service.label(),
-        instance: about.number.get(),
-        why,
-        holders: holders as u64,
-    });
+    lane.tell(lane.let_go(leaving));
 }

@@ -2,7 +2,8 @@
 
 use super::own_worker;
 use crate::role::{Ended, listen, play, plays, role, say};
-use cofferdam::{ServiceLocator, Worker, WorkerLocal};
+use cofferdam::diagnostics::{Evidence, Kind};
+use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock, mpsc};
 
@@ -273,4 +274,52 @@ fn role_fork() {
     assert_eq!((waited, status), (child, 0));
     say("child gone");
     listen();
+}
+
+/// Asks for the second when it is there itself, so the second is newer, and goes first.
+struct First(LazyProxy<Second>);
+struct Second;
+
+const HOLDS: &str = "locator::exits::role_holds";
+
+#[test]
+fn who_is_about_to_go_too_is_not_told_to_hold_what_went_before() {
+    for (of, leaks) in [
+        ("a locator in a static", 0),
+        ("a locator that is dropped", 0),
+        ("a thread", 1),
+    ] {
+        let base = tempfile::tempdir().unwrap();
+        let mut role = role(HOLDS, "holds");
+        let role = role
+            .env("COFFERDAM_DIR", base.path())
+            .env("COFFERDAM_RECORD", "held");
+        play(role.env("HOLDS", of)).end().passed();
+        let mut evidence = Evidence::new();
+        evidence.read(base.path());
+        assert_eq!(evidence.problem_count(), 0, "{:?}", evidence.problems());
+        let told = evidence.conflicts();
+        let leaked = told.iter().filter(|told| told.kind == Kind::Leaked).count();
+        assert_eq!(leaked, leaks, "{of}: {told:?}");
+    }
+}
+
+#[test]
+#[ignore = "a role"]
+#[expect(clippy::disallowed_methods, reason = "the role's own variable")]
+fn role_holds() {
+    if !plays(HOLDS) {
+        return;
+    }
+    let locator = ServiceLocator::builder()
+        .register::<First>(|cx| Ok(Arc::new(First(cx.lazy()?))))
+        .register::<Second>(|_| Ok(Arc::new(Second)))
+        .build();
+    let used = |_: &Second| ();
+    used(&locator.get::<First>().0);
+    match std::env::var("HOLDS").unwrap().as_str() {
+        "a locator that is dropped" => drop(locator),
+        "a thread" => std::mem::forget((locator.get::<Second>(), locator)),
+        _ => std::mem::forget(locator),
+    }
 }
