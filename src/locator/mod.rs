@@ -10,6 +10,8 @@ mod lanes;
 mod layer;
 mod lazy;
 mod leaving;
+#[cfg(all(test, not(loom)))]
+mod lru_model;
 mod mirror;
 mod overriding;
 mod passing;

@@ -1,0 +1,281 @@
+//! The cache of one worker against a naive one: the same calls, the same hits, misses, builds and evictions.
+
+use super::view::{EntryView, State};
+use super::{ServiceLocator, views};
+use crate::worker::Worker;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+
+const KEYS: usize = 6;
+
+/// A service that is counted while it lives.
+struct Counted {
+    number: u64,
+    alive: Arc<AtomicU64>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Call {
+    Get(usize),
+    /// By another thread of the same worker, which remembers on its own where services are.
+    GetElsewhere(usize),
+    /// Keeps what it is handed.
+    Hold(usize),
+    /// Lets go of the oldest that is held of this key.
+    Release(usize),
+    Clear,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let key = 0..KEYS;
+    prop_oneof![
+        8 => key.clone().prop_map(Call::Get),
+        4 => key.clone().prop_map(Call::GetElsewhere),
+        3 => key.clone().prop_map(Call::Hold),
+        3 => key.prop_map(Call::Release),
+        1 => Just(Call::Clear),
+    ]
+}
+
+/// The naive cache: least recently used first.
+#[derive(Default)]
+struct Model {
+    capacity: usize,
+    cached: Vec<Cached>,
+    /// What somebody holds, by key.
+    held: BTreeMap<usize, Vec<u64>>,
+    hits: u64,
+    misses: u64,
+    builds: u64,
+    evictions: u64,
+}
+
+struct Cached {
+    key: usize,
+    number: u64,
+    hits: u64,
+}
+
+impl Model {
+    fn is_held(&self, key: usize, number: u64) -> bool {
+        self.held.get(&key).is_some_and(|held| held.contains(&number))
+    }
+
+    /// The number of the instance that is to be handed out.
+    fn get(&mut self, key: usize) -> u64 {
+        if let Some(place) = self.cached.iter().position(|cached| cached.key == key) {
+            self.hits += 1;
+            let mut cached = self.cached.remove(place);
+            cached.hits += 1;
+            let number = cached.number;
+            self.cached.push(cached);
+            return number;
+        }
+        self.misses += 1;
+        let number = self.builds;
+        self.builds += 1;
+        self.cached.push(Cached { key, number, hits: 0 });
+        // Whoever had it built still holds it; for the cap it is free.
+        let free = |model: &Self| {
+            let is_free = |cached: &&Cached| !model.is_held(cached.key, cached.number);
+            model.cached.iter().filter(is_free).count()
+        };
+        while free(self) > self.capacity {
+            let oldest = self
+                .cached
+                .iter()
+                .position(|cached| !self.is_held(cached.key, cached.number));
+            self.cached.remove(oldest.unwrap());
+            self.evictions += 1;
+        }
+        number
+    }
+
+    fn release(&mut self, key: usize) {
+        if let Some(held) = self.held.get_mut(&key).filter(|held| !held.is_empty()) {
+            held.remove(0);
+        }
+    }
+
+    fn holders(&self, key: usize, number: u64) -> usize {
+        let held = self.held.get(&key).into_iter().flatten();
+        held.filter(|held| **held == number).count()
+    }
+
+    /// All that lives: what is cached and what is held.
+    fn alive(&self) -> usize {
+        let held = self
+            .held
+            .iter()
+            .flat_map(|(key, held)| held.iter().map(|number| (*key, *number)));
+        let cached = self.cached.iter().map(|cached| (cached.key, cached.number));
+        held.chain(cached)
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+    }
+}
+
+fn name(key: usize) -> String {
+    format!("k{key}")
+}
+
+fn locator(capacity: usize, alive: &Arc<AtomicU64>) -> ServiceLocator {
+    let made = Arc::new(AtomicU64::new(0));
+    let register = |key: usize| {
+        let (alive, made) = (Arc::clone(alive), Arc::clone(&made));
+        (name(key), move || {
+            alive.fetch_add(1, Ordering::SeqCst);
+            let number = made.fetch_add(1, Ordering::SeqCst);
+            let alive = Arc::clone(&alive);
+            Arc::new(Counted { number, alive })
+        })
+    };
+    let (first, make) = register(0);
+    let builder = ServiceLocator::builder().capacity(capacity);
+    let builder = builder.register::<Counted>(move |_| Ok(make())).named(&first);
+    let all = (1..KEYS).fold(builder, |builder, key| {
+        let (name, make) = register(key);
+        builder.register::<Counted>(move |_| Ok(make())).named(&name)
+    });
+    all.build()
+}
+
+/// Compares all that the cache says about itself.
+fn compare(locator: &ServiceLocator, model: &Model, alive: &AtomicU64) -> Result<(), TestCaseError> {
+    let views = views(Some(locator));
+    prop_assert_eq!(views.len(), 1);
+    let view = &views[0];
+    prop_assert_eq!(
+        (view.hits, view.misses, view.builds, view.evictions, view.capacity),
+        (
+            model.hits,
+            model.misses,
+            model.builds,
+            model.evictions,
+            Some(model.capacity)
+        ),
+        "hits, misses, builds, evictions, capacity"
+    );
+    let about = |entry: &EntryView| (entry.service.clone(), entry.holders, entry.hits);
+    let of = |state: State| view.entries.iter().filter(move |entry| entry.state == state);
+    let mut cached: Vec<_> = of(State::Cached).map(about).collect();
+    cached.sort();
+    let mut expected: Vec<_> = model
+        .cached
+        .iter()
+        .map(|cached| {
+            let service = format!("Counted {:?}", name(cached.key));
+            (service, model.holders(cached.key, cached.number), cached.hits)
+        })
+        .collect();
+    expected.sort();
+    prop_assert_eq!(cached, expected, "cached: service, holders, hits");
+    prop_assert_eq!(
+        of(State::Cached).count() + of(State::Forgotten).count(),
+        model.alive()
+    );
+    prop_assert_eq!(alive.load(Ordering::SeqCst), model.alive() as u64, "alive");
+    Ok(())
+}
+
+fn check(capacity: usize, calls: &[Call]) -> Result<(), TestCaseError> {
+    let alive = Arc::new(AtomicU64::new(0));
+    let locator = locator(capacity, &alive);
+    let mut model = Model {
+        capacity,
+        ..Model::default()
+    };
+    let mut held: BTreeMap<usize, Vec<Arc<Counted>>> = BTreeMap::new();
+    let (ask, asked) = mpsc::channel::<usize>();
+    let (answer, answers) = mpsc::channel();
+    let elsewhere = Worker::current().spawn({
+        let locator = locator.clone();
+        move || {
+            for key in asked {
+                let number = locator.get_named::<Counted>(&name(key)).number;
+                let _ = answer.send(number);
+            }
+        }
+    });
+    // The cache comes into being with the first call.
+    model.get(0);
+    locator.get_named::<Counted>(&name(0));
+    for call in calls {
+        match *call {
+            Call::Get(key) => {
+                let found = locator.get_named::<Counted>(&name(key)).number;
+                prop_assert_eq!(found, model.get(key), "{:?}", call);
+            }
+            Call::GetElsewhere(key) => {
+                ask.send(key).unwrap();
+                prop_assert_eq!(answers.recv().unwrap(), model.get(key), "{:?}", call);
+            }
+            Call::Hold(key) => {
+                let found = locator.get_named::<Counted>(&name(key));
+                let expected = model.get(key);
+                prop_assert_eq!(found.number, expected, "{:?}", call);
+                held.entry(key).or_default().push(found);
+                model.held.entry(key).or_default().push(expected);
+            }
+            Call::Release(key) => {
+                if let Some(held) = held.get_mut(&key).filter(|held| !held.is_empty()) {
+                    held.remove(0);
+                }
+                model.release(key);
+            }
+            Call::Clear => {
+                locator.clear_worker();
+                model.cached.clear();
+            }
+        }
+        compare(&locator, &model, &alive)?;
+    }
+    drop(ask);
+    elsewhere.join().unwrap();
+    held.clear();
+    drop(locator);
+    prop_assert_eq!(alive.load(Ordering::SeqCst), 0, "all is gone with the locator");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 400 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_cache_does_what_a_naive_one_does(
+        capacity in 1..5_usize,
+        calls in prop::collection::vec(call(), 0..60),
+    ) {
+        check(capacity, &calls)?;
+    }
+}
+
+/// What the property is about, on one page: capacity, order of use, and that what is held is left alone.
+#[test]
+fn the_least_recently_used_goes_and_what_is_held_stays() {
+    let calls = [
+        Call::Get(1),
+        Call::Hold(2),
+        Call::Get(0),
+        Call::Get(3),
+        Call::GetElsewhere(0),
+        Call::Get(4),
+        Call::Release(2),
+        Call::Get(5),
+        Call::Get(2),
+        Call::Get(0),
+    ];
+    check(2, &calls).unwrap();
+}
