@@ -129,3 +129,48 @@ fn the_mended_suite_has_no_conflict_under_any_runner() {
         finds_nothing(&run("isolated", &["cargo", "nextest", "run"]));
     }
 }
+
+const SECRET: &str = "planted-5ecret";
+
+/// All that lies in a folder, as text, without what the tests themselves keep there.
+fn all_text(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("dir") {
+            text.push_str(&all_text(&path));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+    text
+}
+
+#[test]
+fn no_value_of_a_variable_and_no_argument_is_written_down_or_reported() {
+    let base = tempfile::tempdir().unwrap();
+    for format in ["human", "json", "github"] {
+        let report = base.path().join(format);
+        let report = report.to_str().unwrap();
+        let args = ["run", "--format", format, "--output", report, "--"];
+        let suite = ["cargo", "test", "--", "--skip", SECRET];
+        let mut command = in_example("isolated", &[&args[..], &suite[..]].concat());
+        command
+            .env("COFFERDAM_DIR", base.path())
+            .env("SHOP_PASSWORD", SECRET);
+        let told: Told = command.output().unwrap().into();
+        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        assert!(
+            !told.out.contains(SECRET) && !told.err.contains(SECRET),
+            "{}{}",
+            told.out,
+            told.err
+        );
+    }
+    let written = all_text(base.path());
+    assert!(
+        written.contains("\"event\":\"claimed\"") && written.contains("no conflict"),
+        "{written}"
+    );
+    assert!(!written.contains(SECRET));
+}
