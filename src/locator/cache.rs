@@ -189,8 +189,8 @@ impl Cache {
         self.entries.peek_mut(key)
     }
 
-    pub(crate) fn has(&self, key: &Key) -> bool {
-        self.entries.contains(key)
+    pub(crate) fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.entries.peek(key)
     }
 
     /// Puts an entry in as the one used last.

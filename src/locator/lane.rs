@@ -40,6 +40,8 @@ pub(crate) struct Given {
     pub(crate) number: u64,
     pub(crate) epoch: u64,
     pub(crate) from: Arc<BTreeSet<Key>>,
+    /// The overrides it is or holds.
+    pub(crate) fakes: BTreeSet<u64>,
     /// Where this thread marks later uses; `None` for what the cache does not hold.
     pub(crate) uses: Option<Arc<Uses>>,
     /// Whether this life had it before.
@@ -152,16 +154,18 @@ impl Lane {
         mut about: About,
     ) -> Given {
         let mut state = self.lock();
+        state.complete(&mut about);
+        let fakes = state.fakes(&about.from);
         let mut given = Given {
             instance: instance.clone(),
             number: about.number.get(),
             epoch: state.epoch,
             from: Arc::clone(&about.from),
+            fakes: fakes.clone(),
             uses: None,
             is_known: false,
         };
         let is_current = state.flights.is_aloft(key, flight) && !state.closed;
-        let fakes = state.fakes(&about.from);
         let Some(cache) = state.caches.get_mut(&key.locator) else {
             return given;
         };

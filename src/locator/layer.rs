@@ -8,7 +8,7 @@ use super::registry::Key;
 use super::state::State;
 use crate::event::Why;
 use crate::sys::clock;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// A fake in the place of a service, for one test.
@@ -19,6 +19,15 @@ pub(crate) struct Layer {
     pub(crate) entry: Entry,
 }
 
+impl Layer {
+    pub(super) fn give(&mut self, life: u64, epoch: u64, tick: u64) -> Given {
+        Given {
+            fakes: BTreeSet::from([self.id]),
+            ..self.entry.give(life, epoch, tick)
+        }
+    }
+}
+
 impl Lane {
     /// The fake that stands in the place of a service which lies in another lane.
     pub(crate) fn fake(&self, key: &Key, life: u64) -> Option<Given> {
@@ -27,7 +36,7 @@ impl Lane {
         let epoch = state.epoch;
         let mut layers = state.layers.iter_mut().rev();
         let layer = layers.find(|layer| layer.key == *key && layer.life == life)?;
-        Some(layer.entry.give(life, epoch, tick))
+        Some(layer.give(life, epoch, tick))
     }
 
     /// Puts a fake in the place of a service; returns its number and what has to go for it.
@@ -76,22 +85,20 @@ impl Lane {
                 break;
             }
         }
-        let mut all = (*given.from).clone();
-        all.insert(key.clone());
-        let fakes = state.fakes(&all);
         for (_, entry) in state.entries_mut() {
-            if affected.contains(&entry.about.number.get()) {
-                Arc::make_mut(&mut entry.about.from).extend(all.iter().cloned());
-                entry.about.fakes.extend(&fakes);
+            let about = &mut entry.about;
+            if affected.contains(&about.number.get()) {
+                let from = Arc::make_mut(&mut about.from);
+                from.extend(given.from.iter().chain([key]).cloned());
+                about.fakes.extend(&given.fakes);
             }
         }
-        // What is set aside and holds a fake will never be right again.
-        let is_spoilt = |about: &About| !fakes.is_empty() && affected.contains(&about.number.get());
-        let hidden = &mut state.hidden;
-        let spoilt: Vec<_> = hidden
-            .extract_if(.., |(_, entry)| is_spoilt(&entry.about))
-            .collect();
-        state.leave(spoilt, Why::Overridden)
+        if state.layers.is_empty() && given.fakes.is_empty() {
+            return Vec::new();
+        }
+        // It may be a fake's now, or what a fake has to hide.
+        self.next_epoch(&mut state);
+        state.sort_out()
     }
 }
 
@@ -116,26 +123,60 @@ impl State {
             .collect()
     }
 
-    /// Sets aside, brings back or gives up services after the overrides changed. What is being built from what was
-    /// in force before goes to those who wait for it, and no further.
+    /// A new instance may be built from one that was handed something later, while the new one was being built.
+    pub(crate) fn complete(&self, about: &mut About) {
+        let entries = about
+            .from
+            .iter()
+            .filter_map(|key| self.caches.get(&key.locator)?.entry(key));
+        let parts = entries.filter(|entry| about.parts.contains(&entry.about.number.get()));
+        let late: Vec<_> = parts
+            .flat_map(|part| part.about.from.difference(&about.from))
+            .cloned()
+            .collect();
+        if !late.is_empty() {
+            Arc::make_mut(&mut about.from).extend(late);
+        }
+    }
+
+    /// After the overrides changed: what is being built from what was in force before goes to those who wait for
+    /// it, and no further.
     pub(crate) fn settle(&mut self) -> Vec<Leaving> {
         self.flights.leave(|_| true);
-        let mut loose = std::mem::take(&mut self.hidden);
+        self.sort_out()
+    }
+
+    /// Sets services aside, brings them back or gives them up, as the overrides in force want it.
+    fn sort_out(&mut self) -> Vec<Leaving> {
+        let hidden = std::mem::take(&mut self.hidden);
+        let mut loose: Vec<_> = hidden
+            .into_iter()
+            .map(|(key, entry)| (key, entry, true))
+            .collect();
+        let mut stay = HashSet::new();
         for cache in self.caches.values_mut() {
-            loose.extend(cache.take_all(|_, _| true));
+            for (key, entry) in cache.take_all(|_, _| true) {
+                loose.push((key, entry, false));
+            }
+        }
+        for (key, entry, _) in loose.iter().filter(|(.., was_hidden)| !was_hidden) {
+            if self.fakes(&entry.about.from) == entry.about.fakes {
+                stay.insert(key.clone());
+            }
         }
         // Oldest first, so that their order of use survives where nobody has used them since.
-        loose.sort_by_key(|(_, entry)| (entry.about.last_tick(), entry.about.order));
+        loose.sort_by_key(|(_, entry, _)| (entry.about.last_tick(), entry.about.order));
         let mut dead = Vec::new();
-        for (key, entry) in loose {
+        for (key, entry, was_hidden) in loose {
             let is_current = self.fakes(&entry.about.from) == entry.about.fakes;
             let is_dead = entry
                 .about
                 .fakes
                 .iter()
                 .any(|fake| !self.layers.iter().any(|layer| layer.id == *fake));
+            let has_room = !(was_hidden && stay.contains(&key));
             match self.caches.get_mut(&key.locator) {
-                Some(cache) if is_current && !cache.has(&key) => {
+                Some(cache) if is_current && has_room => {
                     let tick = entry.about.last_tick();
                     cache.put(key, entry, tick);
                 }

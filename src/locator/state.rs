@@ -52,9 +52,9 @@ impl State {
     pub(super) fn find(&mut self, key: &Key, life: u64, tick: u64) -> Option<Given> {
         let epoch = self.epoch;
         if let Some(layer) = self.layers.iter_mut().rev().find(|layer| layer.key == *key) {
-            return Some(layer.entry.give(life, epoch, tick));
+            return Some(layer.give(life, epoch, tick));
         }
-        if !self.caches.get(&key.locator)?.has(key) {
+        if self.caches.get(&key.locator)?.entry(key).is_none() {
             self.reinstate(key, tick);
         }
         let entry = self.caches.get_mut(&key.locator)?.peek(key)?;
@@ -74,6 +74,7 @@ impl Entry {
             number: about.number.get(),
             epoch,
             from: Arc::clone(&about.from),
+            fakes: about.fakes.clone(),
             uses: Some(about.reader()),
             is_known,
         }

@@ -293,6 +293,37 @@ fn a_proxy_inside_a_service_carries_no_fake_beyond_its_override() {
     assert_eq!(value(), 0);
 }
 
+/// The proxy is used for the first time while something else is being built from its holder.
+#[test]
+fn a_fake_that_comes_by_a_proxy_reaches_what_is_just_being_built_and_goes_with_it() {
+    struct Late(LazyProxy<u32>);
+    struct Slow(Arc<Late>);
+    let (is_building, building) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let locator = ServiceLocator::builder()
+        .register::<u32>(|_| Ok(Arc::new(0)))
+        .register::<Late>(|cx| Ok(Arc::new(Late(cx.lazy()?))))
+        .register::<Slow>(move |cx| {
+            let late = cx.get()?;
+            let _ = is_building.send(());
+            let _ = wait.lock().unwrap().recv();
+            Ok(Arc::new(Slow(late)))
+        })
+        .build();
+    let fake = locator.override_with(Arc::new(7_u32));
+    let there = locator.clone();
+    let slow = Worker::current().spawn(move || there.get::<Slow>());
+    building.recv().unwrap();
+    assert_eq!(*locator.get::<Late>().0, 7);
+    drop(go);
+    let slow = slow.join().unwrap();
+    assert_eq!(*slow.0.0, 7);
+    assert!(Arc::ptr_eq(&slow, &locator.get::<Slow>()), "it is built once");
+    drop(fake);
+    assert_eq!(*locator.get::<Slow>().0.0, 0);
+}
+
 #[test]
 fn a_proxy_inside_a_shared_service_is_no_way_for_a_fake_to_reach_all() {
     struct Late(LazyProxy<u32>);

@@ -5,6 +5,8 @@ mod clearing;
 mod dropping;
 #[cfg(all(unix, not(miri)))]
 mod exits;
+#[cfg(all(unix, not(miri)))]
+mod isolation;
 mod lazy;
 #[cfg(all(unix, not(miri)))]
 mod lives;
