@@ -123,7 +123,7 @@ impl WaitGraph {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -180,5 +180,100 @@ mod tests {
         graph.end(2, Some(1), 0);
         graph.begin(3, "s3".to_owned(), "w0", Scope::Worker, None);
         assert_eq!(graph.wait(3, 1), Ok(()));
+    }
+}
+
+/// Every schedule of two threads whose services ask for each other.
+#[cfg(all(test, loom))]
+mod loom_model {
+    use super::*;
+    use crate::locator::flight::{Flights, Role};
+    use crate::sys::clock::Deadline;
+    use crate::sys::sync::{Mutex, lock};
+    use ::loom::model;
+    use ::loom::thread;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    type Outcome = Result<(), String>;
+
+    /// Builds in one lane, as `resolve.rs` puts them together.
+    struct Builds {
+        graph: Mutex<WaitGraph>,
+        flights: Mutex<Flights<&'static str, Outcome>>,
+        /// What each service asks for.
+        asks: fn(&'static str) -> Option<&'static str>,
+    }
+
+    impl Builds {
+        fn new(asks: fn(&'static str) -> Option<&'static str>) -> Arc<Self> {
+            Arc::new(Self {
+                graph: Mutex::new(WaitGraph::default()),
+                flights: Mutex::new(Flights::new()),
+                asks,
+            })
+        }
+
+        fn get(&self, service: &'static str, by: Option<u64>) -> Outcome {
+            let role = lock(&self.flights).join(&service, crate::sys::clock::unique());
+            match role {
+                Role::Build(flight) => {
+                    let id = flight.build;
+                    lock(&self.graph).begin(id, service.to_owned(), "w0", Scope::Worker, by);
+                    let outcome = (self.asks)(service).map_or(Ok(()), |asked| self.get(asked, Some(id)));
+                    lock(&self.graph).end(id, by, 0);
+                    lock(&self.flights).end(&service, &flight);
+                    flight.land(outcome.clone());
+                    outcome
+                }
+                Role::Wait(flight) => {
+                    if let Some(by) = by {
+                        let waits = lock(&self.graph).wait(by, flight.build);
+                        waits.map_err(|path| path.join(" -> "))?;
+                    }
+                    let never = Deadline::after(Duration::from_secs(100_000));
+                    let outcome = flight.outcome(never).expect("it lands");
+                    if let Some(by) = by {
+                        lock(&self.graph).go_on(by, flight.build);
+                    }
+                    outcome
+                }
+            }
+        }
+    }
+
+    fn both(asks: fn(&'static str) -> Option<&'static str>, first: [&'static str; 2]) -> [Outcome; 2] {
+        let builds = Builds::new(asks);
+        let other = {
+            let builds = Arc::clone(&builds);
+            thread::spawn(move || builds.get(first[1], None))
+        };
+        let own = builds.get(first[0], None);
+        let outcomes = [own, other.join().unwrap()];
+        assert!(lock(&builds.graph).builds.is_empty(), "a build is never over");
+        outcomes
+    }
+
+    /// A deadlock would fail the model by itself.
+    #[test]
+    fn two_that_build_in_opposite_order_are_told_of_the_cycle() {
+        model(|| {
+            let opposite = |service| Some(if service == "a" { "b" } else { "a" });
+            for outcome in both(opposite, ["a", "b"]) {
+                let path = outcome.unwrap_err();
+                assert!(
+                    ["a (w0) -> b (w0) -> a (w0)", "b (w0) -> a (w0) -> b (w0)"].contains(&path.as_str())
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn two_that_ask_for_the_same_are_never_taken_for_a_cycle() {
+        model(|| {
+            let below = |service| (service != "c").then_some("c");
+            assert_eq!(both(below, ["a", "b"]), [Ok(()), Ok(())]);
+            assert_eq!(both(below, ["a", "c"]), [Ok(()), Ok(())]);
+        });
     }
 }

@@ -479,13 +479,15 @@ fn run(schedules: &[Vec<Vec<Call>>]) {
             .collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
+    // Two that use a proxy at once for the first time may each have it built, when all is cleared in between.
+    let had_races = !lock(&world.untouched).is_empty();
     drop(world);
     let (built, seen) = (lock(&BUILT), lock(&SEEN));
     for (of, builds) in built.iter().filter(|((_, key), _)| *key != Key::Static) {
-        assert_eq!(
-            seen.get(of).map_or(0, |seen| seen.len() as u64),
-            *builds,
-            "{of:?}: seen and built"
+        let seen = seen.get(of).map_or(0, |seen| seen.len() as u64);
+        assert!(
+            seen == *builds || (of.1 == Key::Base && had_races && seen < *builds),
+            "{of:?}: {seen} seen, {builds} built"
         );
     }
 }
