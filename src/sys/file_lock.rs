@@ -33,6 +33,21 @@ fn share(file: File, path: &Path) -> io::Result<Option<Locked>> {
     Ok(is_at(&file, path).then_some(Locked { _file: file }))
 }
 
+/// Opens (creating it if need be) and locks alone, after waiting for whoever holds it: for what takes microseconds.
+/// The file can be read and written until it is dropped, and the lock with it.
+pub(crate) fn exclusive(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    file.lock()?;
+    Ok(file)
+}
+
+/// Whether the lock on an open file could be had; it is given back when the file is closed.
+pub(crate) fn try_hold(file: &File) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    file.try_lock().is_ok()
+}
+
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

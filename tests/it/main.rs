@@ -14,6 +14,8 @@ mod markdown;
 #[path = "../../src/sys/role.rs"]
 mod role;
 mod rooms;
+#[cfg(not(miri))]
+mod run;
 mod source;
 mod tidy;
 mod worker;

@@ -1,0 +1,8 @@
+//! What outlives a test, or is others' too: names, ports, folders and files of which several runs at once each need
+//! their own.
+
+mod append;
+mod atomic;
+
+pub use append::Appender;
+pub use atomic::{AtomicFile, write_atomic};

@@ -1,0 +1,3 @@
+//! Names, leases and files that several processes share.
+
+mod files;
