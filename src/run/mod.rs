@@ -3,6 +3,8 @@
 
 mod append;
 mod atomic;
+mod names;
 
 pub use append::Appender;
 pub use atomic::{AtomicFile, write_atomic};
+pub use names::Names;
