@@ -272,7 +272,9 @@ pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
 pub use resource::{Access, Resource, ResourceKind};
-pub use run::{Appender, AtomicFile, Names, write_atomic};
+pub use run::{
+    Appender, AtomicFile, DirLease, Names, PortLease, lease_dir, lease_listener, lease_port, write_atomic,
+};
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};

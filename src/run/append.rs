@@ -67,7 +67,7 @@ impl Appender {
 
     fn add(&self, line: &[u8]) -> io::Result<()> {
         // A handle for each line: one that is kept starves others, and would be a forked child's too.
-        let mut lock = file_lock::exclusive(&self.lock)?;
+        let mut lock = file_lock::exclusive_file(&self.lock)?;
         let mut file = OpenOptions::new()
             .read(true)
             .create(true)

@@ -3,8 +3,13 @@
 
 mod append;
 mod atomic;
+mod directory;
+mod host;
+mod lease;
 mod names;
 
 pub use append::Appender;
 pub use atomic::{AtomicFile, write_atomic};
+pub use directory::{DirLease, lease_dir};
+pub use lease::{PortLease, lease_listener, lease_port};
 pub use names::Names;

@@ -35,7 +35,7 @@ fn share(file: File, path: &Path) -> io::Result<Option<Locked>> {
 
 /// Opens (creating it if need be) and locks alone, after waiting for whoever holds it: for what takes microseconds.
 /// The file can be read and written until it is dropped, and the lock with it.
-pub(crate) fn exclusive(path: &Path) -> io::Result<File> {
+pub(crate) fn exclusive_file(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     file.lock()?;

@@ -1,3 +1,4 @@
 //! Names, leases and files that several processes share.
 
 mod files;
+mod leases;
