@@ -273,7 +273,8 @@ pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, Se
 pub use place::base_dir;
 pub use resource::{Access, Resource, ResourceKind};
 pub use run::{
-    Appender, AtomicFile, DirLease, Names, PortLease, lease_dir, lease_listener, lease_port, write_atomic,
+    Appender, AtomicFile, DirLease, Names, Namespace, NamespaceHold, PortLease, lease_dir, lease_listener,
+    lease_port, output_dir, write_atomic,
 };
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;

@@ -3,7 +3,7 @@
 //! - [`collect`] takes a [`Snapshot`] of all caches of this process, to look at or to write to a file.
 //! - [`Evidence`] reads journals and snapshots back, also of other processes, runs and machines, and names the
 //!   [`Conflict`]s in them. `cargo cofferdam check` is made of it.
-//! - [`runs`] tells which runs were recorded below a base folder.
+//! - [`runs`] tells which runs were recorded below a base folder, and [`clean`] removes those that are over.
 //!
 //! ```
 //! use cofferdam::diagnostics::{Evidence, collect};
@@ -12,6 +12,7 @@
 //! assert_eq!(evidence.conflicts(), []);
 //! ```
 
+mod clean;
 mod conflict;
 mod detect;
 mod evidence;
@@ -21,6 +22,7 @@ mod read;
 mod recorded;
 mod snapshot;
 
+pub use clean::{CleanOptions, Cleaned, Fate, clean};
 pub use conflict::{Conflict, Kind, Party, Severity};
 pub use evidence::{Evidence, Watched};
 pub use recorded::{RecordedRun, runs};

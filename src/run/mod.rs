@@ -7,9 +7,11 @@ mod directory;
 mod host;
 mod lease;
 mod names;
+mod namespace;
 
 pub use append::Appender;
 pub use atomic::{AtomicFile, write_atomic};
 pub use directory::{DirLease, lease_dir};
 pub use lease::{PortLease, lease_listener, lease_port};
 pub use names::Names;
+pub use namespace::{Namespace, NamespaceHold, output_dir};

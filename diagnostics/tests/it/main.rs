@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod check;
+mod clean;
 mod hostile;
+mod namespace;
 mod pages;
 mod recording;
 mod run;
