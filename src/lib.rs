@@ -41,7 +41,11 @@
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
 //! | a callback, a rayon closure | [`Worker::enter`] in it |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
-//! | a folder, a port, a database name of one's own | [`Context::dir`], [`Worker::index`], [`Worker::run`] with [`Worker::id`] |
+//! | a folder of one's own | [`Context::dir`], [`Worker::dir`], or [`lease_dir`] for a part of a test |
+//! | a port of one's own | [`lease_port`], [`lease_listener`] |
+//! | a database, a bucket, a queue of one's own | [`Names`] |
+//! | output that two runs must not mix | [`output_dir`], a [`Namespace`] |
+//! | a file that others read or write meanwhile | [`write_atomic`], [`AtomicFile`]; [`Appender`] for lines |
 //! | a file, port or name that stays shared | [`claim`], or [`Context::claim`] for a service |
 //! | a lock of another kind around it | [`guarded_by`] |
 //! | a look at all caches, or at what was recorded, from a program | [`diagnostics`] |
@@ -64,6 +68,9 @@
 //! Context:  get  lazy  worker  dir  claim                                    what a factory may ask
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
 //! claim(Resource::port(8080), Access::Write) -> Claim        guarded_by("report") -> Guarded
+//! lease_port() -> PortLease    lease_listener() -> (TcpListener, PortLease)    lease_dir() -> DirLease
+//! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
+//! write_atomic(path, bytes)    Appender::new(path).line("…")    output_dir(base) -> base/run_<namespace>/
 //! ```
 //!
 //! `get` panics with the whole story, which suits tests; `try_get` returns it as an [`Error`].
@@ -216,7 +223,8 @@
 //! thread, or a benchmark on `main`. What is spawned on a multi-threaded runtime needs `instrument`.
 //!
 //! **What does it write?** To disk, below `target/cofferdam`: a run's folder with lock files, folders that were asked for,
-//! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over. To standard
+//! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over, a few each;
+//! `cargo cofferdam clean` removes them all. The locks of leased ports are in the user's temporary folder. To standard
 //! error: warnings. To standard output: nothing. It does not change the environment or the working directory, installs
 //! no signal handler and never leaves the process.
 //!
@@ -246,6 +254,9 @@
 //! - `reset` runs where a lane passes from test to test: not under nextest, and not for shared services.
 //! - `per_test` ends with the test's thread. Work that outlives its test by more than 50 ms keeps the lane, and what it
 //!   builds then ends when the lane's next test begins.
+//!
+//! **Leases.** Ports are held against whoever leases them, as the same user and with the same temporary folder. While
+//! nobody listens, a program that does not lease may take one.
 //!
 //! **What is seen.** Claims, and services that came from here. Other statics, files, ports and memory are not: a report
 //! without conflicts says nothing about them, and its last line says what was watched.
