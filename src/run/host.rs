@@ -72,7 +72,8 @@ fn refused(folder: &Path, reason: &str) -> Error {
     Error::io("use", folder, std::io::Error::other(reason))
 }
 
-#[cfg(all(test, unix, not(miri)))]
+#[cfg(all(unix, not(miri)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::process::user;
@@ -95,7 +96,8 @@ mod tests {
 
     #[test]
     fn what_somebody_planted_is_refused() {
-        let plant: [(&str, fn(&Path)); 4] = [
+        type Plant = (&'static str, fn(&Path));
+        let plant: [Plant; 4] = [
             ("it is no folder", |folder| {
                 let own = folder.with_file_name("own");
                 make(&own).unwrap();
