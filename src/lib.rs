@@ -265,12 +265,50 @@ mod journal;
 mod locator;
 mod place;
 mod resource;
+mod run;
 mod sys;
 mod worker;
+/// Runs the test beside others that are `parallel` with the same key, and apart from those that are [`serial`](macro@serial).
+///
+/// `#[parallel]` is [`lock_shared("serial")`](lock_shared), `#[parallel(db)]` is `lock_shared("db")`; all else is as there.
+#[cfg(feature = "serial")]
+pub use cofferdam_macros::parallel;
+/// Keeps the test apart from all others with the same key: threads, processes and concurrent runs of the workspace.
+///
+/// `#[serial]` is [`lock("serial")`](lock) for as long as the test's body runs, `#[serial(db)]` is `lock("db")`, and
+/// `#[serial(db, cache)]` both, always taken in one order. The spelling is serial_test's, so a suite moves over by its
+/// `use`; there `#[serial]` keeps apart the threads of one process only. On a module it counts for each of its tests
+/// that has none of its own. `crate = path` says where cofferdam is, `inner_attrs` and `path` are refused.
+///
+/// ```
+/// use cofferdam::{parallel, serial};
+/// #[test]
+/// #[serial(db)]
+/// fn migrates() {}
+///
+/// #[test]
+/// #[parallel(db)]
+/// fn reads() -> Result<(), std::fmt::Error> { Ok(()) }
+/// # fn main() {}
+/// ```
+///
+/// It works on `async` tests and on those that return a `Result`. Below `#[rstest]` the fixtures are made under the lock
+/// too; above it is an error. A lock that cannot be had within 300 seconds makes a test fail, also one that is
+/// `#[should_panic]`: that one ends without a panic and says why on standard error.
+///
+/// The wait counts as the test's time: under nextest pair it with a test group of one thread, as the guide shows.
+#[cfg(feature = "serial")]
+pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
 pub use resource::{Access, Resource, ResourceKind};
+#[cfg(feature = "tokio")]
+pub use run::lock_async;
+#[cfg(feature = "serial")]
+#[doc(hidden)]
+pub use run::serial as __serial;
+pub use run::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};

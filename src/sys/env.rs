@@ -8,6 +8,11 @@ pub(crate) fn var(name: &str) -> Option<String> {
     path(name).map(|value| value.to_string_lossy().into_owned())
 }
 
+/// Where temporary files go: `TMPDIR`, or the system's own folder.
+pub(crate) fn temp_dir() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// A variable that holds a path, which need not be Unicode.
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]

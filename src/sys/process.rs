@@ -22,6 +22,19 @@ pub(crate) fn id() -> u32 {
     std::process::id()
 }
 
+/// The user in whose name this process acts.
+#[cfg(unix)]
+pub(crate) fn user() -> u32 {
+    #[cfg(not(miri))]
+    #[expect(unsafe_code, reason = "std does not know users")]
+    // SAFETY: it takes nothing, touches nothing and cannot fail.
+    unsafe {
+        libc::geteuid()
+    }
+    #[cfg(miri)]
+    0
+}
+
 /// The arguments, without those that are not Unicode.
 pub(crate) fn args() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
