@@ -32,6 +32,11 @@ pub(crate) enum Command {
                             cargo cofferdam check target/cofferdam/runs\n  \
                             cargo cofferdam check --format github shard-1/ shard-2/")]
     Check(CheckArgs),
+    /// Tell which locks tests hold now, since when, and which were left by one that was killed.
+    #[command(after_help = "Examples:\n  cargo cofferdam locks\n  \
+                            cargo cofferdam locks --format json\n\n\
+                            Exit codes: 0 whatever is held, 2 usage, 3 the locks could not be looked at.")]
+    Locks(LocksArgs),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +63,21 @@ pub(crate) struct CheckArgs {
     /// workspace.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocksArgs {
+    /// How they are written.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: LocksFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LocksFormat {
+    /// For a person: what is held, and what was left.
+    Human,
+    /// One line of JSON, with all that there are.
+    Json,
 }
 
 #[derive(Clone, Debug, Args)]

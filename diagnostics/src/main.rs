@@ -7,7 +7,7 @@ mod exit_code;
 mod report;
 
 use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{Cli, Command, LocksFormat};
 use exit_code::Ended;
 use std::process::ExitCode;
 
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let (shown, told) = match cli.command {
         Command::Run(args) => (args.shown.clone(), commands::run::run(args)),
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+        Command::Locks(args) => return locks(args.format),
     };
     let code = match told {
         Ok(outcome) => {
@@ -50,4 +51,13 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+fn locks(format: LocksFormat) -> ExitCode {
+    let told = commands::locks::locks().and_then(|locks| Ok(report::show_locks(format, &locks)?));
+    if let Err(error) = told {
+        report::complain(&*error);
+        return ExitCode::from(exit_code::UNKNOWN);
+    }
+    ExitCode::from(exit_code::NONE)
 }

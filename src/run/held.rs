@@ -8,13 +8,16 @@
 pub(super) enum Asker<T> {
     Thread(T),
     /// A task may be on any thread, and a thread may have many tasks.
+    #[cfg(any(test, feature = "tokio"))]
     Task(T),
 }
 
 impl<T: Copy> Asker<T> {
     fn thread(self) -> T {
         match self {
-            Self::Thread(thread) | Self::Task(thread) => thread,
+            Self::Thread(thread) => thread,
+            #[cfg(any(test, feature = "tokio"))]
+            Self::Task(thread) => thread,
         }
     }
 }

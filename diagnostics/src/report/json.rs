@@ -88,7 +88,7 @@ fn party(party: &Party) -> Value {
 }
 
 /// JSON leaves some characters as they are that steer a terminal; escaped they mean the same. They stand in texts only.
-fn harmless(json: &str) -> String {
+pub(super) fn harmless(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for letter in json.chars() {
         if is_harmful(letter) {

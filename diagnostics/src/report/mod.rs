@@ -3,10 +3,12 @@
 mod github;
 mod human;
 mod json;
+mod locks;
 mod text;
 
-use crate::cli::{Format, Shown};
+use crate::cli::{Format, LocksFormat, Shown};
 use crate::commands::Outcome;
+use crate::commands::locks::Locks;
 use anstream::{AutoStream, StripStream};
 use std::io::{self, Write};
 use std::path::Path;
@@ -24,8 +26,17 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
         }
         None => shown.format,
     };
+    print(|mut out| write(&mut out, terminal, outcome))
+}
+
+/// Shows the locks as they were asked for.
+pub(crate) fn show_locks(format: LocksFormat, all: &Locks) -> Result<(), ReportError> {
+    print(|mut out| locks::write(&mut out, format, all))
+}
+
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ReportError> {
     let mut out = AutoStream::auto(io::stdout().lock());
-    match write(&mut out, terminal, outcome).and_then(|()| out.flush()) {
+    match write(&mut out).and_then(|()| out.flush()) {
         // Whoever reads has seen enough (`| head`).
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => told.map_err(|source| ReportError {

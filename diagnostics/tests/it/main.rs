@@ -4,6 +4,8 @@
 
 mod check;
 mod hostile;
+#[cfg(unix)]
+mod locks;
 mod pages;
 mod recording;
 mod run;
