@@ -43,6 +43,8 @@
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
 //! | a folder, a port, a database name of one's own | [`Context::dir`], [`Worker::index`], [`Worker::run`] with [`Worker::id`] |
 //! | a file, port or name that stays shared | [`claim`], or [`Context::claim`] for a service |
+//! | what one test at a time may use | [`lock`], [`lock_shared`], [`try_lock`], [`LockOptions`] |
+//! | a test that must run alone | `#[serial]`, `#[parallel]`, with the feature `serial` |
 //! | a lock of another kind around it | [`guarded_by`] |
 //! | a look at all caches, or at what was recorded, from a program | [`diagnostics`] |
 //!
@@ -64,6 +66,7 @@
 //! Context:  get  lazy  worker  dir  claim                                    what a factory may ask
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
 //! claim(Resource::port(8080), Access::Write) -> Claim        guarded_by("report") -> Guarded
+//! lock("report") -> LockGuard                        try_lock("report") -> Result<Option<LockGuard>, Error>
 //! ```
 //!
 //! `get` panics with the whole story, which suits tests; `try_get` returns it as an [`Error`].
@@ -176,6 +179,9 @@
 //! assert!(Weak::ptr_eq(&orders.0.0, &Arc::downgrade(&orders)));
 //! ```
 //!
+//! **A lock keeps tests apart, not the threads of one test.** Another thread or task of the test that holds it gets an
+//! error, because waiting could never end.
+//!
 //! **A claim locks nothing**, and neither does `guarded_by`: they say what is so.
 //!
 //! **A `Drop` must not ask for services.** At the end of a test or of the process it gets an error; keep in the value what
@@ -216,8 +222,8 @@
 //! thread, or a benchmark on `main`. What is spawned on a multi-threaded runtime needs `instrument`.
 //!
 //! **What does it write?** To disk, below `target/cofferdam`: a run's folder with lock files, folders that were asked for,
-//! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over. To standard
-//! error: warnings. To standard output: nothing. It does not change the environment or the working directory, installs
+//! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over. A small file
+//! for each lock's name stays. To standard error: warnings. To standard output: nothing. It does not change the environment or the working directory, installs
 //! no signal handler and never leaves the process.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is looked at. Nothing else: recording
@@ -255,7 +261,8 @@
 //!
 //! # Features
 //!
-//! - `tokio`: `Worker::instrument`. It names no crate: any runtime's futures will do.
+//! - `serial`: the attributes `#[serial]` and `#[parallel]`. It brings `cofferdam-macros`, which has no dependencies.
+//! - `tokio`: `Worker::instrument` and `lock_async`. It names no crate: any runtime's futures will do.
 
 pub mod diagnostics;
 mod error;
