@@ -289,14 +289,13 @@ pub use cofferdam_macros::parallel;
 ///
 /// ```
 /// use cofferdam::{parallel, serial};
-/// #[test]
-/// #[serial(db)]
+/// #[serial(db)]           // beside `#[test]`, above it or below
 /// fn migrates() {}
 ///
-/// #[test]
 /// #[parallel(db)]
 /// fn reads() -> Result<(), std::fmt::Error> { Ok(()) }
-/// # fn main() {}
+/// # migrates();
+/// # reads().unwrap();
 /// ```
 ///
 /// It works on `async` tests and on those that return a `Result`. Below `#[rstest]` the fixtures are made under the lock

@@ -65,7 +65,8 @@ fn check(_parent: &Path, folder: &Path, _user: u32) -> Result<(), Error> {
     Err(Error::not_safe(folder, "it is no folder"))
 }
 
-#[cfg(all(test, unix, not(miri)))]
+#[cfg(all(unix, not(miri)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::process::user;
@@ -88,7 +89,8 @@ mod tests {
 
     #[test]
     fn what_somebody_planted_is_refused() {
-        let plant: [(&str, fn(&Path)); 4] = [
+        type Plant = (&'static str, fn(&Path));
+        let plant: [Plant; 4] = [
             ("it is no folder", |folder| {
                 let own = folder.with_file_name("own");
                 make(&own).unwrap();
