@@ -212,6 +212,10 @@ events! {
     }
     /// A claim is over before its execution is.
     Released "released" { claim: u64 }
+    /// An execution got a lock after waiting `waited` microseconds: to write alone, or to read together with others.
+    Locked "locked" { execution: u64, lock: String, access: Access, waited: u64, place: String }
+    /// An execution gave a lock back.
+    Unlocked "unlocked" { execution: u64, lock: String }
     /// A lazy proxy was used by another worker than the one whose instance it holds.
     Foreign "foreign" { execution: u64, service: String, instance: u64, owner: String, place: String }
     /// What a cache counted, written when its worker's process ends.

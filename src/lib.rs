@@ -47,6 +47,8 @@
 //! | output that two runs must not mix | [`output_dir`], a [`Namespace`] |
 //! | a file that others read or write meanwhile | [`write_atomic`], [`AtomicFile`]; [`Appender`] for lines |
 //! | a file, port or name that stays shared | [`claim`], or [`Context::claim`] for a service |
+//! | what one test at a time may use | [`lock`], [`lock_shared`], [`try_lock`], [`LockOptions`] |
+//! | a test that must run alone | `#[serial]`, `#[parallel]`, with the feature `serial` |
 //! | a lock of another kind around it | [`guarded_by`] |
 //! | a look at all caches, or at what was recorded, from a program | [`diagnostics`] |
 //!
@@ -71,6 +73,7 @@
 //! lease_port() -> PortLease    lease_listener() -> (TcpListener, PortLease)    lease_dir() -> DirLease
 //! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
 //! write_atomic(path, bytes)    Appender::new(path).line("…")    output_dir(base) -> base/run_<namespace>/
+//! lock("report") -> LockGuard                        try_lock("report") -> Result<Option<LockGuard>, Error>
 //! ```
 //!
 //! `get` panics with the whole story, which suits tests; `try_get` returns it as an [`Error`].
@@ -183,6 +186,9 @@
 //! assert!(Weak::ptr_eq(&orders.0.0, &Arc::downgrade(&orders)));
 //! ```
 //!
+//! **A lock keeps tests apart, not the threads of one test.** Another thread or task of the test that holds it gets an
+//! error, because waiting could never end.
+//!
 //! **A claim locks nothing**, and neither does `guarded_by`: they say what is so.
 //!
 //! **A `Drop` must not ask for services.** At the end of a test or of the process it gets an error; keep in the value what
@@ -224,8 +230,9 @@
 //!
 //! **What does it write?** To disk, below `target/cofferdam`: a run's folder with lock files, folders that were asked for,
 //! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over, a few each;
-//! `cargo cofferdam clean` removes them all. The locks of leased ports are in the user's temporary folder. To standard
-//! error: warnings. To standard output: nothing. It does not change the environment or the working directory, installs
+//! `cargo cofferdam clean` removes them all. A small file for each lock's name stays. The locks of leased ports, and of the
+//! whole machine, are in the user's temporary folder. To standard error: warnings. To standard output: nothing. It does
+//! not change the environment or the working directory, installs
 //! no signal handler and never leaves the process.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is looked at. Nothing else: recording
@@ -266,7 +273,8 @@
 //!
 //! # Features
 //!
-//! - `tokio`: `Worker::instrument`. It names no crate: any runtime's futures will do.
+//! - `serial`: the attributes `#[serial]` and `#[parallel]`. It brings `cofferdam-macros`, which has no dependencies.
+//! - `tokio`: `Worker::instrument` and `lock_async`. It names no crate: any runtime's futures will do.
 
 pub mod diagnostics;
 mod error;
@@ -279,14 +287,50 @@ mod resource;
 mod run;
 mod sys;
 mod worker;
+/// Runs the test beside others that are `parallel` with the same key, and apart from those that are [`serial`](macro@serial).
+///
+/// `#[parallel]` is [`lock_shared("serial")`](lock_shared), `#[parallel(db)]` is `lock_shared("db")`; all else is as there.
+#[cfg(feature = "serial")]
+pub use cofferdam_macros::parallel;
+/// Keeps the test apart from all others with the same key: threads, processes and concurrent runs of the workspace.
+///
+/// `#[serial]` is [`lock("serial")`](lock) for as long as the test's body runs, `#[serial(db)]` is `lock("db")`, and
+/// `#[serial(db, cache)]` both, always taken in one order. The spelling is serial_test's, so a suite moves over by its
+/// `use`; there `#[serial]` keeps apart the threads of one process only. On a module it counts for each of its tests
+/// that has none of its own. `crate = path` says where cofferdam is, `inner_attrs` and `path` are refused.
+///
+/// ```
+/// use cofferdam::{parallel, serial};
+/// #[serial(db)]           // beside `#[test]`, above it or below
+/// fn migrates() {}
+///
+/// #[parallel(db)]
+/// fn reads() -> Result<(), std::fmt::Error> { Ok(()) }
+/// # migrates();
+/// # reads().unwrap();
+/// ```
+///
+/// It works on `async` tests and on those that return a `Result`. Below `#[rstest]` the fixtures are made under the lock
+/// too; above it is an error. A lock that cannot be had within 300 seconds makes a test fail, also one that is
+/// `#[should_panic]`: that one ends without a panic and says why on standard error.
+///
+/// The wait counts as the test's time: under nextest pair it with a test group of one thread, as the guide shows.
+#[cfg(feature = "serial")]
+pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
 pub use resource::{Access, Resource, ResourceKind};
+#[cfg(feature = "tokio")]
+pub use run::lock_async;
+#[cfg(feature = "serial")]
+#[doc(hidden)]
+pub use run::serial as __serial;
 pub use run::{
     Appender, AtomicFile, DirLease, Names, Namespace, NamespaceHold, PortLease, lease_dir, lease_listener,
     lease_port, output_dir, write_atomic,
 };
+pub use run::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};

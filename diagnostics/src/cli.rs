@@ -39,6 +39,11 @@ pub(crate) enum Command {
                             cargo cofferdam clean --all --format json"
     )]
     Clean(CleanArgs),
+    /// Tell which locks tests hold now, since when, and which were left by one that was killed.
+    #[command(after_help = "Examples:\n  cargo cofferdam locks\n  \
+                            cargo cofferdam locks --format json\n\n\
+                            Exit codes: 0 whatever is held, 2 usage, 3 the locks could not be looked at.")]
+    Locks(LocksArgs),
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +88,13 @@ pub(crate) struct CleanArgs {
     /// left, and what cannot be read.
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocksArgs {
+    /// How they are told.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -7,7 +7,7 @@ mod exit_code;
 mod report;
 
 use clap::Parser as _;
-use cli::{CleanArgs, Cli, Command};
+use cli::{CleanArgs, Cli, Command, ListFormat};
 use exit_code::Ended;
 use std::process::ExitCode;
 
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Run(args) => (args.shown.clone(), commands::run::run(args, report::begin)),
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
         Command::Clean(args) => return clean(&args),
+        Command::Locks(args) => return locks(args.format),
     };
     let code = match told {
         Ok(outcome) => {
@@ -62,4 +63,13 @@ fn clean(args: &CleanArgs) -> ExitCode {
         report::complain(&*error);
         exit_code::UNKNOWN
     }))
+}
+
+fn locks(format: ListFormat) -> ExitCode {
+    let told = commands::locks::locks().and_then(|locks| Ok(report::show_locks(format, &locks)?));
+    if let Err(error) = told {
+        report::complain(&*error);
+        return ExitCode::from(exit_code::UNKNOWN);
+    }
+    ExitCode::from(exit_code::NONE)
 }

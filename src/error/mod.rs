@@ -160,6 +160,22 @@ impl Error {
         .into()
     }
 
+    pub(crate) fn busy(lock: String, waited: Duration, holder: String) -> Self {
+        Kind::Busy { lock, waited, holder }.into()
+    }
+
+    pub(crate) fn own_lock(lock: String, holder: String) -> Self {
+        Kind::OwnLock { lock, holder }.into()
+    }
+
+    pub(crate) fn not_safe(folder: &Path, reason: &'static str) -> Self {
+        Kind::Unsafe {
+            folder: folder.to_owned(),
+            reason,
+        }
+        .into()
+    }
+
     pub(crate) fn unreadable(file: &Path, line: Option<u64>, reason: impl Into<String>) -> Self {
         Kind::Unreadable {
             file: file.to_owned(),
@@ -261,6 +277,16 @@ mod tests {
                 "another thread builds it and is not done".to_owned(),
                 Duration::from_secs(60),
             ),
+            Error::busy(
+                "schema".to_owned(),
+                Duration::from_secs(300),
+                "it is held by test orders::migrates (worker w1, pid 4711) for 312 s".to_owned(),
+            ),
+            Error::own_lock(
+                "schema".to_owned(),
+                "another thread or task of test orders::migrates (worker w1, pid 4711) holds it".to_owned(),
+            ),
+            Error::not_safe(Path::new("cofferdam-1000"), "it belongs to another user"),
             Error::unreadable(Path::new("w0/journal.ndjson"), Some(7), "unknown event \"flown\""),
             Error::newer(Path::new("w0/journal.ndjson"), 2, 1),
         ]

@@ -54,7 +54,7 @@ fn check(parent: &Path, folder: &Path, user: u32) -> Result<(), Error> {
     } else {
         return Ok(());
     };
-    Err(refused(folder, reason))
+    Err(Error::not_safe(folder, reason))
 }
 
 #[cfg(not(unix))]
@@ -62,14 +62,7 @@ fn check(_parent: &Path, folder: &Path, _user: u32) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
-    Err(refused(folder, "it is no folder"))
-}
-
-fn refused(folder: &Path, reason: &str) -> Error {
-    let reason = format!(
-        "{reason}. Remove it, or set TMPDIR to a folder of your own for all who are to exclude each other"
-    );
-    Error::io("use", folder, std::io::Error::other(reason))
+    Err(Error::not_safe(folder, "it is no folder"))
 }
 
 #[cfg(all(unix, not(miri)))]

@@ -14,7 +14,6 @@ mod markdown;
 #[path = "../../src/sys/role.rs"]
 mod role;
 mod rooms;
-#[cfg(not(miri))]
 mod run;
 mod source;
 mod tidy;

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod clean;
+pub(crate) mod locks;
 pub(crate) mod run;
 mod session;
 

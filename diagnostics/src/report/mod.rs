@@ -4,11 +4,13 @@ mod clean;
 mod github;
 mod human;
 mod json;
+mod locks;
 mod text;
 
 use crate::cli::{Format, ListFormat, Shown};
 use crate::commands::Outcome;
 use crate::commands::clean::Swept;
+use crate::commands::locks::Locks;
 use crate::commands::run::Begun;
 use anstream::{AutoStream, StripStream};
 use std::io::{self, Write};
@@ -27,12 +29,17 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
         }
         None => shown.format,
     };
-    to_stdout(|out| write(out, terminal, outcome))
+    to_stdout(|mut out| write(&mut out, terminal, outcome))
 }
 
 /// Shows what became of old runs.
 pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), ReportError> {
     to_stdout(|out| clean::write(out, format, swept))
+}
+
+/// Shows the locks as they were asked for.
+pub(crate) fn show_locks(format: ListFormat, all: &Locks) -> Result<(), ReportError> {
+    to_stdout(|mut out| locks::write(&mut out, format, all))
 }
 
 fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ReportError> {

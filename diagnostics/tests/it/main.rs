@@ -5,6 +5,8 @@
 mod check;
 mod clean;
 mod hostile;
+#[cfg(unix)]
+mod locks;
 mod namespace;
 mod pages;
 mod recording;

@@ -248,6 +248,10 @@ impl Writer {
                     self.open.swap_remove(position);
                 }
             }
+            // What a lock guards is told by the claims and uses themselves.
+            Event::Locked { execution, .. } | Event::Unlocked { execution, .. } => {
+                find(state, execution)?;
+            }
             Event::Foreign {
                 execution,
                 service,
