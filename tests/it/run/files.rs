@@ -164,10 +164,10 @@ fn role_append() {
     }
     say("done");
     // Whoever is to be killed goes on until it is.
-    let mut number = LINES;
-    while who >= 8 {
-        lines.line(line(who, number)).unwrap();
-        number += 1;
+    if who >= 8 {
+        for number in LINES.. {
+            lines.line(line(who, number)).unwrap();
+        }
     }
 }
 
