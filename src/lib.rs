@@ -4,8 +4,8 @@
 //! cofferdam builds one for each *worker*, a lane of tests that never overlap, where a static is one for all. **How long
 //! it lives depends on the runner.** Under `cargo nextest run` every test is a process, so a service lives for one test.
 //! Under `cargo test` it lives for the tests of its lane, one after the other, until the test binary ends. What has to
-//! outlive a process (a server, a filled database) cannot be kept in memory, and cofferdam does not run it for you; it
-//! gives each worker a [name](Worker::id) and a [folder](Worker::dir) of its own outside.
+//! outlive a process (a server, a filled database) is a [`Fixture`]: started once per run, shared by all processes, torn
+//! down when the runner is gone. Outside, each worker has a [name](Worker::id) and a [folder](Worker::dir) of its own.
 //!
 //! ```
 //! use cofferdam::WorkerLocal;
@@ -42,6 +42,7 @@
 //! | a callback, a rayon closure | [`Worker::enter`] in it |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
 //! | a folder, a port, a database name of one's own | [`Context::dir`], [`Worker::index`], [`Worker::run`] with [`Worker::id`] |
+//! | a server or database, started once for all processes | [`Fixture`] |
 //! | a file, port or name that stays shared | [`claim`], or [`Context::claim`] for a service |
 //! | a lock of another kind around it | [`guarded_by`] |
 //! | a look at all caches, or at what was recorded, from a program | [`diagnostics`] |
@@ -60,6 +61,10 @@
 //!     .build() -> ServiceLocator
 //! locator.get::<T>() -> Arc<T>                       locator.lazy::<T>() -> LazyProxy<T>: Deref<Target = T>
 //! locator.override_with::<T>(Arc<T>) -> OverrideGuard        .clear_worker()         .clear_all()
+//!
+//! static F: Fixture<H> = Fixture::per_run("name", fn(&Setup) -> Result<H, BoxError>)         per_worker  start_within
+//! F.get() -> Arc<H>                                  H: Serialize + Deserialize
+//! Setup:    spawn  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
 //!
 //! Context:  get  lazy  worker  dir  claim                                    what a factory may ask
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
@@ -218,7 +223,8 @@
 //! **What does it write?** To disk, below `target/cofferdam`: a run's folder with lock files, folders that were asked for,
 //! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over. To standard
 //! error: warnings. To standard output: nothing. It does not change the environment or the working directory, installs
-//! no signal handler and never leaves the process.
+//! no signal handler and never leaves the process. A run with fixtures has a process of its own for them, which ends
+//! with it.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is looked at. Nothing else: recording
 //! never fails a test.
@@ -247,6 +253,10 @@
 //! - `per_test` ends with the test's thread. Work that outlives its test by more than 50 ms keeps the lane, and what it
 //!   builds then ends when the lane's next test begins.
 //!
+//! **Fixtures.** They are torn down by a process of their own, on Linux. Elsewhere each test process starts its own and
+//! stops them at its normal end: after a signal they stay, and on Windows always. What leaves its process group is not
+//! found again. If that process is killed together with the runner, commands for the teardown are lost.
+//!
 //! **What is seen.** Claims, and services that came from here. Other statics, files, ports and memory are not: a report
 //! without conflicts says nothing about them, and its last line says what was watched.
 //!
@@ -265,12 +275,14 @@ mod journal;
 mod locator;
 mod place;
 mod resource;
+mod run;
 mod sys;
 mod worker;
 pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
 pub use resource::{Access, Resource, ResourceKind};
+pub use run::{Fixture, Setup, StopSignal};
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};

@@ -98,7 +98,7 @@ struct RunDir {
 ///
 /// # Errors
 /// When it cannot be made; asked again, it is tried again.
-fn run_dir() -> Result<&'static Path, Error> {
+pub(crate) fn run_dir() -> Result<&'static Path, Error> {
     static DIR: OnceCell<RunDir> = OnceCell::new();
     DIR.get_or_try_init(|| {
         let runs = base_dir(None)?.join("runs");
@@ -177,15 +177,24 @@ fn sweep(runs: &Path, own: &Path, is_over: impl Fn(&Value) -> bool) {
             continue;
         };
         if is_over(&told)
+            && !folder.join(KEPT).exists()
             && let Ok(Some(_nobody_moves_in)) = file_lock::try_exclusive(&folder.join("alive.lock"))
         {
-            // Moved away whole first: a run that comes back to its folder finds all of it or nothing. Windows
-            // refuses that while the lock's file is open, and the folder stays.
-            let away = runs.join(format!("swept-{}-{}", process::id(), clock::unique()));
-            if std::fs::rename(folder, &away).is_ok() {
-                let _ = std::fs::remove_dir_all(&away);
-            }
+            discard(folder);
         }
+    }
+}
+
+/// What a person left standing with `COFFERDAM_KEEP` is ended by this file in the run's folder, and by nobody else.
+pub(crate) const KEPT: &str = "remove.sh";
+
+/// Removes the folder of a run, while nobody can move in.
+pub(crate) fn discard(folder: &Path) {
+    // Moved away whole first: a run that comes back to its folder finds all of it or nothing. Windows refuses that
+    // while the lock's file is open, and the folder stays.
+    let away = folder.with_file_name(format!("swept-{}-{}", process::id(), clock::unique()));
+    if std::fs::rename(folder, &away).is_ok() {
+        let _ = std::fs::remove_dir_all(&away);
     }
 }
 

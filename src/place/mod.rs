@@ -7,7 +7,9 @@ mod name;
 mod run;
 
 pub use folders::base_dir;
-pub(crate) use folders::{lane_file, worker_dir};
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) use folders::discard;
+pub(crate) use folders::{KEPT, lane_file, run_dir, worker_dir};
 pub(crate) use name::file_name;
 pub(crate) use run::{Facts, Run, Runner, nextest};
 #[cfg(test)]
