@@ -81,7 +81,7 @@ static FAILING: Fixture<String> = Fixture::per_run("failing", |setup| {
 static PANICKING: Fixture<String> = Fixture::per_run("panicking", |_| panic!("no luck"));
 static SLOW: Fixture<String> = Fixture::per_run("slow", never).start_within(Duration::from_millis(300));
 static MISSING: Fixture<String> = Fixture::per_run("missing", |setup| {
-    setup.spawn(&mut shell("true").current_dir("not/there"))?;
+    setup.spawn(shell("true").current_dir("not/there"))?;
     Ok(String::new())
 });
 static CIRCLE: Fixture<String> = Fixture::per_run("circle", |_| Ok(ROUND.try_get()?.to_string()));
