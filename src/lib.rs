@@ -4,8 +4,8 @@
 //! cofferdam builds one for each *worker*, a lane of tests that never overlap, where a static is one for all. **How long
 //! it lives depends on the runner.** Under `cargo nextest run` every test is a process, so a service lives for one test.
 //! Under `cargo test` it lives for the tests of its lane, one after the other, until the test binary ends. What has to
-//! outlive a process (a server, a filled database) cannot be kept in memory, and cofferdam does not run it for you; it
-//! gives each worker a [name](Worker::id) and a [folder](Worker::dir) of its own outside.
+//! outlive a process (a server, a filled database) is a [`Fixture`]: started once per run, shared by all processes, torn
+//! down when the runner is gone. Outside, each worker has a [name](Worker::id) and a [folder](Worker::dir) of its own.
 //!
 //! ```
 //! use cofferdam::WorkerLocal;
@@ -46,6 +46,7 @@
 //! | a database, a bucket, a queue of one's own | [`Names`] |
 //! | output that two runs must not mix | [`output_dir`], a [`Namespace`] |
 //! | a file that others read or write meanwhile | [`write_atomic`], [`AtomicFile`]; [`Appender`] for lines |
+//! | a server or database, started once for all processes | [`Fixture`] |
 //! | a file, port or name that stays shared | [`claim`], or [`Context::claim`] for a service |
 //! | what one test at a time may use | [`lock`], [`lock_shared`], [`try_lock`], [`LockOptions`] |
 //! | a test that must run alone | `#[serial]`, `#[parallel]`, with the feature `serial` |
@@ -66,6 +67,10 @@
 //!     .build() -> ServiceLocator
 //! locator.get::<T>() -> Arc<T>                       locator.lazy::<T>() -> LazyProxy<T>: Deref<Target = T>
 //! locator.override_with::<T>(Arc<T>) -> OverrideGuard        .clear_worker()         .clear_all()
+//!
+//! static F: Fixture<H> = Fixture::per_run("name", fn(&Setup) -> Result<H, BoxError>)         per_worker  start_within
+//! F.get() -> Arc<H>                                  H: Serialize + Deserialize
+//! Setup:    spawn  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
 //!
 //! Context:  get  lazy  worker  dir  claim                                    what a factory may ask
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
@@ -233,7 +238,8 @@
 //! `cargo cofferdam clean` removes them all. A small file for each lock's name stays. The locks of leased ports, and of the
 //! whole machine, are in the user's temporary folder. To standard error: warnings. To standard output: nothing. It does
 //! not change the environment or the working directory, installs
-//! no signal handler and never leaves the process.
+//! no signal handler and never leaves the process. A run with fixtures has a process of its own
+//! for them, which ends with it.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is looked at. Nothing else: recording
 //! never fails a test.
@@ -264,6 +270,10 @@
 //!
 //! **Leases.** Ports are held against whoever leases them, as the same user and with the same temporary folder. While
 //! nobody listens, a program that does not lease may take one.
+//!
+//! **Fixtures.** They are torn down by a process of their own, on Linux. Elsewhere each test process starts its own and
+//! stops them at its normal end: after a signal they stay, and on Windows always. What leaves its process group is not
+//! found again. If that process is killed together with the runner, commands for the teardown are lost.
 //!
 //! **What is seen.** Claims, and services that came from here. Other statics, files, ports and memory are not: a report
 //! without conflicts says nothing about them, and its last line says what was watched.
@@ -330,6 +340,7 @@ pub use run::{
     Appender, AtomicFile, DirLease, Names, Namespace, NamespaceHold, PortLease, lease_dir, lease_listener,
     lease_port, output_dir, write_atomic,
 };
+pub use run::{Fixture, Setup, StopSignal};
 pub use run::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;

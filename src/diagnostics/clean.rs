@@ -28,6 +28,8 @@ pub enum Fate {
     Recorded,
     /// Kept: it was named by `COFFERDAM_RUN_ID`, and whoever did knows when it is over.
     Named,
+    /// Kept: its fixtures were left standing with `COFFERDAM_KEEP`; the script `remove.sh` in it ends them.
+    Kept,
     /// Kept: it is of another machine, or from before the last boot, so its process numbers mean nothing here.
     Foreign,
     /// Kept: it has no `run.json` that can be read.
@@ -45,6 +47,7 @@ impl Fate {
             Self::InUse => "in-use",
             Self::Recorded => "recorded",
             Self::Named => "named",
+            Self::Kept => "kept",
             Self::Foreign => "foreign",
             Self::Unknown => "unknown",
             Self::Failed(_) => "failed",
@@ -114,6 +117,7 @@ fn decide(folder: &Path, options: CleanOptions) -> Fate {
     let kept = match Standing::of(folder) {
         Standing::Over => None,
         Standing::Running => return Fate::Running,
+        Standing::Kept => return Fate::Kept,
         Standing::Recorded => Some(Fate::Recorded),
         Standing::Named => Some(Fate::Named),
         Standing::Foreign => Some(Fate::Foreign),

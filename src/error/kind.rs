@@ -92,6 +92,7 @@ pub(super) enum Kind {
         found: u64,
         known: u64,
     },
+    Told(Box<dyn fmt::Display + Send + Sync>),
 }
 
 impl fmt::Display for Kind {
@@ -197,6 +198,7 @@ impl fmt::Display for Kind {
                 }
                 write!(f, ": {reason}")
             }
+            Kind::Told(words) => words.fmt(f),
             Kind::Newer { file, found, known } => write!(
                 f,
                 "{}: written in format version {found}, this build reads up to {known}: update cargo-cofferdam to \

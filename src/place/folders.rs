@@ -99,7 +99,7 @@ pub(super) struct RunDir {
 ///
 /// # Errors
 /// When it cannot be made; asked again, it is tried again.
-fn run_dir() -> Result<&'static Path, Error> {
+pub(crate) fn run_dir() -> Result<&'static Path, Error> {
     static DIR: OnceCell<RunDir> = OnceCell::new();
     DIR.get_or_try_init(|| {
         let runs = base_dir(None)?.join("runs");

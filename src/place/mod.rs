@@ -9,7 +9,7 @@ mod run;
 pub(crate) mod sweep;
 
 pub use folders::base_dir;
-pub(crate) use folders::{lane_file, worker_dir};
+pub(crate) use folders::{lane_file, run_dir, worker_dir};
 pub(crate) use name::{file_name, written_out};
 pub(crate) use run::{Facts, Run, Runner, nextest};
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub(crate) enum Standing {
     Recorded,
     /// Named by a person, who knows when it is over.
     Named,
+    /// A person left its fixtures standing, and a script in it ends them.
+    Kept,
     /// Of another machine, or from before the last boot: its process numbers mean nothing here.
     Foreign,
     /// Nothing that we could read describes it.
@@ -28,6 +30,9 @@ pub(crate) enum Standing {
 impl Standing {
     /// What the run folder says.
     pub(crate) fn of(folder: &Path) -> Self {
+        if folder.join(KEPT).exists() {
+            return Self::Kept;
+        }
         Self::read(folder).map_or(Self::Unknown, |told| {
             Self::judge(&told, &facts().boot, process::is_alive)
         })
@@ -85,14 +90,23 @@ pub(crate) fn remove(folder: &Path, rehearsal: bool) -> Removal {
     if rehearsal {
         return Removal::Removed;
     }
-    // Moved away whole first: a run that comes back to its folder finds all of it or nothing. Windows refuses that
-    // while the lock's file is open, and the folder stays.
-    let away = folder.with_file_name(format!("{AWAY}{}-{}", process::id(), clock::unique()));
-    match std::fs::rename(folder, &away).and_then(|()| std::fs::remove_dir_all(&away)) {
+    match discard(folder) {
         Ok(()) => Removal::Removed,
         Err(error) => Removal::Failed(error),
     }
 }
+
+/// Removes the folder of a run, while nobody can move in.
+pub(crate) fn discard(folder: &Path) -> io::Result<()> {
+    // Moved away whole first: a run that comes back to its folder finds all of it or nothing. Windows refuses that
+    // while the lock's file is open, and the folder stays.
+    let away = folder.with_file_name(format!("{AWAY}{}-{}", process::id(), clock::unique()));
+    std::fs::rename(folder, &away)?;
+    std::fs::remove_dir_all(&away)
+}
+
+/// What a person left standing with `COFFERDAM_KEEP` is ended by this file in the run's folder, and by nobody else.
+pub(crate) const KEPT: &str = "remove.sh";
 
 /// Begins the name of a folder that is being removed.
 const AWAY: &str = "swept-";

@@ -1,5 +1,6 @@
 //! The environment, read with std only.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A variable's value; an empty one counts as absent. What is not Unicode in it becomes U+FFFD, so that it is
@@ -19,4 +20,10 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
+}
+
+/// Every variable, for a process that is to be started with most of them.
+pub(crate) fn all() -> Vec<(OsString, OsString)> {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    std::env::vars_os().collect()
 }

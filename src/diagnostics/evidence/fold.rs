@@ -107,6 +107,10 @@ impl Writer {
         };
         match event {
             Event::Process { .. } => {}
+            // A fixture is everybody's by declaration: nothing to find there.
+            Event::Started { execution, .. } | Event::Attached { execution, .. } => {
+                find(state, execution)?;
+            }
             Event::Test {
                 execution,
                 test,

@@ -8,8 +8,14 @@ fn is_one_test() -> bool {
 
 #[cfg(not(miri))]
 mod files;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod fixtures;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod kept;
 #[cfg(all(unix, not(miri)))]
 mod killed;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod kills;
 #[cfg(not(miri))]
 mod leases;
 #[cfg(not(miri))]
