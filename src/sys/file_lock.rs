@@ -45,19 +45,16 @@ pub(crate) enum Mode {
 
 /// Opens (creating it if need be) and locks; `None` while a handle that excludes this one holds it.
 pub(crate) fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Locked>> {
-    loop {
-        let file = open(path)?;
-        #[expect(clippy::disallowed_methods, reason = "this is the shim")]
-        let tried = match mode {
-            Mode::Shared => file.try_lock_shared(),
-            Mode::Exclusive => file.try_lock(),
-        };
-        match tried {
-            Ok(()) if is_linked(&file) => return Ok(Some(Locked { file })),
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+    let file = open(path)?;
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    let tried = match mode {
+        Mode::Shared => file.try_lock_shared(),
+        Mode::Exclusive => file.try_lock(),
+    };
+    match tried {
+        Ok(()) => Ok(Some(Locked { file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
