@@ -404,6 +404,7 @@ impl Held {
         // A forked child has a copy of the guard, not the lock.
         if self.owner.pid == process::id() {
             let _ = self.owner.release(&self.locked);
+            let _ = self.locked.unlock();
             self.worker.record(|| Event::Unlocked {
                 execution: self.worker.life(),
                 lock: self.label.clone(),

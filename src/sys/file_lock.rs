@@ -23,6 +23,12 @@ impl Locked {
         }
     }
 
+    /// Gives the lock back at once: closing alone would leave it to a child that another thread is just starting, until
+    /// that child is the program it becomes.
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+
     /// What stands at the file's beginning, as far as there is any.
     pub(crate) fn look(&self, bytes: &mut [u8]) -> io::Result<usize> {
         #[cfg(unix)]
