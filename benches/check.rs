@@ -47,7 +47,7 @@ fn journal(worker: u64, lines: u64, uses: u64) -> String {
         ));
         for use_ in 0..uses {
             number += WORKERS;
-            let file = if number % 100 == 0 {
+            let file = if number.is_multiple_of(100) {
                 "shared".to_owned()
             } else {
                 format!("w{worker}/{}", use_ % 50)

@@ -212,10 +212,18 @@ events! {
     }
     /// A claim is over before its execution is.
     Released "released" { claim: u64 }
+    /// An execution got a lock after waiting `waited` microseconds: to write alone, or to read together with others.
+    Locked "locked" { execution: u64, lock: String, access: Access, waited: u64, place: String }
+    /// An execution gave a lock back.
+    Unlocked "unlocked" { execution: u64, lock: String }
     /// A lazy proxy was used by another worker than the one whose instance it holds.
     Foreign "foreign" { execution: u64, service: String, instance: u64, owner: String, place: String }
     /// What a cache counted, written when its worker's process ends.
     Counters "counters" { locator: String, hits: u64, misses: u64, builds: u64, evictions: u64, capacity: u64 }
+    /// An execution started a fixture, for the run or for its worker.
+    Started "fixture started" { execution: u64, fixture: String, micros: u64, place: String }
+    /// An execution's process attached to a fixture that stands.
+    Attached "fixture attached" { execution: u64, fixture: String, micros: u64 }
     /// A test ended while work it had started still ran: its lane was set aside.
     Quarantined "quarantined" { execution: u64, children: u64 }
 }

@@ -4,8 +4,8 @@
 //! cofferdam builds one for each *worker*, a lane of tests that never overlap, where a static is one for all. **How long
 //! it lives depends on the runner.** Under `cargo nextest run` every test is a process, so a service lives for one test.
 //! Under `cargo test` it lives for the tests of its lane, one after the other, until the test binary ends. What has to
-//! outlive a process (a server, a filled database) cannot be kept in memory, and cofferdam does not run it for you; it
-//! gives each worker a [name](Worker::id) and a [folder](Worker::dir) of its own outside.
+//! outlive a process (a server, a filled database) is a [`Fixture`]: started once per run, shared by all processes, torn
+//! down when the runner is gone. Outside, each worker has a [name](Worker::id) and a [folder](Worker::dir) of its own.
 //!
 //! ```
 //! use cofferdam::WorkerLocal;
@@ -41,8 +41,15 @@
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
 //! | a callback, a rayon closure | [`Worker::enter`] in it |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
-//! | a folder, a port, a database name of one's own | [`Context::dir`], [`Worker::index`], [`Worker::run`] with [`Worker::id`] |
+//! | a folder of one's own | [`Context::dir`], [`Worker::dir`], or [`lease_dir`] for a part of a test |
+//! | a port of one's own | [`lease_port`], [`lease_listener`] |
+//! | a database, a bucket, a queue of one's own | [`Names`] |
+//! | output that two runs must not mix | [`output_dir`], a [`Namespace`] |
+//! | a file that others read or write meanwhile | [`write_atomic`], [`AtomicFile`]; [`Appender`] for lines |
+//! | a server or database, started once for all processes | [`Fixture`] |
 //! | a file, port or name that stays shared | [`claim`], or [`Context::claim`] for a service |
+//! | what one test at a time may use | [`lock`], [`lock_shared`], [`try_lock`], [`LockOptions`] |
+//! | a test that must run alone | `#[serial]`, `#[parallel]`, with the feature `serial` |
 //! | a lock of another kind around it | [`guarded_by`] |
 //! | a look at all caches, or at what was recorded, from a program | [`diagnostics`] |
 //!
@@ -61,9 +68,17 @@
 //! locator.get::<T>() -> Arc<T>                       locator.lazy::<T>() -> LazyProxy<T>: Deref<Target = T>
 //! locator.override_with::<T>(Arc<T>) -> OverrideGuard        .clear_worker()         .clear_all()
 //!
+//! static F: Fixture<H> = Fixture::per_run("name", fn(&Setup) -> Result<H, BoxError>)         per_worker  start_within
+//! F.get() -> Arc<H>                                  H: Serialize + Deserialize
+//! Setup:    spawn  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
+//!
 //! Context:  get  lazy  worker  dir  claim                                    what a factory may ask
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
 //! claim(Resource::port(8080), Access::Write) -> Claim        guarded_by("report") -> Guarded
+//! lease_port() -> PortLease    lease_listener() -> (TcpListener, PortLease)    lease_dir() -> DirLease
+//! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
+//! write_atomic(path, bytes)    Appender::new(path).line("…")    output_dir(base) -> base/run_<namespace>/
+//! lock("report") -> LockGuard                        try_lock("report") -> Result<Option<LockGuard>, Error>
 //! ```
 //!
 //! `get` panics with the whole story, which suits tests; `try_get` returns it as an [`Error`].
@@ -176,6 +191,9 @@
 //! assert!(Weak::ptr_eq(&orders.0.0, &Arc::downgrade(&orders)));
 //! ```
 //!
+//! **A lock keeps tests apart, not the threads of one test.** Another thread or task of the test that holds it gets an
+//! error, because waiting could never end.
+//!
 //! **A claim locks nothing**, and neither does `guarded_by`: they say what is so.
 //!
 //! **A `Drop` must not ask for services.** At the end of a test or of the process it gets an error; keep in the value what
@@ -216,9 +234,12 @@
 //! thread, or a benchmark on `main`. What is spawned on a multi-threaded runtime needs `instrument`.
 //!
 //! **What does it write?** To disk, below `target/cofferdam`: a run's folder with lock files, folders that were asked for,
-//! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over. To standard
-//! error: warnings. To standard output: nothing. It does not change the environment or the working directory, installs
-//! no signal handler and never leaves the process.
+//! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over, a few each;
+//! `cargo cofferdam clean` removes them all. A small file for each lock's name stays. The locks of leased ports, and of the
+//! whole machine, are in the user's temporary folder. To standard error: warnings. To standard output: nothing. It does
+//! not change the environment or the working directory, installs
+//! no signal handler and never leaves the process. A run with fixtures has a process of its own
+//! for them, which ends with it.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is looked at. Nothing else: recording
 //! never fails a test.
@@ -247,6 +268,13 @@
 //! - `per_test` ends with the test's thread. Work that outlives its test by more than 50 ms keeps the lane, and what it
 //!   builds then ends when the lane's next test begins.
 //!
+//! **Leases.** Ports are held against whoever leases them, as the same user and with the same temporary folder. While
+//! nobody listens, a program that does not lease may take one.
+//!
+//! **Fixtures.** They are torn down by a process of their own, on Linux. Elsewhere each test process starts its own and
+//! stops them at its normal end: after a signal they stay, and on Windows always. What leaves its process group is not
+//! found again. If that process is killed together with the runner, commands for the teardown are lost.
+//!
 //! **What is seen.** Claims, and services that came from here. Other statics, files, ports and memory are not: a report
 //! without conflicts says nothing about them, and its last line says what was watched.
 //!
@@ -255,7 +283,8 @@
 //!
 //! # Features
 //!
-//! - `tokio`: `Worker::instrument`. It names no crate: any runtime's futures will do.
+//! - `serial`: the attributes `#[serial]` and `#[parallel]`. It brings `cofferdam-macros`, which has no dependencies.
+//! - `tokio`: `Worker::instrument` and `lock_async`. It names no crate: any runtime's futures will do.
 
 pub mod diagnostics;
 mod error;
@@ -265,12 +294,54 @@ mod journal;
 mod locator;
 mod place;
 mod resource;
+mod run;
 mod sys;
 mod worker;
+/// Runs the test beside others that are `parallel` with the same key, and apart from those that are [`serial`](macro@serial).
+///
+/// `#[parallel]` is [`lock_shared("serial")`](lock_shared), `#[parallel(db)]` is `lock_shared("db")`; all else is as there.
+#[cfg(feature = "serial")]
+pub use cofferdam_macros::parallel;
+/// Keeps the test apart from all others with the same key: threads, processes and concurrent runs of the workspace.
+///
+/// `#[serial]` is [`lock("serial")`](lock) for as long as the test's body runs, `#[serial(db)]` is `lock("db")`, and
+/// `#[serial(db, cache)]` both, always taken in one order. The spelling is serial_test's, so a suite moves over by its
+/// `use`; there `#[serial]` keeps apart the threads of one process only. On a module it counts for each of its tests
+/// that has none of its own. `crate = path` says where cofferdam is, `inner_attrs` and `path` are refused.
+///
+/// ```
+/// use cofferdam::{parallel, serial};
+/// #[serial(db)]           // beside `#[test]`, above it or below
+/// fn migrates() {}
+///
+/// #[parallel(db)]
+/// fn reads() -> Result<(), std::fmt::Error> { Ok(()) }
+/// # migrates();
+/// # reads().unwrap();
+/// ```
+///
+/// It works on `async` tests and on those that return a `Result`. Below `#[rstest]` the fixtures are made under the lock
+/// too; above it is an error. A lock that cannot be had within 300 seconds makes a test fail, also one that is
+/// `#[should_panic]`: that one ends without a panic and says why on standard error.
+///
+/// The wait counts as the test's time: under nextest pair it with a test group of one thread, as the guide shows.
+#[cfg(feature = "serial")]
+pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
 pub use resource::{Access, Resource, ResourceKind};
+#[cfg(feature = "tokio")]
+pub use run::lock_async;
+#[cfg(feature = "serial")]
+#[doc(hidden)]
+pub use run::serial as __serial;
+pub use run::{
+    Appender, AtomicFile, DirLease, Names, Namespace, NamespaceHold, PortLease, lease_dir, lease_listener,
+    lease_port, output_dir, write_atomic,
+};
+pub use run::{Fixture, Setup, StopSignal};
+pub use run::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};

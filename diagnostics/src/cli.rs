@@ -25,6 +25,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  cargo cofferdam run -- cargo test\n  \
                             cargo cofferdam run -- cargo nextest run\n  \
                             cargo cofferdam run --format json --output report.json -- cargo nextest run\n  \
+                            cargo cofferdam run --run-namespace nightly -- cargo test\n  \
                             cargo cofferdam run --no-records pass -- make check")]
     Run(RunArgs),
     /// Tell the conflicts in what was recorded before.
@@ -32,6 +33,17 @@ pub(crate) enum Command {
                             cargo cofferdam check target/cofferdam/runs\n  \
                             cargo cofferdam check --format github shard-1/ shard-2/")]
     Check(CheckArgs),
+    /// Remove the folders of runs that are over, and say what stays and why.
+    #[command(
+        after_help = "Examples:\n  cargo cofferdam clean --dry-run\n  cargo cofferdam clean\n  \
+                            cargo cofferdam clean --all --format json"
+    )]
+    Clean(CleanArgs),
+    /// Tell which locks tests hold now, since when, and which were left by one that was killed.
+    #[command(after_help = "Examples:\n  cargo cofferdam locks\n  \
+                            cargo cofferdam locks --format json\n\n\
+                            Exit codes: 0 whatever is held, 2 usage, 3 the locks could not be looked at.")]
+    Locks(LocksArgs),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +54,10 @@ pub(crate) struct RunArgs {
     /// like, `pass` for any other command.
     #[arg(long, value_name = "POLICY")]
     pub(crate) no_records: Option<NoRecords>,
+    /// What keeps the output of this session apart from that of others. Without it: COFFERDAM_RUN_NAMESPACE, else
+    /// RUN_NAMESPACE, else one that is generated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) run_namespace: Option<String>,
     /// The command and its arguments; it is started as it stands, without a shell.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -58,6 +74,35 @@ pub(crate) struct CheckArgs {
     /// workspace.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArgs {
+    /// How it is told.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Also remove what was recorded, what was named by COFFERDAM_RUN_ID, what another machine or an earlier boot
+    /// left, and what cannot be read.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocksArgs {
+    /// How they are told.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// For a person.
+    Human,
+    /// One line of JSON.
+    Json,
 }
 
 #[derive(Clone, Debug, Args)]

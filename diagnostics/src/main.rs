@@ -7,7 +7,7 @@ mod exit_code;
 mod report;
 
 use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{CleanArgs, Cli, Command, ListFormat};
 use exit_code::Ended;
 use std::process::ExitCode;
 
@@ -25,8 +25,10 @@ fn main() -> ExitCode {
         }
     };
     let (shown, told) = match cli.command {
-        Command::Run(args) => (args.shown.clone(), commands::run::run(args)),
+        Command::Run(args) => (args.shown.clone(), commands::run::run(args, report::begin)),
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+        Command::Clean(args) => return clean(&args),
+        Command::Locks(args) => return locks(args.format),
     };
     let code = match told {
         Ok(outcome) => {
@@ -50,4 +52,24 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+fn clean(args: &CleanArgs) -> ExitCode {
+    let told = commands::clean::clean(args).and_then(|swept| {
+        report::show_clean(args.format, &swept)?;
+        Ok(swept.exit_code())
+    });
+    ExitCode::from(told.unwrap_or_else(|error| {
+        report::complain(&*error);
+        exit_code::UNKNOWN
+    }))
+}
+
+fn locks(format: ListFormat) -> ExitCode {
+    let told = commands::locks::locks().and_then(|locks| Ok(report::show_locks(format, &locks)?));
+    if let Err(error) = told {
+        report::complain(&*error);
+        return ExitCode::from(exit_code::UNKNOWN);
+    }
+    ExitCode::from(exit_code::NONE)
 }

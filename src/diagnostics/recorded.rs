@@ -1,6 +1,7 @@
 //! Which runs were recorded below a base folder, and which of them are over.
 
 use crate::error::Error;
+use crate::place::sweep::Standing;
 use crate::sys::{file_lock, process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -55,14 +56,8 @@ fn describe(path: PathBuf, boot: &str) -> Option<RecordedRun> {
 }
 
 fn is_over(told: &Value, boot: &str) -> bool {
-    let anchor = &told["anchor"];
-    let (Some(pid), Some(started)) = (anchor["pid"].as_u64(), anchor["started"].as_u64()) else {
-        return false;
-    };
-    !boot.is_empty()
-        && told["boot"] == boot
-        && told["runner"] != "named"
-        && u32::try_from(pid).is_ok_and(|pid| !process::is_alive(pid, started))
+    let standing = Standing::judge(told, boot, process::is_alive);
+    matches!(standing, Standing::Over | Standing::Recorded)
 }
 
 /// Tests may outlive a killed runner: they hold the folder's lock then.

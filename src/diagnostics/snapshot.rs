@@ -4,10 +4,11 @@ use super::json;
 use crate::error::Error;
 use crate::locator::{self, view};
 use crate::resource::{Access, Resource};
+use crate::run::write_atomic;
 use crate::sys::{clock, process};
 use crate::{journal, place};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 /// The version of the snapshot that this build writes; all up to it are read.
@@ -169,16 +170,7 @@ impl Snapshot {
     /// # Errors
     /// When the folder of `path` is missing or cannot be written to, or the disk is full. The old file stays then.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
-        let failed = |source| Error::io("write", path, source);
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-        file.write_all(self.to_json().as_bytes()).map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        write_atomic(path, self.to_json())
     }
 
     /// Reads one that [`write`](Self::write) wrote, in this version or an older one.

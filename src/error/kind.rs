@@ -69,6 +69,19 @@ pub(super) enum Kind {
         builder: String,
         waited: Duration,
     },
+    Busy {
+        lock: String,
+        waited: Duration,
+        holder: String,
+    },
+    OwnLock {
+        lock: String,
+        holder: String,
+    },
+    Unsafe {
+        folder: PathBuf,
+        reason: &'static str,
+    },
     Unreadable {
         file: PathBuf,
         line: Option<u64>,
@@ -79,6 +92,7 @@ pub(super) enum Kind {
         found: u64,
         known: u64,
     },
+    Told(Box<dyn fmt::Display + Send + Sync>),
 }
 
 impl fmt::Display for Kind {
@@ -159,6 +173,24 @@ impl fmt::Display for Kind {
                  `build_timeout` sets the limit",
                 waited.as_secs_f64()
             ),
+            Kind::Busy { lock, waited, holder } => write!(
+                f,
+                "lock `{lock}` was not free within {} s: {holder}. `cargo cofferdam locks` shows all that are held; \
+                 a longer `timeout` waits longer; two tests that wait for each other have to take their locks in \
+                 one order",
+                waited.as_secs_f64()
+            ),
+            Kind::OwnLock { lock, holder } => write!(
+                f,
+                "lock `{lock}` would wait for its own test: {holder}. Locks keep tests apart, not the threads and \
+                 tasks of one test: take it once, before they start, or use a `Mutex` among them"
+            ),
+            Kind::Unsafe { folder, reason } => write!(
+                f,
+                "{} cannot hold locks for the whole machine: {reason}. Remove it, or set TMPDIR to a folder of \
+                 your own for all who are to exclude each other",
+                folder.display()
+            ),
             Kind::Unreadable { file, line, reason } => {
                 write!(f, "{}", file.display())?;
                 if let Some(line) = line {
@@ -166,6 +198,7 @@ impl fmt::Display for Kind {
                 }
                 write!(f, ": {reason}")
             }
+            Kind::Told(words) => words.fmt(f),
             Kind::Newer { file, found, known } => write!(
                 f,
                 "{}: written in format version {found}, this build reads up to {known}: update cargo-cofferdam to \

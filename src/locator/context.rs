@@ -141,7 +141,7 @@ impl<'a> Context<'a> {
         let claim = ServiceClaim {
             resource,
             access,
-            guards: seat::guards(),
+            guards: seat::guards(access),
             place: Location::caller(),
         };
         self.claims.borrow_mut().push(claim);

@@ -7,6 +7,7 @@ use super::{Locator, ServiceLocator};
 use crate::error::Error;
 use crate::event::Event;
 use crate::journal;
+use crate::resource::Access;
 use crate::worker::{Worker, seat};
 use once_cell::sync::OnceCell;
 use std::fmt;
@@ -135,7 +136,7 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
                 return Event::Used {
                     execution,
                     instance,
-                    guards: seat::guards(),
+                    guards: seat::guards(Access::Write),
                 };
             }
             Event::Foreign {

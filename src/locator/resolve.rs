@@ -14,6 +14,7 @@ use crate::error::{BoxError, Error};
 use crate::event::Event;
 use crate::exit;
 use crate::journal;
+use crate::resource::Access;
 use crate::sys::clock::{self, Deadline};
 use crate::worker::{Worker, seat};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -112,7 +113,7 @@ pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<Found, Error> {
         worker.record(|| Event::Used {
             execution: worker.life(),
             instance: given.number,
-            guards: seat::guards(),
+            guards: seat::guards(Access::Write),
         });
     }
     Ok(found)

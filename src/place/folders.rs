@@ -1,11 +1,12 @@
 //! Where cofferdam's folders are, and which of them are still somebody's.
 
-use super::{Run, Runner, facts, file_name, nextest, run, session};
+use super::sweep::{Standing, sweep};
+use super::{Run, facts, file_name, nextest, run, session};
 use crate::error::Error;
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, env, process};
 use once_cell::sync::OnceCell;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -89,8 +90,8 @@ fn workspace_root(dir: &Path) -> Option<PathBuf> {
 }
 
 /// A run's folder, and the lock that says somebody works in it.
-struct RunDir {
-    path: PathBuf,
+pub(super) struct RunDir {
+    pub(super) path: PathBuf,
     _alive: Locked,
 }
 
@@ -98,16 +99,14 @@ struct RunDir {
 ///
 /// # Errors
 /// When it cannot be made; asked again, it is tried again.
-fn run_dir() -> Result<&'static Path, Error> {
+pub(crate) fn run_dir() -> Result<&'static Path, Error> {
     static DIR: OnceCell<RunDir> = OnceCell::new();
     DIR.get_or_try_init(|| {
         let runs = base_dir(None)?.join("runs");
         let (dir, first) = claim(&runs, &run().id)?;
         if first {
             describe(&dir.path, run());
-            sweep(&runs, &dir.path, |told| {
-                is_over(told, &facts().boot, process::is_alive)
-            });
+            sweep(&runs, &dir.path, Standing::of);
         }
         Ok(dir)
     })
@@ -115,7 +114,7 @@ fn run_dir() -> Result<&'static Path, Error> {
 }
 
 /// Makes the folder of the run `id` or joins those that did, and whether it is yet to be described.
-fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
+pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
     let dir = runs.join(id);
     let alive = dir.join("alive.lock");
     loop {
@@ -154,55 +153,6 @@ fn describe(dir: &Path, run: &Run) {
     let _ = std::fs::write(dir.join("run.json"), text.to_string());
 }
 
-/// How many old runs one new run looks at.
-const SWEPT_AT_ONCE: usize = 16;
-
-/// Removes folders of runs that are over and that nobody recorded, so that plain `cargo test` leaves nothing behind.
-///
-/// Tests may outlive a killed runner: while one of them holds the folder's lock it stays. The lock is kept during
-/// the removal, so that nobody moves in.
-fn sweep(runs: &Path, own: &Path, is_over: impl Fn(&Value) -> bool) {
-    let Ok(folders) = std::fs::read_dir(runs) else {
-        return;
-    };
-    let mut folders: Vec<_> = folders.flatten().map(|entry| entry.path()).collect();
-    // Each run begins elsewhere: folders that stay must not shield those behind them for ever.
-    let start = process::id() as usize % folders.len().max(1);
-    folders.rotate_left(start);
-    for folder in folders.iter().filter(|path| *path != own).take(SWEPT_AT_ONCE) {
-        let Ok(text) = std::fs::read_to_string(folder.join("run.json")) else {
-            continue;
-        };
-        let Ok(told) = serde_json::from_str::<Value>(&text) else {
-            continue;
-        };
-        if is_over(&told)
-            && let Ok(Some(_nobody_moves_in)) = file_lock::try_exclusive(&folder.join("alive.lock"))
-        {
-            // Moved away whole first: a run that comes back to its folder finds all of it or nothing. Windows
-            // refuses that while the lock's file is open, and the folder stays.
-            let away = runs.join(format!("swept-{}-{}", process::id(), clock::unique()));
-            if std::fs::rename(folder, &away).is_ok() {
-                let _ = std::fs::remove_dir_all(&away);
-            }
-        }
-    }
-}
-
-/// Whether a run that was described so is over and of no use to anybody.
-///
-/// Recorded runs are `cargo cofferdam`'s to remove, named ones whoever's named them. A folder of another boot or
-/// machine is not ours to judge.
-fn is_over(told: &Value, boot: &str, is_alive: fn(u32, u64) -> bool) -> bool {
-    let anchor = |field: &str| told["anchor"][field].as_u64();
-    let (Some(pid), Some(started)) = (anchor("pid"), anchor("started")) else {
-        return false;
-    };
-    let here = !boot.is_empty() && told["boot"] == boot;
-    let ours = told["session"].is_null() && told["runner"] != Runner::Named.as_str();
-    here && ours && u32::try_from(pid).is_ok_and(|pid| !is_alive(pid, started))
-}
-
 /// The folder of one worker of this run, made if need be.
 pub(crate) fn worker_dir(worker: &str) -> Result<PathBuf, Error> {
     let dir = run_dir()?.join("workers").join(file_name(worker));
@@ -218,7 +168,7 @@ pub(crate) fn lane_file(lane: &str) -> Result<PathBuf, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A workspace with a member and, inside it, a workspace of its own.
@@ -344,91 +294,10 @@ mod tests {
         assert_eq!(base, None);
     }
 
-    fn described(runner: &str, boot: &str, session: Value) -> Value {
-        json!({ "runner": runner, "boot": boot, "session": session, "anchor": { "pid": 7, "started": 70 } })
-    }
-
-    #[test]
-    fn a_run_is_over_when_its_runner_is_gone_and_nobody_wants_it() {
-        let (alive, dead) = (
-            (|_, _| true) as fn(u32, u64) -> bool,
-            (|_, _| false) as fn(u32, u64) -> bool,
-        );
-        let plain = described("cargo", "boot", Value::Null);
-        assert!(is_over(&plain, "boot", dead));
-        assert!(!is_over(&plain, "boot", alive), "its runner is there");
-        assert!(!is_over(&plain, "other boot", dead), "of another machine");
-        let unknown = described("cargo", "", Value::Null);
-        assert!(!is_over(&unknown, "", dead), "no boot is known");
-        let recorded = described("cargo", "boot", Value::from("session"));
-        assert!(!is_over(&recorded, "boot", dead), "recorded");
-        let named = described("named", "boot", Value::Null);
-        assert!(!is_over(&named, "boot", dead), "named by a person");
-    }
-
-    #[test]
-    fn what_does_not_describe_a_run_is_never_over() {
-        for told in [
-            json!(null),
-            json!([]),
-            json!({}),
-            json!({ "anchor": 7, "boot": "boot" }),
-            json!({ "anchor": { "pid": "7", "started": 70 }, "boot": "boot" }),
-            json!({ "anchor": { "pid": -7, "started": 70 }, "boot": "boot" }),
-            json!({ "anchor": { "pid": 1_u64 << 40, "started": 70 }, "boot": "boot" }),
-        ] {
-            assert!(!is_over(&told, "boot", |_, _| false), "{told}");
-        }
-    }
-
-    fn old_run(runs: &Path, id: &str) -> RunDir {
+    pub(in crate::place) fn old_run(runs: &Path, id: &str) -> RunDir {
         let (dir, first) = claim(runs, id).unwrap();
         assert!(first);
         std::fs::write(dir.path.join("run.json"), "{}").unwrap();
         dir
-    }
-
-    #[test]
-    fn a_folder_that_somebody_still_works_in_is_not_swept() {
-        let runs = tempfile::tempdir().unwrap();
-        let own = old_run(runs.path(), "own");
-        let used = old_run(runs.path(), "used");
-        let left = old_run(runs.path(), "left").path.clone();
-        sweep(runs.path(), &own.path, |_| true);
-        assert!(own.path.exists() && used.path.exists());
-        assert!(!left.exists());
-    }
-
-    #[test]
-    fn what_is_not_over_or_not_described_stays() {
-        let runs = tempfile::tempdir().unwrap();
-        let kept = old_run(runs.path(), "kept").path.clone();
-        sweep(runs.path(), Path::new("own"), |_| false);
-        assert!(kept.exists());
-        for text in ["", "{\"version\":", "\u{0}"] {
-            std::fs::write(kept.join("run.json"), text).unwrap();
-            sweep(runs.path(), Path::new("own"), |_| true);
-            assert!(kept.exists(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_run_that_comes_back_to_a_folder_being_swept_gets_one_that_exists() {
-        let runs = tempfile::tempdir().unwrap();
-        let sweeper = runs.path().to_owned();
-        drop(old_run(runs.path(), "run"));
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for _ in 0..200 {
-                    sweep(&sweeper, Path::new("own"), |_| true);
-                }
-            });
-            for _ in 0..200 {
-                let (dir, _) = claim(runs.path(), "run").unwrap();
-                std::fs::write(dir.path.join("run.json"), "{}").unwrap();
-                std::thread::yield_now();
-                assert!(dir.path.join("alive.lock").exists());
-            }
-        });
     }
 }

@@ -1,14 +1,16 @@
 //! Which run this is, and where its folders are.
 //!
-//! `run` decides from facts alone, `name` makes file names out of any text, `folders` makes folders.
+//! `run` decides from facts alone, `name` makes file names out of any text, `folders` makes folders,
+//! `sweep` knows which of them are nobody's any more.
 
 mod folders;
 mod name;
 mod run;
+pub(crate) mod sweep;
 
 pub use folders::base_dir;
-pub(crate) use folders::{lane_file, worker_dir};
-pub(crate) use name::file_name;
+pub(crate) use folders::{lane_file, run_dir, worker_dir};
+pub(crate) use name::{file_name, written_out};
 pub(crate) use run::{Facts, Run, Runner, nextest};
 #[cfg(test)]
 pub(crate) use run::{run_of, tests::facts as facts_for_tests};

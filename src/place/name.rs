@@ -11,6 +11,17 @@ const LONGEST: usize = 64;
 /// ends in `%%` and a hash of the whole, which no short one does. Where a file system takes `a` and `A` for the
 /// same, texts that differ in nothing else meet there.
 pub(crate) fn file_name(text: &str) -> String {
+    let mut name = written_out(text);
+    if name.len() > LONGEST {
+        let hash = fnv(text.as_bytes());
+        name.truncate(LONGEST - 18);
+        _ = write!(name, "%%{hash:016x}");
+    }
+    name
+}
+
+/// The same without cutting: the text can be read back from it.
+pub(crate) fn written_out(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     let last = text.len().saturating_sub(1);
     for (index, byte) in text.bytes().enumerate() {
@@ -23,11 +34,6 @@ pub(crate) fn file_name(text: &str) -> String {
     }
     if name.is_empty() {
         return "%".to_owned();
-    }
-    if name.len() > LONGEST {
-        let hash = fnv(text.as_bytes());
-        name.truncate(LONGEST - 18);
-        _ = write!(name, "%%{hash:016x}");
     }
     name
 }

@@ -39,6 +39,12 @@ impl Deadline {
     }
 }
 
+/// Lets time pass. For what tells nobody when it is ready: a server that opens its port.
+pub(crate) fn pause(time: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    std::thread::sleep(time);
+}
+
 /// A number that no other call in this process returns; 0 is never one of them.
 pub(crate) fn unique() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);

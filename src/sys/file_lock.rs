@@ -7,18 +7,90 @@ use std::path::Path;
 /// A file locked by this handle; dropping it gives the lock back.
 #[derive(Debug)]
 pub(crate) struct Locked {
-    _file: File,
+    file: File,
+}
+
+impl Locked {
+    /// Overwrites the file's beginning with one call. Nothing is truncated: that would cost fifty times as much.
+    pub(crate) fn put(&self, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, 0);
+        #[cfg(not(unix))]
+        {
+            use std::io::{Seek as _, Write as _};
+            (&self.file).rewind()?;
+            (&self.file).write_all(bytes)
+        }
+    }
+
+    /// What stands at the file's beginning, as far as there is any.
+    pub(crate) fn look(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::read_at(&self.file, bytes, 0);
+        #[cfg(not(unix))]
+        {
+            use std::io::{Read as _, Seek as _};
+            (&self.file).rewind()?;
+            (&self.file).read(bytes)
+        }
+    }
+}
+
+/// Whether others may share the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Shared,
+    Exclusive,
+}
+
+/// Opens (creating it if need be) and locks; `None` while a handle that excludes this one holds it.
+pub(crate) fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Locked>> {
+    loop {
+        let file = open(path)?;
+        #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+        let tried = match mode {
+            Mode::Shared => file.try_lock_shared(),
+            Mode::Exclusive => file.try_lock(),
+        };
+        match tried {
+            Ok(()) if is_linked(&file) => return Ok(Some(Locked { file })),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Opens (creating it if need be) and locks, after waiting for whoever holds it: there is no bound to that.
+pub(crate) fn wait_lock(path: &Path, mode: Mode) -> io::Result<Locked> {
+    loop {
+        let file = open(path)?;
+        #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+        match mode {
+            Mode::Shared => file.lock_shared()?,
+            Mode::Exclusive => file.lock()?,
+        }
+        if is_linked(&file) {
+            return Ok(Locked { file });
+        }
+    }
+}
+
+/// Whether the file still has a name. Who waited for a lock on one that was removed meanwhile has locked nothing.
+#[cfg(unix)]
+fn is_linked(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    file.metadata().is_ok_and(|known| known.nlink() > 0)
+}
+
+#[cfg(not(unix))]
+fn is_linked(_file: &File) -> bool {
+    true
 }
 
 /// Opens (creating it if need be) and locks; `None` while another handle, in any process, holds it.
 pub(crate) fn try_exclusive(path: &Path) -> io::Result<Option<Locked>> {
-    let file = open(path)?;
-    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Locked { _file: file })),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    try_lock(path, Mode::Exclusive)
 }
 
 /// Opens (creating it if need be) and locks together with other sharers, after waiting for one who has it alone;
@@ -30,7 +102,22 @@ pub(crate) fn shared(path: &Path) -> io::Result<Option<Locked>> {
 fn share(file: File, path: &Path) -> io::Result<Option<Locked>> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     file.lock_shared()?;
-    Ok(is_at(&file, path).then_some(Locked { _file: file }))
+    Ok(is_at(&file, path).then_some(Locked { file }))
+}
+
+/// Opens (creating it if need be) and locks alone, after waiting for whoever holds it: for what takes microseconds.
+/// The file can be read and written until it is dropped, and the lock with it.
+pub(crate) fn exclusive_file(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    file.lock()?;
+    Ok(file)
+}
+
+/// Whether the lock on an open file could be had; it is given back when the file is closed.
+pub(crate) fn try_hold(file: &File) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    file.try_lock().is_ok()
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -1,6 +1,8 @@
 //! This process and those above it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A process above this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,19 @@ pub(crate) fn id() -> u32 {
     std::process::id()
 }
 
+/// The user in whose name this process acts.
+#[cfg(unix)]
+pub(crate) fn user() -> u32 {
+    #[cfg(not(miri))]
+    #[expect(unsafe_code, reason = "std does not know users")]
+    // SAFETY: it takes nothing, touches nothing and cannot fail.
+    unsafe {
+        libc::geteuid()
+    }
+    #[cfg(miri)]
+    0
+}
+
 /// The arguments, without those that are not Unicode.
 pub(crate) fn args() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
@@ -33,6 +48,12 @@ pub(crate) fn args() -> Vec<String> {
 pub(crate) fn exe() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::env::current_exe().ok()
+}
+
+/// The working directory of this moment.
+pub(crate) fn current_dir() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    std::env::current_dir().ok()
 }
 
 /// When this process started, in the kernel's ticks; 0 where the system does not say.
@@ -74,6 +95,38 @@ pub(crate) fn boot() -> String {
         .unwrap_or_default()
 }
 
+/// A command; on Unix its process leads a group of its own.
+pub(crate) fn command(program: &OsStr) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    let mut command = Command::new(program);
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command
+}
+
+/// The processes of these groups whose environment says `name=folder`: by the group's number alone they could be
+/// anybody's, for numbers are used again.
+#[cfg_attr(
+    not(all(target_os = "linux", not(miri))),
+    expect(dead_code, reason = "only a keeper asks")
+)]
+pub(crate) fn in_groups(groups: &[u32], name: &str, folder: &Path) -> Vec<u32> {
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let mark = [name.as_bytes(), b"=", folder.as_os_str().as_encoded_bytes()].concat();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| stat(*pid).is_some_and(|stat| groups.contains(&stat.group)))
+        .filter(|pid| {
+            let environment = std::fs::read(proc_folder(*pid).join("environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == mark)
+        })
+        .collect()
+}
+
 /// Resident memory in bytes; `None` where the system does not say.
 pub(crate) fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -90,6 +143,11 @@ struct Stat {
     name: String,
     state: char,
     parent: u32,
+    #[cfg_attr(
+        not(all(target_os = "linux", not(miri))),
+        expect(dead_code, reason = "only a keeper asks")
+    )]
+    group: u32,
     started: u64,
 }
 
@@ -108,11 +166,13 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = tail.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
-    let started = fields.nth(17)?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    let started = fields.nth(16)?.parse().ok()?;
     Some(Stat {
         name,
         state,
         parent,
+        group,
         started,
     })
 }

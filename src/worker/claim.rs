@@ -42,7 +42,7 @@ pub fn claim(resource: Resource, access: Access) -> Claim {
         instance: 0,
         resource,
         access,
-        guards: seat::guards(),
+        guards: seat::guards(access),
         place,
     });
     Claim {

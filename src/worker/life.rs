@@ -6,6 +6,7 @@ use super::slots::{Lease, Slots};
 use crate::error::Error;
 use crate::event::Event;
 use crate::place::{self, Runner};
+use crate::resource::Access;
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, process, stderr};
 use crate::{exit, journal};
@@ -30,6 +31,8 @@ pub(crate) struct Life {
     thread: Option<String>,
     pid: u32,
     over: AtomicBool,
+    /// The locks that the test holds against others, each with whether others may read meanwhile.
+    pub(super) locks: Mutex<Vec<(String, Access)>>,
 }
 
 /// How long the end of a test waits for threads it started. Measured: with 50 ms the lanes stay as few as the test
@@ -64,6 +67,7 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
             thread,
             pid: process::id(),
             over: AtomicBool::new(false),
+            locks: Mutex::new(Vec::new()),
         })
     };
     let worker = match identity.lane {
@@ -208,6 +212,6 @@ fn say_once(told: &AtomicBool, text: &str) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,6 +16,7 @@ pub use seat::{Entered, Guarded};
 
 use crate::error::Error;
 use crate::event::Event;
+use crate::resource::Access;
 use crate::{journal, place};
 use life::Life;
 use seat::Member;
@@ -207,6 +208,31 @@ impl Worker {
     /// Unique in this process, never 0.
     pub(crate) fn life(&self) -> u64 {
         self.0.life
+    }
+
+    /// From now on the test holds a lock of that name: to write alone, or to read together with others.
+    pub(crate) fn holds(&self, lock: &str, access: Access) {
+        life::lock(&self.0.locks).push((lock.to_owned(), access));
+    }
+
+    /// The test holds it no more.
+    pub(crate) fn lets_go(&self, lock: &str, access: Access) {
+        let mut locks = life::lock(&self.0.locks);
+        let last = locks
+            .iter()
+            .rposition(|(name, held)| name == lock && *held == access);
+        if let Some(index) = last {
+            locks.remove(index);
+        }
+    }
+
+    /// The locks that keep others away from what is accessed so.
+    fn locks(&self, access: Access) -> Vec<String> {
+        let locks = life::lock(&self.0.locks);
+        let guarding = locks
+            .iter()
+            .filter(|(_, held)| access == Access::Read || *held == Access::Write);
+        guarding.map(|(name, _)| name.clone()).collect()
     }
 
     /// Records what happened to this worker, if anything is recorded.

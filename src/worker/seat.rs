@@ -3,6 +3,7 @@
 use super::Worker;
 use super::life::{Life, begin, end};
 use crate::error::Error;
+use crate::resource::Access;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -197,11 +198,18 @@ impl Drop for Member {
     }
 }
 
-/// What this thread holds against others, by name.
-pub(crate) fn guards() -> Vec<String> {
-    GUARDS
+/// What keeps others away from what is now done to a resource: what this thread said it holds, and the locks of its
+/// test, whichever of the test's threads took them. A lock that is shared guards who reads; it keeps no other reader
+/// from writing.
+pub(crate) fn guards(access: Access) -> Vec<String> {
+    let mut names = GUARDS
         .try_with(|guards| guards.borrow().clone())
-        .unwrap_or_default()
+        .unwrap_or_default();
+    let worker = SEAT.try_with(|seat| seat.borrow_mut().top().map(|scope| scope.worker.clone()));
+    if let Ok(Some(worker)) = worker {
+        names.extend(worker.locks(access));
+    }
+    names
 }
 
 /// Says that this thread holds a lock of that name: claims made while the guard lives are guarded by it.

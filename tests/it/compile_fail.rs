@@ -2,5 +2,8 @@
 
 #[test]
 fn what_must_not_compile_does_not() {
-    trybuild::TestCases::new().compile_fail("tests/it/compile_fail/*.rs");
+    let cases = trybuild::TestCases::new();
+    cases.compile_fail("tests/it/compile_fail/*.rs");
+    #[cfg(feature = "serial")]
+    cases.compile_fail("tests/it/compile_fail/serial/*.rs");
 }

@@ -14,6 +14,7 @@ mod markdown;
 #[path = "../../src/sys/role.rs"]
 mod role;
 mod rooms;
+mod run;
 mod source;
 mod tidy;
 mod worker;

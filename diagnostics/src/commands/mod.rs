@@ -1,6 +1,8 @@
 //! What each command does; they return data and print nothing.
 
 pub(crate) mod check;
+pub(crate) mod clean;
+pub(crate) mod locks;
 pub(crate) mod run;
 mod session;
 

@@ -4,23 +4,40 @@ use super::{Findings, Outcome, session};
 use crate::child;
 use crate::cli::RunArgs;
 use crate::exit_code::NoRecords;
+use cofferdam::diagnostics::{CleanOptions, clean};
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub(crate) fn run(args: RunArgs) -> Result<Outcome, Box<dyn Error>> {
+/// What a session says before its command begins.
+pub(crate) struct Begun<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) output: &'a Path,
+}
+
+pub(crate) fn run(args: RunArgs, begin: impl FnOnce(&Begun<'_>)) -> Result<Outcome, Box<dyn Error>> {
     let base = cofferdam::base_dir(Some(&working_dir()))?;
     let session = session::new_name();
+    let space = session::Space::new(args.run_namespace.as_deref(), &session, &base)?;
+    begin(&Begun {
+        namespace: space.namespace.as_str(),
+        output: &space.output,
+    });
     let ended = child::run(
         &args.command,
         &[
             ("COFFERDAM_RECORD", session.as_ref()),
             ("COFFERDAM_DIR", base.as_os_str()),
+            ("COFFERDAM_RUN_NAMESPACE", space.namespace.as_str().as_ref()),
+            ("COFFERDAM_RUN_DIR", space.output.as_os_str()),
         ],
     )?;
+    drop(space);
     let evidence = session::evidence(&base, &session)?;
     let findings = Findings::new(vec![base.join("runs")], &evidence);
     session::forget_old(&base);
+    // What no test had the time for. A folder that cannot be removed now is tried again by the next session.
+    let _ = clean(&base, CleanOptions::default());
     let no_records = args.no_records.unwrap_or(if is_test_command(&args.command) {
         NoRecords::Fail
     } else {

@@ -1,7 +1,7 @@
-//! Sessions: what one `run` recorded, found again, and removed when it is old.
+//! Sessions: their namespaces; what one `run` recorded, found again, and removed when it is old.
 
-use cofferdam::Error;
 use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
+use cofferdam::{Error, Namespace, NamespaceHold};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,51 @@ pub(super) fn new_name() -> String {
     )]
     let pid = std::process::id();
     format!("{micros}-{pid}")
+}
+
+/// Where a session's output goes, and nobody else's.
+pub(super) struct Space {
+    pub(super) namespace: Namespace,
+    pub(super) output: PathBuf,
+    hold: Option<NamespaceHold>,
+}
+
+impl Space {
+    /// The namespace that was asked for, or that the environment names, or the session's own.
+    pub(super) fn new(asked: Option<&str>, session: &str, base: &Path) -> Result<Self, Error> {
+        let namespace = match asked {
+            Some(name) => Namespace::named(name)?,
+            None => match Namespace::from_environment()? {
+                Some(namespace) => namespace,
+                None => Namespace::named(session)?,
+            },
+        };
+        // A session inside of another's command goes on in its namespace.
+        let hold = if is_inside_another() {
+            None
+        } else {
+            Some(namespace.hold(base)?)
+        };
+        Ok(Self {
+            output: namespace.output_dir(base)?,
+            namespace,
+            hold,
+        })
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        if self.hold.is_some() {
+            // Only if nothing was put there.
+            let _ = std::fs::remove_dir(&self.output);
+        }
+    }
+}
+
+fn is_inside_another() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a session sets this for its command")]
+    std::env::var_os("COFFERDAM_RECORD").is_some_and(|session| !session.is_empty())
 }
 
 /// The newest session below `base`.

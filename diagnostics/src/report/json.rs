@@ -1,11 +1,10 @@
 //! For programs: one line, versioned; docs/exit-codes.md describes it.
 
-use super::text::is_harmful;
+use super::text::harmless;
 use crate::commands::Outcome;
 use crate::exit_code::Ended;
 use cofferdam::diagnostics::{Conflict, Party};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// The version of the report that this build writes.
@@ -87,25 +86,9 @@ fn party(party: &Party) -> Value {
     })
 }
 
-/// JSON leaves some characters as they are that steer a terminal; escaped they mean the same. They stand in texts only.
-fn harmless(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for letter in json.chars() {
-        if is_harmful(letter) {
-            let mut units = [0; 2];
-            for unit in letter.encode_utf16(&mut units) {
-                let _ = write!(text, "\\u{unit:04x}");
-            }
-        } else {
-            text.push(letter);
-        }
-    }
-    // GitHub's runner takes this for a command wherever in a line it stands.
-    text.replace("##[", "#\\u0023[")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::text::is_harmful;
     use super::*;
 
     #[test]

@@ -1,12 +1,17 @@
 //! The only code that prints: one type for each format.
 
+mod clean;
 mod github;
 mod human;
 mod json;
+mod locks;
 mod text;
 
-use crate::cli::{Format, Shown};
+use crate::cli::{Format, ListFormat, Shown};
 use crate::commands::Outcome;
+use crate::commands::clean::Swept;
+use crate::commands::locks::Locks;
+use crate::commands::run::Begun;
 use anstream::{AutoStream, StripStream};
 use std::io::{self, Write};
 use std::path::Path;
@@ -24,8 +29,22 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
         }
         None => shown.format,
     };
+    to_stdout(|mut out| write(&mut out, terminal, outcome))
+}
+
+/// Shows what became of old runs.
+pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), ReportError> {
+    to_stdout(|out| clean::write(out, format, swept))
+}
+
+/// Shows the locks as they were asked for.
+pub(crate) fn show_locks(format: ListFormat, all: &Locks) -> Result<(), ReportError> {
+    to_stdout(|mut out| locks::write(&mut out, format, all))
+}
+
+fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ReportError> {
     let mut out = AutoStream::auto(io::stdout().lock());
-    match write(&mut out, terminal, outcome).and_then(|()| out.flush()) {
+    match write(&mut out).and_then(|()| out.flush()) {
         // Whoever reads has seen enough (`| head`).
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => told.map_err(|source| ReportError {
@@ -35,17 +54,30 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
     }
 }
 
+/// Says on standard error what a session is called and where its output goes: standard output is its command's.
+pub(crate) fn begin(begun: &Begun<'_>) {
+    let mut err = anstream::stderr().lock();
+    let output = begun.output.display().to_string();
+    // Nobody may be there to read it, and the command runs all the same.
+    let _ = writeln!(
+        err,
+        "cofferdam: namespace {}, output in {}",
+        text::plain(begun.namespace),
+        text::plain(&output)
+    );
+}
+
 fn write_file(path: &Path, format: Format, outcome: &Outcome) -> io::Result<()> {
     let mut text = StripStream::new(Vec::new());
     write(&mut text, format, outcome)?;
     std::fs::write(path, text.into_inner())
 }
 
-fn write(out: &mut impl Write, format: Format, outcome: &Outcome) -> io::Result<()> {
+fn write(mut out: &mut dyn Write, format: Format, outcome: &Outcome) -> io::Result<()> {
     match format {
-        Format::Human => human::Human(outcome).write(out),
-        Format::Json => json::Json(outcome).write(out),
-        Format::Github => github::Github(outcome).write(out),
+        Format::Human => human::Human(outcome).write(&mut out),
+        Format::Json => json::Json(outcome).write(&mut out),
+        Format::Github => github::Github(outcome).write(&mut out),
     }
 }
 

@@ -31,6 +31,23 @@ pub(super) fn is_harmful(letter: char) -> bool {
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// JSON leaves some characters as they are that steer a terminal; escaped they mean the same. They stand in texts only.
+pub(super) fn harmless(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if is_harmful(letter) {
+            let mut units = [0; 2];
+            for unit in letter.encode_utf16(&mut units) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(letter);
+        }
+    }
+    // GitHub's runner takes this for a command wherever in a line it stands.
+    text.replace("##[", "#\\u0023[")
+}
+
 /// `1 test`, `2 tests`.
 pub(super) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

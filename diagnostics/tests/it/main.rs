@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod check;
+mod clean;
 mod hostile;
+#[cfg(unix)]
+mod locks;
+mod namespace;
 mod pages;
 mod recording;
 mod run;

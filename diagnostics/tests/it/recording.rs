@@ -122,6 +122,11 @@ pub(crate) fn cofferdam(dir: &Path, args: &[&str]) -> Command {
         "COFFERDAM_RECORD",
         "COFFERDAM_WORKER",
         "COFFERDAM_RUN_ID",
+        "COFFERDAM_RUN_DIR",
+        "COFFERDAM_RUN_LOCK",
+        "COFFERDAM_RUN_NAMESPACE",
+        "COFFERDAM_RUN_SUBDIR",
+        "RUN_NAMESPACE",
         "NO_COLOR",
         "CLICOLOR_FORCE",
     ] {

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
         reason = "what the role was handed is what is tested"
@@ -43,6 +43,16 @@ fn role() {
                 }
                 writeln!(out, "absolute={}", base.is_absolute()).unwrap();
             }
+            "namespace" => {
+                for name in ["COFFERDAM_RUN_NAMESPACE", "COFFERDAM_RUN_DIR"] {
+                    writeln!(out, "{name}={}", variable(name).unwrap()).unwrap();
+                }
+                let output = PathBuf::from(variable("COFFERDAM_RUN_DIR").unwrap());
+                assert!(output.is_dir());
+                if base.join("write").exists() {
+                    std::fs::write(output.join("report.csv"), session.as_str()).unwrap();
+                }
+            }
             "ready" => {
                 writeln!(out, "READY").unwrap();
                 out.flush().unwrap();
@@ -60,7 +70,7 @@ fn role() {
     }
 }
 
-fn run(dir: &Path, role: &str, args: &[&str]) -> Command {
+pub(crate) fn run(dir: &Path, role: &str, args: &[&str]) -> Command {
     let mut command = cofferdam(dir, &["run"]);
     #[expect(clippy::disallowed_methods, reason = "the role is a test of this binary")]
     let exe = std::env::current_exe().unwrap();
@@ -149,7 +159,7 @@ fn a_command_that_is_not_there_is_an_error_that_says_so() {
         .into();
     assert!(
         told.err
-            .starts_with("cofferdam: could not start \"no-such-command-here\""),
+            .contains("\ncofferdam: could not start \"no-such-command-here\""),
         "{}",
         told.err
     );

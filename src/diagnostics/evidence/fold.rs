@@ -107,6 +107,10 @@ impl Writer {
         };
         match event {
             Event::Process { .. } => {}
+            // A fixture is everybody's by declaration: nothing to find there.
+            Event::Started { execution, .. } | Event::Attached { execution, .. } => {
+                find(state, execution)?;
+            }
             Event::Test {
                 execution,
                 test,
@@ -247,6 +251,10 @@ impl Writer {
                 if let Some(position) = self.open.iter().rposition(|open| *open == claim) {
                     self.open.swap_remove(position);
                 }
+            }
+            // What a lock guards is told by the claims and uses themselves.
+            Event::Locked { execution, .. } | Event::Unlocked { execution, .. } => {
+                find(state, execution)?;
             }
             Event::Foreign {
                 execution,

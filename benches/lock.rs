@@ -1,0 +1,165 @@
+//! What a lock between tests costs beside the kernel's own, fslock and serial_test, alone and contended.
+//!
+//! Under contention each process does the same number of laps, and what is told is the longest that anybody waited.
+
+mod harness;
+#[path = "harness/race.rs"]
+mod race;
+
+use harness::{Series, Table};
+use race::Work;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 15;
+const CALLS: u64 = 2_000;
+const PROCESSES: usize = 8;
+const CONTESTS: usize = 5;
+const LAPS: u32 = 500;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the bare lock is what ours is compared with"
+)]
+fn flock(path: &Path) -> File {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .expect("a lock file");
+    file.lock().expect("a lock");
+    file
+}
+
+fn fs_lock(path: &Path) -> fslock::LockFile {
+    let mut file = fslock::LockFile::open(path).expect("a lock file");
+    file.lock().expect("a lock");
+    file
+}
+
+/// Nanoseconds of lock and unlock when nobody else wants it.
+fn alone(base: &Path) -> [Series; 4] {
+    let (bare, other) = (base.join("bare.lock"), base.join("fslock.lock"));
+    let serial = base.join("serial.lock").display().to_string();
+    let repeat = |work: &dyn Fn(), calls: u64| (0..calls).for_each(|_| work());
+    let works: [Work<'_>; 4] = [
+        &|calls| repeat(&|| drop(flock(&bare)), calls),
+        &|calls| repeat(&|| drop(cofferdam::lock("bench alone")), calls),
+        &|calls| repeat(&|| drop(fs_lock(&other)), calls),
+        &|calls| {
+            repeat(
+                &|| serial_test::fs_serial_core(vec!["bench"], Some(&serial), || {}),
+                calls,
+            )
+        },
+    ];
+    let mut times = race::run(1, ROUNDS, CALLS, &works).into_iter();
+    std::array::from_fn(|_| times.next().unwrap_or(Series(Vec::new())))
+}
+
+/// The same for one thread, and for two at once that want different locks.
+fn beside(threads: usize) -> Series {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let work: Work<'_> = &|calls| {
+        thread_local!(static NAME: String = format!("bench {}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        NAME.with(|name| (0..calls).for_each(|_| drop(cofferdam::lock(name))));
+    };
+    let mut times = race::run(threads, ROUNDS, CALLS, &[work]);
+    times.pop().unwrap_or(Series(Vec::new()))
+}
+
+/// One of the processes that want the same lock: takes it again and again, tells its longest wait.
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn contend(how: &str, base: &Path) -> Duration {
+    let path = base.join(format!("{how}.lock"));
+    let mut longest = Duration::ZERO;
+    for _ in 0..LAPS {
+        let begun = Instant::now();
+        match how {
+            "cofferdam" => {
+                let _held = cofferdam::lock("bench contended");
+                longest = longest.max(begun.elapsed());
+            }
+            "fslock" => {
+                let _held = fs_lock(&path);
+                longest = longest.max(begun.elapsed());
+            }
+            _ => {
+                let _held = flock(&path);
+                longest = longest.max(begun.elapsed());
+            }
+        }
+    }
+    longest
+}
+
+#[expect(clippy::disallowed_methods, reason = "contenders are processes")]
+fn contest(how: &str, base: &Path) -> f64 {
+    let start = || {
+        let own = std::env::current_exe().expect("a benchmark has an executable");
+        let mut child = Command::new(own);
+        child.args(["--contend", how]).env("COFFERDAM_DIR", base);
+        child
+            .env("COFFERDAM_RUN_ID", "bench")
+            .env_remove("COFFERDAM_RECORD");
+        child.stdout(Stdio::piped()).spawn().expect("a contender")
+    };
+    let children: Vec<Child> = (0..PROCESSES).map(|_| start()).collect();
+    let longest = children.into_iter().map(|child| {
+        let told = child.wait_with_output().expect("a contender ends");
+        let text = String::from_utf8_lossy(&told.stdout);
+        text.trim().parse::<f64>().expect("a contender tells its wait")
+    });
+    longest.fold(0.0, f64::max)
+}
+
+#[expect(clippy::print_stdout, reason = "a contender tells its wait to who started it")]
+#[expect(clippy::disallowed_methods, reason = "a contender is told by its arguments")]
+fn main() {
+    let mut arguments = std::env::args()
+        .skip_while(|argument| argument != "--contend")
+        .skip(1);
+    if let Some(how) = arguments.next() {
+        let base = cofferdam::base_dir(None).expect("the benchmark sets it");
+        println!("{}", contend(&how, &base).as_secs_f64() * 1e3);
+        return;
+    }
+    if !harness::is_wanted() {
+        return;
+    }
+    let base = cofferdam::base_dir(None).expect("a workspace").join("bench");
+    std::fs::create_dir_all(&base).expect("a folder for locks");
+
+    let [bare, ours, other, serial] = alone(&base);
+    let mut table = Table::new("Lock and unlock, nobody else wants it");
+    table.row("open and flock", " ns", &bare, ..);
+    table.row("cofferdam::lock, with its owner's record", " ns", &ours, ..);
+    table.row("fslock", " ns", &other, ..);
+    table.row("serial_test's file_serial", " ns", &serial, ..);
+    table.row("cofferdam ÷ open and flock", "×", &ours.over(&bare), ..=1.5);
+    table.row("cofferdam ÷ file_serial", "×", &ours.over(&serial), ..=0.5);
+    table.print();
+
+    let (one, two) = (beside(1), beside(2));
+    let mut table = Table::new("Two threads at once, each its own lock");
+    table.row("two ÷ one", "×", &two.over(&one), ..=1.23);
+    table.print();
+
+    let mut table = Table::new("Eight processes, one lock, the longest wait");
+    let mut waits = [(); 3].map(|()| Series(Vec::new()));
+    for _ in 0..CONTESTS {
+        for (how, waits) in ["flock", "cofferdam", "fslock"].iter().zip(&mut waits) {
+            waits.0.push(contest(how, &base));
+        }
+    }
+    let [bare, ours, other] = waits;
+    table.row("open and flock", " ms", &bare, ..);
+    table.row("cofferdam::lock", " ms", &ours, ..=500.0);
+    table.row("fslock", " ms", &other, ..);
+    table.print();
+}

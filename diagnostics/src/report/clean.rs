@@ -1,0 +1,81 @@
+//! What `clean` removed and what it kept, and why.
+
+use super::text::{count, harmless, plain};
+use crate::cli::ListFormat;
+use crate::commands::clean::Swept;
+use cofferdam::diagnostics::{Cleaned, Fate};
+use serde_json::json;
+use std::io::{self, Write};
+
+/// The version of the JSON that this build writes.
+const VERSION: u64 = 1;
+
+pub(super) fn write(mut out: &mut dyn Write, format: ListFormat, swept: &Swept) -> io::Result<()> {
+    match format {
+        ListFormat::Human => human(&mut out, swept),
+        ListFormat::Json => writeln!(out, "{}", harmless(&as_json(swept))),
+    }
+}
+
+fn human(out: &mut impl Write, swept: &Swept) -> io::Result<()> {
+    let removed = if swept.dry_run { "would remove" } else { "removed" };
+    for run in &swept.runs {
+        match &run.fate {
+            Fate::Removed => writeln!(out, "{removed} {}", name(run))?,
+            Fate::Failed(error) => writeln!(out, "failed  {}: {}", name(run), plain(&error.to_string()))?,
+            kept => writeln!(out, "kept    {}: {}", name(run), reason(kept))?,
+        }
+    }
+    let gone = swept
+        .runs
+        .iter()
+        .filter(|run| matches!(run.fate, Fate::Removed))
+        .count();
+    let (gone, kept) = (gone as u64, (swept.runs.len() - gone) as u64);
+    writeln!(
+        out,
+        "cofferdam: {removed} {}, kept {kept}, in {}",
+        count(gone, "run"),
+        plain(&swept.place.display().to_string())
+    )
+}
+
+fn name(run: &Cleaned) -> String {
+    let name = run.path.file_name().unwrap_or_default().to_string_lossy();
+    plain(&name).into_owned()
+}
+
+fn reason(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Running => "its runner is running",
+        Fate::InUse => "a process still works in it",
+        Fate::Recorded => "it was recorded; `--all` removes it",
+        Fate::Named => {
+            "it was named by COFFERDAM_RUN_ID, and whoever did knows when it is over; `--all` removes it"
+        }
+        Fate::Kept => "its fixtures were left standing; the script remove.sh in it ends them",
+        Fate::Foreign => "it is of another machine, or from before the last boot; `--all` removes it",
+        Fate::Unknown => "it has no run.json that can be read; `--all` removes it",
+        _ => "",
+    }
+}
+
+fn as_json(swept: &Swept) -> String {
+    let runs = swept.runs.iter().map(|run| {
+        json!({
+            "path": run.path.to_string_lossy(),
+            "fate": run.fate.as_str(),
+            "error": match &run.fate {
+                Fate::Failed(error) => Some(error.to_string()),
+                _ => None,
+            },
+        })
+    });
+    let value = json!({
+        "version": VERSION,
+        "dry_run": swept.dry_run,
+        "looked_in": swept.place.to_string_lossy(),
+        "runs": runs.collect::<Vec<_>>(),
+    });
+    value.to_string()
+}

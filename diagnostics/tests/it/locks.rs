@@ -1,0 +1,75 @@
+//! `locks`.
+
+use crate::recording::{told, told_json};
+use std::path::Path;
+
+/// A lock as a test leaves it that was killed: nobody has it, and its record says that somebody does.
+fn left(base: &Path) {
+    let folder = base.join("locks");
+    std::fs::create_dir_all(&folder).unwrap();
+    let record = "held\t1\texclusive\t4711\t90\t1700000000000000\tboot\tschema\trun-1\tw1\torders::\u{1b}[31mmigrates\t";
+    std::fs::write(folder.join("schema.lock"), format!("{record:<511}\n")).unwrap();
+}
+
+#[test]
+fn nothing_held_is_told_as_that() {
+    let base = tempfile::tempdir().unwrap();
+    let told = told(base.path(), &["locks"]);
+    let none = "cofferdam: 0 locks held, 0 left by whoever was killed and free again, 0 free\n";
+    assert!(told.out.ends_with("free\n"), "{}", told.out);
+    // Locks of the whole machine may be there.
+    assert!(
+        told.out.ends_with(none) || told.out.contains("(host)"),
+        "{}",
+        told.out
+    );
+    assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn who_was_killed_while_holding_one_is_named_and_cannot_steer_the_terminal() {
+    let base = tempfile::tempdir().unwrap();
+    left(base.path());
+    let told = told(base.path(), &["locks"]);
+    let line = "left: schema, by orders::\\u{1b}[31mmigrates (worker w1, pid 4711, run run-1) taken ";
+    assert!(told.out.contains(line), "{}", told.out);
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn a_lock_that_this_test_holds_is_told_with_its_name() {
+    let base = cofferdam::base_dir(None).unwrap();
+    let name = "locks command: held";
+    let held = || {
+        let (code, told) = told_json(&base, &["locks", "--format", "json"]);
+        assert_eq!((code, &told["version"]), (Some(0), &1.into()));
+        let all = told["locks"].as_array().unwrap().clone();
+        all.into_iter().find(|lock| lock["name"] == name).unwrap()
+    };
+    let guard = cofferdam::lock_shared(name);
+    assert_eq!(held()["state"], "shared");
+    drop(guard);
+    let guard = cofferdam::lock(name);
+    let lock = held();
+    assert_eq!(
+        (&lock["state"], &lock["scope"]),
+        (&"exclusive".into(), &"workspace".into())
+    );
+    let holder = &lock["holder"];
+    assert_eq!(
+        holder["test"],
+        "locks::a_lock_that_this_test_holds_is_told_with_its_name"
+    );
+    assert!(holder["pid"].is_u64() && holder["is_gone"] == false, "{holder}");
+    drop(guard);
+    assert_eq!(held()["state"], "free");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_exit_code_3() {
+    let base = tempfile::tempdir().unwrap();
+    std::fs::write(base.path().join("locks"), "no folder").unwrap();
+    let told = told(base.path(), &["locks"]);
+    assert_eq!(told.code, Some(3));
+    assert!(told.err.starts_with("cofferdam: could not read "), "{}", told.err);
+}

@@ -1,0 +1,305 @@
+//! Which run folders are nobody's any more, and their removal.
+
+use super::{Runner, facts};
+use crate::sys::clock::Deadline;
+use crate::sys::{clock, file_lock, process};
+use serde_json::Value;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is known of a run by its `run.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its runner is gone and nobody wants it.
+    Over,
+    /// Its runner is there.
+    Running,
+    /// Its runner is gone; it was recorded for a session.
+    Recorded,
+    /// Named by a person, who knows when it is over.
+    Named,
+    /// A person left its fixtures standing, and a script in it ends them.
+    Kept,
+    /// Of another machine, or from before the last boot: its process numbers mean nothing here.
+    Foreign,
+    /// Nothing that we could read describes it.
+    Unknown,
+}
+
+impl Standing {
+    /// What the run folder says.
+    pub(crate) fn of(folder: &Path) -> Self {
+        if folder.join(KEPT).exists() {
+            return Self::Kept;
+        }
+        Self::read(folder).map_or(Self::Unknown, |told| {
+            Self::judge(&told, &facts().boot, process::is_alive)
+        })
+    }
+
+    fn read(folder: &Path) -> Option<Value> {
+        let text = std::fs::read_to_string(folder.join("run.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// No time is looked at: a clock that was set back changes nothing. A process number that was given again is
+    /// told by the start of the process.
+    pub(crate) fn judge(told: &Value, boot: &str, is_alive: fn(u32, u64) -> bool) -> Self {
+        let anchor = |field: &str| told["anchor"][field].as_u64();
+        let pid = anchor("pid").and_then(|pid| u32::try_from(pid).ok());
+        let (Some(pid), Some(started), Some(told_boot)) = (pid, anchor("started"), told["boot"].as_str())
+        else {
+            return Self::Unknown;
+        };
+        if boot.is_empty() || told_boot != boot {
+            Self::Foreign
+        } else if told["runner"] == Runner::Named.as_str() {
+            Self::Named
+        } else if is_alive(pid, started) {
+            Self::Running
+        } else if !told["session"].is_null() {
+            Self::Recorded
+        } else {
+            Self::Over
+        }
+    }
+}
+
+/// What came of removing a run folder.
+#[derive(Debug)]
+pub(crate) enum Removal {
+    Removed,
+    /// Somebody works in it: tests may outlive a killed runner.
+    InUse,
+    Failed(io::Error),
+}
+
+/// Removes a run's folder unless somebody works in it; a rehearsal removes nothing.
+pub(crate) fn remove(folder: &Path, rehearsal: bool) -> Removal {
+    let alive = folder.join("alive.lock");
+    if rehearsal && !alive.exists() {
+        return Removal::Removed;
+    }
+    // The lock is kept during the removal, so that nobody moves in.
+    let _nobody_moves_in = match file_lock::try_exclusive(&alive) {
+        Ok(Some(locked)) => locked,
+        Ok(None) => return Removal::InUse,
+        Err(error) => return Removal::Failed(error),
+    };
+    if rehearsal {
+        return Removal::Removed;
+    }
+    match discard(folder) {
+        Ok(()) => Removal::Removed,
+        Err(error) => Removal::Failed(error),
+    }
+}
+
+/// Removes the folder of a run, while nobody can move in.
+pub(crate) fn discard(folder: &Path) -> io::Result<()> {
+    // Moved away whole first: a run that comes back to its folder finds all of it or nothing. Windows refuses that
+    // while the lock's file is open, and the folder stays.
+    let away = folder.with_file_name(format!("{AWAY}{}-{}", process::id(), clock::unique()));
+    std::fs::rename(folder, &away)?;
+    std::fs::remove_dir_all(&away)
+}
+
+/// What a person left standing with `COFFERDAM_KEEP` is ended by this file in the run's folder, and by nobody else.
+pub(crate) const KEPT: &str = "remove.sh";
+
+/// Begins the name of a folder that is being removed.
+const AWAY: &str = "swept-";
+
+/// Whether the folder is what a killed sweeper left: nobody comes back to it, so anybody may go on.
+pub(crate) fn is_left_over(folder: &Path) -> bool {
+    folder
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(AWAY))
+}
+
+/// The folders of runs, described or not.
+pub(crate) fn folders(runs: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(runs)? {
+        let entry = entry?;
+        // A link that somebody put there leads to what is not ours.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// How many old runs one new run looks at, and for how long: a thousand of them are nobody's first test's to remove.
+const LOOKED_AT: usize = 16;
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Removes some folders of runs that are over and that nobody recorded, so that plain `cargo test` leaves nothing
+/// behind. `cargo cofferdam` removes all that there are.
+pub(super) fn sweep(runs: &Path, own: &Path, standing: impl Fn(&Path) -> Standing) {
+    let Ok(mut folders) = folders(runs) else {
+        return;
+    };
+    // Each run begins elsewhere: folders that stay must not shield those behind them for ever.
+    let start = process::id() as usize % folders.len().max(1);
+    folders.rotate_left(start);
+    let deadline = Deadline::after(PATIENCE);
+    for folder in folders.iter().filter(|path| *path != own).take(LOOKED_AT) {
+        if deadline.left().is_none() {
+            break;
+        }
+        if is_left_over(folder) {
+            let _ = std::fs::remove_dir_all(folder);
+        } else if standing(folder) == Standing::Over {
+            let _ = remove(folder, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::folders::tests::old_run;
+    use super::*;
+    use serde_json::json;
+
+    fn described(runner: &str, boot: &str, session: Value) -> Value {
+        json!({ "runner": runner, "boot": boot, "session": session, "anchor": { "pid": 7, "started": 70 } })
+    }
+
+    #[test]
+    fn a_run_is_over_when_its_runner_is_gone_and_nobody_wants_it() {
+        let alive: fn(u32, u64) -> bool = |_, _| true;
+        let dead: fn(u32, u64) -> bool = |_, _| false;
+        let plain = described("cargo", "boot", Value::Null);
+        assert_eq!(Standing::judge(&plain, "boot", dead), Standing::Over);
+        assert_eq!(Standing::judge(&plain, "boot", alive), Standing::Running);
+        assert_eq!(Standing::judge(&plain, "other boot", dead), Standing::Foreign);
+        let unknown = described("cargo", "", Value::Null);
+        assert_eq!(
+            Standing::judge(&unknown, "", dead),
+            Standing::Foreign,
+            "no boot is known"
+        );
+        let recorded = described("cargo", "boot", Value::from("session"));
+        assert_eq!(Standing::judge(&recorded, "boot", dead), Standing::Recorded);
+        assert_eq!(Standing::judge(&recorded, "boot", alive), Standing::Running);
+        let named = described("named", "boot", Value::Null);
+        assert_eq!(Standing::judge(&named, "boot", dead), Standing::Named);
+    }
+
+    #[test]
+    fn a_process_number_that_was_given_again_is_another_process() {
+        let again: fn(u32, u64) -> bool = |pid, started| pid == 7 && started == 71;
+        let plain = described("cargo", "boot", Value::Null);
+        assert_eq!(Standing::judge(&plain, "boot", again), Standing::Over);
+    }
+
+    #[test]
+    fn what_does_not_describe_a_run_is_never_over() {
+        for told in [
+            json!(null),
+            json!([]),
+            json!({}),
+            json!({ "anchor": 7, "boot": "boot" }),
+            json!({ "anchor": { "pid": "7", "started": 70 }, "boot": "boot" }),
+            json!({ "anchor": { "pid": -7, "started": 70 }, "boot": "boot" }),
+            json!({ "anchor": { "pid": 1_u64 << 40, "started": 70 }, "boot": "boot" }),
+            json!({ "anchor": { "pid": 7, "started": 70 } }),
+        ] {
+            assert_eq!(
+                Standing::judge(&told, "boot", |_, _| false),
+                Standing::Unknown,
+                "{told}"
+            );
+        }
+        let runs = tempfile::tempdir().unwrap();
+        for text in ["", "{\"version\":", "\u{0}"] {
+            std::fs::write(runs.path().join("run.json"), text).unwrap();
+            assert_eq!(Standing::of(runs.path()), Standing::Unknown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_somebody_still_works_in_is_not_swept() {
+        let runs = tempfile::tempdir().unwrap();
+        let own = old_run(runs.path(), "own");
+        let used = old_run(runs.path(), "used");
+        let left = old_run(runs.path(), "left").path.clone();
+        sweep(runs.path(), &own.path, |_| Standing::Over);
+        assert!(own.path.exists() && used.path.exists());
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn what_is_not_over_stays_and_a_rehearsal_removes_nothing() {
+        let runs = tempfile::tempdir().unwrap();
+        let kept = old_run(runs.path(), "kept").path.clone();
+        for standing in [
+            Standing::Running,
+            Standing::Recorded,
+            Standing::Named,
+            Standing::Foreign,
+            Standing::Unknown,
+        ] {
+            sweep(runs.path(), Path::new("own"), |_| standing);
+            assert!(kept.exists(), "{standing:?}");
+        }
+        assert!(matches!(remove(&kept, true), Removal::Removed));
+        assert!(kept.exists());
+        assert!(matches!(remove(&kept, false), Removal::Removed));
+        assert!(!kept.exists());
+    }
+
+    #[test]
+    fn what_a_killed_sweeper_left_goes_with_the_next_sweep() {
+        let runs = tempfile::tempdir().unwrap();
+        let left = runs.path().join("swept-7-1");
+        std::fs::create_dir_all(left.join("workers/w0")).unwrap();
+        sweep(runs.path(), Path::new("own"), |_| Standing::Unknown);
+        assert!(!left.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_linked_to_is_not_swept() {
+        let (runs, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(elsewhere.path(), runs.path().join("swept-link")).unwrap();
+        sweep(runs.path(), Path::new("own"), |_| Standing::Over);
+        assert!(elsewhere.path().exists());
+    }
+
+    #[test]
+    fn one_run_looks_at_a_few_of_a_thousand() {
+        let runs = tempfile::tempdir().unwrap();
+        for number in 0..40 {
+            std::fs::create_dir(runs.path().join(number.to_string())).unwrap();
+        }
+        let looked = std::cell::Cell::new(0);
+        sweep(runs.path(), Path::new("own"), |_| {
+            looked.set(looked.get() + 1);
+            Standing::Running
+        });
+        assert!((1..=LOOKED_AT).contains(&looked.get()), "{}", looked.get());
+    }
+
+    #[test]
+    fn a_run_that_comes_back_to_a_folder_being_swept_gets_one_that_exists() {
+        let runs = tempfile::tempdir().unwrap();
+        let sweeper = runs.path().to_owned();
+        drop(old_run(runs.path(), "run"));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    sweep(&sweeper, Path::new("own"), |_| Standing::Over);
+                }
+            });
+            for _ in 0..200 {
+                let (dir, _) = super::super::folders::claim(runs.path(), "run").unwrap();
+                std::fs::write(dir.path.join("run.json"), "{}").unwrap();
+                std::thread::yield_now();
+                assert!(dir.path.join("alive.lock").exists());
+            }
+        });
+    }
+}

@@ -1,0 +1,124 @@
+//! A folder for locks of the whole machine, in which no other user can plant links or take names.
+
+use crate::error::Error;
+use crate::sys::env;
+use std::path::{Path, PathBuf};
+
+/// The folder, made at the first call: in the temporary folder, which every checkout of a user knows.
+pub(crate) fn folder() -> Result<PathBuf, Error> {
+    #[cfg(unix)]
+    let user = crate::sys::process::user();
+    #[cfg(not(unix))]
+    // The temporary folder is the user's own there.
+    let user = 0;
+    folder_in(&env::temp_dir(), user)
+}
+
+fn folder_in(parent: &Path, user: u32) -> Result<PathBuf, Error> {
+    let folder = parent.join(format!("cofferdam-{user}"));
+    if let Err(error) = make(&folder)
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(Error::io("create", &folder, error));
+    }
+    check(parent, &folder, user)?;
+    Ok(folder)
+}
+
+#[cfg(unix)]
+fn make(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(folder)
+}
+
+/// Whether it is a real folder, ours alone, and stays so: nobody else may put another in its place.
+#[cfg(unix)]
+fn check(parent: &Path, folder: &Path, user: u32) -> Result<(), Error> {
+    use std::os::unix::fs::MetadataExt as _;
+    // A link is looked at, not followed.
+    let found = std::fs::symlink_metadata(folder).map_err(|source| Error::io("look at", folder, source))?;
+    let above = std::fs::metadata(parent).map_err(|source| Error::io("look at", parent, source))?;
+    let reason = if !found.is_dir() {
+        "it is no folder"
+    } else if found.uid() != user {
+        "it belongs to another user"
+    } else if found.mode() & 0o077 != 0 {
+        "others may read or write it"
+    } else if above.mode() & 0o022 != 0 && above.mode() & 0o1000 == 0 {
+        "others may replace it: the folder that it is in is writable for all and not sticky"
+    } else {
+        return Ok(());
+    };
+    Err(Error::not_safe(folder, reason))
+}
+
+#[cfg(not(unix))]
+fn check(_parent: &Path, folder: &Path, _user: u32) -> Result<(), Error> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Error::not_safe(folder, "it is no folder"))
+}
+
+#[cfg(all(unix, not(miri)))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::user;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn it_is_made_for_its_user_alone_and_found_again() {
+        let parent = tempfile::tempdir().unwrap();
+        mode(parent.path(), 0o1777);
+        let folder = folder_in(parent.path(), user()).unwrap();
+        let found = std::fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(found & 0o777, 0o700);
+        assert_eq!(folder_in(parent.path(), user()).unwrap(), folder);
+    }
+
+    #[test]
+    fn what_somebody_planted_is_refused() {
+        type Plant = (&'static str, fn(&Path));
+        let plant: [Plant; 4] = [
+            ("it is no folder", |folder| {
+                let own = folder.with_file_name("own");
+                make(&own).unwrap();
+                std::os::unix::fs::symlink(own, folder).unwrap();
+            }),
+            ("it is no folder", |folder| std::fs::write(folder, "").unwrap()),
+            ("others may read or write it", |folder| {
+                make(folder).unwrap();
+                mode(folder, 0o770);
+            }),
+            ("others may replace it", |folder| {
+                make(folder).unwrap();
+                mode(folder.parent().unwrap(), 0o777);
+            }),
+        ];
+        for (reason, plant) in plant {
+            let parent = tempfile::tempdir().unwrap();
+            plant(&parent.path().join(format!("cofferdam-{}", user())));
+            let error = folder_in(parent.path(), user()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_user_s_folder_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let other = user().wrapping_add(1);
+        let error = folder_in(parent.path(), other).unwrap_err().to_string();
+        assert!(error.contains("another user"), "{error}");
+    }
+}

@@ -1,0 +1,232 @@
+//! What a test process and the keeper say to each other: one JSON object a line, over a socket in the run's folder.
+
+use super::request::{Definition, Order, Reply, Request, Stop};
+use serde_json::{Value, json};
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+impl Request {
+    pub(crate) fn to_line(&self) -> String {
+        let value = match self {
+            Self::Want {
+                definition,
+                attempt,
+                pid,
+            } => json!({
+                "want": definition.key, "place": definition.place, "handle": definition.handle,
+                "attempt": attempt, "pid": pid,
+            }),
+            Self::Spawn { order, stop } => json!({
+                "spawn": order.to_json(), "signal": stop.signal, "grace": stop.grace.as_millis() as u64,
+            }),
+            Self::Teardown { order } => json!({ "teardown": order.to_json() }),
+            Self::Ended => json!({ "ended": true }),
+            Self::Keep => json!({ "keep": true }),
+            Self::Fail { reason } => json!({ "fail": reason }),
+        };
+        format!("{value}\n")
+    }
+
+    pub(crate) fn from_line(line: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(line).ok()?;
+        if let Some(key) = text(&value["want"]) {
+            Some(Self::Want {
+                definition: Definition {
+                    key,
+                    place: text(&value["place"])?,
+                    handle: text(&value["handle"])?,
+                },
+                attempt: value["attempt"].as_u64()?,
+                pid: number(&value["pid"])?,
+            })
+        } else if let Some(order) = Order::from_json(&value["spawn"]) {
+            let stop = Stop {
+                signal: i32::try_from(value["signal"].as_i64()?).ok()?,
+                grace: Duration::from_millis(value["grace"].as_u64()?),
+            };
+            Some(Self::Spawn { order, stop })
+        } else if let Some(order) = Order::from_json(&value["teardown"]) {
+            Some(Self::Teardown { order })
+        } else if let Some(reason) = text(&value["fail"]) {
+            Some(Self::Fail { reason })
+        } else if value["ended"] == true {
+            Some(Self::Ended)
+        } else {
+            (value["keep"] == true).then_some(Self::Keep)
+        }
+    }
+}
+
+impl Reply {
+    pub(crate) fn to_line(&self) -> String {
+        let value = match self {
+            Self::Starting { pid } => json!({ "starting": pid }),
+            Self::Ready => json!({ "ready": true }),
+            Self::Yours => json!({ "yours": true }),
+            Self::Failed { reason } => json!({ "failed": reason }),
+            Self::Other { place, handle } => json!({ "other": place, "handle": handle }),
+            Self::Ended { how } => json!({ "ended": how }),
+            Self::Done { pid } => json!({ "done": pid }),
+            Self::Refused { reason } => json!({ "refused": reason }),
+        };
+        format!("{value}\n")
+    }
+
+    pub(crate) fn from_line(line: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(line).ok()?;
+        let (word, told) = value.as_object()?.iter().find(|(word, _)| *word != "handle")?;
+        Some(match word.as_str() {
+            "starting" => Self::Starting { pid: number(told)? },
+            "ready" => Self::Ready,
+            "yours" => Self::Yours,
+            "failed" => Self::Failed { reason: text(told)? },
+            "other" => Self::Other {
+                place: text(told)?,
+                handle: text(&value["handle"])?,
+            },
+            "ended" => Self::Ended { how: text(told)? },
+            "done" => Self::Done { pid: number(told)? },
+            "refused" => Self::Refused { reason: text(told)? },
+            _ => return None,
+        })
+    }
+}
+
+impl Order {
+    fn to_json(&self) -> Value {
+        json!({
+            "program": os_to_json(&self.program),
+            "args": self.args.iter().map(|arg| os_to_json(arg)).collect::<Vec<_>>(),
+            "env": self.env.iter().map(|(name, value)| json!([os_to_json(name), os_to_json(value)]))
+                .collect::<Vec<_>>(),
+            "dir": os_to_json(self.dir.as_os_str()),
+        })
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let env = value["env"].as_array()?.iter();
+        Some(Self {
+            program: os_from_json(&value["program"])?,
+            args: value["args"]
+                .as_array()?
+                .iter()
+                .map(os_from_json)
+                .collect::<Option<_>>()?,
+            env: env
+                .map(|pair| Some((os_from_json(&pair[0])?, os_from_json(&pair[1])?)))
+                .collect::<Option<_>>()?,
+            dir: os_from_json(&value["dir"])?.into(),
+        })
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn number(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok()
+}
+
+/// Text where it is text; else its bytes, for names and arguments need not be Unicode.
+fn os_to_json(text: &OsStr) -> Value {
+    match text.to_str() {
+        Some(text) => Value::from(text),
+        None => Value::from(text.as_encoded_bytes()),
+    }
+}
+
+fn os_from_json(value: &Value) -> Option<OsString> {
+    use std::os::unix::ffi::OsStringExt as _;
+    if let Some(text) = value.as_str() {
+        return Some(text.into());
+    }
+    let bytes = value
+        .as_array()?
+        .iter()
+        .map(|byte| u8::try_from(byte.as_u64()?).ok());
+    Some(OsString::from_vec(bytes.collect::<Option<_>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::PathBuf;
+
+    fn order() -> Order {
+        Order {
+            program: "postgres".into(),
+            args: vec!["-D".into(), OsStr::from_bytes(b"a\xff\n\"b").to_owned()],
+            env: vec![("A".into(), OsStr::from_bytes(b"\xff").to_owned())],
+            dir: PathBuf::from("a folder"),
+        }
+    }
+
+    #[test]
+    fn every_request_comes_back_from_its_line() {
+        let definition = Definition {
+            key: "pg@w0".to_owned(),
+            place: "tests/a.rs:1:1".to_owned(),
+            handle: "Pg".to_owned(),
+        };
+        let stop = Stop {
+            signal: 2,
+            grace: Duration::from_millis(70),
+        };
+        for request in [
+            Request::Want {
+                definition,
+                attempt: 2,
+                pid: 7,
+            },
+            Request::Spawn { order: order(), stop },
+            Request::Teardown { order: order() },
+            Request::Ended,
+            Request::Keep,
+            Request::Fail {
+                reason: "a\nb".to_owned(),
+            },
+        ] {
+            let line = request.to_line();
+            assert_eq!(line.matches('\n').count(), 1, "{line}");
+            assert_eq!(Request::from_line(&line), Some(request));
+        }
+    }
+
+    #[test]
+    fn every_reply_comes_back_from_its_line() {
+        let reason = || "why\n\"so\"".to_owned();
+        for reply in [
+            Reply::Starting { pid: 7 },
+            Reply::Ready,
+            Reply::Yours,
+            Reply::Failed { reason: reason() },
+            Reply::Other {
+                place: reason(),
+                handle: "Pg".to_owned(),
+            },
+            Reply::Ended { how: reason() },
+            Reply::Done { pid: 0 },
+            Reply::Refused { reason: reason() },
+        ] {
+            assert_eq!(Reply::from_line(&reply.to_line()), Some(reply));
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_none() {
+        for line in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"want":7}"#,
+            r#"{"want":"a"}"#,
+            r#"{"spawn":{}}"#,
+        ] {
+            assert_eq!(Request::from_line(line), None, "{line}");
+            assert_eq!(Reply::from_line(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Who holds a lock, as it stands in the lock's file for others to read.
+//!
+//! A record has a fixed size and is written with one call over what stood there: a file that is cut to length first
+//! costs fifty times as much. When the lock is given back its first word alone is written again, so a holder that was
+//! killed can be told from one that let go.
+
+use crate::sys::{clock, file_lock::Locked, process};
+use std::fmt;
+use std::io;
+
+const SIZE: usize = 512;
+const VERSION: &str = "1";
+const HELD: &str = "held";
+const FREE: &str = "free";
+
+/// Whoever held a lock last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// Whether it did not say that it let go.
+    pub(crate) holds: bool,
+    /// Whether others may have held it at the same time.
+    pub(crate) shared: bool,
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+    /// Microseconds since 1970.
+    pub(crate) since: u64,
+    pub(crate) boot: String,
+    pub(crate) lock: String,
+    pub(crate) run: String,
+    pub(crate) worker: String,
+    pub(crate) test: String,
+}
+
+impl Owner {
+    /// Fields between tabs; the rest of the record is spaces, and a newline ends it.
+    fn encode(&self) -> [u8; SIZE] {
+        let access = if self.shared { "shared" } else { "exclusive" };
+        let (pid, started, since) = (self.pid, self.started, self.since);
+        let (boot, lock) = (clip(&self.boot, 36), clip(&self.lock, 100));
+        let (run, worker, test) = (clip(&self.run, 64), clip(&self.worker, 64), clip(&self.test, 150));
+        let first = if self.holds { HELD } else { FREE };
+        let text = format!(
+            "{first}\t{VERSION}\t{access}\t{pid}\t{started}\t{since}\t{boot}\t{lock}\t{run}\t{worker}\t{test}\t"
+        );
+        let mut record = [b' '; SIZE];
+        record[SIZE - 1] = b'\n';
+        let length = text.len().min(SIZE - 1);
+        record[..length].copy_from_slice(&text.as_bytes()[..length]);
+        record
+    }
+
+    /// What a record says; nothing if it was not written by this version, or not whole.
+    fn decode(record: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(record).ok()?;
+        if text.len() != SIZE || !text.ends_with('\n') {
+            return None;
+        }
+        let mut fields = text.split('\t');
+        let holds = match fields.next()? {
+            HELD => true,
+            FREE => false,
+            _ => return None,
+        };
+        if fields.next()? != VERSION {
+            return None;
+        }
+        let shared = fields.next()? == "shared";
+        let pid = fields.next()?.parse().ok()?;
+        let started = fields.next()?.parse().ok()?;
+        let since = fields.next()?.parse().ok()?;
+        let mut word = || fields.next().map(str::to_owned);
+        let (boot, lock, run, worker, test) = (word()?, word()?, word()?, word()?, word()?);
+        // What stands behind the last tab is padding: without it the record was cut off.
+        word()?;
+        Some(Self {
+            holds,
+            shared,
+            pid,
+            started,
+            since,
+            boot,
+            lock,
+            run,
+            worker,
+            test,
+        })
+    }
+
+    pub(crate) fn write(&self, file: &Locked) -> io::Result<()> {
+        file.put(&self.encode())
+    }
+
+    /// The lock is given back. Of several readers only the one that came last stands in the file, and only it may
+    /// say so.
+    pub(crate) fn release(&self, file: &Locked) -> io::Result<()> {
+        let mut known = [0; SIZE];
+        if self.shared && !matches!(file.look(&mut known), Ok(SIZE) if known == self.encode()) {
+            return Ok(());
+        }
+        file.put(FREE.as_bytes())
+    }
+
+    /// Who stands in the file.
+    pub(crate) fn read(path: &std::path::Path) -> Option<Self> {
+        Self::decode(&std::fs::read(path).ok()?)
+    }
+
+    /// Whether it is known to be gone: a process of this boot that is no more.
+    pub(crate) fn is_gone(&self, boot: &str) -> bool {
+        !boot.is_empty() && self.boot == boot && !process::is_alive(self.pid, self.started)
+    }
+
+    /// For how long, in whole seconds; a clock that was set back says 0.
+    pub(crate) fn seconds(&self) -> u64 {
+        clock::micros().saturating_sub(self.since) / 1_000_000
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "test {} (worker {}, pid {}, run {})",
+            self.test, self.worker, self.pid, self.run
+        )
+    }
+}
+
+/// At most so many bytes, without tabs and newlines; of a long text the end is kept: it says more of a path.
+fn clip(text: &str, most: usize) -> String {
+    let mut from = text.len().saturating_sub(most);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    text[from..].replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn owner() -> Owner {
+        Owner {
+            holds: true,
+            shared: false,
+            pid: 4711,
+            started: 90,
+            since: 1_700_000_000_000_000,
+            boot: "93c24768-9b0c-4c43-8d0e-b9d31d6f9a53".to_owned(),
+            lock: "schema".to_owned(),
+            run: "cargo-93c24768-4700-88".to_owned(),
+            worker: "w1".to_owned(),
+            test: "orders::migrates".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_not_whole_names_nobody() {
+        let whole = owner().encode();
+        assert_eq!(Owner::decode(&whole), Some(owner()));
+        for length in [0, 4, 100, SIZE - 1] {
+            assert_eq!(Owner::decode(&whole[..length]), None, "{length}");
+        }
+        let mut cut = whole;
+        cut[60..SIZE - 1].fill(b' ');
+        assert_eq!(Owner::decode(&cut), None);
+        assert_eq!(Owner::decode(&[0xff; SIZE]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_test_is_called_its_record_has_one_size_and_can_be_read(
+            test in any::<String>(), lock in any::<String>(), run in "[a-z]{0,200}", pid: u32, since: u64,
+        ) {
+            let owner = Owner { test, lock, run, pid, since, ..owner() };
+            let read = Owner::decode(&owner.encode()).unwrap();
+            prop_assert_eq!((read.pid, read.since), (pid, since));
+            prop_assert!(owner.run.ends_with(&read.run));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What the factory of a fixture may ask.
+
+use super::fault::{Fault, tail};
+use super::keeper::{Connection, LIMIT_OF_A_REPLY, Order, Reply, Request, Stop};
+use super::port;
+use crate::error::Error;
+use crate::sys::clock::{self, Deadline};
+use crate::sys::{env, process};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How a process is asked to end, before it is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopSignal {
+    /// `SIGTERM`, which most servers understand.
+    Terminate,
+    /// `SIGINT`, as Ctrl-C: PostgreSQL's fast shutdown.
+    Interrupt,
+    /// `SIGQUIT`.
+    Quit,
+    /// `SIGKILL`: nothing is asked.
+    Kill,
+}
+
+impl StopSignal {
+    fn number(self) -> i32 {
+        match self {
+            Self::Terminate => 15,
+            Self::Interrupt => 2,
+            Self::Quit => 3,
+            Self::Kill => 9,
+        }
+    }
+}
+
+/// What a fixture is started with: see [`Fixture`](super::Fixture).
+///
+/// What it starts belongs to the run's keeper, not to the test that happened to come first. If the factory fails, or its
+/// test process is killed, all of it is stopped and removed.
+pub struct Setup {
+    name: String,
+    folder: PathBuf,
+    connection: RefCell<Connection>,
+    deadline: Deadline,
+    limit: Duration,
+    stop: Cell<Stop>,
+}
+
+impl Setup {
+    pub(super) fn new(name: &str, folder: PathBuf, connection: Connection, limit: Duration) -> Self {
+        Self {
+            name: name.to_owned(),
+            folder,
+            connection: RefCell::new(connection),
+            deadline: Deadline::after(limit),
+            limit,
+            stop: Cell::new(Stop {
+                signal: StopSignal::Terminate.number(),
+                grace: Duration::from_secs(5),
+            }),
+        }
+    }
+
+    /// Starts a process that lives until the run is over, and returns its number.
+    ///
+    /// It gets a process group of its own, nothing on standard input, and the [log](Self::log) as its output. Of the
+    /// command its program, arguments, working directory and changes to the environment count; redirections,
+    /// `env_clear`, users and `pre_exec` cannot be read from it and do not. It inherits this process's environment
+    /// without what is only about this test or about us: `NEXTEST*`, `COFFERDAM_*`, `CARGO_MANIFEST_*`, `CARGO_PKG_*`,
+    /// `LD_PRELOAD`.
+    ///
+    /// In the end its group gets the [stop signal](Self::stop_signal), has the [grace](Self::grace) to go, and is then
+    /// killed. If the keeper is killed the process dies with it, unless it has changed its user or has left its
+    /// children to themselves.
+    ///
+    /// # Errors
+    /// When it cannot be started, or the start's deadline has passed.
+    pub fn spawn(&self, command: &mut Command) -> Result<u32, Error> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let request = Request::Spawn {
+            order: order(command, &self.folder),
+            stop: self.stop.get(),
+        };
+        match self.ask(&request)? {
+            Reply::Done { pid } => Ok(pid),
+            other => Err(self.refused(format!("start {program}"), other)),
+        }
+    }
+
+    /// Adds a command to the teardown: it runs when the fixture's processes are gone, the newest command first, for 20 s
+    /// at most. For what is no process of ours: `docker rm --force NAME`. Say it before that is started.
+    ///
+    /// # Errors
+    /// When it cannot be noted.
+    pub fn on_teardown(&self, command: &mut Command) -> Result<(), Error> {
+        let order = order(command, &self.folder);
+        match self.ask(&Request::Teardown { order })? {
+            Reply::Done { .. } => Ok(()),
+            other => Err(self.refused("note a command for the teardown".to_owned(), other)),
+        }
+    }
+
+    /// The signal that asks those to end that are started from here on; [`Terminate`](StopSignal::Terminate) otherwise.
+    pub fn stop_signal(&self, signal: StopSignal) {
+        let signal = signal.number();
+        self.stop.set(Stop {
+            signal,
+            ..self.stop.get()
+        });
+    }
+
+    /// How long those that are started from here on may take to end; 5 s otherwise.
+    pub fn grace(&self, grace: Duration) {
+        self.stop.set(Stop {
+            grace,
+            ..self.stop.get()
+        });
+    }
+
+    /// A folder of the fixture's own, empty at first and removed in the end.
+    pub fn dir(&self) -> PathBuf {
+        self.folder.join("dir")
+    }
+
+    /// The file with what the fixture's processes write.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// A port of `127.0.0.1` that nobody listens on now.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn lease_port(&self) -> Result<u16, Error> {
+        port::lease().map_err(|error| step("find a free port".to_owned(), error))
+    }
+
+    /// Waits until somebody listens on the port of this machine.
+    ///
+    /// # Errors
+    /// When nobody does by the start's deadline, or one of the fixture's processes ends before.
+    pub fn wait_for_port(&self, port: u16) -> Result<(), Error> {
+        let addresses = [
+            SocketAddr::from(([127, 0, 0, 1], port)),
+            SocketAddr::from(([0_u16, 0, 0, 0, 0, 0, 0, 1], port)),
+        ];
+        self.wait_for(&format!("port {port} to open"), self.limit, || {
+            let mut tried = addresses.iter();
+            tried.any(|address| TcpStream::connect_timeout(address, Duration::from_millis(500)).is_ok())
+        })
+    }
+
+    /// Asks again and again until it is so: `what` says in the message what was waited for.
+    ///
+    /// # Errors
+    /// When it is not so within `limit` or by the start's deadline, or one of the fixture's processes ends before.
+    pub fn wait_for(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut is_so: impl FnMut() -> bool,
+    ) -> Result<(), Error> {
+        let patience = Deadline::after(limit);
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if is_so() {
+                return Ok(());
+            }
+            if let Reply::Ended { how } = self.ask(&Request::Ended)? {
+                return Err(step(format!("wait for {what}"), how));
+            }
+            if patience.left().is_none() || self.deadline.left().is_none() {
+                let waited = limit.min(self.limit).as_secs_f64();
+                return Err(step(
+                    format!("wait for {what}"),
+                    format!("it is not so after {waited} s"),
+                ));
+            }
+            // A server tells nobody that it is ready.
+            clock::pause(pause);
+            pause = (pause * 2).min(Duration::from_millis(25));
+        }
+    }
+
+    /// Says it to the keeper, also when the deadline has passed.
+    pub(super) fn tell(&self, request: &Request) -> Option<Reply> {
+        self.connection
+            .borrow_mut()
+            .ask(request, Deadline::after(LIMIT_OF_A_REPLY))
+    }
+
+    fn ask(&self, request: &Request) -> Result<Reply, Error> {
+        if self.deadline.left().is_none() {
+            let limit = self.limit.as_secs_f64();
+            return Err(step(
+                "go on".to_owned(),
+                format!("the start's limit of {limit} s has passed"),
+            ));
+        }
+        self.tell(request).ok_or_else(|| {
+            Fault::Lost {
+                fixture: self.name.clone(),
+            }
+            .into()
+        })
+    }
+
+    fn refused(&self, tried: String, reply: Reply) -> Error {
+        let reason = match reply {
+            Reply::Refused { reason } => reason,
+            other => format!("the keeper answered {other:?}"),
+        };
+        step(tried, reason)
+    }
+
+    /// The end of the log, as the end of a message.
+    pub(super) fn tail(&self) -> String {
+        tail(&std::fs::read(self.log()).unwrap_or_default())
+    }
+
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection.into_inner()
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("fixture", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn step(tried: String, reason: impl fmt::Display) -> Error {
+    let reason = reason.to_string();
+    Fault::Step { tried, reason }.into()
+}
+
+/// What of our own environment is none of a server's business: it is about one test, or about us.
+fn is_ours(name: &str) -> bool {
+    let prefixes = [
+        "NEXTEST",
+        "COFFERDAM_",
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+        "CARGO_BIN_",
+    ];
+    prefixes.iter().any(|prefix| name.starts_with(prefix)) || name == "LD_PRELOAD"
+}
+
+fn order(command: &Command, folder: &Path) -> Order {
+    let mut env = env::all();
+    env.retain(|(name, _)| !is_ours(&name.to_string_lossy()));
+    for (name, value) in command.get_envs() {
+        env.retain(|(known, _)| known != name);
+        env.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+    let here = || process::current_dir().unwrap_or_else(|| folder.to_owned());
+    let dir = match command.get_current_dir() {
+        Some(dir) if dir.is_absolute() => dir.to_owned(),
+        Some(dir) => here().join(dir),
+        None => here(),
+    };
+    Order {
+        program: command.get_program().to_owned(),
+        args: command.get_args().map(|arg| arg.to_owned()).collect(),
+        env,
+        dir,
+    }
+}

@@ -1,0 +1,4 @@
+#[cofferdam::serial]
+struct NotATest;
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[cofferdam::parallel(db, path => "lock")]
+fn a_key_is_enough() {}
+
+fn main() {}

@@ -1,0 +1,285 @@
+//! The suite `kept`, run by real runners: two tests that share a server and wait to be let go.
+//!
+//! Everybody in it connects to this process and is known to be there as long as the connection is open: nobody has to
+//! ask again and again whether a process is gone.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// For failing, never for passing.
+const LONG: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runner {
+    CargoTest,
+    Nextest,
+}
+
+/// Whether nextest is here; if not, that is said.
+pub(super) fn has_nextest() -> bool {
+    let there = cargo("nextest --version").output().unwrap().status.success();
+    if !there {
+        let note = "\nSKIPPED, NOT TESTED: cargo-nextest is not installed\n";
+        std::io::stderr().write_all(note.as_bytes()).unwrap();
+    }
+    there
+}
+
+/// Someone who connected: a server or a test.
+pub(super) struct Guest {
+    stream: BufReader<TcpStream>,
+    /// What it said of itself.
+    pub(super) words: Vec<String>,
+}
+
+impl Guest {
+    /// Returns when the process is gone.
+    pub(super) fn is_gone(&mut self) {
+        let mut rest = String::new();
+        self.stream.read_line(&mut rest).or_else(gone).unwrap();
+        assert_eq!(rest, "");
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+}
+
+/// A connection that is reset is as gone as one that was closed.
+fn gone(error: std::io::Error) -> std::io::Result<usize> {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionReset => Ok(0),
+        _ => Err(error),
+    }
+}
+
+/// A run in which the server stands and both tests use it.
+pub(super) struct Running {
+    pub(super) runner: Child,
+    /// The server and its grandchild.
+    pub(super) servers: Vec<Guest>,
+    pub(super) tests: Vec<Guest>,
+    pub(super) keeper: Process,
+    /// The run's folder.
+    pub(super) folder: PathBuf,
+    pub(super) torn_down: PathBuf,
+    listener: TcpListener,
+    output: PathBuf,
+}
+
+impl Running {
+    /// Starts the suite, whose files go below `base`.
+    pub(super) fn start(runner: Runner, base: &Path, name: &str) -> Self {
+        Self::start_with(runner, base, name, &[])
+    }
+
+    pub(super) fn start_with(runner: Runner, base: &Path, name: &str, env: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (torn_down, output) = (
+            base.join(format!("{name}.torn-down")),
+            base.join(format!("{name}.output")),
+        );
+        let log = File::create(&output).unwrap();
+        let args = match runner {
+            Runner::CargoTest => "test --test suite -- --test-threads 2",
+            Runner::Nextest => "nextest run --test suite --test-threads 2 --no-fail-fast",
+        };
+        let child = cargo(args)
+            .envs(env.iter().copied())
+            .env("COFFERDAM_DIR", base)
+            .env("MEET", listener.local_addr().unwrap().to_string())
+            .env("TORN_DOWN", &torn_down)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut guests: Vec<_> = (0..4).map(|_| guest(&listener, &output)).collect();
+        guests.sort_by(|a, b| a.words[0].cmp(&b.words[0]));
+        let tests = guests.split_off(2);
+        let words = guests.iter().map(|server| &server.words);
+        // The grandchild's parent is the server, whose parent is the keeper.
+        let pids: Vec<_> = words.clone().map(|words| words[1].clone()).collect();
+        let server = words.clone().find(|words| !pids.contains(&words[2])).unwrap();
+        let folder = Path::new(&server[3]).ancestors().nth(3).unwrap().to_owned();
+        assert!(folder.join("run.json").exists(), "{}", folder.display());
+        Self {
+            runner: child,
+            keeper: Process::open(server[2].parse().unwrap()),
+            servers: guests,
+            tests,
+            folder,
+            torn_down,
+            listener,
+            output,
+        }
+    }
+
+    pub(super) fn next_guest(&self) -> Guest {
+        guest(&self.listener, &self.output)
+    }
+
+    /// Lets the tests end, and returns what the runner printed.
+    pub(super) fn finish(&mut self) -> String {
+        self.tests.clear();
+        let status = self.runner.wait().unwrap();
+        let text = std::fs::read_to_string(&self.output).unwrap();
+        assert!(status.success(), "{status}\n{text}");
+        text
+    }
+
+    /// Returns when nothing of the run is left.
+    pub(super) fn is_torn_down(&mut self) {
+        self.servers.iter_mut().for_each(Guest::is_gone);
+        self.keeper.ended();
+        assert!(!self.folder.exists(), "{} is left", self.folder.display());
+        assert!(self.torn_down.exists(), "the teardown's command did not run");
+    }
+}
+
+fn guest(listener: &TcpListener, output: &Path) -> Guest {
+    // Whoever ended early says so in its output.
+    if !poll(listener.as_raw_fd()) {
+        panic!("nobody came:\n{}", std::fs::read_to_string(output).unwrap());
+    }
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    let words = line.split_whitespace().map(str::to_owned).collect();
+    Guest { stream, words }
+}
+
+/// A process that is not our child.
+pub(super) struct Process(OwnedFd);
+
+#[expect(
+    unsafe_code,
+    reason = "processes that are not our children have no safe interface"
+)]
+impl Process {
+    pub(super) fn open(pid: i32) -> Self {
+        // SAFETY: the call takes numbers, and what it returns is ours.
+        unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+            assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+            Self(OwnedFd::from_raw_fd(fd as i32))
+        }
+    }
+
+    pub(super) fn kill(&self) {
+        // SAFETY: the call takes numbers and no structure.
+        let failed = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_raw_fd(),
+                libc::SIGKILL,
+                0_usize,
+                0,
+            )
+        };
+        assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+        self.ended();
+    }
+
+    pub(super) fn ended(&self) {
+        assert!(poll(self.0.as_raw_fd()), "the process is still there");
+    }
+}
+
+/// Runs a script to its end.
+#[expect(clippy::disallowed_methods, reason = "what a person would type")]
+pub(super) fn sh(script: &Path) {
+    let output = Command::new("sh").arg(script).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Sends a signal to a process, or to a group if the number is negative.
+#[expect(unsafe_code, reason = "std sends no signals")]
+pub(super) fn kill(pid: i32, signal: i32) {
+    // SAFETY: the call takes numbers.
+    let failed = unsafe { libc::kill(pid, signal) };
+    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[expect(unsafe_code, reason = "std does not wait for descriptors")]
+fn poll(fd: i32) -> bool {
+    let mut polled = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one live structure.
+    unsafe { libc::poll(&raw mut polled, 1, LONG.as_millis() as i32) == 1 }
+}
+
+/// The suite's folder, written where it differs from what is there: Cargo goes by the files' times.
+fn suite() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kept");
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = format!(
+        "[package]\nname = \"kept\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\ncofferdam = {{ path = \
+         {:?} }}\n\n[workspace]\n",
+        repository.to_str().unwrap()
+    );
+    let put = |file: &str, text: &str| {
+        let path = folder.join(file);
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return false;
+        }
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // Other tests may be here at the same time.
+        let mut whole = tempfile::NamedTempFile::new_in(&folder).unwrap();
+        whole.write_all(text.as_bytes()).unwrap();
+        whole.persist(&path).unwrap();
+        true
+    };
+    put("Cargo.toml", &manifest);
+    put("src/lib.rs", include_str!("suite/lib.rs"));
+    put("src/main.rs", include_str!("suite/main.rs"));
+    put("tests/suite.rs", include_str!("suite/tests.rs"));
+    // The versions that are known to be there; Cargo leaves out what the suite does not need.
+    let lock = std::fs::read_to_string(repository.join("Cargo.lock")).unwrap();
+    if put("target/lock-of-the-repository", &lock) {
+        put("Cargo.lock", &lock);
+    }
+    folder
+}
+
+/// A cargo in the suite, without what this test's own cargo said about this package.
+#[expect(clippy::disallowed_methods, reason = "runners are real processes")]
+fn cargo(args: &str) -> Command {
+    let folder = suite();
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_MANIFEST", "CARGO_PKG", "COFFERDAM"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+        .args(args.split_whitespace())
+        .current_dir(&folder)
+        .env("CARGO_TARGET_DIR", folder.join("target"))
+        .env("CARGO_NET_OFFLINE", "true");
+    command
+}

@@ -1,0 +1,297 @@
+//! Several processes, some of them killed.
+
+use crate::role::{Player, fork, listen, play, plays, role, say};
+use cofferdam::diagnostics::{Evidence, LockState, locks};
+use cofferdam::{Access, LockOptions, Resource, claim, lock, lock_shared, try_lock, try_lock_shared};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+fn command(base: &Path, path: &str, run: &str) -> Command {
+    let mut command = role(path, run);
+    command.env("COFFERDAM_DIR", base).env("TMPDIR", base);
+    command
+}
+
+fn in_role(base: &Path, path: &str) -> Player {
+    play(&mut command(base, path, "locks"))
+}
+
+const ALONE: &str = "run::killed::role_alone";
+
+#[test]
+#[ignore = "a role"]
+fn role_alone() {
+    if plays(ALONE) {
+        let _alone = lock("schema");
+        say("has it");
+        listen();
+    }
+}
+
+const READER: &str = "run::killed::role_reader";
+
+#[test]
+#[ignore = "a role"]
+fn role_reader() {
+    if plays(READER) {
+        let _reading = lock_shared("schema");
+        say("has it");
+        listen();
+    }
+}
+
+/// Says whether it is free, to write and to read, each time it is asked.
+const ASKER: &str = "run::killed::role_asker";
+
+#[test]
+#[ignore = "a role"]
+fn role_asker() {
+    if plays(ASKER) {
+        for _ in 0..2 {
+            let alone = try_lock("schema").unwrap().is_some();
+            let reading = try_lock_shared("schema").unwrap().is_some();
+            say(&format!("{alone} {reading}"));
+            listen();
+        }
+    }
+}
+
+#[test]
+fn a_killed_holder_holds_nothing_and_is_known_as_who_left_it() {
+    let base = tempfile::tempdir().unwrap();
+    let state = || {
+        let all = locks(base.path()).unwrap();
+        let lock = all.into_iter().find(|lock| lock.name == "schema").unwrap();
+        (lock.state, lock.holder.unwrap())
+    };
+    let mut holder = in_role(base.path(), ALONE);
+    holder.hear();
+    let mut asker = in_role(base.path(), ASKER);
+    assert_eq!(asker.hear(), "false false");
+    let (held, known) = state();
+    assert_eq!((held, known.test.as_str()), (LockState::Exclusive, ALONE));
+    assert_eq!((known.run.as_str(), known.is_gone), ("locks", false));
+
+    holder.kill();
+    let (left, known) = state();
+    assert_eq!(left, LockState::Left);
+    assert!(known.is_gone || !cfg!(target_os = "linux"));
+    asker.answer();
+    assert_eq!(asker.hear(), "true true");
+    asker.end().passed();
+    assert_eq!(state().0, LockState::Free);
+}
+
+#[test]
+fn a_killed_reader_frees_the_writer() {
+    let base = tempfile::tempdir().unwrap();
+    let mut readers = [in_role(base.path(), READER), in_role(base.path(), READER)];
+    readers.iter_mut().for_each(|reader| drop(reader.hear()));
+    let mut writer = in_role(base.path(), ASKER);
+    assert_eq!(writer.hear(), "false true");
+    readers.iter_mut().for_each(Player::kill);
+    writer.answer();
+    assert_eq!(writer.hear(), "true true");
+    writer.end().passed();
+}
+
+const LATE: &str = "run::killed::role_late";
+
+#[test]
+#[ignore = "a role"]
+fn role_late() {
+    if plays(LATE) {
+        // Longer than a waiter is silent.
+        let options = LockOptions::new().timeout(Duration::from_millis(1100));
+        say(&options.lock("schema").unwrap_err().to_string());
+    }
+}
+
+#[test]
+fn who_waits_says_for_whom_once_and_at_last_gives_up() {
+    let base = tempfile::tempdir().unwrap();
+    let mut holder = in_role(base.path(), ALONE);
+    holder.hear();
+    let mut late = in_role(base.path(), LATE);
+    let error = late.hear();
+    let known = format!("it is held by test {ALONE} (worker w0, pid ");
+    assert!(
+        error.starts_with("lock `schema` was not free within 1.1 s: ") && error.contains(&known),
+        "{error}"
+    );
+    let ended = late.end();
+    let warnings = ended.passed().warnings();
+    let waits = format!("cofferdam: waiting for lock `schema`: {known}");
+    assert!(
+        warnings.len() == 1 && warnings[0].starts_with(&waits),
+        "{warnings:?}"
+    );
+    holder.end().passed();
+}
+
+const FORKS: &str = "run::killed::role_forks";
+
+#[test]
+#[ignore = "a role"]
+fn role_forks() {
+    if plays(FORKS) {
+        let guard = lock("schema");
+        let mut guard = Some(guard);
+        assert_eq!(fork(|| drop(guard.take())), 0);
+        say("forked");
+        listen();
+        drop(guard);
+        say("gave it back");
+        listen();
+    }
+}
+
+#[test]
+fn a_forked_child_s_copy_of_a_guard_gives_nothing_back() {
+    let base = tempfile::tempdir().unwrap();
+    let mut parent = in_role(base.path(), FORKS);
+    parent.hear();
+    let state = || locks(base.path()).unwrap()[0].state;
+    assert_eq!(state(), LockState::Exclusive);
+    parent.answer();
+    parent.hear();
+    assert_eq!(state(), LockState::Free);
+    parent.end().passed();
+}
+
+const PRINTER: &str = "run::killed::role_printer";
+
+#[test]
+#[ignore = "a role"]
+fn role_printer() {
+    if plays(PRINTER) {
+        let host = LockOptions::new().host().try_lock("printer").unwrap();
+        let own = try_lock("printer").unwrap();
+        say(&format!("{} {}", host.is_some(), own.is_some()));
+        listen();
+    }
+}
+
+#[test]
+fn a_lock_of_the_host_reaches_other_workspaces_and_one_of_the_workspace_does_not() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let in_base = |base: &Path| play(command(base, PRINTER, "locks").env("TMPDIR", one.path()));
+    let mut first = in_base(one.path());
+    assert_eq!(first.hear(), "true true");
+    let mut second = in_base(other.path());
+    assert_eq!(second.hear(), "false true");
+}
+
+const CLAIMS: &str = "run::killed::role_claims";
+
+#[test]
+#[ignore = "a role"]
+fn role_claims() {
+    if plays(CLAIMS) {
+        {
+            let _alone = lock("schema");
+            drop(claim(Resource::name("guarded"), Access::Write));
+        }
+        {
+            let _reading = lock_shared("schema");
+            drop(claim(Resource::name("looked at"), Access::Read));
+            drop(claim(
+                Resource::name("written under a reader's lock"),
+                Access::Write,
+            ));
+        }
+        say("claimed");
+        listen();
+    }
+}
+
+#[test]
+fn what_is_written_under_a_lock_is_guarded_and_under_a_reader_s_lock_is_not() {
+    let base = tempfile::tempdir().unwrap();
+    let mut players: Vec<_> = ["one", "two"]
+        .map(|run| play(command(base.path(), CLAIMS, run).env("COFFERDAM_RECORD", "s")))
+        .into_iter()
+        .collect();
+    players.iter_mut().for_each(|player| drop(player.hear()));
+    for player in players {
+        player.end().passed();
+    }
+    let mut evidence = Evidence::new();
+    evidence.read(base.path());
+    assert_eq!(evidence.problems().len(), 0, "{:?}", evidence.problems());
+    let conflicts = evidence.conflicts();
+    let told: Vec<_> = conflicts
+        .iter()
+        .filter_map(|told| told.resource.as_ref())
+        .collect();
+    assert_eq!(
+        told,
+        [&Resource::name("written under a reader's lock")],
+        "{conflicts:?}"
+    );
+}
+
+/// Takes the lock again and again; while it has it, nobody else may have the probe. Says its longest wait.
+const HAMMERS: &str = "run::killed::role_hammers";
+const LAPS: u32 = 100;
+
+#[test]
+#[ignore = "a role"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel itself says whether two were inside"
+)]
+fn role_hammers() {
+    if !plays(HAMMERS) {
+        return;
+    }
+    let base = cofferdam::base_dir(None).unwrap();
+    // Opened before every lock: of a killed process the kernel closes it first.
+    let probe = std::fs::File::create(base.join("probe")).unwrap();
+    say("ready");
+    listen();
+    let mut longest = Duration::ZERO;
+    for _ in 0..LAPS {
+        let begun = Instant::now();
+        let _alone = lock("hammered");
+        longest = longest.max(begun.elapsed());
+        probe.try_lock().expect("nobody else is inside");
+        say("inside");
+        probe.unlock().unwrap();
+    }
+    say(&format!("longest {}", longest.as_millis()));
+}
+
+#[test]
+fn eight_processes_that_hammer_and_are_killed_at_random_never_meet_and_none_starves() {
+    let base = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut player = in_role(base.path(), HAMMERS);
+        player.hear();
+        player
+    };
+    let mut staying: Vec<_> = (0..6).map(|_| start()).collect();
+    let mut killed: Vec<_> = (0..2).map(|_| start()).collect();
+    staying.iter_mut().chain(&mut killed).for_each(Player::answer);
+    // A fixed row of numbers: laps after which one is killed, wherever it then is.
+    let mut random = 7_usize;
+    for round in 0..12 {
+        random = (random * 75 + 74) % 65_537;
+        let victim = &mut killed[round % 2];
+        (0..random % 9 + 1).for_each(|_| drop(victim.hear()));
+        victim.kill();
+        let mut next = start();
+        next.answer();
+        killed[round % 2] = next;
+    }
+    for mut player in staying {
+        let mut said = player.hear();
+        while said == "inside" {
+            said = player.hear();
+        }
+        let longest: u64 = said.strip_prefix("longest ").unwrap().parse().unwrap();
+        assert!(longest < 20_000, "one waited {longest} ms");
+        player.end().passed();
+    }
+}

@@ -1,0 +1,134 @@
+//! Ports and folders of several runs at once.
+
+use crate::role::{Player, listen, play, plays, role, say};
+use std::collections::HashSet;
+use std::path::Path;
+
+const LEASE: &str = "run::leases::role_lease";
+const EACH: usize = 250;
+
+#[test]
+#[ignore = "a role"]
+fn role_lease() {
+    if !plays(LEASE) {
+        return;
+    }
+    say("ready");
+    listen();
+    let ports: Vec<_> = (0..EACH).map(|_| cofferdam::lease_port().unwrap()).collect();
+    let folders: Vec<_> = (0..EACH).map(|_| cofferdam::lease_dir().unwrap()).collect();
+    let told: Vec<String> = ports.iter().map(|port| port.number().to_string()).collect();
+    say(&told.join(" "));
+    let told: Vec<_> = folders
+        .iter()
+        .map(|folder| folder.path().to_str().unwrap())
+        .collect();
+    say(&told.join(" "));
+    listen();
+}
+
+fn player(base: &Path, run: &str) -> Player {
+    let mut command = role(LEASE, run);
+    // Its locks are those of a machine on which nobody else leases.
+    play(
+        command
+            .env("COFFERDAM_DIR", base.join("base"))
+            .env("TMPDIR", base),
+    )
+}
+
+#[test]
+fn two_runs_with_a_thousand_leases_each_have_no_port_and_no_folder_in_common() {
+    let base = tempfile::tempdir().unwrap();
+    let runs = ["one", "two"];
+    let mut players: Vec<_> = runs
+        .iter()
+        .flat_map(|run| (0..4).map(|_| player(base.path(), run)))
+        .collect();
+    for player in &mut players {
+        assert_eq!(player.hear(), "ready");
+    }
+    players.iter_mut().for_each(Player::answer);
+    let (mut ports, mut folders) = (HashSet::new(), HashSet::new());
+    for player in &mut players {
+        ports.extend(player.hear().split(' ').map(str::to_owned));
+        folders.extend(player.hear().split(' ').map(str::to_owned));
+    }
+    assert_eq!((ports.len(), folders.len()), (8 * EACH, 8 * EACH));
+    assert!(folders.iter().all(|folder| Path::new(folder).is_dir()));
+    for mut player in players {
+        player.answer();
+        player.end().passed();
+    }
+    assert!(folders.iter().all(|folder| !Path::new(folder).exists()));
+}
+
+const FIXED: &str = "run::leases::role_fixed";
+
+#[test]
+#[ignore = "a role"]
+fn role_fixed() {
+    if !plays(FIXED) {
+        return;
+    }
+    let test = |name: &str, work: fn(u16), port: u16| {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || work(port)).unwrap().join().unwrap();
+    };
+    let lease = cofferdam::lease_port().unwrap();
+    let port = lease.number();
+    // Under another test's nose, by the number.
+    test(
+        "a::uses_the_number",
+        |port| {
+            drop(cofferdam::claim(
+                cofferdam::Resource::port(port),
+                cofferdam::Access::Write,
+            ));
+        },
+        port,
+    );
+}
+
+#[test]
+fn a_test_that_uses_a_leased_port_without_a_lease_is_reported_and_leases_are_not() {
+    let base = tempfile::tempdir().unwrap();
+    for (path, conflicts) in [(FIXED, 1), (TURNS, 0)] {
+        let run = format!("fixed-{conflicts}");
+        let mut command = role(path, &run);
+        command
+            .env("COFFERDAM_DIR", base.path())
+            .env("TMPDIR", base.path())
+            .env("COFFERDAM_RECORD", "s");
+        play(&mut command).end().passed();
+        let mut evidence = cofferdam::diagnostics::Evidence::new();
+        evidence.read(&base.path().join("runs").join(run));
+        assert_eq!(evidence.problem_count(), 0, "{:?}", evidence.problems());
+        assert!(evidence.watched().claims >= 2);
+        let found = evidence.conflicts();
+        assert_eq!(found.len(), conflicts, "{found:?}");
+    }
+}
+
+const TURNS: &str = "run::leases::role_turns";
+
+#[test]
+#[ignore = "a role"]
+fn role_turns() {
+    if !plays(TURNS) {
+        return;
+    }
+    // So many that one comes twice.
+    let mut ports = HashSet::new();
+    for number in 0.. {
+        let test = std::thread::Builder::new().name(format!("a::test_{number}"));
+        let lease = || {
+            let leases: Vec<_> = (0..200).map(|_| cofferdam::lease_port().unwrap()).collect();
+            leases.iter().map(|lease| lease.number()).collect::<Vec<_>>()
+        };
+        let leased = test.spawn(lease).unwrap().join().unwrap();
+        if leased.into_iter().any(|port| !ports.insert(port)) {
+            break;
+        }
+    }
+}

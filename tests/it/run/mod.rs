@@ -1,0 +1,28 @@
+//! What keeps tests of several threads, processes and runs apart.
+
+/// Whether the process is one test, and all its threads one worker's.
+#[expect(clippy::disallowed_methods, reason = "the two runners differ in this")]
+fn is_one_test() -> bool {
+    std::env::var_os("NEXTEST").is_some()
+}
+
+#[cfg(not(miri))]
+mod files;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod fixtures;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod kept;
+#[cfg(all(unix, not(miri)))]
+mod killed;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod kills;
+#[cfg(not(miri))]
+mod leases;
+#[cfg(not(miri))]
+mod lock;
+#[cfg(feature = "tokio")]
+mod lock_async;
+#[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
+mod moved;
+#[cfg(all(feature = "serial", not(miri)))]
+mod serial;

@@ -1,0 +1,142 @@
+//! The attributes, on each kind of test.
+
+use crate::role::{play, plays, role};
+use cofferdam::diagnostics::{LockState, locks};
+use cofferdam::{LockOptions, parallel, serial, try_lock, try_lock_shared};
+use std::fmt;
+
+/// How the lock stands, as an outsider sees it.
+fn state(name: &str) -> LockState {
+    let all = locks(&cofferdam::base_dir(None).unwrap()).unwrap();
+    all.iter().find(|lock| lock.name == name).unwrap().state
+}
+
+#[test]
+#[serial(attribute_tests_alone)]
+fn a_serial_test_has_its_lock_alone() {
+    assert_eq!(state("attribute_tests_alone"), LockState::Exclusive);
+}
+
+#[test]
+#[parallel(attribute_tests_shared)]
+fn a_parallel_test_shares_its_lock() {
+    assert_eq!(state("attribute_tests_shared"), LockState::Shared);
+}
+
+#[serial]
+#[test]
+fn without_a_key_the_lock_is_called_serial() -> Result<(), fmt::Error> {
+    assert_eq!(state("serial"), LockState::Exclusive);
+    Ok(())
+}
+
+#[serial(attribute_tests_b, "attribute_tests_a")]
+#[test]
+#[parallel(attribute_tests_c)]
+fn several_keys_and_attributes_are_all_taken() -> Result<(), fmt::Error> {
+    assert_eq!(state("attribute_tests_a"), LockState::Exclusive);
+    assert_eq!(state("attribute_tests_b"), LockState::Exclusive);
+    assert_eq!(state("attribute_tests_c"), LockState::Shared);
+    Ok(())
+}
+
+#[tokio::test]
+#[serial(attribute_tests_async)]
+async fn an_async_test_holds_its_lock_while_it_waits() {
+    tokio::task::yield_now().await;
+    assert_eq!(state("attribute_tests_async"), LockState::Exclusive);
+}
+
+#[serial(attribute_tests_async_below)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_async_test_may_have_the_attribute_above() -> Result<(), fmt::Error> {
+    tokio::task::yield_now().await;
+    assert_eq!(state("attribute_tests_async_below"), LockState::Exclusive);
+    Ok(())
+}
+
+#[test]
+#[should_panic(expected = "as it should")]
+#[serial(attribute_tests_panics)]
+fn a_test_that_should_panic_does() {
+    assert_eq!(state("attribute_tests_panics"), LockState::Exclusive);
+    panic!("as it should");
+}
+
+mod elsewhere {
+    pub(super) use cofferdam as renamed;
+}
+
+#[test]
+#[serial(attribute_tests_renamed, crate = elsewhere::renamed)]
+fn the_crate_may_have_another_name() {
+    assert_eq!(state("attribute_tests_renamed"), LockState::Exclusive);
+}
+
+#[serial(attribute_tests_module)]
+mod a_module {
+    //! Its own attributes are left alone.
+
+    use super::*;
+
+    #[test]
+    fn each_of_its_tests_has_the_lock() {
+        assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
+    }
+
+    #[test]
+    #[parallel(attribute_tests_own)]
+    fn one_with_an_attribute_of_its_own_has_that() {
+        assert_eq!(state("attribute_tests_own"), LockState::Shared);
+        assert!(helper());
+    }
+
+    /// No test: it may be called without the lock.
+    fn helper() -> bool {
+        try_lock_shared("attribute_tests_module").is_ok()
+    }
+
+    mod inner {
+        use super::*;
+
+        #[test]
+        fn so_has_each_test_of_its_modules() {
+            assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
+            assert!(
+                try_lock("attribute_tests_module").unwrap().is_some(),
+                "its own thread may"
+            );
+        }
+    }
+}
+
+/// What libtest would call: it looks at nothing but whether this panics.
+#[should_panic]
+#[serial(panics)]
+fn begins() {
+    panic!("it began without its lock");
+}
+
+const QUIET: &str = "run::serial::role_quiet";
+
+#[test]
+#[ignore = "a role"]
+fn role_quiet() {
+    if plays(QUIET) {
+        let _reading = LockOptions::new().shared().lock("panics").unwrap();
+        begins();
+    }
+}
+
+#[test]
+fn a_test_that_should_panic_and_cannot_have_its_lock_ends_without_a_panic_and_says_why() {
+    let base = tempfile::tempdir().unwrap();
+    let ended = play(role(QUIET, "serial").env("COFFERDAM_DIR", base.path())).end();
+    let warnings = ended.passed().warnings();
+    let why =
+        "cofferdam: the test did not begin and does not panic: lock `panics` would wait for its own test";
+    assert!(
+        warnings.len() == 1 && warnings[0].starts_with(why),
+        "{warnings:?}"
+    );
+}

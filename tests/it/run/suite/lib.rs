@@ -1,0 +1,1 @@
+//! A suite whose tests share a server.
