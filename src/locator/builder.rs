@@ -51,8 +51,12 @@ pub struct LocatorBuilder<T: ?Sized = Nothing> {
 }
 
 /// The type of a [`LocatorBuilder`] before anything is registered.
+///
+/// It is neither `Send` nor `Sync`, as no service may be: what speaks of a service is not there yet.
 #[derive(Debug)]
-pub enum Nothing {}
+pub struct Nothing {
+    _no_service: PhantomData<*const ()>,
+}
 
 impl LocatorBuilder {
     pub(super) fn new(place: &'static Location<'static>) -> Self {

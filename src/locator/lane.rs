@@ -261,3 +261,38 @@ impl Lane {
         state.leave(all, Why::Exit)
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+    use crate::locator::registry::Scope;
+    use crate::locator::{ServiceLocator, lanes};
+    use crate::worker::Worker;
+
+    /// Two threads that count at once may set the worker's time back by as much as one of them slept in between.
+    #[test]
+    fn a_time_that_was_set_back_spoils_the_order_of_use_no_longer_than_until_the_next_eviction() {
+        let builder = ServiceLocator::builder().capacity(2);
+        let builder = builder.register::<u8>(|_| Ok(Arc::new(0))).named("a");
+        let locator = ["b", "c", "d", "e"]
+            .into_iter()
+            .fold(builder, |builder, name| {
+                builder.register::<u8>(|_| Ok(Arc::new(0))).named(name)
+            })
+            .build();
+        let get = |name| drop(locator.get_named::<u8>(name));
+        ["a", "b", "c"].into_iter().for_each(get);
+        let lane = lanes::of(Scope::Worker, &Worker::current());
+        lane.hot.clock.store(0, Ordering::Relaxed);
+        ["d", "c", "e"].into_iter().for_each(get);
+        let views = crate::locator::views(Some(&locator));
+        let mut left: Vec<_> = views[0]
+            .entries
+            .iter()
+            .map(|entry| entry.service.as_str())
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, [r#"u8 "c""#, r#"u8 "e""#]);
+    }
+}

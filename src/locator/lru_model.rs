@@ -250,12 +250,13 @@ fn check(capacity: usize, calls: &[Call]) -> Result<(), TestCaseError> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 400 },
+        cases: 400,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
     #[test]
+    #[cfg_attr(miri, ignore = "a case takes minutes; the schedule below is one of them")]
     fn the_cache_does_what_a_naive_one_does(
         capacity in 1..5_usize,
         calls in prop::collection::vec(call(), 0..60),
@@ -280,4 +281,31 @@ fn the_least_recently_used_goes_and_what_is_held_stays() {
         Call::Get(0),
     ];
     check(2, &calls).unwrap();
+}
+
+/// The warm path counts without a lock, on several threads at once, and nothing is lost.
+#[test]
+fn every_use_is_counted_whichever_thread_it_is_on() {
+    const THREADS: u64 = 3;
+    const USES: u64 = if cfg!(miri) { 20 } else { 2000 };
+    let alive = Arc::default();
+    let locator = locator(2, &alive);
+    let worker = Worker::current();
+    let uses = |key: usize| {
+        for _ in 0..USES {
+            locator.get_named::<Counted>(&name(key));
+            locator.get_named::<Counted>(&name(0));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(worker.wrap(|| uses(1)));
+        }
+    });
+    uses(1);
+    let view = &views(Some(&locator))[0];
+    assert_eq!(view.hits + view.misses, (THREADS + 1) * USES * 2);
+    assert_eq!(view.builds, 2);
+    let counted: u64 = view.entries.iter().map(|entry| entry.hits).sum();
+    assert_eq!(counted, view.hits);
 }

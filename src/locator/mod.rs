@@ -10,7 +10,8 @@ mod lanes;
 mod layer;
 mod lazy;
 mod leaving;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod lru_model;
 mod mirror;
 mod overriding;
@@ -20,6 +21,9 @@ mod resolve;
 mod state;
 pub(crate) mod view;
 mod wait_graph;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod waiting;
 mod worker_local;
 
 pub use builder::{LocatorBuilder, Nothing};

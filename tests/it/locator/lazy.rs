@@ -146,3 +146,53 @@ fn a_proxy_that_all_use_and_two_threads_build_in_opposite_order_is_a_cycle_and_n
         assert!(error.contains("a cycle of factories"), "{error}");
     }
 }
+
+#[cfg(all(unix, not(miri)))]
+mod recorded {
+    use super::super::as_test;
+    use super::*;
+    use crate::role::{play, plays, role};
+
+    const PATH: &str = "locator::lazy::recorded::role_recorded";
+
+    /// While events are recorded every use goes another way, and comes to the same.
+    #[test]
+    fn a_use_by_another_worker_is_told_once_and_a_proxy_stays_what_it_is() {
+        let base = tempfile::tempdir().unwrap();
+        let mut role = role(PATH, "recorded");
+        let role = role
+            .env("COFFERDAM_DIR", base.path())
+            .env("COFFERDAM_RECORD", "s");
+        play(role).end().passed();
+        let journal = base.path().join("runs/recorded/workers/w1/journal.ndjson");
+        let journal = std::fs::read_to_string(journal).unwrap();
+        let told: Vec<_> = journal
+            .lines()
+            .filter(|line| line.contains(r#""event":"foreign""#))
+            .collect();
+        assert_eq!(told.len(), 1, "{journal}");
+        assert!(
+            told[0].contains(r#""owner":"w0""#) && told[0].contains("lazy.rs:"),
+            "{}",
+            told[0]
+        );
+    }
+
+    #[test]
+    #[ignore = "a role"]
+    fn role_recorded() {
+        if !plays(PATH) {
+            return;
+        }
+        let (locator, builds) = counting();
+        let proxy = locator.lazy::<Counted>();
+        assert_eq!(builds.load(Ordering::SeqCst), 0);
+        let first = proxy.0;
+        locator.clear_worker();
+        assert_eq!(proxy.0, first);
+        as_test("a::other", || {
+            assert_eq!((proxy.0, proxy.0), (first, first));
+            assert_ne!(locator.get::<Counted>().0, first);
+        });
+    }
+}

@@ -13,6 +13,8 @@ mod lives;
 mod overrides;
 mod registering;
 #[cfg(all(unix, not(miri)))]
+mod switched_off;
+#[cfg(all(unix, not(miri)))]
 mod workers;
 
 use cofferdam::Worker;

@@ -176,3 +176,28 @@ fn a_static_has_no_locator_to_ask() {
     let error = LOCAL.try_get().unwrap_err().to_string();
     assert!(error.contains("belongs to no locator"), "{error}");
 }
+
+#[test]
+fn a_hostile_name_makes_a_folder_of_its_own_within_the_workers() {
+    let worker = cofferdam::Worker::current().dir().unwrap();
+    let mut dirs = std::collections::BTreeSet::new();
+    for name in [
+        "../../out",
+        "/etc",
+        ".",
+        "..",
+        "a/b",
+        "a\0b",
+        "con",
+        "",
+        &"long".repeat(1000),
+    ] {
+        let locator = ServiceLocator::builder()
+            .register::<std::path::PathBuf>(|cx| Ok(Arc::new(cx.dir()?)))
+            .named(name)
+            .build();
+        let dir = locator.get_named::<std::path::PathBuf>(name);
+        assert_eq!(dir.parent(), Some(worker.as_path()), "{name:?}");
+        assert!(dirs.insert(dir.to_path_buf()), "{name:?} shares its folder");
+    }
+}

@@ -1,0 +1,109 @@
+//! Random schedules of several workers: none is ever handed another's instance, each has one at a time.
+//!
+//! The workers are threads named as libtest names a test's, in a process of their own, so that each leases a lane
+//! under every runner. A lane goes from test to test, as in a real run.
+
+mod test;
+mod world;
+
+use super::{alone, as_test, own_worker};
+use proptest::prelude::*;
+use world::{BUILT, KEYS, Key, SEEN, World, lock};
+
+#[derive(Clone, Debug)]
+enum Call {
+    Get(Key),
+    Proxy(Key),
+    Spawned(Key),
+    Entered(Key),
+    /// Three threads of the worker at once.
+    Race(Key),
+    Hold(Key),
+    Release,
+    /// More services than the cap.
+    Fill,
+    ClearWorker,
+    ClearAll,
+    Override(Key),
+    /// Drops one of the guards.
+    EndOverride(usize),
+    ForgetOverride(Key),
+    /// Shows another worker what was handed out here, proxies included.
+    Lend(Key),
+    Borrow,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let key = prop::sample::select(&KEYS[..]);
+    let replaced = prop::sample::select(&[Key::Base, Key::Base, Key::Direct, Key::Shared, Key::Static][..]);
+    prop_oneof![
+        8 => key.clone().prop_map(Call::Get),
+        2 => key.clone().prop_map(Call::Proxy),
+        2 => key.clone().prop_map(Call::Spawned),
+        2 => key.clone().prop_map(Call::Entered),
+        1 => key.clone().prop_map(Call::Race),
+        2 => key.clone().prop_map(Call::Hold),
+        2 => Just(Call::Release),
+        3 => Just(Call::Fill),
+        1 => Just(Call::ClearWorker),
+        1 => Just(Call::ClearAll),
+        3 => replaced.clone().prop_map(Call::Override),
+        2 => any::<usize>().prop_map(Call::EndOverride),
+        1 => replaced.prop_map(Call::ForgetOverride),
+        2 => key.prop_map(Call::Lend),
+        2 => Just(Call::Borrow),
+    ]
+}
+
+/// Tests of one thread, one after the other, each with its calls.
+fn tests() -> impl Strategy<Value = Vec<Vec<Call>>> {
+    prop::collection::vec(prop::collection::vec(call(), 0..20), 1..4)
+}
+
+fn run(schedules: &[Vec<Vec<Call>>]) {
+    lock(&BUILT).clear();
+    lock(&SEEN).clear();
+    let world = World::new();
+    std::thread::scope(|scope| {
+        let world = &world;
+        let workers: Vec<_> = schedules
+            .iter()
+            .enumerate()
+            .map(|(number, tests)| {
+                scope.spawn(move || {
+                    for (round, calls) in tests.iter().enumerate() {
+                        as_test(&format!("lane::test_{number}_{round}"), || {
+                            test::run(world, calls)
+                        });
+                    }
+                })
+            })
+            .collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+    // Two that use a proxy at once for the first time may each have it built, when all is cleared in between.
+    let had_races = !lock(&world.untouched).is_empty();
+    drop(world);
+    let (built, seen) = (lock(&BUILT), lock(&SEEN));
+    for (of, builds) in built.iter().filter(|((_, key), _)| *key != Key::Static) {
+        let seen = seen.get(of).map_or(0, |seen| seen.len() as u64);
+        assert!(
+            seen == *builds || (of.1 == Key::Base && had_races && seen < *builds),
+            "{of:?}: {seen} seen, {builds} built"
+        );
+    }
+}
+
+alone! {
+    fn no_worker_is_handed_anothers_and_each_has_one_at_a_time() {
+        assert_eq!(own_worker(), "w0");
+        let config = ProptestConfig {
+            cases: 150,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        proptest!(config, |(schedules in prop::collection::vec(tests(), 2..5))| {
+            run(&schedules);
+        });
+    }
+}

@@ -1,0 +1,66 @@
+//! `COFFERDAM_ISOLATION=off`: all workers share one cache, for comparison, and all else is as ever.
+
+use super::{Log, Noted, as_test, own_worker};
+use crate::role::{play, plays, role};
+use cofferdam::{ServiceLocator, WorkerLocal};
+use std::sync::Arc;
+
+const PATH: &str = "locator::switched_off::role_off";
+
+#[test]
+fn without_isolation_workers_share_what_would_be_their_own() {
+    let base = tempfile::tempdir().unwrap();
+    let mut role = role(PATH, "off");
+    let role = role
+        .env("COFFERDAM_DIR", base.path())
+        .env("COFFERDAM_ISOLATION", "off");
+    play(role).end().passed();
+}
+
+#[test]
+#[ignore = "a role"]
+fn role_off() {
+    if !plays(PATH) {
+        return;
+    }
+    static LOCAL: WorkerLocal<u8> = WorkerLocal::new(|_| Ok(7));
+    let log = Log::default();
+    let make = |name: &'static str| {
+        let log = log.clone();
+        move |_: &cofferdam::Context<'_>| Ok(Noted::new(name, &log))
+    };
+    let locator = ServiceLocator::builder()
+        .register::<Noted>(make("own"))
+        .named("own")
+        .register_shared::<Noted>(make("shared"))
+        .named("shared")
+        .register::<Noted>(make("of one test"))
+        .named("of one test")
+        .per_test()
+        .build();
+    let get = |name: &str| locator.get_named::<Noted>(name);
+    let (own, shared, of_test, local) = (get("own"), get("shared"), get("of one test"), LOCAL.get());
+    as_test("a::other", || {
+        assert_eq!(own_worker(), "w1");
+        assert!(Arc::ptr_eq(&get("own"), &own) && Arc::ptr_eq(&LOCAL.get(), &local));
+        assert!(Arc::ptr_eq(&get("shared"), &shared));
+        assert!(
+            !Arc::ptr_eq(&get("of one test"), &of_test),
+            "a test has its own all the same"
+        );
+        // An override is everybody's now, and ends with its test.
+        let fake = locator.override_named("of one test", Noted::new("fake", &log));
+        assert_eq!(get("of one test").name, "fake");
+        drop(fake);
+        std::mem::forget(locator.override_named("own", Noted::new("fake", &log)));
+        assert_eq!(get("own").name, "fake");
+    });
+    assert_eq!(
+        log.take(),
+        ["fake dropped", "of one test dropped", "fake dropped"]
+    );
+    assert!(Arc::ptr_eq(&get("own"), &own));
+    drop((own, shared));
+    locator.clear_worker();
+    assert_eq!(log.take(), ["own dropped"]);
+}
