@@ -432,8 +432,7 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        let last = held().leave(self.number);
-        // Outside: the journal is written to.
+        let last = held().leave(self.number); // Outside, for the journal is written to.
         if let Some(held) = last {
             held.end();
         }
