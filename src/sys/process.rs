@@ -143,10 +143,6 @@ struct Stat {
     name: String,
     state: char,
     parent: u32,
-    #[cfg_attr(
-        not(all(target_os = "linux", not(miri))),
-        expect(dead_code, reason = "only a keeper asks")
-    )]
     group: u32,
     started: u64,
 }
