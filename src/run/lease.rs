@@ -160,8 +160,7 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied)
 }
 
-#[cfg(test)]
-#[cfg(not(miri))]
+#[cfg(all(test, not(miri), not(loom)))]
 mod tests {
     use super::*;
     use crate::sys::role::{play, plays, role, say};
