@@ -160,7 +160,8 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied)
 }
 
-#[cfg(all(test, not(miri), not(loom)))]
+#[cfg(test)]
+#[cfg(not(any(miri, loom)))]
 mod tests {
     use super::*;
     use crate::sys::role::{play, plays, role, say};
