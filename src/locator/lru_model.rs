@@ -1,7 +1,4 @@
 //! The cache of one worker against a naive one: the same calls, the same hits, misses, builds and evictions.
-
-#![expect(clippy::unwrap_used, reason = "all of the file is a test")]
-
 use super::view::{EntryView, State};
 use super::{ServiceLocator, views};
 use crate::worker::Worker;

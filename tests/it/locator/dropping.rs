@@ -148,6 +148,32 @@ fn a_drop_may_keep_what_was_next_to_be_evicted_and_it_is_still_the_one() {
 }
 
 #[test]
+fn a_drop_that_uses_what_was_next_to_be_evicted_keeps_it() {
+    let slot = Slot::default();
+    let within = Arc::clone(&slot);
+    let locator = ServiceLocator::builder()
+        .capacity(1)
+        .register::<Any>(move |_| {
+            let slot = Arc::clone(&within);
+            Ok(any(move || drop(slot.get().unwrap().get::<u8>())))
+        })
+        .register::<u8>(|_| Ok(Arc::new(7)))
+        .register::<u16>(|_| Ok(Arc::new(8)))
+        .build();
+    assert!(slot.set(locator.clone()).is_ok());
+    let (any, first) = (locator.get::<Any>(), locator.get::<u8>());
+    let kept = Arc::downgrade(&first);
+    drop((any, first));
+    // Both are one too many now, and the first to go uses the second.
+    locator.get::<u16>();
+    assert!(
+        kept.upgrade()
+            .is_some_and(|kept| Arc::ptr_eq(&kept, &locator.get()))
+    );
+    locator.clear_worker();
+}
+
+#[test]
 fn an_override_that_ends_in_between_changes_nothing_about_that() {
     let locator = ServiceLocator::builder()
         .capacity(1)
