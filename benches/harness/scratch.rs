@@ -40,7 +40,9 @@ impl Scratch {
         cargo
             .args(arguments)
             .current_dir(self.path())
-            .env("RUSTFLAGS", rustflags);
+            .env("RUSTFLAGS", rustflags)
+            // What comes from a registry is not compiled incrementally, and this stands for it.
+            .env("CARGO_INCREMENTAL", "0");
         let done = cargo
             .stdin(Stdio::null())
             .output()

@@ -1,4 +1,5 @@
 //! The cache of one worker against a naive one: the same calls, the same hits, misses, builds and evictions.
+
 use super::view::{EntryView, State};
 use super::{ServiceLocator, views};
 use crate::worker::Worker;

@@ -90,11 +90,35 @@ pub(crate) fn remove(folder: &Path, rehearsal: bool) -> Removal {
     if rehearsal {
         return Removal::Removed;
     }
+    end_what_is_left(folder);
     match discard(folder) {
         Ok(()) => Removal::Removed,
         Err(error) => Removal::Failed(error),
     }
 }
+
+/// Kills what a fixture's process left in its group when its keeper was killed, and then its runner too.
+fn end_what_is_left(run: &Path) {
+    for fixture in std::fs::read_dir(run.join("fixtures"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        end_processes(&fixture.path());
+    }
+}
+
+/// Kills what is left of a fixture's processes, by the folder that they were started for.
+pub(crate) fn end_processes(fixture: &Path) {
+    let leaders = std::fs::read_to_string(fixture.join(LEADERS)).unwrap_or_default();
+    let leaders: Vec<u32> = leaders.lines().filter_map(|pid| pid.parse().ok()).collect();
+    process::end_groups(&leaders, MARK, fixture);
+}
+
+/// Where the numbers of the processes that were started stand, in a fixture's folder.
+pub(crate) const LEADERS: &str = "processes";
+/// In the environment of a fixture's processes: whose they are, by the fixture's folder.
+pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";
 
 /// Removes the folder of a run, while nobody can move in.
 pub(crate) fn discard(folder: &Path) -> io::Result<()> {

@@ -7,7 +7,6 @@ use crate::error::{BoxError, Error};
 use crate::event::Event;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::stderr;
-use crate::sys::sync::{Mutex, lock};
 use crate::worker::Worker;
 use crate::{exit, place};
 use serde_core::Serialize;
@@ -19,7 +18,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 /// Something outside the process that tests share: a server, a filled database, a container.
@@ -126,7 +125,7 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Fixture<H> {
             (true, Ok(worker)) => format!("{}@{worker}", self.name),
             (true, Err(error)) => return Err(error.clone()),
         };
-        if let Some(found) = lock(&self.attached).get(&key)
+        if let Some(found) = self.attached().get(&key)
             && found.connection.is_open()
         {
             return Ok(Arc::clone(&found.handle));
@@ -169,8 +168,12 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Fixture<H> {
             handle: Arc::clone(&handle),
             connection,
         };
-        lock(&self.attached).insert(asking.key, attached);
+        self.attached().insert(asking.key, attached);
         Ok(handle)
+    }
+
+    fn attached(&self) -> MutexGuard<'_, BTreeMap<String, Attached<H>>> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failed(&self, key: &str, reason: String) -> Error {

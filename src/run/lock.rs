@@ -404,6 +404,7 @@ impl Held {
         // A forked child has a copy of the guard, not the lock.
         if self.owner.pid == process::id() {
             let _ = self.owner.release(&self.locked);
+            let _ = self.locked.unlock();
             self.worker.record(|| Event::Unlocked {
                 execution: self.worker.life(),
                 lock: self.label.clone(),
@@ -431,8 +432,7 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        let last = held().leave(self.number);
-        // Outside: the journal is written to.
+        let last = held().leave(self.number); // Outside, for the journal is written to.
         if let Some(held) = last {
             held.end();
         }

@@ -23,6 +23,12 @@ impl Locked {
         }
     }
 
+    /// Gives the lock back at once: closing alone would leave it to a child that another thread is just starting, until
+    /// that child is the program it becomes.
+    pub(crate) fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+
     /// What stands at the file's beginning, as far as there is any.
     pub(crate) fn look(&self, bytes: &mut [u8]) -> io::Result<usize> {
         #[cfg(unix)]
@@ -45,19 +51,16 @@ pub(crate) enum Mode {
 
 /// Opens (creating it if need be) and locks; `None` while a handle that excludes this one holds it.
 pub(crate) fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Locked>> {
-    loop {
-        let file = open(path)?;
-        #[expect(clippy::disallowed_methods, reason = "this is the shim")]
-        let tried = match mode {
-            Mode::Shared => file.try_lock_shared(),
-            Mode::Exclusive => file.try_lock(),
-        };
-        match tried {
-            Ok(()) if is_linked(&file) => return Ok(Some(Locked { file })),
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+    let file = open(path)?;
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    let tried = match mode {
+        Mode::Shared => file.try_lock_shared(),
+        Mode::Exclusive => file.try_lock(),
+    };
+    match tried {
+        Ok(()) => Ok(Some(Locked { file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -104,27 +104,25 @@ pub(crate) fn command(program: &OsStr) -> Command {
     command
 }
 
-/// The processes of these groups whose environment says `name=folder`: by the group's number alone they could be
+/// Kills the processes of these groups whose environment says `name=folder`: by a group's number alone they could be
 /// anybody's, for numbers are used again.
-#[cfg_attr(
-    not(all(target_os = "linux", not(miri))),
-    expect(dead_code, reason = "only a keeper asks")
-)]
-pub(crate) fn in_groups(groups: &[u32], name: &str, folder: &Path) -> Vec<u32> {
+pub(crate) fn end_groups(groups: &[u32], name: &str, folder: &Path) {
     if groups.is_empty() {
-        return Vec::new();
+        return;
     }
     let mark = [name.as_bytes(), b"=", folder.as_os_str().as_encoded_bytes()].concat();
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| stat(*pid).is_some_and(|stat| groups.contains(&stat.group)))
-        .filter(|pid| {
-            let environment = std::fs::read(proc_folder(*pid).join("environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == mark)
-        })
-        .collect()
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    for pid in pids.filter(|pid| stat(*pid).is_some_and(|stat| groups.contains(&stat.group))) {
+        let environment = std::fs::read(proc_folder(pid).join("environ")).unwrap_or_default();
+        if environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == mark)
+        {
+            #[cfg(all(target_os = "linux", not(miri)))]
+            super::child::kill(pid);
+        }
+    }
 }
 
 /// Resident memory in bytes; `None` where the system does not say.
@@ -143,10 +141,6 @@ struct Stat {
     name: String,
     state: char,
     parent: u32,
-    #[cfg_attr(
-        not(all(target_os = "linux", not(miri))),
-        expect(dead_code, reason = "only a keeper asks")
-    )]
     group: u32,
     started: u64,
 }

@@ -1,6 +1,7 @@
 //! The processes of fixtures and their teardown, in the keeper.
 
 use super::request::{Order, Request, Stop};
+use crate::place::sweep::{self, LEADERS, MARK};
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::Deadline;
 use crate::sys::process;
@@ -14,10 +15,6 @@ use std::time::Duration;
 
 /// Where the commands of a teardown stand, in the fixture's folder.
 const COMMANDS: &str = "teardown.ndjson";
-/// Where the numbers of the processes that were started stand, in the fixture's folder.
-const LEADERS: &str = "processes";
-/// In the environment of a fixture's processes: whose they are, by the fixture's folder.
-const MARK: &str = "COFFERDAM_FIXTURE";
 /// How long one command of a teardown may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
@@ -100,11 +97,7 @@ impl Services {
     /// processes died with it, but theirs may not have.
     pub(super) fn prepare(&mut self, key: &str) -> Result<(), String> {
         let folder = super::folder(&self.run, key);
-        let leaders = std::fs::read_to_string(folder.join(LEADERS)).unwrap_or_default();
-        let leaders: Vec<u32> = leaders.lines().filter_map(|pid| pid.parse().ok()).collect();
-        for pid in process::in_groups(&leaders, MARK, &folder) {
-            child::kill(pid);
-        }
+        sweep::end_processes(&folder);
         let left = std::fs::read_to_string(folder.join(COMMANDS)).unwrap_or_default();
         for line in left.lines().rev() {
             if let Some(Request::Teardown { order }) = Request::from_line(line) {

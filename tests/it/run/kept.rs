@@ -84,6 +84,13 @@ impl Running {
     }
 
     pub(super) fn start_with(runner: Runner, base: &Path, name: &str, env: &[(&str, &str)]) -> Self {
+        // Building takes as long as it takes; what is waited for with a bound is the run.
+        let built = cargo("test --no-run --test suite").output().unwrap();
+        assert!(
+            built.status.success(),
+            "{}",
+            String::from_utf8_lossy(&built.stderr)
+        );
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (torn_down, output) = (
             base.join(format!("{name}.torn-down")),

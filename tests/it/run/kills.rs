@@ -74,6 +74,7 @@ fn what_keeper_and_runner_left_the_next_run_removes() {
 
     let mut next = Running::start(Runner::CargoTest, base.path(), "next");
     assert!(!run.folder.exists());
+    run.servers.iter_mut().for_each(Guest::is_gone);
     next.finish();
     next.is_torn_down();
 }
