@@ -90,9 +90,10 @@ fn a_drop_that_asks_for_others_and_for_itself_is_answered() {
         .build();
     assert!(slot.set(locator.clone()).is_ok());
     in_time(move || {
-        let first = Arc::as_ptr(&locator.get::<Any>());
+        let first = Arc::downgrade(&locator.get::<Any>());
         locator.clear_worker();
-        assert_ne!(Arc::as_ptr(&locator.get::<Any>()), first);
+        locator.get::<Any>();
+        assert_eq!(first.strong_count(), 0);
     });
 }
 
