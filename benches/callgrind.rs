@@ -39,7 +39,7 @@ fn instructions(program: &Program, arguments: [&str; 2]) -> Result<f64, String> 
 fn compare(table: &mut Table, plain: &Program, without: &Program) -> Result<bool, String> {
     let mut is_reached = true;
     for (what, arguments) in [
-        ("3,000 warm `get`s", ["1", "1000"]),
+        ("300,000 warm `get`s", ["1", "100000"]),
         ("100 × three services built and dropped", ["100", "1"]),
     ] {
         let mut counts = [Series(Vec::new()), Series(Vec::new())];

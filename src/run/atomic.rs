@@ -2,12 +2,12 @@
 
 use crate::error::Error;
 use crate::place::facts;
-use crate::sys::{clock, file_lock, process, sync};
+use crate::sys::{clock, file_lock, process};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Replaces the file at `path` by one with these bytes, in one step. Short for [`AtomicFile`] with its defaults.
 ///
@@ -231,7 +231,9 @@ impl<'a> Writer<'a> {
 /// Sweeps a folder when this process first writes there.
 fn sweep_once(dir: &Path) {
     static SWEPT: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
-    if sync::lock(&SWEPT)
+    if SWEPT
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
         .get_or_insert_with(HashSet::new)
         .insert(dir.to_owned())
     {

@@ -161,7 +161,7 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-#[cfg(not(miri))]
+#[cfg(not(any(miri, loom)))]
 mod tests {
     use super::*;
     use crate::sys::role::{play, plays, role, say};

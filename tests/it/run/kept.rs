@@ -101,7 +101,8 @@ impl Running {
             Runner::CargoTest => "test --test suite -- --test-threads 2",
             Runner::Nextest => "nextest run --test suite --test-threads 2 --no-fail-fast",
         };
-        let child = cargo(args)
+        let mut command = cargo(args);
+        command
             .envs(env.iter().copied())
             .env("COFFERDAM_DIR", base)
             .env("MEET", listener.local_addr().unwrap().to_string())
@@ -109,9 +110,19 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
-            .process_group(0)
-            .spawn()
-            .unwrap();
+            .process_group(0);
+        // `nohup` and background shells have signals ignored, and that is handed down.
+        #[expect(unsafe_code, reason = "signals are reset between fork and exec")]
+        // SAFETY: signal(2) may be called there, and the default is no handler of ours.
+        unsafe {
+            command.pre_exec(|| {
+                for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
         let mut guests: Vec<_> = (0..4).map(|_| guest(&listener, &output)).collect();
         guests.sort_by(|a, b| a.words[0].cmp(&b.words[0]));
         let tests = guests.split_off(2);
