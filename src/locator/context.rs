@@ -78,6 +78,9 @@ impl<'a> Context<'a> {
 
     /// The worker's `T`, built at its first use: for what is needed later only, and to break a cycle.
     ///
+    /// Two services that hold each other keep each other alive for ever, whoever clears them: let one hold a
+    /// [`Weak`](std::sync::Weak) of the other.
+    ///
     /// # Errors
     /// When it is not registered, or it lives shorter than what is being built.
     pub fn lazy<T: ?Sized + Send + Sync + 'static>(&self) -> Result<LazyProxy<T>, Error> {

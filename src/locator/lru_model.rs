@@ -246,39 +246,59 @@ fn check(capacity: usize, calls: &[Call]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 400,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+/// What the property is about, on one page: capacity, order of use, and that what is held is left alone.
+const PAGE: [Call; 10] = [
+    Call::Get(1),
+    Call::Hold(2),
+    Call::Get(0),
+    Call::Get(3),
+    Call::GetElsewhere(0),
+    Call::Get(4),
+    Call::Release(2),
+    Call::Get(5),
+    Call::Get(2),
+    Call::Get(0),
+];
 
-    #[test]
-    #[cfg_attr(miri, ignore = "a case takes minutes; the schedule below is one of them")]
-    fn the_cache_does_what_a_naive_one_does(
-        capacity in 1..5_usize,
-        calls in prop::collection::vec(call(), 0..60),
-    ) {
-        check(capacity, &calls)?;
-    }
+/// A case of the property takes Miri minutes.
+#[cfg(miri)]
+#[test]
+fn the_cache_does_on_one_page_what_a_naive_one_does() {
+    check(2, &PAGE).unwrap();
 }
 
-/// What the property is about, on one page: capacity, order of use, and that what is held is left alone.
-#[test]
-fn the_least_recently_used_goes_and_what_is_held_stays() {
-    let calls = [
-        Call::Get(1),
-        Call::Hold(2),
-        Call::Get(0),
-        Call::Get(3),
-        Call::GetElsewhere(0),
-        Call::Get(4),
-        Call::Release(2),
-        Call::Get(5),
-        Call::Get(2),
-        Call::Get(0),
-    ];
-    check(2, &calls).unwrap();
+/// In a process of its own: it evicts and clears on purpose, and that is not to be recorded.
+#[cfg(all(unix, not(miri)))]
+mod in_a_process {
+    use super::*;
+    use crate::sys::role::{play, plays, role};
+
+    const PATH: &str = "locator::lru_model::in_a_process::role_model";
+
+    #[test]
+    fn the_cache_does_what_a_naive_one_does() {
+        let base = tempfile::tempdir().unwrap();
+        play(role(PATH, "lru").env("COFFERDAM_DIR", base.path()))
+            .end()
+            .passed();
+    }
+
+    #[test]
+    #[ignore = "a role"]
+    fn role_model() {
+        if !plays(PATH) {
+            return;
+        }
+        check(2, &PAGE).unwrap();
+        let config = ProptestConfig {
+            cases: 400,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        proptest!(config, |(capacity in 1..5_usize, calls in prop::collection::vec(call(), 0..60))| {
+            check(capacity, &calls)?;
+        });
+    }
 }
 
 /// The warm path counts without a lock, on several threads at once, and nothing is lost.

@@ -187,7 +187,8 @@ impl ServiceLocator {
     }
 
     /// Drops this worker's services, newest first; the next use builds anew. What is shared by all workers stays, and
-    /// so do overrides. Whoever holds an old instance keeps it, and the report says so.
+    /// so do overrides. Whoever holds an old instance keeps it, and the report says so; nothing waits until they have
+    /// dropped it.
     ///
     /// # Panics
     /// On a thread without a worker.

@@ -1,5 +1,7 @@
 //! Factories that fail, recurse or block.
 
+#[cfg(all(unix, not(miri)))]
+use super::alone;
 use super::in_time;
 use cofferdam::{BoxError, Error, LazyProxy, ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -270,60 +272,6 @@ fn many_threads_that_want_one_service_have_it_built_once() {
     }
 }
 
-/// The graph of what a factory asked for holds what it asks for later too.
-#[test]
-fn a_proxy_inside_a_service_carries_no_fake_beyond_its_override() {
-    struct Late(LazyProxy<u32>);
-    struct Later(Arc<Late>);
-    let locator = ServiceLocator::builder()
-        .register::<u32>(|_| Ok(Arc::new(0)))
-        .register::<Late>(|cx| Ok(Arc::new(Late(cx.lazy()?))))
-        .register::<Later>(|cx| Ok(Arc::new(Later(cx.get()?))))
-        .build();
-    let value = || *locator.get::<Later>().0.0;
-    let fake = locator.override_with(Arc::new(7_u32));
-    assert_eq!(value(), 7);
-    drop(fake);
-    assert_eq!(value(), 0, "used first under the override");
-    let real = locator.get::<Later>();
-    let fake = locator.override_with(Arc::new(8_u32));
-    assert_eq!(value(), 8, "used first before the override");
-    drop(fake);
-    assert!(Arc::ptr_eq(&locator.get::<Later>(), &real));
-    assert_eq!(value(), 0);
-}
-
-/// The proxy is used for the first time while something else is being built from its holder.
-#[test]
-fn a_fake_that_comes_by_a_proxy_reaches_what_is_just_being_built_and_goes_with_it() {
-    struct Late(LazyProxy<u32>);
-    struct Slow(Arc<Late>);
-    let (is_building, building) = mpsc::channel();
-    let (go, wait) = mpsc::channel::<()>();
-    let wait = Mutex::new(wait);
-    let locator = ServiceLocator::builder()
-        .register::<u32>(|_| Ok(Arc::new(0)))
-        .register::<Late>(|cx| Ok(Arc::new(Late(cx.lazy()?))))
-        .register::<Slow>(move |cx| {
-            let late = cx.get()?;
-            let _ = is_building.send(());
-            let _ = wait.lock().unwrap().recv();
-            Ok(Arc::new(Slow(late)))
-        })
-        .build();
-    let fake = locator.override_with(Arc::new(7_u32));
-    let there = locator.clone();
-    let slow = Worker::current().spawn(move || there.get::<Slow>());
-    building.recv().unwrap();
-    assert_eq!(*locator.get::<Late>().0, 7);
-    drop(go);
-    let slow = slow.join().unwrap();
-    assert_eq!(*slow.0.0, 7);
-    assert!(Arc::ptr_eq(&slow, &locator.get::<Slow>()), "it is built once");
-    drop(fake);
-    assert_eq!(*locator.get::<Slow>().0.0, 0);
-}
-
 #[test]
 fn a_proxy_inside_a_shared_service_is_no_way_for_a_fake_to_reach_all() {
     struct Late(LazyProxy<u32>);
@@ -334,4 +282,60 @@ fn a_proxy_inside_a_shared_service_is_no_way_for_a_fake_to_reach_all() {
     let late = locator.get::<Late>();
     let _fake = locator.override_with(Arc::new(7_u32));
     assert_eq!((*locator.get::<u32>(), *late.0), (7, 0));
+}
+
+// Not to be recorded as what they provoke: a run of their own for each.
+#[cfg(all(unix, not(miri)))]
+alone! {
+    /// The graph of what a factory asked for holds what it asks for later too.
+    fn a_proxy_inside_a_service_carries_no_fake_beyond_its_override() {
+        struct Late(LazyProxy<u32>);
+        struct Later(Arc<Late>);
+        let locator = ServiceLocator::builder()
+            .register::<u32>(|_| Ok(Arc::new(0)))
+            .register::<Late>(|cx| Ok(Arc::new(Late(cx.lazy()?))))
+            .register::<Later>(|cx| Ok(Arc::new(Later(cx.get()?))))
+            .build();
+        let value = || *locator.get::<Later>().0.0;
+        let fake = locator.override_with(Arc::new(7_u32));
+        assert_eq!(value(), 7);
+        drop(fake);
+        assert_eq!(value(), 0, "used first under the override");
+        let real = locator.get::<Later>();
+        let fake = locator.override_with(Arc::new(8_u32));
+        assert_eq!(value(), 8, "used first before the override");
+        drop(fake);
+        assert!(Arc::ptr_eq(&locator.get::<Later>(), &real));
+        assert_eq!(value(), 0);
+    }
+
+    /// The proxy is used for the first time while something else is being built from its holder.
+    fn a_fake_that_comes_by_a_proxy_reaches_what_is_just_being_built_and_goes_with_it() {
+        struct Late(LazyProxy<u32>);
+        struct Slow(Arc<Late>);
+        let (is_building, building) = mpsc::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let locator = ServiceLocator::builder()
+            .register::<u32>(|_| Ok(Arc::new(0)))
+            .register::<Late>(|cx| Ok(Arc::new(Late(cx.lazy()?))))
+            .register::<Slow>(move |cx| {
+                let late = cx.get()?;
+                let _ = is_building.send(());
+                let _ = wait.lock().unwrap().recv();
+                Ok(Arc::new(Slow(late)))
+            })
+            .build();
+        let fake = locator.override_with(Arc::new(7_u32));
+        let there = locator.clone();
+        let slow = Worker::current().spawn(move || there.get::<Slow>());
+        building.recv().unwrap();
+        assert_eq!(*locator.get::<Late>().0, 7);
+        drop(go);
+        let slow = slow.join().unwrap();
+        assert_eq!(*slow.0.0, 7);
+        assert!(Arc::ptr_eq(&slow, &locator.get::<Slow>()), "it is built once");
+        drop(fake);
+        assert_eq!(*locator.get::<Slow>().0.0, 0);
+    }
 }

@@ -1,5 +1,7 @@
 //! Values whose `Drop` misbehaves.
 
+#[cfg(all(unix, not(miri)))]
+use super::alone;
 use super::{Log, Noted, OnDrop, in_time};
 use cofferdam::{ServiceLocator, Worker};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -16,22 +18,6 @@ fn any(work: impl FnMut() + Send + Sync + 'static) -> Arc<Any> {
 /// The locator, for what its own services do with it later.
 type Slot = Arc<OnceLock<ServiceLocator>>;
 
-#[test]
-fn a_panic_in_a_drop_stops_nobody_else() {
-    let log = Log::default();
-    let noted = log.clone();
-    let locator = ServiceLocator::builder()
-        .register::<Noted>(move |_| Ok(Noted::new("older", &noted)))
-        .register::<Any>(|_| Ok(any(|| panic!("as it should"))))
-        .build();
-    for _ in 0..2 {
-        locator.get::<Noted>();
-        locator.get::<Any>();
-        locator.clear_worker();
-        assert_eq!(log.take(), ["older dropped"]);
-    }
-}
-
 /// A panic's value has a `Drop` as well.
 struct Bomb;
 
@@ -39,35 +25,6 @@ impl Drop for Bomb {
     fn drop(&mut self) {
         panic!("again");
     }
-}
-
-#[test]
-fn a_panic_whose_value_panics_is_survived_in_drops_and_in_factories() {
-    let log = Log::default();
-    let (noted, tries) = (log.clone(), AtomicU32::new(0));
-    let locator = ServiceLocator::builder()
-        .register::<Noted>(move |_| Ok(Noted::new("older", &noted)))
-        .register::<Any>(|_| Ok(any(|| std::panic::panic_any(Bomb))))
-        .register::<u8>(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
-            0 => std::panic::panic_any(Bomb),
-            _ => Ok(Arc::new(7)),
-        })
-        .build();
-    locator.get::<Noted>();
-    locator.get::<Any>();
-    locator.clear_worker();
-    assert_eq!(log.take(), ["older dropped"]);
-    let error = locator.try_get::<u8>().unwrap_err().to_string();
-    assert!(error.contains("a panic without a message"), "{error}");
-    assert_eq!(*locator.get::<u8>(), 7);
-    // Nobody waits for what went with a panic.
-    assert!(in_time(move || {
-        let elsewhere = Worker::current().spawn({
-            let locator = locator.clone();
-            move || locator.try_get::<Any>().is_ok()
-        });
-        elsewhere.join().unwrap()
-    }));
 }
 
 #[test]
@@ -90,9 +47,10 @@ fn a_drop_that_asks_for_others_and_for_itself_is_answered() {
         .build();
     assert!(slot.set(locator.clone()).is_ok());
     in_time(move || {
-        let first = Arc::as_ptr(&locator.get::<Any>());
+        let first = Arc::downgrade(&locator.get::<Any>());
         locator.clear_worker();
-        assert_ne!(Arc::as_ptr(&locator.get::<Any>()), first);
+        locator.get::<Any>();
+        assert_eq!(first.strong_count(), 0);
     });
 }
 
@@ -148,6 +106,32 @@ fn a_drop_may_keep_what_was_next_to_be_evicted_and_it_is_still_the_one() {
 }
 
 #[test]
+fn a_drop_that_uses_what_was_next_to_be_evicted_keeps_it() {
+    let slot = Slot::default();
+    let within = Arc::clone(&slot);
+    let locator = ServiceLocator::builder()
+        .capacity(1)
+        .register::<Any>(move |_| {
+            let slot = Arc::clone(&within);
+            Ok(any(move || drop(slot.get().unwrap().get::<u8>())))
+        })
+        .register::<u8>(|_| Ok(Arc::new(7)))
+        .register::<u16>(|_| Ok(Arc::new(8)))
+        .build();
+    assert!(slot.set(locator.clone()).is_ok());
+    let (any, first) = (locator.get::<Any>(), locator.get::<u8>());
+    let kept = Arc::downgrade(&first);
+    drop((any, first));
+    // Both are one too many now, and the first to go uses the second.
+    locator.get::<u16>();
+    assert!(
+        kept.upgrade()
+            .is_some_and(|kept| Arc::ptr_eq(&kept, &locator.get()))
+    );
+    locator.clear_worker();
+}
+
+#[test]
 fn an_override_that_ends_in_between_changes_nothing_about_that() {
     let locator = ServiceLocator::builder()
         .capacity(1)
@@ -196,33 +180,79 @@ fn whoever_wants_the_successor_of_what_is_still_dropped_waits_and_then_is_told_w
     assert!(locator.try_get::<Any>().is_ok());
 }
 
-/// With its last instance a factory goes too, and with it what it captured: that is the user's code as well.
-#[test]
-fn a_factory_that_asks_when_it_is_dropped_is_answered() {
-    struct Plain;
-    let other = ServiceLocator::builder()
-        .register::<u8>(|_| Ok(Arc::new(7)))
-        .build();
-    let (there, log) = (other.clone(), Log::default());
-    let noted = log.clone();
-    in_time(move || {
-        let captured = any(move || noted.note(format!("asked: {}", there.get::<u8>())));
+// Not to be recorded or read as what they provoke: a run of their own for each.
+#[cfg(all(unix, not(miri)))]
+alone! {
+    fn a_panic_in_a_drop_stops_nobody_else() {
+        let log = Log::default();
+        let noted = log.clone();
         let locator = ServiceLocator::builder()
-            .register::<Plain>(move |_| {
-                let _ = &captured;
-                Ok(Arc::new(Plain))
+            .register::<Noted>(move |_| Ok(Noted::new("older", &noted)))
+            .register::<Any>(|_| Ok(any(|| panic!("as it should"))))
+            .build();
+        for _ in 0..2 {
+            locator.get::<Noted>();
+            locator.get::<Any>();
+            locator.clear_worker();
+            assert_eq!(log.take(), ["older dropped"]);
+        }
+    }
+
+    fn a_panic_whose_value_panics_is_survived_in_drops_and_in_factories() {
+        let log = Log::default();
+        let (noted, tries) = (log.clone(), AtomicU32::new(0));
+        let locator = ServiceLocator::builder()
+            .register::<Noted>(move |_| Ok(Noted::new("older", &noted)))
+            .register::<Any>(|_| Ok(any(|| std::panic::panic_any(Bomb))))
+            .register::<u8>(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
+                0 => std::panic::panic_any(Bomb),
+                _ => Ok(Arc::new(7)),
             })
             .build();
-        let held = locator.get::<Plain>();
-        drop(locator);
-        assert!(
-            log.take().is_empty(),
-            "the instance is still known, and so is its factory"
-        );
-        drop(held);
-        // Whoever comes by next takes what is dead along.
-        other.get::<u8>();
-        other.clear_worker();
-        assert_eq!(log.take(), ["asked: 7"]);
-    });
+        locator.get::<Noted>();
+        locator.get::<Any>();
+        locator.clear_worker();
+        assert_eq!(log.take(), ["older dropped"]);
+        let error = locator.try_get::<u8>().unwrap_err().to_string();
+        assert!(error.contains("a panic without a message"), "{error}");
+        assert_eq!(*locator.get::<u8>(), 7);
+        // Nobody waits for what went with a panic.
+        assert!(in_time(move || {
+            let elsewhere = Worker::current().spawn({
+                let locator = locator.clone();
+                move || locator.try_get::<Any>().is_ok()
+            });
+            elsewhere.join().unwrap()
+        }));
+    }
+
+    /// With its last instance a factory goes too, and with it what it captured: that is the user's code as well.
+    fn a_factory_that_asks_when_it_is_dropped_is_answered() {
+        struct Plain;
+        let other = ServiceLocator::builder()
+            .register::<u8>(|_| Ok(Arc::new(7)))
+            .build();
+        let (there, log) = (other.clone(), Log::default());
+        let noted = log.clone();
+        in_time(move || {
+            let captured = any(move || noted.note(format!("asked: {}", there.get::<u8>())));
+            let locator = ServiceLocator::builder()
+                .register::<Plain>(move |_| {
+                    let _ = &captured;
+                    Ok(Arc::new(Plain))
+                })
+                .build();
+            let held = locator.get::<Plain>();
+            drop(locator);
+            assert!(
+                log.take().is_empty(),
+                "the instance is still known, and so is its factory"
+            );
+            drop(held);
+            // Whoever comes by next takes what is dead along.
+            other.get::<u8>();
+            other.clear_worker();
+            assert_eq!(log.take(), ["asked: 7"]);
+        });
+    }
 }

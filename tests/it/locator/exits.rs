@@ -151,8 +151,32 @@ fn services_that_panic_or_ask_while_they_are_dropped_are_named_and_the_exit_code
     );
 }
 
+#[test]
+fn a_service_that_parks_while_it_is_dropped_is_abandoned_and_named_and_the_exit_code_stays() {
+    let ended = dropped("locator::exits::role_park", &["last"]);
+    assert_eq!(ended.status.code(), Some(7));
+    let warnings = ended.warnings();
+    assert!(
+        warnings[0].contains("Parks of w0 was still being dropped"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].contains("not dropped because of that: Tells \"first\" of w0"),
+        "{warnings:?}"
+    );
+}
+
 struct Panics;
 struct Asks;
+struct Parks;
+
+impl Drop for Parks {
+    fn drop(&mut self) {
+        loop {
+            std::thread::park();
+        }
+    }
+}
 
 impl Drop for Panics {
     fn drop(&mut self) {
@@ -211,6 +235,16 @@ roles! {
         });
         Worker::current().spawn(|| stuck.get::<u8>());
         building.recv().unwrap();
+    }
+
+    role_park {
+        static PARKS: WorkerLocal<Parks> = WorkerLocal::new(|_| Ok(Parks));
+        say(&pid().to_string());
+        locator().get_named::<Tells>("first");
+        PARKS.get();
+        locator().get_named::<Tells>("last");
+        #[expect(clippy::disallowed_methods, reason = "what this is about")]
+        std::process::exit(7);
     }
 
     role_misbehave {

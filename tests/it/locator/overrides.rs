@@ -1,5 +1,7 @@
 //! A fake in the place of a service, for one worker and one test.
 
+#[cfg(all(unix, not(miri)))]
+use super::alone;
 use super::{Log, Noted};
 use cofferdam::{ServiceLocator, WorkerLocal};
 use std::sync::Arc;
@@ -20,81 +22,6 @@ fn locator() -> ServiceLocator {
 
 fn base_of(locator: &ServiceLocator) -> u32 {
     locator.get::<Top>().0.0.0
-}
-
-#[test]
-fn an_override_reaches_what_was_built_from_it_and_then_all_is_as_it_was() {
-    let locator = locator();
-    let (top, middle, base) = (
-        locator.get::<Top>(),
-        locator.get::<Middle>(),
-        locator.get::<Base>(),
-    );
-    let aside = locator.get::<Aside>();
-    let fake = Arc::new(Base(7));
-    let guard = locator.override_with(Arc::clone(&fake));
-    assert!(Arc::ptr_eq(&locator.get::<Base>(), &fake));
-    assert_eq!(base_of(&locator), 7);
-    assert!(
-        Arc::ptr_eq(&locator.get::<Aside>(), &aside),
-        "it has nothing to do with the fake"
-    );
-    drop(guard);
-    assert!(Arc::ptr_eq(&locator.get::<Top>(), &top));
-    assert!(Arc::ptr_eq(&locator.get::<Middle>(), &middle));
-    assert!(Arc::ptr_eq(&locator.get::<Base>(), &base));
-    assert!(Arc::ptr_eq(&locator.get::<Aside>(), &aside));
-}
-
-#[test]
-fn overrides_nest() {
-    let locator = locator();
-    let real = locator.get::<Top>();
-    let outer = locator.override_with(Arc::new(Base(1)));
-    let top_of_outer = locator.get::<Top>();
-    assert_eq!(top_of_outer.0.0.0, 1);
-    let inner = locator.override_with(Arc::new(Base(2)));
-    assert_eq!(base_of(&locator), 2);
-    drop(inner);
-    assert!(
-        Arc::ptr_eq(&locator.get::<Top>(), &top_of_outer),
-        "the same one as before"
-    );
-    drop(outer);
-    assert!(
-        Arc::ptr_eq(&locator.get::<Top>(), &real),
-        "the same one as before"
-    );
-}
-
-#[test]
-fn guards_may_be_dropped_in_any_order() {
-    let locator = locator();
-    let real = locator.get::<Top>();
-    let first = locator.override_with(Arc::new(Base(1)));
-    assert_eq!(base_of(&locator), 1);
-    let second = locator.override_with(Arc::new(Base(2)));
-    drop(first);
-    assert_eq!(base_of(&locator), 2);
-    drop(second);
-    assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
-}
-
-#[test]
-fn overrides_of_two_services_are_kept_apart() {
-    let locator = locator();
-    let real = locator.get::<Top>();
-    let base = locator.override_with(Arc::new(Base(1)));
-    let of_base = locator.get::<Top>();
-    let middle = locator.override_with(Arc::new(Middle(Arc::new(Base(2)))));
-    assert_eq!(base_of(&locator), 2);
-    drop(base);
-    assert_eq!(base_of(&locator), 2);
-    let base = locator.override_with(Arc::new(Base(3)));
-    drop(middle);
-    assert_eq!(base_of(&locator), 3, "not {}, whose fake is gone", of_base.0.0.0);
-    drop(base);
-    assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
 }
 
 #[test]
@@ -119,18 +46,6 @@ fn what_was_built_from_a_fake_goes_with_it() {
     assert_eq!(log.take(), ["of 7 dropped"]);
     locator.get::<Built>();
     assert!(log.take().is_empty());
-}
-
-#[test]
-fn a_shared_service_that_was_used_already_is_overridden_too() {
-    let locator = ServiceLocator::builder()
-        .register_shared::<Base>(|_| Ok(Arc::new(Base(0))))
-        .build();
-    let real = locator.get::<Base>();
-    let fake = locator.override_with(Arc::new(Base(7)));
-    assert_eq!(locator.get::<Base>().0, 7);
-    drop(fake);
-    assert!(Arc::ptr_eq(&locator.get::<Base>(), &real));
 }
 
 #[test]
@@ -169,17 +84,102 @@ fn a_guard_may_be_dropped_on_another_thread() {
     assert_eq!(base_of(&locator), 0);
 }
 
-#[test]
-fn clearing_drops_what_is_set_aside_and_leaves_the_override_in_force() {
-    let locator = locator();
-    let real = locator.get::<Top>();
-    let fake = locator.override_with(Arc::new(Base(7)));
-    locator.clear_worker();
-    assert_eq!(base_of(&locator), 7);
-    drop(fake);
-    let now = locator.get::<Top>();
-    assert_eq!(now.0.0.0, 0);
-    assert!(!Arc::ptr_eq(&now, &real));
+// Not to be recorded as what they provoke: a run of their own for each.
+#[cfg(all(unix, not(miri)))]
+alone! {
+    fn an_override_reaches_what_was_built_from_it_and_then_all_is_as_it_was() {
+        let locator = locator();
+        let (top, middle, base) = (
+            locator.get::<Top>(),
+            locator.get::<Middle>(),
+            locator.get::<Base>(),
+        );
+        let aside = locator.get::<Aside>();
+        let fake = Arc::new(Base(7));
+        let guard = locator.override_with(Arc::clone(&fake));
+        assert!(Arc::ptr_eq(&locator.get::<Base>(), &fake));
+        assert_eq!(base_of(&locator), 7);
+        assert!(
+            Arc::ptr_eq(&locator.get::<Aside>(), &aside),
+            "it has nothing to do with the fake"
+        );
+        drop(guard);
+        assert!(Arc::ptr_eq(&locator.get::<Top>(), &top));
+        assert!(Arc::ptr_eq(&locator.get::<Middle>(), &middle));
+        assert!(Arc::ptr_eq(&locator.get::<Base>(), &base));
+        assert!(Arc::ptr_eq(&locator.get::<Aside>(), &aside));
+    }
+
+    fn overrides_nest() {
+        let locator = locator();
+        let real = locator.get::<Top>();
+        let outer = locator.override_with(Arc::new(Base(1)));
+        let top_of_outer = locator.get::<Top>();
+        assert_eq!(top_of_outer.0.0.0, 1);
+        let inner = locator.override_with(Arc::new(Base(2)));
+        assert_eq!(base_of(&locator), 2);
+        drop(inner);
+        assert!(
+            Arc::ptr_eq(&locator.get::<Top>(), &top_of_outer),
+            "the same one as before"
+        );
+        drop(outer);
+        assert!(
+            Arc::ptr_eq(&locator.get::<Top>(), &real),
+            "the same one as before"
+        );
+    }
+
+    fn guards_may_be_dropped_in_any_order() {
+        let locator = locator();
+        let real = locator.get::<Top>();
+        let first = locator.override_with(Arc::new(Base(1)));
+        assert_eq!(base_of(&locator), 1);
+        let second = locator.override_with(Arc::new(Base(2)));
+        drop(first);
+        assert_eq!(base_of(&locator), 2);
+        drop(second);
+        assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
+    }
+
+    fn overrides_of_two_services_are_kept_apart() {
+        let locator = locator();
+        let real = locator.get::<Top>();
+        let base = locator.override_with(Arc::new(Base(1)));
+        let of_base = locator.get::<Top>();
+        let middle = locator.override_with(Arc::new(Middle(Arc::new(Base(2)))));
+        assert_eq!(base_of(&locator), 2);
+        drop(base);
+        assert_eq!(base_of(&locator), 2);
+        let base = locator.override_with(Arc::new(Base(3)));
+        drop(middle);
+        assert_eq!(base_of(&locator), 3, "not {}, whose fake is gone", of_base.0.0.0);
+        drop(base);
+        assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
+    }
+
+    fn clearing_drops_what_is_set_aside_and_leaves_the_override_in_force() {
+        let locator = locator();
+        let real = locator.get::<Top>();
+        let fake = locator.override_with(Arc::new(Base(7)));
+        locator.clear_worker();
+        assert_eq!(base_of(&locator), 7);
+        drop(fake);
+        let now = locator.get::<Top>();
+        assert_eq!(now.0.0.0, 0);
+        assert!(!Arc::ptr_eq(&now, &real));
+    }
+
+    fn a_shared_service_that_was_used_already_is_overridden_too() {
+        let locator = ServiceLocator::builder()
+            .register_shared::<Base>(|_| Ok(Arc::new(Base(0))))
+            .build();
+        let real = locator.get::<Base>();
+        let fake = locator.override_with(Arc::new(Base(7)));
+        assert_eq!(locator.get::<Base>().0, 7);
+        drop(fake);
+        assert!(Arc::ptr_eq(&locator.get::<Base>(), &real));
+    }
 }
 
 #[cfg(all(unix, not(miri)))]

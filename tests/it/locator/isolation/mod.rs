@@ -8,7 +8,8 @@ mod world;
 
 use super::{alone, as_test, own_worker};
 use proptest::prelude::*;
-use world::{BUILT, KEYS, Key, SEEN, World, lock};
+use std::sync::mpsc;
+use world::{BUILT, KEYS, Key, SEEN, Work, World, lock};
 
 #[derive(Clone, Debug)]
 enum Call {
@@ -16,6 +17,8 @@ enum Call {
     Proxy(Key),
     Spawned(Key),
     Entered(Key),
+    /// On a thread that works for all workers in turn.
+    Pooled(Key),
     /// Three threads of the worker at once.
     Race(Key),
     Hold(Key),
@@ -41,6 +44,7 @@ fn call() -> impl Strategy<Value = Call> {
         2 => key.clone().prop_map(Call::Proxy),
         2 => key.clone().prop_map(Call::Spawned),
         2 => key.clone().prop_map(Call::Entered),
+        3 => key.clone().prop_map(Call::Pooled),
         1 => key.clone().prop_map(Call::Race),
         2 => key.clone().prop_map(Call::Hold),
         2 => Just(Call::Release),
@@ -63,8 +67,10 @@ fn tests() -> impl Strategy<Value = Vec<Vec<Call>>> {
 fn run(schedules: &[Vec<Vec<Call>>]) {
     lock(&BUILT).clear();
     lock(&SEEN).clear();
-    let world = World::new();
+    let (pool, work) = mpsc::channel::<Work>();
+    let world = World::new(pool);
     std::thread::scope(|scope| {
+        scope.spawn(|| work.into_iter().for_each(|work| work()));
         let world = &world;
         let workers: Vec<_> = schedules
             .iter()
@@ -79,7 +85,9 @@ fn run(schedules: &[Vec<Vec<Call>>]) {
                 })
             })
             .collect();
-        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        world.close();
+        ended.into_iter().for_each(|ended| ended.unwrap());
     });
     // Two that use a proxy at once for the first time may each have it built, when all is cleared in between.
     let had_races = !lock(&world.untouched).is_empty();

@@ -124,12 +124,10 @@ impl Test<'_> {
                 }));
             }
             Call::Spawned(key) => {
-                let locator = world.locator.clone();
-                let get = move || match key {
-                    Key::Static => LOCAL.get(),
-                    key => locator.get_named::<Own>(&key.name()),
-                };
-                drop(self.ask(key, || worker.spawn(get).join().unwrap()));
+                drop(self.ask(key, || worker.spawn(world.getter(key)).join().unwrap()));
+            }
+            Call::Pooled(key) => {
+                drop(self.ask(key, || world.pooled(worker.wrap(world.getter(key)))));
             }
             Call::Entered(key) => {
                 let entered = || {

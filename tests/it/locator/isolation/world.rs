@@ -3,7 +3,7 @@
 use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 
 /// A service that knows where it comes from.
 pub(super) struct Own {
@@ -59,9 +59,13 @@ pub(super) struct World {
     pub(super) lent: Mutex<Vec<Arc<Own>>>,
     /// Those whose proxy any worker may have been the first to use, at any moment.
     pub(super) untouched: Mutex<BTreeSet<u64>>,
+    /// A thread that works for whoever asks.
+    pool: Mutex<Option<mpsc::Sender<Work>>>,
     pub(super) clears_begun: AtomicU64,
     pub(super) clears_ended: AtomicU64,
 }
+
+pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 /// What was handed out, with the fakes of `Base` and of itself in force, and when all was cleared last.
 pub(super) type Known = BTreeMap<(Key, Option<u64>), (Weak<Own>, u64)>;
@@ -99,7 +103,7 @@ impl Own {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(pool: mpsc::Sender<Work>) -> Self {
         let builder = ServiceLocator::builder()
             .capacity(2)
             .register::<Own>(|cx| Ok(Arc::new(Own::new(Key::Base, cx.worker(), true))))
@@ -142,16 +146,37 @@ impl World {
             lanes: Mutex::default(),
             lent: Mutex::default(),
             untouched: Mutex::default(),
+            pool: Mutex::new(Some(pool)),
             clears_begun: AtomicU64::new(0),
             clears_ended: AtomicU64::new(0),
         }
     }
 
     pub(super) fn get(&self, key: Key) -> Arc<Own> {
-        match key {
+        self.getter(key)()
+    }
+
+    /// Asks for a service wherever it is called.
+    pub(super) fn getter(&self, key: Key) -> impl FnOnce() -> Arc<Own> + Send + use<> {
+        let locator = self.locator.clone();
+        move || match key {
             Key::Static => LOCAL.get(),
-            key => self.locator.get_named(&key.name()),
+            key => locator.get_named(&key.name()),
         }
+    }
+
+    /// Does the work on the pool's thread.
+    pub(super) fn pooled<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> R {
+        let (done, is_done) = mpsc::channel();
+        let pool = lock(&self.pool).clone().unwrap();
+        pool.send(Box::new(move || drop(done.send(work())))).unwrap();
+        drop(pool);
+        is_done.recv().unwrap()
+    }
+
+    /// The pool has nothing more to do.
+    pub(super) fn close(&self) {
+        lock(&self.pool).take();
     }
 
     /// How often all was cleared, unless that is going on.
