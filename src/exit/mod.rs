@@ -146,10 +146,12 @@ pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-/// The words of a panic that ends here. What it carried is forgotten: its own drop may panic again.
+/// The words of a panic that ends here. If it carried something else, that is forgotten: its own drop may panic again.
 pub(crate) fn last_words(panic: Box<dyn std::any::Any + Send>) -> String {
     let words = message(&*panic);
-    std::mem::forget(panic);
+    if !panic.is::<&str>() && !panic.is::<String>() {
+        std::mem::forget(panic);
+    }
     words
 }
 
