@@ -207,9 +207,9 @@ fn the_binary_sees_no_more_of_the_library_than_its_users_may() {
         .expect("the binary is made of the library");
     let (_, features) = ours.split_once("features = [").expect("it reads recorded runs");
     let (features, _) = features.split_once(']').expect("the list ends");
-    let breaches: Vec<&str> = features
+    let breaches: Vec<String> = features
         .split(',')
-        .map(|name| name.trim().trim_matches('"'))
+        .map(|name| name.trim().trim_matches('"').to_owned())
         .filter(|name| !page.contains(&format!("//! - `{name}`: ")))
         .collect();
     hold(
