@@ -17,7 +17,6 @@ static DATABASE: Fixture<String> = Fixture::per_worker("rooms", |_| {
 
 /// This worker's database, as empty as a new one.
 pub(crate) struct Database {
-    pub(crate) name: String,
     pub(crate) url: String,
     _claim: Claim,
 }
@@ -40,7 +39,6 @@ pub(crate) fn database() -> Database {
         .unwrap();
     Database {
         url: server.url(&name),
-        name: name.to_string(),
         _claim: claim,
     }
 }
