@@ -9,6 +9,8 @@ mod hostile;
 mod locks;
 mod namespace;
 mod pages;
+#[cfg(target_os = "linux")]
+mod postgres;
 mod recording;
 mod run;
 mod suites;
