@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs::{File, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
@@ -76,6 +76,16 @@ impl Ground {
         self.on(command)
     }
 
+    /// The script that asks `psql` whose tests were where.
+    fn databases(&self) -> Command {
+        let mut command = tool("sh");
+        let run = in_example(EXAMPLE, &[]);
+        command
+            .arg("databases.sh")
+            .current_dir(run.get_current_dir().unwrap());
+        self.on(command)
+    }
+
     /// The folder of the only run that has been here, if it is there.
     fn the_run(&self) -> Option<PathBuf> {
         let runs = std::fs::read_dir(self.base.path().join("runs")).ok()?;
@@ -122,10 +132,8 @@ fn psql(url: &str) -> Command {
     command
 }
 
-fn asked(url: &str, query: &str) -> Vec<String> {
-    let told: Told = psql(url).args(["--command", query]).output().unwrap().into();
-    assert_eq!(told.code, Some(0), "{}", told.err);
-    told.out.lines().map(str::to_owned).collect()
+fn asked(url: &str) -> Told {
+    psql(url).args(["--command", "SELECT 1"]).output().unwrap().into()
 }
 
 #[test]
@@ -156,27 +164,25 @@ fn psql_finds_each_workers_tests_in_a_database_of_their_own_until_all_are_remove
     let told: Told = suite.env("COFFERDAM_KEEP", "1").output().unwrap().into();
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
 
+    let told: Told = ground.databases().output().unwrap().into();
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let lines: Vec<Vec<&str>> = told.out.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!(lines.len(), 2, "{}", told.out);
+    for (index, line) in lines.iter().enumerate() {
+        let [database, worker, ..] = line[..] else {
+            panic!("{}", told.out)
+        };
+        assert_eq!(worker, format!("w{index}"), "{}", told.out);
+        assert!(database.starts_with(&format!("rooms_{worker}_")), "{}", told.out);
+    }
+    let tests: usize = lines.iter().map(|line| line[2].parse::<usize>().unwrap()).sum();
+    assert_eq!(tests, 4, "{}", told.out);
+
     let run = ground.the_run().unwrap();
     let handle = std::fs::read(run.join("fixtures/postgres/handle.json")).unwrap();
     let handle: Value = serde_json::from_slice(&handle).unwrap();
-    let (port, password) = (&handle["port"], handle["password"].as_str().unwrap());
-    let url = |database: &str| format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}");
-    let named = "SELECT datname FROM pg_database WHERE datname LIKE 'rooms\\_w%' ORDER BY 1";
-    let databases = asked(&url("postgres"), named);
-    assert_eq!(databases.len(), 2, "{databases:?}");
-    let mut tests = 0;
-    for (index, database) in databases.iter().enumerate() {
-        assert!(database.starts_with(&format!("rooms_w{index}_")), "{databases:?}");
-        let visits = asked(&url(database), "SELECT worker FROM visits");
-        let here = format!("w{index}");
-        assert!(
-            visits.iter().all(|worker| *worker == here),
-            "{database}: {visits:?}"
-        );
-        tests += visits.len();
-    }
-    assert_eq!(tests, 4);
-
+    let url = format!("{}/postgres", handle["url"].as_str().unwrap());
+    assert_eq!(asked(&url).code, Some(0));
     let removed = tool("sh").arg(run.join("remove.sh")).status().unwrap();
     assert!(removed.success());
     let gone = psql(&url("postgres"))
@@ -202,7 +208,9 @@ fn open(ground: &Ground, args: &[&str]) -> Open {
     let mut told = String::new();
     let url = loop {
         let begin = told.len();
-        assert_ne!(output.read_line(&mut told).unwrap(), 0, "{told}");
+        if output.read_line(&mut told).unwrap() == 0 {
+            panic!("{told}{}", std::fs::read_to_string(&errors).unwrap());
+        }
         if let Some((_, url)) = told[begin..].split_once("READY psql ") {
             break url.trim().to_owned();
         }

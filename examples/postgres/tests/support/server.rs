@@ -15,14 +15,12 @@ use std::time::Duration;
 /// PostgreSQL may start programs.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Server {
-    port: u16,
-    password: String,
+    url: String,
 }
 
 impl Server {
     pub(crate) fn url(&self, database: &str) -> String {
-        let Self { port, password } = self;
-        format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}")
+        format!("{}/{database}", self.url)
     }
 
     /// A session in one of its databases.
@@ -37,11 +35,11 @@ pub(crate) const TEMPLATE: &str = "rooms_template";
 pub(crate) static SERVER: Fixture<Server> = Fixture::per_run("postgres", |setup| {
     let programs = programs()?;
     let home = Home::new(setup)?;
+    let (port, password) = (setup.lease_port()?, random()?);
+    home.write("password", &password)?;
     let server = Server {
-        port: setup.lease_port()?,
-        password: random()?,
+        url: format!("postgres://postgres:{password}@127.0.0.1:{port}"),
     };
-    home.write("password", &server.password)?;
 
     // Sessions that somebody forgot would hold up a polite stop for ever; this one ends them.
     setup.stop_signal(StopSignal::Interrupt);
@@ -50,7 +48,7 @@ pub(crate) static SERVER: Fixture<Server> = Fixture::per_run("postgres", |setup|
             .args(["-c", include_str!("server.sh"), "server.sh"])
             .arg(programs)
             .arg(&home.path)
-            .arg(server.port.to_string()),
+            .arg(port.to_string()),
     )?;
     // The port opens a moment before the server can be asked.
     let mut session = None;
