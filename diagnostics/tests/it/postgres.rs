@@ -185,11 +185,7 @@ fn psql_finds_each_workers_tests_in_a_database_of_their_own_until_all_are_remove
     assert_eq!(asked(&url).code, Some(0));
     let removed = tool("sh").arg(run.join("remove.sh")).status().unwrap();
     assert!(removed.success());
-    let gone = psql(&url("postgres"))
-        .args(["--command", named])
-        .output()
-        .unwrap();
-    assert_eq!(gone.status.code(), Some(2), "psql could connect");
+    assert_eq!(asked(&url).code, Some(2), "psql could connect");
     assert_eq!(ground.the_run(), None);
     ground.is_cleared(None);
 }
@@ -203,7 +199,14 @@ struct Open {
 
 fn open(ground: &Ground, args: &[&str]) -> Open {
     let mut suite = ground.cargo(args);
-    let mut runner = suite.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    // The test that waits is going to lose its server, and says so.
+    let errors = ground.base.path().join("errors");
+    let mut runner = suite
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&errors).unwrap())
+        .spawn()
+        .unwrap();
     let mut output = BufReader::new(runner.stdout.take().unwrap());
     let mut told = String::new();
     let url = loop {
