@@ -15,6 +15,7 @@ mod report;
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, ListFormat};
 use exit_code::Ended;
+use std::error::Error;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
+        other => return looked(look(other)),
     };
     let code = match told {
         Ok(outcome) => {
@@ -58,6 +60,30 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// The commands that only look at sessions.
+fn look(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Status(args) => commands::status::status(&args, report::show_status(args.format))?,
+        Command::List(args) => report::show_list(args.format, &commands::list::list(&args)?)?,
+        Command::Show(args) => report::show_session(args.format, &commands::show::show(&args)?)?,
+        Command::Backup(args) => report::show_backup(args.format, &commands::backup::backup(&args)?)?,
+        Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
+        Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
+        Command::Run(_) | Command::Check(_) | Command::Clean(_) | Command::Locks(_) => {}
+    }
+    Ok(())
+}
+
+fn looked(told: Result<(), Box<dyn Error>>) -> ExitCode {
+    ExitCode::from(match told {
+        Ok(()) => exit_code::NONE,
+        Err(error) => {
+            report::complain(&*error);
+            exit_code::UNKNOWN
+        }
+    })
 }
 
 fn clean(args: &CleanArgs) -> ExitCode {

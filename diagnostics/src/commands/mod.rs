@@ -1,10 +1,16 @@
 //! What each command does; they return data and print nothing.
 
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod clean;
+pub(crate) mod completions;
+pub(crate) mod list;
 pub(crate) mod locks;
+pub(crate) mod metrics;
 pub(crate) mod run;
 mod session;
+pub(crate) mod show;
+pub(crate) mod status;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use cofferdam::Error;

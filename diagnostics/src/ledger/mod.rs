@@ -33,6 +33,7 @@ mod wait;
 
 pub(crate) use admit::{Admitted, NotAdmitted, Refused, Wait};
 pub(crate) use backup::{Backup, BackupError};
+pub(crate) use clock::now;
 pub(crate) use error::LedgerError;
 pub(crate) use finish::{Conflict, Finished};
 pub(crate) use history::{Attempt, Counts, Filter, Job, Session, Success};

@@ -46,7 +46,7 @@ pub(crate) fn add(session: &mut Admitted, names: &[&str]) {
 }
 
 /// The end of a job that took 2 s.
-pub(crate) fn end(job: u32, state: JobState) -> JobEnd {
+pub(crate) fn end(job: u64, state: JobState) -> JobEnd {
     JobEnd {
         job,
         attempt: 1,
