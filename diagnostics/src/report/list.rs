@@ -50,8 +50,8 @@ fn human(out: &mut dyn Write, listed: &Listed) -> io::Result<()> {
         table::write(out, ["job", "passed", "of", "rate", "in"], &rows)?;
     }
     if listed.success.len() > JOBS {
-        let more = count((listed.success.len() - JOBS) as u64, "job");
-        writeln!(out, "  and {more} more; `--format json` tells all")?;
+        let more = count((listed.success.len() - JOBS) as u64, "more job");
+        writeln!(out, "  and {more}; `--format json` tells all")?;
     }
     writeln!(
         out,

@@ -53,9 +53,10 @@ fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
     writeln!(out, "  {}\n", progress(&session.jobs))?;
     let mut left = COMPLETED;
     let mut is_told = |job: &&Job| {
-        let is_short = job.state == JobState::Completed;
-        left -= usize::from(is_short && left > 0);
-        !is_short || left > 0
+        let is_one_of_many = job.state == JobState::Completed;
+        let is_told = !is_one_of_many || left > 0;
+        left -= usize::from(is_one_of_many && is_told);
+        is_told
     };
     let told: Vec<&Job> = whole.jobs.iter().filter(&mut is_told).collect();
     let rows: Vec<_> = told.iter().map(|job| row(job, whole.now)).collect();
@@ -71,8 +72,8 @@ fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
     ];
     table::write(out, names, &rows)?;
     if rows.len() < whole.jobs.len() {
-        let more = count((whole.jobs.len() - rows.len()) as u64, "job");
-        writeln!(out, "  and {more} more that completed; `--format json` tells all")?;
+        let more = count((whole.jobs.len() - rows.len()) as u64, "more job");
+        writeln!(out, "  and {more} that completed; `--format json` tells all")?;
     }
     if !rows.is_empty() {
         writeln!(out)?;

@@ -8,10 +8,12 @@ mod hostile;
 mod ledger;
 #[cfg(unix)]
 mod locks;
+mod metrics;
 mod namespace;
 mod pages;
 #[cfg(target_os = "linux")]
 mod postgres;
 mod recording;
 mod run;
+mod sessions;
 mod suites;
