@@ -5,6 +5,8 @@ mod damage;
 mod jobs;
 mod killed;
 mod looking;
+#[cfg(unix)]
+mod read_only;
 pub(crate) mod role;
 #[path = "../../../src/ledger/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "tests need less than the binary does")]
