@@ -7,7 +7,10 @@ pub(crate) mod completions;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;
-#[expect(dead_code, reason = "`run`, which is to record its sessions, is joined to it next")]
+#[expect(
+    dead_code,
+    reason = "`run`, which is to record its sessions, is joined to it next"
+)]
 mod origin;
 pub(crate) mod run;
 mod session;
