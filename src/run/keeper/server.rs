@@ -138,12 +138,14 @@ impl Keeper {
                     break None;
                 }
             }
-            let limit = match (&anchor, is_over) {
-                (_, true) | (None, _) => LOOK,
-                _ => LONG,
+            // Without a way to wait for its end, it is asked for again and again.
+            is_over = match anchor.as_ref().filter(|_| !is_over) {
+                Some(anchor) => self.serve_once(Some(anchor), LONG),
+                None => {
+                    self.serve_once(None, LOOK);
+                    is_over || !is_there()
+                }
             };
-            self.serve_once(anchor.as_ref().filter(|_| !is_over), limit);
-            is_over = is_over || !is_there();
         };
         drop(self.callers);
         if !terms.keep {
@@ -153,8 +155,8 @@ impl Keeper {
         }
     }
 
-    /// Waits for something to happen, and does what is asked.
-    fn serve_once(&mut self, anchor: Option<&Handle>, limit: Duration) {
+    /// Waits for something to happen, does what is asked, and says whether the anchor has ended.
+    fn serve_once(&mut self, anchor: Option<&Handle>, limit: Duration) -> bool {
         let numbers: Vec<_> = self.callers.keys().copied().collect();
         let mut fds: Vec<_> = self
             .callers
@@ -167,10 +169,19 @@ impl Keeper {
         for (caller, _) in numbers.iter().zip(&ready).filter(|(_, ready)| **ready) {
             self.listen_to(*caller);
         }
+        if ready[numbers.len()] {
+            self.let_in();
+        }
+        anchor.is_some() && ready.last() == Some(&true)
+    }
+
+    fn let_in(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {
             if stream.set_nonblocking(true).is_ok() {
-                let heard = Vec::new();
-                self.callers.insert(clock::unique(), Connection { stream, heard });
+                let (caller, heard) = (clock::unique(), Vec::new());
+                self.callers.insert(caller, Connection { stream, heard });
+                // Most say what they want at once, and wait for the answer.
+                self.listen_to(caller);
             }
         }
     }
