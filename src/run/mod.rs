@@ -6,6 +6,7 @@ mod atomic;
 mod directory;
 mod fault;
 mod fixture;
+mod handle;
 mod held;
 mod host;
 mod keeper;
@@ -14,7 +15,6 @@ mod lock;
 mod names;
 mod namespace;
 mod owner;
-mod port;
 #[cfg(feature = "check")]
 pub(crate) mod seen;
 #[cfg(feature = "serial")]

@@ -98,6 +98,11 @@ pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
     stat(pid).is_some_and(|stat| stat.started == started && !matches!(stat.state, 'Z' | 'X'))
 }
 
+/// Whether there is a process of this number that is no zombie, for who knows that the number was not given again.
+pub(crate) fn is_running(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+}
+
 /// What names this boot of this machine; empty where the system does not say.
 pub(crate) fn boot() -> String {
     told(Path::new("/proc/sys/kernel/random/boot_id"))

@@ -70,6 +70,8 @@ pub(crate) enum Request {
     Spawn { order: Order, stop: Stop },
     /// A command for its teardown.
     Teardown { order: Order },
+    /// A port for it, by a lock in this folder.
+    Lease { folder: PathBuf },
     /// Whether one of its processes ended by itself.
     Ended,
     /// It is complete and stays.
@@ -95,6 +97,8 @@ pub(crate) enum Reply {
     Ended { how: String },
     /// Done; for a process its number.
     Done { pid: u32 },
+    /// The port is the fixture's.
+    Leased { port: u16 },
     /// That could not be done.
     Refused { reason: String },
 }

@@ -89,8 +89,11 @@ fn serve(told: &str) -> io::Result<()> {
     let Some(alive) = file_lock::shared(&alive_lock)? else {
         return Ok(());
     };
+    let services = Services::new(&run, terms.keep);
+    // Before anybody can take a predecessor's word for this keeper's.
+    services.forget();
     let keeper = Keeper {
-        services: Services::new(&run, terms.keep),
+        services,
         listener: socket::listen(&run)?,
         run,
         books: Books::default(),
@@ -265,9 +268,14 @@ impl Keeper {
                 Ok(()) => (done, Vec::new()),
                 Err(reason) => (Reply::Refused { reason }, Vec::new()),
             },
-            Request::Keep => match self.services.ended(&key) {
-                Some(how) => (Reply::Ended { how }, Vec::new()),
-                None => (done, self.books.keep(&key)),
+            Request::Lease { folder } => match self.services.lease(&key, &folder) {
+                Ok(port) => (Reply::Leased { port }, Vec::new()),
+                Err(reason) => (Reply::Refused { reason }, Vec::new()),
+            },
+            Request::Keep => match (self.services.ended(&key), self.services.publish(&key)) {
+                (Some(how), _) => (Reply::Ended { how }, Vec::new()),
+                (None, Ok(())) => (done, self.books.keep(&key)),
+                (None, Err(reason)) => (Reply::Refused { reason }, Vec::new()),
             },
             Request::Fail { reason } => {
                 self.services.undo(&key);

@@ -2,6 +2,7 @@
 
 use super::request::{Order, Request, Stop};
 use crate::place::sweep::{self, LEADERS, MARK};
+use crate::run::lease::Held;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::Deadline;
 use crate::sys::process;
@@ -31,6 +32,7 @@ struct Belongings {
     order: u64,
     running: Vec<Running>,
     teardown: Vec<Order>,
+    ports: Vec<Held>,
 }
 
 /// Everything that the keeper owns.
@@ -93,6 +95,27 @@ impl Services {
         Ok(())
     }
 
+    /// Leases a port for the fixture, by a lock in the folder.
+    pub(super) fn lease(&mut self, key: &str, folder: &Path) -> Result<u16, String> {
+        let held = Held::any(folder).map_err(|error| error.to_string())?;
+        let port = held.port();
+        self.of(key).ports.push(held);
+        Ok(port)
+    }
+
+    /// The fixture is complete: all may have its handle.
+    pub(super) fn publish(&self, key: &str) -> Result<(), String> {
+        super::publish(&super::folder(&self.run, key))
+    }
+
+    /// What a keeper before this one kept stands no more.
+    pub(super) fn forget(&self) {
+        let fixtures = std::fs::read_dir(self.run.join("fixtures"));
+        for fixture in fixtures.into_iter().flatten().flatten() {
+            let _ = std::fs::remove_file(fixture.path().join(super::HANDLE));
+        }
+    }
+
     /// Makes the folder that a start begins with. What a keeper that was killed left there is ended first: its
     /// processes died with it, but theirs may not have.
     pub(super) fn prepare(&mut self, key: &str) -> Result<(), String> {
@@ -130,6 +153,8 @@ impl Services {
             for order in belongings.teardown.iter().rev() {
                 run(order, &folder.join("log"));
             }
+            // Not before nothing can listen on them any more.
+            drop(belongings.ports);
         }
         let _ = std::fs::remove_dir_all(&folder);
     }

@@ -25,7 +25,7 @@ fn matrix(runner: Runner) {
                 bystander.servers.iter().all(Guest::is_here),
                 "{name} to the {whom} of another run"
             );
-            assert!(bystander.folder.join("fixtures/server/handle.json").exists());
+            assert!(bystander.folder.join("fixtures/server/handle.ndjson").exists());
         }
     }
     let text = bystander.finish();
