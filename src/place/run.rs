@@ -177,7 +177,6 @@ pub(crate) mod tests {
                         "test-1" => "/t/deps/test-1".to_owned(),
                         name => format!("/bin/{name}"),
                     })),
-                    args: Vec::new(),
                 })
                 .collect();
             self

@@ -148,7 +148,7 @@ mod tests {
             },
             Fault::Handle {
                 fixture: fixture(),
-                path: "target/cofferdam/runs/r/fixtures/postgres/handle.ndjson".into(),
+                path: "target/cofferdam/runs/r/fixtures/postgres/handle.jsonl".into(),
                 handle: "shop::Pg",
                 reason: "missing field `url`".to_owned(),
             },

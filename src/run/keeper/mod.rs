@@ -38,7 +38,7 @@ use std::time::Duration;
 pub(crate) const LIMIT_OF_A_REPLY: Duration = Duration::from_secs(30);
 
 /// The file with a fixture's handle, in its folder, while the fixture stands.
-pub(crate) const HANDLE: &str = "handle.ndjson";
+pub(crate) const HANDLE: &str = "handle.jsonl";
 
 /// The same before it is kept.
 pub(crate) const OFFERED: &str = "handle.new";

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Where the commands of a teardown stand, in the fixture's folder.
-const COMMANDS: &str = "teardown.ndjson";
+const COMMANDS: &str = "teardown.jsonl";
 /// How long one command of a teardown may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 

@@ -276,7 +276,7 @@ fn a_handle_is_private_and_a_server_gets_no_variable_that_is_about_one_test() {
     }
     let run = base.path().join("runs/secret");
     for (path, mode) in [
-        ("fixtures/handed/handle.ndjson", 0o600),
+        ("fixtures/handed/handle.jsonl", 0o600),
         ("fixtures/handed/log", 0o600),
         ("fixtures", 0o700),
         ("keeper", 0o700),
