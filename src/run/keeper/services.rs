@@ -14,8 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Where the commands of a teardown stand, in the fixture's folder.
-const COMMANDS: &str = "teardown.jsonl";
+/// Where the commands of a teardown stand, in the fixture's folder. A cache may bring another machine's folder, whose
+/// commands are not for this one, so the boot is in the name.
+fn commands(folder: &Path) -> PathBuf {
+    folder.join(format!("teardown-{}.jsonl", process::boot()))
+}
+
 /// How long one command of a teardown may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
@@ -87,7 +91,7 @@ impl Services {
 
     /// Adds a command to the fixture's teardown, also on disk, for the keeper that may have to take over.
     pub(super) fn on_teardown(&mut self, key: &str, order: Order) -> Result<(), String> {
-        let path = super::folder(&self.run, key).join(COMMANDS);
+        let path = commands(&super::folder(&self.run, key));
         let line = Request::Teardown { order: order.clone() }.to_line();
         append(&path, &line).map_err(|error| format!("{}: {error}", path.display()))?;
         self.of(key).teardown.push(order);
@@ -121,7 +125,7 @@ impl Services {
     pub(super) fn prepare(&mut self, key: &str) -> Result<(), String> {
         let folder = super::folder(&self.run, key);
         sweep::end_processes(&folder);
-        let left = std::fs::read_to_string(folder.join(COMMANDS)).unwrap_or_default();
+        let left = std::fs::read_to_string(commands(&folder)).unwrap_or_default();
         for line in left.lines().rev() {
             if let Some(Request::Teardown { order }) = Request::from_line(line) {
                 run(&order, &folder.join("log"));
@@ -229,7 +233,9 @@ fn command(order: &Order, log: &Path) -> std::io::Result<Command> {
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(log)?;
+        .open(log)
+        // Where the folder was deleted a teardown has to go on without.
+        .or_else(|_| OpenOptions::new().write(true).open("/dev/null"))?;
     let mut command = process::command(&order.program);
     command
         .args(&order.args)

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn asks(base: &Path, path: &str, run: &str) -> Player {
+pub(super) fn asks(base: &Path, path: &str, run: &str) -> Player {
     play(role(path, run).env("COFFERDAM_DIR", base))
 }
 
-fn told<H>(result: Result<Arc<H>, cofferdam::Error>) -> String
+pub(super) fn told<H>(result: Result<Arc<H>, cofferdam::Error>) -> String
 where
     H: std::fmt::Display,
 {
@@ -25,7 +25,7 @@ where
 
 /// A process that lives until it is stopped.
 #[expect(clippy::disallowed_methods, reason = "servers are real processes")]
-fn shell(script: &str) -> Command {
+pub(super) fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
     command

@@ -179,6 +179,15 @@ fn killed_keepers_under_nextest() {
 }
 
 #[test]
+fn a_run_whose_folder_was_deleted_is_torn_down_all_the_same() {
+    let base = tempfile::tempdir().unwrap();
+    let mut run = Running::start(Runner::CargoTest, base.path(), "deleted");
+    std::fs::remove_dir_all(&run.folder).unwrap();
+    run.finish();
+    run.is_torn_down();
+}
+
+#[test]
 fn what_is_kept_stays_until_its_script_is_run() {
     let base = tempfile::tempdir().unwrap();
     let keep = [("COFFERDAM_KEEP", "1")];

@@ -11,6 +11,8 @@ mod files;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod fixtures;
 #[cfg(all(target_os = "linux", not(miri)))]
+mod fixtures_outside;
+#[cfg(all(target_os = "linux", not(miri)))]
 mod kept;
 #[cfg(all(unix, not(miri)))]
 mod killed;
