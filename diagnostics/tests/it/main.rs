@@ -4,6 +4,8 @@
 
 mod check;
 mod clean;
+#[cfg(target_os = "linux")]
+mod fixtures;
 mod hostile;
 mod ledger;
 #[cfg(unix)]
