@@ -4,7 +4,7 @@ use super::books::{Books, Caller, Replies};
 use super::request::{Reply, Request};
 use super::services::Services;
 use super::socket;
-use crate::place;
+use crate::place::sweep::{self, Standing};
 use crate::sys::before_main::before_main;
 use crate::sys::child::Handle;
 use crate::sys::clock::{self, Deadline};
@@ -155,6 +155,10 @@ impl Keeper {
             let _ = std::fs::remove_file(own_folder(&self.run).join("socket"));
             self.services.undo_all();
             remove(&self.run, terms.named || terms.recorded);
+        }
+        // Nobody waits for this process any more, as a test would.
+        if let Some(runs) = self.run.parent() {
+            sweep::sweep_all(runs, &self.run, Standing::of);
         }
     }
 
@@ -331,7 +335,7 @@ fn remove(run: &Path, is_wanted: bool) {
         let _ = std::fs::remove_dir_all(own_folder(run));
     } else {
         // What cannot be removed is the next run's to sweep.
-        let _ = place::sweep::discard(run);
+        let _ = sweep::discard(run);
     }
 }
 
