@@ -235,3 +235,65 @@ mod tests {
         }
     }
 }
+
+/// Every schedule of two threads of one test and another test, all of whom want one lock.
+#[cfg(all(test, loom))]
+mod loom_model {
+    use super::*;
+    use crate::sys::sync::{Mutex, lock};
+    use ::loom::model;
+    use ::loom::sync::atomic::{AtomicU64, Ordering};
+    use ::loom::thread;
+
+    /// The process's table, and the kernel's lock: the life that has it, or 0.
+    struct World {
+        table: Mutex<Table<u8, u64>>,
+        kernel: AtomicU64,
+    }
+
+    impl World {
+        /// As `lock.rs` does it. Whether the lock was had.
+        fn lock(&self, life: u64, thread: u8) -> Result<bool, ()> {
+            let answer = lock(&self.table).ask(life, &Arc::from("a"), false, Asker::Thread(thread));
+            let number = match answer {
+                Answer::Ask(number) => number,
+                Answer::Again(_) => panic!("no thread asks twice"),
+                Answer::Own => return Err(()),
+            };
+            let (free, now) = (Ordering::Acquire, Ordering::Relaxed);
+            let is_had = self.kernel.compare_exchange(0, life, free, now).is_ok();
+            if is_had {
+                lock(&self.table).got(number, life);
+            }
+            let last = lock(&self.table).leave(number);
+            assert_eq!(last, is_had.then_some(life), "whoever leaves gives back what it had");
+            if last.is_some() {
+                assert_eq!(self.kernel.load(Ordering::Relaxed), life, "another is inside");
+                self.kernel.store(0, Ordering::Release);
+            }
+            Ok(is_had)
+        }
+    }
+
+    #[test]
+    fn a_lock_is_given_back_once_and_nobody_waits_for_its_own_test() {
+        model(|| {
+            let world = Arc::new(World {
+                table: Mutex::new(Table::new()),
+                kernel: AtomicU64::new(0),
+            });
+            let others = [(1, 2), (2, 3)].map(|(life, number)| {
+                let world = Arc::clone(&world);
+                thread::spawn(move || world.lock(life, number))
+            });
+            let own = world.lock(1, 1);
+            let [sibling, other] = others.map(|thread| thread.join().unwrap());
+            assert!(own.is_ok() || sibling.is_ok(), "each was refused for the other");
+            assert!(other.is_ok(), "another test is nobody's own");
+            let had = [own, sibling, other];
+            assert!(had.contains(&Ok(true)), "a free lock was had by nobody");
+            assert_eq!(world.kernel.load(Ordering::Relaxed), 0);
+            assert!(lock(&world.table).entries.is_empty());
+        });
+    }
+}
