@@ -266,7 +266,11 @@ mod loom_model {
                 lock(&self.table).got(number, life);
             }
             let last = lock(&self.table).leave(number);
-            assert_eq!(last, is_had.then_some(life), "whoever leaves gives back what it had");
+            assert_eq!(
+                last,
+                is_had.then_some(life),
+                "whoever leaves gives back what it had"
+            );
             if last.is_some() {
                 assert_eq!(self.kernel.load(Ordering::Relaxed), life, "another is inside");
                 self.kernel.store(0, Ordering::Release);
