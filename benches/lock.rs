@@ -63,15 +63,17 @@ fn alone(base: &Path) -> [Series; 5] {
     std::array::from_fn(|_| times.next().unwrap_or(Series(Vec::new())))
 }
 
-/// The same for one thread, and for two at once that want different locks.
-fn beside(threads: usize) -> Series {
+/// The same for one thread, or for two at once that want different locks: the bare lock's and ours.
+fn beside(threads: usize, base: &Path) -> [Series; 2] {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let work: Work<'_> = &|calls| {
-        thread_local!(static NAME: String = format!("bench {}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        NAME.with(|name| (0..calls).for_each(|_| drop(cofferdam::lock(name))));
+    thread_local!(static NAME: String = format!("bench {}", NEXT.fetch_add(1, Ordering::Relaxed)));
+    let bare: Work<'_> = &|calls| {
+        let path = NAME.with(|name| base.join(name));
+        (0..calls).for_each(|_| drop(flock(&path)));
     };
-    let mut times = race::run(threads, ROUNDS, CALLS, &[work]);
-    times.pop().unwrap_or(Series(Vec::new()))
+    let ours: Work<'_> = &|calls| NAME.with(|name| (0..calls).for_each(|_| drop(cofferdam::lock(name))));
+    let mut times = race::run(threads, ROUNDS, CALLS, &[bare, ours]).into_iter();
+    std::array::from_fn(|_| times.next().unwrap_or(Series(Vec::new())))
 }
 
 /// One of the processes that want the same lock: takes it again and again, tells its longest wait.
@@ -154,9 +156,15 @@ fn main() {
     table.row("cofferdam ÷ file_serial", "×", &ours.over(&serial), ..=0.5);
     table.print();
 
-    let (one, two) = (beside(1), beside(2));
+    let ([bare, ours], [bare_beside, ours_beside]) = (beside(1, &base), beside(2, &base));
     let mut table = Table::new("Two threads at once, each its own lock");
-    table.row("two ÷ one", "×", &two.over(&one), ..=1.23);
+    table.row("open and flock, two ÷ one", "×", &bare_beside.over(&bare), ..);
+    table.row(
+        "cofferdam::lock, two ÷ one",
+        "×",
+        &ours_beside.over(&ours),
+        ..=1.23,
+    );
     table.print();
 
     let mut table = Table::new("Eight processes, one lock, the longest wait");

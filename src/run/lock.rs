@@ -214,7 +214,7 @@ impl LockOptions {
             Answer::Ask(number) => number,
         };
         let pending = Pending {
-            number: Some(number),
+            entry: Entry { number, life },
             worker,
             file,
             shared,
@@ -259,10 +259,21 @@ fn test(worker: &Worker) -> String {
         .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned)
 }
 
-/// A lock that is asked for: nobody else of the test may ask meanwhile.
+/// What stands in the table for a lock that is asked for: nobody else of the test may ask meanwhile.
+struct Entry {
+    number: u64,
+    life: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        held(self.life).leave(self.number);
+    }
+}
+
+/// A lock that is asked for.
 struct Pending {
-    /// Taken when it becomes a guard's.
-    number: Option<u64>,
+    entry: Entry,
     worker: Worker,
     file: Arc<LockFile>,
     shared: bool,
@@ -280,20 +291,61 @@ impl Pending {
         Ok(self.granted(locked))
     }
 
-    fn granted(mut self, locked: Locked) -> LockGuard {
-        let number = self.number.take().unwrap_or_default();
-        let (life, file) = (self.worker.life(), Arc::clone(&self.file));
-        let granted = Held::new(locked, &self);
+    /// The kernel granted it: it is written down who has it.
+    fn granted(self, locked: Locked) -> LockGuard {
+        let Self {
+            entry,
+            worker,
+            file,
+            shared,
+            begun,
+            place,
+        } = self;
+        let (pid, life) = (process::id(), worker.life());
+        let taker = Taker { life, pid, shared };
+        // Who holds it is a courtesy: a full disk is no reason to fail a test.
+        let record = file.record(taker, || owner(&worker, &file.label, shared, pid));
+        let _ = record.write(&locked);
+        let access = if shared { Access::Read } else { Access::Write };
+        if begun.is_some() {
+            worker.holds(&file.label, access);
+        }
+        worker.record(|| Event::Locked {
+            execution: life,
+            lock: file.label.to_string(),
+            access,
+            waited: begun.map_or(0, |begun| begun.elapsed().as_micros() as u64),
+            place: place.to_string(),
+        });
+        let granted = Held {
+            locked,
+            worker,
+            access,
+            pid,
+            shared: shared.then(|| Box::new(record)),
+            guards: begun.is_some(),
+        };
+        let number = entry.number;
         held(life).got(number, granted);
+        // It is the guard's now.
+        std::mem::forget(entry);
         LockGuard { number, life, file }
     }
 }
 
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            held(self.worker.life()).leave(number);
-        }
+fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> Owner {
+    let facts = place::facts();
+    Owner {
+        holds: true,
+        shared,
+        pid,
+        started: facts.started,
+        since: 0,
+        boot: facts.boot.clone(),
+        lock: lock.to_owned(),
+        run: worker.run().to_owned(),
+        worker: worker.id().to_owned(),
+        test: test(worker),
     }
 }
 
@@ -301,60 +353,19 @@ impl Drop for Pending {
 struct Held {
     locked: Locked,
     worker: Worker,
-    file: Arc<LockFile>,
     access: Access,
     pid: u32,
     /// Of one that is shared: it is released only if it still stands in the file.
     shared: Option<Box<Record>>,
+    /// Whether the test's claims are guarded by it, which matters only if they are recorded.
+    guards: bool,
 }
 
 impl Held {
-    fn new(locked: Locked, asked: &Pending) -> Self {
-        let (worker, file) = (asked.worker.clone(), Arc::clone(&asked.file));
-        let (pid, shared) = (process::id(), asked.shared);
-        let life = worker.life();
-        let record = file.record(Taker { life, pid, shared }, || {
-            let facts = place::facts();
-            Owner {
-                holds: true,
-                shared,
-                pid,
-                started: facts.started,
-                since: 0,
-                boot: facts.boot.clone(),
-                lock: file.label.to_string(),
-                run: worker.run().to_owned(),
-                worker: worker.id().to_owned(),
-                test: test(&worker),
-            }
-        });
-        // Who holds it is a courtesy: a full disk is no reason to fail a test.
-        let _ = record.write(&locked);
-        let (access, shared) = if shared {
-            (Access::Read, Some(Box::new(record)))
-        } else {
-            (Access::Write, None)
-        };
-        worker.holds(&file.label, access);
-        worker.record(|| Event::Locked {
-            execution: worker.life(),
-            lock: file.label.to_string(),
-            access,
-            waited: asked.begun.map_or(0, |begun| begun.elapsed().as_micros() as u64),
-            place: asked.place.to_string(),
-        });
-        Self {
-            locked,
-            worker,
-            file,
-            access,
-            pid,
-            shared,
+    fn end(self, lock: &str) {
+        if self.guards {
+            self.worker.lets_go(lock, self.access);
         }
-    }
-
-    fn end(self) {
-        self.worker.lets_go(&self.file.label, self.access);
         // A forked child has a copy of the guard, not the lock.
         if self.pid == process::id() {
             let _ = match &self.shared {
@@ -364,7 +375,7 @@ impl Held {
             let _ = self.locked.unlock();
             self.worker.record(|| Event::Unlocked {
                 execution: self.worker.life(),
-                lock: self.file.label.to_string(),
+                lock: lock.to_owned(),
             });
         }
     }
@@ -397,7 +408,7 @@ impl Drop for LockGuard {
     fn drop(&mut self) {
         let last = held(self.life).leave(self.number); // Outside, for the journal is written to.
         if let Some(held) = last {
-            held.end();
+            held.end(&self.file.label);
         }
     }
 }
