@@ -9,16 +9,18 @@ mod race;
 use harness::{Series, Table};
 use race::Work;
 use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 15;
-const CALLS: u64 = 2_000;
+const ROUNDS: usize = 101;
+/// A millisecond or less, so that a busy machine lets some slices through undisturbed.
+const CALLS: u64 = 200;
 const PROCESSES: usize = 8;
-const CONTESTS: usize = 5;
-const LAPS: u32 = 500;
+const CONTESTS: usize = 9;
+const LAPS: u32 = 1_000;
 
 #[expect(
     clippy::disallowed_methods,
@@ -78,9 +80,13 @@ fn beside(threads: usize, base: &Path) -> [Series; 2] {
 
 /// One of the processes that want the same lock: takes it again and again, tells its longest wait.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#[expect(clippy::print_stdout, reason = "a contender talks to who started it")]
 fn contend(how: &str, base: &Path) -> Duration {
     let path = base.join(format!("{how}.lock"));
     let mut longest = Duration::ZERO;
+    // All begin together.
+    println!("ready");
+    let _ = std::io::stdin().read_line(&mut String::new());
     for _ in 0..LAPS {
         let begun = Instant::now();
         match how {
@@ -110,13 +116,22 @@ fn contest(how: &str, base: &Path) -> f64 {
         child
             .env("COFFERDAM_RUN_ID", "bench")
             .env_remove("COFFERDAM_RECORD");
-        child.stdout(Stdio::piped()).spawn().expect("a contender")
+        child.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = child.spawn().expect("a contender");
+        let mut told = BufReader::new(child.stdout.take().expect("it is piped"));
+        told.read_line(&mut String::new())
+            .expect("it says that it is ready");
+        (child, told)
     };
-    let children: Vec<Child> = (0..PROCESSES).map(|_| start()).collect();
-    let longest = children.into_iter().map(|child| {
-        let told = child.wait_with_output().expect("a contender ends");
-        let text = String::from_utf8_lossy(&told.stdout);
-        text.trim().parse::<f64>().expect("a contender tells its wait")
+    let mut contenders: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
+    for (child, _) in &mut contenders {
+        drop(child.stdin.take());
+    }
+    let longest = contenders.into_iter().map(|(mut child, mut told)| {
+        let mut text = String::new();
+        told.read_to_string(&mut text).expect("it tells its wait");
+        child.wait().expect("it ends");
+        text.trim().parse::<f64>().expect("a number")
     });
     longest.fold(0.0, f64::max)
 }
