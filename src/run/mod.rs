@@ -12,6 +12,7 @@ mod host;
 mod keeper;
 mod lease;
 mod lock;
+mod lock_file;
 mod names;
 mod namespace;
 mod owner;

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+#[cfg(all(unix, not(miri)))]
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A process above this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,32 @@ pub(crate) struct Ancestor {
 /// How far up a runner is looked for: a wrapper script or two, `rustdoc`, `cargo`.
 const GENERATIONS: usize = 8;
 
+/// This process's number. It is wanted at every lock, so the kernel is asked once, and again after a fork.
+#[cfg(all(unix, not(miri)))]
+pub(crate) fn id() -> u32 {
+    static KNOWN: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn forget() {
+        KNOWN.store(0, Ordering::Relaxed);
+    }
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+            let id = std::process::id();
+            #[expect(unsafe_code, reason = "std does not know forks")]
+            // SAFETY: `forget` is valid until the process ends, and does nothing that a fork forbids: one atomic store.
+            // A child registers it once more, which does no harm.
+            let forgets = unsafe { libc::pthread_atfork(None, None, Some(forget)) } == 0;
+            if forgets {
+                KNOWN.store(id, Ordering::Relaxed);
+            }
+            id
+        }
+        known => known,
+    }
+}
+
+/// See the Unix version.
+#[cfg(not(all(unix, not(miri))))]
 pub(crate) fn id() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::process::id()
