@@ -1,0 +1,135 @@
+//! File locks: what a thread holds while it does something else, and whose lock that is.
+
+use crate::format::Kind;
+use crate::log::{self, Entry};
+use crate::note::{Noting, PATH_MAX, path_of};
+use crate::seen::hash_of;
+use crate::sys::c_int;
+use crate::thread;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
+
+const LOCK_SH: c_int = 1;
+const LOCK_EX: c_int = 2;
+const LOCK_UN: c_int = 8;
+const F_ULOCK: c_int = 0;
+const F_TEST: c_int = 3;
+const F_SETLK: c_int = 6;
+const F_SETLKW: c_int = 7;
+const F_OFD_SETLK: c_int = 37;
+const F_OFD_SETLKW: c_int = 38;
+const F_RDLCK: i16 = 0;
+const F_UNLCK: i16 = 2;
+
+/// A descriptor with a lock on it: so that closing it is known to give the lock back.
+struct Held {
+    /// The descriptor and one; 0 for a free place.
+    fd: AtomicI32,
+    test: AtomicU32,
+    file: AtomicU64,
+}
+
+static HELD: [Held; 64] = [const {
+    Held {
+        fd: AtomicI32::new(0),
+        test: AtomicU32::new(0),
+        file: AtomicU64::new(0),
+    }
+}; 64];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn flocked(fd: c_int, how: c_int, failed: bool) {
+    if failed {
+        return;
+    }
+    if how & LOCK_UN != 0 {
+        released(fd);
+    } else if how & (LOCK_SH | LOCK_EX) != 0 {
+        taken(fd, how & LOCK_SH != 0);
+    }
+}
+
+pub(crate) fn lockfed(fd: c_int, how: c_int, failed: bool) {
+    match how {
+        _ if failed => {}
+        F_ULOCK => released(fd),
+        F_TEST => {}
+        _ => taken(fd, false),
+    }
+}
+
+/// `fcntl`: `argument` is a `struct flock`, which begins with the lock's type.
+///
+/// # Safety
+/// The program handed the argument to libc.
+pub(crate) unsafe fn controlled(fd: c_int, what: c_int, argument: usize, failed: bool) {
+    if failed || !matches!(what, F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW) {
+        return;
+    }
+    // SAFETY: the kernel has just read it.
+    match unsafe { (argument as *const i16).read_unaligned() } {
+        F_UNLCK => released(fd),
+        kind => taken(fd, kind == F_RDLCK),
+    }
+}
+
+pub(crate) fn closed(fd: c_int) {
+    if COUNT.load(Relaxed) > 0 {
+        released(fd);
+    }
+}
+
+fn taken(fd: c_int, shared: bool) {
+    let Some(_noting) = Noting::begin() else { return };
+    let mut buffer = [0; PATH_MAX];
+    let path = path_of(fd, &mut buffer);
+    if !path.starts_with(b"/") {
+        return;
+    }
+    let thread = thread::current();
+    let (file, test) = (hash_of(path), thread.test.load(Relaxed));
+    let mine = fd.wrapping_add(1);
+    let known = HELD.iter().any(|held| held.fd.load(Relaxed) == mine);
+    let free = || {
+        HELD.iter()
+            .find(|held| held.fd.compare_exchange(0, mine, Relaxed, Relaxed).is_ok())
+    };
+    if known {
+        // From shared to exclusive, or taken twice.
+    } else if let Some(place) = free() {
+        place.test.store(test, Relaxed);
+        place.file.store(file, Relaxed);
+        COUNT.fetch_add(1, Relaxed);
+        thread.held.fetch_xor(file, Relaxed);
+    } else {
+        // Its end would not be seen, and then everything would look guarded.
+        return;
+    }
+    let mut entry = Entry::new(Kind::Locked, path);
+    let number = file.to_ne_bytes();
+    entry.second = [&[], &number];
+    entry.value = u64::from(shared);
+    log::append(&entry, false);
+}
+
+fn released(fd: c_int) {
+    let mine = fd.wrapping_add(1);
+    let Some(held) = HELD.iter().find(|held| held.fd.load(Relaxed) == mine) else {
+        return;
+    };
+    let Some(_noting) = Noting::begin() else { return };
+    let thread = thread::current();
+    let (file, test) = (held.file.load(Relaxed), held.test.load(Relaxed));
+    if held.fd.compare_exchange(mine, 0, Relaxed, Relaxed).is_err() {
+        return;
+    }
+    COUNT.fetch_sub(1, Relaxed);
+    // Another thread of the test may give it back: then this one goes on under a name of its own, which is no harm.
+    thread.held.fetch_xor(file, Relaxed);
+    let mut entry = Entry::new(Kind::Unlocked, b"");
+    // By number: the file may be gone by now.
+    let number = file.to_ne_bytes();
+    entry.second = [&[], &number];
+    entry.value = u64::from(test);
+    log::append(&entry, false);
+}
