@@ -58,7 +58,17 @@ pub(crate) fn lockfed(fd: c_int, how: c_int, failed: bool) {
     }
 }
 
-/// `fcntl`: `argument` is a `struct flock`, which begins with the lock's type.
+/// `struct flock`, as far as it is read.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Flock {
+    kind: i16,
+    whence: i16,
+    start: i64,
+    length: i64,
+}
+
+/// `fcntl`: `argument` is a `struct flock`.
 ///
 /// # Safety
 /// The program handed the argument to libc.
@@ -67,7 +77,12 @@ pub(crate) unsafe fn controlled(fd: c_int, what: c_int, argument: usize, failed:
         return;
     }
     // SAFETY: the kernel has just read it.
-    match unsafe { (argument as *const i16).read_unaligned() } {
+    let lock = unsafe { (argument as *const Flock).read_unaligned() };
+    // A part of a file is locked to keep its content in order (SQLite does), not to keep two users of it apart.
+    if lock.start != 0 || lock.length != 0 {
+        return;
+    }
+    match lock.kind {
         F_UNLCK => released(fd),
         kind => taken(fd, kind == F_RDLCK),
     }

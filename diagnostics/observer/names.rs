@@ -7,6 +7,15 @@
 
 use crate::sys::{self, Iovec, c_void};
 use crate::{log, processes};
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+
+static IS_LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Names are not read.
+pub(crate) fn leave() {
+    IS_LEFT.store(true, Relaxed);
+}
 
 pub(crate) const LONGEST: usize = 4096;
 
@@ -15,7 +24,7 @@ const WORDS: usize = 8;
 
 /// The thread's name, if it is to be found.
 pub(crate) fn of_thread(argument: usize, buffer: &mut [u8; LONGEST]) -> &[u8] {
-    if !log::is_free() {
+    if !log::is_free() || IS_LEFT.load(Relaxed) {
         return &[];
     }
     let found = search(argument, buffer);

@@ -3,7 +3,7 @@
 use crate::format::Kind;
 use crate::log::{self, Entry};
 use crate::sys::{self, c_char, c_int};
-use crate::{dispatch, files, hold, modules, network, processes, signals, thread, threads, trace, variables};
+use crate::{dispatch, files, hold, modules, names, network, processes, signals, thread, threads, trace, variables};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
@@ -39,15 +39,19 @@ fn resolve() {
     dispatch::tuning::real::resolve();
 }
 
-/// The variable `COFFERDAM_OBSERVE`: `PID;FRAMES;RAW;TEST;FOLDER`.
+const ONE_TEST: u32 = 1;
+/// For the test of what is done when names cannot be read.
+const WITHOUT_NAMES: u32 = 2;
+
+/// The variable `COFFERDAM_OBSERVE`: `PID;FRAMES;RAW;TESTS;FOLDER`.
 struct Wanted {
     /// The process that the runner started.
     pid: u32,
     frames: u32,
     /// Whether raw system calls are to be seen.
     raw: bool,
-    /// Whether the process works for one test: as under nextest.
-    one_test: bool,
+    /// Whether the process works for one test, as under nextest: [`ONE_TEST`]; or for many whose names are not read.
+    tests: u32,
     /// Where the log goes.
     folder: &'static [u8],
 }
@@ -60,12 +64,12 @@ impl Wanted {
         let text = unsafe { variable(processes::OBSERVE) }?;
         let mut parts = text.splitn(5, |byte| *byte == b';');
         let mut number = || parts.next().map(number);
-        let (pid, frames, raw, one_test) = (number()?, number()?, number()?, number()?);
+        let (pid, frames, raw, tests) = (number()?, number()?, number()?, number()?);
         Some(Self {
             pid,
             frames,
             raw: raw != 0,
-            one_test: one_test != 0,
+            tests,
             folder: parts.next()?,
         })
     }
@@ -109,14 +113,16 @@ unsafe fn set_up(wanted: &Wanted) {
             return;
         }
         processes::set_is_test(is_test);
-        if wanted.one_test || !is_test {
+        if wanted.tests == ONE_TEST || !is_test {
             threads::one_test();
+        } else if wanted.tests == WITHOUT_NAMES {
+            names::leave();
         }
         let mut program_path = [0_u8; 4096];
         let own = files::real::readlink(c"/proc/self/exe".as_ptr(), program_path.as_mut_ptr().cast::<c_char>(), 4096);
         let own = usize::try_from(own).ok().and_then(|length| program_path.get(..length));
         log::append(&Entry::new(Kind::Program, own.unwrap_or_default()), false);
-        if let Some(test) = test {
+        if let Some(test) = test.filter(|_| is_test && wanted.tests == ONE_TEST) {
             let mut entry = Entry::new(Kind::Named, test);
             entry.second = [&[], program.unwrap_or_default()];
             log::append(&entry, false);

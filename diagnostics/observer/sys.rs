@@ -120,6 +120,7 @@ unsafe extern "C" {
     pub(crate) static mut environ: *mut *mut c_char;
 
     pub(crate) fn __errno_location() -> *mut c_int;
+    #[cfg(panic = "abort")]
     pub(crate) fn abort() -> !;
     pub(crate) fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_int;
     pub(crate) fn dl_iterate_phdr(

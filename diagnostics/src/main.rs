@@ -10,6 +10,8 @@ mod exit_code;
     reason = "`run`, which is to record its sessions, is joined to it next"
 )]
 mod ledger;
+#[cfg(has_observer)]
+mod observe;
 mod report;
 
 use clap::Parser as _;
@@ -34,6 +36,12 @@ fn main() -> ExitCode {
     let (shown, told) = match cli.command {
         Command::Run(args) => (args.shown.clone(), commands::run::run(args, report::begin)),
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+        Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
+        #[cfg(has_observer)]
+        Command::Observed(args) => {
+            report::complain(&observe::runner::become_observed(&args.command));
+            return ExitCode::from(exit_code::UNKNOWN);
+        }
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
         other => return looked(look(other)),

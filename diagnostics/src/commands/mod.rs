@@ -12,13 +12,13 @@ pub(crate) mod metrics;
     reason = "`run`, which is to record its sessions, is joined to it next"
 )]
 mod origin;
+pub(crate) mod observe;
 pub(crate) mod run;
 mod session;
 pub(crate) mod show;
 pub(crate) mod status;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
-use cofferdam::Error;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
 use std::path::PathBuf;
 
@@ -54,9 +54,29 @@ pub(crate) struct Findings {
     pub(crate) places: Vec<PathBuf>,
     pub(crate) watched: Watched,
     pub(crate) conflicts: Vec<Conflict>,
-    pub(crate) problems: Vec<Error>,
+    pub(crate) problems: Vec<String>,
     /// Also those that are not kept.
     pub(crate) problem_count: u64,
+    /// For a suite that was seen from outside.
+    pub(crate) observed: Option<Observed>,
+}
+
+/// What was watched from outside, and what was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Observed {
+    pub(crate) tests: u64,
+    /// Their programs.
+    pub(crate) programs: u64,
+    /// What was done to files, ports and the like, each once for a test.
+    pub(crate) accesses: u64,
+    /// Those of them whose test is not known.
+    pub(crate) of_no_test: u64,
+    /// What could not be noted for want of room.
+    pub(crate) dropped: u64,
+    /// Processes whose system calls past libc were not seen, or not to their end.
+    pub(crate) without_raw: u64,
+    /// Programs with tests that could not be told apart.
+    pub(crate) missed: u64,
 }
 
 impl Findings {
@@ -65,8 +85,9 @@ impl Findings {
             places,
             watched: evidence.watched(),
             conflicts: evidence.conflicts(),
-            problems: evidence.problems().to_vec(),
+            problems: evidence.problems().iter().map(ToString::to_string).collect(),
             problem_count: evidence.problem_count(),
+            observed: None,
         }
     }
 
@@ -78,7 +99,10 @@ impl Findings {
 
     fn seen(&self) -> Seen {
         Seen {
-            anything: self.watched.processes > 0,
+            anything: match &self.observed {
+                Some(observed) => observed.tests > 0,
+                None => self.watched.processes > 0,
+            },
             conflicts: self.of_severity(Severity::Conflict).next().is_some(),
             problems: self.problem_count > 0,
         }

@@ -1,5 +1,6 @@
 //! For a person at a terminal or in a log.
 
+use super::observed;
 use super::text::{count, last_line, nothing_recorded, plain};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
@@ -9,8 +10,8 @@ use std::io::{self, Write};
 
 pub(super) struct Human<'a>(pub(super) &'a Outcome);
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
 
 fn style(severity: Severity) -> Style {
     let colour = match severity {
@@ -26,12 +27,19 @@ impl Human<'_> {
         let findings = &self.0.findings;
         writeln!(out)?;
         for told in findings.of_severity(Severity::Conflict) {
-            block(out, told)?;
+            if findings.observed.is_some() {
+                observed::block(out, told)?;
+            } else {
+                block(out, told)?;
+            }
         }
         for severity in [Severity::Warning, Severity::Note] {
             for told in findings.of_severity(severity) {
                 line(out, told)?;
             }
+        }
+        if let Some(observed) = &findings.observed {
+            observed::not_watched(out, observed)?;
         }
         for problem in &findings.problems {
             headline(out, Severity::Warning, "unreadable", &problem.to_string())?;
@@ -53,7 +61,7 @@ impl Human<'_> {
     }
 }
 
-fn headline(out: &mut impl Write, severity: Severity, word: &str, text: &str) -> io::Result<()> {
+pub(super) fn headline(out: &mut impl Write, severity: Severity, word: &str, text: &str) -> io::Result<()> {
     let style = style(severity);
     writeln!(out, "{style}{word}:{style:#} {}", plain(text))
 }

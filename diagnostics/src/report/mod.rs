@@ -12,6 +12,7 @@ mod session;
 mod show;
 mod status;
 mod table;
+mod observed;
 mod text;
 
 use crate::cli::{Format, ListFormat, Shown};

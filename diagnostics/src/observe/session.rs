@@ -1,0 +1,117 @@
+//! One observation: from the launch to what was found.
+
+use super::format::Kind;
+use super::launch::{Asked, Launch, LaunchError, Started};
+use super::log::{Log, Unreadable};
+use super::places::Lines;
+use super::who::{Known, Who};
+use super::{Watched, reading, runner};
+use cofferdam::diagnostics::Conflict;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A command's test processes, while they are observed and afterwards.
+#[derive(Debug)]
+pub(crate) struct Session {
+    launch: Launch,
+    dir: PathBuf,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    pub(crate) watched: Watched,
+    /// The same, as the library counts it.
+    pub(crate) recorded: cofferdam::diagnostics::Watched,
+    pub(crate) conflicts: Vec<Conflict>,
+    /// What could not be read, each a sentence.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Session {
+    /// Prepares to observe what a command starts that is started in `dir`.
+    pub(crate) fn begin(dir: &Path, asked: Asked) -> Result<Self, LaunchError> {
+        Ok(Self {
+            launch: Launch::new(dir, asked)?,
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// What the command has to find in its environment.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
+        self.launch.variables()
+    }
+
+    /// Reads what was noted under the run's name. `ours` is where cofferdam keeps its own files.
+    pub(crate) fn end(&self, run: &str, ours: &Path) -> Observed {
+        let mut problems = Vec::new();
+        let logs = self.logs(&mut problems);
+        let known = self.known(&logs);
+        let who = Who::of(&logs, &known);
+        let reading = reading::read(&logs, &who, run, ours);
+        let mut conflicts = reading.evidence.conflicts();
+        let mut lines = Lines::new(&logs, &self.dir);
+        for party in conflicts.iter_mut().flat_map(|told| &mut told.parties) {
+            let number = party.place.as_deref().and_then(|place| place.strip_prefix('#')?.parse::<usize>().ok());
+            let place = number.and_then(|number| reading.places.get(number));
+            party.place = place.and_then(|place| lines.line(*place));
+        }
+        Observed {
+            watched: reading.watched,
+            recorded: reading.evidence.watched(),
+            conflicts,
+            problems,
+        }
+    }
+
+    fn logs(&self, problems: &mut Vec<String>) -> Vec<Log> {
+        let mut paths: Vec<PathBuf> = fs::read_dir(self.launch.folder())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+            .collect();
+        paths.sort();
+        let mut logs = Vec::new();
+        for path in paths {
+            match Log::read(&path) {
+                Ok(Ok(log)) => logs.push(log),
+                Ok(Err(Unreadable::Unfinished)) => {}
+                Ok(Err(Unreadable::Version(version))) => {
+                    problems.push(format!("{} is of version {version}", path.display()));
+                }
+                Err(error) => problems.push(format!("could not read {}: {error}", path.display())),
+            }
+        }
+        logs
+    }
+
+    /// Asks each program with libtest for its tests.
+    fn known(&self, logs: &[Log]) -> Known {
+        let mut known = Known::default();
+        for log in logs.iter().filter(|log| log.is_test()) {
+            let Some(started) = Started::read(self.launch.folder(), log.pid()) else { continue };
+            let mut program = PathBuf::new();
+            let mut is_libtest = false;
+            for record in log.records() {
+                match record.kind {
+                    Kind::Program => program = PathBuf::from(&*record.words()),
+                    // libtest asks for its variables before it begins.
+                    Kind::GetVariable if record.test == 0 => is_libtest |= record.text.starts_with(b"RUST_TEST_"),
+                    _ => {}
+                }
+            }
+            if known.lists.contains_key(&program) || !(is_libtest || runner::has_libtest(&program)) {
+                continue;
+            }
+            let list: Option<BTreeSet<String>> = runner::listed(&started);
+            if let Some(list) = list {
+                known.lists.insert(program, list);
+            }
+        }
+        known
+    }
+}

@@ -1,0 +1,485 @@
+//! Which test did it.
+//!
+//! Under nextest a process is a test. Under `cargo test` a thread is, known by a name that the observer read from memory;
+//! it counts if the thread gave itself the same name and the program lists it. What a test starts is the test's.
+
+use super::format::{Kind, header};
+use super::log::{Log, Record};
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+/// As much of a thread's name as the kernel keeps.
+const SHORT: usize = 15;
+
+/// A test that ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Test {
+    pub(crate) name: String,
+    /// What a person calls its program.
+    pub(crate) binary: String,
+    /// The process whose environment it shares with others, and when that began.
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+    /// Whether the run's programs follow one another.
+    pub(crate) in_turn: bool,
+    /// The last thing heard of it.
+    pub(crate) end: u64,
+}
+
+/// A process that was started for one test, because the names of its program's threads could not be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Alone {
+    pub(crate) test: String,
+    /// The process that the test belongs to, as far as anybody else is concerned.
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+}
+
+/// What is known besides the logs.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The tests that a program lists; nothing for one that cannot be asked.
+    pub(crate) lists: HashMap<PathBuf, BTreeSet<String>>,
+    /// By process number.
+    pub(crate) alone: HashMap<u32, Alone>,
+}
+
+/// Where a process comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Origin {
+    test: Option<usize>,
+    /// The log and the record of its start, whose place in the source is the process's.
+    begun: Option<(usize, usize)>,
+}
+
+#[derive(Debug)]
+enum Owner {
+    /// The process works for one test, or for nobody we know.
+    One(Origin),
+    /// Its threads are tests, by their numbers.
+    Threads(HashMap<u32, usize>),
+}
+
+/// Who did what.
+#[derive(Debug)]
+pub(crate) struct Who {
+    pub(crate) tests: Vec<Test>,
+    owners: Vec<Owner>,
+    /// The logs of programs with tests that could not be told apart.
+    pub(crate) missed: Vec<usize>,
+}
+
+impl Who {
+    pub(crate) fn of(logs: &[Log], known: &Known) -> Self {
+        let notes: Vec<Notes> = logs.iter().map(Notes::of).collect();
+        let mut who = Self {
+            tests: Vec::new(),
+            owners: Vec::new(),
+            missed: Vec::new(),
+        };
+        for (index, (log, notes)) in logs.iter().zip(&notes).enumerate() {
+            let owner = if log.is_test() {
+                who.root(index, log, notes, known)
+            } else {
+                Owner::One(Origin {
+                    test: None,
+                    begun: None,
+                })
+            };
+            who.owners.push(owner);
+        }
+        who.children(logs, &notes);
+        who
+    }
+
+    /// The test of a record in that log.
+    pub(crate) fn test(&self, log: usize, record: &Record<'_>) -> Option<usize> {
+        match &self.owners[log] {
+            Owner::One(origin) => origin.test,
+            Owner::Threads(tests) => tests.get(&record.test).copied(),
+        }
+    }
+
+    /// For a process that a test started: the log and position of the record of that start.
+    pub(crate) fn begun(&self, log: usize) -> Option<(usize, usize)> {
+        match &self.owners[log] {
+            Owner::One(origin) => origin.begun,
+            Owner::Threads(_) => None,
+        }
+    }
+
+    fn add(&mut self, test: Test) -> usize {
+        self.tests.push(test);
+        self.tests.len() - 1
+    }
+
+    fn root(&mut self, index: usize, log: &Log, notes: &Notes, known: &Known) -> Owner {
+        let whole = |test| {
+            Owner::One(Origin {
+                test: Some(test),
+                begun: None,
+            })
+        };
+        let test = Test {
+            name: String::new(),
+            binary: binary_of(&notes.program),
+            pid: log.pid(),
+            started: log.header(header::MONOTONIC),
+            in_turn: true,
+            end: notes.last,
+        };
+        if let Some(alone) = known.alone.get(&log.pid()) {
+            return whole(self.add(Test {
+                name: alone.test.clone(),
+                pid: alone.pid,
+                started: alone.started,
+                ..test
+            }));
+        }
+        if let Some((name, binary)) = &notes.named {
+            return whole(self.add(Test {
+                name: name.clone(),
+                binary: binary.clone(),
+                in_turn: false,
+                ..test
+            }));
+        }
+        let list = known.lists.get(&notes.program);
+        let mut threads = HashMap::new();
+        let mut is_missed = false;
+        for (number, thread) in &notes.threads {
+            match name_of(thread, list) {
+                Name::Known(name) => {
+                    let end = thread.over.unwrap_or(notes.last);
+                    let test = Test { name, end, ..test.clone() };
+                    threads.insert(*number, self.add(test));
+                }
+                Name::Missed => is_missed = true,
+                Name::None => {}
+            }
+        }
+        if is_missed {
+            self.missed.push(index);
+        }
+        Owner::Threads(threads)
+    }
+
+    /// A child is known by the number that its start returned, else by its parent, if that works for one test.
+    fn children(&mut self, logs: &[Log], notes: &[Notes]) {
+        let mut begun: HashMap<u32, Vec<Child>> = HashMap::new();
+        let mut by_pid: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (index, (log, notes)) in logs.iter().zip(notes).enumerate() {
+            by_pid.entry(log.pid()).or_default().push(index);
+            for (pid, position, at, test) in &notes.children {
+                begun.entry(*pid).or_default().push(Child {
+                    log: index,
+                    position: *position,
+                    at: *at,
+                    test: *test,
+                });
+            }
+        }
+        // Parents begin before their children.
+        let mut order: Vec<usize> = (0..logs.len()).filter(|index| !logs[*index].is_test()).collect();
+        order.sort_by_key(|index| logs[*index].began());
+        for index in order {
+            let began = logs[index].began();
+            let starts = begun.get(&logs[index].pid()).map_or(&[][..], Vec::as_slice);
+            let origin = match starts.iter().min_by_key(|child| child.at.abs_diff(began)) {
+                Some(child) => match &self.owners[child.log] {
+                    Owner::One(parent) => Origin {
+                        test: parent.test,
+                        // Within a child's child the place is still where the test began it.
+                        begun: parent.begun.or(Some((child.log, child.position))),
+                    },
+                    Owner::Threads(tests) => Origin {
+                        test: tests.get(&child.test).copied(),
+                        begun: Some((child.log, child.position)),
+                    },
+                },
+                None => {
+                    let parents = by_pid.get(&logs[index].parent()).map_or(&[][..], Vec::as_slice);
+                    let parent = parents.iter().filter(|parent| logs[**parent].began() <= began).next_back();
+                    match parent.map(|parent| &self.owners[*parent]) {
+                        Some(Owner::One(origin)) => *origin,
+                        _ => continue,
+                    }
+                }
+            };
+            self.owners[index] = Owner::One(origin);
+        }
+    }
+}
+
+struct Child {
+    log: usize,
+    position: usize,
+    at: u64,
+    test: u32,
+}
+
+/// What a log says of its process and its threads.
+#[derive(Debug, Default)]
+struct Notes {
+    program: PathBuf,
+    named: Option<(String, String)>,
+    threads: Vec<(u32, Thread)>,
+    /// Process number, position of the record, moment, test's number.
+    children: Vec<(u32, usize, u64, u32)>,
+    last: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Thread {
+    long: String,
+    short: Option<String>,
+    over: Option<u64>,
+}
+
+impl Notes {
+    fn of(log: &Log) -> Self {
+        let mut notes = Self::default();
+        let mut places: HashMap<u32, usize> = HashMap::new();
+        for (position, record) in log.records().enumerate() {
+            notes.last = notes.last.max(record.at);
+            match record.kind {
+                Kind::Program => notes.program = PathBuf::from(&*record.words()),
+                Kind::Named => {
+                    let binary = String::from_utf8_lossy(record.second).into_owned();
+                    notes.named = Some((record.words().into_owned(), binary));
+                }
+                Kind::Test => {
+                    places.insert(record.value, notes.threads.len());
+                    let thread = Thread {
+                        long: record.words().into_owned(),
+                        ..Thread::default()
+                    };
+                    notes.threads.push((record.value, thread));
+                }
+                Kind::ShortName | Kind::TestOver => {
+                    let Some((_, thread)) = places.get(&record.test).and_then(|place| notes.threads.get_mut(*place))
+                    else {
+                        continue;
+                    };
+                    if record.kind == Kind::ShortName {
+                        thread.short = Some(record.words().into_owned());
+                    } else {
+                        thread.over = Some(record.at);
+                    }
+                }
+                Kind::Child => notes.children.push((record.value, position, record.at, record.test)),
+                _ => {}
+            }
+        }
+        notes
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Known(String),
+    /// A test, and nobody knows which.
+    Missed,
+    /// No test.
+    None,
+}
+
+fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name {
+    let short = thread.short.as_deref().unwrap_or_default();
+    let agrees = match &thread.short {
+        // A thread that ended at once had no time to name itself.
+        None => true,
+        Some(short) => thread.long.as_bytes().starts_with(short.as_bytes()) && (short.len() >= SHORT - 3 || *short == thread.long),
+    };
+    if !thread.long.is_empty() && agrees {
+        return match list {
+            Some(list) if !list.contains(&thread.long) => Name::None,
+            _ => Name::Known(thread.long.clone()),
+        };
+    }
+    if short.is_empty() {
+        return Name::None;
+    }
+    let Some(list) = list else {
+        // Not cut, so it is the whole name.
+        return if short.len() < SHORT - 3 {
+            Name::Known(short.to_owned())
+        } else {
+            Name::Missed
+        };
+    };
+    let mut alike = list.iter().filter(|name| is_short_for(short, name));
+    match (alike.next(), alike.next()) {
+        (Some(only), None) => Name::Known(only.clone()),
+        (Some(_), Some(_)) => Name::Missed,
+        (None, _) => Name::None,
+    }
+}
+
+/// The kernel keeps 15 bytes, of which a letter may be cut in two.
+fn is_short_for(short: &str, name: &str) -> bool {
+    if name.len() <= SHORT {
+        return short == name;
+    }
+    let kept = String::from_utf8_lossy(&name.as_bytes()[..SHORT]);
+    short == kept || kept.starts_with(short) && short.len() >= SHORT - 3
+}
+
+/// `orders-0123456789abcdef` is `orders`.
+fn binary_of(program: &Path) -> String {
+    let stem = program.file_stem().unwrap_or_default().to_string_lossy();
+    match stem.rsplit_once('-') {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => name.to_owned(),
+        _ => stem.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::made::Made;
+    use super::*;
+
+    fn list(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn name(long: &str, short: Option<&str>, tests: Option<&[&str]>) -> Name {
+        let thread = Thread {
+            long: long.to_owned(),
+            short: short.map(str::to_owned),
+            over: None,
+        };
+        name_of(&thread, tests.map(list).as_ref())
+    }
+
+    #[test]
+    fn a_name_counts_when_the_thread_and_the_program_confirm_it() {
+        let known = |name: &str| Name::Known(name.to_owned());
+        let both = Some(&["orders::a_long_name", "orders::a_long_other", "b"][..]);
+        for (long, short, tests, found) in [
+            ("orders::a_long_name", Some("orders::a_long_"), both, known("orders::a_long_name")),
+            ("orders::a_long_name", None, both, known("orders::a_long_name")),
+            ("orders::a_long_name", Some("orders::a_long_"), None, known("orders::a_long_name")),
+            // Not a test, but a thread that the program began before its tests.
+            ("watchdog", Some("watchdog"), both, Name::None),
+            // Something in memory that is not its name.
+            ("b", Some("orders::a_long_"), both, Name::Missed),
+            // Only the short name is known.
+            ("", Some("b"), both, known("b")),
+            ("", Some("orders::a_long_"), both, Name::Missed),
+            ("", Some("orders::a_long_"), Some(&["orders::a_long_name"][..]), known("orders::a_long_name")),
+            ("", Some("watchdog"), both, Name::None),
+            ("", None, both, Name::None),
+            ("", Some("orders::a_long_"), None, Name::Missed),
+            ("", Some("b"), None, known("b")),
+        ] {
+            assert_eq!(name(long, short, tests), found, "{long:?} {short:?} {tests:?}");
+        }
+    }
+
+    #[test]
+    fn a_letter_that_the_kernel_cut_in_two_is_still_the_same_name() {
+        let long = "tests::größenänderung_des_fensters";
+        let cut = String::from_utf8_lossy(&long.as_bytes()[..SHORT]).into_owned();
+        assert_eq!(name("", Some(&cut), Some(&[long])), Name::Known(long.to_owned()));
+    }
+
+    #[test]
+    fn a_program_is_called_as_its_source_is() {
+        for (path, binary) in [
+            ("/t/deps/orders-0123456789abcdef", "orders"),
+            ("/t/deps/back-office-0123456789abcdef", "back-office"),
+            ("/t/deps/order-desk", "order-desk"),
+        ] {
+            assert_eq!(binary_of(Path::new(path)), binary);
+        }
+    }
+
+    /// The test of each access, by the path that was accessed.
+    fn owners(logs: &[Log], known: &Known) -> Vec<(String, Option<String>)> {
+        let who = Who::of(logs, known);
+        let mut found = Vec::new();
+        for (index, log) in logs.iter().enumerate() {
+            for record in log.records().filter(|record| record.kind.is_access()) {
+                let test = who.test(index, &record);
+                found.push((record.words().into_owned(), test.map(|test| who.tests[test].name.clone())));
+            }
+        }
+        found
+    }
+
+    fn told(path: &str, test: Option<&str>) -> (String, Option<String>) {
+        (path.to_owned(), test.map(str::to_owned))
+    }
+
+    #[test]
+    fn threads_are_tests_and_what_they_start_is_theirs() {
+        let mut root = Made::new(10, 1, true);
+        root.record(1, 0, Kind::Program, 0, "/t/shop-0123456789abcdef", b"")
+            .record(2, 0, Kind::Test, 1, "a", b"")
+            .record(2, 0, Kind::Test, 2, "b", b"")
+            .record(3, 1, Kind::Open, 0, "/by-a", b"")
+            .record(4, 2, Kind::Child, 11, "", b"")
+            .record(5, 0, Kind::Open, 0, "/by-main", b"");
+        let mut child = Made::new(11, 10, false);
+        child.record(5, 0, Kind::Open, 0, "/by-child", b"").record(6, 0, Kind::Child, 12, "", b"");
+        let mut grandchild = Made::new(12, 11, false);
+        grandchild.record(7, 0, Kind::Open, 0, "/by-grandchild", b"");
+        let mut stranger = Made::new(99, 10, false);
+        stranger.record(7, 0, Kind::Open, 0, "/by-stranger", b"");
+        let logs = [root.log(), child.log(), grandchild.log(), stranger.log()];
+        assert_eq!(
+            owners(&logs, &Known::default()),
+            [
+                told("/by-a", Some("a")),
+                told("/by-main", None),
+                told("/by-child", Some("b")),
+                told("/by-grandchild", Some("b")),
+                told("/by-stranger", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn under_nextest_a_process_is_a_test_with_all_that_it_starts() {
+        let mut root = Made::new(10, 1, true);
+        root.record(1, 0, Kind::Named, 0, "orders::a", b"shop::orders").record(2, 0, Kind::Open, 0, "/a", b"");
+        let mut child = Made::new(11, 10, false);
+        child.record(5, 0, Kind::Open, 0, "/b", b"");
+        let logs = [root.log(), child.log()];
+        assert_eq!(
+            owners(&logs, &Known::default()),
+            [told("/a", Some("orders::a")), told("/b", Some("orders::a"))]
+        );
+        let who = Who::of(&logs, &Known::default());
+        assert_eq!((who.tests[0].binary.as_str(), who.tests[0].in_turn), ("shop::orders", false));
+    }
+
+    #[test]
+    fn a_program_whose_tests_cannot_be_told_apart_is_told_of() {
+        let mut root = Made::new(10, 1, true);
+        root.record(1, 0, Kind::Program, 0, "/t/shop", b"")
+            .record(2, 0, Kind::Test, 1, "", b"")
+            .record(3, 1, Kind::ShortName, 0, "orders::a_long_", b"");
+        let mut known = Known::default();
+        known
+            .lists
+            .insert("/t/shop".into(), list(&["orders::a_long_name", "orders::a_long_other"]));
+        assert_eq!(Who::of(&[root.log()], &known).missed, [0]);
+    }
+
+    #[test]
+    fn a_process_for_one_test_stands_for_the_program_s_own() {
+        let mut root = Made::new(20, 1, true);
+        root.record(1, 0, Kind::Open, 0, "/a", b"");
+        let mut known = Known::default();
+        let alone = Alone {
+            test: "a".to_owned(),
+            pid: 10,
+            started: 5,
+        };
+        known.alone.insert(20, alone);
+        let who = Who::of(&[root.log()], &known);
+        assert_eq!((who.tests[0].pid, who.tests[0].started), (10, 5));
+    }
+}
