@@ -27,8 +27,8 @@ fn is_written(claims: &[&Claim]) -> bool {
     claims.iter().any(|claim| claim.access == Access::Write)
 }
 
-/// Each file that tests of several programs use which follow one another, and that is in nobody's way within one of
-/// them: what the first leaves, the next finds.
+/// Each file that is in nobody's way within a program and is used by tests of several that follow one another: what
+/// the first leaves, the next finds.
 pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
@@ -38,27 +38,21 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
             met.entry(claim.resource).or_default().push(claim);
         }
     }
-    met.retain(|_, claims| {
-        let several = claims.iter().any(|claim| process(claim) != process(claims[0]));
-        several && is_written(claims) && !meets_within_one(state, claims)
-    });
     met.into_iter()
-        .filter_map(|(resource, claims)| on_resource(state, resource, &claims))
-        .map(as_left)
+        .filter(|(_, claims)| is_written(claims))
+        .filter(|(_, claims)| claims.iter().any(|claim| process(claim) != process(claims[0])))
+        .filter_map(|(resource, claims)| {
+            let Uses { mut uses, origins, .. } = Uses::of(state, &claims);
+            if judge(state, &uses).is_some() {
+                return None;
+            }
+            for one in &mut uses {
+                one.in_turn = None;
+            }
+            let verdict = judge(state, &uses)?;
+            Some(as_left(tell(state, resource, &verdict, &origins, &uses)))
+        })
         .collect()
-}
-
-fn meets_within_one(state: &State, claims: &[&Claim]) -> bool {
-    let mut by_process: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
-    for claim in claims {
-        by_process
-            .entry(state.executions.get(claim.execution).process)
-            .or_default()
-            .push(claim);
-    }
-    by_process
-        .into_values()
-        .any(|claims| judge(state, &Uses::of(state, &claims).uses).is_some())
 }
 
 fn as_left(told: Conflict) -> Conflict {
@@ -171,6 +165,7 @@ impl<'a> Uses<'a> {
         self.uses.push(Use {
             lane: row.lane,
             run: process.run,
+            in_turn: process.in_turn.then_some(row.process),
             test,
             through,
             writes: claim.access == Access::Write,

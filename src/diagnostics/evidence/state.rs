@@ -398,9 +398,6 @@ impl State {
     pub(crate) fn scope(&self, resource: u32, process: u32) -> Scope {
         match self.resources.get(resource).kind() {
             ResourceKind::Env | ResourceKind::Cwd | ResourceKind::Umask => Scope::Process(process),
-            ResourceKind::File | ResourceKind::Port if self.processes.get(process).in_turn => {
-                Scope::Process(process)
-            }
             ResourceKind::File | ResourceKind::Port => Scope::Machine(self.processes.get(process).boot),
             ResourceKind::Name => Scope::Everywhere,
         }
