@@ -95,7 +95,9 @@ fn end() {
         let own = thread::current();
         own.selector.store(LET_THROUGH, Relaxed);
         if own.armed.swap(0, Relaxed) != 0 {
-            log::set(header::RAW, format::RAW_ENDED);
+            if log::is_first() {
+                log::set(header::RAW, format::RAW_ENDED);
+            }
             // SAFETY: only takes back what `arm` set.
             unsafe { tuning::real::prctl(PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0) };
         }

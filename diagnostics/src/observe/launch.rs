@@ -1,7 +1,7 @@
 //! Has the test processes of a command observed, and those only: cargo and nextest are told of a runner, which is this
 //! program again.
 
-use super::chain;
+use super::{chain, runner};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const OBSERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.so"));
 /// The word by which this program knows that it is a runner.
 pub(crate) const WORD: &str = "__observed";
-/// What the runner is told: frames, raw system calls, names, folder.
+/// What the runner is told: frames, raw system calls, what threads are, folder.
 pub(super) const VARIABLE: &str = "COFFERDAM_OBSERVED";
 /// What stood in cargo's variable before.
 pub(super) const RUNNER_BEFORE: &str = "COFFERDAM_OBSERVED_RUNNER";
@@ -107,12 +107,31 @@ impl Launch {
         self.folder.path()
     }
 
+    /// The program that stands in front of test programs.
+    pub(super) fn runner(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    fn told(&self, threads: u8) -> OsString {
+        let frames = if self.asked.places { FRAMES } else { 0 };
+        let mut told = OsString::from(format!("{frames};1;{threads};"));
+        told.push(self.folder.path());
+        told
+    }
+
+    /// What the runner is told of a program that runs one test.
+    pub(super) fn told_alone(&self) -> OsString {
+        self.told(runner::ONE_TEST)
+    }
+
     /// What the command has to find in its environment.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
-        let frames = if self.asked.places { FRAMES } else { 0 };
-        let mut told = OsString::from(format!("{frames};1;{};", u8::from(self.asked.names)));
-        told.push(self.folder.path());
-        let mut variables = vec![(VARIABLE, told), (RUNNER, self.runner.clone())];
+        let threads = if self.asked.names {
+            runner::THREADS
+        } else {
+            runner::WITHOUT_NAMES
+        };
+        let mut variables = vec![(VARIABLE, self.told(threads)), (RUNNER, self.runner.clone())];
         variables.extend(self.before.clone().map(|before| (RUNNER_BEFORE, before)));
         variables
     }

@@ -5,6 +5,7 @@
 //! how, `folders` which of them went with their folder, `guards` which locks were held, and `places` the line in the
 //! source. All but the first two and `places` are data in, data out.
 
+mod alone;
 mod chain;
 mod folders;
 #[path = "../../observer/format.rs"]

@@ -62,7 +62,7 @@ pub(crate) fn read<'a>(logs: &'a [Log], who: &Who, run: &str, ours: &Path) -> Re
         missed: who.missed.len() as u64,
         ..Watched::default()
     };
-    for (index, log) in logs.iter().enumerate() {
+    for (index, log) in logs.iter().enumerate().filter(|(index, _)| !who.is_replaced(*index)) {
         watched.dropped += log.header(header::DROPPED);
         let raw = log.header(header::RAW);
         watched.without_raw += u64::from(matches!(raw, format::RAW_REFUSED | format::RAW_ENDED));

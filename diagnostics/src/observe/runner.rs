@@ -10,10 +10,11 @@ use std::process::Command;
 use std::{env, fs, io, process};
 
 /// For the observer: the threads of the process are its tests.
-const THREADS: u8 = 0;
+pub(super) const THREADS: u8 = 0;
 /// The process is one test.
-const ONE_TEST: u8 = 1;
-const WITHOUT_NAMES: u8 = 2;
+pub(super) const ONE_TEST: u8 = 1;
+/// The threads are tests, and their names are not read.
+pub(super) const WITHOUT_NAMES: u8 = 2;
 
 /// Becomes that program, observed unless it only lists its tests. Returns only if it cannot.
 pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
@@ -45,7 +46,7 @@ fn only_lists(arguments: &[OsString]) -> bool {
 struct Told {
     frames: u32,
     raw: u32,
-    names: bool,
+    threads: u8,
     folder: PathBuf,
 }
 
@@ -53,11 +54,11 @@ impl Told {
     fn read(text: &OsStr) -> Option<Self> {
         let mut parts = text.as_bytes().splitn(4, |byte| *byte == b';');
         let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u32>().ok();
-        let (frames, raw, names) = (number()?, number()?, number()? != 0);
+        let (frames, raw, threads) = (number()?, number()?, u8::try_from(number()?).ok()?);
         Some(Self {
             frames,
             raw,
-            names,
+            threads,
             folder: PathBuf::from(OsStr::from_bytes(parts.next()?)),
         })
     }
@@ -67,8 +68,7 @@ impl Told {
         let pid = process::id();
         let tests = match variable("NEXTEST_TEST_NAME") {
             Some(name) if is_test(&name, arguments) => ONE_TEST,
-            _ if self.names => THREADS,
-            _ => WITHOUT_NAMES,
+            _ => self.threads,
         };
         let mut observe = OsString::from(format!("{pid};{};{};{tests};", self.frames, self.raw));
         observe.push(&self.folder);
@@ -111,7 +111,7 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-fn started(program: &OsStr) -> Command {
+pub(super) fn started(program: &OsStr) -> Command {
     #[expect(clippy::disallowed_methods, reason = "this process becomes it")]
     Command::new(program)
 }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn what_the_launch_said_is_read() {
         let told = Told::read(OsStr::new("24;1;0;/dev/shm/x;y")).unwrap();
-        assert_eq!((told.frames, told.raw, told.names), (24, 1, false));
+        assert_eq!((told.frames, told.raw, told.threads), (24, 1, THREADS));
         assert_eq!(told.folder, Path::new("/dev/shm/x;y"));
         assert!(Told::read(OsStr::new("24;1")).is_none());
         assert!(Told::read(OsStr::new("24;x;1;/a")).is_none());

@@ -1,11 +1,11 @@
 //! One observation: from the launch to what was found.
 
-use super::format::Kind;
+use super::format::{Kind, header};
 use super::launch::{Asked, Launch, LaunchError, Started};
 use super::log::{Log, Unreadable};
 use super::places::Lines;
-use super::who::{Known, Who};
-use super::{Watched, reading, runner};
+use super::who::{Alone, Known, Who};
+use super::{Watched, alone, reading, runner};
 use cofferdam::diagnostics::Conflict;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -47,9 +47,15 @@ impl Session {
     /// Reads what was noted under the run's name. `ours` is where cofferdam keeps its own files.
     pub(crate) fn end(&self, run: &str, ours: &Path) -> Observed {
         let mut problems = Vec::new();
-        let logs = self.logs(&mut problems);
-        let known = self.known(&logs);
-        let who = Who::of(&logs, &known);
+        let mut logs = self.logs(&mut problems);
+        let mut known = self.known(&logs);
+        let mut who = Who::of(&logs, &known);
+        if !who.missed.is_empty() {
+            self.tell_apart(&logs, &who, &mut known);
+            problems.clear();
+            logs = self.logs(&mut problems);
+            who = Who::of(&logs, &known);
+        }
         let reading = reading::read(&logs, &who, run, ours);
         let mut conflicts = reading.evidence.conflicts();
         let mut lines = Lines::new(&logs, &self.dir);
@@ -64,6 +70,27 @@ impl Session {
             conflicts,
             problems,
         }
+    }
+
+    /// Runs the tests alone that could not be told apart.
+    fn tell_apart(&self, logs: &[Log], who: &Who, known: &mut Known) {
+        let mut replaced = BTreeSet::new();
+        for (index, names) in &who.missed {
+            let log = &logs[*index];
+            let Some(started) = Started::read(self.launch.folder(), log.pid()) else { continue };
+            for test in names {
+                if let Some(pid) = alone::run(&self.launch, &started, test) {
+                    replaced.insert(log.pid());
+                    let alone = Alone {
+                        test: test.clone(),
+                        pid: log.pid(),
+                        started: log.header(header::MONOTONIC),
+                    };
+                    known.alone.insert(pid, alone);
+                }
+            }
+        }
+        known.replaced = replaced;
     }
 
     fn logs(&self, problems: &mut Vec<String>) -> Vec<Log> {

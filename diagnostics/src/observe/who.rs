@@ -42,6 +42,8 @@ pub(crate) struct Known {
     pub(crate) lists: HashMap<PathBuf, BTreeSet<String>>,
     /// By process number.
     pub(crate) alone: HashMap<u32, Alone>,
+    /// Processes of programs whose tests were run alone afterwards.
+    pub(crate) replaced: BTreeSet<u32>,
 }
 
 /// Where a process comes from.
@@ -50,6 +52,8 @@ struct Origin {
     test: Option<usize>,
     /// The log and the record of its start, whose place in the source is the process's.
     begun: Option<(usize, usize)>,
+    /// Whether others stand for it.
+    replaced: bool,
 }
 
 #[derive(Debug)]
@@ -65,8 +69,8 @@ enum Owner {
 pub(crate) struct Who {
     pub(crate) tests: Vec<Test>,
     owners: Vec<Owner>,
-    /// The logs of programs with tests that could not be told apart.
-    pub(crate) missed: Vec<usize>,
+    /// The logs of programs with tests that could not be told apart, and the names that these may have.
+    pub(crate) missed: Vec<(usize, BTreeSet<String>)>,
 }
 
 impl Who {
@@ -78,12 +82,13 @@ impl Who {
             missed: Vec::new(),
         };
         for (index, (log, notes)) in logs.iter().zip(&notes).enumerate() {
-            let owner = if log.is_test() {
+            let owner = if log.is_test() && !known.replaced.contains(&log.pid()) {
                 who.root(index, log, notes, known)
             } else {
                 Owner::One(Origin {
                     test: None,
                     begun: None,
+                    replaced: log.is_test(),
                 })
             };
             who.owners.push(owner);
@@ -108,6 +113,11 @@ impl Who {
         }
     }
 
+    /// Whether processes that were started afterwards stand for this one.
+    pub(crate) fn is_replaced(&self, log: usize) -> bool {
+        matches!(&self.owners[log], Owner::One(origin) if origin.replaced)
+    }
+
     fn add(&mut self, test: Test) -> usize {
         self.tests.push(test);
         self.tests.len() - 1
@@ -118,6 +128,7 @@ impl Who {
             Owner::One(Origin {
                 test: Some(test),
                 begun: None,
+                replaced: false,
             })
         };
         let test = Test {
@@ -159,7 +170,9 @@ impl Who {
             }
         }
         if is_missed {
-            self.missed.push(index);
+            let ran = |name: &&String| notes.threads.iter().any(|(_, thread)| thread.may_be(name));
+            let names = list.into_iter().flatten().filter(ran).cloned().collect();
+            self.missed.push((index, names));
         }
         Owner::Threads(threads)
     }
@@ -170,13 +183,8 @@ impl Who {
         let mut by_pid: HashMap<u32, Vec<usize>> = HashMap::new();
         for (index, (log, notes)) in logs.iter().zip(notes).enumerate() {
             by_pid.entry(log.pid()).or_default().push(index);
-            for (pid, position, at, test) in &notes.children {
-                begun.entry(*pid).or_default().push(Child {
-                    log: index,
-                    position: *position,
-                    at: *at,
-                    test: *test,
-                });
+            for (pid, child) in &notes.children {
+                begun.entry(*pid).or_default().push(Child { log: index, ..*child });
             }
         }
         // Parents begin before their children.
@@ -185,16 +193,23 @@ impl Who {
         for index in order {
             let began = logs[index].began();
             let starts = begun.get(&logs[index].pid()).map_or(&[][..], Vec::as_slice);
-            let origin = match starts.iter().min_by_key(|child| child.at.abs_diff(began)) {
+            // A fork and the exec that followed both say so, and the fork knows from where. Numbers are used again.
+            let near = |child: &&Child| {
+                let apart = child.at.abs_diff(began);
+                (apart / 1_000_000, !child.has_place, apart)
+            };
+            let origin = match starts.iter().min_by_key(near) {
                 Some(child) => match &self.owners[child.log] {
                     Owner::One(parent) => Origin {
                         test: parent.test,
                         // Within a child's child the place is still where the test began it.
                         begun: parent.begun.or(Some((child.log, child.position))),
+                        replaced: parent.replaced,
                     },
                     Owner::Threads(tests) => Origin {
                         test: tests.get(&child.test).copied(),
                         begun: Some((child.log, child.position)),
+                        replaced: false,
                     },
                 },
                 None => {
@@ -211,11 +226,14 @@ impl Who {
     }
 }
 
+/// The record of a process's start.
+#[derive(Clone, Copy, Debug)]
 struct Child {
     log: usize,
     position: usize,
     at: u64,
     test: u32,
+    has_place: bool,
 }
 
 /// What a log says of its process and its threads.
@@ -224,8 +242,8 @@ struct Notes {
     program: PathBuf,
     named: Option<(String, String)>,
     threads: Vec<(u32, Thread)>,
-    /// Process number, position of the record, moment, test's number.
-    children: Vec<(u32, usize, u64, u32)>,
+    /// By process number.
+    children: Vec<(u32, Child)>,
     last: u64,
 }
 
@@ -234,6 +252,13 @@ struct Thread {
     long: String,
     short: Option<String>,
     over: Option<u64>,
+}
+
+impl Thread {
+    /// Whether this may have been that test's.
+    fn may_be(&self, name: &str) -> bool {
+        self.long == name || self.short.as_deref().is_some_and(|short| is_short_for(short, name))
+    }
 }
 
 impl Notes {
@@ -267,7 +292,16 @@ impl Notes {
                         thread.over = Some(record.at);
                     }
                 }
-                Kind::Child => notes.children.push((record.value, position, record.at, record.test)),
+                Kind::Child => {
+                    let child = Child {
+                        log: 0,
+                        position,
+                        at: record.at,
+                        test: record.test,
+                        has_place: !record.frames.is_empty(),
+                    };
+                    notes.children.push((record.value, child));
+                }
                 _ => {}
             }
         }
@@ -464,8 +498,12 @@ mod tests {
         let mut known = Known::default();
         known
             .lists
-            .insert("/t/shop".into(), list(&["orders::a_long_name", "orders::a_long_other"]));
-        assert_eq!(Who::of(&[root.log()], &known).missed, [0]);
+            .insert("/t/shop".into(), list(&["orders::a_long_name", "orders::a_long_other", "orders::b"]));
+        let both = list(&["orders::a_long_name", "orders::a_long_other"]);
+        assert_eq!(Who::of(&[root.log()], &known).missed, [(0, both)]);
+        known.replaced.insert(10);
+        let who = Who::of(&[root.log()], &known);
+        assert!(who.missed.is_empty() && who.is_replaced(0));
     }
 
     #[test]
