@@ -20,10 +20,26 @@ fn main() {
     #[expect(clippy::disallowed_methods, reason = "a build script starts the compiler")]
     let mut rustc = Command::new(variable("RUSTC"));
     rustc.args(["--crate-name", "cofferdam_observer", "--edition", "2024"]);
-    rustc.args(["--crate-type", "cdylib", "--target", TARGET, "--cap-lints", "warn"]);
+    rustc.args([
+        "--crate-type",
+        "cdylib",
+        "--target",
+        TARGET,
+        "--cap-lints",
+        "warn",
+    ]);
     // Without frames to unwind, a test's own frames could not be found behind those of the observer.
     rustc.args(["-C", "panic=abort", "-C", "force-unwind-tables=yes"]);
-    rustc.args(["-C", "opt-level=3", "-C", "lto=fat", "-C", "codegen-units=1", "-C", "strip=symbols"]);
+    rustc.args([
+        "-C",
+        "opt-level=3",
+        "-C",
+        "lto=fat",
+        "-C",
+        "codegen-units=1",
+        "-C",
+        "strip=symbols",
+    ]);
     if let Some(linker) = optional("RUSTC_LINKER") {
         rustc.args(["-C", &format!("linker={linker}")]);
     }
@@ -39,6 +55,9 @@ fn variable(name: &str) -> String {
 }
 
 fn optional(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "cargo speaks to a build script by variables")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo speaks to a build script by variables"
+    )]
     env::var(name).ok()
 }

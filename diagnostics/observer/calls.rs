@@ -76,7 +76,9 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
             265 => paths(Kind::Link, failed, 0, call.path_at(0), call.path_at(2)),
             88 => path(Kind::Symlink, failed, 0, call.path(1)),
             266 => path(Kind::Symlink, failed, 0, call.path_at(1)),
-            76 | 90 | 92 | 94 | 132 | 188 | 189 | 197 | 198 | 235 => path(Kind::Change, failed, 0, call.path(0)),
+            76 | 90 | 92 | 94 | 132 | 188 | 189 | 197 | 198 | 235 => {
+                path(Kind::Change, failed, 0, call.path(0))
+            }
             260 | 261 | 268 | 452 => path(Kind::Change, failed, 0, call.path_at(0)),
             280 => files::changed_at(call.int(0), call.text(1), failed),
             77 | 91 | 93 | 190 => open_file(Kind::Change, failed, 0, call.int(0)),
@@ -84,8 +86,18 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
             81 => files::moved(c".".as_ptr(), failed),
             79 => note::thing(Kind::GetFolder, false, 0, b""),
             95 => note::thing(Kind::Mask, result == (call.int(0) & 0o777).into(), 0, b""),
-            49 => network::bound(call.int(0), call.arguments[1] as *const c_void, call.int(2) as c_uint, failed),
-            42 => network::connected(call.int(0), call.arguments[1] as *const c_void, call.int(2) as c_uint, failed),
+            49 => network::bound(
+                call.int(0),
+                call.arguments[1] as *const c_void,
+                call.int(2) as c_uint,
+                failed,
+            ),
+            42 => network::connected(
+                call.int(0),
+                call.arguments[1] as *const c_void,
+                call.int(2) as c_uint,
+                failed,
+            ),
             73 => locks::flocked(call.int(0), call.int(1), failed),
             FCNTL => locks::controlled(call.int(0), call.int(1), call.arguments[2], failed),
             CLOSE => locks::closed(call.int(0)),

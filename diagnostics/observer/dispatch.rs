@@ -48,7 +48,14 @@ pub(crate) fn begin(is_wanted: bool) {
     IS_ON.store(true, Relaxed);
     let armed = arm();
     IS_ON.store(armed, Relaxed);
-    log::set(header::RAW, if armed { format::RAW_SEEN } else { format::RAW_REFUSED });
+    log::set(
+        header::RAW,
+        if armed {
+            format::RAW_SEEN
+        } else {
+            format::RAW_REFUSED
+        },
+    );
 }
 
 /// Until glibc 2.34 threads were another library, which makes calls with all signals blocked.
@@ -161,7 +168,15 @@ pub unsafe extern "C" fn syscall() {
 
 /// # Safety
 /// That of libc's `syscall`: the arguments that a call does not have are whatever lay in their places.
-unsafe extern "C" fn called(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
+unsafe extern "C" fn called(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
     let call = Call {
         number,
         arguments: [a, b, c, d, e, f],
@@ -257,7 +272,11 @@ unsafe extern "C" fn reported(signal: c_int, info: *mut c_int, context: *mut usi
         if is_quiet {
             own.busy.store(0, Relaxed);
         }
-        let answer = if result == -1 { -c_long::from(sys::errno()) } else { result };
+        let answer = if result == -1 {
+            -c_long::from(sys::errno())
+        } else {
+            result
+        };
         *context.add(register::RAX) = answer as usize;
         if call.number == calls::RT_SIGPROCMASK {
             // Otherwise the handler's return would undo it.

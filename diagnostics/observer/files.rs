@@ -4,7 +4,10 @@ use crate::format::Kind;
 use crate::locks;
 use crate::note::{self, Path, open_file, path, paths};
 use crate::real::hooks;
-use crate::sys::{self, AT_REMOVEDIR, O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_RDWR, O_TMPFILE, O_TRUNC, c_char, c_int, c_long, c_uint, c_void};
+use crate::sys::{
+    self, AT_REMOVEDIR, O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_RDWR, O_TMPFILE, O_TRUNC, c_char, c_int,
+    c_long, c_uint, c_void,
+};
 
 type Text = *const c_char;
 
@@ -53,7 +56,11 @@ const CREAT: c_int = O_CREAT | O_TRUNC | 1;
 /// # Safety
 /// The program handed the path to libc.
 pub(crate) unsafe fn unlinked(folder: c_int, text: Text, flags: c_int, failed: bool) {
-    let kind = if flags & AT_REMOVEDIR != 0 { Kind::RemoveFolder } else { Kind::Remove };
+    let kind = if flags & AT_REMOVEDIR != 0 {
+        Kind::RemoveFolder
+    } else {
+        Kind::Remove
+    };
     // SAFETY: the caller's promise.
     unsafe { path(kind, failed, 0, Path::at(folder, text)) }
 }
@@ -211,7 +218,9 @@ pub(crate) unsafe fn moved(name: Text, failed: bool) {
 /// # Safety
 /// The program handed the name to libc.
 unsafe fn in_shared_memory(folder: &[u8], name: Text, kind: Kind, flags: c_int, failed: bool) {
-    let Some(_noting) = note::Noting::begin() else { return };
+    let Some(_noting) = note::Noting::begin() else {
+        return;
+    };
     // SAFETY: the caller's promise.
     let name = unsafe { sys::text(name) };
     let mut entry = crate::log::Entry::new(kind, name.strip_prefix(b"/").unwrap_or(name));
@@ -224,7 +233,9 @@ unsafe fn in_shared_memory(folder: &[u8], name: Text, kind: Kind, flags: c_int, 
 
 /// Private ones are nobody else's.
 fn system_v(what: &[u8], key: c_int, failed: bool) {
-    let Some(_noting) = note::Noting::begin() else { return };
+    let Some(_noting) = note::Noting::begin() else {
+        return;
+    };
     if key == 0 {
         return;
     }

@@ -24,7 +24,9 @@ pub(crate) fn ask(text: &[u8]) {
     };
     let mut millis = 0_u64;
     for digit in pause {
-        millis = millis.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0')));
+        millis = millis
+            .wrapping_mul(10)
+            .wrapping_add(u64::from(digit.wrapping_sub(b'0')));
     }
     if name.len() >= NAME.len() * 8 {
         return;
@@ -76,7 +78,8 @@ fn is_it(entry: &Entry<'_>) -> bool {
         }
         K::Other => sort == b'n' && is_named(entry.text[1]),
         kind if kind.is_access() => {
-            sort == b'c' && entry.folder != 0 || sort == b'f' && (is_path(&entry.text) || is_path(&entry.second))
+            sort == b'c' && entry.folder != 0
+                || sort == b'f' && (is_path(&entry.text) || is_path(&entry.second))
         }
         _ => false,
     }

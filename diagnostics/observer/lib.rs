@@ -10,7 +10,10 @@
 #![no_std]
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 #![expect(unsafe_code, reason = "stands in front of libc")]
-#![expect(unreachable_pub, reason = "what stands in front of libc is seen by the loader, not by Rust")]
+#![expect(
+    unreachable_pub,
+    reason = "what stands in front of libc is seen by the loader, not by Rust"
+)]
 
 mod calls;
 mod dispatch;

@@ -171,9 +171,15 @@ pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
         return;
     };
     let start = MAP.load(Relaxed).wrapping_add(at as usize);
-    let mut out = Writer { at: start, left: length };
+    let mut out = Writer {
+        at: start,
+        left: length,
+    };
     let state = |done: u16| {
-        (length as u64) | u64::from(entry.kind as u8) << 32 | u64::from(entry.flags) << 40 | u64::from(MARK | done) << 48
+        (length as u64)
+            | u64::from(entry.kind as u8) << 32
+            | u64::from(entry.flags) << 40
+            | u64::from(MARK | done) << 48
     };
     // SAFETY: `reserve` gave us these bytes, within the mapping and aligned to 8, and nobody else.
     let mark = unsafe { &*start.cast::<AtomicU64>() };

@@ -64,7 +64,9 @@ fn name_in_arc(pointer: usize, buffer: &mut [u8; LONGEST]) -> usize {
             if !is_in_memory(text) || !(2..=LONGEST).contains(&length) {
                 continue;
             }
-            let Some(bytes) = buffer.get_mut(..length) else { continue };
+            let Some(bytes) = buffer.get_mut(..length) else {
+                continue;
+            };
             if read(text, bytes) != length {
                 continue;
             }
@@ -113,7 +115,14 @@ fn read(at: usize, into: &mut [u8]) -> usize {
         };
         // SAFETY: our own buffer; the other side is checked by the kernel.
         let got = unsafe {
-            sys::process_vm_readv(processes::own_id() as i32, &raw const local, 1, &raw const remote, 1, 0)
+            sys::process_vm_readv(
+                processes::own_id() as i32,
+                &raw const local,
+                1,
+                &raw const remote,
+                1,
+                0,
+            )
         };
         done = usize::try_from(got).unwrap_or(0).min(half);
         if done > 0 {

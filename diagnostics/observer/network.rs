@@ -53,7 +53,11 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
     match unsafe { read(address, length) } {
         Some((AF_UNIX, name)) => unix(Kind::BindUnix, name, failed),
         Some((family @ (AF_INET | AF_INET6), rest)) => {
-            let kind = if is_datagram(fd) { Kind::BindUdp } else { Kind::BindTcp };
+            let kind = if is_datagram(fd) {
+                Kind::BindUdp
+            } else {
+                Kind::BindTcp
+            };
             internet(kind, family, rest, failed);
         }
         _ => {}
@@ -80,7 +84,11 @@ pub(crate) unsafe fn connected(fd: c_int, address: *const c_void, length: c_uint
 fn internet(kind: Kind, family: u16, rest: &[u8], failed: bool) {
     let (Some([high, low]), address) = (
         rest.first_chunk::<2>(),
-        if family == AF_INET { rest.get(2..6) } else { rest.get(6..22) },
+        if family == AF_INET {
+            rest.get(2..6)
+        } else {
+            rest.get(6..22)
+        },
     ) else {
         return;
     };

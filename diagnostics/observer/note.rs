@@ -90,7 +90,9 @@ pub(crate) unsafe fn paths(kind: Kind, failed: bool, value: u64, first: Path, se
     entry.value = value;
     entry.text[0] = folders.0;
     entry.second = [folders.1, texts.1];
-    if folders.0.is_empty() && !texts.0.starts_with(b"/") || folders.1.is_empty() && !texts.1.is_empty() && !texts.1.starts_with(b"/") {
+    if folders.0.is_empty() && !texts.0.starts_with(b"/")
+        || folders.1.is_empty() && !texts.1.is_empty() && !texts.1.starts_with(b"/")
+    {
         entry.folder = log::folder();
     }
     log::access(&entry);
@@ -125,7 +127,9 @@ pub(crate) const PATH_MAX: usize = 4096;
 
 /// The kernel's own, of which each process sees another or nobody keeps anything.
 fn is_of_no_interest(path: &[u8]) -> bool {
-    path.starts_with(b"/proc/") || path.starts_with(b"/sys/") || path.starts_with(b"/dev/") && !path.starts_with(b"/dev/shm/")
+    path.starts_with(b"/proc/")
+        || path.starts_with(b"/sys/")
+        || path.starts_with(b"/dev/") && !path.starts_with(b"/dev/shm/")
 }
 
 /// What stands before `path`, with a `/` at its end: nothing for the working directory or an absolute path.
@@ -159,9 +163,8 @@ pub(crate) fn path_of(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
         left /= 10;
     }
     // SAFETY: a path with a zero at its end, and a buffer of the length given.
-    let length = unsafe {
-        files::real::readlink(link.as_ptr().cast(), buffer.as_mut_ptr().cast(), PATH_MAX - 1)
-    };
+    let length =
+        unsafe { files::real::readlink(link.as_ptr().cast(), buffer.as_mut_ptr().cast(), PATH_MAX - 1) };
     usize::try_from(length)
         .ok()
         .and_then(|length| buffer.get(..length))

@@ -53,7 +53,8 @@ pub(crate) fn set_is_test(is_test: bool) {
 /// # Safety
 /// Before `main`, while there is one thread.
 pub(crate) unsafe fn hide() {
-    static REST: [core::sync::atomic::AtomicU64; 512] = [const { core::sync::atomic::AtomicU64::new(0) }; 512];
+    static REST: [core::sync::atomic::AtomicU64; 512] =
+        [const { core::sync::atomic::AtomicU64::new(0) }; 512];
     // SAFETY: one thread; the environment is an array of texts that ends with a null pointer.
     unsafe {
         let mut from = sys::environ;

@@ -3,7 +3,9 @@
 use crate::format::Kind;
 use crate::log::{self, Entry};
 use crate::sys::{self, c_char, c_int};
-use crate::{dispatch, files, hold, modules, names, network, processes, signals, thread, threads, trace, variables};
+use crate::{
+    dispatch, files, hold, modules, names, network, processes, signals, thread, threads, trace, variables,
+};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
@@ -76,8 +78,11 @@ impl Wanted {
 }
 
 fn number(text: &[u8]) -> u32 {
-    text.iter()
-        .fold(0, |number: u32, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit.wrapping_sub(b'0'))))
+    text.iter().fold(0, |number: u32, digit| {
+        number
+            .wrapping_mul(10)
+            .wrapping_add(u32::from(digit.wrapping_sub(b'0')))
+    })
 }
 
 /// # Safety
@@ -101,7 +106,9 @@ unsafe fn variable(name: &[u8]) -> Option<&'static [u8]> {
 unsafe fn set_up(wanted: &Wanted) {
     let is_test = wanted.pid == processes::own_id();
     let mut path = [0; 2048];
-    let Some(length) = name_log(wanted.folder, &mut path) else { return };
+    let Some(length) = name_log(wanted.folder, &mut path) else {
+        return;
+    };
     // SAFETY: the caller's promise.
     unsafe {
         if let Some(asked) = variable(processes::HOLD) {
@@ -119,8 +126,14 @@ unsafe fn set_up(wanted: &Wanted) {
             names::leave();
         }
         let mut program_path = [0_u8; 4096];
-        let own = files::real::readlink(c"/proc/self/exe".as_ptr(), program_path.as_mut_ptr().cast::<c_char>(), 4096);
-        let own = usize::try_from(own).ok().and_then(|length| program_path.get(..length));
+        let own = files::real::readlink(
+            c"/proc/self/exe".as_ptr(),
+            program_path.as_mut_ptr().cast::<c_char>(),
+            4096,
+        );
+        let own = usize::try_from(own)
+            .ok()
+            .and_then(|length| program_path.get(..length));
         log::append(&Entry::new(Kind::Program, own.unwrap_or_default()), false);
         if let Some(test) = test.filter(|_| is_test && wanted.tests == ONE_TEST) {
             let mut entry = Entry::new(Kind::Named, test);

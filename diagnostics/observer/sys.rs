@@ -178,10 +178,7 @@ pub(crate) fn set_errno(value: c_int) {
 
 /// A clock in nanoseconds.
 pub(crate) fn now(clock: c_int) -> u64 {
-    let mut time = Timespec {
-        seconds: 0,
-        nanos: 0,
-    };
+    let mut time = Timespec { seconds: 0, nanos: 0 };
     // SAFETY: `time` is a valid place for the answer.
     unsafe { clock_gettime(clock, &raw mut time) };
     (time.seconds as u64)

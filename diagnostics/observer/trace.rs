@@ -49,7 +49,9 @@ pub(crate) fn take(into: &mut [usize; MOST]) -> &[usize] {
                     *mut c_void,
                 ) -> c_int,
             >(UNWIND.load(Relaxed)),
-            core::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void) -> usize>(ADDRESS.load(Relaxed)),
+            core::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void) -> usize>(
+                ADDRESS.load(Relaxed),
+            ),
         )
     };
     let mut frames = Frames {

@@ -68,7 +68,11 @@ pub unsafe extern "C" fn setenv(name: Text, value: Text, replace: c_int) -> c_in
             !before.is_null() && (replace == 0 || sys::text(before) == sys::text(value))
         };
         let done = real::setenv(name, value, replace);
-        noted(Kind::SetVariable, log::flags(done != 0) | if same { SAME } else { 0 }, sys::text(name));
+        noted(
+            Kind::SetVariable,
+            log::flags(done != 0) | if same { SAME } else { 0 },
+            sys::text(name),
+        );
         done
     }
 }
@@ -81,7 +85,11 @@ pub unsafe extern "C" fn unsetenv(name: Text) -> c_int {
     unsafe {
         let same = !name.is_null() && real::getenv(name).is_null();
         let done = real::unsetenv(name);
-        noted(Kind::UnsetVariable, log::flags(done != 0) | if same { SAME } else { 0 }, sys::text(name));
+        noted(
+            Kind::UnsetVariable,
+            log::flags(done != 0) | if same { SAME } else { 0 },
+            sys::text(name),
+        );
         done
     }
 }

@@ -116,6 +116,9 @@ pub(crate) struct ObserveArgs {
     /// Do not note where in the source something is done: quicker, and the report names tests only.
     #[arg(long)]
     pub(crate) no_backtrace: bool,
+    /// Write down all that was seen in this file: a line of JSON for each use of a resource by a test.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) accesses: Option<PathBuf>,
     /// Do not read the names of threads.
     #[arg(long, hide = true)]
     pub(crate) no_names: bool,

@@ -20,11 +20,18 @@ pub(crate) fn observe(args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
     };
     let observation = Session::begin(&dir, asked)?;
     let variables = observation.variables();
-    let mut told: Vec<(&str, &OsStr)> = variables.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+    let mut told: Vec<(&str, &OsStr)> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_os_str()))
+        .collect();
     // Where cofferdam keeps its own files, in case the suite uses it.
     told.push(("COFFERDAM_DIR", base.as_os_str()));
     let ended = child::run(&args.command, &told)?;
-    let observed = observation.end(&session::new_name(), &base);
+    let observed = observation.end(&session::new_name(), &base, args.accesses.is_some());
+    if let Some(file) = &args.accesses {
+        std::fs::write(file, &observed.accesses)
+            .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))?;
+    }
     let watched = observed.watched;
     let findings = Findings {
         places: vec![dir],
@@ -42,7 +49,11 @@ pub(crate) fn observe(args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
             missed: watched.missed,
         }),
     };
-    Ok(Outcome::new(Some(ended), findings, args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail)))
+    Ok(Outcome::new(
+        Some(ended),
+        findings,
+        args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail),
+    ))
 }
 
 /// Only Linux with glibc on x86_64 can be observed.

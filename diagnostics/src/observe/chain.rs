@@ -35,7 +35,10 @@ fn words(value: &Value) -> Option<Vec<String>> {
 /// The expressions that people write for "everywhere here"; others are taken for somebody else's.
 fn is_ours(name: &str) -> bool {
     let expression: String = name.chars().filter(|sign| !sign.is_whitespace()).collect();
-    let Some(inner) = expression.strip_prefix("cfg(").and_then(|rest| rest.strip_suffix(')')) else {
+    let Some(inner) = expression
+        .strip_prefix("cfg(")
+        .and_then(|rest| rest.strip_suffix(')'))
+    else {
         return false;
     };
     let holds = [
@@ -49,7 +52,10 @@ fn is_ours(name: &str) -> bool {
         "target_pointer_width=\"64\"",
         "not(windows)",
     ];
-    let all = inner.strip_prefix("all(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(inner);
+    let all = inner
+        .strip_prefix("all(")
+        .and_then(|rest| rest.strip_suffix(')'))
+        .unwrap_or(inner);
     holds.contains(&inner) || all.split(',').all(|part| holds.contains(&part))
 }
 
@@ -87,10 +93,19 @@ mod tests {
             (specific, Some(&["specific"][..])),
             (unix, Some(&["unix", "a b"])),
             (&format!("{unix}{specific}"), Some(&["specific"])),
-            ("[target.'cfg(all(unix, target_arch = \"x86_64\"))']\nrunner = 'both'\n", Some(&["both"])),
+            (
+                "[target.'cfg(all(unix, target_arch = \"x86_64\"))']\nrunner = 'both'\n",
+                Some(&["both"]),
+            ),
             ("[target.'cfg(windows)']\nrunner = 'wine'\n", None),
-            ("[target.x86_64-unknown-linux-gnu]\nrunner = 'tools/run -v'\n", Some(&["/w/tools/run", "-v"])),
-            ("[target.x86_64-unknown-linux-gnu]\nrunner = '/opt/run'\n", Some(&["/opt/run"])),
+            (
+                "[target.x86_64-unknown-linux-gnu]\nrunner = 'tools/run -v'\n",
+                Some(&["/w/tools/run", "-v"]),
+            ),
+            (
+                "[target.x86_64-unknown-linux-gnu]\nrunner = '/opt/run'\n",
+                Some(&["/opt/run"]),
+            ),
         ] {
             let found = in_file(text, TRIPLE, Path::new("/w"));
             let wanted = runner.map(|words| words.iter().map(|word| (*word).to_owned()).collect());

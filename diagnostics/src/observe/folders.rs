@@ -81,7 +81,10 @@ mod tests {
         uprooted.add(Path::new("/d"), A);
         assert_eq!(uses(&uprooted, "/d", How::Uproot, A), ["write /d"]);
         assert_eq!(uses(&uprooted, "/d/x", How::Read, A), ["write /d"]);
-        assert_eq!(uses(&uprooted, "/d/x/y", How::Write, B), ["write /d/x/y", "read /d"]);
+        assert_eq!(
+            uses(&uprooted, "/d/x/y", How::Write, B),
+            ["write /d/x/y", "read /d"]
+        );
         assert_eq!(uses(&uprooted, "/d", How::Make, B), ["read /d"]);
         assert_eq!(uses(&uprooted, "/e/x", How::Read, B), ["read /e/x"]);
         assert_eq!(uses(&uprooted, "/dd", How::Read, B), ["read /dd"]);
@@ -95,7 +98,13 @@ mod tests {
         }
         uprooted.add(Path::new("/d/f"), B);
         assert_eq!(uses(&uprooted, "/d/e/x", How::Write, A), ["write /d"]);
-        assert_eq!(uses(&uprooted, "/d/e/x", How::Read, B), ["read /d/e/x", "read /d"]);
-        assert_eq!(uses(&uprooted, "/d/f/x", How::Write, B), ["write /d/f", "read /d"]);
+        assert_eq!(
+            uses(&uprooted, "/d/e/x", How::Read, B),
+            ["read /d/e/x", "read /d"]
+        );
+        assert_eq!(
+            uses(&uprooted, "/d/f/x", How::Write, B),
+            ["write /d/f", "read /d"]
+        );
     }
 }

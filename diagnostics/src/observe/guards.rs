@@ -26,7 +26,15 @@ pub(super) struct Guards {
 }
 
 impl Guards {
-    pub(super) fn locked(&mut self, log: usize, test: usize, path: &Path, number: u64, shared: bool, at: u64) {
+    pub(super) fn locked(
+        &mut self,
+        log: usize,
+        test: usize,
+        path: &Path,
+        number: u64,
+        shared: bool,
+        at: u64,
+    ) {
         let next = self.names.len();
         let file = *self.known.entry(path.to_owned()).or_insert(next);
         if file == next {
@@ -87,9 +95,17 @@ mod tests {
         guards.locked(0, 1, Path::new(LOCK), 9, false, 10);
         guards.unlocked(0, 1, 9, 20);
         for (at, guarded) in [(9, false), (10, true), (20, true), (21, false)] {
-            assert_eq!(!held(&guards, "/a", Access::Write, at).is_empty(), guarded, "{at}");
+            assert_eq!(
+                !held(&guards, "/a", Access::Write, at).is_empty(),
+                guarded,
+                "{at}"
+            );
         }
-        assert!(guards.held(2, Some(Path::new("/a")), Access::Write, 15).is_empty());
+        assert!(
+            guards
+                .held(2, Some(Path::new("/a")), Access::Write, 15)
+                .is_empty()
+        );
     }
 
     #[test]

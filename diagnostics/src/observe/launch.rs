@@ -51,7 +51,11 @@ pub(crate) struct LaunchError {
 
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "could not prepare the observer: {}: {}", self.what, self.source)
+        write!(
+            f,
+            "could not prepare the observer: {}: {}",
+            self.what, self.source
+        )
     }
 }
 
@@ -74,7 +78,12 @@ impl Launch {
         let folder = places
             .iter()
             .filter(|place| is_plain(place))
-            .find_map(|place| tempfile::Builder::new().prefix("cofferdam-").tempdir_in(place).ok())
+            .find_map(|place| {
+                tempfile::Builder::new()
+                    .prefix("cofferdam-")
+                    .tempdir_in(place)
+                    .ok()
+            })
             .ok_or_else(|| failed("no folder for its logs")(io::ErrorKind::NotFound.into()))?;
         let library = library(&folder, &places)?;
         symlink(library, folder.path().join("library")).map_err(failed("its library"))?;
@@ -140,23 +149,33 @@ impl Launch {
 /// Whether a path can stand in variables that separate by spaces and colons.
 fn is_plain(path: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
-    path.is_absolute() && !text.iter().any(|byte| matches!(byte, b' ' | b':' | b';' | b'\t' | b'\n'))
+    path.is_absolute()
+        && !text
+            .iter()
+            .any(|byte| matches!(byte, b' ' | b':' | b';' | b'\t' | b'\n'))
 }
 
 /// Writes the library where it may be loaded from: not every place in memory allows that.
 fn library(folder: &TempDir, places: &[PathBuf]) -> Result<PathBuf, LaunchError> {
-    let allows = |place: &Path| {
-        statvfs(place).is_ok_and(|place| !place.f_flag.contains(StatVfsMountFlags::NOEXEC))
-    };
+    let allows =
+        |place: &Path| statvfs(place).is_ok_and(|place| !place.f_flag.contains(StatVfsMountFlags::NOEXEC));
     let path = if allows(folder.path()) {
         folder.path().join("observer.so")
     } else {
         let place = places
             .iter()
             .find(|place| is_plain(place) && allows(place))
-            .ok_or_else(|| failed("every place for its library is mounted without execution")(io::ErrorKind::PermissionDenied.into()))?;
+            .ok_or_else(|| {
+                failed("every place for its library is mounted without execution")(
+                    io::ErrorKind::PermissionDenied.into(),
+                )
+            })?;
         // Named by what it is, so that the next session finds it and none removes it from under another.
-        place.join(format!("cofferdam-observer-{}-{}.so", env!("CARGO_PKG_VERSION"), checksum(OBSERVER)))
+        place.join(format!(
+            "cofferdam-observer-{}-{}.so",
+            env!("CARGO_PKG_VERSION"),
+            checksum(OBSERVER)
+        ))
     };
     if fs::read(&path).is_ok_and(|there| there == OBSERVER) {
         return Ok(path);
@@ -167,21 +186,26 @@ fn library(folder: &TempDir, places: &[PathBuf]) -> Result<PathBuf, LaunchError>
 }
 
 fn checksum(bytes: &[u8]) -> String {
-    let sum = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     format!("{sum:016x}")
 }
 
 fn configured(dir: &Path) -> Option<Vec<String>> {
-    let home = variable("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let home = variable("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(env::home_dir()?.join(".cargo")));
     chain::files(dir, home.as_deref())
         .into_iter()
         .find_map(|(file, from)| chain::in_file(&fs::read_to_string(file).ok()?, TRIPLE, &from))
 }
 
 fn variable(name: &str) -> Option<OsString> {
-    #[expect(clippy::disallowed_methods, reason = "what the command would have found is kept")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what the command would have found is kept"
+    )]
     env::var_os(name)
 }
 

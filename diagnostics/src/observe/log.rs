@@ -104,7 +104,8 @@ impl Log {
                 let here = at;
                 let first = number(&self.bytes, at);
                 let (length, mark) = (first as u32 as usize, (first >> 48) as u16);
-                if mark & !DONE != MARK || length < RECORD || !length.is_multiple_of(8) || here + length > end {
+                if mark & !DONE != MARK || length < RECORD || !length.is_multiple_of(8) || here + length > end
+                {
                     // A place that was taken and never filled: its thread was killed. The next record has a mark.
                     at += 8;
                     continue;
@@ -182,7 +183,15 @@ pub(super) mod made {
         }
 
         /// A record at that microsecond.
-        pub(crate) fn record(&mut self, at: u64, test: u32, kind: Kind, value: u64, text: &str, second: &[u8]) -> &mut Self {
+        pub(crate) fn record(
+            &mut self,
+            at: u64,
+            test: u32,
+            kind: Kind,
+            value: u64,
+            text: &str,
+            second: &[u8],
+        ) -> &mut Self {
             self.flagged(at, test, kind, 0, value, text, second)
         }
 
@@ -198,7 +207,8 @@ pub(super) mod made {
             second: &[u8],
         ) -> &mut Self {
             let length = (RECORD + text.len() + second.len()).next_multiple_of(8);
-            let first = length as u64 | (kind as u64) << 32 | u64::from(flags) << 40 | u64::from(MARK | DONE) << 48;
+            let first =
+                length as u64 | (kind as u64) << 32 | u64::from(flags) << 40 | u64::from(MARK | DONE) << 48;
             let who = u64::from(test) | u64::from(self.pid) << 32;
             let sizes = text.len() as u64 | (second.len() as u64) << 16;
             let start = self.bytes.len();
@@ -249,7 +259,10 @@ mod tests {
     #[test]
     fn a_place_that_a_killed_thread_took_and_never_filled_is_passed_over() {
         let mut made = Made::new(7, 3, true);
-        made.record(1, 1, Kind::Open, 0, "/a", b"").torn(72).record(2, 1, Kind::Open, 0, "/b", b"").torn(16);
+        made.record(1, 1, Kind::Open, 0, "/a", b"")
+            .torn(72)
+            .record(2, 1, Kind::Open, 0, "/b", b"")
+            .torn(16);
         assert_eq!(texts(&made.log()), ["/a", "/b"]);
     }
 

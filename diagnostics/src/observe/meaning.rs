@@ -79,7 +79,11 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
             acts.extend(file(second, or_read(How::Write)));
         }
         Kind::BindUnix | Kind::ConnectUnix => {
-            let how = if record.kind == Kind::BindUnix { How::Write } else { How::Read };
+            let how = if record.kind == Kind::BindUnix {
+                How::Write
+            } else {
+                How::Read
+            };
             if record.text.starts_with(b"@") {
                 let name = Resource::name(format!("unix socket {}", record.words()));
                 acts.push(Act::Other(name, access(how == How::Write)));
@@ -99,7 +103,10 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
         }
         Kind::ClearVariables if shared => acts.push(Act::ClearedVariables),
         Kind::ChangeFolder | Kind::GetFolder if shared => {
-            acts.push(Act::Other(Resource::cwd(), access(record.kind == Kind::ChangeFolder)));
+            acts.push(Act::Other(
+                Resource::cwd(),
+                access(record.kind == Kind::ChangeFolder),
+            ));
         }
         Kind::Mask if shared => acts.push(Act::Other(Resource::umask(), access(true))),
         _ => {}
@@ -183,10 +190,21 @@ mod tests {
             (K::GetFolder, 0, 0, "", "", "read cwd"),
             (K::Mask, 0, 0, "", "", "write umask"),
             (K::Mask, FAILED, 0, "", "", "read umask"),
-            (K::Other, 0, 1, "shared memory 2a", "", "write name shared memory 2a"),
+            (
+                K::Other,
+                0,
+                1,
+                "shared memory 2a",
+                "",
+                "write name shared memory 2a",
+            ),
             (K::Child, 0, 12, "", "", ""),
         ] {
-            assert_eq!(told(kind, flags, value, text, second, true), meaning, "{kind:?} {flags} {text}");
+            assert_eq!(
+                told(kind, flags, value, text, second, true),
+                meaning,
+                "{kind:?} {flags} {text}"
+            );
         }
     }
 

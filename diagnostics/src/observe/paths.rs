@@ -8,7 +8,11 @@ use std::path::{Component, Path, PathBuf};
 pub(super) fn absolute(folder: Option<&Path>, path: &Path) -> Option<PathBuf> {
     let mut whole = PathBuf::new();
     let folder = folder.filter(|_| path.is_relative());
-    for part in folder.into_iter().flat_map(Path::components).chain(path.components()) {
+    for part in folder
+        .into_iter()
+        .flat_map(Path::components)
+        .chain(path.components())
+    {
         match part {
             Component::ParentDir => {
                 whole.pop();
@@ -36,7 +40,9 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
         return false;
     }
     // cofferdam's own books, and the folders that it lends to one worker at a time.
-    !["runs", "locks"].iter().any(|part| path.starts_with(ours.join(part)))
+    !["runs", "locks"]
+        .iter()
+        .any(|part| path.starts_with(ours.join(part)))
 }
 
 /// Folders by their true names: a suite may reach one through a link.

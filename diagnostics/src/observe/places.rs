@@ -58,7 +58,10 @@ impl<'a> Lines<'a> {
             .map(|word| u64::from_ne_bytes(word).saturating_sub(1))
             .find_map(|address| {
                 // Of the parts that begin before it, the one that begins last.
-                let module = modules.iter().filter(|module| module.base <= address).max_by_key(|module| module.base)?;
+                let module = modules
+                    .iter()
+                    .filter(|module| module.base <= address)
+                    .max_by_key(|module| module.base)?;
                 self.line_at(&module.file, address - module.base)
             })
     }
@@ -74,7 +77,11 @@ impl<'a> Lines<'a> {
                     Kind::Module => modules.push(Module {
                         base: record.number().unwrap_or_default(),
                         // The program itself has no name in memory.
-                        file: if record.text.is_empty() { program.clone() } else { path() },
+                        file: if record.text.is_empty() {
+                            program.clone()
+                        } else {
+                            path()
+                        },
                     }),
                     _ => {}
                 }
@@ -93,7 +100,9 @@ impl<'a> Lines<'a> {
             .programs
             .entry(file.to_owned())
             .or_insert_with(|| Loader::new(file).ok());
-        let line = program.as_ref().and_then(|program| user_line(program, address, self.root));
+        let line = program
+            .as_ref()
+            .and_then(|program| user_line(program, address, self.root));
         self.known.insert(key, line.clone());
         line
     }
@@ -115,7 +124,12 @@ fn user_line(program: &Loader, address: u64, root: &Path) -> Option<String> {
 
 /// Not std's, and not a dependency's: those do what the user's code asks for.
 fn is_user_s(file: &str) -> bool {
-    let dependencies = ["/registry/src/", "/git/checkouts/", "/vendor/", "/lib/rustlib/src/"];
+    let dependencies = [
+        "/registry/src/",
+        "/git/checkouts/",
+        "/vendor/",
+        "/lib/rustlib/src/",
+    ];
     !file.starts_with("/rustc/") && !dependencies.iter().any(|part| file.contains(part)) && !file.is_empty()
 }
 

@@ -38,6 +38,18 @@ pub(crate) struct Reading<'a> {
     pub(crate) watched: Watched,
     /// Where something was done; a claim's place is `#` and a number of this list.
     pub(crate) places: Vec<Place<'a>>,
+    /// Each use of a resource by a test.
+    pub(crate) accesses: Vec<Used>,
+}
+
+/// A use of a resource by a test.
+pub(crate) struct Used {
+    /// Of the tests that are known.
+    pub(crate) test: usize,
+    pub(crate) resource: Resource,
+    pub(crate) access: Access,
+    /// Of the places.
+    pub(crate) place: usize,
 }
 
 /// A use of a resource by a test: the first of its kind.
@@ -49,6 +61,23 @@ struct Use {
     place: usize,
 }
 
+impl Use {
+    fn used(&self) -> Option<Used> {
+        let (resource, access) = match &self.act {
+            Act::File(path, How::Read | How::Make) => (Resource::file(path), Access::Read),
+            Act::File(path, How::Write | How::Uproot) => (Resource::file(path), Access::Write),
+            Act::Other(resource, access) => (resource.clone(), *access),
+            Act::UsedMask | Act::ClearedVariables => return None,
+        };
+        Some(Used {
+            test: self.test,
+            resource,
+            access,
+            place: self.place,
+        })
+    }
+}
+
 /// Reads all logs of `run`. `ours` is where cofferdam keeps its own files.
 pub(crate) fn read<'a>(logs: &'a [Log], who: &Who, run: &str, ours: &Path) -> Reading<'a> {
     let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
@@ -58,20 +87,31 @@ pub(crate) fn read<'a>(logs: &'a [Log], who: &Who, run: &str, ours: &Path) -> Re
     }
     let mut watched = Watched {
         tests: who.tests.len() as u64,
-        programs: who.tests.iter().map(|test| &test.binary).collect::<HashSet<_>>().len() as u64,
+        programs: who
+            .tests
+            .iter()
+            .map(|test| &test.binary)
+            .collect::<HashSet<_>>()
+            .len() as u64,
         missed: who.missed.len() as u64,
         ..Watched::default()
     };
-    for (index, log) in logs.iter().enumerate().filter(|(index, _)| !who.is_replaced(*index)) {
+    for (index, log) in logs
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !who.is_replaced(*index))
+    {
         watched.dropped += log.header(header::DROPPED);
         let raw = log.header(header::RAW);
         watched.without_raw += u64::from(matches!(raw, format::RAW_REFUSED | format::RAW_ENDED));
         all.take_in(index, log, &folders[index], who, &mut watched);
     }
+    let (evidence, accesses) = all.claims(run, who);
     Reading {
-        evidence: all.claims(run, who),
+        evidence,
         watched,
         places: all.places,
+        accesses,
     }
 }
 
@@ -86,7 +126,12 @@ impl Folders {
         let records = log.records().filter(|record| record.kind == Kind::Folder);
         Self {
             known: records
-                .map(|record| ((record.pid, record.value), PathBuf::from(OsStr::from_bytes(record.text))))
+                .map(|record| {
+                    (
+                        (record.pid, record.value),
+                        PathBuf::from(OsStr::from_bytes(record.text)),
+                    )
+                })
                 .collect(),
         }
     }
@@ -131,13 +176,16 @@ impl<'o, 'a> All<'o, 'a> {
     /// First the locks, and the folders that are removed: they say what the rest means.
     fn look(&mut self, index: usize, log: &Log, folders: &Folders, who: &Who) {
         for record in log.records() {
-            let Some(test) = who.test(index, &record) else { continue };
+            let Some(test) = who.test(index, &record) else {
+                continue;
+            };
             let path = || PathBuf::from(OsStr::from_bytes(record.text));
             let number = record.number().unwrap_or_default();
             match record.kind {
                 Kind::Locked => {
                     let path = self.links.resolve(&path());
-                    self.guards.locked(index, test, &path, number, record.value != 0, record.at);
+                    self.guards
+                        .locked(index, test, &path, number, record.value != 0, record.at);
                 }
                 Kind::Unlocked => self.guards.unlocked(index, test, number, record.at),
                 Kind::RemoveFolder | Kind::Rename => {
@@ -182,7 +230,11 @@ impl<'o, 'a> All<'o, 'a> {
                 if !is_of_interest(&path, self.ours) {
                     return;
                 }
-                let access = if how == How::Read { Access::Read } else { Access::Write };
+                let access = if how == How::Read {
+                    Access::Read
+                } else {
+                    Access::Write
+                };
                 let held = self.guards.held(test, Some(&path), access, at);
                 (Act::File(path, how), held)
             }
@@ -192,7 +244,10 @@ impl<'o, 'a> All<'o, 'a> {
                 if resource.kind() == ResourceKind::Umask && access == Access::Write {
                     self.masked.insert(pid);
                 } else if resource.kind() == ResourceKind::Env {
-                    self.variables.entry(pid).or_default().insert(resource.as_str().to_owned());
+                    self.variables
+                        .entry(pid)
+                        .or_default()
+                        .insert(resource.as_str().to_owned());
                 }
                 (Act::Other(resource, access), held)
             }
@@ -214,11 +269,13 @@ impl<'o, 'a> All<'o, 'a> {
         self.places.push(place);
     }
 
-    fn claims(&self, run: &str, who: &Who) -> Evidence {
+    fn claims(&self, run: &str, who: &Who) -> (Evidence, Vec<Used>) {
+        let mut accesses = Vec::new();
         let mut evidence = Evidence::new();
         evidence.list_up_to(usize::MAX);
         for one in &self.uses {
             let test = &who.tests[one.test];
+            accesses.extend(one.used());
             let guards = self.guards.names(&one.guards);
             let place = format!("#{}", one.place);
             let mut claim = |resource: Resource, access: Access| {
@@ -254,6 +311,6 @@ impl<'o, 'a> All<'o, 'a> {
                 }
             }
         }
-        evidence
+        (evidence, accesses)
     }
 }

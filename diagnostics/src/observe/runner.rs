@@ -30,10 +30,10 @@ pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
         Some(before) => child.env(RUNNER, before),
         None => child.env_remove(RUNNER),
     };
-    if let Some(told) = told.filter(|_| !only_lists(arguments)) {
-        if let Some(told) = Told::read(&told) {
-            told.prepare(&mut child, program, arguments);
-        }
+    if let Some(told) = told.and_then(|told| Told::read(&told))
+        && !only_lists(arguments)
+    {
+        told.prepare(&mut child, program, arguments);
     }
     child.exec()
 }
@@ -64,7 +64,10 @@ impl Told {
     }
 
     fn prepare(&self, child: &mut Command, program: &OsStr, arguments: &[OsString]) {
-        #[expect(clippy::disallowed_methods, reason = "the program gets this number with the process")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program gets this number with the process"
+        )]
         let pid = process::id();
         let tests = match variable("NEXTEST_TEST_NAME") {
             Some(name) if is_test(&name, arguments) => ONE_TEST,
@@ -72,7 +75,9 @@ impl Told {
         };
         let mut observe = OsString::from(format!("{pid};{};{};{tests};", self.frames, self.raw));
         observe.push(&self.folder);
-        let mut preload = fs::read_link(self.folder.join("library")).unwrap_or_default().into_os_string();
+        let mut preload = fs::read_link(self.folder.join("library"))
+            .unwrap_or_default()
+            .into_os_string();
         if let Some(theirs) = variable("LD_PRELOAD").filter(|theirs| !theirs.is_empty()) {
             preload.push(":");
             preload.push(theirs);
@@ -85,17 +90,26 @@ impl Told {
     }
 
     fn note(&self, pid: u32, program: &OsStr, arguments: &[OsString], child: &Command) -> io::Result<()> {
-        #[expect(clippy::disallowed_methods, reason = "the program may be started from here once more")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program may be started from here once more"
+        )]
         let (dir, variables) = (env::current_dir()?, env::vars_os());
         let changed: Vec<&OsStr> = child.get_envs().map(|(name, _)| name).collect();
         let started = Started {
             program: dir.join(program).into_os_string(),
             arguments: arguments.to_vec(),
             dir,
-            variables: variables.filter(|(name, _)| !changed.contains(&name.as_os_str())).collect(),
+            variables: variables
+                .filter(|(name, _)| !changed.contains(&name.as_os_str()))
+                .collect(),
         };
         let mut file = fs::OpenOptions::new();
-        let file = file.write(true).create_new(true).mode(0o600).open(Started::path(&self.folder, pid))?;
+        let file = file
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(Started::path(&self.folder, pid))?;
         io::Write::write_all(&mut &file, &started.to_bytes())
     }
 }
@@ -131,7 +145,10 @@ pub(super) fn listed(started_as: &Started) -> Option<std::collections::BTreeSet<
     let text = String::from_utf8(output.stdout).ok()?;
     Some(
         text.lines()
-            .filter_map(|line| line.strip_suffix(": test").or_else(|| line.strip_suffix(": benchmark")))
+            .filter_map(|line| {
+                line.strip_suffix(": test")
+                    .or_else(|| line.strip_suffix(": benchmark"))
+            })
             .map(str::to_owned)
             .collect(),
     )
@@ -172,15 +189,17 @@ mod tests {
     fn this_program_is_asked_for_its_tests_and_another_is_not() {
         #[expect(clippy::disallowed_methods, reason = "a program with libtest")]
         let own = env::current_exe().unwrap();
-        let mut started = Started {
+        let started = Started {
             program: own.into(),
             dir: "/".into(),
             ..Started::default()
         };
         let list = listed(&started).unwrap();
-        assert!(list.iter().any(|name| name.ends_with("this_program_is_asked_for_its_tests_and_another_is_not")));
-        started.program = "/bin/echo".into();
-        assert!(has_libtest(&env::current_dir().unwrap().join(env::args_os().next().unwrap())));
+        assert!(
+            list.iter()
+                .any(|name| name.ends_with("this_program_is_asked_for_its_tests_and_another_is_not"))
+        );
+        assert!(has_libtest(Path::new(&started.program)));
         assert!(!has_libtest(Path::new("/bin/echo")));
     }
 }

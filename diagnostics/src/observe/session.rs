@@ -28,6 +28,8 @@ pub(crate) struct Observed {
     pub(crate) conflicts: Vec<Conflict>,
     /// What could not be read, each a sentence.
     pub(crate) problems: Vec<String>,
+    /// Each use of a resource by a test: a line of JSON.
+    pub(crate) accesses: String,
 }
 
 impl Session {
@@ -45,7 +47,8 @@ impl Session {
     }
 
     /// Reads what was noted under the run's name. `ours` is where cofferdam keeps its own files.
-    pub(crate) fn end(&self, run: &str, ours: &Path) -> Observed {
+    /// `listed`: whether to tell all accesses, too.
+    pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
         let mut problems = Vec::new();
         let mut logs = self.logs(&mut problems);
         let mut known = self.known(&logs);
@@ -59,8 +62,22 @@ impl Session {
         let reading = reading::read(&logs, &who, run, ours);
         let mut conflicts = reading.evidence.conflicts();
         let mut lines = Lines::new(&logs, &self.dir);
+        let mut accesses = String::new();
+        for one in reading.accesses.iter().filter(|_| listed) {
+            let test = &who.tests[one.test];
+            let place = reading.places.get(one.place).and_then(|place| lines.line(*place));
+            let line = serde_json::json!({
+                "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
+                "kind": one.resource.kind().as_str(), "name": one.resource.as_str(),
+            });
+            accesses.push_str(&line.to_string());
+            accesses.push('\n');
+        }
         for party in conflicts.iter_mut().flat_map(|told| &mut told.parties) {
-            let number = party.place.as_deref().and_then(|place| place.strip_prefix('#')?.parse::<usize>().ok());
+            let number = party
+                .place
+                .as_deref()
+                .and_then(|place| place.strip_prefix('#')?.parse::<usize>().ok());
             let place = number.and_then(|number| reading.places.get(number));
             party.place = place.and_then(|place| lines.line(*place));
         }
@@ -69,6 +86,7 @@ impl Session {
             recorded: reading.evidence.watched(),
             conflicts,
             problems,
+            accesses,
         }
     }
 
@@ -77,7 +95,9 @@ impl Session {
         let mut replaced = BTreeSet::new();
         for (index, names) in &who.missed {
             let log = &logs[*index];
-            let Some(started) = Started::read(self.launch.folder(), log.pid()) else { continue };
+            let Some(started) = Started::read(self.launch.folder(), log.pid()) else {
+                continue;
+            };
             for test in names {
                 if let Some(pid) = alone::run(&self.launch, &started, test) {
                     replaced.insert(log.pid());
@@ -120,14 +140,18 @@ impl Session {
     fn known(&self, logs: &[Log]) -> Known {
         let mut known = Known::default();
         for log in logs.iter().filter(|log| log.is_test()) {
-            let Some(started) = Started::read(self.launch.folder(), log.pid()) else { continue };
+            let Some(started) = Started::read(self.launch.folder(), log.pid()) else {
+                continue;
+            };
             let mut program = PathBuf::new();
             let mut is_libtest = false;
             for record in log.records() {
                 match record.kind {
                     Kind::Program => program = PathBuf::from(&*record.words()),
                     // libtest asks for its variables before it begins.
-                    Kind::GetVariable if record.test == 0 => is_libtest |= record.text.starts_with(b"RUST_TEST_"),
+                    Kind::GetVariable if record.test == 0 => {
+                        is_libtest |= record.text.starts_with(b"RUST_TEST_")
+                    }
                     _ => {}
                 }
             }

@@ -162,7 +162,11 @@ impl Who {
             match name_of(thread, list) {
                 Name::Known(name) => {
                     let end = thread.over.unwrap_or(notes.last);
-                    let test = Test { name, end, ..test.clone() };
+                    let test = Test {
+                        name,
+                        end,
+                        ..test.clone()
+                    };
                     threads.insert(*number, self.add(test));
                 }
                 Name::Missed => is_missed = true,
@@ -184,7 +188,10 @@ impl Who {
         for (index, (log, notes)) in logs.iter().zip(notes).enumerate() {
             by_pid.entry(log.pid()).or_default().push(index);
             for (pid, child) in &notes.children {
-                begun.entry(*pid).or_default().push(Child { log: index, ..*child });
+                begun
+                    .entry(*pid)
+                    .or_default()
+                    .push(Child { log: index, ..*child });
             }
         }
         // Parents begin before their children.
@@ -214,7 +221,7 @@ impl Who {
                 },
                 None => {
                     let parents = by_pid.get(&logs[index].parent()).map_or(&[][..], Vec::as_slice);
-                    let parent = parents.iter().filter(|parent| logs[**parent].began() <= began).next_back();
+                    let parent = parents.iter().rfind(|parent| logs[**parent].began() <= began);
                     match parent.map(|parent| &self.owners[*parent]) {
                         Some(Owner::One(origin)) => *origin,
                         _ => continue,
@@ -257,7 +264,11 @@ struct Thread {
 impl Thread {
     /// Whether this may have been that test's.
     fn may_be(&self, name: &str) -> bool {
-        self.long == name || self.short.as_deref().is_some_and(|short| is_short_for(short, name))
+        self.long == name
+            || self
+                .short
+                .as_deref()
+                .is_some_and(|short| is_short_for(short, name))
     }
 }
 
@@ -282,7 +293,9 @@ impl Notes {
                     notes.threads.push((record.value, thread));
                 }
                 Kind::ShortName | Kind::TestOver => {
-                    let Some((_, thread)) = places.get(&record.test).and_then(|place| notes.threads.get_mut(*place))
+                    let Some((_, thread)) = places
+                        .get(&record.test)
+                        .and_then(|place| notes.threads.get_mut(*place))
                     else {
                         continue;
                     };
@@ -323,7 +336,10 @@ fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name {
     let agrees = match &thread.short {
         // A thread that ended at once had no time to name itself.
         None => true,
-        Some(short) => thread.long.as_bytes().starts_with(short.as_bytes()) && (short.len() >= SHORT - 3 || *short == thread.long),
+        Some(short) => {
+            thread.long.as_bytes().starts_with(short.as_bytes())
+                && (short.len() >= SHORT - 3 || *short == thread.long)
+        }
     };
     if !thread.long.is_empty() && agrees {
         return match list {
@@ -363,7 +379,9 @@ fn is_short_for(short: &str, name: &str) -> bool {
 fn binary_of(program: &Path) -> String {
     let stem = program.file_stem().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('-') {
-        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => name.to_owned(),
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            name.to_owned()
+        }
         _ => stem.into_owned(),
     }
 }
@@ -391,9 +409,19 @@ mod tests {
         let known = |name: &str| Name::Known(name.to_owned());
         let both = Some(&["orders::a_long_name", "orders::a_long_other", "b"][..]);
         for (long, short, tests, found) in [
-            ("orders::a_long_name", Some("orders::a_long_"), both, known("orders::a_long_name")),
+            (
+                "orders::a_long_name",
+                Some("orders::a_long_"),
+                both,
+                known("orders::a_long_name"),
+            ),
             ("orders::a_long_name", None, both, known("orders::a_long_name")),
-            ("orders::a_long_name", Some("orders::a_long_"), None, known("orders::a_long_name")),
+            (
+                "orders::a_long_name",
+                Some("orders::a_long_"),
+                None,
+                known("orders::a_long_name"),
+            ),
             // Not a test, but a thread that the program began before its tests.
             ("watchdog", Some("watchdog"), both, Name::None),
             // Something in memory that is not its name.
@@ -401,7 +429,12 @@ mod tests {
             // Only the short name is known.
             ("", Some("b"), both, known("b")),
             ("", Some("orders::a_long_"), both, Name::Missed),
-            ("", Some("orders::a_long_"), Some(&["orders::a_long_name"][..]), known("orders::a_long_name")),
+            (
+                "",
+                Some("orders::a_long_"),
+                Some(&["orders::a_long_name"][..]),
+                known("orders::a_long_name"),
+            ),
             ("", Some("watchdog"), both, Name::None),
             ("", None, both, Name::None),
             ("", Some("orders::a_long_"), None, Name::Missed),
@@ -436,7 +469,10 @@ mod tests {
         for (index, log) in logs.iter().enumerate() {
             for record in log.records().filter(|record| record.kind.is_access()) {
                 let test = who.test(index, &record);
-                found.push((record.words().into_owned(), test.map(|test| who.tests[test].name.clone())));
+                found.push((
+                    record.words().into_owned(),
+                    test.map(|test| who.tests[test].name.clone()),
+                ));
             }
         }
         found
@@ -456,7 +492,9 @@ mod tests {
             .record(4, 2, Kind::Child, 11, "", b"")
             .record(5, 0, Kind::Open, 0, "/by-main", b"");
         let mut child = Made::new(11, 10, false);
-        child.record(5, 0, Kind::Open, 0, "/by-child", b"").record(6, 0, Kind::Child, 12, "", b"");
+        child
+            .record(5, 0, Kind::Open, 0, "/by-child", b"")
+            .record(6, 0, Kind::Child, 12, "", b"");
         let mut grandchild = Made::new(12, 11, false);
         grandchild.record(7, 0, Kind::Open, 0, "/by-grandchild", b"");
         let mut stranger = Made::new(99, 10, false);
@@ -477,7 +515,8 @@ mod tests {
     #[test]
     fn under_nextest_a_process_is_a_test_with_all_that_it_starts() {
         let mut root = Made::new(10, 1, true);
-        root.record(1, 0, Kind::Named, 0, "orders::a", b"shop::orders").record(2, 0, Kind::Open, 0, "/a", b"");
+        root.record(1, 0, Kind::Named, 0, "orders::a", b"shop::orders")
+            .record(2, 0, Kind::Open, 0, "/a", b"");
         let mut child = Made::new(11, 10, false);
         child.record(5, 0, Kind::Open, 0, "/b", b"");
         let logs = [root.log(), child.log()];
@@ -486,7 +525,10 @@ mod tests {
             [told("/a", Some("orders::a")), told("/b", Some("orders::a"))]
         );
         let who = Who::of(&logs, &Known::default());
-        assert_eq!((who.tests[0].binary.as_str(), who.tests[0].in_turn), ("shop::orders", false));
+        assert_eq!(
+            (who.tests[0].binary.as_str(), who.tests[0].in_turn),
+            ("shop::orders", false)
+        );
     }
 
     #[test]
@@ -496,9 +538,10 @@ mod tests {
             .record(2, 0, Kind::Test, 1, "", b"")
             .record(3, 1, Kind::ShortName, 0, "orders::a_long_", b"");
         let mut known = Known::default();
-        known
-            .lists
-            .insert("/t/shop".into(), list(&["orders::a_long_name", "orders::a_long_other", "orders::b"]));
+        known.lists.insert(
+            "/t/shop".into(),
+            list(&["orders::a_long_name", "orders::a_long_other", "orders::b"]),
+        );
         let both = list(&["orders::a_long_name", "orders::a_long_other"]);
         assert_eq!(Who::of(&[root.log()], &known).missed, [(0, both)]);
         known.replaced.insert(10);

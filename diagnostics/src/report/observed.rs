@@ -22,9 +22,16 @@ struct Row {
 /// One resource with all who use it.
 pub(super) fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
     let (writers, readers) = sides(&told.parties);
-    let resource = told.resource.as_ref().map(ToString::to_string).unwrap_or_default();
+    let resource = told
+        .resource
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let text = match readers.len() {
-        0 => format!("{resource}: {} write it, with no lock in common", count(writers.len() as u64, "test")),
+        0 => format!(
+            "{resource}: {} write it, with no lock in common",
+            count(writers.len() as u64, "test")
+        ),
         _ => format!(
             "{resource}: {} × {}, with no lock in common",
             count(writers.len() as u64, "writer"),
@@ -43,7 +50,11 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
             writeln!(out, "{}", line.trim_end())?;
         }
         if rows.len() > LISTED {
-            writeln!(out, "  {word:5}  and {}", count((rows.len() - LISTED) as u64, "more test"))?;
+            writeln!(
+                out,
+                "  {word:5}  and {}",
+                count((rows.len() - LISTED) as u64, "more test")
+            )?;
         }
     }
     let seen = if told.overlapped {
@@ -66,8 +77,9 @@ fn sides(parties: &[Party]) -> (Vec<Row>, Vec<Row>) {
             *known = party;
         }
     }
-    let (writers, readers): (Vec<&Party>, Vec<&Party>) =
-        tests.into_values().partition(|party| party.access == Some(Access::Write));
+    let (writers, readers): (Vec<&Party>, Vec<&Party>) = tests
+        .into_values()
+        .partition(|party| party.access == Some(Access::Write));
     let rows = |parties: Vec<&Party>| parties.into_iter().map(row).collect();
     (rows(writers), rows(readers))
 }
@@ -94,7 +106,10 @@ pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Resu
         ))?;
     }
     if observed.dropped > 0 {
-        say(&format!("{}, for which there was no room", count(observed.dropped, "access").replace("accesss", "accesses")))?;
+        say(&format!(
+            "{}, for which there was no room",
+            count(observed.dropped, "access").replace("accesss", "accesses")
+        ))?;
     }
     if observed.missed > 0 {
         say(&format!(

@@ -277,18 +277,20 @@ mod tests {
             0..20u64,
             0..6u64,
         );
-        let one = one.prop_map(|(lane, run, in_turn, test, through, writes, guards, begin, length)| Use {
-            // Lanes, tests and instances are numbered over all runs.
-            lane: run * 3 + lane,
-            run,
-            in_turn,
-            test: run * 3 + test,
-            through: through.map(|through| run * 2 + through),
-            writes,
-            guards,
-            begin,
-            end: begin + length,
-        });
+        let one = one.prop_map(
+            |(lane, run, in_turn, test, through, writes, guards, begin, length)| Use {
+                // Lanes, tests and instances are numbered over all runs.
+                lane: run * 3 + lane,
+                run,
+                in_turn,
+                test: run * 3 + test,
+                through: through.map(|through| run * 2 + through),
+                writes,
+                guards,
+                begin,
+                end: begin + length,
+            },
+        );
         proptest::collection::vec(one, 0..12)
     }
 

@@ -42,7 +42,9 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
         .filter(|(_, claims)| is_written(claims))
         .filter(|(_, claims)| claims.iter().any(|claim| process(claim) != process(claims[0])))
         .filter_map(|(resource, claims)| {
-            let Uses { mut uses, origins, .. } = Uses::of(state, &claims);
+            let Uses {
+                mut uses, origins, ..
+            } = Uses::of(state, &claims);
             if judge(state, &uses).is_some() {
                 return None;
             }
@@ -56,7 +58,11 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
 }
 
 fn as_left(told: Conflict) -> Conflict {
-    let resource = told.resource.as_ref().map(ToString::to_string).unwrap_or_default();
+    let resource = told
+        .resource
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let [first, second] = [&told.parties[0], &told.parties[1]];
     let message = format!(
         "{resource} is used by {} in {} and by {} in {}, which follow one another here and would meet under nextest",
