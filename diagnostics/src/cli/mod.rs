@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Observe(ObserveArgs),
     /// Start a program observed: what cargo calls in front of each test program.
     #[cfg(has_observer)]
-    #[command(name = crate::observe::launch::WORD, hide = true)]
+    #[command(name = RUNNER_WORD, hide = true)]
     Observed(ObservedArgs),
     /// Remove the folders of runs that are over, and say what stays and why.
     #[command(
@@ -126,6 +126,10 @@ pub(crate) struct ObserveArgs {
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
+
+/// The word by which this program knows that it is a runner.
+#[cfg(has_observer)]
+pub(crate) const RUNNER_WORD: &str = "__observed";
 
 #[cfg(has_observer)]
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ pub(super) fn run(launch: &Launch, program: &Started, test: &str) -> Option<u32>
         .iter()
         .find(|argument| *argument == "--ignored" || *argument == "--include-ignored");
     let mut child = command
-        .arg(super::launch::WORD)
+        .arg(crate::cli::RUNNER_WORD)
         .arg(&program.program)
         .args([test, "--exact", "--test-threads=1"])
         .args(ignored)

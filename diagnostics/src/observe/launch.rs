@@ -2,6 +2,7 @@
 //! program again.
 
 use super::{chain, runner};
+use crate::cli::RUNNER_WORD;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::symlink;
@@ -11,8 +12,6 @@ use tempfile::TempDir;
 
 /// The observer, as the build script built it.
 const OBSERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.so"));
-/// The word by which this program knows that it is a runner.
-pub(crate) const WORD: &str = "__observed";
 /// What the runner is told: frames, raw system calls, what threads are, folder.
 pub(super) const VARIABLE: &str = "COFFERDAM_OBSERVED";
 /// What stood in cargo's variable before.
@@ -102,7 +101,7 @@ impl Launch {
         }
         runner.push(link);
         runner.push(" ");
-        runner.push(WORD);
+        runner.push(RUNNER_WORD);
         Ok(Self {
             folder,
             asked,
@@ -171,11 +170,7 @@ fn library(folder: &TempDir, places: &[PathBuf]) -> Result<PathBuf, LaunchError>
                 )
             })?;
         // Named by what it is, so that the next session finds it and none removes it from under another.
-        place.join(format!(
-            "cofferdam-observer-{}-{}.so",
-            env!("CARGO_PKG_VERSION"),
-            checksum(OBSERVER)
-        ))
+        place.join(format!("cofferdam-observer-{}.so", checksum(OBSERVER)))
     };
     if fs::read(&path).is_ok_and(|there| there == OBSERVER) {
         return Ok(path);

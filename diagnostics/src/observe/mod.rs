@@ -15,6 +15,7 @@ mod guards;
 pub(crate) mod launch;
 mod log;
 mod meaning;
+mod notes;
 mod paths;
 mod places;
 mod reading;
