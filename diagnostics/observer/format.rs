@@ -14,7 +14,7 @@ pub(crate) const HEADER: usize = 128;
 pub(crate) const MARK: u16 = 0xc0f0;
 /// Added to the mark of a record that is complete.
 pub(crate) const DONE: u16 = 1;
-/// The size of a record without its frames and texts.
+/// The size of a record without its texts.
 pub(crate) const RECORD: usize = 40;
 /// As many bytes of a text are kept.
 pub(crate) const LONGEST: usize = 8192;
@@ -58,7 +58,7 @@ pub(crate) const FAILED: u8 = 1;
 /// The change was to what is there already.
 pub(crate) const SAME: u8 = 2;
 
-/// What a record says. Of a test or of the process itself up to `Held`, then what a test did.
+/// What a record says. Of a test or of the process itself up to `Stack`, then what a test did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -82,6 +82,8 @@ pub(crate) enum Kind {
     Locked,
     /// And no longer: nothing, what stands for it; the test that held it.
     Unlocked,
+    /// Calls that led somewhere, the innermost first: return addresses; their number, which records refer to.
+    Stack,
 
     /// A file was opened: path, flags.
     Open = 32,
@@ -123,7 +125,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 33] = [
+    const ALL: [Self; 34] = [
         Self::Program,
         Self::Module,
         Self::Folder,
@@ -134,6 +136,7 @@ impl Kind {
         Self::Named,
         Self::Locked,
         Self::Unlocked,
+        Self::Stack,
         Self::Open,
         Self::Look,
         Self::List,

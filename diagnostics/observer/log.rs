@@ -3,13 +3,16 @@
 //! Nothing is kept open, so a program may close all descriptors; and what a killed process did is in the file.
 
 use crate::format::{self, DONE, FAILED, Kind, MARK, RECORD, header};
-use crate::sys::{self, c_char, c_int};
+use crate::sys::{self, c_char, c_int, c_void};
 use crate::{files, processes, seen, thread, trace};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
-/// As much is mapped; the file grows into it.
-const MAPPED: u64 = 64 << 20;
+/// As much is mapped, if the program may have so much; the file grows into it.
+const MOST: u64 = 256 << 20;
+/// Of that, what is not for accesses.
+const KEPT: u64 = 1 << 20;
+static MAPPED: AtomicU64 = AtomicU64::new(0);
 /// The file's first size, doubled as often as it has to be.
 const FIRST: u64 = 64 << 10;
 /// The greatest step by which it grows.
@@ -63,24 +66,10 @@ pub(crate) fn begin(path: &[u8], is_test: bool) -> bool {
     let Some(fd) = open(sys::O_CREAT | sys::O_EXCL) else {
         return false;
     };
-    // SAFETY: our own descriptor; a mapping of a file at a place of the kernel's choice.
-    let map = unsafe {
-        let roomy = sys::posix_fallocate(fd, 0, FIRST as i64) == 0;
-        let map = if roomy {
-            sys::mmap(
-                core::ptr::null_mut(),
-                MAPPED as usize,
-                sys::PROT_READ | sys::PROT_WRITE,
-                sys::MAP_SHARED | sys::MAP_NORESERVE,
-                fd,
-                0,
-            )
-        } else {
-            sys::MAP_FAILED
-        };
-        files::real::close(fd);
-        map
-    };
+    // SAFETY: our own descriptor.
+    let roomy = unsafe { sys::posix_fallocate(fd, 0, FIRST as i64) == 0 };
+    let map = if roomy { map(fd) } else { sys::MAP_FAILED };
+    processes::close(fd);
     if map == sys::MAP_FAILED {
         return false;
     }
@@ -96,6 +85,32 @@ pub(crate) fn begin(path: &[u8], is_test: bool) -> bool {
     set(header::VERSION, format::VERSION);
     set(header::MAGIC, format::MAGIC);
     true
+}
+
+/// Maps as much as the program may have.
+fn map(fd: c_int) -> *mut c_void {
+    for size in [MOST, MOST / 8, MOST / 64] {
+        // SAFETY: a mapping of our own file, at a place of the kernel's choice.
+        let map = unsafe {
+            sys::mmap(
+                core::ptr::null_mut(),
+                size as usize,
+                sys::PROT_READ | sys::PROT_WRITE,
+                sys::MAP_SHARED | sys::MAP_NORESERVE,
+                fd,
+                0,
+            )
+        };
+        if map != sys::MAP_FAILED {
+            MAPPED.store(size, Relaxed);
+            return map;
+        }
+    }
+    sys::MAP_FAILED
+}
+
+fn mapped() -> u64 {
+    MAPPED.load(Relaxed)
 }
 
 fn open(flags: c_int) -> Option<c_int> {
@@ -161,12 +176,11 @@ pub(crate) fn access(entry: &Entry<'_>) {
 
 /// Writes a record.
 pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
-    let mut frames = [0; trace::MOST];
-    let frames = if traced { trace::take(&mut frames) } else { &[] };
+    let stack = if traced { trace::number() } else { 0 };
     let room = |text: &[&[u8]; 2]| (text[0].len() + text[1].len()).min(format::LONGEST);
     let (first, second) = (room(&entry.text), room(&entry.second));
-    let length = (RECORD + frames.len() * 8 + first + second).next_multiple_of(8);
-    let Some(at) = reserve(length as u64) else {
+    let length = (RECORD + first + second).next_multiple_of(8);
+    let Some(at) = reserve(length as u64, entry.kind.is_access()) else {
         count(header::DROPPED);
         return;
     };
@@ -187,11 +201,8 @@ pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
     out.skip(8);
     out.word(sys::now(sys::CLOCK_MONOTONIC));
     out.word(u64::from(thread::current().test.load(Relaxed)) | u64::from(pid()) << 32);
-    out.word(first as u64 | (second as u64) << 16 | (frames.len() as u64) << 32);
+    out.word(first as u64 | (second as u64) << 16 | u64::from(stack) << 32);
     out.word(entry.value & 0xffff_ffff | u64::from(entry.folder) << 32);
-    for frame in frames {
-        out.word(*frame as u64);
-    }
     for (text, room) in [(&entry.text, first), (&entry.second, second)] {
         let mut room = room;
         for part in text {
@@ -228,13 +239,17 @@ impl Writer {
 }
 
 /// A place for so many bytes, if there is one.
-fn reserve(length: u64) -> Option<u64> {
+///
+/// The last of the room is kept for what the rest is understood by: tests, children, stacks.
+fn reserve(length: u64, is_access: bool) -> Option<u64> {
     let (cursor, limit) = (word(header::CURSOR)?, word(header::LIMIT)?);
+    let kept = if is_access { KEPT } else { 0 };
+    if cursor.load(Relaxed).checked_add(length)? > mapped() - kept {
+        return None;
+    }
     let at = cursor.fetch_add(length, Relaxed);
     let end = at.checked_add(length)?;
-    if end > MAPPED {
-        // So that it cannot run over.
-        cursor.store(MAPPED, Relaxed);
+    if end > mapped() {
         return None;
     }
     let mut tries = 0;
@@ -258,7 +273,7 @@ fn grow(end: u64, limit: &AtomicU64) -> bool {
         return true;
     }
     let now = limit.load(Acquire);
-    let wanted = (now + now.min(STEP)).max(end).min(MAPPED);
+    let wanted = (now + now.min(STEP)).max(end).min(mapped());
     let roomy = now >= end || may_write(wanted) && allocate(wanted);
     if roomy && wanted > now {
         limit.store(wanted, Release);
@@ -282,11 +297,9 @@ fn may_write(size: u64) -> bool {
 fn allocate(size: u64) -> bool {
     let Some(fd) = open(0) else { return false };
     // SAFETY: our own descriptor.
-    unsafe {
-        let done = sys::posix_fallocate(fd, 0, size as i64) == 0;
-        files::real::close(fd);
-        done
-    }
+    let done = unsafe { sys::posix_fallocate(fd, 0, size as i64) == 0 };
+    processes::close(fd);
+    done
 }
 
 /// The working directory's number, and the record that says which it is.

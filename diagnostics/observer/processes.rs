@@ -305,3 +305,8 @@ mod forking {
     }
 }
 pub(crate) use forking::real as forks;
+
+pub(crate) fn close(fd: c_int) {
+    // SAFETY: our own descriptor.
+    unsafe { crate::files::real::close(fd) };
+}

@@ -1,9 +1,12 @@
 //! Where in the program a call comes from: return addresses, which the binary turns into source lines later.
 
+use crate::format::Kind;
+use crate::log::{self, Entry};
+use crate::modules;
+use crate::seen::hash_of;
 use crate::sys::{self, c_char, c_int, c_void};
-use crate::{log, modules};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicPtr, AtomicUsize};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 
 /// As many frames are taken, without our own.
 pub(crate) const MOST: usize = 32;
@@ -32,8 +35,43 @@ struct Frames<'a> {
     address: unsafe extern "C" fn(*mut c_void) -> usize,
 }
 
+/// Stacks that were noted, by the place that their hash has found; a place and one is a stack's number.
+static KNOWN: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+
+/// The number of the calls that led here, noted when they are new; 0 if they are not noted.
+pub(crate) fn number() -> u32 {
+    let mut frames = [0; MOST];
+    let frames = take(&mut frames);
+    if frames.is_empty() {
+        return 0;
+    }
+    // SAFETY: numbers are bytes as well.
+    let bytes = unsafe { core::slice::from_raw_parts(frames.as_ptr().cast::<u8>(), size_of_val(frames)) };
+    let hash = hash_of(bytes);
+    for probe in 0..PROBES {
+        let place = hash.wrapping_add(probe) % KNOWN.len() as u64;
+        let Some(known) = KNOWN.get(place as usize) else {
+            return 0;
+        };
+        let number = place as u32 + 1;
+        match known.compare_exchange(0, hash, Relaxed, Relaxed) {
+            Ok(_) => {
+                let mut entry = Entry::new(Kind::Stack, bytes);
+                entry.value = u64::from(number);
+                log::append(&entry, false);
+                return number;
+            }
+            Err(there) if there == hash => return number,
+            Err(_) => {}
+        }
+    }
+    0
+}
+
+const PROBES: u64 = 32;
+
 /// The calls that led here, the innermost first.
-pub(crate) fn take(into: &mut [usize; MOST]) -> &[usize] {
+fn take(into: &mut [usize; MOST]) -> &[usize] {
     let wanted = WANTED.load(Relaxed).min(MOST);
     // A copied process may have been copied in the midst of the loader's work.
     if wanted == 0 || !log::is_first() {

@@ -3,20 +3,26 @@
 use super::meaning::How;
 use cofferdam::Access;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::Path;
 
 /// Who removed or renamed what.
 #[derive(Debug, Default)]
 pub(super) struct Uprooted {
-    by: HashMap<PathBuf, Vec<usize>>,
+    /// By their bytes: a path is compared part by part, which takes much longer.
+    by: HashMap<OsString, Vec<usize>>,
 }
 
 impl Uprooted {
     pub(super) fn add(&mut self, path: &Path, test: usize) {
-        let tests = self.by.entry(path.to_owned()).or_default();
+        let tests = self.by.entry(path.into()).or_default();
         if !tests.contains(&test) {
             tests.push(test);
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by.is_empty()
     }
 
     /// What a use of a path by a test is a use of.
@@ -28,13 +34,10 @@ impl Uprooted {
             How::Read | How::Make => Access::Read,
             How::Write | How::Uproot => Access::Write,
         };
-        if self.by.is_empty() {
-            return vec![(path, access)];
-        }
         // From the path up, so the last found is the topmost.
         let (mut own, mut another) = (None, None);
         for folder in path.ancestors() {
-            if let Some(tests) = self.by.get(folder) {
+            if let Some(tests) = self.by.get(folder.as_os_str()) {
                 if tests.contains(&test) {
                     own = Some(folder);
                 } else {

@@ -35,8 +35,8 @@ pub(crate) struct Record<'a> {
     pub(crate) folder: u32,
     pub(crate) text: &'a [u8],
     pub(crate) second: &'a [u8],
-    /// Return addresses, the innermost first, eight bytes each.
-    pub(crate) frames: &'a [u8],
+    /// The number of the calls that led there; 0 if they were not noted.
+    pub(crate) stack: u32,
 }
 
 impl<'a> Record<'a> {
@@ -124,8 +124,8 @@ impl Log {
     fn record(&self, at: usize, length: usize, first: u64) -> Option<Record<'_>> {
         let word = |place: usize| number(&self.bytes, at + place * 8);
         let (who, sizes, value) = (word(2), word(3), word(4));
-        let frames = at + RECORD..at + RECORD + ((sizes >> 32) as u16 as usize) * 8;
-        let text = frames.end..frames.end + sizes as u16 as usize;
+        let start = at + RECORD;
+        let text = start..start + sizes as u16 as usize;
         let second = text.end..text.end + (sizes >> 16) as u16 as usize;
         if second.end > at + length {
             return None;
@@ -138,7 +138,7 @@ impl Log {
             pid: (who >> 32) as u32,
             value: value as u32,
             folder: (value >> 32) as u32,
-            frames: self.bytes.get(frames)?,
+            stack: (sizes >> 32) as u32,
             text: self.bytes.get(text)?,
             second: self.bytes.get(second)?,
         })

@@ -21,6 +21,7 @@ mod places;
 mod reading;
 pub(crate) mod runner;
 mod session;
+mod uses;
 mod who;
 
 use reading::Watched;

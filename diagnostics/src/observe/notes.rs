@@ -87,7 +87,7 @@ impl Notes {
                         position,
                         at: record.at,
                         test: record.test,
-                        has_place: !record.frames.is_empty(),
+                        has_place: record.stack != 0,
                     };
                     notes.children.push((record.value, child));
                 }

@@ -10,9 +10,9 @@ use std::path::{Component, Path, PathBuf};
 
 /// Where something was done.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place<'a> {
-    /// In the process of that log, with these return addresses.
-    Here { log: usize, frames: &'a [u8] },
+pub(crate) enum Place {
+    /// In the process of that log, by the calls of that number.
+    Here { log: usize, stack: u32 },
     /// In a process that was started there: by the record at that position.
     Begun { log: usize, position: usize },
 }
@@ -23,6 +23,7 @@ pub(crate) struct Lines<'a> {
     /// Shown without what is common to all: the folder that the command was started in.
     root: &'a Path,
     modules: HashMap<usize, Vec<Module>>,
+    stacks: HashMap<usize, HashMap<u32, &'a [u8]>>,
     programs: HashMap<PathBuf, Option<Loader>>,
     known: HashMap<(PathBuf, u64), Option<String>>,
 }
@@ -40,18 +41,21 @@ impl<'a> Lines<'a> {
             logs,
             root,
             modules: HashMap::new(),
+            stacks: HashMap::new(),
             programs: HashMap::new(),
             known: HashMap::new(),
         }
     }
 
     /// `tests/shop.rs:7`, if the program was built with line tables.
-    pub(crate) fn line(&mut self, place: Place<'a>) -> Option<String> {
-        let (log, frames) = match place {
-            Place::Here { log, frames } => (log, frames),
-            Place::Begun { log, position } => (log, self.logs[log].records().nth(position)?.frames),
+    pub(crate) fn line(&mut self, place: Place) -> Option<String> {
+        let (log, stack) = match place {
+            Place::Here { log, stack } => (log, stack),
+            Place::Begun { log, position } => (log, self.logs[log].records().nth(position)?.stack),
         };
+        self.stacks_of(log);
         let modules = self.modules_of(log);
+        let frames = self.stacks.get(&log)?.get(&stack)?;
         let addresses = frames.chunks_exact(8).filter_map(|word| word.try_into().ok());
         // A return address is that of the next instruction.
         addresses
@@ -64,6 +68,15 @@ impl<'a> Lines<'a> {
                     .max_by_key(|module| module.base)?;
                 self.line_at(&module.file, address - module.base)
             })
+    }
+
+    /// Return addresses by the numbers of their stacks, the innermost first, eight bytes each.
+    fn stacks_of(&mut self, log: usize) {
+        let logs = self.logs;
+        self.stacks.entry(log).or_insert_with(|| {
+            let stacks = logs[log].records().filter(|record| record.kind == Kind::Stack);
+            stacks.map(|record| (record.value, record.text)).collect()
+        });
     }
 
     fn modules_of(&mut self, log: usize) -> Vec<Module> {

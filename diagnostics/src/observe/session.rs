@@ -62,10 +62,14 @@ impl Session {
         let reading = reading::read(&logs, &who, run, ours);
         let mut conflicts = reading.evidence.conflicts();
         let mut lines = Lines::new(&logs, &self.dir);
+        let mut recorded = reading.evidence.watched();
+        // The evidence holds what several tests use.
+        recorded.executions = reading.watched.tests;
+        recorded.claims = reading.used().count() as u64;
         let mut accesses = String::new();
-        for one in reading.accesses.iter().filter(|_| listed) {
+        for one in reading.used().filter(|_| listed) {
             let test = &who.tests[one.test];
-            let place = reading.places.get(one.place).and_then(|place| lines.line(*place));
+            let place = reading.place(one.place).and_then(|place| lines.line(place));
             let line = serde_json::json!({
                 "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
                 "kind": one.resource.kind().as_str(), "name": one.resource.as_str(),
@@ -78,12 +82,12 @@ impl Session {
                 .place
                 .as_deref()
                 .and_then(|place| place.strip_prefix('#')?.parse::<usize>().ok());
-            let place = number.and_then(|number| reading.places.get(number));
-            party.place = place.and_then(|place| lines.line(*place));
+            let place = number.and_then(|number| reading.place(number));
+            party.place = place.and_then(|place| lines.line(place));
         }
         Observed {
             watched: reading.watched,
-            recorded: reading.evidence.watched(),
+            recorded,
             conflicts,
             problems,
             accesses,

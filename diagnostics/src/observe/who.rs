@@ -97,9 +97,14 @@ impl Who {
 
     /// The test of a record in that log.
     pub(crate) fn test(&self, log: usize, record: &Record<'_>) -> Option<usize> {
+        self.test_of(log, record.test)
+    }
+
+    /// The test that has that number in that log.
+    pub(super) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
         match &self.owners[log] {
             Owner::One(origin) => origin.test,
-            Owner::Threads(tests) => tests.get(&record.test).copied(),
+            Owner::Threads(tests) => tests.get(&number).copied(),
         }
     }
 
