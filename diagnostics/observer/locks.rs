@@ -7,7 +7,7 @@ use crate::seen::hash_of;
 use crate::sys::c_int;
 use crate::thread;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 const LOCK_SH: c_int = 1;
 const LOCK_EX: c_int = 2;
@@ -23,20 +23,24 @@ const F_UNLCK: i16 = 2;
 
 /// A descriptor with a lock on it: so that closing it is known to give the lock back.
 struct Held {
-    /// The descriptor and one; 0 for a free place.
-    fd: AtomicI32,
-    test: AtomicU32,
+    /// 0 for none.
     file: AtomicU64,
+    test: AtomicU32,
 }
 
-static HELD: [Held; 64] = [const {
+/// By descriptor; of a megabyte only what is used is in memory.
+static HELD: [Held; 1 << 16] = [const {
     Held {
-        fd: AtomicI32::new(0),
-        test: AtomicU32::new(0),
         file: AtomicU64::new(0),
+        test: AtomicU32::new(0),
     }
-}; 64];
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+}; 1 << 16];
+/// Whether there was ever a lock: most programs close a thousand files and lock none.
+static ANY: AtomicBool = AtomicBool::new(false);
+
+fn held(fd: c_int) -> Option<&'static Held> {
+    HELD.get(usize::try_from(fd).ok()?)
+}
 
 pub(crate) fn flocked(fd: c_int, how: c_int, failed: bool) {
     if failed {
@@ -89,7 +93,7 @@ pub(crate) unsafe fn controlled(fd: c_int, what: c_int, argument: usize, failed:
 }
 
 pub(crate) fn closed(fd: c_int) {
-    if COUNT.load(Relaxed) > 0 {
+    if ANY.load(Relaxed) {
         released(fd);
     }
 }
@@ -98,27 +102,18 @@ fn taken(fd: c_int, shared: bool) {
     let Some(_noting) = Noting::begin() else { return };
     let mut buffer = [0; PATH_MAX];
     let path = path_of(fd, &mut buffer);
-    if !path.starts_with(b"/") {
+    // Its end would not be seen for a descriptor that is not counted, and then everything would look guarded.
+    let (true, Some(held)) = (path.starts_with(b"/"), held(fd)) else {
         return;
-    }
-    let thread = thread::current();
-    let (file, test) = (hash_of(path), thread.test.load(Relaxed));
-    let mine = fd.wrapping_add(1);
-    let known = HELD.iter().any(|held| held.fd.load(Relaxed) == mine);
-    let free = || {
-        HELD.iter()
-            .find(|held| held.fd.compare_exchange(0, mine, Relaxed, Relaxed).is_ok())
     };
-    if known {
-        // From shared to exclusive, or taken twice.
-    } else if let Some(place) = free() {
-        place.test.store(test, Relaxed);
-        place.file.store(file, Relaxed);
-        COUNT.fetch_add(1, Relaxed);
-        thread.held.fetch_xor(file, Relaxed);
-    } else {
-        // Its end would not be seen, and then everything would look guarded.
-        return;
+    let thread = thread::current();
+    let file = hash_of(path);
+    ANY.store(true, Relaxed);
+    held.test.store(thread.test.load(Relaxed), Relaxed);
+    // From shared to exclusive it is the same lock.
+    let before = held.file.swap(file, Relaxed);
+    if before != file {
+        thread.held.fetch_xor(before ^ file, Relaxed);
     }
     let mut entry = Entry::new(Kind::Locked, path);
     let number = file.to_ne_bytes();
@@ -128,19 +123,17 @@ fn taken(fd: c_int, shared: bool) {
 }
 
 fn released(fd: c_int) {
-    let mine = fd.wrapping_add(1);
-    let Some(held) = HELD.iter().find(|held| held.fd.load(Relaxed) == mine) else {
+    let Some(held) = held(fd).filter(|held| held.file.load(Relaxed) != 0) else {
         return;
     };
     let Some(_noting) = Noting::begin() else { return };
-    let thread = thread::current();
-    let (file, test) = (held.file.load(Relaxed), held.test.load(Relaxed));
-    if held.fd.compare_exchange(mine, 0, Relaxed, Relaxed).is_err() {
+    let test = held.test.load(Relaxed);
+    let file = held.file.swap(0, Relaxed);
+    if file == 0 {
         return;
     }
-    COUNT.fetch_sub(1, Relaxed);
     // Another thread of the test may give it back: then this one goes on under a name of its own, which is no harm.
-    thread.held.fetch_xor(file, Relaxed);
+    thread::current().held.fetch_xor(file, Relaxed);
     let mut entry = Entry::new(Kind::Unlocked, b"");
     // By number: the file may be gone by now.
     let number = file.to_ne_bytes();

@@ -52,6 +52,11 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
     if matches!(extension, Some("profraw" | "gcda" | "gcno")) {
         return false;
     }
+    // Cargo's own books, which every cargo that a test starts keeps in order by itself.
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    if name.starts_with(b".global-cache") || name.starts_with(b".package-cache") {
+        return false;
+    }
     // cofferdam's own books, and the folders that it lends to one worker at a time.
     !["runs", "locks"]
         .iter()
@@ -120,6 +125,7 @@ mod tests {
             ("/sys/fs", false),
             ("/shop/default_12.profraw", false),
             ("/shop/a.txt (deleted)", false),
+            ("/h/.cargo/.global-cache-journal", false),
             ("/shop/target/cofferdam/runs/r/workers/w0/dir/a", false),
             ("/shop/target/cofferdam/locks/a.lock", false),
             ("/", false),

@@ -43,6 +43,8 @@ pub(crate) struct Used {
     pub(crate) access: Access,
     /// Of the places.
     pub(crate) place: usize,
+    /// The first moment and the last that was noted, in microseconds since 1970.
+    pub(crate) window: (u64, u64),
 }
 
 impl Reading<'_> {
@@ -64,6 +66,7 @@ impl Reading<'_> {
                 resource,
                 access,
                 place: one.place as usize,
+                window: (one.at, one.until),
             })
         })
     }

@@ -73,7 +73,9 @@ pub(super) struct Use {
     pub(super) test: u32,
     pub(super) thing: Thing,
     pub(super) guards: u32,
+    /// The first moment, and the last that was noted: without a hold the observer notes the first alone.
     pub(super) at: u64,
+    pub(super) until: u64,
     /// Of the places.
     pub(super) place: u32,
 }
@@ -109,7 +111,7 @@ pub(super) struct Uses<'o> {
     pub(super) guards: Guards,
     pub(super) uprooted: Uprooted,
     pub(super) all: Vec<Use>,
-    known: HashSet<(u32, Thing, u32)>,
+    known: HashMap<(u32, Thing, u32), u32>,
     known_others: HashMap<Resource, usize>,
     /// By their bytes: a path is compared part by part, which takes much longer.
     pub(super) files: Numbered<OsStr>,
@@ -131,7 +133,7 @@ impl<'o> Uses<'o> {
             guards: Guards::default(),
             uprooted: Uprooted::default(),
             all: Vec::new(),
-            known: HashSet::new(),
+            known: HashMap::new(),
             known_others: HashMap::new(),
             files: Numbered::default(),
             others: Vec::new(),
@@ -236,7 +238,11 @@ impl<'o> Uses<'o> {
             Act::ClearedVariables => (Thing::ClearedVariables, Vec::new()),
         };
         let (test, guards) = (test as u32, self.sets.number(&held));
-        if self.known.insert((test, thing, guards)) {
+        let next = self.all.len() as u32;
+        let known = *self.known.entry((test, thing, guards)).or_insert(next);
+        if let Some(known) = self.all.get_mut(known as usize) {
+            known.until = known.until.max(at);
+        } else {
             let place_number = self.places.len() as u32;
             self.places.push(place);
             self.all.push(Use {
@@ -244,6 +250,7 @@ impl<'o> Uses<'o> {
                 thing,
                 guards,
                 at,
+                until: at,
                 place: place_number,
             });
         }
