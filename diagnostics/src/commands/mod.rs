@@ -7,12 +7,12 @@ pub(crate) mod completions;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;
+pub(crate) mod observe;
 #[expect(
     dead_code,
     reason = "`run`, which is to record its sessions, is joined to it next"
 )]
 mod origin;
-pub(crate) mod observe;
 pub(crate) mod run;
 mod session;
 pub(crate) mod show;

@@ -8,11 +8,11 @@ mod json;
 mod list;
 mod locks;
 mod metrics;
+mod observed;
 mod session;
 mod show;
 mod status;
 mod table;
-mod observed;
 mod text;
 
 use crate::cli::{Format, ListFormat, Shown};

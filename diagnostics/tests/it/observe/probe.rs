@@ -24,6 +24,7 @@ fn role() {
     rustix_s(&dir);
     tokio_s(&at);
     tempfile_s(&dir);
+    sqlite_s(&dir);
 }
 
 fn std_s(at: &dyn Fn(&str) -> PathBuf) {
@@ -173,6 +174,15 @@ fn tempfile_s(dir: &Path) {
         .tempdir_in(dir)
         .unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
+}
+
+fn sqlite_s(dir: &Path) {
+    let base = rusqlite::Connection::open(dir.join("base.sqlite3")).unwrap();
+    base.execute_batch("CREATE TABLE orders (number); INSERT INTO orders VALUES (1)")
+        .unwrap();
+    base.execute_batch("PRAGMA journal_mode = WAL; INSERT INTO orders VALUES (2)")
+        .unwrap();
+    rusqlite::Connection::open(dir.join("absent/base.sqlite3")).unwrap_err();
 }
 
 /// What was done to each file: whether it was ever changed.
