@@ -79,7 +79,10 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Backup(args) => report::show_backup(args.format, &commands::backup::backup(&args)?)?,
         Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
-        Command::Run(_) | Command::Check(_) | Command::Clean(_) | Command::Locks(_) => {}
+        #[cfg(has_observer)]
+        Command::Observed(_) => {}
+        Command::Run(_) | Command::Check(_) | Command::Observe(_) | Command::Clean(_) | Command::Locks(_) => {
+        }
     }
     Ok(())
 }
