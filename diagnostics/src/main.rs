@@ -4,6 +4,8 @@ mod child;
 mod cli;
 mod commands;
 mod exit_code;
+#[cfg_attr(not(test), expect(dead_code, reason = "what reads it comes next"))]
+mod findings;
 #[expect(
     dead_code,
     unused_imports,
@@ -36,6 +38,13 @@ fn main() -> ExitCode {
     let (shown, told) = match cli.command {
         Command::Run(args) => (args.shown.clone(), commands::run::run(args, report::begin)),
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+        #[cfg(has_observer)]
+        Command::Observe(args) => {
+            let progress = report::Confirming::default();
+            let see = |event: observe::confirm::Event<'_>| progress.see(event);
+            (args.shown.clone(), commands::observe::observe(args, &see))
+        }
+        #[cfg(not(has_observer))]
         Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
         #[cfg(has_observer)]
         Command::Observed(args) => {

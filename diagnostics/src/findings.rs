@@ -1,0 +1,369 @@
+//! What an observation found, as a file that other commands read; docs/observe.md describes it.
+//!
+//! It holds names and places, and neither values nor arguments.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
+
+/// The version of the file that this build writes, and the newest that it reads.
+pub(crate) const VERSION: u64 = 1;
+/// Where the files are, below cofferdam's own folder.
+const FOLDER: &str = "observed";
+/// What the newest is found by.
+const LAST: &str = "last.json";
+/// As many sessions stay, the newest.
+const KEPT: usize = 10;
+
+/// One observation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Findings {
+    pub(crate) version: u64,
+    pub(crate) session: String,
+    /// Where the command was started: relative places start from there.
+    pub(crate) dir: String,
+    /// Whether the pairs were run once more.
+    pub(crate) confirmed: bool,
+    /// How many tests were seen.
+    pub(crate) tests: u64,
+    /// The gravest first.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// One resource, and the tests that meet on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    pub(crate) kind: Kind,
+    pub(crate) resource: Resource,
+    /// The gravest of its pairs' grades.
+    pub(crate) grade: Grade,
+    /// Whether the tests ran at one time when they were first seen.
+    pub(crate) overlapped: bool,
+    pub(crate) tests: Vec<Test>,
+    /// The pairs that were run once more; without `--confirm` none.
+    pub(crate) pairs: Vec<Pair>,
+    /// How many pairs could have been.
+    pub(crate) pairs_in_all: u64,
+    /// What would end it, in words.
+    pub(crate) mend: String,
+}
+
+/// How the tests meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// They may run at one time.
+    SharedResource,
+    /// Their programs follow one another: what the first leaves, the next finds.
+    OrderLeak,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Resource {
+    /// `file`, `port`, `env`, `cwd`, `umask` or `name`.
+    pub(crate) kind: String,
+    /// The absolute path, the port, the variable, or nothing where there is but one.
+    pub(crate) name: String,
+}
+
+/// A test that uses the resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Test {
+    pub(crate) name: String,
+    /// As a person calls its program; under nextest its binary ID.
+    pub(crate) binary: String,
+    /// The folder of its package, which is where both runners start it; empty if it was not seen.
+    pub(crate) package: String,
+    pub(crate) runner: Runner,
+    /// The gravest of the grades of its pairs on this resource.
+    pub(crate) grade: Grade,
+    /// How it uses the resource: the first of each sort.
+    pub(crate) uses: Vec<Use>,
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Runner {
+    /// A program's tests are its threads.
+    CargoTest,
+    /// Each test is a process.
+    Nextest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Use {
+    pub(crate) access: Access,
+    /// `FILE:LINE`, from `dir` on where it is below; nothing if it is not known.
+    pub(crate) place: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Two tests that were run once more, by their positions in [`Finding::tests`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) tests: [usize; 2],
+    pub(crate) grade: Grade,
+    /// How often the two were run together.
+    pub(crate) tries: u32,
+    /// What the runs showed, in a sentence.
+    pub(crate) why: String,
+}
+
+/// How sure it is that two tests are in each other's way. The graver is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Grade {
+    /// Run once more with a pause at the resource, and they never met: something keeps them apart.
+    Guarded,
+    /// Seen in one run.
+    Potential,
+    /// Run once more with a pause at the resource, and they met there.
+    Unguarded,
+    /// One of them failed beside or after the other, and each passes alone.
+    Reproduced,
+}
+
+impl Grade {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Guarded => "guarded",
+            Self::Potential => "potential",
+            Self::Unguarded => "unguarded",
+            Self::Reproduced => "reproduced",
+        }
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The file cannot be used.
+#[derive(Debug)]
+pub(crate) enum FindingsError {
+    /// Nothing was observed yet.
+    Nothing(PathBuf),
+    Io(PathBuf, io::Error),
+    /// It is no such file.
+    Shape(PathBuf, serde_json::Error),
+    /// A newer build wrote it.
+    Version(PathBuf, u64),
+}
+
+impl fmt::Display for FindingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing(path) => write!(
+                f,
+                "{} does not exist: nothing was observed yet; `cargo cofferdam observe -- cargo test` writes it",
+                path.display()
+            ),
+            Self::Io(path, error) => write!(f, "could not read or write {}: {error}", path.display()),
+            Self::Shape(path, error) => {
+                write!(
+                    f,
+                    "{} does not hold what `observe` found: {error}",
+                    path.display()
+                )
+            }
+            Self::Version(path, version) => write!(
+                f,
+                "{} is of version {version}, and this build reads up to {VERSION}: update cargo-cofferdam",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FindingsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(_, error) => Some(error),
+            Self::Shape(_, error) => Some(error),
+            Self::Nothing(_) | Self::Version(..) => None,
+        }
+    }
+}
+
+impl Findings {
+    /// Where the newest is found below cofferdam's folder `base`.
+    pub(crate) fn last(base: &Path) -> PathBuf {
+        base.join(FOLDER).join(LAST)
+    }
+
+    /// Writes it below `base`, as its session's and as the newest, and removes the oldest.
+    pub(crate) fn write(&self, base: &Path) -> Result<PathBuf, FindingsError> {
+        let folder = base.join(FOLDER);
+        let path = folder.join(format!("{}.json", self.session));
+        let bytes = self
+            .to_bytes()
+            .map_err(|error| FindingsError::Shape(path.clone(), error))?;
+        fs::create_dir_all(&folder).map_err(|error| FindingsError::Io(folder.clone(), error))?;
+        for path in [&path, &folder.join(LAST)] {
+            cofferdam::write_atomic(path, &bytes)
+                .map_err(|error| FindingsError::Io(path.clone(), io::Error::other(error)))?;
+        }
+        forget_old(&folder);
+        Ok(path)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads such a file: one of a session, or the newest.
+    pub(crate) fn read(path: &Path) -> Result<Self, FindingsError> {
+        let bytes = fs::read(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => FindingsError::Nothing(path.to_owned()),
+            _ => FindingsError::Io(path.to_owned(), error),
+        })?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, FindingsError> {
+        /// The one thing that stays as it is.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        let shape = |error| FindingsError::Shape(path.to_owned(), error);
+        let Versioned { version } = serde_json::from_slice(bytes).map_err(shape)?;
+        if version > VERSION {
+            return Err(FindingsError::Version(path.to_owned(), version));
+        }
+        serde_json::from_slice(bytes).map_err(shape)
+    }
+}
+
+/// A session's name begins with its moment.
+fn forget_old(folder: &Path) {
+    let mut sessions: Vec<(u64, PathBuf)> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let (moment, _) = name.to_str()?.strip_suffix(".json")?.split_once('-')?;
+            Some((moment.parse().ok()?, entry.path()))
+        })
+        .collect();
+    sessions.sort();
+    let old = sessions.len().saturating_sub(KEPT);
+    for (_, path) in sessions.drain(..old) {
+        // What cannot be removed now is tried again by the next session.
+        let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(session: &str) -> Findings {
+        let test = |name: &str, access| Test {
+            name: name.to_owned(),
+            binary: "shop".to_owned(),
+            package: "/w/shop".to_owned(),
+            runner: Runner::CargoTest,
+            grade: Grade::Unguarded,
+            uses: vec![Use {
+                access,
+                place: Some("tests/shop.rs:7".to_owned()),
+            }],
+        };
+        Findings {
+            version: VERSION,
+            session: session.to_owned(),
+            dir: "/w".to_owned(),
+            confirmed: true,
+            tests: 2,
+            findings: vec![Finding {
+                kind: Kind::SharedResource,
+                resource: Resource {
+                    kind: "file".to_owned(),
+                    name: "/w/report.csv".to_owned(),
+                },
+                grade: Grade::Unguarded,
+                overlapped: false,
+                tests: vec![test("a", Access::Write), test("b", Access::Read)],
+                pairs: vec![Pair {
+                    tests: [0, 1],
+                    grade: Grade::Unguarded,
+                    tries: 1,
+                    why: "they met".to_owned(),
+                }],
+                pairs_in_all: 1,
+                mend: "another file".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_by_its_session_and_as_the_newest() {
+        let base = tempfile::tempdir().unwrap();
+        let findings = found("1-1");
+        let path = findings.write(base.path()).unwrap();
+        assert_eq!(Findings::read(&path).unwrap(), findings);
+        assert_eq!(Findings::read(&Findings::last(base.path())).unwrap(), findings);
+    }
+
+    #[test]
+    fn the_file_is_what_its_description_says() {
+        let text = String::from_utf8(found("1-1").to_bytes().unwrap()).unwrap();
+        for part in [
+            r#""kind": "shared-resource""#,
+            r#""grade": "unguarded""#,
+            r#""runner": "cargo-test""#,
+            r#""access": "write""#,
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_or_newer_or_not_there_is_an_error_that_says_so() {
+        let path = Path::new("/o/last.json");
+        let told = |text: &str| {
+            Findings::from_bytes(text.as_bytes(), path)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(told("{").starts_with("/o/last.json does not hold what `observe` found: "));
+        assert!(told(r#"{"version":1}"#).starts_with("/o/last.json does not hold what `observe` found: "));
+        assert!(told(r#"{"version":9}"#).starts_with("/o/last.json is of version 9, "));
+        let base = tempfile::tempdir().unwrap();
+        let error = Findings::read(&Findings::last(base.path()))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("nothing was observed yet"), "{error}");
+    }
+
+    #[test]
+    fn the_ten_newest_sessions_stay() {
+        let base = tempfile::tempdir().unwrap();
+        for moment in 8..20 {
+            found(&format!("{moment}-1")).write(base.path()).unwrap();
+        }
+        let there = |moment: u32| base.path().join(format!("observed/{moment}-1.json")).exists();
+        assert!(!there(8) && !there(9) && there(10) && there(19));
+        assert!(Findings::last(base.path()).exists());
+    }
+
+    #[test]
+    fn grades_are_in_order() {
+        assert!(Grade::Reproduced > Grade::Unguarded);
+        assert!(Grade::Unguarded > Grade::Potential);
+        assert!(Grade::Potential > Grade::Guarded);
+    }
+}
