@@ -37,6 +37,7 @@ const MADE: c_int = sys::O_CREAT | sys::O_EXCL | sys::O_RDWR;
 pub(crate) const FCNTL: c_long = 72;
 pub(crate) const CLOSE: c_long = 3;
 pub(crate) const EXECVE: c_long = 59;
+pub(crate) const FUTEX: c_long = 202;
 pub(crate) const PRCTL: c_long = 157;
 pub(crate) const SECCOMP: c_long = 317;
 pub(crate) const RT_SIGACTION: c_long = 13;

@@ -8,7 +8,7 @@ use crate::calls::{self, Call};
 use crate::format::{self, header};
 use crate::real::reals;
 use crate::sys::{self, SIGSYS, Sigaction, Sigset, c_int, c_long, c_void};
-use crate::{log, modules, processes, signals, thread};
+use crate::{hold, log, modules, processes, signals, thread};
 use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: u
 pub unsafe extern "C" fn syscall() {
     naked_asm!(
         "cmp rdi, 202",
-        "je 2f",
+        "je 4f",
         "cmp rdi, 15",
         "je 2f",
         "cmp rdi, 56",
@@ -161,7 +161,12 @@ pub unsafe extern "C" fn syscall() {
         "jmp rax",
         "3:",
         "jmp {noted}",
+        "4:",
+        "cmp byte ptr [rip + {waits}], 0",
+        "je 2b",
+        "jmp {noted}",
         noted = sym called,
+        waits = sym hold::NOTES_WAITS,
         real = sym SYSCALL,
     )
 }
@@ -197,6 +202,7 @@ unsafe fn made(call: &Call) -> c_long {
             calls::EXECVE => {
                 return processes::execve(a as *const _, b as *const _, c as *const _).into();
             }
+            calls::FUTEX => hold::waits(b),
             calls::SECCOMP => end(),
             calls::PRCTL if matches!(a as c_int, PR_SET_SECCOMP | PR_SET_SYSCALL_USER_DISPATCH) => end(),
             calls::RT_SIGACTION if a as c_int == SIGSYS && IS_ON.load(Relaxed) => {

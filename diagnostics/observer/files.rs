@@ -228,7 +228,6 @@ unsafe fn in_shared_memory(folder: &[u8], name: Text, kind: Kind, flags: c_int, 
     entry.flags = crate::log::flags(failed);
     entry.value = (flags & (sys::O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC)) as u64;
     crate::log::access(&entry);
-    crate::hold::after(&entry);
 }
 
 /// Private ones are nobody else's.

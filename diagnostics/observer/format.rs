@@ -57,6 +57,10 @@ pub(crate) const RAW_ENDED: u64 = 3;
 pub(crate) const FAILED: u8 = 1;
 /// The change was to what is there already.
 pub(crate) const SAME: u8 = 2;
+/// The thread paused after it, as it was asked to: after its first access to the resource.
+pub(crate) const PAUSED_FIRST: u8 = 4;
+/// The same after one of the others.
+pub(crate) const PAUSED: u8 = 8;
 
 /// What a record says. Of a test or of the process itself up to `Stack`, then what a test did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +86,9 @@ pub(crate) enum Kind {
     Locked,
     /// And no longer: nothing, what stands for it; the test that held it.
     Unlocked,
+    /// The test waits for another thread: nothing, from where. Only where it is asked to pause at a variable: std has a
+    /// lock of its own around all of them.
+    Waits,
     /// Calls that led somewhere, the innermost first: return addresses; their number, which records refer to.
     Stack,
 
@@ -125,7 +132,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 34] = [
+    const ALL: [Self; 35] = [
         Self::Program,
         Self::Module,
         Self::Folder,
@@ -136,6 +143,7 @@ impl Kind {
         Self::Named,
         Self::Locked,
         Self::Unlocked,
+        Self::Waits,
         Self::Stack,
         Self::Open,
         Self::Look,

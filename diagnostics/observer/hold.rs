@@ -1,33 +1,34 @@
 //! A pause after each of the first accesses to one resource, so that two tests without a lock between them meet.
 
-use crate::format::Kind;
+use crate::format::{Kind, PAUSED, PAUSED_FIRST};
 use crate::log::{self, Entry};
+use crate::note::Noting;
 use crate::sys::{self, Timespec};
-use crate::thread;
-use core::sync::atomic::AtomicU64;
+use crate::{processes, thread};
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU8, AtomicU64};
 
 /// As often a thread pauses.
 const TIMES: u32 = 8;
 
-/// In nanoseconds; 0 when nobody asked.
-static PAUSE: AtomicU64 = AtomicU64::new(0);
+/// After a thread's first access and after each of the others, in nanoseconds; 0 when nobody asked.
+static FIRST: AtomicU64 = AtomicU64::new(0);
+static OTHERS: AtomicU64 = AtomicU64::new(0);
 /// What the resource is called, with a zero at its end: a path, a variable, a port, or nothing for the others.
 static NAME: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
 static SORT: AtomicU64 = AtomicU64::new(0);
 
-/// `MILLISECONDS;SORT;NAME`, where the sort is `file`, `env`, `port`, `cwd`, `umask` or `name`.
+/// `FIRST,OTHERS;SORT;NAME`: milliseconds, then the sort: `file`, `env`, `port`, `cwd`, `umask` or `name`. A UDP port is
+/// named as a TCP port, and a unix socket without a file from its `@` on.
 pub(crate) fn ask(text: &[u8]) {
     let mut parts = text.splitn(3, |byte| *byte == b';');
-    let (Some(pause), Some(sort), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+    let (Some(pauses), Some(sort), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
         return;
     };
-    let mut millis = 0_u64;
-    for digit in pause {
-        millis = millis
-            .wrapping_mul(10)
-            .wrapping_add(u64::from(digit.wrapping_sub(b'0')));
-    }
+    let mut pauses = pauses.split(|byte| *byte == b',').map(nanos);
+    let (Some(first), Some(others)) = (pauses.next(), pauses.next()) else {
+        return;
+    };
     if name.len() >= NAME.len() * 8 {
         return;
     }
@@ -39,26 +40,75 @@ pub(crate) fn ask(text: &[u8]) {
         word.store(u64::from_ne_bytes(all), Relaxed);
     }
     SORT.store(u64::from(sort.first().copied().unwrap_or(0)), Relaxed);
-    PAUSE.store(millis.min(60_000).wrapping_mul(1_000_000), Relaxed);
+    OTHERS.store(others, Relaxed);
+    FIRST.store(first, Relaxed);
+    NOTES_WAITS.store(u8::from(sort.starts_with(b"e")), Relaxed);
+}
+
+fn nanos(digits: &[u8]) -> u64 {
+    let millis = digits.iter().fold(0_u64, |millis, digit| {
+        millis
+            .wrapping_mul(10)
+            .wrapping_add(u64::from(digit.wrapping_sub(b'0')))
+    });
+    millis.min(60_000).wrapping_mul(1_000_000)
+}
+
+/// Whether those who wait for another thread are noted: read by `syscall`, in which nearly all calls are such.
+pub(crate) static NOTES_WAITS: AtomicU8 = AtomicU8::new(0);
+
+/// Notes that a test begins to wait, if it does. std has a lock around all variables, within which a test pauses here: who
+/// waits for that lock is at the variable already.
+pub(crate) fn waits(operation: usize) {
+    const WAIT: usize = 0;
+    const WAIT_BITSET: usize = 9;
+    if !matches!(operation & 0x7f, WAIT | WAIT_BITSET) || thread::current().test.load(Relaxed) == 0 {
+        return;
+    }
+    if let Some(_noting) = Noting::begin() {
+        log::append(&Entry::new(Kind::Waits, &[]), true);
+    }
 }
 
 pub(crate) fn is_asked_for() -> bool {
-    PAUSE.load(Relaxed) != 0
+    FIRST.load(Relaxed) != 0
 }
 
-/// Pauses, if this was an access to the resource by a test.
-pub(crate) fn after(entry: &Entry<'_>) {
-    let pause = PAUSE.load(Relaxed);
-    if pause == 0 || !log::is_free() || !is_it(entry) {
-        return;
+/// A pause that is due.
+#[derive(Clone, Copy)]
+pub(crate) struct Pause {
+    nanos: u64,
+    /// Says in the record which it is.
+    pub(crate) flag: u8,
+}
+
+/// The pause that is due after this access, if it is one to the resource.
+pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
+    if !is_asked_for() || !log::is_free() || !is_it(entry) {
+        return None;
     }
-    let thread = thread::current();
-    if thread.slept.fetch_add(1, Relaxed) >= TIMES {
-        return;
+    let before = thread::current().slept.fetch_add(1, Relaxed);
+    if before >= TIMES {
+        return None;
     }
+    // What a test starts may be many processes, each with a first access.
+    Some(if before == 0 && processes::is_test() {
+        Pause {
+            nanos: FIRST.load(Relaxed),
+            flag: PAUSED_FIRST,
+        }
+    } else {
+        Pause {
+            nanos: OTHERS.load(Relaxed),
+            flag: PAUSED,
+        }
+    })
+}
+
+pub(crate) fn pause(pause: Pause) {
     let time = Timespec {
-        seconds: (pause / 1_000_000_000) as i64,
-        nanos: (pause % 1_000_000_000) as i64,
+        seconds: (pause.nanos / 1_000_000_000) as i64,
+        nanos: (pause.nanos % 1_000_000_000) as i64,
     };
     // SAFETY: a valid time; what is left when a signal comes is not wanted.
     unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
@@ -68,21 +118,28 @@ fn is_it(entry: &Entry<'_>) -> bool {
     use Kind as K;
     let sort = SORT.load(Relaxed) as u8;
     match entry.kind {
-        K::GetVariable | K::SetVariable | K::UnsetVariable => sort == b'e' && is_named(entry.text[1]),
+        K::GetVariable | K::SetVariable | K::UnsetVariable => sort == b'e' && is_named(&entry.text),
         K::ClearVariables => sort == b'e',
         K::ChangeFolder | K::GetFolder => sort == b'c',
         K::Mask => sort == b'u',
         K::BindTcp | K::BindUdp | K::ConnectTcp => {
             let mut digits = [0; 5];
-            sort == b'p' && is_named(decimal(entry.value, &mut digits))
+            sort == b'p' && is_named(&[decimal(entry.value, &mut digits), &[]])
         }
-        K::Other => sort == b'n' && is_named(entry.text[1]),
+        K::Other => sort == b'n' && is_named(&entry.text),
+        K::BindUnix | K::ConnectUnix if sort == b'n' => is_named(&entry.text),
         kind if kind.is_access() => {
             sort == b'c' && entry.folder != 0
+                || sort == b'u' && makes_file(entry)
                 || sort == b'f' && (is_path(&entry.text) || is_path(&entry.second))
         }
         _ => false,
     }
+}
+
+/// What depends on the mask.
+fn makes_file(entry: &Entry<'_>) -> bool {
+    entry.kind == Kind::MakeFolder || entry.kind == Kind::Open && entry.value & sys::O_CREAT as u64 != 0
 }
 
 fn decimal(mut number: u64, digits: &mut [u8; 5]) -> &[u8] {
@@ -104,22 +161,25 @@ fn byte(at: usize) -> u8 {
     word.to_ne_bytes().get(at % 8).copied().unwrap_or(0)
 }
 
-fn is_named(name: &[u8]) -> bool {
-    byte(name.len()) == 0 && name.iter().enumerate().all(|(at, own)| byte(at) == *own)
+fn is_named(parts: &[&[u8]; 2]) -> bool {
+    let name = parts.iter().flat_map(|part| part.iter());
+    byte(parts[0].len() + parts[1].len()) == 0 && name.enumerate().all(|(at, own)| byte(at) == *own)
 }
 
-/// Whether the name ends with this path: a relative one is not completed here, a pause too many does no harm.
+/// Whether the name ends with this path, or with a folder that it lies in: a relative one is not completed here, a pause
+/// too many does no harm.
 fn is_path(parts: &[&[u8]; 2]) -> bool {
-    let path = parts[1];
-    let path = path.strip_prefix(b"./").unwrap_or(path);
-    let path = path.strip_suffix(b"/").unwrap_or(path);
-    if path.is_empty() {
-        return false;
+    let mut path = parts[1];
+    while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"../")) {
+        path = rest;
     }
     let length = (0..NAME.len() * 8).find(|at| byte(*at) == 0).unwrap_or(0);
-    let Some(start) = length.checked_sub(path.len()) else {
-        return false;
-    };
-    let ends = path.iter().enumerate().all(|(at, own)| byte(start + at) == *own);
-    ends && (start == 0 || path.starts_with(b"/") || byte(start - 1) == b'/')
+    let ends = (1..=path.len()).filter(|end| path.get(*end).is_none_or(|next| *next == b'/'));
+    ends.filter_map(|end| path.get(..end)).any(|path| {
+        let Some(start) = length.checked_sub(path.len()) else {
+            return false;
+        };
+        path.iter().enumerate().all(|(at, own)| byte(start + at) == *own)
+            && (start == 0 || !path.starts_with(b"/") && byte(start - 1) == b'/')
+    })
 }

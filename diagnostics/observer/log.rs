@@ -4,7 +4,7 @@
 
 use crate::format::{self, DONE, FAILED, Kind, MARK, RECORD, header};
 use crate::sys::{self, c_char, c_int, c_void};
-use crate::{files, processes, seen, thread, trace};
+use crate::{files, hold, processes, seen, thread, trace};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
@@ -29,6 +29,7 @@ static IS_FIRST: AtomicBool = AtomicBool::new(true);
 static IS_FREE: AtomicBool = AtomicBool::new(true);
 
 /// What a record is made of.
+#[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     pub(crate) kind: Kind,
     pub(crate) flags: u8,
@@ -167,10 +168,15 @@ pub(crate) fn is_free() -> bool {
     IS_FREE.load(Relaxed)
 }
 
-/// Notes what a test did, the first time that it did this.
+/// Notes what a test did, the first time that it did this, and pauses where that was asked for.
 pub(crate) fn access(entry: &Entry<'_>) {
+    let pause = hold::due(entry);
     if seen::is_new(entry) {
-        append(entry, true);
+        let flags = entry.flags | pause.map_or(0, |pause| pause.flag);
+        append(&Entry { flags, ..*entry }, true);
+    }
+    if let Some(pause) = pause {
+        hold::pause(pause);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::format::Kind;
 use crate::log::{self, Entry};
 use crate::sys::{self, AT_FDCWD, c_char, c_int};
-use crate::{dispatch, files, hold, thread};
+use crate::{dispatch, files, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// While it lives, what this thread calls is the observer's own doing. In the end `errno` is as it was.
@@ -96,7 +96,6 @@ pub(crate) unsafe fn paths(kind: Kind, failed: bool, value: u64, first: Path, se
         entry.folder = log::folder();
     }
     log::access(&entry);
-    hold::after(&entry);
 }
 
 /// Notes something that has no path.
@@ -106,7 +105,6 @@ pub(crate) fn thing(kind: Kind, failed: bool, value: u64, name: &[u8]) {
     entry.flags = log::flags(failed);
     entry.value = value;
     log::access(&entry);
-    hold::after(&entry);
 }
 
 /// Notes what was done to an open file.
@@ -119,7 +117,6 @@ pub(crate) fn open_file(kind: Kind, failed: bool, value: u64, fd: c_int) {
         entry.flags = log::flags(failed);
         entry.value = value;
         log::access(&entry);
-        hold::after(&entry);
     }
 }
 

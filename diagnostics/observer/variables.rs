@@ -3,9 +3,9 @@
 use crate::format::{Kind, SAME};
 use crate::log::{self, Entry};
 use crate::note::{self, Noting};
+use crate::processes;
 use crate::real::reals;
 use crate::sys::{self, c_char, c_int};
-use crate::{hold, processes};
 
 type Text = *const c_char;
 
@@ -30,7 +30,6 @@ fn noted(kind: Kind, flags: u8, name: &[u8]) {
     let mut entry = Entry::new(kind, name);
     entry.flags = flags;
     log::access(&entry);
-    hold::after(&entry);
 }
 
 /// # Safety
