@@ -7,7 +7,9 @@ pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, Show
 use crate::exit_code::NoRecords;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Names the tests that get in each other's way.
 #[derive(Debug, Parser)]
@@ -39,7 +41,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Run a suite as it is, and tell which of its tests meet on files, ports, the environment or the working directory.
     #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
-                            cargo cofferdam observe -- cargo nextest run\n  \
+                            cargo cofferdam observe --confirm -- cargo nextest run\n  \
                             cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
                             Linux on x86_64 with glibc. Memory and rows of databases are not seen.")]
     Observe(ObserveArgs),
@@ -119,6 +121,15 @@ pub(crate) struct ObserveArgs {
     /// Write down all that was seen in this file: a line of JSON for each use of a resource by a test.
     #[arg(long, value_name = "FILE")]
     pub(crate) accesses: Option<PathBuf>,
+    /// Run the tests that met once more, two by two, with pauses where they meet, and say how sure each conflict is.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    /// How long that may take; then the rest stays as it was seen.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, requires = "confirm")]
+    pub(crate) time_budget: Duration,
+    /// As many of these runs go on at once. Without it: as many as the machine has processors.
+    #[arg(long, value_name = "N", requires = "confirm")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Do not read the names of threads.
     #[arg(long, hide = true)]
     pub(crate) no_names: bool,

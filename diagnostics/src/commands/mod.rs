@@ -19,6 +19,7 @@ pub(crate) mod show;
 pub(crate) mod status;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
+use crate::findings::{Finding, Grade};
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
 use std::path::PathBuf;
 
@@ -77,6 +78,27 @@ pub(crate) struct Observed {
     pub(crate) without_raw: u64,
     /// Programs with tests that could not be told apart.
     pub(crate) missed: u64,
+    /// Where the tests that met were run once more.
+    pub(crate) confirmed: Option<Confirmed>,
+    /// Why the file with what was found could not be written.
+    pub(crate) not_kept: Option<String>,
+}
+
+/// What running tests once more showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Confirmed {
+    /// One for each of the conflicts, in their order.
+    pub(crate) graded: Vec<Finding>,
+    /// Those that are no conflicts any more.
+    pub(crate) guarded: Vec<Finding>,
+}
+
+/// How grave it is. A test that failed after another is more than a warning, whichever way it came to that.
+pub(crate) fn severity_of(told: &Conflict, graded: Option<&Finding>) -> Severity {
+    match graded {
+        Some(finding) if finding.grade == Grade::Reproduced => Severity::Conflict,
+        _ => told.severity(),
+    }
 }
 
 impl Findings {
@@ -91,10 +113,23 @@ impl Findings {
         }
     }
 
-    pub(crate) fn of_severity(&self, severity: Severity) -> impl Iterator<Item = &Conflict> {
-        self.conflicts
-            .iter()
-            .filter(move |told| told.severity() == severity)
+    pub(crate) fn of_severity(
+        &self,
+        severity: Severity,
+    ) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
+        self.all()
+            .filter(move |(told, graded)| severity_of(told, *graded) == severity)
+    }
+
+    /// Each conflict, with what a confirmation says of it.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
+        let confirmed = self
+            .observed
+            .as_ref()
+            .and_then(|observed| observed.confirmed.as_ref());
+        let graded = confirmed.map_or(&[][..], |confirmed| &confirmed.graded);
+        let graded = graded.iter().map(Some).chain(std::iter::repeat(None));
+        self.conflicts.iter().zip(graded)
     }
 
     fn seen(&self) -> Seen {

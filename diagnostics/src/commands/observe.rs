@@ -5,18 +5,25 @@ use crate::cli::ObserveArgs;
 use std::error::Error;
 
 #[cfg(has_observer)]
-pub(crate) fn observe(args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
+pub(crate) fn observe(
+    args: ObserveArgs,
+    see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
+) -> Result<Outcome, Box<dyn Error>> {
     use super::{Findings, run, session};
     use crate::child;
+    use crate::findings;
     use crate::observe::Session;
+    use crate::observe::confirm::Options;
     use crate::observe::launch::Asked;
     use std::ffi::OsStr;
+    use std::num::NonZeroUsize;
 
     let dir = run::working_dir();
     let base = cofferdam::base_dir(Some(&dir))?;
     let asked = Asked {
         places: !args.no_backtrace,
         names: !args.no_names,
+        again: args.confirm,
     };
     let observation = Session::begin(&dir, asked)?;
     let variables = observation.variables();
@@ -27,16 +34,43 @@ pub(crate) fn observe(args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
     // Where cofferdam keeps its own files, in case the suite uses it.
     told.push(("COFFERDAM_DIR", base.as_os_str()));
     let ended = child::run(&args.command, &told)?;
-    let observed = observation.end(&session::new_name(), &base, args.accesses.is_some());
+    let session = session::new_name();
+    let mut observed = observation.end(&session, &base, args.accesses.is_some());
+    if args.confirm {
+        let options = Options {
+            budget: args.time_budget,
+            jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
+        };
+        observation.confirm(&mut observed, options, see);
+    }
     if let Some(file) = &args.accesses {
         std::fs::write(file, &observed.accesses)
             .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))?;
     }
     let watched = observed.watched;
+    let mut graded: Vec<_> = observed.conflicts.into_iter().zip(observed.found).collect();
+    // The surest first; those of one grade stay in their order.
+    graded.sort_by_key(|(_, found)| std::cmp::Reverse(found.finding.grade));
+    let kept = findings::Findings {
+        version: findings::VERSION,
+        session,
+        dir: dir.to_string_lossy().into_owned(),
+        confirmed: args.confirm,
+        tests: watched.tests,
+        findings: graded.iter().map(|(_, found)| found.finding.clone()).collect(),
+    };
+    let not_kept = kept.write(&base).err().map(|error| error.to_string());
+    let (guarded, told): (Vec<_>, Vec<_>) = graded
+        .into_iter()
+        .partition(|(_, found)| found.finding.grade == findings::Grade::Guarded);
+    let (conflicts, graded): (Vec<_>, Vec<_>) = told
+        .into_iter()
+        .map(|(told, found)| (told, found.finding))
+        .unzip();
     let findings = Findings {
         places: vec![dir],
         watched: observed.recorded,
-        conflicts: observed.conflicts,
+        conflicts,
         problem_count: observed.problems.len() as u64,
         problems: observed.problems,
         observed: Some(super::Observed {
@@ -47,6 +81,11 @@ pub(crate) fn observe(args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
             dropped: watched.dropped,
             without_raw: watched.without_raw,
             missed: watched.missed,
+            confirmed: args.confirm.then(|| super::Confirmed {
+                graded,
+                guarded: guarded.into_iter().map(|(_, found)| found.finding).collect(),
+            }),
+            not_kept,
         }),
     };
     Ok(Outcome::new(
@@ -54,6 +93,11 @@ pub(crate) fn observe(args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
         findings,
         args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail),
     ))
+}
+
+#[cfg(has_observer)]
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 /// Only Linux with glibc on x86_64 can be observed.

@@ -30,6 +30,8 @@ pub(crate) struct Asked {
     pub(crate) places: bool,
     /// Whether to read the names of threads; only a test of ours says no.
     pub(crate) names: bool,
+    /// Whether each test may be run once more.
+    pub(crate) again: bool,
 }
 
 /// A folder in which the logs gather, and the variables that bring them there. Removed when it is dropped.
@@ -89,6 +91,9 @@ impl Launch {
         let own = own_exe().map_err(failed("this program's own path"))?;
         let link = folder.path().join("run");
         symlink(own, &link).map_err(failed("its runner"))?;
+        if asked.again {
+            fs::write(folder.path().join(runner::AGAIN), "").map_err(failed("its folder"))?;
+        }
         let before = variable(RUNNER).filter(|runner| !runner.is_empty());
         let mut runner = OsString::new();
         let theirs = match &before {
@@ -130,6 +135,20 @@ impl Launch {
     /// What the runner is told of a program that runs one test.
     pub(super) fn told_alone(&self) -> OsString {
         self.told(runner::ONE_TEST)
+    }
+
+    /// A folder of its own for the logs of one run of a few tests, and what its runner is told.
+    pub(super) fn beside(&self, name: &str, with_calls: bool) -> io::Result<(PathBuf, OsString)> {
+        let folder = self.folder.path().join(name);
+        fs::create_dir(&folder)?;
+        symlink(
+            fs::read_link(self.folder.path().join("library"))?,
+            folder.join("library"),
+        )?;
+        let frames = if with_calls { FRAMES } else { 0 };
+        let mut told = OsString::from(format!("{frames};1;{};", runner::THREADS));
+        told.push(&folder);
+        Ok((folder, told))
     }
 
     /// What the command has to find in its environment.
@@ -294,6 +313,7 @@ mod tests {
         let asked = Asked {
             places: true,
             names: true,
+            again: false,
         };
         let launch = Launch::new(Path::new("/"), asked).unwrap();
         let folder = launch.folder().to_owned();

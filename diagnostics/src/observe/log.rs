@@ -1,8 +1,8 @@
 //! A log as the observer wrote it: bytes in, records out.
 
-use super::format::{self, DONE, FAILED, Kind, MARK, RECORD, SAME, header};
+use super::format::{self, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, header};
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// What one process left behind.
@@ -46,6 +46,12 @@ impl<'a> Record<'a> {
 
     pub(crate) fn same(&self) -> bool {
         self.flags & SAME != 0
+    }
+
+    /// Whether its thread paused afterwards, as it was asked to; and whether that was its first pause.
+    pub(crate) fn pause(&self) -> Option<bool> {
+        let first = self.flags & PAUSED_FIRST != 0;
+        (first || self.flags & PAUSED != 0).then_some(first)
     }
 
     pub(crate) fn words(&self) -> Cow<'a, str> {
@@ -148,6 +154,30 @@ impl Log {
         let since = monotonic.saturating_sub(self.header(header::MONOTONIC));
         self.header(header::REAL_TIME).saturating_add(since) / 1000
     }
+}
+
+/// Every log in a folder; what cannot be read becomes a sentence.
+pub(crate) fn all(folder: &Path, problems: &mut Vec<String>) -> Vec<Log> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    paths.sort();
+    let mut logs = Vec::new();
+    for path in paths {
+        match Log::read(&path) {
+            Ok(Ok(log)) => logs.push(log),
+            Ok(Err(Unreadable::Unfinished)) => {}
+            Ok(Err(Unreadable::Version(version))) => {
+                problems.push(format!("{} is of version {version}", path.display()));
+            }
+            Err(error) => problems.push(format!("could not read {}: {error}", path.display())),
+        }
+    }
+    logs
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {

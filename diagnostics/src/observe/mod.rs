@@ -3,14 +3,17 @@
 //! `launch` has a command's test processes observed, `runner` is what stands in front of each; `log` reads what the
 //! observer wrote, `who` finds the test of each record, `paths` what a path stands for, `meaning` what was used and
 //! how, `folders` which of them went with their folder, `guards` which locks were held, and `places` the line in the
-//! source. All but the first two and `places` are data in, data out.
+//! source. All but the first two and `places` are data in, data out. `found` makes findings of conflicts, `confirm`
+//! runs their tests once more and grades them, which `crate::findings` keeps.
 
 mod alone;
 mod chain;
+pub(crate) mod confirm;
 mod folders;
 #[path = "../../observer/format.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod format;
+pub(crate) mod found;
 mod guards;
 pub(crate) mod launch;
 mod log;

@@ -30,9 +30,71 @@ pub(crate) struct Lines<'a> {
 
 /// A part of a program in memory.
 #[derive(Clone, Debug)]
-struct Module {
+pub(super) struct Module {
     base: u64,
     file: PathBuf,
+}
+
+/// The parts that a log speaks of.
+pub(super) fn modules(log: &Log) -> Vec<Module> {
+    let mut program = PathBuf::new();
+    let mut modules = Vec::new();
+    for record in log.records() {
+        let path = || PathBuf::from(OsStr::from_bytes(record.text));
+        match record.kind {
+            Kind::Program => program = path(),
+            Kind::Module => modules.push(Module {
+                base: record.number().unwrap_or_default(),
+                // The program itself has no name in memory.
+                file: if record.text.is_empty() {
+                    program.clone()
+                } else {
+                    path()
+                },
+            }),
+            _ => {}
+        }
+    }
+    modules
+}
+
+/// Where calls were made from: the file, and the place in it.
+pub(super) fn places<'a>(modules: &'a [Module], frames: &'a [u8]) -> impl Iterator<Item = (&'a Path, u64)> {
+    let addresses = frames.chunks_exact(8).filter_map(|word| word.try_into().ok());
+    // A return address is that of the next instruction.
+    let addresses = addresses.map(|word| u64::from_ne_bytes(word).saturating_sub(1));
+    addresses.filter_map(|address| {
+        // Of the parts that begin before it, the one that begins last.
+        let module = modules
+            .iter()
+            .filter(|module| module.base <= address)
+            .max_by_key(|module| module.base)?;
+        Some((module.file.as_path(), address - module.base))
+    })
+}
+
+/// Whether one of the functions that were inlined there is in one of these parts of a library, by its name or its file.
+pub(super) fn is_within(program: &Loader, address: u64, names: &[&str], files: &[&str]) -> bool {
+    let has = |text: &str, parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    if program
+        .find_symbol(address)
+        .is_some_and(|name| has(&addr2line::demangle_auto(name.into(), None), names))
+    {
+        return true;
+    }
+    let Ok(mut frames) = program.find_frames(address) else {
+        return false;
+    };
+    while let Ok(Some(frame)) = frames.next() {
+        if frame
+            .location
+            .and_then(|location| location.file)
+            .is_some_and(|file| has(file, files))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 impl<'a> Lines<'a> {
@@ -56,18 +118,7 @@ impl<'a> Lines<'a> {
         self.stacks_of(log);
         let modules = self.modules_of(log);
         let frames = self.stacks.get(&log)?.get(&stack)?;
-        let addresses = frames.chunks_exact(8).filter_map(|word| word.try_into().ok());
-        // A return address is that of the next instruction.
-        addresses
-            .map(|word| u64::from_ne_bytes(word).saturating_sub(1))
-            .find_map(|address| {
-                // Of the parts that begin before it, the one that begins last.
-                let module = modules
-                    .iter()
-                    .filter(|module| module.base <= address)
-                    .max_by_key(|module| module.base)?;
-                self.line_at(&module.file, address - module.base)
-            })
+        places(&modules, frames).find_map(|(file, address)| self.line_at(file, address))
     }
 
     /// Return addresses by the numbers of their stacks, the innermost first, eight bytes each.
@@ -80,27 +131,7 @@ impl<'a> Lines<'a> {
     }
 
     fn modules_of(&mut self, log: usize) -> Vec<Module> {
-        let read = || {
-            let mut program = PathBuf::new();
-            let mut modules = Vec::new();
-            for record in self.logs[log].records() {
-                let path = || PathBuf::from(OsStr::from_bytes(record.text));
-                match record.kind {
-                    Kind::Program => program = path(),
-                    Kind::Module => modules.push(Module {
-                        base: record.number().unwrap_or_default(),
-                        // The program itself has no name in memory.
-                        file: if record.text.is_empty() {
-                            program.clone()
-                        } else {
-                            path()
-                        },
-                    }),
-                    _ => {}
-                }
-            }
-            modules
-        };
+        let read = || modules(&self.logs[log]);
         self.modules.entry(log).or_insert_with(read).clone()
     }
 

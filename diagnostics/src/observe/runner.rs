@@ -16,6 +16,9 @@ pub(super) const ONE_TEST: u8 = 1;
 /// The threads are tests, and their names are not read.
 pub(super) const WITHOUT_NAMES: u8 = 2;
 
+/// A file of this name in the folder says that each process is to be noted, for starting it once more.
+pub(super) const AGAIN: &str = "again";
+
 /// Becomes that program, observed unless it only lists its tests. Returns only if it cannot.
 pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
     let Some((program, arguments)) = command.split_first() else {
@@ -82,8 +85,8 @@ impl Told {
             preload.push(":");
             preload.push(theirs);
         }
-        if tests != ONE_TEST {
-            // Needed to ask it for its tests. Without it, what threads say of themselves has to do.
+        if tests != ONE_TEST || self.folder.join(AGAIN).exists() {
+            // Needed to run it once more, and to ask it for its tests. Without it, what threads say of themselves has to do.
             let _ = self.note(pid, program, arguments, child);
         }
         child.env("COFFERDAM_OBSERVE", observe).env("LD_PRELOAD", preload);

@@ -1,15 +1,16 @@
 //! One observation: from the launch to what was found.
 
+use super::confirm::{Event, Options, confirm};
 use super::format::{Kind, header};
+use super::found::{Found, Seen, found};
 use super::launch::{Asked, Launch, LaunchError, Started};
-use super::log::{Log, Unreadable};
+use super::log::{self, Log};
 use super::places::Lines;
 use super::who::{Alone, Known, Who};
 use super::{Watched, alone, reading, runner};
 use cofferdam::diagnostics::Conflict;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A command's test processes, while they are observed and afterwards.
@@ -30,6 +31,8 @@ pub(crate) struct Observed {
     pub(crate) problems: Vec<String>,
     /// Each use of a resource by a test: a line of JSON.
     pub(crate) accesses: String,
+    /// The conflicts once more, in their order, as they are kept.
+    pub(crate) found: Vec<Found>,
 }
 
 impl Session {
@@ -50,13 +53,13 @@ impl Session {
     /// `listed`: whether to tell all accesses, too.
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
         let mut problems = Vec::new();
-        let mut logs = self.logs(&mut problems);
+        let mut logs = log::all(self.launch.folder(), &mut problems);
         let mut known = self.known(&logs);
         let mut who = Who::of(&logs, &known);
         if !who.missed.is_empty() {
             self.tell_apart(&logs, &who, &mut known);
             problems.clear();
-            logs = self.logs(&mut problems);
+            logs = log::all(self.launch.folder(), &mut problems);
             who = Who::of(&logs, &known);
         }
         let reading = reading::read(&logs, &who, run, ours);
@@ -86,13 +89,38 @@ impl Session {
             let place = number.and_then(|number| reading.place(number));
             party.place = place.and_then(|place| lines.line(place));
         }
+        let folders = logs.iter().filter_map(|log| {
+            let begun = log.records().find(|record| record.kind == Kind::Folder)?;
+            Some((log.pid(), PathBuf::from(&*begun.words())))
+        });
+        let seen = Seen {
+            folders: folders.collect(),
+            tests: who.tests,
+        };
         Observed {
             watched: reading.watched,
             recorded,
+            found: found(&conflicts, &seen),
             conflicts,
             problems,
             accesses,
         }
+    }
+
+    /// Runs the tests that met once more, and grades what was found.
+    pub(crate) fn confirm(
+        &self,
+        observed: &mut Observed,
+        options: Options,
+        see: &(dyn Fn(Event<'_>) + Sync),
+    ) {
+        confirm(
+            &self.launch,
+            &observed.conflicts,
+            &mut observed.found,
+            options,
+            see,
+        );
     }
 
     /// Runs the tests alone that could not be told apart.
@@ -116,29 +144,6 @@ impl Session {
             }
         }
         known.replaced = replaced;
-    }
-
-    fn logs(&self, problems: &mut Vec<String>) -> Vec<Log> {
-        let mut paths: Vec<PathBuf> = fs::read_dir(self.launch.folder())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-            .collect();
-        paths.sort();
-        let mut logs = Vec::new();
-        for path in paths {
-            match Log::read(&path) {
-                Ok(Ok(log)) => logs.push(log),
-                Ok(Err(Unreadable::Unfinished)) => {}
-                Ok(Err(Unreadable::Version(version))) => {
-                    problems.push(format!("{} is of version {version}", path.display()));
-                }
-                Err(error) => problems.push(format!("could not read {}: {error}", path.display())),
-            }
-        }
-        logs
     }
 
     /// Asks each program with libtest for its tests.

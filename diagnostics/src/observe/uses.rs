@@ -98,7 +98,7 @@ impl Folders {
     }
 
     /// A process that is a copy has its folder from the one that began the log, until it goes elsewhere.
-    fn get(&self, log: &Log, record: &Record<'_>) -> Option<&Path> {
+    pub(super) fn get(&self, log: &Log, record: &Record<'_>) -> Option<&Path> {
         let find = |pid: u32| self.known.get(&(pid, record.folder));
         find(record.pid).or_else(|| find(log.pid())).map(PathBuf::as_path)
     }

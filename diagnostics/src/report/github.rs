@@ -1,7 +1,7 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
 use super::text::{last_line, nothing_recorded, plain};
-use crate::commands::Outcome;
+use crate::commands::{Outcome, severity_of};
 use crate::exit_code::{NoRecords, Verdict};
 use cofferdam::diagnostics::{Conflict, Severity};
 use std::io::{self, Write};
@@ -11,10 +11,13 @@ pub(super) struct Github<'a>(pub(super) &'a Outcome);
 impl Github<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let findings = &self.0.findings;
-        for told in &findings.conflicts {
+        for (told, graded) in findings.all() {
             let place = told.parties.iter().find_map(|party| party.place.as_deref());
-            let title = format!("cofferdam: {}", told.kind);
-            annotate(out, level(told.severity()), place, &title, &text(told))?;
+            let grade = graded
+                .map(|finding| format!(", {}", finding.grade))
+                .unwrap_or_default();
+            let title = format!("cofferdam: {}{grade}", told.kind);
+            annotate(out, level(severity_of(told, graded)), place, &title, &text(told))?;
         }
         let unread = if self.0.verdict == Verdict::Unreadable {
             "error"

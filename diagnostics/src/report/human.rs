@@ -1,7 +1,7 @@
 //! For a person at a terminal or in a log.
 
-use super::observed;
 use super::text::{count, last_line, nothing_recorded, plain};
+use super::{confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use anstyle::{AnsiColor, Style};
@@ -26,19 +26,20 @@ impl Human<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let findings = &self.0.findings;
         writeln!(out)?;
-        for told in findings.of_severity(Severity::Conflict) {
+        for (told, graded) in findings.of_severity(Severity::Conflict) {
             if findings.observed.is_some() {
-                observed::block(out, told)?;
+                observed::block(out, told, graded)?;
             } else {
                 block(out, told)?;
             }
         }
         for severity in [Severity::Warning, Severity::Note] {
-            for told in findings.of_severity(severity) {
+            for (told, _) in findings.of_severity(severity) {
                 line(out, told)?;
             }
         }
         if let Some(observed) = &findings.observed {
+            confirmed::guarded(out, observed)?;
             observed::not_watched(out, observed)?;
         }
         for problem in &findings.problems {

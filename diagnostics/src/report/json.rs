@@ -1,8 +1,9 @@
 //! For programs: one line, versioned; docs/exit-codes.md describes it.
 
 use super::text::harmless;
-use crate::commands::{Observed, Outcome};
+use crate::commands::{Observed, Outcome, severity_of};
 use crate::exit_code::Ended;
+use crate::findings::{Finding, Pair};
 use cofferdam::diagnostics::{Conflict, Party};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -45,7 +46,7 @@ impl Json<'_> {
                 "snapshots": watched.snapshots,
                 "torn": watched.torn,
             },
-            "conflicts": findings.conflicts.iter().map(conflict).collect::<Vec<_>>(),
+            "conflicts": findings.all().map(|(told, graded)| conflict(told, graded)).collect::<Vec<_>>(),
             "problems": findings.problems,
             "observed": findings.observed.as_ref().map(observed),
             "problem_count": findings.problem_count,
@@ -64,13 +65,36 @@ fn observed(observed: &Observed) -> Value {
         "dropped": observed.dropped,
         "without_raw": observed.without_raw,
         "missed": observed.missed,
+        "guarded": observed.confirmed.as_ref().map(|confirmed| confirmed.guarded.iter().map(guarded).collect::<Vec<_>>()),
     })
 }
 
-fn conflict(told: &Conflict) -> Value {
+/// What is no conflict any more.
+fn guarded(finding: &Finding) -> Value {
+    json!({
+        "resource": finding.resource,
+        "tests": finding.tests.iter().map(|test| json!({ "binary": test.binary, "test": test.name })).collect::<Vec<_>>(),
+        "pairs": finding.pairs.iter().map(|pair| self::pair(finding, pair)).collect::<Vec<_>>(),
+    })
+}
+
+fn pair(finding: &Finding, pair: &Pair) -> Value {
+    let test = |position: usize| {
+        finding
+            .tests
+            .get(position)
+            .map(|test| json!({ "binary": test.binary, "test": test.name }))
+    };
+    json!({ "tests": pair.tests.map(test), "grade": pair.grade, "tries": pair.tries, "why": pair.why })
+}
+
+fn conflict(told: &Conflict, graded: Option<&Finding>) -> Value {
     json!({
         "kind": told.kind.as_str(),
-        "severity": told.severity().as_str(),
+        "severity": severity_of(told, graded).as_str(),
+        "grade": graded.map(|finding| finding.grade),
+        "pairs": graded.map(|finding| finding.pairs.iter().map(|pair| self::pair(finding, pair)).collect::<Vec<_>>()),
+        "pairs_in_all": graded.map(|finding| finding.pairs_in_all),
         "resource": told.resource.as_ref().map(|resource| {
             json!({ "kind": resource.kind().as_str(), "name": resource.as_str() })
         }),

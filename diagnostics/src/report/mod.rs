@@ -2,6 +2,9 @@
 
 mod backup;
 mod clean;
+mod confirmed;
+#[cfg(has_observer)]
+mod confirming;
 mod github;
 mod human;
 mod json;
@@ -14,6 +17,9 @@ mod show;
 mod status;
 mod table;
 mod text;
+
+#[cfg(has_observer)]
+pub(crate) use confirming::Confirming;
 
 use crate::cli::{Format, ListFormat, Shown};
 use crate::commands::Outcome;

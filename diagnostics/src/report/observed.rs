@@ -1,8 +1,10 @@
 //! What was seen from outside, for a person: by resource, writers before readers.
 
+use super::confirmed;
 use super::human::{BOLD, DIM, headline};
 use super::text::{count, plain};
-use crate::commands::Observed;
+use crate::commands::{Observed, severity_of};
+use crate::findings::Finding;
 use cofferdam::Access;
 use cofferdam::diagnostics::{Conflict, Party, Severity};
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ struct Row {
 }
 
 /// One resource with all who use it.
-pub(super) fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
+pub(super) fn block(out: &mut impl Write, told: &Conflict, graded: Option<&Finding>) -> io::Result<()> {
     let (writers, readers) = sides(&told.parties);
     let resource = told
         .resource
@@ -38,7 +40,9 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
             count(readers.len() as u64, "reader")
         ),
     };
-    headline(out, told.severity(), told.severity().as_str(), &text)?;
+    let severity = severity_of(told, graded);
+    let word = graded.map_or(severity.as_str(), |finding| finding.grade.as_str());
+    headline(out, severity, word, &text)?;
     let width = |column: fn(&Row) -> &str| {
         let rows = writers.iter().take(LISTED).chain(readers.iter().take(LISTED));
         rows.map(|row| column(row).chars().count()).max().unwrap_or(0)
@@ -63,6 +67,9 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
         "ran one after the other, and another schedule may bring them together"
     };
     writeln!(out, "  {DIM}{}; {seen}{DIM:#}", told.kind)?;
+    if let Some(finding) = graded {
+        confirmed::pairs(out, finding)?;
+    }
     writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
 }
 
@@ -111,6 +118,15 @@ pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Resu
             count(observed.dropped, "access").replace("accesss", "accesses")
         ))?;
     }
+    if let Some(why) = &observed.not_kept {
+        headline(
+            out,
+            Severity::Warning,
+            "not kept",
+            &format!("what was found: {why}"),
+        )?;
+    }
+    let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
     if observed.missed > 0 {
         say(&format!(
             "tests of {} that cannot be told apart",
@@ -130,9 +146,17 @@ pub(super) fn watched(observed: &Observed) -> String {
         (0, _) | (_, 0) => String::new(),
         (none, all) => format!(" ({:.1} % of them by no test)", none as f64 * 100.0 / all as f64),
     };
+    let guarded = match observed
+        .confirmed
+        .as_ref()
+        .map_or(0, |confirmed| confirmed.guarded.len() as u64)
+    {
+        0 => String::new(),
+        number => format!("; {} guarded", count(number, "resource")),
+    };
     format!(
         "{} in {}, {accesses} to files, ports, environment, working directory{share}; memory and rows of databases \
-         were not",
+         were not{guarded}",
         count(observed.tests, "test"),
         count(observed.programs, "program"),
     )

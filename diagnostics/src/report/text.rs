@@ -66,8 +66,9 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Verdict::None => format!("no conflict in what was watched: {}", watched(&findings.watched)),
         Verdict::Conflicts => {
             format!(
-                "{} in what was watched: {}",
+                "{}{} in what was watched: {}",
                 count(conflicts, "conflict"),
+                super::confirmed::grades(findings),
                 watched(&findings.watched)
             )
         }

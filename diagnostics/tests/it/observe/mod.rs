@@ -1,5 +1,6 @@
 //! Suites that know nothing of cofferdam, observed under real runners.
 
+mod confirm;
 mod package;
 mod probe;
 

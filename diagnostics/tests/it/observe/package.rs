@@ -32,6 +32,11 @@ impl Package {
         self.dir.path()
     }
 
+    /// Where cargo puts what it builds, and cofferdam its own.
+    pub(super) fn built(&self) -> &Path {
+        &self.built
+    }
+
     pub(super) fn write(&self, file: &str, text: &str) {
         let path = self.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,0 +1,269 @@
+//! What runs of a pair show: windows in, a grade or the next try out.
+//!
+//! A test's window reaches from its first use of the resource to its last one and the pause after that. Two windows that
+//! overlap: nothing keeps the tests apart. Two that do not may have come apart by chance, for one test reaches the resource
+//! later than the other. So the first test is made to stay longer than it took the second to arrive: only who still comes
+//! after it was kept waiting.
+
+use crate::findings::Grade;
+
+/// In milliseconds: the pause after a thread's first use of the resource, and after each of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pauses {
+    pub(super) first: u64,
+    pub(super) others: u64,
+}
+
+impl Pauses {
+    pub(super) const USUAL: Self = Self {
+        first: 80,
+        others: 80,
+    };
+}
+
+/// No test is made to wait longer, in milliseconds: then it would rather fail for that than for what it met.
+const LONGEST: u64 = 2_500;
+/// As often a pair is run to see whether it can meet.
+const TRIES: usize = 5;
+
+/// When a test used the resource, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) from: u64,
+    /// With the pause after the last use.
+    pub(super) to: u64,
+    /// Whether it paused at all.
+    pub(super) paused: bool,
+}
+
+impl Window {
+    fn length(self) -> u64 {
+        self.to.saturating_sub(self.from)
+    }
+
+    fn meets(self, other: Self) -> bool {
+        self.from < other.to && other.from < self.to
+    }
+}
+
+/// One run of a pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Try {
+    pub(super) pauses: Pauses,
+    /// Nothing for a test that did not use the resource.
+    pub(super) windows: [Option<Window>; 2],
+    /// Whether both ended in time.
+    pub(super) ended: bool,
+}
+
+impl Try {
+    fn both(&self) -> Option<[Window; 2]> {
+        Some([self.windows[0]?, self.windows[1]?])
+    }
+
+    pub(super) fn met(&self) -> bool {
+        self.both().is_some_and(|[a, b]| a.meets(b))
+    }
+}
+
+/// What follows from the runs so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Again(Pauses),
+    Graded(Grade, String),
+}
+
+/// Judges runs of one pair in which no test failed.
+pub(super) fn judge(tries: &[Try]) -> Next {
+    if tries.iter().any(Try::met) {
+        return Next::Graded(Grade::Unguarded, "both used it at one time".to_owned());
+    }
+    let Some(last) = tries.last() else {
+        return Next::Again(Pauses::USUAL);
+    };
+    let potential = |why: &str| Next::Graded(Grade::Potential, why.to_owned());
+    if !last.ended {
+        return potential("run again, the two did not end in time, and did not meet until then");
+    }
+    let Some([a, b]) = last.both() else {
+        // What was not there this time may be next time: one makes what the other looks for.
+        return if tries.len() < 2 {
+            Next::Again(Pauses::USUAL)
+        } else {
+            potential("run again, the two did not both use it")
+        };
+    };
+    let (first, second) = if a.from <= b.from { (0, 1) } else { (1, 0) };
+    let windows = [a, b];
+    let (early, late) = (windows[first], windows[second]);
+    if !early.paused {
+        return potential("run again, the two could not be held at it");
+    }
+    // How soon the second was seen to come, where the first came first as well.
+    let arrival = |one: &Try| {
+        let both = one.both()?;
+        (both[first].from <= both[second].from).then(|| both[second].from - both[first].from)
+    };
+    let before = tries[..tries.len() - 1].iter().filter_map(arrival).min();
+    if let Some(soonest) = before
+        && early.length() >= soonest + (soonest / 2).clamp(40_000, 400_000)
+    {
+        let why = "run again with pauses, one always waited until the other was done with it";
+        return Next::Graded(Grade::Guarded, why.to_owned());
+    }
+    let soonest = before.unwrap_or(u64::MAX).min(late.from - early.from);
+    // Up to twice as long as it took, for a machine is not always equally fast.
+    let wanted = soonest + soonest.min(500_000) + 80_000;
+    let wanted = wanted.saturating_sub(early.length()).div_ceil(1000);
+    let pauses = Pauses {
+        first: last.pauses.first + wanted,
+        others: last.pauses.others,
+    };
+    if pauses.first > LONGEST || tries.len() >= TRIES {
+        return potential("run again, the two used it too far apart to be brought together");
+    }
+    Next::Again(pauses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two tests that reach the resource after so many milliseconds and use it so often; with a lock or without.
+    struct Pair {
+        arrive: [u64; 2],
+        uses: [u64; 2],
+        locked: bool,
+    }
+
+    impl Pair {
+        fn new(arrive: [u64; 2], uses: [u64; 2], locked: bool) -> Self {
+            Self { arrive, uses, locked }
+        }
+
+        fn run(&self, pauses: Pauses) -> Try {
+            let length = |test: usize| 1000 * (pauses.first + (self.uses[test] - 1) * pauses.others);
+            let window = |from: u64, test: usize| Window {
+                from,
+                to: from + length(test),
+                paused: true,
+            };
+            let mut windows = [window(1000 * self.arrive[0], 0), window(1000 * self.arrive[1], 1)];
+            let second = usize::from(self.arrive[1] >= self.arrive[0]);
+            if self.locked {
+                let free = windows[1 - second].to + 50;
+                windows[second] = window(windows[second].from.max(free), second);
+            }
+            Try {
+                pauses,
+                windows: windows.map(Some),
+                ended: true,
+            }
+        }
+
+        /// The grade, and after how many tries.
+        fn graded(&self) -> (Grade, usize) {
+            let mut tries = Vec::new();
+            loop {
+                match judge(&tries) {
+                    Next::Again(pauses) => tries.push(self.run(pauses)),
+                    Next::Graded(grade, _) => return (grade, tries.len()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_is_told_from_coming_late() {
+        for (arrive, uses, locked, grade, tries) in [
+            ([0, 0], [1, 1], false, Grade::Unguarded, 1),
+            ([0, 70], [1, 1], false, Grade::Unguarded, 1),
+            ([0, 0], [1, 1], true, Grade::Guarded, 2),
+            ([0, 0], [8, 3], true, Grade::Guarded, 2),
+            ([30, 0], [2, 1], true, Grade::Guarded, 2),
+            // Without a pause that grows, these would look guarded.
+            ([0, 100], [1, 1], false, Grade::Unguarded, 2),
+            ([900, 0], [1, 1], false, Grade::Unguarded, 2),
+            ([0, 700], [1, 1], true, Grade::Guarded, 2),
+            // Many uses take long by themselves.
+            ([0, 0], [40, 40], true, Grade::Guarded, 2),
+            // Not to be brought together within reason.
+            ([0, 9000], [1, 1], false, Grade::Potential, 1),
+            ([0, 9000], [1, 1], true, Grade::Potential, 1),
+        ] {
+            let pair = Pair::new(arrive, uses, locked);
+            assert_eq!(pair.graded(), (grade, tries), "{arrive:?} {uses:?} {locked}");
+        }
+    }
+
+    fn window(from: u64, to: u64) -> Option<Window> {
+        Some(Window {
+            from: from * 1000,
+            to: to * 1000,
+            paused: true,
+        })
+    }
+
+    fn one(first: Option<Window>, second: Option<Window>) -> Try {
+        Try {
+            pauses: Pauses::USUAL,
+            windows: [first, second],
+            ended: true,
+        }
+    }
+
+    fn grade(tries: &[Try]) -> Option<Grade> {
+        match judge(tries) {
+            Next::Again(_) => None,
+            Next::Graded(grade, _) => Some(grade),
+        }
+    }
+
+    #[test]
+    fn one_meeting_is_enough_and_windows_that_only_touch_are_none() {
+        let apart = one(window(0, 80), window(80, 160));
+        let met = one(window(0, 80), window(79, 160));
+        assert_eq!(grade(std::slice::from_ref(&met)), Some(Grade::Unguarded));
+        assert_eq!(grade(&[met, apart.clone()]), Some(Grade::Unguarded));
+        assert_eq!(grade(&[apart]), None);
+    }
+
+    #[test]
+    fn being_first_once_and_second_once_says_nothing_of_a_lock() {
+        let ab = one(window(0, 80), window(100, 180));
+        let ba = one(window(300, 380), window(0, 200));
+        assert_eq!(grade(&[ab.clone(), ba.clone()]), None);
+        // A third run in an order that is known by now does.
+        let long = one(window(0, 200), window(210, 300));
+        assert_eq!(grade(&[ab, ba, long]), Some(Grade::Guarded));
+    }
+
+    #[test]
+    fn who_does_not_use_it_or_cannot_be_held_stays_potential() {
+        let absent = one(window(0, 80), None);
+        assert_eq!(grade(std::slice::from_ref(&absent)), None);
+        assert_eq!(grade(&[absent.clone(), absent]), Some(Grade::Potential));
+        let mut unheld = one(window(0, 0), window(10, 10));
+        unheld.windows[0].as_mut().unwrap().paused = false;
+        assert_eq!(grade(&[unheld]), Some(Grade::Potential));
+        let mut endless = one(window(0, 80), window(90, 170));
+        endless.ended = false;
+        assert_eq!(grade(&[endless]), Some(Grade::Potential));
+    }
+
+    #[test]
+    fn it_ends() {
+        // The order changes with every run, and the second is always just out of reach.
+        let mut tries = Vec::new();
+        while let Next::Again(pauses) = judge(&tries) {
+            let (a, b) = (window(0, 80), window(81 + 40 * tries.len() as u64, 300));
+            let windows = if tries.len() % 2 == 0 { [a, b] } else { [b, a] };
+            tries.push(Try {
+                pauses,
+                windows,
+                ended: true,
+            });
+            assert!(tries.len() <= TRIES);
+        }
+    }
+}

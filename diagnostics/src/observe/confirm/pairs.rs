@@ -1,0 +1,153 @@
+//! Which two tests are run once more: data in, data out.
+
+/// As many pairs of one resource are all tried; of more a choice is.
+const ALL: usize = 12;
+
+/// A test of a finding, by its position there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) test: usize,
+    pub(super) writes: bool,
+    /// Stands for what it can meet others within: its process, or its run.
+    pub(super) place: u32,
+}
+
+/// How the two of a pair can be in each other's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meeting {
+    /// At one time, within their place.
+    AtOnce,
+    /// One after the other, in two places.
+    InTurn,
+}
+
+/// What to try of one finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub(super) pairs: Vec<[usize; 2]>,
+    /// How many there are of which the pairs are a choice.
+    pub(super) in_all: u64,
+}
+
+/// The pairs to try. In a big group each test is in at least one pair with a test that writes, if it has such a
+/// partner at all: what is not guarded between any two is then seen with one of its partners.
+pub(super) fn chosen(members: &[Member], meeting: Meeting) -> Chosen {
+    let may_meet = |a: &Member, b: &Member| {
+        a.test != b.test && (a.writes || b.writes) && (a.place == b.place) == (meeting == Meeting::AtOnce)
+    };
+    let in_all = count(members, meeting);
+    if in_all <= ALL as u64 {
+        let pairs = (0..members.len())
+            .flat_map(|first| (first + 1..members.len()).map(move |second| (first, second)))
+            .filter(|(first, second)| may_meet(&members[*first], &members[*second]))
+            .map(|(first, second)| [members[first].test, members[second].test])
+            .collect();
+        return Chosen { pairs, in_all };
+    }
+    let writers: Vec<&Member> = members.iter().filter(|member| member.writes).collect();
+    let mut pairs: Vec<[usize; 2]> = Vec::new();
+    let mut next = 0;
+    for member in members {
+        // Each with the next of those who write, in a circle, so that none of these is always left out.
+        let circle = writers
+            .iter()
+            .cycle()
+            .skip(next % writers.len().max(1))
+            .take(writers.len());
+        let partner = circle.into_iter().position(|writer| may_meet(member, writer));
+        let Some(steps) = partner else { continue };
+        let writer = (next + steps) % writers.len();
+        next = writer + 1;
+        let mut pair = [member.test, writers[writer].test];
+        pair.sort_unstable();
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    Chosen { pairs, in_all }
+}
+
+/// How many pairs there are, without making them.
+fn count(members: &[Member], meeting: Meeting) -> u64 {
+    let pairs_of = |writers: u64, readers: u64| writers * writers.saturating_sub(1) / 2 + writers * readers;
+    let mut places: Vec<u32> = members.iter().map(|member| member.place).collect();
+    places.sort_unstable();
+    places.dedup();
+    let of = |wanted: Option<u32>| {
+        let here = |member: &&Member| wanted.is_none_or(|place| member.place == place);
+        let writers = members.iter().filter(here).filter(|member| member.writes).count() as u64;
+        let all = members.iter().filter(here).count() as u64;
+        pairs_of(writers, all - writers)
+    };
+    let within: u64 = places.iter().map(|place| of(Some(*place))).sum();
+    match meeting {
+        Meeting::AtOnce => within,
+        Meeting::InTurn => of(None) - within,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// `w0` writes in place 0, `r1` reads in place 1.
+    fn members(words: &[&str]) -> Vec<Member> {
+        let member = |(test, word): (usize, &&str)| Member {
+            test,
+            writes: word.starts_with('w'),
+            place: word[1..].parse().unwrap(),
+        };
+        words.iter().enumerate().map(member).collect()
+    }
+
+    #[test]
+    fn of_a_small_group_every_pair_of_which_one_writes_is_tried() {
+        for (words, meeting, pairs) in [
+            (&["w0", "r0"][..], Meeting::AtOnce, &[[0, 1]][..]),
+            (&["w0", "w0", "r0"], Meeting::AtOnce, &[[0, 1], [0, 2], [1, 2]]),
+            (&["w0", "r0", "r0"], Meeting::AtOnce, &[[0, 1], [0, 2]]),
+            (&["r0", "r0"], Meeting::AtOnce, &[]),
+            // Two programs that follow one another.
+            (&["w0", "r0", "r1", "w1"], Meeting::AtOnce, &[[0, 1], [2, 3]]),
+            (&["w0", "r0", "r1"], Meeting::InTurn, &[[0, 2]]),
+            (&["w0", "w0"], Meeting::InTurn, &[]),
+        ] {
+            let chosen = chosen(&members(words), meeting);
+            assert_eq!(chosen.pairs, pairs, "{words:?} {meeting:?}");
+            assert_eq!(chosen.in_all, pairs.len() as u64, "{words:?} {meeting:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_big_group_each_test_meets_one_that_writes_and_the_pairs_are_about_as_many_as_the_tests() {
+        for (writers, readers, in_all) in [(2, 20, 41), (20, 0, 190), (1, 100, 100), (30, 30, 1335)] {
+            let words: Vec<&str> = [vec!["w0"; writers], vec!["r0"; readers]].concat();
+            let members = members(&words);
+            let chosen = chosen(&members, Meeting::AtOnce);
+            assert_eq!(chosen.in_all, in_all);
+            assert!(chosen.pairs.len() <= words.len());
+            let covered: BTreeSet<usize> = chosen.pairs.iter().flatten().copied().collect();
+            assert_eq!(covered.len(), words.len(), "{writers} {readers}");
+            for [a, b] in &chosen.pairs {
+                assert!(a < b && (members[*a].writes || members[*b].writes));
+            }
+            let writers_met: BTreeSet<usize> = chosen
+                .pairs
+                .iter()
+                .flatten()
+                .filter(|test| **test < writers)
+                .copied()
+                .collect();
+            assert_eq!(writers_met.len(), writers, "all who write take their turn");
+        }
+    }
+
+    #[test]
+    fn who_has_no_partner_in_a_big_group_is_left_out() {
+        let words: Vec<&str> = [vec!["w0"; 10], vec!["r1"; 10]].concat();
+        let chosen = chosen(&members(&words), Meeting::AtOnce);
+        assert!(chosen.pairs.iter().flatten().all(|test| *test < 10));
+        assert_eq!(chosen.in_all, 45);
+    }
+}

@@ -1,0 +1,190 @@
+//! When the two tests of a run used the resource: logs in, windows out.
+
+use super::super::format::Kind;
+use super::super::log::Log;
+use super::super::meaning::{Act, acts};
+use super::super::paths::Links;
+use super::super::uses::Folders;
+use super::super::who::{Known, Who};
+use super::grade::{Pauses, Window};
+use cofferdam::{Resource, ResourceKind};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What a test is called: its program, its name.
+pub(super) type Name<'a> = (&'a str, &'a str);
+
+/// The windows of these tests, in their order; nothing for one that did not use the resource.
+///
+/// `at_variables` says whether someone with the calls of that number is on the way to a variable.
+pub(super) fn windows(
+    logs: &[Log],
+    names: [Name<'_>; 2],
+    resource: &Resource,
+    pauses: Pauses,
+    at_variables: &dyn Fn(&Log, u32) -> bool,
+) -> [Option<Window>; 2] {
+    let who = Who::of(logs, &known(logs, names));
+    let mut links = Links::default();
+    let mut windows = [None; 2];
+    for (index, log) in logs.iter().enumerate() {
+        let folders = Folders::of(log);
+        // Since when a test waits for std's lock around the variables.
+        let mut waiting = [None; 2];
+        for record in log
+            .records()
+            .filter(|record| record.kind.is_access() || record.kind == Kind::Waits)
+        {
+            let Some(test) = who.test(index, &record).map(|test| &who.tests[test]) else {
+                continue;
+            };
+            let Some(position) = names
+                .iter()
+                .position(|name| *name == (test.binary.as_str(), test.name.as_str()))
+            else {
+                continue;
+            };
+            if record.kind == Kind::Waits {
+                if waiting[position].is_none() && at_variables(log, record.stack) {
+                    waiting[position] = Some(record.at);
+                }
+                continue;
+            }
+            let is_variable = matches!(
+                record.kind,
+                Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable
+            );
+            let since = waiting[position].take_if(|_| is_variable);
+            let shared = log.is_test() && record.pid == log.pid();
+            let uses = |act: &Act| is_use(act, resource, &mut links);
+            if !acts(&record, folders.get(log, &record), shared).iter().any(uses) {
+                continue;
+            }
+            let pause = record.pause();
+            let length = pause.map_or(0, |first| if first { pauses.first } else { pauses.others });
+            let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
+            let window = windows[position].get_or_insert(Window {
+                from,
+                to,
+                paused: false,
+            });
+            window.from = window.from.min(from);
+            window.to = window.to.max(to);
+            window.paused |= pause.is_some();
+        }
+    }
+    windows
+}
+
+/// Whether this is a use of the resource, or of what lies in it.
+fn is_use(act: &Act, resource: &Resource, links: &mut Links) -> bool {
+    match act {
+        Act::File(path, _) => {
+            resource.kind() == ResourceKind::File
+                && links
+                    .resolve(path.clone())
+                    .starts_with(Path::new(resource.as_str()))
+        }
+        Act::Other(other, _) => other == resource,
+        Act::UsedMask => resource.kind() == ResourceKind::Umask,
+        Act::ClearedVariables => resource.kind() == ResourceKind::Env,
+    }
+}
+
+/// These two are the only tests that ran, so their names need not be asked for.
+fn known(logs: &[Log], names: [Name<'_>; 2]) -> Known {
+    let names: BTreeSet<String> = names.iter().map(|(_, name)| (*name).to_owned()).collect();
+    let programs = logs.iter().filter(|log| log.is_test()).flat_map(|log| {
+        let program = log.records().find(|record| record.kind == Kind::Program);
+        program.map(|record| PathBuf::from(&*record.words()))
+    });
+    Known {
+        lists: programs.map(|program| (program, names.clone())).collect(),
+        ..Known::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::format::{PAUSED, PAUSED_FIRST};
+    use super::super::super::log::made::Made;
+    use super::*;
+
+    const A: u32 = 1;
+    const B: u32 = 2;
+
+    /// A program with two tests, which were named `a` and `b`.
+    fn program() -> Made {
+        let mut made = Made::new(7, 1, true);
+        made.record(1, 0, Kind::Program, 0, "/t/shop", b"");
+        made.record(2, 0, Kind::Test, A.into(), "a", b"");
+        made.record(2, 0, Kind::Test, B.into(), "b", b"");
+        made
+    }
+
+    fn found(made: &Made, resource: &Resource) -> [Option<(u64, u64, bool)>; 2] {
+        let pauses = Pauses { first: 3, others: 2 };
+        let at_variables = |_: &Log, stack: u32| stack == 0;
+        let windows = windows(
+            &[made.log()],
+            [("shop", "a"), ("shop", "b")],
+            resource,
+            pauses,
+            &at_variables,
+        );
+        windows.map(|window| window.map(|window| (window.from, window.to, window.paused)))
+    }
+
+    #[test]
+    fn a_window_is_from_the_first_use_to_the_last_and_its_pause() {
+        let mut made = program();
+        for (at, test, flags, file) in [
+            (1_000, A, PAUSED_FIRST, "/f"),
+            (5_000, A, PAUSED, "/f"),
+            (6_000, B, 0, "/other"),
+            (7_000, B, PAUSED_FIRST, "/f"),
+            (20_000, B, 0, "/f"),
+        ] {
+            made.flagged(at, test, Kind::Open, flags, 0, file, b"");
+        }
+        let found = found(&made, &Resource::file("/f"));
+        assert_eq!(found, [Some((1_000, 7_000, true)), Some((7_000, 20_000, true))]);
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_is_a_use_of_it_and_what_is_called_alike_is_not() {
+        let mut made = program();
+        made.record(1_000, A, Kind::Open, 0, "/d/x", b"");
+        made.record(1_000, B, Kind::Open, 0, "/dd", b"");
+        assert_eq!(
+            found(&made, &Resource::file("/d")),
+            [Some((1_000, 1_000, false)), None]
+        );
+    }
+
+    #[test]
+    fn who_waits_within_std_is_at_the_variable_for_which_it_asks_next() {
+        for (name, from) in [("HOME", 1_000), ("OTHER", 5_000)] {
+            let mut made = program();
+            made.record(1_000, B, Kind::Waits, 0, "", b"");
+            made.record(4_000, B, Kind::GetVariable, 0, name, b"");
+            made.record(5_000, B, Kind::GetVariable, 0, "HOME", b"");
+            assert_eq!(
+                found(&made, &Resource::env("HOME"))[1],
+                Some((from, 5_000, false)),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn variables_and_the_mask_are_used_by_what_depends_on_them() {
+        let mut made = program();
+        made.record(1_000, A, Kind::SetVariable, 0, "HOME", b"");
+        made.record(2_000, B, Kind::ClearVariables, 0, "", b"");
+        made.record(3_000, B, Kind::Open, 0o100, "/f", b"");
+        let at = |at: u64| Some((at, at, false));
+        assert_eq!(found(&made, &Resource::env("HOME")), [at(1_000), at(2_000)]);
+        assert_eq!(found(&made, &Resource::umask()), [None, at(3_000)]);
+    }
+}

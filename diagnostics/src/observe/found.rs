@@ -1,0 +1,168 @@
+//! Conflicts as findings: what is written down, and what a confirmation starts from.
+
+use super::who;
+use crate::findings::{Access, Finding, Grade, Kind, Resource, Runner, Test, Use};
+use cofferdam::diagnostics::{Conflict, Kind as ConflictKind, Party};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// The tests that were seen, and where their programs were started.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) tests: Vec<who::Test>,
+    /// By process number.
+    pub(crate) folders: HashMap<u32, PathBuf>,
+}
+
+/// A finding, and the process of each of its tests.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) finding: Finding,
+    pub(crate) pids: Vec<u32>,
+    /// The first moment of each of its tests' uses, in microseconds.
+    pub(crate) moments: Vec<u64>,
+    /// How many pairs a confirmation was to run.
+    pub(crate) chosen: usize,
+}
+
+/// One finding for each conflict, in their order.
+pub(crate) fn found(conflicts: &[Conflict], seen: &Seen) -> Vec<Found> {
+    let in_turn: HashMap<(u32, &str), bool> = seen
+        .tests
+        .iter()
+        .map(|test| ((test.pid, test.name.as_str()), test.in_turn))
+        .collect();
+    let runner = |party: &Party| {
+        let test = party.test.as_deref().unwrap_or_default();
+        match in_turn.get(&(party.pid, test)) {
+            Some(false) => Runner::Nextest,
+            Some(true) | None => Runner::CargoTest,
+        }
+    };
+    conflicts.iter().map(|told| one(told, &runner, seen)).collect()
+}
+
+fn one(told: &Conflict, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> Found {
+    let resource = told.resource.as_ref();
+    let mut found = Found {
+        finding: Finding {
+            kind: match told.kind {
+                ConflictKind::OrderLeak => Kind::OrderLeak,
+                _ => Kind::SharedResource,
+            },
+            resource: Resource {
+                kind: resource
+                    .map_or("name", |resource| resource.kind().as_str())
+                    .to_owned(),
+                name: resource.map_or("", |resource| resource.as_str()).to_owned(),
+            },
+            grade: Grade::Potential,
+            overlapped: told.overlapped,
+            tests: Vec::new(),
+            pairs: Vec::new(),
+            pairs_in_all: 0,
+            mend: told.mend.clone(),
+        },
+        pids: Vec::new(),
+        moments: Vec::new(),
+        chosen: 0,
+    };
+    for party in &told.parties {
+        let position = position(&mut found, party, runner, seen);
+        let test = &mut found.finding.tests[position];
+        let access = match party.access {
+            Some(cofferdam::Access::Write) => Access::Write,
+            _ => Access::Read,
+        };
+        if !test.uses.iter().any(|known| known.access == access) {
+            let place = party.place.clone();
+            test.uses.push(Use { access, place });
+        }
+        // Of several attempts the last is the one to start from.
+        found.pids[position] = party.pid;
+        found.moments[position] = found.moments[position].min(party.window.0);
+    }
+    found
+}
+
+fn position(found: &mut Found, party: &Party, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> usize {
+    let name = party.test.as_deref().unwrap_or_default();
+    let tests = &mut found.finding.tests;
+    if let Some(known) = tests
+        .iter()
+        .position(|test| test.name == name && test.binary == party.binary)
+    {
+        return known;
+    }
+    tests.push(Test {
+        name: name.to_owned(),
+        binary: party.binary.clone(),
+        package: seen
+            .folders
+            .get(&party.pid)
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        runner: runner(party),
+        grade: Grade::Potential,
+        uses: Vec::new(),
+    });
+    found.pids.push(party.pid);
+    found.moments.push(party.window.0);
+    tests.len() - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cofferdam::diagnostics::{Evidence, Observed};
+
+    #[test]
+    fn a_test_is_told_once_with_the_first_place_of_each_sort() {
+        let mut evidence = Evidence::new();
+        evidence.list_up_to(usize::MAX);
+        for (test, access, place, at) in [
+            ("a", cofferdam::Access::Write, "a.rs:1", 1),
+            ("a", cofferdam::Access::Write, "a.rs:2", 2),
+            ("a", cofferdam::Access::Read, "a.rs:3", 3),
+            ("b", cofferdam::Access::Write, "", 4),
+        ] {
+            evidence.observe(&Observed {
+                run: "r",
+                binary: "shop",
+                pid: 7,
+                started: 0,
+                in_turn: true,
+                test,
+                attempt: 1,
+                resource: cofferdam::Resource::file("/f"),
+                access,
+                guards: &[],
+                place,
+                window: (at, 9),
+            });
+        }
+        let seen = Seen {
+            tests: Vec::new(),
+            folders: [(7, PathBuf::from("/w/shop"))].into(),
+        };
+        let found = found(&evidence.conflicts(), &seen);
+        assert_eq!(found.len(), 1);
+        let Found {
+            finding,
+            pids,
+            moments,
+            ..
+        } = &found[0];
+        let told: Vec<_> = finding
+            .tests
+            .iter()
+            .map(|test| (test.name.as_str(), test.uses.len(), test.package.as_str()))
+            .collect();
+        assert_eq!(told, [("a", 2, "/w/shop"), ("b", 1, "/w/shop")]);
+        assert_eq!((pids.as_slice(), moments.as_slice()), (&[7, 7][..], &[1, 4][..]));
+        assert_eq!(
+            (finding.kind, finding.resource.name.as_str()),
+            (Kind::SharedResource, "/f")
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! Tests that met, run once more: what keeps them apart, and what happens where nothing does.
+
+use super::package::Package;
+use super::{CARGO, NEXTEST};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+const CONFIRMING: &str = include_str!("suites/confirming.rs");
+const LEAVING: &str = include_str!("suites/leaving.rs");
+
+/// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
+fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
+    let options = [&["--confirm", "--time-budget", "1h", "--format", "json"], options].concat();
+    let told = package.observe(&options, command);
+    let line = told.out.lines().last().unwrap_or_default();
+    let report: Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err));
+    let met = package.path().canonicalize().unwrap().join("met");
+    let name = |resource: &Value| {
+        let name = Path::new(resource["name"].as_str().unwrap());
+        let name = name.strip_prefix(&met).unwrap_or(name).display().to_string();
+        format!("{} {name}", resource["kind"].as_str().unwrap())
+            .trim_end()
+            .to_owned()
+    };
+    let conflicts = report["conflicts"].as_array().unwrap().iter();
+    let guarded = report["observed"]["guarded"].as_array().unwrap().iter();
+    let mut found: Vec<String> = conflicts
+        .map(|told| format!("{} {}", told["grade"].as_str().unwrap(), name(&told["resource"])))
+        .chain(guarded.map(|told| format!("guarded {}", name(&told["resource"]))))
+        .collect();
+    found.sort();
+    (found, report)
+}
+
+#[test]
+fn a_lock_between_threads_guards_under_cargo_test() {
+    let package = Package::new("confirming", CONFIRMING);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let wanted = [
+        "guarded cwd",
+        "guarded env BEHIND",
+        "guarded file behind",
+        "reproduced file minded",
+        "unguarded env OPEN",
+        "unguarded file late",
+        "unguarded file open",
+        "unguarded file removed",
+    ];
+    assert_eq!(found, wanted, "{report}");
+    // What is sure comes first.
+    assert_eq!(report["conflicts"][0]["grade"], "reproduced");
+    assert_eq!(report["exit_code"]["process"], 1);
+}
+
+#[test]
+fn a_lock_between_threads_guards_nothing_under_nextest() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new("apart", CONFIRMING);
+    let (found, report) = graded(&package, &[], &[&NEXTEST[..], &["-j1"]].concat());
+    let wanted = [
+        "reproduced file minded",
+        "unguarded file behind",
+        "unguarded file late",
+        "unguarded file open",
+        "unguarded file removed",
+    ];
+    assert_eq!(found, wanted, "{report}");
+}
+
+#[test]
+fn where_everything_is_guarded_there_is_no_conflict() {
+    let package = Package::new("guarded", CONFIRMING);
+    let command = [&CARGO[..], &["--", "behind_a_lock"]].concat();
+    let told = package.observe(&["--confirm"], &command);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert!(
+        told.out
+            .contains("guarded: 3 resources on which tests never met "),
+        "{}",
+        told.out
+    );
+    assert!(
+        told.out
+            .lines()
+            .last()
+            .unwrap()
+            .ends_with("; 3 resources guarded"),
+        "{}",
+        told.out
+    );
+    // Without the runs they are conflicts, for the lock is not seen.
+    let told = package.observe(&[], &command);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn a_failure_is_told_with_who_failed_and_that_each_passes_alone() {
+    let package = Package::new("minded", CONFIRMING);
+    let command = [&CARGO[..], &["--", "somebody_minds", "--test-threads=1"]].concat();
+    let told = package.observe(&["--confirm"], &command);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let block = told.out.find("reproduced: file ").map(|from| &told.out[from..]);
+    let block = block.unwrap_or_else(|| panic!("{}{}", told.out, told.err));
+    assert!(
+        block.contains(" failed while both used it, and each passes alone"),
+        "{block}"
+    );
+    assert!(
+        told.err
+            .contains("cofferdam: runs 1 pair of tests again, within 1m"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn what_one_program_leaves_to_the_next_is_shown_by_running_them_in_turn() {
+    let package = Package::new("first", LEAVING);
+    package.write(
+        "tests/second.rs",
+        "#[test]\nfn leaves_what_it_made() { std::fs::write(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/left\"), \"second\").unwrap() }\n\
+         #[test]\nfn leaves_what_nobody_minds() { std::fs::write(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/unminded\"), \"second\").unwrap() }\n",
+    );
+    let (found, report) = graded(&package, &[], &CARGO);
+    assert_eq!(
+        found,
+        ["potential file unminded", "reproduced file left"],
+        "{report}"
+    );
+    let why = report["conflicts"][0]["pairs"][0]["why"].as_str().unwrap();
+    assert_eq!(
+        why,
+        "minds_what_it_finds failed after leaves_what_it_made, and passed twice before"
+    );
+    let why = report["conflicts"][1]["pairs"][0]["why"].as_str().unwrap();
+    assert!(why.ends_with("both passed, which proves nothing"), "{why}");
+}
+
+#[test]
+fn without_time_everything_stays_as_it_was_seen() {
+    let package = Package::new("timeless", CONFIRMING);
+    let command = [&CARGO[..], &["--", "in_the_open"]].concat();
+    let told = package.observe(&["--confirm", "--time-budget", "0s", "--jobs", "1"], &command);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert!(
+        told.err.contains("the time was over before 2 pairs could be run"),
+        "{}",
+        told.err
+    );
+    assert!(told.out.contains("potential: env OPEN"), "{}", told.out);
+}
+
+#[test]
+fn what_was_found_is_kept_for_other_commands() {
+    let package = Package::new("kept", CONFIRMING);
+    let command = [&CARGO[..], &["--", "variable_in_the_open", "--test-threads=1"]].concat();
+    package.observe(&["--confirm"], &command);
+    let text = fs::read(package.built().join("cofferdam/observed/last.json")).unwrap();
+    let kept: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(
+        (&kept["version"], &kept["confirmed"], &kept["tests"]),
+        (&1.into(), &true.into(), &2.into())
+    );
+    let finding = &kept["findings"][0];
+    assert_eq!(finding["grade"], "unguarded");
+    assert_eq!(
+        finding["resource"],
+        serde_json::json!({ "kind": "env", "name": "OPEN" })
+    );
+    let test = &finding["tests"][0];
+    assert_eq!(
+        (&test["name"], &test["runner"]),
+        (&"variable_in_the_open_a".into(), &"cargo-test".into())
+    );
+    assert_eq!(
+        test["package"],
+        package.path().canonicalize().unwrap().to_str().unwrap()
+    );
+    let place = test["uses"][0]["place"].as_str().unwrap();
+    assert!(place.starts_with("tests/kept.rs:"), "{place}");
+}
