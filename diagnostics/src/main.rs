@@ -3,11 +3,14 @@
 mod child;
 mod cli;
 mod commands;
+mod executor;
 mod exit_code;
+mod jobs;
 mod report;
 
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, ListFormat};
+use commands::Refused;
 use exit_code::Ended;
 use std::process::ExitCode;
 
@@ -25,7 +28,14 @@ fn main() -> ExitCode {
         }
     };
     let (shown, told) = match cli.command {
-        Command::Run(args) => (args.shown.clone(), commands::run::run(args, report::begin)),
+        Command::Run(args) => {
+            let told = commands::run::run(&args, &mut report::Progress::new(&args));
+            (args.shown_as(), told)
+        }
+        Command::Guard(args) => {
+            commands::guard::guard(&args);
+            return ExitCode::from(exit_code::NONE);
+        }
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
@@ -46,10 +56,16 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Err(error) => {
-            report::complain(&*error);
-            exit_code::UNKNOWN
-        }
+        Err(error) => match error.downcast_ref::<Refused>() {
+            Some(refused) => {
+                report::refuse(refused);
+                exit_code::USAGE
+            }
+            None => {
+                report::complain(&*error);
+                exit_code::UNKNOWN
+            }
+        },
     };
     ExitCode::from(code)
 }

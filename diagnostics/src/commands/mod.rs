@@ -1,21 +1,50 @@
 //! What each command does; they return data and print nothing.
 
+pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod clean;
+pub(crate) mod guard;
 pub(crate) mod locks;
+mod plan;
 pub(crate) mod run;
 mod session;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
+use batch::Batch;
 use cofferdam::Error;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
+use std::fmt;
 use std::path::PathBuf;
+
+/// What was asked for cannot be done as it was asked: exit code 2, and nothing was started.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) Vec<String>);
+
+impl Refused {
+    fn new(what: &dyn fmt::Display) -> Self {
+        Self(vec![what.to_string()])
+    }
+
+    fn lines(what: Vec<String>) -> Self {
+        Self(what)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// What a command came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// How the command ended that was run, if one was.
     pub(crate) command: Option<Ended>,
+    /// The jobs, if there were several.
+    pub(crate) batch: Option<Batch>,
     pub(crate) findings: Findings,
     pub(crate) verdict: Verdict,
     pub(crate) no_records: NoRecords,
@@ -25,6 +54,7 @@ impl Outcome {
     fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords) -> Self {
         Self {
             command,
+            batch: None,
             verdict: Verdict::of(findings.seen(), no_records),
             findings,
             no_records,

@@ -1,40 +1,83 @@
-//! `run`: a command with recording on, then the conflicts between its tests.
+//! `run`: commands with recording on, then the conflicts between their tests.
 
+use super::batch::{Batch, Row};
+use super::plan::{Plan, Work};
 use super::{Findings, Outcome, session};
-use crate::child;
 use crate::cli::RunArgs;
-use crate::exit_code::NoRecords;
+use crate::executor;
+use crate::executor::event::{Ending, Event, Tally};
+use crate::executor::job::Job;
+use crate::executor::options::{Folders, Options, Place};
+use crate::exit_code::{self, Ended, NoRecords};
+use crate::jobs::rounds::Rounds;
 use cofferdam::diagnostics::{CleanOptions, clean};
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What a session says before its command begins.
+/// Who is told of a session while it goes on.
+pub(crate) trait Watch {
+    /// Before the first command begins.
+    fn begin(&mut self, begun: &Begun<'_>);
+    /// After each step.
+    fn see(&mut self, event: &Event);
+    /// What should be known, and ends nothing.
+    fn warn(&mut self, text: &str);
+    /// Before the report.
+    fn end(&mut self);
+}
+
+/// What a session says before its commands begin.
+#[derive(Debug)]
 pub(crate) struct Begun<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) output: &'a Path,
+    /// What several jobs are; one command is not announced.
+    pub(crate) batch: Option<BatchBegun<'a>>,
 }
 
-pub(crate) fn run(args: RunArgs, begin: impl FnOnce(&Begun<'_>)) -> Result<Outcome, Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&working_dir()))?;
+/// What is known of several jobs before they begin.
+#[derive(Debug)]
+pub(crate) struct BatchBegun<'a> {
+    /// `None` where they go on until one fails.
+    pub(crate) jobs: Option<u64>,
+    pub(crate) at_once: usize,
+    pub(crate) logs: &'a Path,
+}
+
+pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
+    let dir = working_dir();
+    let plan = Plan::of(args, &dir)?;
+    for bad in &plan.skipped {
+        watch.warn(&format!("left out {bad}"));
+    }
+    let base = cofferdam::base_dir(Some(&dir))?;
     let session = session::new_name();
     let space = session::Space::new(args.run_namespace.as_deref(), &session, &base)?;
-    begin(&Begun {
+    let is_one = matches!(plan.work, Work::One(_));
+    let folders = if is_one {
+        None
+    } else {
+        Some(session::JobFolders::make(&base, &session, &space.output)?)
+    };
+    watch.begin(&Begun {
         namespace: space.namespace.as_str(),
         output: &space.output,
+        batch: folders.as_ref().map(|folders| BatchBegun {
+            jobs: plan.total(),
+            at_once: plan.ceiling().get(),
+            logs: &folders.logs,
+        }),
     });
-    let ended = child::run(
-        &args.command,
-        &[
-            ("COFFERDAM_RECORD", session.as_ref()),
-            ("COFFERDAM_DIR", base.as_os_str()),
-            ("COFFERDAM_RUN_NAMESPACE", space.namespace.as_str().as_ref()),
-            ("COFFERDAM_RUN_DIR", space.output.as_os_str()),
-        ],
-    )?;
+    let options = options(&plan, &base, &session, &space, folders.as_ref());
+    let ran = execute(&options, plan.work, watch)?;
+    watch.end();
+    drop(folders);
     drop(space);
     let evidence = session::evidence(&base, &session)?;
     let findings = Findings::new(vec![base.join("runs")], &evidence);
+    drop(evidence);
+    let batch = ran.batch.map(|batch| count_conflicts(batch, &base, &options));
     session::forget_old(&base);
     // What no test had the time for. A folder that cannot be removed now is tried again by the next session.
     let _ = clean(&base, CleanOptions::default());
@@ -43,7 +86,148 @@ pub(crate) fn run(args: RunArgs, begin: impl FnOnce(&Begun<'_>)) -> Result<Outco
     } else {
         NoRecords::Pass
     });
-    Ok(Outcome::new(Some(ended), findings, no_records))
+    let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
+    outcome.batch = batch;
+    Ok(outcome)
+}
+
+impl Plan {
+    fn total(&self) -> Option<u64> {
+        match &self.work {
+            Work::One(_) => Some(1),
+            Work::Jobs(jobs) => Some(jobs.len() as u64),
+            Work::Rounds(rounds) => rounds.size_hint().1.map(|rounds| rounds as u64),
+        }
+    }
+}
+
+fn options(
+    plan: &Plan,
+    base: &Path,
+    session: &str,
+    space: &session::Space,
+    folders: Option<&session::JobFolders>,
+) -> Options {
+    let mut variables: Vec<(OsString, OsString)> = vec![
+        ("COFFERDAM_DIR".into(), base.into()),
+        ("COFFERDAM_RUN_NAMESPACE".into(), space.namespace.as_str().into()),
+        ("COFFERDAM_RUN_DIR".into(), space.output.clone().into()),
+    ];
+    variables.extend(folders.and_then(session::JobFolders::host_dir));
+    Options {
+        ceiling: plan.ceiling(),
+        groups: plan.groups.clone(),
+        interval: plan.limits.rate.map(|rate| rate.0),
+        timeout: plan.limits.timeout.map(|timeout| timeout.0),
+        retries: plan.limits.retries.unwrap_or(0),
+        grace: plan.grace(),
+        policy: plan.policy.clone(),
+        memory: plan.memory(executor::memory_in_all()),
+        output: plan.limits.max_output.map(|size| size.0),
+        session: session.to_owned(),
+        variables,
+        place: folders.map_or(Place::Foreground, |folders| {
+            Place::Folders(Folders {
+                logs: folders.logs.clone(),
+                temp: folders.temp.path().to_owned(),
+                output: space.output.clone(),
+                prefix: session::job_prefix(),
+            })
+        }),
+    }
+}
+
+/// What came of the jobs.
+struct Ran {
+    ended: Ended,
+    batch: Option<Batch>,
+}
+
+fn execute(options: &Options, work: Work, watch: &mut dyn Watch) -> Result<Ran, Box<dyn Error>> {
+    match work {
+        Work::One(job) => one(options, job, watch),
+        Work::Jobs(jobs) => many(options, Vec::new(), &mut jobs.into_iter(), watch),
+        Work::Rounds(mut rounds) => {
+            let rows = rounds.workers().iter();
+            let rows = rows.map(|workers| Row::new(*workers, Rounds::group(*workers))).collect();
+            many(options, rows, &mut rounds, watch)
+        }
+    }
+}
+
+/// It keeps its exit code, whatever that is.
+fn one(options: &Options, job: Job, watch: &mut dyn Watch) -> Result<Ran, Box<dyn Error>> {
+    let mut ending = None;
+    executor::run(options, &mut std::iter::once(job), &mut |event| {
+        watch.see(event);
+        if let Event::Ended { ending: how, .. } = event {
+            ending = Some(how.clone());
+        }
+    })?;
+    let ended = match ending {
+        Some(Ending::Passed) => Ended::Passed,
+        Some(Ending::Failed { code, signal, .. }) => Ended::Failed { code, signal },
+        Some(Ending::NotStarted { error }) => return Err(error.into()),
+        Some(_) | None => Ended::Failed {
+            code: exit_code::JOB_FAILED,
+            signal: None,
+        },
+    };
+    Ok(Ran { ended, batch: None })
+}
+
+fn many(
+    options: &Options,
+    rows: Vec<Row>,
+    source: &mut dyn Iterator<Item = Job>,
+    watch: &mut dyn Watch,
+) -> Result<Ran, Box<dyn Error>> {
+    #[expect(clippy::disallowed_methods, reason = "how long a session takes is told")]
+    let begun = std::time::Instant::now();
+    let mut batch = Batch {
+        rows,
+        logs: match &options.place {
+            Place::Foreground => PathBuf::new(),
+            Place::Folders(folders) => folders.logs.clone(),
+        },
+        ..Batch::default()
+    };
+    let tally = executor::run(options, source, &mut |event| {
+        batch.see(event);
+        watch.see(event);
+    })?;
+    batch.tally = tally;
+    batch.took = begun.elapsed();
+    Ok(Ran {
+        ended: of_tally(&tally),
+        batch: Some(batch),
+    })
+}
+
+fn of_tally(tally: &Tally) -> Ended {
+    if tally.failed + tally.cancelled == 0 && tally.stopped.is_none() {
+        return Ended::Passed;
+    }
+    Ended::Failed {
+        code: exit_code::JOB_FAILED,
+        signal: None,
+    }
+}
+
+/// Conflicts within the rounds of each number of workers.
+fn count_conflicts(mut batch: Batch, base: &Path, options: &Options) -> Batch {
+    let Place::Folders(folders) = &options.place else { return batch };
+    for row in &mut batch.rows {
+        // What cannot be read is told with the findings of all.
+        if let Ok(evidence) = session::evidence_of(base, &options.session, &folders.prefix, &row.jobs) {
+            let conflicts = evidence.conflicts();
+            let is_one = |told: &&cofferdam::diagnostics::Conflict| {
+                told.severity() == cofferdam::diagnostics::Severity::Conflict
+            };
+            row.conflicts = conflicts.iter().filter(is_one).count() as u64;
+        }
+    }
+    batch
 }
 
 pub(super) fn working_dir() -> PathBuf {

@@ -1,9 +1,12 @@
 //! Sessions: their namespaces; what one `run` recorded, found again, and removed when it is old.
 
+use crate::executor::job::JobId;
 use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
 use cofferdam::{Error, Namespace, NamespaceHold};
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::{env, io};
 
 /// As many sessions stay, the newest.
 const KEPT: usize = 10;
@@ -68,6 +71,49 @@ fn is_inside_another() -> bool {
     std::env::var_os("COFFERDAM_RECORD").is_some_and(|session| !session.is_empty())
 }
 
+/// Folders for the jobs of a session; the temporary ones go with this.
+pub(super) struct JobFolders {
+    /// What a job writes, and nobody else can read.
+    pub(super) logs: PathBuf,
+    pub(super) temp: tempfile::TempDir,
+}
+
+impl JobFolders {
+    pub(super) fn make(base: &Path, session: &str, output: &Path) -> Result<Self, io::Error> {
+        let logs = base.join("sessions").join(session);
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let said = |path: &Path, error: &io::Error| {
+            io::Error::new(error.kind(), format!("could not create {}: {error}", path.display()))
+        };
+        builder.create(&logs).map_err(|error| said(&logs, &error))?;
+        std::fs::create_dir_all(output).map_err(|error| said(output, &error))?;
+        // Not below the base folder: sockets are put there, and their paths have to be short.
+        let temp = tempfile::Builder::new().prefix("cofferdam-").tempdir();
+        let temp = temp.map_err(|error| said(&env::temp_dir(), &error))?;
+        Ok(Self { logs, temp })
+    }
+
+    /// Where locks of the whole machine are: jobs have temporary folders of their own, and must not lose sight of
+    /// each other by that. A session inside of another's job goes on with what it was handed.
+    pub(super) fn host_dir(&self) -> Option<(OsString, OsString)> {
+        const NAME: &str = "COFFERDAM_HOST_DIR";
+        #[expect(clippy::disallowed_methods, reason = "an outer session sets this for its jobs")]
+        let handed = env::var_os(NAME).is_some_and(|folder| !folder.is_empty());
+        (!handed).then(|| (NAME.into(), env::temp_dir().into()))
+    }
+}
+
+/// What a job's number is put behind: the job that this session runs in, if it runs in one.
+pub(super) fn job_prefix() -> String {
+    #[expect(clippy::disallowed_methods, reason = "an outer session sets this for its jobs")]
+    let job = env::var("COFFERDAM_JOB").ok();
+    job.filter(|job| !job.is_empty())
+        .map_or_else(String::new, |job| format!("{job}."))
+}
+
 /// The newest session below `base`.
 pub(super) fn newest(base: &Path) -> Result<Option<String>, Error> {
     Ok(runs(base)?.into_iter().find_map(|run| run.session))
@@ -80,6 +126,28 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
         // A run that was named by hand may have been joined by several sessions; its journals say which.
         if run.named || run.session.as_deref() == Some(session) {
             evidence.read(&run.path);
+        }
+    }
+    Ok(evidence)
+}
+
+/// What these jobs of the session recorded. Their names are in those of their lanes.
+pub(super) fn evidence_of(base: &Path, session: &str, prefix: &str, jobs: &[JobId]) -> Result<Evidence, Error> {
+    let jobs: HashSet<String> = jobs.iter().map(|job| format!("{prefix}{job}")).collect();
+    let mut evidence = Evidence::of_session(session);
+    for run in runs(base)? {
+        if !run.named && run.session.as_deref() != Some(session) {
+            continue;
+        }
+        let Ok(lanes) = std::fs::read_dir(run.path.join("workers")) else {
+            continue;
+        };
+        for lane in lanes.flatten() {
+            let name = lane.file_name();
+            let job = name.to_str().and_then(|name| name.rsplit_once('.'));
+            if job.is_some_and(|(job, _)| jobs.contains(job)) {
+                evidence.read(&lane.path());
+            }
         }
     }
     Ok(evidence)

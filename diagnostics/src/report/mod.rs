@@ -5,13 +5,15 @@ mod github;
 mod human;
 mod json;
 mod locks;
+mod progress;
 mod text;
 
+pub(crate) use progress::Progress;
+
 use crate::cli::{Format, ListFormat, Shown};
-use crate::commands::Outcome;
+use crate::commands::{Outcome, Refused};
 use crate::commands::clean::Swept;
 use crate::commands::locks::Locks;
-use crate::commands::run::Begun;
 use anstream::{AutoStream, StripStream};
 use std::io::{self, Write};
 use std::path::Path;
@@ -54,19 +56,6 @@ fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(),
     }
 }
 
-/// Says on standard error what a session is called and where its output goes: standard output is its command's.
-pub(crate) fn begin(begun: &Begun<'_>) {
-    let mut err = anstream::stderr().lock();
-    let output = begun.output.display().to_string();
-    // Nobody may be there to read it, and the command runs all the same.
-    let _ = writeln!(
-        err,
-        "cofferdam: namespace {}, output in {}",
-        text::plain(begun.namespace),
-        text::plain(&output)
-    );
-}
-
 fn write_file(path: &Path, format: Format, outcome: &Outcome) -> io::Result<()> {
     let mut text = StripStream::new(Vec::new());
     write(&mut text, format, outcome)?;
@@ -78,6 +67,14 @@ fn write(mut out: &mut dyn Write, format: Format, outcome: &Outcome) -> io::Resu
         Format::Human => human::Human(outcome).write(&mut out),
         Format::Json => json::Json(outcome).write(&mut out),
         Format::Github => github::Github(outcome).write(&mut out),
+    }
+}
+
+/// Says on standard error what cannot be done as it was asked for, line by line.
+pub(crate) fn refuse(refused: &Refused) {
+    let mut err = anstream::stderr().lock();
+    for line in &refused.0 {
+        let _ = writeln!(err, "cofferdam: {}", text::plain(line));
     }
 }
 

@@ -1,0 +1,432 @@
+//! Starts what may be started, waits for whatever comes first, and keeps the limits.
+
+use super::children::{Children, Sent, Told, Whom};
+use super::event::{Ending, Event, Hold, Tally, Why};
+use super::job::Job;
+use super::memory::{Available, Reading, of_job};
+use super::options::{Options, Place};
+use super::policy::OnError;
+use super::processes::Scan;
+use super::queue::{Queue, Waiting};
+use super::rate::Rate;
+use super::running::{Running, Stage, World};
+use super::sandbox::Sandbox;
+use crate::child::{ChildError, Starter, Streams};
+use crate::exit_code::Ended;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How often memory and output are looked at while they are limited.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+pub(super) struct Pool<'a> {
+    options: &'a Options,
+    source: &'a mut dyn Iterator<Item = Job>,
+    out: &'a mut dyn FnMut(&Event),
+    starter: Starter,
+    children: Children,
+    queue: Queue,
+    rate: Option<Rate>,
+    available: Available,
+    running: Vec<Running>,
+    tally: Tally,
+    hold: Option<Hold>,
+    /// The system has no room for a process more until one ends.
+    is_full: bool,
+    /// When the next start, or the next look at memory, is due.
+    next: Option<Instant>,
+    sampled: Option<(Instant, Reading)>,
+}
+
+impl<'a> Pool<'a> {
+    pub(super) fn new(
+        options: &'a Options,
+        source: &'a mut dyn Iterator<Item = Job>,
+        out: &'a mut dyn FnMut(&Event),
+    ) -> io::Result<Self> {
+        let mut variables = options.variables.clone();
+        variables.push(("COFFERDAM_RECORD".into(), OsString::from(&options.session)));
+        Ok(Self {
+            options,
+            source,
+            out,
+            starter: Starter::new(variables),
+            children: Children::new(matches!(options.place, Place::Folders(_)))?,
+            queue: Queue::new(options.groups.clone()),
+            rate: options.interval.and_then(Rate::new),
+            available: Available::new(),
+            running: Vec::new(),
+            tally: Tally::default(),
+            hold: None,
+            is_full: false,
+            next: None,
+            sampled: None,
+        })
+    }
+
+    pub(super) fn run(mut self) -> io::Result<Tally> {
+        let mut told = Vec::new();
+        loop {
+            self.start_what_may();
+            if self.running.is_empty() && self.next.is_none() {
+                return Ok(self.tally);
+            }
+            let now = now();
+            let due = self.running.iter().filter_map(|running| running.due(now));
+            let due = due.chain(self.next).chain(self.sample_due()).min();
+            let longest = due.map(|due| due.saturating_duration_since(now));
+            told.clear();
+            self.children.wait(longest, &mut told)?;
+            for told in &told {
+                self.hear(told);
+            }
+            self.sample();
+            self.advance();
+        }
+    }
+
+    // --- starting ---------------------------------------------------------------------------------------------
+
+    fn start_what_may(&mut self) {
+        self.next = None;
+        while self.tally.stopped.is_none() && !self.is_full && self.running.len() < self.options.ceiling.get() {
+            while !self.queue.is_ready() {
+                let Some(job) = self.source.next() else { return };
+                self.queue.push(Waiting { job, attempt: 1 });
+            }
+            if self.is_held() {
+                self.next = Some(now() + SAMPLE);
+                return;
+            }
+            if let Some(rate) = &self.rate
+                && let Err(wait) = rate.take()
+            {
+                self.next = Some(now() + wait);
+                return;
+            }
+            if let Some(waiting) = self.queue.pop() {
+                self.start(waiting);
+            }
+        }
+    }
+
+    /// One job may always run: it could be what frees the memory.
+    fn is_held(&mut self) -> bool {
+        let limits = &self.options.memory;
+        let is_limited = limits.keep_free > 0 || limits.in_all.is_some();
+        let hold = if self.running.is_empty() || !is_limited {
+            None
+        } else {
+            self.reading(now()).hold(limits)
+        };
+        match (self.hold, hold) {
+            (None, Some(why)) => (self.out)(&Event::Held { why }),
+            (Some(_), None) => (self.out)(&Event::Released),
+            _ => {}
+        }
+        self.hold = hold;
+        hold.is_some()
+    }
+
+    /// What memory there is, as it was at most a moment ago.
+    fn reading(&mut self, now: Instant) -> Reading {
+        match self.sampled {
+            Some((at, reading)) if now < at + SAMPLE => reading,
+            _ => {
+                let used = self.sampled.map_or(0, |(_, reading)| reading.used);
+                let reading = Reading {
+                    available: self.available.bytes(),
+                    used,
+                };
+                self.sampled = Some((now, reading));
+                reading
+            }
+        }
+    }
+
+    fn start(&mut self, Waiting { job, attempt }: Waiting) {
+        let sandbox = match &self.options.place {
+            Place::Foreground => None,
+            Place::Folders(folders) => match Sandbox::make(folders, job.id, attempt) {
+                Ok(sandbox) => Some(sandbox),
+                Err(error) => {
+                    let error = error.to_string();
+                    return self.over(job, attempt, Ending::NotStarted { error }, Duration::ZERO, None, 0);
+                }
+            },
+        };
+        let own = job.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+        let folders = sandbox.iter().flat_map(Sandbox::variables);
+        let variables = folders.map(|(name, value)| (OsStr::new(name), value)).chain(own);
+        let streams = match &sandbox {
+            Some(sandbox) => Streams::Log(&sandbox.log.file),
+            None => Streams::Ours,
+        };
+        let began = now();
+        let started = self.starter.start(&job.command, variables, job.cwd.as_deref(), &streams);
+        match started {
+            Ok(child) => {
+                let pid = child.id();
+                self.children.take(&mut Some(child));
+                (self.out)(&Event::Started {
+                    job: job.id,
+                    name: job.name.clone(),
+                    group: job.group.clone(),
+                    attempt,
+                    pid,
+                    log: sandbox.as_ref().map(|sandbox| sandbox.log.path.clone()),
+                });
+                self.running.push(Running {
+                    timeout: job.timeout.or(self.options.timeout),
+                    job,
+                    attempt,
+                    pid,
+                    began,
+                    sandbox,
+                    stage: Stage::Runs,
+                    ended: None,
+                    verdict: None,
+                    stopped: 0,
+                });
+                let at_once = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
+                self.tally.most_at_once = self.tally.most_at_once.max(at_once);
+            }
+            Err(error) if is_full(&error) && !self.running.is_empty() => {
+                self.queue.ended(job.group.as_deref());
+                self.queue.push_front(Waiting { job, attempt });
+                self.is_full = true;
+            }
+            Err(error) => {
+                let ending = Ending::NotStarted {
+                    error: error.to_string(),
+                };
+                self.over(job, attempt, ending, Duration::ZERO, sandbox, 0);
+            }
+        }
+    }
+
+    // --- what comes -------------------------------------------------------------------------------------------
+
+    fn hear(&mut self, told: &Told) {
+        match *told {
+            Told::Ended { pid, ended } => {
+                self.is_full = false;
+                // Of one that a job left to us there is nothing to note.
+                let first = |running: &&mut Running| running.pid == pid && running.ended.is_none();
+                if let Some(running) = self.running.iter_mut().find(first) {
+                    running.ended = Some(ended);
+                }
+            }
+            Told::Signal { number, from_terminal } => match self.options.place {
+                Place::Foreground => {
+                    // The terminal's own signals reach the job as they reach us; once more would be twice.
+                    for running in self.running.iter().filter(|running| running.ended.is_none() && !from_terminal) {
+                        self.children.tell(Whom::Process(running.pid), Sent::Signal(number));
+                    }
+                }
+                Place::Folders(_) if self.tally.stopped.is_none() => self.stop_all(Why::Signal(number)),
+                // Asked twice: at once.
+                Place::Folders(_) => self.each(|running, world| running.kill(world)),
+            },
+        }
+    }
+
+    fn stop_all(&mut self, why: Why) {
+        self.tally.stopped = Some(why);
+        (self.out)(&Event::Stopping { why });
+        self.each(|running, world| running.stop(Ending::Cancelled, world));
+        let mut left = self.queue.drain();
+        // A source without an end is not emptied.
+        if self.source.size_hint().1.is_some() {
+            left.extend(&mut *self.source);
+        }
+        for job in left {
+            self.tally.cancelled += 1;
+            (self.out)(&Event::Dropped {
+                job: job.id,
+                name: job.name,
+                group: job.group,
+            });
+        }
+    }
+
+    fn each(&mut self, mut does: impl FnMut(&mut Running, &mut World<'_>)) {
+        let mut world = World {
+            now: now(),
+            grace: self.options.grace,
+            session: &self.options.session,
+            children: &self.children,
+            scan: Scan::default(),
+        };
+        for running in &mut self.running {
+            does(running, &mut world);
+        }
+    }
+
+    fn advance(&mut self) {
+        let mut over = Vec::new();
+        let mut index = 0;
+        self.each(|running, world| {
+            if running.advance(world) {
+                over.push(index);
+            }
+            index += 1;
+        });
+        for index in over.into_iter().rev() {
+            let running = self.running.swap_remove(index);
+            self.leave(running);
+        }
+    }
+
+    fn leave(&mut self, running: Running) {
+        let Running {
+            job,
+            attempt,
+            began,
+            mut sandbox,
+            ended,
+            verdict,
+            stopped,
+            ..
+        } = running;
+        let ending = match (verdict, ended) {
+            (Some(verdict), _) => verdict,
+            (None, Some(Ended::Passed)) => Ending::Passed,
+            (None, Some(Ended::Failed { code, signal })) => Ending::Failed {
+                code,
+                signal,
+                critical: self.is_critical(code, sandbox.as_mut()),
+            },
+            // Killed, and still not gone.
+            (None, None) => Ending::Cancelled,
+        };
+        self.over(job, attempt, ending, began.elapsed(), sandbox, stopped);
+    }
+
+    fn is_critical(&self, code: u8, sandbox: Option<&mut Sandbox>) -> bool {
+        let policy = &self.options.policy;
+        let critical = &policy.critical;
+        if policy.on_error != OnError::StopCritical {
+            return false;
+        }
+        let wrote = || match (&critical.pattern, sandbox) {
+            (Some(pattern), Some(sandbox)) => sandbox.log.matches(pattern),
+            _ => false,
+        };
+        critical.codes.contains(&code) || wrote()
+    }
+
+    fn over(
+        &mut self,
+        job: Job,
+        attempt: u32,
+        ending: Ending,
+        took: Duration,
+        sandbox: Option<Sandbox>,
+        stopped: u32,
+    ) {
+        self.queue.ended(job.group.as_deref());
+        let may_again = match ending {
+            Ending::Passed | Ending::Cancelled | Ending::NotStarted { .. } => false,
+            Ending::Failed { critical, .. } => !critical,
+            _ => true,
+        };
+        let again = may_again
+            && self.tally.stopped.is_none()
+            && attempt <= job.retries.unwrap_or(self.options.retries);
+        let (log, written) = sandbox.map_or((None, 0), Sandbox::close);
+        (self.out)(&Event::Ended {
+            job: job.id,
+            name: job.name.clone(),
+            group: job.group.clone(),
+            attempt,
+            ending: ending.clone(),
+            took,
+            log,
+            written,
+            stopped,
+            again,
+        });
+        if again {
+            let attempt = attempt + 1;
+            return self.queue.push_front(Waiting { job, attempt });
+        }
+        match ending {
+            Ending::Passed => self.tally.passed += 1,
+            Ending::Cancelled => self.tally.cancelled += 1,
+            _ => self.tally.failed += 1,
+        }
+        if self.tally.stopped.is_none()
+            && let Some(why) = self.options.policy.after(job.id, &ending, self.tally.failed)
+        {
+            self.stop_all(why);
+        }
+    }
+
+    // --- limits -----------------------------------------------------------------------------------------------
+
+    fn is_sampled(&self) -> bool {
+        let memory = &self.options.memory;
+        (memory.job.is_some() || memory.in_all.is_some() || self.options.output.is_some()) && !self.running.is_empty()
+    }
+
+    fn sample_due(&self) -> Option<Instant> {
+        self.is_sampled()
+            .then(|| self.sampled.map_or_else(now, |(at, _)| at + SAMPLE))
+    }
+
+    fn sample(&mut self) {
+        let now = now();
+        if self.sample_due().is_none_or(|due| now < due) {
+            return;
+        }
+        let (memory, output) = (self.options.memory, self.options.output);
+        let mut used = Vec::new();
+        self.each(|running, world| {
+            if let Some((limit, sandbox)) = output.zip(running.sandbox.as_ref()) {
+                let written = sandbox.log.written();
+                if written > limit {
+                    running.stop(Ending::OverOutput { written, limit }, world);
+                }
+            }
+            let weighed = memory.job.or(memory.in_all).map(|limit| of_job(world.scan.all(), running.pid, limit));
+            let bytes = weighed.unwrap_or(0);
+            used.push(bytes);
+            if let Some(limit) = memory.job.filter(|limit| bytes > *limit) {
+                running.stop(Ending::OverMemory { used: bytes, limit }, world);
+            }
+        });
+        let total: u64 = used.iter().sum();
+        if let Some(limit) = memory.in_all.filter(|limit| total > *limit)
+            && let Some(most) = used.iter().max().copied()
+        {
+            let mut weights = used.into_iter();
+            let mut found = false;
+            self.each(|running, world| {
+                if weights.next() == Some(most) && !found {
+                    found = true;
+                    running.stop(Ending::OverMemoryInAll { used: total, limit }, world);
+                }
+            });
+        }
+        let reading = Reading {
+            available: self.available.bytes(),
+            used: total,
+        };
+        self.sampled = Some((now, reading));
+    }
+}
+
+/// Whether the system has no room for another process just now.
+fn is_full(error: &ChildError) -> bool {
+    matches!(
+        error.source.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory
+    )
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "limits of time are kept here")]
+    Instant::now()
+}
