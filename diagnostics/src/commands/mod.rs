@@ -43,6 +43,8 @@ impl std::error::Error for Refused {}
 pub(crate) struct Outcome {
     /// How the command ended that was run, if one was.
     pub(crate) command: Option<Ended>,
+    /// The one command went over a limit and was stopped.
+    pub(crate) is_stopped: bool,
     /// The jobs, if there were several.
     pub(crate) batch: Option<Batch>,
     pub(crate) findings: Findings,
@@ -54,6 +56,7 @@ impl Outcome {
     fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords) -> Self {
         Self {
             command,
+            is_stopped: false,
             batch: None,
             verdict: Verdict::of(findings.seen(), no_records),
             findings,

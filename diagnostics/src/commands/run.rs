@@ -87,6 +87,7 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
         NoRecords::Pass
     });
     let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
+    outcome.is_stopped = ran.is_stopped;
     outcome.batch = batch;
     Ok(outcome)
 }
@@ -137,9 +138,16 @@ fn options(
     }
 }
 
+const JOB_FAILED: Ended = Ended::Failed {
+    code: exit_code::JOB_FAILED,
+    signal: None,
+};
+
 /// What came of the jobs.
 struct Ran {
     ended: Ended,
+    /// It is the one command, and went over a limit.
+    is_stopped: bool,
     batch: Option<Batch>,
 }
 
@@ -168,12 +176,19 @@ fn one(options: &Options, job: Job, watch: &mut dyn Watch) -> Result<Ran, Box<dy
         Some(Ending::Passed) => Ended::Passed,
         Some(Ending::Failed { code, signal, .. }) => Ended::Failed { code, signal },
         Some(Ending::NotStarted { error }) => return Err(error.into()),
-        Some(_) | None => Ended::Failed {
-            code: exit_code::JOB_FAILED,
-            signal: None,
-        },
+        Some(_) | None => {
+            return Ok(Ran {
+                ended: JOB_FAILED,
+                is_stopped: true,
+                batch: None,
+            });
+        }
     };
-    Ok(Ran { ended, batch: None })
+    Ok(Ran {
+        ended,
+        is_stopped: false,
+        batch: None,
+    })
 }
 
 fn many(
@@ -200,6 +215,7 @@ fn many(
     batch.took = begun.elapsed();
     Ok(Ran {
         ended: of_tally(&tally),
+        is_stopped: false,
         batch: Some(batch),
     })
 }
@@ -208,10 +224,7 @@ fn of_tally(tally: &Tally) -> Ended {
     if tally.failed + tally.cancelled == 0 && tally.stopped.is_none() {
         return Ended::Passed;
     }
-    Ended::Failed {
-        code: exit_code::JOB_FAILED,
-        signal: None,
-    }
+    JOB_FAILED
 }
 
 /// Conflicts within the rounds of each number of workers.

@@ -11,7 +11,6 @@ pub(super) struct Queue {
     /// The first in line of each group that has room, by its place in line.
     ready: BTreeMap<u64, Option<String>>,
     next_place: u64,
-    waiting: usize,
 }
 
 #[derive(Debug, Default)]
@@ -35,10 +34,6 @@ impl Queue {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting == 0
-    }
-
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -52,7 +47,6 @@ impl Queue {
             .line
             .push_back((self.next_place, waiting));
         self.next_place += 1;
-        self.waiting += 1;
         self.refresh(key);
     }
 
@@ -68,7 +62,6 @@ impl Queue {
             self.next_place += 1;
         }
         line.push_front((place, waiting));
-        self.waiting += 1;
         self.refresh(key);
     }
 
@@ -78,7 +71,6 @@ impl Queue {
         let group = self.groups.get_mut(&key)?;
         let (_, waiting) = group.line.pop_front()?;
         group.running += 1;
-        self.waiting -= 1;
         self.refresh(key);
         Some(waiting)
     }
@@ -106,7 +98,6 @@ impl Queue {
             .collect();
         left.sort_by_key(|(place, _)| *place);
         self.ready.clear();
-        self.waiting = 0;
         left.into_iter().map(|(_, waiting)| waiting.job).collect()
     }
 
@@ -156,13 +147,13 @@ mod tests {
             queue.push(job(number, group));
         }
         assert_eq!(popped(&mut queue), [1, 3, 5]);
-        assert!(!queue.is_empty() && !queue.is_ready());
+        assert!(!queue.is_ready());
         queue.ended(Some("db"));
         assert_eq!(popped(&mut queue), [2]);
         queue.ended(Some("db"));
         queue.ended(None);
         assert_eq!(popped(&mut queue), [4]);
-        assert!(queue.is_empty());
+        assert!(!queue.is_ready());
     }
 
     #[test]
@@ -179,7 +170,7 @@ mod tests {
             assert_eq!(popped(&mut queue), [number]);
             queue.ended(Some("db"));
         }
-        assert!(queue.is_empty() && queue.groups.is_empty());
+        assert!(queue.groups.is_empty());
     }
 
     #[test]
@@ -190,6 +181,6 @@ mod tests {
         }
         let left: Vec<u64> = queue.drain().iter().map(|job| job.id.0).collect();
         assert_eq!(left, [1, 2, 3]);
-        assert!(queue.is_empty() && !queue.is_ready() && queue.pop().is_none());
+        assert!(!queue.is_ready() && queue.pop().is_none());
     }
 }

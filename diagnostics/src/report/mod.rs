@@ -1,5 +1,6 @@
 //! The only code that prints: one type for each format.
 
+mod batch;
 mod clean;
 mod github;
 mod human;

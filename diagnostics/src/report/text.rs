@@ -1,7 +1,10 @@
 //! Texts for people: names made harmless, numbers with their nouns.
 
+use super::progress::words;
 use crate::commands::Outcome;
-use crate::exit_code::{Ended, Verdict};
+use crate::commands::batch::Batch;
+use crate::executor::event::Tally;
+use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam::diagnostics::{Severity, Watched};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -81,7 +84,15 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Verdict::Conflicts if findings.problem_count > 0 => line.push_str("; not everything could be read"),
         _ => {}
     }
+    if let Some(batch) = &outcome.batch {
+        line.push_str("; ");
+        line.push_str(&jobs(batch));
+        return line;
+    }
     match outcome.command {
+        Some(Ended::Failed { code: JOB_FAILED, signal: None }) if outcome.is_stopped => {
+            line.push_str("; the command was stopped, for it went over a limit");
+        }
         Some(Ended::Failed {
             signal: Some(signal),
             code,
@@ -97,6 +108,26 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Some(Ended::Passed) | None => {}
     }
     line
+}
+
+/// `3 of 12 jobs failed, 1 was cancelled`.
+fn jobs(batch: &Batch) -> String {
+    let Tally { failed, cancelled, .. } = batch.tally;
+    let all = count(batch.total(), "job");
+    let mut text = match failed {
+        0 if cancelled == 0 => return format!("{all} passed"),
+        0 => String::new(),
+        failed => format!("{failed} of {all} failed"),
+    };
+    if cancelled > 0 {
+        let of = if failed > 0 { String::new() } else { format!(" of {all}") };
+        let comma = if failed > 0 { ", " } else { "" };
+        let _ = write!(text, "{comma}{cancelled}{of} cancelled");
+    }
+    if let Some(why) = &batch.tally.stopped {
+        let _ = write!(text, ", for {}", words::why(why));
+    }
+    text
 }
 
 fn watched(watched: &Watched) -> String {

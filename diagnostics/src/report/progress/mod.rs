@@ -6,7 +6,7 @@ mod bars;
 mod count;
 mod events;
 mod lines;
-mod words;
+pub(super) mod words;
 
 use super::text::plain;
 use crate::cli::RunArgs;
@@ -68,6 +68,9 @@ impl Progress {
 
 impl Watch for Progress {
     fn begin(&mut self, begun: &Begun<'_>) {
+        if let Some(batch) = &begun.batch {
+            self.start(batch);
+        }
         if self.form == Form::Json {
             return events::begin(begun).unwrap_or_default();
         }
