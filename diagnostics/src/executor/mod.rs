@@ -37,12 +37,12 @@ pub(crate) fn run(
     out: &mut dyn FnMut(&Event),
 ) -> io::Result<Tally> {
     let Place::Folders(folders) = &options.place else {
-        return pool::Pool::new(options, source, out)?.run();
+        return pool::Pool::new(options, source, out)?.run(false);
     };
     let pool = pool::Pool::new(options, source, &mut *out)?;
     // Without one, jobs outlive us when we are killed; that is no reason not to run them.
     let guard = Guard::start(&options.session, &folders.temp, options.grace).ok().flatten();
-    let tally = pool.run()?;
+    let tally = pool.run(guard.is_some())?;
     for Process { pid, name, .. } in left(guard.as_ref()) {
         out(&Event::Left { pid, name });
     }

@@ -13,13 +13,17 @@ pub(super) struct Output {
     pub(super) path: PathBuf,
 }
 
+/// `j1.log`, and `j1.2.log` for the second attempt.
+pub(super) fn name(job: JobId, attempt: u32) -> String {
+    match attempt {
+        1 => format!("{job}.log"),
+        _ => format!("{job}.{attempt}.log"),
+    }
+}
+
 impl Output {
-    /// `j1.log`, and `j1.2.log` for the second attempt; only its owner can read it.
-    pub(super) fn create(folder: &Path, job: JobId, attempt: u32) -> io::Result<Self> {
-        let name = match attempt {
-            1 => format!("{job}.log"),
-            _ => format!("{job}.{attempt}.log"),
-        };
+    /// A file that only its owner can read.
+    pub(super) fn create(folder: &Path, name: &str) -> io::Result<Self> {
         let path = folder.join(name);
         let mut options = File::options();
         // Both streams, and processes that a job leaves behind, write to one end.
@@ -32,6 +36,17 @@ impl Output {
         })
     }
 
+    /// The same for another job: nothing is in it.
+    pub(super) fn rename(self, folder: &Path, name: &str) -> io::Result<Self> {
+        let path = folder.join(name);
+        std::fs::rename(&self.path, &path)?;
+        Ok(Self { file: self.file, path })
+    }
+
+    pub(super) fn remove(self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
     pub(super) fn written(&self) -> u64 {
         self.file.metadata().map_or(0, |told| told.len())
     }
@@ -39,16 +54,6 @@ impl Output {
     /// Whether the pattern is anywhere in it. A match longer than [`OVERLAP`] may be missed.
     pub(super) fn matches(&mut self, pattern: &Regex) -> bool {
         search(&mut self.file, pattern).unwrap_or(false)
-    }
-
-    /// Where it is and how much: an empty one is removed, for there may be very many.
-    pub(super) fn close(self) -> (Option<PathBuf>, u64) {
-        let written = self.written();
-        if written == 0 {
-            let _ = std::fs::remove_file(&self.path);
-            return (None, 0);
-        }
-        (Some(self.path), written)
     }
 }
 
@@ -95,24 +100,18 @@ mod tests {
     #[test]
     fn a_pattern_is_found_where_two_chunks_meet_and_in_what_is_no_text() {
         let dir = tempfile::tempdir().unwrap();
-        let mut output = Output::create(dir.path(), JobId(1), 1).unwrap();
+        let mut output = Output::create(dir.path(), "j1.log").unwrap();
         output.file.write_all(&vec![0xff; CHUNK - 3]).unwrap();
         output.file.write_all(b"out of disk").unwrap();
         let pattern = Regex::new("out of (disk|memory)").unwrap();
         assert!(output.matches(&pattern));
         assert!(!output.matches(&Regex::new("out of luck").unwrap()));
-        assert_eq!(output.close().1, CHUNK as u64 + 8);
+        assert_eq!(output.written(), CHUNK as u64 + 8);
     }
 
     #[test]
-    fn an_empty_log_is_not_kept_and_a_second_attempt_has_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = Output::create(dir.path(), JobId(3), 1).unwrap();
-        let mut second = Output::create(dir.path(), JobId(3), 2).unwrap();
-        second.file.write_all(b"x").unwrap();
-        assert_eq!(first.close(), (None, 0));
-        assert_eq!(second.close(), (Some(dir.path().join("j3.2.log")), 1));
-        assert!(!dir.path().join("j3.log").exists());
+    fn a_second_attempt_has_a_log_of_its_own() {
+        assert_eq!((name(JobId(3), 1), name(JobId(3), 2)), ("j3.log".to_owned(), "j3.2.log".to_owned()));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use super::job::Job;
 use super::memory::{Available, Reading, of_job};
 use super::options::{Options, Place};
 use super::policy::OnError;
-use super::processes::Scan;
+use super::processes::{self, Scan};
 use super::queue::{Queue, Waiting};
 use super::rate::Rate;
 use super::running::{Running, Stage, World};
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, Sandboxes};
 use crate::child::{ChildError, Starter, Streams};
 use crate::exit_code::Ended;
 use std::ffi::{OsStr, OsString};
@@ -26,9 +26,12 @@ pub(super) struct Pool<'a> {
     out: &'a mut dyn FnMut(&Event),
     starter: Starter,
     children: Children,
+    /// One of our children is the guard.
+    has_guard: bool,
     queue: Queue,
     rate: Option<Rate>,
     available: Available,
+    sandboxes: Option<Sandboxes>,
     running: Vec<Running>,
     tally: Tally,
     hold: Option<Hold>,
@@ -53,9 +56,14 @@ impl<'a> Pool<'a> {
             out,
             starter: Starter::new(variables),
             children: Children::new(matches!(options.place, Place::Folders(_)))?,
+            has_guard: false,
             queue: Queue::new(options.groups.clone()),
             rate: options.interval.and_then(Rate::new),
             available: Available::new(),
+            sandboxes: match &options.place {
+                Place::Foreground => None,
+                Place::Folders(folders) => Some(Sandboxes::new(folders)),
+            },
             running: Vec::new(),
             tally: Tally::default(),
             hold: None,
@@ -65,7 +73,8 @@ impl<'a> Pool<'a> {
         })
     }
 
-    pub(super) fn run(mut self) -> io::Result<Tally> {
+    pub(super) fn run(mut self, has_guard: bool) -> io::Result<Tally> {
+        self.has_guard = has_guard;
         let mut told = Vec::new();
         loop {
             self.start_what_may();
@@ -146,15 +155,13 @@ impl<'a> Pool<'a> {
     }
 
     fn start(&mut self, Waiting { job, attempt }: Waiting) {
-        let sandbox = match &self.options.place {
-            Place::Foreground => None,
-            Place::Folders(folders) => match Sandbox::make(folders, job.id, attempt) {
-                Ok(sandbox) => Some(sandbox),
-                Err(error) => {
-                    let error = error.to_string();
-                    return self.over(job, attempt, Ending::NotStarted { error }, Duration::ZERO, None, 0);
-                }
-            },
+        let sandbox = self.sandboxes.as_mut().map(|all| all.make(job.id, attempt));
+        let sandbox = match sandbox.transpose() {
+            Ok(sandbox) => sandbox,
+            Err(error) => {
+                let error = error.to_string();
+                return self.over(job, attempt, Ending::NotStarted { error }, Duration::ZERO, None, 0);
+            }
         };
         let own = job.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
         let folders = sandbox.iter().flat_map(Sandbox::variables);
@@ -335,7 +342,15 @@ impl<'a> Pool<'a> {
         let again = may_again
             && self.tally.stopped.is_none()
             && attempt <= job.retries.unwrap_or(self.options.retries);
-        let (log, written) = sandbox.map_or((None, 0), Sandbox::close);
+        let (log, written) = match (&mut self.sandboxes, sandbox) {
+            (Some(all), Some(sandbox)) => {
+                // Whoever was left behind became our child.
+                let known = self.running.len() + usize::from(self.has_guard);
+                let alone = stopped == 0 && processes::children().is_some_and(|children| children <= known);
+                all.close(sandbox, alone)
+            }
+            _ => (None, 0),
+        };
         (self.out)(&Event::Ended {
             job: job.id,
             name: job.name.clone(),

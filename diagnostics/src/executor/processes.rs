@@ -30,6 +30,14 @@ pub(super) fn all() -> Vec<Process> {
         .collect()
 }
 
+/// How many children this process has, started by itself or left to it; `None` where that is not known.
+///
+/// It has to be asked on the thread that starts them all.
+pub(super) fn children() -> Option<usize> {
+    let told = std::fs::read("/proc/thread-self/children").ok()?;
+    Some(told.split(|byte| *byte == b' ').filter(|pid| !pid.is_empty()).count())
+}
+
 /// One process, if it is there.
 pub(super) fn one(pid: u32) -> Option<Process> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
