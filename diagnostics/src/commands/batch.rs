@@ -35,8 +35,8 @@ pub(crate) struct FailedJob {
 pub(crate) struct Row {
     /// `None` where the command decided.
     pub(crate) workers: Option<u32>,
-    pub(super) group: Option<String>,
-    pub(super) jobs: Vec<JobId>,
+    pub(crate) group: Option<String>,
+    pub(crate) jobs: Vec<JobId>,
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
