@@ -4,6 +4,12 @@ mod child;
 mod cli;
 mod commands;
 mod exit_code;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "`run`, which is to record its sessions, is joined to it next"
+)]
+mod ledger;
 mod report;
 
 use clap::Parser as _;
