@@ -24,9 +24,6 @@ pub(crate) struct Finished {
     pub(crate) readers: Vec<Holder>,
 }
 
-/// How long readers are waited for when the log is emptied at the end. What stays is emptied by the next session.
-const FOR_READERS: Duration = Duration::from_millis(50);
-
 impl Admitted {
     /// Ends the session: `Passed`, `Failed` or `Cancelled`, with what was found. Jobs that have not ended are marked
     /// as cancelled, submitted ones too. The namespace is free afterwards, also after an error.
@@ -90,11 +87,14 @@ fn cancel_the_rest(change: &Transaction<'_>, id: i64, now: u64) -> rusqlite::Res
 impl Ledger {
     /// Writes the log back into the main file and cuts it to nothing, as far as readers allow.
     fn empty_log(&self) -> Finished {
-        let _ = self.conn.busy_timeout(FOR_READERS);
-        // A log that stays is no damage, and the next session tries again.
-        let _ = self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        // Cutting it keeps writers out, so it waits for nobody. What stays is no damage, and the next session's.
+        let _ = self.conn.busy_timeout(Duration::ZERO);
+        for how in [
+            "PRAGMA wal_checkpoint(PASSIVE)",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+        ] {
+            let _ = self.conn.query_row(how, [], |_| Ok(()));
+        }
         let file = self.file();
         let log = std::fs::metadata(holders::beside(&file, "-wal")).map_or(0, |known| known.len());
         Finished {

@@ -29,6 +29,7 @@ mod retain;
 mod schema;
 mod session;
 mod submit;
+mod wait;
 
 pub(crate) use admit::{Admitted, NotAdmitted, Refused, Wait};
 pub(crate) use backup::{Backup, BackupError};
@@ -43,6 +44,7 @@ pub(crate) use retain::Removed;
 pub(crate) use session::{NewSession, Owner, SessionId, Status, Trigger};
 pub(crate) use submit::{NotSubmitted, Submission};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use schema::Found;
 use std::path::{Path, PathBuf};
@@ -50,9 +52,6 @@ use std::time::Duration;
 
 /// The ledger's name in the base folder.
 const FILE: &str = "ledger.sqlite3";
-
-/// How long a transaction of another process is waited for. They take well below a millisecond.
-const WAIT: Duration = Duration::from_secs(5);
 
 /// After so many pages (of 4 KiB) the log is written back: it stays below 4 MB.
 const CHECKPOINT: u32 = 900;
@@ -80,7 +79,7 @@ pub(crate) struct Opening {
 impl Default for Opening {
     fn default() -> Self {
         Self {
-            wait: WAIT,
+            wait: wait::LONGEST,
             vfs: None,
         }
     }
@@ -115,7 +114,9 @@ impl Ledger {
         };
         let mut conn = conn.map_err(wrong)?;
         // Before anything else: what follows may find the file locked.
-        conn.busy_timeout(opening.wait).map_err(wrong)?;
+        wait::for_others(&mut conn, opening.wait).map_err(wrong)?;
+        // Until the file is known to be sound, nothing may be written back into it or taken away beside it.
+        keep_log(&conn, true).map_err(wrong)?;
         match schema::look(&conn).map_err(wrong)? {
             Found::NotOurs => return Err(LedgerError::not_ours(&file)),
             Found::Newer(found) => return Err(LedgerError::newer(&file, found, schema::version())),
@@ -128,6 +129,7 @@ impl Ledger {
             return Err(LedgerError::no_wal(&file, mode));
         }
         Self::prepare(&mut conn).map_err(wrong)?;
+        keep_log(&conn, false).map_err(wrong)?;
         drop(creating);
         Ok(Self {
             conn,
@@ -181,6 +183,12 @@ impl Ledger {
             .prepare_cached("PRAGMA data_version")?
             .query_row([], |row| row.get(0))
     }
+}
+
+/// Whether the log stays as it is when the last connection is closed.
+fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .map(drop)
 }
 
 /// Where the lease of a session is.

@@ -1,7 +1,7 @@
 //! Looking at a ledger, without ever waiting for who writes or keeping anybody waiting.
 
 use super::schema::{self, Found};
-use super::{FILE, Holder, Ledger, LedgerError, holders, lease, lease_file};
+use super::{FILE, Holder, Ledger, LedgerError, holders, lease, lease_file, wait};
 use rusqlite::{Connection, OpenFlags, Params, Row};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,8 +67,9 @@ impl Reader {
         let wrong = |source| LedgerError::of(file, source, WAIT);
         let flags =
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let conn = Connection::open_with_flags(uri(file) + options, flags).map_err(wrong)?;
-        conn.busy_timeout(WAIT).map_err(wrong)?;
+        let mut conn = Connection::open_with_flags(uri(file) + options, flags).map_err(wrong)?;
+        wait::for_others(&mut conn, WAIT).map_err(wrong)?;
+        super::keep_log(&conn, true).map_err(wrong)?;
         conn.pragma_update(None, "query_only", true).map_err(wrong)?;
         let found = schema::look(&conn).map_err(wrong)?;
         Ok((conn, found))
