@@ -19,7 +19,7 @@ fn seconds(scratch: &Scratch) -> Option<f64> {
         fs::remove_dir_all(&target).expect("our own folder");
     }
     let before = cpu::of_children()?;
-    let built = scratch.cargo(&["test", "--no-run", "--offline"], "");
+    let built = scratch.cargo(&["test", "--no-run", "--offline"], "--cap-lints=allow");
     built.unwrap_or_else(|error| panic!("the scratch crate does not build: {error}"));
     Some(cpu::of_children()? - before)
 }

@@ -283,6 +283,8 @@
 //!
 //! # Features
 //!
+//! - `check`: recorded runs read back, and the conflicts in them, as `cargo cofferdam check` does:
+//!   [`diagnostics::Evidence`](diagnostics#reading-back). A test suite does not need it.
 //! - `serial`: the attributes `#[serial]` and `#[parallel]`. It brings `cofferdam-macros`, which has no dependencies.
 //! - `tokio`: `Worker::instrument` and `lock_async`. It names no crate: any runtime's futures will do.
 

@@ -6,6 +6,7 @@ mod commands;
 mod executor;
 mod exit_code;
 mod jobs;
+mod ledger;
 mod report;
 
 use clap::Parser as _;

@@ -181,6 +181,7 @@ impl Error {
         .into()
     }
 
+    #[cfg(feature = "check")]
     pub(crate) fn unreadable(file: &Path, line: Option<u64>, reason: impl Into<String>) -> Self {
         Kind::Unreadable {
             file: file.to_owned(),
@@ -190,6 +191,7 @@ impl Error {
         .into()
     }
 
+    #[cfg(feature = "check")]
     pub(crate) fn newer(file: &Path, found: u64, known: u64) -> Self {
         Kind::Newer {
             file: file.to_owned(),

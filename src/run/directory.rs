@@ -3,10 +3,10 @@
 use crate::error::Error;
 use crate::place;
 use crate::resource::{Access, Resource};
-use crate::sys::process;
+use crate::sys::{clock, process};
 use crate::worker::{Claim, Worker, claim, guarded_by};
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::{fs, io};
 
 /// Leases a new, empty folder in this run's own: nobody else is handed it, and it is removed with all that is in it
 /// when the lease is dropped. If the process is killed before, it is removed with the run's folder, by a later run.
@@ -27,17 +27,22 @@ use tempfile::TempDir;
 pub fn lease_dir() -> Result<DirLease, Error> {
     let parent = place::worker_dir(Worker::try_current()?.id())?.join("leased");
     let failed = |source| Error::io("make a folder in", &parent, source);
-    std::fs::create_dir_all(&parent).map_err(failed)?;
-    let dir = tempfile::Builder::new()
-        .prefix("")
-        .tempdir_in(&parent)
-        .map_err(failed)?;
-    let _guarded = guarded_by(&format!("lease of {}", dir.path().display()));
+    fs::create_dir_all(&parent).map_err(failed)?;
+    let pid = process::id();
+    let path = loop {
+        let path = parent.join(format!("{pid}-{}", clock::unique()));
+        match fs::create_dir(&path) {
+            Ok(()) => break path,
+            // An earlier process of the run had this number, and was killed or kept its folder.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+    };
+    let _guarded = guarded_by(&format!("lease of {}", path.display()));
     Ok(DirLease {
-        _claim: claim(Resource::file(dir.path()), Access::Write),
-        path: dir.path().to_owned(),
-        dir: Some(dir),
-        pid: process::id(),
+        _claim: claim(Resource::file(&path), Access::Write),
+        path,
+        owner: Some(pid),
     })
 }
 
@@ -47,9 +52,8 @@ pub fn lease_dir() -> Result<DirLease, Error> {
 pub struct DirLease {
     _claim: Claim,
     path: PathBuf,
-    dir: Option<TempDir>,
-    /// A forked child does not remove its parent's folder.
-    pid: u32,
+    /// The process that removes the folder, and no child forked from it does; `None`: it is kept.
+    owner: Option<u32>,
 }
 
 impl DirLease {
@@ -60,14 +64,8 @@ impl DirLease {
 
     /// Leaves the folder there, until that of the run is removed: to look at it after a failure.
     pub fn keep(mut self) -> PathBuf {
-        self.leave();
+        self.owner = None;
         self.path.clone()
-    }
-
-    fn leave(&mut self) {
-        if let Some(dir) = self.dir.take() {
-            let _ = dir.keep();
-        }
     }
 }
 
@@ -79,8 +77,9 @@ impl AsRef<Path> for DirLease {
 
 impl Drop for DirLease {
     fn drop(&mut self) {
-        if process::id() != self.pid {
-            self.leave();
+        if self.owner == Some(process::id()) {
+            // What is left of it goes with the run's folder.
+            let _ = fs::remove_dir_all(&self.path);
         }
     }
 }

@@ -15,6 +15,7 @@ mod names;
 mod namespace;
 mod owner;
 mod port;
+#[cfg(feature = "check")]
 pub(crate) mod seen;
 #[cfg(feature = "serial")]
 pub mod serial;

@@ -5,6 +5,7 @@
 mod check;
 mod clean;
 mod hostile;
+mod ledger;
 #[cfg(unix)]
 mod locks;
 mod namespace;

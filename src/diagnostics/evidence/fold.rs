@@ -152,6 +152,8 @@ impl Writer {
                 state.used(index, execution, at, None);
 
                 let run = state.processes.get(process).run;
+                let worker = state.lanes.get(self.lane).worker;
+                state.counts.service(worker, locator, service, [1, micros, 0]);
                 let builds = state.builds.entry((run, locator, service)).or_default();
                 if builds.last == Some(execution) {
                     // Rebuilt within one test: that is the cache's doing, not a case for a fixture.
@@ -196,6 +198,8 @@ impl Writer {
                 let here = (process, self.lane, locator, service);
                 if why == Why::Evicted {
                     state.evicted.insert(here);
+                    let worker = state.lanes.get(self.lane).worker;
+                    state.counts.service(worker, locator, service, [0, 0, 1]);
                 }
                 if holders == 0 {
                     return Ok(());
@@ -275,9 +279,18 @@ impl Writer {
                 tally.add(0, Some(execution), Some(place));
             }
             Event::Counters {
-                locator, capacity, ..
+                locator,
+                hits,
+                misses,
+                builds,
+                evictions,
+                capacity,
             } => {
                 let locator = state.names.name(&locator);
+                let worker = state.lanes.get(self.lane).worker;
+                state
+                    .counts
+                    .cache(worker, locator, [hits, misses, builds, evictions]);
                 let known = state.capacity.entry(locator).or_default();
                 *known = capacity.max(*known);
             }

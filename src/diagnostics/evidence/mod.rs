@@ -1,5 +1,6 @@
 //! What was recorded, taken in from journals and snapshots, and what can be said about it.
 
+mod counts;
 mod fold;
 mod sources;
 pub(super) mod state;
@@ -9,6 +10,7 @@ use super::conflict::Conflict;
 use super::snapshot::Snapshot;
 use super::{detect, read};
 use crate::error::Error;
+pub use counts::{CacheCount, ServiceCount};
 use fold::Journal;
 use sources::Sort;
 use state::{Numbered, State};
@@ -141,6 +143,18 @@ impl Evidence {
     /// Every conflict, warning and note, the gravest first, always in the same order.
     pub fn conflicts(&self) -> Vec<Conflict> {
         detect::all(&self.state)
+    }
+
+    /// What the caches of each worker counted, by worker and locator: what journals tell of processes that came to
+    /// their end. Snapshots hold the same of one moment, and are not added.
+    pub fn cache_counts(&self) -> Vec<CacheCount> {
+        self.state.counts.of_caches(&self.state.names)
+    }
+
+    /// How often each service was built and evicted in each worker, by worker, locator and service: what journals tell,
+    /// also of processes that were killed.
+    pub fn service_counts(&self) -> Vec<ServiceCount> {
+        self.state.counts.of_services(&self.state.names)
     }
 
     fn journal(&mut self, file: &Path) {

@@ -1,6 +1,7 @@
 //! What is known, as tables: each row small, each text kept once, no row per line of a journal.
 
 use super::super::names::{Name, Names, index};
+use super::counts::Counts;
 use crate::event::Why;
 use crate::resource::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -189,6 +190,7 @@ pub(crate) struct State {
     pub(crate) foreign_uses: HashSet<(u32, u32)>,
     pub(crate) quarantined: BTreeMap<(u32, Name, Option<Name>), Tally>,
     pub(crate) capacity: BTreeMap<Name, u64>,
+    pub(crate) counts: Counts,
 
     pub(crate) claimed: u64,
     pub(crate) journals: u64,

@@ -1,77 +1,47 @@
-//! Snapshots to and from JSON, by hand: a derive would be compiled by everybody who has a test suite.
+//! Snapshots back from JSON.
 
-use super::snapshot::{Cache, Claim, Entry, EntryState, Process, Snapshot, VERSION};
+use super::write::MARK;
+use super::{Cache, Claim, Entry, EntryState, Process, Snapshot, VERSION};
 use crate::error::Error;
 use crate::resource::{Access, Resource};
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-/// How each of our snapshots begins; anybody's JSON may lie beside it.
-pub(super) const MARK: &str = r#"{"cofferdam":"snapshot","#;
+impl Snapshot {
+    /// Reads one that [`write`](Self::write) wrote, in this version or an older one.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no snapshot, is damaged, or was written by a newer version.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        match Self::read_if_ours(path)? {
+            Some(snapshot) => Ok(snapshot),
+            None => Err(Error::unreadable(path, None, "this is no snapshot of ours")),
+        }
+    }
 
-pub(super) fn write(snapshot: &Snapshot) -> String {
-    let process = &snapshot.process;
-    let body = json!({
-        "version": VERSION,
-        "taken_at": snapshot.taken_at,
-        "run": snapshot.run,
-        "session": snapshot.session,
-        "process": {
-            "pid": process.pid,
-            "started": process.started,
-            "boot": process.boot,
-            "binary": process.binary,
-            "memory": process.memory,
-        },
-        "caches": snapshot.caches.iter().map(cache).collect::<Vec<_>>(),
-    });
-    // The mark has to stand first, and a map of serde_json is sorted.
-    format!("{MARK}{}\n", &body.to_string()[1..])
+    /// `None` for a file that does not begin as ours do, whatever else it is; it is not read to its end.
+    pub(in crate::diagnostics) fn read_if_ours(path: &Path) -> Result<Option<Self>, Error> {
+        let failed = |source| Error::io("read", path, source);
+        let mut file = File::open(path).map_err(failed)?;
+        let mut text = Vec::new();
+        (&file).take(256).read_to_end(&mut text).map_err(failed)?;
+        let head: Vec<u8> = text
+            .iter()
+            .copied()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
+        if !head.starts_with(MARK.as_bytes()) {
+            return Ok(None);
+        }
+        file.read_to_end(&mut text).map_err(failed)?;
+        parse(&text, path).map(Some)
+    }
 }
 
-fn cache(cache: &Cache) -> Value {
-    json!({
-        "locator": cache.locator,
-        "worker": cache.worker,
-        "capacity": cache.capacity,
-        "epoch": cache.epoch,
-        "hits": cache.hits,
-        "misses": cache.misses,
-        "builds": cache.builds,
-        "evictions": cache.evictions,
-        "entries": cache.entries.iter().map(entry).collect::<Vec<_>>(),
-    })
-}
-
-fn entry(entry: &Entry) -> Value {
-    let state = EntryState::ALL.iter().find(|(state, _)| *state == entry.state);
-    let claims = entry.claims.iter().map(|claim| {
-        json!({
-            "resource": claim.resource.to_json(),
-            "access": claim.access.to_string(),
-            "guards": claim.guards,
-        })
-    });
-    json!({
-        "service": entry.service,
-        "type": entry.type_name,
-        "instance": entry.instance,
-        "shared": entry.shared,
-        "state": state.map(|(_, word)| *word),
-        "built_at": entry.built_at,
-        "used_at": entry.used_at,
-        "build_micros": entry.build_micros,
-        "hits": entry.hits,
-        "misses": entry.misses,
-        "holders": entry.holders,
-        "asked": entry.asked,
-        "claims": claims.collect::<Vec<_>>(),
-        "place": entry.place,
-        "epoch": entry.epoch,
-    })
-}
-
-pub(super) fn read(text: &[u8], file: &Path) -> Result<Snapshot, Error> {
+fn parse(text: &[u8], file: &Path) -> Result<Snapshot, Error> {
     let value: Value = serde_json::from_slice(text).map_err(|error| {
         // The whole is one line, so a column says more than a line.
         let reason = if error.is_eof() {
@@ -228,6 +198,7 @@ impl<'a> At<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     pub(crate) fn example() -> Snapshot {
         let entry = Entry {
@@ -310,7 +281,7 @@ mod tests {
     fn a_snapshot_cut_anywhere_is_an_error_and_no_panic() {
         let text = example().to_json();
         for end in 0..text.len() - 2 {
-            let error = read(&text.as_bytes()[..end], Path::new("s.json"))
+            let error = parse(&text.as_bytes()[..end], Path::new("s.json"))
                 .unwrap_err()
                 .to_string();
             assert!(
@@ -331,7 +302,7 @@ mod tests {
         ] {
             let mut value = whole.clone();
             *value.pointer_mut(path).unwrap() = json!({});
-            let error = read(value.to_string().as_bytes(), Path::new("s.json")).unwrap_err();
+            let error = parse(value.to_string().as_bytes(), Path::new("s.json")).unwrap_err();
             let name = path.rsplit('/').next().unwrap();
             assert!(
                 error.to_string().contains(&format!("field {name:?} of ")),
@@ -343,7 +314,7 @@ mod tests {
     #[test]
     fn what_is_newer_or_not_ours_says_so() {
         let newer = example().to_json().replace("\"version\":1", "\"version\":2");
-        let error = read(newer.as_bytes(), Path::new("s.json")).unwrap_err();
+        let error = parse(newer.as_bytes(), Path::new("s.json")).unwrap_err();
         assert!(error.to_string().contains("format version 2"), "{error}");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("other.json");

@@ -1,14 +1,15 @@
 //! The state of every cache of a process at one moment, as data.
 
-use super::json;
+#[cfg(feature = "check")]
+pub(in crate::diagnostics) mod read;
+mod write;
+
 use crate::error::Error;
 use crate::locator::{self, view};
 use crate::resource::{Access, Resource};
 use crate::run::write_atomic;
 use crate::sys::{clock, process};
 use crate::{journal, place};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 /// The version of the snapshot that this build writes; all up to it are read.
@@ -173,39 +174,9 @@ impl Snapshot {
         write_atomic(path, self.to_json())
     }
 
-    /// Reads one that [`write`](Self::write) wrote, in this version or an older one.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is no snapshot, is damaged, or was written by a newer version.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        match Self::read_if_ours(path)? {
-            Some(snapshot) => Ok(snapshot),
-            None => Err(Error::unreadable(path, None, "this is no snapshot of ours")),
-        }
-    }
-
-    /// `None` for a file that does not begin as ours do, whatever else it is; it is not read to its end.
-    pub(super) fn read_if_ours(path: &Path) -> Result<Option<Self>, Error> {
-        let failed = |source| Error::io("read", path, source);
-        let mut file = File::open(path).map_err(failed)?;
-        let mut text = Vec::new();
-        (&file).take(256).read_to_end(&mut text).map_err(failed)?;
-        let head: Vec<u8> = text
-            .iter()
-            .copied()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .collect();
-        if !head.starts_with(json::MARK.as_bytes()) {
-            return Ok(None);
-        }
-        file.read_to_end(&mut text).map_err(failed)?;
-        json::read(&text, path).map(Some)
-    }
-
     /// The snapshot as one line of JSON; docs/snapshot.md describes it.
     pub fn to_json(&self) -> String {
-        json::write(self)
+        write::json(self)
     }
 }
 

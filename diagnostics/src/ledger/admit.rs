@@ -1,0 +1,324 @@
+//! One active session in a namespace.
+
+use super::lease::{self, Lease};
+use super::resume::{self, Resumed};
+use super::session::{NewSession, Owner, SessionId};
+use super::{JobNumber, Ledger, LedgerError, clock, folder, lease_file};
+use rusqlite::{Connection, Row, Transaction, params};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What to do while another session works in the namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Be refused at once.
+    No,
+    /// Be refused after so long.
+    AtMost(Duration),
+    /// Wait until it is over.
+    Forever,
+}
+
+/// A session that was admitted. Until it is dropped, or its process ends, nobody else is active in its namespace.
+///
+/// Dropped without [`finish`](Self::finish), the session counts as abandoned.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(super) ledger: Ledger,
+    pub(super) id: SessionId,
+    pub(super) lease: Lease,
+    folder: PathBuf,
+    /// The ledger failed: nothing is recorded any more, and that was told.
+    pub(super) failed: bool,
+    /// The highest number that was given to a job here.
+    pub(super) last_job: JobNumber,
+    /// The highest number of a submitted job that was taken.
+    pub(super) last_taken: JobNumber,
+    /// As `PRAGMA data_version` said when submitted jobs were looked for.
+    pub(super) seen: Option<i64>,
+    /// Of submitted jobs that have not ended: the files that say what to run.
+    pub(super) specs: HashMap<JobNumber, String>,
+    resumed: Option<Resumed>,
+}
+
+/// Why a session was not admitted.
+#[derive(Debug)]
+pub(crate) enum NotAdmitted {
+    /// Another one works in its namespace.
+    Refused(Refused),
+    /// The ledger cannot be used; the session may go on without it, after a warning.
+    Ledger(LedgerError),
+}
+
+impl From<LedgerError> for NotAdmitted {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// Who is in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) namespace: String,
+    pub(crate) id: SessionId,
+    pub(crate) name: String,
+    pub(crate) scope: String,
+    pub(crate) owner: Owner,
+    /// Microseconds since 1970.
+    pub(crate) since: u64,
+    /// Microseconds since 1970, when it was refused.
+    pub(crate) now: u64,
+    /// Jobs that have ended, and all.
+    pub(crate) jobs: (u64, u64),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { owner, jobs, .. } = self;
+        let seconds = Duration::from_secs(self.now.saturating_sub(self.since) / 1_000_000);
+        let since = std::time::UNIX_EPOCH + Duration::from_micros(self.since);
+        write!(
+            f,
+            "session {} works in the namespace {:?}: {}, process {}",
+            self.id, self.namespace, self.scope, owner.pid
+        )?;
+        if !owner.host.is_empty() {
+            write!(f, " on {}", owner.host)?;
+        }
+        write!(
+            f,
+            ", since {} ({}), {} of {} jobs ended. Wait for it by `--wait`, or work beside it by `--run-namespace \
+             NAME`; `cargo cofferdam status --watch` shows how far it is",
+            humantime::format_rfc3339_seconds(since),
+            humantime::format_duration(seconds),
+            jobs.0,
+            jobs.1
+        )
+    }
+}
+
+/// How often a lease is looked at that is waited for with a bound: kernel locks have none of their own.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Ledger {
+    /// Begins a session, unless another one is active in its namespace; `waiting` is told once for whom it waits.
+    ///
+    /// A session whose owner is dead is marked `abandoned` on the way. Costs 0.1 ms.
+    ///
+    /// # Errors
+    /// When another session is active and `wait` is over, and when the ledger cannot be used.
+    pub(crate) fn start_session(
+        self,
+        new: &NewSession,
+        wait: Wait,
+        mut waiting: impl FnMut(&Refused),
+    ) -> Result<Admitted, NotAdmitted> {
+        let mut begun = None;
+        loop {
+            let refused = match self.try_start(new) {
+                Ok((id, lease, resumed)) => return Ok(Admitted::new(self, &new.name, id, lease, resumed)),
+                Err(NotAdmitted::Refused(refused)) => refused,
+                Err(error) => return Err(error),
+            };
+            let lease = lease_file(&self.base, &refused.name);
+            let first = begun.is_none();
+            let begun = *begun.get_or_insert(refused.now);
+            if first && wait != Wait::No {
+                waiting(&refused);
+            }
+            match wait {
+                Wait::AtMost(most) if Duration::from_micros(refused.now.saturating_sub(begun)) < most => {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "a kernel lock is not waited for with a bound"
+                    )]
+                    std::thread::sleep(LOOK);
+                }
+                Wait::Forever => {
+                    lease::wait(&lease).map_err(|source| LedgerError::io("lock", &lease, source))?
+                }
+                Wait::No | Wait::AtMost(_) => return Err(NotAdmitted::Refused(refused)),
+            }
+        }
+    }
+
+    /// The same, once.
+    fn try_start(&self, new: &NewSession) -> Result<(SessionId, Lease, Option<Resumed>), NotAdmitted> {
+        let wrong = |source| self.wrong(source);
+        // Who is refused most often is so without a transaction, which would keep others waiting.
+        for other in active(&self.conn, &new.namespace).map_err(wrong)? {
+            if other.excludes(new) && self.is_alive(&other.refused.name)? {
+                return Err(NotAdmitted::Refused(other.refused));
+            }
+        }
+        let change = self.begin()?;
+        for other in active(&change, &new.namespace).map_err(wrong)? {
+            if !self.is_alive(&other.refused.name)? {
+                abandon(&change, other.refused.id).map_err(wrong)?;
+            } else if other.excludes(new) {
+                return Err(NotAdmitted::Refused(other.refused));
+            }
+        }
+        // Nobody knows of the session before the commit, and from then on its lease is held.
+        let path = lease_file(&self.base, &new.name);
+        let lease = Lease::take(&path).map_err(|source| LedgerError::io("lock", &path, source))?;
+        let started = insert(&change, new).and_then(|id| {
+            let resumed = new.resume.then(|| resume::carry_over(&change, id, new));
+            let resumed = resumed.transpose()?.flatten();
+            change.commit().map(|()| (id, resumed))
+        });
+        match started {
+            Ok((id, resumed)) => Ok((id, lease, resumed.map(|found| found.with_specs(&self.base)))),
+            Err(source) => {
+                lease.end();
+                Err(wrong(source).into())
+            }
+        }
+    }
+
+    fn is_alive(&self, name: &str) -> Result<bool, LedgerError> {
+        let path = lease_file(&self.base, name);
+        lease::is_held(&path).map_err(|source| LedgerError::io("look at", &path, source))
+    }
+
+    /// Marks every session as abandoned whose owner is dead, in whatever namespace.
+    pub(super) fn abandon_the_dead(&self, change: &Transaction<'_>) -> Result<(), LedgerError> {
+        let wrong = |source| self.wrong(source);
+        let mut found = change
+            .prepare_cached("SELECT id, name FROM sessions WHERE status IN ('pending', 'running')")
+            .map_err(wrong)?;
+        let found = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let found: Result<Vec<(SessionId, String)>, _> = found.and_then(Iterator::collect);
+        for (id, name) in found.map_err(wrong)? {
+            if !self.is_alive(&name)? {
+                abandon(change, id).map_err(wrong)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A session that is active as far as the ledger knows.
+struct Active {
+    beside: bool,
+    refused: Refused,
+}
+
+impl Active {
+    fn excludes(&self, new: &NewSession) -> bool {
+        !self.beside && !new.beside
+    }
+}
+
+fn active(conn: &Connection, namespace: &str) -> rusqlite::Result<Vec<Active>> {
+    let now = clock::now();
+    let read = |row: &Row<'_>| {
+        let refused = Refused {
+            namespace: namespace.to_owned(),
+            id: row.get(1)?,
+            name: row.get(2)?,
+            scope: row.get(3)?,
+            owner: Owner {
+                pid: row.get(4)?,
+                started: row.get(5)?,
+                host: row.get(6)?,
+            },
+            since: row.get(7)?,
+            now,
+            jobs: (row.get(8)?, row.get(9)?),
+        };
+        Ok(Active {
+            beside: row.get(0)?,
+            refused,
+        })
+    };
+    let mut found = conn.prepare_cached(
+        "SELECT beside, id, name, scope, pid, pid_started, host, started,
+                completed + failed + cancelled + interrupted, jobs
+         FROM sessions WHERE namespace = ? AND status IN ('pending', 'running') ORDER BY beside",
+    )?;
+    found.query_map([namespace], read)?.collect()
+}
+
+fn insert(change: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<SessionId> {
+    let owner = lease::owner();
+    change
+        .prepare_cached(
+            "INSERT INTO sessions
+                 (name, namespace, scope, triggered_by, status, beside, pid, pid_started, host, revision, started)
+             VALUES (?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            new.name,
+            new.namespace,
+            new.scope,
+            new.trigger,
+            new.beside,
+            owner.pid,
+            owner.started,
+            owner.host,
+            new.revision,
+            clock::now(),
+        ])?;
+    Ok(change.last_insert_rowid())
+}
+
+/// Its owner is dead: what ran is interrupted, what waited was never begun.
+fn abandon(change: &Transaction<'_>, id: SessionId) -> rusqlite::Result<()> {
+    change
+        .prepare_cached(
+            "UPDATE attempts SET state = 'interrupted'
+             WHERE state = 'running' AND (session, job) IN
+                   (SELECT session, number FROM jobs WHERE session = ? AND state = 'running')",
+        )?
+        .execute([id])?;
+    change
+        .prepare_cached("UPDATE jobs SET state = 'interrupted' WHERE session = ? AND state = 'running'")?
+        .execute([id])?;
+    change
+        .prepare_cached("UPDATE sessions SET status = 'abandoned', takes_jobs = 0 WHERE id = ?")?
+        .execute([id])?;
+    Ok(())
+}
+
+impl Admitted {
+    fn new(ledger: Ledger, name: &str, id: SessionId, lease: Lease, resumed: Option<Resumed>) -> Self {
+        let carried = resumed.iter().flat_map(|found| &found.jobs).map(|job| job.number);
+        let last_job = carried.max().unwrap_or(0);
+        let specs = resumed.iter().flat_map(Resumed::specs).collect();
+        Self {
+            id,
+            lease,
+            folder: folder(&ledger.base, name),
+            ledger,
+            failed: false,
+            last_job,
+            last_taken: last_job,
+            seen: None,
+            specs,
+            resumed,
+        }
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The folder for what the session keeps (logs of its jobs); not made yet, and removed when the session is
+    /// forgotten.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether everything that happened so far is in the ledger.
+    pub(crate) fn is_recorded(&self) -> bool {
+        !self.failed
+    }
+
+    /// What was taken over with [`NewSession::resume`], if there was something.
+    pub(crate) fn resumed(&self) -> Option<&Resumed> {
+        self.resumed.as_ref()
+    }
+}

@@ -1,0 +1,181 @@
+//! Ledgers that cannot be used, each with what is said of it. Nothing of them is ever removed.
+
+use super::role::Played;
+use super::room::{Ledger, LedgerError, Opening, Reader, Status};
+use super::{reader, sessions, start};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+fn made() -> tempfile::TempDir {
+    let base = tempfile::tempdir().unwrap();
+    start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
+    base
+}
+
+fn file(base: &Path) -> std::path::PathBuf {
+    base.join("ledger.sqlite3")
+}
+
+fn told<T>(result: Result<T, LedgerError>) -> String {
+    match result {
+        Ok(_) => panic!("it could be used"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_ledger_that_is_locked_for_longer_than_the_wait_names_who_has_it() {
+    let base = made();
+    let other = Played::new(base.path(), "change");
+    let opening = Opening {
+        wait: Duration::from_millis(20),
+        ..Opening::default()
+    };
+    let ledger = Ledger::open_as(base.path(), opening).unwrap();
+    let message = told(ledger.retain(10));
+    assert!(message.contains("within 20ms: "), "{message}");
+    if cfg!(target_os = "linux") {
+        let by = format!("process {} (", other.pid());
+        assert!(message.contains(&by), "{message}");
+    }
+    assert_eq!(sessions(base.path()).len(), 1, "readers do not wait for it");
+    other.kill();
+    ledger.retain(10).unwrap();
+}
+
+#[test]
+fn garbage_is_damaged_and_left_as_it_is() {
+    let base = tempfile::tempdir().unwrap();
+    let garbage = vec![7_u8; 20_000];
+    fs::write(file(base.path()), &garbage).unwrap();
+    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+        assert!(
+            message.contains("is damaged (file is not a database)"),
+            "{message}"
+        );
+        assert!(message.contains("Never remove a `-wal` alone"), "{message}");
+    }
+    assert_eq!(fs::read(file(base.path())).unwrap(), garbage);
+}
+
+#[test]
+fn a_ledger_that_was_cut_off_is_damaged() {
+    let base = made();
+    let whole = fs::read(file(base.path())).unwrap();
+    fs::write(file(base.path()), &whole[..5_000]).unwrap();
+    let opened = Ledger::open(base.path()).and_then(|ledger| ledger.retain(10));
+    assert!(told(opened).contains("is damaged ("));
+    assert_eq!(fs::metadata(file(base.path())).unwrap().len(), 5_000);
+}
+
+#[test]
+fn the_advice_for_a_damaged_ledger_is_a_command_that_works_and_loses_nothing() {
+    let base = tempfile::tempdir().unwrap();
+    fs::write(file(base.path()), "garbage, and more of it than a header has").unwrap();
+    fs::write(base.path().join("ledger.sqlite3-wal"), "what came last").unwrap();
+    let message = told(Ledger::open(base.path()));
+    if cfg!(unix) {
+        let advice = message.split('`').find(|part| part.starts_with("mkdir")).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "this is the reader's shell")]
+        let mut shell = std::process::Command::new("sh");
+        shell.arg("-c").arg(advice).current_dir(base.path());
+        assert!(shell.status().unwrap().success(), "{advice}");
+        let moved = fs::read_to_string(base.path().join("damaged/ledger.sqlite3-wal")).unwrap();
+        assert_eq!(moved, "what came last");
+        start(base.path(), "night");
+    }
+}
+
+#[test]
+fn one_from_the_future_is_refused_with_advice() {
+    let base = made();
+    let conn = rusqlite::Connection::open(file(base.path())).unwrap();
+    conn.pragma_update(None, "user_version", 99).unwrap();
+    drop(conn);
+    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+        assert!(
+            message.contains("newer cofferdam (schema 99; this one knows 1)"),
+            "{message}"
+        );
+        assert!(message.contains("cargo install cargo-cofferdam"), "{message}");
+    }
+}
+
+#[test]
+fn another_program_s_database_is_no_ledger_and_stays_untouched() {
+    let base = tempfile::tempdir().unwrap();
+    let conn = rusqlite::Connection::open(file(base.path())).unwrap();
+    conn.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    drop(conn);
+    let before = fs::read(file(base.path())).unwrap();
+    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+        assert!(message.contains("no ledger of cofferdam's"), "{message}");
+    }
+    assert_eq!(fs::read(file(base.path())).unwrap(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_system_that_cannot_share_memory_is_told_as_that() {
+    let base = tempfile::tempdir().unwrap();
+    // SQLite's way to file systems without locks: it has no shared memory either.
+    let opening = Opening {
+        vfs: Some(c"unix-dotfile"),
+        ..Opening::default()
+    };
+    let message = told(Ledger::open_as(base.path(), opening));
+    assert!(
+        message.contains("cannot have a write-ahead log there (its journal is \"delete\")"),
+        "{message}"
+    );
+    assert!(message.contains("COFFERDAM_DIR"), "{message}");
+}
+
+#[test]
+fn a_log_that_is_missing_costs_what_was_in_it_and_no_more() {
+    let base = made();
+    Played::new(base.path(), "own").kill();
+    let wal = base.path().join("ledger.sqlite3-wal");
+    assert!(fs::metadata(&wal).unwrap().len() > 0);
+    fs::remove_file(&wal).unwrap();
+    let kept: Vec<_> = sessions(base.path())
+        .into_iter()
+        .map(|session| session.status)
+        .collect();
+    assert_eq!(kept, [Status::Passed]);
+    start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
+    assert_eq!(sessions(base.path()).len(), 2);
+}
+
+#[test]
+fn an_empty_file_is_a_ledger_that_is_yet_to_be_made() {
+    let base = tempfile::tempdir().unwrap();
+    assert!(Reader::open(base.path()).unwrap().is_none());
+    fs::write(file(base.path()), "").unwrap();
+    assert!(Reader::open(base.path()).unwrap().is_none());
+    start(base.path(), "night");
+    assert_eq!(sessions(base.path()).len(), 1);
+}
+
+#[test]
+fn a_base_folder_that_cannot_be_made_is_told_with_its_name() {
+    let base = tempfile::tempdir().unwrap();
+    fs::write(base.path().join("file"), "").unwrap();
+    let message = told(Ledger::open(&base.path().join("file/base")));
+    assert!(
+        message.starts_with("could not create the folder of "),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_folder_with_any_name_will_do() {
+    let base = tempfile::tempdir().unwrap();
+    let odd = base.path().join("100% größer? #1");
+    start(&odd, "night").finish(Status::Passed, &[]).unwrap();
+    assert_eq!(sessions(&odd).len(), 1);
+    let copy = odd.join("copy %41?.sqlite3");
+    assert_eq!(reader(&odd).backup(&copy).unwrap().sessions, 1);
+    assert!(copy.exists());
+}

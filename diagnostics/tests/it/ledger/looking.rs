@@ -1,0 +1,115 @@
+//! Looking at a ledger, and copying it, while sessions go on.
+
+use super::role::Played;
+use super::room::{BackupError, JobState, Reader, Status};
+use super::{add, end, reader, start};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[test]
+fn a_change_by_somebody_else_is_noticed() {
+    let base = tempfile::tempdir().unwrap();
+    let mut session = start(base.path(), "night");
+    let reader = reader(base.path());
+    let before = reader.version().unwrap();
+    assert_eq!(reader.version().unwrap(), before);
+    add(&mut session, &["a job"]);
+    assert_ne!(reader.version().unwrap(), before);
+}
+
+#[test]
+fn a_backup_is_whole_sound_and_takes_nothing_s_place() {
+    let base = tempfile::tempdir().unwrap();
+    let mut session = start(base.path(), "night");
+    add(&mut session, &["a", "b"]);
+    let reader = reader(base.path());
+    let copy = base.path().join("copy.sqlite3");
+    // What is copied is still in the log.
+    let made = reader.backup(&copy).unwrap();
+    assert_eq!((made.sessions, made.jobs), (1, 2));
+    assert_eq!(made.bytes, copy.metadata().unwrap().len());
+    let again = reader.backup(&copy).unwrap_err();
+    assert!(
+        matches!(&again, BackupError::Exists(file) if *file == copy),
+        "{again}"
+    );
+    let nowhere = reader
+        .backup(&base.path().join("no/copy.sqlite3"))
+        .unwrap_err()
+        .to_string();
+    assert!(nowhere.starts_with("could not create "), "{nowhere}");
+    let left = std::fs::read_dir(base.path()).unwrap().flatten();
+    let parts = left.filter(|entry| entry.file_name().to_string_lossy().contains(".part-"));
+    assert_eq!(parts.count(), 0);
+
+    // Put in the place of a ledger, it is one.
+    session.finish(Status::Passed, &[]).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    std::fs::copy(&copy, other.path().join("ledger.sqlite3")).unwrap();
+    let restored = super::sessions(other.path());
+    assert_eq!(
+        (restored[0].status, restored[0].jobs.pending),
+        (Status::Abandoned, 2)
+    );
+    start(other.path(), "night").finish(Status::Passed, &[]).unwrap();
+    assert_eq!(super::sessions(other.path()).len(), 2);
+}
+
+#[test]
+fn who_writes_who_reads_and_who_copies_are_never_in_each_other_s_way() {
+    let base = tempfile::tempdir().unwrap();
+    let done = AtomicBool::new(false);
+    let mut session = start(base.path(), "night");
+    add(&mut session, &["a job"; 300]);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|number| {
+                let (done, base) = (&done, base.path());
+                scope.spawn(move || {
+                    let reader = Reader::open(base).unwrap().unwrap();
+                    let mut looks = 0;
+                    while !done.load(Ordering::Acquire) || looks == 0 {
+                        let active = reader.active().unwrap();
+                        assert_eq!(active[0].jobs.all(), 300);
+                        reader.jobs(active[0].id, None).unwrap();
+                        if number == 0 {
+                            let copy = base.join(format!("copy-{looks}"));
+                            assert_eq!(reader.backup(&copy).unwrap().jobs, 300);
+                            std::fs::remove_file(copy).unwrap();
+                        }
+                        looks += 1;
+                    }
+                })
+            })
+            .collect();
+        for number in 1..=300 {
+            session.job_started(number, 1, 1).unwrap();
+            session.job_finished(&end(number, JobState::Completed)).unwrap();
+        }
+        done.store(true, Ordering::Release);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    session.finish(Status::Passed, &[]).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_long_reader_that_keeps_the_log_is_named_and_the_log_is_cut_when_it_is_gone() {
+    let base = tempfile::tempdir().unwrap();
+    start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
+    let long = Played::new(base.path(), "read");
+    let mut session = start(base.path(), "night");
+    add(&mut session, &["a job"; 20_000]);
+    for number in 1..=1_000 {
+        session.job_finished(&end(number, JobState::Completed)).unwrap();
+    }
+    let finished = session.finish(Status::Passed, &[]).unwrap();
+    assert!(finished.log > 4_000_000, "{finished:?}");
+    assert_eq!(finished.readers.len(), 1);
+    assert_eq!(finished.readers[0].pid, long.pid());
+    assert_eq!(reader(base.path()).log().readers, finished.readers);
+    long.kill();
+    let finished = start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
+    assert_eq!((finished.log, finished.readers.as_slice()), (0, &[][..]));
+}

@@ -1,0 +1,76 @@
+//! The ledger's room, included as it is: processes that write to it are roles of this binary.
+
+mod admission;
+mod damage;
+mod jobs;
+mod killed;
+mod looking;
+pub(crate) mod role;
+#[path = "../../../src/ledger/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "tests need less than the binary does")]
+pub(crate) mod room;
+
+use room::{Admitted, Filter, JobEnd, JobState, Ledger, NewJob, NewSession, Reader, Session, Trigger, Wait};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A session that nobody has begun yet.
+pub(crate) fn new(namespace: &str) -> NewSession {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    #[expect(clippy::disallowed_methods, reason = "roles are processes of their own")]
+    let pid = std::process::id();
+    NewSession {
+        name: format!("{pid}-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+        namespace: namespace.to_owned(),
+        scope: "batch".to_owned(),
+        trigger: Trigger::User,
+        beside: false,
+        resume: false,
+        revision: Some("4fd5263".to_owned()),
+    }
+}
+
+/// One that was admitted at once.
+pub(crate) fn start(base: &Path, namespace: &str) -> Admitted {
+    let ledger = Ledger::open(base).unwrap();
+    ledger
+        .start_session(&new(namespace), Wait::No, |_| panic!("nobody to wait for"))
+        .unwrap()
+}
+
+/// Adds these jobs.
+pub(crate) fn add(session: &mut Admitted, names: &[&str]) {
+    let jobs: Vec<_> = names.iter().map(|name| NewJob { name, group: None }).collect();
+    let (_, told) = session.add_jobs(&jobs);
+    told.unwrap();
+}
+
+/// The end of a job that took 2 s.
+pub(crate) fn end(job: u32, state: JobState) -> JobEnd {
+    JobEnd {
+        job,
+        attempt: 1,
+        state,
+        retried: false,
+        exit_code: Some(if state == JobState::Completed { 0 } else { 7 }),
+        signal: None,
+        reason: None,
+        started: 1_700_000_000_000_000,
+        ended: 1_700_000_002_000_000,
+        memory: Some(1 << 20),
+        log: None,
+    }
+}
+
+pub(crate) fn reader(base: &Path) -> Reader {
+    Reader::open(base).unwrap().unwrap()
+}
+
+/// All sessions, the newest first.
+pub(crate) fn sessions(base: &Path) -> Vec<Session> {
+    let all = Filter {
+        namespace: None,
+        limit: u32::MAX,
+    };
+    reader(base).sessions(&all).unwrap()
+}

@@ -1,0 +1,146 @@
+//! Events back from the lines that were written.
+
+use super::{Event, Record, Why};
+use crate::resource::{Access, Resource};
+use serde_json::{Map, Value};
+
+/// A value that is found in a field of an event.
+pub(super) trait Field: Sized {
+    const SHAPE: &'static str;
+    fn read(value: &Value) -> Option<Self>;
+}
+
+impl Field for String {
+    const SHAPE: &'static str = "text";
+    fn read(value: &Value) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+}
+
+impl Field for u64 {
+    const SHAPE: &'static str = "number";
+    fn read(value: &Value) -> Option<Self> {
+        value.as_u64()
+    }
+}
+
+impl Field for bool {
+    const SHAPE: &'static str = "true or false";
+    fn read(value: &Value) -> Option<Self> {
+        value.as_bool()
+    }
+}
+
+impl Field for Vec<String> {
+    const SHAPE: &'static str = "list of text";
+    fn read(value: &Value) -> Option<Self> {
+        value.as_array()?.iter().map(String::read).collect()
+    }
+}
+
+impl Field for Vec<u64> {
+    const SHAPE: &'static str = "list of numbers";
+    fn read(value: &Value) -> Option<Self> {
+        value.as_array()?.iter().map(Value::as_u64).collect()
+    }
+}
+
+impl Field for Resource {
+    const SHAPE: &'static str = "`kind:name`";
+    fn read(value: &Value) -> Option<Self> {
+        Self::from_json(value.as_str()?)
+    }
+}
+
+impl Field for Access {
+    const SHAPE: &'static str = "`read` or `write`";
+    fn read(value: &Value) -> Option<Self> {
+        match value.as_str()? {
+            "read" => Some(Self::Read),
+            "write" => Some(Self::Write),
+            _ => None,
+        }
+    }
+}
+
+impl Field for Why {
+    const SHAPE: &'static str = "a reason";
+    fn read(value: &Value) -> Option<Self> {
+        let text = value.as_str()?;
+        Self::ALL
+            .into_iter()
+            .find(|(_, word)| *word == text)
+            .map(|(why, _)| why)
+    }
+}
+
+pub(super) fn field<T: Field>(line: &Map<String, Value>, name: &str) -> Result<T, String> {
+    let value = line
+        .get(name)
+        .ok_or_else(|| format!("field {name:?} is missing"))?;
+    T::read(value).ok_or_else(|| format!("field {name:?} should be {}", T::SHAPE))
+}
+
+impl Record {
+    /// Reads a line, or says what is wrong with it.
+    pub(crate) fn from_line(line: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+        let Value::Object(line) = value else {
+            return Err("not a JSON object".to_owned());
+        };
+        let at = field(&line, "at")?;
+        let pid: u64 = field(&line, "pid")?;
+        let pid = u32::try_from(pid).map_err(|_| "field \"pid\" is no process number".to_owned())?;
+        Ok(Self {
+            at,
+            pid,
+            event: Event::read(&line)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_from_its_line() {
+        let event = Event::Claimed {
+            execution: 3,
+            claim: 9,
+            instance: 0,
+            resource: Resource::file("/tmp/a:b\"c\n"),
+            access: Access::Write,
+            guards: vec!["report".into()],
+            place: "tests/a.rs:3".into(),
+        };
+        let record = Record {
+            at: 17,
+            pid: 4,
+            event,
+        };
+        let line = record.to_line();
+        assert!(!line.contains('\n'), "{line}");
+        assert_eq!(Record::from_line(&line), Ok(record));
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_says_what_is_wrong() {
+        for (line, reason) in [
+            ("", "not JSON"),
+            ("[]", "not a JSON object"),
+            ("{}", "\"at\" is missing"),
+            (r#"{"at":1,"pid":"x"}"#, "should be number"),
+            (
+                r#"{"at":1,"pid":5000000000,"event":"end","execution":1}"#,
+                "no process number",
+            ),
+            (r#"{"at":1,"pid":1}"#, "no event"),
+            (r#"{"at":1,"pid":1,"event":"flown"}"#, "unknown event \"flown\""),
+            (r#"{"at":1,"pid":1,"event":"end"}"#, "\"execution\" is missing"),
+        ] {
+            let error = Record::from_line(line).unwrap_err();
+            assert!(error.contains(reason), "{line}: {error}");
+        }
+    }
+}
