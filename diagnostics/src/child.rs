@@ -176,7 +176,10 @@ fn is_build_path(path: &Path, exe: &Path) -> bool {
 
 /// This program.
 pub(crate) fn own_exe() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "cargo's folders, and our own guard, are known by it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo's folders, and our own guard, are known by it"
+    )]
     env::current_exe().unwrap_or_default()
 }
 

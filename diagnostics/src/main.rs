@@ -6,11 +6,16 @@ mod commands;
 mod executor;
 mod exit_code;
 mod jobs;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the commands that read it are joined to it next"
+)]
 mod ledger;
 mod report;
 
 use clap::Parser as _;
-use cli::{CleanArgs, Cli, Command, ListFormat};
+use cli::{CleanArgs, Cli, Command, ListFormat, SubmitArgs};
 use commands::Refused;
 use exit_code::Ended;
 use std::process::ExitCode;
@@ -33,6 +38,7 @@ fn main() -> ExitCode {
             let told = commands::run::run(&args, &mut report::Progress::new(&args));
             (args.shown_as(), told)
         }
+        Command::Submit(args) => return submit(&args),
         Command::Guard(args) => {
             commands::guard::guard(&args);
             return ExitCode::from(exit_code::NONE);
@@ -57,16 +63,7 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Err(error) => match error.downcast_ref::<Refused>() {
-            Some(refused) => {
-                report::refuse(refused);
-                exit_code::USAGE
-            }
-            None => {
-                report::complain(&*error);
-                exit_code::UNKNOWN
-            }
-        },
+        Err(error) => refused_or_failed(&*error),
     };
     ExitCode::from(code)
 }
@@ -80,6 +77,29 @@ fn clean(args: &CleanArgs) -> ExitCode {
         report::complain(&*error);
         exit_code::UNKNOWN
     }))
+}
+
+fn submit(args: &SubmitArgs) -> ExitCode {
+    let told = commands::submit::submit(args)
+        .and_then(|submitted| Ok(report::show_submitted(args.format, &submitted)?));
+    ExitCode::from(match told {
+        Ok(()) => exit_code::NONE,
+        Err(error) => refused_or_failed(&*error),
+    })
+}
+
+/// Says why, and what it means for the exit code.
+fn refused_or_failed(error: &(dyn std::error::Error + 'static)) -> u8 {
+    match error.downcast_ref::<Refused>() {
+        Some(refused) => {
+            report::refuse(refused);
+            exit_code::USAGE
+        }
+        None => {
+            report::complain(error);
+            exit_code::UNKNOWN
+        }
+    }
 }
 
 fn locks(format: ListFormat) -> ExitCode {

@@ -2,7 +2,7 @@
 
 mod run;
 
-pub(crate) use run::{GuardArgs, RunArgs};
+pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 
 use crate::exit_code::NoRecords;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +28,14 @@ pub(crate) enum Command {
     /// Run a command, or many, with recording on, then tell the conflicts between their tests.
     #[command(after_help = run::EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Hand a job to the session that runs.
+    #[command(
+        after_help = "Examples:\n  cargo cofferdam submit -- cargo test --test late\n  \
+                            cargo cofferdam submit --run-namespace nightly --name docs -- mdbook test\n\n\
+                            It runs in this working folder, with the session's environment, not with this one.\n\
+                            Exit codes: 0 it is pending, 2 usage, 3 no session takes jobs."
+    )]
+    Submit(SubmitArgs),
     /// End what a killed session left; `run` starts it for itself.
     #[command(hide = true)]
     Guard(GuardArgs),

@@ -1,9 +1,10 @@
 //! What can be typed after `run`.
 
-use super::{Format, Shown};
+use super::{Format, ListFormat, Shown};
 use crate::exit_code::NoRecords;
 use crate::jobs::settings::Limits;
-use crate::jobs::values::GroupLimit;
+use crate::jobs::values::{GroupLimit, Span};
+use crate::ledger::Wait;
 use clap::Args;
 use std::ffi::OsString;
 use std::num::NonZeroU32;
@@ -33,6 +34,14 @@ pub(crate) struct RunArgs {
     /// RUN_NAMESPACE, else one that is generated.
     #[arg(long, value_name = "NAME")]
     pub(crate) run_namespace: Option<String>,
+    /// If another session works in the namespace, wait until it is over, or for so long (`--wait=10m`), instead of
+    /// failing at once.
+    #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true)]
+    pub(crate) wait: Option<Option<Span>>,
+    /// Go on with the jobs of the namespace's last session, if it was killed: those that had ended are not run again.
+    /// Give it the same jobs. Without a namespace, it is about the newest session.
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// No progress, only the report.
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -54,6 +63,14 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
+    pub(crate) fn wait(&self) -> Wait {
+        match self.wait {
+            None => Wait::No,
+            Some(None) => Wait::Forever,
+            Some(Some(Span(most))) => Wait::AtMost(most),
+        }
+    }
+
     /// How the report is shown: JSON behind events.
     pub(crate) fn shown_as(&self) -> Shown {
         let mut shown = self.shown.clone();
@@ -100,6 +117,32 @@ impl RoundsArgs {
     pub(crate) fn any(&self) -> bool {
         !self.workers.is_empty() || self.repeat.is_some() || self.until_fail
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// How it is told.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
+    /// The namespace of the session. Without it: COFFERDAM_RUN_NAMESPACE, else RUN_NAMESPACE, else that of the only
+    /// session that runs.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) run_namespace: Option<String>,
+    /// What the job is called; without it, as its program.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The group that it counts for.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+    /// Stop it when it takes longer: 90, 10m, 1h30m.
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) timeout: Option<Span>,
+    /// Run it again when it fails, so many times.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) retries: Option<u32>,
+    /// The command and its arguments; it is started as it stands, without a shell.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Handed over by `run` itself.

@@ -1,5 +1,6 @@
 //! What several jobs came to, gathered from their events.
 
+use super::feed::Carried;
 use crate::executor::event::{Ending, Event, Tally};
 use crate::executor::job::JobId;
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) tally: Tally,
+    /// What the session had done that this one goes on with.
+    pub(crate) carried: Carried,
     pub(crate) took: Duration,
     /// The first that failed.
     pub(crate) failed: Vec<FailedJob>,
@@ -109,6 +112,22 @@ impl Batch {
 
     /// All jobs that were to be run.
     pub(crate) fn total(&self) -> u64 {
-        self.tally.passed + self.tally.failed + self.tally.cancelled
+        self.passed() + self.failed() + self.cancelled()
+    }
+
+    pub(crate) fn passed(&self) -> u64 {
+        self.tally.passed + self.carried.passed
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.tally.failed + self.carried.failed
+    }
+
+    pub(crate) fn cancelled(&self) -> u64 {
+        self.tally.cancelled + self.carried.cancelled
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        self.failed() + self.cancelled() == 0 && self.tally.stopped.is_none()
     }
 }

@@ -3,11 +3,17 @@
 pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod clean;
+mod feed;
 pub(crate) mod guard;
 pub(crate) mod locks;
 mod plan;
+mod recorder;
+mod revision;
 pub(crate) mod run;
 mod session;
+pub(crate) mod submit;
+mod suite;
+pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use batch::Batch;

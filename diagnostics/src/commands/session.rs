@@ -26,6 +26,17 @@ pub(super) fn new_name() -> String {
     format!("{micros}-{pid}")
 }
 
+/// The namespace that was asked for, or that the environment names, or the session's own.
+pub(super) fn namespace(asked: Option<&str>, session: &str) -> Result<Namespace, Error> {
+    match asked {
+        Some(name) => Namespace::named(name),
+        None => match Namespace::from_environment()? {
+            Some(namespace) => Ok(namespace),
+            None => Namespace::named(session),
+        },
+    }
+}
+
 /// Where a session's output goes, and nobody else's.
 pub(super) struct Space {
     pub(super) namespace: Namespace,
@@ -34,16 +45,7 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// The namespace that was asked for, or that the environment names, or the session's own.
-    pub(super) fn new(asked: Option<&str>, session: &str, base: &Path) -> Result<Self, Error> {
-        let namespace = match asked {
-            Some(name) => Namespace::named(name)?,
-            None => match Namespace::from_environment()? {
-                Some(namespace) => namespace,
-                None => Namespace::named(session)?,
-            },
-        };
-        // A session inside of another's command goes on in its namespace.
+    pub(super) fn take(namespace: Namespace, base: &Path) -> Result<Self, Error> {
         let hold = if is_inside_another() {
             None
         } else {
@@ -57,6 +59,12 @@ impl Space {
     }
 }
 
+/// Whether this session may work in its namespace beside another: its user said so, or it goes on in that of the
+/// session whose command it is part of.
+pub(super) fn is_beside() -> bool {
+    is_inside_another() || variable("COFFERDAM_RUN_LOCK").is_some_and(|lock| lock == "off")
+}
+
 impl Drop for Space {
     fn drop(&mut self) {
         if self.hold.is_some() {
@@ -67,8 +75,16 @@ impl Drop for Space {
 }
 
 fn is_inside_another() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "a session sets this for its command")]
-    std::env::var_os("COFFERDAM_RECORD").is_some_and(|session| !session.is_empty())
+    variable("COFFERDAM_RECORD").is_some()
+}
+
+/// A variable's value; an empty one counts as absent.
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an outer session sets variables for its commands, and users do for ours"
+    )]
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Folders for the jobs of a session; the temporary ones go with this.
@@ -86,7 +102,10 @@ impl JobFolders {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         let said = |path: &Path, error: &io::Error| {
-            io::Error::new(error.kind(), format!("could not create {}: {error}", path.display()))
+            io::Error::new(
+                error.kind(),
+                format!("could not create {}: {error}", path.display()),
+            )
         };
         builder.create(&logs).map_err(|error| said(&logs, &error))?;
         std::fs::create_dir_all(output).map_err(|error| said(output, &error))?;
@@ -100,18 +119,16 @@ impl JobFolders {
     /// each other by that. A session inside of another's job goes on with what it was handed.
     pub(super) fn host_dir(&self) -> Option<(OsString, OsString)> {
         const NAME: &str = "COFFERDAM_HOST_DIR";
-        #[expect(clippy::disallowed_methods, reason = "an outer session sets this for its jobs")]
-        let handed = env::var_os(NAME).is_some_and(|folder| !folder.is_empty());
-        (!handed).then(|| (NAME.into(), env::temp_dir().into()))
+        variable(NAME)
+            .is_none()
+            .then(|| (NAME.into(), env::temp_dir().into()))
     }
 }
 
 /// What a job's number is put behind: the job that this session runs in, if it runs in one.
 pub(super) fn job_prefix() -> String {
-    #[expect(clippy::disallowed_methods, reason = "an outer session sets this for its jobs")]
-    let job = env::var("COFFERDAM_JOB").ok();
-    job.filter(|job| !job.is_empty())
-        .map_or_else(String::new, |job| format!("{job}."))
+    let job = variable("COFFERDAM_JOB");
+    job.map_or_else(String::new, |job| format!("{}.", job.to_string_lossy()))
 }
 
 /// The newest session below `base`.
@@ -132,7 +149,12 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
 }
 
 /// What these jobs of the session recorded. Their names are in those of their lanes.
-pub(super) fn evidence_of(base: &Path, session: &str, prefix: &str, jobs: &[JobId]) -> Result<Evidence, Error> {
+pub(super) fn evidence_of(
+    base: &Path,
+    session: &str,
+    prefix: &str,
+    jobs: &[JobId],
+) -> Result<Evidence, Error> {
     let jobs: HashSet<String> = jobs.iter().map(|job| format!("{prefix}{job}")).collect();
     let mut evidence = Evidence::of_session(session);
     for run in runs(base)? {

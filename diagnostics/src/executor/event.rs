@@ -32,6 +32,8 @@ pub(crate) enum Event {
         written: u64,
         /// Processes of the job that outlived its first one and were stopped.
         stopped: u32,
+        /// The most memory that its processes were seen to use, in bytes; `None` where memory is not limited.
+        memory: Option<u64>,
         /// Another attempt follows.
         again: bool,
     },
@@ -67,15 +69,28 @@ pub(crate) enum Ending {
         critical: bool,
     },
     /// It could not be started.
-    NotStarted { error: String },
+    NotStarted {
+        error: String,
+    },
     /// It was stopped, for it ran longer than it may.
-    TimedOut { limit: Duration },
+    TimedOut {
+        limit: Duration,
+    },
     /// It was stopped, for it used more memory than it may.
-    OverMemory { used: u64, limit: u64 },
+    OverMemory {
+        used: u64,
+        limit: u64,
+    },
     /// It was stopped, for all jobs together used more memory than they may, and it used most.
-    OverMemoryInAll { used: u64, limit: u64 },
+    OverMemoryInAll {
+        used: u64,
+        limit: u64,
+    },
     /// It was stopped, for it wrote more than it may.
-    OverOutput { written: u64, limit: u64 },
+    OverOutput {
+        written: u64,
+        limit: u64,
+    },
     /// It was stopped with the session.
     Cancelled,
 }
@@ -83,6 +98,21 @@ pub(crate) enum Ending {
 impl Ending {
     pub(crate) fn passed(&self) -> bool {
         matches!(self, Self::Passed)
+    }
+
+    /// In a word why it did not pass by itself, for programs.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed { critical: true, .. } => "critical",
+            Self::Failed { .. } => "failed",
+            Self::NotStarted { .. } => "not-started",
+            Self::TimedOut { .. } => "timeout",
+            Self::OverMemory { .. } => "memory",
+            Self::OverMemoryInAll { .. } => "memory-in-all",
+            Self::OverOutput { .. } => "output",
+            Self::Cancelled => "cancelled",
+        }
     }
 
     /// The state that a job is in after its last attempt: `completed`, `failed` or `cancelled`. Before, it is

@@ -78,7 +78,10 @@ pub(crate) fn sweep(session: &str, grace: Duration) -> usize {
         for pid in processes::jobs(&all, session).into_keys() {
             found.extend(processes::below(&all, pid));
         }
-        found.retain(|pid| all.iter().any(|process| process.pid == *pid && !process.is_zombie));
+        found.retain(|pid| {
+            all.iter()
+                .any(|process| process.pid == *pid && !process.is_zombie)
+        });
         let handles: Vec<_> = found
             .iter()
             .filter_map(|pid| pidfd_open(Pid::from_raw(pid.cast_signed())?, PidfdFlags::empty()).ok())

@@ -41,7 +41,9 @@ pub(crate) fn run(
     };
     let pool = pool::Pool::new(options, source, &mut *out)?;
     // Without one, jobs outlive us when we are killed; that is no reason not to run them.
-    let guard = Guard::start(&options.session, &folders.temp, options.grace).ok().flatten();
+    let guard = Guard::start(&options.session, &folders.temp, options.grace)
+        .ok()
+        .flatten();
     let tally = pool.run(guard.is_some())?;
     for Process { pid, name, .. } in left(guard.as_ref()) {
         out(&Event::Left { pid, name });

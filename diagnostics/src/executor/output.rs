@@ -40,7 +40,10 @@ impl Output {
     pub(super) fn rename(self, folder: &Path, name: &str) -> io::Result<Self> {
         let path = folder.join(name);
         std::fs::rename(&self.path, &path)?;
-        Ok(Self { file: self.file, path })
+        Ok(Self {
+            file: self.file,
+            path,
+        })
     }
 
     pub(super) fn remove(self) {
@@ -111,7 +114,10 @@ mod tests {
 
     #[test]
     fn a_second_attempt_has_a_log_of_its_own() {
-        assert_eq!((name(JobId(3), 1), name(JobId(3), 2)), ("j3.log".to_owned(), "j3.2.log".to_owned()));
+        assert_eq!(
+            (name(JobId(3), 1), name(JobId(3), 2)),
+            ("j3.log".to_owned(), "j3.2.log".to_owned())
+        );
     }
 
     #[test]

@@ -17,6 +17,15 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::time::{Duration, Instant};
 
+/// What is there after an attempt.
+#[derive(Default)]
+struct Left {
+    took: Duration,
+    sandbox: Option<Sandbox>,
+    stopped: u32,
+    memory: Option<u64>,
+}
+
 /// How often memory and output are looked at while they are limited.
 const SAMPLE: Duration = Duration::from_millis(100);
 
@@ -99,7 +108,8 @@ impl<'a> Pool<'a> {
 
     fn start_what_may(&mut self) {
         self.next = None;
-        while self.tally.stopped.is_none() && !self.is_full && self.running.len() < self.options.ceiling.get() {
+        while self.tally.stopped.is_none() && !self.is_full && self.running.len() < self.options.ceiling.get()
+        {
             while !self.queue.is_ready() {
                 let Some(job) = self.source.next() else { return };
                 self.queue.push(Waiting { job, attempt: 1 });
@@ -160,10 +170,13 @@ impl<'a> Pool<'a> {
             Ok(sandbox) => sandbox,
             Err(error) => {
                 let error = error.to_string();
-                return self.over(job, attempt, Ending::NotStarted { error }, Duration::ZERO, None, 0);
+                return self.over(job, attempt, Ending::NotStarted { error }, Left::default());
             }
         };
-        let own = job.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+        let own = job
+            .env
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()));
         let folders = sandbox.iter().flat_map(Sandbox::variables);
         let variables = folders.map(|(name, value)| (OsStr::new(name), value)).chain(own);
         let streams = match &sandbox {
@@ -171,7 +184,9 @@ impl<'a> Pool<'a> {
             None => Streams::Ours,
         };
         let began = now();
-        let started = self.starter.start(&job.command, variables, job.cwd.as_deref(), &streams);
+        let started = self
+            .starter
+            .start(&job.command, variables, job.cwd.as_deref(), &streams);
         match started {
             Ok(child) => {
                 let pid = child.id();
@@ -195,6 +210,7 @@ impl<'a> Pool<'a> {
                     ended: None,
                     verdict: None,
                     stopped: 0,
+                    memory: None,
                 });
                 let at_once = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
                 self.tally.most_at_once = self.tally.most_at_once.max(at_once);
@@ -208,7 +224,11 @@ impl<'a> Pool<'a> {
                 let ending = Ending::NotStarted {
                     error: error.to_string(),
                 };
-                self.over(job, attempt, ending, Duration::ZERO, sandbox, 0);
+                let left = Left {
+                    sandbox,
+                    ..Left::default()
+                };
+                self.over(job, attempt, ending, left);
             }
         }
     }
@@ -225,11 +245,19 @@ impl<'a> Pool<'a> {
                     running.ended = Some(ended);
                 }
             }
-            Told::Signal { number, from_terminal } => match self.options.place {
+            Told::Signal {
+                number,
+                from_terminal,
+            } => match self.options.place {
                 Place::Foreground => {
                     // The terminal's own signals reach the job as they reach us; once more would be twice.
-                    for running in self.running.iter().filter(|running| running.ended.is_none() && !from_terminal) {
-                        self.children.tell(Whom::Process(running.pid), Sent::Signal(number));
+                    for running in self
+                        .running
+                        .iter()
+                        .filter(|running| running.ended.is_none() && !from_terminal)
+                    {
+                        self.children
+                            .tell(Whom::Process(running.pid), Sent::Signal(number));
                     }
                 }
                 Place::Folders(_) if self.tally.stopped.is_none() => self.stop_all(Why::Signal(number)),
@@ -295,6 +323,7 @@ impl<'a> Pool<'a> {
             ended,
             verdict,
             stopped,
+            memory,
             ..
         } = running;
         let ending = match (verdict, ended) {
@@ -308,7 +337,13 @@ impl<'a> Pool<'a> {
             // Killed, and still not gone.
             (None, None) => Ending::Cancelled,
         };
-        self.over(job, attempt, ending, began.elapsed(), sandbox, stopped);
+        let left = Left {
+            took: began.elapsed(),
+            sandbox,
+            stopped,
+            memory,
+        };
+        self.over(job, attempt, ending, left);
     }
 
     fn is_critical(&self, code: u8, sandbox: Option<&mut Sandbox>) -> bool {
@@ -324,15 +359,13 @@ impl<'a> Pool<'a> {
         critical.codes.contains(&code) || wrote()
     }
 
-    fn over(
-        &mut self,
-        job: Job,
-        attempt: u32,
-        ending: Ending,
-        took: Duration,
-        sandbox: Option<Sandbox>,
-        stopped: u32,
-    ) {
+    fn over(&mut self, job: Job, attempt: u32, ending: Ending, left: Left) {
+        let Left {
+            took,
+            sandbox,
+            stopped,
+            memory,
+        } = left;
         self.queue.ended(job.group.as_deref());
         let may_again = match ending {
             Ending::Passed | Ending::Cancelled | Ending::NotStarted { .. } => false,
@@ -361,6 +394,7 @@ impl<'a> Pool<'a> {
             log,
             written,
             stopped,
+            memory,
             again,
         });
         if again {
@@ -383,7 +417,8 @@ impl<'a> Pool<'a> {
 
     fn is_sampled(&self) -> bool {
         let memory = &self.options.memory;
-        (memory.job.is_some() || memory.in_all.is_some() || self.options.output.is_some()) && !self.running.is_empty()
+        (memory.job.is_some() || memory.in_all.is_some() || self.options.output.is_some())
+            && !self.running.is_empty()
     }
 
     fn sample_due(&self) -> Option<Instant> {
@@ -405,8 +440,12 @@ impl<'a> Pool<'a> {
                     running.stop(Ending::OverOutput { written, limit }, world);
                 }
             }
-            let weighed = memory.job.or(memory.in_all).map(|limit| of_job(world.scan.all(), running.pid, limit));
+            let weighed = memory
+                .job
+                .or(memory.in_all)
+                .map(|limit| of_job(world.scan.all(), running.pid, limit));
             let bytes = weighed.unwrap_or(0);
+            running.memory = running.memory.max(weighed);
             used.push(bytes);
             if let Some(limit) = memory.job.filter(|limit| bytes > *limit) {
                 running.stop(Ending::OverMemory { used: bytes, limit }, world);

@@ -35,7 +35,11 @@ pub(super) fn all() -> Vec<Process> {
 /// It has to be asked on the thread that starts them all.
 pub(super) fn children() -> Option<usize> {
     let told = std::fs::read("/proc/thread-self/children").ok()?;
-    Some(told.split(|byte| *byte == b' ').filter(|pid| !pid.is_empty()).count())
+    Some(
+        told.split(|byte| *byte == b' ')
+            .filter(|pid| !pid.is_empty())
+            .count(),
+    )
 }
 
 /// One process, if it is there.
@@ -196,7 +200,10 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "this very process is looked for")]
         let own = std::process::id();
         let told = one(own).unwrap();
-        assert!(!told.is_zombie && told.resident > 0 && told.started > 0, "{told:?}");
+        assert!(
+            !told.is_zombie && told.resident > 0 && told.started > 0,
+            "{told:?}"
+        );
         assert!(all().iter().any(|process| process.pid == told.parent));
         assert!(proportional(own).is_some_and(|bytes| bytes > 0));
     }

@@ -102,7 +102,9 @@ impl Queue {
     }
 
     fn refresh(&mut self, key: Option<String>) {
-        let Some(group) = self.groups.get(&key) else { return };
+        let Some(group) = self.groups.get(&key) else {
+            return;
+        };
         let limit = key.as_ref().and_then(|name| self.limits.get(name));
         let has_room = limit.is_none_or(|limit| group.running < *limit);
         if let Some((place, _)) = group.line.front() {
@@ -143,7 +145,13 @@ mod tests {
     #[test]
     fn a_full_group_lets_others_pass_and_keeps_its_order() {
         let mut queue = Queue::new(BTreeMap::from([("db".to_owned(), 1)]));
-        for (number, group) in [(1, Some("db")), (2, Some("db")), (3, None), (4, Some("db")), (5, None)] {
+        for (number, group) in [
+            (1, Some("db")),
+            (2, Some("db")),
+            (3, None),
+            (4, Some("db")),
+            (5, None),
+        ] {
             queue.push(job(number, group));
         }
         assert_eq!(popped(&mut queue), [1, 3, 5]);

@@ -75,7 +75,10 @@ mod tests {
         let rate = Rate::with_clock(Duration::from_millis(20), FakeRelativeClock::default()).unwrap();
         let starts = starts(&rate, 501, Duration::from_millis(7));
         let took = starts[500];
-        assert!((9_990..=10_010).contains(&took), "{took} ms for 500 intervals of 20");
+        assert!(
+            (9_990..=10_010).contains(&took),
+            "{took} ms for 500 intervals of 20"
+        );
         for window in starts.windows(52) {
             assert!(window[51] - window[0] >= 1_000, "{window:?}");
         }

@@ -26,6 +26,8 @@ pub(super) struct Running {
     pub(super) verdict: Option<Ending>,
     /// Processes that outlived the first one and were stopped.
     pub(super) stopped: u32,
+    /// The most that it was seen to use.
+    pub(super) memory: Option<u64>,
 }
 
 /// How far it is.
@@ -33,11 +35,18 @@ pub(super) struct Running {
 pub(super) enum Stage {
     Runs,
     /// Its first process is over, others of its group are not. They may be about to end.
-    Outlived { until: Instant },
+    Outlived {
+        until: Instant,
+    },
     /// All its processes were told to end.
-    Told { until: Instant },
+    Told {
+        until: Instant,
+    },
     /// They were killed, and it is looked again whether they are gone.
-    Killed { again: Instant, give_up: Instant },
+    Killed {
+        again: Instant,
+        give_up: Instant,
+    },
 }
 
 /// How long what outlives a job's first process may take to end by itself.
@@ -171,7 +180,8 @@ impl Running {
             world.children.tell(Whom::Process(self.pid), sent);
         }
         for pid in members {
-            let in_group = self.sandbox.is_some() && super::processes::one(pid).is_some_and(|one| one.group == self.pid);
+            let in_group =
+                self.sandbox.is_some() && super::processes::one(pid).is_some_and(|one| one.group == self.pid);
             if !in_group && pid != self.pid {
                 world.children.tell(Whom::Process(pid), sent);
             }

@@ -69,7 +69,9 @@ impl Sandboxes {
     /// not use is used again if `alone`: nothing that it left behind can write there. Returns where the output is, and
     /// how much.
     pub(super) fn close(&mut self, sandbox: Sandbox, alone: bool) -> (Option<PathBuf>, u64) {
-        let Sandbox { temp, output, log, .. } = sandbox;
+        let Sandbox {
+            temp, output, log, ..
+        } = sandbox;
         match (temp.is_unused(), alone) {
             (true, true) => self.temp.push(temp),
             // What stays, because somebody still writes there, goes with the session's folder.
@@ -113,7 +115,11 @@ impl Sandbox {
 impl Folder {
     /// Of another one that nobody used, or anew. One that is there is what an earlier attempt left.
     fn make(spare: Option<Self>, path: PathBuf) -> io::Result<Self> {
-        if let Some(Self { path: old, permissions }) = spare {
+        if let Some(Self {
+            path: old,
+            permissions,
+        }) = spare
+        {
             if old == path || fs::rename(&old, &path).is_ok() {
                 return Ok(Self { path, permissions });
             }
@@ -141,7 +147,10 @@ const TEMPORARY: [&str; 1] = ["TMPDIR"];
 const TEMPORARY: [&str; 2] = ["TMP", "TEMP"];
 
 fn said(tried: &str, path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("could not {tried} {}: {error}", path.display()))
+    io::Error::new(
+        error.kind(),
+        format!("could not {tried} {}: {error}", path.display()),
+    )
 }
 
 #[cfg(test)]
@@ -180,7 +189,10 @@ mod tests {
         for (job, puts_out) in [(JobId(1), false), (JobId(2), true), (JobId(3), false)] {
             let mut sandbox = all.make(job, 1).unwrap();
             let told: Vec<_> = sandbox.variables().collect();
-            assert!(told.contains(&("COFFERDAM_JOB", OsStr::new(&format!("j9.{job}")))), "{told:?}");
+            assert!(
+                told.contains(&("COFFERDAM_JOB", OsStr::new(&format!("j9.{job}")))),
+                "{told:?}"
+            );
             assert_eq!(names(&folders.temp), [job.to_string()]);
             if puts_out {
                 fs::write(sandbox.temp.path.join("scratch"), "").unwrap();
@@ -190,7 +202,10 @@ mod tests {
             assert_eq!(all.close(sandbox, true).1, if puts_out { 5 } else { 0 });
         }
         drop(all);
-        assert_eq!((names(&folders.temp).len(), names(&folders.output)), (0, vec!["j2".to_owned()]));
+        assert_eq!(
+            (names(&folders.temp).len(), names(&folders.output)),
+            (0, vec!["j2".to_owned()])
+        );
         assert_eq!(names(&folders.logs), ["j2.log"]);
     }
 

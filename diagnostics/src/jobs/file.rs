@@ -74,12 +74,21 @@ mod tests {
 
     #[test]
     fn a_file_may_mix_lines_and_objects_and_each_bad_line_has_its_place() {
-        let text = b"# first\n\ntrue\r\n{\"command\": [\"sh\"], \"name\": \"two\"}\nfalse | true\n{\n  echo three";
+        let text =
+            b"# first\n\ntrue\r\n{\"command\": [\"sh\"], \"name\": \"two\"}\nfalse | true\n{\n  echo three";
         let lines = parse("jobs.txt", text);
-        let names: Vec<_> = lines.jobs.iter().map(|job| (job.id.0, job.name.as_str())).collect();
+        let names: Vec<_> = lines
+            .jobs
+            .iter()
+            .map(|job| (job.id.0, job.name.as_str()))
+            .collect();
         assert_eq!(names, [(1, "true"), (2, "two"), (3, "echo")]);
         assert_eq!(lines.bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [5, 6]);
-        assert!(lines.bad[0].to_string().starts_with("jobs.txt:5: `|` is a shell's"));
+        assert!(
+            lines.bad[0]
+                .to_string()
+                .starts_with("jobs.txt:5: `|` is a shell's")
+        );
     }
 
     #[test]

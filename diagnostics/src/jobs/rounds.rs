@@ -105,7 +105,11 @@ mod tests {
         assert_eq!(first.env[0], ("RUST_TEST_THREADS".into(), "4".into()));
         assert_eq!(all.size_hint(), (3, Some(3)));
         let names: Vec<_> = all.map(|job| (job.id.0, job.name)).collect();
-        let expected = ["cargo at 4 workers, round 2", "cargo at 1 worker, round 1", "cargo at 1 worker, round 2"];
+        let expected = [
+            "cargo at 4 workers, round 2",
+            "cargo at 1 worker, round 1",
+            "cargo at 1 worker, round 2",
+        ];
         assert_eq!(names, (2..).zip(expected.map(str::to_owned)).collect::<Vec<_>>());
     }
 
@@ -116,7 +120,11 @@ mod tests {
         let last = all.take(1000).last().unwrap();
         assert_eq!((last.name.as_str(), last.env.len()), ("cargo, round 1000", 0));
         let names: Vec<_> = rounds(&[4, 8], None).take(3).map(|job| job.name).collect();
-        let expected = ["cargo at 4 workers, round 1", "cargo at 8 workers, round 1", "cargo at 4 workers, round 2"];
+        let expected = [
+            "cargo at 4 workers, round 1",
+            "cargo at 8 workers, round 1",
+            "cargo at 4 workers, round 2",
+        ];
         assert_eq!(names, expected);
     }
 }

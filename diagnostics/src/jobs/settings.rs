@@ -121,7 +121,9 @@ impl std::error::Error for BadSettings {}
 
 /// The nearest settings file at or above a folder, if there is one.
 pub(crate) fn find(dir: &Path) -> Option<PathBuf> {
-    dir.ancestors().map(|above| above.join(NAME)).find(|file| file.is_file())
+    dir.ancestors()
+        .map(|above| above.join(NAME))
+        .find(|file| file.is_file())
 }
 
 impl Settings {
@@ -234,10 +236,16 @@ group = "database"
     #[test]
     fn what_is_wrong_has_a_line_and_no_value() {
         for (text, told) in [
-            ("[run]\njobs = \"hunter2\"", "cofferdam.toml:2: invalid type, expected "),
+            (
+                "[run]\njobs = \"hunter2\"",
+                "cofferdam.toml:2: invalid type, expected ",
+            ),
             ("[run]\nspeed = 1", "cofferdam.toml:2: unknown field `speed`"),
             ("[run\n", "cofferdam.toml:1: "),
-            ("[groups]\na = 0", "cofferdam.toml:2: invalid value, expected a nonzero"),
+            (
+                "[groups]\na = 0",
+                "cofferdam.toml:2: invalid value, expected a nonzero",
+            ),
         ] {
             let error = Settings::parse(file(), text).unwrap_err().to_string();
             assert!(error.contains(told) && !error.contains("hunter2"), "{error}");

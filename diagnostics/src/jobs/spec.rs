@@ -2,7 +2,7 @@
 
 use super::values::Span;
 use crate::executor::job::{Job, JobId};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(crate) struct Spec {
 }
 
 /// A line is split into words as a shell would; in a list nothing is special.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(untagged, expecting = "a text or a list of texts")]
 enum Command {
     Line(String),
@@ -33,6 +33,27 @@ impl Spec {
     /// Of one line of JSON.
     pub(crate) fn of_json(line: &str) -> Result<Self, String> {
         serde_json::from_str(line).map_err(|error| without_values(&error.to_string()))
+    }
+
+    /// A job as one line of JSON, which [`of_json`](Self::of_json) reads.
+    pub(crate) fn write(job: &Job) -> Result<String, String> {
+        let text =
+            |text: &std::ffi::OsStr| text.to_str().map(str::to_owned).ok_or("an argument is not UTF-8");
+        let command = job
+            .command
+            .iter()
+            .map(|word| text(word))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut env = BTreeMap::new();
+        for (name, value) in &job.env {
+            env.insert(text(name)?, text(value)?);
+        }
+        let cwd = job.cwd.as_deref().map(|cwd| text(cwd.as_os_str())).transpose()?;
+        Ok(serde_json::json!({
+            "name": job.name, "command": command, "env": env, "cwd": cwd, "group": job.group, "retries": job.retries,
+            "timeout": job.timeout.map(|timeout| timeout.as_secs_f64()),
+        })
+        .to_string())
     }
 
     /// The job, or what is wrong with it.
@@ -92,7 +113,8 @@ pub(crate) fn of_line(id: JobId, line: &[u8]) -> Result<Job, String> {
     of_words(id, words(line)?)
 }
 
-fn checked_name(name: String) -> Result<String, String> {
+/// A name that can be kept and shown.
+pub(crate) fn checked_name(name: String) -> Result<String, String> {
     const LONGEST: usize = 200;
     if name.is_empty() || name.len() > LONGEST {
         return Err(format!("a job's name has 1 to {LONGEST} bytes"));
@@ -152,7 +174,10 @@ mod tests {
 
     #[test]
     fn a_line_is_words_as_for_a_shell() {
-        assert_eq!(line(r#"sh -c 'echo "a b"' c\ d"#).unwrap(), ["sh", "-c", "echo \"a b\"", "c d"]);
+        assert_eq!(
+            line(r#"sh -c 'echo "a b"' c\ d"#).unwrap(),
+            ["sh", "-c", "echo \"a b\"", "c d"]
+        );
         let job = of_line(JobId(4), b"/usr/bin/curl.exe -H 'token: x'").unwrap();
         assert_eq!(job.name, "curl", "no argument is in the name");
     }
@@ -192,6 +217,8 @@ mod tests {
                 retries: Some(2),
             }
         );
+        let written = Spec::write(&job).unwrap();
+        assert_eq!(Spec::of_json(&written).unwrap().job(JobId(7)).unwrap(), job);
         let short = Spec::of_json(r#"{"command": "sh -c 'exit 1'"}"#).unwrap();
         assert_eq!(short.job(JobId(1)).unwrap().command, ["sh", "-c", "exit 1"]);
     }
@@ -201,16 +228,30 @@ mod tests {
         for (text, reason) in [
             (r#"{"command": "a", "colour": 1}"#, "unknown field `colour`"),
             (r#"{"name": "hunter2"}"#, "missing field `command`"),
-            (r#"{"command": "a", "retries": "hunter2"}"#, "invalid type, expected u32"),
+            (
+                r#"{"command": "a", "retries": "hunter2"}"#,
+                "invalid type, expected u32",
+            ),
             (r#"{"command": {"hunter2": 1}}"#, "a text or a list of texts"),
-            (r#"{"command": "a", "timeout": "hunter2"}"#, "a span of time is written as"),
-            (r#"{"command": "a", "env": {"A=B": "hunter2"}}"#, "a variable's name"),
+            (
+                r#"{"command": "a", "timeout": "hunter2"}"#,
+                "a span of time is written as",
+            ),
+            (
+                r#"{"command": "a", "env": {"A=B": "hunter2"}}"#,
+                "a variable's name",
+            ),
             (r#"{"command": "a", "name": ""}"#, "a job's name has"),
             (r#"{"command": []}"#, "no command"),
             (r#"{"command": "a""#, "EOF while parsing"),
         ] {
-            let told = Spec::of_json(text).and_then(|spec| spec.job(JobId(1))).unwrap_err();
-            assert!(told.contains(reason) && !told.contains("hunter2"), "{text}: {told}");
+            let told = Spec::of_json(text)
+                .and_then(|spec| spec.job(JobId(1)))
+                .unwrap_err();
+            assert!(
+                told.contains(reason) && !told.contains("hunter2"),
+                "{text}: {told}"
+            );
         }
     }
 }

@@ -147,7 +147,13 @@ mod tests {
 
     #[test]
     fn spans_are_seconds_or_have_units() {
-        for (text, millis) in [("90", 90_000), ("0.5", 500), ("1m30s", 90_000), ("1m 30s", 90_000), ("250ms", 250)] {
+        for (text, millis) in [
+            ("90", 90_000),
+            ("0.5", 500),
+            ("1m30s", 90_000),
+            ("1m 30s", 90_000),
+            ("250ms", 250),
+        ] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
         }
         for text in ["", "soon", "-1", "1e400", "10 parsecs"] {
@@ -157,7 +163,13 @@ mod tests {
 
     #[test]
     fn sizes_go_in_steps_of_1024() {
-        for (text, bytes) in [("4096", 4096), ("1k", 1024), ("512M", 512 << 20), ("1.5GiB", 3 << 29), ("2 gb", 2 << 30)] {
+        for (text, bytes) in [
+            ("4096", 4096),
+            ("1k", 1024),
+            ("512M", 512 << 20),
+            ("1.5GiB", 3 << 29),
+            ("2 gb", 2 << 30),
+        ] {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
         for text in ["", "G", "-1K", "1X", "1KK", "NaN", "99999999999T"] {
@@ -167,7 +179,12 @@ mod tests {
 
     #[test]
     fn rates_are_kept_as_the_time_between_two_starts() {
-        for (text, micros) in [("50", 20_000), ("50/s", 20_000), ("30/m", 2_000_000), ("0.5", 2_000_000)] {
+        for (text, micros) in [
+            ("50", 20_000),
+            ("50/s", 20_000),
+            ("30/m", 2_000_000),
+            ("0.5", 2_000_000),
+        ] {
             assert_eq!(text.parse(), Ok(Rate(Duration::from_micros(micros))), "{text}");
         }
         for text in ["", "0", "-1", "5/d", "fast", "inf"] {

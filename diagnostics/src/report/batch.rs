@@ -26,25 +26,42 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
             None => writeln!(out)?,
         }
     }
-    let more = batch.tally.failed.saturating_sub(batch.failed.len() as u64);
+    let more = batch.failed().saturating_sub(batch.failed.len() as u64);
     if more > 0 {
         let logs = batch.logs.display().to_string();
-        writeln!(out, "{RED}failed:{RED:#} and {more} more, their output is in {}", plain(&logs))?;
+        writeln!(
+            out,
+            "{RED}failed:{RED:#} and {more} more, their output is in {}",
+            plain(&logs)
+        )?;
     }
     if batch.left > 0 {
-        writeln!(out, "{} detached by jobs and still there", count(batch.left, "process").replace("processs", "processes"))?;
+        writeln!(
+            out,
+            "{} detached by jobs and still there",
+            count(batch.left, "process").replace("processs", "processes")
+        )?;
     }
     Ok(())
 }
 
 /// One line for each number of workers.
 fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    let head = ["workers", "rounds", "passed", "failed", "success", "mean time", "conflicts"];
+    let head = [
+        "workers",
+        "rounds",
+        "passed",
+        "failed",
+        "success",
+        "mean time",
+        "conflicts",
+    ];
     let mut lines = vec![head.map(str::to_owned)];
     for row in rows {
         let rounds = row.rounds();
         lines.push([
-            row.workers.map_or_else(|| "as set".to_owned(), |workers| workers.to_string()),
+            row.workers
+                .map_or_else(|| "as set".to_owned(), |workers| workers.to_string()),
             rounds.to_string(),
             row.passed.to_string(),
             row.failed.to_string(),
@@ -88,9 +105,10 @@ pub(super) fn json(batch: &Batch) -> Value {
     let rows: Vec<Value> = batch.rows.iter().map(row).collect();
     json!({
         "total": batch.total(),
-        "passed": batch.tally.passed,
-        "failed": batch.tally.failed,
-        "cancelled": batch.tally.cancelled,
+        "passed": batch.passed(),
+        "failed": batch.failed(),
+        "cancelled": batch.cancelled(),
+        "carried": batch.carried.passed + batch.carried.failed + batch.carried.cancelled,
         "most_at_once": batch.tally.most_at_once,
         "stopped": batch.tally.stopped.as_ref().map(words::why),
         "seconds": batch.took.as_secs_f64(),
@@ -137,7 +155,12 @@ mod tests {
 
     #[test]
     fn only_all_of_them_are_a_hundred_percent() {
-        for (passed, failed, told) in [(20, 0, "100 %"), (9999, 1, "99.9 %"), (1, 2, "33.3 %"), (0, 0, "-")] {
+        for (passed, failed, told) in [
+            (20, 0, "100 %"),
+            (9999, 1, "99.9 %"),
+            (1, 2, "33.3 %"),
+            (0, 0, "-"),
+        ] {
             assert_eq!(success(&row_of(passed, failed)), told);
         }
     }
@@ -148,7 +171,13 @@ mod tests {
         table(&mut out, &[row_of(20, 0), row_of(3, 1)]).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], " as set      20      20       0    100 %      0.5 s          0");
-        assert_eq!(lines[2], " as set       4       3       1   75.0 %      2.5 s          0");
+        assert_eq!(
+            lines[1],
+            " as set      20      20       0    100 %      0.5 s          0"
+        );
+        assert_eq!(
+            lines[2],
+            " as set       4       3       1   75.0 %      2.5 s          0"
+        );
     }
 }

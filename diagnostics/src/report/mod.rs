@@ -7,14 +7,16 @@ mod human;
 mod json;
 mod locks;
 mod progress;
+mod submitted;
 mod text;
 
 pub(crate) use progress::Progress;
 
 use crate::cli::{Format, ListFormat, Shown};
-use crate::commands::{Outcome, Refused};
 use crate::commands::clean::Swept;
 use crate::commands::locks::Locks;
+use crate::commands::submit::Submitted;
+use crate::commands::{Outcome, Refused};
 use anstream::{AutoStream, StripStream};
 use std::io::{self, Write};
 use std::path::Path;
@@ -43,6 +45,11 @@ pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), Report
 /// Shows the locks as they were asked for.
 pub(crate) fn show_locks(format: ListFormat, all: &Locks) -> Result<(), ReportError> {
     to_stdout(|mut out| locks::write(&mut out, format, all))
+}
+
+/// Shows which session took a job.
+pub(crate) fn show_submitted(format: ListFormat, job: &Submitted) -> Result<(), ReportError> {
+    to_stdout(|out| submitted::write(out, format, job))
 }
 
 fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ReportError> {

@@ -3,7 +3,6 @@
 use super::progress::words;
 use crate::commands::Outcome;
 use crate::commands::batch::Batch;
-use crate::executor::event::Tally;
 use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam::diagnostics::{Severity, Watched};
 use std::borrow::Cow;
@@ -90,7 +89,10 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         return line;
     }
     match outcome.command {
-        Some(Ended::Failed { code: JOB_FAILED, signal: None }) if outcome.is_stopped => {
+        Some(Ended::Failed {
+            code: JOB_FAILED,
+            signal: None,
+        }) if outcome.is_stopped => {
             line.push_str("; the command was stopped, for it went over a limit");
         }
         Some(Ended::Failed {
@@ -112,7 +114,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
 
 /// `3 of 12 jobs failed, 1 was cancelled`.
 fn jobs(batch: &Batch) -> String {
-    let Tally { failed, cancelled, .. } = batch.tally;
+    let (failed, cancelled) = (batch.failed(), batch.cancelled());
     let all = count(batch.total(), "job");
     let mut text = match failed {
         0 if cancelled == 0 => return format!("{all} passed"),
@@ -120,7 +122,11 @@ fn jobs(batch: &Batch) -> String {
         failed => format!("{failed} of {all} failed"),
     };
     if cancelled > 0 {
-        let of = if failed > 0 { String::new() } else { format!(" of {all}") };
+        let of = if failed > 0 {
+            String::new()
+        } else {
+            format!(" of {all}")
+        };
         let comma = if failed > 0 { ", " } else { "" };
         let _ = write!(text, "{comma}{cancelled}{of} cancelled");
     }

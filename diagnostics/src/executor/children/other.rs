@@ -48,7 +48,11 @@ impl Children {
         });
     }
 
-    pub(in crate::executor) fn wait(&mut self, longest: Option<Duration>, told: &mut Vec<Told>) -> io::Result<()> {
+    pub(in crate::executor) fn wait(
+        &mut self,
+        longest: Option<Duration>,
+        told: &mut Vec<Told>,
+    ) -> io::Result<()> {
         let longest = longest.unwrap_or(Duration::from_secs(1));
         match self.ended.1.recv_timeout(longest) {
             Ok(first) => told.push(first),

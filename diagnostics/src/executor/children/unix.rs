@@ -37,14 +37,21 @@ impl Children {
     }
 
     /// Its end will be told.
-    #[expect(clippy::unused_self, reason = "where there is no `wait` for all, they are kept")]
+    #[expect(
+        clippy::unused_self,
+        reason = "where there is no `wait` for all, they are kept"
+    )]
     pub(in crate::executor) fn take(&mut self, child: &mut Option<Child>) {
         // Dropped, it is neither killed nor waited for.
         drop(child.take());
     }
 
     /// What came, after waiting until something did or the time is over.
-    pub(in crate::executor) fn wait(&mut self, longest: Option<Duration>, told: &mut Vec<Told>) -> io::Result<()> {
+    pub(in crate::executor) fn wait(
+        &mut self,
+        longest: Option<Duration>,
+        told: &mut Vec<Told>,
+    ) -> io::Result<()> {
         self.collect(told)?;
         if told.is_empty() {
             let longest = longest.unwrap_or(AT_LEAST).min(AT_LEAST);

@@ -60,7 +60,8 @@ impl Show for Bars {
                 if let Some(bar) = self.free.pop() {
                     let bar = self.all.insert_before(&self.whole, bar);
                     let expected = count.expected(group.as_deref(), name);
-                    let of = expected.map_or_else(String::new, |span| format!(" of about {}", words::span(span)));
+                    let of =
+                        expected.map_or_else(String::new, |span| format!(" of about {}", words::span(span)));
                     bar.set_prefix(format!("{job} {}", plain(name)));
                     bar.set_message(of);
                     bar.reset();

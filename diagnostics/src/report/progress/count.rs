@@ -139,6 +139,7 @@ mod tests {
             log: None,
             written: 0,
             stopped: 0,
+            memory: None,
             again,
         }
     }
@@ -169,9 +170,16 @@ mod tests {
             count.see(&ended(ending, again));
         }
         count.see(&ended(Ending::NotStarted { error }, false));
-        assert_eq!((count.done(), count.passed, count.failed, count.running), (2, 1, 1, 0));
+        assert_eq!(
+            (count.done(), count.passed, count.failed, count.running),
+            (2, 1, 1, 0)
+        );
         assert_eq!(count.expected(None, "unit"), Some(Duration::from_secs(4)));
         assert_eq!(count.expected(None, "other"), None);
-        assert!(count.line().starts_with("2 of 4 (50 %), 1 failed, "), "{}", count.line());
+        assert!(
+            count.line().starts_with("2 of 4 (50 %), 1 failed, "),
+            "{}",
+            count.line()
+        );
     }
 }

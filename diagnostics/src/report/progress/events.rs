@@ -3,7 +3,7 @@
 use super::Show;
 use super::count::Count;
 use super::words;
-use crate::commands::run::Begun;
+use crate::commands::watch::Begun;
 use crate::executor::event::{Ending, Event, Hold, Why};
 use crate::report::text::harmless;
 use serde_json::{Value, json};
@@ -72,6 +72,7 @@ fn value(event: &Event) -> Value {
             log,
             written,
             stopped,
+            memory,
             again,
         } => {
             let (exit_code, signal) = match ending {
@@ -81,10 +82,10 @@ fn value(event: &Event) -> Value {
             };
             json!({
                 "event": "ended", "job": job.to_string(), "name": name, "group": group, "attempt": attempt,
-                "state": ending.state(), "reason": reason(ending), "text": words::ending(ending),
+                "state": ending.state(), "reason": ending.reason(), "text": words::ending(ending),
                 "exit_code": exit_code, "signal": signal, "seconds": took.as_secs_f64(),
                 "log": log.as_ref().map(|log| log.to_string_lossy()), "written": written, "stopped": stopped,
-                "again": again,
+                "memory": memory, "again": again,
             })
         }
         Event::Held { why } => json!({
@@ -110,19 +111,5 @@ fn value(event: &Event) -> Value {
             json!({ "event": "dropped", "job": job.to_string(), "name": name, "group": group })
         }
         Event::Left { pid, name } => json!({ "event": "left", "pid": pid, "name": name }),
-    }
-}
-
-fn reason(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Passed => "passed",
-        Ending::Failed { critical: true, .. } => "critical",
-        Ending::Failed { .. } => "failed",
-        Ending::NotStarted { .. } => "not-started",
-        Ending::TimedOut { .. } => "timeout",
-        Ending::OverMemory { .. } => "memory",
-        Ending::OverMemoryInAll { .. } => "memory-in-all",
-        Ending::OverOutput { .. } => "output",
-        Ending::Cancelled => "cancelled",
     }
 }

@@ -24,7 +24,14 @@ impl Show for Lines {
         for line in about(event) {
             say(&line);
         }
-        if let Event::Ended { job, name, ending, took, .. } = event {
+        if let Event::Ended {
+            job,
+            name,
+            ending,
+            took,
+            ..
+        } = event
+        {
             let now = now();
             if ending.passed() && self.last.is_none_or(|last| now >= last + APART) {
                 self.last = Some(now);
@@ -69,12 +76,17 @@ pub(super) fn about(event: &Event) -> Vec<String> {
                 };
                 let again = if *again { "; it is tried again" } else { "" };
                 let (ending, took) = (words::ending(ending), words::span(*took));
-                lines.push(format!("{job} {name} failed{attempt}: {ending}, after {took}{again}"));
+                lines.push(format!(
+                    "{job} {name} failed{attempt}: {ending}, after {took}{again}"
+                ));
                 lines.extend(log.as_deref().map(tail).unwrap_or_default());
             }
             if *stopped > 0 {
-                let processes = crate::report::text::count(u64::from(*stopped), "process").replace("processs", "processes");
-                lines.push(format!("{job} {name} left {processes} running, which were stopped"));
+                let processes = crate::report::text::count(u64::from(*stopped), "process")
+                    .replace("processs", "processes");
+                lines.push(format!(
+                    "{job} {name} left {processes} running, which were stopped"
+                ));
             }
             lines
         }
@@ -99,7 +111,12 @@ fn tail(log: &Path) -> Vec<String> {
 
 /// Of the one command, which speaks for itself: only what it cannot know.
 pub(super) fn of_one(event: &Event) {
-    let Event::Ended { ending, again, name, .. } = event else { return };
+    let Event::Ended {
+        ending, again, name, ..
+    } = event
+    else {
+        return;
+    };
     let by_us = !matches!(
         ending,
         Ending::Passed | Ending::Failed { .. } | Ending::NotStarted { .. }

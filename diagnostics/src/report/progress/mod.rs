@@ -10,7 +10,7 @@ pub(super) mod words;
 
 use super::text::plain;
 use crate::cli::RunArgs;
-use crate::commands::run::{BatchBegun, Begun, Watch};
+use crate::commands::watch::{BatchBegun, Begun, Watch};
 use crate::executor::event::Event;
 use count::Count;
 use std::io::{IsTerminal as _, Write as _};
@@ -75,7 +75,11 @@ impl Watch for Progress {
             return events::begin(begun).unwrap_or_default();
         }
         let output = begun.output.display().to_string();
-        let mut line = format!("namespace {}, output in {}", plain(begun.namespace), plain(&output));
+        let mut line = format!(
+            "namespace {}, output in {}",
+            plain(begun.namespace),
+            plain(&output)
+        );
         if let Some(batch) = &begun.batch {
             let logs = batch.logs.display().to_string();
             line = format!("{line}, logs in {}", plain(&logs));

@@ -34,7 +34,11 @@ fn size(bytes: u64) -> String {
 pub(in crate::report) fn ending(ending: &Ending) -> String {
     match ending {
         Ending::Passed => "passed".to_owned(),
-        Ending::Failed { code, signal, critical } => {
+        Ending::Failed {
+            code,
+            signal,
+            critical,
+        } => {
             let how = match signal {
                 Some(signal) => format!("ended by signal {signal}"),
                 None => format!("exit code {code}"),
@@ -47,7 +51,11 @@ pub(in crate::report) fn ending(ending: &Ending) -> String {
         Ending::NotStarted { error } => plain(error).into_owned(),
         Ending::TimedOut { limit } => format!("stopped: it ran longer than {}", span(*limit)),
         Ending::OverMemory { used, limit } => {
-            format!("stopped: it used {} of memory, and may use {}", size(*used), size(*limit))
+            format!(
+                "stopped: it used {} of memory, and may use {}",
+                size(*used),
+                size(*limit)
+            )
         }
         Ending::OverMemoryInAll { used, limit } => format!(
             "stopped: it used most, and all jobs used {} of memory and may use {}",
@@ -55,7 +63,11 @@ pub(in crate::report) fn ending(ending: &Ending) -> String {
             size(*limit)
         ),
         Ending::OverOutput { written, limit } => {
-            format!("stopped: it wrote {}, and may write {}", size(*written), size(*limit))
+            format!(
+                "stopped: it wrote {}, and may write {}",
+                size(*written),
+                size(*limit)
+            )
         }
         Ending::Cancelled => "cancelled".to_owned(),
     }
@@ -69,7 +81,11 @@ pub(super) fn hold(hold: &Hold) -> String {
             size(*wanted)
         ),
         Hold::MemoryInAll { used, limit } => {
-            format!("nothing is started: the jobs use {} of {}", size(*used), size(*limit))
+            format!(
+                "nothing is started: the jobs use {} of {}",
+                size(*used),
+                size(*limit)
+            )
         }
     }
 }
@@ -90,10 +106,20 @@ mod tests {
 
     #[test]
     fn spans_and_sizes_have_the_unit_that_fits() {
-        for (millis, text) in [(340, "0.3 s"), (12_700, "12 s"), (185_000, "3 min 5 s"), (7_860_000, "2 h 11 min")] {
+        for (millis, text) in [
+            (340, "0.3 s"),
+            (12_700, "12 s"),
+            (185_000, "3 min 5 s"),
+            (7_860_000, "2 h 11 min"),
+        ] {
             assert_eq!(span(Duration::from_millis(millis)), text);
         }
-        for (bytes, text) in [(17, "17 bytes"), (1536, "1.5 KiB"), (3 << 29, "1.5 GiB"), (1 << 60, "1048576.0 TiB")] {
+        for (bytes, text) in [
+            (17, "17 bytes"),
+            (1536, "1.5 KiB"),
+            (3 << 29, "1.5 GiB"),
+            (1 << 60, "1048576.0 TiB"),
+        ] {
             assert_eq!(size(bytes), text);
         }
     }
