@@ -40,7 +40,8 @@ fn main() -> ExitCode {
         }
         Command::Submit(args) => return submit(&args),
         Command::Guard(args) => {
-            commands::guard::guard(&args);
+            let ended = commands::guard::guard(&args);
+            report::tell_guarded(&args.session, ended);
             return ExitCode::from(exit_code::NONE);
         }
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),

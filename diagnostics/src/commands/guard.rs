@@ -4,6 +4,7 @@ use crate::cli::GuardArgs;
 use crate::executor::guard::watch;
 use std::time::Duration;
 
-pub(crate) fn guard(args: &GuardArgs) {
-    watch(&args.session, &args.temp, Duration::from_millis(args.grace_ms));
+/// Returns how many processes it ended.
+pub(crate) fn guard(args: &GuardArgs) -> usize {
+    watch(&args.session, &args.temp, Duration::from_millis(args.grace_ms))
 }

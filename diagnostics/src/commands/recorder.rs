@@ -10,7 +10,7 @@ use crate::ledger::{
     Admitted, Conflict, Filter, Holder, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
     NotAdmitted, Reader, ResumedJob, ResumedSpec, Status, Submission, Trigger, Wait,
 };
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,17 @@ const LARGE: u64 = 16 << 20;
 pub(super) struct Recorder {
     base: PathBuf,
     admitted: Option<Admitted>,
-    /// When the attempts that run began.
-    began: HashMap<JobId, u64>,
+    /// The attempts that run, and when they began.
+    running: BTreeMap<JobId, Began>,
     /// What should be told, and ends nothing.
     warnings: Vec<String>,
+}
+
+/// An attempt that began.
+struct Began {
+    attempt: u32,
+    at: u64,
+    is_written: bool,
 }
 
 /// How a session asks to be admitted.
@@ -63,7 +70,7 @@ impl Recorder {
         let mut recorder = Self {
             base: base.to_owned(),
             admitted: None,
-            began: HashMap::new(),
+            running: BTreeMap::new(),
             warnings: Vec::new(),
         };
         let new = NewSession {
@@ -194,10 +201,15 @@ impl Recorder {
         };
         let told = match event {
             Event::Started { job, attempt, .. } => {
-                let now = now();
-                self.began.insert(*job, now);
-                admitted.job_started(number(*job), *attempt, now)
+                let began = Began {
+                    attempt: *attempt,
+                    at: now(),
+                    is_written: false,
+                };
+                self.running.insert(*job, began);
+                Ok(())
             }
+            Event::Rest => return self.write_running(),
             Event::Ended {
                 job,
                 attempt,
@@ -229,7 +241,7 @@ impl Recorder {
                     exit_code,
                     signal,
                     reason: (!is_own).then(|| ending.reason().to_owned()),
-                    started: self.began.remove(job).unwrap_or(ended),
+                    started: self.running.remove(job).map_or(ended, |began| began.at),
                     ended,
                     memory: *memory,
                     log: log.clone(),
@@ -238,6 +250,19 @@ impl Recorder {
             // Those that never began are marked at the session's end.
             _ => Ok(()),
         };
+        self.told(told);
+    }
+
+    /// Writes down which attempts run. Of one that is over soon it is enough to write that.
+    fn write_running(&mut self) {
+        let Some(admitted) = &mut self.admitted else {
+            return;
+        };
+        let mut told = Ok(());
+        for (job, began) in self.running.iter_mut().filter(|(_, began)| !began.is_written) {
+            began.is_written = true;
+            told = told.and(admitted.job_started(number(*job), began.attempt, began.at));
+        }
         self.told(told);
     }
 

@@ -49,6 +49,8 @@ pub(crate) enum Event {
         name: String,
         group: Option<String>,
     },
+    /// Nothing happened for a moment, of a second at most: there is time for what could wait.
+    Rest,
     /// A process that a job had detached from itself outlives the session.
     Left {
         pid: u32,

@@ -96,6 +96,9 @@ impl<'a> Pool<'a> {
             let longest = due.map(|due| due.saturating_duration_since(now));
             told.clear();
             self.children.wait(longest, &mut told)?;
+            if told.is_empty() {
+                (self.out)(&Event::Rest);
+            }
             for told in &told {
                 self.hear(told);
             }

@@ -1,7 +1,7 @@
 //! What several jobs came to: a table of rounds, and which failed.
 
 use super::progress::words;
-use super::text::{count, plain};
+use super::text::{plain, processes};
 use crate::commands::batch::{Batch, FailedJob, Row};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
@@ -36,11 +36,7 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
         )?;
     }
     if batch.left > 0 {
-        writeln!(
-            out,
-            "{} detached by jobs and still there",
-            count(batch.left, "process").replace("processs", "processes")
-        )?;
+        writeln!(out, "{} detached by jobs and still there", processes(batch.left))?;
     }
     Ok(())
 }

@@ -86,6 +86,19 @@ pub(crate) fn refuse(refused: &Refused) {
     }
 }
 
+/// Says on standard error what became of the jobs of a killed session.
+pub(crate) fn tell_guarded(session: &str, ended: usize) {
+    if ended > 0 {
+        let mut err = anstream::stderr().lock();
+        let _ = writeln!(
+            err,
+            "cofferdam: session {} was killed; {} of its jobs were ended",
+            text::plain(session),
+            text::processes(ended as u64)
+        );
+    }
+}
+
 /// Says on standard error why there is no report.
 pub(crate) fn complain(error: &dyn error::Error) {
     let mut err = anstream::stderr().lock();

@@ -56,6 +56,12 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// `1 process`, `2 processes`.
+pub(super) fn processes(number: u64) -> String {
+    let plural = if number == 1 { "" } else { "es" };
+    format!("{number} process{plural}")
+}
+
 /// The last line: the verdict, and what it is a verdict on.
 pub(super) fn last_line(outcome: &Outcome) -> String {
     let findings = &outcome.findings;

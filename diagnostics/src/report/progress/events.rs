@@ -17,7 +17,9 @@ pub(super) struct Events;
 impl Show for Events {
     fn see(&mut self, event: &Event, _count: &Count) {
         // Whoever reads has seen enough, and the jobs go on.
-        let _ = write(&value(event));
+        if let Some(value) = value(event) {
+            let _ = write(&value);
+        }
     }
 
     fn say(&mut self, line: &str) {
@@ -49,8 +51,9 @@ fn write(value: &Value) -> io::Result<()> {
     out.flush()
 }
 
-fn value(event: &Event) -> Value {
-    match event {
+fn value(event: &Event) -> Option<Value> {
+    let value = match event {
+        Event::Rest => return None,
         Event::Started {
             job,
             name,
@@ -111,5 +114,6 @@ fn value(event: &Event) -> Value {
             json!({ "event": "dropped", "job": job.to_string(), "name": name, "group": group })
         }
         Event::Left { pid, name } => json!({ "event": "left", "pid": pid, "name": name }),
-    }
+    };
+    Some(value)
 }

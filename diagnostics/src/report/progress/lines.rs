@@ -4,7 +4,7 @@ use super::count::{Count, now};
 use super::{Show, say, words};
 use crate::executor::event::{Ending, Event};
 use crate::executor::output;
-use crate::report::text::plain;
+use crate::report::text::{plain, processes};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -82,8 +82,7 @@ pub(super) fn about(event: &Event) -> Vec<String> {
                 lines.extend(log.as_deref().map(tail).unwrap_or_default());
             }
             if *stopped > 0 {
-                let processes = crate::report::text::count(u64::from(*stopped), "process")
-                    .replace("processs", "processes");
+                let processes = processes(u64::from(*stopped));
                 lines.push(format!(
                     "{job} {name} left {processes} running, which were stopped"
                 ));
@@ -97,7 +96,7 @@ pub(super) fn about(event: &Event) -> Vec<String> {
             "process {pid} ({}) was detached by a job and goes on",
             plain(name)
         )],
-        Event::Started { .. } | Event::Dropped { .. } => Vec::new(),
+        Event::Started { .. } | Event::Dropped { .. } | Event::Rest => Vec::new(),
     }
 }
 
