@@ -33,19 +33,23 @@ impl Reading {
     }
 }
 
-/// What a job with this leader uses, in bytes: what its processes have resident, and where that is above `limit`, so
-/// that shared pages could have been counted twice, their shares of it.
-pub(super) fn of_job(all: &[Process], leader: u32, limit: u64) -> u64 {
-    let members = processes::below(all, leader);
-    let of_job = || all.iter().filter(|process| members.contains(&process.pid));
-    let page = page_size();
-    let resident: u64 = of_job().map(|process| process.resident * page).sum();
-    if resident <= limit {
-        return resident;
-    }
-    of_job()
-        .map(|process| processes::proportional(process.pid).unwrap_or(process.resident * page))
+/// What the processes of the job with this leader have in memory, in bytes; what they share is counted for each.
+pub(super) fn resident(all: &[Process], leader: u32) -> u64 {
+    members(all, leader)
+        .map(|process| process.resident * page_size())
         .sum()
+}
+
+/// The same, with their shares of what they have with others. Slower: page tables are walked.
+pub(super) fn shares(all: &[Process], leader: u32) -> u64 {
+    members(all, leader)
+        .map(|process| processes::proportional(process.pid).unwrap_or(process.resident * page_size()))
+        .sum()
+}
+
+fn members(all: &[Process], leader: u32) -> impl Iterator<Item = &Process> {
+    let members = processes::below(all, leader);
+    all.iter().filter(move |process| members.contains(&process.pid))
 }
 
 #[cfg(unix)]
@@ -146,11 +150,11 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_job_over_its_limit_is_weighed_by_shares() {
+    fn a_process_s_share_is_no_more_than_what_it_has() {
         #[expect(clippy::disallowed_methods, reason = "this very process is weighed")]
         let own = std::process::id();
         let all: Vec<Process> = processes::one(own).into_iter().collect();
-        let (resident, shares) = (of_job(&all, own, u64::MAX), of_job(&all, own, 0));
+        let (resident, shares) = (resident(&all, own), shares(&all, own));
         assert!(0 < shares && shares <= resident, "{shares} of {resident}");
     }
 }

@@ -17,6 +17,7 @@ mod queue;
 mod rate;
 mod running;
 mod sandbox;
+mod scales;
 
 use event::{Event, Tally};
 use guard::Guard;

@@ -3,7 +3,6 @@
 use super::children::{Children, Sent, Told, Whom};
 use super::event::{Ending, Event, Hold, Tally, Why};
 use super::job::Job;
-use super::memory::{Available, Reading, of_job};
 use super::options::{Options, Place};
 use super::policy::OnError;
 use super::processes::{self, Scan};
@@ -11,6 +10,7 @@ use super::queue::{Queue, Waiting};
 use super::rate::Rate;
 use super::running::{Running, Stage, World};
 use super::sandbox::{Sandbox, Sandboxes};
+use super::scales::{SAMPLE, Scales};
 use crate::child::{ChildError, Starter, Streams};
 use crate::exit_code::Ended;
 use std::ffi::{OsStr, OsString};
@@ -26,9 +26,6 @@ struct Left {
     memory: Option<u64>,
 }
 
-/// How often memory and output are looked at while they are limited.
-const SAMPLE: Duration = Duration::from_millis(100);
-
 pub(super) struct Pool<'a> {
     options: &'a Options,
     source: &'a mut dyn Iterator<Item = Job>,
@@ -39,7 +36,7 @@ pub(super) struct Pool<'a> {
     has_guard: bool,
     queue: Queue,
     rate: Option<Rate>,
-    available: Available,
+    scales: Scales,
     sandboxes: Option<Sandboxes>,
     running: Vec<Running>,
     tally: Tally,
@@ -48,7 +45,6 @@ pub(super) struct Pool<'a> {
     is_full: bool,
     /// When the next start, or the next look at memory, is due.
     next: Option<Instant>,
-    sampled: Option<(Instant, Reading)>,
 }
 
 impl<'a> Pool<'a> {
@@ -68,7 +64,7 @@ impl<'a> Pool<'a> {
             has_guard: false,
             queue: Queue::new(options.groups.clone()),
             rate: options.interval.and_then(Rate::new),
-            available: Available::new(),
+            scales: Scales::new(),
             sandboxes: match &options.place {
                 Place::Foreground => None,
                 Place::Folders(folders) => Some(Sandboxes::new(folders)),
@@ -78,7 +74,6 @@ impl<'a> Pool<'a> {
             hold: None,
             is_full: false,
             next: None,
-            sampled: None,
         })
     }
 
@@ -92,7 +87,7 @@ impl<'a> Pool<'a> {
             }
             let now = now();
             let due = self.running.iter().filter_map(|running| running.due(now));
-            let due = due.chain(self.next).chain(self.sample_due()).min();
+            let due = due.chain(self.next).chain(self.weigh_due(now)).min();
             let longest = due.map(|due| due.saturating_duration_since(now));
             told.clear();
             self.children.wait(longest, &mut told)?;
@@ -102,7 +97,7 @@ impl<'a> Pool<'a> {
             for told in &told {
                 self.hear(told);
             }
-            self.sample();
+            self.weigh();
             self.advance();
         }
     }
@@ -135,12 +130,10 @@ impl<'a> Pool<'a> {
 
     /// One job may always run: it could be what frees the memory.
     fn is_held(&mut self) -> bool {
-        let limits = &self.options.memory;
-        let is_limited = limits.keep_free > 0 || limits.in_all.is_some();
-        let hold = if self.running.is_empty() || !is_limited {
+        let hold = if self.running.is_empty() {
             None
         } else {
-            self.reading(now()).hold(limits)
+            self.scales.hold(self.options, now())
         };
         match (self.hold, hold) {
             (None, Some(why)) => (self.out)(&Event::Held { why }),
@@ -149,22 +142,6 @@ impl<'a> Pool<'a> {
         }
         self.hold = hold;
         hold.is_some()
-    }
-
-    /// What memory there is, as it was at most a moment ago.
-    fn reading(&mut self, now: Instant) -> Reading {
-        match self.sampled {
-            Some((at, reading)) if now < at + SAMPLE => reading,
-            _ => {
-                let used = self.sampled.map_or(0, |(_, reading)| reading.used);
-                let reading = Reading {
-                    available: self.available.bytes(),
-                    used,
-                };
-                self.sampled = Some((now, reading));
-                reading
-            }
-        }
     }
 
     fn start(&mut self, Waiting { job, attempt }: Waiting) {
@@ -416,62 +393,23 @@ impl<'a> Pool<'a> {
         }
     }
 
-    // --- limits -----------------------------------------------------------------------------------------------
-
-    fn is_sampled(&self) -> bool {
-        let memory = &self.options.memory;
-        (memory.job.is_some() || memory.in_all.is_some() || self.options.output.is_some())
-            && !self.running.is_empty()
+    fn weigh_due(&self, now: Instant) -> Option<Instant> {
+        let due = self.scales.due(self.options, now);
+        due.filter(|_| !self.running.is_empty())
     }
 
-    fn sample_due(&self) -> Option<Instant> {
-        self.is_sampled()
-            .then(|| self.sampled.map_or_else(now, |(at, _)| at + SAMPLE))
-    }
-
-    fn sample(&mut self) {
+    fn weigh(&mut self) {
         let now = now();
-        if self.sample_due().is_none_or(|due| now < due) {
-            return;
+        if self.weigh_due(now).is_some_and(|due| now >= due) {
+            let mut world = World {
+                now,
+                grace: self.options.grace,
+                session: &self.options.session,
+                children: &self.children,
+                scan: Scan::default(),
+            };
+            self.scales.weigh(self.options, &mut self.running, &mut world);
         }
-        let (memory, output) = (self.options.memory, self.options.output);
-        let mut used = Vec::new();
-        self.each(|running, world| {
-            if let Some((limit, sandbox)) = output.zip(running.sandbox.as_ref()) {
-                let written = sandbox.log.written();
-                if written > limit {
-                    running.stop(Ending::OverOutput { written, limit }, world);
-                }
-            }
-            let weighed = memory
-                .job
-                .or(memory.in_all)
-                .map(|limit| of_job(world.scan.all(), running.pid, limit));
-            let bytes = weighed.unwrap_or(0);
-            running.memory = running.memory.max(weighed);
-            used.push(bytes);
-            if let Some(limit) = memory.job.filter(|limit| bytes > *limit) {
-                running.stop(Ending::OverMemory { used: bytes, limit }, world);
-            }
-        });
-        let total: u64 = used.iter().sum();
-        if let Some(limit) = memory.in_all.filter(|limit| total > *limit)
-            && let Some(most) = used.iter().max().copied()
-        {
-            let mut weights = used.into_iter();
-            let mut found = false;
-            self.each(|running, world| {
-                if weights.next() == Some(most) && !found {
-                    found = true;
-                    running.stop(Ending::OverMemoryInAll { used: total, limit }, world);
-                }
-            });
-        }
-        let reading = Reading {
-            available: self.available.bytes(),
-            used: total,
-        };
-        self.sampled = Some((now, reading));
     }
 }
 
