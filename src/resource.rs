@@ -107,7 +107,6 @@ impl Resource {
         format!("{}:{}", self.kind.as_str(), self.name)
     }
 
-    #[cfg(feature = "check")]
     pub(crate) fn from_json(text: &str) -> Option<Self> {
         let (word, name) = text.split_once(':')?;
         let (kind, _) = ResourceKind::ALL.into_iter().find(|(_, known)| *known == word)?;

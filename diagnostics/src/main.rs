@@ -9,15 +9,16 @@ mod jobs;
 #[expect(
     dead_code,
     unused_imports,
-    reason = "the commands that read it are joined to it next"
+    reason = "its tests and its benchmark are built with the room as it stands, and use all of it"
 )]
 mod ledger;
 mod report;
 
 use clap::Parser as _;
-use cli::{CleanArgs, Cli, Command, ListFormat, SubmitArgs};
+use cli::{CleanArgs, Cli, Command, ListFormat};
 use commands::Refused;
 use exit_code::Ended;
+use std::error::Error;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -38,7 +39,6 @@ fn main() -> ExitCode {
             let told = commands::run::run(&args, &mut report::Progress::new(&args));
             (args.shown_as(), told)
         }
-        Command::Submit(args) => return submit(&args),
         Command::Guard(args) => {
             let ended = commands::guard::guard(&args);
             report::tell_guarded(&args.session, ended);
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
+        other => return looked(look(other)),
     };
     let code = match told {
         Ok(outcome) => {
@@ -69,6 +70,28 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// The commands that look at sessions, or hand a job to one.
+fn look(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Status(args) => commands::status::status(&args, report::show_status(args.format))?,
+        Command::List(args) => report::show_list(args.format, &commands::list::list(&args)?)?,
+        Command::Show(args) => report::show_session(args.format, &commands::show::show(&args)?)?,
+        Command::Backup(args) => report::show_backup(args.format, &commands::backup::backup(&args)?)?,
+        Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
+        Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
+        Command::Submit(args) => report::show_submitted(args.format, &commands::submit::submit(&args)?)?,
+        Command::Run(_) | Command::Guard(_) | Command::Check(_) | Command::Clean(_) | Command::Locks(_) => {}
+    }
+    Ok(())
+}
+
+fn looked(told: Result<(), Box<dyn Error>>) -> ExitCode {
+    ExitCode::from(match told {
+        Ok(()) => exit_code::NONE,
+        Err(error) => refused_or_failed(&*error),
+    })
+}
+
 fn clean(args: &CleanArgs) -> ExitCode {
     let told = commands::clean::clean(args).and_then(|swept| {
         report::show_clean(args.format, &swept)?;
@@ -80,17 +103,8 @@ fn clean(args: &CleanArgs) -> ExitCode {
     }))
 }
 
-fn submit(args: &SubmitArgs) -> ExitCode {
-    let told = commands::submit::submit(args)
-        .and_then(|submitted| Ok(report::show_submitted(args.format, &submitted)?));
-    ExitCode::from(match told {
-        Ok(()) => exit_code::NONE,
-        Err(error) => refused_or_failed(&*error),
-    })
-}
-
 /// Says why, and what it means for the exit code.
-fn refused_or_failed(error: &(dyn std::error::Error + 'static)) -> u8 {
+fn refused_or_failed(error: &(dyn Error + 'static)) -> u8 {
     match error.downcast_ref::<Refused>() {
         Some(refused) => {
             report::refuse(refused);

@@ -4,7 +4,7 @@ use super::sweep::{Standing, sweep};
 use super::{Run, facts, file_name, nextest, run, session};
 use crate::error::Error;
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{clock, env, process};
+use crate::sys::{clock, env};
 use once_cell::sync::OnceCell;
 use serde_json::json;
 use std::io::ErrorKind;
@@ -23,10 +23,9 @@ use std::path::{Path, PathBuf};
 /// assert!(cofferdam::base_dir(None).unwrap().is_absolute());
 /// ```
 pub fn base_dir(dir: Option<&Path>) -> Result<PathBuf, Error> {
-    let exe = process::exe();
     let base = base_of(&Outside {
         dir,
-        exe: exe.as_deref(),
+        exe: facts().exe.as_deref(),
         below_nextest: nextest(facts()).is_some(),
         var: &env::path,
     });
@@ -117,8 +116,9 @@ pub(crate) fn run_dir() -> Result<&'static Path, Error> {
 pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
     let dir = runs.join(id);
     let alive = dir.join("alive.lock");
+    // A link that leads nowhere is not found for ever.
+    let mut made = 0;
     loop {
-        std::fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
         match file_lock::shared(&alive) {
             Ok(Some(locked)) => {
                 let first = !dir.join("run.json").exists();
@@ -130,9 +130,13 @@ pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
                     first,
                 ));
             }
-            // Swept between the two steps: it was a run's that is over, and is made anew.
+            // Swept meanwhile: it was a run's that is over, and is made anew.
             Ok(None) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound && !dir.exists() => {}
+            // All processes of the run but one find the folder there, so it is made by who does not.
+            Err(error) if error.kind() == ErrorKind::NotFound && made < 1000 => {
+                made += 1;
+                std::fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
+            }
             Err(source) => return Err(Error::io("lock", &alive, source)),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) fn facts() -> &'static Facts {
         boot: process::boot(),
         args: process::args(),
         exe: process::exe(),
-        ancestors: process::ancestors(),
+        ancestors: process::ancestors(run::is_runner),
         env: Box::new(env::var),
     })
 }

@@ -15,7 +15,7 @@ pub(crate) struct Facts {
     pub(crate) boot: String,
     pub(crate) args: Vec<String>,
     pub(crate) exe: Option<PathBuf>,
-    /// Nearest first; empty where the system does not tell.
+    /// Nearest first, to the first runner; empty where the system does not tell.
     pub(crate) ancestors: Vec<Ancestor>,
     pub(crate) env: Env,
 }
@@ -123,12 +123,14 @@ pub(crate) fn nextest(facts: &Facts) -> Option<Nextest> {
     })
 }
 
-/// The nearest `cargo` or `cargo-nextest` above, by its whole name: `cargo-watch` runs runs, it is none.
+/// Whether a process of this name is a runner, by its whole name: `cargo-watch` runs runs, it is none.
+pub(super) fn is_runner(name: &str) -> bool {
+    matches!(name, "cargo" | "cargo-nextest")
+}
+
 fn nearest_runner(ancestors: &[Ancestor]) -> Option<(usize, &Ancestor)> {
-    ancestors
-        .iter()
-        .enumerate()
-        .find(|(_, above)| matches!(above.name.as_str(), "cargo" | "cargo-nextest"))
+    let mut above = ancestors.iter().enumerate();
+    above.find(|(_, above)| is_runner(&above.name))
 }
 
 /// Whether nextest started this very process for its test, and not a test that handed its variables on.
@@ -175,7 +177,6 @@ pub(crate) mod tests {
                         "test-1" => "/t/deps/test-1".to_owned(),
                         name => format!("/bin/{name}"),
                     })),
-                    args: Vec::new(),
                 })
                 .collect();
             self

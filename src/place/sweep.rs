@@ -163,10 +163,10 @@ pub(crate) fn folders(runs: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// How many old runs one new run looks at, and for how long: a thousand of them are nobody's first test's to remove.
 const LOOKED_AT: usize = 16;
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Removes some folders of runs that are over and that nobody recorded, so that plain `cargo test` leaves nothing
-/// behind. `cargo cofferdam` removes all that there are.
+/// behind. A keeper in the end, and `cargo cofferdam clean`, remove all that there are.
 pub(super) fn sweep(runs: &Path, own: &Path, standing: impl Fn(&Path) -> Standing) {
     let Ok(mut folders) = folders(runs) else {
         return;
@@ -176,15 +176,32 @@ pub(super) fn sweep(runs: &Path, own: &Path, standing: impl Fn(&Path) -> Standin
     folders.rotate_left(start);
     let deadline = Deadline::after(PATIENCE);
     for folder in folders.iter().filter(|path| *path != own).take(LOOKED_AT) {
-        if deadline.left().is_none() {
+        // To look costs little. One is removed however slow the disk is, so that they get fewer.
+        if remove_if_over(folder, &standing) && deadline.left().is_none() {
             break;
         }
-        if is_left_over(folder) {
-            let _ = std::fs::remove_dir_all(folder);
-        } else if standing(folder) == Standing::Over {
-            let _ = remove(folder, false);
-        }
     }
+}
+
+/// As [`sweep`], but all of them: for a process that nobody waits for.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) fn sweep_all(runs: &Path, own: &Path, standing: impl Fn(&Path) -> Standing) {
+    let folders = folders(runs).unwrap_or_default();
+    for folder in folders.iter().filter(|path| *path != own) {
+        remove_if_over(folder, &standing);
+    }
+}
+
+/// Whether it was to be removed.
+fn remove_if_over(folder: &Path, standing: &impl Fn(&Path) -> Standing) -> bool {
+    if is_left_over(folder) {
+        let _ = std::fs::remove_dir_all(folder);
+    } else if standing(folder) == Standing::Over {
+        let _ = remove(folder, false);
+    } else {
+        return false;
+    }
+    true
 }
 
 #[cfg(test)]
@@ -311,6 +328,23 @@ mod tests {
             Standing::Running
         });
         assert!((1..=LOOKED_AT).contains(&looked.get()), "{}", looked.get());
+    }
+
+    #[cfg(all(target_os = "linux", not(miri)))]
+    #[test]
+    fn who_has_the_time_removes_all_that_are_over() {
+        let runs = tempfile::tempdir().unwrap();
+        let own = old_run(runs.path(), "own");
+        for number in 0..100 {
+            drop(old_run(runs.path(), &number.to_string()));
+        }
+        sweep_all(runs.path(), &own.path, |folder| match folder.ends_with("7") {
+            true => Standing::Running,
+            false => Standing::Over,
+        });
+        let mut left = folders(runs.path()).unwrap();
+        left.sort();
+        assert_eq!(left, [runs.path().join("7"), own.path.clone()]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) enum Fault {
@@ -36,6 +37,7 @@ pub(super) enum Fault {
     },
     Handle {
         fixture: String,
+        path: PathBuf,
         handle: &'static str,
         reason: String,
     },
@@ -88,12 +90,14 @@ impl fmt::Display for Fault {
             ),
             Self::Handle {
                 fixture,
+                path,
                 handle,
                 reason,
             } => write!(
                 f,
-                "the handle of fixture `{fixture}` cannot be read as {handle}: {reason}. It has to come back from \
-                 JSON as it was written; a run that is named by COFFERDAM_RUN_ID needs a new name after a change"
+                "the handle of fixture `{fixture}` in {} cannot be read as {handle}: {reason}. It has to come back \
+                 from JSON as it was written; a run that is named by COFFERDAM_RUN_ID needs a new name after a change",
+                path.display()
             ),
             Self::Step { tried, reason } => write!(f, "could not {tried}: {reason}"),
         }
@@ -144,6 +148,7 @@ mod tests {
             },
             Fault::Handle {
                 fixture: fixture(),
+                path: "target/cofferdam/runs/r/fixtures/postgres/handle.jsonl".into(),
                 handle: "shop::Pg",
                 reason: "missing field `url`".to_owned(),
             },

@@ -1,6 +1,7 @@
 //! What is started once per run, or once per worker, although every test is a process.
 
 use super::fault::{Fault, tail};
+use super::handle::{self, Declared, Told};
 use super::keeper::{self, Connection, Definition, LIMIT_OF_A_REPLY, Reply, Request};
 use super::setup::Setup;
 use crate::error::{BoxError, Error};
@@ -8,14 +9,13 @@ use crate::event::Event;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::stderr;
 use crate::worker::Worker;
-use crate::{exit, place};
+use crate::{exit, journal, place};
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 use std::any::type_name;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -60,6 +60,23 @@ struct Attached<H> {
     handle: Arc<H>,
     /// Its end is the keeper's.
     connection: Connection,
+    claims: Vec<Declared>,
+    /// The executions that are known to use it; only while something is recorded.
+    users: BTreeSet<u64>,
+}
+
+impl<H> Attached<H> {
+    /// Says that the worker's test uses it, once.
+    fn is_used_by(&mut self, worker: &Worker, key: &str, micros: u64) {
+        if journal::is_on() && self.users.insert(worker.life()) {
+            worker.record(|| Event::Attached {
+                execution: worker.life(),
+                fixture: key.to_owned(),
+                micros,
+            });
+            self.claims.iter().for_each(|claim| claim.record(worker));
+        }
+    }
 }
 
 thread_local! {
@@ -125,9 +142,12 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Fixture<H> {
             (true, Ok(worker)) => format!("{}@{worker}", self.name),
             (true, Err(error)) => return Err(error.clone()),
         };
-        if let Some(found) = self.attached().get(&key)
+        if let Some(found) = self.attached().get_mut(&key)
             && found.connection.is_open()
         {
+            if let Ok(worker) = &worker {
+                found.is_used_by(worker, &key, 0);
+            }
             return Ok(Arc::clone(&found.handle));
         }
         let starting = STARTING.with(|starting| starting.borrow().clone());
@@ -144,30 +164,22 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Fixture<H> {
             key,
             worker: worker.ok(),
         };
-        let (handle, connection, was_started) = asking.attach(starting)?;
+        let (mut attached, was_started) = asking.attach(starting)?;
+        let handle = Arc::clone(&attached.handle);
         if let Some(worker) = &asking.worker {
-            let (execution, fixture) = (worker.life(), asking.key.clone());
             let micros = begun.elapsed().as_micros() as u64;
-            let place = self.place.to_string();
-            worker.record(|| match was_started {
-                true => Event::Started {
-                    execution,
-                    fixture,
+            if was_started {
+                // What it claims was recorded when it was said.
+                attached.users.insert(worker.life());
+                worker.record(|| Event::Started {
+                    execution: worker.life(),
+                    fixture: asking.key.clone(),
                     micros,
-                    place,
-                },
-                false => Event::Attached {
-                    execution,
-                    fixture,
-                    micros,
-                },
-            });
+                    place: self.place.to_string(),
+                });
+            }
+            attached.is_used_by(worker, &asking.key, micros);
         }
-        let handle = Arc::new(handle);
-        let attached = Attached {
-            handle: Arc::clone(&handle),
-            connection,
-        };
         self.attached().insert(asking.key, attached);
         Ok(handle)
     }
@@ -194,20 +206,24 @@ struct Asking<'a, H> {
 }
 
 impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
-    /// The handle, the connection, and whether it was started here.
-    fn attach(&mut self, starting: Vec<String>) -> Result<(H, Connection, bool), Error> {
-        let fixture = || self.key.clone();
-        let definition = Definition {
+    fn definition(&self) -> Definition {
+        Definition {
             key: self.key.clone(),
             place: self.fixture.place.to_string(),
             handle: type_name::<H>().to_owned(),
-        };
+        }
+    }
+
+    /// The handle, and whether it was started here.
+    fn attach(&mut self, starting: Vec<String>) -> Result<(Attached<H>, bool), Error> {
+        let fixture = || self.key.clone();
+        let definition = self.definition();
         let facts = place::facts();
         let attempt = (facts.env)("NEXTEST_ATTEMPT")
             .and_then(|attempt| attempt.parse().ok())
             .unwrap_or(1);
         let request = Request::Want {
-            definition,
+            definition: definition.clone(),
             attempt,
             pid: facts.pid,
         };
@@ -218,6 +234,12 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
                 fixture: fixture(),
                 reason,
             })?;
+            // The keeper is there, so what it kept stands: it need not find the time to say so.
+            if let Ok(told) = Told::read(&keeper::folder(self.run, &self.key))
+                && told.stands(&definition)
+            {
+                return Ok((self.attached(told, connection)?, false));
+            }
             reply = connection.ask(&request, Deadline::after(LIMIT_OF_A_REPLY));
             if let Some(Reply::Starting { pid }) = reply {
                 // Its starter gives up at the limit; undoing may take a moment longer.
@@ -239,10 +261,10 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
             }
         }
         match reply {
-            Some(Reply::Ready) => Ok((self.read()?, connection, false)),
+            Some(Reply::Ready) => Ok((self.read(connection)?, false)),
             Some(Reply::Yours) => {
                 let connection = self.start(connection, starting)?;
-                Ok((self.read()?, connection, true))
+                Ok((self.read(connection)?, true))
             }
             Some(Reply::Failed { reason }) => Err(self.fixture.failed(&self.key, reason)),
             Some(Reply::Ended { how }) => {
@@ -269,6 +291,7 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
     fn start(&self, connection: Connection, mut starting: Vec<String>) -> Result<Connection, Error> {
         starting.push(self.key.clone());
         let (key, factory, limit) = (self.key.clone(), self.fixture.factory, self.fixture.limit);
+        let (definition, worker) = (self.definition(), self.worker.clone());
         let folder = keeper::folder(self.run, &key);
         let cut = connection
             .to_cut()
@@ -276,12 +299,15 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
         let (done, finished) = mpsc::channel();
         let work = move || {
             STARTING.with(|here| here.replace(starting));
-            let setup = Setup::new(&key, folder.clone(), connection, limit);
+            let setup = Setup::new(&key, folder.clone(), connection, limit, worker);
             let built = catch_unwind(AssertUnwindSafe(|| factory(&setup)));
             let built = match built {
-                Ok(Ok(handle)) => serde_json::to_vec(&handle)
+                Ok(Ok(built)) => serde_json::to_vec(&built)
                     .map_err(|error| format!("its handle cannot be written as JSON: {error}"))
-                    .and_then(|text| write(&folder, &text)),
+                    .and_then(|text| {
+                        let (processes, claims) = (setup.processes(), setup.claims());
+                        handle::write(&folder, &definition, &processes, &claims, &text)
+                    }),
                 Ok(Err(error)) => Err(told(&*error)),
                 Err(panic) => Err(format!("its factory panicked: {}", exit::last_words(panic))),
             };
@@ -290,9 +316,11 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
         };
         // A thread of its own, so that a factory that never returns can be given up.
         let no_thread = |error: std::io::Error| self.fixture.failed(&self.key, format!("no thread: {error}"));
-        let thread = std::thread::Builder::new().name(format!("cofferdam-start-{}", self.fixture.name));
+        let thread = std::thread::Builder::new();
+        let name = || format!("cofferdam-start-{}", self.fixture.name);
         match &self.worker {
-            Some(worker) => thread.spawn(worker.wrap(work)).map_err(no_thread)?,
+            Some(worker) => thread.name(name()).spawn(worker.wrap(work)).map_err(no_thread)?,
+            // Named it would pass for a test's.
             None => thread.spawn(work).map_err(no_thread)?,
         };
         let Ok((setup, built)) = finished.recv_timeout(limit) else {
@@ -320,6 +348,7 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
                     return Ok(setup.into_connection());
                 }
                 Some(Reply::Ended { how }) => how,
+                Some(Reply::Refused { reason }) => reason,
                 _ => {
                     return Err(Fault::Lost {
                         fixture: self.key.clone(),
@@ -336,33 +365,29 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
         Err(self.fixture.failed(&self.key, reason))
     }
 
-    fn read(&self) -> Result<H, Error> {
-        let path = keeper::folder(self.run, &self.key).join(HANDLE);
-        let text = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
-        serde_json::from_slice(&text).map_err(|error| {
-            Fault::Handle {
-                fixture: self.key.clone(),
-                handle: type_name::<H>(),
-                reason: error.to_string(),
-            }
-            .into()
+    fn read(&self, connection: Connection) -> Result<Attached<H>, Error> {
+        let folder = keeper::folder(self.run, &self.key);
+        let told = Told::read(&folder);
+        self.attached(
+            told.map_err(|source| Error::io("read", &folder.join(keeper::HANDLE), source))?,
+            connection,
+        )
+    }
+
+    fn attached(&self, told: Told, connection: Connection) -> Result<Attached<H>, Error> {
+        let handle = told.handle().map_err(|reason| Fault::Handle {
+            fixture: self.key.clone(),
+            path: told.path.clone(),
+            handle: type_name::<H>(),
+            reason,
+        })?;
+        Ok(Attached {
+            handle: Arc::new(handle),
+            connection,
+            claims: told.claims(),
+            users: BTreeSet::new(),
         })
     }
-}
-
-/// The handle's file, in the fixture's folder.
-const HANDLE: &str = "handle.json";
-
-/// Nobody reads it before the keeper says that it is there, so it need not be moved into place.
-fn write(folder: &Path, text: &[u8]) -> Result<(), String> {
-    let path = folder.join(HANDLE);
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&path);
-    file.and_then(|mut file| file.write_all(text))
-        .map_err(|error| format!("could not write {}: {error}", path.display()))
 }
 
 /// An error with its causes.

@@ -3,6 +3,8 @@
 //! A kernel lock belongs to the handle that took it, and a second handle of the same test would wait for the first for
 //! ever. So a test's second call is answered here: it counts up, or it is refused.
 
+use std::sync::Arc;
+
 /// Who asks within its test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker<T> {
@@ -37,7 +39,7 @@ pub(super) enum Answer {
 struct Entry<T, L> {
     number: u64,
     life: u64,
-    key: String,
+    key: Arc<str>,
     shared: bool,
     asker: Asker<T>,
     count: usize,
@@ -61,11 +63,11 @@ impl<T: Copy + PartialEq, L> Table<T, L> {
     }
 
     /// The test with this `life` wants the lock `key`.
-    pub(super) fn ask(&mut self, life: u64, key: &str, shared: bool, asker: Asker<T>) -> Answer {
+    pub(super) fn ask(&mut self, life: u64, key: &Arc<str>, shared: bool, asker: Asker<T>) -> Answer {
         let own = self
             .entries
             .iter_mut()
-            .filter(|entry| entry.life == life && entry.key == key);
+            .filter(|entry| entry.life == life && entry.key == *key);
         for entry in own {
             let has = entry.lock.is_some();
             // Readers never wait for each other.
@@ -85,7 +87,7 @@ impl<T: Copy + PartialEq, L> Table<T, L> {
         self.entries.push(Entry {
             number,
             life,
-            key: key.to_owned(),
+            key: Arc::clone(key),
             shared,
             asker,
             count: 1,
@@ -117,12 +119,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn key(text: &str) -> Arc<str> {
+        Arc::from(text)
+    }
+
     const HERE: Asker<u8> = Asker::Thread(1);
     const THERE: Asker<u8> = Asker::Thread(2);
     const TASK: Asker<u8> = Asker::Task(1);
 
     fn granted(table: &mut Table<u8, ()>, shared: bool, asker: Asker<u8>) -> u64 {
-        let Answer::Ask(number) = table.ask(1, "a", shared, asker) else {
+        let Answer::Ask(number) = table.ask(1, &key("a"), shared, asker) else {
             panic!()
         };
         table.got(number, ());
@@ -133,9 +139,9 @@ mod tests {
     fn a_thread_may_take_its_own_lock_again_and_the_last_to_go_gives_it_back() {
         let mut table = Table::new();
         let number = granted(&mut table, false, HERE);
-        assert_eq!(table.ask(1, "a", false, HERE), Answer::Again(number));
-        assert_eq!(table.ask(1, "a", true, HERE), Answer::Again(number));
-        assert_eq!(table.ask(1, "a", false, TASK), Answer::Again(number));
+        assert_eq!(table.ask(1, &key("a"), false, HERE), Answer::Again(number));
+        assert_eq!(table.ask(1, &key("a"), true, HERE), Answer::Again(number));
+        assert_eq!(table.ask(1, &key("a"), false, TASK), Answer::Again(number));
         assert_eq!(table.leave(number), None);
         assert_eq!(table.leave(number), None);
         assert_eq!(table.leave(number), None);
@@ -155,9 +161,15 @@ mod tests {
         ] {
             let mut table = Table::new();
             granted(&mut table, shared, first);
-            assert_eq!(table.ask(1, "a", wanted_shared, second), Answer::Own);
-            assert!(matches!(table.ask(2, "a", wanted_shared, second), Answer::Ask(_)));
-            assert!(matches!(table.ask(1, "b", wanted_shared, second), Answer::Ask(_)));
+            assert_eq!(table.ask(1, &key("a"), wanted_shared, second), Answer::Own);
+            assert!(matches!(
+                table.ask(2, &key("a"), wanted_shared, second),
+                Answer::Ask(_)
+            ));
+            assert!(matches!(
+                table.ask(1, &key("b"), wanted_shared, second),
+                Answer::Ask(_)
+            ));
         }
     }
 
@@ -165,19 +177,19 @@ mod tests {
     fn readers_of_one_test_never_wait_for_each_other() {
         let mut table = Table::new();
         let number = granted(&mut table, true, HERE);
-        assert_eq!(table.ask(1, "a", true, THERE), Answer::Again(number));
-        assert_eq!(table.ask(1, "a", true, TASK), Answer::Again(number));
+        assert_eq!(table.ask(1, &key("a"), true, THERE), Answer::Again(number));
+        assert_eq!(table.ask(1, &key("a"), true, TASK), Answer::Again(number));
     }
 
     #[test]
     fn while_the_kernel_is_asked_for_one_thread_another_is_refused() {
         let mut table: Table<u8, ()> = Table::new();
-        let Answer::Ask(number) = table.ask(1, "a", false, HERE) else {
+        let Answer::Ask(number) = table.ask(1, &key("a"), false, HERE) else {
             panic!()
         };
-        assert_eq!(table.ask(1, "a", false, THERE), Answer::Own);
+        assert_eq!(table.ask(1, &key("a"), false, THERE), Answer::Own);
         assert_eq!(table.leave(number), None);
-        assert!(matches!(table.ask(1, "a", false, THERE), Answer::Ask(_)));
+        assert!(matches!(table.ask(1, &key("a"), false, THERE), Answer::Ask(_)));
     }
 
     proptest! {
@@ -196,7 +208,7 @@ mod tests {
                     continue;
                 }
                 let asker = if is_task { Asker::Task(thread) } else { Asker::Thread(thread) };
-                match table.ask(life, "a", shared, asker) {
+                match table.ask(life, &key("a"), shared, asker) {
                     // A kernel lock of the same test that excludes this one would be waited for.
                     Answer::Ask(number) => {
                         let own = taken.iter().filter(|(_, other, _)| *other == life);
@@ -221,5 +233,71 @@ mod tests {
             }
             prop_assert!(table.entries.is_empty());
         }
+    }
+}
+
+/// Every schedule of two threads of one test and another test, all of whom want one lock.
+#[cfg(all(test, loom))]
+mod loom_model {
+    use super::*;
+    use crate::sys::sync::{Mutex, lock};
+    use ::loom::model;
+    use ::loom::sync::atomic::{AtomicU64, Ordering};
+    use ::loom::thread;
+
+    /// The process's table, and the kernel's lock: the life that has it, or 0.
+    struct World {
+        table: Mutex<Table<u8, u64>>,
+        kernel: AtomicU64,
+    }
+
+    impl World {
+        /// As `lock.rs` does it. Whether the lock was had.
+        fn lock(&self, life: u64, thread: u8) -> Result<bool, ()> {
+            let answer = lock(&self.table).ask(life, &Arc::from("a"), false, Asker::Thread(thread));
+            let number = match answer {
+                Answer::Ask(number) => number,
+                Answer::Again(_) => panic!("no thread asks twice"),
+                Answer::Own => return Err(()),
+            };
+            let (free, now) = (Ordering::Acquire, Ordering::Relaxed);
+            let is_had = self.kernel.compare_exchange(0, life, free, now).is_ok();
+            if is_had {
+                lock(&self.table).got(number, life);
+            }
+            let last = lock(&self.table).leave(number);
+            assert_eq!(
+                last,
+                is_had.then_some(life),
+                "whoever leaves gives back what it had"
+            );
+            if last.is_some() {
+                assert_eq!(self.kernel.load(Ordering::Relaxed), life, "another is inside");
+                self.kernel.store(0, Ordering::Release);
+            }
+            Ok(is_had)
+        }
+    }
+
+    #[test]
+    fn a_lock_is_given_back_once_and_nobody_waits_for_its_own_test() {
+        model(|| {
+            let world = Arc::new(World {
+                table: Mutex::new(Table::new()),
+                kernel: AtomicU64::new(0),
+            });
+            let others = [(1, 2), (2, 3)].map(|(life, number)| {
+                let world = Arc::clone(&world);
+                thread::spawn(move || world.lock(life, number))
+            });
+            let own = world.lock(1, 1);
+            let [sibling, other] = others.map(|thread| thread.join().unwrap());
+            assert!(own.is_ok() || sibling.is_ok(), "each was refused for the other");
+            assert!(other.is_ok(), "another test is nobody's own");
+            let had = [own, sibling, other];
+            assert!(had.contains(&Ok(true)), "a free lock was had by nobody");
+            assert_eq!(world.kernel.load(Ordering::Relaxed), 0);
+            assert!(lock(&world.table).entries.is_empty());
+        });
     }
 }

@@ -9,7 +9,7 @@ use crate::worker::{Claim, claim, guarded_by};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Leases a TCP port: until the lease is dropped, or its process ends in whatever way, nobody else leases it, in no
 /// process and no run of this user on this machine.
@@ -33,8 +33,7 @@ use std::path::Path;
 /// process has as many files open as it may.
 #[track_caller]
 pub fn lease_port() -> Result<PortLease, Error> {
-    let lease = lease(&host::folder()?.join("ports"), &range(), somewhere())?;
-    Ok(PortLease::new(lease.0))
+    Ok(PortLease::new(Held::any(&folder()?)?))
 }
 
 /// Leases a port that this process listens on from the beginning, on `127.0.0.1`: there is no moment in which
@@ -49,7 +48,7 @@ pub fn lease_port() -> Result<PortLease, Error> {
 /// As [`lease_port`].
 #[track_caller]
 pub fn lease_listener() -> Result<(TcpListener, PortLease), Error> {
-    let (held, listener) = lease(&host::folder()?.join("ports"), &range(), somewhere())?;
+    let (held, listener) = lease(&folder()?, &range(), somewhere())?;
     Ok((listener, PortLease::new(held)))
 }
 
@@ -65,8 +64,7 @@ pub struct PortLease {
 impl PortLease {
     #[track_caller]
     fn new(held: Held) -> Self {
-        // All who lease have this in common, one after the other; who merely uses the number does not have it.
-        let _guarded = guarded_by(&format!("lease of port {}", held.port));
+        let _guarded = guarded_by(&guard(held.port));
         Self {
             _claim: claim(Resource::port(held.port), Access::Write),
             held,
@@ -84,10 +82,42 @@ impl PortLease {
     }
 }
 
+/// A port that this process holds, without a claim.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     port: u16,
-    _lock: Locked,
+    lock: Locked,
+    /// A forked child does not give back what is its parent's.
+    pid: u32,
+}
+
+impl Held {
+    /// Any port that is free, by a lock in the folder.
+    pub(super) fn any(folder: &Path) -> Result<Self, Error> {
+        lease(folder, &range(), somewhere()).map(|(held, _)| held)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.pid == process::id() {
+            let _ = self.lock.unlock();
+        }
+    }
+}
+
+/// The folder of the locks, the same for all runs of this user on this machine.
+pub(super) fn folder() -> Result<PathBuf, Error> {
+    Ok(host::folder()?.join("ports"))
+}
+
+/// What all who lease the port have in common, one after the other; who merely uses its number does not have it.
+pub(super) fn guard(port: u16) -> String {
+    format!("lease of port {port}")
 }
 
 /// Above the servers that people know by their numbers, below what systems hand out by themselves.
@@ -130,7 +160,8 @@ fn lease(folder: &Path, range: &RangeInclusive<u16>, start: u64) -> Result<(Held
             continue;
         };
         if let Some(listener) = listen(port).map_err(failed)? {
-            return Ok((Held { port, _lock: locked }, listener));
+            let (lock, pid) = (locked, process::id());
+            return Ok((Held { port, lock, pid }, listener));
         }
     }
     let (last, none) = (range.end(), io::Error::from(ErrorKind::AddrInUse));
@@ -165,7 +196,6 @@ fn is_taken(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::sys::role::{play, plays, role, say};
-    use std::path::PathBuf;
 
     fn port_of(told: Result<(Held, TcpListener), Error>) -> u16 {
         told.unwrap().0.port

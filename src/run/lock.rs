@@ -1,21 +1,18 @@
 //! Locks between tests: threads, processes and runs.
 
 use super::held::{Answer, Asker, Table};
-use super::owner::Owner;
-use super::{host, wait};
+use super::lock_file::{LockFile, Taker};
+use super::owner::{self, Owner, Record};
 use crate::error::Error;
 use crate::event::Event;
 use crate::resource::Access;
-use crate::sys::clock;
-use crate::sys::file_lock::{self, Locked, Mode};
-use crate::sys::{process, stderr};
+use crate::sys::file_lock::{Locked, Mode};
+use crate::sys::{clock, process};
 use crate::worker::Worker;
 use crate::{journal, place};
-use once_cell::sync::OnceCell;
-use std::io::{self, ErrorKind};
+use std::fmt;
 use std::panic::Location;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -153,8 +150,8 @@ impl LockOptions {
         match self.ask(name, Asker::Thread(thread::current().id()), Location::caller())? {
             Asked::Had(guard) => Ok(guard),
             Asked::Busy(pending) => {
-                let got = pending.file.wait(self.timeout);
-                pending.granted(got, self.timeout)
+                let got = pending.file.wait(self.mode, self.timeout)?;
+                pending.ended(got, self.timeout)
             }
             Asked::Own(error) => Err(error),
         }
@@ -184,9 +181,12 @@ impl LockOptions {
             match options.ask(&name, Asker::Task(thread::current().id()), place)? {
                 Asked::Had(guard) => Ok(guard),
                 Asked::Busy(pending) => {
-                    let (file, timeout) = (pending.file.clone(), options.timeout);
-                    let got = super::wait::elsewhere(move || file.wait(timeout)).await;
-                    pending.granted(got, options.timeout)
+                    let (file, mode, timeout) = (Arc::clone(&pending.file), options.mode, options.timeout);
+                    let waited = super::wait::elsewhere(move || file.wait(mode, timeout)).await;
+                    let failed =
+                        |source| Error::io("start a thread that waits for", &pending.file.path, source);
+                    let got = waited.map_err(failed)??;
+                    pending.ended(got, timeout)
                 }
                 Asked::Own(error) => Err(error),
             }
@@ -199,32 +199,31 @@ impl LockOptions {
         asker: Asker<ThreadId>,
         place: &'static Location<'static>,
     ) -> Result<Asked, Error> {
-        let begun = clock::now();
+        // Nobody asks for how long was waited unless it is recorded.
+        let begun = journal::is_on().then(clock::now);
         let worker = Worker::try_current()?;
-        let file = LockFile::new(name, self)?;
-        let answer = held().ask(worker.life(), &file.key, self.mode == Mode::Shared, asker);
+        let file = LockFile::known(name, self.host)?;
+        let (life, shared) = (worker.life(), self.mode == Mode::Shared);
+        let answer = held(life).ask(life, &file.key, shared, asker);
         let number = match answer {
-            Answer::Again(number) => {
-                let label = file.label;
-                return Ok(Asked::Had(LockGuard { number, label }));
-            }
+            Answer::Again(number) => return Ok(Asked::Had(LockGuard { number, life, file })),
             Answer::Own => {
                 let who = format!("another thread or task of test {} holds it", test(&worker));
-                return Ok(Asked::Own(Error::own_lock(file.label, who)));
+                return Ok(Asked::Own(Error::own_lock(file.label.to_string(), who)));
             }
             Answer::Ask(number) => number,
         };
         let pending = Pending {
-            number: Some(number),
+            entry: Entry { number, life },
             worker,
             file,
+            shared,
             begun,
             place,
         };
-        match pending.file.try_lock() {
-            Ok(None) => Ok(Asked::Busy(pending)),
-            Ok(Some(locked)) => pending.granted(Ok(Some(locked)), self.timeout).map(Asked::Had),
-            Err(error) => Err(Error::io("lock", &pending.file.path, error)),
+        match pending.file.try_lock(self.mode)? {
+            None => Ok(Asked::Busy(pending)),
+            Some(locked) => Ok(Asked::Had(pending.granted(locked))),
         }
     }
 }
@@ -235,11 +234,17 @@ impl Default for LockOptions {
     }
 }
 
-/// The locks of this process.
-static HELD: Mutex<Table<ThreadId, Held>> = Mutex::new(Table::new());
+/// The locks of this process, so many tables that tests on several threads seldom meet at one.
+static HELD: [Tests; 16] = [const { Tests(Mutex::new(Table::new())) }; 16];
 
-fn held() -> MutexGuard<'static, Table<ThreadId, Held>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+/// On a cache line of its own.
+#[repr(align(128))]
+struct Tests(Mutex<Table<ThreadId, Held>>);
+
+/// The table in which the locks of a test stand.
+fn held(life: u64) -> MutexGuard<'static, Table<ThreadId, Held>> {
+    let tests = &HELD[life as usize % HELD.len()];
+    tests.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 enum Asked {
@@ -248,166 +253,129 @@ enum Asked {
     Own(Error),
 }
 
-/// The file whose kernel lock it is.
-#[derive(Clone, Debug)]
-struct LockFile {
-    path: PathBuf,
-    mode: Mode,
-    /// What reports call the lock.
-    label: String,
-    /// What it is told from others by, in this process.
-    key: String,
-}
-
-impl LockFile {
-    fn new(name: &str, options: &LockOptions) -> Result<Self, Error> {
-        static LOCKS: OnceCell<PathBuf> = OnceCell::new();
-        static HOST: OnceCell<PathBuf> = OnceCell::new();
-        let (folder, label) = if options.host {
-            (HOST.get_or_try_init(host::folder)?, format!("{name} (host)"))
-        } else {
-            let folder = LOCKS.get_or_try_init(|| place::base_dir(None).map(|base| base.join("locks")))?;
-            (folder, name.to_owned())
-        };
-        let file = format!("{}.lock", place::file_name(name));
-        Ok(Self {
-            path: folder.join(&file),
-            mode: options.mode,
-            key: format!("{}{file}", if options.host { "host/" } else { "" }),
-            label,
-        })
-    }
-
-    fn try_lock(&self) -> io::Result<Option<Locked>> {
-        match file_lock::try_lock(&self.path, self.mode) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-                file_lock::try_lock(&self.path, self.mode)
-            }
-            tried => tried,
-        }
-    }
-
-    fn wait(&self, timeout: Duration) -> io::Result<Option<Locked>> {
-        wait::wait(&self.path, self.mode, timeout, || {
-            stderr::line(&format!(
-                "waiting for lock `{}`: {}",
-                self.label,
-                holder(&self.path)
-            ));
-        })
-    }
-}
-
-/// Who holds the lock, in words, as far as its file tells.
-fn holder(path: &Path) -> String {
-    match Owner::read(path) {
-        Some(owner) if !owner.holds => "its holder has not said who it is".to_owned(),
-        None => "its holder has not said who it is".to_owned(),
-        Some(owner) if owner.is_gone(&place::facts().boot) => {
-            format!("its last holder, {owner}, is gone; a child that it forked may hold it")
-        }
-        Some(owner) if owner.shared => format!(
-            "it is held by readers, the last that came {owner}, for {} s",
-            owner.seconds()
-        ),
-        Some(owner) => format!("it is held by {owner} for {} s", owner.seconds()),
-    }
-}
-
 fn test(worker: &Worker) -> String {
     worker
         .test()
         .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned)
 }
 
-/// A lock that is asked for: nobody else of the test may ask meanwhile.
+/// What stands in the table for a lock that is asked for: nobody else of the test may ask meanwhile.
+struct Entry {
+    number: u64,
+    life: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        held(self.life).leave(self.number);
+    }
+}
+
+/// A lock that is asked for.
 struct Pending {
-    /// Taken when it becomes a guard's.
-    number: Option<u64>,
+    entry: Entry,
     worker: Worker,
-    file: LockFile,
-    begun: std::time::Instant,
+    file: Arc<LockFile>,
+    shared: bool,
+    begun: Option<std::time::Instant>,
     place: &'static Location<'static>,
 }
 
 impl Pending {
-    fn granted(mut self, got: io::Result<Option<Locked>>, timeout: Duration) -> Result<LockGuard, Error> {
-        let path = &self.file.path;
-        let locked = got.map_err(|source| Error::io("lock", path, source))?;
-        let label = self.file.label.clone();
-        let Some(locked) = locked else {
-            return Err(Error::busy(label, timeout, holder(path)));
+    /// The waiting is over.
+    fn ended(self, got: Option<Locked>, timeout: Duration) -> Result<LockGuard, Error> {
+        let Some(locked) = got else {
+            let (label, holder) = (self.file.label.to_string(), self.file.holder());
+            return Err(Error::busy(label, timeout, holder));
         };
-        let number = self.number.take().unwrap_or_default();
-        let granted = Held::new(locked, &self);
-        held().got(number, granted);
-        Ok(LockGuard { number, label })
+        Ok(self.granted(locked))
+    }
+
+    /// The kernel granted it: it is written down who has it.
+    fn granted(self, locked: Locked) -> LockGuard {
+        let Self {
+            entry,
+            worker,
+            file,
+            shared,
+            begun,
+            place,
+        } = self;
+        let (pid, life) = (process::id(), worker.life());
+        let taker = Taker { life, pid, shared };
+        // Who holds it is a courtesy: a full disk is no reason to fail a test.
+        let record = file.record(taker, || owner(&worker, &file.label, shared, pid));
+        let _ = record.write(&locked);
+        let access = if shared { Access::Read } else { Access::Write };
+        if begun.is_some() {
+            worker.holds(&file.label, access);
+        }
+        worker.record(|| Event::Locked {
+            execution: life,
+            lock: file.label.to_string(),
+            access,
+            waited: begun.map_or(0, |begun| begun.elapsed().as_micros() as u64),
+            place: place.to_string(),
+        });
+        let granted = Held {
+            locked,
+            worker,
+            access,
+            pid,
+            shared: shared.then(|| Box::new(record)),
+            guards: begun.is_some(),
+        };
+        let number = entry.number;
+        held(life).got(number, granted);
+        // It is the guard's now.
+        std::mem::forget(entry);
+        LockGuard { number, life, file }
     }
 }
 
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            held().leave(number);
-        }
+fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> Owner {
+    let facts = place::facts();
+    Owner {
+        holds: true,
+        shared,
+        pid,
+        started: facts.started,
+        since: 0,
+        boot: facts.boot.clone(),
+        lock: lock.to_owned(),
+        run: worker.run().to_owned(),
+        worker: worker.id().to_owned(),
+        test: test(worker),
     }
 }
 
 /// A lock that a test of this process has.
 struct Held {
     locked: Locked,
-    owner: Owner,
     worker: Worker,
-    label: String,
     access: Access,
+    pid: u32,
+    /// Of one that is shared: it is released only if it still stands in the file.
+    shared: Option<Box<Record>>,
+    /// Whether the test's claims are guarded by it, which matters only if they are recorded.
+    guards: bool,
 }
 
 impl Held {
-    fn new(locked: Locked, asked: &Pending) -> Self {
-        let (worker, label) = (asked.worker.clone(), asked.file.label.clone());
-        let facts = place::facts();
-        let owner = Owner {
-            holds: true,
-            shared: asked.file.mode == Mode::Shared,
-            pid: process::id(),
-            started: facts.started,
-            since: clock::micros(),
-            boot: facts.boot.clone(),
-            lock: label.clone(),
-            run: worker.run().to_owned(),
-            worker: worker.id().to_owned(),
-            test: test(&worker),
-        };
-        // Who holds it is a courtesy: a full disk is no reason to fail a test.
-        let _ = owner.write(&locked);
-        let access = if owner.shared { Access::Read } else { Access::Write };
-        worker.holds(&label, access);
-        worker.record(|| Event::Locked {
-            execution: worker.life(),
-            lock: label.clone(),
-            access,
-            waited: asked.begun.elapsed().as_micros() as u64,
-            place: asked.place.to_string(),
-        });
-        Self {
-            locked,
-            owner,
-            worker,
-            label,
-            access,
+    fn end(self, lock: &str) {
+        if self.guards {
+            self.worker.lets_go(lock, self.access);
         }
-    }
-
-    fn end(self) {
-        self.worker.lets_go(&self.label, self.access);
         // A forked child has a copy of the guard, not the lock.
-        if self.owner.pid == process::id() {
-            let _ = self.owner.release(&self.locked);
+        if self.pid == process::id() {
+            let _ = match &self.shared {
+                Some(record) => record.release_shared(&self.locked),
+                None => owner::release(&self.locked),
+            };
             let _ = self.locked.unlock();
             self.worker.record(|| Event::Unlocked {
                 execution: self.worker.life(),
-                lock: self.label.clone(),
+                lock: lock.to_owned(),
             });
         }
     }
@@ -417,24 +385,30 @@ impl Held {
 ///
 /// It may be moved to another thread, and be held while a future waits.
 #[must_use = "the lock is given back when the guard is dropped, and `let _ =` drops it at once"]
-#[derive(Debug)]
 pub struct LockGuard {
     number: u64,
-    label: String,
+    life: u64,
+    file: Arc<LockFile>,
 }
 
 impl LockGuard {
     /// The lock's name as reports have it.
     pub fn name(&self) -> &str {
-        &self.label
+        &self.file.label
+    }
+}
+
+impl fmt::Debug for LockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LockGuard").field(&self.name()).finish()
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        let last = held().leave(self.number); // Outside, for the journal is written to.
+        let last = held(self.life).leave(self.number); // Outside, for the journal is written to.
         if let Some(held) = last {
-            held.end();
+            held.end(&self.file.label);
         }
     }
 }

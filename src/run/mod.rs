@@ -6,15 +6,16 @@ mod atomic;
 mod directory;
 mod fault;
 mod fixture;
+mod handle;
 mod held;
 mod host;
 mod keeper;
 mod lease;
 mod lock;
+mod lock_file;
 mod names;
 mod namespace;
 mod owner;
-mod port;
 #[cfg(feature = "check")]
 pub(crate) mod seen;
 #[cfg(feature = "serial")]

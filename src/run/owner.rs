@@ -6,12 +6,15 @@
 
 use crate::sys::{clock, file_lock::Locked, process};
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
+use std::ops::Range;
 
 const SIZE: usize = 512;
 const VERSION: &str = "1";
 const HELD: &str = "held";
 const FREE: &str = "free";
+/// Where in a record it stands since when.
+const SINCE: Range<usize> = 7..23;
 
 /// Whoever held a lock last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,22 +36,69 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Fields between tabs; the rest of the record is spaces, and a newline ends it.
-    fn encode(&self) -> [u8; SIZE] {
+    pub(super) fn encode(&self) -> Record {
+        let first = if self.holds { HELD } else { FREE };
         let access = if self.shared { "shared" } else { "exclusive" };
         let (pid, started, since) = (self.pid, self.started, self.since);
         let (boot, lock) = (clip(&self.boot, 36), clip(&self.lock, 100));
-        let (run, worker, test) = (clip(&self.run, 64), clip(&self.worker, 64), clip(&self.test, 150));
-        let first = if self.holds { HELD } else { FREE };
+        let (run, worker) = (clip(&self.run, 64), clip(&self.worker, 64));
+        let test = clip(&self.test, 150);
         let text = format!(
-            "{first}\t{VERSION}\t{access}\t{pid}\t{started}\t{since}\t{boot}\t{lock}\t{run}\t{worker}\t{test}\t"
+            "{first}\t{VERSION}\t{since:016x}\t{access}\t{pid}\t{started}\t{boot}\t{lock}\t{run}\t{worker}\t{test}\t"
         );
         let mut record = [b' '; SIZE];
         record[SIZE - 1] = b'\n';
         let length = text.len().min(SIZE - 1);
         record[..length].copy_from_slice(&text.as_bytes()[..length]);
-        record
+        Record(record)
+    }
+}
+
+/// At most so many bytes, without tabs and newlines; of a long text the end is kept: it says more of a path.
+fn clip(text: &str, most: usize) -> String {
+    let mut from = text.len().saturating_sub(most);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    text[from..].replace(char::is_control, " ")
+}
+
+/// An owner as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record([u8; SIZE]);
+
+impl Record {
+    /// The same owner, who has the lock since another moment: a test that takes its lock a thousand times is written
+    /// out once.
+    pub(super) fn since(&self, micros: u64) -> Self {
+        let mut bytes = self.0;
+        for (index, digit) in bytes[SINCE].iter_mut().rev().enumerate() {
+            *digit = b"0123456789abcdef"[(micros >> (4 * index)) as usize & 0xf];
+        }
+        Self(bytes)
     }
 
+    pub(super) fn write(&self, file: &Locked) -> io::Result<()> {
+        file.put(&self.0)
+    }
+
+    /// The lock is given back. Of several readers only the one that came last stands in the file, and only it may
+    /// say so.
+    pub(super) fn release_shared(&self, file: &Locked) -> io::Result<()> {
+        let mut known = [0; SIZE];
+        if !matches!(file.look(&mut known), Ok(SIZE) if known == self.0) {
+            return Ok(());
+        }
+        release(file)
+    }
+}
+
+/// The lock is given back by who had it alone.
+pub(super) fn release(file: &Locked) -> io::Result<()> {
+    file.put(FREE.as_bytes())
+}
+
+impl Owner {
     /// What a record says; nothing if it was not written by this version, or not whole.
     fn decode(record: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(record).ok()?;
@@ -64,10 +114,10 @@ impl Owner {
         if fields.next()? != VERSION {
             return None;
         }
+        let since = u64::from_str_radix(fields.next()?, 16).ok()?;
         let shared = fields.next()? == "shared";
         let pid = fields.next()?.parse().ok()?;
         let started = fields.next()?.parse().ok()?;
-        let since = fields.next()?.parse().ok()?;
         let mut word = || fields.next().map(str::to_owned);
         let (boot, lock, run, worker, test) = (word()?, word()?, word()?, word()?, word()?);
         // What stands behind the last tab is padding: without it the record was cut off.
@@ -86,23 +136,13 @@ impl Owner {
         })
     }
 
-    pub(crate) fn write(&self, file: &Locked) -> io::Result<()> {
-        file.put(&self.encode())
-    }
-
-    /// The lock is given back. Of several readers only the one that came last stands in the file, and only it may
-    /// say so.
-    pub(crate) fn release(&self, file: &Locked) -> io::Result<()> {
-        let mut known = [0; SIZE];
-        if self.shared && !matches!(file.look(&mut known), Ok(SIZE) if known == self.encode()) {
-            return Ok(());
-        }
-        file.put(FREE.as_bytes())
-    }
-
     /// Who stands in the file.
     pub(crate) fn read(path: &std::path::Path) -> Option<Self> {
-        Self::decode(&std::fs::read(path).ok()?)
+        // Never more than a record, whatever somebody made of the file.
+        let mut known = Vec::with_capacity(SIZE);
+        let file = std::fs::File::open(path).ok()?;
+        file.take(SIZE as u64).read_to_end(&mut known).ok()?;
+        Self::decode(&known)
     }
 
     /// Whether it is known to be gone: a process of this boot that is no more.
@@ -124,15 +164,6 @@ impl fmt::Display for Owner {
             self.test, self.worker, self.pid, self.run
         )
     }
-}
-
-/// At most so many bytes, without tabs and newlines; of a long text the end is kept: it says more of a path.
-fn clip(text: &str, most: usize) -> String {
-    let mut from = text.len().saturating_sub(most);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    text[from..].replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -157,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_not_whole_names_nobody() {
-        let whole = owner().encode();
+        let whole = owner().encode().0;
         assert_eq!(Owner::decode(&whole), Some(owner()));
         for length in [0, 4, 100, SIZE - 1] {
             assert_eq!(Owner::decode(&whole[..length]), None, "{length}");
@@ -168,15 +199,45 @@ mod tests {
         assert_eq!(Owner::decode(&[0xff; SIZE]), None);
     }
 
+    #[test]
+    fn the_longest_of_all_records_has_room() {
+        let long = "x".repeat(SIZE);
+        let most = u64::MAX;
+        let owner = Owner {
+            pid: u32::MAX,
+            started: most,
+            since: most,
+            boot: long.clone(),
+            lock: long.clone(),
+            run: long.clone(),
+            worker: long.clone(),
+            test: long.clone(),
+            holds: true,
+            shared: false,
+        };
+        let read = Owner::decode(&owner.encode().0).unwrap();
+        assert_eq!((read.since, read.test.len()), (most, 150));
+    }
+
+    #[test]
+    fn a_record_since_another_moment_differs_in_nothing_else() {
+        let later = Owner {
+            since: owner().since + 77,
+            ..owner()
+        };
+        assert_eq!(owner().encode().since(later.since), later.encode());
+    }
+
     proptest! {
         #[test]
         fn whatever_a_test_is_called_its_record_has_one_size_and_can_be_read(
             test in any::<String>(), lock in any::<String>(), run in "[a-z]{0,200}", pid: u32, since: u64,
         ) {
             let owner = Owner { test, lock, run, pid, since, ..owner() };
-            let read = Owner::decode(&owner.encode()).unwrap();
+            let read = Owner::decode(&owner.encode().0).unwrap();
             prop_assert_eq!((read.pid, read.since), (pid, since));
             prop_assert!(owner.run.ends_with(&read.run));
+            prop_assert!(!read.test.contains(char::is_control) && !read.lock.contains(char::is_control));
         }
     }
 }

@@ -1,14 +1,19 @@
 //! What the factory of a fixture may ask.
 
 use super::fault::{Fault, tail};
+use super::handle::Declared;
 use super::keeper::{Connection, LIMIT_OF_A_REPLY, Order, Reply, Request, Stop};
-use super::port;
+use super::lease;
 use crate::error::Error;
+use crate::place;
+use crate::resource::{Access, Resource};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::{env, process};
+use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -45,17 +50,28 @@ impl StopSignal {
 pub struct Setup {
     name: String,
     folder: PathBuf,
+    /// Whose test starts it, if that is known.
+    worker: Option<Worker>,
     connection: RefCell<Connection>,
     deadline: Deadline,
     limit: Duration,
     stop: Cell<Stop>,
+    processes: RefCell<Vec<u32>>,
+    claims: RefCell<Vec<Declared>>,
 }
 
 impl Setup {
-    pub(super) fn new(name: &str, folder: PathBuf, connection: Connection, limit: Duration) -> Self {
+    pub(super) fn new(
+        name: &str,
+        folder: PathBuf,
+        connection: Connection,
+        limit: Duration,
+        worker: Option<Worker>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             folder,
+            worker,
             connection: RefCell::new(connection),
             deadline: Deadline::after(limit),
             limit,
@@ -63,6 +79,8 @@ impl Setup {
                 signal: StopSignal::Terminate.number(),
                 grace: Duration::from_secs(5),
             }),
+            processes: RefCell::default(),
+            claims: RefCell::default(),
         }
     }
 
@@ -87,7 +105,10 @@ impl Setup {
             stop: self.stop.get(),
         };
         match self.ask(&request)? {
-            Reply::Done { pid } => Ok(pid),
+            Reply::Done { pid } => {
+                self.processes.borrow_mut().push(pid);
+                Ok(pid)
+            }
             other => Err(self.refused(format!("start {program}"), other)),
         }
     }
@@ -132,12 +153,57 @@ impl Setup {
         self.folder.join("log")
     }
 
-    /// A port of `127.0.0.1` that nobody listens on now.
+    /// Leases a port of `127.0.0.1` that is the fixture's until its teardown is over: nobody else leases it, in no run
+    /// of this user on this machine. See [`lease_port`](crate::lease_port()) for what that means to who does not
+    /// lease. Reports know it as a [claim](Self::claim).
+    ///
+    /// With `COFFERDAM_KEEP` the lease ends with the run, and the port is the server's for as long as it listens.
     ///
     /// # Errors
-    /// When there is none.
+    /// As [`lease_port`](crate::lease_port()); when the start's deadline has passed.
+    #[track_caller]
     pub fn lease_port(&self) -> Result<u16, Error> {
-        port::lease().map_err(|error| step("find a free port".to_owned(), error))
+        let folder = lease::folder()?;
+        let place = Location::caller();
+        match self.ask(&Request::Lease { folder })? {
+            Reply::Leased { port } => {
+                self.declare(Resource::port(port), Access::Write, lease::guard(port), place);
+                Ok(port)
+            }
+            other => Err(self.refused("lease a port".to_owned(), other)),
+        }
+    }
+
+    /// Declares that the fixture uses a resource: every test that uses the fixture then does. They do not collide on
+    /// it with each other, for they share the fixture; a test or a run that uses it by other ways is reported. It
+    /// locks nothing, and is free while nothing is recorded.
+    ///
+    /// ```
+    /// use cofferdam::{Access, Fixture, Resource};
+    /// static QUEUE: Fixture<String> = Fixture::per_run("queue", |setup| {
+    ///     setup.claim(Resource::name("queue orders"), Access::Write);
+    ///     Ok("amqp://localhost/orders".to_owned())
+    /// });
+    /// assert!(QUEUE.get().ends_with("orders"));
+    /// ```
+    #[track_caller]
+    pub fn claim(&self, resource: Resource, access: Access) {
+        let guard = format!("fixture {} of run {}", self.name, place::run().id);
+        self.declare(resource, access, guard, Location::caller());
+    }
+
+    fn declare(&self, resource: Resource, access: Access, guard: String, place: &Location<'_>) {
+        let claim = Declared {
+            resource,
+            access,
+            guard,
+            place: place.to_string(),
+        };
+        // At once: a start that fails may fail because of it.
+        if let Some(worker) = &self.worker {
+            claim.record(worker);
+        }
+        self.claims.borrow_mut().push(claim);
     }
 
     /// Waits until somebody listens on the port of this machine.
@@ -221,6 +287,14 @@ impl Setup {
     /// The end of the log, as the end of a message.
     pub(super) fn tail(&self) -> String {
         tail(&std::fs::read(self.log()).unwrap_or_default())
+    }
+
+    pub(super) fn processes(&self) -> Vec<u32> {
+        self.processes.borrow().clone()
+    }
+
+    pub(super) fn claims(&self) -> Vec<Declared> {
+        self.claims.borrow().clone()
     }
 
     pub(super) fn into_connection(self) -> Connection {

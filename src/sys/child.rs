@@ -35,6 +35,15 @@ pub(crate) fn signal_group(leader: u32, signal: i32) {
     }
 }
 
+/// Whether there is a group of that number, whoever is in it.
+pub(crate) fn has_members(group: u32) -> bool {
+    #[expect(unsafe_code, reason = "kill is a C function")]
+    // SAFETY: it takes numbers, and no signal is sent.
+    let failed = unsafe { libc::kill(-(group as i32), 0) } != 0;
+    // It may also say that they are not ours to send signals to.
+    !failed || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 /// Kills one process.
 pub(crate) fn kill(pid: u32) {
     #[expect(unsafe_code, reason = "kill is a C function")]

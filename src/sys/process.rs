@@ -1,8 +1,12 @@
 //! This process and those above it.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+#[cfg(all(unix, not(miri)))]
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A process above this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +17,37 @@ pub(crate) struct Ancestor {
     /// What the kernel calls it: at most 15 bytes.
     pub(crate) name: String,
     pub(crate) exe: Option<PathBuf>,
-    pub(crate) args: Vec<String>,
 }
 
 /// How far up a runner is looked for: a wrapper script or two, `rustdoc`, `cargo`.
 const GENERATIONS: usize = 8;
 
+/// This process's number. It is wanted at every lock, so the kernel is asked once, and again after a fork.
+#[cfg(all(unix, not(miri)))]
+pub(crate) fn id() -> u32 {
+    static KNOWN: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn forget() {
+        KNOWN.store(0, Ordering::Relaxed);
+    }
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+            let id = std::process::id();
+            #[expect(unsafe_code, reason = "std does not know forks")]
+            // SAFETY: `forget` is valid until the process ends, and does nothing that a fork forbids: one atomic store.
+            // A child registers it once more, which does no harm.
+            let forgets = unsafe { libc::pthread_atfork(None, None, Some(forget)) } == 0;
+            if forgets {
+                KNOWN.store(id, Ordering::Relaxed);
+            }
+            id
+        }
+        known => known,
+    }
+}
+
+/// See the Unix version.
+#[cfg(not(all(unix, not(miri))))]
 pub(crate) fn id() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::process::id()
@@ -56,27 +85,36 @@ pub(crate) fn current_dir() -> Option<PathBuf> {
     std::env::current_dir().ok()
 }
 
+#[cfg(all(unix, not(miri)))]
+fn parent() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
+#[cfg(not(all(unix, not(miri))))]
+fn parent() -> u32 {
+    0
+}
+
 /// When this process started, in the kernel's ticks; 0 where the system does not say.
 pub(crate) fn started() -> u64 {
     stat(id()).map_or(0, |stat| stat.started)
 }
 
-/// The processes above this one, nearest first. Empty where there is no `/proc`.
-pub(crate) fn ancestors() -> Vec<Ancestor> {
-    let mut found = Vec::new();
-    let mut pid = stat(id()).map_or(0, |own| own.parent);
+/// The processes above this one, nearest first, to the first whose name is the last that is looked for. Empty where
+/// there is no `/proc`.
+///
+/// Every test process asks once, and each generation costs it some microseconds.
+pub(crate) fn ancestors(is_last: fn(&str) -> bool) -> Vec<Ancestor> {
+    let mut found: Vec<Ancestor> = Vec::new();
+    let mut pid = parent();
     // In a container the runner itself may be process 1.
-    while pid > 0 && found.len() < GENERATIONS {
+    while pid > 0 && found.len() < GENERATIONS && !found.last().is_some_and(|above| is_last(&above.name)) {
         let Some(stat) = stat(pid) else { break };
-        let folder = proc_folder(pid);
         found.push(Ancestor {
             pid,
             started: stat.started,
             name: stat.name,
-            exe: std::fs::read_link(folder.join("exe")).ok(),
-            args: std::fs::read(folder.join("cmdline"))
-                .map(|bytes| split_args(&bytes))
-                .unwrap_or_default(),
+            exe: std::fs::read_link(proc_folder(pid).join("exe")).ok(),
         });
         pid = stat.parent;
     }
@@ -88,9 +126,14 @@ pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
     stat(pid).is_some_and(|stat| stat.started == started && !matches!(stat.state, 'Z' | 'X'))
 }
 
+/// Whether there is a process of this number that is no zombie, for who knows that the number was not given again.
+pub(crate) fn is_running(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+}
+
 /// What names this boot of this machine; empty where the system does not say.
 pub(crate) fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+    told(Path::new("/proc/sys/kernel/random/boot_id"))
         .map(|id| id.trim().to_owned())
         .unwrap_or_default()
 }
@@ -107,6 +150,13 @@ pub(crate) fn command(program: &OsStr) -> Command {
 /// Kills the processes of these groups whose environment says `name=folder`: by a group's number alone they could be
 /// anybody's, for numbers are used again.
 pub(crate) fn end_groups(groups: &[u32], name: &str, folder: &Path) {
+    // To look at every process costs milliseconds, and most often nobody is left.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    let groups: Vec<_> = groups
+        .iter()
+        .copied()
+        .filter(|group| super::child::has_members(*group))
+        .collect();
     if groups.is_empty() {
         return;
     }
@@ -150,7 +200,15 @@ fn proc_folder(pid: u32) -> PathBuf {
 }
 
 fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&std::fs::read_to_string(proc_folder(pid).join("stat")).ok()?)
+    parse_stat(&told(&proc_folder(pid).join("stat"))?)
+}
+
+/// A few words of the kernel's. It tells them at once but not how many they are, so who reads to the end reads six
+/// times.
+fn told(path: &Path) -> Option<String> {
+    let mut text = [0; 1024];
+    let length = File::open(path).and_then(|mut file| file.read(&mut text)).ok()?;
+    Some(String::from_utf8_lossy(&text[..length]).into_owned())
 }
 
 /// `pid (name) state ppid … starttime …`: the name may hold spaces and parentheses, so the last `)` ends it.
@@ -169,13 +227,6 @@ fn parse_stat(text: &str) -> Option<Stat> {
         group,
         started,
     })
-}
-
-fn split_args(bytes: &[u8]) -> Vec<String> {
-    let text = bytes.strip_suffix(b"\0").unwrap_or(bytes);
-    text.split(|byte| *byte == 0)
-        .map(|arg| String::from_utf8_lossy(arg).into_owned())
-        .collect()
 }
 
 #[cfg(test)]
@@ -209,11 +260,12 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_nearest_ancestor_is_the_parent() {
-        let ancestors = ancestors();
-        assert_eq!(
-            ancestors.first().map(|above| above.pid),
-            Some(std::os::unix::process::parent_id())
-        );
-        assert!(ancestors.len() <= GENERATIONS);
+        let parent = Some(std::os::unix::process::parent_id());
+        let all = ancestors(|_| false);
+        assert_eq!(all.first().map(|above| above.pid), parent);
+        assert!(all.len() <= GENERATIONS);
+        // Whatever it is called, it is the last that is looked for.
+        let nearest = ancestors(|_| true);
+        assert_eq!(nearest[..], all[..1]);
     }
 }

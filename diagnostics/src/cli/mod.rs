@@ -1,7 +1,9 @@
 //! What can be typed.
 
+mod ledger;
 mod run;
 
+pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, ShowArgs, StatusArgs};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 
 use crate::exit_code::NoRecords;
@@ -55,6 +57,35 @@ pub(crate) enum Command {
                             cargo cofferdam locks --format json\n\n\
                             Exit codes: 0 whatever is held, 2 usage, 3 the locks could not be looked at.")]
     Locks(LocksArgs),
+    /// Tell which sessions run now, and how far their jobs are.
+    #[command(after_help = "Examples:\n  cargo cofferdam status\n  \
+                            cargo cofferdam status --watch\n  \
+                            cargo cofferdam status --format json")]
+    Status(StatusArgs),
+    /// Tell the last sessions, and how often each job passed.
+    #[command(after_help = "Examples:\n  cargo cofferdam list\n  \
+                            cargo cofferdam list --limit 100 --run-namespace nightly\n  \
+                            cargo cofferdam list --format json")]
+    List(ListArgs),
+    /// Tell all of one session: its jobs, their attempts and logs, and its conflicts.
+    #[command(after_help = "Examples:\n  cargo cofferdam show latest\n  \
+                            cargo cofferdam show 12\n  \
+                            cargo cofferdam show nightly --format json")]
+    Show(ShowArgs),
+    /// Copy the ledger of sessions, whole, while they go on.
+    #[command(after_help = "Examples:\n  cargo cofferdam backup ledger-copy.sqlite3")]
+    Backup(BackupArgs),
+    /// Measures of the newest session, as Prometheus reads them.
+    #[command(after_help = "Examples:\n  cargo cofferdam metrics\n  \
+                            cargo cofferdam metrics --run-namespace nightly > cofferdam.prom\n\n\
+                            Written to a file that ends in .prom, node_exporter's textfile collector takes it up.")]
+    Metrics(MetricsArgs),
+    /// What a shell needs to complete commands and options.
+    #[command(after_help = "Examples:\n  \
+                            cargo cofferdam completions bash > ~/.local/share/bash-completion/completions/cargo-cofferdam\n  \
+                            cargo cofferdam completions fish > ~/.config/fish/completions/cargo-cofferdam.fish\n\n\
+                            They complete `cargo-cofferdam`; what stands after `cargo` is cargo's own to complete.")]
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Args)]

@@ -128,7 +128,7 @@ fn left(jobs: Vec<Job>, known: &[ResumedJob], carried: &mut Carried) -> Vec<Job>
             JobState::Failed => carried.failed += 1,
             JobState::Cancelled => carried.cancelled += 1,
             JobState::Pending | JobState::Running | JobState::Interrupted => {
-                job.id = JobId(u64::from(known.number));
+                job.id = JobId(known.number);
                 return Some(job);
             }
         }
@@ -165,7 +165,7 @@ fn job(submission: &Submission) -> Result<Job, String> {
         .as_deref()
         .ok_or("what it runs is not there any more")?;
     let spec = std::str::from_utf8(spec).map_err(|_| "it is not UTF-8")?;
-    let mut job = Spec::of_json(spec)?.job(JobId(u64::from(submission.number)))?;
+    let mut job = Spec::of_json(spec)?.job(JobId(submission.number))?;
     job.name.clone_from(&submission.name);
     job.group.clone_from(&submission.group);
     Ok(job)

@@ -1,16 +1,22 @@
 //! What each command does; they return data and print nothing.
 
+pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod clean;
+pub(crate) mod completions;
 mod feed;
 pub(crate) mod guard;
+pub(crate) mod list;
 pub(crate) mod locks;
+pub(crate) mod metrics;
+mod origin;
 mod plan;
 mod recorder;
-mod revision;
 pub(crate) mod run;
 mod session;
+pub(crate) mod show;
+pub(crate) mod status;
 pub(crate) mod submit;
 mod suite;
 pub(crate) mod watch;

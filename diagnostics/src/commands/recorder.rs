@@ -2,17 +2,16 @@
 //!
 //! A ledger that cannot be used is told once, and the session goes on without it.
 
-use super::{Findings, Refused, revision, session};
+use super::{Findings, Refused, origin, session};
 use crate::executor::event::{Ending, Event};
 use crate::executor::guard;
 use crate::executor::job::{Job, JobId};
 use crate::ledger::{
     Admitted, Conflict, Filter, Holder, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
-    NotAdmitted, Reader, ResumedJob, ResumedSpec, Status, Submission, Trigger, Wait,
+    NotAdmitted, Reader, ResumedJob, ResumedSpec, Status, Submission, Wait,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -77,10 +76,10 @@ impl Recorder {
             name: asked.name.to_owned(),
             namespace: asked.namespace.to_owned(),
             scope: asked.scope.to_owned(),
-            trigger: trigger(),
+            trigger: origin::trigger(),
             beside: session::is_beside(),
             resume: asked.resume,
-            revision: revision::revision(asked.dir),
+            revision: origin::revision(asked.dir),
         };
         let admitted = Ledger::open(base).map_err(NotAdmitted::from);
         match admitted.and_then(|ledger| ledger.start_session(&new, asked.wait, waiting)) {
@@ -152,7 +151,7 @@ impl Recorder {
             .collect();
         let (first, added) = admitted.add_jobs(&new);
         self.told(added);
-        u64::from(first)
+        first
     }
 
     /// Jobs that others submitted meanwhile; with `last` no more are taken unless there are some.
@@ -230,7 +229,7 @@ impl Recorder {
                 };
                 let is_own = matches!(ending, Ending::Passed | Ending::Failed { critical: false, .. });
                 admitted.job_finished(&JobEnd {
-                    job: number(*job),
+                    job: job.0,
                     attempt: *attempt,
                     state: match ending {
                         Ending::Passed => JobState::Completed,
@@ -261,7 +260,7 @@ impl Recorder {
         let mut told = Ok(());
         for (job, began) in self.running.iter_mut().filter(|(_, began)| !began.is_written) {
             began.is_written = true;
-            told = told.and(admitted.job_started(number(*job), began.attempt, began.at));
+            told = told.and(admitted.job_started(job.0, began.attempt, began.at));
         }
         self.told(told);
     }
@@ -350,10 +349,6 @@ pub(super) fn last_namespace(base: &Path) -> Result<Option<String>, LedgerError>
     Ok(newest.into_iter().next().map(|session| session.namespace))
 }
 
-fn number(job: JobId) -> JobNumber {
-    JobNumber::try_from(job.0).unwrap_or(JobNumber::MAX)
-}
-
 /// In microseconds since 1970.
 fn now() -> u64 {
     #[expect(
@@ -363,14 +358,4 @@ fn now() -> u64 {
     let now = std::time::SystemTime::now();
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn trigger() -> Trigger {
-    if session::variable("CI").is_some() {
-        Trigger::Ci
-    } else if std::io::stderr().is_terminal() {
-        Trigger::User
-    } else {
-        Trigger::Program
-    }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Admitted {
 #[derive(Debug)]
 pub(crate) enum NotAdmitted {
     /// Another one works in its namespace.
-    Refused(Refused),
+    Refused(Box<Refused>),
     /// The ledger cannot be used; the session may go on without it, after a warning.
     Ledger(LedgerError),
 }
@@ -203,7 +203,7 @@ impl Ledger {
 /// A session that is active as far as the ledger knows.
 struct Active {
     beside: bool,
-    refused: Refused,
+    refused: Box<Refused>,
 }
 
 impl Active {
@@ -215,7 +215,7 @@ impl Active {
 fn active(conn: &Connection, namespace: &str) -> rusqlite::Result<Vec<Active>> {
     let now = clock::now();
     let read = |row: &Row<'_>| {
-        let refused = Refused {
+        let refused = Box::new(Refused {
             namespace: namespace.to_owned(),
             id: row.get(1)?,
             name: row.get(2)?,
@@ -228,7 +228,7 @@ fn active(conn: &Connection, namespace: &str) -> rusqlite::Result<Vec<Active>> {
             since: row.get(7)?,
             now,
             jobs: (row.get(8)?, row.get(9)?),
-        };
+        });
         Ok(Active {
             beside: row.get(0)?,
             refused,

@@ -51,7 +51,7 @@ fn holding(file: &Path, bytes: std::ops::RangeInclusive<u64>) -> Vec<Holder> {
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let mut pids: Vec<u32> = locks
         .lines()
-        .filter_map(|line| lock(line))
+        .filter_map(lock)
         .filter(|lock| lock.inode == inode && lock.first <= *bytes.end() && lock.last >= *bytes.start())
         .map(|lock| lock.pid)
         .collect();

@@ -7,7 +7,7 @@ use rusqlite::{ToSql, Transaction, params};
 use std::path::{Path, PathBuf};
 
 /// The number of a job in its session: 1, 2, …, without a gap.
-pub(crate) type JobNumber = u32;
+pub(crate) type JobNumber = u64;
 
 /// A job before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +152,15 @@ impl Admitted {
             let _ = std::fs::remove_file(self.ledger.base.join(spec));
         }
         told
+    }
+
+    /// A job will not begin any more: it is cancelled. Those that are left at the end are cancelled by themselves.
+    ///
+    /// # Errors
+    /// As [`add_jobs`](Self::add_jobs).
+    pub(crate) fn job_dropped(&mut self, job: JobNumber) -> Result<(), LedgerError> {
+        let id = self.id;
+        self.record(|ledger| ledger.change(|change| set_state(change, id, job, JobState::Cancelled)))
     }
 
     /// Does it, unless the ledger failed before; only its first failure is told.

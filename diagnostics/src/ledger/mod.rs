@@ -33,6 +33,7 @@ mod wait;
 
 pub(crate) use admit::{Admitted, NotAdmitted, Refused, Wait};
 pub(crate) use backup::{Backup, BackupError};
+pub(crate) use clock::now;
 pub(crate) use error::LedgerError;
 pub(crate) use finish::{Conflict, Finished};
 pub(crate) use history::{Attempt, Counts, Filter, Job, Session, Success};
@@ -53,8 +54,11 @@ use std::time::Duration;
 /// The ledger's name in the base folder.
 const FILE: &str = "ledger.sqlite3";
 
-/// After so many pages (of 4 KiB) the log is written back: it stays below 4 MB.
-const CHECKPOINT: u32 = 900;
+/// The size of a page. What a job changes are a few bytes on each of four pages, and the log gets whole ones.
+const PAGE: u32 = 1_024;
+
+/// After so many pages the log is written back: it stays below 4 MB.
+const CHECKPOINT: u32 = 3_600;
 
 /// What the log is cut back to, in bytes, after somebody's long read let it grow.
 const LOG: u32 = 4_000_000;
@@ -122,6 +126,8 @@ impl Ledger {
             Found::Newer(found) => return Err(LedgerError::newer(&file, found, schema::version())),
             Found::Empty | Found::Older | Found::Current => {}
         }
+        // Of a file that has pages already it changes nothing.
+        conn.pragma_update(None, "page_size", PAGE).map_err(wrong)?;
         let mode: String = conn
             .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
             .map_err(wrong)?;

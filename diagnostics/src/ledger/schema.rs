@@ -26,6 +26,12 @@ pub(super) enum Found {
 }
 
 pub(super) fn look(conn: &Connection) -> rusqlite::Result<Found> {
+    // One look: between two, another process may have made it.
+    let _look = if conn.is_autocommit() {
+        Some(conn.unchecked_transaction()?)
+    } else {
+        None
+    };
     let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if application != APPLICATION {

@@ -41,6 +41,7 @@ impl Json<'_> {
                 "workers": watched.workers,
                 "tests": watched.executions,
                 "instances": watched.instances,
+                "fixtures": watched.fixtures,
                 "claims": watched.claims,
                 "journals": watched.journals,
                 "snapshots": watched.snapshots,

@@ -1,24 +1,37 @@
 //! The only code that prints: one type for each format.
 
+mod backup;
 mod batch;
 mod clean;
 mod github;
 mod human;
 mod json;
+mod list;
 mod locks;
+mod metrics;
 mod progress;
+mod session;
+mod show;
+mod status;
 mod submitted;
+mod table;
 mod text;
 
 pub(crate) use progress::Progress;
 
 use crate::cli::{Format, ListFormat, Shown};
 use crate::commands::clean::Swept;
+use crate::commands::list::Listed;
 use crate::commands::locks::Locks;
+use crate::commands::metrics::Measures;
+use crate::commands::show::Whole;
+use crate::commands::status::Standing;
 use crate::commands::submit::Submitted;
 use crate::commands::{Outcome, Refused};
-use anstream::{AutoStream, StripStream};
-use std::io::{self, Write};
+use crate::ledger::Backup;
+use anstream::{AutoStream, ColorChoice, StripStream};
+use std::io::{self, IsTerminal as _, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::{error, fmt};
 
@@ -52,15 +65,76 @@ pub(crate) fn show_submitted(format: ListFormat, job: &Submitted) -> Result<(), 
     to_stdout(|out| submitted::write(out, format, job))
 }
 
+/// Shows how far sessions are, and again: on a terminal in the place of what was shown before, elsewhere below it,
+/// and only if something `changed`. Nobody may be there any more to read it.
+pub(crate) fn show_status(
+    format: ListFormat,
+) -> impl FnMut(&Standing, bool) -> Result<ControlFlow<()>, ReportError> {
+    let mut shown = 0;
+    move |standing, changed| {
+        let out = io::stdout().lock();
+        // Who wants no colours, or has a terminal that knows none, gets plain lines.
+        let is_plain = AutoStream::choice(&out) == ColorChoice::Never;
+        let is_screen = format == ListFormat::Human && out.is_terminal() && !is_plain;
+        if !is_screen && !changed {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let mut out = AutoStream::auto(out);
+        let mut text = Vec::new();
+        let told = status::write(&mut text, format, standing).and_then(|()| {
+            if is_screen && shown > 0 {
+                // Up to where it began, and away with what is there.
+                write!(out, "\x1b[{shown}A\x1b[J")?;
+            }
+            out.write_all(&text)?;
+            out.flush()
+        });
+        shown = text.iter().filter(|byte| **byte == b'\n').count();
+        match told {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+            told => told.map(|()| ControlFlow::Continue(())).map_err(not_written),
+        }
+    }
+}
+
+/// Shows the last sessions.
+pub(crate) fn show_list(format: ListFormat, listed: &Listed) -> Result<(), ReportError> {
+    to_stdout(|out| list::write(out, format, listed))
+}
+
+/// Shows all of a session.
+pub(crate) fn show_session(format: ListFormat, whole: &Whole) -> Result<(), ReportError> {
+    to_stdout(|out| show::write(out, format, whole))
+}
+
+/// Shows what a copy has in it.
+pub(crate) fn show_backup(format: ListFormat, made: &Backup) -> Result<(), ReportError> {
+    to_stdout(|out| backup::write(out, format, made))
+}
+
+/// Shows measures as Prometheus reads them.
+pub(crate) fn show_metrics(measures: &Measures) -> Result<(), ReportError> {
+    to_stdout(|out| out.write_all(metrics::text(measures)?.as_bytes()))
+}
+
+/// Shows what is ready to be shown.
+pub(crate) fn show_text(text: &[u8]) -> Result<(), ReportError> {
+    to_stdout(|out| out.write_all(text))
+}
+
 fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ReportError> {
     let mut out = AutoStream::auto(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         // Whoever reads has seen enough (`| head`).
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        told => told.map_err(|source| ReportError {
-            file: "standard output".to_owned(),
-            source,
-        }),
+        told => told.map_err(not_written),
+    }
+}
+
+fn not_written(source: io::Error) -> ReportError {
+    ReportError {
+        file: "standard output".to_owned(),
+        source,
     }
 }
 

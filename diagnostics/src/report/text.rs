@@ -150,6 +150,9 @@ fn watched(watched: &Watched) -> String {
         count(watched.instances, "service instance"),
         count(watched.claims, "claim"),
     ];
+    if watched.fixtures > 0 {
+        parts.push(count(watched.fixtures, "fixture"));
+    }
     if watched.snapshots > 0 {
         parts.push(count(watched.snapshots, "snapshot"));
     }

@@ -6,12 +6,18 @@
 mod batch;
 mod check;
 mod clean;
+#[cfg(target_os = "linux")]
+mod fixtures;
 mod hostile;
 mod ledger;
 #[cfg(unix)]
 mod locks;
+mod metrics;
 mod namespace;
 mod pages;
+#[cfg(target_os = "linux")]
+mod postgres;
 mod recording;
 mod run;
+mod sessions;
 mod suites;

@@ -9,7 +9,7 @@ fn root() -> &'static Path {
 }
 
 /// The binary in an example, as a person would call it.
-fn in_example(example: &str, args: &[&str]) -> Command {
+pub(crate) fn in_example(example: &str, args: &[&str]) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
     command
@@ -40,7 +40,7 @@ fn run(example: &str, command: &[&str]) -> Told {
 }
 
 /// Whether nextest is installed; where it is not, its tests have nothing to run.
-fn has_nextest() -> bool {
+pub(crate) fn has_nextest() -> bool {
     #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
     let found = Command::new("cargo").args(["nextest", "--version"]).output();
     found.is_ok_and(|output| output.status.success())
@@ -81,7 +81,7 @@ fn names_what_is_planted(told: &Told) {
     );
 }
 
-fn finds_nothing(told: &Told) {
+pub(crate) fn finds_nothing(told: &Told) {
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
     let last = told.out.lines().last().unwrap();
     assert!(

@@ -107,9 +107,16 @@ impl Writer {
         };
         match event {
             Event::Process { .. } => {}
-            // A fixture is everybody's by declaration: nothing to find there.
-            Event::Started { execution, .. } | Event::Attached { execution, .. } => {
+            // A fixture is everybody's by declaration: what can collide are the claims that it makes.
+            Event::Started {
+                execution, fixture, ..
+            }
+            | Event::Attached {
+                execution, fixture, ..
+            } => {
                 find(state, execution)?;
+                let fixture = state.names.name(&fixture);
+                state.fixtures.insert((state.processes.get(process).run, fixture));
             }
             Event::Test {
                 execution,

@@ -58,6 +58,8 @@ pub struct Watched {
     pub executions: u64,
     /// Instances of services.
     pub instances: u64,
+    /// Fixtures that tests used, each once in its run.
+    pub fixtures: u64,
     /// Claims on resources.
     pub claims: u64,
     /// Journals that were read.
@@ -133,6 +135,7 @@ impl Evidence {
             workers: count(state.lanes.rows.len()),
             executions: count(tests.count()),
             instances: count(state.instances.rows.len()),
+            fixtures: count(state.fixtures.len()),
             claims: state.claimed,
             journals: state.journals,
             snapshots: state.snapshots,

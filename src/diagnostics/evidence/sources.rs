@@ -42,9 +42,13 @@ fn step(
         if !visited.insert(real) {
             return Ok(Vec::new());
         }
+        let is_run = path.join("run.json").exists();
         let mut within = Vec::new();
         for entry in std::fs::read_dir(path).map_err(io)? {
             let entry = entry.map_err(io)?.path();
+            if is_run && KEEPERS.iter().any(|name| entry.ends_with(name)) {
+                continue;
+            }
             // A link that leads nowhere among the files of a folder is nobody's journal.
             if entry.is_dir() || (entry.is_file() && sort(&entry).is_some()) {
                 within.push(entry);
@@ -67,6 +71,9 @@ fn step(
         )),
     }
 }
+
+/// In a run's folder: what its fixtures keep there is none of ours, and the keeper may just be removing it.
+const KEEPERS: [&str; 2] = ["fixtures", "keeper"];
 
 fn sort(path: &Path) -> Option<Sort> {
     match path.extension()?.to_str()? {
@@ -115,6 +122,26 @@ mod tests {
                 "c.ndjson Journal"
             ]
         );
+    }
+
+    #[test]
+    fn what_belongs_to_a_runs_fixtures_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("runs/r");
+        for name in [
+            "run.json",
+            "workers/w0/journal.ndjson",
+            "fixtures/pg/teardown.ndjson",
+            "keeper/1.json",
+        ] {
+            let path = run.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        assert_eq!(names(dir.path()), ["journal.ndjson Journal"]);
+        // Elsewhere the words mean nothing.
+        std::fs::rename(run.join("run.json"), run.join("notes.txt")).unwrap();
+        assert_eq!(names(dir.path()).len(), 3);
     }
 
     #[cfg(unix)]

@@ -191,6 +191,8 @@ pub(crate) struct State {
     pub(crate) quarantined: BTreeMap<(u32, Name, Option<Name>), Tally>,
     pub(crate) capacity: BTreeMap<Name, u64>,
     pub(crate) counts: Counts,
+    /// Those that stood, by run.
+    pub(crate) fixtures: HashSet<(u32, Name)>,
 
     pub(crate) claimed: u64,
     pub(crate) journals: u64,

@@ -49,7 +49,7 @@ impl Books {
             self.fixtures.insert(definition.key.clone(), (definition, mine));
             return vec![(caller, Reply::Yours)];
         };
-        if *known != definition {
+        if !known.is(&definition) {
             let (place, handle) = (known.place.clone(), known.handle.clone());
             return vec![(caller, Reply::Other { place, handle })];
         }

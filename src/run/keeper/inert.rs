@@ -3,6 +3,7 @@
 use super::books::{Books, Caller, Replies};
 use super::request::{Order, Reply, Request};
 use crate::exit::{self, Cleanup};
+use crate::run::lease::Held;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::process;
 use crate::sys::sync::{Condvar, Mutex, lock, wait};
@@ -24,6 +25,7 @@ struct Belongings {
     order: u64,
     running: Vec<Child>,
     teardown: Vec<Order>,
+    ports: Vec<Held>,
 }
 
 #[derive(Default)]
@@ -162,15 +164,21 @@ fn act(caller: Caller, request: Request, run: &Path) {
                     belongings.teardown.push(order);
                     vec![done]
                 }
+                (Some(belongings), Request::Lease { folder }) => {
+                    vec![(caller, lease(belongings, &folder))]
+                }
                 (_, Request::Ended | Request::Want { .. }) => {
                     let how = house.fixtures.get_mut(&key).and_then(ended);
                     vec![how.map_or(done, |how| (caller, Reply::Ended { how }))]
                 }
-                (_, Request::Keep) => {
-                    let mut replies = house.books.keep(&key);
-                    replies.insert(0, done);
-                    replies
-                }
+                (Some(belongings), Request::Keep) => match super::publish(&belongings.folder) {
+                    Ok(()) => {
+                        let mut replies = house.books.keep(&key);
+                        replies.insert(0, done);
+                        replies
+                    }
+                    Err(reason) => vec![(caller, Reply::Refused { reason })],
+                },
                 (_, Request::Fail { reason }) => {
                     let left = house.fixtures.remove(&key);
                     drop(house);
@@ -192,6 +200,19 @@ fn spawn(belongings: &mut Belongings, order: &Order) -> Reply {
             let pid = child.id();
             belongings.running.push(child);
             Reply::Done { pid }
+        }
+        Err(error) => Reply::Refused {
+            reason: error.to_string(),
+        },
+    }
+}
+
+fn lease(belongings: &mut Belongings, folder: &Path) -> Reply {
+    match Held::any(folder) {
+        Ok(held) => {
+            let port = held.port();
+            belongings.ports.push(held);
+            Reply::Leased { port }
         }
         Err(error) => Reply::Refused {
             reason: error.to_string(),

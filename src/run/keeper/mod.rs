@@ -37,6 +37,18 @@ use std::time::Duration;
 /// How long a reply may take: the keeper may be stopping another fixture first.
 pub(crate) const LIMIT_OF_A_REPLY: Duration = Duration::from_secs(30);
 
+/// The file with a fixture's handle, in its folder, while the fixture stands.
+pub(crate) const HANDLE: &str = "handle.jsonl";
+
+/// The same before it is kept.
+pub(crate) const OFFERED: &str = "handle.new";
+
+/// Gives the handle's file its name: from now on all may have it.
+fn publish(folder: &Path) -> Result<(), String> {
+    let path = folder.join(HANDLE);
+    std::fs::rename(folder.join(OFFERED), &path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
 /// What ends that which `COFFERDAM_KEEP` left standing, in the run's folder.
 pub(crate) const SCRIPT: &str = place::sweep::KEPT;
 

@@ -20,6 +20,7 @@ impl Request {
                 "spawn": order.to_json(), "signal": stop.signal, "grace": stop.grace.as_millis() as u64,
             }),
             Self::Teardown { order } => json!({ "teardown": order.to_json() }),
+            Self::Lease { folder } => json!({ "lease": os_to_json(folder.as_os_str()) }),
             Self::Ended => json!({ "ended": true }),
             Self::Keep => json!({ "keep": true }),
             Self::Fail { reason } => json!({ "fail": reason }),
@@ -47,6 +48,9 @@ impl Request {
             Some(Self::Spawn { order, stop })
         } else if let Some(order) = Order::from_json(&value["teardown"]) {
             Some(Self::Teardown { order })
+        } else if let Some(folder) = os_from_json(&value["lease"]) {
+            let folder = folder.into();
+            Some(Self::Lease { folder })
         } else if let Some(reason) = text(&value["fail"]) {
             Some(Self::Fail { reason })
         } else if value["ended"] == true {
@@ -67,6 +71,7 @@ impl Reply {
             Self::Other { place, handle } => json!({ "other": place, "handle": handle }),
             Self::Ended { how } => json!({ "ended": how }),
             Self::Done { pid } => json!({ "done": pid }),
+            Self::Leased { port } => json!({ "leased": port }),
             Self::Refused { reason } => json!({ "refused": reason }),
         };
         format!("{value}\n")
@@ -86,6 +91,9 @@ impl Reply {
             },
             "ended" => Self::Ended { how: text(told)? },
             "done" => Self::Done { pid: number(told)? },
+            "leased" => Self::Leased {
+                port: u16::try_from(number(told)?).ok()?,
+            },
             "refused" => Self::Refused { reason: text(told)? },
             _ => return None,
         })
@@ -182,6 +190,9 @@ mod tests {
             },
             Request::Spawn { order: order(), stop },
             Request::Teardown { order: order() },
+            Request::Lease {
+                folder: PathBuf::from(OsStr::from_bytes(b"a\xff")),
+            },
             Request::Ended,
             Request::Keep,
             Request::Fail {
@@ -208,6 +219,7 @@ mod tests {
             },
             Reply::Ended { how: reason() },
             Reply::Done { pid: 0 },
+            Reply::Leased { port: 15_000 },
             Reply::Refused { reason: reason() },
         ] {
             assert_eq!(Reply::from_line(&reply.to_line()), Some(reply));

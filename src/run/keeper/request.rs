@@ -15,6 +15,31 @@ pub(crate) struct Definition {
     pub(crate) handle: String,
 }
 
+impl Definition {
+    /// Whether both are one. A module that several test binaries include is part of another crate in each, so the
+    /// crates' names do not count: the place stands for them.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.key == other.key
+            && self.place == other.place
+            && without_crates(&self.handle) == without_crates(&other.handle)
+    }
+}
+
+/// The name of a type, each path in it without its first part.
+fn without_crates(handle: &str) -> String {
+    let is_path = |sign: char| sign.is_alphanumeric() || sign == '_' || sign == ':';
+    let mut left = handle;
+    let mut name = String::with_capacity(handle.len());
+    while !left.is_empty() {
+        let (path, rest) = left.split_at(left.find(|sign| !is_path(sign)).unwrap_or(left.len()));
+        name.push_str(path.split_once("::").map_or(path, |(_, inner)| inner));
+        let (between, rest) = rest.split_at(rest.find(is_path).unwrap_or(rest.len()));
+        name.push_str(between);
+        left = rest;
+    }
+    name
+}
+
 /// A command as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
@@ -45,6 +70,8 @@ pub(crate) enum Request {
     Spawn { order: Order, stop: Stop },
     /// A command for its teardown.
     Teardown { order: Order },
+    /// A port for it, by a lock in this folder.
+    Lease { folder: PathBuf },
     /// Whether one of its processes ended by itself.
     Ended,
     /// It is complete and stays.
@@ -70,6 +97,42 @@ pub(crate) enum Reply {
     Ended { how: String },
     /// Done; for a process its number.
     Done { pid: u32 },
+    /// The port is the fixture's.
+    Leased { port: u16 },
     /// That could not be done.
     Refused { reason: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_is_one_in_every_binary_that_includes_it() {
+        let of = |handle: &str| Definition {
+            key: "postgres".to_owned(),
+            place: "tests/support/mod.rs:9:37".to_owned(),
+            handle: handle.to_owned(),
+        };
+        for (one, other, same) in [
+            ("orders::support::Server", "reports::support::Server", true),
+            ("orders::support::Server", "reports::support::Client", false),
+            ("(orders::Server, u16)", "(reports::Server, u16)", true),
+            ("(orders::Server, u16)", "(reports::Server, u32)", false),
+            (
+                "alloc::vec::Vec<orders::Server>",
+                "alloc::vec::Vec<reports::Server>",
+                true,
+            ),
+            ("alloc::string::String", "u32", false),
+            ("[&str; 2]", "[&str; 3]", false),
+        ] {
+            assert_eq!(of(one).is(&of(other)), same, "{one} and {other}");
+        }
+        let elsewhere = Definition {
+            place: "tests/other.rs:9:37".to_owned(),
+            ..of("u32")
+        };
+        assert!(!of("u32").is(&elsewhere));
+    }
 }

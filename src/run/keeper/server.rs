@@ -4,7 +4,7 @@ use super::books::{Books, Caller, Replies};
 use super::request::{Reply, Request};
 use super::services::Services;
 use super::socket;
-use crate::place;
+use crate::place::sweep::{self, Standing};
 use crate::sys::before_main::before_main;
 use crate::sys::child::Handle;
 use crate::sys::clock::{self, Deadline};
@@ -89,8 +89,11 @@ fn serve(told: &str) -> io::Result<()> {
     let Some(alive) = file_lock::shared(&alive_lock)? else {
         return Ok(());
     };
+    let services = Services::new(&run, terms.keep);
+    // Before anybody can take a predecessor's word for this keeper's.
+    services.forget();
     let keeper = Keeper {
-        services: Services::new(&run, terms.keep),
+        services,
         listener: socket::listen(&run)?,
         run,
         books: Books::default(),
@@ -138,12 +141,14 @@ impl Keeper {
                     break None;
                 }
             }
-            let limit = match (&anchor, is_over) {
-                (_, true) | (None, _) => LOOK,
-                _ => LONG,
+            // Without a way to wait for its end, it is asked for again and again.
+            is_over = match anchor.as_ref().filter(|_| !is_over) {
+                Some(anchor) => self.serve_once(Some(anchor), LONG),
+                None => {
+                    self.serve_once(None, LOOK);
+                    is_over || !is_there()
+                }
             };
-            self.serve_once(anchor.as_ref().filter(|_| !is_over), limit);
-            is_over = is_over || !is_there();
         };
         drop(self.callers);
         if !terms.keep {
@@ -151,10 +156,14 @@ impl Keeper {
             self.services.undo_all();
             remove(&self.run, terms.named || terms.recorded);
         }
+        // Nobody waits for this process any more, as a test would.
+        if let Some(runs) = self.run.parent() {
+            sweep::sweep_all(runs, &self.run, Standing::of);
+        }
     }
 
-    /// Waits for something to happen, and does what is asked.
-    fn serve_once(&mut self, anchor: Option<&Handle>, limit: Duration) {
+    /// Waits for something to happen, does what is asked, and says whether the anchor has ended.
+    fn serve_once(&mut self, anchor: Option<&Handle>, limit: Duration) -> bool {
         let numbers: Vec<_> = self.callers.keys().copied().collect();
         let mut fds: Vec<_> = self
             .callers
@@ -167,10 +176,19 @@ impl Keeper {
         for (caller, _) in numbers.iter().zip(&ready).filter(|(_, ready)| **ready) {
             self.listen_to(*caller);
         }
+        if ready[numbers.len()] {
+            self.let_in();
+        }
+        anchor.is_some() && ready.last() == Some(&true)
+    }
+
+    fn let_in(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {
             if stream.set_nonblocking(true).is_ok() {
-                let heard = Vec::new();
-                self.callers.insert(clock::unique(), Connection { stream, heard });
+                let (caller, heard) = (clock::unique(), Vec::new());
+                self.callers.insert(caller, Connection { stream, heard });
+                // Most say what they want at once, and wait for the answer.
+                self.listen_to(caller);
             }
         }
     }
@@ -254,9 +272,14 @@ impl Keeper {
                 Ok(()) => (done, Vec::new()),
                 Err(reason) => (Reply::Refused { reason }, Vec::new()),
             },
-            Request::Keep => match self.services.ended(&key) {
-                Some(how) => (Reply::Ended { how }, Vec::new()),
-                None => (done, self.books.keep(&key)),
+            Request::Lease { folder } => match self.services.lease(&key, &folder) {
+                Ok(port) => (Reply::Leased { port }, Vec::new()),
+                Err(reason) => (Reply::Refused { reason }, Vec::new()),
+            },
+            Request::Keep => match (self.services.ended(&key), self.services.publish(&key)) {
+                (Some(how), _) => (Reply::Ended { how }, Vec::new()),
+                (None, Ok(())) => (done, self.books.keep(&key)),
+                (None, Err(reason)) => (Reply::Refused { reason }, Vec::new()),
             },
             Request::Fail { reason } => {
                 self.services.undo(&key);
@@ -312,7 +335,7 @@ fn remove(run: &Path, is_wanted: bool) {
         let _ = std::fs::remove_dir_all(own_folder(run));
     } else {
         // What cannot be removed is the next run's to sweep.
-        let _ = place::sweep::discard(run);
+        let _ = sweep::discard(run);
     }
 }
 

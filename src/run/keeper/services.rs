@@ -2,6 +2,7 @@
 
 use super::request::{Order, Request, Stop};
 use crate::place::sweep::{self, LEADERS, MARK};
+use crate::run::lease::Held;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::Deadline;
 use crate::sys::process;
@@ -13,8 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Where the commands of a teardown stand, in the fixture's folder.
-const COMMANDS: &str = "teardown.ndjson";
+/// Where the commands of a teardown stand, in the fixture's folder. A cache may bring another machine's folder, whose
+/// commands are not for this one, so the boot is in the name.
+fn commands(folder: &Path) -> PathBuf {
+    folder.join(format!("teardown-{}.jsonl", process::boot()))
+}
+
 /// How long one command of a teardown may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
@@ -31,6 +36,7 @@ struct Belongings {
     order: u64,
     running: Vec<Running>,
     teardown: Vec<Order>,
+    ports: Vec<Held>,
 }
 
 /// Everything that the keeper owns.
@@ -85,7 +91,7 @@ impl Services {
 
     /// Adds a command to the fixture's teardown, also on disk, for the keeper that may have to take over.
     pub(super) fn on_teardown(&mut self, key: &str, order: Order) -> Result<(), String> {
-        let path = super::folder(&self.run, key).join(COMMANDS);
+        let path = commands(&super::folder(&self.run, key));
         let line = Request::Teardown { order: order.clone() }.to_line();
         append(&path, &line).map_err(|error| format!("{}: {error}", path.display()))?;
         self.of(key).teardown.push(order);
@@ -93,12 +99,33 @@ impl Services {
         Ok(())
     }
 
+    /// Leases a port for the fixture, by a lock in the folder.
+    pub(super) fn lease(&mut self, key: &str, folder: &Path) -> Result<u16, String> {
+        let held = Held::any(folder).map_err(|error| error.to_string())?;
+        let port = held.port();
+        self.of(key).ports.push(held);
+        Ok(port)
+    }
+
+    /// The fixture is complete: all may have its handle.
+    pub(super) fn publish(&self, key: &str) -> Result<(), String> {
+        super::publish(&super::folder(&self.run, key))
+    }
+
+    /// What a keeper before this one kept stands no more.
+    pub(super) fn forget(&self) {
+        let fixtures = std::fs::read_dir(self.run.join("fixtures"));
+        for fixture in fixtures.into_iter().flatten().flatten() {
+            let _ = std::fs::remove_file(fixture.path().join(super::HANDLE));
+        }
+    }
+
     /// Makes the folder that a start begins with. What a keeper that was killed left there is ended first: its
     /// processes died with it, but theirs may not have.
     pub(super) fn prepare(&mut self, key: &str) -> Result<(), String> {
         let folder = super::folder(&self.run, key);
         sweep::end_processes(&folder);
-        let left = std::fs::read_to_string(folder.join(COMMANDS)).unwrap_or_default();
+        let left = std::fs::read_to_string(commands(&folder)).unwrap_or_default();
         for line in left.lines().rev() {
             if let Some(Request::Teardown { order }) = Request::from_line(line) {
                 run(&order, &folder.join("log"));
@@ -130,6 +157,8 @@ impl Services {
             for order in belongings.teardown.iter().rev() {
                 run(order, &folder.join("log"));
             }
+            // Not before nothing can listen on them any more.
+            drop(belongings.ports);
         }
         let _ = std::fs::remove_dir_all(&folder);
     }
@@ -204,7 +233,9 @@ fn command(order: &Order, log: &Path) -> std::io::Result<Command> {
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(log)?;
+        .open(log)
+        // Where the folder was deleted a teardown has to go on without.
+        .or_else(|_| OpenOptions::new().write(true).open("/dev/null"))?;
     let mut command = process::command(&order.program);
     command
         .args(&order.args)

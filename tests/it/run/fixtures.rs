@@ -9,11 +9,11 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn asks(base: &Path, path: &str, run: &str) -> Player {
+pub(super) fn asks(base: &Path, path: &str, run: &str) -> Player {
     play(role(path, run).env("COFFERDAM_DIR", base))
 }
 
-fn told<H>(result: Result<Arc<H>, cofferdam::Error>) -> String
+pub(super) fn told<H>(result: Result<Arc<H>, cofferdam::Error>) -> String
 where
     H: std::fmt::Display,
 {
@@ -25,7 +25,7 @@ where
 
 /// A process that lives until it is stopped.
 #[expect(clippy::disallowed_methods, reason = "servers are real processes")]
-fn shell(script: &str) -> Command {
+pub(super) fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
     command
@@ -276,7 +276,7 @@ fn a_handle_is_private_and_a_server_gets_no_variable_that_is_about_one_test() {
     }
     let run = base.path().join("runs/secret");
     for (path, mode) in [
-        ("fixtures/handed/handle.json", 0o600),
+        ("fixtures/handed/handle.jsonl", 0o600),
         ("fixtures/handed/log", 0o600),
         ("fixtures", 0o700),
         ("keeper", 0o700),

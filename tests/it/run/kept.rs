@@ -65,16 +65,13 @@ fn gone(error: std::io::Error) -> std::io::Result<usize> {
 
 /// A run in which the server stands and both tests use it.
 pub(super) struct Running {
-    pub(super) runner: Child,
+    pub(super) begun: Begun,
     /// The server and its grandchild.
     pub(super) servers: Vec<Guest>,
     pub(super) tests: Vec<Guest>,
     pub(super) keeper: Process,
     /// The run's folder.
     pub(super) folder: PathBuf,
-    pub(super) torn_down: PathBuf,
-    listener: TcpListener,
-    output: PathBuf,
 }
 
 impl Running {
@@ -84,6 +81,38 @@ impl Running {
     }
 
     pub(super) fn start_with(runner: Runner, base: &Path, name: &str, env: &[(&str, &str)]) -> Self {
+        Begun::new(runner, base, name, env).until_it_runs()
+    }
+
+    /// Lets the tests end, and returns what the runner printed.
+    pub(super) fn finish(&mut self) -> String {
+        self.tests.clear();
+        let status = self.begun.runner.wait().unwrap();
+        let text = self.begun.text();
+        assert!(status.success(), "{status}\n{text}");
+        text
+    }
+
+    /// Returns when nothing of the run is left.
+    pub(super) fn is_torn_down(&mut self) {
+        self.servers.iter_mut().for_each(Guest::is_gone);
+        self.keeper.ended();
+        assert!(!self.folder.exists(), "{} is left", self.folder.display());
+        let torn_down = &self.begun.torn_down;
+        assert!(torn_down.exists(), "the teardown's command did not run");
+    }
+}
+
+/// A run that was started.
+pub(super) struct Begun {
+    pub(super) runner: Child,
+    pub(super) torn_down: PathBuf,
+    listener: TcpListener,
+    output: PathBuf,
+}
+
+impl Begun {
+    pub(super) fn new(runner: Runner, base: &Path, name: &str, env: &[(&str, &str)]) -> Self {
         // Building takes as long as it takes; what is waited for with a bound is the run.
         let built = cargo("test --no-run --test suite").output().unwrap();
         assert!(
@@ -122,62 +151,65 @@ impl Running {
                 Ok(())
             });
         }
-        let child = command.spawn().unwrap();
-        let mut guests: Vec<_> = (0..4).map(|_| guest(&listener, &output)).collect();
-        guests.sort_by(|a, b| a.words[0].cmp(&b.words[0]));
-        let tests = guests.split_off(2);
-        let words = guests.iter().map(|server| &server.words);
-        // The grandchild's parent is the server, whose parent is the keeper.
-        let pids: Vec<_> = words.clone().map(|words| words[1].clone()).collect();
-        let server = words.clone().find(|words| !pids.contains(&words[2])).unwrap();
-        let folder = Path::new(&server[3]).ancestors().nth(3).unwrap().to_owned();
-        assert!(folder.join("run.json").exists(), "{}", folder.display());
         Self {
-            runner: child,
-            keeper: Process::open(server[2].parse().unwrap()),
-            servers: guests,
-            tests,
-            folder,
+            runner: command.spawn().unwrap(),
             torn_down,
             listener,
             output,
         }
     }
 
-    pub(super) fn next_guest(&self) -> Guest {
-        guest(&self.listener, &self.output)
+    /// The next guest.
+    pub(super) fn guest(&self) -> Guest {
+        // Whoever ended early says so in its output.
+        if !poll(self.listener.as_raw_fd()) {
+            panic!("nobody came:\n{}", self.text());
+        }
+        let (stream, _) = self.listener.accept().unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let words = line.split_whitespace().map(str::to_owned).collect();
+        Guest { stream, words }
     }
 
-    /// Lets the tests end, and returns what the runner printed.
-    pub(super) fn finish(&mut self) -> String {
-        self.tests.clear();
-        let status = self.runner.wait().unwrap();
-        let text = std::fs::read_to_string(&self.output).unwrap();
-        assert!(status.success(), "{status}\n{text}");
-        text
+    /// The next guests, by what they are: servers come before those who are starting them, and before tests.
+    pub(super) fn guests(&self, count: usize) -> Vec<Guest> {
+        let mut guests: Vec<_> = (0..count).map(|_| self.guest()).collect();
+        guests.sort_by(|a, b| a.words[0].cmp(&b.words[0]));
+        guests
     }
 
-    /// Returns when nothing of the run is left.
-    pub(super) fn is_torn_down(&mut self) {
-        self.servers.iter_mut().for_each(Guest::is_gone);
-        self.keeper.ended();
-        assert!(!self.folder.exists(), "{} is left", self.folder.display());
-        assert!(self.torn_down.exists(), "the teardown's command did not run");
+    /// What the runner has printed by now.
+    pub(super) fn text(&self) -> String {
+        std::fs::read_to_string(&self.output).unwrap()
+    }
+
+    /// Waits until the server stands and both tests use it.
+    pub(super) fn until_it_runs(self) -> Running {
+        let mut guests = self.guests(4);
+        let tests = guests.split_off(2);
+        let (keeper, folder) = of_the_servers(&guests);
+        assert!(folder.join("run.json").exists(), "{}", folder.display());
+        Running {
+            begun: self,
+            keeper,
+            servers: guests,
+            tests,
+            folder,
+        }
     }
 }
 
-fn guest(listener: &TcpListener, output: &Path) -> Guest {
-    // Whoever ended early says so in its output.
-    if !poll(listener.as_raw_fd()) {
-        panic!("nobody came:\n{}", std::fs::read_to_string(output).unwrap());
-    }
-    let (stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    stream.read_line(&mut line).unwrap();
-    let words = line.split_whitespace().map(str::to_owned).collect();
-    Guest { stream, words }
+/// The keeper of a server and its grandchild, and the run's folder.
+pub(super) fn of_the_servers(servers: &[Guest]) -> (Process, PathBuf) {
+    let words = servers.iter().map(|server| &server.words);
+    // The grandchild's parent is the server, whose parent is the keeper.
+    let pids: Vec<_> = words.clone().map(|words| words[1].clone()).collect();
+    let server = words.clone().find(|words| !pids.contains(&words[2])).unwrap();
+    let folder = Path::new(&server[3]).ancestors().nth(3).unwrap().to_owned();
+    (Process::open(server[2].parse().unwrap()), folder)
 }
 
 /// A process that is not our child.
@@ -271,6 +303,7 @@ fn suite() -> PathBuf {
     put("Cargo.toml", &manifest);
     put("src/lib.rs", include_str!("suite/lib.rs"));
     put("src/main.rs", include_str!("suite/main.rs"));
+    put(".config/nextest.toml", include_str!("suite/nextest.toml"));
     put("tests/suite.rs", include_str!("suite/tests.rs"));
     // The versions that are known to be there; Cargo leaves out what the suite does not need.
     let lock = std::fs::read_to_string(repository.join("Cargo.lock")).unwrap();
@@ -287,7 +320,7 @@ fn cargo(args: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["CARGO_MANIFEST", "CARGO_PKG", "COFFERDAM"]
+        if ["CARGO_MANIFEST", "CARGO_PKG", "COFFERDAM", "NEXTEST"]
             .iter()
             .any(|prefix| text.starts_with(prefix))
         {

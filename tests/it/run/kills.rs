@@ -1,6 +1,6 @@
 //! However a runner ends, its fixtures end too, and nothing of another run is touched.
 
-use super::kept::{Guest, Runner, Running, has_nextest, kill, sh};
+use super::kept::{Begun, Guest, Runner, Running, has_nextest, kill, of_the_servers, sh};
 
 /// Every signal, to the runner and to its whole group, beside a run that nobody kills.
 fn matrix(runner: Runner) {
@@ -15,17 +15,17 @@ fn matrix(runner: Runner) {
         for whom in ["runner", "group"] {
             let mut run = Running::start(runner, base.path(), &format!("{name}-{whom}"));
             assert_ne!(run.folder, bystander.folder);
-            let pid = run.runner.id() as i32;
+            let pid = run.begun.runner.id() as i32;
             kill(if whom == "runner" { pid } else { -pid }, signal);
             run.is_torn_down();
             // A runner may wait for its tests, and tests may outlive their runner.
             run.tests.clear();
-            run.runner.wait().unwrap();
+            run.begun.runner.wait().unwrap();
             assert!(
                 bystander.servers.iter().all(Guest::is_here),
                 "{name} to the {whom} of another run"
             );
-            assert!(bystander.folder.join("fixtures/server/handle.json").exists());
+            assert!(bystander.folder.join("fixtures/server/handle.jsonl").exists());
         }
     }
     let text = bystander.finish();
@@ -46,37 +46,145 @@ fn every_signal_under_nextest() {
 }
 
 #[test]
-fn a_keeper_that_is_killed_takes_its_servers_along() {
+fn a_test_that_runs_into_nextest_s_timeout_leaks_nothing_and_the_rest_is_torn_down() {
+    if !has_nextest() {
+        return;
+    }
     let base = tempfile::tempdir().unwrap();
-    let mut run = Running::start(Runner::CargoTest, base.path(), "keeper");
+    let mut bystander = Running::start(Runner::Nextest, base.path(), "bystander");
+    let short = [("NEXTEST_PROFILE", "short")];
+    let mut run = Running::start_with(Runner::Nextest, base.path(), "timeout", &short);
+    // Nobody lets its tests go.
+    assert!(!run.begun.runner.wait().unwrap().success());
+    let text = run.begun.text();
+    assert!(text.contains("2 timed out") && !text.contains("LEAK"), "{text}");
+    run.tests.iter_mut().for_each(Guest::is_gone);
+    run.is_torn_down();
+    assert!(bystander.servers.iter().all(Guest::is_here));
+    bystander.finish();
+    bystander.is_torn_down();
+}
+
+/// The test in the factory and all that it has started by then.
+fn in_mid_start(begun: &Begun) -> (Vec<Guest>, Guest) {
+    let mut guests = begun.guests(3);
+    let starter = guests.pop().unwrap();
+    assert_eq!(starter.words[0], "starting");
+    (guests, starter)
+}
+
+#[test]
+fn a_test_that_is_killed_while_it_starts_is_undone_and_the_next_test_starts() {
+    if !has_nextest() {
+        return;
+    }
+    let base = tempfile::tempdir().unwrap();
+    let hold = [("HOLD", "1")];
+    let mut begun = Begun::new(Runner::Nextest, base.path(), "starter", &hold);
+    let (mut servers, starter) = in_mid_start(&begun);
+    kill(starter.words[1].parse().unwrap(), libc::SIGKILL);
+    servers.iter_mut().for_each(Guest::is_gone);
+
+    let (mut servers, starter) = in_mid_start(&begun);
+    assert!(begun.torn_down.exists(), "the first start was not undone");
+    let (keeper, folder) = of_the_servers(&servers);
+    drop(starter);
+    let test = begun.guest();
+    assert_eq!(test.words[0], "test");
+    drop(test);
+    assert!(!begun.runner.wait().unwrap().success(), "one test was killed");
+    servers.iter_mut().for_each(Guest::is_gone);
+    keeper.ended();
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_runner_that_is_killed_while_a_test_starts_leaves_nothing() {
+    let runners = [Runner::CargoTest, Runner::Nextest];
+    let base = tempfile::tempdir().unwrap();
+    for runner in runners
+        .into_iter()
+        .filter(|runner| *runner == Runner::CargoTest || has_nextest())
+    {
+        let name = format!("{runner:?}");
+        let mut begun = Begun::new(runner, base.path(), &name, &[("HOLD", "1")]);
+        let (mut servers, starter) = in_mid_start(&begun);
+        let (keeper, folder) = of_the_servers(&servers);
+        // Its tests go on under nextest, and the factory would.
+        kill(-(begun.runner.id() as i32), libc::SIGKILL);
+        begun.runner.wait().unwrap();
+        servers.iter_mut().for_each(Guest::is_gone);
+        keeper.ended();
+        drop(starter);
+        assert!(!folder.exists() && begun.torn_down.exists(), "{name}");
+    }
+}
+
+/// The keeper is killed: the tests that run, and those that come later, have a new one.
+fn keeper_killed(runner: Runner) {
+    let base = tempfile::tempdir().unwrap();
+    let mut run = Running::start_with(runner, base.path(), "keeper", &[("LATER", "1")]);
     run.keeper.kill();
     // The tests ask once more and start both anew, in one folder.
     run.tests.remove(0);
-    let servers = [run.next_guest(), run.next_guest()];
-    assert!(servers.iter().all(|guest| guest.words[0] == "server"));
+    let mut guests = run.begun.guests(3);
+    let later = guests.remove(0);
+    assert_eq!(later.words[0], "later");
+    assert!(guests.iter().all(|guest| guest.words[0] == "server"));
     run.servers.iter_mut().for_each(Guest::is_gone);
-    run.tests.clear();
-    assert!(run.runner.wait().unwrap().success());
-    for mut server in servers {
-        server.is_gone();
+    let (keeper, folder) = of_the_servers(&guests);
+    assert_eq!(folder, run.folder);
+    drop(later);
+    run.finish();
+    guests.iter_mut().for_each(Guest::is_gone);
+    keeper.ended();
+    assert!(!folder.exists());
+}
+
+/// Keeper and runner are killed: the next run finds what is left.
+fn both_killed(runner: Runner) {
+    let base = tempfile::tempdir().unwrap();
+    let mut run = Running::start(runner, base.path(), "both");
+    run.keeper.kill();
+    kill(-(run.begun.runner.id() as i32), libc::SIGKILL);
+    run.begun.runner.wait().unwrap();
+    if runner == Runner::Nextest {
+        // They outlive it, and would start both once more.
+        let pids = run.tests.iter().map(|test| test.words[1].parse().unwrap());
+        pids.for_each(|pid| kill(pid, libc::SIGKILL));
+    }
+    run.tests.iter_mut().for_each(Guest::is_gone);
+    assert!(run.folder.exists());
+
+    let mut next = Running::start(runner, base.path(), "next");
+    assert!(!run.folder.exists());
+    // The grandchild has outlived its server.
+    run.servers.iter_mut().for_each(Guest::is_gone);
+    next.finish();
+    next.is_torn_down();
+}
+
+#[test]
+fn killed_keepers_under_cargo_test() {
+    keeper_killed(Runner::CargoTest);
+    both_killed(Runner::CargoTest);
+}
+
+#[test]
+fn killed_keepers_under_nextest() {
+    if has_nextest() {
+        keeper_killed(Runner::Nextest);
+        both_killed(Runner::Nextest);
     }
 }
 
 #[test]
-fn what_keeper_and_runner_left_the_next_run_removes() {
+fn a_run_whose_folder_was_deleted_is_torn_down_all_the_same() {
     let base = tempfile::tempdir().unwrap();
-    let mut run = Running::start(Runner::CargoTest, base.path(), "both");
-    run.keeper.kill();
-    kill(-(run.runner.id() as i32), libc::SIGKILL);
-    run.runner.wait().unwrap();
-    run.tests.iter_mut().for_each(Guest::is_gone);
-    assert!(run.folder.exists());
-
-    let mut next = Running::start(Runner::CargoTest, base.path(), "next");
-    assert!(!run.folder.exists());
-    run.servers.iter_mut().for_each(Guest::is_gone);
-    next.finish();
-    next.is_torn_down();
+    let mut run = Running::start(Runner::CargoTest, base.path(), "deleted");
+    std::fs::remove_dir_all(&run.folder).unwrap();
+    run.finish();
+    run.is_torn_down();
 }
 
 #[test]

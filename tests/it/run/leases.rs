@@ -28,7 +28,11 @@ fn role_lease() {
 }
 
 fn player(base: &Path, run: &str) -> Player {
-    let mut command = role(LEASE, run);
+    player_of(LEASE, base, run)
+}
+
+fn player_of(path: &str, base: &Path, run: &str) -> Player {
+    let mut command = role(path, run);
     // Its locks are those of a machine on which nobody else leases.
     play(
         command
@@ -131,4 +135,76 @@ fn role_turns() {
             break;
         }
     }
+}
+
+#[cfg(unix)]
+const FORKS: &str = "run::leases::role_forks";
+
+#[cfg(unix)]
+#[test]
+#[ignore = "a role"]
+fn role_forks() {
+    if !plays(FORKS) {
+        return;
+    }
+    let mut lease = Some(cofferdam::lease_port().unwrap());
+    let port = lease.as_ref().unwrap().number();
+    assert_eq!(crate::role::fork(|| drop(lease.take())), 0);
+    say(&port.to_string());
+    listen();
+    between_fork_and_exec(|| {
+        drop(lease.take());
+        say("given back");
+        listen();
+    });
+}
+
+/// Does it while a child of another thread is a copy of this process, with all its files open.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "the child is what this is about")]
+#[expect(unsafe_code, reason = "only there can a child be held up")]
+fn between_fork_and_exec(work: impl FnOnce()) {
+    use std::io::{Read as _, Write as _};
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::process::CommandExt as _;
+    let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let number = there.as_raw_fd();
+    let mut command = std::process::Command::new("true");
+    // SAFETY: read(2) and write(2) may be called there; the buffer and the descriptor live.
+    unsafe {
+        command.pre_exec(move || {
+            let mut byte = 0_u8;
+            libc::write(number, (&raw const byte).cast(), 1);
+            libc::read(number, (&raw mut byte).cast(), 1);
+            Ok(())
+        });
+    }
+    let child = std::thread::spawn(move || command.status().unwrap());
+    here.read_exact(&mut [0]).unwrap();
+    work();
+    here.write_all(&[0]).unwrap();
+    assert!(child.join().unwrap().success());
+    drop(there);
+}
+
+#[cfg(unix)]
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the lock is looked at from outside")]
+fn copies_of_a_process_neither_give_its_ports_back_nor_keep_them() {
+    use std::os::unix::fs::MetadataExt as _;
+    let base = tempfile::tempdir().unwrap();
+    let mut player = player_of(FORKS, base.path(), "forks");
+    let port = player.hear();
+    let user = std::fs::metadata(base.path()).unwrap().uid();
+    let lock = base.path().join(format!("cofferdam-{user}/ports/{port}.lock"));
+    let lock = std::fs::File::open(lock).unwrap();
+    assert!(lock.try_lock().is_err(), "a forked child gave it back");
+    player.answer();
+    assert_eq!(player.hear(), "given back");
+    assert!(
+        lock.try_lock().is_ok(),
+        "a child that is not yet a program keeps it"
+    );
+    player.answer();
+    player.end().passed();
 }

@@ -11,6 +11,8 @@ mod files;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod fixtures;
 #[cfg(all(target_os = "linux", not(miri)))]
+mod fixtures_outside;
+#[cfg(all(target_os = "linux", not(miri)))]
 mod kept;
 #[cfg(all(unix, not(miri)))]
 mod killed;
@@ -22,7 +24,13 @@ mod leases;
 mod lock;
 #[cfg(feature = "tokio")]
 mod lock_async;
+#[cfg(all(unix, not(miri)))]
+mod lock_files;
 #[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
 mod moved;
 #[cfg(all(feature = "serial", not(miri)))]
 mod serial;
+#[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
+mod stranger;
+#[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
+mod two_runs;

@@ -5,6 +5,8 @@ mod damage;
 mod jobs;
 mod killed;
 mod looking;
+#[cfg(unix)]
+mod read_only;
 pub(crate) mod role;
 #[path = "../../../src/ledger/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "tests need less than the binary does")]
@@ -46,7 +48,7 @@ pub(crate) fn add(session: &mut Admitted, names: &[&str]) {
 }
 
 /// The end of a job that took 2 s.
-pub(crate) fn end(job: u32, state: JobState) -> JobEnd {
+pub(crate) fn end(job: u64, state: JobState) -> JobEnd {
     JobEnd {
         job,
         attempt: 1,

@@ -62,6 +62,11 @@ fn role() {
             }
             print(&format!("told {} recorded {}", told.len(), session.is_recorded()));
         }
+        // Says why the ledger cannot be written to.
+        "try" => {
+            let tried = Ledger::open(&base).and_then(|ledger| ledger.retain(10));
+            print(&tried.unwrap_err().to_string());
+        }
         other => panic!("no role {other}"),
     }
 }

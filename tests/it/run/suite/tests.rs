@@ -1,6 +1,6 @@
 //! Tests that share a server and wait to be let go.
 
-use cofferdam::Fixture;
+use cofferdam::{Access, Fixture, Resource};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -10,6 +10,7 @@ fn var(name: &str) -> String {
 }
 
 static SERVER: Fixture<String> = Fixture::per_run("server", |setup| {
+    setup.claim(Resource::name("the server"), Access::Write);
     let folder = setup.dir();
     // A grandchild, which has to go with the server.
     setup.spawn(
@@ -19,6 +20,10 @@ static SERVER: Fixture<String> = Fixture::per_run("server", |setup| {
             .arg(&folder),
     )?;
     setup.on_teardown(Command::new("touch").arg(var("TORN_DOWN")))?;
+    // In the middle of it, where it may be killed.
+    if std::env::var_os("HOLD").is_some() {
+        meet("starting", "");
+    }
     let log = setup.log();
     setup.wait_for("the server", std::time::Duration::from_secs(30), || {
         std::fs::read_to_string(&log).is_ok_and(|text| text.matches("listening").count() == 2)
@@ -26,11 +31,16 @@ static SERVER: Fixture<String> = Fixture::per_run("server", |setup| {
     Ok(folder.display().to_string())
 });
 
+/// Says that it is here, and goes on when it is let go.
+fn meet(what: &str, word: &str) {
+    let mut stream = TcpStream::connect(var("MEET")).unwrap();
+    writeln!(stream, "{what} {} {word}", std::process::id()).unwrap();
+    let _ = stream.read(&mut [0]);
+}
+
 fn held() {
     let folder = SERVER.get();
-    let mut stream = TcpStream::connect(var("MEET")).unwrap();
-    writeln!(stream, "test {} {folder}", std::process::id()).unwrap();
-    let _ = stream.read(&mut [0]);
+    meet("test", &folder);
     assert_eq!(*SERVER.get(), *folder);
 }
 
@@ -42,4 +52,12 @@ fn a() {
 #[test]
 fn b() {
     held();
+}
+
+/// Starts when one of the others has ended: there are two threads.
+#[test]
+fn c() {
+    if std::env::var_os("LATER").is_some() {
+        meet("later", &SERVER.get());
+    }
 }

@@ -1,0 +1,17 @@
+//! `backup`: a copy of the ledger.
+
+use crate::cli::BackupArgs;
+use crate::ledger::{Backup, Reader};
+use std::error::Error;
+
+pub(crate) fn backup(args: &BackupArgs) -> Result<Backup, Box<dyn Error>> {
+    let base = cofferdam::base_dir(Some(&super::run::working_dir()))?;
+    match Reader::open(&base)? {
+        Some(reader) => Ok(reader.backup(&args.file)?),
+        None => Err(format!(
+            "there is no ledger in {} to copy: no session was recorded yet",
+            base.display()
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,55 @@
+//! `metrics`: measures of the newest session.
+
+use super::session;
+use crate::cli::MetricsArgs;
+use crate::ledger::{Filter, Job, Reader, Session, Success, now};
+use cofferdam::diagnostics::{CacheCount, Evidence, ServiceCount, Watched};
+use std::error::Error;
+
+/// What was measured in one session.
+#[derive(Debug, Default)]
+pub(crate) struct Measures {
+    /// Microseconds since 1970.
+    pub(crate) now: u64,
+    /// The session and its jobs, if the ledger knows one.
+    pub(crate) session: Option<(Session, Vec<Job>)>,
+    /// Over all sessions that are kept.
+    pub(crate) success: Vec<Success>,
+    pub(crate) watched: Watched,
+    pub(crate) caches: Vec<CacheCount>,
+    pub(crate) services: Vec<ServiceCount>,
+}
+
+pub(crate) fn metrics(args: &MetricsArgs) -> Result<Measures, Box<dyn Error>> {
+    let base = cofferdam::base_dir(Some(&super::run::working_dir()))?;
+    let mut measures = Measures {
+        now: now(),
+        ..Measures::default()
+    };
+    let namespace = args.run_namespace.clone();
+    if let Some(reader) = Reader::open(&base)? {
+        let filter = |limit| Filter {
+            namespace: namespace.clone(),
+            limit,
+        };
+        if let Some(session) = reader.sessions(&filter(1))?.pop() {
+            let jobs = reader.jobs(session.id, None)?;
+            measures.session = Some((session, jobs));
+        }
+        measures.success = reader.success(&filter(u32::MAX))?;
+    }
+    // Recordings know no namespaces: that is the ledger's.
+    let recorded = match &measures.session {
+        Some((session, _)) => Some(session.name.clone()),
+        None if namespace.is_none() => session::newest(&base)?,
+        None => None,
+    };
+    let evidence = match recorded {
+        Some(name) => session::evidence(&base, &name)?,
+        None => Evidence::new(),
+    };
+    measures.watched = evidence.watched();
+    measures.caches = evidence.cache_counts();
+    measures.services = evidence.service_counts();
+    Ok(measures)
+}

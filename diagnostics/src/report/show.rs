@@ -1,0 +1,159 @@
+//! All of one session.
+
+use super::session::{as_json, job_as_json, moment, name, owner, progress, span};
+use super::table;
+use super::text::{count, harmless, plain};
+use crate::cli::ListFormat;
+use crate::commands::show::Whole;
+use crate::ledger::{Conflict, Job, JobState};
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// The version of the JSON that this build writes.
+const VERSION: u64 = 1;
+
+/// As many of the jobs that completed are told to people; all others, and JSON has them all.
+const COMPLETED: usize = 50;
+
+const BOLD: Style = Style::new().bold();
+const CONFLICT: Style = AnsiColor::Red.on_default().bold();
+const OTHER: Style = AnsiColor::Yellow.on_default().bold();
+
+pub(super) fn write(out: &mut dyn Write, format: ListFormat, whole: &Whole) -> io::Result<()> {
+    match format {
+        ListFormat::Human => human(out, whole),
+        ListFormat::Json => writeln!(out, "{}", harmless(&json(whole).to_string())),
+    }
+}
+
+fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
+    let session = &whole.session;
+    writeln!(out, "{BOLD}session {}{BOLD:#}, {}", name(session), session.status)?;
+    let took = match session.ended {
+        Some(ended) => format!("took {}", span(session.started, ended)),
+        None if session.status.is_active() => format!("for {}", span(session.started, whole.now)),
+        None => "its owner was killed".to_owned(),
+    };
+    writeln!(out, "  began {}, {took}", moment(session.started))?;
+    write!(out, "  by {}, {}", session.trigger, owner(session))?;
+    if let Some(revision) = &session.revision {
+        write!(out, ", revision {}", plain(revision))?;
+    }
+    writeln!(out, "\n  recorded as {}", plain(&session.name))?;
+    if let Some(resumed) = session.resumes {
+        writeln!(out, "  goes on with session {resumed}")?;
+    }
+    if session.gap {
+        writeln!(
+            out,
+            "  the ledger failed for a while: jobs and results are missing"
+        )?;
+    }
+    writeln!(out, "  {}\n", progress(&session.jobs))?;
+    let mut left = COMPLETED;
+    let mut is_told = |job: &&Job| {
+        let is_one_of_many = job.state == JobState::Completed;
+        let is_told = !is_one_of_many || left > 0;
+        left -= usize::from(is_one_of_many && is_told);
+        is_told
+    };
+    let told: Vec<&Job> = whole.jobs.iter().filter(&mut is_told).collect();
+    let rows: Vec<_> = told.iter().map(|job| row(job, whole.now)).collect();
+    let names = [
+        "job",
+        "name",
+        "group",
+        "state",
+        "attempts",
+        "took",
+        "ended with",
+        "log",
+    ];
+    table::write(out, names, &rows)?;
+    if rows.len() < whole.jobs.len() {
+        let more = count((whole.jobs.len() - rows.len()) as u64, "more job");
+        writeln!(out, "  and {more} that completed; `--format json` tells all")?;
+    }
+    if !rows.is_empty() {
+        writeln!(out)?;
+    }
+    for conflict in &whole.conflicts {
+        let style = if conflict.severity == "conflict" {
+            CONFLICT
+        } else {
+            OTHER
+        };
+        writeln!(
+            out,
+            "{style}{}:{style:#} {}\n  {BOLD}mend:{BOLD:#} {}",
+            plain(&conflict.severity),
+            plain(&conflict.message),
+            plain(&conflict.mend)
+        )?;
+    }
+    let found = match session.conflicts {
+        Some(found) => count(found, "finding"),
+        None => "what its tests met on was not looked for".to_owned(),
+    };
+    writeln!(
+        out,
+        "{BOLD}cofferdam:{BOLD:#} session {} {}: {}, {found}",
+        session.id,
+        session.status,
+        count(session.jobs.all(), "job")
+    )
+}
+
+fn row(job: &Job, now: u64) -> [String; 8] {
+    let last = job.attempts.last();
+    let took = match last {
+        Some(attempt) => match (attempt.ended, job.state) {
+            (Some(ended), _) => span(attempt.started, ended),
+            (None, JobState::Running) => span(attempt.started, now),
+            (None, _) => "-".to_owned(),
+        },
+        None => "-".to_owned(),
+    };
+    let ended = last.and_then(|attempt| match (attempt.signal, attempt.exit_code) {
+        (Some(signal), _) => Some(format!("signal {signal}")),
+        (None, code) => code.map(|code| format!("code {code}")),
+    });
+    let reason = last.and_then(|attempt| attempt.reason.as_deref()).map(plain);
+    let ended = [ended.as_deref(), reason.as_deref()];
+    let log = last.and_then(|attempt| attempt.log.as_ref());
+    let attempts = match (job.carried, job.attempts.len()) {
+        (true, _) => "earlier".to_owned(),
+        (false, number) => number.to_string(),
+    };
+    [
+        job.number.to_string(),
+        plain(&job.name).into_owned(),
+        job.group.as_deref().map(plain).unwrap_or_default().into_owned(),
+        job.state.to_string(),
+        attempts,
+        took,
+        ended.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        log.map(|log| plain(&log.display().to_string()).into_owned())
+            .unwrap_or_default(),
+    ]
+}
+
+fn json(whole: &Whole) -> Value {
+    json!({
+        "version": VERSION,
+        "now": whole.now,
+        "session": as_json(&whole.session),
+        "jobs": whole.jobs.iter().map(job_as_json).collect::<Vec<_>>(),
+        "conflicts": whole.conflicts.iter().map(conflict).collect::<Vec<_>>(),
+    })
+}
+
+fn conflict(conflict: &Conflict) -> Value {
+    json!({
+        "kind": conflict.kind,
+        "severity": conflict.severity,
+        "message": conflict.message,
+        "mend": conflict.mend,
+    })
+}

@@ -1,0 +1,89 @@
+//! How far sessions are.
+
+use super::session::{as_json, job_as_json, large_log, name, owner, progress, span};
+use super::text::{count, harmless, plain};
+use crate::cli::ListFormat;
+use crate::commands::status::Standing;
+use crate::ledger::{Job, Session};
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// The version of the JSON that this build writes.
+const VERSION: u64 = 1;
+
+/// As many of the jobs that run are told of each session.
+const JOBS: usize = 20;
+
+const BOLD: Style = Style::new().bold();
+const RUNNING: Style = AnsiColor::Cyan.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+pub(super) fn write(out: &mut dyn Write, format: ListFormat, standing: &Standing) -> io::Result<()> {
+    match format {
+        ListFormat::Human => human(out, standing),
+        ListFormat::Json => writeln!(out, "{}", harmless(&json(standing).to_string())),
+    }
+}
+
+fn human(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
+    for (session, running) in &standing.sessions {
+        writeln!(
+            out,
+            "{BOLD}session {}{BOLD:#}, {} for {}, {}",
+            name(session),
+            session.status,
+            span(session.started, standing.now),
+            owner(session)
+        )?;
+        writeln!(out, "  {}", progress(&session.jobs))?;
+        for job in running.iter().take(JOBS) {
+            running_job(out, job, standing.now)?;
+        }
+        if running.len() > JOBS {
+            writeln!(out, "  and {} more", running.len() - JOBS)?;
+        }
+    }
+    if let Some(told) = large_log(standing.log.bytes, &standing.log.readers) {
+        writeln!(out, "{WARNING}warning:{WARNING:#} {told}")?;
+    }
+    let running = standing.sessions.len() as u64;
+    let verb = if running == 1 { "runs" } else { "run" };
+    writeln!(
+        out,
+        "{BOLD}cofferdam:{BOLD:#} {} {verb}, in {}",
+        count(running, "session"),
+        plain(&standing.place.display().to_string())
+    )
+}
+
+fn running_job(out: &mut dyn Write, job: &Job, now: u64) -> io::Result<()> {
+    let attempt = job.attempts.last();
+    let since = attempt.map_or(now, |attempt| attempt.started);
+    let again = match attempt {
+        Some(attempt) if attempt.number > 1 => format!(", attempt {}", attempt.number),
+        _ => String::new(),
+    };
+    writeln!(
+        out,
+        "  {RUNNING}running{RUNNING:#} {} {}, {}{again}",
+        job.number,
+        plain(&job.name),
+        span(since, now)
+    )
+}
+
+fn json(standing: &Standing) -> Value {
+    let session = |(session, running): &(Session, Vec<Job>)| {
+        let mut value = as_json(session);
+        value["running"] = running.iter().map(job_as_json).collect();
+        value
+    };
+    json!({
+        "version": VERSION,
+        "now": standing.now,
+        "looked_in": standing.place.to_string_lossy(),
+        "log_bytes": standing.log.bytes,
+        "sessions": standing.sessions.iter().map(session).collect::<Vec<_>>(),
+    })
+}

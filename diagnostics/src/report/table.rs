@@ -1,0 +1,45 @@
+//! Rows of text in columns.
+
+use std::io::{self, Write};
+
+/// Writes the rows, each cell as wide as the widest of its column. `names` stand above them, if there are rows.
+pub(super) fn write<const N: usize>(
+    out: &mut dyn Write,
+    names: [&str; N],
+    rows: &[[String; N]],
+) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let names = names.map(str::to_owned);
+    let width = |column: usize| {
+        let cells = rows.iter().chain([&names]).map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in [&names].into_iter().chain(rows) {
+        let mut line = String::from(" ");
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!(" {cell:width$} "));
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_stand_below_each_other_and_no_rows_have_no_names() {
+        let rows = [["a", "long"], ["größer", "b"]].map(|row| row.map(str::to_owned));
+        let mut out = Vec::new();
+        write(&mut out, ["one", "two"], &rows).unwrap();
+        let wanted = "  one     two\n  a       long\n  größer  b\n";
+        assert_eq!(String::from_utf8(out).unwrap(), wanted);
+        let mut out = Vec::new();
+        write(&mut out, ["one"], &[]).unwrap();
+        assert_eq!(out, b"");
+    }
+}

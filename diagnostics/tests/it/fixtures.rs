@@ -1,0 +1,138 @@
+//! A suite with a fixture, run by nextest, recorded and reported on: the suite of the library's own tests.
+
+use crate::recording::Told;
+use crate::suites::has_nextest;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The suite's folder, with what it is made of.
+fn suite() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fixtures");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let manifest = format!(
+        "[package]\nname = \"kept\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\ncofferdam = {{ path = \
+         {root:?} }}\n\n[workspace]\n"
+    );
+    for (file, text) in [
+        ("Cargo.toml", manifest.as_str()),
+        ("src/lib.rs", include_str!("../../../tests/it/run/suite/lib.rs")),
+        ("src/main.rs", include_str!("../../../tests/it/run/suite/main.rs")),
+        (
+            "tests/suite.rs",
+            include_str!("../../../tests/it/run/suite/tests.rs"),
+        ),
+    ] {
+        let path = folder.join(file);
+        // Cargo goes by the files' times.
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            continue;
+        }
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    // The versions that are known to be there; Cargo leaves out what the suite does not need.
+    if !folder.join("Cargo.lock").exists() {
+        std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    }
+    folder
+}
+
+/// Lets every test go, and returns the servers and what their keeper has locked for as long as it lives.
+fn meet(listener: &TcpListener) -> (Vec<BufReader<TcpStream>>, Option<File>) {
+    let (mut servers, mut keeper) = (Vec::new(), None);
+    loop {
+        let (stream, _) = listener.accept().unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            ["server", _, _, folder] => {
+                let run = Path::new(folder).ancestors().nth(3).unwrap();
+                keeper = Some(File::open(run.join("keeper/lock")).unwrap());
+                servers.push(stream);
+            }
+            ["test", ..] => {}
+            _ => return (servers, keeper),
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the keeper's end is waited for")]
+fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
+    if !has_nextest() {
+        return;
+    }
+    let (suite, base) = (suite(), tempfile::tempdir().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let guests = std::thread::spawn(move || meet(&listener));
+    let torn_down = base.path().join("torn-down");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_MANIFEST", "CARGO_PKG", "COFFERDAM", "NEXTEST"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
+    let told: Told = command
+        .args([
+            "run",
+            "--",
+            "cargo",
+            "nextest",
+            "run",
+            "--offline",
+            "--test",
+            "suite",
+        ])
+        .current_dir(&suite)
+        .env("CARGO_TARGET_DIR", suite.join("target"))
+        .env("COFFERDAM_DIR", base.path())
+        .env("MEET", address.to_string())
+        .env("TORN_DOWN", &torn_down)
+        .output()
+        .unwrap()
+        .into();
+    std::io::Write::write_all(&mut TcpStream::connect(address).unwrap(), b"over\n").unwrap();
+    let (servers, keeper) = guests.join().unwrap();
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert!(!told.err.contains("LEAK"), "{}", told.err);
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.starts_with("cofferdam: no conflict in what was watched: 2 tests, ")
+            && last.ends_with("2 claims, 1 fixture"),
+        "{last}"
+    );
+
+    assert_eq!(servers.len(), 2);
+    for mut server in servers {
+        server
+            .get_ref()
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        assert_eq!(server.read(&mut [0]).unwrap(), 0);
+    }
+    keeper.unwrap().lock().unwrap();
+    assert!(torn_down.exists());
+    let runs: Vec<_> = std::fs::read_dir(base.path().join("runs")).unwrap().collect();
+    assert_eq!(runs.len(), 1);
+    let run = runs[0].as_ref().unwrap().path();
+    assert!(run.join("run.json").exists() && !run.join("fixtures").exists());
+    // Once started, once found; in whichever worker.
+    let journals = std::fs::read_dir(run.join("workers")).unwrap();
+    let text: String = journals
+        .map(|worker| std::fs::read_to_string(worker.unwrap().path().join("journal.ndjson")).unwrap())
+        .collect();
+    for event in ["fixture started", "fixture attached"] {
+        assert_eq!(text.matches(event).count(), 1, "{text}");
+    }
+}

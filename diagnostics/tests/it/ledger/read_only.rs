@@ -1,0 +1,96 @@
+//! Ledgers in folders that cannot be written to.
+
+use super::role::{Played, command};
+use super::room::Status;
+use super::start;
+use crate::recording::{Told, cofferdam};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+/// Nobody may write there any more until this is dropped.
+struct ReadOnly<'a>(&'a Path);
+
+impl<'a> ReadOnly<'a> {
+    fn new(base: &'a Path) -> Self {
+        std::fs::set_permissions(base, Permissions::from_mode(0o555)).unwrap();
+        Self(base)
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::set_permissions(self.0, Permissions::from_mode(0o755));
+    }
+}
+
+/// What the command says of that folder; `None` where this test is root's and others cannot reach the program.
+fn told(mut command: Command) -> Option<Told> {
+    if rustix::process::geteuid().is_root() {
+        // Root may write anywhere, so the command is a user's who is nobody.
+        command.uid(65_534).gid(65_534);
+    }
+    command.current_dir("/");
+    match command.output() {
+        Ok(told) => Some(told.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_ledger_in_a_folder_that_cannot_be_written_to_is_read_all_the_same() {
+    let base = tempfile::tempdir().unwrap();
+    start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
+    let _read_only = ReadOnly::new(base.path());
+    let Some(list) = told(cofferdam(base.path(), &["list"])) else {
+        return;
+    };
+    assert_eq!((list.code, list.err.as_str()), (Some(0), ""), "{}", list.out);
+    assert!(list.out.contains("cofferdam: 1 session, "), "{}", list.out);
+}
+
+#[test]
+fn one_whose_log_was_left_there_is_read_whole_or_explained() {
+    let base = tempfile::tempdir().unwrap();
+    Played::new(base.path(), "own").kill();
+    for leftover in ["-wal and -shm", "-wal alone"] {
+        if leftover == "-wal alone" {
+            std::fs::remove_file(base.path().join("ledger.sqlite3-shm")).unwrap();
+        }
+        let _read_only = ReadOnly::new(base.path());
+        let Some(list) = told(cofferdam(base.path(), &["list"])) else {
+            return;
+        };
+        match list.code {
+            Some(0) => assert!(list.out.contains("abandoned"), "{leftover}: {}", list.out),
+            _ => assert!(
+                list.err
+                    .contains("copy the files whose names begin with ledger.sqlite3"),
+                "{leftover}: {}{}",
+                list.err,
+                list.out
+            ),
+        }
+    }
+}
+
+#[test]
+fn who_would_write_there_is_told_that_it_is_read_only() {
+    let base = tempfile::tempdir().unwrap();
+    start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
+    let _read_only = ReadOnly::new(base.path());
+    let Some(tried) = told(command(base.path(), "try")) else {
+        return;
+    };
+    assert!(
+        tried
+            .out
+            .contains("cannot be written to: the file or its folder is read-only"),
+        "{}{}",
+        tried.out,
+        tried.err
+    );
+}

@@ -1,0 +1,268 @@
+//! `examples/postgres`: a real server and real sessions, from the first test to nothing left.
+
+use crate::recording::Told;
+use crate::suites::{finds_nothing, has_nextest, in_example};
+use serde_json::Value;
+use std::fs::{File, Permissions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+const EXAMPLE: &str = "postgres";
+
+#[expect(clippy::disallowed_methods, reason = "tools that are outside")]
+fn tool(program: &str) -> Command {
+    Command::new(program)
+}
+
+/// Whether there is a server to run; where there is none, that is said.
+fn is_installed() -> bool {
+    let is_here = |program: &str| {
+        let told = tool("sh").args(["-c", &format!("command -v {program}")]).output();
+        told.unwrap().status.success()
+    };
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let packaged = versions
+        .flatten()
+        .any(|version| version.path().join("bin/initdb").exists());
+    let installed = is_here("psql") && (packaged || is_here("initdb"));
+    if !installed {
+        // Not by the macros: what they print is shown of a failing test only.
+        let note = "\nSKIPPED, NOT TESTED: PostgreSQL is not installed (`apt-get install postgresql`)\n";
+        std::io::stderr().write_all(note.as_bytes()).unwrap();
+    }
+    installed
+}
+
+/// Where a run of the example may put things; in the end nothing of the fixtures is in there.
+struct Ground {
+    base: TempDir,
+    temp: TempDir,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let (base, temp) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // Under root the server is another user, and its folder is in here.
+        std::fs::set_permissions(temp.path(), Permissions::from_mode(0o711)).unwrap();
+        Self { base, temp }
+    }
+
+    fn on(&self, mut command: Command) -> Command {
+        command
+            .env("COFFERDAM_DIR", self.base.path())
+            .env("TMPDIR", self.temp.path());
+        command
+    }
+
+    /// The binary, in the example.
+    fn run(&self, command: &[&str]) -> Command {
+        self.on(in_example(EXAMPLE, &[&["run", "--"], command].concat()))
+    }
+
+    /// The runner by itself.
+    fn cargo(&self, args: &[&str]) -> Command {
+        let run = in_example(EXAMPLE, &[]);
+        let mut command = tool("cargo");
+        command.args(args).current_dir(run.get_current_dir().unwrap());
+        for (name, value) in run.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.on(command)
+    }
+
+    /// The script that asks `psql` whose tests were where.
+    fn databases(&self) -> Command {
+        let mut command = tool("sh");
+        let run = in_example(EXAMPLE, &[]);
+        command
+            .arg("databases.sh")
+            .current_dir(run.get_current_dir().unwrap());
+        self.on(command)
+    }
+
+    /// The folder of the only run that has been here, if it is there.
+    fn the_run(&self) -> Option<PathBuf> {
+        let runs = std::fs::read_dir(self.base.path().join("runs")).ok()?;
+        let mut runs: Vec<_> = runs.map(|run| run.unwrap().path()).collect();
+        assert!(runs.len() < 2, "{runs:?}");
+        runs.pop()
+    }
+
+    /// Held by the keeper while it lives; `None` when it is gone with its folder.
+    fn keeper(&self) -> Option<File> {
+        File::open(self.the_run()?.join("keeper/lock")).ok()
+    }
+
+    /// Returns when nothing is left of the server.
+    fn is_cleared(&self, keeper: Option<File>) {
+        #[expect(clippy::disallowed_methods, reason = "free when the keeper is gone")]
+        if let Some(keeper) = keeper {
+            keeper.lock().unwrap();
+        }
+        if let Some(run) = self.the_run() {
+            assert!(!run.join("fixtures").exists(), "{}", run.display());
+        }
+        let left: Vec<_> = std::fs::read_dir(self.temp.path()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        let here = [&self.base, &self.temp].map(|dir| dir.path().to_str().unwrap());
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            assert!(!here.iter().any(|dir| line.contains(dir)), "still there: {line}");
+        }
+    }
+}
+
+/// `psql` as a script would use it: values only, and a failure is an exit code.
+fn psql(url: &str) -> Command {
+    let mut command = tool("psql");
+    command.args([
+        "--no-psqlrc",
+        "--tuples-only",
+        "--no-align",
+        "--set=ON_ERROR_STOP=1",
+        url,
+    ]);
+    command
+}
+
+fn asked(url: &str) -> Told {
+    psql(url).args(["--command", "SELECT 1"]).output().unwrap().into()
+}
+
+#[test]
+fn the_suite_with_a_server_has_no_conflict_and_leaves_nothing_under_any_runner() {
+    if !is_installed() {
+        return;
+    }
+    for runner in [&["cargo", "test"][..], &["cargo", "nextest", "run"]] {
+        if runner.contains(&"nextest") && !has_nextest() {
+            continue;
+        }
+        let ground = Ground::new();
+        let told: Told = ground.run(runner).output().unwrap().into();
+        finds_nothing(&told);
+        assert!(told.out.contains("what was watched: 12 tests"), "{}", told.out);
+        ground.is_cleared(ground.keeper());
+    }
+}
+
+/// What is kept can be looked at after the run: whose tests were in which database.
+#[test]
+fn psql_finds_each_workers_tests_in_a_database_of_their_own_until_all_are_removed() {
+    if !is_installed() {
+        return;
+    }
+    let ground = Ground::new();
+    let mut suite = ground.cargo(&["test", "--test", "bookings", "--", "--test-threads=2"]);
+    let told: Told = suite.env("COFFERDAM_KEEP", "1").output().unwrap().into();
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+
+    let told: Told = ground.databases().output().unwrap().into();
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let lines: Vec<Vec<&str>> = told.out.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!(lines.len(), 2, "{}", told.out);
+    for (index, line) in lines.iter().enumerate() {
+        let [database, worker, ..] = line[..] else {
+            panic!("{}", told.out)
+        };
+        assert_eq!(worker, format!("w{index}"), "{}", told.out);
+        assert!(database.starts_with(&format!("rooms_{worker}_")), "{}", told.out);
+    }
+    let tests: usize = lines.iter().map(|line| line[2].parse::<usize>().unwrap()).sum();
+    assert_eq!(tests, 4, "{}", told.out);
+
+    let run = ground.the_run().unwrap();
+    let handle = std::fs::read(run.join("fixtures/postgres/handle.json")).unwrap();
+    let handle: Value = serde_json::from_slice(&handle).unwrap();
+    let url = format!("{}/postgres", handle["url"].as_str().unwrap());
+    assert_eq!(asked(&url).code, Some(0));
+    let removed = tool("sh").arg(run.join("remove.sh")).status().unwrap();
+    assert!(removed.success());
+    assert_eq!(asked(&url).code, Some(2), "psql could connect");
+    assert_eq!(ground.the_run(), None);
+    ground.is_cleared(None);
+}
+
+/// A run that waits in the middle, with a session of `psql` in its database.
+struct Open {
+    runner: Child,
+    output: BufReader<std::process::ChildStdout>,
+    session: Child,
+}
+
+fn open(ground: &Ground, args: &[&str]) -> Open {
+    let mut suite = ground.cargo(args);
+    // The test that waits is going to lose its server, and says so.
+    let errors = ground.base.path().join("errors");
+    let mut runner = suite
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&errors).unwrap())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(runner.stdout.take().unwrap());
+    let mut told = String::new();
+    let url = loop {
+        let begin = told.len();
+        if output.read_line(&mut told).unwrap() == 0 {
+            panic!("{told}{}", std::fs::read_to_string(&errors).unwrap());
+        }
+        if let Some((_, url)) = told[begin..].split_once("READY psql ") {
+            break url.trim().to_owned();
+        }
+    };
+    let mut session = psql(&url)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut input = session.stdin.take().unwrap();
+    input.write_all(b"SELECT current_database();\n").unwrap();
+    let mut answers = BufReader::new(session.stdout.take().unwrap());
+    answers.read_line(&mut line).unwrap();
+    assert!(line.starts_with("rooms_w0_"), "{line}");
+    // It ends when the server does; its end is what is waited for below.
+    input.write_all(b"SELECT pg_sleep(3600);\n").unwrap();
+    Open {
+        runner,
+        output,
+        session,
+    }
+}
+
+fn killed(args: &[&str]) {
+    let ground = Ground::new();
+    let mut open = open(&ground, args);
+    let keeper = ground.keeper();
+    assert!(keeper.is_some());
+    open.runner.kill().unwrap();
+    open.runner.wait().unwrap();
+    assert_eq!(
+        open.session.wait().unwrap().code(),
+        Some(2),
+        "its connection was to be lost"
+    );
+    // The test has lost its server, too, and ends.
+    open.output.read_to_end(&mut Vec::new()).unwrap();
+    ground.is_cleared(keeper);
+}
+
+#[test]
+fn a_runner_that_is_killed_leaves_no_server_and_no_data() {
+    if !is_installed() {
+        return;
+    }
+    killed(&["test", "--test", "look_around", "--", "--ignored", "--nocapture"]);
+    if has_nextest() {
+        killed(&["nextest", "run", "--run-ignored=only", "--no-capture"]);
+    }
+}

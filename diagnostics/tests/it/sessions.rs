@@ -1,0 +1,286 @@
+//! `status`, `list`, `show`, `backup` and `completions`, over ledgers that sessions wrote.
+
+use crate::ledger::role::Played;
+use crate::ledger::room::{Conflict, JobState, Status};
+use crate::ledger::{add, end, start};
+use crate::recording::{cofferdam, told, told_json};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+/// A session that failed, with a hostile name in all places where a name may stand.
+fn failed(base: &Path) {
+    let mut session = start(base, "night\u{1b}[31m");
+    add(&mut session, &["build", "t\u{1b}[2Jest", "never"]);
+    session.job_finished(&end(1, JobState::Completed)).unwrap();
+    let mut failed = end(2, JobState::Failed);
+    failed.log = Some(session.folder().join("2.log"));
+    failed.reason = Some("timeout".to_owned());
+    session.job_finished(&failed).unwrap();
+    let conflict = Conflict {
+        kind: "shared-resource".to_owned(),
+        severity: "conflict".to_owned(),
+        message: "file /shop/report.csv is used by a and b".to_owned(),
+        mend: "give each worker its own".to_owned(),
+    };
+    session.finish(Status::Failed, &[conflict]).unwrap();
+}
+
+#[test]
+fn where_no_session_was_recorded_nothing_is_told_and_nothing_made() {
+    let base = tempfile::tempdir().unwrap();
+    let told = |args: &[&str]| told(base.path(), args);
+    let status = told(&["status", "--watch"]);
+    assert!(
+        status.out.starts_with("cofferdam: 0 sessions run, in "),
+        "{}",
+        status.out
+    );
+    assert_eq!(status.code, Some(0));
+    let list = told(&["list"]);
+    assert!(
+        list.out
+            .starts_with("cofferdam: 0 sessions, 0 of 0 jobs failed at least once"),
+        "{}",
+        list.out
+    );
+    let show = told(&["show", "latest"]);
+    assert_eq!((show.code, show.out.as_str()), (Some(3), ""));
+    assert!(
+        show.err.contains("no session \"latest\" is known in "),
+        "{}",
+        show.err
+    );
+    let backup = told(&["backup", "copy.sqlite3"]);
+    assert_eq!(backup.code, Some(3));
+    assert!(backup.err.contains("there is no ledger in "), "{}", backup.err);
+    assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_session_that_runs_is_told_with_its_jobs() {
+    let base = tempfile::tempdir().unwrap();
+    let owner = Played::new(base.path(), "own");
+    let status = told(base.path(), &["status"]);
+    assert!(
+        status.out.starts_with("session 1 in night: batch, running for "),
+        "{}",
+        status.out
+    );
+    for line in [
+        "  1 of 3 jobs ended, 1 running, 1 waiting\n",
+        "  running 2 second, ",
+        "cofferdam: 1 session runs, in ",
+    ] {
+        assert!(status.out.contains(line), "{line:?} in {}", status.out);
+    }
+    let (code, report) = told_json(base.path(), &["status", "--format", "json"]);
+    assert_eq!((code, &report["version"]), (Some(0), &1.into()));
+    let session = &report["sessions"][0];
+    assert_eq!(session["owner"]["pid"], owner.pid());
+    assert_eq!(
+        (&session["jobs"]["all"], &session["running"][0]["name"]),
+        (&3.into(), &"second".into())
+    );
+}
+
+#[test]
+fn watching_goes_on_until_the_session_is_over_however_that_came() {
+    let base = tempfile::tempdir().unwrap();
+    let owner = Played::new(base.path(), "own");
+    let mut watch = cofferdam(base.path(), &["status", "--watch"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("cofferdam: 1 session runs")));
+    owner.kill();
+    assert!(lines.any(|line| line.starts_with("cofferdam: 0 sessions run")));
+    assert_eq!(lines.next(), None);
+    assert!(watch.wait().unwrap().success());
+}
+
+#[test]
+fn the_last_sessions_are_told_with_how_often_each_job_passed() {
+    let base = tempfile::tempdir().unwrap();
+    failed(base.path());
+    let mut session = start(base.path(), "day");
+    add(&mut session, &["build"]);
+    session.job_finished(&end(1, JobState::Completed)).unwrap();
+    session.finish(Status::Passed, &[]).unwrap();
+    drop(start(base.path(), "gone"));
+    let list = told(base.path(), &["list"]);
+    let words = |start: &str| -> Vec<String> {
+        let line = list.out.lines().find(|line| line.trim_start().starts_with(start));
+        let line = line.unwrap_or_else(|| panic!("{start:?} in {}", list.out));
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(words("session")[..4], ["session", "namespace", "scope", "status"]);
+    assert_eq!(words("3 ")[..4], ["3", "gone", "batch", "abandoned"]);
+    assert_eq!(words("2 ")[..4], ["2", "day", "batch", "passed"]);
+    assert_eq!(words("1 ")[..4], ["1", "night\\u{1b}[31m", "batch", "failed"]);
+    assert_eq!(
+        words("t\\u{1b}[2Jest"),
+        ["t\\u{1b}[2Jest", "0", "1", "0.0", "%", "1", "session"]
+    );
+    assert_eq!(words("build"), ["build", "2", "2", "100.0", "%", "2", "sessions"]);
+    assert!(
+        list.out
+            .contains("cofferdam: 3 sessions, 1 of 2 jobs failed at least once"),
+        "{}",
+        list.out
+    );
+
+    let (_, all) = told_json(
+        base.path(),
+        &["list", "--run-namespace", "day", "--format", "json"],
+    );
+    assert_eq!(all["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(all["success"][0]["completed"], 1);
+    let (_, newest) = told_json(base.path(), &["list", "--limit", "1", "--format", "json"]);
+    assert_eq!(newest["sessions"][0]["status"], "abandoned");
+}
+
+#[test]
+fn all_of_a_session_is_told_and_no_name_steers_the_terminal() {
+    let base = tempfile::tempdir().unwrap();
+    failed(base.path());
+    for which in ["latest", "1", "night\u{1b}[31m"] {
+        let show = told(base.path(), &["show", which]);
+        assert_eq!((show.code, show.err.as_str()), (Some(0), ""));
+        assert!(!show.out.contains('\u{1b}'), "{}", show.out);
+        for part in [
+            "session 1 in night\\u{1b}[31m: batch, failed\n",
+            ", revision 4fd5263\n",
+            "  3 of 3 jobs ended (1 failed, 1 cancelled)\n",
+            "code 7, timeout",
+            "2.log\n",
+            "conflict: file /shop/report.csv is used by a and b\n  mend: give each worker its own\n",
+            "cofferdam: session 1 failed: 3 jobs, 1 finding\n",
+        ] {
+            assert!(show.out.contains(part), "{part:?} in {}", show.out);
+        }
+    }
+    let (_, report) = told_json(base.path(), &["show", "latest", "--format", "json"]);
+    assert_eq!(report["jobs"][1]["attempts"][0]["reason"], "timeout");
+    assert_eq!(report["conflicts"][0]["kind"], "shared-resource");
+    let log = report["jobs"][1]["attempts"][0]["log"].as_str().unwrap();
+    assert!(Path::new(log).starts_with(base.path().join("sessions")), "{log}");
+}
+
+#[test]
+fn of_many_jobs_those_that_did_not_complete_are_told_and_the_others_counted() {
+    let base = tempfile::tempdir().unwrap();
+    let mut session = start(base.path(), "night");
+    add(&mut session, &["a job"; 300]);
+    for number in 1..=299 {
+        session.job_finished(&end(number, JobState::Completed)).unwrap();
+    }
+    session.job_finished(&end(300, JobState::Failed)).unwrap();
+    session.finish(Status::Failed, &[]).unwrap();
+    let show = told(base.path(), &["show", "latest"]);
+    assert_eq!(show.out.matches(" completed ").count(), 50, "{}", show.out);
+    assert_eq!(show.out.matches("code 7").count(), 1);
+    assert!(
+        show.out.contains("and 249 more jobs that completed"),
+        "{}",
+        show.out
+    );
+}
+
+#[test]
+fn a_backup_is_told_and_takes_nothing_s_place() {
+    let base = tempfile::tempdir().unwrap();
+    failed(base.path());
+    let backup = told(base.path(), &["backup", "copy.sqlite3"]);
+    assert!(
+        backup
+            .out
+            .starts_with("cofferdam: copied 1 session and 3 jobs to copy.sqlite3 ("),
+        "{}",
+        backup.out
+    );
+    let again = told(base.path(), &["backup", "copy.sqlite3"]);
+    assert_eq!(again.code, Some(3));
+    assert!(
+        again.err.contains("copy.sqlite3 is there already"),
+        "{}",
+        again.err
+    );
+    let (_, report) = told_json(base.path(), &["backup", "other.sqlite3", "--format", "json"]);
+    assert_eq!((&report["sessions"], &report["jobs"]), (&1.into(), &3.into()));
+}
+
+#[test]
+fn a_damaged_ledger_is_exit_code_3_with_what_to_do() {
+    let base = tempfile::tempdir().unwrap();
+    std::fs::write(
+        base.path().join("ledger.sqlite3"),
+        "garbage, and more of it than a header has",
+    )
+    .unwrap();
+    for args in [
+        &["status"][..],
+        &["list"],
+        &["show", "1"],
+        &["backup", "copy"],
+        &["metrics"],
+    ] {
+        let told = told(base.path(), args);
+        assert_eq!((told.code, told.out.as_str()), (Some(3), ""), "{args:?}");
+        assert!(told.err.contains("is damaged"), "{}", told.err);
+    }
+}
+
+#[test]
+fn who_has_seen_enough_of_a_list_ends_it_without_a_complaint() {
+    let base = tempfile::tempdir().unwrap();
+    failed(base.path());
+    for args in [
+        &["list"][..],
+        &["show", "1"],
+        &["metrics"],
+        &["completions", "bash"],
+    ] {
+        let mut child = cofferdam(base.path(), args);
+        let mut child = child
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let told = child.wait_with_output().unwrap();
+        assert!(told.status.success(), "{args:?}");
+        assert_eq!(String::from_utf8(told.stderr).unwrap(), "");
+    }
+}
+
+#[test]
+fn completions_know_every_command() {
+    let base = tempfile::tempdir().unwrap();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = told(base.path(), &["completions", shell]);
+        assert_eq!(script.code, Some(0));
+        for word in ["cargo-cofferdam", "status", "run-namespace", "backup"] {
+            assert!(script.out.contains(word), "{word} for {shell}");
+        }
+    }
+    let unknown = told(base.path(), &["completions", "csh"]);
+    assert_eq!(unknown.code, Some(2));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let base = tempfile::tempdir().unwrap();
+    for command in ["status", "list", "show", "backup", "metrics", "completions"] {
+        let help = told(base.path(), &[command, "--help"]);
+        assert!(
+            help.out
+                .contains(&format!("Examples:\n  cargo cofferdam {command}")),
+            "{}",
+            help.out
+        );
+    }
+}

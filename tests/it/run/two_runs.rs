@@ -1,0 +1,131 @@
+//! Two runs at once, by real runners, in one checkout and in two.
+
+use super::stranger::{Suite, text};
+use cofferdam::serial;
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Output;
+use std::thread::JoinHandle;
+
+const CARGO_TEST: &str = "test --test suite -- --test-threads 2";
+const NEXTEST: &str = "nextest run --test suite --test-threads 2";
+
+fn checkouts() -> [Suite; 2] {
+    ["one", "other"].map(|name| {
+        let suite = Suite::new(&format!("checkout-{name}"), "", include_str!("suite/two_runs.rs"));
+        // Left by a run that was killed, perhaps.
+        let _ = std::fs::remove_file(suite.folder().join("inside"));
+        let built = suite.cargo("test --test suite --no-run").output().unwrap();
+        assert!(built.status.success(), "{}", text(&built));
+        suite
+    })
+}
+
+/// The runners of two runs at once. Each runs two tests at a time.
+fn pairs(suite: &Suite) -> Vec<[&'static str; 2]> {
+    if suite.has_nextest() {
+        vec![
+            [CARGO_TEST, CARGO_TEST],
+            [NEXTEST, NEXTEST],
+            [CARGO_TEST, NEXTEST],
+        ]
+    } else {
+        vec![[CARGO_TEST, CARGO_TEST]]
+    }
+}
+
+/// What is heard of a run that failed.
+const FAILED: &str = "failed\n";
+
+struct Runs {
+    meeting: TcpListener,
+    runners: Vec<JoinHandle<Output>>,
+}
+
+impl Runs {
+    /// Starts four tests, those whose names begin so, in each of two runs.
+    fn start(suites: [&Suite; 2], runners: [&str; 2], tests: &str) -> Self {
+        let meeting = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = meeting.local_addr().unwrap();
+        let start = |(suite, runner): (&Suite, &str)| {
+            let mut run = suite.cargo(runner);
+            run.arg(tests).env("MEET", address.to_string());
+            std::thread::spawn(move || {
+                let ended = run.output().unwrap();
+                // Whoever still waits for its tests hears of it.
+                if !ended.status.success() {
+                    let mut meeting = TcpStream::connect(address).unwrap();
+                    meeting
+                        .write_all(format!("{FAILED}{}", text(&ended)).as_bytes())
+                        .unwrap();
+                }
+                ended
+            })
+        };
+        Self {
+            runners: suites.into_iter().zip(runners).map(start).collect(),
+            meeting,
+        }
+    }
+
+    /// The next test that is there: what it says, and what holds it until it is dropped.
+    fn next(&self) -> (Vec<String>, TcpStream) {
+        let (stream, _) = self.meeting.accept().unwrap();
+        let (mut line, mut reader) = (String::new(), BufReader::new(&stream));
+        reader.read_line(&mut line).unwrap();
+        if line == FAILED {
+            reader.read_to_string(&mut line).unwrap();
+            panic!("{line}");
+        }
+        (line.split_whitespace().map(str::to_owned).collect(), stream)
+    }
+
+    fn end(self) {
+        for runner in self.runners {
+            let ended = runner.join().unwrap();
+            assert!(ended.status.success(), "{}", text(&ended));
+        }
+    }
+}
+
+#[test]
+#[serial(two_runs)]
+fn no_two_tests_have_a_port_a_folder_or_a_name_in_common() {
+    let [one, other] = checkouts();
+    for second in [&one, &other] {
+        for runners in pairs(&one) {
+            let runs = Runs::start([&one, second], runners, "leases");
+            for _ in 0..2 {
+                // Two of each run, all there at once.
+                let tests = [(); 4].map(|()| runs.next());
+                for what in 0..6 {
+                    let given: HashSet<_> = tests.iter().map(|(words, _)| &words[what]).collect();
+                    assert_eq!(given.len(), 4, "{given:?} under {runners:?}");
+                }
+            }
+            runs.end();
+        }
+    }
+}
+
+#[test]
+#[serial(two_runs)]
+fn a_lock_reaches_the_other_run_of_its_checkout_and_no_other_checkout() {
+    let [one, other] = checkouts();
+    for runners in pairs(&one) {
+        // The tests themselves fail if two of one checkout are inside.
+        let runs = Runs::start([&one, &one], runners, "alone");
+        for _ in 0..8 {
+            drop(runs.next());
+        }
+        runs.end();
+
+        let runs = Runs::start([&one, &other], runners, "alone");
+        for _ in 0..4 {
+            let [(first, _held), (second, _too)] = [runs.next(), runs.next()];
+            assert_ne!(first, second);
+        }
+        runs.end();
+    }
+}
