@@ -71,10 +71,12 @@ impl Record {
     /// The same owner, who has the lock since another moment: a test that takes its lock a thousand times is written
     /// out once.
     pub(super) fn since(&self, micros: u64) -> Self {
+        let digits: [u8; SINCE.end - SINCE.start] = std::array::from_fn(|index| {
+            let digit = (micros >> (60 - 4 * index)) as u8 & 0xf;
+            digit + if digit < 10 { b'0' } else { b'a' - 10 }
+        });
         let mut bytes = self.0;
-        for (index, digit) in bytes[SINCE].iter_mut().rev().enumerate() {
-            *digit = b"0123456789abcdef"[(micros >> (4 * index)) as usize & 0xf];
-        }
+        bytes[SINCE].copy_from_slice(&digits);
         Self(bytes)
     }
 
