@@ -18,6 +18,7 @@ pub(super) enum Told {
     /// A child ended. It may be one that a job left to us.
     Ended { pid: u32, ended: Ended },
     /// We were sent a signal that would end us.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are none"))]
     Signal {
         number: i32,
         /// A key at the terminal, which reaches its whole process group.

@@ -1,12 +1,13 @@
 //! Bars on a terminal: one for all jobs, one for each that runs, as many as there is room for.
 
-use super::count::Count;
+use super::count::{Count, left};
 use super::{Show, lines, words};
 use crate::executor::event::Event;
 use crate::executor::job::JobId;
 use crate::report::text::plain;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::time::Duration;
 
 /// So many jobs have a bar; of the others only the number is shown.
@@ -29,7 +30,7 @@ impl Bars {
             Some(jobs) => ProgressBar::new(jobs),
             None => ProgressBar::no_length(),
         });
-        whole.set_style(style("{bar:30.green} {msg}"));
+        whole.set_style(style("{bar:30.green} {msg}, {times}").with_key("times", times));
         whole.enable_steady_tick(TICK);
         let bar = || {
             let bar = ProgressBar::hidden();
@@ -51,6 +52,17 @@ impl Bars {
 fn style(template: &str) -> ProgressStyle {
     // The templates are our own; one that were wrong would show the plain bar.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// What it took, and about what it still takes: written at each tick, not at events alone.
+fn times(state: &ProgressState, out: &mut dyn Write) {
+    let elapsed = state.elapsed();
+    let left = state.len().and_then(|len| left(elapsed, state.pos(), len));
+    // It is written to a text, which cannot fail.
+    let _ = out.write_str(&words::span(elapsed));
+    if let Some(left) = left {
+        let _ = write!(out, ", about {} left", words::span(left));
+    }
 }
 
 impl Show for Bars {
@@ -82,7 +94,7 @@ impl Show for Bars {
             0 => String::new(),
             more => format!(", {more} more running"),
         };
-        self.whole.set_message(format!("{}{more}", count.line()));
+        self.whole.set_message(format!("{}{more}", count.counts()));
         for line in lines::about(event) {
             self.say(&line);
         }

@@ -85,20 +85,12 @@ impl Count {
         Some(*sum / *count)
     }
 
-    /// How long the rest takes, if it goes on as it went.
-    pub(super) fn left(&self) -> Option<Duration> {
-        let done = self.done();
-        let left = self.total?.checked_sub(done)?;
-        if done == 0 {
-            return None;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let share = left as f64 / done as f64;
-        Duration::try_from_secs_f64(self.elapsed().as_secs_f64() * share).ok()
+    fn left(&self) -> Option<Duration> {
+        left(self.elapsed(), self.done(), self.total?)
     }
 
-    /// `42 of 100 (42 %), 3 failed, 12 s, about 17 s left`.
-    pub(super) fn line(&self) -> String {
+    /// `42 of 100 (42 %), 3 failed`.
+    pub(super) fn counts(&self) -> String {
         let done = self.done();
         let mut line = match self.total {
             Some(total) if total > 0 => format!("{done} of {total} ({} %)", done * 100 / total),
@@ -110,12 +102,27 @@ impl Count {
         if self.cancelled > 0 {
             line = format!("{line}, {} cancelled", self.cancelled);
         }
-        line = format!("{line}, {}", super::words::span(self.elapsed()));
+        line
+    }
+
+    /// The same with what it took, and about what it still takes.
+    pub(super) fn line(&self) -> String {
+        let line = format!("{}, {}", self.counts(), super::words::span(self.elapsed()));
         match self.left() {
-            Some(left) if !left.is_zero() => format!("{line}, about {} left", super::words::span(left)),
-            _ => line,
+            Some(left) => format!("{line}, about {} left", super::words::span(left)),
+            None => line,
         }
     }
+}
+
+/// How long the rest takes, if it goes on as it went; `None` where that cannot be known yet.
+pub(super) fn left(elapsed: Duration, done: u64, total: u64) -> Option<Duration> {
+    let left = total.checked_sub(done).filter(|_| done > 0)?;
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let share = left as f64 / done as f64;
+    Duration::try_from_secs_f64(elapsed.as_secs_f64() * share)
+        .ok()
+        .filter(|left| !left.is_zero())
 }
 
 pub(super) fn now() -> Instant {

@@ -68,23 +68,16 @@ impl Progress {
 
 impl Watch for Progress {
     fn begin(&mut self, begun: &Begun<'_>) {
+        if self.form == Form::Json {
+            // Whoever does not listen misses it.
+            let _ = events::begin(begun);
+        } else {
+            say(&first_line(begun));
+        }
+        // Bars come below.
         if let Some(batch) = &begun.batch {
             self.start(batch);
         }
-        if self.form == Form::Json {
-            return events::begin(begun).unwrap_or_default();
-        }
-        let output = begun.output.display().to_string();
-        let mut line = format!(
-            "namespace {}, output in {}",
-            plain(begun.namespace),
-            plain(&output)
-        );
-        if let Some(batch) = &begun.batch {
-            let logs = batch.logs.display().to_string();
-            line = format!("{line}, logs in {}", plain(&logs));
-        }
-        say(&line);
     }
 
     fn see(&mut self, event: &Event) {
@@ -108,6 +101,19 @@ impl Watch for Progress {
         if let Some(show) = &mut self.show {
             show.end(&self.count);
         }
+    }
+}
+
+fn first_line(begun: &Begun<'_>) -> String {
+    let output = begun.output.display().to_string();
+    let line = format!(
+        "namespace {}, output in {}",
+        plain(begun.namespace),
+        plain(&output)
+    );
+    match &begun.batch {
+        Some(batch) => format!("{line}, logs in {}", plain(&batch.logs.display().to_string())),
+        None => line,
     }
 }
 
