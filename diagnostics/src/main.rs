@@ -3,17 +3,20 @@
 mod child;
 mod cli;
 mod commands;
+mod executor;
 mod exit_code;
+mod jobs;
 #[expect(
     dead_code,
     unused_imports,
-    reason = "`run`, which is to record its sessions, is joined to it next"
+    reason = "its tests and its benchmark are built with the room as it stands, and use all of it"
 )]
 mod ledger;
 mod report;
 
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, ListFormat};
+use commands::Refused;
 use exit_code::Ended;
 use std::error::Error;
 use std::process::ExitCode;
@@ -32,7 +35,15 @@ fn main() -> ExitCode {
         }
     };
     let (shown, told) = match cli.command {
-        Command::Run(args) => (args.shown.clone(), commands::run::run(args, report::begin)),
+        Command::Run(args) => {
+            let told = commands::run::run(&args, &mut report::Progress::new(&args));
+            (args.shown_as(), told)
+        }
+        Command::Guard(args) => {
+            let ended = commands::guard::guard(&args);
+            report::tell_guarded(&args.session, ended);
+            return ExitCode::from(exit_code::NONE);
+        }
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
@@ -54,15 +65,12 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Err(error) => {
-            report::complain(&*error);
-            exit_code::UNKNOWN
-        }
+        Err(error) => refused_or_failed(&*error),
     };
     ExitCode::from(code)
 }
 
-/// The commands that only look at sessions.
+/// The commands that look at sessions, or hand a job to one.
 fn look(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Status(args) => commands::status::status(&args, report::show_status(args.format))?,
@@ -71,7 +79,8 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Backup(args) => report::show_backup(args.format, &commands::backup::backup(&args)?)?,
         Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
-        Command::Run(_) | Command::Check(_) | Command::Clean(_) | Command::Locks(_) => {}
+        Command::Submit(args) => report::show_submitted(args.format, &commands::submit::submit(&args)?)?,
+        Command::Run(_) | Command::Guard(_) | Command::Check(_) | Command::Clean(_) | Command::Locks(_) => {}
     }
     Ok(())
 }
@@ -79,10 +88,7 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
 fn looked(told: Result<(), Box<dyn Error>>) -> ExitCode {
     ExitCode::from(match told {
         Ok(()) => exit_code::NONE,
-        Err(error) => {
-            report::complain(&*error);
-            exit_code::UNKNOWN
-        }
+        Err(error) => refused_or_failed(&*error),
     })
 }
 
@@ -95,6 +101,20 @@ fn clean(args: &CleanArgs) -> ExitCode {
         report::complain(&*error);
         exit_code::UNKNOWN
     }))
+}
+
+/// Says why, and what it means for the exit code.
+fn refused_or_failed(error: &(dyn Error + 'static)) -> u8 {
+    match error.downcast_ref::<Refused>() {
+        Some(refused) => {
+            report::refuse(refused);
+            exit_code::USAGE
+        }
+        None => {
+            report::complain(error);
+            exit_code::UNKNOWN
+        }
+    }
 }
 
 fn locks(format: ListFormat) -> ExitCode {

@@ -1,5 +1,6 @@
 //! For a person at a terminal or in a log.
 
+use super::batch;
 use super::text::{count, last_line, nothing_recorded, plain};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
@@ -25,6 +26,9 @@ impl Human<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let findings = &self.0.findings;
         writeln!(out)?;
+        if let Some(batch) = &self.0.batch {
+            batch::human(out, batch)?;
+        }
         for told in findings.of_severity(Severity::Conflict) {
             block(out, told)?;
         }
