@@ -10,6 +10,9 @@ use std::io::{self, Write};
 
 pub(super) struct Human<'a>(pub(super) &'a Outcome);
 
+/// So many warnings, and so many notes, are told of a batch.
+const LISTED: usize = 5;
+
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
@@ -26,15 +29,23 @@ impl Human<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let findings = &self.0.findings;
         writeln!(out)?;
-        if let Some(batch) = &self.0.batch {
-            batch::human(out, batch)?;
-        }
         for told in findings.of_severity(Severity::Conflict) {
             block(out, told)?;
         }
         for severity in [Severity::Warning, Severity::Note] {
-            for told in findings.of_severity(severity) {
+            // What is said of one run is said of each of its like.
+            let listed = if self.0.batch.is_some() {
+                LISTED
+            } else {
+                usize::MAX
+            };
+            for told in findings.of_severity(severity).take(listed) {
                 line(out, told)?;
+            }
+            let more = findings.of_severity(severity).skip(listed).count();
+            if more > 0 {
+                let text = format!("and {more} more, all of which `--format json` tells");
+                headline(out, severity, severity.as_str(), &text)?;
             }
         }
         for problem in &findings.problems {
@@ -52,6 +63,9 @@ impl Human<'_> {
                 headline(out, Severity::Warning, "no records", &nothing_recorded(self.0))?;
             }
             _ => {}
+        }
+        if let Some(batch) = &self.0.batch {
+            batch::human(out, batch)?;
         }
         writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", last_line(self.0))
     }
