@@ -28,20 +28,23 @@ pub enum ResourceKind {
     Env,
     /// The working directory of the process.
     Cwd,
+    /// The file mode mask of the process.
+    Umask,
     /// Anything else that has a name: a database, a queue, a bucket.
     Name,
 }
 
 impl ResourceKind {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::File, "file"),
         (Self::Port, "port"),
         (Self::Env, "env"),
         (Self::Cwd, "cwd"),
+        (Self::Umask, "umask"),
         (Self::Name, "name"),
     ];
 
-    /// The word for it: `file`, `port`, `env`, `cwd` or `name`.
+    /// The word for it: `file`, `port`, `env`, `cwd`, `umask` or `name`.
     pub fn as_str(self) -> &'static str {
         Self::ALL
             .iter()
@@ -61,11 +64,19 @@ impl Resource {
         }
     }
 
-    /// A TCP or UDP port of this machine.
+    /// A TCP port of this machine, or one of any protocol.
     pub fn port(port: u16) -> Self {
         Self {
             kind: ResourceKind::Port,
             name: port.to_string(),
+        }
+    }
+
+    /// A UDP port of this machine, which is another than the TCP port of that number.
+    pub fn udp_port(port: u16) -> Self {
+        Self {
+            kind: ResourceKind::Port,
+            name: format!("{port}/udp"),
         }
     }
 
@@ -85,6 +96,14 @@ impl Resource {
         }
     }
 
+    /// The mask for the modes of new files, of which a process has one for all its threads.
+    pub fn umask() -> Self {
+        Self {
+            kind: ResourceKind::Umask,
+            name: String::new(),
+        }
+    }
+
     /// Anything else that tests can meet on: a database, a queue, a bucket. The name is all that is compared.
     pub fn name(name: impl Into<String>) -> Self {
         Self {
@@ -98,7 +117,7 @@ impl Resource {
         self.kind
     }
 
-    /// What it is called among those of its kind; empty for the working directory.
+    /// What it is called among those of its kind; empty for the working directory and the mask.
     pub fn as_str(&self) -> &str {
         &self.name
     }
@@ -120,7 +139,7 @@ impl Resource {
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            ResourceKind::Cwd => f.write_str("cwd"),
+            ResourceKind::Cwd | ResourceKind::Umask => f.write_str(self.kind.as_str()),
             kind => write!(f, "{} {}", kind.as_str(), self.name),
         }
     }

@@ -12,6 +12,8 @@ mod jobs;
     reason = "its tests and its benchmark are built with the room as it stands, and use all of it"
 )]
 mod ledger;
+#[cfg(has_observer)]
+mod observe;
 mod report;
 
 use clap::Parser as _;
@@ -45,6 +47,12 @@ fn main() -> ExitCode {
             return ExitCode::from(exit_code::NONE);
         }
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+        Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
+        #[cfg(has_observer)]
+        Command::Observed(args) => {
+            report::complain(&observe::runner::become_observed(&args.command));
+            return ExitCode::from(exit_code::UNKNOWN);
+        }
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
         other => return looked(look(other)),
@@ -80,7 +88,14 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
         Command::Submit(args) => report::show_submitted(args.format, &commands::submit::submit(&args)?)?,
-        Command::Run(_) | Command::Guard(_) | Command::Check(_) | Command::Clean(_) | Command::Locks(_) => {}
+        #[cfg(has_observer)]
+        Command::Observed(_) => {}
+        Command::Run(_)
+        | Command::Guard(_)
+        | Command::Check(_)
+        | Command::Observe(_)
+        | Command::Clean(_)
+        | Command::Locks(_) => {}
     }
     Ok(())
 }

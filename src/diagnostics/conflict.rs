@@ -15,7 +15,8 @@ pub struct Conflict {
     pub resource: Option<Resource>,
     /// The service, where there is one.
     pub service: Option<String>,
-    /// The first two are in each other's way, if any two are; then others that are concerned, up to 8 in all.
+    /// The first two are in each other's way, if any two are; then others that are concerned, up to 8 in all
+    /// unless more were asked for.
     pub parties: Vec<Party>,
     /// All executions that are concerned, also those that are not listed.
     pub concerned: u64,
@@ -43,6 +44,8 @@ pub enum Kind {
     ForeignUse,
     /// Instances of one service from two epochs, both held.
     TwoEpochs,
+    /// A file that tests of several programs use which follow one another: what the first leaves, the next finds.
+    OrderLeak,
     /// Still held when nobody should hold it any more.
     Leaked,
     /// Evicted and rebuilt again and again.
@@ -73,6 +76,7 @@ impl Kind {
         Self::WorkerTwice,
         Self::ForeignUse,
         Self::TwoEpochs,
+        Self::OrderLeak,
         Self::Leaked,
         Self::Thrashing,
         Self::Quarantined,
@@ -87,6 +91,7 @@ impl Kind {
             Self::WorkerTwice => "worker-twice",
             Self::ForeignUse => "foreign-use",
             Self::TwoEpochs => "two-epochs",
+            Self::OrderLeak => "order-leak",
             Self::Leaked => "leaked",
             Self::Thrashing => "thrashing",
             Self::Quarantined => "quarantined",
@@ -100,7 +105,9 @@ impl Kind {
             Self::SharedInstance | Self::SharedResource | Self::WorkerTwice | Self::ForeignUse => {
                 Severity::Conflict
             }
-            Self::TwoEpochs | Self::Leaked | Self::Thrashing | Self::Quarantined => Severity::Warning,
+            Self::TwoEpochs | Self::OrderLeak | Self::Leaked | Self::Thrashing | Self::Quarantined => {
+                Severity::Warning
+            }
             Self::Rebuilt => Severity::Note,
         }
     }
@@ -135,7 +142,7 @@ impl fmt::Display for Severity {
 pub struct Party {
     /// The run.
     pub run: String,
-    /// The worker, unique in the run.
+    /// The worker, unique in the run; empty where the test was seen from outside.
     pub worker: String,
     /// The process.
     pub pid: u32,

@@ -46,6 +46,16 @@ pub(crate) enum Command {
                             cargo cofferdam check target/cofferdam/runs\n  \
                             cargo cofferdam check --format github shard-1/ shard-2/")]
     Check(CheckArgs),
+    /// Run a suite as it is, and tell which of its tests meet on files, ports, the environment or the working directory.
+    #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
+                            cargo cofferdam observe -- cargo nextest run\n  \
+                            cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
+                            Linux on x86_64 with glibc. Memory and rows of databases are not seen.")]
+    Observe(ObserveArgs),
+    /// Start a program observed: what cargo calls in front of each test program.
+    #[cfg(has_observer)]
+    #[command(name = RUNNER_WORD, hide = true)]
+    Observed(ObservedArgs),
     /// Remove the folders of runs that are over, and say what stays and why.
     #[command(
         after_help = "Examples:\n  cargo cofferdam clean --dry-run\n  cargo cofferdam clean\n  \
@@ -86,6 +96,38 @@ pub(crate) enum Command {
                             cargo cofferdam completions fish > ~/.config/fish/completions/cargo-cofferdam.fish\n\n\
                             They complete `cargo-cofferdam`; what stands after `cargo` is cargo's own to complete.")]
     Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ObserveArgs {
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+    /// What it means when no test was seen. Without it: `fail`.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) no_records: Option<NoRecords>,
+    /// Do not note where in the source something is done: quicker, and the report names tests only.
+    #[arg(long)]
+    pub(crate) no_backtrace: bool,
+    /// Write down all that was seen in this file: a line of JSON for each use of a resource by a test.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) accesses: Option<PathBuf>,
+    /// Do not read the names of threads.
+    #[arg(long, hide = true)]
+    pub(crate) no_names: bool,
+    /// The command and its arguments; it is started as it stands, without a shell.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// The word by which this program knows that it is a runner.
+#[cfg(has_observer)]
+pub(crate) const RUNNER_WORD: &str = "__observed";
+
+#[cfg(has_observer)]
+#[derive(Debug, Args)]
+pub(crate) struct ObservedArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

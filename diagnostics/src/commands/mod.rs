@@ -6,10 +6,13 @@ pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
 mod feed;
+#[cfg(has_observer)]
+mod foreground;
 pub(crate) mod guard;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;
+pub(crate) mod observe;
 mod origin;
 mod plan;
 mod recorder;
@@ -23,7 +26,6 @@ pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use batch::Batch;
-use cofferdam::Error;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
 use std::fmt;
 use std::path::PathBuf;
@@ -88,9 +90,29 @@ pub(crate) struct Findings {
     pub(crate) places: Vec<PathBuf>,
     pub(crate) watched: Watched,
     pub(crate) conflicts: Vec<Conflict>,
-    pub(crate) problems: Vec<Error>,
+    pub(crate) problems: Vec<String>,
     /// Also those that are not kept.
     pub(crate) problem_count: u64,
+    /// For a suite that was seen from outside.
+    pub(crate) observed: Option<Observed>,
+}
+
+/// What was watched from outside, and what was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Observed {
+    pub(crate) tests: u64,
+    /// Their programs.
+    pub(crate) programs: u64,
+    /// What was done to files, ports and the like, each once for a test.
+    pub(crate) accesses: u64,
+    /// Those of them whose test is not known.
+    pub(crate) of_no_test: u64,
+    /// What could not be noted for want of room.
+    pub(crate) dropped: u64,
+    /// Processes whose system calls past libc were not seen, or not to their end.
+    pub(crate) without_raw: u64,
+    /// Programs with tests that could not be told apart.
+    pub(crate) missed: u64,
 }
 
 impl Findings {
@@ -99,8 +121,9 @@ impl Findings {
             places,
             watched: evidence.watched(),
             conflicts: evidence.conflicts(),
-            problems: evidence.problems().to_vec(),
+            problems: evidence.problems().iter().map(ToString::to_string).collect(),
             problem_count: evidence.problem_count(),
+            observed: None,
         }
     }
 
@@ -112,7 +135,10 @@ impl Findings {
 
     fn seen(&self) -> Seen {
         Seen {
-            anything: self.watched.processes > 0,
+            anything: match &self.observed {
+                Some(observed) => observed.tests > 0,
+                None => self.watched.processes > 0,
+            },
             conflicts: self.of_severity(Severity::Conflict).next().is_some(),
             problems: self.problem_count > 0,
         }

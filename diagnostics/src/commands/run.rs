@@ -139,6 +139,7 @@ impl Session<'_> {
 
     fn options(&self, plan: &Plan, space: &session::Space, folders: Option<&session::JobFolders>) -> Options {
         let mut variables: Vec<(OsString, OsString)> = vec![
+            ("COFFERDAM_RECORD".into(), self.name.into()),
             ("COFFERDAM_DIR".into(), self.base.into()),
             ("COFFERDAM_RUN_NAMESPACE".into(), space.namespace.as_str().into()),
             ("COFFERDAM_RUN_DIR".into(), space.output.clone().into()),

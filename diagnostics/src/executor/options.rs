@@ -26,7 +26,7 @@ pub(crate) struct Options {
     pub(crate) memory: MemoryLimits,
     /// So many bytes of output a job may write.
     pub(crate) output: Option<u64>,
-    /// The session's name: all processes of its jobs carry it in `COFFERDAM_RECORD`.
+    /// The session's name. If there are folders, all processes of its jobs carry it in `COFFERDAM_RECORD`.
     pub(crate) session: String,
     /// What every job is handed besides.
     pub(crate) variables: Vec<(OsString, OsString)>,

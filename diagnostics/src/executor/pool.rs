@@ -13,7 +13,7 @@ use super::sandbox::{Sandbox, Sandboxes};
 use super::scales::{SAMPLE, Scales};
 use crate::child::{ChildError, Starter, Streams};
 use crate::exit_code::Ended;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -53,13 +53,11 @@ impl<'a> Pool<'a> {
         source: &'a mut dyn Iterator<Item = Job>,
         out: &'a mut dyn FnMut(&Event),
     ) -> io::Result<Self> {
-        let mut variables = options.variables.clone();
-        variables.push(("COFFERDAM_RECORD".into(), OsString::from(&options.session)));
         Ok(Self {
             options,
             source,
             out,
-            starter: Starter::new(variables),
+            starter: Starter::new(options.variables.clone()),
             children: Children::new(matches!(options.place, Place::Folders(_)))?,
             has_guard: false,
             queue: Queue::new(options.groups.clone()),

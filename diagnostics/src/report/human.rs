@@ -1,7 +1,7 @@
 //! For a person at a terminal or in a log.
 
-use super::batch;
 use super::text::{count, last_line, nothing_recorded, plain};
+use super::{batch, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use anstyle::{AnsiColor, Style};
@@ -13,8 +13,8 @@ pub(super) struct Human<'a>(pub(super) &'a Outcome);
 /// So many warnings, and so many notes, are told of a batch.
 const LISTED: usize = 5;
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
 
 fn style(severity: Severity) -> Style {
     let colour = match severity {
@@ -30,7 +30,11 @@ impl Human<'_> {
         let findings = &self.0.findings;
         writeln!(out)?;
         for told in findings.of_severity(Severity::Conflict) {
-            block(out, told)?;
+            if findings.observed.is_some() {
+                observed::block(out, told)?;
+            } else {
+                block(out, told)?;
+            }
         }
         for severity in [Severity::Warning, Severity::Note] {
             // What is said of one run is said of each of its like.
@@ -47,6 +51,9 @@ impl Human<'_> {
                 let text = format!("and {more} more, all of which `--format json` tells");
                 headline(out, severity, severity.as_str(), &text)?;
             }
+        }
+        if let Some(observed) = &findings.observed {
+            observed::not_watched(out, observed)?;
         }
         for problem in &findings.problems {
             headline(out, Severity::Warning, "unreadable", &problem.to_string())?;
@@ -71,7 +78,7 @@ impl Human<'_> {
     }
 }
 
-fn headline(out: &mut impl Write, severity: Severity, word: &str, text: &str) -> io::Result<()> {
+pub(super) fn headline(out: &mut impl Write, severity: Severity, word: &str, text: &str) -> io::Result<()> {
     let style = style(severity);
     writeln!(out, "{style}{word}:{style:#} {}", plain(text))
 }

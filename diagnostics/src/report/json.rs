@@ -2,7 +2,7 @@
 
 use super::batch;
 use super::text::harmless;
-use crate::commands::Outcome;
+use crate::commands::{Observed, Outcome};
 use crate::exit_code::Ended;
 use cofferdam::diagnostics::{Conflict, Party};
 use serde_json::{Value, json};
@@ -48,12 +48,25 @@ impl Json<'_> {
                 "torn": watched.torn,
             },
             "conflicts": findings.conflicts.iter().map(conflict).collect::<Vec<_>>(),
-            "problems": findings.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "problems": findings.problems,
+            "observed": findings.observed.as_ref().map(observed),
             "problem_count": findings.problem_count,
             "looked_in": findings.places.iter().map(|place| place.to_string_lossy()).collect::<Vec<_>>(),
         });
         writeln!(out, "{}", harmless(&value.to_string()))
     }
+}
+
+fn observed(observed: &Observed) -> Value {
+    json!({
+        "tests": observed.tests,
+        "programs": observed.programs,
+        "accesses": observed.accesses,
+        "of_no_test": observed.of_no_test,
+        "dropped": observed.dropped,
+        "without_raw": observed.without_raw,
+        "missed": observed.missed,
+    })
 }
 
 fn conflict(told: &Conflict) -> Value {

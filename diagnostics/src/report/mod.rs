@@ -9,6 +9,7 @@ mod json;
 mod list;
 mod locks;
 mod metrics;
+mod observed;
 mod progress;
 mod session;
 mod show;

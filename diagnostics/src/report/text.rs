@@ -66,6 +66,10 @@ pub(super) fn processes(number: u64) -> String {
 pub(super) fn last_line(outcome: &Outcome) -> String {
     let findings = &outcome.findings;
     let conflicts = findings.of_severity(Severity::Conflict).count() as u64;
+    let watched = |watched_inside| match &findings.observed {
+        Some(observed) => super::observed::watched(observed),
+        None => watched(watched_inside),
+    };
     let mut line = match outcome.verdict {
         Verdict::None => format!("no conflict in what was watched: {}", watched(&findings.watched)),
         Verdict::Conflicts => {
@@ -83,7 +87,9 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Verdict::NoRecords => "could not tell: nothing was recorded".to_owned(),
     };
     match outcome.verdict {
-        Verdict::None | Verdict::Unreadable if findings.watched.workers == 1 => {
+        Verdict::None | Verdict::Unreadable
+            if findings.observed.is_none() && findings.watched.workers == 1 =>
+        {
             line.push_str("; with one worker, conflicts between workers cannot be seen");
         }
         Verdict::Conflicts if findings.problem_count > 0 => line.push_str("; not everything could be read"),
@@ -174,6 +180,10 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
         .map(|place| plain(&place.display().to_string()).into_owned())
         .collect();
     let next = match outcome.command {
+        _ if outcome.findings.observed.is_some() => {
+            "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \
+             dynamically"
+        }
         Some(_) => {
             "only tests that touch cofferdam are recorded: is it a dev-dependency, and does a test call it? If there \
              is nothing to record, `--no-records pass` says so"

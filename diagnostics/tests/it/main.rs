@@ -14,6 +14,8 @@ mod ledger;
 mod locks;
 mod metrics;
 mod namespace;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod observe;
 mod pages;
 #[cfg(target_os = "linux")]
 mod postgres;

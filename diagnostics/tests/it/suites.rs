@@ -122,6 +122,44 @@ fn the_conflicted_suite_passes_and_what_is_planted_is_named_under_every_runner()
     ));
 }
 
+/// The same without the suite's help, as far as that is to be seen from outside: file and port.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn observes_what_is_planted(command: &[&str]) {
+    let args: Vec<&str> = ["observe", "--"].iter().chain(command).copied().collect();
+    let told: Told = in_example("conflicted", &args).output().unwrap().into();
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let headlines: Vec<&str> = told
+        .out
+        .lines()
+        .filter(|line| line.starts_with("conflict: "))
+        .collect();
+    let is_right = match headlines[..] {
+        [file, port] => file.contains("target/report.csv: ") && port.starts_with("conflict: port 27481: "),
+        _ => false,
+    };
+    assert!(is_right, "{headlines:#?}");
+    assert!(
+        told.out.contains("src/report.rs:18") && told.out.contains("src/status.rs:"),
+        "{}",
+        told.out
+    );
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[test]
+fn what_is_planted_is_seen_from_outside_and_nothing_else() {
+    observes_what_is_planted(&["cargo", "test"]);
+    let isolated = |command: &[&str]| {
+        let args: Vec<&str> = ["observe", "--"].iter().chain(command).copied().collect();
+        finds_nothing(&in_example("isolated", &args).output().unwrap().into());
+    };
+    isolated(&["cargo", "test"]);
+    if has_nextest() {
+        observes_what_is_planted(&["cargo", "nextest", "run"]);
+        isolated(&["cargo", "nextest", "run"]);
+    }
+}
+
 #[test]
 fn the_mended_suite_has_no_conflict_under_any_runner() {
     finds_nothing(&run("isolated", &["cargo", "test"]));

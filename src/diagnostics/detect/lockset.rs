@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) struct Use {
     pub(super) lane: u32,
     pub(super) run: u32,
+    /// The process, if others of its run come before it or after it and none beside it.
+    pub(super) in_turn: Option<u32>,
     /// What the test is called in its run: a retry has the same, and is never in its predecessor's way.
     pub(super) test: u32,
     /// The service instance that makes the claim, if others use it too: it is not in its own way.
@@ -47,6 +49,7 @@ pub(super) struct Verdict {
 struct Sort {
     run: u32,
     lane: u32,
+    in_turn: Option<u32>,
     writes: bool,
     guards: u32,
     through: Option<u32>,
@@ -57,6 +60,7 @@ impl Sort {
         Self {
             run: one.run,
             lane: one.lane,
+            in_turn: one.in_turn,
             writes: one.writes,
             guards: one.guards,
             through: one.through,
@@ -69,6 +73,7 @@ fn sorts_conflict(world: &impl World, a: &Sort, b: &Sort) -> bool {
         && (a.writes || b.writes)
         && (a.through.is_none() || a.through != b.through)
         && (a.run == b.run || overlap(world.window(a.run), world.window(b.run)))
+        && (a.run != b.run || a.in_turn.is_none() || b.in_turn.is_none() || a.in_turn == b.in_turn)
         && world.disjoint(a.guards, b.guards)
 }
 
@@ -264,6 +269,7 @@ mod tests {
         let one = (
             0..3u32,
             0..2u32,
+            proptest::option::of(0..2u32),
             0..3u32,
             through,
             any::<bool>(),
@@ -271,17 +277,20 @@ mod tests {
             0..20u64,
             0..6u64,
         );
-        let one = one.prop_map(|(lane, run, test, through, writes, guards, begin, length)| Use {
-            // Lanes, tests and instances are numbered over all runs.
-            lane: run * 3 + lane,
-            run,
-            test: run * 3 + test,
-            through: through.map(|through| run * 2 + through),
-            writes,
-            guards,
-            begin,
-            end: begin + length,
-        });
+        let one = one.prop_map(
+            |(lane, run, in_turn, test, through, writes, guards, begin, length)| Use {
+                // Lanes, tests and instances are numbered over all runs.
+                lane: run * 3 + lane,
+                run,
+                in_turn,
+                test: run * 3 + test,
+                through: through.map(|through| run * 2 + through),
+                writes,
+                guards,
+                begin,
+                end: begin + length,
+            },
+        );
         proptest::collection::vec(one, 0..12)
     }
 
@@ -335,6 +344,7 @@ mod tests {
             .map(|index| Use {
                 lane: index % 16,
                 run: 0,
+                in_turn: None,
                 test: index,
                 through: None,
                 writes: true,

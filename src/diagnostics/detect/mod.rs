@@ -22,6 +22,7 @@ const LISTED: usize = Tally::SEEN;
 pub(super) fn all(state: &State) -> Vec<Conflict> {
     let mut told = instances::shared(state);
     told.extend(resources::shared(state));
+    told.extend(resources::left(state));
     told.extend(workers::twice(state));
     told.extend(tallies::all(state));
     // Rows are numbered in the order of reading; people sort by name.
@@ -116,18 +117,23 @@ impl State {
 }
 
 impl Party {
-    /// `stores_one on w0`, with the run where two runs are spoken of.
+    /// `stores_one on w0`, or the test alone where no worker is known, with the run where two runs are spoken of.
     fn on_worker(&self, with_run: bool) -> String {
         let access = match self.access {
             Some(Access::Write) => " (write)",
             Some(Access::Read) => " (read)",
             None => "",
         };
-        if with_run {
-            format!("{self} on {} of run {}{access}", self.worker, self.run)
-        } else {
-            format!("{self} on {}{access}", self.worker)
+        let mut text = self.to_string();
+        if !self.worker.is_empty() {
+            text.push_str(" on ");
+            text.push_str(&self.worker);
         }
+        if with_run {
+            text.push_str(" of run ");
+            text.push_str(&self.run);
+        }
+        text + access
     }
 }
 

@@ -18,9 +18,65 @@ pub(super) fn shared(state: &State) -> Vec<Conflict> {
             .push(claim);
     }
     met.into_iter()
-        .filter(|(_, claims)| claims.iter().any(|claim| claim.access == Access::Write))
+        .filter(|(_, claims)| is_written(claims))
         .filter_map(|((_, resource), claims)| on_resource(state, resource, &claims))
         .collect()
+}
+
+fn is_written(claims: &[&Claim]) -> bool {
+    claims.iter().any(|claim| claim.access == Access::Write)
+}
+
+/// Each file that is in nobody's way within a program and is used by tests of several that follow one another: what
+/// the first leaves, the next finds.
+pub(super) fn left(state: &State) -> Vec<Conflict> {
+    let process = |claim: &Claim| state.executions.get(claim.execution).process;
+    let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
+    for claim in &state.claims.rows {
+        let is_file = state.resources.get(claim.resource).kind() == ResourceKind::File;
+        if is_file && state.processes.get(process(claim)).in_turn {
+            met.entry(claim.resource).or_default().push(claim);
+        }
+    }
+    met.into_iter()
+        .filter(|(_, claims)| is_written(claims))
+        .filter(|(_, claims)| claims.iter().any(|claim| process(claim) != process(claims[0])))
+        .filter_map(|(resource, claims)| {
+            let Uses {
+                mut uses, origins, ..
+            } = Uses::of(state, &claims);
+            if judge(state, &uses).is_some() {
+                return None;
+            }
+            for one in &mut uses {
+                one.in_turn = None;
+            }
+            let verdict = judge(state, &uses)?;
+            Some(as_left(tell(state, resource, &verdict, &origins, &uses)))
+        })
+        .collect()
+}
+
+fn as_left(told: Conflict) -> Conflict {
+    let resource = told
+        .resource
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let [first, second] = [&told.parties[0], &told.parties[1]];
+    let message = format!(
+        "{resource} is used by {} in {} and by {} in {}, which follow one another here and would meet under nextest",
+        first.on_worker(false),
+        first.binary,
+        second.on_worker(false),
+        second.binary,
+    );
+    Conflict {
+        kind: Kind::OrderLeak,
+        overlapped: false,
+        message,
+        ..told
+    }
 }
 
 impl World for State {
@@ -115,6 +171,7 @@ impl<'a> Uses<'a> {
         self.uses.push(Use {
             lane: row.lane,
             run: process.run,
+            in_turn: process.in_turn.then_some(row.process),
             test,
             through,
             writes: claim.access == Access::Write,
@@ -143,10 +200,11 @@ fn end_of(state: &State, claim: &Claim, execution: u32) -> u64 {
 }
 
 fn tell(state: &State, resource: u32, verdict: &Verdict, origins: &[Origin<'_>], uses: &[Use]) -> Conflict {
+    let listed = state.listed.unwrap_or(LISTED);
     let mut parties: Vec<Party> = Vec::new();
     for index in [verdict.pair.0, verdict.pair.1].iter().chain(&verdict.others) {
         let party = party(state, &origins[*index], &uses[*index]);
-        if parties.len() < LISTED && !parties.contains(&party) {
+        if parties.len() < listed && !parties.contains(&party) {
             parties.push(party);
         }
     }
@@ -217,6 +275,11 @@ fn mend(kind: ResourceKind, name: &str, parties: &[Party], between_runs: bool) -
         ResourceKind::Cwd => format!(
             "use absolute paths, or `Command::current_dir` for children; where it has to be changed, {} on these tests",
             serial("serial", "cwd")
+        ),
+        ResourceKind::Umask => format!(
+            "give the file its mode when it is made (`OpenOptions::mode`), or with `set_permissions`; where the mask \
+             has to be changed, {} on these tests",
+            serial("serial", "umask")
         ),
         ResourceKind::Name => {
             let own = if between_runs {

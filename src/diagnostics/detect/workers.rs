@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 pub(super) fn twice(state: &State) -> Vec<Conflict> {
     let mut lanes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (index, execution) in state.executions.rows.iter().enumerate() {
+        if state.lanes.get(execution.lane).alone.is_some() {
+            continue;
+        }
         lanes.entry(execution.lane).or_default().push(index as u32);
     }
     lanes

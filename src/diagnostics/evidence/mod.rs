@@ -2,6 +2,7 @@
 
 mod counts;
 mod fold;
+mod observed;
 mod sources;
 pub(super) mod state;
 mod still;
@@ -12,6 +13,7 @@ use super::{detect, read};
 use crate::error::Error;
 pub use counts::{CacheCount, ServiceCount};
 use fold::Journal;
+pub use observed::Observed;
 use sources::Sort;
 use state::{Numbered, State};
 use std::collections::BTreeSet;

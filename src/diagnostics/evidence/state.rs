@@ -21,6 +21,8 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) boot: Name,
     pub(crate) binary: Name,
+    /// Whether other programs of its run came before it or after it, and none beside it.
+    pub(crate) in_turn: bool,
 }
 
 /// A worker of a run. Tests in one lane never overlap.
@@ -28,6 +30,8 @@ pub(crate) struct Process {
 pub(crate) struct Lane {
     pub(crate) run: u32,
     pub(crate) worker: Name,
+    /// Seen from outside, each test of a program is a worker of its own.
+    pub(crate) alone: Option<(Name, Name)>,
 }
 
 #[derive(Debug)]
@@ -194,6 +198,8 @@ pub(crate) struct State {
     /// Those that stood, by run.
     pub(crate) fixtures: HashSet<(u32, Name)>,
 
+    /// How many parties a conflict lists, if that was asked for.
+    pub(crate) listed: Option<usize>,
     pub(crate) claimed: u64,
     pub(crate) journals: u64,
     pub(crate) snapshots: u64,
@@ -205,6 +211,7 @@ pub(crate) struct State {
 pub(crate) enum Numbered {
     Journal(u64),
     Snapshot { lane: u32 },
+    Observed { test: Name, attempt: u64 },
 }
 
 /// The moments at which nobody should hold an instance any more.
@@ -253,6 +260,7 @@ impl State {
                 pid: told.pid,
                 boot,
                 binary,
+                in_turn: false,
             })
     }
 
@@ -265,7 +273,11 @@ impl State {
     pub(crate) fn lane(&mut self, process: u32, worker: &str) -> u32 {
         let run = self.processes.get(process).run;
         let worker = self.names.name(worker);
-        let lane = Lane { run, worker };
+        let lane = Lane {
+            run,
+            worker,
+            alone: None,
+        };
         self.lanes.row(lane, || lane)
     }
 
@@ -385,7 +397,7 @@ impl State {
     /// Where a resource can be met: a port of this machine is not the same port of another.
     pub(crate) fn scope(&self, resource: u32, process: u32) -> Scope {
         match self.resources.get(resource).kind() {
-            ResourceKind::Env | ResourceKind::Cwd => Scope::Process(process),
+            ResourceKind::Env | ResourceKind::Cwd | ResourceKind::Umask => Scope::Process(process),
             ResourceKind::File | ResourceKind::Port => Scope::Machine(self.processes.get(process).boot),
             ResourceKind::Name => Scope::Everywhere,
         }

@@ -1,0 +1,107 @@
+//! System calls that a program makes without libc's functions: by number, with the same meaning.
+
+use crate::format::Kind;
+use crate::note::{self, Path, open_file, path, paths};
+use crate::sys::{self, AT_FDCWD, AT_REMOVEDIR, c_char, c_int, c_long, c_uint, c_void};
+use crate::{files, locks, network};
+
+/// A call's number and arguments.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) number: c_long,
+    pub(crate) arguments: [usize; 6],
+}
+
+impl Call {
+    fn text(&self, place: usize) -> *const c_char {
+        self.arguments[place] as *const c_char
+    }
+
+    fn int(&self, place: usize) -> c_int {
+        self.arguments[place] as c_int
+    }
+
+    fn path(&self, place: usize) -> Path {
+        Path::new(self.text(place))
+    }
+
+    /// A folder's descriptor and a path in it.
+    fn path_at(&self, place: usize) -> Path {
+        Path::at(self.int(place), self.text(place + 1))
+    }
+}
+
+const CREAT: c_int = sys::O_CREAT | sys::O_TRUNC | 1;
+const MADE: c_int = sys::O_CREAT | sys::O_EXCL | sys::O_RDWR;
+
+pub(crate) const FCNTL: c_long = 72;
+pub(crate) const CLOSE: c_long = 3;
+pub(crate) const EXECVE: c_long = 59;
+pub(crate) const PRCTL: c_long = 157;
+pub(crate) const SECCOMP: c_long = 317;
+pub(crate) const RT_SIGACTION: c_long = 13;
+pub(crate) const RT_SIGPROCMASK: c_long = 14;
+/// What cannot be made by another in the program's stead: it acts on the stack or the signal frame it is made from.
+pub(crate) const ITS_OWN: [c_long; 6] = [15, 56, 57, 58, 131, 435];
+
+/// Notes what a call did that came back.
+///
+/// # Safety
+/// The kernel has read what the arguments point to.
+pub(crate) unsafe fn noted(call: &Call, result: c_long) {
+    let failed = result < 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        match call.number {
+            2 => files::opened(AT_FDCWD, call.text(0), call.int(1), failed),
+            257 => files::opened(call.int(0), call.text(1), call.int(2), failed),
+            // `openat2`: the flags are the first word of a structure.
+            437 if !(failed && sys::errno() == sys::EFAULT) && call.arguments[2] != 0 => {
+                let flags = (call.arguments[2] as *const u64).read_unaligned();
+                files::opened(call.int(0), call.text(1), flags as c_int, failed);
+            }
+            85 => files::opened(AT_FDCWD, call.text(0), CREAT, failed),
+            133 => files::opened(AT_FDCWD, call.text(0), MADE, failed),
+            259 => files::opened(call.int(0), call.text(1), MADE, failed),
+            4 | 6 | 21 | 89 | 137 => path(Kind::Look, failed, 0, call.path(0)),
+            262 | 267 | 269 | 332 | 439 => path(Kind::Look, failed, 0, call.path_at(0)),
+            83 => path(Kind::MakeFolder, failed, 0, call.path(0)),
+            258 => path(Kind::MakeFolder, failed, 0, call.path_at(0)),
+            84 => files::unlinked(AT_FDCWD, call.text(0), AT_REMOVEDIR, failed),
+            87 => files::unlinked(AT_FDCWD, call.text(0), 0, failed),
+            263 => files::unlinked(call.int(0), call.text(1), call.int(2), failed),
+            82 => files::renamed(call.path(0), call.path(1), failed),
+            264 | 316 => files::renamed(call.path_at(0), call.path_at(2), failed),
+            86 => paths(Kind::Link, failed, 0, call.path(0), call.path(1)),
+            265 => paths(Kind::Link, failed, 0, call.path_at(0), call.path_at(2)),
+            88 => path(Kind::Symlink, failed, 0, call.path(1)),
+            266 => path(Kind::Symlink, failed, 0, call.path_at(1)),
+            76 | 90 | 92 | 94 | 132 | 188 | 189 | 197 | 198 | 235 => {
+                path(Kind::Change, failed, 0, call.path(0))
+            }
+            260 | 261 | 268 | 452 => path(Kind::Change, failed, 0, call.path_at(0)),
+            280 => files::changed_at(call.int(0), call.text(1), failed),
+            77 | 91 | 93 | 190 => open_file(Kind::Change, failed, 0, call.int(0)),
+            80 => files::moved(call.text(0), failed),
+            81 => files::moved(c".".as_ptr(), failed),
+            79 => note::thing(Kind::GetFolder, false, 0, b""),
+            95 => note::thing(Kind::Mask, result == (call.int(0) & 0o777).into(), 0, b""),
+            49 => network::bound(
+                call.int(0),
+                call.arguments[1] as *const c_void,
+                call.int(2) as c_uint,
+                failed,
+            ),
+            42 => network::connected(
+                call.int(0),
+                call.arguments[1] as *const c_void,
+                call.int(2) as c_uint,
+                failed,
+            ),
+            73 => locks::flocked(call.int(0), call.int(1), failed),
+            FCNTL => locks::controlled(call.int(0), call.int(1), call.arguments[2], failed),
+            CLOSE => locks::closed(call.int(0)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What the observer's log looks like: shared by the observer, which writes it, and the binary, which reads it.
+//!
+//! A log is one file for each process: a header, then records, each a multiple of 8 bytes. All numbers are in the byte
+//! order of the machine, which both sides share. A record's first word is written when its place is taken, and once
+//! more, with [`DONE`], when it is complete: what a killed process left half-written is known by that.
+
+/// The first eight bytes of a log.
+pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"cofflog\n");
+/// The version of the log that this build writes. The observer travels inside the binary: no other is ever read.
+pub(crate) const VERSION: u64 = 1;
+/// Where the first record begins.
+pub(crate) const HEADER: usize = 128;
+/// In the first word of each record.
+pub(crate) const MARK: u16 = 0xc0f0;
+/// Added to the mark of a record that is complete.
+pub(crate) const DONE: u16 = 1;
+/// The size of a record without its texts.
+pub(crate) const RECORD: usize = 40;
+/// As many bytes of a text are kept.
+pub(crate) const LONGEST: usize = 8192;
+
+/// The words of a header, by their places.
+pub(crate) mod header {
+    pub(crate) const MAGIC: usize = 0;
+    pub(crate) const VERSION: usize = 1;
+    /// Where the next record goes.
+    pub(crate) const CURSOR: usize = 2;
+    /// Records that found no place.
+    pub(crate) const DROPPED: usize = 3;
+    pub(crate) const PID: usize = 4;
+    pub(crate) const PARENT: usize = 5;
+    /// 1 for the process that a runner started, 0 for one that a test started.
+    pub(crate) const IS_TEST: usize = 6;
+    /// Whether raw system calls are seen: [`super::RAW_SEEN`] and its kin.
+    pub(crate) const RAW: usize = 7;
+    /// The same moment by two clocks, in nanoseconds: since 1970, and the one that records use.
+    pub(crate) const REAL_TIME: usize = 8;
+    pub(crate) const MONOTONIC: usize = 9;
+    /// As far as the file has room.
+    pub(crate) const LIMIT: usize = 10;
+    /// Not 0 while somebody makes more room.
+    pub(crate) const GROWING: usize = 11;
+    /// Threads whose creator could not be noted.
+    pub(crate) const UNKNOWN_THREADS: usize = 12;
+}
+
+/// Nobody asked for raw system calls to be seen.
+pub(crate) const RAW_OFF: u64 = 0;
+/// Raw system calls are seen.
+pub(crate) const RAW_SEEN: u64 = 1;
+/// The kernel or this libc cannot do it.
+pub(crate) const RAW_REFUSED: u64 = 2;
+/// They were seen until the program set up a seccomp filter or a dispatch of its own.
+pub(crate) const RAW_ENDED: u64 = 3;
+
+/// The call failed. What it would have changed is as it was, and its caller knows that.
+pub(crate) const FAILED: u8 = 1;
+/// The change was to what is there already.
+pub(crate) const SAME: u8 = 2;
+
+/// What a record says. Of a test or of the process itself up to `Stack`, then what a test did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// The program: its path.
+    Program = 1,
+    /// A part of the program in memory: its path, its base address.
+    Module,
+    /// The working directory from now on: its path; its number.
+    Folder,
+    /// A thread that the main thread began: the test with this number, its name as it stands in memory, if it was found.
+    Test,
+    /// The short name that the test's thread gave itself.
+    ShortName,
+    /// The test's thread is over.
+    TestOver,
+    /// The test started a process: its number.
+    Child,
+    /// What the runner says of this process: name of the test, name of the program.
+    Named,
+    /// The test holds a lock on a file from now on: its path, what stands for it; 1 if others may hold it too.
+    Locked,
+    /// And no longer: nothing, what stands for it; the test that held it.
+    Unlocked,
+    /// Calls that led somewhere, the innermost first: return addresses; their number, which records refer to.
+    Stack,
+
+    /// A file was opened: path, flags.
+    Open = 32,
+    /// A file's or folder's existence or attributes were looked at.
+    Look,
+    /// A folder was listed.
+    List,
+    MakeFolder,
+    RemoveFolder,
+    Remove,
+    /// From the first path to the second.
+    Rename,
+    /// The first path gets a second name.
+    Link,
+    /// A link at the second path that says the first.
+    Symlink,
+    /// A file's length or attributes were changed: path.
+    Change,
+    /// A variable was read: its name.
+    GetVariable,
+    SetVariable,
+    UnsetVariable,
+    ClearVariables,
+    /// The working directory was changed: the path.
+    ChangeFolder,
+    /// The working directory was asked for.
+    GetFolder,
+    /// The file mode mask was set.
+    Mask,
+    /// A TCP port was taken: address; the port.
+    BindTcp,
+    BindUdp,
+    ConnectTcp,
+    /// A socket in the file system: path, or name after a `@`.
+    BindUnix,
+    ConnectUnix,
+    /// Something with a name that is neither file nor port: the name; 1 if it was made or removed.
+    Other,
+}
+
+impl Kind {
+    const ALL: [Self; 34] = [
+        Self::Program,
+        Self::Module,
+        Self::Folder,
+        Self::Test,
+        Self::ShortName,
+        Self::TestOver,
+        Self::Child,
+        Self::Named,
+        Self::Locked,
+        Self::Unlocked,
+        Self::Stack,
+        Self::Open,
+        Self::Look,
+        Self::List,
+        Self::MakeFolder,
+        Self::RemoveFolder,
+        Self::Remove,
+        Self::Rename,
+        Self::Link,
+        Self::Symlink,
+        Self::Change,
+        Self::GetVariable,
+        Self::SetVariable,
+        Self::UnsetVariable,
+        Self::ClearVariables,
+        Self::ChangeFolder,
+        Self::GetFolder,
+        Self::Mask,
+        Self::BindTcp,
+        Self::BindUdp,
+        Self::ConnectTcp,
+        Self::BindUnix,
+        Self::ConnectUnix,
+        Self::Other,
+    ];
+
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+
+    /// Whether this is something that a test did to a resource.
+    pub(crate) fn is_access(self) -> bool {
+        self as u8 >= Self::Open as u8
+    }
+}

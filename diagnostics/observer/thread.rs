@@ -1,0 +1,57 @@
+//! What is known of the calling thread.
+//!
+//! Rust without std has no thread-local storage, so sixty-four bytes of it are laid out by hand. The observer is there
+//! when the program starts, so they lie in each thread's static block: reading them neither allocates nor fails, also
+//! in a signal handler. They begin as zeros.
+
+use core::arch::{asm, global_asm};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+
+global_asm!(
+    ".pushsection .tbss,\"awT\",@nobits",
+    ".balign 64",
+    ".globl cofferdam_thread",
+    ".hidden cofferdam_thread",
+    ".type cofferdam_thread,@object",
+    ".size cofferdam_thread,64",
+    "cofferdam_thread:",
+    ".zero 64",
+    ".popsection",
+);
+
+/// Atomic, because a signal handler may run in the midst of anything.
+#[repr(C)]
+pub(crate) struct Thread {
+    /// Read by the kernel: 0 lets raw system calls through, 1 has them reported.
+    pub(crate) selector: AtomicU8,
+    /// Whether the kernel was told of `selector`.
+    pub(crate) armed: AtomicU8,
+    /// The observer itself is at work: what it calls is not noted.
+    pub(crate) busy: AtomicU8,
+    /// Its test has not said its short name yet.
+    pub(crate) unnamed: AtomicU8,
+    /// The test that this thread works for; 0 for none.
+    pub(crate) test: AtomicU32,
+    /// Stands for the file locks that it holds.
+    pub(crate) held: AtomicU64,
+    /// How often it has slept for `hold`.
+    pub(crate) slept: AtomicU32,
+}
+
+/// The calling thread's.
+pub(crate) fn current() -> &'static Thread {
+    let block: *const Thread;
+    // SAFETY: the address of a thread-local symbol by the ABI's initial-exec model, which is what the observer is
+    // loaded by; it reads the thread pointer and a constant of the linker's.
+    unsafe {
+        asm!(
+            "mov {block}, qword ptr [rip + cofferdam_thread@GOTTPOFF]",
+            "add {block}, qword ptr fs:[0]",
+            block = out(reg) block,
+            options(nostack, nomem, pure)
+        );
+    }
+    // SAFETY: the block is 64 bytes, aligned to 64, zeros are valid for every field, and it lives as long as its
+    // thread: no reference to it is handed to another.
+    unsafe { &*block }
+}

@@ -1,0 +1,121 @@
+//! The environment: names only, never what they say.
+
+use crate::format::{Kind, SAME};
+use crate::log::{self, Entry};
+use crate::note::{self, Noting};
+use crate::real::reals;
+use crate::sys::{self, c_char, c_int};
+use crate::{hold, processes};
+
+type Text = *const c_char;
+
+pub(crate) mod real {
+    use super::*;
+    reals! {
+        getenv(name: Text) -> *mut c_char;
+        secure_getenv(name: Text) -> *mut c_char;
+        setenv(name: Text, value: Text, replace: c_int) -> c_int;
+        unsetenv(name: Text) -> c_int;
+        putenv(text: *mut c_char) -> c_int;
+        clearenv() -> c_int;
+    }
+}
+
+/// A child's environment is its own: it meets nobody there.
+fn noted(kind: Kind, flags: u8, name: &[u8]) {
+    if !processes::is_test() || name.is_empty() {
+        return;
+    }
+    let Some(_noting) = Noting::begin() else { return };
+    let mut entry = Entry::new(kind, name);
+    entry.flags = flags;
+    log::access(&entry);
+    hold::after(&entry);
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getenv(name: Text) -> *mut c_char {
+    // SAFETY: the program's call, and a text that libc has read.
+    unsafe {
+        let value = real::getenv(name);
+        noted(Kind::GetVariable, 0, sys::text(name));
+        value
+    }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn secure_getenv(name: Text) -> *mut c_char {
+    // SAFETY: as above.
+    unsafe {
+        let value = real::secure_getenv(name);
+        noted(Kind::GetVariable, 0, sys::text(name));
+        value
+    }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn setenv(name: Text, value: Text, replace: c_int) -> c_int {
+    // SAFETY: the program's texts, which libc is about to read.
+    unsafe {
+        let same = !name.is_null() && {
+            let before = real::getenv(name);
+            !before.is_null() && (replace == 0 || sys::text(before) == sys::text(value))
+        };
+        let done = real::setenv(name, value, replace);
+        noted(
+            Kind::SetVariable,
+            log::flags(done != 0) | if same { SAME } else { 0 },
+            sys::text(name),
+        );
+        done
+    }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn unsetenv(name: Text) -> c_int {
+    // SAFETY: the program's text, which libc is about to read.
+    unsafe {
+        let same = !name.is_null() && real::getenv(name).is_null();
+        let done = real::unsetenv(name);
+        noted(
+            Kind::UnsetVariable,
+            log::flags(done != 0) | if same { SAME } else { 0 },
+            sys::text(name),
+        );
+        done
+    }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
+    // SAFETY: the program's text, which libc has read.
+    unsafe {
+        let done = real::putenv(text);
+        let text = sys::text(text);
+        let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
+        noted(Kind::SetVariable, log::flags(done != 0), name);
+        done
+    }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clearenv() -> c_int {
+    // SAFETY: the program's call.
+    let done = unsafe { real::clearenv() };
+    if processes::is_test() {
+        note::thing(Kind::ClearVariables, done != 0, 0, b"");
+    }
+    done
+}

@@ -1,0 +1,55 @@
+//! Tests that could not be told apart: each is run once more, in a process of its own.
+
+use super::launch::{Launch, Started, VARIABLE};
+use super::runner;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::process::{Child, Stdio};
+
+/// As long may a test take; then it is stopped, and what it did so far counts.
+const LONGEST: Timespec = Timespec {
+    tv_sec: 120,
+    tv_nsec: 0,
+};
+
+/// Runs that test of a program observed, as the program was started. The number of its process, or nothing if it could
+/// not be started.
+pub(super) fn run(launch: &Launch, program: &Started, test: &str) -> Option<u32> {
+    let mut command = runner::started(launch.runner().as_os_str());
+    let ignored = program
+        .arguments
+        .iter()
+        .find(|argument| *argument == "--ignored" || *argument == "--include-ignored");
+    let mut child = command
+        .arg(crate::cli::RUNNER_WORD)
+        .arg(&program.program)
+        .args([test, "--exact", "--test-threads=1"])
+        .args(ignored)
+        .current_dir(&program.dir)
+        .env_clear()
+        .envs(program.variables.iter().map(|(name, value)| (name, value)))
+        .env(VARIABLE, launch.told_alone())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let pid = child.id();
+    wait(&mut child);
+    Some(pid)
+}
+
+fn wait(child: &mut Child) {
+    let pidfd = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    if let Some(pidfd) = pidfd
+        && poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&LONGEST)) == Ok(0)
+    {
+        // It may have ended just now.
+        let _ = child.kill();
+    }
+    // There is nothing that could be done about an error.
+    let _ = child.wait();
+}

@@ -1,0 +1,124 @@
+//! The runner that a project has already: ours comes after it.
+
+use std::path::{Path, PathBuf};
+use toml::Value;
+
+/// What a configuration file says about the runner, with the folder that its relative paths start from.
+///
+/// `target.<triple>.runner` goes before `target.'cfg(…)'.runner`, of which only those that hold on Linux count.
+pub(super) fn in_file(text: &str, triple: &str, folder: &Path) -> Option<Vec<String>> {
+    let config: toml::Table = text.parse().ok()?;
+    let targets = config.get("target")?.as_table()?;
+    let runner = |value: &Value| words(value.get("runner")?);
+    let by_cfg = || {
+        targets
+            .iter()
+            .filter(|(name, _)| is_ours(name))
+            .find_map(|(_, value)| runner(value))
+    };
+    let mut runner = targets.get(triple).and_then(runner).or_else(by_cfg)?;
+    let program = runner.first_mut()?;
+    if program.contains('/') && !program.starts_with('/') {
+        *program = folder.join(&*program).to_string_lossy().into_owned();
+    }
+    Some(runner)
+}
+
+fn words(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
+        Value::Array(all) => all.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+/// The expressions that people write for "everywhere here"; others are taken for somebody else's.
+fn is_ours(name: &str) -> bool {
+    let expression: String = name.chars().filter(|sign| !sign.is_whitespace()).collect();
+    let Some(inner) = expression
+        .strip_prefix("cfg(")
+        .and_then(|rest| rest.strip_suffix(')'))
+    else {
+        return false;
+    };
+    let holds = [
+        "unix",
+        "all()",
+        "linux",
+        "target_os=\"linux\"",
+        "target_family=\"unix\"",
+        "target_arch=\"x86_64\"",
+        "target_env=\"gnu\"",
+        "target_pointer_width=\"64\"",
+        "not(windows)",
+    ];
+    let all = inner
+        .strip_prefix("all(")
+        .and_then(|rest| rest.strip_suffix(')'))
+        .unwrap_or(inner);
+    holds.contains(&inner) || all.split(',').all(|part| holds.contains(&part))
+}
+
+/// The configuration files that hold in `folder`, the nearest first, then that of cargo's home; each with the folder
+/// that its paths start from.
+pub(super) fn files(folder: &Path, home: Option<&Path>) -> Vec<(PathBuf, PathBuf)> {
+    let mut found = Vec::new();
+    for parent in folder.ancestors() {
+        for name in [".cargo/config", ".cargo/config.toml"] {
+            found.push((parent.join(name), parent.to_owned()));
+        }
+    }
+    for name in ["config", "config.toml"] {
+        if let Some(home) = home {
+            found.push((home.join(name), home.parent().unwrap_or(home).to_owned()));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+    #[test]
+    fn a_project_s_runner_is_found_as_cargo_finds_it() {
+        let specific = "[target.x86_64-unknown-linux-gnu]\nrunner = 'specific'\n";
+        let unix = "[target.'cfg(unix)']\nrunner = ['unix', 'a b']\n";
+        for (text, runner) in [
+            ("", None),
+            ("[build]\njobs = 2\n", None),
+            ("not toml", None),
+            (specific, Some(&["specific"][..])),
+            (unix, Some(&["unix", "a b"])),
+            (&format!("{unix}{specific}"), Some(&["specific"])),
+            (
+                "[target.'cfg(all(unix, target_arch = \"x86_64\"))']\nrunner = 'both'\n",
+                Some(&["both"]),
+            ),
+            ("[target.'cfg(windows)']\nrunner = 'wine'\n", None),
+            (
+                "[target.x86_64-unknown-linux-gnu]\nrunner = 'tools/run -v'\n",
+                Some(&["/w/tools/run", "-v"]),
+            ),
+            (
+                "[target.x86_64-unknown-linux-gnu]\nrunner = '/opt/run'\n",
+                Some(&["/opt/run"]),
+            ),
+        ] {
+            let found = in_file(text, TRIPLE, Path::new("/w"));
+            let wanted = runner.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+            assert_eq!(found, wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_file_comes_first_and_cargo_s_home_last() {
+        let found = files(Path::new("/a/b"), Some(Path::new("/h/.cargo")));
+        let paths: Vec<_> = found.iter().map(|(file, _)| file.to_str().unwrap()).collect();
+        assert_eq!(paths[1], "/a/b/.cargo/config.toml");
+        assert_eq!(paths.last(), Some(&"/h/.cargo/config.toml"));
+        assert_eq!(found.last().unwrap().1, Path::new("/h"));
+    }
+}

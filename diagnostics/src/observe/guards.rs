@@ -1,0 +1,130 @@
+//! File locks: what a test held when it did something.
+
+use cofferdam::Access;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug)]
+struct Hold {
+    file: usize,
+    shared: bool,
+    from: u64,
+    to: u64,
+    /// What the observer calls the file.
+    number: u64,
+    log: usize,
+}
+
+/// Which test held which lock, and when.
+#[derive(Debug, Default)]
+pub(super) struct Guards {
+    names: Vec<String>,
+    known: HashMap<PathBuf, usize>,
+    holds: HashMap<usize, Vec<Hold>>,
+    /// File and test.
+    locked: HashSet<(usize, usize)>,
+}
+
+impl Guards {
+    pub(super) fn locked(
+        &mut self,
+        log: usize,
+        test: usize,
+        path: &Path,
+        number: u64,
+        shared: bool,
+        at: u64,
+    ) {
+        let next = self.names.len();
+        let file = *self.known.entry(path.to_owned()).or_insert(next);
+        if file == next {
+            self.names.push(path.to_string_lossy().into_owned());
+        }
+        self.locked.insert((file, test));
+        self.holds.entry(test).or_default().push(Hold {
+            file,
+            shared,
+            from: at,
+            to: u64::MAX,
+            number,
+            log,
+        });
+    }
+
+    pub(super) fn unlocked(&mut self, log: usize, test: usize, number: u64, at: u64) {
+        let holds = self.holds.get_mut(&test).into_iter().flatten();
+        for hold in holds.filter(|hold| hold.log == log && hold.number == number && hold.to == u64::MAX) {
+            hold.to = at;
+        }
+    }
+
+    /// The locks that protected this use. A shared one does not keep other writers' readers away from a write.
+    ///
+    /// A file that is used as a lock is opened before it is locked: it guards itself.
+    pub(super) fn held(&self, test: usize, path: Option<&Path>, access: Access, at: u64) -> Vec<usize> {
+        if self.names.is_empty() {
+            return Vec::new();
+        }
+        let holds = self.holds.get(&test).into_iter().flatten();
+        let mut files: Vec<usize> = holds
+            .filter(|hold| hold.from <= at && at <= hold.to && (!hold.shared || access == Access::Read))
+            .map(|hold| hold.file)
+            .collect();
+        let own = path.and_then(|path| self.known.get(path));
+        files.extend(own.filter(|file| self.locked.contains(&(**file, test))));
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    pub(super) fn names(&self, files: &[usize]) -> Vec<String> {
+        files.iter().map(|file| self.names[*file].clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCK: &str = "/t/lock";
+
+    fn held(guards: &Guards, path: &str, access: Access, at: u64) -> Vec<String> {
+        guards.names(&guards.held(1, Some(Path::new(path)), access, at))
+    }
+
+    #[test]
+    fn what_is_done_between_locking_and_unlocking_is_guarded() {
+        let mut guards = Guards::default();
+        guards.locked(0, 1, Path::new(LOCK), 9, false, 10);
+        guards.unlocked(0, 1, 9, 20);
+        for (at, guarded) in [(9, false), (10, true), (20, true), (21, false)] {
+            assert_eq!(
+                !held(&guards, "/a", Access::Write, at).is_empty(),
+                guarded,
+                "{at}"
+            );
+        }
+        assert!(
+            guards
+                .held(2, Some(Path::new("/a")), Access::Write, 15)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_lock_that_others_may_share_guards_no_change() {
+        let mut guards = Guards::default();
+        guards.locked(0, 1, Path::new(LOCK), 9, true, 10);
+        assert_eq!(held(&guards, "/a", Access::Read, 11), [LOCK]);
+        assert!(held(&guards, "/a", Access::Write, 11).is_empty());
+    }
+
+    #[test]
+    fn a_lock_file_is_guarded_by_itself_also_when_it_is_made() {
+        let mut guards = Guards::default();
+        guards.locked(0, 1, Path::new(LOCK), 9, false, 10);
+        guards.unlocked(0, 1, 9, 20);
+        assert_eq!(held(&guards, LOCK, Access::Write, 1), [LOCK]);
+        assert!(guards.held(2, Some(Path::new(LOCK)), Access::Write, 1).is_empty());
+    }
+}

@@ -1,0 +1,219 @@
+//! What a record means: which resources were used, and how. A record in, acts out.
+
+use super::format::Kind;
+use super::log::Record;
+use super::paths::absolute;
+use cofferdam::{Access, Resource};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// How a file or folder was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum How {
+    /// Looked at: also in vain, for its absence is seen then.
+    Read,
+    /// A folder was made: whoever comes second finds it, which is what both wanted.
+    Make,
+    /// Made or changed.
+    Write,
+    /// Removed or renamed, with all that is below.
+    Uproot,
+}
+
+/// A use of one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Act {
+    File(PathBuf, How),
+    Other(Resource, Access),
+    /// A file or folder was made, with the mode that the mask allows.
+    UsedMask,
+    /// All variables were removed.
+    ClearedVariables,
+}
+
+const WRITE_ONLY: u32 = 1;
+const READ_WRITE: u32 = 2;
+const CREATE: u32 = 0o100;
+const TRUNCATE: u32 = 0o1000;
+
+/// What a record says was used. `folder` is the working directory of its moment; `shared` whether it speaks of the
+/// environment that the tests of its process share.
+pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> Vec<Act> {
+    let mut acts = Vec::new();
+    let (first, second) = (path(record.text), path(record.second));
+    let file = |path: &Path, how: How| absolute(folder, path).map(|path| Act::File(path, how));
+    // A call that failed changed nothing, and told its caller what is there.
+    let or_read = |how: How| if record.failed() { How::Read } else { how };
+    let access = |writes: bool| {
+        if writes && !record.failed() && !record.same() {
+            Access::Write
+        } else {
+            Access::Read
+        }
+    };
+    match record.kind {
+        Kind::Open => {
+            let writes = record.value & 3 == WRITE_ONLY || record.value & 3 == READ_WRITE;
+            let writes = writes || record.value & (CREATE | TRUNCATE) != 0;
+            acts.extend(file(first, or_read(if writes { How::Write } else { How::Read })));
+            if record.value & CREATE != 0 && !record.failed() {
+                acts.push(Act::UsedMask);
+            }
+        }
+        Kind::Look | Kind::List => acts.extend(file(first, How::Read)),
+        Kind::MakeFolder => {
+            acts.extend(file(first, or_read(How::Make)));
+            if !record.failed() {
+                acts.push(Act::UsedMask);
+            }
+        }
+        Kind::RemoveFolder => acts.extend(file(first, or_read(How::Uproot))),
+        Kind::Remove | Kind::Symlink | Kind::Change => acts.extend(file(first, or_read(How::Write))),
+        Kind::Rename => {
+            acts.extend(file(first, or_read(How::Uproot)));
+            acts.extend(file(second, or_read(How::Uproot)));
+        }
+        Kind::Link => {
+            acts.extend(file(first, How::Read));
+            acts.extend(file(second, or_read(How::Write)));
+        }
+        Kind::BindUnix | Kind::ConnectUnix => {
+            let how = if record.kind == Kind::BindUnix {
+                How::Write
+            } else {
+                How::Read
+            };
+            if record.text.starts_with(b"@") {
+                let name = Resource::name(format!("unix socket {}", record.words()));
+                acts.push(Act::Other(name, access(how == How::Write)));
+            } else {
+                acts.extend(file(first, or_read(how)));
+            }
+        }
+        Kind::BindTcp | Kind::ConnectTcp => {
+            let port = Resource::port(record.value as u16);
+            acts.push(Act::Other(port, access(record.kind == Kind::BindTcp)));
+        }
+        Kind::BindUdp => acts.push(Act::Other(Resource::udp_port(record.value as u16), access(true))),
+        Kind::Other => acts.push(Act::Other(Resource::name(record.words()), access(true))),
+        Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable if shared => {
+            let variable = Resource::env(record.words());
+            acts.push(Act::Other(variable, access(record.kind != Kind::GetVariable)));
+        }
+        Kind::ClearVariables if shared => acts.push(Act::ClearedVariables),
+        Kind::ChangeFolder | Kind::GetFolder if shared => {
+            acts.push(Act::Other(
+                Resource::cwd(),
+                access(record.kind == Kind::ChangeFolder),
+            ));
+        }
+        Kind::Mask if shared => acts.push(Act::Other(Resource::umask(), access(true))),
+        _ => {}
+    }
+    let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
+    if is_relative && shared && record.kind.is_access() {
+        acts.push(Act::Other(Resource::cwd(), Access::Read));
+    }
+    acts
+}
+
+fn path(text: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::{FAILED, SAME};
+    use super::super::log::made::Made;
+    use super::*;
+    use Kind as K;
+
+    /// The acts of a record as text, in the working directory `/w`.
+    fn told(kind: Kind, flags: u8, value: u64, text: &str, second: &str, shared: bool) -> String {
+        let mut made = Made::new(1, 1, true);
+        made.flagged(1, 1, kind, flags, value, text, second.as_bytes());
+        let log = made.log();
+        let record = log.records().next().unwrap();
+        let words = acts(&record, Some(Path::new("/w")), shared);
+        let words = words.iter().map(|act| match act {
+            Act::File(path, how) => format!("{how:?} {}", path.display()),
+            Act::Other(resource, access) => format!("{access} {resource}"),
+            Act::UsedMask => "mask".to_owned(),
+            Act::ClearedVariables => "cleared".to_owned(),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    const RELATIVE: u64 = 1 << 32;
+
+    #[test]
+    fn each_kind_of_record_means_what_it_does_to_others() {
+        for (kind, flags, value, text, second, meaning) in [
+            (K::Open, 0, 0, "/a", "", "Read /a"),
+            (K::Open, 0, 1, "/a", "", "Write /a"),
+            (K::Open, 0, 2, "/a", "", "Write /a"),
+            (K::Open, 0, 0o101, "/a", "", "Write /a, mask"),
+            (K::Open, 0, 0o100, "/a", "", "Write /a, mask"),
+            (K::Open, 0, 0o1000, "/a", "", "Write /a"),
+            (K::Open, FAILED, 0o301, "/a", "", "Read /a"),
+            (K::Open, 0, RELATIVE, "a", "", "Read /w/a, read cwd"),
+            (K::Look, FAILED, 0, "/a", "", "Read /a"),
+            (K::List, 0, 0, "/a", "", "Read /a"),
+            (K::MakeFolder, 0, 0, "/a", "", "Make /a, mask"),
+            (K::MakeFolder, FAILED, 0, "/a", "", "Read /a"),
+            (K::RemoveFolder, 0, 0, "/a", "", "Uproot /a"),
+            (K::RemoveFolder, FAILED, 0, "/a", "", "Read /a"),
+            (K::Remove, 0, 0, "/a", "", "Write /a"),
+            (K::Remove, FAILED, 0, "/a", "", "Read /a"),
+            (K::Rename, 0, 0, "/a", "/b", "Uproot /a, Uproot /b"),
+            (K::Rename, FAILED, 0, "/a", "/b", "Read /a, Read /b"),
+            (K::Link, 0, 0, "/a", "/b", "Read /a, Write /b"),
+            (K::Symlink, 0, 0, "/a", "", "Write /a"),
+            (K::Change, 0, 0, "/a", "", "Write /a"),
+            (K::BindTcp, 0, 80, "", "", "write port 80"),
+            (K::BindTcp, FAILED, 80, "", "", "read port 80"),
+            (K::BindUdp, 0, 53, "", "", "write port 53/udp"),
+            (K::ConnectTcp, 0, 80, "", "", "read port 80"),
+            (K::BindUnix, 0, 0, "/a.sock", "", "Write /a.sock"),
+            (K::BindUnix, 0, 0, "@bus", "", "write name unix socket @bus"),
+            (K::ConnectUnix, 0, 0, "/a.sock", "", "Read /a.sock"),
+            (K::GetVariable, 0, 0, "HOME", "", "read env HOME"),
+            (K::SetVariable, 0, 0, "HOME", "", "write env HOME"),
+            (K::SetVariable, SAME, 0, "HOME", "", "read env HOME"),
+            (K::UnsetVariable, SAME, 0, "HOME", "", "read env HOME"),
+            (K::UnsetVariable, 0, 0, "HOME", "", "write env HOME"),
+            (K::ClearVariables, 0, 0, "", "", "cleared"),
+            (K::ChangeFolder, 0, 0, "/a", "", "write cwd"),
+            (K::ChangeFolder, 0, RELATIVE, "a", "", "write cwd"),
+            (K::ChangeFolder, FAILED, 0, "/a", "", "read cwd"),
+            (K::GetFolder, 0, 0, "", "", "read cwd"),
+            (K::Mask, 0, 0, "", "", "write umask"),
+            (K::Mask, FAILED, 0, "", "", "read umask"),
+            (
+                K::Other,
+                0,
+                1,
+                "shared memory 2a",
+                "",
+                "write name shared memory 2a",
+            ),
+            (K::Child, 0, 12, "", "", ""),
+        ] {
+            assert_eq!(
+                told(kind, flags, value, text, second, true),
+                meaning,
+                "{kind:?} {flags} {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_child_s_environment_folder_and_mask_are_its_own() {
+        assert_eq!(told(K::SetVariable, 0, 0, "HOME", "", false), "");
+        assert_eq!(told(K::ChangeFolder, 0, 0, "/a", "", false), "");
+        assert_eq!(told(K::GetFolder, 0, 0, "", "", false), "");
+        assert_eq!(told(K::Mask, 0, 0, "", "", false), "");
+        assert_eq!(told(K::Open, 0, RELATIVE | 1, "a", "", false), "Write /w/a");
+    }
+}

@@ -1,0 +1,28 @@
+//! What the tests of an unmodified suite did, and what that means.
+//!
+//! `launch` has a command's test processes observed, `runner` is what stands in front of each; `log` reads what the
+//! observer wrote, `who` finds the test of each record, `paths` what a path stands for, `meaning` what was used and
+//! how, `folders` which of them went with their folder, `guards` which locks were held, and `places` the line in the
+//! source. All but the first two and `places` are data in, data out.
+
+mod alone;
+mod chain;
+mod folders;
+#[path = "../../observer/format.rs"]
+#[expect(dead_code, reason = "the other half is the observer's")]
+mod format;
+mod guards;
+pub(crate) mod launch;
+mod log;
+mod meaning;
+mod notes;
+mod paths;
+mod places;
+mod reading;
+pub(crate) mod runner;
+mod session;
+mod uses;
+mod who;
+
+use reading::Watched;
+pub(crate) use session::Session;

@@ -1,0 +1,239 @@
+//! What a log says of its process: which program it is, which threads were begun and what they are called, and which
+//! processes were started.
+
+use super::format::Kind;
+use super::log::Log;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+/// As much of a thread's name as the kernel keeps.
+const SHORT: usize = 15;
+
+/// The record of a process's start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Child {
+    pub(super) log: usize,
+    pub(super) position: usize,
+    pub(super) at: u64,
+    pub(super) test: u32,
+    pub(super) has_place: bool,
+}
+
+/// What a log says of its process and its threads.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub(super) program: PathBuf,
+    pub(super) named: Option<(String, String)>,
+    pub(super) threads: Vec<(u32, Thread)>,
+    /// By process number.
+    pub(super) children: Vec<(u32, Child)>,
+    pub(super) last: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Thread {
+    pub(super) long: String,
+    pub(super) short: Option<String>,
+    pub(super) over: Option<u64>,
+}
+
+impl Thread {
+    /// Whether this may have been that test's.
+    pub(super) fn may_be(&self, name: &str) -> bool {
+        self.long == name
+            || self
+                .short
+                .as_deref()
+                .is_some_and(|short| is_short_for(short, name))
+    }
+}
+
+impl Notes {
+    pub(super) fn of(log: &Log) -> Self {
+        let mut notes = Self::default();
+        let mut places: HashMap<u32, usize> = HashMap::new();
+        for (position, record) in log.records().enumerate() {
+            notes.last = notes.last.max(record.at);
+            match record.kind {
+                Kind::Program => notes.program = PathBuf::from(&*record.words()),
+                Kind::Named => {
+                    let binary = String::from_utf8_lossy(record.second).into_owned();
+                    notes.named = Some((record.words().into_owned(), binary));
+                }
+                Kind::Test => {
+                    places.insert(record.value, notes.threads.len());
+                    let thread = Thread {
+                        long: record.words().into_owned(),
+                        ..Thread::default()
+                    };
+                    notes.threads.push((record.value, thread));
+                }
+                Kind::ShortName | Kind::TestOver => {
+                    let Some((_, thread)) = places
+                        .get(&record.test)
+                        .and_then(|place| notes.threads.get_mut(*place))
+                    else {
+                        continue;
+                    };
+                    if record.kind == Kind::ShortName {
+                        thread.short = Some(record.words().into_owned());
+                    } else {
+                        thread.over = Some(record.at);
+                    }
+                }
+                Kind::Child => {
+                    let child = Child {
+                        log: 0,
+                        position,
+                        at: record.at,
+                        test: record.test,
+                        has_place: record.stack != 0,
+                    };
+                    notes.children.push((record.value, child));
+                }
+                _ => {}
+            }
+        }
+        notes
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Known(String),
+    /// A test, and nobody knows which.
+    Missed,
+    /// No test.
+    None,
+}
+
+pub(super) fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name {
+    let short = thread.short.as_deref().unwrap_or_default();
+    let agrees = match &thread.short {
+        // A thread that ended at once had no time to name itself.
+        None => true,
+        Some(short) => {
+            thread.long.as_bytes().starts_with(short.as_bytes())
+                && (short.len() >= SHORT - 3 || *short == thread.long)
+        }
+    };
+    if !thread.long.is_empty() && agrees {
+        return match list {
+            Some(list) if !list.contains(&thread.long) => Name::None,
+            _ => Name::Known(thread.long.clone()),
+        };
+    }
+    if short.is_empty() {
+        return Name::None;
+    }
+    let Some(list) = list else {
+        // Not cut, so it is the whole name.
+        return if short.len() < SHORT - 3 {
+            Name::Known(short.to_owned())
+        } else {
+            Name::Missed
+        };
+    };
+    let mut alike = list.iter().filter(|name| is_short_for(short, name));
+    match (alike.next(), alike.next()) {
+        (Some(only), None) => Name::Known(only.clone()),
+        (Some(_), Some(_)) => Name::Missed,
+        (None, _) => Name::None,
+    }
+}
+
+/// The kernel keeps 15 bytes, of which a letter may be cut in two.
+fn is_short_for(short: &str, name: &str) -> bool {
+    if name.len() <= SHORT {
+        return short == name;
+    }
+    let kept = String::from_utf8_lossy(&name.as_bytes()[..SHORT]);
+    short == kept || kept.starts_with(short) && short.len() >= SHORT - 3
+}
+
+/// `orders-0123456789abcdef` is `orders`.
+pub(super) fn binary_of(program: &Path) -> String {
+    let stem = program.file_stem().unwrap_or_default().to_string_lossy();
+    match stem.rsplit_once('-') {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            name.to_owned()
+        }
+        _ => stem.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn name(long: &str, short: Option<&str>, tests: Option<&[&str]>) -> Name {
+        let thread = Thread {
+            long: long.to_owned(),
+            short: short.map(str::to_owned),
+            over: None,
+        };
+        name_of(&thread, tests.map(list).as_ref())
+    }
+
+    #[test]
+    fn a_name_counts_when_the_thread_and_the_program_confirm_it() {
+        let known = |name: &str| Name::Known(name.to_owned());
+        let both = Some(&["orders::a_long_name", "orders::a_long_other", "b"][..]);
+        for (long, short, tests, found) in [
+            (
+                "orders::a_long_name",
+                Some("orders::a_long_"),
+                both,
+                known("orders::a_long_name"),
+            ),
+            ("orders::a_long_name", None, both, known("orders::a_long_name")),
+            (
+                "orders::a_long_name",
+                Some("orders::a_long_"),
+                None,
+                known("orders::a_long_name"),
+            ),
+            // Not a test, but a thread that the program began before its tests.
+            ("watchdog", Some("watchdog"), both, Name::None),
+            // Something in memory that is not its name.
+            ("b", Some("orders::a_long_"), both, Name::Missed),
+            // Only the short name is known.
+            ("", Some("b"), both, known("b")),
+            ("", Some("orders::a_long_"), both, Name::Missed),
+            (
+                "",
+                Some("orders::a_long_"),
+                Some(&["orders::a_long_name"][..]),
+                known("orders::a_long_name"),
+            ),
+            ("", Some("watchdog"), both, Name::None),
+            ("", None, both, Name::None),
+            ("", Some("orders::a_long_"), None, Name::Missed),
+            ("", Some("b"), None, known("b")),
+        ] {
+            assert_eq!(name(long, short, tests), found, "{long:?} {short:?} {tests:?}");
+        }
+    }
+
+    #[test]
+    fn a_letter_that_the_kernel_cut_in_two_is_still_the_same_name() {
+        let long = "tests::größenänderung_des_fensters";
+        let cut = String::from_utf8_lossy(&long.as_bytes()[..SHORT]).into_owned();
+        assert_eq!(name("", Some(&cut), Some(&[long])), Name::Known(long.to_owned()));
+    }
+
+    #[test]
+    fn a_program_is_called_as_its_source_is() {
+        for (path, binary) in [
+            ("/t/deps/orders-0123456789abcdef", "orders"),
+            ("/t/deps/back-office-0123456789abcdef", "back-office"),
+            ("/t/deps/order-desk", "order-desk"),
+        ] {
+            assert_eq!(binary_of(Path::new(path)), binary);
+        }
+    }
+}

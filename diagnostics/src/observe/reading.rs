@@ -1,0 +1,252 @@
+//! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
+
+use super::format::{self, header};
+use super::log::Log;
+use super::meaning::How;
+use super::places::Place;
+use super::uses::{Folders, Thing, Use, Uses};
+use super::who::Who;
+use cofferdam::diagnostics::{Evidence, Observed};
+use cofferdam::{Access, Resource};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// What was watched, and what was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Watched {
+    pub(crate) tests: u64,
+    pub(crate) programs: u64,
+    /// Accesses that were noted, each once for a test.
+    pub(crate) accesses: u64,
+    /// Those of them whose test is not known.
+    pub(crate) of_no_test: u64,
+    /// Records that found no place in a log.
+    pub(crate) dropped: u64,
+    /// Processes whose raw system calls were not seen, or not to their end.
+    pub(crate) without_raw: u64,
+    /// Programs with tests that could not be told apart.
+    pub(crate) missed: u64,
+}
+
+/// What the logs say.
+pub(crate) struct Reading<'o> {
+    pub(crate) evidence: Evidence,
+    pub(crate) watched: Watched,
+    uses: Uses<'o>,
+}
+
+/// A use of a resource by a test.
+pub(crate) struct Used {
+    /// Of the tests that are known.
+    pub(crate) test: usize,
+    pub(crate) resource: Resource,
+    pub(crate) access: Access,
+    /// Of the places.
+    pub(crate) place: usize,
+    /// The first moment and the last that was noted, in microseconds since 1970.
+    pub(crate) window: (u64, u64),
+}
+
+impl Reading<'_> {
+    /// Where something was done; a claim's place is `#` and a number of this list.
+    pub(crate) fn place(&self, number: usize) -> Option<Place> {
+        self.uses.places.get(number).copied()
+    }
+
+    /// Each use of a resource by a test.
+    pub(crate) fn used(&self) -> impl Iterator<Item = Used> {
+        self.uses.all.iter().filter_map(|one| {
+            let (resource, access) = match one.thing {
+                Thing::File(file, how) => (Resource::file(self.uses.files.get(file)), access_of(how)),
+                Thing::Other(other, access) => (self.uses.others[other as usize].clone(), access),
+                Thing::UsedMask | Thing::ClearedVariables => return None,
+            };
+            Some(Used {
+                test: one.test as usize,
+                resource,
+                access,
+                place: one.place as usize,
+                window: (one.at, one.until),
+            })
+        })
+    }
+}
+
+fn access_of(how: How) -> Access {
+    match how {
+        How::Read | How::Make => Access::Read,
+        How::Write | How::Uproot => Access::Write,
+    }
+}
+
+/// Reads all logs of `run`. `ours` is where cofferdam keeps its own files.
+pub(crate) fn read<'o>(logs: &[Log], who: &Who, run: &str, ours: &'o Path) -> Reading<'o> {
+    let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
+    let mut uses = Uses::new(ours);
+    for (index, log) in logs.iter().enumerate() {
+        uses.look(index, log, &folders[index], who);
+    }
+    let mut watched = Watched {
+        tests: who.tests.len() as u64,
+        programs: who
+            .tests
+            .iter()
+            .map(|test| &test.binary)
+            .collect::<HashSet<_>>()
+            .len() as u64,
+        missed: who.missed.len() as u64,
+        ..Watched::default()
+    };
+    for (index, log) in logs
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !who.is_replaced(*index))
+    {
+        watched.dropped += log.header(header::DROPPED);
+        let raw = log.header(header::RAW);
+        watched.without_raw += u64::from(matches!(raw, format::RAW_REFUSED | format::RAW_ENDED));
+        // A process that a test started is where the test started it.
+        let begun = who.begun(index);
+        for record in log.records().filter(|record| record.kind.is_access()) {
+            watched.accesses += 1;
+            let Some(test) = who.test(index, &record) else {
+                watched.of_no_test += 1;
+                continue;
+            };
+            let place = match begun {
+                Some((log, position)) => Place::Begun { log, position },
+                None => Place::Here {
+                    log: index,
+                    stack: record.stack,
+                },
+            };
+            uses.take_in(log, &folders[index], &record, test, place, who);
+        }
+    }
+    Reading {
+        evidence: Claims::of(&uses, who).evidence(&uses, run, who),
+        watched,
+        uses,
+    }
+}
+
+/// What a claim is on: a file, or another resource, by their numbers; or a variable that was cleared with all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum On<'a> {
+    File(u32),
+    Other(u32),
+    Mask(u32),
+    Variable(u32, &'a str),
+}
+
+/// Who uses a resource: enough to say that nobody can meet there.
+#[derive(Clone, Copy, Debug)]
+struct Users {
+    first: u32,
+    several: bool,
+    written: bool,
+}
+
+/// What each use is a claim on.
+struct Claims<'a> {
+    all: Vec<(&'a Use, On<'a>, Access)>,
+    users: HashMap<On<'a>, Users>,
+}
+
+impl<'a> Claims<'a> {
+    fn of(uses: &'a Uses<'_>, who: &Who) -> Self {
+        let mut claims = Self {
+            all: Vec::new(),
+            users: HashMap::new(),
+        };
+        for one in &uses.all {
+            let pid = who.tests[one.test as usize].pid;
+            match one.thing {
+                Thing::File(file, how) => {
+                    if uses.uprooted.is_empty() {
+                        claims.add(one, On::File(file), access_of(how));
+                        continue;
+                    }
+                    let path = Path::new(uses.files.get(file));
+                    for (path, access) in uses.uprooted.uses(path, how, one.test as usize) {
+                        // Who removed it used it, so it is known.
+                        if let Some(file) = uses.files.find(path.as_os_str()) {
+                            claims.add(one, On::File(file), access);
+                        }
+                    }
+                }
+                Thing::Other(other, access) => {
+                    claims.add(one, On::of(&uses.others[other as usize], other, pid), access)
+                }
+                // Everybody who makes files depends on the mask, which matters where somebody changes it.
+                Thing::UsedMask if uses.masked.contains(&pid) => claims.add(one, On::Mask(pid), Access::Read),
+                Thing::UsedMask => {}
+                Thing::ClearedVariables => {
+                    for name in uses.variables.get(&pid).into_iter().flatten() {
+                        claims.add(one, On::Variable(pid, name), Access::Write);
+                    }
+                }
+            }
+        }
+        claims
+    }
+
+    fn add(&mut self, one: &'a Use, on: On<'a>, access: Access) {
+        let users = self.users.entry(on).or_insert(Users {
+            first: one.test,
+            several: false,
+            written: false,
+        });
+        users.several |= users.first != one.test;
+        users.written |= access == Access::Write;
+        self.all.push((one, on, access));
+    }
+
+    /// Only where two can meet: most files are one test's own.
+    fn evidence(&self, uses: &Uses<'_>, run: &str, who: &Who) -> Evidence {
+        let mut evidence = Evidence::new();
+        evidence.list_up_to(usize::MAX);
+        for (one, on, access) in &self.all {
+            if !self
+                .users
+                .get(on)
+                .is_some_and(|users| users.several && users.written)
+            {
+                continue;
+            }
+            let test = &who.tests[one.test as usize];
+            evidence.observe(&Observed {
+                run,
+                binary: &test.binary,
+                pid: test.pid,
+                started: test.started,
+                in_turn: test.in_turn,
+                test: &test.name,
+                attempt: 1,
+                resource: match on {
+                    On::File(file) => Resource::file(uses.files.get(*file)),
+                    On::Other(other) => uses.others[*other as usize].clone(),
+                    On::Mask(_) => Resource::umask(),
+                    On::Variable(_, name) => Resource::env(*name),
+                },
+                access: *access,
+                guards: &uses.guards.names(uses.sets.get(one.guards)),
+                place: &format!("#{}", one.place),
+                window: (one.at, test.end.max(one.at)),
+            });
+        }
+        evidence
+    }
+}
+
+impl<'a> On<'a> {
+    /// The mask and a variable are met by those of one process, also by who clears all of them.
+    fn of(resource: &'a Resource, number: u32, pid: u32) -> Self {
+        use cofferdam::ResourceKind as K;
+        match resource.kind() {
+            K::Umask => Self::Mask(pid),
+            K::Env => Self::Variable(pid, resource.as_str()),
+            _ => Self::Other(number),
+        }
+    }
+}

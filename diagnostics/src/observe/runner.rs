@@ -1,0 +1,205 @@
+//! What stands in front of a test program: says what is to be observed, and becomes it.
+
+use super::launch::{RUNNER, RUNNER_BEFORE, Started, VARIABLE};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, io, process};
+
+/// For the observer: the threads of the process are its tests.
+pub(super) const THREADS: u8 = 0;
+/// The process is one test.
+pub(super) const ONE_TEST: u8 = 1;
+/// The threads are tests, and their names are not read.
+pub(super) const WITHOUT_NAMES: u8 = 2;
+
+/// Becomes that program, observed unless it only lists its tests. Returns only if it cannot.
+pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
+    let Some((program, arguments)) = command.split_first() else {
+        return io::Error::new(io::ErrorKind::InvalidInput, "no program was named");
+    };
+    let mut child = started(program);
+    child.args(arguments);
+    let told = variable(VARIABLE);
+    child.env_remove(VARIABLE).env_remove(RUNNER_BEFORE);
+    // A suite that runs cargo finds what it would have found.
+    match variable(RUNNER_BEFORE) {
+        Some(before) => child.env(RUNNER, before),
+        None => child.env_remove(RUNNER),
+    };
+    if let Some(told) = told.and_then(|told| Told::read(&told))
+        && !only_lists(arguments)
+    {
+        told.prepare(&mut child, program, arguments);
+    }
+    child.exec()
+}
+
+fn only_lists(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|argument| argument == "--list")
+}
+
+/// What `launch` put into the variable.
+struct Told {
+    frames: u32,
+    raw: u32,
+    threads: u8,
+    folder: PathBuf,
+}
+
+impl Told {
+    fn read(text: &OsStr) -> Option<Self> {
+        let mut parts = text.as_bytes().splitn(4, |byte| *byte == b';');
+        let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u32>().ok();
+        let (frames, raw, threads) = (number()?, number()?, u8::try_from(number()?).ok()?);
+        Some(Self {
+            frames,
+            raw,
+            threads,
+            folder: PathBuf::from(OsStr::from_bytes(parts.next()?)),
+        })
+    }
+
+    fn prepare(&self, child: &mut Command, program: &OsStr, arguments: &[OsString]) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program gets this number with the process"
+        )]
+        let pid = process::id();
+        let tests = match variable("NEXTEST_TEST_NAME") {
+            Some(name) if is_test(&name, arguments) => ONE_TEST,
+            _ => self.threads,
+        };
+        let mut observe = OsString::from(format!("{pid};{};{};{tests};", self.frames, self.raw));
+        observe.push(&self.folder);
+        let mut preload = fs::read_link(self.folder.join("library"))
+            .unwrap_or_default()
+            .into_os_string();
+        if let Some(theirs) = variable("LD_PRELOAD").filter(|theirs| !theirs.is_empty()) {
+            preload.push(":");
+            preload.push(theirs);
+        }
+        if tests != ONE_TEST {
+            // Needed to ask it for its tests. Without it, what threads say of themselves has to do.
+            let _ = self.note(pid, program, arguments, child);
+        }
+        child.env("COFFERDAM_OBSERVE", observe).env("LD_PRELOAD", preload);
+    }
+
+    fn note(&self, pid: u32, program: &OsStr, arguments: &[OsString], child: &Command) -> io::Result<()> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program may be started from here once more"
+        )]
+        let (dir, variables) = (env::current_dir()?, env::vars_os());
+        let changed: Vec<&OsStr> = child.get_envs().map(|(name, _)| name).collect();
+        let started = Started {
+            program: dir.join(program).into_os_string(),
+            arguments: arguments.to_vec(),
+            dir,
+            variables: variables
+                .filter(|(name, _)| !changed.contains(&name.as_os_str()))
+                .collect(),
+        };
+        let mut file = fs::OpenOptions::new();
+        let file = file
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(Started::path(&self.folder, pid))?;
+        io::Write::write_all(&mut &file, &started.to_bytes())
+    }
+}
+
+/// nextest's variables are inherited by whatever a test starts: the test itself is told by its arguments.
+fn is_test(name: &OsStr, arguments: &[OsString]) -> bool {
+    let has = |wanted: &OsStr| arguments.iter().any(|argument| argument == wanted);
+    has(OsStr::new("--exact")) && has(name)
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    #[expect(clippy::disallowed_methods, reason = "what the launch put there")]
+    env::var_os(name)
+}
+
+pub(super) fn started(program: &OsStr) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "this process becomes it")]
+    Command::new(program)
+}
+
+/// The tests that a program lists. It has to be one with libtest: others might take it for an order to run.
+pub(super) fn listed(started_as: &Started) -> Option<std::collections::BTreeSet<String>> {
+    let output = started(&started_as.program)
+        .args(["--list", "--format", "terse"])
+        .current_dir(&started_as.dir)
+        .env_clear()
+        .envs(started_as.variables.iter().map(|(name, value)| (name, value)))
+        .stdin(process::Stdio::null())
+        .stderr(process::Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(
+        text.lines()
+            .filter_map(|line| {
+                line.strip_suffix(": test")
+                    .or_else(|| line.strip_suffix(": benchmark"))
+            })
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+/// Whether libtest is in there: known by a sentence of its help.
+pub(super) fn has_libtest(program: &Path) -> bool {
+    const SENTENCE: &[u8] = b"By default, all tests are run in parallel.";
+    fs::read(program).is_ok_and(|bytes| bytes.windows(SENTENCE.len()).any(|part| part == SENTENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_test_of_nextest_is_told_from_what_it_starts() {
+        let name = OsStr::new("orders::a");
+        assert!(is_test(name, &words("orders::a --nocapture --exact")));
+        assert!(!is_test(name, &words("--nocapture")));
+        assert!(!is_test(name, &words("orders::b --exact")));
+    }
+
+    #[test]
+    fn what_the_launch_said_is_read() {
+        let told = Told::read(OsStr::new("24;1;0;/dev/shm/x;y")).unwrap();
+        assert_eq!((told.frames, told.raw, told.threads), (24, 1, THREADS));
+        assert_eq!(told.folder, Path::new("/dev/shm/x;y"));
+        assert!(Told::read(OsStr::new("24;1")).is_none());
+        assert!(Told::read(OsStr::new("24;x;1;/a")).is_none());
+    }
+
+    #[test]
+    fn this_program_is_asked_for_its_tests_and_another_is_not() {
+        #[expect(clippy::disallowed_methods, reason = "a program with libtest")]
+        let own = env::current_exe().unwrap();
+        let started = Started {
+            program: own.into(),
+            dir: "/".into(),
+            ..Started::default()
+        };
+        let list = listed(&started).unwrap();
+        assert!(
+            list.iter()
+                .any(|name| name.ends_with("this_program_is_asked_for_its_tests_and_another_is_not"))
+        );
+        assert!(has_libtest(Path::new(&started.program)));
+        assert!(!has_libtest(Path::new("/bin/echo")));
+    }
+}

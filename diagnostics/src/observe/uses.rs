@@ -1,0 +1,258 @@
+//! Everything that tests did, each the first time. A suite does a million things to a hundred thousand files: what is
+//! the same is kept once.
+
+use super::folders::Uprooted;
+use super::format::Kind;
+use super::guards::Guards;
+use super::log::{Log, Record};
+use super::meaning::{Act, How, acts};
+use super::paths::{Links, is_of_interest};
+use super::places::Place;
+use super::who::Who;
+use cofferdam::{Access, Resource, ResourceKind};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::hash::Hash;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// Texts that are said often, each kept once and known by its number.
+#[derive(Debug)]
+pub(super) struct Numbered<T: ?Sized> {
+    known: HashMap<Rc<T>, u32>,
+    all: Vec<Rc<T>>,
+}
+
+impl<T: ?Sized> Default for Numbered<T> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            all: Vec::new(),
+        }
+    }
+}
+
+impl<T: ?Sized + Eq + Hash> Numbered<T> {
+    pub(super) fn number(&mut self, one: &T) -> u32
+    where
+        for<'t> Rc<T>: From<&'t T>,
+    {
+        if let Some(number) = self.find(one) {
+            return number;
+        }
+        // Four billion would not fit into memory anyway.
+        let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        let one: Rc<T> = one.into();
+        self.all.push(Rc::clone(&one));
+        self.known.insert(one, number);
+        number
+    }
+
+    pub(super) fn find(&self, one: &T) -> Option<u32> {
+        self.known.get(one).copied()
+    }
+
+    pub(super) fn get(&self, number: u32) -> &T {
+        &self.all[number as usize]
+    }
+}
+
+/// What was used, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Thing {
+    File(u32, How),
+    Other(u32, Access),
+    UsedMask,
+    ClearedVariables,
+}
+
+/// A use of something by a test: the first of its kind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Use {
+    pub(super) test: u32,
+    pub(super) thing: Thing,
+    pub(super) guards: u32,
+    /// The first moment, and the last that was noted: without a hold the observer notes the first alone.
+    pub(super) at: u64,
+    pub(super) until: u64,
+    /// Of the places.
+    pub(super) place: u32,
+}
+
+/// The working directories of a log's processes, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Folders {
+    known: HashMap<(u32, u32), PathBuf>,
+}
+
+impl Folders {
+    pub(super) fn of(log: &Log) -> Self {
+        let records = log.records().filter(|record| record.kind == Kind::Folder);
+        let folder = |record: &Record<'_>| PathBuf::from(OsStr::from_bytes(record.text));
+        Self {
+            known: records
+                .map(|record| ((record.pid, record.value), folder(&record)))
+                .collect(),
+        }
+    }
+
+    /// A process that is a copy has its folder from the one that began the log, until it goes elsewhere.
+    fn get(&self, log: &Log, record: &Record<'_>) -> Option<&Path> {
+        let find = |pid: u32| self.known.get(&(pid, record.folder));
+        find(record.pid).or_else(|| find(log.pid())).map(PathBuf::as_path)
+    }
+}
+
+/// Everything that tests did.
+pub(super) struct Uses<'o> {
+    ours: &'o Path,
+    links: Links,
+    pub(super) guards: Guards,
+    pub(super) uprooted: Uprooted,
+    pub(super) all: Vec<Use>,
+    known: HashMap<(u32, Thing, u32), u32>,
+    known_others: HashMap<Resource, usize>,
+    /// By their bytes: a path is compared part by part, which takes much longer.
+    pub(super) files: Numbered<OsStr>,
+    pub(super) others: Vec<Resource>,
+    /// Sets of locks that were held.
+    pub(super) sets: Numbered<[usize]>,
+    pub(super) places: Vec<Place>,
+    /// Processes of which a test changed the mask.
+    pub(super) masked: HashSet<u32>,
+    /// By process, the variables that anybody spoke of.
+    pub(super) variables: HashMap<u32, BTreeSet<String>>,
+}
+
+impl<'o> Uses<'o> {
+    pub(super) fn new(ours: &'o Path) -> Self {
+        Self {
+            ours,
+            links: Links::default(),
+            guards: Guards::default(),
+            uprooted: Uprooted::default(),
+            all: Vec::new(),
+            known: HashMap::new(),
+            known_others: HashMap::new(),
+            files: Numbered::default(),
+            others: Vec::new(),
+            sets: Numbered::default(),
+            places: Vec::new(),
+            masked: HashSet::new(),
+            variables: HashMap::new(),
+        }
+    }
+
+    /// First the locks, and the folders that are removed: they say what the rest means.
+    pub(super) fn look(&mut self, index: usize, log: &Log, folders: &Folders, who: &Who) {
+        let matters = |record: &Record<'_>| {
+            matches!(
+                record.kind,
+                Kind::Locked | Kind::Unlocked | Kind::RemoveFolder | Kind::Rename
+            )
+        };
+        for record in log.records().filter(matters) {
+            let number = record.number().unwrap_or_default();
+            if record.kind == Kind::Unlocked {
+                // Another thread may have done it, of which no test is known.
+                if let Some(test) = who.test_of(index, record.value) {
+                    self.guards.unlocked(index, test, number, record.at);
+                }
+                continue;
+            }
+            let Some(test) = who.test(index, &record) else {
+                continue;
+            };
+            if record.kind == Kind::Locked {
+                let path = self.links.resolve(PathBuf::from(OsStr::from_bytes(record.text)));
+                self.guards
+                    .locked(index, test, &path, number, record.value != 0, record.at);
+                continue;
+            }
+            for act in acts(&record, folders.get(log, &record), false) {
+                if let Act::File(path, How::Uproot) = act {
+                    self.uprooted.add(&self.links.resolve(path), test);
+                }
+            }
+        }
+    }
+
+    /// Takes in what a record says that a test did.
+    pub(super) fn take_in(
+        &mut self,
+        log: &Log,
+        folders: &Folders,
+        record: &Record<'_>,
+        test: usize,
+        place: Place,
+        who: &Who,
+    ) {
+        let shared = log.is_test() && record.pid == log.pid();
+        for act in acts(record, folders.get(log, record), shared) {
+            self.one(test, act, record.at, place, who);
+        }
+    }
+
+    /// There are few of these.
+    fn number(&mut self, resource: Resource) -> u32 {
+        let known = *self
+            .known_others
+            .entry(resource.clone())
+            .or_insert(self.others.len());
+        if known == self.others.len() {
+            self.others.push(resource);
+        }
+        known as u32
+    }
+
+    fn one(&mut self, test: usize, act: Act, at: u64, place: Place, who: &Who) {
+        let (thing, held) = match act {
+            Act::File(path, how) => {
+                let path = self.links.resolve(path);
+                if !is_of_interest(&path, self.ours) {
+                    return;
+                }
+                let access = if how == How::Read {
+                    Access::Read
+                } else {
+                    Access::Write
+                };
+                let held = self.guards.held(test, Some(&path), access, at);
+                (Thing::File(self.files.number(path.as_os_str()), how), held)
+            }
+            Act::Other(resource, access) => {
+                let held = self.guards.held(test, None, access, at);
+                let pid = who.tests[test].pid;
+                if resource.kind() == ResourceKind::Umask && access == Access::Write {
+                    self.masked.insert(pid);
+                } else if resource.kind() == ResourceKind::Env {
+                    let names = self.variables.entry(pid).or_default();
+                    if !names.contains(resource.as_str()) {
+                        names.insert(resource.as_str().to_owned());
+                    }
+                }
+                (Thing::Other(self.number(resource), access), held)
+            }
+            Act::UsedMask => (Thing::UsedMask, Vec::new()),
+            Act::ClearedVariables => (Thing::ClearedVariables, Vec::new()),
+        };
+        let (test, guards) = (test as u32, self.sets.number(&held));
+        let next = self.all.len() as u32;
+        let known = *self.known.entry((test, thing, guards)).or_insert(next);
+        if let Some(known) = self.all.get_mut(known as usize) {
+            known.until = known.until.max(at);
+        } else {
+            let place_number = self.places.len() as u32;
+            self.places.push(place);
+            self.all.push(Use {
+                test,
+                thing,
+                guards,
+                at,
+                until: at,
+                place: place_number,
+            });
+        }
+    }
+}

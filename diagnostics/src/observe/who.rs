@@ -1,0 +1,350 @@
+//! Which test did it.
+//!
+//! Under nextest a process is a test. Under `cargo test` a thread is, known by a name that the observer read from memory;
+//! it counts if the thread gave itself the same name and the program lists it. What a test starts is the test's.
+
+use super::format::header;
+use super::log::{Log, Record};
+use super::notes::{Child, Name, Notes, binary_of, name_of};
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+/// A test that ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Test {
+    pub(crate) name: String,
+    /// What a person calls its program.
+    pub(crate) binary: String,
+    /// The process whose environment it shares with others, and when that began.
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+    /// Whether the run's programs follow one another.
+    pub(crate) in_turn: bool,
+    /// The last thing heard of it.
+    pub(crate) end: u64,
+}
+
+/// A process that was started for one test, because the names of its program's threads could not be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Alone {
+    pub(crate) test: String,
+    /// The process that the test belongs to, as far as anybody else is concerned.
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+}
+
+/// What is known besides the logs.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The tests that a program lists; nothing for one that cannot be asked.
+    pub(crate) lists: HashMap<PathBuf, BTreeSet<String>>,
+    /// By process number.
+    pub(crate) alone: HashMap<u32, Alone>,
+    /// Processes of programs whose tests were run alone afterwards.
+    pub(crate) replaced: BTreeSet<u32>,
+}
+
+/// Where a process comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Origin {
+    test: Option<usize>,
+    /// The log and the record of its start, whose place in the source is the process's.
+    begun: Option<(usize, usize)>,
+    /// Whether others stand for it.
+    replaced: bool,
+}
+
+#[derive(Debug)]
+enum Owner {
+    /// The process works for one test, or for nobody we know.
+    One(Origin),
+    /// Its threads are tests, by their numbers.
+    Threads(HashMap<u32, usize>),
+}
+
+/// Who did what.
+#[derive(Debug)]
+pub(crate) struct Who {
+    pub(crate) tests: Vec<Test>,
+    owners: Vec<Owner>,
+    /// The logs of programs with tests that could not be told apart, and the names that these may have.
+    pub(crate) missed: Vec<(usize, BTreeSet<String>)>,
+}
+
+impl Who {
+    pub(crate) fn of(logs: &[Log], known: &Known) -> Self {
+        let notes: Vec<Notes> = logs.iter().map(Notes::of).collect();
+        let mut who = Self {
+            tests: Vec::new(),
+            owners: Vec::new(),
+            missed: Vec::new(),
+        };
+        for (index, (log, notes)) in logs.iter().zip(&notes).enumerate() {
+            let owner = if log.is_test() && !known.replaced.contains(&log.pid()) {
+                who.root(index, log, notes, known)
+            } else {
+                Owner::One(Origin {
+                    test: None,
+                    begun: None,
+                    replaced: log.is_test(),
+                })
+            };
+            who.owners.push(owner);
+        }
+        who.children(logs, &notes);
+        who
+    }
+
+    /// The test of a record in that log.
+    pub(crate) fn test(&self, log: usize, record: &Record<'_>) -> Option<usize> {
+        self.test_of(log, record.test)
+    }
+
+    /// The test that has that number in that log.
+    pub(super) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
+        match &self.owners[log] {
+            Owner::One(origin) => origin.test,
+            Owner::Threads(tests) => tests.get(&number).copied(),
+        }
+    }
+
+    /// For a process that a test started: the log and position of the record of that start.
+    pub(crate) fn begun(&self, log: usize) -> Option<(usize, usize)> {
+        match &self.owners[log] {
+            Owner::One(origin) => origin.begun,
+            Owner::Threads(_) => None,
+        }
+    }
+
+    /// Whether processes that were started afterwards stand for this one.
+    pub(crate) fn is_replaced(&self, log: usize) -> bool {
+        matches!(&self.owners[log], Owner::One(origin) if origin.replaced)
+    }
+
+    fn add(&mut self, test: Test) -> usize {
+        self.tests.push(test);
+        self.tests.len() - 1
+    }
+
+    fn root(&mut self, index: usize, log: &Log, notes: &Notes, known: &Known) -> Owner {
+        let whole = |test| {
+            Owner::One(Origin {
+                test: Some(test),
+                begun: None,
+                replaced: false,
+            })
+        };
+        let test = Test {
+            name: String::new(),
+            binary: binary_of(&notes.program),
+            pid: log.pid(),
+            started: log.header(header::MONOTONIC),
+            in_turn: true,
+            end: notes.last,
+        };
+        if let Some(alone) = known.alone.get(&log.pid()) {
+            return whole(self.add(Test {
+                name: alone.test.clone(),
+                pid: alone.pid,
+                started: alone.started,
+                ..test
+            }));
+        }
+        if let Some((name, binary)) = &notes.named {
+            return whole(self.add(Test {
+                name: name.clone(),
+                binary: binary.clone(),
+                in_turn: false,
+                ..test
+            }));
+        }
+        let list = known.lists.get(&notes.program);
+        let mut threads = HashMap::new();
+        let mut is_missed = false;
+        for (number, thread) in &notes.threads {
+            match name_of(thread, list) {
+                Name::Known(name) => {
+                    let end = thread.over.unwrap_or(notes.last);
+                    let test = Test {
+                        name,
+                        end,
+                        ..test.clone()
+                    };
+                    threads.insert(*number, self.add(test));
+                }
+                Name::Missed => is_missed = true,
+                Name::None => {}
+            }
+        }
+        if is_missed {
+            let ran = |name: &&String| notes.threads.iter().any(|(_, thread)| thread.may_be(name));
+            let names = list.into_iter().flatten().filter(ran).cloned().collect();
+            self.missed.push((index, names));
+        }
+        Owner::Threads(threads)
+    }
+
+    /// A child is known by the number that its start returned, else by its parent, if that works for one test.
+    fn children(&mut self, logs: &[Log], notes: &[Notes]) {
+        let mut begun: HashMap<u32, Vec<Child>> = HashMap::new();
+        let mut by_pid: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (index, (log, notes)) in logs.iter().zip(notes).enumerate() {
+            by_pid.entry(log.pid()).or_default().push(index);
+            for (pid, child) in &notes.children {
+                begun
+                    .entry(*pid)
+                    .or_default()
+                    .push(Child { log: index, ..*child });
+            }
+        }
+        // Parents begin before their children.
+        let mut order: Vec<usize> = (0..logs.len()).filter(|index| !logs[*index].is_test()).collect();
+        order.sort_by_key(|index| logs[*index].began());
+        for index in order {
+            let began = logs[index].began();
+            let starts = begun.get(&logs[index].pid()).map_or(&[][..], Vec::as_slice);
+            // A fork and the exec that followed both say so, and the fork knows from where. Numbers are used again.
+            let near = |child: &&Child| {
+                let apart = child.at.abs_diff(began);
+                (apart / 1_000_000, !child.has_place, apart)
+            };
+            let origin = match starts.iter().min_by_key(near) {
+                Some(child) => match &self.owners[child.log] {
+                    Owner::One(parent) => Origin {
+                        test: parent.test,
+                        // Within a child's child the place is still where the test began it.
+                        begun: parent.begun.or(Some((child.log, child.position))),
+                        replaced: parent.replaced,
+                    },
+                    Owner::Threads(tests) => Origin {
+                        test: tests.get(&child.test).copied(),
+                        begun: Some((child.log, child.position)),
+                        replaced: false,
+                    },
+                },
+                None => {
+                    let parents = by_pid.get(&logs[index].parent()).map_or(&[][..], Vec::as_slice);
+                    let parent = parents.iter().rfind(|parent| logs[**parent].began() <= began);
+                    match parent.map(|parent| &self.owners[*parent]) {
+                        Some(Owner::One(origin)) => *origin,
+                        _ => continue,
+                    }
+                }
+            };
+            self.owners[index] = Owner::One(origin);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::Kind;
+    use super::super::log::made::Made;
+    use super::*;
+
+    fn list(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// The test of each access, by the path that was accessed.
+    fn owners(logs: &[Log], known: &Known) -> Vec<(String, Option<String>)> {
+        let who = Who::of(logs, known);
+        let mut found = Vec::new();
+        for (index, log) in logs.iter().enumerate() {
+            for record in log.records().filter(|record| record.kind.is_access()) {
+                let test = who.test(index, &record);
+                found.push((
+                    record.words().into_owned(),
+                    test.map(|test| who.tests[test].name.clone()),
+                ));
+            }
+        }
+        found
+    }
+
+    fn told(path: &str, test: Option<&str>) -> (String, Option<String>) {
+        (path.to_owned(), test.map(str::to_owned))
+    }
+
+    #[test]
+    fn threads_are_tests_and_what_they_start_is_theirs() {
+        let mut root = Made::new(10, 1, true);
+        root.record(1, 0, Kind::Program, 0, "/t/shop-0123456789abcdef", b"")
+            .record(2, 0, Kind::Test, 1, "a", b"")
+            .record(2, 0, Kind::Test, 2, "b", b"")
+            .record(3, 1, Kind::Open, 0, "/by-a", b"")
+            .record(4, 2, Kind::Child, 11, "", b"")
+            .record(5, 0, Kind::Open, 0, "/by-main", b"");
+        let mut child = Made::new(11, 10, false);
+        child
+            .record(5, 0, Kind::Open, 0, "/by-child", b"")
+            .record(6, 0, Kind::Child, 12, "", b"");
+        let mut grandchild = Made::new(12, 11, false);
+        grandchild.record(7, 0, Kind::Open, 0, "/by-grandchild", b"");
+        let mut stranger = Made::new(99, 10, false);
+        stranger.record(7, 0, Kind::Open, 0, "/by-stranger", b"");
+        let logs = [root.log(), child.log(), grandchild.log(), stranger.log()];
+        assert_eq!(
+            owners(&logs, &Known::default()),
+            [
+                told("/by-a", Some("a")),
+                told("/by-main", None),
+                told("/by-child", Some("b")),
+                told("/by-grandchild", Some("b")),
+                told("/by-stranger", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn under_nextest_a_process_is_a_test_with_all_that_it_starts() {
+        let mut root = Made::new(10, 1, true);
+        root.record(1, 0, Kind::Named, 0, "orders::a", b"shop::orders")
+            .record(2, 0, Kind::Open, 0, "/a", b"");
+        let mut child = Made::new(11, 10, false);
+        child.record(5, 0, Kind::Open, 0, "/b", b"");
+        let logs = [root.log(), child.log()];
+        assert_eq!(
+            owners(&logs, &Known::default()),
+            [told("/a", Some("orders::a")), told("/b", Some("orders::a"))]
+        );
+        let who = Who::of(&logs, &Known::default());
+        assert_eq!(
+            (who.tests[0].binary.as_str(), who.tests[0].in_turn),
+            ("shop::orders", false)
+        );
+    }
+
+    #[test]
+    fn a_program_whose_tests_cannot_be_told_apart_is_told_of() {
+        let mut root = Made::new(10, 1, true);
+        root.record(1, 0, Kind::Program, 0, "/t/shop", b"")
+            .record(2, 0, Kind::Test, 1, "", b"")
+            .record(3, 1, Kind::ShortName, 0, "orders::a_long_", b"");
+        let mut known = Known::default();
+        known.lists.insert(
+            "/t/shop".into(),
+            list(&["orders::a_long_name", "orders::a_long_other", "orders::b"]),
+        );
+        let both = list(&["orders::a_long_name", "orders::a_long_other"]);
+        assert_eq!(Who::of(&[root.log()], &known).missed, [(0, both)]);
+        known.replaced.insert(10);
+        let who = Who::of(&[root.log()], &known);
+        assert!(who.missed.is_empty() && who.is_replaced(0));
+    }
+
+    #[test]
+    fn a_process_for_one_test_stands_for_the_program_s_own() {
+        let mut root = Made::new(20, 1, true);
+        root.record(1, 0, Kind::Open, 0, "/a", b"");
+        let mut known = Known::default();
+        let alone = Alone {
+            test: "a".to_owned(),
+            pid: 10,
+            started: 5,
+        };
+        known.alone.insert(20, alone);
+        let who = Who::of(&[root.log()], &known);
+        assert_eq!((who.tests[0].pid, who.tests[0].started), (10, 5));
+    }
+}

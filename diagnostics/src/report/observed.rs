@@ -1,0 +1,139 @@
+//! What was seen from outside, for a person: by resource, writers before readers.
+
+use super::human::{BOLD, DIM, headline};
+use super::text::{count, plain};
+use crate::commands::Observed;
+use cofferdam::Access;
+use cofferdam::diagnostics::{Conflict, Party, Severity};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// As many tests of each sort are listed; the others are counted.
+const LISTED: usize = 20;
+
+/// A test's use of the resource: what it is shown as.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    test: String,
+    binary: String,
+    place: String,
+}
+
+/// One resource with all who use it.
+pub(super) fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
+    let (writers, readers) = sides(&told.parties);
+    let resource = told
+        .resource
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let text = match readers.len() {
+        0 => format!(
+            "{resource}: {} write it, with no lock in common",
+            count(writers.len() as u64, "test")
+        ),
+        _ => format!(
+            "{resource}: {} × {}, with no lock in common",
+            count(writers.len() as u64, "writer"),
+            count(readers.len() as u64, "reader")
+        ),
+    };
+    headline(out, told.severity(), told.severity().as_str(), &text)?;
+    let width = |column: fn(&Row) -> &str| {
+        let rows = writers.iter().take(LISTED).chain(readers.iter().take(LISTED));
+        rows.map(|row| column(row).chars().count()).max().unwrap_or(0)
+    };
+    let (first, second) = (width(|row| &row.test), width(|row| &row.binary));
+    for (word, rows) in [("write", &writers), ("read", &readers)] {
+        for Row { test, binary, place } in rows.iter().take(LISTED) {
+            let line = format!("  {word:5}  {test:first$}  {binary:second$}  {place}");
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        if rows.len() > LISTED {
+            writeln!(
+                out,
+                "  {word:5}  and {}",
+                count((rows.len() - LISTED) as u64, "more test")
+            )?;
+        }
+    }
+    let seen = if told.overlapped {
+        "ran at one time"
+    } else {
+        "ran one after the other, and another schedule may bring them together"
+    };
+    writeln!(out, "  {DIM}{}; {seen}{DIM:#}", told.kind)?;
+    writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
+}
+
+/// Who writes, and who only reads; each test once, with its first place.
+fn sides(parties: &[Party]) -> (Vec<Row>, Vec<Row>) {
+    let mut tests: BTreeMap<(&str, String), &Party> = BTreeMap::new();
+    for party in parties {
+        let known = tests.entry((&party.binary, party.to_string())).or_insert(party);
+        let stronger = known.access == Some(Access::Read) && party.access == Some(Access::Write);
+        let earlier = known.access == party.access && party.window.0 < known.window.0;
+        if stronger || earlier {
+            *known = party;
+        }
+    }
+    let (writers, readers): (Vec<&Party>, Vec<&Party>) = tests
+        .into_values()
+        .partition(|party| party.access == Some(Access::Write));
+    let rows = |parties: Vec<&Party>| parties.into_iter().map(row).collect();
+    (rows(writers), rows(readers))
+}
+
+fn row(party: &Party) -> Row {
+    Row {
+        test: plain(&party.to_string()).into_owned(),
+        binary: plain(&party.binary).into_owned(),
+        place: party
+            .place
+            .as_deref()
+            .map(|place| plain(place).into_owned())
+            .unwrap_or_default(),
+    }
+}
+
+/// What ought to be known of what was not seen.
+pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
+    let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
+    if observed.without_raw > 0 {
+        say(&format!(
+            "the system calls that {} made past libc: the kernel, the libc or the program itself did not allow it",
+            count(observed.without_raw, "process").replace("processs", "processes")
+        ))?;
+    }
+    if observed.dropped > 0 {
+        say(&format!(
+            "{}, for which there was no room",
+            count(observed.dropped, "access").replace("accesss", "accesses")
+        ))?;
+    }
+    if observed.missed > 0 {
+        say(&format!(
+            "tests of {} that cannot be told apart",
+            count(observed.missed, "program")
+        ))?;
+    }
+    Ok(())
+}
+
+/// For the last line: what the verdict holds for, and what not.
+pub(super) fn watched(observed: &Observed) -> String {
+    let accesses = match observed.accesses {
+        1 => "1 access".to_owned(),
+        number => format!("{number} accesses"),
+    };
+    let share = match (observed.of_no_test, observed.accesses) {
+        (0, _) | (_, 0) => String::new(),
+        (none, all) => format!(" ({:.1} % of them by no test)", none as f64 * 100.0 / all as f64),
+    };
+    format!(
+        "{} in {}, {accesses} to files, ports, environment, working directory{share}; memory and rows of databases \
+         were not",
+        count(observed.tests, "test"),
+        count(observed.programs, "program"),
+    )
+}

@@ -1,0 +1,201 @@
+//! Suites that know nothing of cofferdam, observed under real runners.
+
+mod package;
+mod probe;
+
+use package::Package;
+use std::fs;
+
+const MEETING: &str = include_str!("suites/meeting.rs");
+const HOSTILE: &str = include_str!("suites/hostile.rs");
+const FAILING: &str = include_str!("suites/failing.rs");
+
+const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
+const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
+
+/// What tests of one process and of several meet on. Which of two is first to bind is chance.
+const EVERYWHERE: [&str; 9] = [
+    "file /dev/shm/cofferdam-meeting: 2 × 0",
+    "file by-child: 1 × 1",
+    "file by-thread: 1 × 1",
+    "file größe: 2 × 0",
+    "file removed: 1 × 1",
+    "file replaced: 2 × 0",
+    "file report: 1 × 1",
+    "file socket: 1 × 1",
+    "port 28917: ",
+];
+const IN_ONE_PROCESS: [&str; 3] = ["cwd : 1 × 1", "env MEETING_MODE: 2 × 1", "umask : 2 × "];
+
+fn agree(found: &[String], wanted: &[&str]) {
+    let fits = found.len() == wanted.len()
+        && found
+            .iter()
+            .zip(wanted)
+            .all(|(found, wanted)| found.starts_with(wanted));
+    assert!(fits, "{found:#?}");
+}
+
+#[test]
+fn what_tests_of_a_process_meet_on_is_named_and_nothing_else() {
+    let package = Package::new("meeting", MEETING);
+    let mut wanted = [&IN_ONE_PROCESS[..], &EVERYWHERE[..]].concat();
+    wanted.sort_unstable();
+    agree(&package.met(&CARGO, &[]), &wanted);
+    fs::remove_dir_all(package.path().join("met")).unwrap();
+    fs::create_dir(package.path().join("met")).unwrap();
+    // The same where names cannot be read: then each test runs once more, alone.
+    // By then the socket is there, and both only find that out.
+    let alone: Vec<String> = package.met(&CARGO, &["--no-names"]);
+    wanted.retain(|wanted| !wanted.starts_with("file socket"));
+    agree(&alone, &wanted);
+    let _ = fs::remove_file("/dev/shm/cofferdam-meeting");
+}
+
+#[test]
+fn under_nextest_the_environment_is_each_test_s_own() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new("meeting_apart", MEETING);
+    let met = package.met(&NEXTEST, &[]);
+    agree(&met, &EVERYWHERE);
+}
+
+#[test]
+fn tests_that_would_hurt_a_careless_observer_pass() {
+    let package = Package::new("hostile", HOSTILE);
+    for options in [&[][..], &["--no-backtrace"]] {
+        let told = package.observe(options, &CARGO);
+        assert!(
+            told.out.contains("test result: ok. 12 passed; 0 failed"),
+            "{}{}",
+            told.out,
+            told.err
+        );
+        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    }
+    for written in ["by-copy", "by-copy-raw", "blocked", "blocked-raw", "closed"] {
+        assert!(package.path().join("met").join(written).exists(), "{written}");
+    }
+    let accesses = package.path().join("accesses");
+    let told = package.observe(&["--accesses", accesses.to_str().unwrap()], &CARGO);
+    let seen = fs::read_to_string(accesses).unwrap();
+    for (test, file) in [
+        ("a_copy_of_the_process_goes_on", "met/by-copy-raw"),
+        (
+            "a_raw_call_with_all_signals_blocked_comes_back",
+            "met/blocked-raw",
+        ),
+        ("all_descriptors_may_be_closed", "met/closed"),
+    ] {
+        let by = |line: &&str| {
+            line.contains(test) && line.contains(&format!("{file}\"")) && line.contains("\"write\"")
+        };
+        assert!(seen.lines().any(|line| by(&line)), "{file} in {seen}{}", told.err);
+    }
+}
+
+#[test]
+fn a_suite_that_fails_or_ends_keeps_its_code_and_is_reported_on() {
+    let package = Package::new("failing", FAILING);
+    for ends in ["panic", "abort", "exit", "kill"] {
+        let mut command = package.command(&[], &[&CARGO[..], &["--", "--test-threads=3"]].concat());
+        let told: crate::recording::Told = command.env("ENDS", ends).output().unwrap().into();
+        assert!(
+            matches!(told.code, Some(101 | 3)),
+            "{ends}: {:?}{}{}",
+            told.code,
+            told.out,
+            told.err
+        );
+        assert!(
+            told.out.contains("met/report: 2 tests write it"),
+            "{ends}: {}{}",
+            told.out,
+            told.err
+        );
+        assert!(told.out.contains("tests/failing.rs:10"), "{ends}: {}", told.out);
+    }
+}
+
+#[test]
+fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
+    let package = Package::new(
+        "chained",
+        "#[test]\nfn a() { std::fs::write(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/x\"), \"\").unwrap() }\n#[test]\nfn b() { a() }\n",
+    );
+    let script = "#!/bin/sh\necho called >> \"$(dirname \"$0\")/../calls\"\nexec \"$@\"\n";
+    package.write(".cargo/run it", "not this one");
+    package.write("tools/run", script);
+    package.write(
+        ".cargo/config.toml",
+        "[target.'cfg(unix)']\nrunner = 'tools/run'\n",
+    );
+    #[cfg(unix)]
+    fs::set_permissions(
+        package.path().join("tools/run"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let told = package.observe(&[], &[&CARGO[..], &["--test", "chained"]].concat());
+    assert!(
+        told.out.contains("met/x: 2 tests write it"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert_eq!(
+        fs::read_to_string(package.path().join("calls")).unwrap(),
+        "called\n"
+    );
+}
+
+#[test]
+fn a_program_without_a_test_harness_is_run_once() {
+    let package = Package::new(
+        "plain",
+        "fn main() { use std::io::Write as _; let file = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/runs\"); let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap(); writeln!(file, \"run\").unwrap(); }\n",
+    );
+    let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
+    package.write(
+        "Cargo.toml",
+        &format!("{manifest}[[test]]\nname = \"plain\"\nharness = false\n"),
+    );
+    let told = package.observe(&[], &CARGO);
+    assert_eq!(
+        fs::read_to_string(package.path().join("met/runs")).unwrap(),
+        "run\n",
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn what_was_not_started_by_a_runner_was_not_seen() {
+    let package = Package::new("nothing", "");
+    let told = package.observe(&[], &["true"]);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert!(
+        told.out.contains("could not tell: nothing was recorded"),
+        "{}",
+        told.out
+    );
+}
+
+#[test]
+fn no_value_of_a_variable_is_told() {
+    const SECRET: &str = "planted-5ecret";
+    let package = Package::new("secret", MEETING);
+    let accesses = package.path().join("accesses");
+    let mut command = package.command(
+        &["--accesses", accesses.to_str().unwrap(), "--format", "json"],
+        &[&CARGO[..], &["--", "--skip", SECRET]].concat(),
+    );
+    let told: crate::recording::Told = command.env("SHOP_PASSWORD", SECRET).output().unwrap().into();
+    let seen = fs::read_to_string(accesses).unwrap();
+    assert!(seen.contains("MEETING_MODE"), "{seen}");
+    for text in [&told.out, &told.err, &seen] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}

@@ -1,0 +1,101 @@
+//! A stranger's package, made of one suite and run as a stranger would.
+
+use crate::recording::Told;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(super) struct Package {
+    dir: tempfile::TempDir,
+    /// Kept from one test to the next: its programs are built once.
+    built: PathBuf,
+}
+
+impl Package {
+    /// Its only program is `tests/NAME.rs`.
+    pub(super) fn new(name: &str, source: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest =
+            format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n");
+        let package = Self {
+            dir,
+            built: Path::new(env!("CARGO_TARGET_TMPDIR")).join("observed").join(name),
+        };
+        package.write("Cargo.toml", &manifest);
+        package.write("src/lib.rs", "");
+        package.write(&format!("tests/{name}.rs"), source);
+        fs::create_dir(package.path().join("met")).unwrap();
+        package
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn write(&self, file: &str, text: &str) {
+        let path = self.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// `cargo cofferdam observe OPTIONS -- COMMAND`, in the package.
+    pub(super) fn command(&self, options: &[&str], command: &[&str]) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "the program under test")]
+        let mut observe = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
+        observe.arg("observe").args(options).arg("--").args(command);
+        observe
+            .current_dir(self.path())
+            .env("CARGO_TARGET_DIR", &self.built);
+        // What the tests of this program were started with is not the stranger's.
+        for variable in [
+            "COFFERDAM_DIR",
+            "COFFERDAM_RECORD",
+            "COFFERDAM_WORKER",
+            "RUST_TEST_THREADS",
+            "NO_COLOR",
+        ] {
+            observe.env_remove(variable);
+        }
+        observe
+    }
+
+    pub(super) fn observe(&self, options: &[&str], command: &[&str]) -> Told {
+        self.command(options, command).output().unwrap().into()
+    }
+
+    /// `kind name: writers × readers` of each resource on which tests meet, sorted; a path from `met/` on.
+    pub(super) fn met(&self, command: &[&str], options: &[&str]) -> Vec<String> {
+        let options = [&["--format", "json"], options].concat();
+        let told = self.observe(&options, command);
+        let line = told.out.lines().last().unwrap_or_default();
+        let report: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err));
+        assert_eq!(report["observed"]["dropped"], 0, "{report}");
+        let met = self.path().canonicalize().unwrap().join("met");
+        let mut found: Vec<String> = report["conflicts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|told| resource(told, &met))
+            .collect();
+        found.sort();
+        found
+    }
+}
+
+fn resource(told: &serde_json::Value, met: &Path) -> String {
+    let name = told["resource"]["name"].as_str().unwrap();
+    let name = Path::new(name).strip_prefix(met).unwrap_or(Path::new(name));
+    let parties = told["parties"].as_array().unwrap();
+    let mut tests: Vec<(&str, bool)> = Vec::new();
+    for party in parties {
+        let (test, writes) = (party["test"].as_str().unwrap(), party["access"] == "write");
+        match tests.iter_mut().find(|(known, _)| *known == test) {
+            Some(known) => known.1 |= writes,
+            None => tests.push((test, writes)),
+        }
+    }
+    let writers = tests.iter().filter(|(_, writes)| *writes).count();
+    let kind = told["resource"]["kind"].as_str().unwrap();
+    format!("{kind} {}: {writers} × {}", name.display(), tests.len() - writers)
+}
