@@ -72,25 +72,26 @@ impl Lane {
     /// that too, and so is all that is built from it.
     pub(crate) fn also_from(&self, holder: u64, key: &Key, given: &Given) -> Vec<Leaving> {
         let mut state = self.lock();
-        let Some(holder) = state.entries_mut().find(|(_, entry)| entry.about.build == holder) else {
+        let Some(holder) = state.abouts_mut().find(|about| about.build == holder) else {
             return Vec::new();
         };
-        holder.1.about.parts.push(given.number);
-        let first = BTreeSet::from([holder.1.about.number.get()]);
-        let all: Vec<_> = state.entries_mut().map(|(_, entry)| &entry.about).collect();
+        holder.parts.push(given.number);
+        let first = BTreeSet::from([holder.number.get()]);
+        let all: Vec<_> = state.abouts_mut().map(|about| &*about).collect();
         let affected = with_all_built_from(first, &all);
         let aside: BTreeSet<_> = state.hidden.iter().map(|(_, entry)| entry.number()).collect();
-        for (_, entry) in state
-            .entries_mut()
-            .filter(|(_, entry)| affected.contains(&entry.number()))
-        {
-            // Set aside, and now with a fake in it all the same: there is no setting that it fits.
-            if aside.contains(&entry.number()) && !given.fakes.is_subset(&entry.about.fakes) {
-                entry.about.fakes.insert(NOBODYS);
+        for about in state.abouts_mut() {
+            let number = about.number.get();
+            if !affected.contains(&number) {
+                continue;
             }
-            let from = Arc::make_mut(&mut entry.about.from);
+            // Set aside, and now with a fake in it all the same: there is no setting that it fits.
+            if aside.contains(&number) && !given.fakes.is_subset(&about.fakes) {
+                about.fakes.insert(NOBODYS);
+            }
+            let from = Arc::make_mut(&mut about.from);
             from.extend(given.from.iter().chain([key]).cloned());
-            entry.about.fakes.extend(&given.fakes);
+            about.fakes.extend(&given.fakes);
         }
         if state.layers.is_empty() && given.fakes.is_empty() {
             return Vec::new();
@@ -102,13 +103,13 @@ impl Lane {
 }
 
 impl State {
-    /// All that is cached or set aside.
-    fn entries_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Entry)> {
-        let hidden = self.hidden.iter_mut().map(|(key, entry)| (&*key, entry));
-        self.caches
-            .values_mut()
-            .flat_map(Cache::entries_mut)
-            .chain(hidden)
+    /// What is known of all that is cached, set aside, or held by somebody still and may come back.
+    fn abouts_mut(&mut self) -> impl Iterator<Item = &mut About> {
+        let cached = self.caches.values_mut().flat_map(Cache::entries_mut);
+        let hidden = self.hidden.iter_mut().map(|(_, entry)| entry);
+        let forgotten = self.forgotten.iter_mut().map(|gone| &mut gone.about);
+        let held = cached.map(|(_, entry)| entry).chain(hidden);
+        held.map(|entry| &mut entry.about).chain(forgotten)
     }
 
     /// The overrides in force for any of these keys.

@@ -3,8 +3,8 @@
 #[cfg(all(unix, not(miri)))]
 use super::alone;
 use super::{Log, Noted};
-use cofferdam::{LazyProxy, ServiceLocator, WorkerLocal};
-use std::sync::Arc;
+use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
+use std::sync::{Arc, Mutex, mpsc};
 
 struct Base(u32);
 struct Middle(Arc<Base>);
@@ -212,6 +212,49 @@ alone! {
         assert_eq!((now.0.0, now.1.0), (0, 0));
     }
 
+    fn what_an_override_overtakes_while_it_is_built_is_handed_to_none_but_who_waits_for_it() {
+        let (is_building, building) = mpsc::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let locator = ServiceLocator::builder()
+            .register::<Base>(|_| Ok(Arc::new(Base(0))))
+            .register::<Middle>(move |cx| {
+                let base = cx.get()?;
+                let _ = is_building.send(());
+                let _ = wait.lock().unwrap().recv();
+                Ok(Arc::new(Middle(base)))
+            })
+            .build();
+        let there = locator.clone();
+        let overtaken = Worker::current().spawn(move || there.get::<Middle>());
+        building.recv().unwrap();
+        let fake = locator.override_with(Arc::new(Base(7)));
+        drop(go);
+        assert_eq!(overtaken.join().unwrap().0.0, 0);
+        assert_eq!(locator.get::<Middle>().0.0, 7);
+        drop(fake);
+        assert_eq!(locator.get::<Middle>().0.0, 0);
+    }
+
+    /// What a service is built from may be gone by the time it is done.
+    fn an_override_reaches_what_was_built_from_what_is_evicted() {
+        struct Copy(u32);
+        let locator = ServiceLocator::builder()
+            .capacity(1)
+            .register::<Base>(|_| Ok(Arc::new(Base(0))))
+            .register::<Middle>(|cx| Ok(Arc::new(Middle(cx.get()?))))
+            .register::<Aside>(|_| Ok(Arc::new(Aside)))
+            .register::<Copy>(|cx| {
+                let copy = Copy(cx.get::<Middle>()?.0.0);
+                cx.get::<Aside>()?;
+                Ok(Arc::new(copy))
+            })
+            .build();
+        assert_eq!(locator.get::<Copy>().0, 0);
+        let _fake = locator.override_with(Arc::new(Base(7)));
+        assert_eq!(locator.get::<Copy>().0, 7);
+    }
+
     fn a_shared_service_that_was_used_already_is_overridden_too() {
         let locator = ServiceLocator::builder()
             .register_shared::<Base>(|_| Ok(Arc::new(Base(0))))
@@ -228,7 +271,6 @@ alone! {
 mod others {
     use super::super::{alone, as_test, own_worker};
     use super::*;
-    use std::sync::mpsc;
 
     alone! {
         fn other_workers_notice_nothing() {

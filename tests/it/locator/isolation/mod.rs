@@ -17,6 +17,8 @@ enum Call {
     Proxy(Key),
     Spawned(Key),
     Entered(Key),
+    /// On the test's own thread, as another worker that is there.
+    Visited(Key),
     /// On a thread that works for all workers in turn.
     Pooled(Key),
     /// Three threads of the worker at once.
@@ -55,6 +57,7 @@ fn call() -> impl Strategy<Value = Call> {
         2 => key.clone().prop_map(Call::Proxy),
         2 => key.clone().prop_map(Call::Spawned),
         2 => key.clone().prop_map(Call::Entered),
+        2 => prop::sample::select(&[Key::Base, Key::Direct, Key::Static][..]).prop_map(Call::Visited),
         3 => key.clone().prop_map(Call::Pooled),
         1 => key.clone().prop_map(Call::Race),
         2 => key.clone().prop_map(Call::Hold),

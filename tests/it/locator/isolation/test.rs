@@ -188,6 +188,18 @@ impl Test<'_> {
                     assert!(Arc::ptr_eq(&first, &second), "{key:?} was handed out twice");
                 }
             }
+            Call::Visited(key) => {
+                drop(self.ask(key, || world.get(key)));
+                if let Some((other, found)) = world.visit(&worker, key) {
+                    note(&found);
+                    found.part.iter().for_each(|part| note(part));
+                    assert_eq!(
+                        found.worker, other,
+                        "{key:?} is not of the worker that was entered"
+                    );
+                }
+                drop(self.ask(key, || world.get(key)));
+            }
             Call::Race(key) => {
                 let (before, start) = (world.clears(), Barrier::new(3));
                 let all: Vec<_> = std::thread::scope(|scope| {
@@ -289,7 +301,9 @@ pub(super) fn run(world: &World, calls: &[Call]) -> Vec<Weak<Own>> {
         lent: BTreeSet::new(),
         fakes: Vec::new(),
     };
+    lock(&world.running).push(test.worker.clone());
     calls.iter().for_each(|call| test.call(call));
+    lock(&world.running).retain(|running| running.id() != test.worker.id());
     let Test {
         worker,
         mut lane,

@@ -94,6 +94,8 @@ pub(super) struct World {
     pub(super) locator: ServiceLocator,
     /// What each lane knows, for the next test in it.
     pub(super) lanes: Mutex<BTreeMap<String, Lane>>,
+    /// The workers whose tests are running.
+    pub(super) running: Mutex<Vec<Worker>>,
     pub(super) lent: Mutex<Vec<Arc<Own>>>,
     /// Those whose proxy any worker may have been the first to use, at any moment.
     pub(super) untouched: Mutex<BTreeSet<u64>>,
@@ -246,6 +248,7 @@ impl World {
         Self {
             locator: builder.build(),
             lanes: Mutex::default(),
+            running: Mutex::default(),
             lent: Mutex::default(),
             untouched: Mutex::default(),
             shared: Mutex::default(),
@@ -267,6 +270,16 @@ impl World {
             Key::StaticToo => LOCAL_TOO.get(),
             key => locator.get_named(&key.name()),
         }
+    }
+
+    /// Asks as another worker, if one is there, and returns its ID too.
+    pub(super) fn visit(&self, own: &Worker, key: Key) -> Option<(String, Arc<Own>)> {
+        let running = lock(&self.running);
+        let other = running.iter().find(|other| other.id() != own.id())?.clone();
+        // While it is among those its test is not over.
+        let _scope = other.enter();
+        drop(running);
+        Some((other.id().to_owned(), self.get(key)))
     }
 
     /// Does the work on the pool's thread.
