@@ -243,7 +243,8 @@ impl State {
 }
 
 /// In a process of its own: instances are held on purpose beyond a clear, and that is not to be recorded.
-#[cfg(all(test, unix, not(any(miri, loom))))]
+#[cfg(test)]
+#[cfg(all(unix, not(any(miri, loom))))]
 mod tests {
     use super::*;
     use crate::locator::registry::Scope;

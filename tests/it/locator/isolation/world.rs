@@ -230,13 +230,17 @@ impl World {
             .capacity(2)
             // What hangs shall say so.
             .build_timeout(Duration::from_secs(20));
-        let builder = own(builder, Key::Base).reset(|base| Ok(base.reset()));
-        let builder = own(builder, Key::Direct).reset(|direct| Ok(direct.reset()));
+        let builder = own(builder, Key::Base).reset(|base| {
+            base.reset();
+            Ok(())
+        });
+        let builder = own(builder, Key::Direct).reset(|direct| {
+            direct.reset();
+            Ok(())
+        });
         let builder = own(builder, Key::OfTest).per_test();
         let of_worker = [Key::Deep, Key::Later, Key::Chain, Key::OnShared].into_iter();
-        let builder = of_worker
-            .chain((0..4).map(Key::Filler))
-            .fold(builder, |builder, key| own(builder, key));
+        let builder = of_worker.chain((0..4).map(Key::Filler)).fold(builder, own);
         let shared = [Key::Shared, Key::SharedToo].into_iter();
         let builder = shared
             .chain((0..2).map(Key::SharedFiller))
