@@ -1,26 +1,33 @@
-//! The command: started with our variables and without those that are cargo's, waited for, and told of signals.
+//! The one place that starts processes: with our variables, without those that are cargo's.
 //!
-//! Its input and output are its own. A signal that somebody sends to us is passed on to it, and we still report
-//! when it has ended; Ctrl-C reaches it without us, for it shares our terminal.
+//! Who waits for them, and when they are stopped, is the executor's business.
 
 use crate::exit_code::Ended;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, Stdio};
 use std::{env, fmt, io};
 
-/// The command could not be started or waited for.
+/// The command could not be started.
 #[derive(Debug)]
 pub(crate) struct ChildError {
-    tried: &'static str,
     program: OsString,
-    source: io::Error,
+    cwd: Option<PathBuf>,
+    pub(crate) source: io::Error,
 }
 
 impl fmt::Display for ChildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "could not {} {:?}: {}", self.tried, self.program, self.source)?;
+        write!(f, "could not start {:?}", self.program)?;
+        if let Some(cwd) = &self.cwd {
+            write!(f, " in {}", cwd.display())?;
+        }
+        write!(f, ": {}", self.source)?;
         if self.source.kind() == io::ErrorKind::NotFound {
+            if self.cwd.as_ref().is_some_and(|cwd| !cwd.is_dir()) {
+                return f.write_str(". That folder is not there");
+            }
             f.write_str(
                 ". It is started without a shell: is it installed and in PATH, and its name spelt as it is?",
             )?;
@@ -35,41 +42,79 @@ impl std::error::Error for ChildError {
     }
 }
 
-/// Runs `command` to its end with these variables set.
-pub(crate) fn run(command: &[OsString], variables: &[(&str, &OsStr)]) -> Result<Ended, ChildError> {
-    let (program, args) = command
-        .split_first()
-        .map_or((OsStr::new(""), command), |(program, args)| (program, args));
-    let failed = |tried, source| ChildError {
-        tried,
-        program: program.to_owned(),
-        source,
-    };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where a process is started"
-    )]
-    let mut child = Command::new(program);
-    child.args(args).envs(variables.iter().copied());
-    for (name, value) in inherited_from_cargo() {
-        match value {
-            Some(value) => child.env(name, value),
-            None => child.env_remove(name),
-        };
-    }
-    // Before the start, so that no signal falls between.
-    let signals = signals::Passed::on().map_err(|source| failed("prepare for", source))?;
-    let child = child.spawn().map_err(|source| failed("start", source))?;
-    let status = signals.wait(child).map_err(|source| failed("wait for", source))?;
-    Ok(ended(status))
+/// Where a process reads and writes.
+pub(crate) enum Streams<'a> {
+    /// Where we do, in our process group: the terminal's keys reach it as they reach us.
+    Ours,
+    /// Reads nothing, writes both streams into this file, and leads a process group of its own.
+    Log(&'a File),
 }
 
-fn ended(status: ExitStatus) -> Ended {
-    #[cfg(unix)]
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    #[cfg(not(unix))]
-    let signal = None;
-    let code = match (status.code(), signal) {
+/// Starts commands, each with what we inherited but for what is cargo's.
+#[derive(Debug)]
+pub(crate) struct Starter {
+    /// What to take away, and what to set instead.
+    changed: Vec<(OsString, Option<OsString>)>,
+    /// What each of them is handed.
+    variables: Vec<(OsString, OsString)>,
+}
+
+impl Starter {
+    pub(crate) fn new(variables: Vec<(OsString, OsString)>) -> Self {
+        Self {
+            changed: inherited_from_cargo(),
+            variables,
+        }
+    }
+
+    /// Starts `command` with these variables besides. Whoever starts it waits for it.
+    pub(crate) fn start<'a>(
+        &self,
+        command: &[OsString],
+        variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>,
+        cwd: Option<&Path>,
+        streams: &Streams<'_>,
+    ) -> Result<Child, ChildError> {
+        let (program, args) = command
+            .split_first()
+            .map_or((OsStr::new(""), command), |(program, args)| (program, args));
+        let failed = |source| ChildError {
+            program: program.to_owned(),
+            cwd: cwd.map(Path::to_owned),
+            source,
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where a job's process is started"
+        )]
+        let mut child = Command::new(program);
+        child.args(args);
+        for (name, value) in &self.changed {
+            match value {
+                Some(value) => child.env(name, value),
+                None => child.env_remove(name),
+            };
+        }
+        child.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        child.envs(variables);
+        if let Some(cwd) = cwd {
+            child.current_dir(cwd);
+        }
+        if let Streams::Log(log) = streams {
+            child
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().map_err(failed)?)
+                .stderr(log.try_clone().map_err(failed)?);
+            #[cfg(unix)]
+            std::os::unix::process::CommandExt::process_group(&mut child, 0);
+        }
+        child.spawn().map_err(failed)
+    }
+}
+
+/// What a process's end means: its code, or the signal that ended it.
+pub(crate) fn ended(code: Option<i32>, signal: Option<i32>) -> Ended {
+    let code = match (code, signal) {
         (Some(0), _) => return Ended::Passed,
         // What does not fit (a Windows status) is a failure all the same.
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
@@ -129,85 +174,13 @@ fn is_build_path(path: &Path, exe: &Path) -> bool {
         || path.ends_with("lib") && path.to_string_lossy().contains("rustlib")
 }
 
-fn own_exe() -> PathBuf {
-    #[expect(clippy::disallowed_methods, reason = "cargo's folders are known by it")]
+/// This program.
+pub(crate) fn own_exe() -> PathBuf {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo's folders, and our own guard, are known by it"
+    )]
     env::current_exe().unwrap_or_default()
-}
-
-#[cfg(unix)]
-mod signals {
-    //! Signals that are passed on.
-
-    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    use signal_hook::iterator::exfiltrator::origin::WithOrigin;
-    use signal_hook::iterator::{Handle, SignalsInfo};
-    use signal_hook::low_level::siginfo::Cause;
-    use std::io;
-    use std::process::{Child, ExitStatus};
-    use std::thread;
-
-    /// From its making to its drop signals do not end us.
-    pub(super) struct Passed {
-        signals: SignalsInfo<WithOrigin>,
-    }
-
-    impl Passed {
-        pub(super) fn on() -> io::Result<Self> {
-            let signals = SignalsInfo::<WithOrigin>::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
-            Ok(Self { signals })
-        }
-
-        /// Waits for the child to end, and hands on what comes meanwhile.
-        pub(super) fn wait(self, mut child: Child) -> io::Result<ExitStatus> {
-            let Self { mut signals } = self;
-            let handle: Handle = signals.handle();
-            let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
-                return child.wait();
-            };
-            thread::scope(|scope| {
-                scope.spawn(move || {
-                    for origin in signals.forever() {
-                        // The terminal's own signals reach the child as they reach us; once more would be twice.
-                        let from_terminal = matches!(origin.cause, Cause::Kernel);
-                        if !from_terminal && let Some(signal) = Signal::from_named_raw(origin.signal) {
-                            let _ = kill_process(pid, signal);
-                        }
-                    }
-                });
-                // Until the child is waited for below, its number is nobody else's.
-                let ended = loop {
-                    match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-                        Err(rustix::io::Errno::INTR) => {}
-                        ended => break ended,
-                    }
-                };
-                handle.close();
-                ended
-            })?;
-            child.wait()
-        }
-    }
-}
-
-#[cfg(not(unix))]
-mod signals {
-    //! Ctrl-C ends the command and us: there is nothing to pass on.
-
-    use std::io;
-    use std::process::{Child, ExitStatus};
-
-    pub(super) struct Passed;
-
-    impl Passed {
-        pub(super) fn on() -> io::Result<Self> {
-            Ok(Self)
-        }
-
-        pub(super) fn wait(self, mut child: Child) -> io::Result<ExitStatus> {
-            child.wait()
-        }
-    }
 }
 
 #[cfg(test)]

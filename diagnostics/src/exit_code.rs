@@ -10,6 +10,8 @@ pub(crate) const CONFLICTS: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// Could not tell.
 pub(crate) const UNKNOWN: u8 = 3;
+/// Of several jobs one failed or was stopped; or the one command was stopped, for it went over a limit.
+pub(crate) const JOB_FAILED: u8 = 4;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,15 @@
 mod child;
 mod cli;
 mod commands;
+mod executor;
 mod exit_code;
 #[cfg_attr(not(test), expect(dead_code, reason = "what reads it comes next"))]
 mod findings;
+mod jobs;
 #[expect(
     dead_code,
     unused_imports,
-    reason = "`run`, which is to record its sessions, is joined to it next"
+    reason = "its tests and its benchmark are built with the room as it stands, and use all of it"
 )]
 mod ledger;
 #[cfg(has_observer)]
@@ -18,6 +20,7 @@ mod report;
 
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, ListFormat};
+use commands::Refused;
 use exit_code::Ended;
 use std::error::Error;
 use std::process::ExitCode;
@@ -36,7 +39,15 @@ fn main() -> ExitCode {
         }
     };
     let (shown, told) = match cli.command {
-        Command::Run(args) => (args.shown.clone(), commands::run::run(args, report::begin)),
+        Command::Run(args) => {
+            let told = commands::run::run(&args, &mut report::Progress::new(&args));
+            (args.shown_as(), told)
+        }
+        Command::Guard(args) => {
+            let ended = commands::guard::guard(&args);
+            report::tell_guarded(&args.session, ended);
+            return ExitCode::from(exit_code::NONE);
+        }
         Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
         #[cfg(has_observer)]
         Command::Observe(args) => {
@@ -71,15 +82,12 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Err(error) => {
-            report::complain(&*error);
-            exit_code::UNKNOWN
-        }
+        Err(error) => refused_or_failed(&*error),
     };
     ExitCode::from(code)
 }
 
-/// The commands that only look at sessions.
+/// The commands that look at sessions, or hand a job to one.
 fn look(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Status(args) => commands::status::status(&args, report::show_status(args.format))?,
@@ -88,10 +96,15 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Backup(args) => report::show_backup(args.format, &commands::backup::backup(&args)?)?,
         Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
+        Command::Submit(args) => report::show_submitted(args.format, &commands::submit::submit(&args)?)?,
         #[cfg(has_observer)]
         Command::Observed(_) => {}
-        Command::Run(_) | Command::Check(_) | Command::Observe(_) | Command::Clean(_) | Command::Locks(_) => {
-        }
+        Command::Run(_)
+        | Command::Guard(_)
+        | Command::Check(_)
+        | Command::Observe(_)
+        | Command::Clean(_)
+        | Command::Locks(_) => {}
     }
     Ok(())
 }
@@ -99,10 +112,7 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
 fn looked(told: Result<(), Box<dyn Error>>) -> ExitCode {
     ExitCode::from(match told {
         Ok(()) => exit_code::NONE,
-        Err(error) => {
-            report::complain(&*error);
-            exit_code::UNKNOWN
-        }
+        Err(error) => refused_or_failed(&*error),
     })
 }
 
@@ -115,6 +125,20 @@ fn clean(args: &CleanArgs) -> ExitCode {
         report::complain(&*error);
         exit_code::UNKNOWN
     }))
+}
+
+/// Says why, and what it means for the exit code.
+fn refused_or_failed(error: &(dyn Error + 'static)) -> u8 {
+    match error.downcast_ref::<Refused>() {
+        Some(refused) => {
+            report::refuse(refused);
+            exit_code::USAGE
+        }
+        None => {
+            report::complain(error);
+            exit_code::UNKNOWN
+        }
+    }
 }
 
 fn locks(format: ListFormat) -> ExitCode {

@@ -11,6 +11,9 @@ use crate::sys::clock;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+/// An override that is never in force; what is numbered begins with 1.
+const NOBODYS: u64 = 0;
+
 /// A fake in the place of a service, for one test.
 pub(crate) struct Layer {
     pub(crate) id: u64,
@@ -69,29 +72,26 @@ impl Lane {
     /// that too, and so is all that is built from it.
     pub(crate) fn also_from(&self, holder: u64, key: &Key, given: &Given) -> Vec<Leaving> {
         let mut state = self.lock();
-        let Some(holder) = state.entries_mut().find(|(_, entry)| entry.about.build == holder) else {
+        let Some(holder) = state.abouts_mut().find(|about| about.build == holder) else {
             return Vec::new();
         };
-        let mut affected = BTreeSet::from([holder.1.about.number.get()]);
-        holder.1.about.parts.push(given.number);
-        loop {
-            let known = affected.len();
-            for (_, entry) in state.entries_mut() {
-                if entry.about.parts.iter().any(|part| affected.contains(part)) {
-                    affected.insert(entry.about.number.get());
-                }
+        holder.parts.push(given.number);
+        let first = BTreeSet::from([holder.number.get()]);
+        let all: Vec<_> = state.abouts_mut().map(|about| &*about).collect();
+        let affected = with_all_built_from(first, &all);
+        let aside: BTreeSet<_> = state.hidden.iter().map(|(_, entry)| entry.number()).collect();
+        for about in state.abouts_mut() {
+            let number = about.number.get();
+            if !affected.contains(&number) {
+                continue;
             }
-            if affected.len() == known {
-                break;
+            // Set aside, and now with a fake in it all the same: there is no setting that it fits.
+            if aside.contains(&number) && !given.fakes.is_subset(&about.fakes) {
+                about.fakes.insert(NOBODYS);
             }
-        }
-        for (_, entry) in state.entries_mut() {
-            let about = &mut entry.about;
-            if affected.contains(&about.number.get()) {
-                let from = Arc::make_mut(&mut about.from);
-                from.extend(given.from.iter().chain([key]).cloned());
-                about.fakes.extend(&given.fakes);
-            }
+            let from = Arc::make_mut(&mut about.from);
+            from.extend(given.from.iter().chain([key]).cloned());
+            about.fakes.extend(&given.fakes);
         }
         if state.layers.is_empty() && given.fakes.is_empty() {
             return Vec::new();
@@ -103,13 +103,13 @@ impl Lane {
 }
 
 impl State {
-    /// All that is cached or set aside.
-    fn entries_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Entry)> {
-        let hidden = self.hidden.iter_mut().map(|(key, entry)| (&*key, entry));
-        self.caches
-            .values_mut()
-            .flat_map(Cache::entries_mut)
-            .chain(hidden)
+    /// What is known of all that is cached, set aside, or held by somebody still and may come back.
+    fn abouts_mut(&mut self) -> impl Iterator<Item = &mut About> {
+        let cached = self.caches.values_mut().flat_map(Cache::entries_mut);
+        let hidden = self.hidden.iter_mut().map(|(_, entry)| entry);
+        let forgotten = self.forgotten.iter_mut().map(|gone| &mut gone.about);
+        let held = cached.map(|(_, entry)| entry).chain(hidden);
+        held.map(|entry| &mut entry.about).chain(forgotten)
     }
 
     /// The overrides in force for any of these keys.
@@ -148,42 +148,59 @@ impl State {
 
     /// Sets services aside, brings them back or gives them up, as the overrides in force want it.
     fn sort_out(&mut self) -> Vec<Leaving> {
-        let hidden = std::mem::take(&mut self.hidden);
-        let mut loose: Vec<_> = hidden
-            .into_iter()
-            .map(|(key, entry)| (key, entry, true))
-            .collect();
-        let mut stay = HashSet::new();
+        let mut loose = std::mem::take(&mut self.hidden);
         for cache in self.caches.values_mut() {
-            for (key, entry) in cache.take_all(|_, _| true) {
-                loose.push((key, entry, false));
-            }
+            loose.extend(cache.take_all(|_, _| true));
         }
-        for (key, entry, _) in loose.iter().filter(|(.., was_hidden)| !was_hidden) {
-            if self.fakes(&entry.about.from) == entry.about.fakes {
-                stay.insert(key.clone());
-            }
-        }
-        // Oldest first, so that their order of use survives where nobody has used them since.
-        loose.sort_by_key(|(_, entry, _)| (entry.about.last_tick(), entry.about.order));
+        let is_current = |entry: &Entry| self.fakes(&entry.about.from) == entry.about.fakes;
+        // Where several would do, the first is there again; what is built from another goes with that.
+        loose.sort_by_key(|(_, entry)| entry.about.order);
+        let mut taken = HashSet::new();
+        let others = loose
+            .iter()
+            .filter(|(key, entry)| is_current(entry) && !taken.insert(key))
+            .map(|(_, entry)| entry.number())
+            .collect();
+        let all: Vec<_> = loose.iter().map(|(_, entry)| &entry.about).collect();
+        let superfluous = with_all_built_from(others, &all);
+        // Last used last, so that the order of use survives.
+        loose.sort_by_key(|(_, entry)| (entry.about.last_tick(), entry.about.order));
         let mut dead = Vec::new();
-        for (key, entry, was_hidden) in loose {
+        for (key, entry) in loose {
+            let mut fakes = entry.about.fakes.iter();
+            let is_dead = fakes.any(|fake| !self.layers.iter().any(|layer| layer.id == *fake));
             let is_current = self.fakes(&entry.about.from) == entry.about.fakes;
-            let is_dead = entry
-                .about
-                .fakes
-                .iter()
-                .any(|fake| !self.layers.iter().any(|layer| layer.id == *fake));
-            let has_room = !(was_hidden && stay.contains(&key));
             match self.caches.get_mut(&key.locator) {
-                Some(cache) if is_current && has_room => {
+                _ if is_dead || superfluous.contains(&entry.number()) => dead.push((key, entry)),
+                _ if !is_current => self.hidden.push((key, entry)),
+                Some(cache) => {
                     let tick = entry.about.last_tick();
                     cache.put(key, entry, tick);
                 }
-                _ if is_dead || is_current => dead.push((key, entry)),
-                _ => self.hidden.push((key, entry)),
+                None => dead.push((key, entry)),
             }
         }
         self.leave(dead, Why::Overridden)
+    }
+}
+
+impl Entry {
+    fn number(&self) -> u64 {
+        self.about.number.get()
+    }
+}
+
+/// These, by number, and all that is built from any of them, at any depth.
+fn with_all_built_from(mut these: BTreeSet<u64>, among: &[&About]) -> BTreeSet<u64> {
+    loop {
+        let known = these.len();
+        for about in among {
+            if about.parts.iter().any(|part| these.contains(part)) {
+                these.insert(about.number.get());
+            }
+        }
+        if these.len() == known {
+            return these;
+        }
     }
 }

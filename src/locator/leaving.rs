@@ -194,6 +194,12 @@ impl State {
         }
     }
 
+    /// A test is over: evicted ones that were good for it alone come back no more, whoever holds them.
+    pub(super) fn stay_away(&mut self, was_for_it: impl Fn(&About) -> bool) {
+        let of_it = self.forgotten.iter_mut().filter(|gone| was_for_it(&gone.about));
+        of_it.for_each(|gone| gone.why = Why::TestOver);
+    }
+
     /// What a build came to that was overtaken by a clear: nobody else is handed it, whoever holds it is known.
     pub(super) fn keep_track(&mut self, key: &Key, about: About) {
         self.forgotten.push(Forgotten {
@@ -233,5 +239,136 @@ impl State {
         if let Some(cache) = self.caches.get_mut(&gone.key.locator) {
             cache.gone_hits += gone.about.all_hits();
         }
+    }
+}
+
+/// In a process of its own: instances are held on purpose beyond a clear, and that is not to be recorded.
+#[cfg(test)]
+#[cfg(all(unix, not(any(miri, loom))))]
+mod tests {
+    use super::*;
+    use crate::locator::registry::Scope;
+    use crate::locator::{LazyProxy, ServiceLocator, lanes, resolve};
+    use crate::sys::role::{play, plays, role};
+    use crate::worker::Worker;
+
+    const PATH: &str = "locator::leaving::tests::role_caught";
+
+    #[test]
+    fn what_is_caught_between_its_eviction_and_its_drop_is_still_the_one() {
+        let base = tempfile::tempdir().unwrap();
+        play(role(PATH, "caught").env("COFFERDAM_DIR", base.path()))
+            .end()
+            .passed();
+    }
+
+    struct Base(u32);
+    struct Top(u32);
+    struct Late(LazyProxy<Base>);
+    struct OfTest;
+    struct Reset;
+
+    fn locator() -> ServiceLocator {
+        ServiceLocator::builder()
+            .register::<Base>(|_| Ok(Arc::new(Base(0))))
+            .register::<Top>(|cx| Ok(Arc::new(Top(cx.get::<Base>()?.0))))
+            .register::<Late>(|cx| Ok(Arc::new(Late(cx.lazy()?))))
+            .register::<OfTest>(|_| Ok(Arc::new(OfTest)))
+            .per_test()
+            .register::<Reset>(|_| Ok(Arc::new(Reset)))
+            .reset(|_| Ok(()))
+            .build()
+    }
+
+    /// Builds a service and evicts it; before it is dropped somebody takes hold of it, as other threads do by what
+    /// they remember.
+    fn caught<T: Send + Sync + 'static>(locator: &ServiceLocator) -> Arc<T> {
+        let weak = Arc::downgrade(&locator.get::<T>());
+        let lane = lanes::of(Scope::Worker, &Worker::current());
+        let key = &locator.find::<T>("").unwrap().key;
+        let last_use = lane.lock().caches[&key.locator]
+            .entry(key)
+            .unwrap()
+            .about
+            .last_tick();
+        let leaving = lane.evict(key, last_use);
+        assert_eq!(leaving.len(), 1);
+        let caught = weak.upgrade().unwrap();
+        resolve::let_go(&lane, leaving);
+        caught
+    }
+
+    /// What a thread is handed that remembers nothing.
+    fn handed<T: Send + Sync + 'static>(locator: &ServiceLocator) -> Arc<T> {
+        let locator = locator.clone();
+        Worker::current().spawn(move || locator.get()).join().unwrap()
+    }
+
+    #[test]
+    #[ignore = "a role"]
+    fn role_caught() {
+        if !plays(PATH) {
+            return;
+        }
+        is_still_the_one();
+        is_not_handed_out_after_a_clear();
+        is_set_aside_for_a_fake();
+        is_set_aside_for_a_fake_that_its_proxy_would_be();
+        is_not_the_next_tests();
+    }
+
+    fn is_still_the_one() {
+        let locator = locator();
+        let top = caught::<Top>(&locator);
+        assert!(Arc::ptr_eq(&handed(&locator), &top));
+    }
+
+    fn is_not_handed_out_after_a_clear() {
+        let locator = locator();
+        let top = caught::<Top>(&locator);
+        locator.clear_worker();
+        assert!(!Arc::ptr_eq(&handed(&locator), &top));
+    }
+
+    fn is_set_aside_for_a_fake() {
+        let locator = locator();
+        let top = caught::<Top>(&locator);
+        let fake = locator.override_with(Arc::new(Base(7)));
+        assert_eq!(handed::<Top>(&locator).0, 7);
+        drop(fake);
+        assert!(Arc::ptr_eq(&handed(&locator), &top));
+    }
+
+    fn is_set_aside_for_a_fake_that_its_proxy_would_be() {
+        let locator = locator();
+        let late = caught::<Late>(&locator);
+        assert_eq!(late.0.0, 0);
+        assert!(Arc::ptr_eq(&handed(&locator), &late));
+        let _fake = locator.override_with(Arc::new(Base(7)));
+        assert_eq!(handed::<Late>(&locator).0.0, 7);
+    }
+
+    fn is_not_the_next_tests() {
+        fn test<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> R {
+            thread::scope(|scope| {
+                let test = thread::Builder::new().name(name.to_owned());
+                test.spawn_scoped(scope, work).unwrap().join().unwrap()
+            })
+        }
+        let locator = locator();
+        let get = || {
+            (
+                Worker::current().id().to_owned(),
+                handed(&locator),
+                handed(&locator),
+            )
+        };
+        let (of_test, reset) = test("a::first", || {
+            (caught::<OfTest>(&locator), caught::<Reset>(&locator))
+        });
+        let (lane, of_next, not_reset) = test("a::second", get);
+        assert_eq!(lane, "w1", "the lane of the first one");
+        assert!(!Arc::ptr_eq(&of_test, &of_next));
+        assert!(!Arc::ptr_eq(&reset, &not_reset));
     }
 }

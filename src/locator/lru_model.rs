@@ -32,6 +32,8 @@ enum Call {
     /// Lets go of the oldest that is held of this key.
     Release(usize),
     Clear,
+    /// Puts a fake in its place and ends that; the others are sorted out, and stay as they are.
+    Override(usize),
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -40,8 +42,9 @@ fn call() -> impl Strategy<Value = Call> {
         8 => key.clone().prop_map(Call::Get),
         4 => key.clone().prop_map(Call::GetElsewhere),
         3 => key.clone().prop_map(Call::Hold),
-        3 => key.prop_map(Call::Release),
+        3 => key.clone().prop_map(Call::Release),
         1 => Just(Call::Clear),
+        1 => key.prop_map(Call::Override),
     ]
 }
 
@@ -164,7 +167,7 @@ fn compare(locator: &ServiceLocator, model: &Model, alive: &AtomicU64) -> Result
         ),
         "hits, misses, builds, evictions, capacity"
     );
-    let about = |entry: &EntryView| (entry.service.clone(), entry.holders, entry.hits);
+    let about = |entry: &EntryView| (entry.service.clone(), entry.holders, entry.hits, entry.misses);
     let of = |state: State| view.entries.iter().filter(move |entry| entry.state == state);
     let mut cached: Vec<_> = of(State::Cached).map(about).collect();
     cached.sort();
@@ -173,11 +176,11 @@ fn compare(locator: &ServiceLocator, model: &Model, alive: &AtomicU64) -> Result
         .iter()
         .map(|cached| {
             let service = format!("Counted {:?}", name(cached.key));
-            (service, model.holders(cached.key, cached.number), cached.hits)
+            (service, model.holders(cached.key, cached.number), cached.hits, 1)
         })
         .collect();
     expected.sort();
-    prop_assert_eq!(cached, expected, "cached: service, holders, hits");
+    prop_assert_eq!(cached, expected, "cached: service, holders, hits, misses");
     prop_assert_eq!(
         of(State::Cached).count() + of(State::Forgotten).count(),
         model.alive()
@@ -235,6 +238,14 @@ fn check(capacity: usize, calls: &[Call]) -> Result<(), TestCaseError> {
                 locator.clear_worker();
                 model.cached.clear();
             }
+            Call::Override(key) => {
+                alive.fetch_add(1, Ordering::SeqCst);
+                let fake = Counted {
+                    number: u64::MAX,
+                    alive: Arc::clone(&alive),
+                };
+                drop(locator.override_named(&name(key), Arc::new(fake)));
+            }
         }
         compare(&locator, &model, &alive)?;
     }
@@ -246,8 +257,9 @@ fn check(capacity: usize, calls: &[Call]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What the property is about, on one page: capacity, order of use, and that what is held is left alone.
-const PAGE: [Call; 10] = [
+/// What the property is about, on one page: capacity, order of use, that what is held is left alone, and that it is
+/// not handed out after a clear.
+const PAGE: [Call; 14] = [
     Call::Get(1),
     Call::Hold(2),
     Call::Get(0),
@@ -257,6 +269,10 @@ const PAGE: [Call; 10] = [
     Call::Release(2),
     Call::Get(5),
     Call::Get(2),
+    Call::Override(0),
+    Call::Hold(0),
+    Call::Clear,
+    Call::Get(0),
     Call::Get(0),
 ];
 

@@ -6,7 +6,6 @@ use super::lane::Lane;
 use super::registry::{Scope, Service};
 use super::{lanes, resolve};
 use crate::worker::Worker;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,8 +30,7 @@ impl OverrideGuard {
         // What is shared is overridden for this worker only, in its own lane.
         let lane = lanes::of(service.scope.min(Scope::Worker), &worker);
         lane.arrive(&worker);
-        let mut about = About::new(service, &fake, lane.epoch(), &worker);
-        about.from = Arc::new(BTreeSet::from([service.key.clone()]));
+        let about = About::new(service, &fake, lane.epoch(), &worker);
         resolve::tell_built(&worker, &about);
         let (id, settled) = lane.add_layer(service.key.clone(), worker.life(), fake, about);
         resolve::let_go(&lane, settled);

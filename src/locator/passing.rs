@@ -1,6 +1,6 @@
 //! A lane passes from one test to the next: what lived for the first one goes, what can be reset is.
 
-use super::cache::Cache;
+use super::cache::{About, Cache};
 use super::instance::Instance;
 use super::lane::Lane;
 use super::leaving::{self, Leaving};
@@ -101,6 +101,8 @@ impl State {
         }
         self.life = life;
         let leaving = self.end_test(|other| other != life);
+        // Nobody resets what is not here.
+        self.stay_away(|about| about.service.reset.is_some());
         // After that: an override that ends brings services back.
         let mut reset: Vec<_> = self
             .caches
@@ -129,11 +131,12 @@ impl State {
         };
         // After that: an override that ends brings services back.
         let mut over: Vec<_> = fakes.into_iter().map(|layer| (layer.key, layer.entry)).collect();
-        let is_it = |about: &super::cache::About| about.service.scope == Scope::Test && is_over(about.life);
+        let is_it = |about: &About| about.service.scope == Scope::Test && is_over(about.life);
         for cache in self.caches.values_mut() {
             over.extend(cache.take_all(|_, entry| is_it(&entry.about)));
         }
         over.extend(self.hidden.extract_if(.., |(_, entry)| is_it(&entry.about)));
+        self.stay_away(is_it);
         leaving.extend(self.leave(over, Why::TestOver));
         leaving.sort_by_key(|leaving| std::cmp::Reverse(leaving.entry.about.order));
         leaving

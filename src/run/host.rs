@@ -4,6 +4,9 @@ use crate::error::Error;
 use crate::sys::env;
 use std::path::{Path, PathBuf};
 
+/// What it is in where jobs have temporary folders of their own: they must not lose sight of each other by that.
+const VARIABLE: &str = "COFFERDAM_HOST_DIR";
+
 /// The folder, made at the first call: in the temporary folder, which every checkout of a user knows.
 pub(crate) fn folder() -> Result<PathBuf, Error> {
     #[cfg(unix)]
@@ -11,7 +14,7 @@ pub(crate) fn folder() -> Result<PathBuf, Error> {
     #[cfg(not(unix))]
     // The temporary folder is the user's own there.
     let user = 0;
-    folder_in(&env::temp_dir(), user)
+    folder_in(&env::path(VARIABLE).unwrap_or_else(env::temp_dir), user)
 }
 
 fn folder_in(parent: &Path, user: u32) -> Result<PathBuf, Error> {

@@ -1,8 +1,10 @@
 //! What can be typed.
 
 mod ledger;
+mod run;
 
 pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, ShowArgs, StatusArgs};
+pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 
 use crate::exit_code::NoRecords;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -18,7 +20,7 @@ use std::time::Duration;
     bin_name = "cargo cofferdam",
     version,
     after_help = "Exit codes: a command that failed keeps its own; else 0 no conflict in what was watched, \
-                  1 conflicts, 2 usage, 3 could not tell."
+                  1 conflicts, 2 usage, 3 could not tell; of several commands one failed: 4."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -27,13 +29,20 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a command with recording on, then tell the conflicts between its tests.
-    #[command(after_help = "Examples:\n  cargo cofferdam run -- cargo test\n  \
-                            cargo cofferdam run -- cargo nextest run\n  \
-                            cargo cofferdam run --format json --output report.json -- cargo nextest run\n  \
-                            cargo cofferdam run --run-namespace nightly -- cargo test\n  \
-                            cargo cofferdam run --no-records pass -- make check")]
-    Run(RunArgs),
+    /// Run a command, or many, with recording on, then tell the conflicts between their tests.
+    #[command(after_help = run::EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Hand a job to the session that runs.
+    #[command(
+        after_help = "Examples:\n  cargo cofferdam submit -- cargo test --test late\n  \
+                            cargo cofferdam submit --run-namespace nightly --name docs -- mdbook test\n\n\
+                            It runs in this working folder, with the session's environment, not with this one.\n\
+                            Exit codes: 0 it is pending, 2 usage, 3 no session takes jobs."
+    )]
+    Submit(SubmitArgs),
+    /// End what a killed session left; `run` starts it for itself.
+    #[command(hide = true)]
+    Guard(GuardArgs),
     /// Tell the conflicts in what was recorded before.
     #[command(after_help = "Examples:\n  cargo cofferdam check\n  \
                             cargo cofferdam check target/cofferdam/runs\n  \
@@ -89,23 +98,6 @@ pub(crate) enum Command {
                             cargo cofferdam completions fish > ~/.config/fish/completions/cargo-cofferdam.fish\n\n\
                             They complete `cargo-cofferdam`; what stands after `cargo` is cargo's own to complete.")]
     Completions(CompletionsArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) shown: Shown,
-    /// What it means when nothing was recorded. Without it: `fail` for `cargo test`, `cargo nextest run` and their
-    /// like, `pass` for any other command.
-    #[arg(long, value_name = "POLICY")]
-    pub(crate) no_records: Option<NoRecords>,
-    /// What keeps the output of this session apart from that of others. Without it: COFFERDAM_RUN_NAMESPACE, else
-    /// RUN_NAMESPACE, else one that is generated.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) run_namespace: Option<String>,
-    /// The command and its arguments; it is started as it stands, without a shell.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

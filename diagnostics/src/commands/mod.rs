@@ -1,33 +1,67 @@
 //! What each command does; they return data and print nothing.
 
 pub(crate) mod backup;
+pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
+mod feed;
+#[cfg(has_observer)]
+mod foreground;
+pub(crate) mod guard;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;
 pub(crate) mod observe;
-#[expect(
-    dead_code,
-    reason = "`run`, which is to record its sessions, is joined to it next"
-)]
 mod origin;
+mod plan;
+mod recorder;
 pub(crate) mod run;
 mod session;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod submit;
+mod suite;
+pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{Finding, Grade};
+use batch::Batch;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
+use std::fmt;
 use std::path::PathBuf;
+
+/// What was asked for cannot be done as it was asked: exit code 2, and nothing was started.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) Vec<String>);
+
+impl Refused {
+    fn new(what: &dyn fmt::Display) -> Self {
+        Self(vec![what.to_string()])
+    }
+
+    fn lines(what: Vec<String>) -> Self {
+        Self(what)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// What a command came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// How the command ended that was run, if one was.
     pub(crate) command: Option<Ended>,
+    /// The one command went over a limit and was stopped.
+    pub(crate) is_stopped: bool,
+    /// The jobs, if there were several.
+    pub(crate) batch: Option<Batch>,
     pub(crate) findings: Findings,
     pub(crate) verdict: Verdict,
     pub(crate) no_records: NoRecords,
@@ -37,6 +71,8 @@ impl Outcome {
     fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords) -> Self {
         Self {
             command,
+            is_stopped: false,
+            batch: None,
             verdict: Verdict::of(findings.seen(), no_records),
             findings,
             no_records,

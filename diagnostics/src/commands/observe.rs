@@ -9,13 +9,12 @@ pub(crate) fn observe(
     args: ObserveArgs,
     see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
-    use super::{Findings, run, session};
-    use crate::child;
+    use super::{Findings, foreground, run, session};
     use crate::findings;
     use crate::observe::Session;
     use crate::observe::confirm::Options;
     use crate::observe::launch::Asked;
-    use std::ffi::OsStr;
+    use std::ffi::OsString;
     use std::num::NonZeroUsize;
 
     let dir = run::working_dir();
@@ -26,14 +25,14 @@ pub(crate) fn observe(
         again: args.confirm,
     };
     let observation = Session::begin(&dir, asked)?;
-    let variables = observation.variables();
-    let mut told: Vec<(&str, &OsStr)> = variables
-        .iter()
-        .map(|(name, value)| (*name, value.as_os_str()))
+    let mut told: Vec<(OsString, OsString)> = observation
+        .variables()
+        .into_iter()
+        .map(|(name, value)| (name.into(), value))
         .collect();
     // Where cofferdam keeps its own files, in case the suite uses it.
-    told.push(("COFFERDAM_DIR", base.as_os_str()));
-    let ended = child::run(&args.command, &told)?;
+    told.push(("COFFERDAM_DIR".into(), base.clone().into()));
+    let ended = foreground::run(&args.command, told)?;
     let session = session::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     if args.confirm {

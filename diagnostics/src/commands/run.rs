@@ -1,50 +1,319 @@
-//! `run`: a command with recording on, then the conflicts between its tests.
+//! `run`: commands with recording on, then the conflicts between their tests.
 
-use super::{Findings, Outcome, session};
-use crate::child;
+use super::batch::{Batch, Row};
+use super::feed::{self, Feed};
+use super::plan::{Plan, Work};
+use super::recorder::{self, Asked, Recorder};
+use super::suite::is_test_command;
+use super::watch::{BatchBegun, Begun, Watch};
+use super::{Findings, Outcome, Refused, session};
 use crate::cli::RunArgs;
-use crate::exit_code::NoRecords;
-use cofferdam::diagnostics::{CleanOptions, clean};
+use crate::executor;
+use crate::executor::event::{Ending, Event, Tally, Why};
+use crate::executor::options::{Folders, Options, Place};
+use crate::exit_code::{self, Ended, NoRecords};
+use crate::jobs::rounds::Rounds;
+use crate::ledger::Status;
+use cofferdam::Namespace;
+use cofferdam::diagnostics::{CleanOptions, Conflict, Severity, clean};
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// What a session says before its command begins.
-pub(crate) struct Begun<'a> {
-    pub(crate) namespace: &'a str,
-    pub(crate) output: &'a Path,
+pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
+    let dir = working_dir();
+    let plan = Plan::of(args, &dir)?;
+    for bad in &plan.skipped {
+        watch.warn(&format!("left out {bad}"));
+    }
+    let base = cofferdam::base_dir(Some(&dir))?;
+    let name = session::new_name();
+    let mut namespace = session::namespace(args.run_namespace.as_deref(), &name)?;
+    if args.resume
+        && namespace.as_str() == name
+        && let Some(last) = recorder::last_namespace(&base)?
+    {
+        namespace = Namespace::named(&last)?;
+    }
+    let asked = Asked {
+        name: &name,
+        namespace: namespace.as_str(),
+        scope: plan.scope(),
+        resume: args.resume,
+        wait: args.wait(),
+        dir: &dir,
+    };
+    let recorder = Recorder::begin(&base, &asked, |refused| {
+        let (id, pid) = (refused.id, refused.owner.pid);
+        let namespace = &refused.namespace;
+        watch.warn(&format!(
+            "waiting until session {id}, process {pid}, is over: it works in the namespace {namespace:?}"
+        ));
+    })?;
+    let recorder = RefCell::new(recorder);
+    let session = Session {
+        args,
+        base: &base,
+        name: &name,
+        recorder: &recorder,
+    };
+    let told = session.work(plan, namespace, watch);
+    let mut recorder = recorder.into_inner();
+    match &told {
+        Ok(outcome) => recorder.end(status(outcome), Some(&outcome.findings)),
+        // It was given other jobs, and can still be resumed.
+        Err(error) if args.resume && error.is::<Refused>() => {}
+        Err(_) => recorder.end(Status::Failed, None),
+    }
+    for warning in recorder.warnings() {
+        watch.warn(&warning);
+    }
+    told
 }
 
-pub(crate) fn run(args: RunArgs, begin: impl FnOnce(&Begun<'_>)) -> Result<Outcome, Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&working_dir()))?;
-    let session = session::new_name();
-    let space = session::Space::new(args.run_namespace.as_deref(), &session, &base)?;
-    begin(&Begun {
-        namespace: space.namespace.as_str(),
-        output: &space.output,
-    });
-    let ended = child::run(
-        &args.command,
-        &[
-            ("COFFERDAM_RECORD", session.as_ref()),
-            ("COFFERDAM_DIR", base.as_os_str()),
-            ("COFFERDAM_RUN_NAMESPACE", space.namespace.as_str().as_ref()),
-            ("COFFERDAM_RUN_DIR", space.output.as_os_str()),
-        ],
-    )?;
-    drop(space);
-    let evidence = session::evidence(&base, &session)?;
-    let findings = Findings::new(vec![base.join("runs")], &evidence);
-    session::forget_old(&base);
-    // What no test had the time for. A folder that cannot be removed now is tried again by the next session.
-    let _ = clean(&base, CleanOptions::default());
-    let no_records = args.no_records.unwrap_or(if is_test_command(&args.command) {
-        NoRecords::Fail
-    } else {
-        NoRecords::Pass
-    });
-    Ok(Outcome::new(Some(ended), findings, no_records))
+fn status(outcome: &Outcome) -> Status {
+    let stopped = outcome.batch.as_ref().and_then(|batch| batch.tally.stopped);
+    match (stopped, outcome.exit_code()) {
+        (Some(Why::Signal(_)), _) => Status::Cancelled,
+        (_, exit_code::NONE) => Status::Passed,
+        _ => Status::Failed,
+    }
 }
+
+/// A session that was admitted.
+struct Session<'a> {
+    args: &'a RunArgs,
+    base: &'a Path,
+    name: &'a str,
+    recorder: &'a RefCell<Recorder>,
+}
+
+impl Session<'_> {
+    fn work(
+        &self,
+        plan: Plan,
+        namespace: Namespace,
+        watch: &mut dyn Watch,
+    ) -> Result<Outcome, Box<dyn Error>> {
+        let space = session::Space::take(namespace, self.base)?;
+        let folders = match plan.work {
+            Work::One(_) => None,
+            _ => Some(session::JobFolders::make(self.base, self.name, &space.output)?),
+        };
+        let options = self.options(&plan, &space, folders.as_ref());
+        let rows = plan.rows();
+        let resumed = self.recorder.borrow_mut().resumed(options.grace);
+        if self.args.resume && resumed.is_none() {
+            watch.warn("there is no interrupted session to go on with: all jobs are run");
+        }
+        let out = Cell::new(0);
+        let (mut feed, carried) = Feed::new(plan.work, self.recorder, &out, resumed)?;
+        watch.begin(&Begun {
+            namespace: space.namespace.as_str(),
+            output: &space.output,
+            batch: folders.as_ref().map(|folders| BatchBegun {
+                jobs: feed.known(),
+                at_once: options.ceiling.get(),
+                logs: &folders.logs,
+            }),
+        });
+        let ran = match &folders {
+            None => self.one(&options, &mut feed, watch),
+            Some(folders) => {
+                let batch = Batch {
+                    carried,
+                    rows,
+                    logs: folders.logs.clone(),
+                    ..Batch::default()
+                };
+                self.many(&options, &mut feed, batch, &out, watch)
+            }
+        }?;
+        watch.end();
+        drop(folders);
+        drop(space);
+        self.judge(ran, &options)
+    }
+
+    fn options(&self, plan: &Plan, space: &session::Space, folders: Option<&session::JobFolders>) -> Options {
+        let mut variables: Vec<(OsString, OsString)> = vec![
+            ("COFFERDAM_RECORD".into(), self.name.into()),
+            ("COFFERDAM_DIR".into(), self.base.into()),
+            ("COFFERDAM_RUN_NAMESPACE".into(), space.namespace.as_str().into()),
+            ("COFFERDAM_RUN_DIR".into(), space.output.clone().into()),
+        ];
+        variables.extend(folders.and_then(session::JobFolders::host_dir));
+        Options {
+            ceiling: plan.ceiling(),
+            groups: plan.groups.clone(),
+            interval: plan.limits.rate.map(|rate| rate.0),
+            timeout: plan.limits.timeout.map(|timeout| timeout.0),
+            retries: plan.limits.retries.unwrap_or(0),
+            grace: plan.grace(),
+            policy: plan.policy.clone(),
+            memory: plan.memory(executor::memory_in_all()),
+            output: plan.limits.max_output.map(|size| size.0),
+            session: self.name.to_owned(),
+            variables,
+            place: folders.map_or(Place::Foreground, |folders| {
+                Place::Folders(Folders {
+                    logs: folders.logs.clone(),
+                    temp: folders.temp.path().to_owned(),
+                    output: space.output.clone(),
+                    prefix: session::job_prefix(),
+                })
+            }),
+        }
+    }
+
+    /// The one command keeps its exit code, whatever that is.
+    fn one(
+        &self,
+        options: &Options,
+        feed: &mut Feed<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Ran, Box<dyn Error>> {
+        let mut ending = None;
+        self.drive(options, feed, watch, &mut |event| {
+            if let Event::Ended { ending: how, .. } = event {
+                ending = Some(how.clone());
+            }
+        })?;
+        let (ended, is_stopped) = match ending {
+            Some(Ending::Passed) => (Ended::Passed, false),
+            Some(Ending::Failed { code, signal, .. }) => (Ended::Failed { code, signal }, false),
+            Some(Ending::NotStarted { error }) => return Err(error.into()),
+            Some(_) => (JOB_FAILED, true),
+            // It had ended in the session that this one goes on with.
+            None => (Ended::Passed, false),
+        };
+        Ok(Ran {
+            ended,
+            is_stopped,
+            batch: None,
+        })
+    }
+
+    fn many(
+        &self,
+        options: &Options,
+        feed: &mut Feed<'_>,
+        mut batch: Batch,
+        out: &Cell<u64>,
+        watch: &mut dyn Watch,
+    ) -> Result<Ran, Box<dyn Error>> {
+        #[expect(clippy::disallowed_methods, reason = "how long a session takes is told")]
+        let begun = std::time::Instant::now();
+        batch.tally = self.drive(options, feed, watch, &mut |event| {
+            batch.see(event);
+            out.set(out.get() - u64::from(feed::is_end(event)));
+        })?;
+        batch.took = begun.elapsed();
+        Ok(Ran {
+            ended: if batch.has_passed() {
+                Ended::Passed
+            } else {
+                JOB_FAILED
+            },
+            is_stopped: false,
+            batch: Some(batch),
+        })
+    }
+
+    fn drive(
+        &self,
+        options: &Options,
+        feed: &mut Feed<'_>,
+        watch: &mut dyn Watch,
+        see: &mut dyn FnMut(&Event),
+    ) -> io::Result<Tally> {
+        for warning in self.recorder.borrow_mut().warnings() {
+            watch.warn(&warning);
+        }
+        executor::run(options, feed, &mut |event| {
+            see(event);
+            let mut recorder = self.recorder.borrow_mut();
+            recorder.see(event);
+            watch.see(event);
+            for warning in recorder.warnings() {
+                watch.warn(&warning);
+            }
+        })
+    }
+
+    fn judge(&self, ran: Ran, options: &Options) -> Result<Outcome, Box<dyn Error>> {
+        let evidence = session::evidence(self.base, self.name)?;
+        let findings = Findings::new(vec![self.base.join("runs")], &evidence);
+        drop(evidence);
+        let batch = ran.batch.map(|batch| self.count_conflicts(batch, options));
+        session::forget_old(self.base);
+        // What no test had the time for. A folder that cannot be removed now is tried again by the next session.
+        let _ = clean(self.base, CleanOptions::default());
+        let no_records = self
+            .args
+            .no_records
+            .unwrap_or(if is_test_command(&self.args.command) {
+                NoRecords::Fail
+            } else {
+                NoRecords::Pass
+            });
+        let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
+        outcome.is_stopped = ran.is_stopped;
+        outcome.batch = batch;
+        Ok(outcome)
+    }
+
+    /// Conflicts within the rounds of each number of workers.
+    fn count_conflicts(&self, mut batch: Batch, options: &Options) -> Batch {
+        let Place::Folders(folders) = &options.place else {
+            return batch;
+        };
+        for row in &mut batch.rows {
+            // What cannot be read is told with the findings of all.
+            if let Ok(evidence) = session::evidence_of(self.base, self.name, &folders.prefix, &row.jobs) {
+                let conflicts = evidence.conflicts();
+                let is_one = |told: &&Conflict| told.severity() == Severity::Conflict;
+                row.conflicts = conflicts.iter().filter(is_one).count() as u64;
+            }
+        }
+        batch
+    }
+}
+
+impl Plan {
+    /// What the session is about, in a word.
+    fn scope(&self) -> &'static str {
+        match self.work {
+            Work::One(_) => "command",
+            Work::Jobs(_) => "batch",
+            Work::Rounds(_) => "rounds",
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let Work::Rounds(rounds) = &self.work else {
+            return Vec::new();
+        };
+        let rows = rounds.workers().iter();
+        rows.map(|workers| Row::new(*workers, Rounds::group(*workers)))
+            .collect()
+    }
+}
+
+/// What came of the jobs.
+struct Ran {
+    ended: Ended,
+    /// It is the one command, and went over a limit.
+    is_stopped: bool,
+    batch: Option<Batch>,
+}
+
+const JOB_FAILED: Ended = Ended::Failed {
+    code: exit_code::JOB_FAILED,
+    signal: None,
+};
 
 pub(super) fn working_dir() -> PathBuf {
     #[expect(
@@ -52,90 +321,4 @@ pub(super) fn working_dir() -> PathBuf {
         reason = "the workspace is looked for from here upward"
     )]
     std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."))
-}
-
-/// Whether this is `cargo test`, `cargo nextest run` or one of their short names, and one that runs tests.
-fn is_test_command(command: &[OsString]) -> bool {
-    let words: Vec<&str> = command
-        .iter()
-        .map(|word| word.to_str().unwrap_or_default())
-        .collect();
-    let Some((program, mut rest)) = words.split_first() else {
-        return false;
-    };
-    let program = Path::new(program).file_stem().and_then(|stem| stem.to_str());
-    if program == Some("cargo-nextest") {
-        rest = rest.strip_prefix(&["nextest"]).unwrap_or(rest);
-    } else if program == Some("cargo") {
-        let Some(words) = after_options(rest) else {
-            return false;
-        };
-        rest = match words {
-            ["test" | "t", rest @ ..] => {
-                let ours = rest.split(|word| *word == "--").next().unwrap_or_default();
-                return !ours.contains(&"--no-run") && !tells_only(rest);
-            }
-            ["nextest", rest @ ..] => rest,
-            _ => return false,
-        };
-    } else {
-        return false;
-    }
-    matches!(after_options(rest), Some(["run" | "r", rest @ ..]) if !rest.contains(&"--no-run") && !tells_only(rest))
-}
-
-fn tells_only(words: &[&str]) -> bool {
-    words
-        .iter()
-        .any(|word| matches!(*word, "--help" | "-h" | "--list" | "--version" | "-V"))
-}
-
-/// What stands behind a program's own options (`+nightly`, `--locked`, `-C DIR`).
-fn after_options<'a>(mut words: &'a [&'a str]) -> Option<&'a [&'a str]> {
-    while let [word, rest @ ..] = words {
-        if !word.starts_with(['-', '+']) {
-            return Some(words);
-        }
-        let takes_value = matches!(*word, "-C" | "-Z" | "--color" | "--config" | "--manifest-path");
-        words = if takes_value { rest.get(1..)? } else { rest };
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_that_runs_tests_is_known_by_its_words() {
-        let is_test = |line: &str| is_test_command(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        for line in [
-            "cargo test",
-            "cargo t",
-            "/usr/bin/cargo +nightly -C dir test --release",
-            "cargo --config x=1 nextest run",
-            "cargo nextest r --archive-file a.tar.zst",
-            "cargo-nextest nextest run",
-            "cargo nextest --manifest-path x/Cargo.toml run",
-            "cargo test -- --test-threads=4",
-        ] {
-            assert!(is_test(line), "{line}");
-        }
-        for line in [
-            "cargo build",
-            "cargo",
-            "cargo -C",
-            "cargo test --no-run",
-            "cargo test --help",
-            "cargo test -- --list",
-            "cargo nextest list",
-            "cargo nextest run --no-run",
-            "cargo run test",
-            "make test",
-            "sh -c test",
-            "cargo-cofferdam test",
-        ] {
-            assert!(!is_test(line), "{line}");
-        }
-    }
 }

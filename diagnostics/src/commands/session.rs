@@ -1,9 +1,12 @@
 //! Sessions: their namespaces; what one `run` recorded, found again, and removed when it is old.
 
+use crate::executor::job::JobId;
 use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
 use cofferdam::{Error, Namespace, NamespaceHold};
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::{env, io};
 
 /// As many sessions stay, the newest.
 const KEPT: usize = 10;
@@ -23,6 +26,17 @@ pub(super) fn new_name() -> String {
     format!("{micros}-{pid}")
 }
 
+/// The namespace that was asked for, or that the environment names, or the session's own.
+pub(super) fn namespace(asked: Option<&str>, session: &str) -> Result<Namespace, Error> {
+    match asked {
+        Some(name) => Namespace::named(name),
+        None => match Namespace::from_environment()? {
+            Some(namespace) => Ok(namespace),
+            None => Namespace::named(session),
+        },
+    }
+}
+
 /// Where a session's output goes, and nobody else's.
 pub(super) struct Space {
     pub(super) namespace: Namespace,
@@ -31,16 +45,7 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// The namespace that was asked for, or that the environment names, or the session's own.
-    pub(super) fn new(asked: Option<&str>, session: &str, base: &Path) -> Result<Self, Error> {
-        let namespace = match asked {
-            Some(name) => Namespace::named(name)?,
-            None => match Namespace::from_environment()? {
-                Some(namespace) => namespace,
-                None => Namespace::named(session)?,
-            },
-        };
-        // A session inside of another's command goes on in its namespace.
+    pub(super) fn take(namespace: Namespace, base: &Path) -> Result<Self, Error> {
         let hold = if is_inside_another() {
             None
         } else {
@@ -54,6 +59,12 @@ impl Space {
     }
 }
 
+/// Whether this session may work in its namespace beside another: its user said so, or it goes on in that of the
+/// session whose command it is part of.
+pub(super) fn is_beside() -> bool {
+    is_inside_another() || variable("COFFERDAM_RUN_LOCK").is_some_and(|lock| lock == "off")
+}
+
 impl Drop for Space {
     fn drop(&mut self) {
         if self.hold.is_some() {
@@ -64,8 +75,60 @@ impl Drop for Space {
 }
 
 fn is_inside_another() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "a session sets this for its command")]
-    std::env::var_os("COFFERDAM_RECORD").is_some_and(|session| !session.is_empty())
+    variable("COFFERDAM_RECORD").is_some()
+}
+
+/// A variable's value; an empty one counts as absent.
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an outer session sets variables for its commands, and users do for ours"
+    )]
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Folders for the jobs of a session; the temporary ones go with this.
+pub(super) struct JobFolders {
+    /// What a job writes, and nobody else can read.
+    pub(super) logs: PathBuf,
+    pub(super) temp: tempfile::TempDir,
+}
+
+impl JobFolders {
+    pub(super) fn make(base: &Path, session: &str, output: &Path) -> Result<Self, io::Error> {
+        let logs = base.join("sessions").join(session);
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let said = |path: &Path, error: &io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("could not create {}: {error}", path.display()),
+            )
+        };
+        builder.create(&logs).map_err(|error| said(&logs, &error))?;
+        std::fs::create_dir_all(output).map_err(|error| said(output, &error))?;
+        // Not below the base folder: sockets are put there, and their paths have to be short.
+        let temp = tempfile::Builder::new().prefix("cofferdam-").tempdir();
+        let temp = temp.map_err(|error| said(&env::temp_dir(), &error))?;
+        Ok(Self { logs, temp })
+    }
+
+    /// Where locks of the whole machine are: jobs have temporary folders of their own, and must not lose sight of
+    /// each other by that. A session inside of another's job goes on with what it was handed.
+    pub(super) fn host_dir(&self) -> Option<(OsString, OsString)> {
+        const NAME: &str = "COFFERDAM_HOST_DIR";
+        variable(NAME)
+            .is_none()
+            .then(|| (NAME.into(), env::temp_dir().into()))
+    }
+}
+
+/// What a job's number is put behind: the job that this session runs in, if it runs in one.
+pub(super) fn job_prefix() -> String {
+    let job = variable("COFFERDAM_JOB");
+    job.map_or_else(String::new, |job| format!("{}.", job.to_string_lossy()))
 }
 
 /// The newest session below `base`.
@@ -80,6 +143,33 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
         // A run that was named by hand may have been joined by several sessions; its journals say which.
         if run.named || run.session.as_deref() == Some(session) {
             evidence.read(&run.path);
+        }
+    }
+    Ok(evidence)
+}
+
+/// What these jobs of the session recorded. Their names are in those of their lanes.
+pub(super) fn evidence_of(
+    base: &Path,
+    session: &str,
+    prefix: &str,
+    jobs: &[JobId],
+) -> Result<Evidence, Error> {
+    let jobs: HashSet<String> = jobs.iter().map(|job| format!("{prefix}{job}")).collect();
+    let mut evidence = Evidence::of_session(session);
+    for run in runs(base)? {
+        if !run.named && run.session.as_deref() != Some(session) {
+            continue;
+        }
+        let Ok(lanes) = std::fs::read_dir(run.path.join("workers")) else {
+            continue;
+        };
+        for lane in lanes.flatten() {
+            let name = lane.file_name();
+            let job = name.to_str().and_then(|name| name.rsplit_once('.'));
+            if job.is_some_and(|(job, _)| jobs.contains(job)) {
+                evidence.read(&lane.path());
+            }
         }
     }
     Ok(evidence)

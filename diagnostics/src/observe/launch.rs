@@ -38,6 +38,8 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct Launch {
     folder: TempDir,
+    /// Locked as long as the folder is in use.
+    _alive: fs::File,
     asked: Asked,
     runner: OsString,
     before: Option<OsString>,
@@ -76,16 +78,12 @@ impl Launch {
     pub(crate) fn new(dir: &Path, asked: Asked) -> Result<Self, LaunchError> {
         // Memory, for everything that is noted is written there, and read once.
         let places = [PathBuf::from("/dev/shm"), env::temp_dir()];
-        let folder = places
-            .iter()
-            .filter(|place| is_plain(place))
-            .find_map(|place| {
-                tempfile::Builder::new()
-                    .prefix("cofferdam-")
-                    .tempdir_in(place)
-                    .ok()
-            })
+        let plain = || places.iter().filter(|place| is_plain(place));
+        plain().for_each(|place| sweep(place));
+        let folder = plain()
+            .find_map(|place| tempfile::Builder::new().prefix(PREFIX).tempdir_in(place).ok())
             .ok_or_else(|| failed("no folder for its logs")(io::ErrorKind::NotFound.into()))?;
+        let alive = alive(folder.path()).map_err(failed("its sign of life"))?;
         let library = library(&folder, &places)?;
         symlink(library, folder.path().join("library")).map_err(failed("its library"))?;
         let own = own_exe().map_err(failed("this program's own path"))?;
@@ -109,6 +107,7 @@ impl Launch {
         runner.push(RUNNER_WORD);
         Ok(Self {
             folder,
+            _alive: alive,
             asked,
             runner,
             before,
@@ -161,6 +160,37 @@ impl Launch {
         let mut variables = vec![(VARIABLE, self.told(threads)), (RUNNER, self.runner.clone())];
         variables.extend(self.before.clone().map(|before| (RUNNER_BEFORE, before)));
         variables
+    }
+}
+
+const PREFIX: &str = "cofferdam-observe-";
+const ALIVE: &str = "alive";
+
+/// A file that is locked from the moment it has its name.
+fn alive(folder: &Path) -> io::Result<fs::File> {
+    let new = folder.join("alive.new");
+    let file = fs::File::create_new(&new)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tells a session that was killed from one that runs"
+    )]
+    file.lock()?;
+    fs::rename(new, folder.join(ALIVE))?;
+    Ok(file)
+}
+
+/// Removes what a killed session left: it may hold the values of variables.
+fn sweep(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if is_ours && let Ok(file) = fs::File::open(entry.path().join(ALIVE)) {
+            #[expect(clippy::disallowed_methods, reason = "as above")]
+            let is_dead = file.try_lock().is_ok();
+            if is_dead {
+                // Somebody else may be at it, or it is another user's.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }
 
@@ -309,6 +339,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_session_left_is_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let (dead, other) = (
+            place.path().join("cofferdam-observe-x"),
+            place.path().join("other"),
+        );
+        for folder in [&dead, &other] {
+            fs::create_dir(folder).unwrap();
+            drop(alive(folder).unwrap());
+        }
+        sweep(place.path());
+        assert!(!dead.exists() && other.exists());
+    }
+
+    #[test]
     fn nothing_of_the_observer_is_left_when_the_launch_is_over() {
         let asked = Asked {
             places: true,
@@ -317,6 +362,7 @@ mod tests {
         };
         let launch = Launch::new(Path::new("/"), asked).unwrap();
         let folder = launch.folder().to_owned();
+        sweep(folder.parent().unwrap());
         assert!(folder.join("library").exists());
         drop(launch);
         assert!(!folder.exists());

@@ -1,7 +1,7 @@
 //! For a person at a terminal or in a log.
 
 use super::text::{count, last_line, nothing_recorded, plain};
-use super::{confirmed, observed};
+use super::{batch, confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use anstyle::{AnsiColor, Style};
@@ -9,6 +9,9 @@ use cofferdam::diagnostics::{Conflict, Party, Severity};
 use std::io::{self, Write};
 
 pub(super) struct Human<'a>(pub(super) &'a Outcome);
+
+/// So many warnings, and so many notes, are told of a batch.
+const LISTED: usize = 5;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -34,8 +37,19 @@ impl Human<'_> {
             }
         }
         for severity in [Severity::Warning, Severity::Note] {
-            for (told, _) in findings.of_severity(severity) {
+            // What is said of one run is said of each of its like.
+            let listed = if self.0.batch.is_some() {
+                LISTED
+            } else {
+                usize::MAX
+            };
+            for (told, _) in findings.of_severity(severity).take(listed) {
                 line(out, told)?;
+            }
+            let more = findings.of_severity(severity).skip(listed).count();
+            if more > 0 {
+                let text = format!("and {more} more, all of which `--format json` tells");
+                headline(out, severity, severity.as_str(), &text)?;
             }
         }
         if let Some(observed) = &findings.observed {
@@ -57,6 +71,9 @@ impl Human<'_> {
                 headline(out, Severity::Warning, "no records", &nothing_recorded(self.0))?;
             }
             _ => {}
+        }
+        if let Some(batch) = &self.0.batch {
+            batch::human(out, batch)?;
         }
         writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", last_line(self.0))
     }

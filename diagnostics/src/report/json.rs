@@ -1,5 +1,6 @@
 //! For programs: one line, versioned; docs/exit-codes.md describes it.
 
+use super::batch;
 use super::text::harmless;
 use crate::commands::{Observed, Outcome, severity_of};
 use crate::exit_code::Ended;
@@ -34,6 +35,7 @@ impl Json<'_> {
                 Some(Ended::Failed { signal, .. }) => *signal,
                 _ => None,
             },
+            "jobs": self.0.batch.as_ref().map(batch::json),
             "watched": {
                 "runs": watched.runs,
                 "processes": watched.processes,

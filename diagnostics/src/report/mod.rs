@@ -1,6 +1,7 @@
 //! The only code that prints: one type for each format.
 
 mod backup;
+mod batch;
 mod clean;
 mod confirmed;
 #[cfg(has_observer)]
@@ -12,24 +13,27 @@ mod list;
 mod locks;
 mod metrics;
 mod observed;
+mod progress;
 mod session;
 mod show;
 mod status;
+mod submitted;
 mod table;
 mod text;
 
 #[cfg(has_observer)]
 pub(crate) use confirming::Confirming;
+pub(crate) use progress::Progress;
 
 use crate::cli::{Format, ListFormat, Shown};
-use crate::commands::Outcome;
 use crate::commands::clean::Swept;
 use crate::commands::list::Listed;
 use crate::commands::locks::Locks;
 use crate::commands::metrics::Measures;
-use crate::commands::run::Begun;
 use crate::commands::show::Whole;
 use crate::commands::status::Standing;
+use crate::commands::submit::Submitted;
+use crate::commands::{Outcome, Refused};
 use crate::ledger::Backup;
 use anstream::{AutoStream, ColorChoice, StripStream};
 use std::io::{self, IsTerminal as _, Write};
@@ -60,6 +64,11 @@ pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), Report
 /// Shows the locks as they were asked for.
 pub(crate) fn show_locks(format: ListFormat, all: &Locks) -> Result<(), ReportError> {
     to_stdout(|mut out| locks::write(&mut out, format, all))
+}
+
+/// Shows which session took a job.
+pub(crate) fn show_submitted(format: ListFormat, job: &Submitted) -> Result<(), ReportError> {
+    to_stdout(|out| submitted::write(out, format, job))
 }
 
 /// Shows how far sessions are, and again: on a terminal in the place of what was shown before, elsewhere below it,
@@ -135,19 +144,6 @@ fn not_written(source: io::Error) -> ReportError {
     }
 }
 
-/// Says on standard error what a session is called and where its output goes: standard output is its command's.
-pub(crate) fn begin(begun: &Begun<'_>) {
-    let mut err = anstream::stderr().lock();
-    let output = begun.output.display().to_string();
-    // Nobody may be there to read it, and the command runs all the same.
-    let _ = writeln!(
-        err,
-        "cofferdam: namespace {}, output in {}",
-        text::plain(begun.namespace),
-        text::plain(&output)
-    );
-}
-
 fn write_file(path: &Path, format: Format, outcome: &Outcome) -> io::Result<()> {
     let mut text = StripStream::new(Vec::new());
     write(&mut text, format, outcome)?;
@@ -159,6 +155,27 @@ fn write(mut out: &mut dyn Write, format: Format, outcome: &Outcome) -> io::Resu
         Format::Human => human::Human(outcome).write(&mut out),
         Format::Json => json::Json(outcome).write(&mut out),
         Format::Github => github::Github(outcome).write(&mut out),
+    }
+}
+
+/// Says on standard error what cannot be done as it was asked for, line by line.
+pub(crate) fn refuse(refused: &Refused) {
+    let mut err = anstream::stderr().lock();
+    for line in &refused.0 {
+        let _ = writeln!(err, "cofferdam: {}", text::plain(line));
+    }
+}
+
+/// Says on standard error what became of the jobs of a killed session.
+pub(crate) fn tell_guarded(session: &str, ended: usize) {
+    if ended > 0 {
+        let mut err = anstream::stderr().lock();
+        let _ = writeln!(
+            err,
+            "cofferdam: session {} was killed; {} of its jobs were ended",
+            text::plain(session),
+            text::processes(ended as u64)
+        );
     }
 }
 

@@ -1,7 +1,9 @@
 //! Texts for people: names made harmless, numbers with their nouns.
 
+use super::progress::words;
 use crate::commands::Outcome;
-use crate::exit_code::{Ended, Verdict};
+use crate::commands::batch::Batch;
+use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam::diagnostics::{Severity, Watched};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -54,6 +56,12 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// `1 process`, `2 processes`.
+pub(super) fn processes(number: u64) -> String {
+    let plural = if number == 1 { "" } else { "es" };
+    format!("{number} process{plural}")
+}
+
 /// The last line: the verdict, and what it is a verdict on.
 pub(super) fn last_line(outcome: &Outcome) -> String {
     let findings = &outcome.findings;
@@ -88,7 +96,18 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Verdict::Conflicts if findings.problem_count > 0 => line.push_str("; not everything could be read"),
         _ => {}
     }
+    if let Some(batch) = &outcome.batch {
+        line.push_str("; ");
+        line.push_str(&jobs(batch));
+        return line;
+    }
     match outcome.command {
+        Some(Ended::Failed {
+            code: JOB_FAILED,
+            signal: None,
+        }) if outcome.is_stopped => {
+            line.push_str("; the command was stopped, for it went over a limit");
+        }
         Some(Ended::Failed {
             signal: Some(signal),
             code,
@@ -104,6 +123,30 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Some(Ended::Passed) | None => {}
     }
     line
+}
+
+/// `3 of 12 jobs failed, 1 was cancelled`.
+fn jobs(batch: &Batch) -> String {
+    let (failed, cancelled) = (batch.failed(), batch.cancelled());
+    let all = count(batch.total(), "job");
+    let mut text = match failed {
+        0 if cancelled == 0 => return format!("{all} passed"),
+        0 => String::new(),
+        failed => format!("{failed} of {all} failed"),
+    };
+    if cancelled > 0 {
+        let of = if failed > 0 {
+            String::new()
+        } else {
+            format!(" of {all}")
+        };
+        let comma = if failed > 0 { ", " } else { "" };
+        let _ = write!(text, "{comma}{cancelled}{of} cancelled");
+    }
+    if let Some(why) = &batch.tally.stopped {
+        let _ = write!(text, ", for {}", words::why(why));
+    }
+    text
 }
 
 fn watched(watched: &Watched) -> String {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[cfg(unix)]
+mod batch;
 mod check;
 mod clean;
 #[cfg(target_os = "linux")]

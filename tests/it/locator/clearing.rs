@@ -46,6 +46,26 @@ fn clearing_a_worker_drops_its_own_newest_first_and_keeps_what_is_shared() {
 }
 
 #[test]
+fn what_is_set_aside_goes_in_its_turn() {
+    struct Base;
+    let log = Log::default();
+    let noted = log.clone();
+    let builder = ServiceLocator::builder()
+        .register::<Base>(|_| Ok(Arc::new(Base)))
+        .register::<Noted>(move |cx| {
+            cx.get::<Base>()?;
+            Ok(Noted::new("aside", &noted))
+        });
+    let locator = with(&log, "new", with(&log, "old", builder)).build();
+    locator.get_named::<Noted>("old");
+    locator.get::<Noted>();
+    locator.get_named::<Noted>("new");
+    let _fake = locator.override_with(Arc::new(Base));
+    locator.clear_worker();
+    assert_eq!(log.take(), ["new dropped", "aside dropped", "old dropped"]);
+}
+
+#[test]
 fn clearing_all_drops_what_is_shared_too_newest_first() {
     let log = Log::default();
     let locator = three(&log);

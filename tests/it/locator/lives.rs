@@ -253,6 +253,46 @@ alone! {
         as_test("a::second", || assert_eq!(locator.get::<Holder>().0.name, "a::second"));
     }
 
+    fn a_thread_that_outlives_its_test_and_holds_a_fake_is_not_handed_it_again() {
+        let locator = ServiceLocator::builder().register::<u8>(|_| Ok(Arc::new(0))).build();
+        let (go, wait) = mpsc::channel::<()>();
+        let there = locator.clone();
+        let child = as_test("a::first", || {
+            std::mem::forget(locator.override_with(Arc::new(7_u8)));
+            let (is_ready, ready) = mpsc::channel();
+            let child = Worker::current().spawn(move || {
+                let fake = there.get::<u8>();
+                is_ready.send(()).unwrap();
+                let _ = wait.recv();
+                (*fake, *there.get::<u8>())
+            });
+            ready.recv().unwrap();
+            child
+        });
+        go.send(()).unwrap();
+        assert_eq!(child.join().unwrap(), (7, 0));
+    }
+
+    fn a_fake_that_comes_after_the_end_of_its_test_is_not_the_next_ones() {
+        let locator = ServiceLocator::builder()
+            .register_shared::<u8>(|_| Ok(Arc::new(0)))
+            .build();
+        let (go, wait) = mpsc::channel::<()>();
+        let there = locator.clone();
+        let child = as_test("a::first", || {
+            assert_eq!((own_worker().as_str(), *locator.get::<u8>()), ("w0", 0));
+            Worker::current().spawn(move || {
+                let _ = wait.recv();
+                std::mem::forget(there.override_with(Arc::new(7_u8)));
+            })
+        });
+        go.send(()).unwrap();
+        child.join().unwrap();
+        as_test("a::second", || {
+            assert_eq!((own_worker().as_str(), *locator.get::<u8>()), ("w0", 0));
+        });
+    }
+
     fn what_a_thread_builds_after_its_test_ends_is_gone_before_the_next_one() {
         let log = Log::default();
         let locator = per_test(&log);

@@ -3,8 +3,8 @@
 #[cfg(all(unix, not(miri)))]
 use super::alone;
 use super::{Log, Noted};
-use cofferdam::{ServiceLocator, WorkerLocal};
-use std::sync::Arc;
+use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
+use std::sync::{Arc, Mutex, mpsc};
 
 struct Base(u32);
 struct Middle(Arc<Base>);
@@ -170,6 +170,91 @@ alone! {
         assert!(!Arc::ptr_eq(&now, &real));
     }
 
+    /// Nothing that was built meanwhile has used its proxy, so it is of no fake and would do as well.
+    fn what_was_set_aside_comes_back_whatever_was_built_meanwhile() {
+        struct Late(LazyProxy<Base>);
+        struct Holds(Arc<Late>);
+        for is_held in [true, false] {
+            let locator = ServiceLocator::builder()
+                .register::<Base>(|_| Ok(Arc::new(Base(0))))
+                .register::<Late>(|cx| Ok(Arc::new(Late(cx.lazy()?))))
+                .register::<Holds>(|cx| Ok(Arc::new(Holds(cx.get()?))))
+                .build();
+            let late = locator.get::<Late>();
+            assert_eq!(late.0.0, 0);
+            let holds = is_held.then(|| locator.get::<Holds>());
+            let fake = locator.override_with(Arc::new(Base(7)));
+            let meanwhile = locator.get::<Holds>();
+            assert!(!Arc::ptr_eq(&meanwhile.0, &late));
+            drop(fake);
+            assert!(Arc::ptr_eq(&locator.get::<Late>(), &late));
+            let now = locator.get::<Holds>();
+            assert!(holds.is_none_or(|holds| Arc::ptr_eq(&now, &holds)));
+            assert!(Arc::ptr_eq(&now.0, &late), "it is built from what is handed out");
+        }
+    }
+
+    /// Set aside with the real one, it asks its other proxy for the fake: it is right at no time any more.
+    fn what_holds_the_real_one_and_the_fake_is_handed_out_never_again() {
+        struct Both(LazyProxy<Base>, LazyProxy<Base>);
+        let locator = ServiceLocator::builder()
+            .register::<Base>(|_| Ok(Arc::new(Base(0))))
+            .register::<Both>(|cx| Ok(Arc::new(Both(cx.lazy()?, cx.lazy()?))))
+            .build();
+        let both = locator.get::<Both>();
+        assert_eq!(both.0.0, 0);
+        let fake = locator.override_with(Arc::new(Base(7)));
+        assert_eq!(both.1.0, 7);
+        let of_fake = locator.get::<Both>();
+        assert_eq!((of_fake.0.0, of_fake.1.0), (7, 7));
+        drop(fake);
+        let now = locator.get::<Both>();
+        assert_eq!((now.0.0, now.1.0), (0, 0));
+    }
+
+    fn what_an_override_overtakes_while_it_is_built_is_handed_to_none_but_who_waits_for_it() {
+        let (is_building, building) = mpsc::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        let locator = ServiceLocator::builder()
+            .register::<Base>(|_| Ok(Arc::new(Base(0))))
+            .register::<Middle>(move |cx| {
+                let base = cx.get()?;
+                let _ = is_building.send(());
+                let _ = wait.lock().unwrap().recv();
+                Ok(Arc::new(Middle(base)))
+            })
+            .build();
+        let there = locator.clone();
+        let overtaken = Worker::current().spawn(move || there.get::<Middle>());
+        building.recv().unwrap();
+        let fake = locator.override_with(Arc::new(Base(7)));
+        drop(go);
+        assert_eq!(overtaken.join().unwrap().0.0, 0);
+        assert_eq!(locator.get::<Middle>().0.0, 7);
+        drop(fake);
+        assert_eq!(locator.get::<Middle>().0.0, 0);
+    }
+
+    /// What a service is built from may be gone by the time it is done.
+    fn an_override_reaches_what_was_built_from_what_is_evicted() {
+        struct Copy(u32);
+        let locator = ServiceLocator::builder()
+            .capacity(1)
+            .register::<Base>(|_| Ok(Arc::new(Base(0))))
+            .register::<Middle>(|cx| Ok(Arc::new(Middle(cx.get()?))))
+            .register::<Aside>(|_| Ok(Arc::new(Aside)))
+            .register::<Copy>(|cx| {
+                let copy = Copy(cx.get::<Middle>()?.0.0);
+                cx.get::<Aside>()?;
+                Ok(Arc::new(copy))
+            })
+            .build();
+        assert_eq!(locator.get::<Copy>().0, 0);
+        let _fake = locator.override_with(Arc::new(Base(7)));
+        assert_eq!(locator.get::<Copy>().0, 7);
+    }
+
     fn a_shared_service_that_was_used_already_is_overridden_too() {
         let locator = ServiceLocator::builder()
             .register_shared::<Base>(|_| Ok(Arc::new(Base(0))))
@@ -186,7 +271,6 @@ alone! {
 mod others {
     use super::super::{alone, as_test, own_worker};
     use super::*;
-    use std::sync::mpsc;
 
     alone! {
         fn other_workers_notice_nothing() {

@@ -70,6 +70,38 @@ fn two_locators_have_nothing_in_common() {
     assert!(Arc::ptr_eq(&one.get::<Named>(), &one.clone().get::<Named>()));
 }
 
+/// More than a thread remembers at a time, so that two of them have one place there.
+#[test]
+fn many_locators_and_names_are_told_apart_by_what_a_thread_remembers() {
+    const MANY: usize = 70;
+    let names: Vec<_> = (0..MANY).map(|number| number.to_string()).collect();
+    let locators: Vec<_> = (0..MANY)
+        .map(|number| {
+            let builder = ServiceLocator::builder().register::<usize>(move |_| Ok(Arc::new(number)));
+            let names = names.iter().enumerate().filter(|_| number == 0);
+            let named = names.fold(builder, |builder, (number, name)| {
+                builder
+                    .register::<usize>(move |_| Ok(Arc::new(number)))
+                    .named(name)
+            });
+            named.capacity(MANY + 1).build()
+        })
+        .collect();
+    for _ in 0..2 {
+        for (number, (locator, name)) in locators.iter().zip(&names).enumerate() {
+            assert_eq!(*locator.get::<usize>(), number);
+            assert_eq!(*locators[0].get_named::<usize>(name), number);
+        }
+    }
+}
+
+#[test]
+fn two_statics_of_one_type_have_nothing_in_common() {
+    static ONE: WorkerLocal<u8> = WorkerLocal::new(|_| Ok(1));
+    static TWO: WorkerLocal<u8> = WorkerLocal::new(|_| Ok(2));
+    assert_eq!((*ONE.get(), *TWO.get(), *ONE.get()), (1, 2, 1));
+}
+
 #[test]
 fn what_is_not_registered_is_an_error_that_names_what_is() {
     let locator = ServiceLocator::builder()

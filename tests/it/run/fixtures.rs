@@ -184,7 +184,7 @@ fn a_starter_that_is_killed_is_undone_and_the_next_caller_starts() {
     assert_eq!(second.hear(), started);
 
     // Its server killed, everybody is told.
-    super::kept::kill(started.parse().unwrap(), libc::SIGKILL);
+    super::kept::Process::open(started.parse().unwrap()).kill();
     let mut third = asks(base.path(), KILL, "kill");
     let heard = third.hear();
     assert!(

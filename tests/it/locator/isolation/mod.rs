@@ -17,6 +17,8 @@ enum Call {
     Proxy(Key),
     Spawned(Key),
     Entered(Key),
+    /// On the test's own thread, as another worker that is there.
+    Visited(Key),
     /// On a thread that works for all workers in turn.
     Pooled(Key),
     /// Three threads of the worker at once.
@@ -28,6 +30,8 @@ enum Call {
     ClearWorker,
     ClearAll,
     Override(Key),
+    /// While another thread of the worker asks for the first one, which may be built from the other.
+    OverrideAmid(Key, Key),
     /// Drops one of the guards.
     EndOverride(usize),
     ForgetOverride(Key),
@@ -38,12 +42,22 @@ enum Call {
 
 fn call() -> impl Strategy<Value = Call> {
     let key = prop::sample::select(&KEYS[..]);
-    let replaced = prop::sample::select(&[Key::Base, Key::Base, Key::Direct, Key::Shared, Key::Static][..]);
+    let replaced = prop::sample::select(
+        &[
+            Key::Base,
+            Key::Base,
+            Key::Direct,
+            Key::Later,
+            Key::Shared,
+            Key::Static,
+        ][..],
+    );
     prop_oneof![
         8 => key.clone().prop_map(Call::Get),
         2 => key.clone().prop_map(Call::Proxy),
         2 => key.clone().prop_map(Call::Spawned),
         2 => key.clone().prop_map(Call::Entered),
+        2 => prop::sample::select(&[Key::Base, Key::Direct, Key::Static][..]).prop_map(Call::Visited),
         3 => key.clone().prop_map(Call::Pooled),
         1 => key.clone().prop_map(Call::Race),
         2 => key.clone().prop_map(Call::Hold),
@@ -52,6 +66,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => Just(Call::ClearWorker),
         1 => Just(Call::ClearAll),
         3 => replaced.clone().prop_map(Call::Override),
+        2 => (key.clone(), replaced.clone()).prop_map(|(key, replaced)| Call::OverrideAmid(key, replaced)),
         2 => any::<usize>().prop_map(Call::EndOverride),
         1 => replaced.prop_map(Call::ForgetOverride),
         2 => key.prop_map(Call::Lend),
@@ -78,9 +93,15 @@ fn run(schedules: &[Vec<Vec<Call>>]) {
             .map(|(number, tests)| {
                 scope.spawn(move || {
                     for (round, calls) in tests.iter().enumerate() {
-                        as_test(&format!("lane::test_{number}_{round}"), || {
+                        let over = as_test(&format!("lane::test_{number}_{round}"), || {
                             test::run(world, calls)
                         });
+                        // Who clears all at that moment may still be about to drop it.
+                        let before = world.clears();
+                        let is_over = over.iter().all(|found| found.strong_count() == 0);
+                        if before.is_some() && world.clears() == before {
+                            assert!(is_over, "a service of one test outlives it");
+                        }
                     }
                 })
             })
@@ -93,10 +114,10 @@ fn run(schedules: &[Vec<Vec<Call>>]) {
     let had_races = !lock(&world.untouched).is_empty();
     drop(world);
     let (built, seen) = (lock(&BUILT), lock(&SEEN));
-    for (of, builds) in built.iter().filter(|((_, key), _)| *key != Key::Static) {
+    for (of, builds) in built.iter().filter(|((_, key), _)| !key.is_static()) {
         let seen = seen.get(of).map_or(0, |seen| seen.len() as u64);
         assert!(
-            seen == *builds || (of.1 == Key::Base && had_races && seen < *builds),
+            seen == *builds || (matches!(of.1, Key::Base | Key::Later) && had_races && seen < *builds),
             "{of:?}: {seen} seen, {builds} built"
         );
     }

@@ -1,17 +1,19 @@
 //! One test of a schedule: it makes its calls and holds each answer to all that it knows.
 
 use super::Call;
-use super::world::{Key, Known, LOCAL, Own, STATICS, World, lock, note};
+use super::world::{Key, LOCAL, Lane, Own, STATICS, World, lock, note};
 use cofferdam::{OverrideGuard, Worker};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Barrier};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Barrier, Weak};
 
 /// A test in its lane.
 pub(super) struct Test<'a> {
     world: &'a World,
     worker: Worker,
-    known: Known,
+    lane: Lane,
     held: Vec<Arc<Own>>,
+    /// By number: what another worker may still have afterwards.
+    lent: BTreeSet<u64>,
     /// The fakes in force, oldest first, each with its guard unless that was forgotten.
     fakes: Vec<(Key, Arc<Own>, Option<OverrideGuard>)>,
 }
@@ -23,16 +25,24 @@ impl Test<'_> {
         of_key.next().map(|(_, fake, _)| fake.number)
     }
 
+    /// The fake that it is or is built from; nothing that is shared is built from one worker's fake.
+    fn fake_within(&self, key: Key) -> Option<u64> {
+        let part = key.part().filter(|_| !key.is_shared());
+        self.fake(key).or_else(|| self.fake_within(part?))
+    }
+
     /// That it is this worker's, and this test's where it has to be, and so is all that it is built from.
     fn is_own(&self, found: &Own) {
-        if let Some(part) = &found.part {
+        if let Some(part) = found.made_of() {
+            assert!(
+                !found.key.is_shared() || part.is_real,
+                "{:?} is built from one worker's fake",
+                found.key
+            );
             self.is_own(part);
         }
-        if let Some(later) = &found.later {
-            self.is_own(later);
-        }
         note(found);
-        if found.key == Key::Shared {
+        if found.key.is_shared() {
             return;
         }
         assert_eq!(
@@ -48,57 +58,88 @@ impl Test<'_> {
                 "it is another test's"
             );
         }
+        let fresh_for = lock(&found.fresh_for).clone();
+        if let (Some(test), true) = (fresh_for, found.is_real && found.key.is_reset()) {
+            assert_eq!(
+                Some(test.as_str()),
+                self.worker.test(),
+                "{:?} was not reset",
+                found.key
+            );
+        }
     }
 
     /// Asks for a service and holds the answer to all that is known.
     fn ask(&mut self, key: Key, ask: impl FnOnce() -> Arc<Own>) -> Arc<Own> {
         let before = self.world.clears();
-        let base = key.has_base().then(|| self.fake(Key::Base)).flatten();
-        let setting = (key, self.fake(key).or(base));
-        let known = self
-            .known
-            .get(&setting)
-            .filter(|(_, clears)| Some(*clears) == before);
-        let expected = known.and_then(|(known, _)| Some(known.upgrade()?.number));
+        let setting = (key, self.fake_within(key));
+        let known = self.lane.known.get(&setting);
+        let known = known.filter(|(_, clears)| Some(*clears) == before);
+        // Held from here on: whoever builds on this worker's behalf, for a proxy, may evict as well.
+        let expected = known.and_then(|(known, _)| known.upgrade());
+        let expected = expected.filter(|known| !self.world.is_doubtful(known));
         let found = ask();
         assert_eq!(found.key, key);
         self.is_own(&found);
-        let expected = expected.filter(|number| !lock(&self.world.untouched).contains(number));
-        let is_quiet = before.is_some() && self.world.clears() == before;
+        let clears = before.filter(|_| self.world.clears() == before);
         if let Some(fake) = self.fake(key) {
             assert_eq!(found.number, fake, "{key:?} has a fake");
-        } else if let (Some(expected), true) = (expected, is_quiet) {
-            assert_eq!(found.number, expected, "{key:?} is there already, in {setting:?}");
+        } else if let (Some(expected), Some(_)) = (&expected, clears) {
+            assert_eq!(
+                found.number, expected.number,
+                "{key:?} is there already, in {setting:?}"
+            );
         }
-        if lock(&self.world.untouched).contains(&found.number) {
-            self.known.remove(&setting);
+        if self.world.is_doubtful(&found) {
+            self.lane.known.remove(&setting);
             return found;
         }
-        if key == Key::Static && self.fake(key).is_none() {
-            let number = *lock(&STATICS).entry(found.worker.clone()).or_insert(found.number);
-            assert_eq!(found.number, number, "a static is built once for each worker");
+        if let Some(clears) = clears {
+            self.lane.known.insert(setting, (Arc::downgrade(&found), clears));
+            if found.is_real {
+                self.is_of_now(&found, clears);
+            }
         }
-        if let (Some(clears), true) = (before, is_quiet) {
-            self.known.insert(setting, (Arc::downgrade(&found), clears));
-        }
-        // What it is built from is what is handed out now.
-        let base = found
-            .part
-            .as_ref()
-            .or_else(|| found.later.as_ref().map(|later| later.try_get().unwrap()));
-        if let (Some(base), None) = (base.cloned(), self.fake(key)) {
-            let now = self.world.get(Key::Base);
+        // What it is built from is what is handed out now, but for a fake that is not for all.
+        let part = key.part().filter(|_| self.fake(key).is_none());
+        if let Some(part) = part.filter(|part| !key.is_shared() || self.fake(*part).is_none()) {
+            let now = self.world.get(part);
             self.is_own(&now);
-            if before.is_some() && self.world.clears() == before {
+            let built_from = found.made_of().map(|part| part.number);
+            if clears.is_some() && self.world.clears() == clears {
                 assert_eq!(
-                    base.number,
-                    now.number,
-                    "{key:?} is built from another {:?}",
-                    Key::Base
+                    built_from,
+                    Some(now.number),
+                    "{key:?} is built from another {part:?}"
                 );
             }
         }
         found
+    }
+
+    /// That it was not built before anything was cleared, nor a second time for what is built but once.
+    fn is_of_now(&mut self, found: &Own, clears: u64) {
+        let key = found.key;
+        if key.is_static() {
+            let of = (found.worker.clone(), key);
+            let number = *lock(&STATICS).entry(of).or_insert(found.number);
+            assert_eq!(found.number, number, "a static is built once for each worker");
+            return;
+        }
+        let own_clears = if key.is_shared() { 0 } else { self.lane.clears };
+        let now = (clears, own_clears);
+        let handed = *self.lane.handed.entry(found.number).or_insert(now);
+        assert_eq!(handed, now, "{key:?} was cleared");
+        if key.is_shared() {
+            let mut shared = lock(&self.world.shared);
+            let of_all = shared.entry(key).or_insert((found.number, clears));
+            if of_all.1 < clears {
+                *of_all = (found.number, clears);
+            }
+            if of_all.1 == clears {
+                assert_eq!(found.number, of_all.0, "{key:?} is built once for all");
+            }
+        }
     }
 
     fn replace(&mut self, key: Key) -> OverrideGuard {
@@ -116,7 +157,7 @@ impl Test<'_> {
         let worker = self.worker.clone();
         match *call {
             Call::Get(key) => drop(self.ask(key, || world.get(key))),
-            Call::Proxy(Key::Static) => drop(self.ask(Key::Static, || LOCAL.get())),
+            Call::Proxy(key) if key.is_static() => drop(self.ask(key, || world.get(key))),
             Call::Proxy(key) => {
                 drop(self.ask(key, || {
                     let proxy = world.locator.lazy_named::<Own>(&key.name());
@@ -147,6 +188,18 @@ impl Test<'_> {
                     assert!(Arc::ptr_eq(&first, &second), "{key:?} was handed out twice");
                 }
             }
+            Call::Visited(key) => {
+                drop(self.ask(key, || world.get(key)));
+                if let Some((other, found)) = world.visit(&worker, key) {
+                    note(&found);
+                    found.part.iter().for_each(|part| note(part));
+                    assert_eq!(
+                        found.worker, other,
+                        "{key:?} is not of the worker that was entered"
+                    );
+                }
+                drop(self.ask(key, || world.get(key)));
+            }
             Call::Race(key) => {
                 let (before, start) = (world.clears(), Barrier::new(3));
                 let all: Vec<_> = std::thread::scope(|scope| {
@@ -171,23 +224,36 @@ impl Test<'_> {
             }
             Call::Release => drop(self.held.pop()),
             Call::Fill => {
-                for number in 0..4 {
-                    drop(self.ask(Key::Filler(number), || world.get(Key::Filler(number))));
+                let own = (0..4).map(Key::Filler);
+                for key in own.chain((0..2).map(Key::SharedFiller)) {
+                    drop(self.ask(key, || world.get(key)));
                 }
             }
             Call::ClearWorker => {
                 world.locator.clear_worker();
-                self.known
-                    .retain(|(key, _), _| matches!(key, Key::Static | Key::Shared));
+                self.lane.clears += 1;
+                let known = &mut self.lane.known;
+                known.retain(|(key, _), _| key.is_static() || key.is_shared());
             }
-            Call::ClearAll => {
-                world.clears_begun.fetch_add(1, Ordering::SeqCst);
-                world.locator.clear_all();
-                world.clears_ended.fetch_add(1, Ordering::SeqCst);
-            }
+            Call::ClearAll => world.clear_all(),
             Call::Override(key) => {
                 let guard = self.replace(key);
                 self.fakes.last_mut().unwrap().2 = Some(guard);
+            }
+            Call::OverrideAmid(key, replaced) => {
+                let start = Barrier::new(2);
+                let (built, guard) = std::thread::scope(|scope| {
+                    let builds = scope.spawn(worker.wrap(|| {
+                        start.wait();
+                        world.get(key)
+                    }));
+                    start.wait();
+                    let guard = self.replace(replaced);
+                    (builds.join().unwrap(), guard)
+                });
+                self.fakes.last_mut().unwrap().2 = Some(guard);
+                self.is_own(&built);
+                drop(self.ask(key, || world.get(key)));
             }
             Call::EndOverride(place) => {
                 let mut guarded: Vec<_> = (0..self.fakes.len())
@@ -199,42 +265,58 @@ impl Test<'_> {
                 }
             }
             Call::ForgetOverride(key) => std::mem::forget(self.replace(key)),
-            Call::Lend(Key::Later) => {
-                let found = world.get(Key::Later);
+            Call::Lend(key @ (Key::Later | Key::Chain)) => {
+                let found = world.get(key);
                 note(&found);
                 lock(&world.untouched).insert(found.number);
                 lock(&world.lent).push(found);
             }
             Call::Lend(key) => {
                 let found = self.ask(key, || world.get(key));
+                self.lent.insert(found.number);
                 lock(&world.lent).push(found);
             }
             Call::Borrow => {
                 // Using another's proxy is allowed, and tells nothing about what is this worker's.
                 let lent = lock(&world.lent).pop();
                 if let Some(later) = lent.as_ref().and_then(|lent| lent.later.as_ref()) {
-                    note(later.try_get().unwrap());
-                    drop(self.ask(Key::Base, || world.get(Key::Base)));
+                    let found = later.try_get().unwrap();
+                    note(found);
+                    drop(self.ask(found.key, || world.get(found.key)));
                 }
             }
         }
     }
 }
 
-pub(super) fn run(world: &World, calls: &[Call]) {
+/// Makes the calls; returns what has to be gone when the test's thread is.
+pub(super) fn run(world: &World, calls: &[Call]) -> Vec<Weak<Own>> {
     let worker = Worker::current();
-    let known = lock(&world.lanes).remove(worker.id()).unwrap_or_default();
+    let lane = lock(&world.lanes).remove(worker.id()).unwrap_or_default();
     let mut test = Test {
         world,
         worker,
-        known,
+        lane,
         held: Vec::new(),
+        lent: BTreeSet::new(),
         fakes: Vec::new(),
     };
+    lock(&world.running).push(test.worker.clone());
     calls.iter().for_each(|call| test.call(call));
+    lock(&world.running).retain(|running| running.id() != test.worker.id());
+    let Test {
+        worker,
+        mut lane,
+        lent,
+        ..
+    } = test;
+    let of_test = lane.known.iter().filter(|((key, _), _)| *key == Key::OfTest);
+    let over = of_test.map(|(_, (found, _))| found.clone());
+    let is_lent = |found: &Weak<Own>| found.upgrade().is_some_and(|found| lent.contains(&found.number));
+    let over = over.filter(|found| !is_lent(found)).collect();
     // What the next test in this lane must find again: nothing of this test, and none of its fakes.
-    test.known
+    lane.known
         .retain(|(key, fake), _| fake.is_none() && *key != Key::OfTest);
-    let Test { worker, known, .. } = test;
-    lock(&world.lanes).insert(worker.id().to_owned(), known);
+    lock(&world.lanes).insert(worker.id().to_owned(), lane);
+    over
 }

@@ -1,9 +1,11 @@
 //! The services of a schedule, and what all its workers can see.
 
-use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
+use cofferdam::{Context, LazyProxy, LocatorBuilder, ServiceLocator, Worker, WorkerLocal};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::time::Duration;
 
 /// A service that knows where it comes from.
 pub(super) struct Own {
@@ -12,6 +14,8 @@ pub(super) struct Own {
     /// Who built it, or whose fake it is.
     pub(super) worker: String,
     pub(super) test: String,
+    /// The test that it is as good as new for; nothing where that is not known, when another worker had it built.
+    pub(super) fresh_for: Mutex<Option<String>>,
     pub(super) part: Option<Arc<Own>>,
     pub(super) later: Option<LazyProxy<Own>>,
     pub(super) is_real: bool,
@@ -19,25 +23,41 @@ pub(super) struct Own {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
+    /// Reset for each test.
     Base,
-    /// Built from `Base`.
+    /// Built from `Base`, and reset too.
     Direct,
+    /// Built from `Direct`.
+    Deep,
     /// Holds a proxy of `Base`.
     Later,
+    /// Holds a proxy of `Later`.
+    Chain,
     /// Of one test, built from `Base`.
     OfTest,
     Shared,
+    /// Shared, and built from `Shared`.
+    SharedToo,
+    /// Built from `Shared`.
+    OnShared,
     Static,
+    StaticToo,
     Filler(u8),
+    SharedFiller(u8),
 }
 
-pub(super) const KEYS: [Key; 6] = [
+pub(super) const KEYS: [Key; 11] = [
     Key::Base,
     Key::Direct,
+    Key::Deep,
     Key::Later,
+    Key::Chain,
     Key::OfTest,
     Key::Shared,
+    Key::SharedToo,
+    Key::OnShared,
     Key::Static,
+    Key::StaticToo,
 ];
 
 impl Key {
@@ -45,37 +65,80 @@ impl Key {
         format!("{self:?}")
     }
 
-    /// Whether it changes when `Base` is replaced.
-    pub(super) fn has_base(self) -> bool {
-        matches!(self, Self::Direct | Self::Later | Self::OfTest)
+    /// What it is built from.
+    pub(super) fn part(self) -> Option<Self> {
+        match self {
+            Self::Direct | Self::Later | Self::OfTest => Some(Self::Base),
+            Self::Deep => Some(Self::Direct),
+            Self::Chain => Some(Self::Later),
+            Self::SharedToo | Self::OnShared => Some(Self::Shared),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::SharedToo | Self::SharedFiller(_))
+    }
+
+    pub(super) fn is_static(self) -> bool {
+        matches!(self, Self::Static | Self::StaticToo)
+    }
+
+    pub(super) fn is_reset(self) -> bool {
+        matches!(self, Self::Base | Self::Direct)
     }
 }
 
 /// What all workers of one schedule can see.
 pub(super) struct World {
     pub(super) locator: ServiceLocator,
-    /// What each lane was handed last, for the next test in it.
-    pub(super) lanes: Mutex<BTreeMap<String, Known>>,
+    /// What each lane knows, for the next test in it.
+    pub(super) lanes: Mutex<BTreeMap<String, Lane>>,
+    /// The workers whose tests are running.
+    pub(super) running: Mutex<Vec<Worker>>,
     pub(super) lent: Mutex<Vec<Arc<Own>>>,
     /// Those whose proxy any worker may have been the first to use, at any moment.
     pub(super) untouched: Mutex<BTreeSet<u64>>,
+    /// What is shared, and when all was cleared last.
+    pub(super) shared: Mutex<BTreeMap<Key, (u64, u64)>>,
     /// A thread that works for whoever asks.
     pool: Mutex<Option<mpsc::Sender<Work>>>,
-    pub(super) clears_begun: AtomicU64,
-    pub(super) clears_ended: AtomicU64,
+    clears_begun: AtomicU64,
+    clears_ended: AtomicU64,
 }
 
 pub(super) type Work = Box<dyn FnOnce() + Send>;
 
-/// What was handed out, with the fakes of `Base` and of itself in force, and when all was cleared last.
-pub(super) type Known = BTreeMap<(Key, Option<u64>), (Weak<Own>, u64)>;
+/// What the tests of a lane were handed.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// With the fake in force for any of what it is built from, and when all was cleared last.
+    pub(super) known: BTreeMap<(Key, Option<u64>), (Weak<Own>, u64)>,
+    /// By number: after how many clears of all and of this worker.
+    pub(super) handed: BTreeMap<u64, (u64, u64)>,
+    /// How often this worker was cleared.
+    pub(super) clears: u64,
+}
 
 /// How many were built, and which were seen, by worker and service.
 pub(super) static BUILT: Mutex<BTreeMap<(String, Key), u64>> = Mutex::new(BTreeMap::new());
 pub(super) static SEEN: Mutex<BTreeMap<(String, Key), BTreeSet<u64>>> = Mutex::new(BTreeMap::new());
-pub(super) static STATICS: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+pub(super) static STATICS: Mutex<BTreeMap<(String, Key), u64>> = Mutex::new(BTreeMap::new());
 pub(super) static LOCAL: WorkerLocal<Own> =
     WorkerLocal::new(|cx| Ok(Own::new(Key::Static, cx.worker(), true)));
+static LOCAL_TOO: WorkerLocal<Own> = WorkerLocal::new(|cx| Ok(Own::new(Key::StaticToo, cx.worker(), true)));
+
+/// What the locator is dropping now, on a thread that clears all, and for the how manieth clear.
+static DROPPING: Mutex<BTreeMap<Home, u64>> = Mutex::new(BTreeMap::new());
+static CLEARS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The clear of all that this thread is in, 0 outside.
+    static CLEARING: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Where one instance lives at a time: at a worker's, or at nobody's, and with the fake that it is built from.
+type Home = (String, Key, Option<u64>);
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,6 +148,7 @@ impl Own {
     pub(super) fn new(key: Key, worker: &Worker, is_real: bool) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let id = worker.id().to_owned();
+        let test = worker.test().unwrap_or("main").to_owned();
         if is_real {
             *lock(&BUILT).entry((id.clone(), key)).or_default() += 1;
             // Whoever could come in between shall.
@@ -93,12 +157,70 @@ impl Own {
         Self {
             key,
             number: NUMBERS.fetch_add(1, Ordering::SeqCst),
+            fresh_for: Mutex::new((Worker::current().id() == id).then(|| test.clone())),
             worker: id,
-            test: worker.test().unwrap_or("main").to_owned(),
+            test,
             part: None,
             later: None,
             is_real,
         }
+    }
+
+    fn build(key: Key, cx: &Context<'_>) -> Result<Arc<Self>, cofferdam::BoxError> {
+        let clears = CLEARS.load(Ordering::SeqCst);
+        let (mut part, mut later) = (None, None);
+        match (key, key.part()) {
+            (Key::Later | Key::Chain, Some(of)) => later = Some(cx.lazy_named(&of.name())?),
+            (_, Some(of)) => part = Some(cx.get_named(&of.name())?),
+            (_, None) => {}
+        }
+        let mut own = Self::new(key, cx.worker(), true);
+        (own.part, own.later) = (part, later);
+        if let Some(home) = own.home() {
+            // What a later clear drops may be what was built meanwhile.
+            let dropping = lock(&DROPPING).get(&home).copied();
+            assert!(
+                dropping.is_none_or(|clear| clear > clears),
+                "{key:?} is built while its predecessor is dropped"
+            );
+        }
+        Ok(Arc::new(own))
+    }
+
+    /// What it is built from; a proxy counts as used from then on.
+    pub(super) fn made_of(&self) -> Option<&Arc<Self>> {
+        let later = || self.later.as_ref().map(|later| later.try_get().unwrap());
+        self.part.as_ref().or_else(later)
+    }
+
+    /// Where it lives alone, unless that depends on a proxy.
+    fn home(&self) -> Option<Home> {
+        if self.later.is_some() {
+            return None;
+        }
+        let worker = if self.key.is_shared() { "" } else { &self.worker };
+        let parts = std::iter::successors(Some(self), |own| own.part.as_deref());
+        let fake = parts.filter(|own| !own.is_real).map(|fake| fake.number).next();
+        Some((worker.to_owned(), self.key, fake))
+    }
+
+    fn reset(&self) {
+        *lock(&self.fresh_for) = Worker::current().test().map(str::to_owned);
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let clear = CLEARING.replace(0);
+        if let (Some(home), true) = (self.home(), clear > 0 && self.is_real) {
+            lock(&DROPPING).insert(home.clone(), clear);
+            std::thread::yield_now();
+            lock(&DROPPING).remove(&home);
+        }
+        // For what it alone still held nobody has to wait.
+        self.part = None;
+        self.later = None;
+        CLEARING.set(clear);
     }
 }
 
@@ -106,46 +228,34 @@ impl World {
     pub(super) fn new(pool: mpsc::Sender<Work>) -> Self {
         let builder = ServiceLocator::builder()
             .capacity(2)
-            .register::<Own>(|cx| Ok(Arc::new(Own::new(Key::Base, cx.worker(), true))))
-            .named(&Key::Base.name())
-            .register::<Own>(|cx| {
-                let part = Some(cx.get_named(&Key::Base.name())?);
-                Ok(Arc::new(Own {
-                    part,
-                    ..Own::new(Key::Direct, cx.worker(), true)
-                }))
-            })
-            .named(&Key::Direct.name())
-            .register::<Own>(|cx| {
-                let later = Some(cx.lazy_named(&Key::Base.name())?);
-                Ok(Arc::new(Own {
-                    later,
-                    ..Own::new(Key::Later, cx.worker(), true)
-                }))
-            })
-            .named(&Key::Later.name())
-            .register::<Own>(|cx| {
-                let part = Some(cx.get_named(&Key::Base.name())?);
-                Ok(Arc::new(Own {
-                    part,
-                    ..Own::new(Key::OfTest, cx.worker(), true)
-                }))
-            })
-            .named(&Key::OfTest.name())
-            .per_test()
-            .register_shared::<Own>(|cx| Ok(Arc::new(Own::new(Key::Shared, cx.worker(), true))))
-            .named(&Key::Shared.name());
-        let builder = (0..4).fold(builder, |builder, number| {
-            let filler = Key::Filler(number);
-            builder
-                .register::<Own>(move |cx| Ok(Arc::new(Own::new(filler, cx.worker(), true))))
-                .named(&filler.name())
+            // What hangs shall say so.
+            .build_timeout(Duration::from_secs(20));
+        let builder = own(builder, Key::Base).reset(|base| {
+            base.reset();
+            Ok(())
         });
+        let builder = own(builder, Key::Direct).reset(|direct| {
+            direct.reset();
+            Ok(())
+        });
+        let builder = own(builder, Key::OfTest).per_test();
+        let of_worker = [Key::Deep, Key::Later, Key::Chain, Key::OnShared].into_iter();
+        let builder = of_worker.chain((0..4).map(Key::Filler)).fold(builder, own);
+        let shared = [Key::Shared, Key::SharedToo].into_iter();
+        let builder = shared
+            .chain((0..2).map(Key::SharedFiller))
+            .fold(builder, |builder, key| {
+                builder
+                    .register_shared::<Own>(move |cx| Own::build(key, cx))
+                    .named(&key.name())
+            });
         Self {
             locator: builder.build(),
             lanes: Mutex::default(),
+            running: Mutex::default(),
             lent: Mutex::default(),
             untouched: Mutex::default(),
+            shared: Mutex::default(),
             pool: Mutex::new(Some(pool)),
             clears_begun: AtomicU64::new(0),
             clears_ended: AtomicU64::new(0),
@@ -161,8 +271,19 @@ impl World {
         let locator = self.locator.clone();
         move || match key {
             Key::Static => LOCAL.get(),
+            Key::StaticToo => LOCAL_TOO.get(),
             key => locator.get_named(&key.name()),
         }
+    }
+
+    /// Asks as another worker, if one is there, and returns its ID too.
+    pub(super) fn visit(&self, own: &Worker, key: Key) -> Option<(String, Arc<Own>)> {
+        let running = lock(&self.running);
+        let other = running.iter().find(|other| other.id() != own.id())?.clone();
+        // While it is among those its test is not over.
+        let _scope = other.enter();
+        drop(running);
+        Some((other.id().to_owned(), self.get(key)))
     }
 
     /// Does the work on the pool's thread.
@@ -179,11 +300,32 @@ impl World {
         lock(&self.pool).take();
     }
 
+    pub(super) fn clear_all(&self) {
+        self.clears_begun.fetch_add(1, Ordering::SeqCst);
+        CLEARING.set(CLEARS.fetch_add(1, Ordering::SeqCst) + 1);
+        self.locator.clear_all();
+        CLEARING.set(0);
+        self.clears_ended.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// How often all was cleared, unless that is going on.
     pub(super) fn clears(&self) -> Option<u64> {
         let ended = self.clears_ended.load(Ordering::SeqCst);
         (self.clears_begun.load(Ordering::SeqCst) == ended).then_some(ended)
     }
+
+    /// Whether anybody may have been the first to use a proxy in it.
+    pub(super) fn is_doubtful(&self, found: &Own) -> bool {
+        let is_untouched = lock(&self.untouched).contains(&found.number);
+        is_untouched || found.made_of().is_some_and(|part| self.is_doubtful(part))
+    }
+}
+
+/// One more service that each worker has of its own.
+fn own<T: ?Sized>(builder: LocatorBuilder<T>, key: Key) -> LocatorBuilder<Own> {
+    builder
+        .register::<Own>(move |cx| Own::build(key, cx))
+        .named(&key.name())
 }
 
 pub(super) fn note(found: &Own) {

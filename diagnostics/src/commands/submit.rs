@@ -1,0 +1,79 @@
+//! `submit`: a job for the session that runs.
+
+use super::{Refused, run};
+use crate::cli::SubmitArgs;
+use crate::executor::job::JobId;
+use crate::jobs::spec::{self, Spec};
+use crate::ledger::{JobNumber, Ledger, NewJob, NotSubmitted, Reader, SessionId};
+use cofferdam::Namespace;
+use std::error::Error;
+use std::path::Path;
+
+/// A job that a session has taken.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) session: SessionId,
+    pub(crate) namespace: String,
+    pub(crate) job: JobNumber,
+    pub(crate) name: String,
+}
+
+pub(crate) fn submit(args: &SubmitArgs) -> Result<Submitted, Box<dyn Error>> {
+    let dir = run::working_dir();
+    let mut job = spec::of_words(JobId(1), args.command.clone()).map_err(|what| Refused::new(&what))?;
+    if let Some(name) = &args.name {
+        job.name = spec::checked_name(name.clone()).map_err(|what| Refused::new(&what))?;
+    }
+    job.group.clone_from(&args.group);
+    job.timeout = args.timeout.map(|timeout| timeout.0);
+    job.retries = args.retries;
+    job.cwd = Some(dir.clone());
+    let text = Spec::write(&job).map_err(|what| Refused::new(&what))?;
+    let base = cofferdam::base_dir(Some(&dir))?;
+    let namespace = namespace(args, &base)?;
+    let new = NewJob {
+        name: &job.name,
+        group: job.group.as_deref(),
+    };
+    match Ledger::open(&base)?.submit(&namespace, &new, text.as_bytes()) {
+        Ok((session, number)) => Ok(Submitted {
+            session,
+            namespace,
+            job: number,
+            name: job.name,
+        }),
+        Err(NotSubmitted::Nobody) => {
+            let told = format!(
+                "no session takes jobs in the namespace {namespace:?}: `cargo cofferdam status` shows which run; one \
+                 command alone takes none, nor does a session that is about to end"
+            );
+            Err(told.into())
+        }
+        Err(NotSubmitted::Ledger(error)) => Err(error.into()),
+    }
+}
+
+/// The one that is named, else the only one in which a session runs.
+fn namespace(args: &SubmitArgs, base: &Path) -> Result<String, Box<dyn Error>> {
+    if let Some(name) = &args.run_namespace {
+        return Ok(name.clone());
+    }
+    if let Some(found) = Namespace::from_environment()? {
+        return Ok(found.as_str().to_owned());
+    }
+    let active = match Reader::open(base)? {
+        Some(reader) => reader.active()?,
+        None => Vec::new(),
+    };
+    let mut namespaces: Vec<String> = active.into_iter().map(|session| session.namespace).collect();
+    namespaces.dedup();
+    match namespaces.len() {
+        1 => Ok(namespaces.remove(0)),
+        0 => Err(format!("no session runs here; looked in {}", base.display()).into()),
+        _ => Err(Refused::new(&format!(
+            "several sessions run: say by `--run-namespace` which is meant, of {}",
+            namespaces.join(", ")
+        ))
+        .into()),
+    }
+}

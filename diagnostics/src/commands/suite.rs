@@ -1,0 +1,90 @@
+//! Whether a command runs tests, going by its words.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Whether this is `cargo test`, `cargo nextest run` or one of their short names, and one that runs tests.
+pub(super) fn is_test_command(command: &[OsString]) -> bool {
+    let words: Vec<&str> = command
+        .iter()
+        .map(|word| word.to_str().unwrap_or_default())
+        .collect();
+    let Some((program, mut rest)) = words.split_first() else {
+        return false;
+    };
+    let program = Path::new(program).file_stem().and_then(|stem| stem.to_str());
+    if program == Some("cargo-nextest") {
+        rest = rest.strip_prefix(&["nextest"]).unwrap_or(rest);
+    } else if program == Some("cargo") {
+        let Some(words) = after_options(rest) else {
+            return false;
+        };
+        rest = match words {
+            ["test" | "t", rest @ ..] => {
+                let ours = rest.split(|word| *word == "--").next().unwrap_or_default();
+                return !ours.contains(&"--no-run") && !tells_only(rest);
+            }
+            ["nextest", rest @ ..] => rest,
+            _ => return false,
+        };
+    } else {
+        return false;
+    }
+    matches!(after_options(rest), Some(["run" | "r", rest @ ..]) if !rest.contains(&"--no-run") && !tells_only(rest))
+}
+
+fn tells_only(words: &[&str]) -> bool {
+    words
+        .iter()
+        .any(|word| matches!(*word, "--help" | "-h" | "--list" | "--version" | "-V"))
+}
+
+/// What stands behind a program's own options (`+nightly`, `--locked`, `-C DIR`).
+fn after_options<'a>(mut words: &'a [&'a str]) -> Option<&'a [&'a str]> {
+    while let [word, rest @ ..] = words {
+        if !word.starts_with(['-', '+']) {
+            return Some(words);
+        }
+        let takes_value = matches!(*word, "-C" | "-Z" | "--color" | "--config" | "--manifest-path");
+        words = if takes_value { rest.get(1..)? } else { rest };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_runs_tests_is_known_by_its_words() {
+        let is_test = |line: &str| is_test_command(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for line in [
+            "cargo test",
+            "cargo t",
+            "/usr/bin/cargo +nightly -C dir test --release",
+            "cargo --config x=1 nextest run",
+            "cargo nextest r --archive-file a.tar.zst",
+            "cargo-nextest nextest run",
+            "cargo nextest --manifest-path x/Cargo.toml run",
+            "cargo test -- --test-threads=4",
+        ] {
+            assert!(is_test(line), "{line}");
+        }
+        for line in [
+            "cargo build",
+            "cargo",
+            "cargo -C",
+            "cargo test --no-run",
+            "cargo test --help",
+            "cargo test -- --list",
+            "cargo nextest list",
+            "cargo nextest run --no-run",
+            "cargo run test",
+            "make test",
+            "sh -c test",
+            "cargo-cofferdam test",
+        ] {
+            assert!(!is_test(line), "{line}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What is to be run: one command, with what it needs.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A job's number in its session, from 1. Written `j1`, it prefixes the lanes of the job's tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct JobId(pub(crate) u64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "j{}", self.0)
+    }
+}
+
+/// One command, and how it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    /// As its user named it, else its program's name. It is told to people and kept, so no argument is part of it.
+    pub(crate) name: String,
+    /// Jobs of one group may have a ceiling of their own.
+    pub(crate) group: Option<String>,
+    /// The program and its arguments, started without a shell.
+    pub(crate) command: Vec<OsString>,
+    /// Set in addition to what all jobs inherit.
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// Where it starts; without one, where we were started.
+    pub(crate) cwd: Option<PathBuf>,
+    /// For one attempt. Without one, that of all jobs.
+    pub(crate) timeout: Option<Duration>,
+    /// So many attempts more when it fails. Without a number, that of all jobs.
+    pub(crate) retries: Option<u32>,
+}

@@ -1,0 +1,179 @@
+//! What several jobs came to: a table of rounds, and which failed.
+
+use super::progress::words;
+use super::text::{plain, processes};
+use crate::commands::batch::{Batch, FailedJob, Row};
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::time::Duration;
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+
+/// For a person.
+pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
+    if !batch.rows.is_empty() {
+        table(out, &batch.rows)?;
+    }
+    for failed in &batch.failed {
+        let (name, ending) = (plain(&failed.name), words::ending(&failed.ending));
+        write!(out, "{RED}failed:{RED:#} {} {name}: {ending}", failed.job)?;
+        if failed.attempts > 1 {
+            write!(out, ", {} attempts", failed.attempts)?;
+        }
+        match &failed.log {
+            Some(log) => writeln!(out, "; its output is in {}", plain(&log.display().to_string()))?,
+            None => writeln!(out)?,
+        }
+    }
+    let more = batch.failed().saturating_sub(batch.failed.len() as u64);
+    if more > 0 {
+        let logs = batch.logs.display().to_string();
+        writeln!(
+            out,
+            "{RED}failed:{RED:#} and {more} more, their output is in {}",
+            plain(&logs)
+        )?;
+    }
+    if batch.left > 0 {
+        writeln!(out, "{} detached by jobs and still there", processes(batch.left))?;
+    }
+    Ok(())
+}
+
+/// One line for each number of workers.
+fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+    let head = [
+        "workers",
+        "rounds",
+        "passed",
+        "failed",
+        "success",
+        "mean time",
+        "conflicts",
+    ];
+    let mut lines = vec![head.map(str::to_owned)];
+    for row in rows {
+        let rounds = row.rounds();
+        lines.push([
+            row.workers
+                .map_or_else(|| "as set".to_owned(), |workers| workers.to_string()),
+            rounds.to_string(),
+            row.passed.to_string(),
+            row.failed.to_string(),
+            success(row),
+            mean(row).map_or_else(|| "-".to_owned(), words::span),
+            row.conflicts.to_string(),
+        ]);
+    }
+    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
+    let widths: [usize; 7] = std::array::from_fn(width);
+    for line in &lines {
+        for (index, (cell, width)) in line.iter().zip(widths).enumerate() {
+            let gap = if index == 0 { "" } else { "  " };
+            write!(out, "{gap}{cell:>width$}")?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out)
+}
+
+/// Of the rounds that were not cancelled.
+fn success(row: &Row) -> String {
+    match row.rounds() {
+        0 => "-".to_owned(),
+        rounds if row.passed == rounds => "100 %".to_owned(),
+        rounds => {
+            // Rounded down: what is not all must not look like all.
+            let tenths = row.passed * 1000 / rounds;
+            format!("{}.{} %", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+fn mean(row: &Row) -> Option<Duration> {
+    let rounds = u32::try_from(row.rounds()).ok().filter(|rounds| *rounds > 0)?;
+    Some(row.took / rounds)
+}
+
+/// For programs.
+pub(super) fn json(batch: &Batch) -> Value {
+    let rows: Vec<Value> = batch.rows.iter().map(row).collect();
+    json!({
+        "total": batch.total(),
+        "passed": batch.passed(),
+        "failed": batch.failed(),
+        "cancelled": batch.cancelled(),
+        "carried": batch.carried.passed + batch.carried.failed + batch.carried.cancelled,
+        "most_at_once": batch.tally.most_at_once,
+        "stopped": batch.tally.stopped.as_ref().map(words::why),
+        "seconds": batch.took.as_secs_f64(),
+        "logs": batch.logs.to_string_lossy(),
+        "failures": batch.failed.iter().map(failure).collect::<Vec<_>>(),
+        "rounds": rows,
+    })
+}
+
+fn failure(failed: &FailedJob) -> Value {
+    json!({
+        "job": failed.job.to_string(),
+        "name": failed.name,
+        "attempts": failed.attempts,
+        "ending": words::ending(&failed.ending),
+        "log": failed.log.as_ref().map(|log| log.to_string_lossy()),
+    })
+}
+
+fn row(row: &Row) -> Value {
+    json!({
+        "workers": row.workers,
+        "rounds": row.rounds(),
+        "passed": row.passed,
+        "failed": row.failed,
+        "cancelled": row.cancelled,
+        "mean_seconds": mean(row).map(|mean| mean.as_secs_f64()),
+        "conflicts": row.conflicts,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row_of(passed: u64, failed: u64) -> Row {
+        Row {
+            passed,
+            failed,
+            took: Duration::from_secs(10),
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn only_all_of_them_are_a_hundred_percent() {
+        for (passed, failed, told) in [
+            (20, 0, "100 %"),
+            (9999, 1, "99.9 %"),
+            (1, 2, "33.3 %"),
+            (0, 0, "-"),
+        ] {
+            assert_eq!(success(&row_of(passed, failed)), told);
+        }
+    }
+
+    #[test]
+    fn a_table_s_columns_stand_below_each_other() {
+        let mut out = Vec::new();
+        table(&mut out, &[row_of(20, 0), row_of(3, 1)]).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[1],
+            " as set      20      20       0    100 %      0.5 s          0"
+        );
+        assert_eq!(
+            lines[2],
+            " as set       4       3       1   75.0 %      2.5 s          0"
+        );
+    }
+}

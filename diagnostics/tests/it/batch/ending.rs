@@ -1,0 +1,157 @@
+//! How jobs end that do not want to.
+
+use super::{Pipe, batch, ended, events, signal, started, told, wait_for_end};
+use crate::recording::cofferdam;
+use std::process::Command;
+
+/// Ignores signals, leaves a process behind that does too, and holds the pipe with both.
+const STUBBORN: &str =
+    "sh -c 'trap \"\" TERM INT HUP; exec 3>pipe; sleep 600 & echo READY >&3; wait; sleep 600'";
+
+#[test]
+fn a_signal_ends_a_job_with_all_that_it_started_within_the_grace() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in ["-INT", "-TERM", "-HUP"] {
+        let _ = std::fs::remove_file(dir.path().join("pipe"));
+        let pipe = Pipe::new(dir.path());
+        let child = started(&mut batch(
+            dir.path(),
+            &[STUBBORN, "true"],
+            &["--jobs", "1", "--grace", "200ms"],
+        ));
+        let held = pipe.wait_for("READY");
+        signal(&child, number);
+        let told = ended(child);
+        wait_for_end(held);
+        assert!(told.err.contains("stopping, for signal "), "{}", told.err);
+        assert!(
+            told.out.contains("; 2 of 2 jobs cancelled, for signal "),
+            "{}",
+            told.out
+        );
+        assert_eq!(told.code, Some(4));
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let mut child = started(&mut batch(dir.path(), &[STUBBORN], &["--grace", "1h"]));
+    let held = pipe.wait_for("READY");
+    signal(&child, "-INT");
+    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("stopping") {
+        line.clear();
+        assert_ne!(std::io::BufRead::read_line(&mut said, &mut line).unwrap(), 0);
+    }
+    signal(&child, "-INT");
+    wait_for_end(held);
+    assert_eq!(ended(child).code, Some(4));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_left_its_group_and_its_parent_is_found_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let away = "sh -c 'exec 3>pipe; (setsid sh -c \"sleep 600; true\" &); setsid sh -c \"echo READY >&3; sleep 600; true\"'";
+    let child = started(&mut batch(dir.path(), &[away], &["--grace", "5s"]));
+    let held = pipe.wait_for("READY");
+    signal(&child, "-INT");
+    wait_for_end(held);
+    assert_eq!(ended(child).code, Some(4));
+}
+
+#[test]
+fn what_outlives_a_job_in_its_group_is_stopped_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let leaves = "sh -c 'exec 3>pipe; sleep 600 & sleep 600 & echo READY >&3'";
+    let child = started(&mut batch(dir.path(), &[leaves], &[]));
+    wait_for_end(pipe.wait_for("READY"));
+    let told = ended(child);
+    let wanted = if cfg!(target_os = "linux") {
+        "left 2 processes running"
+    } else {
+        "running"
+    };
+    assert!(told.err.contains(wanted), "{}", told.err);
+    assert!(told.out.ends_with("; 1 job passed\n"), "{}", told.out);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_job_detached_goes_on_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let detaches =
+        "sh -c 'exec 3>pipe; setsid sh -c \"echo READY >&3; sleep 600; true\" & sleep 0.1; exit 0'";
+    let child = started(&mut batch(dir.path(), &[detaches], &["--json"]));
+    let held = pipe.wait_for("READY");
+    let told = ended(child);
+    let events = events(&told);
+    let left = events.iter().find(|event| event["event"] == "left").unwrap();
+    #[expect(clippy::disallowed_methods, reason = "nobody else ends it")]
+    let killed = Command::new("kill")
+        .arg("--")
+        .arg(format!("-{}", left["pid"]))
+        .status();
+    assert!(killed.unwrap().success());
+    wait_for_end(held);
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn a_policy_that_stops_ends_those_that_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let fails = "sh -c 'until [ -e ready ]; do sleep 0.01; done; exit 1'";
+    let args = ["--jobs", "2", "--on-error", "stop", "--grace", "200ms"];
+    let child = started(&mut batch(dir.path(), &[STUBBORN, fails, "true"], &args));
+    let held = pipe.wait_for("READY");
+    std::fs::write(dir.path().join("ready"), "").unwrap();
+    wait_for_end(held);
+    let told = ended(child);
+    assert!(
+        told.out
+            .contains("; 1 of 3 jobs failed, 2 cancelled, for j2 failed"),
+        "{}",
+        told.out
+    );
+}
+
+#[test]
+fn the_one_command_that_runs_too_long_takes_its_processes_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let mut command = cofferdam(
+        dir.path(),
+        &["run", "--timeout", "300ms", "--grace", "200ms", "--", "sh", "-c"],
+    );
+    command.arg("exec 3>pipe; sleep 600 & echo READY >&3; trap '' TERM; wait; sleep 600");
+    let child = started(&mut command);
+    let held = pipe.wait_for("READY");
+    if cfg!(target_os = "linux") {
+        wait_for_end(held);
+    }
+    assert_eq!(ended(child).code, Some(4));
+}
+
+#[test]
+fn very_many_that_fail_and_are_cancelled_come_to_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: Vec<String> = (0..400)
+        .map(|number| format!("sh -c 'exit {}'", number % 3))
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for args in [
+        &["--jobs", "1", "--retries", "1"][..],
+        &["--jobs", "7", "--max-fail", "50", "--rate", "2000"],
+        &["--jobs", "400"],
+    ] {
+        let told = told(dir.path(), &lines, &[args, &["--quiet"]].concat());
+        assert_eq!(told.code, Some(4), "{args:?}: {}", told.err);
+    }
+}

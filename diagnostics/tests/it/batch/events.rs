@@ -1,0 +1,84 @@
+//! What is told while a session goes on.
+
+use super::{batch, events, told};
+use std::process::Stdio;
+
+#[test]
+fn events_come_in_order_as_lines_of_json_and_the_report_is_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = told(
+        dir.path(),
+        &["true", "sh -c 'echo hello; exit 3'"],
+        &["--jobs", "1", "--json"],
+    );
+    let events = events(&told);
+    let kinds: Vec<_> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap_or("report"))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "session", "started", "ended", "started", "ended", "over", "report"
+        ]
+    );
+    assert_eq!(
+        (&events[0]["version"], &events[0]["jobs"]),
+        (&1.into(), &2.into())
+    );
+    let ended = &events[4];
+    assert_eq!(
+        (&ended["job"], &ended["exit_code"], &ended["written"]),
+        (&"j2".into(), &3.into(), &6.into())
+    );
+    assert_eq!(
+        std::fs::read_to_string(ended["log"].as_str().unwrap()).unwrap(),
+        "hello\n"
+    );
+    assert_eq!(events[6]["exit_code"]["process"], 4);
+}
+
+#[test]
+fn in_a_pipe_there_are_lines_and_nothing_that_moves_a_cursor() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = told(
+        dir.path(),
+        &["true", "sh -c 'echo why; exit 1'"],
+        &["--jobs", "1"],
+    );
+    assert!(!told.err.contains(['\u{1b}', '\r']), "{:?}", told.err);
+    assert!(told.err.contains("j1 true passed in "), "{}", told.err);
+    assert!(told.err.contains("; 1 of 2 (50 %), "), "{}", told.err);
+    assert!(
+        told.err.contains("j2 sh failed: exit code 1, after ") && told.err.contains("  | why\n"),
+        "{}",
+        told.err
+    );
+    assert!(told.err.contains("2 of 2 (100 %), 1 failed, "), "{}", told.err);
+}
+
+#[test]
+fn quietly_there_is_the_report_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = told(dir.path(), &["true", "false"], &["--quiet"]);
+    assert_eq!(told.err.lines().count(), 1, "{}", told.err);
+    assert!(told.out.ends_with("; 1 of 2 jobs failed\n"), "{}", told.out);
+}
+
+#[test]
+fn nobody_who_listens_is_no_reason_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = ["sh -c 'echo x >> ran'"; 50];
+    for args in [&[][..], &["--json"]] {
+        let mut child = batch(dir.path(), &lines, args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{args:?}");
+    }
+    let ran = std::fs::read_to_string(dir.path().join("ran")).unwrap();
+    assert_eq!(ran.lines().count(), 100);
+}

@@ -1,0 +1,183 @@
+//! What a session keeps to.
+
+use super::{report, told};
+use serde_json::Value;
+
+/// Passes only while no other is in the folder `alone`.
+const ALONE: &str =
+    r#"{"group": "alone", "command": ["sh", "-c", "mkdir alone || exit 9; true; rmdir alone"]}"#;
+
+#[test]
+fn no_more_run_at_once_than_may_in_all_and_of_a_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = report(dir.path(), &["sleep 0.05"; 12], &["--jobs", "3"]);
+    assert_eq!((&jobs["passed"], &jobs["most_at_once"]), (&12.into(), &3.into()));
+    let jobs = report(
+        dir.path(),
+        &[ALONE; 30],
+        &["--jobs", "4", "--group-limit", "alone=1"],
+    );
+    assert_eq!((&jobs["passed"], &jobs["most_at_once"]), (&30.into(), &1.into()));
+}
+
+#[test]
+fn a_full_group_does_not_hold_up_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let waits = r#"{"group": "g", "command": ["sh", "-c", "until [ -e done ]; do sleep 0.01; done"]}"#;
+    let jobs = report(
+        dir.path(),
+        &[waits, waits, waits, "touch done"],
+        &["--jobs", "2", "--group-limit", "g=1"],
+    );
+    assert_eq!((&jobs["passed"], &jobs["most_at_once"]), (&4.into(), &2.into()));
+}
+
+#[test]
+fn starts_are_kept_apart_by_the_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = report(dir.path(), &["true"; 11], &["--jobs", "4", "--rate", "50"]);
+    // Ten intervals, of which one may be caught up with. What is slower is the machine's doing.
+    assert!(jobs["seconds"].as_f64().unwrap() >= 0.18, "{jobs}");
+}
+
+#[test]
+fn a_job_that_failed_is_tried_again_as_often_as_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let third = "sh -c 'echo x >> tries; test $(wc -l < tries) -ge 3'";
+    let told = told(dir.path(), &[third], &["--retries", "5"]);
+    assert!(
+        told.err.contains("j1 sh failed, attempt 2: exit code 1, after "),
+        "{}",
+        told.err
+    );
+    assert!(told.out.ends_with("; 1 job passed\n"), "{}", told.out);
+    let own = r#"{"command": "false", "retries": 1}"#;
+    let jobs = report(dir.path(), &[own], &["--retries", "5"]);
+    assert_eq!(jobs["failures"][0]["attempts"], 2);
+}
+
+fn counts(jobs: &Value) -> [u64; 3] {
+    ["passed", "failed", "cancelled"].map(|name| jobs[name].as_u64().unwrap())
+}
+
+#[test]
+fn each_policy_stops_for_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = ["true", "sh -c 'echo out of disk; exit 3'", "false", "true"];
+    let run = |args: &[&str]| report(dir.path(), &lines, &[&["--jobs", "1"], args].concat());
+    for (args, wanted) in [
+        (&[][..], [2, 2, 0]),
+        (&["--on-error", "continue"], [2, 2, 0]),
+        (&["--on-error", "stop"], [1, 1, 2]),
+        (&["--on-error", "stop-critical"], [2, 2, 0]),
+        (
+            &["--on-error", "stop-critical", "--critical-exit", "1"],
+            [1, 2, 1],
+        ),
+        (
+            &[
+                "--on-error",
+                "stop-critical",
+                "--critical-pattern",
+                "out of (disk|memory)",
+            ],
+            [1, 1, 2],
+        ),
+        (&["--max-fail", "2"], [1, 2, 1]),
+    ] {
+        assert_eq!(counts(&run(args)), wanted, "{args:?}");
+    }
+    // A critical failure is not tried again.
+    let jobs = run(&[
+        "--on-error",
+        "stop-critical",
+        "--critical-exit",
+        "3",
+        "--retries",
+        "4",
+    ]);
+    assert_eq!(
+        (counts(&jobs), &jobs["failures"][0]["attempts"]),
+        ([1, 1, 2], &1.into())
+    );
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_stopped_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = r#"{"name": "long", "command": "sleep 600", "timeout": "100ms"}"#;
+    let told = told(dir.path(), &[long, "true"], &[]);
+    assert!(
+        told.out
+            .contains("failed: j1 long: stopped: it ran longer than 0.1 s"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(4));
+}
+
+#[test]
+fn a_job_that_writes_too_much_is_stopped_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = told(dir.path(), &["yes"], &["--max-output", "1M"]);
+    assert!(
+        told.out.contains("failed: j1 yes: stopped: it wrote "),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(4));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_job_is_weighed_with_all_its_processes_and_stopped_when_it_is_too_heavy() {
+    let dir = tempfile::tempdir().unwrap();
+    // `tail` keeps the last line, which does not end.
+    let heavy = r#"{"name": "heavy", "command": ["sh", "-c", "(head -c 200M /dev/zero; sleep 600) | tail"]}"#;
+    let one = told(dir.path(), &[heavy, "true"], &["--job-memory", "50M"]);
+    assert!(
+        one.out.contains("failed: j1 heavy: stopped: it used "),
+        "{}",
+        one.out
+    );
+    assert!(one.out.contains("and may use 50.0 MiB"), "{}", one.out);
+    let all = told(dir.path(), &[heavy, "sleep 0.1"], &["--memory", "50M"]);
+    assert!(
+        all.out
+            .contains("failed: j1 heavy: stopped: it used most, and all jobs used "),
+        "{}",
+        all.out
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn while_memory_is_short_one_job_runs_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = told(
+        dir.path(),
+        &["sleep 0.2"; 2],
+        &["--jobs", "2", "--keep-free", "1000T"],
+    );
+    assert!(told.err.contains("nothing is started: "), "{}", told.err);
+    assert!(told.out.ends_with("; 2 jobs passed\n"), "{}", told.out);
+}
+
+#[test]
+fn one_command_keeps_to_limits_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = crate::recording::cofferdam(dir.path(), &["run", "--timeout", "100ms", "--"]);
+    let told: crate::recording::Told = command.args(["sleep", "600"]).output().unwrap().into();
+    assert!(
+        told.err.contains("sleep: stopped: it ran longer than 0.1 s"),
+        "{}",
+        told.err
+    );
+    assert!(
+        told.out
+            .ends_with("; the command was stopped, for it went over a limit\n"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(4));
+}

@@ -1,0 +1,100 @@
+//! Several jobs in one session. Jobs are shell commands, and what has to be waited for says so through a pipe.
+
+mod ending;
+mod events;
+mod killed;
+mod limits;
+mod rounds;
+mod sandbox;
+mod sources;
+mod submitting;
+
+use crate::recording::{Told, cofferdam};
+use serde_json::Value;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A file with a job in each line.
+fn jobs(dir: &Path, lines: &[&str]) -> PathBuf {
+    let path = dir.join("jobs.txt");
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+/// `run` over these jobs.
+fn batch(dir: &Path, lines: &[&str], args: &[&str]) -> Command {
+    let mut command = cofferdam(dir, &["run", "--from"]);
+    command.arg(jobs(dir, lines)).args(args);
+    command
+}
+
+fn told(dir: &Path, lines: &[&str], args: &[&str]) -> Told {
+    batch(dir, lines, args).output().unwrap().into()
+}
+
+/// Every line of JSON: the events, and the report as the last.
+fn events(told: &Told) -> Vec<Value> {
+    let value = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    told.out.lines().map(value).collect()
+}
+
+/// The jobs in a report of JSON.
+fn report(dir: &Path, lines: &[&str], args: &[&str]) -> Value {
+    let told = told(dir, lines, &[args, &["--json"]].concat());
+    let last = events(&told).pop().unwrap_or_else(|| panic!("{}", told.err));
+    last["jobs"].clone()
+}
+
+/// A pipe in the file system. Whoever opened it for writing, in whichever process, keeps it from ending.
+struct Pipe {
+    path: PathBuf,
+}
+
+impl Pipe {
+    fn new(dir: &Path) -> Self {
+        let path = dir.join("pipe");
+        #[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        Self { path }
+    }
+
+    /// Waits for this line, and returns what follows.
+    fn wait_for(&self, wanted: &str) -> BufReader<File> {
+        let mut pipe = BufReader::new(File::open(&self.path).unwrap());
+        let mut line = String::new();
+        while line.trim_end() != wanted {
+            line.clear();
+            assert_ne!(pipe.read_line(&mut line).unwrap(), 0, "the pipe ended early");
+        }
+        pipe
+    }
+}
+
+/// Waits until no process has the pipe open any more.
+fn wait_for_end(mut pipe: BufReader<File>) {
+    pipe.read_to_string(&mut String::new()).unwrap();
+}
+
+fn started(command: &mut Command) -> Child {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn signal(child: &Child, signal: &str) {
+    #[expect(clippy::disallowed_methods, reason = "the signal comes from outside")]
+    let sent = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+fn ended(child: Child) -> Told {
+    child.wait_with_output().unwrap().into()
+}

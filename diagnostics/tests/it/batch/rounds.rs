@@ -1,0 +1,121 @@
+//! The same command under several numbers of workers.
+
+use super::events;
+use crate::recording::{Journal, Told, cofferdam, run_folder};
+use crate::run::variable;
+use std::path::{Path, PathBuf};
+
+/// One round: its tests meet under eight workers, and not under four.
+#[test]
+#[ignore = "a role, played for the tests below"]
+fn round() {
+    let Some(job) = variable("COFFERDAM_JOB") else {
+        return;
+    };
+    let base = PathBuf::from(variable("COFFERDAM_DIR").unwrap());
+    let session = variable("COFFERDAM_RECORD").unwrap();
+    let workers = variable("RUST_TEST_THREADS").unwrap();
+    assert_eq!(variable("NEXTEST_TEST_THREADS").as_ref(), Some(&workers));
+    let run = format!("of-{session}-{job}");
+    let folder = run_folder(&base, &run, &session, 100);
+    for (execution, lane) in [(1, "w0"), (2, "w1")] {
+        let file = if workers == "8" {
+            "shop".to_owned()
+        } else {
+            format!("{job}-{lane}")
+        };
+        Journal::new(&run, &session, &format!("{job}.{lane}"), 10)
+            .test(
+                execution,
+                &format!("on_{lane}"),
+                &format!("file:/{file}/report.csv"),
+                10,
+                30,
+            )
+            .write(&folder);
+    }
+}
+
+fn rounds(dir: &Path, args: &[&str]) -> Told {
+    let mut command = cofferdam(dir, &["run"]);
+    #[expect(clippy::disallowed_methods, reason = "the role is a test of this binary")]
+    let exe = std::env::current_exe().unwrap();
+    command.args(args).arg("--").arg(exe);
+    command.args([
+        "--exact",
+        "batch::rounds::round",
+        "--ignored",
+        "--nocapture",
+        "--quiet",
+    ]);
+    command.output().unwrap().into()
+}
+
+#[test]
+fn each_number_of_workers_has_its_rounds_its_time_and_its_conflicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = rounds(dir.path(), &["--workers", "4,8", "--repeat", "3"]);
+    let table: Vec<Vec<&str>> = told
+        .out
+        .lines()
+        .skip_while(|line| !line.starts_with("workers"))
+        .take(3)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        table[1][..6],
+        ["4", "3", "3", "0", "100", "%"],
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert_eq!(table[2][..6], ["8", "3", "3", "0", "100", "%"], "{}", told.out);
+    let conflicts = |line: &[&str]| line.last().unwrap().parse::<u64>().unwrap();
+    assert_eq!(conflicts(&table[1]), 0, "{}", told.out);
+    assert!(conflicts(&table[2]) > 0, "{}", told.out);
+    assert_eq!(told.code, Some(1), "conflicts make 1");
+}
+
+#[test]
+fn rounds_go_on_until_one_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let third = "echo x >> tries; test $(wc -l < tries) -lt 3";
+    let run = |args: &[&str]| -> Told {
+        let mut command = cofferdam(dir.path(), &["run", "--until-fail"]);
+        command.args(args).args(["--", "sh", "-c", third]);
+        command.output().unwrap().into()
+    };
+    let endless = run(&[]);
+    assert!(
+        endless.out.contains("failed: j3 sh, round 3: exit code 1"),
+        "{}{}",
+        endless.out,
+        endless.err
+    );
+    assert!(
+        endless.out.ends_with("; 1 of 3 jobs failed, for a job failed\n"),
+        "{}",
+        endless.out
+    );
+    assert_eq!(endless.code, Some(4));
+    std::fs::remove_file(dir.path().join("tries")).unwrap();
+    let bounded = run(&["--repeat", "2"]);
+    assert!(bounded.out.ends_with("; 2 jobs passed\n"), "{}", bounded.out);
+}
+
+#[test]
+fn rounds_of_one_command_do_not_meet_unless_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let most = |args: &[&str]| {
+        let mut command = cofferdam(dir.path(), &["run", "--repeat", "4", "--json"]);
+        let told: Told = command
+            .args(args)
+            .args(["--", "sleep", "0.05"])
+            .output()
+            .unwrap()
+            .into();
+        events(&told).pop().unwrap()["jobs"]["most_at_once"].as_u64()
+    };
+    assert_eq!(most(&[]), Some(1));
+    assert_eq!(most(&["--jobs", "2"]), Some(2));
+}

@@ -1,0 +1,160 @@
+//! Where jobs come from.
+
+use super::{batch, report, told};
+use crate::recording::{Told, cofferdam};
+use std::io::Write as _;
+use std::process::Stdio;
+
+#[test]
+fn jobs_of_a_file_are_run_and_the_last_line_counts_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let passed = told(dir.path(), &["true", "# a note", "", "sh -c 'exit 0'"], &[]);
+    assert!(passed.out.ends_with("; 2 jobs passed\n"), "{}", passed.out);
+    assert_eq!(passed.code, Some(0), "{}", passed.err);
+    let failed = told(
+        dir.path(),
+        &[
+            "true",
+            "false",
+            r#"{"name": "third", "command": ["sh", "-c", "exit 7"]}"#,
+        ],
+        &[],
+    );
+    assert!(
+        failed.out.contains("failed: j3 third: exit code 7\n"),
+        "{}",
+        failed.out
+    );
+    assert!(failed.out.ends_with("; 2 of 3 jobs failed\n"), "{}", failed.out);
+    assert_eq!(failed.code, Some(4));
+}
+
+#[test]
+fn a_line_that_is_no_job_starts_nothing_unless_it_may_be_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = [
+        "sh -c 'echo x >> ran'",
+        "true | false",
+        r#"{"command": "a", "color": 1}"#,
+    ];
+    let refused = told(dir.path(), &lines, &[]);
+    assert!(
+        refused.err.contains("jobs.txt:2: `|` is a shell's"),
+        "{}",
+        refused.err
+    );
+    assert!(
+        refused.err.contains("jobs.txt:3: unknown field `color`"),
+        "{}",
+        refused.err
+    );
+    assert_eq!((refused.code, dir.path().join("ran").exists()), (Some(2), false));
+    let skipped = told(dir.path(), &lines, &["--skip-invalid"]);
+    assert!(skipped.err.contains("left out "), "{}", skipped.err);
+    assert_eq!((skipped.code, dir.path().join("ran").exists()), (Some(0), true));
+}
+
+#[test]
+fn nothing_to_run_and_what_cannot_be_read_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, reason) in [
+        (&["run"][..], "nothing to run"),
+        (
+            &["run", "--from", "none.txt"],
+            "could not read jobs from none.txt",
+        ),
+        (&["run", "--repeat", "2"], "rounds are of a command"),
+        (
+            &["run", "--critical-pattern", "(", "--", "true"],
+            "--critical-pattern: ",
+        ),
+        (&["run", "--config", "none.toml", "--", "true"], "none.toml: "),
+    ] {
+        let told: Told = cofferdam(dir.path(), args).output().unwrap().into();
+        assert!(told.err.contains(reason), "{args:?}: {}", told.err);
+        assert_eq!(told.code, Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn standard_input_is_read_when_it_is_named_and_never_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let piped = |mut command: std::process::Command| {
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        child.spawn().unwrap()
+    };
+    let mut named = piped(cofferdam(dir.path(), &["run", "--from", "-"]));
+    named.stdin.take().unwrap().write_all(b"true\ntrue").unwrap();
+    assert!(super::ended(named).out.ends_with("; 2 jobs passed\n"));
+    // Nobody ever closes this one: who reads it waits for ever.
+    let mut other = piped(batch(dir.path(), &["cat"], &[]));
+    let held = other.stdin.take();
+    assert_eq!(super::ended(other).code, Some(0));
+    drop(held);
+}
+
+#[test]
+fn a_settings_file_gives_limits_and_jobs_and_the_command_line_comes_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = "[run]\njobs = 1\nretries = 2\n[[job]]\nname = \"one\"\ncommand = \"false\"\n[[job]]\ncommand = \"true\"";
+    std::fs::write(dir.path().join("cofferdam.toml"), settings).unwrap();
+    let below = dir.path().join("crate");
+    std::fs::create_dir(&below).unwrap();
+    let told: Told = cofferdam(dir.path(), &["run"])
+        .current_dir(below)
+        .output()
+        .unwrap()
+        .into();
+    assert!(
+        told.out.contains("failed: j1 one: exit code 1, 3 attempts"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert!(told.out.ends_with("; 1 of 2 jobs failed\n"), "{}", told.out);
+    let once: Told = cofferdam(dir.path(), &["run", "--retries", "0"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(once.out.contains("failed: j1 one: exit code 1\n"), "{}", once.out);
+    let named: Told = cofferdam(dir.path(), &["run", "--no-config", "--from", "cofferdam.toml"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(
+        named.out.ends_with("; 1 of 2 jobs failed\n"),
+        "{}{}",
+        named.out,
+        named.err
+    );
+    std::fs::write(dir.path().join("cofferdam.toml"), "[run]\njobs = 0").unwrap();
+    let bad: Told = cofferdam(dir.path(), &["run", "--", "true"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(
+        bad.err
+            .contains("cofferdam.toml:2: invalid value, expected a nonzero"),
+        "{}",
+        bad.err
+    );
+    assert_eq!(bad.code, Some(2));
+}
+
+#[test]
+fn a_command_that_is_not_there_fails_its_job_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = report(
+        dir.path(),
+        &["no-such-command-here hunter2", "true"],
+        &["--retries", "3"],
+    );
+    assert_eq!((&jobs["passed"], &jobs["failed"]), (&1.into(), &1.into()));
+    let failure = &jobs["failures"][0];
+    assert_eq!(failure["attempts"], 1, "what is not there is not tried again");
+    let ending = failure["ending"].as_str().unwrap();
+    assert!(ending.starts_with("could not start \"no-such-command-here\": ") && !ending.contains("hunter2"));
+}

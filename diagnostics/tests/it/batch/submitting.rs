@@ -1,0 +1,74 @@
+//! Jobs that come while a session goes on.
+
+use super::{Pipe, batch, ended, started};
+use crate::recording::{Told, cofferdam};
+
+/// Waits for the job that is submitted.
+const WAITS: &str = "sh -c 'exec 3>pipe; echo READY >&3; until [ -e submitted ]; do sleep 0.01; done'";
+
+fn submit(dir: &std::path::Path, args: &[&str], command: &[&str]) -> Told {
+    let mut submit = cofferdam(dir, &["submit"]);
+    submit.args(args).arg("--").args(command).output().unwrap().into()
+}
+
+#[test]
+fn a_submitted_job_is_run_by_the_session_and_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let child = started(&mut batch(dir.path(), &[WAITS], &["--jobs", "2", "--json"]));
+    let held = pipe.wait_for("READY");
+    let told = submit(
+        dir.path(),
+        &["--name", "late", "--group", "g"],
+        &["sh", "-c", "touch submitted", "hunter2"],
+    );
+    assert!(
+        told.out.contains("j2 late is pending in session 1, namespace "),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert_eq!(told.code, Some(0));
+    drop(held);
+    let told = ended(child);
+    let events = super::events(&told);
+    let late = events
+        .iter()
+        .find(|event| event["event"] == "ended" && event["name"] == "late")
+        .unwrap();
+    assert_eq!(
+        (&late["job"], &late["group"], &late["state"]),
+        (&"j2".into(), &"g".into(), &"completed".into())
+    );
+    assert_eq!(events.last().unwrap()["jobs"]["total"], 2);
+    assert!(!told.out.contains("hunter2"), "{}", told.out);
+}
+
+#[test]
+fn where_no_session_takes_jobs_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = submit(dir.path(), &[], &["true"]);
+    assert!(nobody.err.contains("no session runs here"), "{}", nobody.err);
+    assert_eq!(nobody.code, Some(3));
+    let named = submit(dir.path(), &["--run-namespace", "nightly"], &["true"]);
+    assert!(
+        named
+            .err
+            .contains("no session takes jobs in the namespace \"nightly\""),
+        "{}",
+        named.err
+    );
+
+    let pipe = Pipe::new(dir.path());
+    let mut one = cofferdam(dir.path(), &["run", "--", "sh", "-c"]);
+    let child = started(one.arg("exec 3>pipe; echo READY >&3; until [ -e submitted ]; do sleep 0.01; done"));
+    let _held = pipe.wait_for("READY");
+    let refused = submit(dir.path(), &[], &["true"]);
+    assert!(
+        refused.err.contains("one command alone takes none"),
+        "{}",
+        refused.err
+    );
+    std::fs::write(dir.path().join("submitted"), "").unwrap();
+    assert_eq!(ended(child).code, Some(0));
+}
