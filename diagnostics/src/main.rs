@@ -1,11 +1,12 @@
 //! `cargo cofferdam`: runs a suite, and names the tests that get in each other's way.
 
+mod baseline;
 mod child;
 mod cli;
 mod commands;
 mod exit_code;
-#[cfg_attr(not(test), expect(dead_code, reason = "what reads it comes next"))]
 mod findings;
+mod fix;
 #[expect(
     dead_code,
     unused_imports,
@@ -17,7 +18,8 @@ mod observe;
 mod report;
 
 use clap::Parser as _;
-use cli::{CleanArgs, Cli, Command, ListFormat};
+use cli::{CleanArgs, Cli, Command, FixArgs, ListFormat};
+use commands::ratchet::ratcheted;
 use exit_code::Ended;
 use std::error::Error;
 use std::process::ExitCode;
@@ -36,13 +38,26 @@ fn main() -> ExitCode {
         }
     };
     let (shown, told) = match cli.command {
-        Command::Run(args) => (args.shown.clone(), commands::run::run(args, report::begin)),
-        Command::Check(args) => (args.shown.clone(), commands::check::check(args)),
+        Command::Run(args) => {
+            let (shown, baseline) = (args.shown.clone(), args.baseline.clone());
+            (
+                shown,
+                ratcheted(&baseline, || commands::run::run(args, report::begin)),
+            )
+        }
+        Command::Check(args) => {
+            let (shown, baseline) = (args.shown.clone(), args.baseline.clone());
+            (shown, ratcheted(&baseline, || commands::check::check(args)))
+        }
         #[cfg(has_observer)]
         Command::Observe(args) => {
             let progress = report::Confirming::default();
             let see = |event: observe::confirm::Event<'_>| progress.see(event);
-            (args.shown.clone(), commands::observe::observe(args, &see))
+            let (shown, baseline) = (args.shown.clone(), args.baseline.clone());
+            (
+                shown,
+                ratcheted(&baseline, || commands::observe::observe(args, &see)),
+            )
         }
         #[cfg(not(has_observer))]
         Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
@@ -51,6 +66,7 @@ fn main() -> ExitCode {
             report::complain(&observe::runner::become_observed(&args.command));
             return ExitCode::from(exit_code::UNKNOWN);
         }
+        Command::Fix(args) => return fix(&args),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
         other => return looked(look(other)),
@@ -90,8 +106,12 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
         #[cfg(has_observer)]
         Command::Observed(_) => {}
-        Command::Run(_) | Command::Check(_) | Command::Observe(_) | Command::Clean(_) | Command::Locks(_) => {
-        }
+        Command::Run(_)
+        | Command::Check(_)
+        | Command::Observe(_)
+        | Command::Fix(_)
+        | Command::Clean(_)
+        | Command::Locks(_) => {}
     }
     Ok(())
 }
@@ -104,6 +124,17 @@ fn looked(told: Result<(), Box<dyn Error>>) -> ExitCode {
             exit_code::UNKNOWN
         }
     })
+}
+
+fn fix(args: &FixArgs) -> ExitCode {
+    let told = commands::fix::fix(args).and_then(|fixed| {
+        report::show_fix(args.format, &fixed)?;
+        Ok(fixed.exit_code())
+    });
+    ExitCode::from(told.unwrap_or_else(|error| {
+        report::complain(&*error);
+        exit_code::UNKNOWN
+    }))
 }
 
 fn clean(args: &CleanArgs) -> ExitCode {

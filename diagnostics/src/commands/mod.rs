@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
+pub(crate) mod fix;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;
@@ -13,6 +14,7 @@ pub(crate) mod observe;
     reason = "`run`, which is to record its sessions, is joined to it next"
 )]
 mod origin;
+pub(crate) mod ratchet;
 pub(crate) mod run;
 mod session;
 pub(crate) mod show;
@@ -21,6 +23,7 @@ pub(crate) mod status;
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{Finding, Grade};
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
+use ratchet::Compared;
 use std::path::PathBuf;
 
 /// What a command came to.
@@ -43,6 +46,10 @@ impl Outcome {
         }
     }
 
+    fn judge(&mut self) {
+        self.verdict = Verdict::of(self.findings.seen(), self.no_records);
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         exit_code::of(self.command, self.verdict)
     }
@@ -60,6 +67,8 @@ pub(crate) struct Findings {
     pub(crate) problem_count: u64,
     /// For a suite that was seen from outside.
     pub(crate) observed: Option<Observed>,
+    /// What is known of it, if that was asked for.
+    pub(crate) baseline: Option<Compared>,
 }
 
 /// What was watched from outside, and what was not.
@@ -110,7 +119,35 @@ impl Findings {
             problems: evidence.problems().iter().map(ToString::to_string).collect(),
             problem_count: evidence.problem_count(),
             observed: None,
+            baseline: None,
         }
+    }
+
+    /// Takes out those conflicts that `settled` says something of.
+    fn take_out<T>(
+        &mut self,
+        mut settled: impl FnMut(&Conflict, Severity) -> Option<T>,
+    ) -> Vec<(Conflict, T)> {
+        let said: Vec<Option<T>> = self
+            .all()
+            .map(|(told, graded)| settled(told, severity_of(told, graded)))
+            .collect();
+        let confirmed = self
+            .observed
+            .as_mut()
+            .and_then(|observed| observed.confirmed.as_mut());
+        if let Some(confirmed) = confirmed {
+            let mut stays = said.iter().map(Option::is_none);
+            confirmed.graded.retain(|_| stays.next().unwrap_or(true));
+        }
+        let mut taken = Vec::new();
+        for (told, said) in std::mem::take(&mut self.conflicts).into_iter().zip(said) {
+            match said {
+                Some(said) => taken.push((told, said)),
+                None => self.conflicts.push(told),
+            }
+        }
+        taken
     }
 
     pub(crate) fn of_severity(

@@ -58,6 +58,8 @@ pub(crate) fn observe(
         confirmed: args.confirm,
         tests: watched.tests,
         findings: graded.iter().map(|(_, found)| found.finding.clone()).collect(),
+        locked: observed.locked,
+        ran: observed.ran,
     };
     let not_kept = kept.write(&base).err().map(|error| error.to_string());
     let (guarded, told): (Vec<_>, Vec<_>) = graded
@@ -87,6 +89,7 @@ pub(crate) fn observe(
             }),
             not_kept,
         }),
+        baseline: None,
     };
     Ok(Outcome::new(
         Some(ended),

@@ -1,7 +1,7 @@
 //! For a person at a terminal or in a log.
 
 use super::text::{count, last_line, nothing_recorded, plain};
-use super::{confirmed, observed};
+use super::{baseline, confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use anstyle::{AnsiColor, Style};
@@ -37,6 +37,9 @@ impl Human<'_> {
             for (told, _) in findings.of_severity(severity) {
                 line(out, told)?;
             }
+        }
+        if let Some(compared) = &findings.baseline {
+            baseline::write(out, compared)?;
         }
         if let Some(observed) = &findings.observed {
             confirmed::guarded(out, observed)?;

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod baseline;
 mod check;
 mod clean;
+mod fix;
 #[cfg(target_os = "linux")]
 mod fixtures;
 mod hostile;
