@@ -28,6 +28,22 @@ pub(crate) struct Findings {
     pub(crate) tests: u64,
     /// The gravest first.
     pub(crate) findings: Vec<Finding>,
+    /// What tests would meet on without the locks that they held.
+    #[serde(default)]
+    pub(crate) locked: Vec<Finding>,
+    /// The tests that ran, by their programs.
+    #[serde(default)]
+    pub(crate) ran: Vec<Program>,
+}
+
+/// A test program, and what of it ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Program {
+    /// As in [`Test`].
+    pub(crate) binary: String,
+    pub(crate) package: String,
+    /// The names of the tests.
+    pub(crate) tests: Vec<String>,
 }
 
 /// One resource, and the tests that meet on it.
@@ -306,6 +322,8 @@ mod tests {
                 pairs_in_all: 1,
                 mend: "another file".to_owned(),
             }],
+            locked: Vec::new(),
+            ran: Vec::new(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! `cargo cofferdam`: runs a suite, and names the tests that get in each other's way.
 
+mod baseline;
 mod child;
 mod cli;
 mod commands;
 mod executor;
 mod exit_code;
-#[cfg_attr(not(test), expect(dead_code, reason = "what reads it comes next"))]
 mod findings;
+mod fix;
 mod jobs;
 #[expect(
     dead_code,
@@ -19,7 +20,7 @@ mod observe;
 mod report;
 
 use clap::Parser as _;
-use cli::{CleanArgs, Cli, Command, ListFormat};
+use cli::{CleanArgs, Cli, Command, FixArgs, ListFormat};
 use commands::Refused;
 use exit_code::Ended;
 use std::error::Error;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
             report::complain(&observe::runner::become_observed(&args.command));
             return ExitCode::from(exit_code::UNKNOWN);
         }
+        Command::Fix(args) => return fix(&args),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
         other => return looked(look(other)),
@@ -103,6 +105,7 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         | Command::Guard(_)
         | Command::Check(_)
         | Command::Observe(_)
+        | Command::Fix(_)
         | Command::Clean(_)
         | Command::Locks(_) => {}
     }
@@ -114,6 +117,17 @@ fn looked(told: Result<(), Box<dyn Error>>) -> ExitCode {
         Ok(()) => exit_code::NONE,
         Err(error) => refused_or_failed(&*error),
     })
+}
+
+fn fix(args: &FixArgs) -> ExitCode {
+    let told = commands::fix::fix(args).and_then(|fixed| {
+        report::show_fix(args.format, &fixed)?;
+        Ok(fixed.exit_code())
+    });
+    ExitCode::from(told.unwrap_or_else(|error| {
+        report::complain(&*error);
+        exit_code::UNKNOWN
+    }))
 }
 
 fn clean(args: &CleanArgs) -> ExitCode {

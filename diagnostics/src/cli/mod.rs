@@ -51,6 +51,7 @@ pub(crate) enum Command {
     /// Run a suite as it is, and tell which of its tests meet on files, ports, the environment or the working directory.
     #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
                             cargo cofferdam observe --confirm -- cargo nextest run\n  \
+                            cargo cofferdam observe --baseline conflicts.toml -- cargo test\n  \
                             cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
                             Linux on x86_64 with glibc. Memory and rows of databases are not seen.")]
     Observe(ObserveArgs),
@@ -58,6 +59,15 @@ pub(crate) enum Command {
     #[cfg(has_observer)]
     #[command(name = RUNNER_WORD, hide = true)]
     Observed(ObservedArgs),
+    /// Show the smallest set of changes that ends the conflicts that `observe` saw, as a diff, or write it.
+    #[command(
+        after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply\n  \
+                            cargo cofferdam fix --with test-group\n  \
+                            cargo cofferdam fix --cofferdam ../cofferdam --apply\n  \
+                            cargo cofferdam fix target/cofferdam/observed/last.json | git apply\n\n\
+                            Exit codes: 0 nothing is left to mend, 1 something is, 2 usage, 3 could not tell or could not write."
+    )]
+    Fix(FixArgs),
     /// Remove the folders of runs that are over, and say what stays and why.
     #[command(
         after_help = "Examples:\n  cargo cofferdam clean --dry-run\n  cargo cofferdam clean\n  \
@@ -104,6 +114,8 @@ pub(crate) enum Command {
 pub(crate) struct ObserveArgs {
     #[command(flatten)]
     pub(crate) shown: Shown,
+    #[command(flatten)]
+    pub(crate) baseline: BaselineArgs,
     /// What it means when no test was seen. Without it: `fail`.
     #[arg(long, value_name = "POLICY")]
     pub(crate) no_records: Option<NoRecords>,
@@ -145,6 +157,8 @@ pub(crate) struct ObservedArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) shown: Shown,
+    #[command(flatten)]
+    pub(crate) baseline: BaselineArgs,
     /// What it means when nothing was recorded.
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub(crate) no_records: NoRecords,
@@ -152,6 +166,55 @@ pub(crate) struct CheckArgs {
     /// workspace.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BaselineArgs {
+    /// What is known of the suite's conflicts: only others fail. A file that is not there is written, with all that was
+    /// found.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Write all that was found into the baseline, and nothing else that is known.
+    #[arg(long, requires = "baseline")]
+    pub(crate) update_baseline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FixArgs {
+    /// Write the changes. A checkout that has others is left alone.
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Write them also where there are others since the last commit.
+    #[arg(long)]
+    pub(crate) allow_dirty: bool,
+    /// Write them also where no git is, and nothing brings back what was there.
+    #[arg(long)]
+    pub(crate) allow_no_vcs: bool,
+    /// What tests are kept apart by.
+    #[arg(long, value_name = "MEANS", default_value = "attributes")]
+    pub(crate) with: With,
+    /// A checkout of cofferdam, for packages that do not have the library: they get it as a dev-dependency.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cofferdam: Option<PathBuf>,
+    /// How it is told.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
+    /// What `observe` wrote down. Without it, what it wrote last.
+    #[arg(value_name = "REPORT")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum With {
+    /// serial_test's attributes where a package has it and not cofferdam, and the tests ran as threads; else
+    /// cofferdam's.
+    Attributes,
+    /// cofferdam's attributes, which keep processes apart, too.
+    Cofferdam,
+    /// serial_test's attributes, which keep the threads of a process apart.
+    SerialTest,
+    /// A test group of one thread in .config/nextest.toml.
+    TestGroup,
 }
 
 #[derive(Debug, Args)]

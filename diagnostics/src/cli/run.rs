@@ -1,6 +1,6 @@
 //! What can be typed after `run`.
 
-use super::{Format, ListFormat, Shown};
+use super::{BaselineArgs, Format, ListFormat, Shown};
 use crate::exit_code::NoRecords;
 use crate::jobs::settings::Limits;
 use crate::jobs::values::{GroupLimit, Span};
@@ -26,6 +26,8 @@ One command keeps the terminal as if it had been started by hand; the jobs of a 
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) shown: Shown,
+    #[command(flatten)]
+    pub(crate) baseline: BaselineArgs,
     /// What it means when nothing was recorded. Without it: `fail` for `cargo test`, `cargo nextest run` and their
     /// like, `pass` for any other command and for jobs of a file.
     #[arg(long, value_name = "POLICY")]

@@ -1,11 +1,13 @@
 //! `check`: the conflicts in what was recorded before.
 
+use super::ratchet::Ratchet;
 use super::{Findings, Outcome, session};
 use crate::cli::CheckArgs;
 use cofferdam::diagnostics::Evidence;
 use std::error::Error;
 
 pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
+    let ratchet = Ratchet::read(&args.baseline)?;
     let findings = if args.paths.is_empty() {
         let base = cofferdam::base_dir(Some(&super::run::working_dir()))?;
         let evidence = match session::newest(&base)? {
@@ -20,5 +22,5 @@ pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
         }
         Findings::new(args.paths, &evidence)
     };
-    Ok(Outcome::new(None, findings, args.no_records))
+    ratchet.hold(Outcome::new(None, findings, args.no_records))
 }

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
 mod feed;
+pub(crate) mod fix;
 #[cfg(has_observer)]
 mod foreground;
 pub(crate) mod guard;
@@ -15,6 +16,7 @@ pub(crate) mod metrics;
 pub(crate) mod observe;
 mod origin;
 mod plan;
+pub(crate) mod ratchet;
 mod recorder;
 pub(crate) mod run;
 mod session;
@@ -28,6 +30,7 @@ use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{Finding, Grade};
 use batch::Batch;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
+use ratchet::Compared;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -79,6 +82,10 @@ impl Outcome {
         }
     }
 
+    fn judge(&mut self) {
+        self.verdict = Verdict::of(self.findings.seen(), self.no_records);
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         exit_code::of(self.command, self.verdict)
     }
@@ -96,6 +103,8 @@ pub(crate) struct Findings {
     pub(crate) problem_count: u64,
     /// For a suite that was seen from outside.
     pub(crate) observed: Option<Observed>,
+    /// What is known of it, if that was asked for.
+    pub(crate) baseline: Option<Compared>,
 }
 
 /// What was watched from outside, and what was not.
@@ -146,7 +155,35 @@ impl Findings {
             problems: evidence.problems().iter().map(ToString::to_string).collect(),
             problem_count: evidence.problem_count(),
             observed: None,
+            baseline: None,
         }
+    }
+
+    /// Takes out those conflicts that `settled` says something of.
+    fn take_out<T>(
+        &mut self,
+        mut settled: impl FnMut(&Conflict, Severity) -> Option<T>,
+    ) -> Vec<(Conflict, T)> {
+        let said: Vec<Option<T>> = self
+            .all()
+            .map(|(told, graded)| settled(told, severity_of(told, graded)))
+            .collect();
+        let confirmed = self
+            .observed
+            .as_mut()
+            .and_then(|observed| observed.confirmed.as_mut());
+        if let Some(confirmed) = confirmed {
+            let mut stays = said.iter().map(Option::is_none);
+            confirmed.graded.retain(|_| stays.next().unwrap_or(true));
+        }
+        let mut taken = Vec::new();
+        for (told, said) in std::mem::take(&mut self.conflicts).into_iter().zip(said) {
+            match said {
+                Some(said) => taken.push((told, said)),
+                None => self.conflicts.push(told),
+            }
+        }
+        taken
     }
 
     pub(crate) fn of_severity(

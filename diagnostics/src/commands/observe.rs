@@ -9,6 +9,7 @@ pub(crate) fn observe(
     args: ObserveArgs,
     see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
+    use super::ratchet::Ratchet;
     use super::{Findings, foreground, run, session};
     use crate::findings;
     use crate::observe::Session;
@@ -24,6 +25,7 @@ pub(crate) fn observe(
         names: !args.no_names,
         again: args.confirm,
     };
+    let ratchet = Ratchet::read(&args.baseline)?;
     let observation = Session::begin(&dir, asked)?;
     let mut told: Vec<(OsString, OsString)> = observation
         .variables()
@@ -57,6 +59,8 @@ pub(crate) fn observe(
         confirmed: args.confirm,
         tests: watched.tests,
         findings: graded.iter().map(|(_, found)| found.finding.clone()).collect(),
+        locked: observed.locked,
+        ran: observed.ran,
     };
     let not_kept = kept.write(&base).err().map(|error| error.to_string());
     let (guarded, told): (Vec<_>, Vec<_>) = graded
@@ -86,12 +90,10 @@ pub(crate) fn observe(
             }),
             not_kept,
         }),
+        baseline: None,
     };
-    Ok(Outcome::new(
-        Some(ended),
-        findings,
-        args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail),
-    ))
+    let no_records = args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail);
+    ratchet.hold(Outcome::new(Some(ended), findings, no_records))
 }
 
 #[cfg(has_observer)]

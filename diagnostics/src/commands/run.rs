@@ -3,6 +3,7 @@
 use super::batch::{Batch, Row};
 use super::feed::{self, Feed};
 use super::plan::{Plan, Work};
+use super::ratchet::Ratchet;
 use super::recorder::{self, Asked, Recorder};
 use super::suite::is_test_command;
 use super::watch::{BatchBegun, Begun, Watch};
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
     let dir = working_dir();
+    let ratchet = Ratchet::read(&args.baseline)?;
     let plan = Plan::of(args, &dir)?;
     for bad in &plan.skipped {
         watch.warn(&format!("left out {bad}"));
@@ -59,7 +61,9 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
         name: &name,
         recorder: &recorder,
     };
-    let told = session.work(plan, namespace, watch);
+    let told = session
+        .work(plan, namespace, watch)
+        .and_then(|outcome| ratchet.hold(outcome));
     let mut recorder = recorder.into_inner();
     match &told {
         Ok(outcome) => recorder.end(status(outcome), Some(&outcome.findings)),

@@ -1,9 +1,9 @@
 //! Conflicts as findings: what is written down, and what a confirmation starts from.
 
 use super::who;
-use crate::findings::{Access, Finding, Grade, Kind, Resource, Runner, Test, Use};
+use crate::findings::{Access, Finding, Grade, Kind, Program, Resource, Runner, Test, Use};
 use cofferdam::diagnostics::{Conflict, Kind as ConflictKind, Party};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 /// The tests that were seen, and where their programs were started.
@@ -23,6 +23,28 @@ pub(crate) struct Found {
     pub(crate) moments: Vec<u64>,
     /// How many pairs a confirmation was to run.
     pub(crate) chosen: usize,
+}
+
+/// The tests that ran, by program.
+pub(crate) fn ran(seen: &Seen) -> Vec<Program> {
+    let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for test in &seen.tests {
+        let program = (package(seen, test.pid), test.binary.clone());
+        programs.entry(program).or_default().insert(test.name.clone());
+    }
+    let one = |((package, binary), tests): ((String, String), BTreeSet<String>)| Program {
+        binary,
+        package,
+        tests: tests.into_iter().collect(),
+    };
+    programs.into_iter().map(one).collect()
+}
+
+fn package(seen: &Seen, pid: u32) -> String {
+    let folder = seen.folders.get(&pid);
+    folder
+        .map(|folder| folder.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// One finding for each conflict, in their order.
@@ -97,11 +119,7 @@ fn position(found: &mut Found, party: &Party, runner: &impl Fn(&Party) -> Runner
     tests.push(Test {
         name: name.to_owned(),
         binary: party.binary.clone(),
-        package: seen
-            .folders
-            .get(&party.pid)
-            .map(|folder| folder.to_string_lossy().into_owned())
-            .unwrap_or_default(),
+        package: package(seen, party.pid),
         runner: runner(party),
         grade: Grade::Potential,
         uses: Vec::new(),

@@ -1,6 +1,7 @@
 //! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
 
 use super::format::{self, header};
+use super::group::Groups;
 use super::log::Log;
 use super::meaning::How;
 use super::places::Place;
@@ -31,6 +32,8 @@ pub(crate) struct Watched {
 /// What the logs say.
 pub(crate) struct Reading<'o> {
     pub(crate) evidence: Evidence,
+    /// What was done under locks, as if it had been done without.
+    pub(crate) locked: Evidence,
     pub(crate) watched: Watched,
     uses: Uses<'o>,
 }
@@ -80,7 +83,7 @@ fn access_of(how: How) -> Access {
 }
 
 /// Reads all logs of `run`. `ours` is where cofferdam keeps its own files.
-pub(crate) fn read<'o>(logs: &[Log], who: &Who, run: &str, ours: &'o Path) -> Reading<'o> {
+pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours: &'o Path) -> Reading<'o> {
     let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
     let mut uses = Uses::new(ours);
     for (index, log) in logs.iter().enumerate() {
@@ -123,8 +126,10 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, run: &str, ours: &'o Path) -> Re
             uses.take_in(log, &folders[index], &record, test, place, who);
         }
     }
+    let (evidence, locked) = Claims::of(&uses, who).evidence(&uses, run, who, groups);
     Reading {
-        evidence: Claims::of(&uses, who).evidence(&uses, run, who),
+        evidence,
+        locked,
         watched,
         uses,
     }
@@ -202,10 +207,12 @@ impl<'a> Claims<'a> {
         self.all.push((one, on, access));
     }
 
-    /// Only where two can meet: most files are one test's own.
-    fn evidence(&self, uses: &Uses<'_>, run: &str, who: &Who) -> Evidence {
-        let mut evidence = Evidence::new();
+    /// Only where two can meet: most files are one test's own. What was done under locks is told once more, as if
+    /// there were none.
+    fn evidence(&self, uses: &Uses<'_>, run: &str, who: &Who, groups: &Groups) -> (Evidence, Evidence) {
+        let (mut evidence, mut locked) = (Evidence::new(), Evidence::new());
         evidence.list_up_to(usize::MAX);
+        locked.list_up_to(usize::MAX);
         for (one, on, access) in &self.all {
             if !self
                 .users
@@ -215,7 +222,9 @@ impl<'a> Claims<'a> {
                 continue;
             }
             let test = &who.tests[one.test as usize];
-            evidence.observe(&Observed {
+            let mut guards = uses.guards.names(uses.sets.get(one.guards));
+            guards.extend(groups.guard(test.pid).cloned());
+            let observed = Observed {
                 run,
                 binary: &test.binary,
                 pid: test.pid,
@@ -230,12 +239,20 @@ impl<'a> Claims<'a> {
                     On::Variable(_, name) => Resource::env(*name),
                 },
                 access: *access,
-                guards: &uses.guards.names(uses.sets.get(one.guards)),
+                guards: &guards,
                 place: &format!("#{}", one.place),
                 window: (one.at, test.end.max(one.at)),
-            });
+            };
+            evidence.observe(&observed);
+            // A lock's own file is not what it is for.
+            if !guards.is_empty() && !guards.iter().any(|lock| lock == observed.resource.as_str()) {
+                locked.observe(&Observed {
+                    guards: &[],
+                    ..observed
+                });
+            }
         }
-        evidence
+        (evidence, locked)
     }
 }
 

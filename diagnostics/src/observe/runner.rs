@@ -1,5 +1,6 @@
 //! What stands in front of a test program: says what is to be observed, and becomes it.
 
+use super::group;
 use super::launch::{RUNNER, RUNNER_BEFORE, Started, VARIABLE};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -84,6 +85,11 @@ impl Told {
         if let Some(theirs) = variable("LD_PRELOAD").filter(|theirs| !theirs.is_empty()) {
             preload.push(":");
             preload.push(theirs);
+        }
+        if let (ONE_TEST, Some(group)) = (tests, variable("NEXTEST_TEST_GROUP")) {
+            let workspace = variable("NEXTEST_WORKSPACE_ROOT").unwrap_or_default();
+            // Without it the test is told of as if it were in none.
+            let _ = group::note(&self.folder, pid, &group, &workspace);
         }
         if tests != ONE_TEST || self.folder.join(AGAIN).exists() {
             // Needed to run it once more, and to ask it for its tests. Without it, what threads say of themselves has to do.

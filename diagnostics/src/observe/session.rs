@@ -2,12 +2,14 @@
 
 use super::confirm::{Event, Options, confirm};
 use super::format::{Kind, header};
-use super::found::{Found, Seen, found};
+use super::found::{Found, Seen, found, ran};
+use super::group::Groups;
 use super::launch::{Asked, Launch, LaunchError, Started};
 use super::log::{self, Log};
 use super::places::Lines;
 use super::who::{Alone, Known, Who};
 use super::{Watched, alone, reading, runner};
+use crate::findings::{Finding, Program};
 use cofferdam::diagnostics::Conflict;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -33,6 +35,10 @@ pub(crate) struct Observed {
     pub(crate) accesses: String,
     /// The conflicts once more, in their order, as they are kept.
     pub(crate) found: Vec<Found>,
+    /// What tests would meet on without the locks that they held.
+    pub(crate) locked: Vec<Finding>,
+    /// What ran, by program.
+    pub(crate) ran: Vec<Program>,
 }
 
 impl Session {
@@ -62,8 +68,10 @@ impl Session {
             logs = log::all(self.launch.folder(), &mut problems);
             who = Who::of(&logs, &known);
         }
-        let reading = reading::read(&logs, &who, run, ours);
+        let groups = Groups::read(self.launch.folder(), logs.iter().map(Log::pid));
+        let reading = reading::read(&logs, &who, &groups, run, ours);
         let mut conflicts = reading.evidence.conflicts();
+        let mut locked = reading.locked.conflicts();
         let mut lines = Lines::new(&logs, &self.dir);
         let mut recorded = reading.evidence.watched();
         // The evidence holds what several tests use.
@@ -81,7 +89,11 @@ impl Session {
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
-        for party in conflicts.iter_mut().flat_map(|told| &mut told.parties) {
+        for party in conflicts
+            .iter_mut()
+            .chain(&mut locked)
+            .flat_map(|told| &mut told.parties)
+        {
             let number = party
                 .place
                 .as_deref()
@@ -101,6 +113,11 @@ impl Session {
             watched: reading.watched,
             recorded,
             found: found(&conflicts, &seen),
+            locked: found(&locked, &seen)
+                .into_iter()
+                .map(|found| found.finding)
+                .collect(),
+            ran: ran(&seen),
             conflicts,
             problems,
             accesses,

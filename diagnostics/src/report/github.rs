@@ -19,6 +19,15 @@ impl Github<'_> {
             let title = format!("cofferdam: {}{grade}", told.kind);
             annotate(out, level(severity_of(told, graded)), place, &title, &text(told))?;
         }
+        for note in findings.baseline.iter().flat_map(|compared| &compared.notes) {
+            annotate(
+                out,
+                "error",
+                None,
+                "cofferdam: baseline",
+                std::slice::from_ref(note),
+            )?;
+        }
         let unread = if self.0.verdict == Verdict::Unreadable {
             "error"
         } else {

@@ -1,7 +1,7 @@
 //! For a person at a terminal or in a log.
 
 use super::text::{count, last_line, nothing_recorded, plain};
-use super::{batch, confirmed, observed};
+use super::{baseline, batch, confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use anstyle::{AnsiColor, Style};
@@ -51,6 +51,9 @@ impl Human<'_> {
                 let text = format!("and {more} more, all of which `--format json` tells");
                 headline(out, severity, severity.as_str(), &text)?;
             }
+        }
+        if let Some(compared) = &findings.baseline {
+            baseline::write(out, compared)?;
         }
         if let Some(observed) = &findings.observed {
             confirmed::guarded(out, observed)?;

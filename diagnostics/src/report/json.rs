@@ -2,6 +2,8 @@
 
 use super::batch;
 use super::text::harmless;
+use crate::baseline::Standing;
+use crate::commands::ratchet::Compared;
 use crate::commands::{Observed, Outcome, severity_of};
 use crate::exit_code::Ended;
 use crate::findings::{Finding, Pair};
@@ -51,11 +53,29 @@ impl Json<'_> {
             "conflicts": findings.all().map(|(told, graded)| conflict(told, graded)).collect::<Vec<_>>(),
             "problems": findings.problems,
             "observed": findings.observed.as_ref().map(observed),
+            "baseline": findings.baseline.as_ref().map(baseline),
             "problem_count": findings.problem_count,
             "looked_in": findings.places.iter().map(|place| place.to_string_lossy()).collect::<Vec<_>>(),
         });
         writeln!(out, "{}", harmless(&value.to_string()))
     }
+}
+
+fn baseline(compared: &Compared) -> Value {
+    json!({
+        "file": compared.file.to_string_lossy(),
+        "written": compared.written,
+        "not_written": compared.not_written,
+        "known": compared.settled.iter().map(|(told, standing)| {
+            let (until, reason) = match standing {
+                Standing::Allowed { until, reason } => (Some(until), Some(reason)),
+                _ => (None, None),
+            };
+            json!({ "conflict": conflict(told, None), "until": until, "reason": reason })
+        }).collect::<Vec<_>>(),
+        "notes": compared.notes,
+        "gone": compared.gone,
+    })
 }
 
 fn observed(observed: &Observed) -> Value {

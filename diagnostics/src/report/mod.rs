@@ -1,11 +1,13 @@
 //! The only code that prints: one type for each format.
 
 mod backup;
+mod baseline;
 mod batch;
 mod clean;
 mod confirmed;
 #[cfg(has_observer)]
 mod confirming;
+mod fix;
 mod github;
 mod human;
 mod json;
@@ -27,6 +29,7 @@ pub(crate) use progress::Progress;
 
 use crate::cli::{Format, ListFormat, Shown};
 use crate::commands::clean::Swept;
+use crate::commands::fix::Fixed;
 use crate::commands::list::Listed;
 use crate::commands::locks::Locks;
 use crate::commands::metrics::Measures;
@@ -59,6 +62,11 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
 /// Shows what became of old runs.
 pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), ReportError> {
     to_stdout(|out| clean::write(out, format, swept))
+}
+
+/// Shows what ends the conflicts that were seen.
+pub(crate) fn show_fix(format: ListFormat, fixed: &Fixed) -> Result<(), ReportError> {
+    to_stdout(|mut out| fix::write(&mut out, format, fixed))
 }
 
 /// Shows the locks as they were asked for.

@@ -70,12 +70,20 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Some(observed) => super::observed::watched(observed),
         None => watched(watched_inside),
     };
+    let settled = findings
+        .baseline
+        .as_ref()
+        .filter(|compared| !compared.settled.is_empty());
+    let new = if settled.is_some() { "new " } else { "" };
     let mut line = match outcome.verdict {
-        Verdict::None => format!("no conflict in what was watched: {}", watched(&findings.watched)),
+        Verdict::None => format!(
+            "no {new}conflict in what was watched: {}",
+            watched(&findings.watched)
+        ),
         Verdict::Conflicts => {
             format!(
                 "{}{} in what was watched: {}",
-                count(conflicts, "conflict"),
+                count(conflicts, &format!("{new}conflict")),
                 super::confirmed::grades(findings),
                 watched(&findings.watched)
             )
@@ -96,6 +104,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Verdict::Conflicts if findings.problem_count > 0 => line.push_str("; not everything could be read"),
         _ => {}
     }
+    line.push_str(&settled.map(super::baseline::last_words).unwrap_or_default());
     if let Some(batch) = &outcome.batch {
         line.push_str("; ");
         line.push_str(&jobs(batch));

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod baseline;
 #[cfg(unix)]
 mod batch;
 mod check;
 mod clean;
+mod fix;
 #[cfg(target_os = "linux")]
 mod fixtures;
 mod hostile;

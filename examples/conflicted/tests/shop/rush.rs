@@ -2,18 +2,24 @@
 //! of yours needs no such thing: there it is chance, and that is the trouble.
 
 use cofferdam::Worker;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Nobody comes where the tests are kept apart, as `cargo cofferdam fix` would have it.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// The first two tests of the process wait for each other, each in its worker; all others go on.
 ///
 /// Every test calls this, so where two may run at once a second one comes.
 pub(crate) fn begin() {
-    static HERE: AtomicUsize = AtomicUsize::new(0);
-    static BOTH: Barrier = Barrier::new(2);
+    static HERE: Mutex<usize> = Mutex::new(0);
+    static BOTH: Condvar = Condvar::new();
     let _lane = Worker::current();
-    if tests_at_once() > 1 && HERE.fetch_add(1, Ordering::Relaxed) < 2 {
-        BOTH.wait();
+    if tests_at_once() > 1 {
+        let mut here = HERE.lock().unwrap_or_else(PoisonError::into_inner);
+        *here += 1;
+        BOTH.notify_all();
+        let _here = BOTH.wait_timeout_while(here, LONGEST, |here| *here < 2);
     }
 }
 

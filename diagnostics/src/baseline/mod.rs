@@ -1,0 +1,165 @@
+//! What is known of a suite's conflicts, so that only new ones fail: a file for people and for CI.
+//!
+//! `file` is its form, `identity` what makes a conflict the same one tomorrow and elsewhere. Data in, data out.
+
+mod file;
+mod identity;
+
+pub(crate) use file::Baseline;
+pub(crate) use identity::{Identity, Roots};
+
+use std::collections::BTreeSet;
+
+/// What the file says of a conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing.
+    New,
+    /// It is known, and these of its tests are not.
+    NewTests(Vec<String>),
+    Known,
+    /// Until that day, for that reason.
+    Allowed {
+        until: String,
+        reason: String,
+    },
+    /// It was, until that day.
+    Ended {
+        until: String,
+        reason: String,
+    },
+}
+
+impl Standing {
+    /// Whether it makes a check fail.
+    pub(crate) fn fails(&self) -> bool {
+        matches!(self, Self::New | Self::NewTests(_) | Self::Ended { .. })
+    }
+}
+
+impl Baseline {
+    /// What the file says of that conflict on that day (`2027-01-31`).
+    pub(crate) fn standing(&self, conflict: &Identity, today: &str) -> Standing {
+        let allowed = self.allowed.iter().filter(|one| one.conflict == conflict.subject);
+        let mut covering: Vec<_> = allowed
+            .filter(|one| unknown(&one.tests, conflict).is_empty())
+            .collect();
+        // The one that lasts longest counts.
+        covering.sort_by(|one, other| one.until.cmp(&other.until));
+        if let Some(one) = covering.last() {
+            let (until, reason) = (one.until.clone(), one.reason.clone());
+            return if today <= until.as_str() {
+                Standing::Allowed { until, reason }
+            } else {
+                Standing::Ended { until, reason }
+            };
+        }
+        let mut known = self
+            .known
+            .iter()
+            .filter(|one| one.conflict == conflict.subject)
+            .peekable();
+        if known.peek().is_none() {
+            return Standing::New;
+        }
+        let of_each = known.map(|one| unknown(&one.tests, conflict));
+        match of_each.min_by_key(Vec::len) {
+            Some(tests) if !tests.is_empty() => Standing::NewTests(tests),
+            _ => Standing::Known,
+        }
+    }
+
+    /// What the file holds and is not there any more.
+    pub(crate) fn gone(&self, conflicts: &[Identity]) -> Vec<String> {
+        let is_there = |subject: &str| conflicts.iter().any(|conflict| conflict.subject == subject);
+        let subjects = self
+            .known
+            .iter()
+            .map(|one| &one.conflict)
+            .chain(self.allowed.iter().map(|one| &one.conflict));
+        let gone: BTreeSet<&String> = subjects.filter(|subject| !is_there(subject)).collect();
+        gone.into_iter().cloned().collect()
+    }
+}
+
+/// The tests that an entry does not name. One without tests is for all.
+fn unknown(known: &[String], conflict: &Identity) -> Vec<String> {
+    if known.is_empty() {
+        return Vec::new();
+    }
+    conflict
+        .tests
+        .iter()
+        .filter(|test| !known.contains(test))
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const FILE: &str = r#"
+version = 1
+[[known]]
+conflict = "file a"
+tests = ["shop::one", "shop::two"]
+[[known]]
+conflict = "env HOME"
+[[allowed]]
+conflict = "port 1"
+reason = "one simulator"
+until = 2027-01-31
+[[allowed]]
+conflict = "port 2"
+tests = ["shop::one"]
+reason = "soon"
+until = 2026-12-31
+"#;
+
+    fn standing(subject: &str, tests: &[&str], today: &str) -> Standing {
+        let baseline = Baseline::parse(FILE, Path::new("b.toml")).unwrap();
+        let conflict = Identity {
+            subject: subject.to_owned(),
+            tests: tests.iter().map(|test| (*test).to_owned()).collect(),
+        };
+        baseline.standing(&conflict, today)
+    }
+
+    #[test]
+    fn what_is_not_in_the_file_is_new_and_what_is_known_may_have_fewer_tests() {
+        let day = "2027-01-01";
+        assert_eq!(standing("file b", &["shop::one"], day), Standing::New);
+        assert_eq!(standing("file a", &["shop::one"], day), Standing::Known);
+        assert_eq!(
+            standing("file a", &["shop::one", "shop::three"], day),
+            Standing::NewTests(vec!["shop::three".to_owned()])
+        );
+        assert_eq!(standing("env HOME", &["shop::any"], day), Standing::Known);
+    }
+
+    #[test]
+    fn what_is_allowed_is_so_to_the_end_of_its_day() {
+        let is_allowed = |today| matches!(standing("port 1", &["x"], today), Standing::Allowed { .. });
+        assert!(is_allowed("2026-02-01") && is_allowed("2027-01-31") && !is_allowed("2027-02-01"));
+        let ended = Standing::Ended {
+            until: "2027-01-31".to_owned(),
+            reason: "one simulator".to_owned(),
+        };
+        assert_eq!(standing("port 1", &["x"], "2027-02-01"), ended);
+        assert!(ended.fails());
+        // For these tests and no others.
+        assert_eq!(standing("port 2", &["shop::two"], "2026-01-01"), Standing::New);
+    }
+
+    #[test]
+    fn what_is_not_seen_any_more_is_told() {
+        let baseline = Baseline::parse(FILE, Path::new("b.toml")).unwrap();
+        let seen = Identity {
+            subject: "file a".to_owned(),
+            tests: BTreeSet::new(),
+        };
+        assert_eq!(baseline.gone(&[seen]), ["env HOME", "port 1", "port 2"]);
+    }
+}

@@ -1,0 +1,253 @@
+//! `fix`: what ends the conflicts that were seen, shown or written.
+
+use crate::cli::{FixArgs, With};
+use crate::exit_code;
+use crate::findings::{Access, Finding, Findings, Kind, Resource, Test};
+use crate::fix::Family;
+use crate::fix::idle::{self, Idle, Ran};
+use crate::fix::mending::{self, Means, Mending};
+use crate::fix::sources::Sources;
+use crate::fix::tree::{self, Allowed};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    /// Files are named from here on.
+    pub(crate) root: PathBuf,
+    pub(crate) mending: Mending,
+    pub(crate) advice: Vec<(Resource, Advice)>,
+    pub(crate) guarding_nothing: Vec<Idle>,
+    pub(crate) nothing_under_nextest: BTreeSet<Idle>,
+    /// What could not be read of the source.
+    pub(crate) problems: Vec<String>,
+    /// Tests that were seen in all.
+    pub(crate) tests: u64,
+    /// Findings that are to be ended.
+    pub(crate) findings: usize,
+    pub(crate) written: bool,
+}
+
+/// What is better than to wait for each other, and no edit that a program can make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Advice {
+    /// Whether nothing else is said of it: its tests follow one another.
+    pub(crate) is_leak: bool,
+    pub(crate) mend: String,
+    /// Where the resource is changed.
+    pub(crate) places: Vec<String>,
+}
+
+impl Fixed {
+    pub(crate) fn exit_code(&self) -> u8 {
+        let is_left = !self.mending.by_hand.is_empty() || !self.written && !self.mending.changes.is_empty();
+        if is_left {
+            exit_code::CONFLICTS
+        } else {
+            exit_code::NONE
+        }
+    }
+}
+
+pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
+    let dir = super::run::working_dir();
+    let report = match &args.report {
+        Some(report) => report.clone(),
+        None => Findings::last(&cofferdam::base_dir(Some(&dir))?),
+    };
+    let findings = here(Findings::read(&report)?, &dir);
+    let sources = sources(&findings, &dir)?;
+    let library = args.cofferdam.as_deref().map(std::path::absolute).transpose()?;
+    let mending = mending::mend(&findings, &sources, means(args.with), library.as_deref())?;
+    let mut fixed = Fixed {
+        advice: advice(&findings),
+        guarding_nothing: guarding_nothing(&findings, &sources),
+        nothing_under_nextest: idle::doing_nothing_under_nextest(sources.programs()),
+        problems: sources.problems().into_iter().map(str::to_owned).collect(),
+        tests: findings.tests,
+        findings: findings
+            .findings
+            .iter()
+            .filter(|finding| mending::is_to_be_ended(finding))
+            .count(),
+        written: false,
+        root: dir,
+        mending,
+    };
+    if args.apply && !fixed.mending.changes.is_empty() {
+        apply(args, &fixed)?;
+        fixed.written = true;
+    }
+    Ok(fixed)
+}
+
+fn means(with: With) -> Means {
+    match with {
+        With::Attributes => Means::Attributes,
+        With::Cofferdam => Means::Of(Family::Cofferdam),
+        With::SerialTest => Means::Of(Family::SerialTest),
+        With::TestGroup => Means::Groups,
+    }
+}
+
+/// The findings with their folders as they are here: they may come from another machine.
+fn here(mut findings: Findings, dir: &Path) -> Findings {
+    let there = PathBuf::from(&findings.dir);
+    if there.is_dir() {
+        return findings;
+    }
+    let moved = |folder: &mut String| {
+        if let Ok(rest) = Path::new(&*folder).strip_prefix(&there) {
+            *folder = dir.join(rest).to_string_lossy().trim_end_matches('/').to_owned();
+        }
+    };
+    let all = findings.findings.iter_mut().chain(&mut findings.locked);
+    all.flat_map(|finding| &mut finding.tests)
+        .for_each(|test| moved(&mut test.package));
+    findings
+        .ran
+        .iter_mut()
+        .for_each(|program| moved(&mut program.package));
+    findings
+}
+
+fn all_tests(findings: &Findings) -> impl Iterator<Item = &Test> {
+    findings
+        .findings
+        .iter()
+        .chain(&findings.locked)
+        .flat_map(|finding| &finding.tests)
+}
+
+/// The workspaces that the tests are in; else the one that we are in.
+fn sources(findings: &Findings, dir: &Path) -> Result<Sources, String> {
+    let of_tests = all_tests(findings).map(|test| test.package.as_str());
+    let folders: BTreeSet<&str> = of_tests
+        .chain(findings.ran.iter().map(|ran| ran.package.as_str()))
+        .collect();
+    let mut folders: Vec<&Path> = folders
+        .into_iter()
+        .map(Path::new)
+        .filter(|folder| folder.is_dir())
+        .collect();
+    if folders.is_empty() {
+        folders.push(dir);
+    }
+    Sources::read(folders.into_iter())
+}
+
+fn apply(args: &FixArgs, fixed: &Fixed) -> Result<(), Box<dyn Error>> {
+    if !fixed.mending.missing.is_empty() {
+        let names: Vec<String> = fixed
+            .mending
+            .missing
+            .iter()
+            .map(|path| fixed.shown(path))
+            .collect();
+        return Err(format!(
+            "nothing was written: {} without cofferdam, where the attributes come from. `cargo add --dev cofferdam \
+             --features serial --path CHECKOUT` adds it, and so does --cofferdam CHECKOUT; --with serial-test and --with \
+             test-group need none",
+            names.join(", ") + if names.len() == 1 { " is" } else { " are" },
+        )
+        .into());
+    }
+    let allowed = Allowed {
+        dirty: args.allow_dirty,
+        no_vcs: args.allow_no_vcs,
+    };
+    let mut roots: Vec<&Path> = fixed
+        .mending
+        .changes
+        .iter()
+        .filter_map(|change| existing_folder(&change.path))
+        .collect();
+    // One look at each tree: what is below another is looked at with it.
+    roots.sort_unstable();
+    roots.dedup_by(|later, first| later.starts_with(*first));
+    for root in roots {
+        tree::may_change(root, allowed)?;
+    }
+    Ok(tree::write(&fixed.mending.changes)?)
+}
+
+fn existing_folder(path: &Path) -> Option<&Path> {
+    path.ancestors().skip(1).find(|folder| folder.is_dir())
+}
+
+impl Fixed {
+    /// From here on, if it is below.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+
+    pub(crate) fn shown_resource(&self, resource: &Resource) -> String {
+        match (resource.kind.as_str(), resource.name.as_str()) {
+            ("file", name) => format!("file {}", self.shown(Path::new(name))),
+            (kind, "") => kind.to_owned(),
+            (kind, name) => format!("{kind} {name}"),
+        }
+    }
+}
+
+/// As many places are named.
+const PLACES: usize = 3;
+
+fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
+    let told = findings
+        .findings
+        .iter()
+        .filter(|finding| mending::is_to_be_ended(finding) || finding.kind == Kind::OrderLeak);
+    let one = |finding: &Finding| {
+        let uses = finding.tests.iter().flat_map(|test| &test.uses);
+        let written = uses.filter(|one| one.access == Access::Write);
+        let places: BTreeSet<&String> = written.filter_map(|one| one.place.as_ref()).collect();
+        Advice {
+            is_leak: finding.kind == Kind::OrderLeak,
+            // What follows is the attribute, of which the diff is.
+            mend: finding
+                .mend
+                .split("; where ")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+            places: places.into_iter().take(PLACES).cloned().collect(),
+        }
+    };
+    told.map(|finding| (finding.resource.clone(), one(finding)))
+        .collect()
+}
+
+/// Those that keep nobody apart, as far as their tests were seen.
+fn guarding_nothing(findings: &Findings, sources: &Sources) -> Vec<Idle> {
+    let mut uses: HashMap<(&str, &str, &str), BTreeMap<usize, bool>> = HashMap::new();
+    for (number, finding) in findings.findings.iter().chain(&findings.locked).enumerate() {
+        for test in &finding.tests {
+            let of_test = uses.entry((&test.package, &test.binary, &test.name)).or_default();
+            *of_test.entry(number).or_default() |= mending::writes(test);
+        }
+    }
+    let mut ran = Vec::new();
+    for program in &findings.ran {
+        for name in &program.tests {
+            let spots = sources
+                .find(&program.package, &program.binary, name)
+                .unwrap_or_default();
+            ran.extend(spots.into_iter().map(|spot| {
+                Ran {
+                    function: spot.function,
+                    uses: uses
+                        .get(&(program.package.as_str(), program.binary.as_str(), name.as_str()))
+                        .cloned()
+                        .unwrap_or_default(),
+                }
+            }));
+        }
+    }
+    idle::guarding_nothing(&ran)
+}

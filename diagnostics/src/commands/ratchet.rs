@@ -1,0 +1,181 @@
+//! `--baseline`: what a command found, held against what is known.
+
+use super::Outcome;
+use crate::baseline::{Baseline, Identity, Roots, Standing};
+use crate::cli::BaselineArgs;
+use crate::exit_code::Ended;
+use cofferdam::diagnostics::{Conflict, Severity};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What the baseline says of what was found.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    pub(crate) file: PathBuf,
+    /// How many it holds, if it was written just now.
+    pub(crate) written: Option<usize>,
+    /// Why it was not, although it was asked for.
+    pub(crate) not_written: Option<String>,
+    /// What is known or allowed, and so fails no more.
+    pub(crate) settled: Vec<(Conflict, Standing)>,
+    /// What the file says of those that do.
+    pub(crate) notes: Vec<String>,
+    /// What it holds and was not seen.
+    pub(crate) gone: Vec<String>,
+}
+
+/// The baseline that was asked for, if one was.
+pub(super) struct Ratchet {
+    file: Option<PathBuf>,
+    is_updated: bool,
+    there: Option<(String, Baseline)>,
+}
+
+impl Ratchet {
+    /// Reads the file. A suite takes long, and what is wrong with the file should be known before.
+    pub(super) fn read(args: &BaselineArgs) -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            there: args
+                .baseline
+                .as_deref()
+                .map(Baseline::read)
+                .transpose()?
+                .flatten(),
+            file: args.baseline.clone(),
+            is_updated: args.update_baseline,
+        })
+    }
+
+    /// Holds what a command found against what is known, and writes what is to be known from now on.
+    pub(super) fn hold(self, outcome: Outcome) -> Result<Outcome, Box<dyn Error>> {
+        match self.file {
+            Some(file) => compare(&file, self.is_updated, self.there, outcome),
+            None => Ok(outcome),
+        }
+    }
+}
+
+fn compare(
+    file: &Path,
+    is_updated: bool,
+    there: Option<(String, Baseline)>,
+    mut outcome: Outcome,
+) -> Result<Outcome, Box<dyn Error>> {
+    let dir = super::run::working_dir();
+    let roots = Roots {
+        workspace: workspace(&dir).to_owned(),
+        temporary: std::env::temp_dir(),
+    };
+    let is_observed = outcome.findings.observed.is_some();
+    let identity = |told: &Conflict| Identity::of(told, is_observed, &roots);
+    let failing = outcome.findings.of_severity(Severity::Conflict);
+    let mut all: Vec<Identity> = failing.map(|(told, _)| identity(told)).collect();
+    all.sort();
+    // One entry for a resource, whichever of its tests meet where.
+    all.dedup_by(|later, first| {
+        let is_same = later.subject == first.subject;
+        if is_same {
+            first.tests.append(&mut later.tests);
+        }
+        is_same
+    });
+    let mut compared = Compared {
+        file: file.to_owned(),
+        ..Compared::default()
+    };
+    let (text, mut baseline) = there.map_or((None, Baseline::default()), |(text, baseline)| {
+        (Some(text), baseline)
+    });
+    let today = today();
+    if is_updated || text.is_none() {
+        // What is allowed, or was, is not made known behind its reason's back.
+        let is_new = |one: &&Identity| {
+            matches!(
+                baseline.standing(one, &today),
+                Standing::New | Standing::NewTests(_) | Standing::Known
+            )
+        };
+        let known: Vec<Identity> = all.iter().filter(is_new).cloned().collect();
+        match why_not(&outcome) {
+            Some(why) => compared.not_written = Some(why),
+            None => {
+                let new = Baseline::updated(text.as_deref(), &known, file)?;
+                write(file, &new)?;
+                baseline = Baseline::parse(&new, file)?;
+                compared.written = Some(known.len());
+            }
+        }
+    }
+    compared.gone = baseline.gone(&all);
+    outcome.settle(compared, |told| baseline.standing(&identity(told), &today));
+    Ok(outcome)
+}
+
+/// A run that did not come to its end shows less than there is.
+fn why_not(outcome: &Outcome) -> Option<String> {
+    if let Some(Ended::Failed { .. }) = outcome.command {
+        return Some("the command failed, and may not have done all it does".to_owned());
+    }
+    if outcome.findings.problem_count > 0 {
+        return Some("not everything could be read".to_owned());
+    }
+    (!outcome.findings.seen().anything).then(|| "nothing was seen".to_owned())
+}
+
+fn write(file: &Path, text: &str) -> Result<(), Box<dyn Error>> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(cofferdam::write_atomic(file, text.as_bytes())?)
+}
+
+/// The nearest folder with a lock file of cargo's, else the one we are in.
+fn workspace(dir: &Path) -> &Path {
+    dir.ancestors()
+        .find(|folder| folder.join("Cargo.lock").is_file())
+        .unwrap_or(dir)
+}
+
+/// In UTC, as in 2027-01-31.
+fn today() -> String {
+    #[expect(clippy::disallowed_methods, reason = "what is allowed ends by the calendar")]
+    let now = SystemTime::now();
+    let mut day = humantime::format_rfc3339_seconds(now).to_string();
+    day.truncate("2027-01-31".len());
+    day
+}
+
+impl Outcome {
+    /// Takes what is known or allowed out of the conflicts, and judges the rest anew.
+    fn settle(&mut self, mut compared: Compared, standing: impl Fn(&Conflict) -> Standing) {
+        let judged = self.findings.take_out(|told, severity| {
+            if severity != Severity::Conflict {
+                return None;
+            }
+            let standing = standing(told);
+            let subject = told
+                .resource
+                .as_ref()
+                .map_or_else(|| told.kind.to_string(), ToString::to_string);
+            match &standing {
+                Standing::Ended { until, reason } => {
+                    compared.notes.push(format!(
+                        "{subject} was allowed until {until} ({reason}), and that is over"
+                    ));
+                }
+                Standing::NewTests(tests) => {
+                    compared.notes.push(format!(
+                        "{subject} is known, and these tests of it are not: {}",
+                        tests.join(", ")
+                    ));
+                }
+                _ => {}
+            }
+            (!standing.fails()).then_some(standing)
+        });
+        compared.settled = judged;
+        self.findings.baseline = Some(compared);
+        self.judge();
+    }
+}

@@ -1,0 +1,316 @@
+//! The attributes that keep tests apart, as they stand in the source: ours and serial_test's.
+
+use super::Runner;
+use proc_macro2::{TokenStream, TokenTree};
+use std::collections::BTreeMap;
+use syn::spanned::Spanned as _;
+use syn::{Attribute, Meta, UseTree};
+
+/// Whose attribute it is, and so whom it keeps apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Family {
+    /// cofferdam's: threads and processes.
+    Cofferdam,
+    /// serial_test's `serial` and `parallel`: the threads of one process.
+    SerialTest,
+    /// serial_test's `file_serial` and `file_parallel`: processes, too.
+    SerialTestFile,
+}
+
+impl Family {
+    /// Whether it keeps tests apart under that runner.
+    pub(crate) fn holds_under(self, runner: Runner) -> bool {
+        self != Self::SerialTest || runner == Runner::CargoTest
+    }
+
+    /// What an attribute without a key takes.
+    pub(crate) fn default_key(self) -> &'static str {
+        match self {
+            Self::Cofferdam => "serial",
+            Self::SerialTest | Self::SerialTestFile => "",
+        }
+    }
+
+    /// The crate that it comes from.
+    pub(crate) fn crate_name(self) -> &'static str {
+        match self {
+            Self::Cofferdam => "cofferdam",
+            Self::SerialTest | Self::SerialTestFile => "serial_test",
+        }
+    }
+
+    /// Of an attribute by its crate and its word there, with whether it lets nobody else run.
+    fn of(name: &str, word: &str) -> Option<(Self, bool)> {
+        let family = match name {
+            "cofferdam" if !word.starts_with("file_") => Self::Cofferdam,
+            "serial_test" if word.starts_with("file_") => Self::SerialTestFile,
+            "serial_test" => Self::SerialTest,
+            _ => return None,
+        };
+        WORDS.contains(&word).then(|| (family, word.ends_with("serial")))
+    }
+}
+
+/// One that stands on a test, or on a module of tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Annotation {
+    pub(crate) family: Family,
+    pub(crate) alone: bool,
+    /// Without any, that of all that name none.
+    pub(crate) keys: Vec<String>,
+    /// As it is written.
+    pub(crate) text: String,
+    pub(crate) line: usize,
+    /// Where more keys can be written, if it has some.
+    pub(crate) more: Option<usize>,
+}
+
+impl Annotation {
+    /// The keys that it takes.
+    pub(crate) fn held(&self) -> Vec<String> {
+        match self.keys.as_slice() {
+            [] => vec![self.family.default_key().to_owned()],
+            keys => keys.to_vec(),
+        }
+    }
+}
+
+/// What the names of attributes mean in a module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    known: BTreeMap<String, (Family, bool)>,
+    /// Names that are something else's.
+    others: Vec<String>,
+}
+
+const WORDS: [&str; 4] = ["serial", "parallel", "file_serial", "file_parallel"];
+
+impl Names {
+    /// From the `use` items of a module, in `outer`.
+    pub(crate) fn of<'a>(uses: impl Iterator<Item = &'a UseTree>, outer: &Self) -> Self {
+        let mut leaves = Vec::new();
+        uses.for_each(|tree| flatten(tree, &mut Vec::new(), &mut leaves));
+        let mut names = Self::default();
+        // What is named goes before what comes with a `*`.
+        for is_glob in [true, false] {
+            for (path, name) in leaves.iter().filter(|(_, name)| (name == "*") == is_glob) {
+                names.add(path, name, outer);
+            }
+        }
+        names
+    }
+
+    fn add(&mut self, path: &[String], name: &str, outer: &Self) {
+        let first = path.first().map_or("", String::as_str);
+        match (first, name) {
+            ("super", "*") if path.len() == 1 => *self = outer.clone(),
+            (_, "*") => {
+                for word in WORDS.iter().filter(|_| path.len() == 1) {
+                    if let Some(meaning) = Family::of(first, word) {
+                        self.known.insert((*word).to_owned(), meaning);
+                    }
+                }
+            }
+            _ => {
+                let word = path.last().map_or("", String::as_str);
+                let meaning = match first {
+                    "super" => outer.known.get(word).copied(),
+                    _ => Family::of(first, word),
+                };
+                match meaning {
+                    Some(meaning) => _ = self.known.insert(name.to_owned(), meaning),
+                    None if WORDS.contains(&name) => self.others.push(name.to_owned()),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Whose attribute it is.
+    pub(crate) fn get(&self, name: &str) -> Option<Family> {
+        self.known.get(name).map(|(family, _)| *family)
+    }
+
+    /// Whether the name can be given to something here.
+    pub(crate) fn is_free(&self, name: &str) -> bool {
+        !self.known.contains_key(name) && !self.others.iter().any(|other| other == name)
+    }
+}
+
+fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, String)>) {
+    let with = |path: &[String], last: &syn::Ident| [path, &[last.to_string()]].concat();
+    match tree {
+        UseTree::Path(part) => {
+            path.push(part.ident.to_string());
+            flatten(&part.tree, path, leaves);
+            path.pop();
+        }
+        UseTree::Name(name) => leaves.push((with(path, &name.ident), name.ident.to_string())),
+        UseTree::Rename(name) => leaves.push((with(path, &name.ident), name.rename.to_string())),
+        UseTree::Glob(_) => leaves.push((path.clone(), "*".to_owned())),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| flatten(tree, path, leaves)),
+    }
+}
+
+/// Those of an item. `fallback` is whose a name is that nothing says anything of: `#[macro_use]`, say.
+pub(crate) fn annotations(
+    attributes: &[Attribute],
+    names: &Names,
+    fallback: Option<&str>,
+    text: &str,
+) -> Vec<Annotation> {
+    attributes
+        .iter()
+        .filter_map(|attribute| annotation(attribute, names, fallback, text))
+        .collect()
+}
+
+fn annotation(
+    attribute: &Attribute,
+    names: &Names,
+    fallback: Option<&str>,
+    text: &str,
+) -> Option<Annotation> {
+    let path = attribute.path();
+    let last = path.segments.last()?.ident.to_string();
+    let (family, alone) = match path.segments.len() {
+        1 if names.is_free(&last) => Family::of(fallback?, &last),
+        1 => names.known.get(&last).copied(),
+        _ => Family::of(&path.segments.first()?.ident.to_string(), &last),
+    }?;
+    let (keys, more) = match &attribute.meta {
+        Meta::List(list) => (
+            keys(list.tokens.clone()),
+            Some(list.delimiter.span().close().byte_range().start),
+        ),
+        _ => (Vec::new(), None),
+    };
+    Some(Annotation {
+        family,
+        alone,
+        more: more.filter(|_| !keys.is_empty()),
+        keys,
+        text: text
+            .get(attribute.span().byte_range())
+            .unwrap_or_default()
+            .to_owned(),
+        line: attribute.span().start().line,
+    })
+}
+
+/// Words and texts between commas; `crate = x` and `path => x` are none.
+fn keys(tokens: TokenStream) -> Vec<String> {
+    let mut keys = Vec::new();
+    let mut part: Vec<TokenTree> = Vec::new();
+    let mut end = |part: &mut Vec<TokenTree>| {
+        if let [only] = part.as_slice() {
+            keys.push(only.to_string().trim_matches('"').to_owned());
+        }
+        part.clear();
+    };
+    for token in tokens {
+        match &token {
+            TokenTree::Punct(sign) if sign.as_char() == ',' => end(&mut part),
+            _ => part.push(token),
+        }
+    }
+    end(&mut part);
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str, outer: &Names) -> Names {
+        let file = syn::parse_file(text).unwrap();
+        let uses = file.items.iter().filter_map(|item| match item {
+            syn::Item::Use(item) => Some(&item.tree),
+            _ => None,
+        });
+        Names::of(uses, outer)
+    }
+
+    fn read(text: &str) -> Vec<(Family, bool, String)> {
+        let file = syn::parse_file(text).unwrap();
+        let names = names(text, &Names::default());
+        let Some(syn::Item::Fn(item)) = file.items.last() else {
+            panic!()
+        };
+        let all = annotations(&item.attrs, &names, None, text);
+        all.into_iter()
+            .map(|one| (one.family, one.alone, one.keys.join(" ")))
+            .collect()
+    }
+
+    #[test]
+    fn an_attribute_is_known_by_its_crate() {
+        use Family::{Cofferdam, SerialTest, SerialTestFile};
+        for (text, family, alone, keys) in [
+            ("#[cofferdam::serial] fn a() {}", Cofferdam, true, ""),
+            (
+                "use cofferdam::{lock, parallel}; #[parallel(db, \"x y\")] fn a() {}",
+                Cofferdam,
+                false,
+                "db x y",
+            ),
+            (
+                "use serial_test::serial; #[test] #[serial] fn a() {}",
+                SerialTest,
+                true,
+                "",
+            ),
+            (
+                "use serial_test::*; #[file_serial(db, path => \"/x\")] fn a() {}",
+                SerialTestFile,
+                true,
+                "db",
+            ),
+            (
+                "use serial_test::parallel as p; #[p(db)] fn a() {}",
+                SerialTest,
+                false,
+                "db",
+            ),
+            (
+                "#[serial_test::file_parallel(db, crate = x)] fn a() {}",
+                SerialTestFile,
+                false,
+                "db",
+            ),
+        ] {
+            assert_eq!(read(text), [(family, alone, keys.to_owned())], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_another_s_is_none_of_them() {
+        for text in [
+            "use other::serial; #[serial] fn a() {}",
+            "#[serial] fn a() {}",
+            "#[cofferdam::other] fn a() {}",
+            "#[test] fn a() {}",
+        ] {
+            assert_eq!(read(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_module_sees_what_its_parent_sees_if_it_says_so() {
+        let outer = names("use serial_test::serial;", &Names::default());
+        assert_eq!(
+            names("use super::*;", &outer).get("serial"),
+            Some(Family::SerialTest)
+        );
+        assert_eq!(
+            names("use super::serial;", &outer).get("serial"),
+            Some(Family::SerialTest)
+        );
+        assert_eq!(
+            names("use super::*; use cofferdam::serial;", &outer).get("serial"),
+            Some(Family::Cofferdam)
+        );
+        assert_eq!(names("use super::shop;", &outer).get("serial"), None);
+        assert!(!names("use other::serial;", &outer).is_free("serial"));
+    }
+}

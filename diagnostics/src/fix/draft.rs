@@ -1,0 +1,281 @@
+//! A plan as new texts of files: what is to be written, and what a person has to do instead.
+
+use super::attributes::Family;
+use super::edit::Edits;
+use super::manifest::{self, Manifest};
+use super::plan::Takes;
+use super::scan::{Function, Program};
+use similar::TextDiff;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// A file with its new text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) path: PathBuf,
+    /// Nothing for one that is made.
+    pub(crate) old: Option<String>,
+    pub(crate) new: String,
+}
+
+impl Change {
+    /// What changes, as `patch` and `git apply` read it, with names from `root` on.
+    pub(crate) fn diff(&self, root: &Path) -> String {
+        let shown = self
+            .path
+            .strip_prefix(root)
+            .unwrap_or(&self.path)
+            .display()
+            .to_string();
+        let shown = shown.trim_start_matches('/');
+        let before = if self.old.is_some() {
+            format!("a/{shown}")
+        } else {
+            "/dev/null".to_owned()
+        };
+        let old = self.old.as_deref().unwrap_or_default();
+        let diff = TextDiff::from_lines(old, &self.new);
+        diff.unified_diff()
+            .header(&before, &format!("b/{shown}"))
+            .to_string()
+    }
+}
+
+/// What the attributes of a package's tests come to.
+#[derive(Debug, Default)]
+pub(crate) struct Draft<'a> {
+    /// By file and place, for a file may be part of several programs.
+    takes: BTreeMap<(&'a Path, usize), One<'a>>,
+}
+
+#[derive(Debug)]
+struct One<'a> {
+    program: &'a Program,
+    function: &'a Function,
+    takes: Takes,
+    family: Family,
+}
+
+impl<'a> Draft<'a> {
+    /// Has a test take these keys.
+    pub(crate) fn take(
+        &mut self,
+        program: &'a Program,
+        function: &'a Function,
+        takes: &Takes,
+        family: Family,
+    ) {
+        let one = self.takes.entry((&function.file, function.at)).or_insert(One {
+            program,
+            function,
+            takes: Takes::default(),
+            family,
+        });
+        one.takes.alone.extend(takes.alone.iter().cloned());
+        one.takes.shared.extend(takes.shared.iter().cloned());
+        one.takes.shared.retain(|key| !one.takes.alone.contains(key));
+    }
+
+    /// How many functions change.
+    pub(crate) fn functions(&self) -> usize {
+        self.takes.len()
+    }
+
+    /// The files with their attributes.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let mut files: BTreeMap<&Path, (&str, Edits)> = BTreeMap::new();
+        for ((path, _), one) in &self.takes {
+            let Some(text) = one.program.texts.get(*path) else {
+                continue;
+            };
+            let (_, edits) = files.entry(path).or_insert_with(|| (text, Edits::default()));
+            let module = &one.program.modules[one.function.module];
+            edits.take(one.function, module, &one.takes, one.family, text);
+        }
+        let change = |(path, (text, edits)): (&Path, (&str, Edits))| Change {
+            path: path.to_owned(),
+            old: Some(text.to_owned()),
+            new: edits.apply(text),
+        };
+        files.into_iter().map(change).collect()
+    }
+}
+
+/// The packages' manifests with the feature that the attributes need, and those that lack the library. `library` is
+/// the checkout that they may have it from; each text is told with its file.
+pub(crate) fn manifests(
+    texts: &BTreeMap<PathBuf, String>,
+    library: Option<&Path>,
+) -> Result<(Vec<Change>, BTreeSet<PathBuf>), String> {
+    let mut changes = Vec::new();
+    let mut missing = BTreeSet::new();
+    for (path, text) in texts {
+        let from = path.parent().unwrap_or(Path::new(""));
+        let library = library.map(|library| way(from, library));
+        let told = manifest::with_serial(text, library.as_deref());
+        match told.map_err(|error| format!("could not understand {}: {error}", path.display()))? {
+            Manifest::Fine => {}
+            Manifest::Missing => _ = missing.insert(path.clone()),
+            Manifest::New(new) => changes.push(Change {
+                path: path.clone(),
+                old: Some(text.clone()),
+                new,
+            }),
+        }
+    }
+    Ok((changes, missing))
+}
+
+/// The way from one folder to another, as it is written in a manifest.
+fn way(from: &Path, to: &Path) -> String {
+    let common = from
+        .components()
+        .zip(to.components())
+        .take_while(|(one, other)| one == other)
+        .count();
+    // Two places on another disk have nothing in common.
+    if common == 0 {
+        return to.display().to_string();
+    }
+    let back = from.components().skip(common).map(|_| "..".to_owned());
+    let forth = to
+        .components()
+        .skip(common)
+        .map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let parts: Vec<String> = back.chain(forth).collect();
+    if parts.is_empty() {
+        ".".to_owned()
+    } else {
+        parts.join("/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file as it is when its tests take keys: `+` alone, `-` shared.
+    fn drafted(text: &str, takes: &[(&str, &str)], family: Family) -> String {
+        let program = Program::read(Path::new("lib.rs"), None, &|path| match path.to_str() {
+            Some("lib.rs") => Ok(text.to_owned()),
+            _ => Ok(String::new()),
+        });
+        assert_eq!(program.problems, [""; 0]);
+        let mut draft = Draft::default();
+        for (test, keys) in takes {
+            let mut takes = Takes::default();
+            for key in keys.split(' ') {
+                let (sign, key) = key.split_at(1);
+                if sign == "+" {
+                    &mut takes.alone
+                } else {
+                    &mut takes.shared
+                }
+                .insert(key.to_owned());
+            }
+            for function in program.find(test) {
+                draft.take(&program, function, &takes, family);
+            }
+        }
+        draft.changes().remove(0).new
+    }
+
+    fn ours(text: &str, takes: &[(&str, &str)]) -> String {
+        drafted(text, takes, Family::Cofferdam)
+    }
+
+    #[test]
+    fn an_attribute_stands_last_and_what_was_there_stays_as_it_was() {
+        let text = "//! Doc.\n\nuse std::fs;\nuse super::x;\n\n/// Why.\n#[test]\n// odd\n  fn   a( ) { }\n\nmod t {\n    #[test]\n    fn b() {}\n}\n";
+        assert_eq!(
+            ours(text, &[("a", "+x"), ("t::b", "-x +y")]),
+            "//! Doc.\n\nuse cofferdam::serial;\nuse std::fs;\nuse super::x;\n\n/// Why.\n#[test]\n// odd\n  #[serial(x)]\n  \
+             fn   a( ) { }\n\nmod t {\n    use cofferdam::{parallel, serial};\n\n    #[test]\n    #[serial(y)]\n    \
+             #[parallel(x)]\n    fn b() {}\n}\n"
+        );
+    }
+
+    #[test]
+    fn a_test_on_one_line_and_lines_of_windows_stay_so() {
+        assert_eq!(
+            ours(
+                "use super::*;\r\n\r\n#[test] fn a() {}\r\n#[test]\r\nfn b() {}\r\n",
+                &[("a", "+x"), ("b", "+x")]
+            ),
+            "use super::*;\r\nuse cofferdam::serial;\r\n\r\n#[test] #[serial(x)] fn a() {}\r\n#[test]\r\n#[serial(x)]\r\nfn b() {}\r\n"
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_another_s_is_written_in_full() {
+        let text = "use serial_test::serial;\n#[test]\n#[serial]\nfn a() {}\n";
+        assert_eq!(
+            ours(text, &[("a", "+x")]),
+            text.replace("fn a", "#[cofferdam::serial(x)]\nfn a")
+        );
+        let there = "use cofferdam::serial;\n#[test]\n#[serial(y)]\nfn a() {}\n";
+        assert_eq!(
+            ours(there, &[("a", "+x")]),
+            there.replace("fn a", "#[serial(x)]\nfn a")
+        );
+    }
+
+    #[test]
+    fn serial_test_s_keys_are_taken_by_one_attribute() {
+        let family = Family::SerialTest;
+        let text = "use serial_test::serial;\n#[test]\n#[serial(db)]\nfn a() {}\n#[test]\nfn b() {}\n";
+        assert_eq!(
+            drafted(text, &[("a", "+x"), ("b", "+x -y")], family),
+            "use serial_test::serial;\n#[test]\n#[serial(db, x)]\nfn a() {}\n#[test]\n#[serial(x, y)]\nfn b() {}\n"
+        );
+        // The key of attributes without one.
+        let text = "use serial_test::serial;\n#[test]\nfn a() {}\n";
+        assert_eq!(
+            drafted(text, &[("a", "+")], family),
+            text.replace("fn a", "#[serial]\nfn a")
+        );
+    }
+
+    #[test]
+    fn a_module_without_any_use_gets_one_behind_what_it_declares() {
+        assert_eq!(
+            ours("//! Doc.\n\nmod x;\n\n#[test]\nfn a() {}\n", &[("a", "+k")]),
+            "//! Doc.\n\nmod x;\n\nuse cofferdam::serial;\n\n#[test]\n#[serial(k)]\nfn a() {}\n"
+        );
+        let with_use = "mod x;\n\nuse x::y;\n\n#[test]\nfn a() {}\n";
+        assert_eq!(
+            ours(with_use, &[("a", "+k")]),
+            "mod x;\n\nuse cofferdam::serial;\nuse x::y;\n\n#[test]\n#[serial(k)]\nfn a() {}\n"
+        );
+    }
+
+    #[test]
+    fn a_change_is_shown_as_patches_are() {
+        let change = |old: Option<&str>| Change {
+            path: PathBuf::from("/w/src/lib.rs"),
+            old: old.map(str::to_owned),
+            new: "a\nb\n".to_owned(),
+        };
+        let root = Path::new("/w");
+        assert_eq!(
+            change(Some("a\n")).diff(root),
+            "--- a/src/lib.rs\n+++ b/src/lib.rs\n@@ -1 +1,2 @@\n a\n+b\n"
+        );
+        assert_eq!(
+            change(None).diff(root),
+            "--- /dev/null\n+++ b/src/lib.rs\n@@ -0,0 +1,2 @@\n+a\n+b\n"
+        );
+    }
+
+    #[test]
+    fn a_checkout_is_named_from_the_package_on() {
+        for (from, to, found) in [
+            ("/w/shop", "/w/cofferdam", "../cofferdam"),
+            ("/w/a/b", "/w", "../.."),
+            ("/w", "/w/x/y", "x/y"),
+            ("/w", "/w", "."),
+        ] {
+            assert_eq!(way(Path::new(from), Path::new(to)), found);
+        }
+    }
+}

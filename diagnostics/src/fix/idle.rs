@@ -1,0 +1,128 @@
+//! Attributes that are there: those that guard nothing that was seen, and those that do nothing under nextest.
+
+use super::Runner;
+use super::attributes::Family;
+use super::scan::{Function, Program};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// An attribute of a test.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Idle {
+    pub(crate) file: PathBuf,
+    pub(crate) line: usize,
+    pub(crate) text: String,
+}
+
+/// A function that ran as a test, and what it used: resources by their numbers, each with whether it changed them.
+#[derive(Clone, Debug)]
+pub(crate) struct Ran<'a> {
+    pub(crate) function: &'a Function,
+    pub(crate) uses: BTreeMap<usize, bool>,
+}
+
+/// Who uses a resource under a key: the ones of the functions, and whether any of them changes it.
+#[derive(Default)]
+struct Met {
+    users: BTreeSet<usize>,
+    is_written: bool,
+}
+
+/// Those that keep nobody apart who was seen to meet.
+pub(crate) fn guarding_nothing(ran: &[Ran<'_>]) -> Vec<Idle> {
+    let mut met: BTreeMap<(Family, String, usize), Met> = BTreeMap::new();
+    for (index, one) in ran.iter().enumerate() {
+        for annotation in &one.function.annotations {
+            for key in annotation.held() {
+                for (resource, writes) in &one.uses {
+                    let met = met
+                        .entry((annotation.family, key.clone(), *resource))
+                        .or_default();
+                    met.users.insert(index);
+                    met.is_written |= writes;
+                }
+            }
+        }
+    }
+    let busy: BTreeSet<(Family, String, usize)> = met
+        .into_iter()
+        .filter(|(_, met)| met.is_written && met.users.len() > 1)
+        .flat_map(|((family, key, _), met)| {
+            met.users.into_iter().map(move |user| (family, key.clone(), user))
+        })
+        .collect();
+    // An attribute of a module stands for all its tests.
+    let mut idle: BTreeMap<Idle, bool> = BTreeMap::new();
+    for (index, one) in ran.iter().enumerate() {
+        for annotation in &one.function.annotations {
+            let is_busy = annotation
+                .held()
+                .into_iter()
+                .any(|key| busy.contains(&(annotation.family, key, index)));
+            let there = idle.entry(idle_of(one.function, annotation)).or_default();
+            *there |= is_busy;
+        }
+    }
+    idle.into_iter()
+        .filter(|(_, is_busy)| !is_busy)
+        .map(|(idle, _)| idle)
+        .collect()
+}
+
+/// Those that keep threads apart, and under nextest each test has a process.
+pub(crate) fn doing_nothing_under_nextest<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<Idle> {
+    let functions = programs.flat_map(|program| &program.functions);
+    let all = functions.flat_map(|function| function.annotations.iter().map(move |one| (function, one)));
+    all.filter(|(_, annotation)| !annotation.family.holds_under(Runner::Nextest))
+        .map(|(function, annotation)| idle_of(function, annotation))
+        .collect()
+}
+
+fn idle_of(function: &Function, annotation: &super::Annotation) -> Idle {
+    Idle {
+        file: function.annotated_in.clone(),
+        line: annotation.line,
+        text: annotation.text.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const TEXT: &str = "use serial_test::{file_serial, serial};
+#[serial(a)] fn writes() {}
+#[serial(a)] fn reads() {}
+#[serial(a)] fn looks_elsewhere() {}
+#[serial(b)] fn alone() {}
+#[cofferdam::serial(a)] fn other_crate() {}
+#[file_serial] fn does_nothing() {}
+#[serial(m)] mod t { fn busy() {} fn busy_too() {} fn idle() {} }
+";
+
+    #[test]
+    fn an_attribute_is_idle_if_nobody_who_has_its_key_meets_anybody() {
+        let program = Program::read(Path::new("lib.rs"), None, &|_| Ok(TEXT.to_owned()));
+        let uses = |name: &str| match name {
+            "writes" => vec![(0, true)],
+            "reads" => vec![(0, false), (1, false)],
+            "looks_elsewhere" => vec![(1, false)],
+            "alone" | "other_crate" => vec![(0, true)],
+            "t::busy" | "t::busy_too" => vec![(2, true)],
+            _ => Vec::new(),
+        };
+        let ran = program.functions.iter().map(|function| Ran {
+            function,
+            uses: uses(&function.name).into_iter().collect(),
+        });
+        let idle = guarding_nothing(&ran.collect::<Vec<_>>());
+        let lines: Vec<usize> = idle.iter().map(|idle| idle.line).collect();
+        assert_eq!(lines, [4, 5, 6, 7]);
+
+        let nothing = doing_nothing_under_nextest([&program].into_iter());
+        let lines: Vec<usize> = nothing.iter().map(|idle| idle.line).collect();
+        assert_eq!(lines, [2, 3, 4, 5, 8]);
+        assert_eq!(nothing.first().unwrap().text, "#[serial(a)]");
+    }
+}

@@ -1,0 +1,133 @@
+//! Cargo.toml with the feature that the attributes need. Everything else stays as it was written.
+
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Value};
+
+const CRATE: &str = "cofferdam";
+const FEATURE: &str = "serial";
+/// Where the package may have the library.
+const TABLES: [&str; 2] = ["dev-dependencies", "dependencies"];
+
+/// What is to be done about a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Manifest {
+    /// It has all that is needed.
+    Fine,
+    /// The new text.
+    New(String),
+    /// It does not have the library, and nobody said where that is.
+    Missing,
+}
+
+/// The manifest with the feature; with the library, too, if it lies at `path`, from the package's folder on.
+pub(super) fn with_serial(text: &str, path: Option<&str>) -> Result<Manifest, String> {
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| error.to_string())?;
+    let has = |table: &&&str| {
+        document
+            .get(table)
+            .and_then(Item::as_table_like)
+            .is_some_and(|table| table.contains_key(CRATE))
+    };
+    match (TABLES.iter().find(has), path) {
+        (Some(table), _) => {
+            if !add_feature(&mut document[table][CRATE]) {
+                return Ok(Manifest::Fine);
+            }
+        }
+        (None, Some(path)) => {
+            let mut dependency = InlineTable::new();
+            dependency.insert("path", path.into());
+            dependency.insert("features", Value::Array(Array::from_iter([FEATURE])));
+            let table = document.entry(TABLES[0]).or_insert_with(toml_edit::table);
+            let Some(table) = table.as_table_like_mut() else {
+                return Err(format!("{} is no table", TABLES[0]));
+            };
+            table.insert(CRATE, Item::Value(dependency.into()));
+        }
+        (None, None) => return Ok(Manifest::Missing),
+    }
+    Ok(Manifest::New(document.to_string()))
+}
+
+/// Whether it was not there yet.
+fn add_feature(dependency: &mut Item) -> bool {
+    if let Some(version) = dependency.as_str().map(str::to_owned) {
+        let mut table = InlineTable::new();
+        table.insert("version", version.into());
+        *dependency = Item::Value(table.into());
+    }
+    if let Some(last) = dependency
+        .as_inline_table_mut()
+        .and_then(|table| table.iter_mut().last())
+    {
+        // The space before the brace comes behind what is added.
+        last.1.decor_mut().set_suffix("");
+    }
+    let Some(table) = dependency.as_table_like_mut() else {
+        return false;
+    };
+    let mut features = table
+        .get("features")
+        .and_then(Item::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let is_there = features.iter().any(|feature| feature.as_str() == Some(FEATURE));
+    if !is_there {
+        features.push(FEATURE);
+        table.insert("features", Item::Value(Value::Array(features)));
+    }
+    !is_there
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(text: &str, path: Option<&str>) -> String {
+        match with_serial(text, path).unwrap() {
+            Manifest::New(text) => text,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_feature_is_added_to_a_dependency_of_any_form() {
+        for (before, after) in [
+            (
+                "# mine\n[dev-dependencies] # here\ncofferdam = { path = \"../..\" }\nother = \"1\"\n",
+                "# mine\n[dev-dependencies] # here\ncofferdam = { path = \"../..\", features = [\"serial\"] }\nother = \"1\"\n",
+            ),
+            (
+                "[dependencies]\ncofferdam = \"0.1\" # why\n",
+                "[dependencies]\ncofferdam = { version = \"0.1\", features = [\"serial\"] }\n",
+            ),
+            (
+                "[dev-dependencies.cofferdam]\npath = \"x\"\nfeatures = [\"tokio\"]\n",
+                "[dev-dependencies.cofferdam]\npath = \"x\"\nfeatures = [\"tokio\", \"serial\"]\n",
+            ),
+            (
+                "[dev-dependencies]\ncofferdam.workspace = true\n",
+                "[dev-dependencies]\ncofferdam.workspace = true\ncofferdam.features = [\"serial\"]\n",
+            ),
+        ] {
+            assert_eq!(new(before, None), after);
+            assert_eq!(new(after, None), "Fine");
+        }
+    }
+
+    #[test]
+    fn a_package_without_the_library_gets_it_only_from_a_place_that_is_known() {
+        assert_eq!(new("[package]\nname = \"x\"\n", None), "Missing");
+        assert_eq!(
+            new("[package]\nname = \"x\"\n", Some("../cofferdam")),
+            "[package]\nname = \"x\"\n\n[dev-dependencies]\ncofferdam = { path = \"../cofferdam\", features = [\"serial\"] }\n"
+        );
+    }
+
+    #[test]
+    fn a_manifest_that_is_none_is_an_error_with_its_line() {
+        let error = with_serial("[package]\nname = \n", None).unwrap_err();
+        assert!(error.contains("line 2"), "{error}");
+    }
+}

@@ -1,0 +1,142 @@
+//! The sources of all programs with tests, and where in them a test stands.
+
+use super::scan::{Function, Program};
+use super::workspace::{Package, Workspace};
+use crate::findings::Test;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All that is known of the sources.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    workspaces: Vec<Workspace>,
+    /// By the file that they begin in.
+    programs: BTreeMap<PathBuf, Program>,
+}
+
+/// Where a test stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot<'a> {
+    pub(crate) package: &'a Package,
+    pub(crate) program: &'a Program,
+    pub(crate) function: &'a Function,
+}
+
+impl Sources {
+    /// Reads the workspaces of these folders, each once.
+    pub(crate) fn read<'a>(folders: impl Iterator<Item = &'a Path>) -> Result<Self, String> {
+        let mut sources = Self::default();
+        for folder in folders {
+            if sources.package(folder).is_none() {
+                let workspace = Workspace::around(folder)?;
+                if !sources
+                    .workspaces
+                    .iter()
+                    .any(|known| known.root == workspace.root)
+                {
+                    sources.add(workspace);
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    fn add(&mut self, workspace: Workspace) {
+        for package in &workspace.packages {
+            let fallback = ["serial_test", "cofferdam"]
+                .into_iter()
+                .find(|name| package.depends_on(name));
+            for target in package.targets.iter().filter(|target| target.may_have_tests()) {
+                let read = |path: &Path| fs::read_to_string(path);
+                self.programs.insert(
+                    target.source.clone(),
+                    Program::read(&target.source, fallback, &read),
+                );
+            }
+        }
+        self.workspaces.push(workspace);
+    }
+
+    /// The package in that folder.
+    pub(crate) fn package(&self, folder: &Path) -> Option<&Package> {
+        self.packages().find(|package| package.dir() == folder)
+    }
+
+    fn packages(&self) -> impl Iterator<Item = &Package> {
+        self.workspaces.iter().flat_map(|workspace| &workspace.packages)
+    }
+
+    /// The folder of the workspace that the package is in.
+    pub(crate) fn root(&self, package: &Package) -> Option<&Path> {
+        let has = |workspace: &&Workspace| {
+            workspace
+                .packages
+                .iter()
+                .any(|one| one.manifest == package.manifest)
+        };
+        self.workspaces
+            .iter()
+            .find(has)
+            .map(|workspace| workspace.root.as_path())
+    }
+
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.programs.values()
+    }
+
+    /// What could not be read, each a sentence, once.
+    pub(crate) fn problems(&self) -> Vec<&str> {
+        let mut problems: Vec<&str> = self
+            .programs()
+            .flat_map(|program| &program.problems)
+            .map(String::as_str)
+            .collect();
+        problems.sort_unstable();
+        problems.dedup();
+        problems
+    }
+
+    /// Where the test stands, or why that is not known.
+    pub(crate) fn find(&self, package: &str, binary: &str, test: &str) -> Result<Vec<Spot<'_>>, String> {
+        let packages: Vec<&Package> = match self.package(Path::new(package)) {
+            Some(package) => vec![package],
+            // Where it was not seen, the program's name has to do.
+            None => self.packages().collect(),
+        };
+        let mut is_known = false;
+        let mut spots = Vec::new();
+        for package in packages {
+            for target in package.targets_named(binary) {
+                is_known = true;
+                let Some(program) = self.programs.get(&target.source) else {
+                    continue;
+                };
+                let functions = program.find(test).into_iter();
+                spots.extend(functions.map(|function| Spot {
+                    package,
+                    program,
+                    function,
+                }));
+            }
+        }
+        let mut found_in: Vec<&Path> = spots.iter().map(|spot| spot.package.dir()).collect();
+        found_in.dedup();
+        match (spots.is_empty(), is_known, found_in.as_slice()) {
+            (false, _, [_]) => Ok(spots),
+            (false, ..) => Err(format!("{} packages have such a test", found_in.len())),
+            (true, true, _) => Err("it is not in the source: a macro may have made it".to_owned()),
+            (true, false, _) => Err(format!("no program here is called {binary}")),
+        }
+    }
+
+    /// What nextest calls the program that the test is in.
+    pub(crate) fn binary_id(&self, test: &Test) -> Option<String> {
+        let package = self.package(Path::new(&test.package))?;
+        let mut targets = package.targets_named(&test.binary);
+        let id = targets.next()?.binary_id(&package.name);
+        targets
+            .all(|other| other.binary_id(&package.name) == id)
+            .then_some(id)
+    }
+}

@@ -1,0 +1,263 @@
+//! What ends the conflicts that were seen: as a diff between words, or as JSON.
+
+use super::text::{count, harmless, plain};
+use crate::cli::ListFormat;
+use crate::commands::fix::Fixed;
+use crate::findings::Resource;
+use crate::fix::idle::Idle;
+use crate::fix::mending::ByHand;
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+const VERSION: u64 = 1;
+/// As many attributes of a sort are listed; the others are counted.
+const LISTED: usize = 20;
+const BOLD: Style = Style::new().bold();
+const ADDED: Style = AnsiColor::Green.on_default();
+const REMOVED: Style = AnsiColor::Red.on_default();
+
+pub(super) fn write(out: &mut dyn Write, format: ListFormat, fixed: &Fixed) -> io::Result<()> {
+    match format {
+        ListFormat::Human => human(out, fixed),
+        ListFormat::Json => writeln!(out, "{}", harmless(&json(fixed).to_string())),
+    }
+}
+
+fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
+    writeln!(out)?;
+    keys(out, fixed)?;
+    for change in &fixed.mending.changes {
+        diff(out, &change.diff(&fixed.root))?;
+    }
+    if !fixed.mending.changes.is_empty() {
+        writeln!(out)?;
+    }
+    advice(out, fixed)?;
+    for one in &fixed.mending.by_hand {
+        let ByHand {
+            test, binary, why, ..
+        } = one;
+        say(
+            out,
+            "by hand",
+            &format!("{} on {test} in {binary}: {why}", attributes(one)),
+        )?;
+    }
+    for manifest in &fixed.mending.missing {
+        let text = format!(
+            "{} does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam --features serial \
+             --path CHECKOUT`, or --cofferdam CHECKOUT",
+            fixed.shown(manifest)
+        );
+        say(out, "needed", &text)?;
+    }
+    idle(
+        out,
+        fixed,
+        "guards nothing that was seen",
+        fixed.guarding_nothing.iter(),
+    )?;
+    idle(
+        out,
+        fixed,
+        "does nothing under nextest",
+        fixed.nothing_under_nextest.iter(),
+    )?;
+    for problem in &fixed.problems {
+        say(out, "unreadable", problem)?;
+    }
+    writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", plain(&last_line(fixed)))
+}
+
+fn say(out: &mut dyn Write, word: &str, text: &str) -> io::Result<()> {
+    writeln!(out, "{BOLD}{word}:{BOLD:#} {}", plain(text))
+}
+
+/// Who is kept apart, and by what.
+fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
+    let named = |resources: &[Resource]| {
+        let names: Vec<String> = resources.iter().map(|one| fixed.shown_resource(one)).collect();
+        names.join(", ")
+    };
+    for key in &fixed.mending.keys {
+        let (alone, shared) = (key.writers.len() as u64, key.readers.len() as u64);
+        let shared = match shared {
+            0 => String::new(),
+            shared => format!(", #[parallel({})] on {}", key.name, count(shared, "test")),
+        };
+        let is_there = if key.is_there {
+            ", as some of them have it"
+        } else {
+            ""
+        };
+        let text = format!(
+            "#[serial({})] on {}{shared}{is_there}: {}",
+            key.name,
+            count(alone, "test"),
+            named(&key.resources)
+        );
+        say(out, "key", &text)?;
+    }
+    for group in &fixed.mending.groups {
+        let tests = count(group.tests.len() as u64, "test");
+        say(
+            out,
+            "test group",
+            &format!("{} of {tests}: {}", group.name, named(&group.resources)),
+        )?;
+    }
+    for resource in &fixed.mending.kept {
+        let text = format!(
+            "{}: its tests take a key in common already. If it is seen again, it is used outside of their bodies: give \
+             each its own, or use --with test-group",
+            fixed.shown_resource(resource)
+        );
+        say(out, "kept apart", &text)?;
+    }
+    for resource in &fixed.mending.not_met {
+        let text = format!(
+            "{}: under nextest each test has its own",
+            fixed.shown_resource(resource)
+        );
+        say(out, "no group", &text)?;
+    }
+    Ok(())
+}
+
+fn diff(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    writeln!(out)?;
+    let (header, body) = match text.find("@@") {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    for line in header.lines() {
+        writeln!(out, "{BOLD}{}{BOLD:#}", plain(line))?;
+    }
+    for line in body.split_inclusive('\n') {
+        // The text itself is the user's own file, and a patch has to be what it is.
+        let style = match line.as_bytes().first() {
+            Some(b'+') => ADDED,
+            Some(b'-') => REMOVED,
+            _ => Style::new(),
+        };
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        write!(out, "{style}{line}{style:#}{end}")?;
+    }
+    Ok(())
+}
+
+fn advice(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
+    for (resource, advice) in &fixed.advice {
+        let places = match advice.places.as_slice() {
+            [] => String::new(),
+            places => format!(" ({})", places.join(", ")),
+        };
+        let resource = fixed.shown_resource(resource);
+        let text = format!("{resource}: {}{places}", advice.mend);
+        say(out, if advice.is_leak { "left behind" } else { "better" }, &text)?;
+    }
+    Ok(())
+}
+
+fn idle<'a>(
+    out: &mut dyn Write,
+    fixed: &Fixed,
+    word: &str,
+    all: impl ExactSizeIterator<Item = &'a Idle>,
+) -> io::Result<()> {
+    let more = all.len().saturating_sub(LISTED);
+    for one in all.take(LISTED) {
+        say(
+            out,
+            word,
+            &format!("{} ({}:{})", one.text, fixed.shown(&one.file), one.line),
+        )?;
+    }
+    if more > 0 {
+        say(out, word, &format!("{more} more"))?;
+    }
+    Ok(())
+}
+
+fn attributes(one: &ByHand) -> String {
+    let all = |word: &str, keys: &BTreeSet<String>| {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        (!keys.is_empty()).then(|| format!("#[{word}({})]", keys.join(", ")))
+    };
+    let both = [
+        all("serial", &one.takes.alone),
+        all("parallel", &one.takes.shared),
+    ];
+    both.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn last_line(fixed: &Fixed) -> String {
+    let mending = &fixed.mending;
+    let seen = format!(
+        "{} that were seen in {}",
+        count(fixed.findings as u64, "conflict"),
+        count(fixed.tests, "test")
+    );
+    let seen = seen.replace("1 conflict that were", "1 conflict that was");
+    if fixed.findings == 0 {
+        return format!(
+            "nothing to mend: no conflict was seen in {}",
+            count(fixed.tests, "test")
+        );
+    }
+    if mending.changes.is_empty() && mending.by_hand.is_empty() {
+        return format!("nothing to change: {seen}, and the tests are kept apart already");
+    }
+    let what = if mending.groups.is_empty() {
+        let tests = match mending.functions {
+            1 => "1 test gets an attribute".to_owned(),
+            tests => format!("{tests} tests get an attribute"),
+        };
+        format!("{tests}, in {}", count(mending.changes.len() as u64, "file"))
+    } else {
+        format!("{} for nextest", count(mending.groups.len() as u64, "test group"))
+    };
+    let then = match (fixed.written, mending.by_hand.is_empty()) {
+        (true, true) => "written; observe it once more",
+        (true, false) => "written; what is to be done by hand is left",
+        (false, _) if mending.changes.is_empty() => "all of it is to be done by hand",
+        (false, _) => "--apply writes it",
+    };
+    format!("{what}, against {seen}; {then}")
+}
+
+fn json(fixed: &Fixed) -> Value {
+    let mending = &fixed.mending;
+    let idle = |one: &Idle| json!({ "file": fixed.shown(&one.file), "line": one.line, "text": one.text });
+    json!({
+        "version": VERSION,
+        "written": fixed.written,
+        "tests": fixed.tests,
+        "conflicts": fixed.findings,
+        "functions": mending.functions,
+        "keys": mending.keys.iter().map(|key| json!({
+            "name": key.name, "is_there": key.is_there, "resources": key.resources,
+            "serial": key.writers.len(), "parallel": key.readers.len(),
+        })).collect::<Vec<_>>(),
+        "test_groups": mending.groups.iter().map(|group| json!({
+            "name": group.name, "tests": group.tests.len(), "resources": group.resources,
+        })).collect::<Vec<_>>(),
+        "kept_apart": mending.kept,
+        "not_met": mending.not_met,
+        "changes": mending.changes.iter().map(|change| json!({
+            "file": fixed.shown(&change.path), "is_new": change.old.is_none(), "diff": change.diff(&fixed.root),
+        })).collect::<Vec<_>>(),
+        "advice": fixed.advice.iter().map(|(resource, advice)| json!({
+            "resource": resource, "order_leak": advice.is_leak, "mend": advice.mend, "places": advice.places,
+        })).collect::<Vec<_>>(),
+        "by_hand": mending.by_hand.iter().map(|one| json!({
+            "test": one.test, "binary": one.binary, "attributes": attributes(one), "why": one.why,
+        })).collect::<Vec<_>>(),
+        "missing_library": mending.missing.iter().map(|path| fixed.shown(path)).collect::<Vec<_>>(),
+        "guarding_nothing": fixed.guarding_nothing.iter().map(idle).collect::<Vec<_>>(),
+        "nothing_under_nextest": fixed.nothing_under_nextest.iter().map(idle).collect::<Vec<_>>(),
+        "problems": fixed.problems,
+    })
+}

@@ -1,0 +1,166 @@
+//! `--baseline`: what is known passes, what is new fails.
+
+use crate::recording::{Journal, conflicted, run_folder, told, told_json};
+use serde_json::json;
+use std::path::Path;
+
+const CHECK: [&str; 3] = ["check", "--baseline", "conflicts.toml"];
+
+fn write(base: &Path, text: &str) {
+    std::fs::write(base.join("conflicts.toml"), format!("version = 1\n{text}")).unwrap();
+}
+
+fn read(base: &Path) -> String {
+    std::fs::read_to_string(base.join("conflicts.toml")).unwrap()
+}
+
+/// Two tests that meet on a port, too.
+fn on_a_port(base: &Path, session: &str, at: u64) {
+    let folder = run_folder(base, &format!("port-{session}"), session, at);
+    for (execution, worker, from) in [(1, "w0", 10), (2, "w1", 20)] {
+        Journal::new(&format!("port-{session}"), session, worker, 10)
+            .test(
+                execution,
+                &format!("binds_on_{worker}"),
+                "port:80",
+                from,
+                from + 20,
+            )
+            .write(&folder);
+    }
+}
+
+#[test]
+fn a_first_run_writes_what_is_known_and_only_what_is_new_fails_from_then_on() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    let first = told(base.path(), &CHECK);
+    assert_eq!(
+        first.out,
+        "
+known: file /shop/report.csv (2 uses)
+baseline: wrote conflicts.toml, where 1 conflict is known
+cofferdam: no new conflict in what was watched: 2 tests, 2 workers, 1 run, 0 service instances, 2 claims; 1 conflict is known in conflicts.toml
+"
+    );
+    assert_eq!(first.code, Some(0));
+    assert!(read(base.path()).ends_with("version = 1\n\n[[known]]\nconflict = \"file /shop/report.csv\"\n"));
+    assert_eq!(told(base.path(), &CHECK).code, Some(0));
+
+    on_a_port(base.path(), "s1", 2);
+    let new = told(base.path(), &CHECK);
+    assert!(
+        new.out.contains("\nconflict: port 80 is used by ")
+            && new.out.contains("known: file /shop/report.csv"),
+        "{}",
+        new.out
+    );
+    assert!(
+        new.out.contains("cofferdam: 1 new conflict in what was watched"),
+        "{}",
+        new.out
+    );
+    assert_eq!(new.code, Some(1));
+
+    let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
+    assert_eq!(updated.code, Some(0), "{}", updated.out);
+    assert_eq!(told(base.path(), &CHECK).code, Some(0));
+    // Without the file all is as it was.
+    assert_eq!(told(base.path(), &["check"]).code, Some(1));
+}
+
+#[test]
+fn what_is_allowed_passes_until_its_day_and_fails_afterwards() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    let allowed = |until: &str| {
+        write(
+            base.path(),
+            &format!(
+                "[[allowed]]\nconflict = \"file /shop/report.csv\"\nreason = \"it is moved in spring\"\nuntil = {until}\n"
+            ),
+        );
+        told(base.path(), &CHECK)
+    };
+    let holds = allowed("2999-12-31");
+    assert!(
+        holds
+            .out
+            .contains("allowed: file /shop/report.csv (2 uses) until 2999-12-31: it is moved in spring"),
+        "{}",
+        holds.out
+    );
+    assert_eq!(holds.code, Some(0));
+    let ended = allowed("2020-02-29");
+    let note = "baseline: file /shop/report.csv was allowed until 2020-02-29 (it is moved in spring), and that is over";
+    assert!(
+        ended.out.contains(note) && ended.out.contains("\nconflict: file"),
+        "{}",
+        ended.out
+    );
+    assert_eq!(ended.code, Some(1));
+    // It does not become known behind its reason's back.
+    let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
+    assert_eq!(updated.code, Some(1), "{}", updated.out);
+}
+
+#[test]
+fn a_file_that_cannot_be_understood_is_told_with_its_line_before_anything_is_run() {
+    let base = tempfile::tempdir().unwrap();
+    write(base.path(), "[[known]]\nconflct = \"file a\"\n");
+    let ran = base.path().join("ran");
+    let told = told(
+        base.path(),
+        &[
+            "run",
+            "--baseline",
+            "conflicts.toml",
+            "--",
+            "touch",
+            ran.to_str().unwrap(),
+        ],
+    );
+    assert!(
+        told.err.contains("conflicts.toml:3: unknown field `conflct`"),
+        "{}",
+        told.err
+    );
+    assert_eq!(told.code, Some(3));
+    assert!(!ran.exists());
+}
+
+#[test]
+fn nothing_is_written_of_a_run_that_did_not_show_all() {
+    let base = tempfile::tempdir().unwrap();
+    let args = ["run", "--baseline", "conflicts.toml", "--", "sh", "-c", "exit 7"];
+    let failed = told(base.path(), &args);
+    assert!(
+        failed
+            .out
+            .contains("conflicts.toml was not written: the command failed"),
+        "{}",
+        failed.out
+    );
+    assert_eq!(failed.code, Some(7));
+    assert!(!base.path().join("conflicts.toml").exists());
+}
+
+#[test]
+fn json_tells_what_is_known_and_what_is_gone() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    write(
+        base.path(),
+        "[[known]]\nconflict = \"file /shop/report.csv\"\n[[known]]\nconflict = \"env SHOP_DB\"\n",
+    );
+    let (code, report) = told_json(base.path(), &[&CHECK[..], &["--format", "json"]].concat());
+    assert_eq!(
+        (code, &report["verdict"], &report["conflicts"]),
+        (Some(0), &json!("none-seen"), &json!([]))
+    );
+    assert_eq!(
+        report["baseline"]["known"][0]["conflict"]["resource"]["name"],
+        "/shop/report.csv"
+    );
+    assert_eq!(report["baseline"]["gone"], json!(["env SHOP_DB"]));
+}

@@ -1,0 +1,285 @@
+//! `fix`.
+
+#[cfg(target_os = "linux")]
+mod mended;
+mod scratch;
+
+use scratch::Scratch;
+
+const OURS: &str = "cofferdam = { path = \"library\" }\n";
+
+fn report() -> Scratch {
+    let users = [
+        ("corner_shop", "tests::writes_the_report", "write"),
+        ("corner_shop", "tests::sells", "read"),
+    ];
+    Scratch::new(OURS).found("file", "report.csv", "cargo-test", &users)
+}
+
+#[test]
+fn what_ends_a_conflict_is_shown_as_a_diff_that_git_can_apply() {
+    let scratch = report();
+    let told = scratch.fix(&[]);
+    assert_eq!(
+        told.out,
+        "
+key: #[serial(report_csv)] on 1 test, #[parallel(report_csv)] on 1 test: file report.csv
+
+--- a/Cargo.toml
++++ b/Cargo.toml
+@@ -7,4 +7,4 @@
+ edition = \"2024\"
+ 
+ [dev-dependencies]
+-cofferdam = { path = \"library\" }
++cofferdam = { path = \"library\", features = [\"serial\"] }
+
+--- a/src/lib.rs
++++ b/src/lib.rs
+@@ -8,11 +8,14 @@
+ #[cfg(test)]
+ mod tests {
+     use super::*;
++    use cofferdam::{parallel, serial};
+ 
+     /// Odd as it is written, it stays so.
+     #[test]
++    #[parallel(report_csv)]
+     fn sells()   { assert_eq!(items( ), 3) }
+ 
+     #[test]
++    #[serial(report_csv)]
+     fn writes_the_report() {}
+ }
+
+better: file report.csv: let each have its own (src/lib.rs:5)
+guards nothing that was seen: #[serial(db)] (tests/shop.rs:4)
+guards nothing that was seen: #[serial(db)] (tests/shop.rs:8)
+guards nothing that was seen: #[serial(alone)] (tests/shop.rs:15)
+does nothing under nextest: #[serial(db)] (tests/shop.rs:4)
+does nothing under nextest: #[serial(db)] (tests/shop.rs:8)
+does nothing under nextest: #[serial(alone)] (tests/shop.rs:15)
+cofferdam: 2 tests get an attribute, in 2 files, against 1 conflict that was seen in 6 tests; --apply writes it
+"
+    );
+    assert_eq!((told.code, told.err.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn a_checkout_is_changed_when_nothing_else_in_it_is() {
+    let scratch = report();
+    let no_git = scratch.fix(&["--apply"]);
+    assert!(
+        no_git.err.contains("this is no checkout of git") && no_git.err.contains("--allow-no-vcs"),
+        "{}",
+        no_git.err
+    );
+    assert_eq!(no_git.code, Some(3));
+    scratch.commit();
+    scratch.write("notes.txt", "mine");
+    let dirty = scratch.fix(&["--apply"]);
+    assert!(
+        dirty.err.contains("notes.txt") && dirty.err.contains("--allow-dirty"),
+        "{}",
+        dirty.err
+    );
+    assert_eq!(dirty.code, Some(3));
+    assert!(!scratch.read("src/lib.rs").contains("serial"));
+    let written = scratch.fix(&["--apply", "--allow-dirty"]);
+    assert!(
+        written.out.ends_with("; written; observe it once more\n"),
+        "{}{}",
+        written.out,
+        written.err
+    );
+    assert_eq!(written.code, Some(0));
+    assert!(
+        scratch
+            .read("src/lib.rs")
+            .contains("    #[serial(report_csv)]\n    fn writes_the_report() {}")
+    );
+    assert!(scratch.read("Cargo.toml").contains("features = [\"serial\"]"));
+    // What was found is older than the attributes, and they are there.
+    let again = scratch.fix(&[]);
+    assert!(again.out.contains("kept apart: file report.csv"), "{}", again.out);
+    assert_eq!(again.code, Some(0));
+}
+
+#[test]
+fn a_suite_with_serial_test_keeps_its_spelling_for_threads_and_a_key_that_most_have() {
+    let users = [
+        ("shop", "opens", "write"),
+        ("shop", "closes", "write"),
+        ("shop", "counts", "read"),
+    ];
+    let scratch = Scratch::new("serial_test = \"4\"\n").found("env", "SHOP_DB", "cargo-test", &users);
+    let told = scratch.fix(&[]);
+    let key =
+        "key: #[serial(db)] on 2 tests, #[parallel(db)] on 1 test, as some of them have it: env SHOP_DB\n";
+    assert!(told.out.contains(key), "{}", told.out);
+    let named = "@@ -1,3 +1,4 @@\n+use serial_test::parallel;\n use serial_test::serial;\n";
+    assert!(told.out.contains(named), "{}", told.out);
+    assert!(
+        told.out.contains(" #[test]\n+#[parallel(db)]\n fn counts() {}\n"),
+        "{}",
+        told.out
+    );
+    // They keep somebody apart now; the other does not.
+    assert!(
+        !told.out.contains("guards nothing that was seen: #[serial(db)]"),
+        "{}",
+        told.out
+    );
+    assert!(
+        told.out
+            .contains("guards nothing that was seen: #[serial(alone)] (tests/shop.rs:15)"),
+        "{}",
+        told.out
+    );
+}
+
+#[test]
+fn between_processes_serial_test_s_attributes_count_for_nothing() {
+    let users = [
+        ("corner-shop::shop", "opens", "write"),
+        ("corner-shop::shop", "closes", "write"),
+    ];
+    let scratch = Scratch::new("serial_test = \"4\"\n").found("file", "db", "nextest", &users);
+    let told = scratch.fix(&[]);
+    assert!(
+        told.out
+            .contains(" #[serial(db)]\n+#[cofferdam::serial(db)]\n fn opens() {}\n"),
+        "{}",
+        told.out
+    );
+    let needed = "needed: Cargo.toml does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam";
+    assert!(told.out.contains(needed), "{}", told.out);
+    scratch.commit();
+    let refused = scratch.fix(&["--apply"]);
+    assert!(
+        refused.err.contains("Cargo.toml is without cofferdam"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(refused.code, Some(3));
+    let own = scratch.fix(&["--with", "serial-test"]);
+    assert!(
+        own.err.contains("nextest gave each test a process"),
+        "{}",
+        own.err
+    );
+    let there = scratch.path().join("library");
+    let told = scratch.fix(&["--cofferdam", there.to_str().unwrap()]);
+    assert!(
+        told.out
+            .contains("+cofferdam = { path = \"library\", features = [\"serial\"] }\n"),
+        "{}",
+        told.out
+    );
+}
+
+#[test]
+fn a_test_group_of_nextest_s_is_written_into_its_settings() {
+    let users = [
+        ("corner-shop::shop", "opens", "write"),
+        ("corner-shop", "tests::sells", "read"),
+    ];
+    let own = [("shop", "opens", "write"), ("shop", "closes", "write")];
+    let scratch = Scratch::new(OURS)
+        .found("file", "report.csv", "nextest", &users)
+        .found("env", "SHOP_DB", "cargo-test", &own);
+    scratch.commit();
+    let told = scratch.fix(&["--with", "test-group", "--apply"]);
+    assert!(
+        told.out
+            .contains("test group: report_csv of 2 tests: file report.csv"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert!(
+        told.out
+            .contains("no group: env SHOP_DB: under nextest each test has its own"),
+        "{}",
+        told.out
+    );
+    assert_eq!(
+        scratch.read(".config/nextest.toml"),
+        "[test-groups]\nreport_csv = { max-threads = 1 }\n\n[[profile.default.overrides]]\nfilter = '''\n\
+         (binary_id(=corner-shop) & (\n    test(=tests::sells)\n)) | (binary_id(=corner-shop::shop) & (\n    \
+         test(=opens)\n))\n'''\ntest-group = \"report_csv\"\n"
+    );
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn what_is_kept_apart_or_left_behind_is_no_change() {
+    let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
+    let scratch = Scratch::new(OURS)
+        .guarded("env", "SHOP_DB", &users)
+        .leaked("left.csv", &users);
+    let told = scratch.fix(&[]);
+    assert!(
+        told.out
+            .contains("left behind: file left.csv: let each have its own (src/lib.rs:5)"),
+        "{}",
+        told.out
+    );
+    assert!(
+        told.out
+            .ends_with("cofferdam: nothing to mend: no conflict was seen in 6 tests\n"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(0));
+}
+
+#[test]
+fn a_test_that_is_not_in_the_source_is_for_a_person() {
+    let users = [
+        ("corner_shop", "tests::made_by_a_macro", "write"),
+        ("corner_shop", "tests::sells", "write"),
+    ];
+    let scratch = Scratch::new(OURS).found("file", "report.csv", "cargo-test", &users);
+    scratch.commit();
+    let told = scratch.fix(&["--apply"]);
+    let by_hand = "by hand: #[serial(report_csv)] on tests::made_by_a_macro in corner_shop: it is not in the source: a macro may have made it";
+    assert!(told.out.contains(by_hand), "{}", told.out);
+    assert!(
+        told.out
+            .ends_with("; written; what is to be done by hand is left\n"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(1));
+}
+
+#[test]
+fn findings_of_another_machine_are_mended_here() {
+    let scratch = report();
+    scratch.fix(&[]);
+    let here = scratch.path().display().to_string();
+    let text = scratch
+        .read("observed/last.json")
+        .replace(&here, "/ci/build/shop");
+    scratch.write("observed/ci.json", &text);
+    let dir = scratch.path();
+    let told = crate::recording::told(&dir, &["fix", "--format", "json", "observed/ci.json"]);
+    let told: serde_json::Value =
+        serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}", told.err));
+    assert_eq!(told["changes"][1]["file"], "src/lib.rs");
+    assert_eq!((&told["functions"], &told["written"]), (&2.into(), &false.into()));
+}
+
+#[test]
+fn without_findings_it_says_what_writes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = crate::recording::told(dir.path(), &["fix"]);
+    assert!(
+        told.err
+            .contains("nothing was observed yet; `cargo cofferdam observe -- cargo test` writes it"),
+        "{}",
+        told.err
+    );
+    assert_eq!(told.code, Some(3));
+}

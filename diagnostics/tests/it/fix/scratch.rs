@@ -1,0 +1,188 @@
+//! A checkout to be mended, with findings made by hand.
+
+use crate::recording::{Told, cofferdam};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(super) struct Scratch {
+    dir: tempfile::TempDir,
+    findings: Vec<Value>,
+    locked: Vec<Value>,
+}
+
+const LIB: &str = "\
+//! A shop.
+
+/// What it sells.
+pub fn items() -> u32 {
+    3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Odd as it is written, it stays so.
+    #[test]
+    fn sells()   { assert_eq!(items( ), 3) }
+
+    #[test]
+    fn writes_the_report() {}
+}
+";
+
+const SHOP: &str = "\
+use serial_test::serial;
+
+#[test]
+#[serial(db)]
+fn opens() {}
+
+#[test]
+#[serial(db)]
+fn closes() {}
+
+#[test]
+fn counts() {}
+
+#[test]
+#[serial(alone)]
+fn idles() {}
+";
+
+impl Scratch {
+    /// With these dependencies, each a line of its manifest.
+    pub(super) fn new(dependencies: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = Self {
+            dir,
+            findings: Vec::new(),
+            locked: Vec::new(),
+        };
+        scratch.write(
+            "Cargo.toml",
+            &format!(
+                "[workspace]\nexclude = [\"library\"]\n\n[package]\nname = \"corner-shop\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+                 [dev-dependencies]\n{dependencies}"
+            ),
+        );
+        scratch.write(
+            "library/Cargo.toml",
+            "[package]\nname = \"cofferdam\"\nversion = \"0.1.0\"\n",
+        );
+        scratch.write("library/src/lib.rs", "");
+        scratch.write("src/lib.rs", LIB);
+        scratch.write("tests/shop.rs", SHOP);
+        scratch.write(".gitignore", "/observed\n/Cargo.lock\n/target\n");
+        scratch
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        std::fs::canonicalize(self.dir.path()).unwrap()
+    }
+
+    pub(super) fn write(&self, file: &str, text: &str) {
+        let path = self.dir.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub(super) fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(file)).unwrap()
+    }
+
+    /// Makes it a checkout, with all that is in it committed.
+    pub(super) fn commit(&self) {
+        for args in [
+            &["init", "-q"][..],
+            &["add", "-A"],
+            &[
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@example.com",
+                "commit",
+                "-qm",
+                "All",
+            ],
+        ] {
+            #[expect(clippy::disallowed_methods, reason = "a checkout is made")]
+            let status = Command::new("git")
+                .args(args)
+                .current_dir(self.dir.path())
+                .status()
+                .unwrap();
+            assert!(status.success(), "git {args:?}");
+        }
+    }
+
+    fn finding(
+        &self,
+        kind: &str,
+        name: &str,
+        runner: &str,
+        grade: &str,
+        users: &[(&str, &str, &str)],
+    ) -> Value {
+        let tests = users.iter().map(|(binary, name, access)| {
+            json!({
+                "name": name, "binary": binary, "package": self.path(), "runner": runner, "grade": grade,
+                "uses": [{"access": access, "place": "src/lib.rs:5"}],
+            })
+        });
+        let name = match kind {
+            "file" => self.path().join(name).display().to_string(),
+            _ => name.to_owned(),
+        };
+        json!({
+            "kind": "shared-resource", "resource": {"kind": kind, "name": name}, "grade": grade, "overlapped": true,
+            "tests": tests.collect::<Vec<_>>(), "pairs": [], "pairs_in_all": 1,
+            "mend": "let each have its own; where that cannot be, an attribute",
+        })
+    }
+
+    /// Was seen; users by program, name and access.
+    pub(super) fn found(
+        mut self,
+        kind: &str,
+        name: &str,
+        runner: &str,
+        users: &[(&str, &str, &str)],
+    ) -> Self {
+        let finding = self.finding(kind, name, runner, "unguarded", users);
+        self.findings.push(finding);
+        self
+    }
+
+    /// Was seen, and never met when it was run again.
+    pub(super) fn guarded(mut self, kind: &str, name: &str, users: &[(&str, &str, &str)]) -> Self {
+        let finding = self.finding(kind, name, "cargo-test", "guarded", users);
+        self.findings.push(finding);
+        self
+    }
+
+    /// The same, left behind by one program for another.
+    pub(super) fn leaked(self, name: &str, users: &[(&str, &str, &str)]) -> Self {
+        let mut with = self.found("file", name, "cargo-test", users);
+        with.findings.last_mut().unwrap()["kind"] = json!("order-leak");
+        with
+    }
+
+    pub(super) fn fix(&self, args: &[&str]) -> Told {
+        let ran = json!([
+            {"binary": "corner_shop", "package": self.path(), "tests": ["tests::sells", "tests::writes_the_report"]},
+            {"binary": "shop", "package": self.path(), "tests": ["closes", "counts", "idles", "opens"]},
+        ]);
+        let findings = json!({
+            "version": 1, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6,
+            "findings": self.findings, "locked": self.locked, "ran": ran,
+        });
+        self.write("observed/last.json", &findings.to_string());
+        let dir: &Path = &self.path();
+        cofferdam(dir, &[&["fix"], args].concat())
+            .output()
+            .unwrap()
+            .into()
+    }
+}
