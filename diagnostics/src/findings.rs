@@ -336,17 +336,35 @@ mod tests {
         assert_eq!(Findings::read(&Findings::last(base.path())).unwrap(), findings);
     }
 
-    #[test]
-    fn the_file_is_what_its_description_says() {
-        let text = String::from_utf8(found("1-1").to_bytes().unwrap()).unwrap();
-        for part in [
-            r#""kind": "shared-resource""#,
-            r#""grade": "unguarded""#,
-            r#""runner": "cargo-test""#,
-            r#""access": "write""#,
-        ] {
-            assert!(text.contains(part), "{part}: {text}");
+    /// All names of fields in it, with where they stand.
+    fn fields(value: &serde_json::Value, at: &str, into: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                for (name, value) in map {
+                    let at = format!("{at}/{name}");
+                    fields(value, &at, into);
+                    into.insert(at);
+                }
+            }
+            serde_json::Value::Array(all) => all.iter().for_each(|value| fields(value, at, into)),
+            _ => {}
         }
+    }
+
+    #[test]
+    fn the_file_is_what_its_page_shows() {
+        let page = include_str!("../../docs/observe.md");
+        let (_, rest) = page.split_once("```json\n").unwrap();
+        let (example, _) = rest.split_once("\n```").unwrap();
+        let shown: serde_json::Value = serde_json::from_str(example).unwrap();
+        let read = Findings::from_bytes(example.as_bytes(), Path::new("docs/observe.md")).unwrap();
+        let written = serde_json::to_value(&read).unwrap();
+        let of = |value| {
+            let mut into = std::collections::BTreeSet::new();
+            fields(value, "", &mut into);
+            into
+        };
+        assert_eq!(of(&shown), of(&written));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::attributes::Family;
 use super::edit::Edits;
 use super::manifest::{self, Manifest};
 use super::plan::Takes;
-use super::scan::{Function, Program};
+use super::program::{Function, Program};
 use similar::TextDiff;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -152,11 +152,12 @@ fn way(from: &Path, to: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scan::scan;
     use super::*;
 
     /// The file as it is when its tests take keys: `+` alone, `-` shared.
     fn drafted(text: &str, takes: &[(&str, &str)], family: Family) -> String {
-        let program = Program::read(Path::new("lib.rs"), None, &|path| match path.to_str() {
+        let program = scan(Path::new("lib.rs"), None, &|path| match path.to_str() {
             Some("lib.rs") => Ok(text.to_owned()),
             _ => Ok(String::new()),
         });

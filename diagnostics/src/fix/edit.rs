@@ -2,7 +2,7 @@
 
 use super::attributes::Family;
 use super::plan::Takes;
-use super::scan::{Function, Module};
+use super::program::{Function, Module};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is written into one file.

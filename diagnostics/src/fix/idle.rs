@@ -2,7 +2,7 @@
 
 use super::Runner;
 use super::attributes::Family;
-use super::scan::{Function, Program};
+use super::program::{Function, Program};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -88,6 +88,7 @@ fn idle_of(function: &Function, annotation: &super::Annotation) -> Idle {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scan::scan;
     use super::*;
     use std::path::Path;
 
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn an_attribute_is_idle_if_nobody_who_has_its_key_meets_anybody() {
-        let program = Program::read(Path::new("lib.rs"), None, &|_| Ok(TEXT.to_owned()));
+        let program = scan(Path::new("lib.rs"), None, &|_| Ok(TEXT.to_owned()));
         let uses = |name: &str| match name {
             "writes" => vec![(0, true)],
             "reads" => vec![(0, false), (1, false)],

@@ -3,8 +3,8 @@
 //! Modules are followed as the compiler follows them. What a macro makes is not seen.
 
 use super::attributes::{Annotation, Names, annotations};
-use super::source::{Insertion, Whole};
-use std::collections::HashMap;
+use super::program::{Function, Module, Program};
+use super::source::Whole;
 use std::io;
 use std::path::{Path, PathBuf};
 use syn::spanned::Spanned as _;
@@ -13,82 +13,28 @@ use syn::{Attribute, Expr, Item, ItemFn, ItemMod, Lit, Meta, Visibility};
 /// Modules are not nested deeper; a file may name itself.
 const DEEPEST: usize = 64;
 
-/// A function of a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Function {
-    /// With its modules: `orders::tests::stores_one`.
-    pub(crate) name: String,
-    pub(crate) file: PathBuf,
-    pub(crate) line: usize,
-    /// Where it begins, behind its attributes.
-    pub(crate) at: usize,
-    /// Whether it is a test that is only run if asked for.
-    pub(crate) is_ignored: bool,
-    pub(crate) is_test: bool,
-    /// Its own, else those of its module.
-    pub(crate) annotations: Vec<Annotation>,
-    /// The file that the annotations stand in.
-    pub(crate) annotated_in: PathBuf,
-    /// The module, by its number.
-    pub(crate) module: usize,
-}
-
-/// What one module says of names, and where a `use` can be added.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Module {
-    pub(crate) names: Names,
-    pub(crate) insertion: Insertion,
-}
-
-/// The source of one program.
-#[derive(Debug, Default)]
-pub(crate) struct Program {
-    pub(crate) functions: Vec<Function>,
-    pub(crate) modules: Vec<Module>,
-    pub(crate) texts: HashMap<PathBuf, String>,
-    /// Files that could not be read or understood, each a sentence.
-    pub(crate) problems: Vec<String>,
-}
-
-impl Program {
-    /// Reads the source that begins in that file. `fallback` is the crate whose attributes are meant where nothing
-    /// says whose they are.
-    pub(crate) fn read(
-        root: &Path,
-        fallback: Option<&str>,
-        read: &dyn Fn(&Path) -> io::Result<String>,
-    ) -> Self {
-        let mut walk = Walk {
-            program: Self::default(),
-            fallback,
-            read,
-        };
-        let place = Place {
-            children: root.parent().unwrap_or(Path::new("")).to_owned(),
-            paths: root.parent().unwrap_or(Path::new("")).to_owned(),
-            file: root.to_owned(),
-            prefix: String::new(),
-            depth: 0,
-        };
-        walk.file(&place, &Outer::default());
-        walk.program
-    }
-
-    /// The functions that a test's name means: itself, else what its cases are made from. Several where each is for
-    /// another platform.
-    pub(crate) fn find(&self, test: &str) -> Vec<&Function> {
-        let named = |name: &str| {
-            self.functions
-                .iter()
-                .filter(|one| one.name == name)
-                .collect::<Vec<_>>()
-        };
-        let found = named(test);
-        match test.rsplit_once("::") {
-            Some((function, _)) if found.is_empty() => named(function),
-            _ => found,
-        }
-    }
+/// Reads the source that begins in that file. `fallback` is the crate whose attributes are meant where nothing says
+/// whose they are.
+pub(crate) fn scan(
+    root: &Path,
+    fallback: Option<&str>,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Program {
+    let folder = root.parent().unwrap_or(Path::new("")).to_owned();
+    let mut walk = Walk {
+        program: Program::default(),
+        fallback,
+        read,
+    };
+    let place = Place {
+        children: folder.clone(),
+        paths: folder,
+        file: root.to_owned(),
+        prefix: String::new(),
+        depth: 0,
+    };
+    walk.file(&place, &Outer::default());
+    walk.program
 }
 
 /// A module on its way.
@@ -333,7 +279,7 @@ mod tests {
             .find(|path| path.ends_with("lib.rs"))
             .unwrap()
             .clone();
-        Program::read(&root, None, &|path| {
+        scan(&root, None, &|path| {
             files
                 .get(path)
                 .cloned()

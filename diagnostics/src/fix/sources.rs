@@ -1,6 +1,7 @@
 //! The sources of all programs with tests, and where in them a test stands.
 
-use super::scan::{Function, Program};
+use super::program::{Function, Program};
+use super::scan::scan;
 use super::workspace::{Package, Workspace};
 use crate::findings::Test;
 use std::collections::BTreeMap;
@@ -49,10 +50,8 @@ impl Sources {
                 .find(|name| package.depends_on(name));
             for target in package.targets.iter().filter(|target| target.may_have_tests()) {
                 let read = |path: &Path| fs::read_to_string(path);
-                self.programs.insert(
-                    target.source.clone(),
-                    Program::read(&target.source, fallback, &read),
-                );
+                self.programs
+                    .insert(target.source.clone(), scan(&target.source, fallback, &read));
             }
         }
         self.workspaces.push(workspace);
