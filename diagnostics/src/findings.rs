@@ -82,6 +82,16 @@ pub(crate) struct Resource {
     pub(crate) name: String,
 }
 
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if self.name.is_empty() {
+            return Ok(());
+        }
+        write!(f, " {}", self.name)
+    }
+}
+
 /// A test that uses the resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Test {

@@ -87,10 +87,9 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
         .iter()
         .take(NAMED)
         .map(|finding| {
-            let name = format!("{} {}", finding.resource.kind, finding.resource.name);
             format!(
                 "{} ({})",
-                name.trim_end(),
+                finding.resource,
                 count(finding.tests.len() as u64, "test")
             )
         })

@@ -38,7 +38,8 @@ impl Confirming {
                 grade,
                 first,
             } => {
-                let line = format!("{grade}: {} × {} on {}", plain(a), plain(b), plain(resource));
+                let on = resource.to_string();
+                let line = format!("{grade}: {} × {} on {}", plain(a), plain(b), plain(&on));
                 match bar() {
                     Some(bar) => {
                         bar.inc(u64::from(first));

@@ -13,7 +13,7 @@ mod windows;
 
 use super::found::Found;
 use super::launch::Launch;
-use crate::findings::{Access, Grade, Kind, Pair, Runner};
+use crate::findings::{Access, Grade, Kind, Pair, Resource, Runner};
 use cofferdam::diagnostics::Conflict;
 use pairs::{Meeting, Member};
 use queue::{Queue, Task, Turn};
@@ -44,7 +44,7 @@ pub(crate) enum Event<'a> {
     },
     /// One pair has its grade, or a graver one than before.
     Graded {
-        resource: &'a str,
+        resource: &'a Resource,
         tests: [&'a str; 2],
         grade: Grade,
         /// Whether it is the pair's first.
@@ -190,7 +190,7 @@ impl All<'_> {
         };
         let finding = &self.found[work.finding].finding;
         (self.see)(Event::Graded {
-            resource: &finding.resource.name,
+            resource: &finding.resource,
             tests: work.tests.map(|test| finding.tests[test].name.as_str()),
             grade: pair.grade,
             first,

@@ -100,6 +100,8 @@ fn what_fix_writes_into_the_conflicted_example_ends_what_was_observed_of_its_pro
     ];
     let copy = Copy::new(27_487);
     assert_eq!(copy.mend(&observe), 1);
-    let told = copy.run(&["observe", "--", "cargo", "test", "--offline"]);
+    // Variables and the working directory are each process's own: only threads meet there.
+    assert_eq!(copy.mend(&["observe", "--", "cargo", "test", "--offline"]), 1);
+    let told = copy.run(&observe);
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
 }

@@ -1,4 +1,4 @@
-//! What every test sets up first: a shop. Four mistakes are made here, and no test fails of them.
+//! What most tests set up first: a shop. Four mistakes are made here, and no test fails of them.
 
 mod rush;
 
