@@ -12,6 +12,7 @@ const SOL_SOCKET: c_int = 1;
 const SO_TYPE: c_int = 3;
 const SOCK_DGRAM: c_int = 2;
 /// The call was begun, not refused.
+const EADDRINUSE: c_int = 98;
 const EINPROGRESS: c_int = 115;
 
 hooks! {
@@ -49,6 +50,8 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
     if failed && sys::errno() == sys::EFAULT {
         return;
     }
+    // Who finds a port taken wanted it for itself, whoever has it: that is no look.
+    let in_vain = failed && sys::errno() != EADDRINUSE;
     // SAFETY: the caller's promise.
     match unsafe { read(address, length) } {
         Some((AF_UNIX, name)) => unix(Kind::BindUnix, name, failed),
@@ -58,7 +61,7 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
             } else {
                 Kind::BindTcp
             };
-            internet(kind, family, rest, failed);
+            internet(kind, family, rest, in_vain);
         }
         _ => {}
     }
