@@ -1,0 +1,197 @@
+//! What it costs to be observed, and to have much that was observed read.
+//!
+//! `cargo bench -p cargo-cofferdam --bench observe`. A suite takes turns with itself observed; believe the ratios.
+//! Where nothing can be observed, it says so.
+
+#![expect(clippy::print_stdout, reason = "it prints what it measured")]
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is none")]
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ROUNDS: usize = 7;
+/// Tests that do what tests do: a folder of their own, files in it, a variable, a thread.
+const TESTS: usize = 200;
+/// Programs, tests in each, and things that each test looks at: a million, and no two alike.
+const MANY: [usize; 3] = [5, 10, 20_000];
+
+fn main() {
+    if !cfg!(all(
+        target_os = "linux",
+        target_arch = "x86_64",
+        target_env = "gnu"
+    )) {
+        println!("only Linux on x86_64 with glibc can be observed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    package(dir.path());
+    for command in [
+        &["cargo", "test", "--offline", "--test", "usual"][..],
+        &["cargo", "nextest", "run", "--offline", "--test", "usual"],
+    ] {
+        if started(dir.path(), false, &[], command).is_some() {
+            beside_itself(dir.path(), command);
+        }
+    }
+    read_many(dir.path());
+}
+
+fn package(dir: &Path) {
+    let write = |path: &str, text: &str| {
+        let path = dir.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let manifest = "[package]\nname = \"watched\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    write("Cargo.toml", manifest);
+    write("src/lib.rs", "");
+    let mut usual = String::from(
+        "fn work(number: usize) {\n\
+         let dir = std::env::temp_dir().join(format!(\"watched-{}-{number}\", std::process::id()));\n\
+         std::fs::create_dir(&dir).unwrap();\n\
+         let _ = std::env::var(\"WATCHED_MODE\");\n\
+         for file in 0..10 {\n\
+             let path = dir.join(file.to_string());\n\
+             std::fs::write(&path, \"text\").unwrap();\n\
+             assert_eq!(std::fs::read_to_string(&path).unwrap(), \"text\");\n\
+         }\n\
+         std::thread::spawn(|| (0..1_000_000_u64).fold(0, |sum, next| std::hint::black_box(sum ^ next))).join().unwrap();\n\
+         std::fs::remove_dir_all(dir).unwrap();\n\
+         }\n",
+    );
+    for number in 0..TESTS {
+        writeln!(usual, "#[test] fn t{number}() {{ work({number}) }}").unwrap();
+    }
+    write("tests/usual.rs", &usual);
+    let [programs, tests, things] = MANY;
+    for program in 0..programs {
+        let mut many = format!(
+            "fn look(test: usize) {{ for thing in 0..{things} {{ let _ = std::fs::metadata(format!(\"/nowhere/{{test}}/{{thing}}\")); }} }}\n"
+        );
+        for number in 0..tests {
+            let test = program * tests + number;
+            writeln!(many, "#[test] fn t{number}() {{ look({test}) }}").unwrap();
+        }
+        write(&format!("tests/many_{program}.rs"), &many);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "time is what is measured")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn command(dir: &Path, observed: bool, options: &[&str], words: &[&str]) -> Command {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program that is measured, and the suite"
+    )]
+    let mut command = if observed {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
+        command.arg("observe").args(options).arg("--").args(words);
+        command
+    } else {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        command
+    };
+    command
+        .current_dir(dir)
+        .env("COFFERDAM_DIR", dir.join("base"))
+        .env_remove("COFFERDAM_RECORD")
+        .env_remove("CARGO_MANIFEST_DIR")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// How long it took, if it passed.
+fn started(dir: &Path, observed: bool, options: &[&str], words: &[&str]) -> Option<Duration> {
+    let begun = now();
+    let status = command(dir, observed, options, words)
+        .stdout(Stdio::null())
+        .status();
+    status.ok()?.success().then(|| begun.elapsed())
+}
+
+fn beside_itself(dir: &Path, words: &[&str]) {
+    for options in [&["--no-backtrace"][..], &[]] {
+        let mut ratios = Vec::new();
+        let mut alone = Vec::new();
+        for _ in 0..ROUNDS {
+            let own = started(dir, false, &[], words).unwrap().as_secs_f64();
+            let observed = started(dir, true, options, words).unwrap().as_secs_f64();
+            ratios.push(observed / own);
+            alone.push(own);
+        }
+        println!(
+            "{}, {TESTS} tests, {}: {:.2} of {:.2} s (to reach: at most 1.3)",
+            words[1],
+            options.first().unwrap_or(&"with places"),
+            median(&mut ratios),
+            median(&mut alone)
+        );
+    }
+}
+
+/// From the last words of the suite to the end: what reading takes.
+fn read_many(dir: &Path) {
+    let words = [
+        "cargo",
+        "test",
+        "--offline",
+        "--no-fail-fast",
+        "--test",
+        "many_*",
+        "--",
+        "-q",
+    ];
+    started(dir, false, &[], &words).unwrap();
+    let mut seconds = Vec::new();
+    let (mut most, mut told) = (0, String::new());
+    for _ in 0..3 {
+        let mut child = command(dir, true, &["--no-backtrace"], &words)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let (mut ended, mut line) = (now(), String::new());
+        while out.read_line(&mut line).unwrap() > 0 {
+            if line.starts_with("test result") {
+                ended = now();
+            }
+            // It has come to its end, and is still there.
+            if line.starts_with("cofferdam: ") {
+                most = most.max(peak(child.id()));
+                told = line.trim_end().to_owned();
+            }
+            line.clear();
+        }
+        child.wait().unwrap();
+        seconds.push(ended.elapsed().as_secs_f64());
+    }
+    let [programs, tests, things] = MANY;
+    println!(
+        "{} records read in {:.2} s, at most {} MiB (to reach: 3 s, 500 MB)\n{told}",
+        programs * tests * things,
+        median(&mut seconds),
+        most / 1024
+    );
+}
+
+/// In KiB; nothing if it is gone already.
+fn peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn median(of: &mut [f64]) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
