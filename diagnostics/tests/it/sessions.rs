@@ -2,7 +2,7 @@
 
 use crate::ledger::role::Played;
 use crate::ledger::room::{Conflict, JobState, Status};
-use crate::ledger::{add, end, start};
+use crate::ledger::{add, end, folder, start};
 use crate::recording::{cofferdam, told, told_json};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -14,7 +14,7 @@ fn failed(base: &Path) {
     add(&mut session, &["build", "t\u{1b}[2Jest", "never"]);
     session.job_finished(&end(1, JobState::Completed)).unwrap();
     let mut failed = end(2, JobState::Failed);
-    failed.log = Some(session.folder().join("2.log"));
+    failed.log = Some(folder(base, &session).join("2.log"));
     failed.reason = Some("timeout".to_owned());
     session.job_finished(&failed).unwrap();
     let conflict = Conflict {
