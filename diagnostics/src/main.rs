@@ -9,11 +9,6 @@ mod exit_code;
 mod findings;
 mod fix;
 mod jobs;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "its tests and its benchmark are built with the room as it stands, and use all of it"
-)]
 mod ledger;
 #[cfg(has_observer)]
 mod observe;

@@ -158,8 +158,9 @@ events! {
     }
     /// An execution was handed an instance, holding the locks `guards`; at least the first time is recorded.
     Used "used" { execution: u64, instance: u64, guards: Vec<String> }
-    /// A cache let go of an instance; `holders` others still have it.
-    Dropped "dropped" { locator: String, service: String, instance: u64, why: Why, holders: u64 }
+    /// A cache let go of an instance; `holders` others still have it. `hits` calls found it there since it was built,
+    /// or came back.
+    Dropped "dropped" { locator: String, service: String, instance: u64, why: Why, holders: u64, hits: u64 }
     /// A claim on a resource begins. `instance` is the service that makes it, 0 for a test itself.
     Claimed "claimed" {
         execution: u64, claim: u64, instance: u64, resource: Resource, access: Access, guards: Vec<String>,

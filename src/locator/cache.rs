@@ -67,6 +67,8 @@ pub(crate) struct About {
     /// What its factory took by itself, without what it asked for.
     pub(crate) build_micros: u64,
     pub(crate) hits: u64,
+    /// So many of all uses were told when the cache let go of it the last time.
+    told_hits: u64,
     pub(crate) misses: u64,
     tick: u64,
     readers: Vec<Arc<Uses>>,
@@ -94,6 +96,7 @@ impl About {
             used_at: now,
             build_micros: 0,
             hits: 0,
+            told_hits: 0,
             misses: 0,
             tick: 0,
             readers: Vec::new(),
@@ -149,6 +152,12 @@ impl About {
                 .iter()
                 .map(|uses| uses.hits.load(Ordering::Relaxed))
                 .sum::<u64>()
+    }
+
+    /// Those since the last time; an instance may come back after its cache let go of it, and go again.
+    pub(crate) fn untold_hits(&mut self) -> u64 {
+        let all = self.all_hits();
+        all - std::mem::replace(&mut self.told_hits, all)
     }
 }
 

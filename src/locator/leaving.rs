@@ -57,6 +57,7 @@ pub(crate) struct Gone {
     worker: String,
     number: u64,
     why: Why,
+    hits: u64,
 }
 
 impl Lane {
@@ -76,7 +77,7 @@ impl Lane {
             clears,
         } in leaving
         {
-            let Entry { instance, about } = entry;
+            let Entry { instance, mut about } = entry;
             if let Some(message) = drop_it(instance) {
                 let label = about.service.label();
                 stderr::line(&format!(
@@ -89,6 +90,7 @@ impl Lane {
                 worker: about.worker.clone(),
                 number: about.number.get(),
                 why,
+                hits: about.untold_hits(),
             });
             let mut state = self.lock();
             state.dropping.remove(&ticket);
@@ -124,6 +126,7 @@ impl Lane {
             worker,
             number,
             why,
+            hits,
         } in gone
         {
             let holders = self.lock().holders_of_forgotten(number);
@@ -133,6 +136,7 @@ impl Lane {
                 instance: number,
                 why,
                 holders: holders as u64,
+                hits,
             });
         }
     }
@@ -284,6 +288,13 @@ mod tests {
     /// they remember.
     fn caught<T: Send + Sync + 'static>(locator: &ServiceLocator) -> Arc<T> {
         let weak = Arc::downgrade(&locator.get::<T>());
+        let (lane, leaving) = evicted::<T>(locator);
+        let caught = weak.upgrade().unwrap();
+        resolve::let_go(&lane, leaving);
+        caught
+    }
+
+    fn evicted<T: Send + Sync + 'static>(locator: &ServiceLocator) -> (Arc<Lane>, Vec<Leaving>) {
         let lane = lanes::of(Scope::Worker, &Worker::current());
         let key = &locator.find::<T>("").unwrap().key;
         let last_use = lane.lock().caches[&key.locator]
@@ -293,9 +304,7 @@ mod tests {
             .last_tick();
         let leaving = lane.evict(key, last_use);
         assert_eq!(leaving.len(), 1);
-        let caught = weak.upgrade().unwrap();
-        resolve::let_go(&lane, leaving);
-        caught
+        (lane, leaving)
     }
 
     /// What a thread is handed that remembers nothing.
@@ -311,6 +320,7 @@ mod tests {
             return;
         }
         is_still_the_one();
+        has_each_of_its_uses_told_once();
         is_not_handed_out_after_a_clear();
         is_set_aside_for_a_fake();
         is_set_aside_for_a_fake_that_its_proxy_would_be();
@@ -321,6 +331,20 @@ mod tests {
         let locator = locator();
         let top = caught::<Top>(&locator);
         assert!(Arc::ptr_eq(&handed(&locator), &top));
+    }
+
+    fn has_each_of_its_uses_told_once() {
+        let locator = locator();
+        drop(locator.get::<Top>());
+        let top = caught::<Top>(&locator);
+        handed::<Top>(&locator);
+        handed::<Top>(&locator);
+        drop(top);
+        let (lane, leaving) = evicted::<Top>(&locator);
+        let all = leaving[0].entry.about.all_hits();
+        let gone = lane.let_go(leaving);
+        assert!(all > 1);
+        assert_eq!(gone[0].hits, all - 1, "one was told before");
     }
 
     fn is_not_handed_out_after_a_clear() {

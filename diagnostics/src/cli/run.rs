@@ -3,7 +3,7 @@
 use super::{BaselineArgs, Format, ListFormat, Shown};
 use crate::exit_code::NoRecords;
 use crate::jobs::settings::Limits;
-use crate::jobs::values::{GroupLimit, Span};
+use crate::jobs::values::{GroupLimit, Span, TimeLimit, at_least_one};
 use crate::ledger::Wait;
 use clap::Args;
 use std::ffi::OsString;
@@ -105,10 +105,11 @@ pub(crate) struct SourceArgs {
 #[command(next_help_heading = "Rounds")]
 pub(crate) struct RoundsArgs {
     /// Run the command under each of these numbers of workers: sets RUST_TEST_THREADS and NEXTEST_TEST_THREADS.
-    #[arg(long, value_name = "NUMBER", value_delimiter = ',', conflicts_with = "from")]
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',', conflicts_with = "from",
+          value_parser = at_least_one::<NonZeroU32>)]
     pub(crate) workers: Vec<NonZeroU32>,
     /// Run the command so many times, under each number of workers.
-    #[arg(long, value_name = "NUMBER", conflicts_with = "from")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "from", value_parser = at_least_one::<NonZeroU32>)]
     pub(crate) repeat: Option<NonZeroU32>,
     /// Run the command until it fails; with `--repeat` at most so many times.
     #[arg(long, conflicts_with = "from")]
@@ -138,7 +139,7 @@ pub(crate) struct SubmitArgs {
     pub(crate) group: Option<String>,
     /// Stop it when it takes longer: 90, 10m, 1h30m.
     #[arg(long, value_name = "SPAN")]
-    pub(crate) timeout: Option<Span>,
+    pub(crate) timeout: Option<TimeLimit>,
     /// Run it again when it fails, so many times.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) retries: Option<u32>,

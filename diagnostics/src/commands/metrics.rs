@@ -51,5 +51,43 @@ pub(crate) fn metrics(args: &MetricsArgs) -> Result<Measures, Box<dyn Error>> {
     measures.watched = evidence.watched();
     measures.caches = evidence.cache_counts();
     measures.services = evidence.service_counts();
+    for cache in &mut measures.caches {
+        cache.worker = lane(&cache.worker).to_owned();
+    }
+    for service in &mut measures.services {
+        service.worker = lane(&service.worker).to_owned();
+    }
     Ok(measures)
+}
+
+/// A worker's ID without the jobs it is in: `w3` of `j41.w3`. With them a session of many rounds would have so many
+/// series that no database of measures is made for it.
+fn lane(worker: &str) -> &str {
+    let is_job = |part: &str| {
+        part.strip_prefix('j')
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    match worker.split_once('.') {
+        Some((job, rest)) if is_job(job) => lane(rest),
+        _ => worker,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_named_without_the_jobs_around_it_and_any_other_worker_as_it_is() {
+        for (worker, wanted) in [
+            ("w0", "w0"),
+            ("j41.w3", "w3"),
+            ("j1.j2.w0", "w0"),
+            ("shared", "shared"),
+            ("jobs.w0", "jobs.w0"),
+            ("j.w0", "j.w0"),
+        ] {
+            assert_eq!(lane(worker), wanted);
+        }
+    }
 }

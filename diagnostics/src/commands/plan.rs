@@ -104,9 +104,16 @@ fn is_settings(path: &Path) -> bool {
 
 fn policy(args: &RunArgs, limits: &Limits) -> Result<Policy, Refused> {
     let pattern = limits.critical_pattern.as_deref().map(regex::bytes::Regex::new);
-    let pattern = pattern
-        .transpose()
-        .map_err(|error| Refused::new(&format!("--critical-pattern: {error}")))?;
+    let pattern = pattern.transpose().map_err(|error| {
+        // It points at the place over several lines; what is wrong is the last.
+        let told = error.to_string();
+        let what = told
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim_start_matches("error: ");
+        Refused::new(&format!("--critical-pattern is no regular expression: {what}"))
+    })?;
     let max_fail = limits.max_fail.map(std::num::NonZeroU32::get);
     Ok(Policy {
         on_error: limits.on_error.unwrap_or_default(),

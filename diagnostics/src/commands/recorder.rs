@@ -8,7 +8,7 @@ use crate::executor::guard;
 use crate::executor::job::{Job, JobId};
 use crate::ledger::{
     Admitted, Conflict, Filter, Holder, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
-    NotAdmitted, Reader, ResumedJob, ResumedSpec, Status, Submission, Wait,
+    NotAdmitted, Reader, ResumedJob, ResumedSpec, SessionId, Status, Submission, Wait,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -29,6 +29,8 @@ pub(super) struct Recorder {
     running: BTreeMap<JobId, Began>,
     /// What should be told, and ends nothing.
     warnings: Vec<String>,
+    /// That the ledger cannot be used is among what was told.
+    is_told: bool,
 }
 
 /// An attempt that began.
@@ -71,6 +73,7 @@ impl Recorder {
             admitted: None,
             running: BTreeMap::new(),
             warnings: Vec::new(),
+            is_told: false,
         };
         let new = NewSession {
             name: asked.name.to_owned(),
@@ -91,14 +94,27 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Its number in the ledger.
+    pub(super) fn number(&self) -> Option<SessionId> {
+        self.admitted.as_ref().map(Admitted::id)
+    }
+
     /// What is to be told, once.
     pub(super) fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
+    /// Says so once: what the ledger misses further on follows from it.
     fn warn(&mut self, error: &LedgerError) {
-        self.warnings
-            .push(format!("this session is not recorded: {error}"));
+        if !std::mem::replace(&mut self.is_told, true) {
+            let since = if self.admitted.is_some() {
+                " from here on"
+            } else {
+                ""
+            };
+            self.warnings
+                .push(format!("this session is not recorded{since}: {error}"));
+        }
     }
 
     /// What the namespace's last session left, if its owner died. Processes of it that are still there are ended.
@@ -296,7 +312,11 @@ impl Recorder {
                 ));
             }
             Ok(_) => {}
-            Err(error) => self.warn(&error),
+            Err(error) if !self.is_told => {
+                let text = format!("this session's end is not recorded, and it counts as abandoned: {error}");
+                self.warnings.push(text);
+            }
+            Err(_) => {}
         }
         if let Ok(ledger) = Ledger::open(&self.base) {
             // Tried again at the end of the next one.

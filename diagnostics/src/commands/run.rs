@@ -101,7 +101,7 @@ impl Session<'_> {
         namespace: Namespace,
         watch: &mut dyn Watch,
     ) -> Result<Outcome, Box<dyn Error>> {
-        let space = session::Space::take(namespace, self.base)?;
+        let space = session::Space::take(namespace, self.base).map_err(|error| unusable(&error))?;
         let folders = match plan.work {
             Work::One(_) => None,
             _ => Some(session::JobFolders::make(self.base, self.name, &space.output)?),
@@ -114,7 +114,9 @@ impl Session<'_> {
         }
         let out = Cell::new(0);
         let (mut feed, carried) = Feed::new(plan.work, self.recorder, &out, resumed)?;
+        let number = self.recorder.borrow().number();
         watch.begin(&Begun {
+            number,
             namespace: space.namespace.as_str(),
             output: &space.output,
             batch: folders.as_ref().map(|folders| BatchBegun {
@@ -303,6 +305,17 @@ impl Plan {
         let rows = rounds.workers().iter();
         rows.map(|workers| Row::new(*workers, Rounds::group(*workers)))
             .collect()
+    }
+}
+
+/// Without a place of its own no session can work; where that is for want of rights or room, another place helps.
+fn unusable(error: &cofferdam::Error) -> String {
+    let source = error.source().and_then(<dyn Error>::downcast_ref::<io::Error>);
+    match source.map(io::Error::kind) {
+        Some(
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull,
+        ) => format!("{error}; a session needs a base folder to write to: choose another by COFFERDAM_DIR"),
+        _ => error.to_string(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sessions: their namespaces; what one `run` recorded, found again, and removed when it is old.
 
 use crate::executor::job::JobId;
+use crate::ledger::{self, Reader};
 use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
 use cofferdam::{Error, Namespace, NamespaceHold};
 use std::collections::HashSet;
@@ -96,7 +97,7 @@ pub(super) struct JobFolders {
 
 impl JobFolders {
     pub(super) fn make(base: &Path, session: &str, output: &Path) -> Result<Self, io::Error> {
-        let logs = base.join("sessions").join(session);
+        let logs = ledger::folder(base, session);
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -175,25 +176,34 @@ pub(super) fn evidence_of(
     Ok(evidence)
 }
 
-/// Removes the recordings of all but the newest sessions, as far as their runs are over.
+/// Removes the recordings of all but the newest sessions, as far as their runs are over. Those of a session that still
+/// runs are yet to be judged.
 pub(super) fn forget_old(base: &Path) {
     let Ok(runs) = runs(base) else { return };
-    for folder in old(&runs, KEPT) {
+    let active = active(base);
+    for folder in old(&runs, KEPT, &active) {
         // What cannot be removed now is tried again by the next session.
         let _ = std::fs::remove_dir_all(folder);
     }
 }
 
+/// The sessions that run, as far as the ledger knows.
+fn active(base: &Path) -> HashSet<String> {
+    let reader = Reader::open(base).ok().flatten();
+    let active = reader.and_then(|reader| reader.active().ok());
+    let names = active.into_iter().flatten().map(|session| session.name);
+    names.collect()
+}
+
 /// The folders that may go. `runs` is sorted, the newest first.
-fn old(runs: &[RecordedRun], keep: usize) -> Vec<PathBuf> {
+fn old(runs: &[RecordedRun], keep: usize, active: &HashSet<String>) -> Vec<PathBuf> {
     let mut sessions = HashSet::new();
     let mut old = Vec::new();
     for run in runs {
         let Some(session) = &run.session else { continue };
-        let known = sessions.contains(session);
-        if !known && sessions.len() < keep {
+        if sessions.contains(session) || active.contains(session) || sessions.len() < keep {
             sessions.insert(session);
-        } else if !known && run.over {
+        } else if run.over {
             old.push(run.path.clone());
         }
     }

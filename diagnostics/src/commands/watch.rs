@@ -1,6 +1,7 @@
 //! Who is told of a session while it goes on.
 
 use crate::executor::event::Event;
+use crate::ledger::SessionId;
 use std::path::Path;
 
 /// Shows how far a session is. It cannot fail one.
@@ -18,6 +19,8 @@ pub(crate) trait Watch {
 /// What a session says before its commands begin.
 #[derive(Debug)]
 pub(crate) struct Begun<'a> {
+    /// Its number in the ledger, if it is recorded.
+    pub(crate) number: Option<SessionId>,
     pub(crate) namespace: &'a str,
     pub(crate) output: &'a Path,
     /// What several jobs are; one command is not announced.

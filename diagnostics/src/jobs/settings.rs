@@ -1,14 +1,14 @@
 //! `cofferdam.toml`: limits for every session, and jobs.
 
 use super::spec::{Spec, without_values};
-use super::values::{Rate, Size, Span};
+use super::values::{Rate, Size, Span, TimeLimit, at_least_one};
 use crate::executor::job::{Job, JobId};
 use crate::executor::policy::OnError;
 use clap::Args;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 /// The name of the file that is looked for.
@@ -34,14 +34,14 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Limits {
     /// So many jobs at once. Without it, as many as there are cores; rounds of one command run one by one.
-    #[arg(short, long, value_name = "NUMBER", help_heading = "Limits")]
+    #[arg(short, long, value_name = "NUMBER", help_heading = "Limits", value_parser = at_least_one::<NonZeroUsize>)]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// So many starts: 50 (a second), 30/m, 100/h.
     #[arg(long, value_name = "RATE", help_heading = "Limits")]
     pub(crate) rate: Option<Rate>,
     /// Stop a job that takes longer: 90, 10m, 1h30m.
     #[arg(long, value_name = "SPAN", help_heading = "Limits")]
-    pub(crate) timeout: Option<Span>,
+    pub(crate) timeout: Option<TimeLimit>,
     /// Run a job that failed again, so many times.
     #[arg(long, value_name = "NUMBER", help_heading = "Limits")]
     pub(crate) retries: Option<u32>,
@@ -59,8 +59,8 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "REGEX", help_heading = "Limits")]
     pub(crate) critical_pattern: Option<String>,
     /// Stop after so many jobs have failed.
-    #[arg(long, value_name = "NUMBER", help_heading = "Limits")]
-    pub(crate) max_fail: Option<std::num::NonZeroU32>,
+    #[arg(long, value_name = "NUMBER", help_heading = "Limits", value_parser = at_least_one::<NonZeroU32>)]
+    pub(crate) max_fail: Option<NonZeroU32>,
     /// Stop a job whose processes use more memory: 512M, 2G (Linux).
     #[arg(long, value_name = "SIZE", help_heading = "Limits")]
     pub(crate) job_memory: Option<Size>,
@@ -213,7 +213,7 @@ group = "database"
     fn a_file_says_limits_groups_and_jobs() {
         let settings = Settings::parse(file(), WHOLE).unwrap();
         assert_eq!(settings.run.jobs, NonZeroUsize::new(3));
-        assert_eq!(settings.run.timeout, Some(Span(Duration::from_secs(90))));
+        assert_eq!(settings.run.timeout, Some(TimeLimit(Duration::from_secs(90))));
         assert_eq!(settings.run.on_error, Some(OnError::StopCritical));
         assert_eq!(settings.run.memory, Some(Size(2 << 30)));
         assert_eq!(settings.groups["database"].get(), 1);

@@ -1,6 +1,6 @@
 //! A job as people write it: a line of words, or an object with fields.
 
-use super::values::Span;
+use super::values::TimeLimit;
 use crate::executor::job::{Job, JobId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub(crate) struct Spec {
     #[serde(default)]
     env: BTreeMap<String, String>,
     cwd: Option<PathBuf>,
-    timeout: Option<Span>,
+    timeout: Option<TimeLimit>,
     group: Option<String>,
     retries: Option<u32>,
 }
@@ -32,7 +32,13 @@ enum Command {
 impl Spec {
     /// Of one line of JSON.
     pub(crate) fn of_json(line: &str) -> Result<Self, String> {
-        serde_json::from_str(line).map_err(|error| without_values(&error.to_string()))
+        serde_json::from_str(line).map_err(|error: serde_json::Error| {
+            let told = error.to_string();
+            // It knows one line, and the file's is told before.
+            let place = format!(" at line {} column {}", error.line(), error.column());
+            let what = told.strip_suffix(&place).unwrap_or(&told);
+            format!("{}, at column {}", without_values(what), error.column())
+        })
     }
 
     /// A job as one line of JSON, which [`of_json`](Self::of_json) reads.
@@ -81,7 +87,7 @@ impl Spec {
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
         job.cwd = self.cwd;
-        job.timeout = self.timeout.map(|span| span.0);
+        job.timeout = self.timeout.map(|limit| limit.0);
         job.retries = self.retries;
         Ok(job)
     }

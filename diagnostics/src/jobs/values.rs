@@ -22,6 +22,28 @@ impl FromStr for Span {
     }
 }
 
+/// How long something may take: a [`Span`] in which something can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeLimit(pub(crate) Duration);
+
+impl FromStr for TimeLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Span(span) = text.parse()?;
+        if span.is_zero() {
+            return Err("in no time nothing can be done: without a limit, leave it out".to_owned());
+        }
+        Ok(Self(span))
+    }
+}
+
+/// A number of which there is at least one, on the command line.
+pub(crate) fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| "a whole number is wanted, 1 or more".to_owned())
+}
+
 /// A number of bytes: `4096`, `512M`, `1.5G`; each step is 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
@@ -139,7 +161,7 @@ macro_rules! written {
     )*};
 }
 
-written!(Span, Size, Rate);
+written!(Span, TimeLimit, Size, Rate);
 
 #[cfg(test)]
 mod tests {
@@ -158,6 +180,14 @@ mod tests {
         }
         for text in ["", "soon", "-1", "1e400", "10 parsecs"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_time_leaves_some() {
+        assert_eq!("2m".parse(), Ok(TimeLimit(Duration::from_secs(120))));
+        for text in ["0", "0s", "0.0", "soon"] {
+            assert!(text.parse::<TimeLimit>().is_err(), "{text}");
         }
     }
 

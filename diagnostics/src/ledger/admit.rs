@@ -3,11 +3,10 @@
 use super::lease::{self, Lease};
 use super::resume::{self, Resumed};
 use super::session::{NewSession, Owner, SessionId};
-use super::{JobNumber, Ledger, LedgerError, clock, folder, lease_file};
+use super::{JobNumber, Ledger, LedgerError, clock, lease_file};
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What to do while another session works in the namespace.
@@ -29,7 +28,6 @@ pub(crate) struct Admitted {
     pub(super) ledger: Ledger,
     pub(super) id: SessionId,
     pub(super) lease: Lease,
-    folder: PathBuf,
     /// The ledger failed: nothing is recorded any more, and that was told.
     pub(super) failed: bool,
     /// The highest number that was given to a job here.
@@ -118,7 +116,7 @@ impl Ledger {
         let mut begun = None;
         loop {
             let refused = match self.try_start(new) {
-                Ok((id, lease, resumed)) => return Ok(Admitted::new(self, &new.name, id, lease, resumed)),
+                Ok((id, lease, resumed)) => return Ok(Admitted::new(self, id, lease, resumed)),
                 Err(NotAdmitted::Refused(refused)) => refused,
                 Err(error) => return Err(error),
             };
@@ -284,14 +282,13 @@ fn abandon(change: &Transaction<'_>, id: SessionId) -> rusqlite::Result<()> {
 }
 
 impl Admitted {
-    fn new(ledger: Ledger, name: &str, id: SessionId, lease: Lease, resumed: Option<Resumed>) -> Self {
+    fn new(ledger: Ledger, id: SessionId, lease: Lease, resumed: Option<Resumed>) -> Self {
         let carried = resumed.iter().flat_map(|found| &found.jobs).map(|job| job.number);
         let last_job = carried.max().unwrap_or(0);
         let specs = resumed.iter().flat_map(Resumed::specs).collect();
         Self {
             id,
             lease,
-            folder: folder(&ledger.base, name),
             ledger,
             failed: false,
             last_job,
@@ -304,17 +301,6 @@ impl Admitted {
 
     pub(crate) fn id(&self) -> SessionId {
         self.id
-    }
-
-    /// The folder for what the session keeps (logs of its jobs); not made yet, and removed when the session is
-    /// forgotten.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Whether everything that happened so far is in the ledger.
-    pub(crate) fn is_recorded(&self) -> bool {
-        !self.failed
     }
 
     /// What was taken over with [`NewSession::resume`], if there was something.

@@ -39,6 +39,10 @@ enum Kind {
     /// Read-only, and not all of it is in the main file.
     ReadOnlyWithLog,
     Full,
+    /// The disk, or a limit on the size of files.
+    Disk {
+        told: String,
+    },
     Io {
         tried: &'static str,
         source: io::Error,
@@ -65,6 +69,7 @@ impl LedgerError {
             // What SQLite says of a file or folder that it may not write to.
             Some(ErrorCode::CannotOpen) if file.exists() => Kind::ReadOnly,
             Some(ErrorCode::DiskFull) => Kind::Full,
+            Some(ErrorCode::SystemIoFailure) => Kind::Disk { told: told() },
             _ => Kind::Other { source },
         };
         Self::new(file, kind)
@@ -161,6 +166,11 @@ impl fmt::Display for LedgerError {
                 "could not write to the ledger {file}: the disk is full; `cargo cofferdam clean` removes folders of \
                  runs that are over"
             ),
+            Kind::Disk { told } => write!(
+                f,
+                "could not read or write the ledger {file} ({told}): see that its disk is sound and there, and that \
+                 files may be so large, or choose another base folder by COFFERDAM_DIR"
+            ),
             Kind::Io { tried, source } => write!(f, "could not {tried} {file}: {source}"),
             Kind::Other { source } => write!(f, "the ledger {file}: {source}"),
         }
@@ -204,6 +214,9 @@ mod tests {
             Kind::ReadOnly,
             Kind::ReadOnlyWithLog,
             Kind::Full,
+            Kind::Disk {
+                told: "disk I/O error".to_owned(),
+            },
             Kind::Io {
                 tried: "create",
                 source: io::Error::other("no"),

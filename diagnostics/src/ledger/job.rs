@@ -154,15 +154,6 @@ impl Admitted {
         told
     }
 
-    /// A job will not begin any more: it is cancelled. Those that are left at the end are cancelled by themselves.
-    ///
-    /// # Errors
-    /// As [`add_jobs`](Self::add_jobs).
-    pub(crate) fn job_dropped(&mut self, job: JobNumber) -> Result<(), LedgerError> {
-        let id = self.id;
-        self.record(|ledger| ledger.change(|change| set_state(change, id, job, JobState::Cancelled)))
-    }
-
     /// Does it, unless the ledger failed before; only its first failure is told.
     pub(super) fn record<T: Default>(
         &mut self,

@@ -32,16 +32,15 @@ mod submit;
 mod wait;
 
 pub(crate) use admit::{Admitted, NotAdmitted, Refused, Wait};
-pub(crate) use backup::{Backup, BackupError};
+pub(crate) use backup::Backup;
 pub(crate) use clock::now;
 pub(crate) use error::LedgerError;
-pub(crate) use finish::{Conflict, Finished};
+pub(crate) use finish::Conflict;
 pub(crate) use history::{Attempt, Counts, Filter, Job, Session, Success};
 pub(crate) use holders::Holder;
 pub(crate) use job::{JobEnd, JobNumber, JobState, NewJob};
 pub(crate) use reader::{Log, Reader};
-pub(crate) use resume::{Resumed, ResumedJob, ResumedSpec};
-pub(crate) use retain::Removed;
+pub(crate) use resume::{ResumedJob, ResumedSpec};
 pub(crate) use session::{NewSession, Owner, SessionId, Status, Trigger};
 pub(crate) use submit::{NotSubmitted, Submission};
 
@@ -202,8 +201,8 @@ fn lease_file(base: &Path, name: &str) -> PathBuf {
     base.join("sessions").join(format!("{}.lease", file_name(name)))
 }
 
-/// What a session keeps.
-fn folder(base: &Path, name: &str) -> PathBuf {
+/// The folder for what a session keeps (logs of its jobs); not made yet, and removed when the session is forgotten.
+pub(crate) fn folder(base: &Path, name: &str) -> PathBuf {
     base.join("sessions").join(file_name(name))
 }
 

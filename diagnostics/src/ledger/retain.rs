@@ -21,14 +21,14 @@ struct Known {
     status: Status,
 }
 
-/// Which sessions go: all that are over, but for the newest `keep`. `known` has the newest first.
+/// Which sessions go: all that are over, but for the `keep` that ended last. `known` has those first.
 fn old(known: &[Known], keep: usize) -> Vec<&Known> {
     let over = known.iter().filter(|session| !session.status.is_active());
     over.skip(keep).collect()
 }
 
 impl Ledger {
-    /// Forgets all sessions that are over, but for the newest `keep`: their rows, and their folders with the logs of
+    /// Forgets all sessions that are over, but for the `keep` that ended last: their rows, and their folders with the logs of
     /// their jobs. What a session's command put out is the user's, and stays.
     ///
     /// Sessions whose owner died are marked on the way.
@@ -41,7 +41,11 @@ impl Ledger {
         self.abandon_the_dead(&change)?;
         let known = {
             let mut found = change
-                .prepare_cached("SELECT id, name, status FROM sessions ORDER BY id DESC")
+                // By its end: a long session is not forgotten for all the short ones that began after it. Of one whose
+                // owner died it is known only when it began.
+                .prepare_cached(
+                    "SELECT id, name, status FROM sessions ORDER BY coalesce(ended, started) DESC, id DESC",
+                )
                 .map_err(wrong)?;
             let found = found.query_map([], |row| {
                 Ok(Known {

@@ -53,6 +53,7 @@ impl All {
             &of_cache,
         )?;
         let rate = self.gauge("cache_hit_ratio", "Hits among all calls.", &of_cache)?;
+        // One lane of several jobs is told as one: what is counted adds up, and a ratio is that of the sums.
         for cache in &measures.caches {
             let labels = [cache.worker.as_str(), cache.locator.as_str()];
             hits.with_label_values(&labels).inc_by(float(cache.hits));
@@ -61,10 +62,20 @@ impl All {
             evictions
                 .with_label_values(&labels)
                 .inc_by(float(cache.evictions));
-            rate.with_label_values(&labels)
-                .set(ratio(cache.hits, cache.hits + cache.misses));
+            let (hit, missed) = (hits.with_label_values(&labels), misses.with_label_values(&labels));
+            rate.with_label_values(&labels).set(part(hit.get(), missed.get()));
         }
         let of_service = ["worker", "locator", "service"];
+        let hits = self.counter(
+            "service_hits_total",
+            "Calls answered with an instance of a service that was there.",
+            &of_service,
+        )?;
+        let rate = self.gauge(
+            "service_hit_ratio",
+            "Hits of a service among those and its builds.",
+            &of_service,
+        )?;
         let builds = self.counter(
             "service_builds_total",
             "Instances of a service that were built.",
@@ -86,7 +97,10 @@ impl All {
                 service.locator.as_str(),
                 service.service.as_str(),
             ];
+            hits.with_label_values(&labels).inc_by(float(service.hits));
             builds.with_label_values(&labels).inc_by(float(service.builds));
+            let (hit, built) = (hits.with_label_values(&labels), builds.with_label_values(&labels));
+            rate.with_label_values(&labels).set(part(hit.get(), built.get()));
             seconds
                 .with_label_values(&labels)
                 .inc_by(seconds_of(service.build_micros));
@@ -217,6 +231,11 @@ fn float(number: u64) -> f64 {
 
 fn seconds_of(micros: u64) -> f64 {
     float(micros) / 1e6
+}
+
+/// What `one` is of both; 0 of nothing.
+fn part(one: f64, other: f64) -> f64 {
+    one / (one + other).max(1.0)
 }
 
 fn ratio(part: u64, all: u64) -> f64 {

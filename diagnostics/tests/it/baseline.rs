@@ -164,3 +164,23 @@ fn json_tells_what_is_known_and_what_is_gone() {
     );
     assert_eq!(report["baseline"]["gone"], json!(["env SHOP_DB"]));
 }
+
+#[test]
+fn a_session_s_status_in_the_ledger_is_what_its_exit_code_says() {
+    let base = tempfile::tempdir().unwrap();
+    let run = |role: &str, args: &[&str]| {
+        let ran = crate::run::run(base.path(), role, args).output().unwrap();
+        let (_, session) = told_json(base.path(), &["show", "latest", "--format", "json"]);
+        (ran.status.code().unwrap(), session["session"]["status"].clone())
+    };
+    let known = ["--baseline", "conflicts.toml"];
+    assert_eq!(run("conflicted", &[]), (1, "failed".into()));
+    assert_eq!(run("conflicted", &known), (0, "passed".into()), "it is written");
+    assert_eq!(run("conflicted", &known), (0, "passed".into()), "it is known");
+    assert_eq!(run("conflicted 42", &known), (42, "failed".into()));
+    write(base.path(), "");
+    assert_eq!(run("conflicted", &known), (1, "failed".into()), "it is new");
+    let none = ["--no-records", "fail"];
+    assert_eq!(run("variables", &none), (3, "failed".into()));
+    assert_eq!(run("isolated", &known), (0, "passed".into()));
+}

@@ -67,6 +67,23 @@ fn recorded(base: &Path) -> String {
             "capacity": 50,
         }),
     );
+    journal.event(
+        4,
+        json!({
+            "event": "dropped", "locator": "shop", "service": "Db\nhost", "instance": 1, "why": "exit", "holders": 0,
+            "hits": 3,
+        }),
+    );
+    journal.write(&folder);
+    // The same lane in the second job of the session.
+    let mut journal = Journal::new("r1", &name, "j2.w0", 11);
+    journal.event(
+        1,
+        json!({
+            "event": "counters", "locator": "shop", "hits": 0, "misses": 4, "builds": 4, "evictions": 0,
+            "capacity": 50,
+        }),
+    );
     journal.write(&folder);
     name
 }
@@ -79,10 +96,12 @@ fn what_was_measured_is_understood_by_another_library() {
     let get = |name: &str, labels: &[(&str, &str)]| value(&samples, name, labels);
     let shop = [("worker", "w0"), ("locator", "shop")];
     assert_eq!(get("cofferdam_cache_hits_total", &shop), 3.0);
-    assert_eq!(get("cofferdam_cache_misses_total", &shop), 1.0);
-    assert_eq!(get("cofferdam_cache_builds_total", &shop), 1.0);
+    assert_eq!(get("cofferdam_cache_misses_total", &shop), 5.0);
+    assert_eq!(get("cofferdam_cache_builds_total", &shop), 5.0);
     assert_eq!(get("cofferdam_cache_evictions_total", &shop), 0.0);
-    assert_eq!(get("cofferdam_cache_hit_ratio", &shop), 0.75);
+    assert_eq!(get("cofferdam_cache_hit_ratio", &shop), 0.375);
+    assert_eq!(get("cofferdam_service_hits_total", &shop), 3.0);
+    assert_eq!(get("cofferdam_service_hit_ratio", &shop), 0.75);
     assert_eq!(get("cofferdam_service_build_seconds_total", &shop), 2.5);
     assert!(text.contains(r#"service="Db\nhost""#), "{text}");
     assert_eq!(

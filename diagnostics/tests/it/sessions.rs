@@ -2,7 +2,7 @@
 
 use crate::ledger::role::Played;
 use crate::ledger::room::{Conflict, JobState, Status};
-use crate::ledger::{add, end, start};
+use crate::ledger::{add, end, folder, start};
 use crate::recording::{cofferdam, told, told_json};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -14,7 +14,7 @@ fn failed(base: &Path) {
     add(&mut session, &["build", "t\u{1b}[2Jest", "never"]);
     session.job_finished(&end(1, JobState::Completed)).unwrap();
     let mut failed = end(2, JobState::Failed);
-    failed.log = Some(session.folder().join("2.log"));
+    failed.log = Some(folder(base, &session).join("2.log"));
     failed.reason = Some("timeout".to_owned());
     session.job_finished(&failed).unwrap();
     let conflict = Conflict {
@@ -271,10 +271,45 @@ fn completions_know_every_command() {
     assert_eq!(unknown.code, Some(2));
 }
 
+#[cfg(unix)]
+#[test]
+fn bash_completes_commands_options_and_values_by_them() {
+    let base = tempfile::tempdir().unwrap();
+    let script = told(base.path(), &["completions", "bash"]);
+    std::fs::write(base.path().join("script"), script.out).unwrap();
+    // What bash does when somebody presses the tabulator.
+    let ask = r#"
+        source ./script
+        ask() {
+            COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+            local of=$(complete -p cargo-cofferdam); of=${of#*-F }
+            ${of%% *} "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+            echo "${COMPREPLY[*]}"
+        }
+        ask cargo-cofferdam sta
+        ask cargo-cofferdam run --until
+        ask cargo-cofferdam run --on-error stop-
+        ask cargo-cofferdam completions fi"#;
+    #[expect(clippy::disallowed_methods, reason = "this is the reader's shell")]
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["--norc", "-c", ask]).current_dir(base.path());
+    let told = String::from_utf8(bash.output().unwrap().stdout).unwrap();
+    assert_eq!(told, "status\n--until-fail\nstop-critical\nfish\n");
+}
+
 #[test]
 fn every_command_has_help_with_an_example() {
     let base = tempfile::tempdir().unwrap();
-    for command in ["status", "list", "show", "backup", "metrics", "completions"] {
+    for command in [
+        "run",
+        "submit",
+        "status",
+        "list",
+        "show",
+        "backup",
+        "metrics",
+        "completions",
+    ] {
         let help = told(base.path(), &[command, "--help"]);
         assert!(
             help.out

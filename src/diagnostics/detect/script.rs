@@ -138,6 +138,7 @@ impl Lane {
             instance,
             why,
             holders,
+            hits: 0,
         };
         self.at(at, event)
     }

@@ -37,13 +37,16 @@ pub struct ServiceCount {
     pub build_micros: u64,
     /// Instances let go of because the cache was full.
     pub evictions: u64,
+    /// Calls answered with an instance that was there, of those instances that were let go of: all of them, in a process
+    /// that came to its end.
+    pub hits: u64,
 }
 
 /// Counters by worker, locator and, for services, service.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     caches: BTreeMap<(Name, Name), [u64; 4]>,
-    services: BTreeMap<(Name, Name, Name), [u64; 3]>,
+    services: BTreeMap<(Name, Name, Name), [u64; 4]>,
 }
 
 impl Counts {
@@ -52,8 +55,8 @@ impl Counts {
         add(self.caches.entry((worker, locator)).or_default(), counted);
     }
 
-    /// Builds, their microseconds, and evictions of a service.
-    pub(super) fn service(&mut self, worker: Name, locator: Name, service: Name, counted: [u64; 3]) {
+    /// Builds, their microseconds, evictions and hits of a service.
+    pub(super) fn service(&mut self, worker: Name, locator: Name, service: Name, counted: [u64; 4]) {
         add(
             self.services.entry((worker, locator, service)).or_default(),
             counted,
@@ -81,7 +84,7 @@ impl Counts {
     pub(super) fn of_services(&self, names: &Names) -> Vec<ServiceCount> {
         let text = |name: &Name| names.text(*name).to_owned();
         let counts = self.services.iter().map(|((worker, locator, service), counted)| {
-            let [builds, build_micros, evictions] = *counted;
+            let [builds, build_micros, evictions, hits] = *counted;
             ServiceCount {
                 worker: text(worker),
                 locator: text(locator),
@@ -89,6 +92,7 @@ impl Counts {
                 builds,
                 build_micros,
                 evictions,
+                hits,
             }
         });
         let mut counts: Vec<_> = counts.collect();
@@ -112,7 +116,7 @@ mod tests {
 {"at":1,"pid":10,"event":"process","version":1,"run":"r1","session":"s","runner":"cargo","binary":"shop","worker":"w0","started":1,"boot":"b"}
 {"at":2,"pid":10,"event":"test","execution":1,"test":"a","attempt":1}
 {"at":3,"pid":10,"event":"built","execution":1,"locator":"shop","service":"Db","instance":1,"epoch":0,"micros":300,"shared":false,"asked":[],"parts":[],"place":"x:1"}
-{"at":4,"pid":10,"event":"dropped","locator":"shop","service":"Db","instance":1,"why":"evicted","holders":0}
+{"at":4,"pid":10,"event":"dropped","locator":"shop","service":"Db","instance":1,"why":"evicted","holders":0,"hits":4}
 {"at":5,"pid":10,"event":"built","execution":1,"locator":"shop","service":"Db","instance":2,"epoch":0,"micros":200,"shared":false,"asked":[],"parts":[],"place":"x:1"}
 {"at":6,"pid":10,"event":"end","execution":1}
 {"at":7,"pid":10,"event":"counters","locator":"shop","hits":5,"misses":2,"builds":2,"evictions":1,"capacity":50}
@@ -138,8 +142,13 @@ mod tests {
         let service = &services[0];
         assert_eq!((services.len(), service.service.as_str()), (1, "Db"));
         assert_eq!(
-            (service.builds, service.build_micros, service.evictions),
-            (4, 1_000, 2)
+            (
+                service.builds,
+                service.build_micros,
+                service.evictions,
+                service.hits
+            ),
+            (4, 1_000, 2, 8)
         );
     }
 }

@@ -160,7 +160,7 @@ impl Writer {
 
                 let run = state.processes.get(process).run;
                 let worker = state.lanes.get(self.lane).worker;
-                state.counts.service(worker, locator, service, [1, micros, 0]);
+                state.counts.service(worker, locator, service, [1, micros, 0, 0]);
                 let builds = state.builds.entry((run, locator, service)).or_default();
                 if builds.last == Some(execution) {
                     // Rebuilt within one test: that is the cache's doing, not a case for a fixture.
@@ -197,16 +197,19 @@ impl Writer {
                 instance,
                 why,
                 holders,
+                hits,
             } => {
                 let locator = state.names.name(&locator);
                 let service = state.names.name(&service);
                 let index = state.instance(process, instance);
                 let (epoch, place) = (state.instances.get(index).epoch, state.instances.get(index).place);
                 let here = (process, self.lane, locator, service);
-                if why == Why::Evicted {
+                let is_evicted = why == Why::Evicted;
+                let worker = state.lanes.get(self.lane).worker;
+                let counted = [0, 0, u64::from(is_evicted), hits];
+                state.counts.service(worker, locator, service, counted);
+                if is_evicted {
                     state.evicted.insert(here);
-                    let worker = state.lanes.get(self.lane).worker;
-                    state.counts.service(worker, locator, service, [0, 0, 1]);
                 }
                 if holders == 0 {
                     return Ok(());

@@ -2,6 +2,8 @@
 
 mod building;
 mod clearing;
+#[cfg(all(unix, not(miri)))]
+mod counting;
 mod dropping;
 #[cfg(all(unix, not(miri)))]
 mod exits;

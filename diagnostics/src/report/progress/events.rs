@@ -38,6 +38,7 @@ pub(super) fn begin(begun: &Begun<'_>) -> io::Result<()> {
     write(&json!({
         "event": "session",
         "version": VERSION,
+        "session": begun.number,
         "namespace": begun.namespace,
         "output": begun.output.to_string_lossy(),
         "logs": begun.batch.as_ref().map(|batch| batch.logs.to_string_lossy()),

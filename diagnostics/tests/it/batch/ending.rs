@@ -155,3 +155,29 @@ fn very_many_that_fail_and_are_cancelled_come_to_an_end() {
         assert_eq!(told.code, Some(4), "{args:?}: {}", told.err);
     }
 }
+
+#[test]
+fn a_disk_that_is_full_in_mid_run_is_told_once_and_all_jobs_are_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let batch = batch(dir.path(), &["true"; 400], &["--quiet"]);
+    // No file may grow further than this, and what would end the process for it is ignored: its writes fail.
+    #[expect(clippy::disallowed_methods, reason = "only a shell sets limits")]
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\""])
+        .arg(batch.get_program())
+        .args(batch.get_args())
+        .current_dir(dir.path());
+    for (name, value) in batch.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let told: crate::recording::Told = shell.output().unwrap().into();
+    assert_eq!(told.err.matches("warning: ").count(), 1, "{}", told.err);
+    let warning = "warning: this session is not recorded from here on: could not read or write the ledger ";
+    assert!(told.err.contains(warning), "{}", told.err);
+    assert!(told.out.ends_with("; 400 jobs passed\n"), "{}", told.out);
+    assert_eq!(told.code, Some(0));
+}

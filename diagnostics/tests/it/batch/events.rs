@@ -23,8 +23,8 @@ fn events_come_in_order_as_lines_of_json_and_the_report_is_the_last() {
         ]
     );
     assert_eq!(
-        (&events[0]["version"], &events[0]["jobs"]),
-        (&1.into(), &2.into())
+        (&events[0]["version"], &events[0]["session"], &events[0]["jobs"]),
+        (&1.into(), &1.into(), &2.into())
     );
     let ended = &events[4];
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use super::{Pipe, batch, ended, signal, started, told, wait_for_end};
 use crate::recording::cofferdam;
+use std::io::BufRead as _;
 
 /// Blocks the first time, and notes each run that came to its end.
 const BLOCKS: &str = "sh -c 'if [ -e go ]; then echo second >> trace; else exec 3>pipe; sleep 600 & echo READY >&3; sleep 600; fi'";
@@ -76,6 +77,88 @@ fn what_failed_before_still_counts_after_resuming() {
     let resumed = told(dir.path(), &lines, &["--resume"]);
     assert!(resumed.out.ends_with("; 1 of 2 jobs failed\n"), "{}", resumed.out);
     assert_eq!(resumed.code, Some(4));
+}
+
+/// Three that run at once, each with a process below it that holds the pipe: one in the job's group, one in a session of
+/// its own, and one that ignores what it is told.
+#[cfg(target_os = "linux")]
+fn side_by_side() -> Vec<String> {
+    [
+        "sleep 600 & echo READY >&3; sleep 600",
+        "setsid sh -c \"sleep 600; true\" & echo READY >&3; sleep 600",
+        "trap \"\" TERM INT HUP; sleep 600 & echo READY >&3; sleep 600; sleep 600",
+    ]
+    .iter()
+    .zip(["one", "two", "three"])
+    .map(|(blocks, name)| {
+        format!("sh -c 'if [ -e go ]; then echo {name} >> trace; else exec 3>pipe; {blocks}; fi'")
+    })
+    .chain((0..5).map(|number| format!("sh -c 'echo {number} >> trace'")))
+    .collect()
+}
+
+/// The small process that ends the jobs of an executor that was killed.
+#[cfg(target_os = "linux")]
+fn guard_of(executor: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{executor}/task/{executor}/children")).unwrap();
+    let is_guard = |pid: &&str| {
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split('\0').any(|word| word == "guard")
+    };
+    children.split(' ').find(is_guard).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn of_many_jobs_that_ran_at_once_all_are_gone_and_each_is_done_once_in_the_end() {
+    let lines = side_by_side();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    // Killed together with its guard, it leaves what ran; then whoever goes on with it ends that, and says so.
+    for is_guard_killed in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = Pipe::new(dir.path());
+        let args = ["--jobs", "3", "--grace", "200ms"];
+        let mut child = started(&mut batch(dir.path(), &lines, &args));
+        let mut held = pipe.wait_for("READY");
+        for _ in 0..2 {
+            held.read_line(&mut String::new()).unwrap();
+        }
+        if is_guard_killed {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "what is killed is no child of this test"
+            )]
+            let killed = std::process::Command::new("kill")
+                .args(["-KILL", &guard_of(child.id()).to_string()])
+                .status();
+            assert!(killed.unwrap().success());
+        }
+        child.kill().unwrap();
+        std::fs::write(dir.path().join("go"), "").unwrap();
+        let resumed = if is_guard_killed {
+            drop((child.stdout.take(), child.stderr.take()));
+            child.wait().unwrap();
+            let resumed = told(dir.path(), &lines, &["--resume", "--grace", "200ms"]);
+            wait_for_end(held);
+            let ended = " processes that the interrupted session had left";
+            assert!(resumed.err.contains(ended), "{}", resumed.err);
+            resumed
+        } else {
+            wait_for_end(held);
+            assert!(ended(child).err.contains(" was killed; "));
+            told(dir.path(), &lines, &["--resume"])
+        };
+        assert!(
+            resumed.out.ends_with("; 8 jobs passed\n"),
+            "{}{}",
+            resumed.out,
+            resumed.err
+        );
+        let trace = std::fs::read_to_string(dir.path().join("trace")).unwrap();
+        let mut ran: Vec<&str> = trace.lines().collect();
+        ran.sort_unstable();
+        assert_eq!(ran, ["0", "1", "2", "3", "4", "one", "three", "two"]);
+    }
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use super::{report, told};
 use serde_json::Value;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::time::Duration;
 
 /// Passes only while no other is in the folder `alone`.
 const ALONE: &str =
@@ -38,6 +41,39 @@ fn starts_are_kept_apart_by_the_rate() {
     let jobs = report(dir.path(), &["true"; 11], &["--jobs", "4", "--rate", "50"]);
     // Ten intervals, of which one may be caught up with. What is slower is the machine's doing.
     assert!(jobs["seconds"].as_f64().unwrap() >= 0.18, "{jobs}");
+}
+
+#[test]
+fn a_server_that_refuses_what_comes_above_its_rate_refuses_none() {
+    const RATE: usize = 40;
+    const JOBS: usize = 80;
+    // When a second begins, as many are on their way as may run at once; one start more may be caught up with in it.
+    const AT_ONCE: usize = 4;
+    const MOST: usize = RATE + 1 + AT_ONCE;
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let serving = std::thread::spawn(move || {
+        let mut came = Vec::new();
+        for _ in 0..JOBS {
+            let (mut who, _) = server.accept().unwrap();
+            #[expect(clippy::disallowed_methods, reason = "this server has a rate")]
+            let now = std::time::Instant::now();
+            came.push(now);
+            let within = came.iter().filter(|at| now - **at < Duration::from_secs(1));
+            let answer: &[u8] = if within.count() > MOST { b"no\n" } else { b"yes\n" };
+            who.write_all(answer).unwrap();
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let asks = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}; read -r told <&3; test $told = yes'");
+    let (rate, at_once) = (RATE.to_string(), AT_ONCE.to_string());
+    let jobs = report(
+        dir.path(),
+        &[asks.as_str(); JOBS],
+        &["--jobs", &at_once, "--rate", &rate],
+    );
+    serving.join().unwrap();
+    assert_eq!(counts(&jobs), [JOBS as u64, 0, 0], "{jobs}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Several jobs in one session. Jobs are shell commands, and what has to be waited for says so through a pipe.
 
+mod beside;
 mod ending;
 mod events;
 mod killed;

@@ -48,6 +48,13 @@ fn a_line_that_is_no_job_starts_nothing_unless_it_may_be_left_out() {
         "{}",
         refused.err
     );
+    let columns: Vec<_> = refused
+        .err
+        .lines()
+        .filter(|line| line.contains("at line"))
+        .collect();
+    assert_eq!(columns, [""; 0], "a line of a file has one number");
+    assert!(refused.err.contains(", at column 24\n"), "{}", refused.err);
     assert_eq!((refused.code, dir.path().join("ran").exists()), (Some(2), false));
     let skipped = told(dir.path(), &lines, &["--skip-invalid"]);
     assert!(skipped.err.contains("left out "), "{}", skipped.err);
@@ -66,7 +73,15 @@ fn nothing_to_run_and_what_cannot_be_read_are_refused() {
         (&["run", "--repeat", "2"], "rounds are of a command"),
         (
             &["run", "--critical-pattern", "(", "--", "true"],
-            "--critical-pattern: ",
+            "--critical-pattern is no regular expression: unclosed group\n",
+        ),
+        (&["run", "--workers", "4,0", "--", "true"], "1 or more"),
+        (&["run", "--repeat", "often", "--", "true"], "1 or more"),
+        (&["run", "--jobs", "0", "--", "true"], "1 or more"),
+        (&["run", "--max-fail", "0", "--", "true"], "1 or more"),
+        (
+            &["run", "--timeout", "0", "--", "true"],
+            "in no time nothing can be done",
         ),
         (&["run", "--config", "none.toml", "--", "true"], "none.toml: "),
     ] {

@@ -1,7 +1,7 @@
 //! Looking at a ledger, and copying it, while sessions go on.
 
 use super::role::Played;
-use super::room::{BackupError, JobState, Reader, Status};
+use super::room::{JobState, Reader, Status};
 use super::{add, end, reader, start};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,10 +28,8 @@ fn a_backup_is_whole_sound_and_takes_nothing_s_place() {
     assert_eq!((made.sessions, made.jobs), (1, 2));
     assert_eq!(made.bytes, copy.metadata().unwrap().len());
     let again = reader.backup(&copy).unwrap_err();
-    assert!(
-        matches!(&again, BackupError::Exists(file) if *file == copy),
-        "{again}"
-    );
+    let there = format!("{} is there already, ", copy.display());
+    assert!(again.to_string().starts_with(&there), "{again}");
     let nowhere = reader
         .backup(&base.path().join("no/copy.sqlite3"))
         .unwrap_err()

@@ -13,7 +13,7 @@ pub(crate) mod role;
 pub(crate) mod room;
 
 use room::{Admitted, Filter, JobEnd, JobState, Ledger, NewJob, NewSession, Reader, Session, Trigger, Wait};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A session that nobody has begun yet.
@@ -38,6 +38,12 @@ pub(crate) fn start(base: &Path, namespace: &str) -> Admitted {
     ledger
         .start_session(&new(namespace), Wait::No, |_| panic!("nobody to wait for"))
         .unwrap()
+}
+
+/// What the session keeps.
+pub(crate) fn folder(base: &Path, session: &Admitted) -> PathBuf {
+    let known = reader(base).session(&session.id().to_string()).unwrap();
+    room::folder(base, &known.unwrap().name)
 }
 
 /// Adds these jobs.

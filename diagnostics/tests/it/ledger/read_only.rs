@@ -94,3 +94,21 @@ fn who_would_write_there_is_told_that_it_is_read_only() {
         tried.err
     );
 }
+
+#[test]
+fn a_session_that_has_no_place_of_its_own_does_not_begin_and_says_what_helps() {
+    let base = tempfile::tempdir().unwrap();
+    start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
+    let _read_only = ReadOnly::new(base.path());
+    let Some(tried) = told(cofferdam(base.path(), &["run", "--", "true"])) else {
+        return;
+    };
+    assert!(
+        tried
+            .err
+            .ends_with("; a session needs a base folder to write to: choose another by COFFERDAM_DIR\n"),
+        "{}",
+        tried.err
+    );
+    assert_eq!(tried.code, Some(3));
+}

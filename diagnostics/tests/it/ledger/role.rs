@@ -60,7 +60,7 @@ fn role() {
                 told.extend(added.err());
                 told.extend(session.job_finished(&end(first, JobState::Completed)).err());
             }
-            print(&format!("told {} recorded {}", told.len(), session.is_recorded()));
+            print(&format!("told {}", told.len()));
         }
         // Says why the ledger cannot be written to.
         "try" => {

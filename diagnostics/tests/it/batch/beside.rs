@@ -1,0 +1,109 @@
+//! What others do while a session goes on, each in a process of its own.
+
+use super::{Pipe, batch, ended, started};
+use crate::recording::{cofferdam, told};
+use std::process::Stdio;
+
+/// Keeps the session open until all that is done beside it is over.
+const WAITS: &str = "sh -c 'exec 3>pipe; echo READY >&3; until [ -e over ]; do sleep 0.01; done'";
+
+const EACH: usize = 8;
+
+#[test]
+fn who_looks_who_copies_and_who_submits_are_never_in_the_way_of_a_session_nor_it_in_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let lines: Vec<&str> = std::iter::once(WAITS)
+        .chain(std::iter::repeat_n("true", 600))
+        .collect();
+    let session = started(&mut batch(
+        dir.path(),
+        &lines,
+        &["--jobs", "2", "--quiet", "--run-namespace", "shop"],
+    ));
+    let held = pipe.wait_for("READY");
+    let watch = cofferdam(dir.path(), &["status", "--watch"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let quietly = |args: &[&str]| {
+        let told = told(dir.path(), args);
+        assert_eq!((told.code, told.err.as_str()), (Some(0), ""), "{args:?}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..EACH {
+                for args in [&["status"][..], &["list"], &["show", "latest"], &["metrics"]] {
+                    quietly(args);
+                }
+            }
+        });
+        scope.spawn(|| (0..EACH).for_each(|number| quietly(&["backup", &format!("copy-{number}")])));
+        scope.spawn(|| {
+            (0..EACH).for_each(|_| {
+                quietly(&[
+                    "submit",
+                    "--run-namespace",
+                    "shop",
+                    "--name",
+                    "late",
+                    "--",
+                    "true",
+                ])
+            })
+        });
+        scope.spawn(|| {
+            let namespaces = (0..EACH).map(|number| format!("other-{number}"));
+            for namespace in namespaces {
+                let told = told(dir.path(), &["run", "--run-namespace", &namespace, "--", "true"]);
+                assert_eq!(told.code, Some(0), "{}", told.err);
+                assert!(!told.err.contains("warning"), "{}", told.err);
+            }
+        });
+    });
+    std::fs::write(dir.path().join("over"), "").unwrap();
+    drop(held);
+    let session = ended(session);
+    assert!(!session.err.contains("warning"), "{}", session.err);
+    let all = format!("; {} jobs passed\n", lines.len() + EACH);
+    assert!(session.out.ends_with(&all), "{}", session.out);
+    let watch = ended(watch);
+    assert_eq!((watch.code, watch.err.as_str()), (Some(0), ""));
+    for number in 0..EACH {
+        let copy = rusqlite::Connection::open(dir.path().join(format!("copy-{number}"))).unwrap();
+        let sound: String = copy
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(sound, "ok");
+    }
+}
+
+#[test]
+fn what_a_session_recorded_stays_until_it_is_judged_however_many_end_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let session = started(&mut batch(dir.path(), &[WAITS], &["--json"]));
+    let held = pipe.wait_for("READY");
+    let name = crate::ledger::sessions(dir.path())[0].name.clone();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let over = |folder: std::path::PathBuf| {
+        let file = folder.join("run.json");
+        let told = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, told.replace("\"machine\"", &format!("{:?}", boot.trim()))).unwrap();
+    };
+    over(crate::recording::conflicted(dir.path(), "r0", &name, 1));
+    for number in 2..=13 {
+        let (run, other) = (format!("r{number}"), format!("s{number}"));
+        over(crate::recording::isolated(dir.path(), &run, &other, number));
+    }
+    let other = told(dir.path(), &["run", "--", "true"]);
+    assert_eq!(other.code, Some(0), "{}", other.err);
+    if cfg!(target_os = "linux") {
+        assert!(!dir.path().join("runs/r2").exists(), "old ones are forgotten");
+    }
+    std::fs::write(dir.path().join("over"), "").unwrap();
+    drop(held);
+    let told = ended(session);
+    assert_eq!(told.code, Some(1), "its conflict is told: {}", told.out);
+}
