@@ -59,7 +59,7 @@ fn package(dir: &Path) {
              std::fs::write(&path, \"text\").unwrap();\n\
              assert_eq!(std::fs::read_to_string(&path).unwrap(), \"text\");\n\
          }\n\
-         std::thread::spawn(|| (0..1_000_000_u64).fold(0, |sum, next| std::hint::black_box(sum ^ next))).join().unwrap();\n\
+         std::thread::spawn(|| (0..50_000_u64).fold(0, |sum, next| std::hint::black_box(sum ^ next))).join().unwrap();\n\
          std::fs::remove_dir_all(dir).unwrap();\n\
          }\n",
     );
