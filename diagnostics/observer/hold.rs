@@ -131,10 +131,20 @@ fn is_it(entry: &Entry<'_>) -> bool {
         kind if kind.is_access() => {
             sort == b'c' && entry.folder != 0
                 || sort == b'u' && makes_file(entry)
-                || sort == b'f' && (is_path(&entry.text) || is_path(&entry.second))
+                || sort == b'f' && is_of_file(entry)
         }
         _ => false,
     }
+}
+
+/// What is done to the file, or to something in it; or the folder in which it lies is listed.
+fn is_of_file(entry: &Entry<'_>) -> bool {
+    let length = (0..NAME.len() * 8).find(|at| byte(*at) == 0).unwrap_or(0);
+    if is_path(&entry.text, length) || is_path(&entry.second, length) {
+        return true;
+    }
+    let folder = (0..length).rev().find(|at| byte(*at) == b'/').unwrap_or(0);
+    entry.kind == Kind::List && (entry.text[1] == b"." || is_path(&entry.text, folder))
 }
 
 /// What depends on the mask.
@@ -166,14 +176,13 @@ fn is_named(parts: &[&[u8]; 2]) -> bool {
     byte(parts[0].len() + parts[1].len()) == 0 && name.enumerate().all(|(at, own)| byte(at) == *own)
 }
 
-/// Whether the name ends with this path, or with a folder that it lies in: a relative one is not completed here, a pause
+/// Whether the name, which is so long, ends with this path, or with a folder that it lies in: a relative one is not completed here, a pause
 /// too many does no harm.
-fn is_path(parts: &[&[u8]; 2]) -> bool {
+fn is_path(parts: &[&[u8]; 2], length: usize) -> bool {
     let mut path = parts[1];
     while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"../")) {
         path = rest;
     }
-    let length = (0..NAME.len() * 8).find(|at| byte(*at) == 0).unwrap_or(0);
     let ends = (1..=path.len()).filter(|end| path.get(*end).is_none_or(|next| *next == b'/'));
     ends.filter_map(|end| path.get(..end)).any(|path| {
         let Some(start) = length.checked_sub(path.len()) else {

@@ -30,10 +30,6 @@ impl Uprooted {
     /// A folder that somebody removes stands for everything in it: whoever removes it changes it, and all others who use
     /// something in it depend on it. They still use what they use, for two of them may meet there.
     pub(super) fn uses<'a>(&'a self, path: &'a Path, how: How, test: usize) -> Vec<(&'a Path, Access)> {
-        let access = match how {
-            How::Read | How::Make => Access::Read,
-            How::Write | How::Uproot => Access::Write,
-        };
         // From the path up, so the last found is the topmost.
         let (mut own, mut another) = (None, None);
         for folder in path.ancestors() {
@@ -47,7 +43,7 @@ impl Uprooted {
         }
         let mut uses = vec![match own {
             Some(folder) => (folder, Access::Write),
-            None => (path, access),
+            None => (path, how.access()),
         }];
         if let Some(folder) = another.filter(|folder| *folder != path && Some(*folder) != own) {
             uses.push((folder, Access::Read));

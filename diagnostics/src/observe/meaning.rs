@@ -13,12 +13,25 @@ use std::path::{Path, PathBuf};
 pub(super) enum How {
     /// Looked at: also in vain, for its absence is seen then.
     Read,
+    /// A folder's names were asked for.
+    List,
     /// A folder was made: whoever comes second finds it, which is what both wanted.
     Make,
     /// Made or changed.
     Write,
+    /// Made or removed where it was certainly not or certainly was: who lists the folder sees it.
+    Name,
     /// Removed or renamed, with all that is below.
     Uproot,
+}
+
+impl How {
+    pub(super) fn access(self) -> Access {
+        match self {
+            Self::Read | Self::List | Self::Make => Access::Read,
+            Self::Write | Self::Name | Self::Uproot => Access::Write,
+        }
+    }
 }
 
 /// A use of one resource.
@@ -35,6 +48,7 @@ pub(super) enum Act {
 const WRITE_ONLY: u32 = 1;
 const READ_WRITE: u32 = 2;
 const CREATE: u32 = 0o100;
+const EXCLUSIVE: u32 = 0o200;
 const TRUNCATE: u32 = 0o1000;
 
 /// What a record says was used. `folder` is the working directory of its moment; `shared` whether it speaks of the
@@ -56,12 +70,18 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
         Kind::Open => {
             let writes = record.value & 3 == WRITE_ONLY || record.value & 3 == READ_WRITE;
             let writes = writes || record.value & (CREATE | TRUNCATE) != 0;
-            acts.extend(file(first, or_read(if writes { How::Write } else { How::Read })));
+            let how = match record.value & (CREATE | EXCLUSIVE) {
+                both if both == CREATE | EXCLUSIVE => How::Name,
+                _ if writes => How::Write,
+                _ => How::Read,
+            };
+            acts.extend(file(first, or_read(how)));
             if record.value & CREATE != 0 && !record.failed() {
                 acts.push(Act::UsedMask);
             }
         }
-        Kind::Look | Kind::List => acts.extend(file(first, How::Read)),
+        Kind::Look => acts.extend(file(first, How::Read)),
+        Kind::List => acts.extend(file(first, or_read(How::List))),
         Kind::MakeFolder => {
             acts.extend(file(first, or_read(How::Make)));
             if !record.failed() {
@@ -69,24 +89,25 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
             }
         }
         Kind::RemoveFolder => acts.extend(file(first, or_read(How::Uproot))),
-        Kind::Remove | Kind::Symlink | Kind::Change => acts.extend(file(first, or_read(How::Write))),
+        Kind::Remove | Kind::Symlink => acts.extend(file(first, or_read(How::Name))),
+        Kind::Change => acts.extend(file(first, or_read(How::Write))),
         Kind::Rename => {
             acts.extend(file(first, or_read(How::Uproot)));
             acts.extend(file(second, or_read(How::Uproot)));
         }
         Kind::Link => {
             acts.extend(file(first, How::Read));
-            acts.extend(file(second, or_read(How::Write)));
+            acts.extend(file(second, or_read(How::Name)));
         }
         Kind::BindUnix | Kind::ConnectUnix => {
             let how = if record.kind == Kind::BindUnix {
-                How::Write
+                How::Name
             } else {
                 How::Read
             };
             if record.text.starts_with(b"@") {
                 let name = Resource::name(format!("unix socket {}", record.words()));
-                acts.push(Act::Other(name, access(how == How::Write)));
+                acts.push(Act::Other(name, access(how == How::Name)));
             } else {
                 acts.extend(file(first, or_read(how)));
             }
@@ -155,27 +176,29 @@ mod tests {
             (K::Open, 0, 2, "/a", "", "Write /a"),
             (K::Open, 0, 0o101, "/a", "", "Write /a, mask"),
             (K::Open, 0, 0o100, "/a", "", "Write /a, mask"),
+            (K::Open, 0, 0o301, "/a", "", "Name /a, mask"),
             (K::Open, 0, 0o1000, "/a", "", "Write /a"),
             (K::Open, FAILED, 0o301, "/a", "", "Read /a"),
             (K::Open, 0, RELATIVE, "a", "", "Read /w/a, read cwd"),
             (K::Look, FAILED, 0, "/a", "", "Read /a"),
-            (K::List, 0, 0, "/a", "", "Read /a"),
+            (K::List, 0, 0, "/a", "", "List /a"),
+            (K::List, FAILED, 0, "/a", "", "Read /a"),
             (K::MakeFolder, 0, 0, "/a", "", "Make /a, mask"),
             (K::MakeFolder, FAILED, 0, "/a", "", "Read /a"),
             (K::RemoveFolder, 0, 0, "/a", "", "Uproot /a"),
             (K::RemoveFolder, FAILED, 0, "/a", "", "Read /a"),
-            (K::Remove, 0, 0, "/a", "", "Write /a"),
+            (K::Remove, 0, 0, "/a", "", "Name /a"),
             (K::Remove, FAILED, 0, "/a", "", "Read /a"),
             (K::Rename, 0, 0, "/a", "/b", "Uproot /a, Uproot /b"),
             (K::Rename, FAILED, 0, "/a", "/b", "Read /a, Read /b"),
-            (K::Link, 0, 0, "/a", "/b", "Read /a, Write /b"),
-            (K::Symlink, 0, 0, "/a", "", "Write /a"),
+            (K::Link, 0, 0, "/a", "/b", "Read /a, Name /b"),
+            (K::Symlink, 0, 0, "/a", "", "Name /a"),
             (K::Change, 0, 0, "/a", "", "Write /a"),
             (K::BindTcp, 0, 80, "", "", "write port 80"),
             (K::BindTcp, FAILED, 80, "", "", "read port 80"),
             (K::BindUdp, 0, 53, "", "", "write port 53/udp"),
             (K::ConnectTcp, 0, 80, "", "", "read port 80"),
-            (K::BindUnix, 0, 0, "/a.sock", "", "Write /a.sock"),
+            (K::BindUnix, 0, 0, "/a.sock", "", "Name /a.sock"),
             (K::BindUnix, 0, 0, "@bus", "", "write name unix socket @bus"),
             (K::ConnectUnix, 0, 0, "/a.sock", "", "Read /a.sock"),
             (K::GetVariable, 0, 0, "HOME", "", "read env HOME"),

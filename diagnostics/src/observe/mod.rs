@@ -17,6 +17,7 @@ pub(crate) mod found;
 mod group;
 mod guards;
 pub(crate) mod launch;
+mod listed;
 mod log;
 mod meaning;
 mod notes;

@@ -174,7 +174,8 @@ fn is_user_s(file: &str) -> bool {
         "/vendor/",
         "/lib/rustlib/src/",
     ];
-    !file.starts_with("/rustc/") && !dependencies.iter().any(|part| file.contains(part)) && !file.is_empty()
+    let is_std_s = file.starts_with("/rustc/") || file.starts_with("/rust/deps/");
+    !is_std_s && !dependencies.iter().any(|part| file.contains(part)) && !file.is_empty()
 }
 
 /// As a person would write it: from `root` on, without the ways back that `#[path]` makes.
@@ -212,6 +213,7 @@ mod tests {
             ("/w/src/lib.rs", true),
             ("/w/registry/src.rs", true),
             ("/rustc/0123/library/std/src/fs.rs", false),
+            ("/rust/deps/hashbrown-0.16.1/src/map.rs", false),
             ("/h/.cargo/registry/src/index-1/tempfile-3/src/lib.rs", false),
             ("/h/.cargo/git/checkouts/x/src/lib.rs", false),
             ("/h/toolchain/lib/rustlib/src/rust/library/std/src/fs.rs", false),

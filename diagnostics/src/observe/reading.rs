@@ -2,8 +2,8 @@
 
 use super::format::{self, header};
 use super::group::Groups;
+use super::listed::Listed;
 use super::log::Log;
-use super::meaning::How;
 use super::places::Place;
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
@@ -60,7 +60,7 @@ impl Reading<'_> {
     pub(crate) fn used(&self) -> impl Iterator<Item = Used> {
         self.uses.all.iter().filter_map(|one| {
             let (resource, access) = match one.thing {
-                Thing::File(file, how) => (Resource::file(self.uses.files.get(file)), access_of(how)),
+                Thing::File(file, how) => (Resource::file(self.uses.files.get(file)), how.access()),
                 Thing::Other(other, access) => (self.uses.others[other as usize].clone(), access),
                 Thing::UsedMask | Thing::ClearedVariables => return None,
             };
@@ -72,13 +72,6 @@ impl Reading<'_> {
                 window: (one.at, one.until),
             })
         })
-    }
-}
-
-fn access_of(how: How) -> Access {
-    match how {
-        How::Read | How::Make => Access::Read,
-        How::Write | How::Uproot => Access::Write,
     }
 }
 
@@ -164,12 +157,16 @@ impl<'a> Claims<'a> {
             all: Vec::new(),
             users: HashMap::new(),
         };
+        let listed = Listed::of(uses);
         for one in &uses.all {
             let pid = who.tests[one.test as usize].pid;
             match one.thing {
                 Thing::File(file, how) => {
+                    for name in listed.names(file, how, one.test) {
+                        claims.add(one, On::File(name), Access::Read);
+                    }
                     if uses.uprooted.is_empty() {
-                        claims.add(one, On::File(file), access_of(how));
+                        claims.add(one, On::File(file), how.access());
                         continue;
                     }
                     let path = Path::new(uses.files.get(file));

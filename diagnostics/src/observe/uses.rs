@@ -213,10 +213,10 @@ impl<'o> Uses<'o> {
                 if !is_of_interest(&path, self.ours) {
                     return;
                 }
-                let access = if how == How::Read {
-                    Access::Read
-                } else {
-                    Access::Write
+                // Who makes a folder changes it, though another who makes it does not mind.
+                let access = match how {
+                    How::Make => Access::Write,
+                    other => other.access(),
                 };
                 let held = self.guards.held(test, Some(&path), access, at);
                 (Thing::File(self.files.number(path.as_os_str()), how), held)

@@ -1,9 +1,9 @@
 //! What runs of a pair show: windows in, a grade or the next try out.
 //!
-//! A test's window reaches from its first use of the resource to its last one and the pause after that. Two windows that
-//! overlap: nothing keeps the tests apart. Two that do not may have come apart by chance, for one test reaches the resource
-//! later than the other. So the first test is made to stay longer than it took the second to arrive: only who still comes
-//! after it was kept waiting.
+//! A use of the resource lasts as long as the pause after it. Two uses that overlap: nothing keeps the tests apart. What
+//! happens between two uses of one test says nothing, for it may have given a lock back in between. Two that do not overlap
+//! may have come apart by chance, for one test reaches the resource later than the other. So the first test is made to stay
+//! longer than it took the second to arrive: only who still comes after it was kept waiting.
 
 use crate::findings::Grade;
 
@@ -26,23 +26,25 @@ const LONGEST: u64 = 2_500;
 /// As often a pair is run to see whether it can meet.
 const TRIES: usize = 5;
 
-/// When a test used the resource, in microseconds.
+/// Why a pair has no other grade: there was nothing to meet on.
+pub(super) const NOT_BOTH: &str = "run again, the two did not both use it";
+
+/// When a test used the resource for the first time, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) from: u64,
-    /// With the pause after the last use.
+    /// With the pause after that use, and with those that followed at once.
     pub(super) to: u64,
     /// Whether it paused at all.
     pub(super) paused: bool,
+    /// Whether it had waited for std's lock around all variables, on the way to another one: the first test held that
+    /// lock, being made to pause there.
+    pub(super) held_up: bool,
 }
 
 impl Window {
     fn length(self) -> u64 {
         self.to.saturating_sub(self.from)
-    }
-
-    fn meets(self, other: Self) -> bool {
-        self.from < other.to && other.from < self.to
     }
 }
 
@@ -52,6 +54,8 @@ pub(super) struct Try {
     pub(super) pauses: Pauses,
     /// Nothing for a test that did not use the resource.
     pub(super) windows: [Option<Window>; 2],
+    /// Whether both used the resource at one time.
+    pub(super) met: bool,
     /// Whether both ended in time.
     pub(super) ended: bool,
 }
@@ -59,10 +63,6 @@ pub(super) struct Try {
 impl Try {
     fn both(&self) -> Option<[Window; 2]> {
         Some([self.windows[0]?, self.windows[1]?])
-    }
-
-    pub(super) fn met(&self) -> bool {
-        self.both().is_some_and(|[a, b]| a.meets(b))
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) enum Next {
 
 /// Judges runs of one pair in which no test failed.
 pub(super) fn judge(tries: &[Try]) -> Next {
-    if tries.iter().any(Try::met) {
+    if tries.iter().any(|one| one.met) {
         return Next::Graded(Grade::Unguarded, "both used it at one time".to_owned());
     }
     let Some(last) = tries.last() else {
@@ -90,7 +90,7 @@ pub(super) fn judge(tries: &[Try]) -> Next {
         return if tries.len() < 2 {
             Next::Again(Pauses::USUAL)
         } else {
-            potential("run again, the two did not both use it")
+            potential(NOT_BOTH)
         };
     };
     let (first, second) = if a.from <= b.from { (0, 1) } else { (1, 0) };
@@ -108,6 +108,11 @@ pub(super) fn judge(tries: &[Try]) -> Next {
     if let Some(soonest) = before
         && early.length() >= soonest + (soonest / 2).clamp(40_000, 400_000)
     {
+        if late.held_up {
+            return potential(
+                "run again, they were apart, and so were all who use a variable: std has a lock there",
+            );
+        }
         let why = "run again with pauses, one always waited until the other was done with it";
         return Next::Graded(Grade::Guarded, why.to_owned());
     }
@@ -147,6 +152,7 @@ mod tests {
                 from,
                 to: from + length(test),
                 paused: true,
+                held_up: false,
             };
             let mut windows = [window(1000 * self.arrive[0], 0), window(1000 * self.arrive[1], 1)];
             let second = usize::from(self.arrive[1] >= self.arrive[0]);
@@ -154,9 +160,11 @@ mod tests {
                 let free = windows[1 - second].to + 50;
                 windows[second] = window(windows[second].from.max(free), second);
             }
+            let [a, b] = windows;
             Try {
                 pauses,
                 windows: windows.map(Some),
+                met: a.from < b.to && b.from < a.to,
                 ended: true,
             }
         }
@@ -201,6 +209,7 @@ mod tests {
             from: from * 1000,
             to: to * 1000,
             paused: true,
+            held_up: false,
         })
     }
 
@@ -208,6 +217,7 @@ mod tests {
         Try {
             pauses: Pauses::USUAL,
             windows: [first, second],
+            met: false,
             ended: true,
         }
     }
@@ -220,9 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn one_meeting_is_enough_and_windows_that_only_touch_are_none() {
+    fn one_meeting_is_enough() {
         let apart = one(window(0, 80), window(80, 160));
-        let met = one(window(0, 80), window(79, 160));
+        let mut met = one(window(0, 80), window(79, 160));
+        met.met = true;
         assert_eq!(grade(std::slice::from_ref(&met)), Some(Grade::Unguarded));
         assert_eq!(grade(&[met, apart.clone()]), Some(Grade::Unguarded));
         assert_eq!(grade(&[apart]), None);
@@ -235,7 +246,14 @@ mod tests {
         assert_eq!(grade(&[ab.clone(), ba.clone()]), None);
         // A third run in an order that is known by now does.
         let long = one(window(0, 200), window(210, 300));
-        assert_eq!(grade(&[ab, ba, long]), Some(Grade::Guarded));
+        assert_eq!(
+            grade(&[ab.clone(), ba.clone(), long.clone()]),
+            Some(Grade::Guarded)
+        );
+        // But not if std's lock alone explains it.
+        let mut held_up = long;
+        held_up.windows[1].as_mut().unwrap().held_up = true;
+        assert_eq!(grade(&[ab, ba, held_up]), Some(Grade::Potential));
     }
 
     #[test]
@@ -261,6 +279,7 @@ mod tests {
             tries.push(Try {
                 pauses,
                 windows,
+                met: false,
                 ended: true,
             });
             assert!(tries.len() <= TRIES);

@@ -1,9 +1,10 @@
 //! Runs the tests that met once more, two by two, and says how sure it is that they are in each other's way.
 //!
 //! `pairs` chooses, `queue` says what may run at once, `rerun` runs, `windows` reads what the observer wrote of that, and
-//! `grade` judges. All but `rerun` are data in, data out; this file takes a pair from one to the next.
+//! `grade` judges, `outcome` puts it into the findings. All but `rerun` are data in, data out; this file takes a pair from one to the next.
 
 mod grade;
+mod outcome;
 mod pairs;
 mod queue;
 mod rerun;
@@ -98,7 +99,7 @@ pub(crate) fn confirm(
             .unwrap_or_else(PoisonError::into_inner)
             .graded
     };
-    let left = enter(graded, found);
+    let left = outcome::enter(graded, found);
     see(Event::Over { left });
     for signal in heard {
         signal_hook::low_level::unregister(signal);
@@ -324,31 +325,4 @@ fn tasks(works: Vec<Work>, found: &[Found]) -> Vec<Task<Work>> {
             work,
         })
         .collect()
-}
-
-/// Writes the grades into the findings. How many pairs have none.
-fn enter(graded: HashMap<Key, Pair>, found: &mut [Found]) -> usize {
-    let mut left = 0;
-    let mut graded: Vec<(Key, Pair)> = graded.into_iter().collect();
-    graded.sort_by_key(|(key, _)| *key);
-    for (index, one) in found.iter_mut().enumerate() {
-        let finding = &mut one.finding;
-        let own = graded.iter().filter(|((of, _), _)| *of == index);
-        finding.pairs = own.map(|(_, pair)| pair.clone()).collect();
-        // The gravest first, and of those in the order of their tests.
-        finding.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.grade));
-        let without = one.chosen.saturating_sub(finding.pairs.len());
-        left += without;
-        let gravest = finding.pairs.iter().map(|pair| pair.grade).max();
-        finding.grade = match gravest {
-            Some(grade) if without == 0 => grade,
-            grade => grade.unwrap_or(Grade::Potential).max(Grade::Potential),
-        };
-        for (position, test) in finding.tests.iter_mut().enumerate() {
-            let own = finding.pairs.iter().filter(|pair| pair.tests.contains(&position));
-            let gravest = own.map(|pair| pair.grade).max();
-            test.grade = gravest.unwrap_or(finding.grade.min(Grade::Potential));
-        }
-    }
-    left
 }

@@ -3,9 +3,9 @@
 use super::super::launch::{Launch, Started, VARIABLE};
 use super::super::log::{self, Log};
 use super::super::runner;
-use super::grade::{Pauses, Window};
+use super::grade::Pauses;
 use super::waits::Waits;
-use super::windows::windows;
+use super::windows::{Both, both};
 use cofferdam::{Resource, ResourceKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -52,7 +52,7 @@ pub(super) enum Ending {
 #[derive(Clone, Debug)]
 pub(super) struct Ran {
     pub(super) endings: [Ending; 2],
-    pub(super) windows: [Option<Window>; 2],
+    pub(super) uses: Both,
 }
 
 pub(super) struct Rerunner<'a> {
@@ -111,7 +111,7 @@ impl<'a> Rerunner<'a> {
         let names = parts.map(|part| (part.binary.as_str(), part.name.as_str()));
         // A log that cannot be read shows nothing.
         let at_variables = |log: &Log, stack: u32| self.waits.for_variables(log, stack);
-        let windows = windows(
+        let uses = both(
             &log::all(&folder, &mut Vec::new()),
             names,
             resource,
@@ -119,7 +119,7 @@ impl<'a> Rerunner<'a> {
             &at_variables,
         );
         let _ = fs::remove_dir_all(folder);
-        Ok(Ran { endings, windows })
+        Ok(Ran { endings, uses })
     }
 
     /// Runs one, with the same pauses if there were any.

@@ -35,6 +35,8 @@ pub(super) enum Step {
     /// One failed with these pauses: show that it does so for the other, while nothing else runs. The grade is what the
     /// pair has without that.
     Blame(Pauses, Grade),
+    /// One fails for a reason of its own: see whether they can meet all the same.
+    MeetAnyway,
     /// One after the other, while nothing else runs.
     Order,
 }
@@ -109,7 +111,8 @@ impl<'a> Steps<'a> {
         };
         let parts = [first, second];
         let done = match work.step {
-            Step::Meet => self.meet(work, parts),
+            Step::Meet => self.meet(work, parts, true),
+            Step::MeetAnyway => self.meet(work, parts, false),
             Step::Press if reproduced > 0 => Ok(Done::default()),
             Step::Press => self.press(work, parts),
             Step::Blame(_, Grade::Unguarded) if reproduced >= PROOFS => Ok(Done::default()),
@@ -121,24 +124,25 @@ impl<'a> Steps<'a> {
         })
     }
 
-    fn meet(&self, work: &Work, parts: [&Part; 2]) -> io::Result<Done> {
+    /// `mind`: whether a failure is news.
+    fn meet(&self, work: &Work, parts: [&Part; 2], mind: bool) -> io::Result<Done> {
         let mut tries = Vec::new();
         loop {
             let pauses = match judge(&tries) {
                 Next::Again(pauses) => pauses,
                 Next::Graded(grade, why) => {
                     return Ok(Done {
-                        next: (grade == Grade::Unguarded).then_some(Step::Press),
+                        next: (mind && grade == Grade::Unguarded).then_some(Step::Press),
                         ..Done::graded(grade, why, count(&tries))
                     });
                 }
             };
             let ran = self.rerunner.together(parts, &work.resource, pauses)?;
-            let failed = who_failed(&ran, parts);
+            let failed = who_failed(&ran, parts).filter(|_| mind);
             tries.push(as_try(&ran, pauses));
             if let Some(failed) = failed {
                 // For the time being, in case there is none left for the rest.
-                let grade = if tries.iter().any(Try::met) {
+                let grade = if tries.iter().any(|one| one.met) {
                     Grade::Unguarded
                 } else {
                     Grade::Potential
@@ -152,7 +156,7 @@ impl<'a> Steps<'a> {
                     )
                 });
             }
-            if self.is_over() && !tries.iter().any(Try::met) {
+            if self.is_over() && !tries.iter().any(|one| one.met) {
                 return Ok(Done::default());
             }
         }
@@ -192,7 +196,10 @@ impl<'a> Steps<'a> {
                     "{why}{} does not pass alone, so that it failed shows nothing",
                     part.name
                 );
-                return Ok(Done::graded(without, why, 0));
+                return Ok(Done {
+                    next: (without == Grade::Potential).then_some(Step::MeetAnyway),
+                    ..Done::graded(without, why, 0)
+                });
             }
         }
         for tries in 1..=BLAMES as u32 {
@@ -201,7 +208,7 @@ impl<'a> Steps<'a> {
             }
             let ran = self.rerunner.together(parts, &work.resource, pauses)?;
             if let Some(failed) = who_failed(&ran, parts) {
-                let how = match as_try(&ran, pauses).met() {
+                let how = match ran.uses.met {
                     true => "while both used it",
                     false => "beside or after the other",
                 };
@@ -296,7 +303,8 @@ fn count(tries: &[Try]) -> u32 {
 fn as_try(ran: &Ran, pauses: Pauses) -> Try {
     Try {
         pauses,
-        windows: ran.windows,
+        windows: ran.uses.windows,
+        met: ran.uses.met,
         ended: !ran.endings.contains(&Ending::Late),
     }
 }

@@ -1,8 +1,10 @@
 //! When the two tests of a run used the resource: logs in, windows out.
+//!
+//! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
 use super::super::format::Kind;
 use super::super::log::Log;
-use super::super::meaning::{Act, acts};
+use super::super::meaning::{Act, How, acts};
 use super::super::paths::Links;
 use super::super::uses::Folders;
 use super::super::who::{Known, Who};
@@ -14,19 +16,74 @@ use std::path::{Path, PathBuf};
 /// What a test is called: its program, its name.
 pub(super) type Name<'a> = (&'a str, &'a str);
 
-/// The windows of these tests, in their order; nothing for one that did not use the resource.
+/// What two tests did to the resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Both {
+    /// Nothing for one that did not use it.
+    pub(super) windows: [Option<Window>; 2],
+    /// Whether a use of the one and a use of the other overlap.
+    pub(super) met: bool,
+}
+
+/// So soon after each other, in microseconds, uses are one stay.
+const AT_ONCE: u64 = 20_000;
+
+/// The uses of one test.
+#[derive(Debug, Default)]
+struct Stay {
+    uses: Vec<(u64, u64)>,
+    paused: bool,
+    held_up: bool,
+}
+
+impl Stay {
+    fn window(&self) -> Option<Window> {
+        let (from, mut to) = *self.uses.first()?;
+        for (next, end) in &self.uses {
+            if *next > to + AT_ONCE {
+                break;
+            }
+            to = to.max(*end);
+        }
+        Some(Window {
+            from,
+            to,
+            paused: self.paused,
+            held_up: self.held_up,
+        })
+    }
+
+    /// Both in the order of their beginning.
+    fn meets(&self, other: &Self) -> bool {
+        let (mut own, mut others) = (self.uses.iter().peekable(), other.uses.iter().peekable());
+        while let (Some(a), Some(b)) = (own.peek(), others.peek()) {
+            if a.0 < b.1 && b.0 < a.1 {
+                return true;
+            }
+            // Who ends first meets none of those that begin later.
+            if a.1 <= b.1 {
+                own.next();
+            } else {
+                others.next();
+            }
+        }
+        false
+    }
+}
+
+/// What these tests did, in their order.
 ///
 /// `at_variables` says whether someone with the calls of that number is on the way to a variable.
-pub(super) fn windows(
+pub(super) fn both(
     logs: &[Log],
     names: [Name<'_>; 2],
     resource: &Resource,
     pauses: Pauses,
     at_variables: &dyn Fn(&Log, u32) -> bool,
-) -> [Option<Window>; 2] {
+) -> Both {
     let who = Who::of(logs, &known(logs, names));
     let mut links = Links::default();
-    let mut windows = [None; 2];
+    let mut stays = [Stay::default(), Stay::default()];
     for (index, log) in logs.iter().enumerate() {
         let folders = Folders::of(log);
         // Since when a test waits for std's lock around the variables.
@@ -58,32 +115,36 @@ pub(super) fn windows(
             let shared = log.is_test() && record.pid == log.pid();
             let uses = |act: &Act| is_use(act, resource, &mut links);
             if !acts(&record, folders.get(log, &record), shared).iter().any(uses) {
+                stays[position].held_up |= since.is_some() && stays[position].uses.is_empty();
                 continue;
             }
             let pause = record.pause();
             let length = pause.map_or(0, |first| if first { pauses.first } else { pauses.others });
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
-            let window = windows[position].get_or_insert(Window {
-                from,
-                to,
-                paused: false,
-            });
-            window.from = window.from.min(from);
-            window.to = window.to.max(to);
-            window.paused |= pause.is_some();
+            stays[position].uses.push((from, to));
+            stays[position].paused |= pause.is_some();
         }
     }
-    windows
+    for stay in &mut stays {
+        // Several processes may work for one test, each with a log of its own.
+        stay.uses.sort_unstable();
+    }
+    let [a, b] = &stays;
+    Both {
+        windows: [a.window(), b.window()],
+        met: a.meets(b),
+    }
 }
 
-/// Whether this is a use of the resource, or of what lies in it.
+/// Whether this is a use of the resource, or of what lies in it; or of the names among which it is one.
 fn is_use(act: &Act, resource: &Resource, links: &mut Links) -> bool {
     match act {
-        Act::File(path, _) => {
-            resource.kind() == ResourceKind::File
-                && links
-                    .resolve(path.clone())
-                    .starts_with(Path::new(resource.as_str()))
+        Act::File(path, how) => {
+            let wanted = Path::new(resource.as_str());
+            resource.kind() == ResourceKind::File && {
+                let path = links.resolve(path.clone());
+                path.starts_with(wanted) || *how == How::List && wanted.parent() == Some(&path)
+            }
         }
         Act::Other(other, _) => other == resource,
         Act::UsedMask => resource.kind() == ResourceKind::Umask,
@@ -125,18 +186,19 @@ mod tests {
     fn found(made: &Made, resource: &Resource) -> [Option<(u64, u64, bool)>; 2] {
         let pauses = Pauses { first: 3, others: 2 };
         let at_variables = |_: &Log, stack: u32| stack == 0;
-        let windows = windows(
+        let both = both(
             &[made.log()],
             [("shop", "a"), ("shop", "b")],
             resource,
             pauses,
             &at_variables,
         );
-        windows.map(|window| window.map(|window| (window.from, window.to, window.paused)))
+        both.windows
+            .map(|window| window.map(|window| (window.from, window.to, window.paused)))
     }
 
     #[test]
-    fn a_window_is_from_the_first_use_to_the_last_and_its_pause() {
+    fn a_window_is_from_the_first_use_to_the_last_that_follows_at_once_and_its_pause() {
         let mut made = program();
         for (at, test, flags, file) in [
             (1_000, A, PAUSED_FIRST, "/f"),
@@ -144,11 +206,55 @@ mod tests {
             (6_000, B, 0, "/other"),
             (7_000, B, PAUSED_FIRST, "/f"),
             (20_000, B, 0, "/f"),
+            (100_000, A, 0, "/f"),
         ] {
             made.flagged(at, test, Kind::Open, flags, 0, file, b"");
         }
         let found = found(&made, &Resource::file("/f"));
         assert_eq!(found, [Some((1_000, 7_000, true)), Some((7_000, 20_000, true))]);
+    }
+
+    /// Whether uses meet that begin and end so.
+    fn meet(a: &[(u64, u64)], b: &[(u64, u64)]) -> bool {
+        let stay = |uses: &[(u64, u64)]| Stay {
+            uses: uses.to_vec(),
+            ..Stay::default()
+        };
+        let (a, b) = (stay(a), stay(b));
+        assert_eq!(a.meets(&b), b.meets(&a));
+        a.meets(&b)
+    }
+
+    #[test]
+    fn tests_meet_in_their_uses_and_not_between_them() {
+        assert!(meet(&[(0, 80)], &[(79, 160)]));
+        assert!(meet(&[(0, 80)], &[(40, 40)]));
+        assert!(meet(&[(0, 10), (50, 90)], &[(20, 30), (80, 85)]));
+        assert!(meet(&[(0, 100), (10, 20)], &[(90, 95)]));
+        // Who only touch were kept apart; and a lock may be given back and taken again.
+        assert!(!meet(&[(0, 80)], &[(80, 160)]));
+        assert!(!meet(&[(0, 10), (50, 60)], &[(20, 30)]));
+        assert!(!meet(&[], &[(20, 30)]));
+    }
+
+    #[test]
+    fn who_waits_within_std_for_another_variable_is_held_up() {
+        for (first, held_up) in [("HOME", false), ("OTHER", true)] {
+            let mut made = program();
+            made.record(1_000, B, Kind::Waits, 0, "", b"");
+            made.record(4_000, B, Kind::GetVariable, 0, first, b"");
+            made.record(5_000, B, Kind::GetVariable, 0, "HOME", b"");
+            made.record(6_000, B, Kind::Waits, 0, "", b"");
+            made.record(7_000, B, Kind::GetVariable, 0, "OTHER", b"");
+            let both = both(
+                &[made.log()],
+                [("shop", "a"), ("shop", "b")],
+                &Resource::env("HOME"),
+                Pauses::USUAL,
+                &|_, _| true,
+            );
+            assert_eq!(both.windows[1].unwrap().held_up, held_up, "{first}");
+        }
     }
 
     #[test]

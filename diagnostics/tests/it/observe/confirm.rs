@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 const CONFIRMING: &str = include_str!("suites/confirming.rs");
+const ANYWAY: &str = include_str!("suites/anyway.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
@@ -42,6 +43,7 @@ fn a_lock_between_threads_guards_under_cargo_test() {
         "guarded cwd",
         "guarded env BEHIND",
         "guarded file behind",
+        "reproduced file listed/x",
         "reproduced file minded",
         "unguarded env OPEN",
         "unguarded file late",
@@ -62,6 +64,7 @@ fn a_lock_between_threads_guards_nothing_under_nextest() {
     let package = Package::new("apart", CONFIRMING);
     let (found, report) = graded(&package, &[], &[&NEXTEST[..], &["-j1"]].concat());
     let wanted = [
+        "reproduced file listed/x",
         "reproduced file minded",
         "unguarded file behind",
         "unguarded file late",
@@ -69,6 +72,13 @@ fn a_lock_between_threads_guards_nothing_under_nextest() {
         "unguarded file removed",
     ];
     assert_eq!(found, wanted, "{report}");
+}
+
+#[test]
+fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
+    let package = Package::new("anyway", ANYWAY);
+    let (found, report) = graded(&package, &[], &CARGO);
+    assert_eq!(found, ["unguarded file used"], "{report}");
 }
 
 #[test]

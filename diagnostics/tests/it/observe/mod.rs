@@ -15,11 +15,13 @@ const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
 
 /// What tests of one process and of several meet on.
-const EVERYWHERE: [&str; 9] = [
+const EVERYWHERE: [&str; 11] = [
     "file /dev/shm/cofferdam-meeting: 2 × 0",
     "file by-child: 1 × 1",
     "file by-thread: 1 × 1",
     "file größe: 2 × 0",
+    "file listed/name: 1 × 1",
+    "file listed/while: 1 × 1",
     "file removed: 1 × 1",
     "file replaced: 2 × 0",
     "file report: 1 × 1",

@@ -104,6 +104,18 @@ fn file_that_somebody_minds_b() {
     fs::write(place("minded"), "b").unwrap();
     assert_eq!(fs::read_to_string(place("minded")).unwrap(), "b");
 }
+// Who lists a folder sees what comes and goes there.
+#[test]
+fn folder_that_is_listed_a() {
+    fs::create_dir_all(place("listed")).unwrap();
+    fs::write(place("listed/x"), "a").unwrap();
+    fs::remove_file(place("listed/x")).unwrap();
+}
+#[test]
+fn folder_that_is_listed_b() {
+    fs::create_dir_all(place("listed")).unwrap();
+    assert_eq!(fs::read_dir(place("listed")).unwrap().count(), 0);
+}
 // What lies in a folder goes with it.
 #[test]
 fn folder_that_is_removed_a() {

@@ -114,6 +114,23 @@ fn folder_is_made_by_both_b() {
 }
 
 #[test]
+fn folder_is_listed() {
+    let _ = fs::create_dir_all(place("listed"));
+    let _ = fs::read_dir(place("listed")).unwrap().count();
+}
+#[test]
+fn folder_has_another_name_in_it() {
+    let _ = fs::create_dir_all(place("listed"));
+    fs::write(place("listed/name"), "1").unwrap();
+}
+#[test]
+fn folder_has_yet_another_name_in_it_for_a_while() {
+    let _ = fs::create_dir_all(place("listed"));
+    fs::write(place("listed/while"), "1").unwrap();
+    fs::remove_file(place("listed/while")).unwrap();
+}
+
+#[test]
 fn port_is_taken_everywhere() {
     let _ = TcpListener::bind("0.0.0.0:28917");
 }

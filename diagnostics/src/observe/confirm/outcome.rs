@@ -1,0 +1,90 @@
+//! What the pairs' grades say about their findings.
+
+use super::Key;
+use super::grade::NOT_BOTH;
+use crate::findings::{Grade, Pair};
+use crate::observe::found::Found;
+use std::collections::{BTreeSet, HashMap};
+
+/// Writes the grades into the findings. How many pairs have none.
+pub(super) fn enter(graded: HashMap<Key, Pair>, found: &mut [Found]) -> usize {
+    let mut left = 0;
+    let mut graded: Vec<(Key, Pair)> = graded.into_iter().collect();
+    graded.sort_by_key(|(key, _)| *key);
+    for (index, one) in found.iter_mut().enumerate() {
+        let finding = &mut one.finding;
+        let own = graded.iter().filter(|((of, _), _)| *of == index);
+        finding.pairs = own.map(|(_, pair)| pair.clone()).collect();
+        settle(&mut finding.pairs);
+        // The gravest first, and of those in the order of their tests.
+        finding.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.grade));
+        let without = one.chosen.saturating_sub(finding.pairs.len());
+        left += without;
+        let gravest = finding.pairs.iter().map(|pair| pair.grade).max();
+        finding.grade = match gravest {
+            Some(grade) if without == 0 => grade,
+            grade => grade.unwrap_or(Grade::Potential).max(Grade::Potential),
+        };
+        for (position, test) in finding.tests.iter_mut().enumerate() {
+            let own = finding.pairs.iter().filter(|pair| pair.tests.contains(&position));
+            let gravest = own.map(|pair| pair.grade).max();
+            test.grade = gravest.unwrap_or(finding.grade.min(Grade::Potential));
+        }
+    }
+    left
+}
+
+/// Two that did not both use it had met on what a third test left or took away. Where each of them is kept apart from
+/// somebody, and nobody was seen to meet, they stand behind the same thing.
+fn settle(pairs: &mut [Pair]) {
+    if pairs.iter().any(|pair| pair.grade > Grade::Potential) {
+        return;
+    }
+    let guarded = pairs.iter().filter(|pair| pair.grade == Grade::Guarded);
+    let guarded: BTreeSet<usize> = guarded.flat_map(|pair| pair.tests).collect();
+    for pair in pairs.iter_mut().filter(|pair| pair.why == NOT_BOTH) {
+        if pair.tests.iter().all(|test| guarded.contains(test)) {
+            pair.grade = Grade::Guarded;
+            pair.why.push_str(", and each was kept apart from others");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(tests: [usize; 2], grade: Grade, why: &str) -> Pair {
+        Pair {
+            tests,
+            grade,
+            tries: 1,
+            why: why.to_owned(),
+        }
+    }
+
+    fn settled(pairs: &[Pair]) -> Vec<Grade> {
+        let mut pairs = pairs.to_vec();
+        settle(&mut pairs);
+        pairs.iter().map(|pair| pair.grade).collect()
+    }
+
+    #[test]
+    fn two_that_had_nothing_to_meet_on_are_apart_if_both_wait_for_others() {
+        use Grade::{Guarded, Potential, Unguarded};
+        let waits = [pair([0, 1], Guarded, ""), pair([1, 2], Guarded, "")];
+        let absent = pair([0, 2], Potential, NOT_BOTH);
+        let other = pair([0, 2], Potential, "run again, the two could not be held at it");
+        let stranger = pair([0, 3], Potential, NOT_BOTH);
+        let met = pair([1, 4], Unguarded, "");
+        let with = |more: &[&Pair]| {
+            let more = more.iter().map(|pair| (*pair).clone());
+            settled(&waits.iter().cloned().chain(more).collect::<Vec<_>>())
+        };
+        assert_eq!(with(&[&absent]), [Guarded, Guarded, Guarded]);
+        assert_eq!(with(&[&other]), [Guarded, Guarded, Potential]);
+        assert_eq!(with(&[&stranger]), [Guarded, Guarded, Potential]);
+        assert_eq!(with(&[&absent, &met]), [Guarded, Guarded, Potential, Unguarded]);
+        assert_eq!(settled(&[absent]), [Potential]);
+    }
+}

@@ -1,0 +1,184 @@
+//! Folders that tests list: a name that comes or goes there is seen by whoever lists it.
+
+use super::meaning::How;
+use super::uses::{Thing, Uses};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+use std::{env, fs};
+
+/// As many names of one folder are told. More would be more findings of one cause.
+const NAMES: usize = 3;
+
+/// What comes and goes in folders that somebody lists.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// By the folder's number, what changes there and the tests that do it.
+    names: HashMap<u32, Vec<(u32, HashSet<u32>)>>,
+}
+
+impl Listed {
+    pub(super) fn of(uses: &Uses<'_>) -> Self {
+        let lists = uses.all.iter().filter_map(|one| match one.thing {
+            Thing::File(folder, How::List) => Some((uses.files.get(folder), folder)),
+            _ => None,
+        });
+        let lists: HashMap<&OsStr, u32> = lists.filter(|(folder, _)| !is_everybody_s(folder)).collect();
+        if lists.is_empty() {
+            return Self::default();
+        }
+        let since = uses.all.iter().map(|one| one.at).min().unwrap_or_default();
+        let mut found: HashMap<u32, BTreeMap<&OsStr, (u32, HashSet<u32>)>> = HashMap::new();
+        for one in &uses.all {
+            let Thing::File(file, how) = one.thing else {
+                continue;
+            };
+            if !matches!(how, How::Write | How::Name | How::Uproot) {
+                continue;
+            }
+            let path = uses.files.get(file);
+            let folder = Path::new(path).parent().map(Path::as_os_str);
+            let Some(folder) = folder.and_then(|folder| lists.get(folder)) else {
+                continue;
+            };
+            if how == How::Write && !is_new(path, since) {
+                continue;
+            }
+            let names = found.entry(*folder).or_default();
+            let (_, tests) = names.entry(path).or_insert_with(|| (file, HashSet::new()));
+            tests.insert(one.test);
+        }
+        let names = found
+            .into_iter()
+            .map(|(folder, names)| (folder, names.into_values().collect()));
+        Self {
+            names: names.collect(),
+        }
+    }
+
+    /// What else a test sees that uses this file so: names that others change.
+    pub(super) fn names(&self, file: u32, how: How, test: u32) -> impl Iterator<Item = u32> {
+        let names = (how == How::List).then(|| self.names.get(&file)).flatten();
+        names
+            .into_iter()
+            .flatten()
+            .filter(move |(_, tests)| tests.iter().any(|other| *other != test))
+            .map(|(name, _)| *name)
+            .take(NAMES)
+    }
+}
+
+/// Where every program puts its own, who lists it must expect anything.
+fn is_everybody_s(folder: &OsStr) -> bool {
+    Path::new(folder) == env::temp_dir() || folder == "/tmp" || folder == "/dev/shm"
+}
+
+/// Whether the file was made since then, in microseconds, and stayed: to open it for writing does not tell. One that did
+/// not stay was removed by name.
+fn is_new(path: &OsStr, since: u64) -> bool {
+    let made = fs::symlink_metadata(path).and_then(|file| file.created());
+    // File systems count in ticks.
+    made.is_ok_and(|made| made + Duration::from_millis(20) >= UNIX_EPOCH + Duration::from_micros(since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::format::Kind;
+    use super::super::group::Groups;
+    use super::super::log::made::Made;
+    use super::super::reading::read;
+    use super::super::who::{Known, Who};
+    use super::*;
+    use std::path::PathBuf;
+
+    const A: u32 = 1;
+    const B: u32 = 2;
+    const C: u32 = 3;
+
+    /// What the tests `a`, `b` and `c` of a program meet on, each with how many parties.
+    fn met(records: &[(u32, Kind, u64, &str)]) -> Vec<String> {
+        let mut made = Made::new(7, 1, true);
+        made.record(1, 0, Kind::Program, 0, "/t/shop", b"");
+        for (number, name) in [(A, "a"), (B, "b"), (C, "c")] {
+            made.record(2, 0, Kind::Test, number.into(), name, b"");
+        }
+        // Long after all files of this machine were made.
+        let later = 10_000_000_000_000_000;
+        for (at, (test, kind, value, path)) in (later..).zip(records) {
+            made.record(at, *test, *kind, *value, path, b"");
+        }
+        let logs = [made.log()];
+        let names = ["a", "b", "c"].map(str::to_owned).into();
+        let known = Known {
+            lists: [(PathBuf::from("/t/shop"), names)].into(),
+            ..Known::default()
+        };
+        let who = Who::of(&logs, &known);
+        let reading = read(&logs, &who, &Groups::default(), "r", Path::new("/ours"));
+        let conflicts = reading.evidence.conflicts();
+        let met = conflicts.iter().map(|told| {
+            let resource = told.resource.as_ref().unwrap();
+            format!("{} {}", resource.as_str(), told.parties.len())
+        });
+        met.collect()
+    }
+
+    #[test]
+    fn who_lists_a_folder_sees_what_another_makes_and_removes_in_it() {
+        let made = (A, Kind::Open, 0o301, "/d/x");
+        let listed = (B, Kind::List, 0, "/d");
+        for change in [
+            made,
+            (A, Kind::Remove, 0, "/d/x"),
+            (A, Kind::RemoveFolder, 0, "/d/x"),
+            (A, Kind::Symlink, 0, "/d/x"),
+        ] {
+            assert_eq!(met(&[change, listed]), ["/d/x 2"], "{change:?}");
+        }
+        assert_eq!(met(&[made, listed, (C, Kind::List, 0, "/d")]), ["/d/x 3"]);
+        assert_eq!(met(&[listed, (C, Kind::List, 0, "/d")]), [""; 0]);
+    }
+
+    #[test]
+    fn what_does_not_change_the_list_is_not_seen_in_it() {
+        let listed = (B, Kind::List, 0, "/d");
+        for other in [
+            (A, Kind::Open, 0o1101, "/d/x"),
+            (A, Kind::Change, 0, "/d/x"),
+            (A, Kind::Open, 0o301, "/d/e/x"),
+            (A, Kind::MakeFolder, 0, "/d/x"),
+            (B, Kind::Remove, 0, "/d/x"),
+        ] {
+            assert_eq!(met(&[other, listed]), [""; 0], "{other:?}");
+        }
+        let in_temp = env::temp_dir().join("x");
+        let temp = env::temp_dir();
+        let (in_temp, temp) = (in_temp.to_str().unwrap(), temp.to_str().unwrap());
+        assert_eq!(
+            met(&[(A, Kind::Remove, 0, in_temp), (B, Kind::List, 0, temp)]),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn two_who_change_other_names_do_not_meet_and_of_many_names_a_few_are_told() {
+        let names = ["/d/a", "/d/b", "/d/c", "/d/e"].map(|name| (A, Kind::Remove, 0, name));
+        let other = (C, Kind::Remove, 0, "/d/f");
+        assert_eq!(met(&[&names[..], &[other]].concat()), [""; 0]);
+        let all = [&names[..], &[other, (B, Kind::List, 0, "/d")]].concat();
+        assert_eq!(met(&all), ["/d/a 2", "/d/b 2", "/d/c 2"]);
+    }
+
+    #[test]
+    fn a_file_is_new_if_it_was_made_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x");
+        fs::write(&file, "").unwrap();
+        if fs::metadata(&file).unwrap().created().is_ok() {
+            assert!(is_new(file.as_os_str(), 0));
+        }
+        assert!(!is_new(file.as_os_str(), 10_000_000_000_000_000));
+        assert!(!is_new(dir.path().join("gone").as_os_str(), 0));
+    }
+}
