@@ -84,6 +84,14 @@ impl Hash {
     }
 }
 
+/// A number for a text that is nobody else's to know: it means something within this process only.
+pub(crate) fn mark_of(text: &[u8]) -> u32 {
+    // Where this program lies in memory is chance.
+    let mut hash = Hash((&raw const SEEN).addr() as u64);
+    hash.bytes(text);
+    hash.end() as u32
+}
+
 /// A name for a text.
 pub(crate) fn hash_of(text: &[u8]) -> u64 {
     let mut hash = Hash(1);

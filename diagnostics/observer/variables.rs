@@ -1,10 +1,11 @@
-//! The environment: names only, never what they say.
+//! The environment: names only, never what they say. Of that a mark is kept, which tells whether two say the same.
 
 use crate::format::{Kind, SAME};
 use crate::log::{self, Entry};
 use crate::note::{self, Noting};
 use crate::processes;
 use crate::real::reals;
+use crate::seen::mark_of;
 use crate::sys::{self, c_char, c_int};
 
 type Text = *const c_char;
@@ -22,13 +23,14 @@ pub(crate) mod real {
 }
 
 /// A child's environment is its own: it meets nobody there.
-fn noted(kind: Kind, flags: u8, name: &[u8]) {
+fn noted(kind: Kind, flags: u8, name: &[u8], mark: u32) {
     if !processes::is_test() || name.is_empty() {
         return;
     }
     let Some(_noting) = Noting::begin() else { return };
     let mut entry = Entry::new(kind, name);
     entry.flags = flags;
+    entry.value = u64::from(mark);
     log::access(&entry);
 }
 
@@ -39,7 +41,7 @@ pub unsafe extern "C" fn getenv(name: Text) -> *mut c_char {
     // SAFETY: the program's call, and a text that libc has read.
     unsafe {
         let value = real::getenv(name);
-        noted(Kind::GetVariable, 0, sys::text(name));
+        noted(Kind::GetVariable, 0, sys::text(name), 0);
         value
     }
 }
@@ -51,7 +53,7 @@ pub unsafe extern "C" fn secure_getenv(name: Text) -> *mut c_char {
     // SAFETY: as above.
     unsafe {
         let value = real::secure_getenv(name);
-        noted(Kind::GetVariable, 0, sys::text(name));
+        noted(Kind::GetVariable, 0, sys::text(name), 0);
         value
     }
 }
@@ -71,6 +73,7 @@ pub unsafe extern "C" fn setenv(name: Text, value: Text, replace: c_int) -> c_in
             Kind::SetVariable,
             log::flags(done != 0) | if same { SAME } else { 0 },
             sys::text(name),
+            mark_of(sys::text(if same { real::getenv(name) } else { value })),
         );
         done
     }
@@ -88,6 +91,7 @@ pub unsafe extern "C" fn unsetenv(name: Text) -> c_int {
             Kind::UnsetVariable,
             log::flags(done != 0) | if same { SAME } else { 0 },
             sys::text(name),
+            0,
         );
         done
     }
@@ -101,8 +105,9 @@ pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
     unsafe {
         let done = real::putenv(text);
         let text = sys::text(text);
-        let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
-        noted(Kind::SetVariable, log::flags(done != 0), name);
+        let mut parts = text.splitn(2, |byte| *byte == b'=');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        noted(Kind::SetVariable, log::flags(done != 0), name, mark_of(value));
         done
     }
 }

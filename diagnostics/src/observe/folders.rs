@@ -21,6 +21,12 @@ impl Uprooted {
         }
     }
 
+    /// Whether that test removed or renamed the path, or a folder that it lies in.
+    pub(super) fn is_by(&self, path: &Path, test: usize) -> bool {
+        let by = |path: &Path| self.by.get(path.as_os_str());
+        path.ancestors().filter_map(by).any(|tests| tests.contains(&test))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.by.is_empty()
     }

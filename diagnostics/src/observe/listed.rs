@@ -1,7 +1,7 @@
 //! Folders that tests list: a name that comes or goes there is seen by whoever lists it.
 
 use super::meaning::How;
-use super::uses::{Thing, Uses};
+use super::uses::{Thing, Use, Uses};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -57,9 +57,17 @@ impl Listed {
         }
     }
 
-    /// What else a test sees that uses this file so: names that others change.
-    pub(super) fn names(&self, file: u32, how: How, test: u32) -> impl Iterator<Item = u32> {
-        let names = (how == How::List).then(|| self.names.get(&file)).flatten();
+    /// What else a test sees by this use: names that others change.
+    pub(super) fn names(&self, uses: &Uses<'_>, one: &Use) -> impl Iterator<Item = u32> {
+        let names = match one.thing {
+            Thing::File(file, How::List) => self.names.get(&file).filter(|_| {
+                // Who removes a folder with all that is in it lists it to that end.
+                let folder = Path::new(uses.files.get(file));
+                !uses.uprooted.is_by(folder, one.test as usize)
+            }),
+            _ => None,
+        };
+        let test = one.test;
         names
             .into_iter()
             .flatten()
@@ -137,6 +145,8 @@ mod tests {
             assert_eq!(met(&[change, listed]), ["/d/x 2"], "{change:?}");
         }
         assert_eq!(met(&[made, listed, (C, Kind::List, 0, "/d")]), ["/d/x 3"]);
+        // To empty a folder it is listed, which is no finding of its own.
+        assert_eq!(met(&[made, listed, (B, Kind::RemoveFolder, 0, "/d")]), ["/d 2"]);
         assert_eq!(met(&[listed, (C, Kind::List, 0, "/d")]), [""; 0]);
     }
 

@@ -45,6 +45,18 @@ pub(super) enum Act {
     ClearedVariables,
 }
 
+impl Act {
+    /// Whether it changes what it is about.
+    pub(super) fn writes(&self) -> bool {
+        match self {
+            Self::File(_, how) => how.access() == Access::Write,
+            Self::Other(_, access) => *access == Access::Write,
+            Self::UsedMask => false,
+            Self::ClearedVariables => true,
+        }
+    }
+}
+
 const WRITE_ONLY: u32 = 1;
 const READ_WRITE: u32 = 2;
 const CREATE: u32 = 0o100;

@@ -26,6 +26,7 @@ mod places;
 mod reading;
 pub(crate) mod runner;
 mod session;
+mod settled;
 mod uses;
 mod who;
 

@@ -162,7 +162,7 @@ impl<'a> Claims<'a> {
             let pid = who.tests[one.test as usize].pid;
             match one.thing {
                 Thing::File(file, how) => {
-                    for name in listed.names(file, how, one.test) {
+                    for name in listed.names(uses, one) {
                         claims.add(one, On::File(name), Access::Read);
                     }
                     if uses.uprooted.is_empty() {
@@ -178,7 +178,12 @@ impl<'a> Claims<'a> {
                     }
                 }
                 Thing::Other(other, access) => {
-                    claims.add(one, On::of(&uses.others[other as usize], other, pid), access)
+                    let on = On::of(&uses.others[other as usize], other, pid);
+                    let access = match on {
+                        On::Variable(pid, name) if uses.settled.is(pid, name) => Access::Read,
+                        _ => access,
+                    };
+                    claims.add(one, on, access);
                 }
                 // Everybody who makes files depends on the mask, which matters where somebody changes it.
                 Thing::UsedMask if uses.masked.contains(&pid) => claims.add(one, On::Mask(pid), Access::Read),

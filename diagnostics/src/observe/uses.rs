@@ -8,6 +8,7 @@ use super::log::{Log, Record};
 use super::meaning::{Act, How, acts};
 use super::paths::{Links, is_of_interest};
 use super::places::Place;
+use super::settled::Settled;
 use super::who::Who;
 use cofferdam::{Access, Resource, ResourceKind};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -121,6 +122,7 @@ pub(super) struct Uses<'o> {
     pub(super) places: Vec<Place>,
     /// Processes of which a test changed the mask.
     pub(super) masked: HashSet<u32>,
+    pub(super) settled: Settled,
     /// By process, the variables that anybody spoke of.
     pub(super) variables: HashMap<u32, BTreeSet<String>>,
 }
@@ -140,6 +142,7 @@ impl<'o> Uses<'o> {
             sets: Numbered::default(),
             places: Vec::new(),
             masked: HashSet::new(),
+            settled: Settled::default(),
             variables: HashMap::new(),
         }
     }
@@ -189,6 +192,9 @@ impl<'o> Uses<'o> {
         who: &Who,
     ) {
         let shared = log.is_test() && record.pid == log.pid();
+        if shared {
+            self.settled.take_in(record, who.tests[test].pid, test as u32);
+        }
         for act in acts(record, folders.get(log, record), shared) {
             self.one(test, act, record.at, place, who);
         }

@@ -56,6 +56,8 @@ pub(super) struct Try {
     pub(super) windows: [Option<Window>; 2],
     /// Whether both used the resource at one time.
     pub(super) met: bool,
+    /// Whether one of them changed it, this time.
+    pub(super) wrote: bool,
     /// Whether both ended in time.
     pub(super) ended: bool,
 }
@@ -93,6 +95,13 @@ pub(super) fn judge(tries: &[Try]) -> Next {
             potential(NOT_BOTH)
         };
     };
+    if !last.wrote {
+        return if tries.len() < 2 {
+            Next::Again(Pauses::USUAL)
+        } else {
+            potential("run again, neither of the two changed it")
+        };
+    }
     let (first, second) = if a.from <= b.from { (0, 1) } else { (1, 0) };
     let windows = [a, b];
     let (early, late) = (windows[first], windows[second]);
@@ -165,6 +174,7 @@ mod tests {
                 pauses,
                 windows: windows.map(Some),
                 met: a.from < b.to && b.from < a.to,
+                wrote: true,
                 ended: true,
             }
         }
@@ -218,6 +228,7 @@ mod tests {
             pauses: Pauses::USUAL,
             windows: [first, second],
             met: false,
+            wrote: true,
             ended: true,
         }
     }
@@ -264,6 +275,10 @@ mod tests {
         let mut unheld = one(window(0, 0), window(10, 10));
         unheld.windows[0].as_mut().unwrap().paused = false;
         assert_eq!(grade(&[unheld]), Some(Grade::Potential));
+        let mut unchanged = one(window(0, 80), window(100, 180));
+        unchanged.wrote = false;
+        assert_eq!(grade(std::slice::from_ref(&unchanged)), None);
+        assert_eq!(grade(&[unchanged.clone(), unchanged]), Some(Grade::Potential));
         let mut endless = one(window(0, 80), window(90, 170));
         endless.ended = false;
         assert_eq!(grade(&[endless]), Some(Grade::Potential));
@@ -280,6 +295,7 @@ mod tests {
                 pauses,
                 windows,
                 met: false,
+                wrote: true,
                 ended: true,
             });
             assert!(tries.len() <= TRIES);

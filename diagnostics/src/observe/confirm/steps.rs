@@ -305,6 +305,7 @@ fn as_try(ran: &Ran, pauses: Pauses) -> Try {
         pauses,
         windows: ran.uses.windows,
         met: ran.uses.met,
+        wrote: ran.uses.wrote,
         ended: !ran.endings.contains(&Ending::Late),
     }
 }

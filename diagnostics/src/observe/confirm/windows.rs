@@ -23,51 +23,63 @@ pub(super) struct Both {
     pub(super) windows: [Option<Window>; 2],
     /// Whether a use of the one and a use of the other overlap.
     pub(super) met: bool,
+    /// Whether one of them changed it, this time.
+    pub(super) wrote: bool,
 }
 
 /// So soon after each other, in microseconds, uses are one stay.
 const AT_ONCE: u64 = 20_000;
 
+/// From when on, until when, and whether it is a change.
+type Span = (u64, u64, bool);
+
+/// More are not compared: whoever did not meet by then was kept away, or came late.
+const MOST: usize = 4096;
+
 /// The uses of one test.
 #[derive(Debug, Default)]
 struct Stay {
-    uses: Vec<(u64, u64)>,
+    uses: Vec<Span>,
     paused: bool,
     held_up: bool,
 }
 
 impl Stay {
     fn window(&self) -> Option<Window> {
-        let (from, mut to) = *self.uses.first()?;
-        for (next, end) in &self.uses {
+        let (from, mut to, _) = *self.uses.first()?;
+        let mut changed = None;
+        for (next, end, writes) in &self.uses {
             if *next > to + AT_ONCE {
                 break;
             }
             to = to.max(*end);
+            if *writes {
+                changed = Some(to);
+            }
         }
         Some(Window {
             from,
-            to,
+            // Once it is changed, it is there for all.
+            to: changed.unwrap_or(to),
             paused: self.paused,
             held_up: self.held_up,
         })
     }
 
-    /// Both in the order of their beginning.
+    fn last_change(&self) -> Option<u64> {
+        let changes = self.uses.iter().filter(|(_, _, writes)| *writes);
+        changes.map(|(from, ..)| *from).max()
+    }
+
+    /// Both in the order of their beginning. Two who look at one time meet if one of them changes it later on: what both
+    /// look at after the last change is what one of them was to make for all.
     fn meets(&self, other: &Self) -> bool {
-        let (mut own, mut others) = (self.uses.iter().peekable(), other.uses.iter().peekable());
-        while let (Some(a), Some(b)) = (own.peek(), others.peek()) {
-            if a.0 < b.1 && b.0 < a.1 {
-                return true;
-            }
-            // Who ends first meets none of those that begin later.
-            if a.1 <= b.1 {
-                own.next();
-            } else {
-                others.next();
-            }
-        }
-        false
+        let last = self.last_change().max(other.last_change());
+        self.uses.iter().take(MOST).any(|a| {
+            let others = other.uses.iter().take(MOST).take_while(|b| b.0 < a.1);
+            let mut meeting = others.filter(|b| a.0 < b.1);
+            meeting.any(|b| a.2 || b.2 || last >= Some(a.0.max(b.0)))
+        })
     }
 }
 
@@ -113,15 +125,16 @@ pub(super) fn both(
             );
             let since = waiting[position].take_if(|_| is_variable);
             let shared = log.is_test() && record.pid == log.pid();
-            let uses = |act: &Act| is_use(act, resource, &mut links);
-            if !acts(&record, folders.get(log, &record), shared).iter().any(uses) {
+            let acts = acts(&record, folders.get(log, &record), shared);
+            let uses = acts.iter().filter(|act| is_use(act, resource, &mut links));
+            let Some(writes) = uses.map(Act::writes).max() else {
                 stays[position].held_up |= since.is_some() && stays[position].uses.is_empty();
                 continue;
-            }
+            };
             let pause = record.pause();
             let length = pause.map_or(0, |first| if first { pauses.first } else { pauses.others });
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
-            stays[position].uses.push((from, to));
+            stays[position].uses.push((from, to, writes));
             stays[position].paused |= pause.is_some();
         }
     }
@@ -133,6 +146,7 @@ pub(super) fn both(
     Both {
         windows: [a.window(), b.window()],
         met: a.meets(b),
+        wrote: a.last_change().or(b.last_change()).is_some(),
     }
 }
 
@@ -214,10 +228,15 @@ mod tests {
         assert_eq!(found, [Some((1_000, 7_000, true)), Some((7_000, 20_000, true))]);
     }
 
-    /// Whether uses meet that begin and end so.
+    /// Whether changes meet that begin and end so.
     fn meet(a: &[(u64, u64)], b: &[(u64, u64)]) -> bool {
-        let stay = |uses: &[(u64, u64)]| Stay {
-            uses: uses.to_vec(),
+        let changes = |uses: &[(u64, u64)]| uses.iter().map(|(from, to)| (*from, *to, true)).collect();
+        met(changes(a), changes(b))
+    }
+
+    fn met(a: Vec<Span>, b: Vec<Span>) -> bool {
+        let stay = |uses: Vec<Span>| Stay {
+            uses,
             ..Stay::default()
         };
         let (a, b) = (stay(a), stay(b));
@@ -235,6 +254,17 @@ mod tests {
         assert!(!meet(&[(0, 80)], &[(80, 160)]));
         assert!(!meet(&[(0, 10), (50, 60)], &[(20, 30)]));
         assert!(!meet(&[], &[(20, 30)]));
+    }
+
+    #[test]
+    fn what_one_test_made_for_all_is_looked_at_by_all() {
+        let (made, looked) = ((0, 80, true), (80, 160, false));
+        let after = (90, 170, false);
+        assert!(!met(vec![made, looked], vec![after]));
+        assert!(met(vec![made, looked], vec![(70, 150, false)]));
+        // Who looks and then changes it had better not look beside another.
+        assert!(met(vec![looked, (160, 240, true)], vec![after]));
+        assert!(!met(vec![looked], vec![after]));
     }
 
     #[test]

@@ -43,10 +43,10 @@ fn a_lock_between_threads_guards_under_cargo_test() {
         "guarded cwd",
         "guarded env BEHIND",
         "guarded file behind",
-        "reproduced file listed/x",
         "reproduced file minded",
         "unguarded env OPEN",
         "unguarded file late",
+        "unguarded file listed/x",
         "unguarded file open",
         "unguarded file removed",
     ];
@@ -64,10 +64,10 @@ fn a_lock_between_threads_guards_nothing_under_nextest() {
     let package = Package::new("apart", CONFIRMING);
     let (found, report) = graded(&package, &[], &[&NEXTEST[..], &["-j1"]].concat());
     let wanted = [
-        "reproduced file listed/x",
         "reproduced file minded",
         "unguarded file behind",
         "unguarded file late",
+        "unguarded file listed/x",
         "unguarded file open",
         "unguarded file removed",
     ];

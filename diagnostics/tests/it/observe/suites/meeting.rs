@@ -44,6 +44,18 @@ fn variable_that_nobody_sets_is_read_b() {
 }
 
 #[test]
+fn variable_is_set_to_what_others_set_it_to_a() {
+    let _alone = ENVIRONMENT.lock();
+    unsafe { std::env::set_var("MEETING_PLACE", "a") };
+    assert_eq!(std::env::var("MEETING_PLACE").unwrap(), "a");
+}
+#[test]
+fn variable_is_set_to_what_others_set_it_to_b() {
+    let _alone = ENVIRONMENT.lock();
+    unsafe { std::env::set_var("MEETING_PLACE", "a") };
+}
+
+#[test]
 fn folder_is_changed() {
     let _alone = ENVIRONMENT.lock();
     let before = std::env::current_dir().unwrap();

@@ -1,0 +1,104 @@
+//! Variables that every test sets to one value before it asks for it: whatever the schedule, all find the same.
+
+use super::format::Kind;
+use super::log::Record;
+use std::collections::{HashMap, HashSet};
+
+/// What was done to one variable of one process.
+#[derive(Debug, Default)]
+struct Variable {
+    /// The mark of the value.
+    value: Option<u32>,
+    set_by: HashSet<u32>,
+    /// Somebody could find another value, or none.
+    varies: bool,
+}
+
+/// By process and name.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    variables: HashMap<u32, HashMap<String, Variable>>,
+    cleared: HashSet<u32>,
+}
+
+impl Settled {
+    /// Takes in what a test did, in the order in which it did so.
+    pub(super) fn take_in(&mut self, record: &Record<'_>, pid: u32, test: u32) {
+        if record.kind == Kind::ClearVariables {
+            self.cleared.insert(pid);
+        }
+        if record.failed()
+            || !matches!(
+                record.kind,
+                Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable
+            )
+        {
+            return;
+        }
+        let variables = self.variables.entry(pid).or_default();
+        let name = record.words();
+        if !variables.contains_key(&*name) {
+            variables.insert(name.clone().into_owned(), Variable::default());
+        }
+        let Some(variable) = variables.get_mut(&*name) else {
+            return;
+        };
+        match record.kind {
+            Kind::SetVariable => {
+                variable.varies |= *variable.value.get_or_insert(record.value) != record.value;
+                variable.set_by.insert(test);
+            }
+            // To ask before it is set is to find what another left.
+            Kind::GetVariable => variable.varies |= !variable.set_by.contains(&test),
+            _ => variable.varies = true,
+        }
+    }
+
+    /// Whether no test of that process can find there what it did not put there itself.
+    pub(super) fn is(&self, pid: u32, name: &str) -> bool {
+        let variable = self.variables.get(&pid).and_then(|all| all.get(name));
+        !self.cleared.contains(&pid) && variable.is_some_and(|variable| !variable.varies)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::made::Made;
+    use super::*;
+    use Kind as K;
+
+    fn is_settled(records: &[(u32, Kind, u64)]) -> bool {
+        let mut made = Made::new(7, 1, true);
+        for (test, kind, value) in records {
+            made.record(1, *test, *kind, *value, "MODE", b"");
+        }
+        let log = made.log();
+        let mut settled = Settled::default();
+        for record in log.records() {
+            settled.take_in(&record, 7, record.test);
+        }
+        assert!(!settled.is(8, "MODE") && !settled.is(7, "OTHER"));
+        settled.is(7, "MODE")
+    }
+
+    #[test]
+    fn a_variable_is_settled_if_all_say_the_same_before_they_ask() {
+        let (a, b) = ((1, K::SetVariable, 5), (2, K::SetVariable, 5));
+        assert!(is_settled(&[a, b]));
+        assert!(is_settled(&[
+            a,
+            (1, K::GetVariable, 0),
+            b,
+            (2, K::GetVariable, 0)
+        ]));
+        for another in [
+            (2, K::SetVariable, 6),
+            (2, K::UnsetVariable, 0),
+            (2, K::GetVariable, 0),
+            (3, K::GetVariable, 0),
+            (2, K::ClearVariables, 0),
+        ] {
+            assert!(!is_settled(&[a, another, b]), "{another:?}");
+        }
+    }
+}
