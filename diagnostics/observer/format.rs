@@ -127,12 +127,14 @@ pub(crate) enum Kind {
     /// A socket in the file system: path, or name after a `@`.
     BindUnix,
     ConnectUnix,
+    /// The kernel chose a port, which is nobody else's while it is held: the port, and 65536 more if it is a UDP port.
+    GivenPort,
     /// Something with a name that is neither file nor port: the name; 1 if it was made or removed.
     Other,
 }
 
 impl Kind {
-    const ALL: [Self; 35] = [
+    const ALL: [Self; 36] = [
         Self::Program,
         Self::Module,
         Self::Folder,
@@ -167,6 +169,7 @@ impl Kind {
         Self::ConnectTcp,
         Self::BindUnix,
         Self::ConnectUnix,
+        Self::GivenPort,
         Self::Other,
     ];
 

@@ -61,7 +61,13 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
             } else {
                 Kind::BindTcp
             };
-            internet(kind, family, rest, in_vain);
+            if rest.starts_with(&[0, 0]) {
+                if !failed {
+                    given(fd, kind);
+                }
+            } else {
+                internet(kind, family, rest, in_vain);
+            }
         }
         _ => {}
     }
@@ -96,9 +102,24 @@ fn internet(kind: Kind, family: u16, rest: &[u8], failed: bool) {
         return;
     };
     let port = u16::from_be_bytes([*high, *low]);
-    // With port 0 the kernel chooses one that is nobody's.
     if port != 0 {
         note::thing(kind, failed, u64::from(port), address.unwrap_or_default());
+    }
+}
+
+/// Notes which port the kernel chose, where it was told to choose.
+fn given(fd: c_int, kind: Kind) {
+    let mut address = [0_u8; 128];
+    let mut length = address.len() as c_uint;
+    let done = {
+        let Some(_noting) = Noting::begin() else { return };
+        // SAFETY: a place of the given length for the answer.
+        unsafe { sys::getsockname(fd, address.as_mut_ptr().cast(), &raw mut length) }
+    };
+    let port = u64::from(u16::from_be_bytes([address[2], address[3]]));
+    if done == 0 && port != 0 {
+        let datagrams = u64::from(kind == Kind::BindUdp) << 16;
+        note::thing(Kind::GivenPort, false, port | datagrams, &[]);
     }
 }
 

@@ -129,6 +129,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub(crate) fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
     pub(crate) fn getrlimit(resource: c_int, limit: *mut Rlimit) -> c_int;
+    pub(crate) fn getsockname(fd: c_int, address: *mut c_void, length: *mut c_uint) -> c_int;
     pub(crate) fn getsockopt(
         fd: c_int,
         level: c_int,

@@ -50,8 +50,11 @@ pub(crate) fn observe(
     }
     let watched = observed.watched;
     let mut graded: Vec<_> = observed.conflicts.into_iter().zip(observed.found).collect();
-    // The surest first; those of one grade stay in their order.
-    graded.sort_by_key(|(_, found)| std::cmp::Reverse(found.finding.grade));
+    // The surest first, and in the same order each time.
+    graded.sort_by(|(_, a), (_, b)| {
+        let (a, b) = (&a.finding, &b.finding);
+        b.grade.cmp(&a.grade).then_with(|| a.resource.cmp(&b.resource))
+    });
     let kept = findings::Findings {
         version: findings::VERSION,
         session,

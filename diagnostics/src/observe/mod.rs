@@ -14,6 +14,7 @@ mod folders;
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod format;
 pub(crate) mod found;
+mod given;
 mod group;
 mod guards;
 pub(crate) mod launch;

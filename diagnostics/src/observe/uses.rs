@@ -3,6 +3,7 @@
 
 use super::folders::Uprooted;
 use super::format::Kind;
+use super::given::Given;
 use super::guards::Guards;
 use super::log::{Log, Record};
 use super::meaning::{Act, How, acts};
@@ -110,6 +111,7 @@ pub(super) struct Uses<'o> {
     ours: &'o Path,
     links: Links,
     pub(super) guards: Guards,
+    given: Given,
     pub(super) uprooted: Uprooted,
     pub(super) all: Vec<Use>,
     known: HashMap<(u32, Thing, u32), u32>,
@@ -133,6 +135,7 @@ impl<'o> Uses<'o> {
             ours,
             links: Links::default(),
             guards: Guards::default(),
+            given: Given::default(),
             uprooted: Uprooted::default(),
             all: Vec::new(),
             known: HashMap::new(),
@@ -147,12 +150,12 @@ impl<'o> Uses<'o> {
         }
     }
 
-    /// First the locks, and the folders that are removed: they say what the rest means.
+    /// First the locks, the folders that are removed and the ports that were given: they say what the rest means.
     pub(super) fn look(&mut self, index: usize, log: &Log, folders: &Folders, who: &Who) {
         let matters = |record: &Record<'_>| {
             matches!(
                 record.kind,
-                Kind::Locked | Kind::Unlocked | Kind::RemoveFolder | Kind::Rename
+                Kind::Locked | Kind::Unlocked | Kind::RemoveFolder | Kind::Rename | Kind::GivenPort
             )
         };
         for record in log.records().filter(matters) {
@@ -167,6 +170,7 @@ impl<'o> Uses<'o> {
             let Some(test) = who.test(index, &record) else {
                 continue;
             };
+            self.given.look(&record, test);
             if record.kind == Kind::Locked {
                 let path = self.links.resolve(PathBuf::from(OsStr::from_bytes(record.text)));
                 self.guards
@@ -191,6 +195,9 @@ impl<'o> Uses<'o> {
         place: Place,
         who: &Who,
     ) {
+        if self.given.is(record, test) {
+            return;
+        }
         let shared = log.is_test() && record.pid == log.pid();
         if shared {
             self.settled.take_in(record, who.tests[test].pid, test as u32);

@@ -151,8 +151,8 @@ fn observes_what_is_planted(command: &[&str], planted: &[&str]) {
 fn what_is_planted_is_seen_from_outside_and_nothing_else() {
     let outside = ["target/report.csv: ", "conflict: port 27481: "];
     // Of each process its own: only threads meet there.
-    let inside = ["conflict: env SHOP_CURRENCY: ", "conflict: cwd: "];
-    observes_what_is_planted(&["cargo", "test"], &[outside, inside].concat());
+    let inside = ["conflict: cwd: ", "conflict: env SHOP_CURRENCY: "];
+    observes_what_is_planted(&["cargo", "test"], &[inside, outside].concat());
     let isolated = |command: &[&str]| {
         let args: Vec<&str> = ["observe", "--"].iter().chain(command).copied().collect();
         finds_nothing(&in_example("isolated", &args).output().unwrap().into());
