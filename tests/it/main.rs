@@ -16,5 +16,7 @@ mod role;
 mod rooms;
 mod run;
 mod source;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod stranger;
 mod tidy;
 mod worker;

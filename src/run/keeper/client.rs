@@ -80,6 +80,14 @@ fn start(run: &Path) -> Result<UnixStream, String> {
     if env::var(server::VARIABLE).is_some() {
         return Err("this process was to be the keeper and was not caught before `main`".to_owned());
     }
+    let told = place::run();
+    let (runner, started) = told.anchor;
+    // A test that outlives its runner finds the keeper gone with it, and what another one made nobody would use.
+    if told.runner != Runner::Named && !process::is_alive(runner, started) {
+        return Err(format!(
+            "the run is over: its runner, process {runner}, has ended"
+        ));
+    }
     let folder = own_folder(run);
     let told = |error: io::Error| format!("{}: {error}", folder.display());
     server::make_room(run).map_err(told)?;

@@ -3,8 +3,9 @@
 //! Everybody in it connects to this process and is known to be there as long as the connection is open: nobody has to
 //! ask again and again whether a process is gone.
 
+use crate::stranger::Suite;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -21,14 +22,8 @@ pub(super) enum Runner {
     Nextest,
 }
 
-/// Whether nextest is here; if not, that is said.
 pub(super) fn has_nextest() -> bool {
-    let there = cargo("nextest --version").output().unwrap().status.success();
-    if !there {
-        let note = "\nSKIPPED, NOT TESTED: cargo-nextest is not installed\n";
-        std::io::stderr().write_all(note.as_bytes()).unwrap();
-    }
-    there
+    suite().has_nextest()
 }
 
 /// Someone who connected: a server or a test.
@@ -114,7 +109,7 @@ pub(super) struct Begun {
 impl Begun {
     pub(super) fn new(runner: Runner, base: &Path, name: &str, env: &[(&str, &str)]) -> Self {
         // Building takes as long as it takes; what is waited for with a bound is the run.
-        let built = cargo("test --no-run --test suite").output().unwrap();
+        let built = suite().cargo("test --no-run --test suite").output().unwrap();
         assert!(
             built.status.success(),
             "{}",
@@ -130,7 +125,7 @@ impl Begun {
             Runner::CargoTest => "test --test suite -- --test-threads 2",
             Runner::Nextest => "nextest run --test suite --test-threads 2 --no-fail-fast",
         };
-        let mut command = cargo(args);
+        let mut command = suite().cargo(args);
         command
             .envs(env.iter().copied())
             .env("COFFERDAM_DIR", base)
@@ -279,58 +274,12 @@ fn poll(fd: i32) -> bool {
     unsafe { libc::poll(&raw mut polled, 1, LONG.as_millis() as i32) == 1 }
 }
 
-/// The suite's folder, written where it differs from what is there: Cargo goes by the files' times.
-fn suite() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kept");
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = format!(
-        "[package]\nname = \"kept\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\ncofferdam = {{ path = \
-         {:?} }}\n\n[workspace]\n",
-        repository.to_str().unwrap()
-    );
-    let put = |file: &str, text: &str| {
-        let path = folder.join(file);
-        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
-            return false;
-        }
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // Other tests may be here at the same time.
-        let mut whole = tempfile::NamedTempFile::new_in(&folder).unwrap();
-        whole.write_all(text.as_bytes()).unwrap();
-        whole.persist(&path).unwrap();
-        true
-    };
-    put("Cargo.toml", &manifest);
-    put("src/lib.rs", include_str!("suite/lib.rs"));
-    put("src/main.rs", include_str!("suite/main.rs"));
-    put(".config/nextest.toml", include_str!("suite/nextest.toml"));
-    put("tests/suite.rs", include_str!("suite/tests.rs"));
-    // The versions that are known to be there; Cargo leaves out what the suite does not need.
-    let lock = std::fs::read_to_string(repository.join("Cargo.lock")).unwrap();
-    if put("target/lock-of-the-repository", &lock) {
-        put("Cargo.lock", &lock);
-    }
-    folder
-}
-
-/// A cargo in the suite, without what this test's own cargo said about this package.
-#[expect(clippy::disallowed_methods, reason = "runners are real processes")]
-fn cargo(args: &str) -> Command {
-    let folder = suite();
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if ["CARGO_MANIFEST", "CARGO_PKG", "COFFERDAM", "NEXTEST"]
-            .iter()
-            .any(|prefix| text.starts_with(prefix))
-        {
-            command.env_remove(&name);
-        }
-    }
-    command
-        .args(args.split_whitespace())
-        .current_dir(&folder)
-        .env("CARGO_TARGET_DIR", folder.join("target"))
-        .env("CARGO_NET_OFFLINE", "true");
-    command
+fn suite() -> Suite {
+    let files = [
+        ("src/lib.rs", include_str!("suite/lib.rs")),
+        ("src/main.rs", include_str!("suite/main.rs")),
+        (".config/nextest.toml", include_str!("suite/nextest.toml")),
+        ("tests/suite.rs", include_str!("suite/tests.rs")),
+    ];
+    Suite::new("kept", &[], "", &files)
 }

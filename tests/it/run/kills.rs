@@ -115,6 +115,7 @@ fn a_runner_that_is_killed_while_a_test_starts_leaves_nothing() {
         begun.runner.wait().unwrap();
         servers.iter_mut().for_each(Guest::is_gone);
         keeper.ended();
+        // Nor does a test that outlives its runner make anything anew.
         drop(starter);
         assert!(!folder.exists() && begun.torn_down.exists(), "{name}");
     }

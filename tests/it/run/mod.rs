@@ -31,6 +31,4 @@ mod moved;
 #[cfg(all(feature = "serial", not(miri)))]
 mod serial;
 #[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
-mod stranger;
-#[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
 mod two_runs;

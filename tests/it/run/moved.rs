@@ -1,6 +1,6 @@
 //! A suite of forty tests that were serial_test's, moved by one `use`, under both runners.
 
-use super::stranger::{Suite, text};
+use crate::stranger::{Suite, text};
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -39,7 +39,8 @@ fn alone() {
 fn suite(name: &str) -> Suite {
     let serial_test = "serial_test = { version = \"4.0\", default-features = false }\n";
     let tests = format!("use {name}::serial;\n{}", tests());
-    Suite::new(&format!("serial-{name}"), serial_test, &tests)
+    let files = [("src/lib.rs", ""), ("tests/suite.rs", tests.as_str())];
+    Suite::new(&format!("serial-{name}"), &["serial"], serial_test, &files)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Two runs at once, by real runners, in one checkout and in two.
 
-use super::stranger::{Suite, text};
+use crate::stranger::{Suite, text};
 use cofferdam::serial;
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,7 +13,11 @@ const NEXTEST: &str = "nextest run --test suite --test-threads 2";
 
 fn checkouts() -> [Suite; 2] {
     ["one", "other"].map(|name| {
-        let suite = Suite::new(&format!("checkout-{name}"), "", include_str!("suite/two_runs.rs"));
+        let files = [
+            ("src/lib.rs", ""),
+            ("tests/suite.rs", include_str!("suite/two_runs.rs")),
+        ];
+        let suite = Suite::new(&format!("checkout-{name}"), &["serial"], "", &files);
         // Left by a run that was killed, perhaps.
         let _ = std::fs::remove_file(suite.folder().join("inside"));
         let built = suite.cargo("test --test suite --no-run").output().unwrap();

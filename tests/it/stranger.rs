@@ -1,0 +1,96 @@
+//! Suites of strangers, run by real runners: each a crate of its own that depends on this one.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+#[cfg(feature = "serial")]
+use std::process::Output;
+use std::process::{Command, Stdio};
+
+/// A suite in a folder of its own, which is its checkout.
+pub(crate) struct Suite(PathBuf);
+
+impl Suite {
+    /// The suite in the folder `name`, of these files. `features` are those of this library, `dependencies` what it
+    /// depends on besides. What is the same as before is left alone: Cargo goes by the files' times.
+    pub(crate) fn new(name: &str, features: &[&str], dependencies: &str, files: &[(&str, &str)]) -> Self {
+        let suite = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\ncofferdam = {{ path = \
+             {:?}, features = {features:?} }}\n{dependencies}\n[workspace]\n",
+            repository.to_str().unwrap()
+        );
+        suite.put("Cargo.toml", &manifest);
+        for (file, text) in files {
+            suite.put(file, text);
+        }
+        // The versions that are known to be there; Cargo leaves out what the suite does not need.
+        let lock = std::fs::read_to_string(repository.join("Cargo.lock")).unwrap();
+        if suite.put("target/lock-of-the-repository", &lock) {
+            suite.put("Cargo.lock", &lock);
+        }
+        suite
+    }
+
+    /// Whether it was another before.
+    fn put(&self, file: &str, text: &str) -> bool {
+        let path = self.0.join(file);
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return false;
+        }
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // Other tests may be here at the same time.
+        let mut whole = tempfile::NamedTempFile::new_in(&self.0).unwrap();
+        whole.write_all(text.as_bytes()).unwrap();
+        whole.persist(&path).unwrap();
+        true
+    }
+
+    #[cfg(feature = "serial")]
+    pub(crate) fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// A program in the suite, without what this test's own runner said about this package.
+    #[expect(clippy::disallowed_methods, reason = "runners are real processes")]
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            let misleads = ["CARGO_MANIFEST", "CARGO_PKG", "COFFERDAM", "NEXTEST"];
+            if misleads.iter().any(|prefix| text.starts_with(prefix)) {
+                command.env_remove(&name);
+            }
+        }
+        command
+            .current_dir(&self.0)
+            .env("CARGO_TARGET_DIR", self.0.join("target"))
+            // What strangers have in common is compiled once; their names have to differ.
+            .env("CARGO_BUILD_BUILD_DIR", self.0.with_file_name("strangers"))
+            .env("CARGO_NET_OFFLINE", "true");
+        command
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the cargo that runs this test")]
+    pub(crate) fn cargo(&self, args: &str) -> Command {
+        let mut cargo = self.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(args.split_whitespace()).stdin(Stdio::null());
+        cargo
+    }
+
+    /// Whether nextest is here; if not, that is said.
+    pub(crate) fn has_nextest(&self) -> bool {
+        let told = self.cargo("nextest --version").output().unwrap();
+        if !told.status.success() {
+            let note = "\nSKIPPED, NOT TESTED: cargo-nextest is not installed\n";
+            std::io::stderr().write_all(note.as_bytes()).unwrap();
+        }
+        told.status.success()
+    }
+}
+
+#[cfg(feature = "serial")]
+pub(crate) fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
