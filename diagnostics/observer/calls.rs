@@ -1,9 +1,10 @@
 //! System calls that a program makes without libc's functions: by number, with the same meaning.
 
-use crate::format::Kind;
+use crate::files::{self, itself};
+use crate::format::{ITSELF, Kind};
 use crate::note::{self, Path, open_file, path, paths};
 use crate::sys::{self, AT_FDCWD, AT_REMOVEDIR, c_char, c_int, c_long, c_uint, c_void};
-use crate::{files, locks, network};
+use crate::{locks, network};
 
 /// A call's number and arguments.
 #[derive(Clone, Copy)]
@@ -64,8 +65,13 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
             85 => files::opened(AT_FDCWD, call.text(0), CREAT, failed),
             133 => files::opened(AT_FDCWD, call.text(0), MADE, failed),
             259 => files::opened(call.int(0), call.text(1), MADE, failed),
-            4 | 6 | 21 | 89 | 137 => path(Kind::Look, failed, 0, call.path(0)),
-            262 | 267 | 269 | 332 | 439 => path(Kind::Look, failed, 0, call.path_at(0)),
+            4 | 21 | 137 => path(Kind::Look, failed, 0, call.path(0)),
+            6 | 89 => path(Kind::Look, failed, ITSELF, call.path(0)),
+            // The flags of `statx` stand before its mask.
+            332 => path(Kind::Look, failed, itself(call.int(2)), call.path_at(0)),
+            262 | 439 => path(Kind::Look, failed, itself(call.int(3)), call.path_at(0)),
+            267 => path(Kind::Look, failed, ITSELF, call.path_at(0)),
+            269 => path(Kind::Look, failed, 0, call.path_at(0)),
             83 => path(Kind::MakeFolder, failed, 0, call.path(0)),
             258 => path(Kind::MakeFolder, failed, 0, call.path_at(0)),
             84 => files::unlinked(AT_FDCWD, call.text(0), AT_REMOVEDIR, failed),
@@ -77,11 +83,12 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
             265 => paths(Kind::Link, failed, 0, call.path_at(0), call.path_at(2)),
             88 => path(Kind::Symlink, failed, 0, call.path(1)),
             266 => path(Kind::Symlink, failed, 0, call.path_at(1)),
-            76 | 90 | 92 | 94 | 132 | 188 | 189 | 197 | 198 | 235 => {
-                path(Kind::Change, failed, 0, call.path(0))
-            }
-            260 | 261 | 268 | 452 => path(Kind::Change, failed, 0, call.path_at(0)),
-            280 => files::changed_at(call.int(0), call.text(1), failed),
+            76 | 90 | 92 | 132 | 188 | 197 | 235 => path(Kind::Change, failed, 0, call.path(0)),
+            94 | 189 | 198 => path(Kind::Change, failed, ITSELF, call.path(0)),
+            260 => path(Kind::Change, failed, itself(call.int(4)), call.path_at(0)),
+            261 | 268 => path(Kind::Change, failed, 0, call.path_at(0)),
+            452 => path(Kind::Change, failed, itself(call.int(3)), call.path_at(0)),
+            280 => files::changed_at(call.int(0), call.text(1), call.int(3), failed),
             77 | 91 | 93 | 190 => open_file(Kind::Change, failed, 0, call.int(0)),
             80 => files::moved(call.text(0), failed),
             81 => files::moved(c".".as_ptr(), failed),

@@ -1,6 +1,6 @@
 //! Files and folders.
 
-use crate::format::Kind;
+use crate::format::{ITSELF, Kind};
 use crate::locks;
 use crate::note::{self, Path, open_file, path, paths};
 use crate::real::hooks;
@@ -27,9 +27,18 @@ pub(crate) unsafe fn opened(folder: c_int, text: Text, flags: c_int, failed: boo
         Kind::Open
     };
     // What does not change the meaning would only make it look new.
-    let flags = flags & (sys::O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC);
+    let flags = flags & (sys::O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | sys::O_NOFOLLOW);
     // SAFETY: the caller's promise.
     unsafe { path(kind, failed, flags as u64, Path::at(folder, text)) }
+}
+
+/// What the flags of a call whose name ends with `at` say about links.
+pub(crate) fn itself(flags: c_int) -> u64 {
+    if flags & sys::AT_SYMLINK_NOFOLLOW != 0 {
+        ITSELF
+    } else {
+        0
+    }
 }
 
 /// What `fopen` makes of its mode.
@@ -103,21 +112,21 @@ hooks! {
 
     stat(name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
     stat64(name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
-    lstat(name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
-    lstat64(name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
-    fstatat(folder: c_int, name: Text, to: *mut c_void, flags: c_int) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::at(folder, name));
-    fstatat64(folder: c_int, name: Text, to: *mut c_void, flags: c_int) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::at(folder, name));
-    statx(folder: c_int, name: Text, flags: c_int, mask: c_uint, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::at(folder, name));
+    lstat(name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, ITSELF, Path::new(name));
+    lstat64(name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, ITSELF, Path::new(name));
+    fstatat(folder: c_int, name: Text, to: *mut c_void, flags: c_int) -> c_int, |done| path(Kind::Look, done < 0, itself(flags), Path::at(folder, name));
+    fstatat64(folder: c_int, name: Text, to: *mut c_void, flags: c_int) -> c_int, |done| path(Kind::Look, done < 0, itself(flags), Path::at(folder, name));
+    statx(folder: c_int, name: Text, flags: c_int, mask: c_uint, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, itself(flags), Path::at(folder, name));
     __xstat(version: c_int, name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
     __xstat64(version: c_int, name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
-    __lxstat(version: c_int, name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
-    __lxstat64(version: c_int, name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
+    __lxstat(version: c_int, name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, ITSELF, Path::new(name));
+    __lxstat64(version: c_int, name: Text, to: *mut c_void) -> c_int, |done| path(Kind::Look, done < 0, ITSELF, Path::new(name));
     access(name: Text, mode: c_int) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
     eaccess(name: Text, mode: c_int) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
     euidaccess(name: Text, mode: c_int) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::new(name));
-    faccessat(folder: c_int, name: Text, mode: c_int, flags: c_int) -> c_int, |done| path(Kind::Look, done < 0, 0, Path::at(folder, name));
-    readlink(name: Text, to: *mut c_char, length: usize) -> isize, |done| path(Kind::Look, done < 0, 0, Path::new(name));
-    readlinkat(folder: c_int, name: Text, to: *mut c_char, length: usize) -> isize, |done| path(Kind::Look, done < 0, 0, Path::at(folder, name));
+    faccessat(folder: c_int, name: Text, mode: c_int, flags: c_int) -> c_int, |done| path(Kind::Look, done < 0, itself(flags), Path::at(folder, name));
+    readlink(name: Text, to: *mut c_char, length: usize) -> isize, |done| path(Kind::Look, done < 0, ITSELF, Path::new(name));
+    readlinkat(folder: c_int, name: Text, to: *mut c_char, length: usize) -> isize, |done| path(Kind::Look, done < 0, ITSELF, Path::at(folder, name));
     realpath(name: Text, to: *mut c_char) -> *mut c_char, |found| path(Kind::Look, found.is_null(), 0, Path::new(name));
     __realpath_chk(name: Text, to: *mut c_char, length: usize) -> *mut c_char, |found| path(Kind::Look, found.is_null(), 0, Path::new(name));
     canonicalize_file_name(name: Text) -> *mut c_char, |found| path(Kind::Look, found.is_null(), 0, Path::new(name));
@@ -148,17 +157,17 @@ hooks! {
     ftruncate64(fd: c_int, length: i64) -> c_int, |done| open_file(Kind::Change, done < 0, 0, fd);
     chmod(name: Text, mode: c_uint) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::new(name));
     fchmod(fd: c_int, mode: c_uint) -> c_int, |done| open_file(Kind::Change, done < 0, 0, fd);
-    fchmodat(folder: c_int, name: Text, mode: c_uint, flags: c_int) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::at(folder, name));
+    fchmodat(folder: c_int, name: Text, mode: c_uint, flags: c_int) -> c_int, |done| path(Kind::Change, done < 0, itself(flags), Path::at(folder, name));
     chown(name: Text, user: c_uint, group: c_uint) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::new(name));
-    lchown(name: Text, user: c_uint, group: c_uint) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::new(name));
+    lchown(name: Text, user: c_uint, group: c_uint) -> c_int, |done| path(Kind::Change, done < 0, ITSELF, Path::new(name));
     fchown(fd: c_int, user: c_uint, group: c_uint) -> c_int, |done| open_file(Kind::Change, done < 0, 0, fd);
-    fchownat(folder: c_int, name: Text, user: c_uint, group: c_uint, flags: c_int) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::at(folder, name));
+    fchownat(folder: c_int, name: Text, user: c_uint, group: c_uint, flags: c_int) -> c_int, |done| path(Kind::Change, done < 0, itself(flags), Path::at(folder, name));
     utime(name: Text, times: *const c_void) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::new(name));
     utimes(name: Text, times: *const c_void) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::new(name));
-    lutimes(name: Text, times: *const c_void) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::new(name));
+    lutimes(name: Text, times: *const c_void) -> c_int, |done| path(Kind::Change, done < 0, ITSELF, Path::new(name));
     futimes(fd: c_int, times: *const c_void) -> c_int, |done| open_file(Kind::Change, done < 0, 0, fd);
     futimens(fd: c_int, times: *const c_void) -> c_int, |done| open_file(Kind::Change, done < 0, 0, fd);
-    utimensat(folder: c_int, name: Text, times: *const c_void, flags: c_int) -> c_int, |done| changed_at(folder, name, done < 0);
+    utimensat(folder: c_int, name: Text, times: *const c_void, flags: c_int) -> c_int, |done| changed_at(folder, name, flags, done < 0);
     setxattr(name: Text, key: Text, value: *const c_void, size: usize, flags: c_int) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::new(name));
     fsetxattr(fd: c_int, key: Text, value: *const c_void, size: usize, flags: c_int) -> c_int, |done| open_file(Kind::Change, done < 0, 0, fd);
     removexattr(name: Text, key: Text) -> c_int, |done| path(Kind::Change, done < 0, 0, Path::new(name));
@@ -192,12 +201,12 @@ hooks! {
 ///
 /// # Safety
 /// The program handed the path to libc.
-pub(crate) unsafe fn changed_at(folder: c_int, name: Text, failed: bool) {
+pub(crate) unsafe fn changed_at(folder: c_int, name: Text, flags: c_int, failed: bool) {
     if name.is_null() {
         open_file(Kind::Change, failed, 0, folder);
     } else {
         // SAFETY: the caller's promise.
-        unsafe { path(Kind::Change, failed, 0, Path::at(folder, name)) }
+        unsafe { path(Kind::Change, failed, itself(flags), Path::at(folder, name)) }
     }
 }
 

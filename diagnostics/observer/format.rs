@@ -62,6 +62,10 @@ pub(crate) const PAUSED_FIRST: u8 = 4;
 /// The same after one of the others.
 pub(crate) const PAUSED: u8 = 8;
 
+/// In the value of `Open`, `Look` and `Change`: were the path a link, it was about the link itself. The number that `open`
+/// has for it.
+pub(crate) const ITSELF: u64 = 0o400_000;
+
 /// What a record says. Of a test or of the process itself up to `Stack`, then what a test did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]

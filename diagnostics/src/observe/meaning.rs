@@ -1,6 +1,6 @@
 //! What a record means: which resources were used, and how. A record in, acts out.
 
-use super::format::Kind;
+use super::format::{ITSELF, Kind};
 use super::log::Record;
 use super::paths::absolute;
 use cofferdam::{Access, Resource};
@@ -62,6 +62,18 @@ const READ_WRITE: u32 = 2;
 const CREATE: u32 = 0o100;
 const EXCLUSIVE: u32 = 0o200;
 const TRUNCATE: u32 = 0o1000;
+
+/// Whether what was done to a path was done to what it leads to, were it a link. Not so where a name is made, removed or
+/// given to something else.
+pub(super) fn follows(record: &Record<'_>) -> bool {
+    let value = u64::from(record.value);
+    match record.kind {
+        Kind::Open => value & ITSELF == 0 && record.value & (CREATE | EXCLUSIVE) != CREATE | EXCLUSIVE,
+        Kind::Look | Kind::Change => value & ITSELF == 0,
+        Kind::List | Kind::ConnectUnix => true,
+        _ => false,
+    }
+}
 
 /// What a record says was used. `folder` is the working directory of its moment; `shared` whether it speaks of the
 /// environment that the tests of its process share.
@@ -240,6 +252,35 @@ mod tests {
                 meaning,
                 "{kind:?} {flags} {text}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_done_to_a_link_and_what_is_done_through_it_are_told_apart() {
+        for (kind, value, through) in [
+            (K::Open, 0, true),
+            (K::Open, 0o1101, true),
+            (K::Open, 0o301, false),
+            (K::Open, ITSELF, false),
+            (K::Look, 0, true),
+            (K::Look, ITSELF, false),
+            (K::Change, 0, true),
+            (K::Change, ITSELF, false),
+            (K::List, 0, true),
+            (K::ConnectUnix, 0, true),
+            (K::BindUnix, 0, false),
+            (K::MakeFolder, 0, false),
+            (K::RemoveFolder, 0, false),
+            (K::Remove, 0, false),
+            (K::Rename, 0, false),
+            (K::Link, 0, false),
+            (K::Symlink, 0, false),
+        ] {
+            let mut made = Made::new(1, 1, true);
+            made.record(1, 1, kind, value, "/a", b"");
+            let log = made.log();
+            let record = log.records().next().unwrap();
+            assert_eq!(follows(&record), through, "{kind:?} {value:o}");
         }
     }
 

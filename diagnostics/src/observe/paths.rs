@@ -68,6 +68,8 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
 pub(super) struct Links {
     /// By their bytes: a path is compared part by part, which takes much longer.
     folders: HashMap<OsString, Option<PathBuf>>,
+    /// What lies at the end of a path that is a link itself.
+    targets: HashMap<OsString, Option<PathBuf>>,
 }
 
 impl Links {
@@ -80,6 +82,20 @@ impl Links {
             Some(folder) => folder.join(name),
             None => path,
         }
+    }
+
+    /// What the path leads to, where it is a link. As in [`Links::resolve`], the link has to be there still.
+    pub(super) fn target(&mut self, path: &Path) -> Option<&Path> {
+        if !self.targets.contains_key(path.as_os_str()) {
+            // Asked before the whole way is walked: nearly nothing is a link.
+            let target = fs::read_link(path).ok().map(|says| {
+                let folder = path.parent();
+                let says = absolute(folder, &says).unwrap_or(says);
+                fs::canonicalize(path).unwrap_or_else(|_| self.resolve(says))
+            });
+            self.targets.insert(path.into(), target);
+        }
+        self.targets.get(path.as_os_str())?.as_deref()
     }
 
     /// The folder's true name, where it is another.
@@ -146,5 +162,29 @@ mod tests {
         assert_eq!(links.resolve(root.join("link/a")), root.join("real/a"));
         assert_eq!(links.resolve(root.join("link/gone/a")), root.join("real/gone/a"));
         assert_eq!(links.resolve(root.join("link")), root.join("link"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_leads_to_its_target_also_when_nothing_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(root.join("real")).unwrap();
+        fs::write(root.join("real/a"), "").unwrap();
+        for (says, name) in [("real", "link"), ("link/a", "a"), ("real/gone", "nothing")] {
+            std::os::unix::fs::symlink(says, root.join(name)).unwrap();
+        }
+        let mut links = Links::default();
+        for (path, target) in [
+            ("link", Some("real")),
+            ("a", Some("real/a")),
+            ("nothing", Some("real/gone")),
+            ("real", None),
+            ("real/a", None),
+            ("gone", None),
+        ] {
+            let target = target.map(|target| root.join(target));
+            assert_eq!(links.target(&root.join(path)), target.as_deref(), "{path}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::format::Kind;
 use super::given::Given;
 use super::guards::Guards;
 use super::log::{Log, Record};
-use super::meaning::{Act, How, acts};
+use super::meaning::{Act, How, acts, follows};
 use super::paths::{Links, is_of_interest};
 use super::places::Place;
 use super::settled::Settled;
@@ -203,7 +203,19 @@ impl<'o> Uses<'o> {
             self.settled.take_in(record, who.tests[test].pid, test as u32);
         }
         for act in acts(record, folders.get(log, record), shared) {
-            self.one(test, act, record.at, place, who);
+            let Act::File(path, how) = act else {
+                self.one(test, act, record.at, place, who);
+                continue;
+            };
+            let mut path = self.links.resolve(path);
+            if follows(record)
+                && let Some(target) = self.links.target(&path)
+            {
+                // Who goes through a link depends on where it leads.
+                let link = std::mem::replace(&mut path, target.to_owned());
+                self.one(test, Act::File(link, How::Read), record.at, place, who);
+            }
+            self.one(test, Act::File(path, how), record.at, place, who);
         }
     }
 
@@ -219,10 +231,10 @@ impl<'o> Uses<'o> {
         known as u32
     }
 
+    /// A file by its true name.
     fn one(&mut self, test: usize, act: Act, at: u64, place: Place, who: &Who) {
         let (thing, held) = match act {
             Act::File(path, how) => {
-                let path = self.links.resolve(path);
                 if !is_of_interest(&path, self.ours) {
                     return;
                 }

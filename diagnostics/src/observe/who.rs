@@ -9,6 +9,9 @@ use super::notes::{Child, Name, Notes, binary_of, name_of};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
+/// So long, in microseconds, what a test's own thread leaves to be tidied up may take.
+const AFTERWARDS: u64 = 20_000;
+
 /// A test that ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Test {
@@ -95,9 +98,13 @@ impl Who {
         who
     }
 
-    /// The test of a record in that log.
+    /// The test of a record in that log. What its threads do when it is over they do for somebody else: those of a pool
+    /// that it happened to start.
     pub(crate) fn test(&self, log: usize, record: &Record<'_>) -> Option<usize> {
-        self.test_of(log, record.test)
+        let test = self.test_of(log, record.test)?;
+        let is_over = matches!(self.owners[log], Owner::Threads(_))
+            && record.at > self.tests[test].end.saturating_add(AFTERWARDS);
+        (!is_over).then_some(test)
     }
 
     /// The test that has that number in that log.
@@ -292,6 +299,24 @@ mod tests {
                 told("/by-child", Some("b")),
                 told("/by-grandchild", Some("b")),
                 told("/by-stranger", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_test_s_threads_do_when_it_is_over_is_nobody_s() {
+        let mut root = Made::new(10, 1, true);
+        root.record(1, 0, Kind::Test, 1, "a", b"")
+            .record(2, 1, Kind::Open, 0, "/own", b"")
+            .record(3, 1, Kind::TestOver, 0, "", b"")
+            .record(4, 1, Kind::Open, 0, "/tidied-up", b"")
+            .record(4 + AFTERWARDS, 1, Kind::Open, 0, "/for-another", b"");
+        assert_eq!(
+            owners(&[root.log()], &Known::default()),
+            [
+                told("/own", Some("a")),
+                told("/tidied-up", Some("a")),
+                told("/for-another", None),
             ]
         );
     }

@@ -12,12 +12,22 @@ use crate::findings::Grade;
 pub(super) struct Pauses {
     pub(super) first: u64,
     pub(super) others: u64,
+    /// At all variables, not only at the one. Who pauses at a variable holds std's lock around them, so that the other comes
+    /// as far as its own next variable; where both pause at each, they take turns, and one comes to the wanted one while
+    /// the other is there.
+    pub(super) everywhere: bool,
 }
 
 impl Pauses {
     pub(super) const USUAL: Self = Self {
         first: 80,
         others: 80,
+        everywhere: false,
+    };
+
+    const EVERYWHERE: Self = Self {
+        everywhere: true,
+        ..Self::USUAL
     };
 }
 
@@ -28,6 +38,11 @@ const TRIES: usize = 5;
 
 /// Why a pair has no other grade: there was nothing to meet on.
 pub(super) const NOT_BOTH: &str = "run again, the two did not both use it";
+
+/// The same: neither would be in the other's way.
+pub(super) const NOT_CHANGED: &str = "run again, neither of the two changed it";
+
+const IN_STD: &str = "run again, they were apart, and so were all who use a variable: std has a lock there";
 
 /// When a test used the resource for the first time, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +114,11 @@ pub(super) fn judge(tries: &[Try]) -> Next {
         return if tries.len() < 2 {
             Next::Again(Pauses::USUAL)
         } else {
-            potential("run again, neither of the two changed it")
+            potential(NOT_CHANGED)
         };
+    }
+    if last.pauses.everywhere {
+        return potential(IN_STD);
     }
     let (first, second) = if a.from <= b.from { (0, 1) } else { (1, 0) };
     let windows = [a, b];
@@ -118,9 +136,7 @@ pub(super) fn judge(tries: &[Try]) -> Next {
         && early.length() >= soonest + (soonest / 2).clamp(40_000, 400_000)
     {
         if late.held_up {
-            return potential(
-                "run again, they were apart, and so were all who use a variable: std has a lock there",
-            );
+            return Next::Again(Pauses::EVERYWHERE);
         }
         let why = "run again with pauses, one always waited until the other was done with it";
         return Next::Graded(Grade::Guarded, why.to_owned());
@@ -131,7 +147,7 @@ pub(super) fn judge(tries: &[Try]) -> Next {
     let wanted = wanted.saturating_sub(early.length()).div_ceil(1000);
     let pauses = Pauses {
         first: last.pauses.first + wanted,
-        others: last.pauses.others,
+        ..last.pauses
     };
     if pauses.first > LONGEST || tries.len() >= TRIES {
         return potential("run again, the two used it too far apart to be brought together");
@@ -261,10 +277,18 @@ mod tests {
             grade(&[ab.clone(), ba.clone(), long.clone()]),
             Some(Grade::Guarded)
         );
-        // But not if std's lock alone explains it.
+        // But not if std's lock alone explains it: then both are to pause at every variable.
         let mut held_up = long;
         held_up.windows[1].as_mut().unwrap().held_up = true;
-        assert_eq!(grade(&[ab, ba, held_up]), Some(Grade::Potential));
+        let tries = [ab, ba, held_up.clone()];
+        assert_eq!(judge(&tries), Next::Again(Pauses::EVERYWHERE));
+        let mut everywhere = held_up;
+        everywhere.pauses = Pauses::EVERYWHERE;
+        let [ab, ba, held_up] = tries;
+        let with = |last: &Try| [ab.clone(), ba.clone(), held_up.clone(), last.clone()];
+        assert_eq!(grade(&with(&everywhere)), Some(Grade::Potential));
+        everywhere.met = true;
+        assert_eq!(grade(&with(&everywhere)), Some(Grade::Unguarded));
     }
 
     #[test]

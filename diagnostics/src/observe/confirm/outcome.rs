@@ -1,7 +1,7 @@
 //! What the pairs' grades say about their findings.
 
 use super::Key;
-use super::grade::NOT_BOTH;
+use super::grade::{NOT_BOTH, NOT_CHANGED};
 use crate::findings::{Grade, Pair};
 use crate::observe::found::Found;
 use std::collections::{BTreeSet, HashMap};
@@ -34,7 +34,7 @@ pub(super) fn enter(graded: HashMap<Key, Pair>, found: &mut [Found]) -> usize {
     left
 }
 
-/// Two that did not both use it had met on what a third test left or took away. Where each of them is kept apart from
+/// Two that did not both use it, or of which neither changed it, had met on what a third test left or took away. Where each of them is kept apart from
 /// somebody, and nobody was seen to meet, they stand behind the same thing.
 fn settle(pairs: &mut [Pair]) {
     if pairs.iter().any(|pair| pair.grade > Grade::Potential) {
@@ -42,7 +42,8 @@ fn settle(pairs: &mut [Pair]) {
     }
     let guarded = pairs.iter().filter(|pair| pair.grade == Grade::Guarded);
     let guarded: BTreeSet<usize> = guarded.flat_map(|pair| pair.tests).collect();
-    for pair in pairs.iter_mut().filter(|pair| pair.why == NOT_BOTH) {
+    let by_a_third = |pair: &&mut Pair| pair.why == NOT_BOTH || pair.why == NOT_CHANGED;
+    for pair in pairs.iter_mut().filter(by_a_third) {
         if pair.tests.iter().all(|test| guarded.contains(test)) {
             pair.grade = Grade::Guarded;
             pair.why.push_str(", and each was kept apart from others");
@@ -82,6 +83,8 @@ mod tests {
             settled(&waits.iter().cloned().chain(more).collect::<Vec<_>>())
         };
         assert_eq!(with(&[&absent]), [Guarded, Guarded, Guarded]);
+        let idle = pair([0, 2], Potential, NOT_CHANGED);
+        assert_eq!(with(&[&idle]), [Guarded, Guarded, Guarded]);
         assert_eq!(with(&[&other]), [Guarded, Guarded, Potential]);
         assert_eq!(with(&[&stranger]), [Guarded, Guarded, Potential]);
         assert_eq!(with(&[&absent, &met]), [Guarded, Guarded, Potential, Unguarded]);

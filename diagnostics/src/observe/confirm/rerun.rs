@@ -155,6 +155,8 @@ fn hold(resource: &Resource, pauses: Pauses) -> OsString {
     let name = match resource.kind() {
         ResourceKind::Port => resource.as_str().trim_end_matches("/udp"),
         ResourceKind::Name => resource.as_str().trim_start_matches("unix socket "),
+        // Without a name it is any of them.
+        ResourceKind::Env if pauses.everywhere => "",
         _ => resource.as_str(),
     };
     let kind = resource.kind().as_str();
@@ -338,5 +340,13 @@ mod tests {
         ] {
             assert_eq!(hold(&resource, Pauses::USUAL), OsString::from(text));
         }
+        let everywhere = Pauses {
+            everywhere: true,
+            ..Pauses::USUAL
+        };
+        assert_eq!(
+            hold(&Resource::env("HOME"), everywhere),
+            OsString::from("80,80;env;")
+        );
     }
 }

@@ -71,10 +71,12 @@ const OTHER_PAUSES: [Pauses; 2] = [
     Pauses {
         first: 200,
         others: 30,
+        everywhere: false,
     },
     Pauses {
         first: 20,
         others: 160,
+        everywhere: false,
     },
 ];
 /// As many pairs of a finding are shown to fail; of others it is enough that they met.

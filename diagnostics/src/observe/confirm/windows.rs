@@ -198,7 +198,11 @@ mod tests {
     }
 
     fn found(made: &Made, resource: &Resource) -> [Option<(u64, u64, bool)>; 2] {
-        let pauses = Pauses { first: 3, others: 2 };
+        let pauses = Pauses {
+            first: 3,
+            others: 2,
+            ..Pauses::USUAL
+        };
         let at_variables = |_: &Log, stack: u32| stack == 0;
         let both = both(
             &[made.log()],
