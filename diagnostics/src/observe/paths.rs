@@ -1,6 +1,6 @@
 //! What a path stands for: made absolute, freed of `.` and `..`, and left alone where it is nobody's resource.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -68,8 +68,10 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
 pub(super) struct Links {
     /// By their bytes: a path is compared part by part, which takes much longer.
     folders: HashMap<OsString, Option<PathBuf>>,
-    /// What lies at the end of a path that is a link itself.
-    targets: HashMap<OsString, Option<PathBuf>>,
+    /// What in a folder is a link: nearly nothing is, and a folder is looked through sooner than all paths in it.
+    links: HashMap<OsString, HashSet<OsString>>,
+    /// What such a link leads to.
+    targets: HashMap<OsString, PathBuf>,
 }
 
 impl Links {
@@ -86,16 +88,21 @@ impl Links {
 
     /// What the path leads to, where it is a link. As in [`Links::resolve`], the link has to be there still.
     pub(super) fn target(&mut self, path: &Path) -> Option<&Path> {
+        let (parent, name) = (path.parent()?, path.file_name()?);
+        if !self.links.contains_key(parent.as_os_str()) {
+            self.links.insert(parent.into(), links_in(parent));
+        }
+        if !self.links.get(parent.as_os_str())?.contains(name) {
+            return None;
+        }
         if !self.targets.contains_key(path.as_os_str()) {
-            // Asked before the whole way is walked: nearly nothing is a link.
-            let target = fs::read_link(path).ok().map(|says| {
-                let folder = path.parent();
-                let says = absolute(folder, &says).unwrap_or(says);
-                fs::canonicalize(path).unwrap_or_else(|_| self.resolve(says))
-            });
+            let target = fs::canonicalize(path).ok().or_else(|| {
+                let says = fs::read_link(path).ok()?;
+                Some(self.resolve(absolute(Some(parent), &says)?))
+            })?;
             self.targets.insert(path.into(), target);
         }
-        self.targets.get(path.as_os_str())?.as_deref()
+        self.targets.get(path.as_os_str()).map(PathBuf::as_path)
     }
 
     /// The folder's true name, where it is another.
@@ -108,6 +115,13 @@ impl Links {
         }
         self.folders.get(folder.as_os_str())?.as_deref()
     }
+}
+
+/// What is not there, or may not be listed, is known to have none.
+fn links_in(folder: &Path) -> HashSet<OsString> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+    links.map(|entry| entry.file_name()).collect()
 }
 
 #[cfg(test)]
