@@ -52,7 +52,7 @@ impl Fixed {
 }
 
 pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
-    let dir = super::run::working_dir();
+    let dir = super::here::working_dir();
     let report = match &args.report {
         Some(report) => report.clone(),
         None => Findings::last(&cofferdam::base_dir(Some(&dir))?),

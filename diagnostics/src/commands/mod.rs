@@ -10,6 +10,7 @@ pub(crate) mod fix;
 #[cfg(has_observer)]
 mod foreground;
 pub(crate) mod guard;
+mod here;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;

@@ -10,7 +10,7 @@ pub(crate) fn observe(
     see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::ratchet::Ratchet;
-    use super::{Findings, foreground, run, session};
+    use super::{Findings, foreground, here, session};
     use crate::findings;
     use crate::observe::Session;
     use crate::observe::confirm::Options;
@@ -18,7 +18,7 @@ pub(crate) fn observe(
     use std::ffi::OsString;
     use std::num::NonZeroUsize;
 
-    let dir = run::working_dir();
+    let dir = here::working_dir();
     let base = cofferdam::base_dir(Some(&dir))?;
     let asked = Asked {
         places: !args.no_backtrace,

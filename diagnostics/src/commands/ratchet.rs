@@ -62,7 +62,7 @@ fn compare(
     there: Option<(String, Baseline)>,
     mut outcome: Outcome,
 ) -> Result<Outcome, Box<dyn Error>> {
-    let dir = super::run::working_dir();
+    let dir = super::here::working_dir();
     let roots = Roots {
         workspace: workspace(&dir).to_owned(),
         temporary: std::env::temp_dir(),

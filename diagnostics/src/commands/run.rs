@@ -7,7 +7,7 @@ use super::ratchet::Ratchet;
 use super::recorder::{self, Asked, Recorder};
 use super::suite::is_test_command;
 use super::watch::{BatchBegun, Begun, Watch};
-use super::{Findings, Outcome, Refused, session};
+use super::{Findings, Outcome, Refused, here, session};
 use crate::cli::RunArgs;
 use crate::executor;
 use crate::executor::event::{Ending, Event, Tally, Why};
@@ -21,10 +21,10 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
-    let dir = working_dir();
+    let dir = here::working_dir();
     let ratchet = Ratchet::read(&args.baseline)?;
     let plan = Plan::of(args, &dir)?;
     for bad in &plan.skipped {
@@ -331,11 +331,3 @@ const JOB_FAILED: Ended = Ended::Failed {
     code: exit_code::JOB_FAILED,
     signal: None,
 };
-
-pub(super) fn working_dir() -> PathBuf {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the workspace is looked for from here upward"
-    )]
-    std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."))
-}

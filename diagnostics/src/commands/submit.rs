@@ -1,6 +1,6 @@
 //! `submit`: a job for the session that runs.
 
-use super::{Refused, run};
+use super::{Refused, here};
 use crate::cli::SubmitArgs;
 use crate::executor::job::JobId;
 use crate::jobs::spec::{self, Spec};
@@ -19,7 +19,7 @@ pub(crate) struct Submitted {
 }
 
 pub(crate) fn submit(args: &SubmitArgs) -> Result<Submitted, Box<dyn Error>> {
-    let dir = run::working_dir();
+    let dir = here::working_dir();
     let mut job = spec::of_words(JobId(1), args.command.clone()).map_err(|what| Refused::new(&what))?;
     if let Some(name) = &args.name {
         job.name = spec::checked_name(name.clone()).map_err(|what| Refused::new(&what))?;
