@@ -181,7 +181,7 @@ impl Setup {
     /// ```
     /// use cofferdam::{Access, Fixture, Resource};
     /// static QUEUE: Fixture<String> = Fixture::per_run("queue", |setup| {
-    ///     setup.claim(Resource::name("queue orders"), Access::Write);
+    ///     setup.claim(Resource::name("queue of the packers"), Access::Write);
     ///     Ok("amqp://localhost/orders".to_owned())
     /// });
     /// assert!(QUEUE.get().ends_with("orders"));
