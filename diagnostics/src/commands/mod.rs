@@ -28,7 +28,7 @@ mod suite;
 pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
-use crate::findings::{Finding, Grade};
+use crate::findings::{self, Finding, Grade};
 use batch::Batch;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
 use ratchet::Compared;
@@ -108,22 +108,10 @@ pub(crate) struct Findings {
     pub(crate) baseline: Option<Compared>,
 }
 
-/// What was watched from outside, and what was not.
+/// What is told of a suite that was seen from outside, besides its conflicts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
-    pub(crate) tests: u64,
-    /// Their programs.
-    pub(crate) programs: u64,
-    /// What was done to files, ports and the like, each once for a test.
-    pub(crate) accesses: u64,
-    /// Those of them whose test is not known.
-    pub(crate) of_no_test: u64,
-    /// What could not be noted for want of room.
-    pub(crate) dropped: u64,
-    /// Processes whose system calls past libc were not seen, or not to their end.
-    pub(crate) without_raw: u64,
-    /// Programs with tests that could not be told apart.
-    pub(crate) missed: u64,
+    pub(crate) watched: findings::Watched,
     /// Where the tests that met were run once more.
     pub(crate) confirmed: Option<Confirmed>,
     /// Why the file with what was found could not be written.
@@ -209,7 +197,7 @@ impl Findings {
     fn seen(&self) -> Seen {
         Seen {
             anything: match &self.observed {
-                Some(observed) => observed.tests > 0,
+                Some(observed) => observed.watched.tests > 0,
                 None => self.watched.processes > 0,
             },
             conflicts: self.of_severity(Severity::Conflict).next().is_some(),

@@ -80,13 +80,7 @@ pub(crate) fn observe(
         problem_count: observed.problems.len() as u64,
         problems: observed.problems,
         observed: Some(super::Observed {
-            tests: watched.tests,
-            programs: watched.programs,
-            accesses: watched.accesses,
-            of_no_test: watched.of_no_test,
-            dropped: watched.dropped,
-            without_raw: watched.without_raw,
-            missed: watched.missed,
+            watched,
             confirmed: args.confirm.then(|| super::Confirmed {
                 graded,
                 guarded: guarded.into_iter().map(|(_, found)| found.finding).collect(),

@@ -31,5 +31,4 @@ mod settled;
 mod uses;
 mod who;
 
-use reading::Watched;
 pub(crate) use session::Session;

@@ -7,27 +7,11 @@ use super::log::Log;
 use super::places::Place;
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
+use crate::findings::Watched;
 use cofferdam::diagnostics::{Evidence, Observed};
 use cofferdam::{Access, Resource};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-
-/// What was watched, and what was not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Watched {
-    pub(crate) tests: u64,
-    pub(crate) programs: u64,
-    /// Accesses that were noted, each once for a test.
-    pub(crate) accesses: u64,
-    /// Those of them whose test is not known.
-    pub(crate) of_no_test: u64,
-    /// Records that found no place in a log.
-    pub(crate) dropped: u64,
-    /// Processes whose raw system calls were not seen, or not to their end.
-    pub(crate) without_raw: u64,
-    /// Programs with tests that could not be told apart.
-    pub(crate) missed: u64,
-}
 
 /// What the logs say.
 pub(crate) struct Reading<'o> {

@@ -1,14 +1,12 @@
 //! What several jobs came to: a table of rounds, and which failed.
 
 use super::progress::words;
-use super::text::{plain, processes};
+use super::style::RED;
+use super::text::{count, plain};
 use crate::commands::batch::{Batch, FailedJob, Row};
-use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::Duration;
-
-const RED: Style = AnsiColor::Red.on_default().bold();
 
 /// For a person.
 pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
@@ -36,7 +34,11 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
         )?;
     }
     if batch.left > 0 {
-        writeln!(out, "{} detached by jobs and still there", processes(batch.left))?;
+        writeln!(
+            out,
+            "{} detached by jobs and still there",
+            count(batch.left, "process")
+        )?;
     }
     Ok(())
 }

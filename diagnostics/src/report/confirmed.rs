@@ -1,6 +1,7 @@
 //! What running tests once more showed, for a person.
 
-use super::human::{DIM, headline};
+use super::headline::headline;
+use super::style::DIM;
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed};
 use crate::findings::{Finding, Grade, Kind};

@@ -1,5 +1,6 @@
 //! What ends the conflicts that were seen: as a diff between words, or as JSON.
 
+use super::style::BOLD;
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::fix::Fixed;
@@ -14,7 +15,6 @@ use std::io::{self, Write};
 const VERSION: u64 = 1;
 /// As many attributes of a sort are listed; the others are counted.
 const LISTED: usize = 20;
-const BOLD: Style = Style::new().bold();
 const ADDED: Style = AnsiColor::Green.on_default();
 const REMOVED: Style = AnsiColor::Red.on_default();
 

@@ -1,10 +1,11 @@
 //! For a person at a terminal or in a log.
 
+use super::headline::headline;
+use super::style::{self, BOLD, DIM};
 use super::text::{count, last_line, nothing_recorded, plain};
 use super::{baseline, batch, confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
-use anstyle::{AnsiColor, Style};
 use cofferdam::diagnostics::{Conflict, Party, Severity};
 use std::io::{self, Write};
 
@@ -12,18 +13,6 @@ pub(super) struct Human<'a>(pub(super) &'a Outcome);
 
 /// So many warnings, and so many notes, are told of a batch.
 const LISTED: usize = 5;
-
-pub(super) const BOLD: Style = Style::new().bold();
-pub(super) const DIM: Style = Style::new().dimmed();
-
-fn style(severity: Severity) -> Style {
-    let colour = match severity {
-        Severity::Conflict => AnsiColor::Red,
-        Severity::Warning => AnsiColor::Yellow,
-        _ => AnsiColor::Cyan,
-    };
-    colour.on_default().bold()
-}
 
 impl Human<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
@@ -80,11 +69,6 @@ impl Human<'_> {
         }
         writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", last_line(self.0))
     }
-}
-
-pub(super) fn headline(out: &mut impl Write, severity: Severity, word: &str, text: &str) -> io::Result<()> {
-    let style = style(severity);
-    writeln!(out, "{style}{word}:{style:#} {}", plain(text))
 }
 
 fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
@@ -153,7 +137,7 @@ fn row(party: &Party, with_run: bool) -> [String; 4] {
 }
 
 fn line(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
-    let style = style(told.severity());
+    let style = style::of(told.severity());
     let first = told.parties.first();
     let place = first
         .and_then(|party| party.place.as_deref())

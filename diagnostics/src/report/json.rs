@@ -80,13 +80,13 @@ fn baseline(compared: &Compared) -> Value {
 
 fn observed(observed: &Observed) -> Value {
     json!({
-        "tests": observed.tests,
-        "programs": observed.programs,
-        "accesses": observed.accesses,
-        "of_no_test": observed.of_no_test,
-        "dropped": observed.dropped,
-        "without_raw": observed.without_raw,
-        "missed": observed.missed,
+        "tests": observed.watched.tests,
+        "programs": observed.watched.programs,
+        "accesses": observed.watched.accesses,
+        "of_no_test": observed.watched.of_no_test,
+        "dropped": observed.watched.dropped,
+        "without_raw": observed.watched.without_raw,
+        "missed": observed.watched.missed,
         "guarded": observed.confirmed.as_ref().map(|confirmed| confirmed.guarded.iter().map(guarded).collect::<Vec<_>>()),
     })
 }

@@ -1,12 +1,12 @@
 //! The last sessions, and how often each job passed.
 
 use super::session::{as_json, span};
+use super::style::BOLD;
 use super::table;
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::list::Listed;
 use crate::ledger::{Session, Success};
-use anstyle::Style;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -15,8 +15,6 @@ const VERSION: u64 = 1;
 
 /// As many jobs are told to people, those that failed most often; JSON has them all.
 const JOBS: usize = 20;
-
-const BOLD: Style = Style::new().bold();
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, listed: &Listed) -> io::Result<()> {
     match format {

@@ -9,6 +9,7 @@ mod confirmed;
 mod confirming;
 mod fix;
 mod github;
+mod headline;
 mod human;
 mod json;
 mod list;
@@ -19,6 +20,7 @@ mod progress;
 mod session;
 mod show;
 mod status;
+mod style;
 mod submitted;
 mod table;
 mod text;
@@ -182,7 +184,7 @@ pub(crate) fn tell_guarded(session: &str, ended: usize) {
             err,
             "cofferdam: session {} was killed; {} of its jobs were ended",
             text::plain(session),
-            text::processes(ended as u64)
+            text::count(ended as u64, "process")
         );
     }
 }

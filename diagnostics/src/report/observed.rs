@@ -1,7 +1,8 @@
 //! What was seen from outside, for a person: by resource, writers before readers.
 
 use super::confirmed;
-use super::human::{BOLD, DIM, headline};
+use super::headline::headline;
+use super::style::{BOLD, DIM};
 use super::text::{count, plain};
 use crate::commands::{Observed, severity_of};
 use crate::findings::Finding;
@@ -106,16 +107,16 @@ fn row(party: &Party) -> Row {
 /// What ought to be known of what was not seen.
 pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
     let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
-    if observed.without_raw > 0 {
+    if observed.watched.without_raw > 0 {
         say(&format!(
             "the system calls that {} made past libc: the kernel, the libc or the program itself did not allow it",
-            count(observed.without_raw, "process").replace("processs", "processes")
+            count(observed.watched.without_raw, "process")
         ))?;
     }
-    if observed.dropped > 0 {
+    if observed.watched.dropped > 0 {
         say(&format!(
             "{}, for which there was no room",
-            count(observed.dropped, "access").replace("accesss", "accesses")
+            count(observed.watched.dropped, "access")
         ))?;
     }
     if let Some(why) = &observed.not_kept {
@@ -127,10 +128,10 @@ pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Resu
         )?;
     }
     let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
-    if observed.missed > 0 {
+    if observed.watched.missed > 0 {
         say(&format!(
             "tests of {} that cannot be told apart",
-            count(observed.missed, "program")
+            count(observed.watched.missed, "program")
         ))?;
     }
     Ok(())
@@ -138,11 +139,11 @@ pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Resu
 
 /// For the last line: what the verdict holds for, and what not.
 pub(super) fn watched(observed: &Observed) -> String {
-    let accesses = match observed.accesses {
+    let accesses = match observed.watched.accesses {
         1 => "1 access".to_owned(),
         number => format!("{number} accesses"),
     };
-    let share = match (observed.of_no_test, observed.accesses) {
+    let share = match (observed.watched.of_no_test, observed.watched.accesses) {
         (0, _) | (_, 0) => String::new(),
         (none, all) => format!(" ({:.1} % of them by no test)", none as f64 * 100.0 / all as f64),
     };
@@ -157,7 +158,7 @@ pub(super) fn watched(observed: &Observed) -> String {
     format!(
         "{} in {}, {accesses} to files, ports, environment, working directory{share}; memory and rows of databases \
          were not{guarded}",
-        count(observed.tests, "test"),
-        count(observed.programs, "program"),
+        count(observed.watched.tests, "test"),
+        count(observed.watched.programs, "program"),
     )
 }

@@ -1,12 +1,12 @@
 //! All of one session.
 
 use super::session::{as_json, job_as_json, moment, name, owner, progress, span};
+use super::style::{BOLD, RED, YELLOW};
 use super::table;
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::show::Whole;
 use crate::ledger::{Conflict, Job, JobState};
-use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -15,10 +15,6 @@ const VERSION: u64 = 1;
 
 /// As many of the jobs that completed are told to people; all others, and JSON has them all.
 const COMPLETED: usize = 50;
-
-const BOLD: Style = Style::new().bold();
-const CONFLICT: Style = AnsiColor::Red.on_default().bold();
-const OTHER: Style = AnsiColor::Yellow.on_default().bold();
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, whole: &Whole) -> io::Result<()> {
     match format {
@@ -80,9 +76,9 @@ fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
     }
     for conflict in &whole.conflicts {
         let style = if conflict.severity == "conflict" {
-            CONFLICT
+            RED
         } else {
-            OTHER
+            YELLOW
         };
         writeln!(
             out,

@@ -1,6 +1,7 @@
 //! How far sessions are.
 
 use super::session::{as_json, job_as_json, large_log, name, owner, progress, span};
+use super::style::{BOLD, YELLOW};
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::status::Standing;
@@ -15,9 +16,7 @@ const VERSION: u64 = 1;
 /// As many of the jobs that run are told of each session.
 const JOBS: usize = 20;
 
-const BOLD: Style = Style::new().bold();
 const RUNNING: Style = AnsiColor::Cyan.on_default().bold();
-const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, standing: &Standing) -> io::Result<()> {
     match format {
@@ -45,7 +44,7 @@ fn human(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
         }
     }
     if let Some(told) = large_log(standing.log.bytes, &standing.log.readers) {
-        writeln!(out, "{WARNING}warning:{WARNING:#} {told}")?;
+        writeln!(out, "{YELLOW}warning:{YELLOW:#} {told}")?;
     }
     let running = standing.sessions.len() as u64;
     let verb = if running == 1 { "runs" } else { "run" };

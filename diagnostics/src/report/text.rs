@@ -50,16 +50,14 @@ pub(super) fn harmless(json: &str) -> String {
     text.replace("##[", "#\\u0023[")
 }
 
-/// `1 test`, `2 tests`.
+/// `1 test`, `2 tests`, `2 processes`.
 pub(super) fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
+    let plural = match number {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
     format!("{number} {noun}{plural}")
-}
-
-/// `1 process`, `2 processes`.
-pub(super) fn processes(number: u64) -> String {
-    let plural = if number == 1 { "" } else { "es" };
-    format!("{number} process{plural}")
 }
 
 /// The last line: the verdict, and what it is a verdict on.

@@ -4,7 +4,7 @@ use super::count::{Count, now};
 use super::{Show, say, words};
 use crate::executor::event::{Ending, Event};
 use crate::executor::output;
-use crate::report::text::{plain, processes};
+use crate::report::text::{count, plain};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ pub(super) fn about(event: &Event) -> Vec<String> {
                 lines.extend(log.as_deref().map(tail).unwrap_or_default());
             }
             if *stopped > 0 {
-                let processes = processes(u64::from(*stopped));
+                let processes = count(u64::from(*stopped), "process");
                 lines.push(format!(
                     "{job} {name} left {processes} running, which were stopped"
                 ));

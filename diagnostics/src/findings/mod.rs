@@ -1,0 +1,182 @@
+//! What an observation found. It holds names and places, and neither values nor arguments.
+//!
+//! `file` keeps it for other commands, `watched` is what there was to find it in.
+
+mod file;
+mod watched;
+
+pub(crate) use file::VERSION;
+pub(crate) use watched::Watched;
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One observation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Findings {
+    pub(crate) version: u64,
+    pub(crate) session: String,
+    /// Where the command was started: relative places start from there.
+    pub(crate) dir: String,
+    /// Whether the pairs were run once more.
+    pub(crate) confirmed: bool,
+    /// How many tests were seen.
+    pub(crate) tests: u64,
+    /// The gravest first.
+    pub(crate) findings: Vec<Finding>,
+    /// What tests would meet on without the locks that they held.
+    #[serde(default)]
+    pub(crate) locked: Vec<Finding>,
+    /// The tests that ran, by their programs.
+    #[serde(default)]
+    pub(crate) ran: Vec<Program>,
+}
+
+/// A test program, and what of it ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Program {
+    /// As in [`Test`].
+    pub(crate) binary: String,
+    pub(crate) package: String,
+    /// The names of the tests.
+    pub(crate) tests: Vec<String>,
+}
+
+/// One resource, and the tests that meet on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    pub(crate) kind: Kind,
+    pub(crate) resource: Resource,
+    /// The gravest of its pairs' grades.
+    pub(crate) grade: Grade,
+    /// Whether the tests ran at one time when they were first seen.
+    pub(crate) overlapped: bool,
+    pub(crate) tests: Vec<Test>,
+    /// The pairs that were run once more; without `--confirm` none.
+    pub(crate) pairs: Vec<Pair>,
+    /// How many pairs could have been.
+    pub(crate) pairs_in_all: u64,
+    /// What would end it, in words.
+    pub(crate) mend: String,
+}
+
+/// How the tests meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// They may run at one time.
+    SharedResource,
+    /// Their programs follow one another: what the first leaves, the next finds.
+    OrderLeak,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Resource {
+    /// `file`, `port`, `env`, `cwd`, `umask` or `name`.
+    pub(crate) kind: String,
+    /// The absolute path, the port, the variable, or nothing where there is but one.
+    pub(crate) name: String,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if self.name.is_empty() {
+            return Ok(());
+        }
+        write!(f, " {}", self.name)
+    }
+}
+
+/// A test that uses the resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Test {
+    pub(crate) name: String,
+    /// As a person calls its program; under nextest its binary ID.
+    pub(crate) binary: String,
+    /// The folder of its package, which is where both runners start it; empty if it was not seen.
+    pub(crate) package: String,
+    pub(crate) runner: Runner,
+    /// The gravest of the grades of its pairs on this resource.
+    pub(crate) grade: Grade,
+    /// How it uses the resource: the first of each sort.
+    pub(crate) uses: Vec<Use>,
+}
+
+/// What a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Runner {
+    /// A program's tests are its threads.
+    CargoTest,
+    /// Each test is a process.
+    Nextest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Use {
+    pub(crate) access: Access,
+    /// `FILE:LINE`, from `dir` on where it is below; nothing if it is not known.
+    pub(crate) place: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Two tests that were run once more, by their positions in [`Finding::tests`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) tests: [usize; 2],
+    pub(crate) grade: Grade,
+    /// How often the two were run together.
+    pub(crate) tries: u32,
+    /// What the runs showed, in a sentence.
+    pub(crate) why: String,
+}
+
+/// How sure it is that two tests are in each other's way. The graver is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Grade {
+    /// Run once more with a pause at the resource, and they never met: something keeps them apart.
+    Guarded,
+    /// Seen in one run.
+    Potential,
+    /// Run once more with a pause at the resource, and they met there.
+    Unguarded,
+    /// One of them failed beside or after the other, and each passes alone.
+    Reproduced,
+}
+
+impl Grade {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Guarded => "guarded",
+            Self::Potential => "potential",
+            Self::Unguarded => "unguarded",
+            Self::Reproduced => "reproduced",
+        }
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Grade;
+
+    #[test]
+    fn grades_are_in_order() {
+        assert!(Grade::Reproduced > Grade::Unguarded);
+        assert!(Grade::Unguarded > Grade::Potential);
+        assert!(Grade::Potential > Grade::Guarded);
+    }
+}
