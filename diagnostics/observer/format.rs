@@ -133,12 +133,14 @@ pub(crate) enum Kind {
     ConnectUnix,
     /// The kernel chose a port, which is nobody else's while it is held: the port, and 65536 more if it is a UDP port.
     GivenPort,
+    /// A port was found taken by whoever wanted it, numbered as in `GivenPort`.
+    TakenPort,
     /// Something with a name that is neither file nor port: the name; 1 if it was made or removed.
     Other,
 }
 
 impl Kind {
-    const ALL: [Self; 36] = [
+    const ALL: [Self; 37] = [
         Self::Program,
         Self::Module,
         Self::Folder,
@@ -174,6 +176,7 @@ impl Kind {
         Self::BindUnix,
         Self::ConnectUnix,
         Self::GivenPort,
+        Self::TakenPort,
         Self::Other,
     ];
 

@@ -127,9 +127,9 @@ fn is_it(entry: &Entry<'_>) -> bool {
         K::ClearVariables => sort == b'e',
         K::ChangeFolder | K::GetFolder => sort == b'c',
         K::Mask => sort == b'u',
-        K::BindTcp | K::BindUdp | K::ConnectTcp => {
+        K::BindTcp | K::BindUdp | K::ConnectTcp | K::TakenPort => {
             let mut digits = [0; 5];
-            sort == b'p' && is_named(&[decimal(entry.value, &mut digits), &[]])
+            sort == b'p' && is_named(&[decimal(entry.value & 0xffff, &mut digits), &[]])
         }
         K::Other => sort == b'n' && is_named(&entry.text),
         K::BindUnix | K::ConnectUnix if sort == b'n' => is_named(&entry.text),

@@ -50,8 +50,7 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
     if failed && sys::errno() == sys::EFAULT {
         return;
     }
-    // Who finds a port taken wanted it for itself, whoever has it: that is no look.
-    let in_vain = failed && sys::errno() != EADDRINUSE;
+    let taken = failed && sys::errno() == EADDRINUSE;
     // SAFETY: the caller's promise.
     match unsafe { read(address, length) } {
         Some((AF_UNIX, name)) => unix(Kind::BindUnix, name, failed),
@@ -61,12 +60,11 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
             } else {
                 Kind::BindTcp
             };
-            if rest.starts_with(&[0, 0]) {
-                if !failed {
-                    given(fd, kind);
-                }
-            } else {
-                internet(kind, family, rest, in_vain);
+            match *rest {
+                [0, 0, ..] if !failed => given(fd, kind),
+                // Who finds a port taken wanted it for itself, whoever has it: that is no look.
+                [high, low, ..] if taken => port(Kind::TakenPort, kind, [high, low]),
+                _ => internet(kind, family, rest, failed),
             }
         }
         _ => {}
@@ -116,10 +114,17 @@ fn given(fd: c_int, kind: Kind) {
         // SAFETY: a place of the given length for the answer.
         unsafe { sys::getsockname(fd, address.as_mut_ptr().cast(), &raw mut length) }
     };
-    let port = u64::from(u16::from_be_bytes([address[2], address[3]]));
-    if done == 0 && port != 0 {
-        let datagrams = u64::from(kind == Kind::BindUdp) << 16;
-        note::thing(Kind::GivenPort, false, port | datagrams, &[]);
+    if done == 0 {
+        port(Kind::GivenPort, kind, [address[2], address[3]]);
+    }
+}
+
+/// Notes a port by its number alone, which says too for what it was bound.
+fn port(kind: Kind, bound: Kind, number: [u8; 2]) {
+    let number = u64::from(u16::from_be_bytes(number));
+    if number != 0 {
+        let datagrams = u64::from(bound == Kind::BindUdp) << 16;
+        note::thing(kind, false, number | datagrams, &[]);
     }
 }
 

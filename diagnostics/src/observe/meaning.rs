@@ -141,6 +141,15 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
             acts.push(Act::Other(port, access(record.kind == Kind::BindTcp)));
         }
         Kind::BindUdp => acts.push(Act::Other(Resource::udp_port(record.value as u16), access(true))),
+        Kind::TakenPort => {
+            let number = record.value as u16;
+            let port = if record.value > u32::from(u16::MAX) {
+                Resource::udp_port(number)
+            } else {
+                Resource::port(number)
+            };
+            acts.push(Act::Other(port, Access::Write));
+        }
         Kind::Other => acts.push(Act::Other(Resource::name(record.words()), access(true))),
         Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable if shared => {
             let variable = Resource::env(record.words());
@@ -221,6 +230,8 @@ mod tests {
             (K::BindTcp, 0, 80, "", "", "write port 80"),
             (K::BindTcp, FAILED, 80, "", "", "read port 80"),
             (K::BindUdp, 0, 53, "", "", "write port 53/udp"),
+            (K::TakenPort, 0, 80, "", "", "write port 80"),
+            (K::TakenPort, 0, 53 | 1 << 16, "", "", "write port 53/udp"),
             (K::ConnectTcp, 0, 80, "", "", "read port 80"),
             (K::BindUnix, 0, 0, "/a.sock", "", "Name /a.sock"),
             (K::BindUnix, 0, 0, "@bus", "", "write name unix socket @bus"),

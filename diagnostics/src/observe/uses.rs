@@ -167,10 +167,9 @@ impl<'o> Uses<'o> {
                 }
                 continue;
             }
-            let Some(test) = who.test(index, &record) else {
-                continue;
-            };
+            let test = who.test(index, &record);
             self.given.look(&record, test);
+            let Some(test) = test else { continue };
             if record.kind == Kind::Locked {
                 let path = self.links.resolve(PathBuf::from(OsStr::from_bytes(record.text)));
                 self.guards

@@ -1,11 +1,11 @@
 //! Tests that meet, each pair in its own way, and tests that look as if they did.
 
 use std::fs::{self, File};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 /// Keeps the process sound: the observer does not see it, which is the point of a confirmation.
 static ENVIRONMENT: Mutex<()> = Mutex::new(());
@@ -162,6 +162,27 @@ fn port_of_the_system_s_choice_a() {
 fn port_of_the_system_s_choice_b() {
     TcpListener::bind("127.0.0.1:0").unwrap();
 }
+/// Opened by whichever test comes first, and used by all of its process.
+static SERVER: LazyLock<TcpListener> = LazyLock::new(|| TcpListener::bind("127.0.0.1:0").unwrap());
+
+fn port_that_another_test_was_given() {
+    let address = SERVER.local_addr().unwrap();
+    TcpStream::connect(address).unwrap();
+    TcpListener::bind(address).unwrap_err();
+}
+#[test]
+fn port_that_another_test_was_given_a() {
+    port_that_another_test_was_given();
+}
+#[test]
+fn port_that_another_test_was_given_b() {
+    port_that_another_test_was_given();
+}
+#[test]
+fn port_that_another_test_was_given_c() {
+    port_that_another_test_was_given();
+}
+
 #[test]
 fn socket_is_bound_a() {
     let _ = UnixListener::bind(place("socket"));
