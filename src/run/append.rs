@@ -76,14 +76,13 @@ impl Appender {
         if let Some(begun) = Begun::read(&mut lock)? {
             begun.mend(&mut file)?;
         }
+        if !ends_line(&mut file)? {
+            // By itself: the newline at the end of ours has to be the only one.
+            file.write_all(b"\n")?;
+        }
         let begun = Begun(file.metadata()?.len());
-        let line = if ends_line(&mut file)? {
-            line.to_vec()
-        } else {
-            [b"\n", line].concat()
-        };
         begun.write(&mut lock)?;
-        if let Err(error) = file.write_all(&line) {
+        if let Err(error) = file.write_all(line) {
             begun.mend(&mut file)?;
             Begun::clear(&mut lock)?;
             return Err(error);

@@ -219,3 +219,42 @@ fn a_full_disk_takes_no_part_of_a_line() {
     let error = Appender::new(&path).line("lost").unwrap_err().to_string();
     assert!(error.contains("No space left"), "{error}");
 }
+
+#[cfg(unix)]
+const FULL: &str = "run::files::role_full";
+
+/// No file of its process grows beyond this.
+#[cfg(unix)]
+const MOST: u64 = 12;
+
+#[cfg(unix)]
+#[test]
+#[ignore = "a role"]
+fn role_full() {
+    if !plays(FULL) {
+        return;
+    }
+    let appender = Appender::new(file());
+    let most = libc::rlimit {
+        rlim_cur: MOST,
+        rlim_max: MOST,
+    };
+    #[expect(unsafe_code, reason = "std sets no limits")]
+    // SAFETY: the structure lives through the call, and no handler is installed.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const most), 0);
+    }
+    let error = appender.line("too long for what is left").unwrap_err();
+    assert!(error.to_string().contains("File too large"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_line_that_only_begins_to_have_room_is_taken_back_also_behind_text_without_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    std::fs::write(&path, "by hand").unwrap();
+    play(&mut with_file(FULL, &path)).end().passed();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "by hand\n");
+}
