@@ -5,6 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// A hundred years: with more, clocks cannot reckon.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A span of time: `90`, `90s`, `1m 30s`, `500ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -17,8 +20,9 @@ impl FromStr for Span {
             Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
             Err(_) => humantime::parse_duration(text).ok(),
         };
-        span.map(Self)
-            .ok_or_else(|| "a span of time is written as 90, 90s, 1m30s or 500ms".to_owned())
+        span.filter(|span| *span <= LONGEST).map(Self).ok_or_else(|| {
+            "a span of time is written as 90, 90s, 1m30s or 500ms, and is no longer than a hundred years".to_owned()
+        })
     }
 }
 
@@ -44,6 +48,9 @@ pub(crate) fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
         .map_err(|_| "a whole number is wanted, 1 or more".to_owned())
 }
 
+/// As many bytes as file systems have room for.
+const MOST: f64 = 9_223_372_036_854_775_807.0;
+
 /// A number of bytes: `4096`, `512M`, `1.5G`; each step is 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
@@ -67,14 +74,15 @@ impl FromStr for Size {
             _ => u32::MAX,
         };
         let number: Option<f64> = number.trim().parse().ok();
-        let number = number.filter(|number| steps < 5 && (0.0..1e9).contains(number));
+        let bytes = number.map(|number| number * f64::from(1u32 << 10).powi(steps.min(5).cast_signed()));
+        let bytes = bytes.filter(|bytes| steps < 5 && (0.0..=MOST).contains(bytes));
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "it is neither negative nor larger than what was let through"
         )]
-        number
-            .map(|number| Self((number * f64::from(1u32 << 10).powi(steps.cast_signed())) as u64))
+        bytes
+            .map(|bytes| Self(bytes as u64))
             .ok_or_else(|| "a size is written as 4096, 512M or 1.5G, in steps of 1024".to_owned())
     }
 }
@@ -97,7 +105,7 @@ impl FromStr for Rate {
         let number: f64 = number.trim().parse().unwrap_or(f64::NAN);
         Duration::try_from_secs_f64(span / number)
             .ok()
-            .filter(|interval| !interval.is_zero())
+            .filter(|interval| !interval.is_zero() && *interval <= LONGEST)
             .map(Self)
             .ok_or_else(|| "a rate is written as 50 (a second), 50/s, 30/m or 100/h".to_owned())
     }
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn a_limit_of_time_leaves_some() {
         assert_eq!("2m".parse(), Ok(TimeLimit(Duration::from_secs(120))));
-        for text in ["0", "0s", "0.0", "soon"] {
+        for text in ["0", "0s", "0.0", "soon", "1e19", "101y"] {
             assert!(text.parse::<TimeLimit>().is_err(), "{text}");
         }
     }
@@ -199,6 +207,7 @@ mod tests {
             ("512M", 512 << 20),
             ("1.5GiB", 3 << 29),
             ("2 gb", 2 << 30),
+            ("2147483648", 2 << 30),
         ] {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
@@ -217,7 +226,7 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Rate(Duration::from_micros(micros))), "{text}");
         }
-        for text in ["", "0", "-1", "5/d", "fast", "inf"] {
+        for text in ["", "0", "-1", "5/d", "fast", "inf", "1e-8/h"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }
