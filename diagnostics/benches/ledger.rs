@@ -59,6 +59,7 @@ fn new(namespace: &str) -> NewSession {
         name: format!("{pid}-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
         namespace: namespace.to_owned(),
         scope: "bench".to_owned(),
+        takes_jobs: true,
         trigger: Trigger::Program,
         beside: false,
         resume: false,

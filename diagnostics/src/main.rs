@@ -13,6 +13,8 @@ mod ledger;
 #[cfg(has_observer)]
 mod observe;
 mod report;
+#[cfg(unix)]
+mod signals;
 
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, FixArgs, ListFormat};

@@ -12,6 +12,8 @@ pub(crate) struct Batch {
     pub(crate) tally: Tally,
     /// What the session had done that this one goes on with.
     pub(crate) carried: Carried,
+    /// Jobs that were submitted and could not be run.
+    pub(crate) unusable: u64,
     pub(crate) took: Duration,
     /// The first that failed.
     pub(crate) failed: Vec<FailedJob>,
@@ -120,7 +122,7 @@ impl Batch {
     }
 
     pub(crate) fn failed(&self) -> u64 {
-        self.tally.failed + self.carried.failed
+        self.tally.failed + self.carried.failed + self.unusable
     }
 
     pub(crate) fn cancelled(&self) -> u64 {

@@ -32,6 +32,19 @@ pub(crate) struct Carried {
     pub(crate) cancelled: u64,
 }
 
+impl Carried {
+    /// Counts a job that was in this state; `false` if it had not ended.
+    fn count(&mut self, state: JobState) -> bool {
+        match state {
+            JobState::Completed => self.passed += 1,
+            JobState::Failed => self.failed += 1,
+            JobState::Cancelled => self.cancelled += 1,
+            JobState::Pending | JobState::Running | JobState::Interrupted => return false,
+        }
+        true
+    }
+}
+
 impl<'a> Feed<'a> {
     /// Writes the jobs down. With `resumed`, those that had ended there are left out.
     pub(super) fn new(
@@ -46,16 +59,11 @@ impl<'a> Feed<'a> {
             endless: None,
             submitted: Vec::new().into_iter(),
             out,
-            is_closed: false,
+            is_closed: matches!(work, Work::One(_)),
         };
         let known = resumed.as_ref().map_or(0, |resumed| resumed.jobs.len());
         let mut jobs: Vec<Job> = match work {
-            Work::One(job) => {
-                // Another command would have to share its terminal.
-                recorder.borrow_mut().submitted(true);
-                feed.is_closed = true;
-                vec![job]
-            }
+            Work::One(job) => vec![job],
             Work::Jobs(jobs) => jobs,
             Work::Rounds(mut rounds) if rounds.size_hint().1.is_none() => {
                 let first = rounds.by_ref().take(known).collect();
@@ -68,9 +76,16 @@ impl<'a> Feed<'a> {
         if let Some(resumed) = resumed {
             let names = jobs.iter().map(|job| (job.name.as_str(), job.group.as_deref()));
             recorder::check(&resumed, names, feed.endless.is_none())?;
-            jobs = left(jobs, &resumed.jobs, &mut carried);
+            // Killed before it had written its jobs down, it has none, and they are new.
+            if known > 0 {
+                jobs = left(jobs, &resumed.jobs, &mut carried);
+            }
+            for ended in &resumed.ended {
+                carried.count(*ended);
+            }
             feed.submitted = resumed.submitted.into_iter();
-        } else if !jobs.is_empty() {
+        }
+        if known == 0 && !jobs.is_empty() {
             let first = recorder.borrow_mut().add(&jobs);
             for (job, number) in jobs.iter_mut().zip(first..) {
                 job.id = JobId(number);
@@ -86,10 +101,7 @@ impl<'a> Feed<'a> {
         self.endless.is_none().then_some(known)
     }
 
-    fn next_own(&mut self) -> Option<Job> {
-        if let Some(job) = self.own.next() {
-            return Some(job);
-        }
+    fn next_endless(&mut self) -> Option<Job> {
         let mut job = self.endless.as_mut()?.next()?;
         job.id = JobId(self.recorder.borrow_mut().add(std::slice::from_ref(&job)));
         Some(job)
@@ -100,7 +112,7 @@ impl<'a> Feed<'a> {
             if let Some(submission) = self.submitted.next() {
                 match job(&submission) {
                     Ok(job) => return Some(job),
-                    Err(what) => self.recorder.borrow_mut().unusable(submission.number, &what),
+                    Err(what) => self.recorder.borrow_mut().refuse(submission.number, &what),
                 }
                 continue;
             }
@@ -108,7 +120,7 @@ impl<'a> Feed<'a> {
                 return None;
             }
             // With nothing left to run, whoever submits something more comes too late.
-            let last = self.out.get() == 0;
+            let last = self.out.get() == 0 && self.endless.is_none();
             let found = self.recorder.borrow_mut().submitted(last);
             if found.is_empty() {
                 self.is_closed = last;
@@ -122,17 +134,10 @@ impl<'a> Feed<'a> {
 /// The jobs that had not ended, with their numbers.
 fn left(jobs: Vec<Job>, known: &[ResumedJob], carried: &mut Carried) -> Vec<Job> {
     let both = jobs.into_iter().zip(known);
-    let left = both.filter_map(|(mut job, known)| {
-        match known.state {
-            JobState::Completed => carried.passed += 1,
-            JobState::Failed => carried.failed += 1,
-            JobState::Cancelled => carried.cancelled += 1,
-            JobState::Pending | JobState::Running | JobState::Interrupted => {
-                job.id = JobId(known.number);
-                return Some(job);
-            }
-        }
-        None
+    let left = both.filter(|(_, known)| !carried.count(known.state));
+    let left = left.map(|(mut job, known)| {
+        job.id = JobId(known.number);
+        job
     });
     left.collect()
 }
@@ -146,7 +151,8 @@ impl Iterator for Feed<'_> {
     type Item = Job;
 
     fn next(&mut self) -> Option<Job> {
-        let job = self.next_own().or_else(|| self.next_submitted());
+        let job = self.own.next().or_else(|| self.next_submitted());
+        let job = job.or_else(|| self.next_endless());
         self.out.set(self.out.get() + u64::from(job.is_some()));
         job
     }

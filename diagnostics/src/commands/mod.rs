@@ -148,6 +148,12 @@ impl Findings {
         }
     }
 
+    /// What could not be read, or written.
+    fn problem(&mut self, what: String) {
+        self.problems.push(what);
+        self.problem_count += 1;
+    }
+
     /// Takes out those conflicts that `settled` says something of.
     fn take_out<T>(
         &mut self,

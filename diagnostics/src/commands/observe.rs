@@ -90,7 +90,7 @@ pub(crate) fn observe(
         baseline: None,
     };
     let no_records = args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail);
-    ratchet.hold(Outcome::new(Some(ended), findings, no_records))
+    Ok(ratchet.hold(Outcome::new(Some(ended), findings, no_records)))
 }
 
 #[cfg(has_observer)]

@@ -48,10 +48,12 @@ impl Ratchet {
     }
 
     /// Holds what a command found against what is known, and writes what is to be known from now on.
-    pub(super) fn hold(self, outcome: Outcome) -> Result<Outcome, Box<dyn Error>> {
+    ///
+    /// If that cannot be written it is a problem, and what was found is told all the same.
+    pub(super) fn hold(self, outcome: Outcome) -> Outcome {
         match self.file {
             Some(file) => compare(&file, self.is_updated, self.there, outcome),
-            None => Ok(outcome),
+            None => outcome,
         }
     }
 }
@@ -61,7 +63,7 @@ fn compare(
     is_updated: bool,
     there: Option<(String, Baseline)>,
     mut outcome: Outcome,
-) -> Result<Outcome, Box<dyn Error>> {
+) -> Outcome {
     let dir = super::here::working_dir();
     let roots = Roots {
         workspace: workspace(&dir).to_owned(),
@@ -99,17 +101,21 @@ fn compare(
         let known: Vec<Identity> = all.iter().filter(is_new).cloned().collect();
         match why_not(&outcome) {
             Some(why) => compared.not_written = Some(why),
-            None => {
-                let new = Baseline::updated(text.as_deref(), &known, file)?;
-                write(file, &new)?;
-                baseline = Baseline::parse(&new, file)?;
-                compared.written = Some(known.len());
-            }
+            None => match update(file, text.as_deref(), &known) {
+                Ok(new) => {
+                    baseline = new;
+                    compared.written = Some(known.len());
+                }
+                Err(error) => {
+                    outcome.findings.problem(error.to_string());
+                    compared.not_written = Some("its file cannot be written".to_owned());
+                }
+            },
         }
     }
     compared.gone = baseline.gone(&all);
     outcome.settle(compared, |told| baseline.standing(&identity(told), &today));
-    Ok(outcome)
+    outcome
 }
 
 /// A run that did not come to its end shows less than there is.
@@ -123,11 +129,15 @@ fn why_not(outcome: &Outcome) -> Option<String> {
     (!outcome.findings.seen().anything).then(|| "nothing was seen".to_owned())
 }
 
-fn write(file: &Path, text: &str) -> Result<(), Box<dyn Error>> {
+/// Writes what is known from now on.
+fn update(file: &Path, text: Option<&str>, known: &[Identity]) -> Result<Baseline, Box<dyn Error>> {
+    let new = Baseline::updated(text, known, file)?;
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("could not create {}: {error}", folder.display()))?;
     }
-    Ok(cofferdam::write_atomic(file, text.as_bytes())?)
+    cofferdam::write_atomic(file, new.as_bytes())?;
+    Ok(Baseline::parse(&new, file)?)
 }
 
 /// The nearest folder with a lock file of cargo's, else the one we are in.

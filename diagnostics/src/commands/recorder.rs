@@ -27,6 +27,8 @@ pub(super) struct Recorder {
     admitted: Option<Admitted>,
     /// The attempts that run, and when they began.
     running: BTreeMap<JobId, Began>,
+    /// Submitted jobs that could not be run.
+    unusable: u64,
     /// What should be told, and ends nothing.
     warnings: Vec<String>,
     /// That the ledger cannot be used is among what was told.
@@ -45,6 +47,7 @@ pub(super) struct Asked<'a> {
     pub(super) name: &'a str,
     pub(super) namespace: &'a str,
     pub(super) scope: &'a str,
+    pub(super) takes_jobs: bool,
     pub(super) resume: bool,
     pub(super) wait: Wait,
     pub(super) dir: &'a Path,
@@ -59,6 +62,8 @@ pub(super) struct Resumed {
     pub(super) jobs: Vec<ResumedJob>,
     /// Those that were submitted and have not ended.
     pub(super) submitted: Vec<Submission>,
+    /// How the others that were submitted had ended.
+    pub(super) ended: Vec<JobState>,
 }
 
 impl Recorder {
@@ -72,6 +77,7 @@ impl Recorder {
             base: base.to_owned(),
             admitted: None,
             running: BTreeMap::new(),
+            unusable: 0,
             warnings: Vec::new(),
             is_told: false,
         };
@@ -79,6 +85,7 @@ impl Recorder {
             name: asked.name.to_owned(),
             namespace: asked.namespace.to_owned(),
             scope: asked.scope.to_owned(),
+            takes_jobs: asked.takes_jobs,
             trigger: origin::trigger(),
             beside: session::is_beside(),
             resume: asked.resume,
@@ -120,12 +127,12 @@ impl Recorder {
     /// What the namespace's last session left, if its owner died. Processes of it that are still there are ended.
     pub(super) fn resumed(&mut self, grace: Duration) -> Option<Resumed> {
         let resumed = self.admitted.as_ref()?.resumed()?.clone();
-        let ended = guard::sweep(&resumed.name, grace);
-        if ended > 0 {
-            let text = format!("ended {ended} processes that the interrupted session had left");
+        let swept = guard::sweep(&resumed.name, grace);
+        if swept > 0 {
+            let text = format!("ended {swept} processes that the interrupted session had left");
             self.warnings.push(text);
         }
-        let (mut jobs, mut submitted) = (Vec::new(), Vec::new());
+        let (mut jobs, mut submitted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for job in resumed.jobs {
             let spec = match &job.spec {
                 ResumedSpec::Elsewhere => {
@@ -142,12 +149,15 @@ impl Recorder {
                     group: job.group,
                     spec,
                 });
+            } else {
+                ended.push(job.state);
             }
         }
         Some(Resumed {
             name: resumed.name,
             jobs,
             submitted,
+            ended,
         })
     }
 
@@ -186,8 +196,14 @@ impl Recorder {
         })
     }
 
-    /// A submitted job that cannot be run.
-    pub(super) fn unusable(&mut self, number: JobNumber, what: &str) {
+    /// How many submitted jobs could not be run.
+    pub(super) fn unusable(&self) -> u64 {
+        self.unusable
+    }
+
+    /// A submitted job cannot be run, and has failed.
+    pub(super) fn refuse(&mut self, number: JobNumber, what: &str) {
+        self.unusable += 1;
         let moment = now();
         if let Some(admitted) = &mut self.admitted {
             let told = admitted.job_finished(&JobEnd {
@@ -348,7 +364,7 @@ pub(super) fn check<'a>(
             )));
         }
     }
-    if is_all && jobs.next().is_some() {
+    if is_all && !resumed.jobs.is_empty() && jobs.next().is_some() {
         return Err(no_match(format!(
             "there were {} jobs then, and are more now",
             resumed.jobs.len()

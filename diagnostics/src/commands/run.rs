@@ -7,7 +7,7 @@ use super::ratchet::Ratchet;
 use super::recorder::{self, Asked, Recorder};
 use super::suite::is_test_command;
 use super::watch::{BatchBegun, Begun, Watch};
-use super::{Findings, Outcome, Refused, here, session};
+use super::{Findings, Outcome, here, session};
 use crate::cli::RunArgs;
 use crate::executor;
 use crate::executor::event::{Ending, Event, Tally, Why};
@@ -16,7 +16,7 @@ use crate::exit_code::{self, Ended, NoRecords};
 use crate::jobs::rounds::Rounds;
 use crate::ledger::Status;
 use cofferdam::Namespace;
-use cofferdam::diagnostics::{CleanOptions, Conflict, Severity, clean};
+use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
@@ -43,6 +43,8 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
         name: &name,
         namespace: namespace.as_str(),
         scope: plan.scope(),
+        // Another command would have to share the terminal of the one.
+        takes_jobs: !matches!(plan.work, Work::One(_)),
         resume: args.resume,
         wait: args.wait(),
         dir: &dir,
@@ -63,12 +65,12 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
     };
     let told = session
         .work(plan, namespace, watch)
-        .and_then(|outcome| ratchet.hold(outcome));
+        .map(|outcome| ratchet.hold(outcome));
     let mut recorder = recorder.into_inner();
     match &told {
         Ok(outcome) => recorder.end(status(outcome), Some(&outcome.findings)),
-        // It was given other jobs, and can still be resumed.
-        Err(error) if args.resume && error.is::<Refused>() => {}
+        // It counts as interrupted once more, and can still be resumed.
+        Err(_) if args.resume => {}
         Err(_) => recorder.end(Status::Failed, None),
     }
     for warning in recorder.warnings() {
@@ -140,7 +142,7 @@ impl Session<'_> {
         watch.end();
         drop(folders);
         drop(space);
-        self.judge(ran, &options)
+        Ok(self.judge(ran, &options))
     }
 
     fn options(&self, plan: &Plan, space: &session::Space, folders: Option<&session::JobFolders>) -> Options {
@@ -217,6 +219,7 @@ impl Session<'_> {
             out.set(out.get() - u64::from(feed::is_end(event)));
         })?;
         batch.took = begun.elapsed();
+        batch.unusable = self.recorder.borrow().unusable();
         Ok(Ran {
             ended: if batch.has_passed() {
                 Ended::Passed
@@ -249,10 +252,16 @@ impl Session<'_> {
         })
     }
 
-    fn judge(&self, ran: Ran, options: &Options) -> Result<Outcome, Box<dyn Error>> {
-        let evidence = session::evidence(self.base, self.name)?;
-        let findings = Findings::new(vec![self.base.join("runs")], &evidence);
+    fn judge(&self, ran: Ran, options: &Options) -> Outcome {
+        let recorded = session::evidence(self.base, self.name);
+        // What came of the jobs is told all the same.
+        let (evidence, unread) = match recorded {
+            Ok(evidence) => (evidence, None),
+            Err(error) => (Evidence::of_session(self.name), Some(error.to_string())),
+        };
+        let mut findings = Findings::new(vec![self.base.join("runs")], &evidence);
         drop(evidence);
+        unread.into_iter().for_each(|what| findings.problem(what));
         let batch = ran.batch.map(|batch| self.count_conflicts(batch, options));
         session::forget_old(self.base);
         // What no test had the time for. A folder that cannot be removed now is tried again by the next session.
@@ -268,7 +277,7 @@ impl Session<'_> {
         let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
         outcome.is_stopped = ran.is_stopped;
         outcome.batch = batch;
-        Ok(outcome)
+        outcome
     }
 
     /// Conflicts within the rounds of each number of workers.

@@ -49,7 +49,7 @@ pub(crate) enum Event {
         name: String,
         group: Option<String>,
     },
-    /// Nothing happened for a moment, of a second at most: there is time for what could wait.
+    /// Nothing happened for a moment, or it was not said for a second: there is time for what could wait.
     Rest,
     /// A process that a job had detached from itself outlives the session.
     Left {

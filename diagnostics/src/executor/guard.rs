@@ -71,12 +71,21 @@ pub(crate) fn sweep(session: &str, grace: Duration) -> usize {
     /// What forks faster than it is killed is left in the end.
     const ROUNDS: usize = 50;
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what this process is part of is not ended by it"
+    )]
+    let own = std::process::id();
     let mut ended = BTreeSet::new();
     for round in 0..ROUNDS {
         let all = processes::all();
         let mut found: BTreeSet<u32> = BTreeSet::new();
         for pid in processes::jobs(&all, session).into_keys() {
             found.extend(processes::below(&all, pid));
+        }
+        // Who goes on with a session may be started by what it left.
+        for pid in processes::above(&all, own) {
+            found.remove(&pid);
         }
         found.retain(|pid| {
             all.iter()

@@ -38,14 +38,14 @@ pub(crate) fn run(
     out: &mut dyn FnMut(&Event),
 ) -> io::Result<Tally> {
     let Place::Folders(folders) = &options.place else {
-        return pool::Pool::new(options, source, out)?.run(false);
+        return pool::Pool::new(options, source, out)?.run(None);
     };
     let pool = pool::Pool::new(options, source, &mut *out)?;
     // Without one, jobs outlive us when we are killed; that is no reason not to run them.
     let guard = Guard::start(&options.session, &folders.temp, options.grace)
         .ok()
         .flatten();
-    let tally = pool.run(guard.is_some())?;
+    let tally = pool.run(guard.as_ref().map(|guard| guard.pid))?;
     for Process { pid, name, .. } in left(guard.as_ref()) {
         out(&Event::Left { pid, name });
     }

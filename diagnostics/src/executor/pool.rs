@@ -8,14 +8,19 @@ use super::policy::OnError;
 use super::processes::{self, Scan};
 use super::queue::{Queue, Waiting};
 use super::rate::Rate;
-use super::running::{Running, Stage, World};
+use super::running::{self, Running, World};
 use super::sandbox::{Sandbox, Sandboxes};
 use super::scales::{SAMPLE, Scales};
-use crate::child::{ChildError, Starter, Streams};
+use crate::child::{ChildError, Starter};
 use crate::exit_code::Ended;
-use std::ffi::OsStr;
 use std::io;
 use std::time::{Duration, Instant};
+
+/// So often there is time for what could wait, however much happens.
+const REST: Duration = Duration::from_secs(1);
+
+/// Signals that may come twice are one within this time.
+const ONE_EVENT: Duration = Duration::from_millis(500);
 
 /// What is there after an attempt.
 #[derive(Default)]
@@ -32,8 +37,8 @@ pub(super) struct Pool<'a> {
     out: &'a mut dyn FnMut(&Event),
     starter: Starter,
     children: Children,
-    /// One of our children is the guard.
-    has_guard: bool,
+    /// The guard, which is one of our children, as long as it lives.
+    guard: Option<u32>,
     queue: Queue,
     rate: Option<Rate>,
     scales: Scales,
@@ -43,6 +48,8 @@ pub(super) struct Pool<'a> {
     hold: Option<Hold>,
     /// The system has no room for a process more until one ends.
     is_full: bool,
+    /// When a signal first came that would end us.
+    signalled: Option<Instant>,
     /// When the next start, or the next look at memory, is due.
     next: Option<Instant>,
 }
@@ -59,7 +66,8 @@ impl<'a> Pool<'a> {
             out,
             starter: Starter::new(options.variables.clone()),
             children: Children::new(matches!(options.place, Place::Folders(_)))?,
-            has_guard: false,
+            guard: None,
+            signalled: None,
             queue: Queue::new(options.groups.clone()),
             rate: options.interval.and_then(Rate::new),
             scales: Scales::new(),
@@ -75,9 +83,10 @@ impl<'a> Pool<'a> {
         })
     }
 
-    pub(super) fn run(mut self, has_guard: bool) -> io::Result<Tally> {
-        self.has_guard = has_guard;
+    pub(super) fn run(mut self, guard: Option<u32>) -> io::Result<Tally> {
+        self.guard = guard;
         let mut told = Vec::new();
+        let mut rested = now();
         loop {
             self.start_what_may();
             if self.running.is_empty() && self.next.is_none() {
@@ -89,7 +98,8 @@ impl<'a> Pool<'a> {
             let longest = due.map(|due| due.saturating_duration_since(now));
             told.clear();
             self.children.wait(longest, &mut told)?;
-            if told.is_empty() {
+            if told.is_empty() || now >= rested + REST {
+                rested = now;
                 (self.out)(&Event::Rest);
             }
             for told in &told {
@@ -107,6 +117,10 @@ impl<'a> Pool<'a> {
         while self.tally.stopped.is_none() && !self.is_full && self.running.len() < self.options.ceiling.get()
         {
             while !self.queue.is_ready() {
+                // Of rounds without an end one may wait for its group, and not all of them.
+                if self.is_endless() && !self.queue.is_empty() {
+                    return;
+                }
                 let Some(job) = self.source.next() else { return };
                 self.queue.push(Waiting { job, attempt: 1 });
             }
@@ -151,21 +165,8 @@ impl<'a> Pool<'a> {
                 return self.over(job, attempt, Ending::NotStarted { error }, Left::default());
             }
         };
-        let own = job
-            .env
-            .iter()
-            .map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-        let folders = sandbox.iter().flat_map(Sandbox::variables);
-        let variables = folders.map(|(name, value)| (OsStr::new(name), value)).chain(own);
-        let streams = match &sandbox {
-            Some(sandbox) => Streams::Log(&sandbox.log.file),
-            None => Streams::Ours,
-        };
         let began = now();
-        let started = self
-            .starter
-            .start(&job.command, variables, job.cwd.as_deref(), &streams);
-        match started {
+        match running::start(&self.starter, &job, sandbox.as_ref()) {
             Ok(child) => {
                 let pid = child.id();
                 self.children.take(&mut Some(child));
@@ -177,19 +178,9 @@ impl<'a> Pool<'a> {
                     pid,
                     log: sandbox.as_ref().map(|sandbox| sandbox.log.path.clone()),
                 });
-                self.running.push(Running {
-                    timeout: job.timeout.or(self.options.timeout),
-                    job,
-                    attempt,
-                    pid,
-                    began,
-                    sandbox,
-                    stage: Stage::Runs,
-                    ended: None,
-                    verdict: None,
-                    stopped: 0,
-                    memory: None,
-                });
+                let timeout = job.timeout.or(self.options.timeout);
+                let running = Running::new(job, attempt, sandbox, timeout, (pid, began));
+                self.running.push(running);
                 let at_once = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
                 self.tally.most_at_once = self.tally.most_at_once.max(at_once);
             }
@@ -217,6 +208,7 @@ impl<'a> Pool<'a> {
         match *told {
             Told::Ended { pid, ended } => {
                 self.is_full = false;
+                self.guard.take_if(|guard| *guard == pid);
                 // Of one that a job left to us there is nothing to note.
                 let first = |running: &&mut Running| running.pid == pid && running.ended.is_none();
                 if let Some(running) = self.running.iter_mut().find(first) {
@@ -226,22 +218,31 @@ impl<'a> Pool<'a> {
             Told::Signal {
                 number,
                 from_terminal,
-            } => match self.options.place {
-                Place::Foreground => {
-                    // The terminal's own signals reach the job as they reach us; once more would be twice.
-                    for running in self
-                        .running
-                        .iter()
-                        .filter(|running| running.ended.is_none() && !from_terminal)
-                    {
-                        self.children
-                            .tell(Whom::Process(running.pid), Sent::Signal(number));
+                may_come_twice,
+            } => {
+                let before = self.signalled;
+                self.signalled = before.or_else(|| Some(now()));
+                let is_another = |before: Instant| !may_come_twice || before.elapsed() >= ONE_EVENT;
+                match self.options.place {
+                    Place::Foreground => {
+                        // The terminal's own signals reach the job as they reach us; once more would be twice.
+                        for running in self
+                            .running
+                            .iter()
+                            .filter(|running| running.ended.is_none() && !from_terminal)
+                        {
+                            self.children
+                                .tell(Whom::Process(running.pid), Sent::Signal(number));
+                        }
                     }
+                    Place::Folders(_) if self.tally.stopped.is_none() => self.stop_all(Why::Signal(number)),
+                    // Asked twice: at once.
+                    Place::Folders(_) if before.is_some_and(is_another) => {
+                        self.each(|running, world| running.kill(world));
+                    }
+                    Place::Folders(_) => {}
                 }
-                Place::Folders(_) if self.tally.stopped.is_none() => self.stop_all(Why::Signal(number)),
-                // Asked twice: at once.
-                Place::Folders(_) => self.each(|running, world| running.kill(world)),
-            },
+            }
         }
     }
 
@@ -250,8 +251,7 @@ impl<'a> Pool<'a> {
         (self.out)(&Event::Stopping { why });
         self.each(|running, world| running.stop(Ending::Cancelled, world));
         let mut left = self.queue.drain();
-        // A source without an end is not emptied.
-        if self.source.size_hint().1.is_some() {
+        if !self.is_endless() {
             left.extend(&mut *self.source);
         }
         for job in left {
@@ -262,6 +262,11 @@ impl<'a> Pool<'a> {
                 group: job.group,
             });
         }
+    }
+
+    /// Whether the source cannot be emptied.
+    fn is_endless(&self) -> bool {
+        self.source.size_hint().1.is_none()
     }
 
     fn each(&mut self, mut does: impl FnMut(&mut Running, &mut World<'_>)) {
@@ -286,13 +291,16 @@ impl<'a> Pool<'a> {
             }
             index += 1;
         });
-        for index in over.into_iter().rev() {
-            let running = self.running.swap_remove(index);
+        // All at once: what the end of the first one means for those that run is not meant for the others.
+        let over = over.into_iter().rev();
+        let over: Vec<Running> = over.map(|index| self.running.swap_remove(index)).collect();
+        for running in over.into_iter().rev() {
             self.leave(running);
         }
     }
 
     fn leave(&mut self, running: Running) {
+        self.is_full = false;
         let Running {
             job,
             attempt,
@@ -352,11 +360,13 @@ impl<'a> Pool<'a> {
         };
         let again = may_again
             && self.tally.stopped.is_none()
+            && self.signalled.is_none()
             && attempt <= job.retries.unwrap_or(self.options.retries);
         let (log, written) = match (&mut self.sandboxes, sandbox) {
             (Some(all), Some(sandbox)) => {
                 // Whoever was left behind became our child.
-                let known = self.running.len() + usize::from(self.has_guard);
+                let known = self.running.iter().filter(|running| running.ended.is_none());
+                let known = known.count() + usize::from(self.guard.is_some());
                 let alone = stopped == 0 && processes::children().is_some_and(|children| children <= known);
                 all.close(sandbox, alone)
             }

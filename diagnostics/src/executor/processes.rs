@@ -88,6 +88,19 @@ pub(super) fn below(all: &[Process], leader: u32) -> HashSet<u32> {
     }
 }
 
+/// The process itself, and those from which it descends.
+pub(super) fn above(all: &[Process], pid: u32) -> HashSet<u32> {
+    let mut found = HashSet::new();
+    let mut next = Some(pid);
+    while let Some(pid) = next.filter(|pid| found.insert(*pid)) {
+        next = all
+            .iter()
+            .find(|process| process.pid == pid)
+            .map(|process| process.parent);
+    }
+    found
+}
+
 /// The values of variables in the environment that a process was started with. Other users' processes have none.
 pub(super) fn variables<const N: usize>(pid: u32, names: [&str; N]) -> [Option<String>; N] {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -117,12 +130,12 @@ impl Scan {
         u32::try_from(self.all().iter().filter(here).count()).unwrap_or(u32::MAX)
     }
 
-    /// The living of a job: its group, what descends from it, and whatever was started with the session's name and
-    /// the job's, wherever it went.
-    pub(super) fn of_job(&mut self, leader: u32, session: &str, job: &str) -> Vec<u32> {
+    /// The living of a job: its group as long as there is one, what descends from it, and whatever was started with the
+    /// session's name and the job's, wherever it went.
+    pub(super) fn of_job(&mut self, leader: Option<u32>, session: &str, job: &str) -> Vec<u32> {
         let all = self.all.get_or_insert_with(all);
         let jobs = self.jobs.get_or_insert_with(|| jobs(all, session));
-        let members = below(all, leader);
+        let members = leader.map_or_else(HashSet::new, |leader| below(all, leader));
         all.iter()
             .filter(|process| !process.is_zombie)
             .map(|process| process.pid)
@@ -192,6 +205,9 @@ mod tests {
         let mut found: Vec<u32> = below(&all, 10).into_iter().collect();
         found.sort_unstable();
         assert_eq!(found, [10, 11, 12, 20, 30]);
+        let mut found: Vec<u32> = above(&all, 20).into_iter().collect();
+        found.sort_unstable();
+        assert_eq!(found, [0, 1, 10, 20]);
     }
 
     #[cfg(target_os = "linux")]

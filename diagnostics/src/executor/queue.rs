@@ -38,6 +38,10 @@ impl Queue {
         !self.ready.is_empty()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.values().all(|group| group.line.is_empty())
+    }
+
     /// To the end of the line.
     pub(super) fn push(&mut self, waiting: Waiting) {
         let key = waiting.job.group.clone();

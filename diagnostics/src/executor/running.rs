@@ -5,7 +5,10 @@ use super::event::Ending;
 use super::job::Job;
 use super::processes::Scan;
 use super::sandbox::Sandbox;
+use crate::child::{ChildError, Starter, Streams};
 use crate::exit_code::Ended;
+use std::ffi::OsStr;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// One attempt.
@@ -22,6 +25,8 @@ pub(super) struct Running {
     pub(super) stage: Stage,
     /// How its first process ended.
     pub(super) ended: Option<Ended>,
+    /// It has been, and its group is empty: the number may be another's by now.
+    pub(super) is_number_free: bool,
     /// Why it was stopped.
     pub(super) verdict: Option<Ending>,
     /// Processes that outlived the first one and were stopped.
@@ -67,11 +72,52 @@ pub(super) struct World<'a> {
     pub(super) scan: Scan,
 }
 
+/// Starts an attempt's first process.
+pub(super) fn start(starter: &Starter, job: &Job, sandbox: Option<&Sandbox>) -> Result<Child, ChildError> {
+    let own = job
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+    let folders = sandbox.into_iter().flat_map(Sandbox::variables);
+    let variables = folders.map(|(name, value)| (OsStr::new(name), value)).chain(own);
+    let streams = sandbox.map_or(Streams::Ours, |sandbox| Streams::Log(&sandbox.log.file));
+    starter.start(&job.command, variables, job.cwd.as_deref(), &streams)
+}
+
 impl Running {
-    /// Tells all its processes to end.
+    /// An attempt whose first process has this number since then.
+    pub(super) fn new(
+        job: Job,
+        attempt: u32,
+        sandbox: Option<Sandbox>,
+        timeout: Option<Duration>,
+        (pid, began): (u32, Instant),
+    ) -> Self {
+        Self {
+            job,
+            attempt,
+            pid,
+            began,
+            timeout,
+            sandbox,
+            stage: Stage::Runs,
+            ended: None,
+            is_number_free: false,
+            verdict: None,
+            stopped: 0,
+            memory: None,
+        }
+    }
+
+    /// Tells all its processes to end. How its first one ended, if it has, stays what the job came to.
     pub(super) fn stop(&mut self, why: Ending, world: &mut World<'_>) {
-        self.verdict.get_or_insert(why);
+        if self.ended.is_none() {
+            self.verdict.get_or_insert(why);
+        }
         if matches!(self.stage, Stage::Runs | Stage::Outlived { .. }) {
+            if self.ended.is_some() && self.sandbox.is_some() {
+                self.stopped = world.scan.in_group(self.pid);
+            }
             self.send(Sent::Stop, world);
             self.stage = Stage::Told {
                 until: world.now + world.grace,
@@ -156,7 +202,7 @@ impl Running {
         world.children.has_group(self.pid) && (!HAS_TABLE || world.scan.in_group(self.pid) > 0)
     }
 
-    fn is_gone(&self, world: &mut World<'_>) -> bool {
+    fn is_gone(&mut self, world: &mut World<'_>) -> bool {
         if self.ended.is_none() {
             return false;
         }
@@ -167,15 +213,19 @@ impl Running {
         }
     }
 
-    fn members(&self, world: &mut World<'_>) -> Vec<u32> {
+    fn members(&mut self, world: &mut World<'_>) -> Vec<u32> {
+        self.is_number_free |= self.ended.is_some() && !world.children.has_group(self.pid);
+        let leader = (!self.is_number_free).then_some(self.pid);
         let name = self.sandbox.as_ref().map_or("", |sandbox| &sandbox.name);
-        world.scan.of_job(self.pid, world.session, name)
+        world.scan.of_job(leader, world.session, name)
     }
 
-    fn send(&self, sent: Sent, world: &mut World<'_>) {
+    fn send(&mut self, sent: Sent, world: &mut World<'_>) {
         let members = self.members(world);
         if self.sandbox.is_some() {
-            world.children.tell(Whom::Group(self.pid), sent);
+            if !self.is_number_free {
+                world.children.tell(Whom::Group(self.pid), sent);
+            }
         } else if self.ended.is_none() {
             world.children.tell(Whom::Process(self.pid), sent);
         }

@@ -21,7 +21,8 @@ impl FromStr for Span {
             Err(_) => humantime::parse_duration(text).ok(),
         };
         span.filter(|span| *span <= LONGEST).map(Self).ok_or_else(|| {
-            "a span of time is written as 90, 90s, 1m30s or 500ms, and is no longer than a hundred years".to_owned()
+            "a span of time is written as 90, 90s, 1m30s or 500ms, and is no longer than a hundred years"
+                .to_owned()
         })
     }
 }

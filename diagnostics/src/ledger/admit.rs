@@ -245,13 +245,15 @@ fn insert(change: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Sessio
     change
         .prepare_cached(
             "INSERT INTO sessions
-                 (name, namespace, scope, triggered_by, status, beside, pid, pid_started, host, revision, started)
-             VALUES (?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)",
+                 (name, namespace, scope, takes_jobs, triggered_by, status, beside, pid, pid_started, host, revision,
+                  started)
+             VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             new.name,
             new.namespace,
             new.scope,
+            new.takes_jobs,
             new.trigger,
             new.beside,
             owner.pid,

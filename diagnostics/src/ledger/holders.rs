@@ -25,6 +25,10 @@ impl Holder {
 const WRITER: std::ops::RangeInclusive<u64> = 120..=120;
 const READERS: std::ops::RangeInclusive<u64> = 123..=127;
 
+/// The kernel hands its table out page by page. A lock that is given back meanwhile moves those behind it, and one of
+/// them is left out.
+const LOOKS: usize = 3;
+
 /// Processes that write now.
 pub(super) fn writing(file: &Path) -> Vec<Holder> {
     holding(file, WRITER)
@@ -48,10 +52,9 @@ fn holding(file: &Path, bytes: std::ops::RangeInclusive<u64>) -> Vec<Holder> {
     let Some(inode) = inode(&beside(file, "-shm")) else {
         return Vec::new();
     };
-    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let locks = (0..LOOKS).map(|_| std::fs::read_to_string("/proc/locks").unwrap_or_default());
     let mut pids: Vec<u32> = locks
-        .lines()
-        .filter_map(lock)
+        .flat_map(|locks| locks.lines().filter_map(lock).collect::<Vec<_>>())
         .filter(|lock| lock.inode == inode && lock.first <= *bytes.end() && lock.last >= *bytes.start())
         .map(|lock| lock.pid)
         .collect();

@@ -12,8 +12,10 @@ pub(crate) struct NewSession {
     /// Its name in recordings (`COFFERDAM_RECORD`), unique.
     pub(crate) name: String,
     pub(crate) namespace: String,
-    /// What it is about, in a word: `tests`, `batch`, `matrix`.
+    /// What it is about, in a word: `command`, `batch`, `rounds`.
     pub(crate) scope: String,
+    /// Others may submit jobs to it.
+    pub(crate) takes_jobs: bool,
     pub(crate) trigger: Trigger,
     /// It may work beside others in its namespace: `COFFERDAM_RUN_LOCK=off`, or it is inside of another's command.
     pub(crate) beside: bool,

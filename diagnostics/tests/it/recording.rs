@@ -137,6 +137,39 @@ pub(crate) fn cofferdam(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// The same command, started by another that sets what a process inherits, and then becomes it.
+pub(crate) fn by_way_of(before: &[&str], command: &Command) -> Command {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only another program sets what is inherited"
+    )]
+    let mut whole = Command::new(before[0]);
+    whole
+        .args(&before[1..])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        whole.current_dir(dir);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => whole.env(name, value),
+            None => whole.env_remove(name),
+        };
+    }
+    whole
+}
+
+/// The same command, with signals as they are by default: `nohup` and background shells hand down that some are
+/// ignored.
+pub(crate) fn with_signals(command: &Command) -> Command {
+    if cfg!(target_os = "linux") {
+        by_way_of(&["env", "--default-signal=HUP,INT,QUIT,TERM"], command)
+    } else {
+        by_way_of(&["env"], command)
+    }
+}
+
 pub(crate) struct Told {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,

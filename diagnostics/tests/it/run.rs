@@ -1,6 +1,6 @@
 //! `run`: a role is an ignored test of this very binary that acts only when the variable `ROLE` asks for it.
 
-use crate::recording::{Told, cofferdam, conflicted, isolated, run_folder};
+use crate::recording::{Told, cofferdam, conflicted, isolated, run_folder, with_signals};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -204,8 +204,8 @@ fn what_cargo_hands_down_stays_here_and_the_rest_goes_on() {
 fn a_signal_reaches_the_command_and_the_report_still_comes() {
     let base = tempfile::tempdir().unwrap();
     for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
-        let mut command = run(base.path(), "conflicted ready", &[]);
-        let mut child = command
+        let command = run(base.path(), "conflicted ready", &[]);
+        let mut child = with_signals(&command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -23,6 +23,8 @@ pub(super) enum Told {
         number: i32,
         /// A key at the terminal, which reaches its whole process group.
         from_terminal: bool,
+        /// One that is sent to a process and to its group for one reason: when a terminal is closed, and by `timeout`.
+        may_come_twice: bool,
     },
 }
 

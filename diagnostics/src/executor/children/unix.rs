@@ -2,12 +2,13 @@
 
 use super::{Sent, Told, Whom};
 use crate::child;
+use crate::signals::Heard;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, wait,
 };
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGTERM};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
@@ -19,6 +20,7 @@ use std::time::Duration;
 /// From its making on, signals do not end this process, and every child of it is waited for here.
 pub(in crate::executor) struct Children {
     signals: SignalDelivery<UnixStream, WithOrigin>,
+    _heard: Heard,
 }
 
 /// Who may have blocked the child's signal before we were started is served as often as this.
@@ -28,12 +30,16 @@ impl Children {
     /// With `adopts`, processes whose parents are gone become our children, as far as the system knows that.
     pub(in crate::executor) fn new(adopts: bool) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        let all = [SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+        let heard = Heard::new();
+        let all = heard.signals().iter().chain(&[SIGCHLD]);
         let signals = SignalDelivery::with_pipe(read, write, WithOrigin::default(), all)?;
         if adopts {
             adopt();
         }
-        Ok(Self { signals })
+        Ok(Self {
+            signals,
+            _heard: heard,
+        })
     }
 
     /// Its end will be told.
@@ -72,6 +78,7 @@ impl Children {
                 told.push(Told::Signal {
                     number: origin.signal,
                     from_terminal: matches!(origin.cause, Cause::Kernel),
+                    may_come_twice: matches!(origin.signal, SIGHUP | SIGTERM),
                 });
             }
         }

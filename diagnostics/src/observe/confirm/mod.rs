@@ -15,11 +15,11 @@ mod windows;
 use super::found::Found;
 use super::launch::Launch;
 use crate::findings::{Access, Grade, Kind, Pair, Resource, Runner};
+use crate::signals::Heard;
 use cofferdam::diagnostics::Conflict;
 use pairs::{Meeting, Member};
 use queue::{Queue, Task, Turn};
 use rerun::{Part, Rerunner};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -67,9 +67,10 @@ pub(crate) fn confirm(
 ) {
     let stop = Arc::new(AtomicBool::new(false));
     // Whoever interrupts this has the report of what was run by then.
-    let heard: Vec<_> = [SIGINT, SIGTERM, SIGHUP]
-        .into_iter()
-        .filter_map(|signal| signal_hook::flag::register(signal, Arc::clone(&stop)).ok())
+    let heard = Heard::new();
+    let signals = heard.signals().iter();
+    let registered: Vec<_> = signals
+        .filter_map(|signal| signal_hook::flag::register(*signal, Arc::clone(&stop)).ok())
         .collect();
     let works = chosen(launch, conflicts, found);
     see(Event::Begun {
@@ -101,7 +102,7 @@ pub(crate) fn confirm(
     };
     let left = outcome::enter(graded, found);
     see(Event::Over { left });
-    for signal in heard {
+    for signal in registered {
         signal_hook::low_level::unregister(signal);
     }
 }

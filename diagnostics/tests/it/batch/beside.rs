@@ -16,7 +16,7 @@ fn who_looks_who_copies_and_who_submits_are_never_in_the_way_of_a_session_nor_it
     let lines: Vec<&str> = std::iter::once(WAITS)
         .chain(std::iter::repeat_n("true", 600))
         .collect();
-    let session = started(&mut batch(
+    let session = started(&batch(
         dir.path(),
         &lines,
         &["--jobs", "2", "--quiet", "--run-namespace", "shop"],
@@ -83,7 +83,7 @@ fn who_looks_who_copies_and_who_submits_are_never_in_the_way_of_a_session_nor_it
 fn what_a_session_recorded_stays_until_it_is_judged_however_many_end_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
-    let session = started(&mut batch(dir.path(), &[WAITS], &["--json"]));
+    let session = started(&batch(dir.path(), &[WAITS], &["--json"]));
     let held = pipe.wait_for("READY");
     let name = crate::ledger::sessions(dir.path())[0].name.clone();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -1,11 +1,11 @@
 //! How jobs end that do not want to.
 
 use super::{Pipe, batch, ended, events, signal, started, told, wait_for_end};
-use crate::recording::cofferdam;
+use crate::recording::{by_way_of, cofferdam};
 use std::process::Command;
 
 /// Ignores signals, leaves a process behind that does too, and holds the pipe with both.
-const STUBBORN: &str =
+pub(super) const STUBBORN: &str =
     "sh -c 'trap \"\" TERM INT HUP; exec 3>pipe; sleep 600 & echo READY >&3; wait; sleep 600'";
 
 #[test]
@@ -14,7 +14,7 @@ fn a_signal_ends_a_job_with_all_that_it_started_within_the_grace() {
     for number in ["-INT", "-TERM", "-HUP"] {
         let _ = std::fs::remove_file(dir.path().join("pipe"));
         let pipe = Pipe::new(dir.path());
-        let child = started(&mut batch(
+        let child = started(&batch(
             dir.path(),
             &[STUBBORN, "true"],
             &["--jobs", "1", "--grace", "200ms"],
@@ -33,31 +33,13 @@ fn a_signal_ends_a_job_with_all_that_it_started_within_the_grace() {
     }
 }
 
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let pipe = Pipe::new(dir.path());
-    let mut child = started(&mut batch(dir.path(), &[STUBBORN], &["--grace", "1h"]));
-    let held = pipe.wait_for("READY");
-    signal(&child, "-INT");
-    let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("stopping") {
-        line.clear();
-        assert_ne!(std::io::BufRead::read_line(&mut said, &mut line).unwrap(), 0);
-    }
-    signal(&child, "-INT");
-    wait_for_end(held);
-    assert_eq!(ended(child).code, Some(4));
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn who_left_its_group_and_its_parent_is_found_too() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let away = "sh -c 'exec 3>pipe; (setsid sh -c \"sleep 600; true\" &); setsid sh -c \"echo READY >&3; sleep 600; true\"'";
-    let child = started(&mut batch(dir.path(), &[away], &["--grace", "5s"]));
+    let child = started(&batch(dir.path(), &[away], &["--grace", "5s"]));
     let held = pipe.wait_for("READY");
     signal(&child, "-INT");
     wait_for_end(held);
@@ -69,7 +51,7 @@ fn what_outlives_a_job_in_its_group_is_stopped_and_told() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let leaves = "sh -c 'exec 3>pipe; sleep 600 & sleep 600 & echo READY >&3'";
-    let child = started(&mut batch(dir.path(), &[leaves], &[]));
+    let child = started(&batch(dir.path(), &[leaves], &[]));
     wait_for_end(pipe.wait_for("READY"));
     let told = ended(child);
     let wanted = if cfg!(target_os = "linux") {
@@ -88,7 +70,7 @@ fn what_a_job_detached_goes_on_and_is_told() {
     let pipe = Pipe::new(dir.path());
     let detaches =
         "sh -c 'exec 3>pipe; setsid sh -c \"echo READY >&3; sleep 600; true\" & sleep 0.1; exit 0'";
-    let child = started(&mut batch(dir.path(), &[detaches], &["--json"]));
+    let child = started(&batch(dir.path(), &[detaches], &["--json"]));
     let held = pipe.wait_for("READY");
     let told = ended(child);
     let events = events(&told);
@@ -109,7 +91,7 @@ fn a_policy_that_stops_ends_those_that_run() {
     let pipe = Pipe::new(dir.path());
     let fails = "sh -c 'until [ -e ready ]; do sleep 0.01; done; exit 1'";
     let args = ["--jobs", "2", "--on-error", "stop", "--grace", "200ms"];
-    let child = started(&mut batch(dir.path(), &[STUBBORN, fails, "true"], &args));
+    let child = started(&batch(dir.path(), &[STUBBORN, fails, "true"], &args));
     let held = pipe.wait_for("READY");
     std::fs::write(dir.path().join("ready"), "").unwrap();
     wait_for_end(held);
@@ -131,7 +113,7 @@ fn the_one_command_that_runs_too_long_takes_its_processes_along() {
         &["run", "--timeout", "300ms", "--grace", "200ms", "--", "sh", "-c"],
     );
     command.arg("exec 3>pipe; sleep 600 & echo READY >&3; trap '' TERM; wait; sleep 600");
-    let child = started(&mut command);
+    let child = started(&command);
     let held = pipe.wait_for("READY");
     if cfg!(target_os = "linux") {
         wait_for_end(held);
@@ -161,19 +143,8 @@ fn a_disk_that_is_full_in_mid_run_is_told_once_and_all_jobs_are_run() {
     let dir = tempfile::tempdir().unwrap();
     let batch = batch(dir.path(), &["true"; 400], &["--quiet"]);
     // No file may grow further than this, and what would end the process for it is ignored: its writes fail.
-    #[expect(clippy::disallowed_methods, reason = "only a shell sets limits")]
-    let mut shell = Command::new("bash");
-    shell
-        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\""])
-        .arg(batch.get_program())
-        .args(batch.get_args())
-        .current_dir(dir.path());
-    for (name, value) in batch.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    let limits = "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\"";
+    let mut shell = by_way_of(&["bash", "-c", limits], &batch);
     let told: crate::recording::Told = shell.output().unwrap().into();
     assert_eq!(told.err.matches("warning: ").count(), 1, "{}", told.err);
     let warning = "warning: this session is not recorded from here on: could not read or write the ledger ";

@@ -1,7 +1,7 @@
 //! A session that is killed, and the one that goes on with it.
 
 use super::{Pipe, batch, ended, signal, started, told, wait_for_end};
-use crate::recording::cofferdam;
+use crate::recording::{Told, cofferdam};
 use std::io::BufRead as _;
 
 /// Blocks the first time, and notes each run that came to its end.
@@ -19,7 +19,7 @@ fn jobs_of_a_killed_session_end_and_the_rest_is_done_once() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let args = ["--jobs", "1", "--grace", "200ms"];
-    let mut child = started(&mut batch(dir.path(), &LINES, &args));
+    let mut child = started(&batch(dir.path(), &LINES, &args));
     let held = pipe.wait_for("READY");
     child.kill().unwrap();
     wait_for_end(held);
@@ -38,6 +38,15 @@ fn jobs_of_a_killed_session_end_and_the_rest_is_done_once() {
         other.err
     );
     assert_eq!(other.code, Some(2));
+    // Nor is anything lost when it cannot begin.
+    let mut nowhere = batch(dir.path(), &LINES, &["--resume"]);
+    let nowhere: Told = nowhere.env("TMPDIR", "/nowhere").output().unwrap().into();
+    assert!(
+        nowhere.err.contains("could not create /nowhere"),
+        "{}",
+        nowhere.err
+    );
+    assert_eq!(nowhere.code, Some(3));
     let resumed = told(dir.path(), &LINES, &["--resume"]);
     assert!(
         resumed.out.ends_with("; 3 jobs passed\n"),
@@ -64,11 +73,7 @@ fn what_failed_before_still_counts_after_resuming() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let lines = ["false", BLOCKS];
-    let mut child = started(&mut batch(
-        dir.path(),
-        &lines,
-        &["--jobs", "1", "--grace", "200ms"],
-    ));
+    let mut child = started(&batch(dir.path(), &lines, &["--jobs", "1", "--grace", "200ms"]));
     let held = pipe.wait_for("READY");
     child.kill().unwrap();
     wait_for_end(held);
@@ -77,6 +82,56 @@ fn what_failed_before_still_counts_after_resuming() {
     let resumed = told(dir.path(), &lines, &["--resume"]);
     assert!(resumed.out.ends_with("; 1 of 2 jobs failed\n"), "{}", resumed.out);
     assert_eq!(resumed.code, Some(4));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_submitted_and_failed_before_counts_after_resuming_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let args = ["--jobs", "2", "--grace", "200ms", "--json"];
+    let mut child = started(&batch(dir.path(), &[BLOCKS], &args));
+    let held = pipe.wait_for("READY");
+    let submitted = cofferdam(dir.path(), &["submit", "--name", "late", "--", "false"]).output();
+    assert!(submitted.unwrap().status.success());
+    let mut events = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut event = String::new();
+    while !(event.contains("\"ended\"") && event.contains("\"late\"")) {
+        event.clear();
+        assert_ne!(events.read_line(&mut event).unwrap(), 0);
+    }
+    child.kill().unwrap();
+    wait_for_end(held);
+    ended(child);
+    std::fs::write(dir.path().join("go"), "").unwrap();
+    let resumed = told(dir.path(), &[BLOCKS], &["--resume"]);
+    assert!(resumed.out.ends_with("; 1 of 2 jobs failed\n"), "{}", resumed.out);
+    assert_eq!(resumed.code, Some(4));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn killed_before_its_jobs_were_written_down_it_has_them_all_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let mut child = started(&batch(dir.path(), &[BLOCKS], &["--grace", "200ms"]));
+    let held = pipe.wait_for("READY");
+    child.kill().unwrap();
+    wait_for_end(held);
+    ended(child);
+    let ledger = rusqlite::Connection::open(dir.path().join("ledger.sqlite3")).unwrap();
+    ledger
+        .execute_batch("DELETE FROM attempts; DELETE FROM jobs")
+        .unwrap();
+    drop(ledger);
+    std::fs::write(dir.path().join("go"), "").unwrap();
+    let resumed = told(dir.path(), &[BLOCKS, "true"], &["--resume"]);
+    assert!(
+        resumed.out.ends_with("; 2 jobs passed\n"),
+        "{}{}",
+        resumed.out,
+        resumed.err
+    );
 }
 
 /// Three that run at once, each with a process below it that holds the pipe: one in the job's group, one in a session of
@@ -118,7 +173,7 @@ fn of_many_jobs_that_ran_at_once_all_are_gone_and_each_is_done_once_in_the_end()
         let dir = tempfile::tempdir().unwrap();
         let pipe = Pipe::new(dir.path());
         let args = ["--jobs", "3", "--grace", "200ms"];
-        let mut child = started(&mut batch(dir.path(), &lines, &args));
+        let mut child = started(&batch(dir.path(), &lines, &args));
         let mut held = pipe.wait_for("READY");
         for _ in 0..2 {
             held.read_line(&mut String::new()).unwrap();
@@ -165,7 +220,7 @@ fn of_many_jobs_that_ran_at_once_all_are_gone_and_each_is_done_once_in_the_end()
 fn who_waits_is_told_for_whom_and_goes_on_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
-    let first = started(&mut batch(
+    let first = started(&batch(
         dir.path(),
         &[BLOCKS],
         &["--run-namespace", "one", "--grace", "200ms"],

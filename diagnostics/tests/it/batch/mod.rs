@@ -7,10 +7,11 @@ mod killed;
 mod limits;
 mod rounds;
 mod sandbox;
+mod signals;
 mod sources;
 mod submitting;
 
-use crate::recording::{Told, cofferdam};
+use crate::recording::{Told, cofferdam, with_signals};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -79,8 +80,8 @@ fn wait_for_end(mut pipe: BufReader<File>) {
     pipe.read_to_string(&mut String::new()).unwrap();
 }
 
-fn started(command: &mut Command) -> Child {
-    command
+fn started(command: &Command) -> Child {
+    with_signals(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

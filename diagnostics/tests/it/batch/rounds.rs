@@ -85,6 +85,9 @@ fn rounds_go_on_until_one_fails() {
         command.args(args).args(["--", "sh", "-c", third]);
         command.output().unwrap().into()
     };
+    let one = &["--jobs", "2", "--workers", "1", "--group-limit", "1 worker=1"];
+    assert_eq!(run(one).code, Some(4), "a group that is full is waited for");
+    std::fs::remove_file(dir.path().join("tries")).unwrap();
     let endless = run(&[]);
     assert!(
         endless.out.contains("failed: j3 sh, round 3: exit code 1"),

@@ -173,3 +173,17 @@ fn a_command_that_is_not_there_fails_its_job_and_no_other() {
     let ending = failure["ending"].as_str().unwrap();
     assert!(ending.starts_with("could not start \"no-such-command-here\": ") && !ending.contains("hunter2"));
 }
+
+#[test]
+fn jobs_count_although_what_was_recorded_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = told(dir.path(), &["sh -c 'rm -rf runs; touch runs; exit 3'"], &[]);
+    assert!(
+        told.out.contains("runs: Not a directory"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert!(told.out.contains("; 1 of 1 job failed"), "{}", told.out);
+    assert_eq!(told.code, Some(4));
+}

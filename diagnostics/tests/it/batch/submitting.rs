@@ -15,7 +15,7 @@ fn submit(dir: &std::path::Path, args: &[&str], command: &[&str]) -> Told {
 fn a_submitted_job_is_run_by_the_session_and_counts() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
-    let child = started(&mut batch(dir.path(), &[WAITS], &["--jobs", "2", "--json"]));
+    let child = started(&batch(dir.path(), &[WAITS], &["--jobs", "2", "--json"]));
     let held = pipe.wait_for("READY");
     let told = submit(
         dir.path(),
@@ -71,4 +71,49 @@ fn where_no_session_takes_jobs_that_is_said() {
     );
     std::fs::write(dir.path().join("submitted"), "").unwrap();
     assert_eq!(ended(child).code, Some(0));
+}
+
+#[test]
+fn a_submitted_job_of_which_nobody_knows_any_more_what_it_runs_has_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let child = started(&batch(dir.path(), &[WAITS], &["--jobs", "1"]));
+    let held = pipe.wait_for("READY");
+    let told = submit(dir.path(), &["--name", "late"], &["true"]);
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let sessions = std::fs::read_dir(dir.path().join("sessions")).unwrap();
+    let lost = sessions.map(|session| session.unwrap().path().join("submitted"));
+    let lost: Vec<_> = lost.filter(|folder| folder.exists()).collect();
+    assert_eq!(lost.len(), 1);
+    std::fs::remove_dir_all(&lost[0]).unwrap();
+    std::fs::write(dir.path().join("submitted"), "").unwrap();
+    drop(held);
+    let told = ended(child);
+    assert!(
+        told.err
+            .contains("j2 was submitted and cannot be run: what it runs is not there any more"),
+        "{}",
+        told.err
+    );
+    assert!(told.out.ends_with("; 1 of 2 jobs failed\n"), "{}", told.out);
+    assert_eq!(told.code, Some(4));
+}
+
+#[test]
+fn rounds_without_an_end_let_a_submitted_job_come_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let round = "test -e begun || { touch begun; echo READY > pipe; }; test ! -e late";
+    let rounds = cofferdam(dir.path(), &["run", "--until-fail", "--", "sh", "-c", round]);
+    let child = started(&rounds);
+    let _held = pipe.wait_for("READY");
+    let told = submit(dir.path(), &["--name", "late"], &["touch", "late"]);
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let told = ended(child);
+    assert!(
+        told.out.contains(" jobs failed, for a job failed\n"),
+        "{}",
+        told.out
+    );
+    assert!(dir.path().join("late").exists());
 }

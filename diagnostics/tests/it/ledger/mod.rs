@@ -25,6 +25,7 @@ pub(crate) fn new(namespace: &str) -> NewSession {
         name: format!("{pid}-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
         namespace: namespace.to_owned(),
         scope: "batch".to_owned(),
+        takes_jobs: true,
         trigger: Trigger::User,
         beside: false,
         resume: false,

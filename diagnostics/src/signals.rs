@@ -1,0 +1,56 @@
+//! Signals that would end this process, while somebody listens to them, and afterwards.
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+
+/// Those that end us. One that is ignored since before we were started is not among them: under `nohup` a closed
+/// terminal ends nobody, and in the background of a script Ctrl-C does not.
+static ENDING: LazyLock<Vec<i32>> = LazyLock::new(|| {
+    let ignored = ignored();
+    let mut all = vec![SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+    all.retain(|signal| ignored >> (signal - 1) & 1 == 0);
+    all
+});
+
+/// Whether they do so: a handler stays when nobody is left whom it tells, and would swallow them.
+static IS_MORTAL: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
+    let is_mortal = Arc::new(AtomicBool::new(false));
+    for signal in ENDING.iter() {
+        // Refused, the signal would be swallowed later on: no reason to do nothing now.
+        let _ = flag::register_conditional_default(*signal, Arc::clone(&is_mortal));
+    }
+    is_mortal
+});
+
+/// Until it is dropped, signals end this process only if whoever listens to them does so. One at a time.
+#[derive(Debug)]
+pub(crate) struct Heard(());
+
+impl Heard {
+    pub(crate) fn new() -> Self {
+        IS_MORTAL.store(false, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// What is to be listened to.
+    #[expect(clippy::unused_self, reason = "who listens without it is ended all the same")]
+    pub(crate) fn signals(&self) -> &'static [i32] {
+        &ENDING
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        IS_MORTAL.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A bit for each signal, the lowest for the first; none where the system does not tell.
+fn ignored() -> u64 {
+    let told = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
