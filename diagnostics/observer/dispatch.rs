@@ -246,8 +246,8 @@ mod register {
 unsafe extern "C" fn reported(signal: c_int, info: *mut c_int, context: *mut usize) {
     // SAFETY: the kernel's own description of the signal and of the registers.
     unsafe {
-        if *info.add(2) != SYS_USER_DISPATCH {
-            signals::hand_on(signal, info.cast(), context.cast());
+        if *info.add(signals::CODE) != SYS_USER_DISPATCH {
+            signals::hand_on(signal, info, context.cast());
             return;
         }
         let errno = sys::errno();

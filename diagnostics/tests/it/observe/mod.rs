@@ -76,7 +76,7 @@ fn tests_that_would_hurt_a_careless_observer_pass() {
     for options in [&[][..], &["--no-backtrace"]] {
         let told = package.observe(options, &CARGO);
         assert!(
-            told.out.contains("test result: ok. 12 passed; 0 failed"),
+            told.out.contains("test result: ok. 14 passed; 0 failed"),
             "{}{}",
             told.out,
             told.err

@@ -139,6 +139,44 @@ fn a_handler_for_the_observer_s_signal_is_called_for_its_own() {
     assert_eq!(CAUGHT.load(Ordering::SeqCst), 1);
 }
 
+/// Traps `getpgid` and lets everything else pass.
+unsafe fn trap() {
+    let filter = [0x20_u64, 0x0000_0079_0100_0015, 0x0003_0000_0000_0006, 0x7fff_0000_0000_0006];
+    let program = [filter.len() as u64, filter.as_ptr() as u64];
+    unsafe {
+        prctl(38, 1_u64, 0_u64, 0_u64, 0_u64);
+        prctl(22, 2_u64, program.as_ptr(), 0_u64, 0_u64);
+    }
+}
+
+#[test]
+fn the_observer_s_signal_ends_who_does_not_want_it_as_the_kernel_would() {
+    const IGNORE: usize = 1;
+    // Sent, or from a filter, which is not to be ignored.
+    for (wanted, handler, trapped) in [(31, 0, false), (0, IGNORE, false), (31, 0, true), (31, IGNORE, true)] {
+        let pid = unsafe { fork() };
+        if pid == 0 {
+            unsafe {
+                signal(31, handler);
+                if trapped {
+                    trap();
+                    raw(121, [0; 4]);
+                } else {
+                    raise(31);
+                }
+                _exit(0);
+            }
+        }
+        assert_eq!(status(pid) & 0x7f, wanted, "{handler} {trapped}");
+    }
+}
+
+#[test]
+fn a_child_may_be_forbidden_files() {
+    let told = Command::new("sh").args(["-c", "ulimit -f 8; exec /bin/true"]).status().unwrap();
+    assert!(told.success(), "{told}");
+}
+
 #[test]
 fn all_descriptors_may_be_closed() {
     unsafe {
