@@ -192,6 +192,24 @@ fn what_was_not_started_by_a_runner_was_not_seen() {
 }
 
 #[test]
+fn accesses_that_cannot_be_written_are_no_reason_to_lose_the_rest() {
+    let package = Package::new("unwritten", MEETING);
+    let command = [&CARGO[..], &["--", "file_is_"]].concat();
+    // Known before the suite begins; or only afterwards, when the disk is full.
+    let told = package.observe(&["--accesses", "no/such/folder"], &command);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert!(!told.out.contains("running"), "{}", told.out);
+    let told = package.observe(&["--accesses", "/dev/full"], &command);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert!(
+        told.out.contains("not kept: could not write the accesses to /dev/full: "),
+        "{}",
+        told.out
+    );
+    assert!(told.out.contains("met/report: "), "{}", told.out);
+}
+
+#[test]
 fn no_value_of_a_variable_is_told() {
     const SECRET: &str = "planted-5ecret";
     let package = Package::new("secret", MEETING);
