@@ -109,6 +109,8 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
             73 => locks::flocked(call.int(0), call.int(1), failed),
             FCNTL => locks::controlled(call.int(0), call.int(1), call.arguments[2], failed),
             CLOSE => locks::closed(call.int(0)),
+            33 | 292 => locks::replaced(call.int(0), call.int(1), failed),
+            436 => locks::closed_all(call.int(0) as c_uint, call.int(1) as c_uint, call.int(2), failed),
             _ => {}
         }
     }

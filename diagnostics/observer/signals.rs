@@ -82,7 +82,9 @@ pub(crate) unsafe fn hand_on(signal: c_int, info: *mut c_int, context: *mut c_vo
             }
             handler if kept.flags & SA_SIGINFO != 0 => {
                 core::mem::transmute::<usize, unsafe extern "C" fn(c_int, *mut c_void, *mut c_void)>(handler)(
-                    signal, info.cast(), context,
+                    signal,
+                    info.cast(),
+                    context,
                 );
             }
             handler => core::mem::transmute::<usize, unsafe extern "C" fn(c_int)>(handler)(signal),

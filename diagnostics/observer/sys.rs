@@ -38,6 +38,9 @@ pub(crate) const RLIM_INFINITY: u64 = u64::MAX;
 pub(crate) const RTLD_DEFAULT: *mut c_void = core::ptr::null_mut();
 pub(crate) const RTLD_NEXT: *mut c_void = usize::MAX as *mut c_void;
 
+pub(crate) const SEEK_SET: c_int = 0;
+pub(crate) const SEEK_CUR: c_int = 1;
+
 pub(crate) const SIGSYS: c_int = 31;
 pub(crate) const SIG_BLOCK: c_int = 0;
 pub(crate) const SIG_UNBLOCK: c_int = 1;
@@ -130,6 +133,7 @@ unsafe extern "C" {
         data: *mut c_void,
     ) -> c_int;
     pub(crate) fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    pub(crate) fn fileno(file: *mut c_void) -> c_int;
     pub(crate) fn getrlimit(resource: c_int, limit: *mut Rlimit) -> c_int;
     pub(crate) fn getsockname(fd: c_int, address: *mut c_void, length: *mut c_uint) -> c_int;
     pub(crate) fn getsockopt(
@@ -140,6 +144,7 @@ unsafe extern "C" {
         length: *mut c_uint,
     ) -> c_int;
     pub(crate) fn gnu_get_libc_version() -> *const c_char;
+    pub(crate) fn lseek(fd: c_int, offset: i64, whence: c_int) -> i64;
     pub(crate) fn mmap(
         at: *mut c_void,
         length: usize,

@@ -9,6 +9,7 @@ use std::fs;
 
 const MEETING: &str = include_str!("suites/meeting.rs");
 const HOSTILE: &str = include_str!("suites/hostile.rs");
+const LOCKING: &str = include_str!("suites/locking.rs");
 const FAILING: &str = include_str!("suites/failing.rs");
 
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
@@ -102,6 +103,25 @@ fn tests_that_would_hurt_a_careless_observer_pass() {
         };
         assert!(seen.lines().any(|line| by(&line)), "{file} in {seen}{}", told.err);
     }
+}
+
+#[test]
+fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
+    let package = Package::new("locking", LOCKING);
+    let wanted = [
+        "file closed-by-another: 2 × 0",
+        "file closed-by-its-stream: 2 × 0",
+        "file closed-by-range: 2 × 0",
+        // Of its users some locked only a part.
+        "file lock: 22 × 0",
+        "file part-at-the-end: 2 × 0",
+        "file part-by-lockf: 2 × 0",
+        "file part-from-here: 2 × 0",
+        "file shared-now: 2 × 0",
+    ];
+    // One after the other, for locks of one process do not keep its threads from each other.
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    agree(&package.met(&command, &[]), &wanted);
 }
 
 #[test]
@@ -202,7 +222,8 @@ fn accesses_that_cannot_be_written_are_no_reason_to_lose_the_rest() {
     let told = package.observe(&["--accesses", "/dev/full"], &command);
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
     assert!(
-        told.out.contains("not kept: could not write the accesses to /dev/full: "),
+        told.out
+            .contains("not kept: could not write the accesses to /dev/full: "),
         "{}",
         told.out
     );
