@@ -15,6 +15,8 @@ const OBSERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.so"))
 pub(super) const VARIABLE: &str = "COFFERDAM_OBSERVED";
 /// What stood in cargo's variable before.
 pub(super) const RUNNER_BEFORE: &str = "COFFERDAM_OBSERVED_RUNNER";
+/// The project's own runner, which ours calls first: a list of words in JSON, for cargo's variable takes none with a space.
+pub(super) const THEIRS: &str = "COFFERDAM_OBSERVED_THEIRS";
 /// How cargo is told of a runner.
 pub(super) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
@@ -42,6 +44,7 @@ pub(crate) struct Launch {
     asked: Asked,
     runner: OsString,
     before: Option<OsString>,
+    theirs: Option<Vec<String>>,
 }
 
 /// The suite cannot be observed.
@@ -91,16 +94,11 @@ impl Launch {
             fs::write(folder.path().join(runner::AGAIN), "").map_err(failed("its folder"))?;
         }
         let before = variable(RUNNER).filter(|runner| !runner.is_empty());
-        let mut runner = OsString::new();
         let theirs = match &before {
-            Some(theirs) => Some(theirs.clone()),
-            None => configured(dir).map(|words| words.join(" ").into()),
+            Some(theirs) => chain::in_variable(&theirs.to_string_lossy(), dir),
+            None => configured(dir),
         };
-        if let Some(theirs) = theirs {
-            runner.push(theirs);
-            runner.push(" ");
-        }
-        runner.push(link);
+        let mut runner = link.into_os_string();
         runner.push(" ");
         runner.push(RUNNER_WORD);
         Ok(Self {
@@ -109,6 +107,7 @@ impl Launch {
             asked,
             runner,
             before,
+            theirs,
         })
     }
 
@@ -157,6 +156,8 @@ impl Launch {
         };
         let mut variables = vec![(VARIABLE, self.told(threads)), (RUNNER, self.runner.clone())];
         variables.extend(self.before.clone().map(|before| (RUNNER_BEFORE, before)));
+        let theirs = self.theirs.as_ref().map(|words| serde_json::json!(words));
+        variables.extend(theirs.map(|words| (THEIRS, words.to_string().into())));
         variables
     }
 }
@@ -203,7 +204,7 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-fn own_exe() -> io::Result<PathBuf> {
+pub(super) fn own_exe() -> io::Result<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the runner is this program")]
     env::current_exe()
 }

@@ -153,30 +153,44 @@ fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
         "chained",
         "#[test]\nfn a() { std::fs::write(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/x\"), \"\").unwrap() }\n#[test]\nfn b() { a() }\n",
     );
-    let script = "#!/bin/sh\necho called >> \"$(dirname \"$0\")/../calls\"\nexec \"$@\"\n";
-    package.write(".cargo/run it", "not this one");
-    package.write("tools/run", script);
-    package.write(
-        ".cargo/config.toml",
-        "[target.'cfg(unix)']\nrunner = 'tools/run'\n",
-    );
-    #[cfg(unix)]
-    fs::set_permissions(
-        package.path().join("tools/run"),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
-    let told = package.observe(&[], &[&CARGO[..], &["--test", "chained"]].concat());
+    let script = "#!/bin/sh\necho \"$1\" >> \"$(dirname \"$0\")/../calls\"\nshift\nexec \"$@\"\n";
+    let calls = package.path().join("calls");
+    // Also where cargo's variable could not say it.
+    for (file, runner) in [
+        ("tools/run", "'tools/run first'"),
+        ("our tools/run", "['our tools/run', 'a word']"),
+    ] {
+        package.write(file, script);
+        package.write(
+            ".cargo/config.toml",
+            &format!("[target.'cfg(unix)']\nrunner = {runner}\n"),
+        );
+        fs::set_permissions(
+            package.path().join(file),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        let told = package.observe(&[], &[&CARGO[..], &["--test", "chained"]].concat());
+        assert!(
+            told.out.contains("met/x: 2 tests write it"),
+            "{}{}",
+            told.out,
+            told.err
+        );
+    }
+    assert_eq!(fs::read_to_string(&calls).unwrap(), "first\na word\n");
+    // And one that is only in the environment.
+    let runner = format!("{}/tools/run third", package.path().display());
+    let mut command = package.command(&[], &[&CARGO[..], &["--test", "chained"]].concat());
+    command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+    let told: crate::recording::Told = command.output().unwrap().into();
     assert!(
         told.out.contains("met/x: 2 tests write it"),
         "{}{}",
         told.out,
         told.err
     );
-    assert_eq!(
-        fs::read_to_string(package.path().join("calls")).unwrap(),
-        "called\n"
-    );
+    assert_eq!(fs::read_to_string(&calls).unwrap(), "first\na word\nthird\n");
 }
 
 #[test]
