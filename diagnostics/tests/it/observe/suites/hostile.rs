@@ -1,14 +1,17 @@
 //! Tests that do to their process what would hurt an observer that is careless. All pass, observed or not.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 unsafe extern "C" {
     fn _exit(code: c_int) -> !;
+    fn bind(fd: c_int, address: *const c_void, length: u32) -> c_int;
     fn close(fd: c_int) -> c_int;
     fn close_range(first: u32, last: u32, flags: c_int) -> c_int;
+    fn connect(fd: c_int, address: *const c_void, length: u32) -> c_int;
     fn execve(path: *const c_char, args: *const *const c_char, env: *const *const c_char) -> c_int;
     fn fork() -> c_int;
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;
@@ -251,6 +254,15 @@ fn a_bad_pointer_is_the_kernel_s_to_refuse() {
     unsafe {
         assert_eq!(open(8 as *const c_char, 0), -1);
         assert_eq!(raw(2, [8, 0, 0, 0]), -14);
+        // Refused before anything is read there.
+        let (none, file) = (-1, std::fs::File::open("/dev/null").unwrap());
+        for fd in [none, file.as_raw_fd()] {
+            let address = 8 as *const c_void;
+            assert_eq!((bind(fd, address, 16), connect(fd, address, 16)), (-1, -1));
+            assert_ne!(raw(49, [fd as u64, 8, 16, 0]), 0);
+        }
+        assert_eq!(raw(437, [none as u64, c"/".as_ptr() as u64, 8, 1]), -22);
+        assert_eq!(raw(14, [0, 8, 0, 8]), -14);
     }
 }
 
