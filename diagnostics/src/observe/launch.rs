@@ -215,7 +215,7 @@ pub(crate) struct Started {
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) dir: PathBuf,
-    /// With values, so it never leaves the folder, which is its owner's alone and is removed at the end.
+    /// With values, so the file is its owner's alone, and removed at the end with its folder.
     pub(crate) variables: Vec<(OsString, OsString)>,
 }
 
