@@ -57,8 +57,10 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
         match call.number {
             2 => files::opened(AT_FDCWD, call.text(0), call.int(1), failed),
             257 => files::opened(call.int(0), call.text(1), call.int(2), failed),
-            // `openat2`: the flags are the first word of a structure.
-            437 if !(failed && sys::errno() == sys::EFAULT) && call.arguments[2] != 0 => {
+            // `openat2`: the flags are the first word of a structure, which was not read if it was of a wrong size.
+            437 if !(failed && matches!(sys::errno(), sys::EFAULT | sys::EINVAL | sys::E2BIG))
+                && call.arguments[2] != 0 =>
+            {
                 let flags = (call.arguments[2] as *const u64).read_unaligned();
                 files::opened(call.int(0), call.text(1), flags as c_int, failed);
             }
@@ -109,6 +111,8 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
             73 => locks::flocked(call.int(0), call.int(1), failed),
             FCNTL => locks::controlled(call.int(0), call.int(1), call.arguments[2], failed),
             CLOSE => locks::closed(call.int(0)),
+            33 | 292 => locks::replaced(call.int(0), call.int(1), failed),
+            436 => locks::closed_all(call.int(0) as c_uint, call.int(1) as c_uint, call.int(2), failed),
             _ => {}
         }
     }

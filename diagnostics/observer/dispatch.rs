@@ -209,12 +209,17 @@ unsafe fn made(call: &Call) -> c_long {
                 // In the kernel's form it is nothing that libc could be told of.
                 return 0;
             }
-            calls::RT_SIGPROCMASK if b != 0 && d == 8 => {
-                let mask = (b as *const u64).read_unaligned();
-                let mut mask = mask;
-                if a as c_int != sys::SIG_UNBLOCK && IS_ON.load(Relaxed) {
-                    mask &= !(1 << (SIGSYS - 1));
+            calls::RT_SIGPROCMASK
+                if b != 0 && d == 8 && a as c_int != sys::SIG_UNBLOCK && IS_ON.load(Relaxed) =>
+            {
+                // The kernel reads the mask before it minds that there is no such way to use it.
+                let errno = sys::errno();
+                let probed = real::syscall(call.number, usize::MAX, b, 0, d, 0, 0);
+                if probed == -1 && sys::errno() == sys::EFAULT {
+                    return probed;
                 }
+                sys::set_errno(errno);
+                let mask = (b as *const u64).read_unaligned() & !(1 << (SIGSYS - 1));
                 return real::syscall(call.number, a, (&raw const mask) as usize, c, d, e, f);
             }
             _ => {}
@@ -246,8 +251,8 @@ mod register {
 unsafe extern "C" fn reported(signal: c_int, info: *mut c_int, context: *mut usize) {
     // SAFETY: the kernel's own description of the signal and of the registers.
     unsafe {
-        if *info.add(2) != SYS_USER_DISPATCH {
-            signals::hand_on(signal, info.cast(), context.cast());
+        if *info.add(signals::CODE) != SYS_USER_DISPATCH {
+            signals::hand_on(signal, info, context.cast());
             return;
         }
         let errno = sys::errno();

@@ -190,11 +190,14 @@ hooks! {
     msgget(key: c_int, flags: c_int) -> c_int, |found| system_v(b"message queue", key, found < 0);
 
     flock(fd: c_int, how: c_int) -> c_int, |done| locks::flocked(fd, how, done < 0);
-    lockf(fd: c_int, how: c_int, length: i64) -> c_int, |done| locks::lockfed(fd, how, done < 0);
-    lockf64(fd: c_int, how: c_int, length: i64) -> c_int, |done| locks::lockfed(fd, how, done < 0);
+    lockf(fd: c_int, how: c_int, length: i64) -> c_int, |done| locks::lockfed(fd, how, length, done < 0);
+    lockf64(fd: c_int, how: c_int, length: i64) -> c_int, |done| locks::lockfed(fd, how, length, done < 0);
     fcntl(fd: c_int, what: c_int, argument: usize) -> c_int, |done| locks::controlled(fd, what, argument, done < 0);
     fcntl64(fd: c_int, what: c_int, argument: usize) -> c_int, |done| locks::controlled(fd, what, argument, done < 0);
     close(fd: c_int) -> c_int, |_done| locks::closed(fd);
+    close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int, |done| locks::closed_all(first, last, flags, done < 0);
+    dup2(from: c_int, fd: c_int) -> c_int, |done| locks::replaced(from, fd, done < 0);
+    dup3(from: c_int, fd: c_int, flags: c_int) -> c_int, |done| locks::replaced(from, fd, done < 0);
 }
 
 /// A file's times, or an open file's where there is no name.

@@ -2,9 +2,9 @@
 
 use crate::format::{Kind, PAUSED, PAUSED_FIRST};
 use crate::log::{self, Entry};
-use crate::note::Noting;
-use crate::sys::{self, Timespec};
-use crate::{processes, thread};
+use crate::note::{Noting, PATH_MAX};
+use crate::sys::{self, Timespec, c_char};
+use crate::{files, processes, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU64};
 
@@ -150,6 +150,28 @@ fn is_of_file(entry: &Entry<'_>) -> bool {
     }
     let folder = (0..length).rev().find(|at| byte(*at) == b'/').unwrap_or(0);
     entry.kind == Kind::List && (entry.text[1] == b"." || is_path(&entry.text, folder))
+        || leads_there(&entry.text)
+}
+
+/// Whether the path is another way to the file, through links.
+fn leads_there(parts: &[&[u8]; 2]) -> bool {
+    let mut path = [0; PATH_MAX];
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    // A zero stands at its end.
+    for (to, from) in path.iter_mut().take(PATH_MAX - 1).zip(bytes) {
+        *to = *from;
+    }
+    let file = file_of((&raw const NAME).cast());
+    file.is_some() && file == file_of(path.as_ptr().cast())
+}
+
+/// What the kernel knows a file by: its device and its number.
+fn file_of(path: *const c_char) -> Option<(u64, u64)> {
+    // `struct stat` begins with them.
+    let mut stat = [0_u64; 18];
+    // SAFETY: a path with a zero at its end, and a place as big as the answer.
+    let done = unsafe { files::real::stat(path, stat.as_mut_ptr().cast()) };
+    (done == 0).then_some((stat[0], stat[1]))
 }
 
 /// What depends on the mask.

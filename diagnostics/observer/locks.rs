@@ -3,8 +3,9 @@
 use crate::format::Kind;
 use crate::log::{self, Entry};
 use crate::note::{Noting, PATH_MAX, path_of};
+use crate::real::reals;
 use crate::seen::hash_of;
-use crate::sys::c_int;
+use crate::sys::{self, SEEK_CUR, SEEK_SET, c_int, c_uint, c_void};
 use crate::thread;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -20,12 +21,14 @@ const F_OFD_SETLK: c_int = 37;
 const F_OFD_SETLKW: c_int = 38;
 const F_RDLCK: i16 = 0;
 const F_UNLCK: i16 = 2;
+const CLOSE_RANGE_CLOEXEC: c_int = 4;
 
 /// A descriptor with a lock on it: so that closing it is known to give the lock back.
 struct Held {
-    /// 0 for none.
+    /// What stands for the file and for how it is locked; 0 for none.
     file: AtomicU64,
     test: AtomicU32,
+    pid: AtomicU32,
 }
 
 /// By descriptor; of a megabyte only what is used is in memory.
@@ -33,6 +36,7 @@ static HELD: [Held; 1 << 16] = [const {
     Held {
         file: AtomicU64::new(0),
         test: AtomicU32::new(0),
+        pid: AtomicU32::new(0),
     }
 }; 1 << 16];
 /// Whether there was ever a lock: most programs close a thousand files and lock none.
@@ -53,13 +57,31 @@ pub(crate) fn flocked(fd: c_int, how: c_int, failed: bool) {
     }
 }
 
-pub(crate) fn lockfed(fd: c_int, how: c_int, failed: bool) {
+/// From where the file is on, `length` bytes.
+pub(crate) fn lockfed(fd: c_int, how: c_int, length: i64, failed: bool) {
+    if failed || how == F_TEST || !is_whole(fd, SEEK_CUR, 0, length) {
+        return;
+    }
     match how {
-        _ if failed => {}
         F_ULOCK => released(fd),
-        F_TEST => {}
         _ => taken(fd, false),
     }
+}
+
+/// A part of a file is locked to keep its content in order (SQLite does), not to keep two users of it apart.
+fn is_whole(fd: c_int, whence: c_int, start: i64, length: i64) -> bool {
+    let from = match whence {
+        SEEK_SET => Some(start),
+        SEEK_CUR => position(fd).and_then(|position| position.checked_add(start)),
+        _ => None,
+    };
+    length == 0 && from == Some(0)
+}
+
+fn position(fd: c_int) -> Option<i64> {
+    let _noting = Noting::begin().filter(|_| log::is_free())?;
+    // SAFETY: asks, and moves nothing.
+    Some(unsafe { sys::lseek(fd, 0, SEEK_CUR) })
 }
 
 /// `struct flock`, as far as it is read.
@@ -82,8 +104,7 @@ pub(crate) unsafe fn controlled(fd: c_int, what: c_int, argument: usize, failed:
     }
     // SAFETY: the kernel has just read it.
     let lock = unsafe { (argument as *const Flock).read_unaligned() };
-    // A part of a file is locked to keep its content in order (SQLite does), not to keep two users of it apart.
-    if lock.start != 0 || lock.length != 0 {
+    if !is_whole(fd, lock.whence.into(), lock.start, lock.length) {
         return;
     }
     match lock.kind {
@@ -92,9 +113,56 @@ pub(crate) unsafe fn controlled(fd: c_int, what: c_int, argument: usize, failed:
     }
 }
 
+pub(crate) mod real {
+    use super::*;
+    reals! {
+        fclose(file: *mut c_void) -> c_int;
+    }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fclose(file: *mut c_void) -> c_int {
+    // SAFETY: the program's call. Afterwards the file has no number to be asked for.
+    unsafe {
+        let fd = if ANY.load(Relaxed) { number_of(file) } else { -1 };
+        let done = real::fclose(file);
+        closed(fd);
+        done
+    }
+}
+
+/// # Safety
+/// The program handed the file to libc.
+unsafe fn number_of(file: *mut c_void) -> c_int {
+    let errno = sys::errno();
+    // SAFETY: the caller's promise.
+    let fd = unsafe { sys::fileno(file) };
+    sys::set_errno(errno);
+    fd
+}
+
+/// A copy of the process may close what it has from the other, which keeps its lock.
 pub(crate) fn closed(fd: c_int) {
-    if ANY.load(Relaxed) {
+    if ANY.load(Relaxed) && held(fd).is_some_and(|held| held.pid.load(Relaxed) == log::pid()) {
         released(fd);
+    }
+}
+
+/// `dup2`: what `fd` was is closed.
+pub(crate) fn replaced(from: c_int, fd: c_int, failed: bool) {
+    if !failed && from != fd {
+        closed(fd);
+    }
+}
+
+pub(crate) fn closed_all(first: c_uint, last: c_uint, flags: c_int, failed: bool) {
+    if ANY.load(Relaxed) && !failed && flags & CLOSE_RANGE_CLOEXEC == 0 {
+        let all = c_int::try_from(first)
+            .into_iter()
+            .flat_map(|first| first..HELD.len() as c_int);
+        all.take_while(|fd| fd.unsigned_abs() <= last).for_each(closed);
     }
 }
 
@@ -107,14 +175,16 @@ fn taken(fd: c_int, shared: bool) {
         return;
     };
     let thread = thread::current();
-    let file = hash_of(path);
+    let file = hash_of(path) ^ u64::from(shared) << 1;
     ANY.store(true, Relaxed);
-    held.test.store(thread.test.load(Relaxed), Relaxed);
-    // From shared to exclusive it is the same lock.
-    let before = held.file.swap(file, Relaxed);
-    if before != file {
-        thread.held.fetch_xor(before ^ file, Relaxed);
+    if held.file.load(Relaxed) != file {
+        // Held in the other way until now, or its end was not seen.
+        give_back(held);
+        thread.held.fetch_xor(file, Relaxed);
     }
+    held.test.store(thread.test.load(Relaxed), Relaxed);
+    held.pid.store(log::pid(), Relaxed);
+    held.file.store(file, Relaxed);
     let mut entry = Entry::new(Kind::Locked, path);
     let number = file.to_ne_bytes();
     entry.second = [&[], &number];
@@ -126,7 +196,12 @@ fn released(fd: c_int) {
     let Some(held) = held(fd).filter(|held| held.file.load(Relaxed) != 0) else {
         return;
     };
-    let Some(_noting) = Noting::begin() else { return };
+    if let Some(_noting) = Noting::begin() {
+        give_back(held);
+    }
+}
+
+fn give_back(held: &Held) {
     let test = held.test.load(Relaxed);
     let file = held.file.swap(0, Relaxed);
     if file == 0 {

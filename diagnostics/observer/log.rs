@@ -68,7 +68,7 @@ pub(crate) fn begin(path: &[u8], is_test: bool) -> bool {
         return false;
     };
     // SAFETY: our own descriptor.
-    let roomy = unsafe { sys::posix_fallocate(fd, 0, FIRST as i64) == 0 };
+    let roomy = may_write(FIRST) && unsafe { sys::posix_fallocate(fd, 0, FIRST as i64) == 0 };
     let map = if roomy { map(fd) } else { sys::MAP_FAILED };
     processes::close(fd);
     if map == sys::MAP_FAILED {

@@ -11,8 +11,10 @@ const AF_INET6: u16 = 10;
 const SOL_SOCKET: c_int = 1;
 const SO_TYPE: c_int = 3;
 const SOCK_DGRAM: c_int = 2;
-/// The call was begun, not refused.
+const EBADF: c_int = 9;
+const ENOTSOCK: c_int = 88;
 const EADDRINUSE: c_int = 98;
+/// The call was begun, not refused.
 const EINPROGRESS: c_int = 115;
 
 hooks! {
@@ -44,10 +46,15 @@ unsafe fn read<'a>(address: *const c_void, length: c_uint) -> Option<(u16, &'a [
     Some((family, &bytes[2..]))
 }
 
+/// Whether a call failed before the kernel had read the address, which may be none.
+fn is_unread() -> bool {
+    matches!(sys::errno(), sys::EFAULT | EBADF | ENOTSOCK)
+}
+
 /// # Safety
 /// The program handed the address to libc.
 pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, failed: bool) {
-    if failed && sys::errno() == sys::EFAULT {
+    if failed && is_unread() {
         return;
     }
     let taken = failed && sys::errno() == EADDRINUSE;
@@ -74,7 +81,7 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
 /// # Safety
 /// The program handed the address to libc.
 pub(crate) unsafe fn connected(fd: c_int, address: *const c_void, length: c_uint, failed: bool) {
-    if failed && sys::errno() == sys::EFAULT {
+    if failed && is_unread() {
         return;
     }
     let failed = failed && sys::errno() != EINPROGRESS;

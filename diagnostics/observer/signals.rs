@@ -31,6 +31,13 @@ static KEPT: Kept = Kept(UnsafeCell::new(Sigaction {
 }));
 static IS_OURS: AtomicBool = AtomicBool::new(false);
 
+/// `SIG_DFL` and `SIG_IGN`.
+const DEFAULT: usize = 0;
+const IGNORED: usize = 1;
+/// Where a signal's description says what it is, and that it is a seccomp filter's.
+pub(crate) const CODE: usize = 2;
+const SYS_SECCOMP: c_int = 1;
+
 /// Puts our handler in place.
 pub(crate) fn install(handler: usize) -> bool {
     let ours = Sigaction {
@@ -56,20 +63,28 @@ pub(crate) fn open() {
 ///
 /// # Safety
 /// Called in the handler with what the kernel gave it.
-pub(crate) unsafe fn hand_on(signal: c_int, info: *mut c_void, context: *mut c_void) {
-    // SAFETY: what the program itself set, called as it asked.
+pub(crate) unsafe fn hand_on(signal: c_int, info: *mut c_int, context: *mut c_void) {
+    // SAFETY: the kernel's description; what the program itself set, called as it asked.
     unsafe {
         let kept = *KEPT.0.get();
         match kept.handler {
-            0 => {
-                // As if we were not here: it comes again when the handler returns, and ends the process.
+            // A filter's is not to be ignored: the kernel would put the default back.
+            IGNORED if *info.add(CODE) != SYS_SECCOMP => {}
+            DEFAULT | IGNORED => {
+                // As if we were not here. Nothing brings it again, so it is sent again, and ends the process.
+                let default = Sigaction {
+                    handler: DEFAULT,
+                    ..kept
+                };
                 IS_OURS.store(false, Release);
-                real::sigaction(SIGSYS, &raw const kept, core::ptr::null_mut());
+                real::sigaction(SIGSYS, &raw const default, core::ptr::null_mut());
+                sys::raise(SIGSYS);
             }
-            1 => {}
             handler if kept.flags & SA_SIGINFO != 0 => {
                 core::mem::transmute::<usize, unsafe extern "C" fn(c_int, *mut c_void, *mut c_void)>(handler)(
-                    signal, info, context,
+                    signal,
+                    info.cast(),
+                    context,
                 );
             }
             handler => core::mem::transmute::<usize, unsafe extern "C" fn(c_int)>(handler)(signal),

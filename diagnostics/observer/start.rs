@@ -4,7 +4,8 @@ use crate::format::Kind;
 use crate::log::{self, Entry};
 use crate::sys::{self, c_char, c_int};
 use crate::{
-    dispatch, files, hold, modules, names, network, processes, signals, thread, threads, trace, variables,
+    dispatch, files, hold, locks, modules, names, network, processes, signals, thread, threads, trace,
+    variables,
 };
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -30,6 +31,7 @@ unsafe extern "C" fn begin() {
 /// Looks up everything, so that nothing is looked up where that cannot be done.
 fn resolve() {
     files::real::resolve();
+    locks::real::resolve();
     network::real::resolve();
     variables::real::resolve();
     processes::real::resolve();

@@ -7,7 +7,9 @@ pub(crate) use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 pub(crate) const AT_FDCWD: c_int = -100;
 pub(crate) const AT_REMOVEDIR: c_int = 0x200;
 
+pub(crate) const E2BIG: c_int = 7;
 pub(crate) const EFAULT: c_int = 14;
+pub(crate) const EINVAL: c_int = 22;
 pub(crate) const ENOSYS: c_int = 38;
 
 pub(crate) const O_ACCMODE: c_int = 3;
@@ -37,6 +39,9 @@ pub(crate) const RLIM_INFINITY: u64 = u64::MAX;
 
 pub(crate) const RTLD_DEFAULT: *mut c_void = core::ptr::null_mut();
 pub(crate) const RTLD_NEXT: *mut c_void = usize::MAX as *mut c_void;
+
+pub(crate) const SEEK_SET: c_int = 0;
+pub(crate) const SEEK_CUR: c_int = 1;
 
 pub(crate) const SIGSYS: c_int = 31;
 pub(crate) const SIG_BLOCK: c_int = 0;
@@ -130,6 +135,7 @@ unsafe extern "C" {
         data: *mut c_void,
     ) -> c_int;
     pub(crate) fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    pub(crate) fn fileno(file: *mut c_void) -> c_int;
     pub(crate) fn getrlimit(resource: c_int, limit: *mut Rlimit) -> c_int;
     pub(crate) fn getsockname(fd: c_int, address: *mut c_void, length: *mut c_uint) -> c_int;
     pub(crate) fn getsockopt(
@@ -140,6 +146,7 @@ unsafe extern "C" {
         length: *mut c_uint,
     ) -> c_int;
     pub(crate) fn gnu_get_libc_version() -> *const c_char;
+    pub(crate) fn lseek(fd: c_int, offset: i64, whence: c_int) -> i64;
     pub(crate) fn mmap(
         at: *mut c_void,
         length: usize,
@@ -164,6 +171,7 @@ unsafe extern "C" {
         parent: Option<unsafe extern "C" fn()>,
         child: Option<unsafe extern "C" fn()>,
     ) -> c_int;
+    pub(crate) fn raise(signal: c_int) -> c_int;
     pub(crate) fn sched_yield() -> c_int;
     pub(crate) fn strlen(text: *const c_char) -> usize;
 }

@@ -114,8 +114,8 @@ pub(crate) struct Observed {
     pub(crate) watched: findings::Watched,
     /// Where the tests that met were run once more.
     pub(crate) confirmed: Option<Confirmed>,
-    /// Why the file with what was found could not be written.
-    pub(crate) not_kept: Option<String>,
+    /// Why files with what was found could not be written, each a sentence.
+    pub(crate) not_kept: Vec<String>,
 }
 
 /// What running tests once more showed.

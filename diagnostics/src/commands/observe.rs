@@ -26,6 +26,10 @@ pub(crate) fn observe(
         again: args.confirm,
     };
     let ratchet = Ratchet::read(&args.baseline)?;
+    if let Some(file) = &args.accesses {
+        // A suite takes long, and that there is no writing here should be known before.
+        write_accesses(file, "")?;
+    }
     let observation = Session::begin(&dir, asked)?;
     let mut told: Vec<(OsString, OsString)> = observation
         .variables()
@@ -44,10 +48,6 @@ pub(crate) fn observe(
         };
         observation.confirm(&mut observed, options, see);
     }
-    if let Some(file) = &args.accesses {
-        std::fs::write(file, &observed.accesses)
-            .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))?;
-    }
     let watched = observed.watched;
     let mut graded: Vec<_> = observed.conflicts.into_iter().zip(observed.found).collect();
     // The surest first, and in the same order each time.
@@ -65,7 +65,12 @@ pub(crate) fn observe(
         locked: observed.locked,
         ran: observed.ran,
     };
-    let not_kept = kept.write(&base).err().map(|error| error.to_string());
+    let found = kept.write(&base).map_err(|error| error.to_string());
+    let accesses = args
+        .accesses
+        .as_deref()
+        .map_or(Ok(()), |file| write_accesses(file, &observed.accesses));
+    let not_kept = found.err().into_iter().chain(accesses.err()).collect();
     let (guarded, told): (Vec<_>, Vec<_>) = graded
         .into_iter()
         .partition(|(_, found)| found.finding.grade == findings::Grade::Guarded);
@@ -91,6 +96,12 @@ pub(crate) fn observe(
     };
     let no_records = args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail);
     Ok(ratchet.hold(Outcome::new(Some(ended), findings, no_records)))
+}
+
+#[cfg(has_observer)]
+fn write_accesses(file: &std::path::Path, lines: &str) -> Result<(), String> {
+    std::fs::write(file, lines)
+        .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))
 }
 
 #[cfg(has_observer)]

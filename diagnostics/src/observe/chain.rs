@@ -16,7 +16,15 @@ pub(super) fn in_file(text: &str, triple: &str, folder: &Path) -> Option<Vec<Str
             .filter(|(name, _)| is_ours(name))
             .find_map(|(_, value)| runner(value))
     };
-    let mut runner = targets.get(triple).and_then(runner).or_else(by_cfg)?;
+    anchored(targets.get(triple).and_then(runner).or_else(by_cfg)?, folder)
+}
+
+/// What cargo's variable says about the runner, where cargo is started in `folder`.
+pub(super) fn in_variable(text: &str, folder: &Path) -> Option<Vec<String>> {
+    anchored(words_of(text), folder)
+}
+
+fn anchored(mut runner: Vec<String>, folder: &Path) -> Option<Vec<String>> {
     let program = runner.first_mut()?;
     if program.contains('/') && !program.starts_with('/') {
         *program = folder.join(&*program).to_string_lossy().into_owned();
@@ -26,10 +34,15 @@ pub(super) fn in_file(text: &str, triple: &str, folder: &Path) -> Option<Vec<Str
 
 fn words(value: &Value) -> Option<Vec<String>> {
     match value {
-        Value::String(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
+        Value::String(text) => Some(words_of(text)),
         Value::Array(all) => all.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
         _ => None,
     }
+}
+
+/// As cargo takes a runner apart that is one text.
+fn words_of(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The expressions that people write for "everywhere here"; others are taken for somebody else's.
@@ -110,6 +123,19 @@ mod tests {
             let found = in_file(text, TRIPLE, Path::new("/w"));
             let wanted = runner.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
             assert_eq!(found, wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_runner_in_the_environment_is_taken_apart_as_cargo_does() {
+        for (text, runner) in [
+            (" ", None),
+            ("wine  -v", Some(&["wine", "-v"][..])),
+            ("tools/run", Some(&["/w/tools/run"])),
+            ("/opt/run", Some(&["/opt/run"])),
+        ] {
+            let wanted = runner.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+            assert_eq!(in_variable(text, Path::new("/w")), wanted, "{text}");
         }
     }
 

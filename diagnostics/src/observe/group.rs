@@ -12,7 +12,11 @@ const NONE: &str = "@global";
 /// Notes the group of a test, beside the log of its process.
 pub(super) fn note(folder: &Path, pid: u32, group: &OsStr, workspace: &OsStr) -> io::Result<()> {
     if group == NONE {
-        return Ok(());
+        // Of an earlier process that had this number.
+        return match fs::remove_file(place(folder, pid)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
     }
     let text = [group.as_bytes(), b"\n", workspace.as_bytes()].concat();
     fs::write(place(folder, pid), text)
@@ -81,7 +85,15 @@ mod tests {
         fs::create_dir(folder.join(".config")).unwrap();
         let settings = "[test-groups]\none = { max-threads = 1 }\ntwo = { max-threads = 2 }\n";
         fs::write(folder.join(".config/nextest.toml"), settings).unwrap();
-        for (pid, group) in [(1, "one"), (2, "two"), (3, "@global"), (4, "gone")] {
+        // The system gives a number again when its process is gone.
+        for (pid, group) in [
+            (3, "one"),
+            (1, "one"),
+            (2, "two"),
+            (3, "@global"),
+            (4, "gone"),
+            (5, "@global"),
+        ] {
             note(folder, pid, OsStr::new(group), root).unwrap();
         }
         let groups = Groups::read(folder, 1..=5);

@@ -1,14 +1,13 @@
 //! Has the test processes of a command observed, and those only: cargo and nextest are told of a runner, which is this
 //! program again.
 
+use super::own::{Own, allows, is_plain, sweep};
 use super::{chain, runner};
 use crate::cli::RUNNER_WORD;
-use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
-use tempfile::TempDir;
 
 /// The observer, as the build script built it.
 const OBSERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.so"));
@@ -16,6 +15,8 @@ const OBSERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.so"))
 pub(super) const VARIABLE: &str = "COFFERDAM_OBSERVED";
 /// What stood in cargo's variable before.
 pub(super) const RUNNER_BEFORE: &str = "COFFERDAM_OBSERVED_RUNNER";
+/// The project's own runner, which ours calls first: a list of words in JSON, for cargo's variable takes none with a space.
+pub(super) const THEIRS: &str = "COFFERDAM_OBSERVED_THEIRS";
 /// How cargo is told of a runner.
 pub(super) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
@@ -37,12 +38,13 @@ pub(crate) struct Asked {
 /// A folder in which the logs gather, and the variables that bring them there. Removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    folder: TempDir,
-    /// Locked as long as the folder is in use.
-    _alive: fs::File,
+    folder: Own,
+    /// Where the library is, if it may not be loaded from there.
+    _elsewhere: Option<Own>,
     asked: Asked,
     runner: OsString,
     before: Option<OsString>,
+    theirs: Option<Vec<String>>,
 }
 
 /// The suite cannot be observed.
@@ -81,10 +83,9 @@ impl Launch {
         let plain = || places.iter().filter(|place| is_plain(place));
         plain().for_each(|place| sweep(place));
         let folder = plain()
-            .find_map(|place| tempfile::Builder::new().prefix(PREFIX).tempdir_in(place).ok())
+            .find_map(|place| Own::new(place).ok())
             .ok_or_else(|| failed("no folder for its logs")(io::ErrorKind::NotFound.into()))?;
-        let alive = alive(folder.path()).map_err(failed("its sign of life"))?;
-        let library = library(&folder, &places)?;
+        let (library, elsewhere) = library(folder.path(), &places, allows)?;
         symlink(library, folder.path().join("library")).map_err(failed("its library"))?;
         let own = own_exe().map_err(failed("this program's own path"))?;
         let link = folder.path().join("run");
@@ -93,24 +94,20 @@ impl Launch {
             fs::write(folder.path().join(runner::AGAIN), "").map_err(failed("its folder"))?;
         }
         let before = variable(RUNNER).filter(|runner| !runner.is_empty());
-        let mut runner = OsString::new();
         let theirs = match &before {
-            Some(theirs) => Some(theirs.clone()),
-            None => configured(dir).map(|words| words.join(" ").into()),
+            Some(theirs) => chain::in_variable(&theirs.to_string_lossy(), dir),
+            None => configured(dir),
         };
-        if let Some(theirs) = theirs {
-            runner.push(theirs);
-            runner.push(" ");
-        }
-        runner.push(link);
+        let mut runner = link.into_os_string();
         runner.push(" ");
         runner.push(RUNNER_WORD);
         Ok(Self {
             folder,
-            _alive: alive,
+            _elsewhere: elsewhere,
             asked,
             runner,
             before,
+            theirs,
         })
     }
 
@@ -159,81 +156,35 @@ impl Launch {
         };
         let mut variables = vec![(VARIABLE, self.told(threads)), (RUNNER, self.runner.clone())];
         variables.extend(self.before.clone().map(|before| (RUNNER_BEFORE, before)));
+        let theirs = self.theirs.as_ref().map(|words| serde_json::json!(words));
+        variables.extend(theirs.map(|words| (THEIRS, words.to_string().into())));
         variables
     }
 }
 
-const PREFIX: &str = "cofferdam-observe-";
-const ALIVE: &str = "alive";
-
-/// A file that is locked from the moment it has its name.
-fn alive(folder: &Path) -> io::Result<fs::File> {
-    let new = folder.join("alive.new");
-    let file = fs::File::create_new(&new)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tells a session that was killed from one that runs"
-    )]
-    file.lock()?;
-    fs::rename(new, folder.join(ALIVE))?;
-    Ok(file)
-}
-
-/// Removes what a killed session left: it may hold the values of variables.
-fn sweep(place: &Path) {
-    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        if is_ours && let Ok(file) = fs::File::open(entry.path().join(ALIVE)) {
-            #[expect(clippy::disallowed_methods, reason = "as above")]
-            let is_dead = file.try_lock().is_ok();
-            if is_dead {
-                // Somebody else may be at it, or it is another user's.
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-    }
-}
-
-/// Whether a path can stand in variables that separate by spaces and colons.
-fn is_plain(path: &Path) -> bool {
-    let text = path.as_os_str().as_encoded_bytes();
-    path.is_absolute()
-        && !text
-            .iter()
-            .any(|byte| matches!(byte, b' ' | b':' | b';' | b'\t' | b'\n'))
-}
-
-/// Writes the library where it may be loaded from: not every place in memory allows that.
-fn library(folder: &TempDir, places: &[PathBuf]) -> Result<PathBuf, LaunchError> {
-    let allows =
-        |place: &Path| statvfs(place).is_ok_and(|place| !place.f_flag.contains(StatVfsMountFlags::NOEXEC));
-    let path = if allows(folder.path()) {
-        folder.path().join("observer.so")
+/// Writes the library where it may be loaded from: not every place in memory allows that. Into a folder that nobody else
+/// writes to, for whoever can change the library is every test.
+fn library(
+    folder: &Path,
+    places: &[PathBuf],
+    allows: impl Fn(&Path) -> bool,
+) -> Result<(PathBuf, Option<Own>), LaunchError> {
+    let elsewhere = if allows(folder) {
+        None
     } else {
-        let place = places
+        let own = places
             .iter()
-            .find(|place| is_plain(place) && allows(place))
-            .ok_or_else(|| {
-                failed("every place for its library is mounted without execution")(
-                    io::ErrorKind::PermissionDenied.into(),
-                )
-            })?;
-        // Named by what it is, so that the next session finds it and none removes it from under another.
-        place.join(format!("cofferdam-observer-{}.so", checksum(OBSERVER)))
+            .filter(|place| is_plain(place) && allows(place))
+            .find_map(|place| Own::new(place).ok());
+        Some(own.ok_or_else(|| {
+            failed("every place for its library is mounted without execution")(
+                io::ErrorKind::PermissionDenied.into(),
+            )
+        })?)
     };
-    if fs::read(&path).is_ok_and(|there| there == OBSERVER) {
-        return Ok(path);
-    }
-    cofferdam::write_atomic(&path, OBSERVER)
-        .map_err(|error| failed(path.display().to_string())(io::Error::other(error)))?;
-    Ok(path)
-}
-
-fn checksum(bytes: &[u8]) -> String {
-    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{sum:016x}")
+    let path = elsewhere.as_ref().map_or(folder, Own::path).join("observer.so");
+    fs::write(&path, OBSERVER).map_err(failed(path.display().to_string()))?;
+    Ok((path, elsewhere))
 }
 
 fn configured(dir: &Path) -> Option<Vec<String>> {
@@ -253,7 +204,7 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-fn own_exe() -> io::Result<PathBuf> {
+pub(super) fn own_exe() -> io::Result<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the runner is this program")]
     env::current_exe()
 }
@@ -264,7 +215,7 @@ pub(crate) struct Started {
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) dir: PathBuf,
-    /// With values, so it never leaves the folder, which is its owner's alone and is removed at the end.
+    /// With values, so the file is its owner's alone, and removed at the end with its folder.
     pub(crate) variables: Vec<(OsString, OsString)>,
 }
 
@@ -319,6 +270,7 @@ impl Started {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn what_was_started_comes_back_from_its_file() {
@@ -332,25 +284,22 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_a_space_cannot_stand_in_a_list_of_libraries() {
-        for (path, plain) in [("/dev/shm", true), ("/a b", false), ("/a:b", false), ("a", false)] {
-            assert_eq!(is_plain(Path::new(path)), plain, "{path}");
-        }
-    }
-
-    #[test]
-    fn what_a_killed_session_left_is_removed() {
-        let place = tempfile::tempdir().unwrap();
-        let (dead, other) = (
-            place.path().join("cofferdam-observe-x"),
-            place.path().join("other"),
-        );
-        for folder in [&dead, &other] {
-            fs::create_dir(folder).unwrap();
-            drop(alive(folder).unwrap());
-        }
-        sweep(place.path());
-        assert!(!dead.exists() && other.exists());
+    fn a_library_that_cannot_be_loaded_from_memory_is_put_where_nobody_else_writes() {
+        let (memory, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let places = [memory.path().to_owned(), disk.path().to_owned()];
+        let here = library(memory.path(), &places, |_| true).unwrap();
+        assert_eq!(here.0, memory.path().join("observer.so"));
+        assert!(here.1.is_none());
+        let (path, own) = library(memory.path(), &places, |place| place != memory.path()).unwrap();
+        let folder = path.parent().unwrap();
+        assert_eq!(folder.parent(), Some(disk.path()));
+        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o066, 0);
+        assert_eq!(fs::read(&path).unwrap(), OBSERVER);
+        sweep(disk.path());
+        assert!(path.exists());
+        drop(own);
+        assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
+        assert!(library(memory.path(), &places, |_| false).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::format::{ITSELF, Kind};
 use super::log::Record;
-use super::paths::absolute;
+use super::paths::{Links, absolute};
 use cofferdam::{Access, Resource};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -65,13 +65,30 @@ const TRUNCATE: u32 = 0o1000;
 
 /// Whether what was done to a path was done to what it leads to, were it a link. Not so where a name is made, removed or
 /// given to something else.
-pub(super) fn follows(record: &Record<'_>) -> bool {
+fn follows(record: &Record<'_>) -> bool {
     let value = u64::from(record.value);
     match record.kind {
         Kind::Open => value & ITSELF == 0 && record.value & (CREATE | EXCLUSIVE) != CREATE | EXCLUSIVE,
         Kind::Look | Kind::Change => value & ITSELF == 0,
         Kind::List | Kind::ConnectUnix => true,
         _ => false,
+    }
+}
+
+/// The act with the true name of its file: after that of reading a link, for who goes through one depends on where it leads.
+pub(super) fn led(act: Act, record: &Record<'_>, links: &mut Links) -> [Option<Act>; 2] {
+    let Act::File(path, how) = act else {
+        return [None, Some(act)];
+    };
+    let path = links.resolve(path);
+    let target = if follows(record) {
+        links.target(&path)
+    } else {
+        None
+    };
+    match target.map(Path::to_owned) {
+        Some(target) => [Some(Act::File(path, How::Read)), Some(Act::File(target, how))],
+        None => [None, Some(Act::File(path, how))],
     }
 }
 

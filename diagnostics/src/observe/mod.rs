@@ -1,9 +1,9 @@
 //! What the tests of an unmodified suite did, and what that means.
 //!
-//! `launch` has a command's test processes observed, `runner` is what stands in front of each; `log` reads what the
-//! observer wrote, `who` finds the test of each record, `paths` what a path stands for, `meaning` what was used and
-//! how, `folders` which of them went with their folder, `guards` which locks were held, and `places` the line in the
-//! source. All but the first two and `places` are data in, data out. `found` makes findings of conflicts, `confirm`
+//! `launch` has a command's test processes observed, in folders of its `own`, `runner` is what stands in front of
+//! each; `log` reads what the observer wrote, `who` finds the test of each record, `paths` what a path stands for,
+//! `meaning` what was used and how, `folders` which of them went with their folder, `guards` which locks were held, and
+//! `places` the line in the source. All but the first three and `places` are data in, data out. `found` makes findings of conflicts, `confirm`
 //! runs their tests once more and grades them, which `crate::findings` keeps.
 
 mod alone;
@@ -22,6 +22,7 @@ mod listed;
 mod log;
 mod meaning;
 mod notes;
+mod own;
 mod paths;
 mod places;
 mod reading;

@@ -1,7 +1,9 @@
-//! What stands in front of a test program: says what is to be observed, and becomes it.
+//! What stands in front of a test program: says what is to be observed, and becomes it. A project's own runner comes
+//! before that, and back here.
 
 use super::group;
-use super::launch::{RUNNER, RUNNER_BEFORE, Started, VARIABLE};
+use super::launch::{RUNNER, RUNNER_BEFORE, Started, THEIRS, VARIABLE, own_exe};
+use crate::cli::RUNNER_WORD;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -22,6 +24,15 @@ pub(super) const AGAIN: &str = "again";
 
 /// Becomes that program, observed unless it only lists its tests. Returns only if it cannot.
 pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
+    let theirs: Option<Vec<String>> =
+        variable(THEIRS).and_then(|words| serde_json::from_slice(words.as_bytes()).ok());
+    if let Some((program, words)) = theirs.as_deref().and_then(<[_]>::split_first) {
+        let error = become_theirs(program, words, command);
+        return io::Error::new(
+            error.kind(),
+            format!("could not start the project's own runner {program}: {error}"),
+        );
+    }
     let Some((program, arguments)) = command.split_first() else {
         return io::Error::new(io::ErrorKind::InvalidInput, "no program was named");
     };
@@ -40,6 +51,17 @@ pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
         told.prepare(&mut child, program, arguments);
     }
     child.exec()
+}
+
+/// Becomes the project's own runner, which has this one to start.
+fn become_theirs(program: &str, words: &[String], command: &[OsString]) -> io::Error {
+    let own = match own_exe() {
+        Ok(own) => own,
+        Err(error) => return error,
+    };
+    let mut child = started(OsStr::new(program));
+    child.args(words).arg(own).arg(RUNNER_WORD).args(command);
+    child.env_remove(THEIRS).exec()
 }
 
 fn only_lists(arguments: &[OsString]) -> bool {

@@ -6,7 +6,7 @@ use super::format::Kind;
 use super::given::Given;
 use super::guards::Guards;
 use super::log::{Log, Record};
-use super::meaning::{Act, How, acts, follows};
+use super::meaning::{Act, How, acts, led};
 use super::paths::{Links, is_of_interest};
 use super::places::Place;
 use super::settled::Settled;
@@ -202,19 +202,9 @@ impl<'o> Uses<'o> {
             self.settled.take_in(record, who.tests[test].pid, test as u32);
         }
         for act in acts(record, folders.get(log, record), shared) {
-            let Act::File(path, how) = act else {
+            for act in led(act, record, &mut self.links).into_iter().flatten() {
                 self.one(test, act, record.at, place, who);
-                continue;
-            };
-            let mut path = self.links.resolve(path);
-            if follows(record)
-                && let Some(target) = self.links.target(&path)
-            {
-                // Who goes through a link depends on where it leads.
-                let link = std::mem::replace(&mut path, target.to_owned());
-                self.one(test, Act::File(link, How::Read), record.at, place, who);
             }
-            self.one(test, Act::File(path, how), record.at, place, who);
         }
     }
 

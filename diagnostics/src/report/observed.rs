@@ -119,13 +119,8 @@ pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Resu
             count(observed.watched.dropped, "access")
         ))?;
     }
-    if let Some(why) = &observed.not_kept {
-        headline(
-            out,
-            Severity::Warning,
-            "not kept",
-            &format!("what was found: {why}"),
-        )?;
+    for why in &observed.not_kept {
+        headline(out, Severity::Warning, "not kept", why)?;
     }
     let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
     if observed.watched.missed > 0 {

@@ -8,7 +8,7 @@
 use crate::findings::Grade;
 
 /// In milliseconds: the pause after a thread's first use of the resource, and after each of the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pauses {
     pub(super) first: u64,
     pub(super) others: u64,

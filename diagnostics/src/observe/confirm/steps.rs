@@ -89,8 +89,8 @@ const ALONE: usize = 3;
 
 pub(super) struct Steps<'a> {
     rerunner: &'a Rerunner<'a>,
-    /// Whether a test passes alone, by finding and test.
-    passes: Mutex<HashMap<(usize, usize), bool>>,
+    /// Whether a test passes alone, by finding and test: and by the pauses, of which alone it may fail.
+    passes: Mutex<HashMap<(usize, usize, Pauses), bool>>,
 }
 
 impl<'a> Steps<'a> {
@@ -226,7 +226,7 @@ impl<'a> Steps<'a> {
     }
 
     fn passes_alone(&self, work: &Work, test: usize, part: &Part, pauses: Pauses) -> io::Result<bool> {
-        let key = (work.finding, test);
+        let key = (work.finding, test, pauses);
         let known = self
             .passes
             .lock()

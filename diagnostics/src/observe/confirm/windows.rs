@@ -4,7 +4,7 @@
 
 use super::super::format::Kind;
 use super::super::log::Log;
-use super::super::meaning::{Act, How, acts};
+use super::super::meaning::{Act, How, acts, led};
 use super::super::paths::Links;
 use super::super::uses::Folders;
 use super::super::who::{Known, Who};
@@ -126,8 +126,9 @@ pub(super) fn both(
             let since = waiting[position].take_if(|_| is_variable);
             let shared = log.is_test() && record.pid == log.pid();
             let acts = acts(&record, folders.get(log, &record), shared);
-            let uses = acts.iter().filter(|act| is_use(act, resource, &mut links));
-            let Some(writes) = uses.map(Act::writes).max() else {
+            let led = acts.into_iter().flat_map(|act| led(act, &record, &mut links));
+            let uses = led.flatten().filter(|act| is_use(act, resource));
+            let Some(writes) = uses.map(|act| act.writes()).max() else {
                 stays[position].held_up |= since.is_some() && stays[position].uses.is_empty();
                 continue;
             };
@@ -151,14 +152,12 @@ pub(super) fn both(
 }
 
 /// Whether this is a use of the resource, or of what lies in it; or of the names among which it is one.
-fn is_use(act: &Act, resource: &Resource, links: &mut Links) -> bool {
+fn is_use(act: &Act, resource: &Resource) -> bool {
     match act {
         Act::File(path, how) => {
             let wanted = Path::new(resource.as_str());
-            resource.kind() == ResourceKind::File && {
-                let path = links.resolve(path.clone());
-                path.starts_with(wanted) || *how == How::List && wanted.parent() == Some(&path)
-            }
+            resource.kind() == ResourceKind::File
+                && (path.starts_with(wanted) || *how == How::List && wanted.parent() == Some(path))
         }
         Act::Other(other, _) => other == resource,
         Act::UsedMask => resource.kind() == ResourceKind::Umask,
@@ -300,6 +299,20 @@ mod tests {
             found(&made, &Resource::file("/d")),
             [Some((1_000, 1_000, false)), None]
         );
+    }
+
+    #[test]
+    fn what_is_reached_through_a_link_is_a_use_of_what_it_leads_to_and_of_the_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = std::fs::canonicalize(dir.path()).unwrap();
+        let [target, link] = ["target", "link"].map(|name| root.join(name).to_str().unwrap().to_owned());
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut made = program();
+        made.record(1_000, A, Kind::Open, 0, &link, b"");
+        made.record(2_000, B, Kind::Open, 0, &target, b"");
+        let at = |at: u64| Some((at, at, false));
+        assert_eq!(found(&made, &Resource::file(&target)), [at(1_000), at(2_000)]);
+        assert_eq!(found(&made, &Resource::file(&link)), [at(1_000), None]);
     }
 
     #[test]

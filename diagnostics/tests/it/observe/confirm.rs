@@ -8,6 +8,7 @@ use std::path::Path;
 
 const CONFIRMING: &str = include_str!("suites/confirming.rs");
 const ANYWAY: &str = include_str!("suites/anyway.rs");
+const LINKED: &str = include_str!("suites/linked.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
@@ -79,6 +80,32 @@ fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
     let package = Package::new("anyway", ANYWAY);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["unguarded file used"], "{report}");
+}
+
+#[test]
+fn who_goes_through_a_link_is_met_where_it_leads() {
+    let package = Package::new("linked", LINKED);
+    for (leads, link) in [
+        ("target", "link"),
+        ("target", "other-link"),
+        ("locked", "link-to-locked"),
+        ("folder", "way"),
+    ] {
+        std::os::unix::fs::symlink(leads, package.path().join("met").join(link)).unwrap();
+    }
+    fs::create_dir(package.path().join("met/folder")).unwrap();
+    for command in [&CARGO[..], &[&CARGO[..], &["--", "--test-threads=1"]].concat()] {
+        let (found, report) = graded(&package, &[], command);
+        assert_eq!(
+            found,
+            [
+                "guarded file locked",
+                "unguarded file folder/x",
+                "unguarded file target"
+            ],
+            "{report}"
+        );
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::fs;
 
 const MEETING: &str = include_str!("suites/meeting.rs");
 const HOSTILE: &str = include_str!("suites/hostile.rs");
+const LOCKING: &str = include_str!("suites/locking.rs");
 const FAILING: &str = include_str!("suites/failing.rs");
 
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
@@ -76,7 +77,7 @@ fn tests_that_would_hurt_a_careless_observer_pass() {
     for options in [&[][..], &["--no-backtrace"]] {
         let told = package.observe(options, &CARGO);
         assert!(
-            told.out.contains("test result: ok. 12 passed; 0 failed"),
+            told.out.contains("test result: ok. 14 passed; 0 failed"),
             "{}{}",
             told.out,
             told.err
@@ -102,6 +103,25 @@ fn tests_that_would_hurt_a_careless_observer_pass() {
         };
         assert!(seen.lines().any(|line| by(&line)), "{file} in {seen}{}", told.err);
     }
+}
+
+#[test]
+fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
+    let package = Package::new("locking", LOCKING);
+    let wanted = [
+        "file closed-by-another: 2 × 0",
+        "file closed-by-its-stream: 2 × 0",
+        "file closed-by-range: 2 × 0",
+        // Of its users some locked only a part.
+        "file lock: 22 × 0",
+        "file part-at-the-end: 2 × 0",
+        "file part-by-lockf: 2 × 0",
+        "file part-from-here: 2 × 0",
+        "file shared-now: 2 × 0",
+    ];
+    // One after the other, for locks of one process do not keep its threads from each other.
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    agree(&package.met(&command, &[]), &wanted);
 }
 
 #[test]
@@ -133,30 +153,44 @@ fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
         "chained",
         "#[test]\nfn a() { std::fs::write(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/x\"), \"\").unwrap() }\n#[test]\nfn b() { a() }\n",
     );
-    let script = "#!/bin/sh\necho called >> \"$(dirname \"$0\")/../calls\"\nexec \"$@\"\n";
-    package.write(".cargo/run it", "not this one");
-    package.write("tools/run", script);
-    package.write(
-        ".cargo/config.toml",
-        "[target.'cfg(unix)']\nrunner = 'tools/run'\n",
-    );
-    #[cfg(unix)]
-    fs::set_permissions(
-        package.path().join("tools/run"),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
-    let told = package.observe(&[], &[&CARGO[..], &["--test", "chained"]].concat());
+    let script = "#!/bin/sh\necho \"$1\" >> \"$(dirname \"$0\")/../calls\"\nshift\nexec \"$@\"\n";
+    let calls = package.path().join("calls");
+    // Also where cargo's variable could not say it.
+    for (file, runner) in [
+        ("tools/run", "'tools/run first'"),
+        ("our tools/run", "['our tools/run', 'a word']"),
+    ] {
+        package.write(file, script);
+        package.write(
+            ".cargo/config.toml",
+            &format!("[target.'cfg(unix)']\nrunner = {runner}\n"),
+        );
+        fs::set_permissions(
+            package.path().join(file),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        let told = package.observe(&[], &[&CARGO[..], &["--test", "chained"]].concat());
+        assert!(
+            told.out.contains("met/x: 2 tests write it"),
+            "{}{}",
+            told.out,
+            told.err
+        );
+    }
+    assert_eq!(fs::read_to_string(&calls).unwrap(), "first\na word\n");
+    // And one that is only in the environment.
+    let runner = format!("{}/tools/run third", package.path().display());
+    let mut command = package.command(&[], &[&CARGO[..], &["--test", "chained"]].concat());
+    command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+    let told: crate::recording::Told = command.output().unwrap().into();
     assert!(
         told.out.contains("met/x: 2 tests write it"),
         "{}{}",
         told.out,
         told.err
     );
-    assert_eq!(
-        fs::read_to_string(package.path().join("calls")).unwrap(),
-        "called\n"
-    );
+    assert_eq!(fs::read_to_string(&calls).unwrap(), "first\na word\nthird\n");
 }
 
 #[test]
@@ -189,6 +223,25 @@ fn what_was_not_started_by_a_runner_was_not_seen() {
         "{}",
         told.out
     );
+}
+
+#[test]
+fn accesses_that_cannot_be_written_are_no_reason_to_lose_the_rest() {
+    let package = Package::new("unwritten", MEETING);
+    let command = [&CARGO[..], &["--", "file_is_"]].concat();
+    // Known before the suite begins; or only afterwards, when the disk is full.
+    let told = package.observe(&["--accesses", "no/such/folder"], &command);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert!(!told.out.contains("running"), "{}", told.out);
+    let told = package.observe(&["--accesses", "/dev/full"], &command);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert!(
+        told.out
+            .contains("not kept: could not write the accesses to /dev/full: "),
+        "{}",
+        told.out
+    );
+    assert!(told.out.contains("met/report: "), "{}", told.out);
 }
 
 #[test]

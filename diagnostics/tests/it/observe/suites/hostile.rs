@@ -1,14 +1,17 @@
 //! Tests that do to their process what would hurt an observer that is careless. All pass, observed or not.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 unsafe extern "C" {
     fn _exit(code: c_int) -> !;
+    fn bind(fd: c_int, address: *const c_void, length: u32) -> c_int;
     fn close(fd: c_int) -> c_int;
     fn close_range(first: u32, last: u32, flags: c_int) -> c_int;
+    fn connect(fd: c_int, address: *const c_void, length: u32) -> c_int;
     fn execve(path: *const c_char, args: *const *const c_char, env: *const *const c_char) -> c_int;
     fn fork() -> c_int;
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;
@@ -139,6 +142,44 @@ fn a_handler_for_the_observer_s_signal_is_called_for_its_own() {
     assert_eq!(CAUGHT.load(Ordering::SeqCst), 1);
 }
 
+/// Traps `getpgid` and lets everything else pass.
+unsafe fn trap() {
+    let filter = [0x20_u64, 0x0000_0079_0100_0015, 0x0003_0000_0000_0006, 0x7fff_0000_0000_0006];
+    let program = [filter.len() as u64, filter.as_ptr() as u64];
+    unsafe {
+        prctl(38, 1_u64, 0_u64, 0_u64, 0_u64);
+        prctl(22, 2_u64, program.as_ptr(), 0_u64, 0_u64);
+    }
+}
+
+#[test]
+fn the_observer_s_signal_ends_who_does_not_want_it_as_the_kernel_would() {
+    const IGNORE: usize = 1;
+    // Sent, or from a filter, which is not to be ignored.
+    for (wanted, handler, trapped) in [(31, 0, false), (0, IGNORE, false), (31, 0, true), (31, IGNORE, true)] {
+        let pid = unsafe { fork() };
+        if pid == 0 {
+            unsafe {
+                signal(31, handler);
+                if trapped {
+                    trap();
+                    raw(121, [0; 4]);
+                } else {
+                    raise(31);
+                }
+                _exit(0);
+            }
+        }
+        assert_eq!(status(pid) & 0x7f, wanted, "{handler} {trapped}");
+    }
+}
+
+#[test]
+fn a_child_may_be_forbidden_files() {
+    let told = Command::new("sh").args(["-c", "ulimit -f 8; exec /bin/true"]).status().unwrap();
+    assert!(told.success(), "{told}");
+}
+
 #[test]
 fn all_descriptors_may_be_closed() {
     unsafe {
@@ -213,6 +254,15 @@ fn a_bad_pointer_is_the_kernel_s_to_refuse() {
     unsafe {
         assert_eq!(open(8 as *const c_char, 0), -1);
         assert_eq!(raw(2, [8, 0, 0, 0]), -14);
+        // Refused before anything is read there.
+        let (none, file) = (-1, std::fs::File::open("/dev/null").unwrap());
+        for fd in [none, file.as_raw_fd()] {
+            let address = 8 as *const c_void;
+            assert_eq!((bind(fd, address, 16), connect(fd, address, 16)), (-1, -1));
+            assert_ne!(raw(49, [fd as u64, 8, 16, 0]), 0);
+        }
+        assert_eq!(raw(437, [none as u64, c"/".as_ptr() as u64, 8, 1]), -22);
+        assert_eq!(raw(14, [0, 8, 0, 8]), -14);
     }
 }
 

@@ -1,0 +1,130 @@
+//! Folders of a session, in places where anybody may have folders; and what killed sessions left there.
+
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags, statvfs};
+use rustix::process::geteuid;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::{fs, io};
+use tempfile::TempDir;
+
+const PREFIX: &str = "cofferdam-observe-";
+const ALIVE: &str = "alive";
+
+/// A folder of this session's, removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Own {
+    folder: TempDir,
+    /// Locked as long as the folder is in use.
+    _alive: fs::File,
+}
+
+impl Own {
+    pub(super) fn new(place: &Path) -> io::Result<Self> {
+        // What a test starts as another user has to come to the library; to look around is not its business.
+        let mode = fs::Permissions::from_mode(0o711);
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(mode)
+            .tempdir_in(place)?;
+        let alive = alive(folder.path())?;
+        Ok(Self {
+            folder,
+            _alive: alive,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A file that is locked from the moment it has its name.
+fn alive(folder: &Path) -> io::Result<fs::File> {
+    let new = folder.join("alive.new");
+    let file = fs::File::create_new(&new)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tells a session that was killed from one that runs"
+    )]
+    file.lock()?;
+    fs::rename(new, folder.join(ALIVE))?;
+    Ok(file)
+}
+
+/// Removes what a killed session left: it may hold the values of variables. Anybody may have put anything beside it.
+pub(super) fn sweep(place: &Path) {
+    let user = geteuid().as_raw();
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry
+                .metadata()
+                .is_ok_and(|found| found.is_dir() && found.uid() == user);
+        // A pipe would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if is_ours && let Ok(file) = rustix::fs::open(entry.path().join(ALIVE), flags, Mode::empty()) {
+            let file = fs::File::from(file);
+            #[expect(clippy::disallowed_methods, reason = "as above")]
+            let is_dead = file.try_lock().is_ok();
+            if is_dead {
+                // Somebody else may be at it.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// Whether a path can stand in variables that separate by spaces and colons.
+pub(super) fn is_plain(path: &Path) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    path.is_absolute()
+        && !text
+            .iter()
+            .any(|byte| matches!(byte, b' ' | b':' | b';' | b'\t' | b'\n'))
+}
+
+/// Whether programs and libraries may be loaded from there.
+pub(super) fn allows(place: &Path) -> bool {
+    statvfs(place).is_ok_and(|place| !place.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_a_space_cannot_stand_in_a_list_of_libraries() {
+        for (path, plain) in [("/dev/shm", true), ("/a b", false), ("/a:b", false), ("a", false)] {
+            assert_eq!(is_plain(Path::new(path)), plain, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_session_left_is_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let (dead, other) = (
+            place.path().join("cofferdam-observe-x"),
+            place.path().join("other"),
+        );
+        for folder in [&dead, &other] {
+            fs::create_dir(folder).unwrap();
+            drop(alive(folder).unwrap());
+        }
+        sweep(place.path());
+        assert!(!dead.exists() && other.exists());
+    }
+
+    #[test]
+    fn a_pipe_where_a_session_should_be_is_not_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("cofferdam-observe-x");
+        fs::create_dir(&folder).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.join(ALIVE), Mode::RWXU).unwrap();
+        let path = place.path().to_owned();
+        let (tell, over) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            sweep(&path);
+            let _ = tell.send(());
+        });
+        over.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    }
+}
