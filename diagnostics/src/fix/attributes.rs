@@ -58,6 +58,8 @@ pub(crate) struct Annotation {
     pub(crate) alone: bool,
     /// Without any, that of all that name none.
     pub(crate) keys: Vec<String>,
+    /// Whether it stands on the module that the test is in.
+    pub(crate) is_of_module: bool,
     /// As it is written.
     pub(crate) text: String,
     pub(crate) line: usize,
@@ -152,6 +154,12 @@ fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>
     }
 }
 
+/// The last word of an attribute's path.
+pub(super) fn last_word(attribute: &Attribute) -> Option<String> {
+    let last = attribute.path().segments.last();
+    last.map(|last| last.ident.to_string())
+}
+
 /// Those of an item. `fallback` is whose a name is that nothing says anything of: `#[macro_use]`, say.
 pub(crate) fn annotations(
     attributes: &[Attribute],
@@ -172,7 +180,7 @@ fn annotation(
     text: &str,
 ) -> Option<Annotation> {
     let path = attribute.path();
-    let last = path.segments.last()?.ident.to_string();
+    let last = last_word(attribute)?;
     let (family, alone) = match path.segments.len() {
         1 if names.is_free(&last) => Family::of(fallback?, &last),
         1 => names.known.get(&last).copied(),
@@ -188,6 +196,7 @@ fn annotation(
     Some(Annotation {
         family,
         alone,
+        is_of_module: false,
         more: more.filter(|_| !keys.is_empty()),
         keys,
         text: text

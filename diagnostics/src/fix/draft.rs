@@ -251,6 +251,28 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_has_its_module_s_keys_keeps_them_beside_its_own() {
+        let text = "use cofferdam::serial;\n#[serial(db)]\nmod t {\n    #[test]\n    fn a() {}\n    mod u {\n        #[cofferdam::parallel(c)]\n        \
+                    #[test]\n        fn b() {}\n        #[test]\n        fn c() {}\n    }\n}\n";
+        assert_eq!(
+            ours(text, &[("t::a", "-x"), ("t::u::b", "+x"), ("t::u::c", "+x")]),
+            text.replace(
+                "mod t {\n    #[test]\n    fn a",
+                "mod t {\n    use cofferdam::{parallel, serial};\n\n    #[test]\n    #[serial(db)]\n    #[parallel(x)]\n    fn a"
+            )
+            .replace("mod u {\n", "mod u {\n        use cofferdam::serial;\n\n")
+            .replace("        fn b", "        #[serial(x)]\n        fn b")
+            .replace("        fn c", "        #[serial(db, x)]\n        fn c")
+        );
+        let shared =
+            "use cofferdam::*;\n#[parallel]\nmod t {\n    use cofferdam::*;\n    #[test]\n    fn a() {}\n}\n";
+        assert_eq!(
+            ours(shared, &[("t::a", "+x")]),
+            shared.replace("    fn a", "    #[serial(x)]\n    #[parallel]\n    fn a")
+        );
+    }
+
+    #[test]
     fn a_change_is_shown_as_patches_are() {
         let change = |old: Option<&str>| Change {
             path: PathBuf::from("/w/src/lib.rs"),

@@ -25,7 +25,7 @@ impl Edits {
         text: &str,
     ) {
         let more = match family {
-            Family::Cofferdam => attributes_of_ours(takes),
+            Family::Cofferdam => attributes_of_ours(function, takes),
             // One attribute: of two, each test would take its keys in an order of its own, and two could wait for
             // each other.
             _ if !takes.alone.is_empty() => {
@@ -45,12 +45,12 @@ impl Edits {
             let keys: Vec<String> = keys.into_iter().collect();
             let keys = keys.join(", ");
             let there = function.annotations.iter().find(|there| {
-                family != Family::Cofferdam && there.family == family && there.alone == (word == "serial")
+                family != Family::Cofferdam
+                    && !there.is_of_module
+                    && there.family == family
+                    && there.alone == (word == "serial")
             });
-            match there
-                .and_then(|there| there.more)
-                .filter(|_| function.annotated_in == function.file)
-            {
+            match there.and_then(|there| there.more) {
                 Some(at) => self.insert(at, format!(", {keys}")),
                 None => {
                     let name = self.name(word, module, family);
@@ -122,11 +122,18 @@ impl Edits {
     }
 }
 
-fn attributes_of_ours(takes: &Takes) -> Vec<(&'static str, BTreeSet<String>)> {
-    let both = [
-        ("serial", takes.alone.clone()),
-        ("parallel", takes.shared.clone()),
-    ];
+/// With the module's, which are given to tests without an attribute, and to this one no more.
+fn attributes_of_ours(function: &Function, takes: &Takes) -> Vec<(&'static str, BTreeSet<String>)> {
+    let Takes {
+        mut alone,
+        mut shared,
+    } = takes.clone();
+    let all = function.annotations.iter();
+    for one in all.filter(|one| one.family == Family::Cofferdam && one.is_of_module) {
+        if one.alone { &mut alone } else { &mut shared }.extend(one.held());
+    }
+    shared.retain(|key| !alone.contains(key));
+    let both = [("serial", alone), ("parallel", shared)];
     both.into_iter().filter(|(_, keys)| !keys.is_empty()).collect()
 }
 

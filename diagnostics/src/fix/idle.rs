@@ -80,7 +80,7 @@ pub(crate) fn doing_nothing_under_nextest<'a>(programs: impl Iterator<Item = &'a
 
 fn idle_of(function: &Function, annotation: &super::Annotation) -> Idle {
     Idle {
-        file: function.annotated_in.clone(),
+        file: function.file.clone(),
         line: annotation.line,
         text: annotation.text.clone(),
     }
@@ -99,7 +99,7 @@ mod tests {
 #[serial(b)] fn alone() {}
 #[cofferdam::serial(a)] fn other_crate() {}
 #[file_serial] fn does_nothing() {}
-#[serial(m)] mod t { fn busy() {} fn busy_too() {} fn idle() {} }
+#[serial(m)] mod t { #[test] fn busy() {} #[test] fn busy_too() {} #[test] fn idle() {} }
 ";
 
     #[test]
