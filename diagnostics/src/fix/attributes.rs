@@ -3,8 +3,11 @@
 use super::Runner;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use syn::ext::IdentExt as _;
+use syn::parse::Parser as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Meta, UseTree};
+use syn::{Attribute, Ident, LitStr, Meta, UseTree};
 
 /// Whose attribute it is, and so whom it keeps apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +66,10 @@ pub(crate) struct Annotation {
     /// As it is written.
     pub(crate) text: String,
     pub(crate) line: usize,
+    /// Where it begins.
+    pub(crate) at: usize,
+    /// Where its name stands.
+    pub(crate) name: Range<usize>,
     /// Where more keys can be written, if it has some.
     pub(crate) more: Option<usize>,
 }
@@ -140,7 +147,7 @@ impl Names {
 }
 
 fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, String)>) {
-    let with = |path: &[String], last: &syn::Ident| [path, &[last.to_string()]].concat();
+    let with = |path: &[String], last: &Ident| [path, &[last.to_string()]].concat();
     match tree {
         UseTree::Path(part) => {
             path.push(part.ident.to_string());
@@ -187,10 +194,7 @@ fn annotation(
         _ => Family::of(&path.segments.first()?.ident.to_string(), &last),
     }?;
     let (keys, more) = match &attribute.meta {
-        Meta::List(list) => (
-            keys(list.tokens.clone()),
-            Some(list.delimiter.span().close().byte_range().start),
-        ),
+        Meta::List(list) => (keys(list.tokens.clone()), end_of_last(list.tokens.clone())),
         _ => (Vec::new(), None),
     };
     Some(Annotation {
@@ -204,6 +208,8 @@ fn annotation(
             .unwrap_or_default()
             .to_owned(),
         line: attribute.span().start().line,
+        at: attribute.span().byte_range().start,
+        name: path.span().byte_range(),
     })
 }
 
@@ -213,7 +219,7 @@ fn keys(tokens: TokenStream) -> Vec<String> {
     let mut part: Vec<TokenTree> = Vec::new();
     let mut end = |part: &mut Vec<TokenTree>| {
         if let [only] = part.as_slice() {
-            keys.push(only.to_string().trim_matches('"').to_owned());
+            keys.push(key(only));
         }
         part.clear();
     };
@@ -225,6 +231,28 @@ fn keys(tokens: TokenStream) -> Vec<String> {
     }
     end(&mut part);
     keys
+}
+
+fn key(token: &TokenTree) -> String {
+    let text = token.to_string();
+    syn::parse_str::<LitStr>(&text).map_or(text, |literal| literal.value())
+}
+
+/// A key as it stands in an attribute.
+pub(crate) fn spelled(key: &str) -> String {
+    // A word of Rust's is a word here, too.
+    if Ident::parse_any.parse_str(key).is_ok() {
+        key.to_owned()
+    } else {
+        format!("\"{key}\"")
+    }
+}
+
+/// Where the last argument ends: a comma may follow it.
+fn end_of_last(tokens: TokenStream) -> Option<usize> {
+    let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',');
+    let last = tokens.into_iter().filter(|token| !is_comma(token)).last()?;
+    Some(last.span().byte_range().end)
 }
 
 #[cfg(test)]
@@ -262,6 +290,12 @@ mod tests {
                 Cofferdam,
                 false,
                 "db x y",
+            ),
+            (
+                "#[cofferdam::serial(\"order-db\", r#\"raw\"#)] fn a() {}",
+                Cofferdam,
+                true,
+                "order-db raw",
             ),
             (
                 "use serial_test::serial; #[test] #[serial] fn a() {}",

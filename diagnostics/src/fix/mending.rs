@@ -1,6 +1,7 @@
 //! From findings to what ends them: who meets where, which means, and the drafts of files.
 
 use super::draft::{self, Change, Draft};
+use super::edit;
 use super::groups::{self, Group};
 use super::plan::{Held, Key, Meeting, Plan, Takes};
 use super::sources::{Sources, Spot};
@@ -116,7 +117,8 @@ pub(crate) fn mend(
         let held = held(&spots, family, runner);
         let plan = Plan::of(&meetings, &held, &taken(sources, family));
         for (test, takes) in &plan.takes {
-            match &spots[*test] {
+            let spots = spots[*test].as_deref().map_err(String::as_str);
+            match spots.and_then(|spots| changeable(spots, family)) {
                 Ok(spots) => {
                     for spot in spots {
                         draft.take(spot.program, spot.function, takes, family);
@@ -129,7 +131,7 @@ pub(crate) fn mend(
                     test: tests.all[*test].name.clone(),
                     binary: tests.all[*test].binary.clone(),
                     takes: takes.clone(),
-                    why: why.clone(),
+                    why: why.to_owned(),
                 }),
             }
         }
@@ -146,6 +148,14 @@ pub(crate) fn mend(
     mending.changes = changes;
     mending.changes.extend(draft.changes());
     Ok(mending)
+}
+
+/// The functions, or why one of them is for a person.
+fn changeable<'a, 'b>(spots: &'a [Spot<'b>], family: Family) -> Result<&'a [Spot<'b>], &'static str> {
+    let mut obstacles = spots
+        .iter()
+        .filter_map(|spot| edit::obstacle(spot.function, family));
+    obstacles.next().map_or(Ok(spots), Err)
 }
 
 impl Mending {

@@ -43,7 +43,9 @@ impl<'a> Whole<'a> {
     pub(super) fn moved(&self, annotations: Vec<Annotation>) -> Vec<Annotation> {
         let moved = |one: Annotation| Annotation {
             line: self.line(one.line),
-            more: one.more.map(|at| at + self.skipped),
+            at: self.at(one.at),
+            name: self.at(one.name.start)..self.at(one.name.end),
+            more: one.more.map(|at| self.at(at)),
             ..one
         };
         annotations.into_iter().map(moved).collect()

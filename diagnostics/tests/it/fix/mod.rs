@@ -255,6 +255,28 @@ fn a_test_that_is_not_in_the_source_is_for_a_person() {
 }
 
 #[test]
+fn a_test_that_serial_test_keeps_apart_by_several_attributes_is_for_a_person() {
+    let users = [
+        ("shop", "t::opens", "write"),
+        ("shop", "closes", "write"),
+        ("shop", "counts", "read"),
+    ];
+    let scratch = Scratch::new("serial_test = \"4\"\n").found("env", "SHOP_DB", "cargo-test", &users);
+    let text = "use serial_test::*;\n\n#[serial(db)]\nmod t {\n    #[test]\n    fn opens() {}\n}\n\n#[test]\n#[serial(alone)]\nfn closes() {}\n\n#[test]\n#[parallel]\nfn counts() {}\n";
+    scratch.write("tests/shop.rs", text);
+    scratch.commit();
+    let told = scratch.fix(&["--with", "serial-test", "--apply"]);
+    let by_hand = "by hand: #[serial(shop_db)] on t::opens in shop: it takes keys by several attributes or by its module's";
+    assert!(told.out.contains(by_hand), "{}{}", told.out, told.err);
+    assert_eq!(
+        scratch.read("tests/shop.rs"),
+        text.replace("(alone)", "(alone, shop_db)")
+            .replace("#[parallel]", "#[parallel]\n#[parallel(shop_db)]")
+    );
+    assert_eq!(told.code, Some(1));
+}
+
+#[test]
 fn findings_of_another_machine_are_mended_here() {
     let scratch = report();
     scratch.fix(&[]);
