@@ -26,4 +26,4 @@ mod words;
 mod workspace;
 
 pub(crate) use crate::findings::Runner;
-pub(crate) use attributes::{Annotation, Family};
+pub(crate) use attributes::{Annotation, Family, spelled};

@@ -7,6 +7,7 @@ use crate::commands::fix::Fixed;
 use crate::findings::Resource;
 use crate::fix::idle::Idle;
 use crate::fix::mending::ByHand;
+use crate::fix::spelled;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -82,10 +83,11 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         names.join(", ")
     };
     for key in &fixed.mending.keys {
+        let name = spelled(&key.name);
         let (alone, shared) = (key.writers.len() as u64, key.readers.len() as u64);
         let shared = match shared {
             0 => String::new(),
-            shared => format!(", #[parallel({})] on {}", key.name, count(shared, "test")),
+            shared => format!(", #[parallel({name})] on {}", count(shared, "test")),
         };
         let is_there = if key.is_there {
             ", as some of them have it"
@@ -93,8 +95,7 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
             ""
         };
         let text = format!(
-            "#[serial({})] on {}{shared}{is_there}: {}",
-            key.name,
+            "#[serial({name})] on {}{shared}{is_there}: {}",
             count(alone, "test"),
             named(&key.resources)
         );
@@ -183,7 +184,7 @@ fn idle<'a>(
 
 fn attributes(one: &ByHand) -> String {
     let all = |word: &str, keys: &BTreeSet<String>| {
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let keys: Vec<String> = keys.iter().map(|key| spelled(key)).collect();
         (!keys.is_empty()).then(|| format!("#[{word}({})]", keys.join(", ")))
     };
     let both = [
