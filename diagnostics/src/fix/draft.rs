@@ -315,6 +315,32 @@ mod tests {
     }
 
     #[test]
+    fn a_module_on_one_line_gets_its_use_within() {
+        assert_eq!(
+            ours("mod t { use super::*; #[test] fn a() {} }\n", &[("t::a", "+x")]),
+            "mod t { use super::*; use cofferdam::serial; #[test] #[serial(x)] fn a() {} }\n"
+        );
+        assert_eq!(
+            ours("mod t { #[test] fn a() {} }\n", &[("t::a", "+x")]),
+            "mod t { use cofferdam::serial; #[test] #[serial(x)] fn a() {} }\n"
+        );
+    }
+
+    #[test]
+    fn a_comment_behind_the_last_use_does_not_swallow_the_new_one() {
+        let text = "use super::*; /* odd\nas it is */\n#[test]\nfn a() {}\n";
+        assert_eq!(
+            ours(text, &[("a", "+x")]),
+            "use super::*; use cofferdam::serial; /* odd\nas it is */\n#[test]\n#[serial(x)]\nfn a() {}\n"
+        );
+        let line = "use super::*; // odd\n#[test]\nfn a() {}\n";
+        assert_eq!(
+            ours(line, &[("a", "+x")]),
+            "use super::*; // odd\nuse cofferdam::serial;\n#[test]\n#[serial(x)]\nfn a() {}\n"
+        );
+    }
+
+    #[test]
     fn a_change_is_shown_as_patches_are() {
         let change = |old: Option<&str>| Change {
             path: PathBuf::from("/w/src/lib.rs"),

@@ -146,15 +146,7 @@ impl Edits {
             } else {
                 format!("{{{}}}", words.join(", "))
             };
-            let newline = newline(text);
-            let indent = indent_at(text, at);
-            let gap = if among_others { "" } else { newline };
-            let begin = if text[..at].is_empty() || text[..at].ends_with('\n') {
-                ""
-            } else {
-                newline
-            };
-            let line = format!("{begin}{indent}use {root}::{words};{newline}{gap}");
+            let line = on_its_line(text, at, &format!("use {root}::{words};"), among_others);
             self.insertions.entry(at).or_default().insert(0, line);
         }
         let mut whole = String::with_capacity(text.len() + 1024);
@@ -170,6 +162,22 @@ impl Edits {
 
 fn newline(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
+/// A `use` with what parts it from its neighbours.
+fn on_its_line(text: &str, at: usize, what: &str, among_others: bool) -> String {
+    let (before, behind) = text.split_at(at);
+    let newline = newline(text);
+    let begin = match before.chars().next_back() {
+        None | Some('\n' | '\u{feff}') => "",
+        // The file ends without one.
+        Some(_) if behind.is_empty() => newline,
+        Some(';' | '}') => return format!(" {what}"),
+        Some(_) => return format!("{what} "),
+    };
+    let indent = indent_at(text, at);
+    let gap = if among_others { "" } else { newline };
+    format!("{begin}{indent}{what}{newline}{gap}")
 }
 
 /// As far in as what stands on the line there, or on the one before it.
