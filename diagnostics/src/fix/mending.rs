@@ -28,9 +28,27 @@ pub(crate) enum Means {
 pub(crate) struct ByHand {
     pub(crate) test: String,
     pub(crate) binary: String,
-    /// What it is to be given.
-    pub(crate) takes: Takes,
+    pub(crate) needs: Needs,
     pub(crate) why: String,
+}
+
+/// What a test is to be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Keys(Takes),
+    /// nextest's test group of that name.
+    Group(String),
+}
+
+impl ByHand {
+    fn new(test: &Test, needs: Needs, why: &str) -> Self {
+        Self {
+            test: test.name.clone(),
+            binary: test.binary.clone(),
+            needs,
+            why: why.to_owned(),
+        }
+    }
 }
 
 /// What ends what was seen.
@@ -127,12 +145,10 @@ pub(crate) fn mend(
                         }
                     }
                 }
-                Err(why) => mending.by_hand.push(ByHand {
-                    test: tests.all[*test].name.clone(),
-                    binary: tests.all[*test].binary.clone(),
-                    takes: takes.clone(),
-                    why: why.to_owned(),
-                }),
+                Err(why) => {
+                    let needs = Needs::Keys(takes.clone());
+                    mending.by_hand.push(ByHand::new(tests.all[*test], needs, why));
+                }
             }
         }
         mending.keys.extend(plan.keys);
@@ -182,24 +198,31 @@ impl Mending {
         let groups = groups::groups(&meetings, &groups::names(&new).map_err(told)?);
         for group in &groups {
             let mut by_program: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            let mut unknown = Vec::new();
             for test in &group.tests {
-                let test = tests.all[*test];
-                match sources.binary_id(test) {
-                    Some(id) => _ = by_program.entry(id).or_default().insert(test.name.clone()),
-                    None => self.by_hand.push(ByHand {
-                        test: test.name.clone(),
-                        binary: test.binary.clone(),
-                        takes: Takes {
-                            alone: BTreeSet::from([group.name.clone()]),
-                            shared: BTreeSet::new(),
-                        },
-                        why: "what nextest calls its program is not known".to_owned(),
-                    }),
+                match sources.binary_id(tests.all[*test]) {
+                    Some(id) => {
+                        let names = by_program.entry(id).or_default();
+                        names.insert(tests.all[*test].name.clone());
+                    }
+                    None => unknown.push(test),
                 }
             }
-            new = groups::with_group(&new, &group.name, &by_program).map_err(told)?;
+            let (left, why) = if groups::may_be_in_one(&new, &by_program).map_err(told)? {
+                let why = "an override that is there may give a test group to tests of this one, and a test has one";
+                (group.tests.iter().collect(), why)
+            } else {
+                if !by_program.is_empty() {
+                    new = groups::with_group(&new, &group.name, &by_program).map_err(told)?;
+                }
+                (unknown, "what nextest calls its program is not known")
+            };
+            self.by_hand.extend(left.into_iter().map(|test| {
+                let needs = Needs::Group(group.name.clone());
+                ByHand::new(tests.all[*test], needs, why)
+            }));
         }
-        if !groups.is_empty() {
+        if new != old.as_deref().unwrap_or_default() {
             self.changes.push(Change { path, old, new });
         }
         self.groups = groups;

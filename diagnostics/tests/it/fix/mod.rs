@@ -213,6 +213,26 @@ fn a_test_group_of_nextest_s_is_written_into_its_settings() {
 }
 
 #[test]
+fn a_test_that_may_have_a_test_group_is_given_none() {
+    let users = [
+        ("corner-shop::shop", "opens", "write"),
+        ("corner-shop", "tests::sells", "read"),
+    ];
+    let scratch = Scratch::new(OURS).found("file", "report.csv", "nextest", &users);
+    let settings = "[test-groups]\ndb = { max-threads = 1 }\n\n[[profile.ci.overrides]]\nfilter = 'test(opens)'\ntest-group = 'db'\n";
+    scratch.write(".config/nextest.toml", settings);
+    let told = scratch.fix(&["--with", "test-group"]);
+    let by_hand = "by hand: test-group = \"report_csv\" on opens in corner-shop::shop: an override that is there may give a test group";
+    assert!(told.out.contains(by_hand), "{}{}", told.out, told.err);
+    assert!(
+        told.out.ends_with("; all of it is to be done by hand\n"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(1));
+}
+
+#[test]
 fn what_is_kept_apart_or_left_behind_is_no_change() {
     let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
     let scratch = Scratch::new(OURS)
