@@ -255,6 +255,26 @@ fn what_is_kept_apart_or_left_behind_is_no_change() {
 }
 
 #[test]
+fn a_test_of_two_programs_that_follow_one_another_guards_nothing_by_itself() {
+    let users = [
+        ("shop", "common::meets", "write"),
+        ("stall", "common::meets", "write"),
+    ];
+    let mut scratch = Scratch::new("serial_test = \"4\"\n").leaked("left.csv", &users);
+    for program in ["shop", "stall"] {
+        scratch.write(&format!("tests/{program}.rs"), "mod common;\n");
+        scratch.ran(program, &["common::meets"]);
+    }
+    scratch.write(
+        "tests/common/mod.rs",
+        "#[test]\n#[serial_test::serial(db)]\nfn meets() {}\n",
+    );
+    let told = scratch.fix(&[]);
+    let idle = "guards nothing that was seen: #[serial_test::serial(db)] (tests/common/mod.rs:2)\n";
+    assert!(told.out.contains(idle), "{}{}", told.out, told.err);
+}
+
+#[test]
 fn a_test_that_is_not_in_the_source_is_for_a_person() {
     let users = [
         ("corner_shop", "tests::made_by_a_macro", "write"),
