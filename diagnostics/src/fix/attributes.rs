@@ -213,6 +213,23 @@ fn annotation(
     })
 }
 
+/// Whether one of them is there by a condition, `#[cfg_attr(…, serial)]`: nobody here knows whether it holds.
+pub(super) fn is_conditional(attributes: &[Attribute]) -> bool {
+    let is_word = |token: TokenTree| matches!(token, TokenTree::Ident(word) if WORDS.contains(&word.to_string().as_str()));
+    let lists = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("cfg_attr") => Some(list.tokens.clone()),
+        _ => None,
+    });
+    // What stands first is the condition.
+    lists
+        .map(|tokens| tokens.into_iter().skip_while(|token| !is_comma(token)))
+        .any(|mut tokens| tokens.any(is_word))
+}
+
+fn is_comma(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',')
+}
+
 /// Words and texts between commas; `crate = x` and `path => x` are none.
 fn keys(tokens: TokenStream) -> Vec<String> {
     let mut keys = Vec::new();
@@ -225,7 +242,7 @@ fn keys(tokens: TokenStream) -> Vec<String> {
     };
     for token in tokens {
         match &token {
-            TokenTree::Punct(sign) if sign.as_char() == ',' => end(&mut part),
+            _ if is_comma(&token) => end(&mut part),
             _ => part.push(token),
         }
     }
@@ -250,7 +267,6 @@ pub(crate) fn spelled(key: &str) -> String {
 
 /// Where the last argument ends: a comma may follow it.
 fn end_of_last(tokens: TokenStream) -> Option<usize> {
-    let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',');
     let last = tokens.into_iter().filter(|token| !is_comma(token)).last()?;
     Some(last.span().byte_range().end)
 }

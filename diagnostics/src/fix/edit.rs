@@ -28,6 +28,9 @@ pub(super) struct Target<'a> {
 
 /// Why the function can be given no attribute of that family, unless it can.
 pub(super) fn obstacle(function: &Function, family: Family) -> Option<&'static str> {
+    if function.is_conditional {
+        return Some("what it takes already stands in a #[cfg_attr]");
+    }
     // Each of serial_test's waits for its keys when those below it have theirs. All that are written here take what has
     // a name at once, then what has none, then the file's, so no two tests wait for each other.
     let rank = |there: &Annotation| match there.family {

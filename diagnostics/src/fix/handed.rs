@@ -5,13 +5,20 @@ use syn::Attribute;
 
 /// What the items of a module have from it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Handed(Vec<Annotation>);
+pub(super) struct Handed {
+    annotations: Vec<Annotation>,
+    /// Or may have, by a condition.
+    is_conditional: bool,
+}
 
 impl Handed {
     /// For the items of a module in a module, by its attributes and those of them that keep tests apart.
     pub(super) fn for_module(&self, all: &[Attribute], own: Vec<Annotation>) -> Self {
         // serial_test does not go into the modules of a module.
-        let from_above = self.0.iter().filter(|one| one.family == Family::Cofferdam);
+        let from_above = self
+            .annotations
+            .iter()
+            .filter(|one| one.family == Family::Cofferdam);
         let mut handed: Vec<Annotation> = from_above
             .filter(|_| !all.iter().any(passes_for_ours))
             .cloned()
@@ -26,12 +33,20 @@ impl Handed {
                 });
             }
         }
-        Self(handed)
+        Self {
+            annotations: handed,
+            is_conditional: self.may_hand_to(all),
+        }
+    }
+
+    /// Whether what has these attributes may have more than is known.
+    pub(super) fn may_hand_to(&self, all: &[Attribute]) -> bool {
+        self.is_conditional || attributes::is_conditional(all)
     }
 
     /// All that a function has, by the same.
     pub(super) fn for_function(&self, all: &[Attribute], mut own: Vec<Annotation>) -> Vec<Annotation> {
-        let handed = self.0.iter().filter(|one| match one.family {
+        let handed = self.annotations.iter().filter(|one| match one.family {
             Family::Cofferdam => {
                 all.iter()
                     .any(|attribute| is_last(attribute, &["test", "rstest"]))

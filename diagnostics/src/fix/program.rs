@@ -19,6 +19,8 @@ pub(crate) struct Function {
     pub(crate) is_test: bool,
     /// Its own, and what it has from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,
+    /// Whether it may have more, by a condition.
+    pub(crate) is_conditional: bool,
     /// The module, by its number.
     pub(crate) module: usize,
 }

@@ -129,6 +129,7 @@ impl Walk<'_> {
                 .attrs
                 .iter()
                 .any(|attribute| is(attribute, &["test", "rstest", "test_case", "case"])),
+            is_conditional: outer.handed.may_hand_to(&item.attrs),
             annotations: outer.handed.for_function(&item.attrs, whole.moved(own)),
             module,
         });

@@ -317,6 +317,30 @@ fn a_test_that_serial_test_keeps_apart_by_several_attributes_is_for_a_person() {
 }
 
 #[test]
+fn a_test_whose_keys_hang_on_a_condition_is_for_a_person() {
+    let users = [
+        ("shop", "t::opens", "write"),
+        ("shop", "closes", "write"),
+        ("shop", "counts", "read"),
+    ];
+    let scratch = Scratch::new(OURS).found("env", "SHOP_DB", "cargo-test", &users);
+    scratch.write(
+        "tests/shop.rs",
+        "#[cfg_attr(unix, cofferdam::serial)] mod t {\n    #[test] fn opens() {}\n}\n\
+         #[test]\n#[cfg_attr(unix, serial(db))]\nfn closes() {}\n#[test]\n#[cfg_attr(serial, ignore)]\nfn counts() {}\n",
+    );
+    let told = scratch.fix(&[]);
+    for test in ["t::opens", "closes"] {
+        let by_hand = format!(
+            "by hand: #[serial(shop_db)] on {test} in shop: what it takes already stands in a #[cfg_attr]\n"
+        );
+        assert!(told.out.contains(&by_hand), "{}{}", told.out, told.err);
+    }
+    let changed = " #[cfg_attr(serial, ignore)]\n+#[parallel(shop_db)]\n fn counts() {}\n";
+    assert!(told.out.contains(changed), "{}", told.out);
+}
+
+#[test]
 fn findings_of_another_machine_are_mended_here() {
     let scratch = report();
     scratch.fix(&[]);
