@@ -255,7 +255,7 @@ fn json(fixed: &Fixed) -> Value {
             "resource": resource, "order_leak": advice.is_leak, "mend": advice.mend, "places": advice.places,
         })).collect::<Vec<_>>(),
         "by_hand": mending.by_hand.iter().map(|one| json!({
-            "test": one.test, "binary": one.binary, "attributes": needed(one), "why": one.why,
+            "test": one.test, "binary": one.binary, "needs": needed(one), "why": one.why,
         })).collect::<Vec<_>>(),
         "missing_library": mending.missing.iter().map(|path| fixed.shown(path)).collect::<Vec<_>>(),
         "guarding_nothing": fixed.guarding_nothing.iter().map(idle).collect::<Vec<_>>(),

@@ -341,6 +341,31 @@ fn a_test_whose_keys_hang_on_a_condition_is_for_a_person() {
 }
 
 #[test]
+fn the_example_of_its_page_has_the_fields_that_the_report_has() {
+    let page = include_str!("../../../../docs/fix.md");
+    let example = page.split("```json\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let example: serde_json::Value = serde_json::from_str(example).unwrap();
+    let users = [("shop", "made_by_a_macro", "write"), ("shop", "counts", "write")];
+    let scratch = Scratch::new("").found("file", "report.csv", "nextest", &users);
+    let told = scratch.fix(&["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for path in [
+        "",
+        "/keys/0",
+        "/changes/0",
+        "/advice/0",
+        "/by_hand/0",
+        "/guarding_nothing/0",
+    ] {
+        let (told, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
+        assert_eq!(fields(told), fields(shown), "{path}");
+    }
+    assert_eq!(report["missing_library"], example["missing_library"]);
+}
+
+#[test]
 fn findings_of_another_machine_are_mended_here() {
     let scratch = report();
     scratch.fix(&[]);
