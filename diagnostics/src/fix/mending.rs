@@ -9,6 +9,7 @@ use super::{Family, Runner};
 use crate::findings::{Access, Finding, Findings, Grade, Kind, Resource, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What tests are kept apart by.
@@ -192,7 +193,10 @@ impl Mending {
             };
         };
         let path = root.join(".config").join("nextest.toml");
-        let old = fs::read_to_string(&path).ok();
+        let old = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            read => Some(read.map_err(|error| format!("could not read {}: {error}", path.display()))?),
+        };
         let mut new = old.clone().unwrap_or_default();
         let told = |error: toml_edit::TomlError| format!("could not understand {}: {error}", path.display());
         let groups = groups::groups(&meetings, &groups::names(&new).map_err(told)?);

@@ -233,6 +233,20 @@ fn a_test_that_may_have_a_test_group_is_given_none() {
 }
 
 #[test]
+fn settings_of_nextest_s_that_cannot_be_read_are_not_written_anew() {
+    let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
+    let scratch = Scratch::new(OURS).found("file", "report.csv", "nextest", &users);
+    std::fs::create_dir_all(scratch.path().join(".config/nextest.toml")).unwrap();
+    let told = scratch.fix(&["--with", "test-group"]);
+    assert!(
+        told.err.contains("could not read") && told.err.contains("nextest.toml"),
+        "{}",
+        told.err
+    );
+    assert_eq!(told.code, Some(3));
+}
+
+#[test]
 fn what_is_kept_apart_or_left_behind_is_no_change() {
     let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
     let scratch = Scratch::new(OURS)
