@@ -2,7 +2,7 @@
 
 use crate::cli::{FixArgs, With};
 use crate::exit_code;
-use crate::findings::{Access, Finding, Findings, Kind, Resource, Test};
+use crate::findings::{Access, Finding, Findings, Kind, Resource, Runner, Test};
 use crate::fix::Family;
 use crate::fix::idle::{self, Idle, Ran};
 use crate::fix::mending::{self, Means, Mending};
@@ -225,29 +225,30 @@ fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
 
 /// Those that keep nobody apart, as far as their tests were seen.
 fn guarding_nothing(findings: &Findings, sources: &Sources) -> Vec<Idle> {
+    let mut meetings = HashMap::new();
     let mut uses: HashMap<(&str, &str, &str), BTreeMap<usize, bool>> = HashMap::new();
     for (number, finding) in findings.findings.iter().chain(&findings.locked).enumerate() {
         for test in &finding.tests {
+            // The threads of one program meet each other, and not those of the next.
+            let program = (test.runner == Runner::CargoTest).then_some((&test.package, &test.binary));
+            let next = meetings.len();
+            let meeting = *meetings.entry((number, program)).or_insert(next);
             let of_test = uses.entry((&test.package, &test.binary, &test.name)).or_default();
-            *of_test.entry(number).or_default() |= mending::writes(test);
+            *of_test.entry(meeting).or_default() |= mending::writes(test);
         }
     }
+    let tests = findings.ran.iter().flat_map(|program| {
+        let names = program.tests.iter().map(String::as_str);
+        names.map(|name| (program.package.as_str(), program.binary.as_str(), name))
+    });
     let mut ran = Vec::new();
-    for program in &findings.ran {
-        for name in &program.tests {
-            let spots = sources
-                .find(&program.package, &program.binary, name)
-                .unwrap_or_default();
-            ran.extend(spots.into_iter().map(|spot| {
-                Ran {
-                    function: spot.function,
-                    uses: uses
-                        .get(&(program.package.as_str(), program.binary.as_str(), name.as_str()))
-                        .cloned()
-                        .unwrap_or_default(),
-                }
-            }));
-        }
+    for (number, test) in tests.enumerate() {
+        let spots = sources.find(test.0, test.1, test.2).unwrap_or_default();
+        ran.extend(spots.into_iter().map(|spot| Ran {
+            test: number,
+            function: spot.function,
+            uses: uses.get(&test).cloned().unwrap_or_default(),
+        }));
     }
     idle::guarding_nothing(&ran)
 }

@@ -3,8 +3,11 @@
 use super::Runner;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use syn::ext::IdentExt as _;
+use syn::parse::Parser as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Meta, UseTree};
+use syn::{Attribute, Ident, LitStr, Meta, UseTree};
 
 /// Whose attribute it is, and so whom it keeps apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,9 +61,15 @@ pub(crate) struct Annotation {
     pub(crate) alone: bool,
     /// Without any, that of all that name none.
     pub(crate) keys: Vec<String>,
+    /// Whether it stands on the module that the test is in.
+    pub(crate) is_of_module: bool,
     /// As it is written.
     pub(crate) text: String,
     pub(crate) line: usize,
+    /// Where it begins.
+    pub(crate) at: usize,
+    /// Where its name stands.
+    pub(crate) name: Range<usize>,
     /// Where more keys can be written, if it has some.
     pub(crate) more: Option<usize>,
 }
@@ -138,7 +147,7 @@ impl Names {
 }
 
 fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, String)>) {
-    let with = |path: &[String], last: &syn::Ident| [path, &[last.to_string()]].concat();
+    let with = |path: &[String], last: &Ident| [path, &[last.to_string()]].concat();
     match tree {
         UseTree::Path(part) => {
             path.push(part.ident.to_string());
@@ -150,6 +159,12 @@ fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>
         UseTree::Glob(_) => leaves.push((path.clone(), "*".to_owned())),
         UseTree::Group(group) => group.items.iter().for_each(|tree| flatten(tree, path, leaves)),
     }
+}
+
+/// The last word of an attribute's path.
+pub(super) fn last_word(attribute: &Attribute) -> Option<String> {
+    let last = attribute.path().segments.last();
+    last.map(|last| last.ident.to_string())
 }
 
 /// Those of an item. `fallback` is whose a name is that nothing says anything of: `#[macro_use]`, say.
@@ -172,22 +187,20 @@ fn annotation(
     text: &str,
 ) -> Option<Annotation> {
     let path = attribute.path();
-    let last = path.segments.last()?.ident.to_string();
+    let last = last_word(attribute)?;
     let (family, alone) = match path.segments.len() {
         1 if names.is_free(&last) => Family::of(fallback?, &last),
         1 => names.known.get(&last).copied(),
         _ => Family::of(&path.segments.first()?.ident.to_string(), &last),
     }?;
     let (keys, more) = match &attribute.meta {
-        Meta::List(list) => (
-            keys(list.tokens.clone()),
-            Some(list.delimiter.span().close().byte_range().start),
-        ),
+        Meta::List(list) => (keys(list.tokens.clone()), end_of_last(list.tokens.clone())),
         _ => (Vec::new(), None),
     };
     Some(Annotation {
         family,
         alone,
+        is_of_module: false,
         more: more.filter(|_| !keys.is_empty()),
         keys,
         text: text
@@ -195,7 +208,26 @@ fn annotation(
             .unwrap_or_default()
             .to_owned(),
         line: attribute.span().start().line,
+        at: attribute.span().byte_range().start,
+        name: path.span().byte_range(),
     })
+}
+
+/// Whether one of them is there by a condition, `#[cfg_attr(…, serial)]`: nobody here knows whether it holds.
+pub(super) fn is_conditional(attributes: &[Attribute]) -> bool {
+    let is_word = |token: TokenTree| matches!(token, TokenTree::Ident(word) if WORDS.contains(&word.to_string().as_str()));
+    let lists = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("cfg_attr") => Some(list.tokens.clone()),
+        _ => None,
+    });
+    // What stands first is the condition.
+    lists
+        .map(|tokens| tokens.into_iter().skip_while(|token| !is_comma(token)))
+        .any(|mut tokens| tokens.any(is_word))
+}
+
+fn is_comma(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',')
 }
 
 /// Words and texts between commas; `crate = x` and `path => x` are none.
@@ -204,18 +236,39 @@ fn keys(tokens: TokenStream) -> Vec<String> {
     let mut part: Vec<TokenTree> = Vec::new();
     let mut end = |part: &mut Vec<TokenTree>| {
         if let [only] = part.as_slice() {
-            keys.push(only.to_string().trim_matches('"').to_owned());
+            keys.push(key(only));
         }
         part.clear();
     };
     for token in tokens {
         match &token {
-            TokenTree::Punct(sign) if sign.as_char() == ',' => end(&mut part),
+            _ if is_comma(&token) => end(&mut part),
             _ => part.push(token),
         }
     }
     end(&mut part);
     keys
+}
+
+fn key(token: &TokenTree) -> String {
+    let text = token.to_string();
+    syn::parse_str::<LitStr>(&text).map_or(text, |literal| literal.value())
+}
+
+/// A key as it stands in an attribute.
+pub(crate) fn spelled(key: &str) -> String {
+    // A word of Rust's is a word here, too.
+    if Ident::parse_any.parse_str(key).is_ok() {
+        key.to_owned()
+    } else {
+        format!("\"{key}\"")
+    }
+}
+
+/// Where the last argument ends: a comma may follow it.
+fn end_of_last(tokens: TokenStream) -> Option<usize> {
+    let last = tokens.into_iter().filter(|token| !is_comma(token)).last()?;
+    Some(last.span().byte_range().end)
 }
 
 #[cfg(test)]
@@ -253,6 +306,12 @@ mod tests {
                 Cofferdam,
                 false,
                 "db x y",
+            ),
+            (
+                "#[cofferdam::serial(\"order-db\", r#\"raw\"#)] fn a() {}",
+                Cofferdam,
+                true,
+                "order-db raw",
             ),
             (
                 "use serial_test::serial; #[test] #[serial] fn a() {}",

@@ -1,7 +1,7 @@
 //! A plan as new texts of files: what is to be written, and what a person has to do instead.
 
 use super::attributes::Family;
-use super::edit::Edits;
+use super::edit::{Edits, Target};
 use super::manifest::{self, Manifest};
 use super::plan::Takes;
 use super::program::{Function, Program};
@@ -89,8 +89,13 @@ impl<'a> Draft<'a> {
                 continue;
             };
             let (_, edits) = files.entry(path).or_insert_with(|| (text, Edits::default()));
-            let module = &one.program.modules[one.function.module];
-            edits.take(one.function, module, &one.takes, one.family, text);
+            let target = Target {
+                function: one.function,
+                module: &one.program.modules[one.function.module],
+                family: one.family,
+                text,
+            };
+            edits.take(&target, &one.takes);
         }
         let change = |(path, (text, edits)): (&Path, (&str, Edits))| Change {
             path: path.to_owned(),
@@ -247,6 +252,91 @@ mod tests {
         assert_eq!(
             ours(with_use, &[("a", "+k")]),
             "mod x;\n\nuse cofferdam::serial;\nuse x::y;\n\n#[test]\n#[serial(k)]\nfn a() {}\n"
+        );
+    }
+
+    #[test]
+    fn a_test_that_has_its_module_s_keys_keeps_them_beside_its_own() {
+        let text = "use cofferdam::serial;\n#[serial(db)]\nmod t {\n    #[test]\n    fn a() {}\n    mod u {\n        #[cofferdam::parallel(c)]\n        \
+                    #[test]\n        fn b() {}\n        #[test]\n        fn c() {}\n    }\n}\n";
+        assert_eq!(
+            ours(text, &[("t::a", "-x"), ("t::u::b", "+x"), ("t::u::c", "+x")]),
+            text.replace(
+                "mod t {\n    #[test]\n    fn a",
+                "mod t {\n    use cofferdam::{parallel, serial};\n\n    #[test]\n    #[serial(db)]\n    #[parallel(x)]\n    fn a"
+            )
+            .replace("mod u {\n", "mod u {\n        use cofferdam::serial;\n\n")
+            .replace("        fn b", "        #[serial(x)]\n        fn b")
+            .replace("        fn c", "        #[serial(db, x)]\n        fn c")
+        );
+        let shared =
+            "use cofferdam::*;\n#[parallel]\nmod t {\n    use cofferdam::*;\n    #[test]\n    fn a() {}\n}\n";
+        assert_eq!(
+            ours(shared, &[("t::a", "+x")]),
+            shared.replace("    fn a", "    #[parallel]\n    #[serial(x)]\n    fn a")
+        );
+    }
+
+    #[test]
+    fn serial_test_s_attribute_becomes_alone_where_one_of_its_keys_has_to_be() {
+        let family = Family::SerialTest;
+        let text =
+            "use serial_test::*;\n#[test]\n#[parallel(db,)]\nfn a() {}\n#[test]\n#[serial(db)]\nfn b() {}\n";
+        assert_eq!(
+            drafted(text, &[("a", "+x"), ("b", "-x")], family),
+            text.replace("parallel(db,)", "serial(db, x,)")
+                .replace("serial(db)", "serial(db, x)")
+        );
+        let named = "use serial_test::parallel as p;\n#[test]\n#[p(\n    db\n)]\nfn a() {}\n";
+        assert_eq!(
+            drafted(named, &[("a", "+x -y")], family),
+            "use serial_test::serial;\nuse serial_test::parallel as p;\n#[test]\n#[serial(\n    db, x, y\n)]\nfn a() {}\n"
+        );
+    }
+
+    #[test]
+    fn serial_test_s_keys_with_a_name_are_taken_before_the_one_without() {
+        let family = Family::SerialTest;
+        let text = "use serial_test::*;\n#[test]\n#[serial]\nfn a() {}\n#[test]\n#[serial(x)]\nfn b() {}\n#[test]\nfn c() {}\n";
+        assert_eq!(
+            drafted(text, &[("a", "+x"), ("b", "-"), ("c", "+x -")], family),
+            "use serial_test::*;\n#[test]\n#[serial]\n#[serial(x)]\nfn a() {}\n#[test]\n#[parallel]\n#[serial(x)]\nfn b() {}\n\
+             #[test]\n#[parallel]\n#[serial(x)]\nfn c() {}\n"
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_no_word_is_written_between_quotes() {
+        let text = "use cofferdam::serial;\n#[test]\nfn a() {}\n";
+        assert_eq!(
+            ours(text, &[("a", "+order-db +type +x")]),
+            text.replace("fn a", "#[serial(\"order-db\", type, x)]\nfn a")
+        );
+    }
+
+    #[test]
+    fn a_module_on_one_line_gets_its_use_within() {
+        assert_eq!(
+            ours("mod t { use super::*; #[test] fn a() {} }\n", &[("t::a", "+x")]),
+            "mod t { use super::*; use cofferdam::serial; #[test] #[serial(x)] fn a() {} }\n"
+        );
+        assert_eq!(
+            ours("mod t { #[test] fn a() {} }\n", &[("t::a", "+x")]),
+            "mod t { use cofferdam::serial; #[test] #[serial(x)] fn a() {} }\n"
+        );
+    }
+
+    #[test]
+    fn a_comment_behind_the_last_use_does_not_swallow_the_new_one() {
+        let text = "use super::*; /* odd\nas it is */\n#[test]\nfn a() {}\n";
+        assert_eq!(
+            ours(text, &[("a", "+x")]),
+            "use super::*; use cofferdam::serial; /* odd\nas it is */\n#[test]\n#[serial(x)]\nfn a() {}\n"
+        );
+        let line = "use super::*; // odd\n#[test]\nfn a() {}\n";
+        assert_eq!(
+            ours(line, &[("a", "+x")]),
+            "use super::*; // odd\nuse cofferdam::serial;\n#[test]\n#[serial(x)]\nfn a() {}\n"
         );
     }
 

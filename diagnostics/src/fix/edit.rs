@@ -1,6 +1,6 @@
 //! New words in a file of Rust. Nothing is printed anew: what was there stays as it was written.
 
-use super::attributes::Family;
+use super::attributes::{Annotation, Family, spelled};
 use super::plan::Takes;
 use super::program::{Function, Module};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,58 +10,107 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Edits {
     /// At each place one behind another.
     insertions: BTreeMap<usize, Vec<String>>,
+    /// What goes for them, from where they are to where.
+    replaced: BTreeMap<usize, usize>,
     /// What is used of cofferdam or serial_test, by the place of the `use`.
     uses: BTreeMap<(usize, bool, &'static str), BTreeSet<&'static str>>,
 }
 
+/// A function that is to take keys.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    pub(super) function: &'a Function,
+    pub(super) module: &'a Module,
+    pub(super) family: Family,
+    /// The file that it is in.
+    pub(super) text: &'a str,
+}
+
+/// Why the function can be given no attribute of that family, unless it can.
+pub(super) fn obstacle(function: &Function, family: Family) -> Option<&'static str> {
+    if function.is_conditional {
+        return Some("what it takes already stands in a #[cfg_attr]");
+    }
+    // Each of serial_test's waits for its keys when those below it have theirs. All that are written here take what has
+    // a name at once, then what has none, then the file's, so no two tests wait for each other.
+    let rank = |there: &Annotation| match there.family {
+        Family::SerialTestFile if !there.is_of_module => Some(0),
+        Family::SerialTest if !there.is_of_module => Some(1 + usize::from(there.more.is_some())),
+        _ => None,
+    };
+    let ranks: Option<Vec<usize>> = function.annotations.iter().map(rank).collect();
+    let is_in_order = ranks.is_some_and(|ranks| ranks.windows(2).all(|two| two[0] < two[1]));
+    (family != Family::Cofferdam && !is_in_order).then_some(
+        "it takes keys by several attributes or by its module's, and with one more two tests could wait for each other",
+    )
+}
+
 impl Edits {
     /// Has the function take these keys besides what it takes.
-    pub(super) fn take(
-        &mut self,
-        function: &Function,
-        module: &Module,
-        takes: &Takes,
-        family: Family,
-        text: &str,
-    ) {
-        let more = match family {
-            Family::Cofferdam => attributes_of_ours(takes),
-            // One attribute: of two, each test would take its keys in an order of its own, and two could wait for
-            // each other.
-            _ if !takes.alone.is_empty() => {
-                vec![("serial", takes.alone.union(&takes.shared).cloned().collect())]
-            }
-            _ => vec![("parallel", takes.shared.clone())],
-        };
-        for (word, mut keys) in more {
-            // That of attributes without a key, which nothing else can name.
-            if keys.remove(family.default_key()) {
-                let name = self.name(word, module, family);
-                self.above(function.at, &format!("#[{name}]"), text);
-            }
-            if keys.is_empty() {
-                continue;
-            }
-            let keys: Vec<String> = keys.into_iter().collect();
-            let keys = keys.join(", ");
-            let there = function.annotations.iter().find(|there| {
-                family != Family::Cofferdam && there.family == family && there.alone == (word == "serial")
-            });
-            match there
-                .and_then(|there| there.more)
-                .filter(|_| function.annotated_in == function.file)
-            {
-                Some(at) => self.insert(at, format!(", {keys}")),
+    pub(super) fn take(&mut self, one: &Target<'_>, takes: &Takes) {
+        let Takes {
+            mut alone,
+            mut shared,
+        } = takes.clone();
+        let is_ours = one.family == Family::Cofferdam;
+        // Those of the module are given to tests without an attribute, and to this one no more.
+        let of_module = |there: &&Annotation| is_ours && there.is_of_module && there.family == one.family;
+        for there in one.function.annotations.iter().filter(of_module) {
+            if there.alone { &mut alone } else { &mut shared }.extend(there.held());
+        }
+        shared.retain(|key| !alone.contains(key));
+        // Of two attributes of serial_test's each test would take the keys in an order of its own, and two could wait
+        // for each other. To our macro all of a test are one.
+        let there = one
+            .function
+            .annotations
+            .iter()
+            .filter(|there| !is_ours && there.family == one.family)
+            .find_map(|there| Some((there, there.more?)));
+        // That of attributes without a key, which nothing else can name. It stands above: see `obstacle`.
+        let unnamed = one.family.default_key();
+        let is_alone = alone.remove(unnamed);
+        if is_alone || shared.remove(unnamed) {
+            let word = if is_alone { "serial" } else { "parallel" };
+            let at = there.map_or(one.function.at, |(there, _)| there.at);
+            let name = self.name(word, one);
+            self.above(at, &format!("#[{name}]"), one.text);
+        }
+        if !is_ours && !alone.is_empty() {
+            alone.append(&mut shared);
+        }
+        for (word, keys) in [("serial", alone), ("parallel", shared)] {
+            let has = |key: &&String| there.is_some_and(|(there, _)| there.keys.contains(key));
+            let more: Vec<String> = keys
+                .iter()
+                .filter(|key| !has(key))
+                .map(|key| spelled(key))
+                .collect();
+            match there {
+                _ if keys.is_empty() => {}
+                Some((there, at)) => {
+                    if word == "serial" && !there.alone {
+                        let name = self.name(word, one);
+                        self.replaced.insert(there.name.start, there.name.end);
+                        self.insert(there.name.start, name);
+                    }
+                    more.iter().for_each(|key| self.insert(at, format!(", {key}")));
+                }
                 None => {
-                    let name = self.name(word, module, family);
-                    self.above(function.at, &format!("#[{name}({keys})]"), text);
+                    let name = self.name(word, one);
+                    self.above(
+                        one.function.at,
+                        &format!("#[{name}({})]", more.join(", ")),
+                        one.text,
+                    );
                 }
             }
         }
     }
 
     /// What the attribute is called in the module: its short name, if that is not something else's.
-    fn name(&mut self, word: &'static str, module: &Module, family: Family) -> String {
+    fn name(&mut self, word: &'static str, one: &Target<'_>) -> String {
+        let (module, family) = (one.module, one.family);
         let root = family.crate_name();
         match module.names.get(word) {
             Some(known) if known == family => word.to_owned(),
@@ -100,15 +149,7 @@ impl Edits {
             } else {
                 format!("{{{}}}", words.join(", "))
             };
-            let newline = newline(text);
-            let indent = indent_at(text, at);
-            let gap = if among_others { "" } else { newline };
-            let begin = if text[..at].is_empty() || text[..at].ends_with('\n') {
-                ""
-            } else {
-                newline
-            };
-            let line = format!("{begin}{indent}use {root}::{words};{newline}{gap}");
+            let line = on_its_line(text, at, &format!("use {root}::{words};"), among_others);
             self.insertions.entry(at).or_default().insert(0, line);
         }
         let mut whole = String::with_capacity(text.len() + 1024);
@@ -116,22 +157,30 @@ impl Edits {
         for (at, what) in self.insertions {
             whole.push_str(&text[last..at]);
             what.iter().for_each(|what| whole.push_str(what));
-            last = at;
+            last = self.replaced.get(&at).copied().unwrap_or(at);
         }
         whole + &text[last..]
     }
 }
 
-fn attributes_of_ours(takes: &Takes) -> Vec<(&'static str, BTreeSet<String>)> {
-    let both = [
-        ("serial", takes.alone.clone()),
-        ("parallel", takes.shared.clone()),
-    ];
-    both.into_iter().filter(|(_, keys)| !keys.is_empty()).collect()
-}
-
 fn newline(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
+/// A `use` with what parts it from its neighbours.
+fn on_its_line(text: &str, at: usize, what: &str, among_others: bool) -> String {
+    let (before, behind) = text.split_at(at);
+    let newline = newline(text);
+    let begin = match before.chars().next_back() {
+        None | Some('\n' | '\u{feff}') => "",
+        // The file ends without one.
+        Some(_) if behind.is_empty() => newline,
+        Some(';' | '}') => return format!(" {what}"),
+        Some(_) => return format!("{what} "),
+    };
+    let indent = indent_at(text, at);
+    let gap = if among_others { "" } else { newline };
+    format!("{begin}{indent}{what}{newline}{gap}")
 }
 
 /// As far in as what stands on the line there, or on the one before it.

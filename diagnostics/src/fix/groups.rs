@@ -94,6 +94,76 @@ pub(crate) fn with_group(
     Ok(document.to_string())
 }
 
+/// Whether an override that is there gives one of these tests a group, or may: of several nextest takes the first, and a
+/// profile's go before the default's.
+pub(crate) fn may_be_in_one(
+    text: &str,
+    tests: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<bool, TomlError> {
+    let document: DocumentMut = text.parse()?;
+    let profiles = document.get("profile").and_then(Item::as_table_like);
+    let mut with_group = profiles
+        .into_iter()
+        .flat_map(|profiles| profiles.iter())
+        .filter_map(|(_, profile)| profile.get("overrides"))
+        .flat_map(|rules| (0..).map_while(|number| rules.get(number)))
+        .filter(|rule| rule.get("test-group").is_some());
+    Ok(with_group.any(|rule| {
+        let named = rule.get("filter").and_then(Item::as_str).and_then(named_in);
+        // What is written otherwise only nextest understands.
+        named.is_none_or(|named| {
+            let mut programs = tests.iter();
+            programs.any(|(program, tests)| {
+                let mut tests = tests.iter();
+                tests.any(|test| named.contains(&(escaped(program), escaped(test))))
+            })
+        })
+    }))
+}
+
+/// The tests that a filter names, each with its program, if it is one as we write it.
+fn named_in(filter: &str) -> Option<BTreeSet<(String, String)>> {
+    let mut named = BTreeSet::new();
+    let mut program = "";
+    let mut shape = String::new();
+    let mut rest = filter;
+    while let Some(first) = rest.chars().next() {
+        let test = rest.strip_prefix("test(=");
+        if let Some(name) = test.or_else(|| rest.strip_prefix("binary_id(=")) {
+            let end = end_of_name(name)?;
+            if test.is_some() {
+                named.insert((program.to_owned(), name[..end].to_owned()));
+                shape.push('t');
+            } else {
+                program = &name[..end];
+                shape.push('p');
+            }
+            rest = &name[end + 1..];
+        } else {
+            shape.extend(Some(first).filter(|first| !first.is_whitespace()));
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    let shape = shape.replace("t|", "");
+    shape
+        .split('|')
+        .all(|program| program == "(p&(t))")
+        .then_some(named)
+}
+
+/// Where the parenthesis stands that is none of its own.
+fn end_of_name(text: &str) -> Option<usize> {
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            ')' => return Some(at),
+            '\\' => _ = letters.next(),
+            _ => {}
+        }
+    }
+    None
+}
+
 fn implicit(mut table: Table) -> Item {
     table.set_implicit(true);
     Item::Table(table)
@@ -166,6 +236,37 @@ mod tests {
             names(&after).unwrap(),
             BTreeSet::from(["db".to_owned(), "report_csv".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_group_that_tests_may_have_already_is_seen_in_every_profile() {
+        let two = tests(&[("desk", &["a"]), ("desk::shop", &["b", "c(1)"])]);
+        let others = tests(&[("desk", &["x", "c"])]);
+        let written = with_group("", "report_csv", &two).unwrap();
+        let may = |text: &str, tests| may_be_in_one(text, tests).unwrap();
+        assert!(may(&written, &two) && !may(&written, &others));
+        for (rule, is_one) in [
+            ("filter = 'test(x)'\nretries = 2", false),
+            ("filter = 'test(y)'\ntest-group = 'db'", true),
+            (
+                "filter = 'not (binary_id(=desk) & (test(=y)))'\ntest-group = 'db'",
+                true,
+            ),
+            (
+                "filter = '(binary_id(=desk) & (test(=y)))'\ntest-group = 'db'",
+                false,
+            ),
+            (
+                "filter = '(binary_id(=desk) & (test(=x)))'\ntest-group = 'db'",
+                true,
+            ),
+            ("platform = 'cfg(unix)'\ntest-group = '@global'", true),
+        ] {
+            let text = format!("[profile.ci]\n\n[[profile.ci.overrides]]\n{rule}\n");
+            assert_eq!(may(&text, &others), is_one, "{rule}");
+        }
+        let inline = "[profile.default]\noverrides = [{ filter = 'all()', test-group = 'db' }]\n";
+        assert!(may(inline, &others));
     }
 
     #[test]

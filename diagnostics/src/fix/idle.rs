@@ -17,11 +17,13 @@ pub(crate) struct Idle {
 /// A function that ran as a test, and what it used: resources by their numbers, each with whether it changed them.
 #[derive(Clone, Debug)]
 pub(crate) struct Ran<'a> {
+    /// The test, by its number. Several may be cases of one function, and one may be found in several.
+    pub(crate) test: usize,
     pub(crate) function: &'a Function,
     pub(crate) uses: BTreeMap<usize, bool>,
 }
 
-/// Who uses a resource under a key: the ones of the functions, and whether any of them changes it.
+/// Who uses a resource under a key: the tests, and whether any of them changes it.
 #[derive(Default)]
 struct Met {
     users: BTreeSet<usize>,
@@ -31,14 +33,14 @@ struct Met {
 /// Those that keep nobody apart who was seen to meet.
 pub(crate) fn guarding_nothing(ran: &[Ran<'_>]) -> Vec<Idle> {
     let mut met: BTreeMap<(Family, String, usize), Met> = BTreeMap::new();
-    for (index, one) in ran.iter().enumerate() {
+    for one in ran {
         for annotation in &one.function.annotations {
             for key in annotation.held() {
                 for (resource, writes) in &one.uses {
                     let met = met
                         .entry((annotation.family, key.clone(), *resource))
                         .or_default();
-                    met.users.insert(index);
+                    met.users.insert(one.test);
                     met.is_written |= writes;
                 }
             }
@@ -53,12 +55,12 @@ pub(crate) fn guarding_nothing(ran: &[Ran<'_>]) -> Vec<Idle> {
         .collect();
     // An attribute of a module stands for all its tests.
     let mut idle: BTreeMap<Idle, bool> = BTreeMap::new();
-    for (index, one) in ran.iter().enumerate() {
+    for one in ran {
         for annotation in &one.function.annotations {
             let is_busy = annotation
                 .held()
                 .into_iter()
-                .any(|key| busy.contains(&(annotation.family, key, index)));
+                .any(|key| busy.contains(&(annotation.family, key, one.test)));
             let there = idle.entry(idle_of(one.function, annotation)).or_default();
             *there |= is_busy;
         }
@@ -80,7 +82,7 @@ pub(crate) fn doing_nothing_under_nextest<'a>(programs: impl Iterator<Item = &'a
 
 fn idle_of(function: &Function, annotation: &super::Annotation) -> Idle {
     Idle {
-        file: function.annotated_in.clone(),
+        file: function.file.clone(),
         line: annotation.line,
         text: annotation.text.clone(),
     }
@@ -99,13 +101,17 @@ mod tests {
 #[serial(b)] fn alone() {}
 #[cofferdam::serial(a)] fn other_crate() {}
 #[file_serial] fn does_nothing() {}
-#[serial(m)] mod t { fn busy() {} fn busy_too() {} fn idle() {} }
+#[serial(c)] fn cases() {}
+#[cfg(unix)] #[serial(d)] fn one_of_two() {}
+#[cfg(windows)] #[serial(d)] fn one_of_two() {}
+#[serial(m)] mod t { #[test] fn busy() {} #[test] fn busy_too() {} #[test] fn idle() {} }
 ";
 
     #[test]
     fn an_attribute_is_idle_if_nobody_who_has_its_key_meets_anybody() {
         let program = scan(Path::new("lib.rs"), None, &|_| Ok(TEXT.to_owned()));
         let uses = |name: &str| match name {
+            "cases" | "one_of_two" => vec![(3, true)],
             "writes" => vec![(0, true)],
             "reads" => vec![(0, false), (1, false)],
             "looks_elsewhere" => vec![(1, false)],
@@ -113,17 +119,24 @@ mod tests {
             "t::busy" | "t::busy_too" => vec![(2, true)],
             _ => Vec::new(),
         };
-        let ran = program.functions.iter().map(|function| Ran {
-            function,
-            uses: uses(&function.name).into_iter().collect(),
+        // By name, and one more for the second case.
+        let names: BTreeSet<&str> = program.functions.iter().map(|one| one.name.as_str()).collect();
+        let tests = names.into_iter().chain(["cases::second"]).enumerate();
+        let ran = tests.flat_map(|(test, name)| {
+            let functions = program.find(name).into_iter();
+            functions.map(move |function| Ran {
+                test,
+                function,
+                uses: uses(&function.name).into_iter().collect(),
+            })
         });
         let idle = guarding_nothing(&ran.collect::<Vec<_>>());
         let lines: Vec<usize> = idle.iter().map(|idle| idle.line).collect();
-        assert_eq!(lines, [4, 5, 6, 7]);
+        assert_eq!(lines, [4, 5, 6, 7, 9, 10]);
 
         let nothing = doing_nothing_under_nextest([&program].into_iter());
         let lines: Vec<usize> = nothing.iter().map(|idle| idle.line).collect();
-        assert_eq!(lines, [2, 3, 4, 5, 8]);
+        assert_eq!(lines, [2, 3, 4, 5, 8, 9, 10, 11]);
         assert_eq!(nothing.first().unwrap().text, "#[serial(a)]");
     }
 }

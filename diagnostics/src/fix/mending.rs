@@ -1,6 +1,7 @@
 //! From findings to what ends them: who meets where, which means, and the drafts of files.
 
 use super::draft::{self, Change, Draft};
+use super::edit;
 use super::groups::{self, Group};
 use super::plan::{Held, Key, Meeting, Plan, Takes};
 use super::sources::{Sources, Spot};
@@ -8,6 +9,7 @@ use super::{Family, Runner};
 use crate::findings::{Access, Finding, Findings, Grade, Kind, Resource, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What tests are kept apart by.
@@ -27,9 +29,27 @@ pub(crate) enum Means {
 pub(crate) struct ByHand {
     pub(crate) test: String,
     pub(crate) binary: String,
-    /// What it is to be given.
-    pub(crate) takes: Takes,
+    pub(crate) needs: Needs,
     pub(crate) why: String,
+}
+
+/// What a test is to be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Keys(Takes),
+    /// nextest's test group of that name.
+    Group(String),
+}
+
+impl ByHand {
+    fn new(test: &Test, needs: Needs, why: &str) -> Self {
+        Self {
+            test: test.name.clone(),
+            binary: test.binary.clone(),
+            needs,
+            why: why.to_owned(),
+        }
+    }
 }
 
 /// What ends what was seen.
@@ -116,7 +136,8 @@ pub(crate) fn mend(
         let held = held(&spots, family, runner);
         let plan = Plan::of(&meetings, &held, &taken(sources, family));
         for (test, takes) in &plan.takes {
-            match &spots[*test] {
+            let spots = spots[*test].as_deref().map_err(String::as_str);
+            match spots.and_then(|spots| changeable(spots, family)) {
                 Ok(spots) => {
                     for spot in spots {
                         draft.take(spot.program, spot.function, takes, family);
@@ -125,12 +146,10 @@ pub(crate) fn mend(
                         }
                     }
                 }
-                Err(why) => mending.by_hand.push(ByHand {
-                    test: tests.all[*test].name.clone(),
-                    binary: tests.all[*test].binary.clone(),
-                    takes: takes.clone(),
-                    why: why.clone(),
-                }),
+                Err(why) => {
+                    let needs = Needs::Keys(takes.clone());
+                    mending.by_hand.push(ByHand::new(tests.all[*test], needs, why));
+                }
             }
         }
         mending.keys.extend(plan.keys);
@@ -146,6 +165,14 @@ pub(crate) fn mend(
     mending.changes = changes;
     mending.changes.extend(draft.changes());
     Ok(mending)
+}
+
+/// The functions, or why one of them is for a person.
+fn changeable<'a, 'b>(spots: &'a [Spot<'b>], family: Family) -> Result<&'a [Spot<'b>], &'static str> {
+    let mut obstacles = spots
+        .iter()
+        .filter_map(|spot| edit::obstacle(spot.function, family));
+    obstacles.next().map_or(Ok(spots), Err)
 }
 
 impl Mending {
@@ -166,30 +193,40 @@ impl Mending {
             };
         };
         let path = root.join(".config").join("nextest.toml");
-        let old = fs::read_to_string(&path).ok();
+        let old = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            read => Some(read.map_err(|error| format!("could not read {}: {error}", path.display()))?),
+        };
         let mut new = old.clone().unwrap_or_default();
         let told = |error: toml_edit::TomlError| format!("could not understand {}: {error}", path.display());
         let groups = groups::groups(&meetings, &groups::names(&new).map_err(told)?);
         for group in &groups {
             let mut by_program: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            let mut unknown = Vec::new();
             for test in &group.tests {
-                let test = tests.all[*test];
-                match sources.binary_id(test) {
-                    Some(id) => _ = by_program.entry(id).or_default().insert(test.name.clone()),
-                    None => self.by_hand.push(ByHand {
-                        test: test.name.clone(),
-                        binary: test.binary.clone(),
-                        takes: Takes {
-                            alone: BTreeSet::from([group.name.clone()]),
-                            shared: BTreeSet::new(),
-                        },
-                        why: "what nextest calls its program is not known".to_owned(),
-                    }),
+                match sources.binary_id(tests.all[*test]) {
+                    Some(id) => {
+                        let names = by_program.entry(id).or_default();
+                        names.insert(tests.all[*test].name.clone());
+                    }
+                    None => unknown.push(test),
                 }
             }
-            new = groups::with_group(&new, &group.name, &by_program).map_err(told)?;
+            let (left, why) = if groups::may_be_in_one(&new, &by_program).map_err(told)? {
+                let why = "an override that is there may give a test group to tests of this one, and a test has one";
+                (group.tests.iter().collect(), why)
+            } else {
+                if !by_program.is_empty() {
+                    new = groups::with_group(&new, &group.name, &by_program).map_err(told)?;
+                }
+                (unknown, "what nextest calls its program is not known")
+            };
+            self.by_hand.extend(left.into_iter().map(|test| {
+                let needs = Needs::Group(group.name.clone());
+                ByHand::new(tests.all[*test], needs, why)
+            }));
         }
-        if !groups.is_empty() {
+        if new != old.as_deref().unwrap_or_default() {
             self.changes.push(Change { path, old, new });
         }
         self.groups = groups;

@@ -2,14 +2,16 @@
 //!
 //! `mending` goes from findings to drafts of files. `plan` chooses the keys and who takes them; `words` names them.
 //! `workspace` says where a program's source begins, `scan` finds the tests in it (`program`) with what stands
-//! on them (`attributes`, `source`), and `sources` is all of that. `draft` turns a plan into new texts: by `edit` in Rust, by
-//! `manifest` in Cargo.toml; `groups` does it for nextest's settings. `idle` finds attributes that guard nothing, and
-//! `tree` writes. What touches the outside is `tool`, `tree` and the reading in `sources` and `mending`.
+//! on them and on their modules (`attributes`, `handed`, `source`), and `sources` is all of that. `draft` turns a plan
+//! into new texts: by `edit` in Rust, by `manifest` in Cargo.toml; `groups` does it for nextest's settings. `idle` finds
+//! attributes that guard nothing, and `tree` writes. What touches the outside is `tool`, `tree` and the reading in
+//! `sources` and `mending`.
 
 mod attributes;
 pub(crate) mod draft;
 mod edit;
 mod groups;
+mod handed;
 pub(crate) mod idle;
 mod manifest;
 pub(crate) mod mending;
@@ -24,4 +26,4 @@ mod words;
 mod workspace;
 
 pub(crate) use crate::findings::Runner;
-pub(crate) use attributes::{Annotation, Family};
+pub(crate) use attributes::{Annotation, Family, spelled};

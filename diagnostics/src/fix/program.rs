@@ -17,10 +17,10 @@ pub(crate) struct Function {
     /// Whether it is a test that is only run if asked for.
     pub(crate) is_ignored: bool,
     pub(crate) is_test: bool,
-    /// Its own, else those of its module.
+    /// Its own, and what it has from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,
-    /// The file that the annotations stand in.
-    pub(crate) annotated_in: PathBuf,
+    /// Whether it may have more, by a condition.
+    pub(crate) is_conditional: bool,
     /// The module, by its number.
     pub(crate) module: usize,
 }

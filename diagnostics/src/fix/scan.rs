@@ -2,7 +2,8 @@
 //!
 //! Modules are followed as the compiler follows them. What a macro makes is not seen.
 
-use super::attributes::{Annotation, Names, annotations};
+use super::attributes::{Names, annotations, last_word};
+use super::handed::Handed;
 use super::program::{Function, Module, Program};
 use super::source::Whole;
 use std::io;
@@ -53,8 +54,7 @@ struct Place {
 #[derive(Clone, Debug, Default)]
 struct Outer {
     names: Names,
-    annotations: Vec<Annotation>,
-    annotated_in: PathBuf,
+    handed: Handed,
 }
 
 struct Walk<'a> {
@@ -119,11 +119,6 @@ impl Walk<'_> {
         outer: &Outer,
     ) {
         let own = annotations(&item.attrs, names, self.fallback, whole.parsed());
-        let (annotations, annotated_in) = if own.is_empty() {
-            (outer.annotations.clone(), outer.annotated_in.clone())
-        } else {
-            (whole.moved(own), place.file.clone())
-        };
         self.program.functions.push(Function {
             name: joined(&place.prefix, &item.sig.ident.to_string()),
             file: place.file.clone(),
@@ -134,8 +129,8 @@ impl Walk<'_> {
                 .attrs
                 .iter()
                 .any(|attribute| is(attribute, &["test", "rstest", "test_case", "case"])),
-            annotations,
-            annotated_in,
+            is_conditional: outer.handed.may_hand_to(&item.attrs),
+            annotations: outer.handed.for_function(&item.attrs, whole.moved(own)),
             module,
         });
     }
@@ -145,25 +140,16 @@ impl Walk<'_> {
             return;
         }
         let name = item.ident.to_string();
-        let own = annotations(&item.attrs, names, self.fallback, whole.parsed());
-        let is_own = !own.is_empty();
-        let within = Outer {
-            names: names.clone(),
-            annotations: if is_own {
-                whole.moved(own)
-            } else {
-                outer.annotations.clone()
-            },
-            annotated_in: if is_own {
-                place.file.clone()
-            } else {
-                outer.annotated_in.clone()
-            },
-        };
         let prefix = joined(&place.prefix, &name);
         let path = path_of(&item.attrs).map(|path| tidy(&place.paths.join(path)));
         let depth = place.depth + 1;
+        let mut within = Outer {
+            names: names.clone(),
+            handed: Handed::default(),
+        };
         if let Some((brace, items)) = &item.content {
+            let own = annotations(&item.attrs, names, self.fallback, whole.parsed());
+            within.handed = outer.handed.for_module(&item.attrs, whole.moved(own));
             let folder = path.unwrap_or_else(|| place.children.join(&name));
             let inner = Place {
                 file: place.file.clone(),
@@ -224,8 +210,7 @@ fn skipped_attributes(attributes: &[Attribute]) -> usize {
 }
 
 fn is(attribute: &Attribute, words: &[&str]) -> bool {
-    let last = attribute.path().segments.last();
-    last.is_some_and(|last| words.iter().any(|word| last.ident == word))
+    last_word(attribute).is_some_and(|last| words.contains(&last.as_str()))
 }
 
 /// What `#[path = "…"]` says.
@@ -377,18 +362,6 @@ mod tests {
             (1, 1, 2, 0)
         );
         assert!(program.find("t::f")[0].is_test && !program.find("t::g")[0].is_test);
-    }
-
-    #[test]
-    fn a_module_s_attribute_counts_for_tests_without_one() {
-        let text =
-            "use cofferdam::serial;\n#[serial(db)] mod t { fn f() {} #[cofferdam::parallel(x)] fn g() {} }";
-        let program = program(&[("lib.rs", text)]);
-        let keys = |test: &str| program.find(test)[0].annotations[0].keys.clone();
-        assert_eq!(
-            (keys("t::f"), keys("t::g")),
-            (vec!["db".to_owned()], vec!["x".to_owned()])
-        );
     }
 
     #[test]

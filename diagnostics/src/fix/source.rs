@@ -43,7 +43,9 @@ impl<'a> Whole<'a> {
     pub(super) fn moved(&self, annotations: Vec<Annotation>) -> Vec<Annotation> {
         let moved = |one: Annotation| Annotation {
             line: self.line(one.line),
-            more: one.more.map(|at| at + self.skipped),
+            at: self.at(one.at),
+            name: self.at(one.name.start)..self.at(one.name.end),
+            more: one.more.map(|at| self.at(at)),
             ..one
         };
         annotations.into_iter().map(moved).collect()
@@ -92,10 +94,15 @@ impl<'a> Whole<'a> {
         }
     }
 
+    /// Where nothing but a comment of one line follows; else what follows is another item, or a comment that goes on.
     fn next_line(&self, at: usize) -> usize {
-        self.text[at..]
-            .find('\n')
-            .map_or(self.text.len(), |end| at + end + 1)
+        let line = self.text[at..].split_inclusive('\n').next().unwrap_or_default();
+        let behind = line.trim();
+        if behind.is_empty() || behind.starts_with("//") {
+            at + line.len()
+        } else {
+            at
+        }
     }
 }
 

@@ -143,7 +143,7 @@ impl fmt::Display for LedgerError {
             Kind::Newer { found, known } => write!(
                 f,
                 "the ledger {file} was written by a newer cofferdam (schema {found}; this one knows {known}): update \
-                 by `cargo install cargo-cofferdam`, or choose another base folder by COFFERDAM_DIR"
+                 by `cargo install --path diagnostics` in a checkout, or choose another base folder by COFFERDAM_DIR"
             ),
             Kind::NoWal { mode } => write!(
                 f,

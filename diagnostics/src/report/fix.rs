@@ -6,7 +6,8 @@ use crate::cli::ListFormat;
 use crate::commands::fix::Fixed;
 use crate::findings::Resource;
 use crate::fix::idle::Idle;
-use crate::fix::mending::ByHand;
+use crate::fix::mending::{ByHand, Needs};
+use crate::fix::spelled;
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -42,7 +43,7 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         say(
             out,
             "by hand",
-            &format!("{} on {test} in {binary}: {why}", attributes(one)),
+            &format!("{} on {test} in {binary}: {why}", needed(one)),
         )?;
     }
     for manifest in &fixed.mending.missing {
@@ -82,10 +83,11 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         names.join(", ")
     };
     for key in &fixed.mending.keys {
+        let name = spelled(&key.name);
         let (alone, shared) = (key.writers.len() as u64, key.readers.len() as u64);
         let shared = match shared {
             0 => String::new(),
-            shared => format!(", #[parallel({})] on {}", key.name, count(shared, "test")),
+            shared => format!(", #[parallel({name})] on {}", count(shared, "test")),
         };
         let is_there = if key.is_there {
             ", as some of them have it"
@@ -93,8 +95,7 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
             ""
         };
         let text = format!(
-            "#[serial({})] on {}{shared}{is_there}: {}",
-            key.name,
+            "#[serial({name})] on {}{shared}{is_there}: {}",
             count(alone, "test"),
             named(&key.resources)
         );
@@ -181,15 +182,16 @@ fn idle<'a>(
     Ok(())
 }
 
-fn attributes(one: &ByHand) -> String {
+fn needed(one: &ByHand) -> String {
+    let takes = match &one.needs {
+        Needs::Keys(takes) => takes,
+        Needs::Group(name) => return format!("test-group = {name:?}"),
+    };
     let all = |word: &str, keys: &BTreeSet<String>| {
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let keys: Vec<String> = keys.iter().map(|key| spelled(key)).collect();
         (!keys.is_empty()).then(|| format!("#[{word}({})]", keys.join(", ")))
     };
-    let both = [
-        all("serial", &one.takes.alone),
-        all("parallel", &one.takes.shared),
-    ];
+    let both = [all("serial", &takes.alone), all("parallel", &takes.shared)];
     both.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
@@ -253,7 +255,7 @@ fn json(fixed: &Fixed) -> Value {
             "resource": resource, "order_leak": advice.is_leak, "mend": advice.mend, "places": advice.places,
         })).collect::<Vec<_>>(),
         "by_hand": mending.by_hand.iter().map(|one| json!({
-            "test": one.test, "binary": one.binary, "attributes": attributes(one), "why": one.why,
+            "test": one.test, "binary": one.binary, "needs": needed(one), "why": one.why,
         })).collect::<Vec<_>>(),
         "missing_library": mending.missing.iter().map(|path| fixed.shown(path)).collect::<Vec<_>>(),
         "guarding_nothing": fixed.guarding_nothing.iter().map(idle).collect::<Vec<_>>(),

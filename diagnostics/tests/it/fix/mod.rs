@@ -213,6 +213,40 @@ fn a_test_group_of_nextest_s_is_written_into_its_settings() {
 }
 
 #[test]
+fn a_test_that_may_have_a_test_group_is_given_none() {
+    let users = [
+        ("corner-shop::shop", "opens", "write"),
+        ("corner-shop", "tests::sells", "read"),
+    ];
+    let scratch = Scratch::new(OURS).found("file", "report.csv", "nextest", &users);
+    let settings = "[test-groups]\ndb = { max-threads = 1 }\n\n[[profile.ci.overrides]]\nfilter = 'test(opens)'\ntest-group = 'db'\n";
+    scratch.write(".config/nextest.toml", settings);
+    let told = scratch.fix(&["--with", "test-group"]);
+    let by_hand = "by hand: test-group = \"report_csv\" on opens in corner-shop::shop: an override that is there may give a test group";
+    assert!(told.out.contains(by_hand), "{}{}", told.out, told.err);
+    assert!(
+        told.out.ends_with("; all of it is to be done by hand\n"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(1));
+}
+
+#[test]
+fn settings_of_nextest_s_that_cannot_be_read_are_not_written_anew() {
+    let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
+    let scratch = Scratch::new(OURS).found("file", "report.csv", "nextest", &users);
+    std::fs::create_dir_all(scratch.path().join(".config/nextest.toml")).unwrap();
+    let told = scratch.fix(&["--with", "test-group"]);
+    assert!(
+        told.err.contains("could not read") && told.err.contains("nextest.toml"),
+        "{}",
+        told.err
+    );
+    assert_eq!(told.code, Some(3));
+}
+
+#[test]
 fn what_is_kept_apart_or_left_behind_is_no_change() {
     let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
     let scratch = Scratch::new(OURS)
@@ -235,6 +269,26 @@ fn what_is_kept_apart_or_left_behind_is_no_change() {
 }
 
 #[test]
+fn a_test_of_two_programs_that_follow_one_another_guards_nothing_by_itself() {
+    let users = [
+        ("shop", "common::meets", "write"),
+        ("stall", "common::meets", "write"),
+    ];
+    let mut scratch = Scratch::new("serial_test = \"4\"\n").leaked("left.csv", &users);
+    for program in ["shop", "stall"] {
+        scratch.write(&format!("tests/{program}.rs"), "mod common;\n");
+        scratch.ran(program, &["common::meets"]);
+    }
+    scratch.write(
+        "tests/common/mod.rs",
+        "#[test]\n#[serial_test::serial(db)]\nfn meets() {}\n",
+    );
+    let told = scratch.fix(&[]);
+    let idle = "guards nothing that was seen: #[serial_test::serial(db)] (tests/common/mod.rs:2)\n";
+    assert!(told.out.contains(idle), "{}{}", told.out, told.err);
+}
+
+#[test]
 fn a_test_that_is_not_in_the_source_is_for_a_person() {
     let users = [
         ("corner_shop", "tests::made_by_a_macro", "write"),
@@ -252,6 +306,77 @@ fn a_test_that_is_not_in_the_source_is_for_a_person() {
         told.out
     );
     assert_eq!(told.code, Some(1));
+}
+
+#[test]
+fn a_test_that_serial_test_keeps_apart_by_several_attributes_is_for_a_person() {
+    let users = [
+        ("shop", "t::opens", "write"),
+        ("shop", "closes", "write"),
+        ("shop", "counts", "read"),
+    ];
+    let scratch = Scratch::new("serial_test = \"4\"\n").found("env", "SHOP_DB", "cargo-test", &users);
+    let text = "use serial_test::*;\n\n#[serial(db)]\nmod t {\n    #[test]\n    fn opens() {}\n}\n\n#[test]\n#[serial(alone)]\nfn closes() {}\n\n#[test]\n#[parallel]\nfn counts() {}\n";
+    scratch.write("tests/shop.rs", text);
+    scratch.commit();
+    let told = scratch.fix(&["--with", "serial-test", "--apply"]);
+    let by_hand = "by hand: #[serial(shop_db)] on t::opens in shop: it takes keys by several attributes or by its module's";
+    assert!(told.out.contains(by_hand), "{}{}", told.out, told.err);
+    assert_eq!(
+        scratch.read("tests/shop.rs"),
+        text.replace("(alone)", "(alone, shop_db)")
+            .replace("#[parallel]", "#[parallel]\n#[parallel(shop_db)]")
+    );
+    assert_eq!(told.code, Some(1));
+}
+
+#[test]
+fn a_test_whose_keys_hang_on_a_condition_is_for_a_person() {
+    let users = [
+        ("shop", "t::opens", "write"),
+        ("shop", "closes", "write"),
+        ("shop", "counts", "read"),
+    ];
+    let scratch = Scratch::new(OURS).found("env", "SHOP_DB", "cargo-test", &users);
+    scratch.write(
+        "tests/shop.rs",
+        "#[cfg_attr(unix, cofferdam::serial)] mod t {\n    #[test] fn opens() {}\n}\n\
+         #[test]\n#[cfg_attr(unix, serial(db))]\nfn closes() {}\n#[test]\n#[cfg_attr(serial, ignore)]\nfn counts() {}\n",
+    );
+    let told = scratch.fix(&[]);
+    for test in ["t::opens", "closes"] {
+        let by_hand = format!(
+            "by hand: #[serial(shop_db)] on {test} in shop: what it takes already stands in a #[cfg_attr]\n"
+        );
+        assert!(told.out.contains(&by_hand), "{}{}", told.out, told.err);
+    }
+    let changed = " #[cfg_attr(serial, ignore)]\n+#[parallel(shop_db)]\n fn counts() {}\n";
+    assert!(told.out.contains(changed), "{}", told.out);
+}
+
+#[test]
+fn the_example_of_its_page_has_the_fields_that_the_report_has() {
+    let page = include_str!("../../../../docs/fix.md");
+    let example = page.split("```json\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let example: serde_json::Value = serde_json::from_str(example).unwrap();
+    let users = [("shop", "made_by_a_macro", "write"), ("shop", "counts", "write")];
+    let scratch = Scratch::new("").found("file", "report.csv", "nextest", &users);
+    let told = scratch.fix(&["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for path in [
+        "",
+        "/keys/0",
+        "/changes/0",
+        "/advice/0",
+        "/by_hand/0",
+        "/guarding_nothing/0",
+    ] {
+        let (told, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
+        assert_eq!(fields(told), fields(shown), "{path}");
+    }
+    assert_eq!(report["missing_library"], example["missing_library"]);
 }
 
 #[test]

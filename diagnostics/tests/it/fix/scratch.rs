@@ -9,6 +9,7 @@ pub(super) struct Scratch {
     dir: tempfile::TempDir,
     findings: Vec<Value>,
     locked: Vec<Value>,
+    ran: Vec<Value>,
 }
 
 const LIB: &str = "\
@@ -55,11 +56,14 @@ impl Scratch {
     /// With these dependencies, each a line of its manifest.
     pub(super) fn new(dependencies: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let scratch = Self {
+        let mut scratch = Self {
             dir,
             findings: Vec::new(),
             locked: Vec::new(),
+            ran: Vec::new(),
         };
+        scratch.ran("corner_shop", &["tests::sells", "tests::writes_the_report"]);
+        scratch.ran("shop", &["closes", "counts", "idles", "opens"]);
         scratch.write(
             "Cargo.toml",
             &format!(
@@ -169,14 +173,16 @@ impl Scratch {
         with
     }
 
+    /// These tests ran besides, in that program.
+    pub(super) fn ran(&mut self, binary: &str, tests: &[&str]) {
+        let program = json!({"binary": binary, "package": self.path(), "tests": tests});
+        self.ran.push(program);
+    }
+
     pub(super) fn fix(&self, args: &[&str]) -> Told {
-        let ran = json!([
-            {"binary": "corner_shop", "package": self.path(), "tests": ["tests::sells", "tests::writes_the_report"]},
-            {"binary": "shop", "package": self.path(), "tests": ["closes", "counts", "idles", "opens"]},
-        ]);
         let findings = json!({
             "version": 1, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6,
-            "findings": self.findings, "locked": self.locked, "ran": ran,
+            "findings": self.findings, "locked": self.locked, "ran": self.ran,
         });
         self.write("observed/last.json", &findings.to_string());
         let dir: &Path = &self.path();

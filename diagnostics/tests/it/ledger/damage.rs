@@ -98,7 +98,7 @@ fn one_from_the_future_is_refused_with_advice() {
             message.contains("newer cofferdam (schema 99; this one knows 1)"),
             "{message}"
         );
-        assert!(message.contains("cargo install cargo-cofferdam"), "{message}");
+        assert!(message.contains("cargo install --path diagnostics"), "{message}");
     }
 }
 

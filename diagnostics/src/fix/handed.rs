@@ -1,0 +1,127 @@
+//! What a module's attributes are for the tests in it. cofferdam and serial_test differ, and neither goes into another file.
+
+use super::attributes::{self, Annotation, Family};
+use syn::Attribute;
+
+/// What the items of a module have from it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handed {
+    annotations: Vec<Annotation>,
+    /// Or may have, by a condition.
+    is_conditional: bool,
+}
+
+impl Handed {
+    /// For the items of a module in a module, by its attributes and those of them that keep tests apart.
+    pub(super) fn for_module(&self, all: &[Attribute], own: Vec<Annotation>) -> Self {
+        // serial_test does not go into the modules of a module.
+        let from_above = self
+            .annotations
+            .iter()
+            .filter(|one| one.family == Family::Cofferdam);
+        let mut handed: Vec<Annotation> = from_above
+            .filter(|_| !all.iter().any(passes_for_ours))
+            .cloned()
+            .collect();
+        for one in own {
+            // The first is expanded first, and then the tests have theirs, or the others are gone.
+            let crate_name = one.family.crate_name();
+            if !handed.iter().any(|first| first.family.crate_name() == crate_name) {
+                handed.push(Annotation {
+                    is_of_module: true,
+                    ..one
+                });
+            }
+        }
+        Self {
+            annotations: handed,
+            is_conditional: self.may_hand_to(all),
+        }
+    }
+
+    /// Whether what has these attributes may have more than is known.
+    pub(super) fn may_hand_to(&self, all: &[Attribute]) -> bool {
+        self.is_conditional || attributes::is_conditional(all)
+    }
+
+    /// All that a function has, by the same.
+    pub(super) fn for_function(&self, all: &[Attribute], mut own: Vec<Annotation>) -> Vec<Annotation> {
+        let handed = self.annotations.iter().filter(|one| match one.family {
+            Family::Cofferdam => {
+                all.iter()
+                    .any(|attribute| is_last(attribute, &["test", "rstest"]))
+                    && !all.iter().any(passes_for_ours)
+            }
+            // It looks for the word anywhere in the path.
+            Family::SerialTest | Family::SerialTestFile => all.iter().any(|attribute| {
+                let mut parts = attribute.path().segments.iter();
+                parts.any(|part| part.ident.to_string().contains("test"))
+            }),
+        });
+        own.extend(handed.cloned());
+        own
+    }
+}
+
+/// Whether cofferdam's macro takes it for its own, and so gives the item nothing of the module's.
+fn passes_for_ours(attribute: &Attribute) -> bool {
+    let segments = &attribute.path().segments;
+    let is_ours = segments.len() == 1 || segments.first().is_some_and(|first| first.ident == "cofferdam");
+    is_ours && is_last(attribute, &["serial", "parallel"])
+}
+
+fn is_last(attribute: &Attribute, words: &[&str]) -> bool {
+    attributes::last_word(attribute).is_some_and(|last| words.contains(&last.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scan::scan;
+    use super::*;
+    use std::path::Path;
+
+    fn keys(text: &str, test: &str) -> String {
+        let program = scan(Path::new("lib.rs"), None, &|path| {
+            Ok(match path.to_str() {
+                Some("lib.rs") => text.to_owned(),
+                _ => "#[test] fn far() {}".to_owned(),
+            })
+        });
+        let found = program.find(test);
+        let keys = found[0].annotations.iter().flat_map(Annotation::held);
+        keys.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_module_s_attribute_counts_for_tests_without_one() {
+        let text = "use cofferdam::serial;\n#[serial(db)] #[parallel(no)] mod t {\n#[test] fn f() {}\n#[test] \
+                    #[cofferdam::parallel(x)] fn g() {}\n#[test] #[serial_test::serial(y)] fn h() {}\n#[test_case(1)] fn i() {}\n\
+                    mod u { #[rstest] fn j() {} }\nmod m;\n}";
+        for (test, held) in [
+            ("t::f", "db"),
+            ("t::g", "x"),
+            ("t::h", "y db"),
+            ("t::i", ""),
+            ("t::u::j", "db"),
+            ("t::m::far", ""),
+        ] {
+            assert_eq!(keys(text, test), held, "{test}");
+        }
+    }
+
+    #[test]
+    fn a_module_s_attribute_of_serial_test_s_counts_for_all_its_tests_and_for_no_module_s_in_it() {
+        let text = "use serial_test::serial;\n#[serial(db)] mod t {\n#[test] fn f() {}\n#[test] #[serial_test::parallel(x)] fn g() {}\n\
+                    #[test_case(1)] fn h() {}\nfn i() {}\nmod u { #[test] fn j() {} }\nmod m;\n}";
+        for (test, held) in [
+            ("t::f", "db"),
+            ("t::g", "x db"),
+            ("t::h", "db"),
+            ("t::i", ""),
+            ("t::u::j", ""),
+            ("t::m::far", ""),
+        ] {
+            assert_eq!(keys(text, test), held, "{test}");
+        }
+    }
+}
