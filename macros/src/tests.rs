@@ -24,6 +24,11 @@ impl Attribute {
         crate_s && (self.is("serial") || self.is("parallel"))
     }
 
+    /// What one of ours says.
+    fn read(&self) -> Result<Arguments, Refusal> {
+        Arguments::read(self.arguments.clone(), self.is("parallel"))
+    }
+
     fn is_test(&self) -> bool {
         self.is("test") || self.is("rstest")
     }
@@ -36,11 +41,16 @@ pub(crate) fn guard(item: TokenStream, arguments: Arguments) -> Result<TokenStre
     match kind(rest) {
         Some("fn") => function(attributes, rest, arguments),
         Some("mod") => {
-            let mut out: Vec<TokenTree> = Vec::new();
-            attributes
-                .into_iter()
-                .for_each(|attribute| out.extend(attribute.tokens));
-            out.extend(module(rest, &arguments)?);
+            let (mut out, mut all) = (Vec::new(), vec![arguments]);
+            for attribute in attributes {
+                if attribute.is_ours() {
+                    // Handed on by itself, it would find that each test has an attribute of its own.
+                    all.push(attribute.read()?);
+                } else {
+                    out.extend(attribute.tokens);
+                }
+            }
+            out.extend(module(rest, &all)?);
             Ok(out.into_iter().collect())
         }
         _ => Err(Refusal::new(
@@ -114,8 +124,7 @@ fn function(
         panics |= attribute.is("should_panic");
         if attribute.is_ours() {
             // One guard for all keys, or two attributes would take theirs in an order of their own.
-            let more = Arguments::read(attribute.arguments.clone(), attribute.is("parallel"))?;
-            arguments.keys.extend(more.keys);
+            arguments.keys.extend(attribute.read()?.keys);
         } else {
             out.extend(attribute.tokens);
         }
@@ -156,8 +165,8 @@ fn first_statement(arguments: &Arguments, panics: bool) -> TokenStream {
     text.parse().unwrap_or_default()
 }
 
-/// The module with the attribute on each test that has none of its own, and on its modules.
-fn module(rest: &[TokenTree], arguments: &Arguments) -> Result<Vec<TokenTree>, Refusal> {
+/// The module with its attributes on each test that has none of its own, and on its modules.
+fn module(rest: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>, Refusal> {
     let Some((TokenTree::Group(body), head)) = rest.split_last() else {
         return Err(Refusal::new(
             Span::call_site(),
@@ -172,7 +181,7 @@ fn module(rest: &[TokenTree], arguments: &Arguments) -> Result<Vec<TokenTree>, R
     Ok(out)
 }
 
-fn items(tokens: &[TokenTree], arguments: &Arguments) -> Result<Vec<TokenTree>, Refusal> {
+fn items(tokens: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>, Refusal> {
     let mut out = Vec::new();
     let mut left = tokens;
     while !left.is_empty() {
@@ -205,7 +214,7 @@ fn items(tokens: &[TokenTree], arguments: &Arguments) -> Result<Vec<TokenTree>, 
         match kind(item) {
             Some("fn") if is_test && !has_own => {
                 // Below all others, so that what rstest makes of the test has it too.
-                out.extend(attribute(arguments));
+                out.extend(arguments.iter().flat_map(attribute));
                 out.extend(item.iter().cloned());
             }
             Some("mod") if !has_own && matches!(item.last(), Some(TokenTree::Group(_))) => {
@@ -218,7 +227,7 @@ fn items(tokens: &[TokenTree], arguments: &Arguments) -> Result<Vec<TokenTree>, 
     Ok(out)
 }
 
-/// The attribute once more, by its full path.
+/// An attribute once more, by its full path.
 fn attribute(arguments: &Arguments) -> [TokenTree; 2] {
     let span = Span::call_site();
     let mut inner: Vec<TokenTree> = arguments.root.clone().into_iter().collect();

@@ -24,9 +24,10 @@ impl Handed {
             .cloned()
             .collect();
         for one in own {
-            // The first is expanded first, and then the tests have theirs, or the others are gone.
+            // serial_test's first is expanded first, and the others are gone.
             let crate_name = one.family.crate_name();
-            if !handed.iter().any(|first| first.family.crate_name() == crate_name) {
+            let is_gone = |first: &Annotation| first.family.crate_name() == crate_name;
+            if one.family == Family::Cofferdam || !handed.iter().any(is_gone) {
                 handed.push(Annotation {
                     is_of_module: true,
                     ..one
@@ -94,15 +95,15 @@ mod tests {
 
     #[test]
     fn a_module_s_attribute_counts_for_tests_without_one() {
-        let text = "use cofferdam::serial;\n#[serial(db)] #[parallel(no)] mod t {\n#[test] fn f() {}\n#[test] \
+        let text = "use cofferdam::serial;\n#[serial(db)] #[cofferdam::parallel(too)] mod t {\n#[test] fn f() {}\n#[test] \
                     #[cofferdam::parallel(x)] fn g() {}\n#[test] #[serial_test::serial(y)] fn h() {}\n#[test_case(1)] fn i() {}\n\
                     mod u { #[rstest] fn j() {} }\nmod m;\n}";
         for (test, held) in [
-            ("t::f", "db"),
+            ("t::f", "db too"),
             ("t::g", "x"),
-            ("t::h", "y db"),
+            ("t::h", "y db too"),
             ("t::i", ""),
-            ("t::u::j", "db"),
+            ("t::u::j", "db too"),
             ("t::m::far", ""),
         ] {
             assert_eq!(keys(text, test), held, "{test}");

@@ -74,6 +74,7 @@ fn the_crate_may_have_another_name() {
 }
 
 #[serial(attribute_tests_module)]
+#[parallel(attribute_tests_module_too)]
 mod a_module {
     //! Its own attributes are left alone.
 
@@ -82,6 +83,7 @@ mod a_module {
     #[test]
     fn each_of_its_tests_has_the_lock() {
         assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
+        assert_eq!(state("attribute_tests_module_too"), LockState::Shared);
     }
 
     #[test]
