@@ -304,7 +304,8 @@ impl Pending {
         let (pid, life) = (process::id(), worker.life());
         let taker = Taker { life, pid, shared };
         // Who holds it is a courtesy: a full disk is no reason to fail a test.
-        let record = file.record(taker, || owner(&worker, &file.label, shared, pid));
+        let since = clock::micros();
+        let record = file.record(taker, since, || owner(&worker, &file.label, shared, pid));
         let _ = record.write(&locked);
         let access = if shared { Access::Read } else { Access::Write };
         if begun.is_some() {
@@ -322,6 +323,7 @@ impl Pending {
             worker,
             access,
             pid,
+            since,
             shared: shared.then(|| Box::new(record)),
             guards: begun.is_some(),
         };
@@ -355,6 +357,8 @@ struct Held {
     worker: Worker,
     access: Access,
     pid: u32,
+    /// In microseconds since 1970.
+    since: u64,
     /// Of one that is shared: it is released only if it still stands in the file.
     shared: Option<Box<Record>>,
     /// Whether the test's claims are guarded by it, which matters only if they are recorded.
@@ -362,7 +366,8 @@ struct Held {
 }
 
 impl Held {
-    fn end(self, lock: &str) {
+    fn end(self, file: &LockFile) {
+        let lock = &*file.label;
         if self.guards {
             self.worker.lets_go(lock, self.access);
         }
@@ -372,7 +377,7 @@ impl Held {
                 Some(record) => record.release_shared(&self.locked),
                 None => owner::release(&self.locked),
             };
-            let _ = self.locked.unlock();
+            file.unlock(self.locked, clock::micros().saturating_sub(self.since));
             self.worker.record(|| Event::Unlocked {
                 execution: self.worker.life(),
                 lock: lock.to_owned(),
@@ -408,7 +413,7 @@ impl Drop for LockGuard {
     fn drop(&mut self) {
         let last = held(self.life).leave(self.number); // Outside, for the journal is written to.
         if let Some(held) = last {
-            held.end(&self.file.label);
+            held.end(&self.file);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A kernel lock on a file: gone with the process that holds it, however that ends.
 
+use super::spare::{Origin, Spare};
 #[cfg(unix)]
 use once_cell::sync::OnceCell;
 use std::ffi::CStr;
@@ -11,6 +12,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(crate) struct Locked {
     file: File,
+    /// Of a file that may stay open.
+    origin: Option<Origin>,
+}
+
+impl From<File> for Locked {
+    fn from(file: File) -> Self {
+        Self { file, origin: None }
+    }
 }
 
 impl Locked {
@@ -30,6 +39,12 @@ impl Locked {
     /// that child is the program it becomes.
     pub(crate) fn unlock(&self) -> io::Result<()> {
         self.file.unlock()
+    }
+
+    /// The same, and keeps the file for the next time, if it may stay open.
+    pub(crate) fn keep(self) -> Option<Spare> {
+        self.unlock().ok()?;
+        Spare::new(self.file, self.origin?)
     }
 
     /// What stands at the file's beginning, as far as there is any.
@@ -54,19 +69,28 @@ pub(crate) enum Mode {
 
 /// Opens (creating it if need be) and locks; `None` while a handle that excludes this one holds it.
 pub(crate) fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Locked>> {
-    tried(open(path)?, mode)
+    let origin = Origin::now();
+    tried(open(path)?, origin, mode)
 }
 
-fn tried(file: File, mode: Mode) -> io::Result<Option<Locked>> {
+fn tried(file: File, origin: Option<Origin>, mode: Mode) -> io::Result<Option<Locked>> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     let tried = match mode {
         Mode::Shared => file.try_lock_shared(),
         Mode::Exclusive => file.try_lock(),
     };
     match tried {
-        Ok(()) => Ok(Some(Locked { file })),
+        Ok(()) => Ok(Some(Locked { file, origin })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+impl Spare {
+    /// Locks the file once more; `None` if it is not what it was.
+    pub(crate) fn try_lock(self, mode: Mode) -> Option<io::Result<Option<Locked>>> {
+        let (file, origin) = self.open()?;
+        Some(tried(file, Some(origin), mode))
     }
 }
 
@@ -95,10 +119,11 @@ impl Folder {
     /// Locks the file of that name, without creating it. A folder that was removed has no files, for this handle of it
     /// either, and the next of its path is not found by it: whoever gets an error goes by the path.
     pub(crate) fn try_lock(&self, name: &CStr, mode: Mode) -> io::Result<Option<Locked>> {
+        let origin = Origin::now();
         #[cfg(unix)]
         {
             let handle = self.handle.get_or_try_init(|| File::open(&self.path))?;
-            tried(open_in(handle, name)?, mode)
+            tried(open_in(handle, name)?, origin, mode)
         }
         #[cfg(not(unix))]
         {
@@ -107,7 +132,7 @@ impl Folder {
                 .read(true)
                 .write(true)
                 .open(self.path.join(name));
-            tried(file?, mode)
+            tried(file?, origin, mode)
         }
     }
 }
@@ -145,7 +170,7 @@ pub(crate) fn wait_lock(path: &Path, mode: Mode) -> io::Result<Locked> {
             Mode::Exclusive => file.lock()?,
         }
         if is_linked(&file) {
-            return Ok(Locked { file });
+            return Ok(file.into());
         }
     }
 }
@@ -176,7 +201,7 @@ pub(crate) fn shared(path: &Path) -> io::Result<Option<Locked>> {
 fn share(file: File, path: &Path) -> io::Result<Option<Locked>> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     file.lock_shared()?;
-    Ok(is_at(&file, path).then_some(Locked { file }))
+    Ok(is_at(&file, path).then(|| file.into()))
 }
 
 /// Opens (creating it if need be) and locks alone, after waiting for whoever holds it: for what takes microseconds.

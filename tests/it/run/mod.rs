@@ -26,6 +26,8 @@ mod lock;
 mod lock_async;
 #[cfg(all(unix, not(miri)))]
 mod lock_files;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod lock_kept;
 #[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
 mod moved;
 #[cfg(all(feature = "serial", not(miri)))]
