@@ -1,5 +1,7 @@
 //! A kernel lock on a file: gone with the process that holds it, however that ends.
 
+#[cfg(unix)]
+use super::spare::look;
 use super::spare::{Origin, Spare};
 #[cfg(unix)]
 use once_cell::sync::OnceCell;
@@ -69,8 +71,18 @@ pub(crate) enum Mode {
 
 /// Opens (creating it if need be) and locks; `None` while a handle that excludes this one holds it.
 pub(crate) fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Locked>> {
-    let origin = Origin::now();
-    tried(open(path)?, origin, mode)
+    loop {
+        let origin = Origin::now();
+        if let Some(tried) = standing(tried(open(path)?, origin, mode)?) {
+            return Ok(tried);
+        }
+    }
+}
+
+/// `None` if what was locked is no file of that name any more: somebody removed it between opening and locking.
+fn standing(tried: Option<Locked>) -> Option<Option<Locked>> {
+    let stands = tried.as_ref().is_none_or(|locked| is_linked(&locked.file));
+    stands.then_some(tried)
 }
 
 fn tried(file: File, origin: Option<Origin>, mode: Mode) -> io::Result<Option<Locked>> {
@@ -90,7 +102,7 @@ impl Spare {
     /// Locks the file once more; `None` if it is not what it was.
     pub(crate) fn try_lock(self, mode: Mode) -> Option<io::Result<Option<Locked>>> {
         let (file, origin) = self.open()?;
-        Some(tried(file, Some(origin), mode))
+        tried(file, Some(origin), mode).map(standing).transpose()
     }
 }
 
@@ -123,7 +135,8 @@ impl Folder {
         #[cfg(unix)]
         {
             let handle = self.handle.get_or_try_init(|| File::open(&self.path))?;
-            tried(open_in(handle, name)?, origin, mode)
+            let tried = tried(open_in(handle, name)?, origin, mode)?;
+            standing(tried).ok_or_else(|| io::ErrorKind::NotFound.into())
         }
         #[cfg(not(unix))]
         {
@@ -178,8 +191,7 @@ pub(crate) fn wait_lock(path: &Path, mode: Mode) -> io::Result<Locked> {
 /// Whether the file still has a name. Who waited for a lock on one that was removed meanwhile has locked nothing.
 #[cfg(unix)]
 fn is_linked(file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    file.metadata().is_ok_and(|known| known.nlink() > 0)
+    look(file).is_some_and(|(_, names)| names > 0)
 }
 
 #[cfg(not(unix))]
@@ -189,7 +201,7 @@ fn is_linked(_file: &File) -> bool {
 
 /// Opens (creating it if need be) and locks; `None` while another handle, in any process, holds it.
 pub(crate) fn try_exclusive(path: &Path) -> io::Result<Option<Locked>> {
-    try_lock(path, Mode::Exclusive)
+    tried(open(path)?, None, Mode::Exclusive)
 }
 
 /// Opens (creating it if need be) and locks together with other sharers, after waiting for one who has it alone;

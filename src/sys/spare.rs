@@ -72,7 +72,7 @@ impl Spare {
 /// Nothing else is asked for: where times are kept by their finest, whoever asks for a file's makes the next write to it
 /// take twice as long.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn look(file: &File) -> Option<(Id, u64)> {
+pub(super) fn look(file: &File) -> Option<(Id, u64)> {
     use std::os::fd::AsRawFd as _;
     let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
     #[expect(unsafe_code, reason = "std asks for everything")]
@@ -95,7 +95,7 @@ fn look(file: &File) -> Option<(Id, u64)> {
 
 /// See the version for Linux.
 #[cfg(all(unix, not(all(target_os = "linux", target_env = "gnu"))))]
-fn look(file: &File) -> Option<(Id, u64)> {
+pub(super) fn look(file: &File) -> Option<(Id, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let found = file.metadata().ok()?;
     Some(((found.dev(), found.ino()), found.nlink()))
@@ -103,7 +103,7 @@ fn look(file: &File) -> Option<(Id, u64)> {
 
 /// There, no file stays open.
 #[cfg(not(unix))]
-fn look(_file: &File) -> Option<(Id, u64)> {
+pub(super) fn look(_file: &File) -> Option<(Id, u64)> {
     None
 }
 
