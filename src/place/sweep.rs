@@ -89,6 +89,8 @@ pub(crate) fn remove(folder: &Path, rehearsal: bool) -> Removal {
     }
     // The lock is kept during the removal, so that nobody moves in.
     let _nobody_moves_in = match file_lock::try_exclusive(&alive) {
+        // Somebody else removed the folder meanwhile, and somebody made it anew.
+        Ok(Some(locked)) if !locked.is_at(&alive) => return Removal::InUse,
         Ok(Some(locked)) => locked,
         Ok(None) => return Removal::InUse,
         Err(error) => return Removal::Failed(error),
@@ -138,8 +140,8 @@ pub(crate) fn discard(folder: &Path) -> io::Result<()> {
 /// What a person left standing with `COFFERDAM_KEEP` is ended by this file in the run's folder, and by nobody else.
 pub(crate) const KEPT: &str = "remove.sh";
 
-/// Begins the name of a folder that is being removed.
-const AWAY: &str = "swept-";
+/// Begins the name of a folder that is being removed. No run's name does: behind a `%` two digits would follow.
+const AWAY: &str = "%swept-";
 
 /// Whether the folder is what a killed sweeper left: nobody comes back to it, so anybody may go on.
 pub(crate) fn is_left_over(folder: &Path) -> bool {

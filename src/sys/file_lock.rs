@@ -49,6 +49,11 @@ impl Locked {
         Spare::new(self.file, self.origin?)
     }
 
+    /// Whether it is still the file of that path.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        is_at(&self.file, path)
+    }
+
     /// What stands at the file's beginning, as far as there is any.
     pub(crate) fn look(&self, bytes: &mut [u8]) -> io::Result<usize> {
         #[cfg(unix)]
@@ -191,7 +196,7 @@ pub(crate) fn wait_lock(path: &Path, mode: Mode) -> io::Result<Locked> {
 /// Whether the file still has a name. Who waited for a lock on one that was removed meanwhile has locked nothing.
 #[cfg(unix)]
 fn is_linked(file: &File) -> bool {
-    look(file).is_some_and(|(_, names)| names > 0)
+    look(file).is_none_or(|(_, names)| names > 0)
 }
 
 #[cfg(not(unix))]

@@ -39,7 +39,7 @@ pub(crate) fn id() -> u32 {
             #[expect(unsafe_code, reason = "std does not know forks")]
             // SAFETY: both are valid until the process ends, and do nothing that a fork forbids: one atomic change each.
             // A child registers them once more, which does no harm.
-            let are_called = unsafe { libc::pthread_atfork(Some(count), None, Some(forget)) } == 0;
+            let are_called = unsafe { libc::pthread_atfork(Some(count), Some(count), Some(forget)) } == 0;
             if are_called {
                 KNOWN.store(id, Ordering::Relaxed);
             }
@@ -52,7 +52,8 @@ pub(crate) fn id() -> u32 {
 #[cfg(all(unix, not(miri)))]
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// Grows just before each copy that `fork` makes of this process; `None` where that is not known. A child that becomes
+/// Grows just before each copy that `fork` makes of this process, and once more afterwards: what is opened in between may
+/// be in the copy or not. `None` where that is not known. A child that becomes
 /// another program at once, as std starts most, is not counted.
 pub(crate) fn forks() -> Option<u64> {
     #[cfg(all(unix, not(miri)))]
@@ -192,6 +193,14 @@ pub(crate) fn end_groups(groups: &[u32], name: &str, folder: &Path) {
             super::child::kill(pid);
         }
     }
+}
+
+/// The living in a group.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) fn members(group: u32) -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(move |pid| stat(*pid).is_some_and(|stat| stat.group == group && stat.state != 'Z'))
 }
 
 /// Resident memory in bytes; `None` where the system does not say.

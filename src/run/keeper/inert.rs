@@ -128,12 +128,12 @@ fn post(house: &mut House, replies: Replies, run: &Path) {
             let folder = super::folder(run, &key);
             let _ = std::fs::remove_dir_all(&folder);
             let _ = std::fs::create_dir_all(folder.join("dir"));
-            let order = clock::unique();
             house.fixtures.insert(
                 key,
                 Belongings {
                     folder,
-                    order,
+                    // What is not complete may need all others.
+                    order: u64::MAX,
                     ..Belongings::default()
                 },
             );
@@ -173,6 +173,7 @@ fn act(caller: Caller, request: Request, run: &Path) {
                 }
                 (Some(belongings), Request::Keep) => match super::publish(&belongings.folder) {
                     Ok(()) => {
+                        belongings.order = clock::unique();
                         let mut replies = house.books.keep(&key);
                         replies.insert(0, done);
                         replies

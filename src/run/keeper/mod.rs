@@ -5,7 +5,7 @@
 //! the run's folder. Whoever starts a fixture is connected to it meanwhile: a start whose connection ends before it is
 //! complete is undone. Killed itself, it takes its processes along, and the next caller starts both anew.
 //!
-//! `request` is what is said, `protocol` how, `books` decides, `services` acts, `server` is the keeper's loop, `client`
+//! `request` is what is said, `protocol` how, `books` decides, `services` acts, `script` is what a person can do instead, `server` is the keeper's loop, `client`
 //! the tests' side. All of that is for Linux. Elsewhere `inert` stands in: each test process is its own keeper, to its
 //! normal end.
 
@@ -17,6 +17,8 @@ mod inert;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod protocol;
 mod request;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod script;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod server;
 #[cfg(all(target_os = "linux", not(miri)))]

@@ -1,11 +1,13 @@
 //! The processes of fixtures and their teardown, in the keeper.
 
 use super::request::{Order, Request, Stop};
+use super::script::Script;
 use crate::place::sweep::{self, LEADERS, MARK};
 use crate::run::lease::Held;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::Deadline;
 use crate::sys::process;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -32,8 +34,8 @@ struct Running {
 /// What belongs to one fixture.
 #[derive(Default)]
 struct Belongings {
-    /// Later ones have higher numbers.
-    order: u64,
+    /// Those that were complete later have higher numbers, for whom they need was complete before. `None` while it starts.
+    order: Option<u64>,
     running: Vec<Running>,
     teardown: Vec<Order>,
     ports: Vec<Held>,
@@ -60,13 +62,7 @@ impl Services {
     }
 
     fn of(&mut self, key: &str) -> &mut Belongings {
-        self.next += 1;
-        let order = self.next;
-        let found = self.fixtures.entry(key.to_owned()).or_default();
-        if found.order == 0 {
-            found.order = order;
-        }
-        found
+        self.fixtures.entry(key.to_owned()).or_default()
     }
 
     /// Starts a process of the fixture and returns its number.
@@ -108,8 +104,12 @@ impl Services {
     }
 
     /// The fixture is complete: all may have its handle.
-    pub(super) fn publish(&self, key: &str) -> Result<(), String> {
-        super::publish(&super::folder(&self.run, key))
+    pub(super) fn publish(&mut self, key: &str) -> Result<(), String> {
+        super::publish(&super::folder(&self.run, key))?;
+        self.next += 1;
+        self.of(key).order = Some(self.next);
+        self.write_script();
+        Ok(())
     }
 
     /// What a keeper before this one kept stands no more.
@@ -161,17 +161,21 @@ impl Services {
             drop(belongings.ports);
         }
         let _ = std::fs::remove_dir_all(&folder);
+        self.write_script();
     }
 
     /// Ends every fixture, the newest first.
     pub(super) fn undo_all(&mut self) {
-        let mut keys: Vec<_> = self
-            .fixtures
-            .iter()
-            .map(|(key, found)| (found.order, key.clone()))
-            .collect();
-        keys.sort();
-        keys.iter().rev().for_each(|(_, key)| self.undo(key));
+        for key in self.newest_first() {
+            self.undo(&key);
+        }
+    }
+
+    fn newest_first(&self) -> Vec<String> {
+        let mut keys: Vec<_> = self.fixtures.keys().cloned().collect();
+        // What is not complete may need all others.
+        keys.sort_by_key(|key| Reverse(self.fixtures[key].order.unwrap_or(u64::MAX)));
+        keys
     }
 
     /// With `COFFERDAM_KEEP` what is left is a person's to end: this is how.
@@ -179,39 +183,20 @@ impl Services {
         if !self.keep {
             return;
         }
-        let mut text =
-            "#!/bin/sh\n# Ends what a run with COFFERDAM_KEEP left, and removes its folder.\n".to_owned();
-        let mut found: Vec<_> = self.fixtures.values().collect();
-        found.sort_by_key(|belongings| std::cmp::Reverse(belongings.order));
-        for belongings in found {
+        let mut script = Script::new(&self.run);
+        for key in self.newest_first() {
+            let belongings = &self.fixtures[&key];
+            let folder = super::folder(&self.run, &key);
             for running in belongings.running.iter().rev() {
-                let (signal, pid) = (running.stop.signal, running.child.id());
-                text.push_str(&format!("kill -{signal} -{pid} 2>/dev/null\n"));
-                // A group that is gone ends the wait, and one that will not go is killed after its grace.
-                let tenths = running.stop.grace.as_millis() / 100;
-                text.push_str(&format!(
-                    "n=0; while kill -0 -{pid} 2>/dev/null && [ $n -lt {tenths} ]; do sleep 0.1; n=$((n + 1)); \
-                     done\nkill -9 -{pid} 2>/dev/null\n"
-                ));
+                script.end(&folder, running.child.id(), running.stop);
             }
-            for order in belongings.teardown.iter().rev() {
-                let words: Vec<_> = std::iter::once(&order.program).chain(&order.args).collect();
-                let words: Vec<_> = words
-                    .into_iter()
-                    .map(|word| quoted(&word.to_string_lossy()))
-                    .collect();
-                let dir = quoted(&order.dir.to_string_lossy());
-                text.push_str(&format!("(cd {dir} && {})\n", words.join(" ")));
-            }
+            belongings
+                .teardown
+                .iter()
+                .rev()
+                .for_each(|order| script.run(order));
         }
-        text.push_str(&format!("rm -rf -- {}\n", quoted(&self.run.to_string_lossy())));
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o700)
-            .open(self.run.join(super::SCRIPT));
-        let _ = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        script.write();
     }
 }
 
@@ -222,10 +207,6 @@ fn append(path: &Path, text: &str) -> std::io::Result<()> {
         .mode(0o600)
         .open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
-}
-
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn command(order: &Order, log: &Path) -> std::io::Result<Command> {
@@ -251,13 +232,30 @@ fn command(order: &Order, log: &Path) -> std::io::Result<Command> {
 fn end(mut running: Running) {
     let pid = running.child.id();
     child::signal_group(pid, running.stop.signal);
+    let by = Deadline::after(running.stop.grace);
     // Without a way to wait for a while, what the signal did not end at once is killed.
-    if let Ok(handle) = Handle::open(pid) {
-        handle.ended(Deadline::after(running.stop.grace));
+    let mut handle = Handle::open(pid);
+    while let Ok(one) = handle
+        && one.ended(by)
+    {
+        // The first may have been but a wrapper of those that are on their way.
+        let Some(other) = process::members(pid).next() else {
+            break;
+        };
+        handle = Handle::open(other);
     }
-    // Also those of the group that outlive its leader; its number is its own until it is waited for.
     child::signal_group(pid, libc::SIGKILL);
-    let _ = running.child.wait();
+    bury(&mut running.child);
+}
+
+/// How long a killed process may take. One that takes longer hangs, or is not ours to kill: others are not to wait for it.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Waits for a child that was killed.
+fn bury(child: &mut Child) {
+    if Handle::open(child.id()).is_ok_and(|handle| handle.ended(Deadline::after(LAST))) {
+        let _ = child.wait();
+    }
 }
 
 /// Runs a command of a teardown, for a while.
@@ -269,5 +267,5 @@ fn run(order: &Order, log: &Path) {
         handle.ended(Deadline::after(COMMAND_LIMIT));
     }
     child::signal_group(child.id(), libc::SIGKILL);
-    let _ = child.wait();
+    bury(&mut child);
 }

@@ -32,5 +32,7 @@ mod lock_kept;
 mod moved;
 #[cfg(all(feature = "serial", not(miri)))]
 mod serial;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod teardown;
 #[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
 mod two_runs;

@@ -1,0 +1,114 @@
+//! In which order what fixtures have is ended, and how.
+
+use super::fixtures::shell;
+use crate::role::{play, plays, role, say};
+use cofferdam::Fixture;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// A folder of the test's own, in which each says that it was ended.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a role is handed its folder by the environment"
+)]
+fn trace() -> Result<String, std::env::VarError> {
+    std::env::var("TRACE")
+}
+
+/// What comes last tells the whole trace, if somebody listens.
+static DATABASE: Fixture<u32> = Fixture::per_run("database", |setup| {
+    let last = "cd $TRACE; echo database >> all; test ! -p pipe || cat all > pipe";
+    setup.on_teardown(&mut shell(last))?;
+    Ok(0)
+});
+
+/// A wrapper that ends at once, and a server below it that takes a moment.
+const SERVER: &str = "cd $TRACE; (trap 'sleep 0.3; echo server >> all; exit' TERM; echo > up; while :; do sleep 0.01; done) & wait";
+
+/// Says how it is ended before it gets what it needs, and its number is that of the wrapper.
+static APPLICATION: Fixture<u32> = Fixture::per_run("application", |setup| {
+    setup.on_teardown(&mut shell("echo application >> $TRACE/all"))?;
+    DATABASE.try_get()?;
+    let wrapper = setup.spawn(&mut shell(SERVER))?;
+    let up = Path::new(&trace()?).join("up");
+    setup.wait_for("the server", Duration::from_secs(20), || up.exists())?;
+    Ok(wrapper)
+});
+
+const USES: &str = "run::teardown::role_uses";
+
+#[test]
+#[ignore = "a role"]
+fn role_uses() {
+    if plays(USES) {
+        say(&APPLICATION.get().to_string());
+    }
+}
+
+/// The role, below a runner of its own: a shell that is called as one is. What it starts ends with it.
+#[expect(clippy::disallowed_methods, reason = "a runner is a real process")]
+fn uses(base: &Path, run: &str) -> Command {
+    let runner = base.join("cargo");
+    fs::copy("/bin/sh", &runner).unwrap();
+    let role = role(USES, run);
+    let mut command = Command::new(runner);
+    command
+        .args(["-c", "\"$@\"; true", "sh"])
+        .arg(role.get_program())
+        .args(role.get_args());
+    for (name, value) in role.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env("COFFERDAM_DIR", base).env("TRACE", base);
+    command
+}
+
+const ALL: &str = "server\napplication\ndatabase\n";
+
+#[test]
+fn what_needs_another_is_ended_before_it_with_the_time_that_all_its_processes_take() {
+    let base = tempfile::tempdir().unwrap();
+    let pipe = base.path().join("pipe");
+    #[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut player = play(&mut uses(base.path(), "teardown"));
+    player.hear();
+    player.end().passed();
+    assert_eq!(fs::read_to_string(&pipe).unwrap(), ALL);
+}
+
+#[test]
+fn what_is_kept_is_ended_by_its_script_in_the_same_way_and_nobody_else_is() {
+    let base = tempfile::tempdir().unwrap();
+    let mut player = play(uses(base.path(), "kept").env("COFFERDAM_KEEP", "1"));
+    let wrapper = player.hear();
+    player.end().passed();
+    let script = base.path().join("runs/kept/remove.sh");
+    let text = fs::read_to_string(&script).unwrap();
+
+    // As if the number was another's by now.
+    let mut bystander = shell("exec sleep 1000").process_group(0).spawn().unwrap();
+    let other = text.replace(&format!("end {wrapper} "), &format!("end {} ", bystander.id()));
+    assert_ne!(other, text);
+    let foreign = base.path().join("foreign.sh");
+    // Nor is the folder removed when something could not be done.
+    fs::write(&foreign, other.replace("echo application", "false; exit 7; echo")).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "as a person would")]
+    let sh = |script: &Path| Command::new("sh").arg(script).env_clear().status().unwrap();
+    assert_eq!(sh(&foreign).code(), Some(1));
+    assert!(bystander.try_wait().unwrap().is_none());
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+
+    fs::remove_file(base.path().join("all")).unwrap();
+    assert_eq!(sh(&script).code(), Some(0));
+    assert_eq!(fs::read_to_string(base.path().join("all")).unwrap(), ALL);
+    assert!(!base.path().join("runs/kept").exists());
+}
