@@ -91,6 +91,23 @@ fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
     (attributes, rest)
 }
 
+/// The attributes of the item itself at the beginning of its body, `#![…]`, and what follows them.
+fn split_inner(tokens: &[TokenTree]) -> (&[TokenTree], &[TokenTree]) {
+    let mut end = 0;
+    while let [
+        TokenTree::Punct(first),
+        TokenTree::Punct(second),
+        TokenTree::Group(_),
+        ..,
+    ] = &tokens[end..]
+        && first.as_char() == '#'
+        && second.as_char() == '!'
+    {
+        end += 3;
+    }
+    tokens.split_at(end)
+}
+
 /// Whether it is a function or a module, by the first word that says so.
 fn kind(rest: &[TokenTree]) -> Option<&'static str> {
     rest.iter().find_map(|token| match token {
@@ -136,8 +153,11 @@ fn function(
         return Err(Refusal::new(body.span(), "a test has a body"));
     }
     out.extend(head.iter().cloned());
-    let mut inner: Vec<TokenTree> = first_statement(&arguments, panics).into_iter().collect();
-    inner.extend(body.stream());
+    let body_tokens: Vec<TokenTree> = body.stream().into_iter().collect();
+    let (own, statements) = split_inner(&body_tokens);
+    let mut inner = own.to_vec();
+    inner.extend(first_statement(&arguments, panics));
+    inner.extend(statements.iter().cloned());
     let mut guarded = Group::new(Delimiter::Brace, inner.into_iter().collect());
     guarded.set_span(body.span());
     out.push(guarded.into());
@@ -182,22 +202,9 @@ fn module(rest: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>,
 }
 
 fn items(tokens: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>, Refusal> {
-    let mut out = Vec::new();
-    let mut left = tokens;
+    let (own, mut left) = split_inner(tokens);
+    let mut out = own.to_vec();
     while !left.is_empty() {
-        // An attribute of the module itself: `#![…]`.
-        if let [
-            TokenTree::Punct(_),
-            TokenTree::Punct(sign),
-            TokenTree::Group(_),
-            after @ ..,
-        ] = left
-            && sign.as_char() == '!'
-        {
-            out.extend(left[..3].iter().cloned());
-            left = after;
-            continue;
-        }
         let (attributes, rest) = split(left);
         // An item ends with its body, or with a semicolon.
         let end = rest.iter().position(|token| match token {

@@ -73,6 +73,16 @@ fn the_crate_may_have_another_name() {
     assert_eq!(state("attribute_tests_renamed"), LockState::Exclusive);
 }
 
+#[test]
+#[serial(attribute_tests_inner)]
+fn attributes_in_a_tests_body_stay_first_in_it() {
+    //! So does its text.
+    #![expect(unused_variables, reason = "the attribute counts for the whole body")]
+
+    let unused = 0;
+    assert_eq!(state("attribute_tests_inner"), LockState::Exclusive);
+}
+
 #[serial(attribute_tests_module)]
 #[parallel(attribute_tests_module_too)]
 mod a_module {
