@@ -1,6 +1,6 @@
 //! The item below an attribute: a test, or a module of tests.
 
-use super::arguments::{Arguments, Refusal};
+use super::arguments::{Arguments, Refusal, parts};
 use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 /// An attribute that stands on the item.
@@ -30,7 +30,20 @@ impl Attribute {
     }
 
     fn is_test(&self) -> bool {
-        self.is("test") || self.is("rstest")
+        makes_test(&self.path, &self.arguments)
+    }
+}
+
+/// Whether an attribute makes a test, also by a condition: inside of a module `cfg_attr` is not expanded yet.
+fn makes_test(path: &[String], arguments: &TokenStream) -> bool {
+    match path.last().map(String::as_str) {
+        Some("test" | "rstest") => true,
+        // What stands first is the condition.
+        Some("cfg_attr") => parts(arguments.clone()).into_iter().skip(1).any(|inner| {
+            let (path, arguments) = path_and_arguments(inner);
+            makes_test(&path, &arguments)
+        }),
+        _ => false,
     }
 }
 
@@ -68,19 +81,7 @@ fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
         if sign.as_char() != '#' || group.delimiter() != Delimiter::Bracket {
             break;
         }
-        let mut path = Vec::new();
-        let mut arguments = TokenStream::new();
-        for token in group.stream() {
-            match token {
-                TokenTree::Ident(word) => path.push(word.to_string()),
-                TokenTree::Punct(sign) if sign.as_char() == ':' => {}
-                TokenTree::Group(group) => {
-                    arguments = group.stream();
-                    break;
-                }
-                _ => break,
-            }
-        }
+        let (path, arguments) = path_and_arguments(group.stream());
         attributes.push(Attribute {
             tokens: [rest[0].clone(), rest[1].clone()],
             path,
@@ -89,6 +90,20 @@ fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
         rest = after;
     }
     (attributes, rest)
+}
+
+/// Of what stands in an attribute's brackets.
+fn path_and_arguments(tokens: impl IntoIterator<Item = TokenTree>) -> (Vec<String>, TokenStream) {
+    let mut path = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) => path.push(word.to_string()),
+            TokenTree::Punct(sign) if sign.as_char() == ':' => {}
+            TokenTree::Group(group) => return (path, group.stream()),
+            _ => break,
+        }
+    }
+    (path, TokenStream::new())
 }
 
 /// The attributes of the item itself at the beginning of its body, `#![…]`, and what follows them.

@@ -1,7 +1,7 @@
 //! What a module's attributes are for the tests in it. cofferdam and serial_test differ, and neither goes into another file.
 
-use super::attributes::{self, Annotation, Family};
-use syn::Attribute;
+use super::attributes::{self, Annotation, Family, conditional, is_last};
+use syn::{Attribute, Meta};
 
 /// What the items of a module have from it.
 #[derive(Clone, Debug, Default)]
@@ -49,9 +49,7 @@ impl Handed {
     pub(super) fn for_function(&self, all: &[Attribute], mut own: Vec<Annotation>) -> Vec<Annotation> {
         let handed = self.annotations.iter().filter(|one| match one.family {
             Family::Cofferdam => {
-                all.iter()
-                    .any(|attribute| is_last(attribute, &["test", "rstest"]))
-                    && !all.iter().any(passes_for_ours)
+                all.iter().any(|attribute| makes_test(&attribute.meta)) && !all.iter().any(passes_for_ours)
             }
             // It looks for the word anywhere in the path.
             Family::SerialTest | Family::SerialTestFile => all.iter().any(|attribute| {
@@ -68,11 +66,13 @@ impl Handed {
 fn passes_for_ours(attribute: &Attribute) -> bool {
     let segments = &attribute.path().segments;
     let is_ours = segments.len() == 1 || segments.first().is_some_and(|first| first.ident == "cofferdam");
-    is_ours && is_last(attribute, &["serial", "parallel"])
+    is_ours && is_last(attribute.path(), &["serial", "parallel"])
 }
 
-fn is_last(attribute: &Attribute, words: &[&str]) -> bool {
-    attributes::last_word(attribute).is_some_and(|last| words.contains(&last.as_str()))
+/// Whether cofferdam's macro takes what has it for a test.
+fn makes_test(attribute: &Meta) -> bool {
+    let is_test = |one: &Meta| is_last(one.path(), &["test", "rstest"]);
+    is_test(attribute) || conditional(attribute).iter().any(is_test)
 }
 
 #[cfg(test)]
@@ -97,9 +97,15 @@ mod tests {
     fn a_module_s_attribute_counts_for_tests_without_one() {
         let text = "use cofferdam::serial;\n#[serial(db)] #[cofferdam::parallel(too)] mod t {\n#[test] fn f() {}\n#[test] \
                     #[cofferdam::parallel(x)] fn g() {}\n#[test] #[serial_test::serial(y)] fn h() {}\n#[test_case(1)] fn i() {}\n\
-                    mod u { #[rstest] fn j() {} }\nmod m;\n}";
+                    mod u { #[rstest] fn j() {} }\nmod m;\n\
+                    #[cfg_attr(not(miri), test)] fn k() {}\n\
+                    #[cfg_attr(true, cfg_attr(unix, ignore, tokio::test(flavor = \"x\")))] fn l() {}\n\
+                    #[cfg_attr(test, doc = \"test\")] fn n() {}\n}";
         for (test, held) in [
             ("t::f", "db too"),
+            ("t::k", "db too"),
+            ("t::l", "db too"),
+            ("t::n", ""),
             ("t::g", "x"),
             ("t::h", "y db too"),
             ("t::i", ""),

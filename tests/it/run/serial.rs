@@ -103,9 +103,23 @@ mod a_module {
         assert!(helper());
     }
 
+    #[cfg_attr(all(), test)]
+    fn so_has_one_that_is_a_test_by_a_condition() {
+        assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
+    }
+
+    #[cfg_attr(all(), cfg_attr(all(), doc = "", tokio::test(flavor = "current_thread")))]
+    async fn so_has_one_by_two_conditions() {
+        assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
+    }
+
     /// No test: it may be called without the lock.
+    #[cfg_attr(
+        test,
+        expect(clippy::needless_return, reason = "the condition makes no test of it")
+    )]
     fn helper() -> bool {
-        try_lock_shared("attribute_tests_module").is_ok()
+        return try_lock_shared("attribute_tests_module").is_ok();
     }
 
     mod inner {
