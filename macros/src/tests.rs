@@ -18,10 +18,21 @@ impl Attribute {
         self.path.last().is_some_and(|last| last == name)
     }
 
-    /// `serial` or `parallel`, unless it is named as another crate's.
+    /// `serial` or `parallel`, unless it is named as another crate's. One that says which crate is ours may be named
+    /// as that one's.
     fn is_ours(&self) -> bool {
-        let crate_s = self.path.len() == 1 || self.path.first().is_some_and(|first| first == "cofferdam");
-        crate_s && (self.is("serial") || self.is("parallel"))
+        if !self.is("serial") && !self.is("parallel") {
+            return false;
+        }
+        match self.path.as_slice() {
+            [_] => true,
+            [first, ..] if first == "cofferdam" => true,
+            [root @ .., _] => self.read().is_ok_and(|read| {
+                let (said, _) = path_and_arguments(read.root);
+                said == root
+            }),
+            [] => false,
+        }
     }
 
     /// What one of ours says.

@@ -73,6 +73,38 @@ fn the_crate_may_have_another_name() {
     assert_eq!(state("attribute_tests_renamed"), LockState::Exclusive);
 }
 
+/// Two guards would wait for each other: the test's own lock, shared already, cannot be had alone.
+#[elsewhere::renamed::serial(attribute_tests_both, crate = elsewhere::renamed)]
+#[elsewhere::renamed::parallel(attribute_tests_both, crate = elsewhere::renamed)]
+#[test]
+fn attributes_of_a_renamed_crate_are_one_guard() {
+    assert_eq!(state("attribute_tests_both"), LockState::Exclusive);
+}
+
+#[elsewhere::renamed::serial(attribute_tests_both_of_module, crate = elsewhere::renamed)]
+#[elsewhere::renamed::parallel(attribute_tests_both_of_module, crate = elsewhere::renamed)]
+mod a_module_of_a_renamed_crate {
+    use super::*;
+
+    #[test]
+    fn has_one_guard_in_each_test() {
+        assert_eq!(state("attribute_tests_both_of_module"), LockState::Exclusive);
+    }
+}
+
+#[serial(attribute_tests_above)]
+mod another_module {
+    use super::*;
+
+    #[test]
+    #[elsewhere::renamed::serial(attribute_tests_renamed_own, crate = elsewhere::renamed)]
+    fn gives_nothing_to_one_with_an_attribute_of_a_renamed_crate() {
+        assert_eq!(state("attribute_tests_renamed_own"), LockState::Exclusive);
+        let _shared = try_lock_shared("attribute_tests_above").unwrap().unwrap();
+        assert_eq!(state("attribute_tests_above"), LockState::Shared);
+    }
+}
+
 #[test]
 #[serial(attribute_tests_inner)]
 fn attributes_in_a_tests_body_stay_first_in_it() {
