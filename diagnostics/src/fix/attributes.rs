@@ -198,7 +198,7 @@ fn annotation(
         _ => Family::of(&path.segments.first()?.ident.to_string(), &last),
     }?;
     let (keys, more) = match &attribute.meta {
-        Meta::List(list) => (keys(list.tokens.clone()), end_of_last(list.tokens.clone())),
+        Meta::List(list) => (keys(&list.tokens), end_of_last(list.tokens.clone())),
         _ => (Vec::new(), None),
     };
     Some(Annotation {
@@ -233,10 +233,11 @@ pub(super) fn conditional(attribute: &Meta) -> Vec<Meta> {
     if !list.path.is_ident("cfg_attr") {
         return Vec::new();
     }
-    let tokens: Vec<TokenTree> = list.tokens.clone().into_iter().collect();
     // What stands first is the condition.
-    let parts = tokens.split(is_comma).skip(1);
-    let metas = parts.filter_map(|part| syn::parse2::<Meta>(part.iter().cloned().collect()).ok());
+    let metas = parts(&list.tokens)
+        .into_iter()
+        .skip(1)
+        .filter_map(|part| syn::parse2::<Meta>(part).ok());
     let with_inner = metas.flat_map(|meta| {
         let mut all = conditional(&meta);
         all.push(meta);
@@ -245,28 +246,24 @@ pub(super) fn conditional(attribute: &Meta) -> Vec<Meta> {
     with_inner.collect()
 }
 
+/// What stands between commas.
+pub(super) fn parts(tokens: &TokenStream) -> Vec<TokenStream> {
+    let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let parts = tokens.split(is_comma);
+    parts.map(|part| part.iter().cloned().collect()).collect()
+}
+
 fn is_comma(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',')
 }
 
 /// Words and texts between commas; `crate = x` and `path => x` are none.
-fn keys(tokens: TokenStream) -> Vec<String> {
-    let mut keys = Vec::new();
-    let mut part: Vec<TokenTree> = Vec::new();
-    let mut end = |part: &mut Vec<TokenTree>| {
-        if let [only] = part.as_slice() {
-            keys.push(key(only));
-        }
-        part.clear();
-    };
-    for token in tokens {
-        match &token {
-            _ if is_comma(&token) => end(&mut part),
-            _ => part.push(token),
-        }
-    }
-    end(&mut part);
-    keys
+fn keys(tokens: &TokenStream) -> Vec<String> {
+    let only = parts(tokens).into_iter().filter_map(|part| {
+        let mut part = part.into_iter();
+        part.next().filter(|_| part.next().is_none())
+    });
+    only.map(|only| key(&only)).collect()
 }
 
 fn key(token: &TokenTree) -> String {
