@@ -146,6 +146,27 @@ fn nothing_is_written_of_a_run_that_did_not_show_all() {
 }
 
 #[test]
+fn the_files_name_can_steer_no_terminal_and_is_no_command_to_github() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    for format in ["human", "github"] {
+        let name = "\u{1b}[31m##[error].toml";
+        let args = ["check", "--format", format, "--baseline", name];
+        let told = told(base.path(), &args);
+        assert!(
+            told.out.contains("known in \\u{1b}[31m##\\[error].toml\n"),
+            "{}",
+            told.out
+        );
+        assert!(
+            !told.out.contains("\u{1b}[31m") && !told.out.contains("##["),
+            "{}",
+            told.out
+        );
+    }
+}
+
+#[test]
 fn json_tells_what_is_known_and_what_is_gone() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
