@@ -205,3 +205,41 @@ fn a_session_s_status_in_the_ledger_is_what_its_exit_code_says() {
     assert_eq!(run("variables", &none), (3, "failed".into()));
     assert_eq!(run("isolated", &known), (0, "passed".into()));
 }
+
+#[test]
+fn a_recorded_run_is_held_against_the_tests_of_an_entry_too() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    for (head, tail) in [
+        ("[[known]]", ""),
+        ("[[allowed]]", "reason = \"x\"\nuntil = 2999-12-31\n"),
+    ] {
+        let with = |tests: &str| {
+            let entry = format!("{head}\nconflict = \"file /shop/report.csv\"\ntests = {tests}\n{tail}");
+            write(base.path(), &entry);
+            told(base.path(), &CHECK)
+        };
+        let others = with("[\"shop::orders::stores_one\", \"shop::another\"]");
+        assert_eq!(others.code, Some(1), "{}", others.out);
+        let all = with("[\"shop::orders::stores_one\", \"shop::reports::exports_all\", \"shop::another\"]");
+        assert_eq!(all.code, Some(0), "{}", all.out);
+    }
+}
+
+#[test]
+fn an_update_after_a_recorded_run_keeps_an_entry_to_its_tests_and_those_that_were_seen() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    on_a_port(base.path(), "s1", 2);
+    write(
+        base.path(),
+        "[[known]]\nconflict = \"file /shop/report.csv\"\ntests = [\"shop::not_met\", \"shop::orders::stores_one\"]\n",
+    );
+    let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
+    assert_eq!(updated.code, Some(0), "{}", updated.out);
+    // What is new is for all tests: who meets whom in a recorded run is chance.
+    let known = "[[known]]\nconflict = \"file /shop/report.csv\"\ntests = [\n    \"shop::not_met\",\n    \
+                 \"shop::orders::stores_one\",\n    \"shop::reports::exports_all\",\n]\n\n\
+                 [[known]]\nconflict = \"port 80\"\n";
+    assert!(read(base.path()).ends_with(known), "{}", read(base.path()));
+}
