@@ -140,18 +140,15 @@ mod a_module {
         assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
     }
 
-    #[cfg_attr(all(), cfg_attr(all(), doc = "", tokio::test(flavor = "current_thread")))]
+    #[cfg_attr(all(), cfg_attr(all(), inline, tokio::test(flavor = "current_thread")))]
     async fn so_has_one_by_two_conditions() {
         assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
     }
 
     /// No test: it may be called without the lock.
-    #[cfg_attr(
-        test,
-        expect(clippy::needless_return, reason = "the condition makes no test of it")
-    )]
+    #[cfg_attr(test, inline)]
     fn helper() -> bool {
-        return try_lock_shared("attribute_tests_module").is_ok();
+        try_lock_shared("attribute_tests_module").is_ok()
     }
 
     mod inner {
