@@ -311,9 +311,6 @@ pub use cofferdam_macros::parallel;
 /// `use`; there `#[serial]` keeps apart the threads of one process only. On a module it counts for each of its tests
 /// that has none of its own. `crate = path` says where cofferdam is, `inner_attrs` and `path` are refused.
 ///
-/// A module's tests are the functions with an attribute whose last word is `test` or `rstest`, also in a `cfg_attr`.
-/// What others make tests of (`test_case`, `proptest!`) gets nothing from its module and needs the attribute itself.
-///
 /// ```
 /// use cofferdam::{parallel, serial};
 /// #[serial(db)]           // beside `#[test]`, above it or below
