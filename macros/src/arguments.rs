@@ -116,7 +116,7 @@ fn word(token: &TokenTree) -> Option<String> {
 }
 
 /// What stands between commas.
-fn parts(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
+pub(crate) fn parts(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     let mut parts = vec![Vec::new()];
     for token in tokens {
         match (&token, parts.last_mut()) {

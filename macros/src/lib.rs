@@ -10,12 +10,17 @@ use arguments::{Arguments, Refusal};
 use proc_macro::TokenStream;
 
 /// Keeps the test apart from all others with the same key; see `cofferdam::serial`.
+///
+/// On a module it does so with each function that has an attribute whose last word is `test` or `rstest`, also in a
+/// `cfg_attr`. What others make tests of (`test_case`, `proptest!`) needs the attribute itself.
 #[proc_macro_attribute]
 pub fn serial(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item, false)
 }
 
 /// Runs the test beside others that are `parallel`, and apart from those that are `serial`; see `cofferdam::parallel`.
+///
+/// A module's tests are those that [`macro@serial`] finds.
 #[proc_macro_attribute]
 pub fn parallel(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item, true)

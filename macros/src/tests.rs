@@ -1,6 +1,6 @@
 //! The item below an attribute: a test, or a module of tests.
 
-use super::arguments::{Arguments, Refusal};
+use super::arguments::{Arguments, Refusal, parts};
 use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 /// An attribute that stands on the item.
@@ -18,10 +18,21 @@ impl Attribute {
         self.path.last().is_some_and(|last| last == name)
     }
 
-    /// `serial` or `parallel`, unless it is named as another crate's.
+    /// `serial` or `parallel`, unless it is named as another crate's. One that says which crate is ours may be named
+    /// as that one's.
     fn is_ours(&self) -> bool {
-        let crate_s = self.path.len() == 1 || self.path.first().is_some_and(|first| first == "cofferdam");
-        crate_s && (self.is("serial") || self.is("parallel"))
+        if !self.is("serial") && !self.is("parallel") {
+            return false;
+        }
+        match self.path.as_slice() {
+            [_] => true,
+            [first, ..] if first == "cofferdam" => true,
+            [root @ .., _] => self.read().is_ok_and(|read| {
+                let (said, _) = path_and_arguments(read.root);
+                said == root
+            }),
+            [] => false,
+        }
     }
 
     /// What one of ours says.
@@ -30,7 +41,20 @@ impl Attribute {
     }
 
     fn is_test(&self) -> bool {
-        self.is("test") || self.is("rstest")
+        makes_test(&self.path, &self.arguments)
+    }
+}
+
+/// Whether an attribute makes a test, also by a condition: inside of a module `cfg_attr` is not expanded yet.
+fn makes_test(path: &[String], arguments: &TokenStream) -> bool {
+    match path.last().map(String::as_str) {
+        Some("test" | "rstest") => true,
+        // What stands first is the condition.
+        Some("cfg_attr") => parts(arguments.clone()).into_iter().skip(1).any(|inner| {
+            let (path, arguments) = path_and_arguments(inner);
+            makes_test(&path, &arguments)
+        }),
+        _ => false,
     }
 }
 
@@ -68,19 +92,7 @@ fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
         if sign.as_char() != '#' || group.delimiter() != Delimiter::Bracket {
             break;
         }
-        let mut path = Vec::new();
-        let mut arguments = TokenStream::new();
-        for token in group.stream() {
-            match token {
-                TokenTree::Ident(word) => path.push(word.to_string()),
-                TokenTree::Punct(sign) if sign.as_char() == ':' => {}
-                TokenTree::Group(group) => {
-                    arguments = group.stream();
-                    break;
-                }
-                _ => break,
-            }
-        }
+        let (path, arguments) = path_and_arguments(group.stream());
         attributes.push(Attribute {
             tokens: [rest[0].clone(), rest[1].clone()],
             path,
@@ -89,6 +101,37 @@ fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
         rest = after;
     }
     (attributes, rest)
+}
+
+/// Of what stands in an attribute's brackets.
+fn path_and_arguments(tokens: impl IntoIterator<Item = TokenTree>) -> (Vec<String>, TokenStream) {
+    let mut path = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) => path.push(word.to_string()),
+            TokenTree::Punct(sign) if sign.as_char() == ':' => {}
+            TokenTree::Group(group) => return (path, group.stream()),
+            _ => break,
+        }
+    }
+    (path, TokenStream::new())
+}
+
+/// The attributes of the item itself at the beginning of its body, `#![…]`, and what follows them.
+fn split_inner(tokens: &[TokenTree]) -> (&[TokenTree], &[TokenTree]) {
+    let mut end = 0;
+    while let [
+        TokenTree::Punct(first),
+        TokenTree::Punct(second),
+        TokenTree::Group(_),
+        ..,
+    ] = &tokens[end..]
+        && first.as_char() == '#'
+        && second.as_char() == '!'
+    {
+        end += 3;
+    }
+    tokens.split_at(end)
 }
 
 /// Whether it is a function or a module, by the first word that says so.
@@ -136,8 +179,11 @@ fn function(
         return Err(Refusal::new(body.span(), "a test has a body"));
     }
     out.extend(head.iter().cloned());
-    let mut inner: Vec<TokenTree> = first_statement(&arguments, panics).into_iter().collect();
-    inner.extend(body.stream());
+    let body_tokens: Vec<TokenTree> = body.stream().into_iter().collect();
+    let (own, statements) = split_inner(&body_tokens);
+    let mut inner = own.to_vec();
+    inner.extend(first_statement(&arguments, panics));
+    inner.extend(statements.iter().cloned());
     let mut guarded = Group::new(Delimiter::Brace, inner.into_iter().collect());
     guarded.set_span(body.span());
     out.push(guarded.into());
@@ -182,22 +228,9 @@ fn module(rest: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>,
 }
 
 fn items(tokens: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>, Refusal> {
-    let mut out = Vec::new();
-    let mut left = tokens;
+    let (own, mut left) = split_inner(tokens);
+    let mut out = own.to_vec();
     while !left.is_empty() {
-        // An attribute of the module itself: `#![…]`.
-        if let [
-            TokenTree::Punct(_),
-            TokenTree::Punct(sign),
-            TokenTree::Group(_),
-            after @ ..,
-        ] = left
-            && sign.as_char() == '!'
-        {
-            out.extend(left[..3].iter().cloned());
-            left = after;
-            continue;
-        }
         let (attributes, rest) = split(left);
         // An item ends with its body, or with a semicolon.
         let end = rest.iter().position(|token| match token {

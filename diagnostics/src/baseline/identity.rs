@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Identity {
     /// What tests meet on.
     pub(crate) subject: String,
-    /// Who meets there, with the program; nothing where that is chance.
+    /// Who meets there, with the program; in an entry nothing where that is chance.
     pub(crate) tests: BTreeSet<String>,
 }
 
@@ -22,9 +22,7 @@ pub(crate) struct Roots {
 }
 
 impl Identity {
-    /// Of an observed suite it is known who uses a resource. What a suite records itself shows who met whom, and that
-    /// is another pair the next time.
-    pub(crate) fn of(told: &Conflict, is_observed: bool, roots: &Roots) -> Self {
+    pub(crate) fn of(told: &Conflict, roots: &Roots) -> Self {
         let subject = match (&told.resource, &told.service) {
             (Some(resource), _) => match resource.kind() {
                 ResourceKind::File => format!("file {}", roots.path(resource.as_str())),
@@ -40,11 +38,7 @@ impl Identity {
             .filter_map(|party| Some(test(&party.binary, party.test.as_deref()?)));
         Self {
             subject,
-            tests: if is_observed {
-                tests.collect()
-            } else {
-                BTreeSet::new()
-            },
+            tests: tests.collect(),
         }
     }
 }

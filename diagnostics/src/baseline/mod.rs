@@ -69,6 +69,22 @@ impl Baseline {
         }
     }
 
+    /// What is to be known of a conflict of a recorded run. Who met whom there is chance: it is for all tests, unless
+    /// the file says which. Then it is for those, and for them that were seen.
+    pub(crate) fn widened(&self, seen: &Identity) -> Identity {
+        let entries = || self.known.iter().filter(|one| one.conflict == seen.subject);
+        let is_for_all = entries().next().is_none() || entries().any(|one| one.tests.is_empty());
+        let mut tests = BTreeSet::new();
+        if !is_for_all {
+            tests.clone_from(&seen.tests);
+            tests.extend(entries().flat_map(|one| one.tests.iter().cloned()));
+        }
+        Identity {
+            subject: seen.subject.clone(),
+            tests,
+        }
+    }
+
     /// What the file holds and is not there any more.
     pub(crate) fn gone(&self, conflicts: &[Identity]) -> Vec<String> {
         let is_there = |subject: &str| conflicts.iter().any(|conflict| conflict.subject == subject);
@@ -151,6 +167,17 @@ until = 2026-12-31
         assert!(ended.fails());
         // For these tests and no others.
         assert_eq!(standing("port 2", &["shop::two"], "2026-01-01"), Standing::New);
+    }
+
+    #[test]
+    fn a_recorded_conflict_is_known_for_all_tests_if_one_of_its_entries_is() {
+        let file = "version = 1\n[[known]]\nconflict = \"a\"\n[[known]]\nconflict = \"a\"\ntests = [\"shop::one\"]\n";
+        let baseline = Baseline::parse(file, Path::new("b.toml")).unwrap();
+        let seen = Identity {
+            subject: "a".to_owned(),
+            tests: BTreeSet::from(["shop::two".to_owned()]),
+        };
+        assert_eq!(baseline.widened(&seen).tests, BTreeSet::new());
     }
 
     #[test]

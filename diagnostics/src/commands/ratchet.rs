@@ -69,8 +69,7 @@ fn compare(
         workspace: workspace(&dir).to_owned(),
         temporary: std::env::temp_dir(),
     };
-    let is_observed = outcome.findings.observed.is_some();
-    let identity = |told: &Conflict| Identity::of(told, is_observed, &roots);
+    let identity = |told: &Conflict| Identity::of(told, &roots);
     let failing = outcome.findings.of_severity(Severity::Conflict);
     let mut all: Vec<Identity> = failing.map(|(told, _)| identity(told)).collect();
     all.sort();
@@ -98,7 +97,16 @@ fn compare(
                 Standing::New | Standing::NewTests(_) | Standing::Known
             )
         };
-        let known: Vec<Identity> = all.iter().filter(is_new).cloned().collect();
+        // Of an observed suite it is known who uses a resource.
+        let is_observed = outcome.findings.observed.is_some();
+        let entry = |one: &Identity| {
+            if is_observed {
+                one.clone()
+            } else {
+                baseline.widened(one)
+            }
+        };
+        let known: Vec<Identity> = all.iter().filter(is_new).map(entry).collect();
         match why_not(&outcome) {
             Some(why) => compared.not_written = Some(why),
             None => match update(file, text.as_deref(), &known) {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Ident, LitStr, Meta, UseTree};
+use syn::{Attribute, Ident, LitStr, Meta, Path, UseTree};
 
 /// Whose attribute it is, and so whom it keeps apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,9 +162,13 @@ fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>
 }
 
 /// The last word of an attribute's path.
-pub(super) fn last_word(attribute: &Attribute) -> Option<String> {
-    let last = attribute.path().segments.last();
-    last.map(|last| last.ident.to_string())
+fn last_word(path: &Path) -> Option<String> {
+    path.segments.last().map(|last| last.ident.to_string())
+}
+
+/// Whether it is one of these.
+pub(super) fn is_last(path: &Path, words: &[&str]) -> bool {
+    last_word(path).is_some_and(|last| words.contains(&last.as_str()))
 }
 
 /// Those of an item. `fallback` is whose a name is that nothing says anything of: `#[macro_use]`, say.
@@ -187,14 +191,14 @@ fn annotation(
     text: &str,
 ) -> Option<Annotation> {
     let path = attribute.path();
-    let last = last_word(attribute)?;
+    let last = last_word(path)?;
     let (family, alone) = match path.segments.len() {
         1 if names.is_free(&last) => Family::of(fallback?, &last),
         1 => names.known.get(&last).copied(),
         _ => Family::of(&path.segments.first()?.ident.to_string(), &last),
     }?;
     let (keys, more) = match &attribute.meta {
-        Meta::List(list) => (keys(list.tokens.clone()), end_of_last(list.tokens.clone())),
+        Meta::List(list) => (keys(&list.tokens), end_of_last(list.tokens.clone())),
         _ => (Vec::new(), None),
     };
     Some(Annotation {
@@ -215,15 +219,38 @@ fn annotation(
 
 /// Whether one of them is there by a condition, `#[cfg_attr(…, serial)]`: nobody here knows whether it holds.
 pub(super) fn is_conditional(attributes: &[Attribute]) -> bool {
-    let is_word = |token: TokenTree| matches!(token, TokenTree::Ident(word) if WORDS.contains(&word.to_string().as_str()));
-    let lists = attributes.iter().filter_map(|attribute| match &attribute.meta {
-        Meta::List(list) if list.path.is_ident("cfg_attr") => Some(list.tokens.clone()),
-        _ => None,
-    });
+    let mut all = attributes
+        .iter()
+        .flat_map(|attribute| conditional(&attribute.meta));
+    all.any(|one| is_last(one.path(), &WORDS))
+}
+
+/// What a `cfg_attr` puts there if its condition holds, also by another one in it.
+pub(super) fn conditional(attribute: &Meta) -> Vec<Meta> {
+    let Meta::List(list) = attribute else {
+        return Vec::new();
+    };
+    if !list.path.is_ident("cfg_attr") {
+        return Vec::new();
+    }
     // What stands first is the condition.
-    lists
-        .map(|tokens| tokens.into_iter().skip_while(|token| !is_comma(token)))
-        .any(|mut tokens| tokens.any(is_word))
+    let metas = parts(&list.tokens)
+        .into_iter()
+        .skip(1)
+        .filter_map(|part| syn::parse2::<Meta>(part).ok());
+    let with_inner = metas.flat_map(|meta| {
+        let mut all = conditional(&meta);
+        all.push(meta);
+        all
+    });
+    with_inner.collect()
+}
+
+/// What stands between commas.
+pub(super) fn parts(tokens: &TokenStream) -> Vec<TokenStream> {
+    let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let parts = tokens.split(is_comma);
+    parts.map(|part| part.iter().cloned().collect()).collect()
 }
 
 fn is_comma(token: &TokenTree) -> bool {
@@ -231,23 +258,12 @@ fn is_comma(token: &TokenTree) -> bool {
 }
 
 /// Words and texts between commas; `crate = x` and `path => x` are none.
-fn keys(tokens: TokenStream) -> Vec<String> {
-    let mut keys = Vec::new();
-    let mut part: Vec<TokenTree> = Vec::new();
-    let mut end = |part: &mut Vec<TokenTree>| {
-        if let [only] = part.as_slice() {
-            keys.push(key(only));
-        }
-        part.clear();
-    };
-    for token in tokens {
-        match &token {
-            _ if is_comma(&token) => end(&mut part),
-            _ => part.push(token),
-        }
-    }
-    end(&mut part);
-    keys
+fn keys(tokens: &TokenStream) -> Vec<String> {
+    let only = parts(tokens).into_iter().filter_map(|part| {
+        let mut part = part.into_iter();
+        part.next().filter(|_| part.next().is_none())
+    });
+    only.map(|only| key(&only)).collect()
 }
 
 fn key(token: &TokenTree) -> String {

@@ -1,7 +1,7 @@
 //! What a module's attributes are for the tests in it. cofferdam and serial_test differ, and neither goes into another file.
 
-use super::attributes::{self, Annotation, Family};
-use syn::Attribute;
+use super::attributes::{self, Annotation, Family, conditional, is_last, parts};
+use syn::{Attribute, Expr, Meta, MetaNameValue, Path};
 
 /// What the items of a module have from it.
 #[derive(Clone, Debug, Default)]
@@ -49,9 +49,7 @@ impl Handed {
     pub(super) fn for_function(&self, all: &[Attribute], mut own: Vec<Annotation>) -> Vec<Annotation> {
         let handed = self.annotations.iter().filter(|one| match one.family {
             Family::Cofferdam => {
-                all.iter()
-                    .any(|attribute| is_last(attribute, &["test", "rstest"]))
-                    && !all.iter().any(passes_for_ours)
+                all.iter().any(|attribute| makes_test(&attribute.meta)) && !all.iter().any(passes_for_ours)
             }
             // It looks for the word anywhere in the path.
             Family::SerialTest | Family::SerialTestFile => all.iter().any(|attribute| {
@@ -66,23 +64,50 @@ impl Handed {
 
 /// Whether cofferdam's macro takes it for its own, and so gives the item nothing of the module's.
 fn passes_for_ours(attribute: &Attribute) -> bool {
-    let segments = &attribute.path().segments;
-    let is_ours = segments.len() == 1 || segments.first().is_some_and(|first| first.ident == "cofferdam");
-    is_ours && is_last(attribute, &["serial", "parallel"])
+    if !is_last(attribute.path(), &["serial", "parallel"]) {
+        return false;
+    }
+    let words = words(attribute.path());
+    match words.as_slice() {
+        [_] => true,
+        [first, ..] if first == "cofferdam" => true,
+        [root @ .., _] => said_root(attribute).is_some_and(|said| said == root),
+        [] => false,
+    }
 }
 
-fn is_last(attribute: &Attribute, words: &[&str]) -> bool {
-    attributes::last_word(attribute).is_some_and(|last| words.contains(&last.as_str()))
+/// What it says in `crate = …`.
+fn said_root(attribute: &Attribute) -> Option<Vec<String>> {
+    let Meta::List(list) = &attribute.meta else {
+        return None;
+    };
+    let said = parts(&list.tokens).into_iter().find_map(|part| {
+        let named: MetaNameValue = syn::parse2(part).ok()?;
+        named.path.is_ident("crate").then_some(named.value)
+    });
+    match said? {
+        Expr::Path(said) => Some(words(&said.path)),
+        _ => None,
+    }
+}
+
+fn words(path: &Path) -> Vec<String> {
+    path.segments.iter().map(|part| part.ident.to_string()).collect()
+}
+
+/// Whether cofferdam's macro takes what has it for a test.
+fn makes_test(attribute: &Meta) -> bool {
+    let is_test = |one: &Meta| is_last(one.path(), &["test", "rstest"]);
+    is_test(attribute) || conditional(attribute).iter().any(is_test)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::scan::scan;
     use super::*;
-    use std::path::Path;
 
     fn keys(text: &str, test: &str) -> String {
-        let program = scan(Path::new("lib.rs"), None, &|path| {
+        let program = scan(std::path::Path::new("lib.rs"), None, &|path| {
             Ok(match path.to_str() {
                 Some("lib.rs") => text.to_owned(),
                 _ => "#[test] fn far() {}".to_owned(),
@@ -97,9 +122,20 @@ mod tests {
     fn a_module_s_attribute_counts_for_tests_without_one() {
         let text = "use cofferdam::serial;\n#[serial(db)] #[cofferdam::parallel(too)] mod t {\n#[test] fn f() {}\n#[test] \
                     #[cofferdam::parallel(x)] fn g() {}\n#[test] #[serial_test::serial(y)] fn h() {}\n#[test_case(1)] fn i() {}\n\
-                    mod u { #[rstest] fn j() {} }\nmod m;\n}";
+                    mod u { #[rstest] fn j() {} }\nmod m;\n\
+                    #[cfg_attr(not(miri), test)] fn k() {}\n\
+                    #[cfg_attr(true, cfg_attr(unix, ignore, tokio::test(flavor = \"x\")))] fn l() {}\n\
+                    #[cfg_attr(test, doc = \"test\")] fn n() {}\n\
+                    #[test] #[a::b::serial(\"x y\", crate = ::a::b)] fn o() {}\n\
+                    #[test] #[a::b::serial(x, crate = a)] fn p() {}\n}";
         for (test, held) in [
             ("t::f", "db too"),
+            ("t::k", "db too"),
+            ("t::l", "db too"),
+            ("t::n", ""),
+            // Named as the crate that it says is ours, and as another.
+            ("t::o", ""),
+            ("t::p", "db too"),
             ("t::g", "x"),
             ("t::h", "y db too"),
             ("t::i", ""),

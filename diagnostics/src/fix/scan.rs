@@ -2,7 +2,7 @@
 //!
 //! Modules are followed as the compiler follows them. What a macro makes is not seen.
 
-use super::attributes::{Names, annotations, last_word};
+use super::attributes::{Names, annotations, is_last};
 use super::handed::Handed;
 use super::program::{Function, Module, Program};
 use super::source::Whole;
@@ -210,7 +210,7 @@ fn skipped_attributes(attributes: &[Attribute]) -> usize {
 }
 
 fn is(attribute: &Attribute, words: &[&str]) -> bool {
-    last_word(attribute).is_some_and(|last| words.contains(&last.as_str()))
+    is_last(attribute.path(), words)
 }
 
 /// What `#[path = "…"]` says.

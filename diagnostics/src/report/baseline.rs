@@ -1,7 +1,7 @@
 //! What a baseline says, for a person: what fails no more in a line each, and what has to be known of the file.
 
 use super::headline::headline;
-use super::text::count;
+use super::text::{count, plain};
 use crate::baseline::Standing;
 use crate::commands::ratchet::Compared;
 use cofferdam::diagnostics::{Conflict, Severity};
@@ -69,6 +69,9 @@ pub(super) fn settled(told: &Conflict, standing: &Standing) -> (&'static str, St
 pub(super) fn last_words(compared: &Compared) -> String {
     match compared.settled.len() {
         0 => String::new(),
-        number => format!("; {} known in {}", what_is(number), compared.file.display()),
+        number => {
+            let file = compared.file.display().to_string();
+            format!("; {} known in {}", what_is(number), plain(&file))
+        }
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 /// Control characters, and those that change a line's direction or cannot be seen.
 pub(super) fn is_harmful(letter: char) -> bool {
     letter.is_control()
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(
+            letter,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
 }
 
 /// JSON leaves some characters as they are that steer a terminal; escaped they mean the same. They stand in texts only.
@@ -214,6 +217,7 @@ mod tests {
             ("\u{1b}[31mred", "\\u{1b}[31mred"),
             ("\u{9b}31mred", "\\u{9b}31mred"),
             ("\u{202e}evil", "\\u{202e}evil"),
+            ("\u{61c}evil", "\\u{61c}evil"),
             ("##[error]no", "##\\[error]no"),
         ] {
             assert_eq!(plain(name), shown);

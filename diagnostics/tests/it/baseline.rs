@@ -146,6 +146,27 @@ fn nothing_is_written_of_a_run_that_did_not_show_all() {
 }
 
 #[test]
+fn the_files_name_can_steer_no_terminal_and_is_no_command_to_github() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    for format in ["human", "github"] {
+        let name = "\u{1b}[31m##[error].toml";
+        let args = ["check", "--format", format, "--baseline", name];
+        let told = told(base.path(), &args);
+        assert!(
+            told.out.contains("known in \\u{1b}[31m##\\[error].toml\n"),
+            "{}",
+            told.out
+        );
+        assert!(
+            !told.out.contains("\u{1b}[31m") && !told.out.contains("##["),
+            "{}",
+            told.out
+        );
+    }
+}
+
+#[test]
 fn json_tells_what_is_known_and_what_is_gone() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
@@ -183,4 +204,42 @@ fn a_session_s_status_in_the_ledger_is_what_its_exit_code_says() {
     let none = ["--no-records", "fail"];
     assert_eq!(run("variables", &none), (3, "failed".into()));
     assert_eq!(run("isolated", &known), (0, "passed".into()));
+}
+
+#[test]
+fn a_recorded_run_is_held_against_the_tests_of_an_entry_too() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    for (head, tail) in [
+        ("[[known]]", ""),
+        ("[[allowed]]", "reason = \"x\"\nuntil = 2999-12-31\n"),
+    ] {
+        let with = |tests: &str| {
+            let entry = format!("{head}\nconflict = \"file /shop/report.csv\"\ntests = {tests}\n{tail}");
+            write(base.path(), &entry);
+            told(base.path(), &CHECK)
+        };
+        let others = with("[\"shop::orders::stores_one\", \"shop::another\"]");
+        assert_eq!(others.code, Some(1), "{}", others.out);
+        let all = with("[\"shop::orders::stores_one\", \"shop::reports::exports_all\", \"shop::another\"]");
+        assert_eq!(all.code, Some(0), "{}", all.out);
+    }
+}
+
+#[test]
+fn an_update_after_a_recorded_run_keeps_an_entry_to_its_tests_and_those_that_were_seen() {
+    let base = tempfile::tempdir().unwrap();
+    conflicted(base.path(), "r1", "s1", 1);
+    on_a_port(base.path(), "s1", 2);
+    write(
+        base.path(),
+        "[[known]]\nconflict = \"file /shop/report.csv\"\ntests = [\"shop::not_met\", \"shop::orders::stores_one\"]\n",
+    );
+    let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
+    assert_eq!(updated.code, Some(0), "{}", updated.out);
+    // What is new is for all tests: who meets whom in a recorded run is chance.
+    let known = "[[known]]\nconflict = \"file /shop/report.csv\"\ntests = [\n    \"shop::not_met\",\n    \
+                 \"shop::orders::stores_one\",\n    \"shop::reports::exports_all\",\n]\n\n\
+                 [[known]]\nconflict = \"port 80\"\n";
+    assert!(read(base.path()).ends_with(known), "{}", read(base.path()));
 }

@@ -73,6 +73,48 @@ fn the_crate_may_have_another_name() {
     assert_eq!(state("attribute_tests_renamed"), LockState::Exclusive);
 }
 
+/// Two guards would wait for each other: the test's own lock, shared already, cannot be had alone.
+#[elsewhere::renamed::serial(attribute_tests_both, crate = elsewhere::renamed)]
+#[elsewhere::renamed::parallel(attribute_tests_both, crate = elsewhere::renamed)]
+#[test]
+fn attributes_of_a_renamed_crate_are_one_guard() {
+    assert_eq!(state("attribute_tests_both"), LockState::Exclusive);
+}
+
+#[elsewhere::renamed::serial(attribute_tests_both_of_module, crate = elsewhere::renamed)]
+#[elsewhere::renamed::parallel(attribute_tests_both_of_module, crate = elsewhere::renamed)]
+mod a_module_of_a_renamed_crate {
+    use super::*;
+
+    #[test]
+    fn has_one_guard_in_each_test() {
+        assert_eq!(state("attribute_tests_both_of_module"), LockState::Exclusive);
+    }
+}
+
+#[serial(attribute_tests_above)]
+mod another_module {
+    use super::*;
+
+    #[test]
+    #[elsewhere::renamed::serial(attribute_tests_renamed_own, crate = elsewhere::renamed)]
+    fn gives_nothing_to_one_with_an_attribute_of_a_renamed_crate() {
+        assert_eq!(state("attribute_tests_renamed_own"), LockState::Exclusive);
+        let _shared = try_lock_shared("attribute_tests_above").unwrap().unwrap();
+        assert_eq!(state("attribute_tests_above"), LockState::Shared);
+    }
+}
+
+#[test]
+#[serial(attribute_tests_inner)]
+fn attributes_in_a_tests_body_stay_first_in_it() {
+    //! So does its text.
+    #![expect(unused_variables, reason = "the attribute counts for the whole body")]
+
+    let unused = 0;
+    assert_eq!(state("attribute_tests_inner"), LockState::Exclusive);
+}
+
 #[serial(attribute_tests_module)]
 #[parallel(attribute_tests_module_too)]
 mod a_module {
@@ -93,7 +135,18 @@ mod a_module {
         assert!(helper());
     }
 
+    #[cfg_attr(all(), test)]
+    fn so_has_one_that_is_a_test_by_a_condition() {
+        assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
+    }
+
+    #[cfg_attr(all(), cfg_attr(all(), inline, tokio::test(flavor = "current_thread")))]
+    async fn so_has_one_by_two_conditions() {
+        assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
+    }
+
     /// No test: it may be called without the lock.
+    #[cfg_attr(test, inline)]
     fn helper() -> bool {
         try_lock_shared("attribute_tests_module").is_ok()
     }
