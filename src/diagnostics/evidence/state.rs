@@ -3,6 +3,7 @@
 use super::super::names::{Name, Names, index};
 use super::counts::Counts;
 use crate::event::Why;
+use crate::locator::lanes;
 use crate::resource::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -30,8 +31,16 @@ pub(crate) struct Process {
 pub(crate) struct Lane {
     pub(crate) run: u32,
     pub(crate) worker: Name,
+    /// What is no worker, and yet is told from all others.
+    pub(crate) alone: Option<Alone>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Alone {
     /// Seen from outside, each test of a program is a worker of its own.
-    pub(crate) alone: Option<(Name, Name)>,
+    Test { binary: Name, test: Name },
+    /// What all workers of one process share.
+    Process(u32),
 }
 
 #[derive(Debug)]
@@ -272,11 +281,10 @@ impl State {
 
     pub(crate) fn lane(&mut self, process: u32, worker: &str) -> u32 {
         let run = self.processes.get(process).run;
-        let worker = self.names.name(worker);
         let lane = Lane {
             run,
-            worker,
-            alone: None,
+            worker: self.names.name(worker),
+            alone: lanes::is_of_all(worker).then_some(Alone::Process(process)),
         };
         self.lanes.row(lane, || lane)
     }
