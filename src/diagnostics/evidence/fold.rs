@@ -1,5 +1,6 @@
 //! Events into tables, one at a time.
 
+use super::super::names::Name;
 use super::state::{Claim, Execution, Numbered, Owner, State, Told, WhyLeaked};
 use crate::event::{Event, Record, Why};
 use std::collections::HashMap;
@@ -19,6 +20,8 @@ struct Writer {
     current: Option<u32>,
     /// Its claims that were not released one by one.
     open: Vec<u64>,
+    /// Instances that it still held when they were cleared or overridden, by locator and service: epoch and holders.
+    stale: HashMap<(Name, Name), (u64, u64)>,
 }
 
 impl Journal {
@@ -59,6 +62,7 @@ impl Journal {
                     last: at,
                     current: None,
                     open: Vec::new(),
+                    stale: HashMap::new(),
                 }
             });
             self.writers.insert(pid, writer);
@@ -126,6 +130,8 @@ impl Writer {
             Event::End { execution } => {
                 let execution = find(state, execution)?;
                 state.executions.get_mut(execution).end = at;
+                // What a test held is gone with it.
+                self.stale.clear();
                 if self.current == Some(execution) {
                     self.current = None;
                     for claim in self.open.drain(..) {
@@ -169,10 +175,10 @@ impl Writer {
                     builds.add(micros, Some(execution), Some(place));
                 }
                 let here = (process, self.lane, locator, service);
-                if let Some((old, holders)) = state.stale.get(&here).copied()
+                if let Some((old, holders)) = self.stale.get(&(locator, service)).copied()
                     && old < epoch
                 {
-                    state.stale.remove(&here);
+                    self.stale.remove(&(locator, service));
                     let tally = state.epochs.entry((run, locator, service)).or_default();
                     tally.add(holders, Some(execution), Some(place));
                 }
@@ -215,7 +221,7 @@ impl Writer {
                     return Ok(());
                 }
                 if matches!(why, Why::Cleared | Why::Overridden) {
-                    state.stale.insert(here, (epoch, holders));
+                    self.stale.insert((locator, service), (epoch, holders));
                 }
                 if let Some(why) = WhyLeaked::of(why) {
                     let last = state.instances.get(index).users.last().map(|user| user.execution);

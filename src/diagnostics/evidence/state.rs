@@ -193,8 +193,6 @@ pub(crate) struct State {
 
     pub(crate) builds: BTreeMap<ServiceOfRun, Tally>,
     pub(crate) leaked: BTreeMap<(Name, Name, WhyLeaked), Tally>,
-    /// Instances of an earlier epoch that somebody still held, by process, lane, locator, service: their epoch.
-    pub(crate) stale: HashMap<(u32, u32, Name, Name), (u64, u64)>,
     pub(crate) epochs: BTreeMap<ServiceOfRun, Tally>,
     pub(crate) evicted: HashSet<(u32, u32, Name, Name)>,
     pub(crate) rebuilt: BTreeMap<ServiceOfRun, Tally>,

@@ -67,9 +67,10 @@ fn epochs_of(state: &mut State, process: u32, lane: u32, cache: &Cache) {
     let locator = state.names.name(&cache.locator);
     let run = state.processes.get(process).run;
     let held = |entry: &&Entry| match entry.state {
-        EntryState::Cached | EntryState::Override => true,
+        EntryState::Cached => true,
         EntryState::Forgotten => entry.holders > 0,
-        EntryState::Hidden => false,
+        // A fake is its test's own, and meant to stand beside what it hides.
+        EntryState::Override | EntryState::Hidden => false,
     };
     let mut newest = std::collections::HashMap::new();
     for entry in cache.entries.iter().filter(held) {
@@ -89,7 +90,7 @@ fn epochs_of(state: &mut State, process: u32, lane: u32, cache: &Cache) {
 
 #[cfg(test)]
 mod tests {
-    use crate::diagnostics::{Evidence, Kind, Snapshot};
+    use crate::diagnostics::{Entry, EntryState, Evidence, Kind, Snapshot};
     use serde_json::json;
 
     /// A process with one service, which writes a file, in the lane of all workers.
@@ -128,6 +129,22 @@ mod tests {
             assert_eq!(told, [Kind::SharedResource], "{worker}");
             assert_eq!(evidence.watched().workers, 0, "{worker}");
         }
+    }
+
+    #[test]
+    fn a_fake_in_force_is_no_second_instance_of_what_it_stands_for() {
+        let mut snapshot = of_all("w0", 7);
+        let entries = &mut snapshot.caches[0].entries;
+        let fake = Entry {
+            state: EntryState::Override,
+            instance: 6,
+            epoch: 2,
+            ..entries[0].clone()
+        };
+        entries.push(fake);
+        let mut evidence = Evidence::new();
+        evidence.add(&snapshot);
+        assert_eq!(evidence.conflicts(), []);
     }
 
     #[test]
