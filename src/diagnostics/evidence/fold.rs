@@ -3,7 +3,7 @@
 use super::super::names::Name;
 use super::state::{Claim, Execution, Numbered, Owner, State, Told, WhyLeaked};
 use crate::event::{Event, Record, Why};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What is known while one journal is read.
 #[derive(Default)]
@@ -22,6 +22,8 @@ struct Writer {
     open: Vec<u64>,
     /// Instances that it still held when they were cleared or overridden, by locator and service: epoch and holders.
     stale: HashMap<(Name, Name), (u64, u64)>,
+    /// Services that its cache had no room for, by locator.
+    evicted: HashMap<Name, HashSet<Name>>,
 }
 
 impl Journal {
@@ -63,6 +65,7 @@ impl Journal {
                     current: None,
                     open: Vec::new(),
                     stale: HashMap::new(),
+                    evicted: HashMap::new(),
                 }
             });
             self.writers.insert(pid, writer);
@@ -174,7 +177,6 @@ impl Writer {
                 } else {
                     builds.add(micros, Some(execution), Some(place));
                 }
-                let here = (process, self.lane, locator, service);
                 if let Some((old, holders)) = self.stale.get(&(locator, service)).copied()
                     && old < epoch
                 {
@@ -182,7 +184,8 @@ impl Writer {
                     let tally = state.epochs.entry((run, locator, service)).or_default();
                     tally.add(holders, Some(execution), Some(place));
                 }
-                if state.evicted.remove(&here) {
+                let evicted = self.evicted.get_mut(&locator);
+                if evicted.is_some_and(|services| services.remove(&service)) {
                     let tally = state.rebuilt.entry((run, locator, service)).or_default();
                     tally.add(micros, Some(execution), Some(place));
                 }
@@ -209,14 +212,11 @@ impl Writer {
                 let service = state.names.name(&service);
                 let index = state.instance(process, instance);
                 let (epoch, place) = (state.instances.get(index).epoch, state.instances.get(index).place);
-                let here = (process, self.lane, locator, service);
                 let is_evicted = why == Why::Evicted;
                 let worker = state.lanes.get(self.lane).worker;
                 let counted = [0, 0, u64::from(is_evicted), hits];
                 state.counts.service(worker, locator, service, counted);
-                if is_evicted {
-                    state.evicted.insert(here);
-                }
+                self.note_eviction(locator, service, why);
                 if holders == 0 {
                     return Ok(());
                 }
@@ -320,6 +320,24 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Remembers what had no room, until it would have had to be built anew with any capacity.
+    fn note_eviction(&mut self, locator: Name, service: Name, why: Why) {
+        match why {
+            Why::Evicted => {
+                self.evicted.entry(locator).or_default().insert(service);
+            }
+            // All that was cached went, and of what was evicted nobody tells that any more.
+            Why::Cleared | Why::Locator | Why::Exit => {
+                self.evicted.remove(&locator);
+            }
+            Why::Overridden | Why::TestOver | Why::Reset => {
+                if let Some(services) = self.evicted.get_mut(&locator) {
+                    services.remove(&service);
+                }
+            }
+        }
     }
 
     fn test(&mut self, state: &mut State, at: u64, number: u64, test: &str, attempt: u64) {

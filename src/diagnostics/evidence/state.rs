@@ -194,7 +194,6 @@ pub(crate) struct State {
     pub(crate) builds: BTreeMap<ServiceOfRun, Tally>,
     pub(crate) leaked: BTreeMap<(Name, Name, WhyLeaked), Tally>,
     pub(crate) epochs: BTreeMap<ServiceOfRun, Tally>,
-    pub(crate) evicted: HashSet<(u32, u32, Name, Name)>,
     pub(crate) rebuilt: BTreeMap<ServiceOfRun, Tally>,
     pub(crate) foreign: BTreeMap<(u32, Name, Name), Tally>,
     /// Uses through a foreign proxy: told as such and not once more as a shared instance.
