@@ -3,6 +3,7 @@
 mod counts;
 mod fold;
 mod observed;
+mod places;
 mod sources;
 pub(super) mod state;
 mod still;

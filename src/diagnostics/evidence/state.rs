@@ -2,6 +2,7 @@
 
 use super::super::names::{Name, Names, index};
 use super::counts::Counts;
+use super::places;
 use crate::event::Why;
 use crate::locator::lanes;
 use crate::resource::{Access, Resource, ResourceKind};
@@ -185,7 +186,6 @@ pub(crate) struct State {
     pub(crate) resources: Table<Resource, Resource>,
     pub(crate) guards: Table<Vec<Name>, Vec<Name>>,
     pub(crate) claims: Table<(Owner, u32, Access, u32), Claim>,
-    /// Who was handed what, so that nobody is listed twice.
     /// Where an execution stands among the users of an instance.
     pub(crate) uses: HashMap<(u32, u32), usize>,
     /// By process and number of the claim.
@@ -363,17 +363,9 @@ impl State {
         self.guards.row(names.clone(), || names)
     }
 
-    /// A source place. `#[path]` makes the compiler say `src/../tests/a.rs` of what others call `tests/a.rs`.
+    /// A source place.
     pub(crate) fn place(&mut self, place: &str) -> Name {
-        let mut place = std::borrow::Cow::Borrowed(place);
-        while let Some(up) = place.find("/../") {
-            let parent = place[..up].rfind('/').map_or(0, |slash| slash + 1);
-            if matches!(&place[parent..up], "" | "." | "..") {
-                break;
-            }
-            place = format!("{}{}", &place[..parent], &place[up + 4..]).into();
-        }
-        self.names.name(&place)
+        self.names.name(&places::plain(place))
     }
 
     pub(crate) fn resource(&mut self, resource: Resource) -> u32 {
