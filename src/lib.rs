@@ -276,7 +276,8 @@
 //! found again. If that process is killed together with the runner, commands for the teardown are lost.
 //!
 //! **What is seen.** Claims, and services that came from here. Other statics, files, ports and memory are not: a report
-//! without conflicts says nothing about them, and its last line says what was watched.
+//! without conflicts says nothing about them, and its last line says what was watched. Which locks a test holds is seen
+//! when it is first handed a service, not at its later uses: `get` under a lock, used again without it, counts as guarded.
 //!
 //! **Systems.** Linux on x86_64 is where all of it was run. macOS and Windows are built, and tested as far as the README's
 //! table says.

@@ -39,7 +39,8 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// A word for it: `removed`, `running`, `in-use`, `recorded`, `named`, `foreign`, `unknown` or `failed`.
+    /// A word for it: `removed`, `running`, `in-use`, `recorded`, `named`, `kept`, `foreign`, `unknown` or
+    /// `failed`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Removed => "removed",

@@ -47,6 +47,8 @@ pub(crate) struct About {
     /// The later built, the higher: cleanup goes from high to low.
     pub(crate) order: u64,
     pub(crate) epoch: u64,
+    /// Put in the place of a service by a test, which may hold it for as long as it likes.
+    pub(crate) is_fake: bool,
     /// The life (test) it was built in.
     pub(crate) life: u64,
     /// The last life that was handed it, to record each once.
@@ -83,6 +85,7 @@ impl About {
             number: Number::of(instance),
             order: clock::unique(),
             epoch,
+            is_fake: false,
             life: worker.life(),
             used_by: 0,
             worker: worker.id().to_owned(),

@@ -23,6 +23,11 @@ const SHARED: &str = "all workers";
 /// The name of the one lane of what each worker would have of its own, where isolation is off.
 const MIXED: &str = "all workers, isolation off";
 
+/// Whether a lane of that name is nobody's own, but of all workers of a process.
+pub(crate) fn is_of_all(name: &str) -> bool {
+    name == SHARED || name == MIXED
+}
+
 /// Where a worker's services of that scope lie.
 pub(crate) fn of(scope: Scope, worker: &Worker) -> Arc<Lane> {
     let name = match scope {
@@ -58,7 +63,7 @@ pub(crate) fn all() -> Vec<Arc<Lane>> {
 /// All of them, those that several workers share before the others.
 pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
     let mut lanes = all();
-    lanes.sort_by_key(|lane| lane.name != SHARED && lane.name != MIXED);
+    lanes.sort_by_key(|lane| !is_of_all(&lane.name));
     lanes
 }
 
@@ -116,7 +121,7 @@ fn tell_counters(lane: &Lane) {
         return;
     }
     // What is shared has no worker to tell it; any that used it would do, and the snapshot names it.
-    if lane.name == SHARED || lane.name == MIXED {
+    if is_of_all(&lane.name) {
         return;
     }
     for view in lane.views(None) {

@@ -94,7 +94,7 @@ impl Lane {
             });
             let mut state = self.lock();
             state.dropping.remove(&ticket);
-            let is_held = about.number.holders() > 0;
+            let is_held = !about.is_fake && about.number.holders() > 0;
             let forgotten = Forgotten {
                 key,
                 about,

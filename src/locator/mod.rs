@@ -6,7 +6,7 @@ mod context;
 mod flight;
 mod instance;
 mod lane;
-mod lanes;
+pub(crate) mod lanes;
 mod layer;
 mod lazy;
 mod leaving;

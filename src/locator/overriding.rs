@@ -30,7 +30,8 @@ impl OverrideGuard {
         // What is shared is overridden for this worker only, in its own lane.
         let lane = lanes::of(service.scope.min(Scope::Worker), &worker);
         lane.arrive(&worker);
-        let about = About::new(service, &fake, lane.epoch(), &worker);
+        let mut about = About::new(service, &fake, lane.epoch(), &worker);
+        about.is_fake = true;
         resolve::tell_built(&worker, &about);
         let (id, settled) = lane.add_layer(service.key.clone(), worker.life(), fake, about);
         resolve::let_go(&lane, settled);

@@ -10,7 +10,8 @@ use crate::resource::{Access, Resource};
 #[derive(Clone, Debug)]
 pub(crate) struct CacheView {
     pub(crate) locator: String,
-    /// The worker's ID; `shared` for what was declared as shared.
+    /// The worker's ID; `all workers` for what was declared as shared, and `all workers, isolation off` for the rest where
+    /// `COFFERDAM_ISOLATION=off` is set.
     pub(crate) worker: String,
     pub(crate) capacity: Option<usize>,
     pub(crate) epoch: u64,

@@ -7,7 +7,7 @@
 #[expect(unsafe_code, reason = "atexit is a C function")]
 pub(crate) fn at_exit(hook: extern "C" fn()) -> bool {
     // SAFETY: `hook` is a plain function of the program, valid until the process ends; it takes and returns
-    // nothing, as atexit asks. `exit::run` catches every panic before it could unwind into C.
+    // nothing, as atexit asks. `exit::at_exit` catches every panic before it could unwind into C.
     unsafe { libc::atexit(hook) == 0 }
 }
 

@@ -167,6 +167,20 @@ fn a_file_on_another_machine_is_another_file() {
 }
 
 #[test]
+fn a_lock_on_another_machine_is_another_lock() {
+    let on = |run: &str, boot: &str| {
+        let mut lane = Lane::on(run, "w0", 7, boot);
+        let db = Resource::name("staging db");
+        lane.test(1, 1, "a")
+            .guarded(2, 1, 0, db, Access::Write, &["staging"])
+            .end(9, 1);
+        lane
+    };
+    assert_eq!(told(&[&on("r1", "m1"), &on("r2", "m1")]), "");
+    assert_ne!(told(&[&on("r1", "m1"), &on("r2", "m2")]), "");
+}
+
+#[test]
 fn what_a_service_claims_everybody_claims_who_uses_it() {
     let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 7));
     w0.test(1, 1, "a")

@@ -1,6 +1,7 @@
 //! Eraser's rule on one resource: who is in whose way.
 //!
-//! Two accesses conflict when they come from different workers, one of them writes, and no lock is common to both.
+//! Two accesses conflict when they come from different workers, one of them writes, and no lock is common to both. What
+//! is locked on one machine is not locked on another.
 //! Numbers in, numbers out: what they stand for is known outside.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,6 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) struct Use {
     pub(super) lane: u32,
     pub(super) run: u32,
+    /// Where its locks are.
+    pub(super) machine: u32,
     /// The process, if others of its run come before it or after it and none beside it.
     pub(super) in_turn: Option<u32>,
     /// What the test is called in its run: a retry has the same, and is never in its predecessor's way.
@@ -49,6 +52,7 @@ pub(super) struct Verdict {
 struct Sort {
     run: u32,
     lane: u32,
+    machine: u32,
     in_turn: Option<u32>,
     writes: bool,
     guards: u32,
@@ -60,6 +64,7 @@ impl Sort {
         Self {
             run: one.run,
             lane: one.lane,
+            machine: one.machine,
             in_turn: one.in_turn,
             writes: one.writes,
             guards: one.guards,
@@ -74,7 +79,7 @@ fn sorts_conflict(world: &impl World, a: &Sort, b: &Sort) -> bool {
         && (a.through.is_none() || a.through != b.through)
         && (a.run == b.run || overlap(world.window(a.run), world.window(b.run)))
         && (a.run != b.run || a.in_turn.is_none() || b.in_turn.is_none() || a.in_turn == b.in_turn)
-        && world.disjoint(a.guards, b.guards)
+        && (a.machine != b.machine || world.disjoint(a.guards, b.guards))
 }
 
 fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
@@ -105,7 +110,8 @@ impl Class {
 /// sets of locks that differ in each use and yet overlap pairwise cost more: then each two classes are compared.
 pub(super) fn judge(world: &impl World, uses: &[Use]) -> Option<Verdict> {
     // The usual case where all is well, and the one in which every pair would have to be looked at.
-    if world.have_one_in_common(uses.iter().map(|one| one.guards)) {
+    let is_one_machine = uses.iter().all(|one| one.machine == uses[0].machine);
+    if is_one_machine && world.have_one_in_common(uses.iter().map(|one| one.guards)) {
         return None;
     }
     let classes = classes(world, uses);
@@ -268,7 +274,7 @@ mod tests {
         let through = prop_oneof![3 => Just(None), 1 => (0..2u32).prop_map(Some)];
         let one = (
             0..3u32,
-            0..2u32,
+            (0..2u32, 0..5u32),
             proptest::option::of(0..2u32),
             0..3u32,
             through,
@@ -278,10 +284,11 @@ mod tests {
             0..6u64,
         );
         let one = one.prop_map(
-            |(lane, run, in_turn, test, through, writes, guards, begin, length)| Use {
+            |(lane, (run, machine), in_turn, test, through, writes, guards, begin, length)| Use {
                 // Lanes, tests and instances are numbered over all runs.
                 lane: run * 3 + lane,
                 run,
+                machine: machine / 4,
                 in_turn,
                 test: run * 3 + test,
                 through: through.map(|through| run * 2 + through),
@@ -344,6 +351,7 @@ mod tests {
             .map(|index| Use {
                 lane: index % 16,
                 run: 0,
+                machine: 0,
                 in_turn: None,
                 test: index,
                 through: None,

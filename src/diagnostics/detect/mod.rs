@@ -4,6 +4,8 @@
 mod golden;
 mod instances;
 mod lockset;
+#[cfg(test)]
+mod memory;
 mod resources;
 #[cfg(test)]
 mod script;

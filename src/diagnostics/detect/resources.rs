@@ -171,6 +171,7 @@ impl<'a> Uses<'a> {
         self.uses.push(Use {
             lane: row.lane,
             run: process.run,
+            machine: process.boot.number(),
             in_turn: process.in_turn.then_some(row.process),
             test,
             through,

@@ -1,8 +1,9 @@
 //! Events into tables, one at a time.
 
+use super::super::names::Name;
 use super::state::{Claim, Execution, Numbered, Owner, State, Told, WhyLeaked};
 use crate::event::{Event, Record, Why};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What is known while one journal is read.
 #[derive(Default)]
@@ -19,6 +20,10 @@ struct Writer {
     current: Option<u32>,
     /// Its claims that were not released one by one.
     open: Vec<u64>,
+    /// Instances that it still held when they were cleared or overridden, by locator and service: epoch and holders.
+    stale: HashMap<(Name, Name), (u64, u64)>,
+    /// Services that its cache had no room for, by locator.
+    evicted: HashMap<Name, HashSet<Name>>,
 }
 
 impl Journal {
@@ -59,6 +64,8 @@ impl Journal {
                     last: at,
                     current: None,
                     open: Vec::new(),
+                    stale: HashMap::new(),
+                    evicted: HashMap::new(),
                 }
             });
             self.writers.insert(pid, writer);
@@ -126,6 +133,8 @@ impl Writer {
             Event::End { execution } => {
                 let execution = find(state, execution)?;
                 state.executions.get_mut(execution).end = at;
+                // What a test held is gone with it.
+                self.stale.clear();
                 if self.current == Some(execution) {
                     self.current = None;
                     for claim in self.open.drain(..) {
@@ -168,15 +177,15 @@ impl Writer {
                 } else {
                     builds.add(micros, Some(execution), Some(place));
                 }
-                let here = (process, self.lane, locator, service);
-                if let Some((old, holders)) = state.stale.get(&here).copied()
+                if let Some((old, holders)) = self.stale.get(&(locator, service)).copied()
                     && old < epoch
                 {
-                    state.stale.remove(&here);
+                    self.stale.remove(&(locator, service));
                     let tally = state.epochs.entry((run, locator, service)).or_default();
                     tally.add(holders, Some(execution), Some(place));
                 }
-                if state.evicted.remove(&here) {
+                let evicted = self.evicted.get_mut(&locator);
+                if evicted.is_some_and(|services| services.remove(&service)) {
                     let tally = state.rebuilt.entry((run, locator, service)).or_default();
                     tally.add(micros, Some(execution), Some(place));
                 }
@@ -203,19 +212,16 @@ impl Writer {
                 let service = state.names.name(&service);
                 let index = state.instance(process, instance);
                 let (epoch, place) = (state.instances.get(index).epoch, state.instances.get(index).place);
-                let here = (process, self.lane, locator, service);
                 let is_evicted = why == Why::Evicted;
                 let worker = state.lanes.get(self.lane).worker;
                 let counted = [0, 0, u64::from(is_evicted), hits];
                 state.counts.service(worker, locator, service, counted);
-                if is_evicted {
-                    state.evicted.insert(here);
-                }
+                self.note_eviction(locator, service, why);
                 if holders == 0 {
                     return Ok(());
                 }
                 if matches!(why, Why::Cleared | Why::Overridden) {
-                    state.stale.insert(here, (epoch, holders));
+                    self.stale.insert((locator, service), (epoch, holders));
                 }
                 if let Some(why) = WhyLeaked::of(why) {
                     let last = state.instances.get(index).users.last().map(|user| user.execution);
@@ -314,6 +320,24 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Remembers what had no room, until it would have had to be built anew with any capacity.
+    fn note_eviction(&mut self, locator: Name, service: Name, why: Why) {
+        match why {
+            Why::Evicted => {
+                self.evicted.entry(locator).or_default().insert(service);
+            }
+            // All that was cached went, and of what was evicted nobody tells that any more.
+            Why::Cleared | Why::Locator | Why::Exit => {
+                self.evicted.remove(&locator);
+            }
+            Why::Overridden | Why::TestOver | Why::Reset => {
+                if let Some(services) = self.evicted.get_mut(&locator) {
+                    services.remove(&service);
+                }
+            }
+        }
     }
 
     fn test(&mut self, state: &mut State, at: u64, number: u64, test: &str, attempt: u64) {

@@ -3,6 +3,7 @@
 mod counts;
 mod fold;
 mod observed;
+mod places;
 mod sources;
 pub(super) mod state;
 mod still;
@@ -15,7 +16,7 @@ pub use counts::{CacheCount, ServiceCount};
 use fold::Journal;
 pub use observed::Observed;
 use sources::Sort;
-use state::{Numbered, State};
+use state::{Alone, Lane, Numbered, State};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -130,11 +131,12 @@ impl Evidence {
     pub fn watched(&self) -> Watched {
         let state = &self.state;
         let count = |rows: usize| rows as u64;
+        let is_worker = |lane: &&Lane| !matches!(lane.alone, Some(Alone::Process(_)));
         let tests = state.executions.rows.iter().filter(|row| row.test.is_some());
         Watched {
             runs: count(state.runs.rows.len()),
             processes: count(state.processes.rows.len()),
-            workers: count(state.lanes.rows.len()),
+            workers: count(state.lanes.rows.iter().filter(is_worker).count()),
             executions: count(tests.count()),
             instances: count(state.instances.rows.len()),
             fixtures: count(state.fixtures.len()),

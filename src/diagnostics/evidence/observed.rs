@@ -1,7 +1,7 @@
 //! What somebody outside saw a test do: the same rows that a journal would have filled.
 
 use super::Evidence;
-use super::state::{Claim, Execution, Lane, Numbered, Owner, State, Told};
+use super::state::{Alone, Claim, Execution, Lane, Numbered, Owner, State, Told};
 use crate::resource::{Access, Resource};
 
 /// A use of a resource that was seen from outside, by whoever watched a suite that records nothing itself.
@@ -103,7 +103,7 @@ fn execution_of(state: &mut State, observed: &Observed<'_>) -> u32 {
     let lane = Lane {
         run,
         worker: state.names.name(""),
-        alone: Some((binary, test)),
+        alone: Some(Alone::Test { binary, test }),
     };
     let lane = state.lanes.row(lane, || lane);
     let attempt = observed.attempt;

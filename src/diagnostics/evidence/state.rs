@@ -2,7 +2,9 @@
 
 use super::super::names::{Name, Names, index};
 use super::counts::Counts;
+use super::places;
 use crate::event::Why;
+use crate::locator::lanes;
 use crate::resource::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -30,8 +32,16 @@ pub(crate) struct Process {
 pub(crate) struct Lane {
     pub(crate) run: u32,
     pub(crate) worker: Name,
+    /// What is no worker, and yet is told from all others.
+    pub(crate) alone: Option<Alone>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Alone {
     /// Seen from outside, each test of a program is a worker of its own.
-    pub(crate) alone: Option<(Name, Name)>,
+    Test { binary: Name, test: Name },
+    /// What all workers of one process share.
+    Process(u32),
 }
 
 #[derive(Debug)]
@@ -176,7 +186,6 @@ pub(crate) struct State {
     pub(crate) resources: Table<Resource, Resource>,
     pub(crate) guards: Table<Vec<Name>, Vec<Name>>,
     pub(crate) claims: Table<(Owner, u32, Access, u32), Claim>,
-    /// Who was handed what, so that nobody is listed twice.
     /// Where an execution stands among the users of an instance.
     pub(crate) uses: HashMap<(u32, u32), usize>,
     /// By process and number of the claim.
@@ -184,10 +193,7 @@ pub(crate) struct State {
 
     pub(crate) builds: BTreeMap<ServiceOfRun, Tally>,
     pub(crate) leaked: BTreeMap<(Name, Name, WhyLeaked), Tally>,
-    /// Instances of an earlier epoch that somebody still held, by process, lane, locator, service: their epoch.
-    pub(crate) stale: HashMap<(u32, u32, Name, Name), (u64, u64)>,
     pub(crate) epochs: BTreeMap<ServiceOfRun, Tally>,
-    pub(crate) evicted: HashSet<(u32, u32, Name, Name)>,
     pub(crate) rebuilt: BTreeMap<ServiceOfRun, Tally>,
     pub(crate) foreign: BTreeMap<(u32, Name, Name), Tally>,
     /// Uses through a foreign proxy: told as such and not once more as a shared instance.
@@ -272,11 +278,10 @@ impl State {
 
     pub(crate) fn lane(&mut self, process: u32, worker: &str) -> u32 {
         let run = self.processes.get(process).run;
-        let worker = self.names.name(worker);
         let lane = Lane {
             run,
-            worker,
-            alone: None,
+            worker: self.names.name(worker),
+            alone: lanes::is_of_all(worker).then_some(Alone::Process(process)),
         };
         self.lanes.row(lane, || lane)
     }
@@ -358,17 +363,9 @@ impl State {
         self.guards.row(names.clone(), || names)
     }
 
-    /// A source place. `#[path]` makes the compiler say `src/../tests/a.rs` of what others call `tests/a.rs`.
+    /// A source place.
     pub(crate) fn place(&mut self, place: &str) -> Name {
-        let mut place = std::borrow::Cow::Borrowed(place);
-        while let Some(up) = place.find("/../") {
-            let parent = place[..up].rfind('/').map_or(0, |slash| slash + 1);
-            if matches!(&place[parent..up], "" | "." | "..") {
-                break;
-            }
-            place = format!("{}{}", &place[..parent], &place[up + 4..]).into();
-        }
-        self.names.name(&place)
+        self.names.name(&places::plain(place))
     }
 
     pub(crate) fn resource(&mut self, resource: Resource) -> u32 {

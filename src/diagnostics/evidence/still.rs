@@ -34,9 +34,10 @@ fn entry_of(state: &mut State, process: u32, lane: u32, entry: &Entry, now: u64)
 
     // A journal of the same process knows the tests, and needs nobody without a name beside them.
     let users = &state.instances.get(index).users;
+    let is_shared = state.lanes.get(lane).alone.is_some();
     let known = users
         .iter()
-        .find(|user| state.executions.get(user.execution).lane == lane);
+        .find(|user| is_shared || state.executions.get(user.execution).lane == lane);
     let execution = match known {
         Some(user) => user.execution,
         None => {
@@ -66,9 +67,10 @@ fn epochs_of(state: &mut State, process: u32, lane: u32, cache: &Cache) {
     let locator = state.names.name(&cache.locator);
     let run = state.processes.get(process).run;
     let held = |entry: &&Entry| match entry.state {
-        EntryState::Cached | EntryState::Override => true,
+        EntryState::Cached => true,
         EntryState::Forgotten => entry.holders > 0,
-        EntryState::Hidden => false,
+        // A fake is its test's own, and meant to stand beside what it hides.
+        EntryState::Override | EntryState::Hidden => false,
     };
     let mut newest = std::collections::HashMap::new();
     for entry in cache.entries.iter().filter(held) {
@@ -83,5 +85,80 @@ fn epochs_of(state: &mut State, process: u32, lane: u32, cache: &Cache) {
             let tally = state.epochs.entry((run, locator, service)).or_default();
             tally.add(old.holders, Some(execution), Some(place));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnostics::{Entry, EntryState, Evidence, Kind, Snapshot};
+    use serde_json::json;
+
+    /// A process with one service, which writes a file, in the lane of all workers.
+    fn of_all(worker: &str, pid: u32) -> Snapshot {
+        let entry = json!({
+            "service": "Report", "type": "Report", "instance": 5, "shared": true, "state": "cached", "built_at": 10,
+            "used_at": 20, "build_micros": 1, "hits": 1, "misses": 1, "holders": 0, "asked": [],
+            "claims": [{"resource": "file:/shop/report.csv", "access": "write", "guards": []}],
+            "place": "src/shop.rs:1", "epoch": 0,
+        });
+        let cache = json!({
+            "locator": "services", "worker": worker, "capacity": 50, "epoch": 0, "hits": 1, "misses": 1, "builds": 1,
+            "evictions": 0, "entries": [entry],
+        });
+        let whole = json!({
+            "version": 1, "taken_at": 30, "run": "r", "session": null, "caches": [cache],
+            "process": {"pid": pid, "started": 1, "boot": "machine", "binary": "shop", "memory": null},
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.json");
+        std::fs::write(
+            &path,
+            format!("{{\"cofferdam\":\"snapshot\",{}", &whole.to_string()[1..]),
+        )
+        .unwrap();
+        Snapshot::read(&path).unwrap()
+    }
+
+    #[test]
+    fn what_two_processes_share_within_is_two_lanes_and_no_worker_twice() {
+        for worker in ["all workers", "all workers, isolation off"] {
+            let mut evidence = Evidence::new();
+            evidence.add(&of_all(worker, 7));
+            evidence.add(&of_all(worker, 8));
+            let told: Vec<_> = evidence.conflicts().iter().map(|told| told.kind).collect();
+            assert_eq!(told, [Kind::SharedResource], "{worker}");
+            assert_eq!(evidence.watched().workers, 0, "{worker}");
+        }
+    }
+
+    #[test]
+    fn a_fake_in_force_is_no_second_instance_of_what_it_stands_for() {
+        let mut snapshot = of_all("w0", 7);
+        let entries = &mut snapshot.caches[0].entries;
+        let fake = Entry {
+            state: EntryState::Override,
+            instance: 6,
+            epoch: 2,
+            ..entries[0].clone()
+        };
+        entries.push(fake);
+        let mut evidence = Evidence::new();
+        evidence.add(&snapshot);
+        assert_eq!(evidence.conflicts(), []);
+    }
+
+    #[test]
+    fn a_journal_that_knows_the_users_needs_nobody_beside_them() {
+        let journal = r#"
+{"at":1,"pid":7,"event":"process","version":1,"run":"r","session":"s","runner":"cargo","binary":"shop","worker":"w0","started":1,"boot":"machine"}
+{"at":2,"pid":7,"event":"test","execution":1,"test":"a","attempt":1}
+{"at":3,"pid":7,"event":"built","execution":1,"locator":"services","service":"Report","instance":5,"epoch":0,"micros":1,"shared":true,"asked":[],"parts":[],"place":"src/shop.rs:1"}
+{"at":4,"pid":7,"event":"claimed","execution":1,"claim":6,"instance":0,"resource":"file:/shop/report.csv","access":"write","guards":[],"place":"src/shop.rs:9"}
+{"at":40,"pid":7,"event":"end","execution":1}
+"#;
+        let mut evidence = Evidence::new();
+        evidence.take_in("j.ndjson".as_ref(), journal.as_bytes());
+        evidence.add(&of_all("all workers", 7));
+        assert_eq!(evidence.conflicts(), []);
     }
 }

@@ -55,7 +55,8 @@ pub struct Process {
 pub struct Cache {
     /// The locator's name.
     pub locator: String,
-    /// The worker's ID; `shared` for what was declared as shared.
+    /// The worker's ID; `all workers` for what was declared as shared, and `all workers, isolation off` for the rest where
+    /// `COFFERDAM_ISOLATION=off` is set.
     pub worker: String,
     /// How many instances that nobody holds it keeps; `None` for no limit.
     pub capacity: Option<u64>,

@@ -9,6 +9,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+/// The longest one that is read. Ten thousand instances have a few megabytes.
+const LONGEST: u64 = 256 << 20;
+
 impl Snapshot {
     /// Reads one that [`write`](Self::write) wrote, in this version or an older one.
     ///
@@ -24,8 +27,12 @@ impl Snapshot {
 
     /// `None` for a file that does not begin as ours do, whatever else it is; it is not read to its end.
     pub(in crate::diagnostics) fn read_if_ours(path: &Path) -> Result<Option<Self>, Error> {
+        Self::read_up_to(LONGEST, path)
+    }
+
+    fn read_up_to(longest: u64, path: &Path) -> Result<Option<Self>, Error> {
         let failed = |source| Error::io("read", path, source);
-        let mut file = File::open(path).map_err(failed)?;
+        let file = File::open(path).map_err(failed)?;
         let mut text = Vec::new();
         (&file).take(256).read_to_end(&mut text).map_err(failed)?;
         let head: Vec<u8> = text
@@ -36,7 +43,12 @@ impl Snapshot {
         if !head.starts_with(MARK.as_bytes()) {
             return Ok(None);
         }
-        file.read_to_end(&mut text).map_err(failed)?;
+        let mut rest = file.take((longest + 1).saturating_sub(text.len() as u64));
+        rest.read_to_end(&mut text).map_err(failed)?;
+        if text.len() as u64 > longest {
+            let reason = format!("the file is longer than {longest} bytes, so this is no snapshot of ours");
+            return Err(Error::unreadable(path, None, reason));
+        }
         parse(&text, path).map(Some)
     }
 }
@@ -325,6 +337,20 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("no snapshot of ours")
+        );
+    }
+
+    #[test]
+    fn what_is_longer_than_any_snapshot_is_not_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.json");
+        example().write(&path).unwrap();
+        let size = path.metadata().unwrap().len();
+        assert!(Snapshot::read_up_to(size, &path).unwrap().is_some());
+        let error = Snapshot::read_up_to(size - 1, &path).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("longer than {} bytes", size - 1)),
+            "{error}"
         );
     }
 

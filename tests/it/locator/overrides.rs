@@ -332,3 +332,40 @@ mod others {
         }
     }
 }
+
+#[cfg(all(unix, not(miri)))]
+mod recorded {
+    use super::{Base, locator};
+    use crate::role::{play, plays, role};
+    use cofferdam::diagnostics::Evidence;
+    use std::sync::Arc;
+
+    const PATH: &str = "locator::overrides::recorded::role_spies";
+
+    #[test]
+    fn a_spy_that_its_test_looks_into_afterwards_is_nothing_to_tell() {
+        let base = tempfile::tempdir().unwrap();
+        let mut role = role(PATH, "spies");
+        let role = role
+            .env("COFFERDAM_DIR", base.path())
+            .env("COFFERDAM_RECORD", "s");
+        play(role).end().passed();
+        let mut evidence = Evidence::new();
+        evidence.read(base.path());
+        assert_eq!((evidence.problem_count(), evidence.watched().journals), (0, 1));
+        assert_eq!(evidence.conflicts(), []);
+    }
+
+    #[test]
+    #[ignore = "a role"]
+    fn role_spies() {
+        if !plays(PATH) {
+            return;
+        }
+        let locator = locator();
+        let spy = Arc::new(Base(7));
+        drop(locator.override_with(Arc::clone(&spy)));
+        drop(locator.get::<Base>());
+        assert_eq!(spy.0, 7);
+    }
+}
