@@ -115,7 +115,10 @@ impl<'a> Context<'a> {
     /// # Errors
     /// When there is no place for it or it cannot be made.
     pub fn dir(&self) -> Result<PathBuf, Error> {
-        let mut dir = self.worker.dir()?.join(place::file_name(&self.service.label()));
+        let service = self.service;
+        let whole = [&*service.locator, service.type_name, &*service.key.name];
+        let name = place::file_name_among(&service.label(), &whole);
+        let mut dir = self.worker.dir()?.join(name);
         match self.service.scope {
             super::registry::Scope::Worker => {}
             // Unique within the lane's folder: processes of a lane follow each other, executions are counted.

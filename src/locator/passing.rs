@@ -25,6 +25,7 @@ pub(crate) struct Pass {
 
 /// Makes a lane ready for its next test: what is left over goes, what can be reset is.
 pub(super) fn hand_over(lane: &Lane, pass: Pass) {
+    let _passed = Passed(lane);
     let_go(lane, pass.leaving);
     for key in pass.reset {
         let Some((service, instance)) = lane.to_reset(&key) else {
@@ -32,9 +33,9 @@ pub(super) fn hand_over(lane: &Lane, pass: Pass) {
             continue;
         };
         let Some(reset) = &service.reset else { continue };
-        let outcome = catch_unwind(AssertUnwindSafe(|| reset(&instance)));
-        let trouble = match outcome {
-            Ok(outcome) => outcome.err().map(|error| error.to_string()),
+        let words = || reset(&instance).err().map(|error| error.to_string());
+        let trouble = match catch_unwind(AssertUnwindSafe(words)) {
+            Ok(trouble) => trouble,
             Err(panic) => Some(exit::last_words(panic)),
         };
         let panicked = leaving::drop_it(instance);
@@ -44,7 +45,15 @@ pub(super) fn hand_over(lane: &Lane, pass: Pass) {
             let_go(lane, lane.give_up(&key));
         }
     }
-    lane.passed();
+}
+
+/// Whatever happens, the next test is not to wait for ever.
+struct Passed<'a>(&'a Lane);
+
+impl Drop for Passed<'_> {
+    fn drop(&mut self) {
+        self.0.passed();
+    }
 }
 
 impl Lane {

@@ -16,7 +16,7 @@ use crate::exit;
 use crate::journal;
 use crate::resource::Access;
 use crate::sys::clock::{self, Deadline};
-use crate::worker::{Worker, seat};
+use crate::worker::{Entered, Worker, seat};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -202,6 +202,8 @@ fn make(
     let service = ask.service;
     graph().begin(id, service.label(), &lane.name, service.scope, by);
     let context = Context::new(ask.locator, worker, service);
+    // A proxy is used by whatever thread; what the factory asks for is its owner's all the same.
+    let _scope = Entered::to_build(worker);
     let building = seat::build(id);
     let start = clock::now();
     let made = catch_unwind(AssertUnwindSafe(|| (service.factory)(&context)));

@@ -10,7 +10,7 @@ pub(crate) mod sweep;
 
 pub use folders::base_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
-pub(crate) use name::{file_name, written_out};
+pub(crate) use name::{file_name, file_name_among, written_out};
 pub(crate) use run::{Facts, Run, Runner, nextest};
 #[cfg(test)]
 pub(crate) use run::{run_of, tests::facts as facts_for_tests};

@@ -38,6 +38,11 @@ pub(crate) fn written_out(text: &str) -> String {
     name
 }
 
+/// The same for a text that others may have too: told apart by more of what it is about.
+pub(crate) fn file_name_among(text: &str, by: &[&str]) -> String {
+    format!("{}-{:016x}", file_name(text), fnv(by.join("\0").as_bytes()))
+}
+
 /// FNV-1a: the same on every machine and in every build.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

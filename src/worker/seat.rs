@@ -149,6 +149,11 @@ pub struct Entered {
 }
 
 impl Entered {
+    /// Enters for what is built for the worker, wherever that is.
+    pub(crate) fn to_build(worker: &Worker) -> Self {
+        Self::new(worker, builds(), None)
+    }
+
     /// Enters with the builds of whoever handed the work over; `member` keeps the lane.
     pub(super) fn new(worker: &Worker, builds: Vec<u64>, member: Option<Member>) -> Self {
         let number = SEAT.try_with(|seat| {

@@ -32,6 +32,21 @@ fn nothing_is_built_before_the_first_use() {
 }
 
 #[test]
+fn on_a_thread_that_is_nobodys_its_factory_may_ask_for_other_services() {
+    struct Asking(u32);
+    struct Holder(LazyProxy<Asking>);
+    let (builds, locator) = (Arc::new(AtomicU32::new(3)), ServiceLocator::builder());
+    let locator = locator
+        .register::<Counted>(move |_| Ok(Arc::new(Counted(builds.fetch_add(1, Ordering::SeqCst)))))
+        .register::<Asking>(|cx| Ok(Arc::new(Asking(cx.get::<Counted>()?.0))))
+        .register::<Holder>(|cx| Ok(Arc::new(Holder(cx.lazy()?))))
+        .build();
+    let holder = locator.get::<Holder>();
+    assert_eq!(std::thread::spawn(move || holder.0.0).join().unwrap(), 3);
+    assert_eq!((locator.get::<Asking>().0, locator.get::<Counted>().0), (3, 3));
+}
+
+#[test]
 fn a_proxy_that_is_never_used_builds_nothing() {
     let (locator, builds) = counting();
     drop(locator.lazy::<Counted>());

@@ -186,6 +186,27 @@ alone! {
         }
     }
 
+    fn an_error_that_cannot_be_told_keeps_no_test_waiting() {
+        #[derive(Debug)]
+        struct Untold;
+        impl std::fmt::Display for Untold {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                panic!("no words")
+            }
+        }
+        impl std::error::Error for Untold {}
+        let maker = Maker::default();
+        let made = maker.clone();
+        let locator = ServiceLocator::builder()
+            .register::<Counted>(move |_| Ok(made.make("base")))
+            .named("base")
+            .reset(|_| Err(Untold.into()))
+            .build();
+        for (test, wanted) in [("a::first", 0), ("a::second", 1), ("a::third", 2)] {
+            assert_eq!(as_test(test, || number(&locator, "base")), wanted, "{test}");
+        }
+    }
+
     fn what_is_set_aside_by_the_first_thing_a_test_does_is_reset_all_the_same() {
         struct Base;
         let maker = Maker::default();

@@ -305,6 +305,28 @@ mod others {
             });
         }
 
+        fn what_a_proxy_builds_on_another_workers_thread_is_made_of_its_owners_services() {
+            struct Holder(LazyProxy<Middle>);
+            let locator = ServiceLocator::builder()
+                .register::<Base>(|_| Ok(Arc::new(Base(0))))
+                .register::<Middle>(|cx| Ok(Arc::new(Middle(cx.get()?))))
+                .register::<Holder>(|cx| Ok(Arc::new(Holder(cx.lazy()?))))
+                .build();
+            as_test("a::stays", || {
+                let holder = locator.get::<Holder>();
+                assert_eq!(own_worker(), "w0");
+                std::thread::scope(|scope| {
+                    let other = std::thread::Builder::new().name("a::other".to_owned());
+                    let uses = || {
+                        let _fake = locator.override_with(Arc::new(Base(7)));
+                        assert_eq!((own_worker().as_str(), holder.0.0.0), ("w1", 0));
+                    };
+                    other.spawn_scoped(scope, uses).unwrap();
+                });
+                assert_eq!(locator.get::<Middle>().0.0, 0);
+            });
+        }
+
         fn a_forgotten_guard_ends_with_its_test() {
             let locator = locator();
             let real = as_test("a::first", || {

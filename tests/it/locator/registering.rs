@@ -233,3 +233,29 @@ fn a_hostile_name_makes_a_folder_of_its_own_within_the_workers() {
         assert!(dirs.insert(dir.to_path_buf()), "{name:?} shares its folder");
     }
 }
+
+mod one {
+    pub(super) struct Store(pub(super) std::path::PathBuf);
+}
+
+mod two {
+    pub(super) struct Store(pub(super) std::path::PathBuf);
+}
+
+#[test]
+fn services_of_one_label_have_folders_of_their_own() {
+    static ONE: WorkerLocal<std::path::PathBuf> = WorkerLocal::new(|cx| cx.dir().map_err(Into::into));
+    static TWO: WorkerLocal<std::path::PathBuf> = WorkerLocal::new(|cx| cx.dir().map_err(Into::into));
+    let locator = ServiceLocator::builder()
+        .register::<one::Store>(|cx| Ok(Arc::new(one::Store(cx.dir()?))))
+        .register::<two::Store>(|cx| Ok(Arc::new(two::Store(cx.dir()?))))
+        .build();
+    let all = [
+        ONE.get().to_path_buf(),
+        TWO.get().to_path_buf(),
+        locator.get::<one::Store>().0.clone(),
+        locator.get::<two::Store>().0.clone(),
+    ];
+    let apart: std::collections::BTreeSet<_> = all.iter().collect();
+    assert_eq!(apart.len(), all.len(), "{all:?}");
+}

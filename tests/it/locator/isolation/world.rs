@@ -14,7 +14,8 @@ pub(super) struct Own {
     /// Who built it, or whose fake it is.
     pub(super) worker: String,
     pub(super) test: String,
-    /// The test that it is as good as new for; nothing where that is not known, when another worker had it built.
+    /// The test that it is as good as new for; nothing where that is not known, when it was built on another thread than
+    /// the test's own: by then the lane may have passed to the next one, for which it is new as well.
     pub(super) fresh_for: Mutex<Option<String>>,
     pub(super) part: Option<Arc<Own>>,
     pub(super) later: Option<LazyProxy<Own>>,
@@ -157,7 +158,9 @@ impl Own {
         Self {
             key,
             number: NUMBERS.fetch_add(1, Ordering::SeqCst),
-            fresh_for: Mutex::new((Worker::current().id() == id).then(|| test.clone())),
+            fresh_for: Mutex::new(
+                (std::thread::current().name() == Some(test.as_str())).then(|| test.clone()),
+            ),
             worker: id,
             test,
             part: None,
