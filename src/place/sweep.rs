@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn what_a_killed_sweeper_left_goes_with_the_next_sweep() {
         let runs = tempfile::tempdir().unwrap();
-        let left = runs.path().join("swept-7-1");
+        let left = runs.path().join("%swept-7-1");
         std::fs::create_dir_all(left.join("workers/w0")).unwrap();
         sweep(runs.path(), Path::new("own"), |_| Standing::Unknown);
         assert!(!left.exists());
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn what_is_linked_to_is_not_swept() {
         let (runs, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::os::unix::fs::symlink(elsewhere.path(), runs.path().join("swept-link")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), runs.path().join("%swept-link")).unwrap();
         sweep(runs.path(), Path::new("own"), |_| Standing::Over);
         assert!(elsewhere.path().exists());
     }

@@ -49,7 +49,7 @@ fn all_kinds(base: &Path) -> File {
     run_folder(base, "named", &json!({"runner": "named"}));
     run_folder(base, "restored", &json!({"boot": "another machine"}));
     std::fs::write(run_folder(base, "unknown", &json!({})).join("run.json"), "{").unwrap();
-    std::fs::create_dir_all(base.join("runs/swept-1-1/workers")).unwrap();
+    std::fs::create_dir_all(base.join("runs/%swept-1-1/workers")).unwrap();
     let used = File::open(run_folder(base, "used", &json!({})).join("alive.lock")).unwrap();
     #[expect(clippy::disallowed_methods, reason = "a test that outlived its runner")]
     used.lock_shared().unwrap();
@@ -89,7 +89,7 @@ fn what_is_over_goes_and_what_stays_has_a_reason() {
     for line in [
         "removed over",
         "removed set-back",
-        "removed swept-1-1",
+        "removed %swept-1-1",
         "kept    running: its runner is running",
         "kept    used: a process still works in it",
         "kept    recorded: it was recorded; `--all` removes it",
