@@ -305,8 +305,10 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let left = runs.path().join("%swept-7-1");
         std::fs::create_dir_all(left.join("workers/w0")).unwrap();
+        let named = runs.path().join(super::super::file_name("swept-nightly"));
+        std::fs::create_dir(&named).unwrap();
         sweep(runs.path(), Path::new("own"), |_| Standing::Unknown);
-        assert!(!left.exists());
+        assert!(!left.exists() && named.exists());
     }
 
     #[cfg(unix)]
