@@ -28,7 +28,7 @@ use std::time::Duration;
 /// one line on standard error names who has it.
 ///
 /// While it is held, claims and services are guarded by `name`, so reports know that two tests cannot meet there. It
-/// costs some microseconds: a file is opened and locked, and who holds it is written into it.
+/// costs some microseconds: a file is locked (and opened, the first time), and who holds it is written into it.
 ///
 /// # Panics
 /// When it was not free within 300 seconds, with who holds it and since when; when it would wait for its own test; on a

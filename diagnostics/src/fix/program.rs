@@ -14,9 +14,6 @@ pub(crate) struct Function {
     pub(crate) line: usize,
     /// Where it begins, behind its attributes.
     pub(crate) at: usize,
-    /// Whether it is a test that is only run if asked for.
-    pub(crate) is_ignored: bool,
-    pub(crate) is_test: bool,
     /// Its own, and what it has from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,
     /// Whether it may have more, by a condition.

@@ -2,7 +2,7 @@
 //!
 //! Modules are followed as the compiler follows them. What a macro makes is not seen.
 
-use super::attributes::{Names, annotations, is_last};
+use super::attributes::{Names, annotations};
 use super::handed::Handed;
 use super::program::{Function, Module, Program};
 use super::source::Whole;
@@ -124,11 +124,6 @@ impl Walk<'_> {
             file: place.file.clone(),
             line: whole.line(item.sig.fn_token.span().start().line),
             at: whole.at(begin_of(item)),
-            is_ignored: item.attrs.iter().any(|attribute| is(attribute, &["ignore"])),
-            is_test: item
-                .attrs
-                .iter()
-                .any(|attribute| is(attribute, &["test", "rstest", "test_case", "case"])),
             is_conditional: outer.handed.may_hand_to(&item.attrs),
             annotations: outer.handed.for_function(&item.attrs, whole.moved(own)),
             module,
@@ -207,10 +202,6 @@ fn skipped_attributes(attributes: &[Attribute]) -> usize {
         .iter()
         .filter(|one| matches!(one.style, syn::AttrStyle::Inner(_)));
     inner.map(|one| one.span().byte_range().end).max().unwrap_or(0)
-}
-
-fn is(attribute: &Attribute, words: &[&str]) -> bool {
-    is_last(attribute.path(), words)
 }
 
 /// What `#[path = "…"]` says.
@@ -361,7 +352,6 @@ mod tests {
             (lines("t::f"), lines("t::f::case_1"), lines("t::g"), lines("t::h")),
             (1, 1, 2, 0)
         );
-        assert!(program.find("t::f")[0].is_test && !program.find("t::g")[0].is_test);
     }
 
     #[test]
