@@ -10,6 +10,9 @@ mod harness;
     reason = "a benchmark needs less than the binary does"
 )]
 mod ledger;
+#[path = "../src/processes.rs"]
+#[expect(dead_code, reason = "the ledger needs less than the executor does")]
+mod processes;
 
 use harness::{Series, Table};
 use ledger::{

@@ -12,6 +12,7 @@ mod jobs;
 mod ledger;
 #[cfg(has_observer)]
 mod observe;
+mod processes;
 mod report;
 #[cfg(unix)]
 mod signals;

@@ -12,6 +12,7 @@ use crate::ledger::{
 };
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -104,6 +105,11 @@ impl Recorder {
     /// Its number in the ledger.
     pub(super) fn number(&self) -> Option<SessionId> {
         self.admitted.as_ref().map(Admitted::id)
+    }
+
+    /// Returns the lock that the guard of the jobs keeps, if the session is recorded.
+    pub(super) fn jobs_lock(&self) -> Option<File> {
+        self.admitted.as_ref()?.jobs_lock().ok()
     }
 
     /// What is to be told, once.

@@ -22,6 +22,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
     let dir = here::working_dir();
@@ -50,11 +51,7 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
         dir: &dir,
     };
     let recorder = Recorder::begin(&base, &asked, |refused| {
-        let (id, pid) = (refused.id, refused.owner.pid);
-        let namespace = &refused.namespace;
-        watch.warn(&format!(
-            "waiting until session {id}, process {pid}, is over: it works in the namespace {namespace:?}"
-        ));
+        watch.warn(&refused.waiting());
     })?;
     let recorder = RefCell::new(recorder);
     let session = Session {
@@ -165,6 +162,7 @@ impl Session<'_> {
             output: plan.limits.max_output.map(|size| size.0),
             session: self.name.to_owned(),
             variables,
+            lock: self.recorder.borrow().jobs_lock().map(Arc::new),
             place: folders.map_or(Place::Foreground, |folders| {
                 Place::Folders(Folders {
                     logs: folders.logs.clone(),

@@ -12,18 +12,17 @@ pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod policy;
 mod pool;
-mod processes;
 mod queue;
 mod rate;
 mod running;
 mod sandbox;
 mod scales;
 
+use crate::processes::{self, Process};
 use event::{Event, Tally};
 use guard::Guard;
 use job::Job;
 use options::{Options, Place};
-use processes::Process;
 use std::io;
 
 /// Runs the jobs that come out of `source` and tells of each step.
@@ -42,10 +41,15 @@ pub(crate) fn run(
     };
     let pool = pool::Pool::new(options, source, &mut *out)?;
     // Without one, jobs outlive us when we are killed; that is no reason not to run them.
-    let guard = Guard::start(&options.session, &folders.temp, options.grace)
-        .ok()
-        .flatten();
-    let tally = pool.run(guard.as_ref().map(|guard| guard.pid))?;
+    let guard = Guard::start(
+        &options.session,
+        &folders.temp,
+        options.grace,
+        options.lock.as_deref(),
+    )
+    .ok()
+    .flatten();
+    let tally = pool.run(guard.as_ref().map(Guard::pid))?;
     for Process { pid, name, .. } in left(guard.as_ref()) {
         out(&Event::Left { pid, name });
     }
@@ -61,7 +65,7 @@ fn left(guard: Option<&Guard>) -> Vec<Process> {
     let own = std::process::id();
     let mut left = processes::all();
     left.retain(|process| {
-        let is_guard = guard.is_some_and(|guard| guard.pid == process.pid);
+        let is_guard = guard.is_some_and(|guard| guard.pid() == process.pid);
         let is_ours = process.parent == own && !process.is_zombie && !is_guard;
         is_ours && processes::variables(process.pid, ["COFFERDAM_KEEPER"]) == [None]
     });

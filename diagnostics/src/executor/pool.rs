@@ -5,7 +5,6 @@ use super::event::{Ending, Event, Hold, Tally, Why};
 use super::job::Job;
 use super::options::{Options, Place};
 use super::policy::OnError;
-use super::processes::{self, Scan};
 use super::queue::{Queue, Waiting};
 use super::rate::Rate;
 use super::running::{self, Running, World};
@@ -13,6 +12,7 @@ use super::sandbox::{Sandbox, Sandboxes};
 use super::scales::{SAMPLE, Scales};
 use crate::child::{ChildError, Starter};
 use crate::exit_code::Ended;
+use crate::processes::{self, Scan};
 use std::io;
 use std::time::{Duration, Instant};
 

@@ -104,6 +104,10 @@ impl LedgerError {
         Self::new(file, Kind::Damaged { told })
     }
 
+    pub(super) fn without_tables(file: &Path) -> Self {
+        Self::damaged(file, "it has no tables".to_owned())
+    }
+
     /// Whether the file cannot be opened because it, or its folder, cannot be written to.
     pub(super) fn is_read_only(&self) -> bool {
         matches!(self.kind, Kind::ReadOnly)

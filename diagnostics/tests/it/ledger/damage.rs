@@ -149,13 +149,69 @@ fn a_log_that_is_missing_costs_what_was_in_it_and_no_more() {
 }
 
 #[test]
-fn an_empty_file_is_a_ledger_that_is_yet_to_be_made() {
+fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log() {
+    for left in [0, 1, 511] {
+        let base = made();
+        // Its last records are in the log alone.
+        Played::new(base.path(), "own").kill();
+        let beside = |suffix| base.path().join(format!("ledger.sqlite3{suffix}"));
+        let log = fs::read(beside("-wal")).unwrap();
+        assert!(!log.is_empty());
+        let whole = fs::read(file(base.path())).unwrap();
+        fs::write(file(base.path()), &whole[..left]).unwrap();
+        for message in [
+            told(Ledger::open(base.path())),
+            told(Reader::open(base.path())),
+            told(Ledger::open(base.path())),
+        ] {
+            let wanted = format!("is damaged (it was cut off after {left} bytes)");
+            assert!(message.contains(&wanted), "{message}");
+            assert!(message.contains("`mkdir damaged && mv "), "{message}");
+        }
+        assert_eq!(fs::read(file(base.path())).unwrap().len(), left);
+        assert_eq!(fs::read(beside("-wal")).unwrap(), log);
+        assert!(beside("-shm").exists());
+    }
+}
+
+#[test]
+fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_made_beside_it() {
+    let base = made();
+    Played::new(base.path(), "own").kill();
+    let log = base.path().join("ledger.sqlite3-wal");
+    let before = fs::read(&log).unwrap();
+    fs::remove_file(file(base.path())).unwrap();
+    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+        assert!(
+            message.contains("is damaged (it is missing, and its log is there)"),
+            "{message}"
+        );
+    }
+    assert!(!file(base.path()).exists());
+    assert_eq!(fs::read(&log).unwrap(), before);
+}
+
+#[test]
+fn a_database_without_tables_is_damaged() {
+    let base = tempfile::tempdir().unwrap();
+    let conn = rusqlite::Connection::open(file(base.path())).unwrap();
+    conn.execute_batch("CREATE TABLE one (x); DROP TABLE one")
+        .unwrap();
+    drop(conn);
+    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+        assert!(message.contains("is damaged (it has no tables)"), "{message}");
+    }
+}
+
+#[test]
+fn what_was_begun_by_one_that_was_killed_while_it_made_the_ledger_is_made_anew() {
     let base = tempfile::tempdir().unwrap();
     assert!(Reader::open(base.path()).unwrap().is_none());
-    fs::write(file(base.path()), "").unwrap();
-    assert!(Reader::open(base.path()).unwrap().is_none());
+    fs::write(base.path().join("ledger.new"), "half of").unwrap();
+    fs::write(base.path().join("ledger.new-wal"), "it").unwrap();
     start(base.path(), "night");
     assert_eq!(sessions(base.path()).len(), 1);
+    assert!(!base.path().join("ledger.new").exists());
 }
 
 #[test]

@@ -219,6 +219,7 @@ fn old_sessions_are_forgotten_with_their_folders() {
     drop(start(base.path(), "dead"));
     // Of one who was killed before anybody knew of its session.
     std::fs::write(base.path().join("sessions/unborn.lease"), "").unwrap();
+    std::fs::write(base.path().join("sessions/unborn.jobs"), "").unwrap();
     let running = start(base.path(), "day");
     let removed = Ledger::open(base.path()).unwrap().retain(2).unwrap();
     assert_eq!((removed.sessions.len(), removed.left), (2, vec![]));
@@ -237,8 +238,8 @@ fn old_sessions_are_forgotten_with_their_folders() {
     leases.sort();
     assert_eq!(
         leases.len(),
-        2,
-        "of the one that runs and the one that died: {leases:?}"
+        4,
+        "two of the one that runs and two of the one that died: {leases:?}"
     );
     running.finish(Status::Passed, &[]).unwrap();
 }
