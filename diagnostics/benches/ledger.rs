@@ -110,6 +110,7 @@ fn recording(base: &Path) -> ([Series; 3], u64) {
     let conn = bare(&base.join("bare.sqlite3"));
     let names = vec![
         NewJob {
+            command: "true",
             name: "a job",
             group: None
         };
@@ -208,6 +209,7 @@ fn write(base: &Path) {
         });
         let mut session = start(base);
         let names = [NewJob {
+            command: "true",
             name: "a job",
             group: None,
         }; 1_000];

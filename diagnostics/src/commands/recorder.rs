@@ -6,6 +6,7 @@ use super::{Findings, Refused, origin, session};
 use crate::executor::event::{Ending, Event};
 use crate::executor::guard;
 use crate::executor::job::{Job, JobId};
+use crate::jobs::spec;
 use crate::ledger::{
     Admitted, Conflict, Filter, Holder, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
     NotAdmitted, Reader, ResumedJob, ResumedSpec, SessionId, Status, Submission, Wait,
@@ -172,12 +173,13 @@ impl Recorder {
         let Some(admitted) = &mut self.admitted else {
             return jobs.first().map_or(1, |job| job.id.0);
         };
-        let new = |job: &'_ Job| (job.name.clone(), job.group.clone());
+        let new = |job: &'_ Job| (job.name.clone(), job.group.clone(), spec::summary(&job.command));
         let named: Vec<_> = jobs.iter().map(new).collect();
         let new: Vec<NewJob<'_>> = named
             .iter()
-            .map(|(name, group)| NewJob {
+            .map(|(name, group, command)| NewJob {
                 name,
+                command,
                 group: group.as_deref(),
             })
             .collect();

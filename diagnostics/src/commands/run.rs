@@ -5,7 +5,7 @@ use super::feed::{self, Feed};
 use super::plan::{Plan, Work};
 use super::ratchet::Ratchet;
 use super::recorder::{self, Asked, Recorder};
-use super::suite::is_test_command;
+use super::suite::{self, is_test_command};
 use super::watch::{BatchBegun, Begun, Watch};
 use super::{Findings, Outcome, here, session};
 use crate::cli::RunArgs;
@@ -274,6 +274,7 @@ impl Session<'_> {
             });
         let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
         outcome.is_stopped = ran.is_stopped;
+        outcome.has_library = suite::has_library(&here::working_dir());
         outcome.batch = batch;
         outcome
     }

@@ -17,6 +17,7 @@ mod rate;
 mod running;
 mod sandbox;
 mod scales;
+pub(crate) mod shortage;
 
 use crate::processes::{self, Process};
 use event::{Event, Tally};
@@ -39,16 +40,20 @@ pub(crate) fn run(
     let Place::Folders(folders) = &options.place else {
         return pool::Pool::new(options, source, out)?.run(None);
     };
-    let pool = pool::Pool::new(options, source, &mut *out)?;
-    // Without one, jobs outlive us when we are killed; that is no reason not to run them.
+    let mut pool = pool::Pool::new(options, source, &mut *out)?;
     let guard = Guard::start(
         &options.session,
         &folders.temp,
         options.grace,
         options.lock.as_deref(),
-    )
-    .ok()
-    .flatten();
+    );
+    let guard = guard.unwrap_or_else(|error| {
+        // Jobs outlive us then when we are killed; that is no reason not to run them.
+        pool.tell(&Event::Unguarded {
+            error: error.to_string(),
+        });
+        None
+    });
     let tally = pool.run(guard.as_ref().map(Guard::pid))?;
     for Process { pid, name, .. } in left(guard.as_ref()) {
         out(&Event::Left { pid, name });

@@ -147,7 +147,7 @@ impl fmt::Display for LedgerError {
             Kind::Newer { found, known } => write!(
                 f,
                 "the ledger {file} was written by a newer cofferdam (schema {found}; this one knows {known}): update \
-                 by `cargo install --path diagnostics` in a checkout, or choose another base folder by COFFERDAM_DIR"
+                 by `cargo install --locked --path diagnostics` in a checkout, or choose another base folder by COFFERDAM_DIR"
             ),
             Kind::NoWal { mode } => write!(
                 f,

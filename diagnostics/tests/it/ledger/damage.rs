@@ -88,6 +88,31 @@ fn the_advice_for_a_damaged_ledger_is_a_command_that_works_and_loses_nothing() {
 }
 
 #[test]
+fn a_ledger_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
+    for is_read_first in [true, false] {
+        let base = tempfile::tempdir().unwrap();
+        let conn = rusqlite::Connection::open(file(base.path())).unwrap();
+        conn.execute_batch(include_str!("../../../src/ledger/schema_1.sql"))
+            .unwrap();
+        conn.execute_batch(
+            "PRAGMA application_id = 0x636f6664; PRAGMA user_version = 1;
+             INSERT INTO sessions (id, name, namespace, scope, triggered_by, status, beside, pid, pid_started, host,
+                                   started, ended)
+             VALUES (7, 'old', 'night', 'batch', 'user', 'passed', 0, 1, 1, '', 1, 2);
+             INSERT INTO jobs (session, number, name, state) VALUES (7, 1, 'first', 'completed');",
+        )
+        .unwrap();
+        drop(conn);
+        if !is_read_first {
+            start(base.path(), "day").finish(Status::Passed, &[]).unwrap();
+        }
+        let jobs = reader(base.path()).jobs(7, None).unwrap();
+        assert_eq!((jobs[0].name.as_str(), &jobs[0].command), ("first", &None));
+        start(base.path(), "night");
+    }
+}
+
+#[test]
 fn one_from_the_future_is_refused_with_advice() {
     let base = made();
     let conn = rusqlite::Connection::open(file(base.path())).unwrap();
@@ -95,7 +120,7 @@ fn one_from_the_future_is_refused_with_advice() {
     drop(conn);
     for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
         assert!(
-            message.contains("newer cofferdam (schema 99; this one knows 1)"),
+            message.contains("newer cofferdam (schema 99; this one knows 2)"),
             "{message}"
         );
         assert!(message.contains("cargo install --path diagnostics"), "{message}");

@@ -114,6 +114,7 @@ fn the_success_rate_counts_over_sessions_and_names_the_worst_first() {
 fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
     let base = tempfile::tempdir().unwrap();
     let job = NewJob {
+        command: "true",
         name: "late",
         group: Some("io"),
     };
@@ -167,6 +168,7 @@ fn what_a_submitted_job_runs_is_for_this_user_s_eyes_only() {
     let base = tempfile::tempdir().unwrap();
     let session = start(base.path(), "night");
     let job = NewJob {
+        command: "true",
         name: "late",
         group: None,
     };
