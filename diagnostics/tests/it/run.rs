@@ -282,3 +282,23 @@ fn no_value_of_the_environment_and_no_argument_is_in_what_is_told() {
         .into();
     assert!(!failed.err.contains("hunter2"), "{}", failed.err);
 }
+
+#[test]
+fn what_to_do_where_nothing_was_recorded_depends_on_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["run", "--no-records", "fail", "--"];
+    let run = |command: &str| crate::recording::told(dir.path(), &[&args[..], &[command]].concat()).out;
+    assert!(run("false").contains("no test touched cofferdam before the command failed"));
+    for (package, what) in [
+        ("shop", "it is no dependency here: add it as a dev-dependency"),
+        (
+            "cofferdam",
+            "cofferdam is a dependency here, but no test that ran asked it",
+        ),
+    ] {
+        let lock = format!("[[package]]\nname = \"{package}\"\n");
+        std::fs::write(dir.path().join("Cargo.lock"), lock).unwrap();
+        let out = run("true");
+        assert!(out.contains(what), "{out}");
+    }
+}
