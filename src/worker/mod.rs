@@ -14,7 +14,7 @@ pub use instrumented::Instrumented;
 pub(crate) use life::at_test_end;
 pub use seat::{Entered, Guarded};
 
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
 use crate::{journal, place};
@@ -56,7 +56,7 @@ impl Worker {
     /// returns that as an error.
     #[track_caller]
     pub fn current() -> Self {
-        Self::try_current().unwrap_or_else(|error| panic!("{error}"))
+        error::or_panic(Self::try_current())
     }
 
     /// The worker that this thread works for.
