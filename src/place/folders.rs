@@ -149,7 +149,8 @@ fn describe(dir: &Path, run: &Run) {
         "run": run.id,
         "runner": run.runner.as_str(),
         "anchor": { "pid": run.anchor.0, "started": run.anchor.1 },
-        "boot": facts().boot,
+        "boot": facts().space.boot,
+        "namespace": facts().space.namespace,
         "session": session(),
         "at": clock::micros(),
     });

@@ -10,11 +10,12 @@ pub(crate) mod sweep;
 
 pub use folders::base_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
-pub(crate) use name::{file_name, file_name_among, written_out};
+pub(crate) use name::{file_name, file_name_among, of_space, written_out};
 pub(crate) use run::{Facts, Run, Runner, nextest};
 #[cfg(test)]
 pub(crate) use run::{run_of, tests::facts as facts_for_tests};
 
+use crate::sys::process::PidSpace;
 use crate::sys::{env, process};
 use once_cell::sync::OnceCell;
 
@@ -24,7 +25,7 @@ pub(crate) fn facts() -> &'static Facts {
     FACTS.get_or_init(|| Facts {
         pid: process::id(),
         started: process::started(),
-        boot: process::boot(),
+        space: PidSpace::own(),
         args: process::args(),
         exe: process::exe(),
         ancestors: process::ancestors(run::is_runner),

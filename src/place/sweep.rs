@@ -2,6 +2,7 @@
 
 use super::{Runner, facts};
 use crate::sys::clock::Deadline;
+use crate::sys::process::PidSpace;
 use crate::sys::{clock, file_lock, process};
 use serde_json::Value;
 use std::io;
@@ -21,7 +22,7 @@ pub(crate) enum Standing {
     Named,
     /// A person left its fixtures standing, and a script in it ends them.
     Kept,
-    /// Of another machine, or from before the last boot: its process numbers mean nothing here.
+    /// Of another machine or container, or from before the last boot: its process numbers mean nothing here.
     Foreign,
     /// Nothing that we could read describes it.
     Unknown,
@@ -34,7 +35,7 @@ impl Standing {
             return Self::Kept;
         }
         Self::read(folder).map_or(Self::Unknown, |told| {
-            Self::judge(&told, &facts().boot, process::is_alive)
+            Self::judge(&told, &facts().space, process::is_alive)
         })
     }
 
@@ -45,14 +46,14 @@ impl Standing {
 
     /// No time is looked at: a clock that was set back changes nothing. A process number that was given again is
     /// told by the start of the process.
-    pub(crate) fn judge(told: &Value, boot: &str, is_alive: fn(u32, u64) -> bool) -> Self {
+    pub(crate) fn judge(told: &Value, space: &PidSpace, is_alive: fn(u32, u64) -> bool) -> Self {
         let anchor = |field: &str| told["anchor"][field].as_u64();
         let pid = anchor("pid").and_then(|pid| u32::try_from(pid).ok());
         let (Some(pid), Some(started), Some(told_boot)) = (pid, anchor("started"), told["boot"].as_str())
         else {
             return Self::Unknown;
         };
-        if boot.is_empty() || told_boot != boot {
+        if !space.is(told_boot, told["namespace"].as_u64().unwrap_or(0)) {
             Self::Foreign
         } else if told["runner"] == Runner::Named.as_str() {
             Self::Named
@@ -213,7 +214,14 @@ mod tests {
     use serde_json::json;
 
     fn described(runner: &str, boot: &str, session: Value) -> Value {
-        json!({ "runner": runner, "boot": boot, "session": session, "anchor": { "pid": 7, "started": 70 } })
+        json!({
+            "runner": runner, "boot": boot, "namespace": 1, "session": session, "anchor": { "pid": 7, "started": 70 },
+        })
+    }
+
+    fn space(boot: &str, namespace: u64) -> PidSpace {
+        let boot = boot.to_owned();
+        PidSpace { boot, namespace }
     }
 
     #[test]
@@ -221,27 +229,44 @@ mod tests {
         let alive: fn(u32, u64) -> bool = |_, _| true;
         let dead: fn(u32, u64) -> bool = |_, _| false;
         let plain = described("cargo", "boot", Value::Null);
-        assert_eq!(Standing::judge(&plain, "boot", dead), Standing::Over);
-        assert_eq!(Standing::judge(&plain, "boot", alive), Standing::Running);
-        assert_eq!(Standing::judge(&plain, "other boot", dead), Standing::Foreign);
+        assert_eq!(Standing::judge(&plain, &space("boot", 1), dead), Standing::Over);
+        assert_eq!(
+            Standing::judge(&plain, &space("boot", 1), alive),
+            Standing::Running
+        );
+        assert_eq!(
+            Standing::judge(&plain, &space("other boot", 1), dead),
+            Standing::Foreign
+        );
+        assert_eq!(
+            Standing::judge(&plain, &space("boot", 2), dead),
+            Standing::Foreign,
+            "another container's runner may live"
+        );
         let unknown = described("cargo", "", Value::Null);
         assert_eq!(
-            Standing::judge(&unknown, "", dead),
+            Standing::judge(&unknown, &space("", 1), dead),
             Standing::Foreign,
             "no boot is known"
         );
         let recorded = described("cargo", "boot", Value::from("session"));
-        assert_eq!(Standing::judge(&recorded, "boot", dead), Standing::Recorded);
-        assert_eq!(Standing::judge(&recorded, "boot", alive), Standing::Running);
+        assert_eq!(
+            Standing::judge(&recorded, &space("boot", 1), dead),
+            Standing::Recorded
+        );
+        assert_eq!(
+            Standing::judge(&recorded, &space("boot", 1), alive),
+            Standing::Running
+        );
         let named = described("named", "boot", Value::Null);
-        assert_eq!(Standing::judge(&named, "boot", dead), Standing::Named);
+        assert_eq!(Standing::judge(&named, &space("boot", 1), dead), Standing::Named);
     }
 
     #[test]
     fn a_process_number_that_was_given_again_is_another_process() {
         let again: fn(u32, u64) -> bool = |pid, started| pid == 7 && started == 71;
         let plain = described("cargo", "boot", Value::Null);
-        assert_eq!(Standing::judge(&plain, "boot", again), Standing::Over);
+        assert_eq!(Standing::judge(&plain, &space("boot", 1), again), Standing::Over);
     }
 
     #[test]
@@ -257,7 +282,7 @@ mod tests {
             json!({ "anchor": { "pid": 7, "started": 70 } }),
         ] {
             assert_eq!(
-                Standing::judge(&told, "boot", |_, _| false),
+                Standing::judge(&told, &space("boot", 0), |_, _| false),
                 Standing::Unknown,
                 "{told}"
             );

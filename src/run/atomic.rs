@@ -203,7 +203,7 @@ impl<'a> Writer<'a> {
     fn own() -> Writer<'static> {
         let facts = facts();
         Writer {
-            boot: facts.boot.get(..8).unwrap_or("0"),
+            boot: facts.space.boot.get(..8).unwrap_or("0"),
             // Of a forked child, not its parent's.
             pid: process::id(),
             started: process::started(),

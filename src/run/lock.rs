@@ -343,7 +343,7 @@ fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> Owner {
         pid,
         started: facts.started,
         since: 0,
-        boot: facts.boot.clone(),
+        space: facts.space.clone(),
         lock: lock.to_owned(),
         run: worker.run().to_owned(),
         worker: worker.id().to_owned(),

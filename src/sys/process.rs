@@ -151,11 +151,37 @@ pub(crate) fn is_running(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
-/// What names this boot of this machine; empty where the system does not say.
-pub(crate) fn boot() -> String {
-    told(Path::new("/proc/sys/kernel/random/boot_id"))
-        .map(|id| id.trim().to_owned())
-        .unwrap_or_default()
+/// The processes among which a number names one: those of one boot of one machine, in one pid namespace. Containers of a
+/// machine have namespaces of their own, and may share a folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PidSpace {
+    /// Empty where the system does not say, and then no number can be judged.
+    pub(crate) boot: String,
+    /// 0 where the system does not say.
+    pub(crate) namespace: u64,
+}
+
+impl PidSpace {
+    /// The space of this process.
+    pub(crate) fn own() -> Self {
+        let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let link = link.to_string_lossy();
+        Self {
+            boot: told(Path::new("/proc/sys/kernel/random/boot_id"))
+                .map(|id| id.trim().to_owned())
+                .unwrap_or_default(),
+            // `pid:[4026531836]`
+            namespace: link
+                .strip_prefix("pid:[")
+                .and_then(|rest| rest.strip_suffix(']')?.parse().ok())
+                .unwrap_or(0),
+        }
+    }
+
+    /// Whether a process of the other space is known to be one of these.
+    pub(crate) fn is(&self, boot: &str, namespace: u64) -> bool {
+        !self.boot.is_empty() && (self.boot.as_str(), self.namespace) == (boot, namespace)
+    }
 }
 
 /// A command; on Unix its process leads a group of its own.

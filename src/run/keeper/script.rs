@@ -1,8 +1,7 @@
 //! What ends what `COFFERDAM_KEEP` left standing, as a script for whoever left it.
 
 use super::request::{Order, Stop};
-use crate::place::sweep::MARK;
-use crate::sys::process;
+use crate::place::{self, sweep::MARK};
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -14,7 +13,8 @@ use std::path::{Path, PathBuf};
 const BEGINNING: &str = r#"#!/bin/sh
 # Ends what a run with COFFERDAM_KEEP left, and removes its folder.
 all=true
-alive() { [ "$(cat /proc/sys/kernel/random/boot_id)" = "$boot" ] && kill -0 "-$1" 2>/dev/null; }
+here="$(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"
+alive() { [ "$here" = "$space" ] && kill -0 "-$1" 2>/dev/null; }
 ours() { [ ! -e "/proc/$1" ] || tr '\0' '\n' <"/proc/$1/environ" 2>/dev/null | grep -qxF -- "$2"; }
 end() {
     alive "$1" && ours "$1" "$2" || return 0
@@ -39,9 +39,11 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(run: &Path) -> Self {
-        let (boot, folder) = (quoted(process::boot().as_ref()), quoted(run.as_os_str()));
+        let space = &place::facts().space;
+        let space = format!("{} pid:[{}]", space.boot, space.namespace);
+        let (space, folder) = (quoted(space.as_ref()), quoted(run.as_os_str()));
         Self {
-            text: format!("{BEGINNING}boot={boot}\nrun={folder}\n"),
+            text: format!("{BEGINNING}space={space}\nrun={folder}\n"),
             is_empty: true,
             path: run.join(super::SCRIPT),
         }

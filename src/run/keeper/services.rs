@@ -2,6 +2,7 @@
 
 use super::request::{Order, Request, Stop};
 use super::script::Script;
+use crate::place;
 use crate::place::sweep::{self, LEADERS, MARK};
 use crate::run::lease::Held;
 use crate::sys::child::{self, Handle};
@@ -17,9 +18,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Where the commands of a teardown stand, in the fixture's folder. A cache may bring another machine's folder, whose
-/// commands are not for this one, so the boot is in the name.
+/// commands are not for this one, so what process numbers mean is in the name.
 fn commands(folder: &Path) -> PathBuf {
-    folder.join(format!("teardown-{}.jsonl", process::boot()))
+    folder.join(format!(
+        "teardown-{}.jsonl",
+        place::of_space(&place::facts().space)
+    ))
 }
 
 /// How long one command of a teardown may take.
