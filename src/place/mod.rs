@@ -1,10 +1,11 @@
 //! Which run this is, and where its folders are.
 //!
 //! `run` decides from facts alone, `name` makes file names out of any text, `folders` makes folders,
-//! `sweep` knows which of them are nobody's any more.
+//! `sweep` knows which of them are nobody's any more, `order` is a command that a fixture left for its end.
 
 mod folders;
 mod name;
+pub(crate) mod order;
 mod run;
 pub(crate) mod sweep;
 

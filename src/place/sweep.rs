@@ -1,6 +1,10 @@
 //! Which run folders are nobody's any more, and their removal.
 
+#[cfg(all(target_os = "linux", not(miri)))]
+use super::order;
 use super::{Runner, facts};
+#[cfg(all(target_os = "linux", not(miri)))]
+use crate::sys::child;
 use crate::sys::clock::Deadline;
 use crate::sys::process::PidSpace;
 use crate::sys::{clock, file_lock, process};
@@ -106,22 +110,38 @@ pub(crate) fn remove(folder: &Path, rehearsal: bool) -> Removal {
     }
 }
 
-/// Kills what a fixture's process left in its group when its keeper was killed, and then its runner too.
+/// Does what the keeper could not do that was killed, and then its runner too: ends the fixtures' processes, and runs the
+/// commands of their teardown.
 fn end_what_is_left(run: &Path) {
     for fixture in std::fs::read_dir(run.join("fixtures"))
         .into_iter()
         .flatten()
         .flatten()
     {
-        end_processes(&fixture.path());
+        end_fixture(&fixture.path());
     }
 }
 
-/// Kills what is left of a fixture's processes, by the folder that they were started for.
-pub(crate) fn end_processes(fixture: &Path) {
-    let leaders = std::fs::read_to_string(fixture.join(LEADERS)).unwrap_or_default();
-    let leaders: Vec<u32> = leaders.lines().filter_map(|pid| pid.parse().ok()).collect();
-    process::end_groups(&leaders, MARK, fixture);
+/// Does it for one fixture, by the folder that it was started for.
+pub(crate) fn end_fixture(fixture: &Path) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        // To look at every process costs milliseconds, and most often none was started.
+        if fixture.join(LEADERS).exists() {
+            let mark = mark(fixture);
+            let find = || process::family(Some(&mark), &[]);
+            child::end_all(find, libc::SIGKILL, Duration::ZERO);
+        }
+        order::run_teardown(fixture);
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = fixture;
+}
+
+/// The variable of a fixture's processes.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
+    [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
 }
 
 /// Where the numbers of the processes that were started stand, in a fixture's folder.

@@ -374,13 +374,14 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
         )
     }
 
-    fn attached(&self, told: Told, connection: Connection) -> Result<Attached<H>, Error> {
+    fn attached(&self, told: Told, mut connection: Connection) -> Result<Attached<H>, Error> {
         let handle = told.handle().map_err(|reason| Fault::Handle {
             fixture: self.key.clone(),
             path: told.path.clone(),
             handle: type_name::<H>(),
             reason,
         })?;
+        connection.watch(&told.processes());
         Ok(Attached {
             handle: Arc::new(handle),
             connection,

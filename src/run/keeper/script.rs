@@ -1,6 +1,7 @@
 //! What ends what `COFFERDAM_KEEP` left standing, as a script for whoever left it.
 
-use super::request::{Order, Stop};
+use super::request::Stop;
+use crate::place::order::Order;
 use crate::place::{self, sweep::MARK};
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -22,6 +23,19 @@ end() {
     n=0
     while alive "$1" && [ "$n" -lt "$4" ]; do sleep 0.1; n=$((n + 1)); done
     kill -9 "-$1" 2>/dev/null
+}
+marked() {
+    for p in /proc/[0-9]*; do
+        { tr '\0' '\n' <"$p/environ"; } 2>/dev/null | grep -qxF -- "$1" && echo "${p#/proc/}"
+    done
+}
+rest() {
+    [ "$here" = "$space" ] || return 0
+    for p in $(marked "$1"); do kill "-$2" "$p" 2>/dev/null; done
+    n=0
+    while [ -n "$(marked "$1")" ] && [ "$n" -lt "$3" ]; do sleep 0.1; n=$((n + 1)); done
+    for p in $(marked "$1"); do kill -9 "$p" 2>/dev/null; done
+    return 0
 }
 "#;
 
@@ -51,11 +65,14 @@ impl Script {
 
     /// Ends a group that was started for the fixture with this folder.
     pub(super) fn end(&mut self, fixture: &Path, leader: u32, stop: Stop) {
-        let mut mark = std::ffi::OsString::from(format!("{MARK}="));
-        mark.push(fixture);
-        let (signal, tenths) = (stop.signal, stop.grace.as_millis() / 100);
-        let mark = quoted(&mark);
+        let (mark, signal, tenths) = words(fixture, stop);
         self.line(&format!("end {leader} {mark} {signal} {tenths}"));
+    }
+
+    /// Ends what was started for the fixture with this folder and left its group.
+    pub(super) fn end_rest(&mut self, fixture: &Path, stop: Stop) {
+        let (mark, signal, tenths) = words(fixture, stop);
+        self.line(&format!("rest {mark} {signal} {tenths}"));
     }
 
     /// Runs a command of the teardown as the keeper would.
@@ -92,6 +109,13 @@ impl Script {
             .open(self.path);
         let _ = file.and_then(|mut file| file.write_all((self.text + END).as_bytes()));
     }
+}
+
+/// The mark of a fixture's processes, quoted, the signal, and the grace in tenths of a second.
+fn words(fixture: &Path, stop: Stop) -> (String, i32, u128) {
+    let mut mark = std::ffi::OsString::from(format!("{MARK}="));
+    mark.push(fixture);
+    (quoted(&mark), stop.signal, stop.grace.as_millis() / 100)
 }
 
 fn quoted(word: &OsStr) -> String {

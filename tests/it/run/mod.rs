@@ -18,6 +18,8 @@ mod kept;
 mod killed;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod kills;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod lasting;
 #[cfg(not(miri))]
 mod leases;
 #[cfg(not(miri))]
