@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::place::facts;
+use crate::sys::file_size::Limited;
 use crate::sys::{clock, file_lock, process};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -116,7 +117,7 @@ impl AtomicFile {
             .filter(|_| !self.private)
             .map(|old| old.permissions());
         let unfinished = Unfinished::new(dir, kept.as_ref(), self.private)?;
-        let mut writer = BufWriter::new(&unfinished.file);
+        let mut writer = BufWriter::new(Limited(&unfinished.file));
         content(&mut writer)?;
         writer.flush()?;
         drop(writer);

@@ -6,6 +6,7 @@
 use super::keeper::{self, Definition};
 use crate::event::Event;
 use crate::resource::{Access, Resource};
+use crate::sys::file_size::Limited;
 use crate::sys::{clock, process};
 use crate::worker::{Worker, seat};
 use serde_core::de::DeserializeOwned;
@@ -87,7 +88,7 @@ pub(super) fn write(
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&path);
-    file.and_then(|mut file| file.write_all(&text))
+    file.and_then(|file| Limited(&file).write_all(&text))
         .map_err(|error| format!("could not write {}: {error}", path.display()))
 }
 

@@ -9,7 +9,7 @@ use crate::sys::before_main::before_main;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{detach, env, poll, process};
+use crate::sys::{detach, env, file_size, poll, process};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -83,6 +83,7 @@ fn serve(told: &str) -> io::Result<()> {
         .open(own_folder(&run).join("log"))?;
     detach::errors_to(&log);
     child::adopt_orphans();
+    file_size::spare_for_good();
     let Some(_only) = file_lock::try_exclusive(&own_folder(&run).join("lock"))? else {
         return Ok(());
     };

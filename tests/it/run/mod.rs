@@ -22,6 +22,8 @@ mod kills;
 mod lasting;
 #[cfg(not(miri))]
 mod leases;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod limits;
 #[cfg(not(miri))]
 mod lock;
 #[cfg(feature = "tokio")]
