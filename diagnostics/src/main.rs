@@ -12,6 +12,7 @@ mod jobs;
 mod ledger;
 #[cfg(has_observer)]
 mod observe;
+mod processes;
 mod report;
 #[cfg(unix)]
 mod signals;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     #[cfg(unix)]
-    signals::survive_file_limits();
+    signals::fail_large_writes();
     let cli = match Cli::try_parse_from(cli::arguments()) {
         Ok(cli) => cli,
         Err(error) => {

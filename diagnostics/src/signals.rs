@@ -24,6 +24,17 @@ static IS_MORTAL: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
     is_mortal
 });
 
+/// Makes a write beyond the limit of file sizes (`ulimit -f`) fail with an error instead of ending this process.
+///
+/// It is done by a handler and not by ignoring the signal: a handler does not outlive `exec`, so commands find the
+/// signal as this process found it.
+pub(crate) fn fail_large_writes() {
+    if ignored() >> (SIGXFSZ - 1) & 1 == 0 {
+        // Where it is refused, such a write ends the process, as before.
+        let _ = flag::register(SIGXFSZ, Arc::default());
+    }
+}
+
 /// Until it is dropped, signals end this process only if whoever listens to them does so. One at a time.
 #[derive(Debug)]
 pub(crate) struct Heard(());
@@ -44,15 +55,6 @@ impl Heard {
 impl Drop for Heard {
     fn drop(&mut self) {
         IS_MORTAL.store(true, Ordering::SeqCst);
-    }
-}
-
-/// Makes a write beyond the limit of a file's size (`ulimit -f`) an error, where it would end this process. Programs that
-/// are started get the signal as it was.
-pub(crate) fn survive_file_limits() {
-    if ignored() >> (SIGXFSZ - 1) & 1 == 0 {
-        // Refused, all is as it was.
-        let _ = flag::register(SIGXFSZ, Arc::default());
     }
 }
 

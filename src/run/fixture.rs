@@ -308,7 +308,7 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
                         let (processes, claims) = (setup.processes(), setup.claims());
                         handle::write(&folder, &definition, &processes, &claims, &text)
                     }),
-                Ok(Err(error)) => Err(told(&*error)),
+                Ok(Err(error)) => Err(crate::error::chain(&*error)),
                 Err(panic) => Err(format!("its factory panicked: {}", exit::last_words(panic))),
             };
             // Who gave up meanwhile is not there to hear it, and then nothing is kept.
@@ -389,17 +389,6 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
             users: BTreeSet::new(),
         })
     }
-}
-
-/// An error with its causes.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
 }
 
 impl<H> fmt::Debug for Fixture<H> {

@@ -69,6 +69,8 @@ pub(crate) struct Outcome {
     pub(crate) findings: Findings,
     pub(crate) verdict: Verdict,
     pub(crate) no_records: NoRecords,
+    /// Whether the workspace depends on cofferdam, where that was asked.
+    pub(crate) has_library: Option<bool>,
 }
 
 impl Outcome {
@@ -80,6 +82,7 @@ impl Outcome {
             verdict: Verdict::of(findings.seen(), no_records),
             findings,
             no_records,
+            has_library: None,
         }
     }
 

@@ -5,7 +5,7 @@ use super::feed::{self, Feed};
 use super::plan::{Plan, Work};
 use super::ratchet::Ratchet;
 use super::recorder::{self, Asked, Recorder};
-use super::suite::is_test_command;
+use super::suite::{self, is_test_command};
 use super::watch::{BatchBegun, Begun, Watch};
 use super::{Findings, Outcome, here, session};
 use crate::cli::RunArgs;
@@ -22,6 +22,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
     let dir = here::working_dir();
@@ -50,11 +51,7 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
         dir: &dir,
     };
     let recorder = Recorder::begin(&base, &asked, |refused| {
-        let (id, pid) = (refused.id, refused.owner.pid);
-        let namespace = &refused.namespace;
-        watch.warn(&format!(
-            "waiting until session {id}, process {pid}, is over: it works in the namespace {namespace:?}"
-        ));
+        watch.warn(&refused.waiting());
     })?;
     let recorder = RefCell::new(recorder);
     let session = Session {
@@ -165,6 +162,7 @@ impl Session<'_> {
             output: plan.limits.max_output.map(|size| size.0),
             session: self.name.to_owned(),
             variables,
+            lock: self.recorder.borrow().jobs_lock().map(Arc::new),
             place: folders.map_or(Place::Foreground, |folders| {
                 Place::Folders(Folders {
                     logs: folders.logs.clone(),
@@ -276,6 +274,7 @@ impl Session<'_> {
             });
         let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
         outcome.is_stopped = ran.is_stopped;
+        outcome.has_library = suite::has_library(&here::working_dir());
         outcome.batch = batch;
         outcome
     }

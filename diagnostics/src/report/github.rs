@@ -81,10 +81,13 @@ fn text(told: &Conflict) -> Vec<String> {
             .as_deref()
             .map(|place| format!(", {place}"))
             .unwrap_or_default();
-        lines.push(format!(
-            "{party} on {} in {}{access}{place}",
-            party.worker, party.binary
-        ));
+        // Tests that were seen from outside have no worker.
+        let known = |word: &str, name: &str| match name {
+            "" => String::new(),
+            name => format!(" {word} {name}"),
+        };
+        let (worker, binary) = (known("on", &party.worker), known("in", &party.binary));
+        lines.push(format!("{party}{worker}{binary}{access}{place}"));
     }
     lines.push(format!("Mend: {}", told.mend));
     lines

@@ -6,6 +6,7 @@ use crate::commands::batch::Batch;
 use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam::diagnostics::{Severity, Watched};
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::Write as _;
 
 /// Anybody may choose the name of a test or a file. In a report it can neither steer a terminal, nor begin a line of
@@ -51,6 +52,20 @@ pub(super) fn harmless(json: &str) -> String {
     }
     // GitHub's runner takes this for a command wherever in a line it stands.
     text.replace("##[", "#\\u0023[")
+}
+
+/// Returns an error with its causes, without those that an outer message already contains.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let inner = next.to_string();
+        if !text.contains(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        cause = next.source();
+    }
+    text
 }
 
 /// `1 test`, `2 tests`, `2 processes`.
@@ -195,10 +210,21 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
             "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \
              dynamically"
         }
-        Some(_) => {
-            "only tests that touch cofferdam are recorded: is it a dev-dependency, and does a test call it? If there \
-             is nothing to record, `--no-records pass` says so"
-        }
+        Some(Ended::Failed { .. }) => "the command failed before a test touched cofferdam: see what it wrote",
+        Some(Ended::Passed) => match outcome.has_library {
+            Some(true) => {
+                "cofferdam is a dependency here, but no test that ran asked it for a service, a claim or a lock. If \
+                 there is nothing to record, `--no-records pass` says so"
+            }
+            Some(false) => {
+                "only tests that touch cofferdam are recorded, and it is no dependency here: add it as a \
+                 dev-dependency, or use `cargo cofferdam observe`, which needs none"
+            }
+            None => {
+                "only tests that touch cofferdam are recorded: is it a dev-dependency, and does a test call it? If \
+                 there is nothing to record, `--no-records pass` says so"
+            }
+        },
         None => "record with `cargo cofferdam run -- COMMAND`, or name the folder that holds the journals",
     };
     format!("looked in {}; {next}", places.join(", "))
@@ -207,6 +233,28 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct Outer(&'static str, std::io::Error);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.1)
+        }
+    }
+
+    #[test]
+    fn a_cause_that_its_outer_message_contains_is_not_repeated() {
+        let with = |text| chain(&Outer(text, std::io::Error::other("no room")));
+        assert_eq!(with("could not write x"), "could not write x: no room");
+        assert_eq!(with("could not write x: no room"), "could not write x: no room");
+    }
 
     #[test]
     fn a_hostile_name_becomes_a_harmless_one() {
