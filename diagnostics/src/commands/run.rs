@@ -274,7 +274,7 @@ impl Session<'_> {
             } else {
                 NoRecords::Pass
             });
-        let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
+        let mut outcome = Outcome::new(Some(ran.ended), findings, no_records, self.args.strict);
         outcome.is_stopped = ran.is_stopped;
         outcome.batch = batch;
         outcome
