@@ -68,6 +68,37 @@ pub(crate) const PAUSED: u8 = 8;
 /// has for it.
 pub(crate) const ITSELF: u64 = 0o400_000;
 
+/// The sort of accesses after which a thread pauses, as a number in the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Target {
+    /// A path, what lies below it, and listings of the directory that holds it.
+    File = 1,
+    /// A TCP or UDP port.
+    Port,
+    /// A variable; all of them if the name is empty.
+    Env,
+    Cwd,
+    Umask,
+    /// Something named that is neither file nor port.
+    Name,
+}
+
+impl Target {
+    const ALL: [Self; 6] = [
+        Self::File,
+        Self::Port,
+        Self::Env,
+        Self::Cwd,
+        Self::Umask,
+        Self::Name,
+    ];
+
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| *target as u8 == number)
+    }
+}
+
 /// What a record says. Of a test or of the process itself up to `Stack`, then what a test did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]

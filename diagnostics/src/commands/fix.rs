@@ -2,12 +2,13 @@
 
 use crate::cli::{FixArgs, With};
 use crate::exit_code;
-use crate::findings::{Access, Finding, Findings, Kind, Resource, Runner, Test};
+use crate::findings::{Access, Finding, Findings, Kind, Runner, Test};
 use crate::fix::Family;
 use crate::fix::idle::{self, Idle, Ran};
 use crate::fix::mending::{self, Means, Mending};
 use crate::fix::sources::Sources;
 use crate::fix::tree::{self, Allowed};
+use cofferdam::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -187,11 +188,9 @@ impl Fixed {
     }
 
     pub(crate) fn shown_resource(&self, resource: &Resource) -> String {
-        match (resource.kind.as_str(), resource.name.as_str()) {
-            ("file", name) => format!("file {}", self.shown(Path::new(name))),
-            (kind, "") => kind.to_owned(),
-            (kind, name) => format!("{kind} {name}"),
-        }
+        // Only a path changes by this, for no other name begins with the directory.
+        let name = self.shown(Path::new(resource.as_str()));
+        Resource::new(resource.kind(), name).to_string()
     }
 }
 

@@ -1,13 +1,17 @@
 //! What an observation found. It holds names and places, and neither values nor arguments.
 //!
-//! `file` keeps it for other commands, `account` knows what of the command was seen at all.
+//! `file` keeps it for other commands, `resource` is how a resource stands in that file, `account` knows what of the
+//! command was seen at all.
 
 mod account;
 mod file;
+mod resource;
 
 pub(crate) use account::{Account, Entry};
 pub(crate) use file::VERSION;
+pub(crate) use resource::to_json as resource_json;
 
+use cofferdam::Resource;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -64,6 +68,7 @@ pub(crate) struct Program {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Finding {
     pub(crate) kind: Kind,
+    #[serde(with = "resource")]
     pub(crate) resource: Resource,
     /// The gravest of its pairs' grades.
     pub(crate) grade: Grade,
@@ -86,24 +91,6 @@ pub(crate) enum Kind {
     SharedResource,
     /// Their programs follow one another: what the first leaves, the next finds.
     OrderLeak,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Resource {
-    /// `file`, `port`, `env`, `cwd`, `umask` or `name`.
-    pub(crate) kind: String,
-    /// The absolute path, the port, the variable, or nothing where there is but one.
-    pub(crate) name: String,
-}
-
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.kind)?;
-        if self.name.is_empty() {
-            return Ok(());
-        }
-        write!(f, " {}", self.name)
-    }
 }
 
 /// A test that uses the resource.

@@ -82,7 +82,7 @@ impl Session {
             let place = reading.place(one.place).and_then(|place| lines.line(place));
             let line = serde_json::json!({
                 "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
-                "kind": one.resource.kind().as_str(), "name": one.resource.as_str(),
+                "kind": one.resource.kind().key(), "name": one.resource.as_str(),
                 "from": one.window.0, "to": one.window.1,
             });
             accesses.push_str(&line.to_string());
