@@ -1,6 +1,6 @@
 //! Signals that would end this process, while somebody listens to them, and afterwards.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -23,6 +23,13 @@ static IS_MORTAL: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
     }
     is_mortal
 });
+
+/// From now on a file that may not grow is an error of the write, and does not end this process. What this process starts
+/// finds the signal as it was.
+pub(crate) fn survive_file_limits() {
+    // Refused, the write ends this process, and its exit code is no success.
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
 
 /// Until it is dropped, signals end this process only if whoever listens to them does so. One at a time.
 #[derive(Debug)]

@@ -147,12 +147,29 @@ pub(crate) fn severity_of(told: &Conflict, graded: Option<&Finding>) -> Severity
     }
 }
 
+/// What the processes said of themselves; of a recording without a session's account, what was found.
+fn account(evidence: &Evidence) -> findings::Account {
+    let said = evidence.account();
+    let found = evidence.watched().processes;
+    let mut account = findings::Account {
+        started: said.started.max(found),
+        recorded: said.recorded.max(found),
+        complete: said.complete,
+        incomplete: said.incomplete,
+        ..findings::Account::default()
+    };
+    for lost in &said.lost {
+        account.lose(&lost.name, &lost.reason, lost.count);
+    }
+    account
+}
+
 impl Findings {
     fn new(places: Vec<PathBuf>, evidence: &Evidence) -> Self {
         Self {
             places,
             watched: evidence.watched(),
-            account: findings::Account::default(),
+            account: account(evidence),
             conflicts: evidence.conflicts(),
             problems: evidence.problems().iter().map(ToString::to_string).collect(),
             problem_count: evidence.problem_count(),
