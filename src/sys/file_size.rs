@@ -112,3 +112,39 @@ fn is_pending() -> bool {
         libc::sigismember(&raw const pending, libc::SIGXFSZ) == 1
     }
 }
+
+#[cfg(all(test, target_os = "linux", not(miri), not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sys::role::{play, plays, role};
+    use std::io::Write as _;
+
+    const ROLE: &str = "sys::file_size::tests::writes_too_much";
+
+    #[test]
+    #[ignore = "a role"]
+    fn writes_too_much() {
+        if !plays(ROLE) {
+            return;
+        }
+        let limit = libc::rlimit {
+            rlim_cur: 4,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        #[expect(unsafe_code, reason = "std does not know limits")]
+        // SAFETY: a valid limit, of this process alone.
+        let is_set = unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) } == 0;
+        assert!(is_set);
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = std::fs::File::create(dir.path().join("file")).unwrap();
+        spared(|| file.write_all(b"1234")).unwrap();
+        let error = spared(|| file.write_all(b"5")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
+    }
+
+    #[test]
+    fn a_file_that_must_not_grow_is_an_error_and_no_signal() {
+        // libtest's own output may be a file: it is a pipe here.
+        play(&mut role(ROLE, "file-size")).end().passed();
+    }
+}
