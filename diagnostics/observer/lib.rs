@@ -29,6 +29,7 @@ mod network;
 mod note;
 mod processes;
 mod real;
+mod scratch;
 mod seen;
 mod signals;
 mod start;
@@ -36,6 +37,7 @@ mod sys;
 mod thread;
 mod threads;
 mod trace;
+mod unwind;
 mod variables;
 
 /// Nothing here panics by intention; what does all the same must not go on.

@@ -4,7 +4,7 @@
 
 use crate::format::{self, DONE, FAILED, Kind, MARK, RECORD, header};
 use crate::sys::{self, c_char, c_int, c_void};
-use crate::{files, hold, processes, seen, thread, trace};
+use crate::{files, hold, processes, scratch, seen, thread, trace};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
@@ -170,8 +170,16 @@ pub(crate) fn is_free() -> bool {
 
 /// Notes what a test did, the first time that it did this, and pauses where that was asked for.
 pub(crate) fn access(entry: &Entry<'_>) {
+    let key = seen::key_of(entry);
+    if key.is_some_and(seen::has) {
+        return;
+    }
+    if !scratch::is_roomy() {
+        count(header::DROPPED);
+        return;
+    }
     let pause = hold::due(entry);
-    if seen::is_new(entry) {
+    if key.is_none_or(seen::insert) {
         let flags = entry.flags | pause.map_or(0, |pause| pause.flag);
         append(&Entry { flags, ..*entry }, true);
     }
@@ -320,7 +328,10 @@ pub(crate) fn folder() -> u32 {
 /// The working directory is another one now.
 pub(crate) fn note_folder() {
     let number = GENERATION.fetch_add(1, Relaxed) + 1;
-    let mut path = [0_u8; 4096];
+    let Some(mut scratch) = scratch::take() else {
+        return;
+    };
+    let path = &mut scratch.paths[0];
     // SAFETY: a buffer of that length.
     let got = unsafe { files::real::getcwd(path.as_mut_ptr().cast(), path.len()) };
     if got.is_null() {

@@ -11,11 +11,11 @@ static SEEN: [AtomicU64; 1 << 18] = [const { AtomicU64::new(0) }; 1 << 18];
 /// As many places are looked at. When all are taken by others, things are noted more than once.
 const PROBES: u64 = 16;
 
-/// Whether this test is seen to do this for the first time.
-pub(crate) fn is_new(entry: &Entry<'_>) -> bool {
+/// What stands for the test's doing this; `None` where each time counts.
+pub(crate) fn key_of(entry: &Entry<'_>) -> Option<u64> {
     if hold::is_asked_for() {
         // Then the last access counts as well as the first.
-        return true;
+        return None;
     }
     let thread = thread::current();
     let mut hash = Hash(0x9e37_79b9_7f4a_7c15);
@@ -30,11 +30,26 @@ pub(crate) fn is_new(entry: &Entry<'_>) -> bool {
             hash.bytes(part);
         }
     }
-    insert(hash.end())
+    Some(hash.end())
+}
+
+/// Whether `hash` is there.
+pub(crate) fn has(hash: u64) -> bool {
+    for probe in 0..PROBES {
+        match SEEN.get((hash.wrapping_add(probe) % SEEN.len() as u64) as usize) {
+            Some(place) => match place.load(Relaxed) {
+                0 => return false,
+                known if known == hash => return true,
+                _ => {}
+            },
+            None => return false,
+        }
+    }
+    false
 }
 
 /// Whether `hash` was not there; it is now, if there is room.
-fn insert(hash: u64) -> bool {
+pub(crate) fn insert(hash: u64) -> bool {
     for probe in 0..PROBES {
         let Some(place) = SEEN.get((hash.wrapping_add(probe) % SEEN.len() as u64) as usize) else {
             return true;

@@ -116,6 +116,19 @@ pub(crate) struct ProgramHeader {
     pub(crate) align: u64,
 }
 
+/// `struct dl_find_object`.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct FoundObject {
+    flags: u64,
+    start: usize,
+    end: usize,
+    module: usize,
+    /// Where its `.eh_frame_hdr` is.
+    pub(crate) index: usize,
+    reserved: [u64; 7],
+}
+
 #[repr(C)]
 pub(crate) struct Iovec {
     pub(crate) base: *mut c_void,

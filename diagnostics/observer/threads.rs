@@ -5,7 +5,7 @@ use crate::log::{self, Entry};
 use crate::note::Noting;
 use crate::real::{hooks, reals};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{dispatch, names, processes, sys, thread};
+use crate::{dispatch, names, processes, scratch, sys, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
 
@@ -80,8 +80,10 @@ fn prepared(start: usize, argument: *mut c_void) -> Option<&'static Slot> {
     let is_test = creator == 0 && processes::is_test() && log::is_first() && !IS_ONE_TEST.load(Relaxed);
     let test = if is_test {
         let number = TESTS.fetch_add(1, Relaxed) + 1;
-        let mut buffer = [0; names::LONGEST];
-        let mut entry = Entry::new(Kind::Test, names::of_thread(argument as usize, &mut buffer));
+        let mut scratch = scratch::take();
+        let buffer = scratch.as_mut().map(|scratch| &mut scratch.paths[0]);
+        let name = buffer.map(|buffer| names::of_thread(argument as usize, buffer));
+        let mut entry = Entry::new(Kind::Test, name.unwrap_or_default());
         entry.value = u64::from(number);
         log::append(&entry, false);
         number
