@@ -43,6 +43,11 @@ pub(crate) const PRCTL: c_long = 157;
 pub(crate) const SECCOMP: c_long = 317;
 pub(crate) const RT_SIGACTION: c_long = 13;
 pub(crate) const RT_SIGPROCMASK: c_long = 14;
+pub(crate) const RT_SIGSUSPEND: c_long = 130;
+pub(crate) const PSELECT6: c_long = 270;
+pub(crate) const PPOLL: c_long = 271;
+pub(crate) const EPOLL_PWAIT: c_long = 281;
+pub(crate) const EPOLL_PWAIT2: c_long = 441;
 /// What cannot be made by another in the program's stead: it acts on the stack or the signal frame it is made from.
 pub(crate) const ITS_OWN: [c_long; 6] = [15, 56, 57, 58, 131, 435];
 

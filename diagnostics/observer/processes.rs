@@ -8,7 +8,7 @@ use crate::log::{self, Entry};
 use crate::note::Noting;
 use crate::real::{hooks, reals};
 use crate::sys::{self, c_char, c_int, c_long, c_void};
-use crate::{dispatch, thread};
+use crate::{dispatch, signals, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
 
@@ -199,7 +199,11 @@ pub(crate) mod real {
 pub unsafe extern "C" fn execve(path: Text, arguments: Texts, variables: Texts) -> c_int {
     becoming();
     // SAFETY: the program's call.
-    unsafe { real::execve(path, arguments, Handed::on(variables).texts) }
+    unsafe {
+        let variables = Handed::on(variables);
+        let _mask = signals::Inherited::begin();
+        real::execve(path, arguments, variables.texts)
+    }
 }
 
 /// # Safety
@@ -216,7 +220,11 @@ pub unsafe extern "C" fn execv(path: Text, arguments: Texts) -> c_int {
 pub unsafe extern "C" fn execvpe(file: Text, arguments: Texts, variables: Texts) -> c_int {
     becoming();
     // SAFETY: the program's call.
-    unsafe { real::execvpe(file, arguments, Handed::on(variables).texts) }
+    unsafe {
+        let variables = Handed::on(variables);
+        let _mask = signals::Inherited::begin();
+        real::execvpe(file, arguments, variables.texts)
+    }
 }
 
 /// # Safety
@@ -233,7 +241,11 @@ pub unsafe extern "C" fn execvp(file: Text, arguments: Texts) -> c_int {
 pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Texts, variables: Texts) -> c_int {
     becoming();
     // SAFETY: the program's call.
-    unsafe { real::fexecve(fd, arguments, Handed::on(variables).texts) }
+    unsafe {
+        let variables = Handed::on(variables);
+        let _mask = signals::Inherited::begin();
+        real::fexecve(fd, arguments, variables.texts)
+    }
 }
 
 /// # Safety
@@ -251,6 +263,7 @@ pub unsafe extern "C" fn posix_spawn(
     // SAFETY: the program's call; `own` stands in where it does not want to know.
     unsafe {
         let variables = Handed::on(variables);
+        let _mask = signals::Inherited::begin();
         let pid = if pid.is_null() { &raw mut own } else { pid };
         let failed = real::posix_spawn(pid, path, actions, attributes, arguments, variables.texts);
         if failed == 0 {
@@ -275,6 +288,7 @@ pub unsafe extern "C" fn posix_spawnp(
     // SAFETY: the program's call; `own` stands in where it does not want to know.
     unsafe {
         let variables = Handed::on(variables);
+        let _mask = signals::Inherited::begin();
         let pid = if pid.is_null() { &raw mut own } else { pid };
         let failed = real::posix_spawnp(pid, path, actions, attributes, arguments, variables.texts);
         if failed == 0 {

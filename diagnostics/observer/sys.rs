@@ -46,6 +46,7 @@ pub(crate) const SEEK_CUR: c_int = 1;
 pub(crate) const SIGSYS: c_int = 31;
 pub(crate) const SIG_BLOCK: c_int = 0;
 pub(crate) const SIG_UNBLOCK: c_int = 1;
+pub(crate) const SIG_SETMASK: c_int = 2;
 pub(crate) const SA_SIGINFO: c_int = 4;
 pub(crate) const SA_NODEFER: c_int = 0x4000_0000;
 pub(crate) const SA_RESTART: c_int = 0x1000_0000;
@@ -76,16 +77,6 @@ pub(crate) struct Sigset(pub(crate) [u64; 16]);
 impl Sigset {
     pub(crate) const EMPTY: Self = Self([0; 16]);
 
-    pub(crate) fn without_sigsys(mut self) -> Self {
-        self.0[0] &= !(1 << (SIGSYS - 1));
-        self
-    }
-
-    pub(crate) fn only_sigsys() -> Self {
-        let mut set = Self::EMPTY;
-        set.0[0] = 1 << (SIGSYS - 1);
-        set
-    }
 }
 
 #[repr(C)]

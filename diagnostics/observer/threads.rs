@@ -7,7 +7,7 @@ use crate::real::{hooks, reals};
 use crate::sys::{c_char, c_int, c_void};
 use crate::{dispatch, names, processes, scratch, sys, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 
 type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
@@ -17,6 +17,8 @@ struct Slot {
     start: AtomicUsize,
     argument: AtomicPtr<c_void>,
     test: AtomicU32,
+    /// Whether its creator has blocked SIGSYS.
+    masked: AtomicU8,
     /// Whether the thread is the test itself, and not one of its helpers.
     is_test: AtomicBool,
 }
@@ -27,6 +29,7 @@ static SLOTS: [Slot; 256] = [const {
         start: AtomicUsize::new(0),
         argument: AtomicPtr::new(core::ptr::null_mut()),
         test: AtomicU32::new(0),
+        masked: AtomicU8::new(0),
         is_test: AtomicBool::new(false),
     }
 }; 256];
@@ -93,6 +96,7 @@ fn prepared(start: usize, argument: *mut c_void) -> Option<&'static Slot> {
     slot.start.store(start, Relaxed);
     slot.argument.store(argument, Relaxed);
     slot.test.store(test, Relaxed);
+    slot.masked.store(thread::current().masked.load(Relaxed), Relaxed);
     slot.is_test.store(is_test, Relaxed);
     Some(slot)
 }
@@ -109,8 +113,9 @@ unsafe extern "C" fn begin(slot: *mut c_void) -> *mut c_void {
     let own = thread::current();
     own.test.store(slot.test.load(Relaxed), Relaxed);
     own.unnamed.store(u8::from(is_test), Relaxed);
+    own.masked.store(slot.masked.load(Relaxed), Relaxed);
     slot.taken.store(false, Release);
-    dispatch::arm();
+    dispatch::arm_thread();
     // SAFETY: what the program handed to `pthread_create` as its start.
     let answer = unsafe { core::mem::transmute::<usize, Start>(start)(argument) };
     if is_test && let Some(_noting) = Noting::begin() {
