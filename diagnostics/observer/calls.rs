@@ -26,6 +26,14 @@ impl Call {
         Path::new(self.text(place))
     }
 
+    /// Whether it is one by which a program sets its mask or its handlers.
+    pub(crate) fn is_of_signals(&self) -> bool {
+        matches!(
+            self.number,
+            RT_SIGACTION | RT_SIGPROCMASK | RT_SIGSUSPEND | PSELECT6 | PPOLL | EPOLL_PWAIT | EPOLL_PWAIT2
+        )
+    }
+
     /// A folder's descriptor and a path in it.
     fn path_at(&self, place: usize) -> Path {
         Path::at(self.int(place), self.text(place + 1))

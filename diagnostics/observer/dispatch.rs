@@ -203,17 +203,24 @@ unsafe extern "C" fn called(
         arguments: [a, b, c, d, e, f],
     };
     // SAFETY: the program's call.
-    unsafe { made(&call) }
+    unsafe {
+        let result = made(&call);
+        calls::noted(&call, result);
+        result
+    }
 }
 
-/// Makes the call in the program's stead, and notes it. The answer is libc's: -1, and the reason in `errno`.
+/// Makes the call in the program's stead. The answer is libc's: -1, and the reason in `errno`.
 ///
 /// # Safety
 /// The program asked for this call.
 unsafe fn made(call: &Call) -> c_long {
-    let [a, b, c, d, e, f] = call.arguments;
     // SAFETY: the program's call.
     unsafe {
+        if call.is_of_signals() {
+            return of_signals(call);
+        }
+        let [a, b, c, d, e, f] = call.arguments;
         match call.number {
             calls::EXECVE => {
                 return processes::execve(a as *const _, b as *const _, c as *const _).into();
@@ -221,6 +228,22 @@ unsafe fn made(call: &Call) -> c_long {
             calls::FUTEX => hold::waits(b),
             calls::SECCOMP => end(),
             calls::PRCTL if matches!(a as c_int, PR_SET_SECCOMP | PR_SET_SYSCALL_USER_DISPATCH) => end(),
+            _ => {}
+        }
+        real::syscall(call.number, a, b, c, d, e, f)
+    }
+}
+
+/// Makes a call that is about signals, so that the program finds its mask and its handlers as it has set them.
+///
+/// # Safety
+/// The program asked for this call.
+#[inline(never)]
+unsafe fn of_signals(call: &Call) -> c_long {
+    let [a, b, c, d, e, f] = call.arguments;
+    // SAFETY: the program's call; a mask is read where one can be read.
+    unsafe {
+        match call.number {
             calls::RT_SIGACTION => return signals::raw_action(call.arguments),
             calls::RT_SIGPROCMASK if signals::is_ours() && d == 8 && (b == 0 || is_mask(b)) => {
                 return signals::change_shown(a as c_int, b as *const u64, c as *mut u64, 0);
@@ -247,16 +270,15 @@ unsafe fn made(call: &Call) -> c_long {
             }
             _ => {}
         }
-        let result = real::syscall(call.number, a, b, c, d, e, f);
-        calls::noted(call, result);
-        result
+        real::syscall(call.number, a, b, c, d, e, f)
     }
 }
 
 /// Whether a mask can be read there.
 fn is_mask(at: usize) -> bool {
     let errno = sys::errno();
-    let is_there = at != 0 && log::is_free() && unwind::is_readable(at) && unwind::is_readable(at.wrapping_add(7));
+    let is_there =
+        at != 0 && log::is_free() && unwind::is_readable(at) && unwind::is_readable(at.wrapping_add(7));
     sys::set_errno(errno);
     is_there
 }
@@ -278,6 +300,33 @@ mod register {
     pub(super) const RIP: usize = 21;
 }
 
+/// The call that the program was about to make.
+///
+/// # Safety
+/// The registers are the kernel's description of the program's.
+unsafe fn call_of(number: c_long, registers: *const usize) -> Call {
+    use register::{R8, R9, R10, RDI, RDX, RSI};
+    // SAFETY: the caller's promise.
+    let arguments = [RDI, RSI, RDX, R10, R8, R9].map(|place| unsafe { *registers.add(place) });
+    Call { number, arguments }
+}
+
+/// # Safety
+/// That of [`call_of`].
+#[inline(never)]
+unsafe fn made_for(number: c_long, registers: *const usize) -> c_long {
+    // SAFETY: the caller's promise; the program's call.
+    unsafe { made(&call_of(number, registers)) }
+}
+
+/// # Safety
+/// That of [`call_of`], for a call that was made.
+#[inline(never)]
+unsafe fn noted_for(number: c_long, registers: *const usize, result: c_long) {
+    // SAFETY: the caller's promise.
+    unsafe { calls::noted(&call_of(number, registers), result) }
+}
+
 /// The handler of SIGSYS.
 ///
 /// # Safety
@@ -292,38 +341,29 @@ unsafe extern "C" fn reported(_signal: c_int, info: *mut c_int, context: *mut us
         let errno = sys::errno();
         let own = thread::current();
         let at = |place: usize| *context.add(place);
-        let call = Call {
-            number: *info.add(6) as c_long,
-            arguments: [
-                at(register::RDI),
-                at(register::RSI),
-                at(register::RDX),
-                at(register::R10),
-                at(register::R8),
-                at(register::R9),
-            ],
-        };
-        if calls::ITS_OWN.contains(&call.number) || !IS_ON.load(Relaxed) {
+        let number = *info.add(6) as c_long;
+        if calls::ITS_OWN.contains(&number) || !IS_ON.load(Relaxed) {
             // Once more, by the program itself; `again` goes on with the next thing that is noted.
             own.selector.store(LET_THROUGH, Relaxed);
-            *context.add(register::RAX) = call.number as usize;
+            *context.add(register::RAX) = number as usize;
             *context.add(register::RIP) = at(register::RIP).wrapping_sub(2);
             sys::set_errno(errno);
             return;
         }
         // The loader may be in the midst of changing what we would look at.
         let is_quiet = modules::is_loader(at(register::RIP)) && own.busy.swap(1, Relaxed) == 0;
-        let result = made(&call);
+        // One after the other, so that their frames are not on the stack together.
+        let result = made_for(number, context);
+        noted_for(number, context, result);
         if is_quiet {
             own.busy.store(0, Relaxed);
         }
-        let answer = if result == -1 {
-            -c_long::from(sys::errno())
+        *context.add(register::RAX) = if result == -1 {
+            -c_long::from(sys::errno()) as usize
         } else {
-            result
+            result as usize
         };
-        *context.add(register::RAX) = answer as usize;
-        if call.number == calls::RT_SIGPROCMASK {
+        if number == calls::RT_SIGPROCMASK {
             // Otherwise the handler's return would undo it.
             *context.add(signals::MASK) = signals::mask() as usize;
         }

@@ -180,17 +180,23 @@ pub(crate) fn access(entry: &Entry<'_>) {
     }
     let pause = hold::due(entry);
     if key.is_none_or(seen::insert) {
-        let flags = entry.flags | pause.map_or(0, |pause| pause.flag);
-        append(&Entry { flags, ..*entry }, true);
+        // Not both at a time on the stack.
+        let stack = trace::number();
+        write(entry, pause.map_or(0, |pause| pause.flag), stack);
     }
     if let Some(pause) = pause {
         hold::pause(pause);
     }
 }
 
-/// Writes a record.
+/// Writes a record, and from where it comes.
 pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
     let stack = if traced { trace::number() } else { 0 };
+    write(entry, 0, stack);
+}
+
+#[inline(never)]
+fn write(entry: &Entry<'_>, flags: u8, stack: u32) {
     let room = |text: &[&[u8]; 2]| (text[0].len() + text[1].len()).min(format::LONGEST);
     let (first, second) = (room(&entry.text), room(&entry.second));
     let length = (RECORD + first + second).next_multiple_of(8);
@@ -206,7 +212,7 @@ pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
     let state = |done: u16| {
         (length as u64)
             | u64::from(entry.kind as u8) << 32
-            | u64::from(entry.flags) << 40
+            | u64::from(entry.flags | flags) << 40
             | u64::from(MARK | done) << 48
     };
     // SAFETY: `reserve` gave us these bytes, within the mapping and aligned to 8, and nobody else.

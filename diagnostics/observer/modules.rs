@@ -70,6 +70,7 @@ static INDEXED: [Indexed; 32] = [const {
 static FIND_OBJECT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The index of the unwind table for the code at that address.
+#[inline(never)]
 pub(crate) fn index_of(address: usize) -> Option<usize> {
     let known = INDEXED.iter().take_while(|known| known.index.load(Relaxed) != 0);
     if let Some(known) = known.into_iter().find(|known| known.code.contains(address)) {
@@ -94,7 +95,10 @@ pub(crate) fn index_of(address: usize) -> Option<usize> {
 pub(crate) fn look() {
     // SAFETY: the name ends with a zero. The loader calls `one` with what it knows, while this call lasts.
     unsafe {
-        FIND_OBJECT.store(sys::dlsym(sys::RTLD_DEFAULT, c"_dl_find_object".as_ptr()), Relaxed);
+        FIND_OBJECT.store(
+            sys::dlsym(sys::RTLD_DEFAULT, c"_dl_find_object".as_ptr()),
+            Relaxed,
+        );
         sys::dl_iterate_phdr(one, core::ptr::null_mut());
     }
 }
@@ -110,7 +114,9 @@ unsafe extern "C" fn one(info: *const ModuleInfo, _size: usize, _data: *mut c_vo
     let free = INDEXED.iter().find(|known| known.index.load(Relaxed) == 0);
     if let (Some(known), Some(index)) = (free, header(info, PT_GNU_EH_FRAME, 0)) {
         known.code.set(code);
-        known.index.store(info.base.wrapping_add(index.address as usize), Relaxed);
+        known
+            .index
+            .store(info.base.wrapping_add(index.address as usize), Relaxed);
     }
     let contains = |address: usize| code.0 <= address && address < code.1;
     if contains(look as *const () as usize) {

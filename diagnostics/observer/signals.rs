@@ -107,9 +107,7 @@ pub(crate) fn open() {
 fn change(how: c_int, set: Option<u64>, old: *mut u64) -> c_long {
     let set = set.as_ref().map_or(0, |set| core::ptr::from_ref(set).addr());
     // SAFETY: a mask or none; the old one goes where the caller wants it.
-    unsafe {
-        dispatch::real::syscall(SYS_RT_SIGPROCMASK, how as usize, set, old as usize, 8, 0, 0)
-    }
+    unsafe { dispatch::real::syscall(SYS_RT_SIGPROCMASK, how as usize, set, old as usize, 8, 0, 0) }
 }
 
 /// The mask as the program sees it, for what it starts. A program that is started finds it as it would have.
@@ -118,8 +116,7 @@ pub(crate) struct Inherited;
 impl Inherited {
     pub(crate) fn begin() -> Option<Self> {
         let own = thread::current();
-        let is_hidden =
-            is_ours() && own.masked.load(Relaxed) != 0 && own.waiting_sigsys.load(Relaxed) == 0;
+        let is_hidden = is_ours() && own.masked.load(Relaxed) != 0 && own.waiting_sigsys.load(Relaxed) == 0;
         is_hidden.then(|| {
             change(sys::SIG_BLOCK, Some(BIT), core::ptr::null_mut());
             Self
@@ -136,6 +133,7 @@ impl Drop for Inherited {
 }
 
 /// The thread's real mask.
+#[inline(never)]
 pub(crate) fn mask() -> u64 {
     let mut mask = 0;
     change(sys::SIG_BLOCK, None, &raw mut mask);
@@ -306,6 +304,7 @@ unsafe fn call(function: usize, masks: bool, signal: c_int, info: *mut c_int, co
 ///
 /// # Safety
 /// Called in the handler with what the kernel gave it.
+#[inline(never)]
 pub(crate) unsafe fn hand_on(info: *mut c_int, context: *mut u64) {
     // SAFETY: the kernel's description; what the program itself set, called as it asked.
     unsafe {
@@ -420,7 +419,11 @@ impl Replaced {
     /// The function and the mask that the program had set, where the kernel has these.
     fn shown(&self, function: usize, mask: u64) -> (usize, u64) {
         (
-            if function == ours() { self.function } else { function },
+            if function == ours() {
+                self.function
+            } else {
+                function
+            },
             mask | if self.masks { BIT } else { 0 },
         )
     }
@@ -449,7 +452,9 @@ pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Sigaction, old: *m
             }
             return 0;
         }
-        let set = new.as_ref().map(|new| (Replaced::by(signal, new.handler, new.mask.0[0]), *new));
+        let set = new
+            .as_ref()
+            .map(|new| (Replaced::by(signal, new.handler, new.mask.0[0]), *new));
         let (replaced, done) = match set {
             Some((Some((replaced, function)), mut action)) => {
                 action.handler = function;
@@ -550,7 +555,12 @@ pub(crate) unsafe fn raw_action(arguments: [usize; 6]) -> c_long {
             if signal == SIGSYS {
                 let kept = KEPT.0.get();
                 let flags = (*kept).flags as c_uint as usize;
-                action = [(*kept).handler, flags, (*kept).restorer, (*kept).mask.0[0] as usize];
+                action = [
+                    (*kept).handler,
+                    flags,
+                    (*kept).restorer,
+                    (*kept).mask.0[0] as usize,
+                ];
             } else {
                 let (function, mask) = replaced.shown(action[0], action[3] as u64);
                 (action[0], action[3]) = (function, mask as usize);
@@ -558,7 +568,10 @@ pub(crate) unsafe fn raw_action(arguments: [usize; 6]) -> c_long {
             old.write_unaligned(action);
         }
     }
-    if signal == SIGSYS && done == 0 && let Some([function, flags, _, mask]) = wanted {
+    if signal == SIGSYS
+        && done == 0
+        && let Some([function, flags, _, mask]) = wanted
+    {
         keep(function, mask as u64, flags as c_int);
     }
     done

@@ -76,7 +76,6 @@ pub(crate) struct Sigset(pub(crate) [u64; 16]);
 
 impl Sigset {
     pub(crate) const EMPTY: Self = Self([0; 16]);
-
 }
 
 #[repr(C)]

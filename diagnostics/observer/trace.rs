@@ -20,6 +20,7 @@ pub(crate) fn prepare(frames: usize) {
 static KNOWN: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
 
 /// The number of the calls that led here, noted when they are new; 0 if they are not noted.
+#[inline(never)]
 pub(crate) fn number() -> u32 {
     let wanted = WANTED.load(Relaxed);
     // A copy's stacks would get the numbers of others: it has a table of its own in the same log.

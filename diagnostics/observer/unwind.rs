@@ -63,6 +63,7 @@ pub(crate) struct Walk {
     first: Row,
     kept: [Row; 4],
     depth: usize,
+    entry: Entry,
     /// Memory that can be read.
     readable: (usize, usize),
 }
@@ -75,11 +76,11 @@ impl Walk {
         first: Row::EMPTY,
         kept: [Row::EMPTY; 4],
         depth: 0,
+        entry: Entry::EMPTY,
         readable: (0, 0),
     };
 
     /// Calls `each` with the addresses of the calls that led here, the innermost first, until it returns `false`.
-    #[inline(never)]
     pub(crate) fn run(&mut self, mut each: impl FnMut(usize) -> bool) {
         self.readable = (0, 0);
         self.registers = [0; REGISTERS];
@@ -112,6 +113,7 @@ impl Walk {
     }
 
     /// Goes on to the caller. `None` at the end, and where the table does not say.
+    #[inline(never)]
     fn step(&mut self, is_return: &mut bool) -> Option<()> {
         let address = self.registers[RIP];
         let inside = address.checked_sub(usize::from(*is_return))?;
@@ -150,6 +152,7 @@ impl Walk {
     }
 
     /// Goes on to what a signal has interrupted, if this is the return of a handler.
+    #[inline(never)]
     fn interrupted(&mut self, is_return: &mut bool) -> Option<()> {
         let code = self.registers[RIP];
         let last = code.checked_add(SIG_FRAME_CODE.len() - 1)?;
@@ -170,6 +173,7 @@ impl Walk {
     }
 
     /// A word of the stack.
+    #[inline(never)]
     fn word(&mut self, at: usize) -> Option<usize> {
         if !at.is_multiple_of(8) {
             return None;
@@ -191,37 +195,37 @@ impl Walk {
 
     /// Finds the row for the address: whether it is that of a handler's return.
     fn look_up(&mut self, index: usize, address: usize) -> Option<bool> {
-        let entry = Entry::read(entry_of(index, address)?)?;
-        if !(entry.start..entry.end).contains(&address) {
+        self.entry.read(entry_of(index, address)?)?;
+        if !(self.entry.start..self.entry.end).contains(&address) {
             return None;
         }
         self.row = Row::EMPTY;
         self.depth = 0;
-        let far = address - entry.start;
-        self.execute(entry.common_instructions, &entry, usize::MAX)?;
+        self.execute(self.entry.common_instructions, usize::MAX)?;
         self.first = self.row;
-        self.execute(entry.instructions, &entry, far)?;
-        Some(entry.is_signal)
+        self.execute(self.entry.instructions, address - self.entry.start)?;
+        Some(self.entry.is_signal)
     }
 
     /// Carries out instructions up to the row for the place, which is this far from the start.
-    fn execute(&mut self, mut code: Bytes, entry: &Entry, far: usize) -> Option<()> {
+    fn execute(&mut self, mut code: Bytes, far: usize) -> Option<()> {
+        let (code_unit, data_unit) = (self.entry.code_unit, self.entry.data_unit);
         let mut location = 0_usize;
         while !code.is_empty() {
             let operation = code.byte()?;
             let operand = operation & 0x3f;
             match operation >> 6 {
-                1 => location = location.checked_add(usize::from(operand) * entry.code_unit)?,
+                1 => location = location.checked_add(usize::from(operand) * code_unit)?,
                 2 => {
-                    let offset = code.unsigned()? as i64 * entry.data_unit;
+                    let offset = code.unsigned()? as i64 * data_unit;
                     self.set(operand.into(), Rule::At(offset));
                 }
                 3 => self.restore(operand.into()),
                 _ => match operand {
-                    0x02 => location = location.checked_add(usize::from(code.byte()?) * entry.code_unit)?,
-                    0x03 => location = location.checked_add(code.number(2)? as usize * entry.code_unit)?,
-                    0x04 => location = location.checked_add(code.number(4)? as usize * entry.code_unit)?,
-                    _ => self.define(operand, &mut code, entry)?,
+                    0x02 => location = location.checked_add(usize::from(code.byte()?) * code_unit)?,
+                    0x03 => location = location.checked_add(code.number(2)? as usize * code_unit)?,
+                    0x04 => location = location.checked_add(code.number(4)? as usize * code_unit)?,
+                    _ => self.define(operand, &mut code, data_unit)?,
                 },
             }
             // The row is complete when the next one begins behind the place.
@@ -233,12 +237,13 @@ impl Walk {
     }
 
     /// Carries out an instruction that does not move on.
-    fn define(&mut self, operation: u8, code: &mut Bytes, entry: &Entry) -> Option<()> {
+    #[inline(never)]
+    fn define(&mut self, operation: u8, code: &mut Bytes, data_unit: i64) -> Option<()> {
         match operation {
             0x00 => {}
             0x05 => {
                 let register = code.unsigned()?;
-                let offset = code.unsigned()? as i64 * entry.data_unit;
+                let offset = code.unsigned()? as i64 * data_unit;
                 self.set(register, Rule::At(offset));
             }
             0x06 => {
@@ -284,14 +289,14 @@ impl Walk {
             }
             0x11 => {
                 let register = code.unsigned()?;
-                let offset = code.signed()? * entry.data_unit;
+                let offset = code.signed()? * data_unit;
                 self.set(register, Rule::At(offset));
             }
-            0x12 => self.row.frame = (code.unsigned()? as u8, code.signed()? * entry.data_unit),
-            0x13 => self.row.frame.1 = code.signed()? * entry.data_unit,
+            0x12 => self.row.frame = (code.unsigned()? as u8, code.signed()? * data_unit),
+            0x13 => self.row.frame.1 = code.signed()? * data_unit,
             0x14 => {
                 let register = code.unsigned()?;
-                let offset = code.unsigned()? as i64 * entry.data_unit;
+                let offset = code.unsigned()? as i64 * data_unit;
                 self.set(register, Rule::Is(offset));
             }
             // How many bytes of arguments were pushed: a compiler's business.
@@ -333,6 +338,11 @@ struct Bytes {
 }
 
 impl Bytes {
+    const EMPTY: Self = Self {
+        at: core::ptr::null(),
+        left: 0,
+    };
+
     fn is_empty(&self) -> bool {
         self.left == 0
     }
@@ -366,6 +376,7 @@ impl Bytes {
         Some(number as i64 | if is_negative { -1 << shift } else { 0 })
     }
 
+    #[inline(never)]
     fn leb(&mut self) -> Option<(u64, u32, u8)> {
         let (mut number, mut shift) = (0_u64, 0);
         loop {
@@ -404,6 +415,7 @@ impl Bytes {
     }
 
     /// A pointer in one of the ways in which linkers write it.
+    #[inline(never)]
     fn pointer(&mut self, way: u8) -> Option<usize> {
         let from = self.at as usize;
         let value = match way & 0x0f {
@@ -423,11 +435,17 @@ impl Bytes {
 }
 
 /// The entry for the function that the address lies in, by the sorted table that linkers make.
+#[inline(never)]
 fn entry_of(index: usize, address: usize) -> Option<usize> {
     const HEADER: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
     let at = index as *const u8;
     // SAFETY: the loader says that the index lies there; it begins with its form and its length.
-    let (form, count) = unsafe { (at.cast::<[u8; 4]>().read(), at.add(8).cast::<u32>().read_unaligned()) };
+    let (form, count) = unsafe {
+        (
+            at.cast::<[u8; 4]>().read(),
+            at.add(8).cast::<u32>().read_unaligned(),
+        )
+    };
     if form != HEADER {
         return None;
     }
@@ -458,56 +476,70 @@ struct Entry {
 }
 
 impl Entry {
-    fn read(at: usize) -> Option<Self> {
+    const EMPTY: Self = Self {
+        start: 0,
+        end: 0,
+        code_unit: 0,
+        data_unit: 0,
+        is_signal: false,
+        common_instructions: Bytes::EMPTY,
+        instructions: Bytes::EMPTY,
+    };
+
+    /// Reads a function's own part, and what it points to.
+    #[inline(never)]
+    fn read(&mut self, at: usize) -> Option<()> {
         let (mut own, place) = parts(at)?;
         let back = own.number(4)? as usize;
-        let (mut common, _) = parts(place.wrapping_sub(back))?;
-        let (0, 1 | 3) = (common.number(4)?, common.byte()?) else {
-            return None;
-        };
-        let mut letters = common;
-        let mut has_data = false;
-        while common.byte()? != 0 {}
-        let code_unit = common.unsigned()? as usize;
-        let data_unit = common.signed()?;
-        if common.unsigned()? as usize != RIP {
-            return None;
-        }
-        let (mut way, mut is_signal) = (0, false);
-        let mut data = Bytes { at: common.at, left: 0 };
-        loop {
-            match letters.byte()? {
-                0 => break,
-                b'z' => {
-                    let length = common.unsigned()? as usize;
-                    (data, has_data) = (common.part(length)?, true);
-                }
-                b'R' if has_data => way = data.byte()?,
-                b'P' if has_data => {
-                    let way = data.byte()?;
-                    data.pointer(way & 0x0f)?;
-                }
-                b'L' if has_data => _ = data.byte()?,
-                b'S' => is_signal = true,
-                b'B' => {}
-                _ => return None,
-            }
-        }
-        let start = own.pointer(way)?;
-        let length = own.pointer(way & 0x0f)?;
+        let (way, has_data) = self.read_common(place.wrapping_sub(back))?;
+        self.start = own.pointer(way)?;
+        self.end = self.start.checked_add(own.pointer(way & 0x0f)?)?;
         if has_data {
             let length = own.unsigned()? as usize;
             own.part(length)?;
         }
-        Some(Self {
-            start,
-            end: start.checked_add(length)?,
-            code_unit,
-            data_unit,
-            is_signal,
-            common_instructions: common,
-            instructions: own,
-        })
+        self.instructions = own;
+        Some(())
+    }
+
+    /// Reads what it has in common with others: how its addresses are written, and whether data follow them.
+    #[inline(never)]
+    fn read_common(&mut self, at: usize) -> Option<(u8, bool)> {
+        let (mut common, _) = parts(at)?;
+        let (0, 1 | 3) = (common.number(4)?, common.byte()?) else {
+            return None;
+        };
+        let mut letters = common;
+        while common.byte()? != 0 {}
+        self.code_unit = common.unsigned()? as usize;
+        self.data_unit = common.signed()?;
+        self.is_signal = false;
+        if common.unsigned()? as usize != RIP {
+            return None;
+        }
+        let mut way = 0;
+        // Where there are letters, their data begin with a length.
+        let has_data = letters.byte()? == b'z';
+        if has_data {
+            let length = common.unsigned()? as usize;
+            let mut data = common.part(length)?;
+            loop {
+                match letters.byte()? {
+                    0 => break,
+                    b'R' => way = data.byte()?,
+                    b'P' => {
+                        let way = data.byte()?;
+                        data.pointer(way & 0x0f)?;
+                    }
+                    b'L' => _ = data.byte()?,
+                    b'S' => self.is_signal = true,
+                    b'B' => {}
+                    _ => return None,
+                }
+            }
+        }
+        self.common_instructions = common;
+        Some((way, has_data))
     }
 }
 
