@@ -171,7 +171,7 @@ pub(crate) fn is_free() -> bool {
 /// Notes what a test did, the first time that it did this, and pauses where that was asked for.
 pub(crate) fn access(entry: &Entry<'_>) {
     let key = seen::key_of(entry);
-    if key.is_some_and(seen::has) {
+    if key.is_some_and(|key| seen::has(key) || seen::has_enough(entry)) {
         return;
     }
     if !scratch::is_roomy() {
@@ -180,6 +180,7 @@ pub(crate) fn access(entry: &Entry<'_>) {
     }
     let pause = hold::due(entry);
     if key.is_none_or(seen::insert) {
+        seen::count_value(entry);
         // Not both at a time on the stack.
         let stack = trace::number();
         write(entry, pause.map_or(0, |pause| pause.flag), stack);

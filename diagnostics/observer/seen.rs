@@ -17,12 +17,16 @@ pub(crate) fn key_of(entry: &Entry<'_>) -> Option<u64> {
         // Then the last access counts as well as the first.
         return None;
     }
+    Some(key(entry, 0, entry.value))
+}
+
+fn key(entry: &Entry<'_>, place: u64, value: u64) -> u64 {
     let thread = thread::current();
     let mut hash = Hash(0x9e37_79b9_7f4a_7c15);
-    hash.word(u64::from(entry.kind as u8) << 8 | u64::from(entry.flags));
+    hash.word(u64::from(entry.kind as u8) << 8 | u64::from(entry.flags) | place << 16);
     hash.word(u64::from(thread.test.load(Relaxed)) | u64::from(log::pid()) << 32);
     hash.word(thread.held.load(Relaxed));
-    hash.word(entry.value);
+    hash.word(value);
     // A variable does not depend on the folder, and an absolute path says 0.
     hash.word(u64::from(entry.folder));
     if entry.kind != Kind::GetFolder {
@@ -30,7 +34,22 @@ pub(crate) fn key_of(entry: &Entry<'_>) -> Option<u64> {
             hash.bytes(part);
         }
     }
-    Some(hash.end())
+    hash.end()
+}
+
+/// Values of one variable that are told apart for each test: a second one says all there is to say.
+const MOST_VALUES: u64 = 4;
+
+/// Whether a test has set the variable to enough values already.
+pub(crate) fn has_enough(entry: &Entry<'_>) -> bool {
+    entry.kind == Kind::SetVariable && has(key(entry, MOST_VALUES, 0))
+}
+
+/// Counts a value.
+pub(crate) fn count_value(entry: &Entry<'_>) {
+    if entry.kind == Kind::SetVariable {
+        (1..=MOST_VALUES).any(|place| insert(key(entry, place, 0)));
+    }
 }
 
 /// Whether `hash` is there.
