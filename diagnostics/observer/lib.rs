@@ -31,6 +31,7 @@ mod network;
 mod note;
 mod processes;
 mod real;
+mod scratch;
 mod seen;
 mod signals;
 mod start;
@@ -38,6 +39,7 @@ mod sys;
 mod thread;
 mod threads;
 mod trace;
+mod unwind;
 mod variables;
 
 /// Nothing here panics by intention; what does all the same must not go on.

@@ -5,7 +5,7 @@
 use crate::account::{self, Reason, State};
 use crate::format::{self, DONE, FAILED, Kind, MARK, RECORD, header};
 use crate::sys::{self, c_char, c_int, c_void};
-use crate::{files, hold, processes, seen, thread, trace};
+use crate::{files, hold, processes, scratch, seen, thread, trace};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
@@ -344,19 +344,34 @@ pub(crate) fn is_free() -> bool {
 
 /// Notes what a test did, the first time that it did this, and pauses where that was asked for.
 pub(crate) fn access(entry: &Entry<'_>) {
+    let key = seen::key_of(entry);
+    if key.is_some_and(|key| seen::has(key) || seen::has_enough(entry)) {
+        return;
+    }
+    if !scratch::is_roomy() {
+        count(header::DROPPED);
+        return;
+    }
     let pause = hold::due(entry);
-    if seen::is_new(entry) {
-        let flags = entry.flags | pause.map_or(0, |pause| pause.flag);
-        append(&Entry { flags, ..*entry }, true);
+    if key.is_none_or(seen::insert) {
+        seen::count_value(entry);
+        // Not both at a time on the stack.
+        let stack = trace::number();
+        write(entry, pause.map_or(0, |pause| pause.flag), stack);
     }
     if let Some(pause) = pause {
         hold::pause(pause);
     }
 }
 
-/// Writes a record.
+/// Writes a record, and from where it comes.
 pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
     let stack = if traced { trace::number() } else { 0 };
+    write(entry, 0, stack);
+}
+
+#[inline(never)]
+fn write(entry: &Entry<'_>, flags: u8, stack: u32) {
     let room = |text: &[&[u8]; 2]| (text[0].len() + text[1].len()).min(format::LONGEST);
     let (first, second) = (room(&entry.text), room(&entry.second));
     let length = (RECORD + first + second).next_multiple_of(8);
@@ -372,7 +387,7 @@ pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
     let state = |done: u16| {
         (length as u64)
             | u64::from(entry.kind as u8) << 32
-            | u64::from(entry.flags) << 40
+            | u64::from(entry.flags | flags) << 40
             | u64::from(MARK | done) << 48
     };
     // SAFETY: `reserve` gave us these bytes, within the mapping and aligned to 8, and nobody else.
@@ -520,7 +535,10 @@ pub(crate) fn folder() -> u32 {
 /// The working directory is another one now.
 pub(crate) fn note_folder() {
     let number = GENERATION.fetch_add(1, Relaxed) + 1;
-    let mut path = [0_u8; 4096];
+    let Some(mut scratch) = scratch::take() else {
+        return;
+    };
+    let path = &mut scratch.paths[0];
     // SAFETY: a buffer of that length.
     let got = unsafe { files::real::getcwd(path.as_mut_ptr().cast(), path.len()) };
     if got.is_null() {

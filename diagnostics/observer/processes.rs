@@ -9,7 +9,7 @@ use crate::log::{self, Entry};
 use crate::note::Noting;
 use crate::real::{hooks, reals};
 use crate::sys::{self, c_char, c_int, c_long, c_void};
-use crate::{dispatch, thread};
+use crate::{dispatch, signals, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
 
@@ -396,7 +396,9 @@ unsafe fn become_other(texts: Texts, program: Program, call: impl FnOnce(Texts) 
         ended(State::Closed);
     }
     handed.began(Some(own_id()));
+    let mask = signals::Inherited::begin();
     let failed = call(handed.texts);
+    drop(mask);
     let errno = sys::errno();
     if is_own {
         ended(State::Recording);
@@ -474,7 +476,9 @@ unsafe fn start(
     let pid = if pid.is_null() { &raw mut own } else { pid };
     // SAFETY: the caller's promise.
     let handed = unsafe { Handed::on(texts, program) };
+    let mask = signals::Inherited::begin();
     let failed = call(pid, handed.texts);
+    drop(mask);
     let errno = sys::errno();
     if failed == 0 {
         // SAFETY: libc has written it.

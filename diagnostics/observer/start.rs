@@ -53,6 +53,7 @@ fn resolve() {
     threads::real::resolve();
     threads::names_of_threads::resolve();
     signals::real::resolve();
+    signals::waiting::resolve();
     dispatch::real::resolve();
     dispatch::tuning::real::resolve();
 }

@@ -49,6 +49,7 @@ pub(crate) const SEEK_CUR: c_int = 1;
 pub(crate) const SIGSYS: c_int = 31;
 pub(crate) const SIG_BLOCK: c_int = 0;
 pub(crate) const SIG_UNBLOCK: c_int = 1;
+pub(crate) const SIG_SETMASK: c_int = 2;
 pub(crate) const SA_SIGINFO: c_int = 4;
 pub(crate) const SA_NODEFER: c_int = 0x4000_0000;
 pub(crate) const SA_RESTART: c_int = 0x1000_0000;
@@ -78,17 +79,6 @@ pub(crate) struct Sigset(pub(crate) [u64; 16]);
 
 impl Sigset {
     pub(crate) const EMPTY: Self = Self([0; 16]);
-
-    pub(crate) fn without_sigsys(mut self) -> Self {
-        self.0[0] &= !(1 << (SIGSYS - 1));
-        self
-    }
-
-    pub(crate) fn only_sigsys() -> Self {
-        let mut set = Self::EMPTY;
-        set.0[0] = 1 << (SIGSYS - 1);
-        set
-    }
 }
 
 /// `struct dl_phdr_info`, as far as it is read.
@@ -111,6 +101,19 @@ pub(crate) struct ProgramHeader {
     pub(crate) in_file: u64,
     pub(crate) in_memory: u64,
     pub(crate) align: u64,
+}
+
+/// `struct dl_find_object`.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct FoundObject {
+    flags: u64,
+    start: usize,
+    end: usize,
+    module: usize,
+    /// Where its `.eh_frame_hdr` is.
+    pub(crate) index: usize,
+    reserved: [u64; 7],
 }
 
 #[repr(C)]
