@@ -32,6 +32,9 @@ pub(crate) struct RunArgs {
     /// like, `pass` for any other command and for jobs of a file.
     #[arg(long, value_name = "POLICY")]
     pub(crate) no_records: Option<NoRecords>,
+    /// Exit with 3 where something cannot be recorded, and name it.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// What keeps the output of this session apart from that of others. Without it: COFFERDAM_RUN_NAMESPACE, else
     /// RUN_NAMESPACE, else one that is generated.
     #[arg(long, value_name = "NAME")]

@@ -16,7 +16,7 @@ use crate::exit_code::{self, Ended, NoRecords};
 use crate::jobs::rounds::Rounds;
 use crate::ledger::Status;
 use cofferdam::Namespace;
-use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean};
+use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean, reserve};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
@@ -111,6 +111,8 @@ impl Session<'_> {
         if self.args.resume && resumed.is_none() {
             watch.warn("there is no interrupted session to go on with: all jobs are run");
         }
+        // What finds no room later is known by it, so nothing begins without it.
+        reserve(self.base, self.name).map_err(|error| unusable(&error))?;
         let out = Cell::new(0);
         let (mut feed, carried) = Feed::new(plan.work, self.recorder, &out, resumed)?;
         let number = self.recorder.borrow().number();
@@ -277,7 +279,7 @@ impl Session<'_> {
             } else {
                 NoRecords::Pass
             });
-        let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
+        let mut outcome = Outcome::new(Some(ran.ended), findings, no_records, self.args.strict);
         outcome.is_stopped = ran.is_stopped;
         outcome.has_library = suite::has_library(&here::working_dir());
         outcome.batch = batch;

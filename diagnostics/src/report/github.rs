@@ -1,5 +1,6 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
+use super::account;
 use super::text::{last_line, nothing_recorded, plain};
 use crate::commands::{Outcome, severity_of};
 use crate::exit_code::{NoRecords, Verdict};
@@ -27,6 +28,9 @@ impl Github<'_> {
                 "cofferdam: baseline",
                 std::slice::from_ref(note),
             )?;
+        }
+        for what in account::lost(&findings.account) {
+            annotate(out, "error", None, "cofferdam: lost", &[what])?;
         }
         let unread = if self.0.verdict == Verdict::Unreadable {
             "error"

@@ -1,5 +1,6 @@
 //! The only code that prints: one type for each format.
 
+mod account;
 mod backup;
 mod baseline;
 mod batch;

@@ -1,5 +1,6 @@
 //! Texts for people: names made harmless, numbers with their nouns.
 
+use super::account;
 use super::progress::words;
 use crate::commands::Outcome;
 use crate::commands::batch::Batch;
@@ -108,18 +109,36 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             "could not tell: not everything could be read; no conflict in what was: {}",
             watched(&findings.watched)
         ),
+        Verdict::Lost => format!(
+            "could not tell: {}; no {new}conflict in what was recorded: {}",
+            account::lost_words(&findings.account),
+            watched(&findings.watched)
+        ),
+        Verdict::OutOfReach => format!(
+            "could not tell: not everything could be observed; no {new}conflict in what was: {}",
+            watched(&findings.watched)
+        ),
         Verdict::NothingRecorded => "nothing was recorded, so there is nothing to tell".to_owned(),
         Verdict::NoRecords => "could not tell: nothing was recorded".to_owned(),
     };
     match outcome.verdict {
-        Verdict::None | Verdict::Unreadable
+        Verdict::None | Verdict::Unreadable | Verdict::Lost
             if findings.observed.is_none() && findings.watched.workers == 1 =>
         {
             line.push_str("; with one worker, conflicts between workers cannot be seen");
         }
-        Verdict::Conflicts if findings.problem_count > 0 => line.push_str("; not everything could be read"),
+        Verdict::Conflicts => {
+            if !findings.account.lost.is_empty() {
+                line.push_str("; ");
+                line.push_str(&account::lost_words(&findings.account));
+            }
+            if findings.problem_count > 0 {
+                line.push_str("; not everything could be read");
+            }
+        }
         _ => {}
     }
+    line.push_str(&account::out_of_reach_words(&findings.account));
     line.push_str(&settled.map(super::baseline::last_words).unwrap_or_default());
     if let Some(batch) = &outcome.batch {
         line.push_str("; ");
@@ -146,6 +165,9 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             let _ = write!(line, "; the command failed (exit code {code})");
         }
         Some(Ended::Passed) | None => {}
+    }
+    if outcome.is_unexplained() {
+        line.push_str(", and no cause was found");
     }
     line
 }
