@@ -333,6 +333,9 @@ pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
+#[cfg(feature = "check")]
+#[doc(hidden)]
+pub use place::private_dir as __private_dir;
 pub use resource::{Access, Resource, ResourceKind};
 #[cfg(feature = "tokio")]
 pub use run::lock_async;

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::place;
 use crate::resource::{Access, Resource};
-use crate::sys::{clock, process};
+use crate::sys::{clock, folder, process};
 use crate::worker::{Claim, Worker, claim, guarded_by};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -25,13 +25,13 @@ use std::{fs, io};
 /// On a thread that no worker was handed to, and when the folder cannot be made.
 #[track_caller]
 pub fn lease_dir() -> Result<DirLease, Error> {
-    let parent = place::worker_dir(Worker::try_current()?.id())?.join("leased");
+    let worker = place::worker_dir(Worker::try_current()?.id())?;
+    let parent = place::private_dir(&worker, "leased")?;
     let failed = |source| Error::io("make a folder in", &parent, source);
-    fs::create_dir_all(&parent).map_err(failed)?;
     let pid = process::id();
     let path = loop {
         let path = parent.join(format!("{pid}-{}", clock::unique()));
-        match fs::create_dir(&path) {
+        match folder::make_new(&path) {
             Ok(()) => break path,
             // An earlier process of the run had this number, and was killed or kept its folder.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -2,11 +2,13 @@
 
 use super::request::Stop;
 use super::script::Script;
+use crate::place;
 use crate::place::order::{Order, bury, teardown_file};
 use crate::place::sweep::{self, LEADERS, MARK};
 use crate::run::lease::Held;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::Deadline;
+use crate::sys::folder;
 use crate::sys::process::{self, Living};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -215,11 +217,13 @@ impl Services {
     /// Makes the folder that a start begins with. What a keeper that was killed left there is ended first: its
     /// processes died with it, but theirs may not have.
     pub(super) fn prepare(&mut self, key: &str) -> Result<(), String> {
-        let folder = super::folder(&self.run, key);
-        sweep::end_fixture(&folder);
-        let _ = std::fs::remove_dir_all(&folder);
-        super::server::private_folder(&folder.join("dir"))
-            .map_err(|error| format!("{}: {error}", folder.display()))
+        let own = super::folder(&self.run, key);
+        sweep::end_fixture(&own);
+        let _ = std::fs::remove_dir_all(&own);
+        let fixtures = own.parent().unwrap_or(&self.run);
+        folder::make(fixtures, Path::new(&place::file_name(key)).join("dir"))
+            .map(drop)
+            .map_err(|error| format!("{}: {error}", own.display()))
     }
 
     /// Returns the end of a process of the fixture that was not expected, if there was one.
