@@ -17,8 +17,40 @@ pub(crate) fn folder() -> Result<PathBuf, Error> {
     folder_in(&env::path(VARIABLE).unwrap_or_else(env::temp_dir), user)
 }
 
+/// A folder as [`folder`] is one, whose path has at most so many bytes.
+#[cfg(unix)]
+pub(crate) fn short_folder(longest: usize) -> Result<PathBuf, Error> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let user = crate::sys::process::user();
+    let parents = [
+        env::path(VARIABLE),
+        Some(env::temp_dir()),
+        env::path("XDG_RUNTIME_DIR"),
+        Some("/tmp".into()),
+    ];
+    let is_short = |parent: &PathBuf| own(parent, user).as_os_str().as_bytes().len() <= longest;
+    let mut refused = None;
+    for parent in parents.into_iter().flatten().filter(is_short) {
+        match folder_in(&parent, user) {
+            Ok(folder) => return Ok(folder),
+            Err(error) => refused = Some(error),
+        }
+    }
+    let too_long = || {
+        Error::not_safe(
+            &env::temp_dir(),
+            "its path is too long for one of a socket: set TMPDIR to a shorter one",
+        )
+    };
+    Err(refused.unwrap_or_else(too_long))
+}
+
+fn own(parent: &Path, user: u32) -> PathBuf {
+    parent.join(format!("cofferdam-{user}"))
+}
+
 fn folder_in(parent: &Path, user: u32) -> Result<PathBuf, Error> {
-    let own = parent.join(format!("cofferdam-{user}"));
+    let own = own(parent, user);
     if let Err(error) = folder::make_new(&own)
         && error.kind() != std::io::ErrorKind::AlreadyExists
     {
