@@ -84,9 +84,10 @@ fn new_folder(worker: &Worker) -> Result<PathBuf, Error> {
 /// The folder for what the worker's test leaves when it fails.
 fn failed(worker: &Worker) -> Result<PathBuf, Error> {
     let test = format!("{}::{}", journal::binary(), worker.test().unwrap_or("main"));
-    Ok(place::base_dir(None)?
-        .join("failed")
-        .join(place::file_name(&test)))
+    let run = place::run_dir()?;
+    // The run's folder is `runs/RUN` in the base folder.
+    let base = run.ancestors().nth(2).unwrap_or(run);
+    Ok(base.join("failed").join(place::file_name(&test)))
 }
 
 /// The longest path of a folder for sockets; 47 bytes are left for a socket's name.

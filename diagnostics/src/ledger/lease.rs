@@ -18,9 +18,7 @@ pub(super) struct Lease {
 impl Lease {
     /// Makes the file, which nobody else knows of yet, and locks it.
     pub(super) fn take(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
+        super::make_parent(path)?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
