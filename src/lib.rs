@@ -71,7 +71,7 @@
 //!
 //! static F: Fixture<H> = Fixture::per_run("name", fn(&Setup) -> Result<H, BoxError>)         per_worker  start_within
 //! F.get() -> Arc<H>                                  H: Serialize + Deserialize
-//! Setup:    spawn  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
+//! Setup:    spawn  run  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
 //!
 //! Context:  get  lazy  worker  dir  claim                                    what a factory may ask
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
@@ -102,7 +102,8 @@
 //!
 //! **A service keeps its state from test to test, under one runner.** Under `cargo test` the next test in the lane finds
 //! what the last one left; under nextest it finds nothing. A test that needs either passes under one runner only. Say
-//! which is meant: `per_test` or `reset`.
+//! which is meant: `per_test` or `reset`. What a test was handed that panicked is never handed to the next: a lock in it may
+//! be poisoned. (A suite that replaces the panic hook without calling the one before takes that away.)
 //!
 //! ```
 //! use cofferdam::ServiceLocator;
@@ -236,10 +237,11 @@
 //!
 //! **What does it write?** To disk, below `target/cofferdam`: a run's folder with lock files, folders that were asked for,
 //! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over, a few each;
-//! `cargo cofferdam clean` removes them all. A small file for each lock's name stays. The locks of leased ports, and of the
+//! `cargo cofferdam clean` removes them all. A small file for each lock's name stays, and the folder of a failed test
+//! until the test runs again. The locks of leased ports, and of the
 //! whole machine, are in the user's temporary folder. To standard error: warnings. To standard output: nothing. It does
 //! not change the environment or the working directory, installs
-//! no signal handler and never leaves the process. A run with fixtures has a process of its own
+//! no signal handler and never leaves the process. Its panic hook calls the one that was there before. A run with fixtures has a process of its own
 //! for them, which ends with it.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is looked at. Nothing else: recording
