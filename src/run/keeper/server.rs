@@ -181,6 +181,7 @@ impl Keeper {
         if ready[numbers.len()] {
             self.let_in();
         }
+        self.services.bury_orphans();
         anchor.is_some() && ready.last() == Some(&true)
     }
 

@@ -114,6 +114,19 @@ impl Services {
         self.fixtures.entry(key.to_owned()).or_default()
     }
 
+    /// Waits for orphans that were adopted and have ended, but for those that are watched: nobody is to get their numbers.
+    pub(super) fn bury_orphans(&self) {
+        let all = || self.fixtures.values().flat_map(|belongings| &belongings.running);
+        let is_known = |pid: u32| {
+            all().any(|running| {
+                let is_left = matches!(&running.expected, Expected::Left(left) if left.iter().any(|one| one.pid == pid));
+                running.child.id() == pid || is_left
+            })
+        };
+        let orphans = process::children().into_iter().filter(|pid| !is_known(*pid));
+        orphans.for_each(child::bury_if_ended);
+    }
+
     /// Starts a process of the fixture and returns its number.
     pub(super) fn spawn(&mut self, key: &str, order: &Order, stop: Stop, ends: bool) -> Result<u32, String> {
         let name = Path::new(&order.program).file_name().unwrap_or(&order.program);
