@@ -311,3 +311,17 @@ fn a_limit_of_file_sizes_is_an_error_of_ours_and_the_command_s_own_affair() {
     assert!(output.status.code().is_some(), "{output:?}");
     assert!(text.contains("ended by it"), "{output:?}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_at_the_ledger_s_place_is_refused_and_nothing_is_made_where_it_leads() {
+    let (dir, victim) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let made = victim.path().join("made");
+    std::os::unix::fs::symlink(&made, dir.path().join("ledger.sqlite3")).unwrap();
+    let refused: Told = cofferdam(dir.path(), &["run", "--", "true"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(refused.err.contains("is a symbolic link"), "{}", refused.err);
+    assert!(!made.exists());
+}
