@@ -1,7 +1,7 @@
 //! Suites that know nothing of cofferdam, observed under real runners.
 
 mod confirm;
-mod package;
+pub(crate) mod package;
 mod probe;
 
 use package::Package;
