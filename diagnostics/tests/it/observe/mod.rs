@@ -211,6 +211,11 @@ fn a_program_without_a_test_harness_is_run_once() {
         "{}",
         told.err
     );
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.contains("out of reach: ") && last.contains("deps/plain-"),
+        "{last}"
+    );
 }
 
 #[test]
