@@ -59,6 +59,28 @@ fn role() {
                 // Until a signal ends this, or the test does.
                 let _ = std::io::stdin().read(&mut [0]);
             }
+            "claims" => {
+                let queue = cofferdam::Resource::name("queue orders");
+                drop(cofferdam::claim(queue, cofferdam::Access::Write));
+            }
+            "no-descriptors" => {
+                let mut files = Vec::new();
+                while let Ok(file) = std::fs::File::open("/dev/null") {
+                    files.push(file);
+                }
+                std::mem::forget(files);
+            }
+            "no-files" => {
+                let limit = rustix::process::Rlimit {
+                    current: Some(0),
+                    maximum: None,
+                };
+                rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+            }
+            "leaves" => {
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+                    .unwrap()
+            }
             number => {
                 #[expect(
                     clippy::disallowed_methods,

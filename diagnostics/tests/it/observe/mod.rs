@@ -1,7 +1,7 @@
 //! Suites that know nothing of cofferdam, observed under real runners.
 
 mod confirm;
-mod package;
+pub(crate) mod package;
 mod probe;
 
 use package::Package;
@@ -210,6 +210,11 @@ fn a_program_without_a_test_harness_is_run_once() {
         "run\n",
         "{}",
         told.err
+    );
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.contains("out of reach: ") && last.contains("deps/plain-"),
+        "{last}"
     );
 }
 
