@@ -7,6 +7,7 @@
 //! runs their tests once more and grades them, which `crate::findings` keeps.
 
 mod alone;
+mod backtraces;
 mod chain;
 pub(crate) mod confirm;
 mod folders;
