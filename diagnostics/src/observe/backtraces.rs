@@ -103,7 +103,10 @@ fn function(name: &str) -> Function {
         Function::Other
     } else if PRINTING.iter().any(|printing| plain.starts_with(printing)) {
         Function::Prints
-    } else if ["std::", "core::", "alloc::"].iter().any(|library| plain.starts_with(library)) {
+    } else if ["std::", "core::", "alloc::"]
+        .iter()
+        .any(|library| plain.starts_with(library))
+    {
         Function::Std
     } else {
         Function::Other
@@ -121,9 +124,15 @@ mod tests {
             ("<std::path::PathBuf as core::fmt::Debug>::fmt", Function::Std),
             ("core::fmt::write", Function::Std),
             ("std::sys::backtrace::_print_fmt", Function::Prints),
-            ("<std::sys::backtrace::BacktraceLock::print::DisplayBacktrace as core::fmt::Display>::fmt", Function::Prints),
+            (
+                "<std::sys::backtrace::BacktraceLock::print::DisplayBacktrace as core::fmt::Display>::fmt",
+                Function::Prints,
+            ),
             ("std::panicking::default_hook::{{closure}}", Function::Prints),
-            ("std::sys::backtrace::__rust_begin_short_backtrace", Function::Other),
+            (
+                "std::sys::backtrace::__rust_begin_short_backtrace",
+                Function::Other,
+            ),
             ("shop::hook", Function::Other),
             ("test::run_test", Function::Other),
         ] {
