@@ -333,7 +333,7 @@ pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
-pub use resource::{Access, Resource, ResourceKind};
+pub use resource::{Access, Resource, ResourceKind, Scope};
 #[cfg(feature = "tokio")]
 pub use run::lock_async;
 #[cfg(feature = "serial")]

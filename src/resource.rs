@@ -16,44 +16,138 @@ pub struct Resource {
     name: String,
 }
 
-/// The kind of a [`Resource`]; its word stands first in reports and journals.
+/// The kind of a [`Resource`]: how far it reaches, what it is called, and what ends a conflict on it.
+///
+/// Exhaustive on purpose: the compiler names each place that a new kind concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
 pub enum ResourceKind {
-    /// A file or folder, by absolute path.
+    /// A file, by absolute path.
     File,
-    /// A TCP or UDP port of this machine.
+    /// A directory whose entries tests create, list and remove, by absolute path.
+    Directory,
+    /// A Git repository: its index, refs and working tree, by the absolute path of its root.
+    GitRepository,
+    /// A SQLite database with its journal, by absolute path.
+    Database,
+    /// A family of paths made from a counter, a process ID or a timestamp, with `*` for the digits.
+    TempName,
+    /// A Unix socket: an absolute path, or a name after `@`.
+    UnixSocket,
+    /// A POSIX shared-memory object or semaphore, by name.
+    SharedMemory,
+    /// A TCP port of this machine.
     Port,
+    /// A UDP port of this machine.
+    UdpPort,
     /// An environment variable, by name; its value is never recorded.
     Env,
     /// The working directory of the process.
     Cwd,
     /// The file mode mask of the process.
     Umask,
-    /// Anything else that has a name: a database, a queue, a bucket.
+    /// Anything else that has a name: a database server, a queue, a bucket.
     Name,
 }
 
+/// How far a resource reaches: two uses can meet only within one scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// Each process has its own.
+    Process,
+    /// All processes of a machine share it.
+    Machine,
+    /// Runs on different machines may share it.
+    Everywhere,
+}
+
 impl ResourceKind {
-    const ALL: [(Self, &'static str); 6] = [
-        (Self::File, "file"),
-        (Self::Port, "port"),
-        (Self::Env, "env"),
-        (Self::Cwd, "cwd"),
-        (Self::Umask, "umask"),
-        (Self::Name, "name"),
+    /// Every kind, in the order of declaration.
+    pub const ALL: &'static [Self] = &[
+        Self::File,
+        Self::Directory,
+        Self::GitRepository,
+        Self::Database,
+        Self::TempName,
+        Self::UnixSocket,
+        Self::SharedMemory,
+        Self::Port,
+        Self::UdpPort,
+        Self::Env,
+        Self::Cwd,
+        Self::Umask,
+        Self::Name,
     ];
 
-    /// The word for it: `file`, `port`, `env`, `cwd`, `umask` or `name`.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or("name", |(_, word)| word)
+    /// Returns the word that stands for the kind in journals and JSON.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::GitRepository => "git-repository",
+            Self::Database => "database",
+            Self::TempName => "temp-name",
+            Self::UnixSocket => "unix-socket",
+            Self::SharedMemory => "shared-memory",
+            Self::Port => "port",
+            Self::UdpPort => "udp-port",
+            Self::Env => "env",
+            Self::Cwd => "cwd",
+            Self::Umask => "umask",
+            Self::Name => "name",
+        }
+    }
+
+    /// Returns the words for the kind in messages and reports.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::GitRepository => "Git repository",
+            Self::Database => "SQLite database",
+            Self::TempName => "temporary name",
+            Self::UnixSocket => "Unix socket",
+            Self::SharedMemory => "shared memory",
+            Self::Port => "port",
+            Self::UdpPort => "UDP port",
+            Self::Env => "env",
+            Self::Cwd => "cwd",
+            Self::Umask => "umask",
+            Self::Name => "name",
+        }
+    }
+
+    /// Returns how far a resource of this kind reaches.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::Env | Self::Cwd | Self::Umask => Scope::Process,
+            Self::File
+            | Self::Directory
+            | Self::GitRepository
+            | Self::Database
+            | Self::TempName
+            | Self::UnixSocket
+            | Self::SharedMemory
+            | Self::Port
+            | Self::UdpPort => Scope::Machine,
+            Self::Name => Scope::Everywhere,
+        }
+    }
+
+    /// Returns the kind with this [`key`](Self::key).
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.key() == key)
     }
 }
 
 impl Resource {
+    /// A resource of any kind, by the name that reports show; a path has to be absolute.
+    pub fn new(kind: ResourceKind, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+        }
+    }
+
     /// A file or folder. A relative path is completed with the working directory of this moment.
     pub fn file(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
@@ -75,8 +169,8 @@ impl Resource {
     /// A UDP port of this machine, which is another than the TCP port of that number.
     pub fn udp_port(port: u16) -> Self {
         Self {
-            kind: ResourceKind::Port,
-            name: format!("{port}/udp"),
+            kind: ResourceKind::UdpPort,
+            name: port.to_string(),
         }
     }
 
@@ -123,25 +217,22 @@ impl Resource {
     }
 
     pub(crate) fn to_json(&self) -> String {
-        format!("{}:{}", self.kind.as_str(), self.name)
+        format!("{}:{}", self.kind.key(), self.name)
     }
 
     pub(crate) fn from_json(text: &str) -> Option<Self> {
-        let (word, name) = text.split_once(':')?;
-        let (kind, _) = ResourceKind::ALL.into_iter().find(|(_, known)| *known == word)?;
-        Some(Self {
-            kind,
-            name: name.to_owned(),
-        })
+        let (key, name) = text.split_once(':')?;
+        Some(Self::new(ResourceKind::from_key(key)?, name))
     }
 }
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            ResourceKind::Cwd | ResourceKind::Umask => f.write_str(self.kind.as_str()),
-            kind => write!(f, "{} {}", kind.as_str(), self.name),
+        f.write_str(self.kind.label())?;
+        if self.name.is_empty() {
+            return Ok(());
         }
+        write!(f, " {}", self.name)
     }
 }
 

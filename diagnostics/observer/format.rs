@@ -1,6 +1,6 @@
 //! What the observer's log looks like: shared by the observer, which writes it, and the binary, which reads it.
 //!
-//! A log is one file for each process: a header, then records, each a multiple of 8 bytes. All numbers are in the byte
+//! A log is a part of the account for each process: a header, then records, each a multiple of 8 bytes. All numbers are in the byte
 //! order of the machine, which both sides share. A record's first word is written when its place is taken, and once
 //! more, with [`DONE`], when it is complete: what a killed process left half-written is known by that.
 
@@ -42,6 +42,8 @@ pub(crate) mod header {
     pub(crate) const GROWING: usize = 11;
     /// Threads whose creator could not be noted.
     pub(crate) const UNKNOWN_THREADS: usize = 12;
+    /// From here on the log is in the other file; 0 if all of it is in the account.
+    pub(crate) const SPILLED_AT: usize = 13;
 }
 
 /// Nobody asked for raw system calls to be seen.
@@ -65,6 +67,37 @@ pub(crate) const PAUSED: u8 = 8;
 /// In the value of `Open`, `Look` and `Change`: were the path a link, it was about the link itself. The number that `open`
 /// has for it.
 pub(crate) const ITSELF: u64 = 0o400_000;
+
+/// The sort of accesses after which a thread pauses, as a number in the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Target {
+    /// A path, what lies below it, and listings of the directory that holds it.
+    File = 1,
+    /// A TCP or UDP port.
+    Port,
+    /// A variable; all of them if the name is empty.
+    Env,
+    Cwd,
+    Umask,
+    /// Something named that is neither file nor port.
+    Name,
+}
+
+impl Target {
+    const ALL: [Self; 6] = [
+        Self::File,
+        Self::Port,
+        Self::Env,
+        Self::Cwd,
+        Self::Umask,
+        Self::Name,
+    ];
+
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| *target as u8 == number)
+    }
+}
 
 /// What a record says. Of a test or of the process itself up to `Stack`, then what a test did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

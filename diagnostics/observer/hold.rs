@@ -1,6 +1,6 @@
 //! A pause after each of the first accesses to one resource, so that two tests without a lock between them meet.
 
-use crate::format::{Kind, PAUSED, PAUSED_FIRST};
+use crate::format::{Kind, PAUSED, PAUSED_FIRST, Target};
 use crate::log::{self, Entry};
 use crate::note::{Noting, PATH_MAX};
 use crate::sys::{self, Timespec, c_char};
@@ -18,17 +18,22 @@ static OTHERS: AtomicU64 = AtomicU64::new(0);
 /// What the resource is called, with a zero at its end: a path, a variable (nothing for all of them), a port, or nothing for
 /// the others.
 static NAME: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
-static SORT: AtomicU64 = AtomicU64::new(0);
+/// The [`Target`].
+static TARGET: AtomicU8 = AtomicU8::new(0);
 
-/// `FIRST,OTHERS;SORT;NAME`: milliseconds, then the sort: `file`, `env`, `port`, `cwd`, `umask` or `name`. A UDP port is
-/// named as a TCP port, and a unix socket without a file from its `@` on.
+/// `FIRST,OTHERS;TARGET;NAME`: milliseconds, the number of the [`Target`], and the name. A Unix socket without a file is
+/// named from its `@` on.
 pub(crate) fn ask(text: &[u8]) {
     let mut parts = text.splitn(3, |byte| *byte == b';');
-    let (Some(pauses), Some(sort), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+    let (Some(pauses), Some(target), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
         return;
     };
     let mut pauses = pauses.split(|byte| *byte == b',').map(nanos);
     let (Some(first), Some(others)) = (pauses.next(), pauses.next()) else {
+        return;
+    };
+    let [number @ b'0'..=b'9'] = target else { return };
+    let Some(target) = Target::of(number - b'0') else {
         return;
     };
     if name.len() >= NAME.len() * 8 {
@@ -41,10 +46,10 @@ pub(crate) fn ask(text: &[u8]) {
         }
         word.store(u64::from_ne_bytes(all), Relaxed);
     }
-    SORT.store(u64::from(sort.first().copied().unwrap_or(0)), Relaxed);
+    TARGET.store(target as u8, Relaxed);
     OTHERS.store(others, Relaxed);
     FIRST.store(first, Relaxed);
-    NOTES_WAITS.store(u8::from(sort.starts_with(b"e")), Relaxed);
+    NOTES_WAITS.store(u8::from(target == Target::Env), Relaxed);
 }
 
 fn nanos(digits: &[u8]) -> u64 {
@@ -90,7 +95,7 @@ pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
         return None;
     }
     let before = thread::current().slept.fetch_add(1, Relaxed);
-    let everywhere = SORT.load(Relaxed) as u8 == b'e' && byte(0) == 0;
+    let everywhere = target() == Some(Target::Env) && byte(0) == 0;
     if before >= if everywhere { TIMES_EVERYWHERE } else { TIMES } {
         return None;
     }
@@ -117,26 +122,30 @@ pub(crate) fn pause(pause: Pause) {
     unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
 }
 
+fn target() -> Option<Target> {
+    Target::of(TARGET.load(Relaxed))
+}
+
 fn is_it(entry: &Entry<'_>) -> bool {
     use Kind as K;
-    let sort = SORT.load(Relaxed) as u8;
+    let Some(target) = target() else { return false };
     match entry.kind {
         K::GetVariable | K::SetVariable | K::UnsetVariable => {
-            sort == b'e' && (byte(0) == 0 || is_named(&entry.text))
+            target == Target::Env && (byte(0) == 0 || is_named(&entry.text))
         }
-        K::ClearVariables => sort == b'e',
-        K::ChangeFolder | K::GetFolder => sort == b'c',
-        K::Mask => sort == b'u',
+        K::ClearVariables => target == Target::Env,
+        K::ChangeFolder | K::GetFolder => target == Target::Cwd,
+        K::Mask => target == Target::Umask,
         K::BindTcp | K::BindUdp | K::ConnectTcp | K::TakenPort => {
             let mut digits = [0; 5];
-            sort == b'p' && is_named(&[decimal(entry.value & 0xffff, &mut digits), &[]])
+            target == Target::Port && is_named(&[decimal(entry.value & 0xffff, &mut digits), &[]])
         }
-        K::Other => sort == b'n' && is_named(&entry.text),
-        K::BindUnix | K::ConnectUnix if sort == b'n' => is_named(&entry.text),
+        K::Other => target == Target::Name && is_named(&entry.text),
+        K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(&entry.text),
         kind if kind.is_access() => {
-            sort == b'c' && entry.folder != 0
-                || sort == b'u' && makes_file(entry)
-                || sort == b'f' && is_of_file(entry)
+            target == Target::Cwd && entry.folder != 0
+                || target == Target::Umask && makes_file(entry)
+                || target == Target::File && is_of_file(entry)
         }
         _ => false,
     }

@@ -5,8 +5,8 @@ use crate::source::{Token, tokens, without_tests};
 use crate::{markdown, rooms};
 use std::path::Path;
 
-/// A file holds one noun: about 400 lines with its tests.
-const LONGEST: usize = 440;
+/// A file holds one noun. A longer one probably holds two.
+const LONGEST: usize = 800;
 
 /// What the library's users compile, every time. A new name needs a decision in adr/.
 const DEPENDENCIES: [&str; 7] = [
@@ -88,7 +88,7 @@ fn no_file_has_grown_too_long() {
         .collect();
     hold(
         &breaches,
-        "A file holds one noun, about 400 lines with its tests. Which two are in here?",
+        "A file holds one noun and at most 800 lines with its tests. Which two are in here?",
     );
 }
 

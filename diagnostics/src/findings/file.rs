@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 /// The version of the file that this build writes, and the newest that it reads.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 /// Where the files are, below cofferdam's own folder.
 const FOLDER: &str = "observed";
 /// What the newest is found by.
@@ -135,8 +135,9 @@ fn forget_old(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Access, Finding, Grade, Kind, Pair, Resource, Runner, Test, Use};
+    use super::super::{Access, Account, Finding, Grade, Kind, Pair, Runner, Test, Use};
     use super::*;
+    use cofferdam::Resource;
 
     fn found(session: &str) -> Findings {
         let test = |name: &str, access| Test {
@@ -156,12 +157,11 @@ mod tests {
             dir: "/w".to_owned(),
             confirmed: true,
             tests: 2,
+            command: 0,
+            account: Account::default(),
             findings: vec![Finding {
                 kind: Kind::SharedResource,
-                resource: Resource {
-                    kind: "file".to_owned(),
-                    name: "/w/report.csv".to_owned(),
-                },
+                resource: Resource::file("/w/report.csv"),
                 grade: Grade::Unguarded,
                 overlapped: false,
                 tests: vec![test("a", Access::Write), test("b", Access::Read)],

@@ -11,7 +11,7 @@ pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) tests: BTreeSet<usize>,
     /// What they meet on.
-    pub(crate) resources: Vec<crate::findings::Resource>,
+    pub(crate) resources: Vec<cofferdam::Resource>,
 }
 
 /// A test has one group at most, so whoever is linked by any resource is in one.
@@ -203,7 +203,7 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::findings::Resource;
+    use cofferdam::Resource;
 
     fn tests(all: &[(&str, &[&str])]) -> BTreeMap<String, BTreeSet<String>> {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -272,10 +272,7 @@ mod tests {
     #[test]
     fn whoever_is_linked_by_any_resource_is_in_one_group() {
         let meeting = |name: &str, users: &[usize]| Meeting {
-            resource: Resource {
-                kind: "file".to_owned(),
-                name: name.to_owned(),
-            },
+            resource: Resource::new(cofferdam::ResourceKind::File, name),
             users: users.iter().map(|test| (*test, true)).collect(),
         };
         let all = [

@@ -6,7 +6,8 @@ use super::groups::{self, Group};
 use super::plan::{Held, Key, Meeting, Plan, Takes};
 use super::sources::{Sources, Spot};
 use super::{Family, Runner};
-use crate::findings::{Access, Finding, Findings, Grade, Kind, Resource, Test};
+use crate::findings::{Access, Finding, Findings, Grade, Kind, Test};
+use cofferdam::{Resource, ResourceKind, Scope};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
@@ -178,7 +179,7 @@ fn changeable<'a, 'b>(spots: &'a [Spot<'b>], family: Family) -> Result<&'a [Spot
 impl Mending {
     fn groups(&mut self, meetings: Vec<Meeting>, tests: &Tests<'_>, sources: &Sources) -> Result<(), String> {
         // Each process has these for itself.
-        let own = |meeting: &Meeting| matches!(meeting.resource.kind.as_str(), "env" | "cwd" | "umask");
+        let own = |meeting: &Meeting| meeting.resource.kind().scope() == Scope::Process;
         let (not_met, meetings): (Vec<_>, Vec<_>) = meetings.into_iter().partition(own);
         self.not_met = not_met.into_iter().map(|meeting| meeting.resource).collect();
         let root = tests
@@ -256,7 +257,7 @@ fn meetings(findings: &Findings, tests: &Tests<'_>) -> Vec<Meeting> {
 
 /// Whether one at a time can have it: who found it taken would have taken it.
 fn is_held(resource: &Resource) -> bool {
-    resource.kind == "port"
+    matches!(resource.kind(), ResourceKind::Port | ResourceKind::UdpPort)
 }
 
 pub(crate) fn writes(test: &Test) -> bool {

@@ -5,7 +5,7 @@
 //! whether a key that is there already will do.
 
 use super::words;
-use crate::findings::Resource;
+use cofferdam::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A resource, and who meets there: tests by their numbers, each with whether it changes the resource.
@@ -238,10 +238,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn file(name: &str) -> Resource {
-        Resource {
-            kind: "file".to_owned(),
-            name: format!("/w/{name}"),
-        }
+        Resource::file(format!("/w/{name}"))
     }
 
     fn meeting(name: &str, writers: &[usize], readers: &[usize]) -> Meeting {

@@ -1,6 +1,6 @@
 //! Names for keys.
 
-use crate::findings::Resource;
+use cofferdam::{Resource, ResourceKind as Kind};
 use std::collections::BTreeSet;
 
 /// Longer names say no more.
@@ -9,20 +9,30 @@ const LONGEST: usize = 40;
 /// A key for what tests meet on, and no other's: `report_csv`, else with more of its path, else with a number.
 pub(crate) fn new_key(resource: &Resource, taken: &BTreeSet<String>) -> String {
     let is_free = |key: &String| !taken.contains(key) && !is_word_of_rust(key);
-    let parts: Vec<&str> = match resource.kind.as_str() {
-        "file" => resource
-            .name
-            .split(['/', '\\'])
-            .filter(|part| !part.is_empty())
-            .collect(),
-        _ => Vec::new(),
+    let parts: Vec<&str> = match resource.kind() {
+        Kind::File
+        | Kind::Directory
+        | Kind::GitRepository
+        | Kind::Database
+        | Kind::TempName
+        | Kind::UnixSocket => {
+            let parts = resource.as_str().split(['/', '\\']);
+            parts.filter(|part| !part.is_empty()).collect()
+        }
+        Kind::SharedMemory
+        | Kind::Port
+        | Kind::UdpPort
+        | Kind::Env
+        | Kind::Cwd
+        | Kind::Umask
+        | Kind::Name => Vec::new(),
     };
-    let short = match resource.kind.as_str() {
-        "file" => word(parts.last().copied().unwrap_or_default()),
-        "env" | "name" => word(&resource.name),
-        "port" => word(&format!("port {}", resource.name)),
-        // Of these a process has one.
-        kind => word(kind),
+    let short = match parts.last() {
+        Some(last) => word(last),
+        None => match resource.kind() {
+            Kind::Env | Kind::Name => word(resource.as_str()),
+            kind => word(&format!("{} {}", kind.key(), resource.as_str())),
+        },
     };
     let folder = parts
         .len()
@@ -63,33 +73,27 @@ mod tests {
     #[test]
     fn a_key_is_named_after_what_tests_meet_on() {
         for (kind, name, key) in [
-            ("file", "/w/target/report.csv", "report_csv"),
-            ("file", "/w/.tmp-x/", "tmp_x"),
-            ("file", "/w/in", "w_in"),
-            ("file", "/w/2024.log", "key_2024_log"),
-            ("file", "/", "key"),
-            ("port", "27481", "port_27481"),
-            ("port", "53/udp", "port_53_udp"),
-            ("env", "NO_COLOR", "no_color"),
-            ("env", "SERIAL", "serial_2"),
-            ("cwd", "", "cwd"),
-            ("name", "queue orders", "queue_orders"),
-            ("name", "Käse", "k_se"),
+            (Kind::File, "/w/target/report.csv", "report_csv"),
+            (Kind::File, "/w/.tmp-x/", "tmp_x"),
+            (Kind::File, "/w/in", "w_in"),
+            (Kind::File, "/w/2024.log", "key_2024_log"),
+            (Kind::File, "/", "file"),
+            (Kind::Port, "27481", "port_27481"),
+            (Kind::UdpPort, "53", "udp_port_53"),
+            (Kind::Env, "NO_COLOR", "no_color"),
+            (Kind::Env, "SERIAL", "serial_2"),
+            (Kind::Cwd, "", "cwd"),
+            (Kind::Name, "queue orders", "queue_orders"),
+            (Kind::Name, "Käse", "k_se"),
         ] {
-            let resource = Resource {
-                kind: kind.to_owned(),
-                name: name.to_owned(),
-            };
-            assert_eq!(new_key(&resource, &BTreeSet::new()), key, "{kind} {name}");
+            let resource = Resource::new(kind, name);
+            assert_eq!(new_key(&resource, &BTreeSet::new()), key, "{resource}");
         }
     }
 
     #[test]
     fn a_name_that_is_taken_gets_its_folder_s_and_then_a_number() {
-        let resource = Resource {
-            kind: "file".to_owned(),
-            name: "/w/a.csv".to_owned(),
-        };
+        let resource = Resource::file("/w/a.csv");
         let taken = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(new_key(&resource, &taken(&["a_csv"])), "w_a_csv");
         assert_eq!(new_key(&resource, &taken(&["a_csv", "w_a_csv"])), "a_csv_2");

@@ -1,7 +1,8 @@
 //! Conflicts as findings: what is written down, and what a confirmation starts from.
 
 use super::who;
-use crate::findings::{Access, Finding, Grade, Kind, Program, Resource, Runner, Test, Use};
+use crate::findings::{Access, Finding, Grade, Kind, Program, Runner, Test, Use};
+use cofferdam::Resource;
 use cofferdam::diagnostics::{Conflict, Kind as ConflictKind, Party};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -72,12 +73,7 @@ fn one(told: &Conflict, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> Foun
                 ConflictKind::OrderLeak => Kind::OrderLeak,
                 _ => Kind::SharedResource,
             },
-            resource: Resource {
-                kind: resource
-                    .map_or("name", |resource| resource.kind().as_str())
-                    .to_owned(),
-                name: resource.map_or("", |resource| resource.as_str()).to_owned(),
-            },
+            resource: resource.cloned().unwrap_or_else(|| Resource::name("")),
             grade: Grade::Potential,
             overlapped: told.overlapped,
             tests: Vec::new(),
@@ -179,7 +175,7 @@ mod tests {
         assert_eq!(told, [("a", 2, "/w/shop"), ("b", 1, "/w/shop")]);
         assert_eq!((pids.as_slice(), moments.as_slice()), (&[7, 7][..], &[1, 4][..]));
         assert_eq!(
-            (finding.kind, finding.resource.name.as_str()),
+            (finding.kind, finding.resource.as_str()),
             (Kind::SharedResource, "/f")
         );
     }

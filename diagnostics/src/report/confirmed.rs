@@ -109,7 +109,8 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::findings::{Pair, Resource, Runner, Test};
+    use crate::findings::{Pair, Runner, Test};
+    use cofferdam::Resource;
 
     fn finding(grades: &[Grade], in_all: u64) -> Finding {
         let test = |name: &str| Test {
@@ -128,10 +129,7 @@ mod tests {
         };
         Finding {
             kind: Kind::SharedResource,
-            resource: Resource {
-                kind: "env".to_owned(),
-                name: "HOME".to_owned(),
-            },
+            resource: Resource::env("HOME"),
             grade: Grade::Unguarded,
             overlapped: true,
             tests: vec![test("a"), test("b\u{1b}")],

@@ -4,11 +4,12 @@ use super::style::BOLD;
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::fix::Fixed;
-use crate::findings::Resource;
+use crate::findings::resource_json;
 use crate::fix::idle::Idle;
 use crate::fix::mending::{ByHand, Needs};
 use crate::fix::spelled;
 use anstyle::{AnsiColor, Style};
+use cofferdam::Resource;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -196,6 +197,17 @@ fn needed(one: &ByHand) -> String {
 }
 
 fn last_line(fixed: &Fixed) -> String {
+    match &fixed.unknown {
+        Some(why) if fixed.findings == 0 => format!(
+            "could not tell: {why}; no conflict was seen in {}",
+            count(fixed.tests, "test")
+        ),
+        Some(why) => format!("{}; there may be more: {why}", changes(fixed)),
+        None => changes(fixed),
+    }
+}
+
+fn changes(fixed: &Fixed) -> String {
     let mending = &fixed.mending;
     let seen = format!(
         "{} that were seen in {}",
@@ -230,29 +242,35 @@ fn last_line(fixed: &Fixed) -> String {
     format!("{what}, against {seen}; {then}")
 }
 
+fn resources<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Vec<Value> {
+    resources.into_iter().map(resource_json).collect()
+}
+
 fn json(fixed: &Fixed) -> Value {
     let mending = &fixed.mending;
     let idle = |one: &Idle| json!({ "file": fixed.shown(&one.file), "line": one.line, "text": one.text });
     json!({
         "version": VERSION,
         "written": fixed.written,
+        "account": fixed.account,
+        "unknown": fixed.unknown,
         "tests": fixed.tests,
         "conflicts": fixed.findings,
         "functions": mending.functions,
         "keys": mending.keys.iter().map(|key| json!({
-            "name": key.name, "is_there": key.is_there, "resources": key.resources,
+            "name": key.name, "is_there": key.is_there, "resources": resources(&key.resources),
             "serial": key.writers.len(), "parallel": key.readers.len(),
         })).collect::<Vec<_>>(),
         "test_groups": mending.groups.iter().map(|group| json!({
-            "name": group.name, "tests": group.tests.len(), "resources": group.resources,
+            "name": group.name, "tests": group.tests.len(), "resources": resources(&group.resources),
         })).collect::<Vec<_>>(),
-        "kept_apart": mending.kept,
-        "not_met": mending.not_met,
+        "kept_apart": resources(&mending.kept),
+        "not_met": resources(&mending.not_met),
         "changes": mending.changes.iter().map(|change| json!({
             "file": fixed.shown(&change.path), "is_new": change.old.is_none(), "diff": change.diff(&fixed.root),
         })).collect::<Vec<_>>(),
         "advice": fixed.advice.iter().map(|(resource, advice)| json!({
-            "resource": resource, "order_leak": advice.is_leak, "mend": advice.mend, "places": advice.places,
+            "resource": resource_json(resource), "order_leak": advice.is_leak, "mend": advice.mend, "places": advice.places,
         })).collect::<Vec<_>>(),
         "by_hand": mending.by_hand.iter().map(|one| json!({
             "test": one.test, "binary": one.binary, "needs": needed(one), "why": one.why,

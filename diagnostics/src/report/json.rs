@@ -6,7 +6,7 @@ use crate::baseline::Standing;
 use crate::commands::ratchet::Compared;
 use crate::commands::{Observed, Outcome, severity_of};
 use crate::exit_code::Ended;
-use crate::findings::{Finding, Pair};
+use crate::findings::{Finding, Pair, resource_json};
 use cofferdam::diagnostics::{Conflict, Party};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -50,6 +50,7 @@ impl Json<'_> {
                 "snapshots": watched.snapshots,
                 "torn": watched.torn,
             },
+            "account": findings.account,
             "conflicts": findings.all().map(|(told, graded)| conflict(told, graded)).collect::<Vec<_>>(),
             "problems": findings.problems,
             "observed": findings.observed.as_ref().map(observed),
@@ -84,9 +85,6 @@ fn observed(observed: &Observed) -> Value {
         "programs": observed.watched.programs,
         "accesses": observed.watched.accesses,
         "of_no_test": observed.watched.of_no_test,
-        "dropped": observed.watched.dropped,
-        "without_raw": observed.watched.without_raw,
-        "missed": observed.watched.missed,
         "guarded": observed.confirmed.as_ref().map(|confirmed| confirmed.guarded.iter().map(guarded).collect::<Vec<_>>()),
     })
 }
@@ -94,7 +92,7 @@ fn observed(observed: &Observed) -> Value {
 /// What is no conflict any more.
 fn guarded(finding: &Finding) -> Value {
     json!({
-        "resource": finding.resource,
+        "resource": resource_json(&finding.resource),
         "tests": finding.tests.iter().map(|test| json!({ "binary": test.binary, "test": test.name })).collect::<Vec<_>>(),
         "pairs": finding.pairs.iter().map(|pair| self::pair(finding, pair)).collect::<Vec<_>>(),
     })
@@ -117,9 +115,7 @@ fn conflict(told: &Conflict, graded: Option<&Finding>) -> Value {
         "grade": graded.map(|finding| finding.grade),
         "pairs": graded.map(|finding| finding.pairs.iter().map(|pair| self::pair(finding, pair)).collect::<Vec<_>>()),
         "pairs_in_all": graded.map(|finding| finding.pairs_in_all),
-        "resource": told.resource.as_ref().map(|resource| {
-            json!({ "kind": resource.kind().as_str(), "name": resource.as_str() })
-        }),
+        "resource": told.resource.as_ref().map(resource_json),
         "service": told.service,
         "overlapped": told.overlapped,
         "between_runs": told.between_runs,

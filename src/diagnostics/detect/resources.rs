@@ -251,7 +251,12 @@ fn party(state: &State, origin: &Origin<'_>, one: &Use) -> Party {
 fn mend(kind: ResourceKind, name: &str, parties: &[Party], between_runs: bool) -> String {
     let by_service = parties.iter().any(|party| party.service.is_some());
     match kind {
-        ResourceKind::File => {
+        ResourceKind::File
+        | ResourceKind::Directory
+        | ResourceKind::GitRepository
+        | ResourceKind::Database
+        | ResourceKind::TempName
+        | ResourceKind::UnixSocket => {
             let file = name
                 .rsplit(['/', '\\'])
                 .next()
@@ -264,7 +269,7 @@ fn mend(kind: ResourceKind, name: &str, parties: &[Party], between_runs: bool) -
             };
             format!("give each worker its own: `{dir}.join({file:?})` instead of the fixed path")
         }
-        ResourceKind::Port => {
+        ResourceKind::Port | ResourceKind::UdpPort => {
             "let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and hand on the port \
                                that `local_addr()` tells instead of a fixed one"
                 .to_owned()
@@ -282,7 +287,7 @@ fn mend(kind: ResourceKind, name: &str, parties: &[Party], between_runs: bool) -
              has to be changed, {} on these tests",
             serial("serial", "umask")
         ),
-        ResourceKind::Name => {
+        ResourceKind::SharedMemory | ResourceKind::Name => {
             let own = if between_runs {
                 "let the name hold the run too: `Worker::current().run()` and `.id()`"
             } else {

@@ -5,7 +5,7 @@ use super::counts::Counts;
 use super::places;
 use crate::event::Why;
 use crate::locator::lanes;
-use crate::resource::{Access, Resource, ResourceKind};
+use crate::resource::{self, Access, Resource};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
@@ -234,7 +234,7 @@ impl WhyLeaked {
             Why::TestOver => Some(Self::TestOver),
             Why::Locator => Some(Self::Locator),
             Why::Exit => Some(Self::Exit),
-            Why::Evicted | Why::Cleared | Why::Overridden | Why::Reset => None,
+            Why::Evicted | Why::Cleared | Why::Overridden | Why::Reset | Why::Panicked => None,
         }
     }
 }
@@ -393,15 +393,15 @@ impl State {
 
     /// Where a resource can be met: a port of this machine is not the same port of another.
     pub(crate) fn scope(&self, resource: u32, process: u32) -> Scope {
-        match self.resources.get(resource).kind() {
-            ResourceKind::Env | ResourceKind::Cwd | ResourceKind::Umask => Scope::Process(process),
-            ResourceKind::File | ResourceKind::Port => Scope::Machine(self.processes.get(process).boot),
-            ResourceKind::Name => Scope::Everywhere,
+        match self.resources.get(resource).kind().scope() {
+            resource::Scope::Process => Scope::Process(process),
+            resource::Scope::Machine => Scope::Machine(self.processes.get(process).boot),
+            resource::Scope::Everywhere => Scope::Everywhere,
         }
     }
 }
 
-/// How far a resource reaches.
+/// The [`resource::Scope`] of one use: which process or machine it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     Process(u32),

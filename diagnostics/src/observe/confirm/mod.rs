@@ -14,9 +14,10 @@ mod windows;
 
 use super::found::Found;
 use super::launch::Launch;
-use crate::findings::{Access, Grade, Kind, Pair, Resource, Runner};
+use crate::findings::{Access, Grade, Kind, Pair, Runner};
 use crate::signals::Heard;
 use cofferdam::diagnostics::Conflict;
+use cofferdam::{Resource, Scope};
 use pairs::{Meeting, Member};
 use queue::{Queue, Task, Turn};
 use rerun::{Part, Rerunner};
@@ -302,7 +303,7 @@ fn tasks(works: Vec<Work>, found: &[Found]) -> Vec<Task<Work>> {
     let mut marks_of: HashMap<(&str, &str), BTreeSet<usize>> = HashMap::new();
     let mut next = found.len();
     for (index, one) in found.iter().enumerate() {
-        let is_shared = !matches!(one.finding.resource.kind.as_str(), "env" | "cwd" | "umask");
+        let is_shared = one.finding.resource.kind().scope() != Scope::Process;
         for test in &one.finding.tests {
             let marks = marks_of.entry((&test.binary, &test.name)).or_insert_with(|| {
                 next += 1;

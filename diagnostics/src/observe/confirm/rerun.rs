@@ -1,11 +1,12 @@
 //! Runs two tests once more, and nothing else of their suite.
 
 use super::super::launch::{Launch, Started, VARIABLE};
-use super::super::log::{self, Log};
-use super::super::runner;
+use super::super::log::Log;
+use super::super::{account, runner};
 use super::grade::Pauses;
 use super::waits::Waits;
 use super::windows::{Both, both};
+use crate::observe::format::Target;
 use cofferdam::{Resource, ResourceKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -109,15 +110,17 @@ impl<'a> Rerunner<'a> {
             [both.ending(parts[0]), both.ending(parts[1])]
         };
         let names = parts.map(|part| (part.binary.as_str(), part.name.as_str()));
-        // A log that cannot be read shows nothing.
         let at_variables = |log: &Log, stack: u32| self.waits.for_variables(log, stack);
-        let uses = both(
-            &log::all(&folder, &mut Vec::new()),
-            names,
-            resource,
-            pauses,
-            &at_variables,
-        );
+        let (account, logs) = account::read(&folder);
+        if let Some(lost) = account.lost.first() {
+            // That the two kept apart cannot be said when one of them was not seen.
+            let _ = fs::remove_dir_all(folder);
+            return Err(io::Error::other(format!(
+                "{} was lost: {}",
+                lost.name, lost.reason
+            )));
+        }
+        let uses = both(&logs, names, resource, pauses, &at_variables);
         let _ = fs::remove_dir_all(folder);
         Ok(Ran { endings, uses })
     }
@@ -153,14 +156,30 @@ impl<'a> Rerunner<'a> {
 
 fn hold(resource: &Resource, pauses: Pauses) -> OsString {
     let name = match resource.kind() {
-        ResourceKind::Port => resource.as_str().trim_end_matches("/udp"),
         ResourceKind::Name => resource.as_str().trim_start_matches("unix socket "),
         // Without a name it is any of them.
         ResourceKind::Env if pauses.everywhere => "",
         _ => resource.as_str(),
     };
-    let kind = resource.kind().as_str();
-    format!("{},{};{kind};{name}", pauses.first, pauses.others).into()
+    let target = target(resource) as u8;
+    format!("{},{};{target};{name}", pauses.first, pauses.others).into()
+}
+
+fn target(resource: &Resource) -> Target {
+    match resource.kind() {
+        ResourceKind::UnixSocket if resource.as_str().starts_with('@') => Target::Name,
+        ResourceKind::File
+        | ResourceKind::Directory
+        | ResourceKind::GitRepository
+        | ResourceKind::Database
+        | ResourceKind::TempName
+        | ResourceKind::UnixSocket => Target::File,
+        ResourceKind::SharedMemory | ResourceKind::Name => Target::Name,
+        ResourceKind::Port | ResourceKind::UdpPort => Target::Port,
+        ResourceKind::Env => Target::Env,
+        ResourceKind::Cwd => Target::Cwd,
+        ResourceKind::Umask => Target::Umask,
+    }
 }
 
 fn now() -> Instant {
@@ -331,12 +350,12 @@ mod tests {
     #[test]
     fn the_observer_is_told_of_a_resource_as_it_sees_it() {
         for (resource, text) in [
-            (Resource::file("/d/f"), "80,80;file;/d/f"),
-            (Resource::port(80), "80,80;port;80"),
-            (Resource::udp_port(53), "80,80;port;53"),
-            (Resource::env("HOME"), "80,80;env;HOME"),
-            (Resource::cwd(), "80,80;cwd;"),
-            (Resource::name("unix socket @bus"), "80,80;name;@bus"),
+            (Resource::file("/d/f"), "80,80;1;/d/f"),
+            (Resource::port(80), "80,80;2;80"),
+            (Resource::udp_port(53), "80,80;2;53"),
+            (Resource::env("HOME"), "80,80;3;HOME"),
+            (Resource::cwd(), "80,80;4;"),
+            (Resource::name("unix socket @bus"), "80,80;6;@bus"),
         ] {
             assert_eq!(hold(&resource, Pauses::USUAL), OsString::from(text));
         }
@@ -346,7 +365,7 @@ mod tests {
         };
         assert_eq!(
             hold(&Resource::env("HOME"), everywhere),
-            OsString::from("80,80;env;")
+            OsString::from("80,80;3;")
         );
     }
 }
