@@ -347,8 +347,7 @@ pub(crate) fn access(entry: &Entry<'_>) {
     if !hold::is_asked_for() && seen::is_enough(entry) {
         return;
     }
-    // std asks for the working directory when it prints where a panic comes from: the reader tells those by their calls.
-    let asked = (entry.kind == Kind::GetFolder && scratch::is_roomy()).then(|| trace::number(true));
+    let asked = (may_be_std_s(entry) && scratch::is_roomy()).then(|| trace::number(true));
     let key = seen::key_of(entry, asked.unwrap_or(0));
     if key.is_some_and(seen::has) {
         return;
@@ -367,6 +366,12 @@ pub(crate) fn access(entry: &Entry<'_>) {
     if let Some(pause) = pause {
         hold::pause(pause);
     }
+}
+
+/// Whether std does the same to print where a panic comes from: the reader tells those by their calls.
+fn may_be_std_s(entry: &Entry<'_>) -> bool {
+    entry.kind == Kind::GetFolder
+        || entry.kind == Kind::GetVariable && entry.text[1].ends_with(b"_BACKTRACE")
 }
 
 /// Writes a record, and from where it comes.

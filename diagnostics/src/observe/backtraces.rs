@@ -1,4 +1,5 @@
-//! What std does to print where a panic comes from: it asks for the working directory and looks for debug information.
+//! What std does to print where a panic comes from: it asks for the working directory and for `RUST_BACKTRACE`, and looks for
+//! debug information.
 //! None of that is the test's doing.
 
 use super::format::Kind;
@@ -87,6 +88,7 @@ impl Backtraces {
 fn may_print(record: &Record<'_>, modules: &[Module]) -> bool {
     match record.kind {
         Kind::GetFolder => true,
+        Kind::GetVariable => record.text.ends_with(b"_BACKTRACE"),
         Kind::Open | Kind::Look | Kind::List => {
             let is_library = record.text.windows(3).any(|part| part == b".so");
             is_library

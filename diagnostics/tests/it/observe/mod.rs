@@ -137,12 +137,13 @@ fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
         format!(
             "#[test]\n#[should_panic]\nfn panics() {{ panic!() }}\n\
              #[test]\nfn moves() {{ std::env::set_current_dir(\"/\").unwrap() }}\n\
+             #[test]\nfn sets() {{ unsafe {{ std::env::set_var(\"RUST_BACKTRACE\", \"full\") }} }}\n\
              #[test]\nfn captures() {{ _ = std::backtrace::Backtrace::force_capture().to_string() }}\n{own}"
         )
     };
-    let own = "#[test]\n#[should_panic]\nfn looks() { _ = std::panic::catch_unwind(|| panic!()); std::env::current_dir().unwrap(); panic!() }\n";
+    let own = "#[test]\n#[should_panic]\nfn looks() { _ = std::panic::catch_unwind(|| panic!()); std::env::current_dir().unwrap(); std::env::var(\"RUST_BACKTRACE\").unwrap(); panic!() }\n";
     for options in [&[][..], &["--no-backtrace"]] {
-        for (own, wanted) in [("", &[][..]), (own, &["cwd : 1 × 1"])] {
+        for (own, wanted) in [("", &[][..]), (own, &["cwd : 1 × 1", "env RUST_BACKTRACE: 1 × 1"])] {
             let package = Package::new("panicking", &tests(own));
             package.write(".cargo/config.toml", "[env]\nRUST_BACKTRACE = \"1\"\n");
             agree(&package.met(&CARGO, options), wanted);
