@@ -8,6 +8,7 @@
 
 mod account;
 mod alone;
+mod backtraces;
 mod chain;
 pub(crate) mod confirm;
 mod folders;

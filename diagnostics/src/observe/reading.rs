@@ -1,8 +1,9 @@
 //! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
 
+use super::backtraces::Backtraces;
 use super::group::Groups;
 use super::listed::Listed;
-use super::log::Log;
+use super::log::{Log, Record};
 use super::places::Place;
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
@@ -62,6 +63,7 @@ impl Reading<'_> {
 pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours: &'o Path) -> Reading<'o> {
     let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
     let mut uses = Uses::new(ours);
+    let mut backtraces = Backtraces::default();
     for (index, log) in logs.iter().enumerate() {
         uses.look(index, log, &folders[index], who);
     }
@@ -82,7 +84,9 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
     {
         // A process that a test started is where the test started it.
         let begun = who.begun(index);
-        for record in log.records().filter(|record| record.kind.is_access()) {
+        backtraces.look(log);
+        let is_own = |record: &Record<'_>| record.kind.is_access() && !backtraces.made(record);
+        for record in log.records().filter(is_own) {
             watched.accesses += 1;
             let Some(test) = who.test(index, &record) else {
                 watched.of_no_test += 1;
