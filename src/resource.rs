@@ -216,6 +216,25 @@ impl Resource {
         &self.name
     }
 
+    /// Returns whether it is there still when the process that made it has ended.
+    pub(crate) fn stays(&self) -> bool {
+        match self.kind {
+            ResourceKind::File
+            | ResourceKind::Directory
+            | ResourceKind::GitRepository
+            | ResourceKind::Database
+            | ResourceKind::TempName
+            | ResourceKind::SharedMemory => true,
+            ResourceKind::UnixSocket => !self.name.starts_with('@'),
+            ResourceKind::Port
+            | ResourceKind::UdpPort
+            | ResourceKind::Env
+            | ResourceKind::Cwd
+            | ResourceKind::Umask
+            | ResourceKind::Name => false,
+        }
+    }
+
     pub(crate) fn to_json(&self) -> String {
         format!("{}:{}", self.kind.key(), self.name)
     }
@@ -236,18 +255,30 @@ impl fmt::Display for Resource {
     }
 }
 
-/// How a resource is used. Two readers never conflict.
+/// How a resource is used, the weakest first. Two tests conflict on it only if one of them writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Access {
+    /// The names in a directory are listed, of which it is one.
+    List,
     /// It is only looked at.
     Read,
     /// It is made, changed or removed, or held so that nobody else can have it.
     Write,
 }
 
+impl Access {
+    /// Returns the access with this word in journals and JSON.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        [Self::List, Self::Read, Self::Write]
+            .into_iter()
+            .find(|access| access.to_string() == word)
+    }
+}
+
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::List => "list",
             Self::Read => "read",
             Self::Write => "write",
         })

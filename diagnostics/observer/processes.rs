@@ -24,6 +24,8 @@ pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
 pub(crate) const OBSERVE: &[u8] = b"COFFERDAM_OBSERVE=";
 /// Ours, too.
 pub(crate) const HOLD: &[u8] = b"COFFERDAM_HOLD=";
+/// In the environment of a fixture's keeper and of what the keeper starts: these belong to the run and to no test.
+const OF_THE_RUN: [&[u8]; 2] = [b"COFFERDAM_KEEPER=", b"COFFERDAM_FIXTURE="];
 
 /// The variables as they came, for those who come next: `LD_PRELOAD` is the observer's part of it alone.
 static HANDED_ON: [AtomicPtr<c_char>; 3] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 3];
@@ -103,7 +105,8 @@ impl Handed {
     unsafe fn on(texts: Texts) -> Self {
         let plain = Self { texts, length: 0 };
         let preload = HANDED_ON[2].load(Relaxed);
-        if preload.is_null() || !log::is_free() {
+        // SAFETY: the caller's promise.
+        if preload.is_null() || !log::is_free() || unsafe { is_of_the_run(texts) } {
             return plain;
         }
         // SAFETY: the caller's promise, and variables that the constructor kept.
@@ -156,6 +159,25 @@ impl Handed {
             Self { texts: new, length }
         }
     }
+}
+
+/// Whether a program with that environment belongs to the run, so that it is not observed.
+///
+/// # Safety
+/// `texts` is null or ends with a null pointer.
+unsafe fn is_of_the_run(texts: Texts) -> bool {
+    let mut at = texts;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while !at.is_null() && !(*at).is_null() {
+            let text = sys::text(*at);
+            if OF_THE_RUN.iter().any(|name| text.starts_with(name)) {
+                return true;
+            }
+            at = at.add(1);
+        }
+    }
+    false
 }
 
 impl Drop for Handed {

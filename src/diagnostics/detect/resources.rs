@@ -27,14 +27,14 @@ fn is_written(claims: &[&Claim]) -> bool {
     claims.iter().any(|claim| claim.access == Access::Write)
 }
 
-/// Each file that is in nobody's way within a program and is used by tests of several that follow one another: what
-/// the first leaves, the next finds.
+/// Each file that no two tests of one program conflict on and that tests of several programs use, which follow one
+/// another: what the first leaves, the next finds.
 pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
-        let is_file = state.resources.get(claim.resource).kind() == ResourceKind::File;
-        if is_file && state.processes.get(process(claim)).in_turn {
+        let stays = state.resources.get(claim.resource).stays();
+        if stays && state.processes.get(process(claim)).in_turn {
             met.entry(claim.resource).or_default().push(claim);
         }
     }
