@@ -216,25 +216,6 @@ impl Resource {
         &self.name
     }
 
-    /// Returns whether it is there still when the process that made it has ended.
-    pub(crate) fn stays(&self) -> bool {
-        match self.kind {
-            ResourceKind::File
-            | ResourceKind::Directory
-            | ResourceKind::GitRepository
-            | ResourceKind::Database
-            | ResourceKind::TempName
-            | ResourceKind::SharedMemory => true,
-            ResourceKind::UnixSocket => !self.name.starts_with('@'),
-            ResourceKind::Port
-            | ResourceKind::UdpPort
-            | ResourceKind::Env
-            | ResourceKind::Cwd
-            | ResourceKind::Umask
-            | ResourceKind::Name => false,
-        }
-    }
-
     pub(crate) fn to_json(&self) -> String {
         format!("{}:{}", self.kind.key(), self.name)
     }
