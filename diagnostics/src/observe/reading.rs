@@ -1,10 +1,11 @@
 //! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
 
-use super::format::{self, header};
+use super::format::{self, RUN, header};
 use super::group::Groups;
 use super::listed::Listed;
 use super::log::Log;
 use super::meaning::How;
+use super::panics::Panics;
 use super::places::Place;
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
@@ -79,6 +80,7 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
         missed: who.missed.len() as u64,
         ..Watched::default()
     };
+    let mut panics = Panics::default();
     for (index, log) in logs
         .iter()
         .enumerate()
@@ -89,7 +91,11 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
         watched.without_raw += u64::from(matches!(raw, format::RAW_REFUSED | format::RAW_ENDED));
         // A process that a test started is where the test started it.
         let begun = who.begun(index);
-        for record in log.records().filter(|record| record.kind.is_access()) {
+        for record in log.records() {
+            // What a fixture's factory does is the run's.
+            if !record.kind.is_access() || record.test == RUN || panics.is(index, log, &record) {
+                continue;
+            }
             watched.accesses += 1;
             let Some(test) = who.test(index, &record) else {
                 watched.of_no_test += 1;

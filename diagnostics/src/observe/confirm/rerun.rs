@@ -89,8 +89,9 @@ impl<'a> Rerunner<'a> {
 
     /// Runs both at one time, pausing at the resource.
     pub(super) fn together(&self, parts: [&Part; 2], resource: &Resource, pauses: Pauses) -> io::Result<Ran> {
-        // Who waits for std's lock around the variables is known by its calls.
-        let (folder, told) = self.folder(resource.kind() == ResourceKind::Env)?;
+        // By its calls are known who waits for std's lock around the variables, and what std does when a test panics.
+        let with_calls = matches!(resource.kind(), ResourceKind::Env | ResourceKind::Cwd);
+        let (folder, told) = self.folder(with_calls)?;
         let hold = hold(resource, pauses);
         let endings = if parts[0].own_process {
             let mut first = Running::begin(self.launch, parts[0], &[], &told, Some(&hold))?;

@@ -5,6 +5,7 @@
 use super::super::format::Kind;
 use super::super::log::Log;
 use super::super::meaning::{Act, How, acts, led, path_of};
+use super::super::panics::Panics;
 use super::super::paths::Links;
 use super::super::uses::Folders;
 use super::super::who::{Known, Who};
@@ -94,7 +95,7 @@ pub(super) fn both(
     at_variables: &dyn Fn(&Log, u32) -> bool,
 ) -> Both {
     let who = Who::of(logs, &known(logs, names));
-    let mut links = Links::default();
+    let (mut links, mut panics) = (Links::default(), Panics::default());
     let mut stays = [Stay::default(), Stay::default()];
     for (index, log) in logs.iter().enumerate() {
         let folders = Folders::of(log);
@@ -104,6 +105,9 @@ pub(super) fn both(
             .records()
             .filter(|record| record.kind.is_access() || record.kind == Kind::Waits)
         {
+            if panics.is(index, log, &record) {
+                continue;
+            }
             let Some(test) = who.test(index, &record).map(|test| &who.tests[test]) else {
                 continue;
             };

@@ -109,8 +109,9 @@ fn tests_that_would_hurt_a_careless_observer_pass() {
 
 #[test]
 fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
+    let with_backtraces = [&["env", "RUST_BACKTRACE=1"], &CARGO[..]].concat();
     let package = Package::new("trying", TRYING);
-    let found = package.met(&CARGO, &[]);
+    let found = package.met(&with_backtraces, &[]);
     let _ = fs::remove_file("/dev/shm/cofferdam-trying");
     let wanted = [
         "file folder: 2 × 0",
