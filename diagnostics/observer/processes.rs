@@ -236,7 +236,7 @@ impl Handed {
     }
 }
 
-/// Whether a program with that environment belongs to the run, so that it is not observed.
+/// Returns whether a program with that environment belongs to the run, so that it is not observed.
 ///
 /// # Safety
 /// `texts` is null or ends with a null pointer.

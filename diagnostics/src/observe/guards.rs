@@ -54,7 +54,7 @@ impl Guards {
         }
     }
 
-    /// A lock that keeps nobody away whom the test can meet: the file is but used as one.
+    /// Notes a file that a test locks in a way that keeps no other test of its process away. The file guards itself.
     pub(super) fn used_as_lock(&mut self, test: usize, path: &Path) {
         let file = self.file(path);
         self.locked.insert((file, test));

@@ -44,12 +44,12 @@ impl<'a> Record<'a> {
         self.flags & FAILED != 0
     }
 
-    /// Whether it failed because of what is there already.
+    /// Returns whether it failed because of what is there already.
     pub(crate) fn taken(&self) -> bool {
         self.flags & TAKEN != 0
     }
 
-    /// Whether it failed because of what is not there.
+    /// Returns whether it failed because of what is not there.
     pub(crate) fn absent(&self) -> bool {
         self.flags & ABSENT != 0
     }

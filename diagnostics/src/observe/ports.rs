@@ -44,7 +44,7 @@ impl Port {
         (self.kind, self.number) == (other.kind, other.number)
     }
 
-    /// How many families it is at all addresses of.
+    /// The number of address families of which it is at every address.
     fn width(&self) -> u8 {
         match (self.address.is_unspecified(), self.address) {
             (false, _) => 0,
@@ -67,7 +67,7 @@ impl Port {
         }
     }
 
-    /// Whether the resource is this port, or one that it meets.
+    /// Returns whether the resource is this port, or one that it meets.
     pub(super) fn is(&self, resource: &Resource) -> bool {
         let Some((number, address)) = parse(resource) else {
             return false;

@@ -57,7 +57,7 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
         .collect()
 }
 
-/// Whether it is there still when the process that made it has ended.
+/// Returns whether it is there still when the process that made it has ended.
 fn stays(resource: &Resource) -> bool {
     match resource.kind() {
         ResourceKind::File

@@ -119,6 +119,7 @@ fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
         "file listed/name: 1 × 1",
         "file moved: 2 × 0",
         "file new: 2 × 0",
+        "file raw: 2 × 0",
         "file soft: 2 × 0",
         "file to-move: 2 × 0",
         "port 127.0.0.1:28931: 2 × 0",

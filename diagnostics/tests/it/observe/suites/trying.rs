@@ -7,6 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 
 unsafe extern "C" {
+    fn syscall(number: i64, ...) -> i64;
     fn shm_open(name: *const i8, flags: i32, mode: u32) -> i32;
 }
 
@@ -43,6 +44,11 @@ pairs! {
     }
     file_has_to_be_new {
         let _ = File::create_new(place("new"));
+    }
+    file_has_to_be_new_by_the_number_of_the_call {
+        let path = std::ffi::CString::new(place("raw").to_str().unwrap()).unwrap();
+        const OPEN: i64 = 2;
+        unsafe { syscall(OPEN, path.as_ptr(), 0o301, 0o600) };
     }
     link_is_made {
         let _ = symlink("nowhere", place("soft"));
