@@ -236,7 +236,7 @@ impl fmt::Display for Resource {
     }
 }
 
-/// How a resource is used, the weakest first. Two tests conflict on it only if one of them writes.
+/// A way to use a resource, the weakest first. Two tests conflict on it only if one of them writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Access {
     /// The names in a directory are listed, of which it is one.

@@ -227,7 +227,7 @@ pub(crate) unsafe fn moved(name: Text, failed: bool) {
     }
 }
 
-/// Where what has a name and no path begins in the file system, and what is added to the value.
+/// The folder of objects that have a name and no path, and what is added to the value of their records.
 type Named = (&'static [u8], u64);
 const MEMORY: Named = (b"/dev/shm/", SHARED_MEMORY);
 const SEMAPHORES: Named = (b"/dev/shm/sem.", SHARED_MEMORY);

@@ -36,7 +36,7 @@ impl Given {
         }
     }
 
-    /// Whether what the test did was about a port that it had by then, or that was leased. The number can be another
+    /// Returns whether what the test did was about a port that it had by then, or that was leased. The number can be another
     /// test's before and afterwards, which is no meeting. A test that finds a port taken that its process was given did
     /// not choose that number either: it was handed it, as by a server for several tests.
     pub(super) fn is(&self, record: &Record<'_>, test: usize) -> bool {

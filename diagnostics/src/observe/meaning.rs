@@ -62,7 +62,7 @@ impl Act {
     }
 }
 
-/// Where libc keeps shared memory and semaphores.
+/// The folder in which libc keeps shared memory and semaphores.
 const MEMORY: &str = "/dev/shm";
 
 /// The kind of the file that a record is about.
