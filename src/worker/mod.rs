@@ -235,7 +235,7 @@ impl Worker {
         let locks = life::lock(&self.0.locks);
         let guarding = locks
             .iter()
-            .filter(|(_, held)| access == Access::Read || *held == Access::Write);
+            .filter(|(_, held)| access != Access::Write || *held == Access::Write);
         guarding.map(|(name, _)| name.clone()).collect()
     }
 

@@ -128,6 +128,8 @@ pub(crate) struct Use {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Access {
+    /// The names in a directory were listed, of which it is one.
+    List,
     Read,
     Write,
 }

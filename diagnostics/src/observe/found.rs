@@ -90,6 +90,7 @@ fn one(told: &Conflict, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> Foun
         let test = &mut found.finding.tests[position];
         let access = match party.access {
             Some(cofferdam::Access::Write) => Access::Write,
+            Some(cofferdam::Access::List) => Access::List,
             _ => Access::Read,
         };
         if !test.uses.iter().any(|known| known.access == access) {

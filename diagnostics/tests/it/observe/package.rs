@@ -32,6 +32,18 @@ impl Package {
         self.dir.path()
     }
 
+    /// The same with cofferdam's library among its dependencies.
+    pub(super) fn with_library(name: &str, source: &str) -> Self {
+        let package = Self::new(name, source);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
+        let manifest = format!("{manifest}[dev-dependencies]\ncofferdam = {{ path = {root:?} }}\n");
+        package.write("Cargo.toml", &manifest);
+        // The versions that are known to be there; Cargo leaves out what the suite does not need.
+        fs::copy(root.join("Cargo.lock"), package.path().join("Cargo.lock")).unwrap();
+        package
+    }
+
     /// Where cargo puts what it builds, and cofferdam its own.
     pub(crate) fn built(&self) -> &Path {
         &self.built
