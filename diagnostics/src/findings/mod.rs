@@ -1,12 +1,17 @@
 //! What an observation found. It holds names and places, and neither values nor arguments.
 //!
-//! `file` keeps it for other commands, `resource` is how a resource stands in that file, `watched` is what there was to find it in.
+//! `file` keeps it for other commands, `resource` is how a resource stands in that file, `folded` replaces the parts of a
+//! name that differ in every run, `watched` is what there was to find it in.
 
 mod file;
+mod folded;
 mod resource;
 mod watched;
 
 pub(crate) use file::VERSION;
+pub(crate) use folded::{Fold, folded};
+#[cfg(has_observer)]
+pub(crate) use folded::{is_random_name, numbers};
 pub(crate) use resource::to_json as resource_json;
 pub(crate) use watched::Watched;
 

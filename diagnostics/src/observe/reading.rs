@@ -1,17 +1,21 @@
 //! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
 
+use super::causes::{Cause, Family, Met, Named, Paths, causes};
 use super::format::{self, header};
 use super::group::Groups;
 use super::listed::Listed;
 use super::log::Log;
+use super::meaning::How;
 use super::places::Place;
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
 use crate::findings::Watched;
-use cofferdam::diagnostics::{Evidence, Observed};
-use cofferdam::{Access, Resource};
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use cofferdam::diagnostics::{Conflict, Evidence, Kind, Observed};
+use cofferdam::{Access, Resource, ResourceKind};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 /// What the logs say.
 pub(crate) struct Reading<'o> {
@@ -34,7 +38,145 @@ pub(crate) struct Used {
     pub(crate) window: (u64, u64),
 }
 
+/// Returns the source line of a use, by the number of its place.
+pub(crate) type LineOf<'l> = dyn FnMut(usize) -> Option<String> + 'l;
+
 impl Reading<'_> {
+    /// Returns the conflicts, one for each cause, each with how the name of its resource is made where that is known.
+    ///
+    /// `suite` holds the directories of the tests' packages.
+    pub(crate) fn conflicts(
+        &self,
+        run: &str,
+        who: &Who,
+        groups: &Groups,
+        suite: &[PathBuf],
+        line_of: &mut LineOf<'_>,
+    ) -> Vec<(Conflict, Option<String>)> {
+        let seen = self.evidence.conflicts();
+        let (met, mut others): (Vec<Conflict>, Vec<Conflict>) =
+            seen.into_iter().partition(|told| self.file_of(told).is_some());
+        let mut numbers: HashMap<(&str, Option<&str>), usize> = HashMap::new();
+        let paths: Vec<Met<'_>> = met
+            .iter()
+            .map(|told| {
+                let tests = told.parties.iter().map(|party| {
+                    let next = numbers.len();
+                    *numbers
+                        .entry((&party.binary, party.test.as_deref()))
+                        .or_insert(next)
+                });
+                Met {
+                    path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
+                    kind: told.kind,
+                    tests: tests.collect(),
+                }
+            })
+            .collect();
+        let families = self.families(&paths, who, line_of);
+        let known: Vec<Family> = families.iter().map(|(family, _)| family.clone()).collect();
+        let causes = causes(&paths, &known, &UsedPaths::of(&self.uses, suite));
+        let mut merged: HashMap<(Kind, u32), Resource> = HashMap::new();
+        for (told, cause) in met.iter().zip(causes) {
+            match (cause, self.file_of(told)) {
+                (Cause::Of(resource), Some(file)) => _ = merged.insert((told.kind, file), resource),
+                (Cause::Follows, _) => {}
+                _ => others.push(told.clone()),
+            }
+        }
+        let mut told: Vec<(Conflict, Option<String>)> = others.into_iter().map(|told| (told, None)).collect();
+        if merged.is_empty() {
+            return told;
+        }
+        let claims = Claims::of(&self.uses, who);
+        for kind in [Kind::SharedResource, Kind::OrderLeak] {
+            let merged = |file: u32| merged.get(&(kind, file));
+            let causes: HashSet<&Resource> = claims.files().filter_map(merged).collect();
+            let families: Vec<_> = families
+                .iter()
+                .filter(|(family, _)| causes.contains(&family.resource()))
+                .collect();
+            let cause = |file: u32, one: &Use| {
+                let path = Path::new(self.uses.files.get(file));
+                merged(file).cloned().or_else(|| {
+                    let reached = |(family, tests): &&&(Family, HashSet<u32>)| {
+                        tests.contains(&one.test) && family.covers(path)
+                    };
+                    families.iter().find(reached).map(|(family, _)| family.resource())
+                })
+            };
+            let evidence = claims.on_causes(&self.uses, run, who, groups, kind, &cause);
+            told.extend(evidence.conflicts().into_iter().map(|mut conflict| {
+                let family = families
+                    .iter()
+                    .find(|(family, _)| Some(family.resource()) == conflict.resource);
+                let origin = family.map(|(family, _)| family.origin.clone());
+                if let Some(origin) = &origin {
+                    conflict.message.push_str("; the name is made from ");
+                    conflict.message.push_str(origin);
+                }
+                (conflict, origin)
+            }));
+        }
+        told
+    }
+
+    /// The number of the file that a conflict is on.
+    fn file_of(&self, told: &Conflict) -> Option<u32> {
+        let resource = told
+            .resource
+            .as_ref()
+            .filter(|one| one.kind() == ResourceKind::File)?;
+        self.uses.files.find(OsStr::new(resource.as_str()))
+    }
+
+    /// The families of names that conflicts are on, each with the tests that reach the lines where such names are made.
+    fn families(&self, met: &[Met<'_>], who: &Who, line_of: &mut LineOf<'_>) -> Vec<(Family, HashSet<u32>)> {
+        let mut candidates: BTreeMap<PathBuf, Vec<(&Use, &Path, bool)>> = BTreeMap::new();
+        for one in met {
+            for key in Family::keys(one.path) {
+                candidates.entry(key).or_default();
+            }
+        }
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        for one in &self.uses.all {
+            let Thing::File(file, how) = one.thing else {
+                continue;
+            };
+            let path = Path::new(self.uses.files.get(file));
+            if let Some(uses) = Family::key(path).and_then(|key| candidates.get_mut(&key)) {
+                let makes = matches!(how, How::Make | How::Write | How::Name | How::Uproot);
+                uses.push((one, path, makes));
+            }
+        }
+        let mut families = Vec::new();
+        for (key, uses) in candidates {
+            let lines: Vec<Option<String>> =
+                uses.iter().map(|(one, ..)| line_of(one.place as usize)).collect();
+            let uses = || uses.iter().zip(&lines);
+            let is_met = |path: &Path| met.iter().any(|one| one.path.starts_with(path));
+            let made_at: BTreeSet<&Option<String>> = uses()
+                .filter(|((_, path, makes), _)| *makes && is_met(path))
+                .map(|(_, line)| line)
+                .collect();
+            let reached = || uses().filter(|(_, line)| made_at.contains(line));
+            let made: Vec<Named<'_>> = reached()
+                .filter(|((.., makes), _)| *makes)
+                .map(|((one, path, _), _)| Named {
+                    path,
+                    pid: who.tests[one.test as usize].pid,
+                    at: one.at,
+                })
+                .collect();
+            if let Some(family) = Family::of(key, &made) {
+                families.push((family, reached().map(|((one, ..), _)| one.test).collect()));
+            }
+        }
+        families
+    }
+
     /// Where something was done; a claim's place is `#` and a number of this list.
     pub(crate) fn place(&self, number: usize) -> Option<Place> {
         self.uses.places.get(number).copied()
@@ -207,38 +349,144 @@ impl<'a> Claims<'a> {
             {
                 continue;
             }
-            let test = &who.tests[one.test as usize];
-            let mut guards = uses.guards.names(uses.sets.get(one.guards));
-            guards.extend(groups.guard(test.pid).cloned());
-            let observed = Observed {
-                run,
-                binary: &test.binary,
-                pid: test.pid,
-                started: test.started,
-                in_turn: test.in_turn,
-                test: &test.name,
-                attempt: 1,
-                resource: match on {
-                    On::File(file) => Resource::file(uses.files.get(*file)),
-                    On::Other(other) => uses.others[*other as usize].clone(),
-                    On::Mask(_) => Resource::umask(),
-                    On::Variable(_, name) => Resource::env(*name),
-                },
-                access: *access,
-                guards: &guards,
-                place: &format!("#{}", one.place),
-                window: (one.at, test.end.max(one.at)),
+            let resource = match on {
+                On::File(file) => Resource::file(uses.files.get(*file)),
+                On::Other(other) => uses.others[*other as usize].clone(),
+                On::Mask(_) => Resource::umask(),
+                On::Variable(_, name) => Resource::env(*name),
             };
-            evidence.observe(&observed);
+            let claim = (*one, &resource, *access);
+            let guards = guards(uses, one, who, groups);
+            enter(&mut evidence, claim, run, who, &guards);
             // A lock's own file is not what it is for.
-            if !guards.is_empty() && !guards.iter().any(|lock| lock == observed.resource.as_str()) {
-                locked.observe(&Observed {
-                    guards: &[],
-                    ..observed
-                });
+            if !guards.is_empty() && !guards.iter().any(|lock| lock == resource.as_str()) {
+                enter(&mut locked, claim, run, who, &[]);
             }
         }
         (evidence, locked)
+    }
+
+    /// The files that claims are on.
+    fn files(&self) -> impl Iterator<Item = u32> {
+        self.all.iter().filter_map(|(_, on, _)| match on {
+            On::File(file) => Some(*file),
+            _ => None,
+        })
+    }
+
+    /// The claims on files that have a cause, as claims on that. All of them were on files on which tests conflict in this
+    /// way.
+    fn on_causes(
+        &self,
+        uses: &Uses<'_>,
+        run: &str,
+        who: &Who,
+        groups: &Groups,
+        kind: Kind,
+        cause: &dyn Fn(u32, &Use) -> Option<Resource>,
+    ) -> Evidence {
+        let mut evidence = Evidence::new();
+        evidence.list_up_to(usize::MAX);
+        for (one, on, access) in &self.all {
+            let On::File(file) = on else { continue };
+            let Some(resource) = cause(*file, one) else {
+                continue;
+            };
+            let mut guards = guards(uses, one, who, groups);
+            if kind == Kind::OrderLeak {
+                // Tests of one process did not conflict on any of the files.
+                guards.push(format!("process {}", who.tests[one.test as usize].pid));
+            }
+            enter(&mut evidence, (one, &resource, *access), run, who, &guards);
+        }
+        evidence
+    }
+}
+
+/// The locks that the test held at this use, with its test group.
+fn guards(uses: &Uses<'_>, one: &Use, who: &Who, groups: &Groups) -> Vec<String> {
+    let mut guards = uses.guards.names(uses.sets.get(one.guards));
+    guards.extend(groups.guard(who.tests[one.test as usize].pid).cloned());
+    guards
+}
+
+fn enter(
+    evidence: &mut Evidence,
+    (one, resource, access): (&Use, &Resource, Access),
+    run: &str,
+    who: &Who,
+    guards: &[String],
+) {
+    let test = &who.tests[one.test as usize];
+    evidence.observe(&Observed {
+        run,
+        binary: &test.binary,
+        pid: test.pid,
+        started: test.started,
+        in_turn: test.in_turn,
+        test: &test.name,
+        attempt: 1,
+        resource: resource.clone(),
+        access,
+        guards,
+        place: &format!("#{}", one.place),
+        window: (one.at, test.end.max(one.at)),
+    });
+}
+
+/// What the uses say of paths.
+struct UsedPaths<'a> {
+    uses: &'a Uses<'a>,
+    suite: &'a [PathBuf],
+    directories: HashSet<&'a OsStr>,
+}
+
+impl<'a> UsedPaths<'a> {
+    fn of(uses: &'a Uses<'_>, suite: &'a [PathBuf]) -> Self {
+        let directories = uses.all.iter().filter_map(|one| {
+            let Thing::File(file, how) = one.thing else {
+                return None;
+            };
+            let path = uses.files.get(file);
+            match how {
+                How::Make | How::List => Some(path),
+                _ => Path::new(path).parent().map(Path::as_os_str),
+            }
+        });
+        Self {
+            uses,
+            suite,
+            directories: directories.collect(),
+        }
+    }
+}
+
+impl Paths for UsedPaths<'_> {
+    fn is_used(&self, path: &Path) -> bool {
+        self.uses.files.find(path.as_os_str()).is_some()
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        self.directories.contains(path.as_os_str())
+    }
+
+    fn is_common(&self, path: &Path) -> bool {
+        let temporary = env::temp_dir();
+        let shared = ["/tmp", "/dev/shm"].map(Path::new);
+        let home = env::home_dir();
+        let mut all = self
+            .suite
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(shared)
+            .chain([temporary.as_path()])
+            .chain(home.as_deref());
+        // Cargo marks the directory into which it builds.
+        all.any(|common| common.starts_with(path)) || path.join("CACHEDIR.TAG").exists()
+    }
+
+    fn holds_the_suite(&self, path: &Path) -> bool {
+        self.suite.iter().any(|package| package.starts_with(path))
     }
 }
 

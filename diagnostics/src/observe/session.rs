@@ -11,7 +11,7 @@ use super::who::{Alone, Known, Who};
 use super::{alone, reading, runner};
 use crate::findings::{Finding, Program, Watched};
 use cofferdam::diagnostics::Conflict;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -70,9 +70,26 @@ impl Session {
         }
         let groups = Groups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &who, &groups, run, ours);
-        let mut conflicts = reading.evidence.conflicts();
-        let mut locked = reading.locked.conflicts();
         let mut lines = Lines::new(&logs, &self.dir);
+        let folders: HashMap<u32, PathBuf> = logs
+            .iter()
+            .filter_map(|log| {
+                let begun = log.records().find(|record| record.kind == Kind::Folder)?;
+                Some((log.pid(), PathBuf::from(&*begun.words())))
+            })
+            .collect();
+        let suite: BTreeSet<&PathBuf> = who
+            .tests
+            .iter()
+            .filter_map(|test| folders.get(&test.pid))
+            .collect();
+        let suite: Vec<PathBuf> = suite.into_iter().cloned().chain([self.dir.clone()]).collect();
+        let mut line_of = |number| lines.line(reading.place(number)?);
+        let (mut conflicts, origins): (Vec<Conflict>, Vec<Option<String>>) = reading
+            .conflicts(run, &who, &groups, &suite, &mut line_of)
+            .into_iter()
+            .unzip();
+        let mut locked = reading.locked.conflicts();
         let mut recorded = reading.evidence.watched();
         // The evidence holds what several tests use.
         recorded.executions = reading.watched.tests;
@@ -101,12 +118,8 @@ impl Session {
             let place = number.and_then(|number| reading.place(number));
             party.place = place.and_then(|place| lines.line(place));
         }
-        let folders = logs.iter().filter_map(|log| {
-            let begun = log.records().find(|record| record.kind == Kind::Folder)?;
-            Some((log.pid(), PathBuf::from(&*begun.words())))
-        });
         let seen = Seen {
-            folders: folders.collect(),
+            folders,
             tests: who.tests,
         };
         Observed {

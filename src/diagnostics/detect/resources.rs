@@ -5,7 +5,7 @@ use super::{LISTED, conflict};
 use crate::diagnostics::conflict::{Conflict, Kind, Party};
 use crate::diagnostics::evidence::state::{Claim, Owner, Scope, State};
 use crate::diagnostics::names::{Name, index};
-use crate::resource::{Access, ResourceKind};
+use crate::resource::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// Each resource on which somebody is in somebody else's way.
@@ -23,6 +23,25 @@ pub(super) fn shared(state: &State) -> Vec<Conflict> {
         .collect()
 }
 
+/// Whether the resource outlives the process that made it.
+fn is_left(resource: &Resource) -> bool {
+    match resource.kind() {
+        ResourceKind::File
+        | ResourceKind::Directory
+        | ResourceKind::GitRepository
+        | ResourceKind::Database
+        | ResourceKind::TempName => true,
+        ResourceKind::UnixSocket => !resource.as_str().starts_with('@'),
+        ResourceKind::SharedMemory
+        | ResourceKind::Port
+        | ResourceKind::UdpPort
+        | ResourceKind::Env
+        | ResourceKind::Cwd
+        | ResourceKind::Umask
+        | ResourceKind::Name => false,
+    }
+}
+
 fn is_written(claims: &[&Claim]) -> bool {
     claims.iter().any(|claim| claim.access == Access::Write)
 }
@@ -33,8 +52,7 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
-        let is_file = state.resources.get(claim.resource).kind() == ResourceKind::File;
-        if is_file && state.processes.get(process(claim)).in_turn {
+        if is_left(state.resources.get(claim.resource)) && state.processes.get(process(claim)).in_turn {
             met.entry(claim.resource).or_default().push(claim);
         }
     }

@@ -1,5 +1,6 @@
 //! Runs two tests once more, and nothing else of their suite.
 
+use super::super::causes::held;
 use super::super::launch::{Launch, Started, VARIABLE};
 use super::super::log::{self, Log};
 use super::super::runner;
@@ -153,11 +154,12 @@ impl<'a> Rerunner<'a> {
 }
 
 fn hold(resource: &Resource, pauses: Pauses) -> OsString {
+    let held = held(resource);
     let name = match resource.kind() {
-        ResourceKind::Name => resource.as_str().trim_start_matches("unix socket "),
+        ResourceKind::Name => held.trim_start_matches("unix socket "),
         // Without a name it is any of them.
         ResourceKind::Env if pauses.everywhere => "",
-        _ => resource.as_str(),
+        _ => &held,
     };
     let target = target(resource) as u8;
     format!("{},{};{target};{name}", pauses.first, pauses.others).into()
@@ -354,6 +356,18 @@ mod tests {
             (Resource::env("HOME"), "80,80;3;HOME"),
             (Resource::cwd(), "80,80;4;"),
             (Resource::name("unix socket @bus"), "80,80;6;@bus"),
+            (
+                Resource::new(ResourceKind::GitRepository, "/d"),
+                "80,80;1;/d/.git",
+            ),
+            (
+                Resource::new(ResourceKind::GitRepository, "/d.git"),
+                "80,80;1;/d.git",
+            ),
+            (
+                Resource::new(ResourceKind::TempName, "/tmp/shop-*"),
+                "80,80;1;/tmp",
+            ),
         ] {
             assert_eq!(hold(&resource, Pauses::USUAL), OsString::from(text));
         }

@@ -2,6 +2,7 @@
 //!
 //! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
+use super::super::causes::covers;
 use super::super::format::Kind;
 use super::super::log::Log;
 use super::super::meaning::{Act, How, acts, led};
@@ -155,9 +156,8 @@ pub(super) fn both(
 fn is_use(act: &Act, resource: &Resource) -> bool {
     match act {
         Act::File(path, how) => {
-            let wanted = Path::new(resource.as_str());
-            resource.kind() == ResourceKind::File
-                && (path.starts_with(wanted) || *how == How::List && wanted.parent() == Some(path))
+            let lists = || *how == How::List && Path::new(resource.as_str()).parent() == Some(path);
+            covers(resource, path) || resource.kind() == ResourceKind::File && lists()
         }
         Act::Other(other, _) => other == resource,
         Act::UsedMask => resource.kind() == ResourceKind::Umask,
