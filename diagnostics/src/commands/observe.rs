@@ -65,16 +65,16 @@ pub(crate) fn observe(
         locked: observed.locked,
         ran: observed.ran,
     };
-    let found = kept.write(&base).map_err(|error| error.to_string());
+    let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses
         .as_deref()
         .map_or(Ok(()), |file| write_accesses(file, &observed.accesses));
-    let not_kept = found.err().into_iter().chain(accesses.err()).collect();
+    let not_kept = written.err().into_iter().chain(accesses.err()).collect();
     let (guarded, told): (Vec<_>, Vec<_>) = graded
         .into_iter()
         .partition(|(_, found)| found.finding.grade == findings::Grade::Guarded);
-    let (conflicts, graded): (Vec<_>, Vec<_>) = told
+    let (conflicts, found): (Vec<_>, Vec<_>) = told
         .into_iter()
         .map(|(told, found)| (told, found.finding))
         .unzip();
@@ -86,8 +86,8 @@ pub(crate) fn observe(
         problems: observed.problems,
         observed: Some(super::Observed {
             watched,
+            found,
             confirmed: args.confirm.then(|| super::Confirmed {
-                graded,
                 guarded: guarded.into_iter().map(|(_, found)| found.finding).collect(),
             }),
             not_kept,

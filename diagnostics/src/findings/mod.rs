@@ -16,6 +16,7 @@ pub(crate) use resource::to_json as resource_json;
 pub(crate) use watched::Watched;
 
 use cofferdam::Resource;
+use cofferdam::diagnostics::Party;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -60,6 +61,9 @@ pub(crate) struct Finding {
     pub(crate) grade: Grade,
     /// Whether the tests ran at one time when they were first seen.
     pub(crate) overlapped: bool,
+    /// For a family of temporary names, the parts that they are made from: "the process ID and a clock".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<String>,
     pub(crate) tests: Vec<Test>,
     /// The pairs that were run once more; without `--confirm` none.
     pub(crate) pairs: Vec<Pair>,
@@ -107,14 +111,18 @@ pub(crate) enum Runner {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Use {
     pub(crate) access: Access,
-    /// `FILE:LINE`, from `dir` on where it is below; nothing if it is not known.
+    /// The innermost line of the user's code, `FILE:LINE`, from `dir` on where it is below; nothing if it is not known.
     pub(crate) place: Option<String>,
+    /// The line of the test itself, likewise.
+    pub(crate) test_place: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Access {
     Read,
+    /// A directory's entries were listed, which is a read.
+    List,
     Write,
 }
 
@@ -141,6 +149,26 @@ pub(crate) enum Grade {
     Unguarded,
     /// One of them failed beside or after the other, and each passes alone.
     Reproduced,
+}
+
+impl Finding {
+    /// Returns the use that a party of the conflict stands for, if it is the first of its sort.
+    pub(crate) fn used(&self, party: &Party) -> Option<&Use> {
+        let is_it = |test: &&Test| party.test.as_ref() == Some(&test.name) && party.binary == test.binary;
+        let writes = party.access == Some(cofferdam::Access::Write);
+        let mut uses = self.tests.iter().find(is_it)?.uses.iter();
+        uses.find(|one| (one.access == Access::Write) == writes && one.place == party.place)
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Write => "write",
+        })
+    }
 }
 
 impl Grade {

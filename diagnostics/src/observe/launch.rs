@@ -22,7 +22,7 @@ pub(super) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// As many calls are noted of each access.
-const FRAMES: u32 = 24;
+pub(super) const FRAMES: u32 = 24;
 
 /// What is asked of the observer.
 #[derive(Clone, Copy, Debug)]

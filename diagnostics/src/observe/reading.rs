@@ -2,15 +2,16 @@
 
 use super::causes::{Cause, Family, Met, Named, Paths, causes};
 use super::format::{self, header};
+use super::found::Detail;
 use super::group::Groups;
 use super::listed::Listed;
 use super::log::Log;
 use super::meaning::How;
-use super::places::Place;
+use super::places::{Lines, Place};
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
 use crate::findings::Watched;
-use cofferdam::diagnostics::{Conflict, Evidence, Kind, Observed};
+use cofferdam::diagnostics::{Conflict, Evidence, Kind, Observed, Party};
 use cofferdam::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::env;
@@ -32,6 +33,8 @@ pub(crate) struct Used {
     pub(crate) test: usize,
     pub(crate) resource: Resource,
     pub(crate) access: Access,
+    /// Whether it is a directory that was listed.
+    pub(crate) lists: bool,
     /// Of the places.
     pub(crate) place: usize,
     /// The first moment and the last that was noted, in microseconds since 1970.
@@ -177,6 +180,20 @@ impl Reading<'_> {
         families
     }
 
+    /// Returns the lines of a party's use, by the number that is its place.
+    pub(crate) fn detail(&self, party: &Party, lines: &mut Lines<'_>) -> Detail {
+        let number = || party.place.as_deref()?.strip_prefix('#')?.parse::<usize>().ok();
+        let Some(one) = number().and_then(|number| self.uses.all.get(number)) else {
+            return Detail::default();
+        };
+        let place = self.uses.places[one.place as usize];
+        Detail {
+            place: lines.line(place),
+            test_place: lines.test_line(place, party.test.as_deref().unwrap_or_default()),
+            lists: matches!(one.thing, Thing::File(_, How::List)),
+        }
+    }
+
     /// Where something was done; a claim's place is `#` and a number of this list.
     pub(crate) fn place(&self, number: usize) -> Option<Place> {
         self.uses.places.get(number).copied()
@@ -194,6 +211,7 @@ impl Reading<'_> {
                 test: one.test as usize,
                 resource,
                 access,
+                lists: matches!(one.thing, Thing::File(_, How::List)),
                 place: one.place as usize,
                 window: (one.at, one.until),
             })

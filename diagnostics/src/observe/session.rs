@@ -10,7 +10,7 @@ use super::places::Lines;
 use super::who::{Alone, Known, Who};
 use super::{alone, reading, runner};
 use crate::findings::{Finding, Program, Watched};
-use cofferdam::diagnostics::Conflict;
+use cofferdam::diagnostics::{Conflict, Party};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,7 @@ impl Session {
             .conflicts(run, &who, &groups, &suite, &mut line_of)
             .into_iter()
             .unzip();
-        let mut locked = reading.locked.conflicts();
+        let locked = reading.locked.conflicts();
         let mut recorded = reading.evidence.watched();
         // The evidence holds what several tests use.
         recorded.executions = reading.watched.tests;
@@ -98,38 +98,37 @@ impl Session {
         for one in reading.used().filter(|_| listed) {
             let test = &who.tests[one.test];
             let place = reading.place(one.place).and_then(|place| lines.line(place));
+            let access = if one.lists {
+                "list".to_owned()
+            } else {
+                one.access.to_string()
+            };
             let line = serde_json::json!({
-                "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
+                "test": test.name, "binary": test.binary, "access": access, "place": place,
                 "kind": one.resource.kind().key(), "name": one.resource.as_str(),
                 "from": one.window.0, "to": one.window.1,
             });
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
-        for party in conflicts
-            .iter_mut()
-            .chain(&mut locked)
-            .flat_map(|told| &mut told.parties)
-        {
-            let number = party
-                .place
-                .as_deref()
-                .and_then(|place| place.strip_prefix('#')?.parse::<usize>().ok());
-            let place = number.and_then(|number| reading.place(number));
-            party.place = place.and_then(|place| lines.line(place));
-        }
         let seen = Seen {
             folders,
             tests: who.tests,
         };
+        let mut detail = |party: &Party| reading.detail(party, &mut lines);
+        let mut graded = found(&conflicts, &seen, &mut detail);
+        let locked = found(&locked, &seen, &mut detail);
+        for party in conflicts.iter_mut().flat_map(|told| &mut told.parties) {
+            party.place = detail(party).place;
+        }
+        for (one, origin) in graded.iter_mut().zip(origins) {
+            one.finding.origin = origin;
+        }
         Observed {
             watched: reading.watched,
             recorded,
-            found: found(&conflicts, &seen),
-            locked: found(&locked, &seen)
-                .into_iter()
-                .map(|found| found.finding)
-                .collect(),
+            found: graded,
+            locked: locked.into_iter().map(|found| found.finding).collect(),
             ran: ran(&seen),
             conflicts,
             problems,

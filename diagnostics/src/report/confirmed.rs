@@ -63,6 +63,9 @@ fn listed(number: impl Fn(Grade) -> usize) -> String {
 
 /// How many of the conflicts have which grade, where they were given.
 pub(super) fn grades(findings: &Findings) -> String {
+    if !findings.is_confirmed() {
+        return String::new();
+    }
     let of = |grade: Grade| {
         let conflicts = findings.of_severity(Severity::Conflict);
         conflicts
@@ -132,6 +135,7 @@ mod tests {
             resource: Resource::env("HOME"),
             grade: Grade::Unguarded,
             overlapped: true,
+            origin: None,
             tests: vec![test("a"), test("b\u{1b}")],
             pairs: grades.iter().map(pair).collect(),
             pairs_in_all: in_all,

@@ -1,8 +1,10 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
+use super::observed::places;
 use super::text::{last_line, nothing_recorded, plain};
 use crate::commands::{Outcome, severity_of};
 use crate::exit_code::{NoRecords, Verdict};
+use crate::findings::Finding;
 use cofferdam::diagnostics::{Conflict, Severity};
 use std::io::{self, Write};
 
@@ -14,10 +16,17 @@ impl Github<'_> {
         for (told, graded) in findings.all() {
             let place = told.parties.iter().find_map(|party| party.place.as_deref());
             let grade = graded
+                .filter(|_| findings.is_confirmed())
                 .map(|finding| format!(", {}", finding.grade))
                 .unwrap_or_default();
             let title = format!("cofferdam: {}{grade}", told.kind);
-            annotate(out, level(severity_of(told, graded)), place, &title, &text(told))?;
+            annotate(
+                out,
+                level(severity_of(told, graded)),
+                place,
+                &title,
+                &text(told, graded),
+            )?;
         }
         for note in findings.baseline.iter().flat_map(|compared| &compared.notes) {
             annotate(
@@ -69,22 +78,26 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn text(told: &Conflict) -> Vec<String> {
+fn text(told: &Conflict, finding: Option<&Finding>) -> Vec<String> {
     let mut lines = vec![format!("{}.", told.message)];
     for party in &told.parties {
-        let access = party
-            .access
-            .map(|access| format!(", {access}"))
-            .unwrap_or_default();
-        let place = party
-            .place
-            .as_deref()
+        let used = finding.and_then(|finding| finding.used(party));
+        let access = match (used, party.access) {
+            (Some(used), _) => format!(", {}", used.access),
+            (None, Some(access)) => format!(", {access}"),
+            (None, None) => String::new(),
+        };
+        let place = used.map(places).or_else(|| party.place.clone());
+        let place = place
+            .filter(|place| !place.is_empty())
             .map(|place| format!(", {place}"))
             .unwrap_or_default();
-        lines.push(format!(
-            "{party} on {} in {}{access}{place}",
-            party.worker, party.binary
-        ));
+        // A suite that was observed has no workers.
+        let worker = match party.worker.as_str() {
+            "" => String::new(),
+            worker => format!(" on {worker}"),
+        };
+        lines.push(format!("{party}{worker} in {}{access}{place}", party.binary));
     }
     lines.push(format!("Mend: {}", told.mend));
     lines
