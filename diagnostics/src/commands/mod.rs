@@ -185,18 +185,25 @@ impl Findings {
             .filter(move |(told, graded)| severity_of(told, *graded) == severity)
     }
 
-    /// Each conflict, with its finding where the suite was seen from outside.
+    /// Each conflict, with what a confirmation says of it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
-        let found = self.observed.as_ref().map_or(&[][..], |observed| &observed.found);
+        let observed = self.observed.as_ref();
+        let is_graded = observed.is_some_and(|observed| observed.confirmed.is_some());
+        self.found()
+            .map(move |(told, finding)| (told, finding.filter(|_| is_graded)))
+    }
+
+    /// Each conflict, with its finding where the suite was seen from outside.
+    pub(crate) fn found(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
+        let observed = self.observed.as_ref();
+        let found = observed.map_or(&[][..], |observed| &observed.found);
         let found = found.iter().map(Some).chain(std::iter::repeat(None));
         self.conflicts.iter().zip(found)
     }
 
-    /// Whether tests were run once more, so that the findings have grades.
-    pub(crate) fn is_confirmed(&self) -> bool {
-        self.observed
-            .as_ref()
-            .is_some_and(|observed| observed.confirmed.is_some())
+    /// Returns the finding of one of the conflicts.
+    pub(crate) fn finding_of(&self, told: &Conflict) -> Option<&Finding> {
+        self.found().find(|(one, _)| std::ptr::eq(*one, told))?.1
     }
 
     fn seen(&self) -> Seen {

@@ -120,9 +120,9 @@ pub(crate) struct Use {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Access {
-    Read,
-    /// A directory's entries were listed, which is a read.
+    /// The names in a directory were listed, of which it is one.
     List,
+    Read,
     Write,
 }
 

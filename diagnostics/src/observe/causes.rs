@@ -255,12 +255,16 @@ pub(super) struct Family {
     path: PathBuf,
     /// The parts that it is made of: "the process ID and a clock".
     pub(super) origin: String,
+    /// Whether two tests may make the same name though none did: nothing but a clock of at most milliseconds sets them
+    /// apart.
+    pub(super) may_repeat: bool,
 }
 
 /// A use of a path whose name has digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named<'a> {
     pub(super) path: &'a Path,
+    pub(super) test: u32,
     /// The process of its test.
     pub(super) pid: u32,
     /// In microseconds since 1970.
@@ -293,23 +297,29 @@ impl Family {
             return None;
         }
         let mut parts: Vec<&str> = Vec::new();
+        let mut may_repeat = false;
+        let mut is_unique = false;
         for position in 0..count {
-            let of = |is: fn(&str, &Named<'_>) -> bool| {
-                made.iter().zip(&tokens).all(|(one, all)| is(all[position], one))
-            };
-            let part = if of(is_pid) {
+            let digits = || made.iter().zip(&tokens).map(|(one, all)| (one, all[position]));
+            let units: Option<Vec<u32>> = digits().map(|(one, digits)| clock_unit(digits, one)).collect();
+            let part = if digits().all(|(one, digits)| is_pid(digits, one)) {
+                // Tests of one process have the same.
+                is_unique |= digits().all(|(one, _)| {
+                    made.iter()
+                        .all(|other| other.pid != one.pid || other.test == one.test)
+                });
                 "the process ID"
-            } else if of(is_clock) {
+            } else if let Some(units) = units {
+                may_repeat |= units.iter().all(|unit| *unit <= MILLISECONDS);
+                is_unique |= units.iter().any(|unit| *unit > MILLISECONDS);
                 "a clock"
-            } else if is_counter(
-                made.iter()
-                    .zip(&tokens)
-                    .map(|(one, all)| (one.pid, all[position])),
-            ) {
+            } else if is_counter(digits().map(|(one, digits)| (one.pid, digits))) {
                 "a counter"
             } else {
+                is_unique |= digits().any(|(_, digits)| digits != tokens[0][position]);
                 continue;
             };
+            is_unique |= part == "a counter";
             if !parts.contains(&part) {
                 parts.push(part);
             }
@@ -317,6 +327,7 @@ impl Family {
         (!parts.is_empty()).then(|| Self {
             path: key,
             origin: parts.join(" and "),
+            may_repeat: may_repeat && !is_unique,
         })
     }
 
@@ -333,20 +344,22 @@ fn is_pid(digits: &str, one: &Named<'_>) -> bool {
     digits.parse() == Ok(one.pid) || u32::from_str_radix(digits, 16) == Ok(one.pid)
 }
 
-/// Whether the digits are a moment within an hour of the use, in seconds or parts of them.
-fn is_clock(digits: &str, one: &Named<'_>) -> bool {
+/// Powers of ten of a clock's parts of a second.
+const UNITS: [u32; 4] = [0, MILLISECONDS, 6, 9];
+const MILLISECONDS: u32 = 3;
+
+/// The unit of the clock of which the digits are a moment within an hour of the use.
+fn clock_unit(digits: &str, one: &Named<'_>) -> Option<u32> {
     const HOUR: u128 = 3_600_000_000;
-    let at = u128::from(one.at);
-    let is_near = |number: u128| {
-        let micros = [
-            number.saturating_mul(1_000_000),
-            number.saturating_mul(1_000),
-            number,
-            number / 1_000,
-        ];
-        micros.iter().any(|micros| micros.abs_diff(at) < HOUR)
+    let unit = |number: u128| {
+        let is_near = |unit: &u32| {
+            let nanos = number.saturating_mul(10_u128.pow(9 - unit));
+            (nanos / 1000).abs_diff(one.at.into()) < HOUR
+        };
+        UNITS.into_iter().find(is_near)
     };
-    digits.parse().is_ok_and(is_near) || u128::from_str_radix(digits, 16).is_ok_and(is_near)
+    let decimal = digits.parse().ok().and_then(unit);
+    decimal.or_else(|| u128::from_str_radix(digits, 16).ok().and_then(unit))
 }
 
 /// Whether each process counts from the same number on, and one of them further than that: fixed numbers do not.
@@ -541,8 +554,10 @@ mod tests {
     fn family(key: &str, names: &[(&str, u32)]) -> Option<Family> {
         let made: Vec<Named<'_>> = names
             .iter()
-            .map(|(path, pid)| Named {
+            .zip(1..)
+            .map(|((path, pid), test)| Named {
                 path: Path::new(*path),
+                test,
                 pid: *pid,
                 at: NOW,
             })

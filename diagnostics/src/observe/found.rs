@@ -164,8 +164,8 @@ mod tests {
             ("a", cofferdam::Access::Write, "a.rs:1", 1),
             ("a", cofferdam::Access::Write, "a.rs:2", 2),
             ("a", cofferdam::Access::Read, "a.rs:3", 3),
-            ("a", cofferdam::Access::Read, "a.rs:4", 3),
             ("b", cofferdam::Access::Write, "", 4),
+            ("b", cofferdam::Access::Read, "a.rs:4", 5),
         ] {
             evidence.observe(&Observed {
                 run: "r",
@@ -204,7 +204,8 @@ mod tests {
             .iter()
             .map(|test| (test.name.as_str(), test.uses.len(), test.package.as_str()))
             .collect();
-        assert_eq!(told, [("a", 3, "/w/shop"), ("b", 1, "/w/shop")]);
+        assert_eq!(told, [("a", 2, "/w/shop"), ("b", 2, "/w/shop")]);
+        assert_eq!(finding.tests[1].uses[1].access, Access::List);
         assert_eq!((pids.as_slice(), moments.as_slice()), (&[7, 7][..], &[1, 4][..]));
         assert_eq!(
             (finding.kind, finding.resource.as_str()),

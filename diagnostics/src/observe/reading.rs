@@ -5,7 +5,7 @@ use super::format::{self, header};
 use super::found::Detail;
 use super::group::Groups;
 use super::listed::Listed;
-use super::log::Log;
+use super::log::{Log, Record};
 use super::meaning::How;
 use super::places::{Lines, Place};
 use super::uses::{Folders, Thing, Use, Uses};
@@ -88,7 +88,7 @@ impl Reading<'_> {
             }
         }
         let mut told: Vec<(Conflict, Option<String>)> = others.into_iter().map(|told| (told, None)).collect();
-        if merged.is_empty() {
+        if merged.is_empty() && families.is_empty() {
             return told;
         }
         let claims = Claims::of(&self.uses, who);
@@ -97,7 +97,9 @@ impl Reading<'_> {
             let causes: HashSet<&Resource> = claims.files().filter_map(merged).collect();
             let families: Vec<_> = families
                 .iter()
-                .filter(|(family, _)| causes.contains(&family.resource()))
+                .filter(|(family, _)| {
+                    causes.contains(&family.resource()) || family.may_repeat && kind == Kind::SharedResource
+                })
                 .collect();
             let cause = |file: u32, one: &Use| {
                 let path = Path::new(self.uses.files.get(file));
@@ -109,7 +111,8 @@ impl Reading<'_> {
                 })
             };
             let evidence = claims.on_causes(&self.uses, run, who, groups, kind, &cause);
-            told.extend(evidence.conflicts().into_iter().map(|mut conflict| {
+            let conflicts = evidence.conflicts().into_iter().filter(|told| told.kind == kind);
+            told.extend(conflicts.map(|mut conflict| {
                 let family = families
                     .iter()
                     .find(|(family, _)| Some(family.resource()) == conflict.resource);
@@ -136,44 +139,50 @@ impl Reading<'_> {
     /// The families of names that conflicts are on, each with the tests that reach the lines where such names are made.
     fn families(&self, met: &[Met<'_>], who: &Who, line_of: &mut LineOf<'_>) -> Vec<(Family, HashSet<u32>)> {
         let mut candidates: BTreeMap<PathBuf, Vec<(&Use, &Path, bool)>> = BTreeMap::new();
-        for one in met {
-            for key in Family::keys(one.path) {
-                candidates.entry(key).or_default();
-            }
-        }
-        if candidates.is_empty() {
-            return Vec::new();
-        }
         for one in &self.uses.all {
             let Thing::File(file, how) = one.thing else {
                 continue;
             };
             let path = Path::new(self.uses.files.get(file));
-            if let Some(uses) = Family::key(path).and_then(|key| candidates.get_mut(&key)) {
-                let makes = matches!(how, How::Make | How::Write | How::Name | How::Uproot);
-                uses.push((one, path, makes));
+            if let Some(key) = Family::key(path) {
+                let makes = matches!(how, How::Make | How::Write | How::Name);
+                candidates.entry(key).or_default().push((one, path, makes));
             }
         }
+        let keys: HashSet<PathBuf> = met.iter().flat_map(|one| Family::keys(one.path)).collect();
+        candidates.retain(|key, uses| {
+            let makers: HashSet<u32> = uses
+                .iter()
+                .filter(|(.., makes)| *makes)
+                .map(|(one, ..)| one.test)
+                .collect();
+            keys.contains(key) || makers.len() > 1
+        });
         let mut families = Vec::new();
         for (key, uses) in candidates {
             let lines: Vec<Option<String>> =
                 uses.iter().map(|(one, ..)| line_of(one.place as usize)).collect();
             let uses = || uses.iter().zip(&lines);
             let is_met = |path: &Path| met.iter().any(|one| one.path.starts_with(path));
-            let made_at: BTreeSet<&Option<String>> = uses()
-                .filter(|((_, path, makes), _)| *makes && is_met(path))
-                .map(|(_, line)| line)
-                .collect();
-            let reached = || uses().filter(|(_, line)| made_at.contains(line));
+            let made_at = |is_it: &dyn Fn(&Path) -> bool| -> BTreeSet<&Option<String>> {
+                let made = uses().filter(|((_, path, makes), _)| *makes && is_it(path));
+                made.map(|(_, line)| line).collect()
+            };
+            // Names on which no tests conflict are a family of all that make them.
+            let (met_at, all) = (made_at(&is_met), made_at(&|_| true));
+            let lines = if met_at.is_empty() { &all } else { &met_at };
+            let reached = || uses().filter(|(_, line)| lines.contains(line));
             let made: Vec<Named<'_>> = reached()
                 .filter(|((.., makes), _)| *makes)
                 .map(|((one, path, _), _)| Named {
                     path,
+                    test: one.test,
                     pid: who.tests[one.test as usize].pid,
                     at: one.at,
                 })
                 .collect();
-            if let Some(family) = Family::of(key, &made) {
+            let family = Family::of(key, &made).filter(|family| family.may_repeat || !met_at.is_empty());
+            if let Some(family) = family {
                 families.push((family, reached().map(|((one, ..), _)| one.test).collect()));
             }
         }
@@ -247,7 +256,8 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
         watched.without_raw += u64::from(matches!(raw, format::RAW_REFUSED | format::RAW_ENDED));
         // A process that a test started is where the test started it.
         let begun = who.begun(index);
-        for record in log.records().filter(|record| record.kind.is_access()) {
+        let is_counted = |record: &Record<'_>| record.kind.is_access() && !who.is_harness(index, record);
+        for record in log.records().filter(is_counted) {
             watched.accesses += 1;
             let Some(test) = who.test(index, &record) else {
                 watched.of_no_test += 1;

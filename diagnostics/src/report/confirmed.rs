@@ -63,9 +63,6 @@ fn listed(number: impl Fn(Grade) -> usize) -> String {
 
 /// How many of the conflicts have which grade, where they were given.
 pub(super) fn grades(findings: &Findings) -> String {
-    if !findings.is_confirmed() {
-        return String::new();
-    }
     let of = |grade: Grade| {
         let conflicts = findings.of_severity(Severity::Conflict);
         conflicts

@@ -16,7 +16,6 @@ impl Github<'_> {
         for (told, graded) in findings.all() {
             let place = told.parties.iter().find_map(|party| party.place.as_deref());
             let grade = graded
-                .filter(|_| findings.is_confirmed())
                 .map(|finding| format!(", {}", finding.grade))
                 .unwrap_or_default();
             let title = format!("cofferdam: {}{grade}", told.kind);
@@ -25,7 +24,7 @@ impl Github<'_> {
                 level(severity_of(told, graded)),
                 place,
                 &title,
-                &text(told, graded),
+                &text(told, findings.finding_of(told)),
             )?;
         }
         for note in findings.baseline.iter().flat_map(|compared| &compared.notes) {

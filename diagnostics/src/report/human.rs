@@ -19,8 +19,8 @@ impl Human<'_> {
         let findings = &self.0.findings;
         writeln!(out)?;
         for (told, graded) in findings.of_severity(Severity::Conflict) {
-            match graded {
-                Some(finding) => observed::block(out, told, finding, findings)?,
+            match findings.finding_of(told) {
+                Some(finding) => observed::block(out, told, finding, graded, findings)?,
                 None => block(out, told)?,
             }
         }

@@ -50,7 +50,7 @@ impl Json<'_> {
                 "snapshots": watched.snapshots,
                 "torn": watched.torn,
             },
-            "conflicts": findings.all().map(|(told, found)| conflict(told, found, findings.is_confirmed())).collect::<Vec<_>>(),
+            "conflicts": findings.all().map(|(told, graded)| conflict(told, graded, findings.finding_of(told))).collect::<Vec<_>>(),
             "problems": findings.problems,
             "observed": findings.observed.as_ref().map(observed),
             "baseline": findings.baseline.as_ref().map(baseline),
@@ -71,7 +71,7 @@ fn baseline(compared: &Compared) -> Value {
                 Standing::Allowed { until, reason } => (Some(until), Some(reason)),
                 _ => (None, None),
             };
-            json!({ "conflict": conflict(told, None, false), "until": until, "reason": reason })
+            json!({ "conflict": conflict(told, None, None), "until": until, "reason": reason })
         }).collect::<Vec<_>>(),
         "notes": compared.notes,
         "gone": compared.gone,
@@ -110,8 +110,7 @@ fn pair(finding: &Finding, pair: &Pair) -> Value {
     json!({ "tests": pair.tests.map(test), "grade": pair.grade, "tries": pair.tries, "why": pair.why })
 }
 
-fn conflict(told: &Conflict, found: Option<&Finding>, is_confirmed: bool) -> Value {
-    let graded = found.filter(|_| is_confirmed);
+fn conflict(told: &Conflict, graded: Option<&Finding>, found: Option<&Finding>) -> Value {
     json!({
         "kind": told.kind.as_str(),
         "severity": severity_of(told, graded).as_str(),

@@ -27,6 +27,7 @@ pub(super) fn block(
     out: &mut impl Write,
     told: &Conflict,
     finding: &Finding,
+    graded: Option<&Finding>,
     findings: &Findings,
 ) -> io::Result<()> {
     let (writers, readers) = sides(finding);
@@ -42,12 +43,8 @@ pub(super) fn block(
             count(readers.len() as u64, "reader")
         ),
     };
-    let severity = severity_of(told, Some(finding));
-    let word = if findings.is_confirmed() {
-        finding.grade.as_str()
-    } else {
-        severity.as_str()
-    };
+    let severity = severity_of(told, graded);
+    let word = graded.map_or(severity.as_str(), |finding| finding.grade.as_str());
     headline(out, severity, word, &text)?;
     let width = |column: fn(&Row) -> &str| {
         let rows = writers.iter().take(LISTED).chain(readers.iter().take(LISTED));
@@ -78,7 +75,7 @@ pub(super) fn block(
         "ran one after the other, and another schedule may bring them together"
     };
     writeln!(out, "  {DIM}{}; {seen}{DIM:#}", told.kind)?;
-    if findings.is_confirmed() {
+    if let Some(finding) = graded {
         confirmed::pairs(out, finding)?;
     }
     writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
@@ -90,7 +87,7 @@ fn plain_name(finding: &Finding, findings: &Findings) -> String {
     let of_it =
         |(_, other): &(&Conflict, Option<&Finding>)| other.is_some_and(|other| other.resource == *resource);
     let program = finding.tests.first().map(|test| &test.binary);
-    match program.filter(|_| findings.all().filter(of_it).count() > 1) {
+    match program.filter(|_| findings.found().filter(of_it).count() > 1) {
         Some(program) if resource.kind().scope() == Scope::Process => {
             format!("{resource} of {}", plain(program))
         }

@@ -11,6 +11,7 @@ const MEETING: &str = include_str!("suites/meeting.rs");
 const HOSTILE: &str = include_str!("suites/hostile.rs");
 const LOCKING: &str = include_str!("suites/locking.rs");
 const FAILING: &str = include_str!("suites/failing.rs");
+const CAUSES: &str = include_str!("suites/causes.rs");
 
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
@@ -122,6 +123,36 @@ fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
     // One after the other, for locks of one process do not keep its threads from each other.
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     agree(&package.met(&command, &[]), &wanted);
+}
+
+#[test]
+fn what_has_one_cause_is_one_conflict_of_all_tests_that_have_it() {
+    let package = Package::new("causes", CAUSES);
+    // One after the other, so that no two read the clock at one time.
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let wanted = [
+        "database shop.db: 2 × 1",
+        "directory shared: 2 × 0",
+        "file listed/name: 1 × 1",
+        "file where: 1 × 1",
+        "git-repository repo: 2 × 0",
+        "temp-name scratch-*-*: 3 × 0",
+    ];
+    agree(&package.met(&command, &[]), &wanted);
+}
+
+#[test]
+fn a_row_shows_the_innermost_line_and_that_of_the_test_and_listings_as_such() {
+    let package = Package::new("rows", CAUSES);
+    let told = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    for text in [
+        "write  a_transacts                     rows  tests/rows.rs:14, from tests/rows.rs:41\n",
+        "lists  b_lists_the_names  rows  tests/rows.rs:109\n",
+        "the name is made from the process ID and a clock\n",
+    ] {
+        assert!(told.out.contains(text), "{text}: {}{}", told.out, told.err);
+    }
+    assert!(!told.out.contains("by no test"), "{}", told.out);
 }
 
 #[test]
