@@ -32,6 +32,8 @@ pub(super) enum Cause {
 pub(super) trait Paths {
     /// Whether a test used it.
     fn is_used(&self, path: &Path) -> bool;
+    /// Whether a test made it.
+    fn is_made(&self, path: &Path) -> bool;
     /// Whether it was used as a directory.
     fn is_directory(&self, path: &Path) -> bool;
     /// Whether it is a directory that unrelated tests share: the temporary directory, a package, and what holds them.
@@ -58,7 +60,7 @@ pub(super) fn causes(met: &[Met<'_>], families: &[Family], paths: &dyn Paths) ->
         })
         .collect();
     in_repositories(met, &mut causes, paths);
-    follows(met, &mut causes);
+    follows(met, &mut causes, paths);
     in_directories(met, &mut causes, paths);
     causes
         .into_iter()
@@ -149,10 +151,12 @@ fn in_repositories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Pa
 }
 
 /// What has a random name can only be met through something else that the same tests share.
-fn follows(met: &[Met<'_>], causes: &mut [Option<Cause>]) {
+fn follows(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
     let is_random = |path: &Path| {
-        let mut names = path.components().filter_map(|part| part.as_os_str().to_str());
-        names.any(is_random_name)
+        path.ancestors().any(|part| {
+            let name = part.file_name().and_then(|name| name.to_str());
+            name.is_some_and(is_random_name) && paths.is_made(part)
+        })
     };
     let random: Vec<bool> = met
         .iter()
@@ -401,6 +405,9 @@ mod tests {
             let beside = base(path).is_some_and(|base| !base.ends_with("shop.db"));
             !beside && !self.unused.iter().any(|unused| path == Path::new(unused))
         }
+        fn is_made(&self, path: &Path) -> bool {
+            !path.starts_with("/tmp/.tmpBefore1")
+        }
         fn is_directory(&self, path: &Path) -> bool {
             self.directories
                 .iter()
@@ -547,6 +554,12 @@ mod tests {
             ["-", "-"]
         );
         assert_eq!(told(&[random], &[], &ALL_USED), ["-"]);
+        // A suite may be in such a directory itself.
+        let before = ("/tmp/.tmpBefore1/f", &[1, 2][..]);
+        assert_eq!(
+            told(&[before, ("/tmp/state", &[1, 2])], &[], &ALL_USED),
+            ["-", "-"]
+        );
     }
 
     const NOW: u64 = 1_700_000_000_000_000;

@@ -103,12 +103,13 @@ impl Reading<'_> {
                 .collect();
             let cause = |file: u32, one: &Use| {
                 let path = Path::new(self.uses.files.get(file));
-                merged(file).cloned().or_else(|| {
-                    let reached = |(family, tests): &&&(Family, HashSet<u32>)| {
-                        tests.contains(&one.test) && family.covers(path)
-                    };
-                    families.iter().find(reached).map(|(family, _)| family.resource())
-                })
+                let family = families.iter().find(|(family, _)| family.covers(path));
+                let place = family.and_then(|(_, tests)| tests.get(&one.test).copied());
+                let resource = merged(file)
+                    .cloned()
+                    .or_else(|| place.and(family).map(|(family, _)| family.resource()))?;
+                // A name is the doing of the line that makes it.
+                Some((resource, place.unwrap_or(one.place)))
             };
             let evidence = claims.on_causes(&self.uses, run, who, groups, kind, &cause);
             let conflicts = evidence.conflicts().into_iter().filter(|told| told.kind == kind);
@@ -136,8 +137,14 @@ impl Reading<'_> {
         self.uses.files.find(OsStr::new(resource.as_str()))
     }
 
-    /// The families of names that conflicts are on, each with the tests that reach the lines where such names are made.
-    fn families(&self, met: &[Met<'_>], who: &Who, line_of: &mut LineOf<'_>) -> Vec<(Family, HashSet<u32>)> {
+    /// The families of names that conflicts are on or may be, each with the tests that reach the lines where such names are
+    /// made, and these places.
+    fn families(
+        &self,
+        met: &[Met<'_>],
+        who: &Who,
+        line_of: &mut LineOf<'_>,
+    ) -> Vec<(Family, HashMap<u32, u32>)> {
         let mut candidates: BTreeMap<PathBuf, Vec<(&Use, &Path, bool)>> = BTreeMap::new();
         for one in &self.uses.all {
             let Thing::File(file, how) = one.thing else {
@@ -145,8 +152,7 @@ impl Reading<'_> {
             };
             let path = Path::new(self.uses.files.get(file));
             if let Some(key) = Family::key(path) {
-                let makes = matches!(how, How::Make | How::Write | How::Name);
-                candidates.entry(key).or_default().push((one, path, makes));
+                candidates.entry(key).or_default().push((one, path, makes(how)));
             }
         }
         let keys: HashSet<PathBuf> = met.iter().flat_map(|one| Family::keys(one.path)).collect();
@@ -168,23 +174,30 @@ impl Reading<'_> {
                 let made = uses().filter(|((_, path, makes), _)| *makes && is_it(path));
                 made.map(|(_, line)| line).collect()
             };
-            // Names on which no tests conflict are a family of all that make them.
-            let (met_at, all) = (made_at(&is_met), made_at(&|_| true));
-            let lines = if met_at.is_empty() { &all } else { &met_at };
-            let reached = || uses().filter(|(_, line)| lines.contains(line));
-            let made: Vec<Named<'_>> = reached()
-                .filter(|((.., makes), _)| *makes)
-                .map(|((one, path, _), _)| Named {
-                    path,
-                    test: one.test,
-                    pid: who.tests[one.test as usize].pid,
-                    at: one.at,
-                })
-                .collect();
-            let family = Family::of(key, &made).filter(|family| family.may_repeat || !met_at.is_empty());
-            if let Some(family) = family {
-                families.push((family, reached().map(|((one, ..), _)| one.test).collect()));
+            let met_at = made_at(&is_met);
+            let mut found: Option<(Family, HashMap<u32, u32>)> = None;
+            // Each line by itself: a fixed name may look as one that is made.
+            for line in made_at(&|_| true) {
+                let reached = || uses().filter(|(_, at)| *at == line);
+                let made: Vec<Named<'_>> = reached()
+                    .filter(|((.., makes), _)| *makes)
+                    .map(|((one, path, _), _)| Named {
+                        path,
+                        test: one.test,
+                        pid: who.tests[one.test as usize].pid,
+                        at: one.at,
+                    })
+                    .collect();
+                let family = Family::of(key.clone(), &made);
+                let Some(family) = family.filter(|family| family.may_repeat || met_at.contains(line)) else {
+                    continue;
+                };
+                let (_, tests) = found.get_or_insert((family, HashMap::new()));
+                for ((one, ..), _) in reached() {
+                    tests.entry(one.test).or_insert(one.place);
+                }
             }
+            families.extend(found);
         }
         families
     }
@@ -411,21 +424,22 @@ impl<'a> Claims<'a> {
         who: &Who,
         groups: &Groups,
         kind: Kind,
-        cause: &dyn Fn(u32, &Use) -> Option<Resource>,
+        cause: &dyn Fn(u32, &Use) -> Option<(Resource, u32)>,
     ) -> Evidence {
         let mut evidence = Evidence::new();
         evidence.list_up_to(usize::MAX);
         for (one, on, access) in &self.all {
             let On::File(file) = on else { continue };
-            let Some(resource) = cause(*file, one) else {
+            let Some((resource, place)) = cause(*file, one) else {
                 continue;
             };
+            let claimed = Use { place, ..**one };
             let mut guards = guards(uses, one, who, groups);
             if kind == Kind::OrderLeak {
                 // Tests of one process did not conflict on any of the files.
                 guards.push(format!("process {}", who.tests[one.test as usize].pid));
             }
-            enter(&mut evidence, (one, &resource, *access), run, who, &guards);
+            enter(&mut evidence, (&claimed, &resource, *access), run, who, &guards);
         }
         evidence
     }
@@ -466,32 +480,47 @@ fn enter(
 struct UsedPaths<'a> {
     uses: &'a Uses<'a>,
     suite: &'a [PathBuf],
+    made: HashSet<&'a OsStr>,
     directories: HashSet<&'a OsStr>,
 }
 
 impl<'a> UsedPaths<'a> {
     fn of(uses: &'a Uses<'_>, suite: &'a [PathBuf]) -> Self {
-        let directories = uses.all.iter().filter_map(|one| {
+        let (mut made, mut directories) = (HashSet::new(), HashSet::new());
+        for one in &uses.all {
             let Thing::File(file, how) = one.thing else {
-                return None;
+                continue;
             };
             let path = uses.files.get(file);
-            match how {
-                How::Make | How::List => Some(path),
-                _ => Path::new(path).parent().map(Path::as_os_str),
+            if makes(how) {
+                made.insert(path);
             }
-        });
+            if matches!(how, How::Make | How::List) {
+                directories.insert(path);
+            }
+            directories.extend(Path::new(path).parent().map(Path::as_os_str));
+        }
         Self {
             uses,
             suite,
-            directories: directories.collect(),
+            made,
+            directories,
         }
     }
+}
+
+/// Whether the path may be there only since then.
+fn makes(how: How) -> bool {
+    matches!(how, How::Make | How::Write | How::Name)
 }
 
 impl Paths for UsedPaths<'_> {
     fn is_used(&self, path: &Path) -> bool {
         self.uses.files.find(path.as_os_str()).is_some()
+    }
+
+    fn is_made(&self, path: &Path) -> bool {
+        self.made.contains(path.as_os_str())
     }
 
     fn is_directory(&self, path: &Path) -> bool {

@@ -18,13 +18,13 @@ const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
 
 /// What tests of one process and of several meet on.
 const EVERYWHERE: [&str; 11] = [
+    "directory removed: 1 × 1",
     "file /dev/shm/cofferdam-meeting: 2 × 0",
     "file by-child: 1 × 1",
     "file by-thread: 1 × 1",
     "file größe: 2 × 0",
     "file listed/name: 1 × 1",
     "file listed/while: 1 × 1",
-    "file removed: 1 × 1",
     "file replaced: 2 × 0",
     "file report: 1 × 1",
     "file socket: 1 × 1",
@@ -147,7 +147,8 @@ fn a_row_shows_the_innermost_line_and_that_of_the_test_and_listings_as_such() {
     let told = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
     for text in [
         "write  a_transacts                     rows  tests/rows.rs:14, from tests/rows.rs:41\n",
-        "lists  b_lists_the_names  rows  tests/rows.rs:109\n",
+        "lists  b_lists_the_names  rows  tests/rows.rs:105\n",
+        "write  a_uses_a_temporary_name  rows  tests/rows.rs:66, from tests/rows.rs:71\n",
         "the name is made from the process ID and a clock\n",
     ] {
         assert!(told.out.contains(text), "{text}: {}{}", told.out, told.err);
