@@ -4,7 +4,7 @@ use crate::format::{Kind, PAUSED, PAUSED_FIRST, Target};
 use crate::log::{self, Entry};
 use crate::note::{Noting, PATH_MAX};
 use crate::sys::{self, Timespec, c_char};
-use crate::{files, processes, thread};
+use crate::{files, processes, scratch, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU64};
 
@@ -164,7 +164,11 @@ fn is_of_file(entry: &Entry<'_>) -> bool {
 
 /// Whether the path is another way to the file, through links.
 fn leads_there(parts: &[&[u8]; 2]) -> bool {
-    let mut path = [0; PATH_MAX];
+    let Some(mut scratch) = scratch::take() else {
+        return false;
+    };
+    let path = &mut scratch.paths[0];
+    path.fill(0);
     let bytes = parts.iter().flat_map(|part| part.iter());
     // A zero stands at its end.
     for (to, from) in path.iter_mut().take(PATH_MAX - 1).zip(bytes) {

@@ -69,22 +69,35 @@ pub(crate) struct Outcome {
     pub(crate) findings: Findings,
     pub(crate) verdict: Verdict,
     pub(crate) no_records: NoRecords,
+    /// Whether the workspace depends on cofferdam, where that was asked.
+    pub(crate) has_library: Option<bool>,
+    /// Whether it is an error that something cannot be recorded.
+    pub(crate) is_strict: bool,
 }
 
 impl Outcome {
-    fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords) -> Self {
+    fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords, is_strict: bool) -> Self {
         Self {
             command,
             is_stopped: false,
             batch: None,
-            verdict: Verdict::of(findings.seen(), no_records),
+            verdict: Verdict::of(findings.seen(is_strict), no_records),
             findings,
             no_records,
+            has_library: None,
+            is_strict,
         }
     }
 
     fn judge(&mut self) {
-        self.verdict = Verdict::of(self.findings.seen(), self.no_records);
+        self.verdict = Verdict::of(self.findings.seen(self.is_strict), self.no_records);
+    }
+
+    /// Whether a test failed, or all of the command, and nothing that was seen says why.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        matches!(self.command, Some(Ended::Failed { .. }))
+            && self.findings.observed.is_some()
+            && self.findings.of_severity(Severity::Conflict).next().is_none()
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -98,6 +111,8 @@ pub(crate) struct Findings {
     /// Where was looked.
     pub(crate) places: Vec<PathBuf>,
     pub(crate) watched: Watched,
+    /// What was started, and what of it was recorded.
+    pub(crate) account: findings::Account,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) problems: Vec<String>,
     /// Also those that are not kept.
@@ -135,11 +150,29 @@ pub(crate) fn severity_of(told: &Conflict, graded: Option<&Finding>) -> Severity
     }
 }
 
+/// What the processes said of themselves; of a recording without a session's account, what was found.
+fn account(evidence: &Evidence) -> findings::Account {
+    let said = evidence.account();
+    let found = evidence.watched().processes;
+    let mut account = findings::Account {
+        started: said.started.max(found),
+        recorded: said.recorded.max(found),
+        complete: said.complete,
+        incomplete: said.incomplete,
+        ..findings::Account::default()
+    };
+    for lost in &said.lost {
+        account.lose(&lost.name, &lost.reason, lost.count);
+    }
+    account
+}
+
 impl Findings {
     fn new(places: Vec<PathBuf>, evidence: &Evidence) -> Self {
         Self {
             places,
             watched: evidence.watched(),
+            account: account(evidence),
             conflicts: evidence.conflicts(),
             problems: evidence.problems().iter().map(ToString::to_string).collect(),
             problem_count: evidence.problem_count(),
@@ -206,7 +239,7 @@ impl Findings {
         self.found().find(|(one, _)| std::ptr::eq(*one, told))?.1
     }
 
-    fn seen(&self) -> Seen {
+    fn seen(&self, is_strict: bool) -> Seen {
         Seen {
             anything: match &self.observed {
                 Some(observed) => observed.watched.tests > 0,
@@ -214,6 +247,8 @@ impl Findings {
             },
             conflicts: self.of_severity(Severity::Conflict).next().is_some(),
             problems: self.problem_count > 0,
+            lost: !self.account.lost.is_empty(),
+            out_of_reach: is_strict && !self.account.out_of_reach.is_empty(),
         }
     }
 }

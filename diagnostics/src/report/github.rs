@@ -1,5 +1,6 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
+use super::account;
 use super::observed::places;
 use super::text::{last_line, nothing_recorded, plain};
 use crate::commands::{Outcome, severity_of};
@@ -35,6 +36,9 @@ impl Github<'_> {
                 "cofferdam: baseline",
                 std::slice::from_ref(note),
             )?;
+        }
+        for what in account::lost(&findings.account) {
+            annotate(out, "error", None, "cofferdam: lost", &[what])?;
         }
         let unread = if self.0.verdict == Verdict::Unreadable {
             "error"
@@ -91,12 +95,13 @@ fn text(told: &Conflict, finding: Option<&Finding>) -> Vec<String> {
             .filter(|place| !place.is_empty())
             .map(|place| format!(", {place}"))
             .unwrap_or_default();
-        // A suite that was observed has no workers.
-        let worker = match party.worker.as_str() {
+        // Tests that were seen from outside have no worker.
+        let known = |word: &str, name: &str| match name {
             "" => String::new(),
-            worker => format!(" on {worker}"),
+            name => format!(" {word} {name}"),
         };
-        lines.push(format!("{party}{worker} in {}{access}{place}", party.binary));
+        let (worker, binary) = (known("on", &party.worker), known("in", &party.binary));
+        lines.push(format!("{party}{worker}{binary}{access}{place}"));
     }
     lines.push(format!("Mend: {}", told.mend));
     lines

@@ -7,7 +7,7 @@ use super::text::{count, plain};
 use crate::commands::{Findings, Observed, severity_of};
 use crate::findings::{Access, Finding, Test, Use};
 use cofferdam::Scope;
-use cofferdam::diagnostics::{Conflict, Severity};
+use cofferdam::diagnostics::Conflict;
 use std::io::{self, Write};
 
 /// As many tests of each sort are listed; the others are counted.
@@ -125,34 +125,6 @@ pub(super) fn places(used: &Use) -> String {
         (Some(place), _) | (None, Some(place)) => place.clone(),
         (None, None) => String::new(),
     }
-}
-
-/// What ought to be known of what was not seen.
-pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
-    let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
-    if observed.watched.without_raw > 0 {
-        say(&format!(
-            "the system calls that {} made past libc: the kernel, the libc or the program itself did not allow it",
-            count(observed.watched.without_raw, "process")
-        ))?;
-    }
-    if observed.watched.dropped > 0 {
-        say(&format!(
-            "{}, for which there was no room",
-            count(observed.watched.dropped, "access")
-        ))?;
-    }
-    for why in &observed.not_kept {
-        headline(out, Severity::Warning, "not kept", why)?;
-    }
-    let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
-    if observed.watched.missed > 0 {
-        say(&format!(
-            "tests of {} that cannot be told apart",
-            count(observed.watched.missed, "program")
-        ))?;
-    }
-    Ok(())
 }
 
 /// For the last line: what the verdict holds for, and what not.

@@ -2,8 +2,8 @@
 
 use super::super::causes::held;
 use super::super::launch::{Launch, Started, VARIABLE};
-use super::super::log::{self, Log};
-use super::super::runner;
+use super::super::log::Log;
+use super::super::{account, runner};
 use super::grade::Pauses;
 use super::waits::Waits;
 use super::windows::{Both, both};
@@ -111,15 +111,17 @@ impl<'a> Rerunner<'a> {
             [both.ending(parts[0]), both.ending(parts[1])]
         };
         let names = parts.map(|part| (part.binary.as_str(), part.name.as_str()));
-        // A log that cannot be read shows nothing.
         let at_variables = |log: &Log, stack: u32| self.waits.for_variables(log, stack);
-        let uses = both(
-            &log::all(&folder, &mut Vec::new()),
-            names,
-            resource,
-            pauses,
-            &at_variables,
-        );
+        let (account, logs) = account::read(&folder);
+        if let Some(lost) = account.lost.first() {
+            // That the two kept apart cannot be said when one of them was not seen.
+            let _ = fs::remove_dir_all(folder);
+            return Err(io::Error::other(format!(
+                "{} was lost: {}",
+                lost.name, lost.reason
+            )));
+        }
+        let uses = both(&logs, names, resource, pauses, &at_variables);
         let _ = fs::remove_dir_all(folder);
         Ok(Ran { endings, uses })
     }
