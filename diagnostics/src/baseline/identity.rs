@@ -95,6 +95,8 @@ mod tests {
             ("/tmp/tmp.a1B2c3D4e5/x", "<tmp>/tmp.*/x"),
             ("/tmp/shop-4711/socket", "<tmp>/shop-*/socket"),
             ("/tmp/shop.lock", "<tmp>/shop.lock"),
+            // A family of names, as it was observed.
+            ("/tmp/shop-*-*", "<tmp>/shop-*-*"),
             (
                 "/tmp/shop-3f2504e0-4f89-11d3-9a0c-0305e82c3301.db",
                 "<tmp>/shop-*.db",

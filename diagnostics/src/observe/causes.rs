@@ -109,7 +109,7 @@ fn repository(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
     })
 }
 
-/// What SQLite puts beside a database.
+/// The endings of the files that SQLite puts beside a database.
 const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 /// The database that this is a journal or an index of.
@@ -340,7 +340,9 @@ impl Family {
     }
 
     pub(super) fn covers(&self, path: &Path) -> bool {
-        covers(&self.resource(), path)
+        // Most paths are elsewhere, and that is quickly seen.
+        let is_near = self.path.parent().is_none_or(|parent| path.starts_with(parent));
+        is_near && covers(&self.resource(), path)
     }
 }
 

@@ -132,7 +132,7 @@ impl Reading<'_> {
         let resource = told
             .resource
             .as_ref()
-            .filter(|one| one.kind() == ResourceKind::File)?;
+            .filter(|one| matches!(one.kind(), ResourceKind::File | ResourceKind::UnixSocket))?;
         self.uses.files.find(OsStr::new(resource.as_str()))
     }
 

@@ -141,6 +141,39 @@ fn what_has_one_cause_is_one_conflict_of_all_tests_that_have_it() {
     agree(&package.met(&command, &[]), &wanted);
 }
 
+/// Each process counts from 0 on.
+const COUNTED: &str = r#"
+use std::sync::atomic::{AtomicU32, Ordering};
+static NEXT: AtomicU32 = AtomicU32::new(0);
+pub fn scratch() {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = format!("{}/met/scratch-{number}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::write(path, "").unwrap();
+}
+"#;
+const COUNTING: &str = "
+#[test]
+fn a() { counted::scratch() }
+#[test]
+fn b() { counted::scratch(); counted::scratch() }
+";
+
+#[test]
+fn names_from_a_counter_are_one_leak_between_programs_and_none_within_one() {
+    let package = Package::new("counted", COUNTING);
+    package.write("src/lib.rs", COUNTED);
+    package.write("tests/other.rs", COUNTING);
+    let told = package.observe(&[], &CARGO);
+    let leak = told.out.lines().filter(|line| line.starts_with("warning: "));
+    let leak: Vec<&str> = leak.collect();
+    let [line] = leak[..] else {
+        panic!("{}{}", told.out, told.err)
+    };
+    assert!(line.contains("/met/scratch-* is used by "), "{line}");
+    assert!(line.contains("; the name is made from a counter"), "{line}");
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+}
+
 #[test]
 fn a_row_shows_the_innermost_line_and_that_of_the_test_and_listings_as_such() {
     let package = Package::new("rows", CAUSES);
