@@ -53,7 +53,10 @@ pub(crate) fn observe(
     // The surest first, and in the same order each time.
     graded.sort_by(|(_, a), (_, b)| {
         let (a, b) = (&a.finding, &b.finding);
-        b.grade.cmp(&a.grade).then_with(|| a.resource.cmp(&b.resource))
+        let name = |resource: &cofferdam::Resource| (resource.kind().key(), resource.as_str().to_owned());
+        b.grade
+            .cmp(&a.grade)
+            .then_with(|| name(&a.resource).cmp(&name(&b.resource)))
     });
     let kept = findings::Findings {
         version: findings::VERSION,
