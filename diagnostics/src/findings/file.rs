@@ -150,6 +150,7 @@ mod tests {
             uses: vec![Use {
                 access,
                 place: Some("tests/shop.rs:7".to_owned()),
+                test_place: Some("tests/shop.rs:20".to_owned()),
             }],
         };
         Findings {
@@ -165,6 +166,7 @@ mod tests {
                 resource: Resource::file("/w/report.csv"),
                 grade: Grade::Unguarded,
                 overlapped: false,
+                origin: None,
                 tests: vec![test("a", Access::Write), test("b", Access::Read)],
                 pairs: vec![Pair {
                     tests: [0, 1],

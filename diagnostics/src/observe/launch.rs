@@ -25,7 +25,7 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const SLOTS_OF_FEW: u64 = 4096;
 
 /// As many calls are noted of each access.
-const FRAMES: u32 = 24;
+pub(super) const FRAMES: u32 = 24;
 
 /// What is asked of the observer.
 #[derive(Clone, Copy, Debug)]

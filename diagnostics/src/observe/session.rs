@@ -10,8 +10,8 @@ use super::places::Lines;
 use super::who::{Alone, Known, Who};
 use super::{account, alone, format, reading, runner};
 use crate::findings::{Account, Finding, Program, Watched};
-use cofferdam::diagnostics::Conflict;
-use std::collections::BTreeSet;
+use cofferdam::diagnostics::{Conflict, Party};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -69,9 +69,26 @@ impl Session {
         leave_out(&mut account, &logs, &who, &known);
         let groups = Groups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &who, &groups, run, ours);
-        let mut conflicts = reading.evidence.conflicts();
-        let mut locked = reading.locked.conflicts();
         let mut lines = Lines::new(&logs, &self.dir);
+        let folders: HashMap<u32, PathBuf> = logs
+            .iter()
+            .filter_map(|log| {
+                let begun = log.records().find(|record| record.kind == Kind::Folder)?;
+                Some((log.pid(), PathBuf::from(&*begun.words())))
+            })
+            .collect();
+        let suite: BTreeSet<&PathBuf> = who
+            .tests
+            .iter()
+            .filter_map(|test| folders.get(&test.pid))
+            .collect();
+        let suite: Vec<PathBuf> = suite.into_iter().cloned().chain([self.dir.clone()]).collect();
+        let mut line_of = |number| lines.line(reading.place(number)?);
+        let (mut conflicts, origins): (Vec<Conflict>, Vec<Option<String>>) = reading
+            .conflicts(run, &who, &groups, &suite, &mut line_of)
+            .into_iter()
+            .unzip();
+        let locked = reading.locked.conflicts();
         let mut recorded = reading.evidence.watched();
         // The evidence holds what several tests use.
         recorded.executions = reading.watched.tests;
@@ -88,34 +105,24 @@ impl Session {
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
-        for party in conflicts
-            .iter_mut()
-            .chain(&mut locked)
-            .flat_map(|told| &mut told.parties)
-        {
-            let number = party
-                .place
-                .as_deref()
-                .and_then(|place| place.strip_prefix('#')?.parse::<usize>().ok());
-            let place = number.and_then(|number| reading.place(number));
-            party.place = place.and_then(|place| lines.line(place));
-        }
-        let folders = logs.iter().filter_map(|log| {
-            let begun = log.records().find(|record| record.kind == Kind::Folder)?;
-            Some((log.pid(), PathBuf::from(&*begun.words())))
-        });
         let seen = Seen {
-            folders: folders.collect(),
+            folders,
             tests: who.tests,
         };
+        let mut detail = |party: &Party| reading.detail(party, &mut lines);
+        let mut graded = found(&conflicts, &seen, &mut detail);
+        let locked = found(&locked, &seen, &mut detail);
+        for party in conflicts.iter_mut().flat_map(|told| &mut told.parties) {
+            party.place = detail(party).place;
+        }
+        for (one, origin) in graded.iter_mut().zip(origins) {
+            one.finding.origin = origin;
+        }
         Observed {
             watched: reading.watched,
             recorded,
-            found: found(&conflicts, &seen),
-            locked: found(&locked, &seen)
-                .into_iter()
-                .map(|found| found.finding)
-                .collect(),
+            found: graded,
+            locked: locked.into_iter().map(|found| found.finding).collect(),
             ran: ran(&seen),
             conflicts,
             account,

@@ -1,9 +1,11 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
 use super::account;
+use super::observed::places;
 use super::text::{last_line, nothing_recorded, plain};
 use crate::commands::{Outcome, severity_of};
 use crate::exit_code::{NoRecords, Verdict};
+use crate::findings::Finding;
 use cofferdam::diagnostics::{Conflict, Severity};
 use std::io::{self, Write};
 
@@ -18,7 +20,13 @@ impl Github<'_> {
                 .map(|finding| format!(", {}", finding.grade))
                 .unwrap_or_default();
             let title = format!("cofferdam: {}{grade}", told.kind);
-            annotate(out, level(severity_of(told, graded)), place, &title, &text(told))?;
+            annotate(
+                out,
+                level(severity_of(told, graded)),
+                place,
+                &title,
+                &text(told, findings.finding_of(told)),
+            )?;
         }
         for note in findings.baseline.iter().flat_map(|compared| &compared.notes) {
             annotate(
@@ -73,16 +81,18 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn text(told: &Conflict) -> Vec<String> {
+fn text(told: &Conflict, finding: Option<&Finding>) -> Vec<String> {
     let mut lines = vec![format!("{}.", told.message)];
     for party in &told.parties {
-        let access = party
-            .access
-            .map(|access| format!(", {access}"))
-            .unwrap_or_default();
-        let place = party
-            .place
-            .as_deref()
+        let used = finding.and_then(|finding| finding.used(party));
+        let access = match (used, party.access) {
+            (Some(used), _) => format!(", {}", used.access),
+            (None, Some(access)) => format!(", {access}"),
+            (None, None) => String::new(),
+        };
+        let place = used.map(places).or_else(|| party.place.clone());
+        let place = place
+            .filter(|place| !place.is_empty())
             .map(|place| format!(", {place}"))
             .unwrap_or_default();
         let (worker, binary) = (part("on", &party.worker), part("in", &party.binary));

@@ -33,8 +33,7 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
-        let stays = stays(state.resources.get(claim.resource));
-        if stays && state.processes.get(process(claim)).in_turn {
+        if stays(state.resources.get(claim.resource)) && state.processes.get(process(claim)).in_turn {
             met.entry(claim.resource).or_default().push(claim);
         }
     }
@@ -57,7 +56,7 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
         .collect()
 }
 
-/// Returns whether it is there still when the process that made it has ended.
+/// Whether the resource outlives the process that made it.
 fn stays(resource: &Resource) -> bool {
     match resource.kind() {
         ResourceKind::File

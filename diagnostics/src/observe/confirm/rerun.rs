@@ -1,8 +1,8 @@
 //! Runs two tests once more, and nothing else of their suite.
 
+use super::super::causes::held;
 use super::super::launch::{Launch, Started, VARIABLE};
 use super::super::log::Log;
-use super::super::meaning::path_of;
 use super::super::ports::number_of;
 use super::super::{account, runner};
 use super::grade::Pauses;
@@ -162,7 +162,7 @@ fn hold(resource: &Resource, pauses: Pauses) -> OsString {
     let name = match target {
         // Without a name it is any of them.
         Target::Env if pauses.everywhere => OsString::new(),
-        Target::File => path_of(resource).unwrap_or_default().into(),
+        Target::File => held(resource).unwrap_or_default().into(),
         Target::Port => number_of(resource).unwrap_or_default().to_string().into(),
         _ => resource.as_str().into(),
     };
@@ -173,7 +173,7 @@ fn hold(resource: &Resource, pauses: Pauses) -> OsString {
 
 fn target(resource: &Resource) -> Target {
     match resource.kind() {
-        ResourceKind::UnixSocket if path_of(resource).is_none() => Target::Name,
+        ResourceKind::UnixSocket if held(resource).is_none() => Target::Name,
         ResourceKind::File
         | ResourceKind::Directory
         | ResourceKind::GitRepository
@@ -368,6 +368,18 @@ mod tests {
             (
                 Resource::new(ResourceKind::SharedMemory, "/m"),
                 "80,80;1;/dev/shm/m",
+            ),
+            (
+                Resource::new(ResourceKind::GitRepository, "/d"),
+                "80,80;1;/d/.git",
+            ),
+            (
+                Resource::new(ResourceKind::GitRepository, "/d.git"),
+                "80,80;1;/d.git",
+            ),
+            (
+                Resource::new(ResourceKind::TempName, "/tmp/shop-*"),
+                "80,80;1;/tmp",
             ),
         ] {
             assert_eq!(hold(&resource, Pauses::USUAL), OsString::from(text));

@@ -3,16 +3,17 @@
 //! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
 use super::super::backtraces::Backtraces;
+use super::super::causes::covers;
 use super::super::format::Kind;
 use super::super::log::Log;
-use super::super::meaning::{Act, How, acts, led, path_of};
+use super::super::meaning::{Act, How, acts, led};
 use super::super::paths::Links;
 use super::super::uses::Folders;
 use super::super::who::{Known, Who};
 use super::grade::{Pauses, Window};
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a test is called: its program, its name.
 pub(super) type Name<'a> = (&'a str, &'a str);
@@ -159,9 +160,10 @@ pub(super) fn both(
 /// Whether this is a use of the resource, or of what lies in it; or of the names among which it is one.
 fn is_use(act: &Act, resource: &Resource) -> bool {
     match act {
-        Act::File(path, how) => path_of(resource).is_some_and(|wanted| {
-            path.starts_with(&wanted) || *how == How::List && wanted.parent() == Some(path)
-        }),
+        Act::File(path, how) => {
+            let lists = || *how == How::List && Path::new(resource.as_str()).parent() == Some(path);
+            covers(resource, path) || resource.kind() == ResourceKind::File && lists()
+        }
         Act::Port(port, _) => port.is(resource),
         Act::Other(other, _) => other == resource,
         Act::UsedMask => resource.kind() == ResourceKind::Umask,

@@ -15,18 +15,19 @@ const LOCKING: &str = include_str!("suites/locking.rs");
 const TRYING: &str = include_str!("suites/trying.rs");
 const KEEPING: &str = include_str!("suites/keeping.rs");
 const FAILING: &str = include_str!("suites/failing.rs");
+const CAUSES: &str = include_str!("suites/causes.rs");
 
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
 
 /// What tests of one process and of several meet on.
 const EVERYWHERE: [&str; 11] = [
+    "directory removed: 1 × 1",
     "file by-child: 1 × 1",
     "file by-thread: 1 × 1",
     "file größe: 2 × 0",
     "file listed/name: 1 × 1",
     "file listed/while: 1 × 1",
-    "file removed: 1 × 1",
     "file replaced: 2 × 0",
     "file report: 1 × 1",
     "port 28917: 2 × 0",
@@ -231,6 +232,70 @@ fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
         let command = [&NEXTEST[..], &["--test-threads=1"]].concat();
         agree(&package.met(&command, &[]), &everywhere);
     }
+}
+
+#[test]
+fn what_has_one_cause_is_one_conflict_of_all_tests_that_have_it() {
+    let package = Package::new("causes", CAUSES);
+    // One after the other, so that no two read the clock at one time.
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let wanted = [
+        "database shop.db: 2 × 1",
+        "directory shared: 2 × 0",
+        "file listed/name: 1 × 1",
+        "file where: 1 × 1",
+        "git-repository repo: 2 × 0",
+        "temp-name scratch-*-*: 3 × 0",
+    ];
+    agree(&package.met(&command, &[]), &wanted);
+}
+
+/// Each process counts from 0 on.
+const COUNTED: &str = r#"
+use std::sync::atomic::{AtomicU32, Ordering};
+static NEXT: AtomicU32 = AtomicU32::new(0);
+pub fn scratch() {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = format!("{}/met/scratch-{number}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::write(path, "").unwrap();
+}
+"#;
+const COUNTING: &str = "
+#[test]
+fn a() { counted::scratch() }
+#[test]
+fn b() { counted::scratch(); counted::scratch() }
+";
+
+#[test]
+fn names_from_a_counter_are_one_leak_between_programs_and_none_within_one() {
+    let package = Package::new("counted", COUNTING);
+    package.write("src/lib.rs", COUNTED);
+    package.write("tests/other.rs", COUNTING);
+    let told = package.observe(&[], &CARGO);
+    let leak = told.out.lines().filter(|line| line.starts_with("warning: "));
+    let leak: Vec<&str> = leak.collect();
+    let [line] = leak[..] else {
+        panic!("{}{}", told.out, told.err)
+    };
+    assert!(line.contains("/met/scratch-* is used by "), "{line}");
+    assert!(line.contains("; the name is made from a counter"), "{line}");
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn a_row_shows_the_innermost_line_and_that_of_the_test_and_listings_as_such() {
+    let package = Package::new("rows", CAUSES);
+    let told = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    for text in [
+        "write  a_transacts                     rows  tests/rows.rs:14, from tests/rows.rs:41\n",
+        "lists  b_lists_the_names  rows  tests/rows.rs:105\n",
+        "write  a_uses_a_temporary_name  rows  tests/rows.rs:66, from tests/rows.rs:71\n",
+        "the name is made from the process ID and a clock\n",
+    ] {
+        assert!(told.out.contains(text), "{text}: {}{}", told.out, told.err);
+    }
+    assert!(!told.out.contains("by no test"), "{}", told.out);
 }
 
 #[test]
