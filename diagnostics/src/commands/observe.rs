@@ -55,7 +55,7 @@ pub(crate) fn observe(
         let (a, b) = (&a.finding, &b.finding);
         b.grade.cmp(&a.grade).then_with(|| a.resource.cmp(&b.resource))
     });
-    let kept = findings::Findings {
+    let mut kept = findings::Findings {
         version: findings::VERSION,
         session,
         dir: dir.to_string_lossy().into_owned(),
@@ -65,6 +65,15 @@ pub(crate) fn observe(
         locked: observed.locked,
         ran: observed.ran,
     };
+    if !kept.findings.is_empty() {
+        // Of a suite that cargo does not know here, nothing but the standard library is known to be there.
+        let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
+        crate::fix::help::word(&mut kept, &sources);
+        for ((told, found), finding) in graded.iter_mut().zip(&kept.findings) {
+            told.help.clone_from(&finding.help);
+            found.finding.help.clone_from(&finding.help);
+        }
+    }
     let found = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses

@@ -12,7 +12,7 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
-    /// Where it begins, behind its attributes.
+    /// The place of a new attribute: behind the others, but for those that refuse one below them.
     pub(crate) at: usize,
     /// Its own, and what it has from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,

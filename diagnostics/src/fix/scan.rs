@@ -123,7 +123,7 @@ impl Walk<'_> {
             name: joined(&place.prefix, &item.sig.ident.to_string()),
             file: place.file.clone(),
             line: whole.line(item.sig.fn_token.span().start().line),
-            at: whole.at(begin_of(item)),
+            at: whole.at(attribute_place(item)),
             is_conditional: outer.handed.may_hand_to(&item.attrs),
             annotations: outer.handed.for_function(&item.attrs, whole.moved(own)),
             module,
@@ -185,6 +185,17 @@ impl Walk<'_> {
         };
         self.file(&inner, &within);
     }
+}
+
+/// Returns where a new attribute goes: below the others, for `#[rstest]` has to be above ours, but above
+/// `#[test_with::…]`, which refuses to compile when a `#[serial]` follows it.
+fn attribute_place(item: &ItemFn) -> usize {
+    let mut attributes = item.attrs.iter();
+    let refusing = attributes.find(|one| {
+        let path = &one.path().segments;
+        path.len() > 1 && path[0].ident == "test_with"
+    });
+    refusing.map_or_else(|| begin_of(item), |one| one.span().byte_range().start)
 }
 
 /// Where a function begins behind its attributes.
@@ -352,6 +363,25 @@ mod tests {
             (lines("t::f"), lines("t::f::case_1"), lines("t::g"), lines("t::h")),
             (1, 1, 2, 0)
         );
+    }
+
+    #[test]
+    fn a_new_attribute_goes_below_the_others_and_above_the_one_that_refuses_it_there() {
+        for (before, behind) in [
+            ("#[rstest]\n", "fn f() {}"),
+            ("#[tokio::test]\n", "async fn f() {}"),
+            ("#[test]\n#[serial_test::serial(db)]\n", "fn f() {}"),
+            ("", "#[test_with::env(TOKEN)]\n#[test]\nfn f() {}"),
+            (
+                "#[test]\n",
+                "#[test_with::env(A)] #[test_with::file(b)]\nfn f() {}",
+            ),
+            ("#[rstest]\n", "#[test_with::env(A)]\nfn f() {}"),
+        ] {
+            let text = format!("{before}{behind}");
+            let program = program(&[("lib.rs", &text)]);
+            assert_eq!(&text[program.functions[0].at..], behind);
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn one(told: &Conflict, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> Foun
             tests: Vec::new(),
             pairs: Vec::new(),
             pairs_in_all: 0,
-            mend: told.mend.clone(),
+            help: told.help.clone(),
         },
         pids: Vec::new(),
         moments: Vec::new(),

@@ -86,7 +86,7 @@ fn text(told: &Conflict) -> Vec<String> {
             party.worker, party.binary
         ));
     }
-    lines.push(format!("Mend: {}", told.mend));
+    lines.push(format!("Help: {}", told.help));
     lines
 }
 

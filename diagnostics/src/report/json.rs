@@ -123,7 +123,7 @@ fn conflict(told: &Conflict, graded: Option<&Finding>) -> Value {
         "between_runs": told.between_runs,
         "concerned": told.concerned,
         "message": told.message,
-        "mend": told.mend,
+        "help": told.help,
         "parties": told.parties.iter().map(party).collect::<Vec<_>>(),
     })
 }

@@ -71,7 +71,7 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict, graded: Option<&Findi
     if let Some(finding) = graded {
         confirmed::pairs(out, finding)?;
     }
-    writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
+    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help))
 }
 
 /// Who writes, and who only reads; each test once, with its first place.

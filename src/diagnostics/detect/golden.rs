@@ -31,7 +31,7 @@ fn told(lanes: &[&Lane]) -> String {
             told.concerned
         )
         .unwrap();
-        writeln!(text, "  {told}\n  {}", told.mend).unwrap();
+        writeln!(text, "  {told}\n  {}", told.help).unwrap();
     }
     text
 }

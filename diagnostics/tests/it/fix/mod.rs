@@ -261,7 +261,7 @@ fn what_is_kept_apart_or_left_behind_is_no_change() {
     );
     assert!(
         told.out
-            .ends_with("cofferdam: nothing to mend: no conflict was seen in 6 tests\n"),
+            .ends_with("cofferdam: nothing to fix: no conflict was seen in 6 tests\n"),
         "{}",
         told.out
     );

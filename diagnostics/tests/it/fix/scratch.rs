@@ -142,7 +142,7 @@ impl Scratch {
         json!({
             "kind": "shared-resource", "resource": {"kind": kind, "name": name}, "grade": grade, "overlapped": true,
             "tests": tests.collect::<Vec<_>>(), "pairs": [], "pairs_in_all": 1,
-            "mend": "let each have its own; where that cannot be, an attribute",
+            "help": "let each have its own; where that cannot be, an attribute",
         })
     }
 

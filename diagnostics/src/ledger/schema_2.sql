@@ -1,0 +1,1 @@
+ALTER TABLE conflicts RENAME COLUMN mend TO help;
