@@ -54,49 +54,42 @@ impl ResourceKind {
     /// use cofferdam::diagnostics::{HelpContext, Means};
     /// let suite = HelpContext { means: Means::SerialTest, key: Some("db"), ..HelpContext::default() };
     /// let help = ResourceKind::Env.help("SHOP_DB", &suite);
-    /// assert!(help.ends_with("`#[serial(db)]` on the tests that change it and `#[parallel(db)]` on those that read it"));
+    /// assert!(help.ends_with("`#[serial(db)]` on the tests that change it and `#[parallel(db)]` on those that only read it"));
     /// ```
     pub fn help(self, name: &str, suite: &HelpContext<'_>) -> String {
         let apart = suite.apart(self, name);
-        let last = last_part(name);
-        let dir = suite.dir();
+        let (dir, path) = (suite.dir(), suite.path(last_part(name)));
+        let named = suite.named();
         let user = if suite.by_service { "worker" } else { "test" };
         match self {
             Self::File if suite.is_tracked => format!(
-                "let each test change a copy of its own: `std::fs::copy({name:?}, {dir}.join({last:?}))?`{}; where the \
-                 file itself has to change, {apart}",
-                suite.note()
+                "let each {user} change a copy of its own: `std::fs::copy({name:?}, {path})?`{named}; where the file \
+                 itself has to change, {apart}"
             ),
             Self::File => format!(
-                "give each {user} its own file: `{dir}.join({last:?})` instead of the fixed path{}; where they have to \
-                 share it, {apart}",
-                suite.note()
+                "give each {user} its own file: `{path}` instead of the fixed path{named}; where they have to share it, \
+                 {apart}"
             ),
             Self::Directory => format!(
-                "give each {user} its own directory: `{dir}` instead of the fixed path{}; where they have to share it, \
-                 {apart}",
-                suite.note()
+                "give each {user} its own directory: `{dir}` instead of the fixed path{named}; where they have to share \
+                 it, {apart}"
             ),
             Self::GitRepository => format!(
-                "give each {user} its own repository: `git init` or `git clone` into `{dir}`{}; where they have to share \
-                 it, {apart}",
-                suite.note()
+                "give each {user} its own repository: `git init` or `git clone` into `{dir}`{named}; where they have to \
+                 share it, {apart}"
             ),
             Self::Database => format!(
-                "give each {user} its own database: open `{dir}.join({last:?})`, or `:memory:`{}; where they have to share \
-                 it, {apart}",
-                suite.note()
+                "give each {user} its own database: `{path}` instead of the fixed path, or `:memory:`{named}; where they \
+                 have to share it, {apart}"
             ),
             Self::TempName => format!(
-                "a counter, a process ID or the time does not make a name unique: put it into a directory of the test's \
-                 own, `{dir}`{}; where they have to share it, {apart}",
-                suite.note()
+                "a counter, a process ID or the time alone does not make a name unique: use `{dir}`{named}; where they \
+                 have to share it, {apart}"
             ),
             Self::UnixSocket => suite.socket(name, &apart),
             Self::SharedMemory => format!(
-                "give each test its own name, which is not a path: `format!(\"/{}-NAME-{{}}\", std::process::id())` with the \
-                 test's name for NAME; where they have to share it, {apart}",
-                last.trim_start_matches('/')
+                "give each test its own name, which is no path: `format!(\"/NAME-{{}}\", std::process::id())`, with the \
+                 test's name for NAME; where they have to share it, {apart}"
             ),
             Self::Port => suite.port("TcpListener", &apart),
             Self::UdpPort => suite.port("UdpSocket", &apart),
@@ -128,13 +121,23 @@ impl HelpContext<'_> {
         }
     }
 
-    /// What is to be done besides about a directory that only has a name.
-    fn note(&self) -> &'static str {
+    /// A path of a test, as an expression.
+    fn path(&self, last: &str) -> String {
+        match self.means {
+            Means::Cofferdam => format!("{}.join({last:?})", self.dir()),
+            Means::SerialTest | Means::Std => {
+                let last = last.replace('{', "{{").replace('}', "}}");
+                let format = format!("NAME-{{}}-{last}");
+                format!("std::env::temp_dir().join(format!({format:?}, std::process::id()))")
+            }
+        }
+    }
+
+    /// The reader's part in what the two before this return.
+    fn named(&self) -> &'static str {
         match self.means {
             Means::Cofferdam => "",
-            Means::SerialTest | Means::Std => {
-                ", with the test's name for NAME, after `std::fs::create_dir_all` of the directory"
-            }
+            Means::SerialTest | Means::Std => ", with the test's name for NAME",
         }
     }
 
@@ -193,7 +196,7 @@ impl HelpContext<'_> {
         let key = self.key.unwrap_or(&made);
         let is_shared_by_processes = self.is_process && kind.scope() != Scope::Process;
         match (self.means, self.harness) {
-            (Means::Cofferdam, Harness::Libtest) => attributes("cofferdam::", key),
+            (Means::Cofferdam, Harness::Libtest) => attributes("cofferdam::", key) + " (feature `serial`)",
             (Means::Cofferdam, Harness::Doctest | Harness::Custom) => {
                 format!("begin each with `let _lock = cofferdam::lock({key:?});`")
             }
@@ -219,7 +222,7 @@ fn attributes(path: &str, key: &str) -> String {
         format!("({key})")
     };
     format!(
-        "`#[{path}serial{written}]` on the tests that change it and `#[{path}parallel{written}]` on those that read it"
+        "`#[{path}serial{written}]` on the tests that change it and `#[{path}parallel{written}]` on those that only read it"
     )
 }
 

@@ -244,11 +244,12 @@ impl Mending {
     fn own(&mut self, meeting: &Meeting, tests: &Tests<'_>, sources: &Sources) {
         let users: Vec<&Test> = meeting.users.keys().map(|test| tests.all[*test]).collect();
         for test in &users {
-            let why = format!(
-                "{}, and its package has no cofferdam, whose `lock` would do: {}",
-                no_attribute(sources.harness(test)),
-                help::text(&meeting.resource, &users, sources, None, false),
-            );
+            // The first part is said once, of the resource.
+            let text = help::text(&meeting.resource, &users, sources, None, false);
+            let apart = text
+                .split_once("; where ")
+                .map_or(text.as_str(), |(_, apart)| apart);
+            let why = format!("{}; where {apart}", no_attribute(sources.harness(test)));
             let needs = Needs::Own(meeting.resource.clone());
             self.by_hand.push(ByHand::new(test, needs, &why));
         }

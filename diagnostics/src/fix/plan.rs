@@ -206,8 +206,8 @@ impl Group {
             })
     }
 
-    /// A key that at least half of the tests that change the resource take alone already, or at least half of all tests
-    /// take: the others are to take it, too. Tests that only read take it shared, and so wait for no more than they must.
+    /// A key that most of the tests that change the resource take alone already, or that at least half of all tests take:
+    /// the others are to take it, too. Tests that only read take it shared, and wait for no more than they must.
     fn key_that_will_do(&self, held: &HashMap<usize, Vec<Held>>) -> Option<String> {
         let of_users = || {
             self.users()
@@ -231,7 +231,7 @@ impl Group {
         };
         keys.into_iter()
             .filter(|key| !of_users().any(|held| held.key == *key && !held.may_be_taken))
-            .filter(|key| missing(key) * 2 <= self.count() || missing_writers(key) * 2 <= self.writers.len())
+            .filter(|key| missing(key) * 2 <= self.count() || missing_writers(key) * 2 < self.writers.len())
             .filter(|key| !would_clash(key))
             .min_by_key(|key| missing(key))
             .map(str::to_owned)

@@ -172,9 +172,12 @@ pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -
         }
         let left = restore(changes);
         locks.iter().for_each(LockFile::restore);
+        let fails_without = left.is_empty() && told == Ok(false) && passes(folder) == Ok(false);
+        // The second check may have written one, too.
+        locks.iter().for_each(LockFile::restore);
         return Err(Refused::TakenBack {
             dir: folder.display().to_string(),
-            fails_without: left.is_empty() && told == Ok(false) && passes(folder) == Ok(false),
+            fails_without,
             error: told.err(),
             left,
         });
