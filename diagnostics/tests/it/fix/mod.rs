@@ -1,6 +1,8 @@
 //! `fix`.
 
 #[cfg(target_os = "linux")]
+mod helped;
+#[cfg(target_os = "linux")]
 mod mended;
 mod scratch;
 
@@ -230,10 +232,7 @@ fn of_two_crates_the_one_whose_attributes_the_suite_can_use_is_taken() {
         "{serial_test}"
     );
     let ours = both("cofferdam = { path = \"library\", features = [\"serial\"] }\n");
-    assert!(
-        ours.contains("+#[cofferdam::serial(db)]\n fn counts()"),
-        "{ours}"
-    );
+    assert!(ours.contains("+#[cofferdam::serial(db)]\n fn counts()"), "{ours}");
 }
 
 #[test]
