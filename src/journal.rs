@@ -84,7 +84,7 @@ fn begin(file: &mut File, worker: &str, first: &Record) -> io::Result<()> {
         binary: binary(),
         worker: worker.to_owned(),
         started: place::facts().started,
-        boot: place::facts().boot.clone(),
+        boot: place::facts().space.boot.clone(),
     };
     let header = Record {
         at: first.at,

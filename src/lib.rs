@@ -41,7 +41,8 @@
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
 //! | a callback, a rayon closure | [`Worker::enter`] in it |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
-//! | a folder of one's own | [`Context::dir`], [`Worker::dir`], or [`lease_dir`] for a part of a test |
+//! | a folder of one's own | [`lease_dir`] for a test, [`Worker::dir`] for a lane, [`Context::dir`] for a service |
+//! | a folder for Unix sockets, whose paths are short | [`socket_dir`] |
 //! | a port of one's own | [`lease_port`], [`lease_listener`] |
 //! | a database, a bucket, a queue of one's own | [`Names`] |
 //! | output that two runs must not mix | [`output_dir`], a [`Namespace`] |
@@ -75,7 +76,7 @@
 //! Context:  get  lazy  worker  dir  claim                                    what a factory may ask
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
 //! claim(Resource::port(8080), Access::Write) -> Claim        guarded_by("report") -> Guarded
-//! lease_port() -> PortLease    lease_listener() -> (TcpListener, PortLease)    lease_dir() -> DirLease
+//! lease_port() -> PortLease    lease_listener() -> (TcpListener, PortLease)    lease_dir() -> DirLease    socket_dir() -> DirLease
 //! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
 //! write_atomic(path, bytes)    Appender::new(path).line("…")    output_dir(base) -> base/run_<namespace>/
 //! lock("report") -> LockGuard                        try_lock("report") -> Result<Option<LockGuard>, Error>
@@ -333,6 +334,9 @@ pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
+#[cfg(feature = "check")]
+#[doc(hidden)]
+pub use place::private_dir as __private_dir;
 pub use resource::{Access, Resource, ResourceKind, Scope};
 #[cfg(feature = "tokio")]
 pub use run::lock_async;
@@ -341,7 +345,7 @@ pub use run::lock_async;
 pub use run::serial as __serial;
 pub use run::{
     Appender, AtomicFile, DirLease, Names, Namespace, NamespaceHold, PortLease, lease_dir, lease_listener,
-    lease_port, output_dir, write_atomic,
+    lease_port, output_dir, socket_dir, write_atomic,
 };
 pub use run::{Fixture, Setup, StopSignal};
 pub use run::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};

@@ -1,6 +1,6 @@
 //! Signals that would end this process, while somebody listens to them, and afterwards.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -44,6 +44,15 @@ impl Heard {
 impl Drop for Heard {
     fn drop(&mut self) {
         IS_MORTAL.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Makes a write beyond the limit of a file's size (`ulimit -f`) an error, where it would end this process. Programs that
+/// are started get the signal as it was.
+pub(crate) fn survive_file_limits() {
+    if ignored() >> (SIGXFSZ - 1) & 1 == 0 {
+        // Refused, all is as it was.
+        let _ = flag::register(SIGXFSZ, Arc::default());
     }
 }
 

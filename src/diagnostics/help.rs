@@ -58,32 +58,32 @@ impl ResourceKind {
     /// ```
     pub fn help(self, name: &str, suite: &HelpContext<'_>) -> String {
         let apart = suite.apart(self, name);
-        let (dir, path) = (suite.dir(), suite.path(last_part(name)));
+        let (first, dir, path) = (suite.first(), suite.dir(), suite.path(last_part(name)));
         let named = suite.named();
         let user = if suite.by_service { "worker" } else { "test" };
         match self {
             Self::File if suite.is_tracked => format!(
-                "let each {user} change a copy of its own: `std::fs::copy({name:?}, {path})?`{named}; where the file \
+                "let each {user} change a copy of its own: {first}`std::fs::copy({name:?}, {path})?`{named}; where the file \
                  itself has to change, {apart}"
             ),
             Self::File => format!(
-                "give each {user} its own file: `{path}` instead of the fixed path{named}; where they have to share it, \
+                "give each {user} its own file: {first}`{path}` instead of the fixed path{named}; where they have to share it, \
                  {apart}"
             ),
             Self::Directory => format!(
-                "give each {user} its own directory: `{dir}` instead of the fixed path{named}; where they have to share \
+                "give each {user} its own directory: {first}`{dir}` instead of the fixed path{named}; where they have to share \
                  it, {apart}"
             ),
             Self::GitRepository => format!(
-                "give each {user} its own repository: `git init` or `git clone` into `{dir}`{named}; where they have to \
+                "give each {user} its own repository: {first}`git init` or `git clone` into `{dir}`{named}; where they have to \
                  share it, {apart}"
             ),
             Self::Database => format!(
-                "give each {user} its own database: `{path}` instead of the fixed path, or `:memory:`{named}; where they \
+                "give each {user} its own database: {first}`{path}` instead of the fixed path, or `:memory:`{named}; where they \
                  have to share it, {apart}"
             ),
             Self::TempName => format!(
-                "a counter, a process ID or the time alone does not make a name unique: use `{dir}`{named}; where they \
+                "a counter, a process ID or the time alone does not make a name unique: use {first}`{dir}`{named}; where they \
                  have to share it, {apart}"
             ),
             Self::UnixSocket => suite.socket(name, &apart),
@@ -110,11 +110,19 @@ impl ResourceKind {
 }
 
 impl HelpContext<'_> {
+    /// The statement that the expressions build on, with what leads on to them.
+    fn first(&self) -> &'static str {
+        match self.means {
+            Means::Cofferdam if !self.by_service => "`let dir = cofferdam::lease_dir()?;` and ",
+            Means::Cofferdam | Means::SerialTest | Means::Std => "",
+        }
+    }
+
     /// The directory of a test, as an expression.
     fn dir(&self) -> &'static str {
         match self.means {
             Means::Cofferdam if self.by_service => "cx.dir()?",
-            Means::Cofferdam => "cofferdam::Worker::current().test_dir()?",
+            Means::Cofferdam => "dir",
             Means::SerialTest | Means::Std => {
                 "std::env::temp_dir().join(format!(\"NAME-{}\", std::process::id()))"
             }
@@ -146,10 +154,10 @@ impl HelpContext<'_> {
             "give each test its own name: `format!(\"NAME-{}\", std::process::id())` with the test's name for NAME".to_owned()
         } else {
             match self.means {
-                // The path of a socket has to fit into 107 bytes, which the directory of a test need not.
+                // The path of a socket has to fit into 107 bytes, which that of a leased directory need not.
                 Means::Cofferdam => format!(
-                    "bind it in a short directory of the test's own: \
-                     `cofferdam::Worker::current().socket_dir()?.join({:?})` instead of the fixed path",
+                    "bind it in a short directory of the test's own: `let dir = cofferdam::socket_dir()?;` and \
+                     `dir.join({:?})` instead of the fixed path",
                     last_part(name)
                 ),
                 Means::SerialTest | Means::Std => {
@@ -308,7 +316,10 @@ mod tests {
         let text = ResourceKind::File.help("/w/tests/golden.txt", &suite);
         assert!(text.contains("std::fs::copy(\"/w/tests/golden.txt\""), "{text}");
         let text = ResourceKind::UnixSocket.help("/tmp/shop.sock", &suite);
-        assert!(text.contains("socket_dir()?.join(\"shop.sock\")"), "{text}");
+        assert!(
+            text.contains("cofferdam::socket_dir()?;` and `dir.join(\"shop.sock\")`"),
+            "{text}"
+        );
     }
 
     #[test]

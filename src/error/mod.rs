@@ -26,6 +26,18 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 #[derive(Clone)]
 pub struct Error(Arc<Kind>);
 
+/// Returns the value, or panics with the error at the caller's own line.
+///
+/// A closure given to `unwrap_or_else` would not do: `#[track_caller]` ends there, and the panic would name our source.
+#[inline]
+#[track_caller]
+pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 impl Error {
     pub(crate) fn no_worker(asker: impl Into<String>) -> Self {
         Kind::NoWorker { asker: asker.into() }.into()

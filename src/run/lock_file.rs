@@ -65,7 +65,7 @@ impl Reach {
             let folder = if is_host {
                 host::folder()?
             } else {
-                place::base_dir(None)?.join("locks")
+                place::private_dir(&place::base_dir(None)?, "locks")?
             };
             Ok(Self {
                 folder: Folder::new(folder),
@@ -81,7 +81,7 @@ impl Reach {
         if self.is_host {
             return host::folder().map(drop);
         }
-        std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))
+        place::private_dir(folder.parent().unwrap_or(folder), "locks").map(drop)
     }
 }
 
@@ -180,7 +180,7 @@ impl LockFile {
         match Owner::read(&self.path) {
             Some(owner) if !owner.holds => "its holder has not said who it is".to_owned(),
             None => "its holder has not said who it is".to_owned(),
-            Some(owner) if owner.is_gone(&place::facts().boot) => {
+            Some(owner) if owner.is_gone(&place::facts().space) => {
                 format!("its last holder, {owner}, is gone; a child that it forked may hold it")
             }
             Some(owner) if owner.shared => format!(

@@ -50,7 +50,7 @@ fn a_file_that_two_workers_write_is_a_conflict() {
         "\
 conflict shared-resource [a, b] of 2
   file /shop/report.csv is used by a on w0 (write) and b on w1 (read) at one time, with no lock in common
-  give each test its own file: `cofferdam::Worker::current().test_dir()?.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
+  give each test its own file: `let dir = cofferdam::lease_dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
 "
     );
 }

@@ -6,15 +6,15 @@ use super::services::Services;
 use super::socket;
 use crate::place::sweep::{self, Standing};
 use crate::sys::before_main::before_main;
-use crate::sys::child::Handle;
+use crate::sys::child::{self, Handle};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{detach, env, poll, process};
+use crate::sys::{detach, env, file_size, folder, poll, process};
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -82,6 +82,8 @@ fn serve(told: &str) -> io::Result<()> {
         .mode(0o600)
         .open(own_folder(&run).join("log"))?;
     detach::errors_to(&log);
+    child::adopt_orphans();
+    file_size::spare_for_good();
     let Some(_only) = file_lock::try_exclusive(&own_folder(&run).join("lock"))? else {
         return Ok(());
     };
@@ -264,9 +266,14 @@ impl Keeper {
         };
         let done = Reply::Done { pid: 0 };
         let (reply, mut replies) = match request {
-            Request::Spawn { order, stop } => match self.services.spawn(&key, &order, stop) {
+            Request::Spawn { order, stop, ends } => match self.services.spawn(&key, &order, stop, ends) {
                 Ok(pid) => (Reply::Done { pid }, Vec::new()),
                 Err(reason) => (Reply::Refused { reason }, Vec::new()),
+            },
+            Request::Ran { pid } => match self.services.ran(&key, pid) {
+                Ok(Some(processes)) => (Reply::Left { processes }, Vec::new()),
+                Ok(None) => (Reply::Running, Vec::new()),
+                Err(how) => (Reply::Ended { how }, Vec::new()),
             },
             Request::Teardown { order } => match self.services.on_teardown(&key, order) {
                 Ok(()) => (done, Vec::new()),
@@ -344,15 +351,10 @@ pub(super) fn own_folder(run: &Path) -> PathBuf {
     run.join("keeper")
 }
 
-/// Makes a folder that nobody else can look into.
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 /// Makes what the keeper needs before it can be started.
 pub(super) fn make_room(run: &Path) -> io::Result<()> {
-    private_folder(&own_folder(run))?;
-    private_folder(&run.join("fixtures"))
+    folder::make(run, "keeper")?;
+    folder::make(run, "fixtures").map(drop)
 }
 
 #[cfg(test)]

@@ -18,8 +18,12 @@ mod kept;
 mod killed;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod kills;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod lasting;
 #[cfg(not(miri))]
 mod leases;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod limits;
 #[cfg(not(miri))]
 mod lock;
 #[cfg(feature = "tokio")]
@@ -30,6 +34,8 @@ mod lock_files;
 mod lock_kept;
 #[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
 mod moved;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod planted;
 #[cfg(all(feature = "serial", not(miri)))]
 mod serial;
 #[cfg(all(target_os = "linux", not(miri)))]

@@ -103,6 +103,18 @@ fn codes(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
+/// The body with the code that gives a test its own, behind the statement that it builds on.
+fn of_own(help: &str, body: &str) -> String {
+    let codes = codes(help.split_once("; where ").unwrap().0);
+    let is_statement = |code: &&&str| code.ends_with(';');
+    let first = codes.iter().find(is_statement).copied().unwrap_or_default();
+    let expressions = codes
+        .iter()
+        .filter(|code| !is_statement(code) && !code.starts_with("git "));
+    let code = expressions.clone().next().unwrap();
+    format!("{first} {}", body.replace("CODE", code))
+}
+
 /// What the help says of tests that share the resource.
 fn shared(kind: Kind, name: &str, suite: &HelpContext<'_>) -> String {
     let text = kind.help(name, suite);
@@ -122,22 +134,17 @@ fn program(means: Means) -> String {
     };
     for (kind, name, body) in OWN {
         let help = kind.help(name, &suite);
-        // Where there are two, the first is for the suite's own code.
-        let code = match kind {
-            Kind::Env | Kind::Cwd | Kind::Umask => codes(&help)[0].to_owned(),
-            _ => codes(&help)
-                .into_iter()
-                .find(|code| code.contains('('))
-                .unwrap()
-                .to_owned(),
-        };
-        let code = match kind {
-            Kind::Port | Kind::UdpPort => format!("std::net::{code}"),
-            _ => code,
+        let body = match kind {
+            // Its first code is a part of an expression.
+            Kind::Env => body.replace("CODE", codes(&help)[0]),
+            Kind::Cwd => body.replace("CODE", codes(&help)[0]),
+            Kind::Umask => body.replace("CODE", codes(&help)[0]),
+            Kind::Port | Kind::UdpPort => body.replace("CODE", &format!("std::net::{}", codes(&help)[0])),
+            _ => of_own(&help, body),
         };
         for which in ["one", "other"] {
             let name = format!("{}_{which}", kind.key().replace('-', "_"));
-            test("", &name, &body.replace("CODE", &code));
+            test("", &name, &body);
         }
     }
     let golden = kind_of_golden(&suite);
@@ -164,9 +171,12 @@ fn kind_of_golden(suite: &HelpContext<'_>) -> String {
     };
     let golden = "tests/golden.txt";
     let help = Kind::File.help(golden, &tracked);
-    let copy = codes(&help)[0];
-    let to = copy.split_once(", ").unwrap().1.strip_suffix(")?").unwrap();
-    format!("let _ = {copy}; used(&{to})")
+    let copied = of_own(&help, "let _ = CODE; ");
+    let to = copied
+        .rsplit_once(", ")
+        .map(|_| copied.split_once("golden.txt\", ").unwrap().1);
+    let to = to.unwrap().trim_end_matches("; ").strip_suffix(")?").unwrap();
+    format!("{copied} used(&{to})")
 }
 
 fn doctests(means: Means) -> String {
