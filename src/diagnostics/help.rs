@@ -4,7 +4,7 @@ use crate::resource::{ResourceKind, Scope};
 
 /// The crate whose API a suite can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Means {
+pub enum SuiteApi {
     /// cofferdam, with its attributes.
     #[default]
     Cofferdam,
@@ -30,7 +30,7 @@ pub enum Harness {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HelpContext<'a> {
     /// The API that the suite has.
-    pub means: Means,
+    pub api: SuiteApi,
     /// The harness of the tests.
     pub harness: Harness,
     /// The key that the suite's attributes take on this resource; without one it is made from the resource's name.
@@ -51,8 +51,8 @@ impl ResourceKind {
     ///
     /// ```
     /// use cofferdam::ResourceKind;
-    /// use cofferdam::diagnostics::{HelpContext, Means};
-    /// let suite = HelpContext { means: Means::SerialTest, key: Some("db"), ..HelpContext::default() };
+    /// use cofferdam::diagnostics::{HelpContext, SuiteApi};
+    /// let suite = HelpContext { api: SuiteApi::SerialTest, key: Some("db"), ..HelpContext::default() };
     /// let help = ResourceKind::Env.help("SHOP_DB", &suite);
     /// assert!(help.ends_with("`#[serial(db)]` on the tests that change it and `#[parallel(db)]` on those that only read it"));
     /// ```
@@ -112,18 +112,18 @@ impl ResourceKind {
 impl HelpContext<'_> {
     /// The statement that the expressions build on, with what leads on to them.
     fn first(&self) -> &'static str {
-        match self.means {
-            Means::Cofferdam if !self.by_service => "`let dir = cofferdam::lease_dir()?;` and ",
-            Means::Cofferdam | Means::SerialTest | Means::Std => "",
+        match self.api {
+            SuiteApi::Cofferdam if !self.by_service => "`let dir = cofferdam::lease_dir()?;` and ",
+            SuiteApi::Cofferdam | SuiteApi::SerialTest | SuiteApi::Std => "",
         }
     }
 
     /// The directory of a test, as an expression.
     fn dir(&self) -> &'static str {
-        match self.means {
-            Means::Cofferdam if self.by_service => "cx.dir()?",
-            Means::Cofferdam => "dir",
-            Means::SerialTest | Means::Std => {
+        match self.api {
+            SuiteApi::Cofferdam if self.by_service => "cx.dir()?",
+            SuiteApi::Cofferdam => "dir",
+            SuiteApi::SerialTest | SuiteApi::Std => {
                 "std::env::temp_dir().join(format!(\"NAME-{}\", std::process::id()))"
             }
         }
@@ -131,9 +131,9 @@ impl HelpContext<'_> {
 
     /// A path of a test, as an expression.
     fn path(&self, last: &str) -> String {
-        match self.means {
-            Means::Cofferdam => format!("{}.join({last:?})", self.dir()),
-            Means::SerialTest | Means::Std => {
+        match self.api {
+            SuiteApi::Cofferdam => format!("{}.join({last:?})", self.dir()),
+            SuiteApi::SerialTest | SuiteApi::Std => {
                 let last = last.replace('{', "{{").replace('}', "}}");
                 let format = format!("NAME-{{}}-{last}");
                 format!("std::env::temp_dir().join(format!({format:?}, std::process::id()))")
@@ -143,9 +143,9 @@ impl HelpContext<'_> {
 
     /// The reader's part in what the two before this return.
     fn named(&self) -> &'static str {
-        match self.means {
-            Means::Cofferdam => "",
-            Means::SerialTest | Means::Std => ", with the test's name for NAME",
+        match self.api {
+            SuiteApi::Cofferdam => "",
+            SuiteApi::SerialTest | SuiteApi::Std => ", with the test's name for NAME",
         }
     }
 
@@ -153,14 +153,14 @@ impl HelpContext<'_> {
         let own = if name.starts_with('@') {
             "give each test its own name: `format!(\"NAME-{}\", std::process::id())` with the test's name for NAME".to_owned()
         } else {
-            match self.means {
+            match self.api {
                 // The path of a socket has to fit into 107 bytes, which that of a leased directory need not.
-                Means::Cofferdam => format!(
+                SuiteApi::Cofferdam => format!(
                     "bind it in a short directory of the test's own: `let dir = cofferdam::socket_dir()?;` and \
                      `dir.join({:?})` instead of the fixed path",
                     last_part(name)
                 ),
-                Means::SerialTest | Means::Std => {
+                SuiteApi::SerialTest | SuiteApi::Std => {
                     "give each test its own path: `std::env::temp_dir().join(format!(\"NAME-{}.sock\", \
                      std::process::id()))`, with a short name of the test for NAME: a socket's path has at most 107 bytes"
                         .to_owned()
@@ -171,11 +171,11 @@ impl HelpContext<'_> {
     }
 
     fn port(&self, bound: &str, apart: &str) -> String {
-        let lease = match self.means {
-            Means::Cofferdam if bound == "TcpListener" => {
+        let lease = match self.api {
+            SuiteApi::Cofferdam if bound == "TcpListener" => {
                 ", or `cofferdam::lease_port()?` where the number is needed before the server starts"
             }
-            Means::Cofferdam | Means::SerialTest | Means::Std => "",
+            SuiteApi::Cofferdam | SuiteApi::SerialTest | SuiteApi::Std => "",
         };
         format!(
             "let the system choose: `{bound}::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns\
@@ -184,14 +184,14 @@ impl HelpContext<'_> {
     }
 
     fn name(&self, apart: &str) -> String {
-        let own = match (self.means, self.between_runs) {
-            (Means::Cofferdam, true) => {
+        let own = match (self.api, self.between_runs) {
+            (SuiteApi::Cofferdam, true) => {
                 "let the name hold the run too: `Worker::current().run()` and `.id()`"
             }
-            (Means::Cofferdam, false) => {
+            (SuiteApi::Cofferdam, false) => {
                 "make the name each worker's own with `Worker::current().run()` and `.id()`"
             }
-            (Means::SerialTest | Means::Std, _) => {
+            (SuiteApi::SerialTest | SuiteApi::Std, _) => {
                 "give each test its own name, with `std::process::id()` and the test's name in it"
             }
         };
@@ -203,19 +203,19 @@ impl HelpContext<'_> {
         let made = made_key(kind, name);
         let key = self.key.unwrap_or(&made);
         let is_shared_by_processes = self.is_process && kind.scope() != Scope::Process;
-        match (self.means, self.harness) {
-            (Means::Cofferdam, Harness::Libtest) => attributes("cofferdam::", key) + " (feature `serial`)",
-            (Means::Cofferdam, Harness::Doctest | Harness::Custom) => {
+        match (self.api, self.harness) {
+            (SuiteApi::Cofferdam, Harness::Libtest) => attributes("cofferdam::", key) + " (feature `serial`)",
+            (SuiteApi::Cofferdam, Harness::Doctest | Harness::Custom) => {
                 format!("begin each with `let _lock = cofferdam::lock({key:?});`")
             }
-            (Means::SerialTest, Harness::Libtest) if !is_shared_by_processes => attributes("", key),
-            (Means::SerialTest | Means::Std, Harness::Libtest | Harness::Custom)
+            (SuiteApi::SerialTest, Harness::Libtest) if !is_shared_by_processes => attributes("", key),
+            (SuiteApi::SerialTest | SuiteApi::Std, Harness::Libtest | Harness::Custom)
                 if is_shared_by_processes =>
             {
                 "a test group of nextest with one thread: `cargo cofferdam fix --with test-group` writes it"
                     .to_owned()
             }
-            (Means::SerialTest | Means::Std, _) => format!(
+            (SuiteApi::SerialTest | SuiteApi::Std, _) => format!(
                 "begin each with `let lock = std::fs::File::create(std::env::temp_dir().join(\"{key}.lock\"))?; \
                  lock.lock()?;`"
             ),
@@ -279,13 +279,13 @@ mod tests {
     fn a_text_names_no_api_that_the_suite_does_not_have() {
         for kind in ResourceKind::ALL {
             for harness in [Harness::Libtest, Harness::Doctest, Harness::Custom] {
-                for (means, absent) in [
-                    (Means::Cofferdam, &["serial_test", "guarded_by", "NAME-"][..]),
-                    (Means::SerialTest, &["cofferdam::", "Worker::"]),
-                    (Means::Std, &["cofferdam::", "Worker::", "#["]),
+                for (api, absent) in [
+                    (SuiteApi::Cofferdam, &["serial_test", "guarded_by", "NAME-"][..]),
+                    (SuiteApi::SerialTest, &["cofferdam::", "Worker::"]),
+                    (SuiteApi::Std, &["cofferdam::", "Worker::", "#["]),
                 ] {
                     let suite = HelpContext {
-                        means,
+                        api,
                         harness,
                         ..HelpContext::default()
                     };
@@ -296,10 +296,10 @@ mod tests {
                         .iter()
                         .find(is_named)
                         .filter(|_| *kind != ResourceKind::SharedMemory);
-                    assert_eq!(found, None, "{kind:?} {means:?} {harness:?}: {text}");
+                    assert_eq!(found, None, "{kind:?} {api:?} {harness:?}: {text}");
                     assert_eq!(
                         text.contains("#["),
-                        harness == Harness::Libtest && means != Means::Std,
+                        harness == Harness::Libtest && api != SuiteApi::Std,
                         "{text}"
                     );
                 }
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn processes_are_kept_apart_by_what_processes_share() {
         let suite = HelpContext {
-            means: Means::SerialTest,
+            api: SuiteApi::SerialTest,
             is_process: true,
             ..HelpContext::default()
         };

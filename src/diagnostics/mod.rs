@@ -45,7 +45,7 @@ pub use conflict::{Conflict, Kind, Party, Severity};
 #[cfg(feature = "check")]
 pub use evidence::{CacheCount, Evidence, Observed, ServiceCount, Watched};
 #[cfg(feature = "check")]
-pub use help::{Harness, HelpContext, Means};
+pub use help::{Harness, HelpContext, SuiteApi};
 #[cfg(feature = "check")]
 pub use locks::{Lock, LockHolder, LockState, locks};
 #[cfg(feature = "check")]

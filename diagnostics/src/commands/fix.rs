@@ -144,7 +144,7 @@ pub(super) fn sources(findings: &Findings, dir: &Path) -> Result<Sources, String
 fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn Error>> {
     let changes = &fixed.mending.changes;
     if let Some((manifest, missing)) = fixed.mending.missing.first_key_value() {
-        let missing = missing.told(&fixed.shown(manifest));
+        let missing = missing.sentence(&fixed.shown(manifest));
         return Err(format!("nothing was written: {missing}").into());
     }
     let allowed = Allowed {

@@ -1,17 +1,17 @@
 //! The help for conflicts, in the words of what the suite has.
 
-use super::mending::{Means as Chosen, mend};
+use super::mending::{Means, mend};
 use super::sources::Sources;
 use super::tool;
 use crate::findings::{Findings, Runner, Test};
-use cofferdam::diagnostics::{Harness, HelpContext, Means};
+use cofferdam::diagnostics::{Harness, HelpContext, SuiteApi};
 use cofferdam::{Resource, ResourceKind};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Words the help of each finding for the suite whose sources these are.
 pub(crate) fn word(findings: &mut Findings, sources: &Sources) {
-    let keys = mend(findings, sources, Chosen::Attributes, None).map(|mending| mending.keys);
+    let keys = mend(findings, sources, Means::Attributes, None).map(|mending| mending.keys);
     let keys = keys.unwrap_or_default();
     let has_files = findings
         .findings
@@ -41,7 +41,7 @@ pub(super) fn text(
 ) -> String {
     let harness = |harness| users.iter().any(|test| sources.harness(test) == harness);
     let suite = HelpContext {
-        means: means(users, sources),
+        api: api(users, sources),
         harness: match (harness(Harness::Doctest), harness(Harness::Custom)) {
             (true, _) => Harness::Doctest,
             (false, true) => Harness::Custom,
@@ -56,15 +56,15 @@ pub(super) fn text(
 }
 
 /// Returns what all packages of these tests have.
-fn means(users: &[&Test], sources: &Sources) -> Means {
+fn api(users: &[&Test], sources: &Sources) -> SuiteApi {
     let has = |name: &str| {
         let mut packages = users.iter().map(|test| sources.package(Path::new(&test.package)));
         packages.all(|package| package.is_some_and(|package| package.depends_on(name)))
     };
     match (has("cofferdam"), has("serial_test")) {
-        (true, _) => Means::Cofferdam,
-        (false, true) => Means::SerialTest,
-        (false, false) => Means::Std,
+        (true, _) => SuiteApi::Cofferdam,
+        (false, true) => SuiteApi::SerialTest,
+        (false, false) => SuiteApi::Std,
     }
 }
 

@@ -86,7 +86,7 @@ pub(crate) enum Missing {
 
 impl Missing {
     /// Returns a sentence about the manifest, with what adds the crate.
-    pub(crate) fn told(self, manifest: &str) -> String {
+    pub(crate) fn sentence(self, manifest: &str) -> String {
         match self {
             Self::Cofferdam => format!(
                 "{manifest} does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam --features \

@@ -16,6 +16,9 @@ pub(crate) struct Function {
     pub(crate) at: usize,
     /// Its own, and what it has from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,
+    /// No place for an attribute of cofferdam's: `#[test_with::…]`, which refuses one below it, stands above `#[rstest]`,
+    /// which has to be above it.
+    pub(crate) has_no_place: bool,
     /// Whether it may have more, by a condition.
     pub(crate) is_conditional: bool,
     /// The module, by its number.

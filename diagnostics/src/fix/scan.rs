@@ -2,7 +2,7 @@
 //!
 //! Modules are followed as the compiler follows them. What a macro makes is not seen.
 
-use super::attributes::{Names, annotations};
+use super::attributes::{Names, annotations, is_last};
 use super::handed::Handed;
 use super::program::{Function, Module, Program};
 use super::source::Whole;
@@ -124,6 +124,11 @@ impl Walk<'_> {
             file: place.file.clone(),
             line: whole.line(item.sig.fn_token.span().start().line),
             at: whole.at(attribute_place(item)),
+            has_no_place: item
+                .attrs
+                .iter()
+                .skip_while(|one| !is_of_test_with(one))
+                .any(|one| is_last(one.path(), &["rstest"])),
             is_conditional: outer.handed.may_hand_to(&item.attrs),
             annotations: outer.handed.for_function(&item.attrs, whole.moved(own)),
             module,
@@ -190,12 +195,13 @@ impl Walk<'_> {
 /// Returns where a new attribute goes: below the others, for `#[rstest]` has to be above ours, but above
 /// `#[test_with::…]`, which refuses to compile when a `#[serial]` follows it.
 fn attribute_place(item: &ItemFn) -> usize {
-    let mut attributes = item.attrs.iter();
-    let refusing = attributes.find(|one| {
-        let path = &one.path().segments;
-        path.len() > 1 && path[0].ident == "test_with"
-    });
+    let refusing = item.attrs.iter().find(|one| is_of_test_with(one));
     refusing.map_or_else(|| begin_of(item), |one| one.span().byte_range().start)
+}
+
+fn is_of_test_with(attribute: &Attribute) -> bool {
+    let path = &attribute.path().segments;
+    path.len() > 1 && path[0].ident == "test_with"
 }
 
 /// Where a function begins behind its attributes.
@@ -377,10 +383,12 @@ mod tests {
                 "#[test_with::env(A)] #[test_with::file(b)]\nfn f() {}",
             ),
             ("#[rstest]\n", "#[test_with::env(A)]\nfn f() {}"),
+            ("", "#[test_with::env(A)]\n#[rstest]\nfn f() {}"),
         ] {
             let text = format!("{before}{behind}");
             let program = program(&[("lib.rs", &text)]);
             assert_eq!(&text[program.functions[0].at..], behind);
+            assert_eq!(program.functions[0].has_no_place, behind.contains("rstest"));
         }
     }
 

@@ -166,19 +166,19 @@ pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -
         Ok(status.success())
     };
     for folder in folders {
-        let told = passes(folder);
-        if told == Ok(true) {
+        let passed = passes(folder);
+        if passed == Ok(true) {
             continue;
         }
         let left = restore(changes);
         locks.iter().for_each(LockFile::restore);
-        let fails_without = left.is_empty() && told == Ok(false) && passes(folder) == Ok(false);
+        let fails_without = left.is_empty() && passed == Ok(false) && passes(folder) == Ok(false);
         // The second check may have written one, too.
         locks.iter().for_each(LockFile::restore);
         return Err(Refused::TakenBack {
             dir: folder.display().to_string(),
             fails_without,
-            error: told.err(),
+            error: passed.err(),
             left,
         });
     }

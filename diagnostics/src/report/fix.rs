@@ -48,7 +48,7 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         )?;
     }
     for (manifest, missing) in &fixed.mending.missing {
-        say(out, "needed", &missing.told(&fixed.shown(manifest)))?;
+        say(out, "needed", &missing.sentence(&fixed.shown(manifest)))?;
     }
     idle(
         out,

@@ -3,7 +3,7 @@
 use crate::recording::Told;
 use crate::suites::has_nextest;
 use cofferdam::ResourceKind as Kind;
-use cofferdam::diagnostics::{Harness, HelpContext, Means};
+use cofferdam::diagnostics::{Harness, HelpContext, SuiteApi};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -50,7 +50,7 @@ const OWN: [(Kind, &str, &str); 12] = [
         Kind::Umask,
         "",
         "use std::fs::OpenOptions; use std::os::unix::fs::OpenOptionsExt; \
-         CODE(OpenOptions::new().write(true).create(true), 0o600).open(std::env::temp_dir().join(\"THIS\"))?; Ok(())",
+         CODE(OpenOptions::new().write(true).create(true), 0o600).open(std::env::temp_dir().join(\"API-THIS\"))?; Ok(())",
     ),
 ];
 
@@ -122,14 +122,18 @@ fn shared(kind: Kind, name: &str, suite: &HelpContext<'_>) -> String {
 }
 
 /// Two tests of each kind that have their own, and two that share one.
-fn program(means: Means) -> String {
+fn program(api: SuiteApi) -> String {
     let suite = HelpContext {
-        means,
+        api,
         ..HelpContext::default()
     };
     let mut text = HELPERS.to_owned();
     let mut test = |attribute: &str, name: &str, body: &str| {
-        let body = body.replace("NAME", name).replace("THIS", name);
+        // The same names are in several programs, which would follow one another on these files.
+        let body = body
+            .replace("NAME", &format!("{api:?}-{name}"))
+            .replace("THIS", name)
+            .replace("API", &format!("{api:?}"));
         writeln!(text, "#[test]\n{attribute}\nfn {name}() -> Told {{ {body} }}").unwrap();
     };
     for (kind, name, body) in OWN {
@@ -155,8 +159,8 @@ fn program(means: Means) -> String {
     let share = codes(&share);
     for which in ["one", "other"] {
         let path = "used(&std::env::temp_dir().join(\"helped-shared.csv\"))";
-        match means {
-            Means::Std => test("", &format!("shared_{which}"), &format!("{} {path}", share[0])),
+        match api {
+            SuiteApi::Std => test("", &format!("shared_{which}"), &format!("{} {path}", share[0])),
             _ => test(share[0], &format!("shared_{which}"), path),
         }
     }
@@ -179,9 +183,9 @@ fn kind_of_golden(suite: &HelpContext<'_>) -> String {
     format!("{copied} used(&{to})")
 }
 
-fn doctests(means: Means) -> String {
+fn doctests(api: SuiteApi) -> String {
     let suite = HelpContext {
-        means,
+        api,
         harness: Harness::Doctest,
         ..HelpContext::default()
     };
@@ -236,19 +240,19 @@ fn suite(dir: &Path) {
     );
     fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
     write("tests/golden.txt", "x");
-    write("tests/std.rs", &program(Means::Std));
+    write("tests/std.rs", &program(SuiteApi::Std));
     write(
         "tests/threads.rs",
-        &format!("use serial_test::{{serial}};\n{}", program(Means::SerialTest)),
+        &format!("use serial_test::{{serial}};\n{}", program(SuiteApi::SerialTest)),
     );
-    write("tests/ours.rs", &program(Means::Cofferdam));
+    write("tests/ours.rs", &program(SuiteApi::Cofferdam));
     write("tests/harness.rs", &harness());
     write(
         "src/lib.rs",
         &format!(
             "{}mod more {{\n{}}}\n",
-            doctests(Means::Std),
-            doctests(Means::Cofferdam)
+            doctests(SuiteApi::Std),
+            doctests(SuiteApi::Cofferdam)
         ),
     );
 }
