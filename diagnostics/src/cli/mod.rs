@@ -61,7 +61,7 @@ pub(crate) enum Command {
                             cargo cofferdam fix --with test-group\n  \
                             cargo cofferdam fix --cofferdam ../cofferdam --apply\n  \
                             cargo cofferdam fix target/cofferdam/observed/last.json | git apply\n\n\
-                            Exit codes: 0 nothing is left to mend, 1 something is, 2 usage, 3 could not tell or could not write."
+                            Exit codes: 0 nothing is left to fix, 1 something is, 2 usage, 3 could not tell or could not write."
     )]
     Fix(FixArgs),
     /// Remove the folders of runs that are over, and say what stays and why.
@@ -196,6 +196,9 @@ pub(crate) struct FixArgs {
     /// Exit with 3 where something cannot be recorded, and name it.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Keep the changes without `cargo check --tests`, which else takes back what does not compile.
+    #[arg(long)]
+    pub(crate) no_check: bool,
     /// What tests are kept apart by.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,
@@ -212,8 +215,7 @@ pub(crate) struct FixArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum With {
-    /// serial_test's attributes where a package has it and not cofferdam, and the tests ran as threads; else
-    /// cofferdam's.
+    /// What the suite has: cofferdam's or serial_test's attributes, else for nextest a test group.
     Attributes,
     /// cofferdam's attributes, which keep processes apart, too.
     Cofferdam,

@@ -58,7 +58,7 @@ pub(crate) fn observe(
             .cmp(&a.grade)
             .then_with(|| name(&a.resource).cmp(&name(&b.resource)))
     });
-    let kept = findings::Findings {
+    let mut kept = findings::Findings {
         version: findings::VERSION,
         session,
         dir: dir.to_string_lossy().into_owned(),
@@ -70,6 +70,15 @@ pub(crate) fn observe(
         locked: observed.locked,
         ran: observed.ran,
     };
+    if !kept.findings.is_empty() {
+        // Of a suite that cargo does not know here, nothing but the standard library is known to be there.
+        let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
+        crate::fix::help::word(&mut kept, &sources);
+        for ((told, found), finding) in graded.iter_mut().zip(&kept.findings) {
+            told.help.clone_from(&finding.help);
+            found.finding.help.clone_from(&finding.help);
+        }
+    }
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses

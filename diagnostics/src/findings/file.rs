@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 /// The version of the file that this build writes, and the newest that it reads.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 /// Where the files are, below cofferdam's own folder.
 const FOLDER: &str = "observed";
 /// What the newest is found by.
@@ -175,7 +175,7 @@ mod tests {
                     why: "they met".to_owned(),
                 }],
                 pairs_in_all: 1,
-                mend: "another file".to_owned(),
+                help: "another file".to_owned(),
             }],
             locked: Vec::new(),
             ran: Vec::new(),

@@ -88,7 +88,7 @@ pub(crate) struct Finding {
     /// How many pairs could have been.
     pub(crate) pairs_in_all: u64,
     /// What would end it, in words.
-    pub(crate) mend: String,
+    pub(crate) help: String,
 }
 
 /// How the tests meet.

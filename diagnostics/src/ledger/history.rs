@@ -190,14 +190,14 @@ impl Reader {
     /// The conflicts that a session found, as they were told.
     pub(crate) fn conflicts(&self, of: SessionId) -> Result<Vec<Conflict>, LedgerError> {
         self.read(
-            "SELECT kind, severity, message, mend FROM conflicts WHERE session = ? ORDER BY number",
+            "SELECT kind, severity, message, help FROM conflicts WHERE session = ? ORDER BY number",
             [of],
             |row| {
                 Ok(Conflict {
                     kind: row.get(0)?,
                     severity: row.get(1)?,
                     message: row.get(2)?,
-                    mend: row.get(3)?,
+                    help: row.get(3)?,
                 })
             },
         )

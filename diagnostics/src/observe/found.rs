@@ -99,7 +99,7 @@ fn one(
             tests: Vec::new(),
             pairs: Vec::new(),
             pairs_in_all: 0,
-            mend: told.mend.clone(),
+            help: told.help.clone(),
         },
         pids: Vec::new(),
         moments: Vec::new(),

@@ -63,9 +63,18 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
         return false;
     }
     // cofferdam's own books, and the folders that it lends to one worker at a time.
-    !["runs", "locks"]
-        .iter()
-        .any(|part| path.starts_with(ours.join(part)))
+    !is_for_the_machine(text)
+        && !["runs", "locks", "failed"]
+            .iter()
+            .any(|part| path.starts_with(ours.join(part)))
+}
+
+/// Whether it is cofferdam's folder for a whole machine, `/tmp/cofferdam-USER`, or in it.
+fn is_for_the_machine(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|part| {
+        let user = part.strip_prefix(b"cofferdam-");
+        user.is_some_and(|user| !user.is_empty() && user.iter().all(u8::is_ascii_digit))
+    })
 }
 
 /// Whether it lies in the folder of an observation.
@@ -159,6 +168,8 @@ mod tests {
         for (path, wanted) in [
             ("/shop/report.csv", true),
             ("/dev/shm/queue", true),
+            ("/tmp/cofferdam-0/s-0012", false),
+            ("/tmp/cofferdam-x/s-0012", true),
             ("/shop/target/cofferdam/other", true),
             ("/process", true),
             ("/dev/null", false),

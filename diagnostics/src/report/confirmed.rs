@@ -136,7 +136,7 @@ mod tests {
             tests: vec![test("a"), test("b\u{1b}")],
             pairs: grades.iter().map(pair).collect(),
             pairs_in_all: in_all,
-            mend: String::new(),
+            help: String::new(),
         }
     }
 

@@ -98,7 +98,7 @@ fn text(told: &Conflict, finding: Option<&Finding>) -> Vec<String> {
         let (worker, binary) = (part("on", &party.worker), part("in", &party.binary));
         lines.push(format!("{party}{worker}{binary}{access}{place}"));
     }
-    lines.push(format!("Mend: {}", told.mend));
+    lines.push(format!("Help: {}", told.help));
     lines
 }
 

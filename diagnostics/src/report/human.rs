@@ -106,7 +106,7 @@ fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
         ""
     };
     writeln!(out, "  {DIM}{kind}{runs}; overlapped: {overlapped}{DIM:#}")?;
-    writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
+    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help))
 }
 
 /// Test, worker and program, access, place: each made harmless.
@@ -143,10 +143,10 @@ fn line(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
         .map(|place| format!(" ({})", plain(place)));
     writeln!(
         out,
-        "{style}{}:{style:#} {}{}. {DIM}mend:{DIM:#} {}",
+        "{style}{}:{style:#} {}{}. {DIM}help:{DIM:#} {}",
         told.severity(),
         plain(&told.message),
         place.unwrap_or_default(),
-        plain(&told.mend)
+        plain(&told.help)
     )
 }

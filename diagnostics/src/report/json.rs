@@ -121,7 +121,7 @@ fn conflict(told: &Conflict, graded: Option<&Finding>, found: Option<&Finding>) 
         "between_runs": told.between_runs,
         "concerned": told.concerned,
         "message": told.message,
-        "mend": told.mend,
+        "help": told.help,
         "origin": found.and_then(|finding| finding.origin.as_ref()),
         "parties": told.parties.iter().map(|party| self::party(party, found)).collect::<Vec<_>>(),
     })

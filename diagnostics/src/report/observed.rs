@@ -78,7 +78,7 @@ pub(super) fn block(
     if let Some(finding) = graded {
         confirmed::pairs(out, finding)?;
     }
-    writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
+    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help))
 }
 
 /// The resource, with its program where several programs have one of that name.

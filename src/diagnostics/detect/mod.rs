@@ -50,7 +50,7 @@ fn conflict(
     parties: Vec<Party>,
     concerned: u64,
     message: String,
-    mend: impl Into<String>,
+    help: impl Into<String>,
 ) -> Conflict {
     Conflict {
         kind,
@@ -61,7 +61,7 @@ fn conflict(
         parties,
         concerned,
         message,
-        mend: mend.into(),
+        help: help.into(),
     }
 }
 
