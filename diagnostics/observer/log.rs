@@ -370,8 +370,7 @@ pub(crate) fn access(entry: &Entry<'_>) {
 
 /// Whether std does the same to print where a panic comes from: the reader tells those by their calls.
 fn may_be_std_s(entry: &Entry<'_>) -> bool {
-    entry.kind == Kind::GetFolder
-        || entry.kind == Kind::GetVariable && entry.text[1].ends_with(b"_BACKTRACE")
+    entry.kind == Kind::GetFolder || entry.kind == Kind::GetVariable && entry.text[1].ends_with(b"_BACKTRACE")
 }
 
 /// Writes a record, and from where it comes.

@@ -143,7 +143,10 @@ fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
     };
     let own = "#[test]\n#[should_panic]\nfn looks() { _ = std::panic::catch_unwind(|| panic!()); std::env::current_dir().unwrap(); std::env::var(\"RUST_BACKTRACE\").unwrap(); panic!() }\n";
     for options in [&[][..], &["--no-backtrace"]] {
-        for (own, wanted) in [("", &[][..]), (own, &["cwd : 1 × 1", "env RUST_BACKTRACE: 1 × 1"])] {
+        for (own, wanted) in [
+            ("", &[][..]),
+            (own, &["cwd : 1 × 1", "env RUST_BACKTRACE: 1 × 1"]),
+        ] {
             let package = Package::new("panicking", &tests(own));
             package.write(".cargo/config.toml", "[env]\nRUST_BACKTRACE = \"1\"\n");
             agree(&package.met(&CARGO, options), wanted);
