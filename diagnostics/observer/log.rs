@@ -3,7 +3,7 @@
 //! Nothing is kept open, so a program may close all descriptors; and what a killed process did is in the file.
 
 use crate::account::{self, Reason, State};
-use crate::format::{self, DONE, FAILED, Kind, MARK, RECORD, header};
+use crate::format::{self, ABSENT, DONE, FAILED, Kind, MARK, RECORD, TAKEN, header};
 use crate::sys::{self, c_char, c_int, c_void};
 use crate::{files, hold, processes, scratch, seen, thread, trace};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -560,7 +560,13 @@ pub(crate) fn note_folder() {
     FOLDER.store(number, Relaxed);
 }
 
-/// The flags of a call with that outcome.
+/// The flags of a call with that outcome; `errno` says why it failed.
 pub(crate) fn flags(failed: bool) -> u8 {
-    if failed { FAILED } else { 0 }
+    let why = match sys::errno() {
+        _ if !failed => return 0,
+        sys::EEXIST | sys::EADDRINUSE | sys::ENOTEMPTY | sys::EBUSY => TAKEN,
+        sys::ENOENT => ABSENT,
+        _ => 0,
+    };
+    FAILED | why
 }

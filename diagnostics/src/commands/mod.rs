@@ -127,6 +127,8 @@ pub(crate) struct Findings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) watched: findings::Watched,
+    /// One for each of the conflicts, in their order.
+    pub(crate) found: Vec<Finding>,
     /// Where the tests that met were run once more.
     pub(crate) confirmed: Option<Confirmed>,
     /// Why files with what was found could not be written, each a sentence.
@@ -136,8 +138,6 @@ pub(crate) struct Observed {
 /// What running tests once more showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Confirmed {
-    /// One for each of the conflicts, in their order.
-    pub(crate) graded: Vec<Finding>,
     /// Those that are no conflicts any more.
     pub(crate) guarded: Vec<Finding>,
 }
@@ -196,13 +196,9 @@ impl Findings {
             .all()
             .map(|(told, graded)| settled(told, severity_of(told, graded)))
             .collect();
-        let confirmed = self
-            .observed
-            .as_mut()
-            .and_then(|observed| observed.confirmed.as_mut());
-        if let Some(confirmed) = confirmed {
+        if let Some(observed) = &mut self.observed {
             let mut stays = said.iter().map(Option::is_none);
-            confirmed.graded.retain(|_| stays.next().unwrap_or(true));
+            observed.found.retain(|_| stays.next().unwrap_or(true));
         }
         let mut taken = Vec::new();
         for (told, said) in std::mem::take(&mut self.conflicts).into_iter().zip(said) {
@@ -224,13 +220,23 @@ impl Findings {
 
     /// Each conflict, with what a confirmation says of it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
-        let confirmed = self
-            .observed
-            .as_ref()
-            .and_then(|observed| observed.confirmed.as_ref());
-        let graded = confirmed.map_or(&[][..], |confirmed| &confirmed.graded);
-        let graded = graded.iter().map(Some).chain(std::iter::repeat(None));
-        self.conflicts.iter().zip(graded)
+        let observed = self.observed.as_ref();
+        let is_graded = observed.is_some_and(|observed| observed.confirmed.is_some());
+        self.found()
+            .map(move |(told, finding)| (told, finding.filter(|_| is_graded)))
+    }
+
+    /// Each conflict, with its finding where the suite was seen from outside.
+    pub(crate) fn found(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
+        let observed = self.observed.as_ref();
+        let found = observed.map_or(&[][..], |observed| &observed.found);
+        let found = found.iter().map(Some).chain(std::iter::repeat(None));
+        self.conflicts.iter().zip(found)
+    }
+
+    /// Returns the finding of one of the conflicts.
+    pub(crate) fn finding_of(&self, told: &Conflict) -> Option<&Finding> {
+        self.found().find(|(one, _)| std::ptr::eq(*one, told))?.1
     }
 
     fn seen(&self, is_strict: bool) -> Seen {

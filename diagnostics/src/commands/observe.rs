@@ -53,7 +53,10 @@ pub(crate) fn observe(
     // The surest first, and in the same order each time.
     graded.sort_by(|(_, a), (_, b)| {
         let (a, b) = (&a.finding, &b.finding);
-        b.grade.cmp(&a.grade).then_with(|| a.resource.cmp(&b.resource))
+        let name = |resource: &cofferdam::Resource| (resource.kind().key(), resource.as_str().to_owned());
+        b.grade
+            .cmp(&a.grade)
+            .then_with(|| name(&a.resource).cmp(&name(&b.resource)))
     });
     let kept = findings::Findings {
         version: findings::VERSION,
@@ -67,16 +70,16 @@ pub(crate) fn observe(
         locked: observed.locked,
         ran: observed.ran,
     };
-    let found = kept.write(&base).map_err(|error| error.to_string());
+    let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses
         .as_deref()
         .map_or(Ok(()), |file| write_accesses(file, &observed.accesses));
-    let not_kept = found.err().into_iter().chain(accesses.err()).collect();
+    let not_kept = written.err().into_iter().chain(accesses.err()).collect();
     let (guarded, told): (Vec<_>, Vec<_>) = graded
         .into_iter()
         .partition(|(_, found)| found.finding.grade == findings::Grade::Guarded);
-    let (conflicts, graded): (Vec<_>, Vec<_>) = told
+    let (conflicts, found): (Vec<_>, Vec<_>) = told
         .into_iter()
         .map(|(told, found)| (told, found.finding))
         .unzip();
@@ -89,8 +92,8 @@ pub(crate) fn observe(
         problems: Vec::new(),
         observed: Some(super::Observed {
             watched,
+            found,
             confirmed: args.confirm.then(|| super::Confirmed {
-                graded,
                 guarded: guarded.into_iter().map(|(_, found)| found.finding).collect(),
             }),
             not_kept,

@@ -1,5 +1,6 @@
 //! What a path stands for: made absolute, freed of `.` and `..`, and left alone where it is nobody's resource.
 
+use super::own::PREFIX;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
@@ -47,6 +48,10 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
     if text.ends_with(b" (deleted)") || path == Path::new("/") {
         return false;
     }
+    // What std reads to print a backtrace, and the observer, which it finds in the program.
+    if below("/usr/lib/debug") || is_observer_s(path) {
+        return false;
+    }
     // Coverage is written by every process and merged by the runtime.
     let extension = path.extension().and_then(|extension| extension.to_str());
     if matches!(extension, Some("profraw" | "gcda" | "gcno")) {
@@ -61,6 +66,12 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
     !["runs", "locks"]
         .iter()
         .any(|part| path.starts_with(ours.join(part)))
+}
+
+/// Whether it lies in the folder of an observation.
+fn is_observer_s(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    folder.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
 /// Folders by their true names: a suite may reach one through a link.
@@ -156,6 +167,9 @@ mod tests {
             ("/shop/default_12.profraw", false),
             ("/shop/a.txt (deleted)", false),
             ("/h/.cargo/.global-cache-journal", false),
+            ("/usr/lib/debug/.build-id/72/01.debug", false),
+            ("/dev/shm/cofferdam-observe-x1/observer.so", false),
+            ("/dev/shm/cofferdam-observer", true),
             ("/shop/target/cofferdam/runs/r/workers/w0/dir/a", false),
             ("/shop/target/cofferdam/locks/a.lock", false),
             ("/", false),

@@ -132,6 +132,7 @@ mod tests {
             resource: Resource::env("HOME"),
             grade: Grade::Unguarded,
             overlapped: true,
+            origin: None,
             tests: vec![test("a"), test("b\u{1b}")],
             pairs: grades.iter().map(pair).collect(),
             pairs_in_all: in_all,

@@ -19,10 +19,9 @@ impl Human<'_> {
         let findings = &self.0.findings;
         writeln!(out)?;
         for (told, graded) in findings.of_severity(Severity::Conflict) {
-            if findings.observed.is_some() {
-                observed::block(out, told, graded)?;
-            } else {
-                block(out, told)?;
+            match findings.finding_of(told) {
+                Some(finding) => observed::block(out, told, finding, graded, findings)?,
+                None => block(out, told)?,
             }
         }
         for severity in [Severity::Warning, Severity::Note] {

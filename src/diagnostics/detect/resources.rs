@@ -5,7 +5,7 @@ use super::{LISTED, conflict};
 use crate::diagnostics::conflict::{Conflict, Kind, Party};
 use crate::diagnostics::evidence::state::{Claim, Owner, Scope, State};
 use crate::diagnostics::names::{Name, index};
-use crate::resource::{Access, ResourceKind};
+use crate::resource::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// Each resource on which somebody is in somebody else's way.
@@ -27,14 +27,13 @@ fn is_written(claims: &[&Claim]) -> bool {
     claims.iter().any(|claim| claim.access == Access::Write)
 }
 
-/// Each file that is in nobody's way within a program and is used by tests of several that follow one another: what
-/// the first leaves, the next finds.
+/// Each file that no two tests of one program conflict on and that tests of several programs use, which follow one
+/// another: what the first leaves, the next finds.
 pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
-        let is_file = state.resources.get(claim.resource).kind() == ResourceKind::File;
-        if is_file && state.processes.get(process(claim)).in_turn {
+        if stays(state.resources.get(claim.resource)) && state.processes.get(process(claim)).in_turn {
             met.entry(claim.resource).or_default().push(claim);
         }
     }
@@ -55,6 +54,25 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
             Some(as_left(tell(state, resource, &verdict, &origins, &uses)))
         })
         .collect()
+}
+
+/// Whether the resource outlives the process that made it.
+fn stays(resource: &Resource) -> bool {
+    match resource.kind() {
+        ResourceKind::File
+        | ResourceKind::Directory
+        | ResourceKind::GitRepository
+        | ResourceKind::Database
+        | ResourceKind::TempName
+        | ResourceKind::SharedMemory => true,
+        ResourceKind::UnixSocket => !resource.as_str().starts_with('@'),
+        ResourceKind::Port
+        | ResourceKind::UdpPort
+        | ResourceKind::Env
+        | ResourceKind::Cwd
+        | ResourceKind::Umask
+        | ResourceKind::Name => false,
+    }
 }
 
 fn as_left(told: Conflict) -> Conflict {
