@@ -4,7 +4,7 @@ use super::host;
 use crate::error::Error;
 use crate::resource::{Access, Resource};
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{clock, observer, process};
+use crate::sys::{self, clock, observer, process};
 use crate::worker::{Claim, claim, guarded_by};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -153,7 +153,7 @@ fn lease(folder: &Path, range: &RangeInclusive<u16>, start: u64) -> Result<(Held
     let failed = |source| Error::io("lease a port in", folder, source);
     // Looking for a free port is no use of those that are tried.
     let _for_the_run = observer::for_the_run();
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    sys::folder::make(folder, "").map_err(failed)?;
     let (first, count) = (*range.start(), u64::from(range.end() - range.start()) + 1);
     for step in 0..count {
         let port = first + ((start % count + step) % count) as u16;

@@ -15,6 +15,7 @@ pub(crate) mod erased;
 pub(crate) mod exit_hook;
 pub(crate) mod file_lock;
 pub(crate) mod file_size;
+pub(crate) mod folder;
 pub(crate) mod marker;
 pub(crate) mod observer;
 pub(crate) mod panics;

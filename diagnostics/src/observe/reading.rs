@@ -1,11 +1,11 @@
 //! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
 
+use super::backtraces::Backtraces;
 use super::format::RUN;
 use super::group::Groups;
 use super::listed::Listed;
-use super::log::Log;
+use super::log::{Log, Record};
 use super::meaning::How;
-use super::panics::Panics;
 use super::places::Place;
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
@@ -66,6 +66,7 @@ impl Reading<'_> {
 pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours: &'o Path) -> Reading<'o> {
     let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
     let mut uses = Uses::new(ours);
+    let mut backtraces = Backtraces::default();
     for (index, log) in logs.iter().enumerate() {
         uses.look(index, log, &folders[index], who);
     }
@@ -79,7 +80,6 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
             .len() as u64,
         ..Watched::default()
     };
-    let mut panics = Panics::default();
     for (index, log) in logs
         .iter()
         .enumerate()
@@ -87,11 +87,11 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
     {
         // A process that a test started is where the test started it.
         let begun = who.begun(index);
-        for record in log.records() {
-            // What a fixture's factory does is the run's.
-            if !record.kind.is_access() || record.test == RUN || panics.is(index, log, &record) {
-                continue;
-            }
+        backtraces.look(log);
+        // What a fixture's factory does is the run's.
+        let is_own =
+            |record: &Record<'_>| record.kind.is_access() && record.test != RUN && !backtraces.made(record);
+        for record in log.records().filter(is_own) {
             watched.accesses += 1;
             let Some(test) = who.test(index, &record) else {
                 watched.of_no_test += 1;

@@ -2,10 +2,10 @@
 //!
 //! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
+use super::super::backtraces::Backtraces;
 use super::super::format::Kind;
 use super::super::log::Log;
 use super::super::meaning::{Act, How, acts, led, path_of};
-use super::super::panics::Panics;
 use super::super::paths::Links;
 use super::super::uses::Folders;
 use super::super::who::{Known, Who};
@@ -95,9 +95,10 @@ pub(super) fn both(
     at_variables: &dyn Fn(&Log, u32) -> bool,
 ) -> Both {
     let who = Who::of(logs, &known(logs, names));
-    let (mut links, mut panics) = (Links::default(), Panics::default());
+    let (mut links, mut backtraces) = (Links::default(), Backtraces::default());
     let mut stays = [Stay::default(), Stay::default()];
     for (index, log) in logs.iter().enumerate() {
+        backtraces.look(log);
         let folders = Folders::of(log);
         // Since when a test waits for std's lock around the variables.
         let mut waiting = [None; 2];
@@ -105,7 +106,7 @@ pub(super) fn both(
             .records()
             .filter(|record| record.kind.is_access() || record.kind == Kind::Waits)
         {
-            if panics.is(index, log, &record) {
+            if backtraces.made(&record) {
                 continue;
             }
             let Some(test) = who.test(index, &record).map(|test| &who.tests[test]) else {

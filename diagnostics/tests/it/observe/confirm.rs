@@ -200,7 +200,7 @@ fn what_was_found_is_kept_for_other_commands() {
     let kept: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(
         (&kept["version"], &kept["confirmed"], &kept["tests"]),
-        (&1.into(), &true.into(), &2.into())
+        (&2.into(), &true.into(), &2.into())
     );
     let finding = &kept["findings"][0];
     assert_eq!(finding["grade"], "unguarded");

@@ -1,7 +1,7 @@
 //! Suites that know nothing of cofferdam, observed under real runners.
 
 mod confirm;
-mod package;
+pub(crate) mod package;
 mod probe;
 
 use package::Package;
@@ -9,6 +9,8 @@ use std::fs;
 
 const MEETING: &str = include_str!("suites/meeting.rs");
 const HOSTILE: &str = include_str!("suites/hostile.rs");
+const STACKS: &str = include_str!("suites/stacks.rs");
+const MASKS: &str = include_str!("suites/masks.rs");
 const LOCKING: &str = include_str!("suites/locking.rs");
 const TRYING: &str = include_str!("suites/trying.rs");
 const KEEPING: &str = include_str!("suites/keeping.rs");
@@ -109,9 +111,8 @@ fn tests_that_would_hurt_a_careless_observer_pass() {
 
 #[test]
 fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
-    let with_backtraces = [&["env", "RUST_BACKTRACE=1"], &CARGO[..]].concat();
     let package = Package::new("trying", TRYING);
-    let found = package.met(&with_backtraces, &[]);
+    let found = package.met(&CARGO, &[]);
     let _ = fs::remove_file("/dev/shm/cofferdam-trying");
     let wanted = [
         "file folder: 2 × 0",
@@ -150,6 +151,53 @@ fn what_a_fixture_does_is_the_run_s_and_a_leased_port_nobody_s() {
         let told = package.observe(&["--baseline", "known.json"], command);
         assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
         fs::remove_file(package.path().join("known.json")).unwrap();
+    }
+}
+
+#[test]
+fn tests_with_little_stack_and_with_masks_of_their_own_pass() {
+    let package = Package::new("cramped", STACKS);
+    package.write("tests/masks.rs", MASKS);
+    for options in [&[][..], &["--no-backtrace"]] {
+        let by_threads = package.observe(options, &[&CARGO[..], &["--no-fail-fast"]].concat());
+        for passed in ["7 passed; 0 failed", "9 passed; 0 failed"] {
+            assert!(
+                by_threads.out.contains(passed),
+                "{}{}",
+                by_threads.out,
+                by_threads.err
+            );
+        }
+        let by_processes = package.observe(options, &NEXTEST);
+        assert!(
+            by_processes.err.contains("16 tests run: 16 passed"),
+            "{}{}",
+            by_processes.out,
+            by_processes.err
+        );
+    }
+}
+
+#[test]
+fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
+    let tests = |own: &str| {
+        format!(
+            "#[test]\n#[should_panic]\nfn panics() {{ panic!() }}\n\
+             #[test]\nfn moves() {{ std::env::set_current_dir(\"/\").unwrap() }}\n\
+             #[test]\nfn sets() {{ unsafe {{ std::env::set_var(\"RUST_BACKTRACE\", \"full\") }} }}\n\
+             #[test]\nfn captures() {{ _ = std::backtrace::Backtrace::force_capture().to_string() }}\n{own}"
+        )
+    };
+    let own = "#[test]\n#[should_panic]\nfn looks() { _ = std::panic::catch_unwind(|| panic!()); std::env::current_dir().unwrap(); std::env::var(\"RUST_BACKTRACE\").unwrap(); panic!() }\n";
+    for options in [&[][..], &["--no-backtrace"]] {
+        for (own, wanted) in [
+            ("", &[][..]),
+            (own, &["cwd : 1 × 1", "env RUST_BACKTRACE: 1 × 1"]),
+        ] {
+            let package = Package::new("panicking", &tests(own));
+            package.write(".cargo/config.toml", "[env]\nRUST_BACKTRACE = \"1\"\n");
+            agree(&package.met(&CARGO, options), wanted);
+        }
     }
 }
 
@@ -270,6 +318,11 @@ fn a_program_without_a_test_harness_is_run_once() {
         "run\n",
         "{}",
         told.err
+    );
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.contains("out of reach: ") && last.contains("deps/plain-"),
+        "{last}"
     );
 }
 
