@@ -99,8 +99,8 @@ pub(super) fn both(
     let (mut links, mut backtraces) = (Links::default(), Backtraces::default());
     let mut stays = [Stay::default(), Stay::default()];
     for (index, log) in logs.iter().enumerate() {
-        let folders = Folders::of(log);
         backtraces.look(log);
+        let folders = Folders::of(log);
         // Since when a test waits for std's lock around the variables.
         let mut waiting = [None; 2];
         for record in log
