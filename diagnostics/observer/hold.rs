@@ -136,7 +136,7 @@ fn is_it(entry: &Entry<'_>) -> bool {
         K::ClearVariables => target == Target::Env,
         K::ChangeFolder | K::GetFolder => target == Target::Cwd,
         K::Mask => target == Target::Umask,
-        K::BindTcp | K::BindUdp | K::ConnectTcp | K::TakenPort => {
+        K::BindTcp | K::BindUdp | K::ConnectTcp => {
             let mut digits = [0; 5];
             target == Target::Port && is_named(&[decimal(entry.value & 0xffff, &mut digits), &[]])
         }

@@ -55,10 +55,6 @@ pub(crate) enum Command {
                             cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
                             Linux on x86_64 with glibc. Memory and rows of databases are not seen.")]
     Observe(ObserveArgs),
-    /// Start a program observed: what cargo calls in front of each test program.
-    #[cfg(has_observer)]
-    #[command(name = RUNNER_WORD, hide = true)]
-    Observed(ObservedArgs),
     /// Show the smallest set of changes that ends the conflicts that `observe` saw, as a diff, or write it.
     #[command(
         after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply\n  \
@@ -149,11 +145,12 @@ pub(crate) struct ObserveArgs {
 #[cfg(has_observer)]
 pub(crate) const RUNNER_WORD: &str = "__observed";
 
+/// Returns the program that is to be started observed, with its arguments, if this was called as a runner. Not a command
+/// of the parser's: cargo and nextest call it for each test, and building the parser takes longer than the rest.
 #[cfg(has_observer)]
-#[derive(Debug, Args)]
-pub(crate) struct ObservedArgs {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-    pub(crate) command: Vec<OsString>,
+pub(crate) fn runner_s(arguments: &[OsString]) -> Option<&[OsString]> {
+    let (word, command) = arguments.get(1..)?.split_first()?;
+    (word == RUNNER_WORD).then_some(command)
 }
 
 #[derive(Debug, Args)]

@@ -74,7 +74,8 @@ impl Findings {
         let bytes = self
             .to_bytes()
             .map_err(|error| FindingsError::Shape(path.clone(), error))?;
-        fs::create_dir_all(&folder).map_err(|error| FindingsError::Io(folder.clone(), error))?;
+        cofferdam::__private_dir(base, FOLDER)
+            .map_err(|error| FindingsError::Io(folder.clone(), io::Error::other(error)))?;
         for path in [&path, &folder.join(LAST)] {
             cofferdam::write_atomic(path, &bytes)
                 .map_err(|error| FindingsError::Io(path.clone(), io::Error::other(error)))?;

@@ -3,6 +3,7 @@
 //!
 //! Conflicts in, causes out; `reading` detects again on what comes out.
 
+use super::meaning::path_of;
 use crate::findings::{Fold, folded, is_random_name, numbers};
 use cofferdam::diagnostics::Kind;
 use cofferdam::{Resource, ResourceKind};
@@ -77,21 +78,20 @@ pub(super) fn covers(resource: &Resource, path: &Path) -> bool {
         ResourceKind::TempName => component(path, name.components().count()).is_some_and(|part| {
             part.parent() == name.parent() && pattern(&part) == name.file_name().map(ToOwned::to_owned)
         }),
-        _ => false,
+        _ => path_of(resource).is_some_and(|name| path.starts_with(name)),
     }
 }
 
-/// The path below which a test uses the resource: a repository by its Git directory, since most files of a working tree
-/// are one test's own; a temporary name by what holds it, since it is another each time.
-pub(super) fn held(resource: &Resource) -> String {
-    let path = Path::new(resource.as_str());
+/// The path below which a test uses the resource, if it has one: a repository by its Git directory, since most files of a
+/// working tree are one test's own; a temporary name by what holds it, since it is another each time.
+pub(super) fn held(resource: &Resource) -> Option<PathBuf> {
+    let path = path_of(resource)?;
     let git = path.extension().is_none_or(|extension| extension != "git");
-    let held = match resource.kind() {
-        ResourceKind::GitRepository if git => path.join(".git"),
-        ResourceKind::TempName => path.parent().unwrap_or(path).to_owned(),
-        _ => return resource.as_str().to_owned(),
-    };
-    held.to_string_lossy().into_owned()
+    match resource.kind() {
+        ResourceKind::GitRepository if git => Some(path.join(".git")),
+        ResourceKind::TempName => path.parent().map(Path::to_owned),
+        _ => Some(path),
+    }
 }
 
 fn resource(kind: ResourceKind, path: &Path) -> Resource {

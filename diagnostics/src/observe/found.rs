@@ -53,7 +53,6 @@ fn package(seen: &Seen, pid: u32) -> String {
 pub(crate) struct Detail {
     pub(crate) place: Option<String>,
     pub(crate) test_place: Option<String>,
-    pub(crate) lists: bool,
 }
 
 /// One finding for each conflict, in their order.
@@ -112,7 +111,7 @@ fn one(
         let detail = detail(party);
         let access = match party.access {
             Some(cofferdam::Access::Write) => Access::Write,
-            _ if detail.lists => Access::List,
+            Some(cofferdam::Access::List) => Access::List,
             _ => Access::Read,
         };
         if !test.uses.iter().any(|known| known.access == access) {
@@ -187,7 +186,6 @@ mod tests {
             folders: [(7, PathBuf::from("/w/shop"))].into(),
         };
         let mut detail = |party: &Party| Detail {
-            lists: party.place.as_deref() == Some("a.rs:4"),
             place: party.place.clone(),
             test_place: None,
         };

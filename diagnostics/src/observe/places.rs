@@ -46,6 +46,13 @@ pub(super) struct Module {
     file: PathBuf,
 }
 
+impl Module {
+    /// Whether that is its file.
+    pub(super) fn is(&self, path: &[u8]) -> bool {
+        self.file.as_os_str().as_bytes() == path
+    }
+}
+
 /// The parts that a log speaks of.
 pub(super) fn modules(log: &Log) -> Vec<Module> {
     let mut program = PathBuf::new();

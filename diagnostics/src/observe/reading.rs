@@ -1,6 +1,8 @@
 //! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
 
+use super::backtraces::Backtraces;
 use super::causes::{Cause, Family, Met, Named, Paths, causes};
+use super::format::RUN;
 use super::found::Detail;
 use super::group::Groups;
 use super::listed::Listed;
@@ -33,7 +35,6 @@ pub(crate) struct Used {
     pub(crate) resource: Resource,
     pub(crate) access: Access,
     /// Whether it is a directory that was listed.
-    pub(crate) lists: bool,
     /// Of the places.
     pub(crate) place: usize,
     /// The first moment and the last that was noted, in microseconds since 1970.
@@ -212,7 +213,6 @@ impl Reading<'_> {
         Detail {
             place: lines.line(place),
             test_place: lines.test_line(place, party.test.as_deref().unwrap_or_default()),
-            lists: matches!(one.thing, Thing::File(_, How::List)),
         }
     }
 
@@ -225,7 +225,8 @@ impl Reading<'_> {
     pub(crate) fn used(&self) -> impl Iterator<Item = Used> {
         self.uses.all.iter().filter_map(|one| {
             let (resource, access) = match one.thing {
-                Thing::File(file, how) => (Resource::file(self.uses.files.get(file)), how.access()),
+                Thing::File(file, how) => (self.uses.file(file), how.access()),
+                Thing::Port(port, access) => (self.uses.ports.resource(port), access),
                 Thing::Other(other, access) => (self.uses.others[other as usize].clone(), access),
                 Thing::UsedMask | Thing::ClearedVariables => return None,
             };
@@ -233,7 +234,6 @@ impl Reading<'_> {
                 test: one.test as usize,
                 resource,
                 access,
-                lists: matches!(one.thing, Thing::File(_, How::List)),
                 place: one.place as usize,
                 window: (one.at, one.until),
             })
@@ -245,6 +245,7 @@ impl Reading<'_> {
 pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours: &'o Path) -> Reading<'o> {
     let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
     let mut uses = Uses::new(ours);
+    let mut backtraces = Backtraces::default();
     for (index, log) in logs.iter().enumerate() {
         uses.look(index, log, &folders[index], who);
     }
@@ -265,7 +266,14 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
     {
         // A process that a test started is where the test started it.
         let begun = who.begun(index);
-        let is_counted = |record: &Record<'_>| record.kind.is_access() && !who.is_harness(index, record);
+        backtraces.look(log);
+        // What a fixture's factory does is the run's.
+        let is_counted = |record: &Record<'_>| {
+            record.kind.is_access()
+                && record.test != RUN
+                && !backtraces.made(record)
+                && !who.is_harness(index, record)
+        };
         for record in log.records().filter(is_counted) {
             watched.accesses += 1;
             let Some(test) = who.test(index, &record) else {
@@ -295,6 +303,7 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum On<'a> {
     File(u32),
+    Port(u32),
     Other(u32),
     Mask(u32),
     Variable(u32, &'a str),
@@ -326,18 +335,25 @@ impl<'a> Claims<'a> {
             match one.thing {
                 Thing::File(file, how) => {
                     for name in listed.names(uses, one) {
-                        claims.add(one, On::File(name), Access::Read);
+                        claims.add(one, On::File(name), Access::List);
                     }
                     if uses.uprooted.is_empty() {
-                        claims.add(one, On::File(file), how.access());
+                        claims.add_file(one, file, how);
                         continue;
                     }
                     let path = Path::new(uses.files.get(file));
-                    for (path, access) in uses.uprooted.uses(path, how, one.test as usize) {
-                        // Who removed it used it, so it is known.
-                        if let Some(file) = uses.files.find(path.as_os_str()) {
+                    for (used, access) in uses.uprooted.uses(path, how, one.test as usize) {
+                        if used == path && how == How::Miss {
+                            claims.add_file(one, file, how);
+                        } else if let Some(file) = uses.files.find(used.as_os_str()) {
+                            // Who removed it used it, so it is known.
                             claims.add(one, On::File(file), access);
                         }
+                    }
+                }
+                Thing::Port(port, access) => {
+                    for port in uses.ports.met_by(port) {
+                        claims.add(one, On::Port(port), access);
                     }
                 }
                 Thing::Other(other, access) => {
@@ -353,7 +369,12 @@ impl<'a> Claims<'a> {
                 Thing::UsedMask => {}
                 Thing::ClearedVariables => {
                     for name in uses.variables.get(&pid).into_iter().flatten() {
-                        claims.add(one, On::Variable(pid, name), Access::Write);
+                        let access = if uses.settled.is(pid, name) {
+                            Access::Read
+                        } else {
+                            Access::Write
+                        };
+                        claims.add(one, On::Variable(pid, name), access);
                     }
                 }
             }
@@ -362,13 +383,28 @@ impl<'a> Claims<'a> {
     }
 
     fn add(&mut self, one: &'a Use, on: On<'a>, access: Access) {
+        self.push(one, on, access, access == Access::Write);
+    }
+
+    /// A removal in vain changes a file that another test makes or removes, and is nothing where nobody does.
+    fn add_file(&mut self, one: &'a Use, file: u32, how: How) {
+        let access = how.access();
+        self.push(
+            one,
+            On::File(file),
+            access,
+            access == Access::Write && how != How::Miss,
+        );
+    }
+
+    fn push(&mut self, one: &'a Use, on: On<'a>, access: Access, changes: bool) {
         let users = self.users.entry(on).or_insert(Users {
             first: one.test,
             several: false,
             written: false,
         });
         users.several |= users.first != one.test;
-        users.written |= access == Access::Write;
+        users.written |= changes;
         self.all.push((one, on, access));
     }
 
@@ -387,7 +423,8 @@ impl<'a> Claims<'a> {
                 continue;
             }
             let resource = match on {
-                On::File(file) => Resource::file(uses.files.get(*file)),
+                On::File(file) => uses.file(*file),
+                On::Port(port) => uses.ports.resource(*port),
                 On::Other(other) => uses.others[*other as usize].clone(),
                 On::Mask(_) => Resource::umask(),
                 On::Variable(_, name) => Resource::env(*name),

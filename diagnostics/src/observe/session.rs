@@ -66,7 +66,7 @@ impl Session {
             (account, logs) = account::read(self.launch.folder());
             who = Who::of(&logs, &known);
         }
-        leave_out(&mut account, &logs, &who);
+        leave_out(&mut account, &logs, &who, &known);
         let groups = Groups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &who, &groups, run, ours);
         let mut lines = Lines::new(&logs, &self.dir);
@@ -97,13 +97,8 @@ impl Session {
         for one in reading.used().filter(|_| listed) {
             let test = &who.tests[one.test];
             let place = reading.place(one.place).and_then(|place| lines.line(place));
-            let access = if one.lists {
-                "list".to_owned()
-            } else {
-                one.access.to_string()
-            };
             let line = serde_json::json!({
-                "test": test.name, "binary": test.binary, "access": access, "place": place,
+                "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
                 "kind": one.resource.kind().key(), "name": one.resource.as_str(),
                 "from": one.window.0, "to": one.window.1,
             });
@@ -206,7 +201,7 @@ impl Session {
 }
 
 /// What of the observed programs could not be seen.
-fn leave_out(account: &mut Account, logs: &[Log], who: &Who) {
+fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
     for (index, log) in logs.iter().enumerate() {
         let why = match log.header(header::RAW) {
             format::RAW_REFUSED => "its system calls past libc: the kernel or its libc cannot report them",
@@ -216,6 +211,14 @@ fn leave_out(account: &mut Account, logs: &[Log], who: &Who) {
             _ => continue,
         };
         if !who.is_replaced(index) {
+            account.leave_out(&name(log), why, 1);
+        }
+    }
+    let has_tests: BTreeSet<u32> = who.tests.iter().map(|test| test.pid).collect();
+    for (index, log) in logs.iter().enumerate() {
+        let is_known = has_tests.contains(&log.pid()) || known.lists.contains_key(Path::new(&name(log)));
+        if log.is_test() && !is_known && !who.is_replaced(index) {
+            let why = "its tests are not known: it is a documentation test, or has a harness of its own";
             account.leave_out(&name(log), why, 1);
         }
     }

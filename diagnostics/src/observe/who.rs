@@ -3,7 +3,7 @@
 //! Under nextest a process is a test. Under `cargo test` a thread is, known by a name that the observer read from memory;
 //! it counts if the thread gave itself the same name and the program lists it. What a test starts is the test's.
 
-use super::format::header;
+use super::format::{RUN, header};
 use super::log::{Log, Record};
 use super::notes::{Child, Name, Notes, binary_of, name_of};
 use std::collections::{BTreeSet, HashMap};
@@ -118,6 +118,7 @@ impl Who {
     /// The test that has that number in that log.
     pub(super) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
         match &self.owners[log] {
+            _ if number == RUN => None,
             Owner::One(origin) => origin.test,
             Owner::Threads(tests) => tests.get(&number).copied(),
         }
@@ -227,7 +228,7 @@ impl Who {
             let origin = match starts.iter().min_by_key(near) {
                 Some(child) => match &self.owners[child.log] {
                     Owner::One(parent) => Origin {
-                        test: parent.test,
+                        test: parent.test.filter(|_| child.test != RUN),
                         // Within a child's child the place is still where the test began it.
                         begun: parent.begun.or(Some((child.log, child.position))),
                         replaced: parent.replaced,

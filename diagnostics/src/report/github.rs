@@ -95,16 +95,19 @@ fn text(told: &Conflict, finding: Option<&Finding>) -> Vec<String> {
             .filter(|place| !place.is_empty())
             .map(|place| format!(", {place}"))
             .unwrap_or_default();
-        // Tests that were seen from outside have no worker.
-        let known = |word: &str, name: &str| match name {
-            "" => String::new(),
-            name => format!(" {word} {name}"),
-        };
-        let (worker, binary) = (known("on", &party.worker), known("in", &party.binary));
+        let (worker, binary) = (part("on", &party.worker), part("in", &party.binary));
         lines.push(format!("{party}{worker}{binary}{access}{place}"));
     }
     lines.push(format!("Mend: {}", told.mend));
     lines
+}
+
+/// ` on w0`; nothing without a name: a test that was seen from outside has no worker.
+fn part(word: &str, name: &str) -> String {
+    match name {
+        "" => String::new(),
+        name => format!(" {word} {name}"),
+    }
 }
 
 /// `::error file=F,line=N,title=T::MESSAGE`, with everything that could end a part of it escaped.
@@ -152,6 +155,14 @@ mod tests {
         let mut out = Vec::new();
         annotate(&mut out, "error", Some(place), title, &[message.to_owned()]).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_worker_that_is_not_known_is_left_out() {
+        assert_eq!(
+            (part("on", "w0"), part("on", "")),
+            (" on w0".to_owned(), String::new())
+        );
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Party {
     fn on_worker(&self, with_run: bool) -> String {
         let access = match self.access {
             Some(Access::Write) => " (write)",
+            Some(Access::List) => " (list)",
             Some(Access::Read) => " (read)",
             None => "",
         };

@@ -23,36 +23,17 @@ pub(super) fn shared(state: &State) -> Vec<Conflict> {
         .collect()
 }
 
-/// Whether the resource outlives the process that made it.
-fn is_left(resource: &Resource) -> bool {
-    match resource.kind() {
-        ResourceKind::File
-        | ResourceKind::Directory
-        | ResourceKind::GitRepository
-        | ResourceKind::Database
-        | ResourceKind::TempName => true,
-        ResourceKind::UnixSocket => !resource.as_str().starts_with('@'),
-        ResourceKind::SharedMemory
-        | ResourceKind::Port
-        | ResourceKind::UdpPort
-        | ResourceKind::Env
-        | ResourceKind::Cwd
-        | ResourceKind::Umask
-        | ResourceKind::Name => false,
-    }
-}
-
 fn is_written(claims: &[&Claim]) -> bool {
     claims.iter().any(|claim| claim.access == Access::Write)
 }
 
-/// Each file that is in nobody's way within a program and is used by tests of several that follow one another: what
-/// the first leaves, the next finds.
+/// Each file that no two tests of one program conflict on and that tests of several programs use, which follow one
+/// another: what the first leaves, the next finds.
 pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
-        if is_left(state.resources.get(claim.resource)) && state.processes.get(process(claim)).in_turn {
+        if stays(state.resources.get(claim.resource)) && state.processes.get(process(claim)).in_turn {
             met.entry(claim.resource).or_default().push(claim);
         }
     }
@@ -73,6 +54,25 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
             Some(as_left(tell(state, resource, &verdict, &origins, &uses)))
         })
         .collect()
+}
+
+/// Whether the resource outlives the process that made it.
+fn stays(resource: &Resource) -> bool {
+    match resource.kind() {
+        ResourceKind::File
+        | ResourceKind::Directory
+        | ResourceKind::GitRepository
+        | ResourceKind::Database
+        | ResourceKind::TempName
+        | ResourceKind::SharedMemory => true,
+        ResourceKind::UnixSocket => !resource.as_str().starts_with('@'),
+        ResourceKind::Port
+        | ResourceKind::UdpPort
+        | ResourceKind::Env
+        | ResourceKind::Cwd
+        | ResourceKind::Umask
+        | ResourceKind::Name => false,
+    }
 }
 
 fn as_left(told: Conflict) -> Conflict {

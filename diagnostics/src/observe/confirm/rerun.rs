@@ -3,6 +3,7 @@
 use super::super::causes::held;
 use super::super::launch::{Launch, Started, VARIABLE};
 use super::super::log::Log;
+use super::super::ports::number_of;
 use super::super::{account, runner};
 use super::grade::Pauses;
 use super::waits::Waits;
@@ -88,8 +89,9 @@ impl<'a> Rerunner<'a> {
 
     /// Runs both at one time, pausing at the resource.
     pub(super) fn together(&self, parts: [&Part; 2], resource: &Resource, pauses: Pauses) -> io::Result<Ran> {
-        // Who waits for std's lock around the variables is known by its calls.
-        let (folder, told) = self.folder(resource.kind() == ResourceKind::Env)?;
+        // By its calls are known who waits for std's lock around the variables, and what std does when a test panics.
+        let with_calls = matches!(resource.kind(), ResourceKind::Env | ResourceKind::Cwd);
+        let (folder, told) = self.folder(with_calls)?;
         let hold = hold(resource, pauses);
         let endings = if parts[0].own_process {
             let mut first = Running::begin(self.launch, parts[0], &[], &told, Some(&hold))?;
@@ -156,27 +158,30 @@ impl<'a> Rerunner<'a> {
 }
 
 fn hold(resource: &Resource, pauses: Pauses) -> OsString {
-    let held = held(resource);
-    let name = match resource.kind() {
-        ResourceKind::Name => held.trim_start_matches("unix socket "),
+    let target = target(resource);
+    let name = match target {
         // Without a name it is any of them.
-        ResourceKind::Env if pauses.everywhere => "",
-        _ => &held,
+        Target::Env if pauses.everywhere => OsString::new(),
+        Target::File => held(resource).unwrap_or_default().into(),
+        Target::Port => number_of(resource).unwrap_or_default().to_string().into(),
+        _ => resource.as_str().into(),
     };
-    let target = target(resource) as u8;
-    format!("{},{};{target};{name}", pauses.first, pauses.others).into()
+    let mut hold = OsString::from(format!("{},{};{};", pauses.first, pauses.others, target as u8));
+    hold.push(name);
+    hold
 }
 
 fn target(resource: &Resource) -> Target {
     match resource.kind() {
-        ResourceKind::UnixSocket if resource.as_str().starts_with('@') => Target::Name,
+        ResourceKind::UnixSocket if held(resource).is_none() => Target::Name,
         ResourceKind::File
         | ResourceKind::Directory
         | ResourceKind::GitRepository
         | ResourceKind::Database
         | ResourceKind::TempName
-        | ResourceKind::UnixSocket => Target::File,
-        ResourceKind::SharedMemory | ResourceKind::Name => Target::Name,
+        | ResourceKind::UnixSocket
+        | ResourceKind::SharedMemory => Target::File,
+        ResourceKind::Name => Target::Name,
         ResourceKind::Port | ResourceKind::UdpPort => Target::Port,
         ResourceKind::Env => Target::Env,
         ResourceKind::Cwd => Target::Cwd,
@@ -357,7 +362,13 @@ mod tests {
             (Resource::udp_port(53), "80,80;2;53"),
             (Resource::env("HOME"), "80,80;3;HOME"),
             (Resource::cwd(), "80,80;4;"),
-            (Resource::name("unix socket @bus"), "80,80;6;@bus"),
+            (Resource::new(ResourceKind::Port, "[::1]:80"), "80,80;2;80"),
+            (Resource::new(ResourceKind::UnixSocket, "@bus"), "80,80;6;@bus"),
+            (Resource::new(ResourceKind::UnixSocket, "/d/s"), "80,80;1;/d/s"),
+            (
+                Resource::new(ResourceKind::SharedMemory, "/m"),
+                "80,80;1;/dev/shm/m",
+            ),
             (
                 Resource::new(ResourceKind::GitRepository, "/d"),
                 "80,80;1;/d/.git",

@@ -2,6 +2,7 @@
 //!
 //! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
+use super::super::backtraces::Backtraces;
 use super::super::causes::covers;
 use super::super::format::Kind;
 use super::super::log::Log;
@@ -95,16 +96,20 @@ pub(super) fn both(
     at_variables: &dyn Fn(&Log, u32) -> bool,
 ) -> Both {
     let who = Who::of(logs, &known(logs, names));
-    let mut links = Links::default();
+    let (mut links, mut backtraces) = (Links::default(), Backtraces::default());
     let mut stays = [Stay::default(), Stay::default()];
     for (index, log) in logs.iter().enumerate() {
         let folders = Folders::of(log);
+        backtraces.look(log);
         // Since when a test waits for std's lock around the variables.
         let mut waiting = [None; 2];
         for record in log
             .records()
             .filter(|record| record.kind.is_access() || record.kind == Kind::Waits)
         {
+            if backtraces.made(&record) {
+                continue;
+            }
             let Some(test) = who.test(index, &record).map(|test| &who.tests[test]) else {
                 continue;
             };
@@ -159,6 +164,7 @@ fn is_use(act: &Act, resource: &Resource) -> bool {
             let lists = || *how == How::List && Path::new(resource.as_str()).parent() == Some(path);
             covers(resource, path) || resource.kind() == ResourceKind::File && lists()
         }
+        Act::Port(port, _) => port.is(resource),
         Act::Other(other, _) => other == resource,
         Act::UsedMask => resource.kind() == ResourceKind::Umask,
         Act::ClearedVariables => resource.kind() == ResourceKind::Env,
@@ -225,7 +231,7 @@ mod tests {
             (20_000, B, 0, "/f"),
             (100_000, A, 0, "/f"),
         ] {
-            made.flagged(at, test, Kind::Open, flags, 0, file, b"");
+            made.flagged(at, test, Kind::Open, flags, 0, file.as_bytes(), b"");
         }
         let found = found(&made, &Resource::file("/f"));
         assert_eq!(found, [Some((1_000, 7_000, true)), Some((7_000, 20_000, true))]);
