@@ -22,8 +22,6 @@ pub(crate) struct Found {
     pub(crate) pids: Vec<u32>,
     /// The first moment of each of its tests' uses, in microseconds.
     pub(crate) moments: Vec<u64>,
-    /// How many pairs a confirmation was to run.
-    pub(crate) chosen: usize,
 }
 
 /// The tests that ran, by program.
@@ -83,7 +81,6 @@ fn one(told: &Conflict, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> Foun
         },
         pids: Vec::new(),
         moments: Vec::new(),
-        chosen: 0,
     };
     for party in &told.parties {
         let position = position(&mut found, party, runner, seen);

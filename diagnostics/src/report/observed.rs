@@ -5,7 +5,7 @@ use super::headline::headline;
 use super::style::{BOLD, DIM};
 use super::text::{count, plain};
 use crate::commands::{Observed, severity_of};
-use crate::findings::Finding;
+use crate::findings::{Finding, Grade};
 use cofferdam::Access;
 use cofferdam::diagnostics::{Conflict, Party, Severity};
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict, graded: Option<&Findi
         ),
     };
     let severity = severity_of(told, graded);
-    let word = graded.map_or(severity.as_str(), |finding| finding.grade.as_str());
+    let word = graded.map_or(severity.as_str(), confirmed::word);
     headline(out, severity, word, &text)?;
     let width = |column: fn(&Row) -> &str| {
         let rows = writers.iter().take(LISTED).chain(readers.iter().take(LISTED));
@@ -62,16 +62,27 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict, graded: Option<&Findi
             )?;
         }
     }
-    let seen = if told.overlapped {
+    let is_known = graded.is_none_or(|finding| finding.grade >= Grade::Unguarded);
+    let seen = if told.overlapped && is_known {
         "ran at one time"
-    } else {
+    } else if graded.is_some_and(|finding| finding.grade == Grade::OrderDependent) {
+        "one needs the other to run first; no lock helps"
+    } else if is_known {
         "ran one after the other, and another schedule may bring them together"
+    } else {
+        "it is not known whether something keeps them apart"
     };
     writeln!(out, "  {DIM}{}; {seen}{DIM:#}", told.kind)?;
     if let Some(finding) = graded {
         confirmed::pairs(out, finding)?;
     }
-    writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
+    match graded {
+        Some(finding) if finding.grade == Grade::OrderDependent => writeln!(
+            out,
+            "  {BOLD}mend:{BOLD:#} do in the test itself what the other one does for it\n"
+        ),
+        _ => writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend)),
+    }
 }
 
 /// Who writes, and who only reads; each test once, with its first place.
