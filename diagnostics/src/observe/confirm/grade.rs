@@ -176,8 +176,7 @@ pub(super) fn weigh(
         return Neither(TOO_FAR);
     }
     // What the early one did after it had left says nothing of what kept the late one away.
-    let within = |(from, ..): &(u64, u64, bool)| *from <= early.to;
-    if !stay.uses[resource].iter().all(within) {
+    if !stay.uses_only_within(resource, shared) {
         return Neither(TOO_FAR);
     }
     // A third test inside its own pause could be what kept the late one away.

@@ -46,26 +46,41 @@ impl Stay {
 
     /// Returns the time from the first use of one of these resources until it was left.
     pub(super) fn window(&self, of: &[usize]) -> Option<Window> {
-        let mut uses: Vec<Span> = of.iter().flat_map(|one| &self.uses[*one]).copied().collect();
-        uses.sort_unstable();
-        let (from, mut to, _) = *uses.first()?;
-        let mut changed = None;
-        for (next, end, writes) in uses {
-            if next > to + AT_ONCE {
-                break;
-            }
-            to = to.max(end);
-            if writes {
-                changed = Some(to);
-            }
-        }
+        let uses = self.stay(of);
+        let (from, ..) = *uses.first()?;
+        let ends = |(_, end, _): &Span| *end;
+        let changes = uses.iter().filter(|(_, _, writes)| *writes);
+        // Once it is changed, it is there for all.
+        let last_change = changes.map(|(from, ..)| *from).max();
+        let until = |(begun, ..): &&Span| last_change.is_none_or(|last| *begun <= last);
         Some(Window {
             from,
-            // Once it is changed, it is there for all.
-            to: changed.unwrap_or(to),
+            to: uses.iter().filter(until).map(ends).max()?,
             paused: self.paused,
             held_up: self.held_up,
         })
+    }
+
+    /// Returns the uses of these resources that follow each other at once, from the first one on.
+    fn stay(&self, of: &[usize]) -> Vec<Span> {
+        let mut uses: Vec<Span> = of.iter().flat_map(|one| &self.uses[*one]).copied().collect();
+        uses.sort_unstable();
+        let mut end = uses.first().map_or(0, |(_, end, _)| *end);
+        let length = uses.iter().take_while(|(from, to, _)| {
+            let follows = *from <= end + AT_ONCE;
+            end = end.max(*to);
+            follows
+        });
+        let length = length.count();
+        uses.truncate(length);
+        uses
+    }
+
+    /// Returns whether the test used that resource only while it stayed at these.
+    pub(super) fn uses_only_within(&self, resource: usize, of: &[usize]) -> bool {
+        let stay = self.stay(of);
+        let last = stay.last().map_or(0, |(from, ..)| *from);
+        self.uses[resource].iter().all(|(from, ..)| *from <= last)
     }
 
     pub(super) fn uses(&self, resource: usize) -> bool {
