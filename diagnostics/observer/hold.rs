@@ -11,6 +11,8 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 /// The maximum number of a thread's pauses at one resource, and at all of them; at any variable it may be the latter.
 const TIMES: u8 = 8;
 const TIMES_IN_ALL: u32 = 24;
+/// The same in a process that a test started, for there may be many of them.
+const TIMES_OF_CHILD: u32 = 4;
 
 /// After a thread's first access and after each of the others, in nanoseconds; 0 without a request.
 static FIRST: AtomicU64 = AtomicU64::new(0);
@@ -154,7 +156,12 @@ pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
     let here = thread.slept_at.get(position)?;
     let is_any = wanted.target() == Some(Target::Env) && wanted.len() == 0;
     let before = thread.slept.load(Relaxed);
-    if before >= TIMES_IN_ALL || here.load(Relaxed) >= TIMES && !is_any {
+    let most = if processes::is_test() {
+        TIMES_IN_ALL
+    } else {
+        TIMES_OF_CHILD
+    };
+    if before >= most || here.load(Relaxed) >= TIMES && !is_any {
         return None;
     }
     thread.slept.store(before + 1, Relaxed);
