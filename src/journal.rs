@@ -3,19 +3,60 @@
 //! Recording is on while `COFFERDAM_RECORD` names a session. Each line goes out with one `write` to a file opened
 //! for appending, so what a killed process had done is known. A process's first write begins with a newline: a
 //! line torn by a predecessor in the same lane ends there. A journal that cannot be written costs one warning and
-//! never a test.
+//! never a test; the session's account says so, for which its room was reserved before.
 
+use crate::error::Error;
 use crate::event::{Event, Record, VERSION};
 use crate::place;
-use crate::sys::{clock, stderr, sync};
+#[cfg(all(target_os = "linux", not(miri)))]
+use crate::sys::before_main::before_main;
+use crate::sys::marker::{self, Marker};
+use crate::sys::{clock, env, exit_hook, file_size, process, stderr, sync};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use once_cell::sync::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BROKEN: AtomicBool = AtomicBool::new(false);
+
+// A test may use up all descriptors before it records anything.
+#[cfg(all(target_os = "linux", not(miri)))]
+before_main!(mark);
+
+#[cfg(all(target_os = "linux", not(miri)))]
+extern "C" fn mark() {
+    // Nothing may unwind from here, and a panic has said its words.
+    let _ = std::panic::catch_unwind(marker);
+}
+
+/// This process's place in the session's account. `None` where nothing is recorded, or nobody made an account.
+fn marker() -> Option<&'static Marker> {
+    static MARKER: OnceCell<Option<Marker>> = OnceCell::new();
+    extern "C" fn end() {
+        if let Some(marker) = marker() {
+            marker.end(process::id());
+        }
+    }
+    let take = || {
+        let account = marker::path(
+            &env::path("COFFERDAM_DIR")?,
+            &place::file_name(&place::session()?),
+        );
+        let exe = process::exe();
+        let program = exe.as_deref().map(stem).unwrap_or_default();
+        let name = match env::var("NEXTEST_TEST_NAME") {
+            Some(test) => format!("{program} {test}"),
+            None => program,
+        };
+        let marker = Marker::take(&account, process::id(), &name)?;
+        exit_hook::at_exit(end);
+        Some(marker)
+    };
+    MARKER.get_or_init(take).as_ref()
+}
 
 /// Whether anything is recorded.
 pub(crate) fn is_on() -> bool {
@@ -36,6 +77,12 @@ pub(crate) fn write(worker: &str, event: impl FnOnce() -> Event) {
 
 fn append(worker: &str, event: Event) {
     static JOURNALS: OnceCell<DashMap<String, File>> = OnceCell::new();
+    static RECORDS: AtomicBool = AtomicBool::new(false);
+    if !RECORDS.swap(true, Ordering::Relaxed)
+        && let Some(marker) = marker()
+    {
+        marker.record();
+    }
     let record = Record {
         at: clock::micros(),
         // A forked child works for its parent's test, and its lines are its parent's.
@@ -43,8 +90,12 @@ fn append(worker: &str, event: Event) {
         event,
     };
     let written = match JOURNALS.get_or_init(sync::map).entry(worker.to_owned()) {
-        Entry::Occupied(mut file) => file.get_mut().write_all((record.to_line() + "\n").as_bytes()),
-        Entry::Vacant(empty) => open(worker).and_then(|mut file| {
+        Entry::Occupied(mut file) => {
+            let line = record.to_line() + "\n";
+            file_size::spared(|| file.get_mut().write_all(line.as_bytes()))
+        }
+        Entry::Vacant(empty) => file_size::spared(|| {
+            let mut file = open(worker)?;
             begin(&mut file, worker, &record)?;
             empty.insert(file);
             Ok(())
@@ -53,6 +104,9 @@ fn append(worker: &str, event: Event) {
     if let Err(error) = written
         && !BROKEN.swap(true, Ordering::Relaxed)
     {
+        if let Some(marker) = marker() {
+            marker.stop(number(&error));
+        }
         stderr::line(&format!("nothing more is recorded, the tests go on: {error}"));
     }
 }
@@ -65,12 +119,22 @@ fn open(worker: &str) -> io::Result<File> {
         .create(true)
         .append(true)
         .open(&path)
-        .map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("could not open {}: {error}", path.display()),
-            )
-        })
+        .map_err(|source| io::Error::other(Error::io("open", &path, source)))
+}
+
+/// The system's number of the error at the bottom; 0 if there is none.
+fn number(error: &io::Error) -> i32 {
+    if let Some(number) = error.raw_os_error() {
+        return number;
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(found) = source {
+        if let Some(number) = found.downcast_ref().and_then(io::Error::raw_os_error) {
+            return number;
+        }
+        source = found.source();
+    }
+    0
 }
 
 /// A process's first write: the end of whatever its predecessor left, who it is, and the first event.
@@ -84,7 +148,7 @@ fn begin(file: &mut File, worker: &str, first: &Record) -> io::Result<()> {
         binary: binary(),
         worker: worker.to_owned(),
         started: place::facts().started,
-        boot: place::facts().boot.clone(),
+        boot: place::facts().space.boot.clone(),
     };
     let header = Record {
         at: first.at,
@@ -105,16 +169,16 @@ pub(crate) fn binary() -> String {
     if let (place::Runner::Nextest, Some(id)) = (place::run().runner, (facts.env)("NEXTEST_BINARY_ID")) {
         return id;
     }
-    let stem = facts
-        .exe
-        .as_deref()
-        .and_then(|exe| exe.file_stem())
-        .map(|stem| stem.to_string_lossy().into_owned());
-    let stem = stem.unwrap_or_else(|| "unknown".to_owned());
+    facts.exe.as_deref().map_or_else(|| "unknown".to_owned(), stem)
+}
+
+/// The name of an executable without Cargo's hash.
+fn stem(exe: &Path) -> String {
+    let stem = exe.file_stem().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('-') {
         Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
             name.to_owned()
         }
-        _ => stem,
+        _ => stem.into_owned(),
     }
 }

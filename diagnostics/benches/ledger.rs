@@ -10,6 +10,9 @@ mod harness;
     reason = "a benchmark needs less than the binary does"
 )]
 mod ledger;
+#[path = "../src/processes.rs"]
+#[expect(dead_code, reason = "the ledger needs less than the executor does")]
+mod processes;
 
 use harness::{Series, Table};
 use ledger::{
@@ -107,6 +110,7 @@ fn recording(base: &Path) -> ([Series; 3], u64) {
     let conn = bare(&base.join("bare.sqlite3"));
     let names = vec![
         NewJob {
+            command: "true",
             name: "a job",
             group: None
         };
@@ -205,6 +209,7 @@ fn write(base: &Path) {
         });
         let mut session = start(base);
         let names = [NewJob {
+            command: "true",
             name: "a job",
             group: None,
         }; 1_000];

@@ -26,6 +26,14 @@ impl Call {
         Path::new(self.text(place))
     }
 
+    /// Whether it is one by which a program sets its mask or its handlers.
+    pub(crate) fn is_of_signals(&self) -> bool {
+        matches!(
+            self.number,
+            RT_SIGACTION | RT_SIGPROCMASK | RT_SIGSUSPEND | PSELECT6 | PPOLL | EPOLL_PWAIT | EPOLL_PWAIT2
+        )
+    }
+
     /// A folder's descriptor and a path in it.
     fn path_at(&self, place: usize) -> Path {
         Path::at(self.int(place), self.text(place + 1))
@@ -43,6 +51,11 @@ pub(crate) const PRCTL: c_long = 157;
 pub(crate) const SECCOMP: c_long = 317;
 pub(crate) const RT_SIGACTION: c_long = 13;
 pub(crate) const RT_SIGPROCMASK: c_long = 14;
+pub(crate) const RT_SIGSUSPEND: c_long = 130;
+pub(crate) const PSELECT6: c_long = 270;
+pub(crate) const PPOLL: c_long = 271;
+pub(crate) const EPOLL_PWAIT: c_long = 281;
+pub(crate) const EPOLL_PWAIT2: c_long = 441;
 /// What cannot be made by another in the program's stead: it acts on the stack or the signal frame it is made from.
 pub(crate) const ITS_OWN: [c_long; 6] = [15, 56, 57, 58, 131, 435];
 

@@ -7,8 +7,9 @@
 use crate::calls::{self, Call};
 use crate::format::{self, header};
 use crate::real::reals;
-use crate::sys::{self, SIGSYS, Sigaction, Sigset, c_int, c_long, c_void};
-use crate::{hold, log, modules, processes, signals, thread};
+use crate::sys::{self, Sigaction, c_int, c_long, c_void};
+use crate::thread::Thread;
+use crate::{hold, log, modules, processes, signals, thread, unwind};
 use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
@@ -45,6 +46,7 @@ pub(crate) fn begin(is_wanted: bool) {
         log::set(header::RAW, format::RAW_REFUSED);
         return;
     }
+    signals::open();
     IS_ON.store(true, Relaxed);
     let armed = arm();
     IS_ON.store(armed, Relaxed);
@@ -76,8 +78,9 @@ pub(crate) fn arm() -> bool {
         return false;
     }
     let own = thread::current();
-    signals::open();
-    own.selector.store(REPORT, Relaxed);
+    if own.waiting_sigsys.load(Relaxed) == 0 {
+        own.selector.store(REPORT, Relaxed);
+    }
     let (start, length) = modules::libc();
     let selector = (&raw const own.selector) as usize;
     // SAFETY: the selector lives as long as its thread.
@@ -86,12 +89,25 @@ pub(crate) fn arm() -> bool {
     failed == 0
 }
 
+/// The same for a thread that begins, with whatever mask.
+pub(crate) fn arm_thread() {
+    if IS_ON.load(Relaxed) {
+        signals::open();
+        arm();
+    }
+}
+
 /// Goes on after a call that was let through.
 pub(crate) fn again() {
     let own = thread::current();
-    if own.armed.load(Relaxed) != 0 && IS_ON.load(Relaxed) {
+    if own.armed.load(Relaxed) != 0 && own.waiting_sigsys.load(Relaxed) == 0 && IS_ON.load(Relaxed) {
         own.selector.store(REPORT, Relaxed);
     }
+}
+
+/// Lets the thread's raw calls pass, until `again`.
+pub(crate) fn pass(own: &Thread) {
+    own.selector.store(LET_THROUGH, Relaxed);
 }
 
 /// For good: the program is about to say itself which calls may be made, and ours would be no exception.
@@ -187,17 +203,24 @@ unsafe extern "C" fn called(
         arguments: [a, b, c, d, e, f],
     };
     // SAFETY: the program's call.
-    unsafe { made(&call) }
+    unsafe {
+        let result = made(&call);
+        calls::noted(&call, result);
+        result
+    }
 }
 
-/// Makes the call in the program's stead, and notes it. The answer is libc's: -1, and the reason in `errno`.
+/// Makes the call in the program's stead. The answer is libc's: -1, and the reason in `errno`.
 ///
 /// # Safety
 /// The program asked for this call.
 unsafe fn made(call: &Call) -> c_long {
-    let [a, b, c, d, e, f] = call.arguments;
     // SAFETY: the program's call.
     unsafe {
+        if call.is_of_signals() {
+            return of_signals(call);
+        }
+        let [a, b, c, d, e, f] = call.arguments;
         match call.number {
             calls::EXECVE => {
                 return processes::execve(a as *const _, b as *const _, c as *const _).into();
@@ -205,29 +228,64 @@ unsafe fn made(call: &Call) -> c_long {
             calls::FUTEX => hold::waits(b),
             calls::SECCOMP => end(),
             calls::PRCTL if matches!(a as c_int, PR_SET_SECCOMP | PR_SET_SYSCALL_USER_DISPATCH) => end(),
-            calls::RT_SIGACTION if a as c_int == SIGSYS && IS_ON.load(Relaxed) => {
-                // In the kernel's form it is nothing that libc could be told of.
-                return 0;
+            _ => {}
+        }
+        real::syscall(call.number, a, b, c, d, e, f)
+    }
+}
+
+/// Makes a call that is about signals, so that the program finds its mask and its handlers as it has set them.
+///
+/// # Safety
+/// The program asked for this call.
+#[inline(never)]
+unsafe fn of_signals(call: &Call) -> c_long {
+    let [a, b, c, d, e, f] = call.arguments;
+    // SAFETY: the program's call; a mask is read where one can be read.
+    unsafe {
+        match call.number {
+            calls::RT_SIGACTION => return signals::raw_action(call.arguments),
+            calls::RT_SIGPROCMASK if signals::is_ours() && d == 8 && (b == 0 || is_mask(b)) => {
+                return signals::change_shown(a as c_int, b as *const u64, c as *mut u64, 0);
             }
-            calls::RT_SIGPROCMASK
-                if b != 0 && d == 8 && a as c_int != sys::SIG_UNBLOCK && IS_ON.load(Relaxed) =>
-            {
-                // The kernel reads the mask before it minds that there is no such way to use it.
-                let errno = sys::errno();
-                let probed = real::syscall(call.number, usize::MAX, b, 0, d, 0, 0);
-                if probed == -1 && sys::errno() == sys::EFAULT {
-                    return probed;
+            calls::RT_SIGSUSPEND if b == 8 && is_mask(a) => {
+                let mask = signals::Suspended::with(a as *const u64);
+                return real::syscall(call.number, place(&mask, a), b, 0, 0, 0, 0);
+            }
+            calls::PPOLL if e == 8 && is_mask(d) => {
+                let mask = signals::Suspended::with(d as *const u64);
+                return real::syscall(call.number, a, b, c, place(&mask, d), e, 0);
+            }
+            calls::EPOLL_PWAIT | calls::EPOLL_PWAIT2 if f == 8 && is_mask(e) => {
+                let mask = signals::Suspended::with(e as *const u64);
+                return real::syscall(call.number, a, b, c, d, place(&mask, e), f);
+            }
+            calls::PSELECT6 if is_mask(f) && is_mask(f.wrapping_add(8)) => {
+                let [mask, size] = (f as *const [usize; 2]).read_unaligned();
+                if size == 8 && is_mask(mask) {
+                    let suspended = signals::Suspended::with(mask as *const u64);
+                    let both = [place(&suspended, mask), size];
+                    return real::syscall(call.number, a, b, c, d, e, (&raw const both) as usize);
                 }
-                sys::set_errno(errno);
-                let mask = (b as *const u64).read_unaligned() & !(1 << (SIGSYS - 1));
-                return real::syscall(call.number, a, (&raw const mask) as usize, c, d, e, f);
             }
             _ => {}
         }
-        let result = real::syscall(call.number, a, b, c, d, e, f);
-        calls::noted(call, result);
-        result
+        real::syscall(call.number, a, b, c, d, e, f)
     }
+}
+
+/// Whether a mask can be read there.
+fn is_mask(at: usize) -> bool {
+    let errno = sys::errno();
+    let is_there =
+        at != 0 && log::is_free() && unwind::is_readable(at) && unwind::is_readable(at.wrapping_add(7));
+    sys::set_errno(errno);
+    is_there
+}
+
+/// Where the mask is that a call waits with.
+fn place(mask: &Option<signals::Suspended>, otherwise: usize) -> usize {
+    mask.as_ref().map_or(otherwise, |mask| mask.mask() as usize)
 }
 
 /// Registers in a `ucontext_t`, by their places in words.
@@ -240,60 +298,74 @@ mod register {
     pub(super) const RDX: usize = 17;
     pub(super) const RAX: usize = 18;
     pub(super) const RIP: usize = 21;
-    /// The mask that the handler's return brings back.
-    pub(super) const MASK: usize = 37;
+}
+
+/// The call that the program was about to make.
+///
+/// # Safety
+/// The registers are the kernel's description of the program's.
+unsafe fn call_of(number: c_long, registers: *const usize) -> Call {
+    use register::{R8, R9, R10, RDI, RDX, RSI};
+    // SAFETY: the caller's promise.
+    let arguments = [RDI, RSI, RDX, R10, R8, R9].map(|place| unsafe { *registers.add(place) });
+    Call { number, arguments }
+}
+
+/// # Safety
+/// That of [`call_of`].
+#[inline(never)]
+unsafe fn made_for(number: c_long, registers: *const usize) -> c_long {
+    // SAFETY: the caller's promise; the program's call.
+    unsafe { made(&call_of(number, registers)) }
+}
+
+/// # Safety
+/// That of [`call_of`], for a call that was made.
+#[inline(never)]
+unsafe fn noted_for(number: c_long, registers: *const usize, result: c_long) {
+    // SAFETY: the caller's promise.
+    unsafe { calls::noted(&call_of(number, registers), result) }
 }
 
 /// The handler of SIGSYS.
 ///
 /// # Safety
 /// Called by the kernel.
-unsafe extern "C" fn reported(signal: c_int, info: *mut c_int, context: *mut usize) {
+unsafe extern "C" fn reported(_signal: c_int, info: *mut c_int, context: *mut usize) {
     // SAFETY: the kernel's own description of the signal and of the registers.
     unsafe {
         if *info.add(signals::CODE) != SYS_USER_DISPATCH {
-            signals::hand_on(signal, info, context.cast());
+            signals::hand_on(info, context.cast());
             return;
         }
         let errno = sys::errno();
         let own = thread::current();
         let at = |place: usize| *context.add(place);
-        let call = Call {
-            number: *info.add(6) as c_long,
-            arguments: [
-                at(register::RDI),
-                at(register::RSI),
-                at(register::RDX),
-                at(register::R10),
-                at(register::R8),
-                at(register::R9),
-            ],
-        };
-        if calls::ITS_OWN.contains(&call.number) || !IS_ON.load(Relaxed) {
+        let number = *info.add(6) as c_long;
+        if calls::ITS_OWN.contains(&number) || !IS_ON.load(Relaxed) {
             // Once more, by the program itself; `again` goes on with the next thing that is noted.
             own.selector.store(LET_THROUGH, Relaxed);
-            *context.add(register::RAX) = call.number as usize;
+            *context.add(register::RAX) = number as usize;
             *context.add(register::RIP) = at(register::RIP).wrapping_sub(2);
             sys::set_errno(errno);
             return;
         }
         // The loader may be in the midst of changing what we would look at.
         let is_quiet = modules::is_loader(at(register::RIP)) && own.busy.swap(1, Relaxed) == 0;
-        let result = made(&call);
+        // One after the other, so that their frames are not on the stack together.
+        let result = made_for(number, context);
+        noted_for(number, context, result);
         if is_quiet {
             own.busy.store(0, Relaxed);
         }
-        let answer = if result == -1 {
-            -c_long::from(sys::errno())
+        *context.add(register::RAX) = if result == -1 {
+            -c_long::from(sys::errno()) as usize
         } else {
-            result
+            result as usize
         };
-        *context.add(register::RAX) = answer as usize;
-        if call.number == calls::RT_SIGPROCMASK {
+        if number == calls::RT_SIGPROCMASK {
             // Otherwise the handler's return would undo it.
-            let mut mask = Sigset::EMPTY;
-            signals::real::pthread_sigmask(sys::SIG_BLOCK, core::ptr::null(), &raw mut mask);
-            *context.add(register::MASK) = mask.0[0] as usize;
+            *context.add(signals::MASK) = signals::mask() as usize;
         }
         sys::set_errno(errno);
     }

@@ -1,6 +1,6 @@
 //! What the observer's log looks like: shared by the observer, which writes it, and the binary, which reads it.
 //!
-//! A log is one file for each process: a header, then records, each a multiple of 8 bytes. All numbers are in the byte
+//! A log is a part of the account for each process: a header, then records, each a multiple of 8 bytes. All numbers are in the byte
 //! order of the machine, which both sides share. A record's first word is written when its place is taken, and once
 //! more, with [`DONE`], when it is complete: what a killed process left half-written is known by that.
 
@@ -42,6 +42,8 @@ pub(crate) mod header {
     pub(crate) const GROWING: usize = 11;
     /// Threads whose creator could not be noted.
     pub(crate) const UNKNOWN_THREADS: usize = 12;
+    /// From here on the log is in the other file; 0 if all of it is in the account.
+    pub(crate) const SPILLED_AT: usize = 13;
 }
 
 /// Nobody asked for raw system calls to be seen.

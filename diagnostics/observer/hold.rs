@@ -4,7 +4,7 @@ use crate::format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, TARGET_NAMES, Targ
 use crate::log::{self, Entry};
 use crate::note::{Noting, PATH_MAX};
 use crate::sys::{self, Timespec, c_char};
-use crate::{files, processes, thread};
+use crate::{files, processes, scratch, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
@@ -252,7 +252,9 @@ fn leads_there(parts: &[&[u8]; 2], wanted: Wanted, own: &mut Own) -> bool {
 }
 
 fn file_at(parts: &[&[u8]; 2]) -> Option<(u64, u64)> {
-    let mut path = [0; PATH_MAX];
+    let mut scratch = scratch::take()?;
+    let path = &mut scratch.paths[0];
+    path.fill(0);
     let bytes = parts.iter().flat_map(|part| part.iter());
     // A zero stands at its end.
     for (to, from) in path.iter_mut().take(PATH_MAX - 1).zip(bytes) {

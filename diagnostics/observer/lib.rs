@@ -15,6 +15,8 @@
     reason = "what stands in front of libc is seen by the loader, not by Rust"
 )]
 
+#[expect(dead_code, reason = "the other half is the reader's")]
+mod account;
 mod calls;
 mod dispatch;
 mod files;
@@ -29,6 +31,7 @@ mod network;
 mod note;
 mod processes;
 mod real;
+mod scratch;
 mod seen;
 mod signals;
 mod start;
@@ -36,6 +39,7 @@ mod sys;
 mod thread;
 mod threads;
 mod trace;
+mod unwind;
 mod variables;
 
 /// Nothing here panics by intention; what does all the same must not go on.

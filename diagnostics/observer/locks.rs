@@ -1,12 +1,12 @@
 //! File locks: what a thread holds while it does something else, and whose lock that is.
 
-use crate::format::Kind;
+use crate::format::{Kind, header};
 use crate::log::{self, Entry};
-use crate::note::{Noting, PATH_MAX, path_of};
+use crate::note::{Noting, path_of};
 use crate::real::reals;
 use crate::seen::hash_of;
 use crate::sys::{self, SEEK_CUR, SEEK_SET, c_int, c_uint, c_void};
-use crate::thread;
+use crate::{scratch, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
@@ -168,8 +168,11 @@ pub(crate) fn closed_all(first: c_uint, last: c_uint, flags: c_int, failed: bool
 
 fn taken(fd: c_int, shared: bool) {
     let Some(_noting) = Noting::begin() else { return };
-    let mut buffer = [0; PATH_MAX];
-    let path = path_of(fd, &mut buffer);
+    let Some(mut scratch) = scratch::take().filter(|_| scratch::is_roomy()) else {
+        log::count(header::DROPPED);
+        return;
+    };
+    let path = path_of(fd, &mut scratch.paths[0]);
     // Its end would not be seen for a descriptor that is not counted, and then everything would look guarded.
     let (true, Some(held)) = (path.starts_with(b"/"), held(fd)) else {
         return;

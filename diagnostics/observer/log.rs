@@ -1,26 +1,38 @@
-//! The log of this process: one file, mapped into memory and shared with forked children.
+//! The log of this process: a part of the observation's account, mapped into memory and shared with forked children.
 //!
 //! Nothing is kept open, so a program may close all descriptors; and what a killed process did is in the file.
 
+use crate::account::{self, Reason, State};
 use crate::format::{self, DONE, FAILED, Kind, MARK, RECORD, header};
 use crate::sys::{self, c_char, c_int, c_void};
-use crate::{files, hold, processes, seen, thread, trace};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::{files, hold, processes, scratch, seen, thread, trace};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
-/// As much is mapped, if the program may have so much; the file grows into it.
-const MOST: u64 = 256 << 20;
+/// As much is mapped, if the program may have so much; the log's room grows into it.
+const MOST: u64 = account::LOG;
 /// Of that, what is not for accesses.
 const KEPT: u64 = 1 << 20;
 static MAPPED: AtomicU64 = AtomicU64::new(0);
-/// The file's first size, doubled as often as it has to be.
-const FIRST: u64 = 64 << 10;
+/// The log's first room, doubled as often as it has to be.
+const FIRST: u64 = 16 << 10;
 /// The greatest step by which it grows.
 const STEP: u64 = 4 << 20;
+const PAGE: u64 = 4096;
 
 static MAP: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
-/// The file's path, with a zero at its end, for making room.
-static PATH: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
+/// Where the log begins in its file.
+static BEGINNING: AtomicU64 = AtomicU64::new(0);
+/// From here on this process has the other file mapped; 0 if it has not.
+static SPILL_MAPPED: AtomicU64 = AtomicU64::new(0);
+/// The account's header and slots.
+static TABLE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+/// The slot of this process.
+static SLOT: AtomicU64 = AtomicU64::new(0);
+/// The paths of the account and of the other file, with a zero at the end, for making room.
+static PATHS: [[AtomicU64; 264]; 2] = [const { [const { AtomicU64::new(0) }; 264] }; 2];
+const ACCOUNT: usize = 0;
+const SPILL: usize = 1;
 /// This process, which is another after a fork.
 static PID: AtomicU32 = AtomicU32::new(0);
 /// Whether this is the process that began the log, and not its copy.
@@ -54,71 +66,233 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Begins the log at that path, with a zero at its end. `false` if it cannot be: nothing is noted then.
-pub(crate) fn begin(path: &[u8], is_test: bool) -> bool {
-    if path.len() > PATH.len() * 8 {
-        return false;
-    }
-    for (word, bytes) in PATH.iter().zip(path.chunks(8)) {
-        let mut all = [0; 8];
-        all[..bytes.len()].copy_from_slice(bytes);
-        word.store(u64::from_ne_bytes(all), Relaxed);
-    }
-    let Some(fd) = open(sys::O_CREAT | sys::O_EXCL) else {
-        return false;
-    };
-    // SAFETY: our own descriptor.
-    let roomy = may_write(FIRST) && unsafe { sys::posix_fallocate(fd, 0, FIRST as i64) == 0 };
-    let map = if roomy { map(fd) } else { sys::MAP_FAILED };
-    processes::close(fd);
-    if map == sys::MAP_FAILED {
-        return false;
-    }
-    MAP.store(map.cast(), Relaxed);
-    PID.store(processes::own_id(), Relaxed);
-    set(header::CURSOR, format::HEADER as u64);
-    set(header::LIMIT, FIRST);
-    set(header::PID, u64::from(processes::own_id()));
-    set(header::PARENT, u64::from(processes::parent_id()));
-    set(header::IS_TEST, u64::from(is_test));
-    set(header::REAL_TIME, sys::now(sys::CLOCK_REALTIME));
-    set(header::MONOTONIC, sys::now(sys::CLOCK_MONOTONIC));
-    set(header::VERSION, format::VERSION);
-    set(header::MAGIC, format::MAGIC);
-    true
-}
-
-/// Maps as much as the program may have.
-fn map(fd: c_int) -> *mut c_void {
-    for size in [MOST, MOST / 8, MOST / 64] {
-        // SAFETY: a mapping of our own file, at a place of the kernel's choice.
-        let map = unsafe {
-            sys::mmap(
-                core::ptr::null_mut(),
-                size as usize,
-                sys::PROT_READ | sys::PROT_WRITE,
-                sys::MAP_SHARED | sys::MAP_NORESERVE,
-                fd,
-                0,
-            )
-        };
-        if map != sys::MAP_FAILED {
-            MAPPED.store(size, Relaxed);
-            return map;
+/// Begins the log in the account of that folder, in that slot unless another process has it. `false` if that cannot be:
+/// nothing is noted then, and the slot says so.
+pub(crate) fn begin(folder: &[u8], wanted: u64, is_test: bool) -> bool {
+    for (path, name) in PATHS.iter().zip([account::NAME, account::SPILL]) {
+        let parts = [folder, b"/", name.as_bytes()];
+        if parts.iter().map(|part| part.len()).sum::<usize>() >= path.len() * 8 {
+            return false;
+        }
+        for (at, byte) in parts.into_iter().flatten().enumerate() {
+            path[at / 8].fetch_or(u64::from(*byte) << (at % 8 * 8), Relaxed);
         }
     }
-    sys::MAP_FAILED
+    let Some(fd) = open(ACCOUNT) else {
+        return false;
+    };
+    let begun = begin_in(fd, wanted);
+    processes::close(fd);
+    if begun {
+        PID.store(processes::own_id(), Relaxed);
+        set(header::CURSOR, format::HEADER as u64);
+        set(header::LIMIT, FIRST);
+        set(header::PID, u64::from(processes::own_id()));
+        set(header::PARENT, u64::from(processes::parent_id()));
+        set(header::IS_TEST, u64::from(is_test));
+        set(header::REAL_TIME, sys::now(sys::CLOCK_REALTIME));
+        set(header::MONOTONIC, sys::now(sys::CLOCK_MONOTONIC));
+        set(header::VERSION, format::VERSION);
+        set(header::MAGIC, format::MAGIC);
+    }
+    begun
+}
+
+fn begin_in(fd: c_int, wanted: u64) -> bool {
+    let table = map(fd, core::ptr::null_mut(), account::table(account::MOST_SLOTS), 0);
+    if table == sys::MAP_FAILED {
+        return false;
+    }
+    TABLE.store(table.cast(), Relaxed);
+    let count = |place| entry(place).map_or(0, |word| word.load(Relaxed));
+    if count(account::header::MAGIC) != account::MAGIC {
+        TABLE.store(core::ptr::null_mut(), Relaxed);
+        return false;
+    }
+    let own = processes::own_id();
+    let recording = account::word(State::Recording, Reason::None, own);
+    let is_wanted = slot(wanted).is_some_and(|slot| {
+        let known = slot.load(Acquire);
+        account::state(known) == State::Started
+            && slot.compare_exchange(known, recording, SeqCst, Relaxed).is_ok()
+    });
+    // What a program that is not observed starts has the variables of its parent.
+    let number = if is_wanted {
+        wanted
+    } else {
+        let Some(number) = take(State::Recording, Reason::None, &[]) else {
+            return false;
+        };
+        set_slot(number, recording);
+        number
+    };
+    let beginning = account::log(count(account::header::SLOTS), number);
+    SLOT.store(number, Relaxed);
+    BEGINNING.store(beginning, Relaxed);
+    let lost = |reason| set_slot(number, account::word(State::Lost, reason, own));
+    let spill = if make_room(fd, beginning, FIRST) {
+        None
+    } else {
+        let spill = open(SPILL).filter(|fd| make_room(*fd, beginning, FIRST));
+        if spill.is_none() {
+            lost(Reason::NoRoom);
+            return false;
+        }
+        if let Some(flags) = slot_word(number, 1) {
+            flags.fetch_or(account::SPILLED, Relaxed);
+        }
+        spill
+    };
+    // Less where the program may not have so much memory.
+    for size in [MOST, MOST / 8, MOST / 64] {
+        let found = map(spill.unwrap_or(fd), core::ptr::null_mut(), size, beginning);
+        if found != sys::MAP_FAILED {
+            MAPPED.store(size, Relaxed);
+            MAP.store(found.cast(), Relaxed);
+            break;
+        }
+    }
+    if let Some(spill) = spill {
+        processes::close(spill);
+    }
+    if !is_on() {
+        lost(Reason::NoMemory);
+    }
+    is_on()
+}
+
+/// Maps a part of a file, at `place` unless that is null.
+fn map(fd: c_int, place: *mut c_void, size: u64, from: u64) -> *mut c_void {
+    let fixed = if place.is_null() { 0 } else { sys::MAP_FIXED };
+    // SAFETY: a mapping of our own file: at a place of the kernel's choice, or over a part of our own mapping that
+    // nobody has been given room in.
+    unsafe {
+        sys::mmap(
+            place,
+            size as usize,
+            sys::PROT_READ | sys::PROT_WRITE,
+            sys::MAP_SHARED | sys::MAP_NORESERVE | fixed,
+            fd,
+            from as i64,
+        )
+    }
 }
 
 fn mapped() -> u64 {
     MAPPED.load(Relaxed)
 }
 
-fn open(flags: c_int) -> Option<c_int> {
-    let path = (&raw const PATH).cast::<c_char>();
+fn open(path: usize) -> Option<c_int> {
+    let path = (&raw const PATHS).cast::<[AtomicU64; 264]>().wrapping_add(path);
     // SAFETY: a path with a zero at its end; the words are written once, before there are threads.
-    let fd = unsafe { files::real::open(path, flags | sys::O_RDWR | sys::O_CLOEXEC, 0o600) };
+    let fd = unsafe { files::real::open(path.cast::<c_char>(), sys::O_RDWR | sys::O_CLOEXEC, 0) };
     (fd >= 0).then_some(fd)
+}
+
+/// Ends the log: what is left of its room is given back.
+pub(crate) fn close() {
+    if !is_on() || !is_first() {
+        return;
+    }
+    if is_free() {
+        cut();
+    }
+    set_slot(own_slot(), account::word(State::Closed, Reason::None, pid()));
+}
+
+/// Gives back the pages behind the last record. A copy of this process, or a thread that goes on, makes room again.
+fn cut() {
+    let (Some(cursor), Some(limit), Some(growing)) =
+        (word(header::CURSOR), word(header::LIMIT), word(header::GROWING))
+    else {
+        return;
+    };
+    // The other file is on a disk, where room is not short.
+    let is_spilled = word(header::SPILLED_AT).is_some_and(|at| at.load(Relaxed) != 0)
+        || slot_word(own_slot(), 1).is_some_and(|flags| flags.load(Relaxed) & account::SPILLED != 0);
+    if is_spilled || growing.swap(1, Acquire) != 0 {
+        return;
+    }
+    let now = limit.swap(0, SeqCst);
+    // Whoever takes a place after this finds that there is no room left.
+    let end = cursor.fetch_add(0, SeqCst).next_multiple_of(PAGE);
+    let mut left = now;
+    if end < now
+        && let Some(fd) = open(ACCOUNT)
+    {
+        let from = BEGINNING.load(Relaxed) + end;
+        // SAFETY: our own descriptor. Where it is not possible, the room stays taken.
+        unsafe { sys::fallocate(fd, sys::FALLOC_FL_PUNCH_HOLE, from as i64, (now - end) as i64) };
+        processes::close(fd);
+        left = end;
+    }
+    limit.store(left, Release);
+    growing.store(0, Release);
+}
+
+/// A word of the account's header.
+fn entry(place: usize) -> Option<&'static AtomicU64> {
+    let table = TABLE.load(Relaxed).cast::<AtomicU64>();
+    // SAFETY: the header lies at the mapping's beginning, aligned to a page, and is never unmapped.
+    (!table.is_null() && place < account::HEADER / 8).then(|| unsafe { &*table.add(place) })
+}
+
+/// The word of a slot with that number.
+fn slot_word(number: u64, word: usize) -> Option<&'static AtomicU64> {
+    let slots = entry(account::header::SLOTS)?.load(Relaxed);
+    let place = account::table(number) as usize / 8 + word;
+    // SAFETY: within the mapping, which holds all slots.
+    (number < slots).then(|| unsafe { &*TABLE.load(Relaxed).cast::<AtomicU64>().add(place) })
+}
+
+pub(crate) fn slot(number: u64) -> Option<&'static AtomicU64> {
+    slot_word(number, 0)
+}
+
+pub(crate) fn set_slot(number: u64, word: u64) {
+    if let Some(slot) = slot(number) {
+        slot.store(word, SeqCst);
+    }
+}
+
+pub(crate) fn own_slot() -> u64 {
+    SLOT.load(Relaxed)
+}
+
+/// The user who can open the account.
+pub(crate) fn user() -> u32 {
+    entry(account::header::USER).map_or(0, |user| user.load(Relaxed) as u32)
+}
+
+/// Takes a slot for a program of that name. `None` if all are taken, which the count shows.
+pub(crate) fn take(state: State, reason: Reason, name: &[u8]) -> Option<u64> {
+    let slots = entry(account::header::SLOTS)?.load(Relaxed);
+    let taken = entry(account::header::CHILDREN)?.fetch_add(1, Relaxed);
+    let number = slots.checked_sub(taken + 1)?;
+    let name = name
+        .get(name.len().saturating_sub(account::SLOT - account::TEXT)..)
+        .unwrap_or_default();
+    let first = slot(number)?;
+    if first
+        .compare_exchange(0, account::word(state, reason, 0), SeqCst, Relaxed)
+        .is_err()
+    {
+        return None;
+    }
+    let text = TABLE
+        .load(Relaxed)
+        .wrapping_add(account::table(number) as usize + account::TEXT);
+    // SAFETY: the slot is ours, and the name is no longer than its place.
+    unsafe { core::ptr::copy_nonoverlapping(name.as_ptr(), text, name.len()) };
+    Some(number)
+}
+
+/// The slots that observed processes took.
+pub(crate) fn children() -> impl Iterator<Item = &'static AtomicU64> {
+    let count = |place| entry(place).map_or(0, |word| word.load(Relaxed));
+    let slots = count(account::header::SLOTS);
+    let first = slots.saturating_sub(count(account::header::CHILDREN));
+    (first..slots).filter_map(slot)
 }
 
 /// Whether anything is noted at all.
@@ -170,19 +344,34 @@ pub(crate) fn is_free() -> bool {
 
 /// Notes what a test did, the first time that it did this, and pauses where that was asked for.
 pub(crate) fn access(entry: &Entry<'_>) {
+    let key = seen::key_of(entry);
+    if key.is_some_and(|key| seen::has(key) || seen::has_enough(entry)) {
+        return;
+    }
+    if !scratch::is_roomy() {
+        count(header::DROPPED);
+        return;
+    }
     let pause = hold::due(entry);
-    if seen::is_new(entry) {
-        let flags = entry.flags | pause.map_or(0, |pause| pause.flag);
-        append(&Entry { flags, ..*entry }, true);
+    if key.is_none_or(seen::insert) {
+        seen::count_value(entry);
+        // Not both at a time on the stack.
+        let stack = trace::number();
+        write(entry, pause.map_or(0, |pause| pause.flag), stack);
     }
     if let Some(pause) = pause {
         hold::pause(pause);
     }
 }
 
-/// Writes a record.
+/// Writes a record, and from where it comes.
 pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
     let stack = if traced { trace::number() } else { 0 };
+    write(entry, 0, stack);
+}
+
+#[inline(never)]
+fn write(entry: &Entry<'_>, flags: u8, stack: u32) {
     let room = |text: &[&[u8]; 2]| (text[0].len() + text[1].len()).min(format::LONGEST);
     let (first, second) = (room(&entry.text), room(&entry.second));
     let length = (RECORD + first + second).next_multiple_of(8);
@@ -198,7 +387,7 @@ pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
     let state = |done: u16| {
         (length as u64)
             | u64::from(entry.kind as u8) << 32
-            | u64::from(entry.flags) << 40
+            | u64::from(entry.flags | flags) << 40
             | u64::from(MARK | done) << 48
     };
     // SAFETY: `reserve` gave us these bytes, within the mapping and aligned to 8, and nobody else.
@@ -253,24 +442,27 @@ fn reserve(length: u64, is_access: bool) -> Option<u64> {
     if cursor.load(Relaxed).checked_add(length)? > mapped() - kept {
         return None;
     }
-    let at = cursor.fetch_add(length, Relaxed);
+    let at = cursor.fetch_add(length, SeqCst);
     let end = at.checked_add(length)?;
     if end > mapped() {
         return None;
     }
     let mut tries = 0;
-    while end > limit.load(Acquire) {
+    while end > limit.load(SeqCst) {
         if !IS_FREE.load(Relaxed) || tries > 1000 || !grow(end, limit) {
             return None;
         }
         tries += 1;
     }
-    Some(at)
+    let spilled_at = word(header::SPILLED_AT)?.load(Acquire);
+    // A copy that was made before has the first file mapped there, which ends.
+    (spilled_at == 0 || end <= spilled_at || SPILL_MAPPED.load(Relaxed) != 0 || map_spill(spilled_at))
+        .then_some(at)
 }
 
 /// Makes room up to `end`, or lets another do it. `false` if there is none to be had.
 fn grow(end: u64, limit: &AtomicU64) -> bool {
-    let Some(growing) = word(header::GROWING) else {
+    let (Some(growing), Some(spilled_at)) = (word(header::GROWING), word(header::SPILLED_AT)) else {
         return false;
     };
     if growing.swap(1, Acquire) != 0 {
@@ -279,8 +471,25 @@ fn grow(end: u64, limit: &AtomicU64) -> bool {
         return true;
     }
     let now = limit.load(Acquire);
-    let wanted = (now + now.min(STEP)).max(end).min(mapped());
-    let roomy = now >= end || may_write(wanted) && allocate(wanted);
+    let wanted = (now + now.min(STEP))
+        .max(end.next_multiple_of(PAGE))
+        .min(mapped());
+    let (from, length) = (BEGINNING.load(Relaxed) + now, wanted.saturating_sub(now));
+    let is_spilled = spilled_at.load(Relaxed) != 0
+        || slot_word(own_slot(), 1).is_some_and(|flags| flags.load(Relaxed) & account::SPILLED != 0);
+    let room_in = |path: usize| {
+        open(path).is_some_and(|fd| {
+            let done = make_room(fd, from, length);
+            processes::close(fd);
+            done
+        })
+    };
+    let roomy = now >= end
+        || room_in(if is_spilled { SPILL } else { ACCOUNT })
+        || !is_spilled && room_in(SPILL) && {
+            spilled_at.store(now, Release);
+            map_spill(now)
+        };
     if roomy && wanted > now {
         limit.store(wanted, Release);
     }
@@ -288,24 +497,30 @@ fn grow(end: u64, limit: &AtomicU64) -> bool {
     roomy
 }
 
-/// Whether the program did not forbid itself files of that size: the attempt would end it.
-fn may_write(size: u64) -> bool {
-    let mut limit = sys::Rlimit {
-        soft: sys::RLIM_INFINITY,
-        hard: 0,
-    };
-    // SAFETY: a valid place for the answer.
-    unsafe { sys::getrlimit(sys::RLIMIT_FSIZE, &raw mut limit) };
-    size <= limit.soft
+/// Maps the other file over the log's rest.
+fn map_spill(from: u64) -> bool {
+    let Some(fd) = open(SPILL) else { return false };
+    let place = MAP.load(Relaxed).wrapping_add(from as usize);
+    let found = map(fd, place.cast(), mapped() - from, BEGINNING.load(Relaxed) + from);
+    processes::close(fd);
+    let done = found != sys::MAP_FAILED;
+    if done {
+        SPILL_MAPPED.store(from, Relaxed);
+    }
+    done
 }
 
 /// Memory that is not there would end the program when it is touched, so it is asked for beforehand.
-fn allocate(size: u64) -> bool {
-    let Some(fd) = open(0) else { return false };
-    // SAFETY: our own descriptor.
-    let done = unsafe { sys::posix_fallocate(fd, 0, size as i64) == 0 };
-    processes::close(fd);
-    done
+fn make_room(fd: c_int, from: u64, length: u64) -> bool {
+    // A signal may interrupt it as often as it likes, but not for ever.
+    for _ in 0..1000 {
+        // SAFETY: our own descriptor.
+        match unsafe { sys::posix_fallocate(fd, from as i64, length as i64) } {
+            sys::EINTR => {}
+            answer => return answer == 0,
+        }
+    }
+    false
 }
 
 /// The working directory's number, and the record that says which it is.
@@ -320,7 +535,10 @@ pub(crate) fn folder() -> u32 {
 /// The working directory is another one now.
 pub(crate) fn note_folder() {
     let number = GENERATION.fetch_add(1, Relaxed) + 1;
-    let mut path = [0_u8; 4096];
+    let Some(mut scratch) = scratch::take() else {
+        return;
+    };
+    let path = &mut scratch.paths[0];
     // SAFETY: a buffer of that length.
     let got = unsafe { files::real::getcwd(path.as_mut_ptr().cast(), path.len()) };
     if got.is_null() {

@@ -2,11 +2,12 @@
 
 use crate::format::Kind;
 use crate::log::{self, Entry};
-use crate::sys::{self, ModuleInfo, c_int, c_void};
-use core::sync::atomic::AtomicUsize;
+use crate::sys::{self, FoundObject, ModuleInfo, ProgramHeader, c_int, c_void};
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicPtr, AtomicUsize};
 
 const PT_LOAD: u32 = 1;
+const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 const EXECUTABLE: u32 = 1;
 
 /// From where to where code is.
@@ -52,10 +53,54 @@ pub(crate) fn libc() -> (usize, usize) {
     (start, LIBC.end.load(Relaxed).wrapping_sub(start))
 }
 
+/// The code of a module, and the index of its unwind table.
+struct Indexed {
+    code: Code,
+    index: AtomicUsize,
+}
+
+/// Those that were there at the start; what finds no place here is asked of the loader, as are later ones.
+static INDEXED: [Indexed; 32] = [const {
+    Indexed {
+        code: Code::new(),
+        index: AtomicUsize::new(0),
+    }
+}; 32];
+/// `_dl_find_object`, which glibc has from 2.35 on: it takes no lock and may be called in a signal handler.
+static FIND_OBJECT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The index of the unwind table for the code at that address.
+#[inline(never)]
+pub(crate) fn index_of(address: usize) -> Option<usize> {
+    let known = INDEXED.iter().take_while(|known| known.index.load(Relaxed) != 0);
+    if let Some(known) = known.into_iter().find(|known| known.code.contains(address)) {
+        return Some(known.index.load(Relaxed));
+    }
+    let find = FIND_OBJECT.load(Relaxed);
+    if find.is_null() {
+        return None;
+    }
+    let mut found = FoundObject::default();
+    // SAFETY: the loader's function of that name, and a place for its answer.
+    let failed = unsafe {
+        core::mem::transmute::<*mut c_void, unsafe extern "C" fn(usize, *mut FoundObject) -> c_int>(find)(
+            address,
+            &raw mut found,
+        )
+    };
+    (failed == 0 && found.index != 0).then_some(found.index)
+}
+
 /// Finds the parts that matter, and notes those that a source line may be in.
 pub(crate) fn look() {
-    // SAFETY: the loader calls `one` with what it knows, while this call lasts.
-    unsafe { sys::dl_iterate_phdr(one, core::ptr::null_mut()) };
+    // SAFETY: the name ends with a zero. The loader calls `one` with what it knows, while this call lasts.
+    unsafe {
+        FIND_OBJECT.store(
+            sys::dlsym(sys::RTLD_DEFAULT, c"_dl_find_object".as_ptr()),
+            Relaxed,
+        );
+        sys::dl_iterate_phdr(one, core::ptr::null_mut());
+    }
 }
 
 /// # Safety
@@ -66,6 +111,13 @@ unsafe extern "C" fn one(info: *const ModuleInfo, _size: usize, _data: *mut c_vo
     // SAFETY: null, or a text of the loader's.
     let name = unsafe { sys::text(info.name) };
     let code = code_of(info);
+    let free = INDEXED.iter().find(|known| known.index.load(Relaxed) == 0);
+    if let (Some(known), Some(index)) = (free, header(info, PT_GNU_EH_FRAME, 0)) {
+        known.code.set(code);
+        known
+            .index
+            .store(info.base.wrapping_add(index.address as usize), Relaxed);
+    }
     let contains = |address: usize| code.0 <= address && address < code.1;
     if contains(look as *const () as usize) {
         OWN.set(code);
@@ -89,13 +141,16 @@ fn is_of_the_system(name: &[u8]) -> bool {
 }
 
 fn code_of(info: &ModuleInfo) -> (usize, usize) {
-    for place in 0..info.count {
+    header(info, PT_LOAD, EXECUTABLE).map_or((0, 0), |header| {
+        let start = info.base.wrapping_add(header.address as usize);
+        (start, start.wrapping_add(header.in_memory as usize))
+    })
+}
+
+/// The module's first header of that kind with these flags.
+fn header(info: &ModuleInfo, kind: u32, flags: u32) -> Option<&ProgramHeader> {
+    (0..info.count)
         // SAFETY: `count` headers lie there.
-        let header = unsafe { &*info.headers.add(usize::from(place)) };
-        if header.kind == PT_LOAD && header.flags & EXECUTABLE != 0 {
-            let start = info.base.wrapping_add(header.address as usize);
-            return (start, start.wrapping_add(header.in_memory as usize));
-        }
-    }
-    (0, 0)
+        .map(|place| unsafe { &*info.headers.add(usize::from(place)) })
+        .find(|header| header.kind == kind && header.flags & flags == flags)
 }

@@ -3,6 +3,7 @@
 use crate::format::Kind;
 use crate::note::{self, Noting, Path};
 use crate::real::hooks;
+use crate::scratch;
 use crate::sys::{self, c_int, c_uint, c_void};
 
 const AF_UNIX: u16 = 1;
@@ -95,6 +96,7 @@ pub(crate) unsafe fn connected(fd: c_int, address: *const c_void, length: c_uint
     }
 }
 
+#[inline(never)]
 fn internet(kind: Kind, family: u16, rest: &[u8], failed: bool) {
     let (Some([high, low]), address) = (
         rest.first_chunk::<2>(),
@@ -113,6 +115,7 @@ fn internet(kind: Kind, family: u16, rest: &[u8], failed: bool) {
 }
 
 /// Notes which port the kernel chose, where it was told to choose.
+#[inline(never)]
 fn given(fd: c_int, kind: Kind) {
     let mut address = [0_u8; 128];
     let mut length = address.len() as c_uint;
@@ -127,6 +130,7 @@ fn given(fd: c_int, kind: Kind) {
 }
 
 /// Notes a port by its number alone, which says too for what it was bound.
+#[inline(never)]
 fn port(kind: Kind, bound: Kind, number: [u8; 2]) {
     let number = u64::from(u16::from_be_bytes(number));
     if number != 0 {
@@ -136,6 +140,7 @@ fn port(kind: Kind, bound: Kind, number: [u8; 2]) {
 }
 
 /// A name that begins with a zero is no file; it may hold anything.
+#[inline(never)]
 fn unix(kind: Kind, name: &[u8], failed: bool) {
     match name.split_first() {
         None => {}
@@ -147,10 +152,13 @@ fn unix(kind: Kind, name: &[u8], failed: bool) {
             crate::log::access(&entry);
         }
         Some(_) => {
-            let mut path = [0_u8; 128];
-            for (to, from) in path.iter_mut().take(127).zip(name) {
-                *to = *from;
-            }
+            let Some(mut scratch) = scratch::take() else {
+                return;
+            };
+            let path = &mut scratch.paths[0];
+            let length = name.len().min(path.len() - 1);
+            path[..length].copy_from_slice(&name[..length]);
+            path[length] = 0;
             // SAFETY: a zero stands at its end.
             unsafe { note::path(kind, failed, 0, Path::new(path.as_ptr().cast())) }
         }

@@ -1,9 +1,9 @@
 //! What a hook does after libc's function: note it, and leave no trace of having done so.
 
-use crate::format::Kind;
+use crate::format::{Kind, header};
 use crate::log::{self, Entry};
 use crate::sys::{self, AT_FDCWD, c_char, c_int};
-use crate::{dispatch, files, thread};
+use crate::{dispatch, files, scratch, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// While it lives, what this thread calls is the observer's own doing. In the end `errno` is as it was.
@@ -80,11 +80,22 @@ pub(crate) unsafe fn paths(kind: Kind, failed: bool, value: u64, first: Path, se
     if texts.0.is_empty() || is_of_no_interest(texts.0) {
         return;
     }
-    let (mut one, mut two) = ([0; PATH_MAX], [0; PATH_MAX]);
-    let folders = (
-        folder_of(first.folder, texts.0, &mut one),
-        folder_of(second.folder, texts.1, &mut two),
-    );
+    let is_in_folder =
+        |path: Path, text: &[u8]| path.folder != AT_FDCWD && !text.is_empty() && !text.starts_with(b"/");
+    let is_known = !is_in_folder(first, texts.0) && !is_in_folder(second, texts.1);
+    let mut scratch = if is_known { None } else { scratch::take() };
+    let folders = match &mut scratch {
+        Some(scratch) => {
+            let [one, two] = &mut scratch.paths;
+            let one = folder_of(first.folder, texts.0, one);
+            (one, folder_of(second.folder, texts.1, two))
+        }
+        None if is_known => (&[][..], &[][..]),
+        None => {
+            log::count(header::DROPPED);
+            return;
+        }
+    };
     let mut entry = Entry::new(kind, texts.0);
     entry.flags = log::flags(failed);
     entry.value = value;
@@ -110,8 +121,11 @@ pub(crate) fn thing(kind: Kind, failed: bool, value: u64, name: &[u8]) {
 /// Notes what was done to an open file.
 pub(crate) fn open_file(kind: Kind, failed: bool, value: u64, fd: c_int) {
     let Some(_noting) = Noting::begin() else { return };
-    let mut buffer = [0; PATH_MAX];
-    let path = path_of(fd, &mut buffer);
+    let Some(mut scratch) = scratch::take() else {
+        log::count(header::DROPPED);
+        return;
+    };
+    let path = path_of(fd, &mut scratch.paths[0]);
     if path.starts_with(b"/") && !is_of_no_interest(path) {
         let mut entry = Entry::new(kind, path);
         entry.flags = log::flags(failed);

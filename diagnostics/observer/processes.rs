@@ -3,20 +3,27 @@
 //! A program does not see the observer's variables: they are taken out of its environment before it begins, and put
 //! into that of every process that it starts, also where it starts one with an environment of its own making.
 
+use crate::account::{self, Reach, Reason, State};
 use crate::format::Kind;
 use crate::log::{self, Entry};
 use crate::note::Noting;
 use crate::real::{hooks, reals};
 use crate::sys::{self, c_char, c_int, c_long, c_void};
-use crate::{dispatch, thread};
+use crate::{dispatch, signals, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
 
 type Text = *const c_char;
 type Texts = *const *mut c_char;
 
+const SYS_FSTAT: c_long = 5;
+const SYS_PREAD: c_long = 17;
 const SYS_GETPID: c_long = 39;
+const SYS_GETEUID: c_long = 107;
+const SYS_GETEGID: c_long = 108;
 const SYS_GETPPID: c_long = 110;
+const SYS_GETPGID: c_long = 121;
+const SYS_FGETXATTR: c_long = 193;
 
 /// The variable that the loader reads.
 pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
@@ -90,24 +97,53 @@ pub(crate) unsafe fn hide() {
     }
 }
 
+/// A program that is about to be started.
+#[derive(Clone, Copy)]
+enum Program {
+    Path(Text),
+    /// A name that is looked up in `PATH` unless there is a `/` in it.
+    Name(Text),
+    Open(c_int),
+}
+
 /// An environment with the observer's variables in it, in memory of its own: `malloc` may not be called between fork
-/// and exec.
+/// and exec. And the program's slot in the account.
 struct Handed {
     texts: Texts,
+    memory: *mut c_void,
     length: usize,
+    slot: Option<u64>,
 }
+
+/// The digits of a slot's number at the beginning of [`OBSERVE`]'s value.
+const DIGITS: usize = 8;
+/// For a path that is put together, and for a program's beginning: not on the stack, which may be small.
+const SCRATCH: usize = 4096 + account::HEAD;
 
 impl Handed {
     /// # Safety
-    /// `texts` is null or ends with a null pointer.
-    unsafe fn on(texts: Texts) -> Self {
-        let plain = Self { texts, length: 0 };
-        let preload = HANDED_ON[2].load(Relaxed);
-        if preload.is_null() || !log::is_free() {
-            return plain;
+    /// `texts` is null or ends with a null pointer; `program` is what the caller handed to libc.
+    unsafe fn on(texts: Texts, program: Program) -> Self {
+        let mut handed = Self {
+            texts,
+            memory: core::ptr::null_mut(),
+            length: 0,
+            slot: None,
+        };
+        let (observe, preload) = (HANDED_ON[0].load(Relaxed), HANDED_ON[2].load(Relaxed));
+        if !log::is_on() || preload.is_null() || observe.is_null() {
+            return handed;
         }
         // SAFETY: the caller's promise, and variables that the constructor kept.
         unsafe {
+            let name = match program {
+                Program::Path(text) | Program::Name(text) => sys::text(text),
+                Program::Open(_) => b"",
+            };
+            if !log::is_free() {
+                handed.slot = log::take(State::OutOfReach, Reason::Filter, name);
+                return handed;
+            }
             let mut count = 0;
             let mut theirs: &[u8] = &[];
             while !texts.is_null() && !(*texts.add(count)).is_null() {
@@ -115,25 +151,48 @@ impl Handed {
                 theirs = text.strip_prefix(PRELOAD).unwrap_or(theirs);
                 count += 1;
             }
-            let ours = sys::text(preload);
-            let length = (count + 4) * 8 + ours.len() + theirs.len() + 2;
+            let (ours, observe) = (sys::text(preload), sys::text(observe));
+            let room = (count + 4) * 8 + ours.len() + theirs.len() + 2 + observe.len() + 1;
             let memory = sys::mmap(
                 core::ptr::null_mut(),
-                length,
+                room + SCRATCH,
                 sys::PROT_READ | sys::PROT_WRITE,
                 sys::MAP_PRIVATE | sys::MAP_ANONYMOUS,
                 -1,
                 0,
             );
             if memory == sys::MAP_FAILED {
-                return plain;
+                handed.slot = log::take(State::Lost, Reason::NoMemory, name);
+                return handed;
             }
+            (handed.memory, handed.length) = (memory, room + SCRATCH);
+            let scratch = core::slice::from_raw_parts_mut(memory.cast::<u8>().add(room), SCRATCH);
+            let reason = out_of_reach(program, scratch);
+            let state = match reason {
+                Reason::None => State::Started,
+                _ => State::OutOfReach,
+            };
+            handed.slot = log::take(state, reason, name);
+            // Another loader would complain of the library, or fail. Without a slot nobody would miss the log.
+            let Some(slot) = handed
+                .slot
+                .filter(|_| !matches!(reason, Reason::Foreign | Reason::OtherLibc))
+            else {
+                return handed;
+            };
             let new = memory.cast::<*mut c_char>();
             let text = memory.cast::<u8>().add((count + 4) * 8);
             core::ptr::copy_nonoverlapping(ours.as_ptr(), text, ours.len());
             if !theirs.is_empty() {
                 text.add(ours.len()).write(b':');
                 core::ptr::copy_nonoverlapping(theirs.as_ptr(), text.add(ours.len() + 1), theirs.len());
+            }
+            let told = text.add(ours.len() + theirs.len() + 2);
+            core::ptr::copy_nonoverlapping(observe.as_ptr(), told, observe.len());
+            let mut left = slot;
+            for digit in (0..DIGITS).rev() {
+                told.add(OBSERVE.len() + digit).write(b'0' + (left % 10) as u8);
+                left /= 10;
             }
             let mut to = new;
             for at in 0..count {
@@ -145,16 +204,32 @@ impl Handed {
                 }
             }
             to.write(text.cast());
-            for own in [&HANDED_ON[0], &HANDED_ON[1]] {
-                let own = own.load(Relaxed);
-                if !own.is_null() {
-                    to = to.add(1);
-                    to.write(own);
-                }
+            to.add(1).write(told.cast());
+            let hold = HANDED_ON[1].load(Relaxed);
+            if !hold.is_null() {
+                to.add(2).write(hold);
             }
             // Fresh memory is null behind it.
-            Self { texts: new, length }
+            handed.texts = new;
         }
+        handed
+    }
+
+    /// Notes how the start went: with a process number, or not at all.
+    fn began(&self, pid: Option<u32>) {
+        let Some(slot) = self.slot.and_then(log::slot) else {
+            return;
+        };
+        let known = slot.load(Relaxed);
+        let new = match pid {
+            Some(pid) if account::state(known) == State::Started => {
+                account::word(State::Started, Reason::None, pid)
+            }
+            None => account::word(State::Void, Reason::None, 0),
+            Some(_) => return,
+        };
+        // Its observer may have said more by now.
+        let _ = slot.compare_exchange(known, new, Relaxed, Relaxed);
     }
 }
 
@@ -162,9 +237,123 @@ impl Drop for Handed {
     fn drop(&mut self) {
         if self.length > 0 {
             // SAFETY: our own memory, which the kernel or the new process has read.
-            unsafe { sys::munmap(self.texts.cast_mut().cast(), self.length) };
+            unsafe { sys::munmap(self.memory, self.length) };
         }
     }
+}
+
+/// Tells why the observer cannot be loaded into that program.
+///
+/// # Safety
+/// The caller handed `program` to libc.
+unsafe fn out_of_reach(program: Program, scratch: &mut [u8]) -> Reason {
+    // SAFETY: calls without an effect, on our own memory.
+    let call = |number, a, b, c, d| unsafe { dispatch::real::syscall(number, a, b, c, d, 0, 0) };
+    let user = call(SYS_GETEUID, 0, 0, 0, 0) as u32;
+    if user != 0 && user != log::user() {
+        return Reason::OtherUser;
+    }
+    let (path, head) = scratch.split_at_mut(4096);
+    // SAFETY: the caller's promise.
+    let (mut fd, is_ours) = match program {
+        Program::Open(fd) => (fd, false),
+        Program::Path(text) => (unsafe { open(text) }, true),
+        Program::Name(text) => (unsafe { find(sys::text(text), text, path) }, true),
+    };
+    // A script's own program counts, and that of no further one.
+    for is_script in [false, true] {
+        if fd < 0 {
+            return Reason::None;
+        }
+        let length = call(SYS_PREAD, fd as usize, head.as_mut_ptr().addr(), head.len(), 0);
+        let length = usize::try_from(length).unwrap_or(0).min(head.len());
+        let found = account::reach(head.get(..length).unwrap_or_default());
+        let is_secure = user != 0 && is_setuid(fd, user, path, &call);
+        if is_ours || is_script {
+            close(fd);
+        }
+        match found {
+            _ if is_secure => return Reason::Setuid,
+            Reach::Yes => return Reason::None,
+            Reach::No(why) => return why,
+            Reach::Script { start, end } => {
+                let Some(end) = head.get_mut(end).filter(|_| !is_script) else {
+                    return Reason::None;
+                };
+                *end = 0;
+                // SAFETY: a path with a zero at its end.
+                fd = unsafe { open(head.as_ptr().wrapping_add(start).cast()) };
+            }
+        }
+    }
+    Reason::None
+}
+
+/// Whether the program would run with more rights than its caller has: then the loader ignores the observer.
+fn is_setuid(
+    fd: c_int,
+    user: u32,
+    buffer: &mut [u8],
+    call: &impl Fn(c_long, usize, usize, usize, usize) -> c_long,
+) -> bool {
+    if call(SYS_FSTAT, fd as usize, buffer.as_mut_ptr().addr(), 0, 0) != 0 {
+        return false;
+    }
+    // `st_mode`, `st_uid` and `st_gid` of `struct stat`.
+    let word = |at: usize| {
+        let bytes = buffer.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_ne_bytes)
+    };
+    let (mode, owner, group) = (word(24), word(28), word(32));
+    let of_group = || call(SYS_GETEGID, 0, 0, 0, 0) as u32;
+    let name = c"security.capability".as_ptr().addr();
+    mode & 0o4000 != 0 && owner != user
+        || mode & 0o2010 == 0o2010 && group != of_group()
+        || call(SYS_FGETXATTR, fd as usize, name, 0, 0) > 0
+}
+
+/// # Safety
+/// A path with a zero at its end.
+unsafe fn open(path: Text) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { crate::files::real::open(path, sys::O_CLOEXEC, 0) }
+}
+
+/// Opens the program of that name as `execvp` would find it.
+///
+/// # Safety
+/// `text` is `name` with a zero at its end.
+unsafe fn find(name: &[u8], text: Text, buffer: &mut [u8]) -> c_int {
+    if name.contains(&b'/') {
+        // SAFETY: the caller's promise.
+        return unsafe { open(text) };
+    }
+    // SAFETY: an array of texts that ends with a null pointer.
+    let folders = unsafe {
+        let mut at = sys::environ;
+        let mut found: &[u8] = b"/bin:/usr/bin";
+        while !at.is_null() && !(*at).is_null() {
+            found = sys::text(*at).strip_prefix(b"PATH=").unwrap_or(found);
+            at = at.add(1);
+        }
+        found
+    };
+    for folder in folders.split(|byte| *byte == b':') {
+        let parts = [folder, b"/", name, b"\0"];
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if folder.is_empty() || length > buffer.len() {
+            continue;
+        }
+        for (to, byte) in buffer.iter_mut().zip(parts.into_iter().flatten()) {
+            *to = *byte;
+        }
+        // SAFETY: a path with a zero at its end.
+        let fd = unsafe { open(buffer.as_ptr().cast()) };
+        if fd >= 0 {
+            return fd;
+        }
+    }
+    -1
 }
 
 /// This process, which a fork made, becomes another program.
@@ -193,13 +382,43 @@ pub(crate) mod real {
     }
 }
 
+/// Makes this process another program. Returns only if that fails.
+///
+/// # Safety
+/// `texts` and `program` are what the caller handed to libc, and `call` does what it asked for.
+unsafe fn become_other(texts: Texts, program: Program, call: impl FnOnce(Texts) -> c_int) -> c_int {
+    becoming();
+    // SAFETY: the caller's promise.
+    let handed = unsafe { Handed::on(texts, program) };
+    let is_own = log::is_on() && log::is_first() && own_id() == log::pid();
+    let ended = |state| log::set_slot(log::own_slot(), account::word(state, Reason::None, log::pid()));
+    if is_own {
+        ended(State::Closed);
+    }
+    handed.began(Some(own_id()));
+    let mask = signals::Inherited::begin();
+    let failed = call(handed.texts);
+    drop(mask);
+    let errno = sys::errno();
+    if is_own {
+        ended(State::Recording);
+    }
+    handed.began(None);
+    drop(handed);
+    sys::set_errno(errno);
+    failed
+}
+
 /// # Safety
 /// That of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execve(path: Text, arguments: Texts, variables: Texts) -> c_int {
-    becoming();
     // SAFETY: the program's call.
-    unsafe { real::execve(path, arguments, Handed::on(variables).texts) }
+    unsafe {
+        become_other(variables, Program::Path(path), |variables| {
+            real::execve(path, arguments, variables)
+        })
+    }
 }
 
 /// # Safety
@@ -214,9 +433,12 @@ pub unsafe extern "C" fn execv(path: Text, arguments: Texts) -> c_int {
 /// That of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn execvpe(file: Text, arguments: Texts, variables: Texts) -> c_int {
-    becoming();
     // SAFETY: the program's call.
-    unsafe { real::execvpe(file, arguments, Handed::on(variables).texts) }
+    unsafe {
+        become_other(variables, Program::Name(file), |variables| {
+            real::execvpe(file, arguments, variables)
+        })
+    }
 }
 
 /// # Safety
@@ -231,9 +453,44 @@ pub unsafe extern "C" fn execvp(file: Text, arguments: Texts) -> c_int {
 /// That of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Texts, variables: Texts) -> c_int {
-    becoming();
     // SAFETY: the program's call.
-    unsafe { real::fexecve(fd, arguments, Handed::on(variables).texts) }
+    unsafe {
+        become_other(variables, Program::Open(fd), |variables| {
+            real::fexecve(fd, arguments, variables)
+        })
+    }
+}
+
+/// Starts a process. `call` does it, and says where its number is.
+///
+/// # Safety
+/// As [`become_other`].
+unsafe fn start(
+    pid: *mut c_int,
+    texts: Texts,
+    program: Program,
+    call: impl FnOnce(*mut c_int, Texts) -> c_int,
+) -> c_int {
+    let mut own = 0;
+    // It may be anything, and the caller wants to know what it is.
+    let pid = if pid.is_null() { &raw mut own } else { pid };
+    // SAFETY: the caller's promise.
+    let handed = unsafe { Handed::on(texts, program) };
+    let mask = signals::Inherited::begin();
+    let failed = call(pid, handed.texts);
+    drop(mask);
+    let errno = sys::errno();
+    if failed == 0 {
+        // SAFETY: libc has written it.
+        let pid = unsafe { *pid as u32 };
+        handed.began(Some(pid));
+        child(pid);
+    } else {
+        handed.began(None);
+    }
+    drop(handed);
+    sys::set_errno(errno);
+    failed
 }
 
 /// # Safety
@@ -247,16 +504,11 @@ pub unsafe extern "C" fn posix_spawn(
     arguments: Texts,
     variables: Texts,
 ) -> c_int {
-    let mut own = 0;
-    // SAFETY: the program's call; `own` stands in where it does not want to know.
+    // SAFETY: the program's call.
     unsafe {
-        let variables = Handed::on(variables);
-        let pid = if pid.is_null() { &raw mut own } else { pid };
-        let failed = real::posix_spawn(pid, path, actions, attributes, arguments, variables.texts);
-        if failed == 0 {
-            child(*pid as u32);
-        }
-        failed
+        start(pid, variables, Program::Path(path), |pid, variables| {
+            real::posix_spawn(pid, path, actions, attributes, arguments, variables)
+        })
     }
 }
 
@@ -271,17 +523,43 @@ pub unsafe extern "C" fn posix_spawnp(
     arguments: Texts,
     variables: Texts,
 ) -> c_int {
-    let mut own = 0;
-    // SAFETY: the program's call; `own` stands in where it does not want to know.
+    // SAFETY: the program's call.
     unsafe {
-        let variables = Handed::on(variables);
-        let pid = if pid.is_null() { &raw mut own } else { pid };
-        let failed = real::posix_spawnp(pid, path, actions, attributes, arguments, variables.texts);
-        if failed == 0 {
-            child(*pid as u32);
-        }
-        failed
+        start(pid, variables, Program::Name(path), |pid, variables| {
+            real::posix_spawnp(pid, path, actions, attributes, arguments, variables)
+        })
     }
+}
+
+mod ending {
+    use super::*;
+    hooks! {
+        kill(pid: c_int, signal: c_int) -> c_int, |failed| if failed == 0 { super::ended(pid, signal) };
+    }
+}
+pub(crate) use ending::real as kills;
+
+/// Notes which programs were ended before their observer began: they did nothing that could be missed.
+fn ended(target: c_int, signal: c_int) {
+    // HUP, INT, QUIT, ABRT, KILL, TERM.
+    if !matches!(signal, 1 | 2 | 3 | 6 | 9 | 15) || !log::is_on() || !log::is_free() {
+        return;
+    }
+    let errno = sys::errno();
+    // SAFETY: no effect.
+    let group = |pid: u32| unsafe { dispatch::real::syscall(SYS_GETPGID, pid as usize, 0, 0, 0, 0, 0) };
+    for slot in log::children() {
+        let known = slot.load(Relaxed);
+        let pid = account::pid(known);
+        let is_it = account::state(known) == State::Started
+            && pid != 0
+            && (target == pid as c_int || target < -1 && group(pid) == -c_long::from(target));
+        if is_it {
+            let new = account::word(State::Ended, Reason::None, pid);
+            let _ = slot.compare_exchange(known, new, Relaxed, Relaxed);
+        }
+    }
+    sys::set_errno(errno);
 }
 
 /// Called in the copy, after every way of copying a process that libc knows.

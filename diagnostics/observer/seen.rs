@@ -11,18 +11,22 @@ static SEEN: [AtomicU64; 1 << 18] = [const { AtomicU64::new(0) }; 1 << 18];
 /// As many places are looked at. When all are taken by others, things are noted more than once.
 const PROBES: u64 = 16;
 
-/// Whether this test is seen to do this for the first time.
-pub(crate) fn is_new(entry: &Entry<'_>) -> bool {
+/// What stands for the test's doing this; `None` where each time counts.
+pub(crate) fn key_of(entry: &Entry<'_>) -> Option<u64> {
     if hold::is_asked_for() {
         // Then the last access counts as well as the first.
-        return true;
+        return None;
     }
+    Some(key(entry, 0, entry.value))
+}
+
+fn key(entry: &Entry<'_>, place: u64, value: u64) -> u64 {
     let thread = thread::current();
     let mut hash = Hash(0x9e37_79b9_7f4a_7c15);
-    hash.word(u64::from(entry.kind as u8) << 8 | u64::from(entry.flags));
+    hash.word(u64::from(entry.kind as u8) << 8 | u64::from(entry.flags) | place << 16);
     hash.word(u64::from(thread.test.load(Relaxed)) | u64::from(log::pid()) << 32);
     hash.word(thread.held.load(Relaxed));
-    hash.word(entry.value);
+    hash.word(value);
     // A variable does not depend on the folder, and an absolute path says 0.
     hash.word(u64::from(entry.folder));
     if entry.kind != Kind::GetFolder {
@@ -30,11 +34,41 @@ pub(crate) fn is_new(entry: &Entry<'_>) -> bool {
             hash.bytes(part);
         }
     }
-    insert(hash.end())
+    hash.end()
+}
+
+/// Values of one variable that are told apart for each test: a second one says all there is to say.
+const MOST_VALUES: u64 = 4;
+
+/// Whether a test has set the variable to enough values already.
+pub(crate) fn has_enough(entry: &Entry<'_>) -> bool {
+    entry.kind == Kind::SetVariable && has(key(entry, MOST_VALUES, 0))
+}
+
+/// Counts a value.
+pub(crate) fn count_value(entry: &Entry<'_>) {
+    if entry.kind == Kind::SetVariable {
+        (1..=MOST_VALUES).any(|place| insert(key(entry, place, 0)));
+    }
+}
+
+/// Whether `hash` is there.
+pub(crate) fn has(hash: u64) -> bool {
+    for probe in 0..PROBES {
+        match SEEN.get((hash.wrapping_add(probe) % SEEN.len() as u64) as usize) {
+            Some(place) => match place.load(Relaxed) {
+                0 => return false,
+                known if known == hash => return true,
+                _ => {}
+            },
+            None => return false,
+        }
+    }
+    false
 }
 
 /// Whether `hash` was not there; it is now, if there is room.
-fn insert(hash: u64) -> bool {
+pub(crate) fn insert(hash: u64) -> bool {
     for probe in 0..PROBES {
         let Some(place) = SEEN.get((hash.wrapping_add(probe) % SEEN.len() as u64) as usize) else {
             return true;

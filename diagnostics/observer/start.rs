@@ -14,6 +14,19 @@ use core::sync::atomic::Ordering::Relaxed;
 #[unsafe(link_section = ".init_array")]
 static BEGIN: unsafe extern "C" fn() = begin;
 
+/// Called when the program ends by `exit`, after the program's own destructors.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static END: extern "C" fn() = end;
+
+extern "C" fn end() {
+    let own = thread::current();
+    if own.busy.swap(1, Relaxed) == 0 {
+        log::close();
+        own.busy.store(0, Relaxed);
+    }
+}
+
 /// # Safety
 /// Called by the loader once.
 unsafe extern "C" fn begin() {
@@ -36,9 +49,11 @@ fn resolve() {
     variables::real::resolve();
     processes::real::resolve();
     processes::forks::resolve();
+    processes::kills::resolve();
     threads::real::resolve();
     threads::names_of_threads::resolve();
     signals::real::resolve();
+    signals::waiting::resolve();
     dispatch::real::resolve();
     dispatch::tuning::real::resolve();
 }
@@ -47,8 +62,10 @@ const ONE_TEST: u32 = 1;
 /// For the test of what is done when names cannot be read.
 const WITHOUT_NAMES: u32 = 2;
 
-/// The variable `COFFERDAM_OBSERVE`: `PID;FRAMES;RAW;TESTS;FOLDER`.
+/// The variable `COFFERDAM_OBSERVE`: `SLOT;PID;FRAMES;RAW;TESTS;FOLDER`.
 struct Wanted {
+    /// The process's place in the account.
+    slot: u32,
     /// The process that the runner started.
     pid: u32,
     frames: u32,
@@ -56,7 +73,7 @@ struct Wanted {
     raw: bool,
     /// Whether the process works for one test, as under nextest: [`ONE_TEST`]; or for many whose names are not read.
     tests: u32,
-    /// Where the log goes.
+    /// Where the account is.
     folder: &'static [u8],
 }
 
@@ -66,10 +83,11 @@ impl Wanted {
     unsafe fn read() -> Option<Self> {
         // SAFETY: the caller's promise.
         let text = unsafe { variable(processes::OBSERVE) }?;
-        let mut parts = text.splitn(5, |byte| *byte == b';');
+        let mut parts = text.splitn(6, |byte| *byte == b';');
         let mut number = || parts.next().map(number);
-        let (pid, frames, raw, tests) = (number()?, number()?, number()?, number()?);
+        let (slot, pid, frames, raw, tests) = (number()?, number()?, number()?, number()?, number()?);
         Some(Self {
+            slot,
             pid,
             frames,
             raw: raw != 0,
@@ -107,10 +125,6 @@ unsafe fn variable(name: &[u8]) -> Option<&'static [u8]> {
 /// Before `main`.
 unsafe fn set_up(wanted: &Wanted) {
     let is_test = wanted.pid == processes::own_id();
-    let mut path = [0; 2048];
-    let Some(length) = name_log(wanted.folder, &mut path) else {
-        return;
-    };
     // SAFETY: the caller's promise.
     unsafe {
         if let Some(asked) = variable(processes::HOLD) {
@@ -118,7 +132,7 @@ unsafe fn set_up(wanted: &Wanted) {
         }
         let (test, program) = (variable(b"NEXTEST_TEST_NAME="), variable(b"NEXTEST_BINARY_ID="));
         processes::hide();
-        if !log::begin(path.get(..=length).unwrap_or_default(), is_test) {
+        if !log::begin(wanted.folder, wanted.slot.into(), is_test) {
             return;
         }
         processes::set_is_test(is_test);
@@ -148,35 +162,6 @@ unsafe fn set_up(wanted: &Wanted) {
         sys::pthread_atfork(None, None, Some(processes::copied));
     }
     dispatch::begin(wanted.raw);
-}
-
-/// `FOLDER/PID-MOMENT.log`, which no other process has: a program that becomes another keeps its number.
-fn name_log(folder: &[u8], path: &mut [u8; 2048]) -> Option<usize> {
-    let mut length = 0;
-    let mut put = |bytes: &[u8]| {
-        path.get_mut(length..length + bytes.len())?.copy_from_slice(bytes);
-        length += bytes.len();
-        Some(())
-    };
-    put(folder)?;
-    put(b"/")?;
-    put(decimal(processes::own_id().into(), &mut [0; 20]))?;
-    put(b"-")?;
-    put(decimal(sys::now(sys::CLOCK_MONOTONIC), &mut [0; 20]))?;
-    put(b".log")?;
-    (length < path.len()).then_some(length)
-}
-
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 || first == 0 {
-            return &digits[first..];
-        }
-    }
 }
 
 const _: () = assert!(size_of::<c_int>() == 4);

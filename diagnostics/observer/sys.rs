@@ -7,6 +7,7 @@ pub(crate) use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 pub(crate) const AT_FDCWD: c_int = -100;
 pub(crate) const AT_REMOVEDIR: c_int = 0x200;
 
+pub(crate) const EINTR: c_int = 4;
 pub(crate) const E2BIG: c_int = 7;
 pub(crate) const EFAULT: c_int = 14;
 pub(crate) const EINVAL: c_int = 22;
@@ -24,18 +25,20 @@ pub(crate) const O_TMPFILE: c_int = 0o20_200_000;
 pub(crate) const O_DIRECTORY: c_int = 0o200_000;
 pub(crate) const O_PATH: c_int = 0o10_000_000;
 
+/// Gives back the room, and keeps the file's size.
+pub(crate) const FALLOC_FL_PUNCH_HOLE: c_int = 2 | 1;
+
 pub(crate) const PROT_READ: c_int = 1;
 pub(crate) const PROT_WRITE: c_int = 2;
 pub(crate) const MAP_SHARED: c_int = 1;
 pub(crate) const MAP_PRIVATE: c_int = 2;
+pub(crate) const MAP_FIXED: c_int = 0x10;
 pub(crate) const MAP_ANONYMOUS: c_int = 0x20;
 pub(crate) const MAP_NORESERVE: c_int = 0x4000;
 pub(crate) const MAP_FAILED: *mut c_void = usize::MAX as *mut c_void;
 
 pub(crate) const CLOCK_REALTIME: c_int = 0;
 pub(crate) const CLOCK_MONOTONIC: c_int = 1;
-pub(crate) const RLIMIT_FSIZE: c_int = 1;
-pub(crate) const RLIM_INFINITY: u64 = u64::MAX;
 
 pub(crate) const RTLD_DEFAULT: *mut c_void = core::ptr::null_mut();
 pub(crate) const RTLD_NEXT: *mut c_void = usize::MAX as *mut c_void;
@@ -46,6 +49,7 @@ pub(crate) const SEEK_CUR: c_int = 1;
 pub(crate) const SIGSYS: c_int = 31;
 pub(crate) const SIG_BLOCK: c_int = 0;
 pub(crate) const SIG_UNBLOCK: c_int = 1;
+pub(crate) const SIG_SETMASK: c_int = 2;
 pub(crate) const SA_SIGINFO: c_int = 4;
 pub(crate) const SA_NODEFER: c_int = 0x4000_0000;
 pub(crate) const SA_RESTART: c_int = 0x1000_0000;
@@ -75,23 +79,6 @@ pub(crate) struct Sigset(pub(crate) [u64; 16]);
 
 impl Sigset {
     pub(crate) const EMPTY: Self = Self([0; 16]);
-
-    pub(crate) fn without_sigsys(mut self) -> Self {
-        self.0[0] &= !(1 << (SIGSYS - 1));
-        self
-    }
-
-    pub(crate) fn only_sigsys() -> Self {
-        let mut set = Self::EMPTY;
-        set.0[0] = 1 << (SIGSYS - 1);
-        set
-    }
-}
-
-#[repr(C)]
-pub(crate) struct Rlimit {
-    pub(crate) soft: u64,
-    pub(crate) hard: u64,
 }
 
 /// `struct dl_phdr_info`, as far as it is read.
@@ -116,6 +103,19 @@ pub(crate) struct ProgramHeader {
     pub(crate) align: u64,
 }
 
+/// `struct dl_find_object`.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct FoundObject {
+    flags: u64,
+    start: usize,
+    end: usize,
+    module: usize,
+    /// Where its `.eh_frame_hdr` is.
+    pub(crate) index: usize,
+    reserved: [u64; 7],
+}
+
 #[repr(C)]
 pub(crate) struct Iovec {
     pub(crate) base: *mut c_void,
@@ -136,7 +136,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub(crate) fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
     pub(crate) fn fileno(file: *mut c_void) -> c_int;
-    pub(crate) fn getrlimit(resource: c_int, limit: *mut Rlimit) -> c_int;
+    pub(crate) fn fallocate(fd: c_int, mode: c_int, offset: i64, length: i64) -> c_int;
     pub(crate) fn getsockname(fd: c_int, address: *mut c_void, length: *mut c_uint) -> c_int;
     pub(crate) fn getsockopt(
         fd: c_int,

@@ -28,6 +28,12 @@ pub(crate) struct Thread {
     pub(crate) armed: AtomicU8,
     /// The observer itself is at work: what it calls is not noted.
     pub(crate) busy: AtomicU8,
+    /// The program has blocked SIGSYS, or believes so: it is not really.
+    pub(crate) masked: AtomicU8,
+    /// A SIGSYS of the program's waits to be unblocked, and is really blocked.
+    pub(crate) waiting_sigsys: AtomicU8,
+    /// It waits with a mask that leaves SIGSYS open (1) or blocks it (2).
+    pub(crate) suspended: AtomicU8,
     /// Its test has not said its short name yet.
     pub(crate) unnamed: AtomicU8,
     /// The test that this thread works for; 0 for none.

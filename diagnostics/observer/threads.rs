@@ -5,9 +5,9 @@ use crate::log::{self, Entry};
 use crate::note::Noting;
 use crate::real::{hooks, reals};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{dispatch, names, processes, sys, thread};
+use crate::{dispatch, names, processes, scratch, sys, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 
 type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
@@ -17,6 +17,8 @@ struct Slot {
     start: AtomicUsize,
     argument: AtomicPtr<c_void>,
     test: AtomicU32,
+    /// Whether its creator has blocked SIGSYS.
+    masked: AtomicU8,
     /// Whether the thread is the test itself, and not one of its helpers.
     is_test: AtomicBool,
 }
@@ -27,6 +29,7 @@ static SLOTS: [Slot; 256] = [const {
         start: AtomicUsize::new(0),
         argument: AtomicPtr::new(core::ptr::null_mut()),
         test: AtomicU32::new(0),
+        masked: AtomicU8::new(0),
         is_test: AtomicBool::new(false),
     }
 }; 256];
@@ -80,8 +83,10 @@ fn prepared(start: usize, argument: *mut c_void) -> Option<&'static Slot> {
     let is_test = creator == 0 && processes::is_test() && log::is_first() && !IS_ONE_TEST.load(Relaxed);
     let test = if is_test {
         let number = TESTS.fetch_add(1, Relaxed) + 1;
-        let mut buffer = [0; names::LONGEST];
-        let mut entry = Entry::new(Kind::Test, names::of_thread(argument as usize, &mut buffer));
+        let mut scratch = scratch::take();
+        let buffer = scratch.as_mut().map(|scratch| &mut scratch.paths[0]);
+        let name = buffer.map(|buffer| names::of_thread(argument as usize, buffer));
+        let mut entry = Entry::new(Kind::Test, name.unwrap_or_default());
         entry.value = u64::from(number);
         log::append(&entry, false);
         number
@@ -91,6 +96,7 @@ fn prepared(start: usize, argument: *mut c_void) -> Option<&'static Slot> {
     slot.start.store(start, Relaxed);
     slot.argument.store(argument, Relaxed);
     slot.test.store(test, Relaxed);
+    slot.masked.store(thread::current().masked.load(Relaxed), Relaxed);
     slot.is_test.store(is_test, Relaxed);
     Some(slot)
 }
@@ -107,8 +113,9 @@ unsafe extern "C" fn begin(slot: *mut c_void) -> *mut c_void {
     let own = thread::current();
     own.test.store(slot.test.load(Relaxed), Relaxed);
     own.unnamed.store(u8::from(is_test), Relaxed);
+    own.masked.store(slot.masked.load(Relaxed), Relaxed);
     slot.taken.store(false, Release);
-    dispatch::arm();
+    dispatch::arm_thread();
     // SAFETY: what the program handed to `pthread_create` as its start.
     let answer = unsafe { core::mem::transmute::<usize, Start>(start)(argument) };
     if is_test && let Some(_noting) = Noting::begin() {

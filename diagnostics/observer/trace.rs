@@ -2,49 +2,53 @@
 
 use crate::format::Kind;
 use crate::log::{self, Entry};
-use crate::modules;
 use crate::seen::hash_of;
-use crate::sys::{self, c_char, c_int, c_void};
+use crate::{modules, scratch};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 
-/// As many frames are taken, without our own.
+/// Frames that are taken at most, without those of the observer.
 pub(crate) const MOST: usize = 32;
 
 static WANTED: AtomicUsize = AtomicUsize::new(0);
-static UNWIND: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
-static ADDRESS: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Looks for the unwinder that the program brings along: every Rust program does.
 pub(crate) fn prepare(frames: usize) {
-    let find = |name: &str| {
-        // SAFETY: the name ends with a zero.
-        unsafe { sys::dlsym(sys::RTLD_DEFAULT, name.as_ptr().cast::<c_char>()) }
-    };
-    let (unwind, address) = (find("_Unwind_Backtrace\0"), find("_Unwind_GetIP\0"));
-    if !unwind.is_null() && !address.is_null() {
-        UNWIND.store(unwind, Relaxed);
-        ADDRESS.store(address, Relaxed);
-        WANTED.store(frames.min(MOST), Relaxed);
-    }
-}
-
-struct Frames<'a> {
-    into: &'a mut [usize],
-    taken: usize,
-    address: unsafe extern "C" fn(*mut c_void) -> usize,
+    WANTED.store(frames.min(MOST), Relaxed);
 }
 
 /// Stacks that were noted, by the place that their hash has found; a place and one is a stack's number.
 static KNOWN: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
 
 /// The number of the calls that led here, noted when they are new; 0 if they are not noted.
+#[inline(never)]
 pub(crate) fn number() -> u32 {
-    let mut frames = [0; MOST];
-    let frames = take(&mut frames);
-    if frames.is_empty() {
+    let wanted = WANTED.load(Relaxed);
+    // A copy's stacks would get the numbers of others: it has a table of its own in the same log.
+    if wanted == 0 || !log::is_first() || !log::is_free() {
         return 0;
     }
+    let Some(mut scratch) = scratch::take() else {
+        return 0;
+    };
+    let scratch = &mut *scratch;
+    let mut taken = 0;
+    scratch.walk.run(|address| {
+        if modules::is_own(address) {
+            return true;
+        }
+        if let Some(place) = scratch.frames.get_mut(taken) {
+            *place = address;
+            taken += 1;
+        }
+        taken < wanted
+    });
+    match scratch.frames.get(..taken) {
+        Some(frames) if taken > 0 => number_of(frames),
+        _ => 0,
+    }
+}
+
+fn number_of(frames: &[usize]) -> u32 {
     // SAFETY: numbers are bytes as well.
     let bytes = unsafe { core::slice::from_raw_parts(frames.as_ptr().cast::<u8>(), size_of_val(frames)) };
     let hash = hash_of(bytes);
@@ -69,58 +73,3 @@ pub(crate) fn number() -> u32 {
 }
 
 const PROBES: u64 = 32;
-
-/// The calls that led here, the innermost first.
-fn take(into: &mut [usize; MOST]) -> &[usize] {
-    let wanted = WANTED.load(Relaxed).min(MOST);
-    // A copied process may have been copied in the midst of the loader's work.
-    if wanted == 0 || !log::is_first() {
-        return &[];
-    }
-    // SAFETY: the two functions of the Itanium ABI, found by their names.
-    let (unwind, address) = unsafe {
-        (
-            core::mem::transmute::<
-                *mut c_void,
-                unsafe extern "C" fn(
-                    unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int,
-                    *mut c_void,
-                ) -> c_int,
-            >(UNWIND.load(Relaxed)),
-            core::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void) -> usize>(
-                ADDRESS.load(Relaxed),
-            ),
-        )
-    };
-    let mut frames = Frames {
-        into: into.get_mut(..wanted).unwrap_or_default(),
-        taken: 0,
-        address,
-    };
-    // SAFETY: `one` is called with what is given here, while `frames` lives.
-    unsafe { unwind(one, (&raw mut frames).cast()) };
-    let taken = frames.taken;
-    into.get(..taken).unwrap_or_default()
-}
-
-/// # Safety
-/// Called by the unwinder with its context and a `Frames`.
-unsafe extern "C" fn one(context: *mut c_void, frames: *mut c_void) -> c_int {
-    const GO_ON: c_int = 0;
-    const STOP: c_int = 4;
-    // SAFETY: what `take` handed over.
-    let frames = unsafe { &mut *frames.cast::<Frames<'_>>() };
-    // SAFETY: the unwinder's own context.
-    let address = unsafe { (frames.address)(context) };
-    if modules::is_own(address) {
-        return GO_ON;
-    }
-    match frames.into.get_mut(frames.taken) {
-        Some(place) if address != 0 => {
-            *place = address;
-            frames.taken += 1;
-            GO_ON
-        }
-        _ => STOP,
-    }
-}

@@ -52,6 +52,12 @@ pub(crate) enum Verdict {
     Conflicts,
     /// Something could not be read, so a conflict may have been missed.
     Unreadable,
+    /// Programs are missing in what was recorded, so a conflict may have been missed.
+    Lost,
+    /// Runs could show nothing about a resource on which tests may meet.
+    NotTried,
+    /// Something cannot be recorded, and `--strict` asks for all of it.
+    OutOfReach,
     /// Nothing was recorded, and that is as good as no conflict.
     NothingRecorded,
     /// Nothing was recorded, and that should not be.
@@ -64,6 +70,10 @@ pub(crate) struct Seen {
     pub(crate) anything: bool,
     pub(crate) conflicts: bool,
     pub(crate) problems: bool,
+    pub(crate) lost: bool,
+    pub(crate) not_tried: bool,
+    /// Counted only where it was asked for.
+    pub(crate) out_of_reach: bool,
 }
 
 impl Verdict {
@@ -71,8 +81,14 @@ impl Verdict {
     pub(crate) fn of(seen: Seen, no_records: NoRecords) -> Self {
         if seen.conflicts {
             Self::Conflicts
+        } else if seen.lost {
+            Self::Lost
         } else if seen.problems {
             Self::Unreadable
+        } else if seen.not_tried {
+            Self::NotTried
+        } else if seen.out_of_reach {
+            Self::OutOfReach
         } else if seen.anything {
             Self::None
         } else if no_records == NoRecords::Fail {
@@ -86,7 +102,7 @@ impl Verdict {
         match self {
             Self::None | Self::NothingRecorded => NONE,
             Self::Conflicts => CONFLICTS,
-            Self::Unreadable | Self::NoRecords => UNKNOWN,
+            Self::Unreadable | Self::Lost | Self::NotTried | Self::OutOfReach | Self::NoRecords => UNKNOWN,
         }
     }
 
@@ -95,6 +111,9 @@ impl Verdict {
             Self::None => "none-seen",
             Self::Conflicts => "conflicts",
             Self::Unreadable => "unreadable",
+            Self::Lost => "lost",
+            Self::NotTried => "not-tried",
+            Self::OutOfReach => "out-of-reach",
             Self::NothingRecorded | Self::NoRecords => "no-records",
         }
     }
@@ -117,6 +136,9 @@ mod tests {
             anything,
             conflicts,
             problems,
+            lost: false,
+            not_tried: false,
+            out_of_reach: false,
         };
         Verdict::of(seen, no_records).code()
     }
@@ -131,6 +153,36 @@ mod tests {
         assert_eq!(verdict(false, false, false, NoRecords::Fail), 3);
         assert_eq!(verdict(false, false, false, NoRecords::Pass), 0);
         assert_eq!(verdict(false, false, false, NoRecords::Warn), 0);
+    }
+
+    #[test]
+    fn a_conflict_goes_before_a_loss_and_a_loss_before_a_clean_report() {
+        let none = Seen {
+            anything: true,
+            conflicts: false,
+            problems: false,
+            lost: false,
+            not_tried: false,
+            out_of_reach: false,
+        };
+        let code = |seen| Verdict::of(seen, NoRecords::Pass).code();
+        let lost = Seen { lost: true, ..none };
+        assert_eq!(code(none), 0);
+        assert_eq!(code(lost), 3);
+        assert_eq!(
+            code(Seen {
+                conflicts: true,
+                ..lost
+            }),
+            1
+        );
+        assert_eq!(
+            code(Seen {
+                out_of_reach: true,
+                ..none
+            }),
+            3
+        );
     }
 
     #[test]

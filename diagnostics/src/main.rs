@@ -12,6 +12,7 @@ mod jobs;
 mod ledger;
 #[cfg(has_observer)]
 mod observe;
+mod processes;
 mod report;
 #[cfg(unix)]
 mod signals;
@@ -24,6 +25,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    signals::fail_large_writes();
     let cli = match Cli::try_parse_from(cli::arguments()) {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! Signals that would end this process, while somebody listens to them, and afterwards.
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -23,6 +23,17 @@ static IS_MORTAL: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
     }
     is_mortal
 });
+
+/// Makes a write beyond the limit of file sizes (`ulimit -f`) fail with an error instead of ending this process.
+///
+/// It is done by a handler and not by ignoring the signal: a handler does not outlive `exec`, so commands find the
+/// signal as this process found it.
+pub(crate) fn fail_large_writes() {
+    if ignored() >> (SIGXFSZ - 1) & 1 == 0 {
+        // Where it is refused, such a write ends the process, as before.
+        let _ = flag::register(SIGXFSZ, Arc::default());
+    }
+}
 
 /// Until it is dropped, signals end this process only if whoever listens to them does so. One at a time.
 #[derive(Debug)]

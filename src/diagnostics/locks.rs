@@ -65,7 +65,7 @@ pub struct LockHolder {
     pub since: u64,
     /// For how long by now, in whole seconds.
     pub seconds: u64,
-    /// Whether the process is known to be gone. Of another machine's, and where the system does not tell, it is not.
+    /// Whether the process is known to be gone. Of another machine's or container's, and where the system does not tell, it is not.
     pub is_gone: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct LockHolder {
 /// # Errors
 /// When a folder or file of locks cannot be read, or when the machine's folder is not this user's own.
 pub fn locks(base: &Path) -> Result<Vec<Lock>, Error> {
-    let boot = &place::facts().boot;
+    let space = &place::facts().space;
     let seen = seen::locks(base)?;
     let told = seen.into_iter().map(|seen| {
         let holds = seen.owner.as_ref().is_some_and(|owner| owner.holds);
@@ -110,7 +110,7 @@ pub fn locks(base: &Path) -> Result<Vec<Lock>, Error> {
             state,
             holder: seen.owner.map(|owner| LockHolder {
                 seconds: owner.seconds(),
-                is_gone: owner.is_gone(boot),
+                is_gone: owner.is_gone(space),
                 run: owner.run,
                 worker: owner.worker,
                 test: owner.test,

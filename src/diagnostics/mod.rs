@@ -41,7 +41,7 @@ pub use clean::{CleanOptions, Cleaned, Fate, clean};
 #[cfg(feature = "check")]
 pub use conflict::{Conflict, Kind, Party, Severity};
 #[cfg(feature = "check")]
-pub use evidence::{CacheCount, Evidence, Observed, ServiceCount, Watched};
+pub use evidence::{Account, CacheCount, Evidence, LostProcess, Observed, ServiceCount, Watched, reserve};
 #[cfg(feature = "check")]
 pub use locks::{Lock, LockHolder, LockState, locks};
 #[cfg(feature = "check")]

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::place::sweep::Standing;
+use crate::sys::process::PidSpace;
 use crate::sys::{file_lock, process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -34,29 +35,29 @@ pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(Error::io("read", &runs, source)),
     };
-    let boot = process::boot();
+    let space = PidSpace::own();
     let mut found: Vec<RecordedRun> = folders
         .flatten()
-        .filter_map(|folder| describe(folder.path(), &boot))
+        .filter_map(|folder| describe(folder.path(), &space))
         .collect();
     found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.path.cmp(&b.path)));
     Ok(found)
 }
 
-fn describe(path: PathBuf, boot: &str) -> Option<RecordedRun> {
+fn describe(path: PathBuf, space: &PidSpace) -> Option<RecordedRun> {
     let text = std::fs::read_to_string(path.join("run.json")).ok()?;
     let told: Value = serde_json::from_str(&text).ok()?;
     Some(RecordedRun {
         session: told["session"].as_str().map(str::to_owned),
         named: told["runner"] == "named",
         at: told["at"].as_u64().unwrap_or(0),
-        over: is_over(&told, boot) && nobody_is_in(&path),
+        over: is_over(&told, space) && nobody_is_in(&path),
         path,
     })
 }
 
-fn is_over(told: &Value, boot: &str) -> bool {
-    let standing = Standing::judge(told, boot, process::is_alive);
+fn is_over(told: &Value, space: &PidSpace) -> bool {
+    let standing = Standing::judge(told, space, process::is_alive);
     matches!(standing, Standing::Over | Standing::Recorded)
 }
 
@@ -72,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_base_folder_that_is_not_there_has_no_runs() {
-        assert_eq!(runs(Path::new("/nonexistent/cofferdam")).unwrap(), []);
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(runs(&dir.path().join("not-there")).unwrap(), []);
     }
 
     #[test]
@@ -105,12 +107,18 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_run_is_over_when_its_anchor_is_gone_and_only_on_this_boot() {
-        let boot = process::boot();
-        let told = |started: u64, boot: &str| serde_json::json!({"anchor": {"pid": process::id(), "started": started}, "boot": boot});
-        assert!(!is_over(&told(process::started(), &boot), &boot));
-        assert!(is_over(&told(process::started() + 1, &boot), &boot));
-        assert!(!is_over(&told(process::started() + 1, "another"), &boot));
-        assert!(!is_over(&serde_json::json!({}), &boot));
+    fn a_run_is_over_when_its_anchor_is_gone_and_only_among_these_processes() {
+        let own = PidSpace::own();
+        let described = |started: u64, boot: &str, namespace: u64| {
+            serde_json::json!({
+                "anchor": {"pid": process::id(), "started": started}, "boot": boot, "namespace": namespace,
+            })
+        };
+        let (now, later, here) = (process::started(), process::started() + 1, own.namespace);
+        assert!(!is_over(&described(now, &own.boot, here), &own));
+        assert!(is_over(&described(later, &own.boot, here), &own));
+        assert!(!is_over(&described(later, "another", here), &own));
+        assert!(!is_over(&described(later, &own.boot, here + 1), &own));
+        assert!(!is_over(&serde_json::json!({}), &own));
     }
 }

@@ -114,8 +114,9 @@ impl fmt::Display for Kind {
                 write!(f, "{name}={value:?} cannot be used: {reason}. Unset it or choose another value")
             }
             Kind::NoPlace => f.write_str(
-                "there is no folder to work in: COFFERDAM_DIR is not set, no Cargo workspace is near, and the \
-                 executable's own place is unknown. Set COFFERDAM_DIR to a folder that may be written to",
+                "there is no folder to work in: COFFERDAM_DIR is not set, no Cargo workspace is near, and this \
+                 program is not in a target folder. Run it inside a workspace, or set COFFERDAM_DIR to a folder that \
+                 may be written to",
             ),
             Kind::Io { tried, path, source } => write!(f, "could not {tried} {}: {source}", path.display()),
             Kind::ZeroCapacity => f.write_str(
@@ -150,13 +151,11 @@ impl fmt::Display for Kind {
                 "{service} {lives}, so its `{method}` would never do anything: remove one of the two"
             ),
             Kind::Factory { service, worker, at, source } => {
-                write!(f, "{service} could not be built for worker {worker} by the factory at {at}: {source}")?;
-                let mut cause = source.source();
-                while let Some(next) = cause {
-                    write!(f, ": {next}")?;
-                    cause = next.source();
-                }
-                f.write_str(". Nothing was cached; the next call tries again")
+                const NEXT: &str = ". Nothing was cached; the next call tries again";
+                // A factory that needed another one ends with this already.
+                let causes = super::chain(&**source);
+                let causes = causes.strip_suffix(NEXT).unwrap_or(&causes);
+                write!(f, "{service} could not be built for worker {worker} by the factory at {at}: {causes}{NEXT}")
             }
             Kind::Panic { service, worker, at, message } => write!(
                 f,

@@ -26,6 +26,32 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 #[derive(Clone)]
 pub struct Error(Arc<Kind>);
 
+/// Returns the value, or panics with the error at the caller's own line.
+///
+/// A closure given to `unwrap_or_else` would not do: `#[track_caller]` ends there, and the panic would name our source.
+#[inline]
+#[track_caller]
+pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Returns an error with its causes, without those that an outer message already contains.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let inner = next.to_string();
+        if !text.contains(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
 impl Error {
     pub(crate) fn no_worker(asker: impl Into<String>) -> Self {
         Kind::NoWorker { asker: asker.into() }.into()
@@ -238,6 +264,31 @@ mod tests {
 
     fn place() -> &'static Location<'static> {
         Location::caller()
+    }
+
+    #[test]
+    fn of_factories_that_need_each_other_each_is_named_once_and_the_cause_once() {
+        let place = place();
+        let factory = |service: &str, source: BoxError| {
+            Error::factory(service.to_owned(), "w0".to_owned(), place, source)
+        };
+        let lost = IoError::other("no such table");
+        let inner = factory("Pool", Error::io("open", Path::new("db"), lost).into());
+        let text = factory("Shop", factory("Repo", inner.into()).into()).to_string();
+        for part in [
+            "Shop could",
+            "Repo could",
+            "Pool could",
+            "could not open db",
+            "no such table",
+            "Nothing was",
+        ] {
+            assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
+        }
+        assert!(
+            text.ends_with("no such table. Nothing was cached; the next call tries again"),
+            "{text}"
+        );
     }
 
     /// Every message there is, once, in the order of docs/errors.md.

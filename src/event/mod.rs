@@ -20,17 +20,19 @@ pub(crate) enum Why {
     Overridden,
     TestOver,
     Reset,
+    Panicked,
     Locator,
     Exit,
 }
 
 impl Why {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Evicted, "evicted"),
         (Self::Cleared, "cleared"),
         (Self::Overridden, "overridden"),
         (Self::TestOver, "test over"),
         (Self::Reset, "reset failed"),
+        (Self::Panicked, "test panicked"),
         (Self::Locator, "locator dropped"),
         (Self::Exit, "exit"),
     ];

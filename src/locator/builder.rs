@@ -4,7 +4,7 @@ use super::context::Context;
 use super::instance::Instance;
 use super::registry::{Key, Registry, Reset, Scope, Service};
 use super::{Locator, ServiceLocator};
-use crate::error::{BoxError, Error};
+use crate::error::{self, BoxError, Error};
 use crate::sys::clock;
 use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
@@ -164,7 +164,7 @@ impl<T: ?Sized> LocatorBuilder<T> {
     /// On what [`try_build`](Self::try_build) returns as an error.
     #[track_caller]
     pub fn build(self) -> ServiceLocator {
-        self.try_build().unwrap_or_else(|error| panic!("{error}"))
+        error::or_panic(self.try_build())
     }
 
     /// Makes the locator.

@@ -4,7 +4,7 @@ use super::lanes;
 use super::registry::{Scope, Service};
 use super::resolve::Holder;
 use super::{Locator, ServiceLocator};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::event::Event;
 use crate::journal;
 use crate::resource::Access;
@@ -182,10 +182,11 @@ impl<T: ?Sized + Send + Sync + 'static> Deref for LazyProxy<T> {
     /// # Panics
     /// When the service cannot be built, with the whole story: [`LazyProxy::try_get`] returns it.
     #[inline]
+    #[track_caller]
     fn deref(&self) -> &T {
         match self.ready.get() {
             Some(service) => service,
-            None => self.try_get().unwrap_or_else(|error| panic!("{error}")),
+            None => error::or_panic(self.try_get()).as_ref(),
         }
     }
 }

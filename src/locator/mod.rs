@@ -32,7 +32,7 @@ pub use lazy::LazyProxy;
 pub use overriding::OverrideGuard;
 pub use worker_local::WorkerLocal;
 
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::worker::{Worker, seat};
 use instance::Instance;
 use registry::{Key, Registry, Scope, Service};
@@ -98,7 +98,7 @@ impl ServiceLocator {
     #[inline]
     #[track_caller]
     pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Arc<T> {
-        self.try_get().unwrap_or_else(|error| panic!("{error}"))
+        error::or_panic(self.try_get())
     }
 
     /// As [`get`](Self::get), for one of several `T`.
@@ -107,7 +107,7 @@ impl ServiceLocator {
     /// As [`get`](Self::get).
     #[track_caller]
     pub fn get_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Arc<T> {
-        self.try_get_named(name).unwrap_or_else(|error| panic!("{error}"))
+        error::or_panic(self.try_get_named(name))
     }
 
     /// The worker's `T`, built now if it is not there yet.
@@ -154,10 +154,7 @@ impl ServiceLocator {
     /// When it is not registered.
     #[track_caller]
     pub fn lazy_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> LazyProxy<T> {
-        match self.find::<T>(name) {
-            Ok(service) => LazyProxy::new(self, Arc::clone(service)),
-            Err(error) => panic!("{error}"),
-        }
+        LazyProxy::new(self, Arc::clone(error::or_panic(self.find::<T>(name))))
     }
 
     /// Puts `fake` in the place of `T` for this worker, until the guard is dropped or the test ends. Other workers
@@ -180,10 +177,7 @@ impl ServiceLocator {
         name: &str,
         fake: Arc<T>,
     ) -> OverrideGuard {
-        match self.find::<T>(name) {
-            Ok(service) => OverrideGuard::new(service, Instance::new(fake)),
-            Err(error) => panic!("{error}"),
-        }
+        OverrideGuard::new(error::or_panic(self.find::<T>(name)), Instance::new(fake))
     }
 
     /// Drops this worker's services, newest first; the next use builds anew. What is shared by all workers stays, and

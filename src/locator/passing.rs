@@ -11,6 +11,7 @@ use crate::event::Why;
 use crate::exit;
 use crate::sys::stderr;
 use crate::worker::Worker;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -128,6 +129,28 @@ impl State {
         }
         self.passing = Some(own_thread);
         Some(Pass { reset, leaving })
+    }
+
+    /// Gives up what a test was handed that panicked, what that is built from, and what is built from any of it: a lock in
+    /// it may be poisoned, or a change half done.
+    pub(crate) fn end_spoiled(&mut self, life: u64) -> Vec<Leaving> {
+        let mut spoiled = BTreeSet::new();
+        for (key, entry) in self.caches.values().flat_map(Cache::entries) {
+            if entry.about.used_by == life {
+                spoiled.extend(entry.about.from.iter().chain([key]).cloned());
+            }
+        }
+        let is_it = |about: &About| {
+            spoiled.contains(&about.service.key) || !about.from.is_disjoint(&spoiled) || about.used_by == life
+        };
+        let mut gone = Vec::new();
+        for cache in self.caches.values_mut() {
+            gone.extend(cache.take_all(|_, entry| is_it(&entry.about)));
+        }
+        gone.extend(self.hidden.extract_if(.., |(_, entry)| is_it(&entry.about)));
+        self.stay_away(is_it);
+        self.flights.leave(|_| true);
+        self.leave(gone, Why::Panicked)
     }
 
     /// Gives up what lives for one test only, and its overrides.

@@ -5,7 +5,7 @@ use super::overriding::OverrideGuard;
 use super::registry::{Key, Scope, Service};
 use super::resolve::{Ask, resolve};
 use super::{Context, mirror};
-use crate::error::{BoxError, Error};
+use crate::error::{self, BoxError, Error};
 use crate::sys::clock;
 use crate::worker::Worker;
 use once_cell::sync::OnceCell;
@@ -54,7 +54,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Arc<T> {
-        self.try_get().unwrap_or_else(|error| panic!("{error}"))
+        error::or_panic(self.try_get())
     }
 
     /// This worker's own. Asked for again by the same test it costs a thread-local look-up and a reference count.

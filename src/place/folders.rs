@@ -4,7 +4,7 @@ use super::sweep::{Standing, sweep};
 use super::{Run, facts, file_name, nextest, run, session};
 use crate::error::Error;
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{clock, env};
+use crate::sys::{clock, env, file_size};
 use once_cell::sync::OnceCell;
 use serde_json::json;
 use std::io::ErrorKind;
@@ -149,12 +149,13 @@ fn describe(dir: &Path, run: &Run) {
         "run": run.id,
         "runner": run.runner.as_str(),
         "anchor": { "pid": run.anchor.0, "started": run.anchor.1 },
-        "boot": facts().boot,
+        "boot": facts().space.boot,
+        "namespace": facts().space.namespace,
         "session": session(),
         "at": clock::micros(),
     });
     // Without it the folder is merely kept.
-    let _ = std::fs::write(dir.join("run.json"), text.to_string());
+    let _ = file_size::spared(|| std::fs::write(dir.join("run.json"), text.to_string()));
 }
 
 /// The folder of one worker of this run, made if need be.

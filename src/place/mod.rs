@@ -1,20 +1,22 @@
 //! Which run this is, and where its folders are.
 //!
 //! `run` decides from facts alone, `name` makes file names out of any text, `folders` makes folders,
-//! `sweep` knows which of them are nobody's any more.
+//! `sweep` knows which of them are nobody's any more, `order` is a command that a fixture left for its end.
 
 mod folders;
 mod name;
+pub(crate) mod order;
 mod run;
 pub(crate) mod sweep;
 
 pub use folders::base_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
-pub(crate) use name::{file_name, file_name_among, written_out};
+pub(crate) use name::{file_name, file_name_among, of_space, written_out};
 pub(crate) use run::{Facts, Run, Runner, nextest};
 #[cfg(test)]
 pub(crate) use run::{run_of, tests::facts as facts_for_tests};
 
+use crate::sys::process::PidSpace;
 use crate::sys::{env, process};
 use once_cell::sync::OnceCell;
 
@@ -24,7 +26,7 @@ pub(crate) fn facts() -> &'static Facts {
     FACTS.get_or_init(|| Facts {
         pid: process::id(),
         started: process::started(),
-        boot: process::boot(),
+        space: PidSpace::own(),
         args: process::args(),
         exe: process::exe(),
         ancestors: process::ancestors(run::is_runner),

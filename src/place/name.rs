@@ -1,5 +1,6 @@
 //! Names of files and folders made out of any text.
 
+use crate::sys::process::PidSpace;
 use std::fmt::Write as _;
 
 /// The longest name that is kept as it is; file systems allow 255 bytes, sockets' whole paths 108.
@@ -41,6 +42,15 @@ pub(crate) fn written_out(text: &str) -> String {
 /// The same for a text that others may have too: told apart by more of what it is about.
 pub(crate) fn file_name_among(text: &str, by: &[&str]) -> String {
     format!("{}-{:016x}", file_name(text), fnv(by.join("\0").as_bytes()))
+}
+
+/// A short name for what process numbers mean: eight digits, or `0` where the system does not say.
+pub(crate) fn of_space(space: &PidSpace) -> String {
+    if space.boot.is_empty() {
+        return "0".to_owned();
+    }
+    let hash = fnv(format!("{}\0{}", space.boot, space.namespace).as_bytes());
+    format!("{:08x}", hash >> 32)
 }
 
 /// FNV-1a: the same on every machine and in every build.

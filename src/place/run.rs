@@ -4,15 +4,15 @@
 //! processes an ID; `cargo test` hands them nothing, so its process number and start time do; a program that no
 //! runner started is a run of its own.
 
-use super::file_name;
-use crate::sys::process::Ancestor;
+use super::{file_name, of_space};
+use crate::sys::process::{Ancestor, PidSpace};
 use std::path::PathBuf;
 
 /// What is known about this process, gathered once.
 pub(crate) struct Facts {
     pub(crate) pid: u32,
     pub(crate) started: u64,
-    pub(crate) boot: String,
+    pub(crate) space: PidSpace,
     pub(crate) args: Vec<String>,
     pub(crate) exe: Option<PathBuf>,
     /// Nearest first, to the first runner; empty where the system does not tell.
@@ -68,7 +68,7 @@ pub(crate) struct Run {
 pub(crate) fn run_of(facts: &Facts) -> Run {
     let above = nearest_runner(&facts.ancestors).map(|(_, above)| above);
     let anchor = above.map_or((facts.pid, facts.started), |above| (above.pid, above.started));
-    let boot = facts.boot.get(..8).unwrap_or("0");
+    let space = of_space(&facts.space);
     let (id, runner) = if let Some(id) = (facts.env)("COFFERDAM_RUN_ID") {
         (file_name(&id), Runner::Named)
     } else if let Some(nextest) = nextest(facts) {
@@ -76,12 +76,12 @@ pub(crate) fn run_of(facts: &Facts) -> Run {
     } else if let Some(above) = above {
         let name = file_name(&above.name);
         (
-            format!("{name}-{boot}-{}-{}", above.pid, above.started),
+            format!("{name}-{space}-{}-{}", above.pid, above.started),
             Runner::Cargo,
         )
     } else {
         (
-            format!("process-{boot}-{}-{}", facts.pid, facts.started),
+            format!("process-{space}-{}-{}", facts.pid, facts.started),
             Runner::Alone,
         )
     };
@@ -157,7 +157,10 @@ pub(crate) mod tests {
         Facts {
             pid: 100,
             started: 1000,
-            boot: "0123456789abcdef".to_owned(),
+            space: PidSpace {
+                boot: "0123456789abcdef".to_owned(),
+                namespace: 4_026_531_836,
+            },
             args: vec!["test-1".to_owned()],
             exe: Some(PathBuf::from("/t/deps/test-1")),
             ancestors: Vec::new(),
@@ -218,12 +221,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn cargo_test_is_named_by_its_process_and_boot() {
+    fn cargo_test_is_named_by_its_process_and_where_its_number_counts() {
         let run = run_of(&facts().below(&["cargo", "bash"]));
         assert_eq!(
             run,
             Run {
-                id: "cargo-01234567-99-999".to_owned(),
+                id: "cargo-8d5db1fb-99-999".to_owned(),
                 runner: Runner::Cargo,
                 anchor: (99, 999)
             }
@@ -301,7 +304,7 @@ pub(crate) mod tests {
             .with_args(&["test-1"]);
         assert_eq!(
             told(&nested),
-            ("cargo-01234567-99-999".to_owned(), Runner::Cargo, 99)
+            ("cargo-8d5db1fb-99-999".to_owned(), Runner::Cargo, 99)
         );
         assert!(nextest(&nested).is_none());
     }
@@ -361,12 +364,25 @@ pub(crate) mod tests {
         let alone = facts().below(&["cargo-watch", "bash"]);
         assert_eq!(
             told(&alone),
-            ("process-01234567-100-1000".to_owned(), Runner::Alone, 100)
+            ("process-8d5db1fb-100-1000".to_owned(), Runner::Alone, 100)
         );
         let unknown_boot = Facts {
-            boot: String::new(),
+            space: PidSpace::default(),
             ..facts()
         };
         assert_eq!(run_of(&unknown_boot).id, "process-0-100-1000");
+    }
+
+    #[test]
+    fn processes_of_one_number_and_tick_in_two_containers_or_machines_are_of_two_runs() {
+        let of = |boot: &str, namespace| {
+            let (boot, below) = (boot.to_owned(), facts().below(&["cargo"]));
+            let space = PidSpace { boot, namespace };
+            run_of(&Facts { space, ..below }).id
+        };
+        let one = of("0123456789abcdef", 4_026_531_836);
+        assert_eq!(of("0123456789abcdef", 4_026_531_836), one);
+        assert_ne!(of("0123456789abcdef", 4_026_532_001), one);
+        assert_ne!(of("0123456789abcdff", 4_026_531_836), one);
     }
 }

@@ -1,7 +1,12 @@
 //! Which run folders are nobody's any more, and their removal.
 
+#[cfg(all(target_os = "linux", not(miri)))]
+use super::order;
 use super::{Runner, facts};
+#[cfg(all(target_os = "linux", not(miri)))]
+use crate::sys::child;
 use crate::sys::clock::Deadline;
+use crate::sys::process::PidSpace;
 use crate::sys::{clock, file_lock, process};
 use serde_json::Value;
 use std::io;
@@ -21,7 +26,7 @@ pub(crate) enum Standing {
     Named,
     /// A person left its fixtures standing, and a script in it ends them.
     Kept,
-    /// Of another machine, or from before the last boot: its process numbers mean nothing here.
+    /// Of another machine or container, or from before the last boot: its process numbers mean nothing here.
     Foreign,
     /// Nothing that we could read describes it.
     Unknown,
@@ -34,7 +39,7 @@ impl Standing {
             return Self::Kept;
         }
         Self::read(folder).map_or(Self::Unknown, |told| {
-            Self::judge(&told, &facts().boot, process::is_alive)
+            Self::judge(&told, &facts().space, process::is_alive)
         })
     }
 
@@ -45,14 +50,14 @@ impl Standing {
 
     /// No time is looked at: a clock that was set back changes nothing. A process number that was given again is
     /// told by the start of the process.
-    pub(crate) fn judge(told: &Value, boot: &str, is_alive: fn(u32, u64) -> bool) -> Self {
+    pub(crate) fn judge(told: &Value, space: &PidSpace, is_alive: fn(u32, u64) -> bool) -> Self {
         let anchor = |field: &str| told["anchor"][field].as_u64();
         let pid = anchor("pid").and_then(|pid| u32::try_from(pid).ok());
         let (Some(pid), Some(started), Some(told_boot)) = (pid, anchor("started"), told["boot"].as_str())
         else {
             return Self::Unknown;
         };
-        if boot.is_empty() || told_boot != boot {
+        if !space.is(told_boot, told["namespace"].as_u64().unwrap_or(0)) {
             Self::Foreign
         } else if told["runner"] == Runner::Named.as_str() {
             Self::Named
@@ -105,22 +110,38 @@ pub(crate) fn remove(folder: &Path, rehearsal: bool) -> Removal {
     }
 }
 
-/// Kills what a fixture's process left in its group when its keeper was killed, and then its runner too.
+/// Does what the keeper could not do that was killed, and then its runner too: ends the fixtures' processes, and runs the
+/// commands of their teardown.
 fn end_what_is_left(run: &Path) {
     for fixture in std::fs::read_dir(run.join("fixtures"))
         .into_iter()
         .flatten()
         .flatten()
     {
-        end_processes(&fixture.path());
+        end_fixture(&fixture.path());
     }
 }
 
-/// Kills what is left of a fixture's processes, by the folder that they were started for.
-pub(crate) fn end_processes(fixture: &Path) {
-    let leaders = std::fs::read_to_string(fixture.join(LEADERS)).unwrap_or_default();
-    let leaders: Vec<u32> = leaders.lines().filter_map(|pid| pid.parse().ok()).collect();
-    process::end_groups(&leaders, MARK, fixture);
+/// Does it for one fixture, by the folder that it was started for.
+pub(crate) fn end_fixture(fixture: &Path) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        // To look at every process costs milliseconds, and most often none was started.
+        if fixture.join(LEADERS).exists() {
+            let mark = mark(fixture);
+            let find = || process::family(Some(&mark), &[]);
+            child::end_all(find, libc::SIGKILL, Duration::ZERO);
+        }
+        order::run_teardown(fixture);
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = fixture;
+}
+
+/// The variable of a fixture's processes.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
+    [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
 }
 
 /// Where the numbers of the processes that were started stand, in a fixture's folder.
@@ -213,7 +234,14 @@ mod tests {
     use serde_json::json;
 
     fn described(runner: &str, boot: &str, session: Value) -> Value {
-        json!({ "runner": runner, "boot": boot, "session": session, "anchor": { "pid": 7, "started": 70 } })
+        json!({
+            "runner": runner, "boot": boot, "namespace": 1, "session": session, "anchor": { "pid": 7, "started": 70 },
+        })
+    }
+
+    fn space(boot: &str, namespace: u64) -> PidSpace {
+        let boot = boot.to_owned();
+        PidSpace { boot, namespace }
     }
 
     #[test]
@@ -221,27 +249,44 @@ mod tests {
         let alive: fn(u32, u64) -> bool = |_, _| true;
         let dead: fn(u32, u64) -> bool = |_, _| false;
         let plain = described("cargo", "boot", Value::Null);
-        assert_eq!(Standing::judge(&plain, "boot", dead), Standing::Over);
-        assert_eq!(Standing::judge(&plain, "boot", alive), Standing::Running);
-        assert_eq!(Standing::judge(&plain, "other boot", dead), Standing::Foreign);
+        assert_eq!(Standing::judge(&plain, &space("boot", 1), dead), Standing::Over);
+        assert_eq!(
+            Standing::judge(&plain, &space("boot", 1), alive),
+            Standing::Running
+        );
+        assert_eq!(
+            Standing::judge(&plain, &space("other boot", 1), dead),
+            Standing::Foreign
+        );
+        assert_eq!(
+            Standing::judge(&plain, &space("boot", 2), dead),
+            Standing::Foreign,
+            "another container's runner may live"
+        );
         let unknown = described("cargo", "", Value::Null);
         assert_eq!(
-            Standing::judge(&unknown, "", dead),
+            Standing::judge(&unknown, &space("", 1), dead),
             Standing::Foreign,
             "no boot is known"
         );
         let recorded = described("cargo", "boot", Value::from("session"));
-        assert_eq!(Standing::judge(&recorded, "boot", dead), Standing::Recorded);
-        assert_eq!(Standing::judge(&recorded, "boot", alive), Standing::Running);
+        assert_eq!(
+            Standing::judge(&recorded, &space("boot", 1), dead),
+            Standing::Recorded
+        );
+        assert_eq!(
+            Standing::judge(&recorded, &space("boot", 1), alive),
+            Standing::Running
+        );
         let named = described("named", "boot", Value::Null);
-        assert_eq!(Standing::judge(&named, "boot", dead), Standing::Named);
+        assert_eq!(Standing::judge(&named, &space("boot", 1), dead), Standing::Named);
     }
 
     #[test]
     fn a_process_number_that_was_given_again_is_another_process() {
         let again: fn(u32, u64) -> bool = |pid, started| pid == 7 && started == 71;
         let plain = described("cargo", "boot", Value::Null);
-        assert_eq!(Standing::judge(&plain, "boot", again), Standing::Over);
+        assert_eq!(Standing::judge(&plain, &space("boot", 1), again), Standing::Over);
     }
 
     #[test]
@@ -257,7 +302,7 @@ mod tests {
             json!({ "anchor": { "pid": 7, "started": 70 } }),
         ] {
             assert_eq!(
-                Standing::judge(&told, "boot", |_, _| false),
+                Standing::judge(&told, &space("boot", 0), |_, _| false),
                 Standing::Unknown,
                 "{told}"
             );

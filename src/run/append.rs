@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::sys::file_lock;
+use crate::sys::file_size::Limited;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -78,11 +79,11 @@ impl Appender {
         }
         if !ends_line(&mut file)? {
             // By itself: the newline at the end of ours has to be the only one.
-            file.write_all(b"\n")?;
+            Limited(&file).write_all(b"\n")?;
         }
         let begun = Begun(file.metadata()?.len());
         begun.write(&mut lock)?;
-        if let Err(error) = file.write_all(line) {
+        if let Err(error) = Limited(&file).write_all(line) {
             begun.mend(&mut file)?;
             Begun::clear(&mut lock)?;
             return Err(error);
@@ -120,7 +121,7 @@ impl Begun {
 
     fn write(self, lock: &mut File) -> io::Result<()> {
         lock.seek(SeekFrom::Start(0))?;
-        lock.write_all(&self.0.to_le_bytes())
+        Limited(lock).write_all(&self.0.to_le_bytes())
     }
 
     fn clear(lock: &mut File) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::place::facts;
+use crate::sys::file_size::Limited;
 use crate::sys::{clock, file_lock, process};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -116,7 +117,7 @@ impl AtomicFile {
             .filter(|_| !self.private)
             .map(|old| old.permissions());
         let unfinished = Unfinished::new(dir, kept.as_ref(), self.private)?;
-        let mut writer = BufWriter::new(&unfinished.file);
+        let mut writer = BufWriter::new(Limited(&unfinished.file));
         content(&mut writer)?;
         writer.flush()?;
         drop(writer);
@@ -203,7 +204,7 @@ impl<'a> Writer<'a> {
     fn own() -> Writer<'static> {
         let facts = facts();
         Writer {
-            boot: facts.boot.get(..8).unwrap_or("0"),
+            boot: facts.space.boot.get(..8).unwrap_or("0"),
             // Of a forked child, not its parent's.
             pid: process::id(),
             started: process::started(),

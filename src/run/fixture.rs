@@ -4,7 +4,7 @@ use super::fault::{Fault, tail};
 use super::handle::{self, Declared, Told};
 use super::keeper::{self, Connection, Definition, LIMIT_OF_A_REPLY, Reply, Request};
 use super::setup::Setup;
-use crate::error::{BoxError, Error};
+use crate::error::{self, BoxError, Error};
 use crate::event::Event;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::stderr;
@@ -126,7 +126,7 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Fixture<H> {
     /// On what [`try_get`](Self::try_get) returns as an error, with the whole story.
     #[track_caller]
     pub fn get(&self) -> Arc<H> {
-        self.try_get().unwrap_or_else(|error| panic!("{error}"))
+        error::or_panic(self.try_get())
     }
 
     /// Its handle, after starting it if this is the first call in the run. A process's first call attaches, which takes
@@ -308,7 +308,7 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
                         let (processes, claims) = (setup.processes(), setup.claims());
                         handle::write(&folder, &definition, &processes, &claims, &text)
                     }),
-                Ok(Err(error)) => Err(told(&*error)),
+                Ok(Err(error)) => Err(crate::error::chain(&*error)),
                 Err(panic) => Err(format!("its factory panicked: {}", exit::last_words(panic))),
             };
             // Who gave up meanwhile is not there to hear it, and then nothing is kept.
@@ -374,13 +374,14 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
         )
     }
 
-    fn attached(&self, told: Told, connection: Connection) -> Result<Attached<H>, Error> {
+    fn attached(&self, told: Told, mut connection: Connection) -> Result<Attached<H>, Error> {
         let handle = told.handle().map_err(|reason| Fault::Handle {
             fixture: self.key.clone(),
             path: told.path.clone(),
             handle: type_name::<H>(),
             reason,
         })?;
+        connection.watch(&told.processes());
         Ok(Attached {
             handle: Arc::new(handle),
             connection,
@@ -388,17 +389,6 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
             users: BTreeSet::new(),
         })
     }
-}
-
-/// An error with its causes.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
 }
 
 impl<H> fmt::Debug for Fixture<H> {

@@ -6,6 +6,7 @@
 use super::keeper::{self, Definition};
 use crate::event::Event;
 use crate::resource::{Access, Resource};
+use crate::sys::file_size::Limited;
 use crate::sys::{clock, process};
 use crate::worker::{Worker, seat};
 use serde_core::de::DeserializeOwned;
@@ -69,7 +70,7 @@ impl Declared {
 pub(super) fn write(
     folder: &Path,
     definition: &Definition,
-    processes: &[u32],
+    processes: &[Vec<u32>],
     claims: &[Declared],
     handle: &[u8],
 ) -> Result<(), String> {
@@ -87,7 +88,7 @@ pub(super) fn write(
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(&path);
-    file.and_then(|mut file| file.write_all(&text))
+    file.and_then(|file| Limited(&file).write_all(&text))
         .map_err(|error| format!("could not write {}: {error}", path.display()))
 }
 
@@ -116,13 +117,20 @@ impl Told {
         let is_it = self.is_readable()
             && self.about["place"] == definition.place.as_str()
             && self.about["type"] == definition.handle.as_str();
-        let mut processes = self.about["processes"].as_array().into_iter().flatten();
         // Nobody else gets their numbers: the keeper waits for them in the end only.
         is_it
-            && processes.all(|pid| {
-                let pid = pid.as_u64().and_then(|pid| u32::try_from(pid).ok());
-                pid.is_some_and(process::is_running)
-            })
+            && self
+                .processes()
+                .iter()
+                .all(|group| group.iter().any(|pid| process::is_running(*pid)))
+    }
+
+    /// The processes of the fixture, in groups of which one at least has to be there.
+    pub(super) fn processes(&self) -> Vec<Vec<u32>> {
+        let groups = self.about["processes"].as_array().into_iter().flatten();
+        let pid = |pid: &Value| pid.as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let group = |group: &Value| group.as_array().into_iter().flatten().filter_map(pid).collect();
+        groups.map(group).collect()
     }
 
     fn is_readable(&self) -> bool {
@@ -155,7 +163,7 @@ mod tests {
         }
     }
 
-    fn written(processes: &[u32], claims: &[Declared], handle: &str) -> (tempfile::TempDir, Told) {
+    fn written(processes: &[Vec<u32>], claims: &[Declared], handle: &str) -> (tempfile::TempDir, Told) {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &definition(), processes, claims, handle.as_bytes()).unwrap();
         let named = folder.path().join(keeper::HANDLE);
@@ -194,10 +202,10 @@ mod tests {
     #[cfg(all(target_os = "linux", not(miri)))]
     #[test]
     fn a_fixture_whose_process_is_gone_has_to_be_asked_for() {
-        let (_folder, told) = written(&[process::id()], &[], "1");
+        let (_folder, told) = written(&[vec![u32::MAX, process::id()]], &[], "1");
         assert!(told.stands(&definition()));
         // No process has that number: it is above the highest.
-        let (_folder, told) = written(&[process::id(), u32::MAX], &[], "1");
+        let (_folder, told) = written(&[vec![process::id()], vec![u32::MAX]], &[], "1");
         assert!(!told.stands(&definition()));
     }
 

@@ -3,7 +3,7 @@
 use super::held::{Answer, Asker, Table};
 use super::lock_file::{LockFile, Taker};
 use super::owner::{self, Owner, Record};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
 use crate::sys::file_lock::{Locked, Mode};
@@ -36,7 +36,7 @@ use std::time::Duration;
 /// A panic would make a test pass that is `#[should_panic]`: give that one `#[serial]`, or an `expected` text.
 #[track_caller]
 pub fn lock(name: &str) -> LockGuard {
-    told(LockOptions::new().lock(name))
+    error::or_panic(LockOptions::new().lock(name))
 }
 
 /// As [`lock`], but together with others who share it: they wait only for who has it alone, and it for them.
@@ -47,7 +47,7 @@ pub fn lock(name: &str) -> LockGuard {
 /// As [`lock`].
 #[track_caller]
 pub fn lock_shared(name: &str) -> LockGuard {
-    told(LockOptions::new().shared().lock(name))
+    error::or_panic(LockOptions::new().shared().lock(name))
 }
 
 /// As [`lock`], without waiting: `None` while anybody else has it, be it another thread of this test.
@@ -84,13 +84,13 @@ pub fn try_lock_shared(name: &str) -> Result<Option<LockGuard>, Error> {
 #[cfg(feature = "tokio")]
 #[track_caller]
 pub fn lock_async(name: &str) -> impl Future<Output = LockGuard> + Send + use<> {
-    let waiting = LockOptions::new().lock_async(name);
-    async { told(waiting.await) }
-}
-
-#[track_caller]
-fn told(locked: Result<LockGuard, Error>) -> LockGuard {
-    locked.unwrap_or_else(|error| panic!("{error}"))
+    let (waiting, place) = (LockOptions::new().lock_async(name), Location::caller());
+    async move {
+        // The panic itself is at a line of ours: nothing carries a caller's into a future.
+        waiting
+            .await
+            .unwrap_or_else(|error| panic!("{error}\nThe lock was asked for at {place}"))
+    }
 }
 
 /// How a lock is taken: alone or shared, how long it is waited for, and how far it reaches.
@@ -343,7 +343,7 @@ fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> Owner {
         pid,
         started: facts.started,
         since: 0,
-        boot: facts.boot.clone(),
+        space: facts.space.clone(),
         lock: lock.to_owned(),
         run: worker.run().to_owned(),
         worker: worker.id().to_owned(),

@@ -180,7 +180,7 @@ impl LockFile {
         match Owner::read(&self.path) {
             Some(owner) if !owner.holds => "its holder has not said who it is".to_owned(),
             None => "its holder has not said who it is".to_owned(),
-            Some(owner) if owner.is_gone(&place::facts().boot) => {
+            Some(owner) if owner.is_gone(&place::facts().space) => {
                 format!("its last holder, {owner}, is gone; a child that it forked may hold it")
             }
             Some(owner) if owner.shared => format!(

@@ -1,6 +1,6 @@
 //! Names for what lies outside: databases, buckets, queues.
 
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::place;
 use crate::worker::Worker;
 
@@ -35,7 +35,7 @@ impl Names {
     /// On a thread that no worker was handed to; [`try_current`](Self::try_current) returns that as an error.
     #[track_caller]
     pub fn current() -> Self {
-        Self::try_current().unwrap_or_else(|error| panic!("{error}"))
+        error::or_panic(Self::try_current())
     }
 
     /// Names for the worker that this thread works for.

@@ -4,13 +4,14 @@
 //! costs fifty times as much. When the lock is given back its first word alone is written again, so a holder that was
 //! killed can be told from one that let go.
 
+use crate::sys::process::PidSpace;
 use crate::sys::{clock, file_lock::Locked, process};
 use std::fmt;
 use std::io::{self, Read as _};
 use std::ops::Range;
 
 const SIZE: usize = 512;
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 const HELD: &str = "held";
 const FREE: &str = "free";
 /// Where in a record it stands since when.
@@ -27,7 +28,7 @@ pub(crate) struct Owner {
     pub(crate) started: u64,
     /// Microseconds since 1970.
     pub(crate) since: u64,
-    pub(crate) boot: String,
+    pub(crate) space: PidSpace,
     pub(crate) lock: String,
     pub(crate) run: String,
     pub(crate) worker: String,
@@ -40,11 +41,12 @@ impl Owner {
         let first = if self.holds { HELD } else { FREE };
         let access = if self.shared { "shared" } else { "exclusive" };
         let (pid, started, since) = (self.pid, self.started, self.since);
-        let (boot, lock) = (clip(&self.boot, 36), clip(&self.lock, 100));
+        let (boot, lock) = (clip(&self.space.boot, 36), clip(&self.lock, 96));
+        let namespace = self.space.namespace;
         let (run, worker) = (clip(&self.run, 64), clip(&self.worker, 64));
         let test = clip(&self.test, 150);
         let text = format!(
-            "{first}\t{VERSION}\t{since:016x}\t{access}\t{pid}\t{started}\t{boot}\t{lock}\t{run}\t{worker}\t{test}\t"
+            "{first}\t{VERSION}\t{since:016x}\t{access}\t{pid}\t{started}\t{boot}\t{namespace:x}\t{lock}\t{run}\t{worker}\t{test}\t"
         );
         let mut record = [b' '; SIZE];
         record[SIZE - 1] = b'\n';
@@ -120,8 +122,10 @@ impl Owner {
         let shared = fields.next()? == "shared";
         let pid = fields.next()?.parse().ok()?;
         let started = fields.next()?.parse().ok()?;
+        let boot = fields.next()?.to_owned();
+        let namespace = u64::from_str_radix(fields.next()?, 16).ok()?;
         let mut word = || fields.next().map(str::to_owned);
-        let (boot, lock, run, worker, test) = (word()?, word()?, word()?, word()?, word()?);
+        let (lock, run, worker, test) = (word()?, word()?, word()?, word()?);
         // What stands behind the last tab is padding: without it the record was cut off.
         word()?;
         Some(Self {
@@ -130,7 +134,7 @@ impl Owner {
             pid,
             started,
             since,
-            boot,
+            space: PidSpace { boot, namespace },
             lock,
             run,
             worker,
@@ -147,9 +151,9 @@ impl Owner {
         Self::decode(&known)
     }
 
-    /// Whether it is known to be gone: a process of this boot that is no more.
-    pub(crate) fn is_gone(&self, boot: &str) -> bool {
-        !boot.is_empty() && self.boot == boot && !process::is_alive(self.pid, self.started)
+    /// Whether it is known to be gone. A process of another container or machine cannot be seen from here.
+    pub(crate) fn is_gone(&self, space: &PidSpace) -> bool {
+        space.is(&self.space.boot, self.space.namespace) && !process::is_alive(self.pid, self.started)
     }
 
     /// For how long, in whole seconds; a clock that was set back says 0.
@@ -180,7 +184,10 @@ mod tests {
             pid: 4711,
             started: 90,
             since: 1_700_000_000_000_000,
-            boot: "93c24768-9b0c-4c43-8d0e-b9d31d6f9a53".to_owned(),
+            space: PidSpace {
+                boot: "93c24768-9b0c-4c43-8d0e-b9d31d6f9a53".to_owned(),
+                namespace: 4_026_531_836,
+            },
             lock: "schema".to_owned(),
             run: "cargo-93c24768-4700-88".to_owned(),
             worker: "w1".to_owned(),
@@ -201,6 +208,32 @@ mod tests {
         assert_eq!(Owner::decode(&[0xff; SIZE]), None);
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_holder_in_another_container_is_not_known_to_be_gone() {
+        let here = PidSpace {
+            boot: "boot".to_owned(),
+            namespace: 1,
+        };
+        let there = PidSpace {
+            namespace: 2,
+            ..here.clone()
+        };
+        // No process has that number and start here.
+        let holder = Owner {
+            pid: u32::MAX,
+            space: there.clone(),
+            ..owner()
+        };
+        assert!(!holder.is_gone(&here) && holder.is_gone(&there));
+        let nobody_knows = PidSpace::default();
+        let holder = Owner {
+            space: nobody_knows.clone(),
+            ..holder
+        };
+        assert!(!holder.is_gone(&nobody_knows));
+    }
+
     #[test]
     fn the_longest_of_all_records_has_room() {
         let long = "x".repeat(SIZE);
@@ -209,7 +242,10 @@ mod tests {
             pid: u32::MAX,
             started: most,
             since: most,
-            boot: long.clone(),
+            space: PidSpace {
+                boot: long.clone(),
+                namespace: most,
+            },
             lock: long.clone(),
             run: long.clone(),
             worker: long.clone(),

@@ -3,7 +3,7 @@
 //! The attributes write these calls; nobody else is meant to.
 
 use super::lock::{LockGuard, LockOptions};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::exit::{self, Cleanup};
 use crate::place;
 use crate::sys::{clock, stderr};
@@ -63,7 +63,7 @@ fn kept_so_far() -> Vec<Cleanup> {
 /// When one cannot be had, as [`lock`](crate::lock).
 #[track_caller]
 pub fn hold(keys: &[(&str, bool)]) -> Serial {
-    take(keys).unwrap_or_else(|error| panic!("{error}"))
+    error::or_panic(take(keys))
 }
 
 /// As [`hold`], for a test that is meant to panic: `None` instead of a panic, and the story on standard error. The test

@@ -56,7 +56,8 @@ pub struct Setup {
     deadline: Deadline,
     limit: Duration,
     stop: Cell<Stop>,
-    processes: RefCell<Vec<u32>>,
+    /// Of each group one process has to be there for the fixture to be.
+    processes: RefCell<Vec<Vec<u32>>>,
     claims: RefCell<Vec<Declared>>,
 }
 
@@ -84,7 +85,9 @@ impl Setup {
         }
     }
 
-    /// Starts a process that lives until the run is over, and returns its number.
+    /// Starts a process that lives until the run is over, and returns its number. Its end before that, also with exit code
+    /// 0, is an error: the start's, or that of the next [`get`](super::Fixture::get). A command that is expected to end is
+    /// one for [`run`](Self::run).
     ///
     /// It gets a process group of its own, nothing on standard input, and the [log](Self::log) as its output. Of the
     /// command its program, arguments, working directory and changes to the environment count; redirections,
@@ -93,23 +96,70 @@ impl Setup {
     /// `LD_PRELOAD`.
     ///
     /// In the end its group gets the [stop signal](Self::stop_signal), has the [grace](Self::grace) to go, and is then
-    /// killed. If the keeper is killed the process dies with it, unless it has changed its user or has left its
+    /// killed; and so is what left the group, which is found by its ancestors and by `COFFERDAM_FIXTURE` in its
+    /// environment. If the keeper is killed the process dies with it, unless it has changed its user or has left its
     /// children to themselves.
     ///
     /// # Errors
     /// When it cannot be started, or the start's deadline has passed.
     pub fn spawn(&self, command: &mut Command) -> Result<u32, Error> {
+        let pid = self.start(command, false)?;
+        self.processes.borrow_mut().push(vec![pid]);
+        Ok(pid)
+    }
+
+    /// Runs a command to its end: `initdb`, `pg_ctl start`, `docker run --detach`. It is started as by
+    /// [`spawn`](Self::spawn).
+    ///
+    /// What it leaves running is the fixture's: it is stopped in the end, and if all of it that was there when the factory
+    /// returned has ended before, the next [`get`](super::Fixture::get) is an error.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] {
+    /// use cofferdam::Fixture;
+    /// use std::process::Command;
+    /// static CACHE: Fixture<String> = Fixture::per_run("cache", |setup| {
+    ///     setup.run(Command::new("sh").arg("-c").arg("sleep 600 & echo $! > pid").current_dir(setup.dir()))?;
+    ///     Ok(std::fs::read_to_string(setup.dir().join("pid"))?)
+    /// });
+    /// assert!(CACHE.get().trim().parse::<u32>().is_ok());
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When it cannot be started, ends with another exit code than 0, or the start's deadline has passed.
+    pub fn run(&self, command: &mut Command) -> Result<(), Error> {
         let program = command.get_program().to_string_lossy().into_owned();
+        let pid = self.start(command, true)?;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match self.ask(&Request::Ran { pid })? {
+                Reply::Left { processes } => {
+                    self.processes.borrow_mut().push(processes);
+                    return Ok(());
+                }
+                Reply::Running => {}
+                Reply::Ended { how } => return Err(step(format!("run {program}"), how)),
+                other => return Err(self.refused(format!("run {program}"), other)),
+            }
+            // The keeper answers what it is asked; it tells nothing later.
+            clock::pause(pause);
+            pause = (pause * 2).min(Duration::from_millis(25));
+        }
+    }
+
+    fn start(&self, command: &mut Command, ends: bool) -> Result<u32, Error> {
         let request = Request::Spawn {
             order: order(command, &self.folder),
             stop: self.stop.get(),
+            ends,
         };
         match self.ask(&request)? {
-            Reply::Done { pid } => {
-                self.processes.borrow_mut().push(pid);
-                Ok(pid)
+            Reply::Done { pid } => Ok(pid),
+            other => {
+                let program = command.get_program().to_string_lossy();
+                Err(self.refused(format!("start {program}"), other))
             }
-            other => Err(self.refused(format!("start {program}"), other)),
         }
     }
 
@@ -289,8 +339,20 @@ impl Setup {
         tail(&std::fs::read(self.log()).unwrap_or_default())
     }
 
-    pub(super) fn processes(&self) -> Vec<u32> {
-        self.processes.borrow().clone()
+    /// The groups of processes that are there now.
+    pub(super) fn processes(&self) -> Vec<Vec<u32>> {
+        let alive = |group: &Vec<u32>| -> Vec<u32> {
+            let group = group.iter().copied();
+            // Elsewhere nobody knows.
+            let is_there = |pid: &u32| cfg!(not(target_os = "linux")) || process::is_running(*pid);
+            group.filter(is_there).collect()
+        };
+        let groups = self.processes.borrow();
+        groups
+            .iter()
+            .map(alive)
+            .filter(|group| !group.is_empty())
+            .collect()
     }
 
     pub(super) fn claims(&self) -> Vec<Declared> {

@@ -2,10 +2,12 @@
 
 use super::clock::Deadline;
 use super::poll;
+use super::process::Living;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::time::Duration;
 
 /// The process is killed when the thread that starts it ends, however it ends.
 pub(crate) fn dies_with_us(command: &mut Command) {
@@ -35,21 +37,62 @@ pub(crate) fn signal_group(leader: u32, signal: i32) {
     }
 }
 
-/// Whether there is a group of that number, whoever is in it.
-pub(crate) fn has_members(group: u32) -> bool {
-    #[expect(unsafe_code, reason = "kill is a C function")]
-    // SAFETY: it takes numbers, and no signal is sent.
-    let failed = unsafe { libc::kill(-(group as i32), 0) } != 0;
-    // It may also say that they are not ours to send signals to.
-    !failed || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+/// Processes whose parents end become this process's children, so that what descends from it stays known.
+pub(crate) fn adopt_orphans() {
+    #[expect(unsafe_code, reason = "prctl is a C function")]
+    // SAFETY: it takes numbers.
+    unsafe {
+        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+    }
 }
 
-/// Kills one process.
-pub(crate) fn kill(pid: u32) {
-    #[expect(unsafe_code, reason = "kill is a C function")]
-    // SAFETY: it takes numbers. A process that is gone is an error, and not worth a word.
-    unsafe {
-        libc::kill(pid as i32, libc::SIGKILL);
+/// The time that killed processes may take to go.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Ends the processes that `find` returns: they get the signal and have the grace to go; then they are killed, and so is
+/// what they started meanwhile.
+pub(crate) fn end_all(find: impl Fn() -> Vec<Living>, signal: i32, grace: Duration) {
+    let found = find();
+    if found.is_empty() {
+        return;
+    }
+    wait_for(&signal_all(&found, signal), Deadline::after(grace));
+    let patience = Deadline::after(LAST);
+    loop {
+        let left = find();
+        if left.is_empty() || patience.left().is_none() {
+            return;
+        }
+        wait_for(&signal_all(&left, libc::SIGKILL), patience);
+    }
+}
+
+/// Sends each a signal, and returns what can be waited for.
+pub(crate) fn signal_all(processes: &[Living], signal: i32) -> Vec<Handle> {
+    let signal_one = |process: &Living| {
+        // Opened first: the handle stays with the process that is looked at next.
+        let handle = Handle::open(process.pid);
+        if process.is_alive() {
+            #[expect(unsafe_code, reason = "kill is a C function")]
+            // SAFETY: it takes numbers. A process that is gone is an error, and not worth a word.
+            unsafe {
+                match &handle {
+                    Ok(handle) => {
+                        _ = libc::syscall(libc::SYS_pidfd_send_signal, handle.fd(), signal, 0_usize, 0)
+                    }
+                    Err(_) => _ = libc::kill(process.pid as i32, signal),
+                }
+            }
+        }
+        handle.ok()
+    };
+    processes.iter().filter_map(signal_one).collect()
+}
+
+/// Waits until all have ended, or for as long as there is time.
+pub(crate) fn wait_for(handles: &[Handle], by: Deadline) {
+    for handle in handles {
+        handle.ended(by);
     }
 }
 

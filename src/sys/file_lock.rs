@@ -1,6 +1,8 @@
 //! A kernel lock on a file: gone with the process that holds it, however that ends.
 
 #[cfg(unix)]
+use super::file_size;
+#[cfg(unix)]
 use super::spare::look;
 use super::spare::{Origin, Spare};
 #[cfg(unix)]
@@ -28,7 +30,7 @@ impl Locked {
     /// Overwrites the file's beginning with one call. Nothing is truncated: that would cost fifty times as much.
     pub(crate) fn put(&self, bytes: &[u8]) -> io::Result<()> {
         #[cfg(unix)]
-        return std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, 0);
+        return file_size::spared(|| std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, 0));
         #[cfg(not(unix))]
         {
             use std::io::{Seek as _, Write as _};

@@ -151,11 +151,37 @@ pub(crate) fn is_running(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
-/// What names this boot of this machine; empty where the system does not say.
-pub(crate) fn boot() -> String {
-    told(Path::new("/proc/sys/kernel/random/boot_id"))
-        .map(|id| id.trim().to_owned())
-        .unwrap_or_default()
+/// The processes among which a number names one: those of one boot of one machine, in one pid namespace. Containers of a
+/// machine have namespaces of their own, and may share a folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PidSpace {
+    /// Empty where the system does not say, and then no number can be judged.
+    pub(crate) boot: String,
+    /// 0 where the system does not say.
+    pub(crate) namespace: u64,
+}
+
+impl PidSpace {
+    /// The space of this process.
+    pub(crate) fn own() -> Self {
+        let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let link = link.to_string_lossy();
+        Self {
+            boot: told(Path::new("/proc/sys/kernel/random/boot_id"))
+                .map(|id| id.trim().to_owned())
+                .unwrap_or_default(),
+            // `pid:[4026531836]`
+            namespace: link
+                .strip_prefix("pid:[")
+                .and_then(|rest| rest.strip_suffix(']')?.parse().ok())
+                .unwrap_or(0),
+        }
+    }
+
+    /// Whether a process of the other space is known to be one of these.
+    pub(crate) fn is(&self, boot: &str, namespace: u64) -> bool {
+        !self.boot.is_empty() && (self.boot.as_str(), self.namespace) == (boot, namespace)
+    }
 }
 
 /// A command; on Unix its process leads a group of its own.
@@ -167,40 +193,81 @@ pub(crate) fn command(program: &OsStr) -> Command {
     command
 }
 
-/// Kills the processes of these groups whose environment says `name=folder`: by a group's number alone they could be
-/// anybody's, for numbers are used again.
-pub(crate) fn end_groups(groups: &[u32], name: &str, folder: &Path) {
-    // To look at every process costs milliseconds, and most often nobody is left.
-    #[cfg(all(target_os = "linux", not(miri)))]
-    let groups: Vec<_> = groups
-        .iter()
-        .copied()
-        .filter(|group| super::child::has_members(*group))
-        .collect();
-    if groups.is_empty() {
-        return;
+/// A process that was alive, known from a later one of its number by its start.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Living {
+    pub(crate) pid: u32,
+    pub(crate) started: u64,
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+impl Living {
+    pub(crate) fn is_alive(self) -> bool {
+        is_alive(self.pid, self.started)
     }
-    let mark = [name.as_bytes(), b"=", folder.as_os_str().as_encoded_bytes()].concat();
+}
+
+/// The living processes but this one, each with its parent, its group and the rest of what the kernel says.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn living() -> impl Iterator<Item = (u32, Stat)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    for pid in pids.filter(|pid| stat(*pid).is_some_and(|stat| groups.contains(&stat.group))) {
-        let environment = std::fs::read(proc_folder(pid).join("environ")).unwrap_or_default();
-        if environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == mark)
-        {
-            #[cfg(all(target_os = "linux", not(miri)))]
-            super::child::kill(pid);
+    let us = id();
+    pids.filter(move |pid| *pid != us)
+        .filter_map(|pid| stat(pid).map(|stat| (pid, stat)))
+        .filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// Returns the living processes that were started with `mark` (`NAME=value`) in their environment, those in the groups
+/// that `leaders` lead, and what descends from any of them or from a leader. Takes milliseconds: it looks at every process
+/// of the machine.
+///
+/// A leader must not have been waited for, or its number may be another's.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) fn family(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
+    let all: Vec<_> = living().collect();
+    let is_marked = |pid: u32| {
+        mark.is_some_and(|mark| {
+            let environment = std::fs::read(proc_folder(pid).join("environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == mark)
+        })
+    };
+    let is_first = |pid: &u32, stat: &Stat| {
+        leaders.contains(pid)
+            || leaders.contains(&stat.group)
+            || leaders.contains(&stat.parent)
+            || is_marked(*pid)
+    };
+    let (mut found, mut others): (Vec<_>, Vec<_>) = all.iter().partition(|(pid, stat)| is_first(pid, stat));
+    // A child may come before its parent.
+    loop {
+        let (more, rest): (Vec<_>, Vec<_>) = others
+            .iter()
+            .partition(|(_, stat)| found.iter().any(|(pid, _)| *pid == stat.parent));
+        if more.is_empty() {
+            break;
         }
+        found.extend::<Vec<_>>(more);
+        others = rest;
     }
+    found
+        .iter()
+        .map(|(pid, stat)| Living {
+            pid: *pid,
+            started: stat.started,
+        })
+        .collect()
 }
 
 /// The living in a group.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn members(group: u32) -> impl Iterator<Item = u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(move |pid| stat(*pid).is_some_and(|stat| stat.group == group && stat.state != 'Z'))
+    living()
+        .filter(move |(_, stat)| stat.group == group)
+        .map(|(pid, _)| pid)
 }
 
 /// Resident memory in bytes; `None` where the system does not say.

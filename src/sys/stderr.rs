@@ -7,11 +7,14 @@
 pub(crate) fn line(text: &str) {
     let line = format!("cofferdam: {text}\n");
     #[cfg(all(unix, not(miri)))]
-    #[expect(unsafe_code, reason = "write(2) without std's lock")]
-    // SAFETY: pointer and length are those of a live string; the descriptor need not be open.
-    unsafe {
-        libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
-    }
+    // It may be a file, and full.
+    super::file_size::spared(|| {
+        #[expect(unsafe_code, reason = "write(2) without std's lock")]
+        // SAFETY: pointer and length are those of a live string; the descriptor need not be open.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
+        }
+    });
     #[cfg(not(all(unix, not(miri))))]
     {
         use std::io::Write as _;

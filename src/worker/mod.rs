@@ -14,7 +14,7 @@ pub use instrumented::Instrumented;
 pub(crate) use life::at_test_end;
 pub use seat::{Entered, Guarded};
 
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
 use crate::{journal, place};
@@ -23,6 +23,7 @@ use seat::Member;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 /// One lane of tests that never overlap, as the test that runs in it now sees it.
@@ -56,7 +57,7 @@ impl Worker {
     /// returns that as an error.
     #[track_caller]
     pub fn current() -> Self {
-        Self::try_current().unwrap_or_else(|error| panic!("{error}"))
+        error::or_panic(Self::try_current())
     }
 
     /// The worker that this thread works for.
@@ -208,6 +209,11 @@ impl Worker {
     /// Unique in this process, never 0.
     pub(crate) fn life(&self) -> u64 {
         self.0.life
+    }
+
+    /// Whether a thread panicked while it worked for the test.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.0.panicked.load(Ordering::Relaxed)
     }
 
     /// From now on the test holds a lock of that name: to write alone, or to read together with others.

@@ -5,6 +5,8 @@
 #![cfg(test)]
 
 #[cfg(all(unix, not(miri)))]
+mod caller;
+#[cfg(all(unix, not(miri)))]
 mod compile_fail;
 mod console;
 mod docs;

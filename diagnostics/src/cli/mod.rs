@@ -119,6 +119,9 @@ pub(crate) struct ObserveArgs {
     /// What it means when no test was seen. Without it: `fail`.
     #[arg(long, value_name = "POLICY")]
     pub(crate) no_records: Option<NoRecords>,
+    /// Exit with 3 where something cannot be recorded, and name it.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Do not note where in the source something is done: quicker, and the report names tests only.
     #[arg(long)]
     pub(crate) no_backtrace: bool,
@@ -162,6 +165,9 @@ pub(crate) struct CheckArgs {
     /// What it means when nothing was recorded.
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub(crate) no_records: NoRecords,
+    /// Exit with 3 where something cannot be recorded, and name it.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Journals, snapshots, or folders of them, also from several machines; without any, the newest session of this
     /// workspace.
     #[arg(value_name = "PATH")]
@@ -190,6 +196,9 @@ pub(crate) struct FixArgs {
     /// Write them also where no git is, and nothing brings back what was there.
     #[arg(long)]
     pub(crate) allow_no_vcs: bool,
+    /// Exit with 3 where something cannot be recorded, and name it.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// What tests are kept apart by.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,

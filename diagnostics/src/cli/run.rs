@@ -32,6 +32,9 @@ pub(crate) struct RunArgs {
     /// like, `pass` for any other command and for jobs of a file.
     #[arg(long, value_name = "POLICY")]
     pub(crate) no_records: Option<NoRecords>,
+    /// Exit with 3 where something cannot be recorded, and name it.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// What keeps the output of this session apart from that of others. Without it: COFFERDAM_RUN_NAMESPACE, else
     /// RUN_NAMESPACE, else one that is generated.
     #[arg(long, value_name = "NAME")]
@@ -111,6 +114,10 @@ pub(crate) struct RoundsArgs {
     /// Run the command so many times, under each number of workers.
     #[arg(long, value_name = "NUMBER", conflicts_with = "from", value_parser = at_least_one::<NonZeroU32>)]
     pub(crate) repeat: Option<NonZeroU32>,
+    /// Give each round an empty temporary directory of its own (TMPDIR), which goes with it. Without it, rounds find
+    /// what earlier rounds left there.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) isolate: bool,
     /// Run the command until it fails; with `--repeat` at most so many times.
     #[arg(long, conflicts_with = "from")]
     pub(crate) until_fail: bool,
@@ -131,7 +138,7 @@ pub(crate) struct SubmitArgs {
     /// session that runs.
     #[arg(long, value_name = "NAME")]
     pub(crate) run_namespace: Option<String>,
-    /// What the job is called; without it, as its program.
+    /// Name of the job; without it, its program and what that is to do.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// The group that it counts for.

@@ -21,8 +21,8 @@ pub(crate) struct Batch {
     pub(crate) logs: PathBuf,
     /// For rounds of one command: one for each number of workers.
     pub(crate) rows: Vec<Row>,
-    /// So many processes detached themselves from their jobs and are still there.
-    pub(crate) left: u64,
+    /// Processes that detached themselves from their jobs and still run: their numbers and programs.
+    pub(crate) left: Vec<(u32, String)>,
 }
 
 /// A job that failed for good.
@@ -107,7 +107,7 @@ impl Batch {
                     row.cancelled += 1;
                 }
             }
-            Event::Left { .. } => self.left += 1,
+            Event::Left { pid, name } => self.left.push((*pid, name.clone())),
             _ => {}
         }
     }

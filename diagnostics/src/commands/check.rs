@@ -22,5 +22,5 @@ pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
         }
         Findings::new(args.paths, &evidence)
     };
-    Ok(ratchet.hold(Outcome::new(None, findings, args.no_records)))
+    Ok(ratchet.hold(Outcome::new(None, findings, args.no_records, args.strict)))
 }

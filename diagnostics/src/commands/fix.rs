@@ -2,7 +2,7 @@
 
 use crate::cli::{FixArgs, With};
 use crate::exit_code;
-use crate::findings::{Access, Finding, Findings, Kind, Runner, Test};
+use crate::findings::{Access, Account, Entry, Finding, Findings, Kind, Runner, Test};
 use crate::fix::Family;
 use crate::fix::idle::{self, Idle, Ran};
 use crate::fix::mending::{self, Means, Mending};
@@ -29,6 +29,10 @@ pub(crate) struct Fixed {
     /// Findings that are to be ended.
     pub(crate) findings: usize,
     pub(crate) written: bool,
+    /// What was started when the suite was observed, and what of it was recorded.
+    pub(crate) account: Account,
+    /// Why the observation cannot show that nothing else is to be changed.
+    pub(crate) unknown: Option<String>,
 }
 
 /// What is better than to wait for each other, and no edit that a program can make.
@@ -46,6 +50,8 @@ impl Fixed {
         let is_left = !self.mending.by_hand.is_empty() || !self.written && !self.mending.changes.is_empty();
         if is_left {
             exit_code::CONFLICTS
+        } else if self.unknown.is_some() {
+            exit_code::UNKNOWN
         } else {
             exit_code::NONE
         }
@@ -74,14 +80,41 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
             .filter(|finding| mending::is_to_be_ended(finding))
             .count(),
         written: false,
+        unknown: None,
+        account: findings.account.clone(),
         root: dir,
         mending,
     };
+    fixed.unknown = unknown(&findings, fixed.findings, args.strict);
     if args.apply && !fixed.mending.changes.is_empty() {
         apply(args, &fixed)?;
         fixed.written = true;
     }
     Ok(fixed)
+}
+
+/// Why an observation with so many conflicts does not show all there is.
+fn unknown(findings: &Findings, conflicts: usize, is_strict: bool) -> Option<String> {
+    let named = |entry: &Entry| format!("{}: {}", entry.name, entry.reason);
+    let account = &findings.account;
+    if let Some(lost) = account.lost.first() {
+        let (count, all) = (account.lost_count(), account.started.max(account.lost_count()));
+        return Some(format!(
+            "{count} of {all} programs were lost in the observed run ({})",
+            named(lost)
+        ));
+    }
+    if findings.tests == 0 {
+        return Some("no test was seen in the observed run".to_owned());
+    }
+    if findings.command != 0 && conflicts == 0 {
+        return Some(format!(
+            "the observed command failed (exit code {}), and no cause was found",
+            findings.command
+        ));
+    }
+    let left_out = account.out_of_reach.first().filter(|_| is_strict)?;
+    Some(format!("not everything could be observed ({})", named(left_out)))
 }
 
 fn means(with: With) -> Means {

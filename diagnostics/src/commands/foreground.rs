@@ -30,6 +30,7 @@ pub(super) fn run(
         session: String::new(),
         variables,
         place: Place::Foreground,
+        lock: None,
     };
     let job = spec::of_words(crate::executor::job::JobId(1), command.to_vec())?;
     let mut ending = None;

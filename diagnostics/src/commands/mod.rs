@@ -70,22 +70,35 @@ pub(crate) struct Outcome {
     pub(crate) findings: Findings,
     pub(crate) verdict: Verdict,
     pub(crate) no_records: NoRecords,
+    /// Whether the workspace depends on cofferdam, where that was asked.
+    pub(crate) has_library: Option<bool>,
+    /// Whether it is an error that something cannot be recorded.
+    pub(crate) is_strict: bool,
 }
 
 impl Outcome {
-    fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords) -> Self {
+    fn new(command: Option<Ended>, findings: Findings, no_records: NoRecords, is_strict: bool) -> Self {
         Self {
             command,
             is_stopped: false,
             batch: None,
-            verdict: Verdict::of(findings.seen(), no_records),
+            verdict: Verdict::of(findings.seen(is_strict), no_records),
             findings,
             no_records,
+            has_library: None,
+            is_strict,
         }
     }
 
     fn judge(&mut self) {
-        self.verdict = Verdict::of(self.findings.seen(), self.no_records);
+        self.verdict = Verdict::of(self.findings.seen(self.is_strict), self.no_records);
+    }
+
+    /// Whether a test failed, or all of the command, and nothing that was seen says why.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        matches!(self.command, Some(Ended::Failed { .. }))
+            && self.findings.observed.is_some()
+            && self.findings.of_severity(Severity::Conflict).next().is_none()
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -99,6 +112,8 @@ pub(crate) struct Findings {
     /// Where was looked.
     pub(crate) places: Vec<PathBuf>,
     pub(crate) watched: Watched,
+    /// What was started, and what of it was recorded.
+    pub(crate) account: findings::Account,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) problems: Vec<String>,
     /// Also those that are not kept.
@@ -163,11 +178,29 @@ pub(crate) fn severity_of(told: &Conflict, graded: Option<&Finding>) -> Severity
     }
 }
 
+/// What the processes said of themselves; of a recording without a session's account, what was found.
+fn account(evidence: &Evidence) -> findings::Account {
+    let said = evidence.account();
+    let found = evidence.watched().processes;
+    let mut account = findings::Account {
+        started: said.started.max(found),
+        recorded: said.recorded.max(found),
+        complete: said.complete,
+        incomplete: said.incomplete,
+        ..findings::Account::default()
+    };
+    for lost in &said.lost {
+        account.lose(&lost.name, &lost.reason, lost.count);
+    }
+    account
+}
+
 impl Findings {
     fn new(places: Vec<PathBuf>, evidence: &Evidence) -> Self {
         Self {
             places,
             watched: evidence.watched(),
+            account: account(evidence),
             conflicts: evidence.conflicts(),
             problems: evidence.problems().iter().map(ToString::to_string).collect(),
             problem_count: evidence.problem_count(),
@@ -228,7 +261,7 @@ impl Findings {
         self.conflicts.iter().zip(graded)
     }
 
-    fn seen(&self) -> Seen {
+    fn seen(&self, is_strict: bool) -> Seen {
         let confirmed = self
             .observed
             .as_ref()
@@ -240,7 +273,10 @@ impl Findings {
                 None => self.watched.processes > 0,
             },
             conflicts: self.of_severity(Severity::Conflict).next().is_some(),
-            problems: self.problem_count > 0 || has_not_tried,
+            problems: self.problem_count > 0,
+            lost: !self.account.lost.is_empty(),
+            out_of_reach: is_strict && !self.account.out_of_reach.is_empty(),
+            not_tried: has_not_tried,
         }
     }
 }

@@ -61,6 +61,8 @@ pub(crate) fn observe(
         dir: dir.to_string_lossy().into_owned(),
         confirmed: args.confirm,
         tests: watched.tests,
+        command: ended.code(),
+        account: observed.account.clone(),
         findings: graded.iter().map(|(_, found)| found.finding.clone()).collect(),
         locked: observed.locked,
         ran: observed.ran,
@@ -81,9 +83,10 @@ pub(crate) fn observe(
     let findings = Findings {
         places: vec![dir],
         watched: observed.recorded,
+        account: observed.account,
         conflicts,
-        problem_count: observed.problems.len() as u64,
-        problems: observed.problems,
+        problem_count: 0,
+        problems: Vec::new(),
         observed: Some(super::Observed {
             watched,
             confirmed: rerun.map(|rerun| super::Confirmed {
@@ -97,7 +100,7 @@ pub(crate) fn observe(
         baseline: None,
     };
     let no_records = args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail);
-    Ok(ratchet.hold(Outcome::new(Some(ended), findings, no_records)))
+    Ok(ratchet.hold(Outcome::new(Some(ended), findings, no_records, args.strict)))
 }
 
 #[cfg(has_observer)]

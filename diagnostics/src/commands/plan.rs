@@ -142,7 +142,7 @@ fn work(args: &RunArgs, file: &Path, settings: Settings) -> Result<(Work, Vec<Ba
                 None if rounds.until_fail => None,
                 None => Some(1),
             };
-            Work::Rounds(Rounds::new(job, &workers, each))
+            Work::Rounds(Rounds::new(job, &workers, each, rounds.isolate))
         }
         Some(job) if args.json => Work::Jobs(vec![job]),
         Some(job) => Work::One(job),

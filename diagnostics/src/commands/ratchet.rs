@@ -134,7 +134,10 @@ fn why_not(outcome: &Outcome) -> Option<String> {
     if outcome.findings.problem_count > 0 {
         return Some("not everything could be read".to_owned());
     }
-    (!outcome.findings.seen().anything).then(|| "nothing was seen".to_owned())
+    if !outcome.findings.account.lost.is_empty() {
+        return Some("programs were lost, with the conflicts that they may have".to_owned());
+    }
+    (!outcome.findings.seen(false).anything).then(|| "nothing was seen".to_owned())
 }
 
 /// Writes what is known from now on.

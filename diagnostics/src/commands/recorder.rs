@@ -6,12 +6,14 @@ use super::{Findings, Refused, origin, session};
 use crate::executor::event::{Ending, Event};
 use crate::executor::guard;
 use crate::executor::job::{Job, JobId};
+use crate::jobs::spec;
 use crate::ledger::{
     Admitted, Conflict, Filter, Holder, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
     NotAdmitted, Reader, ResumedJob, ResumedSpec, SessionId, Status, Submission, Wait,
 };
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -106,6 +108,11 @@ impl Recorder {
         self.admitted.as_ref().map(Admitted::id)
     }
 
+    /// Returns the lock that the guard of the jobs keeps, if the session is recorded.
+    pub(super) fn jobs_lock(&self) -> Option<File> {
+        self.admitted.as_ref()?.jobs_lock().ok()
+    }
+
     /// What is to be told, once.
     pub(super) fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
@@ -166,12 +173,13 @@ impl Recorder {
         let Some(admitted) = &mut self.admitted else {
             return jobs.first().map_or(1, |job| job.id.0);
         };
-        let new = |job: &'_ Job| (job.name.clone(), job.group.clone());
+        let new = |job: &'_ Job| (job.name.clone(), job.group.clone(), spec::summary(&job.command));
         let named: Vec<_> = jobs.iter().map(new).collect();
         let new: Vec<NewJob<'_>> = named
             .iter()
-            .map(|(name, group)| NewJob {
+            .map(|(name, group, command)| NewJob {
                 name,
+                command,
                 group: group.as_deref(),
             })
             .collect();

@@ -5,7 +5,7 @@ use super::feed::{self, Feed};
 use super::plan::{Plan, Work};
 use super::ratchet::Ratchet;
 use super::recorder::{self, Asked, Recorder};
-use super::suite::is_test_command;
+use super::suite::{self, is_test_command};
 use super::watch::{BatchBegun, Begun, Watch};
 use super::{Findings, Outcome, here, session};
 use crate::cli::RunArgs;
@@ -16,12 +16,13 @@ use crate::exit_code::{self, Ended, NoRecords};
 use crate::jobs::rounds::Rounds;
 use crate::ledger::Status;
 use cofferdam::Namespace;
-use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean};
+use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean, reserve};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
     let dir = here::working_dir();
@@ -50,11 +51,7 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
         dir: &dir,
     };
     let recorder = Recorder::begin(&base, &asked, |refused| {
-        let (id, pid) = (refused.id, refused.owner.pid);
-        let namespace = &refused.namespace;
-        watch.warn(&format!(
-            "waiting until session {id}, process {pid}, is over: it works in the namespace {namespace:?}"
-        ));
+        watch.warn(&refused.waiting());
     })?;
     let recorder = RefCell::new(recorder);
     let session = Session {
@@ -114,6 +111,8 @@ impl Session<'_> {
         if self.args.resume && resumed.is_none() {
             watch.warn("there is no interrupted session to go on with: all jobs are run");
         }
+        // What finds no room later is known by it, so nothing begins without it.
+        reserve(self.base, self.name).map_err(|error| unusable(&error))?;
         let out = Cell::new(0);
         let (mut feed, carried) = Feed::new(plan.work, self.recorder, &out, resumed)?;
         let number = self.recorder.borrow().number();
@@ -165,6 +164,7 @@ impl Session<'_> {
             output: plan.limits.max_output.map(|size| size.0),
             session: self.name.to_owned(),
             variables,
+            lock: self.recorder.borrow().jobs_lock().map(Arc::new),
             place: folders.map_or(Place::Foreground, |folders| {
                 Place::Folders(Folders {
                     logs: folders.logs.clone(),
@@ -274,8 +274,9 @@ impl Session<'_> {
             } else {
                 NoRecords::Pass
             });
-        let mut outcome = Outcome::new(Some(ran.ended), findings, no_records);
+        let mut outcome = Outcome::new(Some(ran.ended), findings, no_records, self.args.strict);
         outcome.is_stopped = ran.is_stopped;
+        outcome.has_library = suite::has_library(&here::working_dir());
         outcome.batch = batch;
         outcome
     }

@@ -140,6 +140,10 @@ pub(super) fn newest(base: &Path) -> Result<Option<String>, Error> {
 /// What was recorded for `session` below `base`.
 pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
     let mut evidence = Evidence::of_session(session);
+    let account = account(base, session);
+    if account.exists() {
+        evidence.read(&account);
+    }
     for run in runs(base)? {
         // A run that was named by hand may have been joined by several sessions; its journals say which.
         if run.named || run.session.as_deref() == Some(session) {
@@ -147,6 +151,11 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
         }
     }
     Ok(evidence)
+}
+
+/// Where the session's account is: beside the runs, for those who copy that folder.
+fn account(base: &Path, session: &str) -> PathBuf {
+    base.join("runs").join(format!("{session}.account"))
 }
 
 /// What these jobs of the session recorded. Their names are in those of their lanes.
@@ -184,6 +193,26 @@ pub(super) fn forget_old(base: &Path) {
     for folder in old(&runs, KEPT, &active) {
         // What cannot be removed now is tried again by the next session.
         let _ = std::fs::remove_dir_all(folder);
+    }
+    forget_accounts(base, &active);
+}
+
+/// A session's name begins with its moment.
+fn forget_accounts(base: &Path, active: &HashSet<String>) {
+    let entries = std::fs::read_dir(base.join("runs"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut sessions: Vec<String> = entries
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".account")?.to_owned()))
+        .filter(|session| !active.contains(session))
+        .collect();
+    sessions.sort_unstable();
+    let old = sessions.len().saturating_sub(KEPT);
+    for session in sessions.drain(..old) {
+        let path = account(base, &session);
+        let _ = std::fs::remove_file(path.with_extension("intact"));
+        let _ = std::fs::remove_file(path);
     }
 }
 

@@ -31,8 +31,10 @@ pub(crate) fn submit(args: &SubmitArgs) -> Result<Submitted, Box<dyn Error>> {
     let text = Spec::write(&job).map_err(|what| Refused::new(&what))?;
     let base = cofferdam::base_dir(Some(&dir))?;
     let namespace = namespace(args, &base)?;
+    let command = spec::summary(&job.command);
     let new = NewJob {
         name: &job.name,
+        command: &command,
         group: job.group.as_deref(),
     };
     match Ledger::open(&base)?.submit(&namespace, &new, text.as_bytes()) {

@@ -33,6 +33,14 @@ pub(super) fn is_test_command(command: &[OsString]) -> bool {
     matches!(after_options(rest), Some(["run" | "r", rest @ ..]) if !rest.contains(&"--no-run") && !tells_only(rest))
 }
 
+/// Returns whether the packages locked in the workspace at or above `dir` depend on cofferdam; `None` without a lock file.
+pub(super) fn has_library(dir: &Path) -> Option<bool> {
+    let locked = dir
+        .ancestors()
+        .find_map(|above| std::fs::read_to_string(above.join("Cargo.lock")).ok())?;
+    Some(locked.lines().any(|line| line == "name = \"cofferdam\""))
+}
+
 fn tells_only(words: &[&str]) -> bool {
     words
         .iter()
@@ -54,6 +62,18 @@ fn after_options<'a>(mut words: &'a [&'a str]) -> Option<&'a [&'a str]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dependency_on_the_library_is_known_from_the_lock_file_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("a/b");
+        std::fs::create_dir_all(&below).unwrap();
+        for (packages, known) in [("shop", false), ("cofferdam-macros", false), ("cofferdam", true)] {
+            let lock = format!("version = 4\n\n[[package]]\nname = \"{packages}\"\n");
+            std::fs::write(dir.path().join("Cargo.lock"), lock).unwrap();
+            assert_eq!(has_library(&below), Some(known), "{packages}");
+        }
+    }
 
     #[test]
     fn a_command_that_runs_tests_is_known_by_its_words() {

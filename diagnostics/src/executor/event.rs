@@ -1,6 +1,7 @@
 //! What happens to jobs, as plain data: the contract between those who run them and those who record and show it.
 
 use super::job::JobId;
+use super::shortage::Shortage;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,10 @@ pub(crate) enum Event {
     },
     /// Nothing is started for now.
     Held { why: Hold },
+    /// No more than so many jobs run at once, for want of this. It is said once for each want.
+    Short { of: Shortage, at_once: usize },
+    /// No guard could be started: jobs go on if this process is killed.
+    Unguarded { error: String },
     /// What was held back is started again.
     Released,
     /// No more jobs are started, and those that run are stopped.

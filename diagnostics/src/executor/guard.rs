@@ -1,24 +1,30 @@
 //! Ends the jobs of a session whose executor was killed.
 //!
 //! A small process of our own program listens at a pipe. When the pipe ends without a word, nobody is left who would
-//! stop the jobs. Where there is no table of processes (elsewhere than on Linux) there is no guard.
+//! stop the jobs. It inherits the session's lock as its standard output, so that the namespace stays taken until it is
+//! done. Where there is no table of processes (elsewhere than on Linux) there is no guard.
 
 use crate::child::own_exe;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The guard of a session, until it is dismissed or dropped. Dropped, it ends the session's jobs.
+/// The guard of a session, until it is dismissed or dropped. Dropped, it ends the session's jobs, and is waited for.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    pub(crate) pid: u32,
-    pipe: ChildStdin,
+    child: Child,
 }
 
 impl Guard {
-    /// `temp` goes with the jobs.
-    pub(crate) fn start(session: &str, temp: &Path, grace: Duration) -> io::Result<Option<Self>> {
+    /// Starts it. `temp` goes with the jobs; `lock` is kept until they are gone.
+    pub(crate) fn start(
+        session: &str,
+        temp: &Path,
+        grace: Duration,
+        lock: Option<&File>,
+    ) -> io::Result<Option<Self>> {
         if !cfg!(target_os = "linux") {
             return Ok(None);
         }
@@ -31,18 +37,37 @@ impl Guard {
             // It must not be taken for one of the jobs, ours or those of a session that we are in.
             .env_clear()
             .stdin(Stdio::piped())
-            .stdout(Stdio::null());
+            .stdout(match lock {
+                Some(lock) => Stdio::from(lock.try_clone()?),
+                None => Stdio::null(),
+            });
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.spawn()?;
-        let pid = child.id();
-        Ok(child.stdin.take().map(|pipe| Self { pid, pipe }))
+        Ok(Some(Self {
+            child: command.spawn()?,
+        }))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Nothing is left to end.
     pub(crate) fn dismiss(mut self) {
-        // If it is gone, so be it.
-        let _ = self.pipe.write_all(b".");
+        if let Some(mut pipe) = self.child.stdin.take() {
+            // If it is gone, so be it.
+            let _ = pipe.write_all(b".");
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.child.stdin.take() {
+            drop(pipe);
+            // The session's locks are released next, and its jobs must be gone by then.
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -63,7 +88,7 @@ pub(crate) fn watch(session: &str, temp: &Path, grace: Duration) -> usize {
 /// What was started with an empty environment and left the job's group and tree is not found.
 #[cfg(target_os = "linux")]
 pub(crate) fn sweep(session: &str, grace: Duration) -> usize {
-    use super::processes;
+    use crate::processes;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
     use std::collections::BTreeSet;

@@ -19,7 +19,7 @@ impl fmt::Display for JobId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
-    /// As its user named it, else its program's name. It is told to people and kept, so no argument is part of it.
+    /// As its user named it, else what is known to be harmless of its command. It is shown and kept.
     pub(crate) name: String,
     /// Jobs of one group may have a ceiling of their own.
     pub(crate) group: Option<String>,
@@ -33,4 +33,6 @@ pub(crate) struct Job {
     pub(crate) timeout: Option<Duration>,
     /// So many attempts more when it fails. Without a number, that of all jobs.
     pub(crate) retries: Option<u32>,
+    /// It keeps the temporary directory that we were started with, instead of an empty one of its own.
+    pub(crate) keeps_temp: bool,
 }

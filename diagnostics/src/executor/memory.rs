@@ -2,7 +2,7 @@
 
 use super::event::Hold;
 use super::options::MemoryLimits;
-use super::processes::{self, Process};
+use crate::processes::{self, Process};
 use std::path::{Path, PathBuf};
 
 /// Who may be started, and who has to go.

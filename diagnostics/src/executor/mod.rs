@@ -12,18 +12,18 @@ pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod policy;
 mod pool;
-mod processes;
 mod queue;
 mod rate;
 mod running;
 mod sandbox;
 mod scales;
+pub(crate) mod shortage;
 
+use crate::processes::{self, Process};
 use event::{Event, Tally};
 use guard::Guard;
 use job::Job;
 use options::{Options, Place};
-use processes::Process;
 use std::io;
 
 /// Runs the jobs that come out of `source` and tells of each step.
@@ -40,12 +40,21 @@ pub(crate) fn run(
     let Place::Folders(folders) = &options.place else {
         return pool::Pool::new(options, source, out)?.run(None);
     };
-    let pool = pool::Pool::new(options, source, &mut *out)?;
-    // Without one, jobs outlive us when we are killed; that is no reason not to run them.
-    let guard = Guard::start(&options.session, &folders.temp, options.grace)
-        .ok()
-        .flatten();
-    let tally = pool.run(guard.as_ref().map(|guard| guard.pid))?;
+    let mut pool = pool::Pool::new(options, source, &mut *out)?;
+    let guard = Guard::start(
+        &options.session,
+        &folders.temp,
+        options.grace,
+        options.lock.as_deref(),
+    );
+    let guard = guard.unwrap_or_else(|error| {
+        // Jobs outlive us then when we are killed; that is no reason not to run them.
+        pool.tell(&Event::Unguarded {
+            error: error.to_string(),
+        });
+        None
+    });
+    let tally = pool.run(guard.as_ref().map(Guard::pid))?;
     for Process { pid, name, .. } in left(guard.as_ref()) {
         out(&Event::Left { pid, name });
     }
@@ -61,7 +70,7 @@ fn left(guard: Option<&Guard>) -> Vec<Process> {
     let own = std::process::id();
     let mut left = processes::all();
     left.retain(|process| {
-        let is_guard = guard.is_some_and(|guard| guard.pid == process.pid);
+        let is_guard = guard.is_some_and(|guard| guard.pid() == process.pid);
         let is_ours = process.parent == own && !process.is_zombie && !is_guard;
         is_ours && processes::variables(process.pid, ["COFFERDAM_KEEPER"]) == [None]
     });

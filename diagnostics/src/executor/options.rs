@@ -3,8 +3,10 @@
 use super::policy::Policy;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How jobs are run.
@@ -31,6 +33,8 @@ pub(crate) struct Options {
     /// What every job is handed besides.
     pub(crate) variables: Vec<(OsString, OsString)>,
     pub(crate) place: Place,
+    /// The lock that the guard keeps until the jobs of a killed session are gone.
+    pub(crate) lock: Option<Arc<File>>,
 }
 
 /// Where a job's streams and folders are.

@@ -5,14 +5,15 @@ use super::event::{Ending, Event, Hold, Tally, Why};
 use super::job::Job;
 use super::options::{Options, Place};
 use super::policy::OnError;
-use super::processes::{self, Scan};
 use super::queue::{Queue, Waiting};
 use super::rate::Rate;
 use super::running::{self, Running, World};
 use super::sandbox::{Sandbox, Sandboxes};
 use super::scales::{SAMPLE, Scales};
-use crate::child::{ChildError, Starter};
+use super::shortage::{self, Shortage};
+use crate::child::Starter;
 use crate::exit_code::Ended;
+use crate::processes::{self, Scan};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -46,8 +47,12 @@ pub(super) struct Pool<'a> {
     running: Vec<Running>,
     tally: Tally,
     hold: Option<Hold>,
-    /// The system has no room for a process more until one ends.
+    /// The system has no room for a job more until one ends.
     is_full: bool,
+    /// How many jobs the limit of open files has room for.
+    room: usize,
+    /// What was already said to be short.
+    short: Vec<Shortage>,
     /// When a signal first came that would end us.
     signalled: Option<Instant>,
     /// When the next start, or the next look at memory, is due.
@@ -79,12 +84,17 @@ impl<'a> Pool<'a> {
             tally: Tally::default(),
             hold: None,
             is_full: false,
+            room: usize::MAX,
+            short: Vec::new(),
             next: None,
         })
     }
 
     pub(super) fn run(mut self, guard: Option<u32>) -> io::Result<Tally> {
         self.guard = guard;
+        if self.sandboxes.is_some() {
+            self.room = shortage::room();
+        }
         let mut told = Vec::new();
         let mut rested = now();
         loop {
@@ -116,6 +126,9 @@ impl<'a> Pool<'a> {
         self.next = None;
         while self.tally.stopped.is_none() && !self.is_full && self.running.len() < self.options.ceiling.get()
         {
+            if self.running.len() >= self.room {
+                return self.tell_short(Shortage::Files);
+            }
             while !self.queue.is_ready() {
                 // Of rounds without an end one may wait for its group, and not all of them.
                 if self.is_endless() && !self.queue.is_empty() {
@@ -157,12 +170,12 @@ impl<'a> Pool<'a> {
     }
 
     fn start(&mut self, Waiting { job, attempt }: Waiting) {
-        let sandbox = self.sandboxes.as_mut().map(|all| all.make(job.id, attempt));
+        let sandbox = self.sandboxes.as_mut().map(|all| all.make(&job, attempt));
         let sandbox = match sandbox.transpose() {
             Ok(sandbox) => sandbox,
             Err(error) => {
-                let error = error.to_string();
-                return self.over(job, attempt, Ending::NotStarted { error }, Left::default());
+                let (text, short) = (error.to_string(), Shortage::of(&error.source));
+                return self.not_started(Waiting { job, attempt }, None, text, short);
             }
         };
         let began = now();
@@ -184,22 +197,47 @@ impl<'a> Pool<'a> {
                 let at_once = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
                 self.tally.most_at_once = self.tally.most_at_once.max(at_once);
             }
-            Err(error) if is_full(&error) && !self.running.is_empty() => {
+            Err(error) => {
+                let (text, short) = (error.to_string(), Shortage::of(&error.source));
+                self.not_started(Waiting { job, attempt }, sandbox, text, short);
+            }
+        }
+    }
+
+    /// For want of what another job will give back it waits; else it has failed.
+    fn not_started(
+        &mut self,
+        Waiting { job, attempt }: Waiting,
+        sandbox: Option<Sandbox>,
+        mut error: String,
+        short: Option<Shortage>,
+    ) {
+        if let Some(short) = short {
+            if !self.running.is_empty() {
                 self.queue.ended(job.group.as_deref());
                 self.queue.push_front(Waiting { job, attempt });
                 self.is_full = true;
+                return self.tell_short(short);
             }
-            Err(error) => {
-                let ending = Ending::NotStarted {
-                    error: error.to_string(),
-                };
-                let left = Left {
-                    sandbox,
-                    ..Left::default()
-                };
-                self.over(job, attempt, ending, left);
-            }
+            error = format!("{error}: {}", short.text());
         }
+        let left = Left {
+            sandbox,
+            ..Left::default()
+        };
+        self.over(job, attempt, Ending::NotStarted { error }, left);
+    }
+
+    fn tell_short(&mut self, of: Shortage) {
+        if !self.short.contains(&of) {
+            self.short.push(of);
+            let at_once = self.running.len();
+            (self.out)(&Event::Short { of, at_once });
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: &Event) {
+        (self.out)(event);
     }
 
     // --- what comes -------------------------------------------------------------------------------------------
@@ -419,14 +457,6 @@ impl<'a> Pool<'a> {
             self.scales.weigh(self.options, &mut self.running, &mut world);
         }
     }
-}
-
-/// Whether the system has no room for another process just now.
-fn is_full(error: &ChildError) -> bool {
-    matches!(
-        error.source.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory
-    )
 }
 
 fn now() -> Instant {

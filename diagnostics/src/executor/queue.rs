@@ -136,6 +136,7 @@ mod tests {
             cwd: None,
             timeout: None,
             retries: None,
+            keeps_temp: false,
         };
         Waiting { job, attempt: 1 }
     }

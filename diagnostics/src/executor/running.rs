@@ -3,10 +3,10 @@
 use super::children::{Children, Sent, Whom};
 use super::event::Ending;
 use super::job::Job;
-use super::processes::Scan;
 use super::sandbox::Sandbox;
 use crate::child::{ChildError, Starter, Streams};
 use crate::exit_code::Ended;
+use crate::processes::{self, Scan};
 use std::ffi::OsStr;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -231,7 +231,7 @@ impl Running {
         }
         for pid in members {
             let in_group =
-                self.sandbox.is_some() && super::processes::one(pid).is_some_and(|one| one.group == self.pid);
+                self.sandbox.is_some() && processes::one(pid).is_some_and(|one| one.group == self.pid);
             if !in_group && pid != self.pid {
                 world.children.tell(Whom::Process(pid), sent);
             }

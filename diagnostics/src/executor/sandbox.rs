@@ -1,12 +1,12 @@
 //! What a job has for itself: folders, a place for its output, and the variables that tell it of them.
 
-use super::job::JobId;
+use super::job::Job;
 use super::options::Folders;
 use super::output::{self, Output};
 use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 /// Makes what each job has for itself, of what the ones before it did not use.
 ///
@@ -25,7 +25,8 @@ pub(super) struct Sandboxes {
 pub(super) struct Sandbox {
     /// What prefixes the lanes of its tests.
     pub(super) name: String,
-    temp: Folder,
+    /// `None` where it keeps ours.
+    temp: Option<Folder>,
     output: Folder,
     pub(super) log: Output,
 }
@@ -48,19 +49,20 @@ impl Sandboxes {
         }
     }
 
-    pub(super) fn make(&mut self, job: JobId, attempt: u32) -> io::Result<Sandbox> {
-        let own = job.to_string();
-        let name = output::name(job, attempt);
+    pub(super) fn make(&mut self, job: &Job, attempt: u32) -> Result<Sandbox, NotMade> {
+        let own = job.id.to_string();
+        let name = output::name(job.id, attempt);
         let log = self.logs.pop();
         let log = log.and_then(|log| log.rename(&self.folders.logs, &name).ok());
+        let temp = (!job.keeps_temp).then(|| Folder::make(self.temp.pop(), self.folders.temp.join(&own)));
         Ok(Sandbox {
             name: format!("{}{own}", self.folders.prefix),
-            temp: Folder::make(self.temp.pop(), self.folders.temp.join(&own))?,
+            temp: temp.transpose()?,
             output: Folder::make(self.output.pop(), self.folders.output.join(&own))?,
             log: match log {
                 Some(log) => log,
                 None => Output::create(&self.folders.logs, &name)
-                    .map_err(|error| said("create a log in", &self.folders.logs, &error))?,
+                    .map_err(NotMade::by("create a log in", &self.folders.logs))?,
             },
         })
     }
@@ -72,10 +74,11 @@ impl Sandboxes {
         let Sandbox {
             temp, output, log, ..
         } = sandbox;
-        match (temp.is_unused(), alone) {
-            (true, true) => self.temp.push(temp),
+        match temp {
+            None => {}
+            Some(temp) if temp.is_unused() && alone => self.temp.push(temp),
             // What stays, because somebody still writes there, goes with the session's folder.
-            _ => _ = fs::remove_dir_all(&temp.path),
+            Some(temp) => _ = fs::remove_dir_all(&temp.path),
         }
         match (output.is_unused(), alone) {
             (true, true) => self.output.push(output),
@@ -104,7 +107,8 @@ impl Drop for Sandboxes {
 
 impl Sandbox {
     pub(super) fn variables(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
-        let temp = TEMPORARY.iter().map(|name| (*name, self.temp.path.as_os_str()));
+        let temp = self.temp.iter();
+        let temp = temp.flat_map(|temp| TEMPORARY.iter().map(|name| (*name, temp.path.as_os_str())));
         temp.chain([
             ("COFFERDAM_JOB", OsStr::new(&self.name)),
             ("COFFERDAM_RUN_DIR", self.output.path.as_os_str()),
@@ -114,7 +118,7 @@ impl Sandbox {
 
 impl Folder {
     /// Of another one that nobody used, or anew. One that is there is what an earlier attempt left.
-    fn make(spare: Option<Self>, path: PathBuf) -> io::Result<Self> {
+    fn make(spare: Option<Self>, path: PathBuf) -> Result<Self, NotMade> {
         if let Some(Self {
             path: old,
             permissions,
@@ -127,9 +131,10 @@ impl Folder {
         }
         match fs::create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(|error| said("create", &path, &error))?,
+            made => made.map_err(NotMade::by("create", &path))?,
         }
-        let permissions = fs::metadata(&path)?.permissions();
+        let permissions = fs::metadata(&path).map_err(NotMade::by("look at", &path))?;
+        let permissions = permissions.permissions();
         Ok(Self { path, permissions })
     }
 
@@ -146,17 +151,38 @@ const TEMPORARY: [&str; 1] = ["TMPDIR"];
 #[cfg(not(unix))]
 const TEMPORARY: [&str; 2] = ["TMP", "TEMP"];
 
-fn said(tried: &str, path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("could not {tried} {}: {error}", path.display()),
-    )
+/// A folder or a file of a job could not be made.
+#[derive(Debug)]
+pub(super) struct NotMade {
+    tried: &'static str,
+    path: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl NotMade {
+    fn by(tried: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { tried, path, source }
+    }
+}
+
+impl fmt::Display for NotMade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tried, path, source } = self;
+        write!(f, "could not {tried} {}: {source}", path.display())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::job::JobId;
+    use crate::jobs::spec;
     use std::io::Write as _;
+
+    fn job(number: u64) -> Job {
+        spec::of_words(JobId(number), vec!["true".into()]).unwrap()
+    }
 
     fn folders(dir: &Path) -> Folders {
         let folder = |name: &str| {
@@ -186,8 +212,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folders = folders(dir.path());
         let mut all = Sandboxes::new(&folders);
-        for (job, puts_out) in [(JobId(1), false), (JobId(2), true), (JobId(3), false)] {
-            let mut sandbox = all.make(job, 1).unwrap();
+        for (number, puts_out) in [(1, false), (2, true), (3, false)] {
+            let job = JobId(number);
+            let mut sandbox = all.make(&self::job(number), 1).unwrap();
             let told: Vec<_> = sandbox.variables().collect();
             assert!(
                 told.contains(&("COFFERDAM_JOB", OsStr::new(&format!("j9.{job}")))),
@@ -195,7 +222,7 @@ mod tests {
             );
             assert_eq!(names(&folders.temp), [job.to_string()]);
             if puts_out {
-                fs::write(sandbox.temp.path.join("scratch"), "").unwrap();
+                fs::write(sandbox.temp.as_ref().unwrap().path.join("scratch"), "").unwrap();
                 fs::write(sandbox.output.path.join("report"), "").unwrap();
                 sandbox.log.file.write_all(b"hello").unwrap();
             }
@@ -214,10 +241,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folders = folders(dir.path());
         let mut all = Sandboxes::new(&folders);
-        let first = all.make(JobId(1), 1).unwrap();
+        let first = all.make(&job(1), 1).unwrap();
         let mut kept = first.log.file.try_clone().unwrap();
         all.close(first, false);
-        let second = all.make(JobId(2), 1).unwrap();
+        let second = all.make(&job(2), 1).unwrap();
         kept.write_all(b"of the first").unwrap();
         assert_eq!(all.close(second, true), (None, 0));
     }
@@ -228,10 +255,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let mut all = Sandboxes::new(&folders(dir.path()));
-        let first = all.make(JobId(1), 1).unwrap();
-        fs::set_permissions(&first.temp.path, Permissions::from_mode(0o500)).unwrap();
+        let first = all.make(&job(1), 1).unwrap();
+        fs::set_permissions(&first.temp.as_ref().unwrap().path, Permissions::from_mode(0o500)).unwrap();
         all.close(first, true);
-        let second = all.make(JobId(2), 1).unwrap();
-        fs::write(second.temp.path.join("scratch"), "").unwrap();
+        let second = all.make(&job(2), 1).unwrap();
+        fs::write(second.temp.as_ref().unwrap().path.join("scratch"), "").unwrap();
     }
 }

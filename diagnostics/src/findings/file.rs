@@ -135,7 +135,7 @@ fn forget_old(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Access, Finding, Grade, Kind, Pair, Runner, Test, Use};
+    use super::super::{Access, Account, Finding, Grade, Kind, Pair, Runner, Test, Use};
     use super::*;
     use cofferdam::Resource;
 
@@ -157,6 +157,8 @@ mod tests {
             dir: "/w".to_owned(),
             confirmed: true,
             tests: 2,
+            command: 0,
+            account: Account::default(),
             findings: vec![Finding {
                 kind: Kind::SharedResource,
                 resource: Resource::file("/w/report.csv"),

@@ -1,18 +1,31 @@
 //! What an observation found. It holds names and places, and neither values nor arguments.
 //!
-//! `file` keeps it for other commands, `resource` is how a resource stands in that file, `watched` is what there was to find it in.
+//! `file` keeps it for other commands, `resource` is how a resource stands in that file, `account` knows what of the
+//! command was seen at all.
 
+mod account;
 mod file;
 mod resource;
-mod watched;
 
+pub(crate) use account::{Account, Entry};
 pub(crate) use file::VERSION;
 pub(crate) use resource::to_json as resource_json;
-pub(crate) use watched::Watched;
 
 use cofferdam::Resource;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// How much an observation saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Watched {
+    pub(crate) tests: u64,
+    /// Theirs.
+    pub(crate) programs: u64,
+    /// What was done to files, ports and the like, each once for a test.
+    pub(crate) accesses: u64,
+    /// Those of them whose test is not known.
+    pub(crate) of_no_test: u64,
+}
 
 /// One observation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +38,12 @@ pub(crate) struct Findings {
     pub(crate) confirmed: bool,
     /// How many tests were seen.
     pub(crate) tests: u64,
+    /// The command's own exit code.
+    #[serde(default)]
+    pub(crate) command: u8,
+    /// What was started, and what of it was recorded.
+    #[serde(default)]
+    pub(crate) account: Account,
     /// The gravest first.
     pub(crate) findings: Vec<Finding>,
     /// What tests would meet on without the locks that they held.

@@ -21,8 +21,10 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// `each` rounds for each number of workers.
-    pub(crate) fn new(job: Job, workers: &[u32], each: Option<u32>) -> Self {
+    /// Makes `each` rounds for each number of workers. Unless they are isolated, a round finds in the temporary
+    /// directory what the rounds before it left there, as a command that is run again by hand does.
+    pub(crate) fn new(mut job: Job, workers: &[u32], each: Option<u32>, isolated: bool) -> Self {
+        job.keeps_temp = !isolated;
         let workers = match workers {
             [] => vec![None],
             some => some.iter().copied().map(Some).collect(),
@@ -94,7 +96,7 @@ mod tests {
 
     fn rounds(workers: &[u32], each: Option<u32>) -> Rounds {
         let job = spec::of_words(JobId(1), vec!["cargo".into(), "test".into()]).unwrap();
-        Rounds::new(job, workers, each)
+        Rounds::new(job, workers, each, false)
     }
 
     #[test]
@@ -106,9 +108,9 @@ mod tests {
         assert_eq!(all.size_hint(), (3, Some(3)));
         let names: Vec<_> = all.map(|job| (job.id.0, job.name)).collect();
         let expected = [
-            "cargo at 4 workers, round 2",
-            "cargo at 1 worker, round 1",
-            "cargo at 1 worker, round 2",
+            "cargo test at 4 workers, round 2",
+            "cargo test at 1 worker, round 1",
+            "cargo test at 1 worker, round 2",
         ];
         assert_eq!(names, (2..).zip(expected.map(str::to_owned)).collect::<Vec<_>>());
     }
@@ -118,12 +120,15 @@ mod tests {
         let all = rounds(&[], None);
         assert_eq!(all.size_hint().1, None);
         let last = all.take(1000).last().unwrap();
-        assert_eq!((last.name.as_str(), last.env.len()), ("cargo, round 1000", 0));
+        assert_eq!(
+            (last.name.as_str(), last.env.len()),
+            ("cargo test, round 1000", 0)
+        );
         let names: Vec<_> = rounds(&[4, 8], None).take(3).map(|job| job.name).collect();
         let expected = [
-            "cargo at 4 workers, round 1",
-            "cargo at 8 workers, round 1",
-            "cargo at 4 workers, round 2",
+            "cargo test at 4 workers, round 1",
+            "cargo test at 8 workers, round 1",
+            "cargo test at 4 workers, round 2",
         ];
         assert_eq!(names, expected);
     }

@@ -137,6 +137,13 @@ impl Settings {
     }
 
     fn parse(file: &Path, text: &str) -> Result<Self, BadSettings> {
+        if text.is_empty() {
+            return Err(BadSettings {
+                file: file.to_owned(),
+                line: None,
+                what: "the file is empty, as after it was cut off: write it again, or remove it".to_owned(),
+            });
+        }
         let mut settings: Self = toml::from_str(text).map_err(|error| BadSettings {
             file: file.to_owned(),
             line: error.span().map(|span| line_of(text, span.start)),
@@ -219,7 +226,7 @@ group = "database"
         assert_eq!(settings.groups["database"].get(), 1);
         let jobs = settings.jobs(file()).unwrap();
         let told: Vec<_> = jobs.iter().map(|job| (job.id.0, job.name.as_str())).collect();
-        assert_eq!(told, [(1, "cargo"), (2, "schema")]);
+        assert_eq!(told, [(1, "cargo test --lib"), (2, "schema")]);
     }
 
     #[test]
@@ -242,6 +249,7 @@ group = "database"
             ),
             ("[run]\nspeed = 1", "cofferdam.toml:2: unknown field `speed`"),
             ("[run\n", "cofferdam.toml:1: "),
+            ("", "cofferdam.toml: the file is empty"),
             (
                 "[groups]\na = 0",
                 "cofferdam.toml:2: invalid value, expected a nonzero",

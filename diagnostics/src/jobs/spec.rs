@@ -4,7 +4,7 @@ use super::values::TimeLimit;
 use crate::executor::job::{Job, JobId};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// The fields of a job, in JSON and in TOML.
@@ -95,23 +95,89 @@ impl Spec {
 
 /// A job of these words alone.
 pub(crate) fn of_words(id: JobId, command: Vec<OsString>) -> Result<Job, String> {
-    let Some(program) = command.first().filter(|program| !program.is_empty()) else {
+    if command.first().is_none_or(|program| program.is_empty()) {
         return Err("there is no command".to_owned());
-    };
+    }
     if command.iter().any(|word| word.as_encoded_bytes().contains(&0)) {
         return Err("the command has a zero byte in it".to_owned());
     }
-    let stem = Path::new(program).file_stem().unwrap_or(program);
     Ok(Job {
         id,
-        name: stem.to_string_lossy().into_owned(),
+        name: summary(&command),
         group: None,
         env: Vec::new(),
         cwd: None,
         timeout: None,
         retries: None,
+        keeps_temp: false,
         command,
     })
+}
+
+/// Programs whose first word names what they do, and holds no secret.
+const TOOLS: [&str; 9] = [
+    "cargo", "git", "go", "just", "make", "mdbook", "npm", "pnpm", "yarn",
+];
+
+/// Options of cargo that say what it builds and tests, as flags and with the name that follows.
+const FLAGS: [&str; 8] = [
+    "--all-targets",
+    "--benches",
+    "--bins",
+    "--doc",
+    "--examples",
+    "--lib",
+    "--tests",
+    "--workspace",
+];
+const NAMED: [&str; 6] = ["--bench", "--bin", "--example", "--package", "--test", "-p"];
+
+/// Returns what is shown and kept of a command: its program, and of a known tool what it is to do. Other arguments may
+/// hold secrets.
+pub(crate) fn summary(command: &[OsString]) -> String {
+    const LONGEST: usize = 80;
+    let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let stem = Path::new(program)
+        .file_stem()
+        .unwrap_or(program)
+        .to_string_lossy();
+    let mut words = vec![stem.as_ref()];
+    if TOOLS.contains(&stem.as_ref()) {
+        let rest: Vec<&str> = command.iter().skip(1).map_while(|word| word.to_str()).collect();
+        let rest = rest.split(|word| *word == "--").next().unwrap_or_default();
+        let is_cargo = stem == "cargo";
+        let toolchain = usize::from(is_cargo && rest.first().is_some_and(|word| word.starts_with('+')));
+        let mut rest = rest.iter().skip(toolchain).copied().peekable();
+        words.extend(rest.next_if(|word| is_plain(word)));
+        if is_cargo && words.get(1) == Some(&"nextest") {
+            words.extend(rest.next_if(|word| is_plain(word)));
+        }
+        while let Some(word) = rest.next().filter(|_| is_cargo && words.len() > 1) {
+            let option = word.split('=').next().unwrap_or_default();
+            if FLAGS.contains(&word) {
+                words.push(word);
+            } else if NAMED.contains(&option) {
+                words.push(word);
+                if word == option {
+                    words.extend(rest.next());
+                }
+            }
+        }
+    }
+    let mut summary = words.join(" ");
+    while summary.len() > LONGEST {
+        words.pop();
+        summary = words.join(" ");
+    }
+    summary
+}
+
+/// Whether a word can only be the name of an action.
+fn is_plain(word: &str) -> bool {
+    word.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        && word
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "-_.:".contains(letter))
 }
 
 /// A job of one plain line.
@@ -189,6 +255,33 @@ mod tests {
     }
 
     #[test]
+    fn a_job_is_called_by_what_tells_it_from_others_and_by_nothing_that_may_be_secret() {
+        for (line, name) in [
+            ("cargo test --lib", "cargo test --lib"),
+            (
+                "/bin/cargo +nightly test --release --doc -- hunter2",
+                "cargo test --doc",
+            ),
+            (
+                "cargo test -p shop --test=api hunter2",
+                "cargo test -p shop --test=api",
+            ),
+            (
+                "cargo nextest run --test api --token hunter2",
+                "cargo nextest run --test api",
+            ),
+            ("cargo --config a=hunter2 test", "cargo"),
+            ("make docs KEY=hunter2", "make docs"),
+            ("make KEY=hunter2", "make"),
+            ("git clone https://hunter2@host", "git clone"),
+            ("deploy hunter2", "deploy"),
+            ("sh -c 'echo hunter2'", "sh"),
+        ] {
+            assert_eq!(of_line(JobId(1), line.as_bytes()).unwrap().name, name);
+        }
+    }
+
+    #[test]
     fn a_line_that_can_only_be_meant_for_a_shell_or_is_no_command_is_refused() {
         for (text, reason) in [
             ("a && b", "`&&` is a shell's"),
@@ -221,6 +314,7 @@ mod tests {
                 cwd: Some("x".into()),
                 timeout: Some(std::time::Duration::from_secs(120)),
                 retries: Some(2),
+                keeps_temp: false,
             }
         );
         let written = Spec::write(&job).unwrap();

@@ -1,9 +1,10 @@
 //! One active session in a namespace.
 
-use super::lease::{self, Lease};
+use super::holders::Holder;
+use super::lease::{self, Lease, Remains};
 use super::resume::{self, Resumed};
 use super::session::{NewSession, Owner, SessionId};
-use super::{JobNumber, Ledger, LedgerError, clock, lease_file};
+use super::{JobNumber, Ledger, LedgerError, clock, jobs_file, lease_file};
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +21,8 @@ pub(crate) enum Wait {
     Forever,
 }
 
-/// A session that was admitted. Until it is dropped, or its process ends, nobody else is active in its namespace.
+/// A session that was admitted. Until it is dropped, or its process and the processes of its jobs have ended, no other
+/// session is active in its namespace.
 ///
 /// Dropped without [`finish`](Self::finish), the session counts as abandoned.
 #[derive(Debug)]
@@ -70,11 +72,75 @@ pub(crate) struct Refused {
     pub(crate) now: u64,
     /// Jobs that have ended, and all.
     pub(crate) jobs: (u64, u64),
+    /// What of the session keeps the namespace taken.
+    pub(crate) remains: Remains,
+}
+
+impl Refused {
+    /// Says what is waited for, while it is.
+    pub(crate) fn waiting(&self) -> String {
+        let Self {
+            id, namespace, owner, ..
+        } = self;
+        match &self.remains {
+            Remains::Nothing | Remains::Owner => format!(
+                "waiting until session {id}, process {}, is over: it works in the namespace {namespace:?}",
+                owner.pid
+            ),
+            Remains::Guard(left) | Remains::Processes(left) => format!(
+                "waiting until the processes of session {id} are gone: it worked in the namespace {namespace:?} and was \
+                 killed{}",
+                after(": ", left)
+            ),
+        }
+    }
+}
+
+/// The processes, at most as many as a person reads, behind `before`; nothing if there are none.
+fn after(before: &str, left: &[Holder]) -> String {
+    const LISTED: usize = 5;
+    if left.is_empty() {
+        return String::new();
+    }
+    let more = left.len().saturating_sub(LISTED);
+    let listed = Holder::list(&left[..left.len() - more]);
+    match more {
+        0 => format!("{before}{listed}"),
+        more => format!("{before}{listed} and {more} more"),
+    }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { owner, jobs, .. } = self;
+        let Self {
+            id,
+            namespace,
+            owner,
+            jobs,
+            ..
+        } = self;
+        match &self.remains {
+            Remains::Nothing | Remains::Owner => {}
+            Remains::Guard(left) => {
+                return write!(
+                    f,
+                    "session {id} of the namespace {namespace:?} was killed (process {}), and its jobs are still being \
+                     stopped{}. Wait for that by `--wait`, or work beside it by `--run-namespace NAME`",
+                    owner.pid,
+                    after(": ", left)
+                );
+            }
+            Remains::Processes(left) => {
+                return write!(
+                    f,
+                    "session {id} of the namespace {namespace:?} was killed (process {}), and left processes \
+                     running{}. End them, go on with that session by `--resume`, which ends them, wait by `--wait`, or \
+                     work beside it by `--run-namespace NAME`",
+                    owner.pid,
+                    after(": ", left)
+                );
+            }
+        }
         let seconds = Duration::from_secs(self.now.saturating_sub(self.since) / 1_000_000);
         let since = std::time::UNIX_EPOCH + Duration::from_micros(self.since);
         write!(
@@ -100,6 +166,9 @@ impl fmt::Display for Refused {
 /// How often a lease is looked at that is waited for with a bound: kernel locks have none of their own.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How often processes are looked for that no lock tells of.
+const LOOK_FOR_PROCESSES: Duration = Duration::from_millis(200);
+
 impl Ledger {
     /// Begins a session, unless another one is active in its namespace; `waiting` is told once for whom it waits.
     ///
@@ -120,24 +189,35 @@ impl Ledger {
                 Err(NotAdmitted::Refused(refused)) => refused,
                 Err(error) => return Err(error),
             };
-            let lease = lease_file(&self.base, &refused.name);
             let first = begun.is_none();
             let begun = *begun.get_or_insert(refused.now);
             if first && wait != Wait::No {
                 waiting(&refused);
             }
-            match wait {
-                Wait::AtMost(most) if Duration::from_micros(refused.now.saturating_sub(begun)) < most => {
+            let has_time = match wait {
+                Wait::No => false,
+                Wait::AtMost(most) => Duration::from_micros(refused.now.saturating_sub(begun)) < most,
+                Wait::Forever => true,
+            };
+            if !has_time {
+                return Err(NotAdmitted::Refused(refused));
+            }
+            let lock = match refused.remains {
+                Remains::Nothing | Remains::Owner => Some(lease_file(&self.base, &refused.name)),
+                Remains::Guard(_) => Some(jobs_file(&self.base, &refused.name)),
+                Remains::Processes(_) => None,
+            };
+            match (lock, wait) {
+                (Some(lock), Wait::Forever) => {
+                    lease::wait(&lock).map_err(|source| LedgerError::io("lock", &lock, source))?;
+                }
+                (lock, _) => {
                     #[expect(
                         clippy::disallowed_methods,
-                        reason = "a kernel lock is not waited for with a bound"
+                        reason = "a kernel lock is not waited for with a bound, and other users' processes not at all"
                     )]
-                    std::thread::sleep(LOOK);
+                    std::thread::sleep(if lock.is_some() { LOOK } else { LOOK_FOR_PROCESSES });
                 }
-                Wait::Forever => {
-                    lease::wait(&lease).map_err(|source| LedgerError::io("lock", &lease, source))?
-                }
-                Wait::No | Wait::AtMost(_) => return Err(NotAdmitted::Refused(refused)),
             }
         }
     }
@@ -146,22 +226,25 @@ impl Ledger {
     fn try_start(&self, new: &NewSession) -> Result<(SessionId, Lease, Option<Resumed>), NotAdmitted> {
         let wrong = |source| self.wrong(source);
         // Who is refused most often is so without a transaction, which would keep others waiting.
-        for other in active(&self.conn, &new.namespace).map_err(wrong)? {
-            if other.excludes(new) && self.is_alive(&other.refused.name)? {
+        for mut other in active(&self.conn, &new.namespace).map_err(wrong)? {
+            other.refused.remains = self.remains_of(&other.refused.name)?;
+            if other.excludes(new) {
                 return Err(NotAdmitted::Refused(other.refused));
             }
         }
         let change = self.begin()?;
-        for other in active(&change, &new.namespace).map_err(wrong)? {
-            if !self.is_alive(&other.refused.name)? {
-                abandon(&change, other.refused.id).map_err(wrong)?;
-            } else if other.excludes(new) {
+        for mut other in active(&change, &new.namespace).map_err(wrong)? {
+            other.refused.remains = self.remains_of(&other.refused.name)?;
+            if other.excludes(new) {
                 return Err(NotAdmitted::Refused(other.refused));
             }
+            if other.is_over_for(new) {
+                abandon(&change, other.refused.id).map_err(wrong)?;
+            }
         }
-        // Nobody knows of the session before the commit, and from then on its lease is held.
-        let path = lease_file(&self.base, &new.name);
-        let lease = Lease::take(&path).map_err(|source| LedgerError::io("lock", &path, source))?;
+        // Nobody knows of the session before the commit, and from then on its locks are held.
+        let lease = Lease::take(&self.base, &new.name)
+            .map_err(|(path, source)| LedgerError::io("lock", &path, source))?;
         let started = insert(&change, new).and_then(|id| {
             let resumed = new.resume.then(|| resume::carry_over(&change, id, new));
             let resumed = resumed.transpose()?.flatten();
@@ -176,12 +259,12 @@ impl Ledger {
         }
     }
 
-    fn is_alive(&self, name: &str) -> Result<bool, LedgerError> {
-        let path = lease_file(&self.base, name);
-        lease::is_held(&path).map_err(|source| LedgerError::io("look at", &path, source))
+    fn remains_of(&self, name: &str) -> Result<Remains, LedgerError> {
+        Remains::of(&self.base, name)
+            .map_err(|source| LedgerError::io("look at", &lease_file(&self.base, name), source))
     }
 
-    /// Marks every session as abandoned whose owner is dead, in whatever namespace.
+    /// Marks every session as abandoned of which nothing is left, in whatever namespace.
     pub(super) fn abandon_the_dead(&self, change: &Transaction<'_>) -> Result<(), LedgerError> {
         let wrong = |source| self.wrong(source);
         let mut found = change
@@ -190,7 +273,7 @@ impl Ledger {
         let found = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
         let found: Result<Vec<(SessionId, String)>, _> = found.and_then(Iterator::collect);
         for (id, name) in found.map_err(wrong)? {
-            if !self.is_alive(&name)? {
+            if self.remains_of(&name)? == Remains::Nothing {
                 abandon(change, id).map_err(wrong)?;
             }
         }
@@ -206,7 +289,16 @@ struct Active {
 
 impl Active {
     fn excludes(&self, new: &NewSession) -> bool {
-        !self.beside && !new.beside
+        !self.is_over_for(new) && !self.beside && !new.beside
+    }
+
+    /// Whether the new session may mark it as abandoned. One that resumes it ends what it left.
+    fn is_over_for(&self, new: &NewSession) -> bool {
+        match self.refused.remains {
+            Remains::Nothing => true,
+            Remains::Processes(_) => new.resume && !self.beside,
+            Remains::Owner | Remains::Guard(_) => false,
+        }
     }
 }
 
@@ -226,6 +318,7 @@ fn active(conn: &Connection, namespace: &str) -> rusqlite::Result<Vec<Active>> {
             since: row.get(7)?,
             now,
             jobs: (row.get(8)?, row.get(9)?),
+            remains: Remains::Owner,
         });
         Ok(Active {
             beside: row.get(0)?,
@@ -303,6 +396,14 @@ impl Admitted {
 
     pub(crate) fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// Returns the lock that keeps the namespace taken for as long as a process has it open.
+    ///
+    /// # Errors
+    /// When no file can be opened any more.
+    pub(crate) fn jobs_lock(&self) -> std::io::Result<std::fs::File> {
+        self.lease.jobs()
     }
 
     /// What was taken over with [`NewSession::resume`], if there was something.

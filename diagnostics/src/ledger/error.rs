@@ -104,6 +104,10 @@ impl LedgerError {
         Self::new(file, Kind::Damaged { told })
     }
 
+    pub(super) fn without_tables(file: &Path) -> Self {
+        Self::damaged(file, "it has no tables".to_owned())
+    }
+
     /// Whether the file cannot be opened because it, or its folder, cannot be written to.
     pub(super) fn is_read_only(&self) -> bool {
         matches!(self.kind, Kind::ReadOnly)
@@ -143,7 +147,7 @@ impl fmt::Display for LedgerError {
             Kind::Newer { found, known } => write!(
                 f,
                 "the ledger {file} was written by a newer cofferdam (schema {found}; this one knows {known}): update \
-                 by `cargo install --path diagnostics` in a checkout, or choose another base folder by COFFERDAM_DIR"
+                 by `cargo install --locked --path diagnostics` in a checkout, or choose another base folder by COFFERDAM_DIR"
             ),
             Kind::NoWal { mode } => write!(
                 f,

@@ -54,6 +54,8 @@ impl Counts {
 pub(crate) struct Job {
     pub(crate) number: JobNumber,
     pub(crate) name: String,
+    /// What it runs, without anything that may be secret; `None` if an older version wrote it.
+    pub(crate) command: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) state: JobState,
     /// It came from another process.
@@ -128,7 +130,7 @@ impl Reader {
     /// The session's jobs in order; with `only` those in that state.
     pub(crate) fn jobs(&self, of: SessionId, only: Option<JobState>) -> Result<Vec<Job>, LedgerError> {
         let mut jobs = self.read(
-            "SELECT number, name, \"group\", state, submitted, carried FROM jobs
+            "SELECT number, name, \"group\", state, submitted, carried, command FROM jobs
              WHERE session = ?1 AND (?2 IS NULL OR state = ?2) ORDER BY number",
             params![of, only],
             |row| {
@@ -139,6 +141,7 @@ impl Reader {
                     state: row.get(3)?,
                     submitted: row.get(4)?,
                     carried: row.get(5)?,
+                    command: row.get(6)?,
                     attempts: Vec::new(),
                 })
             },

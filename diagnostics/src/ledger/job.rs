@@ -12,8 +12,10 @@ pub(crate) type JobNumber = u64;
 /// A job before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NewJob<'a> {
-    /// What the user calls it. Nothing else of its command is written down.
+    /// What the user calls it.
     pub(crate) name: &'a str,
+    /// What it runs, without anything that may be secret.
+    pub(crate) command: &'a str,
     /// The group that it counts for, if it has one.
     pub(crate) group: Option<&'a str>,
 }
@@ -185,8 +187,8 @@ pub(super) fn insert(
 ) -> rusqlite::Result<()> {
     change
         .prepare_cached(
-            "INSERT INTO jobs (session, number, name, \"group\", state, submitted, spec)
-             VALUES (?, ?, ?, ?, 'pending', ?, ?)",
+            "INSERT INTO jobs (session, number, name, \"group\", state, submitted, spec, command)
+             VALUES (?, ?, ?, ?, 'pending', ?, ?, ?)",
         )?
         .execute(params![
             session,
@@ -194,7 +196,8 @@ pub(super) fn insert(
             job.name,
             job.group,
             spec.is_some(),
-            spec
+            spec,
+            job.command
         ])?;
     Ok(())
 }

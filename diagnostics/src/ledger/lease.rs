@@ -1,23 +1,90 @@
-//! The owner's kernel lock: as long as it is held, the owner lives.
+//! The kernel locks of a session: one that its owner holds, and one that its owner and the guard of its jobs hold.
 //!
-//! The owner has its file alone. All others ask only whether they could share it, and give it back at once, so they
-//! are never in each other's way.
+//! The owner takes its files exclusively. All others ask only whether they could share them, and release them at once,
+//! so they are never in each other's way. The guard inherits the second lock: it stays held until the jobs of a killed
+//! owner are gone.
 
-use super::Owner;
+use super::holders::Holder;
+use super::{Owner, jobs_file, lease_file};
+use crate::processes;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The lock of a session that this process owns.
+/// The locks of a session that this process owns.
 #[derive(Debug)]
 pub(super) struct Lease {
+    owner: Lock,
+    jobs: Lock,
+}
+
+impl Lease {
+    /// Creates and locks the files of a session that no other process knows of yet.
+    ///
+    /// # Errors
+    /// The path that could not be locked, and why.
+    pub(super) fn take(base: &Path, session: &str) -> Result<Self, (PathBuf, io::Error)> {
+        let take = |path: PathBuf| Lock::take(&path).map_err(|error| (path, error));
+        Ok(Self {
+            owner: take(lease_file(base, session))?,
+            jobs: take(jobs_file(base, session))?,
+        })
+    }
+
+    /// Returns the lock for the guard of the session's jobs to inherit.
+    pub(super) fn jobs(&self) -> io::Result<File> {
+        self.jobs.file.try_clone()
+    }
+
+    /// Releases both for good: no process asks for them any more.
+    pub(super) fn end(self) {
+        // One that cannot be removed now is removed together with what is old.
+        let _ = std::fs::remove_file(&self.owner.path);
+        let _ = std::fs::remove_file(&self.jobs.path);
+    }
+}
+
+/// What keeps the namespace of an unfinished session taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Remains {
+    Nothing,
+    Owner,
+    /// The owner was killed, and its guard is stopping these processes.
+    Guard(Vec<Holder>),
+    /// Owner and guard were killed, or there was no guard, and these processes of the session still run.
+    Processes(Vec<Holder>),
+}
+
+impl Remains {
+    /// Returns what remains of the session. Costs two system calls each for both locks, and a look at all processes if
+    /// the owner is gone.
+    pub(super) fn of(base: &Path, session: &str) -> io::Result<Self> {
+        if is_held(&lease_file(base, session))? {
+            return Ok(Self::Owner);
+        }
+        let is_guarded = is_held(&jobs_file(base, session))?;
+        let left = processes::of_session(session).into_iter().map(|process| Holder {
+            pid: process.pid,
+            program: Some(process.name),
+        });
+        let left: Vec<Holder> = left.collect();
+        Ok(match (is_guarded, left.is_empty()) {
+            (true, _) => Self::Guard(left),
+            (false, false) => Self::Processes(left),
+            (false, true) => Self::Nothing,
+        })
+    }
+}
+
+/// A locked file.
+#[derive(Debug)]
+struct Lock {
     file: File,
     path: PathBuf,
 }
 
-impl Lease {
-    /// Makes the file, which nobody else knows of yet, and locks it.
-    pub(super) fn take(path: &Path) -> io::Result<Self> {
+impl Lock {
+    fn take(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -37,15 +104,9 @@ impl Lease {
             path: path.to_owned(),
         })
     }
-
-    /// Gives it back for good: nobody asks for it any more.
-    pub(super) fn end(self) {
-        // One that cannot be removed now is removed together with what is old.
-        let _ = std::fs::remove_file(&self.path);
-    }
 }
 
-impl Drop for Lease {
+impl Drop for Lock {
     fn drop(&mut self) {
         // Closing alone would leave it to a child that another thread is just starting.
         let _ = self.file.unlock();
@@ -67,7 +128,7 @@ pub(super) fn creation(base: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether the owner of the lease lives. A file that is not there has none.
+/// Whether a process holds the lock. A file that is not there has no holder.
 pub(super) fn is_held(path: &Path) -> io::Result<bool> {
     let Some(file) = open(path)? else {
         return Ok(false);
@@ -80,7 +141,7 @@ pub(super) fn is_held(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Waits until the owner has given it back, or is dead.
+/// Waits until every process that holds the lock has released it, or is dead.
 pub(super) fn wait(path: &Path) -> io::Result<()> {
     let Some(file) = open(path)? else {
         return Ok(());

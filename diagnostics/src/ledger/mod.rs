@@ -6,7 +6,8 @@
 //! - A *session* is one `cargo cofferdam run`: a namespace, an owner, jobs. One at a time is active in a namespace,
 //!   which the database itself holds to (a partial unique index).
 //! - The *lease* is a kernel lock on the owner's file. It is gone with its process, so whoever can have it knows that
-//!   the owner is dead: there is no heartbeat.
+//!   the owner is dead: there is no heartbeat. A second lock is inherited by the guard of the jobs: the namespace of a
+//!   killed owner is free when both are, and no process of the session is left.
 //! - A *job* is one command of a session, known by its number in it and by the name that the user gave it. What it
 //!   runs is not written down: arguments may hold secrets.
 //! - *Unrecorded*: a session whose ledger failed in mid-run goes on, after one warning.
@@ -103,17 +104,53 @@ impl Ledger {
         let file = base.join(FILE);
         std::fs::create_dir_all(base)
             .map_err(|source| LedgerError::io("create the folder of", &file, source))?;
+        if !is_there(&file)? {
+            Self::create(base, &file, opening)?;
+            is_there(&file)?;
+        }
+        Ok(Self {
+            conn: Self::connect(&file, &file, opening)?,
+            base: base.to_owned(),
+            wait: opening.wait,
+        })
+    }
+
+    /// Makes the ledger under another name, complete, and renames it: a file of its name that has no content is
+    /// damaged, not new.
+    fn create(base: &Path, file: &Path, opening: Opening) -> Result<(), LedgerError> {
         // Two that create at once would be in each other's way, whatever they wait.
-        let is_new = std::fs::metadata(&file).map_or(0, |known| known.len()) == 0;
-        let creating = is_new.then(|| lease::creation(base)).transpose();
-        let creating = creating.map_err(|source| LedgerError::io("lock the making of", &file, source))?;
-        let wrong = |source| LedgerError::of(&file, source, opening.wait);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let _creating =
+            lease::creation(base).map_err(|source| LedgerError::io("lock the making of", file, source))?;
+        if is_there(file)? {
+            return Ok(());
+        }
+        let new = base.join("ledger.new");
+        // Of a process that was killed here.
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let _ = std::fs::remove_file(holders::beside(&new, suffix));
+        }
+        let made = Self::connect(&new, file, opening).and_then(|conn| {
+            let closed = conn.close();
+            closed.map_err(|(_, source)| LedgerError::of(file, source, opening.wait))
+        });
+        let made = made.and_then(|()| {
+            std::fs::rename(&new, file).map_err(|source| LedgerError::io("create", file, source))
+        });
+        if made.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+        made
+    }
+
+    /// Opens the database in `path`, which errors call `file`. Where both differ, it is a new one.
+    fn connect(path: &Path, file: &Path, opening: Opening) -> Result<Connection, LedgerError> {
+        let wrong = |source| LedgerError::of(file, source, opening.wait);
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let is_new = path != file;
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, is_new);
         let conn = match opening.vfs {
-            Some(vfs) => Connection::open_with_flags_and_vfs(&file, flags, vfs),
-            None => Connection::open_with_flags(&file, flags),
+            Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs),
+            None => Connection::open_with_flags(path, flags),
         };
         let mut conn = conn.map_err(wrong)?;
         // Before anything else: what follows may find the file locked.
@@ -121,8 +158,9 @@ impl Ledger {
         // Until the file is known to be sound, nothing may be written back into it or taken away beside it.
         keep_log(&conn, true).map_err(wrong)?;
         match schema::look(&conn).map_err(wrong)? {
-            Found::NotOurs => return Err(LedgerError::not_ours(&file)),
-            Found::Newer(found) => return Err(LedgerError::newer(&file, found, schema::version())),
+            Found::NotOurs => return Err(LedgerError::not_ours(file)),
+            Found::Newer(found) => return Err(LedgerError::newer(file, found, schema::version())),
+            Found::Empty if !is_new => return Err(LedgerError::without_tables(file)),
             Found::Empty | Found::Older | Found::Current => {}
         }
         // Of a file that has pages already it changes nothing.
@@ -131,16 +169,11 @@ impl Ledger {
             .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
             .map_err(wrong)?;
         if mode != "wal" {
-            return Err(LedgerError::no_wal(&file, mode));
+            return Err(LedgerError::no_wal(file, mode));
         }
         Self::prepare(&mut conn).map_err(wrong)?;
         keep_log(&conn, false).map_err(wrong)?;
-        drop(creating);
-        Ok(Self {
-            conn,
-            base: base.to_owned(),
-            wait: opening.wait,
-        })
+        Ok(conn)
     }
 
     fn prepare(conn: &mut Connection) -> rusqlite::Result<()> {
@@ -190,6 +223,32 @@ impl Ledger {
     }
 }
 
+/// Returns whether there is a ledger. Checks what SQLite would take for a new database, whose log it would discard.
+///
+/// # Errors
+/// When the file was cut off, or is missing beside a log of it.
+fn is_there(file: &Path) -> Result<bool, LedgerError> {
+    /// The smallest page that SQLite knows.
+    const SMALLEST: u64 = 512;
+    let length = |file: &Path| match std::fs::metadata(file) {
+        Ok(known) => Ok(Some(known.len())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LedgerError::io("look at", file, source)),
+    };
+    match length(file)? {
+        Some(bytes) if bytes < SMALLEST => {
+            let found = format!("it was cut off after {bytes} bytes");
+            Err(LedgerError::damaged(file, found))
+        }
+        Some(_) => Ok(true),
+        None if length(&holders::beside(file, "-wal"))?.unwrap_or(0) > 0 => Err(LedgerError::damaged(
+            file,
+            "it is missing, and its log is there".to_owned(),
+        )),
+        None => Ok(false),
+    }
+}
+
 /// Whether the log stays as it is when the last connection is closed.
 fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
@@ -199,6 +258,11 @@ fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
 /// Where the lease of a session is.
 fn lease_file(base: &Path, name: &str) -> PathBuf {
     base.join("sessions").join(format!("{}.lease", file_name(name)))
+}
+
+/// Where the lock is that a session's owner shares with the guard of its jobs.
+fn jobs_file(base: &Path, name: &str) -> PathBuf {
+    base.join("sessions").join(format!("{}.jobs", file_name(name)))
 }
 
 /// The folder for what a session keeps (logs of its jobs); not made yet, and removed when the session is forgotten.

@@ -1,7 +1,8 @@
 //! Looking at a ledger, without ever waiting for who writes or keeping anybody waiting.
 
+use super::lease::Remains;
 use super::schema::{self, Found};
-use super::{FILE, Holder, Ledger, LedgerError, holders, lease, lease_file, wait};
+use super::{FILE, Holder, Ledger, LedgerError, holders, wait};
 use rusqlite::{Connection, OpenFlags, Params, Row};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,7 +34,7 @@ impl Reader {
     /// When it is damaged, of a newer version, no ledger, or cannot be read.
     pub(crate) fn open(base: &Path) -> Result<Option<Self>, LedgerError> {
         let file = base.join(FILE);
-        if std::fs::metadata(&file).map_or(0, |known| known.len()) == 0 {
+        if !super::is_there(&file)? {
             return Ok(None);
         }
         let (conn, found) = match Self::connect(&file, "") {
@@ -49,8 +50,7 @@ impl Reader {
         match found {
             Found::NotOurs => Err(LedgerError::not_ours(&file)),
             Found::Newer(found) => Err(LedgerError::newer(&file, found, schema::version())),
-            // It is being made.
-            Found::Empty => Ok(None),
+            Found::Empty => Err(LedgerError::without_tables(&file)),
             Found::Older => {
                 drop(conn);
                 Ledger::open(base)?;
@@ -107,9 +107,9 @@ impl Reader {
         }
     }
 
-    /// Whether the session's owner lives; so it does where its lease cannot be looked at.
+    /// Whether the session's owner or one of its processes lives; so it does where its locks cannot be looked at.
     pub(super) fn is_alive(&self, name: &str) -> bool {
-        lease::is_held(&lease_file(&self.base, name)).unwrap_or(true)
+        Remains::of(&self.base, name).map_or(true, |remains| remains != Remains::Nothing)
     }
 
     /// A number that changes whenever somebody changes the ledger.

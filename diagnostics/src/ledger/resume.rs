@@ -57,10 +57,10 @@ pub(super) fn carry_over(
         return Ok(None);
     };
     change.execute(
-        "INSERT INTO jobs (session, number, name, \"group\", state, submitted, carried, spec)
+        "INSERT INTO jobs (session, number, name, \"group\", state, submitted, carried, spec, command)
          SELECT ?2, number, name, \"group\",
                 CASE WHEN state IN ('pending', 'interrupted') THEN 'pending' ELSE state END,
-                submitted, state NOT IN ('pending', 'interrupted'), spec
+                submitted, state NOT IN ('pending', 'interrupted'), spec, command
          FROM jobs WHERE session = ?1",
         params![old, id],
     )?;

@@ -1,6 +1,6 @@
 //! Old sessions are forgotten: which ones is decided first, without touching anything.
 
-use super::{Ledger, LedgerError, SessionId, Status, folder, lease, lease_file};
+use super::{Ledger, LedgerError, SessionId, Status, folder, jobs_file, lease, lease_file};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -85,13 +85,16 @@ impl Ledger {
 
     /// Removes the leases of dead owners, also of those that died before their session was known.
     fn remove_leases_but(&self, kept: &HashSet<&str>) {
-        let kept: HashSet<PathBuf> = kept.iter().map(|name| lease_file(&self.base, name)).collect();
+        let files = |name: &&str| [lease_file(&self.base, name), jobs_file(&self.base, name)];
+        let kept: HashSet<PathBuf> = kept.iter().flat_map(files).collect();
         let entries = std::fs::read_dir(self.base.join("sessions"))
             .into_iter()
             .flatten()
             .flatten();
         for path in entries.map(|entry| entry.path()) {
-            let is_lease = path.extension().is_some_and(|extension| extension == "lease");
+            let is_lease = path
+                .extension()
+                .is_some_and(|extension| extension == "lease" || extension == "jobs");
             if is_lease && !kept.contains(&path) && matches!(lease::is_held(&path), Ok(false)) {
                 // One that cannot be removed now is tried again the next time.
                 let _ = std::fs::remove_file(&path);

@@ -2,7 +2,7 @@
 //! program again.
 
 use super::own::{Own, allows, is_plain, sweep};
-use super::{chain, runner};
+use super::{account, chain, layout, runner};
 use crate::cli::RUNNER_WORD;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::symlink;
@@ -20,6 +20,9 @@ pub(super) const THEIRS: &str = "COFFERDAM_OBSERVED_THEIRS";
 /// How cargo is told of a runner.
 pub(super) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// The most programs that a run of one or two tests may start.
+const SLOTS_OF_FEW: u64 = 4096;
 
 /// As many calls are noted of each access.
 const FRAMES: u32 = 24;
@@ -41,6 +44,8 @@ pub(crate) struct Launch {
     folder: Own,
     /// Where the library is, if it may not be loaded from there.
     _elsewhere: Option<Own>,
+    /// Where logs go on that find no room in `folder`, which is memory.
+    spill: Option<Own>,
     asked: Asked,
     runner: OsString,
     before: Option<OsString>,
@@ -82,11 +87,28 @@ impl Launch {
         let places = [PathBuf::from("/dev/shm"), env::temp_dir()];
         let plain = || places.iter().filter(|place| is_plain(place));
         plain().for_each(|place| sweep(place));
-        let folder = plain()
-            .find_map(|place| Own::new(place).ok())
-            .ok_or_else(|| failed("no folder for its logs")(io::ErrorKind::NotFound.into()))?;
-        let (library, elsewhere) = library(folder.path(), &places, allows)?;
-        symlink(library, folder.path().join("library")).map_err(failed("its library"))?;
+        // A file system that is full has no room for the account or for the library: then another one has to do.
+        let mut error = failed("no folder for its logs")(io::ErrorKind::NotFound.into());
+        let mut prepared = None;
+        for place in plain() {
+            match prepare(place, &places) {
+                Ok(all) => {
+                    prepared = Some(all);
+                    break;
+                }
+                Err(found) => error = found,
+            }
+        }
+        let Some((folder, elsewhere)) = prepared else {
+            return Err(error);
+        };
+        // Without it the account says which logs found no room.
+        let spill = plain()
+            .find(|place| !folder.path().starts_with(place))
+            .and_then(|place| Own::new(place).ok());
+        if let Some(spill) = &spill {
+            let _ = account::create_spill(folder.path(), spill.path());
+        }
         let own = own_exe().map_err(failed("this program's own path"))?;
         let link = folder.path().join("run");
         symlink(own, &link).map_err(failed("its runner"))?;
@@ -104,6 +126,7 @@ impl Launch {
         Ok(Self {
             folder,
             _elsewhere: elsewhere,
+            spill,
             asked,
             runner,
             before,
@@ -141,6 +164,11 @@ impl Launch {
             fs::read_link(self.folder.path().join("library"))?,
             folder.join("library"),
         )?;
+        account::create(&folder, SLOTS_OF_FEW)?;
+        if let Some(spill) = &self.spill {
+            let elsewhere = spill.path().join(name);
+            let _ = fs::create_dir(&elsewhere).and_then(|()| account::create_spill(&folder, &elsewhere));
+        }
         let frames = if with_calls { FRAMES } else { 0 };
         let mut told = OsString::from(format!("{frames};1;{};", runner::THREADS));
         told.push(&folder);
@@ -160,6 +188,16 @@ impl Launch {
         variables.extend(theirs.map(|words| (THEIRS, words.to_string().into())));
         variables
     }
+}
+
+/// Makes a folder in `place` with the account and the library in it.
+fn prepare(place: &Path, places: &[PathBuf]) -> Result<(Own, Option<Own>), LaunchError> {
+    let folder = Own::new(place).map_err(failed(format!("a folder in {}", place.display())))?;
+    account::create(folder.path(), layout::MOST_SLOTS)
+        .map_err(failed(format!("room for its account in {}", place.display())))?;
+    let (library, elsewhere) = library(folder.path(), places, allows)?;
+    symlink(library, folder.path().join("library")).map_err(failed("its library"))?;
+    Ok((folder, elsewhere))
 }
 
 /// Writes the library where it may be loaded from: not every place in memory allows that. Into a folder that nobody else

@@ -2,8 +2,6 @@
 
 use super::format::{self, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, header};
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// What one process left behind.
 #[derive(Debug)]
@@ -65,10 +63,6 @@ impl<'a> Record<'a> {
 }
 
 impl Log {
-    pub(crate) fn read(path: &Path) -> io::Result<Result<Self, Unreadable>> {
-        Ok(Self::new(fs::read(path)?))
-    }
-
     pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, Unreadable> {
         let log = Self { bytes };
         if log.header(header::MAGIC) != format::MAGIC {
@@ -154,30 +148,6 @@ impl Log {
         let since = monotonic.saturating_sub(self.header(header::MONOTONIC));
         self.header(header::REAL_TIME).saturating_add(since) / 1000
     }
-}
-
-/// Every log in a folder; what cannot be read becomes a sentence.
-pub(crate) fn all(folder: &Path, problems: &mut Vec<String>) -> Vec<Log> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .collect();
-    paths.sort();
-    let mut logs = Vec::new();
-    for path in paths {
-        match Log::read(&path) {
-            Ok(Ok(log)) => logs.push(log),
-            Ok(Err(Unreadable::Unfinished)) => {}
-            Ok(Err(Unreadable::Version(version))) => {
-                problems.push(format!("{} is of version {version}", path.display()));
-            }
-            Err(error) => problems.push(format!("could not read {}: {error}", path.display())),
-        }
-    }
-    logs
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {

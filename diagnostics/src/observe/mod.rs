@@ -1,11 +1,12 @@
 //! What the tests of an unmodified suite did, and what that means.
 //!
 //! `launch` has a command's test processes observed, in folders of its `own`, `runner` is what stands in front of
-//! each; `log` reads what the observer wrote, `who` finds the test of each record, `paths` what a path stands for,
+//! each; `account` knows what was started and reads what became of it, `log` what the observer wrote, `who` finds the test of each record, `paths` what a path stands for,
 //! `meaning` what was used and how, `folders` which of them went with their folder, `guards` which locks were held, and
 //! `places` the line in the source. All but the first three and `places` are data in, data out. `found` makes findings of conflicts, `confirm`
 //! runs their tests once more and grades them, which `crate::findings` keeps.
 
+mod account;
 mod alone;
 mod chain;
 pub(crate) mod confirm;
@@ -18,6 +19,8 @@ mod given;
 mod group;
 mod guards;
 pub(crate) mod launch;
+#[path = "../../observer/account.rs"]
+mod layout;
 mod listed;
 mod log;
 mod meaning;

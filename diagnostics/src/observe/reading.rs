@@ -1,6 +1,5 @@
 //! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
 
-use super::format::{self, header};
 use super::group::Groups;
 use super::listed::Listed;
 use super::log::Log;
@@ -74,7 +73,6 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
             .map(|test| &test.binary)
             .collect::<HashSet<_>>()
             .len() as u64,
-        missed: who.missed.len() as u64,
         ..Watched::default()
     };
     for (index, log) in logs
@@ -82,9 +80,6 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
         .enumerate()
         .filter(|(index, _)| !who.is_replaced(*index))
     {
-        watched.dropped += log.header(header::DROPPED);
-        let raw = log.header(header::RAW);
-        watched.without_raw += u64::from(matches!(raw, format::RAW_REFUSED | format::RAW_ENDED));
         // A process that a test started is where the test started it.
         let begun = who.begun(index);
         for record in log.records().filter(|record| record.kind.is_access()) {

@@ -1,8 +1,8 @@
 //! What stands in front of a test program: says what is to be observed, and becomes it. A project's own runner comes
 //! before that, and back here.
 
-use super::group;
 use super::launch::{RUNNER, RUNNER_BEFORE, Started, THEIRS, VARIABLE, own_exe};
+use super::{account, group};
 use crate::cli::RUNNER_WORD;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -99,7 +99,16 @@ impl Told {
             Some(name) if is_test(&name, arguments) => ONE_TEST,
             _ => self.threads,
         };
-        let mut observe = OsString::from(format!("{pid};{};{};{tests};", self.frames, self.raw));
+        let name = match (variable("NEXTEST_BINARY_ID"), variable("NEXTEST_TEST_NAME")) {
+            (Some(binary), Some(test)) if tests == ONE_TEST => {
+                [binary.as_bytes(), test.as_bytes()].join(&b' ')
+            }
+            _ => program.as_bytes().to_vec(),
+        };
+        let Some(slot) = account::enter(&self.folder, Path::new(program), &name) else {
+            return;
+        };
+        let mut observe = OsString::from(format!("{slot:08};{pid};{};{};{tests};", self.frames, self.raw));
         observe.push(&self.folder);
         let mut preload = fs::read_link(self.folder.join("library"))
             .unwrap_or_default()
@@ -135,13 +144,21 @@ impl Told {
                 .filter(|(name, _)| !changed.contains(&name.as_os_str()))
                 .collect(),
         };
+        let path = Started::path(&self.folder, pid);
         let mut file = fs::OpenOptions::new();
+        // The numbers of processes are used again: what is there was another one's.
         let file = file
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .mode(0o600)
-            .open(Started::path(&self.folder, pid))?;
-        io::Write::write_all(&mut &file, &started.to_bytes())
+            .open(&path)?;
+        let written = io::Write::write_all(&mut &file, &started.to_bytes());
+        if written.is_err() {
+            // With half of its variables it would be another program.
+            let _ = fs::remove_file(path);
+        }
+        written
     }
 }
 

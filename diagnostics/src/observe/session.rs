@@ -5,11 +5,11 @@ use super::format::{Kind, header};
 use super::found::{Found, Seen, found, ran};
 use super::group::Groups;
 use super::launch::{Asked, Launch, LaunchError, Started};
-use super::log::{self, Log};
+use super::log::Log;
 use super::places::Lines;
 use super::who::{Alone, Known, Who};
-use super::{alone, reading, runner};
-use crate::findings::{Finding, Program, Watched};
+use super::{account, alone, format, reading, runner};
+use crate::findings::{Account, Finding, Program, Watched};
 use cofferdam::diagnostics::Conflict;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -29,8 +29,8 @@ pub(crate) struct Observed {
     /// The same, as the library counts it.
     pub(crate) recorded: cofferdam::diagnostics::Watched,
     pub(crate) conflicts: Vec<Conflict>,
-    /// What could not be read, each a sentence.
-    pub(crate) problems: Vec<String>,
+    /// What was started, and what of it is here.
+    pub(crate) account: Account,
     /// Each use of a resource by a test: a line of JSON.
     pub(crate) accesses: String,
     /// The conflicts once more, in their order, as they are kept.
@@ -58,16 +58,15 @@ impl Session {
     /// Reads what was noted under the run's name. `ours` is where cofferdam keeps its own files.
     /// `listed`: whether to tell all accesses, too.
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
-        let mut problems = Vec::new();
-        let mut logs = log::all(self.launch.folder(), &mut problems);
+        let (mut account, mut logs) = account::read(self.launch.folder());
         let mut known = self.known(&logs);
         let mut who = Who::of(&logs, &known);
         if !who.missed.is_empty() {
             self.tell_apart(&logs, &who, &mut known);
-            problems.clear();
-            logs = log::all(self.launch.folder(), &mut problems);
+            (account, logs) = account::read(self.launch.folder());
             who = Who::of(&logs, &known);
         }
+        leave_out(&mut account, &logs, &who);
         let groups = Groups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &who, &groups, run, ours);
         let mut conflicts = reading.evidence.conflicts();
@@ -119,7 +118,7 @@ impl Session {
                 .collect(),
             ran: ran(&seen),
             conflicts,
-            problems,
+            account,
             accesses,
         }
     }
@@ -192,4 +191,32 @@ impl Session {
         }
         known
     }
+}
+
+/// What of the observed programs could not be seen.
+fn leave_out(account: &mut Account, logs: &[Log], who: &Who) {
+    for (index, log) in logs.iter().enumerate() {
+        let why = match log.header(header::RAW) {
+            format::RAW_REFUSED => "its system calls past libc: the kernel or its libc cannot report them",
+            format::RAW_ENDED => {
+                "its system calls past libc, from the moment on when it took over their filter"
+            }
+            _ => continue,
+        };
+        if !who.is_replaced(index) {
+            account.leave_out(&name(log), why, 1);
+        }
+    }
+    for (index, _) in &who.missed {
+        account.leave_out(&name(&logs[*index]), "its tests cannot be told apart", 1);
+    }
+}
+
+/// The program's path.
+fn name(log: &Log) -> String {
+    let program = log.records().find(|record| record.kind == Kind::Program);
+    program.map_or_else(
+        || format!("process {}", log.pid()),
+        |record| record.words().into_owned(),
+    )
 }

@@ -33,12 +33,13 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
             plain(&logs)
         )?;
     }
-    if batch.left > 0 {
-        writeln!(
-            out,
-            "{} detached by jobs and still there",
-            count(batch.left, "process")
-        )?;
+    for (pid, name) in batch.left.iter().take(Batch::LISTED) {
+        writeln!(out, "{}", words::detached(*pid, name))?;
+    }
+    let more = batch.left.len().saturating_sub(Batch::LISTED);
+    if more > 0 {
+        let processes = count(more as u64, "more process");
+        writeln!(out, "and {processes} detached by jobs")?;
     }
     Ok(())
 }
@@ -113,6 +114,7 @@ pub(super) fn json(batch: &Batch) -> Value {
         "logs": batch.logs.to_string_lossy(),
         "failures": batch.failed.iter().map(failure).collect::<Vec<_>>(),
         "rounds": rows,
+        "left": batch.left.iter().map(|(pid, name)| json!({ "pid": pid, "name": name })).collect::<Vec<_>>(),
     })
 }
 

@@ -118,6 +118,15 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
     headline(out, Severity::Note, "guarded", &text)
 }
 
+/// Returns the number of resources about which runs could show nothing.
+pub(super) fn not_tried(findings: &Findings) -> u64 {
+    let confirmed = findings
+        .observed
+        .as_ref()
+        .and_then(|observed| observed.confirmed.as_ref());
+    confirmed.map_or(0, |confirmed| confirmed.not_tried().count() as u64)
+}
+
 /// Returns the word for a grade at the head of a resource.
 pub(super) fn word(finding: &Finding) -> &'static str {
     if is_not_tried(finding) {

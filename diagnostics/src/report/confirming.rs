@@ -22,7 +22,10 @@ impl Confirming {
         let bar = || self.bar.get().and_then(Option::as_ref);
         match event {
             Event::Begun { pairs, budget } => {
-                let on_terminal = std::io::stderr().is_terminal() && pairs > 0;
+                if pairs == 0 {
+                    return;
+                }
+                let on_terminal = std::io::stderr().is_terminal();
                 let _ = self.bar.set(on_terminal.then(|| new_bar(pairs as u64)));
                 if !on_terminal {
                     let what = count(pairs as u64, "pair");

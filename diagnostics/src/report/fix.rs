@@ -197,6 +197,17 @@ fn needed(one: &ByHand) -> String {
 }
 
 fn last_line(fixed: &Fixed) -> String {
+    match &fixed.unknown {
+        Some(why) if fixed.findings == 0 => format!(
+            "could not tell: {why}; no conflict was seen in {}",
+            count(fixed.tests, "test")
+        ),
+        Some(why) => format!("{}; there may be more: {why}", changes(fixed)),
+        None => changes(fixed),
+    }
+}
+
+fn changes(fixed: &Fixed) -> String {
     let mending = &fixed.mending;
     let seen = format!(
         "{} that were seen in {}",
@@ -241,6 +252,8 @@ fn json(fixed: &Fixed) -> Value {
     json!({
         "version": VERSION,
         "written": fixed.written,
+        "account": fixed.account,
+        "unknown": fixed.unknown,
         "tests": fixed.tests,
         "conflicts": fixed.findings,
         "functions": mending.functions,

@@ -1,5 +1,6 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
+use super::account;
 use super::text::{last_line, nothing_recorded, plain};
 use crate::commands::{Outcome, severity_of};
 use crate::exit_code::{NoRecords, Verdict};
@@ -27,6 +28,9 @@ impl Github<'_> {
                 "cofferdam: baseline",
                 std::slice::from_ref(note),
             )?;
+        }
+        for what in account::lost(&findings.account) {
+            annotate(out, "error", None, "cofferdam: lost", &[what])?;
         }
         let unread = if self.0.verdict == Verdict::Unreadable {
             "error"
@@ -81,10 +85,13 @@ fn text(told: &Conflict) -> Vec<String> {
             .as_deref()
             .map(|place| format!(", {place}"))
             .unwrap_or_default();
-        lines.push(format!(
-            "{party} on {} in {}{access}{place}",
-            party.worker, party.binary
-        ));
+        // Tests that were seen from outside have no worker.
+        let known = |word: &str, name: &str| match name {
+            "" => String::new(),
+            name => format!(" {word} {name}"),
+        };
+        let (worker, binary) = (known("on", &party.worker), known("in", &party.binary));
+        lines.push(format!("{party}{worker}{binary}{access}{place}"));
     }
     lines.push(format!("Mend: {}", told.mend));
     lines

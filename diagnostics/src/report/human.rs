@@ -3,7 +3,7 @@
 use super::headline::headline;
 use super::style::{self, BOLD, DIM};
 use super::text::{count, last_line, nothing_recorded, plain};
-use super::{baseline, batch, confirmed, observed};
+use super::{account, baseline, batch, confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use cofferdam::diagnostics::{Conflict, Party, Severity};
@@ -51,8 +51,8 @@ impl Human<'_> {
         if let Some(observed) = &findings.observed {
             confirmed::guarded(out, observed)?;
             confirmed::after(out, observed)?;
-            observed::not_watched(out, observed)?;
         }
+        account::write(out, findings)?;
         for problem in &findings.problems {
             headline(out, Severity::Warning, "unreadable", &problem.to_string())?;
         }

@@ -50,6 +50,7 @@ impl Json<'_> {
                 "snapshots": watched.snapshots,
                 "torn": watched.torn,
             },
+            "account": findings.account,
             "conflicts": findings.all().map(|(told, graded)| conflict(told, graded)).collect::<Vec<_>>(),
             "problems": findings.problems,
             "observed": findings.observed.as_ref().map(observed),
@@ -84,9 +85,6 @@ fn observed(observed: &Observed) -> Value {
         "programs": observed.watched.programs,
         "accesses": observed.watched.accesses,
         "of_no_test": observed.watched.of_no_test,
-        "dropped": observed.watched.dropped,
-        "without_raw": observed.watched.without_raw,
-        "missed": observed.watched.missed,
         "stopped": observed.confirmed.as_ref().map(|confirmed| confirmed.stopped.iter().map(|stopped| json!({
             "tests": stopped.tests, "seconds": stopped.after.as_secs(),
         })).collect::<Vec<_>>()),

@@ -1,5 +1,6 @@
 //! The only code that prints: one type for each format.
 
+mod account;
 mod backup;
 mod baseline;
 mod batch;
@@ -190,10 +191,10 @@ pub(crate) fn tell_guarded(session: &str, ended: usize) {
 }
 
 /// Says on standard error why there is no report.
-pub(crate) fn complain(error: &dyn error::Error) {
+pub(crate) fn complain(error: &(dyn error::Error + 'static)) {
     let mut err = anstream::stderr().lock();
     // There is nobody left to tell when this fails.
-    let _ = writeln!(err, "cofferdam: {}", text::plain(&error.to_string()));
+    let _ = writeln!(err, "cofferdam: {}", text::plain(&text::chain(error)));
 }
 
 /// The report could not be written.

@@ -7,7 +7,7 @@ use super::text::{count, plain};
 use crate::commands::{Observed, severity_of};
 use crate::findings::{Finding, Grade};
 use cofferdam::Access;
-use cofferdam::diagnostics::{Conflict, Party, Severity};
+use cofferdam::diagnostics::{Conflict, Party};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -113,34 +113,6 @@ fn row(party: &Party) -> Row {
             .map(|place| plain(place).into_owned())
             .unwrap_or_default(),
     }
-}
-
-/// What ought to be known of what was not seen.
-pub(super) fn not_watched(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
-    let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
-    if observed.watched.without_raw > 0 {
-        say(&format!(
-            "the system calls that {} made past libc: the kernel, the libc or the program itself did not allow it",
-            count(observed.watched.without_raw, "process")
-        ))?;
-    }
-    if observed.watched.dropped > 0 {
-        say(&format!(
-            "{}, for which there was no room",
-            count(observed.watched.dropped, "access")
-        ))?;
-    }
-    for why in &observed.not_kept {
-        headline(out, Severity::Warning, "not kept", why)?;
-    }
-    let mut say = |text: &str| headline(out, Severity::Warning, "not watched", text);
-    if observed.watched.missed > 0 {
-        say(&format!(
-            "tests of {} that cannot be told apart",
-            count(observed.watched.missed, "program")
-        ))?;
-    }
-    Ok(())
 }
 
 /// For the last line: what the verdict holds for, and what not.

@@ -113,6 +113,7 @@ pub(super) fn job_as_json(job: &Job) -> Value {
     json!({
         "number": job.number,
         "name": job.name,
+        "command": job.command,
         "group": job.group,
         "state": job.state.as_str(),
         "submitted": job.submitted,

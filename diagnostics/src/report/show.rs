@@ -124,7 +124,7 @@ fn row(job: &Job, now: u64) -> [String; 8] {
     };
     [
         job.number.to_string(),
-        plain(&job.name).into_owned(),
+        name_and_command(job),
         job.group.as_deref().map(plain).unwrap_or_default().into_owned(),
         job.state.to_string(),
         attempts,
@@ -133,6 +133,15 @@ fn row(job: &Job, now: u64) -> [String; 8] {
         log.map(|log| plain(&log.display().to_string()).into_owned())
             .unwrap_or_default(),
     ]
+}
+
+/// A name that the user chose says nothing of the command.
+fn name_and_command(job: &Job) -> String {
+    let name = plain(&job.name);
+    match &job.command {
+        Some(command) if !job.name.starts_with(command) => format!("{name} ({})", plain(command)),
+        _ => name.into_owned(),
+    }
 }
 
 fn json(whole: &Whole) -> Value {

@@ -1,11 +1,13 @@
 //! Texts for people: names made harmless, numbers with their nouns.
 
+use super::account;
 use super::progress::words;
 use crate::commands::Outcome;
 use crate::commands::batch::Batch;
 use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam::diagnostics::{Severity, Watched};
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::Write as _;
 
 /// Anybody may choose the name of a test or a file. In a report it can neither steer a terminal, nor begin a line of
@@ -53,6 +55,20 @@ pub(super) fn harmless(json: &str) -> String {
     text.replace("##[", "#\\u0023[")
 }
 
+/// Returns an error with its causes, without those that an outer message already contains.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let inner = next.to_string();
+        if !text.contains(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
 /// `1 test`, `2 tests`, `2 processes`.
 pub(super) fn count(number: u64, noun: &str) -> String {
     let plural = match number {
@@ -93,18 +109,45 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             "could not tell: not everything could be read; no conflict in what was: {}",
             watched(&findings.watched)
         ),
+        Verdict::Lost => format!(
+            "could not tell: {}; no {new}conflict in what was recorded: {}",
+            account::lost_words(&findings.account),
+            watched(&findings.watched)
+        ),
+        Verdict::NotTried => format!(
+            "could not tell: {} not tried; no {new}conflict in what was: {}",
+            count(super::confirmed::not_tried(findings), "resource"),
+            watched(&findings.watched)
+        ),
+        Verdict::OutOfReach => format!(
+            "could not tell: not everything could be observed; no {new}conflict in what was: {}",
+            watched(&findings.watched)
+        ),
         Verdict::NothingRecorded => "nothing was recorded, so there is nothing to tell".to_owned(),
         Verdict::NoRecords => "could not tell: nothing was recorded".to_owned(),
     };
     match outcome.verdict {
-        Verdict::None | Verdict::Unreadable
+        Verdict::None | Verdict::Unreadable | Verdict::Lost
             if findings.observed.is_none() && findings.watched.workers == 1 =>
         {
             line.push_str("; with one worker, conflicts between workers cannot be seen");
         }
-        Verdict::Conflicts if findings.problem_count > 0 => line.push_str("; not everything could be read"),
+        Verdict::Conflicts => {
+            if !findings.account.lost.is_empty() {
+                line.push_str("; ");
+                line.push_str(&account::lost_words(&findings.account));
+            }
+            if findings.problem_count > 0 {
+                line.push_str("; not everything could be read");
+            }
+            let not_tried = super::confirmed::not_tried(findings);
+            if not_tried > 0 {
+                line.push_str(&format!("; {} not tried", count(not_tried, "resource")));
+            }
+        }
         _ => {}
     }
+    line.push_str(&account::out_of_reach_words(&findings.account));
     line.push_str(&settled.map(super::baseline::last_words).unwrap_or_default());
     if let Some(batch) = &outcome.batch {
         line.push_str("; ");
@@ -131,6 +174,9 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             let _ = write!(line, "; the command failed (exit code {code})");
         }
         Some(Ended::Passed) | None => {}
+    }
+    if outcome.is_unexplained() {
+        line.push_str(", and no cause was found");
     }
     line
 }
@@ -195,10 +241,21 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
             "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \
              dynamically"
         }
-        Some(_) => {
-            "only tests that touch cofferdam are recorded: is it a dev-dependency, and does a test call it? If there \
-             is nothing to record, `--no-records pass` says so"
-        }
+        Some(Ended::Failed { .. }) => "the command failed before a test touched cofferdam: see what it wrote",
+        Some(Ended::Passed) => match outcome.has_library {
+            Some(true) => {
+                "cofferdam is a dependency here, but no test that ran asked it for a service, a claim or a lock. If \
+                 there is nothing to record, `--no-records pass` says so"
+            }
+            Some(false) => {
+                "only tests that touch cofferdam are recorded, and it is no dependency here: add it as a \
+                 dev-dependency, or use `cargo cofferdam observe`, which needs none"
+            }
+            None => {
+                "only tests that touch cofferdam are recorded: is it a dev-dependency, and does a test call it? If \
+                 there is nothing to record, `--no-records pass` says so"
+            }
+        },
         None => "record with `cargo cofferdam run -- COMMAND`, or name the folder that holds the journals",
     };
     format!("looked in {}; {next}", places.join(", "))
@@ -207,6 +264,28 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct Outer(&'static str, std::io::Error);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.1)
+        }
+    }
+
+    #[test]
+    fn a_cause_that_its_outer_message_contains_is_not_repeated() {
+        let with = |text| chain(&Outer(text, std::io::Error::other("no room")));
+        assert_eq!(with("could not write x"), "could not write x: no room");
+        assert_eq!(with("could not write x: no room"), "could not write x: no room");
+    }
 
     #[test]
     fn a_hostile_name_becomes_a_harmless_one() {

@@ -1,6 +1,6 @@
 //! `run`: a role is an ignored test of this very binary that acts only when the variable `ROLE` asks for it.
 
-use crate::recording::{Told, cofferdam, conflicted, isolated, run_folder, with_signals};
+use crate::recording::{Told, by_way_of, cofferdam, conflicted, isolated, run_folder, with_signals};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -281,4 +281,18 @@ fn no_value_of_the_environment_and_no_argument_is_in_what_is_told() {
         .unwrap()
         .into();
     assert!(!failed.err.contains("hunter2"), "{}", failed.err);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_file_sizes_is_an_error_of_ours_and_the_command_s_own_affair() {
+    let dir = tempfile::tempdir().unwrap();
+    let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
+    // The command has the signal as it was: it ends by it, which a shell says by 128 and its number.
+    let script = "(echo too much >here); test $? = 153 && echo ended by it";
+    let command = cofferdam(dir.path(), &["run", "--", "sh", "-c", script]);
+    let output = by_way_of(&limited, &command).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.code().is_some(), "{output:?}");
+    assert!(text.contains("ended by it"), "{output:?}");
 }

@@ -332,7 +332,7 @@ impl Writer {
             Why::Cleared | Why::Locator | Why::Exit => {
                 self.evicted.remove(&locator);
             }
-            Why::Overridden | Why::TestOver | Why::Reset => {
+            Why::Overridden | Why::TestOver | Why::Reset | Why::Panicked => {
                 if let Some(services) = self.evicted.get_mut(&locator) {
                     services.remove(&service);
                 }

@@ -1,5 +1,6 @@
 //! What was recorded, taken in from journals and snapshots, and what can be said about it.
 
+mod account;
 mod counts;
 mod fold;
 mod observed;
@@ -12,6 +13,7 @@ use super::conflict::Conflict;
 use super::snapshot::Snapshot;
 use super::{detect, read};
 use crate::error::Error;
+pub use account::{Account, LostProcess, reserve};
 pub use counts::{CacheCount, ServiceCount};
 use fold::Journal;
 pub use observed::Observed;
@@ -41,6 +43,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub struct Evidence {
     state: State,
+    account: Account,
     session: Option<String>,
     problems: Vec<Error>,
     problem_count: u64,
@@ -90,7 +93,8 @@ impl Evidence {
         }
     }
 
-    /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), or all that lie in a folder and below.
+    /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), a session's account (`*.account`), or all that lie in a
+    /// folder and below.
     ///
     /// In a folder, JSON that is no snapshot of ours is left alone. A file that is reached twice is read once.
     /// Costs about 2 µs a line.
@@ -104,6 +108,11 @@ impl Evidence {
             match file {
                 Ok((file, Sort::Journal)) => self.journal(&file),
                 Ok((file, Sort::Json)) => self.snapshot(&file, file == path),
+                Ok((file, Sort::Account)) => {
+                    if let Err(error) = self.account.read(&file) {
+                        self.problem(error);
+                    }
+                }
                 Err(error) => self.problem(error),
             }
         }
@@ -125,6 +134,11 @@ impl Evidence {
     /// How many problems there are, also those that were not kept.
     pub fn problem_count(&self) -> u64 {
         self.problem_count
+    }
+
+    /// What was started, and what of it is missing: nothing where no session's account was taken in.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     /// What was watched.
@@ -174,7 +188,9 @@ impl Evidence {
     pub(super) fn take_in(&mut self, file: &Path, source: impl BufRead) {
         self.state.journals += 1;
         let mut journal = Journal::default();
+        let mut is_empty = true;
         let torn = read::journal(file, source, |found| {
+            is_empty = false;
             let folded = found.and_then(|(line, record)| {
                 journal
                     .fold(&mut self.state, self.session.as_deref(), record)
@@ -186,6 +202,13 @@ impl Evidence {
         });
         self.state.torn += torn;
         journal.finish(&mut self.state);
+        if is_empty && torn == 0 {
+            self.problem(Error::unreadable(
+                file,
+                None,
+                "the journal is empty: its process could not write, or was killed",
+            ));
+        }
     }
 
     /// `named` files have to be snapshots; those found in folders may be anybody's.

@@ -10,6 +10,8 @@ pub(super) enum Sort {
     Journal,
     /// A snapshot, if what stands in it says so.
     Json,
+    /// A session's account.
+    Account,
 }
 
 /// Hands over every file under `path` that may be ours, in an order that does not depend on the file system.
@@ -78,6 +80,7 @@ const KEEPERS: [&str; 2] = ["fixtures", "keeper"];
 fn sort(path: &Path) -> Option<Sort> {
     match path.extension()?.to_str()? {
         "ndjson" => Some(Sort::Journal),
+        "account" => Some(Sort::Account),
         "json" if path.file_name()? != "run.json" => Some(Sort::Json),
         _ => None,
     }

@@ -234,7 +234,7 @@ impl WhyLeaked {
             Why::TestOver => Some(Self::TestOver),
             Why::Locator => Some(Self::Locator),
             Why::Exit => Some(Self::Exit),
-            Why::Evicted | Why::Cleared | Why::Overridden | Why::Reset => None,
+            Why::Evicted | Why::Cleared | Why::Overridden | Why::Reset | Why::Panicked => None,
         }
     }
 }

@@ -158,7 +158,7 @@ pub fn collect() -> Snapshot {
         process: Process {
             pid: facts.pid,
             started: facts.started,
-            boot: facts.boot.clone(),
+            boot: facts.space.boot.clone(),
             binary: journal::binary(),
             memory: process::resident_memory(),
         },

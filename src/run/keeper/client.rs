@@ -4,6 +4,7 @@ use super::request::{Reply, Request};
 use super::server::own_folder;
 use super::{server, socket};
 use crate::place::{self, Runner};
+use crate::sys::child::Handle;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::{env, file_lock, poll, process};
 use std::ffi::OsStr;
@@ -22,6 +23,8 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: BufReader<UnixStream>,
+    /// The processes without which the fixture is none; `None` if they cannot be watched.
+    watched: Option<Vec<Vec<Handle>>>,
 }
 
 impl Connection {
@@ -33,6 +36,7 @@ impl Connection {
         };
         Ok(Self {
             stream: BufReader::new(stream),
+            watched: Some(Vec::new()),
         })
     }
 
@@ -57,9 +61,34 @@ impl Connection {
         self.stream.get_ref().try_clone().map(Cut)
     }
 
-    /// Whether the keeper is there: it says nothing unasked, so what can be read is the end.
+    /// From now on the line counts as closed when all processes of one of these groups have ended.
+    pub(crate) fn watch(&mut self, groups: &[Vec<u32>]) {
+        let open = |group: &Vec<u32>| {
+            group
+                .iter()
+                .map(|pid| Handle::open(*pid))
+                .collect::<io::Result<_>>()
+        };
+        self.watched = groups.iter().map(open).collect::<io::Result<_>>().ok();
+    }
+
+    /// Whether the keeper is there, and so are the processes that are watched: one system call.
     pub(crate) fn is_open(&self) -> bool {
-        !poll::ready(&[self.stream.get_ref().as_raw_fd()], Duration::ZERO)[0]
+        let Some(watched) = &self.watched else {
+            return false;
+        };
+        let mut fds = vec![self.stream.get_ref().as_raw_fd()];
+        fds.extend(watched.iter().flatten().map(Handle::fd));
+        let ready = poll::ready(&fds, Duration::ZERO);
+        // The keeper says nothing unasked, so what can be read is the end.
+        let (closed, mut ended) = (ready[0], &ready[1..]);
+        let mut all_stand = !closed;
+        for group in watched {
+            let (own, rest) = ended.split_at(group.len());
+            all_stand &= !own.iter().all(|ended| *ended);
+            ended = rest;
+        }
+        all_stand
     }
 }
 

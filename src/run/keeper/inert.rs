@@ -19,11 +19,17 @@ pub(super) fn own(fixtures: &Path) -> PathBuf {
     fixtures.join(process::id().to_string())
 }
 
+struct Running {
+    child: Child,
+    /// It is expected to end by itself, with exit code 0.
+    ends: bool,
+}
+
 #[derive(Default)]
 struct Belongings {
     folder: PathBuf,
     order: u64,
-    running: Vec<Child>,
+    running: Vec<Running>,
     teardown: Vec<Order>,
     ports: Vec<Held>,
 }
@@ -43,6 +49,8 @@ static POSTED: Condvar = Condvar::new();
 pub(crate) struct Connection {
     caller: Caller,
     run: PathBuf,
+    /// The processes without which the fixture is none.
+    watched: Vec<u32>,
 }
 
 impl Connection {
@@ -63,6 +71,7 @@ impl Connection {
         Ok(Self {
             caller: clock::unique(),
             run: run.to_owned(),
+            watched: Vec::new(),
         })
     }
 
@@ -86,8 +95,14 @@ impl Connection {
         Ok(Cut(self.caller, self.run.clone()))
     }
 
+    pub(crate) fn watch(&mut self, groups: &[Vec<u32>]) {
+        self.watched = groups.concat();
+    }
+
     pub(crate) fn is_open(&self) -> bool {
-        true
+        let mut house = lock(&HOUSE);
+        let mut all = house.fixtures.values_mut().flat_map(|one| &mut one.running);
+        !all.any(|running| self.watched.contains(&running.child.id()) && has_ended(running).is_some())
     }
 }
 
@@ -150,16 +165,26 @@ fn act(caller: Caller, request: Request, run: &Path) {
             definition,
             attempt,
             pid,
-        } => house.books.want(definition, caller, attempt, pid),
+        } => {
+            let key = definition.key.clone();
+            let mut replies = house.books.want(definition, caller, attempt, pid);
+            if let [(_, reply @ Reply::Ready)] = replies.as_mut_slice()
+                && let Some(how) = house.fixtures.get_mut(&key).and_then(ended)
+            {
+                *reply = Reply::Ended { how };
+            }
+            replies
+        }
         request => {
             let key = house.books.started_by(caller).unwrap_or_default().to_owned();
             let reason = "nothing is being started here".to_owned();
             let done = (caller, Reply::Done { pid: 0 });
             match (house.fixtures.get_mut(&key), request) {
                 (None, _) => vec![(caller, Reply::Refused { reason })],
-                (Some(belongings), Request::Spawn { order, .. }) => {
-                    vec![(caller, spawn(belongings, &order))]
+                (Some(belongings), Request::Spawn { order, ends, .. }) => {
+                    vec![(caller, spawn(belongings, &order, ends))]
                 }
+                (Some(belongings), Request::Ran { pid }) => vec![(caller, ran(belongings, pid))],
                 (Some(belongings), Request::Teardown { order }) => {
                     belongings.teardown.push(order);
                     vec![done]
@@ -195,11 +220,11 @@ fn act(caller: Caller, request: Request, run: &Path) {
     post(&mut house, replies, run);
 }
 
-fn spawn(belongings: &mut Belongings, order: &Order) -> Reply {
+fn spawn(belongings: &mut Belongings, order: &Order, ends: bool) -> Reply {
     match command(order, &belongings.folder).and_then(|mut command| command.spawn()) {
         Ok(child) => {
             let pid = child.id();
-            belongings.running.push(child);
+            belongings.running.push(Running { child, ends });
             Reply::Done { pid }
         }
         Err(error) => Reply::Refused {
@@ -221,18 +246,40 @@ fn lease(belongings: &mut Belongings, folder: &Path) -> Reply {
     }
 }
 
+fn ran(belongings: &mut Belongings, pid: u32) -> Reply {
+    let mut all = belongings.running.iter_mut();
+    let Some(running) = all.find(|running| running.child.id() == pid) else {
+        let reason = format!("no process {pid} was started here");
+        return Reply::Refused { reason };
+    };
+    match running.child.try_wait() {
+        Ok(None) => Reply::Running,
+        Ok(Some(status)) if status.success() => Reply::Left {
+            processes: Vec::new(),
+        },
+        Ok(Some(status)) => Reply::Ended {
+            how: format!("its process {pid} ended by itself with {status}"),
+        },
+        Err(error) => Reply::Refused {
+            reason: error.to_string(),
+        },
+    }
+}
+
 fn ended(belongings: &mut Belongings) -> Option<String> {
-    belongings.running.iter_mut().find_map(|child| {
-        let status = child
-            .try_wait()
-            .ok()
-            .flatten()
-            .filter(|status| !status.success())?;
-        Some(format!(
-            "its process {} ended by itself with {status}",
-            child.id()
-        ))
-    })
+    belongings.running.iter_mut().find_map(has_ended)
+}
+
+/// The end of a process that was not expected.
+fn has_ended(running: &mut Running) -> Option<String> {
+    let status = running.child.try_wait().ok().flatten()?;
+    if running.ends && status.success() {
+        return None;
+    }
+    Some(format!(
+        "its process {} ended by itself with {status}",
+        running.child.id()
+    ))
 }
 
 fn command(order: &Order, folder: &Path) -> io::Result<Command> {
@@ -254,7 +301,7 @@ fn command(order: &Order, folder: &Path) -> io::Result<Command> {
 
 /// Kills, for there is no other signal everywhere; then the commands, and the folder.
 fn undo(belongings: Belongings) {
-    for mut child in belongings.running.into_iter().rev() {
+    for Running { mut child, .. } in belongings.running.into_iter().rev() {
         let _ = child.kill();
         let _ = child.wait();
     }

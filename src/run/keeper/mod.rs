@@ -26,11 +26,12 @@ mod services;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod socket;
 
+pub(crate) use crate::place::order::Order;
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) use client::Connection;
 #[cfg(not(all(target_os = "linux", not(miri))))]
 pub(crate) use inert::Connection;
-pub(crate) use request::{Definition, Order, Reply, Request, Stop};
+pub(crate) use request::{Definition, Reply, Request, Stop};
 
 use crate::place;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! What a test process and the keeper say to each other: one JSON object a line, over a socket in the run's folder.
 
-use super::request::{Definition, Order, Reply, Request, Stop};
+use super::request::{Definition, Reply, Request, Stop};
+use crate::place::order::{Order, os_from_json, os_to_json};
 use serde_json::{Value, json};
-use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 impl Request {
@@ -16,9 +16,11 @@ impl Request {
                 "want": definition.key, "place": definition.place, "handle": definition.handle,
                 "attempt": attempt, "pid": pid,
             }),
-            Self::Spawn { order, stop } => json!({
+            Self::Spawn { order, stop, ends } => json!({
                 "spawn": order.to_json(), "signal": stop.signal, "grace": stop.grace.as_millis() as u64,
+                "ends": ends,
             }),
+            Self::Ran { pid } => json!({ "ran": pid }),
             Self::Teardown { order } => json!({ "teardown": order.to_json() }),
             Self::Lease { folder } => json!({ "lease": os_to_json(folder.as_os_str()) }),
             Self::Ended => json!({ "ended": true }),
@@ -45,7 +47,10 @@ impl Request {
                 signal: i32::try_from(value["signal"].as_i64()?).ok()?,
                 grace: Duration::from_millis(value["grace"].as_u64()?),
             };
-            Some(Self::Spawn { order, stop })
+            let ends = value["ends"].as_bool()?;
+            Some(Self::Spawn { order, stop, ends })
+        } else if let Some(pid) = number(&value["ran"]) {
+            Some(Self::Ran { pid })
         } else if let Some(order) = Order::from_json(&value["teardown"]) {
             Some(Self::Teardown { order })
         } else if let Some(folder) = os_from_json(&value["lease"]) {
@@ -71,6 +76,8 @@ impl Reply {
             Self::Other { place, handle } => json!({ "other": place, "handle": handle }),
             Self::Ended { how } => json!({ "ended": how }),
             Self::Done { pid } => json!({ "done": pid }),
+            Self::Running => json!({ "running": true }),
+            Self::Left { processes } => json!({ "left": processes }),
             Self::Leased { port } => json!({ "leased": port }),
             Self::Refused { reason } => json!({ "refused": reason }),
         };
@@ -91,39 +98,15 @@ impl Reply {
             },
             "ended" => Self::Ended { how: text(told)? },
             "done" => Self::Done { pid: number(told)? },
+            "running" => Self::Running,
+            "left" => Self::Left {
+                processes: told.as_array()?.iter().map(number).collect::<Option<_>>()?,
+            },
             "leased" => Self::Leased {
                 port: u16::try_from(number(told)?).ok()?,
             },
             "refused" => Self::Refused { reason: text(told)? },
             _ => return None,
-        })
-    }
-}
-
-impl Order {
-    fn to_json(&self) -> Value {
-        json!({
-            "program": os_to_json(&self.program),
-            "args": self.args.iter().map(|arg| os_to_json(arg)).collect::<Vec<_>>(),
-            "env": self.env.iter().map(|(name, value)| json!([os_to_json(name), os_to_json(value)]))
-                .collect::<Vec<_>>(),
-            "dir": os_to_json(self.dir.as_os_str()),
-        })
-    }
-
-    fn from_json(value: &Value) -> Option<Self> {
-        let env = value["env"].as_array()?.iter();
-        Some(Self {
-            program: os_from_json(&value["program"])?,
-            args: value["args"]
-                .as_array()?
-                .iter()
-                .map(os_from_json)
-                .collect::<Option<_>>()?,
-            env: env
-                .map(|pair| Some((os_from_json(&pair[0])?, os_from_json(&pair[1])?)))
-                .collect::<Option<_>>()?,
-            dir: os_from_json(&value["dir"])?.into(),
         })
     }
 }
@@ -136,29 +119,10 @@ fn number(value: &Value) -> Option<u32> {
     u32::try_from(value.as_u64()?).ok()
 }
 
-/// Text where it is text; else its bytes, for names and arguments need not be Unicode.
-fn os_to_json(text: &OsStr) -> Value {
-    match text.to_str() {
-        Some(text) => Value::from(text),
-        None => Value::from(text.as_encoded_bytes()),
-    }
-}
-
-fn os_from_json(value: &Value) -> Option<OsString> {
-    use std::os::unix::ffi::OsStringExt as _;
-    if let Some(text) = value.as_str() {
-        return Some(text.into());
-    }
-    let bytes = value
-        .as_array()?
-        .iter()
-        .map(|byte| u8::try_from(byte.as_u64()?).ok());
-    Some(OsString::from_vec(bytes.collect::<Option<_>>()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     use std::path::PathBuf;
 
@@ -188,7 +152,12 @@ mod tests {
                 attempt: 2,
                 pid: 7,
             },
-            Request::Spawn { order: order(), stop },
+            Request::Spawn {
+                order: order(),
+                stop,
+                ends: true,
+            },
+            Request::Ran { pid: 7 },
             Request::Teardown { order: order() },
             Request::Lease {
                 folder: PathBuf::from(OsStr::from_bytes(b"a\xff")),
@@ -219,6 +188,10 @@ mod tests {
             },
             Reply::Ended { how: reason() },
             Reply::Done { pid: 0 },
+            Reply::Running,
+            Reply::Left {
+                processes: vec![7, 8],
+            },
             Reply::Leased { port: 15_000 },
             Reply::Refused { reason: reason() },
         ] {

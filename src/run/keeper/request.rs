@@ -1,6 +1,6 @@
 //! What is asked of a keeper, and what it answers.
 
-use std::ffi::OsString;
+use crate::place::order::Order;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,16 +40,6 @@ fn without_crates(handle: &str) -> String {
     name
 }
 
-/// A command as plain data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
-    pub(crate) program: OsString,
-    pub(crate) args: Vec<OsString>,
-    /// The whole environment.
-    pub(crate) env: Vec<(OsString, OsString)>,
-    pub(crate) dir: PathBuf,
-}
-
 /// How a process is asked to end, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
@@ -66,8 +56,10 @@ pub(crate) enum Request {
         attempt: u64,
         pid: u32,
     },
-    /// A process of the fixture that this connection starts.
-    Spawn { order: Order, stop: Stop },
+    /// A process of the fixture that this connection starts; it `ends` by itself, or runs until the teardown.
+    Spawn { order: Order, stop: Stop, ends: bool },
+    /// Whether the process of that number, which was started to end by itself, has ended.
+    Ran { pid: u32 },
     /// A command for its teardown.
     Teardown { order: Order },
     /// A port for it, by a lock in this folder.
@@ -97,6 +89,10 @@ pub(crate) enum Reply {
     Ended { how: String },
     /// Done; for a process its number.
     Done { pid: u32 },
+    /// The command is still running.
+    Running,
+    /// The command has ended well, and left these processes behind.
+    Left { processes: Vec<u32> },
     /// The port is the fixture's.
     Leased { port: u16 },
     /// That could not be done.

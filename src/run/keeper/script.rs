@@ -1,8 +1,8 @@
 //! What ends what `COFFERDAM_KEEP` left standing, as a script for whoever left it.
 
-use super::request::{Order, Stop};
-use crate::place::sweep::MARK;
-use crate::sys::process;
+use super::request::Stop;
+use crate::place::order::Order;
+use crate::place::{self, sweep::MARK};
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 const BEGINNING: &str = r#"#!/bin/sh
 # Ends what a run with COFFERDAM_KEEP left, and removes its folder.
 all=true
-alive() { [ "$(cat /proc/sys/kernel/random/boot_id)" = "$boot" ] && kill -0 "-$1" 2>/dev/null; }
+here="$(cat /proc/sys/kernel/random/boot_id) $(readlink /proc/self/ns/pid)"
+alive() { [ "$here" = "$space" ] && kill -0 "-$1" 2>/dev/null; }
 ours() { [ ! -e "/proc/$1" ] || tr '\0' '\n' <"/proc/$1/environ" 2>/dev/null | grep -qxF -- "$2"; }
 end() {
     alive "$1" && ours "$1" "$2" || return 0
@@ -22,6 +23,19 @@ end() {
     n=0
     while alive "$1" && [ "$n" -lt "$4" ]; do sleep 0.1; n=$((n + 1)); done
     kill -9 "-$1" 2>/dev/null
+}
+marked() {
+    for p in /proc/[0-9]*; do
+        { tr '\0' '\n' <"$p/environ"; } 2>/dev/null | grep -qxF -- "$1" && echo "${p#/proc/}"
+    done
+}
+rest() {
+    [ "$here" = "$space" ] || return 0
+    for p in $(marked "$1"); do kill "-$2" "$p" 2>/dev/null; done
+    n=0
+    while [ -n "$(marked "$1")" ] && [ "$n" -lt "$3" ]; do sleep 0.1; n=$((n + 1)); done
+    for p in $(marked "$1"); do kill -9 "$p" 2>/dev/null; done
+    return 0
 }
 "#;
 
@@ -39,9 +53,11 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(run: &Path) -> Self {
-        let (boot, folder) = (quoted(process::boot().as_ref()), quoted(run.as_os_str()));
+        let space = &place::facts().space;
+        let space = format!("{} pid:[{}]", space.boot, space.namespace);
+        let (space, folder) = (quoted(space.as_ref()), quoted(run.as_os_str()));
         Self {
-            text: format!("{BEGINNING}boot={boot}\nrun={folder}\n"),
+            text: format!("{BEGINNING}space={space}\nrun={folder}\n"),
             is_empty: true,
             path: run.join(super::SCRIPT),
         }
@@ -49,11 +65,14 @@ impl Script {
 
     /// Ends a group that was started for the fixture with this folder.
     pub(super) fn end(&mut self, fixture: &Path, leader: u32, stop: Stop) {
-        let mut mark = std::ffi::OsString::from(format!("{MARK}="));
-        mark.push(fixture);
-        let (signal, tenths) = (stop.signal, stop.grace.as_millis() / 100);
-        let mark = quoted(&mark);
+        let (mark, signal, tenths) = words(fixture, stop);
         self.line(&format!("end {leader} {mark} {signal} {tenths}"));
+    }
+
+    /// Ends what was started for the fixture with this folder and left its group.
+    pub(super) fn end_rest(&mut self, fixture: &Path, stop: Stop) {
+        let (mark, signal, tenths) = words(fixture, stop);
+        self.line(&format!("rest {mark} {signal} {tenths}"));
     }
 
     /// Runs a command of the teardown as the keeper would.
@@ -90,6 +109,13 @@ impl Script {
             .open(self.path);
         let _ = file.and_then(|mut file| file.write_all((self.text + END).as_bytes()));
     }
+}
+
+/// The mark of a fixture's processes, quoted, the signal, and the grace in tenths of a second.
+fn words(fixture: &Path, stop: Stop) -> (String, i32, u128) {
+    let mut mark = std::ffi::OsString::from(format!("{MARK}="));
+    mark.push(fixture);
+    (quoted(&mark), stop.signal, stop.grace.as_millis() / 100)
 }
 
 fn quoted(word: &OsStr) -> String {

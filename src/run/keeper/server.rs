@@ -6,10 +6,10 @@ use super::services::Services;
 use super::socket;
 use crate::place::sweep::{self, Standing};
 use crate::sys::before_main::before_main;
-use crate::sys::child::Handle;
+use crate::sys::child::{self, Handle};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{detach, env, poll, process};
+use crate::sys::{detach, env, file_size, poll, process};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -82,6 +82,8 @@ fn serve(told: &str) -> io::Result<()> {
         .mode(0o600)
         .open(own_folder(&run).join("log"))?;
     detach::errors_to(&log);
+    child::adopt_orphans();
+    file_size::spare_for_good();
     let Some(_only) = file_lock::try_exclusive(&own_folder(&run).join("lock"))? else {
         return Ok(());
     };
@@ -264,9 +266,14 @@ impl Keeper {
         };
         let done = Reply::Done { pid: 0 };
         let (reply, mut replies) = match request {
-            Request::Spawn { order, stop } => match self.services.spawn(&key, &order, stop) {
+            Request::Spawn { order, stop, ends } => match self.services.spawn(&key, &order, stop, ends) {
                 Ok(pid) => (Reply::Done { pid }, Vec::new()),
                 Err(reason) => (Reply::Refused { reason }, Vec::new()),
+            },
+            Request::Ran { pid } => match self.services.ran(&key, pid) {
+                Ok(Some(processes)) => (Reply::Left { processes }, Vec::new()),
+                Ok(None) => (Reply::Running, Vec::new()),
+                Err(how) => (Reply::Ended { how }, Vec::new()),
             },
             Request::Teardown { order } => match self.services.on_teardown(&key, order) {
                 Ok(()) => (done, Vec::new()),

@@ -1,34 +1,81 @@
 //! The processes of fixtures and their teardown, in the keeper.
 
-use super::request::{Order, Request, Stop};
+use super::request::Stop;
 use super::script::Script;
+use crate::place::order::{Order, bury, teardown_file};
 use crate::place::sweep::{self, LEADERS, MARK};
 use crate::run::lease::Held;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::Deadline;
-use crate::sys::process;
+use crate::sys::process::{self, Living};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
-/// Where the commands of a teardown stand, in the fixture's folder. A cache may bring another machine's folder, whose
-/// commands are not for this one, so the boot is in the name.
-fn commands(folder: &Path) -> PathBuf {
-    folder.join(format!("teardown-{}.jsonl", process::boot()))
+/// The end that a process is expected to have.
+enum Expected {
+    /// None before the teardown.
+    Lasts,
+    /// By itself, with exit code 0.
+    Ends,
+    /// It had that. These it left behind; of them one at least is expected to last.
+    Left(Vec<Living>),
 }
-
-/// How long one command of a teardown may take.
-const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
 struct Running {
     child: Child,
     name: String,
     stop: Stop,
+    expected: Expected,
+}
+
+impl Running {
+    /// Returns the end that was not expected; `is_complete` if the fixture is.
+    fn wrong_end(&self, is_complete: bool) -> Option<String> {
+        let (name, pid) = (&self.name, self.child.id());
+        if let Expected::Left(left) = &self.expected {
+            let is_over = is_complete && !left.is_empty() && !left.iter().any(|process| process.is_alive());
+            return is_over
+                .then(|| format!("all that its command {name} (pid {pid}) left running has ended"));
+        }
+        let how = child::how_it_ended(pid)?;
+        let ended = format!("its process {name} (pid {pid}) ended by itself with {how}");
+        match (&self.expected, how.as_str()) {
+            (Expected::Ends, "exit code 0") => None,
+            (Expected::Lasts, "exit code 0") => Some(format!(
+                "{ended}; start a command that is expected to end by `Setup::run`"
+            )),
+            _ => Some(ended),
+        }
+    }
+
+    /// Asks it to end, waits, and kills what is left of its group.
+    fn end(mut self) {
+        let (pid, Stop { signal, grace }) = (self.child.id(), self.stop);
+        let by = Deadline::after(grace);
+        if let Expected::Left(left) = &self.expected {
+            child::wait_for(&child::signal_all(left, signal), by);
+        }
+        child::signal_group(pid, signal);
+        // Without a way to wait for a while, what the signal did not end at once is killed.
+        let mut handle = Handle::open(pid);
+        while let Ok(one) = handle
+            && one.ended(by)
+        {
+            // The first may have been but a wrapper of those that are on their way.
+            let Some(other) = process::members(pid).next() else {
+                break;
+            };
+            handle = Handle::open(other);
+        }
+        child::signal_group(pid, libc::SIGKILL);
+        bury(&mut self.child);
+    }
 }
 
 /// What belongs to one fixture.
@@ -66,19 +113,27 @@ impl Services {
     }
 
     /// Starts a process of the fixture and returns its number.
-    pub(super) fn spawn(&mut self, key: &str, order: &Order, stop: Stop) -> Result<u32, String> {
+    pub(super) fn spawn(&mut self, key: &str, order: &Order, stop: Stop, ends: bool) -> Result<u32, String> {
         let name = Path::new(&order.program).file_name().unwrap_or(&order.program);
         let name = name.to_string_lossy().into_owned();
         let folder = super::folder(&self.run, key);
         let log = folder.join("log");
-        let mut command = command(order, &log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let mut command = order
+            .command(&log)
+            .map_err(|error| format!("{}: {error}", log.display()))?;
         command.env(MARK, &folder);
         if !self.keep {
             child::dies_with_us(&mut command);
         }
         let child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
         let pid = child.id();
-        self.of(key).running.push(Running { child, name, stop });
+        let expected = if ends { Expected::Ends } else { Expected::Lasts };
+        self.of(key).running.push(Running {
+            child,
+            name,
+            stop,
+            expected,
+        });
         self.write_script();
         // For the keeper that may have to take over; without it, it has less to go by.
         let _ = append(&folder.join(LEADERS), &format!("{pid}\n"));
@@ -87,12 +142,41 @@ impl Services {
 
     /// Adds a command to the fixture's teardown, also on disk, for the keeper that may have to take over.
     pub(super) fn on_teardown(&mut self, key: &str, order: Order) -> Result<(), String> {
-        let path = commands(&super::folder(&self.run, key));
-        let line = Request::Teardown { order: order.clone() }.to_line();
-        append(&path, &line).map_err(|error| format!("{}: {error}", path.display()))?;
+        let path = teardown_file(&super::folder(&self.run, key));
+        append(&path, &order.to_teardown_line()).map_err(|error| format!("{}: {error}", path.display()))?;
         self.of(key).teardown.push(order);
         self.write_script();
         Ok(())
+    }
+
+    /// Returns what a command left behind that has ended well, `None` while it runs.
+    pub(super) fn ran(&mut self, key: &str, pid: u32) -> Result<Option<Vec<u32>>, String> {
+        let mark = sweep::mark(&super::folder(&self.run, key));
+        let all = &mut self.of(key).running;
+        let Some(index) = all.iter().position(|running| running.child.id() == pid) else {
+            return Err(format!("no process {pid} was started here"));
+        };
+        if let Some(how) = all[index].wrong_end(false) {
+            return Err(how);
+        }
+        if child::how_it_ended(pid).is_none() {
+            return Ok(None);
+        }
+        let others: Vec<u32> = all
+            .iter()
+            .map(|running| running.child.id())
+            .filter(|other| *other != pid)
+            .collect();
+        let mut left = process::family(Some(&mark), &[pid]);
+        let theirs = process::family(None, &others);
+        let earlier = |process: &Living| {
+            all.iter()
+                .any(|running| matches!(&running.expected, Expected::Left(left) if left.contains(process)))
+        };
+        left.retain(|process| !theirs.contains(process) && !earlier(process));
+        let pids = left.iter().map(|process| process.pid).collect();
+        all[index].expected = Expected::Left(left);
+        Ok(Some(pids))
     }
 
     /// Leases a port for the fixture, by a lock in the folder.
@@ -107,7 +191,15 @@ impl Services {
     pub(super) fn publish(&mut self, key: &str) -> Result<(), String> {
         super::publish(&super::folder(&self.run, key))?;
         self.next += 1;
-        self.of(key).order = Some(self.next);
+        let order = self.next;
+        let belongings = self.of(key);
+        belongings.order = Some(order);
+        for running in &mut belongings.running {
+            // What was done when the fixture was complete is no part of it.
+            if let Expected::Left(left) = &mut running.expected {
+                left.retain(|process| process.is_alive());
+            }
+        }
         self.write_script();
         Ok(())
     }
@@ -124,38 +216,27 @@ impl Services {
     /// processes died with it, but theirs may not have.
     pub(super) fn prepare(&mut self, key: &str) -> Result<(), String> {
         let folder = super::folder(&self.run, key);
-        sweep::end_processes(&folder);
-        let left = std::fs::read_to_string(commands(&folder)).unwrap_or_default();
-        for line in left.lines().rev() {
-            if let Some(Request::Teardown { order }) = Request::from_line(line) {
-                run(&order, &folder.join("log"));
-            }
-        }
+        sweep::end_fixture(&folder);
         let _ = std::fs::remove_dir_all(&folder);
         super::server::private_folder(&folder.join("dir"))
             .map_err(|error| format!("{}: {error}", folder.display()))
     }
 
-    /// Which process of the fixture ended by itself, other than well, and how.
+    /// Returns the end of a process of the fixture that was not expected, if there was one.
     pub(super) fn ended(&self, key: &str) -> Option<String> {
-        let running = &self.fixtures.get(key)?.running;
-        running.iter().find_map(|running| {
-            let pid = running.child.id();
-            let how = child::how_it_ended(pid).filter(|how| how != "exit code 0")?;
-            Some(format!(
-                "its process {} (pid {pid}) ended by itself with {how}",
-                running.name
-            ))
-        })
+        let belongings = self.fixtures.get(key)?;
+        let is_complete = belongings.order.is_some();
+        let mut all = belongings.running.iter();
+        all.find_map(|running| running.wrong_end(is_complete))
     }
 
-    /// Ends the fixture: processes newest first, commands newest first, then its folder.
+    /// Ends the fixture: processes newest first, what left their groups, commands newest first, then its folder.
     pub(super) fn undo(&mut self, key: &str) {
         let folder = super::folder(&self.run, key);
         if let Some(belongings) = self.fixtures.remove(key) {
-            belongings.running.into_iter().rev().for_each(end);
+            end_processes(belongings.running, &sweep::mark(&folder));
             for order in belongings.teardown.iter().rev() {
-                run(order, &folder.join("log"));
+                order.run(&folder.join("log"));
             }
             // Not before nothing can listen on them any more.
             drop(belongings.ports);
@@ -169,6 +250,9 @@ impl Services {
         for key in self.newest_first() {
             self.undo(&key);
         }
+        // Processes that left their group, their parent and their environment are known by us alone, their adopter.
+        let find = || process::family(None, &[process::id()]);
+        child::end_all(find, libc::SIGTERM, LAST_GRACE);
     }
 
     fn newest_first(&self) -> Vec<String> {
@@ -190,6 +274,9 @@ impl Services {
             for running in belongings.running.iter().rev() {
                 script.end(&folder, running.child.id(), running.stop);
             }
+            if let Some(last) = belongings.running.last() {
+                script.end_rest(&folder, last.stop);
+            }
             belongings
                 .teardown
                 .iter()
@@ -200,6 +287,30 @@ impl Services {
     }
 }
 
+/// The time to go for processes whose fixture is not known any more.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Ends a fixture's processes, and those of their descendants that left their groups.
+fn end_processes(running: Vec<Running>, mark: &[u8]) {
+    let Some(Stop { signal, grace }) = running.last().map(|last| last.stop) else {
+        return;
+    };
+    // Before their parents end, which is the end of the tie.
+    let leaders: Vec<u32> = running.iter().map(|running| running.child.id()).collect();
+    let family = process::family(Some(mark), &leaders);
+    running.into_iter().rev().for_each(Running::end);
+    let find = || {
+        let mut left = process::family(Some(mark), &[]);
+        let others = family
+            .iter()
+            .filter(|process| process.is_alive() && !left.contains(process));
+        let others: Vec<_> = others.copied().collect();
+        left.extend(others);
+        left
+    };
+    child::end_all(find, signal, grace);
+}
+
 fn append(path: &Path, text: &str) -> std::io::Result<()> {
     let file = OpenOptions::new()
         .create(true)
@@ -207,65 +318,4 @@ fn append(path: &Path, text: &str) -> std::io::Result<()> {
         .mode(0o600)
         .open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
-}
-
-fn command(order: &Order, log: &Path) -> std::io::Result<Command> {
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(log)
-        // Where the folder was deleted a teardown has to go on without.
-        .or_else(|_| OpenOptions::new().write(true).open("/dev/null"))?;
-    let mut command = process::command(&order.program);
-    command
-        .args(&order.args)
-        .env_clear()
-        .envs(order.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&order.dir)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    Ok(command)
-}
-
-fn end(mut running: Running) {
-    let pid = running.child.id();
-    child::signal_group(pid, running.stop.signal);
-    let by = Deadline::after(running.stop.grace);
-    // Without a way to wait for a while, what the signal did not end at once is killed.
-    let mut handle = Handle::open(pid);
-    while let Ok(one) = handle
-        && one.ended(by)
-    {
-        // The first may have been but a wrapper of those that are on their way.
-        let Some(other) = process::members(pid).next() else {
-            break;
-        };
-        handle = Handle::open(other);
-    }
-    child::signal_group(pid, libc::SIGKILL);
-    bury(&mut running.child);
-}
-
-/// How long a killed process may take. One that takes longer hangs, or is not ours to kill: others are not to wait for it.
-const LAST: Duration = Duration::from_secs(5);
-
-/// Waits for a child that was killed.
-fn bury(child: &mut Child) {
-    if Handle::open(child.id()).is_ok_and(|handle| handle.ended(Deadline::after(LAST))) {
-        let _ = child.wait();
-    }
-}
-
-/// Runs a command of a teardown, for a while.
-fn run(order: &Order, log: &Path) {
-    let Ok(mut child) = command(order, log).and_then(|mut command| command.spawn()) else {
-        return;
-    };
-    if let Ok(handle) = Handle::open(child.id()) {
-        handle.ended(Deadline::after(COMMAND_LIMIT));
-    }
-    child::signal_group(child.id(), libc::SIGKILL);
-    bury(&mut child);
 }

@@ -1,7 +1,7 @@
 //! How long a service lives: one test, its lane's tests, reset in between.
 
 use super::{Log, Noted, alone, as_test, own_worker};
-use cofferdam::{BoxError, LazyProxy, ServiceLocator, Worker};
+use cofferdam::{BoxError, LazyProxy, ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -83,6 +83,53 @@ alone! {
         });
         assert!(panicked.is_err());
         assert_eq!(log.take(), ["a::panics dropped"]);
+    }
+
+    fn what_a_test_was_handed_that_panicked_is_not_handed_to_the_next() {
+        static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
+        static UNTOUCHED: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
+        struct Shop(Arc<Mutex<u32>>);
+        struct Desk(Arc<Mutex<u32>>);
+        let locator = ServiceLocator::builder()
+            .register::<Mutex<u32>>(|_| Ok(Arc::default()))
+            .register::<Shop>(|cx| Ok(Arc::new(Shop(cx.get()?))))
+            .register::<Desk>(|cx| Ok(Arc::new(Desk(cx.get()?))))
+            .build();
+        as_test("a::first", || {
+            *UNTOUCHED.get().lock().unwrap() += 1;
+            *STOCK.get().lock().unwrap() += 1;
+            *locator.get::<Shop>().0.lock().unwrap() += 1;
+            *locator.get::<Desk>().0.lock().unwrap() += 1;
+        });
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            as_test("a::panics", || {
+                let (stock, shop) = (STOCK.get(), locator.get::<Shop>());
+                let (_stock, _shop) = (stock.lock().unwrap(), shop.0.lock().unwrap());
+                panic!("as it should");
+            });
+        }));
+        assert!(panicked.is_err());
+        as_test("a::next", || {
+            assert_eq!(*STOCK.get().lock().unwrap(), 0);
+            // What it holds was poisoned, although the test that panicked had it by another service.
+            assert_eq!(*locator.get::<Desk>().0.lock().unwrap(), 0);
+            assert_eq!(*locator.get::<Shop>().0.lock().unwrap(), 0);
+            assert_eq!(*UNTOUCHED.get().lock().unwrap(), 1, "the test that panicked did not have it");
+        });
+    }
+
+    fn what_a_thread_of_a_test_was_handed_is_not_handed_on_when_it_panicked() {
+        static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
+        as_test("a::first", || {
+            let child = Worker::current().spawn(|| {
+                let stock = STOCK.get();
+                let mut stock = stock.lock().unwrap();
+                *stock += 1;
+                panic!("as it should");
+            });
+            assert!(child.join().is_err());
+        });
+        as_test("a::next", || assert_eq!(*STOCK.get().lock().unwrap(), 0));
     }
 
     fn a_service_of_one_test_that_is_set_aside_for_a_fake_ends_with_its_test() {

@@ -167,6 +167,17 @@ fn a_folder_that_is_deleted_fails_the_start_and_takes_nothing_from_those_who_hav
     assert_ne!(one, other, "nothing led to the first any more");
 }
 
+/// The number of this process's pid namespace, which `run.json` holds too.
+fn pid_namespace() -> u64 {
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    let digits: String = link
+        .to_string_lossy()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    digits.parse().unwrap()
+}
+
 /// What stands in the run's `run.json`, with another runner.
 fn described(runs: &Path, name: &str, started: u64, boot: &str) -> PathBuf {
     let folder = runs.join(name);
@@ -176,7 +187,8 @@ fn described(runs: &Path, name: &str, started: u64, boot: &str) -> PathBuf {
     let pid = std::process::id();
     let text = format!(
         "{{\"version\":1,\"run\":\"{name}\",\"runner\":\"cargo\",\"anchor\":{{\"pid\":{pid},\"started\":{started}}},\
-         \"boot\":\"{boot}\",\"session\":null,\"at\":99999999999999999}}"
+         \"boot\":\"{boot}\",\"namespace\":{},\"session\":null,\"at\":99999999999999999}}",
+        pid_namespace()
     );
     std::fs::write(folder.join("run.json"), text).unwrap();
     folder

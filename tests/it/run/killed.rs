@@ -86,6 +86,67 @@ fn a_killed_holder_holds_nothing_and_is_known_as_who_left_it() {
     assert_eq!(state().0, LockState::Free);
 }
 
+/// Says which run it is, takes the lock, and says that it has it.
+#[cfg(target_os = "linux")]
+const CONTAINED: &str = "run::killed::role_contained";
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "a role"]
+fn role_contained() {
+    if plays(CONTAINED) {
+        say(cofferdam::Worker::current().run());
+        let _alone = lock("schema");
+        say("has it");
+        listen();
+    }
+}
+
+/// The command in a pid namespace of its own, as a container has one; `None` where that is not permitted.
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "namespaces are made by a program")]
+fn contained(command: &Command) -> Option<Command> {
+    let alone = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let mut probe = Command::new("unshare");
+    let may = probe.args(alone).arg("true").output();
+    if !may.is_ok_and(|probe| probe.status.success()) {
+        eprintln!("skipped: a pid namespace cannot be made here");
+        return None;
+    }
+    let mut inner = Command::new("unshare");
+    inner
+        .args(alone)
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => inner.env(name, value),
+            None => inner.env_remove(name),
+        };
+    }
+    inner.env_remove("COFFERDAM_RUN_ID");
+    Some(inner)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn two_containers_on_one_folder_are_two_runs_and_a_holder_in_one_is_not_called_gone() {
+    let base = tempfile::tempdir().unwrap();
+    let holder = contained(&command(base.path(), CONTAINED, ""));
+    let Some(mut holder) = holder.map(|mut command| play(&mut command)) else {
+        return;
+    };
+    let run = holder.hear();
+    assert_eq!(holder.hear(), "has it");
+    let mut other = play(&mut contained(&command(base.path(), CONTAINED, "")).unwrap());
+    assert_ne!(other.hear(), run);
+    // Its process number means another process here, or none.
+    let all = locks(base.path()).unwrap();
+    let lock = all.into_iter().find(|lock| lock.name == "schema").unwrap();
+    assert_eq!(lock.state, LockState::Exclusive);
+    assert!(!lock.holder.unwrap().is_gone);
+}
+
 #[test]
 fn a_killed_reader_frees_the_writer() {
     let base = tempfile::tempdir().unwrap();

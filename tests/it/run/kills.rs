@@ -159,6 +159,10 @@ fn both_killed(runner: Runner) {
 
     let mut next = Running::start(runner, base.path(), "next");
     assert!(!run.folder.exists());
+    assert!(
+        run.begun.torn_down.exists(),
+        "the teardown's command was not run by the sweep"
+    );
     // The grandchild has outlived its server.
     run.servers.iter_mut().for_each(Guest::is_gone);
     next.finish();

@@ -18,8 +18,12 @@ mod kept;
 mod killed;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod kills;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod lasting;
 #[cfg(not(miri))]
 mod leases;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod limits;
 #[cfg(not(miri))]
 mod lock;
 #[cfg(feature = "tokio")]

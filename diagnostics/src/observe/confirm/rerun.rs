@@ -1,10 +1,10 @@
 //! Runs some tests once more, and nothing else of their suite.
 
 use super::super::launch::{Launch, Started, VARIABLE};
-use super::super::log::{self, Log};
+use super::super::log::Log;
 use super::super::meaning::{Act, How, acts};
-use super::super::runner;
 use super::super::uses::Folders;
+use super::super::{account, runner};
 use super::grade::Pauses;
 use super::waits::Waits;
 use super::windows::{Stay, stays};
@@ -173,8 +173,15 @@ impl<'a> Rerunner<'a> {
             .iter()
             .map(|part| (part.binary.as_str(), part.name.as_str()))
             .collect();
-        // A log that cannot be read shows nothing.
-        let logs = log::all(&folder, &mut Vec::new());
+        let (account, logs) = account::read(&folder);
+        if let Some(lost) = account.lost.first().filter(|_| !endings.contains(&Ending::Late)) {
+            // That two kept apart cannot be said when one of them was not seen.
+            let _ = fs::remove_dir_all(folder);
+            return Err(io::Error::other(format!(
+                "{} was lost: {}",
+                lost.name, lost.reason
+            )));
+        }
         let at_variables = |log: &Log, stack: u32| self.waits.for_variables(log, stack);
         let stays = stays(
             &logs,
@@ -230,6 +237,10 @@ fn stop(running: &mut [Running]) {
     let killed = now() + GRACE;
     for one in &mut left {
         while !(one.has_ended(SLICE) && one.is_empty()) && now() < killed {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the end of a process group is no event to wait for"
+            )]
             thread::sleep(SLICE / 10);
         }
         one.signal(Signal::KILL);

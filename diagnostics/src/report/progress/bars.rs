@@ -85,6 +85,9 @@ impl Show for Bars {
                     self.all.remove(&bar);
                     self.free.push(bar);
                 }
+                if let Some(total) = count.total {
+                    self.whole.set_length(total);
+                }
                 self.whole.set_position(count.done());
             }
             _ => {}

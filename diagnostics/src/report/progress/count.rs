@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 /// How far a session is.
 #[derive(Debug)]
 pub(super) struct Count {
-    /// `None` where there is no end but a failure.
+    /// `None` where there is no end but a failure. It grows with jobs that are submitted.
     pub(super) total: Option<u64>,
+    /// Jobs that were begun.
+    known: u64,
     pub(super) running: u64,
     pub(super) passed: u64,
     pub(super) failed: u64,
@@ -31,6 +33,7 @@ impl Count {
     pub(super) fn new(total: Option<u64>) -> Self {
         Self {
             total,
+            known: 0,
             running: 0,
             passed: 0,
             failed: 0,
@@ -41,6 +44,7 @@ impl Count {
     }
 
     pub(super) fn see(&mut self, event: &Event) {
+        self.known += u64::from(is_first_of_its_job(event));
         match event {
             Event::Started { .. } => self.running += 1,
             Event::Ended {
@@ -69,6 +73,7 @@ impl Count {
             Event::Dropped { .. } => self.cancelled += 1,
             _ => {}
         }
+        self.total = self.total.map(|total| total.max(self.known).max(self.done()));
     }
 
     pub(super) fn done(&self) -> u64 {
@@ -112,6 +117,20 @@ impl Count {
             Some(left) => format!("{line}, about {} left", super::words::span(left)),
             None => line,
         }
+    }
+}
+
+/// Whether nothing was said of the job before.
+fn is_first_of_its_job(event: &Event) -> bool {
+    match event {
+        Event::Started { attempt, .. } => *attempt == 1,
+        // It was not said to begin.
+        Event::Ended {
+            attempt,
+            ending: Ending::NotStarted { .. },
+            ..
+        } => *attempt == 1,
+        _ => false,
     }
 }
 
@@ -188,5 +207,15 @@ mod tests {
             "{}",
             count.line()
         );
+    }
+
+    #[test]
+    fn jobs_that_are_submitted_count_among_all_of_them() {
+        let mut count = Count::new(Some(1));
+        for _ in 0..2 {
+            count.see(&started());
+            count.see(&ended(Ending::Passed, false));
+        }
+        assert_eq!(count.counts(), "2 of 2 (100 %)");
     }
 }

@@ -100,6 +100,10 @@ fn value(event: &Event) -> Option<Value> {
             },
             "text": words::hold(why),
         }),
+        Event::Short { of, at_once } => json!({
+            "event": "short", "of": of.word(), "at_once": at_once, "text": words::short(*of, *at_once),
+        }),
+        Event::Unguarded { error } => json!({ "event": "warning", "text": words::unguarded(error) }),
         Event::Released => json!({ "event": "released" }),
         Event::Stopping { why } => json!({
             "event": "stopping",

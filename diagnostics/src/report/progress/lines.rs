@@ -90,12 +90,11 @@ pub(super) fn about(event: &Event) -> Vec<String> {
             lines
         }
         Event::Held { why } => vec![words::hold(why)],
+        Event::Short { of, at_once } => vec![words::short(*of, *at_once)],
+        Event::Unguarded { error } => vec![format!("warning: {}", words::unguarded(error))],
         Event::Released => vec!["jobs are started again".to_owned()],
         Event::Stopping { why } => vec![format!("stopping, for {}", words::why(why))],
-        Event::Left { pid, name } => vec![format!(
-            "process {pid} ({}) was detached by a job and goes on",
-            plain(name)
-        )],
+        Event::Left { pid, name } => vec![words::detached(*pid, name)],
         Event::Started { .. } | Event::Dropped { .. } | Event::Rest => Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
 //! Endings, holds and reasons in words.
 
 use crate::executor::event::{Ending, Hold, Why};
-use crate::report::text::plain;
+use crate::executor::shortage::Shortage;
+use crate::report::text::{count, plain};
 use std::time::Duration;
 
 /// `0.3 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
@@ -88,6 +89,26 @@ pub(super) fn hold(hold: &Hold) -> String {
             )
         }
     }
+}
+
+pub(super) fn short(of: Shortage, at_once: usize) -> String {
+    let jobs = count(at_once as u64, "job");
+    let verb = if at_once == 1 { "runs" } else { "run" };
+    format!("no more than {jobs} {verb} at once: {}", of.text())
+}
+
+pub(super) fn unguarded(error: &str) -> String {
+    format!(
+        "no guard could be started, so jobs go on if cofferdam is killed: {}",
+        plain(error)
+    )
+}
+
+pub(in crate::report) fn detached(pid: u32, name: &str) -> String {
+    format!(
+        "process {pid} ({}) was detached by a job and still runs",
+        plain(name)
+    )
 }
 
 pub(in crate::report) fn why(why: &Why) -> String {

@@ -75,6 +75,11 @@ fn what_a_job_detached_goes_on_and_is_told() {
     let told = ended(child);
     let events = events(&told);
     let left = events.iter().find(|event| event["event"] == "left").unwrap();
+    let reported = &events.last().unwrap()["jobs"]["left"][0];
+    assert_eq!(
+        (&reported["pid"], &reported["name"]),
+        (&left["pid"], &"sh".into())
+    );
     #[expect(clippy::disallowed_methods, reason = "nobody else ends it")]
     let killed = Command::new("kill")
         .arg("--")
@@ -136,6 +141,40 @@ fn very_many_that_fail_and_are_cancelled_come_to_an_end() {
         let told = told(dir.path(), &lines, &[args, &["--quiet"]].concat());
         assert_eq!(told.code, Some(4), "{args:?}: {}", told.err);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_file_sizes_ends_what_a_job_runs_and_not_the_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = vec!["true"; 400];
+    lines.push("head -c 1M /dev/zero");
+    let batch = batch(dir.path(), &lines, &["--quiet"]);
+    let mut shell = by_way_of(&["bash", "-c", "ulimit -c 0 -f 200; exec \"$0\" \"$@\""], &batch);
+    let told: crate::recording::Told = shell.output().unwrap().into();
+    let warning = "warning: this session is not recorded from here on: could not read or write the ledger ";
+    assert!(told.err.contains(warning), "{}", told.err);
+    // SIGXFSZ, as if it had been started by hand.
+    assert!(
+        told.out.contains("failed: j401 head: ended by signal 25"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(4));
+
+    // A report that is larger than a file may be is an error, too.
+    let args = ["run", "--format", "json", "--output", "report.json", "--", "true"];
+    let mut shell = by_way_of(
+        &["bash", "-c", "ulimit -c 0 -f 0; exec \"$0\" \"$@\""],
+        &cofferdam(dir.path(), &args),
+    );
+    let told: crate::recording::Told = shell.output().unwrap().into();
+    assert!(
+        told.err.contains("could not write the report to report.json: "),
+        "{}",
+        told.err
+    );
+    assert_eq!(told.code, Some(3));
 }
 
 #[test]

@@ -216,6 +216,139 @@ fn of_many_jobs_that_ran_at_once_all_are_gone_and_each_is_done_once_in_the_end()
     }
 }
 
+/// Ignores what it is told, holds the pipe, and writes down its number and that of its group.
+#[cfg(target_os = "linux")]
+const IGNORES: &str =
+    "sh -c 'trap \"\" TERM INT HUP; exec 3>pipe; echo $$ > job; echo READY >&3; sleep 600; sleep 600'";
+
+#[cfg(target_os = "linux")]
+fn kill(pid: &str) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what is killed is no child of this test"
+    )]
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", "--", pid])
+        .status();
+    assert!(killed.unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_jobs() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = Pipe::new(dir.path());
+    let args = ["--run-namespace", "one", "--grace", "1h"];
+    let mut first = started(&batch(dir.path(), &[IGNORES], &args));
+    let held = pipe.wait_for("READY");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let next = ["run", "--run-namespace", "one"];
+    let refused = crate::recording::told(dir.path(), &[&next[..], &["--", "touch", "began"]].concat());
+    assert_eq!(refused.code, Some(3));
+    let way = "session 1 of the namespace \"one\" was killed (process ";
+    assert!(refused.err.contains(way), "{}", refused.err);
+    assert!(
+        refused.err.contains("its jobs are still being stopped: process "),
+        "{}",
+        refused.err
+    );
+    assert!(refused.err.contains("`--wait`"), "{}", refused.err);
+    let submitted = crate::recording::told(dir.path(), &["submit", "--run-namespace", "one", "--", "true"]);
+    assert!(
+        submitted.err.contains("no session takes jobs"),
+        "{}",
+        submitted.err
+    );
+    let resumed = told(dir.path(), &[IGNORES], &["--resume", "--run-namespace", "one"]);
+    assert!(resumed.err.contains("still being stopped"), "{}", resumed.err);
+
+    // What waits begins after the last of them.
+    let is_gone = "read -r job < job; ! grep -qs '^State:.[^ZX]' /proc/$job/status";
+    let mut waits = started(cofferdam(dir.path(), &next).args(["--wait", "--", "sh", "-c", is_gone]));
+    let mut said = std::io::BufReader::new(waits.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(
+        line.contains("waiting until the processes of session 1 are gone"),
+        "{line}"
+    );
+    let job = std::fs::read_to_string(dir.path().join("job")).unwrap();
+    kill(&format!("-{}", job.trim_end()));
+    wait_for_end(held);
+    assert_eq!(ended(waits).code, Some(0));
+    assert!(!dir.path().join("began").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
+    for is_batch in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = Pipe::new(dir.path());
+        let args = ["--run-namespace", "one"];
+        let mut first = if is_batch {
+            started(&batch(dir.path(), &[IGNORES], &args))
+        } else {
+            let script = IGNORES.trim_start_matches("sh -c '").trim_end_matches('\'');
+            started(
+                cofferdam(dir.path(), &["run", "--run-namespace", "one", "--"]).args(["sh", "-c", script]),
+            )
+        };
+        let held = pipe.wait_for("READY");
+        if is_batch {
+            kill(&guard_of(first.id()).to_string());
+        }
+        first.kill().unwrap();
+        first.wait().unwrap();
+        let next = ["run", "--run-namespace", "one"];
+        let begin = || crate::recording::told(dir.path(), &[&next[..], &["--", "true"]].concat());
+        let refused = begin();
+        assert_eq!(refused.code, Some(3));
+        assert!(
+            refused.err.contains(" and left processes running: process "),
+            "{}",
+            refused.err
+        );
+        assert!(refused.err.contains(" (sleep)"), "{}", refused.err);
+        assert!(
+            refused.err.contains("go on with that session by `--resume`"),
+            "{}",
+            refused.err
+        );
+        let status = crate::recording::told(dir.path(), &["status"]);
+        assert!(status.out.contains("in one"), "{}", status.out);
+        // Others are not concerned.
+        let other = crate::recording::told(dir.path(), &["run", "--", "true"]);
+        assert_eq!(other.code, Some(0), "{}", other.err);
+        assert_eq!(
+            begin().code,
+            Some(3),
+            "its end does not forget what another session left"
+        );
+
+        let mut waits = started(cofferdam(dir.path(), &next).args(["--wait", "--", "true"]));
+        let mut said = std::io::BufReader::new(waits.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert!(
+            line.contains("waiting until the processes of session 1 are gone"),
+            "{line}"
+        );
+        let job = std::fs::read_to_string(dir.path().join("job")).unwrap();
+        let job = job.trim_end();
+        if is_batch {
+            kill(&format!("-{job}"));
+        } else {
+            let children = std::fs::read_to_string(format!("/proc/{job}/task/{job}/children")).unwrap();
+            kill(job);
+            children.split_whitespace().for_each(kill);
+        }
+        wait_for_end(held);
+        assert_eq!(ended(waits).code, Some(0));
+    }
+}
+
 #[test]
 fn who_waits_is_told_for_whom_and_goes_on_afterwards() {
     let dir = tempfile::tempdir().unwrap();

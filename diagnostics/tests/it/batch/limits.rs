@@ -24,6 +24,32 @@ fn no_more_run_at_once_than_may_in_all_and_of_a_group() {
 }
 
 #[test]
+fn where_few_files_can_be_open_fewer_jobs_run_at_once_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    for (files, least) in [(20, 1), (32, 2)] {
+        let batch = super::batch(dir.path(), &["sleep 0.02"; 50], &["--jobs", "50"]);
+        let limit = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let mut limited = crate::recording::by_way_of(&["bash", "-c", &limit], &batch);
+        let told: crate::recording::Told = limited.output().unwrap().into();
+        assert!(
+            told.out.ends_with("; 50 jobs passed\n"),
+            "{}{}",
+            told.out,
+            told.err
+        );
+        let said = |line: &&str| line.contains("at once: no more files can be open (`ulimit -n`");
+        let said: Vec<&str> = told.err.lines().filter(said).collect();
+        assert_eq!(said.len(), 1, "{}", told.err);
+        let most: u32 = said[0]
+            .split_whitespace()
+            .find_map(|word| word.parse().ok())
+            .unwrap();
+        assert!(most >= least && most < files, "{}", said[0]);
+        assert!(!told.err.contains("warning"), "{}", told.err);
+    }
+}
+
+#[test]
 fn a_full_group_does_not_hold_up_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let waits = r#"{"group": "g", "command": ["sh", "-c", "until [ -e done ]; do sleep 0.01; done"]}"#;

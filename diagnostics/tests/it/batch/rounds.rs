@@ -107,6 +107,39 @@ fn rounds_go_on_until_one_fails() {
 }
 
 #[test]
+fn a_round_finds_what_the_round_before_it_left_in_the_temporary_directory_unless_it_is_isolated() {
+    let dir = tempfile::tempdir().unwrap();
+    let temp = dir.path().join("temp");
+    std::fs::create_dir(&temp).unwrap();
+    let run = |args: &[&str]| -> Told {
+        let mut command = cofferdam(dir.path(), &["run", "--repeat", "3"]);
+        // A suite that passes once, for it leaves a file that it wants to be new.
+        let once = "test ! -e $TMPDIR/db && echo 1 > $TMPDIR/db";
+        command
+            .args(args)
+            .env("TMPDIR", &temp)
+            .args(["--", "sh", "-c", once]);
+        command.output().unwrap().into()
+    };
+    let isolated = run(&["--isolate"]);
+    assert!(
+        isolated.out.ends_with("; 3 jobs passed\n"),
+        "{}{}",
+        isolated.out,
+        isolated.err
+    );
+    let told = run(&[]);
+    assert!(
+        told.out.ends_with("; 2 of 3 jobs failed\n"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert!(temp.join("db").exists());
+    assert_eq!(told.code, Some(4));
+}
+
+#[test]
 fn rounds_of_one_command_do_not_meet_unless_that_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let most = |args: &[&str]| {

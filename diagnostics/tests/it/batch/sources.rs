@@ -6,6 +6,25 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 #[test]
+fn a_session_is_shown_with_what_each_job_runs_and_without_what_may_be_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let named = r#"{"name": "schema", "command": ["sh", "-c", "true", "hunter2"]}"#;
+    let told = told(
+        dir.path(),
+        &[named, "cargo --version --verbose", "git version hunter2"],
+        &[],
+    );
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let shown = crate::recording::told(dir.path(), &["show", "latest"]);
+    for name in [" schema (sh) ", " cargo ", " git version "] {
+        assert!(shown.out.contains(name), "{name}: {}", shown.out);
+    }
+    assert!(!shown.out.contains("hunter2"), "{}", shown.out);
+    let (_, report) = crate::recording::told_json(dir.path(), &["show", "latest", "--format", "json"]);
+    assert_eq!(report["jobs"][0]["command"], "sh");
+}
+
+#[test]
 fn jobs_of_a_file_are_run_and_the_last_line_counts_them() {
     let dir = tempfile::tempdir().unwrap();
     let passed = told(dir.path(), &["true", "# a note", "", "sh -c 'exit 0'"], &[]);

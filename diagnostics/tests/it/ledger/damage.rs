@@ -88,6 +88,31 @@ fn the_advice_for_a_damaged_ledger_is_a_command_that_works_and_loses_nothing() {
 }
 
 #[test]
+fn a_ledger_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
+    for is_read_first in [true, false] {
+        let base = tempfile::tempdir().unwrap();
+        let conn = rusqlite::Connection::open(file(base.path())).unwrap();
+        conn.execute_batch(include_str!("../../../src/ledger/schema_1.sql"))
+            .unwrap();
+        conn.execute_batch(
+            "PRAGMA application_id = 0x636f6664; PRAGMA user_version = 1;
+             INSERT INTO sessions (id, name, namespace, scope, triggered_by, status, beside, pid, pid_started, host,
+                                   started, ended)
+             VALUES (7, 'old', 'night', 'batch', 'user', 'passed', 0, 1, 1, '', 1, 2);
+             INSERT INTO jobs (session, number, name, state) VALUES (7, 1, 'first', 'completed');",
+        )
+        .unwrap();
+        drop(conn);
+        if !is_read_first {
+            start(base.path(), "day").finish(Status::Passed, &[]).unwrap();
+        }
+        let jobs = reader(base.path()).jobs(7, None).unwrap();
+        assert_eq!((jobs[0].name.as_str(), &jobs[0].command), ("first", &None));
+        start(base.path(), "night");
+    }
+}
+
+#[test]
 fn one_from_the_future_is_refused_with_advice() {
     let base = made();
     let conn = rusqlite::Connection::open(file(base.path())).unwrap();
@@ -95,7 +120,7 @@ fn one_from_the_future_is_refused_with_advice() {
     drop(conn);
     for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
         assert!(
-            message.contains("newer cofferdam (schema 99; this one knows 1)"),
+            message.contains("newer cofferdam (schema 99; this one knows 2)"),
             "{message}"
         );
         assert!(message.contains("cargo install --path diagnostics"), "{message}");
@@ -149,13 +174,69 @@ fn a_log_that_is_missing_costs_what_was_in_it_and_no_more() {
 }
 
 #[test]
-fn an_empty_file_is_a_ledger_that_is_yet_to_be_made() {
+fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log() {
+    for left in [0, 1, 511] {
+        let base = made();
+        // Its last records are in the log alone.
+        Played::new(base.path(), "own").kill();
+        let beside = |suffix| base.path().join(format!("ledger.sqlite3{suffix}"));
+        let log = fs::read(beside("-wal")).unwrap();
+        assert!(!log.is_empty());
+        let whole = fs::read(file(base.path())).unwrap();
+        fs::write(file(base.path()), &whole[..left]).unwrap();
+        for message in [
+            told(Ledger::open(base.path())),
+            told(Reader::open(base.path())),
+            told(Ledger::open(base.path())),
+        ] {
+            let wanted = format!("is damaged (it was cut off after {left} bytes)");
+            assert!(message.contains(&wanted), "{message}");
+            assert!(message.contains("`mkdir damaged && mv "), "{message}");
+        }
+        assert_eq!(fs::read(file(base.path())).unwrap().len(), left);
+        assert_eq!(fs::read(beside("-wal")).unwrap(), log);
+        assert!(beside("-shm").exists());
+    }
+}
+
+#[test]
+fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_made_beside_it() {
+    let base = made();
+    Played::new(base.path(), "own").kill();
+    let log = base.path().join("ledger.sqlite3-wal");
+    let before = fs::read(&log).unwrap();
+    fs::remove_file(file(base.path())).unwrap();
+    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+        assert!(
+            message.contains("is damaged (it is missing, and its log is there)"),
+            "{message}"
+        );
+    }
+    assert!(!file(base.path()).exists());
+    assert_eq!(fs::read(&log).unwrap(), before);
+}
+
+#[test]
+fn a_database_without_tables_is_damaged() {
+    let base = tempfile::tempdir().unwrap();
+    let conn = rusqlite::Connection::open(file(base.path())).unwrap();
+    conn.execute_batch("CREATE TABLE one (x); DROP TABLE one")
+        .unwrap();
+    drop(conn);
+    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+        assert!(message.contains("is damaged (it has no tables)"), "{message}");
+    }
+}
+
+#[test]
+fn what_was_begun_by_one_that_was_killed_while_it_made_the_ledger_is_made_anew() {
     let base = tempfile::tempdir().unwrap();
     assert!(Reader::open(base.path()).unwrap().is_none());
-    fs::write(file(base.path()), "").unwrap();
-    assert!(Reader::open(base.path()).unwrap().is_none());
+    fs::write(base.path().join("ledger.new"), "half of").unwrap();
+    fs::write(base.path().join("ledger.new-wal"), "it").unwrap();
     start(base.path(), "night");
     assert_eq!(sessions(base.path()).len(), 1);
+    assert!(!base.path().join("ledger.new").exists());
 }
 
 #[test]

@@ -114,6 +114,7 @@ fn the_success_rate_counts_over_sessions_and_names_the_worst_first() {
 fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
     let base = tempfile::tempdir().unwrap();
     let job = NewJob {
+        command: "true",
         name: "late",
         group: Some("io"),
     };
@@ -167,6 +168,7 @@ fn what_a_submitted_job_runs_is_for_this_user_s_eyes_only() {
     let base = tempfile::tempdir().unwrap();
     let session = start(base.path(), "night");
     let job = NewJob {
+        command: "true",
         name: "late",
         group: None,
     };
@@ -219,6 +221,7 @@ fn old_sessions_are_forgotten_with_their_folders() {
     drop(start(base.path(), "dead"));
     // Of one who was killed before anybody knew of its session.
     std::fs::write(base.path().join("sessions/unborn.lease"), "").unwrap();
+    std::fs::write(base.path().join("sessions/unborn.jobs"), "").unwrap();
     let running = start(base.path(), "day");
     let removed = Ledger::open(base.path()).unwrap().retain(2).unwrap();
     assert_eq!((removed.sessions.len(), removed.left), (2, vec![]));
@@ -237,8 +240,8 @@ fn old_sessions_are_forgotten_with_their_folders() {
     leases.sort();
     assert_eq!(
         leases.len(),
-        2,
-        "of the one that runs and the one that died: {leases:?}"
+        4,
+        "two of the one that runs and two of the one that died: {leases:?}"
     );
     running.finish(Status::Passed, &[]).unwrap();
 }

@@ -121,6 +121,7 @@ fn a_submitted_job_that_was_not_run_is_resumed_with_what_it_runs() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let job = NewJob {
+        command: "true",
         name: "late",
         group: None,
     };

@@ -49,7 +49,14 @@ pub(crate) fn folder(base: &Path, session: &Admitted) -> PathBuf {
 
 /// Adds these jobs.
 pub(crate) fn add(session: &mut Admitted, names: &[&str]) {
-    let jobs: Vec<_> = names.iter().map(|name| NewJob { name, group: None }).collect();
+    let jobs: Vec<_> = names
+        .iter()
+        .map(|name| NewJob {
+            name,
+            command: "true",
+            group: None,
+        })
+        .collect();
     let (_, told) = session.add_jobs(&jobs);
     told.unwrap();
 }

@@ -54,7 +54,11 @@ fn role() {
             for _ in 0..100 {
                 let jobs: Vec<_> = names
                     .iter()
-                    .map(|name| super::NewJob { name, group: None })
+                    .map(|name| super::NewJob {
+                        name,
+                        command: "true",
+                        group: None,
+                    })
                     .collect();
                 let (first, added) = session.add_jobs(&jobs);
                 told.extend(added.err());

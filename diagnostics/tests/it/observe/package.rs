@@ -75,7 +75,7 @@ impl Package {
         let line = told.out.lines().last().unwrap_or_default();
         let report: serde_json::Value =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err));
-        assert_eq!(report["observed"]["dropped"], 0, "{report}");
+        assert_eq!(report["account"]["lost"], serde_json::json!([]), "{report}");
         let met = self.path().canonicalize().unwrap().join("met");
         let mut found: Vec<String> = report["conflicts"]
             .as_array()

@@ -1,25 +1,25 @@
-//! Which processes are a job's: those of its group, those that descend from it, those that were started with its name.
+//! Finds processes: those of a job's group, those that descend from it, those that were started with a session's name.
 
 use std::collections::{HashMap, HashSet};
 
 /// A process, as the kernel tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) pid: u32,
-    pub(super) parent: u32,
-    pub(super) group: u32,
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
     /// Over, and not yet waited for.
-    pub(super) is_zombie: bool,
+    pub(crate) is_zombie: bool,
     /// With the number, this is one process and no later one.
-    pub(super) started: u64,
+    pub(crate) started: u64,
     /// The program's name, as the kernel cuts it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// In pages.
-    pub(super) resident: u64,
+    pub(crate) resident: u64,
 }
 
 /// All processes that can be seen; none where there is no `/proc`.
-pub(super) fn all() -> Vec<Process> {
+pub(crate) fn all() -> Vec<Process> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -33,7 +33,7 @@ pub(super) fn all() -> Vec<Process> {
 /// How many children this process has, started by itself or left to it; `None` where that is not known.
 ///
 /// It has to be asked on the thread that starts them all.
-pub(super) fn children() -> Option<usize> {
+pub(crate) fn children() -> Option<usize> {
     let told = std::fs::read("/proc/thread-self/children").ok()?;
     Some(
         told.split(|byte| *byte == b' ')
@@ -43,7 +43,7 @@ pub(super) fn children() -> Option<usize> {
 }
 
 /// One process, if it is there.
-pub(super) fn one(pid: u32) -> Option<Process> {
+pub(crate) fn one(pid: u32) -> Option<Process> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     parse(pid, &stat)
 }
@@ -68,7 +68,7 @@ fn parse(pid: u32, stat: &[u8]) -> Option<Process> {
 }
 
 /// The numbers of those that live in the group `leader` or descend from `leader` or from one of the group.
-pub(super) fn below(all: &[Process], leader: u32) -> HashSet<u32> {
+pub(crate) fn below(all: &[Process], leader: u32) -> HashSet<u32> {
     let mut members: HashSet<u32> = all
         .iter()
         .filter(|process| process.group == leader || process.pid == leader)
@@ -89,7 +89,7 @@ pub(super) fn below(all: &[Process], leader: u32) -> HashSet<u32> {
 }
 
 /// The process itself, and those from which it descends.
-pub(super) fn above(all: &[Process], pid: u32) -> HashSet<u32> {
+pub(crate) fn above(all: &[Process], pid: u32) -> HashSet<u32> {
     let mut found = HashSet::new();
     let mut next = Some(pid);
     while let Some(pid) = next.filter(|pid| found.insert(*pid)) {
@@ -102,7 +102,7 @@ pub(super) fn above(all: &[Process], pid: u32) -> HashSet<u32> {
 }
 
 /// The values of variables in the environment that a process was started with. Other users' processes have none.
-pub(super) fn variables<const N: usize>(pid: u32, names: [&str; N]) -> [Option<String>; N] {
+pub(crate) fn variables<const N: usize>(pid: u32, names: [&str; N]) -> [Option<String>; N] {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     names.map(|name| {
         let mut lines = environment.split(|byte| *byte == 0);
@@ -113,26 +113,26 @@ pub(super) fn variables<const N: usize>(pid: u32, names: [&str; N]) -> [Option<S
 
 /// One look at all processes, taken when it is first needed.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     all: Option<Vec<Process>>,
     /// The job of each process of the session, by what it was started with.
     jobs: Option<HashMap<u32, String>>,
 }
 
 impl Scan {
-    pub(super) fn all(&mut self) -> &[Process] {
+    pub(crate) fn all(&mut self) -> &[Process] {
         self.all.get_or_insert_with(all)
     }
 
     /// The living in the group.
-    pub(super) fn in_group(&mut self, leader: u32) -> u32 {
+    pub(crate) fn in_group(&mut self, leader: u32) -> u32 {
         let here = |process: &&Process| process.group == leader && !process.is_zombie;
         u32::try_from(self.all().iter().filter(here).count()).unwrap_or(u32::MAX)
     }
 
     /// The living of a job: its group as long as there is one, what descends from it, and whatever was started with the
     /// session's name and the job's, wherever it went.
-    pub(super) fn of_job(&mut self, leader: Option<u32>, session: &str, job: &str) -> Vec<u32> {
+    pub(crate) fn of_job(&mut self, leader: Option<u32>, session: &str, job: &str) -> Vec<u32> {
         let all = self.all.get_or_insert_with(all);
         let jobs = self.jobs.get_or_insert_with(|| jobs(all, session));
         let members = leader.map_or_else(HashSet::new, |leader| below(all, leader));
@@ -145,7 +145,7 @@ impl Scan {
 }
 
 /// The processes that were started with the session's name, and the name of the job of each.
-pub(super) fn jobs(all: &[Process], session: &str) -> HashMap<u32, String> {
+pub(crate) fn jobs(all: &[Process], session: &str) -> HashMap<u32, String> {
     let job = |process: &Process| {
         let names = ["COFFERDAM_RECORD", "COFFERDAM_JOB", "COFFERDAM_KEEPER"];
         let [record, job, keeper] = variables(process.pid, names);
@@ -156,8 +156,24 @@ pub(super) fn jobs(all: &[Process], session: &str) -> HashMap<u32, String> {
     all.iter().filter_map(job).collect()
 }
 
+/// Returns the living processes that were started for the session, without this process and its ancestors. Fixture
+/// keepers are left out: they end by themselves.
+pub(crate) fn of_session(session: &str) -> Vec<Process> {
+    let mut all = all();
+    let jobs = jobs(&all, session);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this process may itself have been started by the session"
+    )]
+    let above = above(&all, std::process::id());
+    all.retain(|process| {
+        jobs.contains_key(&process.pid) && !process.is_zombie && !above.contains(&process.pid)
+    });
+    all
+}
+
 /// What a process has for itself, plus its share of what it has with others, in bytes. Slow: a page table is walked.
-pub(super) fn proportional(pid: u32) -> Option<u64> {
+pub(crate) fn proportional(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kibibytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;

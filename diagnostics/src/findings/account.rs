@@ -1,0 +1,57 @@
+//! The one account of what was started and of what it recorded, from which exit codes, last lines and JSON are derived.
+
+use serde::{Deserialize, Serialize};
+
+/// What was started with recording on, and what became of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// Programs that were started.
+    pub(crate) started: u64,
+    /// Those with records that can be read.
+    pub(crate) recorded: u64,
+    /// Those that ended by themselves, with every record.
+    pub(crate) complete: u64,
+    /// Those that were killed, or still run: they recorded what they did until then.
+    pub(crate) incomplete: u64,
+    /// Those that recorded nothing, or could not go on: the exit code is 3.
+    pub(crate) lost: Vec<Entry>,
+    /// What cannot be recorded. It changes the exit code only with `--strict`.
+    pub(crate) out_of_reach: Vec<Entry>,
+}
+
+/// Programs of one name that have one thing in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+    pub(crate) count: u64,
+}
+
+impl Account {
+    pub(crate) fn lose(&mut self, name: &str, reason: &str, count: u64) {
+        add(&mut self.lost, name, reason, count);
+    }
+
+    pub(crate) fn leave_out(&mut self, name: &str, reason: &str, count: u64) {
+        add(&mut self.out_of_reach, name, reason, count);
+    }
+
+    /// The number of lost programs.
+    pub(crate) fn lost_count(&self) -> u64 {
+        self.lost.iter().map(|entry| entry.count).sum()
+    }
+}
+
+fn add(entries: &mut Vec<Entry>, name: &str, reason: &str, count: u64) {
+    let known = entries
+        .iter_mut()
+        .find(|entry| entry.name == name && entry.reason == reason);
+    match known {
+        Some(entry) => entry.count += count,
+        None => entries.push(Entry {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+            count,
+        }),
+    }
+}

@@ -1,0 +1,316 @@
+//! The account of an observation, as a file: made before the command begins, read when it has ended.
+
+use super::format::header as log_header;
+use super::layout::{self, Reach, Reason, State, header};
+use super::log::{Log, Unreadable};
+use crate::findings::Account;
+use rustix::fs::{FallocateFlags, fallocate};
+use std::fs::{File, OpenOptions};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// A file of this name in the folder. The runner takes it away if it cannot enter a program: that takes neither room nor
+/// a descriptor.
+const INTACT: &str = "intact";
+/// The fewest slots with which an observation begins.
+const FEWEST: u64 = 256;
+
+/// Makes the account in that folder, with so many slots. All of their room is there then.
+pub(super) fn create(folder: &Path, slots: u64) -> io::Result<()> {
+    let path = folder.join(layout::NAME);
+    let file = new_file(&path)?;
+    let mut slots = slots.min(layout::MOST_SLOTS);
+    // Not every file system has files of this length, although only what is written takes room.
+    while let Err(error) = file.set_len(layout::log(slots, slots)) {
+        if slots <= FEWEST {
+            return Err(error);
+        }
+        slots /= 2;
+    }
+    fallocate(&file, FallocateFlags::empty(), 0, layout::table(slots))?;
+    for (place, value) in [
+        (header::SLOTS, slots),
+        (header::USER, rustix::process::geteuid().as_raw().into()),
+        (header::MAGIC, layout::MAGIC),
+    ] {
+        write_word(&file, place as u64 * 8, value)?;
+    }
+    File::create_new(folder.join(INTACT))?;
+    Ok(())
+}
+
+/// Makes the file in which logs go on that find no room in the account of `folder`. It is in `elsewhere`.
+pub(super) fn create_spill(folder: &Path, elsewhere: &Path) -> io::Result<()> {
+    let slots = read_word(&File::open(folder.join(layout::NAME))?, header::SLOTS as u64 * 8)?;
+    let path = elsewhere.join(layout::SPILL);
+    new_file(&path)?.set_len(layout::log(slots, slots))?;
+    std::os::unix::fs::symlink(path, folder.join(layout::SPILL))
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Enters a program that is about to be started, and returns its slot. `None` if that cannot be: the program must not be
+/// observed then, and the account says that one is missing.
+pub(super) fn enter(folder: &Path, program: &Path, name: &[u8]) -> Option<u64> {
+    let entered = try_enter(folder, program, name);
+    if entered.is_err() {
+        // The first one does it.
+        let _ = fs::remove_file(folder.join(INTACT));
+    }
+    entered.ok()
+}
+
+fn try_enter(folder: &Path, program: &Path, name: &[u8]) -> io::Result<u64> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(folder.join(layout::NAME))?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "runners start at one time, and are soon gone"
+    )]
+    file.lock()?;
+    let slots = read_word(&file, header::SLOTS as u64 * 8)?;
+    let taken = read_word(&file, header::PROGRAMS as u64 * 8)?;
+    let at = layout::table(taken);
+    if taken >= slots || read_word(&file, at)? != 0 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    let reason = out_of_reach(program).unwrap_or(Reason::None);
+    let state = match reason {
+        Reason::None => State::Started,
+        _ => State::OutOfReach,
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program gets this number with the process"
+    )]
+    let pid = std::process::id();
+    let mut slot = [0; layout::SLOT];
+    slot[..8].copy_from_slice(&layout::word(state, reason, pid).to_ne_bytes());
+    let name = &name[name.len().saturating_sub(layout::SLOT - layout::TEXT)..];
+    slot[layout::TEXT..layout::TEXT + name.len()].copy_from_slice(name);
+    file.write_all_at(&slot, at)?;
+    write_word(&file, header::PROGRAMS as u64 * 8, taken + 1)?;
+    Ok(taken)
+}
+
+fn out_of_reach(program: &Path) -> Option<Reason> {
+    let head = |path: &Path| {
+        let mut head = [0; layout::HEAD];
+        let length = File::open(path)
+            .and_then(|file| file.read_at(&mut head, 0))
+            .ok()?;
+        Some(head[..length].to_vec())
+    };
+    let mut head_of_all = head(program)?;
+    if let Reach::Script { start, end } = layout::reach(&head_of_all) {
+        let path = PathBuf::from(std::ffi::OsStr::from_bytes(&head_of_all[start..end]));
+        head_of_all = head(&path)?;
+    }
+    match layout::reach(&head_of_all) {
+        Reach::No(reason) => Some(reason),
+        Reach::Yes | Reach::Script { .. } => None,
+    }
+}
+
+fn read_word(file: &File, at: u64) -> io::Result<u64> {
+    let mut word = [0; 8];
+    file.read_exact_at(&mut word, at)?;
+    Ok(u64::from_ne_bytes(word))
+}
+
+fn write_word(file: &File, at: u64, value: u64) -> io::Result<()> {
+    file.write_all_at(&value.to_ne_bytes(), at)
+}
+
+/// Reads what became of every start, and every log that there is, the oldest first.
+pub(super) fn read(folder: &Path) -> (Account, Vec<Log>) {
+    let mut account = Account::default();
+    let mut logs = Vec::new();
+    if let Err(error) = read_into(folder, &mut account, &mut logs) {
+        account.lose(
+            "the observed programs",
+            &format!("their account could not be read: {error}"),
+            1,
+        );
+    }
+    if !folder.join(INTACT).exists() {
+        account.lose(
+            "a test program",
+            "it could not be entered in the account, and was not observed",
+            1,
+        );
+    }
+    logs.sort_by_key(Log::began);
+    (account, logs)
+}
+
+fn read_into(folder: &Path, account: &mut Account, logs: &mut Vec<Log>) -> io::Result<()> {
+    let file = File::open(folder.join(layout::NAME))?;
+    let spill = File::open(folder.join(layout::SPILL)).ok();
+    let mut table = vec![0; layout::HEADER];
+    file.read_exact_at(&mut table, 0)?;
+    let word = |bytes: &[u8], place: usize| {
+        let bytes = bytes
+            .get(place * 8..place * 8 + 8)
+            .and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u64::from_ne_bytes)
+    };
+    if word(&table, header::MAGIC) != layout::MAGIC {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is damaged"));
+    }
+    let slots = word(&table, header::SLOTS);
+    let programs = word(&table, header::PROGRAMS).min(slots);
+    let taken = word(&table, header::CHILDREN);
+    let children = taken.min(slots - programs);
+    for number in (0..programs).chain((slots - children..slots).rev()) {
+        let mut slot = [0; layout::SLOT];
+        file.read_exact_at(&mut slot, layout::table(number))?;
+        let begins = layout::log(slots, number);
+        let log = || {
+            let is_spilled = word(&slot, 1) & layout::SPILLED != 0;
+            let whole = if is_spilled { spill.as_ref() } else { Some(&file) };
+            read_log(whole, spill.as_ref(), begins)
+        };
+        logs.extend(one(account, &slot, word(&slot, 0), log));
+    }
+    if taken > children {
+        account.lose(
+            "child processes",
+            &format!("more than {slots} programs were started, for which the account has no room"),
+            taken - children,
+        );
+    }
+    Ok(())
+}
+
+/// Accounts for one start, and returns its log.
+fn one(
+    account: &mut Account,
+    slot: &[u8],
+    first: u64,
+    log: impl FnOnce() -> io::Result<Result<Log, Unreadable>>,
+) -> Option<Log> {
+    let text = &slot[layout::TEXT..];
+    let text = String::from_utf8_lossy(text.split(|byte| *byte == 0).next().unwrap_or_default());
+    let name = match &*text {
+        "" => format!("process {}", layout::pid(first)),
+        text => text.to_owned(),
+    };
+    let state = layout::state(first);
+    if state == State::Void {
+        return None;
+    }
+    account.started += 1;
+    match state {
+        State::Recording | State::Closed => {}
+        State::Ended => {
+            account.incomplete += 1;
+            return None;
+        }
+        State::OutOfReach => {
+            account.leave_out(&name, reason(layout::reason(first)), 1);
+            return None;
+        }
+        State::Lost => {
+            account.lose(&name, reason(layout::reason(first)), 1);
+            return None;
+        }
+        State::Free | State::Started | State::Void => {
+            account.lose(&name, "it was started, and its observer never began", 1);
+            return None;
+        }
+    }
+    let log = match log() {
+        Ok(Ok(log)) => log,
+        Ok(Err(Unreadable::Unfinished)) => {
+            account.lose(&name, "it ended before its log was begun", 1);
+            return None;
+        }
+        Ok(Err(Unreadable::Version(version))) => {
+            account.lose(&name, &format!("its log is of version {version}"), 1);
+            return None;
+        }
+        Err(error) => {
+            account.lose(&name, &format!("its log could not be read: {error}"), 1);
+            return None;
+        }
+    };
+    account.recorded += 1;
+    let (dropped, threads) = (
+        log.header(log_header::DROPPED),
+        log.header(log_header::UNKNOWN_THREADS),
+    );
+    if dropped > 0 {
+        account.lose(
+            &name,
+            &format!("its log has no room for {dropped} of its records"),
+            1,
+        );
+    } else if threads > 0 {
+        account.lose(
+            &name,
+            &format!("{threads} of its threads belong to no known test"),
+            1,
+        );
+    } else if state == State::Closed {
+        account.complete += 1;
+    } else {
+        account.incomplete += 1;
+    }
+    Some(log)
+}
+
+fn read_log(whole: Option<&File>, spill: Option<&File>, begins: u64) -> io::Result<Result<Log, Unreadable>> {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let file = whole.ok_or_else(gone)?;
+    let mut bytes = vec![0; super::format::HEADER];
+    file.read_exact_at(&mut bytes, begins)?;
+    let log = match Log::new(bytes.clone()) {
+        Ok(log) => log,
+        Err(error) => return Ok(Err(error)),
+    };
+    let header = |place| log.header(place);
+    // What lies behind the log's room reads as zeros, which are no records.
+    let end = header(log_header::CURSOR).min(layout::LOG);
+    let spilled_at = match header(log_header::SPILLED_AT) {
+        0 => end,
+        at => at.min(end),
+    };
+    let length = |from: u64, to: u64| usize::try_from(to.saturating_sub(from)).unwrap_or(0);
+    bytes.resize(length(0, spilled_at), 0);
+    file.read_exact_at(&mut bytes, begins)?;
+    if spilled_at < end {
+        let mut rest = vec![0; length(spilled_at, end)];
+        spill
+            .ok_or_else(gone)?
+            .read_exact_at(&mut rest, begins + spilled_at)?;
+        bytes.append(&mut rest);
+    }
+    Ok(Log::new(bytes))
+}
+
+fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::None => "the reason is not known",
+        Reason::Static => "it is linked statically",
+        Reason::Setuid => "it runs with more rights than its parent",
+        Reason::Foreign => "it is for another kind of processor",
+        Reason::OtherLibc => "it is linked with another libc than glibc",
+        Reason::OtherUser => "it runs as another user",
+        Reason::Filter => "its parent is under a seccomp filter",
+        Reason::NoRoom => "there was no room for its log",
+        Reason::NoMemory => "its log could not be mapped into memory",
+    }
+}

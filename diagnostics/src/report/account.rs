@@ -1,0 +1,76 @@
+//! The account of what was started, for a person.
+
+use super::headline::headline;
+use super::text::{count, plain};
+use crate::commands::Findings;
+use crate::findings::{Account, Entry};
+use cofferdam::diagnostics::Severity;
+use std::io::{self, Write};
+
+/// As many of each sort are listed; the others are counted.
+const LISTED: usize = 10;
+/// As many are named in the last line.
+const NAMED: usize = 3;
+
+/// What is lost or out of reach, and files that could not be written.
+pub(super) fn write(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
+    let Account {
+        lost, out_of_reach, ..
+    } = &findings.account;
+    for (word, entries) in [("lost", lost), ("out of reach", out_of_reach)] {
+        for entry in entries.iter().take(LISTED) {
+            headline(out, Severity::Warning, word, &one(entry))?;
+        }
+        let more: u64 = entries.iter().skip(LISTED).map(|entry| entry.count).sum();
+        if more > 0 {
+            headline(out, Severity::Warning, word, &format!("and {more} more"))?;
+        }
+    }
+    for why in findings.observed.iter().flat_map(|observed| &observed.not_kept) {
+        headline(out, Severity::Warning, "not kept", why)?;
+    }
+    Ok(())
+}
+
+/// The lines of what is lost, for formats that have no words of their own for it.
+pub(super) fn lost(account: &Account) -> impl Iterator<Item = String> {
+    account.lost.iter().map(one)
+}
+
+fn one(entry: &Entry) -> String {
+    let times = match entry.count {
+        1 => String::new(),
+        number => format!(" ({number} times)"),
+    };
+    format!("{}{times}: {}", entry.name, entry.reason)
+}
+
+/// For the last line: `2 of 12 programs were lost`.
+pub(super) fn lost_words(account: &Account) -> String {
+    let (lost, started) = (account.lost_count(), account.started);
+    let all = count(started.max(lost), "program");
+    match lost {
+        1 => format!("1 of {all} was lost"),
+        lost => format!("{lost} of {all} were lost"),
+    }
+}
+
+/// For the last line: what is out of reach, by name.
+pub(super) fn out_of_reach_words(account: &Account) -> String {
+    if account.out_of_reach.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> = account
+        .out_of_reach
+        .iter()
+        .take(NAMED)
+        .map(|entry| plain(&entry.name).into_owned())
+        .collect();
+    let more = account.out_of_reach.len().saturating_sub(NAMED);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("; out of reach: {}{more}", named.join(", "))
+}

@@ -1,0 +1,289 @@
+//! A session's account: a file in which each process says that it records, that it had to stop, and that it ended.
+//!
+//! All of its room is there before the first process starts, and each process maps it before `main`: what it has to say
+//! later needs neither room on a disk nor a descriptor.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+#[cfg(all(unix, not(miri)))]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const MAGIC: u64 = u64::from_ne_bytes(*b"coffacct");
+/// Processes that run at one time, or were killed. A slot is free again when its process ends by itself.
+const SLOTS: usize = 4096;
+/// Words of a slot: its state, and its process's name.
+const SLOT: usize = 16;
+/// Words before the first slot.
+const HEADER: usize = 8;
+const SIZE: usize = (HEADER + SLOTS * SLOT) * 8;
+
+/// The words of the header, by their places.
+mod header {
+    pub(super) const MAGIC: usize = 0;
+    /// Where the search for a free slot begins.
+    pub(super) const NEXT: usize = 1;
+    pub(super) const STARTED: usize = 2;
+    pub(super) const RECORDED: usize = 3;
+    /// Of those that recorded.
+    pub(super) const COMPLETE: usize = 4;
+    /// Processes that found no free slot.
+    pub(super) const WITHOUT: usize = 5;
+}
+
+/// A slot's state: in the lowest byte. Above it an error's number, and the process's in the upper half.
+const FREE: u64 = 0;
+const STARTED: u64 = 1;
+const RECORDING: u64 = 2;
+const BROKEN: u64 = 3;
+
+/// The account of a session below cofferdam's folder `base`.
+pub(crate) fn path(base: &Path, session: &str) -> PathBuf {
+    base.join("runs").join(format!("{session}.account"))
+}
+
+/// A file beside it that is removed by a process that cannot open the account.
+fn intact(account: &Path) -> PathBuf {
+    account.with_extension("intact")
+}
+
+/// Makes the account, with all of its room.
+#[cfg(feature = "check")]
+pub(crate) fn create(account: &Path) -> io::Result<()> {
+    if let Some(folder) = account.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut bytes = vec![0; SIZE];
+    bytes[..8].copy_from_slice(&MAGIC.to_ne_bytes());
+    let mut file = OpenOptions::new().write(true).create_new(true).open(account)?;
+    file.write_all(&bytes)?;
+    File::create(intact(account))?;
+    Ok(())
+}
+
+/// What an account says.
+#[cfg(feature = "check")]
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) started: u64,
+    pub(crate) recorded: u64,
+    pub(crate) complete: u64,
+    /// Processes that recorded and did not say that they ended.
+    pub(crate) incomplete: u64,
+    /// Processes that could not record, or not to their end: number, name and the error's number.
+    pub(crate) broken: Vec<(u32, String, i32)>,
+    /// Processes for which there was no slot.
+    pub(crate) without: u64,
+    /// Whether every process could open the account.
+    pub(crate) is_intact: bool,
+}
+
+#[cfg(feature = "check")]
+pub(crate) fn read(account: &Path) -> io::Result<Read> {
+    let bytes = std::fs::read(account)?;
+    let words: Vec<u64> = bytes
+        .chunks_exact(8)
+        .map(|word| word.try_into().map_or(0, u64::from_ne_bytes))
+        .collect();
+    if bytes.len() != SIZE || words[header::MAGIC] != MAGIC {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no account"));
+    }
+    let mut read = Read {
+        started: words[header::STARTED],
+        recorded: words[header::RECORDED],
+        complete: words[header::COMPLETE],
+        without: words[header::WITHOUT],
+        is_intact: intact(account).exists(),
+        ..Read::default()
+    };
+    for slot in words[HEADER..].chunks_exact(SLOT) {
+        match slot[0] & 0xff {
+            RECORDING => read.incomplete += 1,
+            BROKEN => {
+                let name: Vec<u8> = slot[1..].iter().flat_map(|word| word.to_ne_bytes()).collect();
+                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+                let name = String::from_utf8_lossy(name).into_owned();
+                read.broken
+                    .push(((slot[0] >> 32) as u32, name, (slot[0] >> 8 & 0xff_ffff) as i32));
+            }
+            _ => {}
+        }
+    }
+    Ok(read)
+}
+
+/// This process's slot.
+#[derive(Debug)]
+pub(crate) struct Marker {
+    account: PathBuf,
+    pid: u32,
+    #[cfg(all(unix, not(miri)))]
+    place: Option<(&'static [AtomicU64], usize)>,
+}
+
+impl Marker {
+    /// Takes a slot. `None` where the session has no account.
+    pub(crate) fn take(account: &Path, pid: u32, name: &str) -> Option<Self> {
+        let marker = Self {
+            account: account.to_owned(),
+            pid,
+            #[cfg(all(unix, not(miri)))]
+            place: map(account).and_then(|words| take(words, pid, name)),
+        };
+        #[cfg(not(all(unix, not(miri))))]
+        let _ = name;
+        #[cfg(all(unix, not(miri)))]
+        if marker.place.is_none() {
+            if !intact(account).exists() {
+                return None;
+            }
+            marker.break_seal();
+        }
+        Some(marker)
+    }
+
+    /// Takes away the file that says that every process is accounted for: that needs neither room nor a descriptor.
+    fn break_seal(&self) {
+        // Another one may have done it.
+        let _ = std::fs::remove_file(intact(&self.account));
+    }
+
+    /// Says that this process records.
+    pub(crate) fn record(&self) {
+        #[cfg(all(unix, not(miri)))]
+        if let Some((words, at)) = self.place {
+            words[header::RECORDED].fetch_add(1, Ordering::Relaxed);
+            words[at].store(RECORDING | u64::from(self.pid) << 32, Ordering::Relaxed);
+        }
+    }
+
+    /// Says that this process cannot go on recording, and the number of the error; 0 if it has none.
+    pub(crate) fn stop(&self, error: i32) {
+        #[cfg(all(unix, not(miri)))]
+        if let Some((words, at)) = self.place {
+            let number = error as u64 & 0xff_ffff;
+            words[at].store(
+                BROKEN | number << 8 | u64::from(self.pid) << 32,
+                Ordering::Relaxed,
+            );
+            return;
+        }
+        let _ = error;
+        self.break_seal();
+    }
+
+    /// Says that this process ends by itself. A copy of it has nothing to say.
+    pub(crate) fn end(&self, pid: u32) {
+        #[cfg(all(unix, not(miri)))]
+        if let Some((words, at)) = self.place
+            && pid == self.pid
+        {
+            match words[at].load(Ordering::Relaxed) & 0xff {
+                RECORDING => {
+                    words[header::COMPLETE].fetch_add(1, Ordering::Relaxed);
+                }
+                STARTED => {}
+                _ => return,
+            }
+            words[at].store(FREE, Ordering::Release);
+        }
+        #[cfg(not(all(unix, not(miri))))]
+        let _ = pid;
+    }
+}
+
+#[cfg(all(unix, not(miri)))]
+fn take(words: &'static [AtomicU64], pid: u32, name: &str) -> Option<(&'static [AtomicU64], usize)> {
+    words[header::STARTED].fetch_add(1, Ordering::Relaxed);
+    let first = words[header::NEXT].fetch_add(1, Ordering::Relaxed) as usize;
+    let state = STARTED | u64::from(pid) << 32;
+    for number in (0..SLOTS).map(|step| (first + step) % SLOTS) {
+        let at = HEADER + number * SLOT;
+        if words[at]
+            .compare_exchange(FREE, state, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+        {
+            let mut bytes = name.bytes();
+            for word in &words[at + 1..at + SLOT] {
+                let bytes: [u8; 8] = std::array::from_fn(|_| bytes.next().unwrap_or(0));
+                word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+            }
+            return Some((words, at));
+        }
+    }
+    words[header::WITHOUT].fetch_add(1, Ordering::Relaxed);
+    None
+}
+
+#[cfg(all(unix, not(miri)))]
+fn map(account: &Path) -> Option<&'static [AtomicU64]> {
+    use std::os::fd::AsRawFd as _;
+    let file = OpenOptions::new().read(true).write(true).open(account).ok()?;
+    if file.metadata().ok()?.len() != SIZE as u64 {
+        return None;
+    }
+    #[expect(unsafe_code, reason = "std does not map files")]
+    // SAFETY: a mapping of a file of that length, at a place of the kernel's choice, that is never unmapped. The file is
+    // not cut while its session runs, and all access to it is atomic.
+    let words = unsafe {
+        let map = libc::mmap(
+            std::ptr::null_mut(),
+            SIZE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        );
+        if map == libc::MAP_FAILED {
+            return None;
+        }
+        std::slice::from_raw_parts(map.cast::<AtomicU64>(), SIZE / 8)
+    };
+    (words[header::MAGIC].load(Ordering::Relaxed) == MAGIC).then_some(words)
+}
+
+#[cfg(all(test, unix, not(miri), not(loom), feature = "check"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_knows_who_records_who_had_to_stop_and_who_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let account = path(dir.path(), "s");
+        assert!(Marker::take(&account, 1, "none").is_none());
+        create(&account).unwrap();
+        let take = |pid| Marker::take(&account, pid, "shop a").unwrap();
+        let (ended, killed, broken, idle) = (take(1), take(2), take(3), take(4));
+        [&ended, &killed, &broken].map(Marker::record);
+        broken.stop(libc::ENOSPC);
+        // What a copy of the process says is not the process's end.
+        killed.end(7);
+        ended.end(1);
+        broken.end(3);
+        idle.end(4);
+        let read = read(&account).unwrap();
+        assert_eq!(
+            (read.started, read.recorded, read.complete, read.incomplete),
+            (4, 3, 1, 1)
+        );
+        assert_eq!(read.broken, [(3, "shop a".to_owned(), libc::ENOSPC)]);
+        assert!(read.is_intact && read.without == 0);
+    }
+
+    #[test]
+    fn a_process_without_a_slot_is_counted_and_one_without_the_account_breaks_the_seal() {
+        let dir = tempfile::tempdir().unwrap();
+        let account = path(dir.path(), "s");
+        create(&account).unwrap();
+        for pid in 0..=SLOTS as u32 {
+            Marker::take(&account, pid + 1, "shop").unwrap();
+        }
+        let full = read(&account).unwrap();
+        assert_eq!((full.without, full.is_intact), (1, false));
+        let other = path(dir.path(), "t");
+        create(&other).unwrap();
+        std::fs::remove_file(&other).unwrap();
+        Marker::take(&other, 1, "shop").unwrap().stop(0);
+        assert!(!intact(&other).exists());
+    }
+}

@@ -1,0 +1,80 @@
+//! The line that a panic of ours names.
+
+use crate::role::{play, plays, role};
+use cofferdam::{Fixture, Names, ServiceLocator, Worker, WorkerLocal, lock, lock_shared};
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+static STOCK: WorkerLocal<u8> = WorkerLocal::new(|_| Ok(1));
+static SERVER: Fixture<u8> = Fixture::per_worker("server", |_| Ok(1));
+
+#[cfg(feature = "serial")]
+#[cofferdam::serial(caller)]
+fn guarded() {}
+#[cfg(not(feature = "serial"))]
+fn guarded() {
+    panic!("as the attribute would")
+}
+
+/// Calls that panic on a thread without a worker, or anywhere.
+fn calls() -> Vec<fn()> {
+    fn shop() -> ServiceLocator {
+        ServiceLocator::builder()
+            .register::<u8>(|_| Ok(Arc::new(1)))
+            .build()
+    }
+    vec![
+        || drop(Worker::current()),
+        || drop(Names::current()),
+        || drop(STOCK.get()),
+        || drop(STOCK.override_with(Arc::new(2))),
+        || drop(SERVER.get()),
+        || drop(shop().get::<u8>()),
+        || drop(shop().get_named::<u8>("other")),
+        || drop(shop().lazy::<u16>()),
+        || drop(shop().lazy_named::<u8>("other")),
+        || assert_eq!(*shop().lazy::<u8>(), 1),
+        || drop(shop().override_with::<u8>(Arc::new(2))),
+        || drop(shop().override_named::<u16>("other", Arc::new(2))),
+        || shop().clear_worker(),
+        || drop(ServiceLocator::builder().capacity(0).build()),
+        || drop(lock("caller")),
+        || drop(lock_shared("caller")),
+        guarded,
+    ]
+}
+
+const PANICS: &str = "caller::role_panics";
+
+#[test]
+#[ignore = "a role"]
+fn role_panics() {
+    if plays(PANICS) {
+        let nameless = std::thread::spawn(|| {
+            for call in calls() {
+                assert!(catch_unwind(call).is_err());
+            }
+        });
+        nameless.join().unwrap();
+    }
+}
+
+#[test]
+fn a_panic_names_the_line_that_called_and_none_of_ours() {
+    let base = tempfile::tempdir().unwrap();
+    let ended = play(role(PANICS, "caller").env("COFFERDAM_DIR", base.path())).end();
+    let places: Vec<_> = ended
+        .passed()
+        .stderr
+        .lines()
+        .filter_map(|line| line.split_once(" panicked at ").map(|(_, place)| place))
+        .collect();
+    assert_eq!(places.len(), calls().len(), "{}", ended.stderr);
+    for place in places {
+        assert!(
+            place.starts_with("tests/it/caller.rs:"),
+            "{place}\n{}",
+            ended.stderr
+        );
+    }
+}
