@@ -28,15 +28,23 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     package(dir.path());
     for (program, goal) in [
-        ("pairs", "every pair graded within the default 60 s, and proofs in as long again"),
+        (
+            "pairs",
+            "every pair graded within the default 60 s, and proofs in as long again",
+        ),
         ("group", "exit code 0 and nothing not tried within 60 s"),
     ] {
         let (took, report) = confirmed(dir.path(), program);
         let mut grades = std::collections::BTreeMap::new();
         let conflicts = report["conflicts"].as_array().unwrap().iter();
         let guarded = report["observed"]["guarded"].as_array().unwrap().iter();
-        for pair in conflicts.chain(guarded).flat_map(|one| one["pairs"].as_array().unwrap()) {
-            *grades.entry(pair["grade"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+        for pair in conflicts
+            .chain(guarded)
+            .flat_map(|one| one["pairs"].as_array().unwrap())
+        {
+            *grades
+                .entry(pair["grade"].as_str().unwrap().to_owned())
+                .or_insert(0) += 1;
         }
         println!(
             "{program}: {:.1} s, exit code {}, pairs by grade: {grades:?} (to reach: {goal})",
@@ -94,7 +102,16 @@ fn confirmed(dir: &Path, program: &str) -> (Duration, Value) {
     observe
         .args(["observe", "--confirm", "--format", "json", "--"])
         // One at a time, so that the suite itself passes.
-        .args(["cargo", "test", "--offline", "-q", "--test", program, "--", "--test-threads=1"])
+        .args([
+            "cargo",
+            "test",
+            "--offline",
+            "-q",
+            "--test",
+            program,
+            "--",
+            "--test-threads=1",
+        ])
         .current_dir(dir)
         .env("COFFERDAM_DIR", dir.join("base"))
         .env_remove("COFFERDAM_RECORD")
