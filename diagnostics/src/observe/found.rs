@@ -22,8 +22,6 @@ pub(crate) struct Found {
     pub(crate) pids: Vec<u32>,
     /// The first moment of each of its tests' uses, in microseconds.
     pub(crate) moments: Vec<u64>,
-    /// How many pairs a confirmation was to run.
-    pub(crate) chosen: usize,
 }
 
 /// The tests that ran, by program.
@@ -103,7 +101,6 @@ fn one(
         },
         pids: Vec::new(),
         moments: Vec::new(),
-        chosen: 0,
     };
     for party in &told.parties {
         let position = position(&mut found, party, runner, seen);

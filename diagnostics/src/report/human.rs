@@ -31,8 +31,14 @@ impl Human<'_> {
             } else {
                 usize::MAX
             };
-            for (told, _) in findings.of_severity(severity).take(listed) {
-                line(out, told)?;
+            for (told, graded) in findings.of_severity(severity).take(listed) {
+                // A warning only because of what the runs showed, or could not show.
+                match findings.finding_of(told) {
+                    Some(finding) if graded.is_some() && told.severity() == Severity::Conflict => {
+                        observed::block(out, told, finding, graded, findings)?;
+                    }
+                    _ => line(out, told)?,
+                }
             }
             let more = findings.of_severity(severity).skip(listed).count();
             if more > 0 {
@@ -45,6 +51,7 @@ impl Human<'_> {
         }
         if let Some(observed) = &findings.observed {
             confirmed::guarded(out, observed)?;
+            confirmed::after(out, observed)?;
         }
         account::write(out, findings)?;
         for problem in &findings.problems {
