@@ -41,7 +41,8 @@
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
 //! | a callback, a rayon closure | [`Worker::enter`] in it |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
-//! | a folder of one's own | [`Context::dir`], [`Worker::dir`], or [`lease_dir`] for a part of a test |
+//! | a folder of one's own | [`lease_dir`] for a test, [`Worker::dir`] for a lane, [`Context::dir`] for a service |
+//! | a folder for Unix sockets, whose paths are short | [`socket_dir`] |
 //! | a port of one's own | [`lease_port`], [`lease_listener`] |
 //! | a database, a bucket, a queue of one's own | [`Names`] |
 //! | output that two runs must not mix | [`output_dir`], a [`Namespace`] |
@@ -70,12 +71,12 @@
 //!
 //! static F: Fixture<H> = Fixture::per_run("name", fn(&Setup) -> Result<H, BoxError>)         per_worker  start_within
 //! F.get() -> Arc<H>                                  H: Serialize + Deserialize
-//! Setup:    spawn  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
+//! Setup:    spawn  run  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
 //!
 //! Context:  get  lazy  worker  dir  claim                                    what a factory may ask
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
 //! claim(Resource::port(8080), Access::Write) -> Claim        guarded_by("report") -> Guarded
-//! lease_port() -> PortLease    lease_listener() -> (TcpListener, PortLease)    lease_dir() -> DirLease
+//! lease_port() -> PortLease    lease_listener() -> (TcpListener, PortLease)    lease_dir() -> DirLease    socket_dir() -> DirLease
 //! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
 //! write_atomic(path, bytes)    Appender::new(path).line("…")    output_dir(base) -> base/run_<namespace>/
 //! lock("report") -> LockGuard                        try_lock("report") -> Result<Option<LockGuard>, Error>
@@ -101,7 +102,8 @@
 //!
 //! **A service keeps its state from test to test, under one runner.** Under `cargo test` the next test in the lane finds
 //! what the last one left; under nextest it finds nothing. A test that needs either passes under one runner only. Say
-//! which is meant: `per_test` or `reset`.
+//! which is meant: `per_test` or `reset`. What a test was handed that panicked is never handed to the next: a lock in it may
+//! be poisoned. (A suite that replaces the panic hook without calling the one before takes that away.)
 //!
 //! ```
 //! use cofferdam::ServiceLocator;
@@ -235,10 +237,11 @@
 //!
 //! **What does it write?** To disk, below `target/cofferdam`: a run's folder with lock files, folders that were asked for,
 //! and journals if `COFFERDAM_RECORD` is set. Later runs remove the folders of unrecorded runs that are over, a few each;
-//! `cargo cofferdam clean` removes them all. A small file for each lock's name stays. The locks of leased ports, and of the
+//! `cargo cofferdam clean` removes them all. A small file for each lock's name stays, and the folder of a failed test
+//! until the test runs again. The locks of leased ports, and of the
 //! whole machine, are in the user's temporary folder. To standard error: warnings. To standard output: nothing. It does
 //! not change the environment or the working directory, installs
-//! no signal handler and never leaves the process. A run with fixtures has a process of its own
+//! no signal handler and never leaves the process. Its panic hook calls the one that was there before. A run with fixtures has a process of its own
 //! for them, which ends with it.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is looked at. Nothing else: recording
@@ -333,6 +336,9 @@ pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
 pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
 pub use place::base_dir;
+#[cfg(feature = "check")]
+#[doc(hidden)]
+pub use place::private_dir as __private_dir;
 pub use resource::{Access, Resource, ResourceKind, Scope};
 #[cfg(feature = "tokio")]
 pub use run::lock_async;
@@ -341,7 +347,7 @@ pub use run::lock_async;
 pub use run::serial as __serial;
 pub use run::{
     Appender, AtomicFile, DirLease, Names, Namespace, NamespaceHold, PortLease, lease_dir, lease_listener,
-    lease_port, output_dir, write_atomic,
+    lease_port, output_dir, socket_dir, write_atomic,
 };
 pub use run::{Fixture, Setup, StopSignal};
 pub use run::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};

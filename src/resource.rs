@@ -236,18 +236,30 @@ impl fmt::Display for Resource {
     }
 }
 
-/// How a resource is used. Two readers never conflict.
+/// A way to use a resource, the weakest first. Two tests conflict on it only if one of them writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Access {
+    /// The names in a directory are listed, of which it is one.
+    List,
     /// It is only looked at.
     Read,
     /// It is made, changed or removed, or held so that nobody else can have it.
     Write,
 }
 
+impl Access {
+    /// Returns the access with this word in journals and JSON.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        [Self::List, Self::Read, Self::Write]
+            .into_iter()
+            .find(|access| access.to_string() == word)
+    }
+}
+
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::List => "list",
             Self::Read => "read",
             Self::Write => "write",
         })

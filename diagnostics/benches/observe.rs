@@ -37,8 +37,82 @@ fn main() {
             beside_itself(dir.path(), command);
         }
     }
+    for (test, wanted) in [("forks", 1.5), ("children", 1.5), ("variables", 2.0)] {
+        let command = [
+            "cargo",
+            "test",
+            "--offline",
+            "--test",
+            "harsh",
+            "--",
+            "--exact",
+            test,
+        ];
+        paired(dir.path(), &command, test, &[], wanted);
+    }
     read_many(dir.path());
 }
+
+/// Tests that copy their process 60 times, start 120 programs, and set and read variables in eight threads.
+const HARSH: &str = r#"
+use std::process::Command;
+use std::thread;
+
+unsafe extern "C" {
+    fn fork() -> i32;
+    fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+    fn _exit(code: i32) -> !;
+}
+
+fn touch(name: &str) {
+    let path = std::env::temp_dir().join(format!("harsh-{}-{name}", std::process::id()));
+    std::fs::write(&path, "x").unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "x");
+    std::fs::remove_file(path).unwrap();
+}
+
+fn in_threads(work: fn(usize)) {
+    let threads: Vec<_> = (0..8).map(|number| thread::spawn(move || work(number))).collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn forks() {
+    let pids: Vec<i32> = (0..60)
+        .map(|_| match unsafe { fork() } {
+            0 => {
+                (0..20).for_each(|_| touch("copy"));
+                unsafe { _exit(0) }
+            }
+            pid => pid,
+        })
+        .collect();
+    for pid in pids {
+        assert_eq!(unsafe { waitpid(pid, std::ptr::null_mut(), 0) }, pid);
+    }
+}
+
+#[test]
+fn children() {
+    in_threads(|_| {
+        for _ in 0..15 {
+            assert!(Command::new("true").env("X", "y").current_dir("/").status().unwrap().success());
+        }
+    });
+}
+
+#[test]
+fn variables() {
+    in_threads(|thread| {
+        for number in 0..2000 {
+            let (name, value) = (format!("HARSH_{thread}"), number.to_string());
+            unsafe { std::env::set_var(&name, &value) };
+            assert_eq!(std::env::var(&name).unwrap(), value);
+            _ = std::env::var("HARSH_0");
+        }
+    });
+}
+"#;
 
 fn package(dir: &Path) {
     let write = |path: &str, text: &str| {
@@ -67,6 +141,7 @@ fn package(dir: &Path) {
         writeln!(usual, "#[test] fn t{number}() {{ work({number}) }}").unwrap();
     }
     write("tests/usual.rs", &usual);
+    write("tests/harsh.rs", HARSH);
     let [programs, tests, things] = MANY;
     for program in 0..programs {
         let mut many = format!(
@@ -119,23 +194,35 @@ fn started(dir: &Path, observed: bool, options: &[&str], words: &[&str]) -> Opti
 }
 
 fn beside_itself(dir: &Path, words: &[&str]) {
+    let wanted = if words[1] == "nextest" { 1.2 } else { 1.15 };
     for options in [&["--no-backtrace"][..], &[]] {
-        let mut ratios = Vec::new();
-        let mut alone = Vec::new();
-        for _ in 0..ROUNDS {
-            let own = started(dir, false, &[], words).unwrap().as_secs_f64();
-            let observed = started(dir, true, options, words).unwrap().as_secs_f64();
-            ratios.push(observed / own);
-            alone.push(own);
-        }
-        println!(
-            "{}, {TESTS} tests, {}: {:.2} of {:.2} s (to reach: at most 1.3)",
-            words[1],
-            options.first().unwrap_or(&"with places"),
-            median(&mut ratios),
-            median(&mut alone)
+        paired(
+            dir,
+            words,
+            &format!("{}, {TESTS} tests", words[1]),
+            options,
+            wanted,
         );
     }
+}
+
+/// Runs the command by turns with itself observed.
+fn paired(dir: &Path, words: &[&str], what: &str, options: &[&str], wanted: f64) {
+    started(dir, false, &[], words).unwrap();
+    let mut ratios = Vec::new();
+    let mut alone = Vec::new();
+    for _ in 0..ROUNDS {
+        let own = started(dir, false, &[], words).unwrap().as_secs_f64();
+        let observed = started(dir, true, options, words).unwrap().as_secs_f64();
+        ratios.push(observed / own);
+        alone.push(own);
+    }
+    println!(
+        "{what}, {}: {:.2} of {:.2} s (to reach: at most {wanted})",
+        options.first().unwrap_or(&"with places"),
+        median(&mut ratios),
+        median(&mut alone)
+    );
 }
 
 /// From the last words of the suite to the end: what reading takes.

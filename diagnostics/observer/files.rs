@@ -1,6 +1,6 @@
 //! Files and folders.
 
-use crate::format::{ITSELF, Kind};
+use crate::format::{ITSELF, Kind, SHARED_MEMORY};
 use crate::locks;
 use crate::note::{self, Path, open_file, path, paths};
 use crate::real::hooks;
@@ -49,9 +49,11 @@ unsafe fn flags_of(mode: Text) -> c_int {
     // SAFETY: the caller's promise.
     let mode = unsafe { sys::text(mode) };
     let both = mode.contains(&b'+');
+    // GNU's: it has to be new.
+    let new = if mode.contains(&b'x') { O_EXCL } else { 0 };
     match mode.first() {
-        Some(b'w') => O_CREAT | O_TRUNC | if both { O_RDWR } else { 1 },
-        Some(b'a') => O_CREAT | if both { O_RDWR } else { 1 },
+        Some(b'w') => new | O_CREAT | O_TRUNC | if both { O_RDWR } else { 1 },
+        Some(b'a') => new | O_CREAT | if both { O_RDWR } else { 1 },
         _ if both => O_RDWR,
         _ => 0,
     }
@@ -179,12 +181,12 @@ hooks! {
     get_current_dir_name() -> *mut c_char, |_found| note::thing(Kind::GetFolder, false, 0, b"");
     umask(mask: c_uint) -> c_uint, |before| note::thing(Kind::Mask, before == mask & 0o777, 0, b"");
 
-    shm_open(name: Text, flags: c_int, mode: c_uint) -> c_int, |fd| in_shared_memory(b"/dev/shm/", name, Kind::Open, flags, fd < 0);
-    shm_unlink(name: Text) -> c_int, |done| in_shared_memory(b"/dev/shm/", name, Kind::Remove, 0, done < 0);
-    sem_open(name: Text, flags: c_int, mode: c_uint, value: c_uint) -> *mut c_void, |found| in_shared_memory(b"/dev/shm/sem.", name, Kind::Open, flags | O_RDWR, found.is_null());
-    sem_unlink(name: Text) -> c_int, |done| in_shared_memory(b"/dev/shm/sem.", name, Kind::Remove, 0, done < 0);
-    mq_open(name: Text, flags: c_int, mode: c_uint, attributes: *mut c_void) -> c_int, |fd| in_shared_memory(b"/dev/mqueue/", name, Kind::Open, flags, fd < 0);
-    mq_unlink(name: Text) -> c_int, |done| in_shared_memory(b"/dev/mqueue/", name, Kind::Remove, 0, done < 0);
+    shm_open(name: Text, flags: c_int, mode: c_uint) -> c_int, |fd| named(MEMORY, name, Kind::Open, flags, fd < 0);
+    shm_unlink(name: Text) -> c_int, |done| named(MEMORY, name, Kind::Remove, 0, done < 0);
+    sem_open(name: Text, flags: c_int, mode: c_uint, value: c_uint) -> *mut c_void, |found| named(SEMAPHORES, name, Kind::Open, flags | O_RDWR, found.is_null());
+    sem_unlink(name: Text) -> c_int, |done| named(SEMAPHORES, name, Kind::Remove, 0, done < 0);
+    mq_open(name: Text, flags: c_int, mode: c_uint, attributes: *mut c_void) -> c_int, |fd| named(QUEUES, name, Kind::Open, flags, fd < 0);
+    mq_unlink(name: Text) -> c_int, |done| named(QUEUES, name, Kind::Remove, 0, done < 0);
     shmget(key: c_int, size: usize, flags: c_int) -> c_int, |found| system_v(b"shared memory", key, found < 0);
     semget(key: c_int, count: c_int, flags: c_int) -> c_int, |found| system_v(b"semaphores", key, found < 0);
     msgget(key: c_int, flags: c_int) -> c_int, |found| system_v(b"message queue", key, found < 0);
@@ -225,11 +227,17 @@ pub(crate) unsafe fn moved(name: Text, failed: bool) {
     }
 }
 
-/// What libc keeps in a folder of its own, by a name with or without a slash.
+/// The folder of objects that have a name and no path, and what is added to the value of their records.
+type Named = (&'static [u8], u64);
+const MEMORY: Named = (b"/dev/shm/", SHARED_MEMORY);
+const SEMAPHORES: Named = (b"/dev/shm/sem.", SHARED_MEMORY);
+const QUEUES: Named = (b"/dev/mqueue/", 0);
+
+/// Notes what was done to something that libc keeps in a folder of its own, by a name with or without a slash.
 ///
 /// # Safety
 /// The program handed the name to libc.
-unsafe fn in_shared_memory(folder: &[u8], name: Text, kind: Kind, flags: c_int, failed: bool) {
+unsafe fn named((folder, mark): Named, name: Text, kind: Kind, flags: c_int, failed: bool) {
     let Some(_noting) = note::Noting::begin() else {
         return;
     };
@@ -238,7 +246,7 @@ unsafe fn in_shared_memory(folder: &[u8], name: Text, kind: Kind, flags: c_int, 
     let mut entry = crate::log::Entry::new(kind, name.strip_prefix(b"/").unwrap_or(name));
     entry.text[0] = folder;
     entry.flags = crate::log::flags(failed);
-    entry.value = (flags & (sys::O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC)) as u64;
+    entry.value = mark | (flags & (sys::O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC)) as u64;
     crate::log::access(&entry);
 }
 

@@ -64,6 +64,20 @@ pub(crate) const PAUSED_FIRST: u8 = 4;
 /// The same after one of the others.
 pub(crate) const PAUSED: u8 = 8;
 
+/// The call failed because of what is there: `EEXIST`, `EADDRINUSE`, `ENOTEMPTY`, `EBUSY`.
+pub(crate) const TAKEN: u8 = 16;
+/// The call failed because of what is not there, or is no longer: `ENOENT`.
+pub(crate) const ABSENT: u8 = 32;
+
+/// In the value of `Open` and `Remove`: it is a POSIX shared-memory object or semaphore.
+pub(crate) const SHARED_MEMORY: u64 = 1 << 31;
+/// In the value of `BindTcp` and `BindUdp`, above the port: the wildcard is that of IPv6 alone.
+pub(crate) const ONLY_V6: u64 = 1 << 16;
+/// In the value of `Locked`: others may hold it too.
+pub(crate) const SHARED: u64 = 1;
+/// In the value of `Locked`: it keeps processes apart, and no threads of one.
+pub(crate) const BETWEEN_PROCESSES: u64 = 2;
+
 /// In the value of `Open`, `Look` and `Change`: were the path a link, it was about the link itself. The number that `open`
 /// has for it.
 pub(crate) const ITSELF: u64 = 0o400_000;
@@ -104,6 +118,9 @@ impl Target {
     }
 }
 
+/// Stands for the run in place of a test's number: what a fixture's factory does is no test's.
+pub(crate) const RUN: u32 = u32::MAX;
+
 /// What a record says. Of a test or of the process itself up to `Stack`, then what a test did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -124,7 +141,7 @@ pub(crate) enum Kind {
     Child,
     /// What the runner says of this process: name of the test, name of the program.
     Named,
-    /// The test holds a lock on a file from now on: its path, what stands for it; 1 if others may hold it too.
+    /// The test holds a lock on a file from now on: its path, what stands for it; [`SHARED`], [`BETWEEN_PROCESSES`].
     Locked,
     /// And no longer: nothing, what stands for it; the test that held it.
     Unlocked,
@@ -162,7 +179,7 @@ pub(crate) enum Kind {
     GetFolder,
     /// The file mode mask was set.
     Mask,
-    /// A TCP port was taken: address; the port.
+    /// A TCP port was asked for: its address; the port, [`ONLY_V6`].
     BindTcp,
     BindUdp,
     ConnectTcp,
@@ -171,8 +188,8 @@ pub(crate) enum Kind {
     ConnectUnix,
     /// The kernel chose a port, which is nobody else's while it is held: the port, and 65536 more if it is a UDP port.
     GivenPort,
-    /// A port was found taken by whoever wanted it, numbered as in `GivenPort`.
-    TakenPort,
+    /// A TCP port was leased: the port.
+    LeasedPort,
     /// Something with a name that is neither file nor port: the name; 1 if it was made or removed.
     Other,
 }
@@ -214,7 +231,7 @@ impl Kind {
         Self::BindUnix,
         Self::ConnectUnix,
         Self::GivenPort,
-        Self::TakenPort,
+        Self::LeasedPort,
         Self::Other,
     ];
 

@@ -1,6 +1,6 @@
 //! File locks: what a thread holds while it does something else, and whose lock that is.
 
-use crate::format::{Kind, header};
+use crate::format::{BETWEEN_PROCESSES, Kind, SHARED, header};
 use crate::log::{self, Entry};
 use crate::note::{Noting, path_of};
 use crate::real::reals;
@@ -53,7 +53,7 @@ pub(crate) fn flocked(fd: c_int, how: c_int, failed: bool) {
     if how & LOCK_UN != 0 {
         released(fd);
     } else if how & (LOCK_SH | LOCK_EX) != 0 {
-        taken(fd, how & LOCK_SH != 0);
+        taken(fd, if how & LOCK_SH != 0 { SHARED } else { 0 });
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn lockfed(fd: c_int, how: c_int, length: i64, failed: bool) {
     }
     match how {
         F_ULOCK => released(fd),
-        _ => taken(fd, false),
+        _ => taken(fd, BETWEEN_PROCESSES),
     }
 }
 
@@ -107,9 +107,11 @@ pub(crate) unsafe fn controlled(fd: c_int, what: c_int, argument: usize, failed:
     if !is_whole(fd, lock.whence.into(), lock.start, lock.length) {
         return;
     }
-    match lock.kind {
-        F_UNLCK => released(fd),
-        kind => taken(fd, kind == F_RDLCK),
+    let shared = if lock.kind == F_RDLCK { SHARED } else { 0 };
+    match what {
+        _ if lock.kind == F_UNLCK => released(fd),
+        F_SETLK | F_SETLKW => taken(fd, shared | BETWEEN_PROCESSES),
+        _ => taken(fd, shared),
     }
 }
 
@@ -166,7 +168,7 @@ pub(crate) fn closed_all(first: c_uint, last: c_uint, flags: c_int, failed: bool
     }
 }
 
-fn taken(fd: c_int, shared: bool) {
+fn taken(fd: c_int, way: u64) {
     let Some(_noting) = Noting::begin() else { return };
     let Some(mut scratch) = scratch::take().filter(|_| scratch::is_roomy()) else {
         log::count(header::DROPPED);
@@ -178,7 +180,7 @@ fn taken(fd: c_int, shared: bool) {
         return;
     };
     let thread = thread::current();
-    let file = hash_of(path) ^ u64::from(shared) << 1;
+    let file = hash_of(path) ^ way << 1;
     ANY.store(true, Relaxed);
     if held.file.load(Relaxed) != file {
         // Held in the other way until now, or its end was not seen.
@@ -191,7 +193,7 @@ fn taken(fd: c_int, shared: bool) {
     let mut entry = Entry::new(Kind::Locked, path);
     let number = file.to_ne_bytes();
     entry.second = [&[], &number];
-    entry.value = u64::from(shared);
+    entry.value = way;
     log::append(&entry, false);
 }
 

@@ -3,7 +3,7 @@
 //! Nothing is kept open, so a program may close all descriptors; and what a killed process did is in the file.
 
 use crate::account::{self, Reason, State};
-use crate::format::{self, DONE, FAILED, Kind, MARK, RECORD, header};
+use crate::format::{self, ABSENT, DONE, FAILED, Kind, MARK, RECORD, TAKEN, header};
 use crate::sys::{self, c_char, c_int, c_void};
 use crate::{files, hold, processes, scratch, seen, thread, trace};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -344,8 +344,12 @@ pub(crate) fn is_free() -> bool {
 
 /// Notes what a test did, the first time that it did this, and pauses where that was asked for.
 pub(crate) fn access(entry: &Entry<'_>) {
-    let key = seen::key_of(entry);
-    if key.is_some_and(|key| seen::has(key) || seen::has_enough(entry)) {
+    if !hold::is_asked_for() && seen::is_enough(entry) {
+        return;
+    }
+    let asked = (may_be_std_s(entry) && scratch::is_roomy()).then(|| trace::number(true));
+    let key = seen::key_of(entry, asked.unwrap_or(0));
+    if key.is_some_and(seen::has) {
         return;
     }
     if !scratch::is_roomy() {
@@ -354,9 +358,9 @@ pub(crate) fn access(entry: &Entry<'_>) {
     }
     let pause = hold::due(entry);
     if key.is_none_or(seen::insert) {
-        seen::count_value(entry);
+        seen::count(entry);
         // Not both at a time on the stack.
-        let stack = trace::number();
+        let stack = asked.unwrap_or_else(|| trace::number(false));
         write(entry, pause.map_or(0, |pause| pause.flag), stack);
     }
     if let Some(pause) = pause {
@@ -364,9 +368,14 @@ pub(crate) fn access(entry: &Entry<'_>) {
     }
 }
 
+/// Whether std does the same to print where a panic comes from: the reader tells those by their calls.
+fn may_be_std_s(entry: &Entry<'_>) -> bool {
+    entry.kind == Kind::GetFolder || entry.kind == Kind::GetVariable && entry.text[1].ends_with(b"_BACKTRACE")
+}
+
 /// Writes a record, and from where it comes.
 pub(crate) fn append(entry: &Entry<'_>, traced: bool) {
-    let stack = if traced { trace::number() } else { 0 };
+    let stack = if traced { trace::number(false) } else { 0 };
     write(entry, 0, stack);
 }
 
@@ -551,7 +560,13 @@ pub(crate) fn note_folder() {
     FOLDER.store(number, Relaxed);
 }
 
-/// The flags of a call with that outcome.
+/// The flags of a call with that outcome; `errno` says why it failed.
 pub(crate) fn flags(failed: bool) -> u8 {
-    if failed { FAILED } else { 0 }
+    let why = match sys::errno() {
+        _ if !failed => return 0,
+        sys::EEXIST | sys::EADDRINUSE | sys::ENOTEMPTY | sys::EBUSY => TAKEN,
+        sys::ENOENT => ABSENT,
+        _ => 0,
+    };
+    FAILED | why
 }

@@ -1,6 +1,6 @@
 //! Ports and sockets.
 
-use crate::format::Kind;
+use crate::format::{Kind, ONLY_V6};
 use crate::note::{self, Noting, Path};
 use crate::real::hooks;
 use crate::scratch;
@@ -11,10 +11,11 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOL_SOCKET: c_int = 1;
 const SO_TYPE: c_int = 3;
+const IPPROTO_IPV6: c_int = 41;
+const IPV6_V6ONLY: c_int = 26;
 const SOCK_DGRAM: c_int = 2;
 const EBADF: c_int = 9;
 const ENOTSOCK: c_int = 88;
-const EADDRINUSE: c_int = 98;
 /// The call was begun, not refused.
 const EINPROGRESS: c_int = 115;
 
@@ -23,14 +24,19 @@ hooks! {
     connect(fd: c_int, address: *const c_void, length: c_uint) -> c_int, |done| connected(fd, address, length, done < 0);
 }
 
-fn is_datagram(fd: c_int) -> bool {
+/// A socket's option; 0 if it cannot be asked for.
+fn option(fd: c_int, level: c_int, name: c_int) -> c_int {
     let Some(_noting) = Noting::begin() else {
-        return false;
+        return 0;
     };
-    let (mut kind, mut length): (c_int, c_uint) = (0, 4);
+    let (mut value, mut length): (c_int, c_uint) = (0, 4);
     // SAFETY: a place of the given length for the answer.
-    let done = unsafe { sys::getsockopt(fd, SOL_SOCKET, SO_TYPE, (&raw mut kind).cast(), &raw mut length) };
-    done == 0 && kind == SOCK_DGRAM
+    let done = unsafe { sys::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut length) };
+    if done == 0 { value } else { 0 }
+}
+
+fn is_datagram(fd: c_int) -> bool {
+    option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM
 }
 
 /// Family, port and the rest of a `struct sockaddr`, of which `length` bytes are there.
@@ -58,7 +64,6 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
     if failed && is_unread() {
         return;
     }
-    let taken = failed && sys::errno() == EADDRINUSE;
     // SAFETY: the caller's promise.
     match unsafe { read(address, length) } {
         Some((AF_UNIX, name)) => unix(Kind::BindUnix, name, failed),
@@ -68,11 +73,13 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
             } else {
                 Kind::BindTcp
             };
+            let is_wildcard = family == AF_INET6 && rest.get(6..22) == Some(&[0; 16]);
             match *rest {
                 [0, 0, ..] if !failed => given(fd, kind),
-                // Who finds a port taken wanted it for itself, whoever has it: that is no look.
-                [high, low, ..] if taken => port(Kind::TakenPort, kind, [high, low]),
-                _ => internet(kind, family, rest, failed),
+                _ if is_wildcard && option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0 => {
+                    internet(kind, family, rest, ONLY_V6, failed);
+                }
+                _ => internet(kind, family, rest, 0, failed),
             }
         }
         _ => {}
@@ -90,14 +97,14 @@ pub(crate) unsafe fn connected(fd: c_int, address: *const c_void, length: c_uint
     match unsafe { read(address, length) } {
         Some((AF_UNIX, name)) => unix(Kind::ConnectUnix, name, failed),
         Some((family @ (AF_INET | AF_INET6), rest)) if !is_datagram(fd) => {
-            internet(Kind::ConnectTcp, family, rest, failed);
+            internet(Kind::ConnectTcp, family, rest, 0, failed);
         }
         _ => {}
     }
 }
 
 #[inline(never)]
-fn internet(kind: Kind, family: u16, rest: &[u8], failed: bool) {
+fn internet(kind: Kind, family: u16, rest: &[u8], mark: u64, failed: bool) {
     let (Some([high, low]), address) = (
         rest.first_chunk::<2>(),
         if family == AF_INET {
@@ -110,7 +117,7 @@ fn internet(kind: Kind, family: u16, rest: &[u8], failed: bool) {
     };
     let port = u16::from_be_bytes([*high, *low]);
     if port != 0 {
-        note::thing(kind, failed, u64::from(port), address.unwrap_or_default());
+        note::thing(kind, failed, mark | u64::from(port), address.unwrap_or_default());
     }
 }
 
@@ -124,19 +131,18 @@ fn given(fd: c_int, kind: Kind) {
         // SAFETY: a place of the given length for the answer.
         unsafe { sys::getsockname(fd, address.as_mut_ptr().cast(), &raw mut length) }
     };
-    if done == 0 {
-        port(Kind::GivenPort, kind, [address[2], address[3]]);
+    let number = u64::from(u16::from_be_bytes([address[2], address[3]]));
+    if done == 0 && number != 0 {
+        let datagrams = u64::from(kind == Kind::BindUdp) << 16;
+        note::thing(Kind::GivenPort, false, number | datagrams, &[]);
     }
 }
 
-/// Notes a port by its number alone, which says too for what it was bound.
-#[inline(never)]
-fn port(kind: Kind, bound: Kind, number: [u8; 2]) {
-    let number = u64::from(u16::from_be_bytes(number));
-    if number != 0 {
-        let datagrams = u64::from(bound == Kind::BindUdp) << 16;
-        note::thing(kind, false, number | datagrams, &[]);
-    }
+/// For the library of a suite that uses cofferdam: notes a port that it leased. Returns 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn cofferdam_observer_leased(port: u32) -> u32 {
+    note::thing(Kind::LeasedPort, false, u64::from(port), &[]);
+    0
 }
 
 /// A name that begins with a zero is no file; it may hold anything.

@@ -31,6 +31,8 @@ pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
 pub(crate) const OBSERVE: &[u8] = b"COFFERDAM_OBSERVE=";
 /// Ours, too.
 pub(crate) const HOLD: &[u8] = b"COFFERDAM_HOLD=";
+/// In the environment of a fixture's keeper and of what the keeper starts: these belong to the run and to no test.
+const OF_THE_RUN: [&[u8]; 2] = [b"COFFERDAM_KEEPER=", b"COFFERDAM_FIXTURE="];
 
 /// The variables as they came, for those who come next: `LD_PRELOAD` is the observer's part of it alone.
 static HANDED_ON: [AtomicPtr<c_char>; 3] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 3];
@@ -131,7 +133,8 @@ impl Handed {
             slot: None,
         };
         let (observe, preload) = (HANDED_ON[0].load(Relaxed), HANDED_ON[2].load(Relaxed));
-        if !log::is_on() || preload.is_null() || observe.is_null() {
+        // SAFETY: the caller's promise.
+        if !log::is_on() || preload.is_null() || observe.is_null() || unsafe { is_of_the_run(texts) } {
             return handed;
         }
         // SAFETY: the caller's promise, and variables that the constructor kept.
@@ -231,6 +234,25 @@ impl Handed {
         // Its observer may have said more by now.
         let _ = slot.compare_exchange(known, new, Relaxed, Relaxed);
     }
+}
+
+/// Returns whether a program with that environment belongs to the run, so that it is not observed.
+///
+/// # Safety
+/// `texts` is null or ends with a null pointer.
+unsafe fn is_of_the_run(texts: Texts) -> bool {
+    let mut at = texts;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while !at.is_null() && !(*at).is_null() {
+            let text = sys::text(*at);
+            if OF_THE_RUN.iter().any(|name| text.starts_with(name)) {
+                return true;
+            }
+            at = at.add(1);
+        }
+    }
+    false
 }
 
 impl Drop for Handed {

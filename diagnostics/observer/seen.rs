@@ -11,13 +11,13 @@ static SEEN: [AtomicU64; 1 << 18] = [const { AtomicU64::new(0) }; 1 << 18];
 /// As many places are looked at. When all are taken by others, things are noted more than once.
 const PROBES: u64 = 16;
 
-/// What stands for the test's doing this; `None` where each time counts.
-pub(crate) fn key_of(entry: &Entry<'_>) -> Option<u64> {
+/// What stands for the test's doing this from there; `None` where each time counts.
+pub(crate) fn key_of(entry: &Entry<'_>, stack: u32) -> Option<u64> {
     if hold::is_asked_for() {
         // Then the last access counts as well as the first.
         return None;
     }
-    Some(key(entry, 0, entry.value))
+    Some(key(entry, u64::from(stack) << 8, entry.value))
 }
 
 fn key(entry: &Entry<'_>, place: u64, value: u64) -> u64 {
@@ -37,19 +37,26 @@ fn key(entry: &Entry<'_>, place: u64, value: u64) -> u64 {
     hash.end()
 }
 
-/// Values of one variable that are told apart for each test: a second one says all there is to say.
-const MOST_VALUES: u64 = 4;
-
-/// Whether a test has set the variable to enough values already.
-pub(crate) fn has_enough(entry: &Entry<'_>) -> bool {
-    entry.kind == Kind::SetVariable && has(key(entry, MOST_VALUES, 0))
+/// How many accesses that differ only in this are told apart for each test.
+fn limit(kind: Kind) -> Option<u64> {
+    match kind {
+        // A second value says all there is to say.
+        Kind::SetVariable => Some(4),
+        // Each is asked from where it comes, which takes time.
+        Kind::GetFolder => Some(32),
+        _ => None,
+    }
 }
 
-/// Counts a value.
-pub(crate) fn count_value(entry: &Entry<'_>) {
-    if entry.kind == Kind::SetVariable {
-        (1..=MOST_VALUES).any(|place| insert(key(entry, place, 0)));
-    }
+/// Whether a test has done this often enough, with whatever value or from wherever.
+pub(crate) fn is_enough(entry: &Entry<'_>) -> bool {
+    limit(entry.kind).is_some_and(|limit| has(key(entry, limit, 0)))
+}
+
+/// Counts one that is new.
+pub(crate) fn count(entry: &Entry<'_>) {
+    let limit = limit(entry.kind).unwrap_or(0);
+    (1..=limit).any(|place| insert(key(entry, place, 0)));
 }
 
 /// Whether `hash` is there.

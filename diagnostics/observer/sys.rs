@@ -7,11 +7,16 @@ pub(crate) use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 pub(crate) const AT_FDCWD: c_int = -100;
 pub(crate) const AT_REMOVEDIR: c_int = 0x200;
 
+pub(crate) const ENOENT: c_int = 2;
 pub(crate) const EINTR: c_int = 4;
 pub(crate) const E2BIG: c_int = 7;
 pub(crate) const EFAULT: c_int = 14;
+pub(crate) const EBUSY: c_int = 16;
+pub(crate) const EEXIST: c_int = 17;
 pub(crate) const EINVAL: c_int = 22;
 pub(crate) const ENOSYS: c_int = 38;
+pub(crate) const ENOTEMPTY: c_int = 39;
+pub(crate) const EADDRINUSE: c_int = 98;
 
 pub(crate) const O_ACCMODE: c_int = 3;
 pub(crate) const O_RDWR: c_int = 2;

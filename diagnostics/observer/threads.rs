@@ -43,6 +43,13 @@ pub(crate) fn one_test() {
     IS_ONE_TEST.store(true, Relaxed);
 }
 
+/// For the library of a suite that uses cofferdam: the calling thread works for the test of this number, or for
+/// [`RUN`](crate::format::RUN), from now on. Returns the number until now.
+#[unsafe(no_mangle)]
+pub extern "C" fn cofferdam_observer_works_for(test: u32) -> u32 {
+    thread::current().test.swap(test, Relaxed)
+}
+
 pub(crate) mod real {
     use super::*;
     reals! {

@@ -19,10 +19,11 @@ pub(crate) fn prepare(frames: usize) {
 /// Stacks that were noted, by the place that their hash has found; a place and one is a stack's number.
 static KNOWN: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
 
-/// The number of the calls that led here, noted when they are new; 0 if they are not noted.
+/// Returns the number of the calls that led here, which are noted when they are new; 0 if they are not. `always` is for
+/// a record that is understood by its calls, whatever the user wants to see.
 #[inline(never)]
-pub(crate) fn number() -> u32 {
-    let wanted = WANTED.load(Relaxed);
+pub(crate) fn number(always: bool) -> u32 {
+    let wanted = if always { MOST } else { WANTED.load(Relaxed) };
     // A copy's stacks would get the numbers of others: it has a table of its own in the same log.
     if wanted == 0 || !log::is_first() || !log::is_free() {
         return 0;

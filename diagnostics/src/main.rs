@@ -27,7 +27,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     #[cfg(unix)]
     signals::fail_large_writes();
-    let cli = match Cli::try_parse_from(cli::arguments()) {
+    let arguments = cli::arguments();
+    #[cfg(has_observer)]
+    if let Some(command) = cli::runner_s(&arguments) {
+        report::complain(&observe::runner::become_observed(command));
+        return ExitCode::from(exit_code::UNKNOWN);
+    }
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too, as a success.
@@ -58,11 +64,6 @@ fn main() -> ExitCode {
         }
         #[cfg(not(has_observer))]
         Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
-        #[cfg(has_observer)]
-        Command::Observed(args) => {
-            report::complain(&observe::runner::become_observed(&args.command));
-            return ExitCode::from(exit_code::UNKNOWN);
-        }
         Command::Fix(args) => return fix(&args),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
@@ -99,8 +100,6 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Metrics(args) => report::show_metrics(&commands::metrics::metrics(&args)?)?,
         Command::Completions(args) => report::show_text(&commands::completions::completions(&args))?,
         Command::Submit(args) => report::show_submitted(args.format, &commands::submit::submit(&args)?)?,
-        #[cfg(has_observer)]
-        Command::Observed(_) => {}
         Command::Run(_)
         | Command::Guard(_)
         | Command::Check(_)

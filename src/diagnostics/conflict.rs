@@ -27,7 +27,7 @@ pub struct Conflict {
     /// What is the matter, in one sentence.
     pub message: String,
     /// What would end it.
-    pub mend: String,
+    pub help: String,
 }
 
 /// The sort of a [`Conflict`].

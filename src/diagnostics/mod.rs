@@ -27,6 +27,8 @@ mod detect;
 #[cfg(feature = "check")]
 mod evidence;
 #[cfg(feature = "check")]
+mod help;
+#[cfg(feature = "check")]
 mod locks;
 #[cfg(feature = "check")]
 mod names;
@@ -42,6 +44,8 @@ pub use clean::{CleanOptions, Cleaned, Fate, clean};
 pub use conflict::{Conflict, Kind, Party, Severity};
 #[cfg(feature = "check")]
 pub use evidence::{Account, CacheCount, Evidence, LostProcess, Observed, ServiceCount, Watched, reserve};
+#[cfg(feature = "check")]
+pub use help::{Harness, HelpContext, SuiteApi};
 #[cfg(feature = "check")]
 pub use locks::{Lock, LockHolder, LockState, locks};
 #[cfg(feature = "check")]

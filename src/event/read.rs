@@ -53,13 +53,9 @@ impl Field for Resource {
 }
 
 impl Field for Access {
-    const SHAPE: &'static str = "`read` or `write`";
+    const SHAPE: &'static str = "`list`, `read` or `write`";
     fn read(value: &Value) -> Option<Self> {
-        match value.as_str()? {
-            "read" => Some(Self::Read),
-            "write" => Some(Self::Write),
-            _ => None,
-        }
+        Self::from_word(value.as_str()?)
     }
 }
 

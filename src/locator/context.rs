@@ -118,7 +118,7 @@ impl<'a> Context<'a> {
         let service = self.service;
         let whole = [&*service.locator, service.type_name, &*service.key.name];
         let name = place::file_name_among(&service.label(), &whole);
-        let mut dir = self.worker.dir()?.join(name);
+        let mut dir = PathBuf::from(name);
         match self.service.scope {
             super::registry::Scope::Worker => {}
             // Unique within the lane's folder: processes of a lane follow each other, executions are counted.
@@ -126,8 +126,7 @@ impl<'a> Context<'a> {
                 dir.push(format!("{}-{}", place::facts().pid, self.worker.life()));
             }
         }
-        std::fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
-        Ok(dir)
+        place::private_dir(&self.worker.dir()?, dir)
     }
 
     /// Declares that this service uses a resource: every test that uses the service then does. Free while nothing is

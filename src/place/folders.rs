@@ -4,7 +4,7 @@ use super::sweep::{Standing, sweep};
 use super::{Run, facts, file_name, nextest, run, session};
 use crate::error::Error;
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{clock, env, file_size};
+use crate::sys::{clock, env, file_size, folder};
 use once_cell::sync::OnceCell;
 use serde_json::json;
 use std::io::ErrorKind;
@@ -101,7 +101,8 @@ pub(super) struct RunDir {
 pub(crate) fn run_dir() -> Result<&'static Path, Error> {
     static DIR: OnceCell<RunDir> = OnceCell::new();
     DIR.get_or_try_init(|| {
-        let runs = base_dir(None)?.join("runs");
+        let base = base_dir(None)?;
+        let runs = private_dir(&base, "runs")?;
         let (dir, first) = claim(&runs, &run().id)?;
         if first {
             describe(&dir.path, run());
@@ -114,11 +115,10 @@ pub(crate) fn run_dir() -> Result<&'static Path, Error> {
 
 /// Makes the folder of the run `id` or joins those that did, and whether it is yet to be described.
 pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
-    let dir = runs.join(id);
-    let alive = dir.join("alive.lock");
-    // A link that leads nowhere is not found for ever.
-    let mut made = 0;
+    let mut tries = 0;
     loop {
+        let dir = private_dir(runs, id)?;
+        let alive = dir.join("alive.lock");
         match file_lock::shared(&alive) {
             Ok(Some(locked)) => {
                 let first = !dir.join("run.json").exists();
@@ -132,11 +132,7 @@ pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
             }
             // Swept meanwhile: it was a run's that is over, and is made anew.
             Ok(None) => {}
-            // All processes of the run but one find the folder there, so it is made by who does not.
-            Err(error) if error.kind() == ErrorKind::NotFound && made < 1000 => {
-                made += 1;
-                std::fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound && tries < 1000 => tries += 1,
             Err(source) => return Err(Error::io("lock", &alive, source)),
         }
     }
@@ -160,16 +156,21 @@ fn describe(dir: &Path, run: &Run) {
 
 /// The folder of one worker of this run, made if need be.
 pub(crate) fn worker_dir(worker: &str) -> Result<PathBuf, Error> {
-    let dir = run_dir()?.join("workers").join(file_name(worker));
-    std::fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
-    Ok(dir)
+    private_dir(run_dir()?, Path::new("workers").join(file_name(worker)))
+}
+
+/// Makes a folder below one of ours, for its owner alone.
+///
+/// # Errors
+/// When it cannot be made, or when a folder on the way there is a link or another user's to write to.
+pub fn private_dir(root: &Path, below: impl AsRef<Path>) -> Result<PathBuf, Error> {
+    let below = below.as_ref();
+    folder::make(root, below).map_err(|source| Error::io("make the folder", &root.join(below), source))
 }
 
 /// The file whose lock is a leased lane.
 pub(crate) fn lane_file(lane: &str) -> Result<PathBuf, Error> {
-    let dir = run_dir()?.join("lanes");
-    std::fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
-    Ok(dir.join(file_name(lane)))
+    Ok(private_dir(run_dir()?, "lanes")?.join(file_name(lane)))
 }
 
 #[cfg(test)]

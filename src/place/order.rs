@@ -19,11 +19,11 @@ mod linux {
     use crate::place;
     use crate::sys::child::{self, Handle};
     use crate::sys::clock::Deadline;
-    use crate::sys::process;
+    use crate::sys::{file_lock, process};
     use serde_json::{Value, json};
     use std::ffi::{OsStr, OsString};
     use std::fs::OpenOptions;
-    use std::io;
+    use std::io::{self, Read as _};
     use std::os::unix::ffi::OsStringExt as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     use std::path::{Path, PathBuf};
@@ -46,7 +46,11 @@ mod linux {
 
     /// Runs what stands in the fixture's teardown file, the last command first: its keeper was killed before it could.
     pub(crate) fn run_teardown(fixture: &Path) {
-        let left = std::fs::read_to_string(teardown_file(fixture)).unwrap_or_default();
+        let mut left = String::new();
+        let file = file_lock::read(&teardown_file(fixture));
+        if file.and_then(|mut file| file.read_to_string(&mut left)).is_err() {
+            return;
+        }
         for line in left.lines().rev() {
             if let Some(order) = Order::from_teardown_line(line) {
                 order.run(&fixture.join("log"));

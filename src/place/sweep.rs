@@ -7,7 +7,7 @@ use super::{Runner, facts};
 use crate::sys::child;
 use crate::sys::clock::Deadline;
 use crate::sys::process::PidSpace;
-use crate::sys::{clock, file_lock, process};
+use crate::sys::{clock, file_lock, folder, process};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,10 @@ fn end_what_is_left(run: &Path) {
         .flatten()
         .flatten()
     {
-        end_fixture(&fixture.path());
+        // The folder tells us what to run.
+        if folder::is_safe(&run.join("fixtures")) && folder::is_safe(&fixture.path()) {
+            end_fixture(&fixture.path());
+        }
     }
 }
 
@@ -176,8 +179,8 @@ pub(crate) fn folders(runs: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(runs)? {
         let entry = entry?;
-        // A link that somebody put there leads to what is not ours.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        // A link that somebody put there leads to what is not ours, and another user's folder is not either.
+        if folder::is_safe(&entry.path()) {
             found.push(entry.path());
         }
     }

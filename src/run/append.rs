@@ -75,7 +75,7 @@ impl Appender {
             .append(true)
             .open(&self.path)?;
         if let Some(begun) = Begun::read(&mut lock)? {
-            begun.mend(&mut file)?;
+            begun.repair(&mut file)?;
         }
         if !ends_line(&mut file)? {
             // By itself: the newline at the end of ours has to be the only one.
@@ -84,7 +84,7 @@ impl Appender {
         let begun = Begun(file.metadata()?.len());
         begun.write(&mut lock)?;
         if let Err(error) = Limited(&file).write_all(line) {
-            begun.mend(&mut file)?;
+            begun.repair(&mut file)?;
             Begun::clear(&mut lock)?;
             return Err(error);
         }
@@ -129,7 +129,7 @@ impl Begun {
     }
 
     /// Takes away the beginning of a line that has no end. What has one is whole, or is not ours.
-    fn mend(self, file: &mut File) -> io::Result<()> {
+    fn repair(self, file: &mut File) -> io::Result<()> {
         let length = file.metadata()?.len();
         if length <= self.0 {
             return Ok(());

@@ -7,7 +7,7 @@ use super::setup::Setup;
 use crate::error::{self, BoxError, Error};
 use crate::event::Event;
 use crate::sys::clock::{self, Deadline};
-use crate::sys::stderr;
+use crate::sys::{observer, stderr};
 use crate::worker::Worker;
 use crate::{exit, journal, place};
 use serde_core::Serialize;
@@ -298,6 +298,8 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
             .map_err(|error| self.fixture.failed(&key, error.to_string()))?;
         let (done, finished) = mpsc::channel();
         let work = move || {
+            // The test that comes first starts it for all.
+            let _for_the_run = observer::for_the_run();
             STARTING.with(|here| here.replace(starting));
             let setup = Setup::new(&key, folder.clone(), connection, limit, worker);
             let built = catch_unwind(AssertUnwindSafe(|| factory(&setup)));

@@ -55,11 +55,7 @@ impl Declared {
         let text = |name: &str| value[name].as_str();
         Some(Self {
             resource: Resource::from_json(text("resource")?)?,
-            access: match text("access")? {
-                "read" => Access::Read,
-                "write" => Access::Write,
-                _ => return None,
-            },
+            access: Access::from_word(text("access")?)?,
             guard: text("guard")?.to_owned(),
             place: text("place")?.to_owned(),
         })

@@ -1,7 +1,7 @@
 //! A folder for locks of the whole machine, in which no other user can plant links or take names.
 
 use crate::error::Error;
-use crate::sys::env;
+use crate::sys::{env, folder};
 use std::path::{Path, PathBuf};
 
 /// What it is in where jobs have temporary folders of their own: they must not lose sight of each other by that.
@@ -17,26 +17,47 @@ pub(crate) fn folder() -> Result<PathBuf, Error> {
     folder_in(&env::path(VARIABLE).unwrap_or_else(env::temp_dir), user)
 }
 
+/// A folder as [`folder`] is one, whose path has at most so many bytes.
+#[cfg(unix)]
+pub(crate) fn short_folder(longest: usize) -> Result<PathBuf, Error> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let user = crate::sys::process::user();
+    let parents = [
+        env::path(VARIABLE),
+        Some(env::temp_dir()),
+        env::path("XDG_RUNTIME_DIR"),
+        Some("/tmp".into()),
+    ];
+    let is_short = |parent: &PathBuf| own(parent, user).as_os_str().as_bytes().len() <= longest;
+    let mut refused = None;
+    for parent in parents.into_iter().flatten().filter(is_short) {
+        match folder_in(&parent, user) {
+            Ok(folder) => return Ok(folder),
+            Err(error) => refused = Some(error),
+        }
+    }
+    let too_long = || {
+        Error::not_safe(
+            &env::temp_dir(),
+            "its path is too long for one of a socket: set TMPDIR to a shorter one",
+        )
+    };
+    Err(refused.unwrap_or_else(too_long))
+}
+
+fn own(parent: &Path, user: u32) -> PathBuf {
+    parent.join(format!("cofferdam-{user}"))
+}
+
 fn folder_in(parent: &Path, user: u32) -> Result<PathBuf, Error> {
-    let folder = parent.join(format!("cofferdam-{user}"));
-    if let Err(error) = make(&folder)
+    let own = own(parent, user);
+    if let Err(error) = folder::make_new(&own)
         && error.kind() != std::io::ErrorKind::AlreadyExists
     {
-        return Err(Error::io("create", &folder, error));
+        return Err(Error::io("create", &own, error));
     }
-    check(parent, &folder, user)?;
-    Ok(folder)
-}
-
-#[cfg(unix)]
-fn make(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make(folder: &Path) -> std::io::Result<()> {
-    std::fs::create_dir(folder)
+    check(parent, &own, user)?;
+    Ok(own)
 }
 
 /// Whether it is a real folder, ours alone, and stays so: nobody else may put another in its place.
@@ -52,6 +73,8 @@ fn check(parent: &Path, folder: &Path, user: u32) -> Result<(), Error> {
         "it belongs to another user"
     } else if found.mode() & 0o077 != 0 {
         "others may read or write it"
+    } else if above.uid() != user && above.uid() != 0 && !folder::is_unmapped(above.uid()) {
+        "another user may replace it: the folder that it is in is theirs"
     } else if above.mode() & 0o022 != 0 && above.mode() & 0o1000 == 0 {
         "others may replace it: the folder that it is in is writable for all and not sticky"
     } else {
@@ -94,19 +117,19 @@ mod tests {
     fn what_somebody_planted_is_refused() {
         type Plant = (&'static str, fn(&Path));
         let plant: [Plant; 4] = [
-            ("it is no folder", |folder| {
-                let own = folder.with_file_name("own");
-                make(&own).unwrap();
-                std::os::unix::fs::symlink(own, folder).unwrap();
+            ("it is no folder", |planted| {
+                let own = planted.with_file_name("own");
+                folder::make_new(&own).unwrap();
+                std::os::unix::fs::symlink(own, planted).unwrap();
             }),
             ("it is no folder", |folder| std::fs::write(folder, "").unwrap()),
-            ("others may read or write it", |folder| {
-                make(folder).unwrap();
-                mode(folder, 0o770);
+            ("others may read or write it", |planted| {
+                folder::make_new(planted).unwrap();
+                mode(planted, 0o770);
             }),
-            ("others may replace it", |folder| {
-                make(folder).unwrap();
-                mode(folder.parent().unwrap(), 0o777);
+            ("others may replace it", |planted| {
+                folder::make_new(planted).unwrap();
+                mode(planted.parent().unwrap(), 0o777);
             }),
         ];
         for (reason, plant) in plant {
@@ -114,6 +137,16 @@ mod tests {
             plant(&parent.path().join(format!("cofferdam-{}", user())));
             let error = folder_in(parent.path(), user()).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_in_another_user_s_folder_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        // Only root may give folders away.
+        if std::os::unix::fs::chown(parent.path(), Some(4711), None).is_ok() {
+            let error = folder_in(parent.path(), user()).unwrap_err().to_string();
+            assert!(error.contains("the folder that it is in is theirs"), "{error}");
         }
     }
 

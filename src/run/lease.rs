@@ -4,7 +4,7 @@ use super::host;
 use crate::error::Error;
 use crate::resource::{Access, Resource};
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{clock, process};
+use crate::sys::{self, clock, observer, process};
 use crate::worker::{Claim, claim, guarded_by};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -64,6 +64,7 @@ pub struct PortLease {
 impl PortLease {
     #[track_caller]
     fn new(held: Held) -> Self {
+        observer::leased(held.port);
         let _guarded = guarded_by(&guard(held.port));
         Self {
             _claim: claim(Resource::port(held.port), Access::Write),
@@ -150,7 +151,9 @@ fn somewhere() -> u64 {
 /// A port of the range that nobody leases and nobody listens on, and the listener that showed it.
 fn lease(folder: &Path, range: &RangeInclusive<u16>, start: u64) -> Result<(Held, TcpListener), Error> {
     let failed = |source| Error::io("lease a port in", folder, source);
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    // Looking for a free port is no use of those that are tried.
+    let _for_the_run = observer::for_the_run();
+    sys::folder::make(folder, "").map_err(failed)?;
     let (first, count) = (*range.start(), u64::from(range.end() - range.start()) + 1);
     for step in 0..count {
         let port = first + ((start % count + step) % count) as u16;

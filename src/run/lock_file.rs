@@ -65,7 +65,7 @@ impl Reach {
             let folder = if is_host {
                 host::folder()?
             } else {
-                place::base_dir(None)?.join("locks")
+                place::private_dir(&place::base_dir(None)?, "locks")?
             };
             Ok(Self {
                 folder: Folder::new(folder),
@@ -81,7 +81,7 @@ impl Reach {
         if self.is_host {
             return host::folder().map(drop);
         }
-        std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))
+        place::private_dir(folder.parent().unwrap_or(folder), "locks").map(drop)
     }
 }
 

@@ -25,7 +25,7 @@ mod wait;
 
 pub use append::Appender;
 pub use atomic::{AtomicFile, write_atomic};
-pub use directory::{DirLease, lease_dir};
+pub use directory::{DirLease, lease_dir, socket_dir};
 pub use fixture::Fixture;
 pub use lease::{PortLease, lease_listener, lease_port};
 #[cfg(feature = "tokio")]

@@ -152,8 +152,7 @@ impl Namespace {
         if !is_on("COFFERDAM_RUN_LOCK") {
             return Ok(NamespaceHold { _lock: None });
         }
-        let locks = base.join("locks");
-        std::fs::create_dir_all(&locks).map_err(|source| Error::io("create", &locks, source))?;
+        let locks = place::private_dir(base, "locks")?;
         // Never deleted: somebody may be about to lock it.
         let file = locks.join(format!("run_{}.lock", place::written_out(&self.name)));
         match file_lock::try_exclusive(&file) {

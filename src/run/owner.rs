@@ -4,8 +4,9 @@
 //! costs fifty times as much. When the lock is given back its first word alone is written again, so a holder that was
 //! killed can be told from one that let go.
 
+use crate::sys::file_lock::{self, Locked};
 use crate::sys::process::PidSpace;
-use crate::sys::{clock, file_lock::Locked, process};
+use crate::sys::{clock, process};
 use std::fmt;
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -146,7 +147,7 @@ impl Owner {
     pub(crate) fn read(path: &std::path::Path) -> Option<Self> {
         // Never more than a record, whatever somebody made of the file.
         let mut known = Vec::with_capacity(SIZE);
-        let file = std::fs::File::open(path).ok()?;
+        let file = file_lock::read(path).ok()?;
         file.take(SIZE as u64).read_to_end(&mut known).ok()?;
         Self::decode(&known)
     }

@@ -25,11 +25,19 @@ pub(crate) fn locks(base: &Path) -> Result<Vec<Seen>, Error> {
 }
 
 fn folder(folder: &Path, host: bool, found: &mut Vec<Seen>) -> Result<(), Error> {
+    if folder.is_symlink() {
+        let link = std::io::Error::other("it is a symbolic link, and none is followed here");
+        return Err(Error::io("read", folder, link));
+    }
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|source| Error::io("read", folder, source))?,
     };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    // A link or a pipe at a lock's place is nobody's lock.
+    let files = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "lock"));
     files.sort();
     for file in files {

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::place;
 use crate::resource::{Access, Resource};
 use crate::sys::clock::{self, Deadline};
-use crate::sys::{env, process};
+use crate::sys::{env, observer, process};
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -217,6 +217,7 @@ impl Setup {
         let place = Location::caller();
         match self.ask(&Request::Lease { folder })? {
             Reply::Leased { port } => {
+                observer::leased(port);
                 self.declare(Resource::port(port), Access::Write, lease::guard(port), place);
                 Ok(port)
             }

@@ -132,6 +132,15 @@ impl Handle {
     }
 }
 
+/// Waits for a child if it has ended.
+pub(crate) fn bury_if_ended(child: u32) {
+    #[expect(unsafe_code, reason = "std waits for what it started")]
+    // SAFETY: it takes numbers, and wants no status.
+    unsafe {
+        libc::waitpid(child as i32, std::ptr::null_mut(), libc::WNOHANG);
+    }
+}
+
 /// How a child ended, or `None` while it runs. It stays to be waited for, so its number is not used again.
 pub(crate) fn how_it_ended(child: u32) -> Option<String> {
     #[expect(unsafe_code, reason = "std waits for children only for good")]

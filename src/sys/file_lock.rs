@@ -141,7 +141,7 @@ impl Folder {
         let origin = Origin::now();
         #[cfg(unix)]
         {
-            let handle = self.handle.get_or_try_init(|| File::open(&self.path))?;
+            let handle = self.handle.get_or_try_init(|| open_folder(&self.path))?;
             let tried = tried(open_in(handle, name)?, origin, mode)?;
             standing(tried).ok_or_else(|| io::ErrorKind::NotFound.into())
         }
@@ -158,14 +158,23 @@ impl Folder {
 }
 
 #[cfg(unix)]
+fn open_folder(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_DIRECTORY);
+    options.open(path)
+}
+
+#[cfg(unix)]
 fn open_in(folder: &File, name: &CStr) -> io::Result<File> {
     use std::os::fd::{AsRawFd as _, FromRawFd as _};
+    let flags = libc::O_RDWR | libc::O_CLOEXEC | libc::O_NOFOLLOW;
     loop {
         #[expect(unsafe_code, reason = "std opens by paths only")]
         // SAFETY: the handle is open as long as it is borrowed, the name ends with a zero, and the number that comes back
         // is nobody else's.
         let opened = unsafe {
-            let number = libc::openat(folder.as_raw_fd(), name.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+            let number = libc::openat(folder.as_raw_fd(), name.as_ptr(), flags);
             (number >= 0).then(|| File::from_raw_fd(number))
         };
         match opened {
@@ -238,13 +247,22 @@ pub(crate) fn try_hold(file: &File) -> bool {
     file.try_lock().is_ok()
 }
 
+/// Opens a file to read it, and none that a link at its place points to.
+pub(crate) fn read(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.open(path)
+}
+
+/// A link at the file's place would have us write into what it points to.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+    options.open(path)
 }
 
 #[cfg(unix)]

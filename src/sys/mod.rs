@@ -15,7 +15,9 @@ pub(crate) mod erased;
 pub(crate) mod exit_hook;
 pub(crate) mod file_lock;
 pub(crate) mod file_size;
+pub(crate) mod folder;
 pub(crate) mod marker;
+pub(crate) mod observer;
 pub(crate) mod panics;
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) mod poll;

@@ -262,6 +262,19 @@ pub(crate) fn family(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
         .collect()
 }
 
+/// This process's children and those that it adopted, zombies too. Nothing where the kernel was built without the list.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) fn children() -> Vec<u32> {
+    let list = proc_folder(id())
+        .join("task")
+        .join(id().to_string())
+        .join("children");
+    let list = std::fs::read_to_string(list).unwrap_or_default();
+    list.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
 /// The living in a group.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn members(group: u32) -> impl Iterator<Item = u32> {

@@ -101,9 +101,7 @@ impl Worker {
     /// # Errors
     /// When there is no place for it or it cannot be made.
     pub fn dir(&self) -> Result<PathBuf, Error> {
-        let dir = place::worker_dir(self.id())?.join("dir");
-        std::fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
-        Ok(dir)
+        place::private_dir(&place::worker_dir(self.id())?, "dir")
     }
 
     /// Makes this thread work for the worker until the guard is dropped. Scopes nest, and the innermost counts.
@@ -237,7 +235,7 @@ impl Worker {
         let locks = life::lock(&self.0.locks);
         let guarding = locks
             .iter()
-            .filter(|(_, held)| access == Access::Read || *held == Access::Write);
+            .filter(|(_, held)| access != Access::Write || *held == Access::Write);
         guarding.map(|(name, _)| name.clone()).collect()
     }
 

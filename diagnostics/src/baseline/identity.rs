@@ -1,5 +1,6 @@
 //! What makes a conflict the same one in the next run, on another machine and under the other runner.
 
+use crate::findings::{Fold, folded};
 use cofferdam::ResourceKind;
 use cofferdam::diagnostics::Conflict;
 use std::collections::BTreeSet;
@@ -25,8 +26,12 @@ impl Identity {
     pub(crate) fn of(told: &Conflict, roots: &Roots) -> Self {
         let subject = match (&told.resource, &told.service) {
             (Some(resource), _) => match resource.kind() {
-                ResourceKind::File => format!("file {}", roots.path(resource.as_str())),
-                ResourceKind::Name => format!("name {}", folded(resource.as_str(), true)),
+                kind @ (ResourceKind::File
+                | ResourceKind::Directory
+                | ResourceKind::GitRepository
+                | ResourceKind::Database
+                | ResourceKind::TempName) => format!("{} {}", kind.label(), roots.path(resource.as_str())),
+                ResourceKind::Name => format!("name {}", folded(resource.as_str(), Fold::Temporary)),
                 _ => resource.to_string(),
             },
             (None, Some(service)) => format!("{} {service}", told.kind),
@@ -64,81 +69,12 @@ impl Roots {
 }
 
 fn slashes(path: &Path, is_temporary: bool) -> String {
-    folded(&path.to_string_lossy().replace('\\', "/"), is_temporary)
-}
-
-/// With `*` for what is made up anew each time. Where names are temporary, also for numbers and short ones.
-fn folded(path: &str, is_temporary: bool) -> String {
-    let parts = path.split('/').map(|part| {
-        let made_up = |prefix: &str| {
-            part.strip_prefix(prefix)
-                .is_some_and(|rest| rest.len() >= 6 && is_word(rest))
-        };
-        // As tempfile and mktemp name them.
-        for prefix in [".tmp", "tmp."] {
-            if made_up(prefix) {
-                return format!("{prefix}*");
-            }
-        }
-        let mut folded = String::new();
-        let part = without_uuids(part);
-        let mut rest = part.as_str();
-        while !rest.is_empty() {
-            let end = rest
-                .find(|letter: char| !letter.is_ascii_alphanumeric())
-                .unwrap_or(rest.len());
-            let (word, behind) = rest.split_at(end);
-            folded.push_str(if is_random(word, is_temporary) { "*" } else { word });
-            let next = behind.chars().next().map_or(0, char::len_utf8);
-            folded.push_str(&behind[..next]);
-            rest = &behind[next..];
-        }
-        folded
-    });
-    parts.collect::<Vec<_>>().join("/")
-}
-
-fn is_word(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-fn is_random(word: &str, is_temporary: bool) -> bool {
-    let has = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
-    let (digits, lower, upper) = (
-        has(u8::is_ascii_digit),
-        has(u8::is_ascii_lowercase),
-        has(u8::is_ascii_uppercase),
-    );
-    let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_number = digits && !lower && !upper;
-    let is_mixed = word.len() >= 6 && (digits && (lower || upper) || upper && lower);
-    is_hex && digits && word.len() >= 16 || is_temporary && (is_number && word.len() >= 3 || is_mixed)
-}
-
-/// `8-4-4-4-12` hexadecimal digits are one thing.
-fn without_uuids(part: &str) -> String {
-    const LENGTH: usize = 36;
-    let is_uuid = |text: &str| {
-        text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+    let fold = if is_temporary {
+        Fold::Temporary
+    } else {
+        Fold::Random
     };
-    let mut rest = part;
-    let mut folded = String::new();
-    while let Some(first) = rest.chars().next() {
-        match rest.get(..LENGTH) {
-            Some(text) if is_uuid(text) => {
-                folded.push('*');
-                rest = &rest[LENGTH..];
-            }
-            _ => {
-                folded.push(first);
-                rest = &rest[first.len_utf8()..];
-            }
-        }
-    }
-    folded
+    folded(&path.to_string_lossy().replace('\\', "/"), fold)
 }
 
 #[cfg(test)]
@@ -159,6 +95,8 @@ mod tests {
             ("/tmp/tmp.a1B2c3D4e5/x", "<tmp>/tmp.*/x"),
             ("/tmp/shop-4711/socket", "<tmp>/shop-*/socket"),
             ("/tmp/shop.lock", "<tmp>/shop.lock"),
+            // A family of names, as it was observed.
+            ("/tmp/shop-*-*", "<tmp>/shop-*-*"),
             (
                 "/tmp/shop-3f2504e0-4f89-11d3-9a0c-0305e82c3301.db",
                 "<tmp>/shop-*.db",

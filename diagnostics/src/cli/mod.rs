@@ -55,17 +55,13 @@ pub(crate) enum Command {
                             cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
                             Linux on x86_64 with glibc. Memory and rows of databases are not seen.")]
     Observe(ObserveArgs),
-    /// Start a program observed: what cargo calls in front of each test program.
-    #[cfg(has_observer)]
-    #[command(name = RUNNER_WORD, hide = true)]
-    Observed(ObservedArgs),
     /// Show the smallest set of changes that ends the conflicts that `observe` saw, as a diff, or write it.
     #[command(
         after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply\n  \
                             cargo cofferdam fix --with test-group\n  \
                             cargo cofferdam fix --cofferdam ../cofferdam --apply\n  \
                             cargo cofferdam fix target/cofferdam/observed/last.json | git apply\n\n\
-                            Exit codes: 0 nothing is left to mend, 1 something is, 2 usage, 3 could not tell or could not write."
+                            Exit codes: 0 nothing is left to fix, 1 something is, 2 usage, 3 could not tell or could not write."
     )]
     Fix(FixArgs),
     /// Remove the folders of runs that are over, and say what stays and why.
@@ -149,11 +145,12 @@ pub(crate) struct ObserveArgs {
 #[cfg(has_observer)]
 pub(crate) const RUNNER_WORD: &str = "__observed";
 
+/// Returns the program that is to be started observed, with its arguments, if this was called as a runner. Not a command
+/// of the parser's: cargo and nextest call it for each test, and building the parser takes longer than the rest.
 #[cfg(has_observer)]
-#[derive(Debug, Args)]
-pub(crate) struct ObservedArgs {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-    pub(crate) command: Vec<OsString>,
+pub(crate) fn runner_s(arguments: &[OsString]) -> Option<&[OsString]> {
+    let (word, command) = arguments.get(1..)?.split_first()?;
+    (word == RUNNER_WORD).then_some(command)
 }
 
 #[derive(Debug, Args)]
@@ -199,6 +196,9 @@ pub(crate) struct FixArgs {
     /// Exit with 3 where something cannot be recorded, and name it.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Keep the changes without `cargo check --tests`, which else takes back what does not compile.
+    #[arg(long)]
+    pub(crate) no_check: bool,
     /// What tests are kept apart by.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,
@@ -215,8 +215,7 @@ pub(crate) struct FixArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum With {
-    /// serial_test's attributes where a package has it and not cofferdam, and the tests ran as threads; else
-    /// cofferdam's.
+    /// What the suite has: cofferdam's or serial_test's attributes, else for nextest a test group.
     Attributes,
     /// cofferdam's attributes, which keep processes apart, too.
     Cofferdam,

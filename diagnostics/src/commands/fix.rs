@@ -6,8 +6,8 @@ use crate::findings::{Access, Account, Entry, Finding, Findings, Kind, Runner, T
 use crate::fix::Family;
 use crate::fix::idle::{self, Idle, Ran};
 use crate::fix::mending::{self, Means, Mending};
-use crate::fix::sources::Sources;
-use crate::fix::tree::{self, Allowed};
+use crate::fix::sources::{Package, Sources};
+use crate::fix::tree::{self, Allowed, LockFile};
 use cofferdam::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
@@ -40,14 +40,16 @@ pub(crate) struct Fixed {
 pub(crate) struct Advice {
     /// Whether nothing else is said of it: its tests follow one another.
     pub(crate) is_leak: bool,
-    pub(crate) mend: String,
+    pub(crate) help: String,
     /// Where the resource is changed.
     pub(crate) places: Vec<String>,
 }
 
 impl Fixed {
     pub(crate) fn exit_code(&self) -> u8 {
-        let is_left = !self.mending.by_hand.is_empty() || !self.written && !self.mending.changes.is_empty();
+        let is_left = !self.mending.by_hand.is_empty()
+            || !self.mending.missing.is_empty()
+            || !self.written && !self.mending.changes.is_empty();
         if is_left {
             exit_code::CONFLICTS
         } else if self.unknown.is_some() {
@@ -87,7 +89,7 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     };
     fixed.unknown = unknown(&findings, fixed.findings, args.strict);
     if args.apply && !fixed.mending.changes.is_empty() {
-        apply(args, &fixed)?;
+        apply(args, &fixed, &sources)?;
         fixed.written = true;
     }
     Ok(fixed)
@@ -156,7 +158,7 @@ fn all_tests(findings: &Findings) -> impl Iterator<Item = &Test> {
 }
 
 /// The workspaces that the tests are in; else the one that we are in.
-fn sources(findings: &Findings, dir: &Path) -> Result<Sources, String> {
+pub(super) fn sources(findings: &Findings, dir: &Path) -> Result<Sources, String> {
     let of_tests = all_tests(findings).map(|test| test.package.as_str());
     let folders: BTreeSet<&str> = of_tests
         .chain(findings.ran.iter().map(|ran| ran.package.as_str()))
@@ -172,29 +174,17 @@ fn sources(findings: &Findings, dir: &Path) -> Result<Sources, String> {
     Sources::read(folders.into_iter())
 }
 
-fn apply(args: &FixArgs, fixed: &Fixed) -> Result<(), Box<dyn Error>> {
-    if !fixed.mending.missing.is_empty() {
-        let names: Vec<String> = fixed
-            .mending
-            .missing
-            .iter()
-            .map(|path| fixed.shown(path))
-            .collect();
-        return Err(format!(
-            "nothing was written: {} without cofferdam, where the attributes come from. `cargo add --dev cofferdam \
-             --features serial --path CHECKOUT` adds it, and so does --cofferdam CHECKOUT; --with serial-test and --with \
-             test-group need none",
-            names.join(", ") + if names.len() == 1 { " is" } else { " are" },
-        )
-        .into());
+fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn Error>> {
+    let changes = &fixed.mending.changes;
+    if let Some((manifest, missing)) = fixed.mending.missing.first_key_value() {
+        let missing = missing.sentence(&fixed.shown(manifest));
+        return Err(format!("nothing was written: {missing}").into());
     }
     let allowed = Allowed {
         dirty: args.allow_dirty,
         no_vcs: args.allow_no_vcs,
     };
-    let mut roots: Vec<&Path> = fixed
-        .mending
-        .changes
+    let mut roots: Vec<&Path> = changes
         .iter()
         .filter_map(|change| existing_folder(&change.path))
         .collect();
@@ -204,7 +194,22 @@ fn apply(args: &FixArgs, fixed: &Fixed) -> Result<(), Box<dyn Error>> {
     for root in roots {
         tree::may_change(root, allowed)?;
     }
-    Ok(tree::write(&fixed.mending.changes)?)
+    let packages: BTreeSet<&Path> = changes
+        .iter()
+        .filter_map(|change| sources.package_around(&change.path))
+        .map(Package::dir)
+        .collect();
+    let workspaces = packages
+        .iter()
+        .filter_map(|package| sources.root(sources.package(package)?))
+        .collect::<BTreeSet<_>>();
+    let locks: Vec<LockFile> = workspaces.into_iter().map(LockFile::read).collect();
+    tree::write(changes)?;
+    if !args.no_check {
+        let packages: Vec<&Path> = packages.into_iter().collect();
+        tree::check(&packages, changes, &locks)?;
+    }
+    Ok(())
 }
 
 fn existing_folder(path: &Path) -> Option<&Path> {
@@ -242,8 +247,8 @@ fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
         Advice {
             is_leak: finding.kind == Kind::OrderLeak,
             // What follows is the attribute, of which the diff is.
-            mend: finding
-                .mend
+            help: finding
+                .help
                 .split("; where ")
                 .next()
                 .unwrap_or_default()

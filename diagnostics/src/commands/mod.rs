@@ -128,6 +128,8 @@ pub(crate) struct Findings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) watched: findings::Watched,
+    /// One for each of the conflicts, in their order.
+    pub(crate) found: Vec<Finding>,
     /// Where the tests that met were run once more.
     pub(crate) confirmed: Option<Confirmed>,
     /// Why files with what was found could not be written, each a sentence.
@@ -137,8 +139,6 @@ pub(crate) struct Observed {
 /// What running tests once more showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Confirmed {
-    /// One for each of the conflicts, in their order.
-    pub(crate) graded: Vec<Finding>,
     /// Those that are no conflicts any more.
     pub(crate) guarded: Vec<Finding>,
     /// Tests that were stopped, because a run took too long or the time was over.
@@ -152,13 +152,6 @@ pub(crate) struct Confirmed {
 pub(crate) struct Stopped {
     pub(crate) tests: Vec<String>,
     pub(crate) after: Duration,
-}
-
-impl Confirmed {
-    /// Returns the resources on which tests may meet at one time and no pair was tried, or none with a result.
-    pub(crate) fn not_tried(&self) -> impl Iterator<Item = &Finding> {
-        self.graded.iter().filter(|finding| is_not_tried(finding))
-    }
 }
 
 /// Returns whether runs could show nothing about this resource.
@@ -224,13 +217,9 @@ impl Findings {
             .all()
             .map(|(told, graded)| settled(told, severity_of(told, graded)))
             .collect();
-        let confirmed = self
-            .observed
-            .as_mut()
-            .and_then(|observed| observed.confirmed.as_mut());
-        if let Some(confirmed) = confirmed {
+        if let Some(observed) = &mut self.observed {
             let mut stays = said.iter().map(Option::is_none);
-            confirmed.graded.retain(|_| stays.next().unwrap_or(true));
+            observed.found.retain(|_| stays.next().unwrap_or(true));
         }
         let mut taken = Vec::new();
         for (told, said) in std::mem::take(&mut self.conflicts).into_iter().zip(said) {
@@ -252,21 +241,32 @@ impl Findings {
 
     /// Each conflict, with what a confirmation says of it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
-        let confirmed = self
-            .observed
-            .as_ref()
-            .and_then(|observed| observed.confirmed.as_ref());
-        let graded = confirmed.map_or(&[][..], |confirmed| &confirmed.graded);
-        let graded = graded.iter().map(Some).chain(std::iter::repeat(None));
-        self.conflicts.iter().zip(graded)
+        let observed = self.observed.as_ref();
+        let is_graded = observed.is_some_and(|observed| observed.confirmed.is_some());
+        self.found()
+            .map(move |(told, finding)| (told, finding.filter(|_| is_graded)))
+    }
+
+    /// Each conflict, with its finding where the suite was seen from outside.
+    pub(crate) fn found(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
+        let observed = self.observed.as_ref();
+        let found = observed.map_or(&[][..], |observed| &observed.found);
+        let found = found.iter().map(Some).chain(std::iter::repeat(None));
+        self.conflicts.iter().zip(found)
+    }
+
+    /// Returns the number of resources on which tests may meet at one time and that runs could show nothing about.
+    pub(crate) fn not_tried(&self) -> usize {
+        let graded = self.all().filter_map(|(_, graded)| graded);
+        graded.filter(|finding| is_not_tried(finding)).count()
+    }
+
+    /// Returns the finding of one of the conflicts.
+    pub(crate) fn finding_of(&self, told: &Conflict) -> Option<&Finding> {
+        self.found().find(|(one, _)| std::ptr::eq(*one, told))?.1
     }
 
     fn seen(&self, is_strict: bool) -> Seen {
-        let confirmed = self
-            .observed
-            .as_ref()
-            .and_then(|observed| observed.confirmed.as_ref());
-        let has_not_tried = confirmed.is_some_and(|confirmed| confirmed.not_tried().next().is_some());
         Seen {
             anything: match &self.observed {
                 Some(observed) => observed.watched.tests > 0,
@@ -276,7 +276,7 @@ impl Findings {
             problems: self.problem_count > 0,
             lost: !self.account.lost.is_empty(),
             out_of_reach: is_strict && !self.account.out_of_reach.is_empty(),
-            not_tried: has_not_tried,
+            not_tried: self.not_tried() > 0,
         }
     }
 }

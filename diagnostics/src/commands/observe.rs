@@ -53,9 +53,12 @@ pub(crate) fn observe(
     // The surest first, and in the same order each time.
     graded.sort_by(|(_, a), (_, b)| {
         let (a, b) = (&a.finding, &b.finding);
-        b.grade.cmp(&a.grade).then_with(|| a.resource.cmp(&b.resource))
+        let name = |resource: &cofferdam::Resource| (resource.kind().key(), resource.as_str().to_owned());
+        b.grade
+            .cmp(&a.grade)
+            .then_with(|| name(&a.resource).cmp(&name(&b.resource)))
     });
-    let kept = findings::Findings {
+    let mut kept = findings::Findings {
         version: findings::VERSION,
         session,
         dir: dir.to_string_lossy().into_owned(),
@@ -67,16 +70,25 @@ pub(crate) fn observe(
         locked: observed.locked,
         ran: observed.ran,
     };
-    let found = kept.write(&base).map_err(|error| error.to_string());
+    if !kept.findings.is_empty() {
+        // Of a suite that cargo does not know here, nothing but the standard library is known to be there.
+        let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
+        crate::fix::help::word(&mut kept, &sources);
+        for ((told, found), finding) in graded.iter_mut().zip(&kept.findings) {
+            told.help.clone_from(&finding.help);
+            found.finding.help.clone_from(&finding.help);
+        }
+    }
+    let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses
         .as_deref()
         .map_or(Ok(()), |file| write_accesses(file, &observed.accesses));
-    let not_kept = found.err().into_iter().chain(accesses.err()).collect();
+    let not_kept = written.err().into_iter().chain(accesses.err()).collect();
     let (guarded, told): (Vec<_>, Vec<_>) = graded
         .into_iter()
         .partition(|(_, found)| found.finding.grade == findings::Grade::Guarded);
-    let (conflicts, graded): (Vec<_>, Vec<_>) = told
+    let (conflicts, found): (Vec<_>, Vec<_>) = told
         .into_iter()
         .map(|(told, found)| (told, found.finding))
         .unzip();
@@ -89,8 +101,8 @@ pub(crate) fn observe(
         problems: Vec::new(),
         observed: Some(super::Observed {
             watched,
+            found,
             confirmed: rerun.map(|rerun| super::Confirmed {
-                graded,
                 guarded: guarded.into_iter().map(|(_, found)| found.finding).collect(),
                 stopped: rerun.stopped.into_iter().map(stopped).collect(),
                 left: rerun.left,

@@ -323,7 +323,7 @@ impl Recorder {
                 kind: told.kind.as_str().to_owned(),
                 severity: told.severity().as_str().to_owned(),
                 message: told.message.clone(),
-                mend: told.mend.clone(),
+                help: told.help.clone(),
             })
             .collect();
         match admitted.finish(status, &conflicts) {

@@ -246,6 +246,11 @@ impl Session<'_> {
             let mut recorder = self.recorder.borrow_mut();
             recorder.see(event);
             watch.see(event);
+            if let Event::Unguarded { error } = event {
+                watch.warn(&format!(
+                    "no guard could be started, so jobs go on if cofferdam is killed: {error}"
+                ));
+            }
             for warning in recorder.warnings() {
                 watch.warn(&warning);
             }

@@ -98,17 +98,14 @@ pub(super) struct JobFolders {
 impl JobFolders {
     pub(super) fn make(base: &Path, session: &str, output: &Path) -> Result<Self, io::Error> {
         let logs = ledger::folder(base, session);
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let below = logs.strip_prefix(base).unwrap_or(&logs);
+        cofferdam::__private_dir(base, below).map_err(io::Error::other)?;
         let said = |path: &Path, error: &io::Error| {
             io::Error::new(
                 error.kind(),
                 format!("could not create {}: {error}", path.display()),
             )
         };
-        builder.create(&logs).map_err(|error| said(&logs, &error))?;
         std::fs::create_dir_all(output).map_err(|error| said(output, &error))?;
         // Not below the base folder: sockets are put there, and their paths have to be short.
         let temp = tempfile::Builder::new().prefix("cofferdam-").tempdir();

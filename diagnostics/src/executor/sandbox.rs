@@ -177,11 +177,20 @@ impl fmt::Display for NotMade {
 mod tests {
     use super::*;
     use crate::executor::job::JobId;
-    use crate::jobs::spec;
     use std::io::Write as _;
 
     fn job(number: u64) -> Job {
-        spec::of_words(JobId(number), vec!["true".into()]).unwrap()
+        Job {
+            id: JobId(number),
+            name: String::new(),
+            group: None,
+            command: vec!["true".into()],
+            env: Vec::new(),
+            cwd: None,
+            timeout: None,
+            retries: None,
+            keeps_temp: false,
+        }
     }
 
     fn folders(dir: &Path) -> Folders {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 /// The version of the file that this build writes, and the newest that it reads.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 /// Where the files are, below cofferdam's own folder.
 const FOLDER: &str = "observed";
 /// What the newest is found by.
@@ -74,7 +74,8 @@ impl Findings {
         let bytes = self
             .to_bytes()
             .map_err(|error| FindingsError::Shape(path.clone(), error))?;
-        fs::create_dir_all(&folder).map_err(|error| FindingsError::Io(folder.clone(), error))?;
+        cofferdam::__private_dir(base, FOLDER)
+            .map_err(|error| FindingsError::Io(folder.clone(), io::Error::other(error)))?;
         for path in [&path, &folder.join(LAST)] {
             cofferdam::write_atomic(path, &bytes)
                 .map_err(|error| FindingsError::Io(path.clone(), io::Error::other(error)))?;
@@ -149,6 +150,7 @@ mod tests {
             uses: vec![Use {
                 access,
                 place: Some("tests/shop.rs:7".to_owned()),
+                test_place: Some("tests/shop.rs:20".to_owned()),
             }],
         };
         Findings {
@@ -164,6 +166,7 @@ mod tests {
                 resource: Resource::file("/w/report.csv"),
                 grade: Grade::Unguarded,
                 overlapped: false,
+                origin: None,
                 tests: vec![test("a", Access::Write), test("b", Access::Read)],
                 pairs: vec![Pair {
                     tests: [0, 1],
@@ -172,7 +175,7 @@ mod tests {
                     why: "they met".to_owned(),
                 }],
                 pairs_in_all: 1,
-                mend: "another file".to_owned(),
+                help: "another file".to_owned(),
             }],
             locked: Vec::new(),
             ran: Vec::new(),

@@ -1,17 +1,22 @@
 //! What an observation found. It holds names and places, and neither values nor arguments.
 //!
-//! `file` keeps it for other commands, `resource` is how a resource stands in that file, `account` knows what of the
-//! command was seen at all.
+//! `file` keeps it for other commands, `resource` is how a resource stands in that file, `folded` replaces the parts of a
+//! name that differ in every run, `account` knows what of the command was seen at all.
 
 mod account;
 mod file;
+mod folded;
 mod resource;
 
 pub(crate) use account::{Account, Entry};
 pub(crate) use file::VERSION;
+pub(crate) use folded::{Fold, folded};
+#[cfg(has_observer)]
+pub(crate) use folded::{is_random_name, numbers};
 pub(crate) use resource::to_json as resource_json;
 
 use cofferdam::Resource;
+use cofferdam::diagnostics::Party;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -74,13 +79,16 @@ pub(crate) struct Finding {
     pub(crate) grade: Grade,
     /// Whether the tests ran at one time when they were first seen.
     pub(crate) overlapped: bool,
+    /// For a family of temporary names, the parts that they are made from: "the process ID and a clock".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<String>,
     pub(crate) tests: Vec<Test>,
     /// The pairs that were run once more; without `--confirm` none.
     pub(crate) pairs: Vec<Pair>,
     /// How many pairs could have been.
     pub(crate) pairs_in_all: u64,
     /// What would end it, in words.
-    pub(crate) mend: String,
+    pub(crate) help: String,
 }
 
 /// How the tests meet.
@@ -121,13 +129,17 @@ pub(crate) enum Runner {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Use {
     pub(crate) access: Access,
-    /// `FILE:LINE`, from `dir` on where it is below; nothing if it is not known.
+    /// The innermost line of the user's code, `FILE:LINE`, from `dir` on where it is below; nothing if it is not known.
     pub(crate) place: Option<String>,
+    /// The line of the test itself, likewise.
+    pub(crate) test_place: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Access {
+    /// The names in a directory were listed, of which it is one.
+    List,
     Read,
     Write,
 }
@@ -157,6 +169,26 @@ pub(crate) enum Grade {
     Unguarded,
     /// One of them fails beside or after the other, and more rarely alone.
     Reproduced,
+}
+
+impl Finding {
+    /// Returns the use that a party of the conflict stands for, if it is the first of its sort.
+    pub(crate) fn used(&self, party: &Party) -> Option<&Use> {
+        let is_it = |test: &&Test| party.test.as_ref() == Some(&test.name) && party.binary == test.binary;
+        let writes = party.access == Some(cofferdam::Access::Write);
+        let mut uses = self.tests.iter().find(is_it)?.uses.iter();
+        uses.find(|one| (one.access == Access::Write) == writes && one.place == party.place)
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Write => "write",
+        })
+    }
 }
 
 impl Grade {

@@ -31,6 +31,11 @@ pub(super) fn obstacle(function: &Function, family: Family) -> Option<&'static s
     if function.is_conditional {
         return Some("what it takes already stands in a #[cfg_attr]");
     }
+    if function.has_no_place && family == Family::Cofferdam {
+        return Some(
+            "#[test_with::…] refuses a #[serial] below it, and stands above #[rstest], which has to be above it",
+        );
+    }
     // Each of serial_test's waits for its keys when those below it have theirs. All that are written here take what has
     // a name at once, then what has none, then the file's, so no two tests wait for each other.
     let rank = |there: &Annotation| match there.family {

@@ -5,8 +5,9 @@ use super::edit;
 use super::groups::{self, Group};
 use super::plan::{Held, Key, Meeting, Plan, Takes};
 use super::sources::{Sources, Spot};
-use super::{Family, Runner};
+use super::{Family, Runner, help};
 use crate::findings::{Access, Finding, Findings, Grade, Kind, Test};
+use cofferdam::diagnostics::Harness;
 use cofferdam::{Resource, ResourceKind, Scope};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 /// What tests are kept apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Means {
-    /// Attributes: serial_test's where the package has it and the threads of a process are to be kept apart, else
-    /// cofferdam's.
+    /// What the suite has: cofferdam's attributes where a package uses them, else serial_test's for the threads of a
+    /// process, and for processes of packages without cofferdam nextest's test groups.
     Attributes,
     /// Attributes of that family.
     Of(Family),
@@ -38,6 +39,10 @@ pub(crate) struct ByHand {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     Keys(Takes),
+    /// cofferdam's locks of these names, in the test's body.
+    Locks(Takes),
+    /// A resource of its own.
+    Own(Resource),
     /// nextest's test group of that name.
     Group(String),
 }
@@ -66,8 +71,36 @@ pub(crate) struct Mending {
     /// How many functions get an attribute.
     pub(crate) functions: usize,
     pub(crate) by_hand: Vec<ByHand>,
-    /// Manifests without the library.
-    pub(crate) missing: BTreeSet<PathBuf>,
+    /// Manifests without the crate that the attributes come from.
+    pub(crate) missing: BTreeMap<PathBuf, Missing>,
+}
+
+/// The crate that a package lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Cofferdam,
+    SerialTest,
+    /// Either would do, and no attribute was drafted.
+    Both,
+}
+
+impl Missing {
+    /// Returns a sentence about the manifest, with what adds the crate.
+    pub(crate) fn sentence(self, manifest: &str) -> String {
+        match self {
+            Self::Cofferdam => format!(
+                "{manifest} does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam --features \
+                 serial --path CHECKOUT`, or --cofferdam CHECKOUT; --with test-group needs no crate"
+            ),
+            Self::SerialTest => format!(
+                "{manifest} does not have serial_test, where the attributes come from: `cargo add --dev serial_test`"
+            ),
+            Self::Both => format!(
+                "{manifest} has neither serial_test nor cofferdam, whose attributes keep tests apart: `cargo add --dev \
+                 serial_test`, or --cofferdam CHECKOUT; for nextest --with test-group needs no crate"
+            ),
+        }
+    }
 }
 
 /// All tests that were seen to meet, each once.
@@ -117,54 +150,19 @@ pub(crate) fn mend(
         mending.groups(meetings, &tests, sources)?;
         return Ok(mending);
     }
-    let spots: Vec<Result<Vec<Spot<'_>>, String>> = tests
-        .all
-        .iter()
-        .map(|test| sources.find(&test.package, &test.binary, &test.name))
-        .collect();
-    let mut draft = Draft::default();
-    let mut manifests = BTreeMap::new();
-    for (family, meetings) in by_means(meetings, &tests, sources, means)? {
-        let nextest = meetings
-            .iter()
-            .flat_map(|meeting| meeting.users.keys())
-            .any(|test| tests.all[*test].runner == Runner::Nextest);
-        let runner = if nextest {
-            Runner::Nextest
-        } else {
-            Runner::CargoTest
-        };
-        let held = held(&spots, family, runner);
-        let plan = Plan::of(&meetings, &held, &taken(sources, family));
-        for (test, takes) in &plan.takes {
-            let spots = spots[*test].as_deref().map_err(String::as_str);
-            match spots.and_then(|spots| changeable(spots, family)) {
-                Ok(spots) => {
-                    for spot in spots {
-                        draft.take(spot.program, spot.function, takes, family);
-                        if family == Family::Cofferdam {
-                            manifests.insert(spot.package.manifest.clone(), String::new());
-                        }
-                    }
-                }
-                Err(why) => {
-                    let needs = Needs::Keys(takes.clone());
-                    mending.by_hand.push(ByHand::new(tests.all[*test], needs, why));
-                }
-            }
-        }
-        mending.keys.extend(plan.keys);
-        mending.kept.extend(plan.kept);
+    let ways = Choice {
+        tests: &tests,
+        sources,
+        means,
+        library,
+    };
+    let ways = ways.of(meetings)?;
+    mending.missing.extend(ways.missing);
+    for meeting in ways.own {
+        mending.own(&meeting, &tests, sources);
     }
-    mending.functions = draft.functions();
-    for (path, text) in &mut manifests {
-        *text = fs::read_to_string(path)
-            .map_err(|error| format!("could not read {}: {error}", path.display()))?;
-    }
-    let (changes, missing) = draft::manifests(&manifests, library)?;
-    mending.missing = missing;
-    mending.changes = changes;
-    mending.changes.extend(draft.changes());
+    mending.attributes(ways.by_family, &tests, sources, library)?;
+    mending.groups(ways.groups, &tests, sources)?;
     Ok(mending)
 }
 
@@ -177,10 +175,93 @@ fn changeable<'a, 'b>(spots: &'a [Spot<'b>], family: Family) -> Result<&'a [Spot
 }
 
 impl Mending {
+    fn attributes(
+        &mut self,
+        by_family: Vec<(Family, Vec<Meeting>)>,
+        tests: &Tests<'_>,
+        sources: &Sources,
+        library: Option<&Path>,
+    ) -> Result<(), String> {
+        let spots: Vec<Result<Vec<Spot<'_>>, String>> = tests
+            .all
+            .iter()
+            .map(|test| sources.find(&test.package, &test.binary, &test.name))
+            .collect();
+        let mut draft = Draft::default();
+        let mut manifests = BTreeMap::new();
+        for (family, meetings) in by_family {
+            let mut users = meetings.iter().flat_map(|meeting| meeting.users.keys());
+            let runner = match users.any(|test| tests.all[*test].runner == Runner::Nextest) {
+                true => Runner::Nextest,
+                false => Runner::CargoTest,
+            };
+            let held = held(&spots, family, runner);
+            let plan = Plan::of(&meetings, &held, &taken(sources, family));
+            for (test, takes) in &plan.takes {
+                let harness = sources.harness(tests.all[*test]);
+                if harness != Harness::Libtest {
+                    let needs = Needs::Locks(takes.clone());
+                    self.by_hand
+                        .push(ByHand::new(tests.all[*test], needs, no_attribute(harness)));
+                    continue;
+                }
+                let spots = spots[*test].as_deref().map_err(String::as_str);
+                match spots.and_then(|spots| changeable(spots, family)) {
+                    Ok(spots) => {
+                        for spot in spots {
+                            draft.take(spot.program, spot.function, takes, family);
+                            if family == Family::Cofferdam {
+                                manifests.insert(spot.package.manifest.clone(), String::new());
+                            } else if !spot.package.depends_on(family.crate_name()) {
+                                let manifest = spot.package.manifest.clone();
+                                self.missing.insert(manifest, Missing::SerialTest);
+                            }
+                        }
+                    }
+                    Err(why) => {
+                        let needs = Needs::Keys(takes.clone());
+                        self.by_hand.push(ByHand::new(tests.all[*test], needs, why));
+                    }
+                }
+            }
+            self.keys.extend(plan.keys);
+            self.kept.extend(plan.kept);
+        }
+        self.functions = draft.functions();
+        for (path, text) in &mut manifests {
+            *text = fs::read_to_string(path)
+                .map_err(|error| format!("could not read {}: {error}", path.display()))?;
+        }
+        let (changes, missing) = draft::manifests(&manifests, library)?;
+        let missing = missing.into_iter().map(|path| (path, Missing::Cofferdam));
+        self.missing.extend(missing);
+        self.changes = changes;
+        self.changes.extend(draft.changes());
+        Ok(())
+    }
+
+    /// Leaves the tests of a meeting to a person, with a resource of its own for each.
+    fn own(&mut self, meeting: &Meeting, tests: &Tests<'_>, sources: &Sources) {
+        let users: Vec<&Test> = meeting.users.keys().map(|test| tests.all[*test]).collect();
+        for test in &users {
+            // The first part is said once, of the resource.
+            let text = help::text(&meeting.resource, &users, sources, None, false);
+            let apart = text
+                .split_once("; where ")
+                .map_or(text.as_str(), |(_, apart)| apart);
+            let why = format!("{}; where {apart}", no_attribute(sources.harness(test)));
+            let needs = Needs::Own(meeting.resource.clone());
+            self.by_hand.push(ByHand::new(test, needs, &why));
+        }
+    }
+
     fn groups(&mut self, meetings: Vec<Meeting>, tests: &Tests<'_>, sources: &Sources) -> Result<(), String> {
         // Each process has these for itself.
         let own = |meeting: &Meeting| meeting.resource.kind().scope() == Scope::Process;
         let (not_met, meetings): (Vec<_>, Vec<_>) = meetings.into_iter().partition(own);
+        if not_met.is_empty() && meetings.is_empty() {
+            return Ok(());
+        }
         self.not_met = not_met.into_iter().map(|meeting| meeting.resource).collect();
         let root = tests
             .all
@@ -264,29 +345,82 @@ pub(crate) fn writes(test: &Test) -> bool {
     test.uses.iter().any(|one| one.access == Access::Write)
 }
 
-/// The meetings by whose attributes end them. The threads of a process are in one package; the processes of nextest
-/// need not be.
-fn by_means(
-    meetings: Vec<Meeting>,
-    tests: &Tests<'_>,
-    sources: &Sources,
+/// The ways to end meetings.
+#[derive(Default)]
+struct Ways {
+    by_family: Vec<(Family, Vec<Meeting>)>,
+    groups: Vec<Meeting>,
+    /// Those of tests that take no attribute, in packages without a lock to offer.
+    own: Vec<Meeting>,
+    missing: Vec<(PathBuf, Missing)>,
+}
+
+/// What a way is chosen by.
+struct Choice<'a> {
+    tests: &'a Tests<'a>,
+    sources: &'a Sources,
     means: Means,
-) -> Result<Vec<(Family, Vec<Meeting>)>, String> {
-    let mut by_package: BTreeMap<&str, Vec<Meeting>> = BTreeMap::new();
-    let mut others = Vec::new();
-    for meeting in meetings {
-        let threads = meeting
-            .users
-            .keys()
-            .all(|test| tests.all[*test].runner == Runner::CargoTest);
-        if !threads {
-            others.push(meeting);
-            continue;
+    library: Option<&'a Path>,
+}
+
+impl Choice<'_> {
+    /// The threads of a process are in one package; the processes of nextest need not be.
+    fn of(&self, meetings: Vec<Meeting>) -> Result<Ways, String> {
+        let mut ways = Ways::default();
+        let mut ours = Vec::new();
+        let mut by_package: BTreeMap<&str, Vec<Meeting>> = BTreeMap::new();
+        for meeting in meetings {
+            let users = || meeting.users.keys().map(|test| self.tests.all[*test]);
+            if users().all(|test| test.runner == Runner::CargoTest) {
+                self.split(meeting, &mut by_package);
+                continue;
+            }
+            match self.means {
+                Means::Of(Family::Cofferdam) => ours.push(meeting),
+                Means::Of(_) => {
+                    return Err("serial_test's attributes keep the threads of one process apart, and nextest gave each \
+                                test a process: use --with cofferdam or --with test-group"
+                        .to_owned());
+                }
+                _ if users().all(|test| self.has_cofferdam(&test.package) && self.takes_attribute(test)) => {
+                    ours.push(meeting);
+                }
+                _ => ways.groups.push(meeting),
+            }
         }
+        for (package, meetings) in by_package {
+            let (with, without): (Vec<_>, Vec<_>) = meetings.into_iter().partition(|meeting| {
+                let mut users = meeting.users.keys();
+                users.all(|test| self.takes_attribute(self.tests.all[*test]))
+            });
+            match self.family(package) {
+                Some(Family::Cofferdam) => ours.extend(with),
+                // A key of one package's says nothing in another.
+                Some(family) if !with.is_empty() => ways.by_family.push((family, with)),
+                None if !with.is_empty() => {
+                    let package = self.sources.package(Path::new(package));
+                    let manifest = package.map(|package| (package.manifest.clone(), Missing::Both));
+                    ways.missing.extend(manifest);
+                }
+                _ => {}
+            }
+            if self.has_cofferdam(package) || self.means == Means::Of(Family::Cofferdam) {
+                ours.extend(without);
+            } else {
+                ways.own.extend(without);
+            }
+        }
+        if !ours.is_empty() {
+            ways.by_family.insert(0, (Family::Cofferdam, ours));
+        }
+        Ok(ways)
+    }
+
+    fn split<'b>(&'b self, meeting: Meeting, by_package: &mut BTreeMap<&'b str, Vec<Meeting>>) {
         let mut users: BTreeMap<&str, BTreeMap<usize, bool>> = BTreeMap::new();
         for (test, writes) in meeting.users {
             users
-                .entry(&tests.all[test].package)
+                .entry(&self.tests.all[test].package)
                 .or_default()
                 .insert(test, writes);
         }
@@ -299,30 +433,40 @@ fn by_means(
             });
         }
     }
-    let mut all: BTreeMap<Family, Vec<Meeting>> = BTreeMap::new();
-    let mut of_serial_test = Vec::new();
-    for (package, meetings) in by_package {
-        let package = sources.package(Path::new(package));
-        let has = |name: &str| package.is_some_and(|package| package.depends_on(name));
-        match means {
-            Means::Of(Family::Cofferdam) => all.entry(Family::Cofferdam).or_default().extend(meetings),
-            // A key of one package's says nothing in another.
-            Means::Of(family) => of_serial_test.push((family, meetings)),
-            _ if has("serial_test") && !has("cofferdam") => {
-                of_serial_test.push((Family::SerialTest, meetings))
-            }
-            _ => all.entry(Family::Cofferdam).or_default().extend(meetings),
+
+    fn has_cofferdam(&self, package: &str) -> bool {
+        let package = self.sources.package(Path::new(package));
+        // Of a package that was not seen nothing is known but its tests' names.
+        self.library.is_some() || package.is_none_or(|package| package.depends_on("cofferdam"))
+    }
+
+    fn takes_attribute(&self, test: &Test) -> bool {
+        self.sources.harness(test) == Harness::Libtest
+    }
+
+    /// The family for the threads of the package's tests.
+    fn family(&self, folder: &str) -> Option<Family> {
+        if let Means::Of(family) = self.means {
+            return Some(family);
+        }
+        let package = self.sources.package(Path::new(folder));
+        let is_ours = package.is_some_and(|package| package.has_feature("cofferdam", "serial"));
+        match package {
+            Some(package) if package.depends_on("serial_test") && !is_ours => Some(Family::SerialTest),
+            _ => self.has_cofferdam(folder).then_some(Family::Cofferdam),
         }
     }
-    if !others.is_empty() {
-        if let Means::Of(Family::SerialTest) = means {
-            return Err("serial_test's attributes keep the threads of one process apart, and nextest gave each test a \
-                        process: use --with cofferdam or --with test-group"
-                .to_owned());
+}
+
+/// Why an attribute would not act on a test of this harness.
+fn no_attribute(harness: Harness) -> &'static str {
+    match harness {
+        Harness::Doctest => "a doctest takes no attribute",
+        Harness::Custom | Harness::Libtest => {
+            "its program has a harness of its own (harness = false), where attributes do not act; under nextest --with \
+             test-group keeps such tests apart"
         }
-        all.entry(Family::Cofferdam).or_default().extend(others);
     }
-    Ok(all.into_iter().chain(of_serial_test).collect())
 }
 
 /// What each test takes already, as far as it counts for the runner.

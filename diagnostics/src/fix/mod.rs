@@ -4,7 +4,7 @@
 //! `workspace` says where a program's source begins, `scan` finds the tests in it (`program`) with what stands
 //! on them and on their modules (`attributes`, `handed`, `source`), and `sources` is all of that. `draft` turns a plan
 //! into new texts: by `edit` in Rust, by `manifest` in Cargo.toml; `groups` does it for nextest's settings. `idle` finds
-//! attributes that guard nothing, and `tree` writes. What touches the outside is `tool`, `tree` and the reading in
+//! attributes that guard nothing, `help` words the help for a conflict, and `tree` writes. What touches the outside is `tool`, `tree` and the reading in
 //! `sources` and `mending`.
 
 mod attributes;
@@ -12,6 +12,7 @@ pub(crate) mod draft;
 mod edit;
 mod groups;
 mod handed;
+pub(crate) mod help;
 pub(crate) mod idle;
 mod manifest;
 pub(crate) mod mending;

@@ -206,7 +206,8 @@ impl Group {
             })
     }
 
-    /// A key that at least half of the tests take already: the others are to take it, too.
+    /// A key that most of the tests that change the resource take alone already, or that at least half of all tests take:
+    /// the others are to take it, too. Tests that only read take it shared, and wait for no more than they must.
     fn key_that_will_do(&self, held: &HashMap<usize, Vec<Held>>) -> Option<String> {
         let of_users = || {
             self.users()
@@ -218,6 +219,10 @@ impl Group {
                 .filter(|(test, alone)| !takes(held, *test, key, *alone))
                 .count()
         };
+        let missing_writers = |key: &str| {
+            let writers = self.writers.iter();
+            writers.filter(|test| !takes(held, **test, key, true)).count()
+        };
         // Whoever takes it shared cannot take it alone besides.
         let would_clash = |key: &str| {
             self.writers
@@ -226,7 +231,8 @@ impl Group {
         };
         keys.into_iter()
             .filter(|key| !of_users().any(|held| held.key == *key && !held.may_be_taken))
-            .filter(|key| missing(key) * 2 <= self.count() && !would_clash(key))
+            .filter(|key| missing(key) * 2 <= self.count() || missing_writers(key) * 2 < self.writers.len())
+            .filter(|key| !would_clash(key))
             .min_by_key(|key| missing(key))
             .map(str::to_owned)
     }
@@ -327,6 +333,16 @@ mod tests {
         );
         let readers = [meeting("a", &[0], &[1, 2])];
         assert_eq!(told(&readers, &[(0, "db", true), (1, "db", false)]), "2: -db");
+        // A suite's own key does, however many readers lack it: they take it shared.
+        let many = [meeting("a", &[0, 1], &[2, 3, 4, 5])];
+        let there = [(0, "", true), (1, "", true)];
+        assert_eq!(told(&many, &there), "2: -, 3: -, 4: -, 5: -");
+        // And the one writer that lacks it is all that changes where the readers have it.
+        let all_but_one: Vec<_> = (0..6)
+            .filter(|test| *test != 1)
+            .map(|test| (test, "", test == 0))
+            .collect();
+        assert_eq!(told(&many, &all_but_one), "1: +");
     }
 
     #[test]

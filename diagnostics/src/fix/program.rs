@@ -12,10 +12,13 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
-    /// Where it begins, behind its attributes.
+    /// The place of a new attribute: behind the others, but for those that refuse one below them.
     pub(crate) at: usize,
     /// Its own, and what it has from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,
+    /// No place for an attribute of cofferdam's: `#[test_with::…]`, which refuses one below it, stands above `#[rstest]`,
+    /// which has to be above it.
+    pub(crate) has_no_place: bool,
     /// Whether it may have more, by a condition.
     pub(crate) is_conditional: bool,
     /// The module, by its number.

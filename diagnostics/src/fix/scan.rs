@@ -2,7 +2,7 @@
 //!
 //! Modules are followed as the compiler follows them. What a macro makes is not seen.
 
-use super::attributes::{Names, annotations};
+use super::attributes::{Names, annotations, is_last};
 use super::handed::Handed;
 use super::program::{Function, Module, Program};
 use super::source::Whole;
@@ -123,7 +123,12 @@ impl Walk<'_> {
             name: joined(&place.prefix, &item.sig.ident.to_string()),
             file: place.file.clone(),
             line: whole.line(item.sig.fn_token.span().start().line),
-            at: whole.at(begin_of(item)),
+            at: whole.at(attribute_place(item)),
+            has_no_place: item
+                .attrs
+                .iter()
+                .skip_while(|one| !is_of_test_with(one))
+                .any(|one| is_last(one.path(), &["rstest"])),
             is_conditional: outer.handed.may_hand_to(&item.attrs),
             annotations: outer.handed.for_function(&item.attrs, whole.moved(own)),
             module,
@@ -185,6 +190,18 @@ impl Walk<'_> {
         };
         self.file(&inner, &within);
     }
+}
+
+/// Returns where a new attribute goes: below the others, for `#[rstest]` has to be above ours, but above
+/// `#[test_with::…]`, which refuses to compile when a `#[serial]` follows it.
+fn attribute_place(item: &ItemFn) -> usize {
+    let refusing = item.attrs.iter().find(|one| is_of_test_with(one));
+    refusing.map_or_else(|| begin_of(item), |one| one.span().byte_range().start)
+}
+
+fn is_of_test_with(attribute: &Attribute) -> bool {
+    let path = &attribute.path().segments;
+    path.len() > 1 && path[0].ident == "test_with"
 }
 
 /// Where a function begins behind its attributes.
@@ -352,6 +369,27 @@ mod tests {
             (lines("t::f"), lines("t::f::case_1"), lines("t::g"), lines("t::h")),
             (1, 1, 2, 0)
         );
+    }
+
+    #[test]
+    fn a_new_attribute_goes_below_the_others_and_above_the_one_that_refuses_it_there() {
+        for (before, behind) in [
+            ("#[rstest]\n", "fn f() {}"),
+            ("#[tokio::test]\n", "async fn f() {}"),
+            ("#[test]\n#[serial_test::serial(db)]\n", "fn f() {}"),
+            ("", "#[test_with::env(TOKEN)]\n#[test]\nfn f() {}"),
+            (
+                "#[test]\n",
+                "#[test_with::env(A)] #[test_with::file(b)]\nfn f() {}",
+            ),
+            ("#[rstest]\n", "#[test_with::env(A)]\nfn f() {}"),
+            ("", "#[test_with::env(A)]\n#[rstest]\nfn f() {}"),
+        ] {
+            let text = format!("{before}{behind}");
+            let program = program(&[("lib.rs", &text)]);
+            assert_eq!(&text[program.functions[0].at..], behind);
+            assert_eq!(program.functions[0].has_no_place, behind.contains("rstest"));
+        }
     }
 
     #[test]

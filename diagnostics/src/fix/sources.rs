@@ -2,8 +2,10 @@
 
 use super::program::{Function, Program};
 use super::scan::scan;
-use super::workspace::{Package, Workspace};
+pub(crate) use super::workspace::Package;
+use super::workspace::Workspace;
 use crate::findings::Test;
+use cofferdam::diagnostics::Harness;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,6 +62,16 @@ impl Sources {
     /// The package in that folder.
     pub(crate) fn package(&self, folder: &Path) -> Option<&Package> {
         self.packages().find(|package| package.dir() == folder)
+    }
+
+    /// The package that a file of source or a manifest belongs to.
+    pub(crate) fn package_around(&self, file: &Path) -> Option<&Package> {
+        let is_source = file.extension().is_some_and(|extension| extension == "rs");
+        let is_compiled = is_source || file.file_name().is_some_and(|name| name == "Cargo.toml");
+        let around = self
+            .packages()
+            .filter(|package| is_compiled && file.starts_with(package.dir()));
+        around.max_by_key(|package| package.dir().components().count())
     }
 
     fn packages(&self) -> impl Iterator<Item = &Package> {
@@ -126,6 +138,24 @@ impl Sources {
             (false, ..) => Err(format!("{} packages have such a test", found_in.len())),
             (true, true, _) => Err("it is not in the source: a macro may have made it".to_owned()),
             (true, false, _) => Err(format!("no program here is called {binary}")),
+        }
+    }
+
+    /// Returns the harness that runs the test.
+    pub(crate) fn harness(&self, test: &Test) -> Harness {
+        // As rustdoc names them: `src/lib.rs - orders::store (line 12)`.
+        if test.name.contains(" - ") && test.name.contains("(line ") {
+            return Harness::Doctest;
+        }
+        let package = self.package(Path::new(&test.package));
+        let targets = package
+            .into_iter()
+            .flat_map(|package| package.targets_named(&test.binary));
+        let mut own = targets.map(|target| target.has_own_harness);
+        if own.any(|has_own| has_own) {
+            Harness::Custom
+        } else {
+            Harness::Libtest
         }
     }
 

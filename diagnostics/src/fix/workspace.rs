@@ -2,7 +2,9 @@
 
 use super::tool;
 use serde::Deserialize;
+use std::fs;
 use std::path::{Path, PathBuf};
+use toml_edit::{DocumentMut, Item, TableLike};
 
 /// What cargo says of a workspace.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,30 +30,68 @@ pub(crate) struct Target {
     /// The file that it begins in.
     #[serde(rename = "src_path")]
     pub(crate) source: PathBuf,
+    /// `harness = false`.
+    #[serde(skip)]
+    pub(crate) has_own_harness: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 struct Dependency {
     name: String,
+    #[serde(default)]
+    features: Vec<String>,
 }
 
 impl Workspace {
     /// That of the package or workspace in `dir`.
     pub(crate) fn around(dir: &Path) -> Result<Self, String> {
         let told = tool::ask("cargo", &["metadata", "--no-deps", "--format-version", "1"], dir)?;
-        serde_json::from_slice(&told)
-            .map_err(|error| format!("could not understand `cargo metadata`: {error}"))
+        let mut workspace: Self = serde_json::from_slice(&told)
+            .map_err(|error| format!("could not understand `cargo metadata`: {error}"))?;
+        for package in &mut workspace.packages {
+            // cargo has read the manifest, so what is wrong with it was said above.
+            let manifest = fs::read_to_string(&package.manifest).unwrap_or_default();
+            package.harnesses(&manifest);
+        }
+        Ok(workspace)
     }
 }
 
 impl Package {
+    /// Notes which targets have a harness of their own: `cargo metadata` leaves that out.
+    fn harnesses(&mut self, manifest: &str) {
+        let document: DocumentMut = manifest.parse().unwrap_or_default();
+        for target in &mut self.targets {
+            let table = document.get(target.kind());
+            let has_own = |table: &dyn TableLike| table.get("harness").and_then(Item::as_bool) == Some(false);
+            let is_this = |table: &dyn TableLike| {
+                table.get("name").and_then(Item::as_str) == Some(target.name.as_str())
+            };
+            target.has_own_harness = match table {
+                Some(Item::ArrayOfTables(all)) => all.iter().any(|one| is_this(one) && has_own(one)),
+                Some(one) => one.as_table_like().is_some_and(has_own),
+                None => false,
+            };
+        }
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.manifest.parent().unwrap_or(Path::new(""))
     }
 
     pub(crate) fn depends_on(&self, name: &str) -> bool {
-        let alike = |dependency: &&Dependency| dependency.name.replace('-', "_") == name;
-        self.dependencies.iter().any(|dependency| alike(&dependency))
+        self.dependencies_named(name).next().is_some()
+    }
+
+    /// Whether it depends on that crate with this feature named.
+    pub(crate) fn has_feature(&self, name: &str, feature: &str) -> bool {
+        let mut features = self.dependencies_named(name).flat_map(|one| &one.features);
+        features.any(|one| one == feature)
+    }
+
+    fn dependencies_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Dependency> {
+        let alike = move |dependency: &&Dependency| dependency.name.replace('-', "_") == name;
+        self.dependencies.iter().filter(alike)
     }
 
     /// The targets that a program may be: one by nextest's name, or several by the name of their file.
@@ -86,8 +126,25 @@ impl Target {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_harness_of_a_target_s_own_is_read_from_the_manifest() {
+        let mut workspace: Workspace = serde_json::from_str(METADATA).unwrap();
+        let package = &mut workspace.packages[0];
+        let own = |package: &mut Package, manifest: &str| {
+            package.harnesses(manifest);
+            let own = package.targets.iter().filter(|target| target.has_own_harness);
+            own.map(|target| target.name.clone())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(own(package, "[lib]\nharness = false\n"), "order_desk");
+        let tests = "[[test]]\nname = \"a\"\nharness = false\n[[test]]\nname = \"customers\"\n";
+        assert_eq!(own(package, tests), "");
+        assert_eq!(own(package, &format!("{tests}harness = false\n")), "customers");
+    }
+
     const METADATA: &str = r#"{"workspace_root": "/w", "packages": [{
-        "name": "order-desk", "manifest_path": "/w/desk/Cargo.toml", "dependencies": [{"name": "serial_test"}],
+        "name": "order-desk", "manifest_path": "/w/desk/Cargo.toml", "dependencies": [{"name": "serial_test", "features": ["file_locks"]}],
         "targets": [
             {"name": "order_desk", "kind": ["lib"], "src_path": "/w/desk/src/lib.rs"},
             {"name": "order-desk", "kind": ["bin"], "src_path": "/w/desk/src/main.rs"},
@@ -117,6 +174,9 @@ mod tests {
             assert_eq!(sources(binary), found, "{binary}");
         }
         assert!(package.depends_on("serial_test") && !package.depends_on("cofferdam"));
+        assert!(
+            package.has_feature("serial_test", "file_locks") && !package.has_feature("cofferdam", "serial")
+        );
         assert_eq!(package.dir(), Path::new("/w/desk"));
     }
 }

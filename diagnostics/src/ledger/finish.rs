@@ -11,7 +11,7 @@ pub(crate) struct Conflict {
     pub(crate) kind: String,
     pub(crate) severity: String,
     pub(crate) message: String,
-    pub(crate) mend: String,
+    pub(crate) help: String,
 }
 
 /// What the end of a session came to.
@@ -48,7 +48,7 @@ impl Admitted {
             for (number, conflict) in (1_i64..).zip(conflicts) {
                 change
                     .prepare_cached(
-                        "INSERT INTO conflicts (session, number, kind, severity, message, mend)
+                        "INSERT INTO conflicts (session, number, kind, severity, message, help)
                          VALUES (?, ?, ?, ?, ?, ?)",
                     )?
                     .execute(params![
@@ -57,7 +57,7 @@ impl Admitted {
                         conflict.kind,
                         conflict.severity,
                         conflict.message,
-                        conflict.mend
+                        conflict.help
                     ])?;
             }
             change.execute(

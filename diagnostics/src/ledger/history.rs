@@ -1,6 +1,7 @@
 //! What was recorded, read back.
 
-use super::{Conflict, JobNumber, JobState, LedgerError, Owner, Reader, SessionId, Status, Trigger};
+use super::lease::Remains;
+use super::{Conflict, Holder, JobNumber, JobState, LedgerError, Owner, Reader, SessionId, Status, Trigger};
 use rusqlite::{Row, params};
 use std::path::PathBuf;
 
@@ -12,8 +13,10 @@ pub(crate) struct Session {
     pub(crate) namespace: String,
     pub(crate) scope: String,
     pub(crate) trigger: Trigger,
-    /// `Abandoned` also where the owner is dead and nobody has marked it yet.
+    /// `Abandoned` also where nothing is left of it and nobody has marked it yet.
     pub(crate) status: Status,
+    /// Of a killed session: its processes that still run.
+    pub(crate) left: Vec<Holder>,
     pub(crate) beside: bool,
     pub(crate) owner: Owner,
     pub(crate) revision: Option<String>,
@@ -187,14 +190,14 @@ impl Reader {
     /// The conflicts that a session found, as they were told.
     pub(crate) fn conflicts(&self, of: SessionId) -> Result<Vec<Conflict>, LedgerError> {
         self.read(
-            "SELECT kind, severity, message, mend FROM conflicts WHERE session = ? ORDER BY number",
+            "SELECT kind, severity, message, help FROM conflicts WHERE session = ? ORDER BY number",
             [of],
             |row| {
                 Ok(Conflict {
                     kind: row.get(0)?,
                     severity: row.get(1)?,
                     message: row.get(2)?,
-                    mend: row.get(3)?,
+                    help: row.get(3)?,
                 })
             },
         )
@@ -217,11 +220,18 @@ impl Reader {
         })
     }
 
-    /// A session whose owner is dead is over, also if nobody has written that down yet.
+    /// A session of which nothing is left is over, also if nobody has written that down yet.
     fn judged(&self, mut session: Session) -> Session {
-        if session.status.is_active() && !self.is_alive(&session.name) {
-            session.status = Status::Abandoned;
-            session.jobs.interrupted += std::mem::take(&mut session.jobs.running);
+        if !session.status.is_active() {
+            return session;
+        }
+        match self.remains_of(&session.name) {
+            Remains::Owner => {}
+            Remains::Guard(left) | Remains::Processes(left) => session.left = left,
+            Remains::Nothing => {
+                session.status = Status::Abandoned;
+                session.jobs.interrupted += std::mem::take(&mut session.jobs.running);
+            }
         }
         session
     }
@@ -248,6 +258,7 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         scope: row.get(3)?,
         trigger: row.get(4)?,
         status: row.get(5)?,
+        left: Vec::new(),
         beside: row.get(6)?,
         owner: Owner {
             pid: row.get(7)?,

@@ -85,9 +85,7 @@ struct Lock {
 
 impl Lock {
     fn take(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
+        super::make_parent(path)?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -48,6 +48,7 @@ pub(crate) use submit::{NotSubmitted, Submission};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use schema::Found;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,8 +103,9 @@ impl Ledger {
 
     pub(crate) fn open_as(base: &Path, opening: Opening) -> Result<Self, LedgerError> {
         let file = base.join(FILE);
-        std::fs::create_dir_all(base)
-            .map_err(|source| LedgerError::io("create the folder of", &file, source))?;
+        cofferdam::__private_dir(base, "")
+            .map_err(|source| LedgerError::io("create the folder of", &file, io::Error::other(source)))?;
+        refuse_links(&file)?;
         if !is_there(&file)? {
             Self::create(base, &file, opening)?;
             is_there(&file)?;
@@ -268,6 +270,33 @@ fn jobs_file(base: &Path, name: &str) -> PathBuf {
 /// The folder for what a session keeps (logs of its jobs); not made yet, and removed when the session is forgotten.
 pub(crate) fn folder(base: &Path, name: &str) -> PathBuf {
     base.join("sessions").join(file_name(name))
+}
+
+/// Makes the folder of this file, for its owner alone and not through a link.
+fn make_parent(path: &Path) -> io::Result<()> {
+    let Some((root, name)) = path
+        .parent()
+        .and_then(|folder| Some((folder.parent()?, folder.file_name()?)))
+    else {
+        return Ok(());
+    };
+    cofferdam::__private_dir(root, name)
+        .map(drop)
+        .map_err(io::Error::other)
+}
+
+/// Refuses a ledger, or a file that SQLite has beside it, that is a link: SQLite would write into what it points to.
+fn refuse_links(file: &Path) -> Result<(), LedgerError> {
+    for end in ["", "-wal", "-shm", "-journal"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(end);
+        let path = PathBuf::from(path);
+        if path.is_symlink() {
+            let link = "it is a symbolic link, and none is followed in the base folder: remove it";
+            return Err(LedgerError::io("open", &path, io::Error::other(link)));
+        }
+    }
+    Ok(())
 }
 
 /// A session's name, as it is safe in a path.

@@ -107,9 +107,9 @@ impl Reader {
         }
     }
 
-    /// Whether the session's owner or one of its processes lives; so it does where its locks cannot be looked at.
-    pub(super) fn is_alive(&self, name: &str) -> bool {
-        Remains::of(&self.base, name).map_or(true, |remains| remains != Remains::Nothing)
+    /// Returns what is left of the session; its owner, where its locks cannot be looked at.
+    pub(super) fn remains_of(&self, name: &str) -> Remains {
+        Remains::of(&self.base, name).unwrap_or(Remains::Owner)
     }
 
     /// A number that changes whenever somebody changes the ledger.

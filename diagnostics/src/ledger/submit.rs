@@ -85,9 +85,7 @@ fn taker(change: &Transaction<'_>, namespace: &str) -> rusqlite::Result<Option<(
 
 /// Writes a file that nobody but this user can read.
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
+    super::make_parent(path)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -46,8 +46,19 @@ fn package(seen: &Seen, pid: u32) -> String {
         .unwrap_or_default()
 }
 
+/// A use by a party of a conflict: its lines, and whether it listed a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Detail {
+    pub(crate) place: Option<String>,
+    pub(crate) test_place: Option<String>,
+}
+
 /// One finding for each conflict, in their order.
-pub(crate) fn found(conflicts: &[Conflict], seen: &Seen) -> Vec<Found> {
+pub(crate) fn found(
+    conflicts: &[Conflict],
+    seen: &Seen,
+    detail: &mut dyn FnMut(&Party) -> Detail,
+) -> Vec<Found> {
     let in_turn: HashMap<(u32, &str), bool> = seen
         .tests
         .iter()
@@ -60,10 +71,18 @@ pub(crate) fn found(conflicts: &[Conflict], seen: &Seen) -> Vec<Found> {
             Some(true) | None => Runner::CargoTest,
         }
     };
-    conflicts.iter().map(|told| one(told, &runner, seen)).collect()
+    conflicts
+        .iter()
+        .map(|told| one(told, &runner, seen, detail))
+        .collect()
 }
 
-fn one(told: &Conflict, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> Found {
+fn one(
+    told: &Conflict,
+    runner: &impl Fn(&Party) -> Runner,
+    seen: &Seen,
+    detail: &mut dyn FnMut(&Party) -> Detail,
+) -> Found {
     let resource = told.resource.as_ref();
     let mut found = Found {
         finding: Finding {
@@ -74,10 +93,11 @@ fn one(told: &Conflict, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> Foun
             resource: resource.cloned().unwrap_or_else(|| Resource::name("")),
             grade: Grade::Potential,
             overlapped: told.overlapped,
+            origin: None,
             tests: Vec::new(),
             pairs: Vec::new(),
             pairs_in_all: 0,
-            mend: told.mend.clone(),
+            help: told.help.clone(),
         },
         pids: Vec::new(),
         moments: Vec::new(),
@@ -85,13 +105,18 @@ fn one(told: &Conflict, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> Foun
     for party in &told.parties {
         let position = position(&mut found, party, runner, seen);
         let test = &mut found.finding.tests[position];
+        let detail = detail(party);
         let access = match party.access {
             Some(cofferdam::Access::Write) => Access::Write,
+            Some(cofferdam::Access::List) => Access::List,
             _ => Access::Read,
         };
         if !test.uses.iter().any(|known| known.access == access) {
-            let place = party.place.clone();
-            test.uses.push(Use { access, place });
+            test.uses.push(Use {
+                access,
+                place: detail.place,
+                test_place: detail.test_place,
+            });
         }
         // Of several attempts the last is the one to start from.
         found.pids[position] = party.pid;
@@ -136,6 +161,7 @@ mod tests {
             ("a", cofferdam::Access::Write, "a.rs:2", 2),
             ("a", cofferdam::Access::Read, "a.rs:3", 3),
             ("b", cofferdam::Access::Write, "", 4),
+            ("b", cofferdam::Access::Read, "a.rs:4", 5),
         ] {
             evidence.observe(&Observed {
                 run: "r",
@@ -156,7 +182,11 @@ mod tests {
             tests: Vec::new(),
             folders: [(7, PathBuf::from("/w/shop"))].into(),
         };
-        let found = found(&evidence.conflicts(), &seen);
+        let mut detail = |party: &Party| Detail {
+            place: party.place.clone(),
+            test_place: None,
+        };
+        let found = found(&evidence.conflicts(), &seen, &mut detail);
         assert_eq!(found.len(), 1);
         let Found {
             finding,
@@ -169,7 +199,8 @@ mod tests {
             .iter()
             .map(|test| (test.name.as_str(), test.uses.len(), test.package.as_str()))
             .collect();
-        assert_eq!(told, [("a", 2, "/w/shop"), ("b", 1, "/w/shop")]);
+        assert_eq!(told, [("a", 2, "/w/shop"), ("b", 2, "/w/shop")]);
+        assert_eq!(finding.tests[1].uses[1].access, Access::List);
         assert_eq!((pids.as_slice(), moments.as_slice()), (&[7, 7][..], &[1, 4][..]));
         assert_eq!(
             (finding.kind, finding.resource.as_str()),

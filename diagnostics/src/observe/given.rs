@@ -1,4 +1,5 @@
-//! Ports that the kernel chose for a test: they are its own, whatever it does with them afterwards.
+//! Ports that are nobody else's: a test's that the kernel chose for it, whatever it does with them afterwards, and leased
+//! ones, which belong to whoever is handed them.
 
 use super::format::Kind;
 use super::log::Record;
@@ -8,6 +9,8 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub(super) struct Given {
     since: HashMap<(Owner, u32), u64>,
+    /// Since when a TCP port is leased.
+    leased: HashMap<u32, u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +22,10 @@ enum Owner {
 impl Given {
     /// Takes in what happened, and which test did it, if one is known.
     pub(super) fn look(&mut self, record: &Record<'_>, test: Option<usize>) {
+        if record.kind == Kind::LeasedPort {
+            let since = self.leased.entry(record.value).or_insert(record.at);
+            *since = record.at.min(*since);
+        }
         if record.kind != Kind::GivenPort {
             return;
         }
@@ -29,45 +36,48 @@ impl Given {
         }
     }
 
-    /// Whether what the test did was about a port that it had by then. The number can be another test's before and
-    /// afterwards, which is no meeting. Who finds a port taken that its process was given did not choose that number
-    /// either: somebody told it, as one who serves several tests.
+    /// Returns whether what the test did was about a port that it had by then, or that was leased. The number can be another
+    /// test's before and afterwards, which is no meeting. A test that finds a port taken that its process was given did
+    /// not choose that number either: it was handed it, as by a server for several tests.
     pub(super) fn is(&self, record: &Record<'_>, test: usize) -> bool {
+        let number = record.value & u32::from(u16::MAX);
         let port = match record.kind {
-            Kind::BindTcp | Kind::ConnectTcp | Kind::TakenPort => record.value,
-            Kind::BindUdp => record.value | 1 << 16,
+            Kind::BindTcp | Kind::ConnectTcp => number,
+            Kind::BindUdp => number | 1 << 16,
             _ => return false,
         };
-        let has = |owner| {
-            let since = self.since.get(&(owner, port));
-            since.is_some_and(|since| *since <= record.at)
-        };
-        has(Owner::Test(test)) || record.kind == Kind::TakenPort && has(Owner::Process(record.pid))
+        let by_then = |since: Option<&u64>| since.is_some_and(|since| *since <= record.at);
+        let has = |owner| by_then(self.since.get(&(owner, port)));
+        has(Owner::Test(test))
+            || record.taken() && has(Owner::Process(record.pid))
+            || by_then(self.leased.get(&port))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::{FAILED, TAKEN};
     use super::super::log::made::Made;
     use super::*;
 
     #[test]
     fn a_port_is_a_test_s_own_once_the_kernel_gave_it() {
         let mut made = Made::new(1, 1, true);
-        for (at, (kind, value)) in (1..).zip([
-            (Kind::BindTcp, 80),
-            (Kind::GivenPort, 80),
-            (Kind::BindTcp, 80),
-            (Kind::ConnectTcp, 80),
-            (Kind::BindUdp, 80),
-            (Kind::GivenPort, 80 | 1 << 16),
-            (Kind::BindUdp, 80),
-            (Kind::BindTcp, 81),
-            (Kind::Look, 80),
-            (Kind::TakenPort, 80),
-            (Kind::TakenPort, 81),
+        let taken = FAILED | TAKEN;
+        for (at, (kind, flags, value)) in (1..).zip([
+            (Kind::BindTcp, 0, 80),
+            (Kind::GivenPort, 0, 80),
+            (Kind::BindTcp, 0, 80),
+            (Kind::ConnectTcp, 0, 80),
+            (Kind::BindUdp, 0, 80),
+            (Kind::GivenPort, 0, 80 | 1 << 16),
+            (Kind::BindUdp, 0, 80),
+            (Kind::BindTcp, 0, 81),
+            (Kind::Look, 0, 80),
+            (Kind::BindTcp, taken, 80),
+            (Kind::BindTcp, taken, 81),
         ]) {
-            made.record(at, 1, kind, value, "", b"");
+            made.flagged(at, 1, kind, flags, value, b"", b"");
         }
         let log = made.log();
         let mut given = Given::default();
@@ -84,6 +94,30 @@ mod tests {
 
         // Another test of the same process knows that the port is taken, and may yet be in the way.
         let others: Vec<_> = log.records().filter(|record| given.is(record, 4)).collect();
-        assert!(matches!(others[..], [ref one] if (one.kind, one.value) == (Kind::TakenPort, 80)));
+        assert!(matches!(others[..], [ref one] if one.taken() && one.value == 80));
+    }
+
+    #[test]
+    fn a_leased_port_is_that_of_everybody_who_was_handed_it() {
+        let mut made = Made::new(1, 1, true);
+        for (at, (kind, value)) in (1..).zip([
+            (Kind::BindTcp, 80),
+            (Kind::LeasedPort, 80),
+            (Kind::BindTcp, 80),
+            (Kind::ConnectTcp, 80),
+            (Kind::BindTcp, 81),
+            (Kind::BindUdp, 80),
+        ]) {
+            made.record(at, 1, kind, value, "", b"");
+        }
+        let log = made.log();
+        let mut given = Given::default();
+        for record in log.records() {
+            given.look(&record, None);
+        }
+        for test in [3, 4] {
+            let own: Vec<bool> = log.records().map(|record| given.is(&record, test)).collect();
+            assert_eq!(own, [false, false, true, true, false, false]);
+        }
     }
 }

@@ -35,11 +35,7 @@ impl Guards {
         shared: bool,
         at: u64,
     ) {
-        let next = self.names.len();
-        let file = *self.known.entry(path.to_owned()).or_insert(next);
-        if file == next {
-            self.names.push(path.to_string_lossy().into_owned());
-        }
+        let file = self.file(path);
         self.locked.insert((file, test));
         self.holds.entry(test).or_default().push(Hold {
             file,
@@ -58,6 +54,21 @@ impl Guards {
         }
     }
 
+    /// Notes a file that a test locks in a way that keeps no other test of its process away. The file guards itself.
+    pub(super) fn used_as_lock(&mut self, test: usize, path: &Path) {
+        let file = self.file(path);
+        self.locked.insert((file, test));
+    }
+
+    fn file(&mut self, path: &Path) -> usize {
+        let next = self.names.len();
+        let file = *self.known.entry(path.to_owned()).or_insert(next);
+        if file == next {
+            self.names.push(path.to_string_lossy().into_owned());
+        }
+        file
+    }
+
     /// The locks that protected this use. A shared one does not keep other writers' readers away from a write.
     ///
     /// A file that is used as a lock is opened before it is locked: it guards itself.
@@ -67,7 +78,7 @@ impl Guards {
         }
         let holds = self.holds.get(&test).into_iter().flatten();
         let mut files: Vec<usize> = holds
-            .filter(|hold| hold.from <= at && at <= hold.to && (!hold.shared || access == Access::Read))
+            .filter(|hold| hold.from <= at && at <= hold.to && (!hold.shared || access != Access::Write))
             .map(|hold| hold.file)
             .collect();
         let own = path.and_then(|path| self.known.get(path));

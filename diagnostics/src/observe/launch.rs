@@ -5,7 +5,7 @@ use super::own::{Own, allows, is_plain, sweep};
 use super::{account, chain, layout, runner};
 use crate::cli::RUNNER_WORD;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
@@ -25,7 +25,7 @@ const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const SLOTS_OF_FEW: u64 = 4096;
 
 /// As many calls are noted of each access.
-const FRAMES: u32 = 24;
+pub(super) const FRAMES: u32 = 24;
 
 /// What is asked of the observer.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +159,8 @@ impl Launch {
     /// A folder of its own for the logs of one run of a few tests, and what its runner is told.
     pub(super) fn beside(&self, name: &str, with_calls: bool) -> io::Result<(PathBuf, OsString)> {
         let folder = self.folder.path().join(name);
-        fs::create_dir(&folder)?;
+        // Others may look into the folder that it is in, whatever the mask is.
+        fs::DirBuilder::new().mode(0o700).create(&folder)?;
         symlink(
             fs::read_link(self.folder.path().join("library"))?,
             folder.join("library"),

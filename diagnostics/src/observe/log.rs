@@ -1,6 +1,8 @@
 //! A log as the observer wrote it: bytes in, records out.
 
-use super::format::{self, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, header};
+use super::format::{
+    self, ABSENT, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, TAKEN, header,
+};
 use std::borrow::Cow;
 
 /// What one process left behind.
@@ -40,6 +42,16 @@ pub(crate) struct Record<'a> {
 impl<'a> Record<'a> {
     pub(crate) fn failed(&self) -> bool {
         self.flags & FAILED != 0
+    }
+
+    /// Returns whether it failed because of what is there already.
+    pub(crate) fn taken(&self) -> bool {
+        self.flags & TAKEN != 0
+    }
+
+    /// Returns whether it failed because of what is not there.
+    pub(crate) fn absent(&self) -> bool {
+        self.flags & ABSENT != 0
     }
 
     pub(crate) fn same(&self) -> bool {
@@ -192,7 +204,12 @@ pub(super) mod made {
             text: &str,
             second: &[u8],
         ) -> &mut Self {
-            self.flagged(at, test, kind, 0, value, text, second)
+            self.flagged(at, test, kind, 0, value, text.as_bytes(), second)
+        }
+
+        /// A record with a text that is none.
+        pub(crate) fn bytes(&mut self, at: u64, test: u32, kind: Kind, value: u64, text: &[u8]) -> &mut Self {
+            self.flagged(at, test, kind, 0, value, text, b"")
         }
 
         #[expect(clippy::too_many_arguments, reason = "a record has as many parts")]
@@ -203,7 +220,7 @@ pub(super) mod made {
             kind: Kind,
             flags: u8,
             value: u64,
-            text: &str,
+            text: &[u8],
             second: &[u8],
         ) -> &mut Self {
             let length = (RECORD + text.len() + second.len()).next_multiple_of(8);
@@ -215,7 +232,7 @@ pub(super) mod made {
             for word in [first, at * 1000, who, sizes, value] {
                 self.bytes.extend(word.to_ne_bytes());
             }
-            self.bytes.extend(text.as_bytes());
+            self.bytes.extend(text);
             self.bytes.extend(second);
             self.bytes.resize(start + length, 0);
             self

@@ -1,9 +1,10 @@
 //! What a record means: which resources were used, and how. A record in, acts out.
 
-use super::format::{ITSELF, Kind};
+use super::format::{ITSELF, Kind, SHARED_MEMORY};
 use super::log::Record;
 use super::paths::{Links, absolute};
-use cofferdam::{Access, Resource};
+use super::ports::Port;
+use cofferdam::{Access, Resource, ResourceKind};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -23,13 +24,16 @@ pub(super) enum How {
     Name,
     /// Removed or renamed, with all that is below.
     Uproot,
+    /// A removal or renaming of what was not there. It counts where another test makes or removes it.
+    Miss,
 }
 
 impl How {
     pub(super) fn access(self) -> Access {
         match self {
-            Self::Read | Self::List | Self::Make => Access::Read,
-            Self::Write | Self::Name | Self::Uproot => Access::Write,
+            Self::List => Access::List,
+            Self::Read | Self::Make => Access::Read,
+            Self::Write | Self::Name | Self::Uproot | Self::Miss => Access::Write,
         }
     }
 }
@@ -38,6 +42,7 @@ impl How {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Act {
     File(PathBuf, How),
+    Port(Port, Access),
     Other(Resource, Access),
     /// A file or folder was made, with the mode that the mask allows.
     UsedMask,
@@ -50,10 +55,53 @@ impl Act {
     pub(super) fn writes(&self) -> bool {
         match self {
             Self::File(_, how) => how.access() == Access::Write,
-            Self::Other(_, access) => *access == Access::Write,
+            Self::Port(_, access) | Self::Other(_, access) => *access == Access::Write,
             Self::UsedMask => false,
             Self::ClearedVariables => true,
         }
+    }
+}
+
+/// The folder in which libc keeps shared memory and semaphores.
+const MEMORY: &str = "/dev/shm";
+
+/// The kind of the file that a record is about.
+pub(super) fn kind_of(record: &Record<'_>) -> ResourceKind {
+    match record.kind {
+        Kind::BindUnix | Kind::ConnectUnix => ResourceKind::UnixSocket,
+        Kind::Open | Kind::Remove if u64::from(record.value) & SHARED_MEMORY != 0 => {
+            ResourceKind::SharedMemory
+        }
+        _ => ResourceKind::File,
+    }
+}
+
+/// The resource of that kind at that path.
+pub(super) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
+    let name = path.to_string_lossy();
+    match kind {
+        ResourceKind::SharedMemory => Resource::new(kind, name.strip_prefix(MEMORY).unwrap_or(&name)),
+        _ => Resource::new(kind, name),
+    }
+}
+
+/// The path of a resource that has one.
+pub(super) fn path_of(resource: &Resource) -> Option<PathBuf> {
+    let name = resource.as_str();
+    match resource.kind() {
+        ResourceKind::File
+        | ResourceKind::Directory
+        | ResourceKind::GitRepository
+        | ResourceKind::Database
+        | ResourceKind::TempName => Some(name.into()),
+        ResourceKind::UnixSocket => (!name.starts_with('@')).then(|| name.into()),
+        ResourceKind::SharedMemory => Some(format!("{MEMORY}{name}").into()),
+        ResourceKind::Port
+        | ResourceKind::UdpPort
+        | ResourceKind::Env
+        | ResourceKind::Cwd
+        | ResourceKind::Umask
+        | ResourceKind::Name => None,
     }
 }
 
@@ -98,10 +146,13 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
     let mut acts = Vec::new();
     let (first, second) = (path(record.text), path(record.second));
     let file = |path: &Path, how: How| absolute(folder, path).map(|path| Act::File(path, how));
-    // A call that failed changed nothing, and told its caller what is there.
+    // What was there, or was not, is another test's doing in another run: then the attempt counts. Any other failure
+    // changes nothing and only shows the caller what is there.
     let or_read = |how: How| if record.failed() { How::Read } else { how };
+    let made = |how: How| if record.taken() { how } else { or_read(how) };
+    let removed = |how: How| if record.absent() { How::Miss } else { made(how) };
     let access = |writes: bool| {
-        if writes && !record.failed() && !record.same() {
+        if writes && (!record.failed() || record.taken()) && !record.same() {
             Access::Write
         } else {
             Access::Read
@@ -116,7 +167,8 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
                 _ if writes => How::Write,
                 _ => How::Read,
             };
-            acts.extend(file(first, or_read(how)));
+            let how = if how == How::Name { made(how) } else { or_read(how) };
+            acts.extend(file(first, how));
             if record.value & CREATE != 0 && !record.failed() {
                 acts.push(Act::UsedMask);
             }
@@ -124,21 +176,22 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
         Kind::Look => acts.extend(file(first, How::Read)),
         Kind::List => acts.extend(file(first, or_read(How::List))),
         Kind::MakeFolder => {
-            acts.extend(file(first, or_read(How::Make)));
+            acts.extend(file(first, made(How::Make)));
             if !record.failed() {
                 acts.push(Act::UsedMask);
             }
         }
-        Kind::RemoveFolder => acts.extend(file(first, or_read(How::Uproot))),
-        Kind::Remove | Kind::Symlink => acts.extend(file(first, or_read(How::Name))),
+        Kind::RemoveFolder => acts.extend(file(first, removed(How::Uproot))),
+        Kind::Remove => acts.extend(file(first, removed(How::Name))),
+        Kind::Symlink => acts.extend(file(first, made(How::Name))),
         Kind::Change => acts.extend(file(first, or_read(How::Write))),
         Kind::Rename => {
-            acts.extend(file(first, or_read(How::Uproot)));
-            acts.extend(file(second, or_read(How::Uproot)));
+            acts.extend(file(first, removed(How::Uproot)));
+            acts.extend(file(second, removed(How::Uproot)));
         }
         Kind::Link => {
             acts.extend(file(first, How::Read));
-            acts.extend(file(second, or_read(How::Name)));
+            acts.extend(file(second, made(How::Name)));
         }
         Kind::BindUnix | Kind::ConnectUnix => {
             let how = if record.kind == Kind::BindUnix {
@@ -147,25 +200,17 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
                 How::Read
             };
             if record.text.starts_with(b"@") {
-                let name = Resource::name(format!("unix socket {}", record.words()));
+                let name = Resource::new(ResourceKind::UnixSocket, record.words());
                 acts.push(Act::Other(name, access(how == How::Name)));
             } else {
-                acts.extend(file(first, or_read(how)));
+                acts.extend(file(first, if how == How::Name { made(how) } else { how }));
             }
         }
-        Kind::BindTcp | Kind::ConnectTcp => {
-            let port = Resource::port(record.value as u16);
-            acts.push(Act::Other(port, access(record.kind == Kind::BindTcp)));
-        }
-        Kind::BindUdp => acts.push(Act::Other(Resource::udp_port(record.value as u16), access(true))),
-        Kind::TakenPort => {
-            let number = record.value as u16;
-            let port = if record.value > u32::from(u16::MAX) {
-                Resource::udp_port(number)
-            } else {
-                Resource::port(number)
-            };
-            acts.push(Act::Other(port, Access::Write));
+        Kind::BindTcp | Kind::BindUdp | Kind::ConnectTcp => {
+            acts.push(Act::Port(
+                Port::of(record),
+                access(record.kind != Kind::ConnectTcp),
+            ));
         }
         Kind::Other => acts.push(Act::Other(Resource::name(record.words()), access(true))),
         Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable if shared => {
@@ -195,7 +240,7 @@ fn path(text: &[u8]) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::{FAILED, SAME};
+    use super::super::format::{ABSENT, FAILED, SAME, TAKEN};
     use super::super::log::made::Made;
     use super::*;
     use Kind as K;
@@ -203,12 +248,13 @@ mod tests {
     /// The acts of a record as text, in the working directory `/w`.
     fn told(kind: Kind, flags: u8, value: u64, text: &str, second: &str, shared: bool) -> String {
         let mut made = Made::new(1, 1, true);
-        made.flagged(1, 1, kind, flags, value, text, second.as_bytes());
+        made.flagged(1, 1, kind, flags, value, text.as_bytes(), second.as_bytes());
         let log = made.log();
         let record = log.records().next().unwrap();
         let words = acts(&record, Some(Path::new("/w")), shared);
         let words = words.iter().map(|act| match act {
             Act::File(path, how) => format!("{how:?} {}", path.display()),
+            Act::Port(port, access) => format!("{access} {port:?}"),
             Act::Other(resource, access) => format!("{access} {resource}"),
             Act::UsedMask => "mask".to_owned(),
             Act::ClearedVariables => "cleared".to_owned(),
@@ -244,14 +290,8 @@ mod tests {
             (K::Link, 0, 0, "/a", "/b", "Read /a, Name /b"),
             (K::Symlink, 0, 0, "/a", "", "Name /a"),
             (K::Change, 0, 0, "/a", "", "Write /a"),
-            (K::BindTcp, 0, 80, "", "", "write port 80"),
-            (K::BindTcp, FAILED, 80, "", "", "read port 80"),
-            (K::BindUdp, 0, 53, "", "", "write UDP port 53"),
-            (K::TakenPort, 0, 80, "", "", "write port 80"),
-            (K::TakenPort, 0, 53 | 1 << 16, "", "", "write UDP port 53"),
-            (K::ConnectTcp, 0, 80, "", "", "read port 80"),
             (K::BindUnix, 0, 0, "/a.sock", "", "Name /a.sock"),
-            (K::BindUnix, 0, 0, "@bus", "", "write name unix socket @bus"),
+            (K::BindUnix, 0, 0, "@bus", "", "write Unix socket @bus"),
             (K::ConnectUnix, 0, 0, "/a.sock", "", "Read /a.sock"),
             (K::GetVariable, 0, 0, "HOME", "", "read env HOME"),
             (K::SetVariable, 0, 0, "HOME", "", "write env HOME"),
@@ -281,6 +321,91 @@ mod tests {
                 "{kind:?} {flags} {text}"
             );
         }
+    }
+
+    #[test]
+    fn an_attempt_that_failed_because_of_what_is_there_counts_as_one() {
+        let (taken, absent) = (FAILED | TAKEN, FAILED | ABSENT);
+        for (kind, flags, value, text, second, meaning) in [
+            (K::Open, taken, 0o301, "/a", "", "Name /a"),
+            (K::Open, absent, 0o301, "/a", "", "Read /a"),
+            (K::Open, absent, 1, "/a", "", "Read /a"),
+            (K::Open, taken, 1, "/a", "", "Read /a"),
+            (K::MakeFolder, taken, 0, "/a", "", "Make /a"),
+            (K::MakeFolder, absent, 0, "/a", "", "Read /a"),
+            (K::RemoveFolder, taken, 0, "/a", "", "Uproot /a"),
+            (K::RemoveFolder, absent, 0, "/a", "", "Miss /a"),
+            (K::Remove, taken, 0, "/a", "", "Name /a"),
+            (K::Remove, absent, 0, "/a", "", "Miss /a"),
+            (K::Rename, taken, 0, "/a", "/b", "Uproot /a, Uproot /b"),
+            (K::Rename, absent, 0, "/a", "/b", "Miss /a, Miss /b"),
+            (K::Link, taken, 0, "/a", "/b", "Read /a, Name /b"),
+            (K::Link, absent, 0, "/a", "/b", "Read /a, Read /b"),
+            (K::Symlink, taken, 0, "/a", "", "Name /a"),
+            (K::Change, absent, 0, "/a", "", "Read /a"),
+            (K::BindUnix, taken, 0, "/a.sock", "", "Name /a.sock"),
+            (K::BindUnix, FAILED, 0, "/a.sock", "", "Read /a.sock"),
+            (K::BindUnix, taken, 0, "@bus", "", "write Unix socket @bus"),
+            (K::ConnectUnix, absent, 0, "/a.sock", "", "Read /a.sock"),
+            (
+                K::Other,
+                taken,
+                1,
+                "semaphores 2a",
+                "",
+                "write name semaphores 2a",
+            ),
+            (
+                K::Other,
+                absent,
+                1,
+                "semaphores 2a",
+                "",
+                "read name semaphores 2a",
+            ),
+            (K::ChangeFolder, absent, 0, "/a", "", "read cwd"),
+        ] {
+            assert_eq!(
+                told(kind, flags, value, text, second, true),
+                meaning,
+                "{kind:?} {flags} {text}"
+            );
+        }
+        for (kind, flags, access) in [
+            (K::BindTcp, 0, Access::Write),
+            (K::BindTcp, taken, Access::Write),
+            (K::BindTcp, FAILED, Access::Read),
+            (K::BindUdp, taken, Access::Write),
+            (K::ConnectTcp, 0, Access::Read),
+        ] {
+            let mut made = Made::new(1, 1, true);
+            made.flagged(1, 1, kind, flags, 80, &[127, 0, 0, 1], b"");
+            let log = made.log();
+            let record = log.records().next().unwrap();
+            let acts = acts(&record, None, true);
+            assert_eq!(acts, [Act::Port(Port::of(&record), access)], "{kind:?} {flags}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_a_socket_or_shared_memory_by_the_calls_that_use_it() {
+        for (kind, value, path, resource) in [
+            (K::Open, 0, "/d/a", "file /d/a"),
+            (K::BindUnix, 0, "/d/a", "Unix socket /d/a"),
+            (K::ConnectUnix, 0, "/d/a", "Unix socket /d/a"),
+            (K::Open, SHARED_MEMORY, "/dev/shm/a", "shared memory /a"),
+            (K::Remove, SHARED_MEMORY, "/dev/shm/sem.a", "shared memory /sem.a"),
+            (K::Open, 0, "/dev/shm/a", "file /dev/shm/a"),
+        ] {
+            let mut made = Made::new(1, 1, true);
+            made.record(1, 1, kind, value, path, b"");
+            let log = made.log();
+            let kind = kind_of(&log.records().next().unwrap());
+            let found = resource_at(kind, Path::new(path));
+            assert_eq!(found.to_string(), resource);
+            assert_eq!(path_of(&found), Some(path.into()));
+        }
+        assert_eq!(path_of(&Resource::new(ResourceKind::UnixSocket, "@bus")), None);
     }
 
     #[test]

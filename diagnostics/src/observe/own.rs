@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{fs, io};
 use tempfile::TempDir;
 
-const PREFIX: &str = "cofferdam-observe-";
+pub(super) const PREFIX: &str = "cofferdam-observe-";
 const ALIVE: &str = "alive";
 
 /// A folder of this session's, removed when it is dropped.

@@ -1,5 +1,6 @@
 //! What a path stands for: made absolute, freed of `.` and `..`, and left alone where it is nobody's resource.
 
+use super::own::PREFIX;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
@@ -47,6 +48,10 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
     if text.ends_with(b" (deleted)") || path == Path::new("/") {
         return false;
     }
+    // What std reads to print a backtrace, and the observer, which it finds in the program.
+    if below("/usr/lib/debug") || is_observer_s(path) {
+        return false;
+    }
     // Coverage is written by every process and merged by the runtime.
     let extension = path.extension().and_then(|extension| extension.to_str());
     if matches!(extension, Some("profraw" | "gcda" | "gcno")) {
@@ -58,9 +63,24 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
         return false;
     }
     // cofferdam's own books, and the folders that it lends to one worker at a time.
-    !["runs", "locks"]
-        .iter()
-        .any(|part| path.starts_with(ours.join(part)))
+    !is_for_the_machine(text)
+        && !["runs", "locks", "failed"]
+            .iter()
+            .any(|part| path.starts_with(ours.join(part)))
+}
+
+/// Whether it is cofferdam's folder for a whole machine, `/tmp/cofferdam-USER`, or in it.
+fn is_for_the_machine(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|part| {
+        let user = part.strip_prefix(b"cofferdam-");
+        user.is_some_and(|user| !user.is_empty() && user.iter().all(u8::is_ascii_digit))
+    })
+}
+
+/// Whether it lies in the folder of an observation.
+fn is_observer_s(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    folder.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
 /// Folders by their true names: a suite may reach one through a link.
@@ -148,6 +168,8 @@ mod tests {
         for (path, wanted) in [
             ("/shop/report.csv", true),
             ("/dev/shm/queue", true),
+            ("/tmp/cofferdam-0/s-0012", false),
+            ("/tmp/cofferdam-x/s-0012", true),
             ("/shop/target/cofferdam/other", true),
             ("/process", true),
             ("/dev/null", false),
@@ -156,6 +178,9 @@ mod tests {
             ("/shop/default_12.profraw", false),
             ("/shop/a.txt (deleted)", false),
             ("/h/.cargo/.global-cache-journal", false),
+            ("/usr/lib/debug/.build-id/72/01.debug", false),
+            ("/dev/shm/cofferdam-observe-x1/observer.so", false),
+            ("/dev/shm/cofferdam-observer", true),
             ("/shop/target/cofferdam/runs/r/workers/w0/dir/a", false),
             ("/shop/target/cofferdam/locks/a.lock", false),
             ("/", false),

@@ -1,12 +1,15 @@
-//! The line in the source that something was done from: the first of the calls that is in the user's own code.
+//! The lines in the source that something was done from: the innermost call in the user's own code, and the test's.
 
 use super::format::Kind;
+use super::launch::FRAMES;
 use super::log::Log;
 use addr2line::Loader;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 /// Where something was done.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +28,15 @@ pub(crate) struct Lines<'a> {
     modules: HashMap<usize, Vec<Module>>,
     stacks: HashMap<usize, HashMap<u32, &'a [u8]>>,
     programs: HashMap<PathBuf, Option<Loader>>,
-    known: HashMap<(PathBuf, u64), Option<String>>,
+    known: HashMap<(PathBuf, u64), Rc<[Call]>>,
+}
+
+/// A call from the user's own code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Call {
+    /// The path of the function, if the program says it.
+    function: Option<String>,
+    line: String,
 }
 
 /// A part of a program in memory.
@@ -33,6 +44,13 @@ pub(crate) struct Lines<'a> {
 pub(super) struct Module {
     base: u64,
     file: PathBuf,
+}
+
+impl Module {
+    /// Whether that is its file.
+    pub(super) fn is(&self, path: &[u8]) -> bool {
+        self.file.as_os_str().as_bytes() == path
+    }
 }
 
 /// The parts that a log speaks of.
@@ -109,8 +127,31 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// `tests/shop.rs:7`, if the program was built with line tables.
+    /// Returns the innermost line of the user's code, if the program was built with line tables: `tests/shop.rs:7`.
     pub(crate) fn line(&mut self, place: Place) -> Option<String> {
+        let (calls, _) = self.calls(place)?;
+        calls.into_iter().next().map(|call| call.line)
+    }
+
+    /// Returns the line in the test itself: of the innermost call from it, or else of the outermost call from the user's
+    /// code, which a macro may have named otherwise.
+    pub(crate) fn test_line(&mut self, place: Place, test: &str) -> Option<String> {
+        let (calls, is_complete) = self.calls(place)?;
+        let is_test = |call: &&Call| {
+            call.function
+                .as_deref()
+                .is_some_and(|function| is_of(function, test))
+        };
+        let outermost = calls.last().filter(|_| is_complete);
+        calls
+            .iter()
+            .find(is_test)
+            .or(outermost)
+            .map(|call| call.line.clone())
+    }
+
+    /// The calls from the user's code, the innermost first, and whether they go back to where the thread began.
+    fn calls(&mut self, place: Place) -> Option<(Vec<Call>, bool)> {
         let (log, stack) = match place {
             Place::Here { log, stack } => (log, stack),
             Place::Begun { log, position } => (log, self.logs[log].records().nth(position)?.stack),
@@ -118,7 +159,10 @@ impl<'a> Lines<'a> {
         self.stacks_of(log);
         let modules = self.modules_of(log);
         let frames = self.stacks.get(&log)?.get(&stack)?;
-        places(&modules, frames).find_map(|(file, address)| self.line_at(file, address))
+        let is_complete = frames.len() < FRAMES as usize * size_of::<u64>();
+        let calls =
+            places(&modules, frames).flat_map(|(file, address)| self.calls_at(file, address).to_vec());
+        Some((calls.collect(), is_complete))
     }
 
     /// Return addresses by the numbers of their stacks, the innermost first, eight bytes each.
@@ -135,35 +179,68 @@ impl<'a> Lines<'a> {
         self.modules.entry(log).or_insert_with(read).clone()
     }
 
-    fn line_at(&mut self, file: &Path, address: u64) -> Option<String> {
+    fn calls_at(&mut self, file: &Path, address: u64) -> Rc<[Call]> {
         let key = (file.to_owned(), address);
         if let Some(known) = self.known.get(&key) {
-            return known.clone();
+            return Rc::clone(known);
         }
         let program = self
             .programs
             .entry(file.to_owned())
             .or_insert_with(|| Loader::new(file).ok());
-        let line = program
+        let calls = program
             .as_ref()
-            .and_then(|program| user_line(program, address, self.root));
-        self.known.insert(key, line.clone());
-        line
+            .map(|program| user_calls(program, address, self.root))
+            .unwrap_or_default();
+        let calls: Rc<[Call]> = calls.into();
+        self.known.insert(key, Rc::clone(&calls));
+        calls
     }
 }
 
-/// The innermost of the calls that were inlined there that is in the user's own code.
-fn user_line(program: &Loader, address: u64, root: &Path) -> Option<String> {
-    let mut frames = program.find_frames(address).ok()?;
+/// The calls at that address that are in the user's own code: several where functions were inlined.
+fn user_calls(program: &Loader, address: u64, root: &Path) -> Vec<Call> {
+    let mut calls = Vec::new();
+    let Ok(mut frames) = program.find_frames(address) else {
+        return calls;
+    };
+    let mut is_outermost = false;
     while let Ok(Some(frame)) = frames.next() {
+        is_outermost = false;
         if let Some(location) = frame.location
             && let (Some(file), Some(line)) = (location.file, location.line)
             && is_user_s(file)
         {
-            return Some(format!("{}:{line}", shown(file, root)));
+            is_outermost = true;
+            let function = frame.function.as_ref().and_then(|name| name.demangle().ok());
+            calls.push(Call {
+                function: function.map(Cow::into_owned),
+                line: format!("{}:{line}", shown(file, root)),
+            });
         }
     }
-    None
+    // Line tables name functions that were inlined, the table of symbols the one that they are in.
+    if is_outermost && let (Some(last), Some(symbol)) = (calls.last_mut(), program.find_symbol(address)) {
+        last.function = Some(addr2line::demangle_auto(symbol.into(), None).into_owned());
+    }
+    calls
+}
+
+/// Whether a function is the test of that name, or a closure in it. Some programs leave out the path.
+fn is_of(function: &str, test: &str) -> bool {
+    let mut function = function;
+    while let Some((outer, last)) = function.rsplit_once("::")
+        && last.starts_with('{')
+    {
+        function = outer;
+    }
+    let ends = |name: &str| {
+        function
+            .strip_suffix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with("::"))
+    };
+    let last = test.rsplit("::").next().unwrap_or(test);
+    !test.is_empty() && (ends(test) || function == last)
 }
 
 /// Not std's, and not a dependency's: those do what the user's code asks for.
@@ -204,6 +281,27 @@ mod tests {
             ("./a.rs", "a.rs"),
         ] {
             assert_eq!(shown(file, Path::new("/w")), text);
+        }
+    }
+
+    #[test]
+    fn a_test_is_known_by_its_function_and_by_the_closures_in_it() {
+        for (function, test, wanted) in [
+            ("shop::orders::stores", "orders::stores", true),
+            ("shop::orders::stores::{{closure}}", "orders::stores", true),
+            (
+                "shop::orders::stores::{closure#0}::{closure#1}",
+                "orders::stores",
+                true,
+            ),
+            ("stores", "orders::stores", true),
+            ("orders::stores", "stores", true),
+            ("shop::restores", "stores", false),
+            ("shop::orders::stores::helper", "orders::stores", false),
+            ("shop::other::stores", "orders::stores", false),
+            ("main", "", false),
+        ] {
+            assert_eq!(is_of(function, test), wanted, "{function} {test}");
         }
     }
 

@@ -1,16 +1,23 @@
 //! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
 
+use super::backtraces::Backtraces;
+use super::causes::{Cause, Family, Met, Named, Paths, causes};
+use super::format::RUN;
+use super::found::Detail;
 use super::group::Groups;
 use super::listed::Listed;
-use super::log::Log;
-use super::places::Place;
+use super::log::{Log, Record};
+use super::meaning::How;
+use super::places::{Lines, Place};
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
 use crate::findings::Watched;
-use cofferdam::diagnostics::{Evidence, Observed};
-use cofferdam::{Access, Resource};
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use cofferdam::diagnostics::{Conflict, Evidence, Kind, Observed, Party};
+use cofferdam::{Access, Resource, ResourceKind};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 /// What the logs say.
 pub(crate) struct Reading<'o> {
@@ -27,13 +34,187 @@ pub(crate) struct Used {
     pub(crate) test: usize,
     pub(crate) resource: Resource,
     pub(crate) access: Access,
+    /// Whether it is a directory that was listed.
     /// Of the places.
     pub(crate) place: usize,
     /// The first moment and the last that was noted, in microseconds since 1970.
     pub(crate) window: (u64, u64),
 }
 
+/// Returns the source line of a use, by the number of its place.
+pub(crate) type LineOf<'l> = dyn FnMut(usize) -> Option<String> + 'l;
+
 impl Reading<'_> {
+    /// Returns the conflicts, one for each cause, each with how the name of its resource is made where that is known.
+    ///
+    /// `suite` holds the directories of the tests' packages.
+    pub(crate) fn conflicts(
+        &self,
+        run: &str,
+        who: &Who,
+        groups: &Groups,
+        suite: &[PathBuf],
+        line_of: &mut LineOf<'_>,
+    ) -> Vec<(Conflict, Option<String>)> {
+        let seen = self.evidence.conflicts();
+        let (met, mut others): (Vec<Conflict>, Vec<Conflict>) =
+            seen.into_iter().partition(|told| self.file_of(told).is_some());
+        let mut numbers: HashMap<(&str, Option<&str>), usize> = HashMap::new();
+        let paths: Vec<Met<'_>> = met
+            .iter()
+            .map(|told| {
+                let tests = told.parties.iter().map(|party| {
+                    let next = numbers.len();
+                    *numbers
+                        .entry((&party.binary, party.test.as_deref()))
+                        .or_insert(next)
+                });
+                Met {
+                    path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
+                    kind: told.kind,
+                    tests: tests.collect(),
+                }
+            })
+            .collect();
+        let families = self.families(&paths, who, line_of);
+        let known: Vec<Family> = families.iter().map(|(family, _)| family.clone()).collect();
+        let causes = causes(&paths, &known, &UsedPaths::of(&self.uses, suite));
+        let mut merged: HashMap<(Kind, u32), Resource> = HashMap::new();
+        for (told, cause) in met.iter().zip(causes) {
+            match (cause, self.file_of(told)) {
+                (Cause::Of(resource), Some(file)) => _ = merged.insert((told.kind, file), resource),
+                (Cause::Follows, _) => {}
+                _ => others.push(told.clone()),
+            }
+        }
+        let mut told: Vec<(Conflict, Option<String>)> = others.into_iter().map(|told| (told, None)).collect();
+        if merged.is_empty() && families.is_empty() {
+            return told;
+        }
+        let claims = Claims::of(&self.uses, who);
+        for kind in [Kind::SharedResource, Kind::OrderLeak] {
+            let merged = |file: u32| merged.get(&(kind, file));
+            let causes: HashSet<&Resource> = claims.files().filter_map(merged).collect();
+            let families: Vec<_> = families
+                .iter()
+                .filter(|(family, _)| {
+                    causes.contains(&family.resource()) || family.may_repeat && kind == Kind::SharedResource
+                })
+                .collect();
+            let cause = |file: u32, one: &Use| {
+                let path = Path::new(self.uses.files.get(file));
+                let family = families.iter().find(|(family, _)| family.covers(path));
+                let place = family.and_then(|(_, tests)| tests.get(&one.test).copied());
+                let resource = merged(file)
+                    .cloned()
+                    .or_else(|| place.and(family).map(|(family, _)| family.resource()))?;
+                // A name is the doing of the line that makes it.
+                Some((resource, place.unwrap_or(one.place)))
+            };
+            let evidence = claims.on_causes(&self.uses, run, who, groups, kind, &cause);
+            let conflicts = evidence.conflicts().into_iter().filter(|told| told.kind == kind);
+            told.extend(conflicts.map(|mut conflict| {
+                let family = families
+                    .iter()
+                    .find(|(family, _)| Some(family.resource()) == conflict.resource);
+                let origin = family.map(|(family, _)| family.origin.clone());
+                if let Some(origin) = &origin {
+                    conflict.message.push_str("; the name is made from ");
+                    conflict.message.push_str(origin);
+                }
+                (conflict, origin)
+            }));
+        }
+        told
+    }
+
+    /// The number of the file that a conflict is on.
+    fn file_of(&self, told: &Conflict) -> Option<u32> {
+        let resource = told
+            .resource
+            .as_ref()
+            .filter(|one| matches!(one.kind(), ResourceKind::File | ResourceKind::UnixSocket))?;
+        self.uses.files.find(OsStr::new(resource.as_str()))
+    }
+
+    /// The families of names that conflicts are on or may be, each with the tests that reach the lines where such names are
+    /// made, and these places.
+    fn families(
+        &self,
+        met: &[Met<'_>],
+        who: &Who,
+        line_of: &mut LineOf<'_>,
+    ) -> Vec<(Family, HashMap<u32, u32>)> {
+        let mut candidates: BTreeMap<PathBuf, Vec<(&Use, &Path, bool)>> = BTreeMap::new();
+        for one in &self.uses.all {
+            let Thing::File(file, how) = one.thing else {
+                continue;
+            };
+            let path = Path::new(self.uses.files.get(file));
+            if let Some(key) = Family::key(path) {
+                candidates.entry(key).or_default().push((one, path, makes(how)));
+            }
+        }
+        let keys: HashSet<PathBuf> = met.iter().flat_map(|one| Family::keys(one.path)).collect();
+        candidates.retain(|key, uses| {
+            let makers: HashSet<u32> = uses
+                .iter()
+                .filter(|(.., makes)| *makes)
+                .map(|(one, ..)| one.test)
+                .collect();
+            keys.contains(key) || makers.len() > 1
+        });
+        let mut families = Vec::new();
+        for (key, uses) in candidates {
+            let lines: Vec<Option<String>> =
+                uses.iter().map(|(one, ..)| line_of(one.place as usize)).collect();
+            let uses = || uses.iter().zip(&lines);
+            let is_met = |path: &Path| met.iter().any(|one| one.path.starts_with(path));
+            let made_at = |is_it: &dyn Fn(&Path) -> bool| -> BTreeSet<&Option<String>> {
+                let made = uses().filter(|((_, path, makes), _)| *makes && is_it(path));
+                made.map(|(_, line)| line).collect()
+            };
+            let met_at = made_at(&is_met);
+            let mut found: Option<(Family, HashMap<u32, u32>)> = None;
+            // Each line by itself: a fixed name may look as one that is made.
+            for line in made_at(&|_| true) {
+                let reached = || uses().filter(|(_, at)| *at == line);
+                let made: Vec<Named<'_>> = reached()
+                    .filter(|((.., makes), _)| *makes)
+                    .map(|((one, path, _), _)| Named {
+                        path,
+                        test: one.test,
+                        pid: who.tests[one.test as usize].pid,
+                        at: one.at,
+                    })
+                    .collect();
+                let family = Family::of(key.clone(), &made);
+                let Some(family) = family.filter(|family| family.may_repeat || met_at.contains(line)) else {
+                    continue;
+                };
+                let (_, tests) = found.get_or_insert((family, HashMap::new()));
+                for ((one, ..), _) in reached() {
+                    tests.entry(one.test).or_insert(one.place);
+                }
+            }
+            families.extend(found);
+        }
+        families
+    }
+
+    /// Returns the lines of a party's use, by the number that is its place.
+    pub(crate) fn detail(&self, party: &Party, lines: &mut Lines<'_>) -> Detail {
+        let number = || party.place.as_deref()?.strip_prefix('#')?.parse::<usize>().ok();
+        let Some(one) = number().and_then(|number| self.uses.all.get(number)) else {
+            return Detail::default();
+        };
+        let place = self.uses.places[one.place as usize];
+        Detail {
+            place: lines.line(place),
+            test_place: lines.test_line(place, party.test.as_deref().unwrap_or_default()),
+        }
+    }
+
     /// Where something was done; a claim's place is `#` and a number of this list.
     pub(crate) fn place(&self, number: usize) -> Option<Place> {
         self.uses.places.get(number).copied()
@@ -43,7 +224,8 @@ impl Reading<'_> {
     pub(crate) fn used(&self) -> impl Iterator<Item = Used> {
         self.uses.all.iter().filter_map(|one| {
             let (resource, access) = match one.thing {
-                Thing::File(file, how) => (Resource::file(self.uses.files.get(file)), how.access()),
+                Thing::File(file, how) => (self.uses.file(file), how.access()),
+                Thing::Port(port, access) => (self.uses.ports.resource(port), access),
                 Thing::Other(other, access) => (self.uses.others[other as usize].clone(), access),
                 Thing::UsedMask | Thing::ClearedVariables => return None,
             };
@@ -62,6 +244,7 @@ impl Reading<'_> {
 pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours: &'o Path) -> Reading<'o> {
     let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
     let mut uses = Uses::new(ours);
+    let mut backtraces = Backtraces::default();
     for (index, log) in logs.iter().enumerate() {
         uses.look(index, log, &folders[index], who);
     }
@@ -82,7 +265,15 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
     {
         // A process that a test started is where the test started it.
         let begun = who.begun(index);
-        for record in log.records().filter(|record| record.kind.is_access()) {
+        backtraces.look(log);
+        // What a fixture's factory does is the run's.
+        let is_counted = |record: &Record<'_>| {
+            record.kind.is_access()
+                && record.test != RUN
+                && !backtraces.made(record)
+                && !who.is_harness(index, record)
+        };
+        for record in log.records().filter(is_counted) {
             watched.accesses += 1;
             let Some(test) = who.test(index, &record) else {
                 watched.of_no_test += 1;
@@ -111,6 +302,7 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum On<'a> {
     File(u32),
+    Port(u32),
     Other(u32),
     Mask(u32),
     Variable(u32, &'a str),
@@ -142,18 +334,25 @@ impl<'a> Claims<'a> {
             match one.thing {
                 Thing::File(file, how) => {
                     for name in listed.names(uses, one) {
-                        claims.add(one, On::File(name), Access::Read);
+                        claims.add(one, On::File(name), Access::List);
                     }
                     if uses.uprooted.is_empty() {
-                        claims.add(one, On::File(file), how.access());
+                        claims.add_file(one, file, how);
                         continue;
                     }
                     let path = Path::new(uses.files.get(file));
-                    for (path, access) in uses.uprooted.uses(path, how, one.test as usize) {
-                        // Who removed it used it, so it is known.
-                        if let Some(file) = uses.files.find(path.as_os_str()) {
+                    for (used, access) in uses.uprooted.uses(path, how, one.test as usize) {
+                        if used == path && how == How::Miss {
+                            claims.add_file(one, file, how);
+                        } else if let Some(file) = uses.files.find(used.as_os_str()) {
+                            // Who removed it used it, so it is known.
                             claims.add(one, On::File(file), access);
                         }
+                    }
+                }
+                Thing::Port(port, access) => {
+                    for port in uses.ports.met_by(port) {
+                        claims.add(one, On::Port(port), access);
                     }
                 }
                 Thing::Other(other, access) => {
@@ -169,7 +368,12 @@ impl<'a> Claims<'a> {
                 Thing::UsedMask => {}
                 Thing::ClearedVariables => {
                     for name in uses.variables.get(&pid).into_iter().flatten() {
-                        claims.add(one, On::Variable(pid, name), Access::Write);
+                        let access = if uses.settled.is(pid, name) {
+                            Access::Read
+                        } else {
+                            Access::Write
+                        };
+                        claims.add(one, On::Variable(pid, name), access);
                     }
                 }
             }
@@ -178,13 +382,28 @@ impl<'a> Claims<'a> {
     }
 
     fn add(&mut self, one: &'a Use, on: On<'a>, access: Access) {
+        self.push(one, on, access, access == Access::Write);
+    }
+
+    /// A removal in vain changes a file that another test makes or removes, and is nothing where nobody does.
+    fn add_file(&mut self, one: &'a Use, file: u32, how: How) {
+        let access = how.access();
+        self.push(
+            one,
+            On::File(file),
+            access,
+            access == Access::Write && how != How::Miss,
+        );
+    }
+
+    fn push(&mut self, one: &'a Use, on: On<'a>, access: Access, changes: bool) {
         let users = self.users.entry(on).or_insert(Users {
             first: one.test,
             several: false,
             written: false,
         });
         users.several |= users.first != one.test;
-        users.written |= access == Access::Write;
+        users.written |= changes;
         self.all.push((one, on, access));
     }
 
@@ -202,38 +421,161 @@ impl<'a> Claims<'a> {
             {
                 continue;
             }
-            let test = &who.tests[one.test as usize];
-            let mut guards = uses.guards.names(uses.sets.get(one.guards));
-            guards.extend(groups.guard(test.pid).cloned());
-            let observed = Observed {
-                run,
-                binary: &test.binary,
-                pid: test.pid,
-                started: test.started,
-                in_turn: test.in_turn,
-                test: &test.name,
-                attempt: 1,
-                resource: match on {
-                    On::File(file) => Resource::file(uses.files.get(*file)),
-                    On::Other(other) => uses.others[*other as usize].clone(),
-                    On::Mask(_) => Resource::umask(),
-                    On::Variable(_, name) => Resource::env(*name),
-                },
-                access: *access,
-                guards: &guards,
-                place: &format!("#{}", one.place),
-                window: (one.at, test.end.max(one.at)),
+            let resource = match on {
+                On::File(file) => uses.file(*file),
+                On::Port(port) => uses.ports.resource(*port),
+                On::Other(other) => uses.others[*other as usize].clone(),
+                On::Mask(_) => Resource::umask(),
+                On::Variable(_, name) => Resource::env(*name),
             };
-            evidence.observe(&observed);
+            let claim = (*one, &resource, *access);
+            let guards = guards(uses, one, who, groups);
+            enter(&mut evidence, claim, run, who, &guards);
             // A lock's own file is not what it is for.
-            if !guards.is_empty() && !guards.iter().any(|lock| lock == observed.resource.as_str()) {
-                locked.observe(&Observed {
-                    guards: &[],
-                    ..observed
-                });
+            if !guards.is_empty() && !guards.iter().any(|lock| lock == resource.as_str()) {
+                enter(&mut locked, claim, run, who, &[]);
             }
         }
         (evidence, locked)
+    }
+
+    /// The files that claims are on.
+    fn files(&self) -> impl Iterator<Item = u32> {
+        self.all.iter().filter_map(|(_, on, _)| match on {
+            On::File(file) => Some(*file),
+            _ => None,
+        })
+    }
+
+    /// The claims on files that have a cause, as claims on that. All of them were on files on which tests conflict in this
+    /// way.
+    fn on_causes(
+        &self,
+        uses: &Uses<'_>,
+        run: &str,
+        who: &Who,
+        groups: &Groups,
+        kind: Kind,
+        cause: &dyn Fn(u32, &Use) -> Option<(Resource, u32)>,
+    ) -> Evidence {
+        let mut evidence = Evidence::new();
+        evidence.list_up_to(usize::MAX);
+        for (one, on, access) in &self.all {
+            let On::File(file) = on else { continue };
+            let Some((resource, place)) = cause(*file, one) else {
+                continue;
+            };
+            let claimed = Use { place, ..**one };
+            let mut guards = guards(uses, one, who, groups);
+            if kind == Kind::OrderLeak {
+                // Tests of one process did not conflict on any of the files.
+                guards.push(format!("process {}", who.tests[one.test as usize].pid));
+            }
+            enter(&mut evidence, (&claimed, &resource, *access), run, who, &guards);
+        }
+        evidence
+    }
+}
+
+/// The locks that the test held at this use, with its test group.
+fn guards(uses: &Uses<'_>, one: &Use, who: &Who, groups: &Groups) -> Vec<String> {
+    let mut guards = uses.guards.names(uses.sets.get(one.guards));
+    guards.extend(groups.guard(who.tests[one.test as usize].pid).cloned());
+    guards
+}
+
+fn enter(
+    evidence: &mut Evidence,
+    (one, resource, access): (&Use, &Resource, Access),
+    run: &str,
+    who: &Who,
+    guards: &[String],
+) {
+    let test = &who.tests[one.test as usize];
+    evidence.observe(&Observed {
+        run,
+        binary: &test.binary,
+        pid: test.pid,
+        started: test.started,
+        in_turn: test.in_turn,
+        test: &test.name,
+        attempt: 1,
+        resource: resource.clone(),
+        access,
+        guards,
+        place: &format!("#{}", one.place),
+        window: (one.at, test.end.max(one.at)),
+    });
+}
+
+/// What the uses say of paths.
+struct UsedPaths<'a> {
+    uses: &'a Uses<'a>,
+    suite: &'a [PathBuf],
+    made: HashSet<&'a OsStr>,
+    directories: HashSet<&'a OsStr>,
+}
+
+impl<'a> UsedPaths<'a> {
+    fn of(uses: &'a Uses<'_>, suite: &'a [PathBuf]) -> Self {
+        let (mut made, mut directories) = (HashSet::new(), HashSet::new());
+        for one in &uses.all {
+            let Thing::File(file, how) = one.thing else {
+                continue;
+            };
+            let path = uses.files.get(file);
+            if makes(how) {
+                made.insert(path);
+            }
+            if matches!(how, How::Make | How::List) {
+                directories.insert(path);
+            }
+            directories.extend(Path::new(path).parent().map(Path::as_os_str));
+        }
+        Self {
+            uses,
+            suite,
+            made,
+            directories,
+        }
+    }
+}
+
+/// Whether the path may be there only since then.
+fn makes(how: How) -> bool {
+    matches!(how, How::Make | How::Write | How::Name)
+}
+
+impl Paths for UsedPaths<'_> {
+    fn is_used(&self, path: &Path) -> bool {
+        self.uses.files.find(path.as_os_str()).is_some()
+    }
+
+    fn is_made(&self, path: &Path) -> bool {
+        self.made.contains(path.as_os_str())
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        self.directories.contains(path.as_os_str())
+    }
+
+    fn is_common(&self, path: &Path) -> bool {
+        let temporary = env::temp_dir();
+        let shared = ["/tmp", "/dev/shm"].map(Path::new);
+        let home = env::home_dir();
+        let mut all = self
+            .suite
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(shared)
+            .chain([temporary.as_path()])
+            .chain(home.as_deref());
+        // Cargo marks the directory into which it builds.
+        all.any(|common| common.starts_with(path)) || path.join("CACHEDIR.TAG").exists()
+    }
+
+    fn holds_the_suite(&self, path: &Path) -> bool {
+        self.suite.iter().any(|package| package.starts_with(path))
     }
 }
 

@@ -45,12 +45,24 @@ pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
         Some(before) => child.env(RUNNER, before),
         None => child.env_remove(RUNNER),
     };
+    if variable(DOCTEST).is_none() && is_doctests(Path::new(program)) {
+        child.env(DOCTEST, program);
+    }
     if let Some(told) = told.and_then(|told| Told::read(&told))
         && !only_lists(arguments)
     {
         told.prepare(&mut child, program, arguments);
     }
     child.exec()
+}
+
+/// rustdoc's variable for a program of several doctests: the program to start for each of them.
+const DOCTEST: &str = "RUSTDOC_DOCTEST_BIN_PATH";
+
+/// Whether it is a program of several doctests. rustdoc leaves its variable out where there is a runner, and then they
+/// would all run in one process: the suite has to run as it does without us.
+fn is_doctests(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == "rust_out") && contains(program, DOCTEST.as_bytes())
 }
 
 /// Becomes the project's own runner, which has this one to start.
@@ -204,8 +216,11 @@ pub(super) fn listed(started_as: &Started) -> Option<std::collections::BTreeSet<
 
 /// Whether libtest is in there: known by a sentence of its help.
 pub(super) fn has_libtest(program: &Path) -> bool {
-    const SENTENCE: &[u8] = b"By default, all tests are run in parallel.";
-    fs::read(program).is_ok_and(|bytes| bytes.windows(SENTENCE.len()).any(|part| part == SENTENCE))
+    contains(program, b"By default, all tests are run in parallel.")
+}
+
+fn contains(program: &Path, text: &[u8]) -> bool {
+    fs::read(program).is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text))
 }
 
 #[cfg(test)]

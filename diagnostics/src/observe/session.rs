@@ -10,8 +10,8 @@ use super::places::Lines;
 use super::who::{Alone, Known, Who};
 use super::{account, alone, format, reading, runner};
 use crate::findings::{Account, Finding, Program, Watched};
-use cofferdam::diagnostics::Conflict;
-use std::collections::BTreeSet;
+use cofferdam::diagnostics::{Conflict, Party};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -66,12 +66,29 @@ impl Session {
             (account, logs) = account::read(self.launch.folder());
             who = Who::of(&logs, &known);
         }
-        leave_out(&mut account, &logs, &who);
+        leave_out(&mut account, &logs, &who, &known);
         let groups = Groups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &who, &groups, run, ours);
-        let mut conflicts = reading.evidence.conflicts();
-        let mut locked = reading.locked.conflicts();
         let mut lines = Lines::new(&logs, &self.dir);
+        let folders: HashMap<u32, PathBuf> = logs
+            .iter()
+            .filter_map(|log| {
+                let begun = log.records().find(|record| record.kind == Kind::Folder)?;
+                Some((log.pid(), PathBuf::from(&*begun.words())))
+            })
+            .collect();
+        let suite: BTreeSet<&PathBuf> = who
+            .tests
+            .iter()
+            .filter_map(|test| folders.get(&test.pid))
+            .collect();
+        let suite: Vec<PathBuf> = suite.into_iter().cloned().chain([self.dir.clone()]).collect();
+        let mut line_of = |number| lines.line(reading.place(number)?);
+        let (mut conflicts, origins): (Vec<Conflict>, Vec<Option<String>>) = reading
+            .conflicts(run, &who, &groups, &suite, &mut line_of)
+            .into_iter()
+            .unzip();
+        let locked = reading.locked.conflicts();
         let mut recorded = reading.evidence.watched();
         // The evidence holds what several tests use.
         recorded.executions = reading.watched.tests;
@@ -88,34 +105,24 @@ impl Session {
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
-        for party in conflicts
-            .iter_mut()
-            .chain(&mut locked)
-            .flat_map(|told| &mut told.parties)
-        {
-            let number = party
-                .place
-                .as_deref()
-                .and_then(|place| place.strip_prefix('#')?.parse::<usize>().ok());
-            let place = number.and_then(|number| reading.place(number));
-            party.place = place.and_then(|place| lines.line(place));
-        }
-        let folders = logs.iter().filter_map(|log| {
-            let begun = log.records().find(|record| record.kind == Kind::Folder)?;
-            Some((log.pid(), PathBuf::from(&*begun.words())))
-        });
         let seen = Seen {
-            folders: folders.collect(),
+            folders,
             tests: who.tests,
         };
+        let mut detail = |party: &Party| reading.detail(party, &mut lines);
+        let mut graded = found(&conflicts, &seen, &mut detail);
+        let locked = found(&locked, &seen, &mut detail);
+        for party in conflicts.iter_mut().flat_map(|told| &mut told.parties) {
+            party.place = detail(party).place;
+        }
+        for (one, origin) in graded.iter_mut().zip(origins) {
+            one.finding.origin = origin;
+        }
         Observed {
             watched: reading.watched,
             recorded,
-            found: found(&conflicts, &seen),
-            locked: found(&locked, &seen)
-                .into_iter()
-                .map(|found| found.finding)
-                .collect(),
+            found: graded,
+            locked: locked.into_iter().map(|found| found.finding).collect(),
             ran: ran(&seen),
             conflicts,
             account,
@@ -194,7 +201,7 @@ impl Session {
 }
 
 /// What of the observed programs could not be seen.
-fn leave_out(account: &mut Account, logs: &[Log], who: &Who) {
+fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
     for (index, log) in logs.iter().enumerate() {
         let why = match log.header(header::RAW) {
             format::RAW_REFUSED => "its system calls past libc: the kernel or its libc cannot report them",
@@ -204,6 +211,14 @@ fn leave_out(account: &mut Account, logs: &[Log], who: &Who) {
             _ => continue,
         };
         if !who.is_replaced(index) {
+            account.leave_out(&name(log), why, 1);
+        }
+    }
+    let has_tests: BTreeSet<u32> = who.tests.iter().map(|test| test.pid).collect();
+    for (index, log) in logs.iter().enumerate() {
+        let is_known = has_tests.contains(&log.pid()) || known.lists.contains_key(Path::new(&name(log)));
+        if log.is_test() && !is_known && !who.is_replaced(index) {
+            let why = "its tests are not known: it is a documentation test, or has a harness of its own";
             account.leave_out(&name(log), why, 1);
         }
     }

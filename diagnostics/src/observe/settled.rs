@@ -1,13 +1,16 @@
-//! Variables that every test sets to one value before it asks for it: whatever the schedule, all find the same.
+//! Variables that every test sets to one value, or unsets, before it asks for it: whatever the schedule, all find the same.
 
 use super::format::Kind;
 use super::log::Record;
 use std::collections::{HashMap, HashSet};
 
+/// Stands for no value: no mark is 0.
+const UNSET: u32 = 0;
+
 /// What was done to one variable of one process.
 #[derive(Debug, Default)]
 struct Variable {
-    /// The mark of the value.
+    /// The mark of the value that it is given, or [`UNSET`].
     value: Option<u32>,
     set_by: HashSet<u32>,
     /// Somebody could find another value, or none.
@@ -18,14 +21,15 @@ struct Variable {
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     variables: HashMap<u32, HashMap<String, Variable>>,
-    cleared: HashSet<u32>,
+    /// By process, the tests that removed all variables.
+    cleared_by: HashMap<u32, HashSet<u32>>,
 }
 
 impl Settled {
     /// Takes in what a test did, in the order in which it did so.
     pub(super) fn take_in(&mut self, record: &Record<'_>, pid: u32, test: u32) {
         if record.kind == Kind::ClearVariables {
-            self.cleared.insert(pid);
+            self.cleared_by.entry(pid).or_default().insert(test);
         }
         if record.failed()
             || !matches!(
@@ -43,21 +47,31 @@ impl Settled {
         let Some(variable) = variables.get_mut(&*name) else {
             return;
         };
-        match record.kind {
-            Kind::SetVariable => {
-                variable.varies |= *variable.value.get_or_insert(record.value) != record.value;
-                variable.set_by.insert(test);
-            }
+        if record.kind == Kind::GetVariable {
+            let has_cleared = || {
+                let cleared_by = self.cleared_by.get(&pid);
+                cleared_by.is_some_and(|tests| tests.contains(&test))
+            };
             // To ask before it is set is to find what another left.
-            Kind::GetVariable => variable.varies |= !variable.set_by.contains(&test),
-            _ => variable.varies = true,
+            variable.varies |= !variable.set_by.contains(&test) && !has_cleared();
+            return;
         }
+        let value = if record.kind == Kind::SetVariable {
+            record.value
+        } else {
+            UNSET
+        };
+        variable.varies |= *variable.value.get_or_insert(value) != value;
+        variable.set_by.insert(test);
     }
 
     /// Whether no test of that process can find there what it did not put there itself.
     pub(super) fn is(&self, pid: u32, name: &str) -> bool {
         let variable = self.variables.get(&pid).and_then(|all| all.get(name));
-        !self.cleared.contains(&pid) && variable.is_some_and(|variable| !variable.varies)
+        variable.is_some_and(|variable| {
+            let is_unset = variable.value.is_none_or(|value| value == UNSET);
+            !variable.varies && (is_unset || !self.cleared_by.contains_key(&pid))
+        })
     }
 }
 
@@ -100,5 +114,16 @@ mod tests {
         ] {
             assert!(!is_settled(&[a, another, b]), "{another:?}");
         }
+    }
+
+    #[test]
+    fn unset_by_every_test_is_one_value() {
+        let (a, b) = ((1, K::UnsetVariable, 0), (2, K::UnsetVariable, 0));
+        let (asked_by_a, asked_by_b) = ((1, K::GetVariable, 0), (2, K::GetVariable, 0));
+        assert!(is_settled(&[a, asked_by_a, b, asked_by_b]));
+        assert!(is_settled(&[a, (2, K::ClearVariables, 0), asked_by_b]));
+        // Who does not unset it may find it set, and who sets it leaves it so.
+        assert!(!is_settled(&[a, asked_by_b, b]));
+        assert!(!is_settled(&[a, b, (3, K::SetVariable, 5)]));
     }
 }

@@ -2,13 +2,14 @@
 //! the same is kept once.
 
 use super::folders::Uprooted;
-use super::format::Kind;
+use super::format::{BETWEEN_PROCESSES, Kind, SHARED};
 use super::given::Given;
 use super::guards::Guards;
 use super::log::{Log, Record};
-use super::meaning::{Act, How, acts, led};
+use super::meaning::{Act, How, acts, kind_of, led, resource_at};
 use super::paths::{Links, is_of_interest};
 use super::places::Place;
+use super::ports::Ports;
 use super::settled::Settled;
 use super::who::Who;
 use cofferdam::{Access, Resource, ResourceKind};
@@ -64,6 +65,7 @@ impl<T: ?Sized + Eq + Hash> Numbered<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Thing {
     File(u32, How),
+    Port(u32, Access),
     Other(u32, Access),
     UsedMask,
     ClearedVariables,
@@ -118,6 +120,9 @@ pub(super) struct Uses<'o> {
     known_others: HashMap<Resource, usize>,
     /// By their bytes: a path is compared part by part, which takes much longer.
     pub(super) files: Numbered<OsStr>,
+    /// Files that are sockets or shared memory.
+    kinds: HashMap<u32, ResourceKind>,
+    pub(super) ports: Ports,
     pub(super) others: Vec<Resource>,
     /// Sets of locks that were held.
     pub(super) sets: Numbered<[usize]>,
@@ -141,6 +146,8 @@ impl<'o> Uses<'o> {
             known: HashMap::new(),
             known_others: HashMap::new(),
             files: Numbered::default(),
+            kinds: HashMap::new(),
+            ports: Ports::default(),
             others: Vec::new(),
             sets: Numbered::default(),
             places: Vec::new(),
@@ -155,7 +162,12 @@ impl<'o> Uses<'o> {
         let matters = |record: &Record<'_>| {
             matches!(
                 record.kind,
-                Kind::Locked | Kind::Unlocked | Kind::RemoveFolder | Kind::Rename | Kind::GivenPort
+                Kind::Locked
+                    | Kind::Unlocked
+                    | Kind::RemoveFolder
+                    | Kind::Rename
+                    | Kind::GivenPort
+                    | Kind::LeasedPort
             )
         };
         for record in log.records().filter(matters) {
@@ -172,8 +184,15 @@ impl<'o> Uses<'o> {
             let Some(test) = test else { continue };
             if record.kind == Kind::Locked {
                 let path = self.links.resolve(PathBuf::from(OsStr::from_bytes(record.text)));
-                self.guards
-                    .locked(index, test, &path, number, record.value != 0, record.at);
+                let way = u64::from(record.value);
+                // The other tests are threads of the same process.
+                let in_process = log.is_test() && record.pid == log.pid() && who.tests[test].in_turn;
+                if way & BETWEEN_PROCESSES != 0 && in_process {
+                    self.guards.used_as_lock(test, &path);
+                } else {
+                    let shared = way & SHARED != 0;
+                    self.guards.locked(index, test, &path, number, shared, record.at);
+                }
                 continue;
             }
             for act in acts(&record, folders.get(log, &record), false) {
@@ -203,9 +222,15 @@ impl<'o> Uses<'o> {
         }
         for act in acts(record, folders.get(log, record), shared) {
             for act in led(act, record, &mut self.links).into_iter().flatten() {
-                self.one(test, act, record.at, place, who);
+                self.one(test, act, kind_of(record), record.at, place, who);
             }
         }
+    }
+
+    /// The file with this number as a resource.
+    pub(super) fn file(&self, file: u32) -> Resource {
+        let kind = self.kinds.get(&file).copied().unwrap_or(ResourceKind::File);
+        resource_at(kind, Path::new(self.files.get(file)))
     }
 
     /// There are few of these.
@@ -221,7 +246,7 @@ impl<'o> Uses<'o> {
     }
 
     /// A file by its true name.
-    fn one(&mut self, test: usize, act: Act, at: u64, place: Place, who: &Who) {
+    fn one(&mut self, test: usize, act: Act, kind: ResourceKind, at: u64, place: Place, who: &Who) {
         let (thing, held) = match act {
             Act::File(path, how) => {
                 if !is_of_interest(&path, self.ours) {
@@ -233,7 +258,15 @@ impl<'o> Uses<'o> {
                     other => other.access(),
                 };
                 let held = self.guards.held(test, Some(&path), access, at);
-                (Thing::File(self.files.number(path.as_os_str()), how), held)
+                let file = self.files.number(path.as_os_str());
+                if kind != ResourceKind::File {
+                    self.kinds.insert(file, kind);
+                }
+                (Thing::File(file, how), held)
+            }
+            Act::Port(port, access) => {
+                let held = self.guards.held(test, None, access, at);
+                (Thing::Port(self.ports.number(port), access), held)
             }
             Act::Other(resource, access) => {
                 let held = self.guards.held(test, None, access, at);

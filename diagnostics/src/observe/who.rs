@@ -3,7 +3,7 @@
 //! Under nextest a process is a test. Under `cargo test` a thread is, known by a name that the observer read from memory;
 //! it counts if the thread gave itself the same name and the program lists it. What a test starts is the test's.
 
-use super::format::header;
+use super::format::{RUN, header};
 use super::log::{Log, Record};
 use super::notes::{Child, Name, Notes, binary_of, name_of};
 use std::collections::{BTreeSet, HashMap};
@@ -70,6 +70,8 @@ enum Owner {
 pub(crate) struct Who {
     pub(crate) tests: Vec<Test>,
     owners: Vec<Owner>,
+    /// The logs of programs of which libtest is the harness.
+    harnessed: BTreeSet<usize>,
     /// The logs of programs with tests that could not be told apart, and the names that these may have.
     pub(crate) missed: Vec<(usize, BTreeSet<String>)>,
 }
@@ -80,6 +82,7 @@ impl Who {
         let mut who = Self {
             tests: Vec::new(),
             owners: Vec::new(),
+            harnessed: BTreeSet::new(),
             missed: Vec::new(),
         };
         for (index, (log, notes)) in logs.iter().zip(&notes).enumerate() {
@@ -107,9 +110,15 @@ impl Who {
         (!is_over).then_some(test)
     }
 
+    /// Whether libtest itself did it, so that it cannot be a test's: its start, and the thread that waits for its tests.
+    pub(crate) fn is_harness(&self, log: usize, record: &Record<'_>) -> bool {
+        record.test == 0 && self.harnessed.contains(&log)
+    }
+
     /// The test that has that number in that log.
     pub(super) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
         match &self.owners[log] {
+            _ if number == RUN => None,
             Owner::One(origin) => origin.test,
             Owner::Threads(tests) => tests.get(&number).copied(),
         }
@@ -166,6 +175,7 @@ impl Who {
             }));
         }
         let list = known.lists.get(&notes.program);
+        self.harnessed.extend(list.map(|_| index));
         let mut threads = HashMap::new();
         let mut is_missed = false;
         for (number, thread) in &notes.threads {
@@ -218,7 +228,7 @@ impl Who {
             let origin = match starts.iter().min_by_key(near) {
                 Some(child) => match &self.owners[child.log] {
                     Owner::One(parent) => Origin {
-                        test: parent.test,
+                        test: parent.test.filter(|_| child.test != RUN),
                         // Within a child's child the place is still where the test began it.
                         begun: parent.begun.or(Some((child.log, child.position))),
                         replaced: parent.replaced,
@@ -301,6 +311,27 @@ mod tests {
                 told("/by-stranger", None),
             ]
         );
+    }
+
+    #[test]
+    fn what_libtest_does_itself_is_told_from_what_may_be_a_test_s() {
+        let mut root = Made::new(10, 1, true);
+        root.record(1, 0, Kind::Program, 0, "/t/shop", b"")
+            .record(2, 0, Kind::Test, 1, "a", b"")
+            .record(3, 0, Kind::Open, 0, "/by-libtest", b"")
+            .record(4, 1, Kind::Open, 0, "/by-a", b"");
+        let logs = [root.log()];
+        let mut known = Known::default();
+        // Without a list it may be a harness that runs tests on the main thread.
+        for (has_list, wanted) in [(false, [false, false]), (true, [true, false])] {
+            if has_list {
+                known.lists.insert("/t/shop".into(), list(&["a"]));
+            }
+            let who = Who::of(&logs, &known);
+            let records = logs[0].records().filter(|record| record.kind.is_access());
+            let found: Vec<bool> = records.map(|record| who.is_harness(0, &record)).collect();
+            assert_eq!(found, wanted);
+        }
     }
 
     #[test]

@@ -118,15 +118,6 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
     headline(out, Severity::Note, "guarded", &text)
 }
 
-/// Returns the number of resources about which runs could show nothing.
-pub(super) fn not_tried(findings: &Findings) -> u64 {
-    let confirmed = findings
-        .observed
-        .as_ref()
-        .and_then(|observed| observed.confirmed.as_ref());
-    confirmed.map_or(0, |confirmed| confirmed.not_tried().count() as u64)
-}
-
 /// Returns the word for a grade at the head of a resource.
 pub(super) fn word(finding: &Finding) -> &'static str {
     if is_not_tried(finding) {
@@ -196,10 +187,11 @@ mod tests {
             resource: Resource::env("HOME"),
             grade: Grade::Unguarded,
             overlapped: true,
+            origin: None,
             tests: vec![test("a"), test("b\u{1b}")],
             pairs: grades.iter().map(pair).collect(),
             pairs_in_all: in_all,
-            mend: String::new(),
+            help: String::new(),
         }
     }
 

@@ -4,8 +4,9 @@ use super::text::{count, plain};
 use crate::findings::Grade;
 use crate::observe::confirm::Event;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(250);
@@ -15,9 +16,63 @@ const TICK: Duration = Duration::from_millis(250);
 pub(crate) struct Confirming {
     /// Where there is a terminal.
     bar: OnceLock<Option<ProgressBar>>,
+    /// Elsewhere.
+    pairs: Mutex<Pairs>,
+}
+
+/// The pairs of tests that were graded, each to be reported once: when its grade cannot become graver, or at the end.
+#[derive(Debug, Default)]
+struct Pairs {
+    /// The resources on which a pair was unguarded so far; nothing when it was reported.
+    open: BTreeMap<[String; 2], Option<Vec<String>>>,
+}
+
+impl Pairs {
+    /// Takes in a grade, and returns the pair's line if it is due. A pair with a lesser grade has none.
+    fn grade(&mut self, tests: [&str; 2], grade: Grade, on: &str) -> Option<String> {
+        if grade < Grade::Unguarded {
+            return None;
+        }
+        let known = self
+            .open
+            .entry(tests.map(str::to_owned))
+            .or_insert(Some(Vec::new()));
+        let resources = known.as_mut()?;
+        if grade == Grade::Reproduced {
+            *known = None;
+            return Some(line(grade, tests, on));
+        }
+        if !resources.iter().any(|one| one == on) {
+            resources.push(on.to_owned());
+        }
+        None
+    }
+
+    /// Returns the lines of the pairs that have had none.
+    fn left(&mut self) -> Vec<String> {
+        let pairs = std::mem::take(&mut self.open).into_iter();
+        let lines = pairs.filter_map(|([a, b], resources)| {
+            let resources = resources?;
+            let (first, others) = resources.split_first()?;
+            let on = match others.len() {
+                0 => first.clone(),
+                more => format!("{first} and {more} more"),
+            };
+            Some(line(Grade::Unguarded, [&a, &b], &on))
+        });
+        lines.collect()
+    }
+}
+
+fn line(grade: Grade, [a, b]: [&str; 2], on: &str) -> String {
+    format!("{grade}: {} × {} on {}", plain(a), plain(b), plain(on))
 }
 
 impl Confirming {
+    fn pairs(&self) -> MutexGuard<'_, Pairs> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn see(&self, event: Event<'_>) {
         let bar = || self.bar.get().and_then(Option::as_ref);
         match event {
@@ -42,21 +97,23 @@ impl Confirming {
                 first,
             } => {
                 let on = resource.to_string();
-                let line = format!("{grade}: {} × {} on {}", plain(a), plain(b), plain(&on));
                 match bar() {
                     Some(bar) => {
                         bar.inc(u64::from(first));
-                        bar.set_message(line);
+                        bar.set_message(line(grade, [a, b], &on));
                     }
-                    // What is not grave would be many lines.
-                    None if grade >= Grade::Unguarded && first || grade == Grade::Reproduced => say(&line),
-                    None => {}
+                    None => self
+                        .pairs()
+                        .grade([a, b], grade, &on)
+                        .iter()
+                        .for_each(|line| say(line)),
                 }
             }
             Event::Over { left } => {
                 if let Some(bar) = bar() {
                     bar.finish_and_clear();
                 }
+                self.pairs().left().iter().for_each(|line| say(line));
                 if left > 0 {
                     say(&format!(
                         "the time was over before {} could be run; --time-budget gives more",
@@ -81,4 +138,22 @@ fn say(line: &str) {
     let mut err = anstream::stderr().lock();
     // Nobody may be there to read it, and the runs go on all the same.
     let _ = writeln!(err, "cofferdam: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_has_one_line_whatever_its_grades() {
+        let mut pairs = Pairs::default();
+        assert_eq!(pairs.grade(["a", "b"], Grade::Unguarded, "file /f"), None);
+        assert_eq!(pairs.grade(["a", "c"], Grade::Unguarded, "file /f"), None);
+        assert_eq!(pairs.grade(["a", "c"], Grade::Unguarded, "port 80"), None);
+        assert_eq!(pairs.grade(["a", "d"], Grade::Guarded, "file /f"), None);
+        let line = pairs.grade(["a", "b"], Grade::Reproduced, "file /f");
+        assert_eq!(line.as_deref(), Some("reproduced: a × b on file /f"));
+        assert_eq!(pairs.grade(["a", "b"], Grade::Unguarded, "port 80"), None);
+        assert_eq!(pairs.left(), ["unguarded: a × c on file /f and 1 more"]);
+    }
 }

@@ -44,16 +44,11 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         say(
             out,
             "by hand",
-            &format!("{} on {test} in {binary}: {why}", needed(one)),
+            &format!("{} {test} in {binary}: {why}", needed_for(one)),
         )?;
     }
-    for manifest in &fixed.mending.missing {
-        let text = format!(
-            "{} does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam --features serial \
-             --path CHECKOUT`, or --cofferdam CHECKOUT",
-            fixed.shown(manifest)
-        );
-        say(out, "needed", &text)?;
+    for (manifest, missing) in &fixed.mending.missing {
+        say(out, "needed", &missing.sentence(&fixed.shown(manifest)))?;
     }
     idle(
         out,
@@ -84,11 +79,11 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         names.join(", ")
     };
     for key in &fixed.mending.keys {
-        let name = spelled(&key.name);
         let (alone, shared) = (key.writers.len() as u64, key.readers.len() as u64);
+        let written = |word: &str| attribute(word, &[&key.name]);
         let shared = match shared {
             0 => String::new(),
-            shared => format!(", #[parallel({name})] on {}", count(shared, "test")),
+            shared => format!(", {} on {}", written("parallel"), count(shared, "test")),
         };
         let is_there = if key.is_there {
             ", as some of them have it"
@@ -96,7 +91,8 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
             ""
         };
         let text = format!(
-            "#[serial({name})] on {}{shared}{is_there}: {}",
+            "{} on {}{shared}{is_there}: {}",
+            written("serial"),
             count(alone, "test"),
             named(&key.resources)
         );
@@ -157,7 +153,7 @@ fn advice(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
             places => format!(" ({})", places.join(", ")),
         };
         let resource = fixed.shown_resource(resource);
-        let text = format!("{resource}: {}{places}", advice.mend);
+        let text = format!("{resource}: {}{places}", advice.help);
         say(out, if advice.is_leak { "left behind" } else { "better" }, &text)?;
     }
     Ok(())
@@ -183,17 +179,48 @@ fn idle<'a>(
     Ok(())
 }
 
+fn needed_for(one: &ByHand) -> String {
+    let word = if matches!(one.needs, Needs::Own(_)) {
+        "for"
+    } else {
+        "on"
+    };
+    format!("{} {word}", needed(one))
+}
+
 fn needed(one: &ByHand) -> String {
-    let takes = match &one.needs {
-        Needs::Keys(takes) => takes,
-        Needs::Group(name) => return format!("test-group = {name:?}"),
+    let words: Vec<String> = match &one.needs {
+        Needs::Keys(takes) => {
+            let all = |word: &str, keys: &BTreeSet<String>| {
+                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                (!keys.is_empty()).then(|| attribute(word, &keys))
+            };
+            let both = [all("serial", &takes.alone), all("parallel", &takes.shared)];
+            both.into_iter().flatten().collect()
+        }
+        Needs::Locks(takes) => {
+            let alone = takes.alone.iter().map(|key| format!("cofferdam::lock({key:?})"));
+            let shared = takes
+                .shared
+                .iter()
+                .map(|key| format!("cofferdam::lock_shared({key:?})"));
+            alone.chain(shared).collect()
+        }
+        Needs::Own(resource) => vec![format!("its own {}", resource.kind().label())],
+        Needs::Group(name) => vec![format!("test-group = {name:?}")],
     };
-    let all = |word: &str, keys: &BTreeSet<String>| {
-        let keys: Vec<String> = keys.iter().map(|key| spelled(key)).collect();
-        (!keys.is_empty()).then(|| format!("#[{word}({})]", keys.join(", ")))
-    };
-    let both = [all("serial", &takes.alone), all("parallel", &takes.shared)];
-    both.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    words.join(" ")
+}
+
+/// The attribute as it is written: the key without a name is that of attributes without one.
+fn attribute(word: &str, keys: &[&str]) -> String {
+    match keys {
+        [""] => format!("#[{word}]"),
+        keys => {
+            let keys: Vec<String> = keys.iter().map(|key| spelled(key)).collect();
+            format!("#[{word}({})]", keys.join(", "))
+        }
+    }
 }
 
 fn last_line(fixed: &Fixed) -> String {
@@ -217,25 +244,33 @@ fn changes(fixed: &Fixed) -> String {
     let seen = seen.replace("1 conflict that were", "1 conflict that was");
     if fixed.findings == 0 {
         return format!(
-            "nothing to mend: no conflict was seen in {}",
+            "nothing to fix: no conflict was seen in {}",
             count(fixed.tests, "test")
         );
     }
+    let is_lacking = !mending.missing.is_empty();
     if mending.changes.is_empty() && mending.by_hand.is_empty() {
-        return format!("nothing to change: {seen}, and the tests are kept apart already");
-    }
-    let what = if mending.groups.is_empty() {
-        let tests = match mending.functions {
-            1 => "1 test gets an attribute".to_owned(),
-            tests => format!("{tests} tests get an attribute"),
+        return if is_lacking {
+            format!("no attribute can be written against {seen}; a crate is needed first")
+        } else {
+            format!("nothing to change: {seen}, and the tests are kept apart already")
         };
-        format!("{tests}, in {}", count(mending.changes.len() as u64, "file"))
-    } else {
-        format!("{} for nextest", count(mending.groups.len() as u64, "test group"))
+    }
+    let attributes = match mending.functions {
+        1 => "1 test gets an attribute".to_owned(),
+        tests => format!("{tests} tests get an attribute"),
+    };
+    let groups = format!("{} for nextest", count(mending.groups.len() as u64, "test group"));
+    let files = count(mending.changes.len() as u64, "file");
+    let what = match (mending.functions, mending.groups.is_empty()) {
+        (0, false) => groups,
+        (_, true) => format!("{attributes}, in {files}"),
+        (_, false) => format!("{attributes} and {groups}, in {files}"),
     };
     let then = match (fixed.written, mending.by_hand.is_empty()) {
         (true, true) => "written; observe it once more",
         (true, false) => "written; what is to be done by hand is left",
+        (false, _) if is_lacking => "a crate is needed first",
         (false, _) if mending.changes.is_empty() => "all of it is to be done by hand",
         (false, _) => "--apply writes it",
     };
@@ -270,12 +305,12 @@ fn json(fixed: &Fixed) -> Value {
             "file": fixed.shown(&change.path), "is_new": change.old.is_none(), "diff": change.diff(&fixed.root),
         })).collect::<Vec<_>>(),
         "advice": fixed.advice.iter().map(|(resource, advice)| json!({
-            "resource": resource_json(resource), "order_leak": advice.is_leak, "mend": advice.mend, "places": advice.places,
+            "resource": resource_json(resource), "order_leak": advice.is_leak, "help": advice.help, "places": advice.places,
         })).collect::<Vec<_>>(),
         "by_hand": mending.by_hand.iter().map(|one| json!({
             "test": one.test, "binary": one.binary, "needs": needed(one), "why": one.why,
         })).collect::<Vec<_>>(),
-        "missing_library": mending.missing.iter().map(|path| fixed.shown(path)).collect::<Vec<_>>(),
+        "missing_library": mending.missing.keys().map(|path| fixed.shown(path)).collect::<Vec<_>>(),
         "guarding_nothing": fixed.guarding_nothing.iter().map(idle).collect::<Vec<_>>(),
         "nothing_under_nextest": fixed.nothing_under_nextest.iter().map(idle).collect::<Vec<_>>(),
         "problems": fixed.problems,

@@ -1,9 +1,11 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
 use super::account;
+use super::observed::places;
 use super::text::{last_line, nothing_recorded, plain};
 use crate::commands::{Outcome, severity_of};
 use crate::exit_code::{NoRecords, Verdict};
+use crate::findings::Finding;
 use cofferdam::diagnostics::{Conflict, Severity};
 use std::io::{self, Write};
 
@@ -18,7 +20,13 @@ impl Github<'_> {
                 .map(|finding| format!(", {}", finding.grade))
                 .unwrap_or_default();
             let title = format!("cofferdam: {}{grade}", told.kind);
-            annotate(out, level(severity_of(told, graded)), place, &title, &text(told))?;
+            annotate(
+                out,
+                level(severity_of(told, graded)),
+                place,
+                &title,
+                &text(told, findings.finding_of(told)),
+            )?;
         }
         for note in findings.baseline.iter().flat_map(|compared| &compared.notes) {
             annotate(
@@ -73,28 +81,33 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn text(told: &Conflict) -> Vec<String> {
+fn text(told: &Conflict, finding: Option<&Finding>) -> Vec<String> {
     let mut lines = vec![format!("{}.", told.message)];
     for party in &told.parties {
-        let access = party
-            .access
-            .map(|access| format!(", {access}"))
-            .unwrap_or_default();
-        let place = party
-            .place
-            .as_deref()
+        let used = finding.and_then(|finding| finding.used(party));
+        let access = match (used, party.access) {
+            (Some(used), _) => format!(", {}", used.access),
+            (None, Some(access)) => format!(", {access}"),
+            (None, None) => String::new(),
+        };
+        let place = used.map(places).or_else(|| party.place.clone());
+        let place = place
+            .filter(|place| !place.is_empty())
             .map(|place| format!(", {place}"))
             .unwrap_or_default();
-        // Tests that were seen from outside have no worker.
-        let known = |word: &str, name: &str| match name {
-            "" => String::new(),
-            name => format!(" {word} {name}"),
-        };
-        let (worker, binary) = (known("on", &party.worker), known("in", &party.binary));
+        let (worker, binary) = (part("on", &party.worker), part("in", &party.binary));
         lines.push(format!("{party}{worker}{binary}{access}{place}"));
     }
-    lines.push(format!("Mend: {}", told.mend));
+    lines.push(format!("Help: {}", told.help));
     lines
+}
+
+/// ` on w0`; nothing without a name: a test that was seen from outside has no worker.
+fn part(word: &str, name: &str) -> String {
+    match name {
+        "" => String::new(),
+        name => format!(" {word} {name}"),
+    }
 }
 
 /// `::error file=F,line=N,title=T::MESSAGE`, with everything that could end a part of it escaped.
@@ -142,6 +155,14 @@ mod tests {
         let mut out = Vec::new();
         annotate(&mut out, "error", Some(place), title, &[message.to_owned()]).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_worker_that_is_not_known_is_left_out() {
+        assert_eq!(
+            (part("on", "w0"), part("on", "")),
+            (" on w0".to_owned(), String::new())
+        );
     }
 
     #[test]

@@ -19,10 +19,9 @@ impl Human<'_> {
         let findings = &self.0.findings;
         writeln!(out)?;
         for (told, graded) in findings.of_severity(Severity::Conflict) {
-            if findings.observed.is_some() {
-                observed::block(out, told, graded)?;
-            } else {
-                block(out, told)?;
+            match findings.finding_of(told) {
+                Some(finding) => observed::block(out, told, finding, graded, findings)?,
+                None => block(out, told)?,
             }
         }
         for severity in [Severity::Warning, Severity::Note] {
@@ -35,7 +34,7 @@ impl Human<'_> {
             for (told, graded) in findings.of_severity(severity).take(listed) {
                 // A warning only because of what the runs showed, or could not show.
                 match graded.filter(|_| told.severity() == Severity::Conflict) {
-                    Some(graded) => observed::block(out, told, Some(graded))?,
+                    Some(graded) => observed::block(out, told, graded, Some(graded), findings)?,
                     None => line(out, told)?,
                 }
             }
@@ -112,7 +111,7 @@ fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
         ""
     };
     writeln!(out, "  {DIM}{kind}{runs}; overlapped: {overlapped}{DIM:#}")?;
-    writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend))
+    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help))
 }
 
 /// Test, worker and program, access, place: each made harmless.
@@ -149,10 +148,10 @@ fn line(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
         .map(|place| format!(" ({})", plain(place)));
     writeln!(
         out,
-        "{style}{}:{style:#} {}{}. {DIM}mend:{DIM:#} {}",
+        "{style}{}:{style:#} {}{}. {DIM}help:{DIM:#} {}",
         told.severity(),
         plain(&told.message),
         place.unwrap_or_default(),
-        plain(&told.mend)
+        plain(&told.help)
     )
 }

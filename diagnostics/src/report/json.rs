@@ -51,7 +51,7 @@ impl Json<'_> {
                 "torn": watched.torn,
             },
             "account": findings.account,
-            "conflicts": findings.all().map(|(told, graded)| conflict(told, graded)).collect::<Vec<_>>(),
+            "conflicts": findings.all().map(|(told, graded)| conflict(told, graded, findings.finding_of(told))).collect::<Vec<_>>(),
             "problems": findings.problems,
             "observed": findings.observed.as_ref().map(observed),
             "baseline": findings.baseline.as_ref().map(baseline),
@@ -72,7 +72,7 @@ fn baseline(compared: &Compared) -> Value {
                 Standing::Allowed { until, reason } => (Some(until), Some(reason)),
                 _ => (None, None),
             };
-            json!({ "conflict": conflict(told, None), "until": until, "reason": reason })
+            json!({ "conflict": conflict(told, None, None), "until": until, "reason": reason })
         }).collect::<Vec<_>>(),
         "notes": compared.notes,
         "gone": compared.gone,
@@ -115,7 +115,7 @@ fn pair(finding: &Finding, pair: &Pair) -> Value {
     json!({ "tests": pair.tests.map(test), "grade": pair.grade, "tries": pair.tries, "why": pair.why })
 }
 
-fn conflict(told: &Conflict, graded: Option<&Finding>) -> Value {
+fn conflict(told: &Conflict, graded: Option<&Finding>, found: Option<&Finding>) -> Value {
     json!({
         "kind": told.kind.as_str(),
         "severity": severity_of(told, graded).as_str(),
@@ -128,12 +128,15 @@ fn conflict(told: &Conflict, graded: Option<&Finding>) -> Value {
         "between_runs": told.between_runs,
         "concerned": told.concerned,
         "message": told.message,
-        "mend": told.mend,
-        "parties": told.parties.iter().map(party).collect::<Vec<_>>(),
+        "help": told.help,
+        "origin": found.and_then(|finding| finding.origin.as_ref()),
+        "parties": told.parties.iter().map(|party| self::party(party, found)).collect::<Vec<_>>(),
     })
 }
 
-fn party(party: &Party) -> Value {
+fn party(party: &Party, found: Option<&Finding>) -> Value {
+    let used = found.and_then(|finding| finding.used(party));
+    let access = used.map(|used| used.access.to_string());
     json!({
         "run": party.run,
         "worker": party.worker,
@@ -141,9 +144,10 @@ fn party(party: &Party) -> Value {
         "binary": party.binary,
         "test": party.test,
         "attempt": party.attempt,
-        "access": party.access.map(|access| access.to_string()),
+        "access": access.or_else(|| party.access.map(|access| access.to_string())),
         "service": party.service,
         "place": party.place,
+        "test_place": used.and_then(|used| used.test_place.as_ref()),
         "from": party.window.0,
         "to": party.window.1,
     })

@@ -4,32 +4,34 @@ use super::confirmed;
 use super::headline::headline;
 use super::style::{BOLD, DIM};
 use super::text::{count, plain};
-use crate::commands::{Observed, severity_of};
-use crate::findings::{Finding, Grade};
-use cofferdam::Access;
-use cofferdam::diagnostics::{Conflict, Party};
-use std::collections::BTreeMap;
+use crate::commands::{Findings, Observed, severity_of};
+use crate::findings::{Access, Finding, Grade, Test, Use};
+use cofferdam::Scope;
+use cofferdam::diagnostics::Conflict;
 use std::io::{self, Write};
 
 /// As many tests of each sort are listed; the others are counted.
 const LISTED: usize = 20;
 
-/// A test's use of the resource: what it is shown as.
+/// A test's use of the resource, as it is shown.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     test: String,
     binary: String,
     place: String,
+    access: Access,
 }
 
-/// One resource with all who use it.
-pub(super) fn block(out: &mut impl Write, told: &Conflict, graded: Option<&Finding>) -> io::Result<()> {
-    let (writers, readers) = sides(&told.parties);
-    let resource = told
-        .resource
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+/// Writes a resource with the tests that use it.
+pub(super) fn block(
+    out: &mut impl Write,
+    told: &Conflict,
+    finding: &Finding,
+    graded: Option<&Finding>,
+    findings: &Findings,
+) -> io::Result<()> {
+    let (writers, readers) = sides(finding);
+    let resource = plain_name(finding, findings);
     let text = match readers.len() {
         0 => format!(
             "{resource}: {} write it, with no lock in common",
@@ -50,7 +52,9 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict, graded: Option<&Findi
     };
     let (first, second) = (width(|row| &row.test), width(|row| &row.binary));
     for (word, rows) in [("write", &writers), ("read", &readers)] {
-        for Row { test, binary, place } in rows.iter().take(LISTED) {
+        for row in rows.iter().take(LISTED) {
+            let (test, binary, place) = (&row.test, &row.binary, &row.place);
+            let word = if row.access == Access::List { "lists" } else { word };
             let line = format!("  {word:5}  {test:first$}  {binary:second$}  {place}");
             writeln!(out, "{}", line.trim_end())?;
         }
@@ -61,6 +65,9 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict, graded: Option<&Findi
                 count((rows.len() - LISTED) as u64, "more test")
             )?;
         }
+    }
+    if let Some(origin) = &finding.origin {
+        writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(origin))?;
     }
     let is_known = graded.is_none_or(|finding| finding.grade >= Grade::Unguarded);
     let seen = if told.overlapped && is_known {
@@ -79,39 +86,55 @@ pub(super) fn block(out: &mut impl Write, told: &Conflict, graded: Option<&Findi
     match graded {
         Some(finding) if finding.grade == Grade::OrderDependent => writeln!(
             out,
-            "  {BOLD}mend:{BOLD:#} do in the test itself what the other one does for it\n"
+            "  {BOLD}help:{BOLD:#} do in the test itself what the other one does for it\n"
         ),
-        _ => writeln!(out, "  {BOLD}mend:{BOLD:#} {}\n", plain(&told.mend)),
+        _ => writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help)),
     }
 }
 
-/// Who writes, and who only reads; each test once, with its first place.
-fn sides(parties: &[Party]) -> (Vec<Row>, Vec<Row>) {
-    let mut tests: BTreeMap<(&str, String), &Party> = BTreeMap::new();
-    for party in parties {
-        let known = tests.entry((&party.binary, party.to_string())).or_insert(party);
-        let stronger = known.access == Some(Access::Read) && party.access == Some(Access::Write);
-        let earlier = known.access == party.access && party.window.0 < known.window.0;
-        if stronger || earlier {
-            *known = party;
+/// The resource, with its program where several programs have one of that name.
+fn plain_name(finding: &Finding, findings: &Findings) -> String {
+    let resource = &finding.resource;
+    let of_it =
+        |(_, other): &(&Conflict, Option<&Finding>)| other.is_some_and(|other| other.resource == *resource);
+    let program = finding.tests.first().map(|test| &test.binary);
+    match program.filter(|_| findings.found().filter(of_it).count() > 1) {
+        Some(program) if resource.kind().scope() == Scope::Process => {
+            format!("{resource} of {}", plain(program))
         }
+        _ => resource.to_string(),
     }
-    let (writers, readers): (Vec<&Party>, Vec<&Party>) = tests
-        .into_values()
-        .partition(|party| party.access == Some(Access::Write));
-    let rows = |parties: Vec<&Party>| parties.into_iter().map(row).collect();
-    (rows(writers), rows(readers))
 }
 
-fn row(party: &Party) -> Row {
-    Row {
-        test: plain(&party.to_string()).into_owned(),
-        binary: plain(&party.binary).into_owned(),
-        place: party
-            .place
-            .as_deref()
-            .map(|place| plain(place).into_owned())
-            .unwrap_or_default(),
+/// The tests that write, and those that only read or list, each test once with its first line.
+fn sides(finding: &Finding) -> (Vec<Row>, Vec<Row>) {
+    let rows = finding.tests.iter().filter_map(row);
+    let (mut writers, mut readers): (Vec<Row>, Vec<Row>) = rows.partition(|row| row.access == Access::Write);
+    for rows in [&mut writers, &mut readers] {
+        rows.sort_by(|a, b| (&a.binary, &a.test).cmp(&(&b.binary, &b.test)));
+    }
+    (writers, readers)
+}
+
+fn row(test: &Test) -> Option<Row> {
+    let uses = |access: Access| test.uses.iter().find(|one| one.access == access);
+    let used = uses(Access::Write)
+        .or_else(|| uses(Access::Read))
+        .or_else(|| uses(Access::List))?;
+    Some(Row {
+        test: plain(&test.name).into_owned(),
+        binary: plain(&test.binary).into_owned(),
+        place: plain(&places(used)).into_owned(),
+        access: used.access,
+    })
+}
+
+/// `src/store.rs:12, from tests/shop.rs:7`: the innermost line, and the test's own where that is another.
+pub(super) fn places(used: &Use) -> String {
+    match (&used.place, &used.test_place) {
+        (Some(place), Some(test)) if place != test => format!("{place}, from {test}"),
+        (Some(place), _) | (None, Some(place)) => place.clone(),
+        (None, None) => String::new(),
     }
 }
 

@@ -85,6 +85,7 @@ pub(super) fn as_json(session: &Session) -> Value {
         "scope": session.scope,
         "triggered_by": session.trigger.as_str(),
         "status": session.status.as_str(),
+        "left": session.left.iter().map(|left| json!({ "pid": left.pid, "name": left.program })).collect::<Vec<_>>(),
         "beside": session.beside,
         "owner": {
             "pid": session.owner.pid,

@@ -82,10 +82,10 @@ fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
         };
         writeln!(
             out,
-            "{style}{}:{style:#} {}\n  {BOLD}mend:{BOLD:#} {}",
+            "{style}{}:{style:#} {}\n  {BOLD}help:{BOLD:#} {}",
             plain(&conflict.severity),
             plain(&conflict.message),
-            plain(&conflict.mend)
+            plain(&conflict.help)
         )?;
     }
     let found = match session.conflicts {
@@ -159,6 +159,6 @@ fn conflict(conflict: &Conflict) -> Value {
         "kind": conflict.kind,
         "severity": conflict.severity,
         "message": conflict.message,
-        "mend": conflict.mend,
+        "help": conflict.help,
     })
 }

@@ -5,7 +5,7 @@ use super::style::{BOLD, YELLOW};
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::status::Standing;
-use crate::ledger::{Job, Session};
+use crate::ledger::{Holder, Job, Session};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -36,6 +36,13 @@ fn human(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
             owner(session)
         )?;
         writeln!(out, "  {}", progress(&session.jobs))?;
+        if !session.left.is_empty() {
+            let left = plain(&Holder::list(&session.left)).into_owned();
+            writeln!(
+                out,
+                "  {YELLOW}was killed{YELLOW:#}, and of its jobs still run: {left}"
+            )?;
+        }
         for job in running.iter().take(JOBS) {
             running_job(out, job, standing.now)?;
         }

@@ -116,7 +116,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         ),
         Verdict::NotTried => format!(
             "could not tell: {} not tried; no {new}conflict in what was: {}",
-            count(super::confirmed::not_tried(findings), "resource"),
+            count(findings.not_tried() as u64, "resource"),
             watched(&findings.watched)
         ),
         Verdict::OutOfReach => format!(
@@ -140,7 +140,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             if findings.problem_count > 0 {
                 line.push_str("; not everything could be read");
             }
-            let not_tried = super::confirmed::not_tried(findings);
+            let not_tried = findings.not_tried() as u64;
             if not_tried > 0 {
                 line.push_str(&format!("; {} not tried", count(not_tried, "resource")));
             }
@@ -237,12 +237,17 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
         .map(|place| plain(&place.display().to_string()).into_owned())
         .collect();
     let next = match outcome.command {
+        Some(Ended::Failed { .. }) if outcome.findings.observed.is_some() => {
+            "the command failed before a test program of this machine was started: see what it wrote"
+        }
         _ if outcome.findings.observed.is_some() => {
             "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \
              dynamically"
         }
-        Some(Ended::Failed { .. }) => "the command failed before a test touched cofferdam: see what it wrote",
-        Some(Ended::Passed) => match outcome.has_library {
+        Some(Ended::Failed { .. }) if outcome.has_library != Some(false) => {
+            "no test touched cofferdam before the command failed: see what it wrote"
+        }
+        Some(_) => match outcome.has_library {
             Some(true) => {
                 "cofferdam is a dependency here, but no test that ran asked it for a service, a claim or a lock. If \
                  there is nothing to record, `--no-records pass` says so"

@@ -1,6 +1,6 @@
 //! `clean`, over folders of runs made by hand.
 
-use crate::recording::{told, told_json};
+use crate::recording::{pid_namespace, told, told_json};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,9 @@ fn run_folder(base: &Path, id: &str, fields: &Value) -> PathBuf {
     std::fs::create_dir_all(folder.join("workers/w0/dir")).unwrap();
     std::fs::write(folder.join("workers/w0/dir/left"), "x").unwrap();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    let digits: String = namespace
-        .to_string_lossy()
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect();
     let mut told = json!({
         "version": 1, "run": id, "runner": "cargo", "session": null, "at": 1, "boot": boot.trim(),
-        "namespace": digits.parse::<u64>().unwrap_or(0),
+        "namespace": pid_namespace(),
         // Of this boot's first process, with another start: the number was given again.
         "anchor": {"pid": 1, "started": u64::MAX},
     });

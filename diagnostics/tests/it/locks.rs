@@ -7,7 +7,7 @@ use std::path::Path;
 fn left(base: &Path) {
     let folder = base.join("locks");
     std::fs::create_dir_all(&folder).unwrap();
-    let record = "held\t1\t00060a24181e4000\texclusive\t4711\t90\tboot\tschema\trun-1\tw1\torders::\u{1b}[31mmigrates\t";
+    let record = "held\t2\t00060a24181e4000\texclusive\t4711\t90\tboot\t0\tschema\trun-1\tw1\torders::\u{1b}[31mmigrates\t";
     std::fs::write(folder.join("schema.lock"), format!("{record:<511}\n")).unwrap();
 }
 

@@ -72,16 +72,39 @@ impl Journal {
     }
 }
 
+/// The number of this process's pid namespace; 0 where there is none.
+pub(crate) fn pid_namespace() -> u64 {
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let digits: String = link
+        .to_string_lossy()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    digits.parse().unwrap_or(0)
+}
+
 /// The folder of a run that was recorded for `session`, made with its description.
 pub(crate) fn run_folder(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
     let folder = base.join("runs").join(run);
     std::fs::create_dir_all(&folder).unwrap();
     let told = json!({
         "version": 1, "run": run, "runner": "cargo", "session": session, "at": at,
-        "anchor": {"pid": 1, "started": 1}, "boot": "machine",
+        "anchor": {"pid": 1, "started": 1}, "boot": "machine", "namespace": pid_namespace(),
     });
     std::fs::write(folder.join("run.json"), told.to_string()).unwrap();
     folder
+}
+
+/// Makes a run one of this boot and pid namespace, whose runner can be looked for.
+pub(crate) fn of_this_machine(run_folder: &Path) {
+    let file = run_folder.join("run.json");
+    let mut told: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let namespace = namespace.to_string_lossy().replace("pid:[", "").replace(']', "");
+    told["boot"] = json!(boot.trim());
+    told["namespace"] = json!(namespace.parse::<u64>().unwrap_or(0));
+    std::fs::write(&file, told.to_string()).unwrap();
 }
 
 /// A run in which two tests on two workers wrote one file at one time.

@@ -59,6 +59,28 @@ fn role() {
                 // Until a signal ends this, or the test does.
                 let _ = std::io::stdin().read(&mut [0]);
             }
+            "claims" => {
+                let queue = cofferdam::Resource::name("queue orders");
+                drop(cofferdam::claim(queue, cofferdam::Access::Write));
+            }
+            "no-descriptors" => {
+                let mut files = Vec::new();
+                while let Ok(file) = std::fs::File::open("/dev/null") {
+                    files.push(file);
+                }
+                std::mem::forget(files);
+            }
+            "no-files" => {
+                let limit = rustix::process::Rlimit {
+                    current: Some(0),
+                    maximum: None,
+                };
+                rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+            }
+            "leaves" => {
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+                    .unwrap()
+            }
             number => {
                 #[expect(
                     clippy::disallowed_methods,
@@ -236,17 +258,11 @@ fn a_signal_reaches_the_command_and_the_report_still_comes() {
 #[test]
 fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
     let base = tempfile::tempdir().unwrap();
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     for number in 1..=12u64 {
         let folder = run_folder(base.path(), &format!("r{number}"), &format!("s{number}"), number);
-        let told = std::fs::read_to_string(folder.join("run.json")).unwrap();
         // One of another machine stays, whatever its age.
         if number != 2 {
-            std::fs::write(
-                folder.join("run.json"),
-                told.replace("\"machine\"", &format!("{:?}", boot.trim())),
-            )
-            .unwrap();
+            crate::recording::of_this_machine(&folder);
         }
     }
     told(base.path(), "isolated", &[]);
@@ -283,16 +299,51 @@ fn no_value_of_the_environment_and_no_argument_is_in_what_is_told() {
     assert!(!failed.err.contains("hunter2"), "{}", failed.err);
 }
 
+#[test]
+fn what_to_do_where_nothing_was_recorded_depends_on_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["run", "--no-records", "fail", "--"];
+    let run = |command: &str| crate::recording::told(dir.path(), &[&args[..], &[command]].concat()).out;
+    assert!(run("false").contains("no test touched cofferdam before the command failed"));
+    for (package, what) in [
+        ("shop", "it is no dependency here: add it as a dev-dependency"),
+        (
+            "cofferdam",
+            "cofferdam is a dependency here, but no test that ran asked it",
+        ),
+    ] {
+        let lock = format!("[[package]]\nname = \"{package}\"\n");
+        std::fs::write(dir.path().join("Cargo.lock"), lock).unwrap();
+        let out = run("true");
+        assert!(out.contains(what), "{out}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_of_file_sizes_is_an_error_of_ours_and_the_command_s_own_affair() {
     let dir = tempfile::tempdir().unwrap();
-    let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
+    // In blocks of 512 bytes: what a session makes beforehand has room.
+    let limited = ["sh", "-c", "ulimit -c 0; ulimit -f 2000; exec \"$@\"", "sh"];
     // The command has the signal as it was: it ends by it, which a shell says by 128 and its number.
-    let script = "(echo too much >here); test $? = 153 && echo ended by it";
+    let script = "(head -c 2M /dev/zero >here); test $? = 153 && echo ended by it";
     let command = cofferdam(dir.path(), &["run", "--", "sh", "-c", script]);
     let output = by_way_of(&limited, &command).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.code().is_some(), "{output:?}");
     assert!(text.contains("ended by it"), "{output:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_at_the_ledger_s_place_is_refused_and_nothing_is_made_where_it_leads() {
+    let (dir, victim) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let made = victim.path().join("made");
+    std::os::unix::fs::symlink(&made, dir.path().join("ledger.sqlite3")).unwrap();
+    let refused: Told = cofferdam(dir.path(), &["run", "--", "true"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(refused.err.contains("is a symbolic link"), "{}", refused.err);
+    assert!(!made.exists());
 }

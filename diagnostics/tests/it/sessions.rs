@@ -21,7 +21,7 @@ fn failed(base: &Path) {
         kind: "shared-resource".to_owned(),
         severity: "conflict".to_owned(),
         message: "file /shop/report.csv is used by a and b".to_owned(),
-        mend: "give each worker its own".to_owned(),
+        help: "give each worker its own".to_owned(),
     };
     session.finish(Status::Failed, &[conflict]).unwrap();
 }
@@ -157,7 +157,7 @@ fn all_of_a_session_is_told_and_no_name_steers_the_terminal() {
             "  3 of 3 jobs ended (1 failed, 1 cancelled)\n",
             "code 7, timeout",
             "2.log\n",
-            "conflict: file /shop/report.csv is used by a and b\n  mend: give each worker its own\n",
+            "conflict: file /shop/report.csv is used by a and b\n  help: give each worker its own\n",
             "cofferdam: session 1 failed: 3 jobs, 1 finding\n",
         ] {
             assert!(show.out.contains(part), "{part:?} in {}", show.out);

@@ -68,7 +68,7 @@ fn names_what_is_planted(told: &Told) {
             .iter()
             .filter(|line| line.contains(" in order") || line.contains(" in back_office"));
         assert!(parties.count() >= 2, "{block:?}");
-        assert!(block.iter().any(|line| line.starts_with("  mend: ")), "{block:?}");
+        assert!(block.iter().any(|line| line.starts_with("  help: ")), "{block:?}");
     }
     assert!(
         told.out

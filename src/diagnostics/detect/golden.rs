@@ -31,7 +31,7 @@ fn told(lanes: &[&Lane]) -> String {
             told.concerned
         )
         .unwrap();
-        writeln!(text, "  {told}\n  {}", told.mend).unwrap();
+        writeln!(text, "  {told}\n  {}", told.help).unwrap();
     }
     text
 }
@@ -50,7 +50,7 @@ fn a_file_that_two_workers_write_is_a_conflict() {
         "\
 conflict shared-resource [a, b] of 2
   file /shop/report.csv is used by a on w0 (write) and b on w1 (read) at one time, with no lock in common
-  give each worker its own: `Worker::current().dir()?.join(\"report.csv\")` instead of the fixed path
+  give each test its own file: `let dir = cofferdam::lease_dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
 "
     );
 }
@@ -69,7 +69,7 @@ fn uses_one_after_the_other_are_a_conflict_that_was_lucky() {
         "\
 conflict shared-resource [a, b] of 2
   port 80 is used by a on w0 (write) and b on w1 (write) in turn, this time, with no lock in common
-  let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and hand on the port that `local_addr()` tells instead of a fixed one
+  let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns, or `cofferdam::lease_port()?` where the number is needed before the server starts; where the number has to be this one, `#[cofferdam::serial(port_80)]` on the tests that change it and `#[cofferdam::parallel(port_80)]` on those that only read it (feature `serial`)
 "
     );
 }
@@ -121,7 +121,7 @@ fn environment_and_working_directory_are_met_within_one_process_only() {
             told(&[&w0, &w1])
         };
         assert_eq!(both(8), "");
-        assert!(both(7).contains("serial_test's `#[serial("), "{}", both(7));
+        assert!(both(7).contains("`#[cofferdam::serial("), "{}", both(7));
     }
 }
 
@@ -145,7 +145,7 @@ fn two_runs_at_one_time_on_one_machine_conflict_also_over_the_same_test() {
         "\
 conflict shared-resource [a, a] of 2
   name queue orders is used by a on w0 of run r1 (write) and a on w0 of run r2 (write) at one time, with no lock in common
-  let the name hold the run too: `Worker::current().run()` and `.id()`; where it has to be one, serial_test's `#[file_serial(queue_orders)]` with `guarded_by(\"queue_orders\")` on these tests
+  let the name hold the run too: `Worker::current().run()` and `.id()`; where it has to be one, `#[cofferdam::serial(queue_orders)]` on the tests that change it and `#[cofferdam::parallel(queue_orders)]` on those that only read it (feature `serial`)
 "
     );
     assert!(evidence(&[&one, &two]).conflicts()[0].between_runs);
@@ -197,7 +197,7 @@ fn what_a_service_claims_everybody_claims_who_uses_it() {
         "\
 conflict shared-resource [c, b, a] of 3
   file /shop/report.csv is used by c on w0 (write) and b on w1 (write) at one time, with no lock in common
-  give each worker its own: `cx.dir()?.join(\"report.csv\")` instead of the fixed path
+  give each worker its own file: `cx.dir()?.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
 "
     );
 }

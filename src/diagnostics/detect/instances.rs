@@ -68,12 +68,12 @@ fn tell(state: &State, service: Name, place: Name, instances: &[u32]) -> Option<
         parties[0].on_worker(false),
         parties[1].on_worker(false),
     );
-    let mend = "build it inside the factory, not outside of it, so that each worker gets its own; if it is meant for \
+    let help = "build it inside the factory, not outside of it, so that each worker gets its own; if it is meant for \
                 all of them, say so with `register_shared`";
     Some(Conflict {
         service: Some(service),
         overlapped,
-        ..conflict(Kind::SharedInstance, parties, concerned, message, mend)
+        ..conflict(Kind::SharedInstance, parties, concerned, message, help)
     })
 }
 

@@ -50,7 +50,7 @@ fn conflict(
     parties: Vec<Party>,
     concerned: u64,
     message: String,
-    mend: impl Into<String>,
+    help: impl Into<String>,
 ) -> Conflict {
     Conflict {
         kind,
@@ -61,7 +61,7 @@ fn conflict(
         parties,
         concerned,
         message,
-        mend: mend.into(),
+        help: help.into(),
     }
 }
 
@@ -123,6 +123,7 @@ impl Party {
     fn on_worker(&self, with_run: bool) -> String {
         let access = match self.access {
             Some(Access::Write) => " (write)",
+            Some(Access::List) => " (list)",
             Some(Access::Read) => " (read)",
             None => "",
         };

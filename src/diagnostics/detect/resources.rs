@@ -4,8 +4,9 @@ use super::lockset::{Use, Verdict, World, judge};
 use super::{LISTED, conflict};
 use crate::diagnostics::conflict::{Conflict, Kind, Party};
 use crate::diagnostics::evidence::state::{Claim, Owner, Scope, State};
+use crate::diagnostics::help::HelpContext;
 use crate::diagnostics::names::{Name, index};
-use crate::resource::{Access, ResourceKind};
+use crate::resource::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// Each resource on which somebody is in somebody else's way.
@@ -27,14 +28,13 @@ fn is_written(claims: &[&Claim]) -> bool {
     claims.iter().any(|claim| claim.access == Access::Write)
 }
 
-/// Each file that is in nobody's way within a program and is used by tests of several that follow one another: what
-/// the first leaves, the next finds.
+/// Each file that no two tests of one program conflict on and that tests of several programs use, which follow one
+/// another: what the first leaves, the next finds.
 pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
-        let is_file = state.resources.get(claim.resource).kind() == ResourceKind::File;
-        if is_file && state.processes.get(process(claim)).in_turn {
+        if stays(state.resources.get(claim.resource)) && state.processes.get(process(claim)).in_turn {
             met.entry(claim.resource).or_default().push(claim);
         }
     }
@@ -55,6 +55,25 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
             Some(as_left(tell(state, resource, &verdict, &origins, &uses)))
         })
         .collect()
+}
+
+/// Whether the resource outlives the process that made it.
+fn stays(resource: &Resource) -> bool {
+    match resource.kind() {
+        ResourceKind::File
+        | ResourceKind::Directory
+        | ResourceKind::GitRepository
+        | ResourceKind::Database
+        | ResourceKind::TempName
+        | ResourceKind::SharedMemory => true,
+        ResourceKind::UnixSocket => !resource.as_str().starts_with('@'),
+        ResourceKind::Port
+        | ResourceKind::UdpPort
+        | ResourceKind::Env
+        | ResourceKind::Cwd
+        | ResourceKind::Umask
+        | ResourceKind::Name => false,
+    }
 }
 
 fn as_left(told: Conflict) -> Conflict {
@@ -224,13 +243,18 @@ fn tell(state: &State, resource: u32, verdict: &Verdict, origins: &[Origin<'_>],
         parties[0].on_worker(between_runs),
         parties[1].on_worker(between_runs),
     );
-    let mend = mend(resource.kind(), resource.as_str(), &parties, between_runs);
+    let suite = HelpContext {
+        by_service: parties.iter().any(|party| party.service.is_some()),
+        between_runs,
+        ..HelpContext::default()
+    };
+    let help = resource.kind().help(resource.as_str(), &suite);
     Conflict {
         resource: Some(resource.clone()),
         service: parties.iter().find_map(|party| party.service.clone()),
         between_runs,
         overlapped: verdict.overlapped,
-        ..conflict(Kind::SharedResource, parties, verdict.concerned, message, mend)
+        ..conflict(Kind::SharedResource, parties, verdict.concerned, message, help)
     }
 }
 
@@ -244,84 +268,5 @@ fn party(state: &State, origin: &Origin<'_>, one: &Use) -> Party {
         service: service.map(|service| state.text(service).to_owned()),
         window: (one.begin, one.end),
         ..state.party(origin.execution, Some(origin.claim.place))
-    }
-}
-
-/// What would end it, to be copied.
-fn mend(kind: ResourceKind, name: &str, parties: &[Party], between_runs: bool) -> String {
-    let by_service = parties.iter().any(|party| party.service.is_some());
-    match kind {
-        ResourceKind::File
-        | ResourceKind::Directory
-        | ResourceKind::GitRepository
-        | ResourceKind::Database
-        | ResourceKind::TempName
-        | ResourceKind::UnixSocket => {
-            let file = name
-                .rsplit(['/', '\\'])
-                .next()
-                .filter(|file| !file.is_empty())
-                .unwrap_or("data");
-            let dir = if by_service {
-                "cx.dir()?"
-            } else {
-                "Worker::current().dir()?"
-            };
-            format!("give each worker its own: `{dir}.join({file:?})` instead of the fixed path")
-        }
-        ResourceKind::Port | ResourceKind::UdpPort => {
-            "let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and hand on the port \
-                               that `local_addr()` tells instead of a fixed one"
-                .to_owned()
-        }
-        ResourceKind::Env => format!(
-            "hand the value over as an argument; where the code under test reads {name} itself, {} on these tests",
-            serial("serial", &attribute_key(name))
-        ),
-        ResourceKind::Cwd => format!(
-            "use absolute paths, or `Command::current_dir` for children; where it has to be changed, {} on these tests",
-            serial("serial", "cwd")
-        ),
-        ResourceKind::Umask => format!(
-            "give the file its mode when it is made (`OpenOptions::mode`), or with `set_permissions`; where the mask \
-             has to be changed, {} on these tests",
-            serial("serial", "umask")
-        ),
-        ResourceKind::SharedMemory | ResourceKind::Name => {
-            let own = if between_runs {
-                "let the name hold the run too: `Worker::current().run()` and `.id()`"
-            } else {
-                "make the name each worker's own with `Worker::current().run()` and `.id()`"
-            };
-            format!(
-                "{own}; where it has to be one, {} on these tests",
-                serial("file_serial", &attribute_key(name))
-            )
-        }
-    }
-}
-
-/// serial_test keeps tests apart, and cofferdam has to be told so.
-fn serial(attribute: &str, key: &str) -> String {
-    format!("serial_test's `#[{attribute}({key})]` with `guarded_by({key:?})`")
-}
-
-/// A name as it can stand in an attribute.
-fn attribute_key(name: &str) -> String {
-    let key: String = name
-        .chars()
-        .take(40)
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() {
-                letter.to_ascii_lowercase()
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    if key.starts_with(|first: char| first.is_ascii_digit()) || key.is_empty() {
-        format!("_{key}")
-    } else {
-        key
     }
 }

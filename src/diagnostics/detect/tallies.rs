@@ -29,11 +29,11 @@ fn of_service(
     service: Name,
     tally: &Tally,
     message: String,
-    mend: String,
+    help: String,
 ) -> Conflict {
     Conflict {
         service: Some(state.text(service).to_owned()),
-        ..conflict(kind, state.parties(tally), tally.count, message, mend)
+        ..conflict(kind, state.parties(tally), tally.count, message, help)
     }
 }
 
@@ -44,9 +44,9 @@ fn foreign(state: &State) -> Vec<Conflict> {
         let name = state.text(*service);
         let owner = tally.words.map_or("another worker", |owner| state.text(owner));
         let message = format!("{who} used the {name} of {owner} through a lazy proxy that was made at {}", state.text(*place));
-        let mend = "make the proxy in the test that uses it (`locator.lazy()`), instead of keeping it where tests of \
+        let help = "make the proxy in the test that uses it (`locator.lazy()`), instead of keeping it where tests of \
                     other workers find it";
-        of_service(state, Kind::ForeignUse, *service, tally, message, mend.to_owned())
+        of_service(state, Kind::ForeignUse, *service, tally, message, help.to_owned())
     });
     told.collect()
 }
@@ -59,10 +59,10 @@ fn epochs(state: &State) -> Vec<Conflict> {
              was still held: two at one time, {}",
             times(tally.count)
         );
-        let mend = format!(
+        let help = format!(
             "drop what was got before clearing or overriding, or `get` {name} again instead of keeping it"
         );
-        of_service(state, Kind::TwoEpochs, *service, tally, message, mend)
+        of_service(state, Kind::TwoEpochs, *service, tally, message, help)
     });
     told.collect()
 }
@@ -76,13 +76,13 @@ fn leaked(state: &State) -> Vec<Conflict> {
             WhyLeaked::Exit => "when the process ended",
         };
         let message = format!("{name} of {locator} was still held {when}, {}", times(tally.count));
-        let mend = match why {
+        let help = match why {
             WhyLeaked::TestOver => "find who keeps a clone of it (a static, a thread, a cycle of `Arc`s) beyond the test: keep a `Weak` there, \
                  or `join` the thread before the test ends",
             WhyLeaked::Locator => "keep the locator as long as what was got from it, or a `Weak` where a clone is kept",
             WhyLeaked::Exit => "a static, a thread or a cycle of `Arc`s keeps a clone, so its `drop` never ran: keep a `Weak` there, or accept it",
         };
-        of_service(state, Kind::Leaked, *service, tally, message, mend.to_owned())
+        of_service(state, Kind::Leaked, *service, tally, message, help.to_owned())
     });
     told.collect()
 }
@@ -120,10 +120,10 @@ fn thrashing(state: &State) -> Vec<Conflict> {
             time(cost),
             state.text(*worst)
         );
-        let mend = format!(
+        let help = format!(
             "`.capacity({all})` where the locator is built holds all {all} services that its tests asked for"
         );
-        let mut told = of_service(state, Kind::Thrashing, *worst, tally, message, mend);
+        let mut told = of_service(state, Kind::Thrashing, *worst, tally, message, help);
         told.concerned = rebuilds;
         Some(told)
     });
@@ -139,8 +139,8 @@ fn quarantined(state: &State) -> Vec<Conflict> {
         };
         let threads = if tally.sum == 1 { "a thread" } else { "threads" };
         let message = format!("{who} ended while {threads} that it had started still worked for {worker}: the lane was set aside");
-        let mend = "`join` what `Worker::spawn` and `wrap` started before the test ends";
-        conflict(Kind::Quarantined, parties, tally.count, message, mend)
+        let help = "`join` what `Worker::spawn` and `wrap` started before the test ends";
+        conflict(Kind::Quarantined, parties, tally.count, message, help)
     });
     told.collect()
 }
@@ -159,9 +159,9 @@ fn rebuilt(state: &State) -> Vec<Conflict> {
             state.text(state.runs.get(*run).name),
             time(tally.sum)
         );
-        let mend = "if its tests can share it, `register_shared` builds it once per process; what takes long outside the \
+        let help = "if its tests can share it, `register_shared` builds it once per process; what takes long outside the \
                     process (a server, a filled database) is better started once per run";
-        of_service(state, Kind::Rebuilt, *service, tally, message, mend.to_owned())
+        of_service(state, Kind::Rebuilt, *service, tally, message, help.to_owned())
     });
     told.collect()
 }

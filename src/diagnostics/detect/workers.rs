@@ -66,10 +66,10 @@ fn in_lane(state: &State, mut executions: Vec<u32>) -> Option<Conflict> {
         "worker {} of run {} was alive in two processes at one time: {first} in process {} and {second} in process {}",
         first.worker, first.run, first.pid, second.pid
     );
-    let mend = "leave COFFERDAM_WORKER unset for a test suite and for what its tests start: it pins a whole process. \
+    let help = "leave COFFERDAM_WORKER unset for a test suite and for what its tests start: it pins a whole process. \
                 If it is not set, two runs share one COFFERDAM_RUN_ID, which has to be unique";
     Some(Conflict {
         overlapped: true,
-        ..conflict(Kind::WorkerTwice, parties, count + 1, message, mend)
+        ..conflict(Kind::WorkerTwice, parties, count + 1, message, help)
     })
 }

@@ -127,14 +127,10 @@ fn read_entry(at: At<'_>) -> Result<Entry, String> {
         asked: at.texts("asked")?,
         claims: at.list("claims", |at| {
             let resource = Resource::from_json(&at.text("resource")?);
-            let access = match at.text("access")?.as_str() {
-                "read" => Access::Read,
-                "write" => Access::Write,
-                _ => return Err(at.wrong("access", "`read` or `write`")),
-            };
+            let access = Access::from_word(&at.text("access")?);
             Ok(Claim {
                 resource: resource.ok_or_else(|| at.wrong("resource", "`kind:name`"))?,
-                access,
+                access: access.ok_or_else(|| at.wrong("access", "`list`, `read` or `write`"))?,
                 guards: at.texts("guards")?,
             })
         })?,

@@ -142,7 +142,7 @@ fn post(house: &mut House, replies: Replies, run: &Path) {
         {
             let folder = super::folder(run, &key);
             let _ = std::fs::remove_dir_all(&folder);
-            let _ = std::fs::create_dir_all(folder.join("dir"));
+            let _ = crate::sys::folder::make(&folder, "dir");
             house.fixtures.insert(
                 key,
                 Belongings {

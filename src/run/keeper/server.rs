@@ -9,12 +9,12 @@ use crate::sys::before_main::before_main;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{detach, env, file_size, poll, process};
+use crate::sys::{detach, env, file_size, folder, poll, process};
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -181,6 +181,7 @@ impl Keeper {
         if ready[numbers.len()] {
             self.let_in();
         }
+        self.services.bury_orphans();
         anchor.is_some() && ready.last() == Some(&true)
     }
 
@@ -351,15 +352,10 @@ pub(super) fn own_folder(run: &Path) -> PathBuf {
     run.join("keeper")
 }
 
-/// Makes a folder that nobody else can look into.
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 /// Makes what the keeper needs before it can be started.
 pub(super) fn make_room(run: &Path) -> io::Result<()> {
-    private_folder(&own_folder(run))?;
-    private_folder(&run.join("fixtures"))
+    folder::make(run, "keeper")?;
+    folder::make(run, "fixtures").map(drop)
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use super::request::Stop;
 use super::script::Script;
+use crate::place;
 use crate::place::order::{Order, bury, teardown_file};
 use crate::place::sweep::{self, LEADERS, MARK};
 use crate::run::lease::Held;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::Deadline;
+use crate::sys::folder;
 use crate::sys::process::{self, Living};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -112,6 +114,19 @@ impl Services {
         self.fixtures.entry(key.to_owned()).or_default()
     }
 
+    /// Waits for orphans that were adopted and have ended, but for those that are watched: nobody is to get their numbers.
+    pub(super) fn bury_orphans(&self) {
+        let all = || self.fixtures.values().flat_map(|belongings| &belongings.running);
+        let is_known = |pid: u32| {
+            all().any(|running| {
+                let is_left = matches!(&running.expected, Expected::Left(left) if left.iter().any(|one| one.pid == pid));
+                running.child.id() == pid || is_left
+            })
+        };
+        let orphans = process::children().into_iter().filter(|pid| !is_known(*pid));
+        orphans.for_each(child::bury_if_ended);
+    }
+
     /// Starts a process of the fixture and returns its number.
     pub(super) fn spawn(&mut self, key: &str, order: &Order, stop: Stop, ends: bool) -> Result<u32, String> {
         let name = Path::new(&order.program).file_name().unwrap_or(&order.program);
@@ -215,11 +230,13 @@ impl Services {
     /// Makes the folder that a start begins with. What a keeper that was killed left there is ended first: its
     /// processes died with it, but theirs may not have.
     pub(super) fn prepare(&mut self, key: &str) -> Result<(), String> {
-        let folder = super::folder(&self.run, key);
-        sweep::end_fixture(&folder);
-        let _ = std::fs::remove_dir_all(&folder);
-        super::server::private_folder(&folder.join("dir"))
-            .map_err(|error| format!("{}: {error}", folder.display()))
+        let own = super::folder(&self.run, key);
+        sweep::end_fixture(&own);
+        let _ = std::fs::remove_dir_all(&own);
+        let fixtures = own.parent().unwrap_or(&self.run);
+        folder::make(fixtures, Path::new(&place::file_name(key)).join("dir"))
+            .map(drop)
+            .map_err(|error| format!("{}: {error}", own.display()))
     }
 
     /// Returns the end of a process of the fixture that was not expected, if there was one.

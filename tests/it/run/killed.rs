@@ -110,7 +110,7 @@ fn contained(command: &Command) -> Option<Command> {
     let mut probe = Command::new("unshare");
     let may = probe.args(alone).arg("true").output();
     if !may.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("skipped: a pid namespace cannot be made here");
+        say("skipped: a pid namespace cannot be made here");
         return None;
     }
     let mut inner = Command::new("unshare");

@@ -208,3 +208,116 @@ fn copies_of_a_process_neither_give_its_ports_back_nor_keep_them() {
     player.answer();
     player.end().passed();
 }
+
+const FAILS: &str = "run::leases::role_fails";
+
+#[test]
+#[ignore = "a role"]
+fn role_fails() {
+    if !plays(FAILS) {
+        return;
+    }
+    let leaves = |name: &str, fails: bool| {
+        let work = move || {
+            let folder = cofferdam::lease_dir().unwrap();
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+            std::fs::write(folder.join("left"), name_of_thread()).unwrap();
+            assert!(!fails, "as it should");
+        };
+        let test = std::thread::Builder::new().name(name.to_owned());
+        test.spawn(work).unwrap().join().is_err()
+    };
+    assert!(leaves("a::fails", true) && leaves("a::fails_too", true) && !leaves("a::passes", false));
+    say("failed");
+    listen();
+    assert!(!leaves("a::fails", false));
+}
+
+fn name_of_thread() -> String {
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_folder_of_a_failed_test_stays_until_the_test_runs_again() {
+    let base = tempfile::tempdir().unwrap();
+    let left = || {
+        let tests = std::fs::read_dir(base.path().join("base/failed"))
+            .into_iter()
+            .flatten();
+        let folders = tests.flat_map(|test| std::fs::read_dir(test.unwrap().path()).unwrap());
+        let mut left: Vec<_> = folders
+            .map(|folder| std::fs::read_to_string(folder.unwrap().path().join("left")).unwrap())
+            .collect();
+        left.sort();
+        left
+    };
+    let mut player = player_of(FAILS, base.path(), "fails");
+    player.hear();
+    assert_eq!(left(), ["a::fails", "a::fails_too"]);
+    player.answer();
+    let ended = player.end();
+    let warnings = ended.passed().warnings();
+    assert_eq!(left(), ["a::fails_too"]);
+    assert!(
+        warnings.len() == 2 && warnings[0].contains("the test failed, and its folder is kept: "),
+        "{warnings:?}"
+    );
+    let leased = std::fs::read_dir(base.path().join("base/runs/fails/workers/w0/leased")).unwrap();
+    assert_eq!(leased.count(), 0);
+}
+
+#[cfg(unix)]
+const SOCKETS: &str = "run::leases::role_sockets";
+
+#[cfg(unix)]
+#[test]
+#[ignore = "a role"]
+fn role_sockets() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    if !plays(SOCKETS) {
+        return;
+    }
+    let folder = cofferdam::socket_dir().unwrap();
+    assert!(folder.as_os_str().len() <= 60);
+    let socket = folder.join("a-server-with-a-name-of-its-own.sock");
+    let _server = UnixListener::bind(&socket).unwrap();
+    UnixStream::connect(&socket).unwrap();
+    say(folder.to_str().unwrap());
+    listen();
+    drop(folder);
+    assert!(!socket.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_for_sockets_has_a_short_path_of_its_own_wherever_the_base_folder_is() {
+    // A temporary folder with a long path does not do.
+    let (temp, base) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let long = base.path().join("x".repeat(120));
+    std::fs::create_dir(&long).unwrap();
+    let play_in = |temp: &Path| {
+        play(
+            role(SOCKETS, "sockets")
+                .env("COFFERDAM_DIR", long.join("base"))
+                .env("TMPDIR", temp),
+        )
+    };
+    let mut players = [temp.path(), temp.path(), &long].map(play_in);
+    let paths: HashSet<_> = players.iter_mut().map(Player::hear).collect();
+    assert_eq!(paths.len(), 3);
+    let [mut killed, other, elsewhere] = players;
+    killed.kill();
+    for player in [other, elsewhere] {
+        player.end().passed();
+    }
+    // The killed one's folder goes with its run's, and the next call removes the link to it.
+    std::fs::remove_dir_all(&long).unwrap();
+    std::fs::create_dir(&long).unwrap();
+    let mut next = play_in(temp.path());
+    let own = next.hear();
+    let links = std::fs::read_dir(Path::new(&own).parent().unwrap()).unwrap();
+    let links = links.map(|link| link.unwrap().path());
+    let links: Vec<_> = links.filter(|path| path.is_symlink()).collect();
+    assert_eq!(links, [Path::new(&own)]);
+    next.end().passed();
+}

@@ -34,6 +34,8 @@ mod lock_files;
 mod lock_kept;
 #[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
 mod moved;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod planted;
 #[cfg(all(feature = "serial", not(miri)))]
 mod serial;
 #[cfg(all(target_os = "linux", not(miri)))]

@@ -1,7 +1,7 @@
 //! In which order what fixtures have is ended, and how.
 
 use super::fixtures::shell;
-use crate::role::{play, plays, role, say};
+use crate::role::{listen, play, plays, role, say};
 use cofferdam::Fixture;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -50,10 +50,10 @@ fn role_uses() {
 
 /// The role, below a runner of its own: a shell that is called as one is. What it starts ends with it.
 #[expect(clippy::disallowed_methods, reason = "a runner is a real process")]
-fn uses(base: &Path, run: &str) -> Command {
+fn uses(path: &str, base: &Path, run: &str) -> Command {
     let runner = base.join("cargo");
     fs::copy("/bin/sh", &runner).unwrap();
-    let role = role(USES, run);
+    let role = role(path, run);
     let mut command = Command::new(runner);
     command
         .args(["-c", "\"$@\"; true", "sh"])
@@ -78,7 +78,7 @@ fn what_needs_another_is_ended_before_it_with_the_time_that_all_its_processes_ta
     #[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    let mut player = play(&mut uses(base.path(), "teardown"));
+    let mut player = play(&mut uses(USES, base.path(), "teardown"));
     player.hear();
     player.end().passed();
     assert_eq!(fs::read_to_string(&pipe).unwrap(), ALL);
@@ -87,7 +87,7 @@ fn what_needs_another_is_ended_before_it_with_the_time_that_all_its_processes_ta
 #[test]
 fn what_is_kept_is_ended_by_its_script_in_the_same_way_and_nobody_else_is() {
     let base = tempfile::tempdir().unwrap();
-    let mut player = play(uses(base.path(), "kept").env("COFFERDAM_KEEP", "1"));
+    let mut player = play(uses(USES, base.path(), "kept").env("COFFERDAM_KEEP", "1"));
     let wrapper = player.hear();
     player.end().passed();
     let script = base.path().join("runs/kept/remove.sh");
@@ -112,4 +112,34 @@ fn what_is_kept_is_ended_by_its_script_in_the_same_way_and_nobody_else_is() {
     assert_eq!(sh(&script).code(), Some(0));
     assert_eq!(fs::read_to_string(base.path().join("all")).unwrap(), ALL);
     assert!(!base.path().join("runs/kept").exists());
+}
+
+/// A process in a session of its own, without its parent and without the environment of a fixture's process.
+static BARE: Fixture<u32> = Fixture::per_run("bare", |setup| {
+    let file = setup.dir().join("pid");
+    let script = "(env -i PATH=\"$PATH\" setsid sh -c 'echo $$ >$0.new; mv $0.new $0; exec sleep 1000' \"$0\" &); \
+                  exec sleep 1000";
+    setup.spawn(shell(script).arg(&file))?;
+    setup.wait_for("the process", Duration::from_secs(20), || file.exists())?;
+    Ok(fs::read_to_string(file)?.trim().parse()?)
+});
+
+const BARES: &str = "run::teardown::role_bares";
+
+#[test]
+#[ignore = "a role"]
+fn role_bares() {
+    if plays(BARES) {
+        say(&BARE.get().to_string());
+        listen();
+    }
+}
+
+#[test]
+fn a_process_that_left_its_group_its_parent_and_its_environment_ends_with_the_keeper() {
+    let base = tempfile::tempdir().unwrap();
+    let mut player = play(&mut uses(BARES, base.path(), "bare"));
+    let bare = super::kept::Process::open(player.hear().parse().unwrap());
+    player.end().passed();
+    bare.ended();
 }

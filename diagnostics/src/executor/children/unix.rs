@@ -29,10 +29,14 @@ const AT_LEAST: Duration = Duration::from_secs(1);
 impl Children {
     /// With `adopts`, processes whose parents are gone become our children, as far as the system knows that.
     pub(in crate::executor) fn new(adopts: bool) -> io::Result<Self> {
-        let (read, write) = UnixStream::pair()?;
+        let failed = |error: io::Error| {
+            let text = format!("could not listen for signals and for the end of commands: {error}");
+            io::Error::new(error.kind(), text)
+        };
+        let (read, write) = UnixStream::pair().map_err(failed)?;
         let heard = Heard::new();
         let all = heard.signals().iter().chain(&[SIGCHLD]);
-        let signals = SignalDelivery::with_pipe(read, write, WithOrigin::default(), all)?;
+        let signals = SignalDelivery::with_pipe(read, write, WithOrigin::default(), all).map_err(failed)?;
         if adopts {
             adopt();
         }

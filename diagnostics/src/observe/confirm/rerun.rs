@@ -1,8 +1,10 @@
 //! Runs some tests once more, and nothing else of their suite.
 
+use super::super::causes::held;
 use super::super::launch::{Launch, Started, VARIABLE};
 use super::super::log::Log;
 use super::super::meaning::{Act, How, acts};
+use super::super::ports::number_of;
 use super::super::uses::Folders;
 use super::super::{account, runner};
 use super::grade::Pauses;
@@ -132,8 +134,10 @@ impl<'a> Rerunner<'a> {
         pauses: Option<Pauses>,
         alone: Duration,
     ) -> io::Result<Ran> {
-        // A thread that waits for std's lock around the variables is recognized by its calls.
-        let with_calls = pauses.is_some() && resources.iter().any(|one| one.kind() == ResourceKind::Env);
+        // Calls tell a thread that waits for std's lock around the variables, and what std does when a test panics.
+        let with_calls = resources
+            .iter()
+            .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let (folder, told) = self.launch.beside(&format!("again-{run}"), with_calls)?;
         let hold = pauses.map(|pauses| hold(resources, pauses));
@@ -274,7 +278,7 @@ fn created(logs: &[Log]) -> Vec<PathBuf> {
 /// Returns how many of these resources, from the first one on, fit into one request to pause.
 pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
     let sizes = resources.iter().scan(0, |size, resource| {
-        *size += resource.as_str().len() + 1;
+        *size += name(resource, Pauses::USUAL).len() + 1;
         Some(*size)
     });
     sizes
@@ -284,30 +288,37 @@ pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
 }
 
 fn hold(resources: &[Resource], pauses: Pauses) -> OsString {
-    let mut text = format!("{},{};", pauses.first, pauses.others);
+    let mut text = OsString::from(format!("{},{};", pauses.first, pauses.others));
     for resource in resources {
-        let name = match resource.kind() {
-            ResourceKind::Name => resource.as_str().trim_start_matches("unix socket "),
-            // Without a name it is any of them.
-            ResourceKind::Env if pauses.everywhere => "",
-            _ => resource.as_str(),
-        };
-        let target = target(resource) as u8;
-        text.push_str(&format!("{target},{};{name}", name.len()));
+        let name = name(resource, pauses);
+        text.push(format!("{},{};", target(resource) as u8, name.len()));
+        text.push(name);
     }
-    text.into()
+    text
+}
+
+/// Returns the name by which the observer knows the resource.
+fn name(resource: &Resource, pauses: Pauses) -> OsString {
+    match target(resource) {
+        // Without a name it is any of them.
+        Target::Env if pauses.everywhere => OsString::new(),
+        Target::File => held(resource).unwrap_or_default().into(),
+        Target::Port => number_of(resource).unwrap_or_default().to_string().into(),
+        _ => resource.as_str().into(),
+    }
 }
 
 fn target(resource: &Resource) -> Target {
     match resource.kind() {
-        ResourceKind::UnixSocket if resource.as_str().starts_with('@') => Target::Name,
+        ResourceKind::UnixSocket if held(resource).is_none() => Target::Name,
         ResourceKind::File
         | ResourceKind::Directory
         | ResourceKind::GitRepository
         | ResourceKind::Database
         | ResourceKind::TempName
-        | ResourceKind::UnixSocket => Target::File,
-        ResourceKind::SharedMemory | ResourceKind::Name => Target::Name,
+        | ResourceKind::UnixSocket
+        | ResourceKind::SharedMemory => Target::File,
+        ResourceKind::Name => Target::Name,
         ResourceKind::Port | ResourceKind::UdpPort => Target::Port,
         ResourceKind::Env => Target::Env,
         ResourceKind::Cwd => Target::Cwd,
@@ -496,7 +507,25 @@ mod tests {
             (Resource::udp_port(53), "80,80;2,2;53"),
             (Resource::env("HOME"), "80,80;3,4;HOME"),
             (Resource::cwd(), "80,80;4,0;"),
-            (Resource::name("unix socket @bus"), "80,80;6,4;@bus"),
+            (Resource::new(ResourceKind::Port, "[::1]:80"), "80,80;2,2;80"),
+            (Resource::new(ResourceKind::UnixSocket, "@bus"), "80,80;6,4;@bus"),
+            (Resource::new(ResourceKind::UnixSocket, "/d/s"), "80,80;1,4;/d/s"),
+            (
+                Resource::new(ResourceKind::SharedMemory, "/m"),
+                "80,80;1,10;/dev/shm/m",
+            ),
+            (
+                Resource::new(ResourceKind::GitRepository, "/d"),
+                "80,80;1,7;/d/.git",
+            ),
+            (
+                Resource::new(ResourceKind::GitRepository, "/d.git"),
+                "80,80;1,6;/d.git",
+            ),
+            (
+                Resource::new(ResourceKind::TempName, "/tmp/shop-*"),
+                "80,80;1,4;/tmp",
+            ),
         ] {
             assert_eq!(hold(&[resource], Pauses::USUAL), OsString::from(text));
         }

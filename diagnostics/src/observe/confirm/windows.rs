@@ -2,6 +2,8 @@
 //!
 //! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
+use super::super::backtraces::Backtraces;
+use super::super::causes::covers;
 use super::super::format::Kind;
 use super::super::log::Log;
 use super::super::meaning::{Act, How, acts, led};
@@ -128,7 +130,7 @@ pub(super) fn stays(
             names.iter().position(|name| *name == own)
         })
         .collect();
-    let mut links = Links::default();
+    let (mut links, mut backtraces) = (Links::default(), Backtraces::default());
     let empty = Stay {
         uses: vec![Vec::new(); resources.len()],
         ..Stay::default()
@@ -136,6 +138,7 @@ pub(super) fn stays(
     let mut stays = vec![empty; names.len()];
     for (index, log) in logs.iter().enumerate() {
         let folders = Folders::of(log);
+        backtraces.look(log);
         // Since when a test waits for std's lock around the variables.
         let mut waiting = vec![None; names.len()];
         if let Some(one) = who.test_of(index, 0).filter(|_| log.is_test())
@@ -150,7 +153,8 @@ pub(super) fn stays(
                     stays[position].began.get_or_insert(record.at);
                 }
             }
-            if !record.kind.is_access() && record.kind != Kind::Waits {
+            let is_looked_at = record.kind.is_access() || record.kind == Kind::Waits;
+            if !is_looked_at || backtraces.made(&record) {
                 continue;
             }
             let Some(position) = who.test(index, &record).and_then(|test| positions[test]) else {
@@ -203,10 +207,10 @@ pub(super) fn stays(
 fn is_use(act: &Act, resource: &Resource) -> bool {
     match act {
         Act::File(path, how) => {
-            let wanted = Path::new(resource.as_str());
-            resource.kind() == ResourceKind::File
-                && (path.starts_with(wanted) || *how == How::List && wanted.parent() == Some(path))
+            let lists = || *how == How::List && Path::new(resource.as_str()).parent() == Some(path);
+            covers(resource, path) || resource.kind() == ResourceKind::File && lists()
         }
+        Act::Port(port, _) => port.is(resource),
         Act::Other(other, _) => other == resource,
         Act::UsedMask => resource.kind() == ResourceKind::Umask,
         Act::ClearedVariables => resource.kind() == ResourceKind::Env,
@@ -275,7 +279,7 @@ mod tests {
             (20_000, B, 0, "/f"),
             (100_000, A, 0, "/f"),
         ] {
-            made.flagged(at, test, Kind::Open, flags, 0, file, b"");
+            made.flagged(at, test, Kind::Open, flags, 0, file.as_bytes(), b"");
         }
         let found = found(&made, &Resource::file("/f"));
         assert_eq!(found, [Some((1_000, 7_000, true)), Some((7_000, 20_000, true))]);

@@ -54,7 +54,8 @@ fn write(value: &Value) -> io::Result<()> {
 
 fn value(event: &Event) -> Option<Value> {
     let value = match event {
-        Event::Rest => return None,
+        // It is said as a warning.
+        Event::Rest | Event::Unguarded { .. } => return None,
         Event::Started {
             job,
             name,
@@ -103,7 +104,6 @@ fn value(event: &Event) -> Option<Value> {
         Event::Short { of, at_once } => json!({
             "event": "short", "of": of.word(), "at_once": at_once, "text": words::short(*of, *at_once),
         }),
-        Event::Unguarded { error } => json!({ "event": "warning", "text": words::unguarded(error) }),
         Event::Released => json!({ "event": "released" }),
         Event::Stopping { why } => json!({
             "event": "stopping",

@@ -91,11 +91,10 @@ pub(super) fn about(event: &Event) -> Vec<String> {
         }
         Event::Held { why } => vec![words::hold(why)],
         Event::Short { of, at_once } => vec![words::short(*of, *at_once)],
-        Event::Unguarded { error } => vec![format!("warning: {}", words::unguarded(error))],
         Event::Released => vec!["jobs are started again".to_owned()],
         Event::Stopping { why } => vec![format!("stopping, for {}", words::why(why))],
         Event::Left { pid, name } => vec![words::detached(*pid, name)],
-        Event::Started { .. } | Event::Dropped { .. } | Event::Rest => Vec::new(),
+        Event::Started { .. } | Event::Dropped { .. } | Event::Unguarded { .. } | Event::Rest => Vec::new(),
     }
 }
 

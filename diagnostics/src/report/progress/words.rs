@@ -97,13 +97,6 @@ pub(super) fn short(of: Shortage, at_once: usize) -> String {
     format!("no more than {jobs} {verb} at once: {}", of.text())
 }
 
-pub(super) fn unguarded(error: &str) -> String {
-    format!(
-        "no guard could be started, so jobs go on if cofferdam is killed: {}",
-        plain(error)
-    )
-}
-
 pub(in crate::report) fn detached(pid: u32, name: &str) -> String {
     format!(
         "process {pid} ({}) was detached by a job and still runs",

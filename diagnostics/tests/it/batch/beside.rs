@@ -86,12 +86,7 @@ fn what_a_session_recorded_stays_until_it_is_judged_however_many_end_before_it()
     let session = started(&batch(dir.path(), &[WAITS], &["--json"]));
     let held = pipe.wait_for("READY");
     let name = crate::ledger::sessions(dir.path())[0].name.clone();
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let over = |folder: std::path::PathBuf| {
-        let file = folder.join("run.json");
-        let told = std::fs::read_to_string(&file).unwrap();
-        std::fs::write(&file, told.replace("\"machine\"", &format!("{:?}", boot.trim()))).unwrap();
-    };
+    let over = |folder: std::path::PathBuf| crate::recording::of_this_machine(&folder);
     over(crate::recording::conflicted(dir.path(), "r0", &name, 1));
     for number in 2..=13 {
         let (run, other) = (format!("r{number}"), format!("s{number}"));

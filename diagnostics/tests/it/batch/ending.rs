@@ -150,7 +150,7 @@ fn a_limit_of_file_sizes_ends_what_a_job_runs_and_not_the_session() {
     let mut lines = vec!["true"; 400];
     lines.push("head -c 1M /dev/zero");
     let batch = batch(dir.path(), &lines, &["--quiet"]);
-    let mut shell = by_way_of(&["bash", "-c", "ulimit -c 0 -f 200; exec \"$0\" \"$@\""], &batch);
+    let mut shell = by_way_of(&["bash", "-c", "ulimit -c 0 -f 700; exec \"$0\" \"$@\""], &batch);
     let told: crate::recording::Told = shell.output().unwrap().into();
     let warning = "warning: this session is not recorded from here on: could not read or write the ledger ";
     assert!(told.err.contains(warning), "{}", told.err);
@@ -163,7 +163,7 @@ fn a_limit_of_file_sizes_ends_what_a_job_runs_and_not_the_session() {
     assert_eq!(told.code, Some(4));
 
     // A report that is larger than a file may be is an error, too.
-    let args = ["run", "--format", "json", "--output", "report.json", "--", "true"];
+    let args = ["check", "--format", "json", "--output", "report.json"];
     let mut shell = by_way_of(
         &["bash", "-c", "ulimit -c 0 -f 0; exec \"$0\" \"$@\""],
         &cofferdam(dir.path(), &args),
@@ -182,7 +182,7 @@ fn a_disk_that_is_full_in_mid_run_is_told_once_and_all_jobs_are_run() {
     let dir = tempfile::tempdir().unwrap();
     let batch = batch(dir.path(), &["true"; 400], &["--quiet"]);
     // No file may grow further than this, and what would end the process for it is ignored: its writes fail.
-    let limits = "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\"";
+    let limits = "trap '' XFSZ; ulimit -f 700; exec \"$0\" \"$@\"";
     let mut shell = by_way_of(&["bash", "-c", limits], &batch);
     let told: crate::recording::Told = shell.output().unwrap().into();
     assert_eq!(told.err.matches("warning: ").count(), 1, "{}", told.err);

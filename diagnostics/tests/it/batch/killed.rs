@@ -179,14 +179,7 @@ fn of_many_jobs_that_ran_at_once_all_are_gone_and_each_is_done_once_in_the_end()
             held.read_line(&mut String::new()).unwrap();
         }
         if is_guard_killed {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "what is killed is no child of this test"
-            )]
-            let killed = std::process::Command::new("kill")
-                .args(["-KILL", &guard_of(child.id()).to_string()])
-                .status();
-            assert!(killed.unwrap().success());
+            kill_guard_of(child.id());
         }
         child.kill().unwrap();
         std::fs::write(dir.path().join("go"), "").unwrap();
@@ -213,6 +206,16 @@ fn of_many_jobs_that_ran_at_once_all_are_gone_and_each_is_done_once_in_the_end()
         let mut ran: Vec<&str> = trace.lines().collect();
         ran.sort_unstable();
         assert_eq!(ran, ["0", "1", "2", "3", "4", "one", "three", "two"]);
+    }
+}
+
+/// Kills the guard, and waits until its executor has seen that.
+#[cfg(target_os = "linux")]
+fn kill_guard_of(executor: u32) {
+    let guard = guard_of(executor).to_string();
+    kill(&guard);
+    while std::path::Path::new("/proc").join(&guard).exists() {
+        std::thread::yield_now();
     }
 }
 
@@ -297,7 +300,7 @@ fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
         };
         let held = pipe.wait_for("READY");
         if is_batch {
-            kill(&guard_of(first.id()).to_string());
+            kill_guard_of(first.id());
         }
         first.kill().unwrap();
         first.wait().unwrap();
@@ -317,7 +320,9 @@ fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
             refused.err
         );
         let status = crate::recording::told(dir.path(), &["status"]);
-        assert!(status.out.contains("in one"), "{}", status.out);
+        assert!(status.out.contains("in one: "), "{}", status.out);
+        let left = " was killed, and of its jobs still run: process ";
+        assert!(status.out.contains(left), "{}", status.out);
         // Others are not concerned.
         let other = crate::recording::told(dir.path(), &["run", "--", "true"]);
         assert_eq!(other.code, Some(0), "{}", other.err);

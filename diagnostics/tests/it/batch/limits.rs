@@ -50,6 +50,33 @@ fn where_few_files_can_be_open_fewer_jobs_run_at_once_and_that_is_said() {
 }
 
 #[test]
+fn with_next_to_no_open_files_nothing_passes_that_was_not_run() {
+    for files in (6..20).step_by(2) {
+        let dir = tempfile::tempdir().unwrap();
+        let batch = super::batch(
+            dir.path(),
+            &["sh -c 'echo x >> ran'"; 5],
+            &["--jobs", "4", "--quiet"],
+        );
+        let limit = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let mut limited = crate::recording::by_way_of(&["bash", "-c", &limit], &batch);
+        let told: crate::recording::Told = limited.output().unwrap().into();
+        let ran = std::fs::read_to_string(dir.path().join("ran")).unwrap_or_default();
+        let ran = ran.lines().count();
+        if told.code == Some(0) {
+            assert_eq!(ran, 5, "{files} files: {}{}", told.out, told.err);
+        } else {
+            assert!(told.err.contains("Too many open files") || told.out.contains("Too many open files"));
+            assert!(
+                !told.err.contains("cofferdam: Too many"),
+                "{files} files: {}",
+                told.err
+            );
+        }
+    }
+}
+
+#[test]
 fn a_full_group_does_not_hold_up_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let waits = r#"{"group": "g", "command": ["sh", "-c", "until [ -e done ]; do sleep 0.01; done"]}"#;

@@ -1,6 +1,8 @@
 //! `fix`.
 
 #[cfg(target_os = "linux")]
+mod helped;
+#[cfg(target_os = "linux")]
 mod mended;
 mod scratch;
 
@@ -139,7 +141,7 @@ fn a_suite_with_serial_test_keeps_its_spelling_for_threads_and_a_key_that_most_h
 }
 
 #[test]
-fn between_processes_serial_test_s_attributes_count_for_nothing() {
+fn between_processes_serial_test_s_attributes_count_for_nothing_and_a_test_group_is_written() {
     let users = [
         ("corner-shop::shop", "opens", "write"),
         ("corner-shop::shop", "closes", "write"),
@@ -147,27 +149,41 @@ fn between_processes_serial_test_s_attributes_count_for_nothing() {
     let scratch = Scratch::new("serial_test = \"4\"\n").found("file", "db", "nextest", &users);
     let told = scratch.fix(&[]);
     assert!(
-        told.out
-            .contains(" #[serial(db)]\n+#[cofferdam::serial(db)]\n fn opens() {}\n"),
-        "{}",
-        told.out
+        told.out.contains("test group: db of 2 tests: file db\n"),
+        "{}{}",
+        told.out,
+        told.err
     );
-    let needed = "needed: Cargo.toml does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam";
-    assert!(told.out.contains(needed), "{}", told.out);
-    scratch.commit();
-    let refused = scratch.fix(&["--apply"]);
     assert!(
-        refused.err.contains("Cargo.toml is without cofferdam"),
+        told.out.ends_with("cofferdam: 1 test group for nextest, against 1 conflict that was seen in 6 tests; --apply writes it\n"),
         "{}",
-        refused.err
+        told.out
     );
-    assert_eq!(refused.code, Some(3));
     let own = scratch.fix(&["--with", "serial-test"]);
     assert!(
         own.err.contains("nextest gave each test a process"),
         "{}",
         own.err
     );
+    let ours = scratch.fix(&["--with", "cofferdam"]);
+    assert!(
+        ours.out
+            .contains(" #[serial(db)]\n+#[cofferdam::serial(db)]\n fn opens() {}\n"),
+        "{}",
+        ours.out
+    );
+    let needed = "needed: Cargo.toml does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam";
+    assert!(ours.out.contains(needed), "{}", ours.out);
+    scratch.commit();
+    let refused = scratch.fix(&["--with", "cofferdam", "--apply"]);
+    assert!(
+        refused
+            .err
+            .contains("nothing was written: Cargo.toml does not have cofferdam"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(refused.code, Some(3));
     let there = scratch.path().join("library");
     let told = scratch.fix(&["--cofferdam", there.to_str().unwrap()]);
     assert!(
@@ -175,6 +191,176 @@ fn between_processes_serial_test_s_attributes_count_for_nothing() {
             .contains("+cofferdam = { path = \"library\", features = [\"serial\"] }\n"),
         "{}",
         told.out
+    );
+}
+
+#[test]
+fn a_suite_without_either_crate_is_given_no_attribute_of_one() {
+    let users = [
+        ("corner_shop", "tests::writes_the_report", "write"),
+        ("corner_shop", "tests::sells", "read"),
+    ];
+    let scratch = Scratch::new("").found("file", "report.csv", "cargo-test", &users);
+    let told = scratch.fix(&[]);
+    let needed = "needed: Cargo.toml has neither serial_test nor cofferdam, whose attributes keep tests apart: `cargo add --dev serial_test`";
+    assert!(told.out.contains(needed), "{}{}", told.out, told.err);
+    assert!(!told.out.contains("+#["), "{}", told.out);
+    assert!(told.out.ends_with("; a crate is needed first\n"), "{}", told.out);
+    assert_eq!(told.code, Some(1));
+    let lacking = scratch.fix(&["--with", "serial-test"]);
+    let needed = "needed: Cargo.toml does not have serial_test, where the attributes come from: `cargo add --dev serial_test`\n";
+    assert!(lacking.out.contains(needed), "{}{}", lacking.out, lacking.err);
+}
+
+#[test]
+fn of_two_crates_the_one_whose_attributes_the_suite_can_use_is_taken() {
+    let users = [("shop", "opens", "write"), ("shop", "counts", "write")];
+    let both = |cofferdam: &str| {
+        let scratch = Scratch::new(&format!("serial_test = \"4\"\n{cofferdam}")).found(
+            "env",
+            "DB",
+            "cargo-test",
+            &users,
+        );
+        let told = scratch.fix(&[]);
+        assert!(!told.out.contains("needed: "), "{}{}", told.out, told.err);
+        told.out
+    };
+    let serial_test = both("cofferdam = { path = \"library\" }\n");
+    assert!(
+        serial_test.contains("+#[serial(db)]\n fn counts()"),
+        "{serial_test}"
+    );
+    let ours = both("cofferdam = { path = \"library\", features = [\"serial\"] }\n");
+    assert!(ours.contains("+#[cofferdam::serial(db)]\n fn counts()"), "{ours}");
+}
+
+#[test]
+fn a_key_without_a_name_is_shown_as_attributes_without_one_are_written() {
+    let users = [("shop", "opens", "write"), ("shop", "counts", "read")];
+    let scratch = Scratch::new("serial_test = \"4\"\n").found("env", "DB", "cargo-test", &users);
+    scratch.write(
+        "tests/shop.rs",
+        "use serial_test::serial;\n#[test]\n#[serial]\nfn opens() {}\n#[test]\nfn counts() {}\n",
+    );
+    let told = scratch.fix(&[]);
+    let key = "key: #[serial] on 1 test, #[parallel] on 1 test, as some of them have it: env DB\n";
+    assert!(told.out.contains(key), "{}{}", told.out, told.err);
+    assert!(told.out.contains("+#[parallel]\n fn counts()"), "{}", told.out);
+}
+
+#[test]
+fn a_test_of_a_harness_of_its_program_s_own_gets_a_test_group_or_a_lock() {
+    let users = [
+        ("corner-shop::cases", "quiet", "write"),
+        ("corner-shop::cases", "panics", "write"),
+    ];
+    let scratch = |dependencies: &str| {
+        let scratch = Scratch::new(dependencies).found("file", "case.out", "nextest", &users);
+        scratch.write("tests/cases.rs", "fn main() {}\n");
+        let manifest = scratch.read("Cargo.toml");
+        let target = "\n[[test]]\nname = \"cases\"\nharness = false\n";
+        scratch.write("Cargo.toml", &format!("{manifest}{target}"));
+        scratch
+    };
+    let told = scratch("").fix(&[]);
+    assert!(
+        told.out
+            .contains("test group: case_out of 2 tests: file case.out\n"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    let ours = scratch(OURS).fix(&["--with", "cofferdam"]);
+    let by_hand = "by hand: cofferdam::lock(\"case_out\") on quiet in corner-shop::cases: its program has a harness of its own (harness = false)";
+    assert!(ours.out.contains(by_hand), "{}{}", ours.out, ours.err);
+}
+
+#[test]
+fn a_doctest_gets_a_lock_where_the_suite_has_one_and_a_resource_of_its_own_elsewhere() {
+    let users = [
+        ("rust_out", "src/lib.rs - save (line 3)", "write"),
+        ("rust_out", "src/lib.rs - load (line 14)", "read"),
+    ];
+    let told = |dependencies: &str| {
+        let told = Scratch::new(dependencies)
+            .found("file", "trees", "cargo-test", &users)
+            .fix(&[]);
+        assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+        told.out
+    };
+    let ours = told(OURS);
+    let save = "by hand: cofferdam::lock(\"trees\") on src/lib.rs - save (line 3) in rust_out: a doctest takes no attribute\n";
+    let load = "by hand: cofferdam::lock_shared(\"trees\") on src/lib.rs - load (line 14) in rust_out: a doctest takes no attribute\n";
+    assert!(ours.contains(save) && ours.contains(load), "{ours}");
+    let own = "by hand: its own file for src/lib.rs - save (line 3) in rust_out: a doctest takes no attribute; where they have to \
+               share it, begin each with `let lock = std::fs::File::create";
+    let std = told("");
+    assert!(std.contains(own), "{std}");
+}
+
+/// A crate whose attributes are those of the real one, and whose `serial` compiles only if it is in order.
+fn with_attributes(text: &str) -> Scratch {
+    let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
+    let scratch = Scratch::new(OURS).found("file", "report.csv", "cargo-test", &users);
+    scratch.write(
+        "library/Cargo.toml",
+        "[package]\nname = \"cofferdam\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[features]\nserial = []\n\n[lib]\nproc-macro = true\n",
+    );
+    scratch.write(
+        "library/src/lib.rs",
+        "use proc_macro::TokenStream;\n#[proc_macro_attribute]\npub fn serial(_: TokenStream, item: TokenStream) -> TokenStream { item }\n",
+    );
+    scratch.write("tests/shop.rs", text);
+    scratch.commit();
+    scratch
+}
+
+#[test]
+fn what_does_not_compile_is_taken_back_with_the_lock_file() {
+    let text = "#[test]\nfn opens() {}\n#[test]\nfn closes() {}\n#[derive(Debug)]\nstruct serial;\n";
+    let scratch = with_attributes(&format!("{text}use serial as _;\n"));
+    // The attribute is written as `#[serial(…)]` where a struct has that name only.
+    scratch.write("library/src/lib.rs", "");
+    let manifest = scratch.read("Cargo.toml");
+    let told = scratch.checked(&["--apply", "--allow-dirty"]);
+    assert!(
+        told.err
+            .contains("the changes were taken back: `cargo check --tests` in "),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert!(!told.err.contains("fails without them"), "{}", told.err);
+    assert_eq!(told.code, Some(3));
+    assert_eq!(scratch.read("Cargo.toml"), manifest);
+    assert!(scratch.read("tests/shop.rs").starts_with(text));
+    assert!(!scratch.path().join("Cargo.lock").exists());
+}
+
+#[test]
+fn what_compiles_stays_and_a_suite_that_never_did_is_said_to() {
+    let text = "#[test]\nfn opens() {}\n#[test]\nfn closes() {}\n";
+    let scratch = with_attributes(text);
+    let told = scratch.checked(&["--apply"]);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert!(
+        scratch
+            .read("tests/shop.rs")
+            .contains("#[serial(report_csv)]\nfn opens()")
+    );
+    let broken = with_attributes(&format!("{text}fn odd() -> u32 {{ \"\" }}\n"));
+    let told = broken.checked(&["--apply"]);
+    assert!(
+        told.err
+            .contains("It fails without them, too: --no-check leaves out the check"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert_eq!(
+        (told.code, broken.read("tests/shop.rs").contains("serial")),
+        (Some(3), false)
     );
 }
 
@@ -261,7 +447,7 @@ fn what_is_kept_apart_or_left_behind_is_no_change() {
     );
     assert!(
         told.out
-            .ends_with("cofferdam: nothing to mend: no conflict was seen in 6 tests\n"),
+            .ends_with("cofferdam: nothing to fix: no conflict was seen in 6 tests\n"),
         "{}",
         told.out
     );
@@ -362,7 +548,7 @@ fn the_example_of_its_page_has_the_fields_that_the_report_has() {
     let example: serde_json::Value = serde_json::from_str(example).unwrap();
     let users = [("shop", "made_by_a_macro", "write"), ("shop", "counts", "write")];
     let scratch = Scratch::new("").found("file", "report.csv", "nextest", &users);
-    let told = scratch.fix(&["--format", "json"]);
+    let told = scratch.fix(&["--with", "cofferdam", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&told.out).unwrap();
     let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     for path in [

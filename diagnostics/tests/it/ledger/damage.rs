@@ -123,7 +123,10 @@ fn one_from_the_future_is_refused_with_advice() {
             message.contains("newer cofferdam (schema 99; this one knows 2)"),
             "{message}"
         );
-        assert!(message.contains("cargo install --path diagnostics"), "{message}");
+        assert!(
+            message.contains("cargo install --locked --path diagnostics"),
+            "{message}"
+        );
     }
 }
 

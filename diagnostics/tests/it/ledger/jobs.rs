@@ -35,7 +35,7 @@ fn a_session_is_read_back_as_it_was_recorded() {
         kind: "shared-resource".to_owned(),
         severity: "conflict".to_owned(),
         message: "two tests met".to_owned(),
-        mend: "give each its own".to_owned(),
+        help: "give each its own".to_owned(),
     };
     let finished = session
         .finish(Status::Failed, std::slice::from_ref(&conflict))

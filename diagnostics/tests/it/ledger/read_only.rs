@@ -16,6 +16,8 @@ struct ReadOnly<'a>(&'a Path);
 impl<'a> ReadOnly<'a> {
     fn new(base: &'a Path) -> Self {
         std::fs::set_permissions(base, Permissions::from_mode(0o555)).unwrap();
+        // It is made for its owner alone; whoever is to read the ledger has to see which sessions live.
+        let _ = std::fs::set_permissions(base.join("sessions"), Permissions::from_mode(0o755));
         Self(base)
     }
 }

@@ -49,11 +49,11 @@ fn a_lock_between_threads_guards_under_cargo_test() {
         "guarded env BEHIND",
         "guarded file behind",
         "reproduced file minded",
+        "unguarded directory removed",
         "unguarded env OPEN",
         "unguarded file late",
         "unguarded file listed/x",
         "unguarded file open",
-        "unguarded file removed",
     ];
     assert_eq!(found, wanted, "{report}");
     // What is sure comes first.
@@ -70,11 +70,11 @@ fn a_lock_between_threads_guards_nothing_under_nextest() {
     let (found, report) = graded(&package, &[], &[&NEXTEST[..], &["-j1"]].concat());
     let wanted = [
         "reproduced file minded",
+        "unguarded directory removed",
         "unguarded file behind",
         "unguarded file late",
         "unguarded file listed/x",
         "unguarded file open",
-        "unguarded file removed",
     ];
     assert_eq!(found, wanted, "{report}");
 }

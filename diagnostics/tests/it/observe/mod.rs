@@ -1,7 +1,7 @@
 //! Suites that know nothing of cofferdam, observed under real runners.
 
 mod confirm;
-mod package;
+pub(crate) mod package;
 mod probe;
 
 use package::Package;
@@ -9,25 +9,30 @@ use std::fs;
 
 const MEETING: &str = include_str!("suites/meeting.rs");
 const HOSTILE: &str = include_str!("suites/hostile.rs");
+const STACKS: &str = include_str!("suites/stacks.rs");
+const MASKS: &str = include_str!("suites/masks.rs");
 const LOCKING: &str = include_str!("suites/locking.rs");
+const TRYING: &str = include_str!("suites/trying.rs");
+const KEEPING: &str = include_str!("suites/keeping.rs");
 const FAILING: &str = include_str!("suites/failing.rs");
+const CAUSES: &str = include_str!("suites/causes.rs");
 
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
 
 /// What tests of one process and of several meet on.
 const EVERYWHERE: [&str; 11] = [
-    "file /dev/shm/cofferdam-meeting: 2 × 0",
+    "directory removed: 1 × 1",
     "file by-child: 1 × 1",
     "file by-thread: 1 × 1",
     "file größe: 2 × 0",
     "file listed/name: 1 × 1",
     "file listed/while: 1 × 1",
-    "file removed: 1 × 1",
     "file replaced: 2 × 0",
     "file report: 1 × 1",
-    "file socket: 1 × 1",
     "port 28917: 2 × 0",
+    "shared-memory /cofferdam-meeting: 2 × 0",
+    "unix-socket socket: 2 × 0",
 ];
 const IN_ONE_PROCESS: [&str; 3] = ["cwd : 1 × 1", "env MEETING_MODE: 2 × 1", "umask : 2 × "];
 
@@ -51,9 +56,9 @@ fn what_tests_of_a_process_meet_on_is_named_and_nothing_else() {
     fs::remove_dir_all(package.path().join("met")).unwrap();
     fs::create_dir(package.path().join("met")).unwrap();
     // The same where names cannot be read: then each test runs once more, alone.
-    // By then the socket is there, and both only find that out; and a name in a folder is not new.
+    // By then a name in a folder is not new.
     let alone: Vec<String> = package.met(&CARGO, &["--no-names"]);
-    wanted.retain(|wanted| !wanted.starts_with("file socket") && !wanted.starts_with("file listed/name"));
+    wanted.retain(|wanted| !wanted.starts_with("file listed/name"));
     // What two processes say cannot be compared.
     wanted.push("env MEETING_PLACE: 2 × 0");
     wanted.sort_unstable();
@@ -106,22 +111,191 @@ fn tests_that_would_hurt_a_careless_observer_pass() {
 }
 
 #[test]
+fn tests_with_little_stack_and_with_masks_of_their_own_pass() {
+    let package = Package::new("cramped", STACKS);
+    package.write("tests/masks.rs", MASKS);
+    for options in [&[][..], &["--no-backtrace"]] {
+        let by_threads = package.observe(options, &[&CARGO[..], &["--no-fail-fast"]].concat());
+        for passed in ["7 passed; 0 failed", "9 passed; 0 failed"] {
+            assert!(
+                by_threads.out.contains(passed),
+                "{}{}",
+                by_threads.out,
+                by_threads.err
+            );
+        }
+        let by_processes = package.observe(options, &NEXTEST);
+        assert!(
+            by_processes.err.contains("16 tests run: 16 passed"),
+            "{}{}",
+            by_processes.out,
+            by_processes.err
+        );
+    }
+}
+
+#[test]
+fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
+    let tests = |own: &str| {
+        format!(
+            "#[test]\n#[should_panic]\nfn panics() {{ panic!() }}\n\
+             #[test]\nfn moves() {{ std::env::set_current_dir(\"/\").unwrap() }}\n\
+             #[test]\nfn sets() {{ unsafe {{ std::env::set_var(\"RUST_BACKTRACE\", \"full\") }} }}\n\
+             #[test]\nfn captures() {{ _ = std::backtrace::Backtrace::force_capture().to_string() }}\n{own}"
+        )
+    };
+    let own = "#[test]\n#[should_panic]\nfn looks() { _ = std::panic::catch_unwind(|| panic!()); std::env::current_dir().unwrap(); std::env::var(\"RUST_BACKTRACE\").unwrap(); panic!() }\n";
+    for options in [&[][..], &["--no-backtrace"]] {
+        for (own, wanted) in [
+            ("", &[][..]),
+            (own, &["cwd : 1 × 1", "env RUST_BACKTRACE: 1 × 1"]),
+        ] {
+            let package = Package::new("panicking", &tests(own));
+            package.write(".cargo/config.toml", "[env]\nRUST_BACKTRACE = \"1\"\n");
+            agree(&package.met(&CARGO, options), wanted);
+        }
+    }
+}
+
+#[test]
+fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
+    let with_backtraces = [&["env", "RUST_BACKTRACE=1"], &CARGO[..]].concat();
+    let package = Package::new("trying", TRYING);
+    let found = package.met(&with_backtraces, &[]);
+    let _ = fs::remove_file("/dev/shm/cofferdam-trying");
+    let wanted = [
+        "file folder: 2 × 0",
+        "file here: 2 × 0",
+        "file listed/name: 1 × 1",
+        "file moved: 2 × 0",
+        "file new: 2 × 0",
+        "file raw: 2 × 0",
+        "file soft: 2 × 0",
+        "file to-move: 2 × 0",
+        "port 127.0.0.1:28931: 2 × 0",
+        "shared-memory /cofferdam-trying: 2 × 0",
+        "unix-socket @cofferdam-trying: 2 × 0",
+        "unix-socket socket: 2 × 0",
+    ];
+    agree(&found, &wanted);
+    let accesses = package.path().join("accesses");
+    let told = package.observe(&["--accesses", accesses.to_str().unwrap()], &CARGO);
+    let seen = fs::read_to_string(accesses).unwrap();
+    let _ = fs::remove_file("/dev/shm/cofferdam-trying");
+    let listed = |line: &&str| line.contains("met/listed\"") && line.contains("\"list\"");
+    assert!(seen.lines().any(|line| listed(&line)), "{seen}{}", told.err);
+}
+
+#[test]
+fn what_a_fixture_does_is_the_run_s_and_a_leased_port_nobody_s() {
+    let package = Package::with_library("keeping", KEEPING);
+    for command in [&CARGO[..], &NEXTEST[..]] {
+        if command == NEXTEST && !crate::suites::has_nextest() {
+            continue;
+        }
+        agree(&package.met(command, &[]), &["file own: 2 × 0"]);
+        // In the next run the port is another.
+        let told = package.observe(&["--baseline", "known.json", "--update-baseline"], command);
+        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        let told = package.observe(&["--baseline", "known.json"], command);
+        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        fs::remove_file(package.path().join("known.json")).unwrap();
+    }
+}
+
+#[test]
 fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
     let package = Package::new("locking", LOCKING);
-    let wanted = [
+    let everywhere = [
         "file closed-by-another: 2 × 0",
         "file closed-by-its-stream: 2 × 0",
         "file closed-by-range: 2 × 0",
         // Of its users some locked only a part.
-        "file lock: 22 × 0",
+        "file lock: 26 × 0",
         "file part-at-the-end: 2 × 0",
         "file part-by-lockf: 2 × 0",
         "file part-from-here: 2 × 0",
         "file shared-now: 2 × 0",
     ];
-    // One after the other, for locks of one process do not keep its threads from each other.
+    // These locks keep processes apart, and no threads of one.
+    let of_posix = [
+        "file whole-but-for-a-part: 2 × 0",
+        "file whole-by-lockf: 2 × 0",
+        "file whole-from-here: 2 × 0",
+    ];
+    let mut wanted = [&everywhere[..], &of_posix].concat();
+    wanted.sort_unstable();
+    // One after the other, so that none waits for a lock in vain.
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     agree(&package.met(&command, &[]), &wanted);
+    if crate::suites::has_nextest() {
+        let command = [&NEXTEST[..], &["--test-threads=1"]].concat();
+        agree(&package.met(&command, &[]), &everywhere);
+    }
+}
+
+#[test]
+fn what_has_one_cause_is_one_conflict_of_all_tests_that_have_it() {
+    let package = Package::new("causes", CAUSES);
+    // One after the other, so that no two read the clock at one time.
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let wanted = [
+        "database shop.db: 2 × 1",
+        "directory shared: 2 × 0",
+        "file listed/name: 1 × 1",
+        "file where: 1 × 1",
+        "git-repository repo: 2 × 0",
+        "temp-name scratch-*-*: 3 × 0",
+    ];
+    agree(&package.met(&command, &[]), &wanted);
+}
+
+/// Each process counts from 0 on.
+const COUNTED: &str = r#"
+use std::sync::atomic::{AtomicU32, Ordering};
+static NEXT: AtomicU32 = AtomicU32::new(0);
+pub fn scratch() {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = format!("{}/met/scratch-{number}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::write(path, "").unwrap();
+}
+"#;
+const COUNTING: &str = "
+#[test]
+fn a() { counted::scratch() }
+#[test]
+fn b() { counted::scratch(); counted::scratch() }
+";
+
+#[test]
+fn names_from_a_counter_are_one_leak_between_programs_and_none_within_one() {
+    let package = Package::new("counted", COUNTING);
+    package.write("src/lib.rs", COUNTED);
+    package.write("tests/other.rs", COUNTING);
+    let told = package.observe(&[], &CARGO);
+    let leak = told.out.lines().filter(|line| line.starts_with("warning: "));
+    let leak: Vec<&str> = leak.collect();
+    let [line] = leak[..] else {
+        panic!("{}{}", told.out, told.err)
+    };
+    assert!(line.contains("/met/scratch-* is used by "), "{line}");
+    assert!(line.contains("; the name is made from a counter"), "{line}");
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn a_row_shows_the_innermost_line_and_that_of_the_test_and_listings_as_such() {
+    let package = Package::new("rows", CAUSES);
+    let told = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    for text in [
+        "write  a_transacts                     rows  tests/rows.rs:14, from tests/rows.rs:41\n",
+        "lists  b_lists_the_names  rows  tests/rows.rs:105\n",
+        "write  a_uses_a_temporary_name  rows  tests/rows.rs:66, from tests/rows.rs:71\n",
+        "the name is made from the process ID and a clock\n",
+    ] {
+        assert!(told.out.contains(text), "{text}: {}{}", told.out, told.err);
+    }
+    assert!(!told.out.contains("by no test"), "{}", told.out);
 }
 
 #[test]
@@ -210,6 +384,11 @@ fn a_program_without_a_test_harness_is_run_once() {
         "run\n",
         "{}",
         told.err
+    );
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.contains("out of reach: ") && last.contains("deps/plain-"),
+        "{last}"
     );
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub(super) struct Package {
+pub(crate) struct Package {
     dir: tempfile::TempDir,
     /// Kept from one test to the next: its programs are built once.
     built: PathBuf,
@@ -13,7 +13,7 @@ pub(super) struct Package {
 
 impl Package {
     /// Its only program is `tests/NAME.rs`.
-    pub(super) fn new(name: &str, source: &str) -> Self {
+    pub(crate) fn new(name: &str, source: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let manifest =
             format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n");
@@ -28,23 +28,35 @@ impl Package {
         package
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
+    /// The same with cofferdam's library among its dependencies.
+    pub(super) fn with_library(name: &str, source: &str) -> Self {
+        let package = Self::new(name, source);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
+        let manifest = format!("{manifest}[dev-dependencies]\ncofferdam = {{ path = {root:?} }}\n");
+        package.write("Cargo.toml", &manifest);
+        // The versions that are known to be there; Cargo leaves out what the suite does not need.
+        fs::copy(root.join("Cargo.lock"), package.path().join("Cargo.lock")).unwrap();
+        package
+    }
+
     /// Where cargo puts what it builds, and cofferdam its own.
-    pub(super) fn built(&self) -> &Path {
+    pub(crate) fn built(&self) -> &Path {
         &self.built
     }
 
-    pub(super) fn write(&self, file: &str, text: &str) {
+    pub(crate) fn write(&self, file: &str, text: &str) {
         let path = self.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     /// `cargo cofferdam observe OPTIONS -- COMMAND`, in the package.
-    pub(super) fn command(&self, options: &[&str], command: &[&str]) -> Command {
+    pub(crate) fn command(&self, options: &[&str], command: &[&str]) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
         let mut observe = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
         observe.arg("observe").args(options).arg("--").args(command);
@@ -64,12 +76,12 @@ impl Package {
         observe
     }
 
-    pub(super) fn observe(&self, options: &[&str], command: &[&str]) -> Told {
+    pub(crate) fn observe(&self, options: &[&str], command: &[&str]) -> Told {
         self.command(options, command).output().unwrap().into()
     }
 
     /// `kind name: writers × readers` of each resource on which tests meet, sorted; a path from `met/` on.
-    pub(super) fn met(&self, command: &[&str], options: &[&str]) -> Vec<String> {
+    pub(crate) fn met(&self, command: &[&str], options: &[&str]) -> Vec<String> {
         let options = [&["--format", "json"], options].concat();
         let told = self.observe(&options, command);
         let line = told.out.lines().last().unwrap_or_default();

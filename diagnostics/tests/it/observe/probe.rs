@@ -280,7 +280,8 @@ fn whole_calls(text: &str) -> Vec<String> {
     calls
 }
 
-/// The paths that a line of strace speaks of, and whether it changed them.
+/// The paths that a line of strace speaks of, and whether it changed them, or tried to and failed because of what was
+/// there or was not.
 fn uses(line: &str) -> Vec<(PathBuf, bool)> {
     let Some((name, rest)) = line.split_once('(') else {
         return Vec::new();
@@ -289,32 +290,32 @@ fn uses(line: &str) -> Vec<(PathBuf, bool)> {
         return Vec::new();
     };
     let failed = result.starts_with('-');
+    let is_one_of = |errors: &[&str]| errors.iter().any(|error| result.contains(error));
+    let taken = is_one_of(&["EEXIST", "EADDRINUSE", "ENOTEMPTY", "EBUSY"]);
+    let (made, removed) = (!failed || taken, !failed || taken || is_one_of(&["ENOENT"]));
     let paths = paths(arguments);
     let first = |writes: bool| {
-        paths
-            .iter()
-            .take(1)
-            .map(|path| (path.clone(), writes && !failed))
-            .collect()
+        let paths = paths.iter().take(1);
+        paths.map(|path| (path.clone(), writes)).collect()
     };
-    let both = |one: bool, two: bool| {
-        let writes = [one && !failed, two && !failed];
-        paths.iter().cloned().zip(writes).collect()
-    };
+    let both = |one: bool, two: bool| paths.iter().cloned().zip([one, two]).collect();
     match name {
         "open" | "openat" | "openat2" | "creat" => {
             let changes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"];
-            first(changes.iter().any(|flag| arguments.contains(flag)))
+            let has_to_be_new = arguments.contains("O_EXCL");
+            let writes = changes.iter().any(|flag| arguments.contains(flag));
+            first(writes && if has_to_be_new { made } else { !failed })
         }
         "mkdir" | "mkdirat" | "stat" | "lstat" | "newfstatat" | "statx" | "access" | "faccessat"
         | "faccessat2" | "readlink" | "readlinkat" | "connect" => first(false),
-        "unlink" | "unlinkat" | "rmdir" | "truncate" | "chmod" | "fchmodat" | "chown" | "fchownat"
-        | "lchown" | "bind" | "utimensat" => first(true),
-        "rename" | "renameat" | "renameat2" => both(true, true),
-        "link" | "linkat" => both(false, true),
+        "unlink" | "unlinkat" | "rmdir" => first(removed),
+        "truncate" | "chmod" | "fchmodat" | "chown" | "fchownat" | "lchown" | "utimensat" => first(!failed),
+        "bind" => first(made),
+        "rename" | "renameat" | "renameat2" => both(removed, removed),
+        "link" | "linkat" => both(false, made),
         "symlink" | "symlinkat" => paths
             .get(1)
-            .map(|path| (path.clone(), !failed))
+            .map(|path| (path.clone(), made))
             .into_iter()
             .collect(),
         "ftruncate" | "fchmod" | "fchown" => descriptor(arguments)

@@ -138,7 +138,7 @@ fn a_handler_for_the_observer_s_signal_is_called_for_its_own() {
         signal(31, caught as *const () as usize);
         raise(31);
     }
-    raw_open("/nonexistent", 0);
+    raw_open(&place("not-there"), 0);
     assert_eq!(CAUGHT.load(Ordering::SeqCst), 1);
 }
 
@@ -222,8 +222,8 @@ fn a_storm_of_signals_passes() {
         setitimer(1, &[0, 300, 0, 300], std::ptr::null_mut());
     }
     for number in 0..2000 {
-        let _ = std::fs::metadata(format!("/nonexistent/{number}"));
-        raw_open(&format!("/nonexistent/raw-{number}"), 0);
+        let _ = std::fs::metadata(place(&format!("not-there/{number}")));
+        raw_open(&place(&format!("not-there/raw-{number}")), 0);
     }
     for _ in 0..50 {
         let pid = unsafe { fork() };
@@ -239,8 +239,8 @@ fn a_storm_of_signals_passes() {
 fn more_threads_begin_than_the_observer_has_places() {
     let begin = |number| {
         std::thread::spawn(move || {
-            let _ = std::fs::metadata(format!("/nonexistent/thread-{number}"));
-            raw_open("/nonexistent", 0)
+            let _ = std::fs::metadata(place(&format!("not-there/thread-{number}")));
+            raw_open(&place("not-there"), 0)
         })
     };
     let threads: Vec<_> = (0..600).map(begin).collect();
@@ -269,7 +269,7 @@ fn a_bad_pointer_is_the_kernel_s_to_refuse() {
 #[test]
 fn errno_is_as_libc_left_it() {
     for _ in 0..100 {
-        let error = std::fs::metadata("/nonexistent/errno").unwrap_err();
+        let error = std::fs::metadata(place("not-there/errno")).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(2));
     }
 }

@@ -34,6 +34,7 @@ const UNLOCK: c_int = 8;
 const F_LOCK: c_int = 1;
 const F_ULOCK: c_int = 0;
 const F_SETLK: c_int = 6;
+const F_OFD_SETLK: c_int = 37;
 const SEEK_SET: i16 = 0;
 const SEEK_CUR: i16 = 1;
 const SEEK_END: i16 = 2;
@@ -53,8 +54,12 @@ fn write(name: &str) {
 }
 
 fn control(file: &File, kind: i16, whence: i16, start: i64, length: i64) {
+    controls(F_SETLK, file, kind, whence, start, length);
+}
+
+fn controls(what: c_int, file: &File, kind: i16, whence: i16, start: i64, length: i64) {
     let lock = Flock { kind, whence, start, length, pid: 0 };
-    assert_eq!(unsafe { fcntl(file.as_raw_fd(), F_SETLK, &lock) }, 0);
+    assert_eq!(unsafe { fcntl(file.as_raw_fd(), what, &lock) }, 0);
 }
 
 macro_rules! pairs {
@@ -87,6 +92,18 @@ pairs! {
         control(&file, 2, SEEK_SET, 0, 1);
         assert_eq!(unsafe { lockf(file.as_raw_fd(), F_ULOCK, 1) }, 0);
         write("whole-but-for-a-part");
+    }
+    whole_by_its_description {
+        let file = lock();
+        controls(F_OFD_SETLK, &file, 1, SEEK_SET, 0, 0);
+        write("whole-by-its-description");
+    }
+    whole_to_read_and_then_to_write {
+        let file = lock();
+        file.lock_shared().unwrap();
+        let _ = fs::read(place("read-first"));
+        file.lock().unwrap();
+        write("read-first");
     }
     whole_while_a_copy_closes_all {
         let file = lock();

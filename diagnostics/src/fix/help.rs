@@ -1,0 +1,80 @@
+//! The help for conflicts, in the words of what the suite has.
+
+use super::mending::{Means, mend};
+use super::sources::Sources;
+use super::tool;
+use crate::findings::{Findings, Runner, Test};
+use cofferdam::diagnostics::{Harness, HelpContext, SuiteApi};
+use cofferdam::{Resource, ResourceKind};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Words the help of each finding for the suite whose sources these are.
+pub(crate) fn word(findings: &mut Findings, sources: &Sources) {
+    let keys = mend(findings, sources, Means::Attributes, None).map(|mending| mending.keys);
+    let keys = keys.unwrap_or_default();
+    let has_files = findings
+        .findings
+        .iter()
+        .any(|one| one.resource.kind() == ResourceKind::File);
+    let tracked = if has_files {
+        tracked(Path::new(&findings.dir))
+    } else {
+        HashSet::new()
+    };
+    for finding in &mut findings.findings {
+        let key = keys.iter().find(|key| key.resources.contains(&finding.resource));
+        let users: Vec<&Test> = finding.tests.iter().collect();
+        let is_tracked = tracked.contains(Path::new(finding.resource.as_str()));
+        let key = key.map(|key| key.name.as_str());
+        finding.help = text(&finding.resource, &users, sources, key, is_tracked);
+    }
+}
+
+/// Returns the help for a resource that these tests use.
+pub(super) fn text(
+    resource: &Resource,
+    users: &[&Test],
+    sources: &Sources,
+    key: Option<&str>,
+    is_tracked: bool,
+) -> String {
+    let harness = |harness| users.iter().any(|test| sources.harness(test) == harness);
+    let suite = HelpContext {
+        api: api(users, sources),
+        harness: match (harness(Harness::Doctest), harness(Harness::Custom)) {
+            (true, _) => Harness::Doctest,
+            (false, true) => Harness::Custom,
+            (false, false) => Harness::Libtest,
+        },
+        key,
+        is_process: users.iter().any(|test| test.runner == Runner::Nextest),
+        is_tracked,
+        ..HelpContext::default()
+    };
+    resource.kind().help(resource.as_str(), &suite)
+}
+
+/// Returns what all packages of these tests have.
+fn api(users: &[&Test], sources: &Sources) -> SuiteApi {
+    let has = |name: &str| {
+        let mut packages = users.iter().map(|test| sources.package(Path::new(&test.package)));
+        packages.all(|package| package.is_some_and(|package| package.depends_on(name)))
+    };
+    match (has("cofferdam"), has("serial_test")) {
+        (true, _) => SuiteApi::Cofferdam,
+        (false, true) => SuiteApi::SerialTest,
+        (false, false) => SuiteApi::Std,
+    }
+}
+
+/// Returns the files that Git tracks in the checkout around `dir`; none where there is no checkout.
+fn tracked(dir: &Path) -> HashSet<PathBuf> {
+    let Ok(root) = tool::ask("git", &["rev-parse", "--show-toplevel"], dir) else {
+        return HashSet::new();
+    };
+    let root = PathBuf::from(String::from_utf8_lossy(&root).trim_end());
+    let files = tool::ask("git", &["ls-files", "-z"], &root).unwrap_or_default();
+    let files = String::from_utf8_lossy(&files).into_owned();
+    files.split_terminator('\0').map(|file| root.join(file)).collect()
+}

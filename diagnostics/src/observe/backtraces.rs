@@ -1,0 +1,144 @@
+//! What std does to print where a panic comes from: it asks for the working directory and for `RUST_BACKTRACE`, and looks for
+//! debug information.
+//! None of that is the test's doing.
+
+use super::format::Kind;
+use super::log::{Log, Record};
+use super::places::{Module, modules, places};
+use addr2line::Loader;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+/// std's functions that print, and have printed, what led somewhere.
+const PRINTING: [&str; 5] = [
+    "std::sys::backtrace::",
+    "std::sys_common::backtrace::",
+    "std::backtrace::",
+    "std::backtrace_rs::",
+    "std::panicking::default_hook",
+];
+/// Around every test and every `main`: what is called from there is the program's.
+const MARKS: [&str; 2] = ["__rust_begin_short_backtrace", "__rust_end_short_backtrace"];
+/// Where systems keep debug information.
+const DEBUG_FILES: &[u8] = b"/usr/lib/debug";
+
+/// A function, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Function {
+    Prints,
+    /// Another of std's.
+    Std,
+    Other,
+}
+
+/// Recognizes records that come from the printing of a backtrace.
+#[derive(Default)]
+pub(super) struct Backtraces {
+    programs: HashMap<PathBuf, Option<Loader>>,
+    functions: HashMap<(PathBuf, u64), Function>,
+    /// Stacks that print, of the log that was looked at last.
+    stacks: HashSet<u32>,
+}
+
+impl Backtraces {
+    /// Looks at the calls in a log.
+    pub(super) fn look(&mut self, log: &Log) {
+        self.stacks.clear();
+        let modules = modules(log);
+        let is_asked: HashSet<u32> = log
+            .records()
+            .filter(|record| record.stack != 0 && may_print(record, &modules))
+            .map(|record| record.stack)
+            .collect();
+        for record in log.records() {
+            if record.kind == Kind::Stack && is_asked.contains(&record.value) {
+                // Only std's own functions between the call and the printing: a panic hook of the program's is its own.
+                let first = places(&modules, record.text)
+                    .map(|(file, at)| self.function(file, at))
+                    .find(|function| *function != Function::Std);
+                if first == Some(Function::Prints) {
+                    self.stacks.insert(record.value);
+                }
+            }
+        }
+    }
+
+    /// Whether a record of that log was made by the printing of a backtrace.
+    pub(super) fn made(&self, record: &Record<'_>) -> bool {
+        self.stacks.contains(&record.stack)
+    }
+
+    fn function(&mut self, file: &Path, address: u64) -> Function {
+        let key = (file.to_owned(), address);
+        if let Some(known) = self.functions.get(&key) {
+            return *known;
+        }
+        let program = self.programs.entry(file.to_owned());
+        let program = program.or_insert_with(|| Loader::new(file).ok());
+        let name = program.as_ref().and_then(|program| program.find_symbol(address));
+        let function = name.map_or(Function::Other, |name| {
+            function(&addr2line::demangle_auto(name.into(), None))
+        });
+        self.functions.insert(key, function);
+        function
+    }
+}
+
+/// Whether it may be something that printing a backtrace does: asked of few records, because calls take time to look up.
+fn may_print(record: &Record<'_>, modules: &[Module]) -> bool {
+    match record.kind {
+        Kind::GetFolder => true,
+        Kind::GetVariable => record.text.ends_with(b"_BACKTRACE"),
+        Kind::Open | Kind::Look | Kind::List => {
+            let is_library = record.text.windows(3).any(|part| part == b".so");
+            is_library
+                || record.text.starts_with(DEBUG_FILES)
+                || modules.iter().any(|module| module.is(record.text))
+        }
+        _ => false,
+    }
+}
+
+fn function(name: &str) -> Function {
+    let plain = name.trim_start_matches(['<', '&', '*']);
+    if MARKS.iter().any(|mark| name.contains(mark)) {
+        Function::Other
+    } else if PRINTING.iter().any(|printing| plain.starts_with(printing)) {
+        Function::Prints
+    } else if ["std::", "core::", "alloc::"]
+        .iter()
+        .any(|library| plain.starts_with(library))
+    {
+        Function::Std
+    } else {
+        Function::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn std_s_printing_is_told_from_what_it_calls_and_from_what_is_called_below_it() {
+        for (name, wanted) in [
+            ("std::env::current_dir::h0123", Function::Std),
+            ("<std::path::PathBuf as core::fmt::Debug>::fmt", Function::Std),
+            ("core::fmt::write", Function::Std),
+            ("std::sys::backtrace::_print_fmt", Function::Prints),
+            (
+                "<std::sys::backtrace::BacktraceLock::print::DisplayBacktrace as core::fmt::Display>::fmt",
+                Function::Prints,
+            ),
+            ("std::panicking::default_hook::{{closure}}", Function::Prints),
+            (
+                "std::sys::backtrace::__rust_begin_short_backtrace",
+                Function::Other,
+            ),
+            ("shop::hook", Function::Other),
+            ("test::run_test", Function::Other),
+        ] {
+            assert_eq!(function(name), wanted, "{name}");
+        }
+    }
+}

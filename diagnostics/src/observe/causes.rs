@@ -1,0 +1,689 @@
+//! One resource for all conflicts of one cause: a Git repository, a database with its journal, a family of temporary
+//! names, a directory. Without it, two tests that share a directory are as many conflicts as it has files.
+//!
+//! Conflicts in, causes out; `reading` detects again on what comes out.
+
+use super::meaning::path_of;
+use crate::findings::{Fold, folded, is_random_name, numbers};
+use cofferdam::diagnostics::Kind;
+use cofferdam::{Resource, ResourceKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// A path on which tests conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Met<'a> {
+    pub(super) path: &'a Path,
+    pub(super) kind: Kind,
+    pub(super) tests: BTreeSet<usize>,
+}
+
+/// The cause of a conflict on a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The path itself.
+    Itself,
+    /// A resource that the path is a part of.
+    Of(Resource),
+    /// Another conflict of the same tests: the path has a random name, which only shared state can pass on.
+    Follows,
+}
+
+/// Facts about paths that conflicts alone do not tell.
+pub(super) trait Paths {
+    /// Whether a test used it.
+    fn is_used(&self, path: &Path) -> bool;
+    /// Whether a test made it.
+    fn is_made(&self, path: &Path) -> bool;
+    /// Whether it was used as a directory.
+    fn is_directory(&self, path: &Path) -> bool;
+    /// Whether it is a directory that unrelated tests share: the temporary directory, a package, and what holds them.
+    fn is_common(&self, path: &Path) -> bool;
+    /// Whether it holds the source of the tests.
+    fn holds_the_suite(&self, path: &Path) -> bool;
+}
+
+/// Returns the cause of each conflict, in their order.
+pub(super) fn causes(met: &[Met<'_>], families: &[Family], paths: &dyn Paths) -> Vec<Cause> {
+    let mut causes: Vec<Option<Cause>> = met
+        .iter()
+        .map(|one| {
+            let of = |resource| Some(Cause::Of(resource));
+            let name = || families.iter().find(|family| family.covers(one.path));
+            if let Some(root) = repository(one.path, paths) {
+                return of(resource(ResourceKind::GitRepository, &root));
+            }
+            if let Some(family) = name() {
+                return of(family.resource());
+            }
+            let base = database(one.path, paths)?;
+            of(resource(ResourceKind::Database, &base))
+        })
+        .collect();
+    in_repositories(met, &mut causes, paths);
+    follows(met, &mut causes, paths);
+    in_directories(met, &mut causes, paths);
+    causes
+        .into_iter()
+        .map(|cause| cause.unwrap_or(Cause::Itself))
+        .collect()
+}
+
+/// Whether a use of the path is a use of the resource.
+pub(super) fn covers(resource: &Resource, path: &Path) -> bool {
+    let name = Path::new(resource.as_str());
+    match resource.kind() {
+        ResourceKind::File | ResourceKind::Directory | ResourceKind::GitRepository => path.starts_with(name),
+        ResourceKind::Database => path == name || base(path).as_deref() == Some(name),
+        ResourceKind::TempName => component(path, name.components().count()).is_some_and(|part| {
+            part.parent() == name.parent() && pattern(&part) == name.file_name().map(ToOwned::to_owned)
+        }),
+        _ => path_of(resource).is_some_and(|name| path.starts_with(name)),
+    }
+}
+
+/// The path below which a test uses the resource, if it has one: a repository by its Git directory, since most files of a
+/// working tree are one test's own; a temporary name by what holds it, since it is another each time.
+pub(super) fn held(resource: &Resource) -> Option<PathBuf> {
+    let path = path_of(resource)?;
+    let git = path.extension().is_none_or(|extension| extension != "git");
+    match resource.kind() {
+        ResourceKind::GitRepository if git => Some(path.join(".git")),
+        ResourceKind::TempName => path.parent().map(Path::to_owned),
+        _ => Some(path),
+    }
+}
+
+fn resource(kind: ResourceKind, path: &Path) -> Resource {
+    Resource::new(kind, path.to_string_lossy())
+}
+
+/// The root of the Git repository that the path belongs to: a folder with `.git`, or a bare `name.git`.
+fn repository(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
+    path.ancestors().find_map(|folder| {
+        let name = folder.file_name()?.to_str()?;
+        if name == ".git" {
+            return folder.parent().map(Path::to_owned);
+        }
+        (name.ends_with(".git") && paths.is_used(&folder.join("HEAD"))).then(|| folder.to_owned())
+    })
+}
+
+/// The endings of the files that SQLite puts beside a database.
+const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// The database that this is a journal or an index of.
+fn base(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let base = BESIDE.iter().find_map(|suffix| name.strip_suffix(suffix))?;
+    (!base.is_empty()).then(|| path.with_file_name(base))
+}
+
+fn database(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
+    if let Some(base) = base(path).filter(|base| paths.is_used(base)) {
+        return Some(base);
+    }
+    let name = path.file_name()?.to_str()?;
+    let has = |suffix: &&str| paths.is_used(&path.with_file_name(format!("{name}{suffix}")));
+    BESIDE.iter().any(|suffix| has(&suffix)).then(|| path.to_owned())
+}
+
+/// Files of a working tree on which users of its repository conflict. Not so in the repository of the suite itself: there
+/// they are files like others.
+fn in_repositories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
+    let mut users: BTreeMap<Resource, BTreeSet<usize>> = BTreeMap::new();
+    for (one, cause) in met.iter().zip(&*causes) {
+        if let Some(Cause::Of(root)) = cause
+            && root.kind() == ResourceKind::GitRepository
+        {
+            users.entry(root.clone()).or_default().extend(&one.tests);
+        }
+    }
+    users.retain(|root, _| !paths.holds_the_suite(Path::new(root.as_str())));
+    for (one, cause) in met.iter().zip(causes) {
+        let root = users
+            .iter()
+            .find(|(root, tests)| covers(root, one.path) && one.tests.is_subset(tests));
+        if let (None, Some((root, _))) = (&cause, root) {
+            *cause = Some(Cause::Of(root.clone()));
+        }
+    }
+}
+
+/// What has a random name can only be met through something else that the same tests share.
+fn follows(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
+    let is_random = |path: &Path| {
+        path.ancestors().any(|part| {
+            let name = part.file_name().and_then(|name| name.to_str());
+            name.is_some_and(is_random_name) && paths.is_made(part)
+        })
+    };
+    let random: Vec<bool> = met
+        .iter()
+        .zip(&*causes)
+        .map(|(one, cause)| cause.is_none() && is_random(one.path))
+        .collect();
+    for (position, one) in met.iter().enumerate().filter(|(position, _)| random[*position]) {
+        let explains = |(other, is_random): (&Met<'_>, &bool)| {
+            !is_random && other.kind <= one.kind && one.tests.is_subset(&other.tests)
+        };
+        if met.iter().zip(&random).any(explains) {
+            causes[position] = Some(Cause::Follows);
+        }
+    }
+}
+
+/// Directories on whose entries the same tests conflict, and directories that tests make, list and remove.
+fn in_directories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
+    let is_open = |cause: &Option<Cause>| cause.is_none();
+    // Each with the most tests that all conflict on one path there: of others nobody knows that they meet.
+    let mut directories: BTreeMap<(Kind, PathBuf), &BTreeSet<usize>> = BTreeMap::new();
+    let mut add = |kind: Kind, directory: PathBuf, tests| {
+        let known = directories.entry((kind, directory)).or_insert(tests);
+        if known.len() < tests.len() {
+            *known = tests;
+        }
+    };
+    let mut same: BTreeMap<(Kind, &BTreeSet<usize>), Vec<&Path>> = BTreeMap::new();
+    for (one, _) in met.iter().zip(&*causes).filter(|(_, cause)| is_open(cause)) {
+        same.entry((one.kind, &one.tests)).or_default().push(one.path);
+        if paths.is_directory(one.path) {
+            add(one.kind, one.path.to_owned(), &one.tests);
+        }
+    }
+    for ((kind, tests), members) in same {
+        for directory in shared_directories(members, paths) {
+            add(kind, directory, tests);
+        }
+    }
+    for (one, cause) in met.iter().zip(causes).filter(|(_, cause)| is_open(cause)) {
+        // The topmost stands for all.
+        let mut above: Vec<&Path> = one.path.ancestors().collect();
+        above.reverse();
+        let directory = above.into_iter().find(|directory| {
+            directories
+                .get(&(one.kind, (*directory).to_owned()))
+                .is_some_and(|tests| one.tests.is_subset(tests))
+        });
+        *cause = directory.map(|directory| Cause::Of(resource(ResourceKind::Directory, directory)));
+    }
+}
+
+/// The deepest directories that hold at least two of the paths and are not common to unrelated tests.
+fn shared_directories(members: Vec<&Path>, paths: &dyn Paths) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![members];
+    while let Some(members) = open.pop() {
+        let Some((first, others)) = members.split_first() else {
+            continue;
+        };
+        if others.is_empty() {
+            continue;
+        }
+        let holds_all = |folder: &&Path| others.iter().all(|other| other.starts_with(folder));
+        let Some(folder) = first.ancestors().find(holds_all) else {
+            continue;
+        };
+        if !paths.is_common(folder) {
+            found.push(folder.to_owned());
+            continue;
+        }
+        // What lies in a common directory may be there in several that are not.
+        let depth = folder.components().count() + 1;
+        let mut parts: BTreeMap<PathBuf, Vec<&Path>> = BTreeMap::new();
+        for member in members {
+            if let Some(part) = component(member, depth) {
+                parts.entry(part).or_default().push(member);
+            }
+        }
+        open.extend(parts.into_values());
+    }
+    found
+}
+
+/// The path's first `depth` components, if it has as many.
+fn component(path: &Path, depth: usize) -> Option<PathBuf> {
+    let part: PathBuf = path.components().take(depth).collect();
+    (part.components().count() == depth).then_some(part)
+}
+
+/// The file's name without its digits.
+fn pattern(path: &Path) -> Option<std::ffi::OsString> {
+    Some(folded(path.file_name()?.to_str()?, Fold::Digits).into())
+}
+
+/// Names that differ in a process ID, a clock or a counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Family {
+    /// With `*` for the digits.
+    path: PathBuf,
+    /// The parts that it is made of: "the process ID and a clock".
+    pub(super) origin: String,
+    /// Whether two tests may make the same name though none did: nothing but a clock of at most milliseconds sets them
+    /// apart.
+    pub(super) may_repeat: bool,
+}
+
+/// A use of a path whose name has digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named<'a> {
+    pub(super) path: &'a Path,
+    pub(super) test: u32,
+    /// The process of its test.
+    pub(super) pid: u32,
+    /// In microseconds since 1970.
+    pub(super) at: u64,
+}
+
+impl Family {
+    /// The keys of the families that the path may belong to: the topmost first.
+    pub(super) fn keys(path: &Path) -> Vec<PathBuf> {
+        let mut keys: Vec<PathBuf> = path.ancestors().filter_map(Self::key).collect();
+        keys.reverse();
+        keys
+    }
+
+    /// The path with `*` for the digits of its last component, if that has any.
+    pub(super) fn key(path: &Path) -> Option<PathBuf> {
+        let name = path.file_name()?.to_str()?;
+        let has_digits = name.bytes().any(|byte| byte.is_ascii_digit());
+        (has_digits && !is_random_name(name)).then(|| path.with_file_name(folded(name, Fold::Digits)))
+    }
+
+    /// Judges the names that tests made of this key at one source line. Fixed names with numbers are no family.
+    pub(super) fn of(key: PathBuf, made: &[Named<'_>]) -> Option<Self> {
+        let tokens: Vec<Vec<&str>> = made
+            .iter()
+            .filter_map(|one| Some(numbers(one.path.file_name()?.to_str()?)))
+            .collect();
+        let count = tokens.first()?.len();
+        if tokens.len() != made.len() || tokens.iter().any(|all| all.len() != count) {
+            return None;
+        }
+        let mut parts: Vec<&str> = Vec::new();
+        let mut may_repeat = false;
+        let mut is_unique = false;
+        for position in 0..count {
+            let digits = || made.iter().zip(&tokens).map(|(one, all)| (one, all[position]));
+            let units: Option<Vec<u32>> = digits().map(|(one, digits)| clock_unit(digits, one)).collect();
+            let part = if digits().all(|(one, digits)| is_pid(digits, one)) {
+                // Tests of one process have the same.
+                is_unique |= digits().all(|(one, _)| {
+                    made.iter()
+                        .all(|other| other.pid != one.pid || other.test == one.test)
+                });
+                "the process ID"
+            } else if let Some(units) = units {
+                may_repeat |= units.iter().all(|unit| *unit <= MILLISECONDS);
+                is_unique |= units.iter().any(|unit| *unit > MILLISECONDS);
+                "a clock"
+            } else if is_counter(digits().map(|(one, digits)| (one.pid, digits))) {
+                "a counter"
+            } else {
+                is_unique |= digits().any(|(_, digits)| digits != tokens[0][position]);
+                continue;
+            };
+            is_unique |= part == "a counter";
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        (!parts.is_empty()).then(|| Self {
+            path: key,
+            origin: parts.join(" and "),
+            may_repeat: may_repeat && !is_unique,
+        })
+    }
+
+    pub(super) fn resource(&self) -> Resource {
+        resource(ResourceKind::TempName, &self.path)
+    }
+
+    pub(super) fn covers(&self, path: &Path) -> bool {
+        // Most paths are elsewhere, and that is quickly seen.
+        let is_near = self.path.parent().is_none_or(|parent| path.starts_with(parent));
+        is_near && covers(&self.resource(), path)
+    }
+}
+
+fn is_pid(digits: &str, one: &Named<'_>) -> bool {
+    digits.parse() == Ok(one.pid) || u32::from_str_radix(digits, 16) == Ok(one.pid)
+}
+
+/// Powers of ten of a clock's parts of a second.
+const UNITS: [u32; 4] = [0, MILLISECONDS, 6, 9];
+const MILLISECONDS: u32 = 3;
+
+/// The unit of the clock of which the digits are a moment within an hour of the use.
+fn clock_unit(digits: &str, one: &Named<'_>) -> Option<u32> {
+    const HOUR: u128 = 3_600_000_000;
+    let unit = |number: u128| {
+        let is_near = |unit: &u32| {
+            let nanos = number.saturating_mul(10_u128.pow(9 - unit));
+            (nanos / 1000).abs_diff(one.at.into()) < HOUR
+        };
+        UNITS.into_iter().find(is_near)
+    };
+    let decimal = digits.parse().ok().and_then(unit);
+    decimal.or_else(|| u128::from_str_radix(digits, 16).ok().and_then(unit))
+}
+
+/// Whether each process counts from the same number on, and one of them further than that: fixed numbers do not.
+fn is_counter<'a>(numbers: impl Iterator<Item = (u32, &'a str)>) -> bool {
+    let mut of_each: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+    for (pid, digits) in numbers {
+        let Ok(number) = digits.parse() else { return false };
+        of_each.entry(pid).or_default().insert(number);
+    }
+    let first = of_each.values().next().and_then(BTreeSet::first).copied();
+    let counts = |numbers: &BTreeSet<u64>| {
+        numbers.first().copied() == first
+            && numbers
+                .last()
+                .zip(first)
+                .is_some_and(|(last, first)| last - first == numbers.len() as u64 - 1)
+    };
+    of_each.len() > 1 && of_each.values().all(counts) && of_each.values().any(|numbers| numbers.len() > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A machine on which the suite is in `/w`, and all other paths were used.
+    struct Facts {
+        unused: &'static [&'static str],
+        directories: &'static [&'static str],
+    }
+
+    const ALL_USED: Facts = Facts {
+        unused: &["/d/data-journal", "/d/report", "/d/report-wal"],
+        directories: &[],
+    };
+
+    impl Paths for Facts {
+        fn is_used(&self, path: &Path) -> bool {
+            let beside = base(path).is_some_and(|base| !base.ends_with("shop.db"));
+            !beside && !self.unused.iter().any(|unused| path == Path::new(unused))
+        }
+        fn is_made(&self, path: &Path) -> bool {
+            !path.starts_with("/tmp/.tmpBefore1")
+        }
+        fn is_directory(&self, path: &Path) -> bool {
+            self.directories
+                .iter()
+                .any(|directory| path == Path::new(directory))
+        }
+        fn is_common(&self, path: &Path) -> bool {
+            ["/tmp", "/w"]
+                .iter()
+                .any(|common| Path::new(common).starts_with(path))
+        }
+        fn holds_the_suite(&self, path: &Path) -> bool {
+            Path::new("/w").starts_with(path)
+        }
+    }
+
+    fn met<'a>(paths: &[(&'a str, &[usize])]) -> Vec<Met<'a>> {
+        let one = |(path, tests): &(&'a str, &[usize])| Met {
+            path: Path::new(*path),
+            kind: Kind::SharedResource,
+            tests: tests.iter().copied().collect(),
+        };
+        paths.iter().map(one).collect()
+    }
+
+    /// The causes as text; `-` for a path of its own and `follows` for a consequence.
+    fn told(paths: &[(&str, &[usize])], families: &[Family], facts: &Facts) -> Vec<String> {
+        let causes = causes(&met(paths), families, facts);
+        let text = |cause: &Cause| match cause {
+            Cause::Itself => "-".to_owned(),
+            Cause::Follows => "follows".to_owned(),
+            Cause::Of(resource) => format!("{} {}", resource.kind().key(), resource.as_str()),
+        };
+        causes.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_repository_is_one_cause_with_the_files_of_its_working_tree() {
+        let found = told(
+            &[
+                ("/w/target/repo/.git/index.lock", &[1, 2]),
+                ("/w/target/repo/.git/refs/heads/main", &[1, 2, 3]),
+                ("/w/target/repo/README", &[1, 2]),
+                ("/w/target/repo", &[1, 3]),
+                ("/w/target/repo/other", &[1, 4]),
+                ("/w/target/bare.git/index", &[1, 2]),
+            ],
+            &[],
+            &ALL_USED,
+        );
+        let repo = "git-repository /w/target/repo";
+        assert_eq!(
+            found,
+            [repo, repo, repo, repo, "-", "git-repository /w/target/bare.git"]
+        );
+        // In the suite's own repository a file is a file.
+        let found = told(
+            &[("/w/.git/index", &[1, 2]), ("/w/report", &[1, 2])],
+            &[],
+            &ALL_USED,
+        );
+        assert_eq!(found, ["git-repository /w", "-"]);
+    }
+
+    #[test]
+    fn a_database_is_one_cause_with_its_journals() {
+        let database = "database /d/shop.db";
+        for beside in ["/d/shop.db-journal", "/d/shop.db-wal", "/d/shop.db-shm"] {
+            let found = told(&[("/d/shop.db", &[1, 2, 3]), (beside, &[1, 2])], &[], &ALL_USED);
+            assert_eq!(found, [database, database], "{beside}");
+            assert_eq!(told(&[(beside, &[1, 2])], &[], &ALL_USED), [database]);
+        }
+        // Without the other half it is a name like others.
+        assert_eq!(told(&[("/d/data", &[1, 2])], &[], &ALL_USED), ["-"]);
+        assert_eq!(told(&[("/d/report-wal", &[1, 2])], &[], &ALL_USED), ["-"]);
+    }
+
+    #[test]
+    fn the_same_tests_in_one_directory_are_one_cause() {
+        let found = told(
+            &[("/d/up/a", &[1, 2]), ("/d/up/b/c", &[1, 2]), ("/d/up/e", &[2])],
+            &[],
+            &ALL_USED,
+        );
+        assert_eq!(found, ["directory /d/up"; 3]);
+        // Other tests have another cause, and so has what only a common directory holds.
+        assert_eq!(
+            told(&[("/d/a", &[1, 2]), ("/d/b", &[1, 3])], &[], &ALL_USED),
+            ["-", "-"]
+        );
+        assert_eq!(
+            told(&[("/tmp/a", &[1, 2]), ("/tmp/b", &[1, 2])], &[], &ALL_USED),
+            ["-", "-"]
+        );
+        let found = told(
+            &[
+                ("/tmp/a/x", &[1, 2]),
+                ("/tmp/a/y", &[1, 2]),
+                ("/tmp/b", &[1, 2]),
+                ("/w/out/x", &[1, 2]),
+                ("/w/out/y", &[1, 2]),
+            ],
+            &[],
+            &ALL_USED,
+        );
+        assert_eq!(
+            found,
+            [
+                "directory /tmp/a",
+                "directory /tmp/a",
+                "-",
+                "directory /w/out",
+                "directory /w/out"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_directory_that_tests_make_and_remove_is_the_cause_of_what_is_below() {
+        let facts = Facts {
+            directories: &["/tmp/up"],
+            ..ALL_USED
+        };
+        let found = told(
+            &[
+                ("/tmp/up", &[1, 2, 3]),
+                ("/tmp/up/a", &[1, 2]),
+                ("/tmp/up/b", &[1, 4]),
+            ],
+            &[],
+            &facts,
+        );
+        assert_eq!(found, ["directory /tmp/up", "directory /tmp/up", "-"]);
+    }
+
+    #[test]
+    fn a_random_name_follows_from_another_conflict_of_the_same_tests() {
+        let random = ("/tmp/.tmpAbC12x/f", &[1, 2][..]);
+        assert_eq!(
+            told(&[random, ("/tmp/state", &[1, 2, 3])], &[], &ALL_USED),
+            ["follows", "-"]
+        );
+        assert_eq!(
+            told(&[random, ("/tmp/state", &[1, 3])], &[], &ALL_USED),
+            ["-", "-"]
+        );
+        assert_eq!(told(&[random], &[], &ALL_USED), ["-"]);
+        // A suite may be in such a directory itself.
+        let before = ("/tmp/.tmpBefore1/f", &[1, 2][..]);
+        assert_eq!(
+            told(&[before, ("/tmp/state", &[1, 2])], &[], &ALL_USED),
+            ["-", "-"]
+        );
+    }
+
+    const NOW: u64 = 1_700_000_000_000_000;
+
+    fn family(key: &str, names: &[(&str, u32)]) -> Option<Family> {
+        let made: Vec<Named<'_>> = names
+            .iter()
+            .zip(1..)
+            .map(|((path, pid), test)| Named {
+                path: Path::new(*path),
+                test,
+                pid: *pid,
+                at: NOW,
+            })
+            .collect();
+        Family::of(key.into(), &made)
+    }
+
+    #[test]
+    fn a_name_says_of_what_it_is_made() {
+        for (key, names, origin) in [
+            (
+                "/tmp/x-*",
+                &[("/tmp/x-77", 77), ("/tmp/x-78", 78)][..],
+                Some("the process ID"),
+            ),
+            (
+                "/tmp/x-*-*",
+                &[("/tmp/x-77-1700000000000", 77), ("/tmp/x-77-1700000000001", 77)],
+                Some("the process ID and a clock"),
+            ),
+            ("/tmp/x-*", &[("/tmp/x-18bcfe56800", 77)], Some("a clock")),
+            ("/tmp/x-*", &[("/tmp/x-1700000000000000123", 77)], Some("a clock")),
+            (
+                "/tmp/x*",
+                &[("/tmp/x0", 1), ("/tmp/x1", 1), ("/tmp/x0", 2)],
+                Some("a counter"),
+            ),
+            // Numbers that are fixed: of one process, or not counted from the same on.
+            ("/tmp/x*", &[("/tmp/x0", 1), ("/tmp/x1", 1)], None),
+            ("/tmp/x*", &[("/tmp/x1", 1), ("/tmp/x1", 2), ("/tmp/x2", 3)], None),
+            ("/tmp/x*", &[("/tmp/x1", 1), ("/tmp/x1", 2)], None),
+            ("/tmp/x*", &[], None),
+        ] {
+            let found = family(key, names);
+            assert_eq!(
+                found.as_ref().map(|family| family.origin.as_str()),
+                origin,
+                "{names:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_family_covers_its_names_and_what_is_below() {
+        let family = family("/tmp/x-*", &[("/tmp/x-77", 77)]).unwrap();
+        for (path, wanted) in [
+            ("/tmp/x-1", true),
+            ("/tmp/x-77/a/b", true),
+            ("/tmp/y-1", false),
+            ("/tmp", false),
+            ("/tmp/x-1-2", false),
+            ("/var/x-1", false),
+        ] {
+            assert_eq!(family.covers(Path::new(path)), wanted, "{path}");
+        }
+        let found = told(
+            &[("/tmp/x-77/a", &[1, 2]), ("/tmp/x-78", &[2, 3])],
+            &[family],
+            &ALL_USED,
+        );
+        assert_eq!(found, ["temp-name /tmp/x-*"; 2]);
+        let keys = Family::keys(Path::new("/tmp/x-77/a1"));
+        assert_eq!(keys, [Path::new("/tmp/x-*"), Path::new("/tmp/x-77/a*")]);
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            Just("a"),
+            Just("b"),
+            Just(".git"),
+            Just("tmp"),
+            Just("w"),
+            Just("shop.db"),
+            Just("shop.db-wal"),
+            Just(".tmpAbC12x")
+        ];
+        proptest::collection::vec(part, 1..5).prop_map(|parts| format!("/{}", parts.join("/")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn no_test_is_lost_and_what_is_joined_is_shared(
+            all in proptest::collection::btree_map(path(), proptest::collection::btree_set(0..5_usize, 2..5), 0..8),
+        ) {
+            let all: Vec<Met<'_>> = all
+                .iter()
+                .map(|(path, tests)| Met { path: Path::new(path), kind: Kind::SharedResource, tests: tests.clone() })
+                .collect();
+            let causes = causes(&all, &[], &ALL_USED);
+            prop_assert_eq!(causes.len(), all.len());
+            for (one, cause) in all.iter().zip(&causes) {
+                let others = || all.iter().zip(&causes).filter(|(other, _)| other.path != one.path);
+                match cause {
+                    Cause::Itself => {}
+                    Cause::Follows => {
+                        let mut explained = others().filter(|(_, cause)| **cause != Cause::Follows);
+                        prop_assert!(explained.any(|(other, _)| one.tests.is_subset(&other.tests)));
+                    }
+                    Cause::Of(resource) => {
+                        prop_assert!(covers(resource, one.path), "{resource} is not about {:?}", one.path);
+                        if resource.kind() == ResourceKind::Directory {
+                            let joined = || all.iter().zip(&causes).filter(|(_, other)| *other == cause);
+                            let is_all = |(one, _): (&Met<'_>, _)| {
+                                joined().all(|(other, _)| other.tests.is_subset(&one.tests))
+                            };
+                            prop_assert!(joined().any(is_all), "{resource} joins tests that share nothing");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The account of what was started: nothing that is lost ends with exit code 0.
+
+use crate::observe::package::Package;
+use crate::recording::Told;
+use crate::suites::{has_nextest, in_example};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+const STARTING: &str = include_str!("observe/suites/starting.rs");
+const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
+
+/// The same command, after these lines of a shell.
+fn after(lines: &str, command: &Command) -> Command {
+    shell("sh", &[], lines, command)
+}
+
+/// The same command where file systems can be mounted that nobody else sees.
+fn in_mounts(lines: &str, command: &Command) -> Command {
+    shell("unshare", &["-m", "sh"], lines, command)
+}
+
+fn shell(program: &str, words: &[&str], lines: &str, command: &Command) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the program under test, under limits")]
+    let mut shell = Command::new(program);
+    shell
+        .args(words)
+        .args(["-c", &format!("{lines} && exec \"$@\""), "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    shell
+}
+
+fn can_mount() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
+    let can = Command::new("unshare")
+        .args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .output();
+    let can = can.is_ok_and(|output| output.status.success());
+    if !can {
+        println!("not tried: file systems cannot be mounted here");
+    }
+    can
+}
+
+/// As many sizes between these two as are to be tried.
+fn points(from: u64, to: u64) -> impl Iterator<Item = u64> {
+    let count = crate::run::variable("COFFERDAM_TEST_POINTS");
+    let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or(4);
+    (0..count).map(move |point| from + (to - from) * point / (count - 1).max(1))
+}
+
+/// A package of that many tests, of which two write one file.
+fn crowd(tests: usize) -> Package {
+    let mut source = String::from(
+        "fn write(name: &str) { std::fs::write(format!(\"{}/met/{name}\", env!(\"CARGO_MANIFEST_DIR\")), \"x\").unwrap() }\n",
+    );
+    for number in 0..tests {
+        let file = number.max(1);
+        writeln!(source, "#[test]\nfn t{number}() {{ write(\"f{file}\") }}").unwrap();
+    }
+    let package = Package::new("crowd", &source);
+    let built = package
+        .command(&[], &[&CARGO[..], &["--no-run"]].concat())
+        .output()
+        .unwrap();
+    assert!(package.built().exists(), "{}", Told::from(built).err);
+    package
+}
+
+/// Two of the tests conflict, so exit code 0 would be a report of something that was not seen.
+fn is_no_success(told: &Told, what: &str) {
+    assert_ne!(told.code, Some(0), "{what}: {}{}", told.out, told.err);
+}
+
+#[test]
+fn every_program_is_observed_whatever_room_the_shared_memory_has() {
+    if !can_mount() || !has_nextest() {
+        return;
+    }
+    let package = crowd(60);
+    for size in points(1 << 10, 10 << 10) {
+        let command = package.command(&[], &["cargo", "nextest", "run", "--offline"]);
+        let mount = format!("mount -t tmpfs -o size={size}k none /dev/shm");
+        let told: Told = in_mounts(&mount, &command).output().unwrap().into();
+        assert_eq!(told.code, Some(1), "{size}: {}{}", told.out, told.err);
+        assert!(told.out.contains("watched: 60 tests"), "{size}: {}", told.out);
+    }
+}
+
+#[test]
+fn full_file_systems_never_make_an_observation_clean() {
+    if !can_mount() {
+        return;
+    }
+    let package = crowd(60);
+    // Both of those where an observation may keep its account.
+    for size in points(1 << 10, 10 << 10) {
+        let mut command = package.command(&[], &CARGO);
+        command.env("TMPDIR", "/mnt");
+        let mount =
+            format!("for at in /dev/shm /mnt; do mount -t tmpfs -o size={size}k none $at || exit; done");
+        is_no_success(
+            &in_mounts(&mount, &command).output().unwrap().into(),
+            &size.to_string(),
+        );
+    }
+}
+
+#[test]
+fn few_descriptors_never_make_an_observation_clean() {
+    let package = crowd(60);
+    for limit in points(4, 40) {
+        let command = package.command(&[], &CARGO);
+        let told: Told = after(&format!("ulimit -n {limit}"), &command)
+            .output()
+            .unwrap()
+            .into();
+        is_no_success(&told, &limit.to_string());
+    }
+}
+
+#[test]
+fn small_files_never_make_an_observation_clean() {
+    let package = crowd(60);
+    for limit in points(0, 20_000) {
+        let command = package.command(&[], &CARGO);
+        let told: Told = after(&format!("ulimit -f {limit}"), &command)
+            .output()
+            .unwrap()
+            .into();
+        is_no_success(&told, &limit.to_string());
+    }
+}
+
+/// The suite has conflicts, which it records itself.
+fn conflicted() -> Command {
+    in_example("conflicted", &["run", "--", "cargo", "test"])
+}
+
+#[test]
+fn a_full_disk_never_makes_a_recording_clean() {
+    if !can_mount() {
+        return;
+    }
+    for size in points(300, 2000) {
+        let mut command = conflicted();
+        command.env("COFFERDAM_DIR", "/mnt");
+        let mount = format!("mount -t tmpfs -o size={size}k none /mnt");
+        is_no_success(
+            &in_mounts(&mount, &command).output().unwrap().into(),
+            &size.to_string(),
+        );
+    }
+}
+
+#[test]
+fn limits_of_descriptors_and_of_file_sizes_never_make_a_recording_clean() {
+    for limit in points(4, 40) {
+        let told: Told = after(&format!("ulimit -n {limit}"), &conflicted())
+            .output()
+            .unwrap()
+            .into();
+        is_no_success(&told, &format!("{limit} descriptors"));
+    }
+    for limit in points(0, 3000) {
+        let told: Told = after(&format!("ulimit -f {limit}"), &conflicted())
+            .output()
+            .unwrap()
+            .into();
+        is_no_success(&told, &format!("files of {limit} blocks"));
+    }
+}
+
+fn report(told: &Told) -> Value {
+    let line = told.out.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
+}
+
+fn fix(package: &Package, options: &[&str]) -> Told {
+    #[expect(clippy::disallowed_methods, reason = "the program under test")]
+    let mut fix = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
+    fix.arg("fix").args(options).current_dir(package.path());
+    fix.env("CARGO_TARGET_DIR", package.built())
+        .env_remove("COFFERDAM_DIR");
+    fix.output().unwrap().into()
+}
+
+#[test]
+fn what_is_out_of_reach_is_named_and_an_error_only_if_that_is_asked_for() {
+    let package = Package::new("starting", STARTING);
+    let command = [&CARGO[..], &["--", "--skip", "breaks", "--skip", "fails"]].concat();
+    let told = package.observe(&["--format", "json"], &command);
+    let account = &report(&told)["account"];
+    assert_eq!(told.code, Some(0), "{account}");
+    assert_eq!(account["lost"], json!([]));
+    let out_of_reach = account["out_of_reach"].as_array().unwrap();
+    assert_eq!(out_of_reach.len(), 1, "{account}");
+    assert!(
+        out_of_reach[0]["name"].as_str().unwrap().ends_with("met/static"),
+        "{account}"
+    );
+    assert_eq!(out_of_reach[0]["reason"], "it is linked statically");
+    // The unit tests, the suite, the static program, and the one that was killed.
+    assert_eq!(account["started"], 4, "{account}");
+    assert_eq!(account["incomplete"], 1, "{account}");
+    let told = package.observe(&["--strict"], &command);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.contains("could not tell") && last.contains("out of reach: "),
+        "{last}"
+    );
+    assert_eq!(fix(&package, &[]).code, Some(0));
+    assert_eq!(fix(&package, &["--strict"]).code, Some(3));
+}
+
+#[test]
+fn a_lost_program_is_named_and_nothing_is_concluded() {
+    let package = Package::new("starting", STARTING);
+    let baseline = package.path().join("baseline.toml");
+    let told = package.observe(
+        &["--baseline", baseline.to_str().unwrap()],
+        &[&CARGO[..], &["--", "breaks"]].concat(),
+    );
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert!(
+        told.out.contains("lost: ") && told.out.contains("met/broken: "),
+        "{}",
+        told.out
+    );
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.contains("could not tell: 1 of 3 programs was lost"),
+        "{last}"
+    );
+    assert!(!baseline.exists());
+    let fixed = fix(&package, &[]);
+    assert_eq!(fixed.code, Some(3), "{}{}", fixed.out, fixed.err);
+    assert!(
+        fixed.out.contains("could not tell: 1 of 3 programs"),
+        "{}",
+        fixed.out
+    );
+}
+
+#[test]
+fn a_failure_without_a_cause_is_said_and_is_no_reason_to_change_nothing() {
+    let package = Package::new("starting", STARTING);
+    let told = package.observe(&[], &[&CARGO[..], &["--", "fails"]].concat());
+    assert_eq!(told.code, Some(101), "{}{}", told.out, told.err);
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.ends_with("the command failed (exit code 101), and no cause was found"),
+        "{last}"
+    );
+    let fixed = fix(&package, &[]);
+    assert_eq!(fixed.code, Some(3), "{}{}", fixed.out, fixed.err);
+    assert!(
+        fixed.out.contains("could not tell: the observed command failed"),
+        "{}",
+        fixed.out
+    );
+}
+
+#[test]
+fn a_process_that_cannot_write_its_journal_is_lost_and_goes_on() {
+    for (role, why) in [
+        ("no-descriptors claims", "Too many open files"),
+        ("no-files claims", "File too large"),
+        ("claims no-files claims", "File too large"),
+    ] {
+        let base = tempfile::tempdir().unwrap();
+        let command = crate::run::run(base.path(), role, &["--no-records", "pass"]);
+        let told: Told = after("ulimit -n 64", &command).output().unwrap().into();
+        assert_eq!(told.code, Some(3), "{role}: {}{}", told.out, told.err);
+        assert!(
+            told.out.contains("lost: ") && told.out.contains(why),
+            "{role}: {}",
+            told.out
+        );
+        if role.starts_with("claims") {
+            // The account is kept with what was recorded.
+            let told = crate::recording::told(base.path(), &["check"]);
+            assert_eq!(told.code, Some(3), "{}", told.out);
+            assert!(told.out.contains("lost: "), "{}", told.out);
+        }
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_records_is_incomplete_and_not_lost() {
+    let base = tempfile::tempdir().unwrap();
+    let told: Told = crate::run::run(base.path(), "claims leaves", &["--format", "json"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(told.code, Some(137), "{}{}", told.out, told.err);
+    let account = &report(&told)["account"];
+    assert_eq!(account["incomplete"], 1, "{account}");
+    assert_eq!(account["lost"], json!([]));
+}
+
+#[test]
+fn an_empty_journal_is_said() {
+    let base = tempfile::tempdir().unwrap();
+    let folder = crate::recording::isolated(base.path(), "r1", "s1", 1);
+    let journal = folder.join("workers/w7/journal.ndjson");
+    fs::create_dir_all(journal.parent().unwrap()).unwrap();
+    fs::write(&journal, "").unwrap();
+    let told = crate::recording::told(base.path(), &["check"]);
+    assert_eq!(told.code, Some(3), "{}", told.out);
+    assert!(told.out.contains("the journal is empty"), "{}", told.out);
+}

@@ -1,0 +1,300 @@
+//! Shown by a suite that does what the help texts say, each to the letter: nothing is found in it.
+
+use crate::recording::Told;
+use crate::suites::has_nextest;
+use cofferdam::ResourceKind as Kind;
+use cofferdam::diagnostics::{Harness, HelpContext, SuiteApi};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// A kind with a name, and what a test does with the first code of its help, which stands for `CODE`.
+const OWN: [(Kind, &str, &str); 12] = [
+    (Kind::File, "/shop/report.csv", "used(&CODE)"),
+    (
+        Kind::Directory,
+        "/shop/uploads",
+        "let dir = CODE; std::fs::create_dir_all(&dir)?; used(&dir.join(\"a\"))",
+    ),
+    (Kind::GitRepository, "/shop/repo", "commits(&CODE)"),
+    (Kind::Database, "/shop/orders.db", "used(&CODE)"),
+    (
+        Kind::TempName,
+        "/tmp/shop-*",
+        "let dir = CODE; std::fs::create_dir_all(&dir)?; used(&dir.join(\"a\"))",
+    ),
+    (Kind::UnixSocket, "/shop/a-server-of-orders.sock", "serves(&CODE)"),
+    (Kind::SharedMemory, "/orders", "counts(CODE)"),
+    (
+        Kind::Port,
+        "5432",
+        "let there = CODE?; std::net::TcpStream::connect(there.local_addr()?)?; Ok(())",
+    ),
+    (
+        Kind::UdpPort,
+        "53",
+        "let there = CODE?; there.send_to(b\"x\", there.local_addr()?)?; Ok(())",
+    ),
+    (
+        Kind::Env,
+        "SHOP_MODE",
+        "use std::process::Command; child(CODE(&mut Command::new(\"true\"), \"SHOP_MODE\", \"x\"))",
+    ),
+    (
+        Kind::Cwd,
+        "",
+        "use std::process::Command; child(CODE(&mut Command::new(\"true\"), \"/\"))",
+    ),
+    (
+        Kind::Umask,
+        "",
+        "use std::fs::OpenOptions; use std::os::unix::fs::OpenOptionsExt; \
+         CODE(OpenOptions::new().write(true).create(true), 0o600).open(std::env::temp_dir().join(\"API-THIS\"))?; Ok(())",
+    ),
+];
+
+const HELPERS: &str = r#"
+use std::{error::Error, ffi, io, path::Path, process::Command, thread::sleep, time::Duration};
+type Told = Result<(), Box<dyn Error>>;
+#[allow(dead_code)]
+fn used(path: &Path) -> Told {
+    std::fs::write(path, "x")?;
+    sleep(Duration::from_millis(5));
+    assert_eq!(std::fs::read_to_string(path)?, "x");
+    Ok(std::fs::remove_file(path)?)
+}
+#[allow(dead_code)]
+fn child(command: &mut Command) -> Told {
+    assert!(command.status()?.success());
+    Ok(())
+}
+#[allow(dead_code)]
+fn commits(dir: &Path) -> Told {
+    child(Command::new("git").args(["init", "-q"]).arg(dir))?;
+    std::fs::write(dir.join("a"), "x")?;
+    child(Command::new("git").args(["add", "a"]).current_dir(dir))
+}
+#[allow(dead_code)]
+fn serves(path: &Path) -> Told {
+    let server = std::os::unix::net::UnixListener::bind(path)?;
+    sleep(Duration::from_millis(5));
+    drop(server);
+    Ok(std::fs::remove_file(path)?)
+}
+#[allow(dead_code)]
+fn counts(name: String) -> Told {
+    unsafe extern "C" {
+        fn shm_open(name: *const ffi::c_char, flags: ffi::c_int, mode: ffi::c_uint) -> ffi::c_int;
+        fn shm_unlink(name: *const ffi::c_char) -> ffi::c_int;
+    }
+    let name = ffi::CString::new(name)?;
+    // O_CREAT, O_EXCL and O_RDWR.
+    if unsafe { shm_open(name.as_ptr(), 0o302, 0o600) } < 0 {
+        return Err(io::Error::last_os_error().into());
+    }
+    unsafe { shm_unlink(name.as_ptr()) };
+    Ok(())
+}
+"#;
+
+/// What stands between backticks.
+fn codes(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The body with the code that gives a test its own, behind the statement that it builds on.
+fn of_own(help: &str, body: &str) -> String {
+    let codes = codes(help.split_once("; where ").unwrap().0);
+    let is_statement = |code: &&&str| code.ends_with(';');
+    let first = codes.iter().find(is_statement).copied().unwrap_or_default();
+    let expressions = codes
+        .iter()
+        .filter(|code| !is_statement(code) && !code.starts_with("git "));
+    let code = expressions.clone().next().unwrap();
+    format!("{first} {}", body.replace("CODE", code))
+}
+
+/// What the help says of tests that share the resource.
+fn shared(kind: Kind, name: &str, suite: &HelpContext<'_>) -> String {
+    let text = kind.help(name, suite);
+    text.split_once("; where ").unwrap().1.to_owned()
+}
+
+/// Two tests of each kind that have their own, and two that share one.
+fn program(api: SuiteApi) -> String {
+    let suite = HelpContext {
+        api,
+        ..HelpContext::default()
+    };
+    let mut text = HELPERS.to_owned();
+    let mut test = |attribute: &str, name: &str, body: &str| {
+        // The same names are in several programs, which would follow one another on these files.
+        let body = body
+            .replace("NAME", &format!("{api:?}-{name}"))
+            .replace("THIS", name)
+            .replace("API", &format!("{api:?}"));
+        writeln!(text, "#[test]\n{attribute}\nfn {name}() -> Told {{ {body} }}").unwrap();
+    };
+    for (kind, name, body) in OWN {
+        let help = kind.help(name, &suite);
+        let body = match kind {
+            // Its first code is a part of an expression.
+            Kind::Env => body.replace("CODE", codes(&help)[0]),
+            Kind::Cwd => body.replace("CODE", codes(&help)[0]),
+            Kind::Umask => body.replace("CODE", codes(&help)[0]),
+            Kind::Port | Kind::UdpPort => body.replace("CODE", &format!("std::net::{}", codes(&help)[0])),
+            _ => of_own(&help, body),
+        };
+        for which in ["one", "other"] {
+            let name = format!("{}_{which}", kind.key().replace('-', "_"));
+            test("", &name, &body);
+        }
+    }
+    let golden = kind_of_golden(&suite);
+    for which in ["one", "other"] {
+        test("", &format!("golden_{which}"), &golden);
+    }
+    let share = shared(Kind::File, "/shop/shared.csv", &suite);
+    let share = codes(&share);
+    for which in ["one", "other"] {
+        let path = "used(&std::env::temp_dir().join(\"helped-shared.csv\"))";
+        match api {
+            SuiteApi::Std => test("", &format!("shared_{which}"), &format!("{} {path}", share[0])),
+            _ => test(share[0], &format!("shared_{which}"), path),
+        }
+    }
+    text
+}
+
+/// A copy of a file that Git tracks, and a change of it.
+fn kind_of_golden(suite: &HelpContext<'_>) -> String {
+    let tracked = HelpContext {
+        is_tracked: true,
+        ..*suite
+    };
+    let golden = "tests/golden.txt";
+    let help = Kind::File.help(golden, &tracked);
+    let copied = of_own(&help, "let _ = CODE; ");
+    let to = copied
+        .rsplit_once(", ")
+        .map(|_| copied.split_once("golden.txt\", ").unwrap().1);
+    let to = to.unwrap().trim_end_matches("; ").strip_suffix(")?").unwrap();
+    format!("{copied} used(&{to})")
+}
+
+fn doctests(api: SuiteApi) -> String {
+    let suite = HelpContext {
+        api,
+        harness: Harness::Doctest,
+        ..HelpContext::default()
+    };
+    let lock = shared(Kind::File, "/shop/doc.csv", &suite);
+    let lock = codes(&lock)[0];
+    let mut text = String::new();
+    for name in ["saves", "loads"] {
+        writeln!(
+            text,
+            "/// ```\n/// {lock}\n/// let file = std::env::temp_dir().join(\"helped-doc.csv\");\n/// std::fs::write(&file, \"{name}\")?;\n\
+             /// std::thread::sleep(std::time::Duration::from_millis(20));\n\
+             /// assert_eq!(std::fs::read_to_string(&file)?, \"{name}\");\n/// std::fs::remove_file(file)?;\n\
+             /// # Ok::<(), std::io::Error>(())\n/// ```\npub fn {name}() {{}}"
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// A program that runs its tests by itself, as nextest asks for them.
+fn harness() -> String {
+    let suite = HelpContext {
+        harness: Harness::Custom,
+        is_process: true,
+        ..HelpContext::default()
+    };
+    let lock = shared(Kind::File, "/shop/case.csv", &suite);
+    let lock = codes(&lock)[0];
+    format!(
+        "{HELPERS}\nfn main() -> Told {{\n    let args: Vec<String> = std::env::args().collect();\n    \
+         if args.iter().any(|arg| arg == \"--list\") {{\n        \
+         if !args.iter().any(|arg| arg == \"--ignored\") {{ println!(\"quiet: test\\nloud: test\"); }}\n        \
+         return Ok(());\n    }}\n    {lock}\n    used(&std::env::temp_dir().join(\"helped-case.csv\"))\n}}\n"
+    )
+}
+
+fn suite(dir: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let write = |file: &str, text: &str| {
+        let path = dir.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(
+        "Cargo.toml",
+        &format!(
+            "[package]\nname = \"helped\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dev-dependencies]\n\
+             cofferdam = {{ path = {root:?}, features = [\"serial\"] }}\n\
+             serial_test = {{ version = \"4\", default-features = false }}\n\n\
+             [[test]]\nname = \"harness\"\nharness = false\n"
+        ),
+    );
+    fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
+    write("tests/golden.txt", "x");
+    write("tests/std.rs", &program(SuiteApi::Std));
+    write(
+        "tests/threads.rs",
+        &format!("use serial_test::{{serial}};\n{}", program(SuiteApi::SerialTest)),
+    );
+    write("tests/ours.rs", &program(SuiteApi::Cofferdam));
+    write("tests/harness.rs", &harness());
+    write(
+        "src/lib.rs",
+        &format!(
+            "{}mod more {{\n{}}}\n",
+            doctests(SuiteApi::Std),
+            doctests(SuiteApi::Cofferdam)
+        ),
+    );
+}
+
+#[test]
+fn a_suite_that_does_what_the_help_says_has_no_conflict() {
+    let dir = tempfile::tempdir().unwrap();
+    suite(dir.path());
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helped");
+    let observe = |command: &[&str]| -> Told {
+        let args = [&["observe", "--confirm", "--"], command].concat();
+        let mut command: Command = crate::recording::cofferdam(dir.path(), &args);
+        command
+            .env_remove("COFFERDAM_DIR")
+            .env("CARGO_TARGET_DIR", &built);
+        command.output().unwrap().into()
+    };
+    let mut commands = vec![
+        vec![
+            "cargo",
+            "test",
+            "--offline",
+            "--lib",
+            "--test",
+            "std",
+            "--test",
+            "threads",
+            "--test",
+            "ours",
+        ],
+        vec!["cargo", "test", "--offline", "--doc"],
+    ];
+    if has_nextest() {
+        commands.push(vec!["cargo", "nextest", "run", "--offline"]);
+    }
+    for command in commands {
+        let told = observe(&command);
+        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        assert!(
+            told.out.contains("cofferdam: no conflict in what was watched: "),
+            "{}",
+            told.out
+        );
+    }
+}

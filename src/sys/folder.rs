@@ -1,0 +1,179 @@
+//! Folders of our own below a folder that somebody chose: no other user can plant a link or a file in them.
+
+use std::fs::{DirBuilder, Metadata};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// Makes the folder `below` in `root`, and `root` itself, for their owner alone whatever the umask is.
+///
+/// The root may be a symbolic link; below it none is followed. Each folder on the way has to be this user's (or root's, or
+/// that of whoever the root folder belongs to), and no other user's to write to.
+///
+/// # Errors
+/// When a folder cannot be made or is not safe: the message names it.
+pub(crate) fn make(root: &Path, below: impl AsRef<Path>) -> io::Result<PathBuf> {
+    let found = match std::fs::metadata(root) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if let Some(parent) = root.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            make_one(root)?;
+            std::fs::metadata(root)?
+        }
+        found => found?,
+    };
+    check(root, &found, None)?;
+    let mut path = root.to_owned();
+    for part in below.as_ref().components() {
+        path.push(part);
+        let there = match std::fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make_one(&path)?;
+                std::fs::symlink_metadata(&path)?
+            }
+            there => there?,
+        };
+        check(&path, &there, Some(&found))?;
+    }
+    Ok(path)
+}
+
+/// Makes one folder, unless it is there.
+fn make_one(path: &Path) -> io::Result<()> {
+    match make_new(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Makes one folder that is not there, for its owner alone.
+pub(crate) fn make_new(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::DirBuilderExt::mode(&mut DirBuilder::new(), 0o700).create(path);
+    #[cfg(not(unix))]
+    return DirBuilder::new().create(path);
+}
+
+/// Whether this is a folder in which no other user can plant anything.
+pub(crate) fn is_safe(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| check(path, &found, None).is_ok())
+}
+
+/// Refuses a folder in which another user could plant something.
+#[cfg(unix)]
+fn check(path: &Path, found: &Metadata, root: Option<&Metadata>) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let us = super::process::user();
+    let owner = found.uid();
+    // Root may work for whoever owns the folder that it was pointed to, as it does in a container.
+    let is_chosen = root.map_or(us == 0, |root| root.uid() == owner);
+    let reason = if found.is_symlink() {
+        "is a symbolic link, and none is followed here: remove it"
+    } else if !found.is_dir() {
+        "is no folder"
+    } else if owner != us && owner != 0 && !is_chosen && !is_unmapped(owner) {
+        "belongs to another user: remove it, or choose another folder by COFFERDAM_DIR"
+    } else if found.mode() & 0o002 != 0 && found.mode() & 0o1000 == 0 {
+        "may be written to by every user: `chmod o-w` it, or choose another folder by COFFERDAM_DIR"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(
+        ErrorKind::PermissionDenied,
+        format!("{} {reason}", path.display()),
+    ))
+}
+
+#[cfg(not(unix))]
+fn check(path: &Path, found: &Metadata, _root: Option<&Metadata>) -> io::Result<()> {
+    if found.is_dir() {
+        return Ok(());
+    }
+    let error = format!("{} is no folder", path.display());
+    Err(io::Error::new(ErrorKind::PermissionDenied, error))
+}
+
+/// Whether the owner is one whom this process's user namespace does not know: in a container without privileges, the
+/// machine's root owns the temporary folder and has no number.
+#[cfg(unix)]
+pub(crate) fn is_unmapped(owner: u32) -> bool {
+    let number = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let is_whole = number("/proc/self/uid_map")
+        .split_ascii_whitespace()
+        .eq(["0", "0", "4294967295"]);
+    !is_whole && number("/proc/sys/kernel/overflowuid").trim() == owner.to_string()
+}
+
+#[cfg(all(unix, not(miri)))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    fn mode_of(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_is_made_is_for_its_owner_alone_and_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("target/cofferdam");
+        for _ in 0..2 {
+            let made = make(&root, "runs/one").unwrap();
+            assert_eq!(made, root.join("runs/one"));
+            for path in [&root, &root.join("runs"), &made] {
+                assert_eq!(mode_of(path), 0o700, "{}", path.display());
+            }
+        }
+    }
+
+    #[test]
+    fn the_root_may_be_a_link_and_nothing_below_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (dir.path().join("root"), dir.path().join("elsewhere"));
+        std::fs::create_dir(&elsewhere).unwrap();
+        symlink(&elsewhere, &root).unwrap();
+        make(&root, "runs").unwrap();
+        symlink(dir.path(), elsewhere.join("locks")).unwrap();
+        for below in ["locks", "locks/elsewhere"] {
+            let error = make(&root, below).unwrap_err().to_string();
+            assert!(error.contains("locks is a symbolic link"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_every_user_may_write_to_is_refused_unless_it_is_sticky() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        make(&root, "runs").unwrap();
+        for (path, below) in [(root.clone(), "runs"), (root.join("runs"), "runs/one")] {
+            set_mode(&path, 0o777);
+            let error = make(&root, below).unwrap_err().to_string();
+            assert!(error.contains("may be written to by every user"), "{error}");
+            set_mode(&path, 0o1777);
+            make(&root, below).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        let planted = make(&root, "locks").unwrap();
+        if chown(&planted, Some(4711), None).is_err() {
+            // Only root may give folders away.
+            return;
+        }
+        let error = make(&root, "locks").unwrap_err().to_string();
+        assert!(error.contains("belongs to another user"), "{error}");
+        assert!(!is_safe(&planted) || crate::sys::process::user() == 0);
+        // Root works for whoever owns the folder that it was pointed to.
+        chown(&root, Some(4711), None).unwrap();
+        make(&root, "locks").unwrap();
+    }
+}
