@@ -154,15 +154,6 @@ pub(crate) struct Stopped {
     pub(crate) after: Duration,
 }
 
-impl Observed {
-    /// Returns the resources of a confirmation on which tests may meet at one time and no pair was tried, or none with a
-    /// result.
-    pub(crate) fn not_tried(&self) -> impl Iterator<Item = &Finding> {
-        let found = self.confirmed.iter().flat_map(|_| &self.found);
-        found.filter(|finding| is_not_tried(finding))
-    }
-}
-
 /// Returns whether runs could show nothing about this resource.
 pub(crate) fn is_not_tried(finding: &Finding) -> bool {
     finding.grade == Grade::Potential && finding.kind == findings::Kind::SharedResource
@@ -264,14 +255,18 @@ impl Findings {
         self.conflicts.iter().zip(found)
     }
 
+    /// Returns the number of resources on which tests may meet at one time and that runs could show nothing about.
+    pub(crate) fn not_tried(&self) -> usize {
+        let graded = self.all().filter_map(|(_, graded)| graded);
+        graded.filter(|finding| is_not_tried(finding)).count()
+    }
+
     /// Returns the finding of one of the conflicts.
     pub(crate) fn finding_of(&self, told: &Conflict) -> Option<&Finding> {
         self.found().find(|(one, _)| std::ptr::eq(*one, told))?.1
     }
 
     fn seen(&self, is_strict: bool) -> Seen {
-        let observed = self.observed.as_ref();
-        let has_not_tried = observed.is_some_and(|observed| observed.not_tried().next().is_some());
         Seen {
             anything: match &self.observed {
                 Some(observed) => observed.watched.tests > 0,
@@ -281,7 +276,7 @@ impl Findings {
             problems: self.problem_count > 0,
             lost: !self.account.lost.is_empty(),
             out_of_reach: is_strict && !self.account.out_of_reach.is_empty(),
-            not_tried: has_not_tried,
+            not_tried: self.not_tried() > 0,
         }
     }
 }

@@ -118,12 +118,6 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
     headline(out, Severity::Note, "guarded", &text)
 }
 
-/// Returns the number of resources about which runs could show nothing.
-pub(super) fn not_tried(findings: &Findings) -> u64 {
-    let observed = findings.observed.as_ref();
-    observed.map_or(0, |observed| observed.not_tried().count() as u64)
-}
-
 /// Returns the word for a grade at the head of a resource.
 pub(super) fn word(finding: &Finding) -> &'static str {
     if is_not_tried(finding) {

@@ -33,11 +33,9 @@ impl Human<'_> {
             };
             for (told, graded) in findings.of_severity(severity).take(listed) {
                 // A warning only because of what the runs showed, or could not show.
-                match findings.finding_of(told) {
-                    Some(finding) if graded.is_some() && told.severity() == Severity::Conflict => {
-                        observed::block(out, told, finding, graded, findings)?;
-                    }
-                    _ => line(out, told)?,
+                match graded.filter(|_| told.severity() == Severity::Conflict) {
+                    Some(graded) => observed::block(out, told, graded, Some(graded), findings)?,
+                    None => line(out, told)?,
                 }
             }
             let more = findings.of_severity(severity).skip(listed).count();

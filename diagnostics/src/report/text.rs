@@ -116,7 +116,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         ),
         Verdict::NotTried => format!(
             "could not tell: {} not tried; no {new}conflict in what was: {}",
-            count(super::confirmed::not_tried(findings), "resource"),
+            count(findings.not_tried() as u64, "resource"),
             watched(&findings.watched)
         ),
         Verdict::OutOfReach => format!(
@@ -140,7 +140,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             if findings.problem_count > 0 {
                 line.push_str("; not everything could be read");
             }
-            let not_tried = super::confirmed::not_tried(findings);
+            let not_tried = findings.not_tried() as u64;
             if not_tried > 0 {
                 line.push_str(&format!("; {} not tried", count(not_tried, "resource")));
             }

@@ -83,7 +83,7 @@ mod tests {
         write("target/CACHEDIR.TAG");
         write(".git/HEAD");
         let before = Snapshot::take([dir.path().to_owned()].into());
-        assert_eq!(before.new_files(), [PathBuf::new(); 0]);
+        assert_eq!(before.new_files(), Vec::<PathBuf>::new());
         for new in [
             "src/new",
             "folder/a",

@@ -134,10 +134,10 @@ impl<'a> Rerunner<'a> {
         pauses: Option<Pauses>,
         alone: Duration,
     ) -> io::Result<Ran> {
-        // Recognized by its calls are a thread that waits for std's lock around the variables, and what std does to print a
-        // backtrace.
-        let needs_calls = |one: &Resource| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd);
-        let with_calls = pauses.is_some() && resources.iter().any(needs_calls);
+        // Calls tell a thread that waits for std's lock around the variables, and what std does when a test panics.
+        let with_calls = resources
+            .iter()
+            .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let (folder, told) = self.launch.beside(&format!("again-{run}"), with_calls)?;
         let hold = pauses.map(|pauses| hold(resources, pauses));
@@ -278,7 +278,7 @@ fn created(logs: &[Log]) -> Vec<PathBuf> {
 /// Returns how many of these resources, from the first one on, fit into one request to pause.
 pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
     let sizes = resources.iter().scan(0, |size, resource| {
-        *size += name(resource).len() + 1;
+        *size += name(resource, Pauses::USUAL).len() + 1;
         Some(*size)
     });
     sizes
@@ -288,28 +288,23 @@ pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
 }
 
 fn hold(resources: &[Resource], pauses: Pauses) -> OsString {
-    let mut text = format!("{},{};", pauses.first, pauses.others);
+    let mut text = OsString::from(format!("{},{};", pauses.first, pauses.others));
     for resource in resources {
-        let target = target(resource);
-        let name = match target {
-            // Without a name it is any of them.
-            Target::Env if pauses.everywhere => String::new(),
-            _ => name(resource),
-        };
-        text.push_str(&format!("{},{};{name}", target as u8, name.len()));
+        let name = name(resource, pauses);
+        text.push(format!("{},{};", target(resource) as u8, name.len()));
+        text.push(name);
     }
-    text.into()
+    text
 }
 
-/// The name by which the observer knows the resource.
-fn name(resource: &Resource) -> String {
+/// Returns the name by which the observer knows the resource.
+fn name(resource: &Resource, pauses: Pauses) -> OsString {
     match target(resource) {
-        Target::File => {
-            let path = held(resource).unwrap_or_default();
-            path.to_string_lossy().into_owned()
-        }
-        Target::Port => number_of(resource).unwrap_or_default().to_string(),
-        Target::Env | Target::Cwd | Target::Umask | Target::Name => resource.as_str().to_owned(),
+        // Without a name it is any of them.
+        Target::Env if pauses.everywhere => OsString::new(),
+        Target::File => held(resource).unwrap_or_default().into(),
+        Target::Port => number_of(resource).unwrap_or_default().to_string().into(),
+        _ => resource.as_str().into(),
     }
 }
 

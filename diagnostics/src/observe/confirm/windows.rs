@@ -153,7 +153,8 @@ pub(super) fn stays(
                     stays[position].began.get_or_insert(record.at);
                 }
             }
-            if !record.kind.is_access() && record.kind != Kind::Waits || backtraces.made(&record) {
+            let is_looked_at = record.kind.is_access() || record.kind == Kind::Waits;
+            if !is_looked_at || backtraces.made(&record) {
                 continue;
             }
             let Some(position) = who.test(index, &record).and_then(|test| positions[test]) else {
