@@ -161,7 +161,7 @@ mod tests {
             ("a", cofferdam::Access::Write, "a.rs:2", 2),
             ("a", cofferdam::Access::Read, "a.rs:3", 3),
             ("b", cofferdam::Access::Write, "", 4),
-            ("b", cofferdam::Access::Read, "a.rs:4", 5),
+            ("b", cofferdam::Access::List, "a.rs:4", 5),
         ] {
             evidence.observe(&Observed {
                 run: "r",
