@@ -205,7 +205,7 @@ fn what_was_found_is_kept_for_other_commands() {
     let kept: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(
         (&kept["version"], &kept["confirmed"], &kept["tests"]),
-        (&2.into(), &true.into(), &2.into())
+        (&3.into(), &true.into(), &2.into())
     );
     let finding = &kept["findings"][0];
     assert_eq!(finding["grade"], "unguarded");
@@ -273,7 +273,7 @@ fn a_failure_is_blamed_on_the_resource_where_it_repeats_and_on_no_test_that_fail
         found,
         [
             "reproduced file minded",
-            "unguarded file unminded",
+            "unguarded env UNMINDED",
             "unguarded file used"
         ],
         "{report}"
