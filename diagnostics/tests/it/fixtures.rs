@@ -123,9 +123,18 @@ fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
     }
     keeper.unwrap().lock().unwrap();
     assert!(torn_down.exists());
-    let runs: Vec<_> = std::fs::read_dir(base.path().join("runs")).unwrap().collect();
+    let entries = std::fs::read_dir(base.path().join("runs")).unwrap();
+    let (runs, beside): (Vec<_>, Vec<_>) = entries
+        .map(|entry| entry.unwrap().path())
+        .partition(|path| path.is_dir());
     assert_eq!(runs.len(), 1);
-    let run = runs[0].as_ref().unwrap().path();
+    // Besides the run, the session's account stays.
+    let is_account = |path: &std::path::PathBuf| {
+        path.extension()
+            .is_some_and(|end| end == "account" || end == "intact")
+    };
+    assert!(beside.iter().all(is_account), "{beside:?}");
+    let run = &runs[0];
     assert!(run.join("run.json").exists() && !run.join("fixtures").exists());
     // Once started, once found; in whichever worker.
     let journals = std::fs::read_dir(run.join("workers")).unwrap();

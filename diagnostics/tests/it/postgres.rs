@@ -89,7 +89,9 @@ impl Ground {
     /// The folder of the only run that has been here, if it is there.
     fn the_run(&self) -> Option<PathBuf> {
         let runs = std::fs::read_dir(self.base.path().join("runs")).ok()?;
-        let mut runs: Vec<_> = runs.map(|run| run.unwrap().path()).collect();
+        // Beside the runs are the accounts of sessions.
+        let runs = runs.map(|run| run.unwrap().path()).filter(|path| path.is_dir());
+        let mut runs: Vec<_> = runs.collect();
         assert!(runs.len() < 2, "{runs:?}");
         runs.pop()
     }

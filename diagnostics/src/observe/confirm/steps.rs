@@ -575,8 +575,8 @@ impl<'a> Steps<'a> {
         (a != Ending::Late && b != Ending::Late).then_some([a == Ending::Failed, b == Ending::Failed])
     }
 
-    /// Returns the finding at whose resource alone the failure repeats: the only one, or the first of several. A test that
-    /// fails without any pause fails whatever is held, so that nothing is isolated.
+    /// Returns the finding at whose resource alone the failure repeats: the only one, or the first of several. Where the two
+    /// fail without any pause, a single failure says little: then it has to repeat at one resource and at no other.
     fn isolated(
         &self,
         suite: &Suite,
@@ -588,22 +588,28 @@ impl<'a> Steps<'a> {
         if let [only] = findings {
             return Some(Some(*only));
         }
+        let mut by_itself = false;
         for _ in 0..ISOLATING {
-            if self.failures(suite, &pair.tests, &[], None)?[victim] {
-                return Some(None);
-            }
+            by_itself |= self.failures(suite, &pair.tests, &[], None)?[victim];
         }
+        let mut repeated = None;
         for finding in findings {
             let resource = resources(suite, &[*finding]);
             let mut rate = Rate::default();
             while rate.runs < ISOLATING && rate.failed < ISOLATED {
                 rate.add(self.failures(suite, &pair.tests, &resource, Some(pauses))?[victim]);
             }
-            if rate.failed >= ISOLATED {
+            if rate.failed < ISOLATED {
+                continue;
+            }
+            if !by_itself {
                 return Some(Some(*finding));
             }
+            if repeated.replace(*finding).is_some() {
+                return Some(None);
+            }
         }
-        Some(None)
+        Some(repeated)
     }
 
     fn enter_proof(&self, suite: &Suite, pair: &Pair, findings: &[usize], named: Option<usize>, why: &str) {

@@ -163,14 +163,13 @@ fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
     let found = package.met(&CARGO, &[]);
     let _ = fs::remove_file("/dev/shm/cofferdam-trying");
     let wanted = [
-        "file folder: 2 × 0",
+        "directory : 2 × 0",
+        "directory folder: 2 × 0",
         "file here: 2 × 0",
         "file listed/name: 1 × 1",
-        "file moved: 2 × 0",
         "file new: 2 × 0",
         "file raw: 2 × 0",
         "file soft: 2 × 0",
-        "file to-move: 2 × 0",
         "port 127.0.0.1:28931: 2 × 0",
         "shared-memory /cofferdam-trying: 2 × 0",
         "unix-socket @cofferdam-trying: 2 × 0",
