@@ -69,7 +69,7 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
             .any(|part| path.starts_with(ours.join(part)))
 }
 
-/// Whether it is cofferdam's folder for a whole machine, `/tmp/cofferdam-USER`, or in it.
+/// Whether it is cofferdam's folder for a whole machine, `cofferdam-USER` in the temporary folder, or in it.
 fn is_for_the_machine(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|part| {
         let user = part.strip_prefix(b"cofferdam-");
