@@ -134,6 +134,13 @@ impl About {
         *tick
     }
 
+    /// Returns the keys of what a panic spoiled with this instance: itself, and all that it is built from.
+    pub(crate) fn spoiled(&self) -> impl Iterator<Item = Key> {
+        let is_spoiled = !self.is_fake && self.number.is_spoiled();
+        let keys = is_spoiled.then(|| self.from.iter().chain([&self.service.key]));
+        keys.into_iter().flatten().cloned()
+    }
+
     /// It was used at `tick` by whoever asked the cache itself.
     pub(crate) fn touch(&mut self, tick: u64) {
         self.tick = self.tick.max(tick);

@@ -149,6 +149,7 @@ impl State {
         let mut leaving: Vec<_> = entries
             .into_iter()
             .map(|(key, entry)| {
+                self.spoiled.extend(entry.about.spoiled());
                 let ticket = clock::unique();
                 let clears = self.clears_of(&key);
                 let dropping = Dropping {
@@ -238,8 +239,9 @@ impl State {
         dead
     }
 
-    /// Its cache remembers its uses.
+    /// Its cache remembers its uses, and the lane what a panic spoiled with it.
     fn count_out(&mut self, gone: &Forgotten) {
+        self.spoiled.extend(gone.about.spoiled());
         if let Some(cache) = self.caches.get_mut(&gone.key.locator) {
             cache.gone_hits += gone.about.all_hits();
         }
@@ -287,7 +289,7 @@ mod tests {
     /// Builds a service and evicts it; before it is dropped somebody takes hold of it, as other threads do by what
     /// they remember.
     fn caught<T: Send + Sync + 'static>(locator: &ServiceLocator) -> Arc<T> {
-        let weak = Arc::downgrade(&locator.get::<T>());
+        let weak = Arc::downgrade(&locator.get::<T>().into_arc());
         let (lane, leaving) = evicted::<T>(locator);
         let caught = weak.upgrade().unwrap();
         resolve::let_go(&lane, leaving);
@@ -310,7 +312,11 @@ mod tests {
     /// What a thread is handed that remembers nothing.
     fn handed<T: Send + Sync + 'static>(locator: &ServiceLocator) -> Arc<T> {
         let locator = locator.clone();
-        Worker::current().spawn(move || locator.get()).join().unwrap()
+        Worker::current()
+            .spawn(move || locator.get::<T>())
+            .join()
+            .unwrap()
+            .into_arc()
     }
 
     #[test]
