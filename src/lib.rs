@@ -150,7 +150,7 @@
 //! # let (own, others) = (locator.get_named::<Pool>("own"), locator.clone());
 //! # let another_test = std::thread::Builder::new().name("another_test".to_owned());
 //! # let others = another_test.spawn(move || others.get_named::<Pool>("own")).unwrap().join().unwrap();
-//! # assert!(!Arc::ptr_eq(&own, &others));
+//! # assert!(!std::ptr::eq(&*own, &*others));
 //! ```
 //!
 //! **A handle, an `Arc` or a used proxy that a static keeps** carries one worker's service to every other. Ask in each test instead:
@@ -191,7 +191,7 @@
 //!     .register::<Orders>(|cx| Ok(Arc::new(Orders(cx.lazy()?))))
 //!     .register::<Customers>(|cx| Ok(Arc::new(Customers(Arc::downgrade(&cx.get()?)))))
 //!     .build();
-//! let orders = locator.get::<Orders>();
+//! let orders = locator.get::<Orders>().into_arc();
 //! assert!(Weak::ptr_eq(&orders.0.0, &Arc::downgrade(&orders)));
 //! ```
 //!

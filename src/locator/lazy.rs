@@ -188,7 +188,7 @@ impl<T: ?Sized + Send + Sync + 'static> Deref for LazyProxy<T> {
     fn deref(&self) -> &T {
         match self.ready.get() {
             Some(service) => service,
-            None => &**error::or_panic(self.try_get()),
+            None => error::or_panic::<&ServiceHandle<T>>(self.try_get()),
         }
     }
 }
