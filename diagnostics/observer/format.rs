@@ -82,6 +82,11 @@ pub(crate) const BETWEEN_PROCESSES: u64 = 2;
 /// has for it.
 pub(crate) const ITSELF: u64 = 0o400_000;
 
+/// The maximum number of targets in a request to pause.
+pub(crate) const MOST_TARGETS: usize = 32;
+/// The maximum size of their names together, with a byte after each.
+pub(crate) const TARGET_NAMES: usize = 4096;
+
 /// The sort of accesses after which a thread pauses, as a number in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

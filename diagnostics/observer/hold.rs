@@ -1,64 +1,121 @@
-//! A pause after each of the first accesses to one resource, so that two tests without a lock between them meet.
+//! A pause after each of the first accesses to some resources, so that tests without a lock between them meet.
 
-use crate::format::{Kind, PAUSED, PAUSED_FIRST, Target};
+use crate::format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, TARGET_NAMES, Target};
 use crate::log::{self, Entry};
 use crate::note::{Noting, PATH_MAX};
 use crate::sys::{self, Timespec, c_char};
 use crate::{files, processes, scratch, thread};
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU8, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
-/// As often a thread pauses: at one resource, or at all variables.
-const TIMES: u32 = 8;
-const TIMES_EVERYWHERE: u32 = 24;
+/// The maximum number of a thread's pauses at one resource, and at all of them; at any variable it may be the latter.
+const TIMES: u8 = 8;
+const TIMES_IN_ALL: u32 = 24;
+/// The same in a process that a test started, for there may be many of them.
+const TIMES_OF_CHILD: u32 = 4;
 
-/// After a thread's first access and after each of the others, in nanoseconds; 0 when nobody asked.
+/// After a thread's first access and after each of the others, in nanoseconds; 0 without a request.
 static FIRST: AtomicU64 = AtomicU64::new(0);
 static OTHERS: AtomicU64 = AtomicU64::new(0);
-/// What the resource is called, with a zero at its end: a path, a variable (nothing for all of them), a port, or nothing for
-/// the others.
-static NAME: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
-/// The [`Target`].
-static TARGET: AtomicU8 = AtomicU8::new(0);
+/// The names of the resources, each with a zero at its end: a path, a variable (empty for any), a port, or empty for the
+/// others.
+static NAMES: [AtomicU64; TARGET_NAMES / 8] = [const { AtomicU64::new(0) }; TARGET_NAMES / 8];
+/// The requested targets; 0 after the last.
+static TARGETS: [AtomicU32; MOST_TARGETS] = [const { AtomicU32::new(0) }; MOST_TARGETS];
 
-/// `FIRST,OTHERS;TARGET;NAME`: milliseconds, the number of the [`Target`], and the name. A Unix socket without a file is
-/// named from its `@` on.
+/// A requested target, packed into a word: its sort, and the position and length of its name.
+#[derive(Clone, Copy)]
+struct Wanted(u32);
+
+impl Wanted {
+    fn new(target: Target, start: usize, length: usize) -> Self {
+        Self((target as u32) << 24 | (start as u32) << 12 | length as u32)
+    }
+
+    fn target(self) -> Option<Target> {
+        Target::of((self.0 >> 24) as u8)
+    }
+
+    fn start(self) -> usize {
+        (self.0 >> 12 & 0xfff) as usize
+    }
+
+    fn len(self) -> usize {
+        (self.0 & 0xfff) as usize
+    }
+}
+
+/// Takes a request: `FIRST,OTHERS;` in milliseconds, then `TARGET,LENGTH;NAME` for each target, with the number of the
+/// [`Target`] and the length of the name in bytes. A Unix socket without a file is named from its `@` on.
 pub(crate) fn ask(text: &[u8]) {
-    let mut parts = text.splitn(3, |byte| *byte == b';');
-    let (Some(pauses), Some(target), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+    let Some((pauses, mut rest)) = split(text) else {
         return;
     };
     let mut pauses = pauses.split(|byte| *byte == b',').map(nanos);
     let (Some(first), Some(others)) = (pauses.next(), pauses.next()) else {
         return;
     };
-    let [number @ b'0'..=b'9'] = target else { return };
-    let Some(target) = Target::of(number - b'0') else {
-        return;
-    };
-    if name.len() >= NAME.len() * 8 {
-        return;
-    }
-    for (word, bytes) in NAME.iter().zip(name.chunks(8)) {
-        let mut all = [0; 8];
-        for (to, from) in all.iter_mut().zip(bytes) {
-            *to = *from;
+    let mut start = 0;
+    for word in &TARGETS {
+        let Some((said, names)) = split(rest) else { break };
+        let mut said = said.split(|byte| *byte == b',').map(number);
+        let (Some(target), Some(length)) = (said.next(), said.next()) else {
+            return;
+        };
+        let Some(target) = u8::try_from(target).ok().and_then(Target::of) else {
+            return;
+        };
+        let length = length as usize;
+        let Some((name, after)) = names.split_at_checked(length) else {
+            return;
+        };
+        // The zero at its end is there already.
+        if start + length + 1 > TARGET_NAMES {
+            return;
         }
-        word.store(u64::from_ne_bytes(all), Relaxed);
+        for (at, byte) in (start..).zip(name) {
+            if let Some(word) = NAMES.get(at / 8) {
+                let mut bytes = word.load(Relaxed).to_ne_bytes();
+                if let Some(place) = bytes.get_mut(at % 8) {
+                    *place = *byte;
+                }
+                word.store(u64::from_ne_bytes(bytes), Relaxed);
+            }
+        }
+        word.store(Wanted::new(target, start, length).0, Relaxed);
+        if target == Target::Env {
+            NOTES_WAITS.store(1, Relaxed);
+        }
+        (start, rest) = (start + length + 1, after);
     }
-    TARGET.store(target as u8, Relaxed);
     OTHERS.store(others, Relaxed);
     FIRST.store(first, Relaxed);
-    NOTES_WAITS.store(u8::from(target == Target::Env), Relaxed);
+}
+
+/// Splits at the first semicolon.
+fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| *byte == b';')?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
+}
+
+fn number(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |number: u64, digit| {
+        number
+            .wrapping_mul(10)
+            .wrapping_add(u64::from(digit.wrapping_sub(b'0')))
+    })
 }
 
 fn nanos(digits: &[u8]) -> u64 {
-    let millis = digits.iter().fold(0_u64, |millis, digit| {
-        millis
-            .wrapping_mul(10)
-            .wrapping_add(u64::from(digit.wrapping_sub(b'0')))
-    });
-    millis.min(60_000).wrapping_mul(1_000_000)
+    number(digits).min(60_000).wrapping_mul(1_000_000)
+}
+
+fn wanted() -> impl Iterator<Item = Wanted> {
+    TARGETS
+        .iter()
+        .map(|word| word.load(Relaxed))
+        .take_while(|word| *word != 0)
+        .map(Wanted)
 }
 
 /// Whether those who wait for another thread are noted: read by `syscall`, in which nearly all calls are such.
@@ -89,16 +146,26 @@ pub(crate) struct Pause {
     pub(crate) flag: u8,
 }
 
-/// The pause that is due after this access, if it is one to the resource.
+/// Returns the pause that is due after this access, if it is one to a requested resource.
 pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
-    if !is_asked_for() || !log::is_free() || !is_it(entry) {
+    if !is_asked_for() || !log::is_free() {
         return None;
     }
-    let before = thread::current().slept.fetch_add(1, Relaxed);
-    let everywhere = target() == Some(Target::Env) && byte(0) == 0;
-    if before >= if everywhere { TIMES_EVERYWHERE } else { TIMES } {
+    let (position, wanted) = matching(entry)?;
+    let thread = thread::current();
+    let here = thread.slept_at.get(position)?;
+    let is_any = wanted.target() == Some(Target::Env) && wanted.len() == 0;
+    let before = thread.slept.load(Relaxed);
+    let most = if processes::is_test() {
+        TIMES_IN_ALL
+    } else {
+        TIMES_OF_CHILD
+    };
+    if before >= most || here.load(Relaxed) >= TIMES && !is_any {
         return None;
     }
+    thread.slept.store(before + 1, Relaxed);
+    here.store(here.load(Relaxed).saturating_add(1), Relaxed);
     // What a test starts may be many processes, each with a first access.
     Some(if before == 0 && processes::is_test() {
         Pause {
@@ -122,51 +189,70 @@ pub(crate) fn pause(pause: Pause) {
     unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
 }
 
-fn target() -> Option<Target> {
-    Target::of(TARGET.load(Relaxed))
+/// Returns the first target that this is an access to, with its position.
+fn matching(entry: &Entry<'_>) -> Option<(usize, Wanted)> {
+    // Asked of the kernel once for all targets.
+    let mut own = None;
+    wanted()
+        .enumerate()
+        .find(|(_, wanted)| is_it(entry, *wanted, &mut own))
 }
 
-fn is_it(entry: &Entry<'_>) -> bool {
+/// The file that an access was to, once it was looked up; `None` inside if it is not there.
+type Own = Option<Option<(u64, u64)>>;
+
+fn is_it(entry: &Entry<'_>, wanted: Wanted, own: &mut Own) -> bool {
     use Kind as K;
-    let Some(target) = target() else { return false };
+    let Some(target) = wanted.target() else {
+        return false;
+    };
     match entry.kind {
         K::GetVariable | K::SetVariable | K::UnsetVariable => {
-            target == Target::Env && (byte(0) == 0 || is_named(&entry.text))
+            target == Target::Env && (wanted.len() == 0 || is_named(wanted, &entry.text))
         }
         K::ClearVariables => target == Target::Env,
         K::ChangeFolder | K::GetFolder => target == Target::Cwd,
         K::Mask => target == Target::Umask,
         K::BindTcp | K::BindUdp | K::ConnectTcp => {
             let mut digits = [0; 5];
-            target == Target::Port && is_named(&[decimal(entry.value & 0xffff, &mut digits), &[]])
+            target == Target::Port && is_named(wanted, &[decimal(entry.value & 0xffff, &mut digits), &[]])
         }
-        K::Other => target == Target::Name && is_named(&entry.text),
-        K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(&entry.text),
+        K::Other => target == Target::Name && is_named(wanted, &entry.text),
+        K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(wanted, &entry.text),
         kind if kind.is_access() => {
             target == Target::Cwd && entry.folder != 0
                 || target == Target::Umask && makes_file(entry)
-                || target == Target::File && is_of_file(entry)
+                || target == Target::File && is_of_file(entry, wanted, own)
         }
         _ => false,
     }
 }
 
-/// What is done to the file, or to something in it; or the folder in which it lies is listed.
-fn is_of_file(entry: &Entry<'_>) -> bool {
-    let length = (0..NAME.len() * 8).find(|at| byte(*at) == 0).unwrap_or(0);
-    if is_path(&entry.text, length) || is_path(&entry.second, length) {
+/// Whether this is done to the file, or to something in it; or the folder in which it lies is listed.
+fn is_of_file(entry: &Entry<'_>, wanted: Wanted, own: &mut Own) -> bool {
+    let length = wanted.len();
+    if is_path(wanted, &entry.text, length) || is_path(wanted, &entry.second, length) {
         return true;
     }
-    let folder = (0..length).rev().find(|at| byte(*at) == b'/').unwrap_or(0);
-    entry.kind == Kind::List && (entry.text[1] == b"." || is_path(&entry.text, folder))
-        || leads_there(&entry.text)
+    let folder = (0..length)
+        .rev()
+        .find(|at| byte(wanted, *at) == b'/')
+        .unwrap_or(0);
+    entry.kind == Kind::List && (entry.text[1] == b"." || is_path(wanted, &entry.text, folder))
+        || leads_there(&entry.text, wanted, own)
 }
 
 /// Whether the path is another way to the file, through links.
-fn leads_there(parts: &[&[u8]; 2]) -> bool {
-    let Some(mut scratch) = scratch::take() else {
+fn leads_there(parts: &[&[u8]; 2], wanted: Wanted, own: &mut Own) -> bool {
+    let Some(own) = *own.get_or_insert_with(|| file_at(parts)) else {
         return false;
     };
+    let name = (&raw const NAMES).cast::<c_char>().wrapping_add(wanted.start());
+    file_of(name) == Some(own)
+}
+
+fn file_at(parts: &[&[u8]; 2]) -> Option<(u64, u64)> {
+    let mut scratch = scratch::take()?;
     let path = &mut scratch.paths[0];
     path.fill(0);
     let bytes = parts.iter().flat_map(|part| part.iter());
@@ -174,8 +260,7 @@ fn leads_there(parts: &[&[u8]; 2]) -> bool {
     for (to, from) in path.iter_mut().take(PATH_MAX - 1).zip(bytes) {
         *to = *from;
     }
-    let file = file_of((&raw const NAME).cast());
-    file.is_some() && file == file_of(path.as_ptr().cast())
+    file_of(path.as_ptr().cast())
 }
 
 /// What the kernel knows a file by: its device and its number.
@@ -205,20 +290,25 @@ fn decimal(mut number: u64, digits: &mut [u8; 5]) -> &[u8] {
     digits.get(first..).unwrap_or_default()
 }
 
-/// The name's byte there; 0 behind its end.
-fn byte(at: usize) -> u8 {
-    let word = NAME.get(at / 8).map_or(0, |word| word.load(Relaxed));
+/// Returns the name's byte there; 0 after its end.
+fn byte(wanted: Wanted, at: usize) -> u8 {
+    if at >= wanted.len() {
+        return 0;
+    }
+    let at = wanted.start() + at;
+    let word = NAMES.get(at / 8).map_or(0, |word| word.load(Relaxed));
     word.to_ne_bytes().get(at % 8).copied().unwrap_or(0)
 }
 
-fn is_named(parts: &[&[u8]; 2]) -> bool {
+fn is_named(wanted: Wanted, parts: &[&[u8]; 2]) -> bool {
     let name = parts.iter().flat_map(|part| part.iter());
-    byte(parts[0].len() + parts[1].len()) == 0 && name.enumerate().all(|(at, own)| byte(at) == *own)
+    wanted.len() == parts[0].len() + parts[1].len()
+        && name.enumerate().all(|(at, own)| byte(wanted, at) == *own)
 }
 
-/// Whether the name, which is so long, ends with this path, or with a folder that it lies in: a relative one is not completed here, a pause
-/// too many does no harm.
-fn is_path(parts: &[&[u8]; 2], length: usize) -> bool {
+/// Whether the name's first `length` bytes end with this path, or with a folder that it lies in: a relative one is not
+/// completed here, a pause too many does no harm.
+fn is_path(wanted: Wanted, parts: &[&[u8]; 2], length: usize) -> bool {
     let mut path = parts[1];
     while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"../")) {
         path = rest;
@@ -228,7 +318,9 @@ fn is_path(parts: &[&[u8]; 2], length: usize) -> bool {
         let Some(start) = length.checked_sub(path.len()) else {
             return false;
         };
-        path.iter().enumerate().all(|(at, own)| byte(start + at) == *own)
-            && (start == 0 || !path.starts_with(b"/") && byte(start - 1) == b'/')
+        path.iter()
+            .enumerate()
+            .all(|(at, own)| byte(wanted, start + at) == *own)
+            && (start == 0 || !path.starts_with(b"/") && byte(wanted, start - 1) == b'/')
     })
 }

@@ -276,10 +276,11 @@ unsafe fn out_of_reach(program: Program, scratch: &mut [u8]) -> Reason {
         return Reason::OtherUser;
     }
     let (path, head) = scratch.split_at_mut(4096);
-    // SAFETY: the caller's promise.
     let (mut fd, is_ours) = match program {
         Program::Open(fd) => (fd, false),
+        // SAFETY: the caller's promise.
         Program::Path(text) => (unsafe { open(text) }, true),
+        // SAFETY: the caller's promise.
         Program::Name(text) => (unsafe { find(sys::text(text), text, path) }, true),
     };
     // A script's own program counts, and that of no further one.

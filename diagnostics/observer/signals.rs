@@ -202,6 +202,55 @@ pub unsafe extern "C" fn sigprocmask(how: c_int, set: *const Sigset, old: *mut S
     unsafe { change_shown(how, set.cast(), old.cast(), LIBC_S) as c_int }
 }
 
+/// Changes the shown mask by the old functions, which know the first 32 signals: the old mask, or -1.
+fn change_old(how: c_int, set: u64) -> c_int {
+    let mut old = 0;
+    // SAFETY: masks of ours.
+    match unsafe { change_shown(how, &raw const set, &raw mut old, LIBC_S) } {
+        0 => old as c_int,
+        _ => -1,
+    }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigblock(mask: c_int) -> c_int {
+    change_old(sys::SIG_BLOCK, u64::from(mask as c_uint))
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigsetmask(mask: c_int) -> c_int {
+    change_old(sys::SIG_SETMASK, u64::from(mask as c_uint))
+}
+
+/// Changes one signal's bit by the functions of System V.
+fn change_one(how: c_int, signal: c_int) -> c_int {
+    if !(1..=64).contains(&signal) {
+        sys::set_errno(sys::EINVAL);
+        return -1;
+    }
+    let set = 1_u64 << (signal - 1);
+    // SAFETY: a mask of ours.
+    unsafe { change_shown(how, &raw const set, core::ptr::null_mut(), LIBC_S) as c_int }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sighold(signal: c_int) -> c_int {
+    change_one(sys::SIG_BLOCK, signal)
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigrelse(signal: c_int) -> c_int {
+    change_one(sys::SIG_UNBLOCK, signal)
+}
+
 /// The mask of a call that waits with it, for the kernel: SIGSYS left out.
 pub(crate) struct Suspended(u64);
 
@@ -513,6 +562,48 @@ pub unsafe extern "C" fn signal(signal: c_int, handler: usize) -> usize {
         }
         replaced.shown(before, 0).0
     }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bsd_signal(number: c_int, handler: usize) -> usize {
+    // SAFETY: the program's call.
+    unsafe { signal(number, handler) }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ssignal(number: c_int, handler: usize) -> usize {
+    // SAFETY: the program's call.
+    unsafe { signal(number, handler) }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __sysv_signal(number: c_int, handler: usize) -> usize {
+    let new = Sigaction {
+        handler,
+        mask: Sigset::EMPTY,
+        flags: SA_RESETHAND | SA_NODEFER,
+        restorer: 0,
+    };
+    let mut old = new;
+    // SAFETY: actions of ours.
+    match unsafe { sigaction(number, &raw const new, &raw mut old) } {
+        0 => old.handler,
+        _ => usize::MAX,
+    }
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
+    // SAFETY: the program's call.
+    unsafe { __sysv_signal(number, handler) }
 }
 
 /// `rt_sigaction` past libc: structures of the kernel's, which are the handler, flags, the way back and the mask.

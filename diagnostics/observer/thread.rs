@@ -40,8 +40,10 @@ pub(crate) struct Thread {
     pub(crate) test: AtomicU32,
     /// Stands for the file locks that it holds.
     pub(crate) held: AtomicU64,
-    /// How often it has slept for `hold`.
+    /// The number of its pauses for `hold`.
     pub(crate) slept: AtomicU32,
+    /// The same by target.
+    pub(crate) slept_at: [AtomicU8; 32],
 }
 
 /// The calling thread's.

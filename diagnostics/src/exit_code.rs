@@ -54,6 +54,8 @@ pub(crate) enum Verdict {
     Unreadable,
     /// Programs are missing in what was recorded, so a conflict may have been missed.
     Lost,
+    /// Runs could show nothing about a resource on which tests may meet.
+    NotTried,
     /// Something cannot be recorded, and `--strict` asks for all of it.
     OutOfReach,
     /// Nothing was recorded, and that is as good as no conflict.
@@ -69,6 +71,7 @@ pub(crate) struct Seen {
     pub(crate) conflicts: bool,
     pub(crate) problems: bool,
     pub(crate) lost: bool,
+    pub(crate) not_tried: bool,
     /// Counted only where it was asked for.
     pub(crate) out_of_reach: bool,
 }
@@ -82,6 +85,8 @@ impl Verdict {
             Self::Lost
         } else if seen.problems {
             Self::Unreadable
+        } else if seen.not_tried {
+            Self::NotTried
         } else if seen.out_of_reach {
             Self::OutOfReach
         } else if seen.anything {
@@ -97,7 +102,7 @@ impl Verdict {
         match self {
             Self::None | Self::NothingRecorded => NONE,
             Self::Conflicts => CONFLICTS,
-            Self::Unreadable | Self::Lost | Self::OutOfReach | Self::NoRecords => UNKNOWN,
+            Self::Unreadable | Self::Lost | Self::NotTried | Self::OutOfReach | Self::NoRecords => UNKNOWN,
         }
     }
 
@@ -107,6 +112,7 @@ impl Verdict {
             Self::Conflicts => "conflicts",
             Self::Unreadable => "unreadable",
             Self::Lost => "lost",
+            Self::NotTried => "not-tried",
             Self::OutOfReach => "out-of-reach",
             Self::NothingRecorded | Self::NoRecords => "no-records",
         }
@@ -131,6 +137,7 @@ mod tests {
             conflicts,
             problems,
             lost: false,
+            not_tried: false,
             out_of_reach: false,
         };
         Verdict::of(seen, no_records).code()
@@ -155,6 +162,7 @@ mod tests {
             conflicts: false,
             problems: false,
             lost: false,
+            not_tried: false,
             out_of_reach: false,
         };
         let code = |seen| Verdict::of(seen, NoRecords::Pass).code();

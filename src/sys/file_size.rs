@@ -117,7 +117,6 @@ fn is_pending() -> bool {
 mod tests {
     use super::*;
     use crate::sys::role::{play, plays, role};
-    use std::io::Write as _;
 
     const ROLE: &str = "sys::file_size::tests::writes_too_much";
 

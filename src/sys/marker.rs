@@ -254,7 +254,9 @@ mod tests {
         create(&account).unwrap();
         let take = |pid| Marker::take(&account, pid, "shop a").unwrap();
         let (ended, killed, broken, idle) = (take(1), take(2), take(3), take(4));
-        [&ended, &killed, &broken].map(Marker::record);
+        for marker in [&ended, &killed, &broken] {
+            marker.record();
+        }
         broken.stop(libc::ENOSPC);
         // What a copy of the process says is not the process's end.
         killed.end(7);

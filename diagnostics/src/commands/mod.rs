@@ -34,6 +34,7 @@ use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
 use ratchet::Compared;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What was asked for cannot be done as it was asked: exit code 2, and nothing was started.
 #[derive(Debug)]
@@ -140,12 +141,32 @@ pub(crate) struct Observed {
 pub(crate) struct Confirmed {
     /// Those that are no conflicts any more.
     pub(crate) guarded: Vec<Finding>,
+    /// Tests that were stopped, because a run took too long or the time was over.
+    pub(crate) stopped: Vec<Stopped>,
+    /// Files that the runs left in the packages.
+    pub(crate) left: Vec<PathBuf>,
 }
 
-/// How grave it is. A test that failed after another is more than a warning, whichever way it came to that.
+/// Tests of one run that was stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    pub(crate) tests: Vec<String>,
+    pub(crate) after: Duration,
+}
+
+/// Returns whether runs could show nothing about this resource.
+pub(crate) fn is_not_tried(finding: &Finding) -> bool {
+    finding.grade == Grade::Potential && finding.kind == findings::Kind::SharedResource
+}
+
+/// Returns the severity. A test that failed after another is more than a warning, whichever way it came to that; what runs
+/// could not decide is no conflict yet, and that one test needs another to run first is none.
 pub(crate) fn severity_of(told: &Conflict, graded: Option<&Finding>) -> Severity {
     match graded {
         Some(finding) if finding.grade == Grade::Reproduced => Severity::Conflict,
+        Some(finding) if finding.grade == Grade::OrderDependent || is_not_tried(finding) => {
+            told.severity().max(Severity::Warning)
+        }
         _ => told.severity(),
     }
 }
@@ -234,6 +255,12 @@ impl Findings {
         self.conflicts.iter().zip(found)
     }
 
+    /// Returns the number of resources on which tests may meet at one time and that runs could show nothing about.
+    pub(crate) fn not_tried(&self) -> usize {
+        let graded = self.all().filter_map(|(_, graded)| graded);
+        graded.filter(|finding| is_not_tried(finding)).count()
+    }
+
     /// Returns the finding of one of the conflicts.
     pub(crate) fn finding_of(&self, told: &Conflict) -> Option<&Finding> {
         self.found().find(|(one, _)| std::ptr::eq(*one, told))?.1
@@ -249,6 +276,7 @@ impl Findings {
             problems: self.problem_count > 0,
             lost: !self.account.lost.is_empty(),
             out_of_reach: is_strict && !self.account.out_of_reach.is_empty(),
+            not_tried: self.not_tried() > 0,
         }
     }
 }

@@ -41,13 +41,13 @@ pub(crate) fn observe(
     let ended = foreground::run(&args.command, told)?;
     let session = session::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
-    if args.confirm {
+    let rerun = args.confirm.then(|| {
         let options = Options {
             budget: args.time_budget,
             jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         };
-        observation.confirm(&mut observed, options, see);
-    }
+        observation.confirm(&mut observed, options, see)
+    });
     let watched = observed.watched;
     let mut graded: Vec<_> = observed.conflicts.into_iter().zip(observed.found).collect();
     // The surest first, and in the same order each time.
@@ -102,8 +102,10 @@ pub(crate) fn observe(
         observed: Some(super::Observed {
             watched,
             found,
-            confirmed: args.confirm.then(|| super::Confirmed {
+            confirmed: rerun.map(|rerun| super::Confirmed {
                 guarded: guarded.into_iter().map(|(_, found)| found.finding).collect(),
+                stopped: rerun.stopped.into_iter().map(stopped).collect(),
+                left: rerun.left,
             }),
             not_kept,
         }),
@@ -117,6 +119,14 @@ pub(crate) fn observe(
 fn write_accesses(file: &std::path::Path, lines: &str) -> Result<(), String> {
     std::fs::write(file, lines)
         .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))
+}
+
+#[cfg(has_observer)]
+fn stopped(stopped: crate::observe::confirm::Stopped) -> super::Stopped {
+    super::Stopped {
+        tests: stopped.tests,
+        after: stopped.after,
+    }
 }
 
 #[cfg(has_observer)]

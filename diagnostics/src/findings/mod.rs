@@ -161,11 +161,13 @@ pub(crate) struct Pair {
 pub(crate) enum Grade {
     /// Run once more with a pause at the resource, and they never met: something keeps them apart.
     Guarded,
-    /// Seen in one run.
+    /// One of them fails alone and passes when the other runs: it needs the other to run first.
+    OrderDependent,
+    /// Seen in one run; not tried again, or without a result.
     Potential,
     /// Run once more with a pause at the resource, and they met there.
     Unguarded,
-    /// One of them failed beside or after the other, and each passes alone.
+    /// One of them fails beside or after the other, and more rarely alone.
     Reproduced,
 }
 
@@ -193,6 +195,7 @@ impl Grade {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Guarded => "guarded",
+            Self::OrderDependent => "order-dependent",
             Self::Potential => "potential",
             Self::Unguarded => "unguarded",
             Self::Reproduced => "reproduced",
@@ -214,6 +217,7 @@ mod tests {
     fn grades_are_in_order() {
         assert!(Grade::Reproduced > Grade::Unguarded);
         assert!(Grade::Unguarded > Grade::Potential);
-        assert!(Grade::Potential > Grade::Guarded);
+        assert!(Grade::Potential > Grade::OrderDependent);
+        assert!(Grade::OrderDependent > Grade::Guarded);
     }
 }

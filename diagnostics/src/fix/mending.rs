@@ -131,9 +131,9 @@ fn key(test: &Test) -> (&str, &str, &str) {
 }
 
 /// Whether it is to be ended: what was run once more and kept apart every time is not, and what programs that follow
-/// one another leave to each other no attribute ends.
+/// one another leave to each other no attribute ends, nor a test's need for another to run first.
 pub(crate) fn is_to_be_ended(finding: &Finding) -> bool {
-    finding.kind == Kind::SharedResource && finding.grade > Grade::Guarded
+    finding.kind == Kind::SharedResource && finding.grade >= Grade::Potential
 }
 
 /// What ends the findings. `library` is a checkout of cofferdam for packages that do not have it.
@@ -324,7 +324,7 @@ fn meetings(findings: &Findings, tests: &Tests<'_>) -> Vec<Meeting> {
             users: finding
                 .tests
                 .iter()
-                .filter(|test| test.grade > Grade::Guarded)
+                .filter(|test| test.grade >= Grade::Potential)
                 .map(|test| {
                     (
                         tests.numbers[&key(test)],

@@ -124,8 +124,8 @@ fn database(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
         return Some(base);
     }
     let name = path.file_name()?.to_str()?;
-    let has = |suffix: &&str| paths.is_used(&path.with_file_name(format!("{name}{suffix}")));
-    BESIDE.iter().any(|suffix| has(&suffix)).then(|| path.to_owned())
+    let has = |suffix: &str| paths.is_used(&path.with_file_name(format!("{name}{suffix}")));
+    BESIDE.iter().any(|suffix| has(suffix)).then(|| path.to_owned())
 }
 
 /// Files of a working tree on which users of its repository conflict. Not so in the repository of the suite itself: there

@@ -22,8 +22,6 @@ pub(crate) struct Found {
     pub(crate) pids: Vec<u32>,
     /// The first moment of each of its tests' uses, in microseconds.
     pub(crate) moments: Vec<u64>,
-    /// How many pairs a confirmation was to run.
-    pub(crate) chosen: usize,
 }
 
 /// The tests that ran, by program.
@@ -103,7 +101,6 @@ fn one(
         },
         pids: Vec::new(),
         moments: Vec::new(),
-        chosen: 0,
     };
     for party in &told.parties {
         let position = position(&mut found, party, runner, seen);
@@ -164,7 +161,7 @@ mod tests {
             ("a", cofferdam::Access::Write, "a.rs:2", 2),
             ("a", cofferdam::Access::Read, "a.rs:3", 3),
             ("b", cofferdam::Access::Write, "", 4),
-            ("b", cofferdam::Access::Read, "a.rs:4", 5),
+            ("b", cofferdam::Access::List, "a.rs:4", 5),
         ] {
             evidence.observe(&Observed {
                 run: "r",

@@ -41,6 +41,12 @@ pub(crate) struct Used {
     pub(crate) window: (u64, u64),
 }
 
+/// The tests that make names of a family, each with the place where it does.
+type Makers = HashMap<u32, u32>;
+
+/// Returns the resource that a use of a file is a use of, and the place to report for it.
+type CauseOf<'c> = dyn Fn(u32, &Use) -> Option<(Resource, u32)> + 'c;
+
 /// Returns the source line of a use, by the number of its place.
 pub(crate) type LineOf<'l> = dyn FnMut(usize) -> Option<String> + 'l;
 
@@ -139,12 +145,7 @@ impl Reading<'_> {
 
     /// The families of names that conflicts are on or may be, each with the tests that reach the lines where such names are
     /// made, and these places.
-    fn families(
-        &self,
-        met: &[Met<'_>],
-        who: &Who,
-        line_of: &mut LineOf<'_>,
-    ) -> Vec<(Family, HashMap<u32, u32>)> {
+    fn families(&self, met: &[Met<'_>], who: &Who, line_of: &mut LineOf<'_>) -> Vec<(Family, Makers)> {
         let mut candidates: BTreeMap<PathBuf, Vec<(&Use, &Path, bool)>> = BTreeMap::new();
         for one in &self.uses.all {
             let Thing::File(file, how) = one.thing else {
@@ -175,7 +176,7 @@ impl Reading<'_> {
                 made.map(|(_, line)| line).collect()
             };
             let met_at = made_at(&is_met);
-            let mut found: Option<(Family, HashMap<u32, u32>)> = None;
+            let mut found: Option<(Family, Makers)> = None;
             // Each line by itself: a fixed name may look as one that is made.
             for line in made_at(&|_| true) {
                 let reached = || uses().filter(|(_, at)| *at == line);
@@ -192,7 +193,7 @@ impl Reading<'_> {
                 let Some(family) = family.filter(|family| family.may_repeat || met_at.contains(line)) else {
                     continue;
                 };
-                let (_, tests) = found.get_or_insert((family, HashMap::new()));
+                let (_, tests) = found.get_or_insert((family, Makers::new()));
                 for ((one, ..), _) in reached() {
                     tests.entry(one.test).or_insert(one.place);
                 }
@@ -456,7 +457,7 @@ impl<'a> Claims<'a> {
         who: &Who,
         groups: &Groups,
         kind: Kind,
-        cause: &dyn Fn(u32, &Use) -> Option<(Resource, u32)>,
+        cause: &CauseOf<'_>,
     ) -> Evidence {
         let mut evidence = Evidence::new();
         evidence.list_up_to(usize::MAX);

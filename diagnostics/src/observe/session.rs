@@ -1,6 +1,6 @@
 //! One observation: from the launch to what was found.
 
-use super::confirm::{Event, Options, confirm};
+use super::confirm::{Event, Options, Rerun, confirm};
 use super::format::{Kind, header};
 use super::found::{Found, Seen, found, ran};
 use super::group::Groups;
@@ -136,14 +136,14 @@ impl Session {
         observed: &mut Observed,
         options: Options,
         see: &(dyn Fn(Event<'_>) + Sync),
-    ) {
+    ) -> Rerun {
         confirm(
             &self.launch,
-            &observed.conflicts,
+            &mut observed.conflicts,
             &mut observed.found,
             options,
             see,
-        );
+        )
     }
 
     /// Runs the tests alone that could not be told apart.

@@ -3,7 +3,7 @@
 use super::headline::headline;
 use super::style::DIM;
 use super::text::{count, plain};
-use crate::commands::{Findings, Observed};
+use crate::commands::{Findings, Observed, is_not_tried};
 use crate::findings::{Finding, Grade, Kind};
 use cofferdam::diagnostics::Severity;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ const NAMED: usize = 10;
 const GRADES: [Grade; 4] = [
     Grade::Reproduced,
     Grade::Unguarded,
-    Grade::Potential,
+    Grade::OrderDependent,
     Grade::Guarded,
 ];
 
@@ -36,18 +36,29 @@ pub(super) fn pairs(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
             plain(&pair.why)
         )?;
     }
-    let run = finding.pairs.len() as u64;
-    let line = match (run, finding.pairs_in_all) {
-        (0, _) => "no pair was run again: there was no time, or none that could be".to_owned(),
-        (1, 1) => return Ok(()),
-        (run, all) if run == all => format!("all {all} pairs were run again: {}", by_grade(finding)),
-        (run, all) => format!("{run} of {all} pairs were run again: {}", by_grade(finding)),
-    };
-    writeln!(out, "  {DIM}{line}{DIM:#}")
+    match (finding.pairs.len(), finding.pairs_in_all) {
+        (1, 1) => Ok(()),
+        _ => writeln!(out, "  {DIM}{}: {}{DIM:#}", tried(finding), by_grade(finding)),
+    }
+}
+
+/// Returns `2 of 9 pairs tried`: of which something is known.
+fn tried(finding: &Finding) -> String {
+    let tried = finding.pairs.iter().filter(|pair| pair.grade != Grade::Potential);
+    format!(
+        "{} of {} tried",
+        tried.count(),
+        count(finding.pairs_in_all, "pair")
+    )
 }
 
 fn by_grade(finding: &Finding) -> String {
-    listed(|grade| finding.pairs.iter().filter(|pair| pair.grade == grade).count())
+    let grades = listed(|grade| finding.pairs.iter().filter(|pair| pair.grade == grade).count());
+    match grades.as_str() {
+        "" if finding.pairs.is_empty() => "no time was left, or a program cannot be started again".to_owned(),
+        "" => "the runs showed nothing".to_owned(),
+        _ => grades,
+    }
 }
 
 /// `2 reproduced, 1 unguarded`.
@@ -89,9 +100,10 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
         .take(NAMED)
         .map(|finding| {
             format!(
-                "{} ({})",
+                "{} ({}, {})",
                 finding.resource,
-                count(finding.tests.len() as u64, "test")
+                count(finding.tests.len() as u64, "test"),
+                tried(finding)
             )
         })
         .collect();
@@ -99,11 +111,54 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
         names.push(format!("and {} more", guarded.len() - NAMED));
     }
     let text = format!(
-        "{} on which tests never met when they were run again, so something keeps them apart: {}",
+        "{} on which no pair of tests that was tried ever met, so something keeps them apart: {}",
         count(guarded.len() as u64, "resource"),
         names.join(", ")
     );
     headline(out, Severity::Note, "guarded", &text)
+}
+
+/// Returns the word for a grade at the head of a resource.
+pub(super) fn word(finding: &Finding) -> &'static str {
+    if is_not_tried(finding) {
+        "not tried"
+    } else {
+        finding.grade.as_str()
+    }
+}
+
+/// Writes what the runs did besides: tests that were stopped, files that they left.
+pub(super) fn after(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
+    let Some(confirmed) = &observed.confirmed else {
+        return Ok(());
+    };
+    for stopped in &confirmed.stopped {
+        let tests: Vec<_> = stopped.tests.iter().map(|test| plain(test)).collect();
+        let text = format!(
+            "{} after {} s, for the run took too long or the time was over",
+            tests.join(", "),
+            stopped.after.as_secs()
+        );
+        headline(out, Severity::Warning, "stopped", &text)?;
+    }
+    if !confirmed.left.is_empty() {
+        let mut names: Vec<_> = confirmed
+            .left
+            .iter()
+            .take(NAMED)
+            .map(|path| plain(&path.to_string_lossy()).into_owned())
+            .collect();
+        if confirmed.left.len() > NAMED {
+            names.push(format!("and {} more", confirmed.left.len() - NAMED));
+        }
+        let text = format!(
+            "{} in the packages since tests ran again; remove what does not belong there: {}",
+            count(confirmed.left.len() as u64, "new file"),
+            names.join(", ")
+        );
+        headline(out, Severity::Warning, "left behind", &text)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -148,22 +203,27 @@ mod tests {
 
     #[test]
     fn the_gravest_pairs_are_told_and_the_others_counted() {
-        use Grade::{Guarded, Reproduced, Unguarded};
+        use Grade::{Guarded, Potential, Reproduced, Unguarded};
         for (grades, in_all, last) in [
             (
                 &[][..],
                 1,
-                "no pair was run again: there was no time, or none that could be",
+                "0 of 1 pair tried: no time was left, or a program cannot be started again",
             ),
             (
                 &[Reproduced, Unguarded],
                 2,
-                "all 2 pairs were run again: 1 reproduced, 1 unguarded",
+                "2 of 2 pairs tried: 1 reproduced, 1 unguarded",
             ),
             (
-                &[Reproduced, Unguarded, Unguarded, Guarded],
+                &[Reproduced, Unguarded, Unguarded, Potential, Guarded],
                 9,
-                "4 of 9 pairs were run again: 1 reproduced, 2 unguarded, 1 guarded",
+                "4 of 9 pairs tried: 1 reproduced, 2 unguarded, 1 guarded",
+            ),
+            (
+                &[Potential, Potential],
+                3,
+                "0 of 3 pairs tried: the runs showed nothing",
             ),
         ] {
             let told = told(&finding(grades, in_all));

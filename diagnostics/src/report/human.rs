@@ -31,8 +31,12 @@ impl Human<'_> {
             } else {
                 usize::MAX
             };
-            for (told, _) in findings.of_severity(severity).take(listed) {
-                line(out, told)?;
+            for (told, graded) in findings.of_severity(severity).take(listed) {
+                // A warning only because of what the runs showed, or could not show.
+                match graded.filter(|_| told.severity() == Severity::Conflict) {
+                    Some(graded) => observed::block(out, told, graded, Some(graded), findings)?,
+                    None => line(out, told)?,
+                }
             }
             let more = findings.of_severity(severity).skip(listed).count();
             if more > 0 {
@@ -45,6 +49,7 @@ impl Human<'_> {
         }
         if let Some(observed) = &findings.observed {
             confirmed::guarded(out, observed)?;
+            confirmed::after(out, observed)?;
         }
         account::write(out, findings)?;
         for problem in &findings.problems {

@@ -85,6 +85,12 @@ fn observed(observed: &Observed) -> Value {
         "programs": observed.watched.programs,
         "accesses": observed.watched.accesses,
         "of_no_test": observed.watched.of_no_test,
+        "stopped": observed.confirmed.as_ref().map(|confirmed| confirmed.stopped.iter().map(|stopped| json!({
+            "tests": stopped.tests, "seconds": stopped.after.as_secs(),
+        })).collect::<Vec<_>>()),
+        "left": observed.confirmed.as_ref().map(|confirmed| {
+            confirmed.left.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>()
+        }),
         "guarded": observed.confirmed.as_ref().map(|confirmed| confirmed.guarded.iter().map(guarded).collect::<Vec<_>>()),
     })
 }
@@ -95,6 +101,7 @@ fn guarded(finding: &Finding) -> Value {
         "resource": resource_json(&finding.resource),
         "tests": finding.tests.iter().map(|test| json!({ "binary": test.binary, "test": test.name })).collect::<Vec<_>>(),
         "pairs": finding.pairs.iter().map(|pair| self::pair(finding, pair)).collect::<Vec<_>>(),
+        "pairs_in_all": finding.pairs_in_all,
     })
 }
 

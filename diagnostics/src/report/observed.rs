@@ -5,7 +5,7 @@ use super::headline::headline;
 use super::style::{BOLD, DIM};
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed, severity_of};
-use crate::findings::{Access, Finding, Test, Use};
+use crate::findings::{Access, Finding, Grade, Test, Use};
 use cofferdam::Scope;
 use cofferdam::diagnostics::Conflict;
 use std::io::{self, Write};
@@ -44,7 +44,7 @@ pub(super) fn block(
         ),
     };
     let severity = severity_of(told, graded);
-    let word = graded.map_or(severity.as_str(), |finding| finding.grade.as_str());
+    let word = graded.map_or(severity.as_str(), confirmed::word);
     headline(out, severity, word, &text)?;
     let width = |column: fn(&Row) -> &str| {
         let rows = writers.iter().take(LISTED).chain(readers.iter().take(LISTED));
@@ -69,16 +69,27 @@ pub(super) fn block(
     if let Some(origin) = &finding.origin {
         writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(origin))?;
     }
-    let seen = if told.overlapped {
+    let is_known = graded.is_none_or(|finding| finding.grade >= Grade::Unguarded);
+    let seen = if told.overlapped && is_known {
         "ran at one time"
-    } else {
+    } else if graded.is_some_and(|finding| finding.grade == Grade::OrderDependent) {
+        "one needs the other to run first; no lock helps"
+    } else if is_known {
         "ran one after the other, and another schedule may bring them together"
+    } else {
+        "it is not known whether something keeps them apart"
     };
     writeln!(out, "  {DIM}{}; {seen}{DIM:#}", told.kind)?;
     if let Some(finding) = graded {
         confirmed::pairs(out, finding)?;
     }
-    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help))
+    match graded {
+        Some(finding) if finding.grade == Grade::OrderDependent => writeln!(
+            out,
+            "  {BOLD}help:{BOLD:#} do in the test itself what the other one does for it\n"
+        ),
+        _ => writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help)),
+    }
 }
 
 /// The resource, with its program where several programs have one of that name.

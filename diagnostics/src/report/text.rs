@@ -114,6 +114,11 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             account::lost_words(&findings.account),
             watched(&findings.watched)
         ),
+        Verdict::NotTried => format!(
+            "could not tell: {} not tried; no {new}conflict in what was: {}",
+            count(findings.not_tried() as u64, "resource"),
+            watched(&findings.watched)
+        ),
         Verdict::OutOfReach => format!(
             "could not tell: not everything could be observed; no {new}conflict in what was: {}",
             watched(&findings.watched)
@@ -134,6 +139,10 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             }
             if findings.problem_count > 0 {
                 line.push_str("; not everything could be read");
+            }
+            let not_tried = findings.not_tried() as u64;
+            if not_tried > 0 {
+                line.push_str(&format!("; {} not tried", count(not_tried, "resource")));
             }
         }
         _ => {}

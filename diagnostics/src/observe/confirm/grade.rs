@@ -5,6 +5,7 @@
 //! may have come apart by chance, for one test reaches the resource later than the other. So the first test is made to stay
 //! longer than it took the second to arrive: only who still comes after it was kept waiting.
 
+use super::windows::Stay;
 use crate::findings::Grade;
 
 /// In milliseconds: the pause after a thread's first use of the resource, and after each of the others.
@@ -25,10 +26,23 @@ impl Pauses {
         everywhere: false,
     };
 
+    /// For many tests at once: where a guard lets in one at a time, their pauses add up.
+    pub(super) const OF_MANY: Self = Self {
+        others: 20,
+        ..Self::USUAL
+    };
+
     const EVERYWHERE: Self = Self {
         everywhere: true,
         ..Self::USUAL
     };
+
+    /// Returns these pauses with a first one that lasts until a test has arrived that comes so many microseconds later;
+    /// `None` if that is too long.
+    pub(super) fn until_arrival(self, later: u64) -> Option<Self> {
+        let first = self.first + (later + later.min(500_000)).div_ceil(1000);
+        (first <= LONGEST).then_some(Self { first, ..self })
+    }
 }
 
 /// No test is made to wait longer, in milliseconds: then it would rather fail for that than for what it met.
@@ -42,7 +56,16 @@ pub(super) const NOT_BOTH: &str = "run again, the two did not both use it";
 /// The same: neither would be in the other's way.
 pub(super) const NOT_CHANGED: &str = "run again, neither of the two changed it";
 
+/// The same: a run was stopped.
+pub(super) const LATE: &str = "run again, the two did not end in time, and did not meet until then";
+
+/// The same: they could not be brought together.
+pub(super) const TOO_FAR: &str = "run again, the two used it too far apart to be brought together";
+
 const IN_STD: &str = "run again, they were apart, and so were all who use a variable: std has a lock there";
+
+const NOT_HELD: &str = "run again, the two could not be held at it";
+const BESIDE_OTHERS: &str = "run again among others, what kept the two apart cannot be told";
 
 /// When a test used the resource for the first time, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,29 +113,113 @@ pub(super) enum Next {
     Graded(Grade, String),
 }
 
-/// Judges runs of one pair in which no test failed.
-pub(super) fn judge(tries: &[Try]) -> Next {
+/// The reason for that grade, too, when all resources of a pair were held.
+pub(super) const MET: &str = "both used it at one time";
+pub(super) const WAITED: &str = "run again with pauses, one always waited until the other was done with it";
+
+/// What one run with several tests shows of two of them at one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// They used it at one time.
+    Met,
+    /// The second came only after the first had left it, and nothing but the first kept it away.
+    Waited,
+    /// Neither, and why.
+    Neither(&'static str),
+}
+
+/// Weighs what the run of a group shows of two of its tests.
+///
+/// `arrivals` has how long each test takes to its first use of one of the group's resources when it runs alone, in
+/// microseconds; `shared` has the resources that the two share.
+pub(super) fn weigh(
+    stays: &[Stay],
+    arrivals: &[Option<u64>],
+    [a, b]: [usize; 2],
+    shared: &[usize],
+    resource: usize,
+) -> Evidence {
+    use Evidence::{Met, Neither, Waited};
+    let both = [&stays[a], &stays[b]];
+    if both[0].meets(both[1], resource) {
+        return Met;
+    }
+    if !both.iter().all(|stay| stay.uses(resource)) {
+        return Neither(NOT_BOTH);
+    }
+    if !both.iter().any(|stay| stay.changes(resource)) {
+        return Neither(NOT_CHANGED);
+    }
+    let (Some(one), Some(two)) = (both[0].window(shared), both[1].window(shared)) else {
+        return Neither(NOT_BOTH);
+    };
+    let (early, late, stay, waiting) = if one.from <= two.from {
+        (one, two, both[0], b)
+    } else {
+        (two, one, both[1], a)
+    };
+    if !early.paused {
+        return Neither(NOT_HELD);
+    }
+    if late.held_up {
+        return Neither(IN_STD);
+    }
+    let expected = stays[waiting]
+        .began
+        .zip(arrivals[waiting])
+        .map(|(began, arrival)| began + arrival + margin(arrival));
+    let Some(expected) = expected.filter(|expected| *expected <= early.to) else {
+        return Neither(TOO_FAR);
+    };
+    // It must not have been on its way through another resource of the group.
+    if stays[waiting].first() < Some(early.to) {
+        return Neither(TOO_FAR);
+    }
+    // What the early one did after it had left says nothing of what kept the late one away.
+    if !stay.uses_only_within(resource, shared) {
+        return Neither(TOO_FAR);
+    }
+    // A third test inside its own pause could be what kept the late one away.
+    let from = early.from.max(expected);
+    let others = stays
+        .iter()
+        .enumerate()
+        .filter(|(test, _)| *test != a && *test != b);
+    let mut uses = others.flat_map(|(_, stay)| stay.uses.iter().flatten());
+    if uses.any(|(begun, ended, _)| *begun < early.to && *ended > from) {
+        return Neither(BESIDE_OTHERS);
+    }
+    Waited
+}
+
+/// Returns how much later than alone a test may arrive without having been kept waiting, in microseconds.
+fn margin(arrival: u64) -> u64 {
+    (arrival / 2).clamp(40_000, 400_000)
+}
+
+/// Judges runs of one pair in which no test failed. `begin` has the pauses of the first run.
+pub(super) fn judge(tries: &[Try], begin: Pauses) -> Next {
     if tries.iter().any(|one| one.met) {
-        return Next::Graded(Grade::Unguarded, "both used it at one time".to_owned());
+        return Next::Graded(Grade::Unguarded, MET.to_owned());
     }
     let Some(last) = tries.last() else {
-        return Next::Again(Pauses::USUAL);
+        return Next::Again(begin);
     };
     let potential = |why: &str| Next::Graded(Grade::Potential, why.to_owned());
     if !last.ended {
-        return potential("run again, the two did not end in time, and did not meet until then");
+        return potential(LATE);
     }
     let Some([a, b]) = last.both() else {
         // What was not there this time may be next time: one makes what the other looks for.
         return if tries.len() < 2 {
-            Next::Again(Pauses::USUAL)
+            Next::Again(begin)
         } else {
             potential(NOT_BOTH)
         };
     };
     if !last.wrote {
         return if tries.len() < 2 {
-            Next::Again(Pauses::USUAL)
+            Next::Again(begin)
         } else {
             potential(NOT_CHANGED)
         };
@@ -124,7 +231,7 @@ pub(super) fn judge(tries: &[Try]) -> Next {
     let windows = [a, b];
     let (early, late) = (windows[first], windows[second]);
     if !early.paused {
-        return potential("run again, the two could not be held at it");
+        return potential(NOT_HELD);
     }
     // How soon the second was seen to come, where the first came first as well.
     let arrival = |one: &Try| {
@@ -133,13 +240,12 @@ pub(super) fn judge(tries: &[Try]) -> Next {
     };
     let before = tries[..tries.len() - 1].iter().filter_map(arrival).min();
     if let Some(soonest) = before
-        && early.length() >= soonest + (soonest / 2).clamp(40_000, 400_000)
+        && early.length() >= soonest + margin(soonest)
     {
         if late.held_up {
             return Next::Again(Pauses::EVERYWHERE);
         }
-        let why = "run again with pauses, one always waited until the other was done with it";
-        return Next::Graded(Grade::Guarded, why.to_owned());
+        return Next::Graded(Grade::Guarded, WAITED.to_owned());
     }
     let soonest = before.unwrap_or(u64::MAX).min(late.from - early.from);
     // Up to twice as long as it took, for a machine is not always equally fast.
@@ -150,7 +256,7 @@ pub(super) fn judge(tries: &[Try]) -> Next {
         ..last.pauses
     };
     if pauses.first > LONGEST || tries.len() >= TRIES {
-        return potential("run again, the two used it too far apart to be brought together");
+        return potential(TOO_FAR);
     }
     Next::Again(pauses)
 }
@@ -199,7 +305,7 @@ mod tests {
         fn graded(&self) -> (Grade, usize) {
             let mut tries = Vec::new();
             loop {
-                match judge(&tries) {
+                match judge(&tries, Pauses::USUAL) {
                     Next::Again(pauses) => tries.push(self.run(pauses)),
                     Next::Graded(grade, _) => return (grade, tries.len()),
                 }
@@ -250,7 +356,7 @@ mod tests {
     }
 
     fn grade(tries: &[Try]) -> Option<Grade> {
-        match judge(tries) {
+        match judge(tries, Pauses::USUAL) {
             Next::Again(_) => None,
             Next::Graded(grade, _) => Some(grade),
         }
@@ -281,7 +387,7 @@ mod tests {
         let mut held_up = long;
         held_up.windows[1].as_mut().unwrap().held_up = true;
         let tries = [ab, ba, held_up.clone()];
-        assert_eq!(judge(&tries), Next::Again(Pauses::EVERYWHERE));
+        assert_eq!(judge(&tries, Pauses::USUAL), Next::Again(Pauses::EVERYWHERE));
         let mut everywhere = held_up;
         everywhere.pauses = Pauses::EVERYWHERE;
         let [ab, ba, held_up] = tries;
@@ -312,7 +418,7 @@ mod tests {
     fn it_ends() {
         // The order changes with every run, and the second is always just out of reach.
         let mut tries = Vec::new();
-        while let Next::Again(pauses) = judge(&tries) {
+        while let Next::Again(pauses) = judge(&tries, Pauses::USUAL) {
             let (a, b) = (window(0, 80), window(81 + 40 * tries.len() as u64, 300));
             let windows = if tries.len() % 2 == 0 { [a, b] } else { [b, a] };
             tries.push(Try {
@@ -324,5 +430,95 @@ mod tests {
             });
             assert!(tries.len() <= TRIES);
         }
+    }
+
+    /// A test of a group: when it arrives at the guard, and which guard it takes, if any. One resource.
+    fn group(tests: &[(u64, Option<u32>)]) -> (Vec<Stay>, Vec<Option<u64>>) {
+        let pause = 1000 * Pauses::OF_MANY.first;
+        let mut free: std::collections::HashMap<u32, u64> = std::collections::HashMap::new();
+        let mut order: Vec<usize> = (0..tests.len()).collect();
+        order.sort_by_key(|test| tests[*test].0);
+        let mut stays = vec![Stay::default(); tests.len()];
+        for test in order {
+            let (arrival, guard) = tests[test];
+            let mut from = 1000 * arrival;
+            if let Some(guard) = guard {
+                let free = free.entry(guard).or_default();
+                from = from.max(*free + 30);
+                *free = from + pause;
+            }
+            stays[test] = Stay {
+                began: Some(0),
+                uses: vec![vec![(from, from + pause, true)]],
+                paused: true,
+                held_up: false,
+            };
+        }
+        let arrivals = tests.iter().map(|(arrival, _)| Some(1000 * arrival)).collect();
+        (stays, arrivals)
+    }
+
+    fn weighed(tests: &[(u64, Option<u32>)], pair: [usize; 2]) -> Evidence {
+        let (stays, arrivals) = group(tests);
+        weigh(&stays, &arrivals, pair, &[0], 0)
+    }
+
+    #[test]
+    fn one_run_of_a_group_behind_one_guard_shows_every_pair() {
+        let tests: Vec<_> = (0..60).map(|test| (test % 7, Some(1))).collect();
+        let (stays, arrivals) = group(&tests);
+        for a in 0..60 {
+            for b in a + 1..60 {
+                assert_eq!(
+                    weigh(&stays, &arrivals, [a, b], &[0], 0),
+                    Evidence::Waited,
+                    "{a} {b}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_test_of_a_group_that_takes_no_guard_meets_the_others() {
+        let tests = [(0, Some(1)), (1, Some(1)), (2, None)];
+        assert_eq!(weighed(&tests, [0, 2]), Evidence::Met);
+        assert_eq!(weighed(&tests, [0, 1]), Evidence::Neither(BESIDE_OTHERS));
+        // One that comes when all have left shows nothing.
+        let tests = [(0, Some(1)), (1, Some(1)), (900, None)];
+        assert_eq!(weighed(&tests, [0, 2]), Evidence::Neither(TOO_FAR));
+        assert_eq!(weighed(&tests, [0, 1]), Evidence::Waited);
+    }
+
+    #[test]
+    fn what_another_guard_kept_away_is_not_guarded_by_this_one() {
+        let tests = [(0, Some(1)), (0, Some(2)), (1, Some(2))];
+        assert_eq!(weighed(&tests, [0, 1]), Evidence::Met);
+        // The third comes after the first, for it waited for the second.
+        assert_eq!(weighed(&tests, [0, 2]), Evidence::Neither(BESIDE_OTHERS));
+    }
+
+    #[test]
+    fn a_test_without_a_known_arrival_or_on_its_way_shows_no_guard() {
+        let (mut stays, arrivals) = group(&[(0, Some(1)), (1, Some(1))]);
+        assert_eq!(weigh(&stays, &arrivals, [0, 1], &[0], 0), Evidence::Waited);
+        assert_eq!(
+            weigh(&stays, &[None, None], [0, 1], &[0], 0),
+            Evidence::Neither(TOO_FAR)
+        );
+        let mut held_up = stays.clone();
+        held_up[1].held_up = true;
+        assert_eq!(
+            weigh(&held_up, &arrivals, [0, 1], &[0], 0),
+            Evidence::Neither(IN_STD)
+        );
+        // The second resource is used outside of what keeps the two apart at the first.
+        for stay in &mut stays {
+            stay.uses.push(Vec::new());
+        }
+        stays[1].uses[1].push((500, 600, false));
+        assert_eq!(
+            weigh(&stays, &arrivals, [0, 1], &[0, 1], 0),
+            Evidence::Neither(TOO_FAR)
+        );
     }
 }

@@ -1,43 +1,60 @@
-//! Runs the tests that met once more, two by two, and says how sure it is that they are in each other's way.
+//! Runs the tests that met once more and grades their pairs.
 //!
-//! `pairs` chooses, `queue` says what may run at once, `rerun` runs, `windows` reads what the observer wrote of that, and
-//! `grade` judges, `outcome` puts it into the findings. All but `rerun` are data in, data out; this file takes a pair from one to the next.
+//! `suite` has the tests, `cover` the groups that run at one time, `pairs` what is left to run two by two; `rerun` runs them,
+//! `windows` reads what the observer wrote of that, `grade` judges, `proof` and `fisher` say when a failure is no chance,
+//! `outcome` enters the grades into the findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test
+//! from one to the next.
 
+mod cover;
+mod fisher;
 mod grade;
+mod leftovers;
 mod outcome;
 mod pairs;
+mod proof;
 mod queue;
 mod rerun;
 mod steps;
+mod suite;
 mod waits;
 mod windows;
 
 use super::found::Found;
 use super::launch::Launch;
-use crate::findings::{Access, Grade, Kind, Pair, Runner};
+use crate::findings::{Grade, Pair};
 use crate::signals::Heard;
 use cofferdam::diagnostics::Conflict;
-use cofferdam::{Resource, Scope};
-use pairs::{Meeting, Member};
-use queue::{Queue, Task, Turn};
-use rerun::{Part, Rerunner};
+use cofferdam::{Access, Resource};
+use leftovers::Snapshot;
+use rerun::Rerunner;
+pub(crate) use rerun::Stopped;
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use steps::{Step, Steps, Work};
+use steps::Steps;
+use suite::Suite;
 
-/// How it is to be done.
+/// The limits of a confirmation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// When it is over, whatever is left.
+    /// The time for grading all pairs; proving that a test fails may take as long again.
     pub(crate) budget: Duration,
-    /// As many runs go on at once.
+    /// The maximum number of runs at once.
     pub(crate) jobs: usize,
 }
 
-/// What can be told while it goes on.
+/// What reruns did besides grading the findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rerun {
+    /// Tests that were stopped.
+    pub(crate) stopped: Vec<Stopped>,
+    /// Files that are in the packages since then.
+    pub(crate) left: Vec<PathBuf>,
+}
+
+/// What can be reported while it goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event<'a> {
     Begun {
@@ -58,273 +75,172 @@ pub(crate) enum Event<'a> {
     },
 }
 
-/// Grades the findings of these conflicts, which are in the same order.
+/// Grades the findings of these conflicts, which are in the same order. A role that a test has only when it runs alone is
+/// entered into both.
 pub(crate) fn confirm(
     launch: &Launch,
-    conflicts: &[Conflict],
+    conflicts: &mut [Conflict],
     found: &mut [Found],
     options: Options,
     see: &(dyn Fn(Event<'_>) + Sync),
-) {
+) -> Rerun {
     let stop = Arc::new(AtomicBool::new(false));
-    // Whoever interrupts this has the report of what was run by then.
+    // A person who interrupts this gets the report of what was run by then.
     let heard = Heard::new();
     let signals = heard.signals().iter();
     let registered: Vec<_> = signals
         .filter_map(|signal| signal_hook::flag::register(*signal, Arc::clone(&stop)).ok())
         .collect();
-    let works = chosen(launch, conflicts, found);
+    let resources: Vec<Option<Resource>> = conflicts.iter().map(|one| one.resource.clone()).collect();
+    let mut suite = Suite::of(launch, &resources, found);
+    let chosen: Vec<pairs::Chosen> = (0..found.len()).map(|finding| suite.chosen(finding)).collect();
     see(Event::Begun {
-        pairs: works.len(),
+        pairs: chosen.iter().map(|chosen| chosen.pairs.len()).sum(),
         budget: options.budget,
     });
-    let graded = {
-        let found = &*found;
-        let rerunner = Rerunner::new(launch, options.budget, Arc::clone(&stop));
-        let all = All {
-            steps: Steps::new(&rerunner),
-            shared: Mutex::new(Shared {
-                queue: Queue::new(tasks(works, found)),
-                graded: HashMap::new(),
-            }),
-            changed: Condvar::new(),
-            found,
-            see,
-        };
-        thread::scope(|scope| {
-            for _ in 0..options.jobs.max(1) {
-                scope.spawn(|| all.work());
-            }
-        });
-        all.shared
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .graded
+    let snapshot = Snapshot::take(suite.folders());
+    let rerunner = Rerunner::new(launch, stop);
+    let grades = Grades {
+        found: &*found,
+        graded: Mutex::default(),
+        see,
     };
-    let left = outcome::enter(graded, found);
+    let is_over = {
+        let steps = Steps::new(&rerunner, &grades, options);
+        steps.run_alone(&suite);
+        suite.take_roles();
+        steps.grade(&suite);
+        let is_over = rerunner.is_over();
+        steps.prove(&suite);
+        is_over
+    };
+    let graded = grades.into_pairs();
+    let chosen_keys = chosen
+        .iter()
+        .enumerate()
+        .flat_map(|(finding, chosen)| chosen.pairs.iter().map(move |tests| (finding, sorted(*tests))));
+    let left = chosen_keys
+        .filter(|key| is_over && !graded.contains_key(key))
+        .count();
+    enter_roles(&suite, conflicts, found);
+    for (one, chosen) in found.iter_mut().zip(&chosen) {
+        one.finding.pairs_in_all = chosen.in_all;
+    }
+    outcome::enter(graded, found);
     see(Event::Over { left });
     for signal in registered {
         signal_hook::low_level::unregister(signal);
     }
+    let stopped = rerunner.stopped();
+    let mut left: BTreeSet<PathBuf> = snapshot.new_files().into_iter().collect();
+    left.extend(stopped.iter().flat_map(|stopped| stopped.left.iter().cloned()));
+    Rerun {
+        stopped,
+        left: left.into_iter().collect(),
+    }
 }
 
-/// A pair, by finding and tests.
+/// Enters the roles that tests had alone: the place is that of what the test did to the resource in the suite.
+fn enter_roles(suite: &Suite, conflicts: &mut [Conflict], found: &mut [Found]) {
+    for ((meet, conflict), one) in suite.meets.iter().zip(conflicts).zip(found) {
+        let Some(meet) = meet else { continue };
+        for (member, test) in meet.members.iter().zip(&mut one.finding.tests) {
+            let is_known = test
+                .uses
+                .iter()
+                .any(|one| one.access == crate::findings::Access::Write);
+            if !member.writes || is_known {
+                continue;
+            }
+            if let Some(first) = test.uses.first_mut() {
+                first.access = crate::findings::Access::Write;
+            }
+            let is_it = |party: &&mut cofferdam::diagnostics::Party| {
+                party.binary == test.binary && party.test.as_deref() == Some(&test.name)
+            };
+            if let Some(party) = conflict.parties.iter_mut().find(is_it) {
+                party.access = Some(Access::Write);
+            }
+        }
+    }
+}
+
+/// A pair, by finding and tests, of which the first has the smaller number.
 type Key = (usize, [usize; 2]);
 
-struct Shared {
-    queue: Queue<Work>,
-    graded: HashMap<Key, Pair>,
+fn sorted([a, b]: [usize; 2]) -> [usize; 2] {
+    [a.min(b), a.max(b)]
 }
 
-struct All<'a> {
-    steps: Steps<'a>,
-    shared: Mutex<Shared>,
-    changed: Condvar,
+/// The grades of the pairs so far.
+struct Grades<'a> {
     found: &'a [Found],
+    graded: Mutex<HashMap<Key, Pair>>,
     see: &'a (dyn Fn(Event<'_>) + Sync),
 }
 
-impl All<'_> {
-    fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self) {
-        while let Some(task) = self.next() {
-            let Task { work, marks, .. } = task;
-            let reproduced = {
-                let shared = self.shared();
-                let own = shared.graded.iter().filter(|(key, _)| key.0 == work.finding);
-                own.filter(|(_, pair)| pair.grade == Grade::Reproduced).count()
-            };
-            let done = self.steps.take(&work, reproduced);
-            let mut shared = self.shared();
-            shared.queue.done(&marks);
-            if let Some((grade, why)) = done.graded {
-                self.enter(&mut shared, &work, grade, why, done.tries);
-            }
-            if let Some(step) = done.next {
-                let task = Task {
-                    alone: step.is_alone(),
-                    work: Work { step, ..work },
-                    marks,
-                };
-                if task.alone {
-                    shared.queue.put_first(task);
-                } else {
-                    shared.queue.put_last(task);
-                }
-            }
-            drop(shared);
-            self.changed.notify_all();
-        }
-    }
-
-    fn next(&self) -> Option<Task<Work>> {
-        let mut shared = self.shared();
-        loop {
-            if self.steps.is_over() {
-                shared.queue.give_up();
-            }
-            match shared.queue.take() {
-                Turn::Run(task) => return Some(task),
-                Turn::Over => return None,
-                Turn::Wait => shared = self.changed.wait(shared).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
-
-    /// A grade replaces one that is less grave.
-    fn enter(&self, shared: &mut Shared, work: &Work, grade: Grade, why: String, tries: u32) {
-        let known = shared.graded.get(&work.key());
+impl Grades<'_> {
+    /// Enters a grade, which replaces one that says less. `tests` are in the order in which `why` speaks of them.
+    fn enter(&self, finding: usize, tests: [usize; 2], grade: Grade, why: String, tries: u32) {
+        let mut graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (finding, sorted(tests));
+        let known = graded.get(&key);
         let first = known.is_none();
         let tries = tries + known.map_or(0, |pair| pair.tries);
         let pair = match known {
-            Some(known) if known.grade > grade || known.grade == grade && why.is_empty() => Pair {
+            Some(known) if strength(known.grade) > strength(grade) => Pair {
                 tries,
                 ..known.clone()
             },
             _ => Pair {
-                tests: work.tests,
+                tests,
                 grade,
                 tries,
                 why,
             },
         };
-        let finding = &self.found[work.finding].finding;
+        let one = &self.found[finding].finding;
         (self.see)(Event::Graded {
-            resource: &finding.resource,
-            tests: work.tests.map(|test| finding.tests[test].name.as_str()),
+            resource: &one.resource,
+            tests: tests.map(|test| one.tests[test].name.as_str()),
             grade: pair.grade,
             first,
         });
-        shared.graded.insert(work.key(), pair);
+        graded.insert(key, pair);
+    }
+
+    fn of(&self, finding: usize, tests: [usize; 2]) -> Option<Grade> {
+        let graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
+        graded.get(&(finding, sorted(tests))).map(|pair| pair.grade)
+    }
+
+    /// Returns whether the pair was tried, and that showed something.
+    fn is_decided(&self, finding: usize, tests: [usize; 2]) -> bool {
+        self.of(finding, tests)
+            .is_some_and(|grade| grade != Grade::Potential)
+    }
+
+    /// Returns the number of pairs with that grade, and the keys.
+    fn with(&self, grade: Grade) -> Vec<Key> {
+        let graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = graded.iter().filter(|(_, pair)| pair.grade == grade);
+        let mut keys: Vec<Key> = own.map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    fn into_pairs(self) -> HashMap<Key, Pair> {
+        self.graded.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The pairs to run, one of each finding first, then a second of each, and so on.
-fn chosen(launch: &Launch, conflicts: &[Conflict], found: &mut [Found]) -> Vec<Work> {
-    let mut parts = Parts::new(launch);
-    let mut of_each = Vec::new();
-    for (index, (one, told)) in found.iter_mut().zip(conflicts).enumerate() {
-        let Some(resource) = &told.resource else { continue };
-        let members = members(one);
-        let mut meeting = Meeting::AtOnce;
-        let mut chosen = pairs::chosen(&members, meeting);
-        if chosen.in_all == 0 || one.finding.kind == Kind::OrderLeak {
-            meeting = Meeting::InTurn;
-            chosen = pairs::chosen(&members, meeting);
-        }
-        one.finding.pairs_in_all = chosen.in_all;
-        one.chosen = chosen.pairs.len();
-        let works: Vec<Work> = chosen
-            .pairs
-            .into_iter()
-            .map(|tests| {
-                // Whose program came first is the first of them.
-                let [a, b] = tests;
-                let is_turned = meeting == Meeting::InTurn && one.moments[b] < one.moments[a];
-                let tests = if is_turned { [b, a] } else { [a, b] };
-                Work {
-                    finding: index,
-                    tests,
-                    parts: tests.map(|test| parts.part(one, test)),
-                    resource: resource.clone(),
-                    step: if meeting == Meeting::AtOnce {
-                        Step::Meet
-                    } else {
-                        Step::Order
-                    },
-                }
-            })
-            .collect();
-        of_each.push(works.into_iter());
+/// What is known replaces what is not; of what is known, the graver.
+fn strength(grade: Grade) -> u8 {
+    match grade {
+        Grade::Potential => 0,
+        Grade::Guarded => 1,
+        Grade::OrderDependent => 2,
+        Grade::Unguarded => 3,
+        Grade::Reproduced => 4,
     }
-    let mut all = Vec::new();
-    loop {
-        let round: Vec<Work> = of_each.iter_mut().filter_map(Iterator::next).collect();
-        if round.is_empty() {
-            return all;
-        }
-        all.extend(round);
-    }
-}
-
-fn members(one: &Found) -> Vec<Member> {
-    let tests = one.finding.tests.iter().zip(&one.pids).enumerate();
-    let member = |(index, (test, pid)): (usize, (&crate::findings::Test, &u32))| Member {
-        test: index,
-        writes: test.uses.iter().any(|one| one.access == Access::Write),
-        // nextest's processes run side by side.
-        place: if test.runner == Runner::Nextest { 0 } else { *pid },
-    };
-    tests.map(member).collect()
-}
-
-/// How tests were started, each read once.
-struct Parts<'a> {
-    launch: &'a Launch,
-    known: HashMap<(u32, String), Option<Arc<super::launch::Started>>>,
-}
-
-impl<'a> Parts<'a> {
-    fn new(launch: &'a Launch) -> Self {
-        Self {
-            launch,
-            known: HashMap::new(),
-        }
-    }
-
-    /// Nothing for one that cannot be started once more.
-    fn part(&mut self, one: &Found, test: usize) -> Option<Part> {
-        let (test, pid) = (&one.finding.tests[test], one.pids[test]);
-        let own_process = test.runner == Runner::Nextest;
-        let key = (
-            pid,
-            if own_process {
-                test.name.clone()
-            } else {
-                String::new()
-            },
-        );
-        let read = || rerun::started(self.launch, pid, &test.name, own_process).map(Arc::new);
-        let started = self.known.entry(key).or_insert_with(read).clone()?;
-        Some(Part {
-            name: test.name.clone(),
-            binary: test.binary.clone(),
-            started,
-            own_process,
-        })
-    }
-}
-
-/// With marks for the tests, and for what they share with others beyond their process.
-fn tasks(works: Vec<Work>, found: &[Found]) -> Vec<Task<Work>> {
-    let mut marks_of: HashMap<(&str, &str), BTreeSet<usize>> = HashMap::new();
-    let mut next = found.len();
-    for (index, one) in found.iter().enumerate() {
-        let is_shared = one.finding.resource.kind().scope() != Scope::Process;
-        for test in &one.finding.tests {
-            let marks = marks_of.entry((&test.binary, &test.name)).or_insert_with(|| {
-                next += 1;
-                [next - 1].into()
-            });
-            if is_shared {
-                marks.insert(index);
-            }
-        }
-    }
-    let marks = |work: &Work| {
-        let tests = &found[work.finding].finding.tests;
-        let of = |test: usize| marks_of.get(&(tests[test].binary.as_str(), tests[test].name.as_str()));
-        work.tests.into_iter().filter_map(of).flatten().copied().collect()
-    };
-    works
-        .into_iter()
-        .map(|work| Task {
-            marks: marks(&work),
-            alone: work.step.is_alone(),
-            work,
-        })
-        .collect()
 }

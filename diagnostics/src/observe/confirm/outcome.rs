@@ -6,9 +6,8 @@ use crate::findings::{Grade, Pair};
 use crate::observe::found::Found;
 use std::collections::{BTreeSet, HashMap};
 
-/// Writes the grades into the findings. How many pairs have none.
-pub(super) fn enter(graded: HashMap<Key, Pair>, found: &mut [Found]) -> usize {
-    let mut left = 0;
+/// Enters the grades into the findings.
+pub(super) fn enter(graded: HashMap<Key, Pair>, found: &mut [Found]) {
     let mut graded: Vec<(Key, Pair)> = graded.into_iter().collect();
     graded.sort_by_key(|(key, _)| *key);
     for (index, one) in found.iter_mut().enumerate() {
@@ -18,20 +17,28 @@ pub(super) fn enter(graded: HashMap<Key, Pair>, found: &mut [Found]) -> usize {
         settle(&mut finding.pairs);
         // The gravest first, and of those in the order of their tests.
         finding.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.grade));
-        let without = one.chosen.saturating_sub(finding.pairs.len());
-        left += without;
-        let gravest = finding.pairs.iter().map(|pair| pair.grade).max();
-        finding.grade = match gravest {
-            Some(grade) if without == 0 => grade,
-            grade => grade.unwrap_or(Grade::Potential).max(Grade::Potential),
-        };
+        finding.grade = of_pairs(finding.pairs.iter());
         for (position, test) in finding.tests.iter_mut().enumerate() {
-            let own = finding.pairs.iter().filter(|pair| pair.tests.contains(&position));
-            let gravest = own.map(|pair| pair.grade).max();
-            test.grade = gravest.unwrap_or(finding.grade.min(Grade::Potential));
+            let mut own = finding
+                .pairs
+                .iter()
+                .filter(|pair| pair.tests.contains(&position))
+                .peekable();
+            test.grade = if own.peek().is_none() {
+                finding.grade.min(Grade::Potential)
+            } else {
+                of_pairs(own)
+            };
         }
     }
-    left
+}
+
+/// Returns the gravest grade of the pairs that were tried: one of which nothing is known takes nothing from the others.
+fn of_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Grade {
+    let tried = pairs
+        .map(|pair| pair.grade)
+        .filter(|grade| *grade != Grade::Potential);
+    tried.max().unwrap_or(Grade::Potential)
 }
 
 /// Two that did not both use it, or of which neither changed it, had met on what a third test left or took away. Where each of them is kept apart from
@@ -68,6 +75,22 @@ mod tests {
         let mut pairs = pairs.to_vec();
         settle(&mut pairs);
         pairs.iter().map(|pair| pair.grade).collect()
+    }
+
+    #[test]
+    fn pairs_that_were_not_tried_leave_the_grade_to_those_that_were() {
+        use Grade::{Guarded, OrderDependent, Potential, Reproduced, Unguarded};
+        for (grades, grade) in [
+            (&[][..], Potential),
+            (&[Potential], Potential),
+            (&[Potential, Guarded], Guarded),
+            (&[Guarded, OrderDependent, Potential], OrderDependent),
+            (&[Guarded, Unguarded, Potential], Unguarded),
+            (&[Unguarded, Reproduced], Reproduced),
+        ] {
+            let pairs: Vec<Pair> = grades.iter().map(|grade| pair([0, 1], *grade, "")).collect();
+            assert_eq!(of_pairs(pairs.iter()), grade, "{grades:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which two tests are run once more: data in, data out.
 
 /// As many pairs of one resource are all tried; of more a choice is.
-const ALL: usize = 12;
+pub(super) const ALL: usize = 12;
 
 /// A test of a finding, by its position there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(super) fn chosen(members: &[Member], meeting: Meeting) -> Chosen {
 }
 
 /// How many pairs there are, without making them.
-fn count(members: &[Member], meeting: Meeting) -> u64 {
+pub(super) fn count(members: &[Member], meeting: Meeting) -> u64 {
     let pairs_of = |writers: u64, readers: u64| writers * writers.saturating_sub(1) / 2 + writers * readers;
     let mut places: Vec<u32> = members.iter().map(|member| member.place).collect();
     places.sort_unstable();

@@ -1,19 +1,19 @@
-//! What is run next, and what may run beside it: data in, data out.
+//! What is run next, and what may run beside it.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
 
 /// Something to run, with marks: two that have one in common never run at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Task<T> {
     pub(super) work: T,
     pub(super) marks: BTreeSet<usize>,
-    /// Nothing runs beside it.
-    pub(super) alone: bool,
 }
 
 /// What there is to do now.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Turn<T> {
+enum Turn<T> {
     Run(Task<T>),
     /// Until one that runs is done.
     Wait,
@@ -21,73 +21,86 @@ pub(super) enum Turn<T> {
 }
 
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+struct Queue<T> {
     waiting: VecDeque<Task<T>>,
-    /// The marks of those that run, and whether it is one that has to be alone.
-    running: Vec<(BTreeSet<usize>, bool)>,
+    /// The marks of those that run.
+    running: Vec<BTreeSet<usize>>,
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(tasks: Vec<Task<T>>) -> Self {
+    fn new(tasks: Vec<Task<T>>) -> Self {
         Self {
             waiting: tasks.into(),
             running: Vec::new(),
         }
     }
 
-    /// The first that may run now. One that has to be alone is not overtaken, for it would never come.
-    pub(super) fn take(&mut self) -> Turn<T> {
-        let is_free = |task: &Task<T>| {
-            let mut running = self.running.iter();
-            running.all(|(marks, alone)| !alone && marks.is_disjoint(&task.marks))
-        };
-        let first_alone = self.waiting.iter().position(|task| task.alone);
-        let end = first_alone.unwrap_or(self.waiting.len());
-        let next = match self.waiting.iter().take(end).position(is_free) {
-            None if self.running.is_empty() => first_alone,
-            found => found,
-        };
+    /// Returns the first that may run now.
+    fn take(&mut self) -> Turn<T> {
+        let is_free = |task: &Task<T>| self.running.iter().all(|marks| marks.is_disjoint(&task.marks));
+        let next = self.waiting.iter().position(is_free);
         match next.and_then(|next| self.waiting.remove(next)) {
             Some(task) => {
-                self.running.push((task.marks.clone(), task.alone));
+                self.running.push(task.marks.clone());
                 Turn::Run(task)
             }
-            None if self.waiting.is_empty() && self.running.is_empty() => Turn::Over,
+            None if self.waiting.is_empty() => Turn::Over,
             None => Turn::Wait,
         }
     }
 
-    pub(super) fn done(&mut self, marks: &BTreeSet<usize>) {
-        if let Some(position) = self.running.iter().position(|(running, _)| running == marks) {
+    fn done(&mut self, marks: &BTreeSet<usize>) {
+        if let Some(position) = self.running.iter().position(|running| running == marks) {
             self.running.swap_remove(position);
         }
     }
+}
 
-    /// Before all others.
-    pub(super) fn put_first(&mut self, task: Task<T>) {
-        self.waiting.push_front(task);
-    }
-
-    /// After all others.
-    pub(super) fn put_last(&mut self, task: Task<T>) {
-        self.waiting.push_back(task);
-    }
-
-    /// What is not run any more.
-    pub(super) fn give_up(&mut self) -> usize {
-        std::mem::take(&mut self.waiting).len()
-    }
+/// Runs these tasks, at most `jobs` at once. When the time is over, nothing more begins.
+pub(super) fn run_all<T: Send>(
+    tasks: Vec<Task<T>>,
+    jobs: usize,
+    is_over: &(dyn Fn() -> bool + Sync),
+    work: &(dyn Fn(T) + Sync),
+) {
+    let threads = jobs.clamp(1, tasks.len().max(1));
+    let queue = Mutex::new(Queue::new(tasks));
+    let changed = Condvar::new();
+    let next = || {
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if is_over() {
+                queue.waiting.clear();
+            }
+            match queue.take() {
+                Turn::Run(task) => return Some(task),
+                Turn::Over => return None,
+                Turn::Wait => queue = changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(Task { work: task, marks }) = next() {
+                    work(task);
+                    queue.lock().unwrap_or_else(PoisonError::into_inner).done(&marks);
+                    changed.notify_all();
+                }
+            });
+        }
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn task(work: &'static str, marks: &[usize], alone: bool) -> Task<&'static str> {
+    fn task(work: &'static str, marks: &[usize]) -> Task<&'static str> {
         Task {
             work,
             marks: marks.iter().copied().collect(),
-            alone,
         }
     }
 
@@ -101,43 +114,35 @@ mod tests {
     #[test]
     fn what_has_a_mark_in_common_never_runs_at_once() {
         let mut queue = Queue::new(vec![
-            task("ab", &[1, 2], false),
-            task("bc", &[2, 3], false),
-            task("de", &[4, 5], false),
+            task("ab", &[1, 2]),
+            task("bc", &[2, 3]),
+            task("de", &[4, 5]),
         ]);
         assert_eq!(taken(&mut queue), Some("ab"));
         assert_eq!(taken(&mut queue), Some("de"));
         assert_eq!(queue.take(), Turn::Wait);
         queue.done(&[1, 2].into());
         assert_eq!(taken(&mut queue), Some("bc"));
-        queue.done(&[2, 3].into());
-        assert_eq!(queue.take(), Turn::Wait);
-        queue.done(&[4, 5].into());
         assert_eq!(queue.take(), Turn::Over);
     }
 
     #[test]
-    fn one_that_has_to_be_alone_is_not_overtaken() {
-        let mut queue = Queue::new(vec![task("a", &[1], false), task("b", &[2], false)]);
-        assert_eq!(taken(&mut queue), Some("a"));
-        queue.put_first(task("alone", &[9], true));
-        assert_eq!(queue.take(), Turn::Wait);
-        queue.done(&[1].into());
-        assert_eq!(taken(&mut queue), Some("alone"));
-        assert_eq!(queue.take(), Turn::Wait);
-        queue.done(&[9].into());
-        assert_eq!(taken(&mut queue), Some("b"));
-    }
-
-    #[test]
-    fn when_time_is_up_nothing_more_begins() {
-        let mut queue = Queue::new((0..50).map(|number| task("a", &[number], false)).collect());
-        let begun = (0..3).filter_map(|_| taken(&mut queue)).count();
-        assert_eq!((begun, queue.give_up()), (3, 47));
-        assert_eq!(queue.take(), Turn::Wait);
-        for number in 0..3 {
-            queue.done(&[number].into());
+    fn every_task_runs_once_and_none_begins_when_the_time_is_over() {
+        for (jobs, allowed, ran) in [(1, 100, 50), (4, 100, 50), (1, 3, 3), (1, 0, 0)] {
+            let tasks = (0..50).map(|number| Task {
+                work: number,
+                marks: [number % 7].into(),
+            });
+            let count = AtomicUsize::new(0);
+            run_all(
+                tasks.collect(),
+                jobs,
+                &|| count.load(Ordering::Relaxed) >= allowed,
+                &|_| {
+                    count.fetch_add(1, Ordering::Relaxed);
+                },
+            );
+            assert_eq!(count.into_inner(), ran);
         }
-        assert_eq!(queue.take(), Turn::Over);
     }
 }

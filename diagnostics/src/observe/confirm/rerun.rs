@@ -1,17 +1,20 @@
-//! Runs two tests once more, and nothing else of their suite.
+//! Runs some tests once more, and nothing else of their suite.
 
 use super::super::causes::held;
 use super::super::launch::{Launch, Started, VARIABLE};
 use super::super::log::Log;
+use super::super::meaning::{Act, How, acts};
 use super::super::ports::number_of;
+use super::super::uses::Folders;
 use super::super::{account, runner};
 use super::grade::Pauses;
 use super::waits::Waits;
-use super::windows::{Both, both};
-use crate::observe::format::Target;
+use super::windows::{Stay, stays};
+use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
 use cofferdam::{Resource, ResourceKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -25,9 +28,13 @@ use std::{fs, thread};
 
 /// For the observer: how long to pause at which resource.
 const HOLD: &str = "COFFERDAM_HOLD";
-/// A run that takes longer is ended.
+/// The longest time that a run may take beyond what its tests take alone.
 const LONGEST: Duration = Duration::from_secs(30);
-/// How often is looked whether everything is to end.
+/// How long a run may go on after the time budget, so that it need not be stopped.
+const LAST: Duration = Duration::from_secs(5);
+/// How long stopped tests have to clean up, before they are killed.
+const GRACE: Duration = Duration::from_secs(2);
+/// The interval at which the end of everything is noticed.
 const SLICE: Duration = Duration::from_millis(100);
 /// As much of what a program says is read, from its beginning.
 const SAID: usize = 1 << 20;
@@ -51,124 +58,254 @@ pub(super) enum Ending {
     Late,
 }
 
-/// What a run of a pair came to.
+/// The outcome of a run, by its tests.
 #[derive(Clone, Debug)]
 pub(super) struct Ran {
-    pub(super) endings: [Ending; 2],
-    pub(super) uses: Both,
+    pub(super) endings: Vec<Ending>,
+    pub(super) stays: Vec<Stay>,
+    pub(super) lasted: Duration,
+}
+
+/// Tests that were stopped, because a run took too long or the time was over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    pub(crate) tests: Vec<String>,
+    pub(crate) after: Duration,
+    /// Files that they had created and did not remove.
+    pub(crate) left: Vec<PathBuf>,
 }
 
 pub(super) struct Rerunner<'a> {
     launch: &'a Launch,
-    /// When nothing runs any more.
-    deadline: Instant,
+    begun: Instant,
+    /// When nothing more begins, in milliseconds after `begun`.
+    deadline: AtomicU64,
     stop: Arc<AtomicBool>,
     runs: AtomicU64,
     waits: Waits,
+    stopped: Mutex<Vec<Stopped>>,
 }
 
 impl<'a> Rerunner<'a> {
-    pub(super) fn new(launch: &'a Launch, budget: Duration, stop: Arc<AtomicBool>) -> Self {
-        let now = now();
+    pub(super) fn new(launch: &'a Launch, stop: Arc<AtomicBool>) -> Self {
         Self {
             launch,
-            // A budget beyond what the clock can say is as good as a year.
-            deadline: now
-                .checked_add(budget)
-                .unwrap_or(now + Duration::from_secs(31_536_000)),
+            begun: now(),
+            deadline: AtomicU64::new(0),
             stop,
             runs: AtomicU64::new(0),
             waits: Waits::default(),
+            stopped: Mutex::default(),
         }
     }
 
-    /// Whether nothing more is to begin.
-    pub(super) fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || now() >= self.deadline
+    /// Lets runs begin until so long after the first.
+    pub(super) fn allow(&self, until: Duration) {
+        // A budget beyond what the clock can represent is as good as a year.
+        let longest = Duration::from_secs(31_536_000);
+        let millis = u64::try_from(until.min(longest).as_millis()).unwrap_or(u64::MAX);
+        self.deadline.store(millis, Ordering::Relaxed);
     }
 
-    /// Runs both at one time, pausing at the resource.
-    pub(super) fn together(&self, parts: [&Part; 2], resource: &Resource, pauses: Pauses) -> io::Result<Ran> {
-        // By its calls are known who waits for std's lock around the variables, and what std does when a test panics.
-        let with_calls = matches!(resource.kind(), ResourceKind::Env | ResourceKind::Cwd);
-        let (folder, told) = self.folder(with_calls)?;
-        let hold = hold(resource, pauses);
-        let endings = if parts[0].own_process {
-            let mut first = Running::begin(self.launch, parts[0], &[], &told, Some(&hold))?;
-            let second = Running::begin(self.launch, parts[1], &[], &told, Some(&hold));
-            let mut second = match second {
-                Ok(second) => second,
-                Err(error) => {
-                    first.end();
-                    return Err(error);
-                }
-            };
-            let until = self.until();
-            self.wait(&mut first, until);
-            self.wait(&mut second, until);
-            [first.ending(parts[0]), second.ending(parts[1])]
-        } else {
-            let mut both = Running::begin(self.launch, parts[0], &[&parts[1].name], &told, Some(&hold))?;
-            self.wait(&mut both, self.until());
-            [both.ending(parts[0]), both.ending(parts[1])]
+    /// Lets runs begin for that time from now on.
+    pub(super) fn allow_more(&self, budget: Duration) {
+        self.allow(self.begun.elapsed().saturating_add(budget));
+    }
+
+    /// Returns whether nothing more is to begin.
+    pub(super) fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || now() >= self.deadline()
+    }
+
+    pub(super) fn stopped(self) -> Vec<Stopped> {
+        self.stopped.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deadline(&self) -> Instant {
+        self.begun + Duration::from_millis(self.deadline.load(Ordering::Relaxed))
+    }
+
+    /// Runs these tests at one time, pausing at the resources if there are pauses. They are of one program, or each has a
+    /// process of its own. `alone` is the time that they take one after the other.
+    pub(super) fn run(
+        &self,
+        parts: &[&Part],
+        resources: &[Resource],
+        pauses: Option<Pauses>,
+        alone: Duration,
+    ) -> io::Result<Ran> {
+        // Calls tell a thread that waits for std's lock around the variables, and what std does when a test panics.
+        let with_calls = resources
+            .iter()
+            .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let (folder, told) = self.launch.beside(&format!("again-{run}"), with_calls)?;
+        let hold = pauses.map(|pauses| hold(resources, pauses));
+        let begun = now();
+        let mut running = Vec::new();
+        let processes: Vec<&[&Part]> = match parts {
+            [first, ..] if !first.own_process => vec![parts],
+            _ => parts.chunks(1).collect(),
         };
-        let names = parts.map(|part| (part.binary.as_str(), part.name.as_str()));
-        let at_variables = |log: &Log, stack: u32| self.waits.for_variables(log, stack);
+        let mut failed = None;
+        for process in processes {
+            match Running::begin(self.launch, process, &told, hold.as_ref()) {
+                Ok(one) => running.push(one),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        let until = match failed {
+            Some(_) => begun,
+            None => (begun + LONGEST + 2 * alone).min(self.deadline() + LAST),
+        };
+        self.wait(&mut running, until);
+        if let Some(error) = failed {
+            let _ = fs::remove_dir_all(folder);
+            return Err(error);
+        }
+        let lasted = begun.elapsed();
+        let is_one = running.len() == 1;
+        let endings: Vec<Ending> = parts
+            .iter()
+            .enumerate()
+            .map(|(position, part)| running[if is_one { 0 } else { position }].ending(part))
+            .collect();
+        let names: Vec<_> = parts
+            .iter()
+            .map(|part| (part.binary.as_str(), part.name.as_str()))
+            .collect();
         let (account, logs) = account::read(&folder);
-        if let Some(lost) = account.lost.first() {
-            // That the two kept apart cannot be said when one of them was not seen.
+        if let Some(lost) = account.lost.first().filter(|_| !endings.contains(&Ending::Late)) {
+            // That two kept apart cannot be said when one of them was not seen.
             let _ = fs::remove_dir_all(folder);
             return Err(io::Error::other(format!(
                 "{} was lost: {}",
                 lost.name, lost.reason
             )));
         }
-        let uses = both(&logs, names, resource, pauses, &at_variables);
+        let at_variables = |log: &Log, stack: u32| self.waits.for_variables(log, stack);
+        let stays = stays(
+            &logs,
+            &names,
+            resources,
+            pauses.unwrap_or(Pauses::USUAL),
+            &at_variables,
+        );
+        if endings.contains(&Ending::Late) {
+            let late = parts
+                .iter()
+                .zip(&endings)
+                .filter(|(_, ending)| **ending == Ending::Late);
+            let stopped = Stopped {
+                tests: late.map(|(part, _)| part.name.clone()).collect(),
+                after: lasted,
+                left: created(&logs),
+            };
+            let mut all = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push(stopped);
+        }
         let _ = fs::remove_dir_all(folder);
-        Ok(Ran { endings, uses })
+        Ok(Ran {
+            endings,
+            stays,
+            lasted,
+        })
     }
 
-    /// Runs one, with the same pauses if there were any.
-    pub(super) fn alone(&self, part: &Part, held: Option<(&Resource, Pauses)>) -> io::Result<Ending> {
-        let (folder, told) = self.folder(false)?;
-        let hold = held.map(|(resource, pauses)| hold(resource, pauses));
-        let mut running = Running::begin(self.launch, part, &[], &told, hold.as_ref())?;
-        self.wait(&mut running, self.until());
-        let _ = fs::remove_dir_all(folder);
-        Ok(running.ending(part))
-    }
-
-    fn folder(&self, with_calls: bool) -> io::Result<(PathBuf, OsString)> {
-        let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        self.launch.beside(&format!("again-{run}"), with_calls)
-    }
-
-    fn until(&self) -> Instant {
-        self.deadline.min(now() + LONGEST)
-    }
-
-    fn wait(&self, running: &mut Running, until: Instant) {
-        while !running.has_ended(SLICE) {
-            if self.stop.load(Ordering::Relaxed) || now() >= until {
-                running.end();
-                return;
+    /// Waits until all have ended; those that have not by then are stopped.
+    fn wait(&self, running: &mut [Running], until: Instant) {
+        for one in 0..running.len() {
+            while !running[one].has_ended(SLICE) {
+                if self.stop.load(Ordering::Relaxed) || now() >= until {
+                    stop(&mut running[one..]);
+                    return;
+                }
             }
         }
     }
 }
 
-fn hold(resource: &Resource, pauses: Pauses) -> OsString {
-    let target = target(resource);
-    let name = match target {
+/// Stops these processes with all that they started: first in a way that lets them clean up.
+fn stop(running: &mut [Running]) {
+    let mut left: Vec<&mut Running> = running
+        .iter_mut()
+        .filter_map(|one| (!one.has_ended(Duration::ZERO)).then_some(one))
+        .collect();
+    for one in &mut left {
+        one.late = true;
+        one.signal(Signal::TERM);
+    }
+    let killed = now() + GRACE;
+    for one in &mut left {
+        while !(one.has_ended(SLICE) && one.is_empty()) && now() < killed {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the end of a process group is no event to wait for"
+            )]
+            thread::sleep(SLICE / 10);
+        }
+        one.signal(Signal::KILL);
+        if one.status.is_none() {
+            one.status = one.child.wait().ok();
+        }
+    }
+}
+
+/// Returns the files that were created by these processes and are still there: only those that were certainly not there
+/// before, like the lock of a Git index.
+fn created(logs: &[Log]) -> Vec<PathBuf> {
+    let mut created = BTreeSet::new();
+    for log in logs {
+        let folders = Folders::of(log);
+        for record in log.records().filter(|record| record.kind.is_access()) {
+            for act in acts(&record, folders.get(log, &record), false) {
+                if let Act::File(path, How::Name) = act
+                    && record.kind != Kind::Remove
+                    && !record.failed()
+                    && path.symlink_metadata().is_ok()
+                {
+                    created.insert(path);
+                }
+            }
+        }
+    }
+    created.into_iter().collect()
+}
+
+/// Returns how many of these resources, from the first one on, fit into one request to pause.
+pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
+    let sizes = resources.iter().scan(0, |size, resource| {
+        *size += name(resource, Pauses::USUAL).len() + 1;
+        Some(*size)
+    });
+    sizes
+        .take(MOST_TARGETS)
+        .take_while(|size| *size <= TARGET_NAMES)
+        .count()
+}
+
+fn hold(resources: &[Resource], pauses: Pauses) -> OsString {
+    let mut text = OsString::from(format!("{},{};", pauses.first, pauses.others));
+    for resource in resources {
+        let name = name(resource, pauses);
+        text.push(format!("{},{};", target(resource) as u8, name.len()));
+        text.push(name);
+    }
+    text
+}
+
+/// Returns the name by which the observer knows the resource.
+fn name(resource: &Resource, pauses: Pauses) -> OsString {
+    match target(resource) {
         // Without a name it is any of them.
         Target::Env if pauses.everywhere => OsString::new(),
         Target::File => held(resource).unwrap_or_default().into(),
         Target::Port => number_of(resource).unwrap_or_default().to_string().into(),
         _ => resource.as_str().into(),
-    };
-    let mut hold = OsString::from(format!("{},{};{};", pauses.first, pauses.others, target as u8));
-    hold.push(name);
-    hold
+    }
 }
 
 fn target(resource: &Resource) -> Target {
@@ -205,13 +342,10 @@ struct Running {
 }
 
 impl Running {
-    fn begin(
-        launch: &Launch,
-        part: &Part,
-        and: &[&str],
-        told: &OsString,
-        hold: Option<&OsString>,
-    ) -> io::Result<Self> {
+    fn begin(launch: &Launch, parts: &[&Part], told: &OsString, hold: Option<&OsString>) -> io::Result<Self> {
+        let Some(part) = parts.first() else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
         let started = &part.started;
         let mut command = runner::started(launch.runner().as_os_str());
         command.arg(crate::cli::RUNNER_WORD).arg(&started.program);
@@ -223,10 +357,9 @@ impl Running {
                 .arguments
                 .iter()
                 .find(|one| ignored.iter().any(|word| *one == word));
-            let threads = format!("--test-threads={}", 1 + and.len());
+            let threads = format!("--test-threads={}", parts.len());
             command
-                .arg(&part.name)
-                .args(and)
+                .args(parts.iter().map(|part| &part.name))
                 .arg("--exact")
                 .arg(threads)
                 .args(ignored);
@@ -273,8 +406,12 @@ impl Running {
     }
 
     fn has_ended(&mut self, within: Duration) -> bool {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        if self.status.is_some() {
+            return true;
+        }
+        let pidfd = self
+            .pid()
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let slice = Timespec {
             tv_sec: 0,
             tv_nsec: i64::from(within.subsec_nanos()),
@@ -293,13 +430,21 @@ impl Running {
         }
     }
 
-    /// Ends it with all that it started.
-    fn end(&mut self) {
-        self.late = true;
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(pid, Signal::KILL);
+    /// Signals it with all that it started.
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            // It may have ended just now.
+            let _ = kill_process_group(pid, signal);
         }
-        self.status = self.child.wait().ok();
+    }
+
+    /// Returns whether nothing is left of all that it started.
+    fn is_empty(&self) -> bool {
+        self.pid().is_none_or(|pid| test_kill_process_group(pid).is_err())
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
     fn ending(&mut self, part: &Part) -> Ending {
@@ -355,42 +500,59 @@ mod tests {
     }
 
     #[test]
-    fn the_observer_is_told_of_a_resource_as_it_sees_it() {
+    fn the_observer_is_asked_for_resources_as_it_sees_them() {
         for (resource, text) in [
-            (Resource::file("/d/f"), "80,80;1;/d/f"),
-            (Resource::port(80), "80,80;2;80"),
-            (Resource::udp_port(53), "80,80;2;53"),
-            (Resource::env("HOME"), "80,80;3;HOME"),
-            (Resource::cwd(), "80,80;4;"),
-            (Resource::new(ResourceKind::Port, "[::1]:80"), "80,80;2;80"),
-            (Resource::new(ResourceKind::UnixSocket, "@bus"), "80,80;6;@bus"),
-            (Resource::new(ResourceKind::UnixSocket, "/d/s"), "80,80;1;/d/s"),
+            (Resource::file("/d/f"), "80,80;1,4;/d/f"),
+            (Resource::port(80), "80,80;2,2;80"),
+            (Resource::udp_port(53), "80,80;2,2;53"),
+            (Resource::env("HOME"), "80,80;3,4;HOME"),
+            (Resource::cwd(), "80,80;4,0;"),
+            (Resource::new(ResourceKind::Port, "[::1]:80"), "80,80;2,2;80"),
+            (Resource::new(ResourceKind::UnixSocket, "@bus"), "80,80;6,4;@bus"),
+            (Resource::new(ResourceKind::UnixSocket, "/d/s"), "80,80;1,4;/d/s"),
             (
                 Resource::new(ResourceKind::SharedMemory, "/m"),
-                "80,80;1;/dev/shm/m",
+                "80,80;1,10;/dev/shm/m",
             ),
             (
                 Resource::new(ResourceKind::GitRepository, "/d"),
-                "80,80;1;/d/.git",
+                "80,80;1,7;/d/.git",
             ),
             (
                 Resource::new(ResourceKind::GitRepository, "/d.git"),
-                "80,80;1;/d.git",
+                "80,80;1,6;/d.git",
             ),
             (
                 Resource::new(ResourceKind::TempName, "/tmp/shop-*"),
-                "80,80;1;/tmp",
+                "80,80;1,4;/tmp",
             ),
         ] {
-            assert_eq!(hold(&resource, Pauses::USUAL), OsString::from(text));
+            assert_eq!(hold(&[resource], Pauses::USUAL), OsString::from(text));
         }
         let everywhere = Pauses {
             everywhere: true,
             ..Pauses::USUAL
         };
         assert_eq!(
-            hold(&Resource::env("HOME"), everywhere),
-            OsString::from("80,80;3;")
+            hold(&[Resource::env("HOME")], everywhere),
+            OsString::from("80,80;3,0;")
         );
+        assert_eq!(
+            hold(&[Resource::file("/a;b"), Resource::cwd()], Pauses::USUAL),
+            OsString::from("80,80;1,4;/a;b4,0;")
+        );
+    }
+
+    #[test]
+    fn a_request_holds_as_many_resources_as_the_observer_has_room_for() {
+        let long = Resource::file(format!("/{}", "x".repeat(2046)));
+        let short = Resource::env("A");
+        for (resources, fit) in [
+            (vec![], 0),
+            (vec![&long, &short, &long], 2),
+            (vec![&short; 40], MOST_TARGETS),
+        ] {
+            assert_eq!(held_at_once(&resources), fit);
+        }
     }
 }

@@ -1,301 +1,712 @@
-//! What is done with a pair: brought together, and where one fails, shown to fail for that.
+//! What is done with the tests of the findings: run alone, brought together, and where one fails, shown to fail for that.
 
-use super::grade::{Next, Pauses, Try, judge};
-use super::rerun::{Ending, Part, Ran, Rerunner};
+use super::cover::{self, Group};
+use super::fisher::Rate;
+use super::grade::{self, Evidence, Next, Pauses, Try, judge, weigh};
+use super::pairs::{ALL, Meeting};
+use super::proof::{self, LOOKS, SOLO_RUNS};
+use super::queue::{Task, run_all};
+use super::rerun::{Ending, Part, Ran, Rerunner, held_at_once};
+use super::suite::{Meet, Solo, Suite};
+use super::{Grades, Options, sorted};
 use crate::findings::Grade;
 use cofferdam::Resource;
-use std::collections::HashMap;
-use std::io;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-/// A pair of a finding, and how far it is.
-#[derive(Clone, Debug)]
-pub(super) struct Work {
-    pub(super) finding: usize,
-    pub(super) tests: [usize; 2],
-    /// Nothing for a test that cannot be started once more.
-    pub(super) parts: [Option<Part>; 2],
-    pub(super) resource: Resource,
-    pub(super) step: Step,
-}
-
-impl Work {
-    pub(super) fn key(&self) -> (usize, [usize; 2]) {
-        (self.finding, self.tests)
-    }
-}
-
-/// What is to be done next with a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// See whether they can meet.
-    Meet,
-    /// They can: see whether one fails for it, with other pauses.
-    Press,
-    /// One failed with these pauses: show that it does so for the other, while nothing else runs. The grade is what the
-    /// pair has without that.
-    Blame(Pauses, Grade),
-    /// One fails for a reason of its own: see whether they can meet all the same.
-    MeetAnyway,
-    /// One after the other, while nothing else runs.
-    Order,
-}
-
-impl Step {
-    pub(super) fn is_alone(self) -> bool {
-        matches!(self, Self::Blame(..) | Self::Order)
-    }
-}
-
-/// What came of a step.
-#[derive(Debug, Default)]
-pub(super) struct Done {
-    /// Nothing if there was no time for it.
-    pub(super) graded: Option<(Grade, String)>,
-    pub(super) tries: u32,
-    pub(super) next: Option<Step>,
-}
-
-impl Done {
-    fn graded(grade: Grade, why: impl Into<String>, tries: u32) -> Self {
-        Self {
-            graded: Some((grade, why.into())),
-            tries,
-            next: None,
-        }
-    }
-}
-
-/// Pauses that lead to other meetings than the usual ones do.
-const OTHER_PAUSES: [Pauses; 2] = [
-    Pauses {
-        first: 200,
-        others: 30,
-        everywhere: false,
-    },
-    Pauses {
-        first: 20,
-        others: 160,
-        everywhere: false,
-    },
-];
-/// As many pairs of a finding are shown to fail; of others it is enough that they met.
+/// The maximum number of tests that run at one time: as threads of one process, and as processes.
+const THREADS: usize = 48;
+const PROCESSES: usize = 12;
+/// Of so few tests, two runs have to agree that a guard keeps them apart.
+const FEW: usize = 4;
+/// Of so many pairs of a finding it is proved that they fail; of others it is enough that they met.
 const PROOFS: usize = 3;
-/// As often a failure is waited for that was seen once.
-const BLAMES: usize = 3;
-/// So often in a row a test has to pass alone, within so many runs: what the failure left behind may be in its way once.
+/// The number of runs in which a test has to fail when only one resource is held, so that this is the cause; and of how many.
+const ISOLATED: u32 = 2;
+const ISOLATING: u32 = 3;
+/// A test has to pass alone so many times in a row, within so many runs: what the failure left behind may be in its way once.
 const PASSES: usize = 2;
 const ALONE: usize = 3;
 
 pub(super) struct Steps<'a> {
     rerunner: &'a Rerunner<'a>,
-    /// Whether a test passes alone, by finding and test: and by the pauses, of which alone it may fail.
-    passes: Mutex<HashMap<(usize, usize, Pauses), bool>>,
+    grades: &'a Grades<'a>,
+    options: Options,
+    /// Tests that failed beside others and not alone.
+    failed: Mutex<HashSet<usize>>,
+}
+
+/// Two tests that are run together, and the findings on which they meet.
+struct Pair {
+    tests: [usize; 2],
+    findings: Vec<usize>,
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(rerunner: &'a Rerunner<'a>) -> Self {
+    pub(super) fn new(rerunner: &'a Rerunner<'a>, grades: &'a Grades<'a>, options: Options) -> Self {
         Self {
             rerunner,
-            passes: Mutex::new(HashMap::new()),
+            grades,
+            options,
+            failed: Mutex::default(),
         }
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        self.rerunner.is_over()
+    fn all<T: Send>(&self, tasks: Vec<Task<T>>, work: impl Fn(T) + Sync) {
+        run_all(tasks, self.options.jobs, &|| self.rerunner.is_over(), &work);
     }
 
-    /// `reproduced`: how many pairs of the finding were shown to fail by now. When some were, the others need no proof, for
-    /// which everything else has to wait.
-    pub(super) fn take(&self, work: &Work, reproduced: usize) -> Done {
-        let [Some(first), Some(second)] = &work.parts else {
-            return Done::graded(Grade::Potential, "its program cannot be started again", 0);
+    /// Runs each test alone, within half of the time.
+    pub(super) fn run_alone(&self, suite: &Suite) {
+        self.rerunner.allow(self.options.budget / 2);
+        let startable = (0..suite.subjects.len()).filter(|test| suite.subjects[*test].part.is_some());
+        let tasks = startable.map(|test| Task {
+            work: test,
+            marks: suite.marks(&[test]),
+        });
+        self.all(tasks.collect(), |test| {
+            let subject = &suite.subjects[test];
+            if let Some(solo) = self.solo(suite, test) {
+                // It is set by this task alone.
+                let _ = subject.solo.set(solo);
+            }
+        });
+    }
+
+    fn solo(&self, suite: &Suite, test: usize) -> Option<Solo> {
+        let subject = &suite.subjects[test];
+        let part = subject.part.as_ref()?;
+        let own = subject.findings.iter().filter_map(|finding| {
+            let meet = suite.meets[*finding].as_ref()?;
+            Some((*finding, meet.resource.clone()))
+        });
+        let (findings, resources): (Vec<usize>, Vec<Resource>) = own.unzip();
+        let mut solo = Solo::default();
+        // It may fail once for what the suite left behind.
+        for _ in 0..2 {
+            let ran = self
+                .rerunner
+                .run(&[part], &resources, None, Duration::ZERO)
+                .ok()?;
+            let stay = &ran.stays[0];
+            let began = stay.began.unwrap_or_default();
+            let uses = findings.iter().enumerate().filter_map(|(position, finding)| {
+                let (from, ..) = stay.uses[position].first()?;
+                Some((*finding, (from.saturating_sub(began), stay.changes(position))))
+            });
+            solo = Solo {
+                fails: ran.endings[0] == Ending::Failed,
+                lasted: ran.lasted,
+                uses: uses.collect(),
+            };
+            match ran.endings[0] {
+                Ending::Late => return None,
+                Ending::Passed => break,
+                Ending::Failed => {}
+            }
+        }
+        Some(solo)
+    }
+
+    /// Grades all pairs, as far as the time goes.
+    pub(super) fn grade(&self, suite: &Suite) {
+        self.rerunner.allow(self.options.budget);
+        for (finding, meet) in suite.meets.iter().enumerate() {
+            if meet.as_ref().is_none_or(|meet| meet.meeting == Meeting::InTurn) {
+                continue;
+            }
+            for positions in suite.chosen(finding).pairs {
+                if startable(suite, finding, positions).is_none() {
+                    let why = NOT_STARTED.to_owned();
+                    self.grades.enter(finding, positions, Grade::Potential, why, 0);
+                }
+            }
+        }
+        let groups = self.cover_groups(suite);
+        self.cover_pairs(suite, &groups);
+        let mut single = Vec::new();
+        for finding in 0..suite.meets.len() {
+            for positions in self.undecided(suite, finding) {
+                if let Some(tests) = startable(suite, finding, positions) {
+                    single.push(Task {
+                        work: (finding, positions),
+                        marks: suite.marks(&tests),
+                    });
+                }
+            }
+        }
+        self.all(single, |(finding, positions)| {
+            self.meet(suite, finding, positions)
+        });
+        for (finding, meet) in suite.meets.iter().enumerate() {
+            let Some(meet) = meet.as_ref().filter(|meet| meet.meeting == Meeting::InTurn) else {
+                continue;
+            };
+            for [a, b] in suite.chosen(finding).pairs {
+                // The test whose program came first is the first of them.
+                let positions = if meet.moments[b] < meet.moments[a] {
+                    [b, a]
+                } else {
+                    [a, b]
+                };
+                self.order(suite, finding, positions);
+            }
+        }
+    }
+
+    /// Runs tests that share something all at one time.
+    fn cover_groups(&self, suite: &Suite) -> Vec<Group> {
+        let (crowds, findings) = suite.crowds();
+        let resource = |crowd: &usize| suite.meets[findings[*crowd]].as_ref().map(|meet| &meet.resource);
+        let held = |some: &[usize]| held_at_once(&some.iter().filter_map(resource).collect::<Vec<_>>());
+        let mut parts = suite.subjects.iter().filter_map(|subject| subject.part.as_ref());
+        let most = if parts.any(|part| part.own_process) {
+            PROCESSES
+        } else {
+            THREADS
         };
-        let parts = [first, second];
-        let done = match work.step {
-            Step::Meet => self.meet(work, parts, true),
-            Step::MeetAnyway => self.meet(work, parts, false),
-            Step::Press if reproduced > 0 => Ok(Done::default()),
-            Step::Press => self.press(work, parts),
-            Step::Blame(_, Grade::Unguarded) if reproduced >= PROOFS => Ok(Done::default()),
-            Step::Blame(pauses, without) => self.blame(work, parts, pauses, without),
-            Step::Order => self.order(parts),
+        let groups = cover::groups(&crowds, most, &held);
+        let tasks = groups.iter().map(|group| Task {
+            work: group,
+            marks: suite.marks(&group.tests),
+        });
+        self.all(tasks.collect(), |group: &Group| {
+            let own: Vec<usize> = group.crowds.iter().map(|crowd| findings[*crowd]).collect();
+            self.cover(suite, &group.tests, &own);
+        });
+        groups
+    }
+
+    /// Runs the two tests of each pair that no group decided, held at all that they share.
+    fn cover_pairs(&self, suite: &Suite, groups: &[Group]) {
+        let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
+        for finding in 0..suite.meets.len() {
+            for positions in self.undecided(suite, finding) {
+                if let Some(tests) = startable(suite, finding, positions) {
+                    pairs.entry(sorted(tests)).or_default().push(finding);
+                }
+            }
+        }
+        let is_group = |tests: &[usize; 2]| groups.iter().any(|group| group.tests == tests);
+        let tasks = pairs
+            .into_iter()
+            .filter(|(tests, _)| !is_group(tests))
+            .map(|(tests, findings)| Task {
+                marks: suite.marks(&tests),
+                work: Pair { tests, findings },
+            });
+        self.all(tasks.collect(), |pair: Pair| {
+            let held = held_at_once(&resources(suite, &pair.findings).iter().collect::<Vec<_>>());
+            self.cover(suite, &pair.tests, &pair.findings[..held]);
+        });
+    }
+
+    /// Returns the pairs of a finding to try without a result so far: of many only so many that each test is in one that
+    /// was tried.
+    fn undecided(&self, suite: &Suite, finding: usize) -> Vec<[usize; 2]> {
+        let Some(meet) = &suite.meets[finding] else {
+            return Vec::new();
         };
-        done.unwrap_or_else(|error| {
-            Done::graded(Grade::Potential, format!("could not be run again: {error}"), 0)
+        if meet.meeting == Meeting::InTurn {
+            return Vec::new();
+        }
+        let chosen = suite.chosen(finding);
+        let is_decided = |tests: [usize; 2]| self.grades.is_decided(finding, tests);
+        let mut pairs = chosen.pairs;
+        pairs.retain(|tests| !is_decided(*tests));
+        if chosen.in_all > ALL as u64 {
+            let tests = meet.members.iter().map(|member| member.test);
+            let covered: HashSet<usize> = tests
+                .clone()
+                .filter(|test| {
+                    tests
+                        .clone()
+                        .any(|other| other != *test && is_decided([*test, other]))
+                })
+                .collect();
+            pairs.retain(|tests| tests.iter().any(|test| !covered.contains(test)));
+        }
+        pairs
+    }
+
+    /// Runs these tests at one time, held at the resources of these findings, and grades their pairs.
+    fn cover(&self, suite: &Suite, tests: &[usize], findings: &[usize]) {
+        let Some(parts) = parts(suite, tests) else { return };
+        let resources = resources(suite, findings);
+        let arrivals: Vec<Option<u64>> = tests
+            .iter()
+            .map(|test| {
+                let solo = suite.subjects[*test].solo.get()?;
+                let uses = findings.iter().filter_map(|finding| solo.uses.get(finding));
+                uses.map(|(arrival, _)| *arrival).min()
+            })
+            .collect();
+        let pauses = match arrivals.as_slice() {
+            [Some(a), Some(b)] => Pauses::USUAL.until_arrival(a.abs_diff(*b)),
+            [_, _] => None,
+            _ => Some(Pauses::OF_MANY),
+        };
+        let pauses = pauses.unwrap_or(Pauses::USUAL);
+        let rounds = if tests.len() <= FEW { 2 } else { 1 };
+        let mut waited: HashMap<(usize, [usize; 2]), u32> = HashMap::new();
+        for round in 1..=rounds {
+            let ran = match self
+                .rerunner
+                .run(&parts, &resources, Some(pauses), lasted(suite, tests))
+            {
+                Ok(ran) => ran,
+                Err(error) => {
+                    let why = format!("could not be run again: {error}");
+                    let enter = |finding, tests| {
+                        self.grades
+                            .enter(finding, tests, Grade::Potential, why.clone(), 0)
+                    };
+                    each_pair(suite, tests, findings, |finding, _, _, tests| {
+                        enter(finding, tests)
+                    });
+                    return;
+                }
+            };
+            self.note_failures(suite, tests, &ran);
+            let mut is_settled = true;
+            each_pair(suite, tests, findings, |finding, resource, pair, positions| {
+                if self.grades.is_decided(finding, positions) {
+                    return;
+                }
+                let [a, b] = pair;
+                let fails = |test: usize| solo_fails(suite, tests[test]);
+                if tests.len() > 2 && (fails(a) || fails(b)) {
+                    // What it depends on is seen two by two.
+                    return;
+                }
+                if let Some((order, why)) = self.dependence(
+                    suite,
+                    finding,
+                    pair.map(|one| tests[one]),
+                    [&ran.endings[a], &ran.endings[b]],
+                ) {
+                    self.grades
+                        .enter(finding, order, Grade::OrderDependent, why, round);
+                    return;
+                }
+                let is_shared = |finding: &usize| {
+                    let meet = suite.meets[*finding].as_ref();
+                    meet.is_some_and(|meet| pair.iter().all(|one| meet.position(tests[*one]).is_some()))
+                };
+                let shared: Vec<usize> = (0..findings.len())
+                    .filter(|one| is_shared(&findings[*one]))
+                    .collect();
+                let evidence = weigh(&ran.stays, &arrivals, pair, &shared, resource);
+                let is_late = ran.endings.contains(&Ending::Late);
+                let (grade, why) = match evidence {
+                    Evidence::Met => (Grade::Unguarded, grade::MET),
+                    _ if is_late => (Grade::Potential, grade::LATE),
+                    Evidence::Neither(why) => (Grade::Potential, why),
+                    Evidence::Waited => {
+                        let times = waited.entry((finding, positions)).or_default();
+                        *times += 1;
+                        if *times < rounds {
+                            is_settled = false;
+                            return;
+                        }
+                        (Grade::Guarded, grade::WAITED)
+                    }
+                };
+                // In the second round only those count that waited in the first.
+                if round == 1 || grade != Grade::Potential || waited.contains_key(&(finding, positions)) {
+                    self.grades.enter(finding, positions, grade, why.to_owned(), 1);
+                }
+            });
+            if is_settled || self.rerunner.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn note_failures(&self, suite: &Suite, tests: &[usize], ran: &Ran) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (test, ending) in tests.iter().zip(&ran.endings) {
+            if *ending == Ending::Failed && !solo_fails(suite, *test) {
+                failed.insert(*test);
+            }
+        }
+    }
+
+    /// Returns the two in their order, if one fails alone and passed beside the other, which changes what it uses.
+    fn dependence(
+        &self,
+        suite: &Suite,
+        finding: usize,
+        tests: [usize; 2],
+        endings: [&Ending; 2],
+    ) -> Option<([usize; 2], String)> {
+        let meet = suite.meets[finding].as_ref()?;
+        (0..2).find_map(|one| {
+            let (test, other) = (tests[one], tests[1 - one]);
+            let [position, first] = [meet.position(test)?, meet.position(other)?];
+            let needs = solo_fails(suite, test) && *endings[one] == Ending::Passed;
+            (needs && meet.members[first].writes).then(|| {
+                let [name, other] = [name(suite, test), name(suite, other)];
+                let why =
+                    format!("{name} fails alone and passed when {other} ran too: it needs that to run first");
+                ([first, position], why)
+            })
         })
     }
 
-    /// `mind`: whether a failure is news.
-    fn meet(&self, work: &Work, parts: [&Part; 2], mind: bool) -> io::Result<Done> {
+    /// Runs one pair, held at one resource, with pauses that follow from the runs before.
+    fn meet(&self, suite: &Suite, finding: usize, positions: [usize; 2]) {
+        let (Some(meet), Some(tests)) = (&suite.meets[finding], startable(suite, finding, positions)) else {
+            return;
+        };
+        let Some(parts) = parts(suite, &tests) else { return };
+        let potential = |why: String, tries| {
+            self.grades
+                .enter(finding, positions, Grade::Potential, why, tries)
+        };
+        let arrivals = tests.map(|test| Some(suite.subjects[test].solo.get()?.uses.get(&finding)?.0));
+        let begin = match arrivals {
+            [Some(a), Some(b)] => match Pauses::USUAL.until_arrival(a.abs_diff(b)) {
+                Some(begin) => begin,
+                None => return potential(grade::TOO_FAR.to_owned(), 0),
+            },
+            _ => Pauses::USUAL,
+        };
+        let resource = std::slice::from_ref(&meet.resource);
         let mut tries = Vec::new();
         loop {
-            let pauses = match judge(&tries) {
+            let pauses = match judge(&tries, begin) {
                 Next::Again(pauses) => pauses,
                 Next::Graded(grade, why) => {
-                    return Ok(Done {
-                        next: (mind && grade == Grade::Unguarded).then_some(Step::Press),
-                        ..Done::graded(grade, why, count(&tries))
-                    });
+                    return self.grades.enter(finding, positions, grade, why, count(&tries));
                 }
             };
-            let ran = self.rerunner.together(parts, &work.resource, pauses)?;
-            let failed = who_failed(&ran, parts).filter(|_| mind);
+            if self.rerunner.is_over() {
+                return;
+            }
+            let ran = match self
+                .rerunner
+                .run(&parts, resource, Some(pauses), lasted(suite, &tests))
+            {
+                Ok(ran) => ran,
+                Err(error) => return potential(format!("could not be run again: {error}"), count(&tries)),
+            };
+            self.note_failures(suite, &tests, &ran);
+            if let Some((order, why)) =
+                self.dependence(suite, finding, tests, [&ran.endings[0], &ran.endings[1]])
+            {
+                return self
+                    .grades
+                    .enter(finding, order, Grade::OrderDependent, why, count(&tries) + 1);
+            }
             tries.push(as_try(&ran, pauses));
-            if let Some(failed) = failed {
-                // For the time being, in case there is none left for the rest.
-                let grade = if tries.iter().any(|one| one.met) {
-                    Grade::Unguarded
-                } else {
-                    Grade::Potential
-                };
-                return Ok(Done {
-                    next: Some(Step::Blame(pauses, grade)),
-                    ..Done::graded(
-                        grade,
-                        format!("run again beside each other, {failed}"),
-                        count(&tries),
-                    )
-                });
-            }
-            if self.is_over() && !tries.iter().any(|one| one.met) {
-                return Ok(Done::default());
-            }
         }
-    }
-
-    fn press(&self, work: &Work, parts: [&Part; 2]) -> io::Result<Done> {
-        for (tries, pauses) in (1..).zip(OTHER_PAUSES) {
-            if self.is_over() {
-                break;
-            }
-            let ran = self.rerunner.together(parts, &work.resource, pauses)?;
-            if let Some(failed) = who_failed(&ran, parts) {
-                return Ok(Done {
-                    next: Some(Step::Blame(pauses, Grade::Unguarded)),
-                    ..Done::graded(
-                        Grade::Unguarded,
-                        format!("both used it at one time, and {failed} once"),
-                        tries,
-                    )
-                });
-            }
-        }
-        Ok(Done::default())
-    }
-
-    fn blame(&self, work: &Work, parts: [&Part; 2], pauses: Pauses, without: Grade) -> io::Result<Done> {
-        for (test, part) in work.tests.into_iter().zip(parts) {
-            if !self.passes_alone(work, test, part, pauses)? {
-                if self.is_over() {
-                    return Ok(Done::default());
-                }
-                let why = match without {
-                    Grade::Unguarded => "both used it at one time; ",
-                    _ => "",
-                };
-                let why = format!(
-                    "{why}{} does not pass alone, so that it failed shows nothing",
-                    part.name
-                );
-                return Ok(Done {
-                    next: (without == Grade::Potential).then_some(Step::MeetAnyway),
-                    ..Done::graded(without, why, 0)
-                });
-            }
-        }
-        for tries in 1..=BLAMES as u32 {
-            if self.is_over() {
-                break;
-            }
-            let ran = self.rerunner.together(parts, &work.resource, pauses)?;
-            if let Some(failed) = who_failed(&ran, parts) {
-                let how = match ran.uses.met {
-                    true => "while both used it",
-                    false => "beside or after the other",
-                };
-                let why = format!("{failed} {how}, and each passes alone");
-                return Ok(Done::graded(Grade::Reproduced, why, tries));
-            }
-        }
-        if self.is_over() {
-            return Ok(Done::default());
-        }
-        let why = format!("run again beside each other, one failed once, and not in {BLAMES} more runs");
-        Ok(Done::graded(without, why, BLAMES as u32))
-    }
-
-    fn passes_alone(&self, work: &Work, test: usize, part: &Part, pauses: Pauses) -> io::Result<bool> {
-        let key = (work.finding, test, pauses);
-        let known = self
-            .passes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-            .copied();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let mut in_a_row = 0;
-        for _ in 0..ALONE {
-            match self.rerunner.alone(part, Some((&work.resource, pauses)))? {
-                Ending::Passed => in_a_row += 1,
-                Ending::Failed => in_a_row = 0,
-                Ending::Late => return Ok(false),
-            }
-            if in_a_row == PASSES {
-                break;
-            }
-        }
-        let passes = in_a_row >= PASSES;
-        self.passes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, passes);
-        Ok(passes)
     }
 
     /// The first test's program came first. That the second passes after it was seen; so the question is what the first
     /// says to what the second leaves. It passes twice in a row before, for it may be its own remains that it does not
     /// bear; and it may fail before that, for the suite left what the second had left.
-    fn order(&self, [first, second]: [&Part; 2]) -> io::Result<Done> {
+    fn order(&self, suite: &Suite, finding: usize, positions: [usize; 2]) {
+        let Some([first, second]) = startable(suite, finding, positions) else {
+            return self
+                .grades
+                .enter(finding, positions, Grade::Potential, NOT_STARTED.to_owned(), 0);
+        };
+        let alone = |test: usize| {
+            if self.rerunner.is_over() {
+                return None;
+            }
+            let part = suite.subjects[test].part.as_ref()?;
+            let ran = self.rerunner.run(&[part], &[], None, Duration::ZERO).ok()?;
+            Some(ran.endings[0]).filter(|ending| *ending != Ending::Late)
+        };
+        let [a, b] = [first, second].map(|test| name(suite, test));
         let mut in_a_row = 0;
         for _ in 0..ALONE {
-            if self.is_over() {
-                return Ok(Done::default());
-            }
-            let passed = self.rerunner.alone(first, None)? == Ending::Passed;
-            in_a_row = if passed { in_a_row + 1 } else { 0 };
+            let Some(ending) = alone(first) else { return };
+            in_a_row = if ending == Ending::Passed { in_a_row + 1 } else { 0 };
             if in_a_row == PASSES {
                 break;
             }
         }
         if in_a_row < PASSES {
-            let why = format!(
-                "{} does not pass twice in a row alone, so nothing can be shown by it",
-                first.name
-            );
-            return Ok(Done::graded(Grade::Potential, why, 0));
+            let why = format!("{a} does not pass twice in a row alone, so nothing can be shown by it");
+            return self.grades.enter(finding, positions, Grade::Potential, why, 0);
         }
-        self.rerunner.alone(second, None)?;
-        let ending = self.rerunner.alone(first, None)?;
-        if ending == Ending::Late || self.is_over() {
-            return Ok(Done::default());
+        if alone(second).is_none() {
+            return;
         }
-        Ok(match ending {
-            Ending::Failed => {
-                let why = format!(
-                    "{} failed after {}, and passed twice before",
-                    first.name, second.name
-                );
-                Done::graded(Grade::Reproduced, why, 1)
-            }
-            _ => {
-                let why = "run again one after the other, both passed, which proves nothing";
-                Done::graded(Grade::Potential, why, 1)
-            }
-        })
+        let (grade, why) = match alone(first) {
+            None => return,
+            Some(Ending::Failed) => (
+                Grade::Reproduced,
+                format!("{a} failed after {b}, and passed twice before"),
+            ),
+            Some(_) => (
+                Grade::Potential,
+                "run again one after the other, both passed, which proves nothing".to_owned(),
+            ),
+        };
+        self.grades.enter(finding, positions, grade, why, 1);
     }
+
+    /// Proves of pairs that met that one fails for it, in a time of its own.
+    pub(super) fn prove(&self, suite: &Suite) {
+        self.rerunner.allow_more(self.options.budget);
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
+        for (grade, of_all) in [(Grade::Unguarded, true), (Grade::Potential, false)] {
+            for (finding, positions) in self.grades.with(grade) {
+                let tests = startable(suite, finding, positions).map(sorted);
+                // One that was not seen to meet may fail all the same, before it comes to that.
+                let may_fail = |tests: &[usize; 2]| of_all || tests.iter().any(|test| failed.contains(test));
+                if let Some(tests) = tests.filter(may_fail) {
+                    pairs.entry(tests).or_default().push(finding);
+                }
+            }
+        }
+        let mut pairs: Vec<Pair> = pairs
+            .into_iter()
+            .map(|(tests, findings)| Pair { tests, findings })
+            .collect();
+        let fails = |pair: &Pair| pair.tests.iter().any(|test| failed.contains(test));
+        pairs.sort_by_key(|pair| !fails(pair));
+        let tasks = pairs.into_iter().map(|pair| Task {
+            marks: suite.marks(&pair.tests),
+            work: (fails(&pair), pair),
+        });
+        self.all(tasks.collect(), |(fails, pair): (bool, Pair)| {
+            let reproduced = self.grades.with(Grade::Reproduced);
+            let proofs = |finding: &usize| reproduced.iter().filter(|(of, _)| of == finding).count();
+            let most = if fails { PROOFS } else { 1 };
+            if pair.findings.iter().any(|finding| proofs(finding) < most) {
+                // Without a result the pair keeps its grade.
+                let _ = self.prove_pair(suite, &pair);
+            }
+        });
+    }
+
+    /// Returns `None` if the time was over, or a run came to no end.
+    fn prove_pair(&self, suite: &Suite, pair: &Pair) -> Option<()> {
+        let parts = parts(suite, &pair.tests)?;
+        let mut resources = resources(suite, &pair.findings);
+        resources.truncate(held_at_once(&resources.iter().collect::<Vec<_>>()));
+        let findings = &pair.findings[..resources.len()];
+        let pauses = proof::PAUSES.into_iter().find_map(|pauses| {
+            let failed = self.failures(suite, &pair.tests, &resources, Some(pauses))?;
+            failed
+                .into_iter()
+                .zip(pair.tests)
+                .any(|(failed, test)| failed && !solo_fails(suite, test))
+                .then_some(pauses)
+        })?;
+        let mut beside = [Rate::default(); 2];
+        let mut alone: [Option<Rate>; 2] = [None; 2];
+        let mut last = None;
+        for look in LOOKS {
+            while beside[0].runs < look {
+                let failed = self.failures(suite, &pair.tests, &resources, Some(pauses))?;
+                for (rate, failed) in beside.iter_mut().zip(failed) {
+                    rate.add(failed);
+                }
+            }
+            let victim = usize::from(beside[1].failed > beside[0].failed);
+            if beside[victim].failed == 0 {
+                break;
+            }
+            if alone[victim].is_none() {
+                alone[victim] = Some(self.solo_rate(parts[victim], &resources, pauses)?);
+            }
+            let rate = alone[victim]?;
+            let [victim_name, other] = [parts[victim], parts[1 - victim]].map(|part| part.name.as_str());
+            let rates = proof::rates(victim_name, other, beside[victim], rate);
+            if let Some(p) = proof::shown(beside[victim], rate) {
+                let why = format!("{rates} ({})", chance(p));
+                let named = self.isolated(suite, pair, victim, pauses, findings)?;
+                self.enter_proof(suite, pair, findings, named, &why);
+                return Some(());
+            }
+            last = Some(rates);
+        }
+        if let Some(rates) = last {
+            for finding in findings {
+                self.enter_why(suite, pair, *finding, &format!("{rates}, which may be chance"));
+            }
+        }
+        Some(())
+    }
+
+    fn solo_rate(&self, part: &Part, resources: &[Resource], pauses: Pauses) -> Option<Rate> {
+        let mut rate = Rate::default();
+        while rate.runs < SOLO_RUNS {
+            if self.rerunner.is_over() {
+                return None;
+            }
+            let ran = self
+                .rerunner
+                .run(&[part], resources, Some(pauses), Duration::ZERO)
+                .ok()?;
+            if ran.endings[0] == Ending::Late {
+                return None;
+            }
+            rate.add(ran.endings[0] == Ending::Failed);
+        }
+        Some(rate)
+    }
+
+    /// Runs the two, and returns which of them failed.
+    fn failures(
+        &self,
+        suite: &Suite,
+        tests: &[usize; 2],
+        resources: &[Resource],
+        pauses: Option<Pauses>,
+    ) -> Option<[bool; 2]> {
+        if self.rerunner.is_over() {
+            return None;
+        }
+        let parts = parts(suite, tests)?;
+        let ran = self
+            .rerunner
+            .run(&parts, resources, pauses, lasted(suite, tests))
+            .ok()?;
+        let [a, b] = [*ran.endings.first()?, *ran.endings.get(1)?];
+        (a != Ending::Late && b != Ending::Late).then_some([a == Ending::Failed, b == Ending::Failed])
+    }
+
+    /// Returns the finding at whose resource alone the failure repeats: the only one, or the first of several. A test that
+    /// fails without any pause fails whatever is held, so that nothing is isolated.
+    fn isolated(
+        &self,
+        suite: &Suite,
+        pair: &Pair,
+        victim: usize,
+        pauses: Pauses,
+        findings: &[usize],
+    ) -> Option<Option<usize>> {
+        if let [only] = findings {
+            return Some(Some(*only));
+        }
+        for _ in 0..ISOLATING {
+            if self.failures(suite, &pair.tests, &[], None)?[victim] {
+                return Some(None);
+            }
+        }
+        for finding in findings {
+            let resource = resources(suite, &[*finding]);
+            let mut rate = Rate::default();
+            while rate.runs < ISOLATING && rate.failed < ISOLATED {
+                rate.add(self.failures(suite, &pair.tests, &resource, Some(pauses))?[victim]);
+            }
+            if rate.failed >= ISOLATED {
+                return Some(Some(*finding));
+            }
+        }
+        Some(None)
+    }
+
+    fn enter_proof(&self, suite: &Suite, pair: &Pair, findings: &[usize], named: Option<usize>, why: &str) {
+        for finding in findings {
+            match named {
+                Some(named) if named == *finding => {
+                    if let Some(positions) = positions(suite, *finding, pair.tests) {
+                        self.grades
+                            .enter(*finding, positions, Grade::Reproduced, why.to_owned(), 1);
+                    }
+                }
+                // It is another resource's failure.
+                Some(_) => {}
+                None => self.enter_why(suite, pair, *finding, &format!("{why}; resource not isolated")),
+            }
+        }
+    }
+
+    /// Adds to the reason of a pair, which keeps its grade.
+    fn enter_why(&self, suite: &Suite, pair: &Pair, finding: usize, why: &str) {
+        let Some(positions) = positions(suite, finding, pair.tests) else {
+            return;
+        };
+        if self.grades.of(finding, positions) == Some(Grade::Unguarded) {
+            let why = format!("{}; {why}", grade::MET);
+            self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
+        }
+    }
+}
+
+/// Why a pair was not tried.
+const NOT_STARTED: &str = "its program cannot be started again";
+
+/// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
+/// the positions of the two tests among these tests, and those in the finding.
+fn each_pair(
+    suite: &Suite,
+    tests: &[usize],
+    findings: &[usize],
+    mut see: impl FnMut(usize, usize, [usize; 2], [usize; 2]),
+) {
+    for (resource, finding) in findings.iter().enumerate() {
+        let Some(meet) = &suite.meets[*finding] else {
+            continue;
+        };
+        let own: Vec<(usize, usize)> = tests
+            .iter()
+            .enumerate()
+            .filter_map(|(number, test)| Some((number, meet.position(*test)?)))
+            .collect();
+        for (number, (a, first)) in own.iter().enumerate() {
+            for (b, second) in &own[number + 1..] {
+                if may_meet(meet, [*first, *second]) {
+                    see(*finding, resource, [*a, *b], [*first, *second]);
+                }
+            }
+        }
+    }
+}
+
+fn may_meet(meet: &Meet, positions: [usize; 2]) -> bool {
+    let [a, b] = positions.map(|position| &meet.members[position]);
+    (a.writes || b.writes) && a.place == b.place
+}
+
+fn positions(suite: &Suite, finding: usize, tests: [usize; 2]) -> Option<[usize; 2]> {
+    let meet = suite.meets[finding].as_ref()?;
+    Some([meet.position(tests[0])?, meet.position(tests[1])?])
+}
+
+/// Returns the two tests, if both can be started once more.
+fn startable(suite: &Suite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
+    let meet = suite.meets[finding].as_ref()?;
+    let tests = positions.map(|position| meet.subjects[position]);
+    parts(suite, &tests).map(|_| tests)
+}
+
+fn parts<'s>(suite: &'s Suite, tests: &[usize]) -> Option<Vec<&'s Part>> {
+    tests
+        .iter()
+        .map(|test| suite.subjects[*test].part.as_ref())
+        .collect()
+}
+
+fn resources(suite: &Suite, findings: &[usize]) -> Vec<Resource> {
+    let meets = findings
+        .iter()
+        .filter_map(|finding| suite.meets[*finding].as_ref());
+    meets.map(|meet| meet.resource.clone()).collect()
+}
+
+/// Returns the time that these tests take alone, one after the other.
+fn lasted(suite: &Suite, tests: &[usize]) -> Duration {
+    let solos = tests.iter().filter_map(|test| suite.subjects[*test].solo.get());
+    solos.map(|solo| solo.lasted).sum()
+}
+
+fn solo_fails(suite: &Suite, test: usize) -> bool {
+    suite.subjects[test].solo.get().is_some_and(|solo| solo.fails)
+}
+
+fn name(suite: &Suite, test: usize) -> &str {
+    suite.subjects[test].part.as_ref().map_or("", |part| &part.name)
 }
 
 fn count(tries: &[Try]) -> u32 {
@@ -303,20 +714,20 @@ fn count(tries: &[Try]) -> u32 {
 }
 
 fn as_try(ran: &Ran, pauses: Pauses) -> Try {
+    let [a, b] = [&ran.stays[0], &ran.stays[1]];
     Try {
         pauses,
-        windows: ran.uses.windows,
-        met: ran.uses.met,
-        wrote: ran.uses.wrote,
+        windows: [a.window(&[0]), b.window(&[0])],
+        met: a.meets(b, 0),
+        wrote: a.changes(0) || b.changes(0),
         ended: !ran.endings.contains(&Ending::Late),
     }
 }
 
-/// `a failed`, or `both failed`.
-fn who_failed(ran: &Ran, parts: [&Part; 2]) -> Option<String> {
-    match ran.endings.map(|ending| ending == Ending::Failed) {
-        [false, false] => None,
-        [true, true] => Some("both failed".to_owned()),
-        [is_first, _] => Some(format!("{} failed", parts[usize::from(!is_first)].name)),
+fn chance(p: f64) -> String {
+    if p < 0.001 {
+        "p < 0.001".to_owned()
+    } else {
+        format!("p = {p:.3}")
     }
 }

@@ -1,4 +1,4 @@
-//! When the two tests of a run used the resource: logs in, windows out.
+//! When the tests of a run used the resources: logs in, windows out.
 //!
 //! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
@@ -18,105 +18,146 @@ use std::path::{Path, PathBuf};
 /// What a test is called: its program, its name.
 pub(super) type Name<'a> = (&'a str, &'a str);
 
-/// What two tests did to the resource.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Both {
-    /// Nothing for one that did not use it.
-    pub(super) windows: [Option<Window>; 2],
-    /// Whether a use of the one and a use of the other overlap.
-    pub(super) met: bool,
-    /// Whether one of them changed it, this time.
-    pub(super) wrote: bool,
-}
-
 /// So soon after each other, in microseconds, uses are one stay.
 const AT_ONCE: u64 = 20_000;
 
 /// From when on, until when, and whether it is a change.
-type Span = (u64, u64, bool);
+pub(super) type Span = (u64, u64, bool);
 
 /// More are not compared: whoever did not meet by then was kept away, or came late.
 const MOST: usize = 4096;
 
-/// The uses of one test.
-#[derive(Debug, Default)]
-struct Stay {
-    uses: Vec<Span>,
-    paused: bool,
-    held_up: bool,
+/// The uses of some resources by one test of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stay {
+    /// When the test began.
+    pub(super) began: Option<u64>,
+    /// By resource, in the order of their beginning.
+    pub(super) uses: Vec<Vec<Span>>,
+    /// Whether it paused at one of them.
+    pub(super) paused: bool,
+    /// Whether it waited for std's lock around all variables, on the way to another one, before its first use.
+    pub(super) held_up: bool,
 }
 
 impl Stay {
-    fn window(&self) -> Option<Window> {
-        let (from, mut to, _) = *self.uses.first()?;
-        let mut changed = None;
-        for (next, end, writes) in &self.uses {
-            if *next > to + AT_ONCE {
-                break;
-            }
-            to = to.max(*end);
-            if *writes {
-                changed = Some(to);
-            }
-        }
+    /// Returns the moment of the first use of any of the resources.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.uses.iter().flatten().map(|(from, ..)| *from).min()
+    }
+
+    /// Returns the time from the first use of one of these resources until it was left.
+    pub(super) fn window(&self, of: &[usize]) -> Option<Window> {
+        let uses = self.stay(of);
+        let (from, ..) = *uses.first()?;
+        let ends = |(_, end, _): &Span| *end;
+        let changes = uses.iter().filter(|(_, _, writes)| *writes);
+        // Once it is changed, it is there for all.
+        let last_change = changes.map(|(from, ..)| *from).max();
+        let until = |(begun, ..): &&Span| last_change.is_none_or(|last| *begun <= last);
         Some(Window {
             from,
-            // Once it is changed, it is there for all.
-            to: changed.unwrap_or(to),
+            to: uses.iter().filter(until).map(ends).max()?,
             paused: self.paused,
             held_up: self.held_up,
         })
     }
 
-    fn last_change(&self) -> Option<u64> {
-        let changes = self.uses.iter().filter(|(_, _, writes)| *writes);
+    /// Returns the uses of these resources that follow each other at once, from the first one on.
+    fn stay(&self, of: &[usize]) -> Vec<Span> {
+        let mut uses: Vec<Span> = of.iter().flat_map(|one| &self.uses[*one]).copied().collect();
+        uses.sort_unstable();
+        let mut end = uses.first().map_or(0, |(_, end, _)| *end);
+        let length = uses.iter().take_while(|(from, to, _)| {
+            let follows = *from <= end + AT_ONCE;
+            end = end.max(*to);
+            follows
+        });
+        let length = length.count();
+        uses.truncate(length);
+        uses
+    }
+
+    /// Returns whether the test used that resource only while it stayed at these.
+    pub(super) fn uses_only_within(&self, resource: usize, of: &[usize]) -> bool {
+        let stay = self.stay(of);
+        let last = stay.last().map_or(0, |(from, ..)| *from);
+        self.uses[resource].iter().all(|(from, ..)| *from <= last)
+    }
+
+    pub(super) fn uses(&self, resource: usize) -> bool {
+        !self.uses[resource].is_empty()
+    }
+
+    pub(super) fn changes(&self, resource: usize) -> bool {
+        self.last_change(resource).is_some()
+    }
+
+    fn last_change(&self, resource: usize) -> Option<u64> {
+        let changes = self.uses[resource].iter().filter(|(_, _, writes)| *writes);
         changes.map(|(from, ..)| *from).max()
     }
 
-    /// Both in the order of their beginning. Two who look at one time meet if one of them changes it later on: what both
-    /// look at after the last change is what one of them was to make for all.
-    fn meets(&self, other: &Self) -> bool {
-        let last = self.last_change().max(other.last_change());
-        self.uses.iter().take(MOST).any(|a| {
-            let others = other.uses.iter().take(MOST).take_while(|b| b.0 < a.1);
+    /// Returns whether a use of the one and a use of the other overlap. Two who look at one time meet if one of them changes
+    /// it later on: what both look at after the last change is what one of them was to make for all.
+    pub(super) fn meets(&self, other: &Self, resource: usize) -> bool {
+        let last = self.last_change(resource).max(other.last_change(resource));
+        self.uses[resource].iter().take(MOST).any(|a| {
+            let others = other.uses[resource].iter().take(MOST).take_while(|b| b.0 < a.1);
             let mut meeting = others.filter(|b| a.0 < b.1);
             meeting.any(|b| a.2 || b.2 || last >= Some(a.0.max(b.0)))
         })
     }
 }
 
-/// What these tests did, in their order.
+/// Returns the uses of these resources by these tests, in their order.
 ///
 /// `at_variables` says whether someone with the calls of that number is on the way to a variable.
-pub(super) fn both(
+pub(super) fn stays(
     logs: &[Log],
-    names: [Name<'_>; 2],
-    resource: &Resource,
+    names: &[Name<'_>],
+    resources: &[Resource],
     pauses: Pauses,
     at_variables: &dyn Fn(&Log, u32) -> bool,
-) -> Both {
+) -> Vec<Stay> {
     let who = Who::of(logs, &known(logs, names));
+    // The position in `names` of each test of `who`.
+    let positions: Vec<Option<usize>> = who
+        .tests
+        .iter()
+        .map(|test| {
+            let own = (test.binary.as_str(), test.name.as_str());
+            names.iter().position(|name| *name == own)
+        })
+        .collect();
     let (mut links, mut backtraces) = (Links::default(), Backtraces::default());
-    let mut stays = [Stay::default(), Stay::default()];
+    let empty = Stay {
+        uses: vec![Vec::new(); resources.len()],
+        ..Stay::default()
+    };
+    let mut stays = vec![empty; names.len()];
     for (index, log) in logs.iter().enumerate() {
-        let folders = Folders::of(log);
         backtraces.look(log);
+        let folders = Folders::of(log);
         // Since when a test waits for std's lock around the variables.
-        let mut waiting = [None; 2];
-        for record in log
-            .records()
-            .filter(|record| record.kind.is_access() || record.kind == Kind::Waits)
+        let mut waiting = vec![None; names.len()];
+        if let Some(one) = who.test_of(index, 0).filter(|_| log.is_test())
+            && let Some(position) = positions[one]
         {
-            if backtraces.made(&record) {
+            stays[position].began.get_or_insert(log.began());
+        }
+        for record in log.records() {
+            if record.kind == Kind::Test {
+                let position = who.test_of(index, record.value).and_then(|test| positions[test]);
+                if let Some(position) = position {
+                    stays[position].began.get_or_insert(record.at);
+                }
+            }
+            let is_looked_at = record.kind.is_access() || record.kind == Kind::Waits;
+            if !is_looked_at || backtraces.made(&record) {
                 continue;
             }
-            let Some(test) = who.test(index, &record).map(|test| &who.tests[test]) else {
-                continue;
-            };
-            let Some(position) = names
-                .iter()
-                .position(|name| *name == (test.binary.as_str(), test.name.as_str()))
-            else {
+            let Some(position) = who.test(index, &record).and_then(|test| positions[test]) else {
                 continue;
             };
             if record.kind == Kind::Waits {
@@ -130,31 +171,36 @@ pub(super) fn both(
                 Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable
             );
             let since = waiting[position].take_if(|_| is_variable);
-            let shared = log.is_test() && record.pid == log.pid();
-            let acts = acts(&record, folders.get(log, &record), shared);
-            let led = acts.into_iter().flat_map(|act| led(act, &record, &mut links));
-            let uses = led.flatten().filter(|act| is_use(act, resource));
-            let Some(writes) = uses.map(|act| act.writes()).max() else {
-                stays[position].held_up |= since.is_some() && stays[position].uses.is_empty();
-                continue;
-            };
             let pause = record.pause();
             let length = pause.map_or(0, |first| if first { pauses.first } else { pauses.others });
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
-            stays[position].uses.push((from, to, writes));
-            stays[position].paused |= pause.is_some();
+            let shared = log.is_test() && record.pid == log.pid();
+            let acts = acts(&record, folders.get(log, &record), shared);
+            let acts = acts.into_iter().flat_map(|act| led(act, &record, &mut links));
+            let acts: Vec<Act> = acts.flatten().collect();
+            let stay = &mut stays[position];
+            let was_there = stay.first().is_some();
+            let mut is_there = false;
+            for (resource, uses) in resources.iter().zip(&mut stay.uses) {
+                let own = acts.iter().filter(|act| is_use(act, resource));
+                if let Some(writes) = own.map(Act::writes).max() {
+                    uses.push((from, to, writes));
+                    is_there = true;
+                }
+            }
+            if is_there {
+                stay.paused |= pause.is_some();
+            } else {
+                stay.held_up |= since.is_some() && !was_there;
+            }
         }
     }
-    for stay in &mut stays {
-        // Several processes may work for one test, each with a log of its own.
-        stay.uses.sort_unstable();
-    }
-    let [a, b] = &stays;
-    Both {
-        windows: [a.window(), b.window()],
-        met: a.meets(b),
-        wrote: a.last_change().or(b.last_change()).is_some(),
-    }
+    // Several processes may work for one test, each with a log of its own.
+    stays
+        .iter_mut()
+        .flat_map(|stay| &mut stay.uses)
+        .for_each(|uses| uses.sort_unstable());
+    stays
 }
 
 /// Whether this is a use of the resource, or of what lies in it; or of the names among which it is one.
@@ -171,8 +217,8 @@ fn is_use(act: &Act, resource: &Resource) -> bool {
     }
 }
 
-/// These two are the only tests that ran, so their names need not be asked for.
-fn known(logs: &[Log], names: [Name<'_>; 2]) -> Known {
+/// These are the only tests that ran, so their names need not be asked for.
+fn known(logs: &[Log], names: &[Name<'_>]) -> Known {
     let names: BTreeSet<String> = names.iter().map(|(_, name)| (*name).to_owned()).collect();
     let programs = logs.iter().filter(|log| log.is_test()).flat_map(|log| {
         let program = log.records().find(|record| record.kind == Kind::Program);
@@ -209,15 +255,17 @@ mod tests {
             ..Pauses::USUAL
         };
         let at_variables = |_: &Log, stack: u32| stack == 0;
-        let both = both(
+        let stays = stays(
             &[made.log()],
-            [("shop", "a"), ("shop", "b")],
-            resource,
+            &[("shop", "a"), ("shop", "b")],
+            std::slice::from_ref(resource),
             pauses,
             &at_variables,
         );
-        both.windows
-            .map(|window| window.map(|window| (window.from, window.to, window.paused)))
+        [0, 1].map(|test| {
+            let window = stays[test].window(&[0]);
+            window.map(|window| (window.from, window.to, window.paused))
+        })
     }
 
     #[test]
@@ -245,12 +293,12 @@ mod tests {
 
     fn met(a: Vec<Span>, b: Vec<Span>) -> bool {
         let stay = |uses: Vec<Span>| Stay {
-            uses,
+            uses: vec![uses],
             ..Stay::default()
         };
         let (a, b) = (stay(a), stay(b));
-        assert_eq!(a.meets(&b), b.meets(&a));
-        a.meets(&b)
+        assert_eq!(a.meets(&b, 0), b.meets(&a, 0));
+        a.meets(&b, 0)
     }
 
     #[test]
@@ -285,14 +333,14 @@ mod tests {
             made.record(5_000, B, Kind::GetVariable, 0, "HOME", b"");
             made.record(6_000, B, Kind::Waits, 0, "", b"");
             made.record(7_000, B, Kind::GetVariable, 0, "OTHER", b"");
-            let both = both(
+            let stays = stays(
                 &[made.log()],
-                [("shop", "a"), ("shop", "b")],
-                &Resource::env("HOME"),
+                &[("shop", "a"), ("shop", "b")],
+                &[Resource::env("HOME")],
                 Pauses::USUAL,
                 &|_, _| true,
             );
-            assert_eq!(both.windows[1].unwrap().held_up, held_up, "{first}");
+            assert_eq!(stays[1].held_up, held_up, "{first}");
         }
     }
 

@@ -158,7 +158,7 @@ fn program(api: SuiteApi) -> String {
     let share = shared(Kind::File, "/shop/shared.csv", &suite);
     let share = codes(&share);
     for which in ["one", "other"] {
-        let path = "used(&std::env::temp_dir().join(\"helped-shared.csv\"))";
+        let path = &format!("used(&std::env::temp_dir().join(\"helped-{api:?}.csv\"))");
         match api {
             SuiteApi::Std => test("", &format!("shared_{which}"), &format!("{} {path}", share[0])),
             _ => test(share[0], &format!("shared_{which}"), path),
@@ -195,7 +195,7 @@ fn doctests(api: SuiteApi) -> String {
     for name in ["saves", "loads"] {
         writeln!(
             text,
-            "/// ```\n/// {lock}\n/// let file = std::env::temp_dir().join(\"helped-doc.csv\");\n/// std::fs::write(&file, \"{name}\")?;\n\
+            "/// ```\n/// {lock}\n/// let file = std::env::temp_dir().join(\"helped-doc-{api:?}.csv\");\n/// std::fs::write(&file, \"{name}\")?;\n\
              /// std::thread::sleep(std::time::Duration::from_millis(20));\n\
              /// assert_eq!(std::fs::read_to_string(&file)?, \"{name}\");\n/// std::fs::remove_file(file)?;\n\
              /// # Ok::<(), std::io::Error>(())\n/// ```\npub fn {name}() {{}}"
@@ -286,7 +286,9 @@ fn a_suite_that_does_what_the_help_says_has_no_conflict() {
         vec!["cargo", "test", "--offline", "--doc"],
     ];
     if has_nextest() {
-        commands.push(vec!["cargo", "nextest", "run", "--offline"]);
+        // serial_test's attributes are for threads.
+        let programs = ["--test", "harness", "--test", "ours", "--test", "std"];
+        commands.push([&["cargo", "nextest", "run", "--offline"][..], &programs].concat());
     }
     for command in commands {
         let told = observe(&command);

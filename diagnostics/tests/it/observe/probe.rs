@@ -216,7 +216,7 @@ fn observed(dir: &Path) -> Seen {
     let mut seen = Seen::new();
     for line in fs::read_to_string(accesses.path()).unwrap().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        if line["kind"] == "file"
+        if (line["kind"] == "file" || line["kind"] == "unix-socket")
             && let Ok(name) = Path::new(line["name"].as_str().unwrap()).strip_prefix(dir)
         {
             *seen.entry(name.display().to_string()).or_default() |= line["access"] == "write";

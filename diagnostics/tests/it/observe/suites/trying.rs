@@ -79,23 +79,6 @@ pairs! {
     }
 }
 
-// std asks for the working directory to print a backtrace, and for `RUST_BACKTRACE`.
-#[test]
-#[should_panic]
-fn fails_as_it_should() {
-    panic!("as it should");
-}
-#[test]
-fn folder_is_another_for_a_while() {
-    let home = std::env::current_dir().unwrap();
-    std::env::set_current_dir("/").unwrap();
-    std::env::set_current_dir(home).unwrap();
-}
-#[test]
-fn backtraces_are_asked_for() {
-    unsafe { std::env::set_var("RUST_BACKTRACE", "full") };
-}
-
 #[test]
 fn file_is_made() {
     fs::write(place("here"), "").unwrap();

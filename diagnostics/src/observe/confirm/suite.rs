@@ -1,0 +1,218 @@
+//! The tests of all findings, each once, with what a solo run showed of it.
+
+use super::cover::Crowd;
+use super::pairs::{self, Chosen, Meeting, Member};
+use super::rerun::{self, Part};
+use crate::findings::{Access, Kind, Runner};
+use crate::observe::found::Found;
+use crate::observe::launch::{Launch, Started};
+use cofferdam::{Resource, Scope};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A test that is in a finding.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// `None` for one that cannot be started once more.
+    pub(super) part: Option<Part>,
+    /// The findings that it is in.
+    pub(super) findings: BTreeSet<usize>,
+    pub(super) solo: OnceLock<Solo>,
+}
+
+/// What a test did when it ran alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Solo {
+    /// It failed each time.
+    pub(super) fails: bool,
+    pub(super) lasted: Duration,
+    /// By finding: the time until its first use of the resource, in microseconds, and whether it changes it.
+    pub(super) uses: HashMap<usize, (u64, bool)>,
+}
+
+/// The tests of a finding, by their positions there.
+#[derive(Debug)]
+pub(super) struct Meet {
+    pub(super) resource: Resource,
+    pub(super) subjects: Vec<usize>,
+    pub(super) members: Vec<Member>,
+    pub(super) meeting: Meeting,
+    /// The first moment of each of its tests' uses.
+    pub(super) moments: Vec<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Suite {
+    pub(super) subjects: Vec<Subject>,
+    /// By finding; `None` for one without a resource.
+    pub(super) meets: Vec<Option<Meet>>,
+}
+
+impl Suite {
+    pub(super) fn of(launch: &Launch, resources: &[Option<Resource>], found: &[Found]) -> Self {
+        let mut parts = Parts::new(launch);
+        let mut suite = Self {
+            subjects: Vec::new(),
+            meets: Vec::new(),
+        };
+        let mut known: HashMap<(&str, &str), usize> = HashMap::new();
+        for (finding, (one, resource)) in found.iter().zip(resources).enumerate() {
+            let mut subjects = Vec::new();
+            for (position, test) in one.finding.tests.iter().enumerate() {
+                let next = suite.subjects.len();
+                let subject = *known.entry((&test.binary, &test.name)).or_insert(next);
+                if subject == next {
+                    suite.subjects.push(Subject {
+                        part: parts.part(one, position),
+                        findings: BTreeSet::new(),
+                        solo: OnceLock::new(),
+                    });
+                }
+                suite.subjects[subject].findings.insert(finding);
+                subjects.push(subject);
+            }
+            let members = members(one);
+            let at_once = pairs::count(&members, Meeting::AtOnce) > 0;
+            suite.meets.push(resource.clone().map(|resource| Meet {
+                resource,
+                subjects,
+                members,
+                meeting: if at_once && one.finding.kind != Kind::OrderLeak {
+                    Meeting::AtOnce
+                } else {
+                    Meeting::InTurn
+                },
+                moments: one.moments.clone(),
+            }));
+        }
+        suite
+    }
+
+    /// Takes the role that a test had when it ran alone for its role in the finding. A change that it made only beside
+    /// others stays a change.
+    pub(super) fn take_roles(&mut self) {
+        for (finding, meet) in self.meets.iter_mut().enumerate() {
+            let Some(meet) = meet else { continue };
+            for (member, subject) in meet.members.iter_mut().zip(&meet.subjects) {
+                let solo = self.subjects[*subject].solo.get();
+                let alone = solo.and_then(|solo| solo.uses.get(&finding));
+                member.writes |= alone.is_some_and(|(_, writes)| *writes);
+            }
+        }
+    }
+
+    /// Returns the crowds of all findings, each with its finding.
+    pub(super) fn crowds(&self) -> (Vec<Crowd>, Vec<usize>) {
+        let (mut crowds, mut findings) = (Vec::new(), Vec::new());
+        for (finding, meet) in self.meets.iter().enumerate() {
+            let Some(meet) = meet.as_ref().filter(|meet| meet.meeting == Meeting::AtOnce) else {
+                continue;
+            };
+            let mut places: BTreeMap<u32, Crowd> = BTreeMap::new();
+            for (member, subject) in meet.members.iter().zip(&meet.subjects) {
+                if self.subjects[*subject].part.is_none() {
+                    continue;
+                }
+                let crowd = places.entry(member.place).or_insert_with(|| Crowd {
+                    tests: BTreeSet::new(),
+                    writers: BTreeSet::new(),
+                });
+                crowd.tests.insert(*subject);
+                if member.writes {
+                    crowd.writers.insert(*subject);
+                }
+            }
+            for crowd in places.into_values() {
+                if crowd.tests.len() > 1 && !crowd.writers.is_empty() {
+                    crowds.push(crowd);
+                    findings.push(finding);
+                }
+            }
+        }
+        (crowds, findings)
+    }
+
+    pub(super) fn chosen(&self, finding: usize) -> Chosen {
+        self.meets[finding]
+            .as_ref()
+            .map(|meet| pairs::chosen(&meet.members, meet.meeting))
+            .unwrap_or_default()
+    }
+
+    /// Returns the folders of the packages of all tests.
+    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
+        let parts = self.subjects.iter().filter_map(|subject| subject.part.as_ref());
+        parts.map(|part| part.started.dir.clone()).collect()
+    }
+
+    /// Returns marks for these tests, and for what they share with others beyond their process: see [`super::queue::Task`].
+    pub(super) fn marks(&self, tests: &[usize]) -> BTreeSet<usize> {
+        let shared = |finding: &usize| {
+            self.meets[*finding]
+                .as_ref()
+                .is_some_and(|meet| meet.resource.kind().scope() != Scope::Process)
+        };
+        let mut marks = BTreeSet::new();
+        for test in tests {
+            marks.insert(self.meets.len() + test);
+            marks.extend(self.subjects[*test].findings.iter().copied().filter(shared));
+        }
+        marks
+    }
+}
+
+impl Meet {
+    pub(super) fn position(&self, subject: usize) -> Option<usize> {
+        self.subjects.iter().position(|known| *known == subject)
+    }
+}
+
+fn members(one: &Found) -> Vec<Member> {
+    let tests = one.finding.tests.iter().zip(&one.pids).enumerate();
+    let member = |(index, (test, pid)): (usize, (&crate::findings::Test, &u32))| Member {
+        test: index,
+        writes: test.uses.iter().any(|one| one.access == Access::Write),
+        // nextest's processes run side by side.
+        place: if test.runner == Runner::Nextest { 0 } else { *pid },
+    };
+    tests.map(member).collect()
+}
+
+/// How tests were started, each read once.
+struct Parts<'a> {
+    launch: &'a Launch,
+    known: HashMap<(u32, String), Option<Arc<Started>>>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(launch: &'a Launch) -> Self {
+        Self {
+            launch,
+            known: HashMap::new(),
+        }
+    }
+
+    /// Returns `None` for a test that cannot be started once more.
+    fn part(&mut self, one: &Found, test: usize) -> Option<Part> {
+        let (test, pid) = (&one.finding.tests[test], one.pids[test]);
+        let own_process = test.runner == Runner::Nextest;
+        let key = (
+            pid,
+            if own_process {
+                test.name.clone()
+            } else {
+                String::new()
+            },
+        );
+        let read = || rerun::started(self.launch, pid, &test.name, own_process).map(Arc::new);
+        let started = self.known.entry(key).or_insert_with(read).clone()?;
+        Some(Part {
+            name: test.name.clone(),
+            binary: test.binary.clone(),
+            started,
+            own_process,
+        })
+    }
+}

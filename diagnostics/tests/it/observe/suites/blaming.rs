@@ -1,0 +1,36 @@
+//! Failures that are another resource's, or the test's own.
+
+use std::fs;
+
+fn place(name: &str) -> String {
+    format!("{}/met/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+// The first file is minded, the second is not.
+fn minds_one_of_two(name: &str) {
+    fs::write(place("minded"), name).unwrap();
+    let found = fs::read_to_string(place("minded")).unwrap();
+    fs::write(place("unminded"), name).unwrap();
+    assert_eq!(found, name);
+}
+#[test]
+fn minds_one_of_two_a() {
+    minds_one_of_two("a");
+}
+#[test]
+fn minds_one_of_two_b() {
+    minds_one_of_two("b");
+}
+
+// Fails in each second run, whatever the other does.
+#[test]
+fn fails_now_and_then_a() {
+    let runs = fs::read_to_string(place("runs")).unwrap_or_default() + "x";
+    fs::write(place("runs"), &runs).unwrap();
+    fs::write(place("used"), "a").unwrap();
+    assert!(runs.len() % 2 == 1);
+}
+#[test]
+fn fails_now_and_then_b() {
+    let _ = fs::read(place("used"));
+}
