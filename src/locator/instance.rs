@@ -111,8 +111,11 @@ impl Number {
         let address = instance.0.address();
         let number = match KNOWN.entry(address) {
             Entry::Occupied(mut known) => {
-                known.get_mut().caches += 1;
-                known.get().number
+                let known = known.get_mut();
+                known.caches += 1;
+                // A factory that always returns this instance would otherwise run after every test.
+                known.spoiled = false;
+                known.number
             }
             Entry::Vacant(empty) => {
                 empty

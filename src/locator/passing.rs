@@ -135,7 +135,7 @@ impl State {
     fn end_spoiled(&mut self) -> Vec<Leaving> {
         let mut spoiled = std::mem::take(&mut self.spoiled);
         for about in self.abouts_mut() {
-            spoiled.extend(about.spoiled());
+            spoiled.extend(about.take_spoiled());
         }
         if spoiled.is_empty() || !self.passes {
             return Vec::new();

@@ -132,6 +132,26 @@ alone! {
         as_test("a::next", || assert_eq!(*STOCK.get().lock().unwrap(), 0));
     }
 
+    fn a_service_built_anew_after_a_panic_stays_although_the_old_one_is_still_held() {
+        static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            as_test("a::panics", || {
+                let stock = STOCK.get();
+                std::mem::forget(stock.clone());
+                panic!("as it should");
+            });
+        }));
+        assert!(panicked.is_err());
+        for (test, before) in [("a::first", 0), ("a::second", 1), ("a::third", 2)] {
+            as_test(test, || {
+                let stock = STOCK.get();
+                let mut stock = stock.lock().unwrap();
+                assert_eq!(*stock, before, "{test}");
+                *stock += 1;
+            });
+        }
+    }
+
     fn a_service_that_a_panicking_test_does_not_hold_any_more_stays() {
         static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
         static UNDER_ARC: WorkerLocal<u32> = WorkerLocal::new(|_| Ok(7));
