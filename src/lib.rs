@@ -15,7 +15,7 @@
 //! // was: static STOCK: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Default::default);
 //! static STOCK: WorkerLocal<Mutex<HashMap<String, u32>>> = WorkerLocal::new(|_| Ok(Mutex::default()));
 //!
-//! let stock = STOCK.get();        // this worker's own, an `Arc`
+//! let stock = STOCK.get();        // this worker's own
 //! stock.lock().unwrap().insert("tea".to_owned(), 3);
 //! assert_eq!(STOCK.get().lock().unwrap()["tea"], 3);
 //! ```
@@ -58,7 +58,7 @@
 //!
 //! ```text
 //! static S: WorkerLocal<T> = WorkerLocal::new(fn(&Context) -> Result<T, BoxError>)
-//! S.get() -> Arc<T>                                  S.override_with(Arc<T>) -> OverrideGuard
+//! S.get() -> ServiceHandle<T>                        S.override_with(Arc<T>) -> OverrideGuard
 //!
 //! ServiceLocator::builder()
 //!     .name("shop").capacity(50).build_timeout(60 s)
@@ -66,10 +66,12 @@
 //!         .named("replica")  .per_test()  .reset(Fn(&T) -> Result<(), BoxError>)
 //!     .register_shared::<T>(…)
 //!     .build() -> ServiceLocator
-//! locator.get::<T>() -> Arc<T>                       locator.lazy::<T>() -> LazyProxy<T>: Deref<Target = T>
+//! locator.get::<T>() -> ServiceHandle<T>             locator.lazy::<T>() -> LazyProxy<T>: Deref<Target = T>
 //! locator.override_with::<T>(Arc<T>) -> OverrideGuard        .clear_worker()         .clear_all()
 //!
 //! static F: Fixture<H> = Fixture::per_run("name", fn(&Setup) -> Result<H, BoxError>)         per_worker  start_within
+//! ServiceHandle<T>:  Deref<Target = T>  Clone  into_arc() -> Arc<T>
+//!
 //! F.get() -> Arc<H>                                  H: Serialize + Deserialize
 //! Setup:    spawn  run  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
 //!
@@ -102,8 +104,8 @@
 //!
 //! **A service keeps its state from test to test, under one runner.** Under `cargo test` the next test in the lane finds
 //! what the last one left; under nextest it finds nothing. A test that needs either passes under one runner only. Say
-//! which is meant: `per_test` or `reset`. What a test was handed that panicked is never handed to the next: a lock in it may
-//! be poisoned. (A suite that replaces the panic hook without calling the one before takes that away.)
+//! which is meant: `per_test` or `reset`. A service whose handle or proxy a test holds when it panics is not handed to the next
+//! test: a lock in it may be poisoned. One that the test held earlier stays, and so does one that it holds as an `Arc`.
 //!
 //! ```
 //! use cofferdam::ServiceLocator;
@@ -148,10 +150,10 @@
 //! # let (own, others) = (locator.get_named::<Pool>("own"), locator.clone());
 //! # let another_test = std::thread::Builder::new().name("another_test".to_owned());
 //! # let others = another_test.spawn(move || others.get_named::<Pool>("own")).unwrap().join().unwrap();
-//! # assert!(!Arc::ptr_eq(&own, &others));
+//! # assert!(!std::ptr::eq(&*own, &*others));
 //! ```
 //!
-//! **An `Arc` or a used proxy that a static keeps** carries one worker's service to every other. Ask in each test instead:
+//! **A handle, an `Arc` or a used proxy that a static keeps** carries one worker's service to every other. Ask in each test instead:
 //! asking again is cheap.
 //!
 //! **Threads of a test have no worker of their own** under `cargo test`, and all have one under nextest, so a forgotten
@@ -174,7 +176,7 @@
 //! **A guard in `_` is dropped at once.** `let _ = locator.override_with(fake)` ends where it begins, and so do a claim
 //! and a scope; `let _fake = …` lives to the end of the block.
 //!
-//! **An override does not reach what is already held.** An `Arc` that was got before, and a proxy that was used before,
+//! **An override does not reach what is already held.** A handle that was got before, and a proxy that was used before,
 //! are the old service, and so is a shared service that was built from the real one.
 //!
 //! **Factories that need each other are an error**, not a deadlock, also across threads and locators. `lazy` breaks the
@@ -189,7 +191,7 @@
 //!     .register::<Orders>(|cx| Ok(Arc::new(Orders(cx.lazy()?))))
 //!     .register::<Customers>(|cx| Ok(Arc::new(Customers(Arc::downgrade(&cx.get()?)))))
 //!     .build();
-//! let orders = locator.get::<Orders>();
+//! let orders = locator.get::<Orders>().into_arc();
 //! assert!(Weak::ptr_eq(&orders.0.0, &Arc::downgrade(&orders)));
 //! ```
 //!
@@ -223,7 +225,7 @@
 //! **Why is everything built anew for each test under nextest?** Because each test is a process. Of a service that is
 //! built often and slowly the report says how often and how long.
 //!
-//! **Why an `Arc` and not a reference?** Because services are cleared, overridden, evicted and dropped at exit, while
+//! **Why a handle and not a reference?** Because services are cleared, overridden, evicted and dropped at exit, while
 //! somebody may hold them.
 //!
 //! **What if I hold on to a service?** It stays yours. It is not evicted while you hold it; after `clear_worker` it goes
@@ -241,8 +243,8 @@
 //! until the test runs again. The locks of leased ports, and of the
 //! whole machine, are in the user's temporary folder. To standard error: warnings. To standard output: nothing. It does
 //! not change the environment or the working directory, installs
-//! no signal handler and never leaves the process. Its panic hook calls the one that was there before. A run with fixtures has a process of its own
-//! for them, which ends with it.
+//! no signal handler and no panic hook, and never leaves the process. A run with fixtures has a process of its own for
+//! them, which ends with it.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is looked at. Nothing else: recording
 //! never fails a test.
@@ -265,7 +267,7 @@
 //!
 //! **Instances.**
 //! - A worker is handed at most one instance of a service at a time, and a rebuild waits until the `Drop` of the one that
-//!   the cache let go of has returned. If the last `Arc` is yours, nobody sees when its `Drop` returns: two may overlap
+//!   the cache let go of has returned. If the last handle is yours, nobody sees when its `Drop` returns: two may overlap
 //!   for that moment.
 //! - `reset` runs where a lane passes from test to test: not under nextest, and not for shared services.
 //! - `per_test` ends with the test's thread. Work that outlives its test by more than 50 ms keeps the lane, and what it
@@ -334,7 +336,9 @@ pub use cofferdam_macros::parallel;
 #[cfg(feature = "serial")]
 pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
-pub use locator::{Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceLocator, WorkerLocal};
+pub use locator::{
+    Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceHandle, ServiceLocator, WorkerLocal,
+};
 pub use place::base_dir;
 #[cfg(feature = "check")]
 #[doc(hidden)]

@@ -63,6 +63,8 @@ pub(crate) struct About {
     pub(crate) from: Arc<BTreeSet<Key>>,
     /// The overrides that were in force for any of that.
     pub(crate) fakes: BTreeSet<u64>,
+    /// Whether [`take_spoiled`](Self::take_spoiled) returned its keys.
+    spoiled_taken: bool,
     pub(crate) claims: Vec<ServiceClaim>,
     pub(crate) built_at: u64,
     pub(crate) used_at: u64,
@@ -94,6 +96,7 @@ impl About {
             build: 0,
             from: Arc::default(),
             fakes: BTreeSet::new(),
+            spoiled_taken: false,
             claims: Vec::new(),
             built_at: now,
             used_at: now,
@@ -132,6 +135,15 @@ impl About {
             }
         });
         *tick
+    }
+
+    /// Returns the keys of what a panic spoiled with this instance: itself, and all that it is built from. It does so once,
+    /// so that the instances that are built anew stay.
+    pub(crate) fn take_spoiled(&mut self) -> impl Iterator<Item = Key> {
+        let is_new = !self.is_fake && !self.spoiled_taken && self.number.is_spoiled();
+        self.spoiled_taken |= is_new;
+        let keys = is_new.then(|| self.from.iter().chain([&self.service.key]));
+        keys.into_iter().flatten().cloned()
     }
 
     /// It was used at `tick` by whoever asked the cache itself.

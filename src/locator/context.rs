@@ -1,6 +1,7 @@
 //! What a factory may ask.
 
 use super::ServiceLocator;
+use super::handle::ServiceHandle;
 use super::lazy::LazyProxy;
 use super::registry::Service;
 use crate::error::Error;
@@ -73,7 +74,9 @@ impl<'a> Context<'a> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn get_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Result<Arc<T>, Error> {
-        self.locator::<T>(name)?.try_get_named(name)
+        self.locator::<T>(name)?
+            .try_get_named(name)
+            .map(ServiceHandle::into_arc)
     }
 
     /// The worker's `T`, built at its first use: for what is needed later only, and to break a cycle.

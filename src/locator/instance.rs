@@ -25,7 +25,7 @@ impl<T: ?Sized + Send + Sync + 'static> Strong for Arc<T> {
         Arc::strong_count(self)
     }
     fn address(&self) -> usize {
-        Arc::as_ptr(self).cast::<()>() as usize
+        address(self)
     }
     fn again(&self) -> Box<dyn Strong> {
         Box::new(Arc::clone(self))
@@ -81,6 +81,21 @@ static KNOWN: Lazy<DashMap<usize, Known>> = Lazy::new(sync::map);
 struct Known {
     number: u64,
     caches: usize,
+    /// See [`spoil`].
+    spoiled: bool,
+}
+
+/// Marks an instance that a panic left in an unknown state: the next test of a lane is not handed it.
+#[cold]
+pub(super) fn spoil(address: usize) {
+    if let Some(mut known) = KNOWN.get_mut(&address) {
+        known.spoiled = true;
+    }
+}
+
+/// Returns the address of the service, under which [`KNOWN`] has it.
+pub(super) fn address<T: ?Sized>(service: &Arc<T>) -> usize {
+    Arc::as_ptr(service).cast::<()>() as usize
 }
 
 /// The number of an instance, the same in every cache that knows it; kept while one of them does.
@@ -96,14 +111,18 @@ impl Number {
         let address = instance.0.address();
         let number = match KNOWN.entry(address) {
             Entry::Occupied(mut known) => {
-                known.get_mut().caches += 1;
-                known.get().number
+                let known = known.get_mut();
+                known.caches += 1;
+                // A factory that always returns this instance would otherwise run after every test.
+                known.spoiled = false;
+                known.number
             }
             Entry::Vacant(empty) => {
                 empty
                     .insert(Known {
                         number: clock::unique(),
                         caches: 1,
+                        spoiled: false,
                     })
                     .number
             }
@@ -117,6 +136,16 @@ impl Number {
 
     pub(crate) fn get(&self) -> u64 {
         self.number
+    }
+
+    /// Marks the instance; see [`spoil`].
+    pub(crate) fn spoil(&self) {
+        spoil(self.address);
+    }
+
+    /// Returns whether a panic left the instance in an unknown state.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        KNOWN.get(&self.address).is_some_and(|known| known.spoiled)
     }
 
     /// The instance, while somebody holds it.

@@ -17,8 +17,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// One worker's services, of all locators and statics.
 pub(crate) struct Lane {
     pub(crate) name: String,
-    /// Whether it is one worker's, handed from test to test.
-    pub(super) passes: bool,
     hot: Hot,
     state: Mutex<State>,
     /// Something finished that others may wait for.
@@ -64,9 +62,8 @@ impl Lane {
     pub(crate) fn new(name: String, passes: bool) -> Self {
         Self {
             name,
-            passes,
             hot: Hot::default(),
-            state: Mutex::new(State::new()),
+            state: Mutex::new(State::new(passes)),
             changed: Condvar::new(),
         }
     }
@@ -143,6 +140,15 @@ impl Lane {
             Role::Build(flight) => Look::Build(flight, epoch),
             Role::Wait(flight) => Look::Wait(flight),
         })
+    }
+
+    /// Marks instances that a factory used when it panicked.
+    pub(crate) fn spoil(&self, numbers: &BTreeSet<u64>) {
+        let mut state = self.lock();
+        let used = state
+            .abouts_mut()
+            .filter(|about| numbers.contains(&about.number.get()));
+        used.for_each(|about| about.number.spoil());
     }
 
     /// Takes a new instance in, unless nobody is to be handed it any more.

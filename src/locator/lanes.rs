@@ -67,16 +67,13 @@ pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
     lanes
 }
 
-/// A test is over: what lives for it alone goes, its overrides end. If it panicked, all that it was handed goes.
+/// Ends a test: what lives for it alone goes, its overrides end, and what a panic spoiled goes.
 fn end_test(worker: &Worker) {
     // Not `of`: a test that asked for nothing needs no lane.
     for lane in [worker.id(), MIXED].into_iter().filter_map(named) {
         let leaving = {
             let mut state = lane.lock();
-            let mut leaving = state.end_test(|life| life == worker.life());
-            if worker.has_panicked() && lane.passes {
-                leaving.extend(state.end_spoiled(worker.life()));
-            }
+            let leaving = state.end_test(|life| life == worker.life());
             if !leaving.is_empty() {
                 lane.next_epoch(&mut state);
             }

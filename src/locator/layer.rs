@@ -104,7 +104,7 @@ impl Lane {
 
 impl State {
     /// What is known of all that is cached, set aside, or held by somebody still and may come back.
-    fn abouts_mut(&mut self) -> impl Iterator<Item = &mut About> {
+    pub(super) fn abouts_mut(&mut self) -> impl Iterator<Item = &mut About> {
         let cached = self.caches.values_mut().flat_map(Cache::entries_mut);
         let hidden = self.hidden.iter_mut().map(|(_, entry)| entry);
         let forgotten = self.forgotten.iter_mut().map(|gone| &mut gone.about);

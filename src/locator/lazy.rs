@@ -1,5 +1,6 @@
 //! Proxies: nothing is built until first use.
 
+use super::handle::ServiceHandle;
 use super::lanes;
 use super::registry::{Scope, Service};
 use super::resolve::Holder;
@@ -33,7 +34,7 @@ use std::sync::{Arc, Weak};
 /// ```
 pub struct LazyProxy<T: ?Sized> {
     /// Empty for ever while events are recorded, so that each use is seen.
-    ready: OnceCell<Arc<T>>,
+    ready: OnceCell<ServiceHandle<T>>,
     watched: OnceCell<Watched<T>>,
     source: Source,
     made_at: &'static Location<'static>,
@@ -56,7 +57,7 @@ enum Origin {
 }
 
 struct Watched<T: ?Sized> {
-    service: Arc<T>,
+    service: ServiceHandle<T>,
     number: u64,
     lane: String,
     /// The last life that used it: each is told once.
@@ -98,7 +99,7 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
     ///
     /// # Errors
     /// When it cannot be built; the next use tries again.
-    pub fn try_get(&self) -> Result<&Arc<T>, Error> {
+    pub fn try_get(&self) -> Result<&ServiceHandle<T>, Error> {
         if let Some(service) = self.ready.get() {
             return Ok(service);
         }
@@ -151,7 +152,7 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
 }
 
 impl Source {
-    fn find<T: ?Sized + Send + Sync + 'static>(&self) -> Result<(Arc<T>, u64, String), Error> {
+    fn find<T: ?Sized + Send + Sync + 'static>(&self) -> Result<(ServiceHandle<T>, u64, String), Error> {
         let locator = match &self.locator {
             Origin::Strong(locator) => locator.clone(),
             Origin::Weak(locator) => ServiceLocator(locator.upgrade().ok_or_else(|| self.gone())?),
@@ -164,7 +165,8 @@ impl Source {
                 .unwrap_or(owner.clone()),
             None => Worker::try_current()?,
         };
-        locator.resolve(&self.service, &worker, self.holder.as_ref())
+        let (service, number, lane) = locator.resolve(&self.service, &worker, self.holder.as_ref())?;
+        Ok((ServiceHandle::new(service), number, lane))
     }
 
     fn gone(&self) -> Error {
@@ -186,7 +188,7 @@ impl<T: ?Sized + Send + Sync + 'static> Deref for LazyProxy<T> {
     fn deref(&self) -> &T {
         match self.ready.get() {
             Some(service) => service,
-            None => error::or_panic(self.try_get()).as_ref(),
+            None => error::or_panic::<&ServiceHandle<T>>(self.try_get()),
         }
     }
 }

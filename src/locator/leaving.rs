@@ -95,7 +95,7 @@ impl Lane {
             let mut state = self.lock();
             state.dropping.remove(&ticket);
             let is_held = !about.is_fake && about.number.holders() > 0;
-            let forgotten = Forgotten {
+            let mut forgotten = Forgotten {
                 key,
                 about,
                 why,
@@ -104,7 +104,7 @@ impl Lane {
             if is_held {
                 state.forgotten.push(forgotten);
             } else {
-                state.count_out(&forgotten);
+                state.count_out(&mut forgotten);
                 dead.push(forgotten);
             }
             drop(state);
@@ -148,7 +148,8 @@ impl State {
         let thread = thread::current();
         let mut leaving: Vec<_> = entries
             .into_iter()
-            .map(|(key, entry)| {
+            .map(|(key, mut entry)| {
+                self.spoiled.extend(entry.about.take_spoiled());
                 let ticket = clock::unique();
                 let clears = self.clears_of(&key);
                 let dropping = Dropping {
@@ -228,18 +229,19 @@ impl State {
 
     /// Those that nobody holds any more, to be dropped outside the lock.
     pub(crate) fn take_dead(&mut self) -> Vec<Forgotten> {
-        let dead: Vec<_> = self
+        let mut dead: Vec<_> = self
             .forgotten
             .extract_if(.., |forgotten| forgotten.about.number.holders() == 0)
             .collect();
-        for forgotten in &dead {
+        for forgotten in &mut dead {
             self.count_out(forgotten);
         }
         dead
     }
 
-    /// Its cache remembers its uses.
-    fn count_out(&mut self, gone: &Forgotten) {
+    /// Its cache remembers its uses, and the lane what a panic spoiled with it.
+    fn count_out(&mut self, gone: &mut Forgotten) {
+        self.spoiled.extend(gone.about.take_spoiled());
         if let Some(cache) = self.caches.get_mut(&gone.key.locator) {
             cache.gone_hits += gone.about.all_hits();
         }
@@ -287,7 +289,7 @@ mod tests {
     /// Builds a service and evicts it; before it is dropped somebody takes hold of it, as other threads do by what
     /// they remember.
     fn caught<T: Send + Sync + 'static>(locator: &ServiceLocator) -> Arc<T> {
-        let weak = Arc::downgrade(&locator.get::<T>());
+        let weak = Arc::downgrade(&locator.get::<T>().into_arc());
         let (lane, leaving) = evicted::<T>(locator);
         let caught = weak.upgrade().unwrap();
         resolve::let_go(&lane, leaving);
@@ -310,7 +312,11 @@ mod tests {
     /// What a thread is handed that remembers nothing.
     fn handed<T: Send + Sync + 'static>(locator: &ServiceLocator) -> Arc<T> {
         let locator = locator.clone();
-        Worker::current().spawn(move || locator.get()).join().unwrap()
+        Worker::current()
+            .spawn(move || locator.get::<T>())
+            .join()
+            .unwrap()
+            .into_arc()
     }
 
     #[test]

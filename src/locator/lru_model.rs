@@ -1,7 +1,7 @@
 //! The cache of one worker against a naive one: the same calls, the same hits, misses, builds and evictions.
 
 use super::view::{EntryView, State};
-use super::{ServiceLocator, views};
+use super::{ServiceHandle, ServiceLocator, views};
 use crate::worker::Worker;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -196,7 +196,7 @@ fn check(capacity: usize, calls: &[Call]) -> Result<(), TestCaseError> {
         capacity,
         ..Model::default()
     };
-    let mut held: BTreeMap<usize, Vec<Arc<Counted>>> = BTreeMap::new();
+    let mut held: BTreeMap<usize, Vec<ServiceHandle<Counted>>> = BTreeMap::new();
     let (ask, asked) = mpsc::channel::<usize>();
     let (answer, answers) = mpsc::channel();
     let elsewhere = Worker::current().spawn({

@@ -4,6 +4,7 @@ mod builder;
 mod cache;
 mod context;
 mod flight;
+mod handle;
 mod instance;
 mod lane;
 pub(crate) mod lanes;
@@ -28,6 +29,7 @@ mod worker_local;
 
 pub use builder::{LocatorBuilder, Nothing};
 pub use context::Context;
+pub use handle::ServiceHandle;
 pub use lazy::LazyProxy;
 pub use overriding::OverrideGuard;
 pub use worker_local::WorkerLocal;
@@ -97,7 +99,7 @@ impl ServiceLocator {
     /// On what [`try_get`](Self::try_get) returns as an error, with the whole story.
     #[inline]
     #[track_caller]
-    pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Arc<T> {
+    pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> ServiceHandle<T> {
         error::or_panic(self.try_get())
     }
 
@@ -106,7 +108,7 @@ impl ServiceLocator {
     /// # Panics
     /// As [`get`](Self::get).
     #[track_caller]
-    pub fn get_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Arc<T> {
+    pub fn get_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> ServiceHandle<T> {
         error::or_panic(self.try_get_named(name))
     }
 
@@ -116,7 +118,7 @@ impl ServiceLocator {
     /// When it is not registered, there is no worker on this thread, its factory fails or panics, it waits in a
     /// circle, or another thread that builds it takes longer than the build timeout.
     #[inline]
-    pub fn try_get<T: ?Sized + Send + Sync + 'static>(&self) -> Result<Arc<T>, Error> {
+    pub fn try_get<T: ?Sized + Send + Sync + 'static>(&self) -> Result<ServiceHandle<T>, Error> {
         self.try_get_named("")
     }
 
@@ -125,11 +127,15 @@ impl ServiceLocator {
     /// # Errors
     /// As [`try_get`](Self::try_get).
     #[inline]
-    pub fn try_get_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Result<Arc<T>, Error> {
-        match mirror::get(self.0.id, name) {
-            Some(found) => Ok(found),
-            None => self.find_slowly(name),
-        }
+    pub fn try_get_named<T: ?Sized + Send + Sync + 'static>(
+        &self,
+        name: &str,
+    ) -> Result<ServiceHandle<T>, Error> {
+        let found = match mirror::get(self.0.id, name) {
+            Some(found) => found,
+            None => self.find_slowly(name)?,
+        };
+        Ok(ServiceHandle::new(found))
     }
 
     #[cold]

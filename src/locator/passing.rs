@@ -11,7 +11,6 @@ use crate::event::Why;
 use crate::exit;
 use crate::sys::stderr;
 use crate::worker::Worker;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -92,7 +91,7 @@ impl Lane {
 
     /// What has to be done before `life` is handed anything, if it is the first thing that this life wants.
     pub(super) fn pass_to(&self, state: &mut State, life: u64) -> Option<Pass> {
-        if !self.passes {
+        if !state.passes {
             return None;
         }
         let pass = state.pass_to(life, std::thread::current().id())?;
@@ -131,18 +130,17 @@ impl State {
         Some(Pass { reset, leaving })
     }
 
-    /// Gives up what a test was handed that panicked, what that is built from, and what is built from any of it: a lock in
-    /// it may be poisoned, or a change half done.
-    pub(crate) fn end_spoiled(&mut self, life: u64) -> Vec<Leaving> {
-        let mut spoiled = BTreeSet::new();
-        for (key, entry) in self.caches.values().flat_map(Cache::entries) {
-            if entry.about.used_by == life {
-                spoiled.extend(entry.about.from.iter().chain([key]).cloned());
-            }
+    /// Gives up the instances that a panic left in an unknown state, all that they are built from, and all that is built
+    /// from any of these.
+    fn end_spoiled(&mut self) -> Vec<Leaving> {
+        let mut spoiled = std::mem::take(&mut self.spoiled);
+        for about in self.abouts_mut() {
+            spoiled.extend(about.take_spoiled());
         }
-        let is_it = |about: &About| {
-            spoiled.contains(&about.service.key) || !about.from.is_disjoint(&spoiled) || about.used_by == life
-        };
+        if spoiled.is_empty() || !self.passes {
+            return Vec::new();
+        }
+        let is_it = |about: &About| spoiled.contains(&about.service.key) || !about.from.is_disjoint(&spoiled);
         let mut gone = Vec::new();
         for cache in self.caches.values_mut() {
             gone.extend(cache.take_all(|_, entry| is_it(&entry.about)));
@@ -153,7 +151,7 @@ impl State {
         self.leave(gone, Why::Panicked)
     }
 
-    /// Gives up what lives for one test only, and its overrides.
+    /// Gives up what lives for one test only, its overrides, and what a panic spoiled.
     pub(crate) fn end_test(&mut self, is_over: impl Fn(u64) -> bool) -> Vec<Leaving> {
         let fakes: Vec<_> = self.layers.extract_if(.., |layer| is_over(layer.life)).collect();
         let mut leaving = if fakes.is_empty() {
@@ -170,6 +168,7 @@ impl State {
         over.extend(self.hidden.extract_if(.., |(_, entry)| is_it(&entry.about)));
         self.stay_away(is_it);
         leaving.extend(self.leave(over, Why::TestOver));
+        leaving.extend(self.end_spoiled());
         leaving.sort_by_key(|leaving| std::cmp::Reverse(leaving.entry.about.order));
         leaving
     }

@@ -214,6 +214,8 @@ fn make(
         Ok(Ok(instance)) => instance,
         Ok(Err(source)) => return Err(failed(service, worker, source)),
         Err(panic) => {
+            // The factory was handed plain `Arc`s, which do not notice it.
+            lane.spoil(&asked.map(|asked| asked.parts).unwrap_or_default());
             return Err(Error::panic(
                 service.label(),
                 worker.id().to_owned(),

@@ -8,11 +8,13 @@ use super::leaving::{Dropping, Forgotten};
 use super::registry::Key;
 use crate::error::Error;
 use crate::sys::clock;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread::ThreadId;
 
 pub(crate) struct State {
+    /// Whether the lane is one worker's, handed from test to test.
+    pub(super) passes: bool,
     /// One more after each change that threads have to notice.
     pub(crate) epoch: u64,
     pub(crate) caches: HashMap<u64, Cache>,
@@ -25,6 +27,8 @@ pub(crate) struct State {
     pub(crate) dropping: BTreeMap<u64, Dropping>,
     /// Let go of, and held by somebody still.
     pub(crate) forgotten: Vec<Forgotten>,
+    /// What a panic spoiled with instances that are gone already; the next test is not handed it.
+    pub(super) spoiled: BTreeSet<Key>,
     /// The last life that worked here.
     pub(crate) life: u64,
     /// The thread that resets services for the next test.
@@ -33,8 +37,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(passes: bool) -> Self {
         Self {
+            passes,
             epoch: 0,
             caches: HashMap::new(),
             layers: Vec::new(),
@@ -42,6 +47,7 @@ impl State {
             flights: Flights::new(),
             dropping: BTreeMap::new(),
             forgotten: Vec::new(),
+            spoiled: BTreeSet::new(),
             life: 0,
             passing: None,
             closed: false,

@@ -1,6 +1,6 @@
 //! Threads that want what another one is building: all are told what came of it.
 
-use super::{ServiceLocator, views};
+use super::{ServiceHandle, ServiceLocator, views};
 use crate::error::{BoxError, Error};
 use crate::worker::Worker;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,9 @@ use std::sync::{Arc, OnceLock};
 const ASKING: u64 = 3;
 
 /// All ask for a service whose first build ends when all of them want it.
-fn all_ask(first: fn() -> Result<Arc<u64>, BoxError>) -> (ServiceLocator, Vec<Result<Arc<u64>, Error>>) {
+fn all_ask(
+    first: fn() -> Result<Arc<u64>, BoxError>,
+) -> (ServiceLocator, Vec<Result<ServiceHandle<u64>, Error>>) {
     let slot: Arc<OnceLock<ServiceLocator>> = Arc::default();
     let (within, builds) = (Arc::clone(&slot), AtomicU64::new(0));
     let locator = ServiceLocator::builder()
@@ -61,7 +63,7 @@ fn all_who_wait_are_handed_the_one_that_was_built() {
     assert!(
         answers
             .into_iter()
-            .all(|answer| Arc::ptr_eq(&answer.unwrap(), &one))
+            .all(|answer| std::ptr::eq(&*answer.unwrap(), &*one))
     );
     let view = &views(Some(&locator))[0];
     assert_eq!((view.builds, view.misses, view.hits), (1, ASKING, 1));

@@ -1,5 +1,6 @@
 //! A static that each worker has its own of.
 
+use super::handle::ServiceHandle;
 use super::instance::Instance;
 use super::overriding::OverrideGuard;
 use super::registry::{Key, Scope, Service};
@@ -47,25 +48,25 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
         }
     }
 
-    /// This worker's own.
+    /// Returns this worker's own.
     ///
     /// # Panics
     /// On what [`try_get`](Self::try_get) returns as an error, with the whole story.
     #[inline]
     #[track_caller]
-    pub fn get(&self) -> Arc<T> {
+    pub fn get(&self) -> ServiceHandle<T> {
         error::or_panic(self.try_get())
     }
 
-    /// This worker's own. Asked for again by the same test it costs a thread-local look-up and a reference count.
+    /// Returns this worker's own. Asked for again by the same test it costs a thread-local look-up and a reference count.
     ///
     /// # Errors
     /// When there is no worker on this thread, the factory fails, or it waits in a circle.
     #[inline]
-    pub fn try_get(&self) -> Result<Arc<T>, Error> {
+    pub fn try_get(&self) -> Result<ServiceHandle<T>, Error> {
         let service = self.service();
         if let Some(found) = mirror::get(service.key.locator, "") {
-            return Ok(found);
+            return Ok(ServiceHandle::new(found));
         }
         let worker = Worker::try_current()?;
         let ask = Ask {
@@ -75,7 +76,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
             build_timeout: Duration::from_secs(60),
             holder: None,
         };
-        super::typed(resolve(&ask, &worker)?, &service.key, &worker)
+        super::typed(resolve(&ask, &worker)?, &service.key, &worker).map(ServiceHandle::new)
     }
 
     /// Puts `fake` in its place for this worker, until the guard is dropped or the test ends.

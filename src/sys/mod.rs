@@ -18,7 +18,6 @@ pub(crate) mod file_size;
 pub(crate) mod folder;
 pub(crate) mod marker;
 pub(crate) mod observer;
-pub(crate) mod panics;
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) mod poll;
 pub(crate) mod process;

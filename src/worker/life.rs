@@ -1,14 +1,14 @@
 //! One life in a lane: how a test gets its worker, and what happens at its end.
 
+use super::Worker;
 use super::identity::{Asker, Lane, identify};
 use super::slots::{Lease, Slots};
-use super::{Worker, seat};
 use crate::error::Error;
 use crate::event::Event;
 use crate::place::{self, Runner};
 use crate::resource::Access;
 use crate::sys::file_lock::{self, Locked};
-use crate::sys::{clock, panics, process, stderr};
+use crate::sys::{clock, process, stderr};
 use crate::{exit, journal};
 use once_cell::sync::{Lazy, OnceCell};
 use std::collections::{HashMap, HashSet};
@@ -31,8 +31,6 @@ pub(crate) struct Life {
     thread: Option<String>,
     pid: u32,
     over: AtomicBool,
-    /// Whether a thread panicked while it worked for the test.
-    pub(super) panicked: AtomicBool,
     /// The locks that the test holds against others, each with whether others may read meanwhile.
     pub(super) locks: Mutex<Vec<(String, Access)>>,
 }
@@ -69,7 +67,6 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
             thread,
             pid: process::id(),
             over: AtomicBool::new(false),
-            panicked: AtomicBool::new(false),
             locks: Mutex::new(Vec::new()),
         })
     };
@@ -86,7 +83,6 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
                 Asker::Thread(name) => Some(only_one_named(name)?),
                 _ => None,
             };
-            panics::look_at_each(seat::panicked);
             static SLOTS: Lazy<Arc<Slots>> = Lazy::new(|| Arc::new(Slots::new()));
             let lease = SLOTS.lease(|slot| is_free_in_run(&format!("{prefix}{slot}"), slot));
             let slot = lease.slot().unwrap_or_default();

@@ -23,7 +23,6 @@ use seat::Member;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 
 /// One lane of tests that never overlap, as the test that runs in it now sees it.
@@ -207,11 +206,6 @@ impl Worker {
     /// Unique in this process, never 0.
     pub(crate) fn life(&self) -> u64 {
         self.0.life
-    }
-
-    /// Whether a thread panicked while it worked for the test.
-    pub(crate) fn has_panicked(&self) -> bool {
-        self.0.panicked.load(Ordering::Relaxed)
     }
 
     /// From now on the test holds a lock of that name: to write alone, or to read together with others.

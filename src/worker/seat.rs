@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 thread_local! {
     /// The life this thread works for, 0 when that has to be looked up: first touch, or a build is going on.
@@ -91,18 +90,6 @@ pub(crate) fn current() -> Result<Worker, Error> {
             Ok(worker)
         }
     }
-}
-
-/// Notes that the test panicked for which this thread works, if it works for one.
-pub(super) fn panicked() {
-    let _ = SEAT.try_with(|seat| {
-        // The panic may be one of ours, in the middle of this very thing.
-        if let Ok(mut seat) = seat.try_borrow_mut()
-            && let Some(scope) = seat.top()
-        {
-            scope.worker.0.panicked.store(true, Ordering::Relaxed);
-        }
-    });
 }
 
 /// The builds this thread stands in, outermost first.

@@ -2,7 +2,7 @@
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
-use super::in_time;
+use super::{in_time, is_same};
 use cofferdam::{BoxError, Error, LazyProxy, ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
@@ -34,7 +34,7 @@ fn a_factory_that_fails_is_tried_again() {
         panicked.contains("panicked") && panicked.contains("the port is still taken"),
         "{panicked}"
     );
-    assert!(Arc::ptr_eq(&locator.get::<One>(), &locator.get::<One>()));
+    assert!(is_same(&locator.get::<One>(), &locator.get::<One>()));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn who_waits_too_long_is_told_which_thread_builds() {
     );
     go.send(()).unwrap();
     let built = builder.join().unwrap();
-    assert!(Arc::ptr_eq(&built, &locator.get::<One>()));
+    assert!(is_same(&built, &locator.get::<One>()));
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn many_threads_that_want_one_service_have_it_built_once() {
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert!(all.iter().all(|one| Arc::ptr_eq(one, &all[0])));
+        assert!(all.iter().all(|one| is_same(one, &all[0])));
         assert_eq!(builds.load(Ordering::SeqCst), 1);
     }
 }
@@ -305,7 +305,7 @@ alone! {
         let fake = locator.override_with(Arc::new(8_u32));
         assert_eq!(value(), 8, "used first before the override");
         drop(fake);
-        assert!(Arc::ptr_eq(&locator.get::<Later>(), &real));
+        assert!(is_same(&locator.get::<Later>(), &real));
         assert_eq!(value(), 0);
     }
 
@@ -334,7 +334,7 @@ alone! {
         drop(go);
         let slow = slow.join().unwrap();
         assert_eq!(*slow.0.0, 7);
-        assert!(Arc::ptr_eq(&slow, &locator.get::<Slow>()), "it is built once");
+        assert!(is_same(&slow, &locator.get::<Slow>()), "it is built once");
         drop(fake);
         assert_eq!(*locator.get::<Slow>().0.0, 0);
     }

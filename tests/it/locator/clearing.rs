@@ -2,7 +2,7 @@
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
-use super::{Log, Noted};
+use super::{Log, Noted, is_same};
 use cofferdam::{LocatorBuilder, ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,7 +40,7 @@ fn clearing_a_worker_drops_its_own_newest_first_and_keeps_what_is_shared() {
     let shared = locator.get_named::<Noted>("b");
     locator.clear_worker();
     assert_eq!(log.take(), ["a dropped", "c dropped"]);
-    assert!(Arc::ptr_eq(&locator.get_named::<Noted>("b"), &shared));
+    assert!(is_same(&locator.get_named::<Noted>("b"), &shared));
     use_all(&locator);
     assert!(log.take().is_empty());
 }
@@ -102,7 +102,7 @@ fn a_worker_local_that_is_no_static_takes_its_value_along() {
             log,
         })
     });
-    assert!(Arc::ptr_eq(&local.get(), &local.get()));
+    assert!(is_same(&local.get(), &local.get()));
     let moved = Box::new(local);
     assert_eq!(moved.get().name, "local");
     assert!(log.take().is_empty());
@@ -130,7 +130,7 @@ fn a_locator_that_goes_takes_nothing_from_what_another_is_building() {
         .build();
     let first = locator.get::<u32>();
     assert_eq!(log.take().len(), 3);
-    assert!(Arc::ptr_eq(&first, &locator.get::<u32>()));
+    assert!(is_same(&first, &locator.get::<u32>()));
     assert_eq!(builds.load(Ordering::SeqCst), 1);
 }
 
@@ -144,10 +144,10 @@ alone! {
         locator.clear_worker();
         assert!(log.take().is_empty());
         let next = locator.get_named::<Noted>("a");
-        assert!(!Arc::ptr_eq(&held, &next));
+        assert!(!is_same(&held, &next));
         drop(held);
         assert_eq!(log.take(), ["a dropped"]);
-        assert!(Arc::ptr_eq(&locator.get_named::<Noted>("a"), &next));
+        assert!(is_same(&locator.get_named::<Noted>("a"), &next));
     }
 
     fn all_threads_of_a_worker_notice_a_clear() {
@@ -161,8 +161,8 @@ alone! {
             there.get_named::<Noted>("a")
         });
         let after = child.join().unwrap();
-        assert!(!Arc::ptr_eq(&before, &after));
-        assert!(Arc::ptr_eq(&locator.get_named::<Noted>("a"), &after));
+        assert!(!is_same(&before, &after));
+        assert!(is_same(&locator.get_named::<Noted>("a"), &after));
     }
 
     fn the_last_clone_of_a_locator_takes_its_services_along_newest_first() {

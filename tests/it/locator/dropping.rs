@@ -2,7 +2,7 @@
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
-use super::{Log, Noted, OnDrop, in_time};
+use super::{Log, Noted, OnDrop, in_time, is_same};
 use cofferdam::{ServiceLocator, Worker};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
@@ -47,7 +47,7 @@ fn a_drop_that_asks_for_others_and_for_itself_is_answered() {
         .build();
     assert!(slot.set(locator.clone()).is_ok());
     in_time(move || {
-        let first = Arc::downgrade(&locator.get::<Any>());
+        let first = Arc::downgrade(&locator.get::<Any>().into_arc());
         locator.clear_worker();
         locator.get::<Any>();
         assert_eq!(first.strong_count(), 0);
@@ -96,12 +96,12 @@ fn a_drop_may_keep_what_was_next_to_be_evicted_and_it_is_still_the_one() {
         .register::<u8>(move |_| Ok(Arc::new(counted.fetch_add(1, Ordering::SeqCst) as u8)))
         .register::<u16>(|_| Ok(Arc::new(0)))
         .build();
-    let (any, first) = (locator.get::<Any>(), locator.get::<u8>());
+    let (any, first) = (locator.get::<Any>(), locator.get::<u8>().into_arc());
     *next.lock().unwrap() = Arc::downgrade(&first);
     drop((any, first));
     locator.get::<u16>();
     let kept = kept.lock().unwrap().take().unwrap();
-    assert!(Arc::ptr_eq(&locator.get::<u8>(), &kept));
+    assert!(is_same(&locator.get::<u8>(), &kept));
     assert_eq!(builds.load(Ordering::SeqCst), 1);
 }
 
@@ -119,15 +119,12 @@ fn a_drop_that_uses_what_was_next_to_be_evicted_keeps_it() {
         .register::<u16>(|_| Ok(Arc::new(8)))
         .build();
     assert!(slot.set(locator.clone()).is_ok());
-    let (any, first) = (locator.get::<Any>(), locator.get::<u8>());
+    let (any, first) = (locator.get::<Any>(), locator.get::<u8>().into_arc());
     let kept = Arc::downgrade(&first);
     drop((any, first));
     // Both are one too many now, and the first to go uses the second.
     locator.get::<u16>();
-    assert!(
-        kept.upgrade()
-            .is_some_and(|kept| Arc::ptr_eq(&kept, &locator.get()))
-    );
+    assert!(kept.upgrade().is_some_and(|kept| is_same(&kept, &locator.get())));
     locator.clear_worker();
 }
 
@@ -143,7 +140,7 @@ fn an_override_that_ends_in_between_changes_nothing_about_that() {
     drop(locator.override_with(Arc::new(7_u32)));
     locator.get::<u16>();
     locator.get::<u32>();
-    assert!(Arc::ptr_eq(&locator.get::<u8>(), &held));
+    assert!(is_same(&locator.get::<u8>(), &held));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
-use super::{in_time, panic_of};
+use super::{in_time, is_same, panic_of};
 use cofferdam::{LazyProxy, ServiceLocator, Worker};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, OnceLock, Weak};
@@ -27,7 +27,7 @@ fn nothing_is_built_before_the_first_use() {
     assert!(format!("{proxy:?}").contains("is_built: false"), "{proxy:?}");
     assert_eq!(proxy.0, 0);
     assert!(format!("{proxy:?}").contains("is_built: true"), "{proxy:?}");
-    assert!(Arc::ptr_eq(proxy.try_get().unwrap(), &locator.get()));
+    assert!(is_same(proxy.try_get().unwrap(), &locator.get()));
     assert_eq!(builds.load(Ordering::SeqCst), 1);
 }
 
@@ -94,7 +94,7 @@ fn a_proxy_breaks_a_cycle() {
         .register::<Right>(|cx| Ok(Arc::new(Right(Arc::downgrade(&cx.get()?)))))
         .build();
     let left = locator.get::<Left>();
-    assert!(left.0.0.upgrade().is_some_and(|again| Arc::ptr_eq(&again, &left)));
+    assert!(left.0.0.upgrade().is_some_and(|again| is_same(&again, &left)));
 }
 
 #[test]

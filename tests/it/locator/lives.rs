@@ -1,6 +1,6 @@
 //! How long a service lives: one test, its lane's tests, reset in between.
 
-use super::{Log, Noted, alone, as_test, own_worker};
+use super::{Log, Noted, alone, as_test, is_same, own_worker};
 use cofferdam::{BoxError, LazyProxy, ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -63,7 +63,7 @@ alone! {
         for name in ["a::first", "a::second"] {
             as_test(name, || {
                 let one = locator.get::<Noted>();
-                assert!(Arc::ptr_eq(&one, &locator.get()));
+                assert!(is_same(&one, &locator.get()));
                 assert!(log.take().is_empty());
             });
             assert_eq!(log.take(), [format!("{name} dropped")]);
@@ -130,6 +130,126 @@ alone! {
             assert!(child.join().is_err());
         });
         as_test("a::next", || assert_eq!(*STOCK.get().lock().unwrap(), 0));
+    }
+
+    fn a_service_built_anew_after_a_panic_stays_although_the_old_one_is_still_held() {
+        static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            as_test("a::panics", || {
+                let stock = STOCK.get();
+                std::mem::forget(stock.clone());
+                panic!("as it should");
+            });
+        }));
+        assert!(panicked.is_err());
+        for (test, before) in [("a::first", 0), ("a::second", 1), ("a::third", 2)] {
+            as_test(test, || {
+                let stock = STOCK.get();
+                let mut stock = stock.lock().unwrap();
+                assert_eq!(*stock, before, "{test}");
+                *stock += 1;
+            });
+        }
+    }
+
+    fn a_service_that_a_panicking_test_does_not_hold_any_more_stays() {
+        static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
+        static UNDER_ARC: WorkerLocal<u32> = WorkerLocal::new(|_| Ok(7));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            as_test("a::panics", || {
+                *STOCK.get().lock().unwrap() += 1;
+                let _stays: Arc<u32> = UNDER_ARC.get().into_arc();
+                panic!("as it should");
+            });
+        }));
+        assert!(panicked.is_err());
+        as_test("a::next", || assert_eq!(*STOCK.get().lock().unwrap(), 1));
+    }
+
+    fn a_panic_that_a_test_catches_counts_at_its_end() {
+        static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
+        as_test("a::first", || {
+            let panicked = std::panic::catch_unwind(|| {
+                let stock = STOCK.get();
+                *stock.lock().unwrap() += 1;
+                panic!("as it should");
+            });
+            assert!(panicked.is_err());
+            assert_eq!(*STOCK.get().lock().unwrap(), 1, "its own test keeps it");
+        });
+        as_test("a::next", || assert_eq!(*STOCK.get().lock().unwrap(), 0));
+    }
+
+    fn a_service_that_a_panicking_test_holds_by_a_proxy_is_not_handed_on() {
+        let locator = ServiceLocator::builder().register::<Mutex<u32>>(|_| Ok(Arc::default())).build();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            as_test("a::panics", || {
+                let stock = locator.lazy::<Mutex<u32>>();
+                *stock.lock().unwrap() += 1;
+                panic!("as it should");
+            });
+        }));
+        assert!(panicked.is_err());
+        as_test("a::next", || assert_eq!(*locator.get::<Mutex<u32>>().lock().unwrap(), 0));
+    }
+
+    fn a_part_that_a_factory_holds_when_it_panics_is_not_handed_on() {
+        struct Shop;
+        let locator = ServiceLocator::builder()
+            .register::<Mutex<u32>>(|_| Ok(Arc::default()))
+            .register::<Shop>(|cx| {
+                let stock = cx.get::<Mutex<u32>>()?;
+                let _stock = stock.lock().unwrap();
+                panic!("as it should");
+            })
+            .build();
+        as_test("a::first", || assert!(locator.try_get::<Shop>().is_err()));
+        as_test("a::next", || assert_eq!(*locator.get::<Mutex<u32>>().lock().unwrap(), 0));
+    }
+
+    fn a_part_of_a_panicking_tests_service_is_not_handed_on_although_a_fake_hid_the_service() {
+        struct Fakeable;
+        struct Shop(Arc<Mutex<u32>>);
+        let locator = ServiceLocator::builder()
+            .register::<Fakeable>(|_| Ok(Arc::new(Fakeable)))
+            .register::<Mutex<u32>>(|_| Ok(Arc::default()))
+            .register::<Shop>(|cx| {
+                cx.get::<Fakeable>()?;
+                Ok(Arc::new(Shop(cx.get()?)))
+            })
+            .build();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            as_test("a::panics", || {
+                let _fake = locator.override_with(Arc::new(Fakeable));
+                let shop = locator.get::<Shop>();
+                let _stock = shop.0.lock().unwrap();
+                panic!("as it should");
+            });
+        }));
+        assert!(panicked.is_err());
+        as_test("a::next", || assert_eq!(*locator.get::<Mutex<u32>>().lock().unwrap(), 0));
+    }
+
+    fn a_thread_that_panics_after_its_test_ended_spoils_its_service_for_the_next_test() {
+        static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
+        let (go, wait) = mpsc::channel::<()>();
+        let child = as_test("a::first", || {
+            let (is_ready, ready) = mpsc::channel();
+            let child = Worker::current().spawn(move || {
+                let stock = STOCK.get();
+                is_ready.send(()).unwrap();
+                let _ = wait.recv();
+                let _stock = stock.lock().unwrap();
+                panic!("as it should");
+            });
+            ready.recv().unwrap();
+            child
+        });
+        go.send(()).unwrap();
+        assert!(child.join().is_err());
+        as_test("a::second", || {
+            assert_eq!((own_worker().as_str(), *STOCK.get().lock().unwrap()), ("w0", 0));
+        });
     }
 
     fn a_service_of_one_test_that_is_set_aside_for_a_fake_ends_with_its_test() {

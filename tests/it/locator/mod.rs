@@ -20,6 +20,7 @@ mod switched_off;
 mod workers;
 
 use cofferdam::Worker;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -63,6 +64,11 @@ impl<F: FnMut() + Send + Sync + 'static> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+/// Returns whether both hold the same instance.
+pub(crate) fn is_same<T: ?Sized>(one: &impl Deref<Target = T>, other: &impl Deref<Target = T>) -> bool {
+    std::ptr::addr_eq(&raw const **one, &raw const **other)
 }
 
 /// What a call panicked with.

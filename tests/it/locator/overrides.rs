@@ -2,7 +2,7 @@
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
-use super::{Log, Noted};
+use super::{Log, Noted, is_same};
 use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -97,17 +97,17 @@ alone! {
         let aside = locator.get::<Aside>();
         let fake = Arc::new(Base(7));
         let guard = locator.override_with(Arc::clone(&fake));
-        assert!(Arc::ptr_eq(&locator.get::<Base>(), &fake));
+        assert!(is_same(&locator.get::<Base>(), &fake));
         assert_eq!(base_of(&locator), 7);
         assert!(
-            Arc::ptr_eq(&locator.get::<Aside>(), &aside),
+            is_same(&locator.get::<Aside>(), &aside),
             "it has nothing to do with the fake"
         );
         drop(guard);
-        assert!(Arc::ptr_eq(&locator.get::<Top>(), &top));
-        assert!(Arc::ptr_eq(&locator.get::<Middle>(), &middle));
-        assert!(Arc::ptr_eq(&locator.get::<Base>(), &base));
-        assert!(Arc::ptr_eq(&locator.get::<Aside>(), &aside));
+        assert!(is_same(&locator.get::<Top>(), &top));
+        assert!(is_same(&locator.get::<Middle>(), &middle));
+        assert!(is_same(&locator.get::<Base>(), &base));
+        assert!(is_same(&locator.get::<Aside>(), &aside));
     }
 
     fn overrides_nest() {
@@ -120,12 +120,12 @@ alone! {
         assert_eq!(base_of(&locator), 2);
         drop(inner);
         assert!(
-            Arc::ptr_eq(&locator.get::<Top>(), &top_of_outer),
+            is_same(&locator.get::<Top>(), &top_of_outer),
             "the same one as before"
         );
         drop(outer);
         assert!(
-            Arc::ptr_eq(&locator.get::<Top>(), &real),
+            is_same(&locator.get::<Top>(), &real),
             "the same one as before"
         );
     }
@@ -139,7 +139,7 @@ alone! {
         drop(first);
         assert_eq!(base_of(&locator), 2);
         drop(second);
-        assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
+        assert!(is_same(&locator.get::<Top>(), &real));
     }
 
     fn overrides_of_two_services_are_kept_apart() {
@@ -155,7 +155,7 @@ alone! {
         drop(middle);
         assert_eq!(base_of(&locator), 3, "not {}, whose fake is gone", of_base.0.0.0);
         drop(base);
-        assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
+        assert!(is_same(&locator.get::<Top>(), &real));
     }
 
     fn clearing_drops_what_is_set_aside_and_leaves_the_override_in_force() {
@@ -167,7 +167,7 @@ alone! {
         drop(fake);
         let now = locator.get::<Top>();
         assert_eq!(now.0.0.0, 0);
-        assert!(!Arc::ptr_eq(&now, &real));
+        assert!(!is_same(&now, &real));
     }
 
     /// Nothing that was built meanwhile has used its proxy, so it is of no fake and would do as well.
@@ -185,12 +185,12 @@ alone! {
             let holds = is_held.then(|| locator.get::<Holds>());
             let fake = locator.override_with(Arc::new(Base(7)));
             let meanwhile = locator.get::<Holds>();
-            assert!(!Arc::ptr_eq(&meanwhile.0, &late));
+            assert!(!is_same(&meanwhile.0, &late));
             drop(fake);
-            assert!(Arc::ptr_eq(&locator.get::<Late>(), &late));
+            assert!(is_same(&locator.get::<Late>(), &late));
             let now = locator.get::<Holds>();
-            assert!(holds.is_none_or(|holds| Arc::ptr_eq(&now, &holds)));
-            assert!(Arc::ptr_eq(&now.0, &late), "it is built from what is handed out");
+            assert!(holds.is_none_or(|holds| is_same(&now, &holds)));
+            assert!(is_same(&now.0, &late), "it is built from what is handed out");
         }
     }
 
@@ -263,7 +263,7 @@ alone! {
         let fake = locator.override_with(Arc::new(Base(7)));
         assert_eq!(locator.get::<Base>().0, 7);
         drop(fake);
-        assert!(Arc::ptr_eq(&locator.get::<Base>(), &real));
+        assert!(is_same(&locator.get::<Base>(), &real));
     }
 }
 
@@ -299,8 +299,8 @@ mod others {
                 let _middle = locator.override_with(Arc::new(Middle(Arc::new(Base(8)))));
                 assert_eq!((locator.get::<Base>().0, locator.get::<Middle>().0.0), (7, 8));
                 let after = others();
-                assert!(Arc::ptr_eq(&before.0, &after.0));
-                assert!(Arc::ptr_eq(&before.1, &after.1) && Arc::ptr_eq(&before.1, &shared));
+                assert!(is_same(&before.0, &after.0));
+                assert!(is_same(&before.1, &after.1) && is_same(&before.1, &shared));
                 drop(ask);
             });
         }
@@ -337,7 +337,7 @@ mod others {
             });
             as_test("a::second", || {
                 assert_eq!(own_worker(), "w0");
-                assert!(Arc::ptr_eq(&locator.get::<Top>(), &real));
+                assert!(is_same(&locator.get::<Top>(), &real));
                 assert_eq!(locator.get::<Base>().0, 0);
             });
         }

@@ -1,6 +1,6 @@
 //! Naming services, and what is refused.
 
-use super::panic_of;
+use super::{is_same, panic_of};
 use cofferdam::{ServiceLocator, WorkerLocal};
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn variants_of_one_type_are_told_apart_by_name() {
     assert_eq!(locator.get_named::<Named>("replica").0, "replica");
     assert_eq!(locator.get_named::<Named>("third").0, "on replica");
     assert_eq!(locator.lazy_named::<Named>("replica").0, "replica");
-    assert!(Arc::ptr_eq(
+    assert!(is_same(
         &locator.get_named::<Named>("replica"),
         &locator.get_named("replica")
     ));
@@ -50,7 +50,7 @@ fn a_trait_is_a_service_of_its_own() {
         .register::<str>(|_| Ok(Arc::from("text")))
         .build();
     assert_eq!(locator.get::<dyn Greets>().greet(), "hello");
-    assert!(Arc::ptr_eq(&locator.get::<dyn Greets>(), &locator.get()));
+    assert!(is_same(&locator.get::<dyn Greets>(), &locator.get()));
     assert_eq!(&*locator.get::<str>(), "text");
     assert!(
         locator.try_get::<English>().is_err(),
@@ -66,8 +66,8 @@ fn two_locators_have_nothing_in_common() {
             .build()
     };
     let (one, two) = (make(), make());
-    assert!(!Arc::ptr_eq(&one.get::<Named>(), &two.get::<Named>()));
-    assert!(Arc::ptr_eq(&one.get::<Named>(), &one.clone().get::<Named>()));
+    assert!(!is_same(&one.get::<Named>(), &two.get::<Named>()));
+    assert!(is_same(&one.get::<Named>(), &one.clone().get::<Named>()));
 }
 
 /// More than a thread remembers at a time, so that two of them have one place there.

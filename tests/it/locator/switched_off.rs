@@ -1,9 +1,8 @@
 //! `COFFERDAM_ISOLATION=off`: all workers share one cache, for comparison, and all else is as ever.
 
-use super::{Log, Noted, as_test, own_worker};
+use super::{Log, Noted, as_test, is_same, own_worker};
 use crate::role::{play, plays, role};
 use cofferdam::{ServiceLocator, WorkerLocal};
-use std::sync::Arc;
 
 const PATH: &str = "locator::switched_off::role_off";
 
@@ -42,10 +41,10 @@ fn role_off() {
     let (own, shared, of_test, local) = (get("own"), get("shared"), get("of one test"), LOCAL.get());
     as_test("a::other", || {
         assert_eq!(own_worker(), "w1");
-        assert!(Arc::ptr_eq(&get("own"), &own) && Arc::ptr_eq(&LOCAL.get(), &local));
-        assert!(Arc::ptr_eq(&get("shared"), &shared));
+        assert!(is_same(&get("own"), &own) && is_same(&LOCAL.get(), &local));
+        assert!(is_same(&get("shared"), &shared));
         assert!(
-            !Arc::ptr_eq(&get("of one test"), &of_test),
+            !is_same(&get("of one test"), &of_test),
             "a test has its own all the same"
         );
         // An override is everybody's now, and ends with its test.
@@ -59,7 +58,7 @@ fn role_off() {
         log.take(),
         ["fake dropped", "of one test dropped", "fake dropped"]
     );
-    assert!(Arc::ptr_eq(&get("own"), &own));
+    assert!(is_same(&get("own"), &own));
     drop((own, shared));
     locator.clear_worker();
     assert_eq!(log.take(), ["own dropped"]);

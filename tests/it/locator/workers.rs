@@ -1,6 +1,6 @@
 //! What one worker does is no other worker's business.
 
-use super::{alone, as_test, own_worker};
+use super::{alone, as_test, is_same, own_worker};
 use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
 use std::sync::Arc;
 
@@ -34,15 +34,15 @@ alone! {
         let work = || {
             let own = own_worker();
             let (one, two) = (locator.get::<Own>(), locator.get::<Own>());
-            assert!(Arc::ptr_eq(&one, &two));
+            assert!(is_same(&one, &two));
             assert_eq!((&one.0, &LOCAL.get().0), (&own, &own));
-            assert!(Arc::ptr_eq(&LOCAL.get(), &LOCAL.get()));
+            assert!(is_same(&LOCAL.get(), &LOCAL.get()));
             let wrapped = Worker::current().spawn({
                 let locator = locator.clone();
                 move || (locator.get::<Own>(), LOCAL.get())
             });
             let (there, local_there) = wrapped.join().unwrap();
-            assert!(Arc::ptr_eq(&one, &there) && Arc::ptr_eq(&LOCAL.get(), &local_there));
+            assert!(is_same(&one, &there) && is_same(&LOCAL.get(), &local_there));
             own
         };
         // The outer one has its lane all the while.
@@ -54,7 +54,7 @@ alone! {
         let first = as_test("a::first", || (own_worker(), locator.get::<Own>()));
         let second = as_test("a::second", || (own_worker(), locator.get::<Own>()));
         assert_eq!(first.0, second.0);
-        assert!(Arc::ptr_eq(&first.1, &second.1));
+        assert!(is_same(&first.1, &second.1));
     }
 
     fn a_thread_that_belongs_to_nobody_is_refused() {

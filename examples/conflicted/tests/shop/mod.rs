@@ -2,7 +2,7 @@
 
 mod rush;
 
-use cofferdam::{Access, Claim, Resource, ServiceLocator, claim};
+use cofferdam::{Access, Claim, Resource, ServiceHandle, ServiceLocator, claim};
 use order_desk::{Audit, Broker, OrderDesk, Orders, PriceList, Report, StatusServer};
 use std::ops::Deref;
 use std::path::Path;
@@ -57,7 +57,7 @@ static SERVICES: LazyLock<ServiceLocator> = LazyLock::new(|| {
 
 /// A shop that is open, for one test.
 pub(crate) struct Shop {
-    desk: Arc<OrderDesk>,
+    desk: ServiceHandle<OrderDesk>,
     _queue: Claim,
 }
 

@@ -1,6 +1,6 @@
 //! What every test sets up first: a shop that nobody else is in.
 
-use cofferdam::{Access, Claim, Resource, ServiceLocator, Worker, WorkerLocal, claim};
+use cofferdam::{Access, Claim, Resource, ServiceHandle, ServiceLocator, Worker, WorkerLocal, claim};
 use order_desk::{Audit, Broker, OrderDesk, Orders, PriceList, Report, StatusServer};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
@@ -65,7 +65,7 @@ pub(crate) static SERVICES: LazyLock<ServiceLocator> = LazyLock::new(|| {
 
 /// A shop that is open, for one test.
 pub(crate) struct Shop {
-    desk: Arc<OrderDesk>,
+    desk: ServiceHandle<OrderDesk>,
     _queue: Claim,
 }
 

@@ -1,5 +1,6 @@
 //! One test of a schedule: it makes its calls and holds each answer to all that it knows.
 
+use super::super::is_same;
 use super::Call;
 use super::world::{Key, LOCAL, Lane, Own, STATICS, World, lock, note};
 use cofferdam::{OverrideGuard, Worker};
@@ -161,7 +162,7 @@ impl Test<'_> {
             Call::Proxy(key) => {
                 drop(self.ask(key, || {
                     let proxy = world.locator.lazy_named::<Own>(&key.name());
-                    Arc::clone(proxy.try_get().unwrap())
+                    proxy.try_get().unwrap().clone().into_arc()
                 }));
             }
             Call::Spawned(key) => {
@@ -185,7 +186,7 @@ impl Test<'_> {
                 let (first, second) = all.unwrap();
                 self.is_own(&first);
                 if before.is_some() && world.clears() == before {
-                    assert!(Arc::ptr_eq(&first, &second), "{key:?} was handed out twice");
+                    assert!(is_same(&first, &second), "{key:?} was handed out twice");
                 }
             }
             Call::Visited(key) => {

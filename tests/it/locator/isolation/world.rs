@@ -191,9 +191,9 @@ impl Own {
     }
 
     /// What it is built from; a proxy counts as used from then on.
-    pub(super) fn made_of(&self) -> Option<&Arc<Self>> {
-        let later = || self.later.as_ref().map(|later| later.try_get().unwrap());
-        self.part.as_ref().or_else(later)
+    pub(super) fn made_of(&self) -> Option<&Self> {
+        let later = || self.later.as_ref().map(|later| &**later.try_get().unwrap());
+        self.part.as_deref().or_else(later)
     }
 
     /// Where it lives alone, unless that depends on a proxy.
@@ -273,9 +273,9 @@ impl World {
     pub(super) fn getter(&self, key: Key) -> impl FnOnce() -> Arc<Own> + Send + use<> {
         let locator = self.locator.clone();
         move || match key {
-            Key::Static => LOCAL.get(),
-            Key::StaticToo => LOCAL_TOO.get(),
-            key => locator.get_named(&key.name()),
+            Key::Static => LOCAL.get().into_arc(),
+            Key::StaticToo => LOCAL_TOO.get().into_arc(),
+            key => locator.get_named::<Own>(&key.name()).into_arc(),
         }
     }
 
