@@ -11,7 +11,7 @@ mod exits;
 mod isolation;
 mod lazy;
 #[cfg(all(unix, not(miri)))]
-mod lives;
+mod lifetimes;
 mod overrides;
 mod registering;
 #[cfg(all(unix, not(miri)))]

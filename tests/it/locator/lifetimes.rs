@@ -1,4 +1,4 @@
-//! How long a service lives: one test, its lane's tests, reset in between.
+//! Lifetimes of services: one test, or the tests of one worker with a reset between them.
 
 use super::{Log, Noted, alone, as_test, is_same, own_worker};
 use cofferdam::{BoxError, LazyProxy, ServiceLocator, Worker, WorkerLocal};
@@ -85,7 +85,7 @@ alone! {
         assert_eq!(log.take(), ["a::panics dropped"]);
     }
 
-    fn what_a_test_was_handed_that_panicked_is_not_handed_to_the_next() {
+    fn a_service_that_a_panicking_test_holds_is_not_handed_to_the_next_test() {
         static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
         static UNTOUCHED: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
         struct Shop(Arc<Mutex<u32>>);
@@ -111,14 +111,14 @@ alone! {
         assert!(panicked.is_err());
         as_test("a::next", || {
             assert_eq!(*STOCK.get().lock().unwrap(), 0);
-            // What it holds was poisoned, although the test that panicked had it by another service.
+            // Its part was poisoned, although the panicking test held that by another service.
             assert_eq!(*locator.get::<Desk>().0.lock().unwrap(), 0);
             assert_eq!(*locator.get::<Shop>().0.lock().unwrap(), 0);
-            assert_eq!(*UNTOUCHED.get().lock().unwrap(), 1, "the test that panicked did not have it");
+            assert_eq!(*UNTOUCHED.get().lock().unwrap(), 1, "the panicking test did not hold it");
         });
     }
 
-    fn what_a_thread_of_a_test_was_handed_is_not_handed_on_when_it_panicked() {
+    fn a_service_that_a_panicking_thread_of_a_test_holds_is_not_handed_on() {
         static STOCK: WorkerLocal<Mutex<u32>> = WorkerLocal::new(|_| Ok(Mutex::new(0)));
         as_test("a::first", || {
             let child = Worker::current().spawn(|| {
@@ -271,7 +271,7 @@ alone! {
         assert_eq!(log.take(), ["of one test dropped"]);
     }
 
-    fn a_value_that_asks_for_a_service_after_its_test_is_told_so_and_nobody_else_suffers() {
+    fn a_drop_that_asks_for_a_service_after_its_test_gets_an_error_and_later_drops_run() {
         struct Asks(ServiceLocator, Log);
         impl Drop for Asks {
             fn drop(&mut self) {
@@ -300,7 +300,7 @@ alone! {
         assert_eq!(log.take(), ["true", "older dropped"]);
     }
 
-    fn what_can_be_reset_is_in_the_order_it_was_built_and_stays() {
+    fn services_are_reset_in_the_order_they_were_built_and_stay() {
         let maker = Maker::default();
         let (one, two, three) = (maker.clone(), maker.clone(), maker.clone());
         let locator = ServiceLocator::builder()
@@ -353,7 +353,7 @@ alone! {
         }
     }
 
-    fn an_error_that_cannot_be_told_keeps_no_test_waiting() {
+    fn a_reset_error_whose_display_panics_keeps_no_test_waiting() {
         #[derive(Debug)]
         struct Untold;
         impl std::fmt::Display for Untold {
@@ -374,7 +374,7 @@ alone! {
         }
     }
 
-    fn what_is_set_aside_by_the_first_thing_a_test_does_is_reset_all_the_same() {
+    fn a_service_that_the_first_override_of_a_test_sets_aside_is_reset_first() {
         struct Base;
         let maker = Maker::default();
         let made = maker.clone();
@@ -461,7 +461,7 @@ alone! {
         assert_eq!(child.join().unwrap(), (7, 0));
     }
 
-    fn a_fake_that_comes_after_the_end_of_its_test_is_not_the_next_ones() {
+    fn a_fake_set_after_the_end_of_its_test_is_not_in_force_for_the_next_test() {
         let locator = ServiceLocator::builder()
             .register_shared::<u8>(|_| Ok(Arc::new(0)))
             .build();
@@ -481,7 +481,7 @@ alone! {
         });
     }
 
-    fn what_a_thread_builds_after_its_test_ends_is_gone_before_the_next_one() {
+    fn a_service_that_a_thread_builds_after_its_test_ends_is_dropped_before_the_next_test() {
         let log = Log::default();
         let locator = per_test(&log);
         let (go, wait) = mpsc::channel::<()>();
@@ -511,7 +511,7 @@ mod fixed {
     use crate::role::{play, plays, role};
     use std::io::Write as _;
 
-    const PATH: &str = "locator::lives::fixed::role_fixed";
+    const PATH: &str = "locator::lifetimes::fixed::role_fixed";
 
     #[test]
     fn a_service_of_one_test_ends_with_it_in_a_fixed_lane_too() {
