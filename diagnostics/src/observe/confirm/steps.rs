@@ -588,16 +588,25 @@ impl<'a> Steps<'a> {
         if let [only] = findings {
             return Some(Some(*only));
         }
+        // Which of the two fails may be chance: the one that wrote first, say.
+        let other = 1 - victim;
+        let other_counts = !solo_fails(suite, pair.tests[other]);
+        let fails = |failed: [bool; 2]| failed[victim] || failed[other] && other_counts;
         let mut by_itself = false;
         for _ in 0..ISOLATING {
-            by_itself |= self.failures(suite, &pair.tests, &[], None)?[victim];
+            by_itself |= fails(self.failures(suite, &pair.tests, &[], None)?);
         }
         let mut repeated = None;
         for finding in findings {
             let resource = resources(suite, &[*finding]);
             let mut rate = Rate::default();
             while rate.runs < ISOLATING && rate.failed < ISOLATED {
-                rate.add(self.failures(suite, &pair.tests, &resource, Some(pauses))?[victim]);
+                rate.add(fails(self.failures(
+                    suite,
+                    &pair.tests,
+                    &resource,
+                    Some(pauses),
+                )?));
             }
             if rate.failed < ISOLATED {
                 continue;

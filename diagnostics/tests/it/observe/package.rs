@@ -7,7 +7,8 @@ use std::process::Command;
 
 pub(crate) struct Package {
     dir: tempfile::TempDir,
-    /// Kept from one test to the next: its programs are built once.
+    /// One for each test and package, and kept from one run to the next: a program has its package's path built in, so two
+    /// tests cannot share it.
     built: PathBuf,
 }
 
@@ -17,9 +18,11 @@ impl Package {
         let dir = tempfile::tempdir().unwrap();
         let manifest =
             format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n");
+        let test = std::thread::current().name().unwrap_or("main").replace("::", "-");
+        let observed = Path::new(env!("CARGO_TARGET_TMPDIR")).join("observed");
         let package = Self {
             dir,
-            built: Path::new(env!("CARGO_TARGET_TMPDIR")).join("observed").join(name),
+            built: observed.join(test).join(name),
         };
         package.write("Cargo.toml", &manifest);
         package.write("src/lib.rs", "");
