@@ -25,7 +25,7 @@ mod linux {
     use std::fs::OpenOptions;
     use std::io::{self, Read as _};
     use std::os::unix::ffi::OsStringExt as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;
@@ -47,8 +47,14 @@ mod linux {
     /// Runs what stands in the fixture's teardown file, the last command first: its keeper was killed before it could.
     pub(crate) fn run_teardown(fixture: &Path) {
         let mut left = String::new();
-        let file = file_lock::read(&teardown_file(fixture));
-        if file.and_then(|mut file| file.read_to_string(&mut left)).is_err() {
+        let Ok(mut file) = file_lock::read(&teardown_file(fixture)) else {
+            return;
+        };
+        // Whoever may write to it has its commands run in this user's name.
+        let is_ours = file.metadata().is_ok_and(|found| {
+            found.is_file() && found.uid() == process::user() && found.mode() & 0o022 == 0
+        });
+        if !is_ours || file.read_to_string(&mut left).is_err() {
             return;
         }
         for line in left.lines().rev() {
@@ -153,6 +159,38 @@ mod linux {
             .iter()
             .map(|byte| u8::try_from(byte.as_u64()?).ok());
         Some(OsString::from_vec(bytes.collect::<Option<_>>()?))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::fs::{self, Permissions};
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+
+        #[test]
+        fn a_teardown_file_that_another_user_may_have_written_is_not_run() {
+            let dir = tempfile::tempdir().unwrap();
+            let (file, ran) = (teardown_file(dir.path()), dir.path().join("ran"));
+            let order = Order {
+                program: "/usr/bin/env".into(),
+                args: vec!["touch".into(), ran.clone().into()],
+                env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+                dir: dir.path().to_owned(),
+            };
+            fs::write(&file, order.to_teardown_line()).unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(0o620)).unwrap();
+            run_teardown(dir.path());
+            assert!(!ran.exists());
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+            // Only root may give files away.
+            if chown(&file, Some(4711), None).is_ok() {
+                run_teardown(dir.path());
+                assert!(!ran.exists());
+                chown(&file, Some(process::user()), None).unwrap();
+            }
+            run_teardown(dir.path());
+            assert!(ran.exists());
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! All of its room is there before the first process starts, and each process maps it before `main`: what it has to say
 //! later needs neither room on a disk nor a descriptor.
 
+#[cfg(feature = "check")]
+use super::folder;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -50,8 +52,10 @@ fn intact(account: &Path) -> PathBuf {
 /// Makes the account, with all of its room.
 #[cfg(feature = "check")]
 pub(crate) fn create(account: &Path) -> io::Result<()> {
-    if let Some(folder) = account.parent() {
-        std::fs::create_dir_all(folder)?;
+    if let Some(folder) = account.parent()
+        && let (Some(base), Some(name)) = (folder.parent(), folder.file_name())
+    {
+        folder::make(base, name)?;
     }
     let mut bytes = vec![0; SIZE];
     bytes[..8].copy_from_slice(&MAGIC.to_ne_bytes());
@@ -270,6 +274,23 @@ mod tests {
         );
         assert_eq!(read.broken, [(3, "shop a".to_owned(), libc::ENOSPC)]);
         assert!(read.is_intact && read.without == 0);
+    }
+
+    #[test]
+    fn the_folders_of_an_account_are_its_owners_alone() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("base");
+        create(&path(&base, "s")).unwrap();
+        for folder in [&base, &base.join("runs")] {
+            let mode = std::fs::metadata(folder).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+        }
+        let planted = dir.path().join("planted");
+        std::fs::create_dir(&planted).unwrap();
+        symlink(base.join("runs"), planted.join("runs")).unwrap();
+        let error = create(&path(&planted, "t")).unwrap_err().to_string();
+        assert!(error.contains("runs is a symbolic link"), "{error}");
     }
 
     #[test]

@@ -34,8 +34,7 @@ pub(crate) struct Used {
     pub(crate) test: usize,
     pub(crate) resource: Resource,
     pub(crate) access: Access,
-    /// Whether it is a directory that was listed.
-    /// Of the places.
+    /// Its number among the places.
     pub(crate) place: usize,
     /// The first moment and the last that was noted, in microseconds since 1970.
     pub(crate) window: (u64, u64),
