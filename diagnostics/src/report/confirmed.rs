@@ -121,7 +121,8 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
 /// Returns the word for a grade at the head of a resource.
 pub(super) fn word(finding: &Finding) -> &'static str {
     if is_not_tried(finding) {
-        "not tried"
+        let is_tried = finding.pairs.iter().any(|pair| pair.grade != Grade::Potential);
+        if is_tried { "partly tried" } else { "not tried" }
     } else {
         finding.grade.as_str()
     }

@@ -4,7 +4,7 @@ use super::confirmed;
 use super::headline::headline;
 use super::style::{BOLD, DIM};
 use super::text::{count, plain};
-use crate::commands::{Findings, Observed, severity_of};
+use crate::commands::{Findings, Observed, is_not_tried, severity_of};
 use crate::findings::{Access, Finding, Grade, Test, Use};
 use cofferdam::Scope;
 use cofferdam::diagnostics::Conflict;
@@ -32,13 +32,19 @@ pub(super) fn block(
 ) -> io::Result<()> {
     let (writers, readers) = sides(finding);
     let resource = plain_name(finding, findings);
+    // Runs that could not decide leave it open whether there is a lock.
+    let lock = if graded.is_some_and(is_not_tried) {
+        ""
+    } else {
+        ", with no lock in common"
+    };
     let text = match readers.len() {
         0 => format!(
-            "{resource}: {} write it, with no lock in common",
+            "{resource}: {} write it{lock}",
             count(writers.len() as u64, "test")
         ),
         _ => format!(
-            "{resource}: {} × {}, with no lock in common",
+            "{resource}: {} × {}{lock}",
             count(writers.len() as u64, "writer"),
             count(readers.len() as u64, "reader")
         ),
@@ -71,11 +77,11 @@ pub(super) fn block(
     }
     let is_known = graded.is_none_or(|finding| finding.grade >= Grade::Unguarded);
     let seen = if told.overlapped && is_known {
-        "ran at one time"
+        "used it at one time"
     } else if graded.is_some_and(|finding| finding.grade == Grade::OrderDependent) {
         "one needs the other to run first; no lock helps"
     } else if is_known {
-        "ran one after the other, and another schedule may bring them together"
+        "used it one after the other, and another schedule may bring them together"
     } else {
         "it is not known whether something keeps them apart"
     };

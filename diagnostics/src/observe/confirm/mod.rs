@@ -93,9 +93,10 @@ pub(crate) fn confirm(
         .collect();
     let resources: Vec<Option<Resource>> = conflicts.iter().map(|one| one.resource.clone()).collect();
     let mut suite = Suite::of(launch, &resources, found);
-    let chosen: Vec<pairs::Chosen> = (0..found.len()).map(|finding| suite.chosen(finding)).collect();
     see(Event::Begun {
-        pairs: chosen.iter().map(|chosen| chosen.pairs.len()).sum(),
+        pairs: (0..found.len())
+            .map(|finding| suite.chosen(finding).pairs.len())
+            .sum(),
         budget: options.budget,
     });
     let snapshot = Snapshot::take(suite.folders());
@@ -115,6 +116,8 @@ pub(crate) fn confirm(
         is_over
     };
     let graded = grades.into_pairs();
+    // A role that a test has only alone makes further pairs.
+    let chosen: Vec<pairs::Chosen> = (0..found.len()).map(|finding| suite.chosen(finding)).collect();
     let chosen_keys = chosen
         .iter()
         .enumerate()
@@ -123,10 +126,7 @@ pub(crate) fn confirm(
         .filter(|key| is_over && !graded.contains_key(key))
         .count();
     enter_roles(&suite, conflicts, found);
-    for (one, chosen) in found.iter_mut().zip(&chosen) {
-        one.finding.pairs_in_all = chosen.in_all;
-    }
-    outcome::enter(graded, found);
+    outcome::enter(graded, &chosen, found);
     see(Event::Over { left });
     for signal in registered {
         signal_hook::low_level::unregister(signal);
@@ -140,7 +140,8 @@ pub(crate) fn confirm(
     }
 }
 
-/// Enters the roles that tests had alone: the place is that of what the test did to the resource in the suite.
+/// Enters the roles that tests had alone. The line in the test is that of its first use in the suite; the innermost line of
+/// the write is not known.
 fn enter_roles(suite: &Suite, conflicts: &mut [Conflict], found: &mut [Found]) {
     for ((meet, conflict), one) in suite.meets.iter().zip(conflicts).zip(found) {
         let Some(meet) = meet else { continue };
@@ -152,9 +153,12 @@ fn enter_roles(suite: &Suite, conflicts: &mut [Conflict], found: &mut [Found]) {
             if !member.writes || is_known {
                 continue;
             }
-            if let Some(first) = test.uses.first_mut() {
-                first.access = crate::findings::Access::Write;
-            }
+            let test_place = test.uses.iter().find_map(|one| one.test_place.clone());
+            test.uses.push(crate::findings::Use {
+                access: crate::findings::Access::Write,
+                place: None,
+                test_place,
+            });
             let is_it = |party: &&mut cofferdam::diagnostics::Party| {
                 party.binary == test.binary && party.test.as_deref() == Some(&test.name)
             };

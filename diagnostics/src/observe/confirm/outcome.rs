@@ -2,22 +2,27 @@
 
 use super::Key;
 use super::grade::{NOT_BOTH, NOT_CHANGED};
+use super::pairs::Chosen;
 use crate::findings::{Grade, Pair};
 use crate::observe::found::Found;
 use std::collections::{BTreeSet, HashMap};
 
-/// Enters the grades into the findings.
-pub(super) fn enter(graded: HashMap<Key, Pair>, found: &mut [Found]) {
+/// Enters the grades into the findings. `chosen` are the pairs that were to be tried of each.
+pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[Chosen], found: &mut [Found]) {
     let mut graded: Vec<(Key, Pair)> = graded.into_iter().collect();
     graded.sort_by_key(|(key, _)| *key);
-    for (index, one) in found.iter_mut().enumerate() {
+    for (index, (one, chosen)) in found.iter_mut().zip(chosen).enumerate() {
         let finding = &mut one.finding;
         let own = graded.iter().filter(|((of, _), _)| *of == index);
         finding.pairs = own.map(|(_, pair)| pair.clone()).collect();
         settle(&mut finding.pairs);
         // The gravest first, and of those in the order of their tests.
         finding.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.grade));
-        finding.grade = of_pairs(finding.pairs.iter());
+        finding.pairs_in_all = chosen.in_all;
+        finding.grade = match of_pairs(finding.pairs.iter()) {
+            Grade::Guarded if !is_covered(&finding.pairs, chosen) => Grade::Potential,
+            grade => grade,
+        };
         for (position, test) in finding.tests.iter_mut().enumerate() {
             let mut own = finding
                 .pairs
@@ -39,6 +44,14 @@ fn of_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Grade {
         .map(|pair| pair.grade)
         .filter(|grade| *grade != Grade::Potential);
     tried.max().unwrap_or(Grade::Potential)
+}
+
+/// Returns whether each test of the chosen pairs is in one that was tried. What keeps some tests apart says nothing of the
+/// others: they may take another lock, or none.
+fn is_covered(pairs: &[Pair], chosen: &Chosen) -> bool {
+    let tried = pairs.iter().filter(|pair| pair.grade != Grade::Potential);
+    let tried: BTreeSet<usize> = tried.flat_map(|pair| pair.tests).collect();
+    chosen.pairs.iter().flatten().all(|test| tried.contains(test))
 }
 
 /// Two that did not both use it, or of which neither changed it, had met on what a third test left or took away. Where each of them is kept apart from
@@ -91,6 +104,19 @@ mod tests {
             let pairs: Vec<Pair> = grades.iter().map(|grade| pair([0, 1], *grade, "")).collect();
             assert_eq!(of_pairs(pairs.iter()), grade, "{grades:?}");
         }
+    }
+
+    #[test]
+    fn a_resource_is_guarded_only_if_each_of_its_tests_was_tried() {
+        let chosen = Chosen {
+            pairs: vec![[0, 1], [1, 2]],
+            in_all: 3,
+        };
+        let both = [pair([0, 1], Grade::Guarded, ""), pair([0, 2], Grade::Guarded, "")];
+        assert!(is_covered(&both, &chosen));
+        assert!(!is_covered(&both[..1], &chosen));
+        let unknown = [both[0].clone(), pair([1, 2], Grade::Potential, "")];
+        assert!(!is_covered(&unknown, &chosen));
     }
 
     #[test]

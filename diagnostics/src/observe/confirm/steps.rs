@@ -11,7 +11,7 @@ use super::suite::{Meet, Solo, Suite};
 use super::{Grades, Options, sorted};
 use crate::findings::Grade;
 use cofferdam::Resource;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -456,8 +456,18 @@ impl<'a> Steps<'a> {
         self.rerunner.allow_more(self.options.budget);
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
+        // Behind a lock that gives up after a while, a pause makes tests fail without a meeting.
+        let guarded: BTreeSet<usize> = self
+            .grades
+            .with(Grade::Guarded)
+            .iter()
+            .map(|(finding, _)| *finding)
+            .collect();
         for (grade, of_all) in [(Grade::Unguarded, true), (Grade::Potential, false)] {
             for (finding, positions) in self.grades.with(grade) {
+                if !of_all && guarded.contains(&finding) {
+                    continue;
+                }
                 let tests = startable(suite, finding, positions).map(sorted);
                 // One that was not seen to meet may fail all the same, before it comes to that.
                 let may_fail = |tests: &[usize; 2]| of_all || tests.iter().any(|test| failed.contains(test));
