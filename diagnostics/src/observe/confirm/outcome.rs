@@ -41,8 +41,8 @@ fn of_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Grade {
     tried.max().unwrap_or(Grade::Potential)
 }
 
-/// Two that did not both use it, or of which neither changed it, had met on what a third test left or took away. Where each of them is kept apart from
-/// somebody, and nobody was seen to meet, they stand behind the same thing.
+/// Two that did not both use it, or of which neither changed it, had met on what a third test left or took away. Where each
+/// of them is kept apart from somebody, and nobody was seen to meet, they stand behind the same thing.
 fn settle(pairs: &mut [Pair]) {
     if pairs.iter().any(|pair| pair.grade > Grade::Potential) {
         return;
