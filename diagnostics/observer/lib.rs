@@ -6,8 +6,7 @@
 //!
 //! What holds everywhere here: no std and no allocation, for both would come back to our own functions; what a test
 //! does comes first and unchanged, then it is noted; `errno` is as libc left it; nothing big lies on the stack, of which
-//! little may be left; when something cannot be noted, that is
-//! counted, and the test goes on.
+//! little may be left; when something cannot be noted, that is counted, and the test goes on.
 #![no_std]
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 #![expect(unsafe_code, reason = "stands in front of libc")]

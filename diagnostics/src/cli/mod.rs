@@ -124,7 +124,7 @@ pub(crate) struct ObserveArgs {
     /// Write down all that was seen in this file: a line of JSON for each use of a resource by a test.
     #[arg(long, value_name = "FILE")]
     pub(crate) accesses: Option<PathBuf>,
-    /// Run the tests that met once more, two by two, with pauses where they meet, and say how sure each conflict is.
+    /// Rerun the tests that share a resource, with pauses at it, and grade each conflict.
     #[arg(long)]
     pub(crate) confirm: bool,
     /// How long that may take; then the rest stays as it was seen.

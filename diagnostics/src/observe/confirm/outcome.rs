@@ -54,8 +54,8 @@ fn is_covered(pairs: &[Pair], chosen: &Chosen) -> bool {
     chosen.pairs.iter().flatten().all(|test| tried.contains(test))
 }
 
-/// Two that did not both use it, or of which neither changed it, had met on what a third test left or took away. Where each of them is kept apart from
-/// somebody, and nobody was seen to meet, they stand behind the same thing.
+/// Two that did not both use it, or of which neither changed it, had met on what a third test left or took away. Where each
+/// of them is kept apart from somebody, and nobody was seen to meet, they stand behind the same thing.
 fn settle(pairs: &mut [Pair]) {
     if pairs.iter().any(|pair| pair.grade > Grade::Potential) {
         return;
