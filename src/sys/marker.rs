@@ -5,7 +5,10 @@
 
 #[cfg(feature = "check")]
 use super::folder;
-use std::fs::{File, OpenOptions};
+#[cfg(feature = "check")]
+use std::fs::File;
+use std::fs::OpenOptions;
+#[cfg(feature = "check")]
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 #[cfg(all(unix, not(miri)))]

@@ -138,7 +138,7 @@ pub(crate) fn write(changes: &[Change]) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Takes back what [`write`] wrote. Returns the files where that failed, or that were changed after it.
+/// Takes back what `write` wrote. Returns the files where that failed, or that were changed after it.
 fn restore(changes: &[Change]) -> Vec<String> {
     let is_left = |change: &&Change| {
         if fs::read_to_string(&change.path).ok().as_ref() != Some(&change.new) {

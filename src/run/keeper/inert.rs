@@ -1,8 +1,9 @@
 //! Where there is no keeper: what a process starts it stops at its own normal end.
 
 use super::books::{Books, Caller, Replies};
-use super::request::{Order, Reply, Request};
+use super::request::{Reply, Request};
 use crate::exit::{self, Cleanup};
+use crate::place::order::Order;
 use crate::run::lease::Held;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::process;
