@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::cli::ObserveArgs;
+use crate::fix::{help, mending};
 use std::error::Error;
 
 #[cfg(has_observer)]
@@ -73,7 +74,9 @@ pub(crate) fn observe(
     if !kept.findings.is_empty() {
         // Of a suite that cargo does not know here, nothing but the standard library is known to be there.
         let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
-        crate::fix::help::word(&mut kept, &sources);
+        let planned = mending::mend(&kept, &sources, mending::Means::Attributes, None);
+        let keys = planned.map(|planned| planned.keys).unwrap_or_default();
+        help::word(&mut kept, &sources, &keys);
         for ((told, found), finding) in graded.iter_mut().zip(&kept.findings) {
             told.help.clone_from(&finding.help);
             found.finding.help.clone_from(&finding.help);

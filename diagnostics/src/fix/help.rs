@@ -1,6 +1,6 @@
 //! The help for conflicts, in the words of what the suite has.
 
-use super::mending::{Means, mend};
+use super::plan::Key;
 use super::sources::Sources;
 use super::tool;
 use crate::findings::{Findings, Runner, Test};
@@ -9,10 +9,9 @@ use cofferdam::{Resource, ResourceKind};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Words the help of each finding for the suite whose sources these are.
-pub(crate) fn word(findings: &mut Findings, sources: &Sources) {
-    let keys = mend(findings, sources, Means::Attributes, None).map(|mending| mending.keys);
-    let keys = keys.unwrap_or_default();
+/// Words the help of each finding for the suite whose sources these are. `keys` are those by which its tests would be kept
+/// apart.
+pub(crate) fn word(findings: &mut Findings, sources: &Sources, keys: &[Key]) {
     let has_files = findings
         .findings
         .iter()

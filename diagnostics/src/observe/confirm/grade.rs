@@ -5,48 +5,10 @@
 //! may have come apart by chance, for one test reaches the resource later than the other. So the first test is made to stay
 //! longer than it took the second to arrive: only who still comes after it was kept waiting.
 
-use super::windows::Stay;
+use super::pauses::{LONGEST, Pauses};
+use super::windows::{Stay, Window};
 use crate::findings::Grade;
 
-/// In milliseconds: the pause after a thread's first use of the resource, and after each of the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Pauses {
-    pub(super) first: u64,
-    pub(super) others: u64,
-    /// At all variables, not only at the one. Who pauses at a variable holds std's lock around them, so that the other comes
-    /// as far as its own next variable; where both pause at each, they take turns, and one comes to the wanted one while
-    /// the other is there.
-    pub(super) everywhere: bool,
-}
-
-impl Pauses {
-    pub(super) const USUAL: Self = Self {
-        first: 80,
-        others: 80,
-        everywhere: false,
-    };
-
-    /// For many tests at once: where a guard lets in one at a time, their pauses add up.
-    pub(super) const OF_MANY: Self = Self {
-        others: 20,
-        ..Self::USUAL
-    };
-
-    const EVERYWHERE: Self = Self {
-        everywhere: true,
-        ..Self::USUAL
-    };
-
-    /// Returns these pauses with a first one that lasts until a test has arrived that comes so many microseconds later;
-    /// `None` if that is too long.
-    pub(super) fn until_arrival(self, later: u64) -> Option<Self> {
-        let first = self.first + (later + later.min(500_000)).div_ceil(1000);
-        (first <= LONGEST).then_some(Self { first, ..self })
-    }
-}
-
-/// No test is made to wait longer, in milliseconds: then it would rather fail for that than for what it met.
-const LONGEST: u64 = 2_500;
 /// As often a pair is run to see whether it can meet.
 const TRIES: usize = 5;
 
@@ -66,25 +28,6 @@ const IN_STD: &str = "run again, they were apart, and so were all who use a vari
 
 const NOT_HELD: &str = "run again, the two could not be held at it";
 const BESIDE_OTHERS: &str = "run again among others, what kept the two apart cannot be told";
-
-/// When a test used the resource for the first time, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) from: u64,
-    /// With the pause after that use, and with those that followed at once.
-    pub(super) to: u64,
-    /// Whether it paused at all.
-    pub(super) paused: bool,
-    /// Whether it had waited for std's lock around all variables, on the way to another one: the first test held that
-    /// lock, being made to pause there.
-    pub(super) held_up: bool,
-}
-
-impl Window {
-    fn length(self) -> u64 {
-        self.to.saturating_sub(self.from)
-    }
-}
 
 /// One run of a pair.
 #[derive(Clone, Debug, PartialEq, Eq)]

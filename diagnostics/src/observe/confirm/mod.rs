@@ -1,6 +1,7 @@
 //! Runs the tests that met once more and grades their pairs.
 //!
-//! `suite` has the tests, `cover` the groups that run at one time, `pairs` what is left to run two by two; `rerun` runs them,
+//! `suite` has the tests, `cover` the groups that run at one time, `pairs` the pairs left to run; `pauses` says how long they
+//! pause, `rerun` runs them,
 //! `windows` reads what the observer wrote of that, `grade` judges, `proof` and `fisher` say when a failure is no chance,
 //! `outcome` enters the grades into the findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test
 //! from one to the next.
@@ -11,6 +12,7 @@ mod grade;
 mod leftovers;
 mod outcome;
 mod pairs;
+mod pauses;
 mod proof;
 mod queue;
 mod rerun;

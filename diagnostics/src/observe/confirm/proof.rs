@@ -1,7 +1,7 @@
 //! When a failure is shown to come from the other test.
 
 use super::fisher::{Rate, p_value};
-use super::grade::Pauses;
+use super::pauses::Pauses;
 
 /// Pauses that bring out a failure: after the usual ones, such as lead to other meetings.
 pub(super) const PAUSES: [Pauses; 3] = [

@@ -7,7 +7,7 @@ use super::super::meaning::{Act, How, acts};
 use super::super::ports::number_of;
 use super::super::uses::Folders;
 use super::super::{account, runner};
-use super::grade::Pauses;
+use super::pauses::Pauses;
 use super::waits::Waits;
 use super::windows::{Stay, stays};
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};

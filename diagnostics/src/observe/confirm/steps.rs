@@ -2,8 +2,9 @@
 
 use super::cover::{self, Group};
 use super::fisher::Rate;
-use super::grade::{self, Evidence, Next, Pauses, Try, judge, weigh};
+use super::grade::{self, Evidence, Next, Try, judge, weigh};
 use super::pairs::{ALL, Meeting};
+use super::pauses::Pauses;
 use super::proof::{self, LOOKS, SOLO_RUNS};
 use super::queue::{Task, run_all};
 use super::rerun::{Ending, Part, Ran, Rerunner, held_at_once};

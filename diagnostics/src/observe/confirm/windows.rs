@@ -10,7 +10,7 @@ use super::super::meaning::{Act, How, acts, led};
 use super::super::paths::Links;
 use super::super::uses::Folders;
 use super::super::who::{Known, Who};
-use super::grade::{Pauses, Window};
+use super::pauses::Pauses;
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,26 @@ pub(super) type Span = (u64, u64, bool);
 
 /// More are not compared: whoever did not meet by then was kept away, or came late.
 const MOST: usize = 4096;
+
+/// When a test used the resource for the first time, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) from: u64,
+    /// With the pause after that use, and with those that followed at once.
+    pub(super) to: u64,
+    /// Whether it paused at all.
+    pub(super) paused: bool,
+    /// Whether it had waited for std's lock around all variables, on the way to another one: the first test held that
+    /// lock, being made to pause there.
+    pub(super) held_up: bool,
+}
+
+impl Window {
+    /// Returns how long the test stayed, in microseconds.
+    pub(super) fn length(self) -> u64 {
+        self.to.saturating_sub(self.from)
+    }
+}
 
 /// The uses of some resources by one test of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
