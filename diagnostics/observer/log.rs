@@ -462,7 +462,7 @@ fn reserve(length: u64, is_access: bool) -> Option<u64> {
     }
     let mut tries = 0;
     while end > limit.load(SeqCst) {
-        if !IS_FREE.load(Relaxed) || tries > 1000 || !grow(end, limit) {
+        if !IS_FREE.load(Relaxed) || tries > patience() || !grow(end, limit, tries) {
             return None;
         }
         tries += 1;
@@ -473,14 +473,48 @@ fn reserve(length: u64, is_access: bool) -> Option<u64> {
         .then_some(at)
 }
 
-/// Makes room up to `end`, or lets another do it. `false` if there is none to be had.
-fn grow(end: u64, limit: &AtomicU64) -> bool {
+/// Turns given up before a thread sleeps while another one makes room in the log.
+const YIELDS: u32 = 100;
+/// Sleeps of 100 microseconds after that. The other thread may itself wait for a busy disk; only a process that was
+/// killed while it made room, in a copy that shares this log, never finishes.
+const SLEEPS: u32 = 20_000;
+/// Set when one thread has waited that long in vain, so that no later record waits as long again.
+static IS_STUCK: AtomicBool = AtomicBool::new(false);
+
+/// Returns how often a thread tries for room before its record is dropped.
+fn patience() -> u32 {
+    if IS_STUCK.load(Relaxed) {
+        YIELDS
+    } else {
+        YIELDS + SLEEPS
+    }
+}
+
+/// Waits a moment for the thread that is making room.
+fn wait(tries: u32) {
+    if tries >= YIELDS + SLEEPS {
+        IS_STUCK.store(true, Relaxed);
+    }
+    if tries < YIELDS {
+        // SAFETY: only gives up the rest of this turn.
+        unsafe { sys::sched_yield() };
+    } else {
+        let time = sys::Timespec {
+            seconds: 0,
+            nanos: 100_000,
+        };
+        // SAFETY: reads one structure of ours and writes nothing; a signal that ends it early costs one more try.
+        unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
+    }
+}
+
+/// Makes room up to `end`, or waits for another thread that is doing so. Returns `false` if there is no room left.
+fn grow(end: u64, limit: &AtomicU64, tries: u32) -> bool {
     let (Some(growing), Some(spilled_at)) = (word(header::GROWING), word(header::SPILLED_AT)) else {
         return false;
     };
     if growing.swap(1, Acquire) != 0 {
-        // SAFETY: only gives up the rest of this turn.
-        unsafe { sys::sched_yield() };
+        wait(tries);
         return true;
     }
     let now = limit.load(Acquire);

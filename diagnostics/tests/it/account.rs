@@ -81,6 +81,37 @@ fn crowd(tests: usize) -> Package {
     package
 }
 
+/// A package of so many tests with folders of their own that its log grows while threads write to it.
+fn growing() -> Package {
+    let mut source = String::from(
+        "fn work(test: usize) {\n\
+         let dir = std::path::Path::new(env!(\"CARGO_MANIFEST_DIR\")).join(\"met\").join(test.to_string());\n\
+         std::fs::create_dir(&dir).unwrap();\n\
+         for file in 0..10 {\n\
+         let path = dir.join(file.to_string());\n\
+         std::fs::write(&path, \"x\").unwrap();\n\
+         std::fs::read(&path).unwrap();\n\
+         }\n\
+         std::fs::remove_dir_all(dir).unwrap();\n\
+         }\n",
+    );
+    for number in 0..200 {
+        writeln!(source, "#[test]\nfn t{number}() {{ work({number}) }}").unwrap();
+    }
+    Package::new("growing", &source)
+}
+
+#[test]
+fn threads_that_write_while_their_log_grows_lose_no_record() {
+    let package = growing();
+    let command = [&CARGO[..], &["--test", "growing", "--", "-q"]].concat();
+    for round in 0..12 {
+        let told = package.observe(&["--no-backtrace"], &command);
+        assert_eq!(told.code, Some(0), "{round}: {}{}", told.out, told.err);
+        assert!(told.out.contains("watched: 200 tests"), "{round}: {}", told.out);
+    }
+}
+
 /// Two of the tests conflict, so exit code 0 would be a report of something that was not seen.
 fn is_no_success(told: &Told, what: &str) {
     assert_ne!(told.code, Some(0), "{what}: {}{}", told.out, told.err);
