@@ -360,7 +360,7 @@ pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};
 
 #[cfg(doctest)]
-#[doc = include_str!("../docs/guide.md")]
+#[doc = include_str!("../docs/guide/guide.md")]
 mod guide {}
 
 #[cfg(doctest)]

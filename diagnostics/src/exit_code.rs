@@ -1,4 +1,4 @@
-//! What the process ends with; docs/exit-codes.md tells it to people.
+//! What the process ends with; docs/reference/exit-codes.md tells it to people.
 
 use clap::ValueEnum;
 

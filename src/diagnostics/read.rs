@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_page_lists_every_event_with_its_fields_and_their_shapes() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/journal.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/journal.md");
         let page = std::fs::read_to_string(path).unwrap();
         let table = page.split("| event | field | shape | |").nth(1).unwrap();
         let mut told: Vec<(String, Vec<(String, String)>)> = Vec::new();

@@ -291,7 +291,7 @@ mod tests {
         );
     }
 
-    /// Every message there is, once, in the order of docs/errors.md.
+    /// Every message there is, once, in the order of docs/reference/errors.md.
     fn all() -> Vec<Error> {
         let place = place();
         let repo = || "dyn Repo".to_owned();
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn every_message_stands_in_the_list_of_errors() {
-        let page = include_str!("../../docs/errors.md");
+        let page = include_str!("../../docs/reference/errors.md");
         // What other rooms have words for they list themselves.
         let page = page.split("\n## Fixtures\n").next().unwrap();
         let listed: Vec<_> = page
@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(
             listed,
             told,
-            "docs/errors.md should list:\n\n{}",
+            "docs/reference/errors.md should list:\n\n{}",
             told.join("\n\n")
         );
     }

@@ -1,6 +1,6 @@
 //! What can happen, as plain data: the contract between those who act and those who look.
 //!
-//! One table below makes the type, what is written and what is read; docs/journal.md repeats it and is checked
+//! One table below makes the type, what is written and what is read; docs/reference/journal.md repeats it and is checked
 //! against [`Event::TABLE`].
 
 #[cfg(feature = "check")]
@@ -114,7 +114,7 @@ macro_rules! events {
         }
 
         impl Event {
-            /// Every kind of event with its fields and their shapes, as docs/journal.md lists them.
+            /// Every kind of event with its fields and their shapes, as docs/reference/journal.md lists them.
             #[cfg(test)]
             pub(crate) const TABLE: &'static [(&'static str, &'static [(&'static str, &'static str)])] =
                 &[$(($word, &[$((stringify!($field), <$shape as read::Field>::SHAPE)),*])),*];

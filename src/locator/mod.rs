@@ -53,7 +53,7 @@ use std::time::Duration;
 /// other; under nextest for its test, for there every test is a process.
 ///
 /// Asked for again by the same test a service costs a thread-local look-up and a reference count; the figures are
-/// in docs/performance.md.
+/// in docs/design/performance.md.
 ///
 /// ```
 /// use cofferdam::{ServiceLocator, Worker};

@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_message_stands_in_the_list_of_errors() {
-        let page = include_str!("../../docs/errors.md");
+        let page = include_str!("../../docs/reference/errors.md");
         let (_, section) = page.split_once("\n## Fixtures\n").unwrap();
         let section = section.split("\n## ").next().unwrap();
         let blocks = section.split("```text\n").skip(1);
@@ -171,7 +171,7 @@ mod tests {
         let told: Vec<_> = all().iter().map(|fault| fault.to_string()).collect();
         let page = told.join("\n```\n\n```text\n");
         let told: Vec<_> = told.iter().map(|text| words(text)).collect();
-        assert_eq!(listed, told, "docs/errors.md should list:\n\n{page}");
+        assert_eq!(listed, told, "docs/reference/errors.md should list:\n\n{page}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The table of rooms in docs/architecture.md, and the code held to it.
+//! The table of rooms in docs/design/architecture.md, and the code held to it.
 
 use crate::source;
 

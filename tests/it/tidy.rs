@@ -38,12 +38,13 @@ fn below(folder: &str) -> Vec<(String, String)> {
 }
 
 fn hold_rooms(heading: &str, folder: &str) -> Vec<rooms::Room> {
-    let rooms = rooms::read(&files::read("docs/architecture.md"), heading);
+    let rooms = rooms::read(&files::read("docs/design/architecture.md"), heading);
     assert!(
         !rooms.is_empty(),
-        "docs/architecture.md has no table below {heading:?}"
+        "docs/design/architecture.md has no table below {heading:?}"
     );
-    let advice = format!("Imports go down the table below {heading:?} in docs/architecture.md, never up.");
+    let advice =
+        format!("Imports go down the table below {heading:?} in docs/design/architecture.md, never up.");
     hold(&rooms::breaches(&rooms, &below(folder)), &advice);
     rooms
 }

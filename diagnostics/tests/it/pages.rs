@@ -47,7 +47,7 @@ fn variables(code: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_variable_that_is_read_or_set_stands_on_its_page_and_none_else_of_ours() {
-    let page = page("variables.md");
+    let page = page("reference/variables.md");
     let sources = sources();
     let used: BTreeSet<&str> = sources.iter().flat_map(|code| variables(code)).collect();
     let missing: Vec<_> = used
@@ -56,7 +56,7 @@ fn every_variable_that_is_read_or_set_stands_on_its_page_and_none_else_of_ours()
         .collect();
     assert!(
         missing.is_empty(),
-        "docs/variables.md does not tell of {missing:?}"
+        "docs/reference/variables.md does not tell of {missing:?}"
     );
     assert!(
         used.contains("COFFERDAM_DIR") && used.contains("NEXTEST_RUN_ID"),
@@ -68,13 +68,13 @@ fn every_variable_that_is_read_or_set_stands_on_its_page_and_none_else_of_ours()
     let gone: Vec<_> = told.filter(|word| !used.contains(word)).collect();
     assert!(
         gone.is_empty(),
-        "docs/variables.md tells of {gone:?}, which nobody reads or sets"
+        "docs/reference/variables.md tells of {gone:?}, which nobody reads or sets"
     );
 }
 
 #[test]
 fn the_example_of_a_journal_is_read_without_complaint() {
-    let page = page("journal.md");
+    let page = page("reference/journal.md");
     let example = page
         .split("```ndjson\n")
         .nth(1)
@@ -97,7 +97,7 @@ fn the_example_of_a_journal_is_read_without_complaint() {
 
 #[test]
 fn the_example_of_a_snapshot_is_read_without_complaint() {
-    let page = page("snapshot.md");
+    let page = page("reference/snapshot.md");
     let example = page
         .split("```json\n")
         .nth(1)
@@ -118,7 +118,7 @@ fn the_example_of_a_snapshot_is_read_without_complaint() {
 
 #[test]
 fn the_example_of_a_report_has_the_fields_that_a_report_has() {
-    let page = page("exit-codes.md");
+    let page = page("reference/exit-codes.md");
     let example = page
         .split("```json\n")
         .nth(1)
@@ -147,9 +147,12 @@ fn the_example_of_a_report_has_the_fields_that_a_report_has() {
 #[test]
 fn every_kind_of_finding_stands_on_its_page_with_its_severity() {
     use cofferdam::diagnostics::Kind;
-    let page = page("exit-codes.md");
+    let page = page("reference/exit-codes.md");
     for kind in Kind::ALL {
         let row = format!("| `{kind}` | {} |", kind.severity());
-        assert!(page.contains(&row), "docs/exit-codes.md has no row {row:?}");
+        assert!(
+            page.contains(&row),
+            "docs/reference/exit-codes.md has no row {row:?}"
+        );
     }
 }

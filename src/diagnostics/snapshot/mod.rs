@@ -175,7 +175,7 @@ impl Snapshot {
         write_atomic(path, self.to_json())
     }
 
-    /// The snapshot as one line of JSON; docs/snapshot.md describes it.
+    /// The snapshot as one line of JSON; docs/reference/snapshot.md describes it.
     pub fn to_json(&self) -> String {
         write::json(self)
     }

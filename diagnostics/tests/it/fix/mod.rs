@@ -542,7 +542,7 @@ fn a_test_whose_keys_hang_on_a_condition_is_for_a_person() {
 
 #[test]
 fn the_example_of_its_page_has_the_fields_that_the_report_has() {
-    let page = include_str!("../../../../docs/fix.md");
+    let page = include_str!("../../../../docs/observe/fix.md");
     let example = page.split("```json\n").nth(1).unwrap();
     let example = example.split("```").next().unwrap();
     let example: serde_json::Value = serde_json::from_str(example).unwrap();
