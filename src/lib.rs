@@ -360,9 +360,21 @@ pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};
 
 #[cfg(doctest)]
-#[doc = include_str!("../docs/guide/guide.md")]
-mod guide {}
-
-#[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-mod readme {}
+#[doc = include_str!("../docs/start.md")]
+#[doc = include_str!("../docs/guide/best-practices.md")]
+#[doc = include_str!("../docs/guide/claims.md")]
+#[doc = include_str!("../docs/guide/databases.md")]
+#[doc = include_str!("../docs/guide/fakes.md")]
+#[doc = include_str!("../docs/guide/fixtures.md")]
+#[doc = include_str!("../docs/guide/folders-and-names.md")]
+#[doc = include_str!("../docs/guide/lifetimes.md")]
+#[doc = include_str!("../docs/guide/locator.md")]
+#[doc = include_str!("../docs/guide/locks.md")]
+#[doc = include_str!("../docs/guide/namespaces.md")]
+#[doc = include_str!("../docs/guide/ports.md")]
+#[doc = include_str!("../docs/guide/serial.md")]
+#[doc = include_str!("../docs/guide/shared-files.md")]
+#[doc = include_str!("../docs/guide/statics.md")]
+#[doc = include_str!("../docs/guide/threads.md")]
+mod pages {}

@@ -1,5 +1,5 @@
 //! The observer: a library that is loaded into test processes before all others, and notes what their tests do to
-//! files, ports and the environment. docs/observe/overview.md says how it works and what it does not see.
+//! files, ports and the environment. docs/observe/how-it-works.md says how it works and what it does not see.
 //!
 //! It is built by the build script of `cargo-cofferdam` and travels inside of that program. In Cargo's eyes it is an
 //! example, so that formatting, lints and warnings cover it.

@@ -1,4 +1,4 @@
-//! What can go wrong, and how it is told: every message in one list, which docs/reference/errors.md repeats.
+//! What can go wrong, and how it is told: every message in one list, which messages.txt repeats.
 
 use super::BoxError;
 use std::fmt;

@@ -161,17 +161,8 @@ mod tests {
 
     #[test]
     fn every_message_stands_in_the_list_of_errors() {
-        let page = include_str!("../../docs/reference/errors.md");
-        let (_, section) = page.split_once("\n## Fixtures\n").unwrap();
-        let section = section.split("\n## ").next().unwrap();
-        let blocks = section.split("```text\n").skip(1);
-        let listed: Vec<_> = blocks.filter_map(|block| block.split("\n```").next()).collect();
-        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let listed: Vec<_> = listed.into_iter().map(words).collect();
-        let told: Vec<_> = all().iter().map(|fault| fault.to_string()).collect();
-        let page = told.join("\n```\n\n```text\n");
-        let told: Vec<_> = told.iter().map(|text| words(text)).collect();
-        assert_eq!(listed, told, "docs/reference/errors.md should list:\n\n{page}");
+        let messages: Vec<_> = all().iter().map(|fault| fault.to_string()).collect();
+        crate::error::page::hold(&messages, true);
     }
 
     #[test]

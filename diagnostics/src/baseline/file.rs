@@ -87,7 +87,7 @@ impl fmt::Display for BaselineError {
             Self::Shape(path, line, what) => {
                 write!(
                     f,
-                    "{}:{line}: {what}; nothing was run. docs/observe/fix.md tells what a baseline holds",
+                    "{}:{line}: {what}; nothing was run. docs/observe/baseline.md says what a baseline holds",
                     path.display()
                 )
             }

@@ -1,4 +1,4 @@
-//! What was found, as a file that other commands read; docs/observe/overview.md describes it.
+//! What was found, as a file that other commands read; docs/reference/findings.md describes it.
 
 use super::Findings;
 use serde::Deserialize;
@@ -208,11 +208,11 @@ mod tests {
 
     #[test]
     fn the_file_is_what_its_page_shows() {
-        let page = include_str!("../../../docs/observe/overview.md");
+        let page = include_str!("../../../docs/reference/findings.md");
         let (_, rest) = page.split_once("```json\n").unwrap();
         let (example, _) = rest.split_once("\n```").unwrap();
         let shown: serde_json::Value = serde_json::from_str(example).unwrap();
-        let read = Findings::from_bytes(example.as_bytes(), Path::new("docs/observe/overview.md")).unwrap();
+        let read = Findings::from_bytes(example.as_bytes(), Path::new("docs/reference/findings.md")).unwrap();
         let written = serde_json::to_value(&read).unwrap();
         let of = |value| {
             let mut into = std::collections::BTreeSet::new();

@@ -13,7 +13,7 @@
 //! - *Unrecorded*: a session whose ledger failed in mid-run goes on, after one warning.
 //!
 //! Who writes: [`Ledger::open`], [`Ledger::start_session`], then [`Admitted`]. Who reads: [`Reader`], which never waits
-//! for a session and never keeps one waiting. docs/batch/ledger.md tells it to people.
+//! for a session and never keeps one waiting. docs/reference/ledger.md tells it to people.
 
 mod admit;
 mod backup;

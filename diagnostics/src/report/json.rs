@@ -1,4 +1,4 @@
-//! For programs: one line, versioned; docs/reference/exit-codes.md describes it.
+//! For programs: one line, versioned; docs/reference/reports.md describes it.
 
 use super::batch;
 use super::text::harmless;

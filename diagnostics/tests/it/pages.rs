@@ -118,7 +118,7 @@ fn the_example_of_a_snapshot_is_read_without_complaint() {
 
 #[test]
 fn the_example_of_a_report_has_the_fields_that_a_report_has() {
-    let page = page("reference/exit-codes.md");
+    let page = page("reference/reports.md");
     let example = page
         .split("```json\n")
         .nth(1)
@@ -147,12 +147,12 @@ fn the_example_of_a_report_has_the_fields_that_a_report_has() {
 #[test]
 fn every_kind_of_finding_stands_on_its_page_with_its_severity() {
     use cofferdam::diagnostics::Kind;
-    let page = page("reference/exit-codes.md");
+    let page = page("reference/reports.md");
     for kind in Kind::ALL {
         let row = format!("| `{kind}` | {} |", kind.severity());
         assert!(
             page.contains(&row),
-            "docs/reference/exit-codes.md has no row {row:?}"
+            "docs/reference/reports.md has no row {row:?}"
         );
     }
 }

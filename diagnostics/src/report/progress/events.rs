@@ -1,4 +1,4 @@
-//! Each event as a line of JSON on standard output; docs/batch/overview.md describes them.
+//! Each event as a line of JSON on standard output; docs/reference/events.md describes them.
 
 use super::Show;
 use super::count::Count;

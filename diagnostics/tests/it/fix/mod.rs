@@ -542,8 +542,9 @@ fn a_test_whose_keys_hang_on_a_condition_is_for_a_person() {
 
 #[test]
 fn the_example_of_its_page_has_the_fields_that_the_report_has() {
-    let page = include_str!("../../../../docs/observe/fix.md");
-    let example = page.split("```json\n").nth(1).unwrap();
+    let page = include_str!("../../../../docs/reference/findings.md");
+    let (_, section) = page.split_once("\n## `fix`\n").unwrap();
+    let example = section.split("```json\n").nth(1).unwrap();
     let example = example.split("```").next().unwrap();
     let example: serde_json::Value = serde_json::from_str(example).unwrap();
     let users = [("shop", "made_by_a_macro", "write"), ("shop", "counts", "write")];

@@ -1,0 +1,65 @@
+//! The messages as users see them: in full in messages.txt, by their beginnings in docs/reference/errors.md.
+
+/// What divides either file: the library's messages above, those of fixtures below.
+const DIVIDER: &str = "\n## Fixtures\n";
+
+fn part(text: &str, of_fixtures: bool) -> &str {
+    let (library, fixtures) = text.split_once(DIVIDER).expect("a part about fixtures");
+    if of_fixtures { fixtures } else { library }
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The texts in backticks with which headings and items begin: `lock … was not free`.
+fn patterns(page: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for line in page.lines() {
+        let Some(line) = ["## `", "- `"].iter().find_map(|start| line.strip_prefix(start)) else {
+            continue;
+        };
+        // Some name two: `a …`, `b …`: what it means.
+        found.extend(line.split("`, `").filter_map(|text| text.split('`').next()));
+    }
+    found
+}
+
+/// Whether the message begins as the pattern says, where `…` stands for any text.
+fn begins_like(message: &str, pattern: &str) -> bool {
+    let mut pieces = pattern.split('…');
+    let Some(mut rest) = message.strip_prefix(pieces.next().unwrap_or_default()) else {
+        return false;
+    };
+    pieces.all(|piece| {
+        let found = rest.split_once(piece).map(|(_, after)| after);
+        rest = found.unwrap_or(rest);
+        found.is_some()
+    })
+}
+
+/// Fails unless the messages are those of messages.txt, and the page lists their beginnings and no others.
+#[track_caller]
+pub(crate) fn hold(messages: &[String], of_fixtures: bool) {
+    let wanted = part(include_str!("messages.txt"), of_fixtures);
+    let wanted: Vec<_> = wanted.trim().split("\n\n").map(words).collect();
+    let found: Vec<_> = messages.iter().map(|text| words(text)).collect();
+    assert_eq!(
+        found,
+        wanted,
+        "src/error/messages.txt should list:\n\n{}",
+        messages.join("\n\n")
+    );
+    let patterns = patterns(part(include_str!("../../docs/reference/errors.md"), of_fixtures));
+    for message in &found {
+        let is_listed = patterns.iter().any(|pattern| begins_like(message, pattern));
+        assert!(is_listed, "docs/reference/errors.md does not list: {message}");
+    }
+    for pattern in patterns {
+        let exists = found.iter().any(|message| begins_like(message, pattern));
+        assert!(
+            exists,
+            "docs/reference/errors.md lists `{pattern}`, and no message begins so"
+        );
+    }
+}
