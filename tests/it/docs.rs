@@ -24,6 +24,69 @@ fn language(fence: &Fence) -> &str {
     fence.info.split(',').next().unwrap_or_default()
 }
 
+/// The README and the pages of the book, with the number of their words.
+fn pages() -> Vec<(String, usize)> {
+    let book = files::all("docs", "md").into_iter();
+    let pages = std::iter::once(("README.md".to_owned(), files::read("README.md"))).chain(book);
+    pages
+        .map(|(path, text)| (path, text.split_whitespace().count()))
+        .collect()
+}
+
+#[test]
+fn the_documents_are_short() {
+    const README: usize = 600;
+    const PAGE: usize = 1500;
+    const TOTAL: usize = 20_000;
+    let pages = pages();
+    let limit = |path: &str| if path == "README.md" { README } else { PAGE };
+    let long = pages.iter().filter(|(path, words)| *words > limit(path));
+    let mut breaches: Vec<_> = long
+        .map(|(path, words)| format!("{path}: {words} words, not {}", limit(path)))
+        .collect();
+    let total: usize = pages.iter().map(|(_, words)| words).sum();
+    if total > TOTAL {
+        breaches.push(format!("README.md and docs/: {total} words, not {TOTAL}"));
+    }
+    files::hold(
+        &breaches,
+        "Cut narration and repetition; keep facts and limitations.",
+    );
+}
+
+#[test]
+fn every_page_stands_once_in_the_summary_of_the_book() {
+    let links = crate::markdown::links(&files::read("docs/SUMMARY.md"));
+    let times = |page: &str| links.iter().filter(|(_, target)| target == page).count();
+    let pages = files::all("docs", "md").into_iter();
+    let pages = pages.filter_map(|(path, _)| Some(path.strip_prefix("docs/")?.to_owned()));
+    let breaches: Vec<_> = pages
+        .filter(|page| page != "SUMMARY.md" && times(page) != 1)
+        .map(|page| format!("{page}: {} times", times(&page)))
+        .collect();
+    files::hold(
+        &breaches,
+        "docs/SUMMARY.md is the table of contents: each page once.",
+    );
+}
+
+#[test]
+fn no_page_of_the_book_links_to_a_file_outside_of_it() {
+    let mut breaches = Vec::new();
+    for (path, page) in files::all("docs", "md") {
+        let depth = path.matches('/').count() - 1;
+        for (line, target) in crate::markdown::links(&page) {
+            if target.matches("../").count() > depth {
+                breaches.push(format!("{path}:{line}: {target}"));
+            }
+        }
+    }
+    files::hold(
+        &breaches,
+        "The book has no such page: name the file by its path, as code.",
+    );
+}
+
 #[test]
 fn every_block_says_what_it_is() {
     let mut breaches = Vec::new();
