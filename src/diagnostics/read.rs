@@ -288,8 +288,9 @@ mod tests {
         for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
             let cells: Vec<&str> = row.split('|').skip(1).map(str::trim).collect();
             let word = |cell: &str| cell.trim_matches('`').to_owned();
-            // `execution` number; `test` text
-            let fields = cells[2].split("; ").filter_map(|field| field.split_once(' '));
+            // `execution`; `test` text
+            let fields = cells[2].split("; ").filter(|field| !field.is_empty());
+            let fields = fields.map(|field| field.split_once(' ').unwrap_or((field, "number")));
             let fields = fields.map(|(field, shape)| (word(field), shape.to_owned()));
             told.push((word(cells[0]), fields.collect()));
         }
