@@ -364,6 +364,11 @@ unsafe fn call(function: usize, masks: bool, signal: c_int, info: *mut c_int, co
     own.masked.store(until | u8::from(masks), Relaxed);
     // SAFETY: the caller's promise; a function that takes less finds it in its registers, and leaves the rest.
     unsafe {
+        let bequeathed = if own.bequeathed.load(Relaxed) == 0 {
+            0
+        } else {
+            *mask & BIT
+        };
         if before != 0 {
             *mask |= BIT;
         }
@@ -371,8 +376,8 @@ unsafe fn call(function: usize, masks: bool, signal: c_int, info: *mut c_int, co
             signal, info, context,
         );
         own.masked.store(u8::from(*mask & BIT != 0), Relaxed);
-        if !own.is_shut() {
-            *mask &= !BIT;
+        if own.waiting_sigsys.load(Relaxed) == 0 {
+            *mask = *mask & !BIT | bequeathed;
         }
     }
 }
