@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 unsafe extern "C" {
     fn bind(fd: c_int, address: *const c_void, length: u32) -> c_int;
     fn close(fd: c_int) -> c_int;
+    fn execl(path: *const c_char, ...) -> c_int;
+    fn execve(path: *const c_char, arguments: *const *const c_char, variables: *const *const c_char) -> c_int;
     fn flock(fd: c_int, how: c_int) -> c_int;
     fn ftruncate(fd: c_int, length: i64) -> c_int;
     fn getauxval(kind: u64) -> u64;
@@ -130,6 +132,11 @@ fn a_hooked_call_takes_at_most_two_kilobytes_of_stack() {
             bind(fd, [2_u32, 0x0100_007f, 0, 0].as_ptr().cast(), 16);
             close(fd);
         }),
+        ("execve", &mut || unsafe {
+            let program = [none!("stack-execve"), std::ptr::null()];
+            _ = execve(program[0], program.as_ptr(), program[1..].as_ptr())
+        }),
+        ("execl", &mut || unsafe { _ = execl(none!("stack-execl"), none!("name"), std::ptr::null::<c_char>()) }),
         ("syscall", &mut || unsafe { _ = syscall(2, none!("stack-syscall"), 0, 0) }),
     ];
     for (name, call) in calls {
