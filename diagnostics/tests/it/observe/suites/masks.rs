@@ -173,6 +173,8 @@ unsafe extern "C" {
 
 // What returns twice cannot be called from Rust.
 std::arch::global_asm!(
+    ".globl masks_with_a_way_back",
+    ".hidden masks_with_a_way_back",
     "masks_with_a_way_back:",
     "push rbx",
     "mov rbx, rsi",
