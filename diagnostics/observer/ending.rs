@@ -1,7 +1,7 @@
-//! Signals that end programs: which of these were still about to begin.
+//! Signals that end programs, and the programs that they end before these have begun.
 //!
 //! A program that is ended before its observer could begin has done nothing that is missed. One that has begun without
-//! its observer is lost, however it ends. The loader says which it is, by what it has mapped when the signal is sent.
+//! its observer is lost, however it ends. What the loader has mapped when the signal is sent shows which it is.
 
 use crate::account::{self, Reason, State};
 use crate::real::reals;
@@ -98,7 +98,7 @@ fn is_about_to_begin(pid: u32) -> bool {
     let found = look(fd, scratch.paths.as_flattened_mut());
     processes::close(fd);
     match found {
-        // It is no more.
+        // It has ended already.
         Found { any: false, .. } => false,
         Found {
             observer: true, mark, ..
@@ -108,13 +108,13 @@ fn is_about_to_begin(pid: u32) -> bool {
     }
 }
 
-/// What is mapped into a process.
+/// The files that are mapped into a process.
 #[derive(Default)]
 struct Found {
     any: bool,
     observer: bool,
     libc: bool,
-    /// The page that an observer leaves which cannot begin.
+    /// The page that [`leave_mark`] maps.
     mark: bool,
 }
 
@@ -143,7 +143,7 @@ fn look(fd: c_int, buffer: &mut [u8]) -> Found {
             found.any |= !line.is_empty();
             found.observer |= line.ends_with(b"/observer.so");
             found.libc |= name.starts_with(b"libc.so") || name.starts_with(b"libc-");
-            // Mapped, shared, and of no use.
+            // Shared, and neither readable nor writable.
             found.mark |=
                 line.ends_with(b"/dev/zero (deleted)") && line.windows(6).any(|part| part == b" ---s ");
         }
@@ -153,9 +153,10 @@ fn look(fd: c_int, buffer: &mut [u8]) -> Found {
     found
 }
 
-/// Says to those who look at this process's memory that its observer could not begin, and had no slot to say so in.
+/// Marks this process as one whose observer could not begin, where the account cannot be reached: by a page that
+/// `/proc` shows to the process that sends a signal.
 pub(crate) fn leave_mark() {
-    // SAFETY: a page that nobody uses.
+    // SAFETY: a new page, which is never touched.
     unsafe {
         let flags = sys::MAP_SHARED | sys::MAP_ANONYMOUS;
         sys::mmap(core::ptr::null_mut(), 4096, 0, flags, -1, 0);

@@ -1,5 +1,5 @@
-//! Jumps out of a handler: `siglongjmp` brings back the mask that `sigsetjmp` has remembered, and libc knows the real
-//! one alone. So the one that the program knows is put beside it.
+//! Jumps out of a handler. `siglongjmp` restores the mask that `sigsetjmp` has saved, which is the real one. So the mask
+//! that the program knows is saved beside it.
 
 use crate::real::reals;
 use crate::sys::{self, c_int, c_void};
@@ -16,7 +16,7 @@ struct Jump {
     mask: [u64; 16],
 }
 
-/// What is in the last word of a mask that was remembered here, above [`Thread::masked`](thread::Thread::masked).
+/// Marks the last word of a mask that was saved here; its lowest bit is [`Thread::masked`](thread::Thread::masked).
 const MARK: u64 = 0xc0ff_e7da_4d00;
 
 pub(crate) mod real {
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn __sigsetjmp() {
     )
 }
 
-/// `setjmp` as a function, which remembers the mask. The one that does not, `_setjmp`, is libc's.
+/// `setjmp` as a function, which saves the mask; `_setjmp` does not.
 ///
 /// # Safety
 /// That of libc's function.
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn setjmp() {
 /// # Safety
 /// The program is about to jump there.
 unsafe fn jumping(place: *mut c_void) {
-    // What the jump leaves behind may be the observer in the midst of noting something.
+    // The jump may leave frames of the observer behind that would have reset it.
     thread::current().busy.store(0, Relaxed);
     // SAFETY: the caller's promise.
     unsafe {
@@ -103,7 +103,7 @@ unsafe fn jumping(place: *mut c_void) {
         }
         let mask = &raw mut (*place.cast::<Jump>()).mask;
         let known = (*mask)[15];
-        // Remembered where nobody looked: then it was the real one.
+        // Saved by a function of libc's that was not called through ours: then only the real mask is known.
         let masked = if known & !1 == MARK {
             known & 1 != 0
         } else {

@@ -349,7 +349,7 @@ fn is_setuid(
         || call(SYS_FGETXATTR, fd as usize, name, 0, 0) > 0
 }
 
-/// Opens a regular file. Anything else is no program, and to open it may wait for somebody or have an effect.
+/// Opens a regular file. Nothing else is a program, and opening a FIFO waits for its other end.
 ///
 /// # Safety
 /// A path with a zero at its end.
@@ -365,7 +365,7 @@ unsafe fn open(folder: c_int, path: Text) -> c_int {
         {
             return -1;
         }
-        // It may be another one by now.
+        // It may be another file by now.
         crate::files::real::openat(folder, path, sys::O_CLOEXEC | sys::O_NONBLOCK, 0)
     }
 }
@@ -561,8 +561,8 @@ unsafe extern "C" fn execle_by(path: Text, arguments: Texts) -> c_int {
     }
 }
 
-/// Declares functions that take a program's arguments one by one. Those that are on the stack are an array already; the
-/// others, which are in registers, are put before them, where the way back was.
+/// Declares functions that take a program's arguments one by one. Those on the stack are an array already; those in
+/// registers are pushed before them, over the return address, which is kept below.
 macro_rules! one_by_one {
     ($($name:ident, $with:ident;)*) => {
         $(
@@ -584,7 +584,7 @@ macro_rules! one_by_one {
                     ".cfi_def_cfa_offset 48",
                     ".cfi_offset rip, -48",
                     "call {with}",
-                    // It comes back only if it failed.
+                    // It returns only if it failed.
                     "pop rcx",
                     "add rsp, 40",
                     "push rcx",
@@ -673,7 +673,8 @@ pub unsafe extern "C" fn posix_spawnp(
     }
 }
 
-/// Starts a process and opens a descriptor of it, by libc's function if it has one: otherwise by the two that are older.
+/// Starts a process and opens a descriptor for it: by `spawn` where libc has such a function, otherwise by `apart` and
+/// `pidfd_open`. A program that looks for the function finds ours.
 ///
 /// # Safety
 /// As [`start`]; `fd` can be written.
@@ -686,7 +687,7 @@ unsafe fn start_with_descriptor(
 ) -> c_int {
     let call = |pid: *mut c_int, texts| {
         let failed = spawn(fd, texts);
-        // Where it is missing there is no such error.
+        // -1 is no error number: libc lacks the function.
         if failed >= 0 {
             if failed == 0 {
                 // SAFETY: libc has written it.

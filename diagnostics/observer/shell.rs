@@ -1,6 +1,7 @@
-//! Commands of a shell: `system` and `popen` start it within libc, with the environment that there is.
+//! Shell commands. `system` and `popen` start the shell within libc, with the program's environment.
 //!
-//! So the shell gets a command before the program's own: to set the observer's variables, and to begin anew with them.
+//! So that shell is given a command of ours: it sets the observer's variables and becomes the shell that the program
+//! asked for.
 
 use crate::format::IN_SLOT;
 use crate::processes::{self, Handed, Program};
@@ -48,7 +49,7 @@ pub unsafe extern "C" fn popen(command: Text, mode: Text) -> *mut c_void {
     }
 }
 
-/// Has a shell carry out a command in which it becomes the one that the program asks for.
+/// Starts a shell by `call`, with the observer in it.
 ///
 /// # Safety
 /// The program handed `command` to libc.
@@ -85,7 +86,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// `None` if the shell has to be left alone: then it is lost, or not observed at all.
+    /// Returns `None` if the shell cannot have the observer's variables: it is counted as lost then, or out of reach.
     ///
     /// # Safety
     /// The program handed `command` to libc.
@@ -130,8 +131,8 @@ impl Drop for Memory {
     }
 }
 
-/// Writes `export NAME='VALUE' …; exec /bin/sh -c ' COMMAND' sh`. The blank is there for a command that would be an
-/// option, and the last word for what the shell calls itself.
+/// Writes `export NAME='VALUE' …; exec /bin/sh -c ' COMMAND' sh`. With the blank, no command is taken for an option; the
+/// last word is the name in the shell's messages.
 ///
 /// # Safety
 /// All are texts or null.

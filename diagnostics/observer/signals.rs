@@ -111,7 +111,7 @@ fn change(how: c_int, set: Option<u64>, old: *mut u64) -> c_long {
 }
 
 /// The mask as the program sees it, for what it starts. A program that is started finds it as it would have. Meanwhile
-/// the thread's raw calls, which are those of its handlers, pass unseen.
+/// the raw calls of the thread's handlers pass unseen: reported, they would end the process.
 pub(crate) struct Inherited {
     /// Whether the thread has a block of its own: what `vfork` made shares that of its parent, whose calls it must not
     /// let pass. Its own are not reported.
@@ -146,8 +146,8 @@ impl Drop for Inherited {
     }
 }
 
-/// The thread continues elsewhere, with a mask that was remembered: whether SIGSYS was blocked as the program knew it.
-/// Returns that part of its real mask.
+/// Sets what the program knows of its mask when a thread jumps back to where it saved one, with SIGSYS blocked or not.
+/// Returns the bit of SIGSYS for the real mask.
 pub(crate) fn jumped(masked: bool) -> u64 {
     let own = thread::current();
     own.masked.store(u8::from(masked), Relaxed);

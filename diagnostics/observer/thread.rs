@@ -50,7 +50,7 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Returns whether SIGSYS is really blocked: a call that were reported would end the process.
+    /// Returns whether SIGSYS is really blocked, so that a reported call would end the process.
     pub(crate) fn is_shut(&self) -> bool {
         self.waiting_sigsys.load(Relaxed) != 0 || self.bequeathed.load(Relaxed) != 0
     }

@@ -108,7 +108,7 @@ fn try_enter(folder: &Path, program: &Path, name: &[u8]) -> io::Result<u64> {
 fn out_of_reach(program: &Path) -> Option<Reason> {
     let head = |path: &Path| {
         let mut head = [0; layout::HEAD];
-        // To open anything else may wait for somebody.
+        // Opening a FIFO waits for its other end.
         let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
         let file = is_file.then(|| File::open(path).ok()).flatten()?;
         let length = file.read_at(&mut head, 0).ok()?;

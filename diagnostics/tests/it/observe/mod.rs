@@ -177,7 +177,7 @@ fn converts_back() { assert_ne!(unsafe { mktime(&mut Time([0; 7])) }, 1) }
 "#;
 
 #[test]
-fn whoever_has_libc_convert_a_time_reads_the_time_zone() {
+fn a_test_that_has_libc_convert_a_time_reads_the_time_zone() {
     let package = Package::new("zone", ZONE);
     agree(&package.met(&CARGO, &[]), &["env TZ: 1 × 3"]);
 }

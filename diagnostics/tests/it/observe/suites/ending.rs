@@ -24,7 +24,7 @@ fn before_it_begins() {
     child.wait().unwrap();
 }
 
-/// Where the observer keeps what it needs.
+/// The folder of the observer's account and library.
 fn folder() -> String {
     let variables = String::from_utf8(std::fs::read("/proc/self/environ").unwrap()).unwrap();
     let ours = variables.split('\0').find(|text| text.starts_with("COFFERDAM_OBSERVE="));
