@@ -108,9 +108,10 @@ fn try_enter(folder: &Path, program: &Path, name: &[u8]) -> io::Result<u64> {
 fn out_of_reach(program: &Path) -> Option<Reason> {
     let head = |path: &Path| {
         let mut head = [0; layout::HEAD];
-        let length = File::open(path)
-            .and_then(|file| file.read_at(&mut head, 0))
-            .ok()?;
+        // Opening a FIFO waits for its other end.
+        let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
+        let file = is_file.then(|| File::open(path).ok()).flatten()?;
+        let length = file.read_at(&mut head, 0).ok()?;
         Some(head[..length].to_vec())
     };
     let mut head_of_all = head(program)?;

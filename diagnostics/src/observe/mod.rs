@@ -23,6 +23,7 @@ mod group;
 mod guards;
 pub(crate) mod launch;
 #[path = "../../observer/account.rs"]
+#[expect(dead_code, reason = "the other half is the observer's")]
 mod layout;
 mod listed;
 mod log;

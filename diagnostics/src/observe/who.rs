@@ -3,7 +3,7 @@
 //! Under nextest a process is a test. Under `cargo test` a thread is, known by a name that the observer read from memory;
 //! it counts if the thread gave itself the same name and the program lists it. What a test starts is the test's.
 
-use super::format::{RUN, header};
+use super::format::{IN_SLOT, RUN, header};
 use super::log::{Log, Record};
 use super::notes::{Child, Name, Notes, binary_of, name_of};
 use std::collections::{BTreeSet, HashMap};
@@ -219,13 +219,15 @@ impl Who {
         order.sort_by_key(|index| logs[*index].began());
         for index in order {
             let began = logs[index].began();
-            let starts = begun.get(&logs[index].pid()).map_or(&[][..], Vec::as_slice);
+            let slot = IN_SLOT as u32 | logs[index].header(header::SLOT) as u32;
+            let starts = [logs[index].pid(), slot];
+            let starts = starts.iter().filter_map(|key| begun.get(key)).flatten();
             // A fork and the exec that followed both say so, and the fork knows from where. Numbers are used again.
             let near = |child: &&Child| {
                 let apart = child.at.abs_diff(began);
                 (apart / 1_000_000, !child.has_place, apart)
             };
-            let origin = match starts.iter().min_by_key(near) {
+            let origin = match starts.min_by_key(near) {
                 Some(child) => match &self.owners[child.log] {
                     Owner::One(parent) => Origin {
                         test: parent.test.filter(|_| child.test != RUN),

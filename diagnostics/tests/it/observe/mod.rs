@@ -116,7 +116,7 @@ fn tests_with_little_stack_and_with_masks_of_their_own_pass() {
     package.write("tests/masks.rs", MASKS);
     for options in [&[][..], &["--no-backtrace"]] {
         let by_threads = package.observe(options, &[&CARGO[..], &["--no-fail-fast"]].concat());
-        for passed in ["7 passed; 0 failed", "9 passed; 0 failed"] {
+        for passed in ["7 passed; 0 failed", "11 passed; 0 failed"] {
             assert!(
                 by_threads.out.contains(passed),
                 "{}{}",
@@ -126,7 +126,7 @@ fn tests_with_little_stack_and_with_masks_of_their_own_pass() {
         }
         let by_processes = package.observe(options, &NEXTEST);
         assert!(
-            by_processes.err.contains("16 tests run: 16 passed"),
+            by_processes.err.contains("18 tests run: 18 passed"),
             "{}{}",
             by_processes.out,
             by_processes.err
@@ -155,6 +155,31 @@ fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
             agree(&package.met(&CARGO, options), wanted);
         }
     }
+}
+
+/// libc reads the variable by itself.
+const ZONE: &str = r#"
+#[repr(C)]
+struct Time([u64; 7]);
+unsafe extern "C" {
+    fn tzset();
+    fn localtime_r(time: *const i64, to: *mut Time) -> *mut Time;
+    fn mktime(time: *mut Time) -> i64;
+}
+#[test]
+fn sets() { unsafe { std::env::set_var("TZ", "JST-9") } }
+#[test]
+fn asks() { unsafe { tzset() } }
+#[test]
+fn converts() { unsafe { localtime_r(&0, &mut Time([0; 7])); } }
+#[test]
+fn converts_back() { assert_ne!(unsafe { mktime(&mut Time([0; 7])) }, 1) }
+"#;
+
+#[test]
+fn a_test_that_has_libc_convert_a_time_reads_the_time_zone() {
+    let package = Package::new("zone", ZONE);
+    agree(&package.met(&CARGO, &[]), &["env TZ: 1 × 3"]);
 }
 
 #[test]
