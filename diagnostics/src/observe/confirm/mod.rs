@@ -128,6 +128,7 @@ pub(crate) fn confirm(
         .filter(|key| is_over && !graded.contains_key(key))
         .count();
     enter_roles(&suite, conflicts, found);
+    enter_failures(&suite, found);
     outcome::enter(graded, &chosen, found);
     see(Event::Over { left });
     for signal in registered {
@@ -167,6 +168,17 @@ fn enter_roles(suite: &Suite, conflicts: &mut [Conflict], found: &mut [Found]) {
             if let Some(party) = conflict.parties.iter_mut().find(is_it) {
                 party.access = Some(Access::Write);
             }
+        }
+    }
+}
+
+/// Enters which tests fail when they are started by their names alone, for their runs show little.
+fn enter_failures(suite: &Suite, found: &mut [Found]) {
+    for (meet, one) in suite.meets.iter().zip(found) {
+        let subjects = meet.iter().flat_map(|meet| &meet.subjects);
+        for (subject, test) in subjects.zip(&mut one.finding.tests) {
+            let solo = suite.subjects[*subject].solo.get();
+            test.fails_alone = solo.is_some_and(|solo| solo.fails);
         }
     }
 }
