@@ -28,6 +28,9 @@ pub(super) const IN_STD: &str =
     "run again, they were apart, and so were all who use a variable: std has a lock there";
 
 pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
+/// The same: it could not be run.
+pub(super) const NOT_STARTED: &str = "its program cannot be started again";
+
 const LOOKED: &str = "run again, both read it at one time, and one of them changed it later";
 const BESIDE_OTHERS: &str = "run again among others, what kept the two apart cannot be told";
 
@@ -48,9 +51,26 @@ pub(super) struct Try {
 }
 
 impl Try {
+    /// Reads a run of two tests, held at one resource.
+    pub(super) fn new(pauses: Pauses, stays: &[Stay], ended: bool) -> Self {
+        let [a, b] = [&stays[0], &stays[1]];
+        Self {
+            pauses,
+            windows: [a.window(&[0]), b.window(&[0])],
+            met: a.meets(b, 0),
+            looked: a.looks_with(b, 0),
+            wrote: a.changes(0) || b.changes(0),
+            ended,
+        }
+    }
+
     fn both(&self) -> Option<[Window; 2]> {
         Some([self.windows[0]?, self.windows[1]?])
     }
+}
+
+pub(super) fn count(tries: &[Try]) -> u32 {
+    u32::try_from(tries.len()).unwrap_or(u32::MAX)
 }
 
 /// What follows from the runs so far.

@@ -47,6 +47,14 @@ pub(super) fn rates(victim: &str, other: &str, beside: Rate, alone: Rate) -> Str
     )
 }
 
+pub(super) fn chance(p: f64) -> String {
+    if p < 0.001 {
+        "p < 0.001".to_owned()
+    } else {
+        format!("p = {p:.3}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

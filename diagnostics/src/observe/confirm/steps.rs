@@ -2,14 +2,16 @@
 
 use super::cover::{self, Group};
 use super::fisher::Rate;
-use super::grade::{self, Evidence, Next, Try, judge, weigh};
+use super::grade::{self, Evidence, Next, Try, count, judge, weigh};
 use super::pairs::{ALL, Meeting};
 use super::pauses::Pauses;
 use super::proof::{self, LOOKS, SOLO_RUNS};
 use super::queue::{Task, run_all};
 use super::readers;
 use super::rerun::{Ending, Part, Ran, Rerunner, held_at_once};
-use super::suite::{Meet, Solo, SoloUse, Suite};
+use super::suite::{
+    Solo, SoloUse, Suite, each_pair, lasted, name, parts, positions, resources, solo_fails, startable,
+};
 use super::windows::Stay;
 use super::{Grades, Options, sorted};
 use crate::findings::Grade;
@@ -134,7 +136,7 @@ impl<'a> Steps<'a> {
             }
             for positions in suite.chosen(finding).pairs {
                 if startable(suite, finding, positions).is_none() {
-                    let why = NOT_STARTED.to_owned();
+                    let why = grade::NOT_STARTED.to_owned();
                     self.grades.enter(finding, positions, Grade::Potential, why, 0);
                 }
             }
@@ -221,12 +223,10 @@ impl<'a> Steps<'a> {
     /// Returns the pairs of a finding to try without a result so far: of many only so many that each test is in one that
     /// was tried.
     fn undecided(&self, suite: &Suite, finding: usize) -> Vec<[usize; 2]> {
-        let Some(meet) = &suite.meets[finding] else {
+        let meet = suite.meets[finding].as_ref();
+        let Some(meet) = meet.filter(|meet| meet.meeting == Meeting::AtOnce) else {
             return Vec::new();
         };
-        if meet.meeting == Meeting::InTurn {
-            return Vec::new();
-        }
         let chosen = suite.chosen(finding);
         let is_decided = |tests: [usize; 2]| self.grades.is_decided(finding, tests);
         let mut pairs = chosen.pairs;
@@ -441,7 +441,7 @@ impl<'a> Steps<'a> {
             let Some(ran) = self.run_pair(suite, finding, positions, pauses, count(&tries)) else {
                 return;
             };
-            tries.push(as_try(&ran, pauses));
+            tries.push(Try::new(pauses, &ran.stays, !ran.endings.contains(&Ending::Late)));
             stays = ran.stays;
         }
     }
@@ -545,9 +545,13 @@ impl<'a> Steps<'a> {
     /// bear; and it may fail before that, for the suite left what the second had left.
     fn order(&self, suite: &Suite, finding: usize, positions: [usize; 2]) {
         let Some([first, second]) = startable(suite, finding, positions) else {
-            return self
-                .grades
-                .enter(finding, positions, Grade::Potential, NOT_STARTED.to_owned(), 0);
+            return self.grades.enter(
+                finding,
+                positions,
+                Grade::Potential,
+                grade::NOT_STARTED.to_owned(),
+                0,
+            );
         };
         let alone = |test: usize| {
             if self.rerunner.is_over() {
@@ -668,7 +672,7 @@ impl<'a> Steps<'a> {
             let [victim_name, other] = [parts[victim], parts[1 - victim]].map(|part| part.name.as_str());
             let rates = proof::rates(victim_name, other, beside[victim], rate);
             if let Some(p) = proof::shown(beside[victim], rate) {
-                let why = format!("{rates} ({})", chance(p));
+                let why = format!("{rates} ({})", proof::chance(p));
                 let named = self.isolated(suite, pair, victim, pauses, findings)?;
                 self.enter_proof(suite, pair, findings, named, &why);
                 return Some(());
@@ -792,104 +796,5 @@ impl<'a> Steps<'a> {
             let why = format!("{}; {why}", grade::MET);
             self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
         }
-    }
-}
-
-/// Why a pair was not tried.
-const NOT_STARTED: &str = "its program cannot be started again";
-
-/// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
-/// the positions of the two tests among these tests, and those in the finding.
-fn each_pair(
-    suite: &Suite,
-    tests: &[usize],
-    findings: &[usize],
-    mut see: impl FnMut(usize, usize, [usize; 2], [usize; 2]),
-) {
-    for (resource, finding) in findings.iter().enumerate() {
-        let Some(meet) = &suite.meets[*finding] else {
-            continue;
-        };
-        let own: Vec<(usize, usize)> = tests
-            .iter()
-            .enumerate()
-            .filter_map(|(number, test)| Some((number, meet.position(*test)?)))
-            .collect();
-        for (number, (a, first)) in own.iter().enumerate() {
-            for (b, second) in &own[number + 1..] {
-                if may_meet(meet, [*first, *second]) {
-                    see(*finding, resource, [*a, *b], [*first, *second]);
-                }
-            }
-        }
-    }
-}
-
-fn may_meet(meet: &Meet, positions: [usize; 2]) -> bool {
-    let [a, b] = positions.map(|position| &meet.members[position]);
-    (a.writes || b.writes) && a.place == b.place
-}
-
-fn positions(suite: &Suite, finding: usize, tests: [usize; 2]) -> Option<[usize; 2]> {
-    let meet = suite.meets[finding].as_ref()?;
-    Some([meet.position(tests[0])?, meet.position(tests[1])?])
-}
-
-/// Returns the two tests, if both can be started once more.
-fn startable(suite: &Suite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
-    let meet = suite.meets[finding].as_ref()?;
-    let tests = positions.map(|position| meet.subjects[position]);
-    parts(suite, &tests).map(|_| tests)
-}
-
-fn parts<'s>(suite: &'s Suite, tests: &[usize]) -> Option<Vec<&'s Part>> {
-    tests
-        .iter()
-        .map(|test| suite.subjects[*test].part.as_ref())
-        .collect()
-}
-
-fn resources(suite: &Suite, findings: &[usize]) -> Vec<Resource> {
-    let meets = findings
-        .iter()
-        .filter_map(|finding| suite.meets[*finding].as_ref());
-    meets.map(|meet| meet.resource.clone()).collect()
-}
-
-/// Returns the time that these tests take alone, one after the other.
-fn lasted(suite: &Suite, tests: &[usize]) -> Duration {
-    let solos = tests.iter().filter_map(|test| suite.subjects[*test].solo.get());
-    solos.map(|solo| solo.lasted).sum()
-}
-
-fn solo_fails(suite: &Suite, test: usize) -> bool {
-    suite.subjects[test].solo.get().is_some_and(|solo| solo.fails)
-}
-
-fn name(suite: &Suite, test: usize) -> &str {
-    suite.subjects[test].part.as_ref().map_or("", |part| &part.name)
-}
-
-fn count(tries: &[Try]) -> u32 {
-    u32::try_from(tries.len()).unwrap_or(u32::MAX)
-}
-
-fn as_try(ran: &Ran, pauses: Pauses) -> Try {
-    let [a, b] = [&ran.stays[0], &ran.stays[1]];
-    Try {
-        pauses,
-        windows: [a.window(&[0]), b.window(&[0])],
-        met: a.meets(b, 0),
-        looked: a.looks_with(b, 0),
-        wrote: a.changes(0) || b.changes(0),
-        ended: !ran.endings.contains(&Ending::Late),
-    }
-}
-
-fn chance(p: f64) -> String {
-    if p < 0.001 {
-        "p < 0.001".to_owned()
-    } else {
-        format!("p = {p:.3}")
     }
 }
