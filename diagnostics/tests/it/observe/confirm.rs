@@ -152,6 +152,7 @@ fn a_lock_for_readers_and_writers_guards_tests_that_read_before_they_write() {
         "guarded env LOCKED",
         "guarded file locked-for-both",
         "guarded file locked-for-one",
+        "unguarded env BEHIND_ANOTHER",
         "unguarded env OPEN",
         "unguarded file half-locked",
         "unguarded file open-for-both",
