@@ -139,6 +139,7 @@ fn position(found: &mut Found, party: &Party, runner: &impl Fn(&Party) -> Runner
         binary: party.binary.clone(),
         package: package(seen, party.pid),
         runner: runner(party),
+        fails_alone: false,
         grade: Grade::Potential,
         uses: Vec::new(),
     });
