@@ -174,7 +174,7 @@ impl<'o> Uses<'o> {
         for record in log.records().filter(matters) {
             let number = record.number().unwrap_or_default();
             if record.kind == Kind::Unlocked {
-                // Another thread may have done it, of which no test is known.
+                // Another thread may unlock it, so the record names the thread that locked it.
                 if let Some(test) = who.test_of(index, record.value) {
                     self.guards.unlocked(index, test, number, record.at);
                 }
@@ -204,7 +204,7 @@ impl<'o> Uses<'o> {
         }
     }
 
-    /// Takes in what a record says that a test did.
+    /// Second pass: adds the accesses of a record.
     pub(super) fn take_in(
         &mut self,
         log: &Log,
@@ -228,13 +228,13 @@ impl<'o> Uses<'o> {
         }
     }
 
-    /// The file with this number as a resource.
+    /// Returns the file with this number as a resource.
     pub(super) fn file(&self, file: u32) -> Resource {
         let kind = self.kinds.get(&file).copied().unwrap_or(ResourceKind::File);
         resource_at(kind, Path::new(self.files.get(file)))
     }
 
-    /// There are few of these.
+    /// Returns the number of a resource that is not a file.
     fn number(&mut self, resource: Resource) -> u32 {
         let known = *self
             .known_others
@@ -246,14 +246,14 @@ impl<'o> Uses<'o> {
         known as u32
     }
 
-    /// A file by its true name.
+    /// Adds one access, with files by their real paths.
     fn one(&mut self, test: usize, act: Act, kind: ResourceKind, at: u64, place: Place, who: &Who) {
         let (thing, held) = match act {
             Act::File(path, how) => {
                 if !is_of_interest(&path, self.ours) {
                     return;
                 }
-                // Who makes a folder changes it, though another who makes it does not mind.
+                // Creating a directory is a write as far as locks are concerned.
                 let access = match how {
                     How::Make => Access::Write,
                     other => other.access(),
