@@ -62,10 +62,15 @@ pub(crate) fn create(account: &Path) -> io::Result<()> {
     }
     let mut bytes = vec![0; SIZE];
     bytes[..8].copy_from_slice(&MAGIC.to_ne_bytes());
-    let mut file = OpenOptions::new().write(true).create_new(true).open(account)?;
-    file.write_all(&bytes)?;
-    File::create(intact(account))?;
-    Ok(())
+    let mut file = File::create_new(account)?;
+    let made = file
+        .write_all(&bytes)
+        .and_then(|()| File::create_new(intact(account)));
+    if made.is_err() {
+        // A part of it would pass for a damaged one.
+        let _ = std::fs::remove_file(account);
+    }
+    made.map(drop)
 }
 
 /// What an account says.

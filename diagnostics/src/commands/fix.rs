@@ -1,4 +1,4 @@
-//! `fix`: what ends the conflicts that were seen, shown or written.
+//! `fix`: proposes or applies changes that end the observed conflicts.
 
 use crate::cli::{FixArgs, With};
 use crate::exit_code;
@@ -13,35 +13,35 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-/// What came of it.
+/// The result of `fix`.
 #[derive(Debug)]
 pub(crate) struct Fixed {
-    /// Files are named from here on.
+    /// The directory that reported paths are relative to.
     pub(crate) root: PathBuf,
     pub(crate) mending: Mending,
     pub(crate) advice: Vec<(Resource, Advice)>,
     pub(crate) guarding_nothing: Vec<Idle>,
     pub(crate) nothing_under_nextest: BTreeSet<Idle>,
-    /// What could not be read of the source.
+    /// Source files that could not be read.
     pub(crate) problems: Vec<String>,
-    /// Tests that were seen in all.
+    /// The number of observed tests.
     pub(crate) tests: u64,
-    /// Findings that are to be ended.
+    /// The number of findings to fix.
     pub(crate) findings: usize,
     pub(crate) written: bool,
-    /// What was started when the suite was observed, and what of it was recorded.
+    /// The account of the observation.
     pub(crate) account: Account,
-    /// Why the observation cannot show that nothing else is to be changed.
+    /// The reason the observation cannot show that nothing else needs to change.
     pub(crate) unknown: Option<String>,
 }
 
-/// What is better than to wait for each other, and no edit that a program can make.
+/// Advice that is better than waiting, but cannot be applied automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advice {
-    /// Whether nothing else is said of it: its tests follow one another.
+    /// Whether the finding is an order leak, for which no attribute helps.
     pub(crate) is_leak: bool,
     pub(crate) help: String,
-    /// Where the resource is changed.
+    /// The lines that write the resource.
     pub(crate) places: Vec<String>,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     Ok(fixed)
 }
 
-/// Why an observation with so many conflicts does not show all there is.
+/// Returns the reason an observation with `conflicts` conflicts may be incomplete.
 fn unknown(findings: &Findings, conflicts: usize, is_strict: bool) -> Option<String> {
     let named = |entry: &Entry| format!("{}: {}", entry.name, entry.reason);
     let account = &findings.account;
@@ -128,7 +128,7 @@ fn means(with: With) -> Means {
     }
 }
 
-/// The findings with their folders as they are here: they may come from another machine.
+/// Returns the findings with local directories, since they may come from another machine.
 fn here(mut findings: Findings, dir: &Path) -> Findings {
     let there = PathBuf::from(&findings.dir);
     if there.is_dir() {
@@ -157,7 +157,7 @@ fn all_tests(findings: &Findings) -> impl Iterator<Item = &Test> {
         .flat_map(|finding| &finding.tests)
 }
 
-/// The workspaces that the tests are in; else the one that we are in.
+/// Reads the workspaces of the tests, or the current one if there are no tests.
 pub(super) fn sources(findings: &Findings, dir: &Path) -> Result<Sources, String> {
     let of_tests = all_tests(findings).map(|test| test.package.as_str());
     let folders: BTreeSet<&str> = of_tests
@@ -188,7 +188,7 @@ fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn
         .iter()
         .filter_map(|change| existing_folder(&change.path))
         .collect();
-    // One look at each tree: what is below another is looked at with it.
+    // Each tree once: a nested directory is part of its ancestor.
     roots.sort_unstable();
     roots.dedup_by(|later, first| later.starts_with(*first));
     for root in roots {
@@ -217,7 +217,7 @@ fn existing_folder(path: &Path) -> Option<&Path> {
 }
 
 impl Fixed {
-    /// From here on, if it is below.
+    /// Returns a path relative to the root, if it is below.
     pub(crate) fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.root)
             .unwrap_or(path)
@@ -226,13 +226,13 @@ impl Fixed {
     }
 
     pub(crate) fn shown_resource(&self, resource: &Resource) -> String {
-        // Only a path changes by this, for no other name begins with the directory.
+        // Only paths change: no other name begins with the directory.
         let name = self.shown(Path::new(resource.as_str()));
         Resource::new(resource.kind(), name).to_string()
     }
 }
 
-/// As many places are named.
+/// The number of lines to name.
 const PLACES: usize = 3;
 
 fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
@@ -246,7 +246,7 @@ fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
         let places: BTreeSet<&String> = written.filter_map(|one| one.place.as_ref()).collect();
         Advice {
             is_leak: finding.kind == Kind::OrderLeak,
-            // What follows is the attribute, of which the diff is.
+            // The rest of the text is about the attribute, which the diff shows.
             help: finding
                 .help
                 .split("; where ")
@@ -260,13 +260,13 @@ fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
         .collect()
 }
 
-/// Those that keep nobody apart, as far as their tests were seen.
+/// Returns the attributes that keep no observed tests apart.
 fn guarding_nothing(findings: &Findings, sources: &Sources) -> Vec<Idle> {
     let mut meetings = HashMap::new();
     let mut uses: HashMap<(&str, &str, &str), BTreeMap<usize, bool>> = HashMap::new();
     for (number, finding) in findings.findings.iter().chain(&findings.locked).enumerate() {
         for test in &finding.tests {
-            // The threads of one program meet each other, and not those of the next.
+            // Under cargo test only tests of one program share a process.
             let program = (test.runner == Runner::CargoTest).then_some((&test.package, &test.binary));
             let next = meetings.len();
             let meeting = *meetings.entry((number, program)).or_insert(next);

@@ -1,4 +1,4 @@
-//! `observe`: a suite as it is, then the conflicts between its tests that could be seen from outside.
+//! `observe`: runs an unmodified suite and reports conflicts between its tests.
 
 use super::Outcome;
 use crate::cli::ObserveArgs;
@@ -28,7 +28,7 @@ pub(crate) fn observe(
     };
     let ratchet = Ratchet::read(&args.baseline)?;
     if let Some(file) = &args.accesses {
-        // A suite takes long, and that there is no writing here should be known before.
+        // An unwritable file must be reported before the suite runs.
         write_accesses(file, "")?;
     }
     let observation = Session::begin(&dir, asked)?;
@@ -37,7 +37,7 @@ pub(crate) fn observe(
         .into_iter()
         .map(|(name, value)| (name.into(), value))
         .collect();
-    // Where cofferdam keeps its own files, in case the suite uses it.
+    // The directory of cofferdam's own files, in case the suite uses the library.
     told.push(("COFFERDAM_DIR".into(), base.clone().into()));
     let ended = foreground::run(&args.command, told)?;
     let session = session::new_name();
@@ -51,7 +51,7 @@ pub(crate) fn observe(
     });
     let watched = observed.watched;
     let mut graded: Vec<_> = observed.conflicts.into_iter().zip(observed.found).collect();
-    // The surest first, and in the same order each time.
+    // The most certain grade first, in a stable order.
     graded.sort_by(|(_, a), (_, b)| {
         let (a, b) = (&a.finding, &b.finding);
         let name = |resource: &cofferdam::Resource| (resource.kind().key(), resource.as_str().to_owned());
@@ -72,7 +72,7 @@ pub(crate) fn observe(
         ran: observed.ran,
     };
     if !kept.findings.is_empty() {
-        // Of a suite that cargo does not know here, nothing but the standard library is known to be there.
+        // Without a cargo workspace only the standard library is known to be available.
         let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
         let planned = mending::mend(&kept, &sources, mending::Means::Attributes, None);
         let keys = planned.map(|planned| planned.keys).unwrap_or_default();
@@ -137,7 +137,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
-/// Only Linux with glibc on x86_64 can be observed.
+/// Fails: only Linux on x86_64 with glibc can be observed.
 #[cfg(not(has_observer))]
 pub(crate) fn observe(_args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
     Err("only Linux on x86_64 with glibc can be observed, and this is another system; what a suite records itself is \

@@ -146,6 +146,7 @@ mod tests {
             binary: "shop".to_owned(),
             package: "/w/shop".to_owned(),
             runner: Runner::CargoTest,
+            fails_alone: false,
             grade: Grade::Unguarded,
             uses: vec![Use {
                 access,

@@ -112,6 +112,9 @@ pub(crate) struct Test {
     pub(crate) runner: Runner,
     /// The gravest of the grades of its pairs on this resource.
     pub(crate) grade: Grade,
+    /// Whether it failed when it was started by its name alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) fails_alone: bool,
     /// How it uses the resource: the first of each sort.
     pub(crate) uses: Vec<Use>,
 }
@@ -172,6 +175,12 @@ pub(crate) enum Grade {
 }
 
 impl Finding {
+    /// Returns the names of the tests that failed when they were started by their names alone.
+    pub(crate) fn failing_alone(&self) -> impl Iterator<Item = &str> {
+        let failing = self.tests.iter().filter(|test| test.fails_alone);
+        failing.map(|test| test.name.as_str())
+    }
+
     /// Returns the use that a party of the conflict stands for, if it is the first of its sort.
     pub(crate) fn used(&self, party: &Party) -> Option<&Use> {
         let is_it = |test: &&Test| party.test.as_ref() == Some(&test.name) && party.binary == test.binary;

@@ -1,4 +1,4 @@
-//! The help for conflicts, in the words of what the suite has.
+//! Help texts for conflicts that use the APIs available to the suite.
 
 use super::plan::Key;
 use super::sources::Sources;
@@ -9,8 +9,7 @@ use cofferdam::{Resource, ResourceKind};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Words the help of each finding for the suite whose sources these are. `keys` are those by which its tests would be kept
-/// apart.
+/// Writes the help of each finding for a suite with these sources. `keys` are the planned keys.
 pub(crate) fn word(findings: &mut Findings, sources: &Sources, keys: &[Key]) {
     let has_files = findings
         .findings

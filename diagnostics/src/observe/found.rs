@@ -1,4 +1,4 @@
-//! Conflicts as findings: what is written down, and what a confirmation starts from.
+//! Conversion of conflicts to findings, which are stored and confirmed.
 
 use super::who;
 use crate::findings::{Access, Finding, Grade, Kind, Program, Runner, Test, Use};
@@ -7,24 +7,24 @@ use cofferdam::diagnostics::{Conflict, Kind as ConflictKind, Party};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
-/// The tests that were seen, and where their programs were started.
+/// The observed tests and the directories of their programs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) tests: Vec<who::Test>,
-    /// By process number.
+    /// The directory of each process, by process ID.
     pub(crate) folders: HashMap<u32, PathBuf>,
 }
 
-/// A finding, and the process of each of its tests.
+/// A finding with the process of each of its tests.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) finding: Finding,
     pub(crate) pids: Vec<u32>,
-    /// The first moment of each of its tests' uses, in microseconds.
+    /// The time of the first access of each test, in microseconds.
     pub(crate) moments: Vec<u64>,
 }
 
-/// The tests that ran, by program.
+/// Returns the tests that ran, by program.
 pub(crate) fn ran(seen: &Seen) -> Vec<Program> {
     let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for test in &seen.tests {
@@ -46,14 +46,14 @@ fn package(seen: &Seen, pid: u32) -> String {
         .unwrap_or_default()
 }
 
-/// A use by a party of a conflict: its lines, and whether it listed a directory.
+/// The source lines of a party's access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Detail {
     pub(crate) place: Option<String>,
     pub(crate) test_place: Option<String>,
 }
 
-/// One finding for each conflict, in their order.
+/// Returns one finding per conflict, in order.
 pub(crate) fn found(
     conflicts: &[Conflict],
     seen: &Seen,
@@ -118,7 +118,7 @@ fn one(
                 test_place: detail.test_place,
             });
         }
-        // Of several attempts the last is the one to start from.
+        // Of several attempts, reruns start from the last.
         found.pids[position] = party.pid;
         found.moments[position] = found.moments[position].min(party.window.0);
     }
@@ -139,6 +139,7 @@ fn position(found: &mut Found, party: &Party, runner: &impl Fn(&Party) -> Runner
         binary: party.binary.clone(),
         package: package(seen, party.pid),
         runner: runner(party),
+        fails_alone: false,
         grade: Grade::Potential,
         uses: Vec::new(),
     });

@@ -1,4 +1,4 @@
-//! One observation: from the launch to what was found.
+//! One observation, from the launch to the conflicts.
 
 use super::confirm::{Event, Options, Rerun, confirm};
 use super::format::{Kind, header};
@@ -15,34 +15,34 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// A command's test processes, while they are observed and afterwards.
+/// The observation of one command's test processes.
 #[derive(Debug)]
 pub(crate) struct Session {
     launch: Launch,
     dir: PathBuf,
 }
 
-/// What was found.
+/// The result of an observation.
 #[derive(Debug)]
 pub(crate) struct Observed {
     pub(crate) watched: Watched,
-    /// The same, as the library counts it.
+    /// The same counts in the form of a recording.
     pub(crate) recorded: cofferdam::diagnostics::Watched,
     pub(crate) conflicts: Vec<Conflict>,
-    /// What was started, and what of it is here.
+    /// The account of the started programs and their records.
     pub(crate) account: Account,
-    /// Each use of a resource by a test: a line of JSON.
+    /// Every access as one line of JSON.
     pub(crate) accesses: String,
-    /// The conflicts once more, in their order, as they are kept.
+    /// The conflicts as findings, in the same order.
     pub(crate) found: Vec<Found>,
-    /// What tests would meet on without the locks that they held.
+    /// The conflicts that locks prevented.
     pub(crate) locked: Vec<Finding>,
-    /// What ran, by program.
+    /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
 }
 
 impl Session {
-    /// Prepares to observe what a command starts that is started in `dir`.
+    /// Prepares the observation of a command started in `dir`.
     pub(crate) fn begin(dir: &Path, asked: Asked) -> Result<Self, LaunchError> {
         Ok(Self {
             launch: Launch::new(dir, asked)?,
@@ -50,13 +50,12 @@ impl Session {
         })
     }
 
-    /// What the command has to find in its environment.
+    /// Returns the variables to set for the command.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
         self.launch.variables()
     }
 
-    /// Reads what was noted under the run's name. `ours` is where cofferdam keeps its own files.
-    /// `listed`: whether to tell all accesses, too.
+    /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses as JSON.
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
         let (mut account, mut logs) = account::read(self.launch.folder());
         let mut known = self.known(&logs);
@@ -90,7 +89,7 @@ impl Session {
             .unzip();
         let locked = reading.locked.conflicts();
         let mut recorded = reading.evidence.watched();
-        // The evidence holds what several tests use.
+        // The evidence only holds resources that several tests use.
         recorded.executions = reading.watched.tests;
         recorded.claims = reading.used().count() as u64;
         let mut accesses = String::new();
@@ -130,7 +129,7 @@ impl Session {
         }
     }
 
-    /// Runs the tests that met once more, and grades what was found.
+    /// Reruns the tests in conflicts and grades the findings.
     pub(crate) fn confirm(
         &self,
         observed: &mut Observed,
@@ -146,7 +145,7 @@ impl Session {
         )
     }
 
-    /// Runs the tests alone that could not be told apart.
+    /// Reruns, one by one, the tests that could not be distinguished.
     fn tell_apart(&self, logs: &[Log], who: &Who, known: &mut Known) {
         let mut replaced = BTreeSet::new();
         for (index, names) in &who.missed {
@@ -169,7 +168,7 @@ impl Session {
         known.replaced = replaced;
     }
 
-    /// Asks each program with libtest for its tests.
+    /// Lists the tests of each libtest program.
     fn known(&self, logs: &[Log]) -> Known {
         let mut known = Known::default();
         for log in logs.iter().filter(|log| log.is_test()) {
@@ -181,7 +180,7 @@ impl Session {
             for record in log.records() {
                 match record.kind {
                     Kind::Program => program = PathBuf::from(&*record.words()),
-                    // libtest asks for its variables before it begins.
+                    // libtest reads its variables before the first test.
                     Kind::GetVariable if record.test == 0 => {
                         is_libtest |= record.text.starts_with(b"RUST_TEST_")
                     }
@@ -200,7 +199,7 @@ impl Session {
     }
 }
 
-/// What of the observed programs could not be seen.
+/// Notes the parts of observed programs that were not recorded.
 fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
     for (index, log) in logs.iter().enumerate() {
         let why = match log.header(header::RAW) {
@@ -227,7 +226,7 @@ fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
     }
 }
 
-/// The program's path.
+/// Returns the path of the program.
 fn name(log: &Log) -> String {
     let program = log.records().find(|record| record.kind == Kind::Program);
     program.map_or_else(

@@ -36,10 +36,24 @@ pub(super) fn pairs(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
             plain(&pair.why)
         )?;
     }
-    match (finding.pairs.len(), finding.pairs_in_all) {
-        (1, 1) => Ok(()),
-        _ => writeln!(out, "  {DIM}{}: {}{DIM:#}", tried(finding), by_grade(finding)),
+    if (finding.pairs.len(), finding.pairs_in_all) != (1, 1) {
+        writeln!(out, "  {DIM}{}: {}{DIM:#}", tried(finding), by_grade(finding))?;
     }
+    let failing: Vec<_> = finding.failing_alone().map(plain).collect();
+    if !is_not_tried(finding) || failing.is_empty() {
+        return Ok(());
+    }
+    let more = failing.len().saturating_sub(TOLD);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let names = failing[..failing.len().min(TOLD)].join(", ");
+    writeln!(
+        out,
+        "  {DIM}note: started by name, without the rest of the suite, these tests fail, which may be why: {names}{more}{DIM:#}"
+    )
 }
 
 /// Returns `2 of 9 pairs tried`: of which something is known.
@@ -174,6 +188,7 @@ mod tests {
             binary: "shop".to_owned(),
             package: String::new(),
             runner: Runner::CargoTest,
+            fails_alone: false,
             grade: Grade::Potential,
             uses: Vec::new(),
         };
@@ -194,6 +209,24 @@ mod tests {
             pairs_in_all: in_all,
             help: String::new(),
         }
+    }
+
+    #[test]
+    fn a_resource_that_was_not_tried_names_the_tests_that_fail_alone() {
+        let mut finding = finding(&[Grade::Potential], 1);
+        finding.tests[1].fails_alone = true;
+        assert_eq!(
+            told(&finding).lines().count(),
+            1,
+            "an unguarded resource needs no excuse"
+        );
+        finding.grade = Grade::Potential;
+        let told = told(&finding);
+        let last = told.lines().last().unwrap().trim();
+        assert_eq!(
+            last,
+            "note: started by name, without the rest of the suite, these tests fail, which may be why: b\\u{1b}"
+        );
     }
 
     fn told(finding: &Finding) -> String {

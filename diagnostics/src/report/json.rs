@@ -122,6 +122,7 @@ fn conflict(told: &Conflict, graded: Option<&Finding>, found: Option<&Finding>) 
         "grade": graded.map(|finding| finding.grade),
         "pairs": graded.map(|finding| finding.pairs.iter().map(|pair| self::pair(finding, pair)).collect::<Vec<_>>()),
         "pairs_in_all": graded.map(|finding| finding.pairs_in_all),
+        "fails_alone": graded.map(|finding| finding.failing_alone().collect::<Vec<_>>()),
         "resource": told.resource.as_ref().map(resource_json),
         "service": told.service,
         "overlapped": told.overlapped,

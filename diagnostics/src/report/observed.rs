@@ -5,7 +5,7 @@ use super::headline::headline;
 use super::style::{BOLD, DIM};
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed, is_not_tried, severity_of};
-use crate::findings::{Access, Finding, Grade, Test, Use};
+use crate::findings::{Access, Finding, Grade, Kind, Test, Use};
 use cofferdam::Scope;
 use cofferdam::diagnostics::Conflict;
 use std::io::{self, Write};
@@ -80,6 +80,8 @@ pub(super) fn block(
         "used it at one time"
     } else if graded.is_some_and(|finding| finding.grade == Grade::OrderDependent) {
         "one needs the other to run first; no lock helps"
+    } else if is_known && graded.is_some_and(|finding| finding.kind == Kind::SharedResource) {
+        "used it one after the other in the suite; run again, they interfered"
     } else if is_known {
         "used it one after the other, and another schedule may bring them together"
     } else {

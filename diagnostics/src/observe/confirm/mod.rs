@@ -1,10 +1,9 @@
 //! Runs the tests that met once more and grades their pairs.
 //!
 //! `suite` has the tests, `cover` the groups that run at one time, `pairs` the pairs left to run; `pauses` says how long they
-//! pause, `rerun` runs them,
-//! `windows` reads what the observer wrote of that, `grade` judges, `proof` and `fisher` say when a failure is no chance,
-//! `outcome` enters the grades into the findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test
-//! from one to the next.
+//! pause, `rerun` runs them, `windows` reads what the observer wrote of that, `grade` judges, `readers` tells a lock for
+//! readers and writers from none, `proof` and `fisher` say when a failure is no chance, `outcome` enters the grades into the
+//! findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test from one to the next.
 
 mod cover;
 mod fisher;
@@ -15,6 +14,7 @@ mod pairs;
 mod pauses;
 mod proof;
 mod queue;
+mod readers;
 mod rerun;
 mod steps;
 mod suite;
@@ -128,6 +128,7 @@ pub(crate) fn confirm(
         .filter(|key| is_over && !graded.contains_key(key))
         .count();
     enter_roles(&suite, conflicts, found);
+    enter_failures(&suite, found);
     outcome::enter(graded, &chosen, found);
     see(Event::Over { left });
     for signal in registered {
@@ -167,6 +168,17 @@ fn enter_roles(suite: &Suite, conflicts: &mut [Conflict], found: &mut [Found]) {
             if let Some(party) = conflict.parties.iter_mut().find(is_it) {
                 party.access = Some(Access::Write);
             }
+        }
+    }
+}
+
+/// Enters which tests fail when they are started by their names alone, for their runs show little.
+fn enter_failures(suite: &Suite, found: &mut [Found]) {
+    for (meet, one) in suite.meets.iter().zip(found) {
+        let subjects = meet.iter().flat_map(|meet| &meet.subjects);
+        for (subject, test) in subjects.zip(&mut one.finding.tests) {
+            let solo = suite.subjects[*subject].solo.get();
+            test.fails_alone = solo.is_some_and(|solo| solo.fails);
         }
     }
 }

@@ -28,8 +28,16 @@ pub(super) struct Solo {
     /// It failed each time.
     pub(super) fails: bool,
     pub(super) lasted: Duration,
-    /// By finding: the time until its first use of the resource, in microseconds, and whether it changes it.
-    pub(super) uses: HashMap<usize, (u64, bool)>,
+    /// By finding.
+    pub(super) uses: HashMap<usize, SoloUse>,
+}
+
+/// When a test that ran alone used a resource, in microseconds since it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SoloUse {
+    pub(super) first: u64,
+    /// The first change, if there was one.
+    pub(super) change: Option<u64>,
 }
 
 /// The tests of a finding, by their positions there.
@@ -98,7 +106,7 @@ impl Suite {
             for (member, subject) in meet.members.iter_mut().zip(&meet.subjects) {
                 let solo = self.subjects[*subject].solo.get();
                 let alone = solo.and_then(|solo| solo.uses.get(&finding));
-                member.writes |= alone.is_some_and(|(_, writes)| *writes);
+                member.writes |= alone.is_some_and(|alone| alone.change.is_some());
             }
         }
     }
@@ -178,6 +186,78 @@ fn members(one: &Found) -> Vec<Member> {
         place: if test.runner == Runner::Nextest { 0 } else { *pid },
     };
     tests.map(member).collect()
+}
+
+/// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
+/// the positions of the two tests among these tests, and those in the finding.
+pub(super) fn each_pair(
+    suite: &Suite,
+    tests: &[usize],
+    findings: &[usize],
+    mut see: impl FnMut(usize, usize, [usize; 2], [usize; 2]),
+) {
+    for (resource, finding) in findings.iter().enumerate() {
+        let Some(meet) = &suite.meets[*finding] else {
+            continue;
+        };
+        let own: Vec<(usize, usize)> = tests
+            .iter()
+            .enumerate()
+            .filter_map(|(number, test)| Some((number, meet.position(*test)?)))
+            .collect();
+        for (number, (a, first)) in own.iter().enumerate() {
+            for (b, second) in &own[number + 1..] {
+                if may_meet(meet, [*first, *second]) {
+                    see(*finding, resource, [*a, *b], [*first, *second]);
+                }
+            }
+        }
+    }
+}
+
+fn may_meet(meet: &Meet, positions: [usize; 2]) -> bool {
+    let [a, b] = positions.map(|position| &meet.members[position]);
+    (a.writes || b.writes) && a.place == b.place
+}
+
+pub(super) fn positions(suite: &Suite, finding: usize, tests: [usize; 2]) -> Option<[usize; 2]> {
+    let meet = suite.meets[finding].as_ref()?;
+    Some([meet.position(tests[0])?, meet.position(tests[1])?])
+}
+
+/// Returns the two tests, if both can be started once more.
+pub(super) fn startable(suite: &Suite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
+    let meet = suite.meets[finding].as_ref()?;
+    let tests = positions.map(|position| meet.subjects[position]);
+    parts(suite, &tests).map(|_| tests)
+}
+
+pub(super) fn parts<'s>(suite: &'s Suite, tests: &[usize]) -> Option<Vec<&'s Part>> {
+    tests
+        .iter()
+        .map(|test| suite.subjects[*test].part.as_ref())
+        .collect()
+}
+
+pub(super) fn resources(suite: &Suite, findings: &[usize]) -> Vec<Resource> {
+    let meets = findings
+        .iter()
+        .filter_map(|finding| suite.meets[*finding].as_ref());
+    meets.map(|meet| meet.resource.clone()).collect()
+}
+
+/// Returns the time that these tests take alone, one after the other.
+pub(super) fn lasted(suite: &Suite, tests: &[usize]) -> Duration {
+    let solos = tests.iter().filter_map(|test| suite.subjects[*test].solo.get());
+    solos.map(|solo| solo.lasted).sum()
+}
+
+pub(super) fn solo_fails(suite: &Suite, test: usize) -> bool {
+    suite.subjects[test].solo.get().is_some_and(|solo| solo.fails)
+}
+
+pub(super) fn name(suite: &Suite, test: usize) -> &str {
+    suite.subjects[test].part.as_ref().map_or("", |part| &part.name)
 }
 
 /// How tests were started, each read once.
