@@ -5,7 +5,7 @@ use super::progress::words;
 use crate::commands::Outcome;
 use crate::commands::batch::Batch;
 use crate::exit_code::{Ended, JOB_FAILED, Verdict};
-use cofferdam::diagnostics::{Severity, Watched};
+use cofferdam_conflicts::{Severity, Watched};
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;

@@ -25,8 +25,8 @@ use super::found::Found;
 use super::launch::Launch;
 use crate::findings::{Grade, Pair};
 use crate::signals::Heard;
-use cofferdam::diagnostics::Conflict;
 use cofferdam::{Access, Resource};
+use cofferdam_conflicts::Conflict;
 use leftovers::Snapshot;
 use rerun::Rerunner;
 pub(crate) use rerun::Stopped;
@@ -161,7 +161,7 @@ fn enter_roles(suite: &Suite, conflicts: &mut [Conflict], found: &mut [Found]) {
                 place: None,
                 test_place,
             });
-            let is_it = |party: &&mut cofferdam::diagnostics::Party| {
+            let is_it = |party: &&mut cofferdam_conflicts::Party| {
                 party.binary == test.binary && party.test.as_deref() == Some(&test.name)
             };
             if let Some(party) = conflict.parties.iter_mut().find(is_it) {
