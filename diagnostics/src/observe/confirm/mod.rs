@@ -1,10 +1,9 @@
 //! Runs the tests that met once more and grades their pairs.
 //!
 //! `suite` has the tests, `cover` the groups that run at one time, `pairs` the pairs left to run; `pauses` says how long they
-//! pause, `rerun` runs them,
-//! `windows` reads what the observer wrote of that, `grade` judges, `proof` and `fisher` say when a failure is no chance,
-//! `outcome` enters the grades into the findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test
-//! from one to the next.
+//! pause, `rerun` runs them, `windows` reads what the observer wrote of that, `grade` judges, `readers` tells a lock for
+//! readers and writers from none, `proof` and `fisher` say when a failure is no chance, `outcome` enters the grades into the
+//! findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test from one to the next.
 
 mod cover;
 mod fisher;
@@ -15,6 +14,7 @@ mod pairs;
 mod pauses;
 mod proof;
 mod queue;
+mod readers;
 mod rerun;
 mod steps;
 mod suite;
