@@ -138,6 +138,7 @@ pub(super) fn newest(base: &Path) -> Result<Option<String>, Error> {
 /// What was recorded for `session` below `base`.
 pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
     let mut evidence = Evidence::of_session(session);
+    // One that was recorded without `run` has none.
     let account = account(base, session);
     if account.exists() {
         evidence.read(&account);
@@ -152,7 +153,7 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
 }
 
 /// Where the session's account is: beside the runs, for those who copy that folder.
-fn account(base: &Path, session: &str) -> PathBuf {
+pub(super) fn account(base: &Path, session: &str) -> PathBuf {
     base.join("runs").join(format!("{session}.account"))
 }
 

@@ -240,6 +240,9 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
         Some(Ended::Failed { .. }) if outcome.findings.observed.is_some() => {
             "the command failed before a test program of this machine was started: see what it wrote"
         }
+        _ if outcome.findings.observed.is_some() && outcome.findings.account.recorded > 0 => {
+            "test programs were observed, and no test ran in them: does the filter match one?"
+        }
         _ if outcome.findings.observed.is_some() => {
             "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \
              dynamically"

@@ -3,7 +3,7 @@
 use crate::error::ReadError;
 use cofferdam::format::account::{BROKEN, HEADER, MAGIC, RECORDING, SIZE, SLOT, header, intact};
 use cofferdam::format::account_path;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -49,10 +49,15 @@ pub fn reserve(base: &Path, session: &str) -> Result<(), ReadError> {
 fn create(account: &Path) -> io::Result<()> {
     let mut bytes = vec![0; SIZE];
     bytes[..8].copy_from_slice(&MAGIC.to_ne_bytes());
-    let mut file = OpenOptions::new().write(true).create_new(true).open(account)?;
-    file.write_all(&bytes)?;
-    File::create(intact(account))?;
-    Ok(())
+    let mut file = File::create_new(account)?;
+    let made = file
+        .write_all(&bytes)
+        .and_then(|()| File::create_new(intact(account)));
+    if made.is_err() {
+        // A part of it would pass for a damaged one.
+        let _ = fs::remove_file(account);
+    }
+    made.map(drop)
 }
 
 impl Account {
