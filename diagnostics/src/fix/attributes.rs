@@ -1,6 +1,6 @@
 //! The attributes that keep tests apart, as they stand in the source: ours and serial_test's.
 
-use super::Runner;
+use cofferdam_conflicts::Runner;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! Attributes that are there: those that guard nothing that was seen, and those that do nothing under nextest.
 
-use super::Runner;
 use super::attributes::Family;
 use super::program::{Function, Program};
+use cofferdam_conflicts::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

@@ -4,8 +4,7 @@ use super::program::{Function, Program};
 use super::scan::scan;
 pub(crate) use super::workspace::Package;
 use super::workspace::Workspace;
-use crate::findings::Test;
-use cofferdam_conflicts::Harness;
+use cofferdam_conflicts::{Harness, Test};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -144,7 +143,7 @@ impl Sources {
     /// Returns the harness that runs the test.
     pub(crate) fn harness(&self, test: &Test) -> Harness {
         // As rustdoc names them: `src/lib.rs - orders::store (line 12)`.
-        if test.name.contains(" - ") && test.name.contains("(line ") {
+        if test.name().contains(" - ") && test.name().contains("(line ") {
             return Harness::Doctest;
         }
         let package = self.package(Path::new(&test.package));

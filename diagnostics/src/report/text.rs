@@ -207,7 +207,7 @@ fn jobs(batch: &Batch) -> String {
 
 fn watched(watched: &Watched) -> String {
     let mut parts = vec![
-        count(watched.executions, "test"),
+        count(watched.tests, "test"),
         count(watched.workers, "worker"),
         count(watched.runs, "run"),
         count(watched.instances, "service instance"),
