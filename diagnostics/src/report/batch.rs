@@ -139,9 +139,9 @@ struct RoundsView {
 }
 
 #[derive(Serialize)]
-pub(super) struct ProcessView<'a> {
-    pub(super) pid: u32,
-    pub(super) name: &'a str,
+pub(in crate::report) struct ProcessView<'a> {
+    pub(in crate::report) pid: u32,
+    pub(in crate::report) name: &'a str,
 }
 
 impl<'a> BatchView<'a> {

@@ -24,12 +24,12 @@ impl Json<'_> {
 }
 
 /// Writes a view as one line of JSON, in which nothing steers a terminal.
-pub(super) fn write(out: &mut (impl Write + ?Sized), view: &impl Serialize) -> io::Result<()> {
+pub(in crate::report) fn write(out: &mut (impl Write + ?Sized), view: &impl Serialize) -> io::Result<()> {
     writeln!(out, "{}", harmless(&serde_json::to_string(view)?))
 }
 
 /// Returns a path as text.
-pub(super) fn path(path: &Path) -> Cow<'_, str> {
+pub(in crate::report) fn path(path: &Path) -> Cow<'_, str> {
     path.to_string_lossy()
 }
 
