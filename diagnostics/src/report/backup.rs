@@ -1,6 +1,6 @@
 //! A copy that was made.
 
-use super::json::{self, path};
+use super::json_line::{self, path};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::ledger::Backup;
@@ -22,7 +22,7 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, backup: &Backup) ->
             plain(&file),
             backup.bytes
         ),
-        ListFormat::Json => json::write(
+        ListFormat::Json => json_line::write(
             out,
             &BackupView {
                 version: VERSION,

@@ -1,6 +1,6 @@
 //! What a baseline says, for a person: what fails no more in a line each, and what has to be known of the file.
 
-use super::headline::headline;
+use super::style::headline;
 use super::text::{count, plain};
 use crate::baseline::Standing;
 use crate::commands::ratchet::Compared;

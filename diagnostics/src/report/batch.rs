@@ -1,6 +1,6 @@
 //! What several jobs came to: a table of rounds, and which failed.
 
-use super::json::path;
+use super::json_line::path;
 use super::progress::words;
 use super::style::RED;
 use super::text::{count, plain};

@@ -1,6 +1,6 @@
 //! What `clean` removed and what it kept, and why.
 
-use super::json::{self, path};
+use super::json_line::{self, path};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::clean::Swept;
@@ -15,7 +15,7 @@ const VERSION: u64 = 1;
 pub(super) fn write(mut out: &mut dyn Write, format: ListFormat, swept: &Swept) -> io::Result<()> {
     match format {
         ListFormat::Human => human(&mut out, swept),
-        ListFormat::Json => json::write(out, &SweptView::of(swept)),
+        ListFormat::Json => json_line::write(out, &SweptView::of(swept)),
     }
 }
 

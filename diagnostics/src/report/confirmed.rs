@@ -1,7 +1,6 @@
 //! What running tests once more showed, for a person.
 
-use super::headline::headline;
-use super::style::DIM;
+use super::style::{DIM, headline};
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed};
 use cofferdam_conflicts::{Conflict, Grade, Kind, Severity};

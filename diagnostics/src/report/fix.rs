@@ -1,6 +1,6 @@
 //! What ends the conflicts that were seen: as a diff between words, or as JSON.
 
-use super::json;
+use super::json_line;
 use super::style::BOLD;
 use super::text::{count, plain};
 use crate::cli::ListFormat;
@@ -28,7 +28,7 @@ const REMOVED: Style = AnsiColor::Red.on_default();
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, fixed: &Fixed) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, fixed),
-        ListFormat::Json => json::write(out, &FixView::of(fixed)),
+        ListFormat::Json => json_line::write(out, &FixView::of(fixed)),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::account;
 use super::observed::places;
-use super::text::{last_line, nothing_recorded, plain};
+use super::summary::{last_line, nothing_recorded};
+use super::text::plain;
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use cofferdam_conflicts::{Conflict, Severity};

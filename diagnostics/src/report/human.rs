@@ -1,8 +1,8 @@
 //! For a person at a terminal or in a log.
 
-use super::headline::headline;
-use super::style::{self, BOLD, DIM};
-use super::text::{count, last_line, nothing_recorded, plain};
+use super::style::{self, BOLD, DIM, headline};
+use super::summary::{last_line, nothing_recorded};
+use super::text::{count, plain};
 use super::{account, baseline, batch, confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};

@@ -1,7 +1,7 @@
 //! For programs: one line, versioned; docs/exit-codes.md describes it.
 
 use super::batch::BatchView;
-use super::text::harmless;
+use super::json_line::{self, path};
 use crate::baseline::Standing;
 use crate::commands::{Confirmed, Findings, Observed, Outcome, Stopped, ratchet::Compared};
 use crate::exit_code::Ended;
@@ -10,7 +10,6 @@ use cofferdam_conflicts::{Conflict, Severity, Watched};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::path::Path;
 
 /// The version of the report that this build writes.
 const VERSION: u64 = 2;
@@ -19,18 +18,8 @@ pub(super) struct Json<'a>(pub(super) &'a Outcome);
 
 impl Json<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        write(out, &OutcomeView::of(self.0))
+        json_line::write(out, &OutcomeView::of(self.0))
     }
-}
-
-/// Writes a view as one line of JSON, in which nothing steers a terminal.
-pub(in crate::report) fn write(out: &mut (impl Write + ?Sized), view: &impl Serialize) -> io::Result<()> {
-    writeln!(out, "{}", harmless(&serde_json::to_string(view)?))
-}
-
-/// Returns a path as text.
-pub(in crate::report) fn path(path: &Path) -> Cow<'_, str> {
-    path.to_string_lossy()
 }
 
 #[derive(Serialize)]
@@ -173,21 +162,5 @@ impl<'a> BaselineView<'a> {
             notes: &compared.notes,
             gone: &compared.gone,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::text::is_harmful;
-    use super::*;
-    use serde_json::Value;
-
-    #[test]
-    fn what_steers_a_terminal_is_escaped_and_means_the_same() {
-        let name = "a\u{1b}[1m\u{9b}2m\u{202e}\u{7f}ü\n::error::##[error]";
-        let text = harmless(&serde_json::to_string(&[name]).unwrap());
-        assert!(!text.contains(is_harmful) && !text.contains("##["), "{text:?}");
-        let back: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(back[0], name);
     }
 }

@@ -1,6 +1,6 @@
 //! The last sessions, and how often each job passed.
 
-use super::json::{self, path};
+use super::json_line::{self, path};
 use super::session::{SessionView, span};
 use super::style::BOLD;
 use super::table;
@@ -21,7 +21,7 @@ const JOBS: usize = 20;
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, listed: &Listed) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, listed),
-        ListFormat::Json => json::write(out, &ListedView::of(listed)),
+        ListFormat::Json => json_line::write(out, &ListedView::of(listed)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Locks, for a person and for programs.
 
-use super::json::{self, path};
+use super::json_line::{self, path};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::locks::Locks;
@@ -17,7 +17,7 @@ const HELD: [LockState; 2] = [LockState::Exclusive, LockState::Shared];
 pub(super) fn write(out: &mut impl Write, format: ListFormat, locks: &Locks) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, locks),
-        ListFormat::Json => json::write(out, &LocksView::of(locks)),
+        ListFormat::Json => json_line::write(out, &LocksView::of(locks)),
     }
 }
 

@@ -1,8 +1,7 @@
 //! What was seen from outside, for a person: by resource, writers before readers.
 
 use super::confirmed;
-use super::headline::headline;
-use super::style::{BOLD, DIM};
+use super::style::{BOLD, DIM, headline};
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed};
 use cofferdam::{Access, Resource, Scope};

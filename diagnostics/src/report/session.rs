@@ -1,6 +1,6 @@
 //! Sessions and jobs, in words and as JSON.
 
-use super::json::path;
+use super::json_line::path;
 use super::text::{count, plain};
 use crate::ledger::{Attempt, Counts, Holder, Job, JobNumber, Session, SessionId};
 use serde::Serialize;

@@ -1,6 +1,6 @@
 //! All of one session.
 
-use super::json;
+use super::json_line;
 use super::session::{JobView, SessionView, moment, name, owner, progress, span};
 use super::style::{BOLD, RED, YELLOW};
 use super::table;
@@ -20,7 +20,7 @@ const COMPLETED: usize = 50;
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, whole: &Whole) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, whole),
-        ListFormat::Json => json::write(out, &WholeView::of(whole)),
+        ListFormat::Json => json_line::write(out, &WholeView::of(whole)),
     }
 }
 

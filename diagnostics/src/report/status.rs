@@ -1,6 +1,6 @@
 //! How far sessions are.
 
-use super::json::{self, path};
+use super::json_line::{self, path};
 use super::session::{JobView, SessionView, large_log, name, owner, progress, span};
 use super::style::{BOLD, YELLOW};
 use super::text::{count, plain};
@@ -23,7 +23,7 @@ const RUNNING: Style = AnsiColor::Cyan.on_default().bold();
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, standing: &Standing) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, standing),
-        ListFormat::Json => json::write(out, &StandingView::of(standing)),
+        ListFormat::Json => json_line::write(out, &StandingView::of(standing)),
     }
 }
 

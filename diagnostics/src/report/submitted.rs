@@ -1,6 +1,6 @@
 //! A job that was handed to a session.
 
-use super::json;
+use super::json_line;
 use super::text::plain;
 use crate::cli::ListFormat;
 use crate::commands::submit::Submitted;
@@ -26,7 +26,7 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, submitted: &Submitt
                 "cofferdam: j{job} {name} is pending in session {session}, namespace {namespace}"
             )
         }
-        ListFormat::Json => json::write(
+        ListFormat::Json => json_line::write(
             out,
             &SubmittedView {
                 version: VERSION,

@@ -8,7 +8,7 @@ use crate::executor::event::{Ending, Event, Hold, Why};
 use crate::executor::job::JobId;
 use crate::ledger::SessionId;
 use crate::report::batch::ProcessView;
-use crate::report::json::{self, path};
+use crate::report::json_line::{self, path};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write as _};
@@ -123,7 +123,7 @@ pub(super) fn begin(begun: &Begun<'_>) -> io::Result<()> {
 
 fn write(view: &EventView<'_>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    json::write(&mut out, view)?;
+    json_line::write(&mut out, view)?;
     out.flush()
 }
 
