@@ -9,7 +9,7 @@ use crate::format::{self, header};
 use crate::real::reals;
 use crate::sys::{self, Sigaction, c_int, c_long, c_void};
 use crate::thread::Thread;
-use crate::{hold, log, modules, processes, signals, thread, unwind};
+use crate::{ending, hold, log, modules, processes, signals, thread, unwind};
 use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
@@ -78,7 +78,7 @@ pub(crate) fn arm() -> bool {
         return false;
     }
     let own = thread::current();
-    if own.waiting_sigsys.load(Relaxed) == 0 {
+    if !own.is_shut() {
         own.selector.store(REPORT, Relaxed);
     }
     let (start, length) = modules::libc();
@@ -100,7 +100,7 @@ pub(crate) fn arm_thread() {
 /// Goes on after a call that was let through.
 pub(crate) fn again() {
     let own = thread::current();
-    if own.armed.load(Relaxed) != 0 && own.waiting_sigsys.load(Relaxed) == 0 && IS_ON.load(Relaxed) {
+    if own.armed.load(Relaxed) != 0 && !own.is_shut() && IS_ON.load(Relaxed) {
         own.selector.store(REPORT, Relaxed);
     }
 }
@@ -225,6 +225,11 @@ unsafe fn made(call: &Call) -> c_long {
             calls::EXECVE => {
                 return processes::execve(a as *const _, b as *const _, c as *const _).into();
             }
+            calls::EXECVEAT => {
+                let (path, arguments, variables) = (b as *const _, c as *const _, d as *const _);
+                return processes::execveat(a as c_int, path, arguments, variables, e as c_int).into();
+            }
+            calls::KILL => return ending::kill(a as c_int, b as c_int).into(),
             calls::FUTEX => hold::waits(b),
             calls::SECCOMP => end(),
             calls::PRCTL if matches!(a as c_int, PR_SET_SECCOMP | PR_SET_SYSCALL_USER_DISPATCH) => end(),

@@ -23,16 +23,18 @@ struct Pauses {
 }
 
 impl Pauses {
-    const NONE: Self = Self {
-        first: AtomicU64::new(0),
-        others: AtomicU64::new(0),
-    };
+    const fn none() -> Self {
+        Self {
+            first: AtomicU64::new(0),
+            others: AtomicU64::new(0),
+        }
+    }
 }
 
 /// The pauses of most tests of this process.
-static USUAL: Pauses = Pauses::NONE;
+static USUAL: Pauses = Pauses::none();
 /// The pauses of the test [`HELD`], and of processes that tests started.
-static OF_HELD: Pauses = Pauses::NONE;
+static OF_HELD: Pauses = Pauses::none();
 /// The number of the test with pauses of its own, once it began.
 static HELD: AtomicU32 = AtomicU32::new(NO_TEST);
 const NO_TEST: u32 = RUN - 1;

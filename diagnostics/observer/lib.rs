@@ -19,10 +19,12 @@
 mod account;
 mod calls;
 mod dispatch;
+mod ending;
 mod files;
 #[expect(dead_code, reason = "the other half is the reader's")]
 mod format;
 mod hold;
+mod jumps;
 mod locks;
 mod log;
 mod modules;
@@ -33,6 +35,7 @@ mod processes;
 mod real;
 mod scratch;
 mod seen;
+mod shell;
 mod signals;
 mod start;
 mod sys;

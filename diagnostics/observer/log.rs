@@ -90,6 +90,7 @@ pub(crate) fn begin(folder: &[u8], wanted: u64, is_test: bool) -> bool {
         set(header::PID, u64::from(processes::own_id()));
         set(header::PARENT, u64::from(processes::parent_id()));
         set(header::IS_TEST, u64::from(is_test));
+        set(header::SLOT, own_slot());
         set(header::REAL_TIME, sys::now(sys::CLOCK_REALTIME));
         set(header::MONOTONIC, sys::now(sys::CLOCK_MONOTONIC));
         set(header::VERSION, format::VERSION);
@@ -113,7 +114,8 @@ fn begin_in(fd: c_int, wanted: u64) -> bool {
     let recording = account::word(State::Recording, Reason::None, own);
     let is_wanted = slot(wanted).is_some_and(|slot| {
         let known = slot.load(Acquire);
-        account::state(known) == State::Started
+        // A program may have survived the signal that was to end it.
+        matches!(account::state(known), State::Started | State::Ended)
             && slot.compare_exchange(known, recording, SeqCst, Relaxed).is_ok()
     });
     // What a program that is not observed starts has the variables of its parent.
@@ -270,25 +272,73 @@ pub(crate) fn user() -> u32 {
 
 /// Takes a slot for a program of that name. `None` if all are taken, which the count shows.
 pub(crate) fn take(state: State, reason: Reason, name: &[u8]) -> Option<u64> {
-    let slots = entry(account::header::SLOTS)?.load(Relaxed);
-    let taken = entry(account::header::CHILDREN)?.fetch_add(1, Relaxed);
-    let number = slots.checked_sub(taken + 1)?;
-    let name = name
-        .get(name.len().saturating_sub(account::SLOT - account::TEXT)..)
-        .unwrap_or_default();
-    let first = slot(number)?;
-    if first
-        .compare_exchange(0, account::word(state, reason, 0), SeqCst, Relaxed)
-        .is_err()
+    const ROOM: usize = account::SLOT - account::TEXT;
+    let number = match unused() {
+        Some(number) => number,
+        None => {
+            let slots = entry(account::header::SLOTS)?.load(Relaxed);
+            let taken = entry(account::header::CHILDREN)?.fetch_add(1, Relaxed);
+            slots.checked_sub(taken + 1)?
+        }
+    };
+    let name = name.get(name.len().saturating_sub(ROOM)..).unwrap_or_default();
+    let (first, flags) = (slot(number)?, slot_word(number, 1)?);
+    let known = first.load(Relaxed);
+    if !matches!(account::state(known), State::Free | State::Void)
+        || first
+            .compare_exchange(known, account::word(state, reason, 0), SeqCst, Relaxed)
+            .is_err()
     {
         return None;
     }
+    flags.store(0, Relaxed);
     let text = TABLE
         .load(Relaxed)
         .wrapping_add(account::table(number) as usize + account::TEXT);
     // SAFETY: the slot is ours, and the name is no longer than its place.
-    unsafe { core::ptr::copy_nonoverlapping(name.as_ptr(), text, name.len()) };
+    unsafe {
+        core::ptr::copy_nonoverlapping(name.as_ptr(), text, name.len());
+        text.add(name.len()).write_bytes(0, ROOM - name.len());
+    }
     Some(number)
+}
+
+/// The head of the list of unused slots with another first one.
+fn head(known: u64, first: u64) -> u64 {
+    (known >> 32).wrapping_add(1) << 32 | first
+}
+
+/// Takes a slot whose start failed. A search in `PATH` fails many times before it finds a program.
+fn unused() -> Option<u64> {
+    let list = entry(account::header::UNUSED)?;
+    loop {
+        let known = list.load(Acquire);
+        let number = (known & 0xffff_ffff).checked_sub(1)?;
+        let next = slot_word(number, 1)?.load(Relaxed);
+        if list
+            .compare_exchange(known, head(known, next), SeqCst, Relaxed)
+            .is_ok()
+        {
+            return Some(number);
+        }
+    }
+}
+
+/// Gives a slot back whose start failed.
+pub(crate) fn give_back(number: u64) {
+    let (Some(list), Some(next)) = (entry(account::header::UNUSED), slot_word(number, 1)) else {
+        return;
+    };
+    loop {
+        let known = list.load(Relaxed);
+        next.store(known & 0xffff_ffff, Relaxed);
+        if list
+            .compare_exchange(known, head(known, number + 1), SeqCst, Relaxed)
+            .is_ok()
+        {
+            return;
+        }
+    }
 }
 
 /// The slots that observed processes took.

@@ -40,6 +40,10 @@ pub(crate) trait Missing {
     const ANSWER: Self;
 }
 
+impl Missing for () {
+    const ANSWER: Self = ();
+}
+
 impl Missing for c_int {
     const ANSWER: Self = -1;
 }

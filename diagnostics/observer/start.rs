@@ -4,8 +4,8 @@ use crate::format::Kind;
 use crate::log::{self, Entry};
 use crate::sys::{self, c_char, c_int};
 use crate::{
-    dispatch, files, hold, locks, modules, names, network, processes, signals, thread, threads, trace,
-    variables,
+    dispatch, ending, files, hold, jumps, locks, modules, names, network, processes, shell, signals, thread,
+    threads, trace, variables,
 };
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -47,13 +47,16 @@ fn resolve() {
     locks::real::resolve();
     network::real::resolve();
     variables::real::resolve();
+    variables::zones::resolve();
     processes::real::resolve();
     processes::forks::resolve();
-    processes::kills::resolve();
+    ending::real::resolve();
+    shell::real::resolve();
     threads::real::resolve();
     threads::names_of_threads::resolve();
     signals::real::resolve();
     signals::waiting::resolve();
+    jumps::resolve();
     dispatch::real::resolve();
     dispatch::tuning::real::resolve();
 }
@@ -133,6 +136,7 @@ unsafe fn set_up(wanted: &Wanted) {
         let (test, program) = (variable(b"NEXTEST_TEST_NAME="), variable(b"NEXTEST_BINARY_ID="));
         processes::hide();
         if !log::begin(wanted.folder, wanted.slot.into(), is_test) {
+            ending::leave_mark();
             return;
         }
         processes::set_is_test(is_test);

@@ -4,9 +4,9 @@ use crate::format::{Kind, SAME};
 use crate::log::{self, Entry};
 use crate::note::{self, Noting};
 use crate::processes;
-use crate::real::reals;
+use crate::real::{hooks, reals};
 use crate::seen::mark_of;
-use crate::sys::{self, c_char, c_int};
+use crate::sys::{self, c_char, c_int, c_void};
 
 type Text = *const c_char;
 
@@ -33,6 +33,27 @@ fn noted(kind: Kind, flags: u8, name: &[u8], mark: u32) {
     entry.value = u64::from(mark);
     log::access(&entry);
 }
+
+mod zone {
+    use super::*;
+
+    /// What these functions find depends on a variable that libc reads by itself.
+    fn read() {
+        noted(Kind::GetVariable, 0, b"TZ", 0);
+    }
+
+    hooks! {
+        tzset() -> (), |_none| read();
+        localtime(time: *const i64) -> *mut c_void, |_time| read();
+        localtime_r(time: *const i64, to: *mut c_void) -> *mut c_void, |_time| read();
+        ctime(time: *const i64) -> *mut c_char, |_text| read();
+        ctime_r(time: *const i64, to: *mut c_char) -> *mut c_char, |_text| read();
+        mktime(time: *mut c_void) -> i64, |_time| read();
+        timelocal(time: *mut c_void) -> i64, |_time| read();
+        strftime(to: *mut c_char, length: usize, format: Text, time: *const c_void) -> usize, |_length| read();
+    }
+}
+pub(crate) use zone::real as zones;
 
 /// # Safety
 /// That of libc's function.

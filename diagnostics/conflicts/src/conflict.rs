@@ -165,6 +165,8 @@ pub struct Test {
     pub attempt: u64,
     /// The most severe grade of its pairs in this conflict; `None` where no pair was run again.
     pub grade: Option<Grade>,
+    /// Whether it failed when it was started by its name alone.
+    pub fails_alone: bool,
     /// Its uses of the resource.
     pub uses: Vec<Use>,
 }
@@ -247,6 +249,12 @@ impl Conflict {
     /// Returns whether the tests may interfere, as far as runs have shown.
     pub fn may_happen(&self) -> bool {
         self.grade.is_none_or(|grade| grade >= Grade::Potential)
+    }
+
+    /// Returns the names of the tests that failed when they were started by their names alone.
+    pub fn failing_alone(&self) -> impl Iterator<Item = &str> {
+        let failing = self.tests.iter().filter(|test| test.fails_alone);
+        failing.map(Test::name)
     }
 
     /// Returns every listed use with its test.

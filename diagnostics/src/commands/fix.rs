@@ -1,4 +1,4 @@
-//! `fix`: what ends the conflicts that were seen, shown or written.
+//! `fix`: proposes or applies changes that end the observed conflicts.
 
 use crate::cli::{FixArgs, With};
 use crate::exit_code;
@@ -14,35 +14,35 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-/// What came of it.
+/// The result of `fix`.
 #[derive(Debug)]
 pub(crate) struct Fixed {
-    /// Files are named from here on.
+    /// The directory that reported paths are relative to.
     pub(crate) root: PathBuf,
     pub(crate) mending: Mending,
     pub(crate) advice: Vec<(Resource, Advice)>,
     pub(crate) guarding_nothing: Vec<Idle>,
     pub(crate) nothing_under_nextest: BTreeSet<Idle>,
-    /// What could not be read of the source.
+    /// Source files that could not be read.
     pub(crate) problems: Vec<String>,
-    /// Tests that were seen in all.
+    /// The number of observed tests.
     pub(crate) tests: u64,
     /// The number of conflicts to end.
     pub(crate) conflicts: usize,
     pub(crate) written: bool,
-    /// What was started when the suite was observed, and what of it was recorded.
+    /// The account of the observation.
     pub(crate) account: Account,
-    /// Why the observation cannot show that nothing else is to be changed.
+    /// The reason the observation cannot show that nothing else needs to change.
     pub(crate) unknown: Option<String>,
 }
 
-/// What is better than to wait for each other, and no edit that a program can make.
+/// Advice that is better than waiting, but cannot be applied automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advice {
-    /// Whether nothing else is said of it: its tests follow one another.
+    /// Whether the finding is an order leak, for which no attribute helps.
     pub(crate) is_leak: bool,
     pub(crate) help: String,
-    /// Where the resource is changed.
+    /// The lines that write the resource.
     pub(crate) places: Vec<String>,
 }
 
@@ -189,7 +189,7 @@ fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn
         .iter()
         .filter_map(|change| existing_folder(&change.path))
         .collect();
-    // One look at each tree: what is below another is looked at with it.
+    // Each tree once: a nested directory is part of its ancestor.
     roots.sort_unstable();
     roots.dedup_by(|later, first| later.starts_with(*first));
     for root in roots {
@@ -218,7 +218,7 @@ fn existing_folder(path: &Path) -> Option<&Path> {
 }
 
 impl Fixed {
-    /// From here on, if it is below.
+    /// Returns a path relative to the root, if it is below.
     pub(crate) fn shown(&self, path: &Path) -> String {
         path.strip_prefix(&self.root)
             .unwrap_or(path)
@@ -227,13 +227,13 @@ impl Fixed {
     }
 
     pub(crate) fn shown_resource(&self, resource: &Resource) -> String {
-        // Only a path changes by this, for no other name begins with the directory.
+        // Only paths change: no other name begins with the directory.
         let name = self.shown(Path::new(resource.as_str()));
         Resource::new(resource.kind(), name).to_string()
     }
 }
 
-/// As many places are named.
+/// The number of lines to name.
 const PLACES: usize = 3;
 
 fn advice(observation: &Observation) -> Vec<(Resource, Advice)> {

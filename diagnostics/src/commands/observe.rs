@@ -1,4 +1,4 @@
-//! `observe`: a suite as it is, then the conflicts between its tests that could be seen from outside.
+//! `observe`: runs an unmodified suite and reports conflicts between its tests.
 
 use super::Outcome;
 use crate::cli::ObserveArgs;
@@ -29,7 +29,7 @@ pub(crate) fn observe(
     };
     let ratchet = Ratchet::read(&args.baseline)?;
     if let Some(file) = &args.accesses {
-        // A suite takes long, and that there is no writing here should be known before.
+        // An unwritable file must be reported before the suite runs.
         write_accesses(file, "")?;
     }
     let observation = Session::begin(&dir, asked)?;
@@ -38,7 +38,7 @@ pub(crate) fn observe(
         .into_iter()
         .map(|(name, value)| (name.into(), value))
         .collect();
-    // Where cofferdam keeps its own files, in case the suite uses it.
+    // The directory of cofferdam's own files, in case the suite uses the library.
     told.push(("COFFERDAM_DIR".into(), base.clone().into()));
     let ended = foreground::run(&args.command, told)?;
     let session = session::new_name();
@@ -126,7 +126,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
-/// Only Linux with glibc on x86_64 can be observed.
+/// Fails: only Linux on x86_64 with glibc can be observed.
 #[cfg(not(has_observer))]
 pub(crate) fn observe(_args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
     Err("only Linux on x86_64 with glibc can be observed, and this is another system; what a suite records itself is \

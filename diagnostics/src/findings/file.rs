@@ -149,6 +149,7 @@ mod tests {
             name: Some(name.to_owned()),
             attempt: 1,
             grade: Some(Grade::Unguarded),
+            fails_alone: false,
             uses: vec![Use {
                 access: Some(access),
                 service: None,

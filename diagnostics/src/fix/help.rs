@@ -1,4 +1,4 @@
-//! The help for conflicts, in the words of what the suite has.
+//! Help texts for conflicts that use the APIs available to the suite.
 
 use super::plan::Key;
 use super::sources::Sources;

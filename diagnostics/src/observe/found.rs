@@ -6,11 +6,11 @@ use cofferdam_conflicts::{Conflict, Runner, Test, Use};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
-/// The tests that were seen, and where their programs were started.
+/// The observed tests and the directories of their programs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) tests: Vec<who::Test>,
-    /// By process number.
+    /// The directory of each process, by process ID.
     pub(crate) folders: HashMap<u32, PathBuf>,
     /// The processes of tests that nextest started.
     nextest: HashSet<u32>,
@@ -27,7 +27,7 @@ impl Seen {
     }
 }
 
-/// The tests that ran, by program.
+/// Returns the tests that ran, by program.
 pub(crate) fn ran(seen: &Seen) -> Vec<Program> {
     let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for test in &seen.tests {

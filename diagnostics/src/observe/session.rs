@@ -1,4 +1,4 @@
-//! One observation: from the launch to what was found.
+//! One observation, from the launch to the conflicts.
 
 use super::confirm::{Event, Options, Rerun, confirm};
 use super::format::{Kind, header};
@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// A command's test processes, while they are observed and afterwards.
+/// The observation of one command's test processes.
 #[derive(Debug)]
 pub(crate) struct Session {
     launch: Launch,
@@ -33,14 +33,14 @@ pub(crate) struct Observed {
     pub(crate) locked: Vec<Conflict>,
     /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
-    /// Each use of a resource by a test: a line of JSON.
+    /// Every access as one line of JSON.
     pub(crate) accesses: String,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
 }
 
 impl Session {
-    /// Prepares to observe what a command starts that is started in `dir`.
+    /// Prepares the observation of a command started in `dir`.
     pub(crate) fn begin(dir: &Path, asked: Asked) -> Result<Self, LaunchError> {
         Ok(Self {
             launch: Launch::new(dir, asked)?,
@@ -48,13 +48,12 @@ impl Session {
         })
     }
 
-    /// What the command has to find in its environment.
+    /// Returns the variables to set for the command.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
         self.launch.variables()
     }
 
-    /// Reads what was noted under the run's name. `ours` is where cofferdam keeps its own files.
-    /// `listed`: whether to tell all accesses, too.
+    /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses as JSON.
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
         let (mut account, mut logs) = account::read(self.launch.folder());
         let mut known = self.known(&logs);
@@ -126,7 +125,7 @@ impl Session {
         confirm(&self.launch, &mut observed.conflicts, options, see)
     }
 
-    /// Runs the tests alone that could not be told apart.
+    /// Reruns, one by one, the tests that could not be distinguished.
     fn tell_apart(&self, logs: &[Log], who: &Who, known: &mut Known) {
         let mut replaced = BTreeSet::new();
         for (index, names) in &who.missed {
@@ -149,7 +148,7 @@ impl Session {
         known.replaced = replaced;
     }
 
-    /// Asks each program with libtest for its tests.
+    /// Lists the tests of each libtest program.
     fn known(&self, logs: &[Log]) -> Known {
         let mut known = Known::default();
         for log in logs.iter().filter(|log| log.is_test()) {
@@ -161,7 +160,7 @@ impl Session {
             for record in log.records() {
                 match record.kind {
                     Kind::Program => program = PathBuf::from(&*record.words()),
-                    // libtest asks for its variables before it begins.
+                    // libtest reads its variables before the first test.
                     Kind::GetVariable if record.test == 0 => {
                         is_libtest |= record.text.starts_with(b"RUST_TEST_")
                     }
@@ -180,7 +179,7 @@ impl Session {
     }
 }
 
-/// What of the observed programs could not be seen.
+/// Notes the parts of observed programs that were not recorded.
 fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
     for (index, log) in logs.iter().enumerate() {
         let why = match log.header(header::RAW) {
@@ -207,7 +206,7 @@ fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
     }
 }
 
-/// The program's path.
+/// Returns the path of the program.
 fn name(log: &Log) -> String {
     let program = log.records().find(|record| record.kind == Kind::Program);
     program.map_or_else(

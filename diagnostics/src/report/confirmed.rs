@@ -34,10 +34,22 @@ pub(super) fn pairs(out: &mut impl Write, conflict: &Conflict) -> io::Result<()>
             plain(&pair.reason)
         )?;
     }
-    match (conflict.pairs.len(), conflict.pair_count) {
-        (1, 1) => Ok(()),
-        _ => writeln!(out, "  {DIM}{}: {}{DIM:#}", tried(conflict), by_grade(conflict)),
+    if (conflict.pairs.len(), conflict.pair_count) != (1, 1) {
+        writeln!(out, "  {DIM}{}: {}{DIM:#}", tried(conflict), by_grade(conflict))?;
     }
+    let failing: Vec<_> = conflict.failing_alone().map(plain).collect();
+    if !conflict.is_undecided() || failing.is_empty() {
+        return Ok(());
+    }
+    let more = match failing.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let names = failing[..failing.len().min(TOLD)].join(", ");
+    writeln!(
+        out,
+        "  {DIM}note: started by name, without the rest of the suite, these tests fail, which may be why: {names}{more}{DIM:#}"
+    )
 }
 
 /// Returns `2 of 9 pairs tried`: of which something is known.
@@ -186,6 +198,7 @@ mod tests {
             name: Some(name.to_owned()),
             attempt: 1,
             grade: None,
+            fails_alone: false,
             uses: Vec::new(),
         };
         let pair = |grade: &Grade| Pair {
@@ -209,6 +222,24 @@ mod tests {
             pairs: grades.iter().map(pair).collect(),
             pair_count,
         }
+    }
+
+    #[test]
+    fn a_resource_that_was_not_tried_names_the_tests_that_fail_alone() {
+        let mut conflict = conflict(&[Grade::Potential], 1);
+        conflict.tests[1].fails_alone = true;
+        assert_eq!(
+            text(&conflict).lines().count(),
+            1,
+            "an unguarded resource needs no excuse"
+        );
+        conflict.grade = Some(Grade::Potential);
+        let text = text(&conflict);
+        let last = text.lines().last().unwrap().trim();
+        assert_eq!(
+            last,
+            "note: started by name, without the rest of the suite, these tests fail, which may be why: b\\u{1b}"
+        );
     }
 
     fn text(conflict: &Conflict) -> String {

@@ -5,7 +5,7 @@ use super::style::{BOLD, DIM, headline};
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed};
 use cofferdam::{Access, Resource, Scope};
-use cofferdam_conflicts::{Conflict, Grade, Test, Use};
+use cofferdam_conflicts::{Conflict, Grade, Kind, Test, Use};
 use std::io::{self, Write};
 
 /// As many tests of each sort are listed; the others are counted.
@@ -76,6 +76,8 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
         "used it at one time"
     } else if needs_order {
         "one needs the other to run first; no lock helps"
+    } else if is_known && conflict.grade.is_some() && conflict.kind == Kind::SharedResource {
+        "used it one after the other in the suite; run again, they interfered"
     } else if is_known {
         "used it one after the other, and another schedule may bring them together"
     } else {

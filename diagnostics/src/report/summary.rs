@@ -167,11 +167,12 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
         .map(|place| plain(&place.display().to_string()).into_owned())
         .collect();
     let next = match outcome.command {
+        _ if outcome.findings.observed.is_some() && outcome.findings.account.recorded > 0 => {
+            "test programs were observed, and no test was seen in them: a filter may match none, and those of a harness of \
+             its own (`harness = false`) are seen under nextest alone"
+        }
         Some(Ended::Failed { .. }) if outcome.findings.observed.is_some() => {
             "the command failed before a test program of this machine was started: see what it wrote"
-        }
-        _ if outcome.findings.observed.is_some() && outcome.findings.account.recorded > 0 => {
-            "test programs were observed, and no test ran in them: does the filter match one?"
         }
         _ if outcome.findings.observed.is_some() => {
             "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \

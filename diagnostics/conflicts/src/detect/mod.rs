@@ -134,6 +134,7 @@ impl State {
                 name: row.test.map(|test| self.text(test).to_owned()),
                 attempt: row.attempt,
                 grade: None,
+                fails_alone: false,
                 uses: Vec::new(),
             },
             used: Use {

@@ -125,6 +125,7 @@ pub(crate) fn confirm(
         .filter(|key| is_over && !graded.contains_key(key))
         .count();
     enter_roles(&suite, conflicts);
+    enter_failures(&suite, conflicts);
     outcome::enter(graded, &chosen, conflicts);
     see(Event::Over { left });
     for signal in registered {
@@ -158,6 +159,17 @@ fn enter_roles(suite: &Suite, conflicts: &mut [Conflict]) {
                 from,
                 to,
             });
+        }
+    }
+}
+
+/// Enters which tests fail when they are started by their names alone, for their runs show little.
+fn enter_failures(suite: &Suite, conflicts: &mut [Conflict]) {
+    for (meet, conflict) in suite.meets.iter().zip(conflicts) {
+        let subjects = meet.iter().flat_map(|meet| &meet.subjects);
+        for (subject, test) in subjects.zip(&mut conflict.tests) {
+            let solo = suite.subjects[*subject].solo.get();
+            test.fails_alone = solo.is_some_and(|solo| solo.fails);
         }
     }
 }

@@ -194,6 +194,78 @@ fn is_own_process(test: &Test) -> bool {
     test.runner == Some(Runner::Nextest)
 }
 
+/// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
+/// the positions of the two tests among these tests, and those in the finding.
+pub(super) fn each_pair(
+    suite: &Suite,
+    tests: &[usize],
+    findings: &[usize],
+    mut see: impl FnMut(usize, usize, [usize; 2], [usize; 2]),
+) {
+    for (resource, finding) in findings.iter().enumerate() {
+        let Some(meet) = &suite.meets[*finding] else {
+            continue;
+        };
+        let own: Vec<(usize, usize)> = tests
+            .iter()
+            .enumerate()
+            .filter_map(|(number, test)| Some((number, meet.position(*test)?)))
+            .collect();
+        for (number, (a, first)) in own.iter().enumerate() {
+            for (b, second) in &own[number + 1..] {
+                if may_meet(meet, [*first, *second]) {
+                    see(*finding, resource, [*a, *b], [*first, *second]);
+                }
+            }
+        }
+    }
+}
+
+fn may_meet(meet: &Meet, positions: [usize; 2]) -> bool {
+    let [a, b] = positions.map(|position| &meet.members[position]);
+    (a.writes || b.writes) && a.place == b.place
+}
+
+pub(super) fn positions(suite: &Suite, finding: usize, tests: [usize; 2]) -> Option<[usize; 2]> {
+    let meet = suite.meets[finding].as_ref()?;
+    Some([meet.position(tests[0])?, meet.position(tests[1])?])
+}
+
+/// Returns the two tests, if both can be started once more.
+pub(super) fn startable(suite: &Suite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
+    let meet = suite.meets[finding].as_ref()?;
+    let tests = positions.map(|position| meet.subjects[position]);
+    parts(suite, &tests).map(|_| tests)
+}
+
+pub(super) fn parts<'s>(suite: &'s Suite, tests: &[usize]) -> Option<Vec<&'s Part>> {
+    tests
+        .iter()
+        .map(|test| suite.subjects[*test].part.as_ref())
+        .collect()
+}
+
+pub(super) fn resources(suite: &Suite, findings: &[usize]) -> Vec<Resource> {
+    let meets = findings
+        .iter()
+        .filter_map(|finding| suite.meets[*finding].as_ref());
+    meets.map(|meet| meet.resource.clone()).collect()
+}
+
+/// Returns the time that these tests take alone, one after the other.
+pub(super) fn lasted(suite: &Suite, tests: &[usize]) -> Duration {
+    let solos = tests.iter().filter_map(|test| suite.subjects[*test].solo.get());
+    solos.map(|solo| solo.lasted).sum()
+}
+
+pub(super) fn solo_fails(suite: &Suite, test: usize) -> bool {
+    suite.subjects[test].solo.get().is_some_and(|solo| solo.fails)
+}
+
+pub(super) fn name(suite: &Suite, test: usize) -> &str {
+    suite.subjects[test].part.as_ref().map_or("", |part| &part.name)
+}
+
 /// How tests were started, each read once.
 struct Parts<'a> {
     launch: &'a Launch,

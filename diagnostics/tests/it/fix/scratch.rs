@@ -132,7 +132,7 @@ impl Scratch {
         let tests = users.iter().map(|(binary, name, access)| {
             json!({
                 "run": "1-1", "worker": "", "pid": 1, "binary": binary, "package": self.path(), "runner": runner,
-                "name": name, "attempt": 1, "grade": grade,
+                "name": name, "attempt": 1, "grade": grade, "fails_alone": false,
                 "uses": [{
                     "access": access, "service": null, "place": "src/lib.rs:5", "test_place": null, "from": 1, "to": 2,
                 }],

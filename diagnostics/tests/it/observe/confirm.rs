@@ -13,6 +13,7 @@ const GROUPED: &str = include_str!("suites/grouped.rs");
 const NEEDING: &str = include_str!("suites/needing.rs");
 const BLAMING: &str = include_str!("suites/blaming.rs");
 const STOPPING: &str = include_str!("suites/stopping.rs");
+const FLAKY: &str = include_str!("suites/flaky.rs");
 const READING: &str = include_str!("suites/reading.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
@@ -85,6 +86,12 @@ fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
     let package = Package::new("anyway", ANYWAY);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["unguarded file used"], "{report}");
+    let tests = report["conflicts"][0]["tests"].as_array().unwrap().iter();
+    let failing: Vec<_> = tests
+        .filter(|test| test["fails_alone"] == true)
+        .map(|test| &test["name"])
+        .collect();
+    assert_eq!(failing, ["fails_anyway"]);
 }
 
 #[test]
@@ -147,6 +154,7 @@ fn a_lock_for_readers_and_writers_guards_tests_that_read_before_they_write() {
         "guarded env LOCKED",
         "guarded file locked-for-both",
         "guarded file locked-for-one",
+        "unguarded env BEHIND_ANOTHER",
         "unguarded env OPEN",
         "unguarded file half-locked",
         "unguarded file open-for-both",
@@ -298,8 +306,16 @@ fn a_test_that_needs_another_to_run_first_is_in_no_race_and_gets_no_lock() {
     let why = &report["conflicts"][0]["pairs"][0]["reason"];
     assert_eq!(
         why,
-        "b_finds_it fails alone and passed when a_sets_it ran too: it needs that to run first"
+        "b_finds_it failed in 0 of 2 runs beside a_sets_it and in 10 of 10 alone: it needs that to run first"
     );
+}
+
+#[test]
+fn a_test_that_fails_now_and_then_hides_no_conflict_as_an_order_that_it_needs() {
+    let package = Package::new("flaky", FLAKY);
+    let (found, report) = graded(&package, &[], &CARGO);
+    assert_eq!(found, ["unguarded file shared"], "{report}");
+    assert_eq!(report["exit_code"]["process"], 1);
 }
 
 #[test]
