@@ -1,8 +1,8 @@
-//! The table of rooms in docs/design/architecture.md, and the code held to it.
+//! The list of rooms in docs/design/architecture.md, and the code held to it.
 
 use crate::source;
 
-/// A row of the table: a file or a folder of the sources.
+/// A line of the list: a file or a folder of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     /// `worker/` or `place.rs`.
@@ -11,11 +11,11 @@ pub(crate) struct Room {
     files: Vec<String>,
 }
 
-/// The rooms in the table below a heading, the highest first.
+/// The rooms in the list below a heading, the highest first.
 pub(crate) fn read(page: &str, heading: &str) -> Vec<Room> {
     let section = page.lines().skip_while(|line| *line != heading).skip(1);
     let section = section.take_while(|line| !line.starts_with("## "));
-    let rows = section.filter(|line| line.starts_with("| `"));
+    let rows = section.filter(|line| line.starts_with("- `"));
     rows.filter_map(|row| {
         let mut names = row.split('`').skip(1).step_by(2);
         let name = names.next()?.to_owned();
@@ -28,14 +28,14 @@ pub(crate) fn read(page: &str, heading: &str) -> Vec<Room> {
     .collect()
 }
 
-/// How the sources (paths below the source folder, with their texts) break the table.
+/// How the sources (paths below the source folder, with their texts) break the list.
 pub(crate) fn breaches(rooms: &[Room], sources: &[(String, String)]) -> Vec<String> {
     let mut breaches = Vec::new();
     for room in rooms {
         let is_there = |path: &str| sources.iter().any(|(known, _)| known == path);
         let exists = sources.iter().any(|(path, _)| room_of(path) == room.name);
         if !exists {
-            breaches.push(format!("{} stands in the table, not in the sources", room.name));
+            breaches.push(format!("{} is in the list, not in the sources", room.name));
         }
         let missing = room
             .files
@@ -49,7 +49,7 @@ pub(crate) fn breaches(rooms: &[Room], sources: &[(String, String)]) -> Vec<Stri
     }
     for (path, text) in sources {
         let Some(own) = rooms.iter().position(|room| room.name == room_of(path)) else {
-            breaches.push(format!("{path} belongs to no room of the table"));
+            breaches.push(format!("{path} belongs to no room of the list"));
             continue;
         };
         let module = module_of(path);
@@ -91,15 +91,13 @@ fn module_of(path: &str) -> Vec<&str> {
 
 const PAGE: &str = "\
 ## Other
-| `no.rs` | not this table |
+- `no.rs`: not this list
 ## Rooms
-| room | what |
-|---|---|
-| `lib.rs` | the root |
-| `high/` | `one.rs` does it, see `low/` and `a::b` |
-| `low/` | |
+- `lib.rs`: the root
+- `high/`: `one.rs` does it, see `low/` and `a::b`
+- `low/`:
 ## Next
-| `no.rs` | |
+- `no.rs`:
 ";
 
 fn found(sources: &[(&str, &str)]) -> Vec<String> {
@@ -155,12 +153,12 @@ fn an_import_by_way_of_the_root_is_named() {
 fn rooms_and_files_without_each_other_are_named() {
     assert_eq!(
         found(&GOOD[..3]),
-        ["low/ stands in the table, not in the sources"]
+        ["low/ is in the list, not in the sources"]
     );
     let mut sources = GOOD;
     sources[2].0 = "util.rs";
     assert_eq!(
         found(&sources)[..2],
-        ["high/ has no one.rs", "util.rs belongs to no room of the table"]
+        ["high/ has no one.rs", "util.rs belongs to no room of the list"]
     );
 }

@@ -46,10 +46,10 @@ fn hold_rooms(heading: &str, folder: &str) -> Vec<rooms::Room> {
     let rooms = rooms::read(&files::read("docs/design/architecture.md"), heading);
     assert!(
         !rooms.is_empty(),
-        "docs/design/architecture.md has no table below {heading:?}"
+        "docs/design/architecture.md has no list below {heading:?}"
     );
     let advice =
-        format!("Imports go down the table below {heading:?} in docs/design/architecture.md, never up.");
+        format!("Imports go down the list below {heading:?} in docs/design/architecture.md, never up.");
     hold(&rooms::breaches(&rooms, &below(folder)), &advice);
     rooms
 }
