@@ -24,7 +24,7 @@ pub(crate) enum Standing {
     Recorded,
     /// Named by a person, who knows when it is over.
     Named,
-    /// A person left its fixtures standing, and a script in it ends them.
+    /// Its runner is gone, and its fixtures were left running with `COFFERDAM_KEEP`.
     Kept,
     /// Of another machine or container, or from before the last boot: its process numbers mean nothing here.
     Foreign,
@@ -35,12 +35,13 @@ pub(crate) enum Standing {
 impl Standing {
     /// What the run folder says.
     pub(crate) fn of(folder: &Path) -> Self {
-        if folder.join(KEPT).exists() {
-            return Self::Kept;
-        }
-        Self::read(folder).map_or(Self::Unknown, |told| {
+        let standing = Self::read(folder).map_or(Self::Unknown, |told| {
             Self::judge(&told, &facts().space, process::is_alive)
-        })
+        });
+        match standing {
+            Self::Over if folder.join(KEPT).exists() => Self::Kept,
+            other => other,
+        }
     }
 
     fn read(folder: &Path) -> Option<Value> {
@@ -110,35 +111,57 @@ pub(crate) fn remove(folder: &Path, rehearsal: bool) -> Removal {
     }
 }
 
-/// Does what the keeper could not do that was killed, and then its runner too: ends the fixtures' processes, and runs the
-/// commands of their teardown.
+/// Ends the fixtures whose keeper left them running or was killed together with its runner: their processes, then the
+/// commands of their teardown, newest fixture first.
 fn end_what_is_left(run: &Path) {
-    for fixture in std::fs::read_dir(run.join("fixtures"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        // The folder tells us what to run.
-        if folder::is_safe(&run.join("fixtures")) && folder::is_safe(&fixture.path()) {
-            end_fixture(&fixture.path());
-        }
+    let fixtures = run.join("fixtures");
+    // The folder names commands to run.
+    if !folder::is_safe(&fixtures) {
+        return;
+    }
+    let is_kept = run.join(KEPT).exists();
+    let found = std::fs::read_dir(fixtures).into_iter().flatten().flatten();
+    let mut found: Vec<_> = found
+        .map(|fixture| fixture.path())
+        .filter(|path| folder::is_safe(path))
+        .collect();
+    found.sort_by_key(|fixture| std::cmp::Reverse(order_of(fixture)));
+    for fixture in found {
+        end_fixture(&fixture, is_kept);
     }
 }
 
-/// Does it for one fixture, by the folder that it was started for.
-pub(crate) fn end_fixture(fixture: &Path) {
+/// Returns the number under which the fixture was completed. One that is not complete may need all others.
+fn order_of(fixture: &Path) -> u64 {
+    let order = std::fs::read_to_string(fixture.join(ORDER)).unwrap_or_default();
+    order.parse().unwrap_or(u64::MAX)
+}
+
+/// Ends one fixture, by the folder that it was started for. With `grace` its processes get their stop signal and the time
+/// to end; otherwise they are killed.
+pub(crate) fn end_fixture(fixture: &Path, grace: bool) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
-        // To look at every process costs milliseconds, and most often none was started.
-        if fixture.join(LEADERS).exists() {
+        // Looking at every process takes milliseconds, and usually none was started.
+        if let Ok(leaders) = std::fs::read_to_string(fixture.join(LEADERS)) {
             let mark = mark(fixture);
             let find = || process::family(Some(&mark), &[]);
-            child::end_all(find, libc::SIGKILL, Duration::ZERO);
+            let stop = stop_of(&leaders).filter(|_| grace);
+            let (signal, grace) = stop.unwrap_or((libc::SIGKILL, Duration::ZERO));
+            child::end_all(find, signal, grace);
         }
         order::run_teardown(fixture);
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]
-    let _ = fixture;
+    let _ = (fixture, grace);
+}
+
+/// Returns the stop signal and the grace of the process that was started last.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn stop_of(leaders: &str) -> Option<(i32, Duration)> {
+    let mut fields = leaders.lines().last()?.split(' ').skip(1);
+    let signal = fields.next()?.parse().ok()?;
+    Some((signal, Duration::from_millis(fields.next()?.parse().ok()?)))
 }
 
 /// The variable of a fixture's processes.
@@ -147,8 +170,10 @@ pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
     [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
 }
 
-/// Where the numbers of the processes that were started stand, in a fixture's folder.
+/// The file in a fixture's folder with the processes that were started: `PID SIGNAL GRACE`, the grace in milliseconds.
 pub(crate) const LEADERS: &str = "processes";
+/// The file in a fixture's folder with the number under which it was completed.
+pub(crate) const ORDER: &str = "order";
 /// In the environment of a fixture's processes: whose they are, by the fixture's folder.
 pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";
 
@@ -161,8 +186,8 @@ pub(crate) fn discard(folder: &Path) -> io::Result<()> {
     std::fs::remove_dir_all(&away)
 }
 
-/// What a person left standing with `COFFERDAM_KEEP` is ended by this file in the run's folder, and by nobody else.
-pub(crate) const KEPT: &str = "remove.sh";
+/// The file in a run's folder that says that its fixtures were left running with `COFFERDAM_KEEP`.
+pub(crate) const KEPT: &str = "kept";
 
 /// Begins the name of a folder that is being removed. No run's name does: behind a `%` two digits would follow.
 const AWAY: &str = "%swept-";

@@ -6,10 +6,11 @@ use super::keeper::{self, Connection, Definition, LIMIT_OF_A_REPLY, Reply, Reque
 use super::setup::Setup;
 use crate::error::{self, BoxError, Error};
 use crate::event::Event;
+use crate::place::{self, Runner, sweep};
 use crate::sys::clock::{self, Deadline};
 use crate::sys::{observer, stderr};
 use crate::worker::Worker;
-use crate::{exit, journal, place};
+use crate::{exit, journal};
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 use std::any::type_name;
@@ -340,11 +341,15 @@ impl<H: Serialize + DeserializeOwned + Send + Sync + 'static> Asking<'_, H> {
         let failure = match built {
             Ok(()) => match setup.tell(&Request::Keep) {
                 Some(Reply::Done { .. }) => {
-                    let script = self.run.join(keeper::SCRIPT);
-                    if script.exists() {
-                        let (key, script) = (&self.key, script.display());
+                    if self.run.join(sweep::KEPT).exists() {
                         stderr::line(&format!(
-                            "COFFERDAM_KEEP is set, so fixture `{key}` stays after the run. To remove it: sh {script}"
+                            "COFFERDAM_KEEP is set, so fixture `{}` stays after the run. To stop it: cargo cofferdam clean{}",
+                            self.key,
+                            if place::run().runner == Runner::Named || place::session().is_some() {
+                                " --all"
+                            } else {
+                                ""
+                            }
                         ));
                     }
                     return Ok(setup.into_connection());

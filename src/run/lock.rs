@@ -323,7 +323,6 @@ impl Pending {
             worker,
             access,
             pid,
-            since,
             shared: shared.then(|| Box::new(record)),
             guards: begun.is_some(),
         };
@@ -357,8 +356,6 @@ struct Held {
     worker: Worker,
     access: Access,
     pid: u32,
-    /// In microseconds since 1970.
-    since: u64,
     /// Of one that is shared: it is released only if it still stands in the file.
     shared: Option<Box<Record>>,
     /// Whether the test's claims are guarded by it, which matters only if they are recorded.
@@ -377,7 +374,7 @@ impl Held {
                 Some(record) => record.release_shared(&self.locked),
                 None => owner::release(&self.locked),
             };
-            file.unlock(self.locked, clock::micros().saturating_sub(self.since));
+            let _ = self.locked.unlock();
             self.worker.record(|| Event::Unlocked {
                 execution: self.worker.life(),
                 lock: lock.to_owned(),

@@ -5,14 +5,13 @@ use super::{host, wait};
 use crate::error::Error;
 use crate::place;
 use crate::sys::file_lock::{self, Folder, Locked, Mode};
-use crate::sys::spare::Spare;
 use crate::sys::{stderr, sync};
 use dashmap::DashMap;
 use once_cell::sync::OnceCell;
 use std::ffi::CString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How many names are remembered; a suite that makes new ones for ever forgets the old.
@@ -29,18 +28,7 @@ pub(super) struct LockFile {
     reach: &'static Reach,
     /// How the test that took it last is written.
     known_owner: Mutex<Option<(Taker, Record)>>,
-    /// The file, as it was left open.
-    spare: Mutex<Option<Kept>>,
 }
-
-struct Kept {
-    spare: Spare,
-    /// It was held so long that others may have come to wait for it.
-    was_long: bool,
-}
-
-/// In microseconds: less than it takes to wake somebody who waits.
-const LONG: u64 = 50;
 
 /// A test of this process, or of one that was forked from it, and whether it shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +93,6 @@ impl LockFile {
             name: CString::new(file).unwrap_or_default(),
             reach,
             known_owner: Mutex::new(None),
-            spare: Mutex::new(None),
         });
         if reach.files.len() >= KNOWN {
             reach.files.clear();
@@ -116,31 +103,10 @@ impl LockFile {
 
     /// Locks it unless somebody has it, who excludes this one.
     pub(super) fn try_lock(&self, mode: Mode) -> Result<Option<Locked>, Error> {
-        if let Some(Kept { spare, was_long }) = self.spare().take() {
-            if was_long {
-                // Who waited meanwhile is being woken, and would come too late again and again.
-                std::thread::yield_now();
-            }
-            if let Some(Ok(tried)) = spare.try_lock(mode) {
-                return Ok(tried);
-            }
-        }
         match self.reach.folder.try_lock(&self.name, mode) {
             Ok(tried) => Ok(tried),
             // It may be that nobody made it yet, or that somebody removed the folder.
             Err(_) => self.made(|path| file_lock::try_lock(path, mode)),
-        }
-    }
-
-    fn spare(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives it back, after so many microseconds.
-    pub(super) fn unlock(&self, locked: Locked, micros: u64) {
-        if let Some(spare) = locked.keep() {
-            let was_long = micros >= LONG;
-            *self.spare() = Some(Kept { spare, was_long });
         }
     }
 

@@ -5,7 +5,7 @@
 //! the run's folder. Whoever starts a fixture is connected to it meanwhile: a start whose connection ends before it is
 //! complete is undone. Killed itself, it takes its processes along, and the next caller starts both anew.
 //!
-//! `request` is what is said, `protocol` how, `books` decides, `services` acts, `script` is what a person can do instead, `server` is the keeper's loop, `client`
+//! `request` is what is said, `protocol` how, `books` decides, `services` acts, `server` is the keeper's loop, `client`
 //! the tests' side. All of that is for Linux. Elsewhere `inert` stands in: each test process is its own keeper, to its
 //! normal end.
 
@@ -17,8 +17,6 @@ mod inert;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod protocol;
 mod request;
-#[cfg(all(target_os = "linux", not(miri)))]
-mod script;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod server;
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -51,9 +49,6 @@ fn publish(folder: &Path) -> Result<(), String> {
     let path = folder.join(HANDLE);
     std::fs::rename(folder.join(OFFERED), &path).map_err(|error| format!("{}: {error}", path.display()))
 }
-
-/// What ends that which `COFFERDAM_KEEP` left standing, in the run's folder.
-pub(crate) const SCRIPT: &str = place::sweep::KEPT;
 
 /// The folder of one fixture.
 pub(crate) fn folder(run: &Path, key: &str) -> PathBuf {

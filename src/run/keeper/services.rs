@@ -1,10 +1,9 @@
 //! The processes of fixtures and their teardown, in the keeper.
 
 use super::request::Stop;
-use super::script::Script;
 use crate::place;
 use crate::place::order::{Order, bury, teardown_file};
-use crate::place::sweep::{self, LEADERS, MARK};
+use crate::place::sweep::{self, KEPT, LEADERS, MARK, ORDER};
 use crate::run::lease::Held;
 use crate::sys::child::{self, Handle};
 use crate::sys::clock::Deadline;
@@ -149,9 +148,13 @@ impl Services {
             stop,
             expected,
         });
-        self.write_script();
-        // For the keeper that may have to take over; without it, it has less to go by.
-        let _ = append(&folder.join(LEADERS), &format!("{pid}\n"));
+        // For whatever ends the process if this keeper cannot: the next keeper, or `clean`.
+        let Stop { signal, grace } = stop;
+        self.mark_as_kept();
+        let _ = append(
+            &folder.join(LEADERS),
+            &format!("{pid} {signal} {}\n", grace.as_millis()),
+        );
         Ok(pid)
     }
 
@@ -160,8 +163,15 @@ impl Services {
         let path = teardown_file(&super::folder(&self.run, key));
         append(&path, &order.to_teardown_line()).map_err(|error| format!("{}: {error}", path.display()))?;
         self.of(key).teardown.push(order);
-        self.write_script();
+        self.mark_as_kept();
         Ok(())
+    }
+
+    /// With `COFFERDAM_KEEP`, says in the run's folder that something stays running after the keeper.
+    fn mark_as_kept(&self) {
+        if self.keep {
+            let _ = append(&self.run.join(KEPT), "");
+        }
     }
 
     /// Returns what a command left behind that has ended well, `None` while it runs.
@@ -204,9 +214,11 @@ impl Services {
 
     /// The fixture is complete: all may have its handle.
     pub(super) fn publish(&mut self, key: &str) -> Result<(), String> {
-        super::publish(&super::folder(&self.run, key))?;
+        let folder = super::folder(&self.run, key);
+        super::publish(&folder)?;
         self.next += 1;
         let order = self.next;
+        let _ = append(&folder.join(ORDER), &order.to_string());
         let belongings = self.of(key);
         belongings.order = Some(order);
         for running in &mut belongings.running {
@@ -215,7 +227,6 @@ impl Services {
                 left.retain(|process| process.is_alive());
             }
         }
-        self.write_script();
         Ok(())
     }
 
@@ -231,7 +242,7 @@ impl Services {
     /// processes died with it, but theirs may not have.
     pub(super) fn prepare(&mut self, key: &str) -> Result<(), String> {
         let own = super::folder(&self.run, key);
-        sweep::end_fixture(&own);
+        sweep::end_fixture(&own, false);
         let _ = std::fs::remove_dir_all(&own);
         let fixtures = own.parent().unwrap_or(&self.run);
         folder::make(fixtures, Path::new(&place::file_name(key)).join("dir"))
@@ -259,7 +270,9 @@ impl Services {
             drop(belongings.ports);
         }
         let _ = std::fs::remove_dir_all(&folder);
-        self.write_script();
+        if self.fixtures.is_empty() {
+            let _ = std::fs::remove_file(self.run.join(KEPT));
+        }
     }
 
     /// Ends every fixture, the newest first.
@@ -277,30 +290,6 @@ impl Services {
         // What is not complete may need all others.
         keys.sort_by_key(|key| Reverse(self.fixtures[key].order.unwrap_or(u64::MAX)));
         keys
-    }
-
-    /// With `COFFERDAM_KEEP` what is left is a person's to end: this is how.
-    fn write_script(&self) {
-        if !self.keep {
-            return;
-        }
-        let mut script = Script::new(&self.run);
-        for key in self.newest_first() {
-            let belongings = &self.fixtures[&key];
-            let folder = super::folder(&self.run, &key);
-            for running in belongings.running.iter().rev() {
-                script.end(&folder, running.child.id(), running.stop);
-            }
-            if let Some(last) = belongings.running.last() {
-                script.end_rest(&folder, last.stop);
-            }
-            belongings
-                .teardown
-                .iter()
-                .rev()
-                .for_each(|order| script.run(order));
-        }
-        script.write();
     }
 }
 
