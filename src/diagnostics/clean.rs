@@ -1,7 +1,7 @@
 //! The folders of runs that are over, removed.
 
 use crate::error::Error;
-use crate::place::sweep::{self, Removal, Standing};
+use crate::run::sweep::{self, Removal, Standing};
 use std::path::{Path, PathBuf};
 
 /// The folder of a run, and what became of it.

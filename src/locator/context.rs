@@ -1,13 +1,13 @@
 //! What a factory may ask.
 
 use super::ServiceLocator;
-use super::handle::ServiceHandle;
 use super::lazy::LazyProxy;
 use super::registry::Service;
+use super::service_handle::ServiceHandle;
 use crate::error::Error;
-use crate::place;
 use crate::resource::{Access, Resource};
-use crate::worker::{Worker, seat};
+use crate::run;
+use crate::worker::{Worker, current};
 use std::cell::RefCell;
 use std::panic::Location;
 use std::path::PathBuf;
@@ -120,16 +120,16 @@ impl<'a> Context<'a> {
     pub fn dir(&self) -> Result<PathBuf, Error> {
         let service = self.service;
         let whole = [&*service.locator, service.type_name, &*service.key.name];
-        let name = place::file_name_among(&service.label(), &whole);
+        let name = run::file_name_among(&service.label(), &whole);
         let mut dir = PathBuf::from(name);
         match self.service.scope {
             super::registry::Scope::Worker => {}
             // Unique within the lane's folder: processes of a lane follow each other, executions are counted.
             super::registry::Scope::Test | super::registry::Scope::Shared => {
-                dir.push(format!("{}-{}", place::facts().pid, self.worker.life()));
+                dir.push(format!("{}-{}", run::facts().pid, self.worker.life()));
             }
         }
-        place::private_dir(&self.worker.dir()?, dir)
+        run::private_dir(&self.worker.dir()?, dir)
     }
 
     /// Declares that this service uses a resource: every test that uses the service then does. Free while nothing is
@@ -149,7 +149,7 @@ impl<'a> Context<'a> {
         let claim = ServiceClaim {
             resource,
             access,
-            guards: seat::guards(access),
+            guards: current::guards(access),
             place: Location::caller(),
         };
         self.claims.borrow_mut().push(claim);

@@ -1,15 +1,15 @@
 //! Proxies: nothing is built until first use.
 
-use super::handle::ServiceHandle;
-use super::lanes;
+use super::lane::all;
 use super::registry::{Scope, Service};
 use super::resolve::Holder;
+use super::service_handle::ServiceHandle;
 use super::{Locator, ServiceLocator};
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::journal;
 use crate::resource::Access;
-use crate::worker::{Worker, seat};
+use crate::worker::{Worker, current};
 use once_cell::sync::OnceCell;
 use std::fmt;
 use std::ops::Deref;
@@ -133,11 +133,11 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
             return;
         }
         worker.record(|| {
-            if service.scope == Scope::Shared || lanes::of(service.scope, &worker).name == watched.lane {
+            if service.scope == Scope::Shared || all::of(service.scope, &worker).name == watched.lane {
                 return Event::Used {
                     execution,
                     instance,
-                    guards: seat::guards(Access::Write),
+                    guards: current::guards(Access::Write),
                 };
             }
             Event::Foreign {

@@ -1,6 +1,6 @@
 //! The cache of one worker against a naive one: the same calls, the same hits, misses, builds and evictions.
 
-use super::view::{EntryView, State};
+use super::lane::view::{EntryView, State};
 use super::{ServiceHandle, ServiceLocator, views};
 use crate::worker::Worker;
 use proptest::prelude::*;

@@ -1,26 +1,17 @@
 //! Services: built once per worker by a factory, found by type, kept in a bounded cache, let go in good order.
 
 mod builder;
-mod cache;
 mod context;
-mod flight;
-mod handle;
 mod instance;
-mod lane;
-pub(crate) mod lanes;
-mod layer;
+pub(crate) mod lane;
 mod lazy;
-mod leaving;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod lru_model;
-mod mirror;
-mod overriding;
-mod passing;
+mod override_guard;
 mod registry;
 mod resolve;
-mod state;
-pub(crate) mod view;
+mod service_handle;
 mod wait_graph;
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -29,14 +20,15 @@ mod worker_local;
 
 pub use builder::{LocatorBuilder, Nothing};
 pub use context::Context;
-pub use handle::ServiceHandle;
 pub use lazy::LazyProxy;
-pub use overriding::OverrideGuard;
+pub use override_guard::OverrideGuard;
+pub use service_handle::ServiceHandle;
 pub use worker_local::WorkerLocal;
 
 use crate::error::{self, Error};
-use crate::worker::{Worker, seat};
+use crate::worker::{Worker, current};
 use instance::Instance;
+use lane::{all, thread_cache, view};
 use registry::{Key, Registry, Scope, Service};
 use resolve::{Ask, Found, Holder, resolve};
 use std::fmt;
@@ -131,7 +123,7 @@ impl ServiceLocator {
         &self,
         name: &str,
     ) -> Result<ServiceHandle<T>, Error> {
-        let found = match mirror::get(self.0.id, name) {
+        let found = match thread_cache::get(self.0.id, name) {
             Some(found) => found,
             None => self.find_slowly(name)?,
         };
@@ -196,7 +188,7 @@ impl ServiceLocator {
     pub fn clear_worker(&self) {
         let worker = Worker::current();
         for scope in [Scope::Test, Scope::Worker] {
-            let lane = lanes::of(scope, &worker);
+            let lane = all::of(scope, &worker);
             resolve::let_go(&lane, lane.clear(self.0.id, false));
         }
     }
@@ -248,8 +240,8 @@ fn typed<T: ?Sized + Send + Sync + 'static>(
     let service =
         service.ok_or_else(|| Error::unknown(key.name.to_string(), lane.name.clone(), Vec::new()))?;
     // A proxy may have asked on behalf of another worker than this thread's.
-    if let Some(uses) = given.uses.filter(|_| seat::stamp() == worker.life()) {
-        mirror::put(key.locator, &key.name, lane, given.epoch, own, uses, &service);
+    if let Some(uses) = given.uses.filter(|_| current::stamp() == worker.life()) {
+        thread_cache::put(key.locator, &key.name, lane, given.epoch, own, uses, &service);
     }
     Ok(service)
 }
@@ -258,7 +250,7 @@ fn typed<T: ?Sized + Send + Sync + 'static>(
 fn clear(locator: u64, for_good: bool) {
     let mut leaving = Vec::new();
     // What is shared first: who asks for it from then on, to build from it, is handed the new one.
-    for lane in lanes::shared_first() {
+    for lane in all::shared_first() {
         let left = lane.clear(locator, for_good);
         leaving.extend(left.into_iter().map(|one| (Arc::clone(&lane), one)));
     }
@@ -296,7 +288,7 @@ impl fmt::Debug for ServiceLocator {
 
 /// Every cache of this process, or those of one locator.
 pub(crate) fn views(locator: Option<&ServiceLocator>) -> Vec<view::CacheView> {
-    let mut views: Vec<_> = lanes::all()
+    let mut views: Vec<_> = all::all()
         .iter()
         .flat_map(|lane| lane.views(locator.map(ServiceLocator::id)))
         .collect();

@@ -1,13 +1,13 @@
 //! How a service is found: where to look, who builds, who waits, and what is told about it.
 
 use super::ServiceLocator;
-use super::cache::About;
 use super::context::{Context, ServiceClaim};
 use super::instance::Instance;
+use super::lane::all;
+use super::lane::cache::About;
+use super::lane::handover::hand_over;
+use super::lane::retired::{Leaving, name_of};
 use super::lane::{BuildFlight, Given, Lane, Look};
-use super::lanes;
-use super::leaving::{Leaving, name_of};
-use super::passing::hand_over;
 use super::registry::{Scope, Service};
 use super::wait_graph::WaitGraph;
 use crate::error::{BoxError, Error};
@@ -16,7 +16,7 @@ use crate::exit;
 use crate::journal;
 use crate::resource::Access;
 use crate::sys::clock::{self, Deadline};
-use crate::worker::{Entered, Worker, seat};
+use crate::worker::{Entered, Worker, current};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(crate) struct Holder {
 impl Holder {
     /// The build this thread stands in, if it does.
     pub(crate) fn current() -> Option<Self> {
-        let build = seat::builds().last().copied()?;
+        let build = current::builds().last().copied()?;
         graph().get(build).map(|known| Self {
             build,
             scope: known.scope,
@@ -71,17 +71,17 @@ fn graph() -> MutexGuard<'static, WaitGraph> {
 /// Finds or builds the service for a worker.
 pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<Found, Error> {
     let (service, key) = (ask.service, &ask.service.key);
-    let by = seat::builds().last().copied();
+    let by = current::builds().last().copied();
     let asker = by.and_then(|by| graph().get(by).map(|build| (build.label.clone(), build.scope)));
     if let Some((label, scope)) = &asker {
         service.may_serve(label, *scope)?;
     }
-    let lane = lanes::of(service.scope, worker);
+    let lane = all::of(service.scope, worker);
     // A fake is one worker's: nothing that is shared is built from it.
     let is_for_shared = asker.is_some_and(|(_, scope)| scope == Scope::Shared)
         || ask.holder.is_some_and(|holder| holder.scope == Scope::Shared);
     let own = (service.scope == Scope::Shared && !is_for_shared).then(|| {
-        let own = lanes::of(Scope::Worker, worker);
+        let own = all::of(Scope::Worker, worker);
         let epoch = own.epoch();
         (own, epoch)
     });
@@ -105,7 +105,7 @@ pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<Found, Error> {
         graph().given(by, service.label(), key.clone(), given.number, &given.from);
     }
     if let Some(holder) = ask.holder
-        && let Some(lane) = lanes::named(&holder.lane)
+        && let Some(lane) = all::named(&holder.lane)
     {
         let_go(&lane, lane.also_from(holder.build, key, given));
     }
@@ -113,7 +113,7 @@ pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<Found, Error> {
         worker.record(|| Event::Used {
             execution: worker.life(),
             instance: given.number,
-            guards: seat::guards(Access::Write),
+            guards: current::guards(Access::Write),
         });
     }
     Ok(found)
@@ -204,7 +204,7 @@ fn make(
     let context = Context::new(ask.locator, worker, service);
     // A proxy is used by whatever thread; what the factory asks for is its owner's all the same.
     let _scope = Entered::to_build(worker);
-    let building = seat::build(id);
+    let building = current::build(id);
     let start = clock::now();
     let made = catch_unwind(AssertUnwindSafe(|| (service.factory)(&context)));
     let micros = start.elapsed().as_micros() as u64;

@@ -188,7 +188,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_model {
     use super::*;
-    use crate::locator::flight::{Flights, Role};
+    use crate::locator::lane::flight::{Flights, Role};
     use crate::sys::clock::Deadline;
     use crate::sys::sync::{Mutex, lock};
     use ::loom::model;

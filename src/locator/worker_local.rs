@@ -1,11 +1,12 @@
 //! A static that each worker has its own of.
 
-use super::handle::ServiceHandle;
+use super::Context;
 use super::instance::Instance;
-use super::overriding::OverrideGuard;
+use super::lane::thread_cache;
+use super::override_guard::OverrideGuard;
 use super::registry::{Key, Scope, Service};
 use super::resolve::{Ask, resolve};
-use super::{Context, mirror};
+use super::service_handle::ServiceHandle;
 use crate::error::{self, BoxError, Error};
 use crate::sys::clock;
 use crate::worker::Worker;
@@ -65,7 +66,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
     #[inline]
     pub fn try_get(&self) -> Result<ServiceHandle<T>, Error> {
         let service = self.service();
-        if let Some(found) = mirror::get(service.key.locator, "") {
+        if let Some(found) = thread_cache::get(service.key.locator, "") {
             return Ok(ServiceHandle::new(found));
         }
         let worker = Worker::try_current()?;

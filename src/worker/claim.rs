@@ -1,7 +1,7 @@
 //! What a test says it uses, so that reports can name who else does.
 
 use super::Worker;
-use super::seat::{self, Guarded};
+use super::current::{self, Guarded};
 use crate::event::Event;
 use crate::journal;
 use crate::resource::{Access, Resource};
@@ -42,7 +42,7 @@ pub fn claim(resource: Resource, access: Access) -> Claim {
         instance: 0,
         resource,
         access,
-        guards: seat::guards(access),
+        guards: current::guards(access),
         place,
     });
     Claim {

@@ -4,7 +4,7 @@
 //! worker to it; a guess would hand it another worker's database.
 
 use crate::error::Error;
-use crate::place::{self, Facts, Run, Runner};
+use crate::run::{self, Facts, Run, Runner};
 
 /// The thread that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) fn identify(facts: &Facts, run: &Run, asker: Asker<'_>) -> Result<Ide
         None => String::new(),
     };
     let of_nextest = |name| {
-        let is_the_test = place::nextest(facts).is_some_and(|nextest| nextest.is_the_test);
+        let is_the_test = run::nextest(facts).is_some_and(|nextest| nextest.is_the_test);
         is_the_test.then(|| env(name)).flatten()
     };
     let named = of_nextest("NEXTEST_TEST_NAME").or_else(|| exact_argument(&facts.args));
@@ -160,7 +160,7 @@ fn checked(variable: &'static str, value: String) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::{facts_for_tests as facts, run_of};
+    use crate::run::{facts_for_tests as facts, run_of};
 
     const TEST: Asker<'_> = Asker::Thread("orders::a");
 

@@ -1,7 +1,7 @@
 //! Futures that work for a worker.
 
 use super::Worker;
-use super::seat::{self, Entered, Member};
+use super::current::{self, Entered, Member};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -22,7 +22,7 @@ impl<F> Instrumented<F> {
         Self {
             future: Some(Box::pin(future)),
             worker: worker.clone(),
-            builds: seat::builds(),
+            builds: current::builds(),
             _member: member,
         }
     }

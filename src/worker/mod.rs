@@ -1,25 +1,25 @@
 //! Who asks: the lane of tests that a piece of code works for, and how it is handed to other threads.
 
 mod claim;
+pub(crate) mod current;
+mod execution;
 mod identity;
 #[cfg(feature = "tokio")]
 mod instrumented;
-mod life;
-pub(crate) mod seat;
 mod slots;
 
 pub use claim::{Claim, claim, guarded_by};
+pub use current::{Entered, Guarded};
+pub(crate) use execution::at_test_end;
 #[cfg(feature = "tokio")]
 pub use instrumented::Instrumented;
-pub(crate) use life::at_test_end;
-pub use seat::{Entered, Guarded};
 
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
-use crate::{journal, place};
-use life::Life;
-use seat::Member;
+use crate::{journal, run};
+use current::Member;
+use execution::Life;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Worker {
     /// On a thread that no worker was handed to, after the test's end, or when `COFFERDAM_WORKER` or `COFFERDAM_JOB`
     /// hold what cannot be part of a name.
     pub fn try_current() -> Result<Self, Error> {
-        seat::current()
+        current::current()
     }
 
     /// The lane's name: `w0`, `w1`, …; `j2.w0` in job 2 of a session; `w0.w1` for a process below a nextest test.
@@ -86,7 +86,7 @@ impl Worker {
 
     /// The run: one invocation of the runner with all its processes.
     pub fn run(&self) -> &'static str {
-        &place::run().id
+        &run::run().id
     }
 
     /// The test, by its path (`orders::stores_one`), where it is known; a doctest's name is not.
@@ -100,7 +100,7 @@ impl Worker {
     /// # Errors
     /// When there is no place for it or it cannot be made.
     pub fn dir(&self) -> Result<PathBuf, Error> {
-        place::private_dir(&place::worker_dir(self.id())?, "dir")
+        run::private_dir(&run::worker_dir(self.id())?, "dir")
     }
 
     /// Makes this thread work for the worker until the guard is dropped. Scopes nest, and the innermost counts.
@@ -124,7 +124,7 @@ impl Worker {
     #[track_caller]
     pub fn enter(&self) -> Entered {
         // Whoever enters in a factory still stands in that build.
-        Entered::new(self, seat::builds(), Some(self.member()))
+        Entered::new(self, current::builds(), Some(self.member()))
     }
 
     /// `work`, made to run in this worker wherever it is called: for pools, scoped threads, callbacks.
@@ -147,7 +147,7 @@ impl Worker {
     where
         F: FnOnce() -> R,
     {
-        let (worker, builds, member) = (self.clone(), seat::builds(), self.member());
+        let (worker, builds, member) = (self.clone(), current::builds(), self.member());
         move || {
             let _entered = Entered::new(&worker, builds, Some(member));
             work()
@@ -210,12 +210,12 @@ impl Worker {
 
     /// From now on the test holds a lock of that name: to write alone, or to read together with others.
     pub(crate) fn holds(&self, lock: &str, access: Access) {
-        life::lock(&self.0.locks).push((lock.to_owned(), access));
+        execution::lock(&self.0.locks).push((lock.to_owned(), access));
     }
 
     /// The test holds it no more.
     pub(crate) fn lets_go(&self, lock: &str, access: Access) {
-        let mut locks = life::lock(&self.0.locks);
+        let mut locks = execution::lock(&self.0.locks);
         let last = locks
             .iter()
             .rposition(|(name, held)| name == lock && *held == access);
@@ -226,7 +226,7 @@ impl Worker {
 
     /// The locks that keep others away from what is accessed so.
     fn locks(&self, access: Access) -> Vec<String> {
-        let locks = life::lock(&self.0.locks);
+        let locks = execution::lock(&self.0.locks);
         let guarding = locks
             .iter()
             .filter(|(_, held)| access != Access::Write || *held == Access::Write);

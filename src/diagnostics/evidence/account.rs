@@ -37,7 +37,7 @@ pub struct LostProcess {
 /// # Errors
 /// When there is no room for it, or the session has one.
 pub fn reserve(base: &Path, session: &str) -> Result<(), Error> {
-    let path = marker::path(base, &crate::place::file_name(session));
+    let path = marker::path(base, &crate::run::file_name(session));
     marker::create(&path).map_err(|source| Error::io("create", &path, source))
 }
 

@@ -4,7 +4,7 @@ use super::super::names::{Name, Names, index};
 use super::counts::Counts;
 use super::places;
 use crate::event::Why;
-use crate::locator::lanes;
+use crate::locator::lane::all;
 use crate::resource::{self, Access, Resource};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -281,7 +281,7 @@ impl State {
         let lane = Lane {
             run,
             worker: self.names.name(worker),
-            alone: lanes::is_of_all(worker).then_some(Alone::Process(process)),
+            alone: all::is_of_all(worker).then_some(Alone::Process(process)),
         };
         self.lanes.row(lane, || lane)
     }
