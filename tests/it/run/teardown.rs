@@ -94,6 +94,11 @@ fn what_is_kept_is_ended_by_clean_in_the_same_way_and_nothing_else_is() {
     let folder = base.path().join("runs/kept");
     let started = folder.join("fixtures/application/processes");
     assert!(!base.path().join("all").exists() && started.exists());
+    // The keeper leaves the folder when it has seen the runner's end.
+    let alive = fs::File::open(folder.join("alive.lock")).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "no sleep, and nothing else tells")]
+    alive.lock().unwrap();
+    drop(alive);
 
     // As if a process number had been given to another process by now.
     let mut bystander = shell("exec sleep 1000").process_group(0).spawn().unwrap();
