@@ -289,8 +289,6 @@
 //!
 //! # Features
 //!
-//! - `check`: recorded runs read back, and the conflicts in them, as `cargo cofferdam check` does:
-//!   [`diagnostics::Evidence`](diagnostics#reading-back). A test suite does not need it.
 //! - `serial`: the attributes `#[serial]` and `#[parallel]`. It brings `cofferdam-macros`, which has no dependencies.
 //! - `tokio`: `Worker::instrument` and `lock_async`. It names no crate: any runtime's futures will do.
 
@@ -300,6 +298,7 @@ mod event;
 mod exit;
 mod file;
 mod fixture;
+pub mod format;
 mod journal;
 mod lease;
 mod locator;
@@ -357,7 +356,6 @@ pub use names::Names;
 pub use namespace::{Namespace, NamespaceHold, output_dir};
 pub use resource::{Access, Resource, ResourceKind, Scope};
 pub use run::base_dir;
-#[cfg(feature = "check")]
 #[doc(hidden)]
 pub use run::private_dir as __private_dir;
 #[cfg(feature = "tokio")]

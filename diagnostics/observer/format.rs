@@ -101,16 +101,19 @@ pub(crate) enum Target {
     Umask,
     /// Something named that is neither file nor port.
     Name,
+    /// No resource: the name of the test with pauses of its own.
+    Test,
 }
 
 impl Target {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::File,
         Self::Port,
         Self::Env,
         Self::Cwd,
         Self::Umask,
         Self::Name,
+        Self::Test,
     ];
 
     pub(crate) fn of(number: u8) -> Option<Self> {

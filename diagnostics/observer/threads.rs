@@ -5,7 +5,7 @@ use crate::log::{self, Entry};
 use crate::note::Noting;
 use crate::real::{hooks, reals};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{dispatch, names, processes, scratch, sys, thread};
+use crate::{dispatch, hold, names, processes, scratch, sys, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 
@@ -93,7 +93,9 @@ fn prepared(start: usize, argument: *mut c_void) -> Option<&'static Slot> {
         let mut scratch = scratch::take();
         let buffer = scratch.as_mut().map(|scratch| &mut scratch.paths[0]);
         let name = buffer.map(|buffer| names::of_thread(argument as usize, buffer));
-        let mut entry = Entry::new(Kind::Test, name.unwrap_or_default());
+        let name = name.unwrap_or_default();
+        hold::begins(number, name);
+        let mut entry = Entry::new(Kind::Test, name);
         entry.value = u64::from(number);
         log::append(&entry, false);
         number

@@ -75,8 +75,8 @@ fn check(parent: &Path, folder: &Path, user: u32) -> Result<(), Error> {
         "others may read or write it"
     } else if above.uid() != user && above.uid() != 0 && !folder::is_unmapped(above.uid()) {
         "another user may replace it: the folder that it is in is theirs"
-    } else if above.mode() & 0o022 != 0 && above.mode() & 0o1000 == 0 {
-        "others may replace it: the folder that it is in is writable for all and not sticky"
+    } else if above.mode() & 0o1000 == 0 && folder::others_write(&above) {
+        "others may replace it: they may write to the folder that it is in, which is not sticky"
     } else {
         return Ok(());
     };

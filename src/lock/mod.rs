@@ -1,7 +1,6 @@
 //! Locks between tests: threads, processes and runs.
 
 mod file;
-#[cfg(feature = "check")]
 pub(crate) mod list;
 pub(crate) mod machine;
 mod owner;

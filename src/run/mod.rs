@@ -11,10 +11,6 @@ pub(crate) mod teardown;
 
 pub(crate) use file_name::{file_name, file_name_among, of_space, written_out};
 pub use folders::base_dir;
-#[cfg_attr(
-    not(feature = "check"),
-    expect(unreachable_pub, reason = "the binary makes its folders by it")
-)]
 pub use folders::private_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
 pub(crate) use identify::{Facts, Run, Runner, nextest};

@@ -2,7 +2,7 @@
 
 use crate::findings::{Fold, folded};
 use cofferdam::ResourceKind;
-use cofferdam::diagnostics::Conflict;
+use cofferdam_conflicts::Conflict;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -30,7 +30,7 @@ pub(crate) mod watch;
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Finding, Grade};
 use batch::Batch;
-use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
+use cofferdam_conflicts::{Conflict, Evidence, Severity, Watched};
 use ratchet::Compared;
 use std::fmt;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use super::Outcome;
 use crate::baseline::{Baseline, Identity, Roots, Standing};
 use crate::cli::BaselineArgs;
 use crate::exit_code::Ended;
-use cofferdam::diagnostics::{Conflict, Severity};
+use cofferdam_conflicts::{Conflict, Severity};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -16,7 +16,8 @@ use crate::exit_code::{self, Ended, NoRecords};
 use crate::jobs::rounds::Rounds;
 use crate::ledger::Status;
 use cofferdam::Namespace;
-use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean, reserve};
+use cofferdam::diagnostics::{CleanOptions, clean};
+use cofferdam_conflicts::{Conflict, Evidence, Severity, reserve};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
@@ -105,14 +106,17 @@ impl Session<'_> {
             Work::One(_) => None,
             _ => Some(session::JobFolders::make(self.base, self.name, &space.output)?),
         };
-        let options = self.options(&plan, &space, folders.as_ref());
+        // What finds no room later is known by its account: without one nothing is recorded.
+        let unrecorded = reserve(self.base, self.name).err();
+        if let Some(error) = &unrecorded {
+            watch.warn(&format!("{UNRECORDED}: {}", unusable(error)));
+        }
+        let options = self.options(&plan, &space, folders.as_ref(), unrecorded.is_none());
         let rows = plan.rows();
         let resumed = self.recorder.borrow_mut().resumed(options.grace);
         if self.args.resume && resumed.is_none() {
             watch.warn("there is no interrupted session to go on with: all jobs are run");
         }
-        // What finds no room later is known by it, so nothing begins without it.
-        reserve(self.base, self.name).map_err(|error| unusable(&error))?;
         let out = Cell::new(0);
         let (mut feed, carried) = Feed::new(plan.work, self.recorder, &out, resumed)?;
         let number = self.recorder.borrow().number();
@@ -141,16 +145,24 @@ impl Session<'_> {
         watch.end();
         drop(folders);
         drop(space);
-        Ok(self.judge(ran, &options))
+        Ok(self.judge(ran, &options, unrecorded.as_ref()))
     }
 
-    fn options(&self, plan: &Plan, space: &session::Space, folders: Option<&session::JobFolders>) -> Options {
+    fn options(
+        &self,
+        plan: &Plan,
+        space: &session::Space,
+        folders: Option<&session::JobFolders>,
+        is_recorded: bool,
+    ) -> Options {
         let mut variables: Vec<(OsString, OsString)> = vec![
-            ("COFFERDAM_RECORD".into(), self.name.into()),
             ("COFFERDAM_DIR".into(), self.base.into()),
             ("COFFERDAM_RUN_NAMESPACE".into(), space.namespace.as_str().into()),
             ("COFFERDAM_RUN_DIR".into(), space.output.clone().into()),
         ];
+        if is_recorded {
+            variables.push(("COFFERDAM_RECORD".into(), self.name.into()));
+        }
         variables.extend(folders.and_then(session::JobFolders::host_dir));
         Options {
             ceiling: plan.ceiling(),
@@ -257,7 +269,7 @@ impl Session<'_> {
         })
     }
 
-    fn judge(&self, ran: Ran, options: &Options) -> Outcome {
+    fn judge(&self, ran: Ran, options: &Options, unrecorded: Option<&cofferdam::Error>) -> Outcome {
         let recorded = session::evidence(self.base, self.name);
         // What came of the jobs is told all the same.
         let (evidence, unread) = match recorded {
@@ -267,6 +279,18 @@ impl Session<'_> {
         let mut findings = Findings::new(vec![self.base.join("runs")], &evidence);
         drop(evidence);
         unread.into_iter().for_each(|what| findings.problem(what));
+        let account = session::account(self.base, self.name);
+        if let Some(error) = unrecorded {
+            findings
+                .account
+                .lose("the command", &format!("{UNRECORDED}: {error}"), 1);
+        } else if !account.exists() {
+            findings.problem(format!(
+                "{} was removed while the command ran, as `cargo clean` does, and what was recorded until then with it: \
+                 choose a base folder outside of the target folder by COFFERDAM_DIR",
+                account.display()
+            ));
+        }
         let batch = ran.batch.map(|batch| self.count_conflicts(batch, options));
         session::forget_old(self.base);
         // What no test had the time for. A folder that cannot be removed now is tried again by the next session.
@@ -324,7 +348,7 @@ impl Plan {
 }
 
 /// Without a place of its own no session can work; where that is for want of rights or room, another place helps.
-fn unusable(error: &cofferdam::Error) -> String {
+fn unusable(error: &(dyn Error + 'static)) -> String {
     let source = error.source().and_then(<dyn Error>::downcast_ref::<io::Error>);
     match source.map(io::Error::kind) {
         Some(
@@ -341,6 +365,8 @@ struct Ran {
     is_stopped: bool,
     batch: Option<Batch>,
 }
+
+const UNRECORDED: &str = "nothing is recorded, since the session's account could not be reserved";
 
 const JOB_FAILED: Ended = Ended::Failed {
     code: exit_code::JOB_FAILED,

@@ -2,8 +2,9 @@
 
 use crate::executor::job::JobId;
 use crate::ledger::{self, Reader};
-use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
+use cofferdam::diagnostics::{RecordedRun, runs};
 use cofferdam::{Error, Namespace, NamespaceHold};
+use cofferdam_conflicts::Evidence;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -137,6 +138,7 @@ pub(super) fn newest(base: &Path) -> Result<Option<String>, Error> {
 /// What was recorded for `session` below `base`.
 pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
     let mut evidence = Evidence::of_session(session);
+    // One that was recorded without `run` has none.
     let account = account(base, session);
     if account.exists() {
         evidence.read(&account);
@@ -151,7 +153,7 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
 }
 
 /// Where the session's account is: beside the runs, for those who copy that folder.
-fn account(base: &Path, session: &str) -> PathBuf {
+pub(super) fn account(base: &Path, session: &str) -> PathBuf {
     base.join("runs").join(format!("{session}.account"))
 }
 

@@ -16,7 +16,7 @@ pub(crate) use folded::{is_random_name, numbers};
 pub(crate) use resource::to_json as resource_json;
 
 use cofferdam::Resource;
-use cofferdam::diagnostics::Party;
+use cofferdam_conflicts::Party;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

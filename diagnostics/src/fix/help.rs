@@ -4,8 +4,8 @@ use super::plan::Key;
 use super::sources::Sources;
 use super::tool;
 use crate::findings::{Findings, Runner, Test};
-use cofferdam::diagnostics::{Harness, HelpContext, SuiteApi};
 use cofferdam::{Resource, ResourceKind};
+use cofferdam_conflicts::{Harness, HelpContext, SuiteApi};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +51,7 @@ pub(super) fn text(
         is_tracked,
         ..HelpContext::default()
     };
-    resource.kind().help(resource.as_str(), &suite)
+    suite.help(resource)
 }
 
 /// Returns what all packages of these tests have.

@@ -7,8 +7,8 @@ use super::plan::{Held, Key, Meeting, Plan, Takes};
 use super::sources::{Sources, Spot};
 use super::{Family, Runner, help};
 use crate::findings::{Access, Finding, Findings, Grade, Kind, Test};
-use cofferdam::diagnostics::Harness;
-use cofferdam::{Resource, ResourceKind, Scope};
+use cofferdam::{Resource, Scope};
+use cofferdam_conflicts::Harness;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
@@ -67,6 +67,8 @@ pub(crate) struct Mending {
     pub(crate) kept: Vec<Resource>,
     /// Resources that cannot be met on under nextest.
     pub(crate) not_met: Vec<Resource>,
+    /// Resources on which tests met under `cargo test`, where the test groups do not act.
+    pub(crate) not_reached: Vec<Resource>,
     pub(crate) changes: Vec<Change>,
     /// How many functions get an attribute.
     pub(crate) functions: usize,
@@ -256,6 +258,12 @@ impl Mending {
     }
 
     fn groups(&mut self, meetings: Vec<Meeting>, tests: &Tests<'_>, sources: &Sources) -> Result<(), String> {
+        let by_cargo = |meeting: &&Meeting| {
+            let mut users = meeting.users.keys();
+            users.all(|test| tests.all[*test].runner == Runner::CargoTest)
+        };
+        let not_reached = meetings.iter().filter(by_cargo);
+        self.not_reached = not_reached.map(|meeting| meeting.resource.clone()).collect();
         // Each process has these for itself.
         let own = |meeting: &Meeting| meeting.resource.kind().scope() == Scope::Process;
         let (not_met, meetings): (Vec<_>, Vec<_>) = meetings.into_iter().partition(own);
@@ -325,20 +333,10 @@ fn meetings(findings: &Findings, tests: &Tests<'_>) -> Vec<Meeting> {
                 .tests
                 .iter()
                 .filter(|test| test.grade >= Grade::Potential)
-                .map(|test| {
-                    (
-                        tests.numbers[&key(test)],
-                        writes(test) || is_held(&finding.resource),
-                    )
-                })
+                .map(|test| (tests.numbers[&key(test)], writes(test)))
                 .collect(),
         })
         .collect()
-}
-
-/// Whether one at a time can have it: who found it taken would have taken it.
-fn is_held(resource: &Resource) -> bool {
-    matches!(resource.kind(), ResourceKind::Port | ResourceKind::UdpPort)
 }
 
 pub(crate) fn writes(test: &Test) -> bool {

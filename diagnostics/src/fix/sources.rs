@@ -5,7 +5,7 @@ use super::scan::scan;
 pub(crate) use super::workspace::Package;
 use super::workspace::Workspace;
 use crate::findings::Test;
-use cofferdam::diagnostics::Harness;
+use cofferdam_conflicts::Harness;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

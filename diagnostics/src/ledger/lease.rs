@@ -7,6 +7,8 @@
 use super::holders::Holder;
 use super::{Owner, jobs_file, lease_file};
 use crate::processes;
+#[cfg(unix)]
+use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,12 +88,7 @@ struct Lock {
 impl Lock {
     fn take(path: &Path) -> io::Result<Self> {
         super::make_parent(path)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = create(path)?;
         #[expect(clippy::disallowed_methods, reason = "the ledger's leases are kernel locks")]
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => io::Error::from(io::ErrorKind::ResourceBusy),
@@ -113,12 +110,7 @@ impl Drop for Lock {
 
 /// The right to make the ledger of a base folder. Whoever has it needs some milliseconds; there is no bound to the wait.
 pub(super) fn creation(base: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(base.join("ledger.lock"))?;
+    let file = create(&base.join("ledger.lock"))?;
     blocking(|| {
         #[expect(clippy::disallowed_methods, reason = "the ledger is made under a kernel lock")]
         file.lock()
@@ -159,8 +151,25 @@ fn blocking(lock: impl Fn() -> io::Result<()>) -> io::Result<()> {
     }
 }
 
+/// Opens a file to lock it, and creates it if it is not there.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    follow_no_link(&mut options).open(path)
+}
+
+/// A link at the file's place would have us create or lock what it points to, which another user may have chosen.
+fn follow_no_link(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        options,
+        (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed(),
+    );
+    options
+}
+
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match OpenOptions::new().read(true).open(path) {
+    match follow_no_link(OpenOptions::new().read(true)).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -201,4 +210,35 @@ fn host() -> String {
 #[cfg(not(unix))]
 fn host() -> String {
     String::new()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_at_the_place_of_a_lock_is_neither_followed_nor_created_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("base");
+        let victim = dir.path().join("victim");
+        for lock in [
+            base.join("ledger.lock"),
+            lease_file(&base, "planted"),
+            jobs_file(&base, "planted"),
+        ] {
+            std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+            symlink(&victim, &lock).unwrap();
+        }
+        for there in [false, true] {
+            if there {
+                std::fs::write(&victim, "").unwrap();
+            }
+            creation(&base).unwrap_err();
+            Lease::take(&base, "planted").unwrap_err();
+            Remains::of(&base, "planted").unwrap_err();
+            wait(&lease_file(&base, "planted")).unwrap_err();
+            assert_eq!(victim.exists(), there);
+        }
+    }
 }

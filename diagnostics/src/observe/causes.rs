@@ -5,8 +5,8 @@
 
 use super::meaning::path_of;
 use crate::findings::{Fold, folded, is_random_name, numbers};
-use cofferdam::diagnostics::Kind;
 use cofferdam::{Resource, ResourceKind};
+use cofferdam_conflicts::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,8 @@ pub(super) struct Met<'a> {
     pub(super) path: &'a Path,
     pub(super) kind: Kind,
     pub(super) tests: BTreeSet<usize>,
+    /// The tests that came to the path by a working directory that another test had set.
+    pub(super) led: BTreeSet<usize>,
 }
 
 /// The cause of a conflict on a path.
@@ -25,7 +27,8 @@ pub(super) enum Cause {
     Itself,
     /// A resource that the path is a part of.
     Of(Resource),
-    /// Another conflict of the same tests: the path has a random name, which only shared state can pass on.
+    /// Another conflict of the same tests: the path has a random name, which only shared state can pass on, or a working
+    /// directory that another test had set led to it.
     Follows,
 }
 
@@ -43,11 +46,19 @@ pub(super) trait Paths {
     fn holds_the_suite(&self, path: &Path) -> bool;
 }
 
-/// Returns the cause of each conflict, in their order.
-pub(super) fn causes(met: &[Met<'_>], families: &[Family], paths: &dyn Paths) -> Vec<Cause> {
+/// Returns the cause of each conflict, in their order. `moved` are the tests of each conflict on a working directory.
+pub(super) fn causes(
+    met: &[Met<'_>],
+    families: &[Family],
+    moved: &[BTreeSet<usize>],
+    paths: &dyn Paths,
+) -> Vec<Cause> {
     let mut causes: Vec<Option<Cause>> = met
         .iter()
         .map(|one| {
+            if follows_moves(one, moved) {
+                return Some(Cause::Follows);
+            }
             let of = |resource| Some(Cause::Of(resource));
             let name = || families.iter().find(|family| family.covers(one.path));
             if let Some(root) = repository(one.path, paths) {
@@ -148,6 +159,14 @@ fn in_repositories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Pa
             *cause = Some(Cause::Of(root.clone()));
         }
     }
+}
+
+/// Whether tests meet there only because they share a working directory: of two that came there on their own, each would
+/// also come without the other.
+fn follows_moves(one: &Met<'_>, moved: &[BTreeSet<usize>]) -> bool {
+    one.kind == Kind::SharedResource
+        && one.tests.difference(&one.led).count() <= 1
+        && moved.iter().any(|tests| one.tests.is_subset(tests))
 }
 
 /// What has a random name can only be met through something else that the same tests share.
@@ -430,13 +449,17 @@ mod tests {
             path: Path::new(*path),
             kind: Kind::SharedResource,
             tests: tests.iter().copied().collect(),
+            led: BTreeSet::new(),
         };
         paths.iter().map(one).collect()
     }
 
     /// The causes as text; `-` for a path of its own and `follows` for a consequence.
     fn told(paths: &[(&str, &[usize])], families: &[Family], facts: &Facts) -> Vec<String> {
-        let causes = causes(&met(paths), families, facts);
+        texts(&causes(&met(paths), families, &[], facts))
+    }
+
+    fn texts(causes: &[Cause]) -> Vec<String> {
         let text = |cause: &Cause| match cause {
             Cause::Itself => "-".to_owned(),
             Cause::Follows => "follows".to_owned(),
@@ -564,6 +587,40 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_file_in_a_working_directory_that_another_test_had_set_follows_from_that_conflict() {
+        let moved = [BTreeSet::from([1, 2, 3]), BTreeSet::from([4, 5])];
+        for (kind, tests, led, wanted) in [
+            // One of them set it, or none did.
+            (Kind::SharedResource, &[1, 2, 3][..], &[2, 3][..], "follows"),
+            (Kind::SharedResource, &[2, 3], &[2, 3], "follows"),
+            (Kind::SharedResource, &[4, 5], &[5], "follows"),
+            // Two came there on their own.
+            (Kind::SharedResource, &[1, 2, 3], &[3], "-"),
+            (Kind::SharedResource, &[1, 2], &[], "-"),
+            // Tests of two processes share no working directory.
+            (Kind::SharedResource, &[3, 4], &[4], "-"),
+            (Kind::OrderLeak, &[1, 2], &[2], "-"),
+        ] {
+            let one = Met {
+                path: Path::new("/tmp/d/x"),
+                kind,
+                tests: tests.iter().copied().collect(),
+                led: led.iter().copied().collect(),
+            };
+            let found = texts(&causes(&[one], &[], &moved, &ALL_USED));
+            assert_eq!(found, [wanted], "{kind:?} {tests:?} {led:?}");
+        }
+        // A part of something larger follows all the same, and what else lies there is judged by itself.
+        let mut all = met(&[
+            ("/tmp/d/repo/.git/index", &[1, 2]),
+            ("/tmp/d/repo/README", &[1, 2]),
+        ]);
+        all[0].led.insert(2);
+        let found = texts(&causes(&all, &[], &moved, &ALL_USED));
+        assert_eq!(found, ["follows", "-"]);
+    }
+
     const NOW: u64 = 1_700_000_000_000_000;
 
     fn family(key: &str, names: &[(&str, u32)]) -> Option<Family> {
@@ -660,9 +717,9 @@ mod tests {
         ) {
             let all: Vec<Met<'_>> = all
                 .iter()
-                .map(|(path, tests)| Met { path: Path::new(path), kind: Kind::SharedResource, tests: tests.clone() })
+                .map(|(path, tests)| Met { path: Path::new(path), kind: Kind::SharedResource, tests: tests.clone(), led: BTreeSet::new() })
                 .collect();
-            let causes = causes(&all, &[], &ALL_USED);
+            let causes = causes(&all, &[], &[], &ALL_USED);
             prop_assert_eq!(causes.len(), all.len());
             for (one, cause) in all.iter().zip(&causes) {
                 let others = || all.iter().zip(&causes).filter(|(other, _)| other.path != one.path);

@@ -3,7 +3,7 @@
 use super::who;
 use crate::findings::{Access, Finding, Grade, Kind, Program, Runner, Test, Use};
 use cofferdam::Resource;
-use cofferdam::diagnostics::{Conflict, Kind as ConflictKind, Party};
+use cofferdam_conflicts::{Conflict, Kind as ConflictKind, Party};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -150,7 +150,7 @@ fn position(found: &mut Found, party: &Party, runner: &impl Fn(&Party) -> Runner
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cofferdam::diagnostics::{Evidence, Observed};
+    use cofferdam_conflicts::{Evidence, Observed};
 
     #[test]
     fn a_test_is_told_once_with_the_first_place_of_each_sort() {

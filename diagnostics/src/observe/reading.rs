@@ -12,8 +12,8 @@ use super::places::{Lines, Place};
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
 use crate::findings::Watched;
-use cofferdam::diagnostics::{Conflict, Evidence, Kind, Observed, Party};
 use cofferdam::{Access, Resource, ResourceKind};
+use cofferdam_conflicts::{Conflict, Evidence, Kind, Observed, Party};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
@@ -64,26 +64,10 @@ impl Reading<'_> {
         let seen = self.evidence.conflicts();
         let (met, mut others): (Vec<Conflict>, Vec<Conflict>) =
             seen.into_iter().partition(|told| self.file_of(told).is_some());
-        let mut numbers: HashMap<(&str, Option<&str>), usize> = HashMap::new();
-        let paths: Vec<Met<'_>> = met
-            .iter()
-            .map(|told| {
-                let tests = told.parties.iter().map(|party| {
-                    let next = numbers.len();
-                    *numbers
-                        .entry((&party.binary, party.test.as_deref()))
-                        .or_insert(next)
-                });
-                Met {
-                    path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
-                    kind: told.kind,
-                    tests: tests.collect(),
-                }
-            })
-            .collect();
+        let (paths, moved) = self.met(&met, &others, who);
         let families = self.families(&paths, who, line_of);
         let known: Vec<Family> = families.iter().map(|(family, _)| family.clone()).collect();
-        let causes = causes(&paths, &known, &UsedPaths::of(&self.uses, suite));
+        let causes = causes(&paths, &known, &moved, &UsedPaths::of(&self.uses, suite));
         let mut merged: HashMap<(Kind, u32), Resource> = HashMap::new();
         for (told, cause) in met.iter().zip(causes) {
             match (cause, self.file_of(told)) {
@@ -131,6 +115,39 @@ impl Reading<'_> {
             }));
         }
         told
+    }
+
+    /// Returns the paths of these conflicts, and the tests of each of the others that is on a working directory.
+    fn met<'c>(
+        &self,
+        met: &'c [Conflict],
+        others: &[Conflict],
+        who: &Who,
+    ) -> (Vec<Met<'c>>, Vec<BTreeSet<usize>>) {
+        let mut numbers = Numbers::default();
+        let is_moved = |told: &&Conflict| {
+            let resource = told.resource.as_ref();
+            resource.is_some_and(|one| one.kind() == ResourceKind::Cwd)
+        };
+        let moved = others.iter().filter(is_moved);
+        let moved: Vec<BTreeSet<usize>> = moved.map(|told| numbers.of(told)).collect();
+        let led = if moved.is_empty() {
+            HashMap::new()
+        } else {
+            Claims::of(&self.uses, who).led()
+        };
+        let paths = met.iter().map(|told| {
+            let file = self.file_of(told);
+            let led = file.and_then(|file| led.get(&file)).into_iter().flatten();
+            let led = led.map(|test| &who.tests[*test as usize]);
+            Met {
+                path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
+                kind: told.kind,
+                tests: numbers.of(told),
+                led: led.map(|test| numbers.get(&test.binary, &test.name)).collect(),
+            }
+        });
+        (paths.collect(), moved)
     }
 
     /// The number of the file that a conflict is on.
@@ -298,6 +315,24 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
     }
 }
 
+/// The numbers of tests for [`causes`].
+#[derive(Default)]
+struct Numbers(HashMap<(String, String), usize>);
+
+impl Numbers {
+    fn get(&mut self, binary: &str, test: &str) -> usize {
+        let next = self.0.len();
+        *self.0.entry((binary.to_owned(), test.to_owned())).or_insert(next)
+    }
+
+    fn of(&mut self, told: &Conflict) -> BTreeSet<usize> {
+        let parties = told.parties.iter();
+        parties
+            .map(|party| self.get(&party.binary, party.test.as_deref().unwrap_or_default()))
+            .collect()
+    }
+}
+
 /// What a claim is on: a file, or another resource, by their numbers; or a variable that was cleared with all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum On<'a> {
@@ -445,6 +480,21 @@ impl<'a> Claims<'a> {
             On::File(file) => Some(*file),
             _ => None,
         })
+    }
+
+    /// Returns for each file the tests that came there only by a working directory that another test had set.
+    fn led(&self) -> HashMap<u32, Vec<u32>> {
+        let mut uses: HashMap<(u32, u32), bool> = HashMap::new();
+        for (one, on, _) in &self.all {
+            if let On::File(file) = on {
+                *uses.entry((*file, one.test)).or_insert(true) &= one.is_led;
+            }
+        }
+        let mut led: HashMap<u32, Vec<u32>> = HashMap::new();
+        for ((file, test), _) in uses.into_iter().filter(|(_, is_led)| *is_led) {
+            led.entry(file).or_default().push(test);
+        }
+        led
     }
 
     /// The claims on files that have a cause, as claims on that. All of them were on files on which tests conflict in this

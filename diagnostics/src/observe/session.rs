@@ -10,7 +10,7 @@ use super::places::Lines;
 use super::who::{Alone, Known, Who};
 use super::{account, alone, format, reading, runner};
 use crate::findings::{Account, Finding, Program, Watched};
-use cofferdam::diagnostics::{Conflict, Party};
+use cofferdam_conflicts::{Conflict, Party};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(crate) struct Session {
 pub(crate) struct Observed {
     pub(crate) watched: Watched,
     /// The same, as the library counts it.
-    pub(crate) recorded: cofferdam::diagnostics::Watched,
+    pub(crate) recorded: cofferdam_conflicts::Watched,
     pub(crate) conflicts: Vec<Conflict>,
     /// What was started, and what of it is here.
     pub(crate) account: Account,

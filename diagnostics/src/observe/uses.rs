@@ -82,23 +82,39 @@ pub(super) struct Use {
     pub(super) until: u64,
     /// Of the places.
     pub(super) place: u32,
+    /// Whether the test came there only by a working directory that another test had set.
+    pub(super) is_led: bool,
 }
 
 /// The working directories of a log's processes, by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     known: HashMap<(u32, u32), PathBuf>,
+    /// The tests that set each of them, by their numbers in the log; 0 is the process itself, when it began.
+    set_by: HashMap<PathBuf, HashSet<u32>>,
 }
 
 impl Folders {
     pub(super) fn of(log: &Log) -> Self {
         let records = log.records().filter(|record| record.kind == Kind::Folder);
-        let folder = |record: &Record<'_>| PathBuf::from(OsStr::from_bytes(record.text));
-        Self {
-            known: records
-                .map(|record| ((record.pid, record.value), folder(&record)))
-                .collect(),
+        let mut folders = Self::default();
+        for record in records {
+            let folder = PathBuf::from(OsStr::from_bytes(record.text));
+            let tests = folders.set_by.entry(folder.clone()).or_default();
+            tests.insert(record.test);
+            folders.known.insert((record.pid, record.value), folder);
         }
+        folders
+    }
+
+    /// Whether the record's path is a relative one, in a working directory that another test of its process had set.
+    fn is_set_by_another(&self, log: &Log, record: &Record<'_>) -> bool {
+        let is_shared = log.is_test() && record.pid == log.pid();
+        is_shared
+            && self
+                .get(log, record)
+                .and_then(|folder| self.set_by.get(folder))
+                .is_some_and(|tests| !tests.contains(&0) && !tests.contains(&record.test))
     }
 
     /// A process that is a copy has its folder from the one that began the log, until it goes elsewhere.
@@ -220,9 +236,10 @@ impl<'o> Uses<'o> {
         if shared {
             self.settled.take_in(record, who.tests[test].pid, test as u32);
         }
+        let is_led = folders.is_set_by_another(log, record);
         for act in acts(record, folders.get(log, record), shared) {
             for act in led(act, record, &mut self.links).into_iter().flatten() {
-                self.one(test, act, kind_of(record), record.at, place, who);
+                self.one(test, act, record, is_led, place, who);
             }
         }
     }
@@ -246,7 +263,8 @@ impl<'o> Uses<'o> {
     }
 
     /// A file by its true name.
-    fn one(&mut self, test: usize, act: Act, kind: ResourceKind, at: u64, place: Place, who: &Who) {
+    fn one(&mut self, test: usize, act: Act, record: &Record<'_>, is_led: bool, place: Place, who: &Who) {
+        let (kind, at) = (kind_of(record), record.at);
         let (thing, held) = match act {
             Act::File(path, how) => {
                 if !is_of_interest(&path, self.ours) {
@@ -289,6 +307,7 @@ impl<'o> Uses<'o> {
         let known = *self.known.entry((test, thing, guards)).or_insert(next);
         if let Some(known) = self.all.get_mut(known as usize) {
             known.until = known.until.max(at);
+            known.is_led &= is_led;
         } else {
             let place_number = self.places.len() as u32;
             self.places.push(place);
@@ -299,6 +318,7 @@ impl<'o> Uses<'o> {
                 at,
                 until: at,
                 place: place_number,
+                is_led,
             });
         }
     }

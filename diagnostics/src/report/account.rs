@@ -4,7 +4,7 @@ use super::headline::headline;
 use super::text::{count, plain};
 use crate::commands::Findings;
 use crate::findings::{Account, Entry};
-use cofferdam::diagnostics::Severity;
+use cofferdam_conflicts::Severity;
 use std::io::{self, Write};
 
 /// As many of each sort are listed; the others are counted.

@@ -4,7 +4,7 @@ use super::headline::headline;
 use super::text::{count, plain};
 use crate::baseline::Standing;
 use crate::commands::ratchet::Compared;
-use cofferdam::diagnostics::{Conflict, Severity};
+use cofferdam_conflicts::{Conflict, Severity};
 use std::io::{self, Write};
 
 /// As many are named that the file holds and nobody saw.

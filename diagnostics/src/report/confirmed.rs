@@ -5,7 +5,7 @@ use super::style::DIM;
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed, is_not_tried};
 use crate::findings::{Finding, Grade, Kind};
-use cofferdam::diagnostics::Severity;
+use cofferdam_conflicts::Severity;
 use std::io::{self, Write};
 
 /// As many pairs of a resource are told one by one, and as many guarded resources by name.

@@ -28,9 +28,11 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, fixed: &Fixed) -> i
 }
 
 fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
-    writeln!(out)?;
-    keys(out, fixed)?;
+    let mut is_first = !keys(out, fixed)?;
     for change in &fixed.mending.changes {
+        if !std::mem::take(&mut is_first) {
+            writeln!(out)?;
+        }
         diff(out, &change.diff(&fixed.root))?;
     }
     if !fixed.mending.changes.is_empty() {
@@ -72,8 +74,8 @@ fn say(out: &mut dyn Write, word: &str, text: &str) -> io::Result<()> {
     writeln!(out, "{BOLD}{word}:{BOLD:#} {}", plain(text))
 }
 
-/// Who is kept apart, and by what.
-fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
+/// Writes which resources are kept apart by what, and returns whether there was anything to write.
+fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
     let named = |resources: &[Resource]| {
         let names: Vec<String> = resources.iter().map(|one| fixed.shown_resource(one)).collect();
         names.join(", ")
@@ -121,11 +123,19 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         );
         say(out, "no group", &text)?;
     }
-    Ok(())
+    let mending = &fixed.mending;
+    if !mending.not_reached.is_empty() {
+        let text = format!(
+            "under `cargo test`, where tests met on {}: only nextest reads test groups; --with attributes acts there",
+            named(&mending.not_reached)
+        );
+        say(out, "no effect", &text)?;
+    }
+    let is_none = mending.keys.is_empty() && mending.groups.is_empty() && mending.kept.is_empty();
+    Ok(!is_none || !mending.not_met.is_empty())
 }
 
 fn diff(out: &mut dyn Write, text: &str) -> io::Result<()> {
-    writeln!(out)?;
     let (header, body) = match text.find("@@") {
         Some(at) => text.split_at(at),
         None => (text, ""),
@@ -301,6 +311,7 @@ fn json(fixed: &Fixed) -> Value {
         })).collect::<Vec<_>>(),
         "kept_apart": resources(&mending.kept),
         "not_met": resources(&mending.not_met),
+        "not_reached": resources(&mending.not_reached),
         "changes": mending.changes.iter().map(|change| json!({
             "file": fixed.shown(&change.path), "is_new": change.old.is_none(), "diff": change.diff(&fixed.root),
         })).collect::<Vec<_>>(),

@@ -6,7 +6,7 @@ use super::text::{last_line, nothing_recorded, plain};
 use crate::commands::{Outcome, severity_of};
 use crate::exit_code::{NoRecords, Verdict};
 use crate::findings::Finding;
-use cofferdam::diagnostics::{Conflict, Severity};
+use cofferdam_conflicts::{Conflict, Severity};
 use std::io::{self, Write};
 
 pub(super) struct Github<'a>(pub(super) &'a Outcome);

@@ -2,7 +2,7 @@
 
 use super::style;
 use super::text::plain;
-use cofferdam::diagnostics::Severity;
+use cofferdam_conflicts::Severity;
 use std::io::{self, Write};
 
 pub(super) fn headline(out: &mut impl Write, severity: Severity, word: &str, text: &str) -> io::Result<()> {

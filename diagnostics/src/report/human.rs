@@ -6,7 +6,7 @@ use super::text::{count, last_line, nothing_recorded, plain};
 use super::{account, baseline, batch, confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
-use cofferdam::diagnostics::{Conflict, Party, Severity};
+use cofferdam_conflicts::{Conflict, Party, Severity};
 use std::io::{self, Write};
 
 pub(super) struct Human<'a>(pub(super) &'a Outcome);

@@ -7,7 +7,7 @@ use crate::commands::ratchet::Compared;
 use crate::commands::{Observed, Outcome, severity_of};
 use crate::exit_code::Ended;
 use crate::findings::{Finding, Pair, resource_json};
-use cofferdam::diagnostics::{Conflict, Party};
+use cofferdam_conflicts::{Conflict, Party};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 

@@ -7,7 +7,7 @@ use super::text::{count, plain};
 use crate::commands::{Findings, Observed, is_not_tried, severity_of};
 use crate::findings::{Access, Finding, Grade, Test, Use};
 use cofferdam::Scope;
-use cofferdam::diagnostics::Conflict;
+use cofferdam_conflicts::Conflict;
 use std::io::{self, Write};
 
 /// As many tests of each sort are listed; the others are counted.

@@ -1,7 +1,7 @@
 //! Colours, the same in all reports for people.
 
 use anstyle::{AnsiColor, Style};
-use cofferdam::diagnostics::Severity;
+use cofferdam_conflicts::Severity;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();

@@ -5,7 +5,7 @@ use super::progress::words;
 use crate::commands::Outcome;
 use crate::commands::batch::Batch;
 use crate::exit_code::{Ended, JOB_FAILED, Verdict};
-use cofferdam::diagnostics::{Severity, Watched};
+use cofferdam_conflicts::{Severity, Watched};
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -239,6 +239,9 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
     let next = match outcome.command {
         Some(Ended::Failed { .. }) if outcome.findings.observed.is_some() => {
             "the command failed before a test program of this machine was started: see what it wrote"
+        }
+        _ if outcome.findings.observed.is_some() && outcome.findings.account.recorded > 0 => {
+            "test programs were observed, and no test ran in them: does the filter match one?"
         }
         _ if outcome.findings.observed.is_some() => {
             "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \

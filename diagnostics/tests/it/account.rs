@@ -333,6 +333,42 @@ fn a_process_that_cannot_write_its_journal_is_lost_and_goes_on() {
 }
 
 #[test]
+fn without_room_for_the_account_the_command_runs_unrecorded_and_counts_as_lost() {
+    for (role, code) in [("claims 0", 3), ("claims 42", 42)] {
+        let base = tempfile::tempdir().unwrap();
+        let command = crate::run::run(base.path(), role, &["--format", "json"]);
+        // In units of 512 bytes.
+        let told: Told = after("ulimit -f 1000", &command).output().unwrap().into();
+        assert_eq!(told.code, Some(code), "{role}: {}{}", told.out, told.err);
+        assert!(told.err.contains("nothing is recorded"), "{role}: {}", told.err);
+        let account = &report(&told)["account"];
+        assert_eq!(account["lost"][0]["name"], "the command", "{account}");
+        let reason = account["lost"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("File too large"), "{account}");
+        assert_eq!(report(&told)["verdict"], "lost");
+        let mut left = fs::read_dir(base.path().join("runs")).unwrap().flatten();
+        let account = left.find(|left| left.path().extension().is_some_and(|end| end == "account"));
+        assert!(account.is_none(), "{account:?}");
+    }
+}
+
+#[test]
+fn an_account_that_the_command_removed_is_said_and_is_no_success() {
+    for (role, code) in [("removes", 3), ("removes isolated", 3), ("removes conflicted", 1)] {
+        let base = tempfile::tempdir().unwrap();
+        let mut command = crate::run::run(base.path(), role, &["--no-records", "pass"]);
+        command.env("COFFERDAM_DIR", base.path().join("target/cofferdam"));
+        let told: Told = command.output().unwrap().into();
+        assert_eq!(told.code, Some(code), "{role}: {}{}", told.out, told.err);
+        assert!(
+            told.out.contains(".account was removed while the command ran"),
+            "{role}: {}",
+            told.out
+        );
+    }
+}
+
+#[test]
 fn a_process_that_is_killed_while_it_records_is_incomplete_and_not_lost() {
     let base = tempfile::tempdir().unwrap();
     let told: Told = crate::run::run(base.path(), "claims leaves", &["--format", "json"])

@@ -146,7 +146,7 @@ fn the_example_of_a_report_has_the_fields_that_a_report_has() {
 
 #[test]
 fn every_kind_of_finding_stands_on_its_page_with_its_severity() {
-    use cofferdam::diagnostics::Kind;
+    use cofferdam_conflicts::Kind;
     let page = page("exit-codes.md");
     for kind in Kind::ALL {
         let row = format!("| `{kind}` | {} |", kind.severity());

@@ -24,9 +24,10 @@ pub(super) const LATE: &str = "run again, the two did not end in time, and did n
 /// The same: they could not be brought together.
 pub(super) const TOO_FAR: &str = "run again, the two used it too far apart to be brought together";
 
-const IN_STD: &str = "run again, they were apart, and so were all who use a variable: std has a lock there";
+pub(super) const IN_STD: &str =
+    "run again, they were apart, and so were all who use a variable: std has a lock there";
 
-const NOT_HELD: &str = "run again, the two could not be held at it";
+pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
 const BESIDE_OTHERS: &str = "run again among others, what kept the two apart cannot be told";
 
 /// One run of a pair.
@@ -35,8 +36,10 @@ pub(super) struct Try {
     pub(super) pauses: Pauses,
     /// Nothing for a test that did not use the resource.
     pub(super) windows: [Option<Window>; 2],
-    /// Whether both used the resource at one time.
+    /// Whether both used the resource at one time, of which one changed it.
     pub(super) met: bool,
+    /// Whether both read it at one time, and one of them changed it later.
+    pub(super) looked: bool,
     /// Whether one of them changed it, this time.
     pub(super) wrote: bool,
     /// Whether both ended in time.
@@ -53,6 +56,8 @@ impl Try {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Again(Pauses),
+    /// Runs in which one test is held where it reads, while the other goes on to its change.
+    HoldReader,
     Graded(Grade, String),
 }
 
@@ -136,7 +141,7 @@ pub(super) fn weigh(
 }
 
 /// Returns how much later than alone a test may arrive without having been kept waiting, in microseconds.
-fn margin(arrival: u64) -> u64 {
+pub(super) fn margin(arrival: u64) -> u64 {
     (arrival / 2).clamp(40_000, 400_000)
 }
 
@@ -166,6 +171,9 @@ pub(super) fn judge(tries: &[Try], begin: Pauses) -> Next {
         } else {
             potential(NOT_CHANGED)
         };
+    }
+    if last.looked {
+        return Next::HoldReader;
     }
     if last.pauses.everywhere {
         return potential(IN_STD);
@@ -239,6 +247,7 @@ mod tests {
                 pauses,
                 windows: windows.map(Some),
                 met: a.from < b.to && b.from < a.to,
+                looked: false,
                 wrote: true,
                 ended: true,
             }
@@ -250,6 +259,7 @@ mod tests {
             loop {
                 match judge(&tries, Pauses::USUAL) {
                     Next::Again(pauses) => tries.push(self.run(pauses)),
+                    Next::HoldReader => panic!("no test reads"),
                     Next::Graded(grade, _) => return (grade, tries.len()),
                 }
             }
@@ -293,6 +303,7 @@ mod tests {
             pauses: Pauses::USUAL,
             windows: [first, second],
             met: false,
+            looked: false,
             wrote: true,
             ended: true,
         }
@@ -300,7 +311,7 @@ mod tests {
 
     fn grade(tries: &[Try]) -> Option<Grade> {
         match judge(tries, Pauses::USUAL) {
-            Next::Again(_) => None,
+            Next::Again(_) | Next::HoldReader => None,
             Next::Graded(grade, _) => Some(grade),
         }
     }
@@ -368,6 +379,7 @@ mod tests {
                 pauses,
                 windows,
                 met: false,
+                looked: false,
                 wrote: true,
                 ended: true,
             });
@@ -394,7 +406,7 @@ mod tests {
                 began: Some(0),
                 uses: vec![vec![(from, from + pause, true)]],
                 paused: true,
-                held_up: false,
+                ..Stay::default()
             };
         }
         let arrivals = tests.iter().map(|(arrival, _)| Some(1000 * arrival)).collect();

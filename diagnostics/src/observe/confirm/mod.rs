@@ -1,10 +1,9 @@
 //! Runs the tests that met once more and grades their pairs.
 //!
 //! `suite` has the tests, `cover` the groups that run at one time, `pairs` the pairs left to run; `pauses` says how long they
-//! pause, `rerun` runs them,
-//! `windows` reads what the observer wrote of that, `grade` judges, `proof` and `fisher` say when a failure is no chance,
-//! `outcome` enters the grades into the findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test
-//! from one to the next.
+//! pause, `rerun` runs them, `windows` reads what the observer wrote of that, `grade` judges, `readers` tells a lock for
+//! readers and writers from none, `proof` and `fisher` say when a failure is no chance, `outcome` enters the grades into the
+//! findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test from one to the next.
 
 mod cover;
 mod fisher;
@@ -15,6 +14,7 @@ mod pairs;
 mod pauses;
 mod proof;
 mod queue;
+mod readers;
 mod rerun;
 mod steps;
 mod suite;
@@ -25,8 +25,8 @@ use super::found::Found;
 use super::launch::Launch;
 use crate::findings::{Grade, Pair};
 use crate::signals::Heard;
-use cofferdam::diagnostics::Conflict;
 use cofferdam::{Access, Resource};
+use cofferdam_conflicts::Conflict;
 use leftovers::Snapshot;
 use rerun::Rerunner;
 pub(crate) use rerun::Stopped;
@@ -161,7 +161,7 @@ fn enter_roles(suite: &Suite, conflicts: &mut [Conflict], found: &mut [Found]) {
                 place: None,
                 test_place,
             });
-            let is_it = |party: &&mut cofferdam::diagnostics::Party| {
+            let is_it = |party: &&mut cofferdam_conflicts::Party| {
                 party.binary == test.binary && party.test.as_deref() == Some(&test.name)
             };
             if let Some(party) = conflict.parties.iter_mut().find(is_it) {

@@ -9,12 +9,12 @@ pub(super) const PAUSES: [Pauses; 3] = [
     Pauses {
         first: 200,
         others: 30,
-        everywhere: false,
+        ..Pauses::USUAL
     },
     Pauses {
         first: 20,
         others: 160,
-        everywhere: false,
+        ..Pauses::USUAL
     },
 ];
 /// The numbers of runs beside the other test after which the rates are compared.

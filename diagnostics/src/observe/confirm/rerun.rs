@@ -15,7 +15,7 @@ use cofferdam::{Resource, ResourceKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -140,7 +140,6 @@ impl<'a> Rerunner<'a> {
             .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let (folder, told) = self.launch.beside(&format!("again-{run}"), with_calls)?;
-        let hold = pauses.map(|pauses| hold(resources, pauses));
         let begun = now();
         let mut running = Vec::new();
         let processes: Vec<&[&Part]> = match parts {
@@ -148,7 +147,8 @@ impl<'a> Rerunner<'a> {
             _ => parts.chunks(1).collect(),
         };
         let mut failed = None;
-        for process in processes {
+        for (first, process) in processes.into_iter().enumerate() {
+            let hold = pauses.map(|pauses| hold(resources, pauses, process, first));
             match Running::begin(self.launch, process, &told, hold.as_ref()) {
                 Ok(one) => running.push(one),
                 Err(error) => {
@@ -287,12 +287,25 @@ pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
         .count()
 }
 
-fn hold(resources: &[Resource], pauses: Pauses) -> OsString {
-    let mut text = OsString::from(format!("{},{};", pauses.first, pauses.others));
-    for resource in resources {
-        let name = name(resource, pauses);
-        text.push(format!("{},{};", target(resource) as u8, name.len()));
+/// Returns the request to pause for a process of these tests, of which the first has that position in the run.
+fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Part], first: usize) -> OsString {
+    let usual = match tests {
+        [_] => pauses.of(first),
+        _ => (pauses.first, pauses.others),
+    };
+    let of_held = pauses.held.map_or(usual, |held| (held.first, held.others));
+    let mut text = OsString::from(format!("{},{},{},{};", usual.0, usual.1, of_held.0, of_held.1));
+    let mut add = |target: Target, name: &OsStr| {
+        text.push(format!("{},{};", target as u8, name.len()));
         text.push(name);
+    };
+    if let (Some(held), [_, _, ..]) = (pauses.held, tests)
+        && let Some(part) = tests.get(held.test)
+    {
+        add(Target::Test, part.name.as_ref());
+    }
+    for resource in resources {
+        add(target(resource), &name(resource, pauses));
     }
     text
 }
@@ -488,6 +501,7 @@ pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::pauses::Held;
     use super::*;
 
     #[test]
@@ -502,45 +516,69 @@ mod tests {
     #[test]
     fn the_observer_is_asked_for_resources_as_it_sees_them() {
         for (resource, text) in [
-            (Resource::file("/d/f"), "80,80;1,4;/d/f"),
-            (Resource::port(80), "80,80;2,2;80"),
-            (Resource::udp_port(53), "80,80;2,2;53"),
-            (Resource::env("HOME"), "80,80;3,4;HOME"),
-            (Resource::cwd(), "80,80;4,0;"),
-            (Resource::new(ResourceKind::Port, "[::1]:80"), "80,80;2,2;80"),
-            (Resource::new(ResourceKind::UnixSocket, "@bus"), "80,80;6,4;@bus"),
-            (Resource::new(ResourceKind::UnixSocket, "/d/s"), "80,80;1,4;/d/s"),
-            (
-                Resource::new(ResourceKind::SharedMemory, "/m"),
-                "80,80;1,10;/dev/shm/m",
-            ),
-            (
-                Resource::new(ResourceKind::GitRepository, "/d"),
-                "80,80;1,7;/d/.git",
-            ),
-            (
-                Resource::new(ResourceKind::GitRepository, "/d.git"),
-                "80,80;1,6;/d.git",
-            ),
-            (
-                Resource::new(ResourceKind::TempName, "/tmp/shop-*"),
-                "80,80;1,4;/tmp",
-            ),
+            (Resource::file("/d/f"), "1,4;/d/f"),
+            (Resource::port(80), "2,2;80"),
+            (Resource::udp_port(53), "2,2;53"),
+            (Resource::env("HOME"), "3,4;HOME"),
+            (Resource::cwd(), "4,0;"),
+            (Resource::new(ResourceKind::Port, "[::1]:80"), "2,2;80"),
+            (Resource::new(ResourceKind::UnixSocket, "@bus"), "6,4;@bus"),
+            (Resource::new(ResourceKind::UnixSocket, "/d/s"), "1,4;/d/s"),
+            (Resource::new(ResourceKind::SharedMemory, "/m"), "1,10;/dev/shm/m"),
+            (Resource::new(ResourceKind::GitRepository, "/d"), "1,7;/d/.git"),
+            (Resource::new(ResourceKind::GitRepository, "/d.git"), "1,6;/d.git"),
+            (Resource::new(ResourceKind::TempName, "/tmp/shop-*"), "1,4;/tmp"),
         ] {
-            assert_eq!(hold(&[resource], Pauses::USUAL), OsString::from(text));
+            assert_eq!(
+                asked(&[resource], Pauses::USUAL, 2),
+                OsString::from(format!("80,80,80,80;{text}"))
+            );
         }
         let everywhere = Pauses {
             everywhere: true,
             ..Pauses::USUAL
         };
         assert_eq!(
-            hold(&[Resource::env("HOME")], everywhere),
-            OsString::from("80,80;3,0;")
+            asked(&[Resource::env("HOME")], everywhere, 2),
+            OsString::from("80,80,80,80;3,0;")
         );
         assert_eq!(
-            hold(&[Resource::file("/a;b"), Resource::cwd()], Pauses::USUAL),
-            OsString::from("80,80;1,4;/a;b4,0;")
+            asked(&[Resource::file("/a;b"), Resource::cwd()], Pauses::USUAL, 2),
+            OsString::from("80,80,80,80;1,4;/a;b4,0;")
         );
+    }
+
+    /// The request for a process of tests that are called `t0` and so on.
+    fn asked(resources: &[Resource], pauses: Pauses, tests: usize) -> OsString {
+        let part = |number: usize| Part {
+            name: format!("t{number}"),
+            binary: "shop".to_owned(),
+            started: Arc::default(),
+            own_process: tests == 1,
+        };
+        let parts: Vec<Part> = (0..tests).map(part).collect();
+        hold(resources, pauses, &parts.iter().collect::<Vec<_>>(), 0)
+    }
+
+    #[test]
+    fn one_test_of_a_run_has_pauses_of_its_own_as_a_thread_and_as_a_process() {
+        let held = |test| Pauses {
+            first: 0,
+            others: 0,
+            held: Some(Held {
+                test,
+                first: 300,
+                others: 80,
+            }),
+            ..Pauses::USUAL
+        };
+        for (pauses, tests, text) in [
+            (held(1), 2, "0,0,300,80;7,2;t14,0;"),
+            (held(0), 1, "300,80,300,80;4,0;"),
+            (held(1), 1, "0,0,300,80;4,0;"),
+        ] {
+            assert_eq!(asked(&[Resource::cwd()], pauses, tests), OsString::from(text));
+        }
     }
 
     #[test]

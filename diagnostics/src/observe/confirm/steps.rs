@@ -7,8 +7,10 @@ use super::pairs::{ALL, Meeting};
 use super::pauses::Pauses;
 use super::proof::{self, LOOKS, SOLO_RUNS};
 use super::queue::{Task, run_all};
+use super::readers;
 use super::rerun::{Ending, Part, Ran, Rerunner, held_at_once};
-use super::suite::{Meet, Solo, Suite};
+use super::suite::{Meet, Solo, SoloUse, Suite};
+use super::windows::Stay;
 use super::{Grades, Options, sorted};
 use crate::findings::Grade;
 use cofferdam::Resource;
@@ -91,10 +93,12 @@ impl<'a> Steps<'a> {
                 .run(&[part], &resources, None, Duration::ZERO)
                 .ok()?;
             let stay = &ran.stays[0];
-            let began = stay.began.unwrap_or_default();
             let uses = findings.iter().enumerate().filter_map(|(position, finding)| {
-                let (from, ..) = stay.uses[position].first()?;
-                Some((*finding, (from.saturating_sub(began), stay.changes(position))))
+                let used = SoloUse {
+                    first: stay.arrival(position)?,
+                    change: stay.change(position).map(|change| change.after),
+                };
+                Some((*finding, used))
             });
             solo = Solo {
                 fails: ran.endings[0] == Ending::Failed,
@@ -240,7 +244,7 @@ impl<'a> Steps<'a> {
             .map(|test| {
                 let solo = suite.subjects[*test].solo.get()?;
                 let uses = findings.iter().filter_map(|finding| solo.uses.get(finding));
-                uses.map(|(arrival, _)| *arrival).min()
+                uses.map(|used| used.first).min()
             })
             .collect();
         let pauses = match arrivals.as_slice() {
@@ -358,51 +362,132 @@ impl<'a> Steps<'a> {
 
     /// Runs one pair, held at one resource, with pauses that follow from the runs before.
     fn meet(&self, suite: &Suite, finding: usize, positions: [usize; 2]) {
-        let (Some(meet), Some(tests)) = (&suite.meets[finding], startable(suite, finding, positions)) else {
+        let Some(tests) = startable(suite, finding, positions) else {
             return;
         };
-        let Some(parts) = parts(suite, &tests) else { return };
-        let potential = |why: String, tries| {
-            self.grades
-                .enter(finding, positions, Grade::Potential, why, tries)
-        };
-        let arrivals = tests.map(|test| Some(suite.subjects[test].solo.get()?.uses.get(&finding)?.0));
+        let arrivals = tests.map(|test| Some(suite.subjects[test].solo.get()?.uses.get(&finding)?.first));
         let begin = match arrivals {
             [Some(a), Some(b)] => match Pauses::USUAL.until_arrival(a.abs_diff(b)) {
                 Some(begin) => begin,
-                None => return potential(grade::TOO_FAR.to_owned(), 0),
+                None => {
+                    let why = grade::TOO_FAR.to_owned();
+                    return self.grades.enter(finding, positions, Grade::Potential, why, 0);
+                }
             },
             _ => Pauses::USUAL,
         };
-        let resource = std::slice::from_ref(&meet.resource);
         let mut tries = Vec::new();
+        let mut stays = Vec::new();
         loop {
             let pauses = match judge(&tries, begin) {
                 Next::Again(pauses) => pauses,
+                Next::HoldReader => {
+                    return self.hold_readers(suite, finding, positions, &stays, count(&tries));
+                }
                 Next::Graded(grade, why) => {
                     return self.grades.enter(finding, positions, grade, why, count(&tries));
                 }
             };
-            if self.rerunner.is_over() {
+            let Some(ran) = self.run_pair(suite, finding, positions, pauses, count(&tries)) else {
                 return;
-            }
-            let ran = match self
-                .rerunner
-                .run(&parts, resource, Some(pauses), lasted(suite, &tests))
-            {
-                Ok(ran) => ran,
-                Err(error) => return potential(format!("could not be run again: {error}"), count(&tries)),
             };
-            self.note_failures(suite, &tests, &ran);
-            if let Some((order, why)) =
-                self.dependence(suite, finding, tests, [&ran.endings[0], &ran.endings[1]])
-            {
-                return self
-                    .grades
-                    .enter(finding, order, Grade::OrderDependent, why, count(&tries) + 1);
-            }
             tries.push(as_try(&ran, pauses));
+            stays = ran.stays;
         }
+    }
+
+    /// Runs one pair, held at one resource, after that number of tries. Returns `None` if the time is over, or if the pair got
+    /// its grade.
+    fn run_pair(
+        &self,
+        suite: &Suite,
+        finding: usize,
+        positions: [usize; 2],
+        pauses: Pauses,
+        tries: u32,
+    ) -> Option<Ran> {
+        if self.rerunner.is_over() {
+            return None;
+        }
+        let resource = &suite.meets[finding].as_ref()?.resource;
+        let tests = startable(suite, finding, positions)?;
+        let parts = parts(suite, &tests)?;
+        let resource = std::slice::from_ref(resource);
+        let ran = match self
+            .rerunner
+            .run(&parts, resource, Some(pauses), lasted(suite, &tests))
+        {
+            Ok(ran) => ran,
+            Err(error) => {
+                let why = format!("could not be run again: {error}");
+                self.grades
+                    .enter(finding, positions, Grade::Potential, why, tries);
+                return None;
+            }
+        };
+        self.note_failures(suite, &tests, &ran);
+        if let Some((order, why)) = self.dependence(suite, finding, tests, [&ran.endings[0], &ran.endings[1]])
+        {
+            self.grades
+                .enter(finding, order, Grade::OrderDependent, why, tries + 1);
+            return None;
+        }
+        Some(ran)
+    }
+
+    /// Runs a pair of which one reads before it changes the resource: each that does so beside the other, which is held where
+    /// it reads. `stays` are those of a run in which both read at one time.
+    fn hold_readers(
+        &self,
+        suite: &Suite,
+        finding: usize,
+        positions: [usize; 2],
+        stays: &[Stay],
+        mut tries: u32,
+    ) {
+        let Some(tests) = startable(suite, finding, positions) else {
+            return;
+        };
+        let solo = |test: usize| suite.subjects[tests[test]].solo.get()?.uses.get(&finding);
+        let graded = |grade, why: &str, tries| {
+            self.grades
+                .enter(finding, positions, grade, why.to_owned(), tries);
+        };
+        for changes in (0..2).filter(|test| stays[*test].changes(0)) {
+            let held = 1 - changes;
+            let first = solo(held).map(|used| used.first).or(stays[held].arrival(0));
+            let change = solo(changes).and_then(|used| used.change);
+            let change = change.or(stays[changes].change(0).map(|change| change.after));
+            let (Some(first), Some(change)) = (first, change) else {
+                return graded(Grade::Potential, grade::TOO_FAR, tries);
+            };
+            let times = readers::Times { held: first, change };
+            let (mut waited, mut last) = (0, grade::TOO_FAR);
+            for attempt in 0..readers::RUNS {
+                let Some(pauses) = readers::pauses(held, times, attempt) else {
+                    break;
+                };
+                let Some(ran) = self.run_pair(suite, finding, positions, pauses, tries) else {
+                    return;
+                };
+                tries += 1;
+                match readers::weigh(&ran.stays[held], &ran.stays[changes], change) {
+                    Evidence::Met => return graded(Grade::Unguarded, grade::MET, tries),
+                    _ if ran.endings.contains(&Ending::Late) => {
+                        return graded(Grade::Potential, grade::LATE, tries);
+                    }
+                    Evidence::Waited => waited += 1,
+                    Evidence::Neither(why) => last = why,
+                }
+                if waited == readers::AGREEING {
+                    break;
+                }
+            }
+            if waited < readers::AGREEING {
+                return graded(Grade::Potential, last, tries);
+            }
+        }
+        graded(Grade::Guarded, grade::WAITED, tries);
     }
 
     /// The first test's program came first. That the second passes after it was seen; so the question is what the first
@@ -745,6 +830,7 @@ fn as_try(ran: &Ran, pauses: Pauses) -> Try {
         pauses,
         windows: [a.window(&[0]), b.window(&[0])],
         met: a.meets(b, 0),
+        looked: a.looks_with(b, 0),
         wrote: a.changes(0) || b.changes(0),
         ended: !ran.endings.contains(&Ending::Late),
     }

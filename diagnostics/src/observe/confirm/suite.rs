@@ -28,8 +28,16 @@ pub(super) struct Solo {
     /// It failed each time.
     pub(super) fails: bool,
     pub(super) lasted: Duration,
-    /// By finding: the time until its first use of the resource, in microseconds, and whether it changes it.
-    pub(super) uses: HashMap<usize, (u64, bool)>,
+    /// By finding.
+    pub(super) uses: HashMap<usize, SoloUse>,
+}
+
+/// When a test that ran alone used a resource, in microseconds since it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SoloUse {
+    pub(super) first: u64,
+    /// The first change, if there was one.
+    pub(super) change: Option<u64>,
 }
 
 /// The tests of a finding, by their positions there.
@@ -98,7 +106,7 @@ impl Suite {
             for (member, subject) in meet.members.iter_mut().zip(&meet.subjects) {
                 let solo = self.subjects[*subject].solo.get();
                 let alone = solo.and_then(|solo| solo.uses.get(&finding));
-                member.writes |= alone.is_some_and(|(_, writes)| *writes);
+                member.writes |= alone.is_some_and(|alone| alone.change.is_some());
             }
         }
     }

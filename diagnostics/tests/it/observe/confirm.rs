@@ -13,6 +13,7 @@ const GROUPED: &str = include_str!("suites/grouped.rs");
 const NEEDING: &str = include_str!("suites/needing.rs");
 const BLAMING: &str = include_str!("suites/blaming.rs");
 const STOPPING: &str = include_str!("suites/stopping.rs");
+const READING: &str = include_str!("suites/reading.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
@@ -136,6 +137,39 @@ fn where_everything_is_guarded_there_is_no_conflict() {
     // Without the runs they are conflicts, for the lock is not seen.
     let told = package.observe(&[], &command);
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn a_lock_for_readers_and_writers_guards_tests_that_read_before_they_write() {
+    let package = Package::new("reading", READING);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let wanted = [
+        "guarded env LOCKED",
+        "guarded file locked-for-both",
+        "guarded file locked-for-one",
+        "unguarded env OPEN",
+        "unguarded file half-locked",
+        "unguarded file open-for-both",
+        "unguarded file open-for-one",
+    ];
+    assert_eq!(found, wanted, "{report}");
+}
+
+#[test]
+fn tests_that_read_before_they_write_meet_under_nextest_whatever_locks_their_threads() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new("reading", READING);
+    let (found, report) = graded(&package, &[], &[&NEXTEST[..], &["-j1"]].concat());
+    let wanted = [
+        "unguarded file half-locked",
+        "unguarded file locked-for-both",
+        "unguarded file locked-for-one",
+        "unguarded file open-for-both",
+        "unguarded file open-for-one",
+    ];
+    assert_eq!(found, wanted, "{report}");
 }
 
 #[test]

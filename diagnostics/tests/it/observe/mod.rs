@@ -248,6 +248,84 @@ fn what_has_one_cause_is_one_conflict_of_all_tests_that_have_it() {
     agree(&package.met(&command, &[]), &wanted);
 }
 
+#[test]
+fn after_a_typo_the_report_says_why_nothing_was_observed_and_no_pairs_are_announced() {
+    let package = Package::new("mistyped", MOVING);
+    for (command, code, why) in [
+        (
+            &["cargo", "test", "--no-such-option"][..],
+            1,
+            "the command failed before a test program of this machine was started: see what it wrote",
+        ),
+        (
+            &["cargo", "test", "--offline", "no_such_name"],
+            3,
+            "test programs were observed, and no test ran in them: does the filter match one?",
+        ),
+    ] {
+        let told = package.observe(&["--confirm"], command);
+        assert_eq!(told.code, Some(code), "{}{}", told.out, told.err);
+        assert!(told.out.contains(why), "{}{}", told.out, told.err);
+        assert!(!told.err.contains("pair"), "{}", told.err);
+    }
+}
+
+#[test]
+fn conflicts_on_the_working_directories_of_two_programs_carry_the_programs_names() {
+    let package = Package::new("moving", MOVING);
+    package.write("tests/elsewhere.rs", MOVING);
+    let told = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let blocks: Vec<&str> = told
+        .out
+        .split("\n\n")
+        .filter(|block| block.contains(": cwd: "))
+        .collect();
+    assert_eq!(blocks.len(), 2, "{}{}", told.out, told.err);
+    for (block, [named, other]) in blocks
+        .iter()
+        .zip([["elsewhere", "moving"], ["moving", "elsewhere"]])
+    {
+        let rows: Vec<&str> = block.lines().filter(|line| line.contains("tests/")).collect();
+        assert!(!rows.is_empty(), "{block}");
+        for row in rows {
+            assert!(row.contains(named) && !row.contains(other), "{block}");
+        }
+    }
+}
+
+/// One after the other, they are in the directories that the one before left.
+const MOVING: &str = r#"
+use std::env::set_current_dir;
+use std::fs;
+fn place(name: &str) -> String {
+    format!("{}/met/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+fn move_to(name: &str) {
+    fs::create_dir_all(place(name)).unwrap();
+    set_current_dir(place(name)).unwrap();
+}
+#[test]
+fn a_moves_and_writes() { move_to("own"); fs::write("x", "").unwrap(); fs::write("y", "").unwrap() }
+#[test]
+fn b_reads_where_it_is() { let _ = fs::read("x"); }
+#[test]
+fn c_writes_where_it_is() { fs::write("x", "").unwrap() }
+#[test]
+fn d_moves_and_writes() { move_to("same"); fs::write("z", "").unwrap() }
+#[test]
+fn e_moves_to_the_same_and_writes() { move_to("same"); fs::write("z", "").unwrap() }
+#[test]
+fn f_writes_by_an_absolute_path() { fs::write(place("own/y"), "").unwrap() }
+"#;
+
+#[test]
+fn what_follows_from_the_working_directory_alone_is_no_conflict_of_its_own() {
+    let package = Package::new("moving", MOVING);
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let wanted = ["cwd : 3 × 2", "file own/y: 2 × 0", "file same/z: 2 × 0"];
+    agree(&package.met(&command, &[]), &wanted);
+}
+
 /// Each process counts from 0 on.
 const COUNTED: &str = r#"
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,9 +1,9 @@
 //! Service instances in the hands of more than one worker.
 
 use super::{LISTED, conflict};
-use crate::diagnostics::conflict::{Conflict, Kind};
-use crate::diagnostics::evidence::state::State;
-use crate::diagnostics::names::Name;
+use crate::conflict::{Conflict, Kind};
+use crate::names::Name;
+use crate::tables::State;
 use std::collections::BTreeMap;
 
 /// One instance in two workers' caches that nobody declared as shared: one conflict for each service and factory.

@@ -1,8 +1,9 @@
 //! How long it is remembered what a cache let go of.
 
 use super::script::Lane;
-use crate::diagnostics::{Evidence, Kind};
-use crate::event::Why;
+use crate::conflict::Kind;
+use crate::evidence::Evidence;
+use cofferdam::format::Why;
 use std::path::Path;
 
 fn told(lane: &Lane) -> Vec<Kind> {

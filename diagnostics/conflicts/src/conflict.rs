@@ -1,6 +1,6 @@
 //! What is told: conflicts, warnings and notes, with the parties and the mending.
 
-use crate::resource::{Access, Resource};
+use cofferdam::{Access, Resource};
 use std::fmt;
 
 /// Two tests that get in each other's way, or something that soon will.

@@ -1,21 +1,15 @@
 //! Evidence in, conflicts out: pure, one file per question.
 
-#[cfg(test)]
-mod golden;
 mod instances;
 mod lockset;
-#[cfg(test)]
-mod memory;
 mod resources;
-#[cfg(test)]
-mod script;
 mod tallies;
 mod workers;
 
 use super::conflict::{Conflict, Kind, Party};
-use super::evidence::state::{State, Tally};
 use super::names::Name;
-use crate::resource::Access;
+use super::tables::{State, Tally};
+use cofferdam::Access;
 
 /// As many parties as a conflict lists.
 const LISTED: usize = Tally::SEEN;

@@ -2,11 +2,11 @@
 
 use super::lockset::{Use, Verdict, World, judge};
 use super::{LISTED, conflict};
-use crate::diagnostics::conflict::{Conflict, Kind, Party};
-use crate::diagnostics::evidence::state::{Claim, Owner, Scope, State};
-use crate::diagnostics::help::HelpContext;
-use crate::diagnostics::names::{Name, index};
-use crate::resource::{Access, Resource, ResourceKind};
+use crate::conflict::{Conflict, Kind, Party};
+use crate::help::HelpContext;
+use crate::names::{Name, index};
+use crate::tables::{Claim, Owner, Scope, State};
+use cofferdam::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// Each resource on which somebody is in somebody else's way.
@@ -248,7 +248,7 @@ fn tell(state: &State, resource: u32, verdict: &Verdict, origins: &[Origin<'_>],
         between_runs,
         ..HelpContext::default()
     };
-    let help = resource.kind().help(resource.as_str(), &suite);
+    let help = suite.help(resource);
     Conflict {
         resource: Some(resource.clone()),
         service: parties.iter().find_map(|party| party.service.clone()),

@@ -1,10 +1,10 @@
 //! What is told about small recordings, word for word.
 
 use super::script::{Lane, used};
-use crate::diagnostics::evidence::Evidence;
-use crate::diagnostics::{Kind, Severity};
-use crate::event::{Event, Why};
-use crate::resource::{Access, Resource};
+use crate::conflict::{Kind, Severity};
+use crate::evidence::Evidence;
+use cofferdam::format::{Event, Why};
+use cofferdam::{Access, Resource};
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! What was counted while the journals were read: foreign uses, epochs, leaks, thrashing, quarantine, rebuilding.
 
 use super::{conflict, time};
-use crate::diagnostics::conflict::{Conflict, Kind};
-use crate::diagnostics::evidence::state::{State, Tally, WhyLeaked};
-use crate::diagnostics::names::Name;
+use crate::conflict::{Conflict, Kind};
+use crate::names::Name;
+use crate::tables::{State, Tally, WhyLeaked};
 use std::collections::BTreeMap;
 
 /// A service that is built in fewer tests is no case for a fixture.

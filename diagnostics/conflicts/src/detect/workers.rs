@@ -1,8 +1,8 @@
 //! One worker ID alive in two processes.
 
 use super::conflict;
-use crate::diagnostics::conflict::{Conflict, Kind};
-use crate::diagnostics::evidence::state::State;
+use crate::conflict::{Conflict, Kind};
+use crate::tables::State;
 use std::collections::BTreeMap;
 
 /// Each lane of a run in which two processes had an execution at one time: what is one worker's own was theirs both.

@@ -1,8 +1,8 @@
 //! What somebody outside saw a test do: the same rows that a journal would have filled.
 
 use super::Evidence;
-use super::state::{Alone, Claim, Execution, Lane, Numbered, Owner, State, Told};
-use crate::resource::{Access, Resource};
+use crate::tables::{Alone, Claim, Execution, Lane, Numbered, Owner, State, Told};
+use cofferdam::{Access, Resource};
 
 /// A use of a resource that was seen from outside, by whoever watched a suite that records nothing itself.
 ///
@@ -44,7 +44,7 @@ impl Evidence {
     ///
     /// ```
     /// use cofferdam::{Access, Resource};
-    /// use cofferdam::diagnostics::{Evidence, Observed};
+    /// use cofferdam_conflicts::{Evidence, Observed};
     /// let mut evidence = Evidence::new();
     /// for (test, access) in [("writes", Access::Write), ("reads", Access::Read)] {
     ///     evidence.observe(&Observed {
@@ -122,7 +122,7 @@ fn execution_of(state: &mut State, observed: &Observed<'_>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostics::{Conflict, Kind};
+    use crate::conflict::{Conflict, Kind};
 
     const FILE: &str = "/shop/report.csv";
 
