@@ -1,22 +1,21 @@
-//! A fake in the place of a service, for one worker and one test.
+//! The guard of an override.
 
 use super::instance::Instance;
-use super::lane::Lane;
-use super::lane::all;
-use super::lane::cache::About;
-use super::registry::{Scope, Service};
-use super::resolve;
+use super::lane::cache::InstanceInfo;
+use super::lane::{Lane, all};
+use super::resolve::record_built;
+use super::service::{Lifetime, Service};
 use crate::worker::Worker;
 use std::fmt;
 use std::sync::Arc;
 
-/// While this guard lives its worker is handed the fake; then the service is as it was before.
+/// An override in force: until this guard is dropped, its worker gets the fake in place of the service.
 ///
-/// Services built from the real one are set aside meanwhile and built anew from the fake; they come back afterwards,
-/// and what was built from the fake goes. A guard that is forgotten ends with its test.
+/// Services built from the real one are set aside and built anew from the fake. When the override ends they return, and
+/// the services built from the fake are dropped. The override of a leaked guard ends with its test.
 ///
-/// It may be sent to another thread, unlike [`Entered`](crate::Entered): it belongs to the worker and not to the
-/// thread that made it.
+/// Unlike [`Entered`](crate::worker::Entered) it may be sent to another thread, because it belongs to the worker and not
+/// to the thread.
 #[must_use = "the override ends when the guard is dropped"]
 pub struct OverrideGuard {
     lane: Arc<Lane>,
@@ -28,14 +27,13 @@ impl OverrideGuard {
     #[track_caller]
     pub(super) fn new(service: &Arc<Service>, fake: Instance) -> Self {
         let worker = Worker::current();
-        // What is shared is overridden for this worker only, in its own lane.
-        let lane = all::of(service.scope.min(Scope::Worker), &worker);
-        lane.arrive(&worker);
-        let mut about = About::new(service, &fake, lane.epoch(), &worker);
-        about.is_fake = true;
-        resolve::tell_built(&worker, &about);
-        let (id, settled) = lane.add_layer(service.key.clone(), worker.life(), fake, about);
-        resolve::let_go(&lane, settled);
+        // A shared service is overridden for this worker only, in its own lane.
+        let lane = all::of(service.lifetime.min(Lifetime::Worker), &worker);
+        lane.prepare_for(worker.execution());
+        let mut info = InstanceInfo::new(service, &fake, lane.epoch(), &worker);
+        info.is_fake = true;
+        record_built(&worker, &info);
+        let id = lane.add_override(service.key.clone(), worker.execution(), fake, info);
         Self {
             lane,
             id,
@@ -46,8 +44,7 @@ impl OverrideGuard {
 
 impl Drop for OverrideGuard {
     fn drop(&mut self) {
-        let leaving = self.lane.remove_layer(self.id);
-        resolve::let_go(&self.lane, leaving);
+        self.lane.remove_override(self.id);
     }
 }
 

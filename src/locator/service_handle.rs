@@ -1,18 +1,18 @@
-//! Handles to services, which notice a panic of the test that holds them.
+//! Handles to services, which notice a panic of the test.
 
 use super::instance;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A service as a test holds it: an [`Arc`] that notices a panic.
+/// A test's reference to a service: an [`Arc`] that notices a panic.
 ///
-/// It derefs to the service. Cloning costs one reference count, dropping that and one load.
+/// It derefs to the service. A clone costs one reference count, a drop that and one load.
 ///
-/// A handle that is dropped by a panic marks its service: a lock in it may be poisoned, or a change left half done. The
-/// next test of the worker is not handed a marked service, nor its parts, nor what is built from any of these. A panic
-/// that the test catches counts too. A service whose handles were all dropped before the panic stays, and so does one
-/// that is registered as shared.
+/// A handle that is dropped by a panic marks its service: a lock in it may be poisoned, or a change incomplete. The
+/// worker's next test gets a new instance of a marked service, of the services that it is built from, and of all that are
+/// built from these. A panic that the test catches counts too. A service whose handles were all dropped before the panic
+/// stays, and so does a shared one.
 ///
 /// Code that takes an `Arc<T>` gets one from [`into_arc`](Self::into_arc):
 ///
@@ -36,7 +36,7 @@ impl<T: ?Sized> ServiceHandle<T> {
         Self(service)
     }
 
-    /// Returns the service without the handle; the `Arc` does not notice a panic.
+    /// Returns the service without the handle. The `Arc` does not notice a panic.
     pub fn into_arc(self) -> Arc<T> {
         Arc::clone(&self.0)
     }

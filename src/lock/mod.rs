@@ -212,7 +212,7 @@ impl LockOptions {
         let begun = journal::is_on().then(clock::now);
         let worker = Worker::try_current()?;
         let file = LockFile::known(name, self.host)?;
-        let (life, shared) = (worker.life(), self.mode == Mode::Shared);
+        let (life, shared) = (worker.execution(), self.mode == Mode::Shared);
         let answer = held(life).ask(life, &file.key, shared, asker);
         let number = match answer {
             Answer::Again(number) => return Ok(Asked::Had(LockGuard { number, life, file })),
@@ -310,7 +310,7 @@ impl Pending {
             begun,
             place,
         } = self;
-        let (pid, life) = (process::id(), worker.life());
+        let (pid, life) = (process::id(), worker.execution());
         let taker = Taker { life, pid, shared };
         // Who holds it is a courtesy: a full disk is no reason to fail a test.
         let since = clock::micros();
@@ -318,7 +318,7 @@ impl Pending {
         let _ = record.write(&locked);
         let access = if shared { Access::Read } else { Access::Write };
         if begun.is_some() {
-            worker.holds(&file.label, access);
+            worker.add_lock(&file.label, access);
         }
         worker.record(|| Event::Locked {
             execution: life,
@@ -375,7 +375,7 @@ impl Held {
     fn end(self, file: &LockFile) {
         let lock = &*file.label;
         if self.guards {
-            self.worker.lets_go(lock, self.access);
+            self.worker.remove_lock(lock, self.access);
         }
         // A forked child has a copy of the guard, not the lock.
         if self.pid == process::id() {
@@ -385,7 +385,7 @@ impl Held {
             };
             let _ = self.locked.unlock();
             self.worker.record(|| Event::Unlocked {
-                execution: self.worker.life(),
+                execution: self.worker.execution(),
                 lock: lock.to_owned(),
             });
         }

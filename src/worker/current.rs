@@ -1,7 +1,7 @@
-//! What a thread is doing right now: whose worker it is, and which builds it stands in.
+//! The state of a thread: its worker, and the builds that it is running.
 
 use super::Worker;
-use super::execution::{Life, begin, end};
+use super::execution::{Execution, begin, end};
 use crate::error::Error;
 use crate::resource::Access;
 use std::cell::{Cell, RefCell};
@@ -10,36 +10,37 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 thread_local! {
-    /// The life this thread works for, 0 when that has to be looked up: first touch, or a build is going on.
-    /// Apart from the seat because it has no destructor: reading it is one load.
-    static STAMP: Cell<u64> = const { Cell::new(0) };
-    static SEAT: RefCell<Seat> = const { RefCell::new(Seat { scopes: Vec::new(), entered: 0, own: None }) };
+    /// The execution that this thread works for, or 0 if it has to be looked up: at the first use and during a build.
+    /// Separate from the state because it has no destructor, so reading it is one load.
+    static EXECUTION: Cell<u64> = const { Cell::new(0) };
+    static STATE: RefCell<ThreadState> =
+        const { RefCell::new(ThreadState { scopes: Vec::new(), entered: 0, own: None }) };
     static GUARDS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Seat {
-    /// Innermost last, each with the number its guard knows it by.
-    scopes: Vec<(u64, Scope)>,
+struct ThreadState {
+    /// Innermost last, each with the number that its guard refers to.
+    scopes: Vec<(u64, WorkerScope)>,
     entered: u64,
-    /// What the thread is without any scope.
-    own: Option<Own>,
+    /// The thread's worker outside all scopes.
+    own: Option<OwnScope>,
 }
 
 #[derive(Clone)]
-struct Scope {
+struct WorkerScope {
     worker: Worker,
     builds: Vec<u64>,
 }
 
-struct Own {
-    scope: Scope,
-    /// Whether the test ends when this thread does.
+struct OwnScope {
+    scope: WorkerScope,
+    /// Whether the test ends with this thread.
     owns_test: bool,
 }
 
-impl Drop for Own {
+impl Drop for OwnScope {
     fn drop(&mut self) {
-        STAMP.set(0);
+        EXECUTION.set(0);
         if self.owns_test {
             // A panic in a thread-local destructor aborts the process.
             let _ = catch_unwind(AssertUnwindSafe(|| end(&self.scope.worker)));
@@ -47,67 +48,68 @@ impl Drop for Own {
     }
 }
 
-impl Seat {
-    fn top(&mut self) -> Option<&mut Scope> {
+impl ThreadState {
+    fn top(&mut self) -> Option<&mut WorkerScope> {
         match self.scopes.last_mut() {
             Some((_, scope)) => Some(scope),
             None => self.own.as_mut().map(|own| &mut own.scope),
         }
     }
 
-    fn stamp(&mut self) {
-        let stamp = self
+    fn update_execution(&mut self) {
+        let execution = self
             .top()
             .filter(|scope| scope.builds.is_empty())
-            .map_or(0, |scope| scope.worker.0.life);
-        STAMP.set(stamp);
+            .map_or(0, |scope| scope.worker.0.number);
+        EXECUTION.set(execution);
     }
 }
 
-/// The life this thread works for, if it was asked for before and no build is going on; else 0.
+/// Returns the execution that this thread works for, or 0 if it has not been looked up or a build is running.
 #[inline]
-pub(crate) fn stamp() -> u64 {
-    STAMP.get()
+pub(crate) fn execution() -> u64 {
+    EXECUTION.get()
 }
 
-/// The worker of this thread, found out at the first call.
+/// Returns the worker of this thread, which the first call determines.
 pub(crate) fn current() -> Result<Worker, Error> {
-    let known = SEAT.try_with(|seat| seat.borrow_mut().top().map(|scope| scope.worker.clone()));
+    let known = STATE.try_with(|state| state.borrow_mut().top().map(|scope| scope.worker.clone()));
     match known {
         Err(_) => Err(Error::test_over()),
         Ok(Some(worker)) => Ok(worker),
         Ok(None) => {
             let (worker, owns_test) = begin()?;
-            let scope = Scope {
+            let scope = WorkerScope {
                 worker: worker.clone(),
                 builds: Vec::new(),
             };
-            SEAT.with(|seat| {
-                let mut seat = seat.borrow_mut();
-                seat.own = Some(Own { scope, owns_test });
-                seat.stamp();
+            STATE.with(|state| {
+                let mut state = state.borrow_mut();
+                state.own = Some(OwnScope { scope, owns_test });
+                state.update_execution();
             });
             Ok(worker)
         }
     }
 }
 
-/// The builds this thread stands in, outermost first.
+/// Returns the builds that this thread is running, outermost first.
 pub(crate) fn builds() -> Vec<u64> {
-    SEAT.try_with(|seat| seat.borrow_mut().top().map(|scope| scope.builds.clone()))
+    STATE
+        .try_with(|state| state.borrow_mut().top().map(|scope| scope.builds.clone()))
         .ok()
         .flatten()
         .unwrap_or_default()
 }
 
-/// This thread builds; until the guard is dropped what it asks for is asked by that build.
+/// Marks this thread as running a build. Until the guard is dropped, its requests are that build's.
 pub(crate) fn build(id: u64) -> Building {
-    let _ = SEAT.try_with(|seat| {
-        let mut seat = seat.borrow_mut();
-        if let Some(scope) = seat.top() {
+    let _ = STATE.try_with(|state| {
+        let mut state = state.borrow_mut();
+        if let Some(scope) = state.top() {
             scope.builds.push(id);
         }
-        seat.stamp();
+        state.update_execution();
     });
     Building {
         id,
@@ -123,46 +125,46 @@ pub(crate) struct Building {
 
 impl Drop for Building {
     fn drop(&mut self) {
-        let _ = SEAT.try_with(|seat| {
-            let mut seat = seat.borrow_mut();
-            let seat = &mut *seat;
-            let own = seat.own.iter_mut().map(|own| &mut own.scope);
-            // A factory may have entered a scope and kept its guard: the build is over in every scope.
-            for scope in seat.scopes.iter_mut().map(|(_, scope)| scope).chain(own) {
+        let _ = STATE.try_with(|state| {
+            let mut state = state.borrow_mut();
+            let state = &mut *state;
+            let own = state.own.iter_mut().map(|own| &mut own.scope);
+            // A factory may have entered a scope and kept its guard, so the build ends in every scope.
+            for scope in state.scopes.iter_mut().map(|(_, scope)| scope).chain(own) {
                 scope.builds.retain(|build| *build != self.id);
             }
-            seat.stamp();
+            state.update_execution();
         });
     }
 }
 
-/// While this guard lives, its thread works for the worker that was entered.
+/// A scope in which its thread works for a worker, until this guard is dropped.
 ///
-/// It stays on its thread: sent to another one it would end a scope there that began here.
+/// It is not `Send`, because a scope ends on the thread on which it began.
 #[must_use = "the scope ends when the guard is dropped"]
 #[derive(Debug)]
 pub struct Entered {
-    /// Of the scope that this guard ends.
+    /// The number of the scope that this guard ends.
     number: u64,
     _member: Option<Member>,
     here: PhantomData<*const ()>,
 }
 
 impl Entered {
-    /// Enters for what is built for the worker, wherever that is.
+    /// Enters the worker to build for it, on any thread.
     pub(crate) fn to_build(worker: &Worker) -> Self {
         Self::new(worker, builds(), None)
     }
 
-    /// Enters with the builds of whoever handed the work over; `member` keeps the lane.
+    /// Enters with the builds of the thread that handed the work over; `member` keeps the lane.
     pub(super) fn new(worker: &Worker, builds: Vec<u64>, member: Option<Member>) -> Self {
-        let number = SEAT.try_with(|seat| {
-            let mut seat = seat.borrow_mut();
-            seat.entered += 1;
-            let number = seat.entered;
+        let number = STATE.try_with(|state| {
+            let mut state = state.borrow_mut();
+            state.entered += 1;
+            let number = state.entered;
             let worker = worker.clone();
-            seat.scopes.push((number, Scope { worker, builds }));
-            seat.stamp();
+            state.scopes.push((number, WorkerScope { worker, builds }));
+            state.update_execution();
             number
         });
         Self {
@@ -175,21 +177,24 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let scope = SEAT.try_with(|seat| {
-            let mut seat = seat.borrow_mut();
-            let ended = seat.scopes.iter().rposition(|(number, _)| *number == self.number);
-            let scope = ended.map(|place| seat.scopes.remove(place));
-            seat.stamp();
+        let scope = STATE.try_with(|state| {
+            let mut state = state.borrow_mut();
+            let ended = state
+                .scopes
+                .iter()
+                .rposition(|(number, _)| *number == self.number);
+            let scope = ended.map(|index| state.scopes.remove(index));
+            state.update_execution();
             scope
         });
-        // The last clone of a worker is dropped with the seat free again.
+        // The last clone of a worker must be dropped after the state is no longer borrowed.
         drop(scope);
     }
 }
 
-/// Work that belongs to a test and may outlive it: while it is there the lane stays the test's.
+/// Work that belongs to a test and may outlive it. While it exists, the lane stays the test's.
 #[derive(Debug)]
-pub(super) struct Member(Arc<Life>);
+pub(super) struct Member(Arc<Execution>);
 
 impl Member {
     pub(super) fn new(worker: &Worker) -> Option<Self> {
@@ -203,21 +208,20 @@ impl Drop for Member {
     }
 }
 
-/// What keeps others away from what is now done to a resource: what this thread said it holds, and the locks of its
-/// test, whichever of the test's threads took them. A lock that is shared guards who reads; it keeps no other reader
-/// from writing.
+/// Returns the locks that protect an access by this thread: those that it declared, and those of its test, taken on any of
+/// the test's threads. A shared lock protects reads only, because it does not exclude the writes of other holders.
 pub(crate) fn guards(access: Access) -> Vec<String> {
     let mut names = GUARDS
         .try_with(|guards| guards.borrow().clone())
         .unwrap_or_default();
-    let worker = SEAT.try_with(|seat| seat.borrow_mut().top().map(|scope| scope.worker.clone()));
+    let worker = STATE.try_with(|state| state.borrow_mut().top().map(|scope| scope.worker.clone()));
     if let Ok(Some(worker)) = worker {
         names.extend(worker.locks(access));
     }
     names
 }
 
-/// Says that this thread holds a lock of that name: claims made while the guard lives are guarded by it.
+/// A declared lock: until this guard is dropped, claims of its thread are guarded by that name.
 #[must_use = "the lock counts as released when the guard is dropped"]
 #[derive(Debug)]
 pub struct Guarded {
@@ -251,11 +255,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_enters_in_a_factory_still_stands_in_its_build() {
+    fn a_scope_entered_in_a_factory_belongs_to_its_build() {
         let worker = Worker::current();
-        assert_ne!(stamp(), 0);
+        assert_ne!(execution(), 0);
         let building = build(7);
-        assert_eq!((builds(), stamp()), (vec![7], 0));
+        assert_eq!((builds(), execution()), (vec![7], 0));
         {
             let _scope = worker.enter();
             let _inner = build(8);
@@ -264,11 +268,11 @@ mod tests {
         assert_eq!(builds(), [7]);
         drop(building);
         assert!(builds().is_empty());
-        assert_eq!(stamp(), worker.life());
+        assert_eq!(execution(), worker.execution());
     }
 
     #[test]
-    fn a_build_goes_with_the_work_that_is_handed_over() {
+    fn a_build_is_passed_on_with_the_work() {
         let worker = Worker::current();
         let _building = build(7);
         assert_eq!(worker.spawn(builds).join().unwrap(), [7]);
@@ -277,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_is_over_also_in_a_scope_that_its_factory_left_behind() {
+    fn a_build_ends_also_in_a_scope_that_its_factory_left_behind() {
         let worker = Worker::current();
         let building = build(7);
         let left_behind = worker.enter();

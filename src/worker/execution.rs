@@ -1,7 +1,7 @@
-//! One life in a lane: how a test gets its worker, and what happens at its end.
+//! The execution of a test in a lane: how it gets its worker, and what happens at its end.
 
 use super::Worker;
-use super::identity::{Asker, Lane, identify};
+use super::identity::{LaneSource, ThreadKind, identify};
 use super::slots::{Lease, Slots};
 use crate::error::Error;
 use crate::event::Event;
@@ -17,48 +17,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A test from its first touch to its end.
+/// One execution of a test, from its first use of a worker to its end.
 #[derive(Debug)]
-pub(crate) struct Life {
-    /// Unique in this process, never 0; also the number of the execution.
-    pub(super) life: u64,
+pub(crate) struct Execution {
+    /// Unique in this process, never 0.
+    pub(super) number: u64,
     pub(super) id: String,
     pub(super) index: Option<u32>,
     pub(super) test: Option<String>,
     pub(super) lease: Lease,
     attempt: u64,
-    /// The thread by whose name the test is known, where the name is all that is known.
+    /// The name of the test's thread, where only that identifies the test.
     thread: Option<String>,
     pid: u32,
-    over: AtomicBool,
-    /// The locks that the test holds against others, each with whether others may read meanwhile.
+    is_over: AtomicBool,
+    /// The locks that the test holds, each for reading or for writing.
     pub(super) locks: Mutex<Vec<(String, Access)>>,
 }
 
-/// How long the end of a test waits for threads it started. Measured: with 50 ms the lanes stay as few as the test
-/// threads; without, 136 were in use at 16 threads.
+/// The time that the end of a test waits for the threads that the test started. Measured with 16 test threads: with 50 ms
+/// at most 16 lanes are in use, without it 136.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// What else ends with a test. One subscriber is enough: the locators.
+/// The hook at the end of a test. One subscriber is enough: the locators.
 static AT_END: OnceCell<fn(&Worker)> = OnceCell::new();
 
-/// Calls `hook` at the end of every test, while its lane is still its own.
+/// Calls `hook` at the end of every test, before its lane is given back.
 pub(crate) fn at_test_end(hook: fn(&Worker)) {
     let _ = AT_END.set(hook);
 }
 
-/// A worker for the thread that asks, and whether its test ends with it.
+/// Returns a worker for the calling thread, and whether the test ends with the thread.
 pub(super) fn begin() -> Result<(Worker, bool), Error> {
     let thread = thread::current();
-    let asker = match thread.name() {
-        Some("main") => Asker::Main,
-        Some(name) => Asker::Thread(name),
-        None => Asker::Nameless,
+    let kind = match thread.name() {
+        Some("main") => ThreadKind::Main,
+        Some(name) => ThreadKind::Named(name),
+        None => ThreadKind::Unnamed,
     };
-    let identity = identify(run::facts(), run::run(), asker)?;
+    let identity = identify(run::facts(), run::run(), kind)?;
     let new = |id, index, lease, thread| {
-        live(Life {
-            life: clock::unique(),
+        start(Execution {
+            number: clock::unique(),
             id,
             index,
             test: identity.test,
@@ -66,21 +66,21 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
             attempt: identity.attempt,
             thread,
             pid: process::id(),
-            over: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             locks: Mutex::new(Vec::new()),
         })
     };
     let worker = match identity.lane {
-        // One life for the whole process, whoever asks first.
-        Lane::Fixed { id, index } => {
+        // One execution for the whole process.
+        LaneSource::Fixed { id, index } => {
             static PROCESS: OnceCell<Worker> = OnceCell::new();
             PROCESS
                 .get_or_init(|| new(id, index, Lease::fixed(), None))
                 .clone()
         }
-        Lane::Leased { prefix, numbered } => {
-            let named = match asker {
-                Asker::Thread(name) => Some(only_one_named(name)?),
+        LaneSource::Leased { prefix, numbered } => {
+            let named = match kind {
+                ThreadKind::Named(name) => Some(only_one_named(name)?),
                 _ => None,
             };
             static SLOTS: Lazy<Arc<Slots>> = Lazy::new(|| Arc::new(Slots::new()));
@@ -93,10 +93,10 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
     Ok((worker, identity.owns_test))
 }
 
-fn live(life: Life) -> Worker {
-    let worker = Worker(Arc::new(life));
+fn start(execution: Execution) -> Worker {
+    let worker = Worker(Arc::new(execution));
     worker.record(|| Event::Test {
-        execution: worker.0.life,
+        execution: worker.0.number,
         test: worker
             .test()
             .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned),
@@ -105,49 +105,49 @@ fn live(life: Life) -> Worker {
     worker
 }
 
-/// The names of the threads whose tests have a lane now.
+/// The names of the threads whose tests have a lane.
 static THREADS: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
-/// A runner starts no second thread of one name while the first runs; a pool does, and so does a test that runs
-/// its body on a thread named like its own.
+/// Checks that no other running thread has this name. A runner starts no second thread with the name of a running test; a
+/// pool does, and so does a test that runs its body on a thread with its own name.
 fn only_one_named(name: &str) -> Result<String, Error> {
     if !lock(&THREADS).get_or_insert_default().insert(name.to_owned()) {
         return Err(Error::no_worker(format!("a second thread {name:?}")));
     }
     if run::run().runner == Runner::Alone {
-        static TOLD: AtomicBool = AtomicBool::new(false);
-        say_once(
-            &TOLD,
-            "no runner is known to have started this test process, so it counts as a run of its own; \
-             COFFERDAM_RUN_ID, the same for all processes of a run, says otherwise",
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        warn_once(
+            &WARNED,
+            "no known runner started this test process, so it counts as a run of its own; set COFFERDAM_RUN_ID to \
+             one value in all processes of a run to join them",
         );
     }
     Ok(name.to_owned())
 }
 
-/// The lanes of the run that this process may use: what was granted once stays its own to the end.
-struct Ours {
+/// The lanes of the run that this process may use. A lane stays granted until the process ends.
+struct GrantedLanes {
     pid: u32,
-    /// Without a lock where there is no place for one.
+    /// `None`: granted without a lock, because the lock file could not be used.
     lanes: HashMap<usize, Option<Locked>>,
 }
 
-/// Whether no other process of the run works in this lane.
+/// Returns whether no other process of the run uses this lane.
 fn is_free_in_run(lane: &str, slot: usize) -> bool {
-    static OURS: Mutex<Option<Ours>> = Mutex::new(None);
+    static GRANTED: Mutex<Option<GrantedLanes>> = Mutex::new(None);
     if !run::run().runner.may_overlap() {
         return true;
     }
-    let mut ours = lock(&OURS);
-    // A forked child has its parent's locks in its memory, and they stay its parent's.
-    let ours = match &mut *ours {
-        Some(ours) if ours.pid == process::id() => ours,
-        ours => ours.insert(Ours {
+    let mut granted = lock(&GRANTED);
+    // A forked child has a copy of this list, but the locks remain its parent's.
+    let granted = match &mut *granted {
+        Some(granted) if granted.pid == process::id() => granted,
+        granted => granted.insert(GrantedLanes {
             pid: process::id(),
             lanes: HashMap::new(),
         }),
     };
-    if ours.lanes.contains_key(&slot) {
+    if granted.lanes.contains_key(&slot) {
         return true;
     }
     let locked = run::lane_file(lane).and_then(|path| {
@@ -156,58 +156,60 @@ fn is_free_in_run(lane: &str, slot: usize) -> bool {
     match locked {
         Ok(None) => false,
         Ok(Some(locked)) => {
-            ours.lanes.insert(slot, Some(locked));
+            granted.lanes.insert(slot, Some(locked));
             true
         }
         Err(error) => {
-            static TOLD: AtomicBool = AtomicBool::new(false);
-            say_once(
-                &TOLD,
+            static WARNED: AtomicBool = AtomicBool::new(false);
+            warn_once(
+                &WARNED,
                 &format!(
-                    "{error}; worker IDs are unique within this process only, which is enough where the test \
-                     binaries of a run do not overlap"
+                    "{error}; worker IDs are unique within this process only, which suffices if the test binaries of a \
+                     run do not overlap"
                 ),
             );
-            ours.lanes.insert(slot, None);
+            granted.lanes.insert(slot, None);
             true
         }
     }
 }
 
-/// The test is over: its services end, then its lane is given back.
+/// Ends the test: its services end first, then its lane is given back.
 pub(super) fn end(worker: &Worker) {
-    let life = &worker.0;
+    let execution = &worker.0;
     // A forked child has a copy of this thread, not the test.
-    if life.pid != process::id() || life.over.swap(true, Ordering::AcqRel) {
+    if execution.pid != process::id() || execution.is_over.swap(true, Ordering::AcqRel) {
         return;
     }
-    if let (Some(thread), Some(threads)) = (&life.thread, &mut *lock(&THREADS)) {
+    if let (Some(thread), Some(threads)) = (&execution.thread, &mut *lock(&THREADS)) {
         threads.remove(thread);
     }
-    let children = life.lease.end(PATIENCE, || {
+    let children = execution.lease.end(PATIENCE, || {
         if let Some(hook) = AT_END.get() {
-            let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(worker)));
-            if let Err(panic) = told {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(worker)));
+            if let Err(panic) = result {
                 stderr::line(&format!(
                     "a service panicked at the end of its test: {}",
                     exit::message(&*panic)
                 ));
-                // Its own drop may panic again.
+                // Its drop may panic again.
                 std::mem::forget(panic);
             }
         }
-        worker.record(|| Event::End { execution: life.life });
+        worker.record(|| Event::End {
+            execution: execution.number,
+        });
     });
     if children > 0 {
         worker.record(|| Event::Quarantined {
-            execution: life.life,
+            execution: execution.number,
             children: children as u64,
         });
     }
 }
 
-fn say_once(told: &AtomicBool, text: &str) {
-    if !told.swap(true, Ordering::Relaxed) {
+fn warn_once(warned: &AtomicBool, text: &str) {
+    if !warned.swap(true, Ordering::Relaxed) {
         stderr::line(text);
     }
 }

@@ -1,11 +1,10 @@
-//! Every lane of this process: one for each worker, one for what is shared.
+//! All lanes of this process: one for each worker, and one for shared services.
 
 use super::Lane;
 use crate::event::Event;
 use crate::exit::{self, Cleanup};
 use crate::journal;
-use crate::locator::registry::Scope;
-use crate::locator::resolve;
+use crate::locator::service::Lifetime;
 use crate::sys::{env, sync};
 use crate::worker::{self, Worker};
 use dashmap::DashMap;
@@ -13,115 +12,118 @@ use once_cell::sync::Lazy;
 use std::sync::{Arc, Mutex, PoisonError};
 
 static LANES: Lazy<DashMap<String, Arc<Lane>>> = Lazy::new(|| {
-    exit::register(clean);
+    exit::register(close_all);
     worker::at_test_end(end_test);
     sync::map()
 });
 
-/// The name of the lane of what is declared as shared; no worker's ID has a blank.
+/// The lane of shared services. No worker's ID contains a space.
 const SHARED: &str = "all workers";
-/// The name of the one lane of what each worker would have of its own, where isolation is off.
+/// The one lane of all workers' services while isolation is off.
 const MIXED: &str = "all workers, isolation off";
 
-/// Returns whether a worker's name in recordings stands for all workers of a process.
+/// Returns whether the lane of that name is shared by all workers of a process.
 pub fn is_of_all(name: &str) -> bool {
     name == SHARED || name == MIXED
 }
 
-/// Where a worker's services of that scope lie.
-pub(crate) fn of(scope: Scope, worker: &Worker) -> Arc<Lane> {
-    let name = match scope {
-        Scope::Shared => SHARED,
-        Scope::Worker if !is_isolated() => MIXED,
-        Scope::Worker | Scope::Test => worker.id(),
+/// Returns the lane of a worker's services with that lifetime.
+pub(crate) fn of(lifetime: Lifetime, worker: &Worker) -> Arc<Lane> {
+    let name = match lifetime {
+        Lifetime::Shared => SHARED,
+        Lifetime::Worker if !is_isolated() => MIXED,
+        Lifetime::Worker | Lifetime::Test => worker.id(),
     };
     if let Some(lane) = LANES.get(name) {
         return Arc::clone(&lane);
     }
-    let passes = name == worker.id();
-    let new = || Arc::new(Lane::new(name.to_owned(), passes));
+    let is_worker_lane = name == worker.id();
+    let new = || Arc::new(Lane::new(name.to_owned(), is_worker_lane));
     Arc::clone(&LANES.entry(name.to_owned()).or_insert_with(new))
 }
 
-/// The lane of that name, if it is in use.
+/// Returns the lane of that name, if it is in use.
 pub(crate) fn named(name: &str) -> Option<Arc<Lane>> {
     LANES.get(name).map(|lane| Arc::clone(&lane))
 }
 
-/// The switch for comparison: with `COFFERDAM_ISOLATION=off` all workers share one cache.
+/// Returns whether each worker has a cache of its own; with `COFFERDAM_ISOLATION=off`, all workers share one.
 fn is_isolated() -> bool {
     static ISOLATED: Lazy<bool> =
         Lazy::new(|| env::var("COFFERDAM_ISOLATION").is_none_or(|value| value != "off"));
     *ISOLATED
 }
 
-/// All of them, in no order.
-pub(crate) fn all() -> Vec<Arc<Lane>> {
-    LANES.iter().map(|lane| Arc::clone(&lane)).collect()
-}
-
-/// All of them, those that several workers share before the others.
+/// Returns all lanes, those that several workers share first.
 pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
-    let mut lanes = all();
+    let mut lanes: Vec<_> = LANES.iter().map(|lane| Arc::clone(&lane)).collect();
     lanes.sort_by_key(|lane| !is_of_all(&lane.name));
     lanes
 }
 
-/// Ends a test: what lives for it alone goes, its overrides end, and what a panic spoiled goes.
 fn end_test(worker: &Worker) {
-    // Not `of`: a test that asked for nothing needs no lane.
+    // Not by `of`: a test that requested no services needs no lane.
     for lane in [worker.id(), MIXED].into_iter().filter_map(named) {
-        let leaving = {
-            let mut state = lane.lock();
-            let leaving = state.end_test(|life| life == worker.life());
-            if !leaving.is_empty() {
-                lane.next_epoch(&mut state);
-            }
-            leaving
-        };
-        resolve::let_go(&lane, leaving);
+        lane.end_test(worker.execution());
     }
 }
 
-/// Everything that is left, for the end of the process.
-fn clean() -> Vec<Cleanup> {
-    let gone = Arc::new(Mutex::new(Vec::new()));
+/// Retires one locator's services in all lanes.
+pub(crate) fn clear(locator: u64, for_good: bool) {
+    let mut retired = Vec::new();
+    // Shared services first, so that a service that is built from now on is built from the new ones.
+    for lane in shared_first() {
+        let cleared = lane.clear(locator, for_good);
+        retired.extend(cleared.into_iter().map(|one| (Arc::clone(&lane), one)));
+    }
+    retired.sort_by_key(|(_, one)| std::cmp::Reverse(one.info.order));
+    let reports: Vec<_> = retired
+        .into_iter()
+        .map(|(lane, one)| {
+            let reports = lane.drop_retired(vec![one]);
+            (lane, reports)
+        })
+        .collect();
+    for (lane, reports) in reports {
+        lane.report(reports);
+    }
+}
+
+/// Returns the cleanups for the end of the process.
+fn close_all() -> Vec<Cleanup> {
+    let reports = Arc::new(Mutex::new(Vec::new()));
     let mut cleanups = Vec::new();
-    for lane in all() {
-        tell_counters(&lane);
-        for leaving in lane.close() {
-            let about = &leaving.entry.about;
-            let what = format!("{} of {}", about.service.label(), lane.name);
-            let (order, lane, gone) = (about.order, Arc::clone(&lane), Arc::clone(&gone));
+    for lane in shared_first() {
+        record_counters(&lane);
+        for retired in lane.close() {
+            let info = &retired.info;
+            let what = format!("{} of {}", info.service.label(), lane.name);
+            let (order, lane, reports) = (info.order, Arc::clone(&lane), Arc::clone(&reports));
             let run = Box::new(move || {
-                let now = lane.let_go(vec![leaving]);
-                gone.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push((lane, now));
+                let report = lane.drop_retired(vec![retired]);
+                let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                reports.push((lane, report));
             });
             cleanups.push(Cleanup { order, what, run });
         }
     }
-    let tell = Box::new(move || {
-        for (lane, gone) in std::mem::take(&mut *gone.lock().unwrap_or_else(PoisonError::into_inner)) {
-            lane.tell(gone);
+    let report_all = Box::new(move || {
+        for (lane, report) in std::mem::take(&mut *reports.lock().unwrap_or_else(PoisonError::into_inner)) {
+            lane.report(report);
         }
     });
-    // Before the oldest of all stands nobody.
+    // After all others: cleanups run from high orders to low.
     cleanups.push(Cleanup {
         order: 0,
-        what: "the last of the journal".to_owned(),
-        run: tell,
+        what: "the last events of the journal".to_owned(),
+        run: report_all,
     });
     cleanups
 }
 
-fn tell_counters(lane: &Lane) {
-    if !journal::is_on() {
-        return;
-    }
-    // What is shared has no worker to tell it; any that used it would do, and the snapshot names it.
-    if is_of_all(&lane.name) {
+fn record_counters(lane: &Lane) {
+    // A shared lane has no worker whose journal could hold the counters; the snapshot has them.
+    if !journal::is_on() || is_of_all(&lane.name) {
         return;
     }
     for view in lane.views(None) {

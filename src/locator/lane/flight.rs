@@ -1,4 +1,4 @@
-//! A build that is going on: one builds, the others wait for what it comes to.
+//! Builds in progress: one thread builds, the others wait for the outcome.
 
 use crate::sys::clock::Deadline;
 use crate::sys::sync::{Condvar, Mutex, lock, wait};
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// One build of one key. Whoever started it lands it, whatever happens.
+/// One build of one key. The thread that starts it must land it, whatever the outcome.
 pub(crate) struct Flight<V> {
     /// The build's number in the wait graph.
     pub(crate) build: u64,
@@ -23,7 +23,7 @@ impl<V: Clone> Flight<V> {
         }
     }
 
-    /// Tells everyone who waits, now or later.
+    /// Publishes the outcome to all current and later waiters.
     pub(crate) fn land(&self, outcome: V) {
         *lock(&self.outcome) = Some(outcome);
         self.landed.notify_all();
@@ -41,57 +41,57 @@ impl<V: Clone> Flight<V> {
     }
 }
 
-/// The builds that are going on for one worker.
+/// The builds in progress of one worker.
 pub(crate) struct Flights<K, V> {
-    aloft: HashMap<K, Arc<Flight<V>>>,
+    in_flight: HashMap<K, Arc<Flight<V>>>,
 }
 
-/// What to do about a key that is not there yet.
+/// The role of a thread that requests a missing key.
 pub(crate) enum Role<V> {
-    /// Nobody builds it: do, and land it.
+    /// It builds the service and lands the flight.
     Build(Arc<Flight<V>>),
-    /// Somebody does.
+    /// It waits for the thread that builds.
     Wait(Arc<Flight<V>>),
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
     pub(crate) fn new() -> Self {
         Self {
-            aloft: HashMap::new(),
+            in_flight: HashMap::new(),
         }
     }
 
-    /// Joins the build of `key`, or begins it as number `build`.
+    /// Joins the build of `key`, or begins it with the number `build`.
     pub(crate) fn join(&mut self, key: &K, build: u64) -> Role<V> {
-        if let Some(flight) = self.aloft.get(key) {
+        if let Some(flight) = self.in_flight.get(key) {
             return Role::Wait(Arc::clone(flight));
         }
         let flight = Arc::new(Flight::new(build));
-        self.aloft.insert(key.clone(), Arc::clone(&flight));
+        self.in_flight.insert(key.clone(), Arc::clone(&flight));
         Role::Build(flight)
     }
 
-    /// Whether this build of `key` is still the one to join.
-    pub(crate) fn is_aloft(&self, key: &K, flight: &Arc<Flight<V>>) -> bool {
-        self.aloft
+    /// Returns whether later requests for `key` still join this build.
+    pub(crate) fn is_in_flight(&self, key: &K, flight: &Arc<Flight<V>>) -> bool {
+        self.in_flight
             .get(key)
-            .is_some_and(|aloft| Arc::ptr_eq(aloft, flight))
+            .is_some_and(|known| Arc::ptr_eq(known, flight))
     }
 
-    /// The build is over; nobody joins it any more.
+    /// Ends a build: later requests no longer join it.
     pub(crate) fn end(&mut self, key: &K, flight: &Arc<Flight<V>>) {
-        if self.is_aloft(key, flight) {
-            self.aloft.remove(key);
+        if self.is_in_flight(key, flight) {
+            self.in_flight.remove(key);
         }
     }
 
-    /// Nobody joins these any more, and what they build is handed to none but those who have joined.
-    pub(crate) fn leave(&mut self, is_left: impl Fn(&K) -> bool) {
-        self.aloft.retain(|key, _| !is_left(key));
+    /// Stops new callers from joining these builds; only current waiters receive the result.
+    pub(crate) fn detach(&mut self, is_detached: impl Fn(&K) -> bool) {
+        self.in_flight.retain(|key, _| !is_detached(key));
     }
 }
 
-/// Every schedule of threads that want one service: `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`.
+/// All schedules of threads that request one service: `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`.
 #[cfg(all(test, loom))]
 mod loom_model {
     use super::*;
@@ -100,15 +100,15 @@ mod loom_model {
     use ::loom::thread;
     use std::time::Duration;
 
-    /// A lane with one service, as `lane.rs` and `resolve.rs` put it together.
-    struct Lane {
-        state: Mutex<State>,
+    /// A lane with one service, assembled as in `lane/mod.rs` and `resolve.rs`.
+    struct Model {
+        state: Mutex<ModelState>,
         builds: AtomicUsize,
-        /// How many of the first builds fail.
+        /// The number of builds that fail first.
         failing: usize,
     }
 
-    struct State {
+    struct ModelState {
         cached: Option<Built>,
         flights: Flights<(), Result<Built, ()>>,
         epoch: usize,
@@ -120,9 +120,9 @@ mod loom_model {
         epoch: usize,
     }
 
-    impl Lane {
+    impl Model {
         fn new(failing: usize) -> Arc<Self> {
-            let state = State {
+            let state = ModelState {
                 cached: None,
                 flights: Flights::new(),
                 epoch: 0,
@@ -155,7 +155,7 @@ mod loom_model {
                         Ok(Built { build, epoch })
                     };
                     let mut state = lock(&self.state);
-                    if state.flights.is_aloft(&(), &flight) {
+                    if state.flights.is_in_flight(&(), &flight) {
                         state.cached = outcome.ok();
                     }
                     state.flights.end(&(), &flight);
@@ -170,20 +170,23 @@ mod loom_model {
             let mut state = lock(&self.state);
             state.cached = None;
             state.epoch += 1;
-            state.flights.leave(|()| true);
+            state.flights.detach(|()| true);
         }
     }
 
-    fn start<R: 'static>(lane: &Arc<Lane>, work: impl FnOnce(&Lane) -> R + 'static) -> thread::JoinHandle<R> {
+    fn start<R: 'static>(
+        lane: &Arc<Model>,
+        work: impl FnOnce(&Model) -> R + 'static,
+    ) -> thread::JoinHandle<R> {
         let lane = Arc::clone(lane);
         thread::spawn(move || work(&lane))
     }
 
     #[test]
-    fn threads_that_want_one_service_have_it_built_once() {
+    fn one_service_is_built_once_for_all_threads() {
         model(|| {
-            let lane = Lane::new(0);
-            let others = [start(&lane, Lane::get), start(&lane, Lane::get)];
+            let lane = Model::new(0);
+            let others = [start(&lane, Model::get), start(&lane, Model::get)];
             let own = lane.get();
             for other in others {
                 assert_eq!(other.join().unwrap(), own);
@@ -193,14 +196,14 @@ mod loom_model {
     }
 
     #[test]
-    fn who_waits_for_a_build_that_fails_is_told_and_the_next_call_tries_again() {
+    fn all_waiters_get_the_error_of_a_failed_build_and_the_next_call_tries_again() {
         model(|| {
-            let lane = Lane::new(1);
-            let other = start(&lane, Lane::get);
+            let lane = Model::new(1);
+            let other = start(&lane, Model::get);
             let both = [lane.get(), other.join().unwrap()];
             let failed = both.iter().filter(|outcome| outcome.is_err()).count();
             let builds = lane.builds.load(Ordering::SeqCst);
-            // Either they waited together, or one came later and tried again.
+            // Either both waited together, or one came later and tried again.
             assert_eq!((failed, builds), if failed == 2 { (2, 1) } else { (1, 2) });
             assert!(lane.get().is_ok());
             assert_eq!(lane.builds.load(Ordering::SeqCst), 2);
@@ -208,10 +211,10 @@ mod loom_model {
     }
 
     #[test]
-    fn what_was_begun_before_a_clear_is_not_handed_out_after_it() {
+    fn a_build_that_began_before_a_clear_is_not_handed_out_after_it() {
         model(|| {
-            let lane = Lane::new(0);
-            let builds = start(&lane, Lane::get);
+            let lane = Model::new(0);
+            let builds = start(&lane, Model::get);
             let clears = start(&lane, |lane| {
                 lane.clear();
                 lane.get()

@@ -1,10 +1,10 @@
-//! The warm path: each thread remembers where the services are that it asked for.
+//! The fast path of `get`: each thread caches the locations of the services that it has requested.
 //!
-//! What is remembered is weak, so a thread keeps nothing alive; it holds while the thread works for the same life
-//! (test) and the worker is in the same epoch. A look-up takes no lock and writes nothing that another worker reads.
+//! The cached references are weak, so a thread keeps no instance alive. An entry is valid while the thread works for the
+//! same execution and the worker is in the same epoch. A lookup takes no lock and writes nothing that another worker reads.
 
 use super::Lane;
-use super::cache::Uses;
+use super::cache::UseCounter;
 use crate::sys::erased::Erased;
 use crate::worker::current;
 use std::any::TypeId;
@@ -12,104 +12,107 @@ use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 
-/// Places a thread remembers. Two services that fall on one place displace each other, which costs time only; more
-/// places would keep more dead instances' memory.
-const PLACES: usize = 64;
+/// The number of slots per thread. Two services in one slot displace each other, which costs only time; more slots would
+/// keep the memory of more dead instances.
+const SLOTS: usize = 64;
 
 thread_local! {
-    static MIRROR: RefCell<Vec<Option<Seen>>> = const { RefCell::new(Vec::new()) };
+    static CACHE: RefCell<Vec<Option<CachedService>>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Seen {
-    life: u64,
+struct CachedService {
+    execution: u64,
     epoch: u64,
     locator: u64,
     name: Arc<str>,
     lane: Arc<Lane>,
-    /// The worker's own lane and its epoch, where the service lies in another: an override would be there.
+    /// For a service in another lane, the worker's own lane and its epoch: an override would be there.
     own: Option<(Arc<Lane>, u64)>,
-    uses: Arc<Uses>,
+    counter: Arc<UseCounter>,
     /// A `Weak<T>`.
     service: Erased,
 }
 
-/// The service, if this thread saw it, in this life and epoch, and it is still there.
+/// Returns the service if this thread has cached it in this execution and epoch and it still exists.
 #[inline]
 pub(crate) fn get<T: ?Sized + Send + Sync + 'static>(locator: u64, name: &str) -> Option<Arc<T>> {
-    let life = current::stamp();
-    if life == 0 {
+    let execution = current::execution();
+    if execution == 0 {
         return None;
     }
     let type_id = TypeId::of::<T>();
-    MIRROR
-        .try_with(|mirror| {
-            let mirror = mirror.borrow();
-            let seen = mirror.get(place(locator, type_id, name))?.as_ref()?;
-            let is_it = seen.life == life
-                && seen.locator == locator
-                && *seen.name == *name
-                && seen.epoch == seen.lane.epoch()
-                && seen.own.as_ref().is_none_or(|(own, epoch)| own.epoch() == *epoch);
+    CACHE
+        .try_with(|cache| {
+            let cache = cache.borrow();
+            let cached = cache.get(slot(locator, type_id, name))?.as_ref()?;
+            let is_it = cached.execution == execution
+                && cached.locator == locator
+                && *cached.name == *name
+                && cached.epoch == cached.lane.epoch()
+                && cached
+                    .own
+                    .as_ref()
+                    .is_none_or(|(own, epoch)| own.epoch() == *epoch);
             if !is_it {
                 return None;
             }
-            let service = seen.service.get::<Weak<T>>()?.upgrade()?;
-            seen.uses.mark(seen.lane.tick());
+            let service = cached.service.get::<Weak<T>>()?.upgrade()?;
+            cached.counter.count(cached.lane.tick());
             Some(service)
         })
         .ok()
         .flatten()
 }
 
-/// Remembers a service for this thread's next call.
+/// Caches a service for this thread's next call.
 pub(crate) fn put<T: ?Sized + Send + Sync + 'static>(
     locator: u64,
     name: &Arc<str>,
     lane: Arc<Lane>,
     epoch: u64,
     own: Option<(Arc<Lane>, u64)>,
-    uses: Arc<Uses>,
+    counter: Arc<UseCounter>,
     service: &Arc<T>,
 ) {
-    let life = current::stamp();
-    if life == 0 {
+    let execution = current::execution();
+    if execution == 0 {
         return;
     }
     let type_id = TypeId::of::<T>();
-    let seen = Seen {
-        life,
+    let cached = CachedService {
+        execution,
         epoch,
         locator,
         name: Arc::clone(name),
         lane,
         own,
-        uses,
+        counter,
         service: Erased::new(Arc::downgrade(service)),
     };
-    let displaced = MIRROR.try_with(|mirror| {
-        let mut mirror = mirror.borrow_mut();
-        if mirror.is_empty() {
-            mirror.resize_with(PLACES, || None);
+    let displaced = CACHE.try_with(|cache| {
+        let mut cache = cache.borrow_mut();
+        if cache.is_empty() {
+            cache.resize_with(SLOTS, || None);
         }
-        let place = mirror.get_mut(place(locator, type_id, name))?;
-        place.replace(seen)
+        let slot = cache.get_mut(slot(locator, type_id, name))?;
+        slot.replace(cached)
     });
     drop(displaced);
 }
 
 #[inline]
-fn place(locator: u64, type_id: TypeId, name: &str) -> usize {
-    // The type first: that much is known to the compiler.
+fn slot(locator: u64, type_id: TypeId, name: &str) -> usize {
+    // The type first: the compiler can compute that part.
     let mut hash = Mix(0);
     type_id.hash(&mut hash);
     locator.hash(&mut hash);
     if !name.is_empty() {
         name.hash(&mut hash);
     }
-    (hash.0 >> 32) as usize % PLACES
+    (hash.0 >> 32) as usize % SLOTS
 }
 
-/// A type's ID is a hash already; a name is mixed in by FNV-1a.
+/// A hasher for type IDs, which are hashes already; names are mixed in by FNV-1a.
 struct Mix(u64);
 
 impl Hasher for Mix {
