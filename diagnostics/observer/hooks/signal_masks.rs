@@ -3,11 +3,13 @@
 //! Whether the program has blocked SIGSYS is kept for each thread. Its handlers are called by one of ours, because the
 //! kernel blocks signals for a handler's time and takes that back by itself.
 
-use crate::real::reals;
+use crate::hooks::process_calls;
+use crate::stack::unwind;
+use crate::sys::interpose::reals;
 use crate::sys::{
     self, SA_NODEFER, SA_RESTART, SA_SIGINFO, SIGSYS, Sigaction, Sigset, c_int, c_long, c_uint, c_void,
 };
-use crate::{dispatch, log, processes, thread, unwind};
+use crate::{dispatch, log, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicUsize};
@@ -123,7 +125,7 @@ impl Inherited {
         let own = thread::current();
         let is_hidden = is_ours() && own.masked.load(Relaxed) != 0 && !own.is_shut();
         is_hidden.then(|| {
-            let is_own = processes::own_id() == log::pid();
+            let is_own = process_calls::own_id() == log::pid();
             if is_own {
                 own.bequeathed.store(1, Relaxed);
                 dispatch::pass(own);
@@ -445,7 +447,7 @@ unsafe fn wait(info: *mut c_int, context: *mut u64) {
     own.waiting_sigsys.store(1, Relaxed);
     dispatch::pass(own);
     change(sys::SIG_BLOCK, Some(BIT), core::ptr::null_mut());
-    let pid = processes::own_id() as usize;
+    let pid = process_calls::own_id() as usize;
     // SAFETY: the signal's own description, sent to the process or to the thread as it was before.
     unsafe {
         *context.add(MASK) |= BIT;

@@ -3,13 +3,14 @@
 //! A program does not see the observer's variables: they are taken out of its environment before it begins, and put
 //! into that of every process that it starts, also where it starts one with an environment of its own making.
 
-use crate::account::{self, Reach, Reason, State};
+use crate::account_layout::{self, Reach, Reason, State};
 use crate::format::Kind;
+use crate::hooks::signal_masks;
 use crate::log::{self, Entry};
-use crate::note::Noting;
-use crate::real::{hooks, reals};
+use crate::record::Noting;
+use crate::sys::interpose::{hooks, reals};
 use crate::sys::{self, c_char, c_int, c_long, c_void};
-use crate::{dispatch, signals, thread};
+use crate::{dispatch, thread};
 use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
@@ -127,7 +128,7 @@ pub(crate) struct Handed {
 /// The digits of a slot's number at the beginning of [`OBSERVE`]'s value.
 const DIGITS: usize = 8;
 /// For a path that is put together, and for a program's beginning: not on the stack, which may be small.
-const SCRATCH: usize = 4096 + account::HEAD;
+const SCRATCH: usize = 4096 + account_layout::HEAD;
 
 impl Handed {
     /// # Safety
@@ -233,10 +234,10 @@ impl Handed {
             return;
         };
         let known = slot.load(Relaxed);
-        let new = match (pid, account::state(known)) {
-            (Some(pid), State::Started) => account::word(State::Started, Reason::None, pid),
+        let new = match (pid, account_layout::state(known)) {
+            (Some(pid), State::Started) => account_layout::word(State::Started, Reason::None, pid),
             (None, State::Started | State::OutOfReach | State::Lost) => {
-                account::word(State::Void, Reason::None, 0)
+                account_layout::word(State::Void, Reason::None, 0)
             }
             _ => return,
         };
@@ -304,7 +305,7 @@ unsafe fn out_of_reach(program: Program, scratch: &mut [u8]) -> Reason {
         }
         let length = call(SYS_PREAD, fd as usize, head.as_mut_ptr().addr(), head.len(), 0);
         let length = usize::try_from(length).unwrap_or(0).min(head.len());
-        let found = account::reach(head.get(..length).unwrap_or_default());
+        let found = account_layout::reach(head.get(..length).unwrap_or_default());
         let is_secure = user != 0 && is_setuid(fd, user, path, &call);
         if is_ours || is_script {
             close(fd);
@@ -366,7 +367,7 @@ unsafe fn open(folder: c_int, path: Text) -> c_int {
             return -1;
         }
         // It may be another file by now.
-        crate::files::real::openat(folder, path, sys::O_CLOEXEC | sys::O_NONBLOCK, 0)
+        crate::hooks::file_calls::real::openat(folder, path, sys::O_CLOEXEC | sys::O_NONBLOCK, 0)
     }
 }
 
@@ -445,12 +446,17 @@ unsafe fn become_other(texts: Texts, program: Program, call: impl FnOnce(Texts) 
     // SAFETY: the caller's promise.
     let handed = unsafe { Handed::on(texts, program) };
     let is_own = log::is_on() && log::is_first() && own_id() == log::pid();
-    let ended = |state| log::set_slot(log::own_slot(), account::word(state, Reason::None, log::pid()));
+    let ended = |state| {
+        log::set_slot(
+            log::own_slot(),
+            account_layout::word(state, Reason::None, log::pid()),
+        )
+    };
     if is_own {
         ended(State::Closed);
     }
     handed.began(Some(own_id()));
-    let mask = signals::Inherited::begin();
+    let mask = signal_masks::Inherited::begin();
     let failed = call(handed.texts);
     drop(mask);
     let errno = sys::errno();
@@ -618,7 +624,7 @@ unsafe fn start(
     let pid = if pid.is_null() { &raw mut own } else { pid };
     // SAFETY: the caller's promise.
     let handed = unsafe { Handed::on(texts, program) };
-    let mask = signals::Inherited::begin();
+    let mask = signal_masks::Inherited::begin();
     let failed = call(pid, handed.texts);
     drop(mask);
     let errno = sys::errno();
@@ -768,5 +774,5 @@ pub(crate) use forking::real as forks;
 
 pub(crate) fn close(fd: c_int) {
     // SAFETY: our own descriptor.
-    unsafe { crate::files::real::close(fd) };
+    unsafe { crate::hooks::file_calls::real::close(fd) };
 }

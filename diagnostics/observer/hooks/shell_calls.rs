@@ -4,9 +4,9 @@
 //! asked for.
 
 use crate::format::IN_SLOT;
-use crate::processes::{self, Handed, Program};
-use crate::real::reals;
-use crate::signals;
+use crate::hooks::process_calls::{self, Handed, Program};
+use crate::hooks::signal_masks;
+use crate::sys::interpose::reals;
 use crate::sys::{self, c_char, c_int, c_void};
 
 type Text = *const c_char;
@@ -62,11 +62,11 @@ unsafe fn with_observer<T>(
     // SAFETY: the caller's promise; libc hands this environment on, too.
     let handed = unsafe { Handed::on(sys::environ, Program::Path(c"/bin/sh".as_ptr())) };
     if let Some(slot) = handed.slot {
-        processes::child((IN_SLOT | slot) as u32);
+        process_calls::child((IN_SLOT | slot) as u32);
     }
     // SAFETY: the caller's promise.
     let memory = unsafe { Memory::of(&handed, command) };
-    let mask = signals::Inherited::begin();
+    let mask = signal_masks::Inherited::begin();
     sys::set_errno(errno);
     let result = call(memory.as_ref().map_or(command, |memory| memory.at.cast()));
     drop(mask);

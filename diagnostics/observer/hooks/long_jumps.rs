@@ -1,9 +1,10 @@
 //! Jumps out of a handler. `siglongjmp` restores the mask that `sigsetjmp` has saved, which is the real one. So the mask
 //! that the program knows is saved beside it.
 
-use crate::real::reals;
+use crate::hooks::signal_masks;
+use crate::sys::interpose::reals;
 use crate::sys::{self, c_int, c_void};
-use crate::{signals, thread};
+use crate::thread;
 use core::arch::naked_asm;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::Relaxed;
@@ -98,7 +99,7 @@ unsafe fn jumping(place: *mut c_void) {
     // SAFETY: the caller's promise.
     unsafe {
         let has_mask = &raw const (*place.cast::<Jump>()).has_mask;
-        if !signals::is_ours() || *has_mask == 0 {
+        if !signal_masks::is_ours() || *has_mask == 0 {
             return;
         }
         let mask = &raw mut (*place.cast::<Jump>()).mask;
@@ -107,9 +108,9 @@ unsafe fn jumping(place: *mut c_void) {
         let masked = if known & !1 == MARK {
             known & 1 != 0
         } else {
-            (*mask)[0] & signals::BIT != 0
+            (*mask)[0] & signal_masks::BIT != 0
         };
-        (*mask)[0] = (*mask)[0] & !signals::BIT | signals::jumped(masked);
+        (*mask)[0] = (*mask)[0] & !signal_masks::BIT | signal_masks::jumped(masked);
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Linux on x86_64 with glibc only, so sizes and numbers are fixed.
 
+pub(crate) mod interpose;
+
 pub(crate) use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 pub(crate) const AT_FDCWD: c_int = -100;

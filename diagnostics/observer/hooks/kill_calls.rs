@@ -3,10 +3,12 @@
 //! A program that is ended before its observer could begin has done nothing that is missed. One that has begun without
 //! its observer is lost, however it ends. What the loader has mapped when the signal is sent shows which it is.
 
-use crate::account::{self, Reason, State};
-use crate::real::reals;
+use crate::account_layout::{self, Reason, State};
+use crate::hooks::{file_calls, process_calls};
+use crate::stack::work_memory;
+use crate::sys::interpose::reals;
 use crate::sys::{self, c_char, c_int, c_long};
-use crate::{dispatch, files, log, processes, scratch};
+use crate::{dispatch, log};
 use core::sync::atomic::Ordering::Relaxed;
 
 const SYS_READ: c_long = 0;
@@ -58,8 +60,8 @@ fn mark(target: c_int, from: State, to: State) {
     let group = |pid: u32| unsafe { dispatch::real::syscall(SYS_GETPGID, pid as usize, 0, 0, 0, 0, 0) };
     for slot in log::children() {
         let known = slot.load(Relaxed);
-        let pid = account::pid(known);
-        if account::state(known) != from || pid == 0 {
+        let pid = account_layout::pid(known);
+        if account_layout::state(known) != from || pid == 0 {
             continue;
         }
         let is_target = match target {
@@ -69,7 +71,12 @@ fn mark(target: c_int, from: State, to: State) {
             _ => group(pid) == -c_long::from(target),
         };
         if is_target && (to == State::Started || is_about_to_begin(pid)) {
-            let _ = slot.compare_exchange(known, account::word(to, Reason::None, pid), Relaxed, Relaxed);
+            let _ = slot.compare_exchange(
+                known,
+                account_layout::word(to, Reason::None, pid),
+                Relaxed,
+                Relaxed,
+            );
         }
     }
 }
@@ -87,16 +94,16 @@ fn is_about_to_begin(pid: u32) -> bool {
     for (place, byte) in name.iter_mut().skip(6 + digits).zip(b"/maps") {
         *place = *byte;
     }
-    let Some(mut scratch) = scratch::take() else {
+    let Some(mut scratch) = work_memory::take() else {
         return false;
     };
     // SAFETY: a path with a zero at its end.
-    let fd = unsafe { files::real::open(name.as_ptr().cast::<c_char>(), sys::O_CLOEXEC, 0) };
+    let fd = unsafe { file_calls::real::open(name.as_ptr().cast::<c_char>(), sys::O_CLOEXEC, 0) };
     if fd < 0 {
         return false;
     }
     let found = look(fd, scratch.paths.as_flattened_mut());
-    processes::close(fd);
+    process_calls::close(fd);
     match found {
         // It has ended already.
         Found { any: false, .. } => false,
