@@ -151,10 +151,7 @@ fn an_import_by_way_of_the_root_is_named() {
 
 #[test]
 fn rooms_and_files_without_each_other_are_named() {
-    assert_eq!(
-        found(&GOOD[..3]),
-        ["low/ is in the list, not in the sources"]
-    );
+    assert_eq!(found(&GOOD[..3]), ["low/ is in the list, not in the sources"]);
     let mut sources = GOOD;
     sources[2].0 = "util.rs";
     assert_eq!(
