@@ -88,6 +88,29 @@ fn no_page_of_the_book_links_to_a_file_outside_of_it() {
 }
 
 #[test]
+fn the_paths_through_the_code_are_of_files_that_exist_and_none_is_there_twice() {
+    let page = files::read("docs/design/paths.md");
+    let mut breaches = Vec::new();
+    for section in page.split("\n## ").skip(1) {
+        let title = section.lines().next().unwrap_or_default();
+        let named = section.split('`').filter(|word| word.ends_with(".rs"));
+        let mut seen = std::collections::BTreeSet::new();
+        for path in named {
+            if !seen.insert(path) {
+                breaches.push(format!("{title}: {path} twice"));
+            }
+            if !files::root().join(path).is_file() {
+                breaches.push(format!("{title}: {path} does not exist"));
+            }
+        }
+    }
+    files::hold(
+        &breaches,
+        "docs/design/paths.md leads a newcomer through the code.",
+    );
+}
+
+#[test]
 fn every_block_says_what_it_is() {
     let mut breaches = Vec::new();
     for (path, fence) in blocks() {
