@@ -64,7 +64,7 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     let dir = super::here::working_dir();
     let report = match &args.report {
         Some(report) => report.clone(),
-        None => Findings::last(&cofferdam::base_dir(Some(&dir))?),
+        None => Findings::last(&cofferdam::diagnostics::base_dir(Some(&dir))?),
     };
     let findings = here(Findings::read(&report)?, &dir);
     let sources = sources(&findings, &dir)?;

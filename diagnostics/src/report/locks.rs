@@ -72,7 +72,7 @@ fn line(out: &mut impl Write, how: &str, lock: &Lock) -> io::Result<()> {
 fn lock(lock: &Lock) -> Value {
     json!({
         "name": lock.name,
-        "scope": if lock.host { "host" } else { "workspace" },
+        "scope": if lock.machine { "machine" } else { "workspace" },
         "state": lock.state.as_str(),
         "file": lock.file.to_string_lossy(),
         "holder": lock.holder.as_ref().map(|holder| json!({

@@ -6,7 +6,7 @@ use super::style::{BOLD, DIM};
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed, is_not_tried, severity_of};
 use crate::findings::{Access, Finding, Grade, Test, Use};
-use cofferdam::Scope;
+use cofferdam::format::Scope;
 use cofferdam_conflicts::Conflict;
 use std::io::{self, Write};
 

@@ -2,12 +2,13 @@
 
 use crate::role::{play, plays, role};
 use cofferdam::diagnostics::{LockState, locks};
-use cofferdam::{LockOptions, parallel, serial, try_lock, try_lock_shared};
+use cofferdam::lock::{LockOptions, try_lock, try_lock_shared};
+use cofferdam::{parallel, serial};
 use std::fmt;
 
 /// How the lock stands, as an outsider sees it.
 fn state(name: &str) -> LockState {
-    let all = locks(&cofferdam::base_dir(None).unwrap()).unwrap();
+    let all = locks(&cofferdam::diagnostics::base_dir(None).unwrap()).unwrap();
     all.iter().find(|lock| lock.name == name).unwrap().state
 }
 
