@@ -77,16 +77,16 @@ impl Arguments {
 fn unknown(name: &str) -> String {
     match name {
         "inner_attrs" => {
-            "inner_attrs is not supported: write those attributes below this one, on the function. \
-                          What they do happens while the lock is held, for it is taken in the function's body"
+            "inner_attrs is not supported: write those attributes below this one, on the function. They \
+                          apply while the lock is held, because it is taken in the function's body"
                 .to_owned()
         }
         "path" => {
-            "path is not supported, and not needed: a key keeps tests of all processes and runs of this \
-                   workspace apart; for the whole machine there is cofferdam::lock::LockOptions::machine"
+            "path is not supported and not needed: a key excludes tests of all processes and runs of this \
+                   workspace; for the whole machine, use cofferdam::lock::LockOptions::machine"
                 .to_owned()
         }
-        name => format!("{name} is no argument: there are keys, as in #[serial(database)], and crate = path"),
+        name => format!("unknown argument {name}: use keys, as in #[serial(database)], or crate = path"),
     }
 }
 

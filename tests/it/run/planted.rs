@@ -89,7 +89,7 @@ fn a_link_at_the_place_of_a_folder_or_a_file_of_ours_is_refused_and_nothing_is_w
     assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
     // Nor is it a lock for who looks at them, or followed by who cleans.
     let names = |locks: Vec<cofferdam::diagnostics::Lock>| -> Vec<_> {
-        let locks = locks.into_iter().filter(|lock| !lock.host);
+        let locks = locks.into_iter().filter(|lock| !lock.machine);
         locks.map(|lock| lock.name).collect()
     };
     assert_eq!(
