@@ -9,6 +9,7 @@
 
 pub use crate::diagnostics::{Cache, Claim, Entry, EntryState, Process, Snapshot};
 pub use crate::diagnostics::{MARK as SNAPSHOT_MARK, VERSION as SNAPSHOT_VERSION};
+pub use crate::error::chain as error_chain;
 pub use crate::event::{Event, Record, VERSION as JOURNAL_VERSION, Why};
 pub use crate::locator::lane::all::is_of_all as is_of_all_workers;
 pub use crate::resource::{Access, Resource, ResourceKind, Scope};

@@ -39,7 +39,7 @@ pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
 }
 
 /// Returns the text of an error and its causes, without those that an outer message already contains.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -354,6 +354,28 @@ mod tests {
             "docs/errors.md should list:\n\n{}",
             messages.join("\n\n")
         );
+    }
+
+    #[derive(Debug)]
+    struct Outer(&'static str, std::io::Error);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.1)
+        }
+    }
+
+    #[test]
+    fn a_cause_that_its_outer_message_contains_is_not_repeated() {
+        let with = |text| chain(&Outer(text, std::io::Error::other("no room")));
+        assert_eq!(with("could not write x"), "could not write x: no room");
+        assert_eq!(with("could not write x: no room"), "could not write x: no room");
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod record;
 mod snapshot;
 mod tables;
 
-pub use conflict::{Conflict, Kind, Party, Severity};
+pub use conflict::{Conflict, Grade, Kind, Pair, Runner, Severity, Test, Use};
 pub use counts::{CacheCount, ServiceCount};
 pub use error::ReadError;
 pub use evidence::{Account, Evidence, LostProcess, Observed, Watched, reserve};

@@ -1,4 +1,4 @@
-//! `check`: the conflicts in what was recorded before.
+//! `check`: reports conflicts in an earlier recording.
 
 use super::ratchet::Ratchet;
 use super::{Findings, Outcome, session};

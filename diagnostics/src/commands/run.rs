@@ -17,7 +17,7 @@ use crate::jobs::rounds::Rounds;
 use crate::ledger::Status;
 use cofferdam::diagnostics::{CleanOptions, clean};
 use cofferdam::namespace::Namespace;
-use cofferdam_conflicts::{Conflict, Evidence, Severity, reserve};
+use cofferdam_conflicts::{Conflict, Evidence, ReadError, Severity, reserve};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
@@ -269,7 +269,7 @@ impl Session<'_> {
         })
     }
 
-    fn judge(&self, ran: Ran, options: &Options, unrecorded: Option<&cofferdam::Error>) -> Outcome {
+    fn judge(&self, ran: Ran, options: &Options, unrecorded: Option<&ReadError>) -> Outcome {
         let recorded = session::evidence(self.base, self.name);
         // What came of the jobs is told all the same.
         let (evidence, unread) = match recorded {

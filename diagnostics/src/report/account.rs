@@ -1,6 +1,6 @@
 //! The account of what was started, for a person.
 
-use super::headline::headline;
+use super::style::headline;
 use super::text::{count, plain};
 use crate::commands::Findings;
 use crate::findings::{Account, Entry};

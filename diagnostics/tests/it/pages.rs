@@ -137,7 +137,8 @@ fn the_example_of_a_report_has_the_fields_that_a_report_has() {
         "/watched",
         "/conflicts/0",
         "/conflicts/0/resource",
-        "/conflicts/0/parties/1",
+        "/conflicts/0/tests/1",
+        "/conflicts/0/tests/1/uses/0",
     ] {
         let (told, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
         assert_eq!(fields(told), fields(shown), "{path}");

@@ -28,11 +28,11 @@ pub(super) fn shared(state: &State) -> Vec<Conflict> {
     }
     services
         .into_iter()
-        .filter_map(|((service, place), instances)| tell(state, service, place, &instances))
+        .filter_map(|((service, place), instances)| report(state, service, place, &instances))
         .collect()
 }
 
-fn tell(state: &State, service: Name, place: Name, instances: &[u32]) -> Option<Conflict> {
+fn report(state: &State, service: Name, place: Name, instances: &[u32]) -> Option<Conflict> {
     let lane = |user: u32| state.executions.get(user).lane;
     // The instance that most were handed shows it best.
     let users = |index: u32| &state.instances.get(index).users;

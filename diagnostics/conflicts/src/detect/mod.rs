@@ -1,4 +1,4 @@
-//! Evidence in, conflicts out: pure, one file per question.
+//! Detects conflicts: tables in, conflicts out, one file per question.
 
 mod instances;
 mod lockset;
@@ -6,71 +6,113 @@ mod resources;
 mod tallies;
 mod workers;
 
-use super::conflict::{Conflict, Kind, Party};
+use super::conflict::{Conflict, Kind, Test, Use};
 use super::names::Name;
 use super::tables::{State, Tally};
-use cofferdam::Access;
 
-/// As many parties as a conflict lists.
+/// The maximum number of uses that a conflict lists.
 const LISTED: usize = Tally::SEEN;
 
-/// Everything there is to tell, the gravest first.
+/// Returns every conflict, the most severe first.
 pub(super) fn all(state: &State) -> Vec<Conflict> {
-    let mut told = instances::shared(state);
-    told.extend(resources::shared(state));
-    told.extend(resources::left(state));
-    told.extend(workers::twice(state));
-    told.extend(tallies::all(state));
+    let mut found = instances::shared(state);
+    found.extend(resources::shared(state));
+    found.extend(resources::left(state));
+    found.extend(workers::twice(state));
+    found.extend(tallies::all(state));
     // Rows are numbered in the order of reading; people sort by name.
-    told.sort_by(|a, b| key(a).cmp(&key(b)));
-    told
+    found.sort_by(|a, b| key(a).cmp(&key(b)));
+    found
 }
 
-fn key(told: &Conflict) -> impl Ord + '_ {
-    let party = told.parties.first();
+fn key(conflict: &Conflict) -> impl Ord + '_ {
+    let test = conflict.tests.first();
     (
-        told.severity(),
-        told.kind,
-        told.between_runs,
-        !told.overlapped,
-        &told.resource,
-        &told.service,
-        party.map(|party| (&party.run, &party.binary, &party.test, &party.worker, party.pid)),
+        conflict.severity(),
+        conflict.kind,
+        conflict.between_runs,
+        !conflict.overlapped,
+        &conflict.resource,
+        &conflict.service,
+        test.map(|test| (&test.run, &test.binary, &test.name, &test.worker, test.pid)),
     )
 }
 
 fn conflict(
     kind: Kind,
     parties: Vec<Party>,
-    concerned: u64,
+    use_count: u64,
     message: String,
     help: impl Into<String>,
 ) -> Conflict {
+    let mut tests: Vec<Test> = Vec::new();
+    for Party { test, used } in parties {
+        match tests.iter_mut().find(|known| known.is_execution(&test)) {
+            Some(known) => known.uses.push(used),
+            None => tests.push(Test {
+                uses: vec![used],
+                ..test
+            }),
+        }
+    }
     Conflict {
         kind,
         resource: None,
         service: None,
+        grade: None,
         between_runs: false,
         overlapped: false,
-        parties,
-        concerned,
         message,
         help: help.into(),
+        name_parts: None,
+        tests,
+        use_count,
+        pairs: Vec::new(),
+        pair_count: 0,
     }
 }
 
-/// By first moment, then by name: rows are numbered in the order of reading, which is nobody's business.
-fn in_order(a: &Party, b: &Party) -> std::cmp::Ordering {
-    let key = |party: &Party| {
-        (
-            party.window.0,
-            party.run.clone(),
-            party.binary.clone(),
-            party.test.clone(),
-            party.worker.clone(),
-        )
-    };
-    key(a).cmp(&key(b))
+/// One use of a resource by one test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Party {
+    /// Without its uses.
+    test: Test,
+    used: Use,
+}
+
+impl Party {
+    /// Orders by first moment, then by name: rows are numbered in the order of reading, which must not show.
+    fn in_order(&self, other: &Self) -> std::cmp::Ordering {
+        let key = |party: &Self| {
+            let test = &party.test;
+            (
+                party.used.from,
+                test.run.clone(),
+                test.binary.clone(),
+                test.name.clone(),
+                test.worker.clone(),
+            )
+        };
+        key(self).cmp(&key(other))
+    }
+
+    /// Returns `stores_one on w0 (write)`, or the test alone where no worker is known, with the run where the conflict is
+    /// between two runs.
+    fn on_worker(&self, with_run: bool) -> String {
+        let mut text = self.test.to_string();
+        if !self.test.worker.is_empty() {
+            text.push_str(" on ");
+            text.push_str(&self.test.worker);
+        }
+        if with_run {
+            text.push_str(" of run ");
+            text.push_str(&self.test.run);
+        }
+        if let Some(access) = self.used.access {
+            text.push_str(&format!(" ({access})"));
+        }
+        text
+    }
 }
 
 impl State {
@@ -82,27 +124,38 @@ impl State {
             .map(|place| self.text(place))
             .filter(|place| !place.is_empty());
         Party {
-            run: self.text(self.runs.get(process.run).name).to_owned(),
-            worker: self.text(lane.worker).to_owned(),
-            pid: process.pid,
-            binary: self.text(process.binary).to_owned(),
-            test: row.test.map(|test| self.text(test).to_owned()),
-            attempt: row.attempt,
-            access: None,
-            service: None,
-            place: place.map(str::to_owned),
-            window: (row.begin, row.end),
+            test: Test {
+                run: self.text(self.runs.get(process.run).name).to_owned(),
+                worker: self.text(lane.worker).to_owned(),
+                pid: process.pid,
+                binary: self.text(process.binary).to_owned(),
+                package: String::new(),
+                runner: None,
+                name: row.test.map(|test| self.text(test).to_owned()),
+                attempt: row.attempt,
+                grade: None,
+                fails_alone: false,
+                uses: Vec::new(),
+            },
+            used: Use {
+                access: None,
+                service: None,
+                place: place.map(str::to_owned),
+                test_place: None,
+                from: row.begin,
+                to: row.end,
+            },
         }
     }
 
-    /// The parties of a tally, by their first moments.
+    /// Returns the parties of a tally, by their first moments.
     fn parties(&self, tally: &Tally) -> Vec<Party> {
         let mut parties: Vec<Party> = tally
             .seen
             .iter()
             .map(|(execution, place)| self.party(*execution, *place))
             .collect();
-        parties.sort_by(in_order);
+        parties.sort_by(Party::in_order);
         parties
     }
 
@@ -112,29 +165,7 @@ impl State {
     }
 }
 
-impl Party {
-    /// `stores_one on w0`, or the test alone where no worker is known, with the run where two runs are spoken of.
-    fn on_worker(&self, with_run: bool) -> String {
-        let access = match self.access {
-            Some(Access::Write) => " (write)",
-            Some(Access::List) => " (list)",
-            Some(Access::Read) => " (read)",
-            None => "",
-        };
-        let mut text = self.to_string();
-        if !self.worker.is_empty() {
-            text.push_str(" on ");
-            text.push_str(&self.worker);
-        }
-        if with_run {
-            text.push_str(" of run ");
-            text.push_str(&self.run);
-        }
-        text + access
-    }
-}
-
-/// Microseconds for a person.
+/// Returns microseconds with a unit that people read.
 fn time(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),

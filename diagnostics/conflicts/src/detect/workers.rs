@@ -59,7 +59,8 @@ fn in_lane(state: &State, mut executions: Vec<u32>) -> Option<Conflict> {
         .iter()
         .map(|execution| state.party(*execution, None))
         .collect();
-    let [first, second, ..] = parties.as_slice() else {
+    let tests = parties.iter().map(|party| &party.test).collect::<Vec<_>>();
+    let [first, second, ..] = tests[..] else {
         return None;
     };
     let message = format!(

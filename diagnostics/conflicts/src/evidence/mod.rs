@@ -23,6 +23,7 @@ pub use account::{Account, LostProcess, reserve};
 use cofferdam::format::Snapshot;
 use fold::Journal;
 pub use observed::Observed;
+use serde::Serialize;
 use sources::Sort;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -56,7 +57,7 @@ pub struct Evidence {
 }
 
 /// What was watched: a verdict holds for this and no more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Watched {
     /// Invocations of a runner.
@@ -66,7 +67,7 @@ pub struct Watched {
     /// Workers, each in its run.
     pub workers: u64,
     /// Tests in a run, each attempt once; only those that touched cofferdam are known.
-    pub executions: u64,
+    pub tests: u64,
     /// Instances of services.
     pub instances: u64,
     /// Fixtures that tests used, each once in its run.
@@ -156,7 +157,7 @@ impl Evidence {
             runs: count(state.runs.rows.len()),
             processes: count(state.processes.rows.len()),
             workers: count(state.lanes.rows.iter().filter(is_worker).count()),
-            executions: count(tests.count()),
+            tests: count(tests.count()),
             instances: count(state.instances.rows.len()),
             fixtures: count(state.fixtures.len()),
             claims: state.claimed,

@@ -59,8 +59,16 @@ pub(super) fn weigh(held: &Stay, other: &Stay, change: u64) -> Evidence {
     if !held.paused {
         return Neither(NOT_HELD);
     }
-    if other.change_held_up {
+    if other.held_up {
         return Neither(IN_STD);
+    }
+    // The held test's pause is within std's lock around all variables. If the other waits for that lock between its read and
+    // its change, no lock of the tests' own keeps it away.
+    if other
+        .change_held_up
+        .is_some_and(|since| (*from..*to).contains(&since))
+    {
+        return Met;
     }
     // With the pauses that it did make.
     let expected = began + change + seen.paused;
@@ -143,7 +151,9 @@ mod tests {
         let [late, early] = run([500, 0], 0, guards, pauses);
         assert_eq!(weigh(&late, &early, 100), Evidence::Neither(TOO_FAR));
         let mut held_up = other.clone();
-        held_up.change_held_up = true;
+        held_up.change_held_up = Some(500);
+        assert_eq!(weigh(&held, &held_up, 100), Evidence::Met);
+        held_up.held_up = true;
         assert_eq!(weigh(&held, &held_up, 100), Evidence::Neither(IN_STD));
         let mut unheld = held.clone();
         unheld.paused = false;

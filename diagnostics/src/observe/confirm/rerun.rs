@@ -11,9 +11,10 @@ use super::pauses::Pauses;
 use super::waits::Waits;
 use super::windows::{Stay, stays};
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
+use crate::processes::Scan;
 use cofferdam::{Resource, ResourceKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -240,17 +241,15 @@ fn stop(running: &mut [Running]) {
     }
     let killed = now() + GRACE;
     for one in &mut left {
-        while !(one.has_ended(SLICE) && one.is_empty()) && now() < killed {
+        while one.is_alive() && now() < killed {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "the end of a process group is no event to wait for"
             )]
-            thread::sleep(SLICE / 10);
+            thread::sleep(SLICE / 2);
         }
         one.signal(Signal::KILL);
-        if one.status.is_none() {
-            one.status = one.child.wait().ok();
-        }
+        one.status = one.child.wait().ok();
     }
 }
 
@@ -443,17 +442,18 @@ impl Running {
         }
     }
 
-    /// Signals it with all that it started.
+    /// Signals it with all that it started. Its end must not have been collected: from then on, the number of its group may
+    /// be another's.
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid() {
+        if let Some(pid) = self.pid().filter(|_| self.status.is_none()) {
             // It may have ended just now.
             let _ = kill_process_group(pid, signal);
         }
     }
 
-    /// Returns whether nothing is left of all that it started.
-    fn is_empty(&self) -> bool {
-        self.pid().is_none_or(|pid| test_kill_process_group(pid).is_err())
+    /// Returns whether something is left of all that it started, without collecting its own end.
+    fn is_alive(&self) -> bool {
+        Scan::default().in_group(self.child.id()) > 0
     }
 
     fn pid(&self) -> Option<Pid> {
@@ -511,6 +511,35 @@ mod tests {
             assert_eq!(failed(said, name), wanted, "{name}");
         }
         assert!(failed("", "a"));
+    }
+
+    #[test]
+    fn what_outlives_the_process_that_started_it_is_killed_before_that_process_is_collected() {
+        let script =
+            "trap 'exit 0' TERM; sh -c 'trap \"\" TERM; echo ready; sleep 60 & wait; sleep 60' & wait";
+        #[expect(clippy::disallowed_methods, reason = "a process to be stopped")]
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let mut ready = [0; 6];
+        out.read_exact(&mut ready).unwrap();
+        let mut running = [Running {
+            child,
+            said: Arc::default(),
+            over: None,
+            late: false,
+            status: None,
+        }];
+        assert!(running[0].is_alive());
+        stop(&mut running);
+        // Its helper holds the pipe open as long as it lives.
+        assert_eq!(out.read(&mut ready).unwrap(), 0);
+        assert!(running[0].late && running[0].status.is_some_and(|status| status.success()));
+        assert!(!running[0].is_alive());
     }
 
     #[test]

@@ -58,8 +58,8 @@ pub(super) struct Stay {
     pub(super) paused: bool,
     /// Whether it waited for std's lock around all variables, on the way to another one, before its first use.
     pub(super) held_up: bool,
-    /// The same before its first change.
-    pub(super) change_held_up: bool,
+    /// When it began to wait so between its first use and its first change.
+    pub(super) change_held_up: Option<u64>,
 }
 
 /// The first change of a resource by a test.
@@ -255,7 +255,9 @@ pub(super) fn stays(
                 stay.paused |= pause.is_some();
             } else {
                 stay.held_up |= since.is_some() && !was_there;
-                stay.change_held_up |= since.is_some() && !has_changed;
+                if was_there && !has_changed {
+                    stay.change_held_up = stay.change_held_up.or(since);
+                }
             }
         }
     }

@@ -72,7 +72,7 @@ fn a_checkout_is_changed_when_nothing_else_in_it_is() {
     let scratch = report();
     let no_git = scratch.fix(&["--apply"]);
     assert!(
-        no_git.err.contains("this is no checkout of git") && no_git.err.contains("--allow-no-vcs"),
+        no_git.err.contains("this is not a Git checkout") && no_git.err.contains("--allow-no-vcs"),
         "{}",
         no_git.err
     );
@@ -326,7 +326,7 @@ fn what_does_not_compile_is_taken_back_with_the_lock_file() {
     let told = scratch.checked(&["--apply", "--allow-dirty"]);
     assert!(
         told.err
-            .contains("the changes were taken back: `cargo check --tests` in "),
+            .contains("the changes were reverted: `cargo check --tests` in "),
         "{}{}",
         told.out,
         told.err
@@ -353,7 +353,7 @@ fn what_compiles_stays_and_a_suite_that_never_did_is_said_to() {
     let told = broken.checked(&["--apply"]);
     assert!(
         told.err
-            .contains("It fails without them, too: --no-check leaves out the check"),
+            .contains("It also fails without them: --no-check skips the check"),
         "{}{}",
         told.out,
         told.err

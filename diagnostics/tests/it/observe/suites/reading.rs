@@ -88,6 +88,7 @@ fn variable_locked_writes() {
     let _ = env::var("LOCKED");
     drop(shared);
     let _alone = LOCK.write();
+    unsafe { env::set_var("LOCKED_BEFORE", "1") };
     unsafe { env::set_var("LOCKED", "1") };
 }
 
@@ -99,4 +100,16 @@ fn variable_open_reads() {
 fn variable_open_writes() {
     let _ = env::var("OPEN");
     unsafe { env::set_var("OPEN", "1") };
+}
+
+// Between its read and its change, the writer waits for std's lock around all variables, which the reader holds in its pause.
+#[test]
+fn variable_behind_another_reads() {
+    let _ = env::var("BEHIND_ANOTHER");
+}
+#[test]
+fn variable_behind_another_writes() {
+    let _ = env::var("BEHIND_ANOTHER");
+    unsafe { env::set_var("ANOTHER", "1") };
+    unsafe { env::set_var("BEHIND_ANOTHER", "1") };
 }

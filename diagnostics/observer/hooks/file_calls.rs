@@ -1,9 +1,9 @@
 //! Files and folders.
 
 use crate::format::{ITSELF, Kind, SHARED_MEMORY};
-use crate::locks;
-use crate::note::{self, Path, open_file, path, paths};
-use crate::real::hooks;
+use crate::hooks::lock_calls;
+use crate::record::{self, Path, open_file, path, paths};
+use crate::sys::interpose::hooks;
 use crate::sys::{
     self, AT_REMOVEDIR, O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_RDWR, O_TMPFILE, O_TRUNC, c_char, c_int,
     c_long, c_uint, c_void,
@@ -176,10 +176,10 @@ hooks! {
 
     chdir(name: Text) -> c_int, |done| moved(name, done < 0);
     fchdir(fd: c_int) -> c_int, |done| moved(c".".as_ptr(), done < 0);
-    getcwd(to: *mut c_char, length: usize) -> *mut c_char, |_found| note::thing(Kind::GetFolder, false, 0, b"");
-    __getcwd_chk(to: *mut c_char, length: usize, size: usize) -> *mut c_char, |_found| note::thing(Kind::GetFolder, false, 0, b"");
-    get_current_dir_name() -> *mut c_char, |_found| note::thing(Kind::GetFolder, false, 0, b"");
-    umask(mask: c_uint) -> c_uint, |before| note::thing(Kind::Mask, before == mask & 0o777, 0, b"");
+    getcwd(to: *mut c_char, length: usize) -> *mut c_char, |_found| record::thing(Kind::GetFolder, false, 0, b"");
+    __getcwd_chk(to: *mut c_char, length: usize, size: usize) -> *mut c_char, |_found| record::thing(Kind::GetFolder, false, 0, b"");
+    get_current_dir_name() -> *mut c_char, |_found| record::thing(Kind::GetFolder, false, 0, b"");
+    umask(mask: c_uint) -> c_uint, |before| record::thing(Kind::Mask, before == mask & 0o777, 0, b"");
 
     shm_open(name: Text, flags: c_int, mode: c_uint) -> c_int, |fd| named(MEMORY, name, Kind::Open, flags, fd < 0);
     shm_unlink(name: Text) -> c_int, |done| named(MEMORY, name, Kind::Remove, 0, done < 0);
@@ -191,15 +191,15 @@ hooks! {
     semget(key: c_int, count: c_int, flags: c_int) -> c_int, |found| system_v(b"semaphores", key, found < 0);
     msgget(key: c_int, flags: c_int) -> c_int, |found| system_v(b"message queue", key, found < 0);
 
-    flock(fd: c_int, how: c_int) -> c_int, |done| locks::flocked(fd, how, done < 0);
-    lockf(fd: c_int, how: c_int, length: i64) -> c_int, |done| locks::lockfed(fd, how, length, done < 0);
-    lockf64(fd: c_int, how: c_int, length: i64) -> c_int, |done| locks::lockfed(fd, how, length, done < 0);
-    fcntl(fd: c_int, what: c_int, argument: usize) -> c_int, |done| locks::controlled(fd, what, argument, done < 0);
-    fcntl64(fd: c_int, what: c_int, argument: usize) -> c_int, |done| locks::controlled(fd, what, argument, done < 0);
-    close(fd: c_int) -> c_int, |_done| locks::closed(fd);
-    close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int, |done| locks::closed_all(first, last, flags, done < 0);
-    dup2(from: c_int, fd: c_int) -> c_int, |done| locks::replaced(from, fd, done < 0);
-    dup3(from: c_int, fd: c_int, flags: c_int) -> c_int, |done| locks::replaced(from, fd, done < 0);
+    flock(fd: c_int, how: c_int) -> c_int, |done| lock_calls::flocked(fd, how, done < 0);
+    lockf(fd: c_int, how: c_int, length: i64) -> c_int, |done| lock_calls::lockfed(fd, how, length, done < 0);
+    lockf64(fd: c_int, how: c_int, length: i64) -> c_int, |done| lock_calls::lockfed(fd, how, length, done < 0);
+    fcntl(fd: c_int, what: c_int, argument: usize) -> c_int, |done| lock_calls::controlled(fd, what, argument, done < 0);
+    fcntl64(fd: c_int, what: c_int, argument: usize) -> c_int, |done| lock_calls::controlled(fd, what, argument, done < 0);
+    close(fd: c_int) -> c_int, |_done| lock_calls::closed(fd);
+    close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int, |done| lock_calls::closed_all(first, last, flags, done < 0);
+    dup2(from: c_int, fd: c_int) -> c_int, |done| lock_calls::replaced(from, fd, done < 0);
+    dup3(from: c_int, fd: c_int, flags: c_int) -> c_int, |done| lock_calls::replaced(from, fd, done < 0);
 }
 
 /// A file's times, or an open file's where there is no name.
@@ -222,7 +222,7 @@ pub(crate) unsafe fn changed_at(folder: c_int, name: Text, flags: c_int, failed:
 pub(crate) unsafe fn moved(name: Text, failed: bool) {
     // SAFETY: the caller's promise.
     unsafe { path(Kind::ChangeFolder, failed, 0, Path::new(name)) }
-    if !failed && let Some(_noting) = note::Noting::begin() {
+    if !failed && let Some(_noting) = record::Noting::begin() {
         crate::log::note_folder();
     }
 }
@@ -238,7 +238,7 @@ const QUEUES: Named = (b"/dev/mqueue/", 0);
 /// # Safety
 /// The program handed the name to libc.
 unsafe fn named((folder, mark): Named, name: Text, kind: Kind, flags: c_int, failed: bool) {
-    let Some(_noting) = note::Noting::begin() else {
+    let Some(_noting) = record::Noting::begin() else {
         return;
     };
     // SAFETY: the caller's promise.
@@ -252,7 +252,7 @@ unsafe fn named((folder, mark): Named, name: Text, kind: Kind, flags: c_int, fai
 
 /// Private ones are nobody else's.
 fn system_v(what: &[u8], key: c_int, failed: bool) {
-    let Some(_noting) = note::Noting::begin() else {
+    let Some(_noting) = record::Noting::begin() else {
         return;
     };
     if key == 0 {

@@ -3,11 +3,13 @@
 //! Whether the program has blocked SIGSYS is kept for each thread. Its handlers are called by one of ours, because the
 //! kernel blocks signals for a handler's time and takes that back by itself.
 
-use crate::real::reals;
+use crate::hooks::process_calls;
+use crate::stack::unwind;
+use crate::sys::interpose::reals;
 use crate::sys::{
     self, SA_NODEFER, SA_RESTART, SA_SIGINFO, SIGSYS, Sigaction, Sigset, c_int, c_long, c_uint, c_void,
 };
-use crate::{dispatch, thread, unwind};
+use crate::{dispatch, log, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicUsize};
@@ -27,7 +29,7 @@ const SYS_GETTID: c_long = 186;
 const SYS_RT_TGSIGQUEUEINFO: c_long = 297;
 
 /// SIGSYS in a mask's first word.
-const BIT: u64 = 1 << (SIGSYS - 1);
+pub(crate) const BIT: u64 = 1 << (SIGSYS - 1);
 /// The signals of glibc's own, which its functions leave alone.
 const LIBC_S: u64 = 3 << 31;
 /// SIGKILL and SIGSTOP, which nobody can block.
@@ -110,16 +112,26 @@ fn change(how: c_int, set: Option<u64>, old: *mut u64) -> c_long {
     unsafe { dispatch::real::syscall(SYS_RT_SIGPROCMASK, how as usize, set, old as usize, 8, 0, 0) }
 }
 
-/// The mask as the program sees it, for what it starts. A program that is started finds it as it would have.
-pub(crate) struct Inherited;
+/// The mask as the program sees it, for what it starts. A program that is started finds it as it would have. Meanwhile
+/// the raw calls of the thread's handlers pass unseen: reported, they would end the process.
+pub(crate) struct Inherited {
+    /// Whether the thread has a block of its own: what `vfork` made shares that of its parent, whose calls it must not
+    /// let pass. Its own are not reported.
+    is_own: bool,
+}
 
 impl Inherited {
     pub(crate) fn begin() -> Option<Self> {
         let own = thread::current();
-        let is_hidden = is_ours() && own.masked.load(Relaxed) != 0 && own.waiting_sigsys.load(Relaxed) == 0;
+        let is_hidden = is_ours() && own.masked.load(Relaxed) != 0 && !own.is_shut();
         is_hidden.then(|| {
+            let is_own = process_calls::own_id() == log::pid();
+            if is_own {
+                own.bequeathed.store(1, Relaxed);
+                dispatch::pass(own);
+            }
             change(sys::SIG_BLOCK, Some(BIT), core::ptr::null_mut());
-            Self
+            Self { is_own }
         })
     }
 }
@@ -128,8 +140,26 @@ impl Drop for Inherited {
     fn drop(&mut self) {
         let errno = sys::errno();
         change(sys::SIG_UNBLOCK, Some(BIT), core::ptr::null_mut());
+        if self.is_own {
+            thread::current().bequeathed.store(0, Relaxed);
+            dispatch::again();
+        }
         sys::set_errno(errno);
     }
+}
+
+/// Sets what the program knows of its mask when a thread jumps back to where it saved one, with SIGSYS blocked or not.
+/// Returns the bit of SIGSYS for the real mask.
+pub(crate) fn jumped(masked: bool) -> u64 {
+    let own = thread::current();
+    own.masked.store(u8::from(masked), Relaxed);
+    own.suspended.store(0, Relaxed);
+    own.bequeathed.store(0, Relaxed);
+    if !masked {
+        // The one that waits comes with the jump.
+        own.waiting_sigsys.store(0, Relaxed);
+    }
+    u64::from(own.waiting_sigsys.load(Relaxed)) << (SIGSYS - 1)
 }
 
 /// The thread's real mask.
@@ -336,6 +366,11 @@ unsafe fn call(function: usize, masks: bool, signal: c_int, info: *mut c_int, co
     own.masked.store(until | u8::from(masks), Relaxed);
     // SAFETY: the caller's promise; a function that takes less finds it in its registers, and leaves the rest.
     unsafe {
+        let bequeathed = if own.bequeathed.load(Relaxed) == 0 {
+            0
+        } else {
+            *mask & BIT
+        };
         if before != 0 {
             *mask |= BIT;
         }
@@ -344,7 +379,7 @@ unsafe fn call(function: usize, masks: bool, signal: c_int, info: *mut c_int, co
         );
         own.masked.store(u8::from(*mask & BIT != 0), Relaxed);
         if own.waiting_sigsys.load(Relaxed) == 0 {
-            *mask &= !BIT;
+            *mask = *mask & !BIT | bequeathed;
         }
     }
 }
@@ -412,7 +447,7 @@ unsafe fn wait(info: *mut c_int, context: *mut u64) {
     own.waiting_sigsys.store(1, Relaxed);
     dispatch::pass(own);
     change(sys::SIG_BLOCK, Some(BIT), core::ptr::null_mut());
-    let pid = crate::processes::own_id() as usize;
+    let pid = process_calls::own_id() as usize;
     // SAFETY: the signal's own description, sent to the process or to the thread as it was before.
     unsafe {
         *context.add(MASK) |= BIT;

@@ -1,9 +1,9 @@
 //! Where in the program a call comes from: return addresses, which the binary turns into source lines later.
 
+use crate::dedupe::hash_of;
 use crate::format::Kind;
 use crate::log::{self, Entry};
-use crate::seen::hash_of;
-use crate::{modules, scratch};
+use crate::stack::{modules, work_memory};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -28,7 +28,7 @@ pub(crate) fn number(always: bool) -> u32 {
     if wanted == 0 || !log::is_first() || !log::is_free() {
         return 0;
     }
-    let Some(mut scratch) = scratch::take() else {
+    let Some(mut scratch) = work_memory::take() else {
         return 0;
     };
     let scratch = &mut *scratch;

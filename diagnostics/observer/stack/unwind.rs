@@ -5,7 +5,7 @@
 //! only after the kernel has confirmed that it can be, and the working memory is handed in.
 
 use crate::dispatch;
-use crate::modules;
+use crate::stack::modules;
 use crate::sys::{self, c_long};
 use core::arch::asm;
 

@@ -1,12 +1,13 @@
 //! File locks: what a thread holds while it does something else, and whose lock that is.
 
+use crate::dedupe::hash_of;
 use crate::format::{BETWEEN_PROCESSES, Kind, SHARED, header};
 use crate::log::{self, Entry};
-use crate::note::{Noting, path_of};
-use crate::real::reals;
-use crate::seen::hash_of;
+use crate::record::{Noting, path_of};
+use crate::stack::work_memory;
+use crate::sys::interpose::reals;
 use crate::sys::{self, SEEK_CUR, SEEK_SET, c_int, c_uint, c_void};
-use crate::{scratch, thread};
+use crate::thread;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
@@ -170,7 +171,7 @@ pub(crate) fn closed_all(first: c_uint, last: c_uint, flags: c_int, failed: bool
 
 fn taken(fd: c_int, way: u64) {
     let Some(_noting) = Noting::begin() else { return };
-    let Some(mut scratch) = scratch::take().filter(|_| scratch::is_roomy()) else {
+    let Some(mut scratch) = work_memory::take().filter(|_| work_memory::is_roomy()) else {
         log::count(header::DROPPED);
         return;
     };

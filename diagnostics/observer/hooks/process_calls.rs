@@ -3,13 +3,15 @@
 //! A program does not see the observer's variables: they are taken out of its environment before it begins, and put
 //! into that of every process that it starts, also where it starts one with an environment of its own making.
 
-use crate::account::{self, Reach, Reason, State};
+use crate::account_layout::{self, Reach, Reason, State};
 use crate::format::Kind;
+use crate::hooks::signal_masks;
 use crate::log::{self, Entry};
-use crate::note::Noting;
-use crate::real::{hooks, reals};
+use crate::record::Noting;
+use crate::sys::interpose::{hooks, reals};
 use crate::sys::{self, c_char, c_int, c_long, c_void};
-use crate::{dispatch, signals, thread};
+use crate::{dispatch, thread};
+use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
 
@@ -22,8 +24,10 @@ const SYS_GETPID: c_long = 39;
 const SYS_GETEUID: c_long = 107;
 const SYS_GETEGID: c_long = 108;
 const SYS_GETPPID: c_long = 110;
-const SYS_GETPGID: c_long = 121;
 const SYS_FGETXATTR: c_long = 193;
+const SYS_NEWFSTATAT: c_long = 262;
+const SYS_EXECVEAT: c_long = 322;
+const SYS_PIDFD_OPEN: c_long = 434;
 
 /// The variable that the loader reads.
 pub(crate) const PRELOAD: &[u8] = b"LD_PRELOAD=";
@@ -101,8 +105,10 @@ pub(crate) unsafe fn hide() {
 
 /// A program that is about to be started.
 #[derive(Clone, Copy)]
-enum Program {
+pub(crate) enum Program {
     Path(Text),
+    /// A path in an open folder.
+    At(c_int, Text),
     /// A name that is looked up in `PATH` unless there is a `/` in it.
     Name(Text),
     Open(c_int),
@@ -110,27 +116,30 @@ enum Program {
 
 /// An environment with the observer's variables in it, in memory of its own: `malloc` may not be called between fork
 /// and exec. And the program's slot in the account.
-struct Handed {
+pub(crate) struct Handed {
     texts: Texts,
     memory: *mut c_void,
     length: usize,
-    slot: Option<u64>,
+    pub(crate) slot: Option<u64>,
+    /// The observer's variables as they are in `texts`; null where they are not.
+    pub(crate) ours: [Text; 3],
 }
 
 /// The digits of a slot's number at the beginning of [`OBSERVE`]'s value.
 const DIGITS: usize = 8;
 /// For a path that is put together, and for a program's beginning: not on the stack, which may be small.
-const SCRATCH: usize = 4096 + account::HEAD;
+const SCRATCH: usize = 4096 + account_layout::HEAD;
 
 impl Handed {
     /// # Safety
     /// `texts` is null or ends with a null pointer; `program` is what the caller handed to libc.
-    unsafe fn on(texts: Texts, program: Program) -> Self {
+    pub(crate) unsafe fn on(texts: Texts, program: Program) -> Self {
         let mut handed = Self {
             texts,
             memory: core::ptr::null_mut(),
             length: 0,
             slot: None,
+            ours: [core::ptr::null(); 3],
         };
         let (observe, preload) = (HANDED_ON[0].load(Relaxed), HANDED_ON[2].load(Relaxed));
         // SAFETY: the caller's promise.
@@ -140,7 +149,7 @@ impl Handed {
         // SAFETY: the caller's promise, and variables that the constructor kept.
         unsafe {
             let name = match program {
-                Program::Path(text) | Program::Name(text) => sys::text(text),
+                Program::Path(text) | Program::At(_, text) | Program::Name(text) => sys::text(text),
                 Program::Open(_) => b"",
             };
             if !log::is_free() {
@@ -214,25 +223,29 @@ impl Handed {
             }
             // Fresh memory is null behind it.
             handed.texts = new;
+            handed.ours = [text.cast(), told.cast(), hold];
         }
         handed
     }
 
     /// Notes how the start went: with a process number, or not at all.
-    fn began(&self, pid: Option<u32>) {
-        let Some(slot) = self.slot.and_then(log::slot) else {
+    pub(crate) fn began(&self, pid: Option<u32>) {
+        let Some((number, slot)) = self.slot.and_then(|number| Some((number, log::slot(number)?))) else {
             return;
         };
         let known = slot.load(Relaxed);
-        let new = match pid {
-            Some(pid) if account::state(known) == State::Started => {
-                account::word(State::Started, Reason::None, pid)
+        let new = match (pid, account_layout::state(known)) {
+            (Some(pid), State::Started) => account_layout::word(State::Started, Reason::None, pid),
+            (None, State::Started | State::OutOfReach | State::Lost) => {
+                account_layout::word(State::Void, Reason::None, 0)
             }
-            None => account::word(State::Void, Reason::None, 0),
-            Some(_) => return,
+            _ => return,
         };
         // Its observer may have said more by now.
-        let _ = slot.compare_exchange(known, new, Relaxed, Relaxed);
+        let is_said = slot.compare_exchange(known, new, Relaxed, Relaxed).is_ok();
+        if is_said && pid.is_none() {
+            log::give_back(number);
+        }
     }
 }
 
@@ -279,7 +292,9 @@ unsafe fn out_of_reach(program: Program, scratch: &mut [u8]) -> Reason {
     let (mut fd, is_ours) = match program {
         Program::Open(fd) => (fd, false),
         // SAFETY: the caller's promise.
-        Program::Path(text) => (unsafe { open(text) }, true),
+        Program::Path(text) => (unsafe { open(sys::AT_FDCWD, text) }, true),
+        // SAFETY: as above.
+        Program::At(folder, text) => (unsafe { open(folder, text) }, true),
         // SAFETY: the caller's promise.
         Program::Name(text) => (unsafe { find(sys::text(text), text, path) }, true),
     };
@@ -290,7 +305,7 @@ unsafe fn out_of_reach(program: Program, scratch: &mut [u8]) -> Reason {
         }
         let length = call(SYS_PREAD, fd as usize, head.as_mut_ptr().addr(), head.len(), 0);
         let length = usize::try_from(length).unwrap_or(0).min(head.len());
-        let found = account::reach(head.get(..length).unwrap_or_default());
+        let found = account_layout::reach(head.get(..length).unwrap_or_default());
         let is_secure = user != 0 && is_setuid(fd, user, path, &call);
         if is_ours || is_script {
             close(fd);
@@ -305,7 +320,7 @@ unsafe fn out_of_reach(program: Program, scratch: &mut [u8]) -> Reason {
                 };
                 *end = 0;
                 // SAFETY: a path with a zero at its end.
-                fd = unsafe { open(head.as_ptr().wrapping_add(start).cast()) };
+                fd = unsafe { open(sys::AT_FDCWD, head.as_ptr().wrapping_add(start).cast()) };
             }
         }
     }
@@ -335,11 +350,25 @@ fn is_setuid(
         || call(SYS_FGETXATTR, fd as usize, name, 0, 0) > 0
 }
 
+/// Opens a regular file. Nothing else is a program, and opening a FIFO waits for its other end.
+///
 /// # Safety
 /// A path with a zero at its end.
-unsafe fn open(path: Text) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { crate::files::real::open(path, sys::O_CLOEXEC, 0) }
+#[inline(never)]
+unsafe fn open(folder: c_int, path: Text) -> c_int {
+    const REGULAR: u64 = 0o100_000;
+    let mut stat = [0_u64; 18];
+    let (at, to) = (folder as usize, stat.as_mut_ptr().addr());
+    // SAFETY: the caller's promise, and a place for `struct stat`, whose fourth word begins with `st_mode`.
+    unsafe {
+        if dispatch::real::syscall(SYS_NEWFSTATAT, at, path.addr(), to, 0, 0, 0) != 0
+            || stat[3] & 0o170_000 != REGULAR
+        {
+            return -1;
+        }
+        // It may be another file by now.
+        crate::hooks::file_calls::real::openat(folder, path, sys::O_CLOEXEC | sys::O_NONBLOCK, 0)
+    }
 }
 
 /// Opens the program of that name as `execvp` would find it.
@@ -349,7 +378,7 @@ unsafe fn open(path: Text) -> c_int {
 unsafe fn find(name: &[u8], text: Text, buffer: &mut [u8]) -> c_int {
     if name.contains(&b'/') {
         // SAFETY: the caller's promise.
-        return unsafe { open(text) };
+        return unsafe { open(sys::AT_FDCWD, text) };
     }
     // SAFETY: an array of texts that ends with a null pointer.
     let folders = unsafe {
@@ -371,7 +400,7 @@ unsafe fn find(name: &[u8], text: Text, buffer: &mut [u8]) -> c_int {
             *to = *byte;
         }
         // SAFETY: a path with a zero at its end.
-        let fd = unsafe { open(buffer.as_ptr().cast()) };
+        let fd = unsafe { open(sys::AT_FDCWD, buffer.as_ptr().cast()) };
         if fd >= 0 {
             return fd;
         }
@@ -386,8 +415,8 @@ fn becoming() {
     }
 }
 
-/// Notes that the test started that process.
-fn child(pid: u32) {
+/// Notes that the test started that process: by its number, or by its slot.
+pub(crate) fn child(pid: u32) {
     let Some(_noting) = Noting::begin() else { return };
     let mut entry = Entry::new(Kind::Child, b"");
     entry.value = u64::from(pid);
@@ -402,6 +431,9 @@ pub(crate) mod real {
         fexecve(fd: c_int, arguments: Texts, variables: Texts) -> c_int;
         posix_spawn(pid: *mut c_int, path: Text, actions: *const c_void, attributes: *const c_void, arguments: Texts, variables: Texts) -> c_int;
         posix_spawnp(pid: *mut c_int, path: Text, actions: *const c_void, attributes: *const c_void, arguments: Texts, variables: Texts) -> c_int;
+        pidfd_spawn(fd: *mut c_int, path: Text, actions: *const c_void, attributes: *const c_void, arguments: Texts, variables: Texts) -> c_int;
+        pidfd_spawnp(fd: *mut c_int, path: Text, actions: *const c_void, attributes: *const c_void, arguments: Texts, variables: Texts) -> c_int;
+        pidfd_getpid(fd: c_int) -> c_int;
     }
 }
 
@@ -414,12 +446,17 @@ unsafe fn become_other(texts: Texts, program: Program, call: impl FnOnce(Texts) 
     // SAFETY: the caller's promise.
     let handed = unsafe { Handed::on(texts, program) };
     let is_own = log::is_on() && log::is_first() && own_id() == log::pid();
-    let ended = |state| log::set_slot(log::own_slot(), account::word(state, Reason::None, log::pid()));
+    let ended = |state| {
+        log::set_slot(
+            log::own_slot(),
+            account_layout::word(state, Reason::None, log::pid()),
+        )
+    };
     if is_own {
         ended(State::Closed);
     }
     handed.began(Some(own_id()));
-    let mask = signals::Inherited::begin();
+    let mask = signal_masks::Inherited::begin();
     let failed = call(handed.texts);
     drop(mask);
     let errno = sys::errno();
@@ -484,6 +521,94 @@ pub unsafe extern "C" fn fexecve(fd: c_int, arguments: Texts, variables: Texts) 
     }
 }
 
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn execveat(
+    folder: c_int,
+    path: Text,
+    arguments: Texts,
+    variables: Texts,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: the program's call.
+    unsafe {
+        let program = if flags & sys::AT_EMPTY_PATH != 0 && sys::text(path).is_empty() {
+            Program::Open(folder)
+        } else {
+            Program::At(folder, path)
+        };
+        become_other(variables, program, |variables| {
+            let (path, arguments, variables) = (path.addr(), arguments.addr(), variables.addr());
+            // Older libcs have no function for it.
+            dispatch::real::syscall(
+                SYS_EXECVEAT,
+                folder as usize,
+                path,
+                arguments,
+                variables,
+                flags as usize,
+                0,
+            ) as c_int
+        })
+    }
+}
+
+/// # Safety
+/// That of `execle`: behind the null pointer that ends the arguments are the variables.
+unsafe extern "C" fn execle_by(path: Text, arguments: Texts) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut end = arguments;
+        while !(*end).is_null() {
+            end = end.add(1);
+        }
+        execve(path, arguments, end.add(1).cast::<Texts>().read())
+    }
+}
+
+/// Declares functions that take a program's arguments one by one. Those on the stack are an array already; those in
+/// registers are pushed before them, over the return address, which is kept below.
+macro_rules! one_by_one {
+    ($($name:ident, $with:ident;)*) => {
+        $(
+            /// # Safety
+            /// That of libc's function.
+            #[unsafe(no_mangle)]
+            #[unsafe(naked)]
+            pub unsafe extern "C" fn $name() {
+                naked_asm!(
+                    ".cfi_startproc",
+                    "pop rax",
+                    "push r9",
+                    "push r8",
+                    "push rcx",
+                    "push rdx",
+                    "push rsi",
+                    "mov rsi, rsp",
+                    "push rax",
+                    ".cfi_def_cfa_offset 48",
+                    ".cfi_offset rip, -48",
+                    "call {with}",
+                    // It returns only if it failed.
+                    "pop rcx",
+                    "add rsp, 40",
+                    "push rcx",
+                    "ret",
+                    ".cfi_endproc",
+                    with = sym $with,
+                )
+            }
+        )*
+    };
+}
+
+one_by_one! {
+    execl, execv;
+    execlp, execvp;
+    execle, execle_by;
+}
+
 /// Starts a process. `call` does it, and says where its number is.
 ///
 /// # Safety
@@ -499,7 +624,7 @@ unsafe fn start(
     let pid = if pid.is_null() { &raw mut own } else { pid };
     // SAFETY: the caller's promise.
     let handed = unsafe { Handed::on(texts, program) };
-    let mask = signals::Inherited::begin();
+    let mask = signal_masks::Inherited::begin();
     let failed = call(pid, handed.texts);
     drop(mask);
     let errno = sys::errno();
@@ -554,35 +679,75 @@ pub unsafe extern "C" fn posix_spawnp(
     }
 }
 
-mod ending {
-    use super::*;
-    hooks! {
-        kill(pid: c_int, signal: c_int) -> c_int, |failed| if failed == 0 { super::ended(pid, signal) };
-    }
-}
-pub(crate) use ending::real as kills;
-
-/// Notes which programs were ended before their observer began: they did nothing that could be missed.
-fn ended(target: c_int, signal: c_int) {
-    // HUP, INT, QUIT, ABRT, KILL, TERM.
-    if !matches!(signal, 1 | 2 | 3 | 6 | 9 | 15) || !log::is_on() || !log::is_free() {
-        return;
-    }
-    let errno = sys::errno();
-    // SAFETY: no effect.
-    let group = |pid: u32| unsafe { dispatch::real::syscall(SYS_GETPGID, pid as usize, 0, 0, 0, 0, 0) };
-    for slot in log::children() {
-        let known = slot.load(Relaxed);
-        let pid = account::pid(known);
-        let is_it = account::state(known) == State::Started
-            && pid != 0
-            && (target == pid as c_int || target < -1 && group(pid) == -c_long::from(target));
-        if is_it {
-            let new = account::word(State::Ended, Reason::None, pid);
-            let _ = slot.compare_exchange(known, new, Relaxed, Relaxed);
+/// Starts a process and opens a descriptor for it: by `spawn` where libc has such a function, otherwise by `apart` and
+/// `pidfd_open`. A program that looks for the function finds ours.
+///
+/// # Safety
+/// As [`start`]; `fd` can be written.
+unsafe fn start_with_descriptor(
+    fd: *mut c_int,
+    texts: Texts,
+    program: Program,
+    spawn: impl FnOnce(*mut c_int, Texts) -> c_int,
+    apart: impl FnOnce(*mut c_int, Texts) -> c_int,
+) -> c_int {
+    let call = |pid: *mut c_int, texts| {
+        let failed = spawn(fd, texts);
+        // -1 is no error number: libc lacks the function.
+        if failed >= 0 {
+            if failed == 0 {
+                // SAFETY: libc has written it.
+                unsafe { *pid = real::pidfd_getpid(*fd) };
+            }
+            return failed;
         }
-    }
-    sys::set_errno(errno);
+        let failed = apart(pid, texts);
+        if failed != 0 {
+            return failed;
+        }
+        // SAFETY: the process that was just started; the caller's promise.
+        unsafe {
+            *fd = dispatch::real::syscall(SYS_PIDFD_OPEN, *pid as usize, 0, 0, 0, 0, 0) as c_int;
+            if *fd < 0 { sys::errno() } else { 0 }
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { start(core::ptr::null_mut(), texts, program, call) }
+}
+
+/// Declares the functions that start a process and open a descriptor of it.
+macro_rules! with_descriptor {
+    ($($name:ident, $without:ident, $program:ident;)*) => {
+        $(
+            /// # Safety
+            /// That of libc's function.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name(
+                fd: *mut c_int,
+                path: Text,
+                actions: *const c_void,
+                attributes: *const c_void,
+                arguments: Texts,
+                variables: Texts,
+            ) -> c_int {
+                // SAFETY: the program's call.
+                unsafe {
+                    start_with_descriptor(
+                        fd,
+                        variables,
+                        Program::$program(path),
+                        |fd, variables| real::$name(fd, path, actions, attributes, arguments, variables),
+                        |pid, variables| real::$without(pid, path, actions, attributes, arguments, variables),
+                    )
+                }
+            }
+        )*
+    };
+}
+
+with_descriptor! {
+    pidfd_spawn, posix_spawn, Path;
+    pidfd_spawnp, posix_spawnp, Name;
 }
 
 /// Called in the copy, after every way of copying a process that libc knows.
@@ -609,5 +774,5 @@ pub(crate) use forking::real as forks;
 
 pub(crate) fn close(fd: c_int) {
     // SAFETY: our own descriptor.
-    unsafe { crate::files::real::close(fd) };
+    unsafe { crate::hooks::file_calls::real::close(fd) };
 }

@@ -1,9 +1,10 @@
 //! Memory to work in. A hook may be called on a signal's stack or a coroutine's, with a few kilobytes left: nothing big
 //! lies on the stack, and nothing is allocated.
 
-use crate::note::PATH_MAX;
-use crate::unwind::Walk;
-use crate::{log, sys, thread, trace};
+use crate::record::PATH_MAX;
+use crate::stack::trace;
+use crate::stack::unwind::Walk;
+use crate::{log, sys, thread};
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
@@ -100,7 +101,7 @@ pub(crate) fn is_roomy() -> bool {
         return true;
     }
     let errno = sys::errno();
-    let is_there = crate::unwind::is_readable(low);
+    let is_there = crate::stack::unwind::is_readable(low);
     sys::set_errno(errno);
     is_there
 }

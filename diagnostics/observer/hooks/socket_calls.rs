@@ -1,9 +1,9 @@
 //! Ports and sockets.
 
 use crate::format::{Kind, ONLY_V6};
-use crate::note::{self, Noting, Path};
-use crate::real::hooks;
-use crate::scratch;
+use crate::record::{self, Noting, Path};
+use crate::stack::work_memory;
+use crate::sys::interpose::hooks;
 use crate::sys::{self, c_int, c_uint, c_void};
 
 const AF_UNIX: u16 = 1;
@@ -117,7 +117,7 @@ fn internet(kind: Kind, family: u16, rest: &[u8], mark: u64, failed: bool) {
     };
     let port = u16::from_be_bytes([*high, *low]);
     if port != 0 {
-        note::thing(kind, failed, mark | u64::from(port), address.unwrap_or_default());
+        record::thing(kind, failed, mark | u64::from(port), address.unwrap_or_default());
     }
 }
 
@@ -134,14 +134,14 @@ fn given(fd: c_int, kind: Kind) {
     let number = u64::from(u16::from_be_bytes([address[2], address[3]]));
     if done == 0 && number != 0 {
         let datagrams = u64::from(kind == Kind::BindUdp) << 16;
-        note::thing(Kind::GivenPort, false, number | datagrams, &[]);
+        record::thing(Kind::GivenPort, false, number | datagrams, &[]);
     }
 }
 
 /// For the library of a suite that uses cofferdam: notes a port that it leased. Returns 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn cofferdam_observer_leased(port: u32) -> u32 {
-    note::thing(Kind::LeasedPort, false, u64::from(port), &[]);
+    record::thing(Kind::LeasedPort, false, u64::from(port), &[]);
     0
 }
 
@@ -158,7 +158,7 @@ fn unix(kind: Kind, name: &[u8], failed: bool) {
             crate::log::access(&entry);
         }
         Some(_) => {
-            let Some(mut scratch) = scratch::take() else {
+            let Some(mut scratch) = work_memory::take() else {
                 return;
             };
             let path = &mut scratch.paths[0];
@@ -166,7 +166,7 @@ fn unix(kind: Kind, name: &[u8], failed: bool) {
             path[..length].copy_from_slice(&name[..length]);
             path[length] = 0;
             // SAFETY: a zero stands at its end.
-            unsafe { note::path(kind, failed, 0, Path::new(path.as_ptr().cast())) }
+            unsafe { record::path(kind, failed, 0, Path::new(path.as_ptr().cast())) }
         }
     }
 }

@@ -40,6 +40,10 @@ pub(crate) trait Missing {
     const ANSWER: Self;
 }
 
+impl Missing for () {
+    const ANSWER: Self = ();
+}
+
 impl Missing for c_int {
     const ANSWER: Self = -1;
 }
@@ -76,8 +80,8 @@ macro_rules! reals {
     ($($name:ident($($arg:ident: $shape:ty),* $(,)?) -> $answer:ty;)*) => {
         #[expect(non_upper_case_globals, reason = "each is called like its function")]
         mod found {
-            $(pub(super) static $name: $crate::real::Real =
-                $crate::real::Real::new(concat!(stringify!($name), "\0"));)*
+            $(pub(super) static $name: $crate::sys::interpose::Real =
+                $crate::sys::interpose::Real::new(concat!(stringify!($name), "\0"));)*
         }
 
         pub(crate) fn resolve() {
@@ -91,7 +95,7 @@ macro_rules! reals {
                 let found = found::$name.address();
                 if found.is_null() {
                     $crate::sys::set_errno($crate::sys::ENOSYS);
-                    return <$answer as $crate::real::Missing>::ANSWER;
+                    return <$answer as $crate::sys::interpose::Missing>::ANSWER;
                 }
                 // SAFETY: libc's function of that name takes and returns these; what the arguments have to be is the
                 // caller's promise. A variadic function takes its arguments in the same registers.
@@ -111,7 +115,7 @@ macro_rules! hooks {
     ($($name:ident($($arg:ident: $shape:ty),* $(,)?) -> $answer:ty, |$result:ident| $after:expr;)*) => {
         pub(crate) mod real {
             use super::*;
-            $crate::real::reals! { $($name($($arg: $shape),*) -> $answer;)* }
+            $crate::sys::interpose::reals! { $($name($($arg: $shape),*) -> $answer;)* }
         }
         $(
             /// # Safety

@@ -1,12 +1,12 @@
 //! The environment: names only, never what they say. Of that a mark is kept, which tells whether two say the same.
 
+use crate::dedupe::mark_of;
 use crate::format::{Kind, SAME};
+use crate::hooks::process_calls;
 use crate::log::{self, Entry};
-use crate::note::{self, Noting};
-use crate::processes;
-use crate::real::reals;
-use crate::seen::mark_of;
-use crate::sys::{self, c_char, c_int};
+use crate::record::{self, Noting};
+use crate::sys::interpose::{hooks, reals};
+use crate::sys::{self, c_char, c_int, c_void};
 
 type Text = *const c_char;
 
@@ -24,7 +24,7 @@ pub(crate) mod real {
 
 /// A child's environment is its own: it meets nobody there.
 fn noted(kind: Kind, flags: u8, name: &[u8], mark: u32) {
-    if !processes::is_test() || name.is_empty() {
+    if !process_calls::is_test() || name.is_empty() {
         return;
     }
     let Some(_noting) = Noting::begin() else { return };
@@ -33,6 +33,27 @@ fn noted(kind: Kind, flags: u8, name: &[u8], mark: u32) {
     entry.value = u64::from(mark);
     log::access(&entry);
 }
+
+mod zone {
+    use super::*;
+
+    /// What these functions find depends on a variable that libc reads by itself.
+    fn read() {
+        noted(Kind::GetVariable, 0, b"TZ", 0);
+    }
+
+    hooks! {
+        tzset() -> (), |_none| read();
+        localtime(time: *const i64) -> *mut c_void, |_time| read();
+        localtime_r(time: *const i64, to: *mut c_void) -> *mut c_void, |_time| read();
+        ctime(time: *const i64) -> *mut c_char, |_text| read();
+        ctime_r(time: *const i64, to: *mut c_char) -> *mut c_char, |_text| read();
+        mktime(time: *mut c_void) -> i64, |_time| read();
+        timelocal(time: *mut c_void) -> i64, |_time| read();
+        strftime(to: *mut c_char, length: usize, format: Text, time: *const c_void) -> usize, |_length| read();
+    }
+}
+pub(crate) use zone::real as zones;
 
 /// # Safety
 /// That of libc's function.
@@ -118,8 +139,8 @@ pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
 pub unsafe extern "C" fn clearenv() -> c_int {
     // SAFETY: the program's call.
     let done = unsafe { real::clearenv() };
-    if processes::is_test() {
-        note::thing(Kind::ClearVariables, done != 0, 0, b"");
+    if process_calls::is_test() {
+        record::thing(Kind::ClearVariables, done != 0, 0, b"");
     }
     done
 }

@@ -33,6 +33,9 @@ pub(crate) mod header {
     pub(crate) const CHILDREN: usize = 3;
     /// The user who may open the file.
     pub(crate) const USER: usize = 4;
+    /// The first of the slots whose start failed, plus one; above it, the number of changes to this word. Each of them
+    /// has the next one, plus one, in the place of its flags.
+    pub(crate) const UNUSED: usize = 5;
 }
 
 /// The size of the header with so many slots.

@@ -5,8 +5,9 @@
 //! the thread has to give itself the same one (cut to 15 bytes), and the binary compares it with the list of tests. A
 //! thread whose name is not found keeps the short one.
 
+use crate::hooks::process_calls;
+use crate::log;
 use crate::sys::{self, Iovec, c_void};
-use crate::{log, processes};
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -116,7 +117,7 @@ fn read(at: usize, into: &mut [u8]) -> usize {
         // SAFETY: our own buffer; the other side is checked by the kernel.
         let got = unsafe {
             sys::process_vm_readv(
-                processes::own_id() as i32,
+                process_calls::own_id() as i32,
                 &raw const local,
                 1,
                 &raw const remote,

@@ -2,10 +2,13 @@
 //!
 //! Linux on x86_64 with glibc only, so sizes and numbers are fixed.
 
+pub(crate) mod interpose;
+
 pub(crate) use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
 pub(crate) const AT_FDCWD: c_int = -100;
 pub(crate) const AT_REMOVEDIR: c_int = 0x200;
+pub(crate) const AT_EMPTY_PATH: c_int = 0x1000;
 
 pub(crate) const ENOENT: c_int = 2;
 pub(crate) const EINTR: c_int = 4;
@@ -25,6 +28,7 @@ pub(crate) const O_EXCL: c_int = 0o200;
 pub(crate) const O_NOFOLLOW: c_int = 0o400_000;
 pub(crate) const AT_SYMLINK_NOFOLLOW: c_int = 0x100;
 pub(crate) const O_TRUNC: c_int = 0o1000;
+pub(crate) const O_NONBLOCK: c_int = 0o4000;
 pub(crate) const O_CLOEXEC: c_int = 0o2_000_000;
 pub(crate) const O_TMPFILE: c_int = 0o20_200_000;
 pub(crate) const O_DIRECTORY: c_int = 0o200_000;

@@ -2,15 +2,17 @@
 //!
 //! Nothing is kept open, so a program may close all descriptors; and what a killed process did is in the file.
 
-use crate::account::{self, Reason, State};
+use crate::account_layout::{self, Reason, State};
 use crate::format::{self, ABSENT, DONE, FAILED, Kind, MARK, RECORD, TAKEN, header};
+use crate::hooks::{file_calls, process_calls};
+use crate::stack::{trace, work_memory};
 use crate::sys::{self, c_char, c_int, c_void};
-use crate::{files, hold, processes, scratch, seen, thread, trace};
+use crate::{dedupe, hold, thread};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 /// As much is mapped, if the program may have so much; the log's room grows into it.
-const MOST: u64 = account::LOG;
+const MOST: u64 = account_layout::LOG;
 /// Of that, what is not for accesses.
 const KEPT: u64 = 1 << 20;
 static MAPPED: AtomicU64 = AtomicU64::new(0);
@@ -69,7 +71,7 @@ impl<'a> Entry<'a> {
 /// Begins the log in the account of that folder, in that slot unless another process has it. `false` if that cannot be:
 /// nothing is noted then, and the slot says so.
 pub(crate) fn begin(folder: &[u8], wanted: u64, is_test: bool) -> bool {
-    for (path, name) in PATHS.iter().zip([account::NAME, account::SPILL]) {
+    for (path, name) in PATHS.iter().zip([account_layout::NAME, account_layout::SPILL]) {
         let parts = [folder, b"/", name.as_bytes()];
         if parts.iter().map(|part| part.len()).sum::<usize>() >= path.len() * 8 {
             return false;
@@ -82,14 +84,15 @@ pub(crate) fn begin(folder: &[u8], wanted: u64, is_test: bool) -> bool {
         return false;
     };
     let begun = begin_in(fd, wanted);
-    processes::close(fd);
+    process_calls::close(fd);
     if begun {
-        PID.store(processes::own_id(), Relaxed);
+        PID.store(process_calls::own_id(), Relaxed);
         set(header::CURSOR, format::HEADER as u64);
         set(header::LIMIT, FIRST);
-        set(header::PID, u64::from(processes::own_id()));
-        set(header::PARENT, u64::from(processes::parent_id()));
+        set(header::PID, u64::from(process_calls::own_id()));
+        set(header::PARENT, u64::from(process_calls::parent_id()));
         set(header::IS_TEST, u64::from(is_test));
+        set(header::SLOT, own_slot());
         set(header::REAL_TIME, sys::now(sys::CLOCK_REALTIME));
         set(header::MONOTONIC, sys::now(sys::CLOCK_MONOTONIC));
         set(header::VERSION, format::VERSION);
@@ -99,21 +102,27 @@ pub(crate) fn begin(folder: &[u8], wanted: u64, is_test: bool) -> bool {
 }
 
 fn begin_in(fd: c_int, wanted: u64) -> bool {
-    let table = map(fd, core::ptr::null_mut(), account::table(account::MOST_SLOTS), 0);
+    let table = map(
+        fd,
+        core::ptr::null_mut(),
+        account_layout::table(account_layout::MOST_SLOTS),
+        0,
+    );
     if table == sys::MAP_FAILED {
         return false;
     }
     TABLE.store(table.cast(), Relaxed);
     let count = |place| entry(place).map_or(0, |word| word.load(Relaxed));
-    if count(account::header::MAGIC) != account::MAGIC {
+    if count(account_layout::header::MAGIC) != account_layout::MAGIC {
         TABLE.store(core::ptr::null_mut(), Relaxed);
         return false;
     }
-    let own = processes::own_id();
-    let recording = account::word(State::Recording, Reason::None, own);
+    let own = process_calls::own_id();
+    let recording = account_layout::word(State::Recording, Reason::None, own);
     let is_wanted = slot(wanted).is_some_and(|slot| {
         let known = slot.load(Acquire);
-        account::state(known) == State::Started
+        // A program may have survived the signal that was to end it.
+        matches!(account_layout::state(known), State::Started | State::Ended)
             && slot.compare_exchange(known, recording, SeqCst, Relaxed).is_ok()
     });
     // What a program that is not observed starts has the variables of its parent.
@@ -126,10 +135,10 @@ fn begin_in(fd: c_int, wanted: u64) -> bool {
         set_slot(number, recording);
         number
     };
-    let beginning = account::log(count(account::header::SLOTS), number);
+    let beginning = account_layout::log(count(account_layout::header::SLOTS), number);
     SLOT.store(number, Relaxed);
     BEGINNING.store(beginning, Relaxed);
-    let lost = |reason| set_slot(number, account::word(State::Lost, reason, own));
+    let lost = |reason| set_slot(number, account_layout::word(State::Lost, reason, own));
     let spill = if make_room(fd, beginning, FIRST) {
         None
     } else {
@@ -139,7 +148,7 @@ fn begin_in(fd: c_int, wanted: u64) -> bool {
             return false;
         }
         if let Some(flags) = slot_word(number, 1) {
-            flags.fetch_or(account::SPILLED, Relaxed);
+            flags.fetch_or(account_layout::SPILLED, Relaxed);
         }
         spill
     };
@@ -153,7 +162,7 @@ fn begin_in(fd: c_int, wanted: u64) -> bool {
         }
     }
     if let Some(spill) = spill {
-        processes::close(spill);
+        process_calls::close(spill);
     }
     if !is_on() {
         lost(Reason::NoMemory);
@@ -185,7 +194,7 @@ fn mapped() -> u64 {
 fn open(path: usize) -> Option<c_int> {
     let path = (&raw const PATHS).cast::<[AtomicU64; 264]>().wrapping_add(path);
     // SAFETY: a path with a zero at its end; the words are written once, before there are threads.
-    let fd = unsafe { files::real::open(path.cast::<c_char>(), sys::O_RDWR | sys::O_CLOEXEC, 0) };
+    let fd = unsafe { file_calls::real::open(path.cast::<c_char>(), sys::O_RDWR | sys::O_CLOEXEC, 0) };
     (fd >= 0).then_some(fd)
 }
 
@@ -196,12 +205,15 @@ pub(crate) fn close() {
     }
     if is_free() {
         // A copy that was made past libc believes that the log is its own, and its end is not that of the program.
-        if processes::own_id() != pid() {
+        if process_calls::own_id() != pid() {
             return;
         }
         cut();
     }
-    set_slot(own_slot(), account::word(State::Closed, Reason::None, pid()));
+    set_slot(
+        own_slot(),
+        account_layout::word(State::Closed, Reason::None, pid()),
+    );
 }
 
 /// Gives back the pages behind the last record. A copy of this process, or a thread that goes on, makes room again.
@@ -213,7 +225,7 @@ fn cut() {
     };
     // The other file is on a disk, where room is not short.
     let is_spilled = word(header::SPILLED_AT).is_some_and(|at| at.load(Relaxed) != 0)
-        || slot_word(own_slot(), 1).is_some_and(|flags| flags.load(Relaxed) & account::SPILLED != 0);
+        || slot_word(own_slot(), 1).is_some_and(|flags| flags.load(Relaxed) & account_layout::SPILLED != 0);
     if is_spilled || growing.swap(1, Acquire) != 0 {
         return;
     }
@@ -227,7 +239,7 @@ fn cut() {
         let from = BEGINNING.load(Relaxed) + end;
         // SAFETY: our own descriptor. Where it is not possible, the room stays taken.
         unsafe { sys::fallocate(fd, sys::FALLOC_FL_PUNCH_HOLE, from as i64, (now - end) as i64) };
-        processes::close(fd);
+        process_calls::close(fd);
         left = end;
     }
     limit.store(left, Release);
@@ -238,13 +250,13 @@ fn cut() {
 fn entry(place: usize) -> Option<&'static AtomicU64> {
     let table = TABLE.load(Relaxed).cast::<AtomicU64>();
     // SAFETY: the header lies at the mapping's beginning, aligned to a page, and is never unmapped.
-    (!table.is_null() && place < account::HEADER / 8).then(|| unsafe { &*table.add(place) })
+    (!table.is_null() && place < account_layout::HEADER / 8).then(|| unsafe { &*table.add(place) })
 }
 
 /// The word of a slot with that number.
 fn slot_word(number: u64, word: usize) -> Option<&'static AtomicU64> {
-    let slots = entry(account::header::SLOTS)?.load(Relaxed);
-    let place = account::table(number) as usize / 8 + word;
+    let slots = entry(account_layout::header::SLOTS)?.load(Relaxed);
+    let place = account_layout::table(number) as usize / 8 + word;
     // SAFETY: within the mapping, which holds all slots.
     (number < slots).then(|| unsafe { &*TABLE.load(Relaxed).cast::<AtomicU64>().add(place) })
 }
@@ -265,37 +277,85 @@ pub(crate) fn own_slot() -> u64 {
 
 /// The user who can open the account.
 pub(crate) fn user() -> u32 {
-    entry(account::header::USER).map_or(0, |user| user.load(Relaxed) as u32)
+    entry(account_layout::header::USER).map_or(0, |user| user.load(Relaxed) as u32)
 }
 
 /// Takes a slot for a program of that name. `None` if all are taken, which the count shows.
 pub(crate) fn take(state: State, reason: Reason, name: &[u8]) -> Option<u64> {
-    let slots = entry(account::header::SLOTS)?.load(Relaxed);
-    let taken = entry(account::header::CHILDREN)?.fetch_add(1, Relaxed);
-    let number = slots.checked_sub(taken + 1)?;
-    let name = name
-        .get(name.len().saturating_sub(account::SLOT - account::TEXT)..)
-        .unwrap_or_default();
-    let first = slot(number)?;
-    if first
-        .compare_exchange(0, account::word(state, reason, 0), SeqCst, Relaxed)
-        .is_err()
+    const ROOM: usize = account_layout::SLOT - account_layout::TEXT;
+    let number = match unused() {
+        Some(number) => number,
+        None => {
+            let slots = entry(account_layout::header::SLOTS)?.load(Relaxed);
+            let taken = entry(account_layout::header::CHILDREN)?.fetch_add(1, Relaxed);
+            slots.checked_sub(taken + 1)?
+        }
+    };
+    let name = name.get(name.len().saturating_sub(ROOM)..).unwrap_or_default();
+    let (first, flags) = (slot(number)?, slot_word(number, 1)?);
+    let known = first.load(Relaxed);
+    if !matches!(account_layout::state(known), State::Free | State::Void)
+        || first
+            .compare_exchange(known, account_layout::word(state, reason, 0), SeqCst, Relaxed)
+            .is_err()
     {
         return None;
     }
+    flags.store(0, Relaxed);
     let text = TABLE
         .load(Relaxed)
-        .wrapping_add(account::table(number) as usize + account::TEXT);
+        .wrapping_add(account_layout::table(number) as usize + account_layout::TEXT);
     // SAFETY: the slot is ours, and the name is no longer than its place.
-    unsafe { core::ptr::copy_nonoverlapping(name.as_ptr(), text, name.len()) };
+    unsafe {
+        core::ptr::copy_nonoverlapping(name.as_ptr(), text, name.len());
+        text.add(name.len()).write_bytes(0, ROOM - name.len());
+    }
     Some(number)
+}
+
+/// The head of the list of unused slots with another first one.
+fn head(known: u64, first: u64) -> u64 {
+    (known >> 32).wrapping_add(1) << 32 | first
+}
+
+/// Takes a slot whose start failed. A search in `PATH` fails many times before it finds a program.
+fn unused() -> Option<u64> {
+    let list = entry(account_layout::header::UNUSED)?;
+    loop {
+        let known = list.load(Acquire);
+        let number = (known & 0xffff_ffff).checked_sub(1)?;
+        let next = slot_word(number, 1)?.load(Relaxed);
+        if list
+            .compare_exchange(known, head(known, next), SeqCst, Relaxed)
+            .is_ok()
+        {
+            return Some(number);
+        }
+    }
+}
+
+/// Gives a slot back whose start failed.
+pub(crate) fn give_back(number: u64) {
+    let (Some(list), Some(next)) = (entry(account_layout::header::UNUSED), slot_word(number, 1)) else {
+        return;
+    };
+    loop {
+        let known = list.load(Relaxed);
+        next.store(known & 0xffff_ffff, Relaxed);
+        if list
+            .compare_exchange(known, head(known, number + 1), SeqCst, Relaxed)
+            .is_ok()
+        {
+            return;
+        }
+    }
 }
 
 /// The slots that observed processes took.
 pub(crate) fn children() -> impl Iterator<Item = &'static AtomicU64> {
     let count = |place| entry(place).map_or(0, |word| word.load(Relaxed));
-    let slots = count(account::header::SLOTS);
-    let first = slots.saturating_sub(count(account::header::CHILDREN));
+    let slots = count(account_layout::header::SLOTS);
+    let first = slots.saturating_sub(count(account_layout::header::CHILDREN));
     (first..slots).filter_map(slot)
 }
 
@@ -334,7 +394,7 @@ pub(crate) fn is_first() -> bool {
 /// The process is a copy of the one that began the log, and goes on in it under its own number.
 pub(crate) fn forked() {
     IS_FIRST.store(false, Relaxed);
-    PID.store(processes::own_id(), Relaxed);
+    PID.store(process_calls::own_id(), Relaxed);
 }
 
 /// From now on a system call of ours might be the last.
@@ -348,21 +408,21 @@ pub(crate) fn is_free() -> bool {
 
 /// Notes what a test did, the first time that it did this, and pauses where that was asked for.
 pub(crate) fn access(entry: &Entry<'_>) {
-    if !hold::is_asked_for() && seen::is_enough(entry) {
+    if !hold::is_asked_for() && dedupe::is_enough(entry) {
         return;
     }
-    let asked = (may_be_std_s(entry) && scratch::is_roomy()).then(|| trace::number(true));
-    let key = seen::key_of(entry, asked.unwrap_or(0));
-    if key.is_some_and(seen::has) {
+    let asked = (may_be_std_s(entry) && work_memory::is_roomy()).then(|| trace::number(true));
+    let key = dedupe::key_of(entry, asked.unwrap_or(0));
+    if key.is_some_and(dedupe::has) {
         return;
     }
-    if !scratch::is_roomy() {
+    if !work_memory::is_roomy() {
         count(header::DROPPED);
         return;
     }
     let pause = hold::due(entry);
-    if key.is_none_or(seen::insert) {
-        seen::count(entry);
+    if key.is_none_or(dedupe::insert) {
+        dedupe::count(entry);
         // Not both at a time on the stack.
         let stack = asked.unwrap_or_else(|| trace::number(false));
         write(entry, pause.map_or(0, |pause| pause.flag), stack);
@@ -523,11 +583,11 @@ fn grow(end: u64, limit: &AtomicU64, tries: u32) -> bool {
         .min(mapped());
     let (from, length) = (BEGINNING.load(Relaxed) + now, wanted.saturating_sub(now));
     let is_spilled = spilled_at.load(Relaxed) != 0
-        || slot_word(own_slot(), 1).is_some_and(|flags| flags.load(Relaxed) & account::SPILLED != 0);
+        || slot_word(own_slot(), 1).is_some_and(|flags| flags.load(Relaxed) & account_layout::SPILLED != 0);
     let room_in = |path: usize| {
         open(path).is_some_and(|fd| {
             let done = make_room(fd, from, length);
-            processes::close(fd);
+            process_calls::close(fd);
             done
         })
     };
@@ -549,7 +609,7 @@ fn map_spill(from: u64) -> bool {
     let Some(fd) = open(SPILL) else { return false };
     let place = MAP.load(Relaxed).wrapping_add(from as usize);
     let found = map(fd, place.cast(), mapped() - from, BEGINNING.load(Relaxed) + from);
-    processes::close(fd);
+    process_calls::close(fd);
     let done = found != sys::MAP_FAILED;
     if done {
         SPILL_MAPPED.store(from, Relaxed);
@@ -582,12 +642,12 @@ pub(crate) fn folder() -> u32 {
 /// The working directory is another one now.
 pub(crate) fn note_folder() {
     let number = GENERATION.fetch_add(1, Relaxed) + 1;
-    let Some(mut scratch) = scratch::take() else {
+    let Some(mut scratch) = work_memory::take() else {
         return;
     };
     let path = &mut scratch.paths[0];
     // SAFETY: a buffer of that length.
-    let got = unsafe { files::real::getcwd(path.as_mut_ptr().cast(), path.len()) };
+    let got = unsafe { file_calls::real::getcwd(path.as_mut_ptr().cast(), path.len()) };
     if got.is_null() {
         return;
     }

@@ -1,11 +1,13 @@
 //! Threads: each works for the test of the thread that began it, and those that a test harness begins are tests.
 
 use crate::format::{Kind, header};
+use crate::hooks::{process_calls, thread_names};
 use crate::log::{self, Entry};
-use crate::note::Noting;
-use crate::real::{hooks, reals};
+use crate::record::Noting;
+use crate::stack::work_memory;
+use crate::sys::interpose::{hooks, reals};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{dispatch, hold, names, processes, scratch, sys, thread};
+use crate::{dispatch, hold, sys, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 
@@ -87,12 +89,12 @@ fn prepared(start: usize, argument: *mut c_void) -> Option<&'static Slot> {
         return None;
     };
     let creator = thread::current().test.load(Relaxed);
-    let is_test = creator == 0 && processes::is_test() && log::is_first() && !IS_ONE_TEST.load(Relaxed);
+    let is_test = creator == 0 && process_calls::is_test() && log::is_first() && !IS_ONE_TEST.load(Relaxed);
     let test = if is_test {
         let number = TESTS.fetch_add(1, Relaxed) + 1;
-        let mut scratch = scratch::take();
+        let mut scratch = work_memory::take();
         let buffer = scratch.as_mut().map(|scratch| &mut scratch.paths[0]);
-        let name = buffer.map(|buffer| names::of_thread(argument as usize, buffer));
+        let name = buffer.map(|buffer| thread_names::of_thread(argument as usize, buffer));
         let name = name.unwrap_or_default();
         hold::begins(number, name);
         let mut entry = Entry::new(Kind::Test, name);

@@ -1,9 +1,11 @@
 //! What a hook does after libc's function: note it, and leave no trace of having done so.
 
 use crate::format::{Kind, header};
+use crate::hooks::file_calls;
 use crate::log::{self, Entry};
+use crate::stack::work_memory;
 use crate::sys::{self, AT_FDCWD, c_char, c_int};
-use crate::{dispatch, files, scratch, thread};
+use crate::{dispatch, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// While it lives, what this thread calls is the observer's own doing. In the end `errno` is as it was.
@@ -83,7 +85,7 @@ pub(crate) unsafe fn paths(kind: Kind, failed: bool, value: u64, first: Path, se
     let is_in_folder =
         |path: Path, text: &[u8]| path.folder != AT_FDCWD && !text.is_empty() && !text.starts_with(b"/");
     let is_known = !is_in_folder(first, texts.0) && !is_in_folder(second, texts.1);
-    let mut scratch = if is_known { None } else { scratch::take() };
+    let mut scratch = if is_known { None } else { work_memory::take() };
     let folders = match &mut scratch {
         Some(scratch) => {
             let [one, two] = &mut scratch.paths;
@@ -121,7 +123,7 @@ pub(crate) fn thing(kind: Kind, failed: bool, value: u64, name: &[u8]) {
 /// Notes what was done to an open file.
 pub(crate) fn open_file(kind: Kind, failed: bool, value: u64, fd: c_int) {
     let Some(_noting) = Noting::begin() else { return };
-    let Some(mut scratch) = scratch::take() else {
+    let Some(mut scratch) = work_memory::take() else {
         log::count(header::DROPPED);
         return;
     };
@@ -175,7 +177,7 @@ pub(crate) fn path_of(fd: c_int, buffer: &mut [u8; PATH_MAX]) -> &[u8] {
     }
     // SAFETY: a path with a zero at its end, and a buffer of the length given.
     let length =
-        unsafe { files::real::readlink(link.as_ptr().cast(), buffer.as_mut_ptr().cast(), PATH_MAX - 1) };
+        unsafe { file_calls::real::readlink(link.as_ptr().cast(), buffer.as_mut_ptr().cast(), PATH_MAX - 1) };
     usize::try_from(length)
         .ok()
         .and_then(|length| buffer.get(..length))
