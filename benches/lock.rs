@@ -143,14 +143,16 @@ fn main() {
         .skip_while(|argument| argument != "--contend")
         .skip(1);
     if let Some(how) = arguments.next() {
-        let base = cofferdam::base_dir(None).expect("the benchmark sets it");
+        let base = cofferdam::diagnostics::base_dir(None).expect("the benchmark sets it");
         println!("{}", contend(&how, &base).as_secs_f64() * 1e3);
         return;
     }
     if !harness::is_wanted() {
         return;
     }
-    let base = cofferdam::base_dir(None).expect("a workspace").join("bench");
+    let base = cofferdam::diagnostics::base_dir(None)
+        .expect("a workspace")
+        .join("bench");
     std::fs::create_dir_all(&base).expect("a folder for locks");
 
     let [bare, unlocked, ours, other, serial] = alone(&base);

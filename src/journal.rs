@@ -1,9 +1,9 @@
-//! Events to one file per worker; nothing at all when recording is off.
+//! The journal: events in one file per worker. Does nothing while recording is off.
 //!
-//! Recording is on while `COFFERDAM_RECORD` names a session. Each line goes out with one `write` to a file opened
-//! for appending, so what a killed process had done is known. A process's first write begins with a newline: a
-//! line torn by a predecessor in the same lane ends there. A journal that cannot be written costs one warning and
-//! never a test; the session's account says so, for which its room was reserved before.
+//! Recording is on while `COFFERDAM_RECORD` names a session. Each line is written with one `write` to a file opened for
+//! appending, so the events of a killed process are complete. A process's first write begins with a newline, which ends an
+//! incomplete line of an earlier process of the same worker. A journal that cannot be written causes one warning and never
+//! fails a test; the session's account, whose space was reserved before, records that.
 
 use crate::error::Error;
 use crate::event::{Event, Record, VERSION};
@@ -22,17 +22,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static BROKEN: AtomicBool = AtomicBool::new(false);
 
-// A test may use up all descriptors before it records anything.
+// Before `main`, because a test may use up all descriptors before it records anything.
 #[cfg(all(target_os = "linux", not(miri)))]
 before_main!(mark);
 
 #[cfg(all(target_os = "linux", not(miri)))]
 extern "C" fn mark() {
-    // Nothing may unwind from here, and a panic has said its words.
+    // Nothing may unwind from here, and the panic has been printed.
     let _ = std::panic::catch_unwind(marker);
 }
 
-/// This process's place in the session's account. `None` where nothing is recorded, or nobody made an account.
+/// Returns this process's slot in the session's account. `None` while recording is off, or without an account.
 fn marker() -> Option<&'static Marker> {
     static MARKER: OnceCell<Option<Marker>> = OnceCell::new();
     extern "C" fn end() {
@@ -55,9 +55,9 @@ fn marker() -> Option<&'static Marker> {
     MARKER.get_or_init(take).as_ref()
 }
 
-/// Whether anything is recorded.
+/// Returns whether recording is on.
 pub(crate) fn is_on() -> bool {
-    // The build that the cost of this question is measured against.
+    // The build without recording, for the benchmark of this check.
     if cfg!(cofferdam_without_journal) {
         return false;
     }
@@ -65,7 +65,7 @@ pub(crate) fn is_on() -> bool {
     *ON.get_or_init(|| run::session().is_some()) && !BROKEN.load(Ordering::Relaxed)
 }
 
-/// Records what happened to `worker`, if anything is recorded at all.
+/// Records an event of `worker`, if recording is on.
 pub(crate) fn write(worker: &str, event: impl FnOnce() -> Event) {
     if is_on() {
         append(worker, event());
@@ -82,16 +82,16 @@ fn append(worker: &str, event: Event) {
     }
     let record = Record {
         at: clock::micros(),
-        // A forked child works for its parent's test, and its lines are its parent's.
+        // A forked child works for its parent's test, so its lines belong to its parent.
         pid: run::facts().pid,
         event,
     };
     let written = match JOURNALS.get_or_init(sync::map).entry(worker.to_owned()) {
         Entry::Occupied(mut file) => {
             let line = record.to_line() + "\n";
-            file_size::spared(|| file.get_mut().write_all(line.as_bytes()))
+            file_size::unsignaled(|| file.get_mut().write_all(line.as_bytes()))
         }
-        Entry::Vacant(empty) => file_size::spared(|| {
+        Entry::Vacant(empty) => file_size::unsignaled(|| {
             let mut file = open(worker)?;
             begin(&mut file, worker, &record)?;
             empty.insert(file);
@@ -104,7 +104,7 @@ fn append(worker: &str, event: Event) {
         if let Some(marker) = marker() {
             marker.stop(number(&error));
         }
-        stderr::line(&format!("nothing more is recorded, the tests go on: {error}"));
+        stderr::line(&format!("recording stops and the tests continue: {error}"));
     }
 }
 
@@ -119,7 +119,7 @@ fn open(worker: &str) -> io::Result<File> {
         .map_err(|source| io::Error::other(Error::io("open", &path, source)))
 }
 
-/// The system's number of the error at the bottom; 0 if there is none.
+/// Returns the system's number of the underlying error; 0 if there is none.
 fn number(error: &io::Error) -> i32 {
     if let Some(number) = error.raw_os_error() {
         return number;
@@ -134,7 +134,7 @@ fn number(error: &io::Error) -> i32 {
     0
 }
 
-/// A process's first write: the end of whatever its predecessor left, who it is, and the first event.
+/// Performs a process's first write: a newline, the description of the process, and the first event.
 fn begin(file: &mut File, worker: &str, first: &Record) -> io::Result<()> {
     let run = run::run();
     let event = Event::Process {
@@ -160,7 +160,7 @@ fn begin(file: &mut File, worker: &str, first: &Record) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// What a person calls this program: nextest's name for it, else the file without Cargo's hash.
+/// Returns the name of this program: nextest's name for it, or the file name without Cargo's hash.
 pub(crate) fn binary() -> String {
     let facts = run::facts();
     if let (run::Runner::Nextest, Some(id)) = (run::run().runner, (facts.env)("NEXTEST_BINARY_ID")) {
@@ -169,7 +169,7 @@ pub(crate) fn binary() -> String {
     facts.exe.as_deref().map_or_else(|| "unknown".to_owned(), stem)
 }
 
-/// The name of an executable without Cargo's hash.
+/// Returns the file name of an executable without Cargo's hash.
 fn stem(exe: &Path) -> String {
     let stem = exe.file_stem().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('-') {

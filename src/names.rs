@@ -1,15 +1,15 @@
-//! Names for what lies outside: databases, buckets, queues.
+//! Names for external resources: databases, buckets, queues.
 
 use crate::error::{self, Error};
 use crate::run;
 use crate::worker::Worker;
 
-/// Names for outside resources that nobody else derives: each is this run's, this worker's and its base's own, and
-/// keeps to its system's rules of length and letters.
+/// Unique names for external resources: each differs by run, worker and base, and conforms to its system's limits of length
+/// and characters.
 ///
-/// A name has a part for people (the base, the worker) and one that makes it unique, a hash of run, worker and base:
-/// `shop_w0_hkbgqz3g761xj0`. The part for people is cut to fit, the hash never. The same test in the same lane of
-/// the same run gets the same name in every process; nothing else goes into it.
+/// A name consists of a readable part (the base, the worker) and a hash of run, worker and base that makes it unique:
+/// `shop_w0_hkbgqz3g761xj0`. The readable part is truncated to fit, the hash never. The same worker of the same run gets the
+/// same name in every process; nothing else is part of it.
 ///
 /// ```
 /// let names = cofferdam::Names::current();
@@ -19,39 +19,39 @@ use crate::worker::Worker;
 /// assert_ne!(database, names.postgres_database("archive"));
 /// ```
 ///
-/// Workers are unique in a run and runs on a machine, and nextest's everywhere. Where machines share a server and
-/// name their runs by `COFFERDAM_RUN_ID`, they must name them differently.
+/// Workers are unique in a run, runs on a machine, and nextest's runs everywhere. Machines that share a server and set
+/// `COFFERDAM_RUN_ID` must use different values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     run: String,
-    /// `None` for what the run's workers share.
+    /// `None` for resources that the run's workers share.
     worker: Option<String>,
 }
 
 impl Names {
-    /// Names for the worker that this thread works for.
+    /// Returns names for the worker of this thread.
     ///
     /// # Panics
-    /// On a thread that no worker was handed to; [`try_current`](Self::try_current) returns that as an error.
+    /// On the error that [`try_current`](Self::try_current) returns.
     #[track_caller]
     pub fn current() -> Self {
         error::or_panic(Self::try_current())
     }
 
-    /// Names for the worker that this thread works for.
+    /// Returns names for the worker of this thread.
     ///
     /// # Errors
-    /// As [`Worker::try_current`].
+    /// Like [`Worker::try_current`].
     pub fn try_current() -> Result<Self, Error> {
         Worker::try_current().map(|worker| Self::of(&worker))
     }
 
-    /// Names for this worker.
+    /// Returns names for this worker.
     pub fn of(worker: &Worker) -> Self {
         Self::new(worker.run(), Some(worker.id()))
     }
 
-    /// Names that all workers of the run share, and no other run.
+    /// Returns names that all workers of the run share and no other run has.
     pub fn of_run() -> Self {
         Self::new(&run::run().id, None)
     }
@@ -63,29 +63,30 @@ impl Names {
         }
     }
 
-    /// A database of PostgreSQL: at most 63 bytes, letters that need no quoting, never `pg_…`.
+    /// Returns a name for a PostgreSQL database: at most 63 bytes, without the need for quotes, never `pg_…`.
     pub fn postgres_database(&self, base: &str) -> String {
         self.identifier(base, 63)
     }
 
-    /// A schema of PostgreSQL; the rules are those of its databases.
+    /// Returns a name for a PostgreSQL schema, with the same limits as for a database.
     pub fn postgres_schema(&self, base: &str) -> String {
         self.identifier(base, 63)
     }
 
-    /// A database of MySQL or MariaDB: at most 64 characters, in lower case, for some systems know no other.
+    /// Returns a name for a MySQL or MariaDB database: at most 64 characters, in lower case, because on some systems case
+    /// is not preserved.
     pub fn mysql_database(&self, base: &str) -> String {
         self.identifier(base, 64)
     }
 
-    /// What to put before a table's name in a database that is shared: at most 30 characters, so that MySQL leaves
-    /// 34 and PostgreSQL 33 for the table. It ends in `_`.
+    /// Returns a prefix for table names in a shared database: at most 30 characters, which leaves 34 for the table in MySQL
+    /// and 33 in PostgreSQL. It ends in `_`.
     pub fn table_prefix(&self, base: &str) -> String {
         self.identifier(base, 29) + "_"
     }
 
-    /// A bucket of S3 (general purpose): 3 to 63 lower-case letters, digits and hyphens, without the beginnings that
-    /// are reserved.
+    /// Returns a name for a general-purpose S3 bucket: 3 to 63 lower-case letters, digits and hyphens, without the reserved
+    /// prefixes.
     pub fn s3_bucket(&self, base: &str) -> String {
         let name = self.name(base, '-', 61);
         if ["amzn-s3-demo-", "sthree-", "xn-"]
@@ -98,18 +99,17 @@ impl Names {
         }
     }
 
-    /// What to put before an object's key in a bucket of S3 that is shared. It ends in `/`.
+    /// Returns a prefix for object keys in a shared S3 bucket. It ends in `/`.
     pub fn s3_prefix(&self, base: &str) -> String {
         self.name(base, '-', 120) + "/"
     }
 
-    /// A bucket of Google Cloud Storage: 3 to 63 lower-case letters, digits and hyphens; neither `goog` nor what
-    /// looks like it.
+    /// Returns a name for a Google Cloud Storage bucket: 3 to 63 lower-case letters, digits and hyphens, without `goog` or
+    /// anything similar to it.
     pub fn gcs_bucket(&self, base: &str) -> String {
         let name = self.name(base, '-', 63);
         if name.replace('0', "o").contains("goog") {
-            // The parts for people are left out. Of the hash, also of `g00g00g`, nothing is: it gets a hyphen, which no
-            // other has.
+            // Omits the readable part. The hash stays complete, but gets a hyphen, which no other hash has.
             let hash = self.hash(base).replace("g00", "g0-0");
             Self::new(&self.run, None).with_readable("bucket", &hash, '-', 63)
         } else {
@@ -117,24 +117,23 @@ impl Names {
         }
     }
 
-    /// What to put before an object's name in a bucket of Google Cloud Storage that is shared. It ends in `/`.
+    /// Returns a prefix for object names in a shared Google Cloud Storage bucket. It ends in `/`.
     pub fn gcs_prefix(&self, base: &str) -> String {
         self.name(base, '-', 120) + "/"
     }
 
-    /// What to put before a key of Redis. It ends in `:`, has nothing in it that `SCAN … MATCH` takes for a pattern,
-    /// and no hash tag.
+    /// Returns a prefix for Redis keys. It ends in `:` and contains no pattern of `SCAN … MATCH` and no hash tag.
     pub fn redis_prefix(&self, base: &str) -> String {
         self.name(base, '-', 120) + ":"
     }
 
-    /// A queue of SQS, which fits RabbitMQ, and Kafka as a topic, too: at most 75 letters, digits and hyphens, so
-    /// that `.fifo` may follow.
+    /// Returns a name for an SQS queue, which also suits RabbitMQ and Kafka topics: at most 75 letters, digits and hyphens,
+    /// so that `.fifo` may follow.
     pub fn queue(&self, base: &str) -> String {
         self.name(base, '-', 75)
     }
 
-    /// A name that databases take for one without quotes.
+    /// Returns an identifier that databases accept without quotes.
     fn identifier(&self, base: &str, longest: usize) -> String {
         let name = self.name(base, '_', longest - 2);
         if name.starts_with("pg_") || name.starts_with(|first: char| first.is_ascii_digit()) {
@@ -144,7 +143,7 @@ impl Names {
         }
     }
 
-    /// Base, worker and hash, of lower-case letters, digits and single separators, at most so long.
+    /// Joins base, worker and hash, in lower-case letters, digits and single separators.
     fn name(&self, base: &str, separator: char, longest: usize) -> String {
         self.with_readable(base, &self.hash(base), separator, longest)
     }
@@ -167,18 +166,18 @@ impl Names {
         name
     }
 
-    /// What makes a name unique: 64 bits of run, worker and base, in letters of which no word is made.
+    /// Returns the unique part of a name: 64 bits of run, worker and base, in an alphabet without vowels.
     fn hash(&self, base: &str) -> String {
         let mut hash = FNV_START;
         for part in [Some(self.run.as_str()), self.worker.as_deref(), Some(base)] {
-            // Lengths keep the parts apart; a worker that is not there differs from one without a name.
+            // Lengths separate the parts; a missing worker differs from one with an empty name.
             hash = fnv(
                 hash,
                 &part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes(),
             );
             hash = fnv(hash, part.unwrap_or_default().as_bytes());
         }
-        // Like texts get like hashes up to here.
+        // Without the final mix, similar texts would have similar hashes.
         hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         hash ^= hash >> 33;
@@ -191,10 +190,10 @@ impl Names {
     }
 }
 
-/// No vowels: neither a word that is reserved nor one that offends comes of them. What looks like one may: `g00g`.
+/// No vowels, so that a hash contains no reserved or offensive word. It may contain similar digits: `g00g`.
 const LETTERS: &[u8; 30] = b"0123456789bcdfghjklmnpqrstvwxz";
 
-/// As many as 64 bits need.
+/// The number of digits that 64 bits need.
 const DIGITS: usize = 14;
 
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
@@ -206,7 +205,7 @@ fn fnv(start: u64, bytes: &[u8]) -> u64 {
     })
 }
 
-/// The text in lower-case letters and digits, with single separators between them, at most so long.
+/// Returns the text in lower-case letters and digits with single separators, at most `longest` bytes long.
 fn plain(text: &str, separator: char, longest: usize) -> String {
     let mut plain = String::with_capacity(longest);
     for letter in text.chars().map(|letter| letter.to_ascii_lowercase()) {
@@ -240,13 +239,13 @@ mod tests {
             names.gcs_prefix(base),
             names.redis_prefix(base),
             names.queue(base),
-            // What people do with it.
+            // A FIFO queue.
             names.queue(base) + ".fifo",
         ]
     }
 
     #[test]
-    fn a_name_can_be_read() {
+    fn a_name_has_a_readable_part() {
         let names = Names::new("b0b0-1", Some("j2.w0"));
         for (name, start) in [
             (names.postgres_database("Shop Orders"), "shop_orders_j2_w0_"),
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_beginnings_are_written_around() {
+    fn reserved_prefixes_are_avoided() {
         let names = Names::new("r", None);
         for (name, start) in [
             (names.postgres_schema("pg_shop"), "t_pg_shop_"),
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_looks_like_google_is_written_apart() {
+    fn a_hash_similar_to_google_is_split() {
         let names = Names::new("r", None);
         for (base, hash, name) in [
             ("6102", "q3g47sgdhg00g0", "bucket-q3g47sgdhg0-0g0"),
@@ -331,7 +330,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_keeps_to_its_systems_rules(names in names(), base in base()) {
+        fn every_name_conforms_to_its_systems_rules(names in names(), base in base()) {
             let base = base.as_str();
             for name in [names.postgres_database(base), names.postgres_schema(base)] {
                 prop_assert!(is_identifier(&name, 63), "{}", name);

@@ -1,4 +1,4 @@
-//! What keeps the output of two runs apart.
+//! Namespaces, which separate the output of concurrent runs.
 
 use crate::error::Error;
 use crate::run;
@@ -8,34 +8,34 @@ use crate::worker::Worker;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// `base/run_<namespace>/`, made if need be: where this run puts its output, and no other run does.
+/// Returns `base/run_<namespace>/`, the folder for the output of this run only, creating it if necessary.
 ///
 /// Short for [`Namespace::current`] and its [`output_dir`](Namespace::output_dir).
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let base = dir.path();
-/// let reports = cofferdam::output_dir(base).unwrap();
+/// let reports = cofferdam::namespace::output_dir(base).unwrap();
 /// assert!(reports.is_dir() && reports.starts_with(base));
 /// ```
 ///
 /// # Errors
-/// When the namespace cannot be used, or the folder cannot be made.
+/// When the namespace is invalid or the folder cannot be created.
 pub fn output_dir(base: impl AsRef<Path>) -> Result<PathBuf, Error> {
     Namespace::current()?.output_dir(base)
 }
 
-/// A name for what one run puts out.
+/// The name of a run's output.
 ///
-/// A process's namespace is, in this order: what `cargo cofferdam run --run-namespace` says (it sets
-/// `COFFERDAM_RUN_NAMESPACE`); `COFFERDAM_RUN_NAMESPACE`; `RUN_NAMESPACE`; else one that is generated, a session's in
-/// `cargo cofferdam run`, the run's own elsewhere. So all processes of a run have the same.
+/// A process's namespace is the first of: the argument of `cargo cofferdam run --run-namespace` (which sets
+/// `COFFERDAM_RUN_NAMESPACE`); `COFFERDAM_RUN_NAMESPACE`; `RUN_NAMESPACE`; a generated one, which is the session's in
+/// `cargo cofferdam run` and the run's elsewhere. So all processes of a run have the same namespace.
 ///
-/// Any text will do that is not too long: in a folder's name, what is neither letter, digit, `-`, `_` nor an inner
-/// `.` is written as `%` and two digits, so that `../a` stays inside.
+/// Any text up to a maximum length is valid. In a folder's name, characters other than letters, digits, `-`, `_` and an
+/// inner `.` are written as `%` and two digits, so that `../a` cannot leave the base folder.
 ///
 /// ```
-/// use cofferdam::Namespace;
+/// use cofferdam::namespace::Namespace;
 /// let nightly = Namespace::named("nightly/../1").unwrap();
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let base = dir.path();
@@ -46,27 +46,27 @@ pub struct Namespace {
     name: String,
 }
 
-/// Where a namespace is looked for, the first one first.
+/// The variables that set a namespace, in order of precedence.
 const VARIABLES: [&str; 2] = ["COFFERDAM_RUN_NAMESPACE", "RUN_NAMESPACE"];
 
-/// Folders may have 255 bytes for their names, and other things follow.
+/// A folder's name is limited to 255 bytes, and suffixes follow.
 const LONGEST: usize = 120;
 
 impl Namespace {
-    /// This process's namespace.
+    /// Returns this process's namespace.
     ///
     /// # Errors
-    /// When the variable that names it holds what is too long.
+    /// When the value of the variable is too long.
     pub fn current() -> Result<Self, Error> {
         Ok(Self::from_environment()?.unwrap_or_else(|| Self {
             name: run::run().id.clone(),
         }))
     }
 
-    /// The namespace that the environment names, if it names one.
+    /// Returns the namespace that the environment sets, if it does.
     ///
     /// # Errors
-    /// When the variable holds what is too long.
+    /// When the value of the variable is too long.
     pub fn from_environment() -> Result<Option<Self>, Error> {
         Self::of_variables(env::var)
     }
@@ -80,7 +80,7 @@ impl Namespace {
         Ok(None)
     }
 
-    /// A namespace of that name.
+    /// Returns a namespace of that name.
     ///
     /// # Errors
     /// When it is empty or too long.
@@ -88,17 +88,17 @@ impl Namespace {
         Self::checked("namespace", name)
     }
 
-    /// A namespace of the current test's own, inside of its run's: for a test whose output must not meet that of the
-    /// tests beside it.
+    /// Returns a namespace for the current test within that of its run, for a test whose output must not mix with that of
+    /// concurrent tests.
     ///
     /// # Errors
-    /// As [`current`](Self::current), and on a thread that no worker was handed to.
+    /// Like [`current`](Self::current), and on a thread without a worker.
     pub fn of_test() -> Result<Self, Error> {
         let worker = Worker::try_current()?;
         let test = worker.test().map(|test| format!(".{test}")).unwrap_or_default();
         let name = format!("{}.{}{test}", Self::current()?.name, worker.id());
-        // A long one is cut, and stays unique.
-        let name = match run::written_out(&name).len() {
+        // A long one is truncated and remains unique.
+        let name = match run::escaped(&name).len() {
             0..=200 => name,
             _ => run::file_name(&name),
         };
@@ -108,8 +108,8 @@ impl Namespace {
     fn checked(variable: &'static str, name: &str) -> Result<Self, Error> {
         let reason = if name.is_empty() {
             "it is empty"
-        } else if run::written_out(name).len() > LONGEST {
-            "it is longer than 120 bytes, as a folder's name would hold it"
+        } else if run::escaped(name).len() > LONGEST {
+            "it is longer than 120 bytes as part of a folder's name"
         } else {
             return Ok(Self {
                 name: name.to_owned(),
@@ -118,15 +118,15 @@ impl Namespace {
         Err(Error::bad_variable(variable, name, reason))
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.name
     }
 
-    /// `base/run_<namespace>/`, made if need be; `base` itself where `COFFERDAM_RUN_SUBDIR` is `off`.
+    /// Returns `base/run_<namespace>/`, creating it if necessary; `base` itself if `COFFERDAM_RUN_SUBDIR` is `off`.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn output_dir(&self, base: impl AsRef<Path>) -> Result<PathBuf, Error> {
         let dir = self.folder(base.as_ref(), is_on("COFFERDAM_RUN_SUBDIR"));
         std::fs::create_dir_all(&dir).map_err(|source| Error::io("create", &dir, source))?;
@@ -135,32 +135,32 @@ impl Namespace {
 
     fn folder(&self, base: &Path, own: bool) -> PathBuf {
         if own {
-            base.join(format!("run_{}", run::written_out(&self.name)))
+            base.join(format!("run_{}", run::escaped(&self.name)))
         } else {
             base.to_owned()
         }
     }
 
-    /// Makes this process the only one that works in the namespace, below this base folder, until the guard is
-    /// dropped or the process ends. Nothing is held where `COFFERDAM_RUN_LOCK` is `off`.
+    /// Reserves the namespace below this base folder for this process, until the guard is dropped or the process ends. Does
+    /// nothing if `COFFERDAM_RUN_LOCK` is `off`.
     ///
-    /// `cargo cofferdam run` does so, so two sessions of one namespace do not run at once.
+    /// `cargo cofferdam run` does so, so two sessions of one namespace do not run at the same time.
     ///
     /// # Errors
-    /// At once, when another process holds it, and when the lock cannot be made.
+    /// Immediately, when another process holds it, and when the lock cannot be created.
     pub fn hold(&self, base: &Path) -> Result<NamespaceHold, Error> {
         if !is_on("COFFERDAM_RUN_LOCK") {
             return Ok(NamespaceHold { _lock: None });
         }
         let locks = run::private_dir(base, "locks")?;
-        // Never deleted: somebody may be about to lock it.
-        let file = locks.join(format!("run_{}.lock", run::written_out(&self.name)));
+        // Never deleted, because another process may be about to lock it.
+        let file = locks.join(format!("run_{}.lock", run::escaped(&self.name)));
         match file_lock::try_exclusive(&file) {
             Ok(Some(lock)) => Ok(NamespaceHold { _lock: Some(lock) }),
             Ok(None) => {
                 let held = io::Error::other(format!(
-                    "another session works in the namespace {:?}: wait for its end, or choose another by \
-                     `--run-namespace` or COFFERDAM_RUN_NAMESPACE; COFFERDAM_RUN_LOCK=off lets both work in it",
+                    "another session uses the namespace {:?}: wait for its end, or choose another one with \
+                     `--run-namespace` or COFFERDAM_RUN_NAMESPACE; COFFERDAM_RUN_LOCK=off allows both to use it",
                     self.name
                 ));
                 Err(Error::io("lock", &file, held))
@@ -174,8 +174,8 @@ fn is_on(variable: &str) -> bool {
     env::var(variable).is_none_or(|value| value != "off")
 }
 
-/// A namespace that is ours alone: see [`Namespace::hold`].
-#[must_use = "the namespace is given back when this is dropped"]
+/// A reserved namespace; see [`Namespace::hold`].
+#[must_use = "the namespace is released when this is dropped"]
 #[derive(Debug)]
 pub struct NamespaceHold {
     _lock: Option<Locked>,
@@ -187,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
     use std::path::Component;
 
-    fn told(vars: &[(&str, &str)]) -> Option<String> {
+    fn name_of(vars: &[(&str, &str)]) -> Option<String> {
         let var = |asked: &str| {
             let found = vars.iter().find(|(name, _)| *name == asked);
             found.map(|(_, value)| (*value).to_owned())
@@ -198,13 +198,13 @@ mod tests {
     #[test]
     fn our_variable_comes_before_the_common_one() {
         let (ours, common) = (("COFFERDAM_RUN_NAMESPACE", "a"), ("RUN_NAMESPACE", "b"));
-        assert_eq!(told(&[ours, common]).as_deref(), Some("a"));
-        assert_eq!(told(&[common]).as_deref(), Some("b"));
-        assert_eq!(told(&[]), None);
+        assert_eq!(name_of(&[ours, common]).as_deref(), Some("a"));
+        assert_eq!(name_of(&[common]).as_deref(), Some("b"));
+        assert_eq!(name_of(&[]), None);
     }
 
     #[test]
-    fn what_is_too_long_is_refused_with_the_reason() {
+    fn a_name_that_is_too_long_is_refused_with_the_reason() {
         let long = |_: &str| Some("é".repeat(30));
         let error = Namespace::of_variables(long).unwrap_err().to_string();
         assert!(
@@ -230,7 +230,7 @@ mod tests {
         let held = one.hold(base.path()).unwrap();
         let error = one.hold(base.path()).unwrap_err().to_string();
         assert!(
-            error.contains("another session works in the namespace \"a\""),
+            error.contains("another session uses the namespace \"a\""),
             "{error}"
         );
         let _other = other.hold(base.path()).unwrap();

@@ -1,14 +1,14 @@
-//! What stands in the parentheses of an attribute.
+//! The arguments of an attribute.
 
 use proc_macro::{Delimiter, Span, TokenStream, TokenTree};
 
-/// Why an attribute cannot be obeyed, and where.
-pub(crate) struct Refusal {
+/// An error in the use of an attribute, with its location.
+pub(crate) struct UsageError {
     pub(crate) reason: String,
     pub(crate) at: Span,
 }
 
-impl Refusal {
+impl UsageError {
     pub(crate) fn new(at: Span, reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -17,22 +17,22 @@ impl Refusal {
     }
 }
 
-/// What a test is kept apart by.
+/// The arguments of one attribute.
 pub(crate) struct Arguments {
-    /// Each key with whether it is shared.
+    /// The keys, each with whether it is shared.
     pub(crate) keys: Vec<(String, bool)>,
-    /// The path of the crate that has the guards.
+    /// The path of the cofferdam crate.
     pub(crate) root: TokenStream,
-    /// As they were written, for a module's tests to have them too.
+    /// The original tokens, to be repeated on a module's tests.
     pub(crate) written: TokenStream,
     pub(crate) shared: bool,
 }
 
-/// The key of an attribute without one.
+/// The key of an attribute without arguments.
 const ALL: &str = "serial";
 
 impl Arguments {
-    pub(crate) fn read(written: TokenStream, shared: bool) -> Result<Self, Refusal> {
+    pub(crate) fn read(written: TokenStream, shared: bool) -> Result<Self, UsageError> {
         let mut keys = Vec::new();
         let mut root = None;
         for argument in parts(written.clone()) {
@@ -45,11 +45,11 @@ impl Arguments {
                 (Some(name), Some(path)) if name == "crate" && !path.is_empty() && !is_arrow(path) => {
                     root = Some(path.iter().cloned().collect());
                 }
-                (Some(name), Some(_)) => return Err(Refusal::new(first.span(), unknown(&name))),
+                (Some(name), Some(_)) => return Err(UsageError::new(first.span(), unknown(&name))),
                 (Some(key), None) if argument.len() == 1 => keys.push((key, shared)),
                 _ => {
                     let reason = "a key is one word, as in #[serial(database)] or #[serial(database, cache)]";
-                    return Err(Refusal::new(first.span(), reason));
+                    return Err(UsageError::new(first.span(), reason));
                 }
             }
         }
@@ -65,7 +65,7 @@ impl Arguments {
         })
     }
 
-    /// The keys in the one order in which all tests take them, each once; alone is stronger than shared.
+    /// Returns the distinct keys in the order in which all tests take them. Exclusive takes precedence over shared.
     pub(crate) fn ordered(&self) -> Vec<(String, bool)> {
         let mut keys = self.keys.clone();
         keys.sort();
@@ -77,25 +77,25 @@ impl Arguments {
 fn unknown(name: &str) -> String {
     match name {
         "inner_attrs" => {
-            "inner_attrs is not supported: write those attributes below this one, on the function. \
-                          What they do happens while the lock is held, for it is taken in the function's body"
+            "inner_attrs is not supported: write those attributes below this one, on the function. They \
+                          apply while the lock is held, because it is taken in the function's body"
                 .to_owned()
         }
         "path" => {
-            "path is not supported, and not needed: a key keeps tests of all processes and runs of this \
-                   workspace apart; for the whole machine there is cofferdam::LockOptions::host"
+            "path is not supported and not needed: a key excludes tests of all processes and runs of this \
+                   workspace; for the whole machine, use cofferdam::lock::LockOptions::machine"
                 .to_owned()
         }
-        name => format!("{name} is no argument: there are keys, as in #[serial(database)], and crate = path"),
+        name => format!("unknown argument {name}: use keys, as in #[serial(database)], or crate = path"),
     }
 }
 
-/// `=>`, of which the `=` is already behind.
+/// Returns whether the tokens after a `=` begin with `>`.
 fn is_arrow(path: &[TokenTree]) -> bool {
     matches!(&path[0], TokenTree::Punct(sign) if sign.as_char() == '>')
 }
 
-/// A word, or text between quotes.
+/// Returns an identifier, or the text of a string literal.
 fn word(token: &TokenTree) -> Option<String> {
     match token {
         TokenTree::Ident(word) => Some(word.to_string()),
@@ -115,7 +115,7 @@ fn word(token: &TokenTree) -> Option<String> {
     }
 }
 
-/// What stands between commas.
+/// Splits tokens at commas.
 pub(crate) fn parts(tokens: TokenStream) -> Vec<Vec<TokenTree>> {
     let mut parts = vec![Vec::new()];
     for token in tokens {

@@ -1,15 +1,15 @@
-//! The item below an attribute: a test, or a module of tests.
+//! The item below an attribute: a test or a module of tests.
 
-use super::arguments::{Arguments, Refusal, parts};
+use super::arguments::{Arguments, UsageError, parts};
 use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
-/// An attribute that stands on the item.
+/// Another attribute of the item.
 struct Attribute {
-    /// `#` and what stands in the brackets.
+    /// The `#` and the group in brackets.
     tokens: [TokenTree; 2],
-    /// The words of its path: `tokio` and `test`.
+    /// The segments of its path: `tokio` and `test`.
     path: Vec<String>,
-    /// What stands in its parentheses.
+    /// The tokens in its parentheses.
     arguments: TokenStream,
 }
 
@@ -18,8 +18,8 @@ impl Attribute {
         self.path.last().is_some_and(|last| last == name)
     }
 
-    /// `serial` or `parallel`, unless it is named as another crate's. One that says which crate is ours may be named
-    /// as that one's.
+    /// Returns whether it is `serial` or `parallel` of this crate. A path of another crate is ours only if its `crate = path`
+    /// argument says so.
     fn is_ours(&self) -> bool {
         if !self.is("serial") && !self.is("parallel") {
             return false;
@@ -28,15 +28,15 @@ impl Attribute {
             [_] => true,
             [first, ..] if first == "cofferdam" => true,
             [root @ .., _] => self.read().is_ok_and(|read| {
-                let (said, _) = path_and_arguments(read.root);
-                said == root
+                let (root_path, _) = path_and_arguments(read.root);
+                root_path == root
             }),
             [] => false,
         }
     }
 
-    /// What one of ours says.
-    fn read(&self) -> Result<Arguments, Refusal> {
+    /// Reads the arguments of one of our attributes.
+    fn read(&self) -> Result<Arguments, UsageError> {
         Arguments::read(self.arguments.clone(), self.is("parallel"))
     }
 
@@ -45,11 +45,11 @@ impl Attribute {
     }
 }
 
-/// Whether an attribute makes a test, also by a condition: inside of a module `cfg_attr` is not expanded yet.
+/// Returns whether an attribute makes a test, also conditionally: in a module, `cfg_attr` is not expanded yet.
 fn makes_test(path: &[String], arguments: &TokenStream) -> bool {
     match path.last().map(String::as_str) {
         Some("test" | "rstest") => true,
-        // What stands first is the condition.
+        // The first part is the condition.
         Some("cfg_attr") => parts(arguments.clone()).into_iter().skip(1).any(|inner| {
             let (path, arguments) = path_and_arguments(inner);
             makes_test(&path, &arguments)
@@ -58,8 +58,8 @@ fn makes_test(path: &[String], arguments: &TokenStream) -> bool {
     }
 }
 
-/// The item with its guard, or with one in each of its tests.
-pub(crate) fn guard(item: TokenStream, arguments: Arguments) -> Result<TokenStream, Refusal> {
+/// Returns the test with its guard, or the module with a guard in each of its tests.
+pub(crate) fn guard(item: TokenStream, arguments: Arguments) -> Result<TokenStream, UsageError> {
     let tokens: Vec<TokenTree> = item.into_iter().collect();
     let (attributes, rest) = split(&tokens);
     match kind(rest) {
@@ -68,7 +68,7 @@ pub(crate) fn guard(item: TokenStream, arguments: Arguments) -> Result<TokenStre
             let (mut out, mut all) = (Vec::new(), vec![arguments]);
             for attribute in attributes {
                 if attribute.is_ours() {
-                    // Handed on by itself, it would find that each test has an attribute of its own.
+                    // Merged here, because left in place it would find that each test already has an attribute.
                     all.push(attribute.read()?);
                 } else {
                     out.extend(attribute.tokens);
@@ -77,14 +77,14 @@ pub(crate) fn guard(item: TokenStream, arguments: Arguments) -> Result<TokenStre
             out.extend(module(rest, &all)?);
             Ok(out.into_iter().collect())
         }
-        _ => Err(Refusal::new(
+        _ => Err(UsageError::new(
             Span::call_site(),
-            "#[serial] and #[parallel] stand on a test, or on a module of tests with its body",
+            "#[serial] and #[parallel] apply to a test, or to a module of tests with its body",
         )),
     }
 }
 
-/// The attributes at the beginning, and what follows them.
+/// Splits the leading attributes from the rest.
 fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
     let mut attributes = Vec::new();
     let mut rest = tokens;
@@ -103,7 +103,7 @@ fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
     (attributes, rest)
 }
 
-/// Of what stands in an attribute's brackets.
+/// Returns the path and the arguments of an attribute from the tokens in its brackets.
 fn path_and_arguments(tokens: impl IntoIterator<Item = TokenTree>) -> (Vec<String>, TokenStream) {
     let mut path = Vec::new();
     for token in tokens {
@@ -117,7 +117,7 @@ fn path_and_arguments(tokens: impl IntoIterator<Item = TokenTree>) -> (Vec<Strin
     (path, TokenStream::new())
 }
 
-/// The attributes of the item itself at the beginning of its body, `#![…]`, and what follows them.
+/// Splits the inner attributes, `#![…]`, from the rest of a body.
 fn split_inner(tokens: &[TokenTree]) -> (&[TokenTree], &[TokenTree]) {
     let mut end = 0;
     while let [
@@ -134,7 +134,7 @@ fn split_inner(tokens: &[TokenTree]) -> (&[TokenTree], &[TokenTree]) {
     tokens.split_at(end)
 }
 
-/// Whether it is a function or a module, by the first word that says so.
+/// Returns the first keyword that makes the item a function or a module.
 fn kind(rest: &[TokenTree]) -> Option<&'static str> {
     rest.iter().find_map(|token| match token {
         TokenTree::Ident(word) => match word.to_string().as_str() {
@@ -153,30 +153,30 @@ fn function(
     attributes: Vec<Attribute>,
     rest: &[TokenTree],
     mut arguments: Arguments,
-) -> Result<TokenStream, Refusal> {
+) -> Result<TokenStream, UsageError> {
     let mut out: Vec<TokenTree> = Vec::new();
     let mut panics = false;
     for attribute in attributes {
         if attribute.is("rstest") {
-            return Err(Refusal::new(
+            return Err(UsageError::new(
                 attribute.tokens[1].span(),
-                "#[serial] and #[parallel] stand below #[rstest]: above it the fixtures would be made before the \
-                 lock is had",
+                "#[serial] and #[parallel] belong below #[rstest]: above it, the fixtures would be created before the \
+                 lock is taken",
             ));
         }
         panics |= attribute.is("should_panic");
         if attribute.is_ours() {
-            // One guard for all keys, or two attributes would take theirs in an order of their own.
+            // One guard for all keys, because two guards could take their keys in different orders.
             arguments.keys.extend(attribute.read()?.keys);
         } else {
             out.extend(attribute.tokens);
         }
     }
     let Some((TokenTree::Group(body), head)) = rest.split_last() else {
-        return Err(Refusal::new(Span::call_site(), "a test has a body"));
+        return Err(UsageError::new(Span::call_site(), "a test has a body"));
     };
     if body.delimiter() != Delimiter::Brace {
-        return Err(Refusal::new(body.span(), "a test has a body"));
+        return Err(UsageError::new(body.span(), "a test has a body"));
     }
     out.extend(head.iter().cloned());
     let body_tokens: Vec<TokenTree> = body.stream().into_iter().collect();
@@ -190,8 +190,8 @@ fn function(
     Ok(out.into_iter().collect())
 }
 
-/// Takes the locks. Where a panic is what the test is for, one that tells of a lock must not pass for it: the test
-/// ends without any.
+/// Returns the statement that takes the locks. In a `#[should_panic]` test a panic of the lock would count as success, so the
+/// test ends without a panic.
 fn first_statement(arguments: &Arguments, panics: bool) -> TokenStream {
     let root = arguments.root.to_string();
     let keys: Vec<String> = arguments
@@ -202,21 +202,21 @@ fn first_statement(arguments: &Arguments, panics: bool) -> TokenStream {
     let keys = keys.join(", ");
     let text = if panics {
         format!(
-            "let ::core::option::Option::Some(__cofferdam_serial) = {root}::__serial::hold_or_say(&[{keys}]) \
+            "let ::core::option::Option::Some(__cofferdam_serial) = {root}::lock::serial::hold_or_warn(&[{keys}]) \
              else {{ return }};"
         )
     } else {
-        format!("let __cofferdam_serial = {root}::__serial::hold(&[{keys}]);")
+        format!("let __cofferdam_serial = {root}::lock::serial::hold(&[{keys}]);")
     };
     text.parse().unwrap_or_default()
 }
 
-/// The module with its attributes on each test that has none of its own, and on its modules.
-fn module(rest: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>, Refusal> {
+/// Returns the module with the attributes repeated on each test without one of its own, and on inner modules.
+fn module(rest: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>, UsageError> {
     let Some((TokenTree::Group(body), head)) = rest.split_last() else {
-        return Err(Refusal::new(
+        return Err(UsageError::new(
             Span::call_site(),
-            "#[serial] and #[parallel] stand on a module only where its body is: put them into the other file",
+            "#[serial] and #[parallel] apply to a module only where its body is: put them in the module's file",
         ));
     };
     let mut out = head.to_vec();
@@ -227,12 +227,12 @@ fn module(rest: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>,
     Ok(out)
 }
 
-fn items(tokens: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>, Refusal> {
+fn items(tokens: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>, UsageError> {
     let (own, mut left) = split_inner(tokens);
     let mut out = own.to_vec();
     while !left.is_empty() {
         let (attributes, rest) = split(left);
-        // An item ends with its body, or with a semicolon.
+        // An item ends with its body or a semicolon.
         let end = rest.iter().position(|token| match token {
             TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
             TokenTree::Punct(sign) => sign.as_char() == ';',
@@ -246,7 +246,7 @@ fn items(tokens: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>
         }
         match kind(item) {
             Some("fn") if is_test && !has_own => {
-                // Below all others, so that what rstest makes of the test has it too.
+                // Below all others, so that the tests that rstest generates have it too.
                 out.extend(arguments.iter().flat_map(attribute));
                 out.extend(item.iter().cloned());
             }
@@ -260,7 +260,7 @@ fn items(tokens: &[TokenTree], arguments: &[Arguments]) -> Result<Vec<TokenTree>
     Ok(out)
 }
 
-/// An attribute once more, by its full path.
+/// Returns an attribute with its full path.
 fn attribute(arguments: &Arguments) -> [TokenTree; 2] {
     let span = Span::call_site();
     let mut inner: Vec<TokenTree> = arguments.root.clone().into_iter().collect();

@@ -1,7 +1,7 @@
 //! The folders of runs that are over, removed.
 
 use crate::error::Error;
-use crate::run::sweep::{self, Removal, Standing};
+use crate::run::sweep::{self, Removal, RunStatus};
 use std::path::{Path, PathBuf};
 
 /// The folder of a run, and what became of it.
@@ -80,7 +80,7 @@ impl CleanOptions {
 ///
 /// ```
 /// use cofferdam::diagnostics::{CleanOptions, clean};
-/// let base = cofferdam::base_dir(None).unwrap();
+/// let base = cofferdam::diagnostics::base_dir(None).unwrap();
 /// for run in clean(&base, CleanOptions::default().dry_run(true)).unwrap() {
 ///     println!("{}: {}", run.path.display(), run.fate.as_str());
 /// }
@@ -113,13 +113,13 @@ fn decide(folder: &Path, options: CleanOptions) -> Fate {
             Ok(()) => Fate::Removed,
         };
     }
-    let kept = match Standing::of(folder) {
-        Standing::Over | Standing::Kept => None,
-        Standing::Running => return Fate::Running,
-        Standing::Recorded => Some(Fate::Recorded),
-        Standing::Named => Some(Fate::Named),
-        Standing::Foreign => Some(Fate::Foreign),
-        Standing::Unknown => Some(Fate::Unknown),
+    let kept = match RunStatus::of(folder) {
+        RunStatus::Over | RunStatus::Kept => None,
+        RunStatus::Running => return Fate::Running,
+        RunStatus::Recorded => Some(Fate::Recorded),
+        RunStatus::Named => Some(Fate::Named),
+        RunStatus::Foreign => Some(Fate::Foreign),
+        RunStatus::Unknown => Some(Fate::Unknown),
     };
     if let Some(kept) = kept.filter(|_| !options.all) {
         return kept;

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lock {
-    /// Its name as it was asked for, with ` (host)` behind it when it is the whole machine's. Of a very long one the end;
+    /// Its name as it was asked for, with ` (machine)` behind it when it is the whole machine's. Of a very long one the end;
     /// the file's name when nobody stands in the file.
     pub name: String,
     /// The file whose kernel lock it is.
     pub file: PathBuf,
     /// Whether it is for the whole machine, not for one workspace.
-    pub host: bool,
+    pub machine: bool,
     /// Whether it is held now.
     pub state: LockState,
     /// Whoever took it last, if anybody is known.
@@ -69,16 +69,16 @@ pub struct LockHolder {
     pub is_gone: bool,
 }
 
-/// The locks of a workspace, by its [base folder](crate::base_dir), and then those of the whole machine.
+/// The locks of a workspace, by its [base folder](crate::diagnostics::base_dir), and then those of the whole machine.
 ///
 /// Each is tried for a moment: a test that wants it just then and does not wait
-/// ([`try_lock`](crate::try_lock)) may find it taken.
+/// ([`try_lock`](crate::lock::try_lock)) may find it taken.
 ///
 /// ```
 /// use cofferdam::diagnostics::{LockState, locks};
 /// let _alone = cofferdam::lock("printer");
-/// let all = locks(&cofferdam::base_dir(None)?)?;
-/// let held = all.iter().find(|lock| lock.name == "printer" && !lock.host).unwrap();
+/// let all = locks(&cofferdam::diagnostics::base_dir(None)?)?;
+/// let held = all.iter().find(|lock| lock.name == "printer" && !lock.machine).unwrap();
 /// assert_eq!(held.state, LockState::Exclusive);
 /// assert_eq!(held.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
 /// # Ok::<(), cofferdam::Error>(())
@@ -106,11 +106,11 @@ pub fn locks(base: &Path) -> Result<Vec<Lock>, Error> {
         };
         Lock {
             name: seen.owner.as_ref().map_or_else(stem, |owner| owner.lock.clone()),
-            host: seen.host,
+            machine: seen.machine,
             state,
             holder: seen.owner.map(|owner| LockHolder {
                 seconds: owner.seconds(),
-                is_gone: owner.is_gone(space),
+                is_gone: owner.has_ended(space),
                 run: owner.run,
                 worker: owner.worker,
                 test: owner.test,

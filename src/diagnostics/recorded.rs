@@ -1,7 +1,7 @@
 //! Which runs were recorded below a base folder, and which of them are over.
 
 use crate::error::Error;
-use crate::run::sweep::Standing;
+use crate::run::sweep::RunStatus;
 use crate::sys::process::PidSpace;
 use crate::sys::{file_lock, process};
 use serde_json::Value;
@@ -57,8 +57,8 @@ fn describe(path: PathBuf, space: &PidSpace) -> Option<RecordedRun> {
 }
 
 fn is_over(told: &Value, space: &PidSpace) -> bool {
-    let standing = Standing::judge(told, space, process::is_alive);
-    matches!(standing, Standing::Over | Standing::Recorded)
+    let status = RunStatus::judge(told, space, process::is_alive);
+    matches!(status, RunStatus::Over | RunStatus::Recorded)
 }
 
 /// Tests may outlive a killed runner: they hold the folder's lock then.

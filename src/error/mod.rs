@@ -1,4 +1,4 @@
-//! One opaque error: what was tried, on what, who is in the way, and the next step.
+//! The error type: opaque, with a message that names the operation, its object, the cause, and the next step.
 
 mod kind;
 #[cfg(test)]
@@ -11,14 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a factory may fail with: anything that `?` turns into it.
+/// The error of a factory: any type that `?` converts.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// What went wrong, told whole: what was tried, on what, who is in the way, and what to do next.
+/// An error whose message names the operation, its object, the cause (such as the test or process that holds a lock), and
+/// the next step.
 ///
-/// It is opaque on purpose: tests read its text, programs its presence. It can be cloned, because a factory's
-/// failure reaches everyone who waited for that factory. [`source`](std::error::Error::source) is the factory's
-/// own error, or the operating system's.
+/// It is opaque: only its text and its presence are part of the API. It can be cloned, because all waiters of a factory get
+/// its error. [`source`](std::error::Error::source) is the factory's error or the operating system's.
 ///
 /// ```
 /// use cofferdam::ServiceLocator;
@@ -30,7 +30,7 @@ pub struct Error(Arc<Kind>);
 
 /// Returns the value, or panics with the error at the caller's own line.
 ///
-/// A closure given to `unwrap_or_else` would not do: `#[track_caller]` ends there, and the panic would name our source.
+/// Not `unwrap_or_else` with a closure: `#[track_caller]` does not reach into it, so the panic would name this file.
 #[inline]
 #[track_caller]
 pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
@@ -40,7 +40,7 @@ pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
     }
 }
 
-/// Returns an error with its causes, without those that an outer message already contains.
+/// Returns the text of an error and its causes, without those that an outer message already contains.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -55,8 +55,11 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 impl Error {
-    pub(crate) fn no_worker(asker: impl Into<String>) -> Self {
-        Kind::NoWorker { asker: asker.into() }.into()
+    pub(crate) fn no_worker(thread: impl Into<String>) -> Self {
+        Kind::NoWorker {
+            thread: thread.into(),
+        }
+        .into()
     }
 
     pub(crate) fn test_over() -> Self {
@@ -85,9 +88,9 @@ impl Error {
         .into()
     }
 
-    /// In another room's words.
-    pub(crate) fn told(words: impl fmt::Display + Send + Sync + 'static) -> Self {
-        Kind::Told(Box::new(words)).into()
+    /// An error with the message of another module.
+    pub(crate) fn message(text: impl fmt::Display + Send + Sync + 'static) -> Self {
+        Kind::Message(Box::new(text)).into()
     }
 
     pub(crate) fn zero_capacity() -> Self {
@@ -178,7 +181,7 @@ impl Error {
         Kind::Cycle { path }.into()
     }
 
-    /// Whether it names a circle of factories.
+    /// Returns whether it is a cycle of factories.
     pub(crate) fn is_cycle(&self) -> bool {
         matches!(*self.0, Kind::Cycle { .. })
     }
@@ -223,7 +226,7 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
-    /// As [`Display`](fmt::Display): an `unwrap` in a test should tell the story, not the structure.
+    /// Like [`Display`](fmt::Display), because an `unwrap` in a test should print the message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn of_factories_that_need_each_other_each_is_named_once_and_the_cause_once() {
+    fn a_chain_of_factories_is_named_once_each_and_its_cause_once() {
         let place = place();
         let factory = |service: &str, source: BoxError| {
             Error::factory(service.to_owned(), "w0".to_owned(), place, source)
@@ -273,7 +276,7 @@ mod tests {
         );
     }
 
-    /// Every message there is, once, in the order of messages.txt.
+    /// All messages, in the order of messages.txt.
     fn all() -> Vec<Error> {
         let place = place();
         let repo = || "dyn Repo".to_owned();
@@ -331,8 +334,8 @@ mod tests {
     }
 
     #[test]
-    fn every_message_stands_in_the_list_of_errors() {
-        // Lines of this file move; the list names a place of its own.
+    fn every_message_is_in_the_list_of_errors() {
+        // The lines of this file change; the list has an example instead.
         let here = place().to_string();
         let messages: Vec<_> = all()
             .iter()
@@ -364,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_of_a_failed_factory_can_be_asked_for() {
+    fn the_cause_of_a_failed_factory_is_its_source() {
         let cause = Box::new(IoError::from(ErrorKind::NotFound));
         let error = Error::factory("Repo".to_owned(), "w0".to_owned(), Location::caller(), cause);
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<IoError>());

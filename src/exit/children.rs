@@ -1,4 +1,4 @@
-//! Exit-time cleanup in real processes, however they end.
+//! Tests of the cleanup at exit in real processes.
 
 use super::{Cleanup, register};
 use crate::sys::role::{self, Ended, play, plays, role};
@@ -10,18 +10,18 @@ fn cleanup(order: u64, what: &'static str) -> Cleanup {
     Cleanup {
         order,
         what: what.to_owned(),
-        run: Box::new(move || stderr::line(&format!("{what} let go by {}", process::id()))),
+        run: Box::new(move || stderr::line(&format!("{what} dropped by {}", process::id()))),
     }
 }
 
-/// Two things to let go of, and this process's number for whoever reads along.
+/// Registers two cleanups and reports this process's number to the test.
 fn hold_two() {
     register(|| vec![cleanup(1, "older")]);
     register(|| vec![cleanup(2, "newer")]);
     role::say(&process::id().to_string());
 }
 
-/// Plays the role and checks that both things were let go of in their process, newest first.
+/// Plays the role and checks that both cleanups ran in its process, newest first.
 fn cleaned(path: &str) -> Ended {
     let mut player = play(&mut role(path, "exit"));
     let pid = player.hear();
@@ -29,8 +29,8 @@ fn cleaned(path: &str) -> Ended {
     assert_eq!(
         ended.warnings(),
         [
-            format!("cofferdam: newer let go by {pid}"),
-            format!("cofferdam: older let go by {pid}"),
+            format!("cofferdam: newer dropped by {pid}"),
+            format!("cofferdam: older dropped by {pid}"),
         ],
         "{}",
         ended.stderr
@@ -67,13 +67,13 @@ fn role_panic() {
 }
 
 #[test]
-fn a_test_that_leaves_the_process_cleans_up_and_keeps_the_exit_code() {
+fn a_test_that_exits_the_process_cleans_up_and_keeps_the_exit_code() {
     assert_eq!(cleaned("exit::children::role_leave").status.code(), Some(7));
 }
 
 #[test]
 #[ignore = "a role"]
-#[expect(clippy::disallowed_methods, reason = "what this is about")]
+#[expect(clippy::disallowed_methods, reason = "the subject of the test")]
 fn role_leave() {
     if plays("exit::children::role_leave") {
         hold_two();
@@ -82,7 +82,7 @@ fn role_leave() {
 }
 
 #[test]
-fn a_leaked_thread_that_holds_standard_error_hangs_nobody() {
+fn a_leaked_thread_that_holds_standard_error_does_not_block_exit() {
     cleaned("exit::children::role_hold_stderr").passed();
 }
 
@@ -127,7 +127,7 @@ fn role_abort() {
 }
 
 #[test]
-fn a_cleanup_that_leaves_the_process_itself_does_not_hang_it() {
+fn a_cleanup_that_exits_the_process_does_not_hang_it() {
     let mut player = play(&mut role("exit::children::role_leave_again", "exit"));
     player.hear();
     let ended = player.end();
@@ -144,7 +144,7 @@ fn a_cleanup_that_leaves_the_process_itself_does_not_hang_it() {
 
 #[test]
 #[ignore = "a role"]
-#[expect(clippy::disallowed_methods, reason = "what this is about")]
+#[expect(clippy::disallowed_methods, reason = "the subject of the test")]
 fn role_leave_again() {
     if plays("exit::children::role_leave_again") {
         register(|| {
@@ -159,8 +159,8 @@ fn role_leave_again() {
 }
 
 #[test]
-fn a_forked_child_does_not_clean_up_what_is_its_parents() {
-    // Once each, by the parent.
+fn a_forked_child_does_not_clean_up_for_its_parent() {
+    // Each once, by the parent.
     cleaned("exit::children::role_fork").passed();
 }
 

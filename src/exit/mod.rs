@@ -1,38 +1,38 @@
-//! Exit-time cleanup: the one `atexit` hook, newest first, bounded.
+//! Cleanup at exit: one `atexit` hook, newest first, with a time limit.
 //!
-//! Statics are never dropped and nothing tears a test process down, so whoever holds something that must end
-//! with the process registers here once. At a normal end or `process::exit` the hook asks everyone for what is
-//! left and lets it go, newest first, on a helper thread with a deadline. What is not done by then is abandoned and
-//! named on standard error. Signals, `abort` and `_exit` run nothing: see Limitations in the crate page.
+//! Statics are never dropped, and no runner tears a test process down, so modules with values that must be dropped at exit
+//! register here. At a normal end or `process::exit`, the hook collects these values and drops them, newest first, on a
+//! helper thread with a deadline. Values that are not dropped by then are abandoned and named on standard error. Signals,
+//! `abort` and `_exit` run nothing; see Limitations in the crate documentation.
 
 use crate::sys::{exit_hook, process, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
-/// One thing to let go of.
+/// One value to drop.
 pub(crate) struct Cleanup {
-    /// Later things have higher numbers (`clock::unique`).
+    /// Newer values have higher numbers (`clock::unique`).
     pub(crate) order: u64,
     pub(crate) what: String,
     pub(crate) run: Box<dyn FnOnce() + Send>,
 }
 
-/// Gives up, once, everything that is to be cleaned.
-pub(crate) type Source = fn() -> Vec<Cleanup>;
+/// Returns all values to drop, once.
+pub(crate) type CleanupSource = fn() -> Vec<Cleanup>;
 
-/// How long exit waits for all of it: a `Drop` that parks must not hang a green run.
+/// The time limit for all cleanups. A `Drop` that blocks must not hang a passing run.
 const LIMIT: Duration = Duration::from_secs(5);
 
 struct Hook {
     pid: u32,
-    sources: Mutex<Vec<Source>>,
+    sources: Mutex<Vec<CleanupSource>>,
 }
 
 static HOOK: OnceLock<Hook> = OnceLock::new();
 
-/// Calls `source` when the process ends. Registering the same one again changes nothing.
-pub(crate) fn register(source: Source) {
+/// Registers a source to be called at exit. Registering it again has no effect.
+pub(crate) fn register(source: CleanupSource) {
     let hook = HOOK.get_or_init(|| {
         exit_hook::at_exit(at_exit);
         Hook {
@@ -48,30 +48,30 @@ pub(crate) fn register(source: Source) {
 
 extern "C" fn at_exit() {
     let Some(hook) = HOOK.get() else { return };
-    // A forked child inherits the hook, not the right to end its parent's services.
+    // A forked child inherits the hook, but must not drop its parent's services.
     if hook.pid != process::id() {
         return;
     }
-    // Held for a push and never while anything foreign runs: this cannot wait for long.
+    // Only held for a push and never while foreign code runs, so this does not block.
     let sources = lock(&hook.sources).clone();
-    let told = catch_unwind(AssertUnwindSafe(|| {
+    let messages = catch_unwind(AssertUnwindSafe(|| {
         clean(&sources, |done| done.recv_timeout(LIMIT).is_ok())
     }));
-    for line in told.unwrap_or_default() {
+    for line in messages.unwrap_or_default() {
         stderr::line(&line);
     }
 }
 
-/// How far the helper thread is.
+/// The progress of the helper thread.
 #[derive(Default)]
 struct Progress {
-    /// What is not dropped yet, the current one last.
+    /// The values that are not dropped yet, the current one last.
     left: Vec<String>,
-    told: Vec<String>,
+    messages: Vec<String>,
 }
 
-/// Lets everything go, as long as `wait` says that it was done in time, and returns what has to be said about it.
-fn clean(sources: &[Source], wait: impl FnOnce(&mpsc::Receiver<()>) -> bool) -> Vec<String> {
+/// Drops everything and returns messages for standard error. `wait` waits for the helper and returns whether it was in time.
+fn clean(sources: &[CleanupSource], wait: impl FnOnce(&mpsc::Receiver<()>) -> bool) -> Vec<String> {
     let progress = Arc::new(Mutex::new(Progress::default()));
     let (done, finished) = mpsc::channel();
     let helper = {
@@ -89,36 +89,36 @@ fn clean(sources: &[Source], wait: impl FnOnce(&mpsc::Receiver<()>) -> bool) -> 
     }
     let in_time = wait(&finished);
     let mut progress = lock(&progress);
-    let mut told = std::mem::take(&mut progress.told);
+    let mut messages = std::mem::take(&mut progress.messages);
     if !in_time {
         let mut left = progress.left.clone();
-        let busy = left.pop().unwrap_or_else(|| "what is left".to_owned());
-        told.push(format!(
+        let busy = left.pop().unwrap_or_else(|| "a cleanup".to_owned());
+        messages.push(format!(
             "{busy} was still being dropped {} s after exit began: abandoned",
             LIMIT.as_secs()
         ));
         if !left.is_empty() {
             left.reverse();
-            told.push(format!("not dropped because of that: {}", left.join(", ")));
+            messages.push(format!("not dropped because of that: {}", left.join(", ")));
         }
     }
-    told
+    messages
 }
 
-fn drop_all(sources: &[Source], progress: &Mutex<Progress>) {
+fn drop_all(sources: &[CleanupSource], progress: &Mutex<Progress>) {
     let caught = |what: &str, work: &mut dyn FnMut()| {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-            let words = message(&*panic);
+            let text = message(&*panic);
             lock(progress)
-                .told
-                .push(format!("{what} panicked while it was dropped at exit: {words}"));
-            // Its own drop may panic again.
+                .messages
+                .push(format!("{what} panicked while it was dropped at exit: {text}"));
+            // Its drop may panic again.
             std::mem::forget(panic);
         }
     };
     let mut all = Vec::new();
     for source in sources {
-        caught("a list of what is left", &mut || all.append(&mut source()));
+        caught("a list of cleanups", &mut || all.append(&mut source()));
     }
     all.sort_by_key(|cleanup| cleanup.order);
     lock(progress).left = all.iter().map(|cleanup| cleanup.what.clone()).collect();
@@ -137,7 +137,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The words of a panic.
+/// Returns the message of a panic.
 pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
@@ -146,13 +146,13 @@ pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-/// The words of a panic that ends here. If it carried something else, that is forgotten: its own drop may panic again.
+/// Returns the message of a panic and consumes its payload. Other payloads are leaked, because their drop may panic again.
 pub(crate) fn into_message(panic: Box<dyn std::any::Any + Send>) -> String {
-    let words = message(&*panic);
+    let text = message(&*panic);
     if !panic.is::<&str>() && !panic.is::<String>() {
         std::mem::forget(panic);
     }
-    words
+    text
 }
 
 #[cfg(all(test, unix, not(miri), not(loom)))]
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    /// Never returns, and says when it was called.
+    /// A cleanup that never returns and signals that it was called.
     fn parked(order: u64, reached: &'static OnceLock<()>) -> Cleanup {
         cleanup(order, "parked", || {
             reached.get_or_init(|| ());
@@ -185,31 +185,31 @@ mod tests {
     }
 
     #[test]
-    fn what_came_last_goes_first_across_all_sources() {
+    fn the_newest_is_dropped_first_across_all_sources() {
         static ORDER: Mutex<Vec<u64>> = Mutex::new(Vec::new());
         fn note(order: u64) -> Cleanup {
             cleanup(order, "note", move || lock(&ORDER).push(order))
         }
-        let told = clean(
+        let messages = clean(
             &[|| vec![note(1), note(4)], || vec![note(3), note(2)]],
             in_the_end,
         );
         assert_eq!(*lock(&ORDER), [4, 3, 2, 1]);
-        assert!(told.is_empty());
+        assert!(messages.is_empty());
     }
 
     #[test]
-    fn a_drop_that_panics_is_named_and_the_rest_still_goes() {
-        static GONE: OnceLock<()> = OnceLock::new();
-        let told = clean(
+    fn a_drop_that_panics_is_reported_and_the_rest_is_dropped() {
+        static DROPPED: OnceLock<()> = OnceLock::new();
+        let messages = clean(
             &[|| {
-                let rest = cleanup(1, "rest", || GONE.get_or_init(|| ()).to_owned());
+                let rest = cleanup(1, "rest", || DROPPED.get_or_init(|| ()).to_owned());
                 vec![rest, cleanup(2, "bad", || panic!("no"))]
             }],
             in_the_end,
         );
-        assert_eq!(told, ["bad panicked while it was dropped at exit: no"]);
-        assert!(GONE.get().is_some());
+        assert_eq!(messages, ["bad panicked while it was dropped at exit: no"]);
+        assert!(DROPPED.get().is_some());
     }
 
     #[test]
@@ -220,37 +220,37 @@ mod tests {
                 panic!("again");
             }
         }
-        let told = clean(
+        let messages = clean(
             &[|| vec![cleanup(1, "bomb", || std::panic::panic_any(Bomb))]],
             in_the_end,
         );
         assert_eq!(
-            told,
+            messages,
             ["bomb panicked while it was dropped at exit: a panic without a message"]
         );
     }
 
     #[test]
-    fn a_list_that_cannot_be_had_is_told_and_the_others_still_go() {
-        static GONE: OnceLock<()> = OnceLock::new();
-        let told = clean(
+    fn a_source_that_panics_is_reported_and_the_others_are_dropped() {
+        static DROPPED: OnceLock<()> = OnceLock::new();
+        let messages = clean(
             &[
                 || panic!("no list"),
-                || vec![cleanup(1, "rest", || GONE.get_or_init(|| ()).to_owned())],
+                || vec![cleanup(1, "rest", || DROPPED.get_or_init(|| ()).to_owned())],
             ],
             in_the_end,
         );
         assert_eq!(
-            told,
-            ["a list of what is left panicked while it was dropped at exit: no list"]
+            messages,
+            ["a list of cleanups panicked while it was dropped at exit: no list"]
         );
-        assert!(GONE.get().is_some());
+        assert!(DROPPED.get().is_some());
     }
 
     #[test]
-    fn a_drop_that_parks_is_abandoned_and_named_with_those_around_it() {
+    fn a_drop_that_blocks_is_abandoned_and_reported_with_those_behind_it() {
         static PARKED: OnceLock<()> = OnceLock::new();
-        let told = clean(
+        let messages = clean(
             &[|| {
                 let behind = cleanup(1, "behind", || ());
                 vec![
@@ -266,7 +266,7 @@ mod tests {
             },
         );
         assert_eq!(
-            told,
+            messages,
             [
                 "bad panicked while it was dropped at exit: no",
                 "parked was still being dropped 5 s after exit began: abandoned",
@@ -276,9 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_never_comes_is_abandoned() {
+    fn a_source_that_never_returns_is_abandoned() {
         static PARKED: OnceLock<()> = OnceLock::new();
-        let told = clean(
+        let messages = clean(
             &[|| {
                 (parked(1, &PARKED).run)();
                 Vec::new()
@@ -289,8 +289,8 @@ mod tests {
             },
         );
         assert_eq!(
-            told,
-            ["what is left was still being dropped 5 s after exit began: abandoned"]
+            messages,
+            ["a cleanup was still being dropped 5 s after exit began: abandoned"]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Lines that many processes add to one file.
+//! Appending lines to a file from many processes.
 
 use crate::error::Error;
 use crate::sys::file_lock;
@@ -8,18 +8,18 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Adds lines to a file (a log, a CSV) that other threads, processes and runs add lines to as well.
+/// Appends lines to a file (a log, a CSV) to which other threads, processes and runs append lines as well.
 ///
-/// Lines never tear and never mingle, however long they are and whoever is killed: each goes out under a kernel lock,
-/// and what a killed writer left of a line the next one takes away. That holds among appenders; somebody who writes
-/// to the file by other means is not kept out. A file that is removed or renamed meanwhile is begun anew.
+/// Lines are never torn or mixed, whatever their length, even if a writer is killed: each is written under a kernel lock,
+/// and the next writer removes the incomplete line of a killed one. That applies to appenders only; other writers to the
+/// file are not excluded. A file that is removed or renamed is created anew.
 ///
-/// Beside the file stands a small one, `.NAME.append`, which holds the lock; remove it when nobody writes.
+/// A small file beside it, `.NAME.append`, holds the lock; remove it when no process writes.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("results.csv");
-/// let results = cofferdam::Appender::new(&path);
+/// let results = cofferdam::file::Appender::new(&path);
 /// results.line("orders,ok").unwrap();
 /// results.line("prices,ok").unwrap();
 /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "orders,ok\nprices,ok\n");
@@ -31,7 +31,8 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Lines for the file at `path`, whose folder is there. Nothing is opened or made before the first line.
+    /// Creates an appender for the file at `path`, whose folder must exist. Nothing is opened or created before the first
+    /// line.
     pub fn new(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref().to_owned();
         let mut name = OsString::from(".");
@@ -43,56 +44,56 @@ impl Appender {
         }
     }
 
-    /// Adds a line; the newline at its end is added unless it is there.
+    /// Appends a line, with a newline at its end if it has none.
     ///
-    /// Waits for other appenders, each of which takes a few microseconds; one that was stopped (not killed) while it
-    /// writes is waited for until it goes on.
+    /// Waits for other appenders, each of which takes a few microseconds; one that is stopped (not killed) while it writes
+    /// is waited for until it continues.
     ///
     /// # Errors
-    /// When the text has a newline in its middle, when the file or the one beside it cannot be written to, or when
-    /// the disk is full. Nothing of the line is in the file then.
+    /// When the text contains several lines, when the file or the one beside it cannot be written, or when the disk is full.
+    /// The file then contains no part of the line.
     pub fn line(&self, text: impl AsRef<[u8]>) -> Result<(), Error> {
         let text = text.as_ref();
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         if text.contains(&b'\n') {
             let several = io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "these are several lines: add each by itself",
+                "the text contains several lines: append each separately",
             );
-            return Err(Error::io("add a line to", &self.path, several));
+            return Err(Error::io("append a line to", &self.path, several));
         }
         let line = [text, b"\n"].concat();
         self.add(&line)
-            .map_err(|source| Error::io("add a line to", &self.path, source))
+            .map_err(|source| Error::io("append a line to", &self.path, source))
     }
 
     fn add(&self, line: &[u8]) -> io::Result<()> {
-        // A handle for each line: one that is kept starves others, and would be a forked child's too.
+        // One handle per line: a handle that stays open starves other writers and is inherited by a forked child.
         let mut lock = file_lock::exclusive_file(&self.lock)?;
         let mut file = OpenOptions::new()
             .read(true)
             .create(true)
             .append(true)
             .open(&self.path)?;
-        if let Some(begun) = Begun::read(&mut lock)? {
-            begun.repair(&mut file)?;
+        if let Some(start) = LineStart::read(&mut lock)? {
+            start.repair(&mut file)?;
         }
         if !ends_line(&mut file)? {
-            // By itself: the newline at the end of ours has to be the only one.
+            // A separate write, because the newline at the end of our line must be its only one.
             Limited(&file).write_all(b"\n")?;
         }
-        let begun = Begun(file.metadata()?.len());
-        begun.write(&mut lock)?;
+        let start = LineStart(file.metadata()?.len());
+        start.write(&mut lock)?;
         if let Err(error) = Limited(&file).write_all(line) {
-            begun.repair(&mut file)?;
-            Begun::clear(&mut lock)?;
+            start.repair(&mut file)?;
+            LineStart::clear(&mut lock)?;
             return Err(error);
         }
-        Begun::clear(&mut lock)
+        LineStart::clear(&mut lock)
     }
 }
 
-/// Whether the next line begins where the file ends, and not behind what somebody left there by other means.
+/// Returns whether the file is empty or ends with a newline. Other writers may leave an incomplete line.
 fn ends_line(file: &mut File) -> io::Result<bool> {
     if file.metadata()?.len() == 0 {
         return Ok(true);
@@ -103,12 +104,12 @@ fn ends_line(file: &mut File) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Where a line begins that somebody is writing. It stands in the file beside while he does; found there by the next
-/// one, the writer is dead.
+/// The start of a line that is being written. It is in the lock file during the write; if the next writer finds it there,
+/// the previous one was killed.
 #[derive(Clone, Copy)]
-struct Begun(u64);
+struct LineStart(u64);
 
-impl Begun {
+impl LineStart {
     fn read(lock: &mut File) -> io::Result<Option<Self>> {
         let mut bytes = Vec::new();
         lock.read_to_end(&mut bytes)?;
@@ -128,7 +129,7 @@ impl Begun {
         Self(u64::MAX).write(lock)
     }
 
-    /// Takes away the beginning of a line that has no end. What has one is whole, or is not ours.
+    /// Removes an incomplete line. A line with a newline is complete, or was not written by an appender.
     fn repair(self, file: &mut File) -> io::Result<()> {
         let length = file.metadata()?.len();
         if length <= self.0 {
@@ -162,14 +163,14 @@ mod tests {
         }
         let error = log.line("c\nd").unwrap_err().to_string();
         assert!(
-            error.ends_with("these are several lines: add each by itself"),
+            error.ends_with("the text contains several lines: append each separately"),
             "{error}"
         );
         assert_eq!(text(&path), "a\nb\n\n");
     }
 
     #[test]
-    fn what_a_killed_writer_left_of_a_line_is_taken_away_and_whole_lines_stay() {
+    fn the_incomplete_line_of_a_killed_writer_is_removed_and_complete_lines_stay() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let log = Appender::new(&path);
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn text_without_an_end_that_no_appender_wrote_stays_and_gets_one() {
+    fn text_of_another_writer_without_a_newline_stays_and_gets_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         std::fs::write(&path, "by hand").unwrap();
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_removed_is_begun_anew() {
+    fn a_file_that_was_removed_is_created_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let log = Appender::new(&path);

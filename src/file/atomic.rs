@@ -1,4 +1,4 @@
-//! Files that are replaced in one step: whoever reads finds the old one or the new one, never half of either.
+//! Replacing a file in one step: readers find the old content or the new, never a part of either.
 
 use crate::error::Error;
 use crate::run::facts;
@@ -10,34 +10,33 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Replaces the file at `path` by one with these bytes, in one step. Short for [`AtomicFile`] with its defaults.
+/// Replaces the content of the file at `path` in one step. Short for [`AtomicFile`] with its defaults.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("prices.csv");
-/// cofferdam::write_atomic(&path, "tea,3\n").unwrap();
+/// cofferdam::file::write_atomic(&path, "tea,3\n").unwrap();
 /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "tea,3\n");
 /// ```
 ///
 /// # Errors
-/// As [`AtomicFile::write`].
+/// Like [`AtomicFile::write`].
 pub fn write_atomic(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
     AtomicFile::new(path).write(bytes)
 }
 
-/// How a file is replaced in one step.
+/// A file whose content is replaced in one step.
 ///
-/// The new content is written beside the old file and takes its place when it is whole. Until then, and for ever if
-/// the writer fails or is killed, readers find the old file. The permissions of the file that is replaced are kept;
-/// its owner, further links to it and extended attributes are not. A symbolic link stays, and what it points to is
-/// replaced. Of several writers the last one wins; use a lock where that is not enough.
+/// The new content is written to a temporary file beside the old one, which it replaces when it is complete. Until then, and
+/// if the writer fails or is killed, readers find the old file. The permissions of the old file are kept; its owner, other
+/// hard links and extended attributes are not. A symbolic link stays, and its target is replaced. Of several writers the
+/// last one wins; use a lock if that is not enough.
 ///
-/// What a killed writer left beside the file is removed by the next process that writes into the folder: only what
-/// its name and a kernel lock say nobody writes any more. Where the system does not tell which processes live it
-/// stays.
+/// The next process that writes to the folder removes the temporary files of killed writers, if their names and a kernel
+/// lock show that no process writes to them. Where the system does not report running processes, they stay.
 ///
 /// ```
-/// use cofferdam::AtomicFile;
+/// use cofferdam::file::AtomicFile;
 /// use std::io::Write as _;
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("orders.csv");
@@ -60,7 +59,7 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// A file at `path`, whose folder is there.
+    /// Describes a file at `path`, whose folder must exist.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self {
             path: path.as_ref().to_owned(),
@@ -69,32 +68,31 @@ impl AtomicFile {
         }
     }
 
-    /// Waits until the new file and its name are on the disk. Without it a crash of the machine (not of the process)
-    /// may leave an empty file. Costs milliseconds.
+    /// Waits until the new file and its name are on disk. Otherwise a crash of the machine (not of the process) may leave an
+    /// empty file. Costs milliseconds.
     pub fn durable(mut self) -> Self {
         self.durable = true;
         self
     }
 
-    /// On Unix, lets nobody but its owner read or write the file (mode 0600), from its first byte on and whatever
-    /// the old file allowed.
+    /// On Unix, restricts the file to its owner (mode 0600) from its creation on, whatever the permissions of the old file.
     pub fn private(mut self) -> Self {
         self.private = true;
         self
     }
 
-    /// Replaces the file by one with these bytes.
+    /// Replaces the content with these bytes.
     ///
     /// # Errors
-    /// When the folder is missing or cannot be written to, or the disk is full. The old file stays then.
+    /// When the folder is missing or cannot be written, or when the disk is full. The old file then stays.
     pub fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
         self.write_with(|file| file.write_all(bytes.as_ref()))
     }
 
-    /// Replaces the file by what `content` writes; it may take its time, and it is buffered.
+    /// Replaces the content with the output of `content`, which is buffered.
     ///
     /// # Errors
-    /// As [`write`](Self::write), and when `content` fails. The old file stays then, also when `content` panics.
+    /// Like [`write`](Self::write), and when `content` fails. The old file then stays, also when `content` panics.
     pub fn write_with(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
         self.replace(content)
             .map_err(|source| Error::io("write", &self.path, source))
@@ -135,11 +133,11 @@ impl AtomicFile {
     }
 }
 
-/// What stands before the process in the name of a file that is not finished.
-const MARK: &str = ".cofferdam-";
-const END: &str = ".tmp";
+/// The beginning of the name of an unfinished file, before the process.
+const PREFIX: &str = ".cofferdam-";
+const SUFFIX: &str = ".tmp";
 
-/// A file that is being written; dropped before it is finished, it is removed.
+/// A temporary file, removed on drop unless it is finished.
 struct Unfinished {
     path: Option<PathBuf>,
     file: File,
@@ -148,13 +146,16 @@ struct Unfinished {
 impl Unfinished {
     fn new(dir: &Path, kept: Option<&Permissions>, private: bool) -> io::Result<Self> {
         let Writer { boot, pid, started } = Writer::own();
-        let path = dir.join(format!("{MARK}{boot}-{pid}-{started}-{}{END}", clock::unique()));
+        let path = dir.join(format!(
+            "{PREFIX}{boot}-{pid}-{started}-{}{SUFFIX}",
+            clock::unique()
+        ));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         {
             use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-            // Never open to more people than the file will be.
+            // Never accessible to more users than the final file.
             if private {
                 options.mode(0o600);
             } else if let Some(kept) = kept {
@@ -164,8 +165,8 @@ impl Unfinished {
         #[cfg(not(unix))]
         let _ = (kept, private);
         let file = options.open(&path)?;
-        // Held until the file is closed: another container's process number would tell a sweeper nothing. (Elsewhere
-        // it would keep readers away.)
+        // Locked until it is closed, because the process number of another container means nothing to a sweeper. (On other
+        // systems the lock would exclude readers.)
         if cfg!(unix) {
             file_lock::try_hold(&file);
         }
@@ -192,7 +193,7 @@ impl Drop for Unfinished {
     }
 }
 
-/// The process that writes a file, as the file's name tells it.
+/// The process that writes a temporary file, as encoded in its name.
 #[derive(Debug, PartialEq, Eq)]
 struct Writer<'a> {
     boot: &'a str,
@@ -205,14 +206,14 @@ impl<'a> Writer<'a> {
         let facts = facts();
         Writer {
             boot: facts.space.boot.get(..8).unwrap_or("0"),
-            // Of a forked child, not its parent's.
+            // A forked child has its own number.
             pid: process::id(),
             started: process::started(),
         }
     }
 
     fn of(name: &'a str) -> Option<Self> {
-        let mut parts = name.strip_prefix(MARK)?.strip_suffix(END)?.split('-');
+        let mut parts = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.split('-');
         let (boot, pid, started) = (parts.next()?, parts.next()?, parts.next()?);
         parts.next()?.parse::<u64>().ok()?;
         Some(Self {
@@ -223,13 +224,13 @@ impl<'a> Writer<'a> {
         .filter(|_| parts.next().is_none())
     }
 
-    /// Whether it is known to be gone: a process of another boot or machine is not ours to judge.
-    fn is_gone(&self, boot: &str, is_alive: fn(u32, u64) -> bool) -> bool {
+    /// Returns whether the process is known to have ended. A process of another boot or machine is not.
+    fn has_ended(&self, boot: &str, is_alive: fn(u32, u64) -> bool) -> bool {
         boot != "0" && self.boot == boot && !is_alive(self.pid, self.started)
     }
 }
 
-/// Sweeps a folder when this process first writes there.
+/// Sweeps a folder at this process's first write to it.
 fn sweep_once(dir: &Path) {
     static SWEPT: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     if SWEPT
@@ -242,7 +243,7 @@ fn sweep_once(dir: &Path) {
     }
 }
 
-/// Removes what writers left that are gone.
+/// Removes the temporary files of processes that have ended.
 fn sweep(dir: &Path) {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return;
@@ -251,7 +252,7 @@ fn sweep(dir: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let writer = name.to_str().and_then(Writer::of);
-        if !writer.is_some_and(|writer| writer.is_gone(boot, process::is_alive)) {
+        if !writer.is_some_and(|writer| writer.has_ended(boot, process::is_alive)) {
             continue;
         }
         if let Ok(file) = File::open(entry.path())
@@ -328,15 +329,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_to_be_a_dead_writers_is_nobodys_to_remove() {
+    fn only_files_of_writers_known_to_have_ended_are_removed() {
         let gone: fn(u32, u64) -> bool = |_, _| false;
         let alive: fn(u32, u64) -> bool = |_, _| true;
         let writer = Writer::of(".cofferdam-01234567-10-20-3.tmp").unwrap();
-        assert!(writer.is_gone("01234567", gone));
-        assert!(!writer.is_gone("01234567", alive), "it lives");
-        assert!(!writer.is_gone("abcdefab", gone), "of another machine");
+        assert!(writer.has_ended("01234567", gone));
+        assert!(!writer.has_ended("01234567", alive), "it is running");
+        assert!(!writer.has_ended("abcdefab", gone), "of another machine");
         let unknown = Writer::of(".cofferdam-0-10-20-3.tmp").unwrap();
-        assert!(!unknown.is_gone("0", gone), "the system does not tell");
+        assert!(!unknown.has_ended("0", gone), "the system does not say");
         for name in [
             "file",
             ".cofferdam-.tmp",
@@ -354,10 +355,10 @@ mod tests {
     fn a_sweep_leaves_what_another_container_writes() {
         let dir = tempfile::tempdir().unwrap();
         let boot = Writer::own().boot;
-        // A process number that is nobody's here, as one of another container would be.
+        // A process number that is not used here, like one of another container.
         let left = dir
             .path()
-            .join(format!("{MARK}{boot}-1-18446744073709551615-7{END}"));
+            .join(format!("{PREFIX}{boot}-1-18446744073709551615-7{SUFFIX}"));
         let file = File::create(&left).unwrap();
         assert!(file_lock::try_hold(&file));
         sweep(dir.path());

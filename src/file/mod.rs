@@ -1,4 +1,4 @@
-//! Files that several processes write.
+//! Files that several threads, processes or runs read and write at the same time.
 
 mod append;
 mod atomic;

@@ -1,25 +1,26 @@
-//! Folders that are ours while we hold them.
+//! Leased folders.
 
 use crate::error::Error;
 use crate::lock::machine;
 use crate::resource::{Access, Resource};
 use crate::sys::{clock, folder, process, stderr};
-use crate::worker::{Claim, Worker, claim, guarded_by};
+use crate::worker::claim::guarded_by;
+use crate::worker::{Claim, Worker, claim};
 use crate::{journal, run};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// Leases a new, empty folder in this run's own: nobody else is handed it, and it is removed with all that is in it
-/// when the lease is dropped.
+/// Leases a new, empty folder in the run's folder. It is used by this lease only, and removed with its contents when the
+/// lease is dropped.
 ///
-/// It is the folder for one test, or a part of one: [`Worker::dir`] still has what the lane's last test left there. When
-/// the lease is dropped by a panic, the folder is moved to `failed/` in the [base folder](crate::base_dir) and stays until
-/// the test asks for a folder again; a line on standard error says where it is. If the process is killed, or the lease is
-/// leaked, the folder is removed with the run's, by a later run.
+/// It is for one test or a part of one, while [`Worker::dir`] keeps the files of the worker's earlier tests. When the lease
+/// is dropped by a panic, the folder is moved to `failed/` in the [base folder](crate::diagnostics::base_dir) and stays
+/// until the test leases a folder again; a line on standard error says where it is. If the process is killed or the lease
+/// is leaked, a later run removes the folder together with the run's.
 ///
 /// ```
-/// let folder = cofferdam::lease_dir().unwrap();
+/// let folder = cofferdam::lease::dir().unwrap();
 /// std::fs::write(folder.join("orders.csv"), "7,tea").unwrap();
 /// let path = folder.to_owned();
 /// drop(folder);
@@ -27,28 +28,27 @@ use std::{fs, io};
 /// ```
 ///
 /// # Errors
-/// On a thread that no worker was handed to, and when the folder cannot be made.
+/// On a thread without a worker, and when the folder cannot be created.
 #[track_caller]
-pub fn lease_dir() -> Result<DirLease, Error> {
+pub fn dir() -> Result<DirLease, Error> {
     let worker = Worker::try_current()?;
     let failed = failed(&worker)?;
-    // What an earlier execution of the test left has been looked at, or never will be.
+    // The folder of an earlier failure of this test is no longer needed.
     let _ = fs::remove_dir_all(&failed);
     let path = new_folder(&worker)?;
     Ok(DirLease::new(path.clone(), path, Some(failed)))
 }
 
-/// Leases a new, empty folder whose path has at most 60 bytes, for Unix sockets: the address of a socket ends at 107 bytes,
-/// and the path of a build folder is often longer.
+/// Leases a new, empty folder whose path has at most 60 bytes, for Unix sockets: the address of a socket is limited to 107
+/// bytes, and the path of a build folder is often longer.
 ///
-/// The path is that of a link in the temporary folder, to a folder as [`lease_dir`] leases it. Both are removed when the
-/// lease is dropped, also by a panic. Of a process that was killed, the folder is removed with the run's, by a later run,
-/// and the link by the next call.
+/// The path is a link in the temporary folder to a folder like that of [`dir`](dir()). Both are removed when the lease is
+/// dropped, also by a panic. After a killed process, a later run removes the folder and the next call removes the link.
 ///
 /// ```
 /// # #[cfg(unix)] {
 /// use std::os::unix::net::UnixListener;
-/// let folder = cofferdam::socket_dir().unwrap();
+/// let folder = cofferdam::lease::socket_dir().unwrap();
 /// let server = UnixListener::bind(folder.join("orders.sock")).unwrap();
 /// assert!(folder.as_os_str().len() <= 60);
 /// # drop(server);
@@ -56,7 +56,7 @@ pub fn lease_dir() -> Result<DirLease, Error> {
 /// ```
 ///
 /// # Errors
-/// As [`lease_dir`], and when no temporary folder has a path that is short enough.
+/// Like [`dir`](dir()), and when no temporary folder has a path that is short enough.
 #[track_caller]
 pub fn socket_dir() -> Result<DirLease, Error> {
     let worker = Worker::try_current()?;
@@ -74,14 +74,14 @@ fn new_folder(worker: &Worker) -> Result<PathBuf, Error> {
         let path = parent.join(format!("{}-{}", process::id(), clock::unique()));
         match folder::make_new(&path) {
             Ok(()) => return Ok(path),
-            // An earlier process of the run had this number, and was killed or kept its folder.
+            // An earlier process of the run had this process number and left its folder.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("make a folder in", &parent, error)),
+            Err(error) => return Err(Error::io("create a folder in", &parent, error)),
         }
     }
 }
 
-/// The folder for what the worker's test leaves when it fails.
+/// Returns the place for the folder of the worker's test if it fails.
 fn failed(worker: &Worker) -> Result<PathBuf, Error> {
     let test = format!("{}::{}", journal::binary(), worker.test().unwrap_or("main"));
     let run = run::run_dir()?;
@@ -90,11 +90,11 @@ fn failed(worker: &Worker) -> Result<PathBuf, Error> {
     Ok(base.join("failed").join(run::file_name(&test)))
 }
 
-/// The longest path of a folder for sockets; 47 bytes are left for a socket's name.
+/// The maximum length of a path for sockets, which leaves 47 bytes for a socket's name.
 #[cfg(unix)]
 const LONGEST: usize = 60;
 
-/// Makes a link with a short path to the folder.
+/// Creates a link with a short path to the folder.
 #[cfg(unix)]
 fn link_to(path: &Path) -> Result<PathBuf, Error> {
     use std::os::unix::ffi::OsStrExt as _;
@@ -107,19 +107,19 @@ fn link_to(path: &Path) -> Result<PathBuf, Error> {
         match std::os::unix::fs::symlink(path, &link) {
             Ok(()) => return Ok(link),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("make the link", &link, error)),
+            Err(error) => return Err(Error::io("create the link", &link, error)),
         }
     }
 }
 
-/// Begins the name of a link.
+/// The beginning of a link's name.
 #[cfg(unix)]
 const PREFIX: &str = "s-";
-/// The length of a link's name, with the slash before it.
+/// The length of a link's name, including the slash before it.
 #[cfg(unix)]
 const NAME: usize = 1 + PREFIX.len() + 16;
 
-/// Removes the links of processes that were killed: their folders went with their runs'.
+/// Removes the links of killed processes, whose folders have been removed with their runs.
 #[cfg(unix)]
 fn remove_dangling(links: &Path) {
     for entry in fs::read_dir(links).into_iter().flatten().flatten() {
@@ -130,17 +130,17 @@ fn remove_dangling(links: &Path) {
     }
 }
 
-/// A folder that is ours: see [`lease_dir`] and [`socket_dir`].
+/// A leased folder; see [`dir`](dir()) and [`socket_dir`].
 #[must_use = "the folder is removed when this is dropped"]
 #[derive(Debug)]
 pub struct DirLease {
     _claim: Claim,
     path: PathBuf,
-    /// The folder itself, where the path is a link to it.
+    /// The folder itself, to which the path may be a link.
     folder: PathBuf,
-    /// Where the folder goes when the test fails.
+    /// The place that the folder is moved to if the test fails.
     failed: Option<PathBuf>,
-    /// The process that removes the folder, and no child forked from it does; `None`: it is kept.
+    /// The process that removes the folder, as opposed to its forked children; `None` to keep it.
     owner: Option<u32>,
 }
 
@@ -157,18 +157,18 @@ impl DirLease {
         }
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Leaves the folder there, until that of the run is removed: to look at it after a failure.
+    /// Keeps the folder until the run's folder is removed, for example to inspect it after a failure.
     pub fn keep(mut self) -> PathBuf {
         self.owner = None;
         self.path.clone()
     }
 
-    /// Moves the folder to where it stays after the run.
+    /// Moves the folder to a place where it outlives the run.
     fn move_to(&self, failed: &Path) -> io::Result<PathBuf> {
         // Below the base folder, as `failed/TEST`.
         let base = failed.ancestors().nth(2).unwrap_or(failed);
@@ -199,7 +199,7 @@ impl Drop for DirLease {
             return;
         }
         if let Some(failed) = self.failed.as_ref().filter(|_| std::thread::panicking()) {
-            // Where it cannot be moved it stays as long as the run's folder.
+            // If it cannot be moved, it stays as long as the run's folder.
             let kept = self.move_to(failed).unwrap_or_else(|_| self.folder.clone());
             stderr::line(&format!(
                 "the test failed, and its folder is kept: {}",
@@ -210,7 +210,7 @@ impl Drop for DirLease {
         if self.path != self.folder {
             let _ = fs::remove_file(&self.path);
         }
-        // What is left of it goes with the run's folder.
+        // Leftovers are removed with the run's folder.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

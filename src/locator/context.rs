@@ -66,7 +66,7 @@ impl<'a> Context<'a> {
     /// Like [`get`](Self::get), for one of several `T`.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// Like [`get`](Self::get).
     pub fn get_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Result<Arc<T>, Error> {
         self.locator::<T>(name)?
             .try_get_named(name)
@@ -88,7 +88,7 @@ impl<'a> Context<'a> {
     /// Like [`lazy`](Self::lazy), for one of several `T`.
     ///
     /// # Errors
-    /// As [`lazy`](Self::lazy).
+    /// Like [`lazy`](Self::lazy).
     pub fn lazy_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Result<LazyProxy<T>, Error> {
         let locator = self.locator::<T>(name)?;
         let service = Arc::clone(&locator.find::<T>(name)?.service);
@@ -115,7 +115,7 @@ impl<'a> Context<'a> {
     pub fn dir(&self) -> Result<PathBuf, Error> {
         let service = self.service;
         let whole = [&*service.locator, service.type_name, &*service.key.name];
-        let name = run::file_name_among(&service.label(), &whole);
+        let name = run::unique_file_name(&service.label(), &whole);
         let mut dir = PathBuf::from(name);
         match self.service.lifetime {
             Lifetime::Worker => {}

@@ -1,39 +1,39 @@
-//! Locks as somebody sees them who holds none.
+//! The list of existing locks with their owners, as seen from outside.
 
 use super::machine;
-use super::owner::Owner;
+use super::owner::LockOwner;
 use crate::error::Error;
 use crate::sys::file_lock::{self, Mode};
 use std::path::{Path, PathBuf};
 
-/// What a lock's file tells at one moment.
+/// The state of a lock file at one moment.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ListedLock {
     pub(crate) file: PathBuf,
-    pub(crate) host: bool,
+    pub(crate) machine: bool,
     pub(crate) mode: Option<Mode>,
-    /// Whoever stands in the file: who holds it, or held it last.
-    pub(crate) owner: Option<Owner>,
+    /// The owner in the file: the current holder, or the last one.
+    pub(crate) owner: Option<LockOwner>,
 }
 
-/// The locks of a workspace's base folder, then the machine's, each in the order of their files' names.
-pub(crate) fn locks(base: &Path) -> Result<Vec<Seen>, Error> {
+/// Returns the locks of a workspace, then those of the machine, each sorted by file name.
+pub(crate) fn locks(base: &Path) -> Result<Vec<ListedLock>, Error> {
     let mut found = Vec::new();
     folder(&base.join("locks"), false, &mut found)?;
     folder(&machine::folder()?, true, &mut found)?;
     Ok(found)
 }
 
-fn folder(folder: &Path, host: bool, found: &mut Vec<Seen>) -> Result<(), Error> {
+fn folder(folder: &Path, machine: bool, found: &mut Vec<ListedLock>) -> Result<(), Error> {
     if folder.is_symlink() {
-        let link = std::io::Error::other("it is a symbolic link, and none is followed here");
+        let link = std::io::Error::other("it is a symbolic link, and links are not followed here");
         return Err(Error::io("read", folder, link));
     }
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|source| Error::io("read", folder, source))?,
     };
-    // A link or a pipe at a lock's place is nobody's lock.
+    // A link or a pipe is not a lock file.
     let files = entries
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
@@ -41,7 +41,7 @@ fn folder(folder: &Path, host: bool, found: &mut Vec<Seen>) -> Result<(), Error>
     files.retain(|file| file.extension().is_some_and(|extension| extension == "lock"));
     files.sort();
     for file in files {
-        // Who wants it at this very moment and does not wait finds it taken: there is no other way to ask.
+        // A `try_lock` at the same moment finds it locked; there is no other way to find out.
         let is_free = |mode| {
             let tried = file_lock::try_lock(&file, mode);
             tried
@@ -55,10 +55,10 @@ fn folder(folder: &Path, host: bool, found: &mut Vec<Seen>) -> Result<(), Error>
         } else {
             None
         };
-        found.push(Seen {
-            owner: Owner::read(&file),
+        found.push(ListedLock {
+            owner: LockOwner::read(&file),
             file,
-            host,
+            machine,
             mode,
         });
     }

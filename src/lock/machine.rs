@@ -1,13 +1,13 @@
-//! A folder for locks of the whole machine, in which no other user can plant links or take names.
+//! The folder for locks of the whole machine, in which no other user can plant links or take names.
 
 use crate::error::Error;
 use crate::sys::{env, folder};
 use std::path::{Path, PathBuf};
 
-/// What it is in where jobs have temporary folders of their own: they must not lose sight of each other by that.
-const VARIABLE: &str = "COFFERDAM_HOST_DIR";
+/// The parent of the folder, for jobs that have temporary folders of their own but share the machine's locks.
+const VARIABLE: &str = "COFFERDAM_MACHINE_DIR";
 
-/// The folder, made at the first call: in the temporary folder, which every checkout of a user knows.
+/// Returns the folder, creating it at the first call. It is in the temporary folder, which all checkouts of a user share.
 pub(crate) fn folder() -> Result<PathBuf, Error> {
     #[cfg(unix)]
     let user = crate::sys::process::user();
@@ -17,7 +17,7 @@ pub(crate) fn folder() -> Result<PathBuf, Error> {
     folder_in(&env::path(VARIABLE).unwrap_or_else(env::temp_dir), user)
 }
 
-/// A folder as [`folder`] is one, whose path has at most so many bytes.
+/// Returns a folder with the same properties as [`folder`] and a path of at most `longest` bytes.
 #[cfg(unix)]
 pub(crate) fn short_folder(longest: usize) -> Result<PathBuf, Error> {
     use std::os::unix::ffi::OsStrExt as _;
@@ -39,7 +39,7 @@ pub(crate) fn short_folder(longest: usize) -> Result<PathBuf, Error> {
     let too_long = || {
         Error::not_safe(
             &env::temp_dir(),
-            "its path is too long for one of a socket: set TMPDIR to a shorter one",
+            "its path is too long for a socket: set TMPDIR to a shorter one",
         )
     };
     Err(refused.unwrap_or_else(too_long))
@@ -60,23 +60,23 @@ fn folder_in(parent: &Path, user: u32) -> Result<PathBuf, Error> {
     Ok(own)
 }
 
-/// Whether it is a real folder, ours alone, and stays so: nobody else may put another in its place.
+/// Checks that it is a real folder that only this user can access, and that no other user can replace it.
 #[cfg(unix)]
 fn check(parent: &Path, folder: &Path, user: u32) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt as _;
-    // A link is looked at, not followed.
+    // Without following a link.
     let found = std::fs::symlink_metadata(folder).map_err(|source| Error::io("look at", folder, source))?;
     let above = std::fs::metadata(parent).map_err(|source| Error::io("look at", parent, source))?;
     let reason = if !found.is_dir() {
-        "it is no folder"
+        "it is not a folder"
     } else if found.uid() != user {
         "it belongs to another user"
     } else if found.mode() & 0o077 != 0 {
         "others may read or write it"
     } else if above.uid() != user && above.uid() != 0 && !folder::is_unmapped(above.uid()) {
-        "another user may replace it: the folder that it is in is theirs"
+        "another user may replace it, because they own the folder above it"
     } else if above.mode() & 0o1000 == 0 && folder::others_write(&above) {
-        "others may replace it: they may write to the folder that it is in, which is not sticky"
+        "others may replace it, because they may write to the folder above it, which is not sticky"
     } else {
         return Ok(());
     };
@@ -88,7 +88,7 @@ fn check(_parent: &Path, folder: &Path, _user: u32) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
-    Err(Error::not_safe(folder, "it is no folder"))
+    Err(Error::not_safe(folder, "it is not a folder"))
 }
 
 #[cfg(all(unix, not(miri)))]
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_made_for_its_user_alone_and_found_again() {
+    fn it_is_accessible_to_its_user_only_and_found_again() {
         let parent = tempfile::tempdir().unwrap();
         mode(parent.path(), 0o1777);
         let folder = folder_in(parent.path(), user()).unwrap();
@@ -114,15 +114,15 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_planted_is_refused() {
+    fn a_planted_folder_or_link_is_refused() {
         type Plant = (&'static str, fn(&Path));
         let plant: [Plant; 4] = [
-            ("it is no folder", |planted| {
+            ("it is not a folder", |planted| {
                 let own = planted.with_file_name("own");
                 folder::make_new(&own).unwrap();
                 std::os::unix::fs::symlink(own, planted).unwrap();
             }),
-            ("it is no folder", |folder| std::fs::write(folder, "").unwrap()),
+            ("it is not a folder", |folder| std::fs::write(folder, "").unwrap()),
             ("others may read or write it", |planted| {
                 folder::make_new(planted).unwrap();
                 mode(planted, 0o770);
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn a_folder_in_another_user_s_folder_is_refused() {
         let parent = tempfile::tempdir().unwrap();
-        // Only root may give folders away.
+        // Only root may change the owner of a folder.
         if std::os::unix::fs::chown(parent.path(), Some(4711), None).is_ok() {
             let error = folder_in(parent.path(), user()).unwrap_err().to_string();
-            assert!(error.contains("the folder that it is in is theirs"), "{error}");
+            assert!(error.contains("they own the folder above it"), "{error}");
         }
     }
 

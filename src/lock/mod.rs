@@ -1,17 +1,21 @@
-//! Locks between tests: threads, processes and runs.
+//! Locks that exclude tests from each other: threads, processes and runs.
 
 mod file;
 pub(crate) mod list;
 pub(crate) mod machine;
 mod owner;
 #[cfg(feature = "serial")]
+#[doc(hidden)]
 pub mod serial;
 mod table;
 mod wait;
 
+pub use crate::worker::claim::guarded_by;
+pub use crate::worker::current::Guarded;
+
 use self::file::{LockFile, Taker};
-use self::owner::{Owner, Record};
-use self::table::{Answer, Asker, Table};
+use self::owner::{EncodedOwner, LockOwner};
+use self::table::{Answer, Requester, Table};
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
@@ -25,45 +29,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-/// Waits until this test alone has the lock `name`, and keeps every other test from having it until the guard is
-/// dropped: on other threads, in other processes, in other runs of this workspace.
+/// Waits for the lock `name` and holds it exclusively until the guard is dropped. It excludes tests on other threads, in
+/// other processes, and in other runs of this workspace.
 ///
 /// ```
-/// let _alone = cofferdam::lock("schema");       // `let _ =` would give it back at once
+/// let _alone = cofferdam::lock("schema");       // `let _ =` would release it at once
 /// ```
 ///
-/// Any text is a name. The same thread may take its lock again; another thread or task of the same test gets an error
-/// instead of waiting for its own test for ever. Whoever is killed holds nothing any more. After a second of waiting
-/// one line on standard error names who has it.
+/// Any text is a name. The same thread may take its lock again; another thread or task of the same test gets an error,
+/// because it would wait for its own test forever. The lock of a killed process is free. After a second of waiting, one
+/// line on standard error names the holder.
 ///
-/// While it is held, claims and services are guarded by `name`, so reports know that two tests cannot meet there. It
-/// costs some microseconds: a file is locked (and opened, the first time), and who holds it is written into it.
+/// While the lock is held, claims and services are guarded by `name`, so reports know that two tests cannot conflict there.
+/// It costs some microseconds: a file is opened and locked, and the holder's identity is written into it.
 ///
 /// # Panics
-/// When it was not free within 300 seconds, with who holds it and since when; when it would wait for its own test; on a
-/// thread without a worker; and when its file cannot be opened. [`LockOptions::lock`] returns all that as an error.
-/// A panic would make a test pass that is `#[should_panic]`: give that one `#[serial]`, or an `expected` text.
+/// When the lock is not free within 300 seconds, with its holder and the time since when; when it would wait for its own
+/// test; on a thread without a worker; and when its file cannot be opened. [`LockOptions::lock`] returns these errors.
+/// A panic would let a `#[should_panic]` test pass: use `#[serial]` there, or an `expected` text.
 #[track_caller]
 pub fn lock(name: &str) -> LockGuard {
     error::or_panic(LockOptions::new().lock(name))
 }
 
-/// As [`lock`], but together with others who share it: they wait only for who has it alone, and it for them.
+/// Waits for the lock `name` and holds it shared: other shared holders do not exclude it, an exclusive one does.
 ///
-/// It guards reading. A claim to write that is made under it is guarded by nothing.
+/// It protects reads. A claim to write is not guarded by it.
 ///
 /// # Panics
-/// As [`lock`].
+/// Like [`lock`].
 #[track_caller]
 pub fn lock_shared(name: &str) -> LockGuard {
     error::or_panic(LockOptions::new().shared().lock(name))
 }
 
-/// As [`lock`], without waiting: `None` while anybody else has it, be it another thread of this test.
+/// Takes the lock `name` without waiting; `None` while it is held elsewhere, including by another thread of this test.
 ///
 /// ```
-/// let alone = cofferdam::try_lock("cache")?;
-/// assert!(alone.is_some());
+/// let held = cofferdam::lock::try_lock("cache")?;
+/// assert!(held.is_some());
 /// # Ok::<(), cofferdam::Error>(())
 /// ```
 ///
@@ -74,76 +78,77 @@ pub fn try_lock(name: &str) -> Result<Option<LockGuard>, Error> {
     LockOptions::new().try_lock(name)
 }
 
-/// As [`lock_shared`], without waiting: `None` while somebody has it alone.
+/// Takes the lock `name` shared without waiting; `None` while it is held exclusively.
 ///
 /// # Errors
-/// As [`try_lock`].
+/// Like [`try_lock`].
 #[track_caller]
 pub fn try_lock_shared(name: &str) -> Result<Option<LockGuard>, Error> {
     LockOptions::new().shared().try_lock(name)
 }
 
-/// As [`lock`], without blocking the thread while it waits. It needs no runtime: a thread of its own waits.
+/// Like [`lock`], without blocking the thread while it waits. It needs no runtime, because a separate thread waits.
 ///
-/// A second task of the same test that wants the same lock gets an error, also on the same thread; a task may take
-/// what its own thread holds by [`lock`]. Dropping the future gives up.
+/// A second task of the same test that requests the same lock gets an error, even on the same thread; a task may take a
+/// lock that its own thread holds by [`lock`]. Dropping the future cancels the wait.
 ///
 /// # Panics
-/// As [`lock`], when it is awaited.
+/// Like [`lock`], when it is awaited.
 #[cfg(feature = "tokio")]
 #[track_caller]
 pub fn lock_async(name: &str) -> impl Future<Output = LockGuard> + Send + use<> {
     let (waiting, place) = (LockOptions::new().lock_async(name), Location::caller());
     async move {
-        // The panic itself is at a line of ours: nothing carries a caller's into a future.
+        // `#[track_caller]` does not reach into a future, so the message has the caller's line.
         waiting
             .await
-            .unwrap_or_else(|error| panic!("{error}\nThe lock was asked for at {place}"))
+            .unwrap_or_else(|error| panic!("{error}\nThe lock was requested at {place}"))
     }
 }
 
-/// How a lock is taken: alone or shared, how long it is waited for, and how far it reaches.
+/// The options of a lock: exclusive or shared, the timeout, and the scope.
 ///
 /// ```
-/// use cofferdam::LockOptions;
+/// use cofferdam::lock::LockOptions;
 /// use std::time::Duration;
 /// // One printer for all checkouts on this machine:
-/// let _mine = LockOptions::new().host().timeout(Duration::from_secs(20)).lock("printer")?;
+/// let _held = LockOptions::new().machine().timeout(Duration::from_secs(20)).lock("printer")?;
 /// # Ok::<(), cofferdam::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct LockOptions {
     mode: Mode,
-    host: bool,
+    machine: bool,
     timeout: Duration,
 }
 
 impl LockOptions {
-    /// Alone, within the workspace, for 300 seconds at most.
+    /// Returns the defaults: exclusive, within the workspace, with a timeout of 300 seconds.
     pub const fn new() -> Self {
         Self {
             mode: Mode::Exclusive,
-            host: false,
+            machine: false,
             timeout: Duration::from_secs(300),
         }
     }
 
-    /// Together with others who share it.
+    /// Takes the lock shared.
     pub const fn shared(mut self) -> Self {
         self.mode = Mode::Shared;
         self
     }
 
-    /// For all of this user's checkouts on this machine. A lock of the workspace with the same name is another one.
+    /// Extends the lock to all of this user's checkouts on this machine. A workspace's lock of the same name is a different
+    /// one.
     ///
-    /// Its file lies in the temporary folder, below one that only this user may read: processes with another `TMPDIR`
-    /// and other users are not kept away.
-    pub const fn host(mut self) -> Self {
-        self.host = true;
+    /// Its file is in the temporary folder, below a folder that only this user may read: processes with another `TMPDIR` and
+    /// other users are not excluded.
+    pub const fn machine(mut self) -> Self {
+        self.machine = true;
         self
     }
 
-    /// How long it is waited for.
+    /// Sets the timeout.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -152,78 +157,92 @@ impl LockOptions {
     /// Waits for the lock.
     ///
     /// # Errors
-    /// When it was not free in time, when it would wait for its own test, on a thread without a worker, and when its
+    /// When the lock is not free in time, when it would wait for its own test, on a thread without a worker, and when its
     /// file cannot be opened.
     #[track_caller]
     pub fn lock(&self, name: &str) -> Result<LockGuard, Error> {
-        match self.ask(name, Asker::Thread(thread::current().id()), Location::caller())? {
-            Asked::Had(guard) => Ok(guard),
-            Asked::Busy(pending) => {
+        match self.attempt(
+            name,
+            Requester::Thread(thread::current().id()),
+            Location::caller(),
+        )? {
+            Attempt::Held(guard) => Ok(guard),
+            Attempt::Busy(pending) => {
                 let got = pending.file.wait(self.mode, self.timeout)?;
-                pending.ended(got, self.timeout)
+                pending.finish(got, self.timeout)
             }
-            Asked::Own(error) => Err(error),
+            Attempt::OwnTest(error) => Err(error),
         }
     }
 
-    /// Takes the lock if nobody else has it.
+    /// Takes the lock if it is free.
     ///
     /// # Errors
     /// On a thread without a worker, and when the lock's file cannot be opened.
     #[track_caller]
     pub fn try_lock(&self, name: &str) -> Result<Option<LockGuard>, Error> {
-        match self.ask(name, Asker::Thread(thread::current().id()), Location::caller())? {
-            Asked::Had(guard) => Ok(Some(guard)),
-            Asked::Busy(_) | Asked::Own(_) => Ok(None),
+        match self.attempt(
+            name,
+            Requester::Thread(thread::current().id()),
+            Location::caller(),
+        )? {
+            Attempt::Held(guard) => Ok(Some(guard)),
+            Attempt::Busy(_) | Attempt::OwnTest(_) => Ok(None),
         }
     }
 
-    /// Waits for the lock without blocking the thread; see [`lock_async`](crate::lock_async).
+    /// Waits for the lock without blocking the thread; see [`lock_async`](crate::lock::lock_async).
     ///
     /// # Errors
-    /// As [`lock`](Self::lock).
+    /// Like [`lock`](Self::lock).
     #[cfg(feature = "tokio")]
     #[track_caller]
     pub fn lock_async(&self, name: &str) -> impl Future<Output = Result<LockGuard, Error>> + Send + use<> {
         let (options, name, place) = (self.clone(), name.to_owned(), Location::caller());
         async move {
-            match options.ask(&name, Asker::Task(thread::current().id()), place)? {
-                Asked::Had(guard) => Ok(guard),
-                Asked::Busy(pending) => {
+            match options.attempt(&name, Requester::Task(thread::current().id()), place)? {
+                Attempt::Held(guard) => Ok(guard),
+                Attempt::Busy(pending) => {
                     let (file, mode, timeout) = (Arc::clone(&pending.file), options.mode, options.timeout);
                     let waited = wait::elsewhere(move || file.wait(mode, timeout)).await;
                     let failed =
                         |source| Error::io("start a thread that waits for", &pending.file.path, source);
                     let got = waited.map_err(failed)??;
-                    pending.ended(got, timeout)
+                    pending.finish(got, timeout)
                 }
-                Asked::Own(error) => Err(error),
+                Attempt::OwnTest(error) => Err(error),
             }
         }
     }
 
-    fn ask(
+    fn attempt(
         &self,
         name: &str,
-        asker: Asker<ThreadId>,
+        requester: Requester<ThreadId>,
         place: &'static Location<'static>,
-    ) -> Result<Asked, Error> {
-        // Nobody asks for how long was waited unless it is recorded.
+    ) -> Result<Attempt, Error> {
+        // The time of the wait is needed only while recording is on.
         let begun = journal::is_on().then(clock::now);
         let worker = Worker::try_current()?;
-        let file = LockFile::known(name, self.host)?;
-        let (life, shared) = (worker.execution(), self.mode == Mode::Shared);
-        let answer = held(life).ask(life, &file.key, shared, asker);
+        let file = LockFile::known(name, self.machine)?;
+        let (execution, shared) = (worker.execution(), self.mode == Mode::Shared);
+        let answer = held(execution).request(execution, &file.key, shared, requester);
         let number = match answer {
-            Answer::Again(number) => return Ok(Asked::Had(LockGuard { number, life, file })),
-            Answer::Own => {
-                let who = format!("another thread or task of test {} holds it", test(&worker));
-                return Ok(Asked::Own(Error::own_lock(file.label.to_string(), who)));
+            Answer::Again(number) => {
+                return Ok(Attempt::Held(LockGuard {
+                    number,
+                    execution,
+                    file,
+                }));
             }
-            Answer::Ask(number) => number,
+            Answer::OwnTest => {
+                let holder = format!("another thread or task of test {} holds it", test(&worker));
+                return Ok(Attempt::OwnTest(Error::own_lock(file.label.to_string(), holder)));
+            }
+            Answer::AskKernel(number) => number,
         };
-        let pending = Pending {
-            entry: Entry { number, life },
+        let pending = PendingLock {
+            entry: TableEntry { number, execution },
             worker,
             file,
             shared,
@@ -231,8 +250,8 @@ impl LockOptions {
             place,
         };
         match pending.file.try_lock(self.mode)? {
-            None => Ok(Asked::Busy(pending)),
-            Some(locked) => Ok(Asked::Had(pending.granted(locked))),
+            None => Ok(Attempt::Busy(pending)),
+            Some(locked) => Ok(Attempt::Held(pending.granted(locked))),
         }
     }
 }
@@ -243,23 +262,24 @@ impl Default for LockOptions {
     }
 }
 
-/// The locks of this process, so many tables that tests on several threads seldom meet at one.
-static HELD: [Tests; 16] = [const { Tests(Mutex::new(Table::new())) }; 16];
+/// The locks of this process, in several tables so that tests on different threads seldom contend for one.
+static HELD: [TableMutex; 16] = [const { TableMutex(Mutex::new(Table::new())) }; 16];
 
 /// On a cache line of its own.
 #[repr(align(128))]
-struct Tests(Mutex<Table<ThreadId, Held>>);
+struct TableMutex(Mutex<Table<ThreadId, HeldLock>>);
 
-/// The table in which the locks of a test stand.
-fn held(life: u64) -> MutexGuard<'static, Table<ThreadId, Held>> {
-    let tests = &HELD[life as usize % HELD.len()];
+/// Returns the table with the locks of a test.
+fn held(execution: u64) -> MutexGuard<'static, Table<ThreadId, HeldLock>> {
+    let tests = &HELD[execution as usize % HELD.len()];
     tests.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-enum Asked {
-    Had(LockGuard),
-    Busy(Pending),
-    Own(Error),
+enum Attempt {
+    Held(LockGuard),
+    Busy(PendingLock),
+    /// It would wait for its own test.
+    OwnTest(Error),
 }
 
 fn test(worker: &Worker) -> String {
@@ -268,21 +288,21 @@ fn test(worker: &Worker) -> String {
         .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned)
 }
 
-/// What stands in the table for a lock that is asked for: nobody else of the test may ask meanwhile.
-struct Entry {
+/// The entry of a requested lock in its table. Meanwhile no other thread of the test may request the lock.
+struct TableEntry {
     number: u64,
-    life: u64,
+    execution: u64,
 }
 
-impl Drop for Entry {
+impl Drop for TableEntry {
     fn drop(&mut self) {
-        held(self.life).leave(self.number);
+        held(self.execution).release(self.number);
     }
 }
 
-/// A lock that is asked for.
-struct Pending {
-    entry: Entry,
+/// A requested lock.
+struct PendingLock {
+    entry: TableEntry,
     worker: Worker,
     file: Arc<LockFile>,
     shared: bool,
@@ -290,9 +310,9 @@ struct Pending {
     place: &'static Location<'static>,
 }
 
-impl Pending {
-    /// The waiting is over.
-    fn ended(self, got: Option<Locked>, timeout: Duration) -> Result<LockGuard, Error> {
+impl PendingLock {
+    /// Returns the outcome of the wait.
+    fn finish(self, got: Option<Locked>, timeout: Duration) -> Result<LockGuard, Error> {
         let Some(locked) = got else {
             let (label, holder) = (self.file.label.to_string(), self.file.holder());
             return Err(Error::busy(label, timeout, holder));
@@ -300,7 +320,7 @@ impl Pending {
         Ok(self.granted(locked))
     }
 
-    /// The kernel granted it: it is written down who has it.
+    /// Completes a lock that the kernel has granted: writes the owner to its file, records it and enters it in the table.
     fn granted(self, locked: Locked) -> LockGuard {
         let Self {
             entry,
@@ -310,9 +330,13 @@ impl Pending {
             begun,
             place,
         } = self;
-        let (pid, life) = (process::id(), worker.execution());
-        let taker = Taker { life, pid, shared };
-        // Who holds it is a courtesy: a full disk is no reason to fail a test.
+        let (pid, execution) = (process::id(), worker.execution());
+        let taker = Taker {
+            execution,
+            pid,
+            shared,
+        };
+        // The owner is for messages only, so a full disk must not fail a test.
         let since = clock::micros();
         let record = file.record(taker, since, || owner(&worker, &file.label, shared, pid));
         let _ = record.write(&locked);
@@ -321,13 +345,13 @@ impl Pending {
             worker.add_lock(&file.label, access);
         }
         worker.record(|| Event::Locked {
-            execution: life,
+            execution,
             lock: file.label.to_string(),
             access,
             waited: begun.map_or(0, |begun| begun.elapsed().as_micros() as u64),
             place: place.to_string(),
         });
-        let granted = Held {
+        let granted = HeldLock {
             locked,
             worker,
             access,
@@ -336,16 +360,20 @@ impl Pending {
             guards: begun.is_some(),
         };
         let number = entry.number;
-        held(life).got(number, granted);
-        // It is the guard's now.
+        held(execution).grant(number, granted);
+        // The guard releases it.
         std::mem::forget(entry);
-        LockGuard { number, life, file }
+        LockGuard {
+            number,
+            execution,
+            file,
+        }
     }
 }
 
-fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> Owner {
+fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> LockOwner {
     let facts = run::facts();
-    Owner {
+    LockOwner {
         holds: true,
         shared,
         pid,
@@ -359,25 +387,25 @@ fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> Owner {
     }
 }
 
-/// A lock that a test of this process has.
-struct Held {
+/// A lock that a test of this process holds.
+struct HeldLock {
     locked: Locked,
     worker: Worker,
     access: Access,
     pid: u32,
-    /// Of one that is shared: it is released only if it still stands in the file.
-    shared: Option<Box<Record>>,
-    /// Whether the test's claims are guarded by it, which matters only if they are recorded.
+    /// The owner record of a shared lock, which is marked as free only if it is still in the file.
+    shared: Option<Box<EncodedOwner>>,
+    /// Whether the worker lists it as a guard, which it does only while recording is on.
     guards: bool,
 }
 
-impl Held {
-    fn end(self, file: &LockFile) {
+impl HeldLock {
+    fn release(self, file: &LockFile) {
         let lock = &*file.label;
         if self.guards {
             self.worker.remove_lock(lock, self.access);
         }
-        // A forked child has a copy of the guard, not the lock.
+        // A forked child has a copy of the guard, but not the lock.
         if self.pid == process::id() {
             let _ = match &self.shared {
                 Some(record) => record.release_shared(&self.locked),
@@ -392,18 +420,18 @@ impl Held {
     }
 }
 
-/// A lock that this test has until the guard is dropped: see [`lock`].
+/// A held lock, released when the guard is dropped; see [`lock`].
 ///
-/// It may be moved to another thread, and be held while a future waits.
-#[must_use = "the lock is given back when the guard is dropped, and `let _ =` drops it at once"]
+/// It may be moved to another thread, and held across an `await`.
+#[must_use = "the lock is released when the guard is dropped, and `let _ =` drops it at once"]
 pub struct LockGuard {
     number: u64,
-    life: u64,
+    execution: u64,
     file: Arc<LockFile>,
 }
 
 impl LockGuard {
-    /// The lock's name as reports have it.
+    /// Returns the lock's name in reports.
     pub fn name(&self) -> &str {
         &self.file.label
     }
@@ -417,9 +445,10 @@ impl fmt::Debug for LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        let last = held(self.life).leave(self.number); // Outside, for the journal is written to.
+        // Released outside the table's mutex, because it writes to the journal.
+        let last = held(self.execution).release(self.number);
         if let Some(held) = last {
-            held.end(&self.file);
+            held.release(&self.file);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Who holds a lock, as it stands in the lock's file for others to read.
+//! The owner of a lock, as written in the lock's file for other processes.
 //!
-//! A record has a fixed size and is written with one call over what stood there: a file that is cut to length first
-//! costs fifty times as much. When the lock is given back its first word alone is written again, so a holder that was
-//! killed can be told from one that let go.
+//! A record has a fixed size and is written with one call over the previous one, because truncating the file first costs
+//! fifty times as much. When the lock is released, only the record's first word is rewritten, so a killed holder can be
+//! distinguished from one that released the lock.
 
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::process::PidSpace;
@@ -15,15 +15,15 @@ const SIZE: usize = 512;
 const VERSION: &str = "2";
 const HELD: &str = "held";
 const FREE: &str = "free";
-/// Where in a record it stands since when.
+/// The position of the start time in a record.
 const SINCE: Range<usize> = 7..23;
 
-/// Whoever held a lock last.
+/// The last holder of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
-    /// Whether it did not say that it let go.
+pub(crate) struct LockOwner {
+    /// Whether it has not marked the lock as released.
     pub(crate) holds: bool,
-    /// Whether others may have held it at the same time.
+    /// Whether it held the lock shared.
     pub(crate) shared: bool,
     pub(crate) pid: u32,
     pub(crate) started: u64,
@@ -36,9 +36,9 @@ pub(crate) struct Owner {
     pub(crate) test: String,
 }
 
-impl Owner {
-    /// Fields between tabs; the rest of the record is spaces, and a newline ends it.
-    pub(super) fn encode(&self) -> Record {
+impl LockOwner {
+    /// Encodes the owner: fields separated by tabs, then spaces, and a newline at the end.
+    pub(super) fn encode(&self) -> EncodedOwner {
         let first = if self.holds { HELD } else { FREE };
         let access = if self.shared { "shared" } else { "exclusive" };
         let (pid, started, since) = (self.pid, self.started, self.since);
@@ -53,58 +53,10 @@ impl Owner {
         record[SIZE - 1] = b'\n';
         let length = text.len().min(SIZE - 1);
         record[..length].copy_from_slice(&text.as_bytes()[..length]);
-        Record(record)
-    }
-}
-
-/// At most so many bytes, without tabs and newlines; of a long text the end is kept: it says more of a path.
-fn clip(text: &str, most: usize) -> String {
-    let mut from = text.len().saturating_sub(most);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    text[from..].replace(char::is_control, " ")
-}
-
-/// An owner as it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record([u8; SIZE]);
-
-impl Record {
-    /// The same owner, who has the lock since another moment: a test that takes its lock a thousand times is written
-    /// out once.
-    pub(super) fn since(&self, micros: u64) -> Self {
-        let digits: [u8; SINCE.end - SINCE.start] = std::array::from_fn(|index| {
-            let digit = (micros >> (60 - 4 * index)) as u8 & 0xf;
-            digit + if digit < 10 { b'0' } else { b'a' - 10 }
-        });
-        let mut bytes = self.0;
-        bytes[SINCE].copy_from_slice(&digits);
-        Self(bytes)
+        EncodedOwner(record)
     }
 
-    pub(super) fn write(&self, file: &Locked) -> io::Result<()> {
-        file.put(&self.0)
-    }
-
-    /// The lock is given back. Of several readers only the one that came last stands in the file, and only it may
-    /// say so.
-    pub(super) fn release_shared(&self, file: &Locked) -> io::Result<()> {
-        let mut known = [0; SIZE];
-        if !matches!(file.look(&mut known), Ok(SIZE) if known == self.0) {
-            return Ok(());
-        }
-        release(file)
-    }
-}
-
-/// The lock is given back by who had it alone.
-pub(super) fn release(file: &Locked) -> io::Result<()> {
-    file.put(FREE.as_bytes())
-}
-
-impl Owner {
-    /// What a record says; nothing if it was not written by this version, or not whole.
+    /// Decodes a record. Returns `None` if it is incomplete or of another version.
     fn decode(record: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(record).ok()?;
         if text.len() != SIZE || !text.ends_with('\n') {
@@ -127,7 +79,7 @@ impl Owner {
         let namespace = u64::from_str_radix(fields.next()?, 16).ok()?;
         let mut word = || fields.next().map(str::to_owned);
         let (lock, run, worker, test) = (word()?, word()?, word()?, word()?);
-        // What stands behind the last tab is padding: without it the record was cut off.
+        // The last field is padding. Without it the record is truncated.
         word()?;
         Some(Self {
             holds,
@@ -143,27 +95,72 @@ impl Owner {
         })
     }
 
-    /// Who stands in the file.
+    /// Reads the owner from a lock file.
     pub(crate) fn read(path: &std::path::Path) -> Option<Self> {
-        // Never more than a record, whatever somebody made of the file.
+        // At most one record, whatever the size of the file.
         let mut known = Vec::with_capacity(SIZE);
         let file = file_lock::read(path).ok()?;
         file.take(SIZE as u64).read_to_end(&mut known).ok()?;
         Self::decode(&known)
     }
 
-    /// Whether it is known to be gone. A process of another container or machine cannot be seen from here.
-    pub(crate) fn is_gone(&self, space: &PidSpace) -> bool {
+    /// Returns whether the process is known to have ended. A process of another container or machine is not visible.
+    pub(crate) fn has_ended(&self, space: &PidSpace) -> bool {
         space.is(&self.space.boot, self.space.namespace) && !process::is_alive(self.pid, self.started)
     }
 
-    /// For how long, in whole seconds; a clock that was set back says 0.
+    /// Returns the time since the lock was taken, in whole seconds; 0 if the clock was set back.
     pub(crate) fn seconds(&self) -> u64 {
         clock::micros().saturating_sub(self.since) / 1_000_000
     }
 }
 
-impl fmt::Display for Owner {
+/// Returns at most `most` bytes of the text without control characters. Keeps the end, which is the more specific part of a
+/// path.
+fn clip(text: &str, most: usize) -> String {
+    let mut from = text.len().saturating_sub(most);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    text[from..].replace(char::is_control, " ")
+}
+
+/// An encoded owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EncodedOwner([u8; SIZE]);
+
+impl EncodedOwner {
+    /// Returns the record with another start time, so that an owner is encoded only once however often it takes the lock.
+    pub(super) fn since(&self, micros: u64) -> Self {
+        let digits: [u8; SINCE.end - SINCE.start] = std::array::from_fn(|index| {
+            let digit = (micros >> (60 - 4 * index)) as u8 & 0xf;
+            digit + if digit < 10 { b'0' } else { b'a' - 10 }
+        });
+        let mut bytes = self.0;
+        bytes[SINCE].copy_from_slice(&digits);
+        Self(bytes)
+    }
+
+    pub(super) fn write(&self, file: &Locked) -> io::Result<()> {
+        file.put(&self.0)
+    }
+
+    /// Marks a shared lock as released. The file names only the most recent reader, and only that one marks it.
+    pub(super) fn release_shared(&self, file: &Locked) -> io::Result<()> {
+        let mut known = [0; SIZE];
+        if !matches!(file.look(&mut known), Ok(SIZE) if known == self.0) {
+            return Ok(());
+        }
+        release(file)
+    }
+}
+
+/// Marks an exclusive lock as released.
+pub(super) fn release(file: &Locked) -> io::Result<()> {
+    file.put(FREE.as_bytes())
+}
+
+impl fmt::Display for LockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -178,8 +175,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn owner() -> Owner {
-        Owner {
+    fn owner() -> LockOwner {
+        LockOwner {
             holds: true,
             shared: false,
             pid: 4711,
@@ -197,21 +194,21 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_not_whole_names_nobody() {
+    fn an_incomplete_record_names_no_owner() {
         let whole = owner().encode().0;
-        assert_eq!(Owner::decode(&whole), Some(owner()));
+        assert_eq!(LockOwner::decode(&whole), Some(owner()));
         for length in [0, 4, 100, SIZE - 1] {
-            assert_eq!(Owner::decode(&whole[..length]), None, "{length}");
+            assert_eq!(LockOwner::decode(&whole[..length]), None, "{length}");
         }
         let mut cut = whole;
         cut[60..SIZE - 1].fill(b' ');
-        assert_eq!(Owner::decode(&cut), None);
-        assert_eq!(Owner::decode(&[0xff; SIZE]), None);
+        assert_eq!(LockOwner::decode(&cut), None);
+        assert_eq!(LockOwner::decode(&[0xff; SIZE]), None);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_holder_in_another_container_is_not_known_to_be_gone() {
+    fn a_holder_in_another_container_is_not_known_to_have_ended() {
         let here = PidSpace {
             boot: "boot".to_owned(),
             namespace: 1,
@@ -220,26 +217,26 @@ mod tests {
             namespace: 2,
             ..here.clone()
         };
-        // No process has that number and start here.
-        let holder = Owner {
+        // No process here has that number and start.
+        let holder = LockOwner {
             pid: u32::MAX,
             space: there.clone(),
             ..owner()
         };
-        assert!(!holder.is_gone(&here) && holder.is_gone(&there));
-        let nobody_knows = PidSpace::default();
-        let holder = Owner {
-            space: nobody_knows.clone(),
+        assert!(!holder.has_ended(&here) && holder.has_ended(&there));
+        let unknown = PidSpace::default();
+        let holder = LockOwner {
+            space: unknown.clone(),
             ..holder
         };
-        assert!(!holder.is_gone(&nobody_knows));
+        assert!(!holder.has_ended(&unknown));
     }
 
     #[test]
-    fn the_longest_of_all_records_has_room() {
+    fn the_longest_record_fits() {
         let long = "x".repeat(SIZE);
         let most = u64::MAX;
-        let owner = Owner {
+        let owner = LockOwner {
             pid: u32::MAX,
             started: most,
             since: most,
@@ -254,13 +251,13 @@ mod tests {
             holds: true,
             shared: false,
         };
-        let read = Owner::decode(&owner.encode().0).unwrap();
+        let read = LockOwner::decode(&owner.encode().0).unwrap();
         assert_eq!((read.since, read.test.len()), (most, 150));
     }
 
     #[test]
-    fn a_record_since_another_moment_differs_in_nothing_else() {
-        let later = Owner {
+    fn a_record_with_another_start_time_differs_in_nothing_else() {
+        let later = LockOwner {
             since: owner().since + 77,
             ..owner()
         };
@@ -269,11 +266,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_test_is_called_its_record_has_one_size_and_can_be_read(
+        fn a_record_of_any_names_has_one_size_and_can_be_decoded(
             test in any::<String>(), lock in any::<String>(), run in "[a-z]{0,200}", pid: u32, since: u64,
         ) {
-            let owner = Owner { test, lock, run, pid, since, ..owner() };
-            let read = Owner::decode(&owner.encode().0).unwrap();
+            let owner = LockOwner { test, lock, run, pid, since, ..owner() };
+            let read = LockOwner::decode(&owner.encode().0).unwrap();
             prop_assert_eq!((read.pid, read.since), (pid, since));
             prop_assert!(owner.run.ends_with(&read.run));
             prop_assert!(!read.test.contains(char::is_control) && !read.lock.contains(char::is_control));

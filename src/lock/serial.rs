@@ -1,6 +1,6 @@
-//! What `#[serial]` and `#[parallel]` put first into a test's body.
+//! The functions that `#[serial]` and `#[parallel]` call at the beginning of a test's body.
 //!
-//! The attributes write these calls; nobody else is meant to.
+//! Only the attributes call them.
 
 use super::{LockGuard, LockOptions};
 use crate::error::{self, Error};
@@ -9,70 +9,74 @@ use crate::run;
 use crate::sys::{clock, stderr};
 use std::sync::{Mutex, PoisonError};
 
-/// The locks of a test, given back with its end, the last first.
+/// The locks of a test, released at its end, last first.
 ///
-/// Under nextest that is the end of its process: what its services hold, a port say, they hold until then.
+/// Under nextest that is the end of its process, because its services hold resources such as ports until then.
 #[must_use]
 #[derive(Debug)]
 pub struct Serial {
     guards: Vec<LockGuard>,
-    /// When it was asked for: services are built later, and so dropped before.
+    /// The time of the request. Services are built later and so dropped earlier.
     order: u64,
 }
 
-/// What is given back when the process ends.
+/// The locks to release when the process ends.
 static KEPT: Mutex<Vec<Serial>> = Mutex::new(Vec::new());
 
 impl Drop for Serial {
     fn drop(&mut self) {
-        let is_a_process = || run::nextest(run::facts()).is_some_and(|nextest| nextest.is_the_test);
-        if !self.guards.is_empty() && is_a_process() {
+        let is_process_per_test = || run::nextest(run::facts()).is_some_and(|nextest| nextest.is_the_test);
+        if !self.guards.is_empty() && is_process_per_test() {
             let kept = Self {
                 guards: std::mem::take(&mut self.guards),
                 order: self.order,
             };
             KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
-            exit::register(kept_so_far);
+            exit::register(release_kept);
         } else {
-            self.give_back();
+            self.release();
         }
     }
 }
 
 impl Serial {
-    fn give_back(&mut self) {
+    fn release(&mut self) {
         while let Some(guard) = self.guards.pop() {
             drop(guard);
         }
     }
 }
 
-fn kept_so_far() -> Vec<Cleanup> {
+fn release_kept() -> Vec<Cleanup> {
     let kept = std::mem::take(&mut *KEPT.lock().unwrap_or_else(PoisonError::into_inner));
     let cleanup = |mut serial: Serial| Cleanup {
         order: serial.order,
         what: "the locks of #[serial]".to_owned(),
-        run: Box::new(move || serial.give_back()),
+        run: Box::new(move || serial.release()),
     };
     kept.into_iter().map(cleanup).collect()
 }
 
-/// Takes the locks one after the other, as they stand: each a name and whether it is shared.
+/// Takes the locks in the given order. Each is a name and whether it is shared.
 ///
 /// # Panics
-/// When one cannot be had, as [`lock`](crate::lock).
+/// When one cannot be taken, like [`lock`](crate::lock()).
 #[track_caller]
 pub fn hold(keys: &[(&str, bool)]) -> Serial {
     error::or_panic(take(keys))
 }
 
-/// As [`hold`], for a test that is meant to panic: `None` instead of a panic, and the story on standard error. The test
-/// then ends without panicking, and so it fails.
+/// Like [`hold`], for a `#[should_panic]` test: returns `None` instead of panicking and writes the error to standard error.
+/// The test then ends without a panic, and so it fails.
 #[track_caller]
-pub fn hold_or_say(keys: &[(&str, bool)]) -> Option<Serial> {
+pub fn hold_or_warn(keys: &[(&str, bool)]) -> Option<Serial> {
     let taken = take(keys);
     taken
-        .map_err(|error| stderr::line(&format!("the test did not begin and does not panic: {error}")))
+        .map_err(|error| {
+            stderr::line(&format!(
+                "the test did not begin, and ends without a panic: {error}"
+            ))
+        })
         .ok()
 }
 

@@ -1,20 +1,20 @@
-//! Which locks this process holds, for which test: pure, so that every order of events can be tried.
+//! The locks of this process, by test: a pure state machine, so that all orders of events can be tested.
 //!
-//! A kernel lock belongs to the handle that took it, and a second handle of the same test would wait for the first for
-//! ever. So a test's second call is answered here: it counts up, or it is refused.
+//! A kernel lock belongs to the handle that took it, and a second handle of the same test would wait for the first forever.
+//! So a test's second request is answered here: it increments a count or is refused.
 
 use std::sync::Arc;
 
-/// Who asks within its test.
+/// The requester of a lock within its test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asker<T> {
+pub(super) enum Requester<T> {
     Thread(T),
-    /// A task may be on any thread, and a thread may have many tasks.
+    /// A task may run on any thread, and a thread may run many tasks.
     #[cfg(any(test, feature = "tokio"))]
     Task(T),
 }
 
-impl<T: Copy> Asker<T> {
+impl<T: Copy> Requester<T> {
     fn thread(self) -> T {
         match self {
             Self::Thread(thread) => thread,
@@ -24,30 +24,30 @@ impl<T: Copy> Asker<T> {
     }
 }
 
-/// What came of asking.
+/// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing stands against it here: now ask the kernel. The number stands for the call until it is let go.
-    Ask(u64),
-    /// The test has it already, as strongly as it is wanted: the number counts one more.
+    /// Nothing in this process excludes it: request it from the kernel. The number identifies the entry until it is released.
+    AskKernel(u64),
+    /// The test already holds it in a sufficient mode: the entry of that number is counted once more.
     Again(u64),
     /// It would wait for its own test.
-    Own,
+    OwnTest,
 }
 
 #[derive(Debug)]
 struct Entry<T, L> {
     number: u64,
-    life: u64,
+    execution: u64,
     key: Arc<str>,
     shared: bool,
-    asker: Asker<T>,
+    requester: Requester<T>,
     count: usize,
-    /// `None` while the kernel is asked.
+    /// `None` until the kernel grants it.
     lock: Option<L>,
 }
 
-/// The locks of this process, `L` each, taken by threads `T`.
+/// The locks of this process, of type `L`, taken by threads `T`.
 #[derive(Debug)]
 pub(super) struct Table<T, L> {
     entries: Vec<Entry<T, L>>,
@@ -62,49 +62,55 @@ impl<T: Copy + PartialEq, L> Table<T, L> {
         }
     }
 
-    /// The test with this `life` wants the lock `key`.
-    pub(super) fn ask(&mut self, life: u64, key: &Arc<str>, shared: bool, asker: Asker<T>) -> Answer {
+    /// Requests the lock `key` for a test.
+    pub(super) fn request(
+        &mut self,
+        execution: u64,
+        key: &Arc<str>,
+        shared: bool,
+        requester: Requester<T>,
+    ) -> Answer {
         let own = self
             .entries
             .iter_mut()
-            .filter(|entry| entry.life == life && entry.key == *key);
+            .filter(|entry| entry.execution == execution && entry.key == *key);
         for entry in own {
             let has = entry.lock.is_some();
-            // Readers never wait for each other.
+            // Readers do not exclude each other.
             let both_read = entry.shared && shared;
-            let is_thread_s_own =
-                matches!(entry.asker, Asker::Thread(thread) if thread == asker.thread()) && !entry.shared;
-            if has && (both_read || is_thread_s_own) {
+            let is_own_thread = matches!(entry.requester, Requester::Thread(thread) if thread == requester.thread())
+                && !entry.shared;
+            if has && (both_read || is_own_thread) {
                 entry.count += 1;
                 return Answer::Again(entry.number);
             }
             if !both_read {
-                return Answer::Own;
+                return Answer::OwnTest;
             }
         }
         let number = self.next;
         self.next += 1;
         self.entries.push(Entry {
             number,
-            life,
+            execution,
             key: Arc::clone(key),
             shared,
-            asker,
+            requester,
             count: 1,
             lock: None,
         });
-        Answer::Ask(number)
+        Answer::AskKernel(number)
     }
 
-    /// The kernel granted it.
-    pub(super) fn got(&mut self, number: u64, lock: L) {
+    /// Completes an entry that the kernel has granted.
+    pub(super) fn grant(&mut self, number: u64, lock: L) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.number == number) {
             entry.lock = Some(lock);
         }
     }
 
-    /// One that has it, or asked for it, lets go. The last gets the lock, to be dropped outside.
-    pub(super) fn leave(&mut self, number: u64) -> Option<L> {
+    /// Releases a request or a held lock. The last release returns the lock, to be dropped by the caller.
+    pub(super) fn release(&mut self, number: u64) -> Option<L> {
         let index = self.entries.iter().position(|entry| entry.number == number)?;
         self.entries[index].count -= 1;
         if self.entries[index].count > 0 {
@@ -123,34 +129,34 @@ mod tests {
         Arc::from(text)
     }
 
-    const HERE: Asker<u8> = Asker::Thread(1);
-    const THERE: Asker<u8> = Asker::Thread(2);
-    const TASK: Asker<u8> = Asker::Task(1);
+    const HERE: Requester<u8> = Requester::Thread(1);
+    const THERE: Requester<u8> = Requester::Thread(2);
+    const TASK: Requester<u8> = Requester::Task(1);
 
-    fn granted(table: &mut Table<u8, ()>, shared: bool, asker: Asker<u8>) -> u64 {
-        let Answer::Ask(number) = table.ask(1, &key("a"), shared, asker) else {
+    fn granted(table: &mut Table<u8, ()>, shared: bool, requester: Requester<u8>) -> u64 {
+        let Answer::AskKernel(number) = table.request(1, &key("a"), shared, requester) else {
             panic!()
         };
-        table.got(number, ());
+        table.grant(number, ());
         number
     }
 
     #[test]
-    fn a_thread_may_take_its_own_lock_again_and_the_last_to_go_gives_it_back() {
+    fn a_thread_may_take_its_own_lock_again_and_the_last_release_returns_it() {
         let mut table = Table::new();
         let number = granted(&mut table, false, HERE);
-        assert_eq!(table.ask(1, &key("a"), false, HERE), Answer::Again(number));
-        assert_eq!(table.ask(1, &key("a"), true, HERE), Answer::Again(number));
-        assert_eq!(table.ask(1, &key("a"), false, TASK), Answer::Again(number));
-        assert_eq!(table.leave(number), None);
-        assert_eq!(table.leave(number), None);
-        assert_eq!(table.leave(number), None);
-        assert_eq!(table.leave(number), Some(()));
-        assert_eq!(table.leave(number), None);
+        assert_eq!(table.request(1, &key("a"), false, HERE), Answer::Again(number));
+        assert_eq!(table.request(1, &key("a"), true, HERE), Answer::Again(number));
+        assert_eq!(table.request(1, &key("a"), false, TASK), Answer::Again(number));
+        assert_eq!(table.release(number), None);
+        assert_eq!(table.release(number), None);
+        assert_eq!(table.release(number), None);
+        assert_eq!(table.release(number), Some(()));
+        assert_eq!(table.release(number), None);
     }
 
     #[test]
-    fn what_would_wait_for_its_own_test_is_refused() {
+    fn a_request_that_would_wait_for_its_own_test_is_refused() {
         for (shared, first, wanted_shared, second) in [
             (false, HERE, false, THERE),
             (false, HERE, true, THERE),
@@ -161,14 +167,17 @@ mod tests {
         ] {
             let mut table = Table::new();
             granted(&mut table, shared, first);
-            assert_eq!(table.ask(1, &key("a"), wanted_shared, second), Answer::Own);
+            assert_eq!(
+                table.request(1, &key("a"), wanted_shared, second),
+                Answer::OwnTest
+            );
             assert!(matches!(
-                table.ask(2, &key("a"), wanted_shared, second),
-                Answer::Ask(_)
+                table.request(2, &key("a"), wanted_shared, second),
+                Answer::AskKernel(_)
             ));
             assert!(matches!(
-                table.ask(1, &key("b"), wanted_shared, second),
-                Answer::Ask(_)
+                table.request(1, &key("b"), wanted_shared, second),
+                Answer::AskKernel(_)
             ));
         }
     }
@@ -177,66 +186,69 @@ mod tests {
     fn readers_of_one_test_never_wait_for_each_other() {
         let mut table = Table::new();
         let number = granted(&mut table, true, HERE);
-        assert_eq!(table.ask(1, &key("a"), true, THERE), Answer::Again(number));
-        assert_eq!(table.ask(1, &key("a"), true, TASK), Answer::Again(number));
+        assert_eq!(table.request(1, &key("a"), true, THERE), Answer::Again(number));
+        assert_eq!(table.request(1, &key("a"), true, TASK), Answer::Again(number));
     }
 
     #[test]
-    fn while_the_kernel_is_asked_for_one_thread_another_is_refused() {
+    fn while_one_thread_waits_for_the_kernel_another_is_refused() {
         let mut table: Table<u8, ()> = Table::new();
-        let Answer::Ask(number) = table.ask(1, &key("a"), false, HERE) else {
+        let Answer::AskKernel(number) = table.request(1, &key("a"), false, HERE) else {
             panic!()
         };
-        assert_eq!(table.ask(1, &key("a"), false, THERE), Answer::Own);
-        assert_eq!(table.leave(number), None);
-        assert!(matches!(table.ask(1, &key("a"), false, THERE), Answer::Ask(_)));
+        assert_eq!(table.request(1, &key("a"), false, THERE), Answer::OwnTest);
+        assert_eq!(table.release(number), None);
+        assert!(matches!(
+            table.request(1, &key("a"), false, THERE),
+            Answer::AskKernel(_)
+        ));
     }
 
     proptest! {
-        /// Whatever is asked for and let go of in any order, a test never waits for itself, and nothing is left.
+        /// For every order of requests and releases, a test never waits for itself, and no entry is left.
         #[test]
         fn a_test_never_waits_for_itself(
             steps in proptest::collection::vec((0_u64..2, 0_u8..3, any::<bool>(), any::<bool>(), any::<bool>()), 0..60),
         ) {
             let mut table: Table<u8, (u64, bool)> = Table::new();
             let mut taken: Vec<(u64, u64, bool)> = Vec::new();
-            for (life, thread, is_task, shared, leaves) in steps {
+            for (execution, thread, is_task, shared, leaves) in steps {
                 if leaves && !taken.is_empty() {
                     let (number, ..) = taken.remove(usize::from(thread) % taken.len());
                     let last = !taken.iter().any(|(other, ..)| *other == number);
-                    prop_assert_eq!(table.leave(number).is_some(), last);
+                    prop_assert_eq!(table.release(number).is_some(), last);
                     continue;
                 }
-                let asker = if is_task { Asker::Task(thread) } else { Asker::Thread(thread) };
-                match table.ask(life, &key("a"), shared, asker) {
-                    // A kernel lock of the same test that excludes this one would be waited for.
-                    Answer::Ask(number) => {
-                        let own = taken.iter().filter(|(_, other, _)| *other == life);
+                let requester = if is_task { Requester::Task(thread) } else { Requester::Thread(thread) };
+                match table.request(execution, &key("a"), shared, requester) {
+                    // The kernel would wait for a lock of the same test that excludes this one.
+                    Answer::AskKernel(number) => {
+                        let own = taken.iter().filter(|(_, other, _)| *other == execution);
                         for (_, _, theirs) in own {
                             prop_assert!(*theirs && shared);
                         }
-                        table.got(number, (life, shared));
-                        taken.push((number, life, shared));
+                        table.grant(number, (execution, shared));
+                        taken.push((number, execution, shared));
                     }
                     Answer::Again(number) => {
                         let first = taken.iter().find(|(other, ..)| *other == number).copied();
                         let (_, owner, theirs) = first.unwrap();
-                        prop_assert_eq!(owner, life);
+                        prop_assert_eq!(owner, execution);
                         prop_assert!(shared || !theirs);
-                        taken.push((number, life, theirs));
+                        taken.push((number, execution, theirs));
                     }
-                    Answer::Own => prop_assert!(taken.iter().any(|(_, other, _)| *other == life)),
+                    Answer::OwnTest => prop_assert!(taken.iter().any(|(_, other, _)| *other == execution)),
                 }
             }
             for (number, ..) in taken {
-                table.leave(number);
+                table.release(number);
             }
             prop_assert!(table.entries.is_empty());
         }
     }
 }
 
-/// Every schedule of two threads of one test and another test, all of whom want one lock.
+/// All schedules of two threads of one test and another test that request one lock.
 #[cfg(all(test, loom))]
 mod loom_model {
     use super::*;
@@ -245,57 +257,65 @@ mod loom_model {
     use ::loom::sync::atomic::{AtomicU64, Ordering};
     use ::loom::thread;
 
-    /// The process's table, and the kernel's lock: the life that has it, or 0.
+    /// The process's table, and the kernel's lock: the execution that holds it, or 0.
     struct World {
         table: Mutex<Table<u8, u64>>,
         kernel: AtomicU64,
     }
 
     impl World {
-        /// As `lock.rs` does it. Whether the lock was had.
-        fn lock(&self, life: u64, thread: u8) -> Result<bool, ()> {
-            let answer = lock(&self.table).ask(life, &Arc::from("a"), false, Asker::Thread(thread));
+        /// Takes and releases the lock like `lock/mod.rs`. Returns whether the kernel granted it.
+        fn lock(&self, execution: u64, thread: u8) -> Result<bool, ()> {
+            let answer =
+                lock(&self.table).request(execution, &Arc::from("a"), false, Requester::Thread(thread));
             let number = match answer {
-                Answer::Ask(number) => number,
-                Answer::Again(_) => panic!("no thread asks twice"),
-                Answer::Own => return Err(()),
+                Answer::AskKernel(number) => number,
+                Answer::Again(_) => panic!("no thread requests twice"),
+                Answer::OwnTest => return Err(()),
             };
             let (free, now) = (Ordering::Acquire, Ordering::Relaxed);
-            let is_had = self.kernel.compare_exchange(0, life, free, now).is_ok();
-            if is_had {
-                lock(&self.table).got(number, life);
+            let is_granted = self.kernel.compare_exchange(0, execution, free, now).is_ok();
+            if is_granted {
+                lock(&self.table).grant(number, execution);
             }
-            let last = lock(&self.table).leave(number);
+            let last = lock(&self.table).release(number);
             assert_eq!(
                 last,
-                is_had.then_some(life),
-                "whoever leaves gives back what it had"
+                is_granted.then_some(execution),
+                "a release returns what was granted"
             );
             if last.is_some() {
-                assert_eq!(self.kernel.load(Ordering::Relaxed), life, "another is inside");
+                assert_eq!(
+                    self.kernel.load(Ordering::Relaxed),
+                    execution,
+                    "another test holds it"
+                );
                 self.kernel.store(0, Ordering::Release);
             }
-            Ok(is_had)
+            Ok(is_granted)
         }
     }
 
     #[test]
-    fn a_lock_is_given_back_once_and_nobody_waits_for_its_own_test() {
+    fn a_lock_is_released_once_and_no_test_waits_for_itself() {
         model(|| {
             let world = Arc::new(World {
                 table: Mutex::new(Table::new()),
                 kernel: AtomicU64::new(0),
             });
-            let others = [(1, 2), (2, 3)].map(|(life, number)| {
+            let others = [(1, 2), (2, 3)].map(|(execution, number)| {
                 let world = Arc::clone(&world);
-                thread::spawn(move || world.lock(life, number))
+                thread::spawn(move || world.lock(execution, number))
             });
             let own = world.lock(1, 1);
             let [sibling, other] = others.map(|thread| thread.join().unwrap());
-            assert!(own.is_ok() || sibling.is_ok(), "each was refused for the other");
-            assert!(other.is_ok(), "another test is nobody's own");
+            assert!(
+                own.is_ok() || sibling.is_ok(),
+                "both were refused because of each other"
+            );
+            assert!(other.is_ok(), "another test was refused as the same one");
             let had = [own, sibling, other];
-            assert!(had.contains(&Ok(true)), "a free lock was had by nobody");
+            assert!(had.contains(&Ok(true)), "no thread got a free lock");
             assert_eq!(world.kernel.load(Ordering::Relaxed), 0);
             assert!(lock(&world.table).entries.is_empty());
         });

@@ -1,8 +1,8 @@
-//! Waiting for a kernel lock, with a bound.
+//! Waits for a kernel lock with a timeout.
 //!
-//! The kernel waits for ever or not at all. Asking again and again would be unfair to those who wait in its queue, and
-//! wakes a busy machine for nothing, so a thread of its own stands in the queue, and whoever wants the lock waits for
-//! that thread as long as it likes. One that nobody waits for any more gives the lock back as soon as it gets it.
+//! The kernel waits forever or not at all. Polling would be unfair to the waiters in its queue and wake a busy machine for
+//! nothing, so a separate thread waits in the queue, and the caller waits for that thread until its timeout. A thread whose
+//! caller has given up releases the lock as soon as it gets it.
 
 use crate::sys::clock::Deadline;
 use crate::sys::sync::{Condvar, Mutex, lock, lock_when};
@@ -10,117 +10,116 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a waiter says nothing.
-const POLITE: Duration = Duration::from_secs(1);
+/// The time after which the holder is named.
+const NOTIFY_AFTER: Duration = Duration::from_secs(1);
 
-enum State<T> {
+enum Delivery<T> {
     Queueing,
     Got(T),
-    /// Nobody waits any more.
+    /// The caller no longer waits.
     GivenUp,
 }
 
-/// Between the thread that stands in the queue and whoever waits for it.
+/// The connection between the thread in the queue and the caller.
 struct Queue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<Delivery<T>>,
     changed: Condvar,
 }
 
 impl<T> Queue<T> {
     fn new() -> Self {
         Self {
-            state: Mutex::new(State::Queueing),
+            state: Mutex::new(Delivery::Queueing),
             changed: Condvar::new(),
         }
     }
 
-    /// What was queued for; it is dropped if nobody waits any more.
+    /// Delivers the lock to the caller, or drops it if the caller has given up.
     fn deliver(&self, got: T) {
         let mut state = lock(&self.state);
-        if matches!(*state, State::Queueing) {
-            *state = State::Got(got);
+        if matches!(*state, Delivery::Queueing) {
+            *state = Delivery::Got(got);
             self.changed.notify_all();
         } else {
-            // Outside: it may be a lock that is given back.
+            // Outside the mutex, because dropping it may release a lock.
             drop(state);
             drop(got);
         }
     }
 
-    /// Whether something was delivered within the time.
-    fn is_there(&self, within: Duration) -> bool {
-        let has_ended = |state: &State<T>| !matches!(state, State::Queueing);
+    /// Waits for a delivery and returns whether it came in time.
+    fn wait_for_delivery(&self, within: Duration) -> bool {
+        let has_ended = |state: &Delivery<T>| !matches!(state, Delivery::Queueing);
         has_ended(&lock_when(&self.state, &self.changed, within, has_ended))
     }
 
-    /// What was delivered, if it was. Afterwards nobody waits any more.
-    fn leave(&self) -> Option<T> {
-        match std::mem::replace(&mut *lock(&self.state), State::GivenUp) {
-            State::Got(got) => Some(got),
-            State::Queueing | State::GivenUp => None,
+    /// Stops waiting and returns what was delivered.
+    fn stop_waiting(&self) -> Option<T> {
+        match std::mem::replace(&mut *lock(&self.state), Delivery::GivenUp) {
+            Delivery::Got(got) => Some(got),
+            Delivery::Queueing | Delivery::GivenUp => None,
         }
     }
 }
 
-/// Waits until `queue`, which blocks, has brought something, or the time is over (`None`); calls `say` once if that
-/// takes a while. An error is that no thread could be started.
+/// Waits for the blocking function `queue`, and returns its result or `None` after the timeout. Calls `notify` once if that
+/// takes a while. The outer error means that no thread could be started.
 pub(super) fn wait<T: Send + 'static, E: Send + 'static>(
     timeout: Duration,
     queue: impl FnOnce() -> Result<T, E> + Send + 'static,
-    say: impl FnOnce(),
+    notify: impl FnOnce(),
 ) -> io::Result<Result<Option<T>, E>> {
     let deadline = Deadline::after(timeout);
     let ours = Arc::new(Queue::new());
     let theirs = Arc::clone(&ours);
-    // The name says what the thread is, and that no test is meant.
+    // The `-` in the name keeps it from being taken for a test.
     let thread = std::thread::Builder::new().name("cofferdam-lock".to_owned());
     thread.spawn(move || theirs.deliver(queue()))?;
     let left = || deadline.left().unwrap_or_default();
-    if !ours.is_there(left().min(POLITE)) && !left().is_zero() {
-        say();
-        ours.is_there(left());
+    if !ours.wait_for_delivery(left().min(NOTIFY_AFTER)) && !left().is_zero() {
+        notify();
+        ours.wait_for_delivery(left());
     }
-    Ok(ours.leave().transpose())
+    Ok(ours.stop_waiting().transpose())
 }
 
-/// Runs `work`, which blocks, on a thread of its own. Whoever drops the future is rid of it; what the work brings is
-/// then dropped too.
+/// Runs the blocking function `work` on a separate thread. If the future is dropped, so is the result.
 #[cfg(feature = "tokio")]
 pub(super) async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     use std::task::{Poll, Waker};
-    struct Desk<T> {
-        brought: Option<T>,
+    struct Shared<T> {
+        result: Option<T>,
         waker: Option<Waker>,
     }
-    let desk = Arc::new(Mutex::new(Desk {
-        brought: None,
+    let shared = Arc::new(Mutex::new(Shared {
+        result: None,
         waker: None,
     }));
-    let theirs = Arc::clone(&desk);
+    let theirs = Arc::clone(&shared);
     let thread = std::thread::Builder::new().name("cofferdam-lock".to_owned());
     thread.spawn(move || {
-        let brought = work();
+        let result = work();
         let waker = {
-            let mut desk = lock(&theirs);
-            desk.brought = Some(brought);
-            desk.waker.take()
+            let mut shared = lock(&theirs);
+            shared.result = Some(result);
+            shared.waker.take()
         };
         if let Some(waker) = waker {
             waker.wake();
         }
     })?;
     std::future::poll_fn(move |context| {
-        let mut desk = lock(&desk);
-        if let Some(brought) = desk.brought.take() {
-            return Poll::Ready(Ok(brought));
+        let mut shared = lock(&shared);
+        if let Some(result) = shared.result.take() {
+            return Poll::Ready(Ok(result));
         }
-        desk.waker = Some(context.waker().clone());
+        shared.waker = Some(context.waker().clone());
         Poll::Pending
     })
     .await
 }
 
-/// Every schedule of a waiter that gives up while the kernel grants the lock to its thread.
+/// All schedules of a caller that gives up while the kernel grants the lock to its thread.
 #[cfg(all(test, loom))]
 mod loom_model {
     use super::*;
@@ -128,41 +127,45 @@ mod loom_model {
     use ::loom::sync::atomic::{AtomicUsize, Ordering};
     use ::loom::thread;
 
-    /// A lock that somebody has.
-    struct Held(Arc<AtomicUsize>);
+    /// A held lock.
+    struct CountedLock(Arc<AtomicUsize>);
 
-    impl Held {
+    impl CountedLock {
         fn new(holders: &Arc<AtomicUsize>) -> Self {
             assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two hold it");
             Self(Arc::clone(holders))
         }
     }
 
-    impl Drop for Held {
+    impl Drop for CountedLock {
         fn drop(&mut self) {
             self.0.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
     #[test]
-    fn a_lock_that_is_granted_is_the_waiters_or_nobodys() {
+    fn a_granted_lock_goes_to_the_caller_or_is_released() {
         model(|| {
             let holders = Arc::new(AtomicUsize::new(0));
             let queue = Arc::new(Queue::new());
             let thread = {
                 let (queue, holders) = (Arc::clone(&queue), Arc::clone(&holders));
-                thread::spawn(move || queue.deliver(Held::new(&holders)))
+                thread::spawn(move || queue.deliver(CountedLock::new(&holders)))
             };
-            let had_it = queue.is_there(POLITE);
-            let got = queue.leave();
-            assert!(got.is_some() || !had_it, "what was there is lost");
+            let had_it = queue.wait_for_delivery(NOTIFY_AFTER);
+            let got = queue.stop_waiting();
+            assert!(got.is_some() || !had_it, "a delivery was lost");
             if let Some(got) = got {
                 assert_eq!(holders.load(Ordering::SeqCst), 1);
                 drop(got);
             }
             thread.join().unwrap();
-            assert_eq!(holders.load(Ordering::SeqCst), 0, "it is held for nobody");
-            assert!(queue.leave().is_none());
+            assert_eq!(
+                holders.load(Ordering::SeqCst),
+                0,
+                "a lock is held without a caller"
+            );
+            assert!(queue.stop_waiting().is_none());
         });
     }
 }

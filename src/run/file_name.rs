@@ -1,18 +1,18 @@
-//! Names of files and folders made out of any text.
+//! Names of files and folders from any text.
 
 use crate::sys::process::PidSpace;
 use std::fmt::Write as _;
 
-/// The longest name that is kept as it is; file systems allow 255 bytes, sockets' whole paths 108.
+/// The maximum length of a name. File systems allow 255 bytes, but the complete path of a socket 108.
 const LONGEST: usize = 64;
 
-/// A name for one file or folder out of any text: never a path, never `.` or `..`, different for different texts.
+/// Returns a name for one file or folder: never a path, never `.` or `..`, and different for different texts.
 ///
-/// What is neither letter, digit, `-`, `_` nor an inner `.` becomes `%` and two digits; a long name is cut and
-/// ends in `%%` and a hash of the whole, which no short one does. Where a file system takes `a` and `A` for the
-/// same, texts that differ in nothing else meet there.
+/// Characters other than letters, digits, `-`, `_` and an inner `.` become `%` and two digits. A long name is truncated and
+/// ends in `%%` and a hash of the complete text, which no short name does. On a file system that ignores case, texts that
+/// differ only in case have the same name.
 pub(crate) fn file_name(text: &str) -> String {
-    let mut name = written_out(text);
+    let mut name = escaped(text);
     if name.len() > LONGEST {
         let hash = fnv(text.as_bytes());
         name.truncate(LONGEST - 18);
@@ -21,8 +21,8 @@ pub(crate) fn file_name(text: &str) -> String {
     name
 }
 
-/// The same without cutting: the text can be read back from it.
-pub(crate) fn written_out(text: &str) -> String {
+/// Returns the same without truncation, from which the text can be recovered.
+pub(crate) fn escaped(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     let last = text.len().saturating_sub(1);
     for (index, byte) in text.bytes().enumerate() {
@@ -39,13 +39,13 @@ pub(crate) fn written_out(text: &str) -> String {
     name
 }
 
-/// The same for a text that others may have too: told apart by more of what it is about.
-pub(crate) fn file_name_among(text: &str, by: &[&str]) -> String {
+/// Returns the same for a text that is not unique, with a hash of further texts that make it unique.
+pub(crate) fn unique_file_name(text: &str, by: &[&str]) -> String {
     format!("{}-{:016x}", file_name(text), fnv(by.join("\0").as_bytes()))
 }
 
-/// A short name for what process numbers mean: eight digits, or `0` where the system does not say.
-pub(crate) fn of_space(space: &PidSpace) -> String {
+/// Returns a short name of a space of process numbers: eight digits, or `0` where the system does not report it.
+pub(crate) fn name_of_space(space: &PidSpace) -> String {
     if space.boot.is_empty() {
         return "0".to_owned();
     }
@@ -67,7 +67,7 @@ mod tests {
     use std::path::{Component, Path};
 
     #[test]
-    fn plain_names_stay_as_they_are_and_hostile_ones_are_written_out() {
+    fn plain_names_are_unchanged_and_hostile_ones_are_escaped() {
         for (text, name) in [
             ("w0", "w0"),
             ("j2.w0", "j2.w0"),
@@ -98,12 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn a_short_name_cannot_pass_for_a_long_one() {
+    fn a_short_text_never_has_the_name_of_a_long_one() {
         let long = file_name(&"x".repeat(300));
         assert_ne!(file_name(&long), long);
     }
 
-    /// What people and attackers put into names, and anything else.
+    /// Ordinary, hostile and arbitrary names.
     fn text() -> impl Strategy<Value = String> {
         prop_oneof![
             any::<String>(),
@@ -130,7 +130,7 @@ mod tests {
         }
 
         #[test]
-        fn a_short_text_can_be_read_back_from_its_name(text in "[./%a\u{e9}]{0,10}") {
+        fn a_short_text_can_be_recovered_from_its_name(text in "[./%a\u{e9}]{0,10}") {
             let name = file_name(&text);
             let mut bytes = Vec::new();
             let mut rest = name.strip_prefix('%').filter(|rest| rest.is_empty()).unwrap_or(&name);

@@ -1,6 +1,6 @@
-//! Where cofferdam's folders are, and which of them are still somebody's.
+//! The folders of cofferdam and of this run.
 
-use super::sweep::{Standing, sweep};
+use super::sweep::{RunStatus, sweep};
 use super::{Run, facts, file_name, nextest, run, session};
 use crate::error::Error;
 use crate::sys::file_lock::{self, Locked};
@@ -10,20 +10,20 @@ use serde_json::json;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The folder under which everything of cofferdam lies, for a process that works in `dir`.
+/// Returns the folder for all files of cofferdam, for a process with the working directory `dir`.
 ///
-/// `COFFERDAM_DIR` if set; else the target folder of the Cargo workspace (nextest's word for where that is, or
-/// found upward from `CARGO_MANIFEST_DIR`, or from `dir`), plus `cofferdam`; else beside the executable's own
-/// target folder.
+/// `COFFERDAM_DIR` if it is set. Otherwise `cofferdam` in the target folder of the Cargo workspace, which nextest names or
+/// which is found upward from `CARGO_MANIFEST_DIR` or `dir`. Otherwise `cofferdam` in the target folder that contains the
+/// executable.
 ///
 /// # Errors
-/// When none of these is there.
+/// When none of these exists.
 ///
 /// ```
-/// assert!(cofferdam::base_dir(None).unwrap().is_absolute());
+/// assert!(cofferdam::diagnostics::base_dir(None).unwrap().is_absolute());
 /// ```
 pub fn base_dir(dir: Option<&Path>) -> Result<PathBuf, Error> {
-    let base = base_of(&Outside {
+    let base = base_of(&BaseFacts {
         dir,
         exe: facts().exe.as_deref(),
         below_nextest: nextest(facts()).is_some(),
@@ -33,24 +33,24 @@ pub fn base_dir(dir: Option<&Path>) -> Result<PathBuf, Error> {
     std::path::absolute(&base).map_err(|source| Error::io("make absolute", &base, source))
 }
 
-/// What the choice of the base folder depends on, besides manifests on disk.
-struct Outside<'a> {
+/// The facts from which the base folder is chosen, besides manifests on disk.
+struct BaseFacts<'a> {
     dir: Option<&'a Path>,
     exe: Option<&'a Path>,
-    /// Whether nextest's variables are about this run.
+    /// Whether nextest's variables belong to this run.
     below_nextest: bool,
     var: &'a dyn Fn(&str) -> Option<PathBuf>,
 }
 
-fn base_of(outside: &Outside<'_>) -> Option<PathBuf> {
+fn base_of(outside: &BaseFacts<'_>) -> Option<PathBuf> {
     let var = outside.var;
     if let Some(base) = var("COFFERDAM_DIR") {
         return Some(base);
     }
-    let told = || var("NEXTEST_WORKSPACE_ROOT").filter(|_| outside.below_nextest);
+    let by_nextest = || var("NEXTEST_WORKSPACE_ROOT").filter(|_| outside.below_nextest);
     let root = match outside.dir {
         Some(dir) => workspace_root(dir),
-        None => told().or_else(|| workspace_root(&var("CARGO_MANIFEST_DIR")?)),
+        None => by_nextest().or_else(|| workspace_root(&var("CARGO_MANIFEST_DIR")?)),
     };
     let target = match root {
         Some(root) => root.join(var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())),
@@ -63,14 +63,15 @@ fn base_of(outside: &Outside<'_>) -> Option<PathBuf> {
     Some(target.join("cofferdam"))
 }
 
-/// Whether Cargo builds there. It tags only a folder that it made itself, and keeps what it knows of rustc in any.
+/// Returns whether Cargo builds in the folder. It tags only folders that it created, but caches data of rustc in all.
 fn is_target(folder: &Path) -> bool {
     ["CACHEDIR.TAG", ".rustc_info.json"]
         .iter()
         .any(|file| folder.join(file).exists())
 }
 
-/// The nearest manifest with a `[workspace]` table at or above `dir`, else the nearest manifest.
+/// Returns the folder of the nearest manifest with a `[workspace]` table at or above `dir`, or else of the nearest
+/// manifest.
 fn workspace_root(dir: &Path) -> Option<PathBuf> {
     let mut nearest = None;
     for above in dir.ancestors() {
@@ -88,16 +89,16 @@ fn workspace_root(dir: &Path) -> Option<PathBuf> {
     nearest
 }
 
-/// A run's folder, and the lock that says somebody works in it.
+/// A run's folder, and the lock that marks it as in use.
 pub(super) struct RunDir {
     pub(super) path: PathBuf,
     _alive: Locked,
 }
 
-/// This run's own folder, made at the first call.
+/// Returns this run's folder, creating it at the first call.
 ///
 /// # Errors
-/// When it cannot be made; asked again, it is tried again.
+/// When it cannot be created. The next call tries again.
 pub(crate) fn run_dir() -> Result<&'static Path, Error> {
     static DIR: OnceCell<RunDir> = OnceCell::new();
     DIR.get_or_try_init(|| {
@@ -106,14 +107,14 @@ pub(crate) fn run_dir() -> Result<&'static Path, Error> {
         let (dir, first) = claim(&runs, &run().id)?;
         if first {
             describe(&dir.path, run());
-            sweep(&runs, &dir.path, Standing::of);
+            sweep(&runs, &dir.path, RunStatus::of);
         }
         Ok(dir)
     })
     .map(|dir| dir.path.as_path())
 }
 
-/// Makes the folder of the run `id` or joins those that did, and whether it is yet to be described.
+/// Creates or joins the folder of the run `id`. Also returns whether it has yet to be described.
 pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
     let mut tries = 0;
     loop {
@@ -130,7 +131,7 @@ pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
                     first,
                 ));
             }
-            // Swept meanwhile: it was a run's that is over, and is made anew.
+            // It belonged to a run that had ended and was swept meanwhile: create it again.
             Ok(None) => {}
             Err(error) if error.kind() == ErrorKind::NotFound && tries < 1000 => tries += 1,
             Err(source) => return Err(Error::io("lock", &alive, source)),
@@ -138,7 +139,7 @@ pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
     }
 }
 
-/// What the run folder's `run.json` says: enough to know, later and elsewhere, whether the run is over.
+/// Writes `run.json`, from which other processes can decide whether the run has ended.
 fn describe(dir: &Path, run: &Run) {
     let text = json!({
         "version": 1,
@@ -150,25 +151,25 @@ fn describe(dir: &Path, run: &Run) {
         "session": session(),
         "at": clock::micros(),
     });
-    // Without it the folder is merely kept.
-    let _ = file_size::spared(|| std::fs::write(dir.join("run.json"), text.to_string()));
+    // Without it the folder is only kept.
+    let _ = file_size::unsignaled(|| std::fs::write(dir.join("run.json"), text.to_string()));
 }
 
-/// The folder of one worker of this run, made if need be.
+/// Returns the folder of a worker of this run, creating it if necessary.
 pub(crate) fn worker_dir(worker: &str) -> Result<PathBuf, Error> {
     private_dir(run_dir()?, Path::new("workers").join(file_name(worker)))
 }
 
-/// Makes a folder below one of ours, for its owner alone.
+/// Creates a folder below one of cofferdam's folders, accessible to its owner only.
 ///
 /// # Errors
-/// When it cannot be made, or when a folder on the way there is a link or another user's to write to.
+/// When it cannot be created, or when a folder in its path is a link or writable by another user.
 pub fn private_dir(root: &Path, below: impl AsRef<Path>) -> Result<PathBuf, Error> {
     let below = below.as_ref();
-    folder::make(root, below).map_err(|source| Error::io("make the folder", &root.join(below), source))
+    folder::make(root, below).map_err(|source| Error::io("create the folder", &root.join(below), source))
 }
 
-/// The file whose lock is a leased lane.
+/// Returns the file whose lock is the lease of a worker's number.
 pub(crate) fn lane_file(lane: &str) -> Result<PathBuf, Error> {
     Ok(private_dir(run_dir()?, "lanes")?.join(file_name(lane)))
 }
@@ -197,7 +198,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_folder_that_cargo_did_not_make_itself_is_its_target_all_the_same() {
+    fn a_target_folder_that_cargo_did_not_create_is_recognized() {
         let tree = tree();
         let target = tree.path().join("target");
         assert!(is_target(&target) && !is_target(tree.path()));
@@ -206,38 +207,38 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_base_folder_is_the_first_of_what_is_told() {
+    fn the_base_folder_is_the_first_that_is_given() {
         let tree = tree();
         let at = |folder: &str| tree.path().join(folder);
         let (member, example, exe) = (at("member"), at("member/example"), at("target/debug/deps/a-1"));
         let in_target = at("target/cofferdam");
-        let told = |name: &'static str, path: PathBuf| (name, path);
-        let manifest = || told("CARGO_MANIFEST_DIR", member.clone());
-        let nextest = || told("NEXTEST_WORKSPACE_ROOT", at("elsewhere"));
+        let var = |name: &'static str, path: PathBuf| (name, path);
+        let manifest = || var("CARGO_MANIFEST_DIR", member.clone());
+        let nextest = || var("NEXTEST_WORKSPACE_ROOT", at("elsewhere"));
         for (what, vars, dir, below_nextest, expected) in [
             (
-                "a person's word",
-                vec![told("COFFERDAM_DIR", at("mine")), manifest()],
+                "the variable",
+                vec![var("COFFERDAM_DIR", at("mine")), manifest()],
                 None,
                 false,
                 at("mine"),
             ),
             (
-                "nextest's, which knows of archives",
+                "nextest's workspace, also for archives",
                 vec![nextest(), manifest()],
                 None,
                 true,
                 at("elsewhere/target/cofferdam"),
             ),
             (
-                "not what a nextest further up said",
+                "not the workspace of an outer nextest",
                 vec![nextest(), manifest()],
                 None,
                 false,
                 in_target.clone(),
             ),
             (
-                "the workspace's",
+                "the workspace's target folder",
                 vec![manifest()],
                 None,
                 false,
@@ -245,39 +246,45 @@ pub(super) mod tests {
             ),
             (
                 "a nearer workspace's",
-                vec![told("CARGO_MANIFEST_DIR", example.clone())],
+                vec![var("CARGO_MANIFEST_DIR", example.clone())],
                 None,
                 false,
                 example.join("target/cofferdam"),
             ),
             (
-                "a folder that is asked about",
-                vec![nextest(), told("CARGO_MANIFEST_DIR", example.clone())],
+                "a given folder",
+                vec![nextest(), var("CARGO_MANIFEST_DIR", example.clone())],
                 Some(member.as_path()),
                 true,
                 in_target.clone(),
             ),
             (
                 "another target folder",
-                vec![manifest(), told("CARGO_TARGET_DIR", at("out"))],
+                vec![manifest(), var("CARGO_TARGET_DIR", at("out"))],
                 None,
                 false,
                 at("out/cofferdam"),
             ),
             (
                 "a relative one",
-                vec![manifest(), told("CARGO_TARGET_DIR", "out".into())],
+                vec![manifest(), var("CARGO_TARGET_DIR", "out".into())],
                 None,
                 false,
                 at("out/cofferdam"),
             ),
-            ("the executable's own", vec![], None, false, in_target.clone()),
+            (
+                "the executable's target folder",
+                vec![],
+                None,
+                false,
+                in_target.clone(),
+            ),
         ] {
             let var = |asked: &str| {
                 let found = vars.iter().find(|(name, _)| *name == asked);
                 found.map(|(_, path)| path.clone())
             };
-            let base = base_of(&Outside {
+            let base = base_of(&BaseFacts {
                 dir,
                 exe: Some(&exe),
                 below_nextest,
@@ -291,7 +298,7 @@ pub(super) mod tests {
     fn an_executable_outside_every_target_folder_has_no_base() {
         let tree = tempfile::tempdir().unwrap();
         let exe = tree.path().join("program");
-        let base = base_of(&Outside {
+        let base = base_of(&BaseFacts {
             dir: None,
             exe: Some(&exe),
             below_nextest: false,

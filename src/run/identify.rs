@@ -1,40 +1,40 @@
-//! Which run a process belongs to: facts in, identity out.
+//! The identification of a process's run, from facts alone.
 //!
-//! A run is one invocation of a runner, with all its test processes. What names it differs: nextest hands its
-//! processes an ID; `cargo test` hands them nothing, so its process number and start time do; a program that no
-//! runner started is a run of its own.
+//! A run is one invocation of a runner, with all its test processes. nextest passes an ID to its processes. `cargo test`
+//! passes nothing, so its process number and start time identify the run. A program that no known runner started is a run of
+//! its own.
 
-use super::{file_name, of_space};
+use super::{file_name, name_of_space};
 use crate::sys::process::{Ancestor, PidSpace};
 use std::path::PathBuf;
 
-/// What is known about this process, gathered once.
+/// The facts about this process, collected once.
 pub(crate) struct Facts {
     pub(crate) pid: u32,
     pub(crate) started: u64,
     pub(crate) space: PidSpace,
     pub(crate) args: Vec<String>,
     pub(crate) exe: Option<PathBuf>,
-    /// Nearest first, to the first runner; empty where the system does not tell.
+    /// Nearest first, up to the first runner; empty where the system does not report them.
     pub(crate) ancestors: Vec<Ancestor>,
     pub(crate) env: Env,
 }
 
-/// The value of a variable, by its name.
+/// Returns the value of a variable.
 pub(crate) type Env = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Who started this process.
+/// The runner that started this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Runner {
-    /// nextest, for exactly this process's test.
+    /// nextest, for this process's test.
     Nextest,
-    /// A process that a nextest test started: the variables are inherited, the slot is its parent's.
+    /// nextest, for a test that started this process: the variables are inherited, and the slot is its parent's.
     UnderNextest,
-    /// `cargo test`, `cargo bench` or `cargo run`, or something below them: doctests, children of tests.
+    /// `cargo test`, `cargo bench` or `cargo run`, directly or not: doctests, children of tests.
     Cargo,
     /// Named by `COFFERDAM_RUN_ID`.
     Named,
-    /// Nobody known: a binary started by hand, by a script, by Bazel.
+    /// No known runner: a binary started by hand, by a script, by Bazel.
     Alone,
 }
 
@@ -49,26 +49,26 @@ impl Runner {
         }
     }
 
-    /// Whether other processes of the same run may be alive at the same time.
+    /// Returns whether other processes of the same run may be running at the same time.
     pub(crate) fn may_overlap(self) -> bool {
         self != Self::Alone
     }
 }
 
-/// A run, and what its end can be told by.
+/// A run, and the process with which it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) id: String,
     pub(crate) runner: Runner,
-    /// Process number and start of what the run ends with. A named run ends when whoever named it says so.
+    /// The number and start time of the process with which the run ends. The end of a named run is up to its user.
     pub(crate) anchor: (u32, u64),
 }
 
-/// The run that a process with these facts belongs to.
+/// Identifies the run of a process with these facts.
 pub(crate) fn run_of(facts: &Facts) -> Run {
     let above = nearest_runner(&facts.ancestors).map(|(_, above)| above);
     let anchor = above.map_or((facts.pid, facts.started), |above| (above.pid, above.started));
-    let space = of_space(&facts.space);
+    let space = name_of_space(&facts.space);
     let (id, runner) = if let Some(id) = (facts.env)("COFFERDAM_RUN_ID") {
         (file_name(&id), Runner::Named)
     } else if let Some(nextest) = nextest(facts) {
@@ -88,10 +88,10 @@ pub(crate) fn run_of(facts: &Facts) -> Run {
     Run { id, runner, anchor }
 }
 
-/// What nextest's variables mean for a process that has them.
+/// The meaning of nextest's variables for this process.
 pub(crate) struct Nextest {
     run: String,
-    /// Whether this process is the one that was started for the test, and not a process below it.
+    /// Whether nextest started this process for the test, as opposed to a descendant of such a process.
     pub(crate) is_the_test: bool,
 }
 
@@ -105,8 +105,8 @@ impl Nextest {
     }
 }
 
-/// The nextest that this process works for; `None` also below a test that runs a cargo of its own, where the
-/// variables are merely inherited.
+/// Returns the nextest run of this process; `None` also below a test that runs cargo itself, where the variables are only
+/// inherited.
 pub(crate) fn nextest(facts: &Facts) -> Option<Nextest> {
     if (facts.env)("NEXTEST_EXECUTION_MODE")? != "process-per-test" {
         return None;
@@ -123,7 +123,7 @@ pub(crate) fn nextest(facts: &Facts) -> Option<Nextest> {
     })
 }
 
-/// Whether a process of this name is a runner, by its whole name: `cargo-watch` runs runs, it is none.
+/// Returns whether a process of exactly this name is a runner. `cargo-watch` is none, because it starts runners.
 pub(super) fn is_runner(name: &str) -> bool {
     matches!(name, "cargo" | "cargo-nextest")
 }
@@ -133,17 +133,17 @@ fn nearest_runner(ancestors: &[Ancestor]) -> Option<(usize, &Ancestor)> {
     above.find(|(_, above)| is_runner(&above.name))
 }
 
-/// Whether nextest started this very process for its test, and not a test that handed its variables on.
+/// Returns whether nextest started this process for its test, as opposed to a test that passed its variables on.
 ///
-/// nextest passes `--exact NAME`; a test that runs itself again may pass the same, but then one of the processes
-/// between has our executable. (A wrapper script between has the arguments too, yet another executable.)
+/// nextest passes `--exact NAME`. A test that runs itself again may do so too, but then one of the processes in between has
+/// the same executable. (A wrapper script in between has the same arguments, but another executable.)
 fn is_the_test(facts: &Facts, between: &[Ancestor]) -> bool {
     let itself_again = facts.exe.is_some() && between.iter().any(|above| above.exe == facts.exe);
     match (facts.env)("NEXTEST_TEST_NAME") {
         Some(name) => {
             facts.args.iter().any(|arg| arg == "--exact") && facts.args.contains(&name) && !itself_again
         }
-        // Before 0.9.116 the test was not named: the parent decides.
+        // Before 0.9.116 nextest did not name the test, so the parent decides.
         None => between.is_empty(),
     }
 }
@@ -152,7 +152,7 @@ fn is_the_test(facts: &Facts, between: &[Ancestor]) -> bool {
 pub(crate) mod tests {
     use super::*;
 
-    /// A process `test-1` that nobody started and that has no variables.
+    /// A process `test-1` without a known parent and without variables.
     pub(crate) fn facts() -> Facts {
         Facts {
             pid: 100,
@@ -201,7 +201,7 @@ pub(crate) mod tests {
             self
         }
 
-        /// As nextest 0.9.143 starts the test `orders::a`.
+        /// The test `orders::a` as started by nextest 0.9.143.
         pub(crate) fn of_nextest(self) -> Self {
             self.below(&["cargo-nextest", "bash"])
                 .with_args(&["test-1", "--exact", "orders::a", "--nocapture"])
@@ -215,13 +215,13 @@ pub(crate) mod tests {
         }
     }
 
-    fn told(facts: &Facts) -> (String, Runner, u32) {
+    fn summary(facts: &Facts) -> (String, Runner, u32) {
         let run = run_of(facts);
         (run.id, run.runner, run.anchor.0)
     }
 
     #[test]
-    fn cargo_test_is_named_by_its_process_and_where_its_number_counts() {
+    fn cargo_test_is_identified_by_its_process_in_its_space() {
         let run = run_of(&facts().below(&["cargo", "bash"]));
         assert_eq!(
             run,
@@ -251,15 +251,15 @@ pub(crate) mod tests {
     #[test]
     fn nextest_names_its_run_and_the_runner_above_is_its_end() {
         assert_eq!(
-            told(&facts().of_nextest()),
+            summary(&facts().of_nextest()),
             ("b0b0-1".to_owned(), Runner::Nextest, 99)
         );
     }
 
     #[test]
-    fn a_wrapper_script_between_changes_nothing() {
+    fn a_wrapper_script_in_between_changes_nothing() {
         let facts = facts().of_nextest().below(&["sh", "cargo-nextest"]);
-        assert_eq!(told(&facts), ("b0b0-1".to_owned(), Runner::Nextest, 98));
+        assert_eq!(summary(&facts), ("b0b0-1".to_owned(), Runner::Nextest, 98));
     }
 
     #[test]
@@ -303,7 +303,7 @@ pub(crate) mod tests {
             .below(&["cargo", "test-0", "cargo-nextest"])
             .with_args(&["test-1"]);
         assert_eq!(
-            told(&nested),
+            summary(&nested),
             ("cargo-8d5db1fb-99-999".to_owned(), Runner::Cargo, 99)
         );
         assert!(nextest(&nested).is_none());
@@ -316,7 +316,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn before_tests_were_named_the_parent_decides() {
+    fn without_the_name_of_the_test_the_parent_decides() {
         let old: &[_] = &[
             ("NEXTEST_EXECUTION_MODE", "process-per-test"),
             ("NEXTEST_RUN_ID", "old"),
@@ -328,15 +328,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn where_the_system_tells_no_ancestors_the_variables_and_arguments_decide() {
+    fn without_known_ancestors_the_variables_and_arguments_decide() {
         let test = facts().of_nextest().below(&[]);
-        assert_eq!(told(&test), ("b0b0-1".to_owned(), Runner::Nextest, 100));
+        assert_eq!(summary(&test), ("b0b0-1".to_owned(), Runner::Nextest, 100));
         let child = facts().of_nextest().below(&[]).with_args(&["server"]);
         assert_eq!(run_of(&child).runner, Runner::UnderNextest);
     }
 
     #[test]
-    fn a_variable_that_merely_says_nextest_is_not_enough() {
+    fn some_of_the_variables_of_nextest_are_not_enough() {
         for vars in [
             &[("NEXTEST", "1"), ("NEXTEST_RUN_ID", "x")][..],
             &[("NEXTEST_EXECUTION_MODE", "process-per-test")],
@@ -354,16 +354,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_name_for_the_run_comes_before_every_runner_and_is_never_a_path() {
+    fn a_run_id_precedes_every_runner_and_is_never_a_path() {
         let named = facts().of_nextest().with(&[("COFFERDAM_RUN_ID", "../../ci 7")]);
-        assert_eq!(told(&named), ("%2e.%2f..%2fci%207".to_owned(), Runner::Named, 99));
+        assert_eq!(
+            summary(&named),
+            ("%2e.%2f..%2fci%207".to_owned(), Runner::Named, 99)
+        );
     }
 
     #[test]
-    fn a_process_that_nobody_known_started_is_a_run_of_its_own() {
+    fn a_process_without_a_known_runner_is_a_run_of_its_own() {
         let alone = facts().below(&["cargo-watch", "bash"]);
         assert_eq!(
-            told(&alone),
+            summary(&alone),
             ("process-8d5db1fb-100-1000".to_owned(), Runner::Alone, 100)
         );
         let unknown_boot = Facts {
@@ -374,7 +377,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn processes_of_one_number_and_tick_in_two_containers_or_machines_are_of_two_runs() {
+    fn equal_process_numbers_in_two_containers_or_machines_are_two_runs() {
         let of = |boot: &str, namespace| {
             let (boot, below) = (boot.to_owned(), facts().below(&["cargo"]));
             let space = PidSpace { boot, namespace };

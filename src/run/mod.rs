@@ -1,7 +1,4 @@
-//! Which run this is, and where its folders are.
-//!
-//! `run` decides from facts alone, `name` makes file names out of any text, `folders` makes folders,
-//! `sweep` knows which of them are nobody's any more, `order` is a command that a fixture left for its end.
+//! The run of this process, and its folders.
 
 mod file_name;
 mod folders;
@@ -9,7 +6,7 @@ mod identify;
 pub(crate) mod sweep;
 pub(crate) mod teardown;
 
-pub(crate) use file_name::{file_name, file_name_among, of_space, written_out};
+pub(crate) use file_name::{escaped, file_name, name_of_space, unique_file_name};
 pub use folders::base_dir;
 pub use folders::private_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
@@ -21,7 +18,7 @@ use crate::sys::process::PidSpace;
 use crate::sys::{env, process};
 use once_cell::sync::OnceCell;
 
-/// This process's facts, gathered at the first call.
+/// Returns the facts about this process, collected at the first call.
 pub(crate) fn facts() -> &'static Facts {
     static FACTS: OnceCell<Facts> = OnceCell::new();
     FACTS.get_or_init(|| Facts {
@@ -35,13 +32,13 @@ pub(crate) fn facts() -> &'static Facts {
     })
 }
 
-/// The run this process belongs to.
+/// Returns the run of this process.
 pub(crate) fn run() -> &'static Run {
     static RUN: OnceCell<Run> = OnceCell::new();
     RUN.get_or_init(|| identify::run_of(facts()))
 }
 
-/// The session that wants to be told what happens; `None` when nothing is recorded.
+/// Returns the session that records this run; `None` while recording is off.
 pub(crate) fn session() -> Option<String> {
     env::var("COFFERDAM_RECORD")
 }

@@ -1,4 +1,4 @@
-//! Which run folders are nobody's any more, and their removal.
+//! The removal of the folders of runs that have ended.
 
 #[cfg(all(target_os = "linux", not(miri)))]
 use super::teardown;
@@ -13,32 +13,32 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What is known of a run by its `run.json`.
+/// The status of a run, according to its `run.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// Its runner is gone and nobody wants it.
+pub(crate) enum RunStatus {
+    /// Its runner has ended and it is not needed.
     Over,
-    /// Its runner is there.
+    /// Its runner is running.
     Running,
-    /// Its runner is gone; it was recorded for a session.
+    /// Its runner has ended; it was recorded for a session.
     Recorded,
-    /// Named by a person, who knows when it is over.
+    /// Named by a user, who knows when it ends.
     Named,
-    /// Its runner is gone, and its fixtures were left running with `COFFERDAM_KEEP`.
+    /// Its runner has ended, and its fixtures were left running with `COFFERDAM_KEEP`.
     Kept,
-    /// Of another machine or container, or from before the last boot: its process numbers mean nothing here.
+    /// Of another machine or container, or from before the last boot: its process numbers are meaningless here.
     Foreign,
-    /// Nothing that we could read describes it.
+    /// Its description is missing or unreadable.
     Unknown,
 }
 
-impl Standing {
-    /// What the run folder says.
+impl RunStatus {
+    /// Returns the status of the run with this folder.
     pub(crate) fn of(folder: &Path) -> Self {
-        let standing = Self::read(folder).map_or(Self::Unknown, |told| {
-            Self::judge(&told, &facts().space, process::is_alive)
+        let status = Self::read(folder).map_or(Self::Unknown, |description| {
+            Self::judge(&description, &facts().space, process::is_alive)
         });
-        match standing {
+        match status {
             Self::Over if folder.join(KEPT).exists() => Self::Kept,
             other => other,
         }
@@ -49,22 +49,21 @@ impl Standing {
         serde_json::from_str(&text).ok()
     }
 
-    /// No time is looked at: a clock that was set back changes nothing. A process number that was given again is
-    /// told by the start of the process.
-    pub(crate) fn judge(told: &Value, space: &PidSpace, is_alive: fn(u32, u64) -> bool) -> Self {
-        let anchor = |field: &str| told["anchor"][field].as_u64();
+    /// Decides without the clock, which may be set back. A reused process number is recognized by the start of the process.
+    pub(crate) fn judge(description: &Value, space: &PidSpace, is_alive: fn(u32, u64) -> bool) -> Self {
+        let anchor = |field: &str| description["anchor"][field].as_u64();
         let pid = anchor("pid").and_then(|pid| u32::try_from(pid).ok());
-        let (Some(pid), Some(started), Some(told_boot)) = (pid, anchor("started"), told["boot"].as_str())
+        let (Some(pid), Some(started), Some(boot)) = (pid, anchor("started"), description["boot"].as_str())
         else {
             return Self::Unknown;
         };
-        if !space.is(told_boot, told["namespace"].as_u64().unwrap_or(0)) {
+        if !space.is(boot, description["namespace"].as_u64().unwrap_or(0)) {
             Self::Foreign
-        } else if told["runner"] == Runner::Named.as_str() {
+        } else if description["runner"] == Runner::Named.as_str() {
             Self::Named
         } else if is_alive(pid, started) {
             Self::Running
-        } else if !told["session"].is_null() {
+        } else if !description["session"].is_null() {
             Self::Recorded
         } else {
             Self::Over
@@ -72,30 +71,30 @@ impl Standing {
     }
 }
 
-/// What came of removing a run folder.
+/// The outcome of the removal of a run folder.
 #[derive(Debug)]
 pub(crate) enum Removal {
     Removed,
-    /// Somebody works in it: tests may outlive a killed runner.
+    /// A process works in it: tests may outlive a killed runner.
     InUse,
     Failed(io::Error),
 }
 
-/// Removes a run's folder unless somebody works in it; a rehearsal removes nothing.
-pub(crate) fn remove(folder: &Path, rehearsal: bool) -> Removal {
+/// Removes a run's folder unless a process works in it. A dry run removes nothing.
+pub(crate) fn remove(folder: &Path, dry_run: bool) -> Removal {
     let alive = folder.join("alive.lock");
-    if rehearsal && !alive.exists() {
+    if dry_run && !alive.exists() {
         return Removal::Removed;
     }
-    // The lock is kept during the removal, so that nobody moves in.
-    let _nobody_moves_in = match file_lock::try_exclusive(&alive) {
-        // Somebody else removed the folder meanwhile, and somebody made it anew.
+    // The lock is held during the removal, so that no process joins the run.
+    let _exclusive = match file_lock::try_exclusive(&alive) {
+        // Meanwhile another process removed the folder and a third created it again.
         Ok(Some(locked)) if !locked.is_at(&alive) => return Removal::InUse,
         Ok(Some(locked)) => locked,
         Ok(None) => return Removal::InUse,
         Err(error) => return Removal::Failed(error),
     };
-    if rehearsal {
+    if dry_run {
         return Removal::Removed;
     }
     end_what_is_left(folder);
@@ -158,7 +157,7 @@ fn stop_of(leaders: &str) -> Option<(i32, Duration)> {
     Some((signal, Duration::from_millis(fields.next()?.parse().ok()?)))
 }
 
-/// The variable of a fixture's processes.
+/// Returns the variable that marks a fixture's processes.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
     [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
@@ -168,13 +167,13 @@ pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
 pub(crate) const LEADERS: &str = "processes";
 /// The file in a fixture's folder with the number under which it was completed.
 pub(crate) const ORDER: &str = "order";
-/// In the environment of a fixture's processes: whose they are, by the fixture's folder.
+/// The variable in the environment of a fixture's processes, with the fixture's folder as its value.
 pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";
 
-/// Removes the folder of a run, while nobody can move in.
+/// Removes the folder of a run while no process can join it.
 pub(crate) fn discard(folder: &Path) -> io::Result<()> {
-    // Moved away whole first: a run that comes back to its folder finds all of it or nothing. Windows refuses that
-    // while the lock's file is open, and the folder stays.
+    // Renamed first, so that a process that returns to the folder finds it complete or not at all. Windows refuses that
+    // while the lock file is open; the folder then stays.
     let away = folder.with_file_name(format!("{AWAY}{}-{}", process::id(), clock::unique()));
     std::fs::rename(folder, &away)?;
     std::fs::remove_dir_all(&away)
@@ -183,22 +182,22 @@ pub(crate) fn discard(folder: &Path) -> io::Result<()> {
 /// The file in a run's folder that says that its fixtures were left running with `COFFERDAM_KEEP`.
 pub(crate) const KEPT: &str = "kept";
 
-/// Begins the name of a folder that is being removed. No run's name does: behind a `%` two digits would follow.
+/// The beginning of the name of a folder that is being removed. No run's name has it, because two digits follow a `%`.
 const AWAY: &str = "%swept-";
 
-/// Whether the folder is what a killed sweeper left: nobody comes back to it, so anybody may go on.
+/// Returns whether the folder was left by a killed sweeper. No run uses it, so any process may remove it.
 pub(crate) fn is_left_over(folder: &Path) -> bool {
     folder
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with(AWAY))
 }
 
-/// The folders of runs, described or not.
+/// Returns the folders of all runs, with or without a description.
 pub(crate) fn folders(runs: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(runs)? {
         let entry = entry?;
-        // A link that somebody put there leads to what is not ours, and another user's folder is not either.
+        // A planted link or another user's folder is not ours to remove.
         if folder::is_safe(&entry.path()) {
             found.push(entry.path());
         }
@@ -206,42 +205,43 @@ pub(crate) fn folders(runs: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// How many old runs one new run looks at, and for how long: a thousand of them are nobody's first test's to remove.
-const LOOKED_AT: usize = 16;
+/// The number of old runs that a new run checks, and the time for it, so that the first test does not have to remove
+/// thousands of them.
+const CHECKED: usize = 16;
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Removes some folders of runs that are over and that nobody recorded, so that plain `cargo test` leaves nothing
-/// behind. A keeper in the end, and `cargo cofferdam clean`, remove all that there are.
-pub(super) fn sweep(runs: &Path, own: &Path, standing: impl Fn(&Path) -> Standing) {
+/// Removes some folders of unrecorded runs that have ended, so that they do not accumulate. A keeper at its end, and
+/// `cargo cofferdam clean`, remove all of them.
+pub(super) fn sweep(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
     let Ok(mut folders) = folders(runs) else {
         return;
     };
-    // Each run begins elsewhere: folders that stay must not shield those behind them for ever.
+    // Each run begins at another folder; otherwise folders that stay would hide those behind them.
     let start = process::id() as usize % folders.len().max(1);
     folders.rotate_left(start);
     let deadline = Deadline::after(PATIENCE);
-    for folder in folders.iter().filter(|path| *path != own).take(LOOKED_AT) {
-        // To look costs little. One is removed however slow the disk is, so that they get fewer.
-        if remove_if_over(folder, &standing) && deadline.left().is_none() {
+    for folder in folders.iter().filter(|path| *path != own).take(CHECKED) {
+        // A check is cheap. At least one is removed even on a slow disk, so that their number decreases.
+        if remove_if_over(folder, &status) && deadline.left().is_none() {
             break;
         }
     }
 }
 
-/// As [`sweep`], but all of them: for a process that nobody waits for.
+/// Like [`sweep`], for all folders: for a process that no test waits for.
 #[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) fn sweep_all(runs: &Path, own: &Path, standing: impl Fn(&Path) -> Standing) {
+pub(crate) fn sweep_all(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
     let folders = folders(runs).unwrap_or_default();
     for folder in folders.iter().filter(|path| *path != own) {
-        remove_if_over(folder, &standing);
+        remove_if_over(folder, &status);
     }
 }
 
-/// Whether it was to be removed.
-fn remove_if_over(folder: &Path, standing: &impl Fn(&Path) -> Standing) -> bool {
+/// Removes a folder if its run has ended. Returns whether it tried.
+fn remove_if_over(folder: &Path, status: &impl Fn(&Path) -> RunStatus) -> bool {
     if is_left_over(folder) {
         let _ = std::fs::remove_dir_all(folder);
-    } else if standing(folder) == Standing::Over {
+    } else if status(folder) == RunStatus::Over {
         let _ = remove(folder, false);
     } else {
         return false;
@@ -267,53 +267,59 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_over_when_its_runner_is_gone_and_nobody_wants_it() {
+    fn a_run_is_over_when_its_runner_has_ended_and_it_is_not_needed() {
         let alive: fn(u32, u64) -> bool = |_, _| true;
         let dead: fn(u32, u64) -> bool = |_, _| false;
         let plain = described("cargo", "boot", Value::Null);
-        assert_eq!(Standing::judge(&plain, &space("boot", 1), dead), Standing::Over);
+        assert_eq!(RunStatus::judge(&plain, &space("boot", 1), dead), RunStatus::Over);
         assert_eq!(
-            Standing::judge(&plain, &space("boot", 1), alive),
-            Standing::Running
+            RunStatus::judge(&plain, &space("boot", 1), alive),
+            RunStatus::Running
         );
         assert_eq!(
-            Standing::judge(&plain, &space("other boot", 1), dead),
-            Standing::Foreign
+            RunStatus::judge(&plain, &space("other boot", 1), dead),
+            RunStatus::Foreign
         );
         assert_eq!(
-            Standing::judge(&plain, &space("boot", 2), dead),
-            Standing::Foreign,
+            RunStatus::judge(&plain, &space("boot", 2), dead),
+            RunStatus::Foreign,
             "another container's runner may live"
         );
         let unknown = described("cargo", "", Value::Null);
         assert_eq!(
-            Standing::judge(&unknown, &space("", 1), dead),
-            Standing::Foreign,
+            RunStatus::judge(&unknown, &space("", 1), dead),
+            RunStatus::Foreign,
             "no boot is known"
         );
         let recorded = described("cargo", "boot", Value::from("session"));
         assert_eq!(
-            Standing::judge(&recorded, &space("boot", 1), dead),
-            Standing::Recorded
+            RunStatus::judge(&recorded, &space("boot", 1), dead),
+            RunStatus::Recorded
         );
         assert_eq!(
-            Standing::judge(&recorded, &space("boot", 1), alive),
-            Standing::Running
+            RunStatus::judge(&recorded, &space("boot", 1), alive),
+            RunStatus::Running
         );
         let named = described("named", "boot", Value::Null);
-        assert_eq!(Standing::judge(&named, &space("boot", 1), dead), Standing::Named);
+        assert_eq!(
+            RunStatus::judge(&named, &space("boot", 1), dead),
+            RunStatus::Named
+        );
     }
 
     #[test]
-    fn a_process_number_that_was_given_again_is_another_process() {
+    fn a_reused_process_number_is_another_process() {
         let again: fn(u32, u64) -> bool = |pid, started| pid == 7 && started == 71;
         let plain = described("cargo", "boot", Value::Null);
-        assert_eq!(Standing::judge(&plain, &space("boot", 1), again), Standing::Over);
+        assert_eq!(
+            RunStatus::judge(&plain, &space("boot", 1), again),
+            RunStatus::Over
+        );
     }
 
     #[test]
     fn what_does_not_describe_a_run_is_never_over() {
-        for told in [
+        for description in [
             json!(null),
             json!([]),
             json!({}),
@@ -324,42 +330,42 @@ mod tests {
             json!({ "anchor": { "pid": 7, "started": 70 } }),
         ] {
             assert_eq!(
-                Standing::judge(&told, &space("boot", 0), |_, _| false),
-                Standing::Unknown,
-                "{told}"
+                RunStatus::judge(&description, &space("boot", 0), |_, _| false),
+                RunStatus::Unknown,
+                "{description}"
             );
         }
         let runs = tempfile::tempdir().unwrap();
         for text in ["", "{\"version\":", "\u{0}"] {
             std::fs::write(runs.path().join("run.json"), text).unwrap();
-            assert_eq!(Standing::of(runs.path()), Standing::Unknown, "{text:?}");
+            assert_eq!(RunStatus::of(runs.path()), RunStatus::Unknown, "{text:?}");
         }
     }
 
     #[test]
-    fn a_folder_that_somebody_still_works_in_is_not_swept() {
+    fn a_folder_in_use_is_not_swept() {
         let runs = tempfile::tempdir().unwrap();
         let own = old_run(runs.path(), "own");
         let used = old_run(runs.path(), "used");
         let left = old_run(runs.path(), "left").path.clone();
-        sweep(runs.path(), &own.path, |_| Standing::Over);
+        sweep(runs.path(), &own.path, |_| RunStatus::Over);
         assert!(own.path.exists() && used.path.exists());
         assert!(!left.exists());
     }
 
     #[test]
-    fn what_is_not_over_stays_and_a_rehearsal_removes_nothing() {
+    fn runs_that_are_not_over_stay_and_a_dry_run_removes_nothing() {
         let runs = tempfile::tempdir().unwrap();
         let kept = old_run(runs.path(), "kept").path.clone();
-        for standing in [
-            Standing::Running,
-            Standing::Recorded,
-            Standing::Named,
-            Standing::Foreign,
-            Standing::Unknown,
+        for status in [
+            RunStatus::Running,
+            RunStatus::Recorded,
+            RunStatus::Named,
+            RunStatus::Foreign,
+            RunStatus::Unknown,
         ] {
-            sweep(runs.path(), Path::new("own"), |_| standing);
-            assert!(kept.exists(), "{standing:?}");
+            sweep(runs.path(), Path::new("own"), |_| status);
+            assert!(kept.exists(), "{status:?}");
         }
         assert!(matches!(remove(&kept, true), Removal::Removed));
         assert!(kept.exists());
@@ -368,27 +374,27 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_sweeper_left_goes_with_the_next_sweep() {
+    fn leftovers_of_a_killed_sweeper_are_removed_by_the_next_sweep() {
         let runs = tempfile::tempdir().unwrap();
         let left = runs.path().join("%swept-7-1");
         std::fs::create_dir_all(left.join("workers/w0")).unwrap();
         let named = runs.path().join(super::super::file_name("swept-nightly"));
         std::fs::create_dir(&named).unwrap();
-        sweep(runs.path(), Path::new("own"), |_| Standing::Unknown);
+        sweep(runs.path(), Path::new("own"), |_| RunStatus::Unknown);
         assert!(!left.exists() && named.exists());
     }
 
     #[cfg(unix)]
     #[test]
-    fn what_is_linked_to_is_not_swept() {
+    fn the_target_of_a_link_is_not_swept() {
         let (runs, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(elsewhere.path(), runs.path().join("%swept-link")).unwrap();
-        sweep(runs.path(), Path::new("own"), |_| Standing::Over);
+        sweep(runs.path(), Path::new("own"), |_| RunStatus::Over);
         assert!(elsewhere.path().exists());
     }
 
     #[test]
-    fn one_run_looks_at_a_few_of_a_thousand() {
+    fn one_run_checks_only_a_few_folders() {
         let runs = tempfile::tempdir().unwrap();
         for number in 0..40 {
             std::fs::create_dir(runs.path().join(number.to_string())).unwrap();
@@ -396,22 +402,22 @@ mod tests {
         let looked = std::cell::Cell::new(0);
         sweep(runs.path(), Path::new("own"), |_| {
             looked.set(looked.get() + 1);
-            Standing::Running
+            RunStatus::Running
         });
-        assert!((1..=LOOKED_AT).contains(&looked.get()), "{}", looked.get());
+        assert!((1..=CHECKED).contains(&looked.get()), "{}", looked.get());
     }
 
     #[cfg(all(target_os = "linux", not(miri)))]
     #[test]
-    fn who_has_the_time_removes_all_that_are_over() {
+    fn a_complete_sweep_removes_all_runs_that_are_over() {
         let runs = tempfile::tempdir().unwrap();
         let own = old_run(runs.path(), "own");
         for number in 0..100 {
             drop(old_run(runs.path(), &number.to_string()));
         }
         sweep_all(runs.path(), &own.path, |folder| match folder.ends_with("7") {
-            true => Standing::Running,
-            false => Standing::Over,
+            true => RunStatus::Running,
+            false => RunStatus::Over,
         });
         let mut left = folders(runs.path()).unwrap();
         left.sort();
@@ -419,14 +425,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_comes_back_to_a_folder_being_swept_gets_one_that_exists() {
+    fn a_run_that_returns_to_a_folder_being_swept_gets_one_that_exists() {
         let runs = tempfile::tempdir().unwrap();
         let sweeper = runs.path().to_owned();
         drop(old_run(runs.path(), "run"));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..200 {
-                    sweep(&sweeper, Path::new("own"), |_| Standing::Over);
+                    sweep(&sweeper, Path::new("own"), |_| RunStatus::Over);
                 }
             });
             for _ in 0..200 {

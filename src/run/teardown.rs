@@ -1,21 +1,21 @@
-//! A command as plain data, and the commands that a fixture left for its end.
+//! Commands as plain data, and the stored commands of a fixture's teardown.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A command as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
+pub(crate) struct StoredCommand {
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
-    /// The whole environment.
+    /// The complete environment.
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) dir: PathBuf,
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod linux {
-    use super::Order;
+    use super::StoredCommand;
     use crate::run;
     use crate::sys::child::{self, Handle};
     use crate::sys::clock::Deadline;
@@ -30,39 +30,42 @@ mod linux {
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
-    /// The time that one command of a teardown may take.
+    /// The time limit of one command of a teardown.
     const LIMIT: Duration = Duration::from_secs(20);
-    /// The time that a killed process may take. One that takes longer hangs, and the rest must not wait for it.
+    /// The time limit for the end of a killed process. One that takes longer hangs, and must not block the rest.
     const LAST: Duration = Duration::from_secs(5);
 
-    /// The file with the commands of a teardown, in the fixture's folder. A cache may bring the folder of another machine,
-    /// whose commands are not for this one, so the name says where its processes were.
+    /// Returns the file with the commands of a teardown, in the fixture's folder. Its name identifies the machine, because a
+    /// CI cache may restore a folder of another machine, whose commands must not run on this one.
     pub(crate) fn teardown_file(fixture: &Path) -> PathBuf {
-        fixture.join(format!("teardown-{}.jsonl", run::of_space(&run::facts().space)))
+        fixture.join(format!(
+            "teardown-{}.jsonl",
+            run::name_of_space(&run::facts().space)
+        ))
     }
 
-    /// Runs what stands in the fixture's teardown file, the last command first: its keeper was killed before it could.
+    /// Runs the commands in the fixture's teardown file, last first, if its keeper could not.
     pub(crate) fn run_teardown(fixture: &Path) {
-        let mut left = String::new();
+        let mut commands = String::new();
         let Ok(mut file) = file_lock::read(&teardown_file(fixture)) else {
             return;
         };
-        // Whoever may write to it has its commands run in this user's name.
-        let is_ours = file.metadata().is_ok_and(|found| {
+        // Its commands run as this user, so no other user may be able to write to it.
+        let is_private = file.metadata().is_ok_and(|found| {
             found.is_file() && found.uid() == process::user() && found.mode() & 0o022 == 0
         });
-        if !is_ours || file.read_to_string(&mut left).is_err() {
+        if !is_private || file.read_to_string(&mut commands).is_err() {
             return;
         }
-        for line in left.lines().rev() {
-            if let Some(order) = Order::from_teardown_line(line) {
-                order.run(&fixture.join("log"));
+        for line in commands.lines().rev() {
+            if let Some(command) = StoredCommand::from_teardown_line(line) {
+                command.run(&fixture.join("log"));
             }
         }
     }
 
-    impl Order {
-        /// The line of a teardown file.
+    impl StoredCommand {
+        /// Returns the line in a teardown file.
         pub(crate) fn to_teardown_line(&self) -> String {
             format!("{}\n", json!({ "teardown": self.to_json() }))
         }
@@ -72,14 +75,14 @@ mod linux {
             Self::from_json(&value["teardown"])
         }
 
-        /// The command, with this log as its output.
-        pub(crate) fn command(&self, log: &Path) -> io::Result<Command> {
+        /// Returns the command with this log as its output.
+        pub(crate) fn to_command(&self, log: &Path) -> io::Result<Command> {
             let log = OpenOptions::new()
                 .create(true)
                 .append(true)
                 .mode(0o600)
                 .open(log)
-                // Where the folder was deleted a teardown has to go on without.
+                // If the folder was deleted, the teardown has to work without a log.
                 .or_else(|_| OpenOptions::new().write(true).open("/dev/null"))?;
             let mut command = process::command(&self.program);
             command
@@ -93,16 +96,16 @@ mod linux {
             Ok(command)
         }
 
-        /// Runs it as a command of a teardown, for 20 s at most.
+        /// Runs the command as part of a teardown, for at most 20 s.
         pub(crate) fn run(&self, log: &Path) {
-            let Ok(mut child) = self.command(log).and_then(|mut command| command.spawn()) else {
+            let Ok(mut child) = self.to_command(log).and_then(|mut command| command.spawn()) else {
                 return;
             };
             if let Ok(handle) = Handle::open(child.id()) {
                 handle.ended(Deadline::after(LIMIT));
             }
             child::signal_group(child.id(), libc::SIGKILL);
-            bury(&mut child);
+            reap(&mut child);
         }
 
         pub(crate) fn to_json(&self) -> Value {
@@ -132,14 +135,14 @@ mod linux {
         }
     }
 
-    /// Waits for a child that was killed.
-    pub(crate) fn bury(child: &mut Child) {
+    /// Waits for a killed child.
+    pub(crate) fn reap(child: &mut Child) {
         if Handle::open(child.id()).is_ok_and(|handle| handle.ended(Deadline::after(LAST))) {
             let _ = child.wait();
         }
     }
 
-    /// Text where it is text; else its bytes, for names and arguments need not be Unicode.
+    /// Encodes text as a string if it is Unicode, otherwise as bytes.
     pub(crate) fn os_to_json(text: &OsStr) -> Value {
         match text.to_str() {
             Some(text) => Value::from(text),
@@ -165,21 +168,21 @@ mod linux {
         use std::os::unix::fs::{PermissionsExt as _, chown};
 
         #[test]
-        fn a_teardown_file_that_another_user_may_have_written_is_not_run() {
+        fn a_teardown_file_that_another_user_may_write_is_not_run() {
             let dir = tempfile::tempdir().unwrap();
             let (file, ran) = (teardown_file(dir.path()), dir.path().join("ran"));
-            let order = Order {
+            let command = StoredCommand {
                 program: "/usr/bin/env".into(),
                 args: vec!["touch".into(), ran.clone().into()],
                 env: vec![("PATH".into(), "/usr/bin:/bin".into())],
                 dir: dir.path().to_owned(),
             };
-            fs::write(&file, order.to_teardown_line()).unwrap();
+            fs::write(&file, command.to_teardown_line()).unwrap();
             fs::set_permissions(&file, Permissions::from_mode(0o620)).unwrap();
             run_teardown(dir.path());
             assert!(!ran.exists());
             fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-            // Only root may give files away.
+            // Only root may change the owner of a file.
             if chown(&file, Some(4711), None).is_ok() {
                 run_teardown(dir.path());
                 assert!(!ran.exists());
@@ -192,4 +195,4 @@ mod linux {
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) use linux::{bury, os_from_json, os_to_json, run_teardown, teardown_file};
+pub(crate) use linux::{os_from_json, os_to_json, reap, run_teardown, teardown_file};

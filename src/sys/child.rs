@@ -1,4 +1,4 @@
-//! Processes that this one starts, in groups of their own, and handles to processes that end.
+//! Child processes in their own groups, and handles to wait for the end of processes.
 
 use super::clock::Deadline;
 use super::poll;
@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-/// The process is killed when the thread that starts it ends, however it ends.
+/// Makes the process die with the thread that starts it, however that ends.
 pub(crate) fn dies_with_us(command: &mut Command) {
     let us = super::process::id();
     #[expect(unsafe_code, reason = "prctl has to be called in the child")]
@@ -17,7 +17,7 @@ pub(crate) fn dies_with_us(command: &mut Command) {
     unsafe {
         command.pre_exec(move || {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            // Whoever died before that call sends no signal any more.
+            // A parent that died before that call sends no signal.
             if libc::getppid() as u32 == us {
                 Ok(())
             } else {
@@ -27,17 +27,17 @@ pub(crate) fn dies_with_us(command: &mut Command) {
     }
 }
 
-/// Sends a signal to the group that `leader` leads. The leader must not have been waited for: its number could lead
-/// another group by then.
+/// Sends a signal to the group that `leader` leads. The leader must not have been waited for, because its number could be
+/// reused.
 pub(crate) fn signal_group(leader: u32, signal: i32) {
     #[expect(unsafe_code, reason = "kill is a C function")]
-    // SAFETY: it takes numbers. A group that is gone is an error, and not worth a word.
+    // SAFETY: it takes numbers. A group that has ended is an error that can be ignored.
     unsafe {
         libc::kill(-(leader as i32), signal);
     }
 }
 
-/// Processes whose parents end become this process's children, so that what descends from it stays known.
+/// Makes this process adopt descendants whose parents end, so that they remain known.
 pub(crate) fn adopt_orphans() {
     #[expect(unsafe_code, reason = "prctl is a C function")]
     // SAFETY: it takes numbers.
@@ -46,11 +46,11 @@ pub(crate) fn adopt_orphans() {
     }
 }
 
-/// The time that killed processes may take to go.
+/// The time limit for the end of killed processes.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Ends the processes that `find` returns: they get the signal and have the grace to go; then they are killed, and so is
-/// what they started meanwhile.
+/// Ends the processes that `find` returns: sends the signal, waits for the grace period, and kills those that are left and
+/// those that they started meanwhile.
 pub(crate) fn end_all(find: impl Fn() -> Vec<Living>, signal: i32, grace: Duration) {
     let found = find();
     if found.is_empty() {
@@ -67,14 +67,14 @@ pub(crate) fn end_all(find: impl Fn() -> Vec<Living>, signal: i32, grace: Durati
     }
 }
 
-/// Sends each a signal, and returns what can be waited for.
+/// Sends a signal to each process, and returns handles to wait for.
 pub(crate) fn signal_all(processes: &[Living], signal: i32) -> Vec<Handle> {
     let signal_one = |process: &Living| {
-        // Opened first: the handle stays with the process that is looked at next.
+        // Opened first, so that the handle refers to the process that is checked next.
         let handle = Handle::open(process.pid);
         if process.is_alive() {
             #[expect(unsafe_code, reason = "kill is a C function")]
-            // SAFETY: it takes numbers. A process that is gone is an error, and not worth a word.
+            // SAFETY: it takes numbers. A process that has ended is an error that can be ignored.
             unsafe {
                 match &handle {
                     Ok(handle) => {
@@ -89,21 +89,21 @@ pub(crate) fn signal_all(processes: &[Living], signal: i32) -> Vec<Handle> {
     processes.iter().filter_map(signal_one).collect()
 }
 
-/// Waits until all have ended, or for as long as there is time.
+/// Waits until all have ended or the deadline has passed.
 pub(crate) fn wait_for(handles: &[Handle], by: Deadline) {
     for handle in handles {
         handle.ended(by);
     }
 }
 
-/// A process, to wait for its end without being its parent; the number may be used again and this still means the first.
+/// A handle to wait for a process that need not be a child. It still refers to the same process if the number is reused.
 #[derive(Debug)]
 pub(crate) struct Handle(OwnedFd);
 
 impl Handle {
     pub(crate) fn open(pid: u32) -> io::Result<Self> {
         #[expect(unsafe_code, reason = "std does not offer pidfd_open")]
-        // SAFETY: the call takes numbers, and the descriptor it returns is new and nobody else's.
+        // SAFETY: the call takes numbers, and the descriptor that it returns is new and unowned.
         let handle = unsafe {
             let found = libc::syscall(libc::SYS_pidfd_open, pid, 0);
             if found < 0 {
@@ -118,7 +118,7 @@ impl Handle {
         self.0.as_raw_fd()
     }
 
-    /// Whether it ended before the deadline.
+    /// Waits for the end and returns whether it came before the deadline.
     pub(crate) fn ended(&self, by: Deadline) -> bool {
         loop {
             let left = by.left();
@@ -132,18 +132,19 @@ impl Handle {
     }
 }
 
-/// Waits for a child if it has ended.
-pub(crate) fn bury_if_ended(child: u32) {
-    #[expect(unsafe_code, reason = "std waits for what it started")]
+/// Reaps a child if it has ended.
+pub(crate) fn reap_if_ended(child: u32) {
+    #[expect(unsafe_code, reason = "std waits only for its own children")]
     // SAFETY: it takes numbers, and wants no status.
     unsafe {
         libc::waitpid(child as i32, std::ptr::null_mut(), libc::WNOHANG);
     }
 }
 
-/// How a child ended, or `None` while it runs. It stays to be waited for, so its number is not used again.
+/// Returns the exit status of a child as text, or `None` while it runs. The child is not reaped, so its number is not
+/// reused.
 pub(crate) fn how_it_ended(child: u32) -> Option<String> {
-    #[expect(unsafe_code, reason = "std waits for children only for good")]
+    #[expect(unsafe_code, reason = "std always reaps")]
     // SAFETY: `info` is plain data that the call fills, and its fields are read as the call says they are set.
     let (code, status) = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();

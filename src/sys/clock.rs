@@ -1,9 +1,9 @@
-//! Time: microseconds since 1970 for records that other processes read, and deadlines for waiting.
+//! Time: microseconds since 1970 for records that other processes read, and deadlines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Microseconds since 1970. A clock set back makes times go back with it; nothing here relies on their order.
+/// Returns the microseconds since 1970. The clock may be set back, so nothing relies on the order of these times.
 pub(crate) fn micros() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     let now = SystemTime::now();
@@ -11,20 +11,20 @@ pub(crate) fn micros() -> u64 {
         .map_or(0, |since| since.as_micros() as u64)
 }
 
-/// The monotonic clock.
+/// Returns the time of the monotonic clock.
 pub(crate) fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     Instant::now()
 }
 
-/// A point in time until which something may wait.
+/// A point in time that limits a wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
     pub(crate) fn after(wait: Duration) -> Self {
         let start = now();
-        // An overflow asks for longer than the machine will run: a century is as good.
+        // On overflow, a century is long enough.
         Self(
             start
                 .checked_add(wait)
@@ -32,20 +32,20 @@ impl Deadline {
         )
     }
 
-    /// What is left, or nothing once it has passed.
+    /// Returns the remaining time, or `None` once it has passed.
     pub(crate) fn left(self) -> Option<Duration> {
         let left = self.0.saturating_duration_since(now());
         (!left.is_zero()).then_some(left)
     }
 }
 
-/// Lets time pass. For what tells nobody when it is ready: a server that opens its port.
+/// Sleeps. Only for conditions that cannot be waited for otherwise, such as a server that opens its port.
 pub(crate) fn pause(time: Duration) {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::thread::sleep(time);
 }
 
-/// A number that no other call in this process returns; 0 is never one of them.
+/// Returns a number that is unique in this process and never 0.
 pub(crate) fn unique() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)

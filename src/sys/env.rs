@@ -3,18 +3,18 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// A variable's value; an empty one counts as absent. What is not Unicode in it becomes U+FFFD, so that it is
-/// refused where a name is wanted and not passed over in silence.
+/// Returns a variable's value; an empty one counts as absent. Invalid Unicode becomes U+FFFD, so that it is rejected as part
+/// of a name instead of ignored.
 pub(crate) fn var(name: &str) -> Option<String> {
     path(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Where temporary files go: `TMPDIR`, or the system's own folder.
+/// Returns the folder for temporary files: `TMPDIR`, or the system's default.
 pub(crate) fn temp_dir() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// A variable that holds a path, which need not be Unicode.
+/// Returns the value of a variable as a path, which need not be Unicode.
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::env::var_os(name)
@@ -22,7 +22,7 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Every variable, for a process that is to be started with most of them.
+/// Returns all variables.
 pub(crate) fn all() -> Vec<(OsString, OsString)> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::env::vars_os().collect()

@@ -1,11 +1,11 @@
-//! A value without its type, had again for one comparison.
+//! A type-erased value that is recovered with one comparison.
 //!
-//! `dyn Any` asks the value for its type by a virtual call whose answer comes back through memory. On the warm path
-//! that cost more than all the rest.
+//! `dyn Any` gets the type of the value by a virtual call that returns it through memory, which cost more than the rest of
+//! the fast path.
 
 use std::any::{Any, TypeId};
 
-/// A `V` of some kind.
+/// A value of an unknown type.
 pub(crate) struct Erased {
     type_id: TypeId,
     value: Box<dyn Any>,
@@ -19,16 +19,16 @@ impl Erased {
         }
     }
 
-    /// The value, if it is a `V`.
+    /// Returns the value if it is a `V`.
     #[inline]
     pub(crate) fn get<V: 'static>(&self) -> Option<&V> {
         if self.type_id != TypeId::of::<V>() {
             return None;
         }
         let value: *const dyn Any = &*self.value;
-        // SAFETY: `new` alone makes one, and there the ID is that of the value's type, so it is a `V`; `self`, which
-        // is borrowed as long as what is returned, owns it and never hands it out to be changed.
-        #[expect(unsafe_code, reason = "see the module")]
+        // SAFETY: `new` is the only constructor and stores the ID of the value's type, so the value is a `V`. `self`, which is
+        // borrowed as long as the result, owns it and never gives mutable access to it.
+        #[expect(unsafe_code, reason = "see the module documentation")]
         let value = unsafe { &*value.cast::<V>() };
         Some(value)
     }
@@ -40,7 +40,7 @@ mod tests {
     use std::sync::{Arc, Weak};
 
     #[test]
-    fn a_value_is_had_again_as_what_it_is_and_as_nothing_else() {
+    fn a_value_is_recovered_as_its_own_type_only() {
         let text: Arc<str> = Arc::from("text");
         let erased = Erased::new(Arc::downgrade(&text));
         let found = erased.get::<Weak<str>>().and_then(Weak::upgrade);

@@ -1,8 +1,8 @@
-//! `atexit`: the one thing the operating system lets a library hang on a process's end.
+//! `atexit`: the only hook that the operating system offers a library for the end of a process.
 
-/// Runs `hook` when the process ends normally or by `process::exit`, not when it is aborted or killed.
+/// Registers `hook` for a normal end of the process or `process::exit`, as opposed to an abort or a kill.
 ///
-/// Where the system offers no such hook, or has no room left for one, nothing is run and `false` comes back.
+/// Returns `false` where the system has no such hook or no room for another one.
 #[cfg(all(unix, not(miri)))]
 #[expect(unsafe_code, reason = "atexit is a C function")]
 pub(crate) fn at_exit(hook: extern "C" fn()) -> bool {

@@ -1,4 +1,4 @@
-//! A kernel lock on a file: gone with the process that holds it, however that ends.
+//! Kernel locks on files, which are released when the holding process ends in any way.
 
 #[cfg(unix)]
 use super::file_size;
@@ -9,17 +9,17 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file locked by this handle; dropping it gives the lock back.
+/// A locked file; dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct Locked {
     file: File,
 }
 
 impl Locked {
-    /// Overwrites the file's beginning with one call. Nothing is truncated: that would cost fifty times as much.
+    /// Overwrites the beginning of the file with one call. Does not truncate it, which would cost fifty times as much.
     pub(crate) fn put(&self, bytes: &[u8]) -> io::Result<()> {
         #[cfg(unix)]
-        return file_size::spared(|| std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, 0));
+        return file_size::unsignaled(|| std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, 0));
         #[cfg(not(unix))]
         {
             use std::io::{Seek as _, Write as _};
@@ -28,18 +28,18 @@ impl Locked {
         }
     }
 
-    /// Gives the lock back at once: closing alone would leave it to a child that another thread is just starting, until
-    /// that child is the program it becomes.
+    /// Releases the lock at once. Closing the file would leave the lock to a child that another thread is starting, until the
+    /// child has executed its program.
     pub(crate) fn unlock(&self) -> io::Result<()> {
         self.file.unlock()
     }
 
-    /// Whether it is still the file of that path.
+    /// Returns whether it is still the file at that path.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
         is_at(&self.file, path)
     }
 
-    /// What stands at the file's beginning, as far as there is any.
+    /// Reads the beginning of the file and returns the length.
     pub(crate) fn look(&self, bytes: &mut [u8]) -> io::Result<usize> {
         #[cfg(unix)]
         return std::os::unix::fs::FileExt::read_at(&self.file, bytes, 0);
@@ -52,14 +52,14 @@ impl Locked {
     }
 }
 
-/// Whether others may share the lock.
+/// The mode of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Shared,
     Exclusive,
 }
 
-/// Opens (creating it if need be) and locks; `None` while a handle that excludes this one holds it.
+/// Opens a file, creating it if necessary, and locks it. Returns `None` while another handle holds a conflicting lock.
 pub(crate) fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Locked>> {
     loop {
         if let Some(tried) = standing(tried(open(path)?, mode)?) {
@@ -68,7 +68,7 @@ pub(crate) fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Locked>> {
     }
 }
 
-/// `None` if what was locked is no file of that name any more: somebody removed it between opening and locking.
+/// Returns `None` if the file was removed between opening and locking, so that the lock is useless.
 fn standing(tried: Option<Locked>) -> Option<Option<Locked>> {
     let stands = tried.as_ref().is_none_or(|locked| is_linked(&locked.file));
     stands.then_some(tried)
@@ -87,8 +87,8 @@ fn tried(file: File, mode: Mode) -> io::Result<Option<Locked>> {
     }
 }
 
-/// A folder of lock files that are there. On Unix they are opened from a handle of it: the kernel does not walk the path
-/// each time, a tenth of what a lock costs.
+/// A folder of lock files. On Unix they are opened from a handle of the folder, which saves the kernel the path lookup, a tenth
+/// of the cost of a lock.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -109,8 +109,8 @@ impl Folder {
         &self.path
     }
 
-    /// Locks the file of that name, without creating it. A folder that was removed has no files, for this handle of it
-    /// either, and the next of its path is not found by it: whoever gets an error goes by the path.
+    /// Locks the file of that name without creating it. If the folder was removed and created again, its handle finds no
+    /// files; on an error the caller uses the path.
     pub(crate) fn try_lock(&self, name: &CStr, mode: Mode) -> io::Result<Option<Locked>> {
         #[cfg(unix)]
         {
@@ -144,8 +144,8 @@ fn open_in(folder: &File, name: &CStr) -> io::Result<File> {
     let flags = libc::O_RDWR | libc::O_CLOEXEC | libc::O_NOFOLLOW;
     loop {
         #[expect(unsafe_code, reason = "std opens by paths only")]
-        // SAFETY: the handle is open as long as it is borrowed, the name ends with a zero, and the number that comes back
-        // is nobody else's.
+        // SAFETY: the handle is open while it is borrowed, the name ends with a zero, and the returned descriptor is new and
+        // unowned.
         let opened = unsafe {
             let number = libc::openat(folder.as_raw_fd(), name.as_ptr(), flags);
             (number >= 0).then(|| File::from_raw_fd(number))
@@ -162,7 +162,7 @@ fn open_in(folder: &File, name: &CStr) -> io::Result<File> {
     }
 }
 
-/// Opens (creating it if need be) and locks, after waiting for whoever holds it: there is no bound to that.
+/// Opens a file, creating it if necessary, and locks it, waiting without a limit.
 pub(crate) fn wait_lock(path: &Path, mode: Mode) -> io::Result<Locked> {
     loop {
         let file = open(path)?;
@@ -177,7 +177,7 @@ pub(crate) fn wait_lock(path: &Path, mode: Mode) -> io::Result<Locked> {
     }
 }
 
-/// Whether the file still has a name. Who waited for a lock on one that was removed meanwhile has locked nothing.
+/// Returns whether the file still has a name. A lock on a removed file excludes no later process.
 #[cfg(unix)]
 fn is_linked(file: &File) -> bool {
     link_count(file).is_none_or(|links| links > 0)
@@ -228,13 +228,13 @@ fn is_linked(_file: &File) -> bool {
     true
 }
 
-/// Opens (creating it if need be) and locks; `None` while another handle, in any process, holds it.
+/// Opens a file, creating it if necessary, and locks it exclusively. Returns `None` while another handle holds it.
 pub(crate) fn try_exclusive(path: &Path) -> io::Result<Option<Locked>> {
     tried(open(path)?, Mode::Exclusive)
 }
 
-/// Opens (creating it if need be) and locks together with other sharers, after waiting for one who has it alone;
-/// `None` when that one removed the file.
+/// Opens a file, creating it if necessary, and locks it shared, waiting for an exclusive holder. Returns `None` if that one
+/// removed the file.
 pub(crate) fn shared(path: &Path) -> io::Result<Option<Locked>> {
     share(open(path)?, path)
 }
@@ -245,8 +245,8 @@ fn share(file: File, path: &Path) -> io::Result<Option<Locked>> {
     Ok(is_at(&file, path).then(|| Locked { file }))
 }
 
-/// Opens (creating it if need be) and locks alone, after waiting for whoever holds it: for what takes microseconds.
-/// The file can be read and written until it is dropped, and the lock with it.
+/// Opens a file, creating it if necessary, and locks it exclusively, waiting for other holders, which should take
+/// microseconds. The lock is released when the returned file is dropped.
 pub(crate) fn exclusive_file(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
@@ -254,13 +254,13 @@ pub(crate) fn exclusive_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether the lock on an open file could be had; it is given back when the file is closed.
+/// Locks an open file and returns whether that succeeded. The lock is released when the file is closed.
 pub(crate) fn try_hold(file: &File) -> bool {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     file.try_lock().is_ok()
 }
 
-/// Opens a file to read it, and none that a link at its place points to.
+/// Opens a file for reading without following a link.
 pub(crate) fn read(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -269,7 +269,7 @@ pub(crate) fn read(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A link at the file's place would have us write into what it points to.
+/// Opens a lock file without following a link, which could point to any file.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -287,7 +287,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     (ours.dev(), ours.ino()) == (there.dev(), there.ino())
 }
 
-/// Elsewhere a file that is open cannot be replaced by another of its name.
+/// On other systems, an open file cannot be replaced.
 #[cfg(not(unix))]
 fn is_at(_file: &File, path: &Path) -> bool {
     path.exists()
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sharers_exclude_only_who_wants_it_alone() {
+    fn shared_locks_exclude_exclusive_ones_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let (one, two) = (shared(&path).unwrap().unwrap(), shared(&path).unwrap().unwrap());
@@ -312,7 +312,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_lock_on_a_file_that_was_removed_or_replaced_meanwhile_is_none() {
+    fn a_lock_on_a_removed_or_replaced_file_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let (first, second) = (open(&path).unwrap(), open(&path).unwrap());

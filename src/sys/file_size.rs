@@ -1,15 +1,15 @@
-//! Writes of ours under a limit of a file's size (`ulimit -f`) that is meant for the test.
+//! Writes of cofferdam under a limit of the file size (`ulimit -f`) that is meant for the test.
 
 use std::fs::File;
 use std::io::{self, Write};
 
-/// A file in which a write beyond the limit is an error, and never the signal that ends the process.
+/// A file for which a write beyond the limit is an error, not a signal that ends the process.
 #[derive(Debug)]
 pub(crate) struct Limited<'a>(pub(crate) &'a File);
 
 impl Write for Limited<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        spared(|| self.0.write(bytes))
+        unsignaled(|| self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -17,21 +17,21 @@ impl Write for Limited<'_> {
     }
 }
 
-/// Calls `work` while a write beyond the limit fails with an error on this thread and sends it no signal.
+/// Calls `work` with the signal of the limit blocked for this thread, so that a write beyond the limit is an error.
 #[cfg(all(unix, not(miri)))]
-pub(crate) fn spared<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn unsignaled<R>(work: impl FnOnce() -> R) -> R {
     let _blocked = is_limited().then(Blocked::new);
     work()
 }
 
 #[cfg(not(all(unix, not(miri))))]
-pub(crate) fn spared<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn unsignaled<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Blocks the signal for this thread and all that it starts. Programs that are started get it back.
+/// Blocks the signal permanently for this thread and the threads that it starts. Started programs have it unblocked.
 #[cfg(all(target_os = "linux", not(miri)))]
-pub(crate) fn spare_for_good() {
+pub(crate) fn block_permanently() {
     std::mem::forget(Blocked::new());
 }
 
@@ -41,28 +41,28 @@ fn is_limited() -> bool {
         rlim_cur: libc::RLIM_INFINITY,
         rlim_max: libc::RLIM_INFINITY,
     };
-    #[expect(unsafe_code, reason = "std knows no limits")]
-    // SAFETY: the structure lives through the call. If it fails it stays as it is.
+    #[expect(unsafe_code, reason = "std has no limits")]
+    // SAFETY: the structure outlives the call. If the call fails, the structure is unchanged.
     unsafe {
         libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit);
     }
     limit.rlim_cur != libc::RLIM_INFINITY
 }
 
-/// While it lives its thread does not get the signal.
+/// Blocks the signal for the current thread until it is dropped.
 #[cfg(all(unix, not(miri)))]
 struct Blocked {
     mask: libc::sigset_t,
-    /// One was pending before, which is not ours.
+    /// Whether the signal was pending before, and so must not be consumed.
     was_pending: bool,
 }
 
 #[cfg(all(unix, not(miri)))]
 impl Blocked {
     fn new() -> Self {
-        let signal = only();
-        #[expect(unsafe_code, reason = "std knows no signals")]
-        // SAFETY: both sets live through the calls, and all of a set may be zeros.
+        let signal = signal_set();
+        #[expect(unsafe_code, reason = "std has no signals")]
+        // SAFETY: both sets outlive the calls, and a set may be all zeros.
         unsafe {
             let mut mask = std::mem::zeroed();
             libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signal, &raw mut mask);
@@ -77,9 +77,9 @@ impl Blocked {
 #[cfg(all(unix, not(miri)))]
 impl Drop for Blocked {
     fn drop(&mut self) {
-        let signal = only();
-        #[expect(unsafe_code, reason = "std knows no signals")]
-        // SAFETY: the sets and the number live through the calls. What is pending and blocked is taken without waiting.
+        let signal = signal_set();
+        #[expect(unsafe_code, reason = "std has no signals")]
+        // SAFETY: the sets and the number outlive the calls. A pending blocked signal is consumed without waiting.
         unsafe {
             if !self.was_pending && is_pending() {
                 let mut taken = 0;
@@ -91,9 +91,9 @@ impl Drop for Blocked {
 }
 
 #[cfg(all(unix, not(miri)))]
-fn only() -> libc::sigset_t {
-    #[expect(unsafe_code, reason = "std knows no signals")]
-    // SAFETY: the set lives through the calls, and all of it may be zeros.
+fn signal_set() -> libc::sigset_t {
+    #[expect(unsafe_code, reason = "std has no signals")]
+    // SAFETY: the set outlives the calls, and it may be all zeros.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
@@ -104,8 +104,8 @@ fn only() -> libc::sigset_t {
 
 #[cfg(all(unix, not(miri)))]
 fn is_pending() -> bool {
-    #[expect(unsafe_code, reason = "std knows no signals")]
-    // SAFETY: the set lives through the calls, and all of it may be zeros.
+    #[expect(unsafe_code, reason = "std has no signals")]
+    // SAFETY: the set outlives the calls, and it may be all zeros.
     unsafe {
         let mut pending = std::mem::zeroed();
         libc::sigpending(&raw mut pending);
@@ -136,14 +136,14 @@ mod tests {
         assert!(is_set);
         let dir = tempfile::tempdir().unwrap();
         let mut file = std::fs::File::create(dir.path().join("file")).unwrap();
-        spared(|| file.write_all(b"1234")).unwrap();
-        let error = spared(|| file.write_all(b"5")).unwrap_err();
+        unsignaled(|| file.write_all(b"1234")).unwrap();
+        let error = unsignaled(|| file.write_all(b"5")).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
     }
 
     #[test]
-    fn a_file_that_must_not_grow_is_an_error_and_no_signal() {
-        // libtest's own output may be a file: it is a pipe here.
+    fn a_write_beyond_the_limit_is_an_error_and_no_signal() {
+        // libtest's own output could be a file; here it is a pipe.
         play(&mut role(ROLE, "file-size")).end().passed();
     }
 }

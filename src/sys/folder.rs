@@ -1,16 +1,16 @@
-//! Folders of our own below a folder that somebody chose: no other user can plant a link or a file in them.
+//! Private folders below a folder of the user's choice, in which no other user can plant a link or a file.
 
 use std::fs::{DirBuilder, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Makes the folder `below` in `root`, and `root` itself, for their owner alone whatever the umask is.
+/// Creates the folder `below` in `root`, and `root` itself, accessible to their owner only, whatever the umask.
 ///
-/// The root may be a symbolic link; below it none is followed. Each folder on the way has to be this user's (or root's, or
-/// that of whoever the root folder belongs to), and no other user's to write to.
+/// The root may be a symbolic link; below it, links are not followed. Each folder in the path must belong to this user, to
+/// root, or to the owner of `root`, and must not be writable by others.
 ///
 /// # Errors
-/// When a folder cannot be made or is not safe: the message names it.
+/// When a folder cannot be created or is not safe. The message names it.
 pub(crate) fn make(root: &Path, below: impl AsRef<Path>) -> io::Result<PathBuf> {
     let found = match std::fs::metadata(root) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -38,7 +38,7 @@ pub(crate) fn make(root: &Path, below: impl AsRef<Path>) -> io::Result<PathBuf> 
     Ok(path)
 }
 
-/// Makes one folder, unless it is there.
+/// Creates one folder, unless it exists.
 fn make_one(path: &Path) -> io::Result<()> {
     match make_new(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -46,7 +46,7 @@ fn make_one(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes one folder that is not there, for its owner alone.
+/// Creates one new folder, accessible to its owner only.
 pub(crate) fn make_new(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::DirBuilderExt::mode(&mut DirBuilder::new(), 0o700).create(path);
@@ -54,27 +54,27 @@ pub(crate) fn make_new(path: &Path) -> io::Result<()> {
     return DirBuilder::new().create(path);
 }
 
-/// Whether this is a folder in which no other user can plant anything.
+/// Returns whether this is a folder in which no other user can plant a file.
 pub(crate) fn is_safe(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| check(path, &found, None).is_ok())
 }
 
-/// Refuses a folder in which another user could plant something.
+/// Returns an error for a folder in which another user could plant a file.
 #[cfg(unix)]
 fn check(path: &Path, found: &Metadata, root: Option<&Metadata>) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let us = super::process::user();
     let owner = found.uid();
-    // Root may work for whoever owns the folder that it was pointed to, as it does in a container.
+    // Root may work on behalf of the owner of the folder, as in a container.
     let is_chosen = root.map_or(us == 0, |root| root.uid() == owner);
     let reason = if found.is_symlink() {
-        "is a symbolic link, and none is followed here: remove it"
+        "is a symbolic link, and links are not followed here: remove it"
     } else if !found.is_dir() {
-        "is no folder"
+        "is not a folder"
     } else if owner != us && owner != 0 && !is_chosen && !is_unmapped(owner) {
-        "belongs to another user: remove it, or choose another folder by COFFERDAM_DIR"
+        "belongs to another user: remove it, or choose another folder with COFFERDAM_DIR"
     } else if found.mode() & 0o1000 == 0 && others_write(found) {
-        "may be written to by other users: `chmod go-w` it, or choose another folder by COFFERDAM_DIR"
+        "may be written to by other users: `chmod go-w` it, or choose another folder with COFFERDAM_DIR"
     } else {
         return Ok(());
     };
@@ -84,8 +84,8 @@ fn check(path: &Path, found: &Metadata, root: Option<&Metadata>) -> io::Result<(
     ))
 }
 
-/// Whether the mode lets other users write to it. Where a user's group has the user's number, nobody else is in it: there
-/// the umask is often 002.
+/// Returns whether other users may write to it. A group with the user's own number has no other members, and with such
+/// groups the umask is often 002.
 #[cfg(unix)]
 pub(crate) fn others_write(found: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -97,12 +97,12 @@ fn check(path: &Path, found: &Metadata, _root: Option<&Metadata>) -> io::Result<
     if found.is_dir() {
         return Ok(());
     }
-    let error = format!("{} is no folder", path.display());
+    let error = format!("{} is not a folder", path.display());
     Err(io::Error::new(ErrorKind::PermissionDenied, error))
 }
 
-/// Whether the owner is one whom this process's user namespace does not know: in a container without privileges, the
-/// machine's root owns the temporary folder and has no number.
+/// Returns whether the owner is not mapped in this process's user namespace. In a container without privileges, the machine's
+/// root owns the temporary folder and has no number.
 #[cfg(unix)]
 pub(crate) fn is_unmapped(owner: u32) -> bool {
     let number = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_is_for_its_owner_alone_and_found_again() {
+    fn a_new_folder_is_accessible_to_its_owner_only_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("target/cofferdam");
         for _ in 0..2 {
@@ -180,7 +180,7 @@ mod tests {
                 make(&root, "runs/one").unwrap();
             }
             if chown(&path, None, Some(user + 4711)).is_err() {
-                // Only root may give folders away.
+                // Only root may change the owner of a folder.
                 return;
             }
             set_mode(&path, 0o775);
@@ -199,13 +199,13 @@ mod tests {
         let root = dir.path().join("root");
         let planted = make(&root, "locks").unwrap();
         if chown(&planted, Some(4711), None).is_err() {
-            // Only root may give folders away.
+            // Only root may change the owner of a folder.
             return;
         }
         let error = make(&root, "locks").unwrap_err().to_string();
         assert!(error.contains("belongs to another user"), "{error}");
         assert!(!is_safe(&planted) || crate::sys::process::user() == 0);
-        // Root works for whoever owns the folder that it was pointed to.
+        // Root works on behalf of the owner of the folder.
         chown(&root, Some(4711), None).unwrap();
         make(&root, "locks").unwrap();
     }

@@ -1,7 +1,7 @@
-//! A session's account: a file in which each process says that it records, that it had to stop, and that it ended.
+//! A session's account: a file in which each process marks that it records, that it had to stop, and that it ended.
 //!
-//! All of its room is there before the first process starts, and each process maps it before `main`: what it has to say
-//! later needs neither room on a disk nor a descriptor.
+//! The complete file is allocated before the first process starts, and each process maps it before `main`, so that marks need
+//! neither disk space nor a descriptor.
 
 use layout::intact;
 #[cfg(all(unix, not(miri)))]
@@ -60,7 +60,7 @@ pub mod layout {
     }
 }
 
-/// The account of a session below cofferdam's folder `base`.
+/// Returns the account of a session below cofferdam's folder `base`.
 pub(crate) fn path(base: &Path, session: &str) -> PathBuf {
     base.join("runs").join(format!("{session}.account"))
 }
@@ -95,13 +95,13 @@ impl Marker {
         Some(marker)
     }
 
-    /// Takes away the file that says that every process is accounted for: that needs neither room nor a descriptor.
+    /// Removes the file that vouches for the completeness of the account, which needs neither disk space nor a descriptor.
     fn break_seal(&self) {
-        // Another one may have done it.
+        // Another process may have done so.
         let _ = std::fs::remove_file(intact(&self.account));
     }
 
-    /// Says that this process records.
+    /// Marks that this process records.
     pub(crate) fn record(&self) {
         #[cfg(all(unix, not(miri)))]
         if let Some((words, at)) = self.place {
@@ -110,7 +110,7 @@ impl Marker {
         }
     }
 
-    /// Says that this process cannot go on recording, and the number of the error; 0 if it has none.
+    /// Marks that this process cannot continue to record, with the number of the error; 0 if it has none.
     pub(crate) fn stop(&self, error: i32) {
         #[cfg(all(unix, not(miri)))]
         if let Some((words, at)) = self.place {
@@ -125,7 +125,7 @@ impl Marker {
         self.break_seal();
     }
 
-    /// Says that this process ends by itself. A copy of it has nothing to say.
+    /// Marks that this process ends normally. A forked child has no effect.
     pub(crate) fn end(&self, pid: u32) {
         #[cfg(all(unix, not(miri)))]
         if let Some((words, at)) = self.place
@@ -176,8 +176,8 @@ fn map(account: &Path) -> Option<&'static [AtomicU64]> {
         return None;
     }
     #[expect(unsafe_code, reason = "std does not map files")]
-    // SAFETY: a mapping of a file of that length, at a place of the kernel's choice, that is never unmapped. The file is
-    // not cut while its session runs, and all access to it is atomic.
+    // SAFETY: a mapping of a file of that length at an address chosen by the kernel, which is never unmapped. The file is not
+    // truncated while its session runs, and all access to it is atomic.
     let words = unsafe {
         let map = libc::mmap(
             std::ptr::null_mut(),
@@ -219,7 +219,7 @@ mod tests {
             marker.record();
         }
         broken.stop(libc::ENOSPC);
-        // What a copy of the process says is not the process's end.
+        // A forked child does not end the process.
         killed.end(7);
         ended.end(1);
         broken.end(3);

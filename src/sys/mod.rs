@@ -1,7 +1,6 @@
-//! The only code that touches the outside: environment, clock, files' locks, processes, the exit hook.
+//! The interface to the operating system: environment, clock, file locks, processes, the exit hook.
 //!
-//! Everything above takes what it needs as values, so that it can be tested without an outside. This room
-//! serves all others and knows none of them.
+//! All other modules take such facts as values, so that they can be tested without the system. This module knows no other.
 
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) mod before_main;

@@ -1,22 +1,22 @@
-//! The observer of `cargo cofferdam observe`, in processes that it is loaded into.
+//! Calls to the observer of `cargo cofferdam observe`, if it is loaded into this process.
 //!
-//! What a fixture's factory does, and what a lease does to find a free port, belongs to the run and not to the test
-//! that happened to ask first. The observer cannot see that from outside, so it exports two functions.
+//! The accesses of a fixture's factory, and the search of a lease for a free port, belong to the run and not to the test
+//! that happens to be first. The observer cannot know that by itself, so it exports two functions.
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
-/// The number that stands for the run where the observer expects a test's.
+/// The number of the run where the observer expects that of a test.
 const RUN: u32 = u32::MAX;
 
-/// While this lives, what the calling thread does, and the threads and processes that it starts, belong to the run.
+/// Attributes the accesses of the current thread, and of threads and processes that it starts, to the run until dropped.
 pub(crate) struct ForTheRun {
     before: Option<u32>,
-    /// It belongs to its thread.
+    /// Not `Send`.
     _thread: PhantomData<*const ()>,
 }
 
-/// Attributes what the calling thread does from now on to the run. Costs a look-up by name.
+/// Begins to attribute the accesses of the current thread to the run. Costs a lookup by name.
 pub(crate) fn for_the_run() -> ForTheRun {
     ForTheRun {
         before: call(c"cofferdam_observer_works_for", RUN),
@@ -32,16 +32,16 @@ impl Drop for ForTheRun {
     }
 }
 
-/// Reports a leased TCP port: its users were handed it.
+/// Reports a leased TCP port, so that uses of it are attributed to the lease.
 pub(crate) fn leased(port: u16) {
     call(c"cofferdam_observer_leased", port.into());
 }
 
-/// Calls the observer's function, if there is an observer.
+/// Calls a function of the observer, if it is loaded.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn call(name: &CStr, argument: u32) -> Option<u32> {
     #[expect(unsafe_code, reason = "dlsym is a C function, and finds one")]
-    // SAFETY: a name with a zero at its end; both functions of the observer take a number and return one.
+    // SAFETY: the name ends with a zero; both functions of the observer take a number and return one.
     unsafe {
         let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
         if found.is_null() {

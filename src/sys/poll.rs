@@ -1,9 +1,9 @@
-//! Waiting until one of several descriptors has something to say.
+//! Waits until one of several descriptors is ready.
 
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-/// Which of the descriptors can be read or have ended, once one has or `limit` has passed.
+/// Waits until a descriptor is readable or closed, or `limit` has passed. Returns the state of each.
 pub(crate) fn ready(fds: &[RawFd], limit: Duration) -> Vec<bool> {
     let mut polled: Vec<_> = fds
         .iter()
@@ -13,7 +13,7 @@ pub(crate) fn ready(fds: &[RawFd], limit: Duration) -> Vec<bool> {
             revents: 0,
         })
         .collect();
-    // Rounded up: a wait of half a millisecond must not become none.
+    // Rounded up, so that a wait of half a millisecond does not become none.
     let millis = limit.as_micros().div_ceil(1000).min(1 << 30) as i32;
     #[expect(unsafe_code, reason = "poll is a C function")]
     // SAFETY: pointer and length are those of a live vector. An interrupted call leaves `revents` as they are, at 0.

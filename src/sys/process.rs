@@ -1,4 +1,4 @@
-//! This process and those above it.
+//! This process, its ancestors, and other processes of the machine.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -8,21 +8,21 @@ use std::process::Command;
 #[cfg(all(unix, not(miri)))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A process above this one.
+/// An ancestor of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ancestor {
     pub(crate) pid: u32,
-    /// In the kernel's ticks since boot: with the pid it names one process for as long as the machine is up.
+    /// In the kernel's ticks since boot. Together with the pid it identifies a process until the next boot.
     pub(crate) started: u64,
-    /// What the kernel calls it: at most 15 bytes.
+    /// The kernel's name for it, at most 15 bytes.
     pub(crate) name: String,
     pub(crate) exe: Option<PathBuf>,
 }
 
-/// How far up a runner is looked for: a wrapper script or two, `rustdoc`, `cargo`.
+/// The number of generations to search for a runner: some wrapper scripts, `rustdoc`, `cargo`.
 const GENERATIONS: usize = 8;
 
-/// This process's number. It is wanted at every lock, so the kernel is asked once, and again after a fork.
+/// Returns this process's number. It is needed for every lock, so it is cached until a fork.
 #[cfg(all(unix, not(miri)))]
 pub(crate) fn id() -> u32 {
     static KNOWN: AtomicU32 = AtomicU32::new(0);
@@ -33,7 +33,7 @@ pub(crate) fn id() -> u32 {
         0 => {
             #[expect(clippy::disallowed_methods, reason = "this is the shim")]
             let id = std::process::id();
-            #[expect(unsafe_code, reason = "std does not know forks")]
+            #[expect(unsafe_code, reason = "std has no fork handlers")]
             // SAFETY: both are valid until the process ends, and do nothing that a fork forbids: one atomic change each.
             // A child registers them once more, which does no harm.
             let are_called = unsafe { libc::pthread_atfork(None, None, Some(forget)) } == 0;
@@ -53,11 +53,11 @@ pub(crate) fn id() -> u32 {
     std::process::id()
 }
 
-/// The user in whose name this process acts.
+/// Returns the effective user of this process.
 #[cfg(unix)]
 pub(crate) fn user() -> u32 {
     #[cfg(not(miri))]
-    #[expect(unsafe_code, reason = "std does not know users")]
+    #[expect(unsafe_code, reason = "std has no users")]
     // SAFETY: it takes nothing, touches nothing and cannot fail.
     unsafe {
         libc::geteuid()
@@ -66,7 +66,7 @@ pub(crate) fn user() -> u32 {
     0
 }
 
-/// The arguments, without those that are not Unicode.
+/// Returns the arguments, without those that are not Unicode.
 pub(crate) fn args() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::env::args_os()
@@ -79,7 +79,7 @@ pub(crate) fn exe() -> Option<PathBuf> {
     std::env::current_exe().ok()
 }
 
-/// The working directory of this moment.
+/// Returns the current working directory.
 pub(crate) fn current_dir() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     std::env::current_dir().ok()
@@ -95,19 +95,18 @@ fn parent() -> u32 {
     0
 }
 
-/// When this process started, in the kernel's ticks; 0 where the system does not say.
+/// Returns the start time of this process in the kernel's ticks; 0 where the system does not report it.
 pub(crate) fn started() -> u64 {
     stat(id()).map_or(0, |stat| stat.started)
 }
 
-/// The processes above this one, nearest first, to the first whose name is the last that is looked for. Empty where
-/// there is no `/proc`.
+/// Returns the ancestors of this process, nearest first, up to the first whose name matches. Empty without `/proc`.
 ///
-/// Every test process asks once, and each generation costs it some microseconds.
+/// Every test process calls this once, and each generation costs some microseconds.
 pub(crate) fn ancestors(is_last: fn(&str) -> bool) -> Vec<Ancestor> {
     let mut found: Vec<Ancestor> = Vec::new();
     let mut pid = parent();
-    // In a container the runner itself may be process 1.
+    // In a container the runner may be process 1.
     while pid > 0 && found.len() < GENERATIONS && !found.last().is_some_and(|above| is_last(&above.name)) {
         let Some(stat) = stat(pid) else { break };
         found.push(Ancestor {
@@ -121,33 +120,33 @@ pub(crate) fn ancestors(is_last: fn(&str) -> bool) -> Vec<Ancestor> {
     found
 }
 
-/// Whether the process is still there (and no zombie, and not a later one with the same number).
+/// Returns whether the process is running, as opposed to a zombie or a later process with the same number.
 pub(crate) fn is_alive(pid: u32, started: u64) -> bool {
     stat(pid).is_some_and(|stat| stat.started == started && !matches!(stat.state, 'Z' | 'X'))
 }
 
-/// Whether there is a process of this number that is no zombie, for who knows that the number was not given again.
+/// Returns whether a process of this number is running, for callers that know that the number was not reused.
 pub(crate) fn is_running(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
-/// The processes among which a number names one: those of one boot of one machine, in one pid namespace. Containers of a
-/// machine have namespaces of their own, and may share a folder.
+/// The space in which a process number is unique: one boot of one machine, and one pid namespace. Containers have
+/// namespaces of their own and may share a folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PidSpace {
-    /// Empty where the system does not say, and then no number can be judged.
+    /// Empty where the system does not report it; then no number is known to be unique.
     pub(crate) boot: String,
-    /// 0 where the system does not say.
+    /// 0 where the system does not report it.
     pub(crate) namespace: u64,
 }
 
 impl PidSpace {
-    /// The space of this process.
+    /// Returns the space of this process.
     pub(crate) fn own() -> Self {
         let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         let link = link.to_string_lossy();
         Self {
-            boot: told(Path::new("/proc/sys/kernel/random/boot_id"))
+            boot: read_once(Path::new("/proc/sys/kernel/random/boot_id"))
                 .map(|id| id.trim().to_owned())
                 .unwrap_or_default(),
             // `pid:[4026531836]`
@@ -158,13 +157,13 @@ impl PidSpace {
         }
     }
 
-    /// Whether a process of the other space is known to be one of these.
+    /// Returns whether the other space is known to be this one.
     pub(crate) fn is(&self, boot: &str, namespace: u64) -> bool {
         !self.boot.is_empty() && (self.boot.as_str(), self.namespace) == (boot, namespace)
     }
 }
 
-/// A command; on Unix its process leads a group of its own.
+/// Returns a command whose process leads its own group on Unix.
 pub(crate) fn command(program: &OsStr) -> Command {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     let mut command = Command::new(program);
@@ -173,7 +172,7 @@ pub(crate) fn command(program: &OsStr) -> Command {
     command
 }
 
-/// A process that was alive, known from a later one of its number by its start.
+/// A process that was running, identified by its number and start.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Living {
@@ -188,7 +187,7 @@ impl Living {
     }
 }
 
-/// The living processes but this one, each with its parent, its group and the rest of what the kernel says.
+/// Returns all running processes except this one, with their status.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn living() -> impl Iterator<Item = (u32, Stat)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -199,11 +198,10 @@ fn living() -> impl Iterator<Item = (u32, Stat)> {
         .filter(|(_, stat)| !matches!(stat.state, 'Z' | 'X'))
 }
 
-/// Returns the living processes that were started with `mark` (`NAME=value`) in their environment, those in the groups
-/// that `leaders` lead, and what descends from any of them or from a leader. Takes milliseconds: it looks at every process
-/// of the machine.
+/// Returns the running processes with `mark` (`NAME=value`) in their environment, those in the groups that `leaders` lead,
+/// and the descendants of any of these or of a leader. Takes milliseconds, because it checks all processes of the machine.
 ///
-/// A leader must not have been waited for, or its number may be another's.
+/// A leader must not have been waited for, because its number could be reused.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn family(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
     let all: Vec<_> = living().collect();
@@ -242,7 +240,7 @@ pub(crate) fn family(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
         .collect()
 }
 
-/// This process's children and those that it adopted, zombies too. Nothing where the kernel was built without the list.
+/// Returns this process's children, including adopted ones and zombies. Empty if the kernel was built without the list.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn children() -> Vec<u32> {
     let list = proc_folder(id())
@@ -255,7 +253,7 @@ pub(crate) fn children() -> Vec<u32> {
         .collect()
 }
 
-/// The living in a group.
+/// Returns the running processes of a group.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn members(group: u32) -> impl Iterator<Item = u32> {
     living()
@@ -263,7 +261,7 @@ pub(crate) fn members(group: u32) -> impl Iterator<Item = u32> {
         .map(|(pid, _)| pid)
 }
 
-/// Resident memory in bytes; `None` where the system does not say.
+/// Returns the resident memory in bytes; `None` where the system does not report it.
 pub(crate) fn resident_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -288,18 +286,17 @@ fn proc_folder(pid: u32) -> PathBuf {
 }
 
 fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&told(&proc_folder(pid).join("stat"))?)
+    parse_stat(&read_once(&proc_folder(pid).join("stat"))?)
 }
 
-/// A few words of the kernel's. It tells them at once but not how many they are, so who reads to the end reads six
-/// times.
-fn told(path: &Path) -> Option<String> {
+/// Reads a short file of the kernel with one call. Its length is unknown, so reading to the end would take six calls.
+fn read_once(path: &Path) -> Option<String> {
     let mut text = [0; 1024];
     let length = File::open(path).and_then(|mut file| file.read(&mut text)).ok()?;
     Some(String::from_utf8_lossy(&text[..length]).into_owned())
 }
 
-/// `pid (name) state ppid … starttime …`: the name may hold spaces and parentheses, so the last `)` ends it.
+/// Parses `pid (name) state ppid … starttime …`. The name may contain spaces and parentheses, so the last `)` ends it.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (head, tail) = text.rsplit_once(')')?;
     let name = head.split_once('(')?.1.to_owned();
@@ -352,7 +349,7 @@ mod tests {
         let all = ancestors(|_| false);
         assert_eq!(all.first().map(|above| above.pid), parent);
         assert!(all.len() <= GENERATIONS);
-        // Whatever it is called, it is the last that is looked for.
+        // The parent matches, so the search ends there.
         let nearest = ancestors(|_| true);
         assert_eq!(nearest[..], all[..1]);
     }

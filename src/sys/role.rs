@@ -1,19 +1,19 @@
-//! Claims about whole processes, tested with whole processes.
+//! Test support for behavior of whole processes.
 //!
-//! A *role* is an `#[ignore]`d test that acts only when a variable says so. The test that needs it runs its own
-//! executable again for exactly that role, talks to it over its standard streams and looks at how it ended. It
-//! works the same under `cargo test` and nextest, and nobody sleeps.
+//! A *role* is an `#[ignore]`d test that acts only when a variable is set. The test that needs it runs its own executable
+//! again for that role, communicates over the standard streams, and checks how it ended. That works under `cargo test` and
+//! nextest, and without sleeps.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 const VARIABLE: &str = "COFFERDAM_TEST_ROLE";
-/// Stands before what a role says, for libtest writes to the same stream.
+/// Precedes the lines of a role, because libtest writes to the same stream.
 const MARK: &str = "role says: ";
 
-/// A command that plays the role, the ignored test of that path, in a run of its own called `run`.
+/// Returns a command that plays the role, the ignored test of that path, in a run of its own named `run`.
 ///
-/// What this process inherited from its runner is kept away from it.
+/// The variables that this process inherited from its runner are removed.
 #[expect(clippy::disallowed_methods, reason = "tests run their own executable again")]
 pub(crate) fn role(path: &str, run: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a test has an executable"));
@@ -32,32 +32,31 @@ pub(crate) fn role(path: &str, run: &str) -> Command {
     command
 }
 
-/// Whether this process was started for the role; if not, the ignored test has nothing to do.
-#[expect(clippy::disallowed_methods, reason = "a role is told by the environment")]
+/// Returns whether this process was started for the role. If not, the ignored test has nothing to do.
+#[expect(clippy::disallowed_methods, reason = "a role is selected by the environment")]
 pub(crate) fn plays(path: &str) -> bool {
     std::env::var(VARIABLE).is_ok_and(|role| role == path)
 }
 
-/// Says a line to the test that started this role.
+/// Sends a line to the test that started this role.
 pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("\n{MARK}{line}\n").as_bytes())
         .and_then(|()| out.flush())
-        .expect("the test listens");
+        .expect("the test reads");
 }
 
-/// Waits for the test that started this role to say something; its end counts.
+/// Waits for a line from the test that started this role, or for its end.
 pub(crate) fn listen() {
     let _ = std::io::stdin().lock().read_line(&mut String::new());
 }
 
-/// Runs `child` in a forked copy of this process and returns what `waitpid` says of its end, by way of
-/// thread-local destructors and exit handlers.
+/// Runs `child` in a fork of this process, with thread-local destructors and exit handlers, and returns its wait status.
 #[cfg(unix)]
-#[expect(unsafe_code, reason = "fork is what some roles are about")]
+#[expect(unsafe_code, reason = "some roles test forks")]
 pub(crate) fn fork(child: impl FnOnce()) -> i32 {
-    // SAFETY: a role's process has but libtest's own thread besides this one, which waits and holds no lock that
-    // the copy could need. Only the copy ends, and the status lives until its end is known.
+    // SAFETY: besides this thread, a role's process has only libtest's thread, which waits and holds no lock that the child
+    // could need. Only the child exits, and the status outlives the wait.
     unsafe {
         let copy = libc::fork();
         if copy == 0 {
@@ -66,26 +65,26 @@ pub(crate) fn fork(child: impl FnOnce()) -> i32 {
         }
         let mut status = -1;
         let waited = libc::waitpid(copy, &raw mut status, 0);
-        assert_eq!(waited, copy, "the copy was waited for by somebody else");
+        assert_eq!(waited, copy, "another thread waited for the child");
         status
     }
 }
 
-/// A role in play. Dropped, it is killed.
+/// A running role, killed on drop.
 pub(crate) struct Player {
     child: Child,
     to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
 }
 
-/// How a role ended.
+/// The result of a role.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// Starts the role; its standard error is had at its end, so it must fit into a pipe.
+/// Starts the role. Its standard error is read at its end, so it must fit into a pipe.
 pub(crate) fn play(command: &mut Command) -> Player {
     let mut child = command
         .stdin(Stdio::piped())
@@ -99,7 +98,7 @@ pub(crate) fn play(command: &mut Command) -> Player {
 }
 
 impl Player {
-    /// The next line that it says.
+    /// Waits for the next line of the role.
     pub(crate) fn hear(&mut self) -> String {
         loop {
             let mut line = String::new();
@@ -112,26 +111,26 @@ impl Player {
         }
     }
 
-    /// Lets it go on from [`listen`].
+    /// Lets it continue after [`listen`].
     pub(crate) fn answer(&mut self) {
         let to = self.to.as_mut().expect("it is kept until the end");
-        to.write_all(b"go on\n").expect("the role listens");
+        to.write_all(b"go on\n").expect("the role reads");
     }
 
     pub(crate) fn kill(&mut self) {
         self.child
             .kill()
             .and_then(|()| self.child.wait())
-            .expect("it is ours");
+            .expect("it is a child");
     }
 
-    /// Waits for its end, with nothing left to listen to.
+    /// Closes its input and waits for its end.
     pub(crate) fn end(mut self) -> Ended {
         drop(self.to.take());
         let stderr = self.errors();
         let mut stdout = String::new();
         self.from.read_to_string(&mut stdout).expect("text");
-        let status = self.child.wait().expect("it is ours");
+        let status = self.child.wait().expect("it is a child");
         Ended {
             status,
             stdout,
@@ -156,7 +155,7 @@ impl Drop for Player {
 }
 
 impl Ended {
-    /// Fails with all it wrote unless it passed.
+    /// Panics with its output unless it passed.
     #[track_caller]
     pub(crate) fn passed(&self) -> &Self {
         assert!(
@@ -169,7 +168,7 @@ impl Ended {
         self
     }
 
-    /// The lines that the library itself wrote.
+    /// Returns the lines that the library wrote.
     pub(crate) fn warnings(&self) -> Vec<&str> {
         self.stderr
             .lines()

@@ -1,5 +1,5 @@
-//! Locks of one process, replaced by loom's under `--cfg loom` so that every schedule of the state machines
-//! built on them can be tried.
+//! Synchronization within a process, replaced by loom's under `--cfg loom` to test all schedules of the state machines
+//! built on it.
 
 #[cfg(all(test, loom))]
 pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
@@ -11,18 +11,18 @@ use std::hash::Hash;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// A map for all threads. Left to itself it asks the kernel how many cores there are, to choose its shards: twenty
-/// calls, 60 µs of each test process.
+/// Returns a concurrent map. The default number of shards depends on the number of cores, which takes twenty system calls and
+/// 60 µs of each test process.
 pub(crate) fn map<K: Eq + Hash, V>() -> DashMap<K, V> {
     DashMap::with_shard_amount(16)
 }
 
-/// Locks, also after a panic elsewhere: each guarded state is whole at every point where it could unwind.
+/// Locks, ignoring poison: each guarded state is consistent wherever a panic could occur.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits to be notified, for a while.
+/// Waits for a notification, for at most `limit`.
 pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, limit: Duration) -> MutexGuard<'a, T> {
     match condvar.wait_timeout(guard, limit) {
         Ok((guard, _)) => guard,
@@ -30,7 +30,7 @@ pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>, limit: Du
     }
 }
 
-/// Locks as soon as `is_done`, or when the limit has passed and it still is not.
+/// Locks when `is_done` is true or the limit has passed.
 #[cfg(not(all(test, loom)))]
 pub(crate) fn lock_when<'a, T>(
     mutex: &'a Mutex<T>,
@@ -44,7 +44,7 @@ pub(crate) fn lock_when<'a, T>(
     }
 }
 
-/// loom knows no time, so the limit passes at any moment: what others do between two looks is up to the schedule.
+/// loom has no time, so the limit may pass at any moment; the schedule decides what other threads do before.
 #[cfg(all(test, loom))]
 pub(crate) fn lock_when<'a, T>(
     mutex: &'a Mutex<T>,

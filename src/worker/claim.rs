@@ -72,7 +72,8 @@ impl Drop for Claim {
 /// declaration is not checked: under nextest, serial_test's `#[serial]` excludes no other test.
 ///
 /// ```
-/// use cofferdam::{Access, Resource, claim, guarded_by};
+/// use cofferdam::{Access, Resource, claim};
+/// use cofferdam::lock::guarded_by;
 /// let _held = guarded_by("report");
 /// let _uses = claim(Resource::file("report.csv"), Access::Write);
 /// ```

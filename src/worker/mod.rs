@@ -1,6 +1,6 @@
 //! Workers: the lane of tests that a thread works for, and how it is passed to other threads.
 
-mod claim;
+pub(crate) mod claim;
 pub(crate) mod current;
 mod execution;
 mod identity;
@@ -8,8 +8,8 @@ mod identity;
 mod instrumented;
 mod slots;
 
-pub use claim::{Claim, claim, guarded_by};
-pub use current::{Entered, Guarded};
+pub use claim::{Claim, claim};
+pub use current::Entered;
 pub(crate) use execution::at_test_end;
 #[cfg(feature = "tokio")]
 pub use instrumented::Instrumented;

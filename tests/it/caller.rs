@@ -1,7 +1,8 @@
 //! The line that a panic of ours names.
 
 use crate::role::{play, plays, role};
-use cofferdam::{Fixture, Names, ServiceLocator, Worker, WorkerLocal, lock, lock_shared};
+use cofferdam::lock::lock_shared;
+use cofferdam::{Fixture, Names, ServiceLocator, Worker, WorkerLocal, lock};
 use std::panic::catch_unwind;
 use std::sync::Arc;
 

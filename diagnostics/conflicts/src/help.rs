@@ -1,6 +1,7 @@
 //! Help texts: one per kind of resource, in the words of the API that the suite has.
 
-use cofferdam::{Resource, ResourceKind, Scope};
+use cofferdam::format::Scope;
+use cofferdam::{Resource, ResourceKind};
 
 /// The crate whose API a suite can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl HelpContext<'_> {
     /// The statement that the expressions build on, with what leads on to them.
     fn first(&self) -> &'static str {
         match self.api {
-            SuiteApi::Cofferdam if !self.by_service => "`let dir = cofferdam::lease_dir()?;` and ",
+            SuiteApi::Cofferdam if !self.by_service => "`let dir = cofferdam::lease::dir()?;` and ",
             SuiteApi::Cofferdam | SuiteApi::SerialTest | SuiteApi::Std => "",
         }
     }
@@ -155,7 +156,7 @@ impl HelpContext<'_> {
             match self.api {
                 // The path of a socket has to fit into 107 bytes, which that of a leased directory need not.
                 SuiteApi::Cofferdam => format!(
-                    "bind it in a short directory of the test's own: `let dir = cofferdam::socket_dir()?;` and \
+                    "bind it in a short directory of the test's own: `let dir = cofferdam::lease::socket_dir()?;` and \
                      `dir.join({:?})` instead of the fixed path",
                     last_part(name)
                 ),
@@ -172,7 +173,7 @@ impl HelpContext<'_> {
     fn port(&self, bound: &str, apart: &str) -> String {
         let lease = match self.api {
             SuiteApi::Cofferdam if bound == "TcpListener" => {
-                ", or `cofferdam::lease_port()?` where the number is needed before the server starts"
+                ", or `cofferdam::lease::port()?` where the number is needed before the server starts"
             }
             SuiteApi::Cofferdam | SuiteApi::SerialTest | SuiteApi::Std => "",
         };
@@ -316,7 +317,7 @@ mod tests {
         assert!(text.contains("std::fs::copy(\"/w/tests/golden.txt\""), "{text}");
         let text = suite.help(&Resource::new(ResourceKind::UnixSocket, "/tmp/shop.sock"));
         assert!(
-            text.contains("cofferdam::socket_dir()?;` and `dir.join(\"shop.sock\")`"),
+            text.contains("cofferdam::lease::socket_dir()?;` and `dir.join(\"shop.sock\")`"),
             "{text}"
         );
     }

@@ -3,8 +3,9 @@
 use crate::counts::Counts;
 use crate::names::{Name, Names, index};
 use crate::places;
+use cofferdam::format::Scope as Reach;
 use cofferdam::format::{Why, is_of_all_workers};
-use cofferdam::{Access, Resource, Scope as Reach};
+use cofferdam::{Access, Resource};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 

@@ -5,7 +5,7 @@ use crate::ledger::{Backup, Reader};
 use std::error::Error;
 
 pub(crate) fn backup(args: &BackupArgs) -> Result<Backup, Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&super::here::working_dir()))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
     match Reader::open(&base)? {
         Some(reader) => Ok(reader.backup(&args.file)?),
         None => Err(format!(

@@ -9,7 +9,7 @@ use std::error::Error;
 pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
     let ratchet = Ratchet::read(&args.baseline)?;
     let findings = if args.paths.is_empty() {
-        let base = cofferdam::base_dir(Some(&super::here::working_dir()))?;
+        let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
         let evidence = match session::newest(&base)? {
             Some(session) => session::evidence(&base, &session)?,
             None => Evidence::new(),

@@ -27,7 +27,7 @@ impl Swept {
 }
 
 pub(crate) fn clean(args: &CleanArgs) -> Result<Swept, Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&super::here::working_dir()))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
     let options = CleanOptions::default().dry_run(args.dry_run).all(args.all);
     Ok(Swept {
         runs: sweep(&base, options)?,

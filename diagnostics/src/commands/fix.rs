@@ -65,7 +65,7 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     let dir = super::here::working_dir();
     let report = match &args.report {
         Some(report) => report.clone(),
-        None => Observation::last(&cofferdam::base_dir(Some(&dir))?),
+        None => Observation::last(&cofferdam::diagnostics::base_dir(Some(&dir))?),
     };
     let observation = here(Observation::read(&report)?, &dir);
     let sources = sources(&observation, &dir)?;

@@ -19,7 +19,7 @@ pub(crate) struct Listed {
 }
 
 pub(crate) fn list(args: &ListArgs) -> Result<Listed, Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&super::here::working_dir()))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
     let filter = Filter {
         namespace: args.run_namespace.clone(),
         limit: args.limit,

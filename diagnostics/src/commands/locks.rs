@@ -19,7 +19,7 @@ impl Locks {
 }
 
 pub(crate) fn locks() -> Result<Locks, Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&super::here::working_dir()))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
     Ok(Locks {
         all: cofferdam::diagnostics::locks(&base)?,
         place: base.join("locks"),

@@ -21,7 +21,7 @@ pub(crate) struct Measures {
 }
 
 pub(crate) fn metrics(args: &MetricsArgs) -> Result<Measures, Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&super::here::working_dir()))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
     let mut measures = Measures {
         now: now(),
         ..Measures::default()

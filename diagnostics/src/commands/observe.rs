@@ -21,7 +21,7 @@ pub(crate) fn observe(
     use std::num::NonZeroUsize;
 
     let dir = here::working_dir();
-    let base = cofferdam::base_dir(Some(&dir))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
     let asked = Asked {
         places: !args.no_backtrace,
         names: !args.no_names,

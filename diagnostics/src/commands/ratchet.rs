@@ -149,7 +149,7 @@ fn update(file: &Path, text: Option<&str>, known: &[Known]) -> Result<Baseline, 
         std::fs::create_dir_all(folder)
             .map_err(|error| format!("could not create {}: {error}", folder.display()))?;
     }
-    cofferdam::write_atomic(file, new.as_bytes())?;
+    cofferdam::file::write_atomic(file, new.as_bytes())?;
     Ok(Baseline::parse(&new, file)?)
 }
 

@@ -15,8 +15,8 @@ use crate::executor::options::{Folders, Options, Place};
 use crate::exit_code::{self, Ended, NoRecords};
 use crate::jobs::rounds::Rounds;
 use crate::ledger::Status;
-use cofferdam::Namespace;
 use cofferdam::diagnostics::{CleanOptions, clean};
+use cofferdam::namespace::Namespace;
 use cofferdam_conflicts::{Conflict, Evidence, ReadError, Severity, reserve};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
     for bad in &plan.skipped {
         watch.warn(&format!("left out {bad}"));
     }
-    let base = cofferdam::base_dir(Some(&dir))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
     let name = session::new_name();
     let mut namespace = session::namespace(args.run_namespace.as_deref(), &name)?;
     if args.resume

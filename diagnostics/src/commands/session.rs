@@ -2,8 +2,9 @@
 
 use crate::executor::job::JobId;
 use crate::ledger::{self, Reader};
+use cofferdam::Error;
 use cofferdam::diagnostics::{RecordedRun, runs};
-use cofferdam::{Error, Namespace, NamespaceHold};
+use cofferdam::namespace::{Namespace, NamespaceHold};
 use cofferdam_conflicts::Evidence;
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -100,7 +101,7 @@ impl JobFolders {
     pub(super) fn make(base: &Path, session: &str, output: &Path) -> Result<Self, io::Error> {
         let logs = ledger::folder(base, session);
         let below = logs.strip_prefix(base).unwrap_or(&logs);
-        cofferdam::__private_dir(base, below).map_err(io::Error::other)?;
+        cofferdam::diagnostics::private_dir(base, below).map_err(io::Error::other)?;
         let said = |path: &Path, error: &io::Error| {
             io::Error::new(
                 error.kind(),
@@ -117,7 +118,7 @@ impl JobFolders {
     /// Where locks of the whole machine are: jobs have temporary folders of their own, and must not lose sight of
     /// each other by that. A session inside of another's job goes on with what it was handed.
     pub(super) fn host_dir(&self) -> Option<(OsString, OsString)> {
-        const NAME: &str = "COFFERDAM_HOST_DIR";
+        const NAME: &str = "COFFERDAM_MACHINE_DIR";
         variable(NAME)
             .is_none()
             .then(|| (NAME.into(), env::temp_dir().into()))

@@ -15,7 +15,7 @@ pub(crate) struct Whole {
 }
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Whole, Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&super::here::working_dir()))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
     let reader = Reader::open(&base)?;
     let found = reader
         .as_ref()

@@ -29,7 +29,7 @@ pub(crate) fn status<E: Error + 'static>(
     args: &StatusArgs,
     mut tell: impl FnMut(&Standing, bool) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), Box<dyn Error>> {
-    let base = cofferdam::base_dir(Some(&super::here::working_dir()))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
     let mut standing = Standing {
         place: base.clone(),
         now: now(),

@@ -5,7 +5,7 @@ use crate::cli::SubmitArgs;
 use crate::executor::job::JobId;
 use crate::jobs::spec::{self, Spec};
 use crate::ledger::{JobNumber, Ledger, NewJob, NotSubmitted, Reader, SessionId};
-use cofferdam::Namespace;
+use cofferdam::namespace::Namespace;
 use std::error::Error;
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub(crate) fn submit(args: &SubmitArgs) -> Result<Submitted, Box<dyn Error>> {
     job.retries = args.retries;
     job.cwd = Some(dir.clone());
     let text = Spec::write(&job).map_err(|what| Refused::new(&what))?;
-    let base = cofferdam::base_dir(Some(&dir))?;
+    let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
     let namespace = namespace(args, &base)?;
     let command = spec::summary(&job.command);
     let new = NewJob {

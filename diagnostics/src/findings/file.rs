@@ -71,10 +71,10 @@ impl Observation {
         let bytes = self
             .to_bytes()
             .map_err(|error| ObservationError::Shape(path.clone(), error))?;
-        cofferdam::__private_dir(base, FOLDER)
+        cofferdam::diagnostics::private_dir(base, FOLDER)
             .map_err(|error| ObservationError::Io(folder.clone(), io::Error::other(error)))?;
         for path in [&path, &folder.join(LAST)] {
-            cofferdam::write_atomic(path, &bytes)
+            cofferdam::file::write_atomic(path, &bytes)
                 .map_err(|error| ObservationError::Io(path.clone(), io::Error::other(error)))?;
         }
         forget_old(&folder);

@@ -132,7 +132,7 @@ pub(crate) fn write(changes: &[Change]) -> Result<(), Refused> {
         if let Some(folder) = change.path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        cofferdam::write_atomic(&change.path, change.new.as_bytes())
+        cofferdam::file::write_atomic(&change.path, change.new.as_bytes())
             .map_err(|error| failed(io::Error::other(error)))?;
     }
     Ok(())
@@ -145,7 +145,7 @@ fn restore(changes: &[Change]) -> Vec<String> {
             return true;
         }
         match &change.old {
-            Some(old) => cofferdam::write_atomic(&change.path, old.as_bytes()).is_err(),
+            Some(old) => cofferdam::file::write_atomic(&change.path, old.as_bytes()).is_err(),
             None => fs::remove_file(&change.path).is_err(),
         }
     };
@@ -205,7 +205,7 @@ impl LockFile {
     fn restore(&self) {
         let _ = match &self.text {
             Some(text) if fs::read(&self.path).ok().as_ref() == Some(text) => Ok(()),
-            Some(text) => cofferdam::write_atomic(&self.path, text).map_err(io::Error::other),
+            Some(text) => cofferdam::file::write_atomic(&self.path, text).map_err(io::Error::other),
             None => fs::remove_file(&self.path),
         };
     }

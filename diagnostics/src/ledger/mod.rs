@@ -103,7 +103,7 @@ impl Ledger {
 
     pub(crate) fn open_as(base: &Path, opening: Opening) -> Result<Self, LedgerError> {
         let file = base.join(FILE);
-        cofferdam::__private_dir(base, "")
+        cofferdam::diagnostics::private_dir(base, "")
             .map_err(|source| LedgerError::io("create the folder of", &file, io::Error::other(source)))?;
         refuse_links(&file)?;
         if !is_there(&file)? {
@@ -280,7 +280,7 @@ fn make_parent(path: &Path) -> io::Result<()> {
     else {
         return Ok(());
     };
-    cofferdam::__private_dir(root, name)
+    cofferdam::diagnostics::private_dir(root, name)
         .map(drop)
         .map_err(io::Error::other)
 }

@@ -218,7 +218,7 @@ fn needed(one: &ByHand) -> String {
             let shared = takes
                 .shared
                 .iter()
-                .map(|key| format!("cofferdam::lock_shared({key:?})"));
+                .map(|key| format!("cofferdam::lock::lock_shared({key:?})"));
             alone.chain(shared).collect()
         }
         Needs::Own(resource) => vec![format!("its own {}", resource.kind().label())],

@@ -104,7 +104,7 @@ impl<'a> LocksView<'a> {
         };
         let lock = |lock: &'a Lock| LockView {
             name: &lock.name,
-            scope: if lock.host { "machine" } else { "workspace" },
+            scope: if lock.machine { "machine" } else { "workspace" },
             state: lock.state.as_str(),
             file: path(&lock.file),
             holder: lock.holder.as_ref().map(holder),

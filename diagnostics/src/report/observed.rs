@@ -4,7 +4,8 @@ use super::confirmed;
 use super::style::{BOLD, DIM, headline};
 use super::text::{count, plain};
 use crate::commands::{Findings, Observed};
-use cofferdam::{Access, Resource, Scope};
+use cofferdam::format::Scope;
+use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Kind, Test, Use};
 use std::io::{self, Write};
 

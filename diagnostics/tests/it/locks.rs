@@ -37,7 +37,7 @@ fn who_was_killed_while_holding_one_is_named_and_cannot_steer_the_terminal() {
 
 #[test]
 fn a_lock_that_this_test_holds_is_told_with_its_name() {
-    let base = cofferdam::base_dir(None).unwrap();
+    let base = cofferdam::diagnostics::base_dir(None).unwrap();
     let name = "locks command: held";
     let held = || {
         let (code, told) = told_json(&base, &["locks", "--format", "json"]);
@@ -45,7 +45,7 @@ fn a_lock_that_this_test_holds_is_told_with_its_name() {
         let all = told["locks"].as_array().unwrap().clone();
         all.into_iter().find(|lock| lock["name"] == name).unwrap()
     };
-    let guard = cofferdam::lock_shared(name);
+    let guard = cofferdam::lock::lock_shared(name);
     assert_eq!(held()["state"], "shared");
     drop(guard);
     let guard = cofferdam::lock(name);

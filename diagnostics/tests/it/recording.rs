@@ -142,7 +142,7 @@ pub(crate) fn cofferdam(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
     command.current_dir(dir).args(args).env("COFFERDAM_DIR", dir);
     for variable in [
-        "COFFERDAM_HOST_DIR",
+        "COFFERDAM_MACHINE_DIR",
         "COFFERDAM_JOB",
         "COFFERDAM_RECORD",
         "COFFERDAM_WORKER",

@@ -1,5 +1,5 @@
 fn send<T: Send>() {}
 
 fn main() {
-    send::<cofferdam::Entered>();
+    send::<cofferdam::worker::Entered>();
 }

@@ -3,7 +3,8 @@
 #[cfg(all(unix, not(miri)))]
 use super::alone;
 use super::{in_time, is_same};
-use cofferdam::{BoxError, Error, LazyProxy, ServiceLocator, Worker, WorkerLocal};
+use cofferdam::locator::LazyProxy;
+use cofferdam::{BoxError, Error, ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 use std::time::Duration;

@@ -3,7 +3,8 @@
 #[cfg(all(unix, not(miri)))]
 use super::alone;
 use super::{Log, Noted, is_same};
-use cofferdam::{LocatorBuilder, ServiceLocator, Worker, WorkerLocal};
+use cofferdam::locator::LocatorBuilder;
+use cofferdam::{ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 

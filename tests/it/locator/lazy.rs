@@ -3,7 +3,8 @@
 #[cfg(all(unix, not(miri)))]
 use super::alone;
 use super::{in_time, is_same, panic_of};
-use cofferdam::{LazyProxy, ServiceLocator, Worker};
+use cofferdam::locator::LazyProxy;
+use cofferdam::{ServiceLocator, Worker};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, OnceLock, Weak};
 use std::time::Duration;

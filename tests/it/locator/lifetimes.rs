@@ -1,7 +1,8 @@
 //! Lifetimes of services: one test, or the tests of one worker with a reset between them.
 
 use super::{Log, Noted, alone, as_test, is_same, own_worker};
-use cofferdam::{BoxError, LazyProxy, ServiceLocator, Worker, WorkerLocal};
+use cofferdam::locator::LazyProxy;
+use cofferdam::{BoxError, ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 

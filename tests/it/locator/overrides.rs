@@ -3,7 +3,8 @@
 #[cfg(all(unix, not(miri)))]
 use super::alone;
 use super::{Log, Noted, is_same};
-use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
+use cofferdam::locator::LazyProxy;
+use cofferdam::{ServiceLocator, Worker, WorkerLocal};
 use std::sync::{Arc, Mutex, mpsc};
 
 struct Base(u32);

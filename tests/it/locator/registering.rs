@@ -114,7 +114,7 @@ fn what_is_not_registered_is_an_error_that_names_what_is() {
         error.contains("dyn Greets is not registered in locator `shop`"),
         "{error}"
     );
-    assert!(error.contains(r#"which knows Named "a \"b\"\n""#), "{error}");
+    assert!(error.contains(r#"which has Named "a \"b\"\n""#), "{error}");
     let error = locator.try_get_named::<Named>("other").unwrap_err().to_string();
     assert!(error.contains(r#"Named "other" is not registered"#), "{error}");
     assert!(panic_of(|| locator.get::<u8>()).contains("u8 is not registered"));
@@ -124,7 +124,7 @@ fn what_is_not_registered_is_an_error_that_names_what_is() {
         .try_get::<u8>()
         .unwrap_err()
         .to_string();
-    assert!(empty.contains("no services at all"), "{empty}");
+    assert!(empty.contains("which has no services"), "{empty}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What one worker does is no other worker's business.
 
 use super::{alone, as_test, is_same, own_worker};
-use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
+use cofferdam::locator::LazyProxy;
+use cofferdam::{ServiceLocator, Worker, WorkerLocal};
 use std::sync::Arc;
 
 /// A service that knows whose it is.

@@ -1,7 +1,7 @@
 //! Files that others read and write meanwhile, by processes that are killed.
 
 use crate::role::{Player, listen, play, plays, role, say};
-use cofferdam::{Appender, AtomicFile, write_atomic};
+use cofferdam::file::{Appender, AtomicFile, write_atomic};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,8 @@
 
 use crate::role::{Player, fork, listen, play, plays, role, say};
 use cofferdam::diagnostics::{LockState, locks};
-use cofferdam::{Access, LockOptions, Resource, claim, lock, lock_shared, try_lock, try_lock_shared};
+use cofferdam::lock::{LockOptions, lock_shared, try_lock, try_lock_shared};
+use cofferdam::{Access, Resource, claim, lock};
 use cofferdam_conflicts::Evidence;
 use std::collections::HashSet;
 use std::fs::File;
@@ -231,7 +232,7 @@ const PRINTER: &str = "run::killed::role_printer";
 #[ignore = "a role"]
 fn role_printer() {
     if plays(PRINTER) {
-        let host = LockOptions::new().host().try_lock("printer").unwrap();
+        let host = LockOptions::new().machine().try_lock("printer").unwrap();
         let own = try_lock("printer").unwrap();
         say(&format!("{} {}", host.is_some(), own.is_some()));
         listen();
@@ -314,7 +315,7 @@ fn role_hammers() {
     if !plays(HAMMERS) {
         return;
     }
-    let path = cofferdam::base_dir(None).unwrap().join("count");
+    let path = cofferdam::diagnostics::base_dir(None).unwrap().join("count");
     let file = File::options()
         .read(true)
         .write(true)

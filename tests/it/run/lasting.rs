@@ -52,8 +52,8 @@ fn a_server_that_ends_with_exit_code_0_is_an_error_for_every_later_get() {
     for mut player in [has_it, asks(base.path(), ENDS, "ends")] {
         let error = player.hear();
         for part in [
-            "fixture `ending` stands no more: its process sh (pid ",
-            "ended by itself with exit code 0; start a command that is expected to end by `Setup::run`",
+            "fixture `ending` is no longer running: its process sh (pid ",
+            "ended by itself with exit code 0; use `Setup::run` for a command that is expected to end",
             "Its log ends: |     shutting down",
         ] {
             assert!(error.contains(part), "{error}");
@@ -89,7 +89,8 @@ fn what_a_command_left_running_is_the_fixture_s_and_its_end_is_an_error() {
     for mut player in [has_it, asks(base.path(), DAEMONS, "daemon")] {
         let error = player.hear();
         assert!(
-            error.contains("all that its command sh (pid ") && error.contains("left running has ended"),
+            error.contains("all processes that its command sh (pid ")
+                && error.contains("left running have ended"),
             "{error}"
         );
     }

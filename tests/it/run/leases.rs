@@ -15,8 +15,8 @@ fn role_lease() {
     }
     say("ready");
     listen();
-    let ports: Vec<_> = (0..EACH).map(|_| cofferdam::lease_port().unwrap()).collect();
-    let folders: Vec<_> = (0..EACH).map(|_| cofferdam::lease_dir().unwrap()).collect();
+    let ports: Vec<_> = (0..EACH).map(|_| cofferdam::lease::port().unwrap()).collect();
+    let folders: Vec<_> = (0..EACH).map(|_| cofferdam::lease::dir().unwrap()).collect();
     let told: Vec<String> = ports.iter().map(|port| port.number().to_string()).collect();
     say(&told.join(" "));
     let told: Vec<_> = folders
@@ -79,7 +79,7 @@ fn role_fixed() {
         let thread = std::thread::Builder::new().name(name.to_owned());
         thread.spawn(move || work(port)).unwrap().join().unwrap();
     };
-    let lease = cofferdam::lease_port().unwrap();
+    let lease = cofferdam::lease::port().unwrap();
     let port = lease.number();
     // Under another test's nose, by the number.
     test(
@@ -127,7 +127,7 @@ fn role_turns() {
     for number in 0.. {
         let test = std::thread::Builder::new().name(format!("a::test_{number}"));
         let lease = || {
-            let leases: Vec<_> = (0..200).map(|_| cofferdam::lease_port().unwrap()).collect();
+            let leases: Vec<_> = (0..200).map(|_| cofferdam::lease::port().unwrap()).collect();
             leases.iter().map(|lease| lease.number()).collect::<Vec<_>>()
         };
         let leased = test.spawn(lease).unwrap().join().unwrap();
@@ -147,7 +147,7 @@ fn role_forks() {
     if !plays(FORKS) {
         return;
     }
-    let mut lease = Some(cofferdam::lease_port().unwrap());
+    let mut lease = Some(cofferdam::lease::port().unwrap());
     let port = lease.as_ref().unwrap().number();
     assert_eq!(crate::role::fork(|| drop(lease.take())), 0);
     say(&port.to_string());
@@ -219,7 +219,7 @@ fn role_fails() {
     }
     let leaves = |name: &str, fails: bool| {
         let work = move || {
-            let folder = cofferdam::lease_dir().unwrap();
+            let folder = cofferdam::lease::dir().unwrap();
             assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
             std::fs::write(folder.join("left"), name_of_thread()).unwrap();
             assert!(!fails, "as it should");
@@ -277,7 +277,7 @@ fn role_sockets() {
     if !plays(SOCKETS) {
         return;
     }
-    let folder = cofferdam::socket_dir().unwrap();
+    let folder = cofferdam::lease::socket_dir().unwrap();
     assert!(folder.as_os_str().len() <= 60);
     let socket = folder.join("a-server-with-a-name-of-its-own.sock");
     let _server = UnixListener::bind(&socket).unwrap();

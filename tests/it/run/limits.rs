@@ -2,7 +2,9 @@
 
 use super::fixtures::{asks, shell, told};
 use crate::role::{play, plays, role, say};
-use cofferdam::{Appender, Fixture, Worker, lock, try_lock, write_atomic};
+use cofferdam::file::{Appender, write_atomic};
+use cofferdam::lock::try_lock;
+use cofferdam::{Fixture, Worker, lock};
 use std::os::unix::process::ExitStatusExt as _;
 
 static SERVER: Fixture<u32> =

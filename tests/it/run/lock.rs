@@ -1,7 +1,8 @@
 //! One process: who may take a lock again, and who is refused. Each test has locks of its own name.
 
 use super::is_one_test;
-use cofferdam::{LockOptions, Worker, lock, lock_shared, try_lock, try_lock_shared};
+use cofferdam::lock::{LockOptions, lock_shared, try_lock, try_lock_shared};
+use cofferdam::{Worker, lock};
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;

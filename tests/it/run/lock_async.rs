@@ -1,7 +1,8 @@
 //! Locks that are awaited.
 
 use super::is_one_test;
-use cofferdam::{LockOptions, Worker, lock, lock_async, try_lock};
+use cofferdam::lock::{LockOptions, lock_async, try_lock};
+use cofferdam::{Worker, lock};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::Runtime;

@@ -2,7 +2,8 @@
 
 use crate::role::{Ended, Player, play, plays, role, say};
 use cofferdam::diagnostics::locks;
-use cofferdam::{LockOptions, lock, try_lock};
+use cofferdam::lock;
+use cofferdam::lock::{LockOptions, try_lock};
 use std::collections::HashSet;
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -73,7 +74,7 @@ fn role_hostile() {
         assert_eq!(guard.name(), *name);
         assert!(test("other", || try_lock(name).unwrap().is_none()), "{name:?}");
     }
-    let base = cofferdam::base_dir(None).unwrap();
+    let base = cofferdam::diagnostics::base_dir(None).unwrap();
     let all = locks(&base).unwrap();
     let files: HashSet<_> = all.iter().map(|lock| &lock.file).collect();
     assert_eq!((all.len(), files.len()), (names.len(), names.len()));
@@ -99,7 +100,7 @@ fn role_removed() {
     if !plays(REMOVED) {
         return;
     }
-    let folder = cofferdam::base_dir(None).unwrap().join("locks");
+    let folder = cofferdam::diagnostics::base_dir(None).unwrap().join("locks");
     let before = lock("schema");
     let started = Barrier::new(2);
     thread::scope(|scope| {
@@ -135,7 +136,7 @@ fn role_removed() {
         "{error}"
     );
 
-    let host = LockOptions::new().host();
+    let host = LockOptions::new().machine();
     drop(host.lock("printer").unwrap());
     let own = fs::read_dir(std::env::temp_dir())
         .unwrap()
@@ -161,7 +162,7 @@ const BOTH: &str = "run::lock_files::role_both";
 #[ignore = "a role"]
 fn role_both() {
     if plays(BOTH) {
-        for options in [LockOptions::new().host(), LockOptions::new()] {
+        for options in [LockOptions::new().machine(), LockOptions::new()] {
             let told = options
                 .try_lock("printer")
                 .map(|guard| guard.is_some().to_string());
@@ -213,7 +214,7 @@ fn what_another_user_planted_in_the_temporary_folder_is_refused_and_said() {
     let [host, own] = both(command(base.path(), BOTH));
     let refused = format!("{} cannot hold locks for the whole machine: ", folder.display());
     assert!(
-        host.starts_with(&refused) && host.contains("it is no folder"),
+        host.starts_with(&refused) && host.contains("it is not a folder"),
         "{host}"
     );
     assert_eq!(own, "true", "the workspace's locks lie elsewhere");

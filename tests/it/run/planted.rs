@@ -2,7 +2,9 @@
 
 use super::fixtures::{asks, told};
 use crate::role::{plays, say};
-use cofferdam::{Fixture, Namespace, Worker, WorkerLocal, lease_dir, lease_port, try_lock};
+use cofferdam::lock::try_lock;
+use cofferdam::namespace::Namespace;
+use cofferdam::{Fixture, Worker, WorkerLocal, lease};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
@@ -26,11 +28,11 @@ fn role_uses_all() {
     say(&locked.map_or_else(|error| error.to_string(), |_| "locked".to_owned()));
     let own = Worker::current().dir();
     say(&own.map_or_else(|error| error.to_string(), |_| "made".to_owned()));
-    if let Ok(folder) = lease_dir() {
-        let base = cofferdam::base_dir(None).unwrap();
+    if let Ok(folder) = lease::dir() {
+        let base = cofferdam::diagnostics::base_dir(None).unwrap();
         let (_hold, _port) = (
             Namespace::current().unwrap().hold(&base).unwrap(),
-            lease_port().unwrap(),
+            lease::port().unwrap(),
         );
         say(&told(ANY.try_get()));
         say(&SERVICE.get().display().to_string());
@@ -87,7 +89,7 @@ fn a_link_at_the_place_of_a_folder_or_a_file_of_ours_is_refused_and_nothing_is_w
     assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
     // Nor is it a lock for who looks at them, or followed by who cleans.
     let names = |locks: Vec<cofferdam::diagnostics::Lock>| -> Vec<_> {
-        let locks = locks.into_iter().filter(|lock| !lock.host);
+        let locks = locks.into_iter().filter(|lock| !lock.machine);
         locks.map(|lock| lock.name).collect()
     };
     assert_eq!(

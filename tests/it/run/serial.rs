@@ -2,12 +2,13 @@
 
 use crate::role::{play, plays, role};
 use cofferdam::diagnostics::{LockState, locks};
-use cofferdam::{LockOptions, parallel, serial, try_lock, try_lock_shared};
+use cofferdam::lock::{LockOptions, try_lock, try_lock_shared};
+use cofferdam::{parallel, serial};
 use std::fmt;
 
 /// How the lock stands, as an outsider sees it.
 fn state(name: &str) -> LockState {
-    let all = locks(&cofferdam::base_dir(None).unwrap()).unwrap();
+    let all = locks(&cofferdam::diagnostics::base_dir(None).unwrap()).unwrap();
     all.iter().find(|lock| lock.name == name).unwrap().state
 }
 
@@ -188,8 +189,7 @@ fn a_test_that_should_panic_and_cannot_have_its_lock_ends_without_a_panic_and_sa
     let base = tempfile::tempdir().unwrap();
     let ended = play(role(QUIET, "serial").env("COFFERDAM_DIR", base.path())).end();
     let warnings = ended.passed().warnings();
-    let why =
-        "cofferdam: the test did not begin and does not panic: lock `panics` would wait for its own test";
+    let why = "cofferdam: the test did not begin, and ends without a panic: lock `panics` would wait for its own test";
     assert!(
         warnings.len() == 1 && warnings[0].starts_with(why),
         "{warnings:?}"

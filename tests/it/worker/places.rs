@@ -54,7 +54,7 @@ fn a_journal_without_a_place_costs_one_more_warning_and_no_test() {
     let [_, warning] = ended.warnings()[..] else {
         panic!("{}", ended.stderr)
     };
-    assert!(warning.contains("nothing more is recorded"), "{warning}");
+    assert!(warning.contains("recording stops"), "{warning}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_full_disk_costs_one_warning_and_no_test() {
         panic!("{}", ended.stderr)
     };
     assert!(
-        warning.contains("nothing more is recorded") && warning.contains("No space left"),
+        warning.contains("recording stops") && warning.contains("No space left"),
         "{warning}"
     );
 }

@@ -81,7 +81,7 @@ fn on_thread(name: Option<&str>) -> Result<String, Error> {
 mod alone {
     use super::*;
     use crate::role::{play, plays, role};
-    use cofferdam::base_dir;
+    use cofferdam::diagnostics::base_dir;
 
     fn in_a_process(path: &str) -> tempfile::TempDir {
         let base = tempfile::tempdir().unwrap();

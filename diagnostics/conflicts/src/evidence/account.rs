@@ -41,7 +41,7 @@ pub struct LostProcess {
 /// When there is no room for it, or the session has one.
 pub fn reserve(base: &Path, session: &str) -> Result<(), ReadError> {
     let path = account_path(base, session);
-    cofferdam::__private_dir(base, "runs")?;
+    cofferdam::diagnostics::private_dir(base, "runs")?;
     create(&path).map_err(|source| ReadError::io("create", &path, source))
 }
 

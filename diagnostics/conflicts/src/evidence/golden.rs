@@ -50,7 +50,7 @@ fn a_file_that_two_workers_write_is_a_conflict() {
         "\
 conflict shared-resource [a, b] of 2
   file /shop/report.csv is used by a on w0 (write) and b on w1 (read) at one time, with no lock in common
-  give each test its own file: `let dir = cofferdam::lease_dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
+  give each test its own file: `let dir = cofferdam::lease::dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
 "
     );
 }
@@ -69,7 +69,7 @@ fn uses_one_after_the_other_are_a_conflict_that_was_lucky() {
         "\
 conflict shared-resource [a, b] of 2
   port 80 is used by a on w0 (write) and b on w1 (write) in turn, this time, with no lock in common
-  let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns, or `cofferdam::lease_port()?` where the number is needed before the server starts; where the number has to be this one, `#[cofferdam::serial(port_80)]` on the tests that change it and `#[cofferdam::parallel(port_80)]` on those that only read it (feature `serial`)
+  let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns, or `cofferdam::lease::port()?` where the number is needed before the server starts; where the number has to be this one, `#[cofferdam::serial(port_80)]` on the tests that change it and `#[cofferdam::parallel(port_80)]` on those that only read it (feature `serial`)
 "
     );
 }

@@ -4,7 +4,7 @@ use super::{events, jobs, told};
 use crate::recording::cofferdam;
 use std::path::Path;
 
-const TELLS: &str = "sh -c 'echo $COFFERDAM_JOB; echo $TMPDIR; echo $COFFERDAM_RUN_DIR; echo $COFFERDAM_HOST_DIR; \
+const TELLS: &str = "sh -c 'echo $COFFERDAM_JOB; echo $TMPDIR; echo $COFFERDAM_RUN_DIR; echo $COFFERDAM_MACHINE_DIR; \
                      test -z \"$(ls -A $TMPDIR)\" && touch $TMPDIR/x $COFFERDAM_RUN_DIR/y'";
 
 #[test]

@@ -291,7 +291,7 @@ fn a_doctest_gets_a_lock_where_the_suite_has_one_and_a_resource_of_its_own_elsew
     };
     let ours = told(OURS);
     let save = "by hand: cofferdam::lock(\"trees\") on src/lib.rs - save (line 3) in rust_out: a doctest takes no attribute\n";
-    let load = "by hand: cofferdam::lock_shared(\"trees\") on src/lib.rs - load (line 14) in rust_out: a doctest takes no attribute\n";
+    let load = "by hand: cofferdam::lock::lock_shared(\"trees\") on src/lib.rs - load (line 14) in rust_out: a doctest takes no attribute\n";
     assert!(ours.contains(save) && ours.contains(load), "{ours}");
     let own = "by hand: its own file for src/lib.rs - save (line 3) in rust_out: a doctest takes no attribute; where they have to \
                share it, begin each with `let lock = std::fs::File::create";

@@ -3,7 +3,8 @@
 use super::super::is_same;
 use super::Call;
 use super::world::{Key, LOCAL, Lane, Own, STATICS, World, lock, note};
-use cofferdam::{OverrideGuard, Worker};
+use cofferdam::Worker;
+use cofferdam::locator::OverrideGuard;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier, Weak};
 

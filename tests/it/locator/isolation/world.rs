@@ -1,6 +1,7 @@
 //! The services of a schedule, and what all its workers can see.
 
-use cofferdam::{Context, LazyProxy, LocatorBuilder, ServiceLocator, Worker, WorkerLocal};
+use cofferdam::locator::{LazyProxy, LocatorBuilder};
+use cofferdam::{Context, ServiceLocator, Worker, WorkerLocal};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,6 +1,7 @@
 //! Tests that say what they were given, and keep it until they are let go.
 
-use cofferdam::{Names, Worker, lease_dir, lease_port, lock, output_dir};
+use cofferdam::{Names, Worker, lock, lease};
+use cofferdam::namespace::output_dir;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
@@ -11,7 +12,7 @@ fn held(words: &[String]) {
 }
 
 fn leases() {
-    let (port, folder) = (lease_port().unwrap(), lease_dir().unwrap());
+    let (port, folder) = (lease::port().unwrap(), lease::dir().unwrap());
     let _listens = TcpListener::bind(port.addr()).unwrap();
     let output = output_dir(env!("CARGO_TARGET_TMPDIR")).unwrap();
     held(&[

@@ -1,6 +1,6 @@
 //! A suite with a server that is started once for the run, and with leased ports. Its only conflict is the file `own`.
 
-use cofferdam::{Fixture, lease_listener, lease_port};
+use cofferdam::{Fixture, lease};
 use std::fs;
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
@@ -51,10 +51,10 @@ fn asks_b() {
 }
 
 fn leases() {
-    let port = lease_port().unwrap();
+    let port = lease::port().unwrap();
     let server = TcpListener::bind(port.addr()).unwrap();
     TcpStream::connect(server.local_addr().unwrap()).unwrap();
-    let (_listener, port) = lease_listener().unwrap();
+    let (_listener, port) = lease::listener().unwrap();
     TcpStream::connect(port.addr()).unwrap();
 }
 #[test]
