@@ -1,9 +1,9 @@
-//! What tests collide on, and how they use it.
+//! The resources that tests share, and the ways to use them.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What tests collide on.
+/// Something that tests share: a file, a port, a variable.
 ///
 /// ```
 /// use cofferdam::Resource;
@@ -139,6 +139,9 @@ impl ResourceKind {
     }
 }
 
+/// The folder in which libc keeps shared memory and semaphores.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 impl Resource {
     /// A resource of any kind, by the name that reports show; a path has to be absolute.
     pub fn new(kind: ResourceKind, name: impl Into<String>) -> Self {
@@ -206,14 +209,34 @@ impl Resource {
         }
     }
 
-    /// What kind of thing it is.
+    /// Returns its kind.
     pub fn kind(&self) -> ResourceKind {
         self.kind
     }
 
-    /// What it is called among those of its kind; empty for the working directory and the mask.
+    /// Returns its name among those of its kind; empty where a process has only one.
     pub fn as_str(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the path of its file, if it is one. A file outlives the process that created it.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self.kind {
+            ResourceKind::File
+            | ResourceKind::Directory
+            | ResourceKind::GitRepository
+            | ResourceKind::Database
+            | ResourceKind::TempName => Some(PathBuf::from(&self.name)),
+            // A name after `@` is in no file system.
+            ResourceKind::UnixSocket => (!self.name.starts_with('@')).then(|| PathBuf::from(&self.name)),
+            ResourceKind::SharedMemory => Some(PathBuf::from(format!("{SHARED_MEMORY}{}", self.name))),
+            ResourceKind::Port
+            | ResourceKind::UdpPort
+            | ResourceKind::Env
+            | ResourceKind::Cwd
+            | ResourceKind::Umask
+            | ResourceKind::Name => None,
+        }
     }
 
     /// Returns the resource as journals and snapshots hold it: `KIND:NAME`.

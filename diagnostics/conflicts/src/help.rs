@@ -238,19 +238,16 @@ fn last_part(name: &str) -> &str {
     parts.into_iter().find(|part| !part.is_empty()).unwrap_or("data")
 }
 
-/// A key that can stand in an attribute, made from the resource's name.
+/// Returns a key for an attribute, made from the resource's name.
 fn made_key(kind: ResourceKind, name: &str) -> String {
-    let source = match kind {
-        ResourceKind::File
-        | ResourceKind::Directory
-        | ResourceKind::GitRepository
-        | ResourceKind::Database
-        | ResourceKind::TempName
-        | ResourceKind::UnixSocket
-        | ResourceKind::SharedMemory => last_part(name).to_owned(),
-        ResourceKind::Env | ResourceKind::Name => name.to_owned(),
-        ResourceKind::Port | ResourceKind::UdpPort => format!("{}_{name}", kind.key()),
-        ResourceKind::Cwd | ResourceKind::Umask => kind.key().to_owned(),
+    let source = if name.is_empty() {
+        kind.key().to_owned()
+    } else if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("{}_{name}", kind.key())
+    } else if Resource::new(kind, name).path().is_some() {
+        last_part(name).to_owned()
+    } else {
+        name.to_owned()
     };
     let key: String = source
         .chars()

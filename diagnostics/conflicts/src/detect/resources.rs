@@ -7,7 +7,7 @@ use crate::conflict::{Conflict, Kind};
 use crate::help::HelpContext;
 use crate::names::{Name, index};
 use crate::tables::{Claim, Owner, Scope, State};
-use cofferdam::{Access, Resource, ResourceKind};
+use cofferdam::{Access, Resource};
 use std::collections::{BTreeMap, HashMap};
 
 /// Each resource on which somebody is in somebody else's way.
@@ -35,7 +35,8 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
-        if stays(state.resources.get(claim.resource)) && state.processes.get(process(claim)).in_turn {
+        if state.resources.get(claim.resource).path().is_some() && state.processes.get(process(claim)).in_turn
+        {
             met.entry(claim.resource).or_default().push(claim);
         }
     }
@@ -63,25 +64,6 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
             ))
         })
         .collect()
-}
-
-/// Whether the resource outlives the process that made it.
-fn stays(resource: &Resource) -> bool {
-    match resource.kind() {
-        ResourceKind::File
-        | ResourceKind::Directory
-        | ResourceKind::GitRepository
-        | ResourceKind::Database
-        | ResourceKind::TempName
-        | ResourceKind::SharedMemory => true,
-        ResourceKind::UnixSocket => !resource.as_str().starts_with('@'),
-        ResourceKind::Port
-        | ResourceKind::UdpPort
-        | ResourceKind::Env
-        | ResourceKind::Cwd
-        | ResourceKind::Umask
-        | ResourceKind::Name => false,
-    }
 }
 
 impl World for State {
