@@ -45,6 +45,8 @@ pub enum ResourceKind {
     Cwd,
     /// The file mode mask of the process.
     Umask,
+    /// The locale of the process, which `setlocale` changes.
+    Locale,
     /// Anything else that has a name: a database server, a queue, a bucket.
     Name,
 }
@@ -75,6 +77,7 @@ impl ResourceKind {
         Self::Env,
         Self::Cwd,
         Self::Umask,
+        Self::Locale,
         Self::Name,
     ];
 
@@ -93,6 +96,7 @@ impl ResourceKind {
             Self::Env => "env",
             Self::Cwd => "cwd",
             Self::Umask => "umask",
+            Self::Locale => "locale",
             Self::Name => "name",
         }
     }
@@ -112,6 +116,7 @@ impl ResourceKind {
             Self::Env => "env",
             Self::Cwd => "cwd",
             Self::Umask => "umask",
+            Self::Locale => "locale",
             Self::Name => "name",
         }
     }
@@ -119,7 +124,7 @@ impl ResourceKind {
     /// Returns how far a resource of this kind reaches.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Env | Self::Cwd | Self::Umask => Scope::Process,
+            Self::Env | Self::Cwd | Self::Umask | Self::Locale => Scope::Process,
             Self::File
             | Self::Directory
             | Self::GitRepository
@@ -201,6 +206,11 @@ impl Resource {
         }
     }
 
+    /// The locale, of which a process has one for all its threads.
+    pub fn locale() -> Self {
+        Self::new(ResourceKind::Locale, "")
+    }
+
     /// Anything else that tests can meet on: a database, a queue, a bucket. The name is all that is compared.
     pub fn name(name: impl Into<String>) -> Self {
         Self {
@@ -235,6 +245,7 @@ impl Resource {
             | ResourceKind::Env
             | ResourceKind::Cwd
             | ResourceKind::Umask
+            | ResourceKind::Locale
             | ResourceKind::Name => None,
         }
     }

@@ -103,6 +103,7 @@ pub(crate) enum Target {
     Env,
     Cwd,
     Umask,
+    Locale,
     /// Something named that is neither file nor port.
     Name,
     /// No resource: the name of the test with pauses of its own.
@@ -110,12 +111,13 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::File,
         Self::Port,
         Self::Env,
         Self::Cwd,
         Self::Umask,
+        Self::Locale,
         Self::Name,
         Self::Test,
     ];
@@ -186,6 +188,10 @@ pub(crate) enum Kind {
     GetFolder,
     /// The file mode mask was set.
     Mask,
+    /// The locale of the process was changed.
+    SetLocale,
+    /// The locale of the process was read.
+    GetLocale,
     /// A TCP port was asked for: its address; the port, [`ONLY_V6`].
     BindTcp,
     BindUdp,
@@ -202,7 +208,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 37] = [
+    const ALL: [Self; 39] = [
         Self::Program,
         Self::Module,
         Self::Folder,
@@ -232,6 +238,8 @@ impl Kind {
         Self::ChangeFolder,
         Self::GetFolder,
         Self::Mask,
+        Self::SetLocale,
+        Self::GetLocale,
         Self::BindTcp,
         Self::BindUdp,
         Self::ConnectTcp,

@@ -25,6 +25,7 @@ mod files;
 mod format;
 mod hold;
 mod jumps;
+mod locale;
 mod locks;
 mod log;
 mod modules;

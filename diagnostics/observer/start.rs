@@ -4,8 +4,8 @@ use crate::format::Kind;
 use crate::log::{self, Entry};
 use crate::sys::{self, c_char, c_int};
 use crate::{
-    dispatch, ending, files, hold, jumps, locks, modules, names, network, processes, shell, signals, thread,
-    threads, trace, variables,
+    dispatch, ending, files, hold, jumps, locale, locks, modules, names, network, processes, shell, signals,
+    thread, threads, trace, variables,
 };
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -44,6 +44,8 @@ unsafe extern "C" fn begin() {
 /// Looks up everything, so that nothing is looked up where that cannot be done.
 fn resolve() {
     files::real::resolve();
+    locale::real::resolve();
+    locale::conventions_real::resolve();
     locks::real::resolve();
     network::real::resolve();
     variables::real::resolve();

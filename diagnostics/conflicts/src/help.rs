@@ -105,6 +105,10 @@ impl HelpContext<'_> {
                 "give the file its mode when it is made (`OpenOptions::mode`), or with `set_permissions`; where the mask \
                  has to be changed, {apart}"
             ),
+            ResourceKind::Locale => format!(
+                "pass the locale to the code that needs it, or use `newlocale` and `uselocale`, which change one thread; \
+                 where the process's has to be changed, {apart}"
+            ),
             ResourceKind::Name => self.name(&apart),
         }
     }

@@ -206,6 +206,12 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
             ));
         }
         Kind::Mask if shared => acts.push(Act::Other(Resource::umask(), access(true))),
+        Kind::SetLocale | Kind::GetLocale if shared => {
+            acts.push(Act::Other(
+                Resource::locale(),
+                access(record.kind == Kind::SetLocale),
+            ));
+        }
         _ => {}
     }
     let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
@@ -286,6 +292,8 @@ mod tests {
             (K::GetFolder, 0, 0, "", "", "read cwd"),
             (K::Mask, 0, 0, "", "", "write umask"),
             (K::Mask, FAILED, 0, "", "", "read umask"),
+            (K::SetLocale, 0, 0, "", "", "write locale"),
+            (K::GetLocale, 0, 0, "", "", "read locale"),
             (
                 K::Other,
                 0,
@@ -424,6 +432,7 @@ mod tests {
         assert_eq!(told(K::ChangeFolder, 0, 0, "/a", "", false), "");
         assert_eq!(told(K::GetFolder, 0, 0, "", "", false), "");
         assert_eq!(told(K::Mask, 0, 0, "", "", false), "");
+        assert_eq!(told(K::SetLocale, 0, 0, "", "", false), "");
         assert_eq!(told(K::Open, 0, RELATIVE | 1, "a", "", false), "Write /w/a");
     }
 }

@@ -335,6 +335,7 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Env => Target::Env,
         ResourceKind::Cwd => Target::Cwd,
         ResourceKind::Umask => Target::Umask,
+        ResourceKind::Locale => Target::Locale,
     }
 }
 
