@@ -1,4 +1,4 @@
-//! Help texts: one per kind of resource, in the words of the API that the suite has.
+//! Help texts for each kind of resource, with the API that the suite has.
 
 use cofferdam::{Resource, ResourceKind, Scope};
 
@@ -46,8 +46,8 @@ pub struct HelpContext<'a> {
 }
 
 impl HelpContext<'_> {
-    /// Returns what ends a conflict on the resource: first how each test gets its own, and after
-    /// `; where ` how tests are kept apart that have to share it.
+    /// Returns the help for a conflict on the resource: first the way to give each test its own, then, after `; where `, the
+    /// way to keep tests apart that have to share it.
     ///
     /// ```
     /// use cofferdam::Resource;
@@ -113,7 +113,7 @@ impl HelpContext<'_> {
         }
     }
 
-    /// The statement that the expressions build on, with what leads on to them.
+    /// Returns the statement that the expressions need, with a conjunction.
     fn first(&self) -> &'static str {
         match self.api {
             SuiteApi::Cofferdam if !self.by_service => "`let dir = cofferdam::lease_dir()?;` and ",
@@ -121,7 +121,7 @@ impl HelpContext<'_> {
         }
     }
 
-    /// The directory of a test, as an expression.
+    /// Returns an expression for the directory of a test.
     fn dir(&self) -> &'static str {
         match self.api {
             SuiteApi::Cofferdam if self.by_service => "cx.dir()?",
@@ -132,7 +132,7 @@ impl HelpContext<'_> {
         }
     }
 
-    /// A path of a test, as an expression.
+    /// Returns an expression for a path of a test.
     fn path(&self, last: &str) -> String {
         match self.api {
             SuiteApi::Cofferdam => format!("{}.join({last:?})", self.dir()),
@@ -144,7 +144,7 @@ impl HelpContext<'_> {
         }
     }
 
-    /// The reader's part in what the two before this return.
+    /// Returns the instruction to replace NAME in these expressions.
     fn named(&self) -> &'static str {
         match self.api {
             SuiteApi::Cofferdam => "",
@@ -157,7 +157,7 @@ impl HelpContext<'_> {
             "give each test its own name: `format!(\"NAME-{}\", std::process::id())` with the test's name for NAME".to_owned()
         } else {
             match self.api {
-                // The path of a socket has to fit into 107 bytes, which that of a leased directory need not.
+                // The path of a socket has at most 107 bytes; that of a leased directory may be longer.
                 SuiteApi::Cofferdam => format!(
                     "bind it in a short directory of the test's own: `let dir = cofferdam::socket_dir()?;` and \
                      `dir.join({:?})` instead of the fixed path",
@@ -201,7 +201,7 @@ impl HelpContext<'_> {
         format!("{own}; where it has to be one, {apart}")
     }
 
-    /// How tests are kept apart that have to share the resource.
+    /// Returns the way to keep tests apart that have to share the resource.
     fn apart(&self, kind: ResourceKind, name: &str) -> String {
         let made = made_key(kind, name);
         let key = self.key.unwrap_or(&made);
