@@ -16,9 +16,9 @@ pub struct Resource {
     name: String,
 }
 
-/// The kind of a [`Resource`]: how far it reaches, what it is called, and what ends a conflict on it.
+/// The kind of a [`Resource`], with its scope, key and label.
 ///
-/// Exhaustive on purpose: the compiler names each place that a new kind concerns.
+/// Exhaustive on purpose: the compiler names each place that a new kind affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResourceKind {
     /// A file, by absolute path.
@@ -51,7 +51,7 @@ pub enum ResourceKind {
     Name,
 }
 
-/// How far a resource reaches: two uses can meet only within one scope.
+/// The scope of a resource. Two uses can conflict only within one scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// Each process has its own.
@@ -121,7 +121,7 @@ impl ResourceKind {
         }
     }
 
-    /// Returns how far a resource of this kind reaches.
+    /// Returns the scope of resources of this kind.
     pub fn scope(self) -> Scope {
         match self {
             Self::Env | Self::Cwd | Self::Umask | Self::Locale => Scope::Process,
@@ -156,54 +156,36 @@ impl Resource {
         }
     }
 
-    /// A file or folder. A relative path is completed with the working directory of this moment.
+    /// A file or directory. A relative path is completed with the current working directory.
     pub fn file(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self {
-            kind: ResourceKind::File,
-            name: path.to_string_lossy().into_owned(),
-        }
+        Self::new(ResourceKind::File, path.to_string_lossy())
     }
 
     /// A TCP port of this machine, or one of any protocol.
     pub fn port(port: u16) -> Self {
-        Self {
-            kind: ResourceKind::Port,
-            name: port.to_string(),
-        }
+        Self::new(ResourceKind::Port, port.to_string())
     }
 
-    /// A UDP port of this machine, which is another than the TCP port of that number.
+    /// A UDP port of this machine, which differs from the TCP port of that number.
     pub fn udp_port(port: u16) -> Self {
-        Self {
-            kind: ResourceKind::UdpPort,
-            name: port.to_string(),
-        }
+        Self::new(ResourceKind::UdpPort, port.to_string())
     }
 
     /// An environment variable. Its name is recorded, never its value.
     pub fn env(variable: impl Into<String>) -> Self {
-        Self {
-            kind: ResourceKind::Env,
-            name: variable.into(),
-        }
+        Self::new(ResourceKind::Env, variable)
     }
 
     /// The working directory, of which a process has one for all its threads.
     pub fn cwd() -> Self {
-        Self {
-            kind: ResourceKind::Cwd,
-            name: String::new(),
-        }
+        Self::new(ResourceKind::Cwd, "")
     }
 
     /// The mask for the modes of new files, of which a process has one for all its threads.
     pub fn umask() -> Self {
-        Self {
-            kind: ResourceKind::Umask,
-            name: String::new(),
-        }
+        Self::new(ResourceKind::Umask, "")
     }
 
     /// The locale, of which a process has one for all its threads.
@@ -211,12 +193,9 @@ impl Resource {
         Self::new(ResourceKind::Locale, "")
     }
 
-    /// Anything else that tests can meet on: a database, a queue, a bucket. The name is all that is compared.
+    /// Anything else that tests can share: a database, a queue, a bucket. Only the name is compared.
     pub fn name(name: impl Into<String>) -> Self {
-        Self {
-            kind: ResourceKind::Name,
-            name: name.into(),
-        }
+        Self::new(ResourceKind::Name, name)
     }
 
     /// Returns its kind.
@@ -275,11 +254,11 @@ impl fmt::Display for Resource {
 /// A way to use a resource, the weakest first. Two tests conflict on it only if one of them writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Access {
-    /// The names in a directory are listed, of which it is one.
+    /// The names in its directory are listed.
     List,
-    /// It is only looked at.
+    /// It is only read.
     Read,
-    /// It is made, changed or removed, or held so that nobody else can have it.
+    /// It is created, changed or removed, or held exclusively.
     Write,
 }
 

@@ -103,11 +103,12 @@ pub(crate) enum Target {
     Env,
     Cwd,
     Umask,
-    Locale,
     /// Something named that is neither file nor port.
     Name,
     /// No resource: the name of the test with pauses of its own.
     Test,
+    /// The locale of the process.
+    Locale,
 }
 
 impl Target {
@@ -117,9 +118,9 @@ impl Target {
         Self::Env,
         Self::Cwd,
         Self::Umask,
-        Self::Locale,
         Self::Name,
         Self::Test,
+        Self::Locale,
     ];
 
     pub(crate) fn of(number: u8) -> Option<Self> {
