@@ -241,6 +241,7 @@ fn is_it(entry: &Entry<'_>, wanted: Wanted, own: &mut Own) -> bool {
         K::ClearVariables => target == Target::Env,
         K::ChangeFolder | K::GetFolder => target == Target::Cwd,
         K::Mask => target == Target::Umask,
+        K::SetLocale | K::GetLocale => target == Target::Locale,
         K::BindTcp | K::BindUdp | K::ConnectTcp => {
             let mut digits = [0; 5];
             target == Target::Port && is_named(wanted, &[decimal(entry.value & 0xffff, &mut digits), &[]])

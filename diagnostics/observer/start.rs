@@ -2,8 +2,8 @@
 
 use crate::format::Kind;
 use crate::hooks::{
-    env_calls, file_calls, kill_calls, lock_calls, long_jumps, process_calls, shell_calls, signal_masks,
-    socket_calls, thread_calls, thread_names,
+    env_calls, file_calls, kill_calls, locale_calls, lock_calls, long_jumps, process_calls, shell_calls,
+    signal_masks, socket_calls, thread_calls, thread_names,
 };
 use crate::log::{self, Entry};
 use crate::stack::{modules, trace};
@@ -46,6 +46,8 @@ unsafe extern "C" fn begin() {
 /// Looks up everything, so that nothing is looked up where that cannot be done.
 fn resolve() {
     file_calls::real::resolve();
+    locale_calls::real::resolve();
+    locale_calls::conventions_real::resolve();
     lock_calls::real::resolve();
     socket_calls::real::resolve();
     env_calls::real::resolve();

@@ -3,6 +3,7 @@
 pub(crate) mod env_calls;
 pub(crate) mod file_calls;
 pub(crate) mod kill_calls;
+pub(crate) mod locale_calls;
 pub(crate) mod lock_calls;
 pub(crate) mod long_jumps;
 pub(crate) mod process_calls;

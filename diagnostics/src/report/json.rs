@@ -1,4 +1,4 @@
-//! For programs: one line, versioned; docs/reference/reports.md describes it.
+//! The report for programs: one line of JSON with a version. docs/reference/reports.md describes it.
 
 use super::batch::BatchView;
 use super::json_line::{self, path};
