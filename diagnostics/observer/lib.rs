@@ -22,13 +22,16 @@ mod dedupe;
 mod dispatch;
 #[expect(dead_code, reason = "the other half is the reader's")]
 mod format;
+mod hash;
 mod hold;
 mod hooks;
 mod log;
 mod record;
+mod selector;
 mod stack;
 mod start;
 mod sys;
+mod this_process;
 mod thread;
 
 /// Nothing here panics by intention; what does all the same must not go on.

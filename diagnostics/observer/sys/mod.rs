@@ -3,6 +3,8 @@
 //! Linux on x86_64 with glibc only, so sizes and numbers are fixed.
 
 pub(crate) mod interpose;
+pub(crate) mod nr;
+pub(crate) mod own_calls;
 
 pub(crate) use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
@@ -221,4 +223,18 @@ pub(crate) unsafe fn text<'a>(text: *const c_char) -> &'a [u8] {
 /// An address in libc's code.
 pub(crate) fn libc_address() -> usize {
     gnu_get_libc_version as *const () as usize
+}
+
+/// The size of the longest path, with the zero at its end.
+pub(crate) const PATH_MAX: usize = 4096;
+
+/// Writes a number in decimal digits to the beginning of a buffer that is long enough. Returns the number of digits.
+pub(crate) fn write_decimal(number: u32, to: &mut [u8]) -> usize {
+    let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut left = number;
+    for place in to.iter_mut().take(digits).rev() {
+        *place = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    digits
 }
