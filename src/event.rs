@@ -130,27 +130,27 @@ impl Field for Why {
 macro_rules! __events {
     ($then:ident) => {
         $then! {
-            /// The first line of a process: who writes what follows. `run` is unique for one invocation of a runner;
+            /// The first line of a process, which describes the writer of those that follow. `run` is unique for one invocation of a runner;
             /// `started` tells it from another process with its number, `boot` this machine from others.
             Process "process" {
                 version: u64, run: String, session: String, runner: String, binary: String, worker: String,
                 started: u64, boot: String,
             }
-            /// An execution begins: a test, in a run, for the given time. `execution` is unique within the process.
+            /// An execution begins: an attempt at a test in a run. `execution` is unique within the process.
             Test "test" { execution: u64, test: String, attempt: u64 }
             /// An execution is over.
             End "end" { execution: u64 }
             /// A factory made an instance. `instance` names it within the process; `asked` is what its factory asked for,
-            /// and `parts` are the instances it was given. Who uses it uses those too. `micros` is
-            /// what the factory took by itself.
+            /// and `parts` are the instances it was given. A user of it uses those too. `micros` is
+            /// the time that the factory took by itself.
             Built "built" {
                 execution: u64, locator: String, service: String, instance: u64, epoch: u64, micros: u64,
                 shared: bool, asked: Vec<String>, parts: Vec<u64>, place: String,
             }
-            /// An execution was handed an instance, holding the locks `guards`; at least the first time is recorded.
+            /// An execution received an instance while it held the locks `guards`. At least the first time is recorded.
             Used "used" { execution: u64, instance: u64, guards: Vec<String> }
-            /// A cache let go of an instance; `holders` others still have it. `hits` calls found it there since it was built,
-            /// or came back.
+            /// A cache dropped an instance, which has `holders` other references. `hits` calls found it in the cache since it was
+            /// built or came back.
             Dropped "dropped" { locator: String, service: String, instance: u64, why: Why, holders: u64, hits: u64 }
             /// A claim on a resource begins. `instance` is the service that makes it, 0 for a test itself.
             Claimed "claimed" {
@@ -159,19 +159,19 @@ macro_rules! __events {
             }
             /// A claim is over before its execution is.
             Released "released" { claim: u64 }
-            /// An execution got a lock after waiting `waited` microseconds: to write alone, or to read together with others.
+            /// An execution got a lock after waiting `waited` microseconds: `access` is to write alone, or to read with others.
             Locked "locked" { execution: u64, lock: String, access: Access, waited: u64, place: String }
-            /// An execution gave a lock back.
+            /// An execution released a lock.
             Unlocked "unlocked" { execution: u64, lock: String }
             /// A lazy proxy was used by another worker than the one whose instance it holds.
             Foreign "foreign" { execution: u64, service: String, instance: u64, owner: String, place: String }
-            /// What a cache counted, written when its worker's process ends.
+            /// The counters of a cache, written when its worker's process ends.
             Counters "counters" { locator: String, hits: u64, misses: u64, builds: u64, evictions: u64, capacity: u64 }
             /// An execution started a fixture, for the run or for its worker.
             Started "fixture started" { execution: u64, fixture: String, micros: u64, place: String }
-            /// An execution's process attached to a fixture that stands.
+            /// An execution's process attached to a running fixture.
             Attached "fixture attached" { execution: u64, fixture: String, micros: u64 }
-            /// A test ended while work it had started still ran: its lane was set aside.
+            /// A test ended while threads that it had started were running, so its lane was set aside.
             Quarantined "quarantined" { execution: u64, children: u64 }
         }
     };

@@ -1,9 +1,9 @@
-//! What tests collide on, and how they use it.
+//! The resources that tests share, and the ways to use them.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What tests collide on.
+/// Something that tests share: a file, a port, a variable.
 ///
 /// ```
 /// use cofferdam::Resource;
@@ -16,9 +16,9 @@ pub struct Resource {
     name: String,
 }
 
-/// The kind of a [`Resource`]: how far it reaches, what it is called, and what ends a conflict on it.
+/// The kind of a [`Resource`], with its scope, key and label.
 ///
-/// Exhaustive on purpose: the compiler names each place that a new kind concerns.
+/// Exhaustive on purpose: the compiler names each place that a new kind affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResourceKind {
     /// A file, by absolute path.
@@ -45,11 +45,13 @@ pub enum ResourceKind {
     Cwd,
     /// The file mode mask of the process.
     Umask,
+    /// The locale of the process, which `setlocale` changes.
+    Locale,
     /// Anything else that has a name: a database server, a queue, a bucket.
     Name,
 }
 
-/// How far a resource reaches: two uses can meet only within one scope.
+/// The scope of a resource. Two uses can conflict only within one scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// Each process has its own.
@@ -75,6 +77,7 @@ impl ResourceKind {
         Self::Env,
         Self::Cwd,
         Self::Umask,
+        Self::Locale,
         Self::Name,
     ];
 
@@ -93,6 +96,7 @@ impl ResourceKind {
             Self::Env => "env",
             Self::Cwd => "cwd",
             Self::Umask => "umask",
+            Self::Locale => "locale",
             Self::Name => "name",
         }
     }
@@ -112,14 +116,15 @@ impl ResourceKind {
             Self::Env => "env",
             Self::Cwd => "cwd",
             Self::Umask => "umask",
+            Self::Locale => "locale",
             Self::Name => "name",
         }
     }
 
-    /// Returns how far a resource of this kind reaches.
+    /// Returns the scope of resources of this kind.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Env | Self::Cwd | Self::Umask => Scope::Process,
+            Self::Env | Self::Cwd | Self::Umask | Self::Locale => Scope::Process,
             Self::File
             | Self::Directory
             | Self::GitRepository
@@ -139,6 +144,9 @@ impl ResourceKind {
     }
 }
 
+/// The folder in which libc keeps shared memory and semaphores.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 impl Resource {
     /// A resource of any kind, by the name that reports show; a path has to be absolute.
     pub fn new(kind: ResourceKind, name: impl Into<String>) -> Self {
@@ -148,72 +156,77 @@ impl Resource {
         }
     }
 
-    /// A file or folder. A relative path is completed with the working directory of this moment.
+    /// A file or directory. A relative path is completed with the current working directory.
     pub fn file(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self {
-            kind: ResourceKind::File,
-            name: path.to_string_lossy().into_owned(),
-        }
+        Self::new(ResourceKind::File, path.to_string_lossy())
     }
 
     /// A TCP port of this machine, or one of any protocol.
     pub fn port(port: u16) -> Self {
-        Self {
-            kind: ResourceKind::Port,
-            name: port.to_string(),
-        }
+        Self::new(ResourceKind::Port, port.to_string())
     }
 
-    /// A UDP port of this machine, which is another than the TCP port of that number.
+    /// A UDP port of this machine, which differs from the TCP port of that number.
     pub fn udp_port(port: u16) -> Self {
-        Self {
-            kind: ResourceKind::UdpPort,
-            name: port.to_string(),
-        }
+        Self::new(ResourceKind::UdpPort, port.to_string())
     }
 
     /// An environment variable. Its name is recorded, never its value.
     pub fn env(variable: impl Into<String>) -> Self {
-        Self {
-            kind: ResourceKind::Env,
-            name: variable.into(),
-        }
+        Self::new(ResourceKind::Env, variable)
     }
 
     /// The working directory, of which a process has one for all its threads.
     pub fn cwd() -> Self {
-        Self {
-            kind: ResourceKind::Cwd,
-            name: String::new(),
-        }
+        Self::new(ResourceKind::Cwd, "")
     }
 
     /// The mask for the modes of new files, of which a process has one for all its threads.
     pub fn umask() -> Self {
-        Self {
-            kind: ResourceKind::Umask,
-            name: String::new(),
-        }
+        Self::new(ResourceKind::Umask, "")
     }
 
-    /// Anything else that tests can meet on: a database, a queue, a bucket. The name is all that is compared.
+    /// The locale, of which a process has one for all its threads.
+    pub fn locale() -> Self {
+        Self::new(ResourceKind::Locale, "")
+    }
+
+    /// Anything else that tests can share: a database, a queue, a bucket. Only the name is compared.
     pub fn name(name: impl Into<String>) -> Self {
-        Self {
-            kind: ResourceKind::Name,
-            name: name.into(),
-        }
+        Self::new(ResourceKind::Name, name)
     }
 
-    /// What kind of thing it is.
+    /// Returns its kind.
     pub fn kind(&self) -> ResourceKind {
         self.kind
     }
 
-    /// What it is called among those of its kind; empty for the working directory and the mask.
+    /// Returns its name among those of its kind; empty where a process has only one.
     pub fn as_str(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the path of its file, if it is one. A file outlives the process that created it.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self.kind {
+            ResourceKind::File
+            | ResourceKind::Directory
+            | ResourceKind::GitRepository
+            | ResourceKind::Database
+            | ResourceKind::TempName => Some(PathBuf::from(&self.name)),
+            // A name after `@` is in no file system.
+            ResourceKind::UnixSocket => (!self.name.starts_with('@')).then(|| PathBuf::from(&self.name)),
+            ResourceKind::SharedMemory => Some(PathBuf::from(format!("{SHARED_MEMORY}{}", self.name))),
+            ResourceKind::Port
+            | ResourceKind::UdpPort
+            | ResourceKind::Env
+            | ResourceKind::Cwd
+            | ResourceKind::Umask
+            | ResourceKind::Locale
+            | ResourceKind::Name => None,
+        }
     }
 
     /// Returns the resource as journals and snapshots hold it: `KIND:NAME`.
@@ -241,11 +254,11 @@ impl fmt::Display for Resource {
 /// A way to use a resource, the weakest first. Two tests conflict on it only if one of them writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Access {
-    /// The names in a directory are listed, of which it is one.
+    /// The names in its directory are listed.
     List,
-    /// It is only looked at.
+    /// It is only read.
     Read,
-    /// It is made, changed or removed, or held so that nobody else can have it.
+    /// It is created, changed or removed, or held exclusively.
     Write,
 }
 

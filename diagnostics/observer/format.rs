@@ -107,10 +107,12 @@ pub(crate) enum Target {
     Name,
     /// No resource: the name of the test with pauses of its own.
     Test,
+    /// The locale of the process.
+    Locale,
 }
 
 impl Target {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::File,
         Self::Port,
         Self::Env,
@@ -118,6 +120,7 @@ impl Target {
         Self::Umask,
         Self::Name,
         Self::Test,
+        Self::Locale,
     ];
 
     pub(crate) fn of(number: u8) -> Option<Self> {
@@ -186,6 +189,10 @@ pub(crate) enum Kind {
     GetFolder,
     /// The file mode mask was set.
     Mask,
+    /// The locale of the process was changed.
+    SetLocale,
+    /// The locale of the process was read.
+    GetLocale,
     /// A TCP port was asked for: its address; the port, [`ONLY_V6`].
     BindTcp,
     BindUdp,
@@ -202,7 +209,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 37] = [
+    const ALL: [Self; 39] = [
         Self::Program,
         Self::Module,
         Self::Folder,
@@ -232,6 +239,8 @@ impl Kind {
         Self::ChangeFolder,
         Self::GetFolder,
         Self::Mask,
+        Self::SetLocale,
+        Self::GetLocale,
         Self::BindTcp,
         Self::BindUdp,
         Self::ConnectTcp,

@@ -226,6 +226,7 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
         K::ClearVariables => target == Target::Env,
         K::ChangeFolder | K::GetFolder => target == Target::Cwd,
         K::Mask => target == Target::Umask,
+        K::SetLocale | K::GetLocale => target == Target::Locale,
         K::BindTcp | K::BindUdp | K::ConnectTcp => {
             let mut digits = [0; 5];
             let length = sys::write_decimal(record.value as u32 & 0xffff, &mut digits);

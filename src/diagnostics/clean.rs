@@ -1,34 +1,34 @@
-//! The folders of runs that are over, removed.
+//! Removes the folders of runs that are over.
 
 use crate::error::Error;
 use crate::run::sweep::{self, Removal, Standing};
 use std::path::{Path, PathBuf};
 
-/// The folder of a run, and what became of it.
+/// The folder of a run with its fate.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Cleaned {
     /// Its folder.
     pub path: PathBuf,
-    /// What became of it.
+    /// Its fate.
     pub fate: Fate,
 }
 
-/// What became of a run's folder, and why.
+/// The fate of a run's folder, with the reason.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fate {
-    /// It was removed, or would have been.
+    /// It was removed, or would be without `dry_run`.
     Removed,
-    /// Kept: its runner is there.
+    /// Kept: its runner is running.
     Running,
-    /// Kept: a process still works in it, though its runner is gone.
+    /// Kept: a process still uses it, though its runner is gone.
     InUse,
     /// Kept: it was recorded, and may be reported on again.
     Recorded,
-    /// Kept: it was named by `COFFERDAM_RUN_ID`, and whoever did knows when it is over.
+    /// Kept: it was named by `COFFERDAM_RUN_ID`, so its end is not known here.
     Named,
-    /// Kept: it is of another machine, or from before the last boot, so its process numbers mean nothing here.
+    /// Kept: it is of another machine, or from before the last boot, so its process IDs have no meaning here.
     Foreign,
     /// Kept: it has no `run.json` that can be read.
     Unknown,
@@ -37,7 +37,7 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// A word for it: `removed`, `running`, `in-use`, `recorded`, `named`, `foreign`, `unknown` or
+    /// Returns the word for it: `removed`, `running`, `in-use`, `recorded`, `named`, `foreign`, `unknown` or
     /// `failed`.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Fate {
     }
 }
 
-/// What [`clean`] does; by default it removes what is over and of no use to anybody.
+/// The options of [`clean`]. The default removes runs that are over and were not recorded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CleanOptions {
     all: bool,
@@ -61,21 +61,21 @@ pub struct CleanOptions {
 }
 
 impl CleanOptions {
-    /// Only says what would be removed.
+    /// Only reports the folders that would be removed.
     pub fn dry_run(mut self, yes: bool) -> Self {
         self.dry_run = yes;
         self
     }
 
-    /// Also removes what was recorded, what was named, what another machine or an earlier boot left, and what cannot
-    /// be read. What somebody works in stays, as far as the file system's locks tell.
+    /// Also removes recorded and named runs, those of another machine or an earlier boot, and unreadable ones. A folder
+    /// that is in use stays, as far as the file system's locks show.
     pub fn all(mut self, yes: bool) -> Self {
         self.all = yes;
         self
     }
 }
 
-/// Removes the folders of runs that are over below a base folder, and says what became of each, by name. Fixtures that
+/// Removes the folders of runs that are over below a base folder, and returns the fate of each, by name. Fixtures that
 /// `COFFERDAM_KEEP` left running are stopped first.
 ///
 /// ```

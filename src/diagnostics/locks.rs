@@ -1,4 +1,4 @@
-//! Which locks are held, by whom, and who died while holding one.
+//! The locks with their owners, also those of processes that died.
 
 use crate::error::Error;
 use crate::lock::list;
@@ -6,39 +6,39 @@ use crate::run;
 use crate::sys::file_lock::Mode;
 use std::path::{Path, PathBuf};
 
-/// A lock that was ever taken: see [`locks`].
+/// A lock that was taken at least once: see [`locks`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lock {
-    /// Its name as it was asked for, with ` (host)` behind it when it is the whole machine's. Of a very long one the end;
-    /// the file's name when nobody stands in the file.
+    /// Its name, followed by ` (host)` if it is for the whole machine. A very long name is cut at its beginning; without
+    /// a recorded owner it is the name of the file.
     pub name: String,
-    /// The file whose kernel lock it is.
+    /// The file that is locked.
     pub file: PathBuf,
-    /// Whether it is for the whole machine, not for one workspace.
+    /// For the whole machine, not for one workspace.
     pub host: bool,
-    /// Whether it is held now.
+    /// Its state.
     pub state: LockState,
-    /// Whoever took it last, if anybody is known.
+    /// The last owner, if one is recorded.
     pub holder: Option<LockHolder>,
 }
 
-/// Whether a lock is held.
+/// The state of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockState {
-    /// By one test alone.
+    /// Held by one test alone.
     Exclusive,
-    /// By one test or more, together; the holder is the one that came last.
+    /// Held by one test or several; the recorded owner is the last.
     Shared,
-    /// By nobody, and whoever had it gave it back.
+    /// Free: the last owner released it.
     Free,
-    /// By nobody: whoever had it was killed, or left without giving it back.
+    /// Free: the last owner was killed, or ended without releasing it.
     Left,
 }
 
 impl LockState {
-    /// The word for it: `exclusive`, `shared`, `free` or `left`.
+    /// Returns the word for it: `exclusive`, `shared`, `free` or `left`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exclusive => "exclusive",
@@ -49,7 +49,7 @@ impl LockState {
     }
 }
 
-/// Who holds a lock, or held it last.
+/// The owner of a lock, or the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockHolder {
@@ -61,17 +61,17 @@ pub struct LockHolder {
     pub test: String,
     /// The process.
     pub pid: u32,
-    /// Since when, in microseconds since 1970.
+    /// The moment at which it got the lock, in microseconds since 1970.
     pub since: u64,
-    /// For how long by now, in whole seconds.
+    /// The time since then in whole seconds.
     pub seconds: u64,
-    /// Whether the process is known to be gone. Of another machine's or container's, and where the system does not tell, it is not.
+    /// The process is known to be gone. Not known for processes of other machines and containers.
     pub is_gone: bool,
 }
 
-/// The locks of a workspace, by its [base folder](crate::base_dir), and then those of the whole machine.
+/// Returns the locks of a workspace, by its [base folder](crate::base_dir), and then those of the whole machine.
 ///
-/// Each is tried for a moment: a test that wants it just then and does not wait
+/// Each is tried for a moment: a test that tries it at that moment without waiting
 /// ([`try_lock`](crate::try_lock)) may find it taken.
 ///
 /// ```
@@ -89,7 +89,7 @@ pub struct LockHolder {
 pub fn locks(base: &Path) -> Result<Vec<Lock>, Error> {
     let space = &run::facts().space;
     let seen = list::locks(base)?;
-    let told = seen.into_iter().map(|seen| {
+    let locks = seen.into_iter().map(|seen| {
         let holds = seen.owner.as_ref().is_some_and(|owner| owner.holds);
         let state = match seen.mode {
             Some(Mode::Exclusive) => LockState::Exclusive,
@@ -120,5 +120,5 @@ pub fn locks(base: &Path) -> Result<Vec<Lock>, Error> {
             file: seen.file,
         }
     });
-    Ok(told.collect())
+    Ok(locks.collect())
 }

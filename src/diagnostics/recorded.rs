@@ -1,4 +1,4 @@
-//! Which runs were recorded below a base folder, and which of them are over.
+//! The runs that were recorded below a base folder.
 
 use crate::error::Error;
 use crate::run::sweep::Standing;
@@ -13,18 +13,18 @@ use std::path::{Path, PathBuf};
 pub struct RecordedRun {
     /// Its folder.
     pub path: PathBuf,
-    /// The session that it was recorded for; `None` when nothing was recorded.
+    /// The session that it was recorded for; `None` if nothing was recorded.
     pub session: Option<String>,
-    /// Whether the run may have been joined by processes of other sessions (`COFFERDAM_RUN_ID`).
+    /// Processes of other sessions may have joined the run (`COFFERDAM_RUN_ID`).
     pub named: bool,
-    /// When it began, in microseconds since 1970.
+    /// Its beginning, in microseconds since 1970.
     pub at: u64,
-    /// Whether it is known to be over. A run of another machine, from before the last boot, or named by hand is not
-    /// ours to judge.
+    /// The run is known to be over. For a run of another machine, from before the last boot, or with a name of its own
+    /// this is not known.
     pub over: bool,
 }
 
-/// The runs below a base folder, the newest first. Folders without a readable `run.json` are left out.
+/// Returns the runs below a base folder, the newest first, without folders that have no readable `run.json`.
 ///
 /// # Errors
 /// When the folder is there and cannot be read. A base folder that is not there has no runs.
@@ -46,22 +46,22 @@ pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
 
 fn describe(path: PathBuf, space: &PidSpace) -> Option<RecordedRun> {
     let text = std::fs::read_to_string(path.join("run.json")).ok()?;
-    let told: Value = serde_json::from_str(&text).ok()?;
+    let description: Value = serde_json::from_str(&text).ok()?;
     Some(RecordedRun {
-        session: told["session"].as_str().map(str::to_owned),
-        named: told["runner"] == "named",
-        at: told["at"].as_u64().unwrap_or(0),
-        over: is_over(&told, space) && nobody_is_in(&path),
+        session: description["session"].as_str().map(str::to_owned),
+        named: description["runner"] == "named",
+        at: description["at"].as_u64().unwrap_or(0),
+        over: is_over(&description, space) && nobody_is_in(&path),
         path,
     })
 }
 
-fn is_over(told: &Value, space: &PidSpace) -> bool {
-    let standing = Standing::judge(told, space, process::is_alive);
+fn is_over(description: &Value, space: &PidSpace) -> bool {
+    let standing = Standing::judge(description, space, process::is_alive);
     matches!(standing, Standing::Over | Standing::Recorded)
 }
 
-/// Tests may outlive a killed runner: they hold the folder's lock then.
+/// Returns whether the folder's lock is free. Tests that outlive a killed runner hold it.
 fn nobody_is_in(folder: &Path) -> bool {
     let alive = folder.join("alive.lock");
     !alive.exists() || matches!(file_lock::try_exclusive(&alive), Ok(Some(_)))
@@ -91,12 +91,12 @@ mod tests {
             std::fs::write(run.join("run.json"), text).unwrap();
         }
         let runs = runs(base.path()).unwrap();
-        let told: Vec<_> = runs
+        let found: Vec<_> = runs
             .iter()
             .map(|run| (run.session.as_deref(), run.named, run.over))
             .collect();
         assert_eq!(
-            told,
+            found,
             [
                 (Some("s2"), true, false),
                 (Some("s1"), false, false),

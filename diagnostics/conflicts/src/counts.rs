@@ -1,44 +1,44 @@
-//! What was counted, for whoever keeps measures over time.
+//! The counters of caches and services, for metrics.
 
 use crate::names::{Name, Names};
 use std::collections::BTreeMap;
 
-/// What one worker's cache of one locator counted, in all processes of all runs that were taken in.
+/// The counters of one worker's cache of one locator, over all processes and runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheCount {
     /// The worker's ID.
     pub worker: String,
-    /// The locator's name; a static has its source place for one.
+    /// The locator's name; for a static, its source place.
     pub locator: String,
-    /// Calls answered with an instance that was there.
+    /// Calls that found an instance.
     pub hits: u64,
-    /// Calls that found none.
+    /// Calls that found no instance.
     pub misses: u64,
     /// Factories that returned an instance.
     pub builds: u64,
-    /// Instances let go of because the cache was full.
+    /// Instances that were evicted because the cache was full.
     pub evictions: u64,
 }
 
-/// What became of one service in one worker, in all processes of all runs that were taken in.
+/// The counters of one service in one worker, over all processes and runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceCount {
     /// The worker's ID.
     pub worker: String,
-    /// The locator's name; a static has its source place for one.
+    /// The locator's name; for a static, its source place.
     pub locator: String,
     /// The service, as it was registered.
     pub service: String,
     /// Instances that its factory made.
     pub builds: u64,
-    /// What the factory took in all, without what it asked for, in microseconds.
+    /// The time that the factory took in all, without the services that it asked for, in microseconds.
     pub build_micros: u64,
-    /// Instances let go of because the cache was full.
+    /// Instances that were evicted because the cache was full.
     pub evictions: u64,
-    /// Calls answered with an instance that was there, of those instances that were let go of: all of them, in a process
-    /// that came to its end.
+    /// Calls that found an instance, counted for instances that were dropped: all of them, in a process that ended by
+    /// itself.
     pub hits: u64,
 }
 
@@ -50,12 +50,12 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Hits, misses, builds and evictions of a worker's cache.
+    /// Adds hits, misses, builds and evictions of a worker's cache.
     pub(crate) fn cache(&mut self, worker: Name, locator: Name, counted: [u64; 4]) {
         add(self.caches.entry((worker, locator)).or_default(), counted);
     }
 
-    /// Builds, their microseconds, evictions and hits of a service.
+    /// Adds builds, their microseconds, evictions and hits of a service.
     pub(crate) fn service(&mut self, worker: Name, locator: Name, service: Name, counted: [u64; 4]) {
         add(
             self.services.entry((worker, locator, service)).or_default(),

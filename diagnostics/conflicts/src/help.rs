@@ -1,4 +1,4 @@
-//! Help texts: one per kind of resource, in the words of the API that the suite has.
+//! Help texts for each kind of resource, with the API that the suite has.
 
 use cofferdam::{Resource, ResourceKind, Scope};
 
@@ -46,8 +46,8 @@ pub struct HelpContext<'a> {
 }
 
 impl HelpContext<'_> {
-    /// Returns what ends a conflict on the resource: first how each test gets its own, and after
-    /// `; where ` how tests are kept apart that have to share it.
+    /// Returns the help for a conflict on the resource: first the way to give each test its own, then, after `; where `, the
+    /// way to keep tests apart that have to share it.
     ///
     /// ```
     /// use cofferdam::Resource;
@@ -105,11 +105,15 @@ impl HelpContext<'_> {
                 "give the file its mode when it is made (`OpenOptions::mode`), or with `set_permissions`; where the mask \
                  has to be changed, {apart}"
             ),
+            ResourceKind::Locale => format!(
+                "pass the locale to the code that needs it, or use `newlocale` and `uselocale`, which change one thread; \
+                 where the process's has to be changed, {apart}"
+            ),
             ResourceKind::Name => self.name(&apart),
         }
     }
 
-    /// The statement that the expressions build on, with what leads on to them.
+    /// Returns the statement that the expressions need, with a conjunction.
     fn first(&self) -> &'static str {
         match self.api {
             SuiteApi::Cofferdam if !self.by_service => "`let dir = cofferdam::lease_dir()?;` and ",
@@ -117,7 +121,7 @@ impl HelpContext<'_> {
         }
     }
 
-    /// The directory of a test, as an expression.
+    /// Returns an expression for the directory of a test.
     fn dir(&self) -> &'static str {
         match self.api {
             SuiteApi::Cofferdam if self.by_service => "cx.dir()?",
@@ -128,7 +132,7 @@ impl HelpContext<'_> {
         }
     }
 
-    /// A path of a test, as an expression.
+    /// Returns an expression for a path of a test.
     fn path(&self, last: &str) -> String {
         match self.api {
             SuiteApi::Cofferdam => format!("{}.join({last:?})", self.dir()),
@@ -140,7 +144,7 @@ impl HelpContext<'_> {
         }
     }
 
-    /// The reader's part in what the two before this return.
+    /// Returns the instruction to replace NAME in these expressions.
     fn named(&self) -> &'static str {
         match self.api {
             SuiteApi::Cofferdam => "",
@@ -153,7 +157,7 @@ impl HelpContext<'_> {
             "give each test its own name: `format!(\"NAME-{}\", std::process::id())` with the test's name for NAME".to_owned()
         } else {
             match self.api {
-                // The path of a socket has to fit into 107 bytes, which that of a leased directory need not.
+                // The path of a socket has at most 107 bytes; that of a leased directory may be longer.
                 SuiteApi::Cofferdam => format!(
                     "bind it in a short directory of the test's own: `let dir = cofferdam::socket_dir()?;` and \
                      `dir.join({:?})` instead of the fixed path",
@@ -197,7 +201,7 @@ impl HelpContext<'_> {
         format!("{own}; where it has to be one, {apart}")
     }
 
-    /// How tests are kept apart that have to share the resource.
+    /// Returns the way to keep tests apart that have to share the resource.
     fn apart(&self, kind: ResourceKind, name: &str) -> String {
         let made = made_key(kind, name);
         let key = self.key.unwrap_or(&made);
@@ -238,19 +242,16 @@ fn last_part(name: &str) -> &str {
     parts.into_iter().find(|part| !part.is_empty()).unwrap_or("data")
 }
 
-/// A key that can stand in an attribute, made from the resource's name.
+/// Returns a key for an attribute, made from the resource's name.
 fn made_key(kind: ResourceKind, name: &str) -> String {
-    let source = match kind {
-        ResourceKind::File
-        | ResourceKind::Directory
-        | ResourceKind::GitRepository
-        | ResourceKind::Database
-        | ResourceKind::TempName
-        | ResourceKind::UnixSocket
-        | ResourceKind::SharedMemory => last_part(name).to_owned(),
-        ResourceKind::Env | ResourceKind::Name => name.to_owned(),
-        ResourceKind::Port | ResourceKind::UdpPort => format!("{}_{name}", kind.key()),
-        ResourceKind::Cwd | ResourceKind::Umask => kind.key().to_owned(),
+    let source = if name.is_empty() {
+        kind.key().to_owned()
+    } else if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("{}_{name}", kind.key())
+    } else if Resource::new(kind, name).path().is_some() {
+        last_part(name).to_owned()
+    } else {
+        name.to_owned()
     };
     let key: String = source
         .chars()

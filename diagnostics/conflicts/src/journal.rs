@@ -1,7 +1,7 @@
-//! Journals back into events: line by line, in bounded memory, and nothing wrong is passed over in silence.
+//! Reads journals line by line, in bounded memory, and reports every line that is wrong.
 //!
 //! A process that is killed in mid-write leaves a torn line. The next process in the lane ends it with the newline
-//! that begins its first write, so a torn line stands directly above a `process` line or at the end of the file
+//! that begins its first write, so a torn line is directly above a `process` line or at the end of the file
 //! without a newline. There, and only there, a line that does not parse is skipped and counted.
 
 use crate::error::ReadError;
@@ -12,10 +12,10 @@ use std::collections::HashSet;
 use std::io::{self, BufRead, Read as _};
 use std::path::Path;
 
-/// The longest line that is read. Ours have a few hundred bytes; what is longer is no journal.
+/// The maximum length of a line in bytes. Lines of journals have a few hundred.
 const LONGEST: usize = 1 << 20;
 
-/// Reads a journal, hands over each record or error in the file's order, and returns how many lines were torn.
+/// Reads a journal, passes each record or error to `sink` in the file's order, and returns the number of torn lines.
 pub(super) fn read(
     file: &Path,
     source: impl BufRead,
@@ -27,9 +27,9 @@ pub(super) fn read(
         number: 0,
     };
     let mut torn = 0;
-    // A line that did not parse, until the next one tells whether it was torn.
+    // A line that did not parse, until the next line shows whether it was torn.
     let mut doubtful: Option<ReadError> = None;
-    // Processes that write in a version we do not know.
+    // Processes that write in another version.
     let mut newer = HashSet::new();
     loop {
         let found = match lines.next() {
@@ -50,7 +50,7 @@ pub(super) fn read(
                 continue;
             }
             Found::Line { ended } => (parse(&lines.line, &mut newer), ended),
-            // Nobody was killed in the middle of such a line: none of ours is as long.
+            // No line of a journal is as long, so this one is not torn.
             Found::TooLong => {
                 let reason =
                     format!("the line is longer than {LONGEST} bytes, so this is no journal of ours");
@@ -91,7 +91,7 @@ pub(super) fn read(
 
 enum Parsed {
     Good(Record),
-    /// Written by a process of a newer version; `begins` when this is its first line.
+    /// A line of a process with another version; `begins` if it is the first.
     Newer {
         version: u64,
         begins: bool,
@@ -107,7 +107,7 @@ fn parse(line: &[u8], newer: &mut HashSet<u64>) -> Parsed {
         Ok(record) => match record.event {
             Event::Process { version, .. } if version > JOURNAL_VERSION => String::new(),
             Event::Process { .. } => {
-                // A number that was used again belongs to the later process.
+                // A reused process ID belongs to the later process.
                 newer.remove(&u64::from(record.pid));
                 return Parsed::Good(record);
             }
@@ -116,7 +116,7 @@ fn parse(line: &[u8], newer: &mut HashSet<u64>) -> Parsed {
         },
         Err(reason) => reason,
     };
-    // A newer version may have other fields; what never changes is where event, version and process stand.
+    // Other versions may have other fields, but event, version and process are in all of them.
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let pid = value["pid"].as_u64();
     match (value["event"].as_str(), value["version"].as_u64(), pid) {
@@ -143,11 +143,11 @@ struct Lines<R> {
 
 enum Found {
     End,
-    /// `self.line` holds it without its newline; `ended` says whether there was one.
+    /// A line, in `self.line` without its newline; `ended` if it had one.
     Line {
         ended: bool,
     },
-    /// It was skipped up to its newline.
+    /// A line that was skipped up to its newline.
     TooLong,
 }
 
@@ -225,7 +225,7 @@ mod tests {
         for (text, line) in [
             (format!("{HEAD}\n{{\"at\"\n{TEST}\n"), 2),
             (format!("{HEAD}\n{TEST}\n{{\"at\"\n"), 3),
-            // Ended by its own newline, so nobody was killed there.
+            // The newline is its own, so the line is not torn.
             (format!("{HEAD}\n{{\"at\"\n\n{HEAD}\n"), 2),
         ] {
             let (_, errors, torn) = read(text.as_bytes());
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_told_line_by_line_and_the_rest_still_read() {
+    fn garbage_is_reported_line_by_line_and_the_rest_is_read() {
         let mut bytes = format!("{HEAD}\n").into_bytes();
         bytes.extend_from_slice(b"\xff\xfe\0\0\n[1]\nnull\n{\"pid\":{}}\n");
         bytes.extend_from_slice(format!("{TEST}\n").as_bytes());
@@ -285,13 +285,13 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/journal.md");
         let page = std::fs::read_to_string(path).unwrap();
         let table = page.split("| event | field | shape | |").nth(1).unwrap();
-        let mut told: Vec<(String, Vec<(String, String)>)> = Vec::new();
+        let mut listed: Vec<(String, Vec<(String, String)>)> = Vec::new();
         for row in table.lines().skip(2).take_while(|line| line.starts_with('|')) {
             let cells: Vec<&str> = row.split('|').skip(1).map(str::trim).collect();
             let word = |cell: &str| cell.trim_matches('`').to_owned();
             match cells[..] {
-                [event, "", "", ..] => told.push((word(event), Vec::new())),
-                ["", field, shape, ..] => told.last_mut().unwrap().1.push((word(field), shape.to_owned())),
+                [event, "", "", ..] => listed.push((word(event), Vec::new())),
+                ["", field, shape, ..] => listed.last_mut().unwrap().1.push((word(field), shape.to_owned())),
                 _ => panic!("{row}"),
             }
         }
@@ -305,6 +305,6 @@ mod tests {
             .iter()
             .map(|(event, fields)| ((*event).to_owned(), owned(fields)))
             .collect();
-        assert_eq!(told, known);
+        assert_eq!(listed, known);
     }
 }

@@ -1,7 +1,7 @@
 //! Reads what cofferdam recorded, and finds the conflicts between tests in it.
 //!
 //! [`Evidence`] takes in journals and snapshots, also of other processes, runs and machines, and names the
-//! [`Conflict`]s in them. `cargo cofferdam check` is made of it; the library writes the files, by the definitions in
+//! [`Conflict`]s in them. `cargo cofferdam check` uses it; the library writes the files, by the definitions in
 //! [`cofferdam::format`].
 //!
 //! ```

@@ -1,9 +1,9 @@
-//! Texts that are said a million times, kept once.
+//! Keeps texts that occur a million times once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Stands for a text in [`Names`]. Equal texts have equal names; the order is that of first mention.
+/// The number of a text in [`Names`]. Equal texts have equal numbers, in the order of their first occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Name(u32);
 
@@ -36,7 +36,7 @@ impl Names {
     }
 }
 
-/// A position in one of the tables. Four billion entries would not fit into memory anyway.
+/// Returns a position in a table as a row number. Four billion rows would not fit into memory anyway.
 pub(super) fn index(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }

@@ -1,8 +1,8 @@
-//! Source places as they are told.
+//! Source places in reports.
 
 use std::borrow::Cow;
 
-/// `#[path]` makes the compiler say `src/../tests/a.rs` of what others call `tests/a.rs`.
+/// Returns the place without `..`: with `#[path]` the compiler names `tests/a.rs` as `src/../tests/a.rs`.
 pub(super) fn plain(place: &str) -> Cow<'_, str> {
     if !place.contains("/../") {
         return place.into();

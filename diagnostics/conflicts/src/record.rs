@@ -4,7 +4,7 @@ use cofferdam::format::{Event, Record, Why};
 use cofferdam::{Access, Resource};
 use serde_json::{Map, Value};
 
-/// A value that is found in a field of an event.
+/// A value in a field of an event.
 trait Field: Sized {
     const SHAPE: &'static str;
     fn read(value: &Value) -> Option<Self>;

@@ -54,7 +54,7 @@ fn read_up_to(longest: u64, path: &Path) -> Result<Option<Snapshot>, ReadError> 
 
 fn parse(text: &[u8], file: &Path) -> Result<Snapshot, ReadError> {
     let value: Value = serde_json::from_slice(text).map_err(|error| {
-        // The whole is one line, so a column says more than a line.
+        // A snapshot is one line, so the column is what helps.
         let reason = if error.is_eof() {
             "the snapshot ends in the middle".to_owned()
         } else {

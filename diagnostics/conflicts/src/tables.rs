@@ -1,4 +1,4 @@
-//! What is known, as tables: each row small, each text kept once, no row per line of a journal.
+//! The recorded facts as tables: small rows, each text once, and no row per line of a journal.
 
 use crate::counts::Counts;
 use crate::names::{Name, Names, index};
@@ -22,7 +22,7 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) boot: Name,
     pub(crate) binary: Name,
-    /// Whether other programs of its run came before it or after it, and none beside it.
+    /// Whether the programs of its run follow one another.
     pub(crate) in_turn: bool,
 }
 
@@ -31,15 +31,15 @@ pub(crate) struct Process {
 pub(crate) struct Lane {
     pub(crate) run: u32,
     pub(crate) worker: Name,
-    /// What is no worker, and yet is told from all others.
+    /// Set for a lane that is no worker: one test, or the shared lane of a process.
     pub(crate) alone: Option<Alone>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Alone {
-    /// Seen from outside, each test of a program is a worker of its own.
+    /// A test that was observed from outside, which counts as a worker of its own.
     Test { binary: Name, test: Name },
-    /// What all workers of one process share.
+    /// The services that all workers of one process share.
     Process(u32),
 }
 
@@ -47,11 +47,11 @@ pub(crate) enum Alone {
 pub(crate) struct Execution {
     pub(crate) process: u32,
     pub(crate) lane: u32,
-    /// Unknown when all we have is a snapshot.
+    /// `None` if only a snapshot is known.
     pub(crate) test: Option<Name>,
     pub(crate) attempt: u64,
     pub(crate) begin: u64,
-    /// The last thing heard of it, if its end was never recorded.
+    /// The last event of it, if its end was not recorded.
     pub(crate) end: u64,
 }
 
@@ -63,34 +63,34 @@ pub(crate) struct Instance {
     pub(crate) epoch: u64,
     /// Declared as shared by all workers.
     pub(crate) shared: bool,
-    /// What it was built from: who uses it uses those too.
+    /// The instances that it was built from: a user of it uses those too.
     pub(crate) parts: Vec<u32>,
-    /// Executions that were handed it, each once.
+    /// The executions that received it, each once.
     pub(crate) users: Vec<User>,
 }
 
-/// An execution that was handed an instance.
+/// An execution that received an instance.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct User {
     pub(crate) execution: u32,
     pub(crate) at: u64,
-    /// The locks it held at every such moment; a snapshot does not know.
+    /// The locks it held each time; a snapshot does not hold them.
     pub(crate) guards: Option<u32>,
 }
 
-/// Who makes a claim.
+/// The owner of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     Execution(u32),
-    /// A service, on behalf of every execution that uses it.
+    /// A service, for every execution that uses it.
     Instance(u32),
 }
 
-/// All that one owner claimed on one resource in one way.
+/// The claims of one owner on one resource, in one way and under the same locks.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) owner: Owner,
-    /// Who made it, also when a service did.
+    /// The execution that made it, also for a service.
     pub(crate) execution: u32,
     pub(crate) resource: u32,
     pub(crate) access: Access,
@@ -102,20 +102,20 @@ pub(crate) struct Claim {
     pub(crate) released: u64,
 }
 
-/// How often something happened, with a few of those concerned.
+/// A counter, with a few of the executions involved.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) count: u64,
-    /// Microseconds, holders or threads, by what is counted.
+    /// The sum of microseconds, holders or threads.
     pub(crate) sum: u64,
     pub(crate) seen: Vec<(u32, Option<Name>)>,
     pub(crate) words: Option<Name>,
-    /// Whom it happened to last.
+    /// The last execution involved.
     pub(crate) last: Option<u32>,
 }
 
 impl Tally {
-    /// As many as are shown anywhere.
+    /// The maximum number of executions that a report shows.
     pub(crate) const SEEN: usize = 8;
 
     pub(crate) fn add(&mut self, amount: u64, execution: Option<u32>, place: Option<Name>) {
@@ -171,7 +171,7 @@ impl<K: Eq + Hash, R> Table<K, R> {
     }
 }
 
-/// Everything that journals and snapshots told.
+/// The facts from journals and snapshots.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) names: Names,
@@ -179,13 +179,13 @@ pub(crate) struct State {
     /// By run, process number, start, boot.
     pub(crate) processes: Table<(u32, u32, u64, Name), Process>,
     pub(crate) lanes: Table<Lane, Lane>,
-    /// By process and number; what only a snapshot knows has its lane for a number.
+    /// By process and number. Executions of snapshots have the number of their lane.
     pub(crate) executions: Table<(u32, Numbered), Execution>,
     pub(crate) instances: Table<(u32, u64), Instance>,
     pub(crate) resources: Table<Resource, Resource>,
     pub(crate) guards: Table<Vec<Name>, Vec<Name>>,
     pub(crate) claims: Table<(Owner, u32, Access, u32), Claim>,
-    /// Where an execution stands among the users of an instance.
+    /// The position of an execution among the users of an instance.
     pub(crate) uses: HashMap<(u32, u32), usize>,
     /// By process and number of the claim.
     pub(crate) open_claims: HashMap<(u32, u64), u32>,
@@ -195,15 +195,15 @@ pub(crate) struct State {
     pub(crate) epochs: BTreeMap<ServiceOfRun, Tally>,
     pub(crate) rebuilt: BTreeMap<ServiceOfRun, Tally>,
     pub(crate) foreign: BTreeMap<(u32, Name, Name), Tally>,
-    /// Uses through a foreign proxy: told as such and not once more as a shared instance.
+    /// Uses through a foreign proxy, which are reported as such and not as a shared instance.
     pub(crate) foreign_uses: HashSet<(u32, u32)>,
     pub(crate) quarantined: BTreeMap<(u32, Name, Option<Name>), Tally>,
     pub(crate) capacity: BTreeMap<Name, u64>,
     pub(crate) counts: Counts,
-    /// Those that stood, by run.
+    /// Fixtures that were running, by run.
     pub(crate) fixtures: HashSet<(u32, Name)>,
 
-    /// How many parties a conflict lists, if that was asked for.
+    /// The maximum number of uses that a conflict lists, if it was set.
     pub(crate) listed: Option<usize>,
     pub(crate) claimed: u64,
     pub(crate) journals: u64,
@@ -219,7 +219,7 @@ pub(crate) enum Numbered {
     Observed { test: Name, attempt: u64 },
 }
 
-/// The moments at which nobody should hold an instance any more.
+/// The moments from which on an instance should not be held any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum WhyLeaked {
     TestOver,
@@ -238,8 +238,8 @@ impl WhyLeaked {
     }
 }
 
-/// What a header line or a snapshot says about its process.
-pub(crate) struct Told<'a> {
+/// The facts about a process in a header line or a snapshot.
+pub(crate) struct ProcessFacts<'a> {
     pub(crate) run: &'a str,
     pub(crate) pid: u32,
     pub(crate) started: u64,
@@ -249,20 +249,20 @@ pub(crate) struct Told<'a> {
 }
 
 impl State {
-    pub(crate) fn process(&mut self, told: &Told<'_>) -> u32 {
-        let name = self.names.name(told.run);
+    pub(crate) fn process(&mut self, facts: &ProcessFacts<'_>) -> u32 {
+        let name = self.names.name(facts.run);
         let run = self.runs.row(name, || Run {
             name,
-            first: told.at,
-            last: told.at,
+            first: facts.at,
+            last: facts.at,
         });
-        self.heard_of(run, told.at);
-        let boot = self.names.name(told.boot);
-        let binary = self.names.name(told.binary);
+        self.heard_of(run, facts.at);
+        let boot = self.names.name(facts.boot);
+        let binary = self.names.name(facts.binary);
         self.processes
-            .row((run, told.pid, told.started, boot), || Process {
+            .row((run, facts.pid, facts.started, boot), || Process {
                 run,
-                pid: told.pid,
+                pid: facts.pid,
                 boot,
                 binary,
                 in_turn: false,
@@ -285,7 +285,7 @@ impl State {
         self.lanes.row(lane, || lane)
     }
 
-    /// The instance with this number; what it is may be told later, by another worker's journal.
+    /// Returns the instance with this number. Another worker's journal may describe it later.
     pub(crate) fn instance(&mut self, process: u32, number: u64) -> u32 {
         let nowhere = self.names.name("");
         self.instances.row((process, number), || Instance {
@@ -299,7 +299,7 @@ impl State {
         })
     }
 
-    /// An instance was built from others of its process. Another worker's journal may have told of uses before.
+    /// Notes that an instance was built from others of its process. Another worker's journal may have had uses of it before.
     pub(crate) fn made_of(&mut self, instance: u32, parts: &[u64]) {
         let process = self.instances.get(instance).process;
         let parts: Vec<u32> = parts.iter().map(|part| self.instance(process, *part)).collect();
@@ -311,7 +311,7 @@ impl State {
         self.instances.get_mut(instance).parts = parts;
     }
 
-    /// An execution was handed an instance, and with it all that it is built from.
+    /// Notes that an execution received an instance, and with it all that the instance is built from.
     pub(crate) fn used(&mut self, instance: u32, execution: u32, at: u64, guards: Option<u32>) {
         let mut handed = vec![instance];
         while let Some(instance) = handed.pop() {
@@ -328,7 +328,7 @@ impl State {
         }
     }
 
-    /// Notes one use; `false` when it says nothing new.
+    /// Notes one use, and returns whether it is new.
     fn is_new_use(&mut self, instance: u32, new: User) -> bool {
         let users = &mut self.instances.get_mut(instance).users;
         let known = *self.uses.entry((instance, new.execution)).or_insert(users.len());
@@ -336,7 +336,7 @@ impl State {
             users.push(new);
             return true;
         };
-        // What guards it is what was held each time.
+        // Only locks that were held each time guard it.
         let guards = match (user.guards, new.guards) {
             (Some(before), Some(now)) if before != now => {
                 let now = self.guards.get(now);
@@ -362,7 +362,7 @@ impl State {
         self.guards.row(names.clone(), || names)
     }
 
-    /// A source place.
+    /// Returns the number of a source place.
     pub(crate) fn place(&mut self, place: &str) -> Name {
         self.names.name(&places::plain(place))
     }
@@ -371,7 +371,7 @@ impl State {
         self.resources.row(resource.clone(), || resource)
     }
 
-    /// A claim of that kind begins, again or for the first time.
+    /// Notes the beginning of a claim of that kind.
     pub(crate) fn claim(&mut self, claim: Claim) -> u32 {
         self.claimed += 1;
         let key = (claim.owner, claim.resource, claim.access, claim.guards);
@@ -390,7 +390,7 @@ impl State {
         self.names.text(name)
     }
 
-    /// Where a resource can be met: a port of this machine is not the same port of another.
+    /// Returns the scope of a use: a port of one machine is not the same port of another.
     pub(crate) fn scope(&self, resource: u32, process: u32) -> Scope {
         match self.resources.get(resource).kind().scope() {
             Reach::Process => Scope::Process(process),

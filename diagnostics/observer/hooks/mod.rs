@@ -4,6 +4,7 @@ pub(crate) mod child_environment;
 pub(crate) mod env_calls;
 pub(crate) mod file_calls;
 pub(crate) mod kill_calls;
+pub(crate) mod locale_calls;
 pub(crate) mod lock_calls;
 pub(crate) mod long_jumps;
 pub(crate) mod process_calls;
@@ -19,6 +20,8 @@ pub(crate) fn resolve() {
     env_calls::real_time::resolve();
     file_calls::real::resolve();
     kill_calls::real::resolve();
+    locale_calls::real::resolve();
+    locale_calls::real_conventions::resolve();
     lock_calls::real::resolve();
     long_jumps::resolve();
     process_calls::real::resolve();

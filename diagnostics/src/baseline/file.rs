@@ -1,4 +1,4 @@
-//! The form of the file: TOML, of which people write the one part and `--update-baseline` the other.
+//! The file format: TOML, of which people write one part and `--update-baseline` the other.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ const HEAD: &str = "\
 # until = 2027-01-31
 ";
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Baseline {
     pub(crate) known: Vec<Known>,
@@ -45,11 +45,11 @@ pub(crate) struct Allowed {
     pub(crate) conflict: String,
     pub(crate) tests: BTreeSet<String>,
     pub(crate) reason: String,
-    /// The last day.
+    /// The last day on which it is allowed.
     pub(crate) until: String,
 }
 
-/// As it is written.
+/// The file as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -74,7 +74,7 @@ struct WrittenAllowed {
 #[derive(Debug)]
 pub(crate) enum BaselineError {
     Io(PathBuf, io::Error),
-    /// What is wrong, and in which line.
+    /// The content is wrong: the line and the reason.
     Shape(PathBuf, usize, String),
 }
 
@@ -100,7 +100,7 @@ impl fmt::Display for BaselineError {
 impl std::error::Error for BaselineError {}
 
 impl Baseline {
-    /// Reads the file; nothing if there is none.
+    /// Reads the file, or returns `None` if there is none.
     pub(crate) fn read(path: &Path) -> Result<Option<(String, Self)>, BaselineError> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text, path).map(|baseline| Some((text, baseline))),
@@ -149,7 +149,7 @@ impl Baseline {
         })
     }
 
-    /// The file's text with exactly these as known. What people wrote stays as it is.
+    /// Returns the file's text with exactly these conflicts as known. The part that people write stays as it is.
     pub(crate) fn updated(text: Option<&str>, known: &[Known], path: &Path) -> Result<String, BaselineError> {
         let mut document: DocumentMut =
             text.unwrap_or_default()
@@ -196,8 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
-        for (text, told) in [
+    fn an_error_has_its_line() {
+        for (text, message) in [
             (
                 "version = 1\nknown = 7\n",
                 "b.toml:2: invalid type: integer `7`, expected a sequence",
@@ -226,7 +226,7 @@ mod tests {
                 "b.toml:5: ",
             ),
         ] {
-            assert!(error(text).starts_with(told), "{:?}", error(text));
+            assert!(error(text).starts_with(message), "{:?}", error(text));
         }
     }
 

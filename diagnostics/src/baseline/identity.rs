@@ -40,20 +40,12 @@ fn test(binary: &str, name: &str) -> String {
 impl Roots {
     fn subject(&self, resource: &Resource) -> String {
         let (kind, name) = (resource.kind(), resource.as_str());
-        match kind {
-            ResourceKind::File
-            | ResourceKind::Directory
-            | ResourceKind::GitRepository
-            | ResourceKind::Database
-            | ResourceKind::TempName => format!("{} {}", kind.label(), self.path(name)),
-            ResourceKind::Name => format!("{} {}", kind.label(), folded(name, Fold::Temporary)),
-            ResourceKind::UnixSocket
-            | ResourceKind::SharedMemory
-            | ResourceKind::Port
-            | ResourceKind::UdpPort
-            | ResourceKind::Env
-            | ResourceKind::Cwd
-            | ResourceKind::Umask => resource.to_string(),
+        if resource.path().is_some() {
+            format!("{} {}", kind.label(), self.path(name))
+        } else if kind == ResourceKind::Name {
+            format!("{} {}", kind.label(), folded(name, Fold::Temporary))
+        } else {
+            resource.to_string()
         }
     }
 

@@ -1,6 +1,6 @@
-//! What is known of a suite's conflicts, so that only new ones fail: a file for people and for CI.
+//! The known conflicts of a suite, so that only new ones fail: a file for people and for CI.
 //!
-//! `file` is its form, `identity` what makes a conflict the same one tomorrow and elsewhere. Data in, data out.
+//! `file` is its format, `identity` the key by which a conflict is recognized. Data in, data out.
 
 mod file;
 mod identity;
@@ -10,20 +10,20 @@ pub(crate) use identity::Roots;
 
 use std::collections::BTreeSet;
 
-/// What the file says of a conflict.
+/// The standing of a conflict in the baseline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Nothing.
+    /// It is not in the file.
     New,
-    /// It is known, and these of its tests are not.
+    /// It is known, but these tests of it are not.
     NewTests(Vec<String>),
     Known,
-    /// Until that day, for that reason.
+    /// It is allowed until that day, for that reason.
     Allowed {
         until: String,
         reason: String,
     },
-    /// It was, until that day.
+    /// It was allowed until that day.
     Ended {
         until: String,
         reason: String,
@@ -31,14 +31,14 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    /// Whether it makes a check fail.
+    /// Returns whether it fails the command.
     pub(crate) fn fails(&self) -> bool {
         matches!(self, Self::New | Self::NewTests(_) | Self::Ended { .. })
     }
 }
 
 impl Baseline {
-    /// What the file says of that conflict on that day (`2027-01-31`).
+    /// Returns the standing of a conflict on a day (`2027-01-31`).
     pub(crate) fn standing(&self, conflict: &Known, today: &str) -> Standing {
         let allowed = self
             .allowed
@@ -47,7 +47,7 @@ impl Baseline {
         let mut covering: Vec<_> = allowed
             .filter(|one| unknown(&one.tests, conflict).is_empty())
             .collect();
-        // The one that lasts longest counts.
+        // The entry that lasts longest counts.
         covering.sort_by(|one, other| one.until.cmp(&other.until));
         if let Some(one) = covering.last() {
             let (until, reason) = (one.until.clone(), one.reason.clone());
@@ -72,8 +72,8 @@ impl Baseline {
         }
     }
 
-    /// What is to be known of a conflict of a recorded run. Who met whom there is chance: it is for all tests, unless
-    /// the file says which. Then it is for those, and for them that were seen.
+    /// Returns the entry for a conflict of a recorded run. Which tests overlap there is chance, so it is for all tests, unless
+    /// the file names some: then it is for those and for the tests of this run.
     pub(crate) fn widened(&self, seen: &Known) -> Known {
         let entries = || self.known.iter().filter(|one| one.conflict == seen.conflict);
         let is_for_all = entries().next().is_none() || entries().any(|one| one.tests.is_empty());
@@ -88,7 +88,7 @@ impl Baseline {
         }
     }
 
-    /// What the file holds and is not there any more.
+    /// Returns the entries without a conflict.
     pub(crate) fn gone(&self, conflicts: &[Known]) -> Vec<String> {
         let is_there = |subject: &str| conflicts.iter().any(|one| one.conflict == subject);
         let subjects = self
@@ -101,7 +101,7 @@ impl Baseline {
     }
 }
 
-/// The tests that an entry does not name. One without tests is for all.
+/// Returns the tests that an entry does not name. An entry without tests is for all.
 fn unknown(known: &BTreeSet<String>, conflict: &Known) -> Vec<String> {
     if known.is_empty() {
         return Vec::new();
@@ -184,7 +184,7 @@ until = 2026-12-31
     }
 
     #[test]
-    fn what_is_not_seen_any_more_is_told() {
+    fn an_entry_without_a_conflict_is_reported() {
         let baseline = Baseline::parse(FILE, Path::new("b.toml")).unwrap();
         let seen = Known {
             conflict: "file a".to_owned(),

@@ -9,30 +9,18 @@ const LONGEST: usize = 40;
 /// Returns an unused key for a resource: `report_csv`, with more of its path if that is taken, with a number otherwise.
 pub(crate) fn new_key(resource: &Resource, taken: &BTreeSet<String>) -> String {
     let is_free = |key: &String| !taken.contains(key) && !is_word_of_rust(key);
-    let parts: Vec<&str> = match resource.kind() {
-        Kind::File
-        | Kind::Directory
-        | Kind::GitRepository
-        | Kind::Database
-        | Kind::TempName
-        | Kind::UnixSocket => {
-            let parts = resource.as_str().split(['/', '\\']);
-            parts.filter(|part| !part.is_empty()).collect()
-        }
-        Kind::SharedMemory
-        | Kind::Port
-        | Kind::UdpPort
-        | Kind::Env
-        | Kind::Cwd
-        | Kind::Umask
-        | Kind::Name => Vec::new(),
+    let kind = resource.kind();
+    let is_path = resource.path().is_some() && kind != Kind::SharedMemory || kind == Kind::UnixSocket;
+    let parts: Vec<&str> = if is_path {
+        let parts = resource.as_str().split(['/', '\\']);
+        parts.filter(|part| !part.is_empty()).collect()
+    } else {
+        Vec::new()
     };
     let short = match parts.last() {
         Some(last) => word(last),
-        None => match resource.kind() {
-            Kind::Env | Kind::Name => word(resource.as_str()),
-            kind => word(&format!("{} {}", kind.key(), resource.as_str())),
-        },
+        None if matches!(kind, Kind::Env | Kind::Name) => word(resource.as_str()),
+        None => word(&format!("{} {}", kind.key(), resource.as_str())),
     };
     let folder = parts
         .len()

@@ -3,7 +3,6 @@
 //!
 //! This module maps conflicts to causes; `reading` then detects conflicts on the causes.
 
-use super::meaning::path_of;
 use crate::findings::{Fold, folded, is_random_name, numbers};
 use cofferdam::{Resource, ResourceKind};
 use cofferdam_conflicts::Kind;
@@ -82,26 +81,31 @@ pub(super) fn causes(
 
 /// Returns whether an access to the path is an access to the resource.
 pub(super) fn covers(resource: &Resource, path: &Path) -> bool {
-    let name = Path::new(resource.as_str());
-    match resource.kind() {
-        ResourceKind::File | ResourceKind::Directory | ResourceKind::GitRepository => path.starts_with(name),
-        ResourceKind::Database => path == name || base(path).as_deref() == Some(name),
-        ResourceKind::TempName => component(path, name.components().count()).is_some_and(|part| {
+    let (kind, Some(name)) = (resource.kind(), resource.path()) else {
+        return false;
+    };
+    if kind == ResourceKind::Database {
+        path == name || base(path).as_ref() == Some(&name)
+    } else if kind == ResourceKind::TempName {
+        component(path, name.components().count()).is_some_and(|part| {
             part.parent() == name.parent() && pattern(&part) == name.file_name().map(ToOwned::to_owned)
-        }),
-        _ => path_of(resource).is_some_and(|name| path.starts_with(name)),
+        })
+    } else {
+        path.starts_with(name)
     }
 }
 
 /// Returns the path below which accesses count for the resource, if it has one: the Git directory of a repository, since
 /// most files of a working tree belong to one test; the parent of a temporary name, since the name differs each time.
 pub(super) fn held(resource: &Resource) -> Option<PathBuf> {
-    let path = path_of(resource)?;
-    let git = path.extension().is_none_or(|extension| extension != "git");
-    match resource.kind() {
-        ResourceKind::GitRepository if git => Some(path.join(".git")),
-        ResourceKind::TempName => path.parent().map(Path::to_owned),
-        _ => Some(path),
+    let (kind, path) = (resource.kind(), resource.path()?);
+    let is_bare = path.extension().is_some_and(|extension| extension == "git");
+    if kind == ResourceKind::GitRepository && !is_bare {
+        Some(path.join(".git"))
+    } else if kind == ResourceKind::TempName {
+        path.parent().map(Path::to_owned)
+    } else {
+        Some(path)
     }
 }
 

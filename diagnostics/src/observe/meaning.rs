@@ -79,29 +79,10 @@ pub(super) fn kind_of(record: &Record<'_>) -> ResourceKind {
 /// Returns the resource of a kind at a path.
 pub(super) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
     let name = path.to_string_lossy();
-    match kind {
-        ResourceKind::SharedMemory => Resource::new(kind, name.strip_prefix(MEMORY).unwrap_or(&name)),
-        _ => Resource::new(kind, name),
-    }
-}
-
-/// Returns the path of a resource, if it has one.
-pub(super) fn path_of(resource: &Resource) -> Option<PathBuf> {
-    let name = resource.as_str();
-    match resource.kind() {
-        ResourceKind::File
-        | ResourceKind::Directory
-        | ResourceKind::GitRepository
-        | ResourceKind::Database
-        | ResourceKind::TempName => Some(name.into()),
-        ResourceKind::UnixSocket => (!name.starts_with('@')).then(|| name.into()),
-        ResourceKind::SharedMemory => Some(format!("{MEMORY}{name}").into()),
-        ResourceKind::Port
-        | ResourceKind::UdpPort
-        | ResourceKind::Env
-        | ResourceKind::Cwd
-        | ResourceKind::Umask
-        | ResourceKind::Name => None,
+    if kind == ResourceKind::SharedMemory {
+        Resource::new(kind, name.strip_prefix(MEMORY).unwrap_or(&name))
+    } else {
+        Resource::new(kind, name)
     }
 }
 
@@ -225,6 +206,12 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
             ));
         }
         Kind::Mask if shared => acts.push(Act::Other(Resource::umask(), access(true))),
+        Kind::SetLocale | Kind::GetLocale if shared => {
+            acts.push(Act::Other(
+                Resource::locale(),
+                access(record.kind == Kind::SetLocale),
+            ));
+        }
         _ => {}
     }
     let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
@@ -305,6 +292,8 @@ mod tests {
             (K::GetFolder, 0, 0, "", "", "read cwd"),
             (K::Mask, 0, 0, "", "", "write umask"),
             (K::Mask, FAILED, 0, "", "", "read umask"),
+            (K::SetLocale, 0, 0, "", "", "write locale"),
+            (K::GetLocale, 0, 0, "", "", "read locale"),
             (
                 K::Other,
                 0,
@@ -403,9 +392,9 @@ mod tests {
             let kind = kind_of(&log.records().next().unwrap());
             let found = resource_at(kind, Path::new(path));
             assert_eq!(found.to_string(), resource);
-            assert_eq!(path_of(&found), Some(path.into()));
+            assert_eq!(found.path(), Some(path.into()));
         }
-        assert_eq!(path_of(&Resource::new(ResourceKind::UnixSocket, "@bus")), None);
+        assert_eq!(Resource::new(ResourceKind::UnixSocket, "@bus").path(), None);
     }
 
     #[test]
@@ -443,6 +432,7 @@ mod tests {
         assert_eq!(told(K::ChangeFolder, 0, 0, "/a", "", false), "");
         assert_eq!(told(K::GetFolder, 0, 0, "", "", false), "");
         assert_eq!(told(K::Mask, 0, 0, "", "", false), "");
+        assert_eq!(told(K::SetLocale, 0, 0, "", "", false), "");
         assert_eq!(told(K::Open, 0, RELATIVE | 1, "a", "", false), "Write /w/a");
     }
 }

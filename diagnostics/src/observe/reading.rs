@@ -638,11 +638,13 @@ impl Paths for UsedPaths<'_> {
 impl<'a> On<'a> {
     /// The mask and a variable are met by those of one process, also by who clears all of them.
     fn of(resource: &'a Resource, number: u32, pid: u32) -> Self {
-        use cofferdam::ResourceKind as K;
-        match resource.kind() {
-            K::Umask => Self::Mask(pid),
-            K::Env => Self::Variable(pid, resource.as_str()),
-            _ => Self::Other(number),
+        let kind = resource.kind();
+        if kind == ResourceKind::Umask {
+            Self::Mask(pid)
+        } else if kind == ResourceKind::Env {
+            Self::Variable(pid, resource.as_str())
+        } else {
+            Self::Other(number)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The account of what was started, for a person.
+//! The account of started programs, for people.
 
 use super::style::headline;
 use super::text::{count, plain};
@@ -7,12 +7,12 @@ use crate::findings::{Account, Entry};
 use cofferdam_conflicts::Severity;
 use std::io::{self, Write};
 
-/// As many of each sort are listed; the others are counted.
+/// The number of programs of each kind that are listed; the others are counted.
 const LISTED: usize = 10;
-/// As many are named in the last line.
+/// The number of programs that the last line names.
 const NAMED: usize = 3;
 
-/// What is lost or out of reach, and files that could not be written.
+/// Writes the lost programs, those out of reach, and files that could not be written.
 pub(super) fn write(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
     let Account {
         lost, out_of_reach, ..
@@ -32,7 +32,7 @@ pub(super) fn write(out: &mut impl Write, findings: &Findings) -> io::Result<()>
     Ok(())
 }
 
-/// The lines of what is lost, for formats that have no words of their own for it.
+/// Returns a line for each lost program.
 pub(super) fn lost(account: &Account) -> impl Iterator<Item = String> {
     account.lost.iter().map(one)
 }
@@ -45,7 +45,7 @@ fn one(entry: &Entry) -> String {
     format!("{}{times}: {}", entry.name, entry.reason)
 }
 
-/// For the last line: `2 of 12 programs were lost`.
+/// Returns `2 of 12 programs were lost`, for the last line.
 pub(super) fn lost_words(account: &Account) -> String {
     let (lost, started) = (account.lost_count(), account.started);
     let all = count(started.max(lost), "program");
@@ -55,7 +55,7 @@ pub(super) fn lost_words(account: &Account) -> String {
     }
 }
 
-/// For the last line: what is out of reach, by name.
+/// Returns the programs out of reach by name, for the last line.
 pub(super) fn out_of_reach_words(account: &Account) -> String {
     if account.out_of_reach.is_empty() {
         return String::new();

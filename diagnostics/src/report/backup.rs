@@ -1,4 +1,4 @@
-//! A copy that was made.
+//! A backup of the ledger.
 
 use super::json_line::{self, path};
 use super::text::{count, plain};

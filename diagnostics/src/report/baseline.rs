@@ -1,4 +1,4 @@
-//! What a baseline says, for a person: what fails no more in a line each, and what has to be known of the file.
+//! The comparison with a baseline, for people: one line for each known conflict, and notes about the file.
 
 use super::style::headline;
 use super::text::{count, plain};
@@ -7,12 +7,12 @@ use crate::commands::ratchet::Compared;
 use cofferdam_conflicts::{Conflict, Severity};
 use std::io::{self, Write};
 
-/// As many are named that the file holds and nobody saw.
+/// The number of entries that are named of those without a conflict.
 const NAMED: usize = 10;
 
 pub(super) fn write(out: &mut impl Write, compared: &Compared) -> io::Result<()> {
-    for (told, standing) in &compared.settled {
-        let (word, text) = settled(told, standing);
+    for (conflict, standing) in &compared.settled {
+        let (word, text) = settled(conflict, standing);
         headline(out, Severity::Note, word, &text)?;
     }
     for note in &compared.notes {
@@ -50,13 +50,13 @@ fn what_is(number: usize) -> String {
     format!("{} {verb}", count(number as u64, "conflict"))
 }
 
-/// `known`, and what of it.
-pub(super) fn settled(told: &Conflict, standing: &Standing) -> (&'static str, String) {
-    let subject = told
+/// Returns the headline word and text for a known or allowed conflict.
+pub(super) fn settled(conflict: &Conflict, standing: &Standing) -> (&'static str, String) {
+    let subject = conflict
         .resource
         .as_ref()
-        .map_or_else(|| told.message.clone(), ToString::to_string);
-    let tests = count(told.use_count, "use");
+        .map_or_else(|| conflict.message.clone(), ToString::to_string);
+    let tests = count(conflict.use_count, "use");
     match standing {
         Standing::Allowed { until, reason } => {
             ("allowed", format!("{subject} ({tests}) until {until}: {reason}"))
@@ -65,7 +65,7 @@ pub(super) fn settled(told: &Conflict, standing: &Standing) -> (&'static str, St
     }
 }
 
-/// For the last line.
+/// Returns the part of the last line about the baseline.
 pub(super) fn last_words(compared: &Compared) -> String {
     match compared.settled.len() {
         0 => String::new(),

@@ -1,4 +1,4 @@
-//! What several jobs came to: a table of rounds, and which failed.
+//! The result of several jobs: a table of rounds, and the failed jobs.
 
 use super::json_line::path;
 use super::progress::words;
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// For a person.
+/// Writes the result for people.
 pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
     if !batch.rows.is_empty() {
         table(out, &batch.rows)?;
@@ -46,7 +46,7 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
     Ok(())
 }
 
-/// One line for each number of workers.
+/// Writes one line for each number of workers.
 fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     let head = [
         "workers",
@@ -83,13 +83,13 @@ fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Of the rounds that were not cancelled.
+/// Returns the share of rounds that passed, without those that were cancelled.
 fn success(row: &Row) -> String {
     match row.rounds() {
         0 => "-".to_owned(),
         rounds if row.passed == rounds => "100 %".to_owned(),
         rounds => {
-            // Rounded down: what is not all must not look like all.
+            // Rounded down, so that only all of them are 100 %.
             let tenths = row.passed * 1000 / rounds;
             format!("{}.{} %", tenths / 10, tenths % 10)
         }
@@ -195,13 +195,13 @@ mod tests {
 
     #[test]
     fn only_all_of_them_are_a_hundred_percent() {
-        for (passed, failed, told) in [
+        for (passed, failed, text) in [
             (20, 0, "100 %"),
             (9999, 1, "99.9 %"),
             (1, 2, "33.3 %"),
             (0, 0, "-"),
         ] {
-            assert_eq!(success(&row_of(passed, failed)), told);
+            assert_eq!(success(&row_of(passed, failed)), text);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What running tests once more showed, for a person.
+//! The results of rerunning tests, for people.
 
 use super::style::{DIM, headline};
 use super::text::{count, plain};
@@ -6,7 +6,7 @@ use crate::commands::{Findings, Observed};
 use cofferdam_conflicts::{Conflict, Grade, Kind, Severity};
 use std::io::{self, Write};
 
-/// As many pairs of a resource are told one by one, and as many guarded resources by name.
+/// The number of pairs of a resource that are listed, and below of guarded resources that are named.
 const TOLD: usize = 3;
 const NAMED: usize = 10;
 
@@ -17,7 +17,7 @@ const GRADES: [Grade; 4] = [
     Grade::Guarded,
 ];
 
-/// The gravest pairs of a resource, then how many were run.
+/// Writes the most severe pairs of a resource, then the number of pairs that were run.
 pub(super) fn pairs(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
     let name = |position: usize| conflict.tests.get(position).map_or("", |test| test.name());
     for pair in conflict.pairs.iter().take(TOLD) {
@@ -52,7 +52,7 @@ pub(super) fn pairs(out: &mut impl Write, conflict: &Conflict) -> io::Result<()>
     )
 }
 
-/// Returns `2 of 9 pairs tried`: of which something is known.
+/// Returns `2 of 9 pairs tried`: the pairs with a result.
 fn tried(conflict: &Conflict) -> String {
     let tried = conflict
         .pairs
@@ -76,7 +76,7 @@ fn by_grade(conflict: &Conflict) -> String {
     }
 }
 
-/// `2 reproduced, 1 unguarded`.
+/// Returns `2 reproduced, 1 unguarded`.
 fn listed(number: impl Fn(Grade) -> usize) -> String {
     let parts: Vec<String> = GRADES
         .into_iter()
@@ -87,7 +87,7 @@ fn listed(number: impl Fn(Grade) -> usize) -> String {
     parts.join(", ")
 }
 
-/// How many of the conflicts have which grade, where they were given.
+/// Returns the number of conflicts of each grade.
 pub(super) fn grades(findings: &Findings) -> String {
     let of = |grade: Grade| {
         let conflicts = findings.of_severity(Severity::Conflict);
@@ -99,7 +99,7 @@ pub(super) fn grades(findings: &Findings) -> String {
     }
 }
 
-/// What is no conflict any more, in one line.
+/// Writes the guarded resources in one line.
 pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
     let guarded = observed
         .confirmed
@@ -147,7 +147,7 @@ pub(super) fn word(conflict: &Conflict) -> &'static str {
     grade.as_str()
 }
 
-/// Writes what the runs did besides: tests that were stopped, files that they left.
+/// Writes the side effects of the runs: stopped tests, and files that they left behind.
 pub(super) fn after(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
     let Some(confirmed) = &observed.confirmed else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! How far a confirmation is, on standard error: a bar on a terminal, a few lines elsewhere.
+//! The progress of a confirmation on standard error: a bar on a terminal, a few lines elsewhere.
 
 use super::text::{count, plain};
 use crate::observe::confirm::Event;
@@ -14,21 +14,21 @@ const TICK: Duration = Duration::from_millis(250);
 /// Shows events.
 #[derive(Debug, Default)]
 pub(crate) struct Confirming {
-    /// Where there is a terminal.
+    /// Set if there is a terminal.
     bar: OnceLock<Option<ProgressBar>>,
-    /// Elsewhere.
+    /// Used without a terminal.
     pairs: Mutex<Pairs>,
 }
 
-/// The pairs of tests that were graded, each to be reported once: when its grade cannot become graver, or at the end.
+/// The pairs of tests that were graded. Each is reported once: when its grade is final, or at the end.
 #[derive(Debug, Default)]
 struct Pairs {
-    /// The resources on which a pair was unguarded so far; nothing when it was reported.
+    /// The resources on which a pair was unguarded so far; `None` once it was reported.
     open: BTreeMap<[String; 2], Option<Vec<String>>>,
 }
 
 impl Pairs {
-    /// Takes in a grade, and returns the pair's line if it is due. A pair with a lesser grade has none.
+    /// Adds a grade, and returns the pair's line if it is due. A pair with a lower grade has none.
     fn grade(&mut self, tests: [&str; 2], grade: Grade, on: &str) -> Option<String> {
         if grade < Grade::Unguarded {
             return None;
@@ -48,7 +48,7 @@ impl Pairs {
         None
     }
 
-    /// Returns the lines of the pairs that have had none.
+    /// Returns the lines of the pairs that were not reported yet.
     fn left(&mut self) -> Vec<String> {
         let pairs = std::mem::take(&mut self.open).into_iter();
         let lines = pairs.filter_map(|([a, b], resources)| {
@@ -136,7 +136,7 @@ fn new_bar(pairs: u64) -> ProgressBar {
 
 fn say(line: &str) {
     let mut err = anstream::stderr().lock();
-    // Nobody may be there to read it, and the runs go on all the same.
+    // An error is ignored, and the runs continue.
     let _ = writeln!(err, "cofferdam: {line}");
 }
 

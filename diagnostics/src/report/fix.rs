@@ -1,4 +1,4 @@
-//! What ends the conflicts that were seen: as a diff between words, or as JSON.
+//! The changes that end the observed conflicts, as a diff with notes, or as JSON.
 
 use super::json_line;
 use super::style::BOLD;
@@ -20,7 +20,7 @@ use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
 const VERSION: u64 = 2;
-/// As many attributes of a sort are listed; the others are counted.
+/// The number of attributes of each kind that are listed; the others are counted.
 const LISTED: usize = 20;
 const ADDED: Style = AnsiColor::Green.on_default();
 const REMOVED: Style = AnsiColor::Red.on_default();
@@ -79,7 +79,7 @@ fn say(out: &mut dyn Write, word: &str, text: &str) -> io::Result<()> {
     writeln!(out, "{BOLD}{word}:{BOLD:#} {}", plain(text))
 }
 
-/// Writes which resources are kept apart by what, and returns whether there was anything to write.
+/// Writes the keys with their resources, and returns whether there was anything to write.
 fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
     let named = |resources: &[Resource]| {
         let names: Vec<String> = resources.iter().map(|one| fixed.shown_resource(one)).collect();
@@ -149,7 +149,7 @@ fn diff(out: &mut dyn Write, text: &str) -> io::Result<()> {
         writeln!(out, "{BOLD}{}{BOLD:#}", plain(line))?;
     }
     for line in body.split_inclusive('\n') {
-        // The text itself is the user's own file, and a patch has to be what it is.
+        // The text is the user's file, and a patch must not be escaped.
         let style = match line.as_bytes().first() {
             Some(b'+') => ADDED,
             Some(b'-') => REMOVED,
@@ -227,7 +227,7 @@ fn needed(one: &ByHand) -> String {
     words.join(" ")
 }
 
-/// The attribute as it is written: the key without a name is that of attributes without one.
+/// Returns the attribute as it is written. An empty key is that of attributes without a key.
 fn attribute(word: &str, keys: &[&str]) -> String {
     match keys {
         [""] => format!("#[{word}]"),
@@ -306,6 +306,7 @@ struct FixView<'a> {
     test_groups: Vec<GroupView<'a>>,
     kept_apart: Vec<ResourceView<'a>>,
     not_met: Vec<ResourceView<'a>>,
+    not_reached: Vec<ResourceView<'a>>,
     changes: Vec<ChangeView>,
     advice: Vec<AdviceView<'a>>,
     by_hand: Vec<ByHandView<'a>>,
@@ -427,6 +428,7 @@ impl<'a> FixView<'a> {
             test_groups: mending.groups.iter().map(group).collect(),
             kept_apart: views(&mending.kept),
             not_met: views(&mending.not_met),
+            not_reached: views(&mending.not_reached),
             changes: mending.changes.iter().map(change).collect(),
             advice: fixed.advice.iter().map(advice).collect(),
             by_hand: mending.by_hand.iter().map(by_hand).collect(),

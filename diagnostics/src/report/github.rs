@@ -94,7 +94,7 @@ fn text(conflict: &Conflict) -> Vec<String> {
     lines
 }
 
-/// ` on w0`; nothing without a name: a test that was seen from outside has no worker.
+/// Returns ` on w0`, or nothing without a name: a test that was observed from outside has no worker.
 fn part(word: &str, name: &str) -> String {
     match name {
         "" => String::new(),
@@ -102,7 +102,7 @@ fn part(word: &str, name: &str) -> String {
     }
 }
 
-/// `::error file=F,line=N,title=T::MESSAGE`, with everything that could end a part of it escaped.
+/// Writes `::error file=F,line=N,title=T::MESSAGE`, with everything escaped that could end a part of it.
 fn annotate(
     out: &mut impl Write,
     level: &str,
@@ -118,7 +118,7 @@ fn annotate(
     writeln!(out, "title={}::{}", property(title), message.join("%0A"))
 }
 
-/// `file:line` or `file:line:column`.
+/// Returns file and line of `file:line` or `file:line:column`.
 fn split(place: &str) -> Option<(&str, u32)> {
     let (rest, last) = place.rsplit_once(':')?;
     let last: u32 = last.parse().ok()?;

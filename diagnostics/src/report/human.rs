@@ -1,4 +1,4 @@
-//! For a person at a terminal or in a log.
+//! The report for people, at a terminal or in a log.
 
 use super::style::{self, BOLD, DIM, headline};
 use super::summary::{last_line, nothing_recorded};
@@ -34,7 +34,7 @@ impl Human<'_> {
                 usize::MAX
             };
             for conflict in findings.of_severity(severity).take(listed) {
-                // A warning only because of what the runs showed, or could not show.
+                // A conflict that is only a warning because of its grade.
                 if conflict.grade.is_some() && conflict.kind.severity() == Severity::Conflict {
                     observed::block(out, conflict, findings)?;
                 } else {
@@ -116,7 +116,7 @@ fn block(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
     writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&conflict.help))
 }
 
-/// Returns test, worker and program, access, and place, each made harmless.
+/// Returns test, worker and program, access, and place, each escaped.
 fn row(test: &Test, used: &Use, with_run: bool) -> [String; 4] {
     let run = if with_run {
         format!(" of run {}", plain(&test.run))

@@ -1,4 +1,4 @@
-//! For programs: one line, versioned; docs/exit-codes.md describes it.
+//! The report for programs: one line of JSON with a version. docs/exit-codes.md describes it.
 
 use super::batch::BatchView;
 use super::json_line::{self, path};

@@ -1,4 +1,4 @@
-//! The last sessions, and how often each job passed.
+//! The last sessions, and each job's pass rate.
 
 use super::json_line::{self, path};
 use super::session::{SessionView, span};
@@ -15,7 +15,7 @@ use std::io::{self, Write};
 /// The version of the JSON that this build writes.
 const VERSION: u64 = 1;
 
-/// As many jobs are told to people, those that failed most often; JSON has them all.
+/// The number of jobs that are listed for people, those that failed most often first. JSON has all.
 const JOBS: usize = 20;
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, listed: &Listed) -> io::Result<()> {
@@ -97,7 +97,7 @@ fn rate(job: &Success) -> [String; 5] {
     ]
 }
 
-/// Cut, not rounded: only what never failed has 100 %.
+/// Returns the pass rate, rounded down: only a job that never failed has 100 %.
 fn percent(job: &Success) -> String {
     let mills = job.completed * 1_000 / (job.completed + job.failed).max(1);
     format!("{}.{} %", mills / 10, mills % 10)
@@ -145,14 +145,14 @@ mod tests {
 
     #[test]
     fn only_what_never_failed_has_100_percent() {
-        for (completed, failed, told) in [(320, 0, "100.0 %"), (9_999, 1, "99.9 %"), (0, 3, "0.0 %")] {
+        for (completed, failed, text) in [(320, 0, "100.0 %"), (9_999, 1, "99.9 %"), (0, 3, "0.0 %")] {
             let job = Success {
                 name: String::new(),
                 sessions: 1,
                 completed,
                 failed,
             };
-            assert_eq!(percent(&job), told);
+            assert_eq!(percent(&job), text);
         }
     }
 }

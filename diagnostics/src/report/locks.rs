@@ -1,4 +1,4 @@
-//! Locks, for a person and for programs.
+//! Locks, for people and for programs.
 
 use super::json_line::{self, path};
 use super::text::{count, plain};

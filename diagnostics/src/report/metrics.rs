@@ -1,17 +1,17 @@
-//! Measures, in the text format that Prometheus and its tools read.
+//! Metrics in the text format of Prometheus.
 
 use crate::commands::metrics::Measures;
 use crate::ledger::{Job, JobState, Session};
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
 use std::io;
 
-/// The text: what each measure is, then its values, always in the same order.
+/// Returns the text: the description of each metric, then its values, always in the same order.
 pub(super) fn text(measures: &Measures) -> io::Result<String> {
     let mut all = All(Registry::new());
-    let told = all
+    let text = all
         .fill(measures)
         .and_then(|()| TextEncoder::new().encode_to_string(&all.0.gather()));
-    told.map_err(io::Error::other)
+    text.map_err(io::Error::other)
 }
 
 struct All(Registry);
@@ -53,7 +53,7 @@ impl All {
             &of_cache,
         )?;
         let rate = self.gauge("cache_hit_ratio", "Hits among all calls.", &of_cache)?;
-        // One lane of several jobs is told as one: what is counted adds up, and a ratio is that of the sums.
+        // A lane of several jobs is one series: counts are sums, and a ratio is that of the sums.
         for cache in &measures.caches {
             let labels = [cache.worker.as_str(), cache.locator.as_str()];
             hits.with_label_values(&labels).inc_by(float(cache.hits));
@@ -114,7 +114,7 @@ impl All {
     fn watched(&mut self, measures: &Measures) -> prometheus::Result<()> {
         let watched = self.gauge(
             "watched",
-            "What was recorded in the session: what is told holds for this.",
+            "The extent of the recording of the session.",
             &["what"],
         )?;
         for (what, number) in [
@@ -133,7 +133,7 @@ impl All {
     fn session(&mut self, session: &Session, now: u64) -> prometheus::Result<()> {
         let info = self.gauge(
             "session_info",
-            "The session that is told of.",
+            "The session that the metrics are about.",
             &["session", "namespace", "scope", "status", "revision"],
         )?;
         let revision = session.revision.as_deref().unwrap_or_default();
@@ -224,7 +224,7 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("cofferdam")
 }
 
-/// Prometheus knows no other numbers.
+/// Returns the number as Prometheus represents numbers.
 fn float(number: u64) -> f64 {
     number as f64
 }
@@ -233,7 +233,7 @@ fn seconds_of(micros: u64) -> f64 {
     float(micros) / 1e6
 }
 
-/// What `one` is of both; 0 of nothing.
+/// Returns the share of `one` in both; 0 if both are 0.
 fn part(one: f64, other: f64) -> f64 {
     one / (one + other).max(1.0)
 }

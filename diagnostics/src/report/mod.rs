@@ -1,4 +1,4 @@
-//! The only code that prints: one type for each format.
+//! The only code that prints: one file for each report.
 
 mod account;
 mod backup;
@@ -48,7 +48,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::{error, fmt};
 
-/// Shows what a command came to, where and how it was asked for.
+/// Shows the outcome of a command in the requested format and place.
 pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> {
     let terminal = match &shown.output {
         Some(path) => {
@@ -63,35 +63,35 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
     to_stdout(|mut out| write(&mut out, terminal, outcome))
 }
 
-/// Shows what became of old runs.
+/// Shows the old runs that were removed and kept.
 pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), ReportError> {
     to_stdout(|out| clean::write(out, format, swept))
 }
 
-/// Shows what ends the conflicts that were seen.
+/// Shows the changes that end the observed conflicts.
 pub(crate) fn show_fix(format: ListFormat, fixed: &Fixed) -> Result<(), ReportError> {
     to_stdout(|mut out| fix::write(&mut out, format, fixed))
 }
 
-/// Shows the locks as they were asked for.
+/// Shows the locks.
 pub(crate) fn show_locks(format: ListFormat, all: &Locks) -> Result<(), ReportError> {
     to_stdout(|mut out| locks::write(&mut out, format, all))
 }
 
-/// Shows which session took a job.
+/// Shows the session that took a job.
 pub(crate) fn show_submitted(format: ListFormat, job: &Submitted) -> Result<(), ReportError> {
     to_stdout(|out| submitted::write(out, format, job))
 }
 
-/// Shows how far sessions are, and again: on a terminal in the place of what was shown before, elsewhere below it,
-/// and only if something `changed`. Nobody may be there any more to read it.
+/// Returns a function that shows the progress of sessions: on a terminal in place of the previous output, elsewhere below
+/// it and only if something `changed`. Stops when the reader is gone.
 pub(crate) fn show_status(
     format: ListFormat,
 ) -> impl FnMut(&Standing, bool) -> Result<ControlFlow<()>, ReportError> {
     let mut shown = 0;
     move |standing, changed| {
         let out = io::stdout().lock();
-        // Who wants no colours, or has a terminal that knows none, gets plain lines.
+        // Without colors, plain lines are shown.
         let is_plain = AutoStream::choice(&out) == ColorChoice::Never;
         let is_screen = format == ListFormat::Human && out.is_terminal() && !is_plain;
         if !is_screen && !changed {
@@ -99,18 +99,18 @@ pub(crate) fn show_status(
         }
         let mut out = AutoStream::auto(out);
         let mut text = Vec::new();
-        let told = status::write(&mut text, format, standing).and_then(|()| {
+        let written = status::write(&mut text, format, standing).and_then(|()| {
             if is_screen && shown > 0 {
-                // Up to where it began, and away with what is there.
+                // Moves to the first line of the previous output, and clears it.
                 write!(out, "\x1b[{shown}A\x1b[J")?;
             }
             out.write_all(&text)?;
             out.flush()
         });
         shown = text.iter().filter(|byte| **byte == b'\n').count();
-        match told {
+        match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
-            told => told.map(|()| ControlFlow::Continue(())).map_err(not_written),
+            written => written.map(|()| ControlFlow::Continue(())).map_err(not_written),
         }
     }
 }
@@ -145,7 +145,7 @@ fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(),
     match write(&mut out).and_then(|()| out.flush()) {
         // Whoever reads has seen enough (`| head`).
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        told => told.map_err(not_written),
+        written => written.map_err(not_written),
     }
 }
 

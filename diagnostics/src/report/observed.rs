@@ -1,4 +1,4 @@
-//! What was seen from outside, for a person: by resource, writers before readers.
+//! Conflicts of an observed suite, for people: by resource, writers before readers.
 
 use super::confirmed;
 use super::style::{BOLD, DIM, headline};
@@ -8,10 +8,10 @@ use cofferdam::{Access, Resource, Scope};
 use cofferdam_conflicts::{Conflict, Grade, Kind, Test, Use};
 use std::io::{self, Write};
 
-/// As many tests of each sort are listed; the others are counted.
+/// The number of writers, and of readers, that are listed; the others are counted.
 const LISTED: usize = 20;
 
-/// A test's use of the resource, as it is shown.
+/// A row: a test and its use of the resource.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     test: String,
@@ -28,7 +28,7 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
         .as_ref()
         .map(|resource| plain_name(resource, conflict, findings))
         .unwrap_or_default();
-    // Runs that could not decide leave it open whether there is a lock.
+    // Without a result of the runs there may be a lock.
     let lock = if conflict.is_undecided() {
         ""
     } else {
@@ -133,7 +133,7 @@ fn row(test: &Test) -> Option<Row> {
     })
 }
 
-/// `src/store.rs:12, from tests/shop.rs:7`: the innermost line, and the test's own where that is another.
+/// Returns `src/store.rs:12, from tests/shop.rs:7`: the innermost line, and that of the test where it is another.
 pub(super) fn places(used: &Use) -> String {
     match (&used.place, &used.test_place) {
         (Some(place), Some(test)) if place != test => format!("{place}, from {test}"),
@@ -142,7 +142,7 @@ pub(super) fn places(used: &Use) -> String {
     }
 }
 
-/// For the last line: what the verdict holds for, and what not.
+/// Returns the extent of the verdict, for the last line.
 pub(super) fn watched(observed: &Observed) -> String {
     let accesses = match observed.coverage.accesses {
         1 => "1 access".to_owned(),

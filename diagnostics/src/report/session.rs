@@ -1,4 +1,4 @@
-//! Sessions and jobs, in words and as JSON.
+//! Sessions and jobs as text and as JSON.
 
 use super::json_line::path;
 use super::text::{count, plain};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// `12 in night: tests`.
+/// Returns `12 in night: tests`.
 pub(super) fn name(session: &Session) -> String {
     format!(
         "{} in {}: {}",
@@ -17,7 +17,7 @@ pub(super) fn name(session: &Session) -> String {
     )
 }
 
-/// `process 4711 on build-3`.
+/// Returns `process 4711 on build-3`.
 pub(super) fn owner(session: &Session) -> String {
     match session.owner.host.as_str() {
         "" => format!("process {}", session.owner.pid),
@@ -25,7 +25,7 @@ pub(super) fn owner(session: &Session) -> String {
     }
 }
 
-/// `7 of 10 jobs ended (1 failed), 2 running`.
+/// Returns `7 of 10 jobs ended (1 failed), 2 running`.
 pub(super) fn progress(jobs: &Counts) -> String {
     let mut line = format!("{} of {} ended", jobs.ended(), count(jobs.all(), "job"));
     let ends = [
@@ -46,7 +46,7 @@ pub(super) fn progress(jobs: &Counts) -> String {
     line
 }
 
-/// How long from one moment to another, both in microseconds.
+/// Returns the time between two moments in microseconds.
 pub(super) fn span(from: u64, to: u64) -> String {
     let micros = to.saturating_sub(from);
     match micros {
@@ -56,15 +56,15 @@ pub(super) fn span(from: u64, to: u64) -> String {
     }
 }
 
-/// The moment in UTC, from microseconds since 1970.
+/// Returns a moment in UTC, from microseconds since 1970.
 pub(super) fn moment(at: u64) -> String {
-    // What is no moment of this calendar was not written by us.
+    // A later moment has no date in this calendar.
     let latest = 253_402_300_799_000_000;
     let at = std::time::UNIX_EPOCH + Duration::from_micros(at.min(latest));
     humantime::format_rfc3339_seconds(at).to_string()
 }
 
-/// What keeps the ledger's log large, if it is.
+/// Returns a warning if the ledger's log is large, with the processes that keep it so.
 pub(super) fn large_log(bytes: u64, readers: &[Holder]) -> Option<String> {
     const LARGE: u64 = 16_000_000;
     if bytes < LARGE || readers.is_empty() {
@@ -222,14 +222,14 @@ mod tests {
 
     #[test]
     fn spans_are_as_exact_as_people_want_them() {
-        for (micros, told) in [
+        for (micros, text) in [
             (0, "0 ms"),
             (999_999, "999 ms"),
             (1_950_000, "1.9 s"),
             (59_990_000, "59.9 s"),
             (3_723_000_000, "1h 2m 3s"),
         ] {
-            assert_eq!(span(7, 7 + micros), told);
+            assert_eq!(span(7, 7 + micros), text);
         }
         assert_eq!(span(7, 0), "0 ms", "a clock that was set back");
         assert_eq!(moment(1_700_000_000_000_000), "2023-11-14T22:13:20Z");
@@ -244,10 +244,10 @@ mod tests {
         }];
         assert_eq!(large_log(1_000_000, &readers), None);
         assert_eq!(large_log(20_000_000, &[]), None);
-        let told = large_log(20_000_000, &readers).unwrap();
+        let text = large_log(20_000_000, &readers).unwrap();
         assert!(
-            told.contains("20 MB") && told.contains("process 4711 (sqlite3)"),
-            "{told}"
+            text.contains("20 MB") && text.contains("process 4711 (sqlite3)"),
+            "{text}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! All of one session.
+//! One session in full.
 
 use super::json_line;
 use super::session::{JobView, SessionView, moment, name, owner, progress, span};
@@ -14,7 +14,7 @@ use std::io::{self, Write};
 /// The version of the JSON that this build writes.
 const VERSION: u64 = 1;
 
-/// As many of the jobs that completed are told to people; all others, and JSON has them all.
+/// The number of completed jobs that are listed for people; all others are listed. JSON has all.
 const COMPLETED: usize = 50;
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, whole: &Whole) -> io::Result<()> {
@@ -49,14 +49,14 @@ fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
     }
     writeln!(out, "  {}\n", progress(&session.jobs))?;
     let mut left = COMPLETED;
-    let mut is_told = |job: &&Job| {
+    let mut is_listed = |job: &&Job| {
         let is_one_of_many = job.state == JobState::Completed;
-        let is_told = !is_one_of_many || left > 0;
-        left -= usize::from(is_one_of_many && is_told);
-        is_told
+        let is_listed = !is_one_of_many || left > 0;
+        left -= usize::from(is_one_of_many && is_listed);
+        is_listed
     };
-    let told: Vec<&Job> = whole.jobs.iter().filter(&mut is_told).collect();
-    let rows: Vec<_> = told.iter().map(|job| row(job, whole.now)).collect();
+    let listed: Vec<&Job> = whole.jobs.iter().filter(&mut is_listed).collect();
+    let rows: Vec<_> = listed.iter().map(|job| row(job, whole.now)).collect();
     let names = [
         "job",
         "name",
@@ -136,7 +136,7 @@ fn row(job: &Job, now: u64) -> [String; 8] {
     ]
 }
 
-/// A name that the user chose says nothing of the command.
+/// Returns the name with the command, unless the name begins with it.
 fn name_and_command(job: &Job) -> String {
     let name = plain(&job.name);
     match &job.command {

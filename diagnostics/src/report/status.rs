@@ -1,4 +1,4 @@
-//! How far sessions are.
+//! The progress of sessions.
 
 use super::json_line::{self, path};
 use super::session::{JobView, SessionView, large_log, name, owner, progress, span};
@@ -15,7 +15,7 @@ use std::io::{self, Write};
 /// The version of the JSON that this build writes.
 const VERSION: u64 = 1;
 
-/// As many of the jobs that run are told of each session.
+/// The number of running jobs that are listed for each session.
 const JOBS: usize = 20;
 
 const RUNNING: Style = AnsiColor::Cyan.on_default().bold();
@@ -52,8 +52,8 @@ fn human(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
             writeln!(out, "  and {} more", running.len() - JOBS)?;
         }
     }
-    if let Some(told) = large_log(standing.log.bytes, &standing.log.readers) {
-        writeln!(out, "{YELLOW}warning:{YELLOW:#} {told}")?;
+    if let Some(warning) = large_log(standing.log.bytes, &standing.log.readers) {
+        writeln!(out, "{YELLOW}warning:{YELLOW:#} {warning}")?;
     }
     let running = standing.sessions.len() as u64;
     let verb = if running == 1 { "runs" } else { "run" };

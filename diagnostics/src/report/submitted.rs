@@ -1,4 +1,4 @@
-//! A job that was handed to a session.
+//! A job that was submitted to a session.
 
 use super::json_line;
 use super::text::plain;

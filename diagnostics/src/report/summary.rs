@@ -9,7 +9,7 @@ use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam_conflicts::{Severity, Watched};
 use std::fmt::Write as _;
 
-/// The last line: the verdict, and what it is a verdict on.
+/// Returns the last line: the verdict, and the extent that it holds for.
 pub(super) fn last_line(outcome: &Outcome) -> String {
     let findings = &outcome.findings;
     let conflicts = findings.of_severity(Severity::Conflict).count() as u64;
@@ -111,7 +111,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
     line
 }
 
-/// `3 of 12 jobs failed, 1 was cancelled`.
+/// Returns `3 of 12 jobs failed, 1 was cancelled`.
 fn jobs(batch: &Batch) -> String {
     let (failed, cancelled) = (batch.failed(), batch.cancelled());
     let all = count(batch.total(), "job");
@@ -158,7 +158,7 @@ fn watched(watched: &Watched) -> String {
     parts.join(", ")
 }
 
-/// What to do when nothing was recorded.
+/// Returns the advice for a run without records.
 pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
     let places: Vec<String> = outcome
         .findings

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-/// Writes the rows, each cell as wide as the widest of its column. `names` stand above them, if there are rows.
+/// Writes the rows in columns, with `names` above them if there are rows.
 pub(super) fn write<const N: usize>(
     out: &mut dyn Write,
     names: [&str; N],

@@ -44,7 +44,7 @@ pub(super) fn harmless(json: &str) -> String {
             text.push(letter);
         }
     }
-    // GitHub's runner takes this for a command wherever in a line it stands.
+    // GitHub's runner executes this command anywhere in a line.
     text.replace("##[", "#\\u0023[")
 }
 

@@ -21,7 +21,7 @@ pub const VERSION: u64 = 1;
 /// It holds names, numbers and source places; never a service's value, an environment variable's or an argument.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// When it was taken, in microseconds since 1970.
+    /// The moment, in microseconds since 1970.
     pub taken_at: u64,
     /// The run that the process belongs to.
     pub run: String,
@@ -36,13 +36,13 @@ pub struct Snapshot {
 /// The process of a [`Snapshot`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {
-    /// Its number.
+    /// The process ID.
     pub pid: u32,
     /// Its start in the kernel's ticks since boot; 0 where the system does not say.
     pub started: u64,
     /// The boot of the machine it runs on; empty where the system does not say.
     pub boot: String,
-    /// What a person calls the program.
+    /// The program, as people call it.
     pub binary: String,
     /// Resident memory in bytes, where the system says.
     pub memory: Option<u64>,
@@ -56,19 +56,19 @@ pub struct Cache {
     /// The worker's ID; `all workers` for what was declared as shared, and `all workers, isolation off` for the rest where
     /// `COFFERDAM_ISOLATION=off` is set.
     pub worker: String,
-    /// How many instances that nobody holds it keeps; `None` for no limit.
+    /// The maximum number of instances that it keeps without a holder; `None` for no limit.
     pub capacity: Option<u64>,
     /// Raised by each clearing and override.
     pub epoch: u64,
-    /// Calls answered with an instance that was there.
+    /// Calls that found an instance.
     pub hits: u64,
-    /// Calls that found none.
+    /// Calls that found no instance.
     pub misses: u64,
     /// Factories that returned an instance.
     pub builds: u64,
-    /// Instances let go of because the cache was full.
+    /// Instances that were evicted because the cache was full.
     pub evictions: u64,
-    /// What is in it.
+    /// The instances in it.
     pub entries: Vec<Entry>,
 }
 
@@ -83,13 +83,13 @@ pub struct Entry {
     pub instance: u64,
     /// Declared as shared by all workers.
     pub shared: bool,
-    /// Whether `get` would hand it out.
+    /// The state of the instance.
     pub state: EntryState,
-    /// When its factory returned, in microseconds since 1970.
+    /// The moment at which its factory returned, in microseconds since 1970.
     pub built_at: u64,
-    /// When it was last handed out, in microseconds since 1970.
+    /// The moment of its last use, in microseconds since 1970.
     pub used_at: u64,
-    /// What its factory took by itself, without what it asked for, in microseconds.
+    /// The time that its factory took, without the services that it asked for, in microseconds.
     pub build_micros: u64,
     /// Calls it answered.
     pub hits: u64,
@@ -99,7 +99,7 @@ pub struct Entry {
     pub holders: u64,
     /// The services that its factory asked for.
     pub asked: Vec<String>,
-    /// What it claims.
+    /// Its claims.
     pub claims: Vec<Claim>,
     /// The factory's source place.
     pub place: String,
@@ -107,16 +107,16 @@ pub struct Entry {
     pub epoch: u64,
 }
 
-/// Whether `get` would hand an instance out.
+/// The state of an instance in a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryState {
-    /// It would.
+    /// `get` returns it.
     Cached,
-    /// It would: a fake put in the place of a service.
+    /// `get` returns it: a fake in place of a service.
     Override,
-    /// It would not while an override is in force.
+    /// `get` does not return it while an override is in force.
     Hidden,
-    /// It would not: the cache let go of it, and somebody still holds it.
+    /// `get` does not return it: the cache dropped it, and it is still held.
     Forgotten,
 }
 
@@ -135,20 +135,20 @@ impl EntryState {
     }
 }
 
-/// What a service in a [`Snapshot`] claims.
+/// A claim of a service in a [`Snapshot`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// On what.
+    /// The resource.
     pub resource: Resource,
-    /// How it is used.
+    /// The way to use it.
     pub access: Access,
-    /// The locks held meanwhile, by name.
+    /// The names of the locks held.
     pub guards: Vec<String>,
 }
 
-/// The state of every cache of this process, at this moment.
+/// Returns the state of every cache of this process at this moment.
 ///
-/// Each cache is locked in turn while it is copied, so workers that go on meanwhile are seen at slightly different
+/// Each cache is locked in turn while it is copied, so workers that continue are seen at slightly different
 /// times. Costs about as much as copying the names of all entries.
 pub fn collect() -> Snapshot {
     let facts = run::facts();
@@ -168,7 +168,7 @@ pub fn collect() -> Snapshot {
 }
 
 impl Snapshot {
-    /// Writes it as JSON, in one step: a reader finds the old file or the new one, never half.
+    /// Writes it as JSON in one step: a reader finds the old file or the new one, never a part.
     ///
     /// # Errors
     /// When the folder of `path` is missing or cannot be written to, or the disk is full. The old file stays then.
@@ -176,7 +176,7 @@ impl Snapshot {
         write_atomic(path, self.to_json())
     }
 
-    /// The snapshot as one line of JSON; docs/snapshot.md describes it.
+    /// Returns the snapshot as one line of JSON. docs/snapshot.md describes it.
     pub fn to_json(&self) -> String {
         write::json(self)
     }

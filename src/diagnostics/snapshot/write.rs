@@ -1,4 +1,4 @@
-//! Snapshots as JSON, by hand: a derive would be compiled by everybody who has a test suite.
+//! Snapshots as JSON, by hand: every test suite would compile a derive.
 
 use super::{Cache, Entry, Snapshot, VERSION};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ pub(super) fn json(snapshot: &Snapshot) -> String {
         },
         "caches": snapshot.caches.iter().map(cache).collect::<Vec<_>>(),
     });
-    // The mark has to stand first, and a map of serde_json is sorted.
+    // The mark has to be first, and a map of serde_json is sorted.
     format!("{MARK}{}\n", &body.to_string()[1..])
 }
 

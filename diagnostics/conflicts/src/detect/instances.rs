@@ -1,4 +1,4 @@
-//! Service instances in the hands of more than one worker.
+//! Detects service instances that several workers use.
 
 use super::{LISTED, conflict};
 use crate::conflict::{Conflict, Kind};
@@ -6,7 +6,7 @@ use crate::names::Name;
 use crate::tables::State;
 use std::collections::BTreeMap;
 
-/// One instance in two workers' caches that nobody declared as shared: one conflict for each service and factory.
+/// Returns a conflict for each service and factory with an instance in two workers' caches that is not declared as shared.
 pub(super) fn shared(state: &State) -> Vec<Conflict> {
     let mut services: BTreeMap<(Name, Name), Vec<u32>> = BTreeMap::new();
     for (index, instance) in state.instances.rows.iter().enumerate() {
@@ -34,7 +34,7 @@ pub(super) fn shared(state: &State) -> Vec<Conflict> {
 
 fn report(state: &State, service: Name, place: Name, instances: &[u32]) -> Option<Conflict> {
     let lane = |user: u32| state.executions.get(user).lane;
-    // The instance that most were handed shows it best.
+    // The instance with the most users shows it best.
     let users = |index: u32| &state.instances.get(index).users;
     let shown = instances
         .iter()
@@ -77,7 +77,7 @@ fn report(state: &State, service: Name, place: Name, instances: &[u32]) -> Optio
     })
 }
 
-/// Two executions of different workers that ran at one time; `order` is by their first moments.
+/// Returns two executions of different workers that ran at one time. `order` is by first moment.
 fn overlapping(state: &State, order: &[u32]) -> Option<(u32, u32)> {
     let mut open: BTreeMap<u32, u32> = BTreeMap::new();
     for user in order {

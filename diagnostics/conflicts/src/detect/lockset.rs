@@ -1,53 +1,53 @@
-//! Eraser's rule on one resource: who is in whose way.
+//! Applies Eraser's lockset rule to one resource.
 //!
-//! Two accesses conflict when they come from different workers, one of them writes, and no lock is common to both. What
-//! is locked on one machine is not locked on another.
-//! Numbers in, numbers out: what they stand for is known outside.
+//! Two accesses conflict when they come from different workers, one of them writes, and no lock is common to both. A
+//! lock on one machine guards nothing on another.
+//! Numbers in, numbers out: the caller knows their meaning.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// One execution's use of the resource, in one way.
+/// A use of the resource by one execution.
 #[derive(Clone, Debug)]
 pub(super) struct Use {
     pub(super) lane: u32,
     pub(super) run: u32,
-    /// Where its locks are.
+    /// The machine of its locks.
     pub(super) machine: u32,
-    /// The process, if others of its run come before it or after it and none beside it.
+    /// The process, if the processes of its run follow one another.
     pub(super) in_turn: Option<u32>,
-    /// What the test is called in its run: a retry has the same, and is never in its predecessor's way.
+    /// The test in its run. A retry has the same number, and never conflicts with an earlier attempt.
     pub(super) test: u32,
-    /// The service instance that makes the claim, if others use it too: it is not in its own way.
+    /// The service instance that makes the claim, if others use it too: it does not conflict with itself.
     pub(super) through: Option<u32>,
     pub(super) writes: bool,
-    /// Stands for a set of locks.
+    /// The set of locks that it holds.
     pub(super) guards: u32,
     pub(super) begin: u64,
     pub(super) end: u64,
 }
 
-/// What the rule needs to know about the numbers in a [`Use`].
+/// The meaning of the numbers in a [`Use`], as far as the rule needs it.
 pub(super) trait World {
-    /// Whether two sets of locks have none in common.
+    /// Returns whether two sets of locks have no lock in common.
     fn disjoint(&self, guards: u32, others: u32) -> bool;
-    /// Whether one lock is in all of these sets.
+    /// Returns whether one lock is in all of these sets.
     fn have_one_in_common(&self, guards: impl Iterator<Item = u32>) -> bool;
-    /// First and last moment of a run. Runs that did not overlap followed one another, and always may.
+    /// Returns the first and last moment of a run. Runs that did not overlap do not conflict.
     fn window(&self, run: u32) -> (u64, u64);
 }
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Verdict {
-    /// Two uses that are in each other's way; of one run rather than of two, overlapping rather than not.
+    /// Two uses that conflict: preferably of one run, and preferably at one time.
     pub(super) pair: (usize, usize),
     pub(super) overlapped: bool,
-    /// Uses that conflict with some other, a few of each sort, in the order of their first moments.
+    /// Uses that conflict with another one, a few of each class, by first moment.
     pub(super) others: Vec<usize>,
-    /// How many such uses there are.
+    /// The number of such uses.
     pub(super) concerned: u64,
 }
 
-/// What uses have in common that conflict with the same others.
+/// The properties that decide with which others a use conflicts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Sort {
     run: u32,
@@ -86,19 +86,19 @@ fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
     a.0 < b.1 && b.0 < a.1
 }
 
-/// As many uses of each sort as may be listed.
+/// The number of uses of each class that may be listed.
 const FEW: usize = 4;
 
 struct Class {
     sort: Sort,
-    /// Its uses by first moment.
+    /// The uses by first moment.
     uses: Vec<usize>,
-    /// Its test, if there is but one.
+    /// The test, if all uses belong to one.
     only_test: Option<u32>,
 }
 
 impl Class {
-    /// Whether it has a use of another test than some use of `other`.
+    /// Returns whether some use of it and some use of `other` belong to different tests.
     fn differs(&self, other: &Self) -> bool {
         self.only_test.is_none() || self.only_test != other.only_test
     }
@@ -109,7 +109,7 @@ impl Class {
 /// Uses are put into classes first, of which there are about as many as workers, so this is linear in the uses. Only
 /// sets of locks that differ in each use and yet overlap pairwise cost more: then each two classes are compared.
 pub(super) fn judge(world: &impl World, uses: &[Use]) -> Option<Verdict> {
-    // The usual case where all is well, and the one in which every pair would have to be looked at.
+    // The usual case without a conflict, in which every pair would have to be compared.
     let is_one_machine = uses.iter().all(|one| one.machine == uses[0].machine);
     if is_one_machine && world.have_one_in_common(uses.iter().map(|one| one.guards)) {
         return None;
@@ -141,7 +141,7 @@ pub(super) fn judge(world: &impl World, uses: &[Use]) -> Option<Verdict> {
     })
 }
 
-/// The classes by their run's first moment, those of one run together.
+/// Returns the classes by the first moment of their run.
 fn classes(world: &impl World, uses: &[Use]) -> Vec<Class> {
     let mut order: Vec<usize> = (0..uses.len()).collect();
     order.sort_by_key(|index| (uses[*index].begin, *index));
@@ -161,7 +161,7 @@ fn classes(world: &impl World, uses: &[Use]) -> Vec<Class> {
     classes
 }
 
-/// Two uses in each other's way, in whatever schedule, of one run if there are such; and which classes have a partner.
+/// Returns two uses that conflict in some schedule, of one run if possible, and for each class whether it has a partner.
 fn pairs(world: &impl World, uses: &[Use], classes: &[Class]) -> Option<((usize, usize), Vec<bool>)> {
     let mut concerned = vec![false; classes.len()];
     let mut found: Option<((usize, usize), bool)> = None;
@@ -169,7 +169,7 @@ fn pairs(world: &impl World, uses: &[Use], classes: &[Class]) -> Option<((usize,
         let over = world.window(own.sort.run).1;
         for (position, other) in classes.iter().enumerate().skip(index + 1) {
             let same_run = own.sort.run == other.sort.run;
-            // All that follow belong to runs that began still later.
+            // All that follow belong to runs that began later still.
             if !same_run && world.window(other.sort.run).0 >= over {
                 break;
             }
@@ -191,7 +191,7 @@ fn pairs(world: &impl World, uses: &[Use], classes: &[Class]) -> Option<((usize,
     found.map(|(pair, _)| (pair, concerned))
 }
 
-/// The earliest use of each of two classes such that the tests differ.
+/// Returns the earliest use of each of two classes such that the tests differ.
 fn differing(uses: &[Use], own: &Class, other: &Class) -> Option<(usize, usize)> {
     let pick = |class: &Class, test: u32| class.uses.iter().copied().find(|index| uses[*index].test != test);
     let (a, b) = (own.uses[0], other.uses[0]);
@@ -203,7 +203,7 @@ fn differing(uses: &[Use], own: &Class, other: &Class) -> Option<(usize, usize)>
         .or_else(|| pick(own, uses[b].test).map(|a| (a, b)))
 }
 
-/// Two uses in each other's way that happened at one time; of one run if there are such.
+/// Returns two conflicting uses that happened at one time, of one run if possible.
 ///
 /// One pass by first moment. Of each class only the two uses of different tests that end last can matter.
 fn first_overlap(world: &impl World, uses: &[Use], classes: &[Class]) -> Option<(usize, usize)> {
@@ -301,7 +301,7 @@ mod tests {
         proptest::collection::vec(one, 0..12)
     }
 
-    /// Whether two uses are in each other's way, as two uses see it.
+    /// Returns whether two uses conflict, by comparing just these two.
     fn conflict(world: &impl World, a: &Use, b: &Use) -> bool {
         a.test != b.test && sorts_conflict(world, &Sort::of(a), &Sort::of(b))
     }

@@ -20,7 +20,7 @@ pub(super) fn all(state: &State) -> Vec<Conflict> {
     found.extend(resources::left(state));
     found.extend(workers::twice(state));
     found.extend(tallies::all(state));
-    // Rows are numbered in the order of reading; people sort by name.
+    // Rows are numbered in the order of reading, which must not show.
     found.sort_by(|a, b| key(a).cmp(&key(b)));
     found
 }

@@ -1,4 +1,4 @@
-//! Claims on one resource by executions of different workers.
+//! Detects conflicting claims on one resource.
 
 use super::Party;
 use super::lockset::{Use, Verdict, World, judge};
@@ -7,10 +7,10 @@ use crate::conflict::{Conflict, Kind};
 use crate::help::HelpContext;
 use crate::names::{Name, index};
 use crate::tables::{Claim, Owner, Scope, State};
-use cofferdam::{Access, Resource, ResourceKind};
+use cofferdam::{Access, Resource};
 use std::collections::{BTreeMap, HashMap};
 
-/// Each resource on which somebody is in somebody else's way.
+/// Returns a conflict for each resource that tests use without a common lock.
 pub(super) fn shared(state: &State) -> Vec<Conflict> {
     let mut met: BTreeMap<(Scope, u32), Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
@@ -29,13 +29,14 @@ fn is_written(claims: &[&Claim]) -> bool {
     claims.iter().any(|claim| claim.access == Access::Write)
 }
 
-/// Each file that no two tests of one program conflict on and that tests of several programs use, which follow one
-/// another: what the first leaves, the next finds.
+/// Returns a conflict for each file that tests of several programs use which run one after the other, unless two tests of
+/// one program conflict on it: a later program finds the leftovers of an earlier one.
 pub(super) fn left(state: &State) -> Vec<Conflict> {
     let process = |claim: &Claim| state.executions.get(claim.execution).process;
     let mut met: BTreeMap<u32, Vec<&Claim>> = BTreeMap::new();
     for claim in &state.claims.rows {
-        if stays(state.resources.get(claim.resource)) && state.processes.get(process(claim)).in_turn {
+        if state.resources.get(claim.resource).path().is_some() && state.processes.get(process(claim)).in_turn
+        {
             met.entry(claim.resource).or_default().push(claim);
         }
     }
@@ -65,25 +66,6 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
         .collect()
 }
 
-/// Whether the resource outlives the process that made it.
-fn stays(resource: &Resource) -> bool {
-    match resource.kind() {
-        ResourceKind::File
-        | ResourceKind::Directory
-        | ResourceKind::GitRepository
-        | ResourceKind::Database
-        | ResourceKind::TempName
-        | ResourceKind::SharedMemory => true,
-        ResourceKind::UnixSocket => !resource.as_str().starts_with('@'),
-        ResourceKind::Port
-        | ResourceKind::UdpPort
-        | ResourceKind::Env
-        | ResourceKind::Cwd
-        | ResourceKind::Umask
-        | ResourceKind::Name => false,
-    }
-}
-
 impl World for State {
     fn disjoint(&self, guards: u32, others: u32) -> bool {
         let (a, b) = (self.guards.get(guards), self.guards.get(others));
@@ -110,18 +92,18 @@ impl World for State {
     }
 }
 
-/// A use and where it comes from.
+/// The claim and the execution of a use.
 struct Origin<'a> {
     claim: &'a Claim,
     execution: u32,
 }
 
-/// All uses of one resource.
+/// The uses of one resource.
 struct Uses<'a> {
     state: &'a State,
     uses: Vec<Use>,
     origins: Vec<Origin<'a>>,
-    /// Tests by run, program and name; what has no name is one for itself.
+    /// The numbers of tests, by run, program and name. An execution without a name is a test of its own.
     tests: HashMap<(u32, Name, Option<Name>, Option<u32>), u32>,
 }
 
@@ -142,7 +124,7 @@ impl<'a> Uses<'a> {
         uses
     }
 
-    /// What a service claims, everybody claims who uses it.
+    /// Adds a service's claim for each execution that uses the service.
     fn add_users(&mut self, claim: &'a Claim, instance: u32) {
         let users = &self.state.instances.get(instance).users;
         let lane = |user: u32| self.state.executions.get(user).lane;
@@ -154,7 +136,7 @@ impl<'a> Uses<'a> {
             self.add(claim, claim.execution, claim.begin, through, claim.guards);
         }
         for user in users {
-            // A lock held while the service was built protects nobody who uses it later.
+            // A lock held while the service was built does not protect later uses.
             let guards = user.guards.unwrap_or(claim.guards);
             self.add(claim, user.execution, claim.begin.max(user.at), through, guards);
         }
@@ -163,7 +145,7 @@ impl<'a> Uses<'a> {
     fn add(&mut self, claim: &'a Claim, execution: u32, begin: u64, through: Option<u32>, guards: u32) {
         let row = self.state.executions.get(execution);
         let process = self.state.processes.get(row.process);
-        // A program's main and a snapshot's unknown test may be many at once; a named test is one, with its retries.
+        // Several of a program's `main` or of a snapshot's unknown tests may run at once; a named test is one, with its retries.
         let named = row
             .test
             .filter(|test| !self.state.text(*test).starts_with("main of "));
@@ -202,7 +184,7 @@ fn on_resource(state: &State, resource: u32, claims: &[&Claim]) -> Option<Confli
     ))
 }
 
-/// A claim ends with its last release, else with the execution.
+/// Returns the end of a claim: its last release, else the end of the execution.
 fn end_of(state: &State, claim: &Claim, execution: u32) -> u64 {
     let end = state.executions.get(execution).end;
     if claim.open == 0 {

@@ -1,4 +1,4 @@
-//! What was counted while the journals were read: foreign uses, epochs, leaks, thrashing, quarantine, rebuilding.
+//! Reports what was counted while journals were read: foreign uses, epochs, leaks, thrashing, quarantine, rebuilding.
 
 use super::{conflict, time};
 use crate::conflict::{Conflict, Kind};
@@ -6,11 +6,11 @@ use crate::names::Name;
 use crate::tables::{State, Tally, WhyLeaked};
 use std::collections::BTreeMap;
 
-/// A service that is built in fewer tests is no case for a fixture.
+/// The number of tests from which on a rebuilt service is worth a fixture.
 const BUILDS: u64 = 3;
-/// Nor is one that costs a run less than this, in microseconds.
+/// The cost for a run from which on it is, in microseconds.
 const COST: u64 = 100_000;
-/// One service rebuilt after an eviction is bad luck; this many are a cache that is too small.
+/// The number of rebuilds after evictions from which on a cache is too small.
 const REBUILDS: u64 = 3;
 
 pub(super) fn all(state: &State) -> Vec<Conflict> {
@@ -167,7 +167,7 @@ fn rebuilt(state: &State) -> Vec<Conflict> {
     found.collect()
 }
 
-/// A locator with its name; a `WorkerLocal` is called by its place.
+/// Returns a locator with its name, or a `WorkerLocal` with its place.
 fn called(state: &State, locator: Name) -> String {
     let name = state.text(locator);
     if name.starts_with("static at ") {

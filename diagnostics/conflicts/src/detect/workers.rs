@@ -1,11 +1,11 @@
-//! One worker ID alive in two processes.
+//! Detects worker IDs that are active in two processes.
 
 use super::conflict;
 use crate::conflict::{Conflict, Kind};
 use crate::tables::State;
 use std::collections::BTreeMap;
 
-/// Each lane of a run in which two processes had an execution at one time: what is one worker's own was theirs both.
+/// Returns a conflict for each worker of a run of which two processes had an execution at one time.
 pub(super) fn twice(state: &State) -> Vec<Conflict> {
     let mut lanes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (index, execution) in state.executions.rows.iter().enumerate() {

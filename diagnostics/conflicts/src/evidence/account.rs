@@ -1,4 +1,4 @@
-//! What the processes of a session said of their own recording.
+//! The account of a session: which of its processes recorded.
 
 use crate::error::ReadError;
 use cofferdam::format::account::{BROKEN, HEADER, MAGIC, RECORDING, SIZE, SLOT, header, intact};
@@ -7,19 +7,19 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// What was started with recording on, and what came of it, as the session's account says.
+/// The processes that were started with recording on, by the session's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
     /// Processes that were started.
     pub started: u64,
-    /// Those that recorded.
+    /// Processes that recorded.
     pub recorded: u64,
-    /// Those of them that ended by themselves.
+    /// Recording processes that ended by themselves.
     pub complete: u64,
-    /// Those of them that were killed, or still run.
+    /// Recording processes that were killed, or still run.
     pub incomplete: u64,
-    /// Those that could not record, or not to their end.
+    /// Processes that could not record, or not to their end.
     pub lost: Vec<LostProcess>,
 }
 
@@ -27,18 +27,18 @@ pub struct Account {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LostProcess {
-    /// Its program, and its test where it has but one.
+    /// The program, and the test if the process has only one.
     pub name: String,
-    /// Why it could not record.
+    /// The reason for which it could not record.
     pub reason: String,
-    /// How many processes this is about.
+    /// The number of such processes.
     pub count: u64,
 }
 
 /// Reserves the account of a session below cofferdam's folder `base`, before its first process starts.
 ///
 /// # Errors
-/// When there is no room for it, or the session has one.
+/// When there is no room for it, or the session already has one.
 pub fn reserve(base: &Path, session: &str) -> Result<(), ReadError> {
     let path = account_path(base, session);
     cofferdam::__private_dir(base, "runs")?;
@@ -54,7 +54,7 @@ fn create(account: &Path) -> io::Result<()> {
         .write_all(&bytes)
         .and_then(|()| File::create_new(intact(account)));
     if made.is_err() {
-        // A part of it would pass for a damaged one.
+        // A partial file would be read as a damaged one.
         let _ = fs::remove_file(account);
     }
     made.map(drop)

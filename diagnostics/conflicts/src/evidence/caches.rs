@@ -1,11 +1,11 @@
-//! A snapshot into the tables: the same rows that a journal would have filled, without the tests' names.
+//! Adds a snapshot to the tables: the rows of a journal, without the tests' names.
 
-use crate::tables::{Claim, Owner, State, Told};
+use crate::tables::{Claim, Owner, ProcessFacts, State};
 use cofferdam::format::{Cache, Entry, EntryState, Snapshot};
 
 pub(super) fn add(state: &mut State, snapshot: &Snapshot) {
     state.snapshots += 1;
-    let process = state.process(&Told {
+    let process = state.process(&ProcessFacts {
         run: &snapshot.run,
         pid: snapshot.process.pid,
         started: snapshot.process.started,
@@ -32,7 +32,7 @@ fn entry_of(state: &mut State, process: u32, lane: u32, entry: &Entry, now: u64)
     row.epoch = row.epoch.max(entry.epoch);
     row.shared |= entry.shared;
 
-    // A journal of the same process knows the tests, and needs nobody without a name beside them.
+    // A journal of the same process knows the tests, so no unnamed one is added.
     let users = &state.instances.get(index).users;
     let is_shared = state.lanes.get(lane).alone.is_some();
     let known = users
@@ -62,14 +62,14 @@ fn entry_of(state: &mut State, process: u32, lane: u32, entry: &Entry, now: u64)
     }
 }
 
-/// Two instances of one service that are both held, from different epochs.
+/// Counts instances of one service from different epochs that are held at one time.
 fn epochs_of(state: &mut State, process: u32, lane: u32, cache: &Cache) {
     let locator = state.names.name(&cache.locator);
     let run = state.processes.get(process).run;
     let held = |entry: &&Entry| match entry.state {
         EntryState::Cached => true,
         EntryState::Forgotten => entry.holders > 0,
-        // A fake is its test's own, and meant to stand beside what it hides.
+        // A fake belongs to its test, and is meant to exist beside the service that it replaces.
         EntryState::Override | EntryState::Hidden => false,
     };
     let mut newest = std::collections::HashMap::new();
@@ -128,8 +128,12 @@ mod tests {
             let mut evidence = Evidence::new();
             evidence.add(&of_all(worker, 7));
             evidence.add(&of_all(worker, 8));
-            let told: Vec<_> = evidence.conflicts().iter().map(|told| told.kind).collect();
-            assert_eq!(told, [Kind::SharedResource], "{worker}");
+            let kinds: Vec<_> = evidence
+                .conflicts()
+                .iter()
+                .map(|conflict| conflict.kind)
+                .collect();
+            assert_eq!(kinds, [Kind::SharedResource], "{worker}");
             assert_eq!(evidence.watched().workers, 0, "{worker}");
         }
     }

@@ -1,14 +1,14 @@
-//! Events into tables, one at a time.
+//! Adds events to the tables, one at a time.
 
 use crate::names::Name;
-use crate::tables::{Claim, Execution, Numbered, Owner, State, Told, WhyLeaked};
+use crate::tables::{Claim, Execution, Numbered, Owner, ProcessFacts, State, WhyLeaked};
 use cofferdam::format::{Event, Record, Why};
 use std::collections::{HashMap, HashSet};
 
-/// What is known while one journal is read.
+/// The state while one journal is read.
 #[derive(Default)]
 pub(super) struct Journal {
-    /// Who writes here, by process number; `None` for a process of another session.
+    /// The writers, by process ID; `None` for a process of another session.
     writers: HashMap<u32, Option<Writer>>,
 }
 
@@ -16,18 +16,18 @@ struct Writer {
     process: u32,
     lane: u32,
     last: u64,
-    /// The execution that began last, while its end is not recorded.
+    /// The execution that began last, until its end is recorded.
     current: Option<u32>,
-    /// Its claims that were not released one by one.
+    /// Its claims that were not released yet.
     open: Vec<u64>,
-    /// Instances that it still held when they were cleared or overridden, by locator and service: epoch and holders.
+    /// Instances that were held when they were cleared or overridden, by locator and service: epoch and holders.
     stale: HashMap<(Name, Name), (u64, u64)>,
-    /// Services that its cache had no room for, by locator.
+    /// Services that were evicted from its cache, by locator.
     evicted: HashMap<Name, HashSet<Name>>,
 }
 
 impl Journal {
-    /// Takes in one record, or says what is wrong with it.
+    /// Adds a record, or returns what is wrong with it.
     pub(super) fn fold(
         &mut self,
         state: &mut State,
@@ -45,10 +45,10 @@ impl Journal {
             ..
         } = event
         {
-            // A process number that was used again: its first bearer is dead.
+            // A reused process ID: the earlier process is dead.
             self.close(state, pid);
             let writer = session.is_none_or(|ours| ours == theirs).then(|| {
-                let told = Told {
+                let facts = ProcessFacts {
                     run: &run,
                     pid,
                     started,
@@ -56,7 +56,7 @@ impl Journal {
                     binary: &binary,
                     at,
                 };
-                let process = state.process(&told);
+                let process = state.process(&facts);
                 let lane = state.lane(process, &worker);
                 Writer {
                     process,
@@ -83,7 +83,7 @@ impl Journal {
         }
     }
 
-    /// The end of the file: an execution whose end nobody wrote ended with the last thing heard of it.
+    /// Ends the file. An execution without a recorded end ended with its last event.
     pub(super) fn finish(mut self, state: &mut State) {
         let pids: Vec<u32> = self.writers.keys().copied().collect();
         for pid in pids {
@@ -114,7 +114,7 @@ impl Writer {
         };
         match event {
             Event::Process { .. } => {}
-            // A fixture is everybody's by declaration: what can collide are the claims that it makes.
+            // A fixture is shared by declaration; only its claims can conflict.
             Event::Started {
                 execution, fixture, ..
             }
@@ -133,7 +133,7 @@ impl Writer {
             Event::End { execution } => {
                 let execution = find(state, execution)?;
                 state.executions.get_mut(execution).end = at;
-                // What a test held is gone with it.
+                // A test does not hold anything beyond its end.
                 self.stale.clear();
                 if self.current == Some(execution) {
                     self.current = None;
@@ -172,7 +172,7 @@ impl Writer {
                 state.counts.service(worker, locator, service, [1, micros, 0, 0]);
                 let builds = state.builds.entry((run, locator, service)).or_default();
                 if builds.last == Some(execution) {
-                    // Rebuilt within one test: that is the cache's doing, not a case for a fixture.
+                    // A rebuild within one test is due to the cache, and no case for a fixture.
                     builds.sum = builds.sum.saturating_add(micros);
                 } else {
                     builds.add(micros, Some(execution), Some(place));
@@ -267,12 +267,12 @@ impl Writer {
                     claim.open = claim.open.saturating_sub(1);
                     claim.released = claim.released.max(at);
                 }
-                // Most often it is the one that came last.
+                // Usually it is the last.
                 if let Some(position) = self.open.iter().rposition(|open| *open == claim) {
                     self.open.swap_remove(position);
                 }
             }
-            // What a lock guards is told by the claims and uses themselves.
+            // Claims and uses have the locks that guard them.
             Event::Locked { execution, .. } | Event::Unlocked { execution, .. } => {
                 find(state, execution)?;
             }
@@ -322,13 +322,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Remembers what had no room, until it would have had to be built anew with any capacity.
+    /// Remembers an evicted service until it would have to be rebuilt with any capacity.
     fn note_eviction(&mut self, locator: Name, service: Name, why: Why) {
         match why {
             Why::Evicted => {
                 self.evicted.entry(locator).or_default().insert(service);
             }
-            // All that was cached went, and of what was evicted nobody tells that any more.
+            // The whole cache is gone, and evicted services are not mentioned again.
             Why::Cleared | Why::Locator | Why::Exit => {
                 self.evicted.remove(&locator);
             }

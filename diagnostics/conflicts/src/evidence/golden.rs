@@ -273,7 +273,7 @@ conflict worker-twice [a, b] of 2
 }
 
 #[test]
-fn a_foreign_use_is_told_as_such_and_not_once_more_as_a_shared_instance() {
+fn a_foreign_use_is_reported_as_such_and_not_as_a_shared_instance() {
     let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 7));
     w0.test(1, 1, "a").built(2, 1, "Db", 1).end(9, 1);
     let foreign = Event::Foreign {
@@ -295,7 +295,7 @@ conflict foreign-use [b] of 1
 }
 
 #[test]
-fn warnings_and_notes_are_told_after_conflicts() {
+fn warnings_and_notes_are_reported_after_conflicts() {
     let mut w0 = Lane::new("r", "w0", 7);
     w0.test(1, 1, "a")
         .built(2, 1, "Db", 1)
@@ -350,7 +350,11 @@ note rebuilt [t0, t1, t2] of 3
 "
     );
     let conflicts = evidence(&[&w0]).conflicts();
-    assert!(conflicts.iter().all(|told| told.severity() != Severity::Conflict));
+    assert!(
+        conflicts
+            .iter()
+            .all(|conflict| conflict.severity() != Severity::Conflict)
+    );
 }
 
 #[test]
@@ -371,7 +375,7 @@ fn the_order_of_reading_changes_nothing_that_is_report() {
     let kinds: Vec<Kind> = evidence(&[&lanes[0], &lanes[1]])
         .conflicts()
         .iter()
-        .map(|told| told.kind)
+        .map(|conflict| conflict.kind)
         .collect();
     assert_eq!(
         kinds,

@@ -1,4 +1,4 @@
-//! How long it is remembered what a cache let go of.
+//! Tests of how long dropped instances are remembered.
 
 use super::script::Lane;
 use crate::conflict::Kind;
@@ -28,7 +28,7 @@ fn what_a_test_held_beyond_a_clear_and_then_dropped_is_not_held_in_the_next_one(
     assert_eq!(kinds(&w0), [Kind::TwoEpochs]);
 }
 
-/// Four tests in one lane, each of which has `Db` evicted, and `Big` let go of as told.
+/// Four tests in one lane. Each has `Db` evicted, and `Big` dropped for the given reason.
 fn evicting(why: Option<Why>) -> Lane {
     let mut w0 = Lane::new("r", "w0", 7);
     for execution in 1..5 {

@@ -1,4 +1,4 @@
-//! What was recorded, taken in from journals and snapshots, and what can be said about it.
+//! Collects journals and snapshots, and returns the conflicts in them.
 
 mod account;
 mod caches;
@@ -30,13 +30,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-/// What was recorded: the ground on which conflicts are told.
+/// The recorded facts that conflicts are found in.
 ///
 /// Takes in any number of files and folders, also from several machines: a run is known by its ID, and the same
-/// worker of another run is another worker. What cannot be read is kept as a [problem](Self::problems), and the
+/// worker of another run is another worker. A file that cannot be read is kept as a [problem](Self::problems), and the
 /// rest is still read.
 ///
-/// Memory grows with what is distinct (executions, instances, who claims what), not with the lines of journals.
+/// Memory grows with the number of distinct executions, instances and claims, not with the lines of journals.
 ///
 /// ```no_run
 /// use cofferdam_conflicts::Evidence;
@@ -56,7 +56,7 @@ pub struct Evidence {
     visited: BTreeSet<PathBuf>,
 }
 
-/// What was watched: a verdict holds for this and no more.
+/// The extent of a recording: a verdict holds for this and no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Watched {
@@ -66,7 +66,7 @@ pub struct Watched {
     pub processes: u64,
     /// Workers, each in its run.
     pub workers: u64,
-    /// Tests in a run, each attempt once; only those that touched cofferdam are known.
+    /// Tests in a run, each attempt once. Only those that used cofferdam are known.
     pub tests: u64,
     /// Instances of services.
     pub instances: u64,
@@ -83,15 +83,15 @@ pub struct Watched {
 }
 
 impl Evidence {
-    /// As many problems as are kept; the others are counted.
+    /// The maximum number of problems that are kept; the others are counted.
     const KEPT: usize = 50;
 
-    /// Nothing yet.
+    /// Creates an empty collection.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Nothing yet, and only what was recorded for this session will be taken in.
+    /// Creates an empty collection that takes in recordings of this session alone.
     pub fn of_session(session: impl Into<String>) -> Self {
         Self {
             session: Some(session.into()),
@@ -99,10 +99,10 @@ impl Evidence {
         }
     }
 
-    /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), a session's account (`*.account`), or all that lie in a
+    /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), a session's account (`*.account`), or all of them in a
     /// folder and below.
     ///
-    /// In a folder, JSON that is no snapshot of ours is left alone. A file that is reached twice is read once.
+    /// In a folder, JSON that is no snapshot is ignored. A file that is reached twice is read once.
     /// Costs about 2 µs a line.
     pub fn read(&mut self, path: &Path) {
         let mut files = Vec::new();
@@ -132,22 +132,22 @@ impl Evidence {
         }
     }
 
-    /// What could not be read, in the order it was met: the first 50.
+    /// Returns the files and lines that could not be read: the first 50.
     pub fn problems(&self) -> &[ReadError] {
         &self.problems
     }
 
-    /// How many problems there are, also those that were not kept.
+    /// Returns the number of problems, also of those that were not kept.
     pub fn problem_count(&self) -> u64 {
         self.problem_count
     }
 
-    /// What was started, and what of it is missing: nothing where no session's account was taken in.
+    /// Returns the processes that were started and those that are missing; empty if no session's account was read.
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// What was watched.
+    /// Returns the extent of the recording.
     pub fn watched(&self) -> Watched {
         let state = &self.state;
         let count = |rows: usize| rows as u64;
@@ -167,19 +167,18 @@ impl Evidence {
         }
     }
 
-    /// Every conflict, warning and note, the gravest first, always in the same order.
+    /// Returns every conflict, warning and note, the most severe first, always in the same order.
     pub fn conflicts(&self) -> Vec<Conflict> {
         detect::all(&self.state)
     }
 
-    /// What the caches of each worker counted, by worker and locator: what journals tell of processes that came to
-    /// their end. Snapshots hold the same of one moment, and are not added.
+    /// Returns the counters of caches by worker and locator, from journals of processes that ended by themselves. Snapshots
+    /// hold the same for one moment, and are not added.
     pub fn cache_counts(&self) -> Vec<CacheCount> {
         self.state.counts.of_caches(&self.state.names)
     }
 
-    /// How often each service was built and evicted in each worker, by worker, locator and service: what journals tell,
-    /// also of processes that were killed.
+    /// Returns the counters of services by worker, locator and service, from journals, also of killed processes.
     pub fn service_counts(&self) -> Vec<ServiceCount> {
         self.state.counts.of_services(&self.state.names)
     }
@@ -217,7 +216,7 @@ impl Evidence {
         }
     }
 
-    /// `named` files have to be snapshots; those found in folders may be anybody's.
+    /// Reads a snapshot. JSON that was found in a folder, and not `named`, may be something else.
     fn snapshot(&mut self, file: &Path, named: bool) {
         match snapshot::read_if_ours(file) {
             Ok(Some(snapshot)) => self.add(&snapshot),
@@ -244,7 +243,7 @@ fn problem(kept: &mut Vec<ReadError>, count: &mut u64, error: ReadError) {
 }
 
 impl State {
-    /// The execution that a snapshot's worker stands for, whose test is not known.
+    /// Returns the execution of a snapshot's worker, whose test is not known.
     fn unnamed(&mut self, process: u32, lane: u32, begin: u64, end: u64) -> u32 {
         let index = self
             .executions

@@ -1,44 +1,44 @@
-//! What somebody outside saw a test do: the same rows that a journal would have filled.
+//! Adds uses that were observed from outside to the tables, as a journal would have.
 
 use super::Evidence;
-use crate::tables::{Alone, Claim, Execution, Lane, Numbered, Owner, State, Told};
+use crate::tables::{Alone, Claim, Execution, Lane, Numbered, Owner, ProcessFacts, State};
 use cofferdam::{Access, Resource};
 
-/// A use of a resource that was seen from outside, by whoever watched a suite that records nothing itself.
+/// A use of a resource that was observed from outside, in a suite that records nothing itself.
 ///
-/// No worker is known there. Tests of one process may run at one time in some schedule, so each is taken for a worker
-/// of its own.
+/// No worker is known then. Tests of one process may run at one time in some schedule, so each counts as a worker of its
+/// own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed<'a> {
-    /// The run, a name that no other has.
+    /// The unique name of the run.
     pub run: &'a str,
-    /// Its program that the test is in.
+    /// The program of the test.
     pub binary: &'a str,
     /// The process that the runner started.
     pub pid: u32,
-    /// When it began, in any unit: a number may be used again.
+    /// The start of the process, in any unit, since process IDs are reused.
     pub started: u64,
-    /// Whether the run's programs follow one another, as under `cargo test`: their tests cannot meet then, but find
-    /// what earlier ones left.
+    /// Whether the run's programs follow one another, as under `cargo test`: their tests cannot run at one time then, but
+    /// find what earlier ones left behind.
     pub in_turn: bool,
     /// The test.
     pub test: &'a str,
     /// 1, or more for a retry.
     pub attempt: u64,
-    /// What it used.
+    /// The resource.
     pub resource: Resource,
-    /// And how.
+    /// The way to use it.
     pub access: Access,
-    /// The locks that it held meanwhile, by any names that are the same for the same lock.
+    /// The locks that it held, by any names that are equal for the same lock.
     pub guards: &'a [String],
-    /// The source place (`file:line`), or nothing.
+    /// The source place (`file:line`), or an empty text.
     pub place: &'a str,
-    /// From when to when, in microseconds since 1970.
+    /// The first and the last moment, in microseconds since 1970.
     pub window: (u64, u64),
 }
 
 impl Evidence {
-    /// Takes in what was seen from outside. Seen twice is as good as once.
+    /// Adds a use that was observed from outside. Adding it again changes nothing.
     ///
     /// Costs about a microsecond.
     ///
@@ -80,14 +80,14 @@ impl Evidence {
 
     /// Sets the maximum number of uses that a conflict lists. The default is 8.
     pub fn list_up_to(&mut self, uses: usize) {
-        // Two are in each other's way: fewer cannot be listed.
+        // A conflict is between two uses.
         self.state.listed = Some(uses.max(2));
     }
 }
 
 fn execution_of(state: &mut State, observed: &Observed<'_>) -> u32 {
     let (begin, end) = observed.window;
-    let process = state.process(&Told {
+    let process = state.process(&ProcessFacts {
         run: observed.run,
         pid: observed.pid,
         started: observed.started,

@@ -1,23 +1,23 @@
-//! Which files there are to read.
+//! Finds the files to read.
 
 use crate::error::ReadError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// What a file's name says it is.
+/// The kind of a file, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
     Journal,
-    /// A snapshot, if what stands in it says so.
+    /// A snapshot, if its content says so.
     Json,
     /// A session's account.
     Account,
 }
 
-/// Hands over every file under `path` that may be ours, in an order that does not depend on the file system.
+/// Passes every file under `path` that may be a recording to `found`, in an order that does not depend on the file system.
 ///
-/// `visited` holds what was handed over before, by its real path: a file that is reached twice is read once, and a
-/// loop of symbolic links ends.
+/// `visited` holds the real paths of earlier ones, so that a file that is reached twice is read once, and a loop of
+/// symbolic links ends.
 pub(super) fn walk(
     path: &Path,
     visited: &mut BTreeSet<PathBuf>,
@@ -51,7 +51,7 @@ fn step(
             if is_run && KEEPERS.iter().any(|name| entry.ends_with(name)) {
                 continue;
             }
-            // A link that leads nowhere among the files of a folder is nobody's journal.
+            // A dangling link in a folder is no journal.
             if entry.is_dir() || (entry.is_file() && sort(&entry).is_some()) {
                 within.push(entry);
             }
@@ -74,7 +74,7 @@ fn step(
     }
 }
 
-/// In a run's folder: what its fixtures keep there is none of ours, and the keeper may just be removing it.
+/// Folders of a run that hold no recordings, and that the keeper may be removing.
 const KEEPERS: [&str; 2] = ["fixtures", "keeper"];
 
 fn sort(path: &Path) -> Option<Sort> {
@@ -142,7 +142,7 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         assert_eq!(names(dir.path()), ["journal.ndjson Journal"]);
-        // Elsewhere the words mean nothing.
+        // Elsewhere these names have no meaning.
         std::fs::rename(run.join("run.json"), run.join("notes.txt")).unwrap();
         assert_eq!(names(dir.path()).len(), 3);
     }

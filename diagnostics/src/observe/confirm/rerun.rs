@@ -322,7 +322,7 @@ fn name(resource: &Resource, pauses: Pauses) -> OsString {
 
 fn target(resource: &Resource) -> Target {
     match resource.kind() {
-        ResourceKind::UnixSocket if held(resource).is_none() => Target::Name,
+        ResourceKind::UnixSocket if resource.path().is_none() => Target::Name,
         ResourceKind::File
         | ResourceKind::Directory
         | ResourceKind::GitRepository
@@ -335,6 +335,7 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Env => Target::Env,
         ResourceKind::Cwd => Target::Cwd,
         ResourceKind::Umask => Target::Umask,
+        ResourceKind::Locale => Target::Locale,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bars on a terminal: one for all jobs, one for each that runs, as many as there is room for.
+//! Bars on a terminal: one for all jobs, and one for each running job as far as there is room.
 
 use super::count::{Count, left};
 use super::{Show, lines, words};
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// So many jobs have a bar; of the others only the number is shown.
+/// The maximum number of jobs with a bar; the others are counted.
 const SHOWN: usize = 16;
 
 const TICK: Duration = Duration::from_millis(250);
@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(250);
 pub(super) struct Bars {
     all: MultiProgress,
     whole: ProgressBar,
-    /// Bars are used again: to make one for each of very many jobs would cost more than many a job.
+    /// Bars are reused: creating one for each job may cost more than the job.
     free: Vec<ProgressBar>,
     shown: HashMap<JobId, ProgressBar>,
 }
@@ -50,15 +50,15 @@ impl Bars {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are our own; one that were wrong would show the plain bar.
+    // The template is a constant; a wrong one would show the default bar.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// What it took, and about what it still takes: written at each tick, not at events alone.
+/// The elapsed and the remaining time, written at each tick.
 fn times(state: &ProgressState, out: &mut dyn Write) {
     let elapsed = state.elapsed();
     let left = state.len().and_then(|len| left(elapsed, state.pos(), len));
-    // It is written to a text, which cannot fail.
+    // Writing to a string cannot fail.
     let _ = out.write_str(&words::span(elapsed));
     if let Some(left) = left {
         let _ = write!(out, ", about {} left", words::span(left));
@@ -104,7 +104,7 @@ impl Show for Bars {
     }
 
     fn say(&mut self, line: &str) {
-        // Where there is no terminal left there is nobody to tell.
+        // Without a terminal there is no output.
         let _ = self.all.println(format!("cofferdam: {line}"));
     }
 

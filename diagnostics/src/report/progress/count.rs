@@ -1,26 +1,26 @@
-//! What has been and what is to be expected: from events alone, and in bounded space.
+//! Counts of a session and its expected remaining time, from events alone and in bounded space.
 
 use crate::executor::event::{Ending, Event};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How far a session is.
+/// The progress of a session.
 #[derive(Debug)]
 pub(super) struct Count {
-    /// `None` where there is no end but a failure. It grows with jobs that are submitted.
+    /// `None` if only a failure ends the session. Grows with submitted jobs.
     pub(super) total: Option<u64>,
-    /// Jobs that were begun.
+    /// Jobs that were started.
     known: u64,
     pub(super) running: u64,
     pub(super) passed: u64,
     pub(super) failed: u64,
     pub(super) cancelled: u64,
     begun: Instant,
-    /// How long jobs that passed took, by what they have in common.
+    /// The durations of passed jobs, by group or name.
     times: HashMap<String, (Duration, u32)>,
 }
 
-/// So many kinds of jobs are told apart.
+/// The maximum number of groups and names to distinguish.
 const KINDS: usize = 1000;
 
 impl Default for Count {
@@ -55,7 +55,7 @@ impl Count {
                 again,
                 ..
             } => {
-                // One that could not be started was not counted.
+                // A job that could not be started was not counted.
                 self.running -= u64::from(!matches!(ending, Ending::NotStarted { .. }));
                 let key = group.as_ref().unwrap_or(name);
                 if ending.passed() && (self.times.len() < KINDS || self.times.contains_key(key)) {
@@ -84,7 +84,7 @@ impl Count {
         self.begun.elapsed()
     }
 
-    /// How long a job like this takes, going by those before it.
+    /// Returns the expected duration of a job, from earlier jobs of its kind.
     pub(super) fn expected(&self, group: Option<&str>, name: &str) -> Option<Duration> {
         let (sum, count) = self.times.get(group.unwrap_or(name))?;
         Some(*sum / *count)
@@ -94,7 +94,7 @@ impl Count {
         left(self.elapsed(), self.done(), self.total?)
     }
 
-    /// `42 of 100 (42 %), 3 failed`.
+    /// Returns `42 of 100 (42 %), 3 failed`.
     pub(super) fn counts(&self) -> String {
         let done = self.done();
         let mut line = match self.total {
@@ -110,7 +110,7 @@ impl Count {
         line
     }
 
-    /// The same with what it took, and about what it still takes.
+    /// Returns the counts with the elapsed and the remaining time.
     pub(super) fn line(&self) -> String {
         let line = format!("{}, {}", self.counts(), super::words::span(self.elapsed()));
         match self.left() {
@@ -120,11 +120,11 @@ impl Count {
     }
 }
 
-/// Whether nothing was said of the job before.
+/// Returns whether the event is the first of its job.
 fn is_first_of_its_job(event: &Event) -> bool {
     match event {
         Event::Started { attempt, .. } => *attempt == 1,
-        // It was not said to begin.
+        // It has no event for its start.
         Event::Ended {
             attempt,
             ending: Ending::NotStarted { .. },
@@ -134,7 +134,7 @@ fn is_first_of_its_job(event: &Event) -> bool {
     }
 }
 
-/// How long the rest takes, if it goes on as it went; `None` where that cannot be known yet.
+/// Returns the remaining time at the current rate, or `None` if it is not known yet.
 pub(super) fn left(elapsed: Duration, done: u64, total: u64) -> Option<Duration> {
     let left = total.checked_sub(done).filter(|_| done > 0)?;
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]

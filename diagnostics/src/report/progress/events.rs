@@ -1,4 +1,4 @@
-//! Each event as a line of JSON on standard output; docs/batches.md describes them.
+//! Each event as a line of JSON on standard output. docs/batches.md describes the fields.
 
 use super::Show;
 use super::count::Count;
@@ -129,7 +129,7 @@ fn write(view: &EventView<'_>) -> io::Result<()> {
 
 fn view(event: &Event) -> Option<EventView<'_>> {
     Some(match event {
-        // It is said as a warning.
+        // It is shown as a warning.
         Event::Rest | Event::Unguarded { .. } => return None,
         Event::Started {
             job,

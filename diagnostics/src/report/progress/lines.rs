@@ -1,4 +1,4 @@
-//! Lines for logs and pipes: each failure, and now and then how far it is.
+//! Lines for logs and pipes: each failure, and the progress from time to time.
 
 use super::count::{Count, now};
 use super::{Show, say, words};
@@ -8,10 +8,10 @@ use crate::report::text::{count, plain};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// One line for what goes well is enough in this time.
+/// The interval between lines about progress.
 const APART: Duration = Duration::from_secs(1);
 
-/// So many of a failed job's last lines are shown.
+/// The number of a failed job's last lines that are shown.
 const TAIL: usize = 5;
 
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Show for Lines {
     }
 }
 
-/// What is worth lines of its own: everything but that a job began or passed.
+/// Returns the lines of an event: none if a job began or passed.
 pub(super) fn about(event: &Event) -> Vec<String> {
     match event {
         Event::Ended {
@@ -100,13 +100,13 @@ pub(super) fn about(event: &Event) -> Vec<String> {
 
 fn tail(log: &Path) -> Vec<String> {
     let path = log.display().to_string();
-    // Who removed it knows what was in it.
+    // The log was removed.
     let lines = output::tail(log, TAIL).unwrap_or_default();
     let lines = lines.iter().map(|line| format!("  | {}", plain(line)));
     lines.chain([format!("  {}", plain(&path))]).collect()
 }
 
-/// Of the one command, which speaks for itself: only what it cannot know.
+/// Returns the line of an event of a single command, whose own output is visible.
 pub(super) fn of_one(event: &Event) {
     let Event::Ended {
         ending, again, name, ..

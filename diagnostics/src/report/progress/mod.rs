@@ -1,6 +1,6 @@
-//! How far a session is, on standard error: bars on a terminal, lines elsewhere. Or each event as JSON, for programs.
+//! The progress of a session on standard error: bars on a terminal, lines elsewhere. For programs, each event as JSON.
 //!
-//! Nothing here can fail a session: who does not listen any more misses what follows.
+//! Nothing here can fail a session: errors of writing are ignored.
 
 mod bars;
 mod count;
@@ -15,10 +15,10 @@ use crate::executor::event::Event;
 use count::Count;
 use std::io::{IsTerminal as _, Write as _};
 
-/// Shows a session as it was asked for.
+/// Shows a session in the requested form.
 pub(crate) struct Progress {
     form: Form,
-    /// What shows how far it is, once it is known that there are several jobs.
+    /// The form of the progress, once there are several jobs.
     show: Option<Box<dyn Show>>,
     count: Count,
 }
@@ -31,10 +31,10 @@ enum Form {
     Lines,
 }
 
-/// One way to show it.
+/// A form of progress.
 trait Show {
     fn see(&mut self, event: &Event, count: &Count);
-    /// A line that is neither about a job nor about how far it is.
+    /// Shows a line that is neither about a job nor about progress.
     fn say(&mut self, line: &str);
     fn end(&mut self, count: &Count);
 }
@@ -69,7 +69,7 @@ impl Progress {
 impl Watch for Progress {
     fn begin(&mut self, begun: &Begun<'_>) {
         if self.form == Form::Json {
-            // Whoever does not listen misses it.
+            // The reader may be gone.
             let _ = events::begin(begun);
         } else {
             say(&first_line(begun));
@@ -117,7 +117,7 @@ fn first_line(begun: &Begun<'_>) -> String {
     }
 }
 
-/// A line on standard error. Nobody may be there to read it, and the session goes on all the same.
+/// Writes a line to standard error. An error is ignored, and the session continues.
 fn say(line: &str) {
     let _ = writeln!(anstream::stderr().lock(), "cofferdam: {line}");
 }

@@ -1,11 +1,11 @@
-//! Endings, holds and reasons in words.
+//! Endings, pauses and reasons as text.
 
 use crate::executor::event::{Ending, Hold, Why};
 use crate::executor::shortage::Shortage;
 use crate::report::text::{count, plain};
 use std::time::Duration;
 
-/// `0.3 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
+/// Returns `0.3 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
 pub(in crate::report) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -16,7 +16,7 @@ pub(in crate::report) fn span(span: Duration) -> String {
     }
 }
 
-/// `1.5 GiB`.
+/// Returns `1.5 GiB`.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     #[expect(clippy::cast_precision_loss, reason = "one digit of it is shown")]

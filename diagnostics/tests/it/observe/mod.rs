@@ -157,6 +157,37 @@ fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
     }
 }
 
+/// glibc has the locale `C.UTF-8` built in since 2.35, and distributions shipped it before.
+const LOCALE: &str = r#"
+use std::ffi::{CStr, c_char, c_int, c_void};
+const CTYPE: c_int = 0;
+unsafe extern "C" {
+    fn setlocale(category: c_int, name: *const c_char) -> *mut c_char;
+    fn localeconv() -> *mut c_void;
+}
+fn set(name: &CStr) -> bool {
+    // SAFETY: a text with a zero at its end.
+    unsafe { !setlocale(CTYPE, name.as_ptr()).is_null() }
+}
+#[test]
+fn changes() { assert!(set(c"C.UTF-8")) }
+#[test]
+fn asks() { assert!(!unsafe { setlocale(CTYPE, std::ptr::null()) }.is_null()) }
+#[test]
+fn asks_for_conventions() { assert!(!unsafe { localeconv() }.is_null()) }
+#[test]
+fn fails_to_change() { assert!(!set(c"no such locale")) }
+"#;
+
+#[test]
+fn a_test_that_changes_the_locale_conflicts_with_those_that_read_it() {
+    let package = Package::new("locales", LOCALE);
+    agree(&package.met(&CARGO, &[]), &["locale : 1 × 3"]);
+    if crate::suites::has_nextest() {
+        agree(&package.met(&NEXTEST, &[]), &[]);
+    }
+}
+
 /// libc reads the variable by itself.
 const ZONE: &str = r#"
 #[repr(C)]

@@ -1,0 +1,38 @@
+//! The locale of the process: whether a call changes it or reads it. Its names are not recorded.
+
+use crate::format::Kind;
+use crate::sys::interpose::{hooks, real_functions};
+use crate::sys::{self, c_char, c_int, c_void};
+use crate::{hash, record};
+
+real_functions! {
+    mod real;
+    setlocale(category: c_int, name: *const c_char) -> *mut c_char;
+}
+
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn setlocale(category: c_int, name: *const c_char) -> *mut c_char {
+    // SAFETY: the program's call. libc's own texts are read before the next change of the locale can free them.
+    unsafe {
+        let current = || {
+            let current = real::setlocale(category, core::ptr::null());
+            (!current.is_null()).then(|| hash::of_secret(sys::text(current)))
+        };
+        let before = current();
+        let answer = real::setlocale(category, name);
+        let kind = if name.is_null() || before == current() {
+            Kind::GetLocale
+        } else {
+            Kind::SetLocale
+        };
+        record::by_name(kind, false, 0, b"");
+        answer
+    }
+}
+
+hooks! {
+    mod real_conventions;
+    localeconv() -> *mut c_void, |_conventions| record::by_name(Kind::GetLocale, false, 0, b"");
+}
