@@ -70,6 +70,6 @@ pub(crate) fn current() -> &'static Thread {
         );
     }
     // SAFETY: the block is 64 bytes, aligned to 64, zeros are valid for every field, and it lives as long as its
-    // thread: no reference to it is handed to another.
+    // thread: no reference to it is passed to another.
     unsafe { &*block }
 }

@@ -93,19 +93,19 @@ pub(crate) fn index_of(address: usize) -> Option<usize> {
 
 /// Finds all modules, and records those that may contain the suite's code.
 pub(crate) fn find() {
-    // SAFETY: the name ends with a zero. The loader calls `one` with what it knows, while this call lasts.
+    // SAFETY: the name ends with a zero. During this call the loader calls `add_module` for each module.
     unsafe {
         FIND_OBJECT.store(
             sys::dlsym(sys::RTLD_DEFAULT, c"_dl_find_object".as_ptr()),
             Relaxed,
         );
-        sys::dl_iterate_phdr(one, core::ptr::null_mut());
+        sys::dl_iterate_phdr(add_module, core::ptr::null_mut());
     }
 }
 
 /// # Safety
 /// Called by the loader.
-unsafe extern "C" fn one(info: *const ModuleInfo, _size: usize, _data: *mut c_void) -> c_int {
+unsafe extern "C" fn add_module(info: *const ModuleInfo, _size: usize, _data: *mut c_void) -> c_int {
     // SAFETY: the loader's own description, valid during the call.
     let info = unsafe { &*info };
     // SAFETY: null, or a text of the loader's.
