@@ -1,9 +1,9 @@
 //! System calls that a program makes past libc's functions, recorded as the hooks record those functions.
 
-use crate::format::{ITSELF, Kind};
 use crate::hooks::file_calls::{self, CREAT_FLAGS, MADE, itself};
 use crate::hooks::{lock_calls, socket_calls};
-use crate::record::{self, Path, by_descriptor, by_path, by_paths};
+use crate::log_format::{ITSELF, Kind};
+use crate::recording::{self, Path, by_descriptor, by_path, by_paths};
 use crate::sys::{self, AT_FDCWD, AT_REMOVEDIR, c_char, c_int, c_long, c_uint, c_void, nr};
 
 /// A call's number and arguments.
@@ -119,7 +119,7 @@ pub(crate) unsafe fn after(call: &Call, result: c_long) {
             }
             nr::CHDIR => file_calls::after_chdir(text(0), failed),
             nr::FCHDIR => file_calls::after_chdir(c".".as_ptr(), failed),
-            nr::GETCWD => record::by_name(Kind::GetFolder, false, 0, b""),
+            nr::GETCWD => recording::by_name(Kind::GetFolder, false, 0, b""),
             nr::UMASK => file_calls::after_umask(int(0) as c_uint, result as c_uint),
             nr::BIND => {
                 let address = call.arguments[1] as *const c_void;

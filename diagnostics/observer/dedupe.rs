@@ -1,8 +1,8 @@
 //! The accesses recorded so far: a test that reads one file a thousand times makes one record.
 
-use crate::format::Kind;
 use crate::hash::Hash;
 use crate::log::Record;
+use crate::log_format::Kind;
 use crate::{this_process, thread};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;

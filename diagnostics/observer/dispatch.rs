@@ -4,13 +4,13 @@
 //! the call on behalf of the program and records it.
 
 use crate::calls::{self, Call};
-use crate::format::{self, header};
 use crate::hooks::{kill_calls, process_calls, signal_masks};
+use crate::log_format::{self, header};
 use crate::selector::{self, PR_SET_SYSCALL_USER_DISPATCH};
 use crate::stack::modules;
 use crate::sys::own_calls::{self, is_readable};
 use crate::sys::{self, c_int, c_long, c_void, nr};
-use crate::{hold, log, record, this_process, thread};
+use crate::{hold, log, recording, this_process, thread};
 use core::arch::naked_asm;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::Relaxed;
@@ -28,15 +28,15 @@ pub(crate) fn begin(is_wanted: bool) {
     let found = unsafe { sys::dlsym(sys::RTLD_NEXT, c"syscall".as_ptr()) };
     SYSCALL.store(found, Relaxed);
     let state = if !is_wanted {
-        format::RAW_OFF
+        log_format::RAW_OFF
     } else if !has_one_libc() || !signal_masks::install(on_sigsys as *const () as usize) {
-        format::RAW_REFUSED
+        log_format::RAW_REFUSED
     } else {
         signal_masks::unblock();
         if selector::begin() {
-            format::RAW_SEEN
+            log_format::RAW_SEEN
         } else {
-            format::RAW_REFUSED
+            log_format::RAW_REFUSED
         }
     };
     log::set(header::RAW, state);
@@ -159,7 +159,7 @@ unsafe fn make(call: &Call) -> c_long {
                 return process_calls::execveat(a as c_int, path, arguments, variables, e as c_int).into();
             }
             nr::KILL => return kill_calls::kill(a as c_int, b as c_int).into(),
-            nr::FUTEX => record::futex_wait(b),
+            nr::FUTEX => recording::futex_wait(b),
             nr::SECCOMP => selector::stop(),
             nr::PRCTL if restricts_calls(a as c_int) => selector::stop(),
             _ => {}

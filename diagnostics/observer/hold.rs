@@ -1,8 +1,8 @@
 //! The hold: a pause after each of the first accesses to some resources, so that tests without a lock between them
 //! overlap.
 
-use crate::format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, RUN, TARGET_NAMES, Target};
 use crate::log::Record;
+use crate::log_format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, RUN, TARGET_NAMES, Target};
 use crate::stack::work_memory;
 use crate::sys::{self, PATH_MAX, Timespec, c_char, own_calls};
 use crate::{this_process, thread};

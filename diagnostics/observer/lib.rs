@@ -17,13 +17,13 @@ mod account_layout;
 mod calls;
 mod dedupe;
 mod dispatch;
-#[expect(dead_code, reason = "the binary uses the rest")]
-mod format;
 mod hash;
 mod hold;
 mod hooks;
 mod log;
-mod record;
+#[expect(dead_code, reason = "the binary uses the rest")]
+mod log_format;
+mod recording;
 mod selector;
 mod stack;
 mod start;

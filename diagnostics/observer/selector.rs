@@ -1,6 +1,6 @@
 //! Syscall User Dispatch: the kernel reports a thread's raw system calls while the thread's selector says so.
 
-use crate::format::{self, header};
+use crate::log_format::{self, header};
 use crate::stack::modules;
 use crate::sys::c_int;
 use crate::sys::interpose::real_functions;
@@ -75,7 +75,7 @@ pub(crate) fn stop() {
         let_through(own);
         if own.is_armed.swap(0, Relaxed) != 0 {
             if this_process::is_original() {
-                log::set(header::RAW, format::RAW_ENDED);
+                log::set(header::RAW, log_format::RAW_ENDED);
             }
             // SAFETY: only takes back what `arm` set.
             unsafe { real::prctl(PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0) };

@@ -1,10 +1,10 @@
 //! The constructor, which runs before the program's `main`, and the destructor.
 
-use crate::format::Kind;
 use crate::hooks::child_environment::{self, HOLD, OBSERVE};
 use crate::hooks::{self, kill_calls, process_calls, thread_calls, thread_names};
 use crate::log::{self, Record};
-use crate::record;
+use crate::log_format::Kind;
+use crate::recording;
 use crate::stack::{modules, trace};
 use crate::sys::{self, PATH_MAX, own_calls};
 use crate::{dispatch, hold, selector, this_process, thread};
@@ -127,10 +127,10 @@ unsafe fn set_up(settings: &Settings) {
         if let Some(test) = test.filter(|_| is_test && settings.tests == ONE_TEST) {
             let mut record = Record::new(Kind::Named, test);
             record.second = [&[], program.unwrap_or_default()];
-            record::append(&record, false);
+            recording::append(&record, false);
         }
         modules::find();
-        record::working_directory();
+        recording::working_directory();
         trace::set_wanted(settings.frames as usize);
         sys::pthread_atfork(None, None, Some(process_calls::after_fork_in_child));
     }
@@ -144,5 +144,5 @@ fn record_program() {
     let length =
         unsafe { own_calls::readlink(c"/proc/self/exe".as_ptr(), path.as_mut_ptr().cast(), PATH_MAX) };
     let path = usize::try_from(length).ok().and_then(|length| path.get(..length));
-    record::append(&Record::new(Kind::Program, path.unwrap_or_default()), false);
+    recording::append(&Record::new(Kind::Program, path.unwrap_or_default()), false);
 }

@@ -1,8 +1,8 @@
 //! Environment variables: their names and never their values. A hash of each new value shows whether two are the same.
 
-use crate::format::{Kind, SAME};
 use crate::log::Record;
-use crate::record::{self, ReentrancyGuard, outcome};
+use crate::log_format::{Kind, SAME};
+use crate::recording::{self, ReentrancyGuard, outcome};
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{self, c_char, c_int, c_void};
 use crate::{hash, this_process};
@@ -31,7 +31,7 @@ fn record_variable(kind: Kind, flags: u8, name: &[u8], value: u32) {
     let mut record = Record::new(kind, name);
     record.flags = flags;
     record.value = u64::from(value);
-    record::access(&record);
+    recording::access(&record);
 }
 
 /// Records that libc itself reads the time zone's variable.
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn clearenv() -> c_int {
     // SAFETY: the program's call.
     let done = unsafe { real::clearenv() };
     if this_process::is_test() {
-        record::by_name(Kind::ClearVariables, done != 0, 0, b"");
+        recording::by_name(Kind::ClearVariables, done != 0, 0, b"");
     }
     done
 }

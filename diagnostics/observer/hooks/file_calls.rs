@@ -1,8 +1,8 @@
 //! Files, folders, and objects that are named like files.
 
-use crate::format::{ITSELF, Kind, SHARED_MEMORY};
 use crate::hooks::lock_calls;
-use crate::record::{self, Path, ReentrancyGuard, by_descriptor, by_path, by_paths};
+use crate::log_format::{ITSELF, Kind, SHARED_MEMORY};
+use crate::recording::{self, Path, ReentrancyGuard, by_descriptor, by_path, by_paths};
 use crate::sys::interpose::hooks;
 use crate::sys::{
     self, AT_REMOVEDIR, O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_RDWR, O_TMPFILE, O_TRUNC, c_char, c_int,
@@ -170,9 +170,9 @@ hooks! {
 
     chdir(name: Text) -> c_int, |done| after_chdir(name, done < 0);
     fchdir(fd: c_int) -> c_int, |done| after_chdir(c".".as_ptr(), done < 0);
-    getcwd(to: *mut c_char, length: usize) -> *mut c_char, |_found| record::by_name(Kind::GetFolder, false, 0, b"");
-    __getcwd_chk(to: *mut c_char, length: usize, size: usize) -> *mut c_char, |_found| record::by_name(Kind::GetFolder, false, 0, b"");
-    get_current_dir_name() -> *mut c_char, |_found| record::by_name(Kind::GetFolder, false, 0, b"");
+    getcwd(to: *mut c_char, length: usize) -> *mut c_char, |_found| recording::by_name(Kind::GetFolder, false, 0, b"");
+    __getcwd_chk(to: *mut c_char, length: usize, size: usize) -> *mut c_char, |_found| recording::by_name(Kind::GetFolder, false, 0, b"");
+    get_current_dir_name() -> *mut c_char, |_found| recording::by_name(Kind::GetFolder, false, 0, b"");
     umask(mask: c_uint) -> c_uint, |before| after_umask(mask, before);
 
     shm_open(name: Text, flags: c_int, mode: c_uint) -> c_int, |fd| after_named(MEMORY, name, Kind::Open, flags, fd < 0);
@@ -217,13 +217,13 @@ pub(crate) unsafe fn after_chdir(name: Text, failed: bool) {
     // SAFETY: the caller's promise.
     unsafe { by_path(Kind::ChangeFolder, failed, 0, Path::new(name)) }
     if !failed && let Some(_guard) = ReentrancyGuard::enter() {
-        record::working_directory();
+        recording::working_directory();
     }
 }
 
 /// Records that the file mode mask was set. A call that does not change it counts as failed.
 pub(crate) fn after_umask(mask: c_uint, before: c_uint) {
-    record::by_name(Kind::Mask, before == mask & 0o777, 0, b"");
+    recording::by_name(Kind::Mask, before == mask & 0o777, 0, b"");
 }
 
 /// The path prefix of objects that have a name and no path, and a mark to add to the value of their records.
@@ -240,7 +240,7 @@ unsafe fn after_named((prefix, mark): Namespace, name: Text, kind: Kind, flags: 
     // SAFETY: the caller's promise.
     let name = unsafe { sys::text(name) };
     let value = mark | (flags & (sys::O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC)) as u64;
-    record::in_parts(
+    recording::in_parts(
         kind,
         failed,
         value,
@@ -267,7 +267,7 @@ fn after_system_v(sort: &[u8], key: c_int, failed: bool) {
     if let Some(place) = first.checked_sub(1).and_then(|place| digits.get_mut(place)) {
         (*place, first) = (b' ', first - 1);
     }
-    record::in_parts(
+    recording::in_parts(
         Kind::Other,
         failed,
         1,

@@ -1,9 +1,9 @@
 //! The locale of the process: whether a call changes it or reads it. Its names are not recorded.
 
-use crate::format::Kind;
+use crate::log_format::Kind;
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{self, c_char, c_int, c_void};
-use crate::{hash, record};
+use crate::{hash, recording};
 
 real_functions! {
     mod real;
@@ -27,12 +27,12 @@ pub unsafe extern "C" fn setlocale(category: c_int, name: *const c_char) -> *mut
         } else {
             Kind::SetLocale
         };
-        record::by_name(kind, false, 0, b"");
+        recording::by_name(kind, false, 0, b"");
         answer
     }
 }
 
 hooks! {
     mod real_conventions;
-    localeconv() -> *mut c_void, |_conventions| record::by_name(Kind::GetLocale, false, 0, b"");
+    localeconv() -> *mut c_void, |_conventions| recording::by_name(Kind::GetLocale, false, 0, b"");
 }

@@ -1,8 +1,8 @@
 //! File locks: which ones a thread holds during an access, and which test each belongs to.
 
-use crate::format::{BETWEEN_PROCESSES, Kind, SHARED, header};
 use crate::log::{self, Record};
-use crate::record::{self, ReentrancyGuard, path_of};
+use crate::log_format::{BETWEEN_PROCESSES, Kind, SHARED, header};
+use crate::recording::{self, ReentrancyGuard, path_of};
 use crate::stack::work_memory;
 use crate::sys::interpose::real_functions;
 use crate::sys::{self, SEEK_CUR, SEEK_SET, c_int, c_uint, c_void};
@@ -201,7 +201,7 @@ fn record_locked(fd: c_int, way: u64) {
     let number = file.to_ne_bytes();
     record.second = [&[], &number];
     record.value = way;
-    record::append(&record, false);
+    recording::append(&record, false);
 }
 
 fn record_released(fd: c_int) {
@@ -226,5 +226,5 @@ fn give_back(lock: &LockedDescriptor) {
     let number = file.to_ne_bytes();
     record.second = [&[], &number];
     record.value = u64::from(test);
-    record::append(&record, false);
+    recording::append(&record, false);
 }

@@ -1,11 +1,11 @@
 //! Processes: which test started them, and that the observer is loaded into them.
 
 use crate::account_layout::{Reason, State};
-use crate::format::Kind;
 use crate::hooks::child_environment::{ChildEnvironment, Program, Text, Texts};
 use crate::hooks::signal_masks;
 use crate::log::{self, Record};
-use crate::record::{self, ReentrancyGuard};
+use crate::log_format::Kind;
+use crate::recording::{self, ReentrancyGuard};
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::own_calls::syscall;
 use crate::sys::{self, c_int, c_void, nr};
@@ -20,7 +20,7 @@ pub(crate) fn record_child(pid: u32) {
     };
     let mut record = Record::new(Kind::Child, b"");
     record.value = u64::from(pid);
-    record::append(&record, true);
+    recording::append(&record, true);
 }
 
 real_functions! {

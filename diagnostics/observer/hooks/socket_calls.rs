@@ -1,7 +1,7 @@
 //! Ports and sockets.
 
-use crate::format::{Kind, ONLY_V6};
-use crate::record::{self, Path, ReentrancyGuard};
+use crate::log_format::{Kind, ONLY_V6};
+use crate::recording::{self, Path, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::hooks;
 use crate::sys::{self, c_int, c_uint, c_void};
@@ -118,7 +118,7 @@ fn record_internet(kind: Kind, family: u16, rest: &[u8], mark: u64, failed: bool
     };
     let port = u16::from_be_bytes([*high, *low]);
     if port != 0 {
-        record::by_name(kind, failed, mark | u64::from(port), address.unwrap_or_default());
+        recording::by_name(kind, failed, mark | u64::from(port), address.unwrap_or_default());
     }
 }
 
@@ -137,14 +137,14 @@ fn record_assigned(fd: c_int, kind: Kind) {
     let number = u64::from(u16::from_be_bytes([address[2], address[3]]));
     if done == 0 && number != 0 {
         let datagrams = u64::from(kind == Kind::BindUdp) << 16;
-        record::by_name(Kind::GivenPort, false, number | datagrams, &[]);
+        recording::by_name(Kind::GivenPort, false, number | datagrams, &[]);
     }
 }
 
 /// Called by the library in a suite that uses cofferdam: records a port that it leased. Returns 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn cofferdam_observer_leased(port: u32) -> u32 {
-    record::by_name(Kind::LeasedPort, false, u64::from(port), &[]);
+    recording::by_name(Kind::LeasedPort, false, u64::from(port), &[]);
     0
 }
 
@@ -153,7 +153,7 @@ pub extern "C" fn cofferdam_observer_leased(port: u32) -> u32 {
 fn record_unix(kind: Kind, name: &[u8], failed: bool) {
     match name.split_first() {
         None => {}
-        Some((0, rest)) => record::in_parts(kind, failed, 0, b"@", rest),
+        Some((0, rest)) => recording::in_parts(kind, failed, 0, b"@", rest),
         Some(_) => {
             let Some(mut memory) = work_memory::take() else {
                 return;
@@ -163,7 +163,7 @@ fn record_unix(kind: Kind, name: &[u8], failed: bool) {
             path[..length].copy_from_slice(&name[..length]);
             path[length] = 0;
             // SAFETY: a path with a zero at its end.
-            unsafe { record::by_path(kind, failed, 0, Path::new(path.as_ptr().cast())) }
+            unsafe { recording::by_path(kind, failed, 0, Path::new(path.as_ptr().cast())) }
         }
     }
 }

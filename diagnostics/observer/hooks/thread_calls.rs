@@ -1,9 +1,9 @@
 //! Threads: each works for the test of the thread that started it, and those that a test harness starts are tests.
 
-use crate::format::{Kind, header};
 use crate::hooks::{signal_masks, thread_names};
 use crate::log::{self, Record};
-use crate::record::{self, ReentrancyGuard};
+use crate::log_format::{Kind, header};
+use crate::recording::{self, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{c_char, c_int, c_void};
@@ -46,7 +46,7 @@ pub(crate) fn set_one_test() {
 }
 
 /// Called by the library in a suite that uses cofferdam: the calling thread works for the test of this number, or for
-/// [`RUN`](crate::format::RUN), from now on. Returns the number until now.
+/// [`RUN`](crate::log_format::RUN), from now on. Returns the number until now.
 #[unsafe(no_mangle)]
 pub extern "C" fn cofferdam_observer_works_for(test: u32) -> u32 {
     thread::current().test.swap(test, Relaxed)
@@ -103,7 +103,7 @@ fn prepare(start: usize, argument: *mut c_void) -> Option<&'static Launch> {
         hold::test_begins(number, name);
         let mut record = Record::new(Kind::Test, name);
         record.value = u64::from(number);
-        record::append(&record, false);
+        recording::append(&record, false);
         number
     } else {
         creator
@@ -140,7 +140,7 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     // SAFETY: the start function that the program passed to `pthread_create`.
     let answer = unsafe { core::mem::transmute::<usize, Start>(start)(argument) };
     if is_test && let Some(_guard) = ReentrancyGuard::enter() {
-        record::append(&Record::new(Kind::TestOver, b""), false);
+        recording::append(&Record::new(Kind::TestOver, b""), false);
     }
     answer
 }
@@ -163,6 +163,6 @@ unsafe fn after_set_name(name: *const c_char) {
     if let Some(_guard) = ReentrancyGuard::enter() {
         own.awaits_name.store(0, Relaxed);
         // SAFETY: the caller's promise.
-        record::append(&Record::new(Kind::ShortName, unsafe { sys::text(name) }), false);
+        recording::append(&Record::new(Kind::ShortName, unsafe { sys::text(name) }), false);
     }
 }

@@ -5,7 +5,7 @@
 pub(crate) mod account_slots;
 
 use crate::account_layout::{self, Reason, State};
-use crate::format::{self, DONE, Kind, MARK, RECORD, header};
+use crate::log_format::{self, DONE, Kind, MARK, RECORD, header};
 use crate::sys::{self, c_int};
 use crate::{this_process, thread};
 use account_slots::{File, map, with_file};
@@ -64,7 +64,7 @@ pub(crate) fn begin(folder: &[u8], wanted: u64, is_test: bool) -> bool {
     let begun = account_slots::set_folder(folder)
         && with_file(File::Account, |fd| begin_in(fd, wanted)) == Some(true);
     if begun {
-        set(header::CURSOR, format::HEADER as u64);
+        set(header::CURSOR, log_format::HEADER as u64);
         set(header::LIMIT, FIRST);
         set(header::PID, u64::from(this_process::pid()));
         set(header::PARENT, u64::from(this_process::parent_pid()));
@@ -72,8 +72,8 @@ pub(crate) fn begin(folder: &[u8], wanted: u64, is_test: bool) -> bool {
         set(header::SLOT, account_slots::own());
         set(header::REAL_TIME, sys::now(sys::CLOCK_REALTIME));
         set(header::MONOTONIC, sys::now(sys::CLOCK_MONOTONIC));
-        set(header::VERSION, format::VERSION);
-        set(header::MAGIC, format::MAGIC);
+        set(header::VERSION, log_format::VERSION);
+        set(header::MAGIC, log_format::MAGIC);
     }
     begun
 }
@@ -189,7 +189,7 @@ pub(crate) fn is_on() -> bool {
 fn word(place: usize) -> Option<&'static AtomicU64> {
     let map = MAP.load(Relaxed).cast::<AtomicU64>();
     // SAFETY: the header lies at the mapping's beginning, aligned to a page, and is never unmapped.
-    (!map.is_null() && place < format::HEADER / 8).then(|| unsafe { &*map.add(place) })
+    (!map.is_null() && place < log_format::HEADER / 8).then(|| unsafe { &*map.add(place) })
 }
 
 /// Sets a word of the log's header.
@@ -209,7 +209,7 @@ pub(crate) fn count(place: usize) {
 /// Writes a record with additional flags and the number of the calls that led to it, or counts it as dropped.
 #[inline(never)]
 pub(crate) fn write(record: &Record<'_>, flags: u8, stack: u32) {
-    let room = |text: &[&[u8]; 2]| (text[0].len() + text[1].len()).min(format::LONGEST);
+    let room = |text: &[&[u8]; 2]| (text[0].len() + text[1].len()).min(log_format::LONGEST);
     let (first, second) = (room(&record.first), room(&record.second));
     let length = (RECORD + first + second).next_multiple_of(8);
     let Some(at) = reserve(length as u64, record.kind.is_access()) else {

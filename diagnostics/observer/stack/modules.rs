@@ -1,7 +1,7 @@
 //! The modules of the program in memory, as the loader knows them.
 
-use crate::format::Kind;
 use crate::log::{self, Record};
+use crate::log_format::Kind;
 use crate::sys::{self, FoundObject, ModuleInfo, ProgramHeader, c_int, c_void};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, AtomicUsize};

@@ -1,7 +1,7 @@
 //! The return addresses of the calls that led to a hook. The binary turns them into source lines later.
 
-use crate::format::Kind;
 use crate::log::{self, Record};
+use crate::log_format::Kind;
 use crate::stack::modules;
 use crate::stack::work_memory::{self, MOST_FRAMES};
 use crate::{hash, this_process};

@@ -1,7 +1,7 @@
 //! Recording: a hook reports an access here after libc's function has returned, and the program notices nothing of it.
 
-use crate::format::{ABSENT, FAILED, Kind, TAKEN, header};
 use crate::log::{self, Record};
+use crate::log_format::{ABSENT, FAILED, Kind, TAKEN, header};
 use crate::stack::{trace, work_memory};
 use crate::sys::{self, AT_FDCWD, PATH_MAX, c_char, c_int, own_calls};
 use crate::{dedupe, hold, selector, this_process, thread};
