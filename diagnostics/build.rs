@@ -1,7 +1,7 @@
-//! Builds the observer, which travels inside of the binary: `cargo install` brings no libraries along.
+//! Builds the observer, which is embedded in the binary: `cargo install` installs no libraries.
 //!
-//! The compiler is called as cargo would: for its target, with its linker. Elsewhere than on Linux with glibc on x86_64
-//! there is no observer, and `observe` says so.
+//! The compiler is called as cargo would call it: for the same target, with the same linker. On targets other than Linux
+//! with glibc on x86_64 there is no observer, and `observe` reports that.
 
 use std::env;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ fn variable(name: &str) -> String {
 fn optional(name: &str) -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "cargo speaks to a build script by variables"
+        reason = "cargo passes values to a build script by variables"
     )]
     env::var(name).ok()
 }

@@ -1,59 +1,59 @@
 //! The layout of an observation's account: one slot for each program that is started with the observer, and the part of
 //! the file that holds its log. Shared by the observer, the runner and the reader.
 //!
-//! The file is sparse. The slots have their room before the command begins, so that a full file system cannot hide a
-//! start. Each log lies within the file's size, because a program that may not make files longer can still write there.
+//! The file is sparse. The slots are allocated before the command begins, so that a full file system cannot hide a start.
+//! Each log lies within the file's size, because a program with a limit on file sizes can still write there.
 
 /// The first eight bytes of the file.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"coffacc\n");
 /// The file's name in the observation's folder.
 pub(crate) const NAME: &str = "account";
-/// The name of the file in which logs go on for which the first has no room: on another file system.
+/// The name of the file, on another file system, in which logs go on when the first has no room.
 pub(crate) const SPILL: &str = "spill";
-/// Where the slots begin.
+/// The size of the header, which the slots follow.
 pub(crate) const HEADER: usize = 4096;
 /// The size of a slot: its state, its flags, and the end of its program's name.
 pub(crate) const SLOT: usize = 128;
-/// Where the name stands in a slot.
+/// The position of the name in a slot.
 pub(crate) const TEXT: usize = 16;
-/// The most slots that a file has.
+/// The maximum number of slots in a file.
 pub(crate) const MOST_SLOTS: u64 = 1 << 16;
-/// The longest log, and the distance of two.
+/// The maximum size of a log, and the distance between the beginnings of two.
 pub(crate) const LOG: u64 = 128 << 20;
-/// In a slot's flags: the log is in the other file from its beginning on.
+/// In a slot's flags: the log is in the spill file from its beginning on.
 pub(crate) const SPILLED: u64 = 1;
 
-/// The words of the header, by their places.
+/// The positions of the words in the header.
 pub(crate) mod header {
     pub(crate) const MAGIC: usize = 0;
     pub(crate) const SLOTS: usize = 1;
-    /// Slots that the runner took, from the first on. It takes them one at a time, under a lock on the file.
+    /// The number of slots that the runner took, from the first on. It takes one at a time, under a lock on the file.
     pub(crate) const PROGRAMS: usize = 2;
-    /// Slots that observed processes took, from the last down.
+    /// The number of slots that observed processes took, from the last down.
     pub(crate) const CHILDREN: usize = 3;
     /// The user who may open the file.
     pub(crate) const USER: usize = 4;
-    /// The first of the slots whose start failed, plus one; above it, the number of changes to this word. Each of them
-    /// has the next one, plus one, in the place of its flags.
+    /// The head of the list of slots whose start failed: the first slot's number plus one; in the upper half, the number
+    /// of changes to this word. Each such slot has the number of the next, plus one, in place of its flags.
     pub(crate) const UNUSED: usize = 5;
 }
 
-/// The size of the header with so many slots.
+/// Returns the size of the header and that many slots: the position of the next slot.
 pub(crate) const fn table(slots: u64) -> u64 {
     HEADER as u64 + slots * SLOT as u64
 }
 
-/// Where the log of a slot begins.
+/// Returns the position of a slot's log in its file.
 pub(crate) const fn log(slots: u64, slot: u64) -> u64 {
     table(slots).next_multiple_of(1 << 21) + slot * LOG
 }
 
-/// What became of a start.
+/// The outcome of the start of a program so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum State {
     Free = 0,
-    /// The program was started, and its observer has not said anything yet.
+    /// The program was started, and its observer has not begun yet.
     Started,
     /// Its log has begun.
     Recording,
@@ -69,7 +69,7 @@ pub(crate) enum State {
     OutOfReach,
 }
 
-/// Why a program is not observed.
+/// The reason why a program is not observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Reason {
@@ -84,12 +84,12 @@ pub(crate) enum Reason {
     NoMemory,
 }
 
-/// A slot's first word.
+/// Returns a slot's first word.
 pub(crate) const fn word(state: State, reason: Reason, pid: u32) -> u64 {
     state as u64 | (reason as u64) << 8 | (pid as u64) << 32
 }
 
-/// The state in a slot's first word.
+/// Returns the state in a slot's first word.
 pub(crate) const fn state(word: u64) -> State {
     match word as u8 {
         1 => State::Started,
@@ -103,7 +103,7 @@ pub(crate) const fn state(word: u64) -> State {
     }
 }
 
-/// The reason in a slot's first word.
+/// Returns the reason in a slot's first word.
 pub(crate) const fn reason(word: u64) -> Reason {
     match (word >> 8) as u8 {
         1 => Reason::Static,
@@ -118,7 +118,7 @@ pub(crate) const fn reason(word: u64) -> Reason {
     }
 }
 
-/// The process number in a slot's first word.
+/// Returns the process number in a slot's first word.
 pub(crate) const fn pid(word: u64) -> u32 {
     (word >> 32) as u32
 }
@@ -126,18 +126,19 @@ pub(crate) const fn pid(word: u64) -> u32 {
 /// The number of bytes at a program's beginning that [`reach`] needs.
 pub(crate) const HEAD: usize = 1024;
 
-/// Tells from a program's first bytes whether the loader will load the observer into it.
+/// The outcome of [`reach`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     Yes,
     No(Reason),
-    /// It is a script: the program that runs it stands there in `head`.
+    /// The program is a script. The path of its interpreter is in this range of `head`.
     Script {
         start: usize,
         end: usize,
     },
 }
 
+/// Determines from a program's first bytes whether the loader will load the observer into it.
 pub(crate) fn reach(head: &[u8]) -> Reach {
     if head.starts_with(b"#!") {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -166,7 +167,7 @@ pub(crate) fn reach(head: &[u8]) -> Reach {
     for index in 0..count {
         let at = first.saturating_add(index * size) as usize;
         match number(head, at, 4) {
-            // Further back than was read.
+            // Beyond the bytes that were read.
             None => return Reach::Yes,
             Some(3) => {
                 let name = number(head, at.saturating_add(8), 8)
@@ -190,7 +191,7 @@ pub(crate) fn reach(head: &[u8]) -> Reach {
     Reach::No(Reason::Static)
 }
 
-/// A number of so many bytes.
+/// Reads a number of that many bytes.
 fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(size)?)?;
     Some(

@@ -1,69 +1,50 @@
-//! Raw system calls: those that a program makes with an instruction of its own, past libc.
+//! Raw system calls: those that a program makes by an instruction of its own or by libc's `syscall`.
 //!
 //! The kernel's Syscall User Dispatch reports every such instruction outside of libc's code by SIGSYS. The handler makes
-//! the call in the program's stead and notes it. The kernel forgets about it at exec and in new threads and processes,
-//! which is why those arm themselves again.
+//! the call on behalf of the program and records it.
 
 use crate::calls::{self, Call};
-use crate::format::{self, header};
 use crate::hooks::{kill_calls, process_calls, signal_masks};
-use crate::stack::{modules, unwind};
-use crate::sys::interpose::reals;
-use crate::sys::{self, Sigaction, c_int, c_long, c_void};
-use crate::thread::Thread;
-use crate::{hold, log, thread};
+use crate::log_format::{self, header};
+use crate::selector::{self, PR_SET_SYSCALL_USER_DISPATCH};
+use crate::stack::modules;
+use crate::sys::own_calls::{self, is_readable};
+use crate::sys::{self, c_int, c_long, c_void, nr};
+use crate::{hold, log, recording, this_process, thread};
 use core::arch::naked_asm;
+use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicBool, AtomicPtr};
 
 const PR_SET_SECCOMP: c_int = 22;
-const PR_SET_SYSCALL_USER_DISPATCH: c_int = 59;
+/// The code of a SIGSYS that Syscall User Dispatch sends.
 const SYS_USER_DISPATCH: c_int = 2;
-const LET_THROUGH: u8 = 0;
-const REPORT: u8 = 1;
 
-/// Whether threads are to be armed.
-static IS_ON: AtomicBool = AtomicBool::new(false);
-
-pub(crate) mod real {
-    use super::*;
-    reals! {
-        syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long;
-    }
-}
-
-/// Where `syscall` of libc is, once the constructor has looked: the quick way for the calls that are nobody's business.
+/// The address of libc's `syscall`, once the constructor has found it: the short way for calls that are not recorded.
 static SYSCALL: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Sets everything up, and arms the thread that there is.
+/// Installs the handler and arms the only thread, if raw calls are to be recorded. The log says whether they are.
 pub(crate) fn begin(is_wanted: bool) {
     // SAFETY: looked up by name.
     let found = unsafe { sys::dlsym(sys::RTLD_NEXT, c"syscall".as_ptr()) };
     SYSCALL.store(found, Relaxed);
-    if !is_wanted {
-        log::set(header::RAW, format::RAW_OFF);
-        return;
-    }
-    if !libc_is_one() || !signal_masks::install(reported as *const () as usize) {
-        log::set(header::RAW, format::RAW_REFUSED);
-        return;
-    }
-    signal_masks::open();
-    IS_ON.store(true, Relaxed);
-    let armed = arm();
-    IS_ON.store(armed, Relaxed);
-    log::set(
-        header::RAW,
-        if armed {
-            format::RAW_SEEN
+    let state = if !is_wanted {
+        log_format::RAW_OFF
+    } else if !has_one_libc() || !signal_masks::install(on_sigsys as *const () as usize) {
+        log_format::RAW_REFUSED
+    } else {
+        signal_masks::unblock();
+        if selector::begin() {
+            log_format::RAW_SEEN
         } else {
-            format::RAW_REFUSED
-        },
-    );
+            log_format::RAW_REFUSED
+        }
+    };
+    log::set(header::RAW, state);
 }
 
-/// Until glibc 2.34 threads were another library, which makes calls with all signals blocked.
-fn libc_is_one() -> bool {
+/// Returns whether libc includes the threads library, as it does since glibc 2.34. The older library makes system calls
+/// with all signals blocked.
+fn has_one_libc() -> bool {
     // SAFETY: libc's own text.
     let version = unsafe { sys::text(sys::gnu_get_libc_version()) };
     let mut parts = version.split(|byte| *byte == b'.').map(|part| {
@@ -74,84 +55,24 @@ fn libc_is_one() -> bool {
     (parts.next(), parts.next()) >= (Some(2), Some(34)) && modules::libc().0 != 0
 }
 
-/// Has this thread's raw calls reported from now on. `false` if that cannot be.
-pub(crate) fn arm() -> bool {
-    if !IS_ON.load(Relaxed) {
-        return false;
-    }
-    let own = thread::current();
-    if !own.is_shut() {
-        own.selector.store(REPORT, Relaxed);
-    }
-    let (start, length) = modules::libc();
-    let selector = (&raw const own.selector) as usize;
-    // SAFETY: the selector lives as long as its thread.
-    let failed = unsafe { tuning::real::prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, start, length, selector) };
-    own.armed.store(u8::from(failed == 0), Relaxed);
-    failed == 0
-}
-
-/// The same for a thread that begins, with whatever mask.
-pub(crate) fn arm_thread() {
-    if IS_ON.load(Relaxed) {
-        signal_masks::open();
-        arm();
-    }
-}
-
-/// Goes on after a call that was let through.
-pub(crate) fn again() {
-    let own = thread::current();
-    if own.armed.load(Relaxed) != 0 && !own.is_shut() && IS_ON.load(Relaxed) {
-        own.selector.store(REPORT, Relaxed);
-    }
-}
-
-/// Lets the thread's raw calls pass, until `again`.
-pub(crate) fn pass(own: &Thread) {
-    own.selector.store(LET_THROUGH, Relaxed);
-}
-
-/// For good: the program is about to say itself which calls may be made, and ours would be no exception.
-fn end() {
-    if log::is_on() {
-        log::confine();
-        IS_ON.store(false, Relaxed);
-        let own = thread::current();
-        own.selector.store(LET_THROUGH, Relaxed);
-        if own.armed.swap(0, Relaxed) != 0 {
-            if log::is_first() {
-                log::set(header::RAW, format::RAW_ENDED);
-            }
-            // SAFETY: only takes back what `arm` set.
-            unsafe { tuning::real::prctl(PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0) };
-        }
-    }
-}
-
-pub(crate) mod tuning {
-    use super::*;
-    reals! {
-        prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int;
-    }
-    pub(crate) mod real {
-        pub(crate) use super::{prctl, resolve};
-    }
+/// Returns whether a program restricts its own system calls with this option of `prctl`.
+fn restricts_calls(option: c_int) -> bool {
+    matches!(option, PR_SET_SECCOMP | PR_SET_SYSCALL_USER_DISPATCH)
 }
 
 /// # Safety
 /// That of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int {
-    if option == PR_SET_SECCOMP || option == PR_SET_SYSCALL_USER_DISPATCH {
-        end();
+    if restricts_calls(option) {
+        selector::stop();
     }
     // SAFETY: the program's call.
-    unsafe { tuning::real::prctl(option, a, b, c, d) }
+    unsafe { selector::real::prctl(option, a, b, c, d) }
 }
 
-/// `syscall`, called as a function. Most often it is a futex, for which there is no time to lose; and what acts on the
-/// caller's stack must not be called from a frame of ours.
+/// The hook of `syscall`. Its usual call is a futex operation, which must not become slower; and a call that acts on its
+/// caller's stack must not be made from a frame of ours.
 ///
 /// # Safety
 /// That of libc's function.
@@ -159,39 +80,45 @@ pub unsafe extern "C" fn prctl(option: c_int, a: usize, b: usize, c: usize, d: u
 #[unsafe(naked)]
 pub unsafe extern "C" fn syscall() {
     naked_asm!(
-        "cmp rdi, 202",
+        "cmp rdi, {futex}",
         "je 4f",
-        "cmp rdi, 15",
+        "cmp rdi, {rt_sigreturn}",
         "je 2f",
-        "cmp rdi, 56",
+        "cmp rdi, {clone}",
         "je 2f",
-        "cmp rdi, 57",
+        "cmp rdi, {fork}",
         "je 2f",
-        "cmp rdi, 58",
+        "cmp rdi, {vfork}",
         "je 2f",
-        "cmp rdi, 435",
+        "cmp rdi, {clone3}",
         "je 2f",
-        "jmp {noted}",
+        "jmp {recorded}",
         "2:",
         "mov rax, qword ptr [rip + {real}]",
         "test rax, rax",
         "je 3f",
         "jmp rax",
         "3:",
-        "jmp {noted}",
+        "jmp {recorded}",
         "4:",
-        "cmp byte ptr [rip + {waits}], 0",
+        "cmp byte ptr [rip + {records_waits}], 0",
         "je 2b",
-        "jmp {noted}",
-        noted = sym called,
-        waits = sym hold::NOTES_WAITS,
+        "jmp {recorded}",
+        futex = const nr::FUTEX,
+        rt_sigreturn = const nr::RT_SIGRETURN,
+        clone = const nr::CLONE,
+        fork = const nr::FORK,
+        vfork = const nr::VFORK,
+        clone3 = const nr::CLONE3,
+        recorded = sym recorded_syscall,
+        records_waits = sym hold::RECORDS_WAITS,
         real = sym SYSCALL,
     )
 }
 
 /// # Safety
-/// That of libc's `syscall`: the arguments that a call does not have are whatever lay in their places.
-unsafe extern "C" fn called(
+/// That of libc's `syscall`: arguments that a call does not have are arbitrary.
+unsafe extern "C" fn recorded_syscall(
     number: c_long,
     a: usize,
     b: usize,
@@ -206,92 +133,92 @@ unsafe extern "C" fn called(
     };
     // SAFETY: the program's call.
     unsafe {
-        let result = made(&call);
-        calls::noted(&call, result);
+        let result = make(&call);
+        calls::after(&call, result);
         result
     }
 }
 
-/// Makes the call in the program's stead. The answer is libc's: -1, and the reason in `errno`.
+/// Makes the call on behalf of the program. Returns as libc does: -1, and the reason in `errno`.
 ///
 /// # Safety
 /// The program asked for this call.
-unsafe fn made(call: &Call) -> c_long {
+unsafe fn make(call: &Call) -> c_long {
     // SAFETY: the program's call.
     unsafe {
         if call.is_of_signals() {
-            return of_signals(call);
+            return make_signal_call(call);
         }
-        let [a, b, c, d, e, f] = call.arguments;
+        let [a, b, c, d, e, _] = call.arguments;
         match call.number {
-            calls::EXECVE => {
+            nr::EXECVE => {
                 return process_calls::execve(a as *const _, b as *const _, c as *const _).into();
             }
-            calls::EXECVEAT => {
+            nr::EXECVEAT => {
                 let (path, arguments, variables) = (b as *const _, c as *const _, d as *const _);
                 return process_calls::execveat(a as c_int, path, arguments, variables, e as c_int).into();
             }
-            calls::KILL => return kill_calls::kill(a as c_int, b as c_int).into(),
-            calls::FUTEX => hold::waits(b),
-            calls::SECCOMP => end(),
-            calls::PRCTL if matches!(a as c_int, PR_SET_SECCOMP | PR_SET_SYSCALL_USER_DISPATCH) => end(),
+            nr::KILL => return kill_calls::kill(a as c_int, b as c_int).into(),
+            nr::FUTEX => recording::futex_wait(b),
+            nr::SECCOMP => selector::stop(),
+            nr::PRCTL if restricts_calls(a as c_int) => selector::stop(),
             _ => {}
         }
-        real::syscall(call.number, a, b, c, d, e, f)
+        own_calls::syscall(call.number, call.arguments)
     }
 }
 
-/// Makes a call that is about signals, so that the program finds its mask and its handlers as it has set them.
+/// Makes a call about signals, so that the program finds the mask and the handlers that it has set.
 ///
 /// # Safety
 /// The program asked for this call.
 #[inline(never)]
-unsafe fn of_signals(call: &Call) -> c_long {
+unsafe fn make_signal_call(call: &Call) -> c_long {
+    use own_calls::syscall;
     let [a, b, c, d, e, f] = call.arguments;
-    // SAFETY: the program's call; a mask is read where one can be read.
+    // SAFETY: the program's call; a mask is read only where memory can be read.
     unsafe {
         match call.number {
-            calls::RT_SIGACTION => return signal_masks::raw_action(call.arguments),
-            calls::RT_SIGPROCMASK if signal_masks::is_ours() && d == 8 && (b == 0 || is_mask(b)) => {
+            nr::RT_SIGACTION => return signal_masks::raw_sigaction(call.arguments),
+            nr::RT_SIGPROCMASK if signal_masks::is_installed() && d == 8 && (b == 0 || is_mask(b)) => {
                 return signal_masks::change_shown(a as c_int, b as *const u64, c as *mut u64, 0);
             }
-            calls::RT_SIGSUSPEND if b == 8 && is_mask(a) => {
-                let mask = signal_masks::Suspended::with(a as *const u64);
-                return real::syscall(call.number, place(&mask, a), b, 0, 0, 0, 0);
+            nr::RT_SIGSUSPEND if b == 8 && is_mask(a) => {
+                let mask = signal_masks::WaitMask::set(a as *const u64);
+                return syscall(call.number, [address(&mask, a), b]);
             }
-            calls::PPOLL if e == 8 && is_mask(d) => {
-                let mask = signal_masks::Suspended::with(d as *const u64);
-                return real::syscall(call.number, a, b, c, place(&mask, d), e, 0);
+            nr::PPOLL if e == 8 && is_mask(d) => {
+                let mask = signal_masks::WaitMask::set(d as *const u64);
+                return syscall(call.number, [a, b, c, address(&mask, d), e]);
             }
-            calls::EPOLL_PWAIT | calls::EPOLL_PWAIT2 if f == 8 && is_mask(e) => {
-                let mask = signal_masks::Suspended::with(e as *const u64);
-                return real::syscall(call.number, a, b, c, d, place(&mask, e), f);
+            nr::EPOLL_PWAIT | nr::EPOLL_PWAIT2 if f == 8 && is_mask(e) => {
+                let mask = signal_masks::WaitMask::set(e as *const u64);
+                return syscall(call.number, [a, b, c, d, address(&mask, e), f]);
             }
-            calls::PSELECT6 if is_mask(f) && is_mask(f.wrapping_add(8)) => {
+            nr::PSELECT6 if is_mask(f) && is_mask(f.wrapping_add(8)) => {
                 let [mask, size] = (f as *const [usize; 2]).read_unaligned();
                 if size == 8 && is_mask(mask) {
-                    let suspended = signal_masks::Suspended::with(mask as *const u64);
-                    let both = [place(&suspended, mask), size];
-                    return real::syscall(call.number, a, b, c, d, e, (&raw const both) as usize);
+                    let changed = signal_masks::WaitMask::set(mask as *const u64);
+                    let both = [address(&changed, mask), size];
+                    return syscall(call.number, [a, b, c, d, e, (&raw const both) as usize]);
                 }
             }
             _ => {}
         }
-        real::syscall(call.number, a, b, c, d, e, f)
+        syscall(call.number, call.arguments)
     }
 }
 
-/// Whether a mask can be read there.
+/// Returns whether a mask can be read there.
 fn is_mask(at: usize) -> bool {
     let errno = sys::errno();
-    let is_there =
-        at != 0 && log::is_free() && unwind::is_readable(at) && unwind::is_readable(at.wrapping_add(7));
+    let is_there = at != 0 && this_process::may_call() && is_readable(at) && is_readable(at.wrapping_add(7));
     sys::set_errno(errno);
     is_there
 }
 
-/// Where the mask is that a call waits with.
-fn place(mask: &Option<signal_masks::Suspended>, otherwise: usize) -> usize {
+/// Returns the address of the mask that a call waits with.
+fn address(mask: &Option<signal_masks::WaitMask>, otherwise: usize) -> usize {
     mask.as_ref().map_or(otherwise, |mask| mask.mask() as usize)
 }
 
@@ -307,7 +234,7 @@ mod register {
     pub(super) const RIP: usize = 21;
 }
 
-/// The call that the program was about to make.
+/// Returns the call that the program was about to make.
 ///
 /// # Safety
 /// The registers are the kernel's description of the program's.
@@ -321,62 +248,59 @@ unsafe fn call_of(number: c_long, registers: *const usize) -> Call {
 /// # Safety
 /// That of [`call_of`].
 #[inline(never)]
-unsafe fn made_for(number: c_long, registers: *const usize) -> c_long {
+unsafe fn make_reported(number: c_long, registers: *const usize) -> c_long {
     // SAFETY: the caller's promise; the program's call.
-    unsafe { made(&call_of(number, registers)) }
+    unsafe { make(&call_of(number, registers)) }
 }
 
 /// # Safety
 /// That of [`call_of`], for a call that was made.
 #[inline(never)]
-unsafe fn noted_for(number: c_long, registers: *const usize, result: c_long) {
+unsafe fn after_reported(number: c_long, registers: *const usize, result: c_long) {
     // SAFETY: the caller's promise.
-    unsafe { calls::noted(&call_of(number, registers), result) }
+    unsafe { calls::after(&call_of(number, registers), result) }
 }
 
 /// The handler of SIGSYS.
 ///
 /// # Safety
 /// Called by the kernel.
-unsafe extern "C" fn reported(_signal: c_int, info: *mut c_int, context: *mut usize) {
+unsafe extern "C" fn on_sigsys(_signal: c_int, info: *mut c_int, context: *mut usize) {
     // SAFETY: the kernel's own description of the signal and of the registers.
     unsafe {
         if *info.add(signal_masks::CODE) != SYS_USER_DISPATCH {
-            signal_masks::hand_on(info, context.cast());
+            signal_masks::forward_sigsys(info, context.cast());
             return;
         }
         let errno = sys::errno();
         let own = thread::current();
         let at = |place: usize| *context.add(place);
         let number = *info.add(6) as c_long;
-        if calls::ITS_OWN.contains(&number) || !IS_ON.load(Relaxed) {
-            // Once more, by the program itself; `again` goes on with the next thing that is noted.
-            own.selector.store(LET_THROUGH, Relaxed);
+        if calls::BOUND_TO_CALLER.contains(&number) || !selector::is_on() {
+            // The program itself repeats it; `rearm` goes on with the next recorded call.
+            selector::let_through(own);
             *context.add(register::RAX) = number as usize;
             *context.add(register::RIP) = at(register::RIP).wrapping_sub(2);
             sys::set_errno(errno);
             return;
         }
-        // The loader may be in the midst of changing what we would look at.
-        let is_quiet = modules::is_loader(at(register::RIP)) && own.busy.swap(1, Relaxed) == 0;
-        // One after the other, so that their frames are not on the stack together.
-        let result = made_for(number, context);
-        noted_for(number, context, result);
+        // The loader may be changing the data that a record needs.
+        let is_quiet = modules::is_loader(at(register::RIP)) && own.in_observer.swap(1, Relaxed) == 0;
+        // Functions of their own, so that their frames are not on the stack together.
+        let result = make_reported(number, context);
+        after_reported(number, context, result);
         if is_quiet {
-            own.busy.store(0, Relaxed);
+            own.in_observer.store(0, Relaxed);
         }
         *context.add(register::RAX) = if result == -1 {
             -c_long::from(sys::errno()) as usize
         } else {
             result as usize
         };
-        if number == calls::RT_SIGPROCMASK {
+        if number == nr::RT_SIGPROCMASK {
             // Otherwise the handler's return would undo it.
-            *context.add(signal_masks::MASK) = signal_masks::mask() as usize;
+            *context.add(signal_masks::MASK) = signal_masks::real_mask() as usize;
         }
         sys::set_errno(errno);
     }
 }
-
-// `Sigaction` is what `signals` keeps of the program's own handler.
-const _: () = assert!(size_of::<Sigaction>() == 152);

@@ -1,20 +1,19 @@
-//! A pause after each of the first accesses to some resources, so that tests without a lock between them meet.
+//! The hold: a pause after each of the first accesses to some resources, so that tests without a lock between them
+//! overlap.
 
-use crate::format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, RUN, TARGET_NAMES, Target};
-use crate::hooks::{file_calls, process_calls};
-use crate::log::{self, Entry};
-use crate::record::{Noting, PATH_MAX};
+use crate::log::Record;
+use crate::log_format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, RUN, TARGET_NAMES, Target};
 use crate::stack::work_memory;
-use crate::sys::{self, Timespec, c_char};
-use crate::thread;
+use crate::sys::{self, PATH_MAX, Timespec, c_char, own_calls};
+use crate::{this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
-/// The maximum number of a thread's pauses at one resource, and at all of them; at any variable it may be the latter.
-const TIMES: u8 = 8;
-const TIMES_IN_ALL: u32 = 24;
-/// The same in a process that a test started, for there may be many of them.
-const TIMES_OF_CHILD: u32 = 4;
+/// The maximum number of a thread's pauses at one resource. At a target that is any variable only the total counts.
+const MOST_AT_ONE: u8 = 8;
+const MOST_IN_TOTAL: u32 = 24;
+/// The total in a process that a test started, of which there may be many.
+const MOST_OF_CHILD: u32 = 4;
 
 /// Pauses in nanoseconds; 0 for none.
 struct Pauses {
@@ -37,20 +36,20 @@ impl Pauses {
 static USUAL: Pauses = Pauses::none();
 /// The pauses of the test [`HELD`], and of processes that tests started.
 static OF_HELD: Pauses = Pauses::none();
-/// The number of the test with pauses of its own, once it began.
+/// The number of the test with pauses of its own, once it has begun.
 static HELD: AtomicU32 = AtomicU32::new(NO_TEST);
 const NO_TEST: u32 = RUN - 1;
-/// The names of the resources, each with a zero at its end: a path, a variable (empty for any), a port, or empty for the
-/// others.
+/// The names of the targets, each with a zero at its end: a path, a variable (empty for any), a port, or empty for the
+/// other kinds.
 static NAMES: [AtomicU64; TARGET_NAMES / 8] = [const { AtomicU64::new(0) }; TARGET_NAMES / 8];
 /// The requested targets; 0 after the last.
 static TARGETS: [AtomicU32; MOST_TARGETS] = [const { AtomicU32::new(0) }; MOST_TARGETS];
 
-/// A requested target, packed into a word: its sort, and the position and length of its name.
+/// A requested target, packed into a word: its kind, and the position and length of its name.
 #[derive(Clone, Copy)]
-struct Wanted(u32);
+struct Requested(u32);
 
-impl Wanted {
+impl Requested {
     fn new(target: Target, start: usize, length: usize) -> Self {
         Self((target as u32) << 24 | (start as u32) << 12 | length as u32)
     }
@@ -71,7 +70,7 @@ impl Wanted {
 /// Takes a request: `FIRST,OTHERS,HELD_FIRST,HELD_OTHERS;` in milliseconds, then `TARGET,LENGTH;NAME` for each target, with the
 /// number of the [`Target`] and the length of the name in bytes. A Unix socket without a file is named from its `@` on.
 /// [`Target::Test`] names the test that the last two pauses are for.
-pub(crate) fn ask(text: &[u8]) {
+pub(crate) fn request(text: &[u8]) {
     let Some((pauses, mut rest)) = split(text) else {
         return;
     };
@@ -81,9 +80,11 @@ pub(crate) fn ask(text: &[u8]) {
     }
     let mut start = 0;
     for word in &TARGETS {
-        let Some((said, names)) = split(rest) else { break };
-        let mut said = said.split(|byte| *byte == b',').map(number);
-        let (Some(target), Some(length)) = (said.next(), said.next()) else {
+        let Some((numbers, names)) = split(rest) else {
+            break;
+        };
+        let mut numbers = numbers.split(|byte| *byte == b',').map(number);
+        let (Some(target), Some(length)) = (numbers.next(), numbers.next()) else {
             return;
         };
         let Some(target) = u8::try_from(target).ok().and_then(Target::of) else {
@@ -106,18 +107,18 @@ pub(crate) fn ask(text: &[u8]) {
                 word.store(u64::from_ne_bytes(bytes), Relaxed);
             }
         }
-        word.store(Wanted::new(target, start, length).0, Relaxed);
+        word.store(Requested::new(target, start, length).0, Relaxed);
         if target == Target::Env {
-            NOTES_WAITS.store(1, Relaxed);
+            RECORDS_WAITS.store(1, Relaxed);
         }
         (start, rest) = (start + length + 1, after);
     }
 }
 
-/// Learns the number of a test that begins, in case it is the one with pauses of its own.
-pub(crate) fn begins(test: u32, name: &[u8]) {
-    let is_it = |wanted: Wanted| wanted.target() == Some(Target::Test) && is_named(wanted, &[name, &[]]);
-    if wanted().any(is_it) {
+/// Remembers the number of a test that begins, if it is the one with pauses of its own.
+pub(crate) fn test_begins(test: u32, name: &[u8]) {
+    let is_held = |target: Requested| target.target() == Some(Target::Test) && is_named(target, &[name, &[]]);
+    if requested().any(is_held) {
         HELD.store(test, Relaxed);
     }
 }
@@ -140,31 +141,18 @@ fn nanos(digits: &[u8]) -> u64 {
     number(digits).min(60_000).wrapping_mul(1_000_000)
 }
 
-fn wanted() -> impl Iterator<Item = Wanted> {
+fn requested() -> impl Iterator<Item = Requested> {
     TARGETS
         .iter()
         .map(|word| word.load(Relaxed))
         .take_while(|word| *word != 0)
-        .map(Wanted)
+        .map(Requested)
 }
 
-/// Whether those who wait for another thread are noted: read by `syscall`, in which nearly all calls are such.
-pub(crate) static NOTES_WAITS: AtomicU8 = AtomicU8::new(0);
+/// Set while waits for other threads are recorded. Read by the hook of `syscall`, whose calls are nearly all waits.
+pub(crate) static RECORDS_WAITS: AtomicU8 = AtomicU8::new(0);
 
-/// Notes that a test begins to wait, if it does. std has a lock around all variables, within which a test pauses here: who
-/// waits for that lock is at the variable already.
-pub(crate) fn waits(operation: usize) {
-    const WAIT: usize = 0;
-    const WAIT_BITSET: usize = 9;
-    if !matches!(operation & 0x7f, WAIT | WAIT_BITSET) || thread::current().test.load(Relaxed) == 0 {
-        return;
-    }
-    if let Some(_noting) = Noting::begin() {
-        log::append(&Entry::new(Kind::Waits, &[]), true);
-    }
-}
-
-pub(crate) fn is_asked_for() -> bool {
+pub(crate) fn is_requested() -> bool {
     TARGETS[0].load(Relaxed) != 0
 }
 
@@ -172,34 +160,31 @@ pub(crate) fn is_asked_for() -> bool {
 #[derive(Clone, Copy)]
 pub(crate) struct Pause {
     nanos: u64,
-    /// Says in the record which it is.
+    /// The record's flag for such a pause.
     pub(crate) flag: u8,
 }
 
 /// Returns the pause that is due after this access, if it is one to a requested resource.
-pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
-    if !is_asked_for() || !log::is_free() {
+pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
+    if !is_requested() || !this_process::may_call() {
         return None;
     }
-    let (position, wanted) = matching(entry)?;
+    let (position, target) = matching(record)?;
     let thread = thread::current();
-    let here = thread.slept_at.get(position)?;
-    let is_any = wanted.target() == Some(Target::Env) && wanted.len() == 0;
-    let before = thread.slept.load(Relaxed);
-    let most = if process_calls::is_test() {
-        TIMES_IN_ALL
-    } else {
-        TIMES_OF_CHILD
-    };
-    if before >= most || here.load(Relaxed) >= TIMES && !is_any {
+    let here = thread.pauses_at.get(position)?;
+    let is_any = target.target() == Some(Target::Env) && target.len() == 0;
+    let before = thread.pauses.load(Relaxed);
+    let is_test = this_process::is_test();
+    let most = if is_test { MOST_IN_TOTAL } else { MOST_OF_CHILD };
+    if before >= most || here.load(Relaxed) >= MOST_AT_ONE && !is_any {
         return None;
     }
-    thread.slept.store(before + 1, Relaxed);
+    thread.pauses.store(before + 1, Relaxed);
     here.store(here.load(Relaxed).saturating_add(1), Relaxed);
-    let is_held = !process_calls::is_test() || thread.test.load(Relaxed) == HELD.load(Relaxed);
+    let is_held = !is_test || thread.test.load(Relaxed) == HELD.load(Relaxed);
     let pauses = if is_held { &OF_HELD } else { &USUAL };
-    // What a test starts may be many processes, each with a first access.
-    let (nanos, flag) = if before == 0 && process_calls::is_test() {
+    // A test may start many processes, each with a first access.
+    let (nanos, flag) = if before == 0 && is_test {
         (&pauses.first, PAUSED_FIRST)
     } else {
         (&pauses.others, PAUSED)
@@ -213,30 +198,30 @@ pub(crate) fn pause(pause: Pause) {
         seconds: (pause.nanos / 1_000_000_000) as i64,
         nanos: (pause.nanos % 1_000_000_000) as i64,
     };
-    // SAFETY: a valid time; what is left when a signal comes is not wanted.
+    // SAFETY: a valid time; the rest that a signal leaves is not needed.
     unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };
 }
 
 /// Returns the first target that this is an access to, with its position.
-fn matching(entry: &Entry<'_>) -> Option<(usize, Wanted)> {
-    // Asked of the kernel once for all targets.
-    let mut own = None;
-    wanted()
+fn matching(record: &Record<'_>) -> Option<(usize, Requested)> {
+    // Looked up once for all targets.
+    let mut file = None;
+    requested()
         .enumerate()
-        .find(|(_, wanted)| is_it(entry, *wanted, &mut own))
+        .find(|(_, target)| is_access_to(record, *target, &mut file))
 }
 
-/// The file that an access was to, once it was looked up; `None` inside if it is not there.
-type Own = Option<Option<(u64, u64)>>;
+/// The device and number of the file that an access was to, once they are looked up; `None` inside if there is no file.
+type LookedUp = Option<Option<(u64, u64)>>;
 
-fn is_it(entry: &Entry<'_>, wanted: Wanted, own: &mut Own) -> bool {
+fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) -> bool {
     use Kind as K;
-    let Some(target) = wanted.target() else {
+    let Some(target) = requested.target() else {
         return false;
     };
-    match entry.kind {
+    match record.kind {
         K::GetVariable | K::SetVariable | K::UnsetVariable => {
-            target == Target::Env && (wanted.len() == 0 || is_named(wanted, &entry.text))
+            target == Target::Env && (requested.len() == 0 || is_named(requested, &record.first))
         }
         K::ClearVariables => target == Target::Env,
         K::ChangeFolder | K::GetFolder => target == Target::Cwd,
@@ -244,100 +229,89 @@ fn is_it(entry: &Entry<'_>, wanted: Wanted, own: &mut Own) -> bool {
         K::SetLocale | K::GetLocale => target == Target::Locale,
         K::BindTcp | K::BindUdp | K::ConnectTcp => {
             let mut digits = [0; 5];
-            target == Target::Port && is_named(wanted, &[decimal(entry.value & 0xffff, &mut digits), &[]])
+            let length = sys::write_decimal(record.value as u32 & 0xffff, &mut digits);
+            let port = digits.get(..length).unwrap_or_default();
+            target == Target::Port && is_named(requested, &[port, &[]])
         }
-        K::Other => target == Target::Name && is_named(wanted, &entry.text),
-        K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(wanted, &entry.text),
+        K::Other => target == Target::Name && is_named(requested, &record.first),
+        K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(requested, &record.first),
         kind if kind.is_access() => {
-            target == Target::Cwd && entry.folder != 0
-                || target == Target::Umask && makes_file(entry)
-                || target == Target::File && is_of_file(entry, wanted, own)
+            target == Target::Cwd && record.folder != 0
+                || target == Target::Umask && creates_file(record)
+                || target == Target::File && is_access_to_file(record, requested, file)
         }
         _ => false,
     }
 }
 
-/// Whether this is done to the file, or to something in it; or the folder in which it lies is listed.
-fn is_of_file(entry: &Entry<'_>, wanted: Wanted, own: &mut Own) -> bool {
-    let length = wanted.len();
-    if is_path(wanted, &entry.text, length) || is_path(wanted, &entry.second, length) {
+/// Returns whether this is an access to the file or to something below it, or a listing of the folder that holds it.
+fn is_access_to_file(record: &Record<'_>, target: Requested, file: &mut LookedUp) -> bool {
+    let length = target.len();
+    if is_path(target, &record.first, length) || is_path(target, &record.second, length) {
         return true;
     }
     let folder = (0..length)
         .rev()
-        .find(|at| byte(wanted, *at) == b'/')
+        .find(|at| byte(target, *at) == b'/')
         .unwrap_or(0);
-    entry.kind == Kind::List && (entry.text[1] == b"." || is_path(wanted, &entry.text, folder))
-        || leads_there(&entry.text, wanted, own)
+    record.kind == Kind::List && (record.first[1] == b"." || is_path(target, &record.first, folder))
+        || leads_to(&record.first, target, file)
 }
 
-/// Whether the path is another way to the file, through links.
-fn leads_there(parts: &[&[u8]; 2], wanted: Wanted, own: &mut Own) -> bool {
-    let Some(own) = *own.get_or_insert_with(|| file_at(parts)) else {
+/// Returns whether the path leads to the target's file by another name, through links.
+fn leads_to(parts: &[&[u8]; 2], target: Requested, file: &mut LookedUp) -> bool {
+    let Some(file) = *file.get_or_insert_with(|| file_at_parts(parts)) else {
         return false;
     };
-    let name = (&raw const NAMES).cast::<c_char>().wrapping_add(wanted.start());
-    file_of(name) == Some(own)
+    let name = (&raw const NAMES).cast::<c_char>().wrapping_add(target.start());
+    file_at(name) == Some(file)
 }
 
-fn file_at(parts: &[&[u8]; 2]) -> Option<(u64, u64)> {
-    let mut scratch = work_memory::take()?;
-    let path = &mut scratch.paths[0];
+fn file_at_parts(parts: &[&[u8]; 2]) -> Option<(u64, u64)> {
+    let mut memory = work_memory::take()?;
+    let path = &mut memory.paths[0];
     path.fill(0);
     let bytes = parts.iter().flat_map(|part| part.iter());
-    // A zero stands at its end.
+    // The last byte stays zero.
     for (to, from) in path.iter_mut().take(PATH_MAX - 1).zip(bytes) {
         *to = *from;
     }
-    file_of(path.as_ptr().cast())
+    file_at(path.as_ptr().cast())
 }
 
-/// What the kernel knows a file by: its device and its number.
-fn file_of(path: *const c_char) -> Option<(u64, u64)> {
+/// Returns the device and the number by which the kernel knows the file.
+fn file_at(path: *const c_char) -> Option<(u64, u64)> {
     // `struct stat` begins with them.
     let mut stat = [0_u64; 18];
     // SAFETY: a path with a zero at its end, and a place as big as the answer.
-    let done = unsafe { file_calls::real::stat(path, stat.as_mut_ptr().cast()) };
+    let done = unsafe { own_calls::stat(path, stat.as_mut_ptr().cast()) };
     (done == 0).then_some((stat[0], stat[1]))
 }
 
-/// What depends on the mask.
-fn makes_file(entry: &Entry<'_>) -> bool {
-    entry.kind == Kind::MakeFolder || entry.kind == Kind::Open && entry.value & sys::O_CREAT as u64 != 0
+/// Returns whether the result depends on the file mode mask.
+fn creates_file(record: &Record<'_>) -> bool {
+    record.kind == Kind::MakeFolder || record.kind == Kind::Open && record.value & sys::O_CREAT as u64 != 0
 }
 
-fn decimal(mut number: u64, digits: &mut [u8; 5]) -> &[u8] {
-    let mut first = digits.len();
-    while let Some(place) = first.checked_sub(1).and_then(|place| digits.get_mut(place)) {
-        *place = b'0' + (number % 10) as u8;
-        number /= 10;
-        first -= 1;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.get(first..).unwrap_or_default()
-}
-
-/// Returns the name's byte there; 0 after its end.
-fn byte(wanted: Wanted, at: usize) -> u8 {
-    if at >= wanted.len() {
+/// Returns a byte of the target's name; 0 after its end.
+fn byte(target: Requested, at: usize) -> u8 {
+    if at >= target.len() {
         return 0;
     }
-    let at = wanted.start() + at;
+    let at = target.start() + at;
     let word = NAMES.get(at / 8).map_or(0, |word| word.load(Relaxed));
     word.to_ne_bytes().get(at % 8).copied().unwrap_or(0)
 }
 
-fn is_named(wanted: Wanted, parts: &[&[u8]; 2]) -> bool {
+fn is_named(target: Requested, parts: &[&[u8]; 2]) -> bool {
     let name = parts.iter().flat_map(|part| part.iter());
-    wanted.len() == parts[0].len() + parts[1].len()
-        && name.enumerate().all(|(at, own)| byte(wanted, at) == *own)
+    target.len() == parts[0].len() + parts[1].len()
+        && name.enumerate().all(|(at, own)| byte(target, at) == *own)
 }
 
-/// Whether the name's first `length` bytes end with this path, or with a folder that it lies in: a relative one is not
-/// completed here, a pause too many does no harm.
-fn is_path(wanted: Wanted, parts: &[&[u8]; 2], length: usize) -> bool {
+/// Returns whether the first `length` bytes of the target's name end with this path, or with a folder that it lies in. A
+/// relative path is not completed here: an extra pause does no harm.
+fn is_path(target: Requested, parts: &[&[u8]; 2], length: usize) -> bool {
     let mut path = parts[1];
     while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"../")) {
         path = rest;
@@ -349,7 +323,7 @@ fn is_path(wanted: Wanted, parts: &[&[u8]; 2], length: usize) -> bool {
         };
         path.iter()
             .enumerate()
-            .all(|(at, own)| byte(wanted, start + at) == *own)
-            && (start == 0 || !path.starts_with(b"/") && byte(wanted, start - 1) == b'/')
+            .all(|(at, own)| byte(target, start + at) == *own)
+            && (start == 0 || !path.starts_with(b"/") && byte(target, start - 1) == b'/')
     })
 }

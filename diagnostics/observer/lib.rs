@@ -1,37 +1,37 @@
-//! The observer: a library that is loaded into test processes before all others, and notes what their tests do to
-//! files, ports and the environment. docs/observe/how-it-works.md says how it works and what it does not see.
+//! The observer: a library that is loaded into test processes before all others, and records their tests' accesses to
+//! files, ports, the environment and other shared state. docs/observe/how-it-works.md describes how it works and what it misses.
 //!
-//! It is built by the build script of `cargo-cofferdam` and travels inside of that program. In Cargo's eyes it is an
-//! example, so that formatting, lints and warnings cover it.
+//! The build script of `cargo-cofferdam` builds it and embeds it in that program. For Cargo it is an example, so that
+//! formatting, lints and warnings cover it.
 //!
-//! What holds everywhere here: no std and no allocation, for both would come back to our own functions; what a test
-//! does comes first and unchanged, then it is noted; `errno` is as libc left it; nothing big lies on the stack, of which
-//! little may be left; when something cannot be noted, that is counted, and the test goes on.
+//! Rules that hold everywhere here: no std and no allocation, because both would call our own hooks; a test's call is
+//! made first and unchanged, then it is recorded; `errno` stays as libc left it; nothing big lies on the stack, which may
+//! be nearly full; what cannot be recorded is counted, and the test goes on.
 #![no_std]
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
-#![expect(unsafe_code, reason = "stands in front of libc")]
-#![expect(
-    unreachable_pub,
-    reason = "what stands in front of libc is seen by the loader, not by Rust"
-)]
+#![expect(unsafe_code, reason = "replaces functions of libc")]
+#![expect(unreachable_pub, reason = "the loader uses the hooks, and Rust does not")]
 
-#[expect(dead_code, reason = "the other half is the reader's")]
+#[expect(dead_code, reason = "the binary uses the rest")]
 mod account_layout;
 mod calls;
 mod dedupe;
 mod dispatch;
-#[expect(dead_code, reason = "the other half is the reader's")]
-mod format;
+mod hash;
 mod hold;
 mod hooks;
 mod log;
-mod record;
+#[expect(dead_code, reason = "the binary uses the rest")]
+mod log_format;
+mod recording;
+mod selector;
 mod stack;
 mod start;
 mod sys;
+mod this_process;
 mod thread;
 
-/// Nothing here panics by intention; what does all the same must not go on.
+/// Ends the process. Nothing here panics intentionally.
 #[cfg(panic = "abort")]
 #[panic_handler]
 fn panicked(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -1,14 +1,13 @@
-//! Before the program's `main`: what was asked for, the log, and everything that may have to be found later.
+//! The constructor, which runs before the program's `main`, and the destructor.
 
-use crate::format::Kind;
-use crate::hooks::{
-    env_calls, file_calls, kill_calls, locale_calls, lock_calls, long_jumps, process_calls, shell_calls,
-    signal_masks, socket_calls, thread_calls, thread_names,
-};
-use crate::log::{self, Entry};
+use crate::hooks::child_environment::{self, HOLD, OBSERVE};
+use crate::hooks::{self, kill_calls, process_calls, thread_calls, thread_names};
+use crate::log::{self, Record};
+use crate::log_format::Kind;
+use crate::recording;
 use crate::stack::{modules, trace};
-use crate::sys::{self, c_char, c_int};
-use crate::{dispatch, hold, thread};
+use crate::sys::{self, PATH_MAX, own_calls};
+use crate::{dispatch, hold, selector, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
@@ -23,9 +22,9 @@ static END: extern "C" fn() = end;
 
 extern "C" fn end() {
     let own = thread::current();
-    if own.busy.swap(1, Relaxed) == 0 {
+    if own.in_observer.swap(1, Relaxed) == 0 {
         log::close();
-        own.busy.store(0, Relaxed);
+        own.in_observer.store(0, Relaxed);
     }
 }
 
@@ -34,62 +33,43 @@ extern "C" fn end() {
 unsafe extern "C" fn begin() {
     // SAFETY: one thread, before `main`.
     unsafe {
-        if let Some(wanted) = Wanted::read() {
-            thread::current().busy.store(1, Relaxed);
-            resolve();
-            set_up(&wanted);
-            thread::current().busy.store(0, Relaxed);
+        if let Some(settings) = Settings::read() {
+            thread::current().in_observer.store(1, Relaxed);
+            own_calls::resolve_all();
+            selector::real::resolve();
+            hooks::resolve();
+            set_up(&settings);
+            thread::current().in_observer.store(0, Relaxed);
         }
     }
 }
 
-/// Looks up everything, so that nothing is looked up where that cannot be done.
-fn resolve() {
-    file_calls::real::resolve();
-    locale_calls::real::resolve();
-    locale_calls::conventions_real::resolve();
-    lock_calls::real::resolve();
-    socket_calls::real::resolve();
-    env_calls::real::resolve();
-    env_calls::zones::resolve();
-    process_calls::real::resolve();
-    process_calls::forks::resolve();
-    kill_calls::real::resolve();
-    shell_calls::real::resolve();
-    thread_calls::real::resolve();
-    thread_calls::names_of_threads::resolve();
-    signal_masks::real::resolve();
-    signal_masks::waiting::resolve();
-    long_jumps::resolve();
-    dispatch::real::resolve();
-    dispatch::tuning::real::resolve();
-}
-
 const ONE_TEST: u32 = 1;
-/// For the test of what is done when names cannot be read.
+/// For the test of the fallback when names cannot be read.
 const WITHOUT_NAMES: u32 = 2;
 
 /// The variable `COFFERDAM_OBSERVE`: `SLOT;PID;FRAMES;RAW;TESTS;FOLDER`.
-struct Wanted {
-    /// The process's place in the account.
+struct Settings {
+    /// The process's slot in the account.
     slot: u32,
     /// The process that the runner started.
     pid: u32,
+    /// The number of frames to record of each stack.
     frames: u32,
-    /// Whether raw system calls are to be seen.
+    /// Set if raw system calls are to be recorded.
     raw: bool,
-    /// Whether the process works for one test, as under nextest: [`ONE_TEST`]; or for many whose names are not read.
+    /// [`ONE_TEST`] if the process runs a single test, as under nextest, or [`WITHOUT_NAMES`].
     tests: u32,
-    /// Where the account is.
+    /// The folder of the account.
     folder: &'static [u8],
 }
 
-impl Wanted {
+impl Settings {
     /// # Safety
     /// Before `main`: the environment is as the kernel laid it out.
     unsafe fn read() -> Option<Self> {
         // SAFETY: the caller's promise.
-        let text = unsafe { variable(process_calls::OBSERVE) }?;
+        let text = unsafe { variable(OBSERVE) }?;
         let mut parts = text.splitn(6, |byte| *byte == b';');
         let mut number = || parts.next().map(number);
         let (slot, pid, frames, raw, tests) = (number()?, number()?, number()?, number()?, number()?);
@@ -112,64 +92,57 @@ fn number(text: &[u8]) -> u32 {
     })
 }
 
+/// Returns the value of a variable, whose name is passed with its `=`.
+///
 /// # Safety
 /// Before `main`.
 unsafe fn variable(name: &[u8]) -> Option<&'static [u8]> {
     // SAFETY: an array of texts that ends with a null pointer.
-    unsafe {
-        let mut at = sys::environ;
-        while !at.is_null() && !(*at).is_null() {
-            if let Some(value) = sys::text(*at).strip_prefix(name) {
-                return Some(value);
-            }
-            at = at.add(1);
-        }
-    }
-    None
+    unsafe { child_environment::iterate(sys::environ) }.find_map(|(_, text)| text.strip_prefix(name))
 }
 
 /// # Safety
 /// Before `main`.
-unsafe fn set_up(wanted: &Wanted) {
-    let is_test = wanted.pid == process_calls::own_id();
+unsafe fn set_up(settings: &Settings) {
+    let pid = this_process::kernel_pid();
+    let is_test = settings.pid == pid;
+    this_process::begin(pid, is_test);
     // SAFETY: the caller's promise.
     unsafe {
-        if let Some(asked) = variable(process_calls::HOLD) {
-            hold::ask(asked);
+        if let Some(request) = variable(HOLD) {
+            hold::request(request);
         }
         let (test, program) = (variable(b"NEXTEST_TEST_NAME="), variable(b"NEXTEST_BINARY_ID="));
-        process_calls::hide();
-        if !log::begin(wanted.folder, wanted.slot.into(), is_test) {
+        child_environment::hide();
+        if !log::begin(settings.folder, settings.slot.into(), is_test) {
             kill_calls::leave_mark();
             return;
         }
-        process_calls::set_is_test(is_test);
-        if wanted.tests == ONE_TEST || !is_test {
-            thread_calls::one_test();
-        } else if wanted.tests == WITHOUT_NAMES {
-            thread_names::leave();
+        if settings.tests == ONE_TEST || !is_test {
+            thread_calls::set_one_test();
+        } else if settings.tests == WITHOUT_NAMES {
+            thread_names::disable();
         }
-        let mut program_path = [0_u8; 4096];
-        let own = file_calls::real::readlink(
-            c"/proc/self/exe".as_ptr(),
-            program_path.as_mut_ptr().cast::<c_char>(),
-            4096,
-        );
-        let own = usize::try_from(own)
-            .ok()
-            .and_then(|length| program_path.get(..length));
-        log::append(&Entry::new(Kind::Program, own.unwrap_or_default()), false);
-        if let Some(test) = test.filter(|_| is_test && wanted.tests == ONE_TEST) {
-            let mut entry = Entry::new(Kind::Named, test);
-            entry.second = [&[], program.unwrap_or_default()];
-            log::append(&entry, false);
+        record_program();
+        if let Some(test) = test.filter(|_| is_test && settings.tests == ONE_TEST) {
+            let mut record = Record::new(Kind::Named, test);
+            record.second = [&[], program.unwrap_or_default()];
+            recording::append(&record, false);
         }
-        modules::look();
-        log::note_folder();
-        trace::prepare(wanted.frames as usize);
-        sys::pthread_atfork(None, None, Some(process_calls::copied));
+        modules::find();
+        recording::working_directory();
+        trace::set_wanted(settings.frames as usize);
+        sys::pthread_atfork(None, None, Some(process_calls::after_fork_in_child));
     }
-    dispatch::begin(wanted.raw);
+    dispatch::begin(settings.raw);
 }
 
-const _: () = assert!(size_of::<c_int>() == 4);
+/// Records the path of the program.
+fn record_program() {
+    let mut path = [0_u8; PATH_MAX];
+    // SAFETY: a path with a zero at its end, and a buffer of the length given.
+    let length =
+        unsafe { own_calls::readlink(c"/proc/self/exe".as_ptr(), path.as_mut_ptr().cast(), PATH_MAX) };
+    let path = usize::try_from(length).ok().and_then(|length| path.get(..length));
+    recording::append(&Record::new(Kind::Program, path.unwrap_or_default()), false);
+}

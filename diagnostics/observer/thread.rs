@@ -1,8 +1,8 @@
-//! What is known of the calling thread.
+//! State of the calling thread.
 //!
 //! Rust without std has no thread-local storage, so sixty-four bytes of it are laid out by hand. The observer is there
-//! when the program starts, so they lie in each thread's static block: reading them neither allocates nor fails, also
-//! in a signal handler. They begin as zeros.
+//! when the program starts, so they lie in each thread's static block: reading them neither allocates nor fails, not
+//! even in a signal handler. They begin as zeros.
 
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::Relaxed;
@@ -20,47 +20,47 @@ global_asm!(
     ".popsection",
 );
 
-/// Atomic, because a signal handler may run in the midst of anything.
+/// The fields are atomic because a signal handler may interrupt anything.
 #[repr(C)]
 pub(crate) struct Thread {
     /// Read by the kernel: 0 lets raw system calls through, 1 has them reported.
     pub(crate) selector: AtomicU8,
-    /// Whether the kernel was told of `selector`.
-    pub(crate) armed: AtomicU8,
-    /// The observer itself is at work: what it calls is not noted.
-    pub(crate) busy: AtomicU8,
-    /// The program has blocked SIGSYS, or believes so: it is not really.
-    pub(crate) masked: AtomicU8,
-    /// A SIGSYS of the program's waits to be unblocked, and is really blocked.
-    pub(crate) waiting_sigsys: AtomicU8,
-    /// It waits with a mask that leaves SIGSYS open (1) or blocks it (2).
-    pub(crate) suspended: AtomicU8,
-    /// SIGSYS is really blocked, for the program that is being started.
-    pub(crate) bequeathed: AtomicU8,
-    /// Its test has not said its short name yet.
-    pub(crate) unnamed: AtomicU8,
+    /// The kernel knows the address of `selector`.
+    pub(crate) is_armed: AtomicU8,
+    /// The observer is at work on this thread: its calls are not recorded.
+    pub(crate) in_observer: AtomicU8,
+    /// SIGSYS is in the mask that the program sees. The real mask leaves it open.
+    pub(crate) sigsys_masked: AtomicU8,
+    /// A SIGSYS for the program waits until the program unblocks it, and is in the real mask too.
+    pub(crate) sigsys_pending: AtomicU8,
+    /// The mask of the call that the program waits in leaves SIGSYS open (1) or blocks it (2).
+    pub(crate) wait_mask: AtomicU8,
+    /// SIGSYS is in the real mask while a program is started, which inherits the mask.
+    pub(crate) sigsys_blocked_for_child: AtomicU8,
+    /// The thread is a test that has not set its short name yet.
+    pub(crate) awaits_name: AtomicU8,
     /// The test that this thread works for; 0 for none.
     pub(crate) test: AtomicU32,
-    /// Stands for the file locks that it holds.
-    pub(crate) held: AtomicU64,
-    /// The number of its pauses for `hold`.
-    pub(crate) slept: AtomicU32,
+    /// A combined hash of the file locks that the thread holds.
+    pub(crate) locks: AtomicU64,
+    /// The number of pauses that the thread has made.
+    pub(crate) pauses: AtomicU32,
     /// The same by target.
-    pub(crate) slept_at: [AtomicU8; 32],
+    pub(crate) pauses_at: [AtomicU8; 32],
 }
 
 impl Thread {
-    /// Returns whether SIGSYS is really blocked, so that a reported call would end the process.
-    pub(crate) fn is_shut(&self) -> bool {
-        self.waiting_sigsys.load(Relaxed) != 0 || self.bequeathed.load(Relaxed) != 0
+    /// Returns whether SIGSYS is in the real mask, so that a reported call would end the process.
+    pub(crate) fn is_sigsys_blocked(&self) -> bool {
+        self.sigsys_pending.load(Relaxed) != 0 || self.sigsys_blocked_for_child.load(Relaxed) != 0
     }
 }
 
-/// The calling thread's.
+/// Returns the calling thread's state.
 pub(crate) fn current() -> &'static Thread {
     let block: *const Thread;
-    // SAFETY: the address of a thread-local symbol by the ABI's initial-exec model, which is what the observer is
-    // loaded by; it reads the thread pointer and a constant of the linker's.
+    // SAFETY: the address of a thread-local symbol by the ABI's initial-exec model, which fits a library that is loaded
+    // with the program; it reads the thread pointer and a constant of the linker's.
     unsafe {
         asm!(
             "mov {block}, qword ptr [rip + cofferdam_thread@GOTTPOFF]",
@@ -70,6 +70,6 @@ pub(crate) fn current() -> &'static Thread {
         );
     }
     // SAFETY: the block is 64 bytes, aligned to 64, zeros are valid for every field, and it lives as long as its
-    // thread: no reference to it is handed to another.
+    // thread: no reference to it is passed to another.
     unsafe { &*block }
 }

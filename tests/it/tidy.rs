@@ -78,6 +78,13 @@ fn the_binary_keeps_to_its_rooms() {
 }
 
 #[test]
+fn the_observer_keeps_to_its_rooms() {
+    let rooms = hold_rooms("## Rooms of the observer", "diagnostics/observer");
+    assert_eq!(rooms[0].name, "lib.rs");
+    assert_eq!(rooms[rooms.len() - 1].name, "sys/");
+}
+
+#[test]
 fn the_root_of_the_library_has_no_logic() {
     let root = tokens(&files::read("src/lib.rs"));
     let logic = root

@@ -1,59 +1,55 @@
-//! The environment: names only, never what they say. Of that a mark is kept, which tells whether two say the same.
+//! Environment variables: their names and never their values. A hash of each new value shows whether two are the same.
 
-use crate::dedupe::mark_of;
-use crate::format::{Kind, SAME};
-use crate::hooks::process_calls;
-use crate::log::{self, Entry};
-use crate::record::{self, Noting};
-use crate::sys::interpose::{hooks, reals};
+use crate::log::Record;
+use crate::log_format::{Kind, SAME};
+use crate::recording::{self, ReentrancyGuard, outcome};
+use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{self, c_char, c_int, c_void};
+use crate::{hash, this_process};
 
 type Text = *const c_char;
 
-pub(crate) mod real {
-    use super::*;
-    reals! {
-        getenv(name: Text) -> *mut c_char;
-        secure_getenv(name: Text) -> *mut c_char;
-        setenv(name: Text, value: Text, replace: c_int) -> c_int;
-        unsetenv(name: Text) -> c_int;
-        putenv(text: *mut c_char) -> c_int;
-        clearenv() -> c_int;
-    }
+real_functions! {
+    mod real;
+    getenv(name: Text) -> *mut c_char;
+    secure_getenv(name: Text) -> *mut c_char;
+    setenv(name: Text, value: Text, replace: c_int) -> c_int;
+    unsetenv(name: Text) -> c_int;
+    putenv(text: *mut c_char) -> c_int;
+    clearenv() -> c_int;
 }
 
-/// A child's environment is its own: it meets nobody there.
-fn noted(kind: Kind, flags: u8, name: &[u8], mark: u32) {
-    if !process_calls::is_test() || name.is_empty() {
+/// Records an access to a variable. A process that a test started has an environment of its own, which no other test
+/// reads or writes.
+fn record_variable(kind: Kind, flags: u8, name: &[u8], value: u32) {
+    if !this_process::is_test() || name.is_empty() {
         return;
     }
-    let Some(_noting) = Noting::begin() else { return };
-    let mut entry = Entry::new(kind, name);
-    entry.flags = flags;
-    entry.value = u64::from(mark);
-    log::access(&entry);
+    let Some(_guard) = ReentrancyGuard::enter() else {
+        return;
+    };
+    let mut record = Record::new(kind, name);
+    record.flags = flags;
+    record.value = u64::from(value);
+    recording::access(&record);
 }
 
-mod zone {
-    use super::*;
-
-    /// What these functions find depends on a variable that libc reads by itself.
-    fn read() {
-        noted(Kind::GetVariable, 0, b"TZ", 0);
-    }
-
-    hooks! {
-        tzset() -> (), |_none| read();
-        localtime(time: *const i64) -> *mut c_void, |_time| read();
-        localtime_r(time: *const i64, to: *mut c_void) -> *mut c_void, |_time| read();
-        ctime(time: *const i64) -> *mut c_char, |_text| read();
-        ctime_r(time: *const i64, to: *mut c_char) -> *mut c_char, |_text| read();
-        mktime(time: *mut c_void) -> i64, |_time| read();
-        timelocal(time: *mut c_void) -> i64, |_time| read();
-        strftime(to: *mut c_char, length: usize, format: Text, time: *const c_void) -> usize, |_length| read();
-    }
+/// Records that libc itself reads the time zone's variable.
+fn read_zone() {
+    record_variable(Kind::GetVariable, 0, b"TZ", 0);
 }
-pub(crate) use zone::real as zones;
+
+hooks! {
+    mod real_time;
+    tzset() -> (), |_none| read_zone();
+    localtime(time: *const i64) -> *mut c_void, |_time| read_zone();
+    localtime_r(time: *const i64, to: *mut c_void) -> *mut c_void, |_time| read_zone();
+    ctime(time: *const i64) -> *mut c_char, |_text| read_zone();
+    ctime_r(time: *const i64, to: *mut c_char) -> *mut c_char, |_text| read_zone();
+    mktime(time: *mut c_void) -> i64, |_time| read_zone();
+    timelocal(time: *mut c_void) -> i64, |_time| read_zone();
+    strftime(to: *mut c_char, length: usize, format: Text, time: *const c_void) -> usize, |_length| read_zone();
+}
 
 /// # Safety
 /// That of libc's function.
@@ -62,7 +58,7 @@ pub unsafe extern "C" fn getenv(name: Text) -> *mut c_char {
     // SAFETY: the program's call, and a text that libc has read.
     unsafe {
         let value = real::getenv(name);
-        noted(Kind::GetVariable, 0, sys::text(name), 0);
+        record_variable(Kind::GetVariable, 0, sys::text(name), 0);
         value
     }
 }
@@ -74,7 +70,7 @@ pub unsafe extern "C" fn secure_getenv(name: Text) -> *mut c_char {
     // SAFETY: as above.
     unsafe {
         let value = real::secure_getenv(name);
-        noted(Kind::GetVariable, 0, sys::text(name), 0);
+        record_variable(Kind::GetVariable, 0, sys::text(name), 0);
         value
     }
 }
@@ -90,11 +86,11 @@ pub unsafe extern "C" fn setenv(name: Text, value: Text, replace: c_int) -> c_in
             !before.is_null() && (replace == 0 || sys::text(before) == sys::text(value))
         };
         let done = real::setenv(name, value, replace);
-        noted(
+        record_variable(
             Kind::SetVariable,
-            log::flags(done != 0) | if same { SAME } else { 0 },
+            outcome(done != 0) | if same { SAME } else { 0 },
             sys::text(name),
-            mark_of(sys::text(if same { real::getenv(name) } else { value })),
+            hash::of_secret(sys::text(if same { real::getenv(name) } else { value })),
         );
         done
     }
@@ -108,9 +104,9 @@ pub unsafe extern "C" fn unsetenv(name: Text) -> c_int {
     unsafe {
         let same = !name.is_null() && real::getenv(name).is_null();
         let done = real::unsetenv(name);
-        noted(
+        record_variable(
             Kind::UnsetVariable,
-            log::flags(done != 0) | if same { SAME } else { 0 },
+            outcome(done != 0) | if same { SAME } else { 0 },
             sys::text(name),
             0,
         );
@@ -128,7 +124,12 @@ pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
         let text = sys::text(text);
         let mut parts = text.splitn(2, |byte| *byte == b'=');
         let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        noted(Kind::SetVariable, log::flags(done != 0), name, mark_of(value));
+        record_variable(
+            Kind::SetVariable,
+            outcome(done != 0),
+            name,
+            hash::of_secret(value),
+        );
         done
     }
 }
@@ -139,8 +140,8 @@ pub unsafe extern "C" fn putenv(text: *mut c_char) -> c_int {
 pub unsafe extern "C" fn clearenv() -> c_int {
     // SAFETY: the program's call.
     let done = unsafe { real::clearenv() };
-    if process_calls::is_test() {
-        record::thing(Kind::ClearVariables, done != 0, 0, b"");
+    if this_process::is_test() {
+        recording::by_name(Kind::ClearVariables, done != 0, 0, b"");
     }
     done
 }

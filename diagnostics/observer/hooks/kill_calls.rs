@@ -1,24 +1,20 @@
-//! Signals that end programs, and the programs that they end before these have begun.
+//! Signals that end programs, some of them before the program has begun.
 //!
-//! A program that is ended before its observer could begin has done nothing that is missed. One that has begun without
-//! its observer is lost, however it ends. What the loader has mapped when the signal is sent shows which it is.
+//! A program that is ended before its observer could begin has made no access that is missed. One that has begun without
+//! its observer is lost, however it ends. The files that the loader has mapped when the signal is sent tell these apart.
 
 use crate::account_layout::{self, Reason, State};
-use crate::hooks::{file_calls, process_calls};
+use crate::log::{self, account_slots};
 use crate::stack::work_memory;
-use crate::sys::interpose::reals;
-use crate::sys::{self, c_char, c_int, c_long};
-use crate::{dispatch, log};
+use crate::sys::interpose::real_functions;
+use crate::sys::own_calls::{self, close_own, syscall};
+use crate::sys::{self, c_char, c_int, c_long, nr};
+use crate::this_process;
 use core::sync::atomic::Ordering::Relaxed;
 
-const SYS_READ: c_long = 0;
-const SYS_GETPGID: c_long = 121;
-
-pub(crate) mod real {
-    use super::*;
-    reals! {
-        kill(target: c_int, signal: c_int) -> c_int;
-    }
+real_functions! {
+    mod real;
+    kill(target: c_int, signal: c_int) -> c_int;
 }
 
 /// # Safety
@@ -26,7 +22,7 @@ pub(crate) mod real {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kill(target: c_int, signal: c_int) -> c_int {
     // HUP, INT, QUIT, ABRT, KILL, TERM.
-    let ends = matches!(signal, 1 | 2 | 3 | 6 | 9 | 15) && log::is_on() && log::is_free();
+    let ends = matches!(signal, 1 | 2 | 3 | 6 | 9 | 15) && log::is_on() && this_process::may_call();
     let errno = sys::errno();
     if ends {
         mark(target, State::Started, State::Ended);
@@ -54,11 +50,11 @@ pub unsafe extern "C" fn killpg(group: c_int, signal: c_int) -> c_int {
     unsafe { kill(-group, signal) }
 }
 
-/// Moves the programs that a signal is sent to from one state to the other, unless they have begun.
+/// Changes the state of the programs that a signal is sent to from one to the other, unless they have begun.
 fn mark(target: c_int, from: State, to: State) {
     // SAFETY: no effect.
-    let group = |pid: u32| unsafe { dispatch::real::syscall(SYS_GETPGID, pid as usize, 0, 0, 0, 0, 0) };
-    for slot in log::children() {
+    let group = |pid: u32| unsafe { syscall(nr::GETPGID, [pid as usize]) };
+    for slot in account_slots::children() {
         let known = slot.load(Relaxed);
         let pid = account_layout::pid(known);
         if account_layout::state(known) != from || pid == 0 {
@@ -81,43 +77,38 @@ fn mark(target: c_int, from: State, to: State) {
     }
 }
 
-/// Returns whether the loader of that process is at work, before the observer. `false` if that cannot be known.
+/// Returns whether that process is still in its loader, before the observer. `false` if that cannot be found out.
 #[inline(never)]
 fn is_about_to_begin(pid: u32) -> bool {
     let mut name = *b"/proc/\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    let digits = pid.checked_ilog10().unwrap_or(0) as usize + 1;
-    let mut left = pid;
-    for place in name.iter_mut().skip(6).take(digits).rev() {
-        *place = b'0' + (left % 10) as u8;
-        left /= 10;
-    }
+    let digits = sys::write_decimal(pid, name.get_mut(6..).unwrap_or_default());
     for (place, byte) in name.iter_mut().skip(6 + digits).zip(b"/maps") {
         *place = *byte;
     }
-    let Some(mut scratch) = work_memory::take() else {
+    let Some(mut memory) = work_memory::take() else {
         return false;
     };
     // SAFETY: a path with a zero at its end.
-    let fd = unsafe { file_calls::real::open(name.as_ptr().cast::<c_char>(), sys::O_CLOEXEC, 0) };
+    let fd = unsafe { own_calls::open(name.as_ptr().cast::<c_char>(), sys::O_CLOEXEC, 0) };
     if fd < 0 {
         return false;
     }
-    let found = look(fd, scratch.paths.as_flattened_mut());
-    process_calls::close(fd);
-    match found {
+    let mapped = read_mapped(fd, memory.paths.as_flattened_mut());
+    close_own(fd);
+    match mapped {
         // It has ended already.
-        Found { any: false, .. } => false,
-        Found {
+        MappedFiles { any: false, .. } => false,
+        MappedFiles {
             observer: true, mark, ..
         } => !mark,
-        // The loader maps the observer before what the program itself needs.
-        Found { libc, .. } => !libc,
+        // The loader maps the observer before the libraries that the program itself needs.
+        MappedFiles { libc, .. } => !libc,
     }
 }
 
-/// The files that are mapped into a process.
+/// The files that are mapped into a process, as far as they matter here.
 #[derive(Default)]
-struct Found {
+struct MappedFiles {
     any: bool,
     observer: bool,
     libc: bool,
@@ -125,24 +116,24 @@ struct Found {
     mark: bool,
 }
 
-fn look(fd: c_int, buffer: &mut [u8]) -> Found {
-    let mut found = Found::default();
+fn read_mapped(fd: c_int, buffer: &mut [u8]) -> MappedFiles {
+    let mut found = MappedFiles::default();
     let mut kept = 0;
     while let Some(rest) = buffer.get_mut(kept..).filter(|rest| !rest.is_empty()) {
         let (at, room) = (rest.as_mut_ptr().addr(), rest.len());
         // SAFETY: our own memory.
-        let got = unsafe { dispatch::real::syscall(SYS_READ, fd as usize, at, room, 0, 0, 0) };
+        let got = unsafe { syscall(nr::READ, [fd as usize, at, room]) };
         let Some(got) = usize::try_from(got).ok().filter(|got| *got > 0) else {
             break;
         };
         let end = kept + got;
         let known = buffer.get(..end).unwrap_or_default();
-        let whole = known
+        let complete = known
             .iter()
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |at| at + 1);
         for line in known
-            .get(..whole)
+            .get(..complete)
             .unwrap_or_default()
             .split(|byte| *byte == b'\n')
         {
@@ -154,13 +145,13 @@ fn look(fd: c_int, buffer: &mut [u8]) -> Found {
             found.mark |=
                 line.ends_with(b"/dev/zero (deleted)") && line.windows(6).any(|part| part == b" ---s ");
         }
-        buffer.copy_within(whole..end, 0);
-        kept = end - whole;
+        buffer.copy_within(complete..end, 0);
+        kept = end - complete;
     }
     found
 }
 
-/// Marks this process as one whose observer could not begin, where the account cannot be reached: by a page that
+/// Marks this process as one whose observer could not begin, because the account cannot be reached: by a page that
 /// `/proc` shows to the process that sends a signal.
 pub(crate) fn leave_mark() {
     // SAFETY: a new page, which is never touched.

@@ -1,13 +1,12 @@
-//! File locks: what a thread holds while it does something else, and whose lock that is.
+//! File locks: which ones a thread holds during an access, and which test each belongs to.
 
-use crate::dedupe::hash_of;
-use crate::format::{BETWEEN_PROCESSES, Kind, SHARED, header};
-use crate::log::{self, Entry};
-use crate::record::{Noting, path_of};
+use crate::log::{self, Record};
+use crate::log_format::{BETWEEN_PROCESSES, Kind, SHARED, header};
+use crate::recording::{self, ReentrancyGuard, path_of};
 use crate::stack::work_memory;
-use crate::sys::interpose::reals;
+use crate::sys::interpose::real_functions;
 use crate::sys::{self, SEEK_CUR, SEEK_SET, c_int, c_uint, c_void};
-use crate::thread;
+use crate::{hash, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
@@ -24,52 +23,53 @@ const F_RDLCK: i16 = 0;
 const F_UNLCK: i16 = 2;
 const CLOSE_RANGE_CLOEXEC: c_int = 4;
 
-/// A descriptor with a lock on it: so that closing it is known to give the lock back.
-struct Held {
-    /// What stands for the file and for how it is locked; 0 for none.
+/// The lock on a descriptor, which closing the descriptor releases.
+struct LockedDescriptor {
+    /// A hash of the file and of the way in which it is locked; 0 for none.
     file: AtomicU64,
     test: AtomicU32,
     pid: AtomicU32,
 }
 
-/// By descriptor; of a megabyte only what is used is in memory.
-static HELD: [Held; 1 << 16] = [const {
-    Held {
+/// The locks by descriptor. Of its megabyte only the used pages are in memory.
+static LOCKS: [LockedDescriptor; 1 << 16] = [const {
+    LockedDescriptor {
         file: AtomicU64::new(0),
         test: AtomicU32::new(0),
         pid: AtomicU32::new(0),
     }
 }; 1 << 16];
-/// Whether there was ever a lock: most programs close a thousand files and lock none.
+/// Set once there was a lock: most programs close a thousand files and lock none.
 static ANY: AtomicBool = AtomicBool::new(false);
 
-fn held(fd: c_int) -> Option<&'static Held> {
-    HELD.get(usize::try_from(fd).ok()?)
+fn lock_of(fd: c_int) -> Option<&'static LockedDescriptor> {
+    LOCKS.get(usize::try_from(fd).ok()?)
 }
 
-pub(crate) fn flocked(fd: c_int, how: c_int, failed: bool) {
+pub(crate) fn after_flock(fd: c_int, operation: c_int, failed: bool) {
     if failed {
         return;
     }
-    if how & LOCK_UN != 0 {
-        released(fd);
-    } else if how & (LOCK_SH | LOCK_EX) != 0 {
-        taken(fd, if how & LOCK_SH != 0 { SHARED } else { 0 });
+    if operation & LOCK_UN != 0 {
+        record_released(fd);
+    } else if operation & (LOCK_SH | LOCK_EX) != 0 {
+        record_locked(fd, if operation & LOCK_SH != 0 { SHARED } else { 0 });
     }
 }
 
-/// From where the file is on, `length` bytes.
-pub(crate) fn lockfed(fd: c_int, how: c_int, length: i64, failed: bool) {
-    if failed || how == F_TEST || !is_whole(fd, SEEK_CUR, 0, length) {
+/// Records a lock of `lockf` on `length` bytes from the file's position on.
+pub(crate) fn after_lockf(fd: c_int, operation: c_int, length: i64, failed: bool) {
+    if failed || operation == F_TEST || !is_whole(fd, SEEK_CUR, 0, length) {
         return;
     }
-    match how {
-        F_ULOCK => released(fd),
-        _ => taken(fd, BETWEEN_PROCESSES),
+    match operation {
+        F_ULOCK => record_released(fd),
+        _ => record_locked(fd, BETWEEN_PROCESSES),
     }
 }
 
-/// A part of a file is locked to keep its content in order (SQLite does), not to keep two users of it apart.
+/// Returns whether a lock covers the file in full. A lock on a part of a file protects its content, as SQLite's do, and
+/// does not separate two users of the file.
 fn is_whole(fd: c_int, whence: c_int, start: i64, length: i64) -> bool {
     let from = match whence {
         SEEK_SET => Some(start),
@@ -80,12 +80,12 @@ fn is_whole(fd: c_int, whence: c_int, start: i64, length: i64) -> bool {
 }
 
 fn position(fd: c_int) -> Option<i64> {
-    let _noting = Noting::begin().filter(|_| log::is_free())?;
-    // SAFETY: asks, and moves nothing.
+    let _guard = ReentrancyGuard::enter().filter(|_| this_process::may_call())?;
+    // SAFETY: asks for the position and does not change it.
     Some(unsafe { sys::lseek(fd, 0, SEEK_CUR) })
 }
 
-/// `struct flock`, as far as it is read.
+/// The beginning of `struct flock`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Flock {
@@ -95,12 +95,12 @@ struct Flock {
     length: i64,
 }
 
-/// `fcntl`: `argument` is a `struct flock`.
+/// Records a lock of `fcntl`, whose argument is a `struct flock`.
 ///
 /// # Safety
-/// The program handed the argument to libc.
-pub(crate) unsafe fn controlled(fd: c_int, what: c_int, argument: usize, failed: bool) {
-    if failed || !matches!(what, F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW) {
+/// The program passed the argument to libc.
+pub(crate) unsafe fn after_fcntl(fd: c_int, command: c_int, argument: usize, failed: bool) {
+    if failed || !matches!(command, F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW) {
         return;
     }
     // SAFETY: the kernel has just read it.
@@ -109,36 +109,38 @@ pub(crate) unsafe fn controlled(fd: c_int, what: c_int, argument: usize, failed:
         return;
     }
     let shared = if lock.kind == F_RDLCK { SHARED } else { 0 };
-    match what {
-        _ if lock.kind == F_UNLCK => released(fd),
-        F_SETLK | F_SETLKW => taken(fd, shared | BETWEEN_PROCESSES),
-        _ => taken(fd, shared),
+    match command {
+        _ if lock.kind == F_UNLCK => record_released(fd),
+        F_SETLK | F_SETLKW => record_locked(fd, shared | BETWEEN_PROCESSES),
+        _ => record_locked(fd, shared),
     }
 }
 
-pub(crate) mod real {
-    use super::*;
-    reals! {
-        fclose(file: *mut c_void) -> c_int;
-    }
+real_functions! {
+    mod real;
+    fclose(file: *mut c_void) -> c_int;
 }
 
 /// # Safety
 /// That of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fclose(file: *mut c_void) -> c_int {
-    // SAFETY: the program's call. Afterwards the file has no number to be asked for.
+    // SAFETY: the program's call, after which the stream has no descriptor any more.
     unsafe {
-        let fd = if ANY.load(Relaxed) { number_of(file) } else { -1 };
+        let fd = if ANY.load(Relaxed) {
+            descriptor_of(file)
+        } else {
+            -1
+        };
         let done = real::fclose(file);
-        closed(fd);
+        after_close(fd);
         done
     }
 }
 
 /// # Safety
-/// The program handed the file to libc.
-unsafe fn number_of(file: *mut c_void) -> c_int {
+/// The program passed the stream to libc.
+unsafe fn descriptor_of(file: *mut c_void) -> c_int {
     let errno = sys::errno();
     // SAFETY: the caller's promise.
     let fd = unsafe { sys::fileno(file) };
@@ -146,79 +148,83 @@ unsafe fn number_of(file: *mut c_void) -> c_int {
     fd
 }
 
-/// A copy of the process may close what it has from the other, which keeps its lock.
-pub(crate) fn closed(fd: c_int) {
-    if ANY.load(Relaxed) && held(fd).is_some_and(|held| held.pid.load(Relaxed) == log::pid()) {
-        released(fd);
+/// Records that a lock was released by closing its descriptor. A forked copy that closes an inherited one does not
+/// release the lock.
+pub(crate) fn after_close(fd: c_int) {
+    if ANY.load(Relaxed) && lock_of(fd).is_some_and(|lock| lock.pid.load(Relaxed) == this_process::pid()) {
+        record_released(fd);
     }
 }
 
-/// `dup2`: what `fd` was is closed.
-pub(crate) fn replaced(from: c_int, fd: c_int, failed: bool) {
+/// Records that `dup2` closed `fd` to replace it.
+pub(crate) fn after_dup2(from: c_int, fd: c_int, failed: bool) {
     if !failed && from != fd {
-        closed(fd);
+        after_close(fd);
     }
 }
 
-pub(crate) fn closed_all(first: c_uint, last: c_uint, flags: c_int, failed: bool) {
+pub(crate) fn after_close_range(first: c_uint, last: c_uint, flags: c_int, failed: bool) {
     if ANY.load(Relaxed) && !failed && flags & CLOSE_RANGE_CLOEXEC == 0 {
         let all = c_int::try_from(first)
             .into_iter()
-            .flat_map(|first| first..HELD.len() as c_int);
-        all.take_while(|fd| fd.unsigned_abs() <= last).for_each(closed);
+            .flat_map(|first| first..LOCKS.len() as c_int);
+        all.take_while(|fd| fd.unsigned_abs() <= last)
+            .for_each(after_close);
     }
 }
 
-fn taken(fd: c_int, way: u64) {
-    let Some(_noting) = Noting::begin() else { return };
-    let Some(mut scratch) = work_memory::take().filter(|_| work_memory::is_roomy()) else {
+fn record_locked(fd: c_int, way: u64) {
+    let Some(_guard) = ReentrancyGuard::enter() else {
+        return;
+    };
+    let Some(mut memory) = work_memory::take().filter(|_| work_memory::has_stack()) else {
         log::count(header::DROPPED);
         return;
     };
-    let path = path_of(fd, &mut scratch.paths[0]);
-    // Its end would not be seen for a descriptor that is not counted, and then everything would look guarded.
-    let (true, Some(held)) = (path.starts_with(b"/"), held(fd)) else {
+    let path = path_of(fd, &mut memory.paths[0]);
+    // The release of an untracked descriptor would be missed, and all later accesses would look guarded.
+    let (true, Some(lock)) = (path.starts_with(b"/"), lock_of(fd)) else {
         return;
     };
     let thread = thread::current();
-    let file = hash_of(path) ^ way << 1;
+    let file = hash::of(path) ^ way << 1;
     ANY.store(true, Relaxed);
-    if held.file.load(Relaxed) != file {
-        // Held in the other way until now, or its end was not seen.
-        give_back(held);
-        thread.held.fetch_xor(file, Relaxed);
+    if lock.file.load(Relaxed) != file {
+        // Locked in the other way until now, or its release was missed.
+        give_back(lock);
+        thread.locks.fetch_xor(file, Relaxed);
     }
-    held.test.store(thread.test.load(Relaxed), Relaxed);
-    held.pid.store(log::pid(), Relaxed);
-    held.file.store(file, Relaxed);
-    let mut entry = Entry::new(Kind::Locked, path);
+    lock.test.store(thread.test.load(Relaxed), Relaxed);
+    lock.pid.store(this_process::pid(), Relaxed);
+    lock.file.store(file, Relaxed);
+    let mut record = Record::new(Kind::Locked, path);
     let number = file.to_ne_bytes();
-    entry.second = [&[], &number];
-    entry.value = way;
-    log::append(&entry, false);
+    record.second = [&[], &number];
+    record.value = way;
+    recording::append(&record, false);
 }
 
-fn released(fd: c_int) {
-    let Some(held) = held(fd).filter(|held| held.file.load(Relaxed) != 0) else {
+fn record_released(fd: c_int) {
+    let Some(lock) = lock_of(fd).filter(|lock| lock.file.load(Relaxed) != 0) else {
         return;
     };
-    if let Some(_noting) = Noting::begin() {
-        give_back(held);
+    if let Some(_guard) = ReentrancyGuard::enter() {
+        give_back(lock);
     }
 }
 
-fn give_back(held: &Held) {
-    let test = held.test.load(Relaxed);
-    let file = held.file.swap(0, Relaxed);
+fn give_back(lock: &LockedDescriptor) {
+    let test = lock.test.load(Relaxed);
+    let file = lock.file.swap(0, Relaxed);
     if file == 0 {
         return;
     }
-    // Another thread of the test may give it back: then this one goes on under a name of its own, which is no harm.
-    thread::current().held.fetch_xor(file, Relaxed);
-    let mut entry = Entry::new(Kind::Unlocked, b"");
-    // By number: the file may be gone by now.
+    // Another thread of the test may release it. Then this thread's hash is a new one, which does no harm.
+    thread::current().locks.fetch_xor(file, Relaxed);
+    let mut record = Record::new(Kind::Unlocked, b"");
+    // The hash and no path: the file may be gone by now.
     let number = file.to_ne_bytes();
-    entry.second = [&[], &number];
-    entry.value = u64::from(test);
-    log::append(&entry, false);
+    record.second = [&[], &number];
+    record.value = u64::from(test);
+    recording::append(&record, false);
 }

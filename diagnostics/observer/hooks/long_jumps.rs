@@ -1,15 +1,15 @@
 //! Jumps out of a handler. `siglongjmp` restores the mask that `sigsetjmp` has saved, which is the real one. So the mask
-//! that the program knows is saved beside it.
+//! that the program sees is saved with it.
 
 use crate::hooks::signal_masks;
-use crate::sys::interpose::reals;
+use crate::sys::interpose::real_functions;
 use crate::sys::{self, c_int, c_void};
 use crate::thread;
 use core::arch::naked_asm;
 use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// `sigjmp_buf`. Of the mask libc and the kernel use the first words.
+/// `sigjmp_buf`. libc and the kernel use only the first words of the mask.
 #[repr(C)]
 struct Jump {
     registers: [usize; 8],
@@ -17,27 +17,27 @@ struct Jump {
     mask: [u64; 16],
 }
 
-/// Marks the last word of a mask that was saved here; its lowest bit is [`Thread::masked`](thread::Thread::masked).
+/// Marks the last word of a mask that was saved here; its lowest bit is
+/// [`sigsys_masked`](thread::Thread::sigsys_masked).
 const MARK: u64 = 0xc0ff_e7da_4d00;
 
-pub(crate) mod real {
-    use super::*;
-    reals! {
-        longjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
-        _longjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
-        siglongjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
-        __longjmp_chk(place: *mut c_void, answer: c_int) -> *mut c_void;
-    }
+real_functions! {
+    mod real;
+    longjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
+    _longjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
+    siglongjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
+    __longjmp_chk(place: *mut c_void, answer: c_int) -> *mut c_void;
 }
 
 static SETJMP: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
+/// Looks up the real functions.
 pub(crate) fn resolve() {
     real::resolve();
-    find();
+    find_setjmp();
 }
 
-extern "C" fn find() {
+extern "C" fn find_setjmp() {
     // SAFETY: looked up by name.
     let found = unsafe { sys::dlsym(sys::RTLD_NEXT, c"__sigsetjmp".as_ptr()) };
     SETJMP.store(found, Relaxed);
@@ -68,16 +68,16 @@ pub unsafe extern "C" fn __sigsetjmp() {
         "push rdi",
         "push rsi",
         "sub rsp, 8",
-        "call {find}",
+        "call {find_setjmp}",
         "add rsp, 8",
         "pop rsi",
         "pop rdi",
         "jmp qword ptr [rip + {real}]",
-        masked = const core::mem::offset_of!(thread::Thread, masked),
+        masked = const core::mem::offset_of!(thread::Thread, sigsys_masked),
         mark = const MARK,
         last = const core::mem::offset_of!(Jump, mask) + 15 * 8,
         real = sym SETJMP,
-        find = sym find,
+        find_setjmp = sym find_setjmp,
     )
 }
 
@@ -91,26 +91,28 @@ pub unsafe extern "C" fn setjmp() {
     naked_asm!("mov esi, 1", "jmp {with}", with = sym __sigsetjmp)
 }
 
+/// Prepares the thread's state and the saved mask for a jump.
+///
 /// # Safety
 /// The program is about to jump there.
-unsafe fn jumping(place: *mut c_void) {
-    // The jump may leave frames of the observer behind that would have reset it.
-    thread::current().busy.store(0, Relaxed);
+unsafe fn before_jump(place: *mut c_void) {
+    // The jump may drop frames of the observer that would have reset it.
+    thread::current().in_observer.store(0, Relaxed);
     // SAFETY: the caller's promise.
     unsafe {
         let has_mask = &raw const (*place.cast::<Jump>()).has_mask;
-        if !signal_masks::is_ours() || *has_mask == 0 {
+        if !signal_masks::is_installed() || *has_mask == 0 {
             return;
         }
         let mask = &raw mut (*place.cast::<Jump>()).mask;
         let known = (*mask)[15];
-        // Saved by a function of libc's that was not called through ours: then only the real mask is known.
+        // A mask without the mark was saved past our hook: then only the real mask is known.
         let masked = if known & !1 == MARK {
             known & 1 != 0
         } else {
-            (*mask)[0] & signal_masks::BIT != 0
+            (*mask)[0] & signal_masks::SIGSYS_BIT != 0
         };
-        (*mask)[0] = (*mask)[0] & !signal_masks::BIT | signal_masks::jumped(masked);
+        (*mask)[0] = (*mask)[0] & !signal_masks::SIGSYS_BIT | signal_masks::before_jump(masked);
     }
 }
 
@@ -124,7 +126,7 @@ macro_rules! jumps {
             pub unsafe extern "C" fn $name(place: *mut c_void, answer: c_int) -> *mut c_void {
                 // SAFETY: the program's call.
                 unsafe {
-                    jumping(place);
+                    before_jump(place);
                     real::$name(place, answer)
                 }
             }

@@ -1,5 +1,6 @@
-//! The functions that programs call in place of libc's, by topic.
+//! The hooks: functions that programs call in place of libc's, by topic.
 
+pub(crate) mod child_environment;
 pub(crate) mod env_calls;
 pub(crate) mod file_calls;
 pub(crate) mod kill_calls;
@@ -12,3 +13,23 @@ pub(crate) mod signal_masks;
 pub(crate) mod socket_calls;
 pub(crate) mod thread_calls;
 pub(crate) mod thread_names;
+
+/// Looks up the real functions behind all hooks, because a signal handler or a forked copy must not.
+pub(crate) fn resolve() {
+    env_calls::real::resolve();
+    env_calls::real_time::resolve();
+    file_calls::real::resolve();
+    kill_calls::real::resolve();
+    locale_calls::real::resolve();
+    locale_calls::real_conventions::resolve();
+    lock_calls::real::resolve();
+    long_jumps::resolve();
+    process_calls::real::resolve();
+    process_calls::real_fork::resolve();
+    shell_calls::real::resolve();
+    signal_masks::real::resolve();
+    signal_masks::real_waits::resolve();
+    socket_calls::real::resolve();
+    thread_calls::real::resolve();
+    thread_calls::real_naming::resolve();
+}

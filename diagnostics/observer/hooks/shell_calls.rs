@@ -1,22 +1,18 @@
-//! Shell commands. `system` and `popen` start the shell within libc, with the program's environment.
+//! Shell commands: `system` and `popen`, which start a shell inside libc with the program's environment.
 //!
-//! So that shell is given a command of ours: it sets the observer's variables and becomes the shell that the program
-//! asked for.
+//! That shell gets a command of ours, which sets the observer's variables and replaces itself by the shell that the
+//! program asked for.
 
-use crate::format::IN_SLOT;
-use crate::hooks::process_calls::{self, Handed, Program};
-use crate::hooks::signal_masks;
-use crate::sys::interpose::reals;
-use crate::sys::{self, c_char, c_int, c_void};
+use crate::hooks::child_environment::{ChildEnvironment, Memory, Program, Text};
+use crate::hooks::{process_calls, signal_masks};
+use crate::log_format::IN_SLOT;
+use crate::sys::interpose::real_functions;
+use crate::sys::{self, c_int, c_void};
 
-type Text = *const c_char;
-
-pub(crate) mod real {
-    use super::*;
-    reals! {
-        system(command: Text) -> c_int;
-        popen(command: Text, mode: Text) -> *mut c_void;
-    }
+real_functions! {
+    mod real;
+    system(command: Text) -> c_int;
+    popen(command: Text, mode: Text) -> *mut c_void;
 }
 
 /// The longest argument that the kernel takes, with the zero at its end.
@@ -52,87 +48,64 @@ pub unsafe extern "C" fn popen(command: Text, mode: Text) -> *mut c_void {
 /// Starts a shell by `call`, with the observer in it.
 ///
 /// # Safety
-/// The program handed `command` to libc.
+/// The program passed `command` to libc.
 unsafe fn with_observer<T>(
     command: Text,
     call: impl FnOnce(Text) -> T,
     has_failed: impl FnOnce(&T) -> bool,
 ) -> T {
     let errno = sys::errno();
-    // SAFETY: the caller's promise; libc hands this environment on, too.
-    let handed = unsafe { Handed::on(sys::environ, Program::Path(c"/bin/sh".as_ptr())) };
-    if let Some(slot) = handed.slot {
-        process_calls::child((IN_SLOT | slot) as u32);
+    // SAFETY: the caller's promise; libc passes this environment to the shell, too.
+    let environment = unsafe { ChildEnvironment::new(sys::environ, Program::Path(c"/bin/sh".as_ptr())) };
+    if let Some(slot) = environment.slot {
+        process_calls::record_child((IN_SLOT | slot) as u32);
     }
     // SAFETY: the caller's promise.
-    let memory = unsafe { Memory::of(&handed, command) };
-    let mask = signal_masks::Inherited::begin();
+    let wrapped = unsafe { wrap(&environment, command) };
+    let mask = signal_masks::ShownMask::apply();
     sys::set_errno(errno);
-    let result = call(memory.as_ref().map_or(command, |memory| memory.at.cast()));
+    let result = call(wrapped.as_ref().map_or(command, |memory| memory.at.cast()));
     drop(mask);
     let errno = sys::errno();
     if has_failed(&result) {
-        handed.began(None);
+        environment.report_start(None);
     }
-    drop((handed, memory));
+    drop((environment, wrapped));
     sys::set_errno(errno);
     result
 }
 
-/// A command, in memory of its own.
-struct Memory {
-    at: *mut c_void,
-    length: usize,
-}
-
-impl Memory {
-    /// Returns `None` if the shell cannot have the observer's variables: it is counted as lost then, or out of reach.
-    ///
-    /// # Safety
-    /// The program handed `command` to libc.
-    unsafe fn of(handed: &Handed, command: Text) -> Option<Self> {
-        let [preload, ..] = handed.ours;
-        if preload.is_null() {
-            return None;
-        }
-        let mut length = 0;
-        // SAFETY: the caller's promise, and texts of the environment.
-        unsafe { write(handed.ours, command, |_| length += 1) };
-        if length >= LONGEST {
-            return None;
-        }
-        let (protection, flags) = (
-            sys::PROT_READ | sys::PROT_WRITE,
-            sys::MAP_PRIVATE | sys::MAP_ANONYMOUS,
-        );
-        // SAFETY: fresh memory with a place for the zero, which is there already.
-        unsafe {
-            let at = sys::mmap(core::ptr::null_mut(), length + 1, protection, flags, -1, 0);
-            if at == sys::MAP_FAILED {
-                return None;
-            }
-            let mut to = at.cast::<u8>();
-            write(handed.ours, command, |byte| {
-                to.write(byte);
-                to = to.add(1);
-            });
-            Some(Self {
-                at,
-                length: length + 1,
-            })
-        }
+/// Returns the command with the observer's variables in front. Returns `None` if the shell cannot have them: the account
+/// counts it as lost then, or as out of reach.
+///
+/// # Safety
+/// The program passed `command` to libc.
+unsafe fn wrap(environment: &ChildEnvironment, command: Text) -> Option<Memory> {
+    let [preload, ..] = environment.added;
+    if preload.is_null() {
+        return None;
     }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: our own memory, which the shell has read.
-        unsafe { sys::munmap(self.at, self.length) };
+    let mut length = 0;
+    // SAFETY: the caller's promise, and texts of the environment.
+    unsafe { write(environment.added, command, |_| length += 1) };
+    if length >= LONGEST {
+        return None;
     }
+    // With a place for the zero, which is there already.
+    let memory = Memory::allocate(length + 1)?;
+    let mut to = memory.at;
+    // SAFETY: the caller's promise, and enough memory.
+    unsafe {
+        write(environment.added, command, |byte| {
+            to.write(byte);
+            to = to.add(1);
+        });
+    }
+    Some(memory)
 }
 
-/// Writes `export NAME='VALUE' …; exec /bin/sh -c ' COMMAND' sh`. With the blank, no command is taken for an option; the
-/// last word is the name in the shell's messages.
+/// Writes `export NAME='VALUE' …; exec /bin/sh -c ' COMMAND' sh`. The blank keeps a command from being taken for an
+/// option; the last word is the name in the shell's messages.
 ///
 /// # Safety
 /// All are texts or null.

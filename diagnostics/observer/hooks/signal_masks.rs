@@ -1,72 +1,65 @@
-//! SIGSYS is the observer's and never really blocked; the program is shown the masks and handlers that it has set.
+//! Signal masks and handlers: SIGSYS belongs to the observer and is not really blocked, but the program finds the masks
+//! and handlers that it has set.
 //!
-//! Whether the program has blocked SIGSYS is kept for each thread. Its handlers are called by one of ours, because the
-//! kernel blocks signals for a handler's time and takes that back by itself.
+//! Each thread's state says whether the program has blocked SIGSYS. A handler of ours calls those of the program, because
+//! the kernel blocks signals while a handler runs and unblocks them by itself.
 
-use crate::hooks::process_calls;
-use crate::stack::unwind;
-use crate::sys::interpose::reals;
+use crate::sys::interpose::real_functions;
+use crate::sys::own_calls::{is_readable, syscall};
 use crate::sys::{
-    self, SA_NODEFER, SA_RESTART, SA_SIGINFO, SIGSYS, Sigaction, Sigset, c_int, c_long, c_uint, c_void,
+    self, SA_NODEFER, SA_RESTART, SA_SIGINFO, SIGSYS, Sigaction, Sigset, c_int, c_long, c_uint, c_void, nr,
 };
-use crate::{dispatch, log, thread};
+use crate::{selector, this_process, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicUsize};
 
-pub(crate) mod real {
-    use super::*;
-    reals! {
-        sigaction(signal: c_int, new: *const Sigaction, old: *mut Sigaction) -> c_int;
-        signal(signal: c_int, handler: usize) -> usize;
-    }
+real_functions! {
+    mod real;
+    sigaction(signal: c_int, new: *const Sigaction, old: *mut Sigaction) -> c_int;
+    signal(signal: c_int, handler: usize) -> usize;
 }
 
-const SYS_RT_SIGACTION: c_long = 13;
-const SYS_RT_SIGPROCMASK: c_long = 14;
-const SYS_RT_SIGQUEUEINFO: c_long = 129;
-const SYS_GETTID: c_long = 186;
-const SYS_RT_TGSIGQUEUEINFO: c_long = 297;
-
-/// SIGSYS in a mask's first word.
-pub(crate) const BIT: u64 = 1 << (SIGSYS - 1);
-/// The signals of glibc's own, which its functions leave alone.
-const LIBC_S: u64 = 3 << 31;
-/// SIGKILL and SIGSTOP, which nobody can block.
-const FREE: u64 = 1 << 8 | 1 << 18;
+/// The bit of SIGSYS in a mask's first word.
+pub(crate) const SIGSYS_BIT: u64 = 1 << (SIGSYS - 1);
+/// The signals of glibc's own, which its functions never block.
+const OF_LIBC: u64 = 3 << 31;
+/// SIGKILL and SIGSTOP, which cannot be blocked.
+const UNBLOCKABLE: u64 = 1 << 8 | 1 << 18;
 const SA_RESTORER: c_int = 0x0400_0000;
 const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
 
 /// `SIG_DFL` and `SIG_IGN`.
 const DEFAULT: usize = 0;
 const IGNORED: usize = 1;
-/// Where a signal's description says what it is, and that it is a seccomp filter's or was sent to the thread.
+/// The place of the code in a signal's description, and the codes of a seccomp filter's signal and of one sent to a
+/// thread.
 pub(crate) const CODE: usize = 2;
 const SYS_SECCOMP: c_int = 1;
 const SI_TKILL: c_int = -6;
-/// In a `ucontext_t`, the mask that the handler's return brings back, in words.
+/// The place in a `ucontext_t`, in words, of the mask that the handler's return restores.
 pub(crate) const MASK: usize = 37;
 
-/// What the program wants done with SIGSYS.
-struct Kept(UnsafeCell<Sigaction>);
+/// The program's action for SIGSYS.
+struct SigsysAction(UnsafeCell<Sigaction>);
 
-// SAFETY: written in `sigaction` only, which a program that has several threads calls from one at a time for a signal,
-// or cannot tell which of its handlers is set.
-unsafe impl Sync for Kept {}
+// SAFETY: written by `sigaction` and its kin only, which a program with several threads calls from one at a time for a
+// signal, or does not know which of its handlers is set.
+unsafe impl Sync for SigsysAction {}
 
-static KEPT: Kept = Kept(UnsafeCell::new(Sigaction {
+static SIGSYS_ACTION: SigsysAction = SigsysAction(UnsafeCell::new(Sigaction {
     handler: DEFAULT,
     mask: Sigset::EMPTY,
     flags: 0,
     restorer: 0,
 }));
-static IS_OURS: AtomicBool = AtomicBool::new(false);
+static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 
-/// What the program wants done with another signal.
+/// The program's action for another signal.
 struct Handler {
-    /// Its function, if there is one.
+    /// The function; 0 for none.
     function: AtomicUsize,
-    /// Whether SIGSYS is blocked meanwhile.
+    /// Set if SIGSYS is blocked while the function runs.
     masks: AtomicBool,
 }
 
@@ -77,12 +70,12 @@ static HANDLERS: [Handler; 65] = [const {
     }
 }; 65];
 
-/// Whether our handler is in place.
-pub(crate) fn is_ours() -> bool {
-    IS_OURS.load(Acquire)
+/// Returns whether the observer's handler of SIGSYS is in place.
+pub(crate) fn is_installed() -> bool {
+    IS_INSTALLED.load(Acquire)
 }
 
-/// Puts our handler in place.
+/// Installs the observer's handler of SIGSYS. Returns `false` if that is impossible.
 pub(crate) fn install(handler: usize) -> bool {
     let ours = Sigaction {
         handler,
@@ -91,122 +84,122 @@ pub(crate) fn install(handler: usize) -> bool {
         restorer: 0,
     };
     // SAFETY: a handler that returns, and a place for the old one; there is one thread.
-    let done = unsafe { real::sigaction(SIGSYS, &raw const ours, KEPT.0.get()) == 0 };
-    IS_OURS.store(done, Release);
+    let done = unsafe { real::sigaction(SIGSYS, &raw const ours, SIGSYS_ACTION.0.get()) == 0 };
+    IS_INSTALLED.store(done, Release);
     done
 }
 
-/// Unblocks SIGSYS for this thread, which has begun with whatever mask: blocked it would end the process.
-pub(crate) fn open() {
+/// Unblocks SIGSYS for this thread, which has inherited any mask: a blocked SIGSYS would end the process.
+pub(crate) fn unblock() {
     let mut old = 0;
-    change(sys::SIG_UNBLOCK, Some(BIT), &raw mut old);
-    if old & BIT != 0 {
-        thread::current().masked.store(1, Relaxed);
+    change_real(sys::SIG_UNBLOCK, Some(SIGSYS_BIT), &raw mut old);
+    if old & SIGSYS_BIT != 0 {
+        thread::current().sigsys_masked.store(1, Relaxed);
     }
 }
 
-/// Changes the thread's real mask, by the kernel's call.
-fn change(how: c_int, set: Option<u64>, old: *mut u64) -> c_long {
+/// Changes the thread's real mask.
+fn change_real(how: c_int, set: Option<u64>, old: *mut u64) -> c_long {
     let set = set.as_ref().map_or(0, |set| core::ptr::from_ref(set).addr());
-    // SAFETY: a mask or none; the old one goes where the caller wants it.
-    unsafe { dispatch::real::syscall(SYS_RT_SIGPROCMASK, how as usize, set, old as usize, 8, 0, 0) }
+    // SAFETY: a mask or none; the old one is written to the place that the caller passes.
+    unsafe { syscall(nr::RT_SIGPROCMASK, [how as usize, set, old as usize, 8]) }
 }
 
-/// The mask as the program sees it, for what it starts. A program that is started finds it as it would have. Meanwhile
-/// the raw calls of the thread's handlers pass unseen: reported, they would end the process.
-pub(crate) struct Inherited {
-    /// Whether the thread has a block of its own: what `vfork` made shares that of its parent, whose calls it must not
-    /// let pass. Its own are not reported.
+/// While it exists, the real mask is the one that the program sees, and a program that is started inherits it. Raw calls
+/// of the thread's handlers are not reported meanwhile: with SIGSYS blocked a report would end the process.
+pub(crate) struct ShownMask {
+    /// Set unless this process was made by `vfork`. Such a process shares its parent's thread state, which must stay as
+    /// it is; its own calls are not reported anyway.
     is_own: bool,
 }
 
-impl Inherited {
-    pub(crate) fn begin() -> Option<Self> {
+impl ShownMask {
+    pub(crate) fn apply() -> Option<Self> {
         let own = thread::current();
-        let is_hidden = is_ours() && own.masked.load(Relaxed) != 0 && !own.is_shut();
+        let is_hidden = is_installed() && own.sigsys_masked.load(Relaxed) != 0 && !own.is_sigsys_blocked();
         is_hidden.then(|| {
-            let is_own = process_calls::own_id() == log::pid();
+            let is_own = this_process::kernel_pid() == this_process::pid();
             if is_own {
-                own.bequeathed.store(1, Relaxed);
-                dispatch::pass(own);
+                own.sigsys_blocked_for_child.store(1, Relaxed);
+                selector::let_through(own);
             }
-            change(sys::SIG_BLOCK, Some(BIT), core::ptr::null_mut());
+            change_real(sys::SIG_BLOCK, Some(SIGSYS_BIT), core::ptr::null_mut());
             Self { is_own }
         })
     }
 }
 
-impl Drop for Inherited {
+impl Drop for ShownMask {
     fn drop(&mut self) {
         let errno = sys::errno();
-        change(sys::SIG_UNBLOCK, Some(BIT), core::ptr::null_mut());
+        change_real(sys::SIG_UNBLOCK, Some(SIGSYS_BIT), core::ptr::null_mut());
         if self.is_own {
-            thread::current().bequeathed.store(0, Relaxed);
-            dispatch::again();
+            thread::current().sigsys_blocked_for_child.store(0, Relaxed);
+            selector::rearm();
         }
         sys::set_errno(errno);
     }
 }
 
-/// Sets what the program knows of its mask when a thread jumps back to where it saved one, with SIGSYS blocked or not.
-/// Returns the bit of SIGSYS for the real mask.
-pub(crate) fn jumped(masked: bool) -> u64 {
+/// Sets the thread's state for a jump to a place where the program saw SIGSYS blocked or not. Returns the bit of SIGSYS
+/// for the real mask.
+pub(crate) fn before_jump(masked: bool) -> u64 {
     let own = thread::current();
-    own.masked.store(u8::from(masked), Relaxed);
-    own.suspended.store(0, Relaxed);
-    own.bequeathed.store(0, Relaxed);
+    own.sigsys_masked.store(u8::from(masked), Relaxed);
+    own.wait_mask.store(0, Relaxed);
+    own.sigsys_blocked_for_child.store(0, Relaxed);
     if !masked {
-        // The one that waits comes with the jump.
-        own.waiting_sigsys.store(0, Relaxed);
+        // The jump unblocks the pending one.
+        own.sigsys_pending.store(0, Relaxed);
     }
-    u64::from(own.waiting_sigsys.load(Relaxed)) << (SIGSYS - 1)
+    u64::from(own.sigsys_pending.load(Relaxed)) << (SIGSYS - 1)
 }
 
-/// The thread's real mask.
+/// Returns the thread's real mask.
 #[inline(never)]
-pub(crate) fn mask() -> u64 {
+pub(crate) fn real_mask() -> u64 {
     let mut mask = 0;
-    change(sys::SIG_BLOCK, None, &raw mut mask);
+    change_real(sys::SIG_BLOCK, None, &raw mut mask);
     mask
 }
 
-/// Changes the mask that the program sees: -1 and the reason in `errno` if that cannot be.
+/// Changes the mask that the program sees. Returns -1 and sets `errno` if that fails.
 ///
 /// # Safety
-/// `set` is null or a mask that can be read, and `old` is the program's.
+/// `set` is null or a mask that can be read, and `old` is the program's own.
 pub(crate) unsafe fn change_shown(how: c_int, set: *const u64, old: *mut u64, kept_out: u64) -> c_long {
     let own = thread::current();
-    let before = own.masked.load(Relaxed);
+    let before = own.sigsys_masked.load(Relaxed);
     // SAFETY: the caller's promise.
     let set = (!set.is_null()).then(|| unsafe { set.read_unaligned() });
-    if !is_ours() {
-        return change(how, set.map(|set| set & !kept_out), old);
+    if !is_installed() {
+        return change_real(how, set.map(|set| set & !kept_out), old);
     }
-    let has = set.is_some_and(|set| set & BIT != 0);
+    let has = set.is_some_and(|set| set & SIGSYS_BIT != 0);
     let after = match (how, set) {
         (sys::SIG_BLOCK, Some(_)) => before | u8::from(has),
         (sys::SIG_UNBLOCK, Some(_)) => before & u8::from(!has),
         (sys::SIG_SETMASK, Some(_)) => u8::from(has),
         _ => before,
     };
-    let is_opened = own.waiting_sigsys.load(Relaxed) != 0 && after == 0;
+    let is_opened = own.sigsys_pending.load(Relaxed) != 0 && after == 0;
     if is_opened {
-        // The one that waits comes now.
-        own.waiting_sigsys.store(0, Relaxed);
-        own.masked.store(0, Relaxed);
+        // The call below delivers the pending one.
+        own.sigsys_pending.store(0, Relaxed);
+        own.sigsys_masked.store(0, Relaxed);
     }
-    let hidden = if how == sys::SIG_UNBLOCK || own.waiting_sigsys.load(Relaxed) != 0 {
+    let hidden = if how == sys::SIG_UNBLOCK || own.sigsys_pending.load(Relaxed) != 0 {
         0
     } else {
-        BIT
+        SIGSYS_BIT
     };
-    let done = change(how, set.map(|set| set & !(hidden | kept_out)), old);
+    let done = change_real(how, set.map(|set| set & !(hidden | kept_out)), old);
     if done == 0 {
-        own.masked.store(after, Relaxed);
-        own.suspended.store(0, Relaxed);
+        own.sigsys_masked.store(after, Relaxed);
+        own.wait_mask.store(0, Relaxed);
         if !old.is_null() && before != 0 {
             // SAFETY: the kernel has just written there.
-            unsafe { old.write_unaligned(old.read_unaligned() | BIT) };
+            unsafe { old.write_unaligned(old.read_unaligned() | SIGSYS_BIT) };
         }
     }
     done
@@ -218,7 +211,7 @@ pub(crate) unsafe fn change_shown(how: c_int, set: *const u64, old: *mut u64, ke
 pub unsafe extern "C" fn pthread_sigmask(how: c_int, set: *const Sigset, old: *mut Sigset) -> c_int {
     let errno = sys::errno();
     // SAFETY: the program's call.
-    let done = unsafe { change_shown(how, set.cast(), old.cast(), LIBC_S) };
+    let done = unsafe { change_shown(how, set.cast(), old.cast(), OF_LIBC) };
     let failed = if done == 0 { 0 } else { sys::errno() };
     sys::set_errno(errno);
     failed
@@ -229,14 +222,14 @@ pub unsafe extern "C" fn pthread_sigmask(how: c_int, set: *const Sigset, old: *m
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigprocmask(how: c_int, set: *const Sigset, old: *mut Sigset) -> c_int {
     // SAFETY: the program's call.
-    unsafe { change_shown(how, set.cast(), old.cast(), LIBC_S) as c_int }
+    unsafe { change_shown(how, set.cast(), old.cast(), OF_LIBC) as c_int }
 }
 
-/// Changes the shown mask by the old functions, which know the first 32 signals: the old mask, or -1.
+/// Changes the shown mask for the old functions, which know the first 32 signals. Returns the old mask, or -1.
 fn change_old(how: c_int, set: u64) -> c_int {
     let mut old = 0;
     // SAFETY: masks of ours.
-    match unsafe { change_shown(how, &raw const set, &raw mut old, LIBC_S) } {
+    match unsafe { change_shown(how, &raw const set, &raw mut old, OF_LIBC) } {
         0 => old as c_int,
         _ => -1,
     }
@@ -256,7 +249,7 @@ pub unsafe extern "C" fn sigsetmask(mask: c_int) -> c_int {
     change_old(sys::SIG_SETMASK, u64::from(mask as c_uint))
 }
 
-/// Changes one signal's bit by the functions of System V.
+/// Changes one signal's bit in the shown mask, for the functions of System V.
 fn change_one(how: c_int, signal: c_int) -> c_int {
     if !(1..=64).contains(&signal) {
         sys::set_errno(sys::EINVAL);
@@ -264,7 +257,7 @@ fn change_one(how: c_int, signal: c_int) -> c_int {
     }
     let set = 1_u64 << (signal - 1);
     // SAFETY: a mask of ours.
-    unsafe { change_shown(how, &raw const set, core::ptr::null_mut(), LIBC_S) as c_int }
+    unsafe { change_shown(how, &raw const set, core::ptr::null_mut(), OF_LIBC) as c_int }
 }
 
 /// # Safety
@@ -281,21 +274,21 @@ pub unsafe extern "C" fn sigrelse(signal: c_int) -> c_int {
     change_one(sys::SIG_UNBLOCK, signal)
 }
 
-/// The mask of a call that waits with it, for the kernel: SIGSYS left out.
-pub(crate) struct Suspended(u64);
+/// The mask of a call that waits with it, without SIGSYS. While it exists, the thread's state has the original.
+pub(crate) struct WaitMask(u64);
 
-impl Suspended {
+impl WaitMask {
     /// # Safety
     /// `mask` is null or can be read.
-    pub(crate) unsafe fn with(mask: *const u64) -> Option<Self> {
+    pub(crate) unsafe fn set(mask: *const u64) -> Option<Self> {
         let own = thread::current();
-        if mask.is_null() || !is_ours() || own.waiting_sigsys.load(Relaxed) != 0 {
+        if mask.is_null() || !is_installed() || own.sigsys_pending.load(Relaxed) != 0 {
             return None;
         }
         // SAFETY: the caller's promise.
         let mask = unsafe { mask.read_unaligned() };
-        own.suspended.store(1 + u8::from(mask & BIT != 0), Relaxed);
-        Some(Self(mask & !BIT))
+        own.wait_mask.store(1 + u8::from(mask & SIGSYS_BIT != 0), Relaxed);
+        Some(Self(mask & !SIGSYS_BIT))
     }
 
     pub(crate) fn mask(&self) -> *const u64 {
@@ -303,29 +296,29 @@ impl Suspended {
     }
 }
 
-impl Drop for Suspended {
+impl Drop for WaitMask {
     fn drop(&mut self) {
-        thread::current().suspended.store(0, Relaxed);
+        thread::current().wait_mask.store(0, Relaxed);
     }
 }
 
-/// Declares functions that wait with another mask.
+/// Declares hooks of functions that wait with another mask.
 macro_rules! waits {
     ($($name:ident($($arg:ident: $shape:ty),*; $mask:ident $(, $last:ident: $last_shape:ty)?) -> $answer:ty;)*) => {
-        pub(crate) mod waiting {
-            use super::*;
-            reals! { $($name($($arg: $shape,)* $mask: *const u64 $(, $last: $last_shape)?) -> $answer;)* }
+        real_functions! {
+            mod real_waits;
+            $($name($($arg: $shape,)* $mask: *const u64 $(, $last: $last_shape)?) -> $answer;)*
         }
         $(
             /// # Safety
             /// That of libc's function.
             #[unsafe(no_mangle)]
             pub unsafe extern "C" fn $name($($arg: $shape,)* $mask: *const u64 $(, $last: $last_shape)?) -> $answer {
-                // SAFETY: the program's call, with a mask that lives until it comes back.
+                // SAFETY: the program's call, with a mask that exists until it returns.
                 unsafe {
-                    let suspended = Suspended::with($mask);
-                    let mask = suspended.as_ref().map_or($mask, Suspended::mask);
-                    waiting::$name($($arg,)* mask $(, $last)?)
+                    let changed = WaitMask::set($mask);
+                    let mask = changed.as_ref().map_or($mask, WaitMask::mask);
+                    real_waits::$name($($arg,)* mask $(, $last)?)
                 }
             }
         )*
@@ -343,86 +336,87 @@ waits! {
     epoll_pwait2(fd: c_int, events: Any, most: c_int, time: Any; mask) -> c_int;
 }
 
-/// Calls the program's handler, with the mask as it knows it.
+/// The handler of all other signals. Calls the program's handler with the mask that the program expects.
 ///
 /// # Safety
 /// Called by the kernel.
-unsafe extern "C" fn handled(signal: c_int, info: *mut c_int, context: *mut u64) {
+unsafe extern "C" fn on_signal(signal: c_int, info: *mut c_int, context: *mut u64) {
     let Some(handler) = HANDLERS.get(signal.unsigned_abs() as usize) else {
         return;
     };
     let function = handler.function.load(Acquire);
-    // SAFETY: what the program has set for this signal.
+    // SAFETY: the program's handler for this signal.
     unsafe { call(function, handler.masks.load(Relaxed), signal, info, context) }
 }
 
 /// # Safety
-/// In a handler, with what the kernel gave it and a function of the program's.
+/// Called in a handler with the kernel's arguments and a function of the program's.
 unsafe fn call(function: usize, masks: bool, signal: c_int, info: *mut c_int, context: *mut u64) {
     let own = thread::current();
     let mask = context.wrapping_add(MASK);
-    let (before, suspended) = (own.masked.load(Relaxed), own.suspended.swap(0, Relaxed));
+    let (before, suspended) = (own.sigsys_masked.load(Relaxed), own.wait_mask.swap(0, Relaxed));
     let until = if suspended == 0 { before } else { suspended - 1 };
-    own.masked.store(until | u8::from(masks), Relaxed);
-    // SAFETY: the caller's promise; a function that takes less finds it in its registers, and leaves the rest.
+    own.sigsys_masked.store(until | u8::from(masks), Relaxed);
+    // SAFETY: the caller's promise; a function with fewer parameters ignores the other registers.
     unsafe {
-        let bequeathed = if own.bequeathed.load(Relaxed) == 0 {
+        let blocked_for_child = if own.sigsys_blocked_for_child.load(Relaxed) == 0 {
             0
         } else {
-            *mask & BIT
+            *mask & SIGSYS_BIT
         };
         if before != 0 {
-            *mask |= BIT;
+            *mask |= SIGSYS_BIT;
         }
         core::mem::transmute::<usize, unsafe extern "C" fn(c_int, *mut c_int, *mut u64)>(function)(
             signal, info, context,
         );
-        own.masked.store(u8::from(*mask & BIT != 0), Relaxed);
-        if own.waiting_sigsys.load(Relaxed) == 0 {
-            *mask = *mask & !BIT | bequeathed;
+        own.sigsys_masked
+            .store(u8::from(*mask & SIGSYS_BIT != 0), Relaxed);
+        if own.sigsys_pending.load(Relaxed) == 0 {
+            *mask = *mask & !SIGSYS_BIT | blocked_for_child;
         }
     }
 }
 
-/// A SIGSYS that is not the kernel's report to us: a seccomp filter's, or one that somebody sent.
+/// Handles a SIGSYS that is not a report of Syscall User Dispatch: one from a seccomp filter, or one that was sent.
 ///
 /// # Safety
-/// Called in the handler with what the kernel gave it.
+/// Called in the handler with the kernel's arguments.
 #[inline(never)]
-pub(crate) unsafe fn hand_on(info: *mut c_int, context: *mut u64) {
-    // SAFETY: the kernel's description; what the program itself set, called as it asked.
+pub(crate) unsafe fn forward_sigsys(info: *mut c_int, context: *mut u64) {
+    // SAFETY: the kernel's description, and the program's own action.
     unsafe {
-        let kept = KEPT.0.get();
-        let is_filter_s = *info.add(CODE) == SYS_SECCOMP;
-        let is_masked = thread::current().masked.load(Relaxed) != 0;
-        if is_masked && !is_filter_s {
-            return wait(info, context);
+        let kept = SIGSYS_ACTION.0.get();
+        let is_of_filter = *info.add(CODE) == SYS_SECCOMP;
+        let is_masked = thread::current().sigsys_masked.load(Relaxed) != 0;
+        if is_masked && !is_of_filter {
+            return keep_pending(info, context);
         }
         match (*kept).handler {
-            // A filter's is not to be ignored: the kernel would put the default back.
-            IGNORED if !is_filter_s => {}
-            DEFAULT | IGNORED => end_by(kept),
-            _ if is_masked => end_by(kept),
+            // A filter's signal cannot be ignored: the kernel would reset the action to the default.
+            IGNORED if !is_of_filter => {}
+            DEFAULT | IGNORED => end_process(kept),
+            _ if is_masked => end_process(kept),
             handler => {
                 let flags = (*kept).flags;
                 if flags & SA_RESETHAND != 0 {
                     (*kept).handler = DEFAULT;
                 }
                 let blocked = (*kept).mask.0[0];
-                // The handler's return takes it back.
-                change(sys::SIG_BLOCK, Some(blocked & !BIT), core::ptr::null_mut());
-                let masks = blocked & BIT != 0 || flags & SA_NODEFER == 0;
+                // The handler's return undoes this.
+                change_real(sys::SIG_BLOCK, Some(blocked & !SIGSYS_BIT), core::ptr::null_mut());
+                let masks = blocked & SIGSYS_BIT != 0 || flags & SA_NODEFER == 0;
                 call(handler, masks, SIGSYS, info, context);
             }
         }
     }
 }
 
-/// As if we were not here. Nothing brings the signal again, so it is sent again, and ends the process.
+/// Ends the process by SIGSYS, as if there were no observer. The signal does not come again by itself, so it is raised.
 ///
 /// # Safety
-/// In the handler, with what the program wants done.
-unsafe fn end_by(kept: *const Sigaction) {
+/// Called in the handler, with the program's action.
+unsafe fn end_process(kept: *const Sigaction) {
     // SAFETY: the caller's promise.
     unsafe {
         let default = Sigaction {
@@ -431,60 +425,60 @@ unsafe fn end_by(kept: *const Sigaction) {
             flags: (*kept).flags,
             restorer: (*kept).restorer,
         };
-        IS_OURS.store(false, Release);
+        IS_INSTALLED.store(false, Release);
         real::sigaction(SIGSYS, &raw const default, core::ptr::null_mut());
         sys::raise(SIGSYS);
     }
 }
 
-/// The program has blocked the signal: it waits until that ends, or until the program fetches it. Meanwhile it is really
-/// blocked, and so the thread's raw calls pass unseen.
+/// Sends a SIGSYS that the program has blocked once more, so that it stays pending until the program unblocks or fetches
+/// it. Until then SIGSYS is really blocked, so the thread's raw calls are not reported.
 ///
 /// # Safety
-/// In the handler, with what the kernel gave it.
-unsafe fn wait(info: *mut c_int, context: *mut u64) {
+/// Called in the handler with the kernel's arguments.
+unsafe fn keep_pending(info: *mut c_int, context: *mut u64) {
     let own = thread::current();
-    own.waiting_sigsys.store(1, Relaxed);
-    dispatch::pass(own);
-    change(sys::SIG_BLOCK, Some(BIT), core::ptr::null_mut());
-    let pid = process_calls::own_id() as usize;
+    own.sigsys_pending.store(1, Relaxed);
+    selector::let_through(own);
+    change_real(sys::SIG_BLOCK, Some(SIGSYS_BIT), core::ptr::null_mut());
+    let pid = this_process::kernel_pid() as usize;
     // SAFETY: the signal's own description, sent to the process or to the thread as it was before.
     unsafe {
-        *context.add(MASK) |= BIT;
+        *context.add(MASK) |= SIGSYS_BIT;
         if *info.add(CODE) == SI_TKILL {
-            let thread = dispatch::real::syscall(SYS_GETTID, 0, 0, 0, 0, 0, 0) as usize;
+            let thread = syscall(nr::GETTID, []) as usize;
             let (signal, info) = (SIGSYS as usize, info as usize);
-            dispatch::real::syscall(SYS_RT_TGSIGQUEUEINFO, pid, thread, signal, info, 0, 0);
+            syscall(nr::RT_TGSIGQUEUEINFO, [pid, thread, signal, info]);
         } else {
-            dispatch::real::syscall(SYS_RT_SIGQUEUEINFO, pid, SIGSYS as usize, info as usize, 0, 0, 0);
+            syscall(nr::RT_SIGQUEUEINFO, [pid, SIGSYS as usize, info as usize]);
         }
     }
 }
 
-/// An action that is about to be set, and how to have it undone.
-struct Replaced {
+/// The program's action for a signal before a change, which can be undone.
+struct ReplacedAction {
     handler: &'static Handler,
     function: usize,
     masks: bool,
 }
 
-impl Replaced {
-    /// Remembers the program's action for a signal, and gives the function that the kernel is to call.
+impl ReplacedAction {
+    /// Remembers the program's new action for a signal. Returns the old one, and the function that the kernel is to call.
     fn by(signal: c_int, function: usize, mask: u64) -> Option<(Self, usize)> {
         let handler = HANDLERS.get(usize::try_from(signal).ok()?)?;
         let is_function = !matches!(function, DEFAULT | IGNORED);
         let replaced = Self {
             handler,
             function: handler.function.load(Relaxed),
-            masks: handler.masks.swap(mask & BIT != 0, Relaxed),
+            masks: handler.masks.swap(mask & SIGSYS_BIT != 0, Relaxed),
         };
         if is_function {
             handler.function.store(function, Release);
         }
-        Some((replaced, if is_function { ours() } else { function }))
+        Some((replaced, if is_function { our_handler() } else { function }))
     }
 
-    /// What there is for a signal.
+    /// Returns the program's action for a signal, which stays.
     fn of(signal: c_int) -> Option<Self> {
         let handler = HANDLERS.get(usize::try_from(signal).ok()?)?;
         Some(Self {
@@ -494,27 +488,27 @@ impl Replaced {
         })
     }
 
-    /// It could not be replaced.
+    /// Restores the action, because the kernel refused the new one.
     fn undo(&self) {
         self.handler.function.store(self.function, Relaxed);
         self.handler.masks.store(self.masks, Relaxed);
     }
 
-    /// The function and the mask that the program had set, where the kernel has these.
+    /// Returns the function and the mask that the program had set, given those that the kernel had.
     fn shown(&self, function: usize, mask: u64) -> (usize, u64) {
         (
-            if function == ours() {
+            if function == our_handler() {
                 self.function
             } else {
                 function
             },
-            mask | if self.masks { BIT } else { 0 },
+            mask | if self.masks { SIGSYS_BIT } else { 0 },
         )
     }
 }
 
-fn ours() -> usize {
-    handled as *const () as usize
+fn our_handler() -> usize {
+    on_signal as *const () as usize
 }
 
 /// # Safety
@@ -523,13 +517,13 @@ fn ours() -> usize {
 pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Sigaction, old: *mut Sigaction) -> c_int {
     // SAFETY: the program's own structures, which libc would read and write.
     unsafe {
-        if !is_ours() {
+        if !is_installed() {
             return real::sigaction(signal, new, old);
         }
         if signal == SIGSYS {
-            let before = *KEPT.0.get();
+            let before = *SIGSYS_ACTION.0.get();
             if !new.is_null() {
-                keep((*new).handler, (*new).mask.0[0], (*new).flags);
+                remember((*new).handler, (*new).mask.0[0], (*new).flags);
             }
             if !old.is_null() {
                 *old = before;
@@ -538,18 +532,18 @@ pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Sigaction, old: *m
         }
         let set = new
             .as_ref()
-            .map(|new| (Replaced::by(signal, new.handler, new.mask.0[0]), *new));
+            .map(|new| (ReplacedAction::by(signal, new.handler, new.mask.0[0]), *new));
         let (replaced, done) = match set {
             Some((Some((replaced, function)), mut action)) => {
                 action.handler = function;
-                action.mask.0[0] &= !BIT;
+                action.mask.0[0] &= !SIGSYS_BIT;
                 let done = real::sigaction(signal, &raw const action, old);
                 if done != 0 {
                     replaced.undo();
                 }
                 (Some(replaced), done)
             }
-            _ => (Replaced::of(signal), real::sigaction(signal, new, old)),
+            _ => (ReplacedAction::of(signal), real::sigaction(signal, new, old)),
         };
         if let (Some(replaced), Some(old), 0) = (replaced, old.as_mut(), done) {
             (old.handler, old.mask.0[0]) = replaced.shown(old.handler, old.mask.0[0]);
@@ -558,12 +552,12 @@ pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Sigaction, old: *m
     }
 }
 
-/// Remembers what the program wants done with SIGSYS, as the kernel would.
-fn keep(handler: usize, mask: u64, flags: c_int) {
+/// Remembers the program's action for SIGSYS as the kernel would.
+fn remember(handler: usize, mask: u64, flags: c_int) {
     let mut set = Sigset::EMPTY;
-    set.0[0] = mask & !FREE;
-    let kept = KEPT.0.get();
-    // SAFETY: see `Kept`.
+    set.0[0] = mask & !UNBLOCKABLE;
+    let kept = SIGSYS_ACTION.0.get();
+    // SAFETY: see `SigsysAction`.
     unsafe {
         *kept = Sigaction {
             handler,
@@ -580,15 +574,15 @@ fn keep(handler: usize, mask: u64, flags: c_int) {
 pub unsafe extern "C" fn signal(signal: c_int, handler: usize) -> usize {
     // SAFETY: the program's call.
     unsafe {
-        if !is_ours() {
+        if !is_installed() {
             return real::signal(signal, handler);
         }
         if signal == SIGSYS {
-            let before = (*KEPT.0.get()).handler;
-            keep(handler, BIT, SA_RESTART);
+            let before = (*SIGSYS_ACTION.0.get()).handler;
+            remember(handler, SIGSYS_BIT, SA_RESTART);
             return before;
         }
-        let Some((replaced, function)) = Replaced::by(signal, handler, 0) else {
+        let Some((replaced, function)) = ReplacedAction::by(signal, handler, 0) else {
             return real::signal(signal, handler);
         };
         let before = real::signal(signal, function);
@@ -641,30 +635,30 @@ pub unsafe extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
     unsafe { __sysv_signal(number, handler) }
 }
 
-/// `rt_sigaction` past libc: structures of the kernel's, which are the handler, flags, the way back and the mask.
+/// Makes a raw `rt_sigaction`, whose structures are the kernel's: handler, flags, restorer and mask.
 ///
 /// # Safety
 /// The program made this call.
-pub(crate) unsafe fn raw_action(arguments: [usize; 6]) -> c_long {
+pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
     let [number, new, old, size, ..] = arguments;
     let signal = number as c_int;
     let set = |new: usize, old: usize| {
         // SAFETY: the program's call, with an action of ours or the program's.
-        unsafe { dispatch::real::syscall(SYS_RT_SIGACTION, number, new, old, size, 0, 0) }
+        unsafe { syscall(nr::RT_SIGACTION, [number, new, old, size]) }
     };
-    let is_read = new == 0 || unwind::is_readable(new) && unwind::is_readable(new.wrapping_add(31));
-    let Some(before) = Replaced::of(signal).filter(|_| is_ours() && size == 8 && is_read) else {
+    let is_read = new == 0 || is_readable(new) && is_readable(new.wrapping_add(31));
+    let Some(before) = ReplacedAction::of(signal).filter(|_| is_installed() && size == 8 && is_read) else {
         return set(new, old);
     };
     // SAFETY: four words that can be read.
     let wanted = (new != 0).then(|| unsafe { (new as *const [usize; 4]).read_unaligned() });
     let (replaced, done) = if signal == SIGSYS {
-        // Ours stays. The kernel writes it, and so says whether the place is one.
+        // The observer's action stays. The kernel writes it, and so checks that the place is valid.
         (before, set(0, old))
     } else if let Some([function, flags, way_back, mask]) = wanted
-        && let Some((replaced, function)) = Replaced::by(signal, function, mask as u64)
+        && let Some((replaced, function)) = ReplacedAction::by(signal, function, mask as u64)
     {
-        let action = [function, flags, way_back, mask & !(BIT as usize)];
+        let action = [function, flags, way_back, mask & !(SIGSYS_BIT as usize)];
         let done = set((&raw const action) as usize, old);
         if done != 0 {
             replaced.undo();
@@ -679,7 +673,7 @@ pub(crate) unsafe fn raw_action(arguments: [usize; 6]) -> c_long {
         unsafe {
             let mut action = old.read_unaligned();
             if signal == SIGSYS {
-                let kept = KEPT.0.get();
+                let kept = SIGSYS_ACTION.0.get();
                 let flags = (*kept).flags as c_uint as usize;
                 action = [
                     (*kept).handler,
@@ -698,7 +692,9 @@ pub(crate) unsafe fn raw_action(arguments: [usize; 6]) -> c_long {
         && done == 0
         && let Some([function, flags, _, mask]) = wanted
     {
-        keep(function, mask as u64, flags as c_int);
+        remember(function, mask as u64, flags as c_int);
     }
     done
 }
+
+const _: () = assert!(size_of::<Sigaction>() == 152);

@@ -1,7 +1,7 @@
 //! Ports and sockets.
 
-use crate::format::{Kind, ONLY_V6};
-use crate::record::{self, Noting, Path};
+use crate::log_format::{Kind, ONLY_V6};
+use crate::recording::{self, Path, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::hooks;
 use crate::sys::{self, c_int, c_uint, c_void};
@@ -16,17 +16,18 @@ const IPV6_V6ONLY: c_int = 26;
 const SOCK_DGRAM: c_int = 2;
 const EBADF: c_int = 9;
 const ENOTSOCK: c_int = 88;
-/// The call was begun, not refused.
+/// The call has begun and was not refused.
 const EINPROGRESS: c_int = 115;
 
 hooks! {
-    bind(fd: c_int, address: *const c_void, length: c_uint) -> c_int, |done| bound(fd, address, length, done < 0);
-    connect(fd: c_int, address: *const c_void, length: c_uint) -> c_int, |done| connected(fd, address, length, done < 0);
+    mod real;
+    bind(fd: c_int, address: *const c_void, length: c_uint) -> c_int, |done| after_bind(fd, address, length, done < 0);
+    connect(fd: c_int, address: *const c_void, length: c_uint) -> c_int, |done| after_connect(fd, address, length, done < 0);
 }
 
-/// A socket's option; 0 if it cannot be asked for.
+/// Returns a socket's option, or 0 if there is none.
 fn option(fd: c_int, level: c_int, name: c_int) -> c_int {
-    let Some(_noting) = Noting::begin() else {
+    let Some(_guard) = ReentrancyGuard::enter() else {
         return 0;
     };
     let (mut value, mut length): (c_int, c_uint) = (0, 4);
@@ -39,10 +40,10 @@ fn is_datagram(fd: c_int) -> bool {
     option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM
 }
 
-/// Family, port and the rest of a `struct sockaddr`, of which `length` bytes are there.
+/// Returns the family and the rest of a `struct sockaddr` of `length` bytes.
 ///
 /// # Safety
-/// The program handed it to libc.
+/// The program passed it to libc.
 unsafe fn read<'a>(address: *const c_void, length: c_uint) -> Option<(u16, &'a [u8])> {
     if address.is_null() || !(2..=128).contains(&length) {
         return None;
@@ -53,20 +54,20 @@ unsafe fn read<'a>(address: *const c_void, length: c_uint) -> Option<(u16, &'a [
     Some((family, &bytes[2..]))
 }
 
-/// Whether a call failed before the kernel had read the address, which may be none.
+/// Returns whether a failed call did not read the address, which may be invalid then.
 fn is_unread() -> bool {
     matches!(sys::errno(), sys::EFAULT | EBADF | ENOTSOCK)
 }
 
 /// # Safety
-/// The program handed the address to libc.
-pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, failed: bool) {
+/// The program passed the address to libc.
+pub(crate) unsafe fn after_bind(fd: c_int, address: *const c_void, length: c_uint, failed: bool) {
     if failed && is_unread() {
         return;
     }
     // SAFETY: the caller's promise.
     match unsafe { read(address, length) } {
-        Some((AF_UNIX, name)) => unix(Kind::BindUnix, name, failed),
+        Some((AF_UNIX, name)) => record_unix(Kind::BindUnix, name, failed),
         Some((family @ (AF_INET | AF_INET6), rest)) => {
             let kind = if is_datagram(fd) {
                 Kind::BindUdp
@@ -75,11 +76,11 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
             };
             let is_wildcard = family == AF_INET6 && rest.get(6..22) == Some(&[0; 16]);
             match *rest {
-                [0, 0, ..] if !failed => given(fd, kind),
+                [0, 0, ..] if !failed => record_assigned(fd, kind),
                 _ if is_wildcard && option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0 => {
-                    internet(kind, family, rest, ONLY_V6, failed);
+                    record_internet(kind, family, rest, ONLY_V6, failed);
                 }
-                _ => internet(kind, family, rest, 0, failed),
+                _ => record_internet(kind, family, rest, 0, failed),
             }
         }
         _ => {}
@@ -87,24 +88,24 @@ pub(crate) unsafe fn bound(fd: c_int, address: *const c_void, length: c_uint, fa
 }
 
 /// # Safety
-/// The program handed the address to libc.
-pub(crate) unsafe fn connected(fd: c_int, address: *const c_void, length: c_uint, failed: bool) {
+/// The program passed the address to libc.
+pub(crate) unsafe fn after_connect(fd: c_int, address: *const c_void, length: c_uint, failed: bool) {
     if failed && is_unread() {
         return;
     }
     let failed = failed && sys::errno() != EINPROGRESS;
     // SAFETY: the caller's promise.
     match unsafe { read(address, length) } {
-        Some((AF_UNIX, name)) => unix(Kind::ConnectUnix, name, failed),
+        Some((AF_UNIX, name)) => record_unix(Kind::ConnectUnix, name, failed),
         Some((family @ (AF_INET | AF_INET6), rest)) if !is_datagram(fd) => {
-            internet(Kind::ConnectTcp, family, rest, 0, failed);
+            record_internet(Kind::ConnectTcp, family, rest, 0, failed);
         }
         _ => {}
     }
 }
 
 #[inline(never)]
-fn internet(kind: Kind, family: u16, rest: &[u8], mark: u64, failed: bool) {
+fn record_internet(kind: Kind, family: u16, rest: &[u8], mark: u64, failed: bool) {
     let (Some([high, low]), address) = (
         rest.first_chunk::<2>(),
         if family == AF_INET {
@@ -117,56 +118,52 @@ fn internet(kind: Kind, family: u16, rest: &[u8], mark: u64, failed: bool) {
     };
     let port = u16::from_be_bytes([*high, *low]);
     if port != 0 {
-        record::thing(kind, failed, mark | u64::from(port), address.unwrap_or_default());
+        recording::by_name(kind, failed, mark | u64::from(port), address.unwrap_or_default());
     }
 }
 
-/// Notes which port the kernel chose, where it was told to choose.
+/// Records the port that the kernel chose, after a program left the choice to it.
 #[inline(never)]
-fn given(fd: c_int, kind: Kind) {
+fn record_assigned(fd: c_int, kind: Kind) {
     let mut address = [0_u8; 128];
     let mut length = address.len() as c_uint;
     let done = {
-        let Some(_noting) = Noting::begin() else { return };
+        let Some(_guard) = ReentrancyGuard::enter() else {
+            return;
+        };
         // SAFETY: a place of the given length for the answer.
         unsafe { sys::getsockname(fd, address.as_mut_ptr().cast(), &raw mut length) }
     };
     let number = u64::from(u16::from_be_bytes([address[2], address[3]]));
     if done == 0 && number != 0 {
         let datagrams = u64::from(kind == Kind::BindUdp) << 16;
-        record::thing(Kind::GivenPort, false, number | datagrams, &[]);
+        recording::by_name(Kind::GivenPort, false, number | datagrams, &[]);
     }
 }
 
-/// For the library of a suite that uses cofferdam: notes a port that it leased. Returns 0.
+/// Called by the library in a suite that uses cofferdam: records a port that it leased. Returns 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn cofferdam_observer_leased(port: u32) -> u32 {
-    record::thing(Kind::LeasedPort, false, u64::from(port), &[]);
+    recording::by_name(Kind::LeasedPort, false, u64::from(port), &[]);
     0
 }
 
-/// A name that begins with a zero is no file; it may hold anything.
+/// Records an access to a Unix socket. A name that begins with a zero is not a file and may hold any bytes.
 #[inline(never)]
-fn unix(kind: Kind, name: &[u8], failed: bool) {
+fn record_unix(kind: Kind, name: &[u8], failed: bool) {
     match name.split_first() {
         None => {}
-        Some((0, rest)) => {
-            let Some(_noting) = Noting::begin() else { return };
-            let mut entry = crate::log::Entry::new(kind, rest);
-            entry.text[0] = b"@";
-            entry.flags = crate::log::flags(failed);
-            crate::log::access(&entry);
-        }
+        Some((0, rest)) => recording::in_parts(kind, failed, 0, b"@", rest),
         Some(_) => {
-            let Some(mut scratch) = work_memory::take() else {
+            let Some(mut memory) = work_memory::take() else {
                 return;
             };
-            let path = &mut scratch.paths[0];
+            let path = &mut memory.paths[0];
             let length = name.len().min(path.len() - 1);
             path[..length].copy_from_slice(&name[..length]);
             path[length] = 0;
-            // SAFETY: a zero stands at its end.
-            unsafe { record::path(kind, failed, 0, Path::new(path.as_ptr().cast())) }
+            // SAFETY: a path with a zero at its end.
+            unsafe { recording::by_path(kind, failed, 0, Path::new(path.as_ptr().cast())) }
         }
     }
 }

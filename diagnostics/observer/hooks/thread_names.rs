@@ -1,31 +1,30 @@
-//! The name of a thread that std is about to begin, read from what std hands to it.
+//! The name of a thread that std is about to start, read from the argument that std passes to it.
 //!
-//! std keeps the name in `Arc<Inner>`, to which the thread's argument leads by one or two pointers. That is nobody's
-//! promise, so nothing is believed: memory is read by a call that cannot fault, what is found has to look like a name,
-//! the thread has to give itself the same one (cut to 15 bytes), and the binary compares it with the list of tests. A
-//! thread whose name is not found keeps the short one.
+//! std keeps the name in `Arc<Inner>`, to which the argument leads by one or two pointers. std does not promise that, so
+//! nothing is trusted: memory is read by a call that cannot fault, the text must look like a name, the thread must set
+//! the same one (cut to 15 bytes), and the binary compares it with the list of tests. A thread whose name is not found
+//! keeps the short one.
 
-use crate::hooks::process_calls;
-use crate::log;
 use crate::sys::{self, Iovec, c_void};
+use crate::this_process;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
-static IS_LEFT: AtomicBool = AtomicBool::new(false);
+static IS_OFF: AtomicBool = AtomicBool::new(false);
 
-/// Names are not read.
-pub(crate) fn leave() {
-    IS_LEFT.store(true, Relaxed);
+/// Stops the search for names.
+pub(crate) fn disable() {
+    IS_OFF.store(true, Relaxed);
 }
 
 pub(crate) const LONGEST: usize = 4096;
 
-/// As many words of each thing are looked at.
+/// The number of words to examine at each address.
 const WORDS: usize = 8;
 
-/// The thread's name, if it is to be found.
+/// Returns the thread's name, or nothing if it is not found.
 pub(crate) fn of_thread(argument: usize, buffer: &mut [u8; LONGEST]) -> &[u8] {
-    if !log::is_free() || IS_LEFT.load(Relaxed) {
+    if !this_process::may_call() || IS_OFF.load(Relaxed) {
         return &[];
     }
     let found = search(argument, buffer);
@@ -52,7 +51,7 @@ fn search(argument: usize, buffer: &mut [u8; LONGEST]) -> usize {
     0
 }
 
-/// The length of the name, which is in `buffer` then; 0 if there is none.
+/// Returns the length of the name and leaves the name in `buffer`; 0 if there is none.
 fn name_in_arc(pointer: usize, buffer: &mut [u8; LONGEST]) -> usize {
     let words = words(pointer);
     // The counts of an `Arc` that was just made.
@@ -90,7 +89,7 @@ fn is_in_memory(word: usize) -> bool {
     (0x1_0000..0x8000_0000_0000).contains(&word)
 }
 
-/// What lies there; zeros where nothing does.
+/// Returns the words at that address; zeros where memory cannot be read.
 fn words(at: usize) -> [usize; WORDS] {
     let mut bytes = [0; WORDS * 8];
     let length = read(at, &mut bytes);
@@ -101,7 +100,7 @@ fn words(at: usize) -> [usize; WORDS] {
     words
 }
 
-/// Reads as many bytes as can be read. An address that is none is an error of the kernel's and no fault.
+/// Reads as many bytes as can be read. At an invalid address the kernel returns an error, and the process does not fault.
 fn read(at: usize, into: &mut [u8]) -> usize {
     let mut done = 0;
     // In halves: memory may end behind the first.
@@ -117,7 +116,7 @@ fn read(at: usize, into: &mut [u8]) -> usize {
         // SAFETY: our own buffer; the other side is checked by the kernel.
         let got = unsafe {
             sys::process_vm_readv(
-                process_calls::own_id() as i32,
+                this_process::kernel_pid() as i32,
                 &raw const local,
                 1,
                 &raw const remote,

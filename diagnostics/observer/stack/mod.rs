@@ -1,4 +1,4 @@
-//! The calls that led to a hook: the memory to find them in, and their return addresses.
+//! Stacks of calls: the working memory to find them in, the program's modules, and the return addresses.
 
 pub(crate) mod modules;
 pub(crate) mod trace;

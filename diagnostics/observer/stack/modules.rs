@@ -1,7 +1,7 @@
-//! The parts of the program in memory, as the loader knows them.
+//! The modules of the program in memory, as the loader knows them.
 
-use crate::format::Kind;
-use crate::log::{self, Entry};
+use crate::log::{self, Record};
+use crate::log_format::Kind;
 use crate::sys::{self, FoundObject, ModuleInfo, ProgramHeader, c_int, c_void};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicPtr, AtomicUsize};
@@ -10,7 +10,7 @@ const PT_LOAD: u32 = 1;
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 const EXECUTABLE: u32 = 1;
 
-/// From where to where code is.
+/// A range of addresses with code.
 struct Code {
     start: AtomicUsize,
     end: AtomicUsize,
@@ -38,7 +38,7 @@ static OWN: Code = Code::new();
 static LIBC: Code = Code::new();
 static LOADER: Code = Code::new();
 
-/// Whether the address lies in the observer's code.
+/// Returns whether the address is in the observer's code.
 pub(crate) fn is_own(address: usize) -> bool {
     OWN.contains(address)
 }
@@ -47,7 +47,7 @@ pub(crate) fn is_loader(address: usize) -> bool {
     LOADER.contains(address)
 }
 
-/// libc's code: its start and length.
+/// Returns the start and length of libc's code.
 pub(crate) fn libc() -> (usize, usize) {
     let start = LIBC.start.load(Relaxed);
     (start, LIBC.end.load(Relaxed).wrapping_sub(start))
@@ -59,7 +59,7 @@ struct Indexed {
     index: AtomicUsize,
 }
 
-/// Those that were there at the start; what finds no place here is asked of the loader, as are later ones.
+/// The modules at the start of the program. The loader is asked for later ones, and for those that have no place here.
 static INDEXED: [Indexed; 32] = [const {
     Indexed {
         code: Code::new(),
@@ -69,7 +69,7 @@ static INDEXED: [Indexed; 32] = [const {
 /// `_dl_find_object`, which glibc has from 2.35 on: it takes no lock and may be called in a signal handler.
 static FIND_OBJECT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
-/// The index of the unwind table for the code at that address.
+/// Returns the address of the index (`.eh_frame_hdr`) for the code at that address.
 #[inline(never)]
 pub(crate) fn index_of(address: usize) -> Option<usize> {
     let known = INDEXED.iter().take_while(|known| known.index.load(Relaxed) != 0);
@@ -91,21 +91,21 @@ pub(crate) fn index_of(address: usize) -> Option<usize> {
     (failed == 0 && found.index != 0).then_some(found.index)
 }
 
-/// Finds the parts that matter, and notes those that a source line may be in.
-pub(crate) fn look() {
-    // SAFETY: the name ends with a zero. The loader calls `one` with what it knows, while this call lasts.
+/// Finds all modules, and records those that may contain the suite's code.
+pub(crate) fn find() {
+    // SAFETY: the name ends with a zero. During this call the loader calls `add_module` for each module.
     unsafe {
         FIND_OBJECT.store(
             sys::dlsym(sys::RTLD_DEFAULT, c"_dl_find_object".as_ptr()),
             Relaxed,
         );
-        sys::dl_iterate_phdr(one, core::ptr::null_mut());
+        sys::dl_iterate_phdr(add_module, core::ptr::null_mut());
     }
 }
 
 /// # Safety
 /// Called by the loader.
-unsafe extern "C" fn one(info: *const ModuleInfo, _size: usize, _data: *mut c_void) -> c_int {
+unsafe extern "C" fn add_module(info: *const ModuleInfo, _size: usize, _data: *mut c_void) -> c_int {
     // SAFETY: the loader's own description, valid during the call.
     let info = unsafe { &*info };
     // SAFETY: null, or a text of the loader's.
@@ -119,23 +119,23 @@ unsafe extern "C" fn one(info: *const ModuleInfo, _size: usize, _data: *mut c_vo
             .store(info.base.wrapping_add(index.address as usize), Relaxed);
     }
     let contains = |address: usize| code.0 <= address && address < code.1;
-    if contains(look as *const () as usize) {
+    if contains(find as *const () as usize) {
         OWN.set(code);
     } else if contains(sys::libc_address()) {
         LIBC.set(code);
     } else if name.windows(5).any(|part| part == b"/ld-l") {
         LOADER.set(code);
     } else if !is_of_the_system(name) {
-        let mut entry = Entry::new(Kind::Module, name);
-        // Too big for a number of 32 bits, so it stands as text.
+        let mut record = Record::new(Kind::Module, name);
+        // Too big for the record's number, which has 32 bits.
         let base = info.base.to_ne_bytes();
-        entry.second = [&[], &base];
-        log::append(&entry, false);
+        record.second = [&[], &base];
+        log::write(&record, 0, 0);
     }
     0
 }
 
-/// Where nobody's tests are. The program itself has no name here.
+/// Returns whether this is a library of the system, which contains no tests. The program itself has no name here.
 fn is_of_the_system(name: &[u8]) -> bool {
     name.starts_with(b"/lib") || name.starts_with(b"/usr/lib") || name.starts_with(b"linux-vdso")
 }
@@ -147,7 +147,7 @@ fn code_of(info: &ModuleInfo) -> (usize, usize) {
     })
 }
 
-/// The module's first header of that kind with these flags.
+/// Returns the module's first header of that kind with these flags.
 fn header(info: &ModuleInfo, kind: u32, flags: u32) -> Option<&ProgramHeader> {
     (0..info.count)
         // SAFETY: `count` headers lie there.

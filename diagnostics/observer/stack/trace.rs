@@ -1,49 +1,50 @@
-//! Where in the program a call comes from: return addresses, which the binary turns into source lines later.
+//! The return addresses of the calls that led to a hook. The binary turns them into source lines later.
 
-use crate::dedupe::hash_of;
-use crate::format::Kind;
-use crate::log::{self, Entry};
-use crate::stack::{modules, work_memory};
+use crate::log::{self, Record};
+use crate::log_format::Kind;
+use crate::stack::modules;
+use crate::stack::work_memory::{self, MOST_FRAMES};
+use crate::{hash, this_process};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
-/// Frames that are taken at most, without those of the observer.
-pub(crate) const MOST: usize = 32;
-
+/// The number of frames that the user wants to see.
 static WANTED: AtomicUsize = AtomicUsize::new(0);
 
-pub(crate) fn prepare(frames: usize) {
-    WANTED.store(frames.min(MOST), Relaxed);
+pub(crate) fn set_wanted(frames: usize) {
+    WANTED.store(frames.min(MOST_FRAMES), Relaxed);
 }
 
-/// Stacks that were noted, by the place that their hash has found; a place and one is a stack's number.
+/// Hashes of the recorded stacks. A stack's number is its position and one.
 static KNOWN: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+/// The number of positions to try.
+const PROBES: u64 = 32;
 
-/// Returns the number of the calls that led here, which are noted when they are new; 0 if they are not. `always` is for
-/// a record that is understood by its calls, whatever the user wants to see.
+/// Returns the number of the current stack, and records the stack if it is new; 0 if it is not recorded. `always` is for
+/// a record whose meaning depends on its stack, whatever the user wants to see.
 #[inline(never)]
 pub(crate) fn number(always: bool) -> u32 {
-    let wanted = if always { MOST } else { WANTED.load(Relaxed) };
-    // A copy's stacks would get the numbers of others: it has a table of its own in the same log.
-    if wanted == 0 || !log::is_first() || !log::is_free() {
+    let wanted = if always { MOST_FRAMES } else { WANTED.load(Relaxed) };
+    // A forked copy has a table of its own for the same log: its stacks would get the numbers of others.
+    if wanted == 0 || !this_process::is_original() || !this_process::may_call() {
         return 0;
     }
-    let Some(mut scratch) = work_memory::take() else {
+    let Some(mut memory) = work_memory::take() else {
         return 0;
     };
-    let scratch = &mut *scratch;
+    let memory = &mut *memory;
     let mut taken = 0;
-    scratch.walk.run(|address| {
+    memory.walk.run(|address| {
         if modules::is_own(address) {
             return true;
         }
-        if let Some(place) = scratch.frames.get_mut(taken) {
+        if let Some(place) = memory.frames.get_mut(taken) {
             *place = address;
             taken += 1;
         }
         taken < wanted
     });
-    match scratch.frames.get(..taken) {
+    match memory.frames.get(..taken) {
         Some(frames) if taken > 0 => number_of(frames),
         _ => 0,
     }
@@ -52,7 +53,7 @@ pub(crate) fn number(always: bool) -> u32 {
 fn number_of(frames: &[usize]) -> u32 {
     // SAFETY: numbers are bytes as well.
     let bytes = unsafe { core::slice::from_raw_parts(frames.as_ptr().cast::<u8>(), size_of_val(frames)) };
-    let hash = hash_of(bytes);
+    let hash = hash::of(bytes);
     for probe in 0..PROBES {
         let place = hash.wrapping_add(probe) % KNOWN.len() as u64;
         let Some(known) = KNOWN.get(place as usize) else {
@@ -61,9 +62,9 @@ fn number_of(frames: &[usize]) -> u32 {
         let number = place as u32 + 1;
         match known.compare_exchange(0, hash, Relaxed, Relaxed) {
             Ok(_) => {
-                let mut entry = Entry::new(Kind::Stack, bytes);
-                entry.value = u64::from(number);
-                log::append(&entry, false);
+                let mut record = Record::new(Kind::Stack, bytes);
+                record.value = u64::from(number);
+                log::write(&record, 0, 0);
                 return number;
             }
             Err(there) if there == hash => return number,
@@ -72,5 +73,3 @@ fn number_of(frames: &[usize]) -> u32 {
     }
     0
 }
-
-const PROBES: u64 = 32;

@@ -1,16 +1,15 @@
-//! The calls that led to a hook, by the tables that every program carries for its exceptions (`.eh_frame`).
+//! A stack unwinder that uses the tables that every program carries for its exceptions (`.eh_frame`).
 //!
-//! The program's own unwinder trusts what it finds, and needs some kilobytes of stack. A hook is called from anywhere:
-//! with any value in any register, on a coroutine's stack, from hand-written code. So each word of the stack is read
-//! only after the kernel has confirmed that it can be, and the working memory is handed in.
+//! The program's own unwinder trusts those tables and the stack, and needs some kilobytes of stack. A hook is called from
+//! anywhere: with any value in any register, on a coroutine's stack, from hand-written code. So each word of the stack is
+//! read only after the kernel has confirmed that it is readable, and the working memory is passed in.
 
-use crate::dispatch;
 use crate::stack::modules;
-use crate::sys::{self, c_long};
+use crate::sys::own_calls::is_readable;
 use core::arch::asm;
 
 const PAGE: usize = 4096;
-/// Calls that are followed, those of the observer included.
+/// The maximum number of calls to follow, including those of the observer.
 const MOST_CALLS: usize = 80;
 const SIG_FRAME_CODE: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
 
@@ -21,28 +20,28 @@ const RSP: usize = 7;
 const R12: usize = 12;
 const RIP: usize = 16;
 const REGISTERS: usize = 17;
-/// Of each register, its place in a `ucontext_t` in words.
+/// Each register's place in a `ucontext_t`, in words.
 const IN_CONTEXT: [usize; REGISTERS] = [18, 17, 19, 16, 14, 13, 15, 20, 5, 6, 7, 8, 9, 10, 11, 12, 21];
 
-/// Where a caller's register is.
+/// The rule that gives the value of a register in the caller.
 #[derive(Clone, Copy, PartialEq)]
 enum Rule {
     Same,
     Unknown,
-    /// In memory, this far from the frame's address.
+    /// In memory, at this offset from the frame's address.
     At(i64),
-    /// The frame's address and this.
+    /// The sum of the frame's address and this offset.
     Is(i64),
     Register(u8),
-    /// In memory, this far from a register's value.
+    /// In memory, at this offset from a register's value.
     AtRegister(u8, i64),
 }
 
-/// One row of the table: how to get from a call to its caller.
+/// One row of the table: the rules that lead from a call to its caller.
 #[derive(Clone, Copy)]
 struct Row {
     frame: (u8, i64),
-    /// The frame's address is in memory there, and not the sum itself.
+    /// Set if the frame's address is read from that place in memory.
     indirect: bool,
     rules: [Rule; REGISTERS],
 }
@@ -55,7 +54,7 @@ impl Row {
     };
 }
 
-/// Working memory of a walk.
+/// The working memory of a walk.
 pub(crate) struct Walk {
     registers: [usize; REGISTERS],
     callers: [usize; REGISTERS],
@@ -63,8 +62,8 @@ pub(crate) struct Walk {
     first: Row,
     kept: [Row; 4],
     depth: usize,
-    entry: Entry,
-    /// Memory that can be read.
+    entry: FunctionEntry,
+    /// A range of memory that is known to be readable.
     readable: (usize, usize),
 }
 
@@ -76,11 +75,11 @@ impl Walk {
         first: Row::EMPTY,
         kept: [Row::EMPTY; 4],
         depth: 0,
-        entry: Entry::EMPTY,
+        entry: FunctionEntry::EMPTY,
         readable: (0, 0),
     };
 
-    /// Calls `each` with the addresses of the calls that led here, the innermost first, until it returns `false`.
+    /// Calls `each` with the addresses of the calls that led here, innermost first, until it returns `false`.
     pub(crate) fn run(&mut self, mut each: impl FnMut(usize) -> bool) {
         self.readable = (0, 0);
         self.registers = [0; REGISTERS];
@@ -103,7 +102,7 @@ impl Walk {
             );
         }
         const { assert!(RIP * 8 == 128 && RSP * 8 == 56 && RBP * 8 == 48 && RBX * 8 == 24 && R12 * 8 == 96) };
-        // A return address may be that of the next function; an interrupted instruction is where it is.
+        // A return address may belong to the next function already; the address of an interrupted instruction is exact.
         let mut is_return = false;
         for _ in 0..MOST_CALLS {
             if !each(self.registers[RIP]) || self.step(&mut is_return).is_none() {
@@ -112,7 +111,7 @@ impl Walk {
         }
     }
 
-    /// Goes on to the caller. `None` at the end, and where the table does not say.
+    /// Goes on to the caller. Returns `None` at the end, and if the table does not describe the call.
     #[inline(never)]
     fn step(&mut self, is_return: &mut bool) -> Option<()> {
         let address = self.registers[RIP];
@@ -151,7 +150,7 @@ impl Walk {
         (self.row.rules[RIP] != Rule::Same && self.registers[RIP] != 0).then_some(())
     }
 
-    /// Goes on to what a signal has interrupted, if this is the return of a handler.
+    /// Goes on to the code that a signal has interrupted, if this is the return of a handler.
     #[inline(never)]
     fn interrupted(&mut self, is_return: &mut bool) -> Option<()> {
         let code = self.registers[RIP];
@@ -159,7 +158,7 @@ impl Walk {
         if !is_readable(code) || !is_readable(last) {
             return None;
         }
-        // SAFETY: both ends can be read, and so can what is between them: they are in one page or in neighbors.
+        // SAFETY: both ends are readable, and so are the bytes between them: they are in one page or in adjacent ones.
         let there = unsafe { core::slice::from_raw_parts(code as *const u8, SIG_FRAME_CODE.len()) };
         if *there != SIG_FRAME_CODE {
             return None;
@@ -172,7 +171,7 @@ impl Walk {
         Some(())
     }
 
-    /// A word of the stack.
+    /// Returns a word of the stack.
     #[inline(never)]
     fn word(&mut self, at: usize) -> Option<usize> {
         if !at.is_multiple_of(8) {
@@ -189,11 +188,11 @@ impl Walk {
                 self.readable = (page, page.checked_add(PAGE)?);
             }
         }
-        // SAFETY: aligned, and its page can be read.
+        // SAFETY: aligned, and its page is readable.
         Some(unsafe { (at as *const usize).read() })
     }
 
-    /// Finds the row for the address: whether it is that of a handler's return.
+    /// Finds the row for the address. Returns whether the function is the return of a handler.
     fn look_up(&mut self, index: usize, address: usize) -> Option<bool> {
         self.entry.read(entry_of(index, address)?)?;
         if !(self.entry.start..self.entry.end).contains(&address) {
@@ -207,7 +206,7 @@ impl Walk {
         Some(self.entry.is_signal)
     }
 
-    /// Carries out instructions up to the row for the place, which is this far from the start.
+    /// Executes instructions up to the row for the place at this offset from the start.
     fn execute(&mut self, mut code: Bytes, far: usize) -> Option<()> {
         let (code_unit, data_unit) = (self.entry.code_unit, self.entry.data_unit);
         let mut location = 0_usize;
@@ -228,7 +227,7 @@ impl Walk {
                     _ => self.define(operand, &mut code, data_unit)?,
                 },
             }
-            // The row is complete when the next one begins behind the place.
+            // The row is complete when the next one begins after the place.
             if location > far {
                 return Some(());
             }
@@ -236,7 +235,7 @@ impl Walk {
         Some(())
     }
 
-    /// Carries out an instruction that does not move on.
+    /// Executes an instruction that does not begin a new row.
     #[inline(never)]
     fn define(&mut self, operation: u8, code: &mut Bytes, data_unit: i64) -> Option<()> {
         match operation {
@@ -299,7 +298,7 @@ impl Walk {
                 let offset = code.unsigned()? as i64 * data_unit;
                 self.set(register, Rule::Is(offset));
             }
-            // How many bytes of arguments were pushed: a compiler's business.
+            // The size of pushed arguments, which does not matter here.
             0x2e => _ = code.unsigned()?,
             _ => return None,
         }
@@ -319,18 +318,7 @@ impl Walk {
     }
 }
 
-/// Whether the page with that address can be read, as the kernel says.
-///
-/// The call reads a mask from there before it finds that there is no such way to use one.
-pub(crate) fn is_readable(at: usize) -> bool {
-    const RT_SIGPROCMASK: c_long = 14;
-    const NO_WAY: usize = usize::MAX;
-    // SAFETY: changes nothing.
-    let answer = unsafe { dispatch::real::syscall(RT_SIGPROCMASK, NO_WAY, at & !7, 0, 8, 0, 0) };
-    answer == -1 && sys::errno() == sys::EINVAL
-}
-
-/// Bytes of a table.
+/// The bytes of a table that are left to read.
 #[derive(Clone, Copy)]
 struct Bytes {
     at: *const u8,
@@ -349,13 +337,13 @@ impl Bytes {
 
     fn byte(&mut self) -> Option<u8> {
         self.left = self.left.checked_sub(1)?;
-        // SAFETY: one of the bytes that were left.
+        // SAFETY: one of the bytes that are left.
         let byte = unsafe { self.at.read() };
         self.at = self.at.wrapping_add(1);
         Some(byte)
     }
 
-    /// A number of that many bytes, the lowest first.
+    /// Reads a number of that many bytes, lowest first.
     fn number(&mut self, length: u32) -> Option<u64> {
         let mut number = 0;
         for place in 0..length {
@@ -364,12 +352,12 @@ impl Bytes {
         Some(number)
     }
 
-    /// A number in LEB128.
+    /// Reads an unsigned number in LEB128.
     fn unsigned(&mut self) -> Option<u64> {
         self.leb().map(|(number, _, _)| number)
     }
 
-    /// The same with a sign.
+    /// Reads a signed number in LEB128.
     fn signed(&mut self) -> Option<i64> {
         let (number, shift, last) = self.leb()?;
         let is_negative = last & 0x40 != 0 && shift < 64;
@@ -401,24 +389,27 @@ impl Bytes {
         Some(part)
     }
 
-    /// An expression of the only form that compilers make: a register and an offset, or what lies there.
+    /// Evaluates an expression of the only form that compilers use: the sum of a register and an offset. Returns the sum,
+    /// and whether the value is in memory at that address.
     fn sum(mut self) -> Option<((u8, i64), bool)> {
-        const REGISTER_AND: core::ops::RangeInclusive<u8> = 0x70..=0x8f;
-        const WHAT_LIES_THERE: u8 = 0x06;
-        let operation = self.byte().filter(|operation| REGISTER_AND.contains(operation))?;
-        let sum = (operation - REGISTER_AND.start(), self.signed()?);
+        const REGISTER_PLUS: core::ops::RangeInclusive<u8> = 0x70..=0x8f;
+        const DEREFERENCE: u8 = 0x06;
+        let operation = self
+            .byte()
+            .filter(|operation| REGISTER_PLUS.contains(operation))?;
+        let sum = (operation - REGISTER_PLUS.start(), self.signed()?);
         match (self.byte(), self.is_empty()) {
             (None, _) => Some((sum, false)),
-            (Some(WHAT_LIES_THERE), true) => Some((sum, true)),
+            (Some(DEREFERENCE), true) => Some((sum, true)),
             _ => None,
         }
     }
 
-    /// A pointer in one of the ways in which linkers write it.
+    /// Reads a pointer in one of the encodings that linkers use.
     #[inline(never)]
-    fn pointer(&mut self, way: u8) -> Option<usize> {
+    fn pointer(&mut self, encoding: u8) -> Option<usize> {
         let from = self.at as usize;
-        let value = match way & 0x0f {
+        let value = match encoding & 0x0f {
             0x00 | 0x04 | 0x0c => self.number(8)?,
             0x02 => self.number(2)?,
             0x03 => self.number(4)?,
@@ -426,7 +417,7 @@ impl Bytes {
             0x0b => self.number(4)? as i32 as u64,
             _ => return None,
         };
-        match way & 0x70 {
+        match encoding & 0x70 {
             0x00 => Some(value as usize),
             0x10 => Some(from.wrapping_add(value as usize)),
             _ => None,
@@ -434,12 +425,12 @@ impl Bytes {
     }
 }
 
-/// The entry for the function that the address lies in, by the sorted table that linkers make.
+/// Returns the address of the entry for the function at that address, by the sorted table that linkers make.
 #[inline(never)]
 fn entry_of(index: usize, address: usize) -> Option<usize> {
     const HEADER: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
     let at = index as *const u8;
-    // SAFETY: the loader says that the index lies there; it begins with its form and its length.
+    // SAFETY: the address of an index from the loader; it begins with its form and its length.
     let (form, count) = unsafe {
         (
             at.cast::<[u8; 4]>().read(),
@@ -449,7 +440,7 @@ fn entry_of(index: usize, address: usize) -> Option<usize> {
     if form != HEADER {
         return None;
     }
-    // SAFETY: so many pairs of numbers follow.
+    // SAFETY: `count` pairs of numbers follow.
     let pair = |place: usize| unsafe { at.add(12).cast::<[i32; 2]>().add(place).read_unaligned() };
     let far = |offset: i32| index.wrapping_add_signed(offset as isize);
     let (mut low, mut high) = (0, count as usize);
@@ -464,8 +455,8 @@ fn entry_of(index: usize, address: usize) -> Option<usize> {
     Some(far(pair(low.checked_sub(1)?)[1]))
 }
 
-/// A function's entry, with what it has in common with others.
-struct Entry {
+/// A function's entry (FDE), with the data that it shares with others (CIE).
+struct FunctionEntry {
     start: usize,
     end: usize,
     code_unit: usize,
@@ -475,7 +466,7 @@ struct Entry {
     instructions: Bytes,
 }
 
-impl Entry {
+impl FunctionEntry {
     const EMPTY: Self = Self {
         start: 0,
         end: 0,
@@ -486,14 +477,14 @@ impl Entry {
         instructions: Bytes::EMPTY,
     };
 
-    /// Reads a function's own part, and what it points to.
+    /// Reads a function's own part, and the shared part that it points to.
     #[inline(never)]
     fn read(&mut self, at: usize) -> Option<()> {
         let (mut own, place) = parts(at)?;
         let back = own.number(4)? as usize;
-        let (way, has_data) = self.read_common(place.wrapping_sub(back))?;
-        self.start = own.pointer(way)?;
-        self.end = self.start.checked_add(own.pointer(way & 0x0f)?)?;
+        let (encoding, has_data) = self.read_common(place.wrapping_sub(back))?;
+        self.start = own.pointer(encoding)?;
+        self.end = self.start.checked_add(own.pointer(encoding & 0x0f)?)?;
         if has_data {
             let length = own.unsigned()? as usize;
             own.part(length)?;
@@ -502,7 +493,7 @@ impl Entry {
         Some(())
     }
 
-    /// Reads what it has in common with others: how its addresses are written, and whether data follow them.
+    /// Reads the shared part. Returns the encoding of addresses, and whether augmentation data follow them.
     #[inline(never)]
     fn read_common(&mut self, at: usize) -> Option<(u8, bool)> {
         let (mut common, _) = parts(at)?;
@@ -517,8 +508,8 @@ impl Entry {
         if common.unsigned()? as usize != RIP {
             return None;
         }
-        let mut way = 0;
-        // Where there are letters, their data begin with a length.
+        let mut encoding = 0;
+        // If there are augmentation letters, their data begin with a length.
         let has_data = letters.byte()? == b'z';
         if has_data {
             let length = common.unsigned()? as usize;
@@ -526,10 +517,10 @@ impl Entry {
             loop {
                 match letters.byte()? {
                     0 => break,
-                    b'R' => way = data.byte()?,
+                    b'R' => encoding = data.byte()?,
                     b'P' => {
-                        let way = data.byte()?;
-                        data.pointer(way & 0x0f)?;
+                        let encoding = data.byte()?;
+                        data.pointer(encoding & 0x0f)?;
                     }
                     b'L' => _ = data.byte()?,
                     b'S' => self.is_signal = true,
@@ -539,11 +530,11 @@ impl Entry {
             }
         }
         self.common_instructions = common;
-        Some((way, has_data))
+        Some((encoding, has_data))
     }
 }
 
-/// What an entry consists of, and where that begins.
+/// Returns an entry's contents, and the address where they begin.
 fn parts(at: usize) -> Option<(Bytes, usize)> {
     const LONG: u64 = 0xffff_ffff;
     let mut length = Bytes {

@@ -1,83 +1,86 @@
-//! Memory to work in. A hook may be called on a signal's stack or a coroutine's, with a few kilobytes left: nothing big
-//! lies on the stack, and nothing is allocated.
+//! Working memory of the observer. A hook may be called on a signal's stack or a coroutine's, with a few kilobytes
+//! left: nothing big lies on the stack, and nothing is allocated.
 
-use crate::record::PATH_MAX;
-use crate::stack::trace;
 use crate::stack::unwind::Walk;
-use crate::{log, sys, thread};
+use crate::sys::own_calls::is_readable;
+use crate::sys::{self, PATH_MAX};
+use crate::{this_process, thread};
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// What one thread needs at a time.
-pub(crate) struct Scratch {
+/// The maximum number of frames in a stack, without those of the observer.
+pub(crate) const MOST_FRAMES: usize = 32;
+
+/// The memory that one thread needs at a time.
+pub(crate) struct WorkMemory {
     pub(crate) paths: [[u8; PATH_MAX]; 2],
-    pub(crate) frames: [usize; trace::MOST],
+    pub(crate) frames: [usize; MOST_FRAMES],
     pub(crate) walk: Walk,
 }
 
 const COUNT: usize = 128;
 
-struct Slots([UnsafeCell<Scratch>; COUNT]);
+struct Blocks([UnsafeCell<WorkMemory>; COUNT]);
 
-// SAFETY: a slot is used by the one that has its mark in `OWNERS`.
-unsafe impl Sync for Slots {}
+// SAFETY: a block is used by the thread that has its mark in `OWNERS`.
+unsafe impl Sync for Blocks {}
 
-/// Of two megabytes, only what is used is in memory.
-static SLOTS: Slots = Slots(
+/// Of its two megabytes only the used pages are in memory.
+static BLOCKS: Blocks = Blocks(
     [const {
-        UnsafeCell::new(Scratch {
+        UnsafeCell::new(WorkMemory {
             paths: [[0; PATH_MAX]; 2],
-            frames: [0; trace::MOST],
+            frames: [0; MOST_FRAMES],
             walk: Walk::EMPTY,
         })
     }; COUNT],
 );
 
-/// A slot's owner, alone in its cache line.
+/// The process that uses a block, or 0, in a cache line of its own.
 #[repr(align(64))]
-struct Owner(AtomicU32);
+struct BlockOwner(AtomicU32);
 
-/// The process that uses a slot, or 0. What another thread used when this process was copied is free here.
-static OWNERS: [Owner; COUNT] = [const { Owner(AtomicU32::new(0)) }; COUNT];
+/// The owners. A block that another thread used when this process was forked is free in the copy.
+static OWNERS: [BlockOwner; COUNT] = [const { BlockOwner(AtomicU32::new(0)) }; COUNT];
 
-/// A slot of the calling thread's own.
+/// A block that belongs to the calling thread until this is dropped.
 pub(crate) struct Taken {
-    owner: &'static Owner,
-    scratch: &'static UnsafeCell<Scratch>,
+    owner: &'static BlockOwner,
+    memory: &'static UnsafeCell<WorkMemory>,
 }
 
-/// Takes a slot. `None` if all are in use, which takes that many threads in the midst of this, or signals.
+/// Takes a block. Returns `None` if all are in use, which takes that many threads or signals inside the observer.
 pub(crate) fn take() -> Option<Taken> {
-    let pid = log::pid();
-    // Threads begin at different places, so that they do not meet.
+    let pid = this_process::pid();
+    // Threads begin at different places, so that they do not compete for one block.
     let own = (core::ptr::from_ref(thread::current()).addr() >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57;
     for place in 0..COUNT {
         let place = (own + place) % COUNT;
-        let (owner, scratch) = (OWNERS.get(place)?, SLOTS.0.get(place)?);
+        let (owner, memory) = (OWNERS.get(place)?, BLOCKS.0.get(place)?);
         let before = owner.0.load(Relaxed);
         if before != pid && owner.0.compare_exchange(before, pid, Acquire, Relaxed).is_ok() {
-            return Some(Taken { owner, scratch });
+            return Some(Taken { owner, memory });
         }
     }
     None
 }
 
 impl Deref for Taken {
-    type Target = Scratch;
+    type Target = WorkMemory;
 
-    fn deref(&self) -> &Scratch {
-        // SAFETY: the slot is ours until this is dropped.
-        unsafe { &*self.scratch.get() }
+    fn deref(&self) -> &WorkMemory {
+        // SAFETY: the block is ours until this is dropped.
+        unsafe { &*self.memory.get() }
     }
 }
 
 impl DerefMut for Taken {
-    fn deref_mut(&mut self) -> &mut Scratch {
+    fn deref_mut(&mut self) -> &mut WorkMemory {
         // SAFETY: as above.
-        unsafe { &mut *self.scratch.get() }
+        unsafe { &mut *self.memory.get() }
     }
 }
 
@@ -87,21 +90,21 @@ impl Drop for Taken {
     }
 }
 
-/// The stack that noting something new takes at most. A test measures it.
+/// The stack that recording something new takes at most. A test measures it.
 const NEEDED: usize = 1024;
 const PAGE: usize = 4096;
 
-/// Whether there is enough stack left: asked of the kernel where the end of the page is near.
-pub(crate) fn is_roomy() -> bool {
+/// Returns whether there is enough stack left. Asks the kernel if the needed part reaches into the next page.
+pub(crate) fn has_stack() -> bool {
     let here: usize;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags)) };
     let low = here.saturating_sub(NEEDED);
-    if low / PAGE == here / PAGE || !log::is_free() {
+    if low / PAGE == here / PAGE || !this_process::may_call() {
         return true;
     }
     let errno = sys::errno();
-    let is_there = crate::stack::unwind::is_readable(low);
+    let is_there = is_readable(low);
     sys::set_errno(errno);
     is_there
 }

@@ -1,8 +1,10 @@
-//! The few names of glibc that are needed: the observer is compiled by rustc alone, without the libc crate.
+//! The few names of glibc that the observer needs: rustc alone compiles it, without the libc crate.
 //!
-//! Linux on x86_64 with glibc only, so sizes and numbers are fixed.
+//! All sizes and numbers are those of Linux on x86_64 with glibc.
 
 pub(crate) mod interpose;
+pub(crate) mod nr;
+pub(crate) mod own_calls;
 
 pub(crate) use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 
@@ -34,7 +36,7 @@ pub(crate) const O_TMPFILE: c_int = 0o20_200_000;
 pub(crate) const O_DIRECTORY: c_int = 0o200_000;
 pub(crate) const O_PATH: c_int = 0o10_000_000;
 
-/// Gives back the room, and keeps the file's size.
+/// Frees the room and keeps the file's size.
 pub(crate) const FALLOC_FL_PUNCH_HOLE: c_int = 2 | 1;
 
 pub(crate) const PROT_READ: c_int = 1;
@@ -90,7 +92,7 @@ impl Sigset {
     pub(crate) const EMPTY: Self = Self([0; 16]);
 }
 
-/// `struct dl_phdr_info`, as far as it is read.
+/// The beginning of `struct dl_phdr_info`.
 #[repr(C)]
 pub(crate) struct ModuleInfo {
     pub(crate) base: usize,
@@ -120,7 +122,7 @@ pub(crate) struct FoundObject {
     start: usize,
     end: usize,
     module: usize,
-    /// Where its `.eh_frame_hdr` is.
+    /// The address of the object's `.eh_frame_hdr`.
     pub(crate) index: usize,
     reserved: [u64; 7],
 }
@@ -185,7 +187,7 @@ unsafe extern "C" {
     pub(crate) fn strlen(text: *const c_char) -> usize;
 }
 
-/// The calling thread's `errno`.
+/// Returns the calling thread's `errno`.
 pub(crate) fn errno() -> c_int {
     // SAFETY: glibc returns the address of the calling thread's own variable.
     unsafe { *__errno_location() }
@@ -196,20 +198,20 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { *__errno_location() = value }
 }
 
-/// A clock in nanoseconds.
+/// Returns a clock's time in nanoseconds.
 pub(crate) fn now(clock: c_int) -> u64 {
     let mut time = Timespec { seconds: 0, nanos: 0 };
-    // SAFETY: `time` is a valid place for the answer.
+    // SAFETY: `time` is a valid place for the result.
     unsafe { clock_gettime(clock, &raw mut time) };
     (time.seconds as u64)
         .wrapping_mul(1_000_000_000)
         .wrapping_add(time.nanos as u64)
 }
 
-/// The bytes of a text that ends with a zero; none for a null pointer.
+/// Returns the bytes of a text that ends with a zero; none for a null pointer.
 ///
 /// # Safety
-/// `text` is null, or the program has just handed it to libc, which could read it.
+/// `text` is null, or the program has just passed it to libc, which could read it.
 pub(crate) unsafe fn text<'a>(text: *const c_char) -> &'a [u8] {
     if text.is_null() {
         return &[];
@@ -218,7 +220,21 @@ pub(crate) unsafe fn text<'a>(text: *const c_char) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(text.cast::<u8>(), strlen(text)) }
 }
 
-/// An address in libc's code.
+/// Returns an address in libc's code.
 pub(crate) fn libc_address() -> usize {
     gnu_get_libc_version as *const () as usize
+}
+
+/// The size of the longest path, with the zero at its end.
+pub(crate) const PATH_MAX: usize = 4096;
+
+/// Writes a number in decimal digits to the beginning of a buffer that is long enough. Returns the number of digits.
+pub(crate) fn write_decimal(number: u32, to: &mut [u8]) -> usize {
+    let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut left = number;
+    for place in to.iter_mut().take(digits).rev() {
+        *place = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    digits
 }

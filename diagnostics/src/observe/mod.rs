@@ -12,7 +12,7 @@ mod causes;
 mod chain;
 pub(crate) mod confirm;
 mod folders;
-#[path = "../../observer/format.rs"]
+#[path = "../../observer/log_format.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod format;
 pub(crate) mod found;

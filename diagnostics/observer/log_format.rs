@@ -1,0 +1,219 @@
+//! The format of the observer's log: shared by the observer, which writes it, and the binary, which reads it.
+//!
+//! Each process has a log in a part of the account: a header, then records, each a multiple of 8 bytes. All numbers are
+//! in the byte order of the machine, which both sides share. A record's first word is written when its place is taken,
+//! and once more, with [`DONE`], when it is complete: so a record that a killed process left incomplete is recognized.
+
+/// The first eight bytes of a log.
+pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"cofflog\n");
+/// The version of the log that this build writes. The observer travels inside the binary: no other is ever read.
+pub(crate) const VERSION: u64 = 1;
+/// Where the first record begins.
+pub(crate) const HEADER: usize = 128;
+/// In the first word of each record.
+pub(crate) const MARK: u16 = 0xc0f0;
+/// Added to the mark of a record that is complete.
+pub(crate) const DONE: u16 = 1;
+/// The size of a record without its texts.
+pub(crate) const RECORD: usize = 40;
+/// The maximum number of bytes to keep of a record's text.
+pub(crate) const LONGEST: usize = 8192;
+
+/// The positions of the words in a header.
+pub(crate) mod header {
+    pub(crate) const MAGIC: usize = 0;
+    pub(crate) const VERSION: usize = 1;
+    /// The position of the next record.
+    pub(crate) const CURSOR: usize = 2;
+    /// The number of records for which there was no room.
+    pub(crate) const DROPPED: usize = 3;
+    pub(crate) const PID: usize = 4;
+    pub(crate) const PARENT: usize = 5;
+    /// 1 for the process that a runner started, 0 for one that a test started.
+    pub(crate) const IS_TEST: usize = 6;
+    /// [`super::RAW_SEEN`] or another of the `RAW_` values.
+    pub(crate) const RAW: usize = 7;
+    /// The same moment by two clocks, in nanoseconds: since 1970, and the one that records use.
+    pub(crate) const REAL_TIME: usize = 8;
+    pub(crate) const MONOTONIC: usize = 9;
+    /// The end of the room that the log has in its file.
+    pub(crate) const LIMIT: usize = 10;
+    /// Not 0 while a thread makes more room.
+    pub(crate) const GROWING: usize = 11;
+    /// The number of threads whose creator could not be recorded.
+    pub(crate) const UNKNOWN_THREADS: usize = 12;
+    /// The position from which on the log is in the spill file; 0 if all of it is in the account.
+    pub(crate) const SPILLED_AT: usize = 13;
+    /// The process's slot in the account.
+    pub(crate) const SLOT: usize = 14;
+}
+
+/// Raw system calls are not recorded, because that was not requested.
+pub(crate) const RAW_OFF: u64 = 0;
+/// Raw system calls are recorded.
+pub(crate) const RAW_SEEN: u64 = 1;
+/// Raw system calls are not recorded, because the kernel or this libc does not support it.
+pub(crate) const RAW_REFUSED: u64 = 2;
+/// Raw system calls were recorded until the program set up a seccomp filter or a dispatch of its own.
+pub(crate) const RAW_ENDED: u64 = 3;
+
+/// The call failed: it changed nothing, and its caller knows that.
+pub(crate) const FAILED: u8 = 1;
+/// The call set the value that was there already.
+pub(crate) const SAME: u8 = 2;
+/// The thread paused as requested, after its first access to a target.
+pub(crate) const PAUSED_FIRST: u8 = 4;
+/// The thread paused as requested, after a later access to a target.
+pub(crate) const PAUSED: u8 = 8;
+
+/// The call failed because something exists or is in use: `EEXIST`, `EADDRINUSE`, `ENOTEMPTY`, `EBUSY`.
+pub(crate) const TAKEN: u8 = 16;
+/// The call failed because something does not exist: `ENOENT`.
+pub(crate) const ABSENT: u8 = 32;
+
+/// In the value of `Child`: the rest is the process's slot in the account and not its number, which is unknown.
+pub(crate) const IN_SLOT: u64 = 1 << 31;
+/// In the value of `Open` and `Remove`: it is a POSIX shared-memory object or semaphore.
+pub(crate) const SHARED_MEMORY: u64 = 1 << 31;
+/// In the value of `BindTcp` and `BindUdp`, above the port: the wildcard address excludes IPv4.
+pub(crate) const ONLY_V6: u64 = 1 << 16;
+/// In the value of `Locked`: a lock that others may hold at the same time.
+pub(crate) const SHARED: u64 = 1;
+/// In the value of `Locked`: a lock that separates processes, and not the threads of one process.
+pub(crate) const BETWEEN_PROCESSES: u64 = 2;
+
+/// In the value of `Open`, `Look` and `Change`: if the path is a link, the access is to the link itself. Equal to
+/// `O_NOFOLLOW`.
+pub(crate) const ITSELF: u64 = 0o400_000;
+
+/// Declares an enum whose variants are written as numbers and read back.
+macro_rules! numbered {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident $(= $number:literal)?,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum $name {
+            $($(#[$variant_meta])* $variant $(= $number)?,)*
+        }
+
+        impl $name {
+            /// Returns the variant of that number, if there is one.
+            pub(crate) fn of(number: u8) -> Option<Self> {
+                [$(Self::$variant),*].into_iter().find(|known| *known as u8 == number)
+            }
+        }
+    };
+}
+
+/// The maximum number of targets in a request to pause.
+pub(crate) const MOST_TARGETS: usize = 32;
+/// The maximum size of their names together, with a byte after each.
+pub(crate) const TARGET_NAMES: usize = 4096;
+
+numbered! {
+    /// The kind of a target: accesses to it are followed by a pause. A number in the request.
+    Target {
+        /// A path, everything below it, and listings of the folder that contains it.
+        File = 1,
+        /// A TCP or UDP port.
+        Port,
+        /// A variable; all of them if the name is empty.
+        Env,
+        Cwd,
+        Umask,
+        /// A named object that is neither a file nor a port.
+        Name,
+        /// No resource: the name of the test with pauses of its own.
+        Test,
+        /// The locale of the process.
+        Locale,
+    }
+}
+
+/// The run, in place of a test's number: accesses by a fixture's factory belong to no test.
+pub(crate) const RUN: u32 = u32::MAX;
+
+numbered! {
+    /// The kind of a record. Up to `Stack` it is about a test or the process; later kinds are accesses. Each variant
+    /// documents its texts and, after a semicolon, its value.
+    Kind {
+        /// The program: its path.
+        Program = 1,
+        /// A module of the program in memory: its path, its base address.
+        Module,
+        /// The working directory from now on: its path; its number.
+        Folder,
+        /// A test: its name as read from memory, if it was found; its number.
+        Test,
+        /// The short name that the test's thread set for itself.
+        ShortName,
+        /// The end of the test's thread.
+        TestOver,
+        /// A process that the test started: its number, or [`IN_SLOT`] and its slot.
+        Child,
+        /// The runner's names for this process: of the test, of the program.
+        Named,
+        /// The test locked a file: its path, the lock's hash; [`SHARED`], [`BETWEEN_PROCESSES`].
+        Locked,
+        /// A lock was released: nothing, the lock's hash; the test that held it.
+        Unlocked,
+        /// The test waits for another thread. Recorded only if pauses at a variable are requested: std has one lock of its
+        /// own for all variables.
+        Waits,
+        /// A stack of calls: return addresses, innermost first; the stack's number, which records refer to.
+        Stack,
+
+        /// A file was opened: path, flags.
+        Open = 32,
+        /// A file's or folder's existence or attributes were read: path.
+        Look,
+        /// A folder was listed: path.
+        List,
+        MakeFolder,
+        RemoveFolder,
+        Remove,
+        /// A file was renamed: old path, new path.
+        Rename,
+        /// A hard link was made: existing path, new path.
+        Link,
+        /// A symbolic link was made: its own path.
+        Symlink,
+        /// A file's length or attributes were changed: path.
+        Change,
+        /// A variable was read: its name.
+        GetVariable,
+        SetVariable,
+        UnsetVariable,
+        ClearVariables,
+        /// The working directory was changed: the path.
+        ChangeFolder,
+        /// The working directory was read.
+        GetFolder,
+        /// The file mode mask was set.
+        Mask,
+        /// The locale of the process was changed.
+        SetLocale,
+        /// The locale of the process was read.
+        GetLocale,
+        /// A TCP port was bound: its address; the port, [`ONLY_V6`].
+        BindTcp,
+        BindUdp,
+        ConnectTcp,
+        /// A Unix socket was bound: its path, or its name after an `@`.
+        BindUnix,
+        ConnectUnix,
+        /// The kernel chose a free port: the port, and 65536 more if it is a UDP port.
+        GivenPort,
+        /// A TCP port was leased: the port.
+        LeasedPort,
+        /// An access to a named object that is neither a file nor a port: the name; 1 if it was made or removed.
+        Other,
+    }
+}
+
+impl Kind {
+    /// Returns whether this is a test's access to a resource.
+    pub(crate) fn is_access(self) -> bool {
+        self as u8 >= Self::Open as u8
+    }
+}

@@ -1,0 +1,62 @@
+//! Facts about the process that the observer is loaded into.
+
+use crate::sys::nr;
+use crate::sys::own_calls::syscall;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU32};
+
+/// The number of this process. A fork changes it.
+static PID: AtomicU32 = AtomicU32::new(0);
+/// Set unless this is a forked copy of the process that began the log.
+static IS_ORIGINAL: AtomicBool = AtomicBool::new(true);
+/// Set while the observer may make system calls of its own. Below a seccomp filter one of them might end the process.
+static MAY_CALL: AtomicBool = AtomicBool::new(true);
+/// Set in the process that the runner started, and not in a child of a test.
+static IS_TEST: AtomicBool = AtomicBool::new(false);
+
+/// Asks the kernel for the number of this process.
+pub(crate) fn kernel_pid() -> u32 {
+    // SAFETY: no arguments, no effect. Not `getpid`: an old libc returns the remembered number of another process.
+    unsafe { syscall(nr::GETPID, []) as u32 }
+}
+
+/// Asks the kernel for the number of the process that started this one.
+pub(crate) fn parent_pid() -> u32 {
+    // SAFETY: no arguments, no effect.
+    unsafe { syscall(nr::GETPPID, []) as u32 }
+}
+
+/// Called once, by the constructor.
+pub(crate) fn begin(pid: u32, is_test: bool) {
+    PID.store(pid, Relaxed);
+    IS_TEST.store(is_test, Relaxed);
+}
+
+/// Returns the number of this process as of the last fork that libc made. A copy made by a raw system call has that of
+/// its parent.
+pub(crate) fn pid() -> u32 {
+    PID.load(Relaxed)
+}
+
+pub(crate) fn is_test() -> bool {
+    IS_TEST.load(Relaxed)
+}
+
+pub(crate) fn is_original() -> bool {
+    IS_ORIGINAL.load(Relaxed)
+}
+
+/// Called in a forked copy, which goes on in the same log under its own number.
+pub(crate) fn forked() {
+    IS_ORIGINAL.store(false, Relaxed);
+    PID.store(kernel_pid(), Relaxed);
+}
+
+pub(crate) fn may_call() -> bool {
+    MAY_CALL.load(Relaxed)
+}
+
+/// Stops all further system calls of the observer's own.
+pub(crate) fn stop_calling() {
+    MAY_CALL.store(false, Relaxed);
+}
