@@ -1,6 +1,6 @@
 //! `check`: reports conflicts in an earlier recording.
 
-use super::ratchet::Ratchet;
+use super::baseline_check::Ratchet;
 use super::{Findings, Outcome, session};
 use crate::cli::CheckArgs;
 use cofferdam::diagnostics::Evidence;

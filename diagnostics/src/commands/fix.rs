@@ -4,10 +4,10 @@ use crate::cli::{FixArgs, With};
 use crate::exit_code;
 use crate::findings::{Access, Account, Entry, Finding, Findings, Kind, Runner, Test};
 use crate::fix::Family;
-use crate::fix::idle::{self, Idle, Ran};
-use crate::fix::mending::{self, Means, Mending};
-use crate::fix::sources::{Package, Sources};
-use crate::fix::tree::{self, Allowed, LockFile};
+use crate::fix::checkout::{self, Allowed, LockFile};
+use crate::fix::proposal::{self, Means, Mending};
+use crate::fix::test_sources::{Package, Sources};
+use crate::fix::unused_attributes::{self, Idle, Ran};
 use cofferdam::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
@@ -69,17 +69,17 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     let findings = here(Findings::read(&report)?, &dir);
     let sources = sources(&findings, &dir)?;
     let library = args.cofferdam.as_deref().map(std::path::absolute).transpose()?;
-    let mending = mending::mend(&findings, &sources, means(args.with), library.as_deref())?;
+    let mending = proposal::mend(&findings, &sources, means(args.with), library.as_deref())?;
     let mut fixed = Fixed {
         advice: advice(&findings),
         guarding_nothing: guarding_nothing(&findings, &sources),
-        nothing_under_nextest: idle::doing_nothing_under_nextest(sources.programs()),
+        nothing_under_nextest: unused_attributes::doing_nothing_under_nextest(sources.programs()),
         problems: sources.problems().into_iter().map(str::to_owned).collect(),
         tests: findings.tests,
         findings: findings
             .findings
             .iter()
-            .filter(|finding| mending::is_to_be_ended(finding))
+            .filter(|finding| proposal::is_to_be_ended(finding))
             .count(),
         written: false,
         unknown: None,
@@ -192,7 +192,7 @@ fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn
     roots.sort_unstable();
     roots.dedup_by(|later, first| later.starts_with(*first));
     for root in roots {
-        tree::may_change(root, allowed)?;
+        checkout::may_change(root, allowed)?;
     }
     let packages: BTreeSet<&Path> = changes
         .iter()
@@ -204,10 +204,10 @@ fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn
         .filter_map(|package| sources.root(sources.package(package)?))
         .collect::<BTreeSet<_>>();
     let locks: Vec<LockFile> = workspaces.into_iter().map(LockFile::read).collect();
-    tree::write(changes)?;
+    checkout::write(changes)?;
     if !args.no_check {
         let packages: Vec<&Path> = packages.into_iter().collect();
-        tree::check(&packages, changes, &locks)?;
+        checkout::check(&packages, changes, &locks)?;
     }
     Ok(())
 }
@@ -239,7 +239,7 @@ fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
     let told = findings
         .findings
         .iter()
-        .filter(|finding| mending::is_to_be_ended(finding) || finding.kind == Kind::OrderLeak);
+        .filter(|finding| proposal::is_to_be_ended(finding) || finding.kind == Kind::OrderLeak);
     let one = |finding: &Finding| {
         let uses = finding.tests.iter().flat_map(|test| &test.uses);
         let written = uses.filter(|one| one.access == Access::Write);
@@ -271,7 +271,7 @@ fn guarding_nothing(findings: &Findings, sources: &Sources) -> Vec<Idle> {
             let next = meetings.len();
             let meeting = *meetings.entry((number, program)).or_insert(next);
             let of_test = uses.entry((&test.package, &test.binary, &test.name)).or_default();
-            *of_test.entry(meeting).or_default() |= mending::writes(test);
+            *of_test.entry(meeting).or_default() |= proposal::writes(test);
         }
     }
     let tests = findings.ran.iter().flat_map(|program| {
@@ -287,5 +287,5 @@ fn guarding_nothing(findings: &Findings, sources: &Sources) -> Vec<Idle> {
             uses: uses.get(&test).cloned().unwrap_or_default(),
         }));
     }
-    idle::guarding_nothing(&ran)
+    unused_attributes::guarding_nothing(&ran)
 }

@@ -1,6 +1,7 @@
 //! What each command does; they return data and print nothing.
 
 pub(crate) mod backup;
+pub(crate) mod baseline_check;
 pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod clean;
@@ -17,21 +18,20 @@ pub(crate) mod metrics;
 pub(crate) mod observe;
 mod origin;
 mod plan;
-pub(crate) mod ratchet;
 mod recorder;
 pub(crate) mod run;
 mod session;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod submit;
-mod suite;
+mod test_command;
 pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Finding, Grade};
+use baseline_check::Compared;
 use batch::Batch;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
-use ratchet::Compared;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;

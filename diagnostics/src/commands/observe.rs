@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::cli::ObserveArgs;
-use crate::fix::{help, mending};
+use crate::fix::{conflict_help, proposal};
 use std::error::Error;
 
 #[cfg(has_observer)]
@@ -10,7 +10,7 @@ pub(crate) fn observe(
     args: ObserveArgs,
     see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
-    use super::ratchet::Ratchet;
+    use super::baseline_check::Ratchet;
     use super::{Findings, foreground, here, session};
     use crate::findings;
     use crate::observe::Session;
@@ -74,9 +74,9 @@ pub(crate) fn observe(
     if !kept.findings.is_empty() {
         // Without a cargo workspace only the standard library is known to be available.
         let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
-        let planned = mending::mend(&kept, &sources, mending::Means::Attributes, None);
+        let planned = proposal::mend(&kept, &sources, proposal::Means::Attributes, None);
         let keys = planned.map(|planned| planned.keys).unwrap_or_default();
-        help::word(&mut kept, &sources, &keys);
+        conflict_help::word(&mut kept, &sources, &keys);
         for ((told, found), finding) in graded.iter_mut().zip(&kept.findings) {
             told.help.clone_from(&finding.help);
             found.finding.help.clone_from(&finding.help);

@@ -1,11 +1,11 @@
 //! `run`: commands with recording on, then the conflicts between their tests.
 
+use super::baseline_check::Ratchet;
 use super::batch::{Batch, Row};
 use super::feed::{self, Feed};
 use super::plan::{Plan, Work};
-use super::ratchet::Ratchet;
 use super::recorder::{self, Asked, Recorder};
-use super::suite::{self, is_test_command};
+use super::test_command::{self, is_test_command};
 use super::watch::{BatchBegun, Begun, Watch};
 use super::{Findings, Outcome, here, session};
 use crate::cli::RunArgs;
@@ -304,7 +304,7 @@ impl Session<'_> {
             });
         let mut outcome = Outcome::new(Some(ran.ended), findings, no_records, self.args.strict);
         outcome.is_stopped = ran.is_stopped;
-        outcome.has_library = suite::has_library(&here::working_dir());
+        outcome.has_library = test_command::has_library(&here::working_dir());
         outcome.batch = batch;
         outcome
     }

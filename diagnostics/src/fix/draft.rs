@@ -2,8 +2,8 @@
 
 use super::attributes::Family;
 use super::edit::{Edits, Target};
+use super::key_plan::Takes;
 use super::manifest::{self, Manifest};
-use super::plan::Takes;
 use super::program::{Function, Program};
 use similar::TextDiff;
 use std::collections::{BTreeMap, BTreeSet};

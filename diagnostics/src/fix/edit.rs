@@ -1,7 +1,7 @@
 //! Insertions into a Rust source file. Everything else keeps its formatting.
 
 use super::attributes::{Annotation, Family, spelled};
-use super::plan::Takes;
+use super::key_plan::Takes;
 use super::program::{Function, Module};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! The functions and modules of a program, from its source.
 
 use super::attributes::{Annotation, Names};
-use super::source::Insertion;
+use super::parsed_file::Insertion;
 use std::collections::HashMap;
 use std::path::PathBuf;
 

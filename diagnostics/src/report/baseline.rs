@@ -3,7 +3,7 @@
 use super::headline::headline;
 use super::text::{count, plain};
 use crate::baseline::Standing;
-use crate::commands::ratchet::Compared;
+use crate::commands::baseline_check::Compared;
 use cofferdam::diagnostics::{Conflict, Severity};
 use std::io::{self, Write};
 

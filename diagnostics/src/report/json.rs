@@ -3,7 +3,7 @@
 use super::batch;
 use super::text::harmless;
 use crate::baseline::Standing;
-use crate::commands::ratchet::Compared;
+use crate::commands::baseline_check::Compared;
 use crate::commands::{Observed, Outcome, severity_of};
 use crate::exit_code::Ended;
 use crate::findings::{Finding, Pair, resource_json};

@@ -1,9 +1,9 @@
 //! `fix`.
 
 #[cfg(target_os = "linux")]
-mod helped;
+mod conflicted_example;
 #[cfg(target_os = "linux")]
-mod mended;
+mod help_texts;
 mod scratch;
 
 use scratch::Scratch;

@@ -1,7 +1,7 @@
 //! Test groups in nextest's configuration that run one test at a time. Everything else keeps its formatting.
 
-use super::plan::Meeting;
-use super::words;
+use super::key_names;
+use super::key_plan::Meeting;
 use std::collections::{BTreeMap, BTreeSet};
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TomlError, value};
 
@@ -42,7 +42,7 @@ pub(crate) fn groups(meetings: &[Meeting], taken: &BTreeSet<String>) -> Vec<Grou
     }
     let mut taken = taken.clone();
     for group in &mut groups {
-        group.name = words::new_key(&group.resources[0], &taken);
+        group.name = key_names::new_key(&group.resources[0], &taken);
         taken.insert(group.name.clone());
     }
     groups

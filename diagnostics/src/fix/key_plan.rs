@@ -4,7 +4,7 @@
 //! its key exclusively, and tests that only read take it shared. What remains to choose is which resources share a key, and
 //! which existing keys to reuse.
 
-use super::words;
+use super::key_names;
 use cofferdam::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -74,7 +74,7 @@ impl Plan {
             let there = group.key_that_will_do(held);
             let name = there
                 .clone()
-                .unwrap_or_else(|| words::new_key(&group.resources[0], &names));
+                .unwrap_or_else(|| key_names::new_key(&group.resources[0], &names));
             names.insert(name.clone());
             plan.add(group, name, there.is_some(), held);
         }

@@ -2,10 +2,10 @@
 
 use super::draft::{self, Change, Draft};
 use super::edit;
-use super::groups::{self, Group};
-use super::plan::{Held, Key, Meeting, Plan, Takes};
-use super::sources::{Sources, Spot};
-use super::{Family, Runner, help};
+use super::key_plan::{Held, Key, Meeting, Plan, Takes};
+use super::nextest_groups::{self, Group};
+use super::test_sources::{Sources, Spot};
+use super::{Family, Runner, conflict_help};
 use crate::findings::{Access, Finding, Findings, Grade, Kind, Test};
 use cofferdam::diagnostics::Harness;
 use cofferdam::{Resource, Scope};
@@ -247,7 +247,7 @@ impl Mending {
         let users: Vec<&Test> = meeting.users.keys().map(|test| tests.all[*test]).collect();
         for test in &users {
             // The first part is said once, of the resource.
-            let text = help::text(&meeting.resource, &users, sources, None, false);
+            let text = conflict_help::text(&meeting.resource, &users, sources, None, false);
             let apart = text
                 .split_once("; where ")
                 .map_or(text.as_str(), |(_, apart)| apart);
@@ -289,7 +289,7 @@ impl Mending {
         };
         let mut new = old.clone().unwrap_or_default();
         let told = |error: toml_edit::TomlError| format!("could not understand {}: {error}", path.display());
-        let groups = groups::groups(&meetings, &groups::names(&new).map_err(told)?);
+        let groups = nextest_groups::groups(&meetings, &nextest_groups::names(&new).map_err(told)?);
         for group in &groups {
             let mut by_program: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             let mut unknown = Vec::new();
@@ -302,12 +302,12 @@ impl Mending {
                     None => unknown.push(test),
                 }
             }
-            let (left, why) = if groups::may_be_in_one(&new, &by_program).map_err(told)? {
+            let (left, why) = if nextest_groups::may_be_in_one(&new, &by_program).map_err(told)? {
                 let why = "an override that is there may give a test group to tests of this one, and a test has one";
                 (group.tests.iter().collect(), why)
             } else {
                 if !by_program.is_empty() {
-                    new = groups::with_group(&new, &group.name, &by_program).map_err(told)?;
+                    new = nextest_groups::with_group(&new, &group.name, &by_program).map_err(told)?;
                 }
                 (unknown, "what nextest calls its program is not known")
             };

@@ -1,7 +1,7 @@
 //! Help texts for conflicts that use the APIs available to the suite.
 
-use super::plan::Key;
-use super::sources::Sources;
+use super::key_plan::Key;
+use super::test_sources::Sources;
 use super::tool;
 use crate::findings::{Findings, Runner, Test};
 use cofferdam::diagnostics::{Harness, HelpContext, SuiteApi};
