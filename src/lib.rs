@@ -289,8 +289,6 @@
 //!
 //! # Features
 //!
-//! - `check`: recorded runs read back, and the conflicts in them, as `cargo cofferdam check` does:
-//!   [`diagnostics::Evidence`](diagnostics#reading-back). A test suite does not need it.
 //! - `serial`: the attributes `#[serial]` and `#[parallel]`. It brings `cofferdam-macros`, which has no dependencies.
 //! - `tokio`: `Worker::instrument` and `lock_async`. It names no crate: any runtime's futures will do.
 
@@ -298,6 +296,7 @@ pub mod diagnostics;
 mod error;
 mod event;
 mod exit;
+pub mod format;
 mod journal;
 mod locator;
 mod place;
@@ -340,7 +339,6 @@ pub use locator::{
     Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceHandle, ServiceLocator, WorkerLocal,
 };
 pub use place::base_dir;
-#[cfg(feature = "check")]
 #[doc(hidden)]
 pub use place::private_dir as __private_dir;
 pub use resource::{Access, Resource, ResourceKind, Scope};

@@ -23,8 +23,8 @@ const SHARED: &str = "all workers";
 /// The name of the one lane of what each worker would have of its own, where isolation is off.
 const MIXED: &str = "all workers, isolation off";
 
-/// Whether a lane of that name is nobody's own, but of all workers of a process.
-pub(crate) fn is_of_all(name: &str) -> bool {
+/// Returns whether a worker's name in recordings stands for all workers of a process.
+pub fn is_of_all(name: &str) -> bool {
     name == SHARED || name == MIXED
 }
 

@@ -163,10 +163,6 @@ pub(crate) fn worker_dir(worker: &str) -> Result<PathBuf, Error> {
 ///
 /// # Errors
 /// When it cannot be made, or when a folder on the way there is a link or another user's to write to.
-#[cfg_attr(
-    not(feature = "check"),
-    expect(unreachable_pub, reason = "the binary makes its folders by it")
-)]
 pub fn private_dir(root: &Path, below: impl AsRef<Path>) -> Result<PathBuf, Error> {
     let below = below.as_ref();
     folder::make(root, below).map_err(|source| Error::io("make the folder", &root.join(below), source))

@@ -10,10 +10,6 @@ mod run;
 pub(crate) mod sweep;
 
 pub use folders::base_dir;
-#[cfg_attr(
-    not(feature = "check"),
-    expect(unreachable_pub, reason = "the binary makes its folders by it")
-)]
 pub use folders::private_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
 pub(crate) use name::{file_name, file_name_among, of_space, written_out};

@@ -77,13 +77,7 @@ pub(crate) enum Removal {
     Removed,
     /// Somebody works in it: tests may outlive a killed runner.
     InUse,
-    Failed(
-        #[cfg_attr(
-            not(feature = "check"),
-            expect(dead_code, reason = "a sweep in passing does not say why, `clean` does")
-        )]
-        io::Error,
-    ),
+    Failed(io::Error),
 }
 
 /// Removes a run's folder unless somebody works in it; a rehearsal removes nothing.

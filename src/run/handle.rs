@@ -48,13 +48,13 @@ impl Declared {
 
     fn to_json(&self) -> Value {
         let (access, guard) = (self.access.to_string(), &self.guard);
-        json!({ "resource": self.resource.to_json(), "access": access, "guard": guard, "place": self.place })
+        json!({ "resource": self.resource.to_text(), "access": access, "guard": guard, "place": self.place })
     }
 
     fn from_json(value: &Value) -> Option<Self> {
         let text = |name: &str| value[name].as_str();
         Some(Self {
-            resource: Resource::from_json(text("resource")?)?,
+            resource: Resource::from_text(text("resource")?)?,
             access: Access::from_word(text("access")?)?,
             guard: text("guard")?.to_owned(),
             place: text("place")?.to_owned(),

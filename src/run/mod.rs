@@ -16,7 +16,6 @@ mod lock_file;
 mod names;
 mod namespace;
 mod owner;
-#[cfg(feature = "check")]
 pub(crate) mod seen;
 #[cfg(feature = "serial")]
 pub mod serial;

@@ -14,7 +14,7 @@ mod key_names;
 pub(crate) mod key_plan;
 mod manifest;
 mod module_attributes;
-mod nextest_groups;
+pub(crate) mod nextest_groups;
 mod parsed_file;
 mod program;
 pub(crate) mod proposal;
@@ -24,5 +24,4 @@ mod tool;
 pub(crate) mod unused_attributes;
 mod workspace;
 
-pub(crate) use crate::findings::Runner;
 pub(crate) use attributes::{Annotation, Family, spelled};

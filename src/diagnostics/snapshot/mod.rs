@@ -1,8 +1,8 @@
 //! The state of every cache of a process at one moment, as data.
 
-#[cfg(feature = "check")]
-pub(in crate::diagnostics) mod read;
 mod write;
+
+pub use write::MARK;
 
 use crate::error::Error;
 use crate::locator::{self, view};
@@ -12,14 +12,13 @@ use crate::sys::{clock, process};
 use crate::{journal, place};
 use std::path::Path;
 
-/// The version of the snapshot that this build writes; all up to it are read.
-pub(super) const VERSION: u64 = 1;
+/// The version of the snapshots that this build writes.
+pub const VERSION: u64 = 1;
 
 /// The state of every cache of one process at one moment.
 ///
 /// It holds names, numbers and source places; never a service's value, an environment variable's or an argument.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Snapshot {
     /// When it was taken, in microseconds since 1970.
     pub taken_at: u64,
@@ -35,7 +34,6 @@ pub struct Snapshot {
 
 /// The process of a [`Snapshot`].
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Process {
     /// Its number.
     pub pid: u32,
@@ -51,7 +49,6 @@ pub struct Process {
 
 /// One worker's cache of one locator.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Cache {
     /// The locator's name.
     pub locator: String,
@@ -76,7 +73,6 @@ pub struct Cache {
 
 /// One instance in a [`Cache`].
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Entry {
     /// The service, as it was registered.
     pub service: String,
@@ -112,7 +108,6 @@ pub struct Entry {
 
 /// Whether `get` would hand an instance out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum EntryState {
     /// It would.
     Cached,
@@ -125,17 +120,22 @@ pub enum EntryState {
 }
 
 impl EntryState {
-    pub(super) const ALL: [(Self, &'static str); 4] = [
-        (Self::Cached, "cached"),
-        (Self::Override, "override"),
-        (Self::Hidden, "hidden"),
-        (Self::Forgotten, "forgotten"),
-    ];
+    /// Every state, in the order of declaration.
+    pub const ALL: &'static [Self] = &[Self::Cached, Self::Override, Self::Hidden, Self::Forgotten];
+
+    /// Returns the word for the state in snapshots.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Override => "override",
+            Self::Hidden => "hidden",
+            Self::Forgotten => "forgotten",
+        }
+    }
 }
 
 /// What a service in a [`Snapshot`] claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Claim {
     /// On what.
     pub resource: Resource,

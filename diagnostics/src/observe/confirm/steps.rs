@@ -14,8 +14,8 @@ use super::suite::{
 };
 use super::windows::Stay;
 use super::{Grades, Options, sorted};
-use crate::findings::Grade;
 use cofferdam::Resource;
+use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,11 +1,11 @@
-//! Events back from the lines that were written.
+//! Reads the lines of journals as events.
 
-use super::{Event, Record, Why};
-use crate::resource::{Access, Resource};
+use cofferdam::format::{Event, Record, Why};
+use cofferdam::{Access, Resource};
 use serde_json::{Map, Value};
 
 /// A value that is found in a field of an event.
-pub(super) trait Field: Sized {
+trait Field: Sized {
     const SHAPE: &'static str;
     fn read(value: &Value) -> Option<Self>;
 }
@@ -48,7 +48,7 @@ impl Field for Vec<u64> {
 impl Field for Resource {
     const SHAPE: &'static str = "`kind:name`";
     fn read(value: &Value) -> Option<Self> {
-        Self::from_json(value.as_str()?)
+        Self::from_text(value.as_str()?)
     }
 }
 
@@ -63,36 +63,49 @@ impl Field for Why {
     const SHAPE: &'static str = "a reason";
     fn read(value: &Value) -> Option<Self> {
         let text = value.as_str()?;
-        Self::ALL
-            .into_iter()
-            .find(|(_, word)| *word == text)
-            .map(|(why, _)| why)
+        Self::ALL.iter().copied().find(|why| why.as_str() == text)
     }
 }
 
-pub(super) fn field<T: Field>(line: &Map<String, Value>, name: &str) -> Result<T, String> {
+fn field<T: Field>(line: &Map<String, Value>, name: &str) -> Result<T, String> {
     let value = line
         .get(name)
         .ok_or_else(|| format!("field {name:?} is missing"))?;
     T::read(value).ok_or_else(|| format!("field {name:?} should be {}", T::SHAPE))
 }
 
-impl Record {
-    /// Reads a line, or says what is wrong with it.
-    pub(crate) fn from_line(line: &str) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
-        let Value::Object(line) = value else {
-            return Err("not a JSON object".to_owned());
-        };
-        let at = field(&line, "at")?;
-        let pid: u64 = field(&line, "pid")?;
-        let pid = u32::try_from(pid).map_err(|_| "field \"pid\" is no process number".to_owned())?;
-        Ok(Self {
-            at,
-            pid,
-            event: Event::read(&line)?,
-        })
-    }
+macro_rules! define {
+    ($($(#[$doc:meta])* $variant:ident $word:literal { $($field:ident: $shape:ty),* $(,)? })*) => {
+        /// The kinds of events with their fields and shapes, as docs/journal.md lists them.
+        #[cfg(test)]
+        pub(crate) const TABLE: &[(&str, &[(&str, &str)])] =
+            &[$(($word, &[$((stringify!($field), <$shape as Field>::SHAPE)),*])),*];
+
+        fn event(line: &Map<String, Value>) -> Result<Event, String> {
+            match line.get("event").and_then(Value::as_str) {
+                $(Some($word) => Ok(Event::$variant { $($field: field(line, stringify!($field))?),* }),)*
+                Some(other) => Err(format!("unknown event {other:?}")),
+                None => Err("no event is named".to_owned()),
+            }
+        }
+    };
+}
+
+cofferdam::__events!(define);
+
+/// Reads a line of a journal, or returns what is wrong with it.
+pub(crate) fn read(line: &str) -> Result<Record, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+    let Value::Object(line) = value else {
+        return Err("not a JSON object".to_owned());
+    };
+    let at = field(&line, "at")?;
+    let pid: u64 = field(&line, "pid")?;
+    Ok(Record {
+        at,
+        pid: u32::try_from(pid).map_err(|_| "field \"pid\" is no process number".to_owned())?,
+        event: event(&line)?,
+    })
 }
 
 #[cfg(test)]
@@ -117,7 +130,7 @@ mod tests {
         };
         let line = record.to_line();
         assert!(!line.contains('\n'), "{line}");
-        assert_eq!(Record::from_line(&line), Ok(record));
+        assert_eq!(read(&line), Ok(record));
     }
 
     #[test]
@@ -135,8 +148,16 @@ mod tests {
             (r#"{"at":1,"pid":1,"event":"flown"}"#, "unknown event \"flown\""),
             (r#"{"at":1,"pid":1,"event":"end"}"#, "\"execution\" is missing"),
         ] {
-            let error = Record::from_line(line).unwrap_err();
+            let error = read(line).unwrap_err();
             assert!(error.contains(reason), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn every_kind_of_event_is_named_once() {
+        let mut words: Vec<_> = TABLE.iter().map(|(word, _)| *word).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), TABLE.len());
     }
 }

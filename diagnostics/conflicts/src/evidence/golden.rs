@@ -1,10 +1,10 @@
-//! What is told about small recordings, word for word.
+//! The reports on small recordings, word for word.
 
 use super::script::{Lane, used};
-use crate::diagnostics::evidence::Evidence;
-use crate::diagnostics::{Kind, Severity};
-use crate::event::{Event, Why};
-use crate::resource::{Access, Resource};
+use crate::conflict::{Kind, Severity};
+use crate::evidence::Evidence;
+use cofferdam::format::{Event, Why};
+use cofferdam::{Access, Resource};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -18,20 +18,20 @@ fn evidence(lanes: &[&Lane]) -> Evidence {
     evidence
 }
 
-/// Kind, who, message and mending line of all that is told.
-fn told(lanes: &[&Lane]) -> String {
+/// Returns the severity, kind, tests, message and help of each conflict.
+fn report(lanes: &[&Lane]) -> String {
     let mut text = String::new();
-    for told in evidence(lanes).conflicts() {
-        let (severity, kind) = (told.severity(), told.kind);
-        let parties: Vec<String> = told.parties.iter().map(ToString::to_string).collect();
+    for conflict in evidence(lanes).conflicts() {
+        let (severity, kind) = (conflict.severity(), conflict.kind);
+        let tests: Vec<String> = conflict.uses().map(|(test, _)| test.to_string()).collect();
         writeln!(
             text,
             "{severity} {kind} [{}] of {}",
-            parties.join(", "),
-            told.concerned
+            tests.join(", "),
+            conflict.use_count
         )
         .unwrap();
-        writeln!(text, "  {told}\n  {}", told.help).unwrap();
+        writeln!(text, "  {conflict}\n  {}", conflict.help).unwrap();
     }
     text
 }
@@ -46,7 +46,7 @@ fn a_file_that_two_workers_write_is_a_conflict() {
     w0.test(1, 1, "a").claim(2, 1, 0, file(), Access::Write).end(9, 1);
     w1.test(3, 2, "b").claim(4, 2, 0, file(), Access::Read).end(8, 2);
     assert_eq!(
-        told(&[&w0, &w1]),
+        report(&[&w0, &w1]),
         "\
 conflict shared-resource [a, b] of 2
   file /shop/report.csv is used by a on w0 (write) and b on w1 (read) at one time, with no lock in common
@@ -65,7 +65,7 @@ fn uses_one_after_the_other_are_a_conflict_that_was_lucky() {
         .claim(5, 1, 0, Resource::port(80), Access::Write)
         .end(6, 1);
     assert_eq!(
-        told(&[&w0, &w1]),
+        report(&[&w0, &w1]),
         "\
 conflict shared-resource [a, b] of 2
   port 80 is used by a on w0 (write) and b on w1 (write) in turn, this time, with no lock in common
@@ -84,7 +84,7 @@ fn readers_a_lane_of_its_own_a_common_lock_and_a_retry_are_no_conflict() {
         w1.test(3, 2, "b")
             .guarded(4, 2, 0, file(), access, guards[1])
             .end(8, 2);
-        told(&[&w0, &w1])
+        report(&[&w0, &w1])
     };
     assert_eq!(claims(Access::Read, [&[], &[]]), "");
     assert_eq!(claims(Access::Write, [&["x", "report"], &["report"]]), "");
@@ -97,14 +97,14 @@ fn readers_a_lane_of_its_own_a_common_lock_and_a_retry_are_no_conflict() {
             .claim(at + 1, execution, 0, file(), Access::Write)
             .end(at + 2, execution);
     }
-    assert_eq!(told(&[&lane]), "");
+    assert_eq!(report(&[&lane]), "");
 
     let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 8));
     w0.test(1, 1, "a").claim(2, 1, 0, file(), Access::Write);
     w1.attempt(4, 1, "a", 2)
         .claim(5, 1, 0, file(), Access::Write)
         .end(6, 1);
-    assert_eq!(told(&[&w0, &w1]), "");
+    assert_eq!(report(&[&w0, &w1]), "");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn environment_and_working_directory_are_met_within_one_process_only() {
             w1.test(3, 2, "b")
                 .claim(4, 2, 0, resource.clone(), Access::Write)
                 .end(8, 2);
-            told(&[&w0, &w1])
+            report(&[&w0, &w1])
         };
         assert_eq!(both(8), "");
         assert!(both(7).contains("`#[cofferdam::serial("), "{}", both(7));
@@ -141,7 +141,7 @@ fn two_runs_at_one_time_on_one_machine_conflict_also_over_the_same_test() {
     };
     let (one, two) = (of("r1", "m", 0), of("r2", "m", 5));
     assert_eq!(
-        told(&[&one, &two]),
+        report(&[&one, &two]),
         "\
 conflict shared-resource [a, a] of 2
   name queue orders is used by a on w0 of run r1 (write) and a on w0 of run r2 (write) at one time, with no lock in common
@@ -150,7 +150,7 @@ conflict shared-resource [a, a] of 2
     );
     assert!(evidence(&[&one, &two]).conflicts()[0].between_runs);
     // One after the other they never met, and no schedule of tests makes them.
-    assert_eq!(told(&[&one, &of("r2", "m", 50)]), "");
+    assert_eq!(report(&[&one, &of("r2", "m", 50)]), "");
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn a_file_on_another_machine_is_another_file() {
             .end(9, 1);
         lane
     };
-    assert_eq!(told(&[&on("r1", "m1"), &on("r2", "m2")]), "");
-    assert_ne!(told(&[&on("r1", "m1"), &on("r2", "m1")]), "");
+    assert_eq!(report(&[&on("r1", "m1"), &on("r2", "m2")]), "");
+    assert_ne!(report(&[&on("r1", "m1"), &on("r2", "m1")]), "");
 }
 
 #[test]
@@ -176,8 +176,8 @@ fn a_lock_on_another_machine_is_another_lock() {
             .end(9, 1);
         lane
     };
-    assert_eq!(told(&[&on("r1", "m1"), &on("r2", "m1")]), "");
-    assert_ne!(told(&[&on("r1", "m1"), &on("r2", "m2")]), "");
+    assert_eq!(report(&[&on("r1", "m1"), &on("r2", "m1")]), "");
+    assert_ne!(report(&[&on("r1", "m1"), &on("r2", "m2")]), "");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn what_a_service_claims_everybody_claims_who_uses_it() {
         .claim(12, 3, 2, file(), Access::Write)
         .end(20, 3);
     assert_eq!(
-        told(&[&w0, &w1]),
+        report(&[&w0, &w1]),
         "\
 conflict shared-resource [c, b, a] of 3
   file /shop/report.csv is used by c on w0 (write) and b on w1 (write) at one time, with no lock in common
@@ -215,7 +215,7 @@ fn a_service_declared_as_shared_is_not_in_its_own_way() {
         );
         w0.end(9, 1);
         w1.test(4, 2, "b").at(5, used(2, 1)).end(8, 2);
-        told(&[&w1, &w0])
+        report(&[&w1, &w0])
     };
     assert_eq!(of(true), "");
     assert_eq!(
@@ -240,9 +240,9 @@ fn who_uses_a_service_uses_its_parts_in_whatever_order_the_journals_are_read() {
     other.test(6, 3, "c").at(7, used(3, 2)).end(9, 3);
     own.test(6, 4, "d").claim(7, 4, 0, file(), Access::Read).end(9, 4);
     w0.end(4, 1);
-    let forth = told(&[&w0, &w1, &own, &other]);
+    let forth = report(&[&w0, &w1, &own, &other]);
     assert!(forth.starts_with("conflict shared-resource [c, d, "), "{forth}");
-    assert_eq!(told(&[&other, &own, &w1, &w0]), forth);
+    assert_eq!(report(&[&other, &own, &w1, &w0]), forth);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn the_same_number_in_two_processes_is_two_instances() {
     let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 8));
     w0.test(1, 1, "a").built(2, 1, "Db", 1).end(9, 1);
     w1.test(1, 1, "b").built(2, 1, "Db", 1).end(9, 1);
-    assert_eq!(told(&[&w0, &w1]), "");
+    assert_eq!(report(&[&w0, &w1]), "");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_worker_alive_in_two_processes_is_a_conflict_and_one_after_the_other_is_its_
         let (mut one, mut two) = (Lane::new("r", "w0", 7), Lane::new("r", "w0", 8));
         one.test(1, 1, "a").end(9, 1);
         two.test(begin, 1, "b").end(begin + 5, 1);
-        told(&[&one, &two])
+        report(&[&one, &two])
     };
     assert_eq!(of(9), "");
     assert_eq!(
@@ -285,7 +285,7 @@ fn a_foreign_use_is_told_as_such_and_not_once_more_as_a_shared_instance() {
     };
     w1.test(3, 2, "b").at(4, used(2, 1)).at(4, foreign).end(8, 2);
     assert_eq!(
-        told(&[&w0, &w1]),
+        report(&[&w0, &w1]),
         "\
 conflict foreign-use [b] of 1
   b on w1 used the Db of w0 through a lazy proxy that was made at src/shop.rs:5
@@ -330,7 +330,7 @@ fn warnings_and_notes_are_told_after_conflicts() {
         },
     );
     assert_eq!(
-        told(&[&w0]),
+        report(&[&w0]),
         "\
 warning two-epochs [a] of 1
   Db of locator `services` was built anew after it was cleared or overridden, while the old instance was still held: two at one time, once
@@ -354,7 +354,7 @@ note rebuilt [t0, t1, t2] of 3
 }
 
 #[test]
-fn the_order_of_reading_changes_nothing_that_is_told() {
+fn the_order_of_reading_changes_nothing_that_is_report() {
     let mut lanes = Vec::new();
     for worker in 0..4u64 {
         let mut lane = Lane::new("r", &format!("w{worker}"), 7);
@@ -365,8 +365,8 @@ fn the_order_of_reading_changes_nothing_that_is_told() {
         lane.built(worker, execution, "Db", 9).end(20, execution);
         lanes.push(lane);
     }
-    let forth = told(&lanes.iter().collect::<Vec<_>>());
-    let back = told(&lanes.iter().rev().collect::<Vec<_>>());
+    let forth = report(&lanes.iter().collect::<Vec<_>>());
+    let back = report(&lanes.iter().rev().collect::<Vec<_>>());
     assert_eq!(forth, back);
     let kinds: Vec<Kind> = evidence(&[&lanes[0], &lanes[1]])
         .conflicts()

@@ -1,14 +1,15 @@
 //! How long it is remembered what a cache let go of.
 
 use super::script::Lane;
-use crate::diagnostics::{Evidence, Kind};
-use crate::event::Why;
+use crate::conflict::Kind;
+use crate::evidence::Evidence;
+use cofferdam::format::Why;
 use std::path::Path;
 
-fn told(lane: &Lane) -> Vec<Kind> {
+fn kinds(lane: &Lane) -> Vec<Kind> {
     let mut evidence = Evidence::new();
     evidence.take_in(Path::new("w0.ndjson"), lane.text.as_bytes());
-    let kinds = evidence.conflicts().into_iter().map(|told| told.kind);
+    let kinds = evidence.conflicts().into_iter().map(|conflict| conflict.kind);
     kinds.filter(|kind| *kind != Kind::Rebuilt).collect()
 }
 
@@ -18,13 +19,13 @@ fn what_a_test_held_beyond_a_clear_and_then_dropped_is_not_held_in_the_next_one(
     w0.test(1, 1, "a").built(2, 1, "Db", 1);
     w0.dropped(3, "Db", 1, Why::Cleared, 1).end(4, 1);
     w0.test(5, 2, "b").built_in(6, 2, "Db", 2, 1, false).end(7, 2);
-    assert_eq!(told(&w0), []);
+    assert_eq!(kinds(&w0), []);
 
     let mut w0 = Lane::new("r", "w0", 7);
     w0.test(1, 1, "a").built(2, 1, "Db", 1);
     w0.dropped(3, "Db", 1, Why::Cleared, 1);
     w0.built_in(4, 1, "Db", 2, 1, false).end(5, 1);
-    assert_eq!(told(&w0), [Kind::TwoEpochs]);
+    assert_eq!(kinds(&w0), [Kind::TwoEpochs]);
 }
 
 /// Four tests in one lane, each of which has `Db` evicted, and `Big` let go of as told.
@@ -46,9 +47,9 @@ fn evicting(why: Option<Why>) -> Lane {
 
 #[test]
 fn what_another_locator_of_that_name_evicted_is_not_rebuilt_by_the_next() {
-    assert_eq!(told(&evicting(Some(Why::Locator))), []);
-    assert_eq!(told(&evicting(Some(Why::Cleared))), []);
+    assert_eq!(kinds(&evicting(Some(Why::Locator))), []);
+    assert_eq!(kinds(&evicting(Some(Why::Cleared))), []);
     // One cache that goes on is too small, also for tests one after the other.
-    assert_eq!(told(&evicting(None)), [Kind::Thrashing]);
-    assert_eq!(told(&evicting(Some(Why::Overridden))), [Kind::Thrashing]);
+    assert_eq!(kinds(&evicting(None)), [Kind::Thrashing]);
+    assert_eq!(kinds(&evicting(Some(Why::Overridden))), [Kind::Thrashing]);
 }

@@ -1,59 +1,58 @@
-//! Snapshots back from JSON.
+//! Reads snapshots.
 
-use super::write::MARK;
-use super::{Cache, Claim, Entry, EntryState, Process, Snapshot, VERSION};
-use crate::error::Error;
-use crate::resource::{Access, Resource};
+use crate::error::ReadError;
+use cofferdam::format::{
+    Cache, Claim, Entry, EntryState, Process, SNAPSHOT_MARK, SNAPSHOT_VERSION, Snapshot,
+};
+use cofferdam::{Access, Resource};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// The longest one that is read. Ten thousand instances have a few megabytes.
+/// The maximum length in bytes. Ten thousand instances have a few megabytes.
 const LONGEST: u64 = 256 << 20;
 
-impl Snapshot {
-    /// Reads one that [`write`](Self::write) wrote, in this version or an older one.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is no snapshot, is damaged, or was written by a newer version.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        match Self::read_if_ours(path)? {
-            Some(snapshot) => Ok(snapshot),
-            None => Err(Error::unreadable(path, None, "this is no snapshot of ours")),
-        }
-    }
-
-    /// `None` for a file that does not begin as ours do, whatever else it is; it is not read to its end.
-    pub(in crate::diagnostics) fn read_if_ours(path: &Path) -> Result<Option<Self>, Error> {
-        Self::read_up_to(LONGEST, path)
-    }
-
-    fn read_up_to(longest: u64, path: &Path) -> Result<Option<Self>, Error> {
-        let failed = |source| Error::io("read", path, source);
-        let file = File::open(path).map_err(failed)?;
-        let mut text = Vec::new();
-        (&file).take(256).read_to_end(&mut text).map_err(failed)?;
-        let head: Vec<u8> = text
-            .iter()
-            .copied()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .collect();
-        if !head.starts_with(MARK.as_bytes()) {
-            return Ok(None);
-        }
-        let mut rest = file.take((longest + 1).saturating_sub(text.len() as u64));
-        rest.read_to_end(&mut text).map_err(failed)?;
-        if text.len() as u64 > longest {
-            let reason = format!("the file is longer than {longest} bytes, so this is no snapshot of ours");
-            return Err(Error::unreadable(path, None, reason));
-        }
-        parse(&text, path).map(Some)
+/// Reads a snapshot that the library wrote.
+///
+/// # Errors
+/// When the file cannot be read, is no snapshot, is damaged, or was written by a newer version.
+pub fn read_snapshot(path: impl AsRef<Path>) -> Result<Snapshot, ReadError> {
+    let path = path.as_ref();
+    match read_if_ours(path)? {
+        Some(snapshot) => Ok(snapshot),
+        None => Err(ReadError::unreadable(path, None, "this is no snapshot of ours")),
     }
 }
 
-fn parse(text: &[u8], file: &Path) -> Result<Snapshot, Error> {
+/// Returns `None` for a file that does not begin as a snapshot does; it is not read to its end.
+pub(crate) fn read_if_ours(path: &Path) -> Result<Option<Snapshot>, ReadError> {
+    read_up_to(LONGEST, path)
+}
+
+fn read_up_to(longest: u64, path: &Path) -> Result<Option<Snapshot>, ReadError> {
+    let failed = |source| ReadError::io("read", path, source);
+    let file = File::open(path).map_err(failed)?;
+    let mut text = Vec::new();
+    (&file).take(256).read_to_end(&mut text).map_err(failed)?;
+    let head: Vec<u8> = text
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    if !head.starts_with(SNAPSHOT_MARK.as_bytes()) {
+        return Ok(None);
+    }
+    let mut rest = file.take((longest + 1).saturating_sub(text.len() as u64));
+    rest.read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > longest {
+        let reason = format!("the file is longer than {longest} bytes, so this is no snapshot of ours");
+        return Err(ReadError::unreadable(path, None, reason));
+    }
+    parse(&text, path).map(Some)
+}
+
+fn parse(text: &[u8], file: &Path) -> Result<Snapshot, ReadError> {
     let value: Value = serde_json::from_slice(text).map_err(|error| {
         // The whole is one line, so a column says more than a line.
         let reason = if error.is_eof() {
@@ -61,18 +60,20 @@ fn parse(text: &[u8], file: &Path) -> Result<Snapshot, Error> {
         } else {
             format!("not JSON: {error}")
         };
-        Error::unreadable(file, Some(error.line() as u64), reason)
+        ReadError::unreadable(file, Some(error.line() as u64), reason)
     })?;
     match value["version"].as_u64() {
-        Some(version) if version > VERSION => return Err(Error::newer(file, version, VERSION)),
+        Some(version) if version > SNAPSHOT_VERSION => {
+            return Err(ReadError::newer(file, version, SNAPSHOT_VERSION));
+        }
         Some(version) if version > 0 => {}
-        _ => return Err(Error::unreadable(file, None, "the snapshot has no version")),
+        _ => return Err(ReadError::unreadable(file, None, "the snapshot has no version")),
     }
     snapshot(At {
         value: &value,
         path: "",
     })
-    .map_err(|reason| Error::unreadable(file, None, reason))
+    .map_err(|reason| ReadError::unreadable(file, None, reason))
 }
 
 fn snapshot(at: At<'_>) -> Result<Snapshot, String> {
@@ -107,7 +108,10 @@ fn snapshot(at: At<'_>) -> Result<Snapshot, String> {
 
 fn read_entry(at: At<'_>) -> Result<Entry, String> {
     let word = at.text("state")?;
-    let state = EntryState::ALL.into_iter().find(|(_, known)| *known == word);
+    let state = EntryState::ALL
+        .iter()
+        .copied()
+        .find(|state| state.as_str() == word);
     Ok(Entry {
         service: at.text("service")?,
         type_name: at.text("type")?,
@@ -117,7 +121,7 @@ fn read_entry(at: At<'_>) -> Result<Entry, String> {
             .value
             .as_bool()
             .ok_or_else(|| at.wrong("shared", "true or false"))?,
-        state: state.ok_or_else(|| at.wrong("state", "a known state"))?.0,
+        state: state.ok_or_else(|| at.wrong("state", "a known state"))?,
         built_at: at.number("built_at")?,
         used_at: at.number("used_at")?,
         build_micros: at.number("build_micros")?,
@@ -126,7 +130,7 @@ fn read_entry(at: At<'_>) -> Result<Entry, String> {
         holders: at.number("holders")?,
         asked: at.texts("asked")?,
         claims: at.list("claims", |at| {
-            let resource = Resource::from_json(&at.text("resource")?);
+            let resource = Resource::from_text(&at.text("resource")?);
             let access = Access::from_word(&at.text("access")?);
             Ok(Claim {
                 resource: resource.ok_or_else(|| at.wrong("resource", "`kind:name`"))?,
@@ -139,7 +143,7 @@ fn read_entry(at: At<'_>) -> Result<Entry, String> {
     })
 }
 
-/// A value and what it is called, for errors.
+/// A value and its name, for errors.
 #[derive(Clone, Copy)]
 struct At<'a> {
     value: &'a Value,
@@ -269,7 +273,7 @@ mod tests {
         let path = dir.path().join("s.json");
         example().write(&path).unwrap();
         example().write(&path).unwrap();
-        assert_eq!(Snapshot::read(&path).unwrap(), example());
+        assert_eq!(read_snapshot(&path).unwrap(), example());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -282,7 +286,7 @@ mod tests {
             .replace(":{", ": {\n  ")
             .replacen('{', "{\n  ", 1);
         std::fs::write(&path, text).unwrap();
-        assert_eq!(Snapshot::read(&path).unwrap(), example());
+        assert_eq!(read_snapshot(&path).unwrap(), example());
     }
 
     #[test]
@@ -327,9 +331,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("other.json");
         std::fs::write(&path, "{\"name\":1}").unwrap();
-        assert!(Snapshot::read_if_ours(&path).unwrap().is_none());
+        assert!(read_if_ours(&path).unwrap().is_none());
         assert!(
-            Snapshot::read(&path)
+            read_snapshot(&path)
                 .unwrap_err()
                 .to_string()
                 .contains("no snapshot of ours")
@@ -342,8 +346,8 @@ mod tests {
         let path = dir.path().join("s.json");
         example().write(&path).unwrap();
         let size = path.metadata().unwrap().len();
-        assert!(Snapshot::read_up_to(size, &path).unwrap().is_some());
-        let error = Snapshot::read_up_to(size - 1, &path).unwrap_err().to_string();
+        assert!(read_up_to(size, &path).unwrap().is_some());
+        let error = read_up_to(size - 1, &path).unwrap_err().to_string();
         assert!(
             error.contains(&format!("longer than {} bytes", size - 1)),
             "{error}"

@@ -1,24 +1,30 @@
 //! What was recorded, taken in from journals and snapshots, and what can be said about it.
 
 mod account;
-mod counts;
+mod caches;
+#[cfg(test)]
+mod counted;
 mod fold;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod memory;
 mod observed;
-mod places;
+#[cfg(test)]
+mod script;
 mod sources;
-pub(super) mod state;
-mod still;
 
 use super::conflict::Conflict;
-use super::snapshot::Snapshot;
-use super::{detect, read};
-use crate::error::Error;
+use crate::counts::{CacheCount, ServiceCount};
+use crate::error::ReadError;
+use crate::tables::{self, Alone, Lane, Numbered, State};
+use crate::{detect, journal, snapshot};
 pub use account::{Account, LostProcess, reserve};
-pub use counts::{CacheCount, ServiceCount};
+use cofferdam::format::Snapshot;
 use fold::Journal;
 pub use observed::Observed;
+use serde::Serialize;
 use sources::Sort;
-use state::{Alone, Lane, Numbered, State};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -33,7 +39,7 @@ use std::path::{Path, PathBuf};
 /// Memory grows with what is distinct (executions, instances, who claims what), not with the lines of journals.
 ///
 /// ```no_run
-/// use cofferdam::diagnostics::Evidence;
+/// use cofferdam_conflicts::Evidence;
 /// let mut evidence = Evidence::new();
 /// evidence.read("target/cofferdam/runs".as_ref());
 /// for conflict in evidence.conflicts() {
@@ -45,13 +51,13 @@ pub struct Evidence {
     state: State,
     account: Account,
     session: Option<String>,
-    problems: Vec<Error>,
+    problems: Vec<ReadError>,
     problem_count: u64,
     visited: BTreeSet<PathBuf>,
 }
 
 /// What was watched: a verdict holds for this and no more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Watched {
     /// Invocations of a runner.
@@ -61,7 +67,7 @@ pub struct Watched {
     /// Workers, each in its run.
     pub workers: u64,
     /// Tests in a run, each attempt once; only those that touched cofferdam are known.
-    pub executions: u64,
+    pub tests: u64,
     /// Instances of services.
     pub instances: u64,
     /// Fixtures that tests used, each once in its run.
@@ -122,12 +128,12 @@ impl Evidence {
     pub fn add(&mut self, snapshot: &Snapshot) {
         let ours = self.session.as_ref();
         if ours.is_none_or(|ours| snapshot.session.as_ref() == Some(ours)) {
-            still::add(&mut self.state, snapshot);
+            caches::add(&mut self.state, snapshot);
         }
     }
 
     /// What could not be read, in the order it was met: the first 50.
-    pub fn problems(&self) -> &[Error] {
+    pub fn problems(&self) -> &[ReadError] {
         &self.problems
     }
 
@@ -151,7 +157,7 @@ impl Evidence {
             runs: count(state.runs.rows.len()),
             processes: count(state.processes.rows.len()),
             workers: count(state.lanes.rows.iter().filter(is_worker).count()),
-            executions: count(tests.count()),
+            tests: count(tests.count()),
             instances: count(state.instances.rows.len()),
             fixtures: count(state.fixtures.len()),
             claims: state.claimed,
@@ -181,7 +187,7 @@ impl Evidence {
     fn journal(&mut self, file: &Path) {
         match File::open(file) {
             Ok(source) => self.take_in(file, BufReader::with_capacity(1 << 16, source)),
-            Err(source) => self.problem(Error::io("read", file, source)),
+            Err(source) => self.problem(ReadError::io("read", file, source)),
         }
     }
 
@@ -189,12 +195,12 @@ impl Evidence {
         self.state.journals += 1;
         let mut journal = Journal::default();
         let mut is_empty = true;
-        let torn = read::journal(file, source, |found| {
+        let torn = journal::read(file, source, |found| {
             is_empty = false;
             let folded = found.and_then(|(line, record)| {
                 journal
                     .fold(&mut self.state, self.session.as_deref(), record)
-                    .map_err(|reason| Error::unreadable(file, Some(line), reason))
+                    .map_err(|reason| ReadError::unreadable(file, Some(line), reason))
             });
             if let Err(error) = folded {
                 problem(&mut self.problems, &mut self.problem_count, error);
@@ -203,7 +209,7 @@ impl Evidence {
         self.state.torn += torn;
         journal.finish(&mut self.state);
         if is_empty && torn == 0 {
-            self.problem(Error::unreadable(
+            self.problem(ReadError::unreadable(
                 file,
                 None,
                 "the journal is empty: its process could not write, or was killed",
@@ -213,22 +219,24 @@ impl Evidence {
 
     /// `named` files have to be snapshots; those found in folders may be anybody's.
     fn snapshot(&mut self, file: &Path, named: bool) {
-        match Snapshot::read_if_ours(file) {
+        match snapshot::read_if_ours(file) {
             Ok(Some(snapshot)) => self.add(&snapshot),
-            Ok(None) if named => {
-                self.problem(Error::unreadable(file, None, "this JSON is no snapshot of ours"))
-            }
+            Ok(None) if named => self.problem(ReadError::unreadable(
+                file,
+                None,
+                "this JSON is no snapshot of ours",
+            )),
             Ok(None) => {}
             Err(error) => self.problem(error),
         }
     }
 
-    fn problem(&mut self, error: Error) {
+    fn problem(&mut self, error: ReadError) {
         problem(&mut self.problems, &mut self.problem_count, error);
     }
 }
 
-fn problem(kept: &mut Vec<Error>, count: &mut u64, error: Error) {
+fn problem(kept: &mut Vec<ReadError>, count: &mut u64, error: ReadError) {
     *count += 1;
     if kept.len() < Evidence::KEPT {
         kept.push(error);
@@ -240,7 +248,7 @@ impl State {
     fn unnamed(&mut self, process: u32, lane: u32, begin: u64, end: u64) -> u32 {
         let index = self
             .executions
-            .row((process, Numbered::Snapshot { lane }), || state::Execution {
+            .row((process, Numbered::Snapshot { lane }), || tables::Execution {
                 process,
                 lane,
                 test: None,

@@ -1,11 +1,10 @@
 //! What is known, as tables: each row small, each text kept once, no row per line of a journal.
 
-use super::super::names::{Name, Names, index};
-use super::counts::Counts;
-use super::places;
-use crate::event::Why;
-use crate::locator::lanes;
-use crate::resource::{self, Access, Resource};
+use crate::counts::Counts;
+use crate::names::{Name, Names, index};
+use crate::places;
+use cofferdam::format::{Why, is_of_all_workers};
+use cofferdam::{Access, Resource, Scope as Reach};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
@@ -281,7 +280,7 @@ impl State {
         let lane = Lane {
             run,
             worker: self.names.name(worker),
-            alone: lanes::is_of_all(worker).then_some(Alone::Process(process)),
+            alone: is_of_all_workers(worker).then_some(Alone::Process(process)),
         };
         self.lanes.row(lane, || lane)
     }
@@ -394,14 +393,14 @@ impl State {
     /// Where a resource can be met: a port of this machine is not the same port of another.
     pub(crate) fn scope(&self, resource: u32, process: u32) -> Scope {
         match self.resources.get(resource).kind().scope() {
-            resource::Scope::Process => Scope::Process(process),
-            resource::Scope::Machine => Scope::Machine(self.processes.get(process).boot),
-            resource::Scope::Everywhere => Scope::Everywhere,
+            Reach::Process => Scope::Process(process),
+            Reach::Machine => Scope::Machine(self.processes.get(process).boot),
+            Reach::Everywhere => Scope::Everywhere,
         }
     }
 }
 
-/// The [`resource::Scope`] of one use: which process or machine it belongs to.
+/// The [`Reach`] of one use: which process or machine it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     Process(u32),

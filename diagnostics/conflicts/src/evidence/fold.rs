@@ -1,8 +1,8 @@
 //! Events into tables, one at a time.
 
-use super::super::names::Name;
-use super::state::{Claim, Execution, Numbered, Owner, State, Told, WhyLeaked};
-use crate::event::{Event, Record, Why};
+use crate::names::Name;
+use crate::tables::{Claim, Execution, Numbered, Owner, State, Told, WhyLeaked};
+use cofferdam::format::{Event, Record, Why};
 use std::collections::{HashMap, HashSet};
 
 /// What is known while one journal is read.

@@ -1,12 +1,13 @@
 //! Claims on one resource by executions of different workers.
 
+use super::Party;
 use super::lockset::{Use, Verdict, World, judge};
 use super::{LISTED, conflict};
-use crate::diagnostics::conflict::{Conflict, Kind, Party};
-use crate::diagnostics::evidence::state::{Claim, Owner, Scope, State};
-use crate::diagnostics::help::HelpContext;
-use crate::diagnostics::names::{Name, index};
-use crate::resource::{Access, Resource, ResourceKind};
+use crate::conflict::{Conflict, Kind};
+use crate::help::HelpContext;
+use crate::names::{Name, index};
+use crate::tables::{Claim, Owner, Scope, State};
+use cofferdam::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// Each resource on which somebody is in somebody else's way.
@@ -52,7 +53,14 @@ pub(super) fn left(state: &State) -> Vec<Conflict> {
                 one.in_turn = None;
             }
             let verdict = judge(state, &uses)?;
-            Some(as_left(tell(state, resource, &verdict, &origins, &uses)))
+            Some(report(
+                state,
+                resource,
+                Kind::OrderLeak,
+                &verdict,
+                &origins,
+                &uses,
+            ))
         })
         .collect()
 }
@@ -73,28 +81,6 @@ fn stays(resource: &Resource) -> bool {
         | ResourceKind::Cwd
         | ResourceKind::Umask
         | ResourceKind::Name => false,
-    }
-}
-
-fn as_left(told: Conflict) -> Conflict {
-    let resource = told
-        .resource
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let [first, second] = [&told.parties[0], &told.parties[1]];
-    let message = format!(
-        "{resource} is used by {} in {} and by {} in {}, which follow one another here and would meet under nextest",
-        first.on_worker(false),
-        first.binary,
-        second.on_worker(false),
-        second.binary,
-    );
-    Conflict {
-        kind: Kind::OrderLeak,
-        overlapped: false,
-        message,
-        ..told
     }
 }
 
@@ -206,7 +192,14 @@ impl<'a> Uses<'a> {
 fn on_resource(state: &State, resource: u32, claims: &[&Claim]) -> Option<Conflict> {
     let Uses { uses, origins, .. } = Uses::of(state, claims);
     let verdict = judge(state, &uses)?;
-    Some(tell(state, resource, &verdict, &origins, &uses))
+    Some(report(
+        state,
+        resource,
+        Kind::SharedResource,
+        &verdict,
+        &origins,
+        &uses,
+    ))
 }
 
 /// A claim ends with its last release, else with the execution.
@@ -219,7 +212,14 @@ fn end_of(state: &State, claim: &Claim, execution: u32) -> u64 {
     }
 }
 
-fn tell(state: &State, resource: u32, verdict: &Verdict, origins: &[Origin<'_>], uses: &[Use]) -> Conflict {
+fn report(
+    state: &State,
+    resource: u32,
+    kind: Kind,
+    verdict: &Verdict,
+    origins: &[Origin<'_>],
+    uses: &[Use],
+) -> Conflict {
     let listed = state.listed.unwrap_or(LISTED);
     let mut parties: Vec<Party> = Vec::new();
     for index in [verdict.pair.0, verdict.pair.1].iter().chain(&verdict.others) {
@@ -229,33 +229,49 @@ fn tell(state: &State, resource: u32, verdict: &Verdict, origins: &[Origin<'_>],
         }
     }
     let (pair, others) = parties.split_at_mut(2);
-    pair.sort_by(super::in_order);
-    others.sort_by(super::in_order);
-    let between_runs = parties[0].run != parties[1].run;
+    pair.sort_by(Party::in_order);
+    others.sort_by(Party::in_order);
+    let between_runs = parties[0].test.run != parties[1].test.run;
     let resource = state.resources.get(resource);
-    let when = if verdict.overlapped {
+    let message = message(resource, kind, verdict.overlapped, [&parties[0], &parties[1]]);
+    let service = parties.iter().find_map(|party| party.used.service.clone());
+    let suite = HelpContext {
+        by_service: service.is_some(),
+        between_runs,
+        ..HelpContext::default()
+    };
+    let help = suite.help(resource);
+    Conflict {
+        resource: Some(resource.clone()),
+        service,
+        between_runs,
+        overlapped: verdict.overlapped && kind == Kind::SharedResource,
+        ..conflict(kind, parties, verdict.concerned, message, help)
+    }
+}
+
+fn message(resource: &Resource, kind: Kind, overlapped: bool, [first, second]: [&Party; 2]) -> String {
+    let with_run = first.test.run != second.test.run;
+    if kind == Kind::OrderLeak {
+        return format!(
+            "{resource} is used by {} in {} and by {} in {}, which run one after the other here and would run at one time \
+             under nextest",
+            first.on_worker(false),
+            first.test.binary,
+            second.on_worker(false),
+            second.test.binary,
+        );
+    }
+    let when = if overlapped {
         "at one time"
     } else {
         "in turn, this time"
     };
-    let message = format!(
+    format!(
         "{resource} is used by {} and {} {when}, with no lock in common",
-        parties[0].on_worker(between_runs),
-        parties[1].on_worker(between_runs),
-    );
-    let suite = HelpContext {
-        by_service: parties.iter().any(|party| party.service.is_some()),
-        between_runs,
-        ..HelpContext::default()
-    };
-    let help = resource.kind().help(resource.as_str(), &suite);
-    Conflict {
-        resource: Some(resource.clone()),
-        service: parties.iter().find_map(|party| party.service.clone()),
-        between_runs,
-        overlapped: verdict.overlapped,
-        ..conflict(Kind::SharedResource, parties, verdict.concerned, message, help)
-    }
+        first.on_worker(with_run),
+        second.on_worker(with_run),
+    )
 }
 
 fn party(state: &State, origin: &Origin<'_>, one: &Use) -> Party {
@@ -263,10 +279,15 @@ fn party(state: &State, origin: &Origin<'_>, one: &Use) -> Party {
         Owner::Execution(_) => None,
         Owner::Instance(instance) => state.instances.get(instance).service,
     };
+    let Party { test, used } = state.party(origin.execution, Some(origin.claim.place));
     Party {
-        access: Some(origin.claim.access),
-        service: service.map(|service| state.text(service).to_owned()),
-        window: (one.begin, one.end),
-        ..state.party(origin.execution, Some(origin.claim.place))
+        test,
+        used: crate::conflict::Use {
+            access: Some(origin.claim.access),
+            service: service.map(|service| state.text(service).to_owned()),
+            from: one.begin,
+            to: one.end,
+            ..used
+        },
     }
 }

@@ -1,6 +1,6 @@
 //! Which files there are to read.
 
-use crate::error::Error;
+use crate::error::ReadError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(super) enum Sort {
 pub(super) fn walk(
     path: &Path,
     visited: &mut BTreeSet<PathBuf>,
-    found: &mut impl FnMut(Result<(&Path, Sort), Error>),
+    found: &mut impl FnMut(Result<(&Path, Sort), ReadError>),
 ) {
     let mut left = vec![path.to_owned()];
     while let Some(path) = left.pop() {
@@ -35,9 +35,9 @@ pub(super) fn walk(
 fn step(
     path: &Path,
     visited: &mut BTreeSet<PathBuf>,
-    found: &mut impl FnMut(Result<(&Path, Sort), Error>),
-) -> Result<Vec<PathBuf>, Error> {
-    let io = |source| Error::io("read", path, source);
+    found: &mut impl FnMut(Result<(&Path, Sort), ReadError>),
+) -> Result<Vec<PathBuf>, ReadError> {
+    let io = |source| ReadError::io("read", path, source);
     let real = path.canonicalize().map_err(io)?;
     let kind = std::fs::metadata(&real).map_err(io)?;
     if kind.is_dir() {
@@ -66,7 +66,7 @@ fn step(
             }
             Ok(Vec::new())
         }
-        _ => Err(Error::unreadable(
+        _ => Err(ReadError::unreadable(
             path,
             None,
             "neither a folder nor a journal (*.ndjson) nor a snapshot (*.json)",

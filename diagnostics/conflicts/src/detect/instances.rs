@@ -1,9 +1,9 @@
 //! Service instances in the hands of more than one worker.
 
 use super::{LISTED, conflict};
-use crate::diagnostics::conflict::{Conflict, Kind};
-use crate::diagnostics::evidence::state::State;
-use crate::diagnostics::names::Name;
+use crate::conflict::{Conflict, Kind};
+use crate::names::Name;
+use crate::tables::State;
 use std::collections::BTreeMap;
 
 /// One instance in two workers' caches that nobody declared as shared: one conflict for each service and factory.
@@ -28,11 +28,11 @@ pub(super) fn shared(state: &State) -> Vec<Conflict> {
     }
     services
         .into_iter()
-        .filter_map(|((service, place), instances)| tell(state, service, place, &instances))
+        .filter_map(|((service, place), instances)| report(state, service, place, &instances))
         .collect()
 }
 
-fn tell(state: &State, service: Name, place: Name, instances: &[u32]) -> Option<Conflict> {
+fn report(state: &State, service: Name, place: Name, instances: &[u32]) -> Option<Conflict> {
     let lane = |user: u32| state.executions.get(user).lane;
     // The instance that most were handed shows it best.
     let users = |index: u32| &state.instances.get(index).users;

@@ -1,7 +1,7 @@
 //! A snapshot into the tables: the same rows that a journal would have filled, without the tests' names.
 
-use super::state::{Claim, Owner, State, Told};
-use crate::diagnostics::snapshot::{Cache, Entry, EntryState, Snapshot};
+use crate::tables::{Claim, Owner, State, Told};
+use cofferdam::format::{Cache, Entry, EntryState, Snapshot};
 
 pub(super) fn add(state: &mut State, snapshot: &Snapshot) {
     state.snapshots += 1;
@@ -90,7 +90,10 @@ fn epochs_of(state: &mut State, process: u32, lane: u32, cache: &Cache) {
 
 #[cfg(test)]
 mod tests {
-    use crate::diagnostics::{Entry, EntryState, Evidence, Kind, Snapshot};
+    use crate::conflict::Kind;
+    use crate::evidence::Evidence;
+    use crate::snapshot::read_snapshot;
+    use cofferdam::format::{Entry, EntryState, Snapshot};
     use serde_json::json;
 
     /// A process with one service, which writes a file, in the lane of all workers.
@@ -116,7 +119,7 @@ mod tests {
             format!("{{\"cofferdam\":\"snapshot\",{}", &whole.to_string()[1..]),
         )
         .unwrap();
-        Snapshot::read(&path).unwrap()
+        read_snapshot(&path).unwrap()
     }
 
     #[test]

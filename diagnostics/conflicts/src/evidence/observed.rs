@@ -1,8 +1,8 @@
 //! What somebody outside saw a test do: the same rows that a journal would have filled.
 
 use super::Evidence;
-use super::state::{Alone, Claim, Execution, Lane, Numbered, Owner, State, Told};
-use crate::resource::{Access, Resource};
+use crate::tables::{Alone, Claim, Execution, Lane, Numbered, Owner, State, Told};
+use cofferdam::{Access, Resource};
 
 /// A use of a resource that was seen from outside, by whoever watched a suite that records nothing itself.
 ///
@@ -44,7 +44,7 @@ impl Evidence {
     ///
     /// ```
     /// use cofferdam::{Access, Resource};
-    /// use cofferdam::diagnostics::{Evidence, Observed};
+    /// use cofferdam_conflicts::{Evidence, Observed};
     /// let mut evidence = Evidence::new();
     /// for (test, access) in [("writes", Access::Write), ("reads", Access::Read)] {
     ///     evidence.observe(&Observed {
@@ -78,10 +78,10 @@ impl Evidence {
         claim.released = claim.released.max(end);
     }
 
-    /// Has a conflict list up to so many parties. Without it, 8.
-    pub fn list_up_to(&mut self, parties: usize) {
+    /// Sets the maximum number of uses that a conflict lists. The default is 8.
+    pub fn list_up_to(&mut self, uses: usize) {
         // Two are in each other's way: fewer cannot be listed.
-        self.state.listed = Some(parties.max(2));
+        self.state.listed = Some(uses.max(2));
     }
 }
 
@@ -122,7 +122,7 @@ fn execution_of(state: &mut State, observed: &Observed<'_>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostics::{Conflict, Kind};
+    use crate::conflict::{Conflict, Kind};
 
     const FILE: &str = "/shop/report.csv";
 
@@ -155,7 +155,7 @@ mod tests {
             self
         }
 
-        fn told(&self) -> Vec<Conflict> {
+        fn conflicts(&self) -> Vec<Conflict> {
             self.0.conflicts()
         }
     }
@@ -163,20 +163,20 @@ mod tests {
     #[test]
     fn two_tests_of_a_process_are_in_each_others_way_and_no_worker_is_spoken_of() {
         let mut seen = Seen::new();
-        let told = seen.writes("a", 1).writes("b", 1).told();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].kind, Kind::SharedResource);
+        let found = seen.writes("a", 1).writes("b", 1).conflicts();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].kind, Kind::SharedResource);
         assert!(
-            told[0].message.contains("used by a (write) and b (write) "),
+            found[0].message.contains("used by a (write) and b (write) "),
             "{}",
-            told[0].message
+            found[0].message
         );
     }
 
     #[test]
     fn a_test_is_not_in_its_own_way() {
         let mut seen = Seen::new();
-        assert_eq!(seen.writes("a", 1).writes("a", 1).told(), []);
+        assert_eq!(seen.writes("a", 1).writes("a", 1).conflicts(), []);
     }
 
     #[test]
@@ -185,14 +185,14 @@ mod tests {
         for test in ["a", "b"] {
             seen.use_of(test, 1, Resource::file(FILE), Access::Write, &["lock".to_owned()]);
         }
-        assert_eq!(seen.told(), []);
+        assert_eq!(seen.conflicts(), []);
     }
 
     #[test]
     fn programs_that_follow_one_another_leave_files_to_each_other_and_nothing_else() {
         let mut seen = Seen::new();
-        let told = seen.writes("a", 1).writes("b", 2).told();
-        let kinds: Vec<_> = told.iter().map(|told| (told.kind, told.overlapped)).collect();
+        let found = seen.writes("a", 1).writes("b", 2).conflicts();
+        let kinds: Vec<_> = found.iter().map(|one| (one.kind, one.overlapped)).collect();
         assert_eq!(kinds, [(Kind::OrderLeak, false)]);
 
         let mut seen = Seen::new();
@@ -201,17 +201,17 @@ mod tests {
             seen.use_of(test, pid, Resource::cwd(), Access::Write, &[]);
             seen.use_of(test, pid, Resource::umask(), Access::Write, &[]);
         }
-        assert_eq!(seen.told(), []);
+        assert_eq!(seen.conflicts(), []);
     }
 
     #[test]
-    fn as_many_parties_are_listed_as_are_asked_for() {
+    fn a_conflict_lists_up_to_the_requested_number_of_uses() {
         let mut seen = Seen::new();
         for number in 0..20 {
             seen.writes(&format!("t{number}"), 1);
         }
-        assert_eq!(seen.told()[0].parties.len(), 8);
+        assert_eq!(seen.conflicts()[0].tests.len(), 8);
         seen.0.list_up_to(usize::MAX);
-        assert_eq!(seen.told()[0].parties.len(), 20);
+        assert_eq!(seen.conflicts()[0].tests.len(), 20);
     }
 }

@@ -1,8 +1,8 @@
 //! One worker ID alive in two processes.
 
 use super::conflict;
-use crate::diagnostics::conflict::{Conflict, Kind};
-use crate::diagnostics::evidence::state::State;
+use crate::conflict::{Conflict, Kind};
+use crate::tables::State;
 use std::collections::BTreeMap;
 
 /// Each lane of a run in which two processes had an execution at one time: what is one worker's own was theirs both.
@@ -59,7 +59,8 @@ fn in_lane(state: &State, mut executions: Vec<u32>) -> Option<Conflict> {
         .iter()
         .map(|execution| state.party(*execution, None))
         .collect();
-    let [first, second, ..] = parties.as_slice() else {
+    let tests = parties.iter().map(|party| &party.test).collect::<Vec<_>>();
+    let [first, second, ..] = tests[..] else {
         return None;
     };
     let message = format!(

@@ -4,8 +4,9 @@
 //! that begins its first write, so a torn line stands directly above a `process` line or at the end of the file
 //! without a newline. There, and only there, a line that does not parse is skipped and counted.
 
-use crate::error::Error;
-use crate::event::{Event, Record, VERSION};
+use crate::error::ReadError;
+use crate::record;
+use cofferdam::format::{Event, JOURNAL_VERSION, Record};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::io::{self, BufRead, Read as _};
@@ -15,10 +16,10 @@ use std::path::Path;
 const LONGEST: usize = 1 << 20;
 
 /// Reads a journal, hands over each record or error in the file's order, and returns how many lines were torn.
-pub(super) fn journal(
+pub(super) fn read(
     file: &Path,
     source: impl BufRead,
-    mut sink: impl FnMut(Result<(u64, Record), Error>),
+    mut sink: impl FnMut(Result<(u64, Record), ReadError>),
 ) -> u64 {
     let mut lines = Lines {
         source,
@@ -27,7 +28,7 @@ pub(super) fn journal(
     };
     let mut torn = 0;
     // A line that did not parse, until the next one tells whether it was torn.
-    let mut doubtful: Option<Error> = None;
+    let mut doubtful: Option<ReadError> = None;
     // Processes that write in a version we do not know.
     let mut newer = HashSet::new();
     loop {
@@ -35,7 +36,7 @@ pub(super) fn journal(
             Ok(found) => found,
             Err(source) => {
                 doubtful.into_iter().for_each(|error| sink(Err(error)));
-                sink(Err(Error::io("read", file, source)));
+                sink(Err(ReadError::io("read", file, source)));
                 return torn;
             }
         };
@@ -54,7 +55,7 @@ pub(super) fn journal(
                 let reason =
                     format!("the line is longer than {LONGEST} bytes, so this is no journal of ours");
                 doubtful.take().into_iter().for_each(|error| sink(Err(error)));
-                sink(Err(Error::unreadable(file, Some(lines.number), reason)));
+                sink(Err(ReadError::unreadable(file, Some(lines.number), reason)));
                 continue;
             }
         };
@@ -77,11 +78,11 @@ pub(super) fn journal(
             Parsed::Good(record) => sink(Ok((lines.number, record))),
             Parsed::Newer { version, begins } => {
                 if begins {
-                    sink(Err(Error::newer(file, version, VERSION)));
+                    sink(Err(ReadError::newer(file, version, JOURNAL_VERSION)));
                 }
             }
             Parsed::Bad(_) if !ended => torn += 1,
-            Parsed::Bad(reason) => doubtful = Some(Error::unreadable(file, Some(lines.number), reason)),
+            Parsed::Bad(reason) => doubtful = Some(ReadError::unreadable(file, Some(lines.number), reason)),
         }
     }
     doubtful.into_iter().for_each(|error| sink(Err(error)));
@@ -102,9 +103,9 @@ fn parse(line: &[u8], newer: &mut HashSet<u64>) -> Parsed {
     let Ok(text) = std::str::from_utf8(line) else {
         return Parsed::Bad("not UTF-8".to_owned());
     };
-    let reason = match Record::from_line(text) {
+    let reason = match record::read(text) {
         Ok(record) => match record.event {
-            Event::Process { version, .. } if version > VERSION => String::new(),
+            Event::Process { version, .. } if version > JOURNAL_VERSION => String::new(),
             Event::Process { .. } => {
                 // A number that was used again belongs to the later process.
                 newer.remove(&u64::from(record.pid));
@@ -119,7 +120,7 @@ fn parse(line: &[u8], newer: &mut HashSet<u64>) -> Parsed {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let pid = value["pid"].as_u64();
     match (value["event"].as_str(), value["version"].as_u64(), pid) {
-        (Some("process"), Some(version), Some(pid)) if version > VERSION => {
+        (Some("process"), Some(version), Some(pid)) if version > JOURNAL_VERSION => {
             newer.insert(pid);
             Parsed::Newer {
                 version,
@@ -189,7 +190,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> (Vec<u64>, Vec<String>, u64) {
         let (mut lines, mut errors) = (Vec::new(), Vec::new());
-        let torn = journal(Path::new("j.ndjson"), bytes, |found| match found {
+        let torn = super::read(Path::new("j.ndjson"), bytes, |found| match found {
             Ok((line, _)) => lines.push(line),
             Err(error) => errors.push(error.to_string()),
         });
@@ -281,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_page_lists_every_event_with_its_fields_and_their_shapes() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/journal.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/journal.md");
         let page = std::fs::read_to_string(path).unwrap();
         let table = page.split("| event | field | shape | |").nth(1).unwrap();
         let mut told: Vec<(String, Vec<(String, String)>)> = Vec::new();
@@ -300,7 +301,7 @@ mod tests {
                 .map(|(field, shape)| ((*field).to_owned(), (*shape).to_owned()))
                 .collect()
         };
-        let known: Vec<(String, Vec<(String, String)>)> = Event::TABLE
+        let known: Vec<(String, Vec<(String, String)>)> = record::TABLE
             .iter()
             .map(|(event, fields)| ((*event).to_owned(), owned(fields)))
             .collect();

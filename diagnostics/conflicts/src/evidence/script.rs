@@ -1,7 +1,7 @@
 //! Journals for tests, event by event.
 
-use crate::event::{Event, Record, VERSION, Why};
-use crate::resource::{Access, Resource};
+use cofferdam::format::{Event, JOURNAL_VERSION, Record, Why};
+use cofferdam::{Access, Resource};
 use std::fmt::Write as _;
 
 /// The journal of one process in one lane, as it would be on disk.
@@ -21,7 +21,7 @@ impl Lane {
             text: String::new(),
         };
         let event = Event::Process {
-            version: VERSION,
+            version: JOURNAL_VERSION,
             run: run.to_owned(),
             session: "s".to_owned(),
             runner: "cargo".to_owned(),

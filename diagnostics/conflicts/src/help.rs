@@ -1,6 +1,6 @@
 //! Help texts: one per kind of resource, in the words of the API that the suite has.
 
-use crate::resource::{ResourceKind, Scope};
+use cofferdam::{Resource, ResourceKind, Scope};
 
 /// The crate whose API a suite can use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Harness {
     Custom,
 }
 
-/// The facts about a suite that [`ResourceKind::help`] builds on. The default is a suite with cofferdam.
+/// The facts about a suite that [`help`](Self::help) builds on. The default is a suite with cofferdam.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HelpContext<'a> {
     /// The API that the suite has.
@@ -45,71 +45,70 @@ pub struct HelpContext<'a> {
     pub is_tracked: bool,
 }
 
-impl ResourceKind {
-    /// Returns what ends a conflict on the resource `name` of this kind: first how each test gets its own, and after
+impl HelpContext<'_> {
+    /// Returns what ends a conflict on the resource: first how each test gets its own, and after
     /// `; where ` how tests are kept apart that have to share it.
     ///
     /// ```
-    /// use cofferdam::ResourceKind;
-    /// use cofferdam::diagnostics::{HelpContext, SuiteApi};
+    /// use cofferdam::Resource;
+    /// use cofferdam_conflicts::{HelpContext, SuiteApi};
     /// let suite = HelpContext { api: SuiteApi::SerialTest, key: Some("db"), ..HelpContext::default() };
-    /// let help = ResourceKind::Env.help("SHOP_DB", &suite);
+    /// let help = suite.help(&Resource::env("SHOP_DB"));
     /// assert!(help.ends_with("`#[serial(db)]` on the tests that change it and `#[parallel(db)]` on those that only read it"));
     /// ```
-    pub fn help(self, name: &str, suite: &HelpContext<'_>) -> String {
-        let apart = suite.apart(self, name);
-        let (first, dir, path) = (suite.first(), suite.dir(), suite.path(last_part(name)));
-        let named = suite.named();
-        let user = if suite.by_service { "worker" } else { "test" };
-        match self {
-            Self::File if suite.is_tracked => format!(
+    pub fn help(&self, resource: &Resource) -> String {
+        let (kind, name) = (resource.kind(), resource.as_str());
+        let apart = self.apart(kind, name);
+        let (first, dir, path) = (self.first(), self.dir(), self.path(last_part(name)));
+        let named = self.named();
+        let user = if self.by_service { "worker" } else { "test" };
+        match kind {
+            ResourceKind::File if self.is_tracked => format!(
                 "let each {user} change a copy of its own: {first}`std::fs::copy({name:?}, {path})?`{named}; where the file \
                  itself has to change, {apart}"
             ),
-            Self::File => format!(
+            ResourceKind::File => format!(
                 "give each {user} its own file: {first}`{path}` instead of the fixed path{named}; where they have to share it, \
                  {apart}"
             ),
-            Self::Directory => format!(
+            ResourceKind::Directory => format!(
                 "give each {user} its own directory: {first}`{dir}` instead of the fixed path{named}; where they have to share \
                  it, {apart}"
             ),
-            Self::GitRepository => format!(
+            ResourceKind::GitRepository => format!(
                 "give each {user} its own repository: {first}`git init` or `git clone` into `{dir}`{named}; where they have to \
                  share it, {apart}"
             ),
-            Self::Database => format!(
+            ResourceKind::Database => format!(
                 "give each {user} its own database: {first}`{path}` instead of the fixed path, or `:memory:`{named}; where they \
                  have to share it, {apart}"
             ),
-            Self::TempName => format!(
+            ResourceKind::TempName => format!(
                 "a counter, a process ID or the time alone does not make a name unique: use {first}`{dir}`{named}; where they \
                  have to share it, {apart}"
             ),
-            Self::UnixSocket => suite.socket(name, &apart),
-            Self::SharedMemory => format!(
+            ResourceKind::UnixSocket => self.socket(name, &apart),
+            ResourceKind::SharedMemory => format!(
                 "give each test its own name, which is no path: `format!(\"/NAME-{{}}\", std::process::id())`, with the \
                  test's name for NAME; where they have to share it, {apart}"
             ),
-            Self::Port => suite.port("TcpListener", &apart),
-            Self::UdpPort => suite.port("UdpSocket", &apart),
-            Self::Env => format!(
+            ResourceKind::Port => self.port("TcpListener", &apart),
+            ResourceKind::UdpPort => self.port("UdpSocket", &apart),
+            ResourceKind::Env => format!(
                 "pass the value as an argument, or to a child with `Command::env`; where the code under test reads {name} \
                  itself, {apart}"
             ),
-            Self::Cwd => format!(
+            ResourceKind::Cwd => format!(
                 "use absolute paths, or `Command::current_dir` for children; where it has to be changed, {apart}"
             ),
-            Self::Umask => format!(
+            ResourceKind::Umask => format!(
                 "give the file its mode when it is made (`OpenOptions::mode`), or with `set_permissions`; where the mask \
                  has to be changed, {apart}"
             ),
-            Self::Name => suite.name(&apart),
+            ResourceKind::Name => self.name(&apart),
         }
     }
-}
 
-impl HelpContext<'_> {
     /// The statement that the expressions build on, with what leads on to them.
     fn first(&self) -> &'static str {
         match self.api {
@@ -289,7 +288,7 @@ mod tests {
                         harness,
                         ..HelpContext::default()
                     };
-                    let text = kind.help("/w/shop.data", &suite);
+                    let text = suite.help(&Resource::new(*kind, "/w/shop.data"));
                     let is_named = |word: &&&str| text.contains(**word);
                     // A name of shared memory or of an abstract socket is made by hand in any suite.
                     let found = absent
@@ -313,9 +312,9 @@ mod tests {
             is_tracked: true,
             ..HelpContext::default()
         };
-        let text = ResourceKind::File.help("/w/tests/golden.txt", &suite);
+        let text = suite.help(&Resource::new(ResourceKind::File, "/w/tests/golden.txt"));
         assert!(text.contains("std::fs::copy(\"/w/tests/golden.txt\""), "{text}");
-        let text = ResourceKind::UnixSocket.help("/tmp/shop.sock", &suite);
+        let text = suite.help(&Resource::new(ResourceKind::UnixSocket, "/tmp/shop.sock"));
         assert!(
             text.contains("cofferdam::socket_dir()?;` and `dir.join(\"shop.sock\")`"),
             "{text}"
@@ -329,18 +328,16 @@ mod tests {
             is_process: true,
             ..HelpContext::default()
         };
-        let text = ResourceKind::File.help("/w/a.csv", &suite);
+        let text = suite.help(&Resource::new(ResourceKind::File, "/w/a.csv"));
         assert!(
             text.contains("--with test-group") && !text.contains("#[serial"),
             "{text}"
         );
-        let text = ResourceKind::File.help(
-            "/w/a.csv",
-            &HelpContext {
-                is_process: false,
-                ..suite
-            },
-        );
+        let threads = HelpContext {
+            is_process: false,
+            ..suite
+        };
+        let text = threads.help(&Resource::new(ResourceKind::File, "/w/a.csv"));
         assert!(text.contains("#[serial(a_csv)]"), "{text}");
     }
 

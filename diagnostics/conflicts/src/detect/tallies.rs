@@ -1,9 +1,9 @@
 //! What was counted while the journals were read: foreign uses, epochs, leaks, thrashing, quarantine, rebuilding.
 
 use super::{conflict, time};
-use crate::diagnostics::conflict::{Conflict, Kind};
-use crate::diagnostics::evidence::state::{State, Tally, WhyLeaked};
-use crate::diagnostics::names::Name;
+use crate::conflict::{Conflict, Kind};
+use crate::names::Name;
+use crate::tables::{State, Tally, WhyLeaked};
 use std::collections::BTreeMap;
 
 /// A service that is built in fewer tests is no case for a fixture.
@@ -14,13 +14,13 @@ const COST: u64 = 100_000;
 const REBUILDS: u64 = 3;
 
 pub(super) fn all(state: &State) -> Vec<Conflict> {
-    let mut told = foreign(state);
-    told.extend(epochs(state));
-    told.extend(leaked(state));
-    told.extend(thrashing(state));
-    told.extend(quarantined(state));
-    told.extend(rebuilt(state));
-    told
+    let mut found = foreign(state);
+    found.extend(epochs(state));
+    found.extend(leaked(state));
+    found.extend(thrashing(state));
+    found.extend(quarantined(state));
+    found.extend(rebuilt(state));
+    found
 }
 
 fn of_service(
@@ -38,7 +38,7 @@ fn of_service(
 }
 
 fn foreign(state: &State) -> Vec<Conflict> {
-    let told = state.foreign.iter().map(|((_, service, place), tally)| {
+    let found = state.foreign.iter().map(|((_, service, place), tally)| {
         let parties = state.parties(tally);
         let who = parties.first().map_or_else(|| "a test".to_owned(), |party| party.on_worker(false));
         let name = state.text(*service);
@@ -48,11 +48,11 @@ fn foreign(state: &State) -> Vec<Conflict> {
                     other workers find it";
         of_service(state, Kind::ForeignUse, *service, tally, message, help.to_owned())
     });
-    told.collect()
+    found.collect()
 }
 
 fn epochs(state: &State) -> Vec<Conflict> {
-    let told = state.epochs.iter().map(|((_, locator, service), tally)| {
+    let found = state.epochs.iter().map(|((_, locator, service), tally)| {
         let (name, locator) = (state.text(*service), called(state, *locator));
         let message = format!(
             "{name} of {locator} was built anew after it was cleared or overridden, while the old instance \
@@ -64,11 +64,11 @@ fn epochs(state: &State) -> Vec<Conflict> {
         );
         of_service(state, Kind::TwoEpochs, *service, tally, message, help)
     });
-    told.collect()
+    found.collect()
 }
 
 fn leaked(state: &State) -> Vec<Conflict> {
-    let told = state.leaked.iter().map(|((locator, service, why), tally)| {
+    let found = state.leaked.iter().map(|((locator, service, why), tally)| {
         let (name, locator) = (state.text(*service), called(state, *locator));
         let when = match why {
             WhyLeaked::TestOver => "when its test was over",
@@ -84,7 +84,7 @@ fn leaked(state: &State) -> Vec<Conflict> {
         };
         of_service(state, Kind::Leaked, *service, tally, message, help.to_owned())
     });
-    told.collect()
+    found.collect()
 }
 
 fn thrashing(state: &State) -> Vec<Conflict> {
@@ -95,7 +95,7 @@ fn thrashing(state: &State) -> Vec<Conflict> {
             .or_default()
             .push((*service, tally));
     }
-    let told = locators.into_iter().filter_map(|((run, locator), services)| {
+    let found = locators.into_iter().filter_map(|((run, locator), services)| {
         let rebuilds: u64 = services.iter().map(|(_, tally)| tally.count).sum();
         let cost: u64 = services.iter().map(|(_, tally)| tally.sum).sum();
         let (worst, tally) = services
@@ -123,18 +123,19 @@ fn thrashing(state: &State) -> Vec<Conflict> {
         let help = format!(
             "`.capacity({all})` where the locator is built holds all {all} services that its tests asked for"
         );
-        let mut told = of_service(state, Kind::Thrashing, *worst, tally, message, help);
-        told.concerned = rebuilds;
-        Some(told)
+        Some(Conflict {
+            use_count: rebuilds,
+            ..of_service(state, Kind::Thrashing, *worst, tally, message, help)
+        })
     });
-    told.collect()
+    found.collect()
 }
 
 fn quarantined(state: &State) -> Vec<Conflict> {
-    let told = state.quarantined.values().map(|tally| {
+    let found = state.quarantined.values().map(|tally| {
         let parties = state.parties(tally);
         let (who, worker) = match parties.first() {
-            Some(party) => (party.to_string(), party.worker.clone()),
+            Some(party) => (party.test.to_string(), party.test.worker.clone()),
             None => ("a test".to_owned(), "its worker".to_owned()),
         };
         let threads = if tally.sum == 1 { "a thread" } else { "threads" };
@@ -142,7 +143,7 @@ fn quarantined(state: &State) -> Vec<Conflict> {
         let help = "`join` what `Worker::spawn` and `wrap` started before the test ends";
         conflict(Kind::Quarantined, parties, tally.count, message, help)
     });
-    told.collect()
+    found.collect()
 }
 
 fn rebuilt(state: &State) -> Vec<Conflict> {
@@ -150,7 +151,7 @@ fn rebuilt(state: &State) -> Vec<Conflict> {
         .builds
         .iter()
         .filter(|(_, tally)| tally.count >= BUILDS && tally.sum >= COST);
-    let told = worth.map(|((run, locator, service), tally)| {
+    let found = worth.map(|((run, locator, service), tally)| {
         let name = state.text(*service);
         let message = format!(
             "{name} of {} was built in {} tests of run {}, {} in all: a candidate for a fixture",
@@ -163,7 +164,7 @@ fn rebuilt(state: &State) -> Vec<Conflict> {
                     process (a server, a filled database) is better started once per run";
         of_service(state, Kind::Rebuilt, *service, tally, message, help.to_owned())
     });
-    told.collect()
+    found.collect()
 }
 
 /// A locator with its name; a `WorkerLocal` is called by its place.
