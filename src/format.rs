@@ -11,7 +11,7 @@ pub use crate::diagnostics::{Cache, Claim, Entry, EntryState, Process, Snapshot}
 pub use crate::diagnostics::{MARK as SNAPSHOT_MARK, VERSION as SNAPSHOT_VERSION};
 pub use crate::error::chain as error_chain;
 pub use crate::event::{Event, Record, VERSION as JOURNAL_VERSION, Why};
-pub use crate::locator::lanes::is_of_all as is_of_all_workers;
+pub use crate::locator::lane::all::is_of_all as is_of_all_workers;
 pub use crate::resource::{Access, Resource, ResourceKind, Scope};
 pub use crate::sys::marker::layout as account;
 
@@ -19,5 +19,5 @@ use std::path::{Path, PathBuf};
 
 /// Returns the account of a session below cofferdam's folder `base`.
 pub fn account_path(base: &Path, session: &str) -> PathBuf {
-    crate::sys::marker::path(base, &crate::place::file_name(session))
+    crate::sys::marker::path(base, &crate::run::file_name(session))
 }

@@ -312,7 +312,7 @@ mod tests {
             Error::blocked(
                 repo(),
                 "w0".to_owned(),
-                "another thread builds it and is not done".to_owned(),
+                "another thread is still building it".to_owned(),
                 Duration::from_secs(60),
             ),
             Error::busy(

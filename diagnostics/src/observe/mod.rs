@@ -20,7 +20,7 @@ mod given;
 mod group;
 mod guards;
 pub(crate) mod launch;
-#[path = "../../observer/account.rs"]
+#[path = "../../observer/account_layout.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod layout;
 mod listed;

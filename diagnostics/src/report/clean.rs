@@ -55,7 +55,6 @@ fn reason(fate: &Fate) -> &'static str {
         Fate::Named => {
             "it was named by COFFERDAM_RUN_ID, and whoever did knows when it is over; `--all` removes it"
         }
-        Fate::Kept => "its fixtures were left standing; the script remove.sh in it ends them",
         Fate::Foreign => "it is of another machine, or from before the last boot; `--all` removes it",
         Fate::Unknown => "it has no run.json that can be read; `--all` removes it",
         _ => "",

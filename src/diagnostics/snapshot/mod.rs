@@ -5,11 +5,12 @@ mod write;
 pub use write::MARK;
 
 use crate::error::Error;
-use crate::locator::{self, view};
+use crate::file::write_atomic;
+use crate::locator;
+use crate::locator::lane::view;
 use crate::resource::{Access, Resource};
-use crate::run::write_atomic;
 use crate::sys::{clock, process};
-use crate::{journal, place};
+use crate::{journal, run};
 use std::path::Path;
 
 /// The version of the snapshots that this build writes.
@@ -150,11 +151,11 @@ pub struct Claim {
 /// Each cache is locked in turn while it is copied, so workers that go on meanwhile are seen at slightly different
 /// times. Costs about as much as copying the names of all entries.
 pub fn collect() -> Snapshot {
-    let facts = place::facts();
+    let facts = run::facts();
     Snapshot {
         taken_at: clock::micros(),
-        run: place::run().id.clone(),
-        session: place::session(),
+        run: run::run().id.clone(),
+        session: run::session(),
         process: Process {
             pid: facts.pid,
             started: facts.started,
@@ -210,10 +211,10 @@ impl From<view::EntryView> for Entry {
             instance: view.instance,
             shared: view.shared,
             state: match view.state {
-                view::State::Cached => EntryState::Cached,
-                view::State::Override => EntryState::Override,
-                view::State::Hidden => EntryState::Hidden,
-                view::State::Forgotten => EntryState::Forgotten,
+                view::InstanceState::Cached => EntryState::Cached,
+                view::InstanceState::Override => EntryState::Override,
+                view::InstanceState::SetAside => EntryState::Hidden,
+                view::InstanceState::Retired => EntryState::Forgotten,
             },
             built_at: view.built_at,
             used_at: view.used_at,
