@@ -73,7 +73,7 @@ pub(crate) fn observe(
     if !kept.conflicts.is_empty() {
         // Of a suite that cargo does not know here, nothing but the standard library is known to be there.
         let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
-        let planned = proposal::mend(&kept, &sources, proposal::Means::Attributes, None);
+        let planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None);
         let keys = planned.map(|planned| planned.keys).unwrap_or_default();
         conflict_help::word(&mut kept, &sources, &keys);
     }

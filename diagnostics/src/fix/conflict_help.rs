@@ -71,11 +71,11 @@ fn api(users: &[&Test], sources: &Sources) -> SuiteApi {
 
 /// Returns the files that Git tracks in the checkout around `dir`; none where there is no checkout.
 fn tracked(dir: &Path) -> HashSet<PathBuf> {
-    let Ok(root) = tool::ask("git", &["rev-parse", "--show-toplevel"], dir) else {
+    let Ok(root) = tool::output("git", &["rev-parse", "--show-toplevel"], dir) else {
         return HashSet::new();
     };
     let root = PathBuf::from(String::from_utf8_lossy(&root).trim_end());
-    let files = tool::ask("git", &["ls-files", "-z"], &root).unwrap_or_default();
+    let files = tool::output("git", &["ls-files", "-z"], &root).unwrap_or_default();
     let files = String::from_utf8_lossy(&files).into_owned();
     files.split_terminator('\0').map(|file| root.join(file)).collect()
 }

@@ -1,9 +1,9 @@
 //! The smallest set of changes that ends the observed conflicts.
 //!
-//! `proposal` turns findings into new file contents: `test_sources` reads the workspaces and finds each test with its attributes,
-//! `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration. `unused_attributes` finds
-//! unneeded attributes, and `conflict_help` writes the help texts. `checkout` applies the changes. Only `tool`, `checkout`, `test_sources` and
-//! `proposal` have effects.
+//! `proposal` turns conflicts into new file contents: `test_sources` reads the workspaces and finds each test with its
+//! attributes, `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration.
+//! `unused_attributes` finds attributes without effect, and `conflict_help` writes the help texts. `checkout` applies the
+//! changes. Only `tool`, `checkout`, `test_sources` and `proposal` have effects.
 
 mod attributes;
 pub(crate) mod checkout;

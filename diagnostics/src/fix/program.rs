@@ -12,13 +12,13 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
-    /// The byte offset of a new attribute: below the others, except those that refuse an attribute below them.
+    /// The byte offset of a new attribute: below the others, except those that allow no attribute below them.
     pub(crate) at: usize,
     /// Its own annotations and those inherited from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,
-    /// Set if no position for cofferdam's attribute works: `#[test_with::…]`, which refuses attributes below it, is above
+    /// Set if no position for cofferdam's attribute works: `#[test_with::…]`, which allows no attribute below it, is above
     /// `#[rstest]`, which must be above cofferdam's.
-    pub(crate) has_no_place: bool,
+    pub(crate) has_no_position: bool,
     /// Whether more annotations may apply under a condition.
     pub(crate) is_conditional: bool,
     /// The number of its module.

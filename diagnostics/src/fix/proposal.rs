@@ -1,10 +1,10 @@
-//! From findings to what ends them: who meets where, which means, and the drafts of files.
+//! From findings to what ends them: who meets where, which mechanism, and the drafts of files.
 
 use super::draft::{self, Change, Draft};
 use super::edit;
-use super::key_plan::{Held, Key, Meeting, Plan, Takes};
-use super::nextest_groups::{self, Group};
-use super::test_sources::{Sources, Spot};
+use super::key_plan::{ExistingKey, Key, KeysToAdd, Plan, SharedResource};
+use super::nextest_groups::{self, TestGroup};
+use super::test_sources::{Sources, TestPosition};
 use super::{Family, conflict_help};
 use crate::findings::Observation;
 use cofferdam::{Resource, Scope};
@@ -14,41 +14,43 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// What tests are kept apart by.
+/// The mechanism that keeps tests apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Means {
-    /// What the suite has: cofferdam's attributes where a package uses them, else serial_test's for the threads of a
-    /// process, and for processes of packages without cofferdam nextest's test groups.
-    Attributes,
-    /// Attributes of that family.
-    Of(Family),
+pub(crate) enum Mechanism {
+    /// The mechanism of the suite: cofferdam's attributes in packages that depend on it. In other packages, serial_test's
+    /// attributes for the threads of a process, and nextest's test groups for processes.
+    OfSuite,
+    /// Attributes of one family.
+    Attributes(Family),
     /// nextest's test groups.
-    Groups,
+    TestGroups,
 }
 
-/// A test that is to change, and cannot be changed here.
+/// A necessary change of a test that cannot be made automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ByHand {
+pub(crate) struct ManualStep {
     pub(crate) test: String,
     pub(crate) binary: String,
-    pub(crate) needs: Needs,
+    pub(crate) needs: Requirement,
+    /// The reason the change is manual.
     pub(crate) why: String,
 }
 
-/// What a test is to be given.
+/// The change that a test needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Needs {
-    Keys(Takes),
-    /// cofferdam's locks of these names, in the test's body.
-    Locks(Takes),
-    /// A resource of its own.
-    Own(Resource),
-    /// nextest's test group of that name.
-    Group(String),
+pub(crate) enum Requirement {
+    /// Attributes with these keys.
+    Keys(KeysToAdd),
+    /// cofferdam's locks with these names, in the test's body.
+    Locks(KeysToAdd),
+    /// A separate resource of the same kind.
+    OwnResource(Resource),
+    /// The nextest test group with this name.
+    TestGroup(String),
 }
 
-impl ByHand {
-    fn new(test: &Test, needs: Needs, why: &str) -> Self {
+impl ManualStep {
+    fn new(test: &Test, needs: Requirement, why: &str) -> Self {
         Self {
             test: test.name().to_owned(),
             binary: test.binary.clone(),
@@ -58,46 +60,46 @@ impl ByHand {
     }
 }
 
-/// What ends what was seen.
+/// Changes that end the observed conflicts.
 #[derive(Debug, Default)]
-pub(crate) struct Mending {
+pub(crate) struct Proposal {
     pub(crate) keys: Vec<Key>,
-    pub(crate) groups: Vec<Group>,
-    /// Resources whose tests take a key in common already.
-    pub(crate) kept: Vec<Resource>,
-    /// Resources that cannot be met on under nextest.
-    pub(crate) not_met: Vec<Resource>,
-    /// Resources on which tests met under `cargo test`, where the test groups do not act.
-    pub(crate) not_reached: Vec<Resource>,
+    pub(crate) groups: Vec<TestGroup>,
+    /// Resources whose tests already take a common key.
+    pub(crate) already_separated: Vec<Resource>,
+    /// Resources that each process has for itself, so tests do not share them under nextest.
+    pub(crate) not_shared_under_nextest: Vec<Resource>,
+    /// Resources that tests shared under `cargo test`, where test groups have no effect.
+    pub(crate) outside_nextest: Vec<Resource>,
     pub(crate) changes: Vec<Change>,
-    /// How many functions get an attribute.
+    /// The number of functions that get an attribute.
     pub(crate) functions: usize,
-    pub(crate) by_hand: Vec<ByHand>,
-    /// Manifests without the crate that the attributes come from.
-    pub(crate) missing: BTreeMap<PathBuf, Missing>,
+    pub(crate) manual_steps: Vec<ManualStep>,
+    /// Manifests that lack the crate of the attributes.
+    pub(crate) missing_crates: BTreeMap<PathBuf, MissingCrate>,
 }
 
 /// The crate that a package lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
+pub(crate) enum MissingCrate {
     Cofferdam,
     SerialTest,
-    /// Either would do, and no attribute was drafted.
-    Both,
+    /// One of the two crates; no attribute was drafted.
+    Either,
 }
 
-impl Missing {
-    /// Returns a sentence about the manifest, with what adds the crate.
+impl MissingCrate {
+    /// Returns a sentence about the manifest, with the command that adds the crate.
     pub(crate) fn sentence(self, manifest: &str) -> String {
         match self {
             Self::Cofferdam => format!(
-                "{manifest} does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam --features \
+                "{manifest} does not have cofferdam, which provides the attributes: `cargo add --dev cofferdam --features \
                  serial --path CHECKOUT`, or --cofferdam CHECKOUT; --with test-group needs no crate"
             ),
             Self::SerialTest => format!(
-                "{manifest} does not have serial_test, where the attributes come from: `cargo add --dev serial_test`"
+                "{manifest} does not have serial_test, which provides the attributes: `cargo add --dev serial_test`"
             ),
-            Self::Both => format!(
+            Self::Either => format!(
                 "{manifest} has neither serial_test nor cofferdam, whose attributes keep tests apart: `cargo add --dev \
                  serial_test`, or --cofferdam CHECKOUT; for nextest --with test-group needs no crate"
             ),
@@ -105,13 +107,13 @@ impl Missing {
     }
 }
 
-/// All tests that were seen to meet, each once.
-struct Tests<'a> {
+/// All tests with a conflict, without duplicates. Their indexes identify them in plans.
+struct InvolvedTests<'a> {
     all: Vec<&'a Test>,
     numbers: HashMap<(&'a str, &'a str, &'a str), usize>,
 }
 
-impl<'a> Tests<'a> {
+impl<'a> InvolvedTests<'a> {
     fn of(observation: &'a Observation) -> Self {
         let mut tests = Self {
             all: Vec::new(),
@@ -119,7 +121,7 @@ impl<'a> Tests<'a> {
         };
         for test in observation.conflicts.iter().flat_map(|conflict| &conflict.tests) {
             let next = tests.all.len();
-            let number = *tests.numbers.entry(key(test)).or_insert(next);
+            let number = *tests.numbers.entry(test_id(test)).or_insert(next);
             if number == next {
                 tests.all.push(test);
             }
@@ -128,106 +130,114 @@ impl<'a> Tests<'a> {
     }
 }
 
-fn key(test: &Test) -> (&str, &str, &str) {
+/// Returns the package, program and name of a test.
+fn test_id(test: &Test) -> (&str, &str, &str) {
     (&test.package, &test.binary, test.name())
 }
 
-/// Whether it is to be ended: what was run once more and kept apart every time is not, and what programs that follow
-/// one another leave to each other no attribute ends, nor a test's need for another to run first.
-pub(crate) fn is_to_be_ended(conflict: &Conflict) -> bool {
+/// Returns whether changes to tests can end the conflict. Guarded conflicts need none, and no attribute ends an order leak
+/// or an order dependency.
+pub(crate) fn is_fixable(conflict: &Conflict) -> bool {
     conflict.kind == Kind::SharedResource && conflict.may_happen()
 }
 
-/// What ends the findings. `library` is a checkout of cofferdam for packages that do not have it.
-pub(crate) fn mend(
+/// Proposes changes that end the observed conflicts. `library` is a checkout of cofferdam for packages that lack it.
+pub(crate) fn propose(
     observation: &Observation,
     sources: &Sources,
-    means: Means,
+    mechanism: Mechanism,
     library: Option<&Path>,
-) -> Result<Mending, String> {
-    let tests = Tests::of(observation);
-    let meetings = meetings(observation, &tests);
-    let mut mending = Mending::default();
-    if means == Means::Groups {
-        mending.groups(meetings, &tests, sources)?;
-        return Ok(mending);
+) -> Result<Proposal, String> {
+    let tests = InvolvedTests::of(observation);
+    let shared_resources = shared_resources(observation, &tests);
+    let mut proposal = Proposal::default();
+    if mechanism == Mechanism::TestGroups {
+        proposal.add_test_groups(shared_resources, &tests, sources)?;
+        return Ok(proposal);
     }
-    let ways = Choice {
+    let choice = MechanismChoice {
         tests: &tests,
         sources,
-        means,
+        mechanism,
         library,
     };
-    let ways = ways.of(meetings)?;
-    mending.missing.extend(ways.missing);
-    for meeting in ways.own {
-        mending.own(&meeting, &tests, sources);
+    let assignment = choice.assign(shared_resources)?;
+    proposal.missing_crates.extend(assignment.missing);
+    for shared in assignment.own {
+        proposal.request_own_resources(&shared, &tests, sources);
     }
-    mending.attributes(ways.by_family, &tests, sources, library)?;
-    mending.groups(ways.groups, &tests, sources)?;
-    Ok(mending)
+    proposal.add_attributes(assignment.by_family, &tests, sources, library)?;
+    proposal.add_test_groups(assignment.groups, &tests, sources)?;
+    Ok(proposal)
 }
 
-/// The functions, or why one of them is for a person.
-fn changeable<'a, 'b>(spots: &'a [Spot<'b>], family: Family) -> Result<&'a [Spot<'b>], &'static str> {
-    let mut obstacles = spots
+/// Returns the positions, or the reason one of the functions cannot be changed automatically.
+fn editable<'a, 'b>(
+    positions: &'a [TestPosition<'b>],
+    family: Family,
+) -> Result<&'a [TestPosition<'b>], &'static str> {
+    let mut obstacles = positions
         .iter()
-        .filter_map(|spot| edit::obstacle(spot.function, family));
-    obstacles.next().map_or(Ok(spots), Err)
+        .filter_map(|position| edit::obstacle(position.function, family));
+    obstacles.next().map_or(Ok(positions), Err)
 }
 
-impl Mending {
-    fn attributes(
+impl Proposal {
+    fn add_attributes(
         &mut self,
-        by_family: Vec<(Family, Vec<Meeting>)>,
-        tests: &Tests<'_>,
+        by_family: Vec<(Family, Vec<SharedResource>)>,
+        tests: &InvolvedTests<'_>,
         sources: &Sources,
         library: Option<&Path>,
     ) -> Result<(), String> {
-        let spots: Vec<Result<Vec<Spot<'_>>, String>> = tests
+        let positions: Vec<Result<Vec<TestPosition<'_>>, String>> = tests
             .all
             .iter()
             .map(|test| sources.find(&test.package, &test.binary, test.name()))
             .collect();
         let mut draft = Draft::default();
         let mut manifests = BTreeMap::new();
-        for (family, meetings) in by_family {
-            let mut users = meetings.iter().flat_map(|meeting| meeting.users.keys());
+        for (family, shared_resources) in by_family {
+            let mut users = shared_resources.iter().flat_map(|shared| shared.users.keys());
             let runner = match users.any(|test| tests.all[*test].runner == Some(Runner::Nextest)) {
                 true => Runner::Nextest,
                 false => Runner::CargoTest,
             };
-            let held = held(&spots, family, runner);
-            let plan = Plan::of(&meetings, &held, &taken(sources, family));
-            for (test, takes) in &plan.takes {
+            let existing = existing_keys(&positions, family, runner);
+            let plan = Plan::of(&shared_resources, &existing, &keys_in_use(sources, family));
+            for (test, keys) in &plan.additions {
                 let harness = sources.harness(tests.all[*test]);
                 if harness != Harness::Libtest {
-                    let needs = Needs::Locks(takes.clone());
-                    self.by_hand
-                        .push(ByHand::new(tests.all[*test], needs, no_attribute(harness)));
+                    let needs = Requirement::Locks(keys.clone());
+                    self.manual_steps.push(ManualStep::new(
+                        tests.all[*test],
+                        needs,
+                        why_no_attribute(harness),
+                    ));
                     continue;
                 }
-                let spots = spots[*test].as_deref().map_err(String::as_str);
-                match spots.and_then(|spots| changeable(spots, family)) {
-                    Ok(spots) => {
-                        for spot in spots {
-                            draft.take(spot.program, spot.function, takes, family);
+                let positions = positions[*test].as_deref().map_err(String::as_str);
+                match positions.and_then(|positions| editable(positions, family)) {
+                    Ok(positions) => {
+                        for position in positions {
+                            draft.add_keys(position.program, position.function, keys, family);
                             if family == Family::Cofferdam {
-                                manifests.insert(spot.package.manifest.clone(), String::new());
-                            } else if !spot.package.depends_on(family.crate_name()) {
-                                let manifest = spot.package.manifest.clone();
-                                self.missing.insert(manifest, Missing::SerialTest);
+                                manifests.insert(position.package.manifest.clone(), String::new());
+                            } else if !position.package.depends_on(family.crate_name()) {
+                                let manifest = position.package.manifest.clone();
+                                self.missing_crates.insert(manifest, MissingCrate::SerialTest);
                             }
                         }
                     }
                     Err(why) => {
-                        let needs = Needs::Keys(takes.clone());
-                        self.by_hand.push(ByHand::new(tests.all[*test], needs, why));
+                        let needs = Requirement::Keys(keys.clone());
+                        self.manual_steps
+                            .push(ManualStep::new(tests.all[*test], needs, why));
                     }
                 }
             }
             self.keys.extend(plan.keys);
-            self.kept.extend(plan.kept);
+            self.already_separated.extend(plan.already_separated);
         }
         self.functions = draft.functions();
         for (path, text) in &mut manifests {
@@ -235,51 +245,61 @@ impl Mending {
                 .map_err(|error| format!("could not read {}: {error}", path.display()))?;
         }
         let (changes, missing) = draft::manifests(&manifests, library)?;
-        let missing = missing.into_iter().map(|path| (path, Missing::Cofferdam));
-        self.missing.extend(missing);
+        let missing = missing.into_iter().map(|path| (path, MissingCrate::Cofferdam));
+        self.missing_crates.extend(missing);
         self.changes = changes;
         self.changes.extend(draft.changes());
         Ok(())
     }
 
-    /// Leaves the tests of a meeting to a person, with a resource of its own for each.
-    fn own(&mut self, meeting: &Meeting, tests: &Tests<'_>, sources: &Sources) {
-        let users: Vec<&Test> = meeting.users.keys().map(|test| tests.all[*test]).collect();
+    /// Adds manual steps that give each test its own resource.
+    fn request_own_resources(
+        &mut self,
+        shared: &SharedResource,
+        tests: &InvolvedTests<'_>,
+        sources: &Sources,
+    ) {
+        let users: Vec<&Test> = shared.users.keys().map(|test| tests.all[*test]).collect();
         for test in &users {
-            // The first part is said once, of the resource.
-            let text = conflict_help::text(&meeting.resource, &users, sources, None, false);
+            // The part before it is advice about the resource, which is reported once.
+            let text = conflict_help::text(&shared.resource, &users, sources, None, false);
             let apart = text
                 .split_once("; where ")
                 .map_or(text.as_str(), |(_, apart)| apart);
-            let why = format!("{}; where {apart}", no_attribute(sources.harness(test)));
-            let needs = Needs::Own(meeting.resource.clone());
-            self.by_hand.push(ByHand::new(test, needs, &why));
+            let why = format!("{}; where {apart}", why_no_attribute(sources.harness(test)));
+            let needs = Requirement::OwnResource(shared.resource.clone());
+            self.manual_steps.push(ManualStep::new(test, needs, &why));
         }
     }
 
-    fn groups(&mut self, meetings: Vec<Meeting>, tests: &Tests<'_>, sources: &Sources) -> Result<(), String> {
-        let by_cargo = |meeting: &&Meeting| {
-            let mut users = meeting.users.keys();
+    fn add_test_groups(
+        &mut self,
+        shared_resources: Vec<SharedResource>,
+        tests: &InvolvedTests<'_>,
+        sources: &Sources,
+    ) -> Result<(), String> {
+        let by_cargo = |shared: &&SharedResource| {
+            let mut users = shared.users.keys();
             users.all(|test| tests.all[*test].runner == Some(Runner::CargoTest))
         };
-        let not_reached = meetings.iter().filter(by_cargo);
-        self.not_reached = not_reached.map(|meeting| meeting.resource.clone()).collect();
-        // Each process has these for itself.
-        let own = |meeting: &Meeting| meeting.resource.kind().scope() == Scope::Process;
-        let (not_met, meetings): (Vec<_>, Vec<_>) = meetings.into_iter().partition(own);
-        if not_met.is_empty() && meetings.is_empty() {
+        let outside = shared_resources.iter().filter(by_cargo);
+        self.outside_nextest = outside.map(|shared| shared.resource.clone()).collect();
+        let is_per_process = |shared: &SharedResource| shared.resource.kind().scope() == Scope::Process;
+        let (not_shared, shared_resources): (Vec<_>, Vec<_>) =
+            shared_resources.into_iter().partition(is_per_process);
+        if not_shared.is_empty() && shared_resources.is_empty() {
             return Ok(());
         }
-        self.not_met = not_met.into_iter().map(|meeting| meeting.resource).collect();
+        self.not_shared_under_nextest = not_shared.into_iter().map(|shared| shared.resource).collect();
         let root = tests
             .all
             .iter()
             .find_map(|test| sources.root(sources.package(Path::new(&test.package))?));
         let Some(root) = root else {
-            return if meetings.is_empty() {
+            return if shared_resources.is_empty() {
                 Ok(())
             } else {
-                Err("no workspace was found for the tests that were seen".to_owned())
+                Err("no workspace was found for the observed tests".to_owned())
             };
         };
         let path = root.join(".config").join("nextest.toml");
@@ -288,8 +308,10 @@ impl Mending {
             read => Some(read.map_err(|error| format!("could not read {}: {error}", path.display()))?),
         };
         let mut new = old.clone().unwrap_or_default();
-        let told = |error: toml_edit::TomlError| format!("could not understand {}: {error}", path.display());
-        let groups = nextest_groups::groups(&meetings, &nextest_groups::names(&new).map_err(told)?);
+        let invalid =
+            |error: toml_edit::TomlError| format!("could not understand {}: {error}", path.display());
+        let groups =
+            nextest_groups::groups(&shared_resources, &nextest_groups::names(&new).map_err(invalid)?);
         for group in &groups {
             let mut by_program: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             let mut unknown = Vec::new();
@@ -302,18 +324,18 @@ impl Mending {
                     None => unknown.push(test),
                 }
             }
-            let (left, why) = if nextest_groups::may_be_in_one(&new, &by_program).map_err(told)? {
-                let why = "an override that is there may give a test group to tests of this one, and a test has one";
+            let (left, why) = if nextest_groups::may_have_group(&new, &by_program).map_err(invalid)? {
+                let why = "an existing override may assign another test group to one of its tests, and a test can have only one";
                 (group.tests.iter().collect(), why)
             } else {
                 if !by_program.is_empty() {
-                    new = nextest_groups::with_group(&new, &group.name, &by_program).map_err(told)?;
+                    new = nextest_groups::with_group(&new, &group.name, &by_program).map_err(invalid)?;
                 }
-                (unknown, "what nextest calls its program is not known")
+                (unknown, "the name that nextest gives its program is unknown")
             };
-            self.by_hand.extend(left.into_iter().map(|test| {
-                let needs = Needs::Group(group.name.clone());
-                ByHand::new(tests.all[*test], needs, why)
+            self.manual_steps.extend(left.into_iter().map(|test| {
+                let needs = Requirement::TestGroup(group.name.clone());
+                ManualStep::new(tests.all[*test], needs, why)
             }));
         }
         if new != old.as_deref().unwrap_or_default() {
@@ -324,17 +346,18 @@ impl Mending {
     }
 }
 
-fn meetings(observation: &Observation, tests: &Tests<'_>) -> Vec<Meeting> {
-    let ended = observation.conflicts.iter().filter(|one| is_to_be_ended(one));
+/// Returns the resources of the fixable conflicts with their tests.
+fn shared_resources(observation: &Observation, tests: &InvolvedTests<'_>) -> Vec<SharedResource> {
+    let fixable = observation.conflicts.iter().filter(|one| is_fixable(one));
     let users = |conflict: &Conflict| {
         let users = conflict.tests.iter().filter(|test| test.may_interfere());
         users
-            .map(|test| (tests.numbers[&key(test)], test.writes()))
+            .map(|test| (tests.numbers[&test_id(test)], test.writes()))
             .collect()
     };
-    ended
+    fixable
         .filter_map(|conflict| {
-            Some(Meeting {
+            Some(SharedResource {
                 resource: conflict.resource.clone()?,
                 users: users(conflict),
             })
@@ -342,90 +365,96 @@ fn meetings(observation: &Observation, tests: &Tests<'_>) -> Vec<Meeting> {
         .collect()
 }
 
-/// The ways to end meetings.
+/// The shared resources by the mechanism that keeps their tests apart.
 #[derive(Default)]
-struct Ways {
-    by_family: Vec<(Family, Vec<Meeting>)>,
-    groups: Vec<Meeting>,
-    /// Those of tests that take no attribute, in packages without a lock to offer.
-    own: Vec<Meeting>,
-    missing: Vec<(PathBuf, Missing)>,
+struct Assignment {
+    by_family: Vec<(Family, Vec<SharedResource>)>,
+    groups: Vec<SharedResource>,
+    /// Resources of tests that accept no attribute, in packages without cofferdam: each test needs its own.
+    own: Vec<SharedResource>,
+    missing: Vec<(PathBuf, MissingCrate)>,
 }
 
-/// What a way is chosen by.
-struct Choice<'a> {
-    tests: &'a Tests<'a>,
+/// The inputs to the choice of a mechanism.
+struct MechanismChoice<'a> {
+    tests: &'a InvolvedTests<'a>,
     sources: &'a Sources,
-    means: Means,
+    mechanism: Mechanism,
     library: Option<&'a Path>,
 }
 
-impl Choice<'_> {
-    /// The threads of a process are in one package; the processes of nextest need not be.
-    fn of(&self, meetings: Vec<Meeting>) -> Result<Ways, String> {
-        let mut ways = Ways::default();
-        let mut ours = Vec::new();
-        let mut by_package: BTreeMap<&str, Vec<Meeting>> = BTreeMap::new();
-        for meeting in meetings {
-            let users = || meeting.users.keys().map(|test| self.tests.all[*test]);
+impl MechanismChoice<'_> {
+    /// Assigns each resource to a mechanism. Threads of one process belong to one package, but nextest's processes may belong
+    /// to several.
+    fn assign(&self, shared_resources: Vec<SharedResource>) -> Result<Assignment, String> {
+        let mut assignment = Assignment::default();
+        let mut with_cofferdam = Vec::new();
+        let mut by_package: BTreeMap<&str, Vec<SharedResource>> = BTreeMap::new();
+        for shared in shared_resources {
+            let users = || shared.users.keys().map(|test| self.tests.all[*test]);
             if users().all(|test| test.runner == Some(Runner::CargoTest)) {
-                self.split(meeting, &mut by_package);
+                self.split(shared, &mut by_package);
                 continue;
             }
-            match self.means {
-                Means::Of(Family::Cofferdam) => ours.push(meeting),
-                Means::Of(_) => {
-                    return Err("serial_test's attributes keep the threads of one process apart, and nextest gave each \
+            match self.mechanism {
+                Mechanism::Attributes(Family::Cofferdam) => with_cofferdam.push(shared),
+                Mechanism::Attributes(_) => {
+                    return Err("serial_test's attributes keep only the threads of one process apart, and nextest gave each \
                                 test a process: use --with cofferdam or --with test-group"
                         .to_owned());
                 }
-                _ if users().all(|test| self.has_cofferdam(&test.package) && self.takes_attribute(test)) => {
-                    ours.push(meeting);
+                _ if users()
+                    .all(|test| self.has_cofferdam(&test.package) && self.accepts_attribute(test)) =>
+                {
+                    with_cofferdam.push(shared);
                 }
-                _ => ways.groups.push(meeting),
+                _ => assignment.groups.push(shared),
             }
         }
-        for (package, meetings) in by_package {
-            let (with, without): (Vec<_>, Vec<_>) = meetings.into_iter().partition(|meeting| {
-                let mut users = meeting.users.keys();
-                users.all(|test| self.takes_attribute(self.tests.all[*test]))
+        for (package, shared_resources) in by_package {
+            let (with, without): (Vec<_>, Vec<_>) = shared_resources.into_iter().partition(|shared| {
+                let mut users = shared.users.keys();
+                users.all(|test| self.accepts_attribute(self.tests.all[*test]))
             });
             match self.family(package) {
-                Some(Family::Cofferdam) => ours.extend(with),
-                // A key of one package's says nothing in another.
-                Some(family) if !with.is_empty() => ways.by_family.push((family, with)),
+                Some(Family::Cofferdam) => with_cofferdam.extend(with),
+                // serial_test's keys are separate in each package.
+                Some(family) if !with.is_empty() => assignment.by_family.push((family, with)),
                 None if !with.is_empty() => {
                     let package = self.sources.package(Path::new(package));
-                    let manifest = package.map(|package| (package.manifest.clone(), Missing::Both));
-                    ways.missing.extend(manifest);
+                    let manifest = package.map(|package| (package.manifest.clone(), MissingCrate::Either));
+                    assignment.missing.extend(manifest);
                 }
                 _ => {}
             }
-            if self.has_cofferdam(package) || self.means == Means::Of(Family::Cofferdam) {
-                ours.extend(without);
+            if self.has_cofferdam(package) || self.mechanism == Mechanism::Attributes(Family::Cofferdam) {
+                with_cofferdam.extend(without);
             } else {
-                ways.own.extend(without);
+                assignment.own.extend(without);
             }
         }
-        if !ours.is_empty() {
-            ways.by_family.insert(0, (Family::Cofferdam, ours));
+        if !with_cofferdam.is_empty() {
+            assignment
+                .by_family
+                .insert(0, (Family::Cofferdam, with_cofferdam));
         }
-        Ok(ways)
+        Ok(assignment)
     }
 
-    fn split<'b>(&'b self, meeting: Meeting, by_package: &mut BTreeMap<&'b str, Vec<Meeting>>) {
+    /// Splits the tests by package, because those of different packages run in different processes.
+    fn split<'b>(&'b self, shared: SharedResource, by_package: &mut BTreeMap<&'b str, Vec<SharedResource>>) {
         let mut users: BTreeMap<&str, BTreeMap<usize, bool>> = BTreeMap::new();
-        for (test, writes) in meeting.users {
+        for (test, writes) in shared.users {
             users
                 .entry(&self.tests.all[test].package)
                 .or_default()
                 .insert(test, writes);
         }
-        // One that is left alone there meets nobody.
-        let meets = |users: &BTreeMap<usize, bool>| users.len() > 1 && users.values().any(|writes| *writes);
-        for (package, users) in users.into_iter().filter(|(_, users)| meets(users)) {
-            by_package.entry(package).or_default().push(Meeting {
-                resource: meeting.resource.clone(),
+        let conflict =
+            |users: &BTreeMap<usize, bool>| users.len() > 1 && users.values().any(|writes| *writes);
+        for (package, users) in users.into_iter().filter(|(_, users)| conflict(users)) {
+            by_package.entry(package).or_default().push(SharedResource {
+                resource: shared.resource.clone(),
                 users,
             });
         }
@@ -433,17 +462,17 @@ impl Choice<'_> {
 
     fn has_cofferdam(&self, package: &str) -> bool {
         let package = self.sources.package(Path::new(package));
-        // Of a package that was not seen nothing is known but its tests' names.
+        // The dependencies of a package that is not here are unknown.
         self.library.is_some() || package.is_none_or(|package| package.depends_on("cofferdam"))
     }
 
-    fn takes_attribute(&self, test: &Test) -> bool {
+    fn accepts_attribute(&self, test: &Test) -> bool {
         self.sources.harness(test) == Harness::Libtest
     }
 
-    /// The family for the threads of the package's tests.
+    /// Returns the family of attributes for the threads of a package's tests.
     fn family(&self, folder: &str) -> Option<Family> {
-        if let Means::Of(family) = self.means {
+        if let Mechanism::Attributes(family) = self.mechanism {
             return Some(family);
         }
         let package = self.sources.package(Path::new(folder));
@@ -455,43 +484,43 @@ impl Choice<'_> {
     }
 }
 
-/// Why an attribute would not act on a test of this harness.
-fn no_attribute(harness: Harness) -> &'static str {
+/// Returns the reason an attribute would not affect a test of this harness.
+fn why_no_attribute(harness: Harness) -> &'static str {
     match harness {
-        Harness::Doctest => "a doctest takes no attribute",
+        Harness::Doctest => "a doctest accepts no attribute",
         Harness::Custom | Harness::Libtest => {
-            "its program has a harness of its own (harness = false), where attributes do not act; under nextest --with \
+            "its program has a custom harness (harness = false), where attributes have no effect; under nextest, --with \
              test-group keeps such tests apart"
         }
     }
 }
 
-/// What each test takes already, as far as it counts for the runner.
-fn held(
-    spots: &[Result<Vec<Spot<'_>>, String>],
+/// Returns the keys that each test already takes by attributes that work under the runner.
+fn existing_keys(
+    positions: &[Result<Vec<TestPosition<'_>>, String>],
     family: Family,
     runner: Runner,
-) -> HashMap<usize, Vec<Held>> {
-    let mut all: HashMap<usize, Vec<Held>> = HashMap::new();
-    for (test, spots) in spots.iter().enumerate() {
-        for spot in spots.iter().flatten() {
-            for one in spot
+) -> HashMap<usize, Vec<ExistingKey>> {
+    let mut all: HashMap<usize, Vec<ExistingKey>> = HashMap::new();
+    for (test, positions) in positions.iter().enumerate() {
+        for position in positions.iter().flatten() {
+            for one in position
                 .function
                 .annotations
                 .iter()
                 .filter(|one| one.family.holds_under(runner))
             {
                 let is_ours = one.family == family;
-                let held = all.entry(test).or_default();
-                held.extend(one.held().into_iter().map(|key| Held {
-                    // Keys of two crates are two.
+                let existing = all.entry(test).or_default();
+                existing.extend(one.keys_taken().into_iter().map(|key| ExistingKey {
+                    // Equal keys of different crates are different locks.
                     key: if is_ours {
                         key
                     } else {
                         format!("{:?} {key}", one.family)
                     },
-                    alone: one.alone,
-                    may_be_taken: is_ours,
+                    is_exclusive: one.is_exclusive,
+                    is_reusable: is_ours,
                 }));
             }
         }
@@ -499,12 +528,12 @@ fn held(
     all
 }
 
-/// All keys of the family that the sources name.
-fn taken(sources: &Sources, family: Family) -> BTreeSet<String> {
+/// Returns all keys of the family in the sources.
+fn keys_in_use(sources: &Sources, family: Family) -> BTreeSet<String> {
     let functions = sources.programs().flat_map(|program| &program.functions);
     let annotations = functions.flat_map(|function| &function.annotations);
     annotations
         .filter(|one| one.family == family)
-        .flat_map(super::Annotation::held)
+        .flat_map(super::Annotation::keys_taken)
         .collect()
 }
