@@ -150,7 +150,7 @@ pub(crate) const RUNNER_WORD: &str = "__observed";
 /// Returns the program to start under observation, with its arguments, if this process is a test runner. It bypasses the
 /// parser: cargo and nextest call it for each test, and building the parser takes longer than all the rest.
 #[cfg(has_observer)]
-pub(crate) fn runner_s(arguments: &[OsString]) -> Option<&[OsString]> {
+pub(crate) fn observed_command(arguments: &[OsString]) -> Option<&[OsString]> {
     let (word, command) = arguments.get(1..)?.split_first()?;
     (word == RUNNER_WORD).then_some(command)
 }
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn cargo_s_word_is_taken_away_once() {
+    fn the_subcommand_name_from_cargo_is_removed_once() {
         let args = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
         assert_eq!(
             without_word(args(&["x", "cofferdam", "run"])),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_the_dashes_is_the_command_s_own() {
+    fn arguments_after_the_dashes_belong_to_the_command() {
         let cli = Cli::try_parse_from(["x", "run", "--", "cargo", "test", "--", "--format", "json"]).unwrap();
         let Command::Run(args) = cli.command else { panic!() };
         assert_eq!(args.command, ["cargo", "test", "--", "--format", "json"]);

@@ -6,7 +6,7 @@ use cofferdam::diagnostics::{CleanOptions, Cleaned, Fate, clean as sweep};
 use std::error::Error;
 use std::path::PathBuf;
 
-/// The outcome for each run.
+/// The outcome of `clean`, with the fate of each run.
 #[derive(Debug)]
 pub(crate) struct Swept {
     /// The directory that was searched.

@@ -1,6 +1,6 @@
 //! `run`: commands with recording on, then the conflicts between their tests.
 
-use super::baseline_check::Ratchet;
+use super::baseline_check::BaselineCheck;
 use super::batch::{Batch, Row};
 use super::feed::{self, Feed};
 use super::plan::{Plan, Work};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
     let dir = here::working_dir();
-    let ratchet = Ratchet::read(&args.baseline)?;
+    let baseline = BaselineCheck::read(&args.baseline)?;
     let plan = Plan::of(args, &dir)?;
     for bad in &plan.skipped {
         watch.warn(&format!("left out {bad}"));
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
     };
     let told = session
         .work(plan, namespace, watch)
-        .map(|outcome| ratchet.hold(outcome));
+        .map(|outcome| baseline.apply(outcome));
     let mut recorder = recorder.into_inner();
     match &told {
         Ok(outcome) => recorder.end(status(outcome), Some(&outcome.findings)),

@@ -9,8 +9,8 @@ use cofferdam_conflicts::{Conflict, Harness, HelpContext, Runner, SuiteApi, Test
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Writes the help of each conflict for the suite whose sources these are. `keys` are those that would keep its tests apart.
-pub(crate) fn word(observation: &mut Observation, sources: &Sources, keys: &[Key]) {
+/// Sets the help text of each conflict for a suite with these sources. `keys` are the planned keys.
+pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys: &[Key]) {
     let is_file = |conflict: &Conflict| {
         let resource = conflict.resource.as_ref();
         resource.is_some_and(|resource| resource.kind() == ResourceKind::File)
@@ -56,7 +56,7 @@ pub(super) fn text(
     suite.help(resource)
 }
 
-/// Returns what all packages of these tests have.
+/// Returns the API that all packages of these tests can use.
 fn api(users: &[&Test], sources: &Sources) -> SuiteApi {
     let has = |name: &str| {
         let mut packages = users.iter().map(|test| sources.package(Path::new(&test.package)));
@@ -69,7 +69,7 @@ fn api(users: &[&Test], sources: &Sources) -> SuiteApi {
     }
 }
 
-/// Returns the files that Git tracks in the checkout around `dir`; none where there is no checkout.
+/// Returns the files that Git tracks in the checkout around `dir`, or none outside a checkout.
 fn tracked(dir: &Path) -> HashSet<PathBuf> {
     let Ok(root) = tool::output("git", &["rev-parse", "--show-toplevel"], dir) else {
         return HashSet::new();

@@ -48,6 +48,7 @@ pub(crate) struct Draft<'a> {
     keys: BTreeMap<(&'a Path, usize), FunctionKeys<'a>>,
 }
 
+/// The keys to add to one function.
 #[derive(Debug)]
 struct FunctionKeys<'a> {
     program: &'a Program,
@@ -164,33 +165,33 @@ mod tests {
     use super::*;
 
     /// Returns the file with keys added to its tests: `+` exclusive, `-` shared.
-    fn drafted(text: &str, takes: &[(&str, &str)], family: Family) -> String {
+    fn drafted(text: &str, additions: &[(&str, &str)], family: Family) -> String {
         let program = scan(Path::new("lib.rs"), None, &|path| match path.to_str() {
             Some("lib.rs") => Ok(text.to_owned()),
             _ => Ok(String::new()),
         });
         assert_eq!(program.problems, [""; 0]);
         let mut draft = Draft::default();
-        for (test, keys) in takes {
-            let mut takes = KeysToAdd::default();
+        for (test, keys) in additions {
+            let mut additions = KeysToAdd::default();
             for key in keys.split(' ') {
                 let (sign, key) = key.split_at(1);
                 if sign == "+" {
-                    &mut takes.exclusive
+                    &mut additions.exclusive
                 } else {
-                    &mut takes.shared
+                    &mut additions.shared
                 }
                 .insert(key.to_owned());
             }
             for function in program.find(test) {
-                draft.add_keys(&program, function, &takes, family);
+                draft.add_keys(&program, function, &additions, family);
             }
         }
         draft.changes().remove(0).new
     }
 
-    fn with_cofferdam(text: &str, takes: &[(&str, &str)]) -> String {
-        drafted(text, takes, Family::Cofferdam)
+    fn with_cofferdam(text: &str, additions: &[(&str, &str)]) -> String {
+        drafted(text, additions, Family::Cofferdam)
     }
 
     #[test]

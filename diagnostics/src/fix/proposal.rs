@@ -1,4 +1,4 @@
-//! From findings to what ends them: who meets where, which mechanism, and the drafts of files.
+//! Proposal of changes that end the observed conflicts: the mechanism for each resource, and drafts of the files.
 
 use super::draft::{self, Change, Draft};
 use super::edit;

@@ -158,9 +158,9 @@ impl<'a> BaselineView<'a> {
             file: path(&compared.file),
             written: compared.written,
             not_written: compared.not_written.as_deref(),
-            known: compared.settled.iter().map(known).collect(),
+            known: compared.accepted.iter().map(known).collect(),
             notes: &compared.notes,
-            gone: &compared.gone,
+            gone: &compared.missing,
         }
     }
 }
