@@ -12,7 +12,7 @@ pub(crate) struct Swept {
     /// The directory that was searched.
     pub(crate) place: PathBuf,
     pub(crate) runs: Vec<Cleaned>,
-    /// Whether nothing was removed.
+    /// Set if nothing was removed.
     pub(crate) dry_run: bool,
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Fixed {
 /// Advice that is better than waiting, but cannot be applied automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advice {
-    /// Whether the finding is an order leak, for which no attribute helps.
+    /// Set for an order leak, which no attribute ends.
     pub(crate) is_leak: bool,
     pub(crate) help: String,
     /// The lines that write the resource.

@@ -63,16 +63,16 @@ impl std::error::Error for Refused {}
 pub(crate) struct Outcome {
     /// The end of the started command, if there was one.
     pub(crate) command: Option<Ended>,
-    /// Whether the command was stopped because it exceeded a limit.
+    /// Set if the command was stopped because it exceeded a limit.
     pub(crate) is_stopped: bool,
     /// The jobs, if there are several.
     pub(crate) batch: Option<Batch>,
     pub(crate) findings: Findings,
     pub(crate) verdict: Verdict,
     pub(crate) no_records: NoRecords,
-    /// Whether the workspace depends on cofferdam, if that was determined.
+    /// `true` if the workspace depends on cofferdam; `None` if that was not determined.
     pub(crate) has_library: Option<bool>,
-    /// Whether programs that cannot be recorded are an error.
+    /// Set if a program that cannot be recorded is an error.
     pub(crate) is_strict: bool,
 }
 

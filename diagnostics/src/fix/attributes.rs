@@ -63,7 +63,7 @@ pub(crate) struct Annotation {
     pub(crate) is_exclusive: bool,
     /// Empty for the default key.
     pub(crate) keys: Vec<String>,
-    /// Whether the attribute is on the test's module.
+    /// Set if the attribute is on the test's module.
     pub(crate) is_of_module: bool,
     /// The source text.
     pub(crate) text: String,

@@ -23,7 +23,7 @@ pub(crate) enum ApplyError {
         dir: String,
         /// The error if cargo could not be started.
         error: Option<String>,
-        /// Whether it does not compile without the changes either.
+        /// Set if it does not compile without the changes either.
         fails_without: bool,
         /// Files that could not be restored.
         left: Vec<String>,

@@ -20,7 +20,7 @@ pub(crate) struct SharedResource {
 pub(crate) struct ExistingKey {
     pub(crate) key: String,
     pub(crate) is_exclusive: bool,
-    /// Whether new attributes can use it, because they are of its family.
+    /// Set if new attributes can use it, because they are of its family.
     pub(crate) is_reusable: bool,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct ExistingKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) name: String,
-    /// Whether some tests already take it.
+    /// Set if some tests already take it.
     pub(crate) is_existing: bool,
     pub(crate) resources: Vec<Resource>,
     /// The tests that take it exclusively, existing keys included.

@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, Meta, MetaNameValue, Path};
 #[derive(Clone, Debug, Default)]
 pub(super) struct InheritedAttributes {
     annotations: Vec<Annotation>,
-    /// Whether more attributes may apply under a condition.
+    /// Set if more attributes may apply under a condition.
     is_conditional: bool,
 }
 

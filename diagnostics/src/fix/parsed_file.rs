@@ -8,7 +8,7 @@ use syn::spanned::Spanned as _;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Insertion {
     pub(crate) at: usize,
-    /// Whether it is among other `use` items.
+    /// Set if it is among other `use` items.
     pub(crate) among_others: bool,
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Function {
     /// Set if no position for cofferdam's attribute works: `#[test_with::…]`, which allows no attribute below it, is above
     /// `#[rstest]`, which must be above cofferdam's.
     pub(crate) has_no_position: bool,
-    /// Whether more annotations may apply under a condition.
+    /// Set if more annotations may apply under a condition.
     pub(crate) is_conditional: bool,
     /// The number of its module.
     pub(crate) module: usize,
