@@ -1,25 +1,25 @@
-//! What the process ends with; docs/reference/exit-codes.md tells it to people.
+//! Exit codes, documented in docs/reference/exit-codes.md.
 
 use clap::ValueEnum;
 
-/// No conflict in what was watched.
+/// No conflict was found.
 pub(crate) const NONE: u8 = 0;
-/// Conflicts.
+/// Conflicts were found.
 pub(crate) const CONFLICTS: u8 = 1;
 /// The command line was wrong.
 pub(crate) const USAGE: u8 = 2;
-/// Could not tell.
+/// No verdict is possible.
 pub(crate) const UNKNOWN: u8 = 3;
-/// Of several jobs one failed or was stopped; or the one command was stopped, for it went over a limit.
+/// One of several jobs failed or was stopped, or the command was stopped because it exceeded a limit.
 pub(crate) const JOB_FAILED: u8 = 4;
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Passed,
     Failed {
         code: u8,
-        /// The signal that ended it, if one did.
+        /// The signal that ended it, if any.
         signal: Option<i32>,
     },
 }
@@ -33,38 +33,38 @@ impl Ended {
     }
 }
 
-/// What it means when nothing was recorded.
+/// Result when nothing was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NoRecords {
     /// Exit code 0.
     Pass,
-    /// Exit code 0, and a warning.
+    /// Exit code 0 and a warning.
     Warn,
     /// Exit code 3.
     Fail,
 }
 
-/// What the recording says.
+/// The verdict on a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// No conflict in what was watched.
+    /// No conflict was recorded.
     None,
     Conflicts,
-    /// Something could not be read, so a conflict may have been missed.
+    /// A file could not be read, so a conflict may have been missed.
     Unreadable,
-    /// Programs are missing in what was recorded, so a conflict may have been missed.
+    /// Programs are missing from the recording, so a conflict may have been missed.
     Lost,
-    /// Runs could show nothing about a resource on which tests may meet.
+    /// Reruns could not decide whether tests interfere through a resource.
     NotTried,
-    /// Something cannot be recorded, and `--strict` asks for all of it.
+    /// A program cannot be recorded, and `--strict` was given.
     OutOfReach,
-    /// Nothing was recorded, and that is as good as no conflict.
+    /// Nothing was recorded, which counts as no conflict.
     NothingRecorded,
-    /// Nothing was recorded, and that should not be.
+    /// Nothing was recorded, which is an error.
     NoRecords,
 }
 
-/// What a verdict rests on.
+/// The facts that determine a verdict.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) anything: bool,
@@ -72,12 +72,12 @@ pub(crate) struct Seen {
     pub(crate) problems: bool,
     pub(crate) lost: bool,
     pub(crate) not_tried: bool,
-    /// Counted only where it was asked for.
+    /// Set only with `--strict`.
     pub(crate) out_of_reach: bool,
 }
 
 impl Verdict {
-    /// Conflicts that were found are certain, whatever else could not be read.
+    /// Returns the verdict. Conflicts come first: they are certain even if something could not be read.
     pub(crate) fn of(seen: Seen, no_records: NoRecords) -> Self {
         if seen.conflicts {
             Self::Conflicts
@@ -119,7 +119,7 @@ impl Verdict {
     }
 }
 
-/// A command that failed keeps its code; else the recording decides.
+/// Returns the exit code: that of a failed command, otherwise that of the verdict.
 pub(crate) fn of(command: Option<Ended>, verdict: Verdict) -> u8 {
     match command {
         Some(Ended::Failed { code, .. }) => code,
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_is_certain_and_what_is_unread_is_not_nothing() {
+    fn a_conflict_outranks_unreadable_files_and_these_outrank_no_records() {
         assert_eq!(verdict(true, false, false, NoRecords::Fail), 0);
         assert_eq!(verdict(true, true, false, NoRecords::Fail), 1);
         assert_eq!(verdict(true, true, true, NoRecords::Pass), 1);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_goes_before_a_loss_and_a_loss_before_a_clean_report() {
+    fn a_conflict_outranks_a_loss_and_a_loss_outranks_a_clean_report() {
         let none = Seen {
             anything: true,
             conflicts: false,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_failed_keeps_its_code_whatever_was_seen() {
+    fn a_failed_command_keeps_its_code_with_every_verdict() {
         let failed = Ended::Failed {
             code: 42,
             signal: None,

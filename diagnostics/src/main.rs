@@ -1,4 +1,4 @@
-//! `cargo cofferdam`: runs a suite, and names the tests that get in each other's way.
+//! `cargo cofferdam`: runs a test suite and reports the tests that interfere with each other.
 
 mod baseline;
 mod child;
@@ -29,14 +29,14 @@ fn main() -> ExitCode {
     signals::fail_large_writes();
     let arguments = cli::arguments();
     #[cfg(has_observer)]
-    if let Some(command) = cli::runner_s(&arguments) {
+    if let Some(command) = cli::observed_command(&arguments) {
         report::complain(&observe::runner::become_observed(command));
         return ExitCode::from(exit_code::UNKNOWN);
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too, as a success.
+            // clap also returns help and version as errors.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() {
                 exit_code::USAGE
@@ -45,10 +45,10 @@ fn main() -> ExitCode {
             });
         }
     };
-    let (shown, told) = match cli.command {
+    let (shown, result) = match cli.command {
         Command::Run(args) => {
-            let told = commands::run::run(&args, &mut report::Progress::new(&args));
-            (args.shown_as(), told)
+            let result = commands::run::run(&args, &mut report::Progress::new(&args));
+            (args.shown_as(), result)
         }
         Command::Guard(args) => {
             let ended = commands::guard::guard(&args);
@@ -69,14 +69,14 @@ fn main() -> ExitCode {
         Command::Locks(args) => return locks(args.format),
         other => return looked(look(other)),
     };
-    let code = match told {
+    let code = match result {
         Ok(outcome) => {
             let code = outcome.exit_code();
             match report::show(&shown, &outcome) {
                 Ok(()) => code,
                 Err(error) => {
                     report::complain(&error);
-                    // What the command said goes before what became of the report.
+                    // The exit code of a failed command outranks the failure to write the report.
                     if matches!(outcome.command, Some(Ended::Failed { .. })) {
                         code
                     } else {
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The commands that look at sessions, or hand a job to one.
+/// Runs the commands that read sessions or submit a job to one.
 fn look(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Status(args) => commands::status::status(&args, report::show_status(args.format))?,
@@ -111,36 +111,36 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn looked(told: Result<(), Box<dyn Error>>) -> ExitCode {
-    ExitCode::from(match told {
+fn looked(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    ExitCode::from(match result {
         Ok(()) => exit_code::NONE,
         Err(error) => refused_or_failed(&*error),
     })
 }
 
 fn fix(args: &FixArgs) -> ExitCode {
-    let told = commands::fix::fix(args).and_then(|fixed| {
+    let result = commands::fix::fix(args).and_then(|fixed| {
         report::show_fix(args.format, &fixed)?;
         Ok(fixed.exit_code())
     });
-    ExitCode::from(told.unwrap_or_else(|error| {
+    ExitCode::from(result.unwrap_or_else(|error| {
         report::complain(&*error);
         exit_code::UNKNOWN
     }))
 }
 
 fn clean(args: &CleanArgs) -> ExitCode {
-    let told = commands::clean::clean(args).and_then(|swept| {
+    let result = commands::clean::clean(args).and_then(|swept| {
         report::show_clean(args.format, &swept)?;
         Ok(swept.exit_code())
     });
-    ExitCode::from(told.unwrap_or_else(|error| {
+    ExitCode::from(result.unwrap_or_else(|error| {
         report::complain(&*error);
         exit_code::UNKNOWN
     }))
 }
 
-/// Says why, and what it means for the exit code.
+/// Prints the error and returns the exit code.
 fn refused_or_failed(error: &(dyn Error + 'static)) -> u8 {
     match error.downcast_ref::<Refused>() {
         Some(refused) => {
@@ -155,8 +155,8 @@ fn refused_or_failed(error: &(dyn Error + 'static)) -> u8 {
 }
 
 fn locks(format: ListFormat) -> ExitCode {
-    let told = commands::locks::locks().and_then(|locks| Ok(report::show_locks(format, &locks)?));
-    if let Err(error) = told {
+    let result = commands::locks::locks().and_then(|locks| Ok(report::show_locks(format, &locks)?));
+    if let Err(error) = result {
         report::complain(&*error);
         return ExitCode::from(exit_code::UNKNOWN);
     }

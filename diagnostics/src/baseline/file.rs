@@ -1,4 +1,4 @@
-//! The file format: TOML, of which people write one part and `--update-baseline` the other.
+//! The format of the baseline: TOML, with `[[known]]` written by `--update-baseline` and `[[allowed]]` written by hand.
 
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -12,9 +12,9 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 const VERSION: u64 = 1;
 
 const HEAD: &str = "\
-# Conflicts between tests that are known: only others fail. `cargo cofferdam observe --baseline` reads this file, and
-# --update-baseline writes its [[known]] anew. What stays on purpose goes into [[allowed]] by hand, with a reason and the
-# last day on which it holds:
+# Known conflicts between tests: only other conflicts fail. `cargo cofferdam observe --baseline` reads this file, and
+# --update-baseline rewrites [[known]]. Add conflicts that are accepted for now to [[allowed]] by hand, with a reason and
+# the last day of the allowance:
 #
 # [[allowed]]
 # conflict = \"port 27481\"
@@ -35,21 +35,22 @@ pub(crate) struct Baseline {
 pub(crate) struct Known {
     /// The resource, or whatever else the tests share.
     pub(crate) conflict: String,
-    /// The tests with their programs; an entry without tests is for all.
+    /// The tests with their programs. An entry without tests is for all tests.
     #[serde(default)]
     pub(crate) tests: BTreeSet<String>,
 }
 
+/// A conflict that is allowed until the end of a day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Allowed {
     pub(crate) conflict: String,
     pub(crate) tests: BTreeSet<String>,
     pub(crate) reason: String,
-    /// The last day on which it is allowed.
+    /// The last day, like `2027-01-31`.
     pub(crate) until: String,
 }
 
-/// The file as it is written.
+/// The file as it is written, with positions for error messages.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -70,11 +71,11 @@ struct WrittenAllowed {
     until: Spanned<Datetime>,
 }
 
-/// The file cannot be used.
+/// The reason the file cannot be used.
 #[derive(Debug)]
 pub(crate) enum BaselineError {
     Io(PathBuf, io::Error),
-    /// The content is wrong: the line and the reason.
+    /// The line of an error and its description.
     Shape(PathBuf, usize, String),
 }
 
@@ -89,7 +90,7 @@ impl fmt::Display for BaselineError {
             Self::Shape(path, line, what) => {
                 write!(
                     f,
-                    "{}:{line}: {what}; nothing was run. docs/observe/baseline.md says what a baseline holds",
+                    "{}:{line}: {what}; nothing was run. docs/observe/baseline.md describes the format",
                     path.display()
                 )
             }
@@ -100,7 +101,7 @@ impl fmt::Display for BaselineError {
 impl std::error::Error for BaselineError {}
 
 impl Baseline {
-    /// Reads the file, or returns `None` if there is none.
+    /// Reads the file, or returns `None` if it does not exist.
     pub(crate) fn read(path: &Path) -> Result<Option<(String, Self)>, BaselineError> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text, path).map(|baseline| Some((text, baseline))),
@@ -127,7 +128,7 @@ impl Baseline {
         }
         let allowed = written.allowed.into_iter().map(|one| {
             if one.reason.get_ref().trim().is_empty() {
-                return Err(wrong(one.reason.span().start, "a reason has words".to_owned()));
+                return Err(wrong(one.reason.span().start, "the reason is empty".to_owned()));
             }
             let until = one.until.get_ref();
             match until.date.filter(|_| until.time.is_none()) {
@@ -139,7 +140,7 @@ impl Baseline {
                 }),
                 None => Err(wrong(
                     one.until.span().start,
-                    "`until` is a day, as in 2027-01-31".to_owned(),
+                    "`until` must be a date like 2027-01-31".to_owned(),
                 )),
             }
         });
@@ -149,7 +150,7 @@ impl Baseline {
         })
     }
 
-    /// Returns the file's text with exactly these conflicts as known. The part that people write stays as it is.
+    /// Returns the file's text with exactly these entries as known. All other text stays unchanged.
     pub(crate) fn updated(text: Option<&str>, known: &[Known], path: &Path) -> Result<String, BaselineError> {
         let mut document: DocumentMut =
             text.unwrap_or_default()
@@ -196,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_its_line() {
-        for (text, message) in [
+    fn errors_name_their_line() {
+        for (text, expected) in [
             (
                 "version = 1\nknown = 7\n",
                 "b.toml:2: invalid type: integer `7`, expected a sequence",
@@ -215,23 +216,23 @@ mod tests {
             ),
             (
                 "version = 1\n[[allowed]]\nconflict = \"x\"\nreason = \" \"\nuntil = 2027-01-31\n",
-                "b.toml:4: a reason has words",
+                "b.toml:4: the reason is empty",
             ),
             (
                 "version = 1\n[[allowed]]\nconflict = \"x\"\nreason = \"y\"\nuntil = 2027-01-31T10:00:00\n",
-                "b.toml:5: `until` is a day",
+                "b.toml:5: `until` must be a date",
             ),
             (
                 "version = 1\n[[allowed]]\nconflict = \"x\"\nreason = \"y\"\nuntil = \"soon\"\n",
                 "b.toml:5: ",
             ),
         ] {
-            assert!(error(text).starts_with(message), "{:?}", error(text));
+            assert!(error(text).starts_with(expected), "{:?}", error(text));
         }
     }
 
     #[test]
-    fn what_people_wrote_stays_and_what_is_known_is_written_anew() {
+    fn only_the_known_entries_are_rewritten() {
         let path = Path::new("b.toml");
         let known = |subject: &str, tests: &[&str]| Known {
             conflict: subject.to_owned(),

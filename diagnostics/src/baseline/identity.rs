@@ -1,4 +1,4 @@
-//! The key of a conflict: the same in the next run, on another machine and under the other runner.
+//! The key of a conflict, which is the same in every run, on every machine and under both runners.
 
 use super::Known;
 use crate::findings::{Fold, folded};
@@ -6,7 +6,7 @@ use cofferdam::{Resource, ResourceKind};
 use cofferdam_conflicts::Conflict;
 use std::path::{Path, PathBuf};
 
-/// The folders whose paths differ between machines.
+/// The directories whose paths differ between machines.
 #[derive(Clone, Debug)]
 pub(crate) struct Roots {
     pub(crate) workspace: PathBuf,

@@ -1,6 +1,7 @@
-//! The known conflicts of a suite, so that only new ones fail: a file for people and for CI.
+//! The baseline: a file of known and allowed conflicts, so that only new ones fail a check.
 //!
-//! `file` is its format, `identity` the key by which a conflict is recognized. Data in, data out.
+//! `file` reads and writes it, and `identity` computes the key of a conflict, which is the same in every run and on every
+//! machine.
 
 mod file;
 mod identity;
@@ -10,20 +11,20 @@ pub(crate) use identity::Roots;
 
 use std::collections::BTreeSet;
 
-/// The standing of a conflict in the baseline.
+/// The entry of a conflict in the baseline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is not in the file.
+    /// There is none.
     New,
-    /// It is known, but these tests of it are not.
+    /// The conflict is known, but not these of its tests.
     NewTests(Vec<String>),
     Known,
-    /// It is allowed until that day, for that reason.
+    /// Allowed until the end of a day.
     Allowed {
         until: String,
         reason: String,
     },
-    /// It was allowed until that day.
+    /// An allowance that has ended.
     Ended {
         until: String,
         reason: String,
@@ -31,14 +32,14 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    /// Returns whether it fails the command.
+    /// Returns whether the conflict fails a check.
     pub(crate) fn fails(&self) -> bool {
         matches!(self, Self::New | Self::NewTests(_) | Self::Ended { .. })
     }
 }
 
 impl Baseline {
-    /// Returns the standing of a conflict on a day (`2027-01-31`).
+    /// Returns the entry of a conflict on a day, like `2027-01-31`.
     pub(crate) fn standing(&self, conflict: &Known, today: &str) -> Standing {
         let allowed = self
             .allowed
@@ -47,7 +48,7 @@ impl Baseline {
         let mut covering: Vec<_> = allowed
             .filter(|one| unknown(&one.tests, conflict).is_empty())
             .collect();
-        // The entry that lasts longest counts.
+        // The latest end counts.
         covering.sort_by(|one, other| one.until.cmp(&other.until));
         if let Some(one) = covering.last() {
             let (until, reason) = (one.until.clone(), one.reason.clone());
@@ -72,8 +73,8 @@ impl Baseline {
         }
     }
 
-    /// Returns the entry for a conflict of a recorded run. Which tests overlap there is chance, so it is for all tests, unless
-    /// the file names some: then it is for those and for the tests of this run.
+    /// Returns the entry to write for a conflict of a recorded run. It depends on chance which tests such a run shows, so the
+    /// entry is for all tests. If the existing entries name tests, it is for those and for the tests of this run.
     pub(crate) fn widened(&self, seen: &Known) -> Known {
         let entries = || self.known.iter().filter(|one| one.conflict == seen.conflict);
         let is_for_all = entries().next().is_none() || entries().any(|one| one.tests.is_empty());
@@ -88,20 +89,20 @@ impl Baseline {
         }
     }
 
-    /// Returns the entries without a conflict.
-    pub(crate) fn gone(&self, conflicts: &[Known]) -> Vec<String> {
-        let is_there = |subject: &str| conflicts.iter().any(|one| one.conflict == subject);
+    /// Returns the conflicts with an entry that did not occur.
+    pub(crate) fn missing(&self, conflicts: &[Known]) -> Vec<String> {
+        let is_present = |subject: &str| conflicts.iter().any(|one| one.conflict == subject);
         let subjects = self
             .known
             .iter()
             .map(|one| &one.conflict)
             .chain(self.allowed.iter().map(|one| &one.conflict));
-        let gone: BTreeSet<&String> = subjects.filter(|subject| !is_there(subject)).collect();
-        gone.into_iter().cloned().collect()
+        let missing: BTreeSet<&String> = subjects.filter(|subject| !is_present(subject)).collect();
+        missing.into_iter().cloned().collect()
     }
 }
 
-/// Returns the tests that an entry does not name. An entry without tests is for all.
+/// Returns the tests of a conflict that an entry does not name. An entry without tests is for all.
 fn unknown(known: &BTreeSet<String>, conflict: &Known) -> Vec<String> {
     if known.is_empty() {
         return Vec::new();
@@ -147,7 +148,7 @@ until = 2026-12-31
     }
 
     #[test]
-    fn what_is_not_in_the_file_is_new_and_what_is_known_may_have_fewer_tests() {
+    fn a_conflict_without_an_entry_is_new_and_a_known_one_may_have_fewer_tests() {
         let day = "2027-01-01";
         assert_eq!(standing("file b", &["shop::one"], day), Standing::New);
         assert_eq!(standing("file a", &["shop::one"], day), Standing::Known);
@@ -159,7 +160,7 @@ until = 2026-12-31
     }
 
     #[test]
-    fn what_is_allowed_is_so_to_the_end_of_its_day() {
+    fn an_allowance_includes_its_last_day() {
         let is_allowed = |today| matches!(standing("port 1", &["x"], today), Standing::Allowed { .. });
         assert!(is_allowed("2026-02-01") && is_allowed("2027-01-31") && !is_allowed("2027-02-01"));
         let ended = Standing::Ended {
@@ -168,7 +169,7 @@ until = 2026-12-31
         };
         assert_eq!(standing("port 1", &["x"], "2027-02-01"), ended);
         assert!(ended.fails());
-        // For these tests and no others.
+        // The entry is only for other tests.
         assert_eq!(standing("port 2", &["shop::two"], "2026-01-01"), Standing::New);
     }
 
@@ -184,12 +185,12 @@ until = 2026-12-31
     }
 
     #[test]
-    fn an_entry_without_a_conflict_is_reported() {
+    fn entries_without_a_conflict_are_returned() {
         let baseline = Baseline::parse(FILE, Path::new("b.toml")).unwrap();
         let seen = Known {
             conflict: "file a".to_owned(),
             tests: BTreeSet::new(),
         };
-        assert_eq!(baseline.gone(&[seen]), ["env HOME", "port 1", "port 2"]);
+        assert_eq!(baseline.missing(&[seen]), ["env HOME", "port 1", "port 2"]);
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Command {
                             Exit codes: 0 the job is pending, 2 wrong usage, 3 no session accepts jobs."
     )]
     Submit(SubmitArgs),
-    /// Stop the processes of a killed session. `run` starts this command itself.
+    /// Stop the processes of a killed session (started by `run`).
     #[command(hide = true)]
     Guard(GuardArgs),
     /// Report conflicts in an earlier recording.
@@ -48,7 +48,7 @@ pub(crate) enum Command {
                             cargo cofferdam check target/cofferdam/runs\n  \
                             cargo cofferdam check --format github shard-1/ shard-2/")]
     Check(CheckArgs),
-    /// Run an unmodified test suite and report tests that share resources.
+    /// Run an unmodified suite and report tests that share resources.
     #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
                             cargo cofferdam observe --confirm -- cargo nextest run\n  \
                             cargo cofferdam observe --baseline conflicts.toml -- cargo test\n  \
@@ -69,10 +69,11 @@ pub(crate) enum Command {
     /// Remove the directories of finished runs.
     #[command(
         after_help = "Examples:\n  cargo cofferdam clean --dry-run\n  cargo cofferdam clean\n  \
-                            cargo cofferdam clean --all --format json"
+                            cargo cofferdam clean --all --format json\n\n\
+                            --all also removes recordings, runs named by COFFERDAM_RUN_ID, runs of other machines or boots, and unreadable ones."
     )]
     Clean(CleanArgs),
-    /// List the locks that tests hold, and those left by killed processes.
+    /// List held locks and those left by killed processes.
     #[command(after_help = "Examples:\n  cargo cofferdam locks\n  \
                             cargo cofferdam locks --format json\n\n\
                             Exit codes: 0 the locks were read, 2 wrong usage, 3 they could not be read.")]
@@ -120,10 +121,10 @@ pub(crate) struct ObserveArgs {
     /// Exit with 3 if a program cannot be observed.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Record no backtraces: faster, but the report has no source lines.
+    /// Record no backtraces: faster, but without source lines in reports.
     #[arg(long)]
     pub(crate) no_backtrace: bool,
-    /// Write every observed access to this file, one JSON object per line.
+    /// Write every observed access to this file as JSON lines.
     #[arg(long, value_name = "FILE")]
     pub(crate) accesses: Option<PathBuf>,
     /// Rerun conflicting tests with pauses and grade each conflict.
@@ -150,7 +151,7 @@ pub(crate) const RUNNER_WORD: &str = "__observed";
 /// Returns the program to start under observation, with its arguments, if this process is a test runner. It bypasses the
 /// parser: cargo and nextest call it for each test, and building the parser takes longer than all the rest.
 #[cfg(has_observer)]
-pub(crate) fn runner_s(arguments: &[OsString]) -> Option<&[OsString]> {
+pub(crate) fn observed_command(arguments: &[OsString]) -> Option<&[OsString]> {
     let (word, command) = arguments.get(1..)?.split_first()?;
     (word == RUNNER_WORD).then_some(command)
 }
@@ -167,15 +168,14 @@ pub(crate) struct CheckArgs {
     /// Exit with 3 if a process could not record everything.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Journals, snapshots, or directories of them, also from several machines [default: the newest session of this
-    /// workspace].
+    /// Journals, snapshots, or directories of them [default: the newest session].
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BaselineArgs {
-    /// Ignore conflicts listed in this file; create it with all conflicts if missing.
+    /// Ignore the conflicts in this file; create it if missing.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
     /// Replace the baseline with the conflicts of this run.
@@ -197,13 +197,13 @@ pub(crate) struct FixArgs {
     /// Exit with 3 if a program could not be observed.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Skip `cargo check --tests`, which otherwise reverts changes that do not compile.
+    /// Skip `cargo check --tests`, which reverts changes that fail.
     #[arg(long)]
     pub(crate) no_check: bool,
     /// Mechanism that keeps tests apart.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,
-    /// Checkout of cofferdam to add as a dev-dependency where it is missing.
+    /// Add this checkout of cofferdam as a dev-dependency where missing.
     #[arg(long, value_name = "CHECKOUT")]
     pub(crate) cofferdam: Option<PathBuf>,
     /// Output format.
@@ -222,7 +222,7 @@ pub(crate) enum With {
     Cofferdam,
     /// serial_test's attributes, which keep threads of one process apart.
     SerialTest,
-    /// A test group in .config/nextest.toml that runs one test at a time.
+    /// A single-threaded test group in .config/nextest.toml.
     TestGroup,
 }
 
@@ -234,7 +234,7 @@ pub(crate) struct CleanArgs {
     /// Only list the directories to remove.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Also remove recordings, runs named by COFFERDAM_RUN_ID, runs of other machines or boots, and unreadable ones.
+    /// Also remove recordings and named, foreign or unreadable runs.
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -259,7 +259,7 @@ pub(crate) struct Shown {
     /// Report format.
     #[arg(long, default_value = "human")]
     pub(crate) format: Format,
-    /// Also write the report to this file, in the chosen format; the terminal gets text.
+    /// Write the report to this file; the terminal gets text.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn cargo_s_word_is_taken_away_once() {
+    fn the_subcommand_name_from_cargo_is_removed_once() {
         let args = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
         assert_eq!(
             without_word(args(&["x", "cofferdam", "run"])),
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_the_dashes_is_the_command_s_own() {
+    fn arguments_after_the_dashes_belong_to_the_command() {
         let cli = Cli::try_parse_from(["x", "run", "--", "cargo", "test", "--", "--format", "json"]).unwrap();
         let Command::Run(args) = cli.command else { panic!() };
         assert_eq!(args.command, ["cargo", "test", "--", "--format", "json"]);

@@ -1,13 +1,13 @@
 //! `check`: reports conflicts in an earlier recording.
 
-use super::ratchet::Ratchet;
+use super::baseline_check::BaselineCheck;
 use super::{Findings, Outcome, session};
 use crate::cli::CheckArgs;
 use cofferdam_conflicts::Evidence;
 use std::error::Error;
 
 pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
-    let ratchet = Ratchet::read(&args.baseline)?;
+    let baseline = BaselineCheck::read(&args.baseline)?;
     let findings = if args.paths.is_empty() {
         let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
         let evidence = match session::newest(&base)? {
@@ -22,5 +22,5 @@ pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
         }
         Findings::new(args.paths, &evidence)
     };
-    Ok(ratchet.hold(Outcome::new(None, findings, args.no_records, args.strict)))
+    Ok(baseline.apply(Outcome::new(None, findings, args.no_records, args.strict)))
 }

@@ -6,13 +6,13 @@ use cofferdam::diagnostics::{CleanOptions, Cleaned, Fate, clean as sweep};
 use std::error::Error;
 use std::path::PathBuf;
 
-/// The outcome for each run.
+/// The outcome of `clean`, with the fate of each run.
 #[derive(Debug)]
 pub(crate) struct Swept {
     /// The directory that was searched.
     pub(crate) place: PathBuf,
     pub(crate) runs: Vec<Cleaned>,
-    /// Whether nothing was removed.
+    /// Set if nothing was removed.
     pub(crate) dry_run: bool,
 }
 

@@ -4,10 +4,10 @@ use crate::cli::{FixArgs, With};
 use crate::exit_code;
 use crate::findings::{Account, Entry, Observation};
 use crate::fix::Family;
-use crate::fix::idle::{self, Idle, Ran};
-use crate::fix::mending::{self, Means, Mending};
-use crate::fix::sources::{Package, Sources};
-use crate::fix::tree::{self, Allowed, LockFile};
+use crate::fix::checkout::{self, LockFile, Permissions};
+use crate::fix::proposal::{self, Mechanism, Proposal};
+use crate::fix::test_sources::{Package, Sources};
+use crate::fix::unused_attributes::{self, ExecutedFunction, UnusedAttribute};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Fixed {
     /// The directory that reported paths are relative to.
     pub(crate) root: PathBuf,
-    pub(crate) mending: Mending,
+    pub(crate) proposal: Proposal,
     pub(crate) advice: Vec<(Resource, Advice)>,
-    pub(crate) guarding_nothing: Vec<Idle>,
-    pub(crate) nothing_under_nextest: BTreeSet<Idle>,
+    pub(crate) unneeded: Vec<UnusedAttribute>,
+    pub(crate) ineffective_under_nextest: BTreeSet<UnusedAttribute>,
     /// Source files that could not be read.
     pub(crate) problems: Vec<String>,
     /// The number of observed tests.
@@ -39,7 +39,7 @@ pub(crate) struct Fixed {
 /// Advice that is better than waiting, but cannot be applied automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Advice {
-    /// Whether the finding is an order leak, for which no attribute helps.
+    /// Set for an order leak, which no attribute ends.
     pub(crate) is_leak: bool,
     pub(crate) help: String,
     /// The lines that write the resource.
@@ -48,9 +48,9 @@ pub(crate) struct Advice {
 
 impl Fixed {
     pub(crate) fn exit_code(&self) -> u8 {
-        let is_left = !self.mending.by_hand.is_empty()
-            || !self.mending.missing.is_empty()
-            || !self.written && !self.mending.changes.is_empty();
+        let is_left = !self.proposal.manual_steps.is_empty()
+            || !self.proposal.missing_crates.is_empty()
+            || !self.written && !self.proposal.changes.is_empty();
         if is_left {
             exit_code::CONFLICTS
         } else if self.unknown.is_some() {
@@ -70,33 +70,33 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     let observation = here(Observation::read(&report)?, &dir);
     let sources = sources(&observation, &dir)?;
     let library = args.cofferdam.as_deref().map(std::path::absolute).transpose()?;
-    let mending = mending::mend(&observation, &sources, means(args.with), library.as_deref())?;
+    let proposal = proposal::propose(&observation, &sources, mechanism(args.with), library.as_deref())?;
     let mut fixed = Fixed {
         advice: advice(&observation),
-        guarding_nothing: guarding_nothing(&observation, &sources),
-        nothing_under_nextest: idle::doing_nothing_under_nextest(sources.programs()),
+        unneeded: unneeded(&observation, &sources),
+        ineffective_under_nextest: unused_attributes::ineffective_under_nextest(sources.programs()),
         problems: sources.problems().into_iter().map(str::to_owned).collect(),
         tests: observation.tests,
         conflicts: observation
             .conflicts
             .iter()
-            .filter(|conflict| mending::is_to_be_ended(conflict))
+            .filter(|conflict| proposal::is_fixable(conflict))
             .count(),
         written: false,
         unknown: None,
         account: observation.account.clone(),
         root: dir,
-        mending,
+        proposal,
     };
     fixed.unknown = unknown(&observation, fixed.conflicts, args.strict);
-    if args.apply && !fixed.mending.changes.is_empty() {
+    if args.apply && !fixed.proposal.changes.is_empty() {
         apply(args, &fixed, &sources)?;
         fixed.written = true;
     }
     Ok(fixed)
 }
 
-/// Why an observation with so many conflicts does not show all there is.
+/// Returns the reason an observation with this number of conflicts may be incomplete.
 fn unknown(observation: &Observation, conflicts: usize, is_strict: bool) -> Option<String> {
     let named = |entry: &Entry| format!("{}: {}", entry.name, entry.reason);
     let account = &observation.account;
@@ -108,7 +108,7 @@ fn unknown(observation: &Observation, conflicts: usize, is_strict: bool) -> Opti
         ));
     }
     if observation.tests == 0 {
-        return Some("no test was seen in the observed run".to_owned());
+        return Some("no test was observed".to_owned());
     }
     if observation.command != 0 && conflicts == 0 {
         return Some(format!(
@@ -120,12 +120,12 @@ fn unknown(observation: &Observation, conflicts: usize, is_strict: bool) -> Opti
     Some(format!("not everything could be observed ({})", named(left_out)))
 }
 
-fn means(with: With) -> Means {
+fn mechanism(with: With) -> Mechanism {
     match with {
-        With::Attributes => Means::Attributes,
-        With::Cofferdam => Means::Of(Family::Cofferdam),
-        With::SerialTest => Means::Of(Family::SerialTest),
-        With::TestGroup => Means::Groups,
+        With::Attributes => Mechanism::OfSuite,
+        With::Cofferdam => Mechanism::Attributes(Family::Cofferdam),
+        With::SerialTest => Mechanism::Attributes(Family::SerialTest),
+        With::TestGroup => Mechanism::TestGroups,
     }
 }
 
@@ -176,12 +176,12 @@ pub(super) fn sources(observation: &Observation, dir: &Path) -> Result<Sources, 
 }
 
 fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn Error>> {
-    let changes = &fixed.mending.changes;
-    if let Some((manifest, missing)) = fixed.mending.missing.first_key_value() {
+    let changes = &fixed.proposal.changes;
+    if let Some((manifest, missing)) = fixed.proposal.missing_crates.first_key_value() {
         let missing = missing.sentence(&fixed.shown(manifest));
         return Err(format!("nothing was written: {missing}").into());
     }
-    let allowed = Allowed {
+    let permissions = Permissions {
         dirty: args.allow_dirty,
         no_vcs: args.allow_no_vcs,
     };
@@ -193,11 +193,11 @@ fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn
     roots.sort_unstable();
     roots.dedup_by(|later, first| later.starts_with(*first));
     for root in roots {
-        tree::may_change(root, allowed)?;
+        checkout::may_change(root, permissions)?;
     }
     let packages: BTreeSet<&Path> = changes
         .iter()
-        .filter_map(|change| sources.package_around(&change.path))
+        .filter_map(|change| sources.package_containing(&change.path))
         .map(Package::dir)
         .collect();
     let workspaces = packages
@@ -205,10 +205,10 @@ fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn
         .filter_map(|package| sources.root(sources.package(package)?))
         .collect::<BTreeSet<_>>();
     let locks: Vec<LockFile> = workspaces.into_iter().map(LockFile::read).collect();
-    tree::write(changes)?;
+    checkout::write(changes)?;
     if !args.no_check {
         let packages: Vec<&Path> = packages.into_iter().collect();
-        tree::check(&packages, changes, &locks)?;
+        checkout::check(&packages, changes, &locks)?;
     }
     Ok(())
 }
@@ -256,14 +256,14 @@ fn advice(observation: &Observation) -> Vec<(Resource, Advice)> {
     };
     let conflicts = observation.conflicts.iter();
     conflicts
-        .filter(|conflict| mending::is_to_be_ended(conflict) || conflict.kind == Kind::OrderLeak)
+        .filter(|conflict| proposal::is_fixable(conflict) || conflict.kind == Kind::OrderLeak)
         .filter_map(|conflict| Some((conflict.resource.clone()?, one(conflict))))
         .collect()
 }
 
-/// Those that keep nobody apart, as far as their tests were seen.
-fn guarding_nothing(observation: &Observation, sources: &Sources) -> Vec<Idle> {
-    let mut meetings = HashMap::new();
+/// Returns the attributes that separate no conflicting tests among those observed.
+fn unneeded(observation: &Observation, sources: &Sources) -> Vec<UnusedAttribute> {
+    let mut shared_resources = HashMap::new();
     let mut uses: HashMap<(&str, &str, &str), BTreeMap<usize, bool>> = HashMap::new();
     for (number, conflict) in observation
         .conflicts
@@ -272,28 +272,28 @@ fn guarding_nothing(observation: &Observation, sources: &Sources) -> Vec<Idle> {
         .enumerate()
     {
         for test in &conflict.tests {
-            // The threads of one program meet each other, and not those of the next.
+            // Under cargo test, only tests of one program run at the same time.
             let program = (test.runner == Some(Runner::CargoTest)).then_some((&test.package, &test.binary));
-            let next = meetings.len();
-            let meeting = *meetings.entry((number, program)).or_insert(next);
+            let next = shared_resources.len();
+            let shared = *shared_resources.entry((number, program)).or_insert(next);
             let of_test = uses
                 .entry((&test.package, &test.binary, test.name()))
                 .or_default();
-            *of_test.entry(meeting).or_default() |= test.writes();
+            *of_test.entry(shared).or_default() |= test.writes();
         }
     }
     let tests = observation.ran.iter().flat_map(|program| {
         let names = program.tests.iter().map(String::as_str);
         names.map(|name| (program.package.as_str(), program.binary.as_str(), name))
     });
-    let mut ran = Vec::new();
+    let mut executed = Vec::new();
     for (number, test) in tests.enumerate() {
-        let spots = sources.find(test.0, test.1, test.2).unwrap_or_default();
-        ran.extend(spots.into_iter().map(|spot| Ran {
+        let positions = sources.find(test.0, test.1, test.2).unwrap_or_default();
+        executed.extend(positions.into_iter().map(|position| ExecutedFunction {
             test: number,
-            function: spot.function,
+            function: position.function,
             uses: uses.get(&test).cloned().unwrap_or_default(),
         }));
     }
-    idle::guarding_nothing(&ran)
+    unused_attributes::unneeded(&executed)
 }

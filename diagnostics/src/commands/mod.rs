@@ -1,6 +1,7 @@
-//! What each command does; they return data and print nothing.
+//! The commands. They return data and print nothing.
 
 pub(crate) mod backup;
+pub(crate) mod baseline_check;
 pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod clean;
@@ -17,26 +18,25 @@ pub(crate) mod metrics;
 pub(crate) mod observe;
 mod origin;
 mod plan;
-pub(crate) mod ratchet;
 mod recorder;
 pub(crate) mod run;
 mod session;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod submit;
-mod suite;
+mod test_command;
 pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Coverage};
+use baseline_check::Compared;
 use batch::Batch;
 use cofferdam_conflicts::{Conflict, Evidence, Severity, Watched};
-use ratchet::Compared;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What was asked for cannot be done as it was asked: exit code 2, and nothing was started.
+/// A request that cannot be met as stated: exit code 2, and nothing was started.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) Vec<String>);
 
@@ -58,21 +58,21 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// How the command ended that was run, if one was.
+    /// The end of the started command, if there was one.
     pub(crate) command: Option<Ended>,
-    /// The one command went over a limit and was stopped.
+    /// Set if the command was stopped because it exceeded a limit.
     pub(crate) is_stopped: bool,
-    /// The jobs, if there were several.
+    /// The jobs, if there are several.
     pub(crate) batch: Option<Batch>,
     pub(crate) findings: Findings,
     pub(crate) verdict: Verdict,
     pub(crate) no_records: NoRecords,
-    /// Whether the workspace depends on cofferdam, where that was asked.
+    /// `true` if the workspace depends on cofferdam; `None` if that was not determined.
     pub(crate) has_library: Option<bool>,
-    /// Whether it is an error that something cannot be recorded.
+    /// Set if a program that cannot be recorded is an error.
     pub(crate) is_strict: bool,
 }
 
@@ -90,11 +90,12 @@ impl Outcome {
         }
     }
 
+    /// Recomputes the verdict after the findings changed.
     fn judge(&mut self) {
         self.verdict = Verdict::of(self.findings.seen(self.is_strict), self.no_records);
     }
 
-    /// Whether a test failed, or all of the command, and nothing that was seen says why.
+    /// Returns whether the observed command failed and no conflict explains it.
     pub(crate) fn is_unexplained(&self) -> bool {
         matches!(self.command, Some(Ended::Failed { .. }))
             && self.findings.observed.is_some()
@@ -106,21 +107,21 @@ impl Outcome {
     }
 }
 
-/// What was found in a recording.
+/// The findings in a recording.
 #[derive(Debug)]
 pub(crate) struct Findings {
-    /// Where was looked.
+    /// The searched directories and files.
     pub(crate) places: Vec<PathBuf>,
     pub(crate) watched: Watched,
-    /// What was started, and what of it was recorded.
+    /// The started and the recorded programs.
     pub(crate) account: findings::Account,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) problems: Vec<String>,
-    /// Also those that are not kept.
+    /// The number of problems, including those not in `problems`.
     pub(crate) problem_count: u64,
-    /// For a suite that was seen from outside.
+    /// Set for an observed suite.
     pub(crate) observed: Option<Observed>,
-    /// What is known of it, if that was asked for.
+    /// The comparison with a baseline, if requested.
     pub(crate) baseline: Option<Compared>,
 }
 
@@ -130,40 +131,40 @@ pub(crate) struct Observed {
     pub(crate) coverage: Coverage,
     /// The outcome of `--confirm`.
     pub(crate) confirmed: Option<Confirmed>,
-    /// The reasons for which files could not be written, each a sentence.
+    /// The reasons files could not be written, one sentence each.
     pub(crate) not_kept: Vec<String>,
 }
 
 /// The outcome of running tests again, besides the grades.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Confirmed {
-    /// The conflicts that turned out to be prevented by something.
+    /// The conflicts that never occurred in the reruns.
     pub(crate) guarded: Vec<Conflict>,
-    /// Tests that were stopped, because a run took too long or the time was over.
+    /// Tests that were stopped because a rerun took too long or the time budget was used up.
     pub(crate) stopped: Vec<Stopped>,
-    /// Files that the runs left in the packages.
+    /// Files that the reruns left in the packages.
     pub(crate) left: Vec<PathBuf>,
 }
 
-/// Tests of one run that was stopped.
+/// The tests of a stopped rerun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
     pub(crate) tests: Vec<String>,
     pub(crate) after: Duration,
 }
 
-/// What the processes said of themselves; of a recording without a session's account, what was found.
+/// Returns the account that the session recorded, or the number of recorded processes for a recording without one.
 fn account(evidence: &Evidence) -> findings::Account {
-    let said = evidence.account();
+    let recorded = evidence.account();
     let found = evidence.watched().processes;
     let mut account = findings::Account {
-        started: said.started.max(found),
-        recorded: said.recorded.max(found),
-        complete: said.complete,
-        incomplete: said.incomplete,
+        started: recorded.started.max(found),
+        recorded: recorded.recorded.max(found),
+        complete: recorded.complete,
+        incomplete: recorded.incomplete,
         ..findings::Account::default()
     };
-    for lost in &said.lost {
+    for lost in &recorded.lost {
         account.lose(&lost.name, &lost.reason, lost.count);
     }
     account
@@ -183,14 +184,14 @@ impl Findings {
         }
     }
 
-    /// What could not be read, or written.
+    /// Adds a problem: an input that could not be read, or an output that could not be written.
     fn problem(&mut self, what: String) {
         self.problems.push(what);
         self.problem_count += 1;
     }
 
-    /// Removes the conflicts for which `settle` returns something, and returns both.
-    fn take_out<T>(&mut self, mut settle: impl FnMut(&Conflict) -> Option<T>) -> Vec<(Conflict, T)> {
+    /// Removes the conflicts for which `settle` returns a value, and returns both.
+    fn remove_conflicts<T>(&mut self, mut settle: impl FnMut(&Conflict) -> Option<T>) -> Vec<(Conflict, T)> {
         let mut taken = Vec::new();
         for conflict in std::mem::take(&mut self.conflicts) {
             match settle(&conflict) {
@@ -201,13 +202,14 @@ impl Findings {
         taken
     }
 
+    /// Returns the conflicts with this severity.
     pub(crate) fn of_severity(&self, severity: Severity) -> impl Iterator<Item = &Conflict> {
         self.conflicts
             .iter()
             .filter(move |conflict| conflict.severity() == severity)
     }
 
-    /// Returns the number of resources on which tests may meet at one time and that runs could show nothing about.
+    /// Returns the number of potential conflicts that the reruns could not decide.
     pub(crate) fn not_tried(&self) -> usize {
         let conflicts = self.conflicts.iter();
         conflicts.filter(|conflict| conflict.is_undecided()).count()

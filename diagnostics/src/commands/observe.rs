@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::cli::ObserveArgs;
-use crate::fix::{help, mending};
+use crate::fix::{conflict_help, proposal};
 use std::error::Error;
 
 #[cfg(has_observer)]
@@ -10,7 +10,7 @@ pub(crate) fn observe(
     args: ObserveArgs,
     see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
-    use super::ratchet::Ratchet;
+    use super::baseline_check::BaselineCheck;
     use super::{Findings, foreground, here, session};
     use crate::findings::{Observation, VERSION};
     use crate::observe::Session;
@@ -27,20 +27,20 @@ pub(crate) fn observe(
         names: !args.no_names,
         again: args.confirm,
     };
-    let ratchet = Ratchet::read(&args.baseline)?;
+    let baseline = BaselineCheck::read(&args.baseline)?;
     if let Some(file) = &args.accesses {
         // An unwritable file must be reported before the suite runs.
         write_accesses(file, "")?;
     }
     let observation = Session::begin(&dir, asked)?;
-    let mut told: Vec<(OsString, OsString)> = observation
+    let mut variables: Vec<(OsString, OsString)> = observation
         .variables()
         .into_iter()
         .map(|(name, value)| (name.into(), value))
         .collect();
     // The directory of cofferdam's own files, in case the suite uses the library.
-    told.push(("COFFERDAM_DIR".into(), base.clone().into()));
-    let ended = foreground::run(&args.command, told)?;
+    variables.push(("COFFERDAM_DIR".into(), base.clone().into()));
+    let ended = foreground::run(&args.command, variables)?;
     let session = session::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     let rerun = args.confirm.then(|| {
@@ -50,7 +50,7 @@ pub(crate) fn observe(
         };
         observation.confirm(&mut observed, options, see)
     });
-    // The surest first, and in the same order each time.
+    // The most certain grade first, in a stable order.
     observed.conflicts.sort_by(|a, b| {
         let name = |conflict: &Conflict| {
             let resource = conflict.resource.as_ref();
@@ -71,11 +71,11 @@ pub(crate) fn observe(
         ran: observed.ran,
     };
     if !kept.conflicts.is_empty() {
-        // Of a suite that cargo does not know here, nothing but the standard library is known to be there.
+        // Without a cargo workspace, only the standard library is known to be available.
         let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
-        let planned = mending::mend(&kept, &sources, mending::Means::Attributes, None);
+        let planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None);
         let keys = planned.map(|planned| planned.keys).unwrap_or_default();
-        help::word(&mut kept, &sources, &keys);
+        conflict_help::write_help(&mut kept, &sources, &keys);
     }
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
@@ -104,7 +104,7 @@ pub(crate) fn observe(
         baseline: None,
     };
     let no_records = args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail);
-    Ok(ratchet.hold(Outcome::new(Some(ended), findings, no_records, args.strict)))
+    Ok(baseline.apply(Outcome::new(Some(ended), findings, no_records, args.strict)))
 }
 
 #[cfg(has_observer)]
@@ -129,7 +129,7 @@ fn processors() -> usize {
 /// Fails: only Linux on x86_64 with glibc can be observed.
 #[cfg(not(has_observer))]
 pub(crate) fn observe(_args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
-    Err("only Linux on x86_64 with glibc can be observed, and this is another system; what a suite records itself is \
-         told everywhere: `cargo cofferdam run -- COMMAND`"
+    Err("observation needs Linux on x86_64 with glibc; on this system, `cargo cofferdam run -- COMMAND` reports the \
+         conflicts that a suite with cofferdam records itself"
         .into())
 }

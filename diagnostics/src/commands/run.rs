@@ -1,11 +1,11 @@
 //! `run`: commands with recording on, then the conflicts between their tests.
 
+use super::baseline_check::BaselineCheck;
 use super::batch::{Batch, Row};
 use super::feed::{self, Feed};
 use super::plan::{Plan, Work};
-use super::ratchet::Ratchet;
 use super::recorder::{self, Asked, Recorder};
-use super::suite::{self, is_test_command};
+use super::test_command::{self, is_test_command};
 use super::watch::{BatchBegun, Begun, Watch};
 use super::{Findings, Outcome, here, session};
 use crate::cli::RunArgs;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
     let dir = here::working_dir();
-    let ratchet = Ratchet::read(&args.baseline)?;
+    let baseline = BaselineCheck::read(&args.baseline)?;
     let plan = Plan::of(args, &dir)?;
     for bad in &plan.skipped {
         watch.warn(&format!("left out {bad}"));
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
     };
     let told = session
         .work(plan, namespace, watch)
-        .map(|outcome| ratchet.hold(outcome));
+        .map(|outcome| baseline.apply(outcome));
     let mut recorder = recorder.into_inner();
     match &told {
         Ok(outcome) => recorder.end(status(outcome), Some(&outcome.findings)),
@@ -305,7 +305,7 @@ impl Session<'_> {
             });
         let mut outcome = Outcome::new(Some(ran.ended), findings, no_records, self.args.strict);
         outcome.is_stopped = ran.is_stopped;
-        outcome.has_library = suite::has_library(&here::working_dir());
+        outcome.has_library = test_command::has_library(&here::working_dir());
         outcome.batch = batch;
         outcome
     }

@@ -43,14 +43,16 @@ impl Family {
     }
 
     /// Returns the family of an attribute by its crate and name, and whether it is exclusive.
-    fn of(name: &str, word: &str) -> Option<(Self, bool)> {
-        let family = match name {
-            "cofferdam" if !word.starts_with("file_") => Self::Cofferdam,
-            "serial_test" if word.starts_with("file_") => Self::SerialTestFile,
+    fn of(crate_name: &str, name: &str) -> Option<(Self, bool)> {
+        let family = match crate_name {
+            "cofferdam" if !name.starts_with("file_") => Self::Cofferdam,
+            "serial_test" if name.starts_with("file_") => Self::SerialTestFile,
             "serial_test" => Self::SerialTest,
             _ => return None,
         };
-        WORDS.contains(&word).then(|| (family, word.ends_with("serial")))
+        ATTRIBUTE_NAMES
+            .contains(&name)
+            .then(|| (family, name.ends_with("serial")))
     }
 }
 
@@ -58,10 +60,10 @@ impl Family {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Annotation {
     pub(crate) family: Family,
-    pub(crate) alone: bool,
+    pub(crate) is_exclusive: bool,
     /// Empty for the default key.
     pub(crate) keys: Vec<String>,
-    /// Whether the attribute is on the test's module.
+    /// Set if the attribute is on the test's module.
     pub(crate) is_of_module: bool,
     /// The source text.
     pub(crate) text: String,
@@ -71,12 +73,12 @@ pub(crate) struct Annotation {
     /// The byte range of its name.
     pub(crate) name: Range<usize>,
     /// The byte offset at which another key can be inserted, if it has keys.
-    pub(crate) more: Option<usize>,
+    pub(crate) insert_key_at: Option<usize>,
 }
 
 impl Annotation {
     /// Returns the keys that it takes.
-    pub(crate) fn held(&self) -> Vec<String> {
+    pub(crate) fn keys_taken(&self) -> Vec<String> {
         match self.keys.as_slice() {
             [] => vec![self.family.default_key().to_owned()],
             keys => keys.to_vec(),
@@ -89,10 +91,10 @@ impl Annotation {
 pub(crate) struct Names {
     known: BTreeMap<String, (Family, bool)>,
     /// Names that belong to other items.
-    others: Vec<String>,
+    unrelated: Vec<String>,
 }
 
-const WORDS: [&str; 4] = ["serial", "parallel", "file_serial", "file_parallel"];
+const ATTRIBUTE_NAMES: [&str; 4] = ["serial", "parallel", "file_serial", "file_parallel"];
 
 impl Names {
     /// Reads the `use` items of a module inside `outer`.
@@ -114,21 +116,21 @@ impl Names {
         match (first, name) {
             ("super", "*") if path.len() == 1 => *self = outer.clone(),
             (_, "*") => {
-                for word in WORDS.iter().filter(|_| path.len() == 1) {
-                    if let Some(meaning) = Family::of(first, word) {
-                        self.known.insert((*word).to_owned(), meaning);
+                for attribute_name in ATTRIBUTE_NAMES.iter().filter(|_| path.len() == 1) {
+                    if let Some(attribute) = Family::of(first, attribute_name) {
+                        self.known.insert((*attribute_name).to_owned(), attribute);
                     }
                 }
             }
             _ => {
-                let word = path.last().map_or("", String::as_str);
-                let meaning = match first {
-                    "super" => outer.known.get(word).copied(),
-                    _ => Family::of(first, word),
+                let original = path.last().map_or("", String::as_str);
+                let attribute = match first {
+                    "super" => outer.known.get(original).copied(),
+                    _ => Family::of(first, original),
                 };
-                match meaning {
-                    Some(meaning) => _ = self.known.insert(name.to_owned(), meaning),
-                    None if WORDS.contains(&name) => self.others.push(name.to_owned()),
+                match attribute {
+                    Some(attribute) => _ = self.known.insert(name.to_owned(), attribute),
+                    None if ATTRIBUTE_NAMES.contains(&name) => self.unrelated.push(name.to_owned()),
                     None => {}
                 }
             }
@@ -142,7 +144,7 @@ impl Names {
 
     /// Returns whether the name is unused in the module.
     pub(crate) fn is_free(&self, name: &str) -> bool {
-        !self.known.contains_key(name) && !self.others.iter().any(|other| other == name)
+        !self.known.contains_key(name) && !self.unrelated.iter().any(|other| other == name)
     }
 }
 
@@ -162,13 +164,13 @@ fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>
 }
 
 /// Returns the last segment of an attribute's path.
-fn last_word(path: &Path) -> Option<String> {
+fn last_segment(path: &Path) -> Option<String> {
     path.segments.last().map(|last| last.ident.to_string())
 }
 
 /// Returns whether the last segment is one of `words`.
 pub(super) fn is_last(path: &Path, words: &[&str]) -> bool {
-    last_word(path).is_some_and(|last| words.contains(&last.as_str()))
+    last_segment(path).is_some_and(|last| words.contains(&last.as_str()))
 }
 
 /// Returns the annotations of an item. `fallback` is the crate of names that no `use` item explains, as with `#[macro_use]`.
@@ -191,21 +193,21 @@ fn annotation(
     text: &str,
 ) -> Option<Annotation> {
     let path = attribute.path();
-    let last = last_word(path)?;
-    let (family, alone) = match path.segments.len() {
+    let last = last_segment(path)?;
+    let (family, is_exclusive) = match path.segments.len() {
         1 if names.is_free(&last) => Family::of(fallback?, &last),
         1 => names.known.get(&last).copied(),
         _ => Family::of(&path.segments.first()?.ident.to_string(), &last),
     }?;
-    let (keys, more) = match &attribute.meta {
+    let (keys, end) = match &attribute.meta {
         Meta::List(list) => (keys(&list.tokens), end_of_last(list.tokens.clone())),
         _ => (Vec::new(), None),
     };
     Some(Annotation {
         family,
-        alone,
+        is_exclusive,
         is_of_module: false,
-        more: more.filter(|_| !keys.is_empty()),
+        insert_key_at: end.filter(|_| !keys.is_empty()),
         keys,
         text: text
             .get(attribute.span().byte_range())
@@ -222,7 +224,7 @@ pub(super) fn is_conditional(attributes: &[Attribute]) -> bool {
     let mut all = attributes
         .iter()
         .flat_map(|attribute| conditional(&attribute.meta));
-    all.any(|one| is_last(one.path(), &WORDS))
+    all.any(|one| is_last(one.path(), &ATTRIBUTE_NAMES))
 }
 
 /// Returns the attributes of a `cfg_attr`, including those of nested ones.
@@ -308,14 +310,14 @@ mod tests {
         };
         let all = annotations(&item.attrs, &names, None, text);
         all.into_iter()
-            .map(|one| (one.family, one.alone, one.keys.join(" ")))
+            .map(|one| (one.family, one.is_exclusive, one.keys.join(" ")))
             .collect()
     }
 
     #[test]
-    fn an_attribute_is_known_by_its_crate() {
+    fn an_attribute_is_recognized_by_its_crate() {
         use Family::{Cofferdam, SerialTest, SerialTestFile};
-        for (text, family, alone, keys) in [
+        for (text, family, is_exclusive, keys) in [
             ("#[cofferdam::serial] fn a() {}", Cofferdam, true, ""),
             (
                 "use cofferdam::{lock, parallel}; #[parallel(db, \"x y\")] fn a() {}",
@@ -354,12 +356,12 @@ mod tests {
                 "db",
             ),
         ] {
-            assert_eq!(read(text), [(family, alone, keys.to_owned())], "{text}");
+            assert_eq!(read(text), [(family, is_exclusive, keys.to_owned())], "{text}");
         }
     }
 
     #[test]
-    fn what_is_another_s_is_none_of_them() {
+    fn attributes_of_other_crates_are_ignored() {
         for text in [
             "use other::serial; #[serial] fn a() {}",
             "#[serial] fn a() {}",
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_sees_what_its_parent_sees_if_it_says_so() {
+    fn a_module_sees_the_names_that_it_imports_from_its_parent() {
         let outer = names("use serial_test::serial;", &Names::default());
         assert_eq!(
             names("use super::*;", &outer).get("serial"),

@@ -1,9 +1,9 @@
-//! Conversion of a plan to new file contents, and to steps that are left to people.
+//! Conversion of planned keys to new file contents.
 
 use super::attributes::Family;
 use super::edit::{Edits, Target};
+use super::key_plan::KeysToAdd;
 use super::manifest::{self, Manifest};
-use super::plan::Takes;
 use super::program::{Function, Program};
 use similar::TextDiff;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,50 +41,54 @@ impl Change {
     }
 }
 
-/// The new attributes of the tests of a package.
+/// The new attributes of test functions.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
     /// Keyed by file and offset, since a file may be part of several programs.
-    takes: BTreeMap<(&'a Path, usize), One<'a>>,
+    keys: BTreeMap<(&'a Path, usize), FunctionKeys<'a>>,
 }
 
+/// The keys to add to one function.
 #[derive(Debug)]
-struct One<'a> {
+struct FunctionKeys<'a> {
     program: &'a Program,
     function: &'a Function,
-    takes: Takes,
+    keys: KeysToAdd,
     family: Family,
 }
 
 impl<'a> Draft<'a> {
     /// Adds keys to a test.
-    pub(crate) fn take(
+    pub(crate) fn add_keys(
         &mut self,
         program: &'a Program,
         function: &'a Function,
-        takes: &Takes,
+        keys: &KeysToAdd,
         family: Family,
     ) {
-        let one = self.takes.entry((&function.file, function.at)).or_insert(One {
-            program,
-            function,
-            takes: Takes::default(),
-            family,
-        });
-        one.takes.alone.extend(takes.alone.iter().cloned());
-        one.takes.shared.extend(takes.shared.iter().cloned());
-        one.takes.shared.retain(|key| !one.takes.alone.contains(key));
+        let one = self
+            .keys
+            .entry((&function.file, function.at))
+            .or_insert(FunctionKeys {
+                program,
+                function,
+                keys: KeysToAdd::default(),
+                family,
+            });
+        one.keys.exclusive.extend(keys.exclusive.iter().cloned());
+        one.keys.shared.extend(keys.shared.iter().cloned());
+        one.keys.shared.retain(|key| !one.keys.exclusive.contains(key));
     }
 
     /// Returns the number of functions that change.
     pub(crate) fn functions(&self) -> usize {
-        self.takes.len()
+        self.keys.len()
     }
 
     /// Returns the changed files.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut files: BTreeMap<&Path, (&str, Edits)> = BTreeMap::new();
-        for ((path, _), one) in &self.takes {
+        for ((path, _), one) in &self.keys {
             let Some(text) = one.program.texts.get(*path) else {
                 continue;
             };
@@ -95,7 +99,7 @@ impl<'a> Draft<'a> {
                 family: one.family,
                 text,
             };
-            edits.take(&target, &one.takes);
+            edits.add_keys(&target, &one.keys);
         }
         let change = |(path, (text, edits)): (&Path, (&str, Edits))| Change {
             path: path.to_owned(),
@@ -116,9 +120,9 @@ pub(crate) fn manifests(
     let mut missing = BTreeSet::new();
     for (path, text) in texts {
         let from = path.parent().unwrap_or(Path::new(""));
-        let library = library.map(|library| way(from, library));
-        let told = manifest::with_serial(text, library.as_deref());
-        match told.map_err(|error| format!("could not understand {}: {error}", path.display()))? {
+        let library = library.map(|library| relative_path(from, library));
+        let manifest = manifest::with_serial(text, library.as_deref());
+        match manifest.map_err(|error| format!("could not understand {}: {error}", path.display()))? {
             Manifest::Fine => {}
             Manifest::Missing => _ = missing.insert(path.clone()),
             Manifest::New(new) => changes.push(Change {
@@ -132,7 +136,7 @@ pub(crate) fn manifests(
 }
 
 /// Returns the path from one directory to another, as written in a manifest.
-fn way(from: &Path, to: &Path) -> String {
+fn relative_path(from: &Path, to: &Path) -> String {
     let common = from
         .components()
         .zip(to.components())
@@ -160,41 +164,41 @@ mod tests {
     use super::super::scan::scan;
     use super::*;
 
-    /// Returns the file after its tests took keys: `+` exclusively, `-` shared.
-    fn drafted(text: &str, takes: &[(&str, &str)], family: Family) -> String {
+    /// Returns the file with keys added to its tests: `+` exclusive, `-` shared.
+    fn drafted(text: &str, additions: &[(&str, &str)], family: Family) -> String {
         let program = scan(Path::new("lib.rs"), None, &|path| match path.to_str() {
             Some("lib.rs") => Ok(text.to_owned()),
             _ => Ok(String::new()),
         });
         assert_eq!(program.problems, [""; 0]);
         let mut draft = Draft::default();
-        for (test, keys) in takes {
-            let mut takes = Takes::default();
+        for (test, keys) in additions {
+            let mut additions = KeysToAdd::default();
             for key in keys.split(' ') {
                 let (sign, key) = key.split_at(1);
                 if sign == "+" {
-                    &mut takes.alone
+                    &mut additions.exclusive
                 } else {
-                    &mut takes.shared
+                    &mut additions.shared
                 }
                 .insert(key.to_owned());
             }
             for function in program.find(test) {
-                draft.take(&program, function, &takes, family);
+                draft.add_keys(&program, function, &additions, family);
             }
         }
         draft.changes().remove(0).new
     }
 
-    fn ours(text: &str, takes: &[(&str, &str)]) -> String {
-        drafted(text, takes, Family::Cofferdam)
+    fn with_cofferdam(text: &str, additions: &[(&str, &str)]) -> String {
+        drafted(text, additions, Family::Cofferdam)
     }
 
     #[test]
-    fn an_attribute_stands_last_and_what_was_there_stays_as_it_was() {
+    fn an_attribute_goes_last_and_other_text_stays_unchanged() {
         let text = "//! Doc.\n\nuse std::fs;\nuse super::x;\n\n/// Why.\n#[test]\n// odd\n  fn   a( ) { }\n\nmod t {\n    #[test]\n    fn b() {}\n}\n";
         assert_eq!(
-            ours(text, &[("a", "+x"), ("t::b", "-x +y")]),
+            with_cofferdam(text, &[("a", "+x"), ("t::b", "-x +y")]),
             "//! Doc.\n\nuse cofferdam::serial;\nuse std::fs;\nuse super::x;\n\n/// Why.\n#[test]\n// odd\n  #[serial(x)]\n  \
              fn   a( ) { }\n\nmod t {\n    use cofferdam::{parallel, serial};\n\n    #[test]\n    #[serial(y)]\n    \
              #[parallel(x)]\n    fn b() {}\n}\n"
@@ -202,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn a_test_on_one_line_and_lines_of_windows_stay_so() {
+    fn single_line_tests_and_windows_line_ends_stay_unchanged() {
         assert_eq!(
-            ours(
+            with_cofferdam(
                 "use super::*;\r\n\r\n#[test] fn a() {}\r\n#[test]\r\nfn b() {}\r\n",
                 &[("a", "+x"), ("b", "+x")]
             ),
@@ -213,21 +217,21 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_another_s_is_written_in_full() {
+    fn a_name_of_another_item_is_qualified() {
         let text = "use serial_test::serial;\n#[test]\n#[serial]\nfn a() {}\n";
         assert_eq!(
-            ours(text, &[("a", "+x")]),
+            with_cofferdam(text, &[("a", "+x")]),
             text.replace("fn a", "#[cofferdam::serial(x)]\nfn a")
         );
         let there = "use cofferdam::serial;\n#[test]\n#[serial(y)]\nfn a() {}\n";
         assert_eq!(
-            ours(there, &[("a", "+x")]),
+            with_cofferdam(there, &[("a", "+x")]),
             there.replace("fn a", "#[serial(x)]\nfn a")
         );
     }
 
     #[test]
-    fn serial_test_s_keys_are_taken_by_one_attribute() {
+    fn keys_of_serial_test_go_into_one_attribute() {
         let family = Family::SerialTest;
         let text = "use serial_test::serial;\n#[test]\n#[serial(db)]\nfn a() {}\n#[test]\nfn b() {}\n";
         assert_eq!(
@@ -243,24 +247,24 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_any_use_gets_one_behind_what_it_declares() {
+    fn a_module_without_imports_gets_one_after_its_module_declarations() {
         assert_eq!(
-            ours("//! Doc.\n\nmod x;\n\n#[test]\nfn a() {}\n", &[("a", "+k")]),
+            with_cofferdam("//! Doc.\n\nmod x;\n\n#[test]\nfn a() {}\n", &[("a", "+k")]),
             "//! Doc.\n\nmod x;\n\nuse cofferdam::serial;\n\n#[test]\n#[serial(k)]\nfn a() {}\n"
         );
         let with_use = "mod x;\n\nuse x::y;\n\n#[test]\nfn a() {}\n";
         assert_eq!(
-            ours(with_use, &[("a", "+k")]),
+            with_cofferdam(with_use, &[("a", "+k")]),
             "mod x;\n\nuse cofferdam::serial;\nuse x::y;\n\n#[test]\n#[serial(k)]\nfn a() {}\n"
         );
     }
 
     #[test]
-    fn a_test_that_has_its_module_s_keys_keeps_them_beside_its_own() {
+    fn an_inherited_key_is_repeated_on_a_test_with_its_own_attribute() {
         let text = "use cofferdam::serial;\n#[serial(db)]\nmod t {\n    #[test]\n    fn a() {}\n    mod u {\n        #[cofferdam::parallel(c)]\n        \
                     #[test]\n        fn b() {}\n        #[test]\n        fn c() {}\n    }\n}\n";
         assert_eq!(
-            ours(text, &[("t::a", "-x"), ("t::u::b", "+x"), ("t::u::c", "+x")]),
+            with_cofferdam(text, &[("t::a", "-x"), ("t::u::b", "+x"), ("t::u::c", "+x")]),
             text.replace(
                 "mod t {\n    #[test]\n    fn a",
                 "mod t {\n    use cofferdam::{parallel, serial};\n\n    #[test]\n    #[serial(db)]\n    #[parallel(x)]\n    fn a"
@@ -272,13 +276,13 @@ mod tests {
         let shared =
             "use cofferdam::*;\n#[parallel]\nmod t {\n    use cofferdam::*;\n    #[test]\n    fn a() {}\n}\n";
         assert_eq!(
-            ours(shared, &[("t::a", "+x")]),
+            with_cofferdam(shared, &[("t::a", "+x")]),
             shared.replace("    fn a", "    #[parallel]\n    #[serial(x)]\n    fn a")
         );
     }
 
     #[test]
-    fn serial_test_s_attribute_becomes_alone_where_one_of_its_keys_has_to_be() {
+    fn parallel_of_serial_test_becomes_serial_for_an_exclusive_key() {
         let family = Family::SerialTest;
         let text =
             "use serial_test::*;\n#[test]\n#[parallel(db,)]\nfn a() {}\n#[test]\n#[serial(db)]\nfn b() {}\n";
@@ -295,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn serial_test_s_keys_with_a_name_are_taken_before_the_one_without() {
+    fn named_keys_of_serial_test_are_locked_before_the_default_key() {
         let family = Family::SerialTest;
         let text = "use serial_test::*;\n#[test]\n#[serial]\nfn a() {}\n#[test]\n#[serial(x)]\nfn b() {}\n#[test]\nfn c() {}\n";
         assert_eq!(
@@ -306,42 +310,42 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_no_word_is_written_between_quotes() {
+    fn a_key_that_is_no_identifier_is_quoted() {
         let text = "use cofferdam::serial;\n#[test]\nfn a() {}\n";
         assert_eq!(
-            ours(text, &[("a", "+order-db +type +x")]),
+            with_cofferdam(text, &[("a", "+order-db +type +x")]),
             text.replace("fn a", "#[serial(\"order-db\", type, x)]\nfn a")
         );
     }
 
     #[test]
-    fn a_module_on_one_line_gets_its_use_within() {
+    fn a_single_line_module_gets_its_import_inside() {
         assert_eq!(
-            ours("mod t { use super::*; #[test] fn a() {} }\n", &[("t::a", "+x")]),
+            with_cofferdam("mod t { use super::*; #[test] fn a() {} }\n", &[("t::a", "+x")]),
             "mod t { use super::*; use cofferdam::serial; #[test] #[serial(x)] fn a() {} }\n"
         );
         assert_eq!(
-            ours("mod t { #[test] fn a() {} }\n", &[("t::a", "+x")]),
+            with_cofferdam("mod t { #[test] fn a() {} }\n", &[("t::a", "+x")]),
             "mod t { use cofferdam::serial; #[test] #[serial(x)] fn a() {} }\n"
         );
     }
 
     #[test]
-    fn a_comment_behind_the_last_use_does_not_swallow_the_new_one() {
+    fn a_new_import_is_not_swallowed_by_a_comment_after_the_last_one() {
         let text = "use super::*; /* odd\nas it is */\n#[test]\nfn a() {}\n";
         assert_eq!(
-            ours(text, &[("a", "+x")]),
+            with_cofferdam(text, &[("a", "+x")]),
             "use super::*; use cofferdam::serial; /* odd\nas it is */\n#[test]\n#[serial(x)]\nfn a() {}\n"
         );
         let line = "use super::*; // odd\n#[test]\nfn a() {}\n";
         assert_eq!(
-            ours(line, &[("a", "+x")]),
+            with_cofferdam(line, &[("a", "+x")]),
             "use super::*; // odd\nuse cofferdam::serial;\n#[test]\n#[serial(x)]\nfn a() {}\n"
         );
     }
 
     #[test]
-    fn a_change_is_shown_as_patches_are() {
+    fn a_change_is_shown_as_a_unified_diff() {
         let change = |old: Option<&str>| Change {
             path: PathBuf::from("/w/src/lib.rs"),
             old: old.map(str::to_owned),
@@ -359,14 +363,14 @@ mod tests {
     }
 
     #[test]
-    fn a_checkout_is_named_from_the_package_on() {
+    fn a_checkout_path_is_relative_to_the_package() {
         for (from, to, found) in [
             ("/w/shop", "/w/cofferdam", "../cofferdam"),
             ("/w/a/b", "/w", "../.."),
             ("/w", "/w/x/y", "x/y"),
             ("/w", "/w", "."),
         ] {
-            assert_eq!(way(Path::new(from), Path::new(to)), found);
+            assert_eq!(relative_path(Path::new(from), Path::new(to)), found);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Insertions into a Rust source file. Everything else keeps its formatting.
 
 use super::attributes::{Annotation, Family, spelled};
-use super::plan::Takes;
+use super::key_plan::KeysToAdd;
 use super::program::{Function, Module};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,75 +29,81 @@ pub(super) struct Target<'a> {
 /// Returns the reason a function cannot be annotated with an attribute of the family, if there is one.
 pub(super) fn obstacle(function: &Function, family: Family) -> Option<&'static str> {
     if function.is_conditional {
-        return Some("what it takes already stands in a #[cfg_attr]");
+        return Some("its keys are in a #[cfg_attr], whose condition is unknown");
     }
-    if function.has_no_place && family == Family::Cofferdam {
+    if function.has_no_position && family == Family::Cofferdam {
         return Some(
-            "#[test_with::…] refuses a #[serial] below it, and stands above #[rstest], which has to be above it",
+            "#[test_with::…] does not allow #[serial] below it, and it is above #[rstest], which must be above #[serial]",
         );
     }
     // serial_test's attributes lock from the bottom up. All attributes written here lock named keys first, then the default
     // key, then the file's, so no two tests can deadlock.
-    let rank = |there: &Annotation| match there.family {
-        Family::SerialTestFile if !there.is_of_module => Some(0),
-        Family::SerialTest if !there.is_of_module => Some(1 + usize::from(there.more.is_some())),
+    let rank = |present: &Annotation| match present.family {
+        Family::SerialTestFile if !present.is_of_module => Some(0),
+        Family::SerialTest if !present.is_of_module => Some(1 + usize::from(present.insert_key_at.is_some())),
         _ => None,
     };
     let ranks: Option<Vec<usize>> = function.annotations.iter().map(rank).collect();
     let is_in_order = ranks.is_some_and(|ranks| ranks.windows(2).all(|two| two[0] < two[1]));
     (family != Family::Cofferdam && !is_in_order).then_some(
-        "it takes keys by several attributes or by its module's, and with one more two tests could wait for each other",
+        "it takes keys by several attributes or by its module's, so another attribute could let two tests deadlock",
     )
 }
 
 impl Edits {
     /// Adds keys to those the function already takes.
-    pub(super) fn take(&mut self, one: &Target<'_>, takes: &Takes) {
-        let Takes {
-            mut alone,
+    pub(super) fn add_keys(&mut self, one: &Target<'_>, keys: &KeysToAdd) {
+        let KeysToAdd {
+            mut exclusive,
             mut shared,
-        } = takes.clone();
+        } = keys.clone();
         let is_ours = one.family == Family::Cofferdam;
         // The module's keys apply to tests without an attribute, so they must be repeated on this test.
-        let of_module = |there: &&Annotation| is_ours && there.is_of_module && there.family == one.family;
-        for there in one.function.annotations.iter().filter(of_module) {
-            if there.alone { &mut alone } else { &mut shared }.extend(there.held());
+        let of_module =
+            |present: &&Annotation| is_ours && present.is_of_module && present.family == one.family;
+        for present in one.function.annotations.iter().filter(of_module) {
+            if present.is_exclusive {
+                &mut exclusive
+            } else {
+                &mut shared
+            }
+            .extend(present.keys_taken());
         }
-        shared.retain(|key| !alone.contains(key));
+        shared.retain(|key| !exclusive.contains(key));
         // With two attributes of serial_test each test would lock keys in an order of its own and could deadlock, so keys are
         // added to an existing attribute. cofferdam's macro merges all attributes of a test.
-        let there = one
+        let present = one
             .function
             .annotations
             .iter()
-            .filter(|there| !is_ours && there.family == one.family)
-            .find_map(|there| Some((there, there.more?)));
+            .filter(|present| !is_ours && present.family == one.family)
+            .find_map(|present| Some((present, present.insert_key_at?)));
         // The default key cannot be named, so it needs an attribute of its own, above the others: see `obstacle`.
         let unnamed = one.family.default_key();
-        let is_alone = alone.remove(unnamed);
-        if is_alone || shared.remove(unnamed) {
-            let word = if is_alone { "serial" } else { "parallel" };
-            let at = there.map_or(one.function.at, |(there, _)| there.at);
+        let is_exclusive = exclusive.remove(unnamed);
+        if is_exclusive || shared.remove(unnamed) {
+            let word = if is_exclusive { "serial" } else { "parallel" };
+            let at = present.map_or(one.function.at, |(present, _)| present.at);
             let name = self.name(word, one);
             self.above(at, &format!("#[{name}]"), one.text);
         }
-        if !is_ours && !alone.is_empty() {
-            alone.append(&mut shared);
+        if !is_ours && !exclusive.is_empty() {
+            exclusive.append(&mut shared);
         }
-        for (word, keys) in [("serial", alone), ("parallel", shared)] {
-            let has = |key: &&String| there.is_some_and(|(there, _)| there.keys.contains(key));
+        for (word, keys) in [("serial", exclusive), ("parallel", shared)] {
+            let has = |key: &&String| present.is_some_and(|(present, _)| present.keys.contains(key));
             let more: Vec<String> = keys
                 .iter()
                 .filter(|key| !has(key))
                 .map(|key| spelled(key))
                 .collect();
-            match there {
+            match present {
                 _ if keys.is_empty() => {}
-                Some((there, at)) => {
-                    if word == "serial" && !there.alone {
+                Some((present, at)) => {
+                    if word == "serial" && !present.is_exclusive {
                         let name = self.name(word, one);
-                        self.replaced.insert(there.name.start, there.name.end);
-                        self.insert(there.name.start, name);
+                        self.replaced.insert(present.name.start, present.name.end);
+                        self.insert(present.name.start, name);
                     }
                     more.iter().for_each(|key| self.insert(at, format!(", {key}")));
                 }
@@ -157,14 +163,14 @@ impl Edits {
             let line = on_its_line(text, at, &format!("use {root}::{words};"), among_others);
             self.insertions.entry(at).or_default().insert(0, line);
         }
-        let mut whole = String::with_capacity(text.len() + 1024);
+        let mut edited = String::with_capacity(text.len() + 1024);
         let mut last = 0;
         for (at, what) in self.insertions {
-            whole.push_str(&text[last..at]);
-            what.iter().for_each(|what| whole.push_str(what));
+            edited.push_str(&text[last..at]);
+            what.iter().for_each(|what| edited.push_str(what));
             last = self.replaced.get(&at).copied().unwrap_or(at);
         }
-        whole + &text[last..]
+        edited + &text[last..]
     }
 }
 

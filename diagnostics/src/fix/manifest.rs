@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_without_the_library_gets_it_only_from_a_place_that_is_known() {
+    fn a_package_without_the_library_gets_it_only_from_a_given_checkout() {
         assert_eq!(new("[package]\nname = \"x\"\n", None), "Missing");
         assert_eq!(
             new("[package]\nname = \"x\"\n", Some("../cofferdam")),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_is_none_is_an_error_with_its_line() {
+    fn an_invalid_manifest_is_an_error_with_a_line_number() {
         let error = with_serial("[package]\nname = \n", None).unwrap_err();
         assert!(error.contains("line 2"), "{error}");
     }

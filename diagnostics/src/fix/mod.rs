@@ -1,27 +1,27 @@
 //! The smallest set of changes that ends the observed conflicts.
 //!
-//! `mending` turns findings into new file contents: `sources` reads the workspaces and finds each test with its attributes,
-//! `plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration. `idle` finds
-//! unneeded attributes, and `help` writes the help texts. `tree` applies the changes. Only `tool`, `tree`, `sources` and
-//! `mending` have effects.
+//! `proposal` turns conflicts into new file contents: `test_sources` reads the workspaces and finds each test with its
+//! attributes, `key_plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration.
+//! `unused_attributes` finds attributes without effect, and `conflict_help` writes the help texts. `checkout` applies the
+//! changes. Only `tool`, `checkout`, `test_sources` and `proposal` have effects.
 
 mod attributes;
+pub(crate) mod checkout;
+pub(crate) mod conflict_help;
 pub(crate) mod draft;
 mod edit;
-pub(crate) mod groups;
-mod handed;
-pub(crate) mod help;
-pub(crate) mod idle;
+mod key_names;
+pub(crate) mod key_plan;
 mod manifest;
-pub(crate) mod mending;
-pub(crate) mod plan;
+mod module_attributes;
+pub(crate) mod nextest_groups;
+mod parsed_file;
 mod program;
+pub(crate) mod proposal;
 mod scan;
-mod source;
-pub(crate) mod sources;
+pub(crate) mod test_sources;
 mod tool;
-pub(crate) mod tree;
-mod words;
+pub(crate) mod unused_attributes;
 mod workspace;
 
 pub(crate) use attributes::{Annotation, Family, spelled};

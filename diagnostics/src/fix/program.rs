@@ -1,7 +1,7 @@
 //! The functions and modules of a program, from its source.
 
 use super::attributes::{Annotation, Names};
-use super::source::Insertion;
+use super::parsed_file::Insertion;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -12,14 +12,14 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
-    /// The byte offset of a new attribute: below the others, except those that refuse an attribute below them.
+    /// The byte offset of a new attribute: below the others, except those that allow no attribute below them.
     pub(crate) at: usize,
     /// Its own annotations and those inherited from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,
-    /// Set if no position for cofferdam's attribute works: `#[test_with::…]`, which refuses attributes below it, is above
+    /// Set if no position for cofferdam's attribute works: `#[test_with::…]`, which allows no attribute below it, is above
     /// `#[rstest]`, which must be above cofferdam's.
-    pub(crate) has_no_place: bool,
-    /// Whether more annotations may apply under a condition.
+    pub(crate) has_no_position: bool,
+    /// Set if more annotations may apply under a condition.
     pub(crate) is_conditional: bool,
     /// The number of its module.
     pub(crate) module: usize,

@@ -44,22 +44,22 @@ struct Dependency {
 
 impl Workspace {
     /// Returns the workspace of the package in `dir`.
-    pub(crate) fn around(dir: &Path) -> Result<Self, String> {
-        let told = tool::ask("cargo", &["metadata", "--no-deps", "--format-version", "1"], dir)?;
-        let mut workspace: Self = serde_json::from_slice(&told)
+    pub(crate) fn containing(dir: &Path) -> Result<Self, String> {
+        let output = tool::output("cargo", &["metadata", "--no-deps", "--format-version", "1"], dir)?;
+        let mut workspace: Self = serde_json::from_slice(&output)
             .map_err(|error| format!("could not understand `cargo metadata`: {error}"))?;
         for package in &mut workspace.packages {
             // cargo has just read the manifest, so an error here is unlikely and only costs the harness setting.
             let manifest = fs::read_to_string(&package.manifest).unwrap_or_default();
-            package.harnesses(&manifest);
+            package.read_harnesses(&manifest);
         }
         Ok(workspace)
     }
 }
 
 impl Package {
-    /// Notes the targets with a custom harness, which `cargo metadata` omits.
-    fn harnesses(&mut self, manifest: &str) {
+    /// Marks the targets with a custom harness, which `cargo metadata` omits.
+    fn read_harnesses(&mut self, manifest: &str) {
         let document: DocumentMut = manifest.parse().unwrap_or_default();
         for target in &mut self.targets {
             let table = document.get(target.kind());
@@ -75,6 +75,7 @@ impl Package {
         }
     }
 
+    /// Returns its directory.
     pub(crate) fn dir(&self) -> &Path {
         self.manifest.parent().unwrap_or(Path::new(""))
     }
@@ -127,11 +128,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_harness_of_a_target_s_own_is_read_from_the_manifest() {
+    fn custom_harnesses_are_read_from_the_manifest() {
         let mut workspace: Workspace = serde_json::from_str(METADATA).unwrap();
         let package = &mut workspace.packages[0];
         let own = |package: &mut Package, manifest: &str| {
-            package.harnesses(manifest);
+            package.read_harnesses(manifest);
             let own = package.targets.iter().filter(|target| target.has_own_harness);
             own.map(|target| target.name.clone())
                 .collect::<Vec<_>>()
@@ -153,7 +154,7 @@ mod tests {
         ]}]}"#;
 
     #[test]
-    fn a_program_is_found_by_either_runner_s_name_for_it() {
+    fn a_program_is_found_by_the_names_of_both_runners() {
         let workspace: Workspace = serde_json::from_str(METADATA).unwrap();
         let package = &workspace.packages[0];
         let sources = |binary: &str| {

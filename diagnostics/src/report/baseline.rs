@@ -3,7 +3,7 @@
 use super::style::headline;
 use super::text::{count, plain};
 use crate::baseline::Standing;
-use crate::commands::ratchet::Compared;
+use crate::commands::baseline_check::Compared;
 use cofferdam_conflicts::{Conflict, Severity};
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use std::io::{self, Write};
 const NAMED: usize = 10;
 
 pub(super) fn write(out: &mut impl Write, compared: &Compared) -> io::Result<()> {
-    for (conflict, standing) in &compared.settled {
+    for (conflict, standing) in &compared.accepted {
         let (word, text) = settled(conflict, standing);
         headline(out, Severity::Note, word, &text)?;
     }
@@ -31,9 +31,9 @@ pub(super) fn write(out: &mut impl Write, compared: &Compared) -> io::Result<()>
         let text = format!("wrote {file}, where {} known", what_is(written));
         headline(out, Severity::Note, "baseline", &text)?;
     }
-    if !compared.gone.is_empty() {
-        let mut names: Vec<&str> = compared.gone.iter().take(NAMED).map(String::as_str).collect();
-        if compared.gone.len() > NAMED {
+    if !compared.missing.is_empty() {
+        let mut names: Vec<&str> = compared.missing.iter().take(NAMED).map(String::as_str).collect();
+        if compared.missing.len() > NAMED {
             names.push("and others");
         }
         let text = format!(
@@ -67,7 +67,7 @@ pub(super) fn settled(conflict: &Conflict, standing: &Standing) -> (&'static str
 
 /// Returns the part of the last line about the baseline.
 pub(super) fn last_words(compared: &Compared) -> String {
-    match compared.settled.len() {
+    match compared.accepted.len() {
         0 => String::new(),
         number => {
             let file = compared.file.display().to_string();

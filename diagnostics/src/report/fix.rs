@@ -7,11 +7,11 @@ use crate::cli::ListFormat;
 use crate::commands::fix::{Advice, Fixed};
 use crate::findings::Account;
 use crate::fix::draft::Change;
-use crate::fix::groups::Group;
-use crate::fix::idle::Idle;
-use crate::fix::mending::{ByHand, Needs};
-use crate::fix::plan::Key;
+use crate::fix::key_plan::Key;
+use crate::fix::nextest_groups::TestGroup;
+use crate::fix::proposal::{ManualStep, Requirement};
 use crate::fix::spelled;
+use crate::fix::unused_attributes::UnusedAttribute;
 use anstyle::{AnsiColor, Style};
 use cofferdam::Resource;
 use serde::Serialize;
@@ -34,18 +34,18 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, fixed: &Fixed) -> i
 
 fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
     let mut is_first = !keys(out, fixed)?;
-    for change in &fixed.mending.changes {
+    for change in &fixed.proposal.changes {
         if !std::mem::take(&mut is_first) {
             writeln!(out)?;
         }
         diff(out, &change.diff(&fixed.root))?;
     }
-    if !fixed.mending.changes.is_empty() {
+    if !fixed.proposal.changes.is_empty() {
         writeln!(out)?;
     }
     advice(out, fixed)?;
-    for one in &fixed.mending.by_hand {
-        let ByHand {
+    for one in &fixed.proposal.manual_steps {
+        let ManualStep {
             test, binary, why, ..
         } = one;
         say(
@@ -54,20 +54,15 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
             &format!("{} {test} in {binary}: {why}", needed_for(one)),
         )?;
     }
-    for (manifest, missing) in &fixed.mending.missing {
+    for (manifest, missing) in &fixed.proposal.missing_crates {
         say(out, "needed", &missing.sentence(&fixed.shown(manifest)))?;
     }
-    idle(
-        out,
-        fixed,
-        "guards nothing that was seen",
-        fixed.guarding_nothing.iter(),
-    )?;
+    idle(out, fixed, "guards nothing that was seen", fixed.unneeded.iter())?;
     idle(
         out,
         fixed,
         "does nothing under nextest",
-        fixed.nothing_under_nextest.iter(),
+        fixed.ineffective_under_nextest.iter(),
     )?;
     for problem in &fixed.problems {
         say(out, "unreadable", problem)?;
@@ -85,14 +80,14 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
         let names: Vec<String> = resources.iter().map(|one| fixed.shown_resource(one)).collect();
         names.join(", ")
     };
-    for key in &fixed.mending.keys {
+    for key in &fixed.proposal.keys {
         let (alone, shared) = (key.writers.len() as u64, key.readers.len() as u64);
         let written = |word: &str| attribute(word, &[&key.name]);
         let shared = match shared {
             0 => String::new(),
             shared => format!(", {} on {}", written("parallel"), count(shared, "test")),
         };
-        let is_there = if key.is_there {
+        let is_there = if key.is_existing {
             ", as some of them have it"
         } else {
             ""
@@ -105,7 +100,7 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
         );
         say(out, "key", &text)?;
     }
-    for group in &fixed.mending.groups {
+    for group in &fixed.proposal.groups {
         let tests = count(group.tests.len() as u64, "test");
         say(
             out,
@@ -113,7 +108,7 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
             &format!("{} of {tests}: {}", group.name, named(&group.resources)),
         )?;
     }
-    for resource in &fixed.mending.kept {
+    for resource in &fixed.proposal.already_separated {
         let text = format!(
             "{}: its tests take a key in common already. If it is seen again, it is used outside of their bodies: give \
              each its own, or use --with test-group",
@@ -121,23 +116,24 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
         );
         say(out, "kept apart", &text)?;
     }
-    for resource in &fixed.mending.not_met {
+    for resource in &fixed.proposal.not_shared_under_nextest {
         let text = format!(
             "{}: under nextest each test has its own",
             fixed.shown_resource(resource)
         );
         say(out, "no group", &text)?;
     }
-    let mending = &fixed.mending;
-    if !mending.not_reached.is_empty() {
+    let proposal = &fixed.proposal;
+    if !proposal.outside_nextest.is_empty() {
         let text = format!(
             "under `cargo test`, where tests met on {}: only nextest reads test groups; --with attributes acts there",
-            named(&mending.not_reached)
+            named(&proposal.outside_nextest)
         );
         say(out, "no effect", &text)?;
     }
-    let is_none = mending.keys.is_empty() && mending.groups.is_empty() && mending.kept.is_empty();
-    Ok(!is_none || !mending.not_met.is_empty())
+    let is_none =
+        proposal.keys.is_empty() && proposal.groups.is_empty() && proposal.already_separated.is_empty();
+    Ok(!is_none || !proposal.not_shared_under_nextest.is_empty())
 }
 
 fn diff(out: &mut dyn Write, text: &str) -> io::Result<()> {
@@ -178,7 +174,7 @@ fn idle<'a>(
     out: &mut dyn Write,
     fixed: &Fixed,
     word: &str,
-    all: impl ExactSizeIterator<Item = &'a Idle>,
+    all: impl ExactSizeIterator<Item = &'a UnusedAttribute>,
 ) -> io::Result<()> {
     let more = all.len().saturating_sub(LISTED);
     for one in all.take(LISTED) {
@@ -194,8 +190,8 @@ fn idle<'a>(
     Ok(())
 }
 
-fn needed_for(one: &ByHand) -> String {
-    let word = if matches!(one.needs, Needs::Own(_)) {
+fn needed_for(one: &ManualStep) -> String {
+    let word = if matches!(one.needs, Requirement::OwnResource(_)) {
         "for"
     } else {
         "on"
@@ -203,26 +199,29 @@ fn needed_for(one: &ByHand) -> String {
     format!("{} {word}", needed(one))
 }
 
-fn needed(one: &ByHand) -> String {
+fn needed(one: &ManualStep) -> String {
     let words: Vec<String> = match &one.needs {
-        Needs::Keys(takes) => {
+        Requirement::Keys(takes) => {
             let all = |word: &str, keys: &BTreeSet<String>| {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
                 (!keys.is_empty()).then(|| attribute(word, &keys))
             };
-            let both = [all("serial", &takes.alone), all("parallel", &takes.shared)];
+            let both = [all("serial", &takes.exclusive), all("parallel", &takes.shared)];
             both.into_iter().flatten().collect()
         }
-        Needs::Locks(takes) => {
-            let alone = takes.alone.iter().map(|key| format!("cofferdam::lock({key:?})"));
+        Requirement::Locks(takes) => {
+            let alone = takes
+                .exclusive
+                .iter()
+                .map(|key| format!("cofferdam::lock({key:?})"));
             let shared = takes
                 .shared
                 .iter()
                 .map(|key| format!("cofferdam::lock::lock_shared({key:?})"));
             alone.chain(shared).collect()
         }
-        Needs::Own(resource) => vec![format!("its own {}", resource.kind().label())],
-        Needs::Group(name) => vec![format!("test-group = {name:?}")],
+        Requirement::OwnResource(resource) => vec![format!("its own {}", resource.kind().label())],
+        Requirement::TestGroup(name) => vec![format!("test-group = {name:?}")],
     };
     words.join(" ")
 }
@@ -250,7 +249,7 @@ fn last_line(fixed: &Fixed) -> String {
 }
 
 fn changes(fixed: &Fixed) -> String {
-    let mending = &fixed.mending;
+    let proposal = &fixed.proposal;
     let seen = format!(
         "{} that were seen in {}",
         count(fixed.conflicts as u64, "conflict"),
@@ -263,30 +262,33 @@ fn changes(fixed: &Fixed) -> String {
             count(fixed.tests, "test")
         );
     }
-    let is_lacking = !mending.missing.is_empty();
-    if mending.changes.is_empty() && mending.by_hand.is_empty() {
+    let is_lacking = !proposal.missing_crates.is_empty();
+    if proposal.changes.is_empty() && proposal.manual_steps.is_empty() {
         return if is_lacking {
             format!("no attribute can be written against {seen}; a crate is needed first")
         } else {
             format!("nothing to change: {seen}, and the tests are kept apart already")
         };
     }
-    let attributes = match mending.functions {
+    let attributes = match proposal.functions {
         1 => "1 test gets an attribute".to_owned(),
         tests => format!("{tests} tests get an attribute"),
     };
-    let groups = format!("{} for nextest", count(mending.groups.len() as u64, "test group"));
-    let files = count(mending.changes.len() as u64, "file");
-    let what = match (mending.functions, mending.groups.is_empty()) {
+    let groups = format!(
+        "{} for nextest",
+        count(proposal.groups.len() as u64, "test group")
+    );
+    let files = count(proposal.changes.len() as u64, "file");
+    let what = match (proposal.functions, proposal.groups.is_empty()) {
         (0, false) => groups,
         (_, true) => format!("{attributes}, in {files}"),
         (_, false) => format!("{attributes} and {groups}, in {files}"),
     };
-    let then = match (fixed.written, mending.by_hand.is_empty()) {
+    let then = match (fixed.written, proposal.manual_steps.is_empty()) {
         (true, true) => "written; observe it once more",
         (true, false) => "written; what is to be done by hand is left",
         (false, _) if is_lacking => "a crate is needed first",
-        (false, _) if mending.changes.is_empty() => "all of it is to be done by hand",
+        (false, _) if proposal.changes.is_empty() => "all of it is to be done by hand",
         (false, _) => "--apply writes it",
     };
     format!("{what}, against {seen}; {then}")
@@ -381,20 +383,20 @@ fn views(resources: &[Resource]) -> Vec<ResourceView<'_>> {
 
 impl<'a> FixView<'a> {
     fn of(fixed: &'a Fixed) -> Self {
-        let mending = &fixed.mending;
-        let idle = |one: &'a Idle| IdleView {
+        let proposal = &fixed.proposal;
+        let idle = |one: &'a UnusedAttribute| IdleView {
             file: fixed.shown(&one.file),
             line: one.line,
             text: &one.text,
         };
         let key = |key: &'a Key| KeyView {
             name: &key.name,
-            is_there: key.is_there,
+            is_there: key.is_existing,
             resources: views(&key.resources),
             serial: key.writers.len(),
             parallel: key.readers.len(),
         };
-        let group = |group: &'a Group| GroupView {
+        let group = |group: &'a TestGroup| GroupView {
             name: &group.name,
             tests: group.tests.len(),
             resources: views(&group.resources),
@@ -410,7 +412,7 @@ impl<'a> FixView<'a> {
             help: &advice.help,
             places: &advice.places,
         };
-        let by_hand = |one: &'a ByHand| ByHandView {
+        let by_hand = |one: &'a ManualStep| ByHandView {
             test: &one.test,
             binary: &one.binary,
             needs: needed(one),
@@ -423,18 +425,22 @@ impl<'a> FixView<'a> {
             unknown: fixed.unknown.as_deref(),
             tests: fixed.tests,
             conflicts: fixed.conflicts,
-            functions: mending.functions,
-            keys: mending.keys.iter().map(key).collect(),
-            test_groups: mending.groups.iter().map(group).collect(),
-            kept_apart: views(&mending.kept),
-            not_met: views(&mending.not_met),
-            not_reached: views(&mending.not_reached),
-            changes: mending.changes.iter().map(change).collect(),
+            functions: proposal.functions,
+            keys: proposal.keys.iter().map(key).collect(),
+            test_groups: proposal.groups.iter().map(group).collect(),
+            kept_apart: views(&proposal.already_separated),
+            not_met: views(&proposal.not_shared_under_nextest),
+            not_reached: views(&proposal.outside_nextest),
+            changes: proposal.changes.iter().map(change).collect(),
             advice: fixed.advice.iter().map(advice).collect(),
-            by_hand: mending.by_hand.iter().map(by_hand).collect(),
-            missing_library: mending.missing.keys().map(|path| fixed.shown(path)).collect(),
-            guarding_nothing: fixed.guarding_nothing.iter().map(idle).collect(),
-            nothing_under_nextest: fixed.nothing_under_nextest.iter().map(idle).collect(),
+            by_hand: proposal.manual_steps.iter().map(by_hand).collect(),
+            missing_library: proposal
+                .missing_crates
+                .keys()
+                .map(|path| fixed.shown(path))
+                .collect(),
+            guarding_nothing: fixed.unneeded.iter().map(idle).collect(),
+            nothing_under_nextest: fixed.ineffective_under_nextest.iter().map(idle).collect(),
             problems: &fixed.problems,
         }
     }

@@ -3,7 +3,7 @@
 use super::batch::BatchView;
 use super::json_line::{self, path};
 use crate::baseline::Standing;
-use crate::commands::{Confirmed, Findings, Observed, Outcome, Stopped, ratchet::Compared};
+use crate::commands::{Confirmed, Findings, Observed, Outcome, Stopped, baseline_check::Compared};
 use crate::exit_code::Ended;
 use crate::findings::{Account, Coverage};
 use cofferdam_conflicts::{Conflict, Severity, Watched};
@@ -158,9 +158,9 @@ impl<'a> BaselineView<'a> {
             file: path(&compared.file),
             written: compared.written,
             not_written: compared.not_written.as_deref(),
-            known: compared.settled.iter().map(known).collect(),
+            known: compared.accepted.iter().map(known).collect(),
             notes: &compared.notes,
-            gone: &compared.gone,
+            gone: &compared.missing,
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
     let settled = findings
         .baseline
         .as_ref()
-        .filter(|compared| !compared.settled.is_empty());
+        .filter(|compared| !compared.accepted.is_empty());
     let new = if settled.is_some() { "new " } else { "" };
     let mut line = match outcome.verdict {
         Verdict::None => format!(

@@ -92,7 +92,7 @@ fn what_is_allowed_passes_until_its_day_and_fails_afterwards() {
     );
     assert_eq!(holds.code, Some(0));
     let ended = allowed("2020-02-29");
-    let note = "baseline: file /shop/report.csv was allowed until 2020-02-29 (it is moved in spring), and that is over";
+    let note = "baseline: file /shop/report.csv was allowed until 2020-02-29 (it is moved in spring); the allowance has ended";
     assert!(
         ended.out.contains(note) && ended.out.contains("\nconflict: file"),
         "{}",

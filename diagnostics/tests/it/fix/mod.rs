@@ -1,9 +1,9 @@
-//! `fix`.
+//! Tests of `fix`.
 
 #[cfg(target_os = "linux")]
-mod helped;
+mod conflicted_example;
 #[cfg(target_os = "linux")]
-mod mended;
+mod help_texts;
 mod scratch;
 
 use scratch::Scratch;
@@ -19,11 +19,11 @@ fn report() -> Scratch {
 }
 
 #[test]
-fn what_ends_a_conflict_is_shown_as_a_diff_that_git_can_apply() {
+fn a_proposal_is_shown_as_a_diff_that_git_can_apply() {
     let scratch = report();
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     assert_eq!(
-        told.out,
+        output.out,
         "\
 key: #[serial(report_csv)] on 1 test, #[parallel(report_csv)] on 1 test: file report.csv
 
@@ -64,11 +64,11 @@ does nothing under nextest: #[serial(alone)] (tests/shop.rs:15)
 cofferdam: 2 tests get an attribute, in 2 files, against 1 conflict that was seen in 6 tests; --apply writes it
 "
     );
-    assert_eq!((told.code, told.err.as_str()), (Some(1), ""));
+    assert_eq!((output.code, output.err.as_str()), (Some(1), ""));
 }
 
 #[test]
-fn a_checkout_is_changed_when_nothing_else_in_it_is() {
+fn a_checkout_with_uncommitted_changes_is_not_changed() {
     let scratch = report();
     let no_git = scratch.fix(&["--apply"]);
     assert!(
@@ -101,63 +101,66 @@ fn a_checkout_is_changed_when_nothing_else_in_it_is() {
             .contains("    #[serial(report_csv)]\n    fn writes_the_report() {}")
     );
     assert!(scratch.read("Cargo.toml").contains("features = [\"serial\"]"));
-    // What was found is older than the attributes, and they are there.
+    // The observation is older than the attributes.
     let again = scratch.fix(&[]);
     assert!(again.out.contains("kept apart: file report.csv"), "{}", again.out);
     assert_eq!(again.code, Some(0));
 }
 
 #[test]
-fn a_suite_with_serial_test_keeps_its_spelling_for_threads_and_a_key_that_most_have() {
+fn a_suite_with_serial_test_gets_its_attributes_for_threads_with_an_existing_key() {
     let users = [
         ("shop", "opens", "write"),
         ("shop", "closes", "write"),
         ("shop", "counts", "read"),
     ];
     let scratch = Scratch::new("serial_test = \"4\"\n").found("env", "SHOP_DB", "cargo-test", &users);
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     let key =
         "key: #[serial(db)] on 2 tests, #[parallel(db)] on 1 test, as some of them have it: env SHOP_DB\n";
-    assert!(told.out.contains(key), "{}", told.out);
+    assert!(output.out.contains(key), "{}", output.out);
     let named = "@@ -1,3 +1,4 @@\n+use serial_test::parallel;\n use serial_test::serial;\n";
-    assert!(told.out.contains(named), "{}", told.out);
+    assert!(output.out.contains(named), "{}", output.out);
     assert!(
-        told.out.contains(" #[test]\n+#[parallel(db)]\n fn counts() {}\n"),
+        output
+            .out
+            .contains(" #[test]\n+#[parallel(db)]\n fn counts() {}\n"),
         "{}",
-        told.out
+        output.out
     );
-    // They keep somebody apart now; the other does not.
+    // Attributes that separate tests now are not reported; the other one is.
     assert!(
-        !told.out.contains("guards nothing that was seen: #[serial(db)]"),
+        !output.out.contains("guards nothing that was seen: #[serial(db)]"),
         "{}",
-        told.out
+        output.out
     );
     assert!(
-        told.out
+        output
+            .out
             .contains("guards nothing that was seen: #[serial(alone)] (tests/shop.rs:15)"),
         "{}",
-        told.out
+        output.out
     );
 }
 
 #[test]
-fn between_processes_serial_test_s_attributes_count_for_nothing_and_a_test_group_is_written() {
+fn attributes_of_serial_test_have_no_effect_between_processes_and_a_test_group_is_written() {
     let users = [
         ("corner-shop::shop", "opens", "write"),
         ("corner-shop::shop", "closes", "write"),
     ];
     let scratch = Scratch::new("serial_test = \"4\"\n").found("file", "db", "nextest", &users);
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     assert!(
-        told.out.contains("test group: db of 2 tests: file db\n"),
+        output.out.contains("test group: db of 2 tests: file db\n"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
     assert!(
-        told.out.ends_with("cofferdam: 1 test group for nextest, against 1 conflict that was seen in 6 tests; --apply writes it\n"),
+        output.out.ends_with("cofferdam: 1 test group for nextest, against 1 conflict that was seen in 6 tests; --apply writes it\n"),
         "{}",
-        told.out
+        output.out
     );
     let own = scratch.fix(&["--with", "serial-test"]);
     assert!(
@@ -172,7 +175,7 @@ fn between_processes_serial_test_s_attributes_count_for_nothing_and_a_test_group
         "{}",
         ours.out
     );
-    let needed = "needed: Cargo.toml does not have cofferdam, where the attributes come from: `cargo add --dev cofferdam";
+    let needed = "needed: Cargo.toml does not have cofferdam, which provides the attributes: `cargo add --dev cofferdam";
     assert!(ours.out.contains(needed), "{}", ours.out);
     scratch.commit();
     let refused = scratch.fix(&["--with", "cofferdam", "--apply"]);
@@ -185,35 +188,40 @@ fn between_processes_serial_test_s_attributes_count_for_nothing_and_a_test_group
     );
     assert_eq!(refused.code, Some(3));
     let there = scratch.path().join("library");
-    let told = scratch.fix(&["--cofferdam", there.to_str().unwrap()]);
+    let output = scratch.fix(&["--cofferdam", there.to_str().unwrap()]);
     assert!(
-        told.out
+        output
+            .out
             .contains("+cofferdam = { path = \"library\", features = [\"serial\"] }\n"),
         "{}",
-        told.out
+        output.out
     );
 }
 
 #[test]
-fn a_suite_without_either_crate_is_given_no_attribute_of_one() {
+fn a_suite_without_either_crate_gets_no_attribute() {
     let users = [
         ("corner_shop", "tests::writes_the_report", "write"),
         ("corner_shop", "tests::sells", "read"),
     ];
     let scratch = Scratch::new("").found("file", "report.csv", "cargo-test", &users);
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     let needed = "needed: Cargo.toml has neither serial_test nor cofferdam, whose attributes keep tests apart: `cargo add --dev serial_test`";
-    assert!(told.out.contains(needed), "{}{}", told.out, told.err);
-    assert!(!told.out.contains("+#["), "{}", told.out);
-    assert!(told.out.ends_with("; a crate is needed first\n"), "{}", told.out);
-    assert_eq!(told.code, Some(1));
+    assert!(output.out.contains(needed), "{}{}", output.out, output.err);
+    assert!(!output.out.contains("+#["), "{}", output.out);
+    assert!(
+        output.out.ends_with("; a crate is needed first\n"),
+        "{}",
+        output.out
+    );
+    assert_eq!(output.code, Some(1));
     let lacking = scratch.fix(&["--with", "serial-test"]);
-    let needed = "needed: Cargo.toml does not have serial_test, where the attributes come from: `cargo add --dev serial_test`\n";
+    let needed = "needed: Cargo.toml does not have serial_test, which provides the attributes: `cargo add --dev serial_test`\n";
     assert!(lacking.out.contains(needed), "{}{}", lacking.out, lacking.err);
 }
 
 #[test]
-fn of_two_crates_the_one_whose_attributes_the_suite_can_use_is_taken() {
+fn a_suite_with_both_crates_gets_the_attributes_that_it_can_use() {
     let users = [("shop", "opens", "write"), ("shop", "counts", "write")];
     let both = |cofferdam: &str| {
         let scratch = Scratch::new(&format!("serial_test = \"4\"\n{cofferdam}")).found(
@@ -222,9 +230,9 @@ fn of_two_crates_the_one_whose_attributes_the_suite_can_use_is_taken() {
             "cargo-test",
             &users,
         );
-        let told = scratch.fix(&[]);
-        assert!(!told.out.contains("needed: "), "{}{}", told.out, told.err);
-        told.out
+        let output = scratch.fix(&[]);
+        assert!(!output.out.contains("needed: "), "{}{}", output.out, output.err);
+        output.out
     };
     let serial_test = both("cofferdam = { path = \"library\" }\n");
     assert!(
@@ -236,21 +244,25 @@ fn of_two_crates_the_one_whose_attributes_the_suite_can_use_is_taken() {
 }
 
 #[test]
-fn a_key_without_a_name_is_shown_as_attributes_without_one_are_written() {
+fn the_default_key_is_shown_as_an_attribute_without_arguments() {
     let users = [("shop", "opens", "write"), ("shop", "counts", "read")];
     let scratch = Scratch::new("serial_test = \"4\"\n").found("env", "DB", "cargo-test", &users);
     scratch.write(
         "tests/shop.rs",
         "use serial_test::serial;\n#[test]\n#[serial]\nfn opens() {}\n#[test]\nfn counts() {}\n",
     );
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     let key = "key: #[serial] on 1 test, #[parallel] on 1 test, as some of them have it: env DB\n";
-    assert!(told.out.contains(key), "{}{}", told.out, told.err);
-    assert!(told.out.contains("+#[parallel]\n fn counts()"), "{}", told.out);
+    assert!(output.out.contains(key), "{}{}", output.out, output.err);
+    assert!(
+        output.out.contains("+#[parallel]\n fn counts()"),
+        "{}",
+        output.out
+    );
 }
 
 #[test]
-fn a_test_of_a_harness_of_its_program_s_own_gets_a_test_group_or_a_lock() {
+fn a_test_with_a_custom_harness_gets_a_test_group_or_a_lock() {
     let users = [
         ("corner-shop::cases", "quiet", "write"),
         ("corner-shop::cases", "panics", "write"),
@@ -263,43 +275,44 @@ fn a_test_of_a_harness_of_its_program_s_own_gets_a_test_group_or_a_lock() {
         scratch.write("Cargo.toml", &format!("{manifest}{target}"));
         scratch
     };
-    let told = scratch("").fix(&[]);
+    let output = scratch("").fix(&[]);
     assert!(
-        told.out
+        output
+            .out
             .contains("test group: case_out of 2 tests: file case.out\n"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
     let ours = scratch(OURS).fix(&["--with", "cofferdam"]);
-    let by_hand = "by hand: cofferdam::lock(\"case_out\") on quiet in corner-shop::cases: its program has a harness of its own (harness = false)";
+    let by_hand = "by hand: cofferdam::lock(\"case_out\") on quiet in corner-shop::cases: its program has a custom harness (harness = false)";
     assert!(ours.out.contains(by_hand), "{}{}", ours.out, ours.err);
 }
 
 #[test]
-fn a_doctest_gets_a_lock_where_the_suite_has_one_and_a_resource_of_its_own_elsewhere() {
+fn a_doctest_gets_a_lock_in_a_suite_with_cofferdam_and_its_own_resource_elsewhere() {
     let users = [
         ("rust_out", "src/lib.rs - save (line 3)", "write"),
         ("rust_out", "src/lib.rs - load (line 14)", "read"),
     ];
-    let told = |dependencies: &str| {
-        let told = Scratch::new(dependencies)
+    let fixed = |dependencies: &str| {
+        let output = Scratch::new(dependencies)
             .found("file", "trees", "cargo-test", &users)
             .fix(&[]);
-        assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-        told.out
+        assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+        output.out
     };
-    let ours = told(OURS);
-    let save = "by hand: cofferdam::lock(\"trees\") on src/lib.rs - save (line 3) in rust_out: a doctest takes no attribute\n";
-    let load = "by hand: cofferdam::lock::lock_shared(\"trees\") on src/lib.rs - load (line 14) in rust_out: a doctest takes no attribute\n";
+    let ours = fixed(OURS);
+    let save = "by hand: cofferdam::lock(\"trees\") on src/lib.rs - save (line 3) in rust_out: a doctest accepts no attribute\n";
+    let load = "by hand: cofferdam::lock::lock_shared(\"trees\") on src/lib.rs - load (line 14) in rust_out: a doctest accepts no attribute\n";
     assert!(ours.contains(save) && ours.contains(load), "{ours}");
-    let own = "by hand: its own file for src/lib.rs - save (line 3) in rust_out: a doctest takes no attribute; where they have to \
+    let own = "by hand: its own file for src/lib.rs - save (line 3) in rust_out: a doctest accepts no attribute; where they have to \
                share it, begin each with `let lock = std::fs::File::create";
-    let std = told("");
+    let std = fixed("");
     assert!(std.contains(own), "{std}");
 }
 
-/// A crate whose attributes are those of the real one, and whose `serial` compiles only if it is in order.
+/// Returns a scratch suite with a stand-in for cofferdam, whose `serial` compiles.
 fn with_attributes(text: &str) -> Scratch {
     let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
     let scratch = Scratch::new(OURS).found("file", "report.csv", "cargo-test", &users);
@@ -317,76 +330,78 @@ fn with_attributes(text: &str) -> Scratch {
 }
 
 #[test]
-fn what_does_not_compile_is_taken_back_with_the_lock_file() {
+fn changes_that_do_not_compile_are_reverted_with_the_lock_file() {
     let text = "#[test]\nfn opens() {}\n#[test]\nfn closes() {}\n#[derive(Debug)]\nstruct serial;\n";
     let scratch = with_attributes(&format!("{text}use serial as _;\n"));
-    // The attribute is written as `#[serial(…)]` where a struct has that name only.
+    // The struct is only a type, so the attribute is written as `#[serial(…)]`, and does not compile.
     scratch.write("library/src/lib.rs", "");
     let manifest = scratch.read("Cargo.toml");
-    let told = scratch.checked(&["--apply", "--allow-dirty"]);
+    let output = scratch.checked(&["--apply", "--allow-dirty"]);
     assert!(
-        told.err
+        output
+            .err
             .contains("the changes were reverted: `cargo check --tests` in "),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
-    assert!(!told.err.contains("fails without them"), "{}", told.err);
-    assert_eq!(told.code, Some(3));
+    assert!(!output.err.contains("fails without them"), "{}", output.err);
+    assert_eq!(output.code, Some(3));
     assert_eq!(scratch.read("Cargo.toml"), manifest);
     assert!(scratch.read("tests/shop.rs").starts_with(text));
     assert!(!scratch.path().join("Cargo.lock").exists());
 }
 
 #[test]
-fn what_compiles_stays_and_a_suite_that_never_did_is_said_to() {
+fn changes_that_compile_stay_and_a_suite_that_never_compiled_is_reported() {
     let text = "#[test]\nfn opens() {}\n#[test]\nfn closes() {}\n";
     let scratch = with_attributes(text);
-    let told = scratch.checked(&["--apply"]);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output = scratch.checked(&["--apply"]);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     assert!(
         scratch
             .read("tests/shop.rs")
             .contains("#[serial(report_csv)]\nfn opens()")
     );
     let broken = with_attributes(&format!("{text}fn odd() -> u32 {{ \"\" }}\n"));
-    let told = broken.checked(&["--apply"]);
+    let output = broken.checked(&["--apply"]);
     assert!(
-        told.err
+        output
+            .err
             .contains("It also fails without them: --no-check skips the check"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
     assert_eq!(
-        (told.code, broken.read("tests/shop.rs").contains("serial")),
+        (output.code, broken.read("tests/shop.rs").contains("serial")),
         (Some(3), false)
     );
 }
 
 #[test]
-fn a_test_group_for_tests_that_ran_under_cargo_test_is_said_to_have_no_effect_there() {
+fn a_test_group_for_tests_under_cargo_test_is_reported_as_without_effect() {
     let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
     for (runner, is_said) in [("cargo-test", true), ("nextest", false)] {
         let scratch = Scratch::new(OURS).found("file", "report.csv", runner, &users);
         scratch.commit();
-        let told = scratch.fix(&["--with", "test-group"]);
-        let said = told.out.contains(
+        let output = scratch.fix(&["--with", "test-group"]);
+        let said = output.out.contains(
             "no effect: under `cargo test`, where tests met on file report.csv: only nextest reads test groups; --with \
              attributes acts there\n",
         );
-        assert_eq!(said, is_said, "{runner}: {}{}", told.out, told.err);
-        assert!(told.out.starts_with("test group: "), "{}", told.out);
+        assert_eq!(said, is_said, "{runner}: {}{}", output.out, output.err);
+        assert!(output.out.starts_with("test group: "), "{}", output.out);
     }
 }
 
 #[test]
-fn a_test_that_only_connects_to_a_port_gets_parallel_as_the_help_says() {
+fn a_test_that_only_connects_to_a_port_gets_parallel() {
     let users = [("shop", "opens", "write"), ("shop", "counts", "read")];
     let scratch = Scratch::new(OURS).found("port", "8080", "cargo-test", &users);
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     let key = "key: #[serial(port_8080)] on 1 test, #[parallel(port_8080)] on 1 test: port 8080\n";
-    assert!(told.out.starts_with(key), "{}{}", told.out, told.err);
+    assert!(output.out.starts_with(key), "{}{}", output.out, output.err);
 }
 
 #[test]
@@ -400,13 +415,13 @@ fn the_first_line_is_never_empty() {
         (&by_hand, &[]),
         (&by_hand, &["--with", "test-group"]),
     ] {
-        let told = scratch.fix(options);
-        assert!(!told.out.starts_with('\n'), "{}{}", told.out, told.err);
+        let output = scratch.fix(options);
+        assert!(!output.out.starts_with('\n'), "{}{}", output.out, output.err);
     }
 }
 
 #[test]
-fn a_test_group_of_nextest_s_is_written_into_its_settings() {
+fn a_test_group_is_written_into_nextest_s_configuration() {
     let users = [
         ("corner-shop::shop", "opens", "write"),
         ("corner-shop", "tests::sells", "read"),
@@ -416,19 +431,21 @@ fn a_test_group_of_nextest_s_is_written_into_its_settings() {
         .found("file", "report.csv", "nextest", &users)
         .found("env", "SHOP_DB", "cargo-test", &own);
     scratch.commit();
-    let told = scratch.fix(&["--with", "test-group", "--apply"]);
+    let output = scratch.fix(&["--with", "test-group", "--apply"]);
     assert!(
-        told.out
+        output
+            .out
             .contains("test group: report_csv of 2 tests: file report.csv"),
         "{}{}",
-        told.out,
-        told.err
+        output.out,
+        output.err
     );
     assert!(
-        told.out
+        output
+            .out
             .contains("no group: env SHOP_DB: under nextest each test has its own"),
         "{}",
-        told.out
+        output.out
     );
     assert_eq!(
         scratch.read(".config/nextest.toml"),
@@ -436,11 +453,11 @@ fn a_test_group_of_nextest_s_is_written_into_its_settings() {
          (binary_id(=corner-shop) & (\n    test(=tests::sells)\n)) | (binary_id(=corner-shop::shop) & (\n    \
          test(=opens)\n))\n'''\ntest-group = \"report_csv\"\n"
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
-fn a_test_that_may_have_a_test_group_is_given_none() {
+fn a_test_that_may_have_a_test_group_gets_no_second_one() {
     let users = [
         ("corner-shop::shop", "opens", "write"),
         ("corner-shop", "tests::sells", "read"),
@@ -448,55 +465,57 @@ fn a_test_that_may_have_a_test_group_is_given_none() {
     let scratch = Scratch::new(OURS).found("file", "report.csv", "nextest", &users);
     let settings = "[test-groups]\ndb = { max-threads = 1 }\n\n[[profile.ci.overrides]]\nfilter = 'test(opens)'\ntest-group = 'db'\n";
     scratch.write(".config/nextest.toml", settings);
-    let told = scratch.fix(&["--with", "test-group"]);
-    let by_hand = "by hand: test-group = \"report_csv\" on opens in corner-shop::shop: an override that is there may give a test group";
-    assert!(told.out.contains(by_hand), "{}{}", told.out, told.err);
+    let output = scratch.fix(&["--with", "test-group"]);
+    let by_hand = "by hand: test-group = \"report_csv\" on opens in corner-shop::shop: an existing override may assign another test group";
+    assert!(output.out.contains(by_hand), "{}{}", output.out, output.err);
     assert!(
-        told.out.ends_with("; all of it is to be done by hand\n"),
+        output.out.ends_with("; all of it is to be done by hand\n"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(1));
+    assert_eq!(output.code, Some(1));
 }
 
 #[test]
-fn settings_of_nextest_s_that_cannot_be_read_are_not_written_anew() {
+fn an_unreadable_nextest_configuration_is_not_overwritten() {
     let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
     let scratch = Scratch::new(OURS).found("file", "report.csv", "nextest", &users);
     std::fs::create_dir_all(scratch.path().join(".config/nextest.toml")).unwrap();
-    let told = scratch.fix(&["--with", "test-group"]);
+    let output = scratch.fix(&["--with", "test-group"]);
     assert!(
-        told.err.contains("could not read") && told.err.contains("nextest.toml"),
+        output.err.contains("could not read") && output.err.contains("nextest.toml"),
         "{}",
-        told.err
+        output.err
     );
-    assert_eq!(told.code, Some(3));
+    assert_eq!(output.code, Some(3));
 }
 
 #[test]
-fn what_is_kept_apart_or_left_behind_is_no_change() {
+fn guarded_conflicts_and_order_leaks_need_no_change() {
     let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
     let scratch = Scratch::new(OURS)
         .guarded("env", "SHOP_DB", &users)
         .leaked("left.csv", &users);
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     assert!(
-        told.out
+        output
+            .out
             .contains("left behind: file left.csv: let each have its own (src/lib.rs:5)"),
         "{}",
-        told.out
+        output.out
     );
     assert!(
-        told.out
+        output
+            .out
             .ends_with("cofferdam: nothing to fix: no conflict was seen in 6 tests\n"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(0));
+    assert_eq!(output.code, Some(0));
 }
 
 #[test]
-fn a_test_of_two_programs_that_follow_one_another_guards_nothing_by_itself() {
+fn an_attribute_between_two_sequential_programs_is_unneeded() {
     let users = [
         ("shop", "common::meets", "write"),
         ("stall", "common::meets", "write"),
@@ -510,33 +529,34 @@ fn a_test_of_two_programs_that_follow_one_another_guards_nothing_by_itself() {
         "tests/common/mod.rs",
         "#[test]\n#[serial_test::serial(db)]\nfn meets() {}\n",
     );
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     let idle = "guards nothing that was seen: #[serial_test::serial(db)] (tests/common/mod.rs:2)\n";
-    assert!(told.out.contains(idle), "{}{}", told.out, told.err);
+    assert!(output.out.contains(idle), "{}{}", output.out, output.err);
 }
 
 #[test]
-fn a_test_that_is_not_in_the_source_is_for_a_person() {
+fn a_test_that_is_not_in_the_source_is_a_manual_step() {
     let users = [
         ("corner_shop", "tests::made_by_a_macro", "write"),
         ("corner_shop", "tests::sells", "write"),
     ];
     let scratch = Scratch::new(OURS).found("file", "report.csv", "cargo-test", &users);
     scratch.commit();
-    let told = scratch.fix(&["--apply"]);
-    let by_hand = "by hand: #[serial(report_csv)] on tests::made_by_a_macro in corner_shop: it is not in the source: a macro may have made it";
-    assert!(told.out.contains(by_hand), "{}", told.out);
+    let output = scratch.fix(&["--apply"]);
+    let by_hand = "by hand: #[serial(report_csv)] on tests::made_by_a_macro in corner_shop: it is not in the source: a macro may have generated it";
+    assert!(output.out.contains(by_hand), "{}", output.out);
     assert!(
-        told.out
+        output
+            .out
             .ends_with("; written; what is to be done by hand is left\n"),
         "{}",
-        told.out
+        output.out
     );
-    assert_eq!(told.code, Some(1));
+    assert_eq!(output.code, Some(1));
 }
 
 #[test]
-fn a_test_that_serial_test_keeps_apart_by_several_attributes_is_for_a_person() {
+fn a_test_with_several_attributes_of_serial_test_is_a_manual_step() {
     let users = [
         ("shop", "t::opens", "write"),
         ("shop", "closes", "write"),
@@ -546,19 +566,19 @@ fn a_test_that_serial_test_keeps_apart_by_several_attributes_is_for_a_person() {
     let text = "use serial_test::*;\n\n#[serial(db)]\nmod t {\n    #[test]\n    fn opens() {}\n}\n\n#[test]\n#[serial(alone)]\nfn closes() {}\n\n#[test]\n#[parallel]\nfn counts() {}\n";
     scratch.write("tests/shop.rs", text);
     scratch.commit();
-    let told = scratch.fix(&["--with", "serial-test", "--apply"]);
+    let output = scratch.fix(&["--with", "serial-test", "--apply"]);
     let by_hand = "by hand: #[serial(shop_db)] on t::opens in shop: it takes keys by several attributes or by its module's";
-    assert!(told.out.contains(by_hand), "{}{}", told.out, told.err);
+    assert!(output.out.contains(by_hand), "{}{}", output.out, output.err);
     assert_eq!(
         scratch.read("tests/shop.rs"),
         text.replace("(alone)", "(alone, shop_db)")
             .replace("#[parallel]", "#[parallel]\n#[parallel(shop_db)]")
     );
-    assert_eq!(told.code, Some(1));
+    assert_eq!(output.code, Some(1));
 }
 
 #[test]
-fn a_test_whose_keys_hang_on_a_condition_is_for_a_person() {
+fn a_test_with_conditional_keys_is_a_manual_step() {
     let users = [
         ("shop", "t::opens", "write"),
         ("shop", "closes", "write"),
@@ -570,19 +590,19 @@ fn a_test_whose_keys_hang_on_a_condition_is_for_a_person() {
         "#[cfg_attr(unix, cofferdam::serial)] mod t {\n    #[test] fn opens() {}\n}\n\
          #[test]\n#[cfg_attr(unix, serial(db))]\nfn closes() {}\n#[test]\n#[cfg_attr(serial, ignore)]\nfn counts() {}\n",
     );
-    let told = scratch.fix(&[]);
+    let output = scratch.fix(&[]);
     for test in ["t::opens", "closes"] {
         let by_hand = format!(
-            "by hand: #[serial(shop_db)] on {test} in shop: what it takes already stands in a #[cfg_attr]\n"
+            "by hand: #[serial(shop_db)] on {test} in shop: its keys are in a #[cfg_attr], whose condition is unknown\n"
         );
-        assert!(told.out.contains(&by_hand), "{}{}", told.out, told.err);
+        assert!(output.out.contains(&by_hand), "{}{}", output.out, output.err);
     }
     let changed = " #[cfg_attr(serial, ignore)]\n+#[parallel(shop_db)]\n fn counts() {}\n";
-    assert!(told.out.contains(changed), "{}", told.out);
+    assert!(output.out.contains(changed), "{}", output.out);
 }
 
 #[test]
-fn the_example_of_its_page_has_the_fields_that_the_report_has() {
+fn the_example_in_the_documentation_has_the_fields_of_the_report() {
     let page = include_str!("../../../../docs/reference/findings.md");
     let (_, section) = page.split_once("\n## `fix`\n").unwrap();
     let example = section.split("```json\n").nth(1).unwrap();
@@ -590,8 +610,8 @@ fn the_example_of_its_page_has_the_fields_that_the_report_has() {
     let example: serde_json::Value = serde_json::from_str(example).unwrap();
     let users = [("shop", "made_by_a_macro", "write"), ("shop", "counts", "write")];
     let scratch = Scratch::new("").found("file", "report.csv", "nextest", &users);
-    let told = scratch.fix(&["--with", "cofferdam", "--format", "json"]);
-    let report: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    let output = scratch.fix(&["--with", "cofferdam", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&output.out).unwrap();
     let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     for path in [
         "",
@@ -601,14 +621,14 @@ fn the_example_of_its_page_has_the_fields_that_the_report_has() {
         "/by_hand/0",
         "/guarding_nothing/0",
     ] {
-        let (told, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
-        assert_eq!(fields(told), fields(shown), "{path}");
+        let (output, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
+        assert_eq!(fields(output), fields(shown), "{path}");
     }
     assert_eq!(report["missing_library"], example["missing_library"]);
 }
 
 #[test]
-fn findings_of_another_machine_are_mended_here() {
+fn an_observation_from_another_machine_is_fixed_here() {
     let scratch = report();
     scratch.fix(&[]);
     let here = scratch.path().display().to_string();
@@ -617,22 +637,26 @@ fn findings_of_another_machine_are_mended_here() {
         .replace(&here, "/ci/build/shop");
     scratch.write("observed/ci.json", &text);
     let dir = scratch.path();
-    let told = crate::recording::told(&dir, &["fix", "--format", "json", "observed/ci.json"]);
-    let told: serde_json::Value =
-        serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}", told.err));
-    assert_eq!(told["changes"][1]["file"], "src/lib.rs");
-    assert_eq!((&told["functions"], &told["written"]), (&2.into(), &false.into()));
+    let output = crate::recording::told(&dir, &["fix", "--format", "json", "observed/ci.json"]);
+    let output: serde_json::Value =
+        serde_json::from_str(&output.out).unwrap_or_else(|error| panic!("{error}: {}", output.err));
+    assert_eq!(output["changes"][1]["file"], "src/lib.rs");
+    assert_eq!(
+        (&output["functions"], &output["written"]),
+        (&2.into(), &false.into())
+    );
 }
 
 #[test]
-fn without_findings_it_says_what_writes_them() {
+fn a_missing_observation_is_reported_with_the_command_that_writes_it() {
     let dir = tempfile::tempdir().unwrap();
-    let told = crate::recording::told(dir.path(), &["fix"]);
+    let output = crate::recording::told(dir.path(), &["fix"]);
     assert!(
-        told.err
+        output
+            .err
             .contains("nothing was observed yet; `cargo cofferdam observe -- cargo test` writes it"),
         "{}",
-        told.err
+        output.err
     );
-    assert_eq!(told.code, Some(3));
+    assert_eq!(output.code, Some(3));
 }

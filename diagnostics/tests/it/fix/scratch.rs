@@ -1,4 +1,4 @@
-//! A checkout to be mended, with findings made by hand.
+//! A checkout to fix, with a handwritten observation.
 
 use crate::recording::{Told, cofferdam};
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn idles() {}
 ";
 
 impl Scratch {
-    /// With these dependencies, each a line of its manifest.
+    /// Creates a suite with these dependencies, one manifest line each.
     pub(super) fn new(dependencies: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut scratch = Self {
@@ -96,7 +96,7 @@ impl Scratch {
         std::fs::read_to_string(self.dir.path().join(file)).unwrap()
     }
 
-    /// Makes it a checkout, with all that is in it committed.
+    /// Makes it a Git checkout with all files committed.
     pub(super) fn commit(&self) {
         for args in [
             &["init", "-q"][..],
@@ -111,7 +111,7 @@ impl Scratch {
                 "All",
             ],
         ] {
-            #[expect(clippy::disallowed_methods, reason = "a checkout is made")]
+            #[expect(clippy::disallowed_methods, reason = "the test needs a Git checkout")]
             let status = Command::new("git")
                 .args(args)
                 .current_dir(self.dir.path())
@@ -150,7 +150,7 @@ impl Scratch {
         })
     }
 
-    /// Was seen; users by program, name and access.
+    /// Adds an unguarded conflict between users given by program, name and access.
     pub(super) fn found(
         mut self,
         kind: &str,
@@ -163,31 +163,32 @@ impl Scratch {
         self
     }
 
-    /// Was seen, and never met when it was run again.
+    /// Adds a guarded conflict.
     pub(super) fn guarded(mut self, kind: &str, name: &str, users: &[(&str, &str, &str)]) -> Self {
         let finding = self.finding(kind, name, "cargo-test", "guarded", users);
         self.findings.push(finding);
         self
     }
 
-    /// The same, left behind by one program for another.
+    /// Adds an order leak of a file.
     pub(super) fn leaked(self, name: &str, users: &[(&str, &str, &str)]) -> Self {
         let mut with = self.found("file", name, "cargo-test", users);
         with.findings.last_mut().unwrap()["kind"] = json!("order-leak");
         with
     }
 
-    /// These tests ran besides, in that program.
+    /// Adds executed tests of a program.
     pub(super) fn ran(&mut self, binary: &str, tests: &[&str]) {
         let program = json!({"binary": binary, "package": self.path(), "tests": tests});
         self.ran.push(program);
     }
 
-    /// The crates of these scratches are stand-ins, against which no attribute compiles.
+    /// Runs `fix` without the compile check: the crates here are stand-ins without attributes.
     pub(super) fn fix(&self, args: &[&str]) -> Told {
         self.checked(&[&["--no-check"], args].concat())
     }
 
+    /// Runs `fix` with the compile check.
     pub(super) fn checked(&self, args: &[&str]) -> Told {
         let findings = json!({
             "version": 4, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6, "command": 0,

@@ -1,7 +1,7 @@
 //! Help texts for conflicts that use the APIs available to the suite.
 
-use super::plan::Key;
-use super::sources::Sources;
+use super::key_plan::Key;
+use super::test_sources::Sources;
 use super::tool;
 use crate::findings::Observation;
 use cofferdam::{Resource, ResourceKind};
@@ -9,8 +9,8 @@ use cofferdam_conflicts::{Conflict, Harness, HelpContext, Runner, SuiteApi, Test
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Writes the help of each conflict for the suite whose sources these are. `keys` are those that would keep its tests apart.
-pub(crate) fn word(observation: &mut Observation, sources: &Sources, keys: &[Key]) {
+/// Sets the help text of each conflict for a suite with these sources. `keys` are the planned keys.
+pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys: &[Key]) {
     let is_file = |conflict: &Conflict| {
         let resource = conflict.resource.as_ref();
         resource.is_some_and(|resource| resource.kind() == ResourceKind::File)
@@ -56,7 +56,7 @@ pub(super) fn text(
     suite.help(resource)
 }
 
-/// Returns what all packages of these tests have.
+/// Returns the API that all packages of these tests can use.
 fn api(users: &[&Test], sources: &Sources) -> SuiteApi {
     let has = |name: &str| {
         let mut packages = users.iter().map(|test| sources.package(Path::new(&test.package)));
@@ -69,13 +69,13 @@ fn api(users: &[&Test], sources: &Sources) -> SuiteApi {
     }
 }
 
-/// Returns the files that Git tracks in the checkout around `dir`; none where there is no checkout.
+/// Returns the files that Git tracks in the checkout around `dir`, or none outside a checkout.
 fn tracked(dir: &Path) -> HashSet<PathBuf> {
-    let Ok(root) = tool::ask("git", &["rev-parse", "--show-toplevel"], dir) else {
+    let Ok(root) = tool::output("git", &["rev-parse", "--show-toplevel"], dir) else {
         return HashSet::new();
     };
     let root = PathBuf::from(String::from_utf8_lossy(&root).trim_end());
-    let files = tool::ask("git", &["ls-files", "-z"], &root).unwrap_or_default();
+    let files = tool::output("git", &["ls-files", "-z"], &root).unwrap_or_default();
     let files = String::from_utf8_lossy(&files).into_owned();
     files.split_terminator('\0').map(|file| root.join(file)).collect()
 }

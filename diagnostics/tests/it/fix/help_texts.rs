@@ -1,4 +1,4 @@
-//! Shown by a suite that does what the help texts say, each to the letter: nothing is found in it.
+//! Follows all help texts to the letter in one suite: `observe` finds no conflict in it.
 
 use crate::recording::Told;
 use crate::suites::has_nextest;
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A kind with a name, and what a test does with the first code of its help, which stands for `CODE`.
+/// Resource kinds, each with a name and a test body, in which `CODE` is the first code of the help text.
 const OWN: [(Kind, &str, &str); 12] = [
     (Kind::File, "/shop/report.csv", "used(&CODE)"),
     (
@@ -98,12 +98,12 @@ fn counts(name: String) -> Told {
 }
 "#;
 
-/// What stands between backticks.
+/// Returns the code between backticks.
 fn codes(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// The body with the code that gives a test its own, behind the statement that it builds on.
+/// Returns the body with the code that gives a test its own resource, after the statement that it needs.
 fn of_own(help: &str, body: &str) -> String {
     let codes = codes(help.split_once("; where ").unwrap().0);
     let is_statement = |code: &&&str| code.ends_with(';');
@@ -115,13 +115,13 @@ fn of_own(help: &str, body: &str) -> String {
     format!("{first} {}", body.replace("CODE", code))
 }
 
-/// What the help says of tests that share the resource.
+/// Returns the part of the help text for tests that must share the resource.
 fn shared(kind: Kind, name: &str, suite: &HelpContext<'_>) -> String {
     let text = suite.help(&Resource::new(kind, name));
     text.split_once("; where ").unwrap().1.to_owned()
 }
 
-/// Two tests of each kind that have their own, and two that share one.
+/// Returns a program with two tests of each kind that have their own resource, and two that share one.
 fn program(api: SuiteApi) -> String {
     let suite = HelpContext {
         api,
@@ -129,7 +129,7 @@ fn program(api: SuiteApi) -> String {
     };
     let mut text = HELPERS.to_owned();
     let mut test = |attribute: &str, name: &str, body: &str| {
-        // The same names are in several programs, which would follow one another on these files.
+        // Several programs contain the same tests, and need separate files.
         let body = body
             .replace("NAME", &format!("{api:?}-{name}"))
             .replace("THIS", name)
@@ -139,7 +139,7 @@ fn program(api: SuiteApi) -> String {
     for (kind, name, body) in OWN {
         let help = suite.help(&Resource::new(kind, name));
         let body = match kind {
-            // Its first code is a part of an expression.
+            // The first code is part of an expression.
             Kind::Env => body.replace("CODE", codes(&help)[0]),
             Kind::Cwd => body.replace("CODE", codes(&help)[0]),
             Kind::Umask => body.replace("CODE", codes(&help)[0]),
@@ -167,7 +167,7 @@ fn program(api: SuiteApi) -> String {
     text
 }
 
-/// A copy of a file that Git tracks, and a change of it.
+/// Returns a body that copies a file tracked by Git, and changes the copy.
 fn kind_of_golden(suite: &HelpContext<'_>) -> String {
     let tracked = HelpContext {
         is_tracked: true,
@@ -205,7 +205,7 @@ fn doctests(api: SuiteApi) -> String {
     text
 }
 
-/// A program that runs its tests by itself, as nextest asks for them.
+/// Returns a program with a custom harness that follows nextest's protocol.
 fn harness() -> String {
     let suite = HelpContext {
         harness: Harness::Custom,
@@ -258,7 +258,7 @@ fn suite(dir: &Path) {
 }
 
 #[test]
-fn a_suite_that_does_what_the_help_says_has_no_conflict() {
+fn a_suite_that_follows_the_help_texts_has_no_conflict() {
     let dir = tempfile::tempdir().unwrap();
     suite(dir.path());
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helped");
@@ -286,17 +286,19 @@ fn a_suite_that_does_what_the_help_says_has_no_conflict() {
         vec!["cargo", "test", "--offline", "--doc"],
     ];
     if has_nextest() {
-        // serial_test's attributes are for threads.
+        // serial_test's attributes keep only threads apart.
         let programs = ["--test", "harness", "--test", "ours", "--test", "std"];
         commands.push([&["cargo", "nextest", "run", "--offline"][..], &programs].concat());
     }
     for command in commands {
-        let told = observe(&command);
-        assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+        let output = observe(&command);
+        assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
         assert!(
-            told.out.contains("cofferdam: no conflict in what was watched: "),
+            output
+                .out
+                .contains("cofferdam: no conflict in what was watched: "),
             "{}",
-            told.out
+            output.out
         );
     }
 }

@@ -6,82 +6,89 @@ use cofferdam_conflicts::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// An attribute of a test.
+/// An attribute of a test that has no use.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Idle {
+pub(crate) struct UnusedAttribute {
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
     pub(crate) text: String,
 }
 
-/// A test function that ran, and the resources it accessed, by number, each with whether it wrote to it.
+/// An executed test function and the resources that it accessed, by number, each with whether it wrote.
 #[derive(Clone, Debug)]
-pub(crate) struct Ran<'a> {
+pub(crate) struct ExecutedFunction<'a> {
     /// The number of the test. Several tests may be cases of one function, and one test may match several functions.
     pub(crate) test: usize,
     pub(crate) function: &'a Function,
     pub(crate) uses: BTreeMap<usize, bool>,
 }
 
-/// The tests that access a resource under a key, and whether one of them writes to it.
+/// The tests that access a resource while they hold a key, and whether one of them writes.
 #[derive(Default)]
-struct Met {
+struct KeyUse {
     users: BTreeSet<usize>,
     is_written: bool,
 }
 
-/// Returns the attributes that keep no conflicting tests apart.
-pub(crate) fn guarding_nothing(ran: &[Ran<'_>]) -> Vec<Idle> {
-    let mut met: BTreeMap<(Family, String, usize), Met> = BTreeMap::new();
-    for one in ran {
+/// Returns the attributes that separate no conflicting tests.
+pub(crate) fn unneeded(executed: &[ExecutedFunction<'_>]) -> Vec<UnusedAttribute> {
+    let mut uses: BTreeMap<(Family, String, usize), KeyUse> = BTreeMap::new();
+    for one in executed {
         for annotation in &one.function.annotations {
-            for key in annotation.held() {
+            for key in annotation.keys_taken() {
                 for (resource, writes) in &one.uses {
-                    let met = met
+                    let key_use = uses
                         .entry((annotation.family, key.clone(), *resource))
                         .or_default();
-                    met.users.insert(one.test);
-                    met.is_written |= writes;
+                    key_use.users.insert(one.test);
+                    key_use.is_written |= writes;
                 }
             }
         }
     }
-    let busy: BTreeSet<(Family, String, usize)> = met
+    let needed: BTreeSet<(Family, String, usize)> = uses
         .into_iter()
-        .filter(|(_, met)| met.is_written && met.users.len() > 1)
-        .flat_map(|((family, key, _), met)| {
-            met.users.into_iter().map(move |user| (family, key.clone(), user))
+        .filter(|(_, key_use)| key_use.is_written && key_use.users.len() > 1)
+        .flat_map(|((family, key, _), key_use)| {
+            key_use
+                .users
+                .into_iter()
+                .map(move |user| (family, key.clone(), user))
         })
         .collect();
-    // An attribute of a module counts for all its tests.
-    let mut idle: BTreeMap<Idle, bool> = BTreeMap::new();
-    for one in ran {
+    // A module's attribute is needed if one of its tests needs it.
+    let mut attributes: BTreeMap<UnusedAttribute, bool> = BTreeMap::new();
+    for one in executed {
         for annotation in &one.function.annotations {
-            let is_busy = annotation
-                .held()
+            let is_needed = annotation
+                .keys_taken()
                 .into_iter()
-                .any(|key| busy.contains(&(annotation.family, key, one.test)));
-            let there = idle.entry(idle_of(one.function, annotation)).or_default();
-            *there |= is_busy;
+                .any(|key| needed.contains(&(annotation.family, key, one.test)));
+            *attributes
+                .entry(attribute_of(one.function, annotation))
+                .or_default() |= is_needed;
         }
     }
-    idle.into_iter()
-        .filter(|(_, is_busy)| !is_busy)
-        .map(|(idle, _)| idle)
+    attributes
+        .into_iter()
+        .filter(|(_, is_needed)| !is_needed)
+        .map(|(attribute, _)| attribute)
         .collect()
 }
 
 /// Returns the attributes that only keep threads apart: under nextest each test has its own process.
-pub(crate) fn doing_nothing_under_nextest<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<Idle> {
+pub(crate) fn ineffective_under_nextest<'a>(
+    programs: impl Iterator<Item = &'a Program>,
+) -> BTreeSet<UnusedAttribute> {
     let functions = programs.flat_map(|program| &program.functions);
     let all = functions.flat_map(|function| function.annotations.iter().map(move |one| (function, one)));
     all.filter(|(_, annotation)| !annotation.family.holds_under(Runner::Nextest))
-        .map(|(function, annotation)| idle_of(function, annotation))
+        .map(|(function, annotation)| attribute_of(function, annotation))
         .collect()
 }
 
-fn idle_of(function: &Function, annotation: &super::Annotation) -> Idle {
-    Idle {
+fn attribute_of(function: &Function, annotation: &super::Annotation) -> UnusedAttribute {
+    UnusedAttribute {
         file: function.file.clone(),
         line: annotation.line,
         text: annotation.text.clone(),
@@ -108,7 +115,7 @@ mod tests {
 ";
 
     #[test]
-    fn an_attribute_is_idle_if_nobody_who_has_its_key_meets_anybody() {
+    fn an_attribute_is_unneeded_if_its_key_separates_no_conflicting_tests() {
         let program = scan(Path::new("lib.rs"), None, &|_| Ok(TEXT.to_owned()));
         let uses = |name: &str| match name {
             "cases" | "one_of_two" => vec![(3, true)],
@@ -119,24 +126,24 @@ mod tests {
             "t::busy" | "t::busy_too" => vec![(2, true)],
             _ => Vec::new(),
         };
-        // By name, and one more for the second case.
+        // One test per name, and another case of `cases`.
         let names: BTreeSet<&str> = program.functions.iter().map(|one| one.name.as_str()).collect();
         let tests = names.into_iter().chain(["cases::second"]).enumerate();
-        let ran = tests.flat_map(|(test, name)| {
+        let executed = tests.flat_map(|(test, name)| {
             let functions = program.find(name).into_iter();
-            functions.map(move |function| Ran {
+            functions.map(move |function| ExecutedFunction {
                 test,
                 function,
                 uses: uses(&function.name).into_iter().collect(),
             })
         });
-        let idle = guarding_nothing(&ran.collect::<Vec<_>>());
-        let lines: Vec<usize> = idle.iter().map(|idle| idle.line).collect();
+        let unneeded = unneeded(&executed.collect::<Vec<_>>());
+        let lines: Vec<usize> = unneeded.iter().map(|one| one.line).collect();
         assert_eq!(lines, [4, 5, 6, 7, 9, 10]);
 
-        let nothing = doing_nothing_under_nextest([&program].into_iter());
-        let lines: Vec<usize> = nothing.iter().map(|idle| idle.line).collect();
+        let ineffective = ineffective_under_nextest([&program].into_iter());
+        let lines: Vec<usize> = ineffective.iter().map(|one| one.line).collect();
         assert_eq!(lines, [2, 3, 4, 5, 8, 9, 10, 11]);
-        assert_eq!(nothing.first().unwrap().text, "#[serial(a)]");
+        assert_eq!(ineffective.first().unwrap().text, "#[serial(a)]");
     }
 }

@@ -7,9 +7,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-/// The reason nothing was written.
+/// The reason that no change was made, or that all changes were reverted.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub(crate) enum ApplyError {
     /// The checkout has uncommitted changes.
     Dirty(Vec<String>),
     /// No Git checkout could restore the files.
@@ -18,24 +18,24 @@ pub(crate) enum Refused {
     /// The file changed after it was read.
     Changed(String),
     /// The suite does not compile with the changes, which were reverted.
-    TakenBack {
+    Reverted {
         /// The checked directory.
         dir: String,
         /// The error if cargo could not be started.
         error: Option<String>,
-        /// Whether it does not compile without the changes either.
+        /// Set if it does not compile without the changes either.
         fails_without: bool,
         /// Files that could not be restored.
         left: Vec<String>,
     },
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for ApplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dirty(files) => write!(
                 f,
-                "nothing was written: these files have uncommitted changes, which could not be told apart from the new \
+                "nothing was written: these files have uncommitted changes, which could not be separated from the new \
                  ones: {}. Commit or stash them, or pass --allow-dirty",
                 files.join(", ")
             ),
@@ -51,7 +51,7 @@ impl fmt::Display for Refused {
                     "nothing was written: {path} changed in the meantime; run the command again"
                 )
             }
-            Self::TakenBack {
+            Self::Reverted {
                 dir,
                 error,
                 fails_without,
@@ -78,57 +78,57 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for ApplyError {}
 
 /// Permissions to write changes that Git cannot undo.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowed {
+pub(crate) struct Permissions {
     pub(crate) dirty: bool,
     pub(crate) no_vcs: bool,
 }
 
 /// The number of files to name.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// Checks that files below `root` may be changed.
-pub(crate) fn may_change(root: &Path, allowed: Allowed) -> Result<(), Refused> {
-    match tool::ask("git", &["status", "--porcelain", "--", "."], root) {
-        Err(_) if allowed.no_vcs => Ok(()),
-        Err(why) => Err(Refused::NoGit(why)),
-        Ok(told) => {
-            let told = String::from_utf8_lossy(&told);
-            let mut dirty: Vec<String> = told
+pub(crate) fn may_change(root: &Path, permissions: Permissions) -> Result<(), ApplyError> {
+    match tool::output("git", &["status", "--porcelain", "--", "."], root) {
+        Err(_) if permissions.no_vcs => Ok(()),
+        Err(why) => Err(ApplyError::NoGit(why)),
+        Ok(output) => {
+            let output = String::from_utf8_lossy(&output);
+            let mut dirty: Vec<String> = output
                 .lines()
                 .filter_map(|line| line.get(3..))
                 .map(str::to_owned)
                 .collect();
-            if dirty.is_empty() || allowed.dirty {
+            if dirty.is_empty() || permissions.dirty {
                 return Ok(());
             }
-            let more = dirty.len().saturating_sub(NAMED);
+            let more = dirty.len().saturating_sub(MAX_NAMED);
             if more > 0 {
-                dirty.truncate(NAMED);
+                dirty.truncate(MAX_NAMED);
                 dirty.push(format!("and {more} more"));
             }
-            Err(Refused::Dirty(dirty))
+            Err(ApplyError::Dirty(dirty))
         }
     }
 }
 
 /// Writes all changes, each file atomically. Writes nothing if a file changed after it was read.
-pub(crate) fn write(changes: &[Change]) -> Result<(), Refused> {
+pub(crate) fn write(changes: &[Change]) -> Result<(), ApplyError> {
     for change in changes {
-        let there = match fs::read_to_string(&change.path) {
+        let current = match fs::read_to_string(&change.path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Refused::Io(change.path.display().to_string(), error)),
+            Err(error) => return Err(ApplyError::Io(change.path.display().to_string(), error)),
         };
-        if there != change.old {
-            return Err(Refused::Changed(change.path.display().to_string()));
+        if current != change.old {
+            return Err(ApplyError::Changed(change.path.display().to_string()));
         }
     }
     for change in changes {
-        let failed = |error| Refused::Io(change.path.display().to_string(), error);
+        let failed = |error| ApplyError::Io(change.path.display().to_string(), error);
         if let Some(folder) = change.path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
@@ -155,7 +155,7 @@ fn restore(changes: &[Change]) -> Vec<String> {
 
 /// Runs `cargo check --tests` in these directories and reverts the changes if it fails. `locks` are the previous lock files of
 /// the workspaces.
-pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -> Result<(), Refused> {
+pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -> Result<(), ApplyError> {
     let command = ["cargo", "check", "--tests", "--quiet"].map(OsString::from);
     let starter = Starter::new(Vec::new());
     let passes = |folder: &Path| -> Result<bool, String> {
@@ -175,7 +175,7 @@ pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -
         let fails_without = left.is_empty() && passed == Ok(false) && passes(folder) == Ok(false);
         // The second check may have written a lock file, too.
         locks.iter().for_each(LockFile::restore);
-        return Err(Refused::TakenBack {
+        return Err(ApplyError::Reverted {
             dir: folder.display().to_string(),
             fails_without,
             error: passed.err(),

@@ -1,4 +1,4 @@
-//! Shown by the example: what `fix --apply` writes ends what `observe` finds.
+//! Fixes the example `conflicted`: after `fix --apply`, `observe` finds no conflict.
 
 use crate::recording::Told;
 use crate::suites::has_nextest;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A copy of `examples/conflicted` that is on no other test's port.
+/// A copy of `examples/conflicted` with its own port.
 struct Copy {
     dir: tempfile::TempDir,
     port: u16,
@@ -48,44 +48,45 @@ impl Copy {
     }
 
     fn run(&self, args: &[&str]) -> Told {
-        let built: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mended-{}", self.port));
+        let built: PathBuf =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("conflicted-example-{}", self.port));
         let mut command: Command = crate::recording::cofferdam(self.dir.path(), args);
         command.env_remove("COFFERDAM_DIR").env("CARGO_TARGET_DIR", built);
         command.output().unwrap().into()
     }
 
-    /// Observes and mends until nothing is left: how often it mended.
-    fn mend(&self, observe: &[&str]) -> usize {
+    /// Observes and fixes until no conflict is left, and returns the number of fixes.
+    fn fix_until_clean(&self, observe: &[&str]) -> usize {
         for round in 0..4 {
-            let told = self.run(observe);
-            assert!(matches!(told.code, Some(0 | 1)), "{}{}", told.out, told.err);
-            if told.code == Some(0) {
+            let output = self.run(observe);
+            assert!(matches!(output.code, Some(0 | 1)), "{}{}", output.out, output.err);
+            if output.code == Some(0) {
                 return round;
             }
             let fixed = self.run(&["fix", "--apply", "--allow-no-vcs"]);
             assert_eq!(fixed.code, Some(0), "{}{}", fixed.out, fixed.err);
         }
-        panic!("there is still something to mend");
+        panic!("conflicts are left after four rounds");
     }
 }
 
 #[test]
-fn what_fix_writes_into_the_conflicted_example_ends_what_was_observed_of_its_threads() {
+fn fix_ends_the_conflicts_between_threads_of_the_example() {
     let copy = Copy::new(27_483);
-    // Whoever comes first in a lane opens what the lane's services need, so that a second look may find others.
-    let rounds = copy.mend(&["observe", "--", "cargo", "test", "--offline"]);
+    // The first test of a worker opens the files of the worker's services, so a second observation may find other tests.
+    let rounds = copy.fix_until_clean(&["observe", "--", "cargo", "test", "--offline"]);
     assert!((1..=2).contains(&rounds), "{rounds}");
-    let told = copy.run(&["observe", "--confirm", "--", "cargo", "test", "--offline"]);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let output = copy.run(&["observe", "--confirm", "--", "cargo", "test", "--offline"]);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     assert!(
-        told.out.contains("no conflict in what was watched"),
+        output.out.contains("no conflict in what was watched"),
         "{}",
-        told.out
+        output.out
     );
 }
 
 #[test]
-fn what_fix_writes_into_the_conflicted_example_ends_what_was_observed_of_its_processes() {
+fn fix_ends_the_conflicts_between_processes_of_the_example() {
     if !has_nextest() {
         return;
     }
@@ -99,9 +100,12 @@ fn what_fix_writes_into_the_conflicted_example_ends_what_was_observed_of_its_pro
         "--offline",
     ];
     let copy = Copy::new(27_487);
-    assert_eq!(copy.mend(&observe), 1);
-    // Variables and the working directory are each process's own: only threads meet there.
-    assert_eq!(copy.mend(&["observe", "--", "cargo", "test", "--offline"]), 1);
-    let told = copy.run(&observe);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert_eq!(copy.fix_until_clean(&observe), 1);
+    // Environment variables and the working directory belong to a process, so only threads share them.
+    assert_eq!(
+        copy.fix_until_clean(&["observe", "--", "cargo", "test", "--offline"]),
+        1
+    );
+    let output = copy.run(&observe);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
 }

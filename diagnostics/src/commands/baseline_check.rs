@@ -18,25 +18,25 @@ pub(crate) struct Compared {
     /// The reason the baseline was not written although requested.
     pub(crate) not_written: Option<String>,
     /// Conflicts that are known or allowed and do not fail the command.
-    pub(crate) settled: Vec<(Conflict, Standing)>,
+    pub(crate) accepted: Vec<(Conflict, Standing)>,
     /// The baseline's notes on the remaining conflicts.
     pub(crate) notes: Vec<String>,
     /// Entries of the baseline that were not found.
-    pub(crate) gone: Vec<String>,
+    pub(crate) missing: Vec<String>,
 }
 
 /// The requested baseline, if any.
-pub(super) struct Ratchet {
+pub(super) struct BaselineCheck {
     file: Option<PathBuf>,
     is_updated: bool,
-    there: Option<(String, Baseline)>,
+    existing: Option<(String, Baseline)>,
 }
 
-impl Ratchet {
+impl BaselineCheck {
     /// Reads the baseline before the suite runs, so that errors show early.
     pub(super) fn read(args: &BaselineArgs) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
-            there: args
+            existing: args
                 .baseline
                 .as_deref()
                 .map(Baseline::read)
@@ -50,9 +50,9 @@ impl Ratchet {
     /// Compares the conflicts with the baseline and updates the file if requested.
     ///
     /// A failure to write is a problem of the outcome; the conflicts are reported anyway.
-    pub(super) fn hold(self, outcome: Outcome) -> Outcome {
+    pub(super) fn apply(self, outcome: Outcome) -> Outcome {
         match self.file {
-            Some(file) => compare(&file, self.is_updated, self.there, outcome),
+            Some(file) => compare(&file, self.is_updated, self.existing, outcome),
             None => outcome,
         }
     }
@@ -61,7 +61,7 @@ impl Ratchet {
 fn compare(
     file: &Path,
     is_updated: bool,
-    there: Option<(String, Baseline)>,
+    existing: Option<(String, Baseline)>,
     mut outcome: Outcome,
 ) -> Outcome {
     let dir = super::here::working_dir();
@@ -85,12 +85,12 @@ fn compare(
         file: file.to_owned(),
         ..Compared::default()
     };
-    let (text, mut baseline) = there.map_or((None, Baseline::default()), |(text, baseline)| {
+    let (text, mut baseline) = existing.map_or((None, Baseline::default()), |(text, baseline)| {
         (Some(text), baseline)
     });
     let today = today();
     if is_updated || text.is_none() {
-        // What is allowed, or was, is not made known behind its reason's back.
+        // An entry with a reason is never replaced by one without.
         let is_new = |one: &&Known| {
             matches!(
                 baseline.standing(one, &today),
@@ -107,7 +107,7 @@ fn compare(
             }
         };
         let known: Vec<Known> = all.iter().filter(is_new).map(entry).collect();
-        match why_not(&outcome) {
+        match reason_not_to_write(&outcome) {
             Some(why) => compared.not_written = Some(why),
             None => match update(file, text.as_deref(), &known) {
                 Ok(new) => {
@@ -121,28 +121,28 @@ fn compare(
             },
         }
     }
-    compared.gone = baseline.gone(&all);
-    outcome.settle(compared, |conflict| {
+    compared.missing = baseline.missing(&all);
+    outcome.accept(compared, |conflict| {
         baseline.standing(&entry_of(conflict), &today)
     });
     outcome
 }
 
 /// Returns the reason the baseline must not be written: an interrupted run does not show all conflicts.
-fn why_not(outcome: &Outcome) -> Option<String> {
+fn reason_not_to_write(outcome: &Outcome) -> Option<String> {
     if let Some(Ended::Failed { .. }) = outcome.command {
-        return Some("the command failed, and may not have done all it does".to_owned());
+        return Some("the command failed, so the run may be incomplete".to_owned());
     }
     if outcome.findings.problem_count > 0 {
         return Some("not everything could be read".to_owned());
     }
     if !outcome.findings.account.lost.is_empty() {
-        return Some("programs were lost, with the conflicts that they may have".to_owned());
+        return Some("programs were lost, and their conflicts with them".to_owned());
     }
-    (!outcome.findings.seen(false).anything).then(|| "nothing was seen".to_owned())
+    (!outcome.findings.seen(false).anything).then(|| "no test was recorded".to_owned())
 }
 
-/// Writes what is known from now on.
+/// Writes the updated baseline.
 fn update(file: &Path, text: Option<&str>, known: &[Known]) -> Result<Baseline, Box<dyn Error>> {
     let new = Baseline::updated(text, known, file)?;
     if let Some(folder) = file.parent() {
@@ -162,7 +162,7 @@ fn workspace(dir: &Path) -> &Path {
 
 /// Returns the date in UTC, like `2027-01-31`.
 fn today() -> String {
-    #[expect(clippy::disallowed_methods, reason = "what is allowed ends by the calendar")]
+    #[expect(clippy::disallowed_methods, reason = "an allowance ends on a calendar day")]
     let now = SystemTime::now();
     let mut day = humantime::format_rfc3339_seconds(now).to_string();
     day.truncate("2027-01-31".len());
@@ -171,8 +171,8 @@ fn today() -> String {
 
 impl Outcome {
     /// Moves known and allowed conflicts out of the outcome.
-    fn settle(&mut self, mut compared: Compared, standing: impl Fn(&Conflict) -> Standing) {
-        let judged = self.findings.take_out(|conflict| {
+    fn accept(&mut self, mut compared: Compared, standing: impl Fn(&Conflict) -> Standing) {
+        let accepted = self.findings.remove_conflicts(|conflict| {
             if conflict.severity() != Severity::Conflict {
                 return None;
             }
@@ -184,12 +184,12 @@ impl Outcome {
             match &standing {
                 Standing::Ended { until, reason } => {
                     compared.notes.push(format!(
-                        "{subject} was allowed until {until} ({reason}), and that is over"
+                        "{subject} was allowed until {until} ({reason}); the allowance has ended"
                     ));
                 }
                 Standing::NewTests(tests) => {
                     compared.notes.push(format!(
-                        "{subject} is known, and these tests of it are not: {}",
+                        "{subject} is known, but these of its tests are not: {}",
                         tests.join(", ")
                     ));
                 }
@@ -197,7 +197,7 @@ impl Outcome {
             }
             (!standing.fails()).then_some(standing)
         });
-        compared.settled = judged;
+        compared.accepted = accepted;
         self.findings.baseline = Some(compared);
         self.judge();
     }

@@ -19,7 +19,7 @@ pub(crate) struct Sources {
 
 /// The position of a test.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spot<'a> {
+pub(crate) struct TestPosition<'a> {
     pub(crate) package: &'a Package,
     pub(crate) program: &'a Program,
     pub(crate) function: &'a Function,
@@ -31,7 +31,7 @@ impl Sources {
         let mut sources = Self::default();
         for folder in folders {
             if sources.package(folder).is_none() {
-                let workspace = Workspace::around(folder)?;
+                let workspace = Workspace::containing(folder)?;
                 if !sources
                     .workspaces
                     .iter()
@@ -64,7 +64,7 @@ impl Sources {
     }
 
     /// Returns the package of a source file or manifest.
-    pub(crate) fn package_around(&self, file: &Path) -> Option<&Package> {
+    pub(crate) fn package_containing(&self, file: &Path) -> Option<&Package> {
         let is_source = file.extension().is_some_and(|extension| extension == "rs");
         let is_compiled = is_source || file.file_name().is_some_and(|name| name == "Cargo.toml");
         let around = self
@@ -108,14 +108,19 @@ impl Sources {
     }
 
     /// Returns the positions of a test, or the reason they are unknown.
-    pub(crate) fn find(&self, package: &str, binary: &str, test: &str) -> Result<Vec<Spot<'_>>, String> {
+    pub(crate) fn find(
+        &self,
+        package: &str,
+        binary: &str,
+        test: &str,
+    ) -> Result<Vec<TestPosition<'_>>, String> {
         let packages: Vec<&Package> = match self.package(Path::new(package)) {
             Some(package) => vec![package],
             // If the package was not observed, the program's name has to suffice.
             None => self.packages().collect(),
         };
         let mut is_known = false;
-        let mut spots = Vec::new();
+        let mut positions = Vec::new();
         for package in packages {
             for target in package.targets_named(binary) {
                 is_known = true;
@@ -123,20 +128,20 @@ impl Sources {
                     continue;
                 };
                 let functions = program.find(test).into_iter();
-                spots.extend(functions.map(|function| Spot {
+                positions.extend(functions.map(|function| TestPosition {
                     package,
                     program,
                     function,
                 }));
             }
         }
-        let mut found_in: Vec<&Path> = spots.iter().map(|spot| spot.package.dir()).collect();
+        let mut found_in: Vec<&Path> = positions.iter().map(|position| position.package.dir()).collect();
         found_in.dedup();
-        match (spots.is_empty(), is_known, found_in.as_slice()) {
-            (false, _, [_]) => Ok(spots),
+        match (positions.is_empty(), is_known, found_in.as_slice()) {
+            (false, _, [_]) => Ok(positions),
             (false, ..) => Err(format!("{} packages have such a test", found_in.len())),
-            (true, true, _) => Err("it is not in the source: a macro may have made it".to_owned()),
-            (true, false, _) => Err(format!("no program here is called {binary}")),
+            (true, true, _) => Err("it is not in the source: a macro may have generated it".to_owned()),
+            (true, false, _) => Err(format!("no program here is named {binary}")),
         }
     }
 

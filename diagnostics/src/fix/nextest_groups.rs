@@ -1,13 +1,13 @@
 //! Test groups in nextest's configuration that run one test at a time. Everything else keeps its formatting.
 
-use super::plan::Meeting;
-use super::words;
+use super::key_names;
+use super::key_plan::SharedResource;
 use std::collections::{BTreeMap, BTreeSet};
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TomlError, value};
 
 /// A group of tests of which nextest runs one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Group {
+pub(crate) struct TestGroup {
     pub(crate) name: String,
     pub(crate) tests: BTreeSet<usize>,
     /// The shared resources.
@@ -15,25 +15,25 @@ pub(crate) struct Group {
 }
 
 /// Returns the groups of tests connected by shared resources: nextest allows one group per test.
-pub(crate) fn groups(meetings: &[Meeting], taken: &BTreeSet<String>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for meeting in meetings
+pub(crate) fn groups(shared_resources: &[SharedResource], taken: &BTreeSet<String>) -> Vec<TestGroup> {
+    let mut groups: Vec<TestGroup> = Vec::new();
+    for shared in shared_resources
         .iter()
-        .filter(|meeting| meeting.users.values().any(|writes| *writes))
+        .filter(|shared| shared.users.values().any(|writes| *writes))
     {
-        let mut new = Group {
+        let mut new = TestGroup {
             name: String::new(),
-            tests: meeting.users.keys().copied().collect(),
-            resources: vec![meeting.resource.clone()],
+            tests: shared.users.keys().copied().collect(),
+            resources: vec![shared.resource.clone()],
         };
         if new.tests.len() < 2 {
             continue;
         }
         let (linked, others) = groups
             .into_iter()
-            .partition(|group: &Group| !group.tests.is_disjoint(&new.tests));
+            .partition(|group: &TestGroup| !group.tests.is_disjoint(&new.tests));
         groups = others;
-        let linked: Vec<Group> = linked;
+        let linked: Vec<TestGroup> = linked;
         for group in linked.into_iter().rev() {
             new.tests.extend(group.tests);
             new.resources.splice(0..0, group.resources);
@@ -42,7 +42,7 @@ pub(crate) fn groups(meetings: &[Meeting], taken: &BTreeSet<String>) -> Vec<Grou
     }
     let mut taken = taken.clone();
     for group in &mut groups {
-        group.name = words::new_key(&group.resources[0], &taken);
+        group.name = key_names::new_key(&group.resources[0], &taken);
         taken.insert(group.name.clone());
     }
     groups
@@ -96,7 +96,7 @@ pub(crate) fn with_group(
 
 /// Returns whether an existing override assigns a group to one of these tests, or may do so: nextest uses the first override
 /// that matches, those of a profile before those of the default profile.
-pub(crate) fn may_be_in_one(
+pub(crate) fn may_have_group(
     text: &str,
     tests: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<bool, TomlError> {
@@ -109,7 +109,10 @@ pub(crate) fn may_be_in_one(
         .flat_map(|rules| (0..).map_while(|number| rules.get(number)))
         .filter(|rule| rule.get("test-group").is_some());
     Ok(with_group.any(|rule| {
-        let named = rule.get("filter").and_then(Item::as_str).and_then(named_in);
+        let named = rule
+            .get("filter")
+            .and_then(Item::as_str)
+            .and_then(tests_in_filter);
         // Only nextest can evaluate other filters.
         named.is_none_or(|named| {
             let mut programs = tests.iter();
@@ -122,7 +125,7 @@ pub(crate) fn may_be_in_one(
 }
 
 /// Returns the tests and binary IDs of a filter in the form that `filter` writes.
-fn named_in(filter: &str) -> Option<BTreeSet<(String, String)>> {
+fn tests_in_filter(filter: &str) -> Option<BTreeSet<(String, String)>> {
     let mut named = BTreeSet::new();
     let mut program = "";
     let mut shape = String::new();
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_added_to_settings_that_stay_as_they_were() {
+    fn a_new_group_leaves_the_other_settings_unchanged() {
         let two = tests(&[("desk", &["a"]), ("desk::shop", &["b", "c(1)"])]);
         let rule = "filter = '''\n(binary_id(=desk) & (\n    test(=a)\n)) | (binary_id(=desk::shop) & (\n    \
                     test(=b)\n  | test(=c\\(1\\))\n))\n'''\ntest-group = \"report_csv\"\n";
@@ -239,11 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_tests_may_have_already_is_seen_in_every_profile() {
+    fn an_existing_group_of_the_tests_is_found_in_every_profile() {
         let two = tests(&[("desk", &["a"]), ("desk::shop", &["b", "c(1)"])]);
         let others = tests(&[("desk", &["x", "c"])]);
         let written = with_group("", "report_csv", &two).unwrap();
-        let may = |text: &str, tests| may_be_in_one(text, tests).unwrap();
+        let may = |text: &str, tests| may_have_group(text, tests).unwrap();
         assert!(may(&written, &two) && !may(&written, &others));
         for (rule, is_one) in [
             ("filter = 'test(x)'\nretries = 2", false),
@@ -270,23 +273,23 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_linked_by_any_resource_is_in_one_group() {
-        let meeting = |name: &str, users: &[usize]| Meeting {
+    fn tests_connected_by_any_resource_are_in_one_group() {
+        let shared = |name: &str, users: &[usize]| SharedResource {
             resource: Resource::new(cofferdam::ResourceKind::File, name),
             users: users.iter().map(|test| (*test, true)).collect(),
         };
         let all = [
-            meeting("a", &[0, 1]),
-            meeting("b", &[2, 3]),
-            meeting("c", &[4]),
-            meeting("d", &[1, 2]),
-            meeting("e", &[5, 6]),
+            shared("a", &[0, 1]),
+            shared("b", &[2, 3]),
+            shared("c", &[4]),
+            shared("d", &[1, 2]),
+            shared("e", &[5, 6]),
         ];
         let groups = groups(&all, &BTreeSet::from(["e".to_owned()]));
-        let told: Vec<_> = groups
+        let summary: Vec<_> = groups
             .iter()
             .map(|group| (group.name.as_str(), group.tests.len(), group.resources.len()))
             .collect();
-        assert_eq!(told, [("a", 4, 3), ("e_2", 2, 1)]);
+        assert_eq!(summary, [("a", 4, 3), ("e_2", 2, 1)]);
     }
 }

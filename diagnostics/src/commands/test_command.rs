@@ -22,7 +22,7 @@ pub(super) fn is_test_command(command: &[OsString]) -> bool {
         rest = match words {
             ["test" | "t", rest @ ..] => {
                 let ours = rest.split(|word| *word == "--").next().unwrap_or_default();
-                return !ours.contains(&"--no-run") && !tells_only(rest);
+                return !ours.contains(&"--no-run") && !only_prints(rest);
             }
             ["nextest", rest @ ..] => rest,
             _ => return false,
@@ -30,7 +30,7 @@ pub(super) fn is_test_command(command: &[OsString]) -> bool {
     } else {
         return false;
     }
-    matches!(after_options(rest), Some(["run" | "r", rest @ ..]) if !rest.contains(&"--no-run") && !tells_only(rest))
+    matches!(after_options(rest), Some(["run" | "r", rest @ ..]) if !rest.contains(&"--no-run") && !only_prints(rest))
 }
 
 /// Returns whether the packages locked in the workspace at or above `dir` depend on cofferdam; `None` without a lock file.
@@ -41,7 +41,8 @@ pub(super) fn has_library(dir: &Path) -> Option<bool> {
     Some(locked.lines().any(|line| line == "name = \"cofferdam\""))
 }
 
-fn tells_only(words: &[&str]) -> bool {
+/// Returns whether the arguments make the command print something instead of running tests.
+fn only_prints(words: &[&str]) -> bool {
     words
         .iter()
         .any(|word| matches!(*word, "--help" | "-h" | "--list" | "--version" | "-V"))
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dependency_on_the_library_is_known_from_the_lock_file_above() {
+    fn a_dependency_on_the_library_is_found_in_the_lock_file_above() {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("a/b");
         std::fs::create_dir_all(&below).unwrap();
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_runs_tests_is_known_by_its_words() {
+    fn a_test_command_is_recognized_by_its_arguments() {
         let is_test = |line: &str| is_test_command(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         for line in [
             "cargo test",

@@ -4,11 +4,11 @@ use cofferdam::{Resource, ResourceKind as Kind};
 use std::collections::BTreeSet;
 
 /// The length limit of a name.
-const LONGEST: usize = 40;
+const MAX_LENGTH: usize = 40;
 
 /// Returns an unused key for a resource: `report_csv`, with more of its path if that is taken, with a number otherwise.
 pub(crate) fn new_key(resource: &Resource, taken: &BTreeSet<String>) -> String {
-    let is_free = |key: &String| !taken.contains(key) && !is_word_of_rust(key);
+    let is_free = |key: &String| !taken.contains(key) && !is_reserved(key);
     let kind = resource.kind();
     let is_path = resource.path().is_some() && kind != Kind::SharedMemory || kind == Kind::UnixSocket;
     let parts: Vec<&str> = if is_path {
@@ -18,39 +18,39 @@ pub(crate) fn new_key(resource: &Resource, taken: &BTreeSet<String>) -> String {
         Vec::new()
     };
     let short = match parts.last() {
-        Some(last) => word(last),
-        None if matches!(kind, Kind::Env | Kind::Name) => word(resource.as_str()),
-        None => word(&format!("{} {}", kind.key(), resource.as_str())),
+        Some(last) => identifier(last),
+        None if matches!(kind, Kind::Env | Kind::Name) => identifier(resource.as_str()),
+        None => identifier(&format!("{} {}", kind.key(), resource.as_str())),
     };
     let folder = parts
         .len()
         .checked_sub(2)
-        .map(|at| format!("{}_{short}", word(parts[at])));
+        .map(|at| format!("{}_{short}", identifier(parts[at])));
     let numbered = (2..).map(|number| format!("{short}_{number}"));
     let mut names = std::iter::once(short.clone()).chain(folder).chain(numbered);
     names.find(is_free).unwrap_or_default()
 }
 
 /// Returns text as an identifier.
-fn word(text: &str) -> String {
-    let mut word = String::new();
+fn identifier(text: &str) -> String {
+    let mut name = String::new();
     for letter in text.chars() {
         if letter.is_ascii_alphanumeric() {
-            word.push(letter.to_ascii_lowercase());
-        } else if !word.ends_with('_') && !word.is_empty() {
-            word.push('_');
+            name.push(letter.to_ascii_lowercase());
+        } else if !name.ends_with('_') && !name.is_empty() {
+            name.push('_');
         }
     }
-    word.truncate(LONGEST);
-    let word = word.trim_end_matches('_');
-    if word.is_empty() || word.starts_with(|first: char| first.is_ascii_digit()) {
-        return format!("key_{word}").trim_end_matches('_').to_owned();
+    name.truncate(MAX_LENGTH);
+    let name = name.trim_end_matches('_');
+    if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
+        return format!("key_{name}").trim_end_matches('_').to_owned();
     }
-    word.to_owned()
+    name.to_owned()
 }
 
 /// Returns whether a key is reserved. serial_test's default key is called `serial`.
-fn is_word_of_rust(key: &str) -> bool {
+fn is_reserved(key: &str) -> bool {
     key == "serial" || syn::parse_str::<syn::Ident>(key).is_err()
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_named_after_what_tests_meet_on() {
+    fn a_key_is_named_after_the_resource() {
         for (kind, name, key) in [
             (Kind::File, "/w/target/report.csv", "report_csv"),
             (Kind::File, "/w/.tmp-x/", "tmp_x"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_gets_its_folder_s_and_then_a_number() {
+    fn a_taken_name_gets_the_directory_as_prefix_or_a_number() {
         let resource = Resource::file("/w/a.csv");
         let taken = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(new_key(&resource, &taken(&["a_csv"])), "w_a_csv");

@@ -8,17 +8,17 @@ use syn::spanned::Spanned as _;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Insertion {
     pub(crate) at: usize,
-    /// Whether it is among other `use` items.
+    /// Set if it is among other `use` items.
     pub(crate) among_others: bool,
 }
 
 /// The text of a file with the part that was parsed, which excludes a byte order mark and a shebang line.
-pub(super) struct Whole<'a> {
+pub(super) struct ParsedFile<'a> {
     text: &'a str,
     skipped: usize,
 }
 
-impl<'a> Whole<'a> {
+impl<'a> ParsedFile<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self {
             text,
@@ -32,23 +32,25 @@ impl<'a> Whole<'a> {
     }
 
     /// Converts an offset in the parsed part to one in the file.
-    pub(super) fn at(&self, parsed: usize) -> usize {
+    pub(super) fn offset(&self, parsed: usize) -> usize {
         self.skipped + parsed
     }
 
+    /// Converts a line number of the parsed part to one of the file.
     pub(super) fn line(&self, line: usize) -> usize {
         line + self.text[..self.skipped].matches('\n').count()
     }
 
-    pub(super) fn moved(&self, annotations: Vec<Annotation>) -> Vec<Annotation> {
-        let moved = |one: Annotation| Annotation {
+    /// Converts the positions of annotations in the parsed part to those in the file.
+    pub(super) fn in_file(&self, annotations: Vec<Annotation>) -> Vec<Annotation> {
+        let in_file = |one: Annotation| Annotation {
             line: self.line(one.line),
-            at: self.at(one.at),
-            name: self.at(one.name.start)..self.at(one.name.end),
-            more: one.more.map(|at| self.at(at)),
+            at: self.offset(one.at),
+            name: self.offset(one.name.start)..self.offset(one.name.end),
+            insert_key_at: one.insert_key_at.map(|at| self.offset(at)),
             ..one
         };
-        annotations.into_iter().map(moved).collect()
+        annotations.into_iter().map(in_file).collect()
     }
 
     /// Returns the position of a new `use` item: in the first block of `use` items, otherwise before the first item that is
@@ -59,7 +61,7 @@ impl<'a> Whole<'a> {
         if let Some(first) = uses.next() {
             let more = uses.take_while(|item| matches!(item, Item::Use(_)));
             let block: Vec<&Item> = std::iter::once(first).chain(more).collect();
-            let later = block.iter().find(|item| comes_after_ours(item));
+            let later = block.iter().find(|item| sorts_after_cofferdam(item));
             let at = match (later, block.last()) {
                 (Some(later), _) => start(later),
                 (None, Some(last)) => self.next_line(self.skipped + last.span().byte_range().end),
@@ -108,7 +110,7 @@ impl<'a> Whole<'a> {
 }
 
 /// Returns whether a `use` item begins with a crate name that sorts after `cofferdam`.
-fn comes_after_ours(item: &Item) -> bool {
+fn sorts_after_cofferdam(item: &Item) -> bool {
     let Item::Use(item) = item else { return false };
     let first = match &item.tree {
         syn::UseTree::Path(part) => part.ident.to_string(),
