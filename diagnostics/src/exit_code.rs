@@ -1,6 +1,7 @@
 //! What the process ends with; docs/exit-codes.md tells it to people.
 
 use clap::ValueEnum;
+pub(crate) use cofferdam_batch::child::Ended;
 
 /// No conflict in what was watched.
 pub(crate) const NONE: u8 = 0;
@@ -12,26 +13,6 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const UNKNOWN: u8 = 3;
 /// Of several jobs one failed or was stopped; or the one command was stopped, for it went over a limit.
 pub(crate) const JOB_FAILED: u8 = 4;
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Passed,
-    Failed {
-        code: u8,
-        /// The signal that ended it, if one did.
-        signal: Option<i32>,
-    },
-}
-
-impl Ended {
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::Passed => 0,
-            Self::Failed { code, .. } => code,
-        }
-    }
-}
 
 /// What it means when nothing was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -25,9 +25,14 @@ fn rust() -> Vec<(String, String)> {
 }
 
 fn is_source(path: &str) -> bool {
-    ["src/", "diagnostics/src/", "macros/src/"]
-        .iter()
-        .any(|folder| path.starts_with(folder))
+    [
+        "src/",
+        "diagnostics/src/",
+        "diagnostics/batch/src/",
+        "macros/src/",
+    ]
+    .iter()
+    .any(|folder| path.starts_with(folder))
 }
 
 fn below(folder: &str) -> Vec<(String, String)> {
@@ -63,6 +68,18 @@ fn the_library_keeps_to_its_rooms() {
 fn the_binary_keeps_to_its_rooms() {
     let rooms = hold_rooms("## Rooms of the binary", "diagnostics/src");
     assert_eq!(rooms[0].name, "main.rs");
+}
+
+#[test]
+fn the_batch_crate_keeps_to_its_rooms_and_depends_on_no_other_of_ours() {
+    let rooms = hold_rooms("## Rooms of the batch crate", "diagnostics/batch/src");
+    assert_eq!(rooms[0].name, "lib.rs");
+    let manifest = files::read("diagnostics/batch/Cargo.toml");
+    let ours = manifest.lines().filter(|line| line.contains("path = "));
+    hold(
+        &ours.map(str::to_owned).collect::<Vec<_>>(),
+        "cofferdam-batch depends on no other package of this workspace.",
+    );
 }
 
 #[test]
@@ -221,7 +238,12 @@ fn the_binary_sees_no_more_of_the_library_than_its_users_may() {
 #[test]
 fn all_packages_of_the_workspace_keep_the_same_lints_and_licence() {
     let mut breaches = Vec::new();
-    for path in ["Cargo.toml", "diagnostics/Cargo.toml", "macros/Cargo.toml"] {
+    for path in [
+        "Cargo.toml",
+        "diagnostics/Cargo.toml",
+        "diagnostics/batch/Cargo.toml",
+        "macros/Cargo.toml",
+    ] {
         let manifest = files::read(path);
         let wanted = ["version", "edition", "license", "repository"];
         let package = table(&manifest, "[package]");

@@ -2,10 +2,10 @@
 
 use super::{BaselineArgs, Format, ListFormat, Shown};
 use crate::exit_code::NoRecords;
-use crate::jobs::settings::Limits;
-use crate::jobs::values::{GroupLimit, Span, TimeLimit, at_least_one};
-use crate::ledger::Wait;
 use clap::Args;
+use cofferdam_batch::jobs::settings::Limits;
+use cofferdam_batch::jobs::values::{GroupLimit, Span, TimeLimit, at_least_one};
+use cofferdam_batch::ledger::Wait;
 use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! `backup`: a copy of the ledger.
 
 use crate::cli::BackupArgs;
-use crate::ledger::{Backup, Reader};
+use cofferdam_batch::ledger::{Backup, Reader};
 use std::error::Error;
 
 pub(crate) fn backup(args: &BackupArgs) -> Result<Backup, Box<dyn Error>> {

@@ -1,8 +1,8 @@
 //! What several jobs came to, gathered from their events.
 
 use super::feed::Carried;
-use crate::executor::event::{Ending, Event, Tally};
-use crate::executor::job::JobId;
+use cofferdam_batch::executor::event::{Ending, Event, Tally};
+use cofferdam_batch::executor::job::JobId;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -3,11 +3,11 @@
 use super::plan::Work;
 use super::recorder::{Recorder, Resumed};
 use super::{Refused, recorder};
-use crate::executor::event::Event;
-use crate::executor::job::{Job, JobId};
-use crate::jobs::rounds::Rounds;
-use crate::jobs::spec::Spec;
-use crate::ledger::{JobState, ResumedJob, Submission};
+use cofferdam_batch::executor::event::Event;
+use cofferdam_batch::executor::job::{Job, JobId};
+use cofferdam_batch::jobs::rounds::Rounds;
+use cofferdam_batch::jobs::spec::Spec;
+use cofferdam_batch::ledger::{JobState, ResumedJob, Submission};
 use std::cell::{Cell, RefCell};
 
 /// Hands jobs out, each with its number in the ledger.

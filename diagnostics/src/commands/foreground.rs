@@ -1,10 +1,10 @@
 //! One command where we are: our streams, our process group, our signals.
 
-use crate::executor::event::{Ending, Event};
-use crate::executor::options::{MemoryLimits, Options, Place};
-use crate::executor::{self, policy::Policy};
 use crate::exit_code::{self, Ended};
-use crate::jobs::spec;
+use cofferdam_batch::executor::event::{Ending, Event};
+use cofferdam_batch::executor::options::{MemoryLimits, Options, Place};
+use cofferdam_batch::executor::{self, policy::Policy};
+use cofferdam_batch::jobs::spec;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
@@ -32,7 +32,7 @@ pub(super) fn run(
         place: Place::Foreground,
         lock: None,
     };
-    let job = spec::of_words(crate::executor::job::JobId(1), command.to_vec())?;
+    let job = spec::of_words(cofferdam_batch::executor::job::JobId(1), command.to_vec())?;
     let mut ending = None;
     executor::run(&options, &mut std::iter::once(job), &mut |event| {
         if let Event::Ended { ending: how, .. } = event {

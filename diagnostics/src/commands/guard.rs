@@ -1,7 +1,7 @@
 //! `guard`: ends what a killed session left. Only `run` starts it.
 
 use crate::cli::GuardArgs;
-use crate::executor::guard::watch;
+use cofferdam_batch::executor::guard::watch;
 use std::time::Duration;
 
 /// Returns how many processes it ended.

@@ -1,7 +1,7 @@
 //! `list`: the last sessions, and how often each job passed.
 
 use crate::cli::ListArgs;
-use crate::ledger::{Filter, Reader, Session, Success, now};
+use cofferdam_batch::ledger::{Filter, Reader, Session, Success, now};
 use std::error::Error;
 use std::path::PathBuf;
 

@@ -2,8 +2,8 @@
 
 use super::session;
 use crate::cli::MetricsArgs;
-use crate::ledger::{Filter, Job, Reader, Session, Success, now};
 use cofferdam::diagnostics::{CacheCount, Evidence, ServiceCount, Watched};
+use cofferdam_batch::ledger::{Filter, Job, Reader, Session, Success, now};
 use std::error::Error;
 
 /// What was measured in one session.

@@ -1,6 +1,6 @@
 //! Where a session comes from: who started it, and from which commit.
 
-use crate::ledger::Trigger;
+use cofferdam_batch::ledger::Trigger;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 

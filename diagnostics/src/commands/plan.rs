@@ -2,13 +2,13 @@
 
 use super::Refused;
 use crate::cli::RunArgs;
-use crate::executor::job::{Job, JobId};
-use crate::executor::options::MemoryLimits;
-use crate::executor::policy::{Critical, Policy};
-use crate::jobs::file::{self, BadLine};
-use crate::jobs::rounds::Rounds;
-use crate::jobs::settings::{self, Limits, Settings};
-use crate::jobs::spec;
+use cofferdam_batch::executor::job::{Job, JobId};
+use cofferdam_batch::executor::options::MemoryLimits;
+use cofferdam_batch::executor::policy::{Critical, Policy};
+use cofferdam_batch::jobs::file::{self, BadLine};
+use cofferdam_batch::jobs::rounds::Rounds;
+use cofferdam_batch::jobs::settings::{self, Limits, Settings};
+use cofferdam_batch::jobs::spec;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

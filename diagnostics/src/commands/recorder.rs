@@ -2,12 +2,12 @@
 //!
 //! A ledger that cannot be used is told once, and the session goes on without it.
 
-use super::{Findings, Refused, origin, session};
-use crate::executor::event::{Ending, Event};
-use crate::executor::guard;
-use crate::executor::job::{Job, JobId};
-use crate::jobs::spec;
-use crate::ledger::{
+use super::{Findings, Refused, here, origin, session};
+use cofferdam_batch::executor::event::{Ending, Event};
+use cofferdam_batch::executor::guard;
+use cofferdam_batch::executor::job::{Job, JobId};
+use cofferdam_batch::jobs::spec;
+use cofferdam_batch::ledger::{
     Admitted, Conflict, Filter, Holder, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
     NotAdmitted, Reader, ResumedJob, ResumedSpec, SessionId, Status, Submission, Wait,
 };
@@ -73,7 +73,7 @@ impl Recorder {
     pub(super) fn begin(
         base: &Path,
         asked: &Asked<'_>,
-        waiting: impl FnMut(&crate::ledger::Refused),
+        waiting: impl FnMut(&cofferdam_batch::ledger::Refused),
     ) -> Result<Self, Box<dyn Error>> {
         let mut recorder = Self {
             base: base.to_owned(),
@@ -93,7 +93,7 @@ impl Recorder {
             resume: asked.resume,
             revision: origin::revision(asked.dir),
         };
-        let admitted = Ledger::open(base).map_err(NotAdmitted::from);
+        let admitted = Ledger::open(base, here::create_dir).map_err(NotAdmitted::from);
         match admitted.and_then(|ledger| ledger.start_session(&new, asked.wait, waiting)) {
             Ok(admitted) => recorder.admitted = Some(admitted),
             Err(NotAdmitted::Refused(refused)) => return Err(refused.to_string().into()),
@@ -342,7 +342,7 @@ impl Recorder {
             }
             Err(_) => {}
         }
-        if let Ok(ledger) = Ledger::open(&self.base) {
+        if let Ok(ledger) = Ledger::open(&self.base, here::create_dir) {
             // Tried again at the end of the next one.
             let _ = ledger.retain(KEPT);
         }

@@ -1,9 +1,10 @@
 //! Sessions: their namespaces; what one `run` recorded, found again, and removed when it is old.
 
-use crate::executor::job::JobId;
-use crate::ledger::{self, Reader};
+use super::here;
 use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
 use cofferdam::{Error, Namespace, NamespaceHold};
+use cofferdam_batch::executor::job::JobId;
+use cofferdam_batch::ledger::{self, Reader};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ impl JobFolders {
     pub(super) fn make(base: &Path, session: &str, output: &Path) -> Result<Self, io::Error> {
         let logs = ledger::folder(base, session);
         let below = logs.strip_prefix(base).unwrap_or(&logs);
-        cofferdam::__private_dir(base, below).map_err(io::Error::other)?;
+        here::create_dir(base, below)?;
         let said = |path: &Path, error: &io::Error| {
             io::Error::new(
                 error.kind(),

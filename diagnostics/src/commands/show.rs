@@ -1,7 +1,7 @@
 //! `show`: all of one session.
 
 use crate::cli::ShowArgs;
-use crate::ledger::{Conflict, Job, Reader, Session, now};
+use cofferdam_batch::ledger::{Conflict, Job, Reader, Session, now};
 use std::error::Error;
 
 /// All that is known of a session.

@@ -1,7 +1,7 @@
 //! `status`: which sessions run now.
 
 use crate::cli::StatusArgs;
-use crate::ledger::{Job, JobState, Log, Reader, Session, now};
+use cofferdam_batch::ledger::{Job, JobState, Log, Reader, Session, now};
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::PathBuf;

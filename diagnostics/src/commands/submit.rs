@@ -2,10 +2,10 @@
 
 use super::{Refused, here};
 use crate::cli::SubmitArgs;
-use crate::executor::job::JobId;
-use crate::jobs::spec::{self, Spec};
-use crate::ledger::{JobNumber, Ledger, NewJob, NotSubmitted, Reader, SessionId};
 use cofferdam::Namespace;
+use cofferdam_batch::executor::job::JobId;
+use cofferdam_batch::jobs::spec::{self, Spec};
+use cofferdam_batch::ledger::{JobNumber, Ledger, NewJob, NotSubmitted, Reader, SessionId};
 use std::error::Error;
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub(crate) fn submit(args: &SubmitArgs) -> Result<Submitted, Box<dyn Error>> {
         command: &command,
         group: job.group.as_deref(),
     };
-    match Ledger::open(&base)?.submit(&namespace, &new, text.as_bytes()) {
+    match Ledger::open(&base, here::create_dir)?.submit(&namespace, &new, text.as_bytes()) {
         Ok((session, number)) => Ok(Submitted {
             session,
             namespace,

@@ -1,7 +1,7 @@
 //! Who is told of a session while it goes on.
 
-use crate::executor::event::Event;
-use crate::ledger::SessionId;
+use cofferdam_batch::executor::event::Event;
+use cofferdam_batch::ledger::SessionId;
 use std::path::Path;
 
 /// Shows how far a session is. It cannot fail one.

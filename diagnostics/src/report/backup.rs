@@ -2,7 +2,7 @@
 
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
-use crate::ledger::Backup;
+use cofferdam_batch::ledger::Backup;
 use serde_json::json;
 use std::io::{self, Write};
 

@@ -6,7 +6,7 @@ use super::table;
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::list::Listed;
-use crate::ledger::{Session, Success};
+use cofferdam_batch::ledger::{Session, Success};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 

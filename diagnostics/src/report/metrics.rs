@@ -1,7 +1,7 @@
 //! Measures, in the text format that Prometheus and its tools read.
 
 use crate::commands::metrics::Measures;
-use crate::ledger::{Job, JobState, Session};
+use cofferdam_batch::ledger::{Job, JobState, Session};
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
 use std::io;
 

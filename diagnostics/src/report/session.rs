@@ -1,7 +1,7 @@
 //! Sessions and jobs, in words and as JSON.
 
 use super::text::{count, plain};
-use crate::ledger::{Attempt, Counts, Holder, Job, Session};
+use cofferdam_batch::ledger::{Attempt, Counts, Holder, Job, Session};
 use serde_json::{Value, json};
 use std::time::Duration;
 

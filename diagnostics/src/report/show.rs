@@ -6,7 +6,7 @@ use super::table;
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::show::Whole;
-use crate::ledger::{Conflict, Job, JobState};
+use cofferdam_batch::ledger::{Conflict, Job, JobState};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 

@@ -5,8 +5,8 @@ use super::style::{BOLD, YELLOW};
 use super::text::{count, harmless, plain};
 use crate::cli::ListFormat;
 use crate::commands::status::Standing;
-use crate::ledger::{Holder, Job, Session};
 use anstyle::{AnsiColor, Style};
+use cofferdam_batch::ledger::{Holder, Job, Session};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 

@@ -1,9 +1,9 @@
 //! `status`, `list`, `show`, `backup` and `completions`, over ledgers that sessions wrote.
 
 use crate::ledger::role::Played;
-use crate::ledger::room::{Conflict, JobState, Status};
 use crate::ledger::{add, end, folder, start};
 use crate::recording::{cofferdam, told, told_json};
+use cofferdam_batch::ledger::{Conflict, JobState, Status};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;

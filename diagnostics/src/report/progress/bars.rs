@@ -2,9 +2,9 @@
 
 use super::count::{Count, left};
 use super::{Show, lines, words};
-use crate::executor::event::Event;
-use crate::executor::job::JobId;
 use crate::report::text::plain;
+use cofferdam_batch::executor::event::Event;
+use cofferdam_batch::executor::job::JobId;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::HashMap;
 use std::fmt::Write;

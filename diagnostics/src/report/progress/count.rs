@@ -1,6 +1,6 @@
 //! What has been and what is to be expected: from events alone, and in bounded space.
 
-use crate::executor::event::{Ending, Event};
+use cofferdam_batch::executor::event::{Ending, Event};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -152,7 +152,7 @@ pub(super) fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::job::JobId;
+    use cofferdam_batch::executor::job::JobId;
 
     fn ended(ending: Ending, again: bool) -> Event {
         Event::Ended {

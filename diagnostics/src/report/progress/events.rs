@@ -4,8 +4,8 @@ use super::Show;
 use super::count::Count;
 use super::words;
 use crate::commands::watch::Begun;
-use crate::executor::event::{Ending, Event, Hold, Why};
 use crate::report::text::harmless;
+use cofferdam_batch::executor::event::{Ending, Event, Hold, Why};
 use serde_json::{Value, json};
 use std::io::{self, Write as _};
 

@@ -2,9 +2,9 @@
 
 use super::count::{Count, now};
 use super::{Show, say, words};
-use crate::executor::event::{Ending, Event};
-use crate::executor::output;
 use crate::report::text::{count, plain};
+use cofferdam_batch::executor::event::{Ending, Event};
+use cofferdam_batch::executor::output;
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,7 @@ pub(super) mod words;
 use super::text::plain;
 use crate::cli::RunArgs;
 use crate::commands::watch::{BatchBegun, Begun, Watch};
-use crate::executor::event::Event;
+use cofferdam_batch::executor::event::Event;
 use count::Count;
 use std::io::{IsTerminal as _, Write as _};
 

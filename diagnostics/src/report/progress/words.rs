@@ -1,8 +1,8 @@
 //! Endings, holds and reasons in words.
 
-use crate::executor::event::{Ending, Hold, Why};
-use crate::executor::shortage::Shortage;
 use crate::report::text::{count, plain};
+use cofferdam_batch::executor::event::{Ending, Hold, Why};
+use cofferdam_batch::executor::shortage::Shortage;
 use std::time::Duration;
 
 /// `0.3 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.

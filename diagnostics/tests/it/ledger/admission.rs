@@ -1,13 +1,13 @@
 //! One active session in a namespace.
 
 use super::role::{Played, command};
-use super::room::{JobState, Ledger, NotAdmitted, Status, Wait};
-use super::{add, end, new, reader, sessions, start};
+use super::{add, create_dir, end, new, reader, sessions, start};
+use cofferdam_batch::ledger::{JobState, Ledger, NotAdmitted, Status, Wait};
 use std::path::Path;
 use std::time::Duration;
 
 fn refused(base: &Path, wait: Wait) -> String {
-    let ledger = Ledger::open(base).unwrap();
+    let ledger = Ledger::open(base, create_dir).unwrap();
     match ledger.start_session(&new("night"), wait, |_| {}) {
         Err(NotAdmitted::Refused(other)) => other.to_string(),
         other => panic!("{other:?}"),
@@ -84,7 +84,7 @@ fn other_namespaces_and_sessions_beside_others_are_admitted() {
     let _other = start(base.path(), "day");
     let mut beside = new("night");
     beside.beside = true;
-    let _beside = Ledger::open(base.path())
+    let _beside = Ledger::open(base.path(), create_dir)
         .unwrap()
         .start_session(&beside, Wait::No, |_| {})
         .unwrap();
@@ -110,7 +110,7 @@ fn who_waits_says_for_whom_once_and_gets_in_when_that_one_ends() {
     let base = tempfile::tempdir().unwrap();
     for wait in [Wait::Forever, Wait::AtMost(Duration::from_secs(600))] {
         let mut first = Some(start(base.path(), "night"));
-        let ledger = Ledger::open(base.path()).unwrap();
+        let ledger = Ledger::open(base.path(), create_dir).unwrap();
         let mut told = 0;
         let second = ledger.start_session(&new("night"), wait, |other| {
             told += 1;

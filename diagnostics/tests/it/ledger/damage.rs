@@ -1,8 +1,8 @@
 //! Ledgers that cannot be used, each with what is said of it. Nothing of them is ever removed.
 
 use super::role::Played;
-use super::room::{Ledger, LedgerError, Opening, Reader, Status};
-use super::{reader, sessions, start};
+use super::{create_dir, reader, sessions, start};
+use cofferdam_batch::ledger::{Ledger, LedgerError, Opening, Reader, Status};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn a_ledger_that_is_locked_for_longer_than_the_wait_names_who_has_it() {
         wait: Duration::from_millis(20),
         ..Opening::default()
     };
-    let ledger = Ledger::open_as(base.path(), opening).unwrap();
+    let ledger = Ledger::open_as(base.path(), create_dir, opening).unwrap();
     let message = told(ledger.retain(10));
     assert!(message.contains("within 20ms: "), "{message}");
     if cfg!(target_os = "linux") {
@@ -49,7 +49,10 @@ fn garbage_is_damaged_and_left_as_it_is() {
     let base = tempfile::tempdir().unwrap();
     let garbage = vec![7_u8; 20_000];
     fs::write(file(base.path()), &garbage).unwrap();
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(
             message.contains("is damaged (file is not a database)"),
             "{message}"
@@ -64,7 +67,7 @@ fn a_ledger_that_was_cut_off_is_damaged() {
     let base = made();
     let whole = fs::read(file(base.path())).unwrap();
     fs::write(file(base.path()), &whole[..5_000]).unwrap();
-    let opened = Ledger::open(base.path()).and_then(|ledger| ledger.retain(10));
+    let opened = Ledger::open(base.path(), create_dir).and_then(|ledger| ledger.retain(10));
     assert!(told(opened).contains("is damaged ("));
     assert_eq!(fs::metadata(file(base.path())).unwrap().len(), 5_000);
 }
@@ -74,7 +77,7 @@ fn the_advice_for_a_damaged_ledger_is_a_command_that_works_and_loses_nothing() {
     let base = tempfile::tempdir().unwrap();
     fs::write(file(base.path()), "garbage, and more of it than a header has").unwrap();
     fs::write(base.path().join("ledger.sqlite3-wal"), "what came last").unwrap();
-    let message = told(Ledger::open(base.path()));
+    let message = told(Ledger::open(base.path(), create_dir));
     if cfg!(unix) {
         let advice = message.split('`').find(|part| part.starts_with("mkdir")).unwrap();
         #[expect(clippy::disallowed_methods, reason = "this is the reader's shell")]
@@ -92,7 +95,7 @@ fn a_ledger_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() 
     for is_read_first in [true, false] {
         let base = tempfile::tempdir().unwrap();
         let conn = rusqlite::Connection::open(file(base.path())).unwrap();
-        conn.execute_batch(include_str!("../../../src/ledger/schema_1.sql"))
+        conn.execute_batch(include_str!("../../../batch/src/ledger/schema_1.sql"))
             .unwrap();
         conn.execute_batch(
             "PRAGMA application_id = 0x636f6664; PRAGMA user_version = 1;
@@ -118,7 +121,10 @@ fn one_from_the_future_is_refused_with_advice() {
     let conn = rusqlite::Connection::open(file(base.path())).unwrap();
     conn.pragma_update(None, "user_version", 99).unwrap();
     drop(conn);
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(
             message.contains("newer cofferdam (schema 99; this one knows 2)"),
             "{message}"
@@ -137,7 +143,10 @@ fn another_program_s_database_is_no_ledger_and_stays_untouched() {
     conn.execute_batch("CREATE TABLE theirs (x)").unwrap();
     drop(conn);
     let before = fs::read(file(base.path())).unwrap();
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(message.contains("no ledger of cofferdam's"), "{message}");
     }
     assert_eq!(fs::read(file(base.path())).unwrap(), before);
@@ -152,7 +161,7 @@ fn a_file_system_that_cannot_share_memory_is_told_as_that() {
         vfs: Some(c"unix-dotfile"),
         ..Opening::default()
     };
-    let message = told(Ledger::open_as(base.path(), opening));
+    let message = told(Ledger::open_as(base.path(), create_dir, opening));
     assert!(
         message.contains("cannot have a write-ahead log there (its journal is \"delete\")"),
         "{message}"
@@ -188,9 +197,9 @@ fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log(
         let whole = fs::read(file(base.path())).unwrap();
         fs::write(file(base.path()), &whole[..left]).unwrap();
         for message in [
-            told(Ledger::open(base.path())),
+            told(Ledger::open(base.path(), create_dir)),
             told(Reader::open(base.path())),
-            told(Ledger::open(base.path())),
+            told(Ledger::open(base.path(), create_dir)),
         ] {
             let wanted = format!("is damaged (it was cut off after {left} bytes)");
             assert!(message.contains(&wanted), "{message}");
@@ -209,7 +218,10 @@ fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_made_beside_it() {
     let log = base.path().join("ledger.sqlite3-wal");
     let before = fs::read(&log).unwrap();
     fs::remove_file(file(base.path())).unwrap();
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(
             message.contains("is damaged (it is missing, and its log is there)"),
             "{message}"
@@ -226,7 +238,10 @@ fn a_database_without_tables_is_damaged() {
     conn.execute_batch("CREATE TABLE one (x); DROP TABLE one")
         .unwrap();
     drop(conn);
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(message.contains("is damaged (it has no tables)"), "{message}");
     }
 }
@@ -246,7 +261,7 @@ fn what_was_begun_by_one_that_was_killed_while_it_made_the_ledger_is_made_anew()
 fn a_base_folder_that_cannot_be_made_is_told_with_its_name() {
     let base = tempfile::tempdir().unwrap();
     fs::write(base.path().join("file"), "").unwrap();
-    let message = told(Ledger::open(&base.path().join("file/base")));
+    let message = told(Ledger::open(&base.path().join("file/base"), create_dir));
     assert!(
         message.starts_with("could not create the folder of "),
         "{message}"

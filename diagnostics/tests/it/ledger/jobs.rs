@@ -1,8 +1,8 @@
 //! What a session records of its jobs.
 
 use super::role::{Played, command};
-use super::room::{Attempt, Conflict, Filter, JobState, Ledger, NewJob, NotSubmitted, Status};
-use super::{add, end, folder, reader, sessions, start};
+use super::{add, create_dir, end, folder, reader, sessions, start};
+use cofferdam_batch::ledger::{Attempt, Conflict, Filter, JobState, Ledger, NewJob, NotSubmitted, Status};
 
 #[test]
 fn a_session_is_read_back_as_it_was_recorded() {
@@ -119,7 +119,7 @@ fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
         group: Some("io"),
     };
     let submit = || {
-        Ledger::open(base.path())
+        Ledger::open(base.path(), create_dir)
             .unwrap()
             .submit("night", &job, b"--password=hunter2")
     };
@@ -172,7 +172,7 @@ fn what_a_submitted_job_runs_is_for_this_user_s_eyes_only() {
         name: "late",
         group: None,
     };
-    Ledger::open(base.path())
+    Ledger::open(base.path(), create_dir)
         .unwrap()
         .submit("night", &job, b"secret")
         .unwrap();
@@ -223,7 +223,7 @@ fn old_sessions_are_forgotten_with_their_folders() {
     std::fs::write(base.path().join("sessions/unborn.lease"), "").unwrap();
     std::fs::write(base.path().join("sessions/unborn.jobs"), "").unwrap();
     let running = start(base.path(), "day");
-    let removed = Ledger::open(base.path()).unwrap().retain(2).unwrap();
+    let removed = Ledger::open(base.path(), create_dir).unwrap().retain(2).unwrap();
     assert_eq!((removed.sessions.len(), removed.left), (2, vec![]));
     let kept: Vec<_> = sessions(base.path())
         .into_iter()
@@ -256,7 +256,7 @@ fn a_long_session_is_not_forgotten_for_the_short_ones_that_began_after_it() {
         start(base.path(), "short").finish(Status::Passed, &[]).unwrap();
     }
     long.finish(Status::Failed, &[]).unwrap();
-    let removed = Ledger::open(base.path()).unwrap().retain(2).unwrap();
+    let removed = Ledger::open(base.path(), create_dir).unwrap().retain(2).unwrap();
     assert_eq!(removed.sessions.len(), 2);
     let kept: Vec<_> = sessions(base.path())
         .into_iter()

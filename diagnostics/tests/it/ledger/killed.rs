@@ -1,8 +1,8 @@
 //! Owners that were killed.
 
 use super::role::Played;
-use super::room::{JobState, Ledger, NewJob, ResumedSpec, Status, Wait};
-use super::{end, new, reader, sessions, start};
+use super::{create_dir, end, new, reader, sessions, start};
+use cofferdam_batch::ledger::{JobState, Ledger, NewJob, ResumedSpec, Status, Wait};
 
 #[test]
 fn a_killed_owner_s_session_is_marked_and_the_next_one_gets_in() {
@@ -65,8 +65,8 @@ fn what_a_killed_owner_left_is_taken_over_exactly_once_also_after_a_second_crash
     Played::new(base.path(), "own").kill();
     let mut resume = new("night");
     resume.resume = true;
-    let resumed = |new: &super::room::NewSession| {
-        Ledger::open(base.path())
+    let resumed = |new: &cofferdam_batch::ledger::NewSession| {
+        Ledger::open(base.path(), create_dir)
             .unwrap()
             .start_session(new, Wait::No, |_| {})
             .unwrap()
@@ -125,14 +125,14 @@ fn a_submitted_job_that_was_not_run_is_resumed_with_what_it_runs() {
         name: "late",
         group: None,
     };
-    Ledger::open(base.path())
+    Ledger::open(base.path(), create_dir)
         .unwrap()
         .submit("night", &job, b"what to run")
         .unwrap();
     owner.kill();
     let mut resume = new("night");
     resume.resume = true;
-    let ledger = Ledger::open(base.path()).unwrap();
+    let ledger = Ledger::open(base.path(), create_dir).unwrap();
     let mut session = ledger.start_session(&resume, Wait::No, |_| {}).unwrap();
     let late = session.resumed().unwrap().jobs.last().unwrap().clone();
     let ResumedSpec::Submitted { file, spec } = late.spec else {

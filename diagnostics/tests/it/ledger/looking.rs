@@ -1,8 +1,8 @@
 //! Looking at a ledger, and copying it, while sessions go on.
 
 use super::role::Played;
-use super::room::{JobState, Reader, Status};
 use super::{add, end, reader, start};
+use cofferdam_batch::ledger::{JobState, Reader, Status};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]

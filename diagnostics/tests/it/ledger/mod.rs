@@ -1,4 +1,4 @@
-//! The ledger's room, included as it is: processes that write to it are roles of this binary.
+//! The ledger: processes that write to it are roles of this binary.
 
 mod admission;
 mod damage;
@@ -8,11 +8,10 @@ mod looking;
 #[cfg(unix)]
 mod read_only;
 pub(crate) mod role;
-#[path = "../../../src/ledger/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "tests need less than the binary does")]
-pub(crate) mod room;
 
-use room::{Admitted, Filter, JobEnd, JobState, Ledger, NewJob, NewSession, Reader, Session, Trigger, Wait};
+use cofferdam_batch::ledger::{
+    Admitted, Filter, JobEnd, JobState, Ledger, NewJob, NewSession, Reader, Session, Trigger, Wait,
+};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,10 +32,19 @@ pub(crate) fn new(namespace: &str) -> NewSession {
     }
 }
 
+/// The ledger in a base folder.
+pub(crate) fn open(base: &Path) -> Ledger {
+    Ledger::open(base, create_dir).unwrap()
+}
+
+/// Creates folders as the command does.
+pub(crate) fn create_dir(base: &Path, below: &Path) -> std::io::Result<PathBuf> {
+    cofferdam::__private_dir(base, below).map_err(std::io::Error::other)
+}
+
 /// One that was admitted at once.
 pub(crate) fn start(base: &Path, namespace: &str) -> Admitted {
-    let ledger = Ledger::open(base).unwrap();
-    ledger
+    open(base)
         .start_session(&new(namespace), Wait::No, |_| panic!("nobody to wait for"))
         .unwrap()
 }
@@ -44,7 +52,7 @@ pub(crate) fn start(base: &Path, namespace: &str) -> Admitted {
 /// What the session keeps.
 pub(crate) fn folder(base: &Path, session: &Admitted) -> PathBuf {
     let known = reader(base).session(&session.id().to_string()).unwrap();
-    room::folder(base, &known.unwrap().name)
+    cofferdam_batch::ledger::folder(base, &known.unwrap().name)
 }
 
 /// Adds these jobs.

@@ -1,9 +1,9 @@
 //! Ledgers in folders that cannot be written to.
 
 use super::role::{Played, command};
-use super::room::Status;
 use super::start;
 use crate::recording::{Told, cofferdam};
+use cofferdam_batch::ledger::Status;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
