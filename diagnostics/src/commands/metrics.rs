@@ -1,6 +1,6 @@
 //! `metrics`: measures of the newest session.
 
-use super::session;
+use super::recordings;
 use crate::cli::MetricsArgs;
 use cofferdam::diagnostics::{CacheCount, Evidence, ServiceCount, Watched};
 use cofferdam_batch::ledger::{Filter, Job, Reader, Session, Success, now};
@@ -41,11 +41,11 @@ pub(crate) fn metrics(args: &MetricsArgs) -> Result<Measures, Box<dyn Error>> {
     // Recordings know no namespaces: that is the ledger's.
     let recorded = match &measures.session {
         Some((session, _)) => Some(session.name.clone()),
-        None if namespace.is_none() => session::newest(&base)?,
+        None if namespace.is_none() => recordings::newest(&base)?,
         None => None,
     };
     let evidence = match recorded {
-        Some(name) => session::evidence(&base, &name)?,
+        Some(name) => recordings::evidence(&base, &name)?,
         None => Evidence::new(),
     };
     measures.watched = evidence.watched();

@@ -1,37 +1,29 @@
 //! What each command does; they return data and print nothing.
 
 pub(crate) mod backup;
-pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
-mod feed;
 pub(crate) mod fix;
-#[cfg(has_observer)]
-mod foreground;
 pub(crate) mod guard;
 mod here;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;
 pub(crate) mod observe;
-mod origin;
-mod plan;
 pub(crate) mod ratchet;
-mod recorder;
+mod recordings;
 pub(crate) mod run;
-mod session;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod submit;
 mod suite;
-pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Finding, Grade};
-use batch::Batch;
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
 use ratchet::Compared;
+use run::summary::Batch;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -11,7 +11,7 @@ pub(crate) fn observe(
     see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::ratchet::Ratchet;
-    use super::{Findings, foreground, here, session};
+    use super::{Findings, here, recordings};
     use crate::findings;
     use crate::observe::Session;
     use crate::observe::confirm::Options;
@@ -39,8 +39,8 @@ pub(crate) fn observe(
         .collect();
     // Where cofferdam keeps its own files, in case the suite uses it.
     told.push(("COFFERDAM_DIR".into(), base.clone().into()));
-    let ended = foreground::run(&args.command, told)?;
-    let session = session::new_name();
+    let ended = cofferdam_batch::executor::foreground::run(&args.command, told)?;
+    let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     let rerun = args.confirm.then(|| {
         let options = Options {

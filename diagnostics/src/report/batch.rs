@@ -3,7 +3,7 @@
 use super::progress::words;
 use super::style::RED;
 use super::text::{count, plain};
-use crate::commands::batch::{Batch, FailedJob, Row};
+use crate::commands::run::summary::{Batch, FailedJob, Row};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use super::account;
 use super::progress::words;
 use crate::commands::Outcome;
-use crate::commands::batch::Batch;
+use crate::commands::run::summary::Batch;
 use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam::diagnostics::{Severity, Watched};
 use std::borrow::Cow;

@@ -5,9 +5,11 @@
 
 mod children;
 pub mod event;
+pub mod foreground;
 pub mod guard;
 pub mod job;
 mod memory;
+mod memory_limits;
 pub mod options;
 pub mod output;
 pub mod policy;
@@ -16,7 +18,6 @@ mod queue;
 mod rate;
 mod running;
 mod sandbox;
-mod scales;
 pub mod shortage;
 
 use crate::processes::{self, Process};

@@ -3,13 +3,13 @@
 use super::children::{Children, Sent, Told, Whom};
 use super::event::{Ending, Event, Hold, Tally, Why};
 use super::job::Job;
+use super::memory_limits::{SAMPLE, Scales};
 use super::options::{Options, Place};
 use super::policy::OnError;
 use super::queue::{Queue, Waiting};
 use super::rate::Rate;
 use super::running::{self, Running, World};
 use super::sandbox::{Sandbox, Sandboxes};
-use super::scales::{SAMPLE, Scales};
 use super::shortage::{self, Shortage};
 use crate::child::Ended;
 use crate::child::Starter;

@@ -57,7 +57,7 @@ impl Reader {
             return Err(BackupError::Exists(file.to_owned()));
         }
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let part = file.with_file_name(format!(".{name}.part-{}", super::lease::own_pid()));
+        let part = file.with_file_name(format!(".{name}.part-{}", super::session_lease::own_pid()));
         // Of a process with our number, which is gone.
         let _ = std::fs::remove_file(&part);
         let made = self.copy(&part).and_then(|(sessions, jobs)| {

@@ -62,7 +62,7 @@ impl LedgerError {
         let kind = match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Kind::Locked {
                 waited,
-                by: super::holders::writing(file),
+                by: super::lock_holders::writing(file),
             },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Kind::Damaged { told: told() },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Kind::ReadOnly,

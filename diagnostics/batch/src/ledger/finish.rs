@@ -1,6 +1,6 @@
 //! The end of a session.
 
-use super::holders::{self, Holder};
+use super::lock_holders::{self, Holder};
 use super::{Admitted, Ledger, LedgerError, Status, clock};
 use rusqlite::{Transaction, params};
 use std::time::Duration;
@@ -96,11 +96,11 @@ impl Ledger {
             let _ = self.conn.query_row(how, [], |_| Ok(()));
         }
         let file = self.file();
-        let log = std::fs::metadata(holders::beside(&file, "-wal")).map_or(0, |known| known.len());
+        let log = std::fs::metadata(lock_holders::beside(&file, "-wal")).map_or(0, |known| known.len());
         Finished {
             log,
             readers: if log > 0 {
-                holders::reading(&file)
+                lock_holders::reading(&file)
             } else {
                 Vec::new()
             },

@@ -15,35 +15,35 @@
 //! Who writes: [`Ledger::open`], [`Ledger::start_session`], then [`Admitted`]. Who reads: [`Reader`], which never waits
 //! for a session and never keeps one waiting. docs/ledger.md tells it to people.
 
-mod admit;
+mod admission;
 mod backup;
+mod busy_wait;
 mod clock;
 mod error;
 mod finish;
-mod history;
-mod holders;
-mod job;
-mod lease;
+mod lock_holders;
 mod reader;
+mod records;
 mod resume;
-mod retain;
+mod retention;
 mod schema;
 mod session;
-mod submit;
-mod wait;
+mod session_lease;
+mod session_writer;
+mod submission;
 
-pub use admit::{Admitted, NotAdmitted, Refused, Wait};
+pub use admission::{Admitted, NotAdmitted, Refused, Wait};
 pub use backup::Backup;
 pub use clock::now;
 pub use error::LedgerError;
 pub use finish::Conflict;
-pub use history::{Attempt, Counts, Filter, Job, Session, Success};
-pub use holders::Holder;
-pub use job::{JobEnd, JobNumber, JobState, NewJob};
+pub use lock_holders::Holder;
 pub use reader::{Log, Reader};
+pub use records::{Attempt, Counts, Filter, Job, Session, Success};
 pub use resume::{ResumedJob, ResumedSpec};
 pub use session::{NewSession, Owner, SessionId, Status, Trigger};
-pub use submit::{NotSubmitted, Submission};
+pub use session_writer::{JobEnd, JobNumber, JobState, NewJob};
+pub use submission::{NotSubmitted, Submission};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -91,7 +91,7 @@ pub struct Opening {
 impl Default for Opening {
     fn default() -> Self {
         Self {
-            wait: wait::LONGEST,
+            wait: busy_wait::LONGEST,
             vfs: None,
         }
     }
@@ -129,15 +129,15 @@ impl Ledger {
     /// damaged, not new.
     fn create(base: &Path, file: &Path, opening: Opening) -> Result<(), LedgerError> {
         // Two that create at once would be in each other's way, whatever they wait.
-        let _creating =
-            lease::creation(base).map_err(|source| LedgerError::io("lock the making of", file, source))?;
+        let _creating = session_lease::creation(base)
+            .map_err(|source| LedgerError::io("lock the making of", file, source))?;
         if is_there(file)? {
             return Ok(());
         }
         let new = base.join("ledger.new");
         // Of a process that was killed here.
         for suffix in ["", "-wal", "-shm", "-journal"] {
-            let _ = std::fs::remove_file(holders::beside(&new, suffix));
+            let _ = std::fs::remove_file(lock_holders::beside(&new, suffix));
         }
         let made = Self::connect(&new, file, opening).and_then(|conn| {
             let closed = conn.close();
@@ -164,7 +164,7 @@ impl Ledger {
         };
         let mut conn = conn.map_err(wrong)?;
         // Before anything else: what follows may find the file locked.
-        wait::for_others(&mut conn, opening.wait).map_err(wrong)?;
+        busy_wait::for_others(&mut conn, opening.wait).map_err(wrong)?;
         // Until the file is known to be sound, nothing may be written back into it or taken away beside it.
         keep_log(&conn, true).map_err(wrong)?;
         match schema::look(&conn).map_err(wrong)? {
@@ -251,7 +251,7 @@ fn is_there(file: &Path) -> Result<bool, LedgerError> {
             Err(LedgerError::damaged(file, found))
         }
         Some(_) => Ok(true),
-        None if length(&holders::beside(file, "-wal"))?.unwrap_or(0) > 0 => Err(LedgerError::damaged(
+        None if length(&lock_holders::beside(file, "-wal"))?.unwrap_or(0) > 0 => Err(LedgerError::damaged(
             file,
             "it is missing, and its log is there".to_owned(),
         )),

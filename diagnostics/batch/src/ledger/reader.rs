@@ -1,8 +1,8 @@
 //! Looking at a ledger, without ever waiting for who writes or keeping anybody waiting.
 
-use super::lease::Remains;
 use super::schema::{self, Found};
-use super::{FILE, Holder, Ledger, LedgerError, holders, wait};
+use super::session_lease::Remains;
+use super::{FILE, Holder, Ledger, LedgerError, busy_wait, lock_holders};
 use rusqlite::{Connection, OpenFlags, Params, Row};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Reader {
         }
         let (conn, found) = match Self::connect(&file, "") {
             Err(error) if error.is_read_only() => {
-                let log = std::fs::metadata(holders::beside(&file, "-wal"));
+                let log = std::fs::metadata(lock_holders::beside(&file, "-wal"));
                 if log.is_ok_and(|known| known.len() > 0) {
                     return Err(LedgerError::read_only_with_log(&file));
                 }
@@ -68,7 +68,7 @@ impl Reader {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let mut conn = Connection::open_with_flags(uri(file) + options, flags).map_err(wrong)?;
-        wait::for_others(&mut conn, WAIT).map_err(wrong)?;
+        busy_wait::for_others(&mut conn, WAIT).map_err(wrong)?;
         super::keep_log(&conn, true).map_err(wrong)?;
         conn.pragma_update(None, "query_only", true).map_err(wrong)?;
         let found = schema::look(&conn).map_err(wrong)?;
@@ -125,8 +125,8 @@ impl Reader {
     pub fn log(&self) -> Log {
         let file = self.base.join(FILE);
         Log {
-            bytes: std::fs::metadata(holders::beside(&file, "-wal")).map_or(0, |known| known.len()),
-            readers: holders::reading(&file),
+            bytes: std::fs::metadata(lock_holders::beside(&file, "-wal")).map_or(0, |known| known.len()),
+            readers: lock_holders::reading(&file),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Show;
 use super::count::Count;
 use super::words;
-use crate::commands::watch::Begun;
+use crate::commands::run::watch::Begun;
 use crate::report::text::harmless;
 use cofferdam_batch::executor::event::{Ending, Event, Hold, Why};
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ pub(super) mod words;
 
 use super::text::plain;
 use crate::cli::RunArgs;
-use crate::commands::watch::{BatchBegun, Begun, Watch};
+use crate::commands::run::watch::{BatchBegun, Begun, Watch};
 use cofferdam_batch::executor::event::Event;
 use count::Count;
 use std::io::{IsTerminal as _, Write as _};

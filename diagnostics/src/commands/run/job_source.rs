@@ -1,8 +1,9 @@
 //! The jobs of a session, in the order in which they come: its own, then those that others submit while it goes on.
 
+use super::super::Refused;
 use super::plan::Work;
+use super::recorder;
 use super::recorder::{Recorder, Resumed};
-use super::{Refused, recorder};
 use cofferdam_batch::executor::event::Event;
 use cofferdam_batch::executor::job::{Job, JobId};
 use cofferdam_batch::jobs::rounds::Rounds;

@@ -3,7 +3,7 @@
 //! SQLite's own waiting sleeps for longer and longer, up to 100 ms, while transactions here take well below one: who
 //! has slept longest is the least likely to get in, and starves beside busy writers. This one goes on looking.
 
-use super::{clock, lease};
+use super::{clock, session_lease};
 use rusqlite::Connection;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) fn for_others(conn: &mut Connection, wait: Duration) -> rusqlite::Res
             clippy::disallowed_methods,
             reason = "SQLite's locks cannot be waited for in the kernel"
         )]
-        std::thread::sleep(pause(tries, lease::own_pid()));
+        std::thread::sleep(pause(tries, session_lease::own_pid()));
         true
     };
     conn.busy_handler(Some(again))

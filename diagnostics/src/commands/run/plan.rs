@@ -1,11 +1,11 @@
 //! What a session is to run, and within which limits: from the command line and the settings file.
 
-use super::Refused;
+use super::super::Refused;
 use crate::cli::RunArgs;
 use cofferdam_batch::executor::job::{Job, JobId};
 use cofferdam_batch::executor::options::MemoryLimits;
 use cofferdam_batch::executor::policy::{Critical, Policy};
-use cofferdam_batch::jobs::file::{self, BadLine};
+use cofferdam_batch::jobs::job_file::{self, BadLine};
 use cofferdam_batch::jobs::rounds::Rounds;
 use cofferdam_batch::jobs::settings::{self, Limits, Settings};
 use cofferdam_batch::jobs::spec;
@@ -158,9 +158,9 @@ fn work(args: &RunArgs, file: &Path, settings: Settings) -> Result<(Work, Vec<Ba
 }
 
 fn lines(from: &Path, skip_invalid: bool) -> Result<(Work, Vec<BadLine>), Refused> {
-    let (name, text) = file::read(from)
+    let (name, text) = job_file::read(from)
         .map_err(|error| Refused::new(&format!("could not read jobs from {}: {error}", from.display())))?;
-    let lines = file::parse(&name, &text);
+    let lines = job_file::parse(&name, &text);
     if !lines.bad.is_empty() && !skip_invalid {
         let mut told: Vec<String> = lines.bad.iter().take(TOLD).map(ToString::to_string).collect();
         if lines.bad.len() > TOLD {

@@ -37,7 +37,7 @@ pub(super) fn writing(file: &Path) -> Vec<Holder> {
 /// Other processes that read now, and keep the log from being emptied.
 pub(super) fn reading(file: &Path) -> Vec<Holder> {
     let mut found = holding(file, READERS);
-    found.retain(|holder| holder.pid != super::lease::own_pid());
+    found.retain(|holder| holder.pid != super::session_lease::own_pid());
     found
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A ledger that cannot be used is told once, and the session goes on without it.
 
-use super::{Findings, Refused, here, origin, session};
+use super::super::{Findings, Refused, here, recordings};
+use super::origin;
 use cofferdam_batch::executor::event::{Ending, Event};
 use cofferdam_batch::executor::guard;
 use cofferdam_batch::executor::job::{Job, JobId};
@@ -89,7 +90,7 @@ impl Recorder {
             scope: asked.scope.to_owned(),
             takes_jobs: asked.takes_jobs,
             trigger: origin::trigger(),
-            beside: session::is_beside(),
+            beside: recordings::is_beside(),
             resume: asked.resume,
             revision: origin::revision(asked.dir),
         };

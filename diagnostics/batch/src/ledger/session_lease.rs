@@ -4,7 +4,7 @@
 //! so they are never in each other's way. The guard inherits the second lock: it stays held until the jobs of a killed
 //! owner are gone.
 
-use super::holders::Holder;
+use super::lock_holders::Holder;
 use super::{CreateDir, Owner, SESSIONS, jobs_file, lease_file};
 use crate::processes;
 use std::fs::{File, OpenOptions, TryLockError};

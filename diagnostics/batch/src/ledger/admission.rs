@@ -1,9 +1,9 @@
 //! One active session in a namespace.
 
-use super::holders::Holder;
-use super::lease::{self, Lease, Remains};
+use super::lock_holders::Holder;
 use super::resume::{self, Resumed};
 use super::session::{NewSession, Owner, SessionId};
+use super::session_lease::{self, Lease, Remains};
 use super::{JobNumber, Ledger, LedgerError, clock, jobs_file, lease_file};
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
@@ -209,7 +209,7 @@ impl Ledger {
             };
             match (lock, wait) {
                 (Some(lock), Wait::Forever) => {
-                    lease::wait(&lock).map_err(|source| LedgerError::io("lock", &lock, source))?;
+                    session_lease::wait(&lock).map_err(|source| LedgerError::io("lock", &lock, source))?;
                 }
                 (lock, _) => {
                     #[expect(
@@ -334,7 +334,7 @@ fn active(conn: &Connection, namespace: &str) -> rusqlite::Result<Vec<Active>> {
 }
 
 fn insert(change: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<SessionId> {
-    let owner = lease::owner();
+    let owner = session_lease::owner();
     change
         .prepare_cached(
             "INSERT INTO sessions

@@ -1,7 +1,8 @@
 //! Jobs that another process hands to a session that runs.
 
 use super::{
-    Admitted, JobNumber, Ledger, LedgerError, NewJob, SessionId, clock, folder, job, lease, lease_file,
+    Admitted, JobNumber, Ledger, LedgerError, NewJob, SessionId, clock, folder, lease_file, session_lease,
+    session_writer,
 };
 use rusqlite::{OptionalExtension as _, Transaction};
 use std::fs::OpenOptions;
@@ -53,10 +54,10 @@ impl Ledger {
             return Err(NotSubmitted::Nobody);
         };
         let path = lease_file(&self.base, &name);
-        if !lease::is_held(&path).map_err(|source| LedgerError::io("look at", &path, source))? {
+        if !session_lease::is_held(&path).map_err(|source| LedgerError::io("look at", &path, source))? {
             return Err(NotSubmitted::Nobody);
         }
-        let number = job::next_number(&change, id).map_err(wrong)?;
+        let number = session_writer::next_number(&change, id).map_err(wrong)?;
         let file = folder(Path::new(""), &name)
             .join("submitted")
             .join(format!("{number}-{}", clock::now()));
@@ -65,7 +66,8 @@ impl Ledger {
         (self.create_dir)(&self.base, folder)
             .and_then(|_| write_private(&path, spec))
             .map_err(|source| LedgerError::io("write", &path, source))?;
-        let added = job::insert(&change, id, number, job, file.to_str()).and_then(|()| change.commit());
+        let added =
+            session_writer::insert(&change, id, number, job, file.to_str()).and_then(|()| change.commit());
         if let Err(source) = added {
             let _ = std::fs::remove_file(&path);
             return Err(wrong(source).into());

@@ -1,10 +1,10 @@
 //! One command where we are: our streams, our process group, our signals.
 
-use crate::exit_code::{self, Ended};
-use cofferdam_batch::executor::event::{Ending, Event};
-use cofferdam_batch::executor::options::{MemoryLimits, Options, Place};
-use cofferdam_batch::executor::{self, policy::Policy};
-use cofferdam_batch::jobs::spec;
+use super::event::{Ending, Event};
+use super::options::{MemoryLimits, Options, Place};
+use crate::child::Ended;
+use crate::executor::{self, policy::Policy};
+use crate::jobs::spec;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
@@ -12,10 +12,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Runs it to its end with these variables besides, and says what that was.
-pub(super) fn run(
-    command: &[OsString],
-    variables: Vec<(OsString, OsString)>,
-) -> Result<Ended, Box<dyn Error>> {
+pub fn run(command: &[OsString], variables: Vec<(OsString, OsString)>) -> Result<Ended, Box<dyn Error>> {
     let options = Options {
         ceiling: NonZeroUsize::MIN,
         groups: BTreeMap::new(),
@@ -32,7 +29,7 @@ pub(super) fn run(
         place: Place::Foreground,
         lock: None,
     };
-    let job = spec::of_words(cofferdam_batch::executor::job::JobId(1), command.to_vec())?;
+    let job = spec::of_words(crate::executor::job::JobId(1), command.to_vec())?;
     let mut ending = None;
     executor::run(&options, &mut std::iter::once(job), &mut |event| {
         if let Event::Ended { ending: how, .. } = event {
@@ -44,7 +41,7 @@ pub(super) fn run(
         Some(Ending::Failed { code, signal, .. }) => Ok(Ended::Failed { code, signal }),
         Some(Ending::NotStarted { error }) => Err(error.into()),
         _ => Ok(Ended::Failed {
-            code: exit_code::JOB_FAILED,
+            code: u8::MAX,
             signal: None,
         }),
     }

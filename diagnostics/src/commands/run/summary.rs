@@ -1,6 +1,6 @@
 //! What several jobs came to, gathered from their events.
 
-use super::feed::Carried;
+use super::job_source::Carried;
 use cofferdam_batch::executor::event::{Ending, Event, Tally};
 use cofferdam_batch::executor::job::JobId;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Old sessions are forgotten: which ones is decided first, without touching anything.
 
-use super::{Ledger, LedgerError, SessionId, Status, folder, jobs_file, lease, lease_file};
+use super::{Ledger, LedgerError, SessionId, Status, folder, jobs_file, lease_file, session_lease};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -95,7 +95,7 @@ impl Ledger {
             let is_lease = path
                 .extension()
                 .is_some_and(|extension| extension == "lease" || extension == "jobs");
-            if is_lease && !kept.contains(&path) && matches!(lease::is_held(&path), Ok(false)) {
+            if is_lease && !kept.contains(&path) && matches!(session_lease::is_held(&path), Ok(false)) {
                 // One that cannot be removed now is tried again the next time.
                 let _ = std::fs::remove_file(&path);
             }

@@ -1,13 +1,15 @@
 //! `run`: commands with recording on, then the conflicts between their tests.
 
-use super::batch::{Batch, Row};
-use super::feed::{self, Feed};
-use super::plan::{Plan, Work};
+mod job_source;
+mod origin;
+mod plan;
+mod recorder;
+pub(crate) mod summary;
+pub(crate) mod watch;
+
 use super::ratchet::Ratchet;
-use super::recorder::{self, Asked, Recorder};
 use super::suite::{self, is_test_command};
-use super::watch::{BatchBegun, Begun, Watch};
-use super::{Findings, Outcome, here, session};
+use super::{Findings, Outcome, here, recordings};
 use crate::cli::RunArgs;
 use crate::exit_code::{self, Ended, NoRecords};
 use cofferdam::Namespace;
@@ -17,12 +19,17 @@ use cofferdam_batch::executor::event::{Ending, Event, Tally, Why};
 use cofferdam_batch::executor::options::{Folders, Options, Place};
 use cofferdam_batch::jobs::rounds::Rounds;
 use cofferdam_batch::ledger::Status;
+use job_source::Feed;
+use plan::{Plan, Work};
+use recorder::{Asked, Recorder};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use summary::{Batch, Row};
+use watch::{BatchBegun, Begun, Watch};
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
     let dir = here::working_dir();
@@ -32,8 +39,8 @@ pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<
         watch.warn(&format!("left out {bad}"));
     }
     let base = cofferdam::base_dir(Some(&dir))?;
-    let name = session::new_name();
-    let mut namespace = session::namespace(args.run_namespace.as_deref(), &name)?;
+    let name = recordings::new_name();
+    let mut namespace = recordings::namespace(args.run_namespace.as_deref(), &name)?;
     if args.resume
         && namespace.as_str() == name
         && let Some(last) = recorder::last_namespace(&base)?
@@ -100,10 +107,10 @@ impl Session<'_> {
         namespace: Namespace,
         watch: &mut dyn Watch,
     ) -> Result<Outcome, Box<dyn Error>> {
-        let space = session::Space::take(namespace, self.base).map_err(|error| unusable(&error))?;
+        let space = recordings::Space::take(namespace, self.base).map_err(|error| unusable(&error))?;
         let folders = match plan.work {
             Work::One(_) => None,
-            _ => Some(session::JobFolders::make(self.base, self.name, &space.output)?),
+            _ => Some(recordings::JobFolders::make(self.base, self.name, &space.output)?),
         };
         let options = self.options(&plan, &space, folders.as_ref());
         let rows = plan.rows();
@@ -144,14 +151,19 @@ impl Session<'_> {
         Ok(self.judge(ran, &options))
     }
 
-    fn options(&self, plan: &Plan, space: &session::Space, folders: Option<&session::JobFolders>) -> Options {
+    fn options(
+        &self,
+        plan: &Plan,
+        space: &recordings::Space,
+        folders: Option<&recordings::JobFolders>,
+    ) -> Options {
         let mut variables: Vec<(OsString, OsString)> = vec![
             ("COFFERDAM_RECORD".into(), self.name.into()),
             ("COFFERDAM_DIR".into(), self.base.into()),
             ("COFFERDAM_RUN_NAMESPACE".into(), space.namespace.as_str().into()),
             ("COFFERDAM_RUN_DIR".into(), space.output.clone().into()),
         ];
-        variables.extend(folders.and_then(session::JobFolders::host_dir));
+        variables.extend(folders.and_then(recordings::JobFolders::host_dir));
         Options {
             ceiling: plan.ceiling(),
             groups: plan.groups.clone(),
@@ -170,7 +182,7 @@ impl Session<'_> {
                     logs: folders.logs.clone(),
                     temp: folders.temp.path().to_owned(),
                     output: space.output.clone(),
-                    prefix: session::job_prefix(),
+                    prefix: recordings::job_prefix(),
                 })
             }),
         }
@@ -216,7 +228,7 @@ impl Session<'_> {
         let begun = std::time::Instant::now();
         batch.tally = self.drive(options, feed, watch, &mut |event| {
             batch.see(event);
-            out.set(out.get() - u64::from(feed::is_end(event)));
+            out.set(out.get() - u64::from(job_source::is_end(event)));
         })?;
         batch.took = begun.elapsed();
         batch.unusable = self.recorder.borrow().unusable();
@@ -258,7 +270,7 @@ impl Session<'_> {
     }
 
     fn judge(&self, ran: Ran, options: &Options) -> Outcome {
-        let recorded = session::evidence(self.base, self.name);
+        let recorded = recordings::evidence(self.base, self.name);
         // What came of the jobs is told all the same.
         let (evidence, unread) = match recorded {
             Ok(evidence) => (evidence, None),
@@ -268,7 +280,7 @@ impl Session<'_> {
         drop(evidence);
         unread.into_iter().for_each(|what| findings.problem(what));
         let batch = ran.batch.map(|batch| self.count_conflicts(batch, options));
-        session::forget_old(self.base);
+        recordings::forget_old(self.base);
         // What no test had the time for. A folder that cannot be removed now is tried again by the next session.
         let _ = clean(self.base, CleanOptions::default());
         let no_records = self
@@ -293,7 +305,7 @@ impl Session<'_> {
         };
         for row in &mut batch.rows {
             // What cannot be read is told with the findings of all.
-            if let Ok(evidence) = session::evidence_of(self.base, self.name, &folders.prefix, &row.jobs) {
+            if let Ok(evidence) = recordings::evidence_of(self.base, self.name, &folders.prefix, &row.jobs) {
                 let conflicts = evidence.conflicts();
                 let is_one = |told: &&Conflict| told.severity() == Severity::Conflict;
                 row.conflicts = conflicts.iter().filter(is_one).count() as u64;

@@ -1,6 +1,6 @@
 //! What was recorded, read back.
 
-use super::lease::Remains;
+use super::session_lease::Remains;
 use super::{Conflict, Holder, JobNumber, JobState, LedgerError, Owner, Reader, SessionId, Status, Trigger};
 use rusqlite::{Row, params};
 use std::path::PathBuf;
