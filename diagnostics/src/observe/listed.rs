@@ -20,11 +20,18 @@ pub(super) struct Listed {
 
 impl Listed {
     pub(super) fn of(uses: &Uses<'_>) -> Self {
-        let lists = uses.all.iter().filter_map(|one| match one.thing {
-            Thing::File(folder, How::List) => Some((uses.files.get(folder), folder)),
-            _ => None,
-        });
-        let lists: HashMap<&OsStr, u32> = lists.filter(|(folder, _)| !is_everybody_s(folder)).collect();
+        // By the folder's path: its number, and the test that lists it if that is only one.
+        let mut lists: HashMap<&OsStr, (u32, Option<u32>)> = HashMap::new();
+        for one in &uses.all {
+            let Thing::File(folder, How::List) = one.thing else {
+                continue;
+            };
+            let path = uses.files.get(folder);
+            if !is_everybody_s(path) {
+                let (_, lister) = lists.entry(path).or_insert((folder, Some(one.test)));
+                *lister = lister.filter(|lister| *lister == one.test);
+            }
+        }
         if lists.is_empty() {
             return Self::default();
         }
@@ -39,9 +46,13 @@ impl Listed {
             }
             let path = uses.files.get(file);
             let folder = Path::new(path).parent().map(Path::as_os_str);
-            let Some(folder) = folder.and_then(|folder| lists.get(folder)) else {
+            let Some((folder, lister)) = folder.and_then(|folder| lists.get(folder)) else {
                 continue;
             };
+            // Asking the file system about every file of a test's own directory would take most of the time.
+            if *lister == Some(one.test) {
+                continue;
+            }
             if how == How::Write && !is_new(path, since) {
                 continue;
             }
