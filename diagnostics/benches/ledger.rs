@@ -5,7 +5,8 @@
 mod harness;
 
 use cofferdam_batch::ledger::{
-    Admitted, JobEnd, JobState, Ledger, NewJob, NewSession, NotAdmitted, Reader, Status, Trigger, Wait,
+    AdmissionError, JobEnd, JobState, Ledger, NewJob, NewSession, Reader, SessionWriter, Status, Trigger,
+    WaitPolicy,
 };
 use harness::{Series, Table};
 use std::path::{Path, PathBuf};
@@ -54,7 +55,7 @@ fn new(namespace: &str) -> NewSession {
         scope: "bench".to_owned(),
         takes_jobs: true,
         trigger: Trigger::Program,
-        beside: false,
+        concurrent: false,
         resume: false,
         revision: None,
     }
@@ -65,9 +66,9 @@ fn create_dir(base: &Path, below: &Path) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(&dir).map(|()| dir)
 }
 
-fn start(base: &Path) -> Admitted {
+fn start(base: &Path) -> SessionWriter {
     let ledger = Ledger::open(base, create_dir).expect("a ledger");
-    let started = ledger.start_session(&new("bench"), Wait::No, |_| {});
+    let started = ledger.start_session(&new("bench"), WaitPolicy::Never, |_| {});
     started.expect("nobody else is there")
 }
 
@@ -153,11 +154,11 @@ fn contend(base: &Path) {
         let new = new("bench");
         let mut told = None;
         times.extend(micros(|| {
-            told = Some(ledger.start_session(&new, Wait::No, |_| {}))
+            told = Some(ledger.start_session(&new, WaitPolicy::Never, |_| {}))
         }));
         match told {
             Some(Ok(session)) => _ = session.finish(Status::Passed, &[]).expect("the end is recorded"),
-            Some(Err(NotAdmitted::Refused(_))) => {}
+            Some(Err(AdmissionError::Blocked(_))) => {}
             other => panic!("{other:?}"),
         }
     }

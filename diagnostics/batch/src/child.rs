@@ -1,6 +1,6 @@
-//! The one place that starts processes: with our variables, without those that are cargo's.
+//! The only module that starts users' commands: with the session's variables, without those of cargo.
 //!
-//! Who waits for them, and when they are stopped, is the executor's business.
+//! Waiting for a command and stopping it is the executor's task.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -8,18 +8,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{env, fmt, io};
 
-/// How a command ended.
+/// The way a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Passed,
     Failed {
         code: u8,
-        /// The signal that ended it, if one did.
+        /// The signal that ended it, if there was one.
         signal: Option<i32>,
     },
 }
 
 impl Ended {
+    /// Interprets the exit code of a process, or the signal that ended it.
+    pub fn new(code: Option<i32>, signal: Option<i32>) -> Self {
+        let code = match (code, signal) {
+            (Some(0), _) => return Self::Passed,
+            // Windows has codes beyond a byte; they are failures all the same.
+            (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
+            // The convention of shells.
+            (None, Some(signal)) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+            (None, None) => u8::MAX,
+        };
+        Self::Failed { code, signal }
+    }
+
     pub fn code(self) -> u8 {
         match self {
             Self::Passed => 0,
@@ -28,7 +41,7 @@ impl Ended {
     }
 }
 
-/// The command could not be started.
+/// A command that could not be started.
 #[derive(Debug)]
 pub struct ChildError {
     program: OsString,
@@ -45,10 +58,11 @@ impl fmt::Display for ChildError {
         write!(f, ": {}", self.source)?;
         if self.source.kind() == io::ErrorKind::NotFound {
             if self.cwd.as_ref().is_some_and(|cwd| !cwd.is_dir()) {
-                return f.write_str(". That folder is not there");
+                return f.write_str("; the folder does not exist");
             }
             f.write_str(
-                ". It is started without a shell: is it installed and in PATH, and its name spelt as it is?",
+                "; commands are started without a shell: check that the program is installed, in PATH, and spelled \
+                 correctly",
             )?;
         }
         Ok(())
@@ -61,20 +75,20 @@ impl std::error::Error for ChildError {
     }
 }
 
-/// Where a process reads and writes.
+/// The standard streams of a command.
 pub enum Streams<'a> {
-    /// Where we do, in our process group: the terminal's keys reach it as they reach us.
-    Ours,
-    /// Reads nothing, writes both streams into this file, and leads a process group of its own.
+    /// Inherits the streams and the process group of this process: the terminal's keys reach both.
+    Inherited,
+    /// Reads nothing, writes both output streams to a file, and leads a process group of its own.
     Log(&'a File),
 }
 
-/// Starts commands, each with what we inherited but for what is cargo's.
+/// Starts commands with the inherited environment, except for cargo's variables.
 #[derive(Debug)]
 pub struct Starter {
-    /// What to take away, and what to set instead.
+    /// Variables to remove, or to set to another value.
     changed: Vec<(OsString, Option<OsString>)>,
-    /// What each of them is handed.
+    /// Variables that every command receives.
     variables: Vec<(OsString, OsString)>,
 }
 
@@ -86,7 +100,7 @@ impl Starter {
         }
     }
 
-    /// Starts `command` with these variables besides. Whoever starts it waits for it.
+    /// Starts `command` with additional variables. The caller waits for the child.
     pub fn start<'a>(
         &self,
         command: &[OsString],
@@ -104,7 +118,7 @@ impl Starter {
         };
         #[expect(
             clippy::disallowed_methods,
-            reason = "the one place where a job's process is started"
+            reason = "the only place where a job's process is started"
         )]
         let mut child = Command::new(program);
         child.args(args);
@@ -131,24 +145,11 @@ impl Starter {
     }
 }
 
-/// What a process's end means: its code, or the signal that ended it.
-pub fn ended(code: Option<i32>, signal: Option<i32>) -> Ended {
-    let code = match (code, signal) {
-        (Some(0), _) => return Ended::Passed,
-        // What does not fit (a Windows status) is a failure all the same.
-        (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
-        // As a shell tells it.
-        (None, Some(signal)) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
-        (None, None) => u8::MAX,
-    };
-    Ended::Failed { code, signal }
-}
-
-/// What `cargo run` hands down that would mislead a command: what to remove, and what to set instead.
+/// Returns the changes to variables that `cargo run` sets and that would mislead a command.
 fn inherited_from_cargo() -> Vec<(OsString, Option<OsString>)> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "what the command inherits is decided here"
+        reason = "this function decides what commands inherit"
     )]
     let variables: Vec<_> = env::vars_os().collect();
     let exe = own_exe();
@@ -169,7 +170,7 @@ fn inherited_from_cargo() -> Vec<(OsString, Option<OsString>)> {
     changed
 }
 
-/// Where cargo adds the folders of what it has built.
+/// The variables to which cargo adds its build folders.
 const LIBRARY_PATHS: [&str; 3] = [
     "LD_LIBRARY_PATH",
     "DYLD_FALLBACK_LIBRARY_PATH",
@@ -186,18 +187,18 @@ fn is_cargo_s(name: &str) -> bool {
         )
 }
 
-/// Whether cargo added this folder: that of our own executable, or of the toolchain.
+/// Returns whether cargo added this folder: the one of this executable, or one of the toolchain.
 fn is_build_path(path: &Path, exe: &Path) -> bool {
     let built = exe.parent();
     built.is_some_and(|built| path.starts_with(built))
         || path.ends_with("lib") && path.to_string_lossy().contains("rustlib")
 }
 
-/// This program.
+/// Returns the path of this executable.
 pub fn own_exe() -> PathBuf {
     #[expect(
         clippy::disallowed_methods,
-        reason = "cargo's folders, and our own guard, are known by it"
+        reason = "it identifies cargo's folders, and the guard is this program"
     )]
     env::current_exe().unwrap_or_default()
 }

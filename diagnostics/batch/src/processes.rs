@@ -1,80 +1,45 @@
-//! Finds processes: those of a job's group, those that descend from it, those that were started with a session's name.
+//! Finds the processes of a job or a session: by process group, by ancestry, and by the variables they started with.
 
+use crate::proc::{self, Process};
+use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
-/// A process, as the kernel tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
+/// A process as it appears in messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedProcess {
     pub pid: u32,
-    pub parent: u32,
-    pub group: u32,
-    /// Over, and not yet waited for.
-    pub is_zombie: bool,
-    /// With the number, this is one process and no later one.
-    pub started: u64,
-    /// The program's name, as the kernel cuts it.
-    pub name: String,
-    /// In pages.
-    pub resident: u64,
+    /// The program's name without its arguments, if it is known.
+    pub program: Option<String>,
 }
 
-/// All processes that can be seen; none where there is no `/proc`.
-pub fn all() -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(one)
-        .collect()
+impl NamedProcess {
+    /// Formats processes as `process 4711 (sqlite3), process 12`.
+    pub fn list(all: &[Self]) -> String {
+        let name = |process: &Self| match &process.program {
+            Some(program) => format!("process {} ({program})", process.pid),
+            None => format!("process {}", process.pid),
+        };
+        all.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
 }
 
-/// How many children this process has, started by itself or left to it; `None` where that is not known.
-///
-/// It has to be asked on the thread that starts them all.
-pub fn children() -> Option<usize> {
-    let told = std::fs::read("/proc/thread-self/children").ok()?;
-    Some(
-        told.split(|byte| *byte == b' ')
-            .filter(|pid| !pid.is_empty())
-            .count(),
-    )
+/// Returns the number of this process.
+pub fn own_pid() -> u32 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the owner of a session and the parent of its jobs is this process"
+    )]
+    std::process::id()
 }
 
-/// One process, if it is there.
-pub fn one(pid: u32) -> Option<Process> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse(pid, &stat)
-}
-
-/// The name may hold anything, also `)` and spaces.
-fn parse(pid: u32, stat: &[u8]) -> Option<Process> {
-    let open = stat.iter().position(|byte| *byte == b'(')?;
-    let close = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
-    let id = |index: usize| u32::try_from(number(index)?).ok();
-    Some(Process {
-        pid,
-        is_zombie: matches!(*fields.first()?, "Z" | "X"),
-        parent: id(1)?,
-        group: id(2)?,
-        started: number(19)?,
-        resident: number(21)?,
-        name: String::from_utf8_lossy(stat.get(open + 1..close)?).into_owned(),
-    })
-}
-
-/// The numbers of those that live in the group `leader` or descend from `leader` or from one of the group.
-pub fn below(all: &[Process], leader: u32) -> HashSet<u32> {
+/// Returns the members of the process group `leader`, and all descendants of these and of `leader`.
+pub fn descendants(all: &[Process], leader: u32) -> HashSet<u32> {
     let mut members: HashSet<u32> = all
         .iter()
         .filter(|process| process.group == leader || process.pid == leader)
         .map(|process| process.pid)
         .collect();
-    // A child may stand before its parent.
+    // The table is not sorted by ancestry: a child may precede its parent.
     loop {
         let more: Vec<u32> = all
             .iter()
@@ -88,8 +53,8 @@ pub fn below(all: &[Process], leader: u32) -> HashSet<u32> {
     }
 }
 
-/// The process itself, and those from which it descends.
-pub fn above(all: &[Process], pid: u32) -> HashSet<u32> {
+/// Returns the process itself and its ancestors.
+pub fn ancestors(all: &[Process], pid: u32) -> HashSet<u32> {
     let mut found = HashSet::new();
     let mut next = Some(pid);
     while let Some(pid) = next.filter(|pid| found.insert(*pid)) {
@@ -101,41 +66,31 @@ pub fn above(all: &[Process], pid: u32) -> HashSet<u32> {
     found
 }
 
-/// The values of variables in the environment that a process was started with. Other users' processes have none.
-pub fn variables<const N: usize>(pid: u32, names: [&str; N]) -> [Option<String>; N] {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    names.map(|name| {
-        let mut lines = environment.split(|byte| *byte == 0);
-        let value = lines.find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-        Some(String::from_utf8_lossy(value).into_owned())
-    })
-}
-
-/// One look at all processes, taken when it is first needed.
+/// A snapshot of the process table, read on first use.
 #[derive(Debug, Default)]
-pub struct Scan {
+pub struct ProcessTable {
     all: Option<Vec<Process>>,
-    /// The job of each process of the session, by what it was started with.
+    /// The job of each process of the session, as its environment names it.
     jobs: Option<HashMap<u32, String>>,
 }
 
-impl Scan {
+impl ProcessTable {
     pub fn all(&mut self) -> &[Process] {
-        self.all.get_or_insert_with(all)
+        self.all.get_or_insert_with(proc::all)
     }
 
-    /// The living in the group.
-    pub fn in_group(&mut self, leader: u32) -> u32 {
-        let here = |process: &&Process| process.group == leader && !process.is_zombie;
-        u32::try_from(self.all().iter().filter(here).count()).unwrap_or(u32::MAX)
+    /// Counts the running processes of a group.
+    pub fn group_size(&mut self, leader: u32) -> u32 {
+        let is_member = |process: &&Process| process.group == leader && !process.is_zombie;
+        u32::try_from(self.all().iter().filter(is_member).count()).unwrap_or(u32::MAX)
     }
 
-    /// The living of a job: its group as long as there is one, what descends from it, and whatever was started with the
-    /// session's name and the job's, wherever it went.
+    /// Returns the running processes of a job: the group of `leader` and its descendants, and all processes that started
+    /// with the session's and the job's name in their environment.
     pub fn of_job(&mut self, leader: Option<u32>, session: &str, job: &str) -> Vec<u32> {
-        let all = self.all.get_or_insert_with(all);
-        let jobs = self.jobs.get_or_insert_with(|| jobs(all, session));
-        let members = leader.map_or_else(HashSet::new, |leader| below(all, leader));
+        let all = self.all.get_or_insert_with(proc::all);
+        let jobs = self.jobs.get_or_insert_with(|| jobs_of_session(all, session));
+        let members = leader.map_or_else(HashSet::new, |leader| descendants(all, leader));
         all.iter()
             .filter(|process| !process.is_zombie)
             .map(|process| process.pid)
@@ -144,40 +99,29 @@ impl Scan {
     }
 }
 
-/// The processes that were started with the session's name, and the name of the job of each.
-pub fn jobs(all: &[Process], session: &str) -> HashMap<u32, String> {
+/// Returns the processes that started with the session's name in their environment, with the names of their jobs.
+pub fn jobs_of_session(all: &[Process], session: &str) -> HashMap<u32, String> {
     let job = |process: &Process| {
         let names = ["COFFERDAM_RECORD", "COFFERDAM_JOB", "COFFERDAM_KEEPER"];
-        let [record, job, keeper] = variables(process.pid, names);
-        // A keeper ends with its run, after it has torn down what it keeps.
+        let [record, job, keeper] = proc::variables(process.pid, names);
+        // A keeper ends by itself, once it has torn down its fixtures.
         let is_ours = record.as_deref() == Some(session) && keeper.is_none();
         is_ours.then(|| (process.pid, job.unwrap_or_default()))
     };
     all.iter().filter_map(job).collect()
 }
 
-/// Returns the living processes that were started for the session, without this process and its ancestors. Fixture
-/// keepers are left out: they end by themselves.
+/// Returns the running processes that were started for the session, except this process, its ancestors, and fixture
+/// keepers, which end by themselves.
 pub fn of_session(session: &str) -> Vec<Process> {
-    let mut all = all();
-    let jobs = jobs(&all, session);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this process may itself have been started by the session"
-    )]
-    let above = above(&all, std::process::id());
+    let mut all = proc::all();
+    let jobs = jobs_of_session(&all, session);
+    // This process may itself have been started by the session.
+    let ancestors = ancestors(&all, own_pid());
     all.retain(|process| {
-        jobs.contains_key(&process.pid) && !process.is_zombie && !above.contains(&process.pid)
+        jobs.contains_key(&process.pid) && !process.is_zombie && !ancestors.contains(&process.pid)
     });
     all
-}
-
-/// What a process has for itself, plus its share of what it has with others, in bytes. Slow: a page table is walked.
-pub fn proportional(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kibibytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 #[cfg(test)]
@@ -185,58 +129,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_everything_in_it_does_not_shift_the_fields() {
-        let mut stat = b"12 (a) Z 1 (b\xff) S 7 9 9 0 -1 0".to_vec();
-        stat.extend(b" 1 2 3 4 5 6 7 8 9 10 11 12 4711 900 33 0 0");
-        let told = parse(12, &stat).unwrap();
-        assert_eq!((told.pid, told.parent, told.group), (12, 7, 9));
-        assert_eq!((told.started, told.resident, told.is_zombie), (4711, 33, false));
-        assert_eq!(told.name, "a) Z 1 (b\u{fffd}");
-        assert_eq!(parse(12, b"12 (cut"), None);
-    }
-
-    fn process(pid: u32, parent: u32, group: u32) -> Process {
-        Process {
-            pid,
-            parent,
-            group,
-            is_zombie: false,
-            started: 0,
-            name: String::new(),
-            resident: 0,
-        }
-    }
-
-    #[test]
-    fn a_job_s_processes_are_its_group_and_all_that_descends_from_it() {
-        let all = [
-            process(30, 20, 30),
-            process(1, 0, 1),
-            process(10, 1, 10),
-            process(20, 10, 20),
-            process(11, 1, 10),
-            process(12, 11, 12),
-            process(99, 1, 99),
+    fn a_job_s_processes_are_its_group_and_all_descendants() {
+        let table = [
+            (30, 20, 30),
+            (1, 0, 1),
+            (10, 1, 10),
+            (20, 10, 20),
+            (11, 1, 10),
+            (12, 11, 12),
+            (99, 1, 99),
         ];
-        let mut found: Vec<u32> = below(&all, 10).into_iter().collect();
+        let all = table.map(|(pid, parent, group)| Process::for_test(pid, parent, group));
+        let mut found: Vec<u32> = descendants(&all, 10).into_iter().collect();
         found.sort_unstable();
         assert_eq!(found, [10, 11, 12, 20, 30]);
-        let mut found: Vec<u32> = above(&all, 20).into_iter().collect();
+        let mut found: Vec<u32> = ancestors(&all, 20).into_iter().collect();
         found.sort_unstable();
         assert_eq!(found, [0, 1, 10, 20]);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_kernel_s_own_table_is_read() {
-        #[expect(clippy::disallowed_methods, reason = "this very process is looked for")]
-        let own = std::process::id();
-        let told = one(own).unwrap();
-        assert!(
-            !told.is_zombie && told.resident > 0 && told.started > 0,
-            "{told:?}"
-        );
-        assert!(all().iter().any(|process| process.pid == told.parent));
-        assert!(proportional(own).is_some_and(|bytes| bytes > 0));
     }
 }

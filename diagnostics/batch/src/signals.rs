@@ -1,67 +1,64 @@
-//! Signals that would end this process, while somebody listens to them, and afterwards.
+//! The signals that end this process, and the time in which a session handles them itself.
 
+use crate::proc::ignored_signals;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
-/// Those that end us. One that is ignored since before we were started is not among them: under `nohup` a closed
-/// terminal ends nobody, and in the background of a script Ctrl-C does not.
+/// The signals that end this process. Signals that were ignored at its start are not among them: under `nohup`, closing
+/// the terminal must end nothing, and neither must Ctrl-C in a script's background job.
 static ENDING: LazyLock<Vec<i32>> = LazyLock::new(|| {
-    let ignored = ignored();
+    let ignored = ignored_signals();
     let mut all = vec![SIGHUP, SIGINT, SIGQUIT, SIGTERM];
     all.retain(|signal| ignored >> (signal - 1) & 1 == 0);
     all
 });
 
-/// Whether they do so: a handler stays when nobody is left whom it tells, and would swallow them.
-static IS_MORTAL: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
-    let is_mortal = Arc::new(AtomicBool::new(false));
+/// Whether these signals have their default effect. A handler stays installed after the session that needed it, and
+/// would otherwise swallow the signal.
+static HAS_DEFAULT_EFFECT: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
+    let has_default_effect = Arc::new(AtomicBool::new(false));
     for signal in ENDING.iter() {
-        // Refused, the signal would be swallowed later on: no reason to do nothing now.
-        let _ = flag::register_conditional_default(*signal, Arc::clone(&is_mortal));
+        // If it fails, the signal is swallowed after the session: no reason to refuse the session.
+        let _ = flag::register_conditional_default(*signal, Arc::clone(&has_default_effect));
     }
-    is_mortal
+    has_default_effect
 });
 
-/// Makes a write beyond the limit of file sizes (`ulimit -f`) fail with an error instead of ending this process.
+/// Makes a write beyond the file size limit (`ulimit -f`) fail with an error instead of ending this process.
 ///
-/// It is done by a handler and not by ignoring the signal: a handler does not outlive `exec`, so commands find the
-/// signal as this process found it.
+/// A handler does this, not the disposition "ignored": handlers do not survive `exec`, so commands start with the
+/// disposition that this process was started with.
 pub fn fail_large_writes() {
-    if ignored() >> (SIGXFSZ - 1) & 1 == 0 {
-        // Where it is refused, such a write ends the process, as before.
+    if ignored_signals() >> (SIGXFSZ - 1) & 1 == 0 {
+        // If it fails, such a write ends the process, as before.
         let _ = flag::register(SIGXFSZ, Arc::default());
     }
 }
 
-/// Until it is dropped, signals end this process only if whoever listens to them does so. One at a time.
+/// A scope in which signals end this process only if its own handler decides so. One at a time.
 #[derive(Debug)]
-pub struct Heard(());
+pub struct SignalScope(());
 
-impl Heard {
+impl SignalScope {
     pub fn new() -> Self {
-        IS_MORTAL.store(false, Ordering::SeqCst);
+        HAS_DEFAULT_EFFECT.store(false, Ordering::SeqCst);
         Self(())
     }
 
-    /// What is to be listened to.
-    #[expect(clippy::unused_self, reason = "who listens without it is ended all the same")]
+    /// Returns the signals to handle.
+    #[expect(
+        clippy::unused_self,
+        reason = "outside of a scope the signals end the process"
+    )]
     pub fn signals(&self) -> &'static [i32] {
         &ENDING
     }
 }
 
-impl Drop for Heard {
+impl Drop for SignalScope {
     fn drop(&mut self) {
-        IS_MORTAL.store(true, Ordering::SeqCst);
+        HAS_DEFAULT_EFFECT.store(true, Ordering::SeqCst);
     }
-}
-
-/// A bit for each signal, the lowest for the first; none where the system does not tell.
-fn ignored() -> u64 {
-    let told = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = told.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
 }

@@ -29,18 +29,18 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a command, or many, with recording on, then tell the conflicts between their tests.
+    /// Run commands with recording on and report conflicts
     #[command(after_help = run::EXAMPLES)]
     Run(Box<RunArgs>),
-    /// Hand a job to the session that runs.
+    /// Submit a job to the active session
     #[command(
         after_help = "Examples:\n  cargo cofferdam submit -- cargo test --test late\n  \
                             cargo cofferdam submit --run-namespace nightly --name docs -- mdbook test\n\n\
-                            It runs in this working folder, with the session's environment, not with this one.\n\
-                            Exit codes: 0 it is pending, 2 usage, 3 no session takes jobs."
+                            The job runs in this working folder, but with the environment of the session.\n\
+                            Exit codes: 0 submitted, 2 usage, 3 no session takes jobs."
     )]
     Submit(SubmitArgs),
-    /// End what a killed session left; `run` starts it for itself.
+    /// Stop the jobs of a killed session; only `run` starts it
     #[command(hide = true)]
     Guard(GuardArgs),
     /// Tell the conflicts in what was recorded before.
@@ -75,34 +75,34 @@ pub(crate) enum Command {
                             cargo cofferdam locks --format json\n\n\
                             Exit codes: 0 whatever is held, 2 usage, 3 the locks could not be looked at.")]
     Locks(LocksArgs),
-    /// Tell which sessions run now, and how far their jobs are.
+    /// Show active sessions and their progress
     #[command(after_help = "Examples:\n  cargo cofferdam status\n  \
                             cargo cofferdam status --watch\n  \
                             cargo cofferdam status --format json")]
     Status(StatusArgs),
-    /// Tell the last sessions, and how often each job passed.
+    /// List recent sessions and each job's pass rate
     #[command(after_help = "Examples:\n  cargo cofferdam list\n  \
                             cargo cofferdam list --limit 100 --run-namespace nightly\n  \
                             cargo cofferdam list --format json")]
     List(ListArgs),
-    /// Tell all of one session: its jobs, their attempts and logs, and its conflicts.
+    /// Show a session's jobs, attempts, logs and conflicts
     #[command(after_help = "Examples:\n  cargo cofferdam show latest\n  \
                             cargo cofferdam show 12\n  \
                             cargo cofferdam show nightly --format json")]
     Show(ShowArgs),
-    /// Copy the ledger of sessions, whole, while they go on.
+    /// Copy the ledger, even while sessions run
     #[command(after_help = "Examples:\n  cargo cofferdam backup ledger-copy.sqlite3")]
     Backup(BackupArgs),
-    /// Measures of the newest session, as Prometheus reads them.
+    /// Export the newest session's metrics for Prometheus
     #[command(after_help = "Examples:\n  cargo cofferdam metrics\n  \
                             cargo cofferdam metrics --run-namespace nightly > cofferdam.prom\n\n\
-                            Written to a file that ends in .prom, node_exporter's textfile collector takes it up.")]
+                            The textfile collector of node_exporter reads files that end in .prom.")]
     Metrics(MetricsArgs),
-    /// What a shell needs to complete commands and options.
+    /// Generate shell completions
     #[command(after_help = "Examples:\n  \
                             cargo cofferdam completions bash > ~/.local/share/bash-completion/completions/cargo-cofferdam\n  \
                             cargo cofferdam completions fish > ~/.config/fish/completions/cargo-cofferdam.fish\n\n\
-                            They complete `cargo-cofferdam`; what stands after `cargo` is cargo's own to complete.")]
+                            They complete `cargo-cofferdam`; cargo itself completes what follows `cargo`.")]
     Completions(CompletionsArgs),
 }
 

@@ -22,6 +22,8 @@ mod suite;
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Finding, Grade};
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
+#[cfg(has_observer)]
+use cofferdam_batch::executor::event::AttemptOutcome;
 use ratchet::Compared;
 use run::summary::Batch;
 use std::fmt;
@@ -49,6 +51,23 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Runs a command to its end with additional variables and the streams of this process.
+#[cfg(has_observer)]
+fn run_in_foreground(
+    command: &[std::ffi::OsString],
+    variables: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+) -> Result<Ended, Box<dyn std::error::Error>> {
+    match cofferdam_batch::executor::foreground::run(command, variables)? {
+        AttemptOutcome::Passed => Ok(Ended::Passed),
+        AttemptOutcome::Failed { code, signal, .. } => Ok(Ended::Failed { code, signal }),
+        AttemptOutcome::NotStarted { error } => Err(error.into()),
+        _ => Ok(Ended::Failed {
+            code: exit_code::JOB_FAILED,
+            signal: None,
+        }),
+    }
+}
 
 /// What a command came to.
 #[derive(Debug)]

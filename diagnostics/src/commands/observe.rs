@@ -39,7 +39,7 @@ pub(crate) fn observe(
         .collect();
     // Where cofferdam keeps its own files, in case the suite uses it.
     told.push(("COFFERDAM_DIR".into(), base.clone().into()));
-    let ended = cofferdam_batch::executor::foreground::run(&args.command, told)?;
+    let ended = super::run_in_foreground(&args.command, told)?;
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     let rerun = args.confirm.then(|| {

@@ -1,21 +1,18 @@
-//! Sessions: their namespaces; what one `run` recorded, found again, and removed when it is old.
+//! Finds the recordings of sessions, and removes old ones.
 
-use super::here;
+use cofferdam::Error;
 use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
-use cofferdam::{Error, Namespace, NamespaceHold};
 use cofferdam_batch::executor::job::JobId;
-use cofferdam_batch::ledger::{self, Reader};
+use cofferdam_batch::ledger::Reader;
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::{env, io};
 
-/// As many sessions stay, the newest.
+/// The number of newest sessions whose recordings are kept.
 const KEPT: usize = 10;
 
-/// A name that no other session has.
+/// Returns a name that no other session has.
 pub(super) fn new_name() -> String {
-    #[expect(clippy::disallowed_methods, reason = "the moment is the session's name")]
+    #[expect(clippy::disallowed_methods, reason = "the time is part of the session's name")]
     let now = std::time::SystemTime::now();
     let micros = now
         .duration_since(std::time::UNIX_EPOCH)
@@ -28,114 +25,12 @@ pub(super) fn new_name() -> String {
     format!("{micros}-{pid}")
 }
 
-/// The namespace that was asked for, or that the environment names, or the session's own.
-pub(super) fn namespace(asked: Option<&str>, session: &str) -> Result<Namespace, Error> {
-    match asked {
-        Some(name) => Namespace::named(name),
-        None => match Namespace::from_environment()? {
-            Some(namespace) => Ok(namespace),
-            None => Namespace::named(session),
-        },
-    }
-}
-
-/// Where a session's output goes, and nobody else's.
-pub(super) struct Space {
-    pub(super) namespace: Namespace,
-    pub(super) output: PathBuf,
-    hold: Option<NamespaceHold>,
-}
-
-impl Space {
-    pub(super) fn take(namespace: Namespace, base: &Path) -> Result<Self, Error> {
-        let hold = if is_inside_another() {
-            None
-        } else {
-            Some(namespace.hold(base)?)
-        };
-        Ok(Self {
-            output: namespace.output_dir(base)?,
-            namespace,
-            hold,
-        })
-    }
-}
-
-/// Whether this session may work in its namespace beside another: its user said so, or it goes on in that of the
-/// session whose command it is part of.
-pub(super) fn is_beside() -> bool {
-    is_inside_another() || variable("COFFERDAM_RUN_LOCK").is_some_and(|lock| lock == "off")
-}
-
-impl Drop for Space {
-    fn drop(&mut self) {
-        if self.hold.is_some() {
-            // Only if nothing was put there.
-            let _ = std::fs::remove_dir(&self.output);
-        }
-    }
-}
-
-fn is_inside_another() -> bool {
-    variable("COFFERDAM_RECORD").is_some()
-}
-
-/// A variable's value; an empty one counts as absent.
-pub(super) fn variable(name: &str) -> Option<OsString> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an outer session sets variables for its commands, and users do for ours"
-    )]
-    env::var_os(name).filter(|value| !value.is_empty())
-}
-
-/// Folders for the jobs of a session; the temporary ones go with this.
-pub(super) struct JobFolders {
-    /// What a job writes, and nobody else can read.
-    pub(super) logs: PathBuf,
-    pub(super) temp: tempfile::TempDir,
-}
-
-impl JobFolders {
-    pub(super) fn make(base: &Path, session: &str, output: &Path) -> Result<Self, io::Error> {
-        let logs = ledger::folder(base, session);
-        let below = logs.strip_prefix(base).unwrap_or(&logs);
-        here::create_dir(base, below)?;
-        let said = |path: &Path, error: &io::Error| {
-            io::Error::new(
-                error.kind(),
-                format!("could not create {}: {error}", path.display()),
-            )
-        };
-        std::fs::create_dir_all(output).map_err(|error| said(output, &error))?;
-        // Not below the base folder: sockets are put there, and their paths have to be short.
-        let temp = tempfile::Builder::new().prefix("cofferdam-").tempdir();
-        let temp = temp.map_err(|error| said(&env::temp_dir(), &error))?;
-        Ok(Self { logs, temp })
-    }
-
-    /// Where locks of the whole machine are: jobs have temporary folders of their own, and must not lose sight of
-    /// each other by that. A session inside of another's job goes on with what it was handed.
-    pub(super) fn host_dir(&self) -> Option<(OsString, OsString)> {
-        const NAME: &str = "COFFERDAM_HOST_DIR";
-        variable(NAME)
-            .is_none()
-            .then(|| (NAME.into(), env::temp_dir().into()))
-    }
-}
-
-/// What a job's number is put behind: the job that this session runs in, if it runs in one.
-pub(super) fn job_prefix() -> String {
-    let job = variable("COFFERDAM_JOB");
-    job.map_or_else(String::new, |job| format!("{}.", job.to_string_lossy()))
-}
-
-/// The newest session below `base`.
+/// Returns the newest session below `base`.
 pub(super) fn newest(base: &Path) -> Result<Option<String>, Error> {
     Ok(runs(base)?.into_iter().find_map(|run| run.session))
 }
 
-/// What was recorded for `session` below `base`.
+/// Reads the recording of `session` below `base`.
 pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
     let mut evidence = Evidence::of_session(session);
     let account = account(base, session);
@@ -143,7 +38,7 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
         evidence.read(&account);
     }
     for run in runs(base)? {
-        // A run that was named by hand may have been joined by several sessions; its journals say which.
+        // Several sessions may share a run that was named by hand; its journals name them.
         if run.named || run.session.as_deref() == Some(session) {
             evidence.read(&run.path);
         }
@@ -151,13 +46,13 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
     Ok(evidence)
 }
 
-/// Where the session's account is: beside the runs, for those who copy that folder.
+/// Returns the account of a session. It is in the folder of runs, so that a copy of that folder includes it.
 fn account(base: &Path, session: &str) -> PathBuf {
     base.join("runs").join(format!("{session}.account"))
 }
 
-/// What these jobs of the session recorded. Their names are in those of their lanes.
-pub(super) fn evidence_of(
+/// Reads the recording of these jobs of the session. The names of their workers begin with those of the jobs.
+pub(super) fn evidence_of_jobs(
     base: &Path,
     session: &str,
     prefix: &str,
@@ -169,34 +64,34 @@ pub(super) fn evidence_of(
         if !run.named && run.session.as_deref() != Some(session) {
             continue;
         }
-        let Ok(lanes) = std::fs::read_dir(run.path.join("workers")) else {
+        let Ok(workers) = std::fs::read_dir(run.path.join("workers")) else {
             continue;
         };
-        for lane in lanes.flatten() {
-            let name = lane.file_name();
+        for worker in workers.flatten() {
+            let name = worker.file_name();
             let job = name.to_str().and_then(|name| name.rsplit_once('.'));
             if job.is_some_and(|(job, _)| jobs.contains(job)) {
-                evidence.read(&lane.path());
+                evidence.read(&worker.path());
             }
         }
     }
     Ok(evidence)
 }
 
-/// Removes the recordings of all but the newest sessions, as far as their runs are over. Those of a session that still
-/// runs are yet to be judged.
-pub(super) fn forget_old(base: &Path) {
+/// Removes the recordings of finished runs, except those of the newest sessions and of active ones, which still need
+/// theirs.
+pub(super) fn remove_old(base: &Path) {
     let Ok(runs) = runs(base) else { return };
     let active = active(base);
-    for folder in old(&runs, KEPT, &active) {
-        // What cannot be removed now is tried again by the next session.
+    for folder in outdated(&runs, KEPT, &active) {
+        // A folder that cannot be removed now is tried again by the next session.
         let _ = std::fs::remove_dir_all(folder);
     }
-    forget_accounts(base, &active);
+    remove_old_accounts(base, &active);
 }
 
-/// A session's name begins with its moment.
-fn forget_accounts(base: &Path, active: &HashSet<String>) {
+/// Removes old accounts. The name of a session begins with its start time, so that sorting by name is enough.
+fn remove_old_accounts(base: &Path, active: &HashSet<String>) {
     let entries = std::fs::read_dir(base.join("runs"))
         .into_iter()
         .flatten()
@@ -214,7 +109,7 @@ fn forget_accounts(base: &Path, active: &HashSet<String>) {
     }
 }
 
-/// The sessions that run, as far as the ledger knows.
+/// Returns the names of the active sessions in the ledger.
 fn active(base: &Path) -> HashSet<String> {
     let reader = Reader::open(base).ok().flatten();
     let active = reader.and_then(|reader| reader.active().ok());
@@ -222,8 +117,8 @@ fn active(base: &Path) -> HashSet<String> {
     names.collect()
 }
 
-/// The folders that may go. `runs` is sorted, the newest first.
-fn old(runs: &[RecordedRun], keep: usize, active: &HashSet<String>) -> Vec<PathBuf> {
+/// Selects the folders to remove. `runs` is sorted, the newest first.
+fn outdated(runs: &[RecordedRun], keep: usize, active: &HashSet<String>) -> Vec<PathBuf> {
     let mut sessions = HashSet::new();
     let mut old = Vec::new();
     for run in runs {

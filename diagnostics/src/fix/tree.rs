@@ -160,7 +160,7 @@ pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -
     let starter = Starter::new(Vec::new());
     let passes = |folder: &Path| -> Result<bool, String> {
         let mut child = starter
-            .start(&command, [], Some(folder), &Streams::Ours)
+            .start(&command, [], Some(folder), &Streams::Inherited)
             .map_err(|error| error.to_string())?;
         let status = child.wait().map_err(|error| error.to_string())?;
         Ok(status.success())

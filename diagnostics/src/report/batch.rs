@@ -1,21 +1,22 @@
-//! What several jobs came to: a table of rounds, and which failed.
+//! The report of a batch: a table of rounds, and the failed jobs.
 
 use super::progress::words;
 use super::style::RED;
 use super::text::{count, plain};
-use crate::commands::run::summary::{Batch, FailedJob, Row};
-use serde_json::{Value, json};
+use crate::commands::run::summary::{Batch, FailedJob, RoundsSummary};
+use cofferdam_batch::processes::NamedProcess;
+use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// For a person.
+/// Writes the batch as text.
 pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
-    if !batch.rows.is_empty() {
-        table(out, &batch.rows)?;
+    if !batch.rounds.is_empty() {
+        table(out, &batch.rounds)?;
     }
-    for failed in &batch.failed {
-        let (name, ending) = (plain(&failed.name), words::ending(&failed.ending));
-        write!(out, "{RED}failed:{RED:#} {} {name}: {ending}", failed.job)?;
+    for failed in &batch.failed_jobs {
+        let (name, outcome) = (plain(&failed.name), words::outcome(&failed.outcome));
+        write!(out, "{RED}failed:{RED:#} {} {name}: {outcome}", failed.job)?;
         if failed.attempts > 1 {
             write!(out, ", {} attempts", failed.attempts)?;
         }
@@ -24,7 +25,7 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
             None => writeln!(out)?,
         }
     }
-    let more = batch.failed().saturating_sub(batch.failed.len() as u64);
+    let more = batch.failed().saturating_sub(batch.failed_jobs.len() as u64);
     if more > 0 {
         let logs = batch.logs.display().to_string();
         writeln!(
@@ -33,10 +34,10 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
             plain(&logs)
         )?;
     }
-    for (pid, name) in batch.left.iter().take(Batch::LISTED) {
+    for (pid, name) in batch.detached.iter().take(Batch::LISTED) {
         writeln!(out, "{}", words::detached(*pid, name))?;
     }
-    let more = batch.left.len().saturating_sub(Batch::LISTED);
+    let more = batch.detached.len().saturating_sub(Batch::LISTED);
     if more > 0 {
         let processes = count(more as u64, "more process");
         writeln!(out, "and {processes} detached by jobs")?;
@@ -44,8 +45,8 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
     Ok(())
 }
 
-/// One line for each number of workers.
-fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+/// Writes a line for each number of workers.
+fn table(out: &mut impl Write, rows: &[RoundsSummary]) -> io::Result<()> {
     let head = [
         "workers",
         "rounds",
@@ -57,10 +58,10 @@ fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     ];
     let mut lines = vec![head.map(str::to_owned)];
     for row in rows {
-        let rounds = row.rounds();
+        let rounds = row.finished();
         lines.push([
             row.workers
-                .map_or_else(|| "as set".to_owned(), |workers| workers.to_string()),
+                .map_or_else(|| "default".to_owned(), |workers| workers.to_string()),
             rounds.to_string(),
             row.passed.to_string(),
             row.failed.to_string(),
@@ -81,103 +82,148 @@ fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Of the rounds that were not cancelled.
-fn success(row: &Row) -> String {
-    match row.rounds() {
+/// Returns the pass rate of the finished rounds.
+fn success(row: &RoundsSummary) -> String {
+    match row.finished() {
         0 => "-".to_owned(),
         rounds if row.passed == rounds => "100 %".to_owned(),
         rounds => {
-            // Rounded down: what is not all must not look like all.
+            // Rounded down, so that only all rounds are 100 %.
             let tenths = row.passed * 1000 / rounds;
             format!("{}.{} %", tenths / 10, tenths % 10)
         }
     }
 }
 
-fn mean(row: &Row) -> Option<Duration> {
-    let rounds = u32::try_from(row.rounds()).ok().filter(|rounds| *rounds > 0)?;
-    Some(row.took / rounds)
+fn mean(row: &RoundsSummary) -> Option<Duration> {
+    let rounds = u32::try_from(row.finished()).ok().filter(|rounds| *rounds > 0)?;
+    Some(row.duration / rounds)
 }
 
-/// For programs.
-pub(super) fn json(batch: &Batch) -> Value {
-    let rows: Vec<Value> = batch.rows.iter().map(row).collect();
-    json!({
-        "total": batch.total(),
-        "passed": batch.passed(),
-        "failed": batch.failed(),
-        "cancelled": batch.cancelled(),
-        "carried": batch.carried.passed + batch.carried.failed + batch.carried.cancelled,
-        "most_at_once": batch.tally.most_at_once,
-        "stopped": batch.tally.stopped.as_ref().map(words::why),
-        "seconds": batch.took.as_secs_f64(),
-        "logs": batch.logs.to_string_lossy(),
-        "failures": batch.failed.iter().map(failure).collect::<Vec<_>>(),
-        "rounds": rows,
-        "left": batch.left.iter().map(|(pid, name)| json!({ "pid": pid, "name": name })).collect::<Vec<_>>(),
-    })
+/// The JSON of a batch.
+#[derive(Serialize)]
+pub(super) struct BatchView {
+    total: u64,
+    passed: u64,
+    failed: u64,
+    cancelled: u64,
+    carried_over: u64,
+    most_at_once: u32,
+    stopped: Option<String>,
+    seconds: f64,
+    logs: String,
+    failures: Vec<FailureView>,
+    rounds: Vec<RoundsView>,
+    detached: Vec<NamedProcess>,
 }
 
-fn failure(failed: &FailedJob) -> Value {
-    json!({
-        "job": failed.job.to_string(),
-        "name": failed.name,
-        "attempts": failed.attempts,
-        "ending": words::ending(&failed.ending),
-        "log": failed.log.as_ref().map(|log| log.to_string_lossy()),
-    })
+#[derive(Serialize)]
+struct FailureView {
+    job: String,
+    name: String,
+    attempts: u32,
+    outcome: String,
+    log: Option<String>,
 }
 
-fn row(row: &Row) -> Value {
-    json!({
-        "workers": row.workers,
-        "rounds": row.rounds(),
-        "passed": row.passed,
-        "failed": row.failed,
-        "cancelled": row.cancelled,
-        "mean_seconds": mean(row).map(|mean| mean.as_secs_f64()),
-        "conflicts": row.conflicts,
-    })
+#[derive(Serialize)]
+struct RoundsView {
+    workers: Option<u32>,
+    rounds: u64,
+    passed: u64,
+    failed: u64,
+    cancelled: u64,
+    mean_seconds: Option<f64>,
+    conflicts: u64,
+}
+
+impl BatchView {
+    pub(super) fn new(batch: &Batch) -> Self {
+        let detached = batch.detached.iter().map(|(pid, name)| NamedProcess {
+            pid: *pid,
+            program: Some(name.clone()),
+        });
+        Self {
+            total: batch.total(),
+            passed: batch.passed(),
+            failed: batch.failed(),
+            cancelled: batch.cancelled(),
+            carried_over: batch.carried.total(),
+            most_at_once: batch.tally.most_at_once,
+            stopped: batch.tally.stopped.as_ref().map(words::stop_reason),
+            seconds: batch.duration.as_secs_f64(),
+            logs: batch.logs.to_string_lossy().into_owned(),
+            failures: batch.failed_jobs.iter().map(FailureView::new).collect(),
+            rounds: batch.rounds.iter().map(RoundsView::new).collect(),
+            detached: detached.collect(),
+        }
+    }
+}
+
+impl FailureView {
+    fn new(failed: &FailedJob) -> Self {
+        Self {
+            job: failed.job.to_string(),
+            name: failed.name.clone(),
+            attempts: failed.attempts,
+            outcome: words::outcome(&failed.outcome),
+            log: failed.log.as_ref().map(|log| log.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+impl RoundsView {
+    fn new(rounds: &RoundsSummary) -> Self {
+        Self {
+            workers: rounds.workers,
+            rounds: rounds.finished(),
+            passed: rounds.passed,
+            failed: rounds.failed,
+            cancelled: rounds.cancelled,
+            mean_seconds: mean(rounds).map(|mean| mean.as_secs_f64()),
+            conflicts: rounds.conflicts,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row_of(passed: u64, failed: u64) -> Row {
-        Row {
+    fn row_of(passed: u64, failed: u64) -> RoundsSummary {
+        RoundsSummary {
             passed,
             failed,
-            took: Duration::from_secs(10),
-            ..Row::default()
+            duration: Duration::from_secs(10),
+            ..RoundsSummary::default()
         }
     }
 
     #[test]
-    fn only_all_of_them_are_a_hundred_percent() {
-        for (passed, failed, told) in [
+    fn only_all_rounds_are_a_hundred_percent() {
+        for (passed, failed, expected) in [
             (20, 0, "100 %"),
             (9999, 1, "99.9 %"),
             (1, 2, "33.3 %"),
             (0, 0, "-"),
         ] {
-            assert_eq!(success(&row_of(passed, failed)), told);
+            assert_eq!(success(&row_of(passed, failed)), expected);
         }
     }
 
     #[test]
-    fn a_table_s_columns_stand_below_each_other() {
+    fn the_columns_of_the_table_are_aligned() {
         let mut out = Vec::new();
         table(&mut out, &[row_of(20, 0), row_of(3, 1)]).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1],
-            " as set      20      20       0    100 %      0.5 s          0"
+            "default      20      20       0    100 %      0.5 s          0"
         );
         assert_eq!(
             lines[2],
-            " as set       4       3       1   75.0 %      2.5 s          0"
+            "default       4       3       1   75.0 %      2.5 s          0"
         );
     }
 }

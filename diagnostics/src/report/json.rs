@@ -37,7 +37,7 @@ impl Json<'_> {
                 Some(Ended::Failed { signal, .. }) => *signal,
                 _ => None,
             },
-            "jobs": self.0.batch.as_ref().map(batch::json),
+            "jobs": self.0.batch.as_ref().map(batch::BatchView::new),
             "watched": {
                 "runs": watched.runs,
                 "processes": watched.processes,

@@ -1,12 +1,12 @@
-//! Sessions and jobs, in words and as JSON.
+//! Parts of sessions in words.
 
 use super::text::{count, plain};
-use cofferdam_batch::ledger::{Attempt, Counts, Holder, Job, Session};
-use serde_json::{Value, json};
+use cofferdam_batch::ledger::{JobCounts, RecordedSession, WalStatus};
+use cofferdam_batch::processes::NamedProcess;
 use std::time::Duration;
 
-/// `12 in night: tests`.
-pub(super) fn name(session: &Session) -> String {
+/// Formats a session as `12 in night: tests`.
+pub(super) fn name(session: &RecordedSession) -> String {
     format!(
         "{} in {}: {}",
         session.id,
@@ -15,17 +15,17 @@ pub(super) fn name(session: &Session) -> String {
     )
 }
 
-/// `process 4711 on build-3`.
-pub(super) fn owner(session: &Session) -> String {
+/// Formats an owner as `process 4711 on build-3`.
+pub(super) fn owner(session: &RecordedSession) -> String {
     match session.owner.host.as_str() {
         "" => format!("process {}", session.owner.pid),
         host => format!("process {} on {}", session.owner.pid, plain(host)),
     }
 }
 
-/// `7 of 10 jobs ended (1 failed), 2 running`.
-pub(super) fn progress(jobs: &Counts) -> String {
-    let mut line = format!("{} of {} ended", jobs.ended(), count(jobs.all(), "job"));
+/// Formats counts as `7 of 10 jobs ended (1 failed), 2 running`.
+pub(super) fn progress(jobs: &JobCounts) -> String {
+    let mut line = format!("{} of {} ended", jobs.ended(), count(jobs.total, "job"));
     let ends = [
         (jobs.failed, "failed"),
         (jobs.cancelled, "cancelled"),
@@ -44,7 +44,7 @@ pub(super) fn progress(jobs: &Counts) -> String {
     line
 }
 
-/// How long from one moment to another, both in microseconds.
+/// Formats the time between two timestamps in microseconds.
 pub(super) fn span(from: u64, to: u64) -> String {
     let micros = to.saturating_sub(from);
     match micros {
@@ -54,87 +54,26 @@ pub(super) fn span(from: u64, to: u64) -> String {
     }
 }
 
-/// The moment in UTC, from microseconds since 1970.
-pub(super) fn moment(at: u64) -> String {
-    // What is no moment of this calendar was not written by us.
+/// Formats microseconds since 1970 in UTC.
+pub(super) fn timestamp(at: u64) -> String {
+    // A later time is beyond the calendar, and was not written by cofferdam.
     let latest = 253_402_300_799_000_000;
     let at = std::time::UNIX_EPOCH + Duration::from_micros(at.min(latest));
     humantime::format_rfc3339_seconds(at).to_string()
 }
 
-/// What keeps the ledger's log large, if it is.
-pub(super) fn large_log(bytes: u64, readers: &[Holder]) -> Option<String> {
+/// Describes a large write-ahead log and the processes that keep it from being truncated.
+pub(super) fn large_wal(wal: &WalStatus) -> Option<String> {
     const LARGE: u64 = 16_000_000;
-    if bytes < LARGE || readers.is_empty() {
+    if wal.bytes < LARGE || wal.readers.is_empty() {
         return None;
     }
     Some(format!(
-        "the ledger's log has {} MB and cannot be emptied, because it is read by {}: end that, and the next session \
-         empties it",
-        bytes / 1_000_000,
-        plain(&Holder::list(readers))
+        "the ledger's write-ahead log has {} MB and cannot be truncated while {} reads it: end the reader, and the next \
+         session truncates the log",
+        wal.bytes / 1_000_000,
+        plain(&NamedProcess::list(&wal.readers))
     ))
-}
-
-pub(super) fn as_json(session: &Session) -> Value {
-    let jobs = &session.jobs;
-    json!({
-        "id": session.id,
-        "name": session.name,
-        "namespace": session.namespace,
-        "scope": session.scope,
-        "triggered_by": session.trigger.as_str(),
-        "status": session.status.as_str(),
-        "left": session.left.iter().map(|left| json!({ "pid": left.pid, "name": left.program })).collect::<Vec<_>>(),
-        "beside": session.beside,
-        "owner": {
-            "pid": session.owner.pid,
-            "started": session.owner.started,
-            "host": session.owner.host,
-        },
-        "revision": session.revision,
-        "resumes": session.resumes,
-        "started": session.started,
-        "ended": session.ended,
-        "gap": session.gap,
-        "conflicts": session.conflicts,
-        "jobs": {
-            "all": jobs.all(),
-            "pending": jobs.pending,
-            "running": jobs.running,
-            "completed": jobs.completed,
-            "failed": jobs.failed,
-            "cancelled": jobs.cancelled,
-            "interrupted": jobs.interrupted,
-        },
-    })
-}
-
-pub(super) fn job_as_json(job: &Job) -> Value {
-    json!({
-        "number": job.number,
-        "name": job.name,
-        "command": job.command,
-        "group": job.group,
-        "state": job.state.as_str(),
-        "submitted": job.submitted,
-        "carried": job.carried,
-        "attempts": job.attempts.iter().map(attempt).collect::<Vec<_>>(),
-    })
-}
-
-fn attempt(attempt: &Attempt) -> Value {
-    json!({
-        "number": attempt.number,
-        "state": attempt.state.as_str(),
-        "exit_code": attempt.exit_code,
-        "signal": attempt.signal,
-        "reason": attempt.reason,
-        "started": attempt.started,
-        "ended": attempt.ended,
-        "memory": attempt.memory,
-        "log": attempt.log.as_ref().map(|log| log.to_string_lossy()),
-    })
 }
 
 #[cfg(test)]
@@ -142,33 +81,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_as_exact_as_people_want_them() {
-        for (micros, told) in [
+    fn spans_have_the_precision_that_readers_need() {
+        for (micros, expected) in [
             (0, "0 ms"),
             (999_999, "999 ms"),
             (1_950_000, "1.9 s"),
             (59_990_000, "59.9 s"),
             (3_723_000_000, "1h 2m 3s"),
         ] {
-            assert_eq!(span(7, 7 + micros), told);
+            assert_eq!(span(7, 7 + micros), expected);
         }
         assert_eq!(span(7, 0), "0 ms", "a clock that was set back");
-        assert_eq!(moment(1_700_000_000_000_000), "2023-11-14T22:13:20Z");
-        assert_eq!(moment(u64::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(timestamp(1_700_000_000_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(timestamp(u64::MAX), "9999-12-31T23:59:59Z");
     }
 
     #[test]
-    fn a_large_log_is_worth_a_word_only_while_somebody_keeps_it() {
-        let readers = [Holder {
+    fn a_large_log_is_reported_only_while_a_process_reads_it() {
+        let readers = vec![NamedProcess {
             pid: 4711,
             program: Some("sqlite3".to_owned()),
         }];
-        assert_eq!(large_log(1_000_000, &readers), None);
-        assert_eq!(large_log(20_000_000, &[]), None);
-        let told = large_log(20_000_000, &readers).unwrap();
+        let of = |bytes, readers: &[NamedProcess]| {
+            large_wal(&WalStatus {
+                bytes,
+                readers: readers.to_vec(),
+            })
+        };
+        assert_eq!(of(1_000_000, &readers), None);
+        assert_eq!(of(20_000_000, &[]), None);
+        let text = of(20_000_000, &readers).unwrap();
         assert!(
-            told.contains("20 MB") && told.contains("process 4711 (sqlite3)"),
-            "{told}"
+            text.contains("20 MB") && text.contains("process 4711 (sqlite3)"),
+            "{text}"
         );
     }
 }

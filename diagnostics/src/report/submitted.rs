@@ -1,13 +1,23 @@
-//! A job that was handed to a session.
+//! The report of `submit`.
 
-use super::text::{harmless, plain};
+use super::json_line;
+use super::text::plain;
 use crate::cli::ListFormat;
 use crate::commands::submit::Submitted;
-use serde_json::json;
+use serde::Serialize;
 use std::io::{self, Write};
 
-/// The version of the report that this build writes.
+/// The version of the JSON that this build writes.
 const VERSION: u64 = 1;
+
+#[derive(Serialize)]
+struct SubmittedView<'a> {
+    version: u64,
+    session: i64,
+    namespace: &'a str,
+    job: String,
+    name: &'a str,
+}
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, submitted: &Submitted) -> io::Result<()> {
     let Submitted {
@@ -24,11 +34,15 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, submitted: &Submitt
                 "cofferdam: j{job} {name} is pending in session {session}, namespace {namespace}"
             )
         }
-        ListFormat::Json => {
-            let value = json!({
-                "version": VERSION, "session": session, "namespace": namespace, "job": format!("j{job}"), "name": name,
-            });
-            writeln!(out, "{}", harmless(&value.to_string()))
-        }
+        ListFormat::Json => json_line::write(
+            out,
+            &SubmittedView {
+                version: VERSION,
+                session: *session,
+                namespace,
+                job: format!("j{job}"),
+                name,
+            },
+        ),
     }
 }

@@ -199,8 +199,8 @@ fn jobs(batch: &Batch) -> String {
         let comma = if failed > 0 { ", " } else { "" };
         let _ = write!(text, "{comma}{cancelled}{of} cancelled");
     }
-    if let Some(why) = &batch.tally.stopped {
-        let _ = write!(text, ", for {}", words::why(why));
+    if let Some(reason) = &batch.tally.stopped {
+        let _ = write!(text, ", for {}", words::stop_reason(reason));
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use crate::ledger::{add, create_dir, end, new, start};
 use crate::recording::{Journal, run_folder, told};
-use cofferdam_batch::ledger::{JobState, Ledger, Status, Wait};
+use cofferdam_batch::ledger::{JobState, Ledger, Status, WaitPolicy};
 use prometheus_parse::{Sample, Scrape, Value};
 use serde_json::json;
 use std::path::Path;
@@ -132,7 +132,9 @@ fn the_newest_session_is_measured_or_that_of_a_namespace() {
     let base = tempfile::tempdir().unwrap();
     recorded(base.path());
     let other = Ledger::open(base.path(), create_dir).unwrap();
-    let other = other.start_session(&new("day"), Wait::No, |_| {}).unwrap();
+    let other = other
+        .start_session(&new("day"), WaitPolicy::Never, |_| {})
+        .unwrap();
     let status = |args: &[&str]| {
         let (_, samples) = scraped(base.path(), args);
         let info = samples

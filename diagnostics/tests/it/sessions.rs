@@ -3,7 +3,7 @@
 use crate::ledger::role::Played;
 use crate::ledger::{add, end, folder, start};
 use crate::recording::{cofferdam, told, told_json};
-use cofferdam_batch::ledger::{Conflict, JobState, Status};
+use cofferdam_batch::ledger::{JobState, RecordedConflict, Status};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
@@ -17,7 +17,7 @@ fn failed(base: &Path) {
     failed.log = Some(folder(base, &session).join("2.log"));
     failed.reason = Some("timeout".to_owned());
     session.job_finished(&failed).unwrap();
-    let conflict = Conflict {
+    let conflict = RecordedConflict {
         kind: "shared-resource".to_owned(),
         severity: "conflict".to_owned(),
         message: "file /shop/report.csv is used by a and b".to_owned(),
@@ -138,7 +138,7 @@ fn the_last_sessions_are_told_with_how_often_each_job_passed() {
         &["list", "--run-namespace", "day", "--format", "json"],
     );
     assert_eq!(all["sessions"].as_array().unwrap().len(), 1);
-    assert_eq!(all["success"][0]["completed"], 1);
+    assert_eq!(all["pass_rates"][0]["completed"], 1);
     let (_, newest) = told_json(base.path(), &["list", "--limit", "1", "--format", "json"]);
     assert_eq!(newest["sessions"][0]["status"], "abandoned");
 }
@@ -204,11 +204,7 @@ fn a_backup_is_told_and_takes_nothing_s_place() {
     );
     let again = told(base.path(), &["backup", "copy.sqlite3"]);
     assert_eq!(again.code, Some(3));
-    assert!(
-        again.err.contains("copy.sqlite3 is there already"),
-        "{}",
-        again.err
-    );
+    assert!(again.err.contains("copy.sqlite3 exists"), "{}", again.err);
     let (_, report) = told_json(base.path(), &["backup", "other.sqlite3", "--format", "json"]);
     assert_eq!((&report["sessions"], &report["jobs"]), (&1.into(), &3.into()));
 }

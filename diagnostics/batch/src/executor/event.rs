@@ -1,11 +1,11 @@
-//! What happens to jobs, as plain data: the contract between those who run them and those who record and show it.
+//! Events of a session, as plain data: the contract between the executor and those that record and display them.
 
 use super::job::JobId;
 use super::shortage::Shortage;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What happened. Names are what users chose; there is no argument, no variable and no output in here.
+/// A step of a session. Names are those that users chose; events contain no argument, no variable and no output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An attempt began.
@@ -13,101 +13,105 @@ pub enum Event {
         job: JobId,
         name: String,
         group: Option<String>,
-        /// From 1.
+        /// Counted from 1.
         attempt: u32,
         pid: u32,
-        /// Where its output is written; `None` when it has our own streams.
+        /// The file that receives its output; `None` if it inherited the streams of this process.
         log: Option<PathBuf>,
     },
-    /// An attempt is over, and so is the job unless it is `again`.
+    /// An attempt ended, and with it the job unless `retry` is set.
     Ended {
         job: JobId,
         name: String,
         group: Option<String>,
         attempt: u32,
-        ending: Ending,
-        took: Duration,
-        /// Where its output is; `None` when it had our own streams, or wrote nothing.
+        outcome: AttemptOutcome,
+        duration: Duration,
+        /// The file with its output; `None` if it wrote nothing or inherited the streams of this process.
         log: Option<PathBuf>,
-        /// So many bytes are in the log.
-        written: u64,
-        /// Processes of the job that outlived its first one and were stopped.
-        stopped: u32,
-        /// The most memory that its processes were seen to use, in bytes; `None` where memory is not limited.
+        log_bytes: u64,
+        /// Processes that outlived the job's first process and were stopped.
+        stopped_processes: u32,
+        /// The highest memory use measured, in bytes; `None` if memory is not limited.
         memory: Option<u64>,
-        /// Another attempt follows.
-        again: bool,
+        retry: bool,
     },
-    /// Nothing is started for now.
-    Held { why: Hold },
-    /// No more than so many jobs run at once, for want of this. It is said once for each want.
-    Short { of: Shortage, at_once: usize },
-    /// No guard could be started: jobs go on if this process is killed.
+    /// No job starts until memory is available again.
+    StartsPaused { reason: MemoryHold },
+    /// Fewer jobs run at once than requested, because of this shortage. Reported once for each kind.
+    Limited { shortage: Shortage, at_once: usize },
+    /// The guard could not be started: jobs survive if this process is killed.
     Unguarded { error: String },
-    /// What was held back is started again.
-    Released,
-    /// No more jobs are started, and those that run are stopped.
-    Stopping { why: Why },
-    /// A job is no longer wanted, and never began.
+    /// Jobs start again.
+    StartsResumed,
+    /// No further job starts, and running jobs are stopped.
+    Stopping { reason: StopReason },
+    /// A job was removed from the queue because the session stops.
     Dropped {
         job: JobId,
         name: String,
         group: Option<String>,
     },
-    /// Nothing happened for a moment, or it was not said for a second: there is time for what could wait.
-    Rest,
-    /// A process that a job had detached from itself outlives the session.
-    Left {
+    /// Nothing happened for a moment, or a second passed since the last of these events: an occasion for deferred work.
+    Idle,
+    /// A process that a job detached outlives the session.
+    Detached {
         pid: u32,
         /// The program's name.
         name: String,
     },
 }
 
-/// How an attempt ended.
+impl Event {
+    /// Returns whether a job is over with this event.
+    pub fn is_end_of_job(&self) -> bool {
+        matches!(self, Self::Ended { retry: false, .. } | Self::Dropped { .. })
+    }
+}
+
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum AttemptOutcome {
     Passed,
     Failed {
         code: u8,
-        /// The signal that ended it, if one did.
+        /// The signal that ended it, if there was one.
         signal: Option<i32>,
-        /// Of the kind that the user called critical.
+        /// The failure is critical by its exit code or its output.
         critical: bool,
     },
-    /// It could not be started.
     NotStarted {
         error: String,
     },
-    /// It was stopped, for it ran longer than it may.
+    /// Stopped at its time limit.
     TimedOut {
         limit: Duration,
     },
-    /// It was stopped, for it used more memory than it may.
+    /// Stopped because the job exceeded its memory limit.
     OverMemory {
         used: u64,
         limit: u64,
     },
-    /// It was stopped, for all jobs together used more memory than they may, and it used most.
-    OverMemoryInAll {
+    /// Stopped because all jobs together exceeded the memory limit and this one used most.
+    OverTotalMemory {
         used: u64,
         limit: u64,
     },
-    /// It was stopped, for it wrote more than it may.
-    OverOutput {
-        written: u64,
-        limit: u64,
-    },
-    /// It was stopped with the session.
+    /// Stopped together with the session.
     Cancelled,
 }
 
-impl Ending {
+impl AttemptOutcome {
     pub fn passed(&self) -> bool {
         matches!(self, Self::Passed)
     }
 
-    /// In a word why it did not pass by itself, for programs.
+    /// Returns whether the job failed, by itself or by exceeding a limit.
+    pub fn failed(&self) -> bool {
+        !matches!(self, Self::Passed | Self::Cancelled)
+    }
+
+    /// Returns a keyword for programs.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -116,14 +120,12 @@ impl Ending {
             Self::NotStarted { .. } => "not-started",
             Self::TimedOut { .. } => "timeout",
             Self::OverMemory { .. } => "memory",
-            Self::OverMemoryInAll { .. } => "memory-in-all",
-            Self::OverOutput { .. } => "output",
+            Self::OverTotalMemory { .. } => "total-memory",
             Self::Cancelled => "cancelled",
         }
     }
 
-    /// The state that a job is in after its last attempt: `completed`, `failed` or `cancelled`. Before, it is
-    /// `pending` or `running`.
+    /// Returns the state of a job whose last attempt ended like this: `completed`, `failed` or `cancelled`.
     pub fn state(&self) -> &'static str {
         match self {
             Self::Passed => "completed",
@@ -133,36 +135,36 @@ impl Ending {
     }
 }
 
-/// Why nothing is started.
+/// The reason why no job starts for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// The machine, or the container that we are in, has less memory left than it shall keep.
-    MemoryShort { available: u64, wanted: u64 },
+pub enum MemoryHold {
+    /// The machine, or the container, has less memory available than it is to keep free.
+    MachineShort { available: u64, keep_free: u64 },
     /// The jobs together use nearly as much as they may.
-    MemoryInAll { used: u64, limit: u64 },
+    NearLimit { used: u64, limit: u64 },
 }
 
-/// Why a session stops before its jobs are done.
+/// The reason why a session stops before its jobs are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// Somebody sent this signal.
+pub enum StopReason {
+    /// This process received a signal.
     Signal(i32),
-    /// A job failed, and that was to end it.
+    /// A job failed, and the policy is to stop then.
     Failed(JobId),
-    /// A job failed in a way that was called critical.
+    /// A job failed critically.
     Critical(JobId),
-    /// So many jobs failed.
+    /// This number of jobs failed.
     MaxFail(u32),
 }
 
-/// What a session came to.
+/// The counts of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub passed: u64,
     pub failed: u64,
-    /// Stopped with the session, or never begun.
+    /// Jobs that were stopped with the session, or never started.
     pub cancelled: u64,
-    /// Most jobs at one time.
+    /// The highest number of jobs that ran at the same time.
     pub most_at_once: u32,
-    pub stopped: Option<Why>,
+    pub stopped: Option<StopReason>,
 }

@@ -1,8 +1,8 @@
-//! Ends the jobs of a session whose executor was killed.
+//! Stops the jobs of a session whose executor was killed.
 //!
-//! A small process of our own program listens at a pipe. When the pipe ends without a word, nobody is left who would
-//! stop the jobs. It inherits the session's lock as its standard output, so that the namespace stays taken until it is
-//! done. Where there is no table of processes (elsewhere than on Linux) there is no guard.
+//! The guard is a small process of this program that reads from a pipe. If the pipe closes without a message, the
+//! executor is gone and the guard stops the jobs. Its standard output is the session's lock, so that the namespace stays
+//! taken until the guard is done. Guards exist on Linux only: elsewhere there is no process table to find the jobs in.
 
 use crate::child::own_exe;
 use std::fs::File;
@@ -11,14 +11,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The guard of a session, until it is dismissed or dropped. Dropped, it ends the session's jobs, and is waited for.
+/// The guard of a session. Dropped without [`dismiss`](Self::dismiss), it stops the session's jobs, and the drop waits
+/// for that.
 #[derive(Debug)]
-pub struct Guard {
+pub struct JobGuard {
     child: Child,
 }
 
-impl Guard {
-    /// Starts it. `temp` goes with the jobs; `lock` is kept until they are gone.
+impl JobGuard {
+    /// Starts the guard; `None` on systems without guards. It removes `temp` together with the jobs, and keeps `lock`
+    /// open until they are gone.
     pub fn start(
         session: &str,
         temp: &Path,
@@ -28,13 +30,13 @@ impl Guard {
         if !cfg!(target_os = "linux") {
             return Ok(None);
         }
-        #[expect(clippy::disallowed_methods, reason = "our own program, no job")]
+        #[expect(clippy::disallowed_methods, reason = "the guard is this program, not a job")]
         let mut command = Command::new(own_exe());
         command
             .args(["guard", session])
             .arg(temp)
             .arg(grace.as_millis().to_string())
-            // It must not be taken for one of the jobs, ours or those of a session that we are in.
+            // Otherwise it would look like a job of this session, or of the one that this session runs in.
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(match lock {
@@ -52,64 +54,59 @@ impl Guard {
         self.child.id()
     }
 
-    /// Nothing is left to end.
+    /// Ends the guard without stopping anything.
     pub fn dismiss(mut self) {
         if let Some(mut pipe) = self.child.stdin.take() {
-            // If it is gone, so be it.
+            // A guard that is gone needs no message.
             let _ = pipe.write_all(b".");
         }
     }
 }
 
-impl Drop for Guard {
+impl Drop for JobGuard {
     fn drop(&mut self) {
         if let Some(pipe) = self.child.stdin.take() {
             drop(pipe);
-            // The session's locks are released next, and its jobs must be gone by then.
+            // The session's locks are released next; by then its jobs must be gone.
             let _ = self.child.wait();
         }
     }
 }
 
-/// What the guard does: waits, and returns how many processes it ended.
+/// Runs the guard: waits for the end of the executor and returns how many processes it then stopped.
 pub fn watch(session: &str, temp: &Path, grace: Duration) -> usize {
-    let mut told = Vec::new();
-    let _ = io::stdin().lock().read_to_end(&mut told);
-    if !told.is_empty() {
+    let mut message = Vec::new();
+    let _ = io::stdin().lock().read_to_end(&mut message);
+    if !message.is_empty() {
         return 0;
     }
-    let ended = sweep(session, grace);
+    let stopped = sweep(session, grace);
     let _ = std::fs::remove_dir_all(temp);
-    ended
+    stopped
 }
 
-/// Ends all processes that were started for the session and are still there, and all below them; returns how many.
+/// Stops all running processes of the session and their descendants; returns their number.
 ///
-/// What was started with an empty environment and left the job's group and tree is not found.
+/// A process that started with an empty environment and left the job's group and ancestry is not found.
 #[cfg(target_os = "linux")]
 pub fn sweep(session: &str, grace: Duration) -> usize {
-    use crate::processes;
+    use crate::{proc, processes};
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
     use std::collections::BTreeSet;
 
-    /// What forks faster than it is killed is left in the end.
+    /// A job that forks faster than it is killed is given up after this many rounds.
     const ROUNDS: usize = 50;
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "what this process is part of is not ended by it"
-    )]
-    let own = std::process::id();
-    let mut ended = BTreeSet::new();
+    let mut stopped = BTreeSet::new();
     for round in 0..ROUNDS {
-        let all = processes::all();
+        let all = proc::all();
         let mut found: BTreeSet<u32> = BTreeSet::new();
-        for pid in processes::jobs(&all, session).into_keys() {
-            found.extend(processes::below(&all, pid));
+        for pid in processes::jobs_of_session(&all, session).into_keys() {
+            found.extend(processes::descendants(&all, pid));
         }
-        // Who goes on with a session may be started by what it left.
-        for pid in processes::above(&all, own) {
+        // A session that resumes another may run inside of a process that the other one left.
+        for pid in processes::ancestors(&all, processes::own_pid()) {
             found.remove(&pid);
         }
         found.retain(|pid| {
@@ -123,7 +120,7 @@ pub fn sweep(session: &str, grace: Duration) -> usize {
         if handles.is_empty() {
             break;
         }
-        ended.extend(found);
+        stopped.extend(found);
         let (signal, patience) = match round {
             0 => (Signal::TERM, grace),
             _ => (Signal::KILL, Duration::from_millis(100)),
@@ -132,16 +129,16 @@ pub fn sweep(session: &str, grace: Duration) -> usize {
             let _ = pidfd_send_signal(handle, signal);
             let _ = pidfd_send_signal(handle, Signal::CONT);
         }
-        // One after the other, within the same patience: each becomes readable with its end.
-        #[expect(clippy::disallowed_methods, reason = "a grace has an end")]
-        let begun = std::time::Instant::now();
+        // All share one deadline: a handle becomes readable when its process ends.
+        #[expect(clippy::disallowed_methods, reason = "the grace period needs a clock")]
+        let began = std::time::Instant::now();
         for handle in &handles {
-            let left = patience.saturating_sub(begun.elapsed());
+            let left = patience.saturating_sub(began.elapsed());
             let timeout = Timespec::try_from(left).ok();
             let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], timeout.as_ref());
         }
     }
-    ended.len()
+    stopped.len()
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,11 +1,11 @@
-//! What is to be run: one command, with what it needs.
+//! A job: one command and the conditions under which it runs.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A job's number in its session, from 1. Written `j1`, it prefixes the lanes of the job's tests.
+/// The number of a job in its session, from 1. Displayed as `j1`, it prefixes the worker names of the job's tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
@@ -15,24 +15,24 @@ impl fmt::Display for JobId {
     }
 }
 
-/// One command, and how it is run.
+/// A command to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub id: JobId,
-    /// As its user named it, else what is known to be harmless of its command. It is shown and kept.
+    /// The user's name for the job, or the part of its command that cannot be secret. It is displayed and stored.
     pub name: String,
-    /// Jobs of one group may have a ceiling of their own.
+    /// The group whose limit the job counts toward.
     pub group: Option<String>,
-    /// The program and its arguments, started without a shell.
+    /// The program and its arguments; no shell is involved.
     pub command: Vec<OsString>,
-    /// Set in addition to what all jobs inherit.
+    /// Variables in addition to those that all jobs inherit.
     pub env: Vec<(OsString, OsString)>,
-    /// Where it starts; without one, where we were started.
+    /// The working folder; without it, that of this process.
     pub cwd: Option<PathBuf>,
-    /// For one attempt. Without one, that of all jobs.
+    /// The time limit of one attempt; without it, that of the session.
     pub timeout: Option<Duration>,
-    /// So many attempts more when it fails. Without a number, that of all jobs.
+    /// The number of further attempts after a failure; without it, that of the session.
     pub retries: Option<u32>,
-    /// It keeps the temporary directory that we were started with, instead of an empty one of its own.
-    pub keeps_temp: bool,
+    /// Whether the job uses the temporary folder of this process instead of an empty one of its own.
+    pub inherits_temp: bool,
 }

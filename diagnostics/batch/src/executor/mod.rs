@@ -1,17 +1,17 @@
-//! Runs jobs side by side and keeps their limits. Events come out; it knows neither the ledger nor the terminal.
+//! Runs jobs side by side within limits. It knows neither the ledger nor the terminal: jobs come from a [`JobSource`],
+//! and events go back to it.
 //!
-//! One thread waits for the end of children, for signals and for the clock at once. A job writes to a file, so there
-//! is no pipe to be held open and nothing to be read while it runs.
+//! A single thread waits for children, signals and deadlines. Each job writes to a file, so there is no pipe that a
+//! surviving process could hold open, and nothing to read while the job runs.
 
 mod children;
 pub mod event;
 pub mod foreground;
 pub mod guard;
 pub mod job;
-mod memory;
+mod log_file;
 mod memory_limits;
 pub mod options;
-pub mod output;
 pub mod policy;
 mod pool;
 mod queue;
@@ -20,44 +20,57 @@ mod running;
 mod sandbox;
 pub mod shortage;
 
-use crate::processes::{self, Process};
+pub use log_file::tail;
+
+use crate::proc::{self, Process};
+use crate::processes::own_pid;
 use event::{Event, Tally};
-use guard::Guard;
+use guard::JobGuard;
 use job::Job;
-use options::{Options, Place};
+use options::{Options, Placement};
 use std::io;
 
-/// Runs the jobs that come out of `source` and tells of each step.
-///
-/// When `source` has none, it is asked again after the next event, at the latest after a second, as long as a job runs.
+/// Supplies the jobs of a session and receives its events.
+pub trait JobSource {
+    /// Returns the next job, or `None` if there is none at the moment.
+    ///
+    /// While a job runs, the executor asks again after the next event, and at least once a second.
+    fn next_job(&mut self) -> Option<Job>;
+
+    /// Returns whether there is always another job. Such a source is not drained when the session stops.
+    fn is_endless(&self) -> bool {
+        false
+    }
+
+    /// Receives an event before the next job is requested.
+    fn observe(&mut self, event: &Event);
+}
+
+/// Runs all jobs of `source` and reports each step to it.
 ///
 /// # Errors
-/// When signals or children cannot be waited for.
-pub fn run(
-    options: &Options,
-    source: &mut dyn Iterator<Item = Job>,
-    out: &mut dyn FnMut(&Event),
-) -> io::Result<Tally> {
-    let Place::Folders(folders) = &options.place else {
-        return pool::Pool::new(options, source, out)?.run(None);
+/// When waiting for signals or children fails.
+pub fn run(options: &Options, source: &mut dyn JobSource) -> io::Result<Tally> {
+    let Placement::Sandboxed(dirs) = &options.placement else {
+        return pool::Pool::new(options, source)?.run(None);
     };
-    let mut pool = pool::Pool::new(options, source, &mut *out)?;
-    let guard = Guard::start(
+    let mut pool = pool::Pool::new(options, source)?;
+    let guard = JobGuard::start(
         &options.session,
-        &folders.temp,
+        &dirs.temp,
         options.grace,
         options.lock.as_deref(),
     );
     let guard = guard.unwrap_or_else(|error| {
-        // Jobs outlive us then when we are killed; that is no reason not to run them.
-        pool.tell(&Event::Unguarded {
+        // Without a guard, jobs survive if this process is killed. That is no reason to run none.
+        pool.report(&Event::Unguarded {
             error: error.to_string(),
         });
         None
     });
-    let tally = pool.run(guard.as_ref().map(Guard::pid))?;
-    for Process { pid, name, .. } in left(guard.as_ref()) {
-        out(&Event::Left { pid, name });
+    let tally = pool.run(guard.as_ref().map(JobGuard::pid))?;
+    for Process { pid, name, .. } in detached(guard.as_ref()) {
+        source.observe(&Event::Detached { pid, name });
     }
     if let Some(guard) = guard {
         guard.dismiss();
@@ -65,20 +78,15 @@ pub fn run(
     Ok(tally)
 }
 
-/// What jobs detached from themselves became our children. A keeper ends by itself, soon after its run.
-fn left(guard: Option<&Guard>) -> Vec<Process> {
-    #[expect(clippy::disallowed_methods, reason = "our children are known by their parent")]
-    let own = std::process::id();
-    let mut left = processes::all();
-    left.retain(|process| {
+/// Returns the processes that jobs detached, which this process adopted. Fixture keepers are left out: they end by
+/// themselves, soon after their run.
+fn detached(guard: Option<&JobGuard>) -> Vec<Process> {
+    let own = own_pid();
+    let mut children = proc::all();
+    children.retain(|process| {
         let is_guard = guard.is_some_and(|guard| guard.pid() == process.pid);
-        let is_ours = process.parent == own && !process.is_zombie && !is_guard;
-        is_ours && processes::variables(process.pid, ["COFFERDAM_KEEPER"]) == [None]
+        let is_adopted = process.parent == own && !process.is_zombie && !is_guard;
+        is_adopted && proc::variables(process.pid, ["COFFERDAM_KEEPER"]) == [None]
     });
-    left
-}
-
-/// What memory the machine has, in bytes; `None` where it does not say.
-pub fn memory_in_all() -> Option<u64> {
-    memory::Available::total()
+    children
 }

@@ -1,6 +1,6 @@
-//! The limits of a session.
+//! The limits of a session, and the folders of its jobs.
 
-use super::policy::Policy;
+use super::policy::ErrorPolicy;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,63 +9,83 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How jobs are run.
+/// The conditions under which the jobs of a session run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// So many at once.
-    pub ceiling: NonZeroUsize,
-    /// So many of a group at once.
+    /// The highest number of jobs at the same time.
+    pub at_once: NonZeroUsize,
+    /// The same for single groups.
     pub groups: BTreeMap<String, usize>,
-    /// One start for each interval.
+    /// The time between two starts.
     pub interval: Option<Duration>,
-    /// For each attempt of a job that names none.
+    /// The time limit of each attempt, unless the job has its own.
     pub timeout: Option<Duration>,
-    /// For a job that names none.
+    /// The number of further attempts after a failure, unless the job has its own.
     pub retries: u32,
-    /// From being told to stop to being killed.
+    /// The time between the request to stop and the kill.
     pub grace: Duration,
-    pub policy: Policy,
+    pub policy: ErrorPolicy,
     pub memory: MemoryLimits,
-    /// So many bytes of output a job may write.
-    pub output: Option<u64>,
-    /// The session's name. If there are folders, all processes of its jobs carry it in `COFFERDAM_RECORD`.
+    /// The session's name. Sandboxed jobs and all their processes have it in `COFFERDAM_RECORD`.
     pub session: String,
-    /// What every job is handed besides.
+    /// Variables that every job receives.
     pub variables: Vec<(OsString, OsString)>,
-    pub place: Place,
-    /// The lock that the guard keeps until the jobs of a killed session are gone.
+    pub placement: Placement,
+    /// The lock that the guard keeps open until the jobs of a killed session are gone.
     pub lock: Option<Arc<File>>,
 }
 
-/// Where a job's streams and folders are.
-#[derive(Clone, Debug)]
-pub enum Place {
-    /// One job, with our own streams and folders and in our process group, as if we were not there.
-    Foreground,
-    /// Each job has a file for its output and folders of its own, below these.
-    Folders(Folders),
+impl Options {
+    /// Returns the options for one command in the foreground, without limits.
+    pub fn foreground(variables: Vec<(OsString, OsString)>) -> Self {
+        Self {
+            at_once: NonZeroUsize::MIN,
+            groups: BTreeMap::new(),
+            interval: None,
+            timeout: None,
+            retries: 0,
+            // Only a signal stops the command, and it is forwarded as it came.
+            grace: Duration::ZERO,
+            policy: ErrorPolicy::default(),
+            memory: MemoryLimits::default(),
+            session: String::new(),
+            variables,
+            placement: Placement::Foreground,
+            lock: None,
+        }
+    }
 }
 
-/// Folders for the jobs of a session.
+/// The streams and folders that jobs get.
 #[derive(Clone, Debug)]
-pub struct Folders {
-    /// `j1.log` is the output of the first job.
+pub enum Placement {
+    /// One job with the streams, folders and process group of this process, as if it had been started by hand.
+    Foreground,
+    /// Jobs with a log file and folders of their own.
+    Sandboxed(JobDirs),
+}
+
+/// The folders below which each job gets its own.
+#[derive(Clone, Debug)]
+pub struct JobDirs {
+    /// `j1.log` here is the output of the first job.
     pub logs: PathBuf,
-    /// `j1/` is the first job's temporary folder, gone after its end. Its path is short: sockets are put there.
+    /// `j1/` here is the temporary folder of the first job, removed after its end. The path is short, because jobs put
+    /// sockets there.
     pub temp: PathBuf,
-    /// `j1/` is where the first job puts what is to stay.
+    /// `j1/` here receives the files that the first job leaves to its user.
     pub output: PathBuf,
-    /// What a job's number is put behind: the name of the job that we are in, if we are in one.
+    /// Prefixes the names of jobs: the name of the job that this session runs in, if any.
     pub prefix: String,
 }
 
-/// What memory jobs may use, in bytes.
+/// The memory that jobs may use, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryLimits {
-    /// One job, with all its processes: it is stopped.
+    /// The limit of one job with all its processes; beyond it, the job is stopped.
     pub job: Option<u64>,
-    /// All of them together: at nine tenths nothing more is started, above it the largest is stopped.
-    pub in_all: Option<u64>,
-    /// While less than this is available, nothing more is started as long as a job runs.
+    /// The limit of all jobs together. At nine tenths no further job starts; beyond it, the largest is stopped.
+    pub total: Option<u64>,
+    /// While less memory is available, no further job starts as long as one runs.
     pub keep_free: u64,
 }

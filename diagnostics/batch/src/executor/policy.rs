@@ -1,51 +1,51 @@
-//! What a failure means for the jobs that are left. Decides from endings alone.
+//! Decides from outcomes alone whether a session continues after a failure.
 
-use super::event::{Ending, Why};
+use super::event::{AttemptOutcome, StopReason};
 use super::job::JobId;
 use clap::ValueEnum;
 use regex::bytes::Regex;
 use serde::Deserialize;
 
-/// What is done when a job fails.
+/// The reaction to a failed job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
-    /// The others go on.
+    /// Run the other jobs.
     #[default]
     Continue,
-    /// Nothing more is started, and what runs is stopped.
+    /// Start no further job and stop the running ones.
     Stop,
-    /// The same, if the failure is critical: by its exit code or by what it wrote.
+    /// Do the same, but only if the failure is critical by its exit code or output.
     StopCritical,
 }
 
-/// Which failures are critical.
+/// The failures that count as critical.
 #[derive(Clone, Debug, Default)]
-pub struct Critical {
+pub struct CriticalFailures {
     pub codes: Vec<u8>,
     pub pattern: Option<Regex>,
 }
 
-/// The policy of a session.
+/// The error policy of a session.
 #[derive(Clone, Debug, Default)]
-pub struct Policy {
+pub struct ErrorPolicy {
     pub on_error: OnError,
-    /// So many failed jobs end the session.
+    /// The number of failed jobs that stops the session.
     pub max_fail: Option<u32>,
-    pub critical: Critical,
+    pub critical: CriticalFailures,
 }
 
-impl Policy {
-    /// Whether the session goes on after a job's last attempt, `failed` of which have failed by now.
-    pub fn after(&self, job: JobId, ending: &Ending, failed: u64) -> Option<Why> {
-        if matches!(ending, Ending::Passed | Ending::Cancelled) {
+impl ErrorPolicy {
+    /// Returns the reason to stop after a job's last attempt, if there is one. `failed` counts this job too.
+    pub fn after(&self, job: JobId, outcome: &AttemptOutcome, failed: u64) -> Option<StopReason> {
+        if !outcome.failed() {
             return None;
         }
-        let is_critical = matches!(ending, Ending::Failed { critical: true, .. });
+        let is_critical = matches!(outcome, AttemptOutcome::Failed { critical: true, .. });
         match (self.on_error, self.max_fail) {
-            (OnError::Stop, _) => Some(Why::Failed(job)),
-            (OnError::StopCritical, _) if is_critical => Some(Why::Critical(job)),
-            (_, Some(most)) if failed >= u64::from(most) => Some(Why::MaxFail(most)),
+            (OnError::Stop, _) => Some(StopReason::Failed(job)),
+            (OnError::StopCritical, _) if is_critical => Some(StopReason::Critical(job)),
+            (_, Some(most)) if failed >= u64::from(most) => Some(StopReason::MaxFail(most)),
             _ => None,
         }
     }
@@ -55,42 +55,48 @@ impl Policy {
 mod tests {
     use super::*;
 
-    fn failed(critical: bool) -> Ending {
-        Ending::Failed {
+    fn failed(critical: bool) -> AttemptOutcome {
+        AttemptOutcome::Failed {
             code: 1,
             signal: None,
             critical,
         }
     }
 
-    fn policy(on_error: OnError, max_fail: Option<u32>) -> Policy {
-        Policy {
+    fn policy(on_error: OnError, max_fail: Option<u32>) -> ErrorPolicy {
+        ErrorPolicy {
             on_error,
             max_fail,
-            critical: Critical::default(),
+            critical: CriticalFailures::default(),
         }
     }
 
     #[test]
-    fn each_policy_stops_for_what_it_says_and_for_nothing_else() {
+    fn each_policy_stops_for_its_own_reason_only() {
         let job = JobId(7);
-        let after = |on_error, ending: &Ending| policy(on_error, None).after(job, ending, 1);
+        let after = |on_error, ending: &AttemptOutcome| policy(on_error, None).after(job, ending, 1);
         assert_eq!(after(OnError::Continue, &failed(true)), None);
-        assert_eq!(after(OnError::Stop, &failed(false)), Some(Why::Failed(job)));
+        assert_eq!(
+            after(OnError::Stop, &failed(false)),
+            Some(StopReason::Failed(job))
+        );
         assert_eq!(after(OnError::StopCritical, &failed(false)), None);
         assert_eq!(
             after(OnError::StopCritical, &failed(true)),
-            Some(Why::Critical(job))
+            Some(StopReason::Critical(job))
         );
-        for ending in [Ending::Passed, Ending::Cancelled] {
+        for ending in [AttemptOutcome::Passed, AttemptOutcome::Cancelled] {
             assert_eq!(after(OnError::Stop, &ending), None);
         }
     }
 
     #[test]
-    fn the_last_failure_that_is_allowed_ends_it() {
+    fn the_session_stops_at_the_maximum_of_failures() {
         let policy = policy(OnError::Continue, Some(3));
         assert_eq!(policy.after(JobId(1), &failed(false), 2), None);
-        assert_eq!(policy.after(JobId(1), &failed(false), 3), Some(Why::MaxFail(3)));
+        assert_eq!(
+            policy.after(JobId(1), &failed(false), 3),
+            Some(StopReason::MaxFail(3))
+        );
     }
 }

@@ -1,91 +1,87 @@
-//! Starts what may be started, waits for whatever comes first, and keeps the limits.
+//! Starts jobs as the limits permit, waits for the next event, and applies the limits.
 
-use super::children::{Children, Sent, Told, Whom};
-use super::event::{Ending, Event, Hold, Tally, Why};
+use super::JobSource;
+use super::children::{ChildEvent, Children, SignalTarget, StopSignal};
+use super::event::{AttemptOutcome, Event, MemoryHold, StopReason, Tally};
 use super::job::Job;
-use super::memory_limits::{SAMPLE, Scales};
-use super::options::{Options, Place};
+use super::memory_limits::{MemoryMonitor, SAMPLE};
+use super::options::{Options, Placement};
 use super::policy::OnError;
-use super::queue::{Queue, Waiting};
-use super::rate::Rate;
-use super::running::{self, Running, World};
+use super::queue::{Queue, QueuedJob};
+use super::rate::StartLimiter;
+use super::running::{self, RunningJob, StepContext};
 use super::sandbox::{Sandbox, Sandboxes};
 use super::shortage::{self, Shortage};
-use crate::child::Ended;
-use crate::child::Starter;
-use crate::processes::{self, Scan};
+use crate::child::{Ended, Starter};
+use crate::proc;
+use crate::processes::ProcessTable;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// So often there is time for what could wait, however much happens.
-const REST: Duration = Duration::from_secs(1);
+/// The longest time between two idle events, however much happens.
+const IDLE: Duration = Duration::from_secs(1);
 
-/// Signals that may come twice are one within this time.
-const ONE_EVENT: Duration = Duration::from_millis(500);
+/// The time within which two signals that may come twice count as one.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
-/// What is there after an attempt.
+/// The remains of an attempt.
 #[derive(Default)]
-struct Left {
-    took: Duration,
+struct EndedAttempt {
+    duration: Duration,
     sandbox: Option<Sandbox>,
-    stopped: u32,
+    stopped_processes: u32,
     memory: Option<u64>,
 }
 
 pub(super) struct Pool<'a> {
     options: &'a Options,
-    source: &'a mut dyn Iterator<Item = Job>,
-    out: &'a mut dyn FnMut(&Event),
+    source: &'a mut dyn JobSource,
     starter: Starter,
     children: Children,
-    /// The guard, which is one of our children, as long as it lives.
+    /// The guard, which is a child of this process, while it runs.
     guard: Option<u32>,
     queue: Queue,
-    rate: Option<Rate>,
-    scales: Scales,
+    rate: Option<StartLimiter>,
+    memory: MemoryMonitor,
     sandboxes: Option<Sandboxes>,
-    running: Vec<Running>,
+    running: Vec<RunningJob>,
     tally: Tally,
-    hold: Option<Hold>,
-    /// The system has no room for a job more until one ends.
+    hold: Option<MemoryHold>,
+    /// The system permits no further job until one ends.
     is_full: bool,
-    /// How many jobs the limit of open files has room for.
-    room: usize,
-    /// What was already said to be short.
-    short: Vec<Shortage>,
-    /// When a signal first came that would end us.
+    /// The number of jobs that the limit of open files permits.
+    max_by_open_files: usize,
+    /// The shortages that were already reported.
+    reported: Vec<Shortage>,
+    /// The first signal that would have ended this process.
     signalled: Option<Instant>,
-    /// When the next start, or the next look at memory, is due.
+    /// The time of the next start, or of the next look at memory.
     next: Option<Instant>,
 }
 
 impl<'a> Pool<'a> {
-    pub(super) fn new(
-        options: &'a Options,
-        source: &'a mut dyn Iterator<Item = Job>,
-        out: &'a mut dyn FnMut(&Event),
-    ) -> io::Result<Self> {
+    pub(super) fn new(options: &'a Options, source: &'a mut dyn JobSource) -> io::Result<Self> {
+        let sandboxes = match &options.placement {
+            Placement::Foreground => None,
+            Placement::Sandboxed(dirs) => Some(Sandboxes::new(dirs)),
+        };
         Ok(Self {
             options,
             source,
-            out,
             starter: Starter::new(options.variables.clone()),
-            children: Children::new(matches!(options.place, Place::Folders(_)))?,
+            children: Children::new(sandboxes.is_some())?,
             guard: None,
             signalled: None,
             queue: Queue::new(options.groups.clone()),
-            rate: options.interval.and_then(Rate::new),
-            scales: Scales::new(),
-            sandboxes: match &options.place {
-                Place::Foreground => None,
-                Place::Folders(folders) => Some(Sandboxes::new(folders)),
-            },
+            rate: options.interval.and_then(StartLimiter::new),
+            memory: MemoryMonitor::new(options.memory),
+            sandboxes,
             running: Vec::new(),
             tally: Tally::default(),
             hold: None,
             is_full: false,
-            room: usize::MAX,
-            short: Vec::new(),
+            max_by_open_files: usize::MAX,
+            reported: Vec::new(),
             next: None,
         })
     }
@@ -93,49 +89,54 @@ impl<'a> Pool<'a> {
     pub(super) fn run(mut self, guard: Option<u32>) -> io::Result<Tally> {
         self.guard = guard;
         if self.sandboxes.is_some() {
-            self.room = shortage::room();
+            // Counted here, because by now the guard's pipe is open.
+            self.max_by_open_files = shortage::max_jobs_by_open_files();
         }
-        let mut told = Vec::new();
-        let mut rested = now();
+        let mut events = Vec::new();
+        let mut last_idle = now();
         loop {
-            self.start_what_may();
+            self.start_jobs();
             if self.running.is_empty() && self.next.is_none() {
                 return Ok(self.tally);
             }
             let now = now();
             let due = self.running.iter().filter_map(|running| running.due(now));
-            let due = due.chain(self.next).chain(self.weigh_due(now)).min();
+            let due = due.chain(self.next).chain(self.measurement_due(now)).min();
             let longest = due.map(|due| due.saturating_duration_since(now));
-            told.clear();
-            self.children.wait(longest, &mut told)?;
-            if told.is_empty() || now >= rested + REST {
-                rested = now;
-                (self.out)(&Event::Rest);
+            events.clear();
+            self.children.wait(longest, &mut events)?;
+            if events.is_empty() || now >= last_idle + IDLE {
+                last_idle = now;
+                self.report(&Event::Idle);
             }
-            for told in &told {
-                self.hear(told);
+            for event in &events {
+                self.handle(event);
             }
-            self.weigh();
+            self.measure();
             self.advance();
         }
     }
 
+    pub(super) fn report(&mut self, event: &Event) {
+        self.source.observe(event);
+    }
+
     // --- starting ---------------------------------------------------------------------------------------------
 
-    fn start_what_may(&mut self) {
+    fn start_jobs(&mut self) {
         self.next = None;
-        while self.tally.stopped.is_none() && !self.is_full && self.running.len() < self.options.ceiling.get()
+        while self.tally.stopped.is_none() && !self.is_full && self.running.len() < self.options.at_once.get()
         {
-            if self.running.len() >= self.room {
-                return self.tell_short(Shortage::Files);
+            if self.running.len() >= self.max_by_open_files {
+                return self.report_shortage(Shortage::Files);
             }
             while !self.queue.is_ready() {
-                // Of rounds without an end one may wait for its group, and not all of them.
-                if self.is_endless() && !self.queue.is_empty() {
+                // Of endless rounds, one may wait for its group, but not all of them.
+                if self.source.is_endless() && !self.queue.is_empty() {
                     return;
                 }
-                let Some(job) = self.source.next() else { return };
-                self.queue.push(Waiting { job, attempt: 1 });
+                let Some(job) = self.source.next_job() else { return };
+                self.queue.push(QueuedJob { job, attempt: 1 });
             }
             if self.is_held() {
                 self.next = Some(now() + SAMPLE);
@@ -147,43 +148,44 @@ impl<'a> Pool<'a> {
                 self.next = Some(now() + wait);
                 return;
             }
-            if let Some(waiting) = self.queue.pop() {
-                self.start(waiting);
+            if let Some(queued) = self.queue.pop() {
+                self.start(queued);
             }
         }
     }
 
-    /// One job may always run: it could be what frees the memory.
+    /// Returns whether a shortage of memory forbids the next start. One job may always run: it may be the one that frees
+    /// the memory.
     fn is_held(&mut self) -> bool {
         let hold = if self.running.is_empty() {
             None
         } else {
-            self.scales.hold(self.options, now())
+            self.memory.hold(now())
         };
         match (self.hold, hold) {
-            (None, Some(why)) => (self.out)(&Event::Held { why }),
-            (Some(_), None) => (self.out)(&Event::Released),
+            (None, Some(reason)) => self.report(&Event::StartsPaused { reason }),
+            (Some(_), None) => self.report(&Event::StartsResumed),
             _ => {}
         }
         self.hold = hold;
         hold.is_some()
     }
 
-    fn start(&mut self, Waiting { job, attempt }: Waiting) {
+    fn start(&mut self, QueuedJob { job, attempt }: QueuedJob) {
         let sandbox = self.sandboxes.as_mut().map(|all| all.make(&job, attempt));
         let sandbox = match sandbox.transpose() {
             Ok(sandbox) => sandbox,
             Err(error) => {
-                let (text, short) = (error.to_string(), Shortage::of(&error.source));
-                return self.not_started(Waiting { job, attempt }, None, text, short);
+                let (text, shortage) = (error.to_string(), Shortage::of(&error.source));
+                return self.not_started(QueuedJob { job, attempt }, None, text, shortage);
             }
         };
         let began = now();
         match running::start(&self.starter, &job, sandbox.as_ref()) {
             Ok(child) => {
                 let pid = child.id();
-                self.children.take(&mut Some(child));
-                (self.out)(&Event::Started {
+                self.children.add(child);
+                self.report(&Event::Started {
                     job: job.id,
                     name: job.name.clone(),
                     group: job.group.clone(),
@@ -192,109 +194,106 @@ impl<'a> Pool<'a> {
                     log: sandbox.as_ref().map(|sandbox| sandbox.log.path.clone()),
                 });
                 let timeout = job.timeout.or(self.options.timeout);
-                let running = Running::new(job, attempt, sandbox, timeout, (pid, began));
+                let running = RunningJob::new(job, attempt, sandbox, timeout, (pid, began));
                 self.running.push(running);
                 let at_once = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
                 self.tally.most_at_once = self.tally.most_at_once.max(at_once);
             }
             Err(error) => {
-                let (text, short) = (error.to_string(), Shortage::of(&error.source));
-                self.not_started(Waiting { job, attempt }, sandbox, text, short);
+                let (text, shortage) = (error.to_string(), Shortage::of(&error.source));
+                self.not_started(QueuedJob { job, attempt }, sandbox, text, shortage);
             }
         }
     }
 
-    /// For want of what another job will give back it waits; else it has failed.
+    /// Queues the job again if the end of another job can relieve the shortage; otherwise the job has failed.
     fn not_started(
         &mut self,
-        Waiting { job, attempt }: Waiting,
+        QueuedJob { job, attempt }: QueuedJob,
         sandbox: Option<Sandbox>,
         mut error: String,
-        short: Option<Shortage>,
+        shortage: Option<Shortage>,
     ) {
-        if let Some(short) = short {
+        if let Some(shortage) = shortage {
             if !self.running.is_empty() {
                 self.queue.ended(job.group.as_deref());
-                self.queue.push_front(Waiting { job, attempt });
+                self.queue.push_front(QueuedJob { job, attempt });
                 self.is_full = true;
-                return self.tell_short(short);
+                return self.report_shortage(shortage);
             }
-            error = format!("{error}: {}", short.text());
+            error = format!("{error}: {}", shortage.text());
         }
-        let left = Left {
+        let rest = EndedAttempt {
             sandbox,
-            ..Left::default()
+            ..EndedAttempt::default()
         };
-        self.over(job, attempt, Ending::NotStarted { error }, left);
+        self.end(job, attempt, AttemptOutcome::NotStarted { error }, rest);
     }
 
-    fn tell_short(&mut self, of: Shortage) {
-        if !self.short.contains(&of) {
-            self.short.push(of);
+    fn report_shortage(&mut self, shortage: Shortage) {
+        if !self.reported.contains(&shortage) {
+            self.reported.push(shortage);
             let at_once = self.running.len();
-            (self.out)(&Event::Short { of, at_once });
+            self.report(&Event::Limited { shortage, at_once });
         }
     }
 
-    pub(super) fn tell(&mut self, event: &Event) {
-        (self.out)(event);
-    }
+    // --- events -----------------------------------------------------------------------------------------------
 
-    // --- what comes -------------------------------------------------------------------------------------------
-
-    fn hear(&mut self, told: &Told) {
-        match *told {
-            Told::Ended { pid, ended } => {
+    fn handle(&mut self, event: &ChildEvent) {
+        match *event {
+            ChildEvent::Ended { pid, ended } => {
                 self.is_full = false;
                 self.guard.take_if(|guard| *guard == pid);
-                // Of one that a job left to us there is nothing to note.
-                let first = |running: &&mut Running| running.pid == pid && running.ended.is_none();
+                // An adopted process needs no more than being waited for.
+                let first = |running: &&mut RunningJob| running.pid == pid && running.ended.is_none();
                 if let Some(running) = self.running.iter_mut().find(first) {
                     running.ended = Some(ended);
                 }
             }
-            Told::Signal {
+            ChildEvent::Signal {
                 number,
                 from_terminal,
                 may_come_twice,
-            } => {
-                let before = self.signalled;
-                self.signalled = before.or_else(|| Some(now()));
-                let is_another = |before: Instant| !may_come_twice || before.elapsed() >= ONE_EVENT;
-                match self.options.place {
-                    Place::Foreground => {
-                        // The terminal's own signals reach the job as they reach us; once more would be twice.
-                        for running in self
-                            .running
-                            .iter()
-                            .filter(|running| running.ended.is_none() && !from_terminal)
-                        {
-                            self.children
-                                .tell(Whom::Process(running.pid), Sent::Signal(number));
-                        }
-                    }
-                    Place::Folders(_) if self.tally.stopped.is_none() => self.stop_all(Why::Signal(number)),
-                    // Asked twice: at once.
-                    Place::Folders(_) if before.is_some_and(is_another) => {
-                        self.each(|running, world| running.kill(world));
-                    }
-                    Place::Folders(_) => {}
-                }
-            }
+            } => self.handle_signal(number, from_terminal, may_come_twice),
         }
     }
 
-    fn stop_all(&mut self, why: Why) {
-        self.tally.stopped = Some(why);
-        (self.out)(&Event::Stopping { why });
-        self.each(|running, world| running.stop(Ending::Cancelled, world));
+    fn handle_signal(&mut self, number: i32, from_terminal: bool, may_come_twice: bool) {
+        let before = self.signalled;
+        self.signalled = before.or_else(|| Some(now()));
+        let is_another = |before: Instant| !may_come_twice || before.elapsed() >= ONE_SIGNAL;
+        match self.options.placement {
+            Placement::Foreground => {
+                // The terminal's signals reach the job directly; forwarding them would send them twice.
+                let running = self.running.iter();
+                for running in running.filter(|running| running.ended.is_none() && !from_terminal) {
+                    let target = SignalTarget::Process(running.pid);
+                    self.children.send(target, StopSignal::Forward(number));
+                }
+            }
+            Placement::Sandboxed(_) if self.tally.stopped.is_none() => {
+                self.stop_all(StopReason::Signal(number));
+            }
+            // A second request kills at once.
+            Placement::Sandboxed(_) if before.is_some_and(is_another) => {
+                self.each(|running, context| running.kill(context));
+            }
+            Placement::Sandboxed(_) => {}
+        }
+    }
+
+    fn stop_all(&mut self, reason: StopReason) {
+        self.tally.stopped = Some(reason);
+        self.report(&Event::Stopping { reason });
+        self.each(|running, context| running.stop(AttemptOutcome::Cancelled, context));
         let mut left = self.queue.drain();
-        if !self.is_endless() {
-            left.extend(&mut *self.source);
+        if !self.source.is_endless() {
+            left.extend(std::iter::from_fn(|| self.source.next_job()));
         }
         for job in left {
             self.tally.cancelled += 1;
-            (self.out)(&Event::Dropped {
+            self.report(&Event::Dropped {
                 job: job.id,
                 name: job.name,
                 group: job.group,
@@ -302,72 +301,54 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Whether the source cannot be emptied.
-    fn is_endless(&self) -> bool {
-        self.source.size_hint().1.is_none()
-    }
-
-    fn each(&mut self, mut does: impl FnMut(&mut Running, &mut World<'_>)) {
-        let mut world = World {
-            now: now(),
-            grace: self.options.grace,
-            session: &self.options.session,
-            children: &self.children,
-            scan: Scan::default(),
-        };
-        for running in &mut self.running {
-            does(running, &mut world);
-        }
-    }
-
     fn advance(&mut self) {
         let mut over = Vec::new();
         let mut index = 0;
-        self.each(|running, world| {
-            if running.advance(world) {
+        self.each(|running, context| {
+            if running.advance(context) {
                 over.push(index);
             }
             index += 1;
         });
-        // All at once: what the end of the first one means for those that run is not meant for the others.
+        // All are removed first: if the end of one stops the session, that must not affect the others that ended.
         let over = over.into_iter().rev();
-        let over: Vec<Running> = over.map(|index| self.running.swap_remove(index)).collect();
+        let over: Vec<RunningJob> = over.map(|index| self.running.swap_remove(index)).collect();
         for running in over.into_iter().rev() {
             self.leave(running);
         }
     }
 
-    fn leave(&mut self, running: Running) {
+    fn leave(&mut self, running: RunningJob) {
         self.is_full = false;
-        let Running {
+        let RunningJob {
             job,
             attempt,
             began,
             mut sandbox,
             ended,
             verdict,
-            stopped,
+            stopped_processes,
             memory,
             ..
         } = running;
-        let ending = match (verdict, ended) {
+        let outcome = match (verdict, ended) {
             (Some(verdict), _) => verdict,
-            (None, Some(Ended::Passed)) => Ending::Passed,
-            (None, Some(Ended::Failed { code, signal })) => Ending::Failed {
+            (None, Some(Ended::Passed)) => AttemptOutcome::Passed,
+            (None, Some(Ended::Failed { code, signal })) => AttemptOutcome::Failed {
                 code,
                 signal,
                 critical: self.is_critical(code, sandbox.as_mut()),
             },
-            // Killed, and still not gone.
-            (None, None) => Ending::Cancelled,
+            // It was killed and given up.
+            (None, None) => AttemptOutcome::Cancelled,
         };
-        let left = Left {
-            took: began.elapsed(),
+        let rest = EndedAttempt {
+            duration: began.elapsed(),
             sandbox,
-            stopped,
+            stopped_processes,
             memory,
         };
-        self.over(job, attempt, ending, left);
+        self.end(job, attempt, outcome, rest);
     }
 
     fn is_critical(&self, code: u8, sandbox: Option<&mut Sandbox>) -> bool {
@@ -376,86 +357,101 @@ impl<'a> Pool<'a> {
         if policy.on_error != OnError::StopCritical {
             return false;
         }
-        let wrote = || match (&critical.pattern, sandbox) {
+        let matches = || match (&critical.pattern, sandbox) {
             (Some(pattern), Some(sandbox)) => sandbox.log.matches(pattern),
             _ => false,
         };
-        critical.codes.contains(&code) || wrote()
+        critical.codes.contains(&code) || matches()
     }
 
-    fn over(&mut self, job: Job, attempt: u32, ending: Ending, left: Left) {
-        let Left {
-            took,
+    fn end(&mut self, job: Job, attempt: u32, outcome: AttemptOutcome, rest: EndedAttempt) {
+        let EndedAttempt {
+            duration,
             sandbox,
-            stopped,
+            stopped_processes,
             memory,
-        } = left;
+        } = rest;
         self.queue.ended(job.group.as_deref());
-        let may_again = match ending {
-            Ending::Passed | Ending::Cancelled | Ending::NotStarted { .. } => false,
-            Ending::Failed { critical, .. } => !critical,
+        let may_retry = match outcome {
+            AttemptOutcome::Passed | AttemptOutcome::Cancelled | AttemptOutcome::NotStarted { .. } => false,
+            AttemptOutcome::Failed { critical, .. } => !critical,
             _ => true,
         };
-        let again = may_again
+        let retry = may_retry
             && self.tally.stopped.is_none()
             && self.signalled.is_none()
             && attempt <= job.retries.unwrap_or(self.options.retries);
-        let (log, written) = match (&mut self.sandboxes, sandbox) {
+        let (log, log_bytes) = match (&mut self.sandboxes, sandbox) {
             (Some(all), Some(sandbox)) => {
-                // Whoever was left behind became our child.
+                // A process that survives its job becomes a child of this process.
                 let known = self.running.iter().filter(|running| running.ended.is_none());
                 let known = known.count() + usize::from(self.guard.is_some());
-                let alone = stopped == 0 && processes::children().is_some_and(|children| children <= known);
-                all.close(sandbox, alone)
+                let is_deserted =
+                    stopped_processes == 0 && proc::child_count().is_some_and(|children| children <= known);
+                all.close(sandbox, is_deserted)
             }
             _ => (None, 0),
         };
-        (self.out)(&Event::Ended {
+        self.report(&Event::Ended {
             job: job.id,
             name: job.name.clone(),
             group: job.group.clone(),
             attempt,
-            ending: ending.clone(),
-            took,
+            outcome: outcome.clone(),
+            duration,
             log,
-            written,
-            stopped,
+            log_bytes,
+            stopped_processes,
             memory,
-            again,
+            retry,
         });
-        if again {
+        if retry {
             let attempt = attempt + 1;
-            return self.queue.push_front(Waiting { job, attempt });
+            return self.queue.push_front(QueuedJob { job, attempt });
         }
-        match ending {
-            Ending::Passed => self.tally.passed += 1,
-            Ending::Cancelled => self.tally.cancelled += 1,
+        match outcome {
+            AttemptOutcome::Passed => self.tally.passed += 1,
+            AttemptOutcome::Cancelled => self.tally.cancelled += 1,
             _ => self.tally.failed += 1,
         }
         if self.tally.stopped.is_none()
-            && let Some(why) = self.options.policy.after(job.id, &ending, self.tally.failed)
+            && let Some(reason) = self.options.policy.after(job.id, &outcome, self.tally.failed)
         {
-            self.stop_all(why);
+            self.stop_all(reason);
         }
     }
 
-    fn weigh_due(&self, now: Instant) -> Option<Instant> {
-        let due = self.scales.due(self.options, now);
-        due.filter(|_| !self.running.is_empty())
+    // --- all running jobs -------------------------------------------------------------------------------------
+
+    fn each(&mut self, mut step: impl FnMut(&mut RunningJob, &mut StepContext<'_>)) {
+        let mut context = context(self.options, &self.children);
+        for running in &mut self.running {
+            step(running, &mut context);
+        }
     }
 
-    fn weigh(&mut self) {
-        let now = now();
-        if self.weigh_due(now).is_some_and(|due| now >= due) {
-            let mut world = World {
-                now,
-                grace: self.options.grace,
-                session: &self.options.session,
-                children: &self.children,
-                scan: Scan::default(),
-            };
-            self.scales.weigh(self.options, &mut self.running, &mut world);
+    fn measurement_due(&self, now: Instant) -> Option<Instant> {
+        self.memory.due(now).filter(|_| !self.running.is_empty())
+    }
+
+    fn measure(&mut self) {
+        let mut context = context(self.options, &self.children);
+        if self
+            .measurement_due(context.now)
+            .is_some_and(|due| context.now >= due)
+        {
+            self.memory.measure(&mut self.running, &mut context);
         }
+    }
+}
+
+fn context<'a>(options: &'a Options, children: &'a Children) -> StepContext<'a> {
+    StepContext {
+        now: now(),
+        grace: options.grace,
+        session: &options.session,
+        children,
+        table: ProcessTable::default(),
     }
 }
 

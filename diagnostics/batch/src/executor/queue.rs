@@ -1,27 +1,27 @@
-//! Which job is next: the first in line whose group has room.
+//! Selects the next job: the first in line whose group is below its limit.
 
 use super::job::Job;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// Jobs that wait, and how many of each group run.
+/// The waiting jobs, and the number of running jobs in each group.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     limits: BTreeMap<String, usize>,
-    groups: HashMap<Option<String>, Group>,
-    /// The first in line of each group that has room, by its place in line.
+    groups: HashMap<Option<String>, GroupQueue>,
+    /// For each group below its limit, the position of its first job in the common line.
     ready: BTreeMap<u64, Option<String>>,
-    next_place: u64,
+    next_position: u64,
 }
 
 #[derive(Debug, Default)]
-struct Group {
-    line: VecDeque<(u64, Waiting)>,
+struct GroupQueue {
+    line: VecDeque<(u64, QueuedJob)>,
     running: usize,
 }
 
-/// A job in line, and which attempt would be next.
+/// A waiting job and the number of its next attempt.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct QueuedJob {
     pub(super) job: Job,
     pub(super) attempt: u32,
 }
@@ -42,44 +42,44 @@ impl Queue {
         self.groups.values().all(|group| group.line.is_empty())
     }
 
-    /// To the end of the line.
-    pub(super) fn push(&mut self, waiting: Waiting) {
-        let key = waiting.job.group.clone();
+    /// Appends a job to the line.
+    pub(super) fn push(&mut self, queued: QueuedJob) {
+        let key = queued.job.group.clone();
         self.groups
             .entry(key.clone())
             .or_default()
             .line
-            .push_back((self.next_place, waiting));
-        self.next_place += 1;
+            .push_back((self.next_position, queued));
+        self.next_position += 1;
         self.refresh(key);
     }
 
-    /// To the head of its group's line: it ran, and shall run again.
-    pub(super) fn push_front(&mut self, waiting: Waiting) {
-        let key = waiting.job.group.clone();
+    /// Puts a job at the head of its group's line, for another attempt.
+    pub(super) fn push_front(&mut self, queued: QueuedJob) {
+        let key = queued.job.group.clone();
         let line = &mut self.groups.entry(key.clone()).or_default().line;
-        let place = line.front().map_or(self.next_place, |(place, _)| *place);
+        let position = line.front().map_or(self.next_position, |(position, _)| *position);
         if let Some((head, _)) = line.front_mut() {
-            // They share a place, so the head moves behind without passing anybody of its group.
+            // The new head takes over the old head's position; the order within the group stays.
             self.ready.remove(head);
         } else {
-            self.next_place += 1;
+            self.next_position += 1;
         }
-        line.push_front((place, waiting));
+        line.push_front((position, queued));
         self.refresh(key);
     }
 
-    /// The first in line whose group has room; it counts as running from now on.
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
+    /// Takes the first job whose group is below its limit; from now on it counts as running.
+    pub(super) fn pop(&mut self) -> Option<QueuedJob> {
         let (_, key) = self.ready.pop_first()?;
         let group = self.groups.get_mut(&key)?;
-        let (_, waiting) = group.line.pop_front()?;
+        let (_, queued) = group.line.pop_front()?;
         group.running += 1;
         self.refresh(key);
-        Some(waiting)
+        Some(queued)
     }
 
-    /// One of the group runs no more.
+    /// Counts one running job of the group less.
     pub(super) fn ended(&mut self, group: Option<&str>) {
         let key = group.map(str::to_owned);
         if let Some(group) = self.groups.get_mut(&key) {
@@ -93,16 +93,16 @@ impl Queue {
         }
     }
 
-    /// All that wait, in order.
+    /// Removes all waiting jobs and returns them in order.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        let mut left: Vec<(u64, Waiting)> = self
+        let mut left: Vec<(u64, QueuedJob)> = self
             .groups
             .values_mut()
             .flat_map(|group| group.line.drain(..))
             .collect();
-        left.sort_by_key(|(place, _)| *place);
+        left.sort_by_key(|(position, _)| *position);
         self.ready.clear();
-        left.into_iter().map(|(_, waiting)| waiting.job).collect()
+        left.into_iter().map(|(_, queued)| queued.job).collect()
     }
 
     fn refresh(&mut self, key: Option<String>) {
@@ -110,12 +110,12 @@ impl Queue {
             return;
         };
         let limit = key.as_ref().and_then(|name| self.limits.get(name));
-        let has_room = limit.is_none_or(|limit| group.running < *limit);
-        if let Some((place, _)) = group.line.front() {
-            if has_room {
-                self.ready.insert(*place, key);
+        let is_below_limit = limit.is_none_or(|limit| group.running < *limit);
+        if let Some((position, _)) = group.line.front() {
+            if is_below_limit {
+                self.ready.insert(*position, key);
             } else {
-                self.ready.remove(place);
+                self.ready.remove(position);
             }
         }
     }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::executor::job::JobId;
 
-    fn job(number: u64, group: Option<&str>) -> Waiting {
+    fn job(number: u64, group: Option<&str>) -> QueuedJob {
         let job = Job {
             id: JobId(number),
             name: String::new(),
@@ -136,19 +136,19 @@ mod tests {
             cwd: None,
             timeout: None,
             retries: None,
-            keeps_temp: false,
+            inherits_temp: false,
         };
-        Waiting { job, attempt: 1 }
+        QueuedJob { job, attempt: 1 }
     }
 
-    fn popped(queue: &mut Queue) -> Vec<u64> {
+    fn pop_all(queue: &mut Queue) -> Vec<u64> {
         std::iter::from_fn(|| queue.pop())
-            .map(|waiting| waiting.job.id.0)
+            .map(|queued| queued.job.id.0)
             .collect()
     }
 
     #[test]
-    fn a_full_group_lets_others_pass_and_keeps_its_order() {
+    fn a_full_group_keeps_its_order_and_holds_up_no_other() {
         let mut queue = Queue::new(BTreeMap::from([("db".to_owned(), 1)]));
         for (number, group) in [
             (1, Some("db")),
@@ -159,18 +159,18 @@ mod tests {
         ] {
             queue.push(job(number, group));
         }
-        assert_eq!(popped(&mut queue), [1, 3, 5]);
+        assert_eq!(pop_all(&mut queue), [1, 3, 5]);
         assert!(!queue.is_ready());
         queue.ended(Some("db"));
-        assert_eq!(popped(&mut queue), [2]);
+        assert_eq!(pop_all(&mut queue), [2]);
         queue.ended(Some("db"));
         queue.ended(None);
-        assert_eq!(popped(&mut queue), [4]);
+        assert_eq!(pop_all(&mut queue), [4]);
         assert!(!queue.is_ready());
     }
 
     #[test]
-    fn one_that_is_tried_again_is_the_next_of_its_group() {
+    fn a_retried_job_is_the_next_of_its_group() {
         let mut queue = Queue::new(BTreeMap::from([("db".to_owned(), 1)]));
         for number in 1..=3 {
             queue.push(job(number, Some("db")));
@@ -180,14 +180,14 @@ mod tests {
         assert!(!queue.is_ready());
         queue.ended(Some("db"));
         for number in [1, 2, 3] {
-            assert_eq!(popped(&mut queue), [number]);
+            assert_eq!(pop_all(&mut queue), [number]);
             queue.ended(Some("db"));
         }
         assert!(queue.groups.is_empty());
     }
 
     #[test]
-    fn what_is_left_comes_out_in_order_and_nothing_is_ready_then() {
+    fn remaining_jobs_are_drained_in_order() {
         let mut queue = Queue::default();
         for (number, group) in [(1, Some("a")), (2, None), (3, Some("a"))] {
             queue.push(job(number, group));

@@ -1,4 +1,4 @@
-//! So many starts a second, evenly.
+//! Spaces starts evenly, for a limit of starts per second.
 
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
@@ -6,50 +6,50 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use std::time::Duration;
 
-/// Lets one start pass for each interval.
+/// Permits one start per interval.
 ///
-/// A start that comes late is caught up with, by one interval at most: else each delay of the machine would make the
-/// rate a little lower. So of a rate of 50 at most 51 fall into any second, also after a pause.
-pub(super) struct Rate<C: Clock = DefaultClock> {
+/// A late start is made up for by at most one interval; otherwise each delay of the machine would lower the rate. At a
+/// rate of 50, no second therefore has more than 51 starts, even after a pause.
+pub(super) struct StartLimiter<C: Clock = DefaultClock> {
     limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
     clock: C,
 }
 
-impl Rate {
-    /// One start for each `interval`, which is not zero.
+impl StartLimiter {
+    /// Permits one start per `interval`; `None` if it is zero.
     pub(super) fn new(interval: Duration) -> Option<Self> {
         Self::with_clock(interval, DefaultClock::default())
     }
 }
 
-impl<C: Clock + Clone> Rate<C> {
+impl<C: Clock + Clone> StartLimiter<C> {
     fn with_clock(interval: Duration, clock: C) -> Option<Self> {
         let two = std::num::NonZeroU32::MIN.saturating_add(1);
         let quota = Quota::with_period(interval)?.allow_burst(two);
         let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-        // What could be caught up with before anything began.
+        // There is nothing to make up for at the beginning.
         let _ = limiter.check();
         Some(Self { limiter, clock })
     }
 
-    /// Takes the right to start one, or says how long there is none.
+    /// Takes the permission for one start, or returns how long to wait for it.
     pub(super) fn take(&self) -> Result<(), Duration> {
         self.limiter
             .check()
-            .map_err(|not_yet| not_yet.wait_time_from(self.clock.now()).max(MOMENT))
+            .map_err(|not_yet| not_yet.wait_time_from(self.clock.now()).max(SHORTEST))
     }
 }
 
-/// Never wait for nothing, for ever.
-const MOMENT: Duration = Duration::from_micros(1);
+/// The shortest wait: a wait of zero could repeat forever.
+const SHORTEST: Duration = Duration::from_micros(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use governor::clock::FakeRelativeClock;
 
-    /// When `count` starts came, in milliseconds, with each wake-up `late` by so much.
-    fn starts(rate: &Rate<FakeRelativeClock>, count: usize, late: Duration) -> Vec<u128> {
+    /// Returns the times of `count` starts in milliseconds, if each wake-up comes `late`.
+    fn starts(rate: &StartLimiter<FakeRelativeClock>, count: usize, late: Duration) -> Vec<u128> {
         let mut at = Duration::ZERO;
         let mut starts = Vec::new();
         while starts.len() < count {
@@ -65,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn starts_are_one_interval_apart_and_the_first_is_at_once() {
-        let rate = Rate::with_clock(Duration::from_millis(20), FakeRelativeClock::default()).unwrap();
+    fn starts_are_one_interval_apart_and_the_first_is_immediate() {
+        let rate = StartLimiter::with_clock(Duration::from_millis(20), FakeRelativeClock::default()).unwrap();
         assert_eq!(starts(&rate, 4, Duration::ZERO), [0, 20, 40, 60]);
     }
 
     #[test]
-    fn who_comes_late_each_time_keeps_the_rate_and_is_never_above_it() {
-        let rate = Rate::with_clock(Duration::from_millis(20), FakeRelativeClock::default()).unwrap();
+    fn late_wake_ups_neither_lower_nor_exceed_the_rate() {
+        let rate = StartLimiter::with_clock(Duration::from_millis(20), FakeRelativeClock::default()).unwrap();
         let starts = starts(&rate, 501, Duration::from_millis(7));
         let took = starts[500];
         assert!(
@@ -85,8 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn after_a_pause_at_most_one_is_caught_up_with() {
-        let rate = Rate::with_clock(Duration::from_millis(20), FakeRelativeClock::default()).unwrap();
+    fn after_a_pause_at_most_one_start_is_made_up_for() {
+        let rate = StartLimiter::with_clock(Duration::from_millis(20), FakeRelativeClock::default()).unwrap();
         assert_eq!(rate.take(), Ok(()));
         rate.clock.advance(Duration::from_secs(60));
         assert_eq!((rate.take(), rate.take()), (Ok(()), Ok(())));

@@ -1,94 +1,93 @@
-//! What a job has for itself: folders, a place for its output, and the variables that tell it of them.
+//! Sandboxes: each job's own folders and log, and the variables that point to them.
 
 use super::job::Job;
-use super::options::Folders;
-use super::output::{self, Output};
+use super::log_file::{self, LogFile};
+use super::options::JobDirs;
 use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-/// Makes what each job has for itself, of what the ones before it did not use.
+/// Creates sandboxes, and reuses the unused folders and logs of earlier ones.
 ///
-/// To make and remove two folders and a file for each of very many jobs costs more than many a job, and the more the
-/// longer it goes on: a file system looks for a number that was not in use lately. To rename them costs little.
+/// Creating and removing two folders and a file costs more than many a short job, and the cost grows: a file system
+/// searches for an inode number that was not in use lately. Renaming is cheap.
 #[derive(Debug)]
 pub(super) struct Sandboxes {
-    folders: Folders,
-    temp: Vec<Folder>,
-    output: Vec<Folder>,
-    logs: Vec<Output>,
+    dirs: JobDirs,
+    temp: Vec<OwnedDir>,
+    output: Vec<OwnedDir>,
+    logs: Vec<LogFile>,
 }
 
-/// The folders of one attempt.
+/// The folders and the log of one attempt.
 #[derive(Debug)]
 pub(super) struct Sandbox {
-    /// What prefixes the lanes of its tests.
+    /// The prefix of its tests' worker names.
     pub(super) name: String,
-    /// `None` where it keeps ours.
-    temp: Option<Folder>,
-    output: Folder,
-    pub(super) log: Output,
+    /// `None` if the job inherits the temporary folder of this process.
+    temp: Option<OwnedDir>,
+    output: OwnedDir,
+    pub(super) log: LogFile,
 }
 
-/// A folder that we made.
+/// A folder that this module created.
 #[derive(Debug)]
-struct Folder {
+struct OwnedDir {
     path: PathBuf,
-    /// As it was made.
+    /// The permissions after its creation.
     permissions: Permissions,
 }
 
 impl Sandboxes {
-    pub(super) fn new(folders: &Folders) -> Self {
+    pub(super) fn new(dirs: &JobDirs) -> Self {
         Self {
-            folders: folders.clone(),
+            dirs: dirs.clone(),
             temp: Vec::new(),
             output: Vec::new(),
             logs: Vec::new(),
         }
     }
 
-    pub(super) fn make(&mut self, job: &Job, attempt: u32) -> Result<Sandbox, NotMade> {
+    pub(super) fn make(&mut self, job: &Job, attempt: u32) -> Result<Sandbox, SandboxError> {
         let own = job.id.to_string();
-        let name = output::name(job.id, attempt);
+        let name = log_file::name(job.id, attempt);
         let log = self.logs.pop();
-        let log = log.and_then(|log| log.rename(&self.folders.logs, &name).ok());
-        let temp = (!job.keeps_temp).then(|| Folder::make(self.temp.pop(), self.folders.temp.join(&own)));
+        let log = log.and_then(|log| log.rename(&self.dirs.logs, &name).ok());
+        let temp = (!job.inherits_temp).then(|| OwnedDir::make(self.temp.pop(), self.dirs.temp.join(&own)));
         Ok(Sandbox {
-            name: format!("{}{own}", self.folders.prefix),
+            name: format!("{}{own}", self.dirs.prefix),
             temp: temp.transpose()?,
-            output: Folder::make(self.output.pop(), self.folders.output.join(&own))?,
+            output: OwnedDir::make(self.output.pop(), self.dirs.output.join(&own))?,
             log: match log {
                 Some(log) => log,
-                None => Output::create(&self.folders.logs, &name)
-                    .map_err(NotMade::by("create a log in", &self.folders.logs))?,
+                None => LogFile::create(&self.dirs.logs, &name)
+                    .map_err(SandboxError::by("create a log in", &self.dirs.logs))?,
             },
         })
     }
 
-    /// Its output stays, and what it put into its output folder; what was in its temporary folder goes. What it did
-    /// not use is used again if `alone`: nothing that it left behind can write there. Returns where the output is, and
-    /// how much.
-    pub(super) fn close(&mut self, sandbox: Sandbox, alone: bool) -> (Option<PathBuf>, u64) {
+    /// Keeps the job's log and output, and removes its temporary files. Unused parts are reused if `is_deserted`: no
+    /// surviving process of the job can write to them. Returns the log's path and size.
+    pub(super) fn close(&mut self, sandbox: Sandbox, is_deserted: bool) -> (Option<PathBuf>, u64) {
         let Sandbox {
             temp, output, log, ..
         } = sandbox;
         match temp {
             None => {}
-            Some(temp) if temp.is_unused() && alone => self.temp.push(temp),
-            // What stays, because somebody still writes there, goes with the session's folder.
+            Some(temp) if temp.is_unused() && is_deserted => self.temp.push(temp),
+            // Files that a surviving process still creates are removed with the session's folder.
             Some(temp) => _ = fs::remove_dir_all(&temp.path),
         }
-        match (output.is_unused(), alone) {
+        match (output.is_unused(), is_deserted) {
             (true, true) => self.output.push(output),
-            // Only if nothing was put there.
+            // This removes the folder only if it is empty.
             _ => _ = fs::remove_dir(&output.path),
         }
-        match log.written() {
-            0 if alone => self.logs.push(log),
+        match log.bytes() {
+            0 if is_deserted => self.logs.push(log),
             0 => log.remove(),
-            written => return (Some(log.path), written),
+            bytes => return (Some(log.path), bytes),
         }
         (None, 0)
     }
@@ -96,8 +95,8 @@ impl Sandboxes {
 
 impl Drop for Sandboxes {
     fn drop(&mut self) {
-        for folder in self.temp.drain(..).chain(self.output.drain(..)) {
-            let _ = fs::remove_dir(&folder.path);
+        for dir in self.temp.drain(..).chain(self.output.drain(..)) {
+            let _ = fs::remove_dir(&dir.path);
         }
         for log in self.logs.drain(..) {
             log.remove();
@@ -116,9 +115,9 @@ impl Sandbox {
     }
 }
 
-impl Folder {
-    /// Of another one that nobody used, or anew. One that is there is what an earlier attempt left.
-    fn make(spare: Option<Self>, path: PathBuf) -> Result<Self, NotMade> {
+impl OwnedDir {
+    /// Renames the spare folder, or creates a new one. A folder that exists is the one of an earlier attempt.
+    fn make(spare: Option<Self>, path: PathBuf) -> Result<Self, SandboxError> {
         if let Some(Self {
             path: old,
             permissions,
@@ -131,17 +130,17 @@ impl Folder {
         }
         match fs::create_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(NotMade::by("create", &path))?,
+            made => made.map_err(SandboxError::by("create", &path))?,
         }
-        let permissions = fs::metadata(&path).map_err(NotMade::by("look at", &path))?;
-        let permissions = permissions.permissions();
+        let metadata = fs::metadata(&path).map_err(SandboxError::by("look at", &path))?;
+        let permissions = metadata.permissions();
         Ok(Self { path, permissions })
     }
 
-    /// Whether it is as it was made.
+    /// Returns whether the folder is empty and has its original permissions.
     fn is_unused(&self) -> bool {
-        let is_as_made = |found: fs::Metadata| found.is_dir() && found.permissions() == self.permissions;
-        fs::symlink_metadata(&self.path).is_ok_and(is_as_made)
+        let is_unchanged = |found: fs::Metadata| found.is_dir() && found.permissions() == self.permissions;
+        fs::symlink_metadata(&self.path).is_ok_and(is_unchanged)
             && fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
     }
 }
@@ -151,22 +150,22 @@ const TEMPORARY: [&str; 1] = ["TMPDIR"];
 #[cfg(not(unix))]
 const TEMPORARY: [&str; 2] = ["TMP", "TEMP"];
 
-/// A folder or a file of a job could not be made.
+/// A folder or log of a job that could not be created.
 #[derive(Debug)]
-pub(super) struct NotMade {
+pub(super) struct SandboxError {
     tried: &'static str,
     path: PathBuf,
     pub(super) source: io::Error,
 }
 
-impl NotMade {
+impl SandboxError {
     fn by(tried: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self { tried, path, source }
     }
 }
 
-impl fmt::Display for NotMade {
+impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { tried, path, source } = self;
         write!(f, "could not {tried} {}: {source}", path.display())
@@ -189,17 +188,17 @@ mod tests {
             cwd: None,
             timeout: None,
             retries: None,
-            keeps_temp: false,
+            inherits_temp: false,
         }
     }
 
-    fn folders(dir: &Path) -> Folders {
+    fn dirs(dir: &Path) -> JobDirs {
         let folder = |name: &str| {
             let path = dir.join(name);
             fs::create_dir(&path).unwrap();
             path
         };
-        Folders {
+        JobDirs {
             logs: folder("logs"),
             temp: folder("temp"),
             output: folder("output"),
@@ -217,39 +216,39 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_folders_of_its_own_and_only_what_it_put_out_stays() {
+    fn a_job_has_its_own_folders_and_only_its_output_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let folders = folders(dir.path());
-        let mut all = Sandboxes::new(&folders);
-        for (number, puts_out) in [(1, false), (2, true), (3, false)] {
+        let dirs = dirs(dir.path());
+        let mut all = Sandboxes::new(&dirs);
+        for (number, has_output) in [(1, false), (2, true), (3, false)] {
             let job = JobId(number);
             let mut sandbox = all.make(&self::job(number), 1).unwrap();
-            let told: Vec<_> = sandbox.variables().collect();
+            let variables: Vec<_> = sandbox.variables().collect();
             assert!(
-                told.contains(&("COFFERDAM_JOB", OsStr::new(&format!("j9.{job}")))),
-                "{told:?}"
+                variables.contains(&("COFFERDAM_JOB", OsStr::new(&format!("j9.{job}")))),
+                "{variables:?}"
             );
-            assert_eq!(names(&folders.temp), [job.to_string()]);
-            if puts_out {
+            assert_eq!(names(&dirs.temp), [job.to_string()]);
+            if has_output {
                 fs::write(sandbox.temp.as_ref().unwrap().path.join("scratch"), "").unwrap();
                 fs::write(sandbox.output.path.join("report"), "").unwrap();
                 sandbox.log.file.write_all(b"hello").unwrap();
             }
-            assert_eq!(all.close(sandbox, true).1, if puts_out { 5 } else { 0 });
+            assert_eq!(all.close(sandbox, true).1, if has_output { 5 } else { 0 });
         }
         drop(all);
         assert_eq!(
-            (names(&folders.temp).len(), names(&folders.output)),
+            (names(&dirs.temp).len(), names(&dirs.output)),
             (0, vec!["j2".to_owned()])
         );
-        assert_eq!(names(&folders.logs), ["j2.log"]);
+        assert_eq!(names(&dirs.logs), ["j2.log"]);
     }
 
     #[test]
-    fn what_somebody_may_still_write_to_is_not_handed_on() {
+    fn a_log_that_a_process_may_still_write_to_is_not_reused() {
         let dir = tempfile::tempdir().unwrap();
-        let folders = folders(dir.path());
-        let mut all = Sandboxes::new(&folders);
+        let dirs = dirs(dir.path());
+        let mut all = Sandboxes::new(&dirs);
         let first = all.make(&job(1), 1).unwrap();
         let mut kept = first.log.file.try_clone().unwrap();
         all.close(first, false);
@@ -260,10 +259,10 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_folder_whose_rights_were_changed_is_not_handed_on() {
+    fn a_folder_with_changed_permissions_is_not_reused() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        let mut all = Sandboxes::new(&folders(dir.path()));
+        let mut all = Sandboxes::new(&dirs(dir.path()));
         let first = all.make(&job(1), 1).unwrap();
         fs::set_permissions(&first.temp.as_ref().unwrap().path, Permissions::from_mode(0o500)).unwrap();
         all.close(first, true);

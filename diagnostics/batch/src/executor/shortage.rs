@@ -1,37 +1,18 @@
-//! What the system has no more of, and how many jobs the limit of open files has room for.
+//! Shortages of the system, and the number of jobs that the limit of open files permits.
 
 use std::io;
 
-/// What kept jobs from being started, though more may run.
+/// A resource whose shortage keeps jobs from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// Open files: this process's limit, or the machine's.
+    /// Open files, of this process or of the machine.
     Files,
     Processes,
     Memory,
 }
 
 impl Shortage {
-    /// Every one of them with its word in events, and what lifts it.
-    const ALL: [(Self, &'static str, &'static str); 3] = [
-        (
-            Self::Files,
-            "files",
-            "no more files can be open (`ulimit -n` shows and sets the limit)",
-        ),
-        (
-            Self::Processes,
-            "processes",
-            "no more processes can be started (`ulimit -u` shows and sets the limit)",
-        ),
-        (
-            Self::Memory,
-            "memory",
-            "the system has no memory for another process",
-        ),
-    ];
-
-    /// Returns what an error is for want of, if it is.
+    /// Returns the shortage that caused an error, if one did.
     #[cfg(unix)]
     pub(super) fn of(error: &io::Error) -> Option<Self> {
         use rustix::io::Errno;
@@ -48,40 +29,43 @@ impl Shortage {
         (error.kind() == io::ErrorKind::OutOfMemory).then_some(Self::Memory)
     }
 
-    fn known(self) -> (&'static str, &'static str) {
-        let known = Self::ALL.iter().find(|(one, ..)| *one == self);
-        known.map_or(("", ""), |(_, word, text)| (word, text))
+    /// Returns a keyword for programs.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Processes => "processes",
+            Self::Memory => "memory",
+        }
     }
 
-    /// In a word, for programs.
-    pub fn word(self) -> &'static str {
-        self.known().0
-    }
-
-    /// For people.
+    /// Returns the shortage and its remedy in words.
     pub fn text(self) -> &'static str {
-        self.known().1
+        match self {
+            Self::Files => "no more files can be open (`ulimit -n` shows and sets the limit)",
+            Self::Processes => "no more processes can be started (`ulimit -u` shows and sets the limit)",
+            Self::Memory => "the system has no memory for another process",
+        }
     }
 }
 
-/// How many files are open for a moment while a job is started, or looked after, besides the log that it keeps open.
+/// The number of files that are open briefly while a job starts or is supervised, besides its log.
 #[cfg(unix)]
 const RESERVE: u64 = 6;
 
-/// Returns how many jobs can run at once before this process may open no more files; at least one.
+/// Returns the number of jobs, at least one, that can run before this process reaches its limit of open files.
 #[cfg(unix)]
-pub(super) fn room() -> usize {
+pub(super) fn max_jobs_by_open_files() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let Some(limit) = limit else {
         return usize::MAX;
     };
-    // The folder itself is open while it is listed. Where there is none, it is as it usually is.
+    // The listing itself opens the folder. Without the folder, assume the usual number.
     let open = std::fs::read_dir("/dev/fd").map_or(16, |open| open.count() as u64);
     usize::try_from(limit.saturating_sub(open + RESERVE).max(1)).unwrap_or(usize::MAX)
 }
 
 #[cfg(not(unix))]
-pub(super) fn room() -> usize {
+pub(super) fn max_jobs_by_open_files() -> usize {
     usize::MAX
 }
 
@@ -91,7 +75,7 @@ mod tests {
     use rustix::io::Errno;
 
     #[test]
-    fn what_is_short_is_known_by_the_error() {
+    fn an_error_identifies_the_shortage() {
         for (error, short) in [
             (Errno::MFILE, Some(Shortage::Files)),
             (Errno::NFILE, Some(Shortage::Files)),

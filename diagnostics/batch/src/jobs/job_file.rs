@@ -1,34 +1,34 @@
-//! Jobs from a file of lines, or from standard input.
+//! Jobs from a file with one job per line, or from standard input.
 
-use super::spec::{self, Spec};
+use super::spec::{self, JobSpec};
 use crate::executor::job::{Job, JobId};
 use std::fmt;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// A line that is no job.
+/// A line that is not a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadLine {
+pub struct InvalidLine {
     pub file: String,
-    /// From 1.
+    /// Counted from 1.
     pub line: usize,
-    pub what: String,
+    pub reason: String,
 }
 
-impl fmt::Display for BadLine {
+impl fmt::Display for InvalidLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.what)
+        write!(f, "{}:{}: {}", self.file, self.line, self.reason)
     }
 }
 
-/// What a file holds.
+/// The content of a job file.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct JobFile {
     pub jobs: Vec<Job>,
-    pub bad: Vec<BadLine>,
+    pub invalid: Vec<InvalidLine>,
 }
 
-/// The whole file, or standard input where it is `-`, and what to call it.
+/// Reads a file, or standard input for `-`. Returns its name in messages and its content.
 pub fn read(path: &Path) -> io::Result<(String, Vec<u8>)> {
     if path == Path::new("-") {
         let mut text = Vec::new();
@@ -38,33 +38,33 @@ pub fn read(path: &Path) -> io::Result<(String, Vec<u8>)> {
     Ok((path.display().to_string(), std::fs::read(path)?))
 }
 
-/// One job a line; a line that begins with `{` is JSON, one that begins with `#` or is empty is none.
-pub fn parse(file: &str, text: &[u8]) -> Lines {
-    let mut lines = Lines::default();
+/// Parses one job per line. A line that begins with `{` is JSON; empty lines and lines that begin with `#` are ignored.
+pub fn parse(file: &str, text: &[u8]) -> JobFile {
+    let mut parsed = JobFile::default();
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let id = JobId(lines.jobs.len() as u64 + 1);
+        let id = JobId(parsed.jobs.len() as u64 + 1);
         match job(id, line) {
-            Ok(job) => lines.jobs.push(job),
-            Err(what) => lines.bad.push(BadLine {
+            Ok(job) => parsed.jobs.push(job),
+            Err(reason) => parsed.invalid.push(InvalidLine {
                 file: file.to_owned(),
                 line: index + 1,
-                what,
+                reason,
             }),
         }
     }
-    lines
+    parsed
 }
 
 fn job(id: JobId, line: &[u8]) -> Result<Job, String> {
     if line.starts_with(b"{") {
-        let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8")?;
-        Spec::of_json(text)?.job(id)
+        let text = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8")?;
+        JobSpec::from_json(text)?.job(id)
     } else {
-        spec::of_line(id, line)
+        spec::from_line(id, line)
     }
 }
 
@@ -73,36 +73,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_may_mix_lines_and_objects_and_each_bad_line_has_its_place() {
+    fn a_file_may_mix_words_and_json_and_invalid_lines_are_located() {
         let text =
             b"# first\n\ntrue\r\n{\"command\": [\"sh\"], \"name\": \"two\"}\nfalse | true\n{\n  echo three";
-        let lines = parse("jobs.txt", text);
-        let names: Vec<_> = lines
+        let file = parse("jobs.txt", text);
+        let names: Vec<_> = file
             .jobs
             .iter()
             .map(|job| (job.id.0, job.name.as_str()))
             .collect();
         assert_eq!(names, [(1, "true"), (2, "two"), (3, "echo")]);
-        assert_eq!(lines.bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!(
+            file.invalid
+                .iter()
+                .map(|invalid| invalid.line)
+                .collect::<Vec<_>>(),
+            [5, 6]
+        );
         assert!(
-            lines.bad[0]
+            file.invalid[0]
                 .to_string()
-                .starts_with("jobs.txt:5: `|` is a shell's")
+                .starts_with("jobs.txt:5: `|` is shell syntax")
         );
     }
 
     #[test]
     fn a_hundred_thousand_lines_are_a_hundred_thousand_jobs() {
-        let lines = parse("x", &b"true\n".repeat(100_000));
-        assert_eq!(lines.jobs.len(), 100_000);
-        assert_eq!(lines.jobs[99_999].id, JobId(100_000));
+        let file = parse("x", &b"true\n".repeat(100_000));
+        assert_eq!(file.jobs.len(), 100_000);
+        assert_eq!(file.jobs[99_999].id, JobId(100_000));
     }
 
     #[cfg(unix)]
     #[test]
     fn an_argument_need_not_be_text() {
         use std::os::unix::ffi::OsStrExt as _;
-        let lines = parse("x", b"echo \xff\xfe");
-        assert_eq!(lines.jobs[0].command[1].as_bytes(), b"\xff\xfe");
+        let file = parse("x", b"echo \xff\xfe");
+        assert_eq!(file.jobs[0].command[1].as_bytes(), b"\xff\xfe");
     }
 }

@@ -1,4 +1,4 @@
-//! Where jobs come from: the command line, files of lines, a settings file, rounds of one command.
+//! Sources of jobs: the command line, job files, `cofferdam.toml`, and rounds of one command.
 
 pub mod job_file;
 pub mod rounds;

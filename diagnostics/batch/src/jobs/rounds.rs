@@ -1,30 +1,30 @@
-//! The same command again and again, under each number of workers.
+//! Rounds: the same command repeatedly, with different numbers of workers.
 
 use crate::executor::job::{Job, JobId};
 use std::ffi::OsString;
 
-/// What tells test runners how many tests they may run at once.
+/// The variables that limit the parallelism of test runners.
 const VARIABLES: [&str; 2] = ["RUST_TEST_THREADS", "NEXTEST_TEST_THREADS"];
 
-/// Rounds of one command, in order: all of the first number of workers, then all of the second.
+/// An iterator over the rounds of one command: all with the first number of workers, then all with the second.
 ///
-/// Without a number of rounds there is no end, and they take turns.
+/// Without a number of rounds it never ends, and the numbers of workers alternate.
 #[derive(Clone, Debug)]
 pub struct Rounds {
     job: Job,
-    /// One `None` where the command decides by itself.
+    /// A single `None` if the command decides itself.
     workers: Vec<Option<u32>>,
-    each: Option<u32>,
-    /// Where the next one is: in `workers`, and which round of it.
+    repeat: Option<u32>,
+    /// The next round: an index into `workers`, and the number of rounds done with it.
     at: (usize, u32),
     next: u64,
 }
 
 impl Rounds {
-    /// Makes `each` rounds for each number of workers. Unless they are isolated, a round finds in the temporary
-    /// directory what the rounds before it left there, as a command that is run again by hand does.
-    pub fn new(mut job: Job, workers: &[u32], each: Option<u32>, isolated: bool) -> Self {
-        job.keeps_temp = !isolated;
+    /// Creates `repeat` rounds for each number of workers. Unless they are isolated, a round finds in the temporary folder
+    /// the files that earlier rounds left there, like a command that is repeated by hand.
+    pub fn new(mut job: Job, workers: &[u32], repeat: Option<u32>, isolated: bool) -> Self {
+        job.inherits_temp = !isolated;
         let workers = match workers {
             [] => vec![None],
             some => some.iter().copied().map(Some).collect(),
@@ -32,13 +32,13 @@ impl Rounds {
         Self {
             job,
             workers,
-            each,
+            repeat,
             at: (0, 0),
             next: 1,
         }
     }
 
-    /// What the rounds under one number of workers are called; it is the group of their jobs.
+    /// Returns the group of the jobs with this number of workers.
     pub fn group(workers: Option<u32>) -> Option<String> {
         workers.map(|workers| match workers {
             1 => "1 worker".to_owned(),
@@ -46,9 +46,13 @@ impl Rounds {
         })
     }
 
-    /// The numbers of workers, in order.
+    /// Returns the numbers of workers, in order.
     pub fn workers(&self) -> &[Option<u32>] {
         &self.workers
+    }
+
+    pub fn is_endless(&self) -> bool {
+        self.repeat.is_none()
     }
 }
 
@@ -58,8 +62,8 @@ impl Iterator for Rounds {
     fn next(&mut self) -> Option<Job> {
         let (index, done) = self.at;
         let workers = *self.workers.get(index)?;
-        self.at = match self.each {
-            Some(each) if done + 1 < each => (index, done + 1),
+        self.at = match self.repeat {
+            Some(repeat) if done + 1 < repeat => (index, done + 1),
             Some(_) => (index + 1, 0),
             None if index + 1 < self.workers.len() => (index + 1, done),
             None => (0, done.saturating_add(1)),
@@ -81,9 +85,9 @@ impl Iterator for Rounds {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.each.map(|each| {
+        let left = self.repeat.map(|repeat| {
             let (index, done) = self.at;
-            (self.workers.len() - index) * each as usize - done as usize
+            (self.workers.len() - index) * repeat as usize - done as usize
         });
         (left.unwrap_or(usize::MAX), left)
     }
@@ -94,13 +98,13 @@ mod tests {
     use super::*;
     use crate::jobs::spec;
 
-    fn rounds(workers: &[u32], each: Option<u32>) -> Rounds {
-        let job = spec::of_words(JobId(1), vec!["cargo".into(), "test".into()]).unwrap();
-        Rounds::new(job, workers, each, false)
+    fn rounds(workers: &[u32], repeat: Option<u32>) -> Rounds {
+        let job = spec::from_words(JobId(1), vec!["cargo".into(), "test".into()]).unwrap();
+        Rounds::new(job, workers, repeat, false)
     }
 
     #[test]
-    fn each_number_of_workers_has_its_rounds_and_its_variables() {
+    fn each_number_of_workers_has_its_own_rounds_and_variables() {
         let mut all = rounds(&[4, 1], Some(2));
         assert_eq!(all.size_hint(), (4, Some(4)));
         let first = all.next().unwrap();
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_number_of_rounds_there_is_no_end_and_they_take_turns() {
+    fn without_a_number_of_rounds_they_alternate_without_end() {
         let all = rounds(&[], None);
         assert_eq!(all.size_hint().1, None);
         let last = all.take(1000).last().unwrap();

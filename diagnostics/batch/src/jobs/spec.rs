@@ -1,18 +1,18 @@
-//! A job as people write it: a line of words, or an object with fields.
+//! Parses jobs: a line of words, or an object with fields.
 
 use super::values::TimeLimit;
 use crate::executor::job::{Job, JobId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// The fields of a job, in JSON and in TOML.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-pub struct Spec {
+pub struct JobSpec {
     name: Option<String>,
-    command: Command,
+    command: CommandSpec,
     #[serde(default)]
     env: BTreeMap<String, String>,
     cwd: Option<PathBuf>,
@@ -21,62 +21,62 @@ pub struct Spec {
     retries: Option<u32>,
 }
 
-/// A line is split into words as a shell would; in a list nothing is special.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(untagged, expecting = "a text or a list of texts")]
-enum Command {
+/// A command: a line that is split into words like in a shell, or a list of words.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(untagged, expecting = "a string or a list of strings")]
+enum CommandSpec {
     Line(String),
     Words(Vec<String>),
 }
 
-impl Spec {
-    /// Of one line of JSON.
-    pub fn of_json(line: &str) -> Result<Self, String> {
+impl JobSpec {
+    /// Parses one line of JSON.
+    pub fn from_json(line: &str) -> Result<Self, String> {
         serde_json::from_str(line).map_err(|error: serde_json::Error| {
-            let told = error.to_string();
-            // It knows one line, and the file's is told before.
-            let place = format!(" at line {} column {}", error.line(), error.column());
-            let what = told.strip_suffix(&place).unwrap_or(&told);
-            format!("{}, at column {}", without_values(what), error.column())
+            let message = error.to_string();
+            // Its line is always 1; the caller reports the line of the file.
+            let position = format!(" at line {} column {}", error.line(), error.column());
+            let reason = message.strip_suffix(&position).unwrap_or(&message);
+            format!("{}, at column {}", without_values(reason), error.column())
         })
     }
 
-    /// A job as one line of JSON, which [`of_json`](Self::of_json) reads.
-    pub fn write(job: &Job) -> Result<String, String> {
-        let text =
-            |text: &std::ffi::OsStr| text.to_str().map(str::to_owned).ok_or("an argument is not UTF-8");
-        let command = job
-            .command
+    /// Writes a job as one line of JSON for [`from_json`](Self::from_json).
+    pub fn to_json(job: &Job) -> Result<String, String> {
+        let text = |text: &OsStr| text.to_str().map(str::to_owned).ok_or("an argument is not UTF-8");
+        let words = job.command.iter().map(|word| text(word));
+        let env = job
+            .env
             .iter()
-            .map(|word| text(word))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut env = BTreeMap::new();
-        for (name, value) in &job.env {
-            env.insert(text(name)?, text(value)?);
-        }
+            .map(|(name, value)| Ok::<_, &str>((text(name)?, text(value)?)));
         let cwd = job.cwd.as_deref().map(|cwd| text(cwd.as_os_str())).transpose()?;
-        Ok(serde_json::json!({
-            "name": job.name, "command": command, "env": env, "cwd": cwd, "group": job.group, "retries": job.retries,
-            "timeout": job.timeout.map(|timeout| timeout.as_secs_f64()),
-        })
-        .to_string())
+        let spec = Self {
+            name: Some(job.name.clone()),
+            command: CommandSpec::Words(words.collect::<Result<_, _>>()?),
+            env: env.collect::<Result<_, _>>()?,
+            cwd: cwd.map(PathBuf::from),
+            timeout: job.timeout.map(TimeLimit),
+            group: job.group.clone(),
+            retries: job.retries,
+        };
+        serde_json::to_string(&spec).map_err(|error| error.to_string())
     }
 
-    /// The job, or what is wrong with it.
+    /// Converts the fields to a job, or returns the reason why they are invalid.
     pub fn job(self, id: JobId) -> Result<Job, String> {
         let command: Vec<OsString> = match self.command {
-            Command::Words(words) => words.into_iter().map(OsString::from).collect(),
-            Command::Line(line) => words(line.as_bytes())?,
+            CommandSpec::Words(words) => words.into_iter().map(OsString::from).collect(),
+            CommandSpec::Line(line) => words(line.as_bytes())?,
         };
         for name in self.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
-                return Err("a variable's name is empty or has a `=` in it".to_owned());
+                return Err("a variable's name is empty or contains `=`".to_owned());
             }
         }
         if self.env.values().any(|value| value.contains('\0')) {
-            return Err("a variable's value has a zero byte in it".to_owned());
+            return Err("a variable's value contains a zero byte".to_owned());
         }
-        let mut job = of_words(id, command)?;
+        let mut job = from_words(id, command)?;
         if let Some(name) = self.name {
             job.name = checked_name(name)?;
         }
@@ -93,13 +93,13 @@ impl Spec {
     }
 }
 
-/// A job of these words alone.
-pub fn of_words(id: JobId, command: Vec<OsString>) -> Result<Job, String> {
+/// Creates a job from a command alone.
+pub fn from_words(id: JobId, command: Vec<OsString>) -> Result<Job, String> {
     if command.first().is_none_or(|program| program.is_empty()) {
-        return Err("there is no command".to_owned());
+        return Err("the command is empty".to_owned());
     }
     if command.iter().any(|word| word.as_encoded_bytes().contains(&0)) {
-        return Err("the command has a zero byte in it".to_owned());
+        return Err("the command contains a zero byte".to_owned());
     }
     Ok(Job {
         id,
@@ -109,17 +109,17 @@ pub fn of_words(id: JobId, command: Vec<OsString>) -> Result<Job, String> {
         cwd: None,
         timeout: None,
         retries: None,
-        keeps_temp: false,
+        inherits_temp: false,
         command,
     })
 }
 
-/// Programs whose first word names what they do, and holds no secret.
+/// Programs whose first argument names an action and cannot be secret.
 const TOOLS: [&str; 9] = [
     "cargo", "git", "go", "just", "make", "mdbook", "npm", "pnpm", "yarn",
 ];
 
-/// Options of cargo that say what it builds and tests, as flags and with the name that follows.
+/// Options of cargo that select targets: flags, and options with a name.
 const FLAGS: [&str; 8] = [
     "--all-targets",
     "--benches",
@@ -132,8 +132,8 @@ const FLAGS: [&str; 8] = [
 ];
 const NAMED: [&str; 6] = ["--bench", "--bin", "--example", "--package", "--test", "-p"];
 
-/// Returns what is shown and kept of a command: its program, and of a known tool what it is to do. Other arguments may
-/// hold secrets.
+/// Returns the part of a command that is displayed and stored: the program, and the action of a known tool. Other
+/// arguments may be secret.
 pub fn summary(command: &[OsString]) -> String {
     const LONGEST: usize = 80;
     let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
@@ -172,7 +172,7 @@ pub fn summary(command: &[OsString]) -> String {
     summary
 }
 
-/// Whether a word can only be the name of an action.
+/// Returns whether a word can only be the name of an action.
 fn is_plain(word: &str) -> bool {
     word.starts_with(|letter: char| letter.is_ascii_alphanumeric())
         && word
@@ -180,30 +180,33 @@ fn is_plain(word: &str) -> bool {
             .all(|letter| letter.is_ascii_alphanumeric() || "-_.:".contains(letter))
 }
 
-/// A job of one plain line.
-pub fn of_line(id: JobId, line: &[u8]) -> Result<Job, String> {
-    of_words(id, words(line)?)
+/// Creates a job from a line of words.
+pub fn from_line(id: JobId, line: &[u8]) -> Result<Job, String> {
+    from_words(id, words(line)?)
 }
 
-/// A name that can be kept and shown.
+/// Checks that a name can be stored and displayed.
 pub fn checked_name(name: String) -> Result<String, String> {
     const LONGEST: usize = 200;
     if name.is_empty() || name.len() > LONGEST {
-        return Err(format!("a job's name has 1 to {LONGEST} bytes"));
+        return Err(format!("a job's name must have 1 to {LONGEST} bytes"));
     }
     Ok(name)
 }
 
-/// What a person who writes it expects a shell to do.
-const SHELL_S: [&str; 9] = ["&&", "||", "|", "&", ">", ">>", "<", "2>", "2>&1"];
+/// Operators of shells.
+const OPERATORS: [&str; 9] = ["&&", "||", "|", "&", ">", ">>", "<", "2>", "2>&1"];
 
-/// The words of a line, quoted as for a shell.
+/// Splits a line into words, with the quoting of shells.
 fn words(line: &[u8]) -> Result<Vec<OsString>, String> {
     let words = split(line)?;
-    if let Some(word) = words.iter().find(|word| SHELL_S.iter().any(|sign| word == sign)) {
+    if let Some(word) = words
+        .iter()
+        .find(|word| OPERATORS.iter().any(|sign| word == sign))
+    {
         let word = word.to_string_lossy();
         return Err(format!(
-            "`{word}` is a shell's, and commands are started without one: write sh -c '…', or a list of words in JSON"
+            "`{word}` is shell syntax, but no shell is involved: write sh -c '…', or a list of words in JSON"
         ));
     }
     Ok(words)
@@ -218,14 +221,14 @@ fn split(line: &[u8]) -> Result<Vec<OsString>, String> {
 
 #[cfg(not(unix))]
 fn split(line: &[u8]) -> Result<Vec<OsString>, String> {
-    let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8")?;
+    let line = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8")?;
     let words = shlex::split(line).ok_or(UNCLOSED)?;
     Ok(words.into_iter().map(OsString::from).collect())
 }
 
-const UNCLOSED: &str = "a quotation mark is not closed, or nothing follows the last backslash";
+const UNCLOSED: &str = "a quotation mark is not closed, or the line ends with a backslash";
 
-/// The message without what was found, which may be an argument or a variable's value.
+/// Removes the offending value from a message: it may be an argument or the value of a variable.
 pub(super) fn without_values(message: &str) -> String {
     match message.split_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid ") => {
@@ -241,21 +244,21 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> Result<Vec<OsString>, String> {
-        of_line(JobId(1), text.as_bytes()).map(|job| job.command)
+        from_line(JobId(1), text.as_bytes()).map(|job| job.command)
     }
 
     #[test]
-    fn a_line_is_words_as_for_a_shell() {
+    fn a_line_is_split_like_in_a_shell() {
         assert_eq!(
             line(r#"sh -c 'echo "a b"' c\ d"#).unwrap(),
             ["sh", "-c", "echo \"a b\"", "c d"]
         );
-        let job = of_line(JobId(4), b"/usr/bin/curl.exe -H 'token: x'").unwrap();
+        let job = from_line(JobId(4), b"/usr/bin/curl.exe -H 'token: x'").unwrap();
         assert_eq!(job.name, "curl", "no argument is in the name");
     }
 
     #[test]
-    fn a_job_is_called_by_what_tells_it_from_others_and_by_nothing_that_may_be_secret() {
+    fn a_job_s_name_identifies_it_without_anything_that_may_be_secret() {
         for (line, name) in [
             ("cargo test --lib", "cargo test --lib"),
             (
@@ -277,28 +280,28 @@ mod tests {
             ("deploy hunter2", "deploy"),
             ("sh -c 'echo hunter2'", "sh"),
         ] {
-            assert_eq!(of_line(JobId(1), line.as_bytes()).unwrap().name, name);
+            assert_eq!(from_line(JobId(1), line.as_bytes()).unwrap().name, name);
         }
     }
 
     #[test]
-    fn a_line_that_can_only_be_meant_for_a_shell_or_is_no_command_is_refused() {
+    fn shell_syntax_and_empty_commands_are_refused() {
         for (text, reason) in [
-            ("a && b", "`&&` is a shell's"),
-            ("a > b", "`>` is a shell's"),
+            ("a && b", "`&&` is shell syntax"),
+            ("a > b", "`>` is shell syntax"),
             ("a 'b", "not closed"),
-            ("", "no command"),
-            ("'' a", "no command"),
+            ("", "command is empty"),
+            ("'' a", "command is empty"),
             ("a \0", "zero byte"),
         ] {
-            let told = line(text).unwrap_err();
-            assert!(told.contains(reason), "{text:?}: {told}");
+            let error = line(text).unwrap_err();
+            assert!(error.contains(reason), "{text:?}: {error}");
         }
     }
 
     #[test]
-    fn an_object_has_all_that_a_job_can_have() {
-        let spec = Spec::of_json(
+    fn an_object_can_set_every_field_of_a_job() {
+        let spec = JobSpec::from_json(
             r#"{"name": "unit", "command": ["a", "&&"], "env": {"A": "1"}, "cwd": "x", "timeout": "2m", "group": "g",
                 "retries": 2}"#,
         );
@@ -314,17 +317,17 @@ mod tests {
                 cwd: Some("x".into()),
                 timeout: Some(std::time::Duration::from_secs(120)),
                 retries: Some(2),
-                keeps_temp: false,
+                inherits_temp: false,
             }
         );
-        let written = Spec::write(&job).unwrap();
-        assert_eq!(Spec::of_json(&written).unwrap().job(JobId(7)).unwrap(), job);
-        let short = Spec::of_json(r#"{"command": "sh -c 'exit 1'"}"#).unwrap();
+        let written = JobSpec::to_json(&job).unwrap();
+        assert_eq!(JobSpec::from_json(&written).unwrap().job(JobId(7)).unwrap(), job);
+        let short = JobSpec::from_json(r#"{"command": "sh -c 'exit 1'"}"#).unwrap();
         assert_eq!(short.job(JobId(1)).unwrap().command, ["sh", "-c", "exit 1"]);
     }
 
     #[test]
-    fn what_is_wrong_with_an_object_is_told_without_what_is_in_it() {
+    fn errors_about_an_object_do_not_contain_its_values() {
         for (text, reason) in [
             (r#"{"command": "a", "colour": 1}"#, "unknown field `colour`"),
             (r#"{"name": "hunter2"}"#, "missing field `command`"),
@@ -332,25 +335,25 @@ mod tests {
                 r#"{"command": "a", "retries": "hunter2"}"#,
                 "invalid type, expected u32",
             ),
-            (r#"{"command": {"hunter2": 1}}"#, "a text or a list of texts"),
+            (r#"{"command": {"hunter2": 1}}"#, "a string or a list of strings"),
             (
                 r#"{"command": "a", "timeout": "hunter2"}"#,
-                "a span of time is written as",
+                "expected a time like",
             ),
             (
                 r#"{"command": "a", "env": {"A=B": "hunter2"}}"#,
                 "a variable's name",
             ),
-            (r#"{"command": "a", "name": ""}"#, "a job's name has"),
-            (r#"{"command": []}"#, "no command"),
+            (r#"{"command": "a", "name": ""}"#, "a job's name must have"),
+            (r#"{"command": []}"#, "command is empty"),
             (r#"{"command": "a""#, "EOF while parsing"),
         ] {
-            let told = Spec::of_json(text)
+            let error = JobSpec::from_json(text)
                 .and_then(|spec| spec.job(JobId(1)))
                 .unwrap_err();
             assert!(
-                told.contains(reason) && !told.contains("hunter2"),
-                "{text}: {told}"
+                error.contains(reason) && !error.contains("hunter2"),
+                "{text}: {error}"
             );
         }
     }

@@ -1,18 +1,19 @@
-//! Spans, sizes and rates, as people write them.
+//! Times, sizes and rates, as written on the command line and in files.
 
 use serde::de::{self, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A hundred years: with more, clocks cannot reckon.
+/// A hundred years. Clocks overflow with much more.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A span of time: `90`, `90s`, `1m 30s`, `500ms`.
+/// A time: `90`, `90s`, `1m 30s`, `500ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct TimeSpan(pub Duration);
 
-impl FromStr for Span {
+impl FromStr for TimeSpan {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -20,14 +21,13 @@ impl FromStr for Span {
             Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
             Err(_) => humantime::parse_duration(text).ok(),
         };
-        span.filter(|span| *span <= LONGEST).map(Self).ok_or_else(|| {
-            "a span of time is written as 90, 90s, 1m30s or 500ms, and is no longer than a hundred years"
-                .to_owned()
-        })
+        span.filter(|span| *span <= LONGEST)
+            .map(Self)
+            .ok_or_else(|| "expected a time like 90, 90s, 1m30s or 500ms, at most a hundred years".to_owned())
     }
 }
 
-/// How long something may take: a [`Span`] in which something can be done.
+/// A time limit: a [`TimeSpan`] greater than zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimit(pub Duration);
 
@@ -35,28 +35,28 @@ impl FromStr for TimeLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Span(span) = text.parse()?;
+        let TimeSpan(span) = text.parse()?;
         if span.is_zero() {
-            return Err("in no time nothing can be done: without a limit, leave it out".to_owned());
+            return Err("the time limit must be greater than zero; omit it for no limit".to_owned());
         }
         Ok(Self(span))
     }
 }
 
-/// A number of which there is at least one, on the command line.
+/// Parses a number on the command line that must not be zero.
 pub fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse()
-        .map_err(|_| "a whole number is wanted, 1 or more".to_owned())
+        .map_err(|_| "expected a whole number, 1 or more".to_owned())
 }
 
-/// As many bytes as file systems have room for.
+/// The largest file size that file systems support.
 const MOST: f64 = 9_223_372_036_854_775_807.0;
 
 /// A number of bytes: `4096`, `512M`, `1.5G`; each step is 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub u64);
+pub struct ByteSize(pub u64);
 
-impl FromStr for Size {
+impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -80,15 +80,15 @@ impl FromStr for Size {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "it is neither negative nor larger than what was let through"
+            reason = "the range was checked before"
         )]
         bytes
             .map(|bytes| Self(bytes as u64))
-            .ok_or_else(|| "a size is written as 4096, 512M or 1.5G, in steps of 1024".to_owned())
+            .ok_or_else(|| "expected a size like 4096, 512M or 1.5G, with units of 1024".to_owned())
     }
 }
 
-/// Starts in a span: `50`, `50/s`, `30/m`, `100/h`; kept as the time between two of them.
+/// A rate of starts: `50`, `50/s`, `30/m`, `100/h`; stored as the time between two starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(pub Duration);
 
@@ -108,11 +108,11 @@ impl FromStr for Rate {
             .ok()
             .filter(|interval| !interval.is_zero() && *interval <= LONGEST)
             .map(Self)
-            .ok_or_else(|| "a rate is written as 50 (a second), 50/s, 30/m or 100/h".to_owned())
+            .ok_or_else(|| "expected a rate like 50 (per second), 50/s, 30/m or 100/h".to_owned())
     }
 }
 
-/// A number of jobs of a group: `database=2`.
+/// The limit of a group: `database=2`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupLimit {
     pub group: String,
@@ -129,18 +129,18 @@ impl FromStr for GroupLimit {
                 let group = group.trim().to_owned();
                 (!group.is_empty()).then_some(Self { group, limit })
             })
-            .ok_or_else(|| "a group's limit is written as NAME=NUMBER, and the number is not 0".to_owned())
+            .ok_or_else(|| "expected NAME=N with N greater than 0".to_owned())
     }
 }
 
-/// Reads a text or a number by its `FromStr`.
-struct Written<T>(std::marker::PhantomData<T>);
+/// Deserializes a string or a number with `FromStr`.
+struct TextOrNumber<T>(std::marker::PhantomData<T>);
 
-impl<T: FromStr<Err = String>> Visitor<'_> for Written<T> {
+impl<T: FromStr<Err = String>> Visitor<'_> for TextOrNumber<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a number")
+        f.write_str("a string or a number")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
@@ -160,24 +160,30 @@ impl<T: FromStr<Err = String>> Visitor<'_> for Written<T> {
     }
 }
 
-macro_rules! written {
+macro_rules! from_text_or_number {
     ($($value:ty),*) => {$(
         impl<'de> de::Deserialize<'de> for $value {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                from.deserialize_any(Written(std::marker::PhantomData))
+                from.deserialize_any(TextOrNumber(std::marker::PhantomData))
             }
         }
     )*};
 }
 
-written!(Span, TimeLimit, Size, Rate);
+from_text_or_number!(TimeSpan, TimeLimit, ByteSize, Rate);
+
+impl Serialize for TimeLimit {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(self.0.as_secs_f64())
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_seconds_or_have_units() {
+    fn times_are_seconds_or_have_units() {
         for (text, millis) in [
             ("90", 90_000),
             ("0.5", 500),
@@ -185,15 +191,19 @@ mod tests {
             ("1m 30s", 90_000),
             ("250ms", 250),
         ] {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
+            assert_eq!(
+                text.parse(),
+                Ok(TimeSpan(Duration::from_millis(millis))),
+                "{text}"
+            );
         }
         for text in ["", "soon", "-1", "1e400", "10 parsecs"] {
-            assert!(text.parse::<Span>().is_err(), "{text}");
+            assert!(text.parse::<TimeSpan>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_limit_of_time_leaves_some() {
+    fn a_time_limit_is_greater_than_zero() {
         assert_eq!("2m".parse(), Ok(TimeLimit(Duration::from_secs(120))));
         for text in ["0", "0s", "0.0", "soon", "1e19", "101y"] {
             assert!(text.parse::<TimeLimit>().is_err(), "{text}");
@@ -201,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_go_in_steps_of_1024() {
+    fn units_of_size_are_powers_of_1024() {
         for (text, bytes) in [
             ("4096", 4096),
             ("1k", 1024),
@@ -210,15 +220,15 @@ mod tests {
             ("2 gb", 2 << 30),
             ("2147483648", 2 << 30),
         ] {
-            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "G", "-1K", "1X", "1KK", "NaN", "99999999999T"] {
-            assert!(text.parse::<Size>().is_err(), "{text}");
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn rates_are_kept_as_the_time_between_two_starts() {
+    fn rates_are_stored_as_the_time_between_two_starts() {
         for (text, micros) in [
             ("50", 20_000),
             ("50/s", 20_000),
@@ -233,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_s_limit_is_a_name_and_a_number() {
+    fn the_limit_of_a_group_is_a_name_and_a_number() {
         let limit = GroupLimit {
             group: "a=b".to_owned(),
             limit: 2,

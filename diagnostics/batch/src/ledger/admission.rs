@@ -1,336 +1,318 @@
-//! One active session in a namespace.
+//! Admits one active session per namespace.
 
-use super::lock_holders::Holder;
-use super::resume::{self, Resumed};
-use super::session::{NewSession, Owner, SessionId};
-use super::session_lease::{self, Lease, Remains};
-use super::{JobNumber, Ledger, LedgerError, clock, jobs_file, lease_file};
+use super::session::{NewSession, SessionId, SessionOwner};
+use super::session_lease::{self, Liveness, SessionLease};
+use super::session_writer::SessionWriter;
+use super::{Ledger, LedgerError, clock, jobs_file, lease_file, resume};
+use crate::processes::NamedProcess;
 use rusqlite::{Connection, Row, Transaction, params};
-use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-/// What to do while another session works in the namespace.
+/// The reaction to another active session in the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Be refused at once.
-    No,
-    /// Be refused after so long.
+pub enum WaitPolicy {
+    /// Fail at once.
+    Never,
+    /// Fail after this time.
     AtMost(Duration),
-    /// Wait until it is over.
+    /// Wait until the other session ends.
     Forever,
 }
 
-/// A session that was admitted. Until it is dropped, or its process and the processes of its jobs have ended, no other
-/// session is active in its namespace.
-///
-/// Dropped without [`finish`](Self::finish), the session counts as abandoned.
+/// The reason why a session was not admitted.
 #[derive(Debug)]
-pub struct Admitted {
-    pub(super) ledger: Ledger,
-    pub(super) id: SessionId,
-    pub(super) lease: Lease,
-    /// The ledger failed: nothing is recorded any more, and that was told.
-    pub(super) failed: bool,
-    /// The highest number that was given to a job here.
-    pub(super) last_job: JobNumber,
-    /// The highest number of a submitted job that was taken.
-    pub(super) last_taken: JobNumber,
-    /// As `PRAGMA data_version` said when submitted jobs were looked for.
-    pub(super) seen: Option<i64>,
-    /// Of submitted jobs that have not ended: the files that say what to run.
-    pub(super) specs: HashMap<JobNumber, String>,
-    resumed: Option<Resumed>,
-}
-
-/// Why a session was not admitted.
-#[derive(Debug)]
-pub enum NotAdmitted {
-    /// Another one works in its namespace.
-    Refused(Box<Refused>),
-    /// The ledger cannot be used; the session may go on without it, after a warning.
+pub enum AdmissionError {
+    /// Another session is active in the namespace.
+    Blocked(Box<BlockingSession>),
+    /// The ledger cannot be used; the session may run without it, after a warning.
     Ledger(LedgerError),
 }
 
-impl From<LedgerError> for NotAdmitted {
+impl From<LedgerError> for AdmissionError {
     fn from(error: LedgerError) -> Self {
         Self::Ledger(error)
     }
 }
 
-/// Who is in the way.
+/// The active session that keeps others out of its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct BlockingSession {
     pub namespace: String,
     pub id: SessionId,
     pub name: String,
     pub scope: String,
-    pub owner: Owner,
-    /// Microseconds since 1970.
-    pub since: u64,
-    /// Microseconds since 1970, when it was refused.
+    pub owner: SessionOwner,
+    /// Its start, in microseconds since 1970.
+    pub started: u64,
+    /// The time of the refusal, in microseconds since 1970.
     pub now: u64,
-    /// Jobs that have ended, and all.
-    pub jobs: (u64, u64),
-    /// What of the session keeps the namespace taken.
-    pub remains: Remains,
+    pub ended_jobs: u64,
+    pub jobs: u64,
+    /// The parts that keep the namespace taken.
+    pub liveness: Liveness,
 }
 
-impl Refused {
-    /// Says what is waited for, while it is.
+impl BlockingSession {
+    /// Describes the wait while it lasts.
     pub fn waiting(&self) -> String {
         let Self {
             id, namespace, owner, ..
         } = self;
-        match &self.remains {
-            Remains::Nothing | Remains::Owner => format!(
-                "waiting until session {id}, process {}, is over: it works in the namespace {namespace:?}",
+        match &self.liveness {
+            Liveness::Dead | Liveness::Owner => format!(
+                "waiting for session {id} (process {}), which is active in namespace {namespace:?}",
                 owner.pid
             ),
-            Remains::Guard(left) | Remains::Processes(left) => format!(
-                "waiting until the processes of session {id} are gone: it worked in the namespace {namespace:?} and was \
-                 killed{}",
-                after(": ", left)
+            Liveness::Guard(left) | Liveness::Processes(left) => format!(
+                "waiting for the processes of session {id}, which was killed in namespace {namespace:?}{}",
+                listed(left)
             ),
         }
     }
 }
 
-/// The processes, at most as many as a person reads, behind `before`; nothing if there are none.
-fn after(before: &str, left: &[Holder]) -> String {
+/// Lists the processes after a colon, at most five; empty if there are none.
+fn listed(left: &[NamedProcess]) -> String {
     const LISTED: usize = 5;
     if left.is_empty() {
         return String::new();
     }
     let more = left.len().saturating_sub(LISTED);
-    let listed = Holder::list(&left[..left.len() - more]);
+    let listed = NamedProcess::list(&left[..left.len() - more]);
     match more {
-        0 => format!("{before}{listed}"),
-        more => format!("{before}{listed} and {more} more"),
+        0 => format!(": {listed}"),
+        more => format!(": {listed} and {more} more"),
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for BlockingSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             id,
             namespace,
+            scope,
             owner,
-            jobs,
             ..
         } = self;
-        match &self.remains {
-            Remains::Nothing | Remains::Owner => {}
-            Remains::Guard(left) => {
+        match &self.liveness {
+            Liveness::Dead | Liveness::Owner => {}
+            Liveness::Guard(left) => {
                 return write!(
                     f,
-                    "session {id} of the namespace {namespace:?} was killed (process {}), and its jobs are still being \
-                     stopped{}. Wait for that by `--wait`, or work beside it by `--run-namespace NAME`",
+                    "session {id} in namespace {namespace:?} was killed (process {}), and its jobs are still being \
+                     stopped{}; wait for that with `--wait`, or use another namespace with `--run-namespace NAME`",
                     owner.pid,
-                    after(": ", left)
+                    listed(left)
                 );
             }
-            Remains::Processes(left) => {
+            Liveness::Processes(left) => {
                 return write!(
                     f,
-                    "session {id} of the namespace {namespace:?} was killed (process {}), and left processes \
-                     running{}. End them, go on with that session by `--resume`, which ends them, wait by `--wait`, or \
-                     work beside it by `--run-namespace NAME`",
+                    "session {id} in namespace {namespace:?} was killed (process {}) and left processes running{}; end \
+                     them, continue that session with `--resume`, which ends them, wait with `--wait`, or use another \
+                     namespace with `--run-namespace NAME`",
                     owner.pid,
-                    after(": ", left)
+                    listed(left)
                 );
             }
         }
-        let seconds = Duration::from_secs(self.now.saturating_sub(self.since) / 1_000_000);
-        let since = std::time::UNIX_EPOCH + Duration::from_micros(self.since);
+        let seconds = Duration::from_secs(self.now.saturating_sub(self.started) / 1_000_000);
+        let started = UNIX_EPOCH + Duration::from_micros(self.started);
         write!(
             f,
-            "session {} works in the namespace {:?}: {}, process {}",
-            self.id, self.namespace, self.scope, owner.pid
+            "session {id} is active in namespace {namespace:?}: {scope}, process {}",
+            owner.pid
         )?;
         if !owner.host.is_empty() {
             write!(f, " on {}", owner.host)?;
         }
         write!(
             f,
-            ", since {} ({}), {} of {} jobs ended. Wait for it by `--wait`, or work beside it by `--run-namespace \
-             NAME`; `cargo cofferdam status --watch` shows how far it is",
-            humantime::format_rfc3339_seconds(since),
+            ", since {} ({}), {} of {} jobs ended; wait for it with `--wait`, use another namespace with \
+             `--run-namespace NAME`, or follow it with `cargo cofferdam status --watch`",
+            humantime::format_rfc3339_seconds(started),
             humantime::format_duration(seconds),
-            jobs.0,
-            jobs.1
+            self.ended_jobs,
+            self.jobs
         )
     }
 }
 
-/// How often a lease is looked at that is waited for with a bound: kernel locks have none of their own.
-const LOOK: Duration = Duration::from_millis(20);
+/// The time between two checks of a lease during a limited wait. Kernel locks have no time limit of their own.
+const RECHECK: Duration = Duration::from_millis(20);
 
-/// How often processes are looked for that no lock tells of.
-const LOOK_FOR_PROCESSES: Duration = Duration::from_millis(200);
+/// The time between two searches for processes that hold no lock.
+const RECHECK_PROCESSES: Duration = Duration::from_millis(200);
 
-impl Ledger {
-    /// Begins a session, unless another one is active in its namespace; `waiting` is told once for whom it waits.
-    ///
-    /// A session whose owner is dead is marked `abandoned` on the way. Costs 0.1 ms.
-    ///
-    /// # Errors
-    /// When another session is active and `wait` is over, and when the ledger cannot be used.
-    pub fn start_session(
-        self,
-        new: &NewSession,
-        wait: Wait,
-        mut waiting: impl FnMut(&Refused),
-    ) -> Result<Admitted, NotAdmitted> {
-        let mut begun = None;
-        loop {
-            let refused = match self.try_start(new) {
-                Ok((id, lease, resumed)) => return Ok(Admitted::new(self, id, lease, resumed)),
-                Err(NotAdmitted::Refused(refused)) => refused,
-                Err(error) => return Err(error),
-            };
-            let first = begun.is_none();
-            let begun = *begun.get_or_insert(refused.now);
-            if first && wait != Wait::No {
-                waiting(&refused);
+/// Admits a session, possibly after a wait; see [`Ledger::start_session`].
+pub(super) fn start(
+    ledger: Ledger,
+    new: &NewSession,
+    wait: WaitPolicy,
+    mut waiting: impl FnMut(&BlockingSession),
+) -> Result<SessionWriter, AdmissionError> {
+    let mut began = None;
+    loop {
+        let blocking = match try_start(&ledger, new) {
+            Ok((id, lease, resumed)) => return Ok(SessionWriter::new(ledger, id, lease, resumed)),
+            Err(AdmissionError::Blocked(blocking)) => blocking,
+            Err(error) => return Err(error),
+        };
+        let is_first = began.is_none();
+        let began = *began.get_or_insert(blocking.now);
+        if is_first && wait != WaitPolicy::Never {
+            waiting(&blocking);
+        }
+        let has_time = match wait {
+            WaitPolicy::Never => false,
+            WaitPolicy::AtMost(most) => Duration::from_micros(blocking.now.saturating_sub(began)) < most,
+            WaitPolicy::Forever => true,
+        };
+        if !has_time {
+            return Err(AdmissionError::Blocked(blocking));
+        }
+        let lock = match blocking.liveness {
+            Liveness::Dead | Liveness::Owner => Some(lease_file(&ledger.base, &blocking.name)),
+            Liveness::Guard(_) => Some(jobs_file(&ledger.base, &blocking.name)),
+            Liveness::Processes(_) => None,
+        };
+        match (lock, wait) {
+            (Some(lock), WaitPolicy::Forever) => {
+                session_lease::wait(&lock).map_err(|source| LedgerError::io("lock", &lock, source))?;
             }
-            let has_time = match wait {
-                Wait::No => false,
-                Wait::AtMost(most) => Duration::from_micros(refused.now.saturating_sub(begun)) < most,
-                Wait::Forever => true,
-            };
-            if !has_time {
-                return Err(NotAdmitted::Refused(refused));
-            }
-            let lock = match refused.remains {
-                Remains::Nothing | Remains::Owner => Some(lease_file(&self.base, &refused.name)),
-                Remains::Guard(_) => Some(jobs_file(&self.base, &refused.name)),
-                Remains::Processes(_) => None,
-            };
-            match (lock, wait) {
-                (Some(lock), Wait::Forever) => {
-                    session_lease::wait(&lock).map_err(|source| LedgerError::io("lock", &lock, source))?;
-                }
-                (lock, _) => {
-                    #[expect(
-                        clippy::disallowed_methods,
-                        reason = "a kernel lock is not waited for with a bound, and other users' processes not at all"
-                    )]
-                    std::thread::sleep(if lock.is_some() { LOOK } else { LOOK_FOR_PROCESSES });
-                }
+            (lock, _) => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "kernel locks have no time limit, and other processes' ends are not reported"
+                )]
+                std::thread::sleep(if lock.is_some() {
+                    RECHECK
+                } else {
+                    RECHECK_PROCESSES
+                });
             }
         }
-    }
-
-    /// The same, once.
-    fn try_start(&self, new: &NewSession) -> Result<(SessionId, Lease, Option<Resumed>), NotAdmitted> {
-        let wrong = |source| self.wrong(source);
-        // Who is refused most often is so without a transaction, which would keep others waiting.
-        for mut other in active(&self.conn, &new.namespace).map_err(wrong)? {
-            other.refused.remains = self.remains_of(&other.refused.name)?;
-            if other.excludes(new) {
-                return Err(NotAdmitted::Refused(other.refused));
-            }
-        }
-        let change = self.begin()?;
-        for mut other in active(&change, &new.namespace).map_err(wrong)? {
-            other.refused.remains = self.remains_of(&other.refused.name)?;
-            if other.excludes(new) {
-                return Err(NotAdmitted::Refused(other.refused));
-            }
-            if other.is_over_for(new) {
-                abandon(&change, other.refused.id).map_err(wrong)?;
-            }
-        }
-        // Nobody knows of the session before the commit, and from then on its locks are held.
-        let lease = Lease::take(&self.base, self.create_dir, &new.name)
-            .map_err(|(path, source)| LedgerError::io("lock", &path, source))?;
-        let started = insert(&change, new).and_then(|id| {
-            let resumed = new.resume.then(|| resume::carry_over(&change, id, new));
-            let resumed = resumed.transpose()?.flatten();
-            change.commit().map(|()| (id, resumed))
-        });
-        match started {
-            Ok((id, resumed)) => Ok((id, lease, resumed.map(|found| found.with_specs(&self.base)))),
-            Err(source) => {
-                lease.end();
-                Err(wrong(source).into())
-            }
-        }
-    }
-
-    fn remains_of(&self, name: &str) -> Result<Remains, LedgerError> {
-        Remains::of(&self.base, name)
-            .map_err(|source| LedgerError::io("look at", &lease_file(&self.base, name), source))
-    }
-
-    /// Marks every session as abandoned of which nothing is left, in whatever namespace.
-    pub(super) fn abandon_the_dead(&self, change: &Transaction<'_>) -> Result<(), LedgerError> {
-        let wrong = |source| self.wrong(source);
-        let mut found = change
-            .prepare_cached("SELECT id, name FROM sessions WHERE status IN ('pending', 'running')")
-            .map_err(wrong)?;
-        let found = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-        let found: Result<Vec<(SessionId, String)>, _> = found.and_then(Iterator::collect);
-        for (id, name) in found.map_err(wrong)? {
-            if self.remains_of(&name)? == Remains::Nothing {
-                abandon(change, id).map_err(wrong)?;
-            }
-        }
-        Ok(())
     }
 }
 
-/// A session that is active as far as the ledger knows.
-struct Active {
-    beside: bool,
-    refused: Box<Refused>,
+type Started = (SessionId, SessionLease, Option<resume::ResumedSession>);
+
+fn try_start(ledger: &Ledger, new: &NewSession) -> Result<Started, AdmissionError> {
+    let failed = |source| ledger.error(source);
+    // Checks without a transaction first: the common refusal must not block writers.
+    for other in active(ledger, &ledger.conn, &new.namespace)? {
+        if other.excludes(new) {
+            return Err(AdmissionError::Blocked(other.session));
+        }
+    }
+    let change = ledger.begin()?;
+    for other in active(ledger, &change, &new.namespace)? {
+        if other.excludes(new) {
+            return Err(AdmissionError::Blocked(other.session));
+        }
+        if other.is_over_for(new) {
+            abandon(&change, other.session.id).map_err(failed)?;
+        }
+    }
+    // No process knows the session before the commit, and from then on its locks are held.
+    let lease = SessionLease::take(&ledger.base, ledger.create_dir, &new.name)
+        .map_err(|(path, source)| LedgerError::io("lock", &path, source))?;
+    let started = insert(&change, new).and_then(|id| {
+        let resumed = new.resume.then(|| resume::carry_over(&change, id, new));
+        let resumed = resumed.transpose()?.flatten();
+        change.commit().map(|()| (id, resumed))
+    });
+    match started {
+        Ok((id, resumed)) => {
+            let resumed = resumed.map(|found| found.with_specs(&ledger.base));
+            Ok((id, lease, resumed))
+        }
+        Err(source) => {
+            lease.end();
+            Err(failed(source).into())
+        }
+    }
 }
 
-impl Active {
+fn liveness_of(ledger: &Ledger, name: &str) -> Result<Liveness, LedgerError> {
+    Liveness::of(&ledger.base, name)
+        .map_err(|source| LedgerError::io("look at", &lease_file(&ledger.base, name), source))
+}
+
+/// Marks all dead sessions as abandoned, in every namespace.
+pub(super) fn abandon_dead(ledger: &Ledger, change: &Transaction<'_>) -> Result<(), LedgerError> {
+    let failed = |source| ledger.error(source);
+    let mut active = change
+        .prepare_cached("SELECT id, name FROM sessions WHERE status IN ('pending', 'running')")
+        .map_err(failed)?;
+    let active = active.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let active: Result<Vec<(SessionId, String)>, _> = active.and_then(Iterator::collect);
+    for (id, name) in active.map_err(failed)? {
+        if liveness_of(ledger, &name)? == Liveness::Dead {
+            abandon(change, id).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// A session that the ledger lists as active.
+struct ActiveSession {
+    concurrent: bool,
+    session: Box<BlockingSession>,
+}
+
+impl ActiveSession {
     fn excludes(&self, new: &NewSession) -> bool {
-        !self.is_over_for(new) && !self.beside && !new.beside
+        !self.is_over_for(new) && !self.concurrent && !new.concurrent
     }
 
-    /// Whether the new session may mark it as abandoned. One that resumes it ends what it left.
+    /// Returns whether the new session may mark this one as abandoned. A session that resumes it also ends its processes.
     fn is_over_for(&self, new: &NewSession) -> bool {
-        match self.refused.remains {
-            Remains::Nothing => true,
-            Remains::Processes(_) => new.resume && !self.beside,
-            Remains::Owner | Remains::Guard(_) => false,
+        match self.session.liveness {
+            Liveness::Dead => true,
+            Liveness::Processes(_) => new.resume && !self.concurrent,
+            Liveness::Owner | Liveness::Guard(_) => false,
         }
     }
 }
 
-fn active(conn: &Connection, namespace: &str) -> rusqlite::Result<Vec<Active>> {
+fn active(ledger: &Ledger, conn: &Connection, namespace: &str) -> Result<Vec<ActiveSession>, LedgerError> {
     let now = clock::now();
     let read = |row: &Row<'_>| {
-        let refused = Box::new(Refused {
+        let session = Box::new(BlockingSession {
             namespace: namespace.to_owned(),
             id: row.get(1)?,
             name: row.get(2)?,
             scope: row.get(3)?,
-            owner: Owner {
+            owner: SessionOwner {
                 pid: row.get(4)?,
                 started: row.get(5)?,
                 host: row.get(6)?,
             },
-            since: row.get(7)?,
+            started: row.get(7)?,
             now,
-            jobs: (row.get(8)?, row.get(9)?),
-            remains: Remains::Owner,
+            ended_jobs: row.get(8)?,
+            jobs: row.get(9)?,
+            liveness: Liveness::Owner,
         });
-        Ok(Active {
-            beside: row.get(0)?,
-            refused,
+        Ok(ActiveSession {
+            concurrent: row.get(0)?,
+            session,
         })
     };
-    let mut found = conn.prepare_cached(
-        "SELECT beside, id, name, scope, pid, pid_started, host, started,
-                completed + failed + cancelled + interrupted, jobs
-         FROM sessions WHERE namespace = ? AND status IN ('pending', 'running') ORDER BY beside",
-    )?;
-    found.query_map([namespace], read)?.collect()
+    let found = conn
+        .prepare_cached(
+            "SELECT beside, id, name, scope, pid, pid_started, host, started,
+                    completed + failed + cancelled + interrupted, jobs
+             FROM sessions WHERE namespace = ? AND status IN ('pending', 'running') ORDER BY beside",
+        )
+        .and_then(|mut found| found.query_map([namespace], read)?.collect());
+    let mut found: Vec<ActiveSession> = found.map_err(|source| ledger.error(source))?;
+    for other in &mut found {
+        other.session.liveness = liveness_of(ledger, &other.session.name)?;
+    }
+    Ok(found)
 }
 
 fn insert(change: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<SessionId> {
@@ -348,7 +330,7 @@ fn insert(change: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Sessio
             new.scope,
             new.takes_jobs,
             new.trigger,
-            new.beside,
+            new.concurrent,
             owner.pid,
             owner.started,
             owner.host,
@@ -358,7 +340,7 @@ fn insert(change: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Sessio
     Ok(change.last_insert_rowid())
 }
 
-/// Its owner is dead: what ran is interrupted, what waited was never begun.
+/// Marks a session whose owner is dead: running jobs are interrupted, pending ones stay pending.
 fn abandon(change: &Transaction<'_>, id: SessionId) -> rusqlite::Result<()> {
     change
         .prepare_cached(
@@ -374,40 +356,4 @@ fn abandon(change: &Transaction<'_>, id: SessionId) -> rusqlite::Result<()> {
         .prepare_cached("UPDATE sessions SET status = 'abandoned', takes_jobs = 0 WHERE id = ?")?
         .execute([id])?;
     Ok(())
-}
-
-impl Admitted {
-    fn new(ledger: Ledger, id: SessionId, lease: Lease, resumed: Option<Resumed>) -> Self {
-        let carried = resumed.iter().flat_map(|found| &found.jobs).map(|job| job.number);
-        let last_job = carried.max().unwrap_or(0);
-        let specs = resumed.iter().flat_map(Resumed::specs).collect();
-        Self {
-            id,
-            lease,
-            ledger,
-            failed: false,
-            last_job,
-            last_taken: last_job,
-            seen: None,
-            specs,
-            resumed,
-        }
-    }
-
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-
-    /// Returns the lock that keeps the namespace taken for as long as a process has it open.
-    ///
-    /// # Errors
-    /// When no file can be opened any more.
-    pub fn jobs_lock(&self) -> std::io::Result<std::fs::File> {
-        self.lease.jobs()
-    }
-
-    /// What was taken over with [`NewSession::resume`], if there was something.
-    pub fn resumed(&self) -> Option<&Resumed> {
-        self.resumed.as_ref()
-    }
 }

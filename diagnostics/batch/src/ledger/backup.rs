@@ -1,13 +1,14 @@
-//! A whole copy, while sessions go on.
+//! Writes a verified copy of the ledger while sessions run.
 
-use super::{LedgerError, Reader};
+use super::LedgerError;
+use crate::processes::own_pid;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, io};
 
-/// A copy of the ledger that was made and looked at.
+/// A verified copy of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
     pub file: PathBuf,
@@ -16,17 +17,17 @@ pub struct Backup {
     pub jobs: u64,
 }
 
-/// There is no copy. What was begun is removed again.
+/// The reason why there is no copy. An incomplete one was removed.
 #[derive(Debug)]
 pub enum BackupError {
-    /// It would take the place of something.
+    /// The file exists.
     Exists(PathBuf),
     Io {
         tried: &'static str,
         file: PathBuf,
         source: io::Error,
     },
-    /// The ledger, or the copy, said no.
+    /// The ledger or the copy is unusable.
     Ledger(LedgerError),
 }
 
@@ -35,7 +36,7 @@ impl fmt::Display for BackupError {
         match self {
             Self::Exists(file) => write!(
                 f,
-                "{} is there already, and a backup takes nothing's place: name another file, or move it away",
+                "{} exists, and a backup never replaces a file: choose another name, or move the file away",
                 file.display()
             ),
             Self::Io { tried, file, source } => write!(f, "could not {tried} {}: {source}", file.display()),
@@ -46,55 +47,52 @@ impl fmt::Display for BackupError {
 
 impl std::error::Error for BackupError {}
 
-impl Reader {
-    /// Writes a copy to a file that is not there yet: everything that was committed, also what is still in the log.
-    /// Writers are not kept waiting. The file is there when it is whole, on disk and found to be sound.
-    ///
-    /// # Errors
-    /// When the file is there, its folder cannot be written to, or the ledger is damaged.
-    pub fn backup(&self, file: &Path) -> Result<Backup, BackupError> {
-        if file.symlink_metadata().is_ok() {
-            return Err(BackupError::Exists(file.to_owned()));
-        }
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let part = file.with_file_name(format!(".{name}.part-{}", super::session_lease::own_pid()));
-        // Of a process with our number, which is gone.
-        let _ = std::fs::remove_file(&part);
-        let made = self.copy(&part).and_then(|(sessions, jobs)| {
-            let bytes = sync(&part).map_err(|source| failed("write", &part, source))?;
-            // Unlike a rename it never takes something's place.
-            std::fs::hard_link(&part, file).map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
-                _ => failed("create", file, source),
-            })?;
-            Ok(Backup {
-                file: file.to_owned(),
-                bytes,
-                sessions,
-                jobs,
-            })
-        });
-        let _ = std::fs::remove_file(&part);
-        made
+/// Writes the copy that `copy` makes to `file`; see [`Reader::backup`](super::Reader::backup).
+pub(super) fn write(
+    file: &Path,
+    copy: impl FnOnce(&Path) -> Result<(), LedgerError>,
+) -> Result<Backup, BackupError> {
+    if file.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists(file.to_owned()));
     }
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let part = file.with_file_name(format!(".{name}.part-{}", own_pid()));
+    // The file of a dead process with the same number.
+    let _ = std::fs::remove_file(&part);
+    // SQLite would only report that it cannot open the file.
+    let created = File::create_new(&part).map_err(|source| failed("create", &part, source));
+    let made = created.and_then(|_| {
+        copy(&part).map_err(BackupError::Ledger)?;
+        let (sessions, jobs) = verify(&part)?;
+        let bytes = sync(&part).map_err(|source| failed("write", &part, source))?;
+        // Unlike a rename, a link never replaces a file.
+        std::fs::hard_link(&part, file).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
+            _ => failed("create", file, source),
+        })?;
+        Ok(Backup {
+            file: file.to_owned(),
+            bytes,
+            sessions,
+            jobs,
+        })
+    });
+    let _ = std::fs::remove_file(&part);
+    made
+}
 
-    /// The numbers of sessions and jobs in it.
-    fn copy(&self, to: &Path) -> Result<(u64, u64), BackupError> {
-        // SQLite would only say that it cannot open it.
-        File::create_new(to).map_err(|source| failed("create", to, source))?;
-        self.vacuum_into(to).map_err(BackupError::Ledger)?;
-        let wrong = |source| BackupError::Ledger(LedgerError::of(to, source, Duration::ZERO));
-        let copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(wrong)?;
-        let told: String = copy
-            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-            .map_err(wrong)?;
-        if told != "ok" {
-            return Err(BackupError::Ledger(LedgerError::damaged(to, told)));
-        }
-        let count =
-            |table: &str| copy.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
-        Ok((count("sessions").map_err(wrong)?, count("jobs").map_err(wrong)?))
+/// Checks the copy and counts its sessions and jobs.
+fn verify(copy: &Path) -> Result<(u64, u64), BackupError> {
+    let failed = |source| BackupError::Ledger(LedgerError::of(copy, source, Duration::ZERO));
+    let conn = Connection::open_with_flags(copy, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    let result: String = conn
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(failed)?;
+    if result != "ok" {
+        return Err(BackupError::Ledger(LedgerError::damaged(copy, result)));
     }
+    let count = |table: &str| conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+    Ok((count("sessions").map_err(failed)?, count("jobs").map_err(failed)?))
 }
 
 fn sync(file: &Path) -> io::Result<u64> {

@@ -1,17 +1,20 @@
-//! The moment, as the ledger writes it down.
+//! The clock of the ledger.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Microseconds since 1970.
+/// Returns the current time in microseconds since 1970.
 pub fn now() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "the ledger's look at the clock")]
+    #[expect(clippy::disallowed_methods, reason = "the ledger reads the clock here")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// A moment to measure from, whatever is done to the clock.
+/// Returns the time of the monotonic clock.
 pub(super) fn instant() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "the ledger's look at the steady clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the ledger reads the monotonic clock here"
+    )]
     Instant::now()
 }

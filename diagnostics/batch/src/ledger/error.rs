@@ -1,47 +1,47 @@
-//! What goes wrong with the ledger, what that means, and what to do next.
+//! Errors of the ledger, each with its next step.
 
-use super::Holder;
+use crate::processes::NamedProcess;
 use rusqlite::ErrorCode;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The ledger cannot be used. No session fails by it: it goes on unrecorded, after one warning.
+/// An unusable ledger. It fails no session: the session continues unrecorded, after one warning.
 #[derive(Debug)]
 pub struct LedgerError {
     file: PathBuf,
-    kind: Kind,
+    kind: ErrorKind,
 }
 
 #[derive(Debug)]
-enum Kind {
-    /// Another process writes, and goes on writing.
+enum ErrorKind {
+    /// Another process keeps writing.
     Locked {
         waited: Duration,
-        by: Vec<Holder>,
+        by: Vec<NamedProcess>,
     },
     Damaged {
-        told: String,
+        reason: String,
     },
-    /// A SQLite file, and none of ours.
-    NotOurs,
-    /// A newer version wrote it.
+    /// The SQLite database of another program.
+    Foreign,
+    /// Written by a newer version.
     Newer {
         found: i64,
         known: i64,
     },
-    /// The file system does not let processes share the log's index.
+    /// The file system cannot share the index of the write-ahead log between processes.
     NoWal {
         mode: String,
     },
     ReadOnly,
-    /// Read-only, and not all of it is in the main file.
+    /// Read-only, with data that is only in the write-ahead log.
     ReadOnlyWithLog,
     Full,
-    /// The disk, or a limit on the size of files.
+    /// The disk failed, or the limit of file sizes was reached.
     Disk {
-        told: String,
+        reason: String,
     },
     Io {
         tried: &'static str,
@@ -53,67 +53,69 @@ enum Kind {
 }
 
 impl LedgerError {
-    /// What SQLite said of the ledger in `file`; `waited` is how long it waits for others.
+    /// Interprets an error of SQLite. `waited` is the time that the connection waits for others.
     pub(super) fn of(file: &Path, source: rusqlite::Error, waited: Duration) -> Self {
-        let told = || match &source {
-            rusqlite::Error::SqliteFailure(_, Some(told)) => told.clone(),
+        let reason = || match &source {
+            rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
             other => other.to_string(),
         };
         let kind = match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Kind::Locked {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Locked {
                 waited,
                 by: super::lock_holders::writing(file),
             },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Kind::Damaged { told: told() },
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Kind::ReadOnly,
-            // What SQLite says of a file or folder that it may not write to.
-            Some(ErrorCode::CannotOpen) if file.exists() => Kind::ReadOnly,
-            Some(ErrorCode::DiskFull) => Kind::Full,
-            Some(ErrorCode::SystemIoFailure) => Kind::Disk { told: told() },
-            _ => Kind::Other { source },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                ErrorKind::Damaged { reason: reason() }
+            }
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => ErrorKind::ReadOnly,
+            // SQLite's code for a file or folder that is not writable.
+            Some(ErrorCode::CannotOpen) if file.exists() => ErrorKind::ReadOnly,
+            Some(ErrorCode::DiskFull) => ErrorKind::Full,
+            Some(ErrorCode::SystemIoFailure) => ErrorKind::Disk { reason: reason() },
+            _ => ErrorKind::Other { source },
         };
         Self::new(file, kind)
     }
 
     pub(super) fn io(tried: &'static str, file: &Path, source: io::Error) -> Self {
         let kind = match source.kind() {
-            io::ErrorKind::StorageFull => Kind::Full,
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Kind::ReadOnly,
-            _ => Kind::Io { tried, source },
+            io::ErrorKind::StorageFull => ErrorKind::Full,
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => ErrorKind::ReadOnly,
+            _ => ErrorKind::Io { tried, source },
         };
         Self::new(file, kind)
     }
 
-    pub(super) fn not_ours(file: &Path) -> Self {
-        Self::new(file, Kind::NotOurs)
+    pub(super) fn foreign(file: &Path) -> Self {
+        Self::new(file, ErrorKind::Foreign)
     }
 
     pub(super) fn newer(file: &Path, found: i64, known: i64) -> Self {
-        Self::new(file, Kind::Newer { found, known })
+        Self::new(file, ErrorKind::Newer { found, known })
     }
 
     pub(super) fn no_wal(file: &Path, mode: String) -> Self {
-        Self::new(file, Kind::NoWal { mode })
+        Self::new(file, ErrorKind::NoWal { mode })
     }
 
     pub(super) fn read_only_with_log(file: &Path) -> Self {
-        Self::new(file, Kind::ReadOnlyWithLog)
+        Self::new(file, ErrorKind::ReadOnlyWithLog)
     }
 
-    pub(super) fn damaged(file: &Path, told: String) -> Self {
-        Self::new(file, Kind::Damaged { told })
+    pub(super) fn damaged(file: &Path, reason: String) -> Self {
+        Self::new(file, ErrorKind::Damaged { reason })
     }
 
     pub(super) fn without_tables(file: &Path) -> Self {
         Self::damaged(file, "it has no tables".to_owned())
     }
 
-    /// Whether the file cannot be opened because it, or its folder, cannot be written to.
+    /// Returns whether the file, or its folder, is not writable.
     pub(super) fn is_read_only(&self) -> bool {
-        matches!(self.kind, Kind::ReadOnly)
+        matches!(self.kind, ErrorKind::ReadOnly)
     }
 
-    fn new(file: &Path, kind: Kind) -> Self {
+    fn new(file: &Path, kind: ErrorKind) -> Self {
         Self {
             file: file.to_owned(),
             kind,
@@ -125,58 +127,59 @@ impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
         match &self.kind {
-            Kind::Locked { waited, by } => {
+            ErrorKind::Locked { waited, by } => {
                 write!(f, "could not write to the ledger {file} within {waited:?}: ")?;
                 match by.as_slice() {
                     [] => f.write_str("another process writes to it"),
-                    by => write!(f, "{} writes to it", Holder::list(by)),
+                    by => write!(f, "{} writes to it", NamedProcess::list(by)),
                 }?;
-                f.write_str("; if that never ends, end that process: nothing is lost by it")
+                f.write_str("; if it does not finish, end that process: no data is lost")
             }
-            Kind::Damaged { told } => write!(
+            ErrorKind::Damaged { reason } => write!(
                 f,
-                "the ledger {file} is damaged ({told}); when no session runs, move it away whole, and the next session \
-                 begins a new one: `mkdir damaged && mv {file}* damaged/`. What can be saved, \
-                 `sqlite3 damaged/ledger.sqlite3 .recover` prints. Never remove a `-wal` alone: it holds what came last"
+                "the ledger {file} is damaged ({reason}); when no session runs, move all of its files away, and the next \
+                 session creates a new one: `mkdir damaged && mv {file}* damaged/`. `sqlite3 damaged/ledger.sqlite3 \
+                 .recover` prints the data that can be recovered. Never remove only the `-wal` file: it holds the latest \
+                 data"
             ),
-            Kind::NotOurs => write!(
+            ErrorKind::Foreign => write!(
                 f,
-                "{file} is a SQLite database, and no ledger of cofferdam's; it is left as it is: move it away, or \
-                 choose another base folder by COFFERDAM_DIR"
+                "{file} is a SQLite database, but not a ledger of cofferdam; it is left unchanged: move it away, or set \
+                 COFFERDAM_DIR to another base folder"
             ),
-            Kind::Newer { found, known } => write!(
+            ErrorKind::Newer { found, known } => write!(
                 f,
-                "the ledger {file} was written by a newer cofferdam (schema {found}; this one knows {known}): update \
-                 by `cargo install --locked --path diagnostics` in a checkout, or choose another base folder by COFFERDAM_DIR"
+                "the ledger {file} was written by a newer cofferdam (schema {found}; this one knows {known}): update with \
+                 `cargo install --locked --path diagnostics` in a checkout, or set COFFERDAM_DIR to another base folder"
             ),
-            Kind::NoWal { mode } => write!(
+            ErrorKind::NoWal { mode } => write!(
                 f,
-                "the ledger {file} cannot have a write-ahead log there (its journal is {mode:?}): a network file \
-                 system does not share memory between processes; choose a base folder on a local disk by COFFERDAM_DIR"
+                "the ledger {file} cannot have a write-ahead log there (its journal mode is {mode:?}): a network file \
+                 system does not share memory between processes; set COFFERDAM_DIR to a base folder on a local disk"
             ),
-            Kind::ReadOnly => write!(
+            ErrorKind::ReadOnly => write!(
                 f,
-                "the ledger {file} cannot be written to: the file or its folder is read-only, or another user's; \
-                 choose another base folder by COFFERDAM_DIR"
+                "the ledger {file} is not writable: the file or its folder is read-only, or belongs to another user; set \
+                 COFFERDAM_DIR to another base folder"
             ),
-            Kind::ReadOnlyWithLog => write!(
+            ErrorKind::ReadOnlyWithLog => write!(
                 f,
-                "the ledger {file} is in a read-only folder, and what came last is in its log, which cannot be read \
-                 without writing beside it: copy the files whose names begin with ledger.sqlite3 to a folder that can \
-                 be written to, and name that one by COFFERDAM_DIR"
+                "the ledger {file} is in a read-only folder, and its latest data is in its write-ahead log, which cannot \
+                 be read without write access: copy the files whose names begin with ledger.sqlite3 to a writable folder, \
+                 and set COFFERDAM_DIR to that one"
             ),
-            Kind::Full => write!(
+            ErrorKind::Full => write!(
                 f,
                 "could not write to the ledger {file}: the disk is full; `cargo cofferdam clean` removes folders of \
-                 runs that are over"
+                 finished runs"
             ),
-            Kind::Disk { told } => write!(
+            ErrorKind::Disk { reason } => write!(
                 f,
-                "could not read or write the ledger {file} ({told}): see that its disk is sound and there, and that \
-                 files may be so large, or choose another base folder by COFFERDAM_DIR"
+                "could not read or write the ledger {file} ({reason}): check the disk and the limit of file sizes, or set \
+                 COFFERDAM_DIR to another base folder"
             ),
-            Kind::Io { tried, source } => write!(f, "could not {tried} {file}: {source}"),
-            Kind::Other { source } => write!(f, "the ledger {file}: {source}"),
+            ErrorKind::Io { tried, source } => write!(f, "could not {tried} {file}: {source}"),
+            ErrorKind::Other { source } => write!(f, "the ledger {file}: {source}"),
         }
     }
 }
@@ -184,8 +187,8 @@ impl fmt::Display for LedgerError {
 impl std::error::Error for LedgerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
-            Kind::Io { source, .. } => Some(source),
-            Kind::Other { source } => Some(source),
+            ErrorKind::Io { source, .. } => Some(source),
+            ErrorKind::Other { source } => Some(source),
             _ => None,
         }
     }
@@ -195,42 +198,41 @@ impl std::error::Error for LedgerError {
 mod tests {
     use super::*;
 
-    /// Every message, as a person reads it.
     #[test]
     fn every_error_says_what_is_wrong_and_what_to_do() {
         let file = Path::new("base/ledger.sqlite3");
-        let by = vec![Holder {
+        let by = vec![NamedProcess {
             pid: 4711,
             program: Some("sqlite3".to_owned()),
         }];
         let waited = Duration::from_secs(5);
         let kinds = [
-            Kind::Locked { waited, by },
-            Kind::Locked { waited, by: vec![] },
-            Kind::Damaged {
-                told: "file is not a database".to_owned(),
+            ErrorKind::Locked { waited, by },
+            ErrorKind::Locked { waited, by: vec![] },
+            ErrorKind::Damaged {
+                reason: "file is not a database".to_owned(),
             },
-            Kind::NotOurs,
-            Kind::Newer { found: 2, known: 1 },
-            Kind::NoWal {
+            ErrorKind::Foreign,
+            ErrorKind::Newer { found: 2, known: 1 },
+            ErrorKind::NoWal {
                 mode: "delete".to_owned(),
             },
-            Kind::ReadOnly,
-            Kind::ReadOnlyWithLog,
-            Kind::Full,
-            Kind::Disk {
-                told: "disk I/O error".to_owned(),
+            ErrorKind::ReadOnly,
+            ErrorKind::ReadOnlyWithLog,
+            ErrorKind::Full,
+            ErrorKind::Disk {
+                reason: "disk I/O error".to_owned(),
             },
-            Kind::Io {
+            ErrorKind::Io {
                 tried: "create",
                 source: io::Error::other("no"),
             },
         ];
-        let told: Vec<String> = kinds
+        let messages: Vec<String> = kinds
             .into_iter()
             .map(|kind| LedgerError::new(file, kind).to_string())
             .collect();
-        let wanted = include_str!("errors.txt");
-        assert_eq!(told.join("\n") + "\n", wanted);
+        let expected = include_str!("errors.txt");
+        assert_eq!(messages.join("\n") + "\n", expected);
     }
 }

@@ -1,139 +1,80 @@
-//! Which processes hold a ledger's locks now: the kernel knows, where there is `/proc/locks`.
+//! The processes that hold SQLite's locks on a ledger, where the kernel lists them.
 
+use crate::proc;
+use crate::processes::{NamedProcess, own_pid};
 use std::path::{Path, PathBuf};
 
-/// A process that reads from the ledger, or writes to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    pub pid: u32,
-    /// What the kernel calls the program, without its arguments.
-    pub program: Option<String>,
+/// The state of the write-ahead log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WalStatus {
+    /// Its size. More than some MB mean that readers keep it from being truncated.
+    pub bytes: u64,
+    /// Other processes that read right now.
+    pub readers: Vec<NamedProcess>,
 }
 
-impl Holder {
-    /// `process 4711 (sqlite3), process 12`.
-    pub fn list(all: &[Self]) -> String {
-        let name = |one: &Self| match &one.program {
-            Some(program) => format!("process {} ({program})", one.pid),
-            None => format!("process {}", one.pid),
-        };
-        all.iter().map(name).collect::<Vec<_>>().join(", ")
+impl WalStatus {
+    pub(super) fn of(ledger: &Path) -> Self {
+        let wal = std::fs::metadata(sibling(ledger, "-wal"));
+        let bytes = wal.map_or(0, |metadata| metadata.len());
+        let readers = if bytes > 0 { reading(ledger) } else { Vec::new() };
+        Self { bytes, readers }
     }
 }
 
-/// Bytes of the log's index that SQLite locks: who writes, and who reads from where.
+/// The bytes of the log's index that SQLite locks: one for the writer, the others for readers.
 const WRITER: std::ops::RangeInclusive<u64> = 120..=120;
 const READERS: std::ops::RangeInclusive<u64> = 123..=127;
 
-/// The kernel hands its table out page by page. A lock that is given back meanwhile moves those behind it, and one of
-/// them is left out.
+/// The number of looks at the kernel's table. It is read page by page, and a lock that is released in between moves the
+/// ones behind it, so that a single look may miss one.
 const LOOKS: usize = 3;
 
-/// Processes that write now.
-pub(super) fn writing(file: &Path) -> Vec<Holder> {
+/// Returns the processes that write now.
+pub(super) fn writing(file: &Path) -> Vec<NamedProcess> {
     holding(file, WRITER)
 }
 
-/// Other processes that read now, and keep the log from being emptied.
-pub(super) fn reading(file: &Path) -> Vec<Holder> {
+/// Returns the other processes that read now.
+fn reading(file: &Path) -> Vec<NamedProcess> {
     let mut found = holding(file, READERS);
-    found.retain(|holder| holder.pid != super::session_lease::own_pid());
+    found.retain(|holder| holder.pid != own_pid());
     found
 }
 
-/// `<ledger>-wal` or `-shm`.
-pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
+/// Returns `<ledger>-wal` or `<ledger>-shm`.
+pub(super) fn sibling(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-fn holding(file: &Path, bytes: std::ops::RangeInclusive<u64>) -> Vec<Holder> {
-    let Some(inode) = inode(&beside(file, "-shm")) else {
+fn holding(file: &Path, bytes: std::ops::RangeInclusive<u64>) -> Vec<NamedProcess> {
+    let Some(inode) = inode(&sibling(file, "-shm")) else {
         return Vec::new();
     };
-    let locks = (0..LOOKS).map(|_| std::fs::read_to_string("/proc/locks").unwrap_or_default());
-    let mut pids: Vec<u32> = locks
-        .flat_map(|locks| locks.lines().filter_map(lock).collect::<Vec<_>>())
+    let mut pids: Vec<u32> = (0..LOOKS)
+        .flat_map(|_| proc::posix_locks())
         .filter(|lock| lock.inode == inode && lock.first <= *bytes.end() && lock.last >= *bytes.start())
         .map(|lock| lock.pid)
         .collect();
     pids.sort_unstable();
     pids.dedup();
-    let holder = |pid| Holder {
+    let named = |pid| NamedProcess {
         pid,
-        program: std::fs::read_to_string(format!("/proc/{pid}/comm"))
-            .ok()
-            .map(|name| name.trim_end().to_owned()),
+        program: proc::process(pid).map(|process| process.name),
     };
-    pids.into_iter().map(holder).collect()
+    pids.into_iter().map(named).collect()
 }
 
-/// Its number alone: what the kernel calls the device differs from what it tells of the file on some file systems.
+/// Returns the inode alone: on some file systems the kernel's lock table has another device number than `stat`.
 #[cfg(unix)]
 fn inode(file: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(file).ok().map(|known| known.ino())
+    std::fs::metadata(file).ok().map(|metadata| metadata.ino())
 }
 
 #[cfg(not(unix))]
 fn inode(_file: &Path) -> Option<u64> {
     None
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Lock {
-    pid: u32,
-    inode: u64,
-    first: u64,
-    last: u64,
-}
-
-/// `1: POSIX  ADVISORY  READ 4711 08:01:2093 123 123`; a process that only waits has an arrow: `1: -> POSIX …`.
-fn lock(line: &str) -> Option<Lock> {
-    let mut words = line.split_ascii_whitespace().skip(1);
-    if words.next()? != "POSIX" {
-        return None;
-    }
-    let mut words = words.skip(2);
-    let pid = words.next()?.parse().ok()?;
-    let inode = words.next()?.rsplit(':').next()?.parse().ok()?;
-    let first = words.next()?.parse().ok()?;
-    let last = match words.next()? {
-        "EOF" => u64::MAX,
-        last => last.parse().ok()?,
-    };
-    Some(Lock {
-        pid,
-        inode,
-        first,
-        last,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_s_lines_are_read_and_those_who_wait_are_left_out() {
-        let told = lock("12: POSIX  ADVISORY  READ  4711 fe:00:2093 123 127").unwrap();
-        let wanted = Lock {
-            pid: 4711,
-            inode: 2093,
-            first: 123,
-            last: 127,
-        };
-        assert_eq!(told, wanted);
-        let open_end = lock("12: POSIX  ADVISORY  WRITE 4711 fe:00:2093 0 EOF").unwrap();
-        assert_eq!(open_end.last, u64::MAX);
-        for other in [
-            "1: -> POSIX  ADVISORY  READ 4711 fe:00:2093 123 127",
-            "1: FLOCK  ADVISORY  WRITE 4711 fe:00:2093 0 EOF",
-            "1: POSIX  ADVISORY  READ 4711",
-            "",
-        ] {
-            assert_eq!(lock(other), None, "{other}");
-        }
-    }
 }

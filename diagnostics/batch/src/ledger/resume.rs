@@ -1,42 +1,41 @@
-//! What a session left whose owner died, taken over by the next one.
+//! Continues a session whose owner died.
 //!
-//! All its jobs are copied, those that had ended as they ended: so a third session, after a second crash, finds
-//! everything in the second.
+//! All its jobs are copied to the new session, with the states of those that had ended. After a second crash, a third
+//! session therefore finds everything in the second.
 
-use super::session::{NewSession, SessionId, Status};
-use super::{JobNumber, JobState};
+use super::session::{JobNumber, JobState, NewSession, SessionId, Status};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use std::path::Path;
 
-/// The session whose owner died, and that is gone on with.
+/// The session that is continued.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resumed {
+pub struct ResumedSession {
     pub id: SessionId,
     pub name: String,
-    /// All its jobs, in order. Those that had ended are in the new session as they ended; the others are pending there.
+    /// All its jobs, in order. In the new session, those that had ended keep their states; the others are pending.
     pub jobs: Vec<ResumedJob>,
 }
 
-/// A job that was taken over.
+/// A job of a continued session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResumedJob {
-    /// Its number, in the new session as in the old one.
+    /// Its number, the same in both sessions.
     pub number: JobNumber,
     pub name: String,
     pub group: Option<String>,
-    /// How it ended, or `Pending` if it has to be run (again).
+    /// The state in which it had ended, or `Pending` if it has to run (again).
     pub state: JobState,
     pub spec: ResumedSpec,
 }
 
-/// Where it is said what a resumed job runs.
+/// The place where a resumed job is described.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResumedSpec {
-    /// In the command's arguments or its job file, as the first time: the ledger does not know it.
+    /// The arguments or the job file of the command, as the first time: the ledger does not know the job's command.
     Elsewhere,
-    /// It was submitted, with this.
+    /// The job was submitted with this description.
     Submitted { file: String, spec: Vec<u8> },
-    /// It was submitted, and the file with what it runs is gone.
+    /// The job was submitted, and the file with its description is gone.
     Lost,
 }
 
@@ -45,7 +44,7 @@ pub(super) fn carry_over(
     change: &Transaction<'_>,
     id: SessionId,
     new: &NewSession,
-) -> rusqlite::Result<Option<Resumed>> {
+) -> rusqlite::Result<Option<ResumedSession>> {
     let last: Option<(SessionId, String, Status)> = change
         .query_row(
             "SELECT id, name, status FROM sessions WHERE namespace = ? AND id < ? ORDER BY id DESC LIMIT 1",
@@ -80,15 +79,15 @@ pub(super) fn carry_over(
             }),
         })
     })?;
-    Ok(Some(Resumed {
+    Ok(Some(ResumedSession {
         id: old,
         name,
         jobs: jobs.collect::<rusqlite::Result<_>>()?,
     }))
 }
 
-impl Resumed {
-    /// Reads what the submitted jobs run that are to be run.
+impl ResumedSession {
+    /// Reads the descriptions of the submitted jobs that have to run.
     pub(super) fn with_specs(mut self, base: &Path) -> Self {
         for job in &mut self.jobs {
             if let ResumedSpec::Submitted { file, spec } = &mut job.spec
@@ -103,7 +102,7 @@ impl Resumed {
         self
     }
 
-    /// The files that can go when their job has ended.
+    /// Returns the descriptions to remove when their jobs have ended.
     pub(super) fn specs(&self) -> impl Iterator<Item = (JobNumber, String)> {
         self.jobs.iter().filter_map(|job| match &job.spec {
             ResumedSpec::Submitted { file, .. } if job.state == JobState::Pending => {

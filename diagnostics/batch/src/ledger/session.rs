@@ -1,31 +1,37 @@
-//! A session, as it is asked for and as it stands in the ledger.
+//! Sessions and jobs as callers describe them, and the words that stand for their states.
 
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use serde::Serialize;
+use std::path::PathBuf;
 
-/// The number of a session in its ledger; never given twice.
+/// The number of a session in its ledger; no number is used twice.
 pub type SessionId = i64;
 
-/// What a session says of itself when it begins.
+/// The number of a job in its session: 1, 2, …, without gaps.
+pub type JobNumber = u64;
+
+/// A session before it is admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSession {
-    /// Its name in recordings (`COFFERDAM_RECORD`), unique.
+    /// The unique name that recordings have in `COFFERDAM_RECORD`.
     pub name: String,
     pub namespace: String,
-    /// What it is about, in a word: `command`, `batch`, `rounds`.
+    /// The kind of work: `command`, `batch` or `rounds`.
     pub scope: String,
-    /// Others may submit jobs to it.
+    /// Whether other processes may submit jobs to it.
     pub takes_jobs: bool,
     pub trigger: Trigger,
-    /// It may work beside others in its namespace: `COFFERDAM_RUN_LOCK=off`, or it is inside of another's command.
-    pub beside: bool,
-    /// It goes on with the jobs that the namespace's last session left, if that one's owner died.
+    /// Whether it may run beside other sessions of its namespace: with `COFFERDAM_RUN_LOCK=off`, or inside of a job of
+    /// another session.
+    pub concurrent: bool,
+    /// Whether it continues the jobs of the namespace's last session, if the owner of that one died.
     pub resume: bool,
     /// The commit that is checked out, if it is known.
     pub revision: Option<String>,
 }
 
-/// Who started a session.
+/// The initiator of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// A person at a terminal.
@@ -36,16 +42,16 @@ pub enum Trigger {
     Program,
 }
 
-/// How far a session is, or how it ended.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Admitted, and its jobs are not known yet.
+    /// Admitted, without jobs so far.
     Pending,
     Running,
     Passed,
     Failed,
     Cancelled,
-    /// Its owner died.
+    /// The owner died.
     Abandoned,
 }
 
@@ -55,22 +61,75 @@ impl Status {
     }
 }
 
-/// The process that a session belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+/// The process that runs a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionOwner {
     pub pid: u32,
-    /// When it started, in the kernel's ticks since boot; 0 where the system does not say.
+    /// Clock ticks from boot to its start; 0 if they are unknown.
     pub started: u64,
-    /// The machine's name; empty where the system does not say.
+    /// The machine's name; empty if it is unknown.
     pub host: String,
 }
 
-/// Gives an enum the words that stand for it in the database and in reports.
+/// A job before it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewJob<'a> {
+    /// The user's name for it.
+    pub name: &'a str,
+    /// The part of its command that cannot be secret.
+    pub command: &'a str,
+    pub group: Option<&'a str>,
+}
+
+/// The state of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobState {
+    Pending,
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+    /// The owner of the session died before the end of the job was known.
+    Interrupted,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobEnd {
+    pub job: JobNumber,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// `Completed`, `Failed` or `Cancelled`.
+    pub state: JobState,
+    /// Whether another attempt follows: the job is pending again.
+    pub retried: bool,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    /// The cause, if the command did not end by itself: `timeout`, `memory`, `not-started`, …
+    pub reason: Option<String>,
+    /// In microseconds since 1970, like `ended`.
+    pub started: u64,
+    pub ended: u64,
+    /// The highest memory use in bytes, if it was measured.
+    pub memory: Option<u64>,
+    /// The log file; stored relative to the base folder if it is below it.
+    pub log: Option<PathBuf>,
+}
+
+/// A conflict that a session found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordedConflict {
+    pub kind: String,
+    pub severity: String,
+    pub message: String,
+    pub help: String,
+}
+
+/// Implements the conversions between an enum and the words for it in the database and in reports.
 macro_rules! words {
     ($name:ident { $($variant:ident $word:literal)* }) => {
         impl $name {
-            /// Every one of them with its word, as the schema lists them.
-            pub const ALL: &'static [(Self, &'static str)] = &[$((Self::$variant, $word)),*];
+            const ALL: &'static [(Self, &'static str)] = &[$((Self::$variant, $word)),*];
 
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -82,6 +141,12 @@ macro_rules! words {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.as_str())
             }
         }
 
@@ -100,9 +165,12 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
 
 words!(Trigger { User "user" Ci "ci" Program "program" });
 words!(Status {
     Pending "pending" Running "running" Passed "passed" Failed "failed" Cancelled "cancelled" Abandoned "abandoned"
+});
+words!(JobState {
+    Pending "pending" Running "running" Completed "completed" Failed "failed" Cancelled "cancelled"
+    Interrupted "interrupted"
 });

@@ -1,34 +1,35 @@
-//! The kernel locks of a session: one that its owner holds, and one that its owner and the guard of its jobs hold.
+//! The kernel locks of a session: the owner's, and one that the owner shares with the guard of its jobs.
 //!
-//! The owner takes its files exclusively. All others ask only whether they could share them, and release them at once,
-//! so they are never in each other's way. The guard inherits the second lock: it stays held until the jobs of a killed
+//! The owner locks its files exclusively. Other processes only test whether they could share a lock, and release it at
+//! once, so they never block each other. The guard inherits the second lock: it stays taken until the jobs of a killed
 //! owner are gone.
 
-use super::lock_holders::Holder;
-use super::{CreateDir, Owner, SESSIONS, jobs_file, lease_file};
-use crate::processes;
+use super::session::SessionOwner;
+use super::{CreateDir, SESSIONS, jobs_file, lease_file};
+use crate::proc;
+use crate::processes::{self, NamedProcess, own_pid};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The locks of a session that this process owns.
 #[derive(Debug)]
-pub(super) struct Lease {
-    owner: Lock,
-    jobs: Lock,
+pub(super) struct SessionLease {
+    owner: LockFile,
+    jobs: LockFile,
 }
 
-impl Lease {
-    /// Creates and locks the files of a session that no other process knows of yet.
+impl SessionLease {
+    /// Creates and locks the files of a session that no other process knows yet.
     ///
     /// # Errors
-    /// The path that could not be locked, and why.
+    /// Returns the path that could not be locked, and the cause.
     pub(super) fn take(
         base: &Path,
         create_dir: CreateDir,
         session: &str,
     ) -> Result<Self, (PathBuf, io::Error)> {
-        let take = |path: PathBuf| Lock::take(&path).map_err(|error| (path, error));
+        let take = |path: PathBuf| LockFile::take(&path).map_err(|error| (path, error));
         create_dir(base, Path::new(SESSIONS)).map_err(|error| (lease_file(base, session), error))?;
         Ok(Self {
             owner: take(lease_file(base, session))?,
@@ -36,66 +37,61 @@ impl Lease {
         })
     }
 
-    /// Returns the lock for the guard of the session's jobs to inherit.
+    /// Returns the lock that the guard of the session's jobs inherits.
     pub(super) fn jobs(&self) -> io::Result<File> {
         self.jobs.file.try_clone()
     }
 
-    /// Releases both for good: no process asks for them any more.
+    /// Releases both locks at the end of the session.
     pub(super) fn end(self) {
-        // One that cannot be removed now is removed together with what is old.
+        // A file that cannot be removed now is removed together with old sessions.
         let _ = std::fs::remove_file(&self.owner.path);
         let _ = std::fs::remove_file(&self.jobs.path);
     }
 }
 
-/// What keeps the namespace of an unfinished session taken.
+/// The parts of an unfinished session that are still there, and keep its namespace taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remains {
-    Nothing,
+pub enum Liveness {
+    Dead,
     Owner,
     /// The owner was killed, and its guard is stopping these processes.
-    Guard(Vec<Holder>),
+    Guard(Vec<NamedProcess>),
     /// Owner and guard were killed, or there was no guard, and these processes of the session still run.
-    Processes(Vec<Holder>),
+    Processes(Vec<NamedProcess>),
 }
 
-impl Remains {
-    /// Returns what remains of the session. Costs two system calls each for both locks, and a look at all processes if
-    /// the owner is gone.
+impl Liveness {
+    /// Checks the locks of a session, and searches for its processes if the owner is gone.
     pub(super) fn of(base: &Path, session: &str) -> io::Result<Self> {
         if is_held(&lease_file(base, session))? {
             return Ok(Self::Owner);
         }
         let is_guarded = is_held(&jobs_file(base, session))?;
-        let left = processes::of_session(session).into_iter().map(|process| Holder {
+        let left = processes::of_session(session);
+        let left = left.into_iter().map(|process| NamedProcess {
             pid: process.pid,
             program: Some(process.name),
         });
-        let left: Vec<Holder> = left.collect();
+        let left: Vec<NamedProcess> = left.collect();
         Ok(match (is_guarded, left.is_empty()) {
             (true, _) => Self::Guard(left),
             (false, false) => Self::Processes(left),
-            (false, true) => Self::Nothing,
+            (false, true) => Self::Dead,
         })
     }
 }
 
 /// A locked file.
 #[derive(Debug)]
-struct Lock {
+struct LockFile {
     file: File,
     path: PathBuf,
 }
 
-impl Lock {
+impl LockFile {
     fn take(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = create(path)?;
         #[expect(clippy::disallowed_methods, reason = "the ledger's leases are kernel locks")]
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => io::Error::from(io::ErrorKind::ResourceBusy),
@@ -108,29 +104,27 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
+impl Drop for LockFile {
     fn drop(&mut self) {
-        // Closing alone would leave it to a child that another thread is just starting.
+        // Closing alone would leave the lock to a child that another thread is just starting.
         let _ = self.file.unlock();
     }
 }
 
-/// The right to make the ledger of a base folder. Whoever has it needs some milliseconds; there is no bound to the wait.
-pub(super) fn creation(base: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(base.join("ledger.lock"))?;
+/// Takes the lock under which a ledger is created. Its holder needs some milliseconds; the wait has no limit.
+pub(super) fn lock_creation(base: &Path) -> io::Result<File> {
+    let file = create(&base.join("ledger.lock"))?;
     blocking(|| {
-        #[expect(clippy::disallowed_methods, reason = "the ledger is made under a kernel lock")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the ledger is created under a kernel lock"
+        )]
         file.lock()
     })?;
     Ok(file)
 }
 
-/// Whether a process holds the lock. A file that is not there has no holder.
+/// Returns whether a process holds the lock. A missing file has no holder.
 pub(super) fn is_held(path: &Path) -> io::Result<bool> {
     let Some(file) = open(path)? else {
         return Ok(false);
@@ -143,7 +137,7 @@ pub(super) fn is_held(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Waits until every process that holds the lock has released it, or is dead.
+/// Waits until every holder of the lock has released it or is dead.
 pub(super) fn wait(path: &Path) -> io::Result<()> {
     let Some(file) = open(path)? else {
         return Ok(());
@@ -158,9 +152,15 @@ fn blocking(lock: impl Fn() -> io::Result<()>) -> io::Result<()> {
     loop {
         match lock() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            told => return told,
+            done => return done,
         }
     }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path)
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
@@ -171,30 +171,13 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-pub(super) fn own_pid() -> u32 {
-    #[expect(clippy::disallowed_methods, reason = "the owner is this process")]
-    std::process::id()
-}
-
-/// This process, as others are told of it.
-pub(super) fn owner() -> Owner {
-    Owner {
+/// Describes this process as the owner of a session.
+pub(super) fn owner() -> SessionOwner {
+    SessionOwner {
         pid: own_pid(),
-        started: started().unwrap_or(0),
+        started: proc::process(own_pid()).map_or(0, |process| process.started),
         host: host(),
     }
-}
-
-/// In the kernel's ticks since boot.
-fn started() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name stands in brackets and may hold anything.
-    stat.rsplit_once(')')?
-        .1
-        .split_ascii_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
 }
 
 #[cfg(unix)]

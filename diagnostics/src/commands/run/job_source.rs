@@ -1,40 +1,42 @@
-//! The jobs of a session, in the order in which they come: its own, then those that others submit while it goes on.
+//! The jobs of a session in order: its own first, then those that other processes submit.
 
 use super::super::Refused;
 use super::plan::Work;
-use super::recorder;
-use super::recorder::{Recorder, Resumed};
+use super::recorder::{self, Recorder, ResumedJobs};
 use cofferdam_batch::executor::event::Event;
 use cofferdam_batch::executor::job::{Job, JobId};
 use cofferdam_batch::jobs::rounds::Rounds;
-use cofferdam_batch::jobs::spec::Spec;
+use cofferdam_batch::jobs::spec::JobSpec;
 use cofferdam_batch::ledger::{JobState, ResumedJob, Submission};
-use std::cell::{Cell, RefCell};
 
-/// Hands jobs out, each with its number in the ledger.
-pub(super) struct Feed<'a> {
-    recorder: &'a RefCell<Recorder>,
-    /// Known and written down from the beginning.
+/// Returns jobs with their numbers in the ledger.
+pub(super) struct SessionJobs<'a> {
+    recorder: &'a mut Recorder,
+    /// Jobs that were known and recorded at the beginning.
     own: std::vec::IntoIter<Job>,
-    /// Written down as they come, for there is no end to them.
+    /// Rounds without end, recorded one by one.
     endless: Option<Rounds>,
     submitted: std::vec::IntoIter<Submission>,
-    /// Jobs that were handed out and have not ended.
-    out: &'a Cell<u64>,
-    /// No more are taken from others.
+    /// The number of jobs that were returned and have not ended.
+    unfinished: u64,
+    /// No more jobs are taken from other processes.
     is_closed: bool,
 }
 
-/// What was done by the session that this one goes on with.
+/// The jobs that had ended in the session that this one continues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Carried {
+pub(crate) struct CarriedJobs {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
 }
 
-impl Carried {
-    /// Counts a job that was in this state; `false` if it had not ended.
+impl CarriedJobs {
+    pub(crate) fn total(self) -> u64 {
+        self.passed + self.failed + self.cancelled
+    }
+
+    /// Counts a job in this state; `false` if it had not ended.
     fn count(&mut self, state: JobState) -> bool {
         match state {
             JobState::Completed => self.passed += 1,
@@ -46,65 +48,86 @@ impl Carried {
     }
 }
 
-impl<'a> Feed<'a> {
-    /// Writes the jobs down. With `resumed`, those that had ended there are left out.
+impl<'a> SessionJobs<'a> {
+    /// Records the jobs, and leaves out those that had ended in a resumed session.
     pub(super) fn new(
         work: Work,
-        recorder: &'a RefCell<Recorder>,
-        out: &'a Cell<u64>,
-        resumed: Option<Resumed>,
-    ) -> Result<(Self, Carried), Refused> {
-        let mut feed = Self {
-            recorder,
-            own: Vec::new().into_iter(),
-            endless: None,
-            submitted: Vec::new().into_iter(),
-            out,
-            is_closed: matches!(work, Work::One(_)),
-        };
+        recorder: &'a mut Recorder,
+        resumed: Option<ResumedJobs>,
+    ) -> Result<(Self, CarriedJobs), Refused> {
+        let is_closed = matches!(work, Work::One(_));
+        let mut endless = None;
+        let mut submitted = Vec::new();
         let known = resumed.as_ref().map_or(0, |resumed| resumed.jobs.len());
         let mut jobs: Vec<Job> = match work {
             Work::One(job) => vec![job],
             Work::Jobs(jobs) => jobs,
-            Work::Rounds(mut rounds) if rounds.size_hint().1.is_none() => {
+            Work::Rounds(mut rounds) if rounds.is_endless() => {
                 let first = rounds.by_ref().take(known).collect();
-                feed.endless = Some(rounds);
+                endless = Some(rounds);
                 first
             }
             Work::Rounds(rounds) => rounds.collect(),
         };
-        let mut carried = Carried::default();
+        let mut carried = CarriedJobs::default();
         if let Some(resumed) = resumed {
             let names = jobs.iter().map(|job| (job.name.as_str(), job.group.as_deref()));
-            recorder::check(&resumed, names, feed.endless.is_none())?;
-            // Killed before it had written its jobs down, it has none, and they are new.
+            recorder::check_same_jobs(&resumed, names, endless.is_none())?;
+            // A session that was killed before it recorded its jobs has none; all jobs are new then.
             if known > 0 {
-                jobs = left(jobs, &resumed.jobs, &mut carried);
+                jobs = unfinished(jobs, &resumed.jobs, &mut carried);
             }
             for ended in &resumed.ended {
                 carried.count(*ended);
             }
-            feed.submitted = resumed.submitted.into_iter();
+            submitted = resumed.submitted;
         }
         if known == 0 && !jobs.is_empty() {
-            let first = recorder.borrow_mut().add(&jobs);
+            let first = recorder.add(&jobs);
             for (job, number) in jobs.iter_mut().zip(first..) {
                 job.id = JobId(number);
             }
         }
-        feed.own = jobs.into_iter();
-        Ok((feed, carried))
+        let jobs = Self {
+            recorder,
+            own: jobs.into_iter(),
+            endless,
+            submitted: submitted.into_iter(),
+            unfinished: 0,
+            is_closed,
+        };
+        Ok((jobs, carried))
     }
 
-    /// How many there are as far as is known; `None` where there is no end.
+    pub(super) fn recorder(&mut self) -> &mut Recorder {
+        self.recorder
+    }
+
+    /// Returns the number of jobs known so far; `None` if they never end.
     pub(super) fn known(&self) -> Option<u64> {
         let known = self.own.len() as u64 + self.submitted.len() as u64;
         self.endless.is_none().then_some(known)
     }
 
+    pub(super) fn is_endless(&self) -> bool {
+        self.endless.is_some()
+    }
+
+    pub(super) fn next_job(&mut self) -> Option<Job> {
+        let job = self.own.next().or_else(|| self.next_submitted());
+        let job = job.or_else(|| self.next_endless());
+        self.unfinished += u64::from(job.is_some());
+        job
+    }
+
+    pub(super) fn observe(&mut self, event: &Event) {
+        self.unfinished -= u64::from(event.is_end_of_job());
+        self.recorder.observe(event);
+    }
+
     fn next_endless(&mut self) -> Option<Job> {
         let mut job = self.endless.as_mut()?.next()?;
-        job.id = JobId(self.recorder.borrow_mut().add(std::slice::from_ref(&job)));
+        job.id = JobId(self.recorder.add(std::slice::from_ref(&job)));
         Some(job)
     }
 
@@ -113,18 +136,18 @@ impl<'a> Feed<'a> {
             if let Some(submission) = self.submitted.next() {
                 match job(&submission) {
                     Ok(job) => return Some(job),
-                    Err(what) => self.recorder.borrow_mut().refuse(submission.number, &what),
+                    Err(reason) => self.recorder.reject(submission.number, &reason),
                 }
                 continue;
             }
             if self.is_closed {
                 return None;
             }
-            // With nothing left to run, whoever submits something more comes too late.
-            let last = self.out.get() == 0 && self.endless.is_none();
-            let found = self.recorder.borrow_mut().submitted(last);
+            // When nothing is left to run, a later submission comes too late.
+            let is_last = self.unfinished == 0 && self.endless.is_none();
+            let found = self.recorder.submitted(is_last);
             if found.is_empty() {
-                self.is_closed = last;
+                self.is_closed = is_last;
                 return None;
             }
             self.submitted = found.into_iter();
@@ -132,8 +155,8 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// The jobs that had not ended, with their numbers.
-fn left(jobs: Vec<Job>, known: &[ResumedJob], carried: &mut Carried) -> Vec<Job> {
+/// Returns the jobs that had not ended, with their numbers.
+fn unfinished(jobs: Vec<Job>, known: &[ResumedJob], carried: &mut CarriedJobs) -> Vec<Job> {
     let both = jobs.into_iter().zip(known);
     let left = both.filter(|(_, known)| !carried.count(known.state));
     let left = left.map(|(mut job, known)| {
@@ -143,36 +166,13 @@ fn left(jobs: Vec<Job>, known: &[ResumedJob], carried: &mut Carried) -> Vec<Job>
     left.collect()
 }
 
-/// Whether a job that was handed out is over with this.
-pub(super) fn is_end(event: &Event) -> bool {
-    matches!(event, Event::Ended { again: false, .. } | Event::Dropped { .. })
-}
-
-impl Iterator for Feed<'_> {
-    type Item = Job;
-
-    fn next(&mut self) -> Option<Job> {
-        let job = self.own.next().or_else(|| self.next_submitted());
-        let job = job.or_else(|| self.next_endless());
-        self.out.set(self.out.get() + u64::from(job.is_some()));
-        job
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        match &self.endless {
-            None => self.own.size_hint(),
-            Some(_) => (usize::MAX, None),
-        }
-    }
-}
-
 fn job(submission: &Submission) -> Result<Job, String> {
     let spec = submission
         .spec
         .as_deref()
-        .ok_or("what it runs is not there any more")?;
-    let spec = std::str::from_utf8(spec).map_err(|_| "it is not UTF-8")?;
-    let mut job = Spec::of_json(spec)?.job(JobId(submission.number))?;
+        .ok_or("the file with its command is gone")?;
+    let spec = std::str::from_utf8(spec).map_err(|_| "its command is not UTF-8")?;
+    let mut job = JobSpec::from_json(spec)?.job(JobId(submission.number))?;
     job.name.clone_from(&submission.name);
     job.group.clone_from(&submission.group);
     Ok(job)

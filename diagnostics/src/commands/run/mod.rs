@@ -1,9 +1,10 @@
-//! `run`: commands with recording on, then the conflicts between their tests.
+//! `run`: runs commands with recording on, then reports the conflicts between their tests.
 
 mod job_source;
 mod origin;
 mod plan;
 mod recorder;
+mod session_dirs;
 pub(crate) mod summary;
 pub(crate) mod watch;
 
@@ -14,264 +15,181 @@ use crate::cli::RunArgs;
 use crate::exit_code::{self, Ended, NoRecords};
 use cofferdam::Namespace;
 use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean, reserve};
-use cofferdam_batch::executor;
-use cofferdam_batch::executor::event::{Ending, Event, Tally, Why};
-use cofferdam_batch::executor::options::{Folders, Options, Place};
-use cofferdam_batch::jobs::rounds::Rounds;
+use cofferdam_batch::executor::event::{AttemptOutcome, Event, StopReason};
+use cofferdam_batch::executor::job::Job;
+use cofferdam_batch::executor::options::{JobDirs, Options, Placement};
+use cofferdam_batch::executor::{self, JobSource};
 use cofferdam_batch::ledger::Status;
-use job_source::Feed;
+use job_source::SessionJobs;
 use plan::{Plan, Work};
-use recorder::{Asked, Recorder};
-use std::cell::{Cell, RefCell};
+use recorder::{Recorder, SessionRequest};
+use session_dirs::{OutputDir, SessionDirs};
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use summary::{Batch, Row};
-use watch::{BatchBegun, Begun, Watch};
+use summary::Batch;
+use watch::{BatchStart, SessionStart, Watch};
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {
     let dir = here::working_dir();
     let ratchet = Ratchet::read(&args.baseline)?;
     let plan = Plan::of(args, &dir)?;
-    for bad in &plan.skipped {
-        watch.warn(&format!("left out {bad}"));
-    }
     let base = cofferdam::base_dir(Some(&dir))?;
     let name = recordings::new_name();
-    let mut namespace = recordings::namespace(args.run_namespace.as_deref(), &name)?;
+    let mut namespace = session_dirs::namespace(args.run_namespace.as_deref(), &name)?;
     if args.resume
         && namespace.as_str() == name
         && let Some(last) = recorder::last_namespace(&base)?
     {
         namespace = Namespace::named(&last)?;
     }
-    let asked = Asked {
+    let request = SessionRequest {
         name: &name,
         namespace: namespace.as_str(),
         scope: plan.scope(),
-        // Another command would have to share the terminal of the one.
+        // A single command owns the terminal, which a submitted one would have to share.
         takes_jobs: !matches!(plan.work, Work::One(_)),
         resume: args.resume,
         wait: args.wait(),
         dir: &dir,
     };
-    let recorder = Recorder::begin(&base, &asked, |refused| {
-        watch.warn(&refused.waiting());
+    let mut recorder = Recorder::begin(&base, &request, |blocking| {
+        watch.warn(&blocking.waiting());
     })?;
-    let recorder = RefCell::new(recorder);
     let session = Session {
         args,
         base: &base,
         name: &name,
-        recorder: &recorder,
     };
-    let told = session
-        .work(plan, namespace, watch)
+    let result = session
+        .run(plan, namespace, &mut recorder, watch)
         .map(|outcome| ratchet.hold(outcome));
-    let mut recorder = recorder.into_inner();
-    match &told {
+    match &result {
         Ok(outcome) => recorder.end(status(outcome), Some(&outcome.findings)),
-        // It counts as interrupted once more, and can still be resumed.
+        // It stays interrupted, and can be resumed again.
         Err(_) if args.resume => {}
         Err(_) => recorder.end(Status::Failed, None),
     }
-    for warning in recorder.warnings() {
+    for warning in recorder.take_warnings() {
         watch.warn(&warning);
     }
-    told
+    result
 }
 
 fn status(outcome: &Outcome) -> Status {
     let stopped = outcome.batch.as_ref().and_then(|batch| batch.tally.stopped);
     match (stopped, outcome.exit_code()) {
-        (Some(Why::Signal(_)), _) => Status::Cancelled,
+        (Some(StopReason::Signal(_)), _) => Status::Cancelled,
         (_, exit_code::NONE) => Status::Passed,
         _ => Status::Failed,
     }
 }
 
-/// A session that was admitted.
+/// An admitted session.
 struct Session<'a> {
     args: &'a RunArgs,
     base: &'a Path,
     name: &'a str,
-    recorder: &'a RefCell<Recorder>,
 }
 
 impl Session<'_> {
-    fn work(
+    fn run(
         &self,
         plan: Plan,
         namespace: Namespace,
+        recorder: &mut Recorder,
         watch: &mut dyn Watch,
     ) -> Result<Outcome, Box<dyn Error>> {
-        let space = recordings::Space::take(namespace, self.base).map_err(|error| unusable(&error))?;
-        let folders = match plan.work {
+        let output = OutputDir::take(namespace, self.base).map_err(|error| unusable(&error))?;
+        let dirs = match plan.work {
             Work::One(_) => None,
-            _ => Some(recordings::JobFolders::make(self.base, self.name, &space.output)?),
+            _ => Some(SessionDirs::create(self.base, self.name, &output.path)?),
         };
-        let options = self.options(&plan, &space, folders.as_ref());
-        let rows = plan.rows();
-        let resumed = self.recorder.borrow_mut().resumed(options.grace);
+        let options = self.options(&plan, &output, dirs.as_ref(), recorder);
+        let rounds = plan.rounds();
+        let resumed = recorder.resumed(options.grace);
         if self.args.resume && resumed.is_none() {
-            watch.warn("there is no interrupted session to go on with: all jobs are run");
+            watch.warn("there is no interrupted session to continue: all jobs are run");
         }
-        // What finds no room later is known by it, so nothing begins without it.
+        // Writes the account of the session first: if the disk has no room for it, nothing starts.
         reserve(self.base, self.name).map_err(|error| unusable(&error))?;
-        let out = Cell::new(0);
-        let (mut feed, carried) = Feed::new(plan.work, self.recorder, &out, resumed)?;
-        let number = self.recorder.borrow().number();
-        watch.begin(&Begun {
+        let number = recorder.number();
+        let (jobs, carried) = SessionJobs::new(plan.work, recorder, resumed)?;
+        watch.begin(&SessionStart {
             number,
-            namespace: space.namespace.as_str(),
-            output: &space.output,
-            batch: folders.as_ref().map(|folders| BatchBegun {
-                jobs: feed.known(),
-                at_once: options.ceiling.get(),
-                logs: &folders.logs,
+            namespace: output.namespace.as_str(),
+            output: &output.path,
+            batch: dirs.as_ref().map(|dirs| BatchStart {
+                jobs: jobs.known(),
+                at_once: options.at_once.get(),
+                logs: &dirs.logs,
             }),
         });
-        let ran = match &folders {
-            None => self.one(&options, &mut feed, watch),
-            Some(folders) => {
-                let batch = Batch {
-                    carried,
-                    rows,
-                    logs: folders.logs.clone(),
-                    ..Batch::default()
-                };
-                self.many(&options, &mut feed, batch, &out, watch)
-            }
-        }?;
+        let mut running = RunningSession {
+            jobs,
+            batch: Batch {
+                carried,
+                rounds,
+                logs: dirs.as_ref().map(|dirs| dirs.logs.clone()).unwrap_or_default(),
+                ..Batch::default()
+            },
+            single: None,
+            watch: &mut *watch,
+        };
+        running.drive(&options)?;
+        let RunningSession { batch, single, .. } = running;
         watch.end();
-        drop(folders);
-        drop(space);
+        let ran = match dirs {
+            None => Ran::of_command(single)?,
+            Some(_) => Ran::of_batch(batch),
+        };
+        drop(dirs);
+        drop(output);
         Ok(self.judge(ran, &options))
     }
 
     fn options(
         &self,
         plan: &Plan,
-        space: &recordings::Space,
-        folders: Option<&recordings::JobFolders>,
+        output: &OutputDir,
+        dirs: Option<&SessionDirs>,
+        recorder: &Recorder,
     ) -> Options {
         let mut variables: Vec<(OsString, OsString)> = vec![
             ("COFFERDAM_RECORD".into(), self.name.into()),
             ("COFFERDAM_DIR".into(), self.base.into()),
-            ("COFFERDAM_RUN_NAMESPACE".into(), space.namespace.as_str().into()),
-            ("COFFERDAM_RUN_DIR".into(), space.output.clone().into()),
+            ("COFFERDAM_RUN_NAMESPACE".into(), output.namespace.as_str().into()),
+            ("COFFERDAM_RUN_DIR".into(), output.path.clone().into()),
         ];
-        variables.extend(folders.and_then(recordings::JobFolders::host_dir));
+        variables.extend(dirs.and_then(SessionDirs::host_dir));
         Options {
-            ceiling: plan.ceiling(),
+            at_once: plan.at_once(),
             groups: plan.groups.clone(),
             interval: plan.limits.rate.map(|rate| rate.0),
             timeout: plan.limits.timeout.map(|timeout| timeout.0),
             retries: plan.limits.retries.unwrap_or(0),
             grace: plan.grace(),
             policy: plan.policy.clone(),
-            memory: plan.memory(executor::memory_in_all()),
-            output: plan.limits.max_output.map(|size| size.0),
+            memory: plan.memory(),
             session: self.name.to_owned(),
-            variables,
-            lock: self.recorder.borrow().jobs_lock().map(Arc::new),
-            place: folders.map_or(Place::Foreground, |folders| {
-                Place::Folders(Folders {
-                    logs: folders.logs.clone(),
-                    temp: folders.temp.path().to_owned(),
-                    output: space.output.clone(),
-                    prefix: recordings::job_prefix(),
+            lock: recorder.jobs_lock().map(Arc::new),
+            placement: dirs.map_or(Placement::Foreground, |dirs| {
+                Placement::Sandboxed(JobDirs {
+                    logs: dirs.logs.clone(),
+                    temp: dirs.temp.path().to_owned(),
+                    output: output.path.clone(),
+                    prefix: session_dirs::job_prefix(),
                 })
             }),
+            variables,
         }
-    }
-
-    /// The one command keeps its exit code, whatever that is.
-    fn one(
-        &self,
-        options: &Options,
-        feed: &mut Feed<'_>,
-        watch: &mut dyn Watch,
-    ) -> Result<Ran, Box<dyn Error>> {
-        let mut ending = None;
-        self.drive(options, feed, watch, &mut |event| {
-            if let Event::Ended { ending: how, .. } = event {
-                ending = Some(how.clone());
-            }
-        })?;
-        let (ended, is_stopped) = match ending {
-            Some(Ending::Passed) => (Ended::Passed, false),
-            Some(Ending::Failed { code, signal, .. }) => (Ended::Failed { code, signal }, false),
-            Some(Ending::NotStarted { error }) => return Err(error.into()),
-            Some(_) => (JOB_FAILED, true),
-            // It had ended in the session that this one goes on with.
-            None => (Ended::Passed, false),
-        };
-        Ok(Ran {
-            ended,
-            is_stopped,
-            batch: None,
-        })
-    }
-
-    fn many(
-        &self,
-        options: &Options,
-        feed: &mut Feed<'_>,
-        mut batch: Batch,
-        out: &Cell<u64>,
-        watch: &mut dyn Watch,
-    ) -> Result<Ran, Box<dyn Error>> {
-        #[expect(clippy::disallowed_methods, reason = "how long a session takes is told")]
-        let begun = std::time::Instant::now();
-        batch.tally = self.drive(options, feed, watch, &mut |event| {
-            batch.see(event);
-            out.set(out.get() - u64::from(job_source::is_end(event)));
-        })?;
-        batch.took = begun.elapsed();
-        batch.unusable = self.recorder.borrow().unusable();
-        Ok(Ran {
-            ended: if batch.has_passed() {
-                Ended::Passed
-            } else {
-                JOB_FAILED
-            },
-            is_stopped: false,
-            batch: Some(batch),
-        })
-    }
-
-    fn drive(
-        &self,
-        options: &Options,
-        feed: &mut Feed<'_>,
-        watch: &mut dyn Watch,
-        see: &mut dyn FnMut(&Event),
-    ) -> io::Result<Tally> {
-        for warning in self.recorder.borrow_mut().warnings() {
-            watch.warn(&warning);
-        }
-        executor::run(options, feed, &mut |event| {
-            see(event);
-            let mut recorder = self.recorder.borrow_mut();
-            recorder.see(event);
-            watch.see(event);
-            if let Event::Unguarded { error } = event {
-                watch.warn(&format!(
-                    "no guard could be started, so jobs go on if cofferdam is killed: {error}"
-                ));
-            }
-            for warning in recorder.warnings() {
-                watch.warn(&warning);
-            }
-        })
     }
 
     fn judge(&self, ran: Ran, options: &Options) -> Outcome {
         let recorded = recordings::evidence(self.base, self.name);
-        // What came of the jobs is told all the same.
+        // The outcome of the jobs is reported even if the recording cannot be read.
         let (evidence, unread) = match recorded {
             Ok(evidence) => (evidence, None),
             Err(error) => (Evidence::of_session(self.name), Some(error.to_string())),
@@ -280,8 +198,8 @@ impl Session<'_> {
         drop(evidence);
         unread.into_iter().for_each(|what| findings.problem(what));
         let batch = ran.batch.map(|batch| self.count_conflicts(batch, options));
-        recordings::forget_old(self.base);
-        // What no test had the time for. A folder that cannot be removed now is tried again by the next session.
+        recordings::remove_old(self.base);
+        // Cleanup that no test had the time for. A folder that cannot be removed now is tried again by the next session.
         let _ = clean(self.base, CleanOptions::default());
         let no_records = self
             .args
@@ -298,60 +216,125 @@ impl Session<'_> {
         outcome
     }
 
-    /// Conflicts within the rounds of each number of workers.
+    /// Counts the conflicts within the rounds of each number of workers.
     fn count_conflicts(&self, mut batch: Batch, options: &Options) -> Batch {
-        let Place::Folders(folders) = &options.place else {
+        let Placement::Sandboxed(dirs) = &options.placement else {
             return batch;
         };
-        for row in &mut batch.rows {
-            // What cannot be read is told with the findings of all.
-            if let Ok(evidence) = recordings::evidence_of(self.base, self.name, &folders.prefix, &row.jobs) {
+        for rounds in &mut batch.rounds {
+            // An unreadable recording is reported once, with the findings of the session.
+            if let Ok(evidence) =
+                recordings::evidence_of_jobs(self.base, self.name, &dirs.prefix, &rounds.jobs)
+            {
                 let conflicts = evidence.conflicts();
-                let is_one = |told: &&Conflict| told.severity() == Severity::Conflict;
-                row.conflicts = conflicts.iter().filter(is_one).count() as u64;
+                let is_conflict = |found: &&Conflict| found.severity() == Severity::Conflict;
+                rounds.conflicts = conflicts.iter().filter(is_conflict).count() as u64;
             }
         }
         batch
     }
 }
 
-impl Plan {
-    /// What the session is about, in a word.
-    fn scope(&self) -> &'static str {
-        match self.work {
-            Work::One(_) => "command",
-            Work::Jobs(_) => "batch",
-            Work::Rounds(_) => "rounds",
-        }
+/// The session while its jobs run: connects their source, the record, the summary and the display.
+struct RunningSession<'a> {
+    jobs: SessionJobs<'a>,
+    batch: Batch,
+    /// The outcome of the last attempt, for a single command.
+    single: Option<AttemptOutcome>,
+    watch: &'a mut dyn Watch,
+}
+
+impl RunningSession<'_> {
+    fn drive(&mut self, options: &Options) -> io::Result<()> {
+        self.show_warnings();
+        #[expect(clippy::disallowed_methods, reason = "the report has the session's duration")]
+        let began = std::time::Instant::now();
+        self.batch.tally = executor::run(options, self)?;
+        self.batch.duration = began.elapsed();
+        self.batch.unusable = self.jobs.recorder().unusable();
+        Ok(())
     }
 
-    fn rows(&self) -> Vec<Row> {
-        let Work::Rounds(rounds) = &self.work else {
-            return Vec::new();
-        };
-        let rows = rounds.workers().iter();
-        rows.map(|workers| Row::new(*workers, Rounds::group(*workers)))
-            .collect()
+    fn show_warnings(&mut self) {
+        for warning in self.jobs.recorder().take_warnings() {
+            self.watch.warn(&warning);
+        }
     }
 }
 
-/// Without a place of its own no session can work; where that is for want of rights or room, another place helps.
+impl JobSource for RunningSession<'_> {
+    fn next_job(&mut self) -> Option<Job> {
+        self.jobs.next_job()
+    }
+
+    fn is_endless(&self) -> bool {
+        self.jobs.is_endless()
+    }
+
+    fn observe(&mut self, event: &Event) {
+        if let Event::Ended { outcome, .. } = event {
+            self.single = Some(outcome.clone());
+        }
+        self.batch.observe(event);
+        self.jobs.observe(event);
+        self.watch.see(event);
+        if let Event::Unguarded { error } = event {
+            self.watch.warn(&format!(
+                "could not start the guard, so jobs survive if cofferdam is killed: {error}"
+            ));
+        }
+        self.show_warnings();
+    }
+}
+
+/// Returns the message for an unusable base folder. Where permissions or space are missing, another folder helps.
 fn unusable(error: &cofferdam::Error) -> String {
     let source = error.source().and_then(<dyn Error>::downcast_ref::<io::Error>);
     match source.map(io::Error::kind) {
         Some(
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull,
-        ) => format!("{error}; a session needs a base folder to write to: choose another by COFFERDAM_DIR"),
+        ) => format!("{error}; a session needs a writable base folder: set COFFERDAM_DIR to another one"),
         _ => error.to_string(),
     }
 }
 
-/// What came of the jobs.
+/// The outcome of the jobs.
 struct Ran {
     ended: Ended,
-    /// It is the one command, and went over a limit.
+    /// The single command exceeded a limit and was stopped.
     is_stopped: bool,
     batch: Option<Batch>,
+}
+
+impl Ran {
+    /// Keeps the exit code of a single command.
+    fn of_command(outcome: Option<AttemptOutcome>) -> Result<Self, String> {
+        let (ended, is_stopped) = match outcome {
+            Some(AttemptOutcome::Passed) => (Ended::Passed, false),
+            Some(AttemptOutcome::Failed { code, signal, .. }) => (Ended::Failed { code, signal }, false),
+            Some(AttemptOutcome::NotStarted { error }) => return Err(error),
+            Some(_) => (JOB_FAILED, true),
+            // It had ended in the session that this one continues.
+            None => (Ended::Passed, false),
+        };
+        Ok(Self {
+            ended,
+            is_stopped,
+            batch: None,
+        })
+    }
+
+    fn of_batch(batch: Batch) -> Self {
+        Self {
+            ended: if batch.has_passed() {
+                Ended::Passed
+            } else {
+                JOB_FAILED
+            },
+            is_stopped: false,
+            batch: Some(batch),
+        }
+    }
 }
 
 const JOB_FAILED: Ended = Ended::Failed {

@@ -1,14 +1,14 @@
-//! Where a session comes from: who started it, and from which commit.
+//! The origin of a session: its initiator and the commit that is checked out.
 
 use cofferdam_batch::ledger::Trigger;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-/// Who started this process.
+/// Returns the initiator of this process.
 pub(super) fn trigger() -> Trigger {
     #[expect(
         clippy::disallowed_methods,
-        reason = "CI systems set it, and nothing else tells"
+        reason = "the variable is the only sign of a CI system"
     )]
     let ci = std::env::var_os("CI");
     let is_ci = ci.is_some_and(|value| !value.is_empty() && value != "false" && value != "0");
@@ -23,7 +23,7 @@ fn trigger_of(is_ci: bool, is_terminal: bool) -> Trigger {
     }
 }
 
-/// The commit that is checked out at `dir` or above; no Git is started for it.
+/// Reads the commit that is checked out at `dir` or above, without starting Git.
 pub(super) fn revision(dir: &Path) -> Option<String> {
     let git = dir
         .ancestors()
@@ -32,7 +32,7 @@ pub(super) fn revision(dir: &Path) -> Option<String> {
     let Some(name) = head.trim_end().strip_prefix("ref: ") else {
         return commit(&head);
     };
-    // A work tree has its own HEAD; branches are the whole repository's.
+    // A work tree has its own HEAD, but shares the branches of the repository.
     let common = std::fs::read_to_string(git.join("commondir"));
     let common = common.map_or_else(|_| git.clone(), |common| git.join(common.trim_end()));
     if let Ok(text) = std::fs::read_to_string(common.join(name)) {
@@ -45,7 +45,7 @@ pub(super) fn revision(dir: &Path) -> Option<String> {
         .and_then(|(id, _)| commit(id))
 }
 
-/// The folder itself, or the one that a file of this name leads to.
+/// Returns the folder at this path, or the one that a file there points to.
 fn git_folder(path: &Path) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path.to_owned());
@@ -69,14 +69,14 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 
     #[test]
-    fn a_ci_system_counts_before_its_terminal() {
+    fn a_ci_system_takes_precedence_over_its_terminal() {
         assert_eq!(trigger_of(true, true), Trigger::Ci);
         assert_eq!(trigger_of(false, true), Trigger::User);
         assert_eq!(trigger_of(false, false), Trigger::Program);
     }
 
     #[test]
-    fn the_commit_is_found_from_below_loose_packed_detached_and_in_a_work_tree() {
+    fn the_commit_of_a_branch_a_packed_ref_a_detached_head_and_a_work_tree_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let (git, below) = (dir.path().join(".git"), dir.path().join("a/b"));
         create_dir_all(git.join("refs/heads")).unwrap();

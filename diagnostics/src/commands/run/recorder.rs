@@ -1,128 +1,127 @@
-//! The session in the ledger: admitted, its jobs written down, finished.
+//! Records a session in the ledger: its admission, its jobs and its end.
 //!
-//! A ledger that cannot be used is told once, and the session goes on without it.
+//! If the ledger cannot be used, the session continues without it, after one warning.
 
-use super::super::{Findings, Refused, here, recordings};
-use super::origin;
-use cofferdam_batch::executor::event::{Ending, Event};
+use super::super::{Findings, Refused, here};
+use super::{origin, session_dirs};
+use cofferdam_batch::executor::event::{AttemptOutcome, Event};
 use cofferdam_batch::executor::guard;
 use cofferdam_batch::executor::job::{Job, JobId};
 use cofferdam_batch::jobs::spec;
 use cofferdam_batch::ledger::{
-    Admitted, Conflict, Filter, Holder, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
-    NotAdmitted, Reader, ResumedJob, ResumedSpec, SessionId, Status, Submission, Wait,
+    AdmissionError, BlockingSession, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
+    Reader, RecordedConflict, ResumedJob, ResumedSpec, SessionFilter, SessionId, SessionWriter, Status,
+    Submission, WaitPolicy, now,
 };
+use cofferdam_batch::processes::NamedProcess;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-/// So many sessions stay in the ledger, with the logs of their jobs.
+/// The number of sessions that stay in the ledger, with the logs of their jobs.
 const KEPT: usize = 100;
 
-/// A log that is larger than this at a session's end is worth a note.
+/// The size of the write-ahead log at a session's end that is worth a warning.
 const LARGE: u64 = 16 << 20;
 
-/// Writes a session down, as far as there is a ledger.
+/// Records a session, as long as the ledger can be used.
 pub(super) struct Recorder {
     base: PathBuf,
-    admitted: Option<Admitted>,
-    /// The attempts that run, and when they began.
-    running: BTreeMap<JobId, Began>,
-    /// Submitted jobs that could not be run.
+    writer: Option<SessionWriter>,
+    /// The running attempts.
+    running: BTreeMap<JobId, RunningAttempt>,
+    /// The number of submitted jobs that could not run.
     unusable: u64,
-    /// What should be told, and ends nothing.
     warnings: Vec<String>,
-    /// That the ledger cannot be used is among what was told.
-    is_told: bool,
+    /// The warning that the ledger cannot be used was issued.
+    has_warned: bool,
 }
 
-/// An attempt that began.
-struct Began {
+struct RunningAttempt {
     attempt: u32,
-    at: u64,
-    is_written: bool,
+    started: u64,
+    is_recorded: bool,
 }
 
-/// How a session asks to be admitted.
-pub(super) struct Asked<'a> {
+/// A request for admission.
+pub(super) struct SessionRequest<'a> {
     pub(super) name: &'a str,
     pub(super) namespace: &'a str,
     pub(super) scope: &'a str,
     pub(super) takes_jobs: bool,
     pub(super) resume: bool,
-    pub(super) wait: Wait,
+    pub(super) wait: WaitPolicy,
     pub(super) dir: &'a Path,
 }
 
-/// A session that was interrupted, as far as this one goes on with it.
+/// The jobs of an interrupted session that this one continues.
 #[derive(Debug)]
-pub(super) struct Resumed {
-    /// The name of that session.
-    pub(super) name: String,
-    /// Its jobs that are known by the command line or a file, in order.
+pub(super) struct ResumedJobs {
+    /// The name of the interrupted session.
+    pub(super) session: String,
+    /// The jobs that the command line or a file describes, in order.
     pub(super) jobs: Vec<ResumedJob>,
-    /// Those that were submitted and have not ended.
+    /// The submitted jobs that have not ended.
     pub(super) submitted: Vec<Submission>,
-    /// How the others that were submitted had ended.
+    /// The states of the other submitted jobs.
     pub(super) ended: Vec<JobState>,
 }
 
 impl Recorder {
-    /// Is admitted, or refused because another session works in the namespace.
+    /// Requests admission. Fails if another session is active in the namespace.
     pub(super) fn begin(
         base: &Path,
-        asked: &Asked<'_>,
-        waiting: impl FnMut(&cofferdam_batch::ledger::Refused),
+        request: &SessionRequest<'_>,
+        waiting: impl FnMut(&BlockingSession),
     ) -> Result<Self, Box<dyn Error>> {
         let mut recorder = Self {
             base: base.to_owned(),
-            admitted: None,
+            writer: None,
             running: BTreeMap::new(),
             unusable: 0,
             warnings: Vec::new(),
-            is_told: false,
+            has_warned: false,
         };
         let new = NewSession {
-            name: asked.name.to_owned(),
-            namespace: asked.namespace.to_owned(),
-            scope: asked.scope.to_owned(),
-            takes_jobs: asked.takes_jobs,
+            name: request.name.to_owned(),
+            namespace: request.namespace.to_owned(),
+            scope: request.scope.to_owned(),
+            takes_jobs: request.takes_jobs,
             trigger: origin::trigger(),
-            beside: recordings::is_beside(),
-            resume: asked.resume,
-            revision: origin::revision(asked.dir),
+            concurrent: session_dirs::is_concurrent(),
+            resume: request.resume,
+            revision: origin::revision(request.dir),
         };
-        let admitted = Ledger::open(base, here::create_dir).map_err(NotAdmitted::from);
-        match admitted.and_then(|ledger| ledger.start_session(&new, asked.wait, waiting)) {
-            Ok(admitted) => recorder.admitted = Some(admitted),
-            Err(NotAdmitted::Refused(refused)) => return Err(refused.to_string().into()),
-            Err(NotAdmitted::Ledger(error)) if asked.resume => return Err(error.into()),
-            Err(NotAdmitted::Ledger(error)) => recorder.warn(&error),
+        let ledger = Ledger::open(base, here::create_dir).map_err(AdmissionError::from);
+        match ledger.and_then(|ledger| ledger.start_session(&new, request.wait, waiting)) {
+            Ok(writer) => recorder.writer = Some(writer),
+            Err(AdmissionError::Blocked(blocking)) => return Err(blocking.to_string().into()),
+            Err(AdmissionError::Ledger(error)) if request.resume => return Err(error.into()),
+            Err(AdmissionError::Ledger(error)) => recorder.warn(&error),
         }
         Ok(recorder)
     }
 
-    /// Its number in the ledger.
+    /// Returns the session's number in the ledger.
     pub(super) fn number(&self) -> Option<SessionId> {
-        self.admitted.as_ref().map(Admitted::id)
+        self.writer.as_ref().map(SessionWriter::id)
     }
 
-    /// Returns the lock that the guard of the jobs keeps, if the session is recorded.
+    /// Returns the lock for the guard of the jobs, if the session is recorded.
     pub(super) fn jobs_lock(&self) -> Option<File> {
-        self.admitted.as_ref()?.jobs_lock().ok()
+        self.writer.as_ref()?.jobs_lock().ok()
     }
 
-    /// What is to be told, once.
-    pub(super) fn warnings(&mut self) -> Vec<String> {
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
-    /// Says so once: what the ledger misses further on follows from it.
+    /// Warns about the first failure only: later ones follow from it.
     fn warn(&mut self, error: &LedgerError) {
-        if !std::mem::replace(&mut self.is_told, true) {
-            let since = if self.admitted.is_some() {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            let since = if self.writer.is_some() {
                 " from here on"
             } else {
                 ""
@@ -132,12 +131,18 @@ impl Recorder {
         }
     }
 
-    /// What the namespace's last session left, if its owner died. Processes of it that are still there are ended.
-    pub(super) fn resumed(&mut self, grace: Duration) -> Option<Resumed> {
-        let resumed = self.admitted.as_ref()?.resumed()?.clone();
-        let swept = guard::sweep(&resumed.name, grace);
-        if swept > 0 {
-            let text = format!("ended {swept} processes that the interrupted session had left");
+    fn warn_on_error(&mut self, result: Result<(), LedgerError>) {
+        if let Err(error) = result {
+            self.warn(&error);
+        }
+    }
+
+    /// Returns the jobs of the interrupted session that this one continues, and stops its remaining processes.
+    pub(super) fn resumed(&mut self, grace: Duration) -> Option<ResumedJobs> {
+        let resumed = self.writer.as_ref()?.resumed()?.clone();
+        let stopped = guard::sweep(&resumed.name, grace);
+        if stopped > 0 {
+            let text = format!("stopped {stopped} processes that the interrupted session had left");
             self.warnings.push(text);
         }
         let (mut jobs, mut submitted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
@@ -161,43 +166,40 @@ impl Recorder {
                 ended.push(job.state);
             }
         }
-        Some(Resumed {
-            name: resumed.name,
+        Some(ResumedJobs {
+            session: resumed.name,
             jobs,
             submitted,
             ended,
         })
     }
 
-    /// Writes jobs down, all pending, and returns the number of the first; the others follow it one by one.
+    /// Records pending jobs and returns the number of the first; the others follow it without gaps.
     pub(super) fn add(&mut self, jobs: &[Job]) -> u64 {
-        let Some(admitted) = &mut self.admitted else {
+        let Some(writer) = &mut self.writer else {
             return jobs.first().map_or(1, |job| job.id.0);
         };
-        let new = |job: &'_ Job| (job.name.clone(), job.group.clone(), spec::summary(&job.command));
-        let named: Vec<_> = jobs.iter().map(new).collect();
-        let new: Vec<NewJob<'_>> = named
-            .iter()
-            .map(|(name, group, command)| NewJob {
-                name,
-                command,
-                group: group.as_deref(),
-            })
-            .collect();
-        let (first, added) = admitted.add_jobs(&new);
-        self.told(added);
+        let commands: Vec<String> = jobs.iter().map(|job| spec::summary(&job.command)).collect();
+        let new = jobs.iter().zip(&commands).map(|(job, command)| NewJob {
+            name: &job.name,
+            command,
+            group: job.group.as_deref(),
+        });
+        let new: Vec<NewJob<'_>> = new.collect();
+        let (first, added) = writer.add_jobs(&new);
+        self.warn_on_error(added);
         first
     }
 
-    /// Jobs that others submitted meanwhile; with `last` no more are taken unless there are some.
-    pub(super) fn submitted(&mut self, last: bool) -> Vec<Submission> {
-        let Some(admitted) = &mut self.admitted else {
+    /// Returns the jobs that were submitted since the last call. With `is_last`, no more are taken if there are none.
+    pub(super) fn submitted(&mut self, is_last: bool) -> Vec<Submission> {
+        let Some(writer) = &mut self.writer else {
             return Vec::new();
         };
-        let found = if last {
-            admitted.close()
+        let found = if is_last {
+            writer.close()
         } else {
-            admitted.submitted()
+            writer.submitted()
         };
         found.unwrap_or_else(|error| {
             self.warn(&error);
@@ -205,17 +207,17 @@ impl Recorder {
         })
     }
 
-    /// How many submitted jobs could not be run.
+    /// Returns the number of submitted jobs that could not run.
     pub(super) fn unusable(&self) -> u64 {
         self.unusable
     }
 
-    /// A submitted job cannot be run, and has failed.
-    pub(super) fn refuse(&mut self, number: JobNumber, what: &str) {
+    /// Records that a submitted job cannot run.
+    pub(super) fn reject(&mut self, number: JobNumber, reason: &str) {
         self.unusable += 1;
-        let moment = now();
-        if let Some(admitted) = &mut self.admitted {
-            let told = admitted.job_finished(&JobEnd {
+        let now = now();
+        if let Some(writer) = &mut self.writer {
+            let recorded = writer.job_finished(&JobEnd {
                 job: number,
                 attempt: 1,
                 state: JobState::Failed,
@@ -223,184 +225,174 @@ impl Recorder {
                 exit_code: None,
                 signal: None,
                 reason: Some("not-started".to_owned()),
-                started: moment,
-                ended: moment,
+                started: now,
+                ended: now,
                 memory: None,
                 log: None,
             });
-            self.told(told);
+            self.warn_on_error(recorded);
         }
         self.warnings
-            .push(format!("j{number} was submitted and cannot be run: {what}"));
+            .push(format!("submitted job j{number} cannot run: {reason}"));
     }
 
-    /// Writes down what happened.
-    pub(super) fn see(&mut self, event: &Event) {
-        let Some(admitted) = &mut self.admitted else {
-            return;
-        };
-        let told = match event {
+    pub(super) fn observe(&mut self, event: &Event) {
+        match event {
             Event::Started { job, attempt, .. } => {
-                let began = Began {
+                let running = RunningAttempt {
                     attempt: *attempt,
-                    at: now(),
-                    is_written: false,
+                    started: now(),
+                    is_recorded: false,
                 };
-                self.running.insert(*job, began);
-                Ok(())
+                self.running.insert(*job, running);
             }
-            Event::Rest => return self.write_running(),
+            Event::Idle => self.record_running(),
             Event::Ended {
                 job,
                 attempt,
-                ending,
+                outcome,
                 log,
                 memory,
-                again,
+                retry,
                 ..
             } => {
                 let ended = now();
-                let (exit_code, signal) = match ending {
-                    Ending::Passed => (Some(0), None),
-                    Ending::Failed {
+                let started = self.running.remove(job).map_or(ended, |running| running.started);
+                let (exit_code, signal) = match outcome {
+                    AttemptOutcome::Passed => (Some(0), None),
+                    AttemptOutcome::Failed {
                         code, signal: None, ..
                     } => (Some(i32::from(*code)), None),
-                    Ending::Failed { signal, .. } => (None, *signal),
+                    AttemptOutcome::Failed { signal, .. } => (None, *signal),
                     _ => (None, None),
                 };
-                let is_own = matches!(ending, Ending::Passed | Ending::Failed { critical: false, .. });
-                admitted.job_finished(&JobEnd {
+                let ended_by_itself = matches!(
+                    outcome,
+                    AttemptOutcome::Passed | AttemptOutcome::Failed { critical: false, .. }
+                );
+                let end = JobEnd {
                     job: job.0,
                     attempt: *attempt,
-                    state: match ending {
-                        Ending::Passed => JobState::Completed,
-                        Ending::Cancelled => JobState::Cancelled,
+                    state: match outcome {
+                        AttemptOutcome::Passed => JobState::Completed,
+                        AttemptOutcome::Cancelled => JobState::Cancelled,
                         _ => JobState::Failed,
                     },
-                    retried: *again,
+                    retried: *retry,
                     exit_code,
                     signal,
-                    reason: (!is_own).then(|| ending.reason().to_owned()),
-                    started: self.running.remove(job).map_or(ended, |began| began.at),
+                    reason: (!ended_by_itself).then(|| outcome.reason().to_owned()),
+                    started,
                     ended,
                     memory: *memory,
                     log: log.clone(),
-                })
+                };
+                let recorded = self
+                    .writer
+                    .as_mut()
+                    .map_or(Ok(()), |writer| writer.job_finished(&end));
+                self.warn_on_error(recorded);
             }
-            // Those that never began are marked at the session's end.
-            _ => Ok(()),
-        };
-        self.told(told);
+            // Jobs that never started are marked at the end of the session.
+            _ => {}
+        }
     }
 
-    /// Writes down which attempts run. Of one that is over soon it is enough to write that.
-    fn write_running(&mut self) {
-        let Some(admitted) = &mut self.admitted else {
+    /// Records the running attempts. Of short attempts, only the end is recorded.
+    fn record_running(&mut self) {
+        let Some(writer) = &mut self.writer else {
             return;
         };
-        let mut told = Ok(());
-        for (job, began) in self.running.iter_mut().filter(|(_, began)| !began.is_written) {
-            began.is_written = true;
-            told = told.and(admitted.job_started(job.0, began.attempt, began.at));
+        let mut recorded = Ok(());
+        for (job, running) in self
+            .running
+            .iter_mut()
+            .filter(|(_, running)| !running.is_recorded)
+        {
+            running.is_recorded = true;
+            recorded = recorded.and(writer.job_started(job.0, running.attempt, running.started));
         }
-        self.told(told);
+        self.warn_on_error(recorded);
     }
 
-    fn told(&mut self, told: Result<(), LedgerError>) {
-        if let Err(error) = told {
-            self.warn(&error);
-        }
-    }
-
-    /// Ends the session, and forgets old ones.
+    /// Ends the session and removes old ones.
     pub(super) fn end(&mut self, status: Status, findings: Option<&Findings>) {
-        let Some(admitted) = self.admitted.take() else {
+        let Some(writer) = self.writer.take() else {
             return;
         };
-        let conflicts: Vec<Conflict> = findings
+        let conflicts: Vec<RecordedConflict> = findings
             .into_iter()
             .flat_map(|findings| &findings.conflicts)
-            .map(|told| Conflict {
-                kind: told.kind.as_str().to_owned(),
-                severity: told.severity().as_str().to_owned(),
-                message: told.message.clone(),
-                help: told.help.clone(),
+            .map(|found| RecordedConflict {
+                kind: found.kind.as_str().to_owned(),
+                severity: found.severity().as_str().to_owned(),
+                message: found.message.clone(),
+                help: found.help.clone(),
             })
             .collect();
-        match admitted.finish(status, &conflicts) {
-            Ok(finished) if finished.log > LARGE => {
-                let readers = Holder::list(&finished.readers);
+        match writer.finish(status, &conflicts) {
+            Ok(wal) if wal.bytes > LARGE => {
                 self.warnings.push(format!(
-                    "the ledger's log has {} MiB, as long as somebody reads it: {}",
-                    finished.log >> 20,
-                    readers
+                    "the ledger's write-ahead log has {} MiB and cannot be truncated while processes read it: {}",
+                    wal.bytes >> 20,
+                    NamedProcess::list(&wal.readers)
                 ));
             }
             Ok(_) => {}
-            Err(error) if !self.is_told => {
-                let text = format!("this session's end is not recorded, and it counts as abandoned: {error}");
+            Err(error) if !self.has_warned => {
+                let text =
+                    format!("the end of this session is not recorded, so it counts as abandoned: {error}");
                 self.warnings.push(text);
             }
             Err(_) => {}
         }
         if let Ok(ledger) = Ledger::open(&self.base, here::create_dir) {
-            // Tried again at the end of the next one.
+            // A failure is no problem: the next session tries again.
             let _ = ledger.retain(KEPT);
         }
     }
 }
 
-/// Checks that these are the jobs that an interrupted session had, so far as it knew them.
-pub(super) fn check<'a>(
-    resumed: &Resumed,
+/// Checks that the jobs are those of the interrupted session, as far as it knew them.
+pub(super) fn check_same_jobs<'a>(
+    resumed: &ResumedJobs,
     mut jobs: impl Iterator<Item = (&'a str, Option<&'a str>)>,
     is_all: bool,
 ) -> Result<(), Refused> {
-    let no_match = |what: String| {
+    let mismatch = |what: String| {
         Refused::new(&format!(
-            "{what}: give `--resume` the jobs that session {} was given, or begin anew without it",
-            resumed.name
+            "{what}: give `--resume` the jobs of session {}, or start anew without it",
+            resumed.session
         ))
     };
     for known in &resumed.jobs {
-        let same = jobs
+        let is_same = jobs
             .next()
             .is_some_and(|(name, group)| name == known.name && group == known.group.as_deref());
-        if !same {
-            return Err(no_match(format!(
-                "job {} was {:?} then, and is not now",
+        if !is_same {
+            return Err(mismatch(format!(
+                "job {} was {:?} in the interrupted session and differs now",
                 known.number, known.name
             )));
         }
     }
     if is_all && !resumed.jobs.is_empty() && jobs.next().is_some() {
-        return Err(no_match(format!(
-            "there were {} jobs then, and are more now",
+        return Err(mismatch(format!(
+            "the interrupted session had {} jobs, and now there are more",
             resumed.jobs.len()
         )));
     }
     Ok(())
 }
 
-/// The namespace of the newest session, which `--resume` is about where none is named.
+/// Returns the namespace of the newest session, which `--resume` continues if no namespace is given.
 pub(super) fn last_namespace(base: &Path) -> Result<Option<String>, LedgerError> {
     let Some(reader) = Reader::open(base)? else {
         return Ok(None);
     };
-    let newest = reader.sessions(&Filter {
+    let newest = reader.sessions(&SessionFilter {
         namespace: None,
         limit: 1,
     })?;
     Ok(newest.into_iter().next().map(|session| session.namespace))
-}
-
-/// In microseconds since 1970.
-fn now() -> u64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "when a job began and ended is written down"
-    )]
-    let now = std::time::SystemTime::now();
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

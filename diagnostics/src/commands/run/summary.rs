@@ -1,7 +1,7 @@
-//! What several jobs came to, gathered from their events.
+//! The summary of a batch, gathered from its events.
 
-use super::job_source::Carried;
-use cofferdam_batch::executor::event::{Ending, Event, Tally};
+use super::job_source::CarriedJobs;
+use cofferdam_batch::executor::event::{AttemptOutcome, Event, Tally};
 use cofferdam_batch::executor::job::JobId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,47 +10,47 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) tally: Tally,
-    /// What the session had done that this one goes on with.
-    pub(crate) carried: Carried,
-    /// Jobs that were submitted and could not be run.
+    /// The jobs that had ended in the session that this one continues.
+    pub(crate) carried: CarriedJobs,
+    /// The number of submitted jobs that could not run.
     pub(crate) unusable: u64,
-    pub(crate) took: Duration,
-    /// The first that failed.
-    pub(crate) failed: Vec<FailedJob>,
-    /// Where the output of jobs is.
+    pub(crate) duration: Duration,
+    /// The first failed jobs, at most [`LISTED`](Self::LISTED).
+    pub(crate) failed_jobs: Vec<FailedJob>,
+    /// The folder of the jobs' logs.
     pub(crate) logs: PathBuf,
-    /// For rounds of one command: one for each number of workers.
-    pub(crate) rows: Vec<Row>,
-    /// Processes that detached themselves from their jobs and still run: their numbers and programs.
-    pub(crate) left: Vec<(u32, String)>,
+    /// For rounds of one command, a summary for each number of workers.
+    pub(crate) rounds: Vec<RoundsSummary>,
+    /// Processes that jobs detached and that still run, with their programs.
+    pub(crate) detached: Vec<(u32, String)>,
 }
 
-/// A job that failed for good.
+/// A job whose last attempt failed.
 #[derive(Debug)]
 pub(crate) struct FailedJob {
     pub(crate) job: JobId,
     pub(crate) name: String,
     pub(crate) attempts: u32,
-    pub(crate) ending: Ending,
+    pub(crate) outcome: AttemptOutcome,
     pub(crate) log: Option<PathBuf>,
 }
 
-/// Rounds under one number of workers.
+/// The rounds with one number of workers.
 #[derive(Debug, Default)]
-pub(crate) struct Row {
-    /// `None` where the command decided.
+pub(crate) struct RoundsSummary {
+    /// `None` if the command decides itself.
     pub(crate) workers: Option<u32>,
     pub(crate) group: Option<String>,
     pub(crate) jobs: Vec<JobId>,
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
-    /// All rounds together.
-    pub(crate) took: Duration,
+    /// The duration of all rounds together.
+    pub(crate) duration: Duration,
     pub(crate) conflicts: u64,
 }
 
-impl Row {
+impl RoundsSummary {
     pub(super) fn new(workers: Option<u32>, group: Option<String>) -> Self {
         Self {
             workers,
@@ -59,60 +59,59 @@ impl Row {
         }
     }
 
-    /// Rounds that were not stopped.
-    pub(crate) fn rounds(&self) -> u64 {
+    /// Returns the number of rounds that ran to their end.
+    pub(crate) fn finished(&self) -> u64 {
         self.passed + self.failed
     }
 }
 
 impl Batch {
-    /// So many failed jobs are listed.
+    /// The highest number of failed jobs that are listed.
     pub(crate) const LISTED: usize = 20;
 
-    pub(super) fn see(&mut self, event: &Event) {
+    pub(super) fn observe(&mut self, event: &Event) {
         match event {
             Event::Ended {
                 job,
                 name,
                 group,
                 attempt,
-                ending,
-                took,
+                outcome,
+                duration,
                 log,
-                again: false,
+                retry: false,
                 ..
             } => {
-                if let Some(row) = self.rows.iter_mut().find(|row| row.group == *group) {
-                    row.jobs.push(*job);
-                    row.took += *took;
-                    match ending {
-                        Ending::Passed => row.passed += 1,
-                        Ending::Cancelled => row.cancelled += 1,
-                        _ => row.failed += 1,
+                if let Some(rounds) = self.rounds.iter_mut().find(|rounds| rounds.group == *group) {
+                    rounds.jobs.push(*job);
+                    rounds.duration += *duration;
+                    match outcome {
+                        AttemptOutcome::Passed => rounds.passed += 1,
+                        AttemptOutcome::Cancelled => rounds.cancelled += 1,
+                        _ => rounds.failed += 1,
                     }
                 }
-                let is_failure = !matches!(ending, Ending::Passed | Ending::Cancelled);
-                if is_failure && self.failed.len() < Self::LISTED {
-                    self.failed.push(FailedJob {
+                if outcome.failed() && self.failed_jobs.len() < Self::LISTED {
+                    self.failed_jobs.push(FailedJob {
                         job: *job,
                         name: name.clone(),
                         attempts: *attempt,
-                        ending: ending.clone(),
+                        outcome: outcome.clone(),
                         log: log.clone(),
                     });
                 }
             }
             Event::Dropped { group, .. } => {
-                if let Some(row) = self.rows.iter_mut().find(|row| row.group == *group) {
-                    row.cancelled += 1;
+                if let Some(rounds) = self.rounds.iter_mut().find(|rounds| rounds.group == *group) {
+                    rounds.cancelled += 1;
                 }
             }
-            Event::Left { pid, name } => self.left.push((*pid, name.clone())),
+            Event::Detached { pid, name } => self.detached.push((*pid, name.clone())),
             _ => {}
         }
     }
 
-    /// All jobs that were to be run.
+    /// Returns the number of all jobs.
     pub(crate) fn total(&self) -> u64 {
         self.passed() + self.failed() + self.cancelled()
     }

@@ -1,36 +1,36 @@
-//! Who is told of a session while it goes on.
+//! The interface between a session and its display.
 
 use cofferdam_batch::executor::event::Event;
 use cofferdam_batch::ledger::SessionId;
 use std::path::Path;
 
-/// Shows how far a session is. It cannot fail one.
+/// Displays the progress of a session. It cannot fail the session.
 pub(crate) trait Watch {
-    /// Before the first command begins.
-    fn begin(&mut self, begun: &Begun<'_>);
-    /// After each step.
+    /// Announces the session, before its first command starts.
+    fn begin(&mut self, start: &SessionStart<'_>);
+    /// Displays a step.
     fn see(&mut self, event: &Event);
-    /// What should be known, and ends nothing.
+    /// Displays a warning.
     fn warn(&mut self, text: &str);
-    /// Before the report.
+    /// Removes the display, before the report.
     fn end(&mut self);
 }
 
-/// What a session says before its commands begin.
+/// The session before its commands start.
 #[derive(Debug)]
-pub(crate) struct Begun<'a> {
+pub(crate) struct SessionStart<'a> {
     /// Its number in the ledger, if it is recorded.
     pub(crate) number: Option<SessionId>,
     pub(crate) namespace: &'a str,
     pub(crate) output: &'a Path,
-    /// What several jobs are; one command is not announced.
-    pub(crate) batch: Option<BatchBegun<'a>>,
+    /// `None` for a single command.
+    pub(crate) batch: Option<BatchStart<'a>>,
 }
 
-/// What is known of several jobs before they begin.
+/// A batch before its jobs start.
 #[derive(Debug)]
-pub(crate) struct BatchBegun<'a> {
-    /// `None` where they go on until one fails.
+pub(crate) struct BatchStart<'a> {
+    /// `None` if they run until one fails.
     pub(crate) jobs: Option<u64>,
     pub(crate) at_once: usize,
     pub(crate) logs: &'a Path,

@@ -26,7 +26,7 @@ use super::launch::Launch;
 use crate::findings::{Grade, Pair};
 use cofferdam::diagnostics::Conflict;
 use cofferdam::{Access, Resource};
-use cofferdam_batch::signals::Heard;
+use cofferdam_batch::signals::SignalScope;
 use leftovers::Snapshot;
 use rerun::Rerunner;
 pub(crate) use rerun::Stopped;
@@ -88,7 +88,7 @@ pub(crate) fn confirm(
 ) -> Rerun {
     let stop = Arc::new(AtomicBool::new(false));
     // A person who interrupts this gets the report of what was run by then.
-    let heard = Heard::new();
+    let heard = SignalScope::new();
     let signals = heard.signals().iter();
     let registered: Vec<_> = signals
         .filter_map(|signal| signal_hook::flag::register(*signal, Arc::clone(&stop)).ok())

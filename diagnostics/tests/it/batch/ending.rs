@@ -74,10 +74,10 @@ fn what_a_job_detached_goes_on_and_is_told() {
     let held = pipe.wait_for("READY");
     let told = ended(child);
     let events = events(&told);
-    let left = events.iter().find(|event| event["event"] == "left").unwrap();
-    let reported = &events.last().unwrap()["jobs"]["left"][0];
+    let left = events.iter().find(|event| event["event"] == "detached").unwrap();
+    let reported = &events.last().unwrap()["jobs"]["detached"][0];
     assert_eq!(
-        (&reported["pid"], &reported["name"]),
+        (&reported["pid"], &reported["program"]),
         (&left["pid"], &"sh".into())
     );
     #[expect(clippy::disallowed_methods, reason = "nobody else ends it")]

@@ -19,16 +19,16 @@ fn events_come_in_order_as_lines_of_json_and_the_report_is_the_last() {
     assert_eq!(
         kinds,
         [
-            "session", "started", "ended", "started", "ended", "over", "report"
+            "session", "started", "ended", "started", "ended", "finished", "report"
         ]
     );
     assert_eq!(
         (&events[0]["version"], &events[0]["session"], &events[0]["jobs"]),
-        (&1.into(), &1.into(), &2.into())
+        (&2.into(), &1.into(), &2.into())
     );
     let ended = &events[4];
     assert_eq!(
-        (&ended["job"], &ended["exit_code"], &ended["written"]),
+        (&ended["job"], &ended["exit_code"], &ended["log_bytes"]),
         (&"j2".into(), &3.into(), &6.into())
     );
     assert_eq!(

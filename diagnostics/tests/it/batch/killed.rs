@@ -315,13 +315,13 @@ fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
         );
         assert!(refused.err.contains(" (sleep)"), "{}", refused.err);
         assert!(
-            refused.err.contains("go on with that session by `--resume`"),
+            refused.err.contains("continue that session with `--resume`"),
             "{}",
             refused.err
         );
         let status = crate::recording::told(dir.path(), &["status"]);
         assert!(status.out.contains("in one: "), "{}", status.out);
-        let left = " was killed, and of its jobs still run: process ";
+        let left = " was killed; processes that still run: process ";
         assert!(status.out.contains(left), "{}", status.out);
         // Others are not concerned.
         let other = crate::recording::told(dir.path(), &["run", "--", "true"]);

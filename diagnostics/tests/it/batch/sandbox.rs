@@ -81,7 +81,7 @@ fn of_binary_output_and_of_very_much_a_bounded_end_is_shown_and_all_is_kept() {
     let told = told(dir.path(), &[much], &["--json"]);
     let events = events(&told);
     let ended = events.iter().find(|event| event["event"] == "ended").unwrap();
-    assert_eq!(ended["written"], (50 << 20) + 8);
+    assert_eq!(ended["log_bytes"], (50 << 20) + 8);
     let shown = super::told(dir.path(), &[much], &[]);
     assert!(shown.err.len() < 300_000, "{} bytes", shown.err.len());
     assert!(

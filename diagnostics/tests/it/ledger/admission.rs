@@ -2,14 +2,14 @@
 
 use super::role::{Played, command};
 use super::{add, create_dir, end, new, reader, sessions, start};
-use cofferdam_batch::ledger::{JobState, Ledger, NotAdmitted, Status, Wait};
+use cofferdam_batch::ledger::{AdmissionError, JobState, Ledger, Status, WaitPolicy};
 use std::path::Path;
 use std::time::Duration;
 
-fn refused(base: &Path, wait: Wait) -> String {
+fn refused(base: &Path, wait: WaitPolicy) -> String {
     let ledger = Ledger::open(base, create_dir).unwrap();
     match ledger.start_session(&new("night"), wait, |_| {}) {
-        Err(NotAdmitted::Refused(other)) => other.to_string(),
+        Err(AdmissionError::Blocked(other)) => other.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -51,9 +51,9 @@ fn who_is_refused_is_told_by_whom_where_since_when_and_what_to_do() {
     let mut first = start(base.path(), "night");
     add(&mut first, &["a", "b"]);
     first.job_finished(&end(1, JobState::Failed)).unwrap();
-    let told = refused(base.path(), Wait::No);
+    let told = refused(base.path(), WaitPolicy::Never);
     let own = format!(
-        "session {} works in the namespace \"night\": batch, process {}",
+        "session {} is active in namespace \"night\": batch, process {}",
         first.id(),
         own_pid()
     );
@@ -83,10 +83,10 @@ fn other_namespaces_and_sessions_beside_others_are_admitted() {
     let _first = start(base.path(), "night");
     let _other = start(base.path(), "day");
     let mut beside = new("night");
-    beside.beside = true;
+    beside.concurrent = true;
     let _beside = Ledger::open(base.path(), create_dir)
         .unwrap()
-        .start_session(&beside, Wait::No, |_| {})
+        .start_session(&beside, WaitPolicy::Never, |_| {})
         .unwrap();
     assert_eq!(reader(base.path()).active().unwrap().len(), 3);
 }
@@ -108,7 +108,7 @@ fn the_database_itself_refuses_a_second_active_session() {
 #[test]
 fn who_waits_says_for_whom_once_and_gets_in_when_that_one_ends() {
     let base = tempfile::tempdir().unwrap();
-    for wait in [Wait::Forever, Wait::AtMost(Duration::from_secs(600))] {
+    for wait in [WaitPolicy::Forever, WaitPolicy::AtMost(Duration::from_secs(600))] {
         let mut first = Some(start(base.path(), "night"));
         let ledger = Ledger::open(base.path(), create_dir).unwrap();
         let mut told = 0;
@@ -127,8 +127,8 @@ fn who_waits_says_for_whom_once_and_gets_in_when_that_one_ends() {
 fn who_has_waited_long_enough_is_refused() {
     let base = tempfile::tempdir().unwrap();
     let _first = start(base.path(), "night");
-    let told = refused(base.path(), Wait::AtMost(Duration::from_millis(50)));
-    assert!(told.contains("works in the namespace"), "{told}");
+    let told = refused(base.path(), WaitPolicy::AtMost(Duration::from_millis(50)));
+    assert!(told.contains("is active in namespace"), "{told}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::role::Played;
 use super::{create_dir, reader, sessions, start};
-use cofferdam_batch::ledger::{Ledger, LedgerError, Opening, Reader, Status};
+use cofferdam_batch::ledger::{Ledger, LedgerError, LedgerOptions, Reader, Status};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -28,11 +28,11 @@ fn told<T>(result: Result<T, LedgerError>) -> String {
 fn a_ledger_that_is_locked_for_longer_than_the_wait_names_who_has_it() {
     let base = made();
     let other = Played::new(base.path(), "change");
-    let opening = Opening {
+    let opening = LedgerOptions {
         wait: Duration::from_millis(20),
-        ..Opening::default()
+        ..LedgerOptions::default()
     };
-    let ledger = Ledger::open_as(base.path(), create_dir, opening).unwrap();
+    let ledger = Ledger::open_with(base.path(), create_dir, opening).unwrap();
     let message = told(ledger.retain(10));
     assert!(message.contains("within 20ms: "), "{message}");
     if cfg!(target_os = "linux") {
@@ -157,11 +157,11 @@ fn another_program_s_database_is_no_ledger_and_stays_untouched() {
 fn a_file_system_that_cannot_share_memory_is_told_as_that() {
     let base = tempfile::tempdir().unwrap();
     // SQLite's way to file systems without locks: it has no shared memory either.
-    let opening = Opening {
+    let opening = LedgerOptions {
         vfs: Some(c"unix-dotfile"),
-        ..Opening::default()
+        ..LedgerOptions::default()
     };
-    let message = told(Ledger::open_as(base.path(), create_dir, opening));
+    let message = told(Ledger::open_with(base.path(), create_dir, opening));
     assert!(
         message.contains("cannot have a write-ahead log there (its journal is \"delete\")"),
         "{message}"
@@ -201,7 +201,7 @@ fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log(
             told(Reader::open(base.path())),
             told(Ledger::open(base.path(), create_dir)),
         ] {
-            let wanted = format!("is damaged (it was cut off after {left} bytes)");
+            let wanted = format!("is damaged (it was truncated to {left} bytes)");
             assert!(message.contains(&wanted), "{message}");
             assert!(message.contains("`mkdir damaged && mv "), "{message}");
         }
@@ -223,7 +223,7 @@ fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_made_beside_it() {
         told(Reader::open(base.path())),
     ] {
         assert!(
-            message.contains("is damaged (it is missing, and its log is there)"),
+            message.contains("is damaged (it is missing, but its log is there)"),
             "{message}"
         );
     }

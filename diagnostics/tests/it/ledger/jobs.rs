@@ -2,7 +2,9 @@
 
 use super::role::{Played, command};
 use super::{add, create_dir, end, folder, reader, sessions, start};
-use cofferdam_batch::ledger::{Attempt, Conflict, Filter, JobState, Ledger, NewJob, NotSubmitted, Status};
+use cofferdam_batch::ledger::{
+    JobState, Ledger, NewJob, RecordedAttempt, RecordedConflict, SessionFilter, Status, SubmitError,
+};
 
 #[test]
 fn a_session_is_read_back_as_it_was_recorded() {
@@ -31,7 +33,7 @@ fn a_session_is_read_back_as_it_was_recorded() {
         ("lint", 8)
     );
     let (id, log) = (session.id(), failed.log.clone());
-    let conflict = Conflict {
+    let conflict = RecordedConflict {
         kind: "shared-resource".to_owned(),
         severity: "conflict".to_owned(),
         message: "two tests met".to_owned(),
@@ -44,12 +46,12 @@ fn a_session_is_read_back_as_it_was_recorded() {
 
     let told = reader.session("latest").unwrap().unwrap();
     assert_eq!(
-        (told.id, told.status, told.conflicts, told.gap),
+        (told.id, told.status, told.conflicts, told.incomplete),
         (id, Status::Failed, Some(1), false)
     );
     assert_eq!(told.revision.as_deref(), Some("4fd5263"));
     assert_eq!(
-        (told.jobs.completed, told.jobs.cancelled, told.jobs.all()),
+        (told.jobs.completed, told.jobs.cancelled, told.jobs.total),
         (2, 2, 4)
     );
     assert_eq!(reader.conflicts(id).unwrap(), [conflict]);
@@ -67,7 +69,7 @@ fn a_session_is_read_back_as_it_was_recorded() {
             ("never", JobState::Cancelled, 0)
         ]
     );
-    let first = Attempt {
+    let first = RecordedAttempt {
         number: 1,
         state: JobState::Failed,
         exit_code: Some(7),
@@ -97,11 +99,11 @@ fn the_success_rate_counts_over_sessions_and_names_the_worst_first() {
         session.finish(Status::Passed, &[]).unwrap();
     }
     let rates = |limit| {
-        let filter = Filter {
+        let filter = SessionFilter {
             namespace: Some("night".to_owned()),
             limit,
         };
-        let told = reader(base.path()).success(&filter).unwrap().into_iter();
+        let told = reader(base.path()).pass_rates(&filter).unwrap().into_iter();
         told.map(|job| (job.name, job.completed, job.failed))
             .collect::<Vec<_>>()
     };
@@ -123,7 +125,7 @@ fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
             .unwrap()
             .submit("night", &job, b"--password=hunter2")
     };
-    assert!(matches!(submit(), Err(NotSubmitted::Nobody)));
+    assert!(matches!(submit(), Err(SubmitError::NoSession)));
     let mut session = start(base.path(), "night");
     add(&mut session, &["first"]);
     assert_eq!(session.submitted().unwrap(), []);
@@ -147,7 +149,7 @@ fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
     assert_eq!(next, 4, "numbers are given once");
     assert_eq!(session.close().unwrap(), []);
     assert!(
-        matches!(submit(), Err(NotSubmitted::Nobody)),
+        matches!(submit(), Err(SubmitError::NoSession)),
         "it is about to end"
     );
     for number in 1..=4 {
@@ -202,7 +204,7 @@ fn ten_thousand_jobs_leave_a_small_log_and_none_after_the_end() {
     }
     assert!(longest <= 4_000_000, "{longest}");
     let finished = session.finish(Status::Passed, &[]).unwrap();
-    assert_eq!((finished.log, log()), (0, 0));
+    assert_eq!((finished.bytes, log()), (0, 0));
     assert_eq!(sessions(base.path())[0].jobs.completed, 10_000);
 }
 
@@ -224,7 +226,7 @@ fn old_sessions_are_forgotten_with_their_folders() {
     std::fs::write(base.path().join("sessions/unborn.jobs"), "").unwrap();
     let running = start(base.path(), "day");
     let removed = Ledger::open(base.path(), create_dir).unwrap().retain(2).unwrap();
-    assert_eq!((removed.sessions.len(), removed.left), (2, vec![]));
+    assert_eq!((removed.names.len(), removed.left), (2, vec![]));
     let kept: Vec<_> = sessions(base.path())
         .into_iter()
         .map(|session| session.namespace)
@@ -257,7 +259,7 @@ fn a_long_session_is_not_forgotten_for_the_short_ones_that_began_after_it() {
     }
     long.finish(Status::Failed, &[]).unwrap();
     let removed = Ledger::open(base.path(), create_dir).unwrap().retain(2).unwrap();
-    assert_eq!(removed.sessions.len(), 2);
+    assert_eq!(removed.names.len(), 2);
     let kept: Vec<_> = sessions(base.path())
         .into_iter()
         .map(|session| session.namespace)

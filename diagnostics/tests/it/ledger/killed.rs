@@ -2,7 +2,7 @@
 
 use super::role::Played;
 use super::{create_dir, end, new, reader, sessions, start};
-use cofferdam_batch::ledger::{JobState, Ledger, NewJob, ResumedSpec, Status, Wait};
+use cofferdam_batch::ledger::{JobState, Ledger, NewJob, ResumedSpec, Status, WaitPolicy};
 
 #[test]
 fn a_killed_owner_s_session_is_marked_and_the_next_one_gets_in() {
@@ -68,10 +68,10 @@ fn what_a_killed_owner_left_is_taken_over_exactly_once_also_after_a_second_crash
     let resumed = |new: &cofferdam_batch::ledger::NewSession| {
         Ledger::open(base.path(), create_dir)
             .unwrap()
-            .start_session(new, Wait::No, |_| {})
+            .start_session(new, WaitPolicy::Never, |_| {})
             .unwrap()
     };
-    let states = |session: &super::Admitted| -> Vec<_> {
+    let states = |session: &super::SessionWriter| -> Vec<_> {
         let jobs = &session.resumed().unwrap().jobs;
         jobs.iter()
             .map(|job| (job.number, job.name.clone(), job.state))
@@ -105,11 +105,11 @@ fn what_a_killed_owner_left_is_taken_over_exactly_once_also_after_a_second_crash
 
     resume.name.push_str("-and-again");
     assert_eq!(resumed(&resume).resumed(), None, "what ended is not resumed");
-    let all = super::Filter {
+    let all = super::SessionFilter {
         namespace: None,
         limit: 10,
     };
-    let success = reader(base.path()).success(&all).unwrap();
+    let success = reader(base.path()).pass_rates(&all).unwrap();
     assert!(
         success.iter().all(|job| job.completed + job.failed == 1),
         "{success:?}"
@@ -133,7 +133,7 @@ fn a_submitted_job_that_was_not_run_is_resumed_with_what_it_runs() {
     let mut resume = new("night");
     resume.resume = true;
     let ledger = Ledger::open(base.path(), create_dir).unwrap();
-    let mut session = ledger.start_session(&resume, Wait::No, |_| {}).unwrap();
+    let mut session = ledger.start_session(&resume, WaitPolicy::Never, |_| {}).unwrap();
     let late = session.resumed().unwrap().jobs.last().unwrap().clone();
     let ResumedSpec::Submitted { file, spec } = late.spec else {
         panic!("{late:?}");

@@ -28,7 +28,7 @@ fn a_backup_is_whole_sound_and_takes_nothing_s_place() {
     assert_eq!((made.sessions, made.jobs), (1, 2));
     assert_eq!(made.bytes, copy.metadata().unwrap().len());
     let again = reader.backup(&copy).unwrap_err();
-    let there = format!("{} is there already, ", copy.display());
+    let there = format!("{} exists, ", copy.display());
     assert!(again.to_string().starts_with(&there), "{again}");
     let nowhere = reader
         .backup(&base.path().join("no/copy.sqlite3"))
@@ -67,7 +67,7 @@ fn who_writes_who_reads_and_who_copies_are_never_in_each_other_s_way() {
                     let mut looks = 0;
                     while !done.load(Ordering::Acquire) || looks == 0 {
                         let active = reader.active().unwrap();
-                        assert_eq!(active[0].jobs.all(), 300);
+                        assert_eq!(active[0].jobs.total, 300);
                         reader.jobs(active[0].id, None).unwrap();
                         if number == 0 {
                             let copy = base.join(format!("copy-{looks}"));
@@ -103,11 +103,11 @@ fn a_long_reader_that_keeps_the_log_is_named_and_the_log_is_cut_when_it_is_gone(
         session.job_finished(&end(number, JobState::Completed)).unwrap();
     }
     let finished = session.finish(Status::Passed, &[]).unwrap();
-    assert!(finished.log > 4_000_000, "{finished:?}");
+    assert!(finished.bytes > 4_000_000, "{finished:?}");
     assert_eq!(finished.readers.len(), 1);
     assert_eq!(finished.readers[0].pid, long.pid());
-    assert_eq!(reader(base.path()).log().readers, finished.readers);
+    assert_eq!(reader(base.path()).wal_status().readers, finished.readers);
     long.kill();
     let finished = start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
-    assert_eq!((finished.log, finished.readers.as_slice()), (0, &[][..]));
+    assert_eq!((finished.bytes, finished.readers.as_slice()), (0, &[][..]));
 }

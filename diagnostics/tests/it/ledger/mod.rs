@@ -10,7 +10,8 @@ mod read_only;
 pub(crate) mod role;
 
 use cofferdam_batch::ledger::{
-    Admitted, Filter, JobEnd, JobState, Ledger, NewJob, NewSession, Reader, Session, Trigger, Wait,
+    JobEnd, JobState, Ledger, NewJob, NewSession, Reader, RecordedSession, SessionFilter, SessionWriter,
+    Trigger, WaitPolicy,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +27,7 @@ pub(crate) fn new(namespace: &str) -> NewSession {
         scope: "batch".to_owned(),
         takes_jobs: true,
         trigger: Trigger::User,
-        beside: false,
+        concurrent: false,
         resume: false,
         revision: Some("4fd5263".to_owned()),
     }
@@ -43,20 +44,22 @@ pub(crate) fn create_dir(base: &Path, below: &Path) -> std::io::Result<PathBuf> 
 }
 
 /// One that was admitted at once.
-pub(crate) fn start(base: &Path, namespace: &str) -> Admitted {
+pub(crate) fn start(base: &Path, namespace: &str) -> SessionWriter {
     open(base)
-        .start_session(&new(namespace), Wait::No, |_| panic!("nobody to wait for"))
+        .start_session(&new(namespace), WaitPolicy::Never, |_| {
+            panic!("nobody to wait for")
+        })
         .unwrap()
 }
 
 /// What the session keeps.
-pub(crate) fn folder(base: &Path, session: &Admitted) -> PathBuf {
+pub(crate) fn folder(base: &Path, session: &SessionWriter) -> PathBuf {
     let known = reader(base).session(&session.id().to_string()).unwrap();
     cofferdam_batch::ledger::folder(base, &known.unwrap().name)
 }
 
 /// Adds these jobs.
-pub(crate) fn add(session: &mut Admitted, names: &[&str]) {
+pub(crate) fn add(session: &mut SessionWriter, names: &[&str]) {
     let jobs: Vec<_> = names
         .iter()
         .map(|name| NewJob {
@@ -91,8 +94,8 @@ pub(crate) fn reader(base: &Path) -> Reader {
 }
 
 /// All sessions, the newest first.
-pub(crate) fn sessions(base: &Path) -> Vec<Session> {
-    let all = Filter {
+pub(crate) fn sessions(base: &Path) -> Vec<RecordedSession> {
+    let all = SessionFilter {
         namespace: None,
         limit: u32::MAX,
     };

@@ -2,7 +2,7 @@
 
 use super::{add, create_dir, end, new, start};
 use crate::run::variable;
-use cofferdam_batch::ledger::{JobState, Ledger, NotAdmitted, Wait};
+use cofferdam_batch::ledger::{AdmissionError, JobState, Ledger, WaitPolicy};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ fn contend(base: &Path) {
     ready();
     for _ in 0..100 {
         let ledger = Ledger::open(base, create_dir).unwrap();
-        match ledger.start_session(&new("night"), Wait::No, |_| {}) {
+        match ledger.start_session(&new("night"), WaitPolicy::Never, |_| {}) {
             Ok(session) => {
                 let alone = base.join("alone");
                 drop(File::create_new(&alone).expect("two are active"));
@@ -91,11 +91,11 @@ fn contend(base: &Path) {
                     .finish(cofferdam_batch::ledger::Status::Passed, &[])
                     .unwrap();
             }
-            Err(NotAdmitted::Refused(other)) => {
+            Err(AdmissionError::Blocked(other)) => {
                 assert_eq!(other.namespace, "night");
                 refused += 1;
             }
-            Err(NotAdmitted::Ledger(error)) => panic!("{error}"),
+            Err(AdmissionError::Ledger(error)) => panic!("{error}"),
         }
     }
     print(&format!("{admitted} {refused}"));

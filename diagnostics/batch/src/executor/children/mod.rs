@@ -1,4 +1,4 @@
-//! Processes that we wait for, and signals that we are sent: whichever comes first.
+//! Waits for children and signals at the same time, and signals processes.
 
 #[cfg(not(unix))]
 mod other;
@@ -12,35 +12,35 @@ pub(super) use unix::Children;
 
 use crate::child::Ended;
 
-/// What came.
+/// The end of a child, or a signal to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// A child ended. It may be one that a job left to us.
+pub(super) enum ChildEvent {
+    /// A child ended. It may be one that this process adopted from a job.
     Ended { pid: u32, ended: Ended },
-    /// We were sent a signal that would end us.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there are none"))]
+    /// This process received a signal that would end it.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has signals"))]
     Signal {
         number: i32,
-        /// A key at the terminal, which reaches its whole process group.
+        /// A key at the terminal sent it, to the whole process group.
         from_terminal: bool,
-        /// One that is sent to a process and to its group for one reason: when a terminal is closed, and by `timeout`.
+        /// A closed terminal and `timeout` send it both to the process and to its group.
         may_come_twice: bool,
     },
 }
 
-/// Whom a signal is for.
+/// The receiver of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whom {
+pub(super) enum SignalTarget {
     Process(u32),
     Group(u32),
 }
 
-/// What is sent.
+/// A signal to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// Please end.
-    Stop,
+pub(super) enum StopSignal {
+    /// A request to end.
+    Terminate,
     Kill,
-    /// What we were sent.
-    Signal(i32),
+    /// The signal that this process received.
+    Forward(i32),
 }

@@ -1,7 +1,8 @@
-//! A thread for each child that waits for it. Groups and signals are unknown here: Ctrl-C ends us with the job.
+//! Waits for each child on a thread of its own. Process groups and signals are unknown here: Ctrl-C ends this process
+//! together with the job.
 
-use super::{Sent, Told, Whom};
-use crate::child;
+use super::{ChildEvent, SignalTarget, StopSignal};
+use crate::child::Ended;
 use std::collections::HashMap;
 use std::io;
 use std::process::Child;
@@ -10,66 +11,65 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Every child that was handed over is waited for here.
+/// Waits for all children that were handed to [`add`](Self::add).
 pub(in crate::executor) struct Children {
-    ended: (Sender<Told>, Receiver<Told>),
+    events: (Sender<ChildEvent>, Receiver<ChildEvent>),
     running: HashMap<u32, Arc<Mutex<Child>>>,
 }
 
-/// How often a child is asked whether it is over: while it is asked it cannot be killed.
+/// The time between two polls of a child. A blocking wait would hold its lock, so that it could not be killed.
 const TICK: Duration = Duration::from_millis(10);
 
 impl Children {
     pub(in crate::executor) fn new(_adopts: bool) -> io::Result<Self> {
         Ok(Self {
-            ended: channel(),
+            events: channel(),
             running: HashMap::new(),
         })
     }
 
-    pub(in crate::executor) fn take(&mut self, child: &mut Option<Child>) {
-        let Some(child) = child.take() else { return };
+    pub(in crate::executor) fn add(&mut self, child: Child) {
         let pid = child.id();
         let child = Arc::new(Mutex::new(child));
         self.running.insert(pid, Arc::clone(&child));
-        let sender = self.ended.0.clone();
+        let sender = self.events.0.clone();
         thread::spawn(move || {
             let (_alive, tick) = channel::<()>();
             let status = loop {
-                let asked = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
-                match asked {
+                let polled = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+                match polled {
                     Ok(Some(status)) => break status.code(),
                     Ok(None) => _ = tick.recv_timeout(TICK),
                     Err(_) => break None,
                 }
             };
-            let ended = child::ended(status, None);
-            let _ = sender.send(Told::Ended { pid, ended });
+            let ended = Ended::new(status, None);
+            let _ = sender.send(ChildEvent::Ended { pid, ended });
         });
     }
 
     pub(in crate::executor) fn wait(
         &mut self,
         longest: Option<Duration>,
-        told: &mut Vec<Told>,
+        events: &mut Vec<ChildEvent>,
     ) -> io::Result<()> {
         let longest = longest.unwrap_or(Duration::from_secs(1));
-        match self.ended.1.recv_timeout(longest) {
-            Ok(first) => told.push(first),
+        match self.events.1.recv_timeout(longest) {
+            Ok(first) => events.push(first),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
-        told.extend(self.ended.1.try_iter());
-        for one in told {
-            if let Told::Ended { pid, .. } = one {
+        events.extend(self.events.1.try_iter());
+        for event in events {
+            if let ChildEvent::Ended { pid, .. } = event {
                 self.running.remove(pid);
             }
         }
         Ok(())
     }
 
-    /// There is but one way to end a process here.
-    pub(in crate::executor) fn tell(&self, whom: Whom, _sent: Sent) {
-        let (Whom::Process(pid) | Whom::Group(pid)) = whom;
+    /// Kills the process: there is no other signal here.
+    pub(in crate::executor) fn send(&self, target: SignalTarget, _signal: StopSignal) {
+        let (SignalTarget::Process(pid) | SignalTarget::Group(pid)) = target;
         if let Some(child) = self.running.get(&pid) {
             let _ = child.lock().unwrap_or_else(PoisonError::into_inner).kill();
         }

@@ -1,8 +1,8 @@
-//! One self-pipe for all signals, the end of a child among them. No thread, whatever the number of jobs.
+//! Waits for children and signals with a single self-pipe, without threads, for any number of jobs.
 
-use super::{Sent, Told, Whom};
-use crate::child;
-use crate::signals::Heard;
+use super::{ChildEvent, SignalTarget, StopSignal};
+use crate::child::Ended;
+use crate::signals::SignalScope;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -17,69 +17,69 @@ use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::time::Duration;
 
-/// From its making on, signals do not end this process, and every child of it is waited for here.
+/// While it exists, signals do not end this process, and it waits for every child of this process.
 pub(in crate::executor) struct Children {
     signals: SignalDelivery<UnixStream, WithOrigin>,
-    _heard: Heard,
+    _scope: SignalScope,
 }
 
-/// Who may have blocked the child's signal before we were started is served as often as this.
-const AT_LEAST: Duration = Duration::from_secs(1);
+/// The longest wait. It keeps this process working if `SIGCHLD` was blocked before it was started.
+const LONGEST: Duration = Duration::from_secs(1);
 
 impl Children {
-    /// With `adopts`, processes whose parents are gone become our children, as far as the system knows that.
+    /// Starts to handle signals. With `adopts`, this process becomes the parent of orphans, where the system knows that.
     pub(in crate::executor) fn new(adopts: bool) -> io::Result<Self> {
         let failed = |error: io::Error| {
             let text = format!("could not listen for signals and for the end of commands: {error}");
             io::Error::new(error.kind(), text)
         };
         let (read, write) = UnixStream::pair().map_err(failed)?;
-        let heard = Heard::new();
-        let all = heard.signals().iter().chain(&[SIGCHLD]);
+        let scope = SignalScope::new();
+        let all = scope.signals().iter().chain(&[SIGCHLD]);
         let signals = SignalDelivery::with_pipe(read, write, WithOrigin::default(), all).map_err(failed)?;
         if adopts {
             adopt();
         }
         Ok(Self {
             signals,
-            _heard: heard,
+            _scope: scope,
         })
     }
 
-    /// Its end will be told.
+    /// Reports the end of this child from now on.
     #[expect(
         clippy::unused_self,
-        reason = "where there is no `wait` for all, they are kept"
+        reason = "where there is no `wait` for all children, they are kept"
     )]
-    pub(in crate::executor) fn take(&mut self, child: &mut Option<Child>) {
-        // Dropped, it is neither killed nor waited for.
-        drop(child.take());
+    pub(in crate::executor) fn add(&mut self, child: Child) {
+        // Dropping a handle neither kills the child nor waits for it.
+        drop(child);
     }
 
-    /// What came, after waiting until something did or the time is over.
+    /// Waits for events, at most for `longest`.
     pub(in crate::executor) fn wait(
         &mut self,
         longest: Option<Duration>,
-        told: &mut Vec<Told>,
+        events: &mut Vec<ChildEvent>,
     ) -> io::Result<()> {
-        self.collect(told)?;
-        if told.is_empty() {
-            let longest = longest.unwrap_or(AT_LEAST).min(AT_LEAST);
+        self.collect(events)?;
+        if events.is_empty() {
+            let longest = longest.unwrap_or(LONGEST).min(LONGEST);
             let timeout = Timespec::try_from(longest).ok();
             let mut pipe = [PollFd::new(self.signals.get_read(), PollFlags::IN)];
             match poll(&mut pipe, timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.collect(told)?;
+            self.collect(events)?;
         }
         Ok(())
     }
 
-    fn collect(&mut self, told: &mut Vec<Told>) -> io::Result<()> {
+    fn collect(&mut self, events: &mut Vec<ChildEvent>) -> io::Result<()> {
         for origin in self.signals.pending() {
             if origin.signal != SIGCHLD {
-                told.push(Told::Signal {
+                events.push(ChildEvent::Signal {
                     number: origin.signal,
                     from_terminal: matches!(origin.cause, Cause::Kernel),
                     may_come_twice: matches!(origin.signal, SIGHUP | SIGTERM),
@@ -88,9 +88,9 @@ impl Children {
         }
         loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => told.push(Told::Ended {
+                Ok(Some((pid, status))) => events.push(ChildEvent::Ended {
                     pid: pid.as_raw_nonzero().get().cast_unsigned(),
-                    ended: child::ended(status.exit_status(), status.terminating_signal()),
+                    ended: Ended::new(status.exit_status(), status.terminating_signal()),
                 }),
                 Ok(None) | Err(Errno::CHILD) => return Ok(()),
                 Err(Errno::INTR) => {}
@@ -99,45 +99,41 @@ impl Children {
         }
     }
 
-    /// Sends it; whoever is gone already is not told.
-    #[expect(clippy::unused_self, reason = "where a child is its handle, they are kept")]
-    pub(in crate::executor) fn tell(&self, whom: Whom, sent: Sent) {
-        tell(whom, sent);
+    /// Sends a signal; a target that is gone is no error.
+    #[expect(clippy::unused_self, reason = "elsewhere a child is reached by its handle")]
+    pub(in crate::executor) fn send(&self, target: SignalTarget, signal: StopSignal) {
+        let number = match signal {
+            StopSignal::Terminate => Some(Signal::TERM),
+            StopSignal::Kill => Some(Signal::KILL),
+            StopSignal::Forward(number) => Signal::from_named_raw(number),
+        };
+        let Some(number) = number else { return };
+        let send = |number| match target {
+            SignalTarget::Process(process) => pid(process).map(|pid| kill_process(pid, number)),
+            SignalTarget::Group(leader) => pid(leader).map(|pid| kill_process_group(pid, number)),
+        };
+        let _ = send(number);
+        if signal == StopSignal::Terminate {
+            // A suspended process must continue to react to the request.
+            let _ = send(Signal::CONT);
+        }
     }
 
-    /// Whether anybody, be it one that nobody waited for yet, is in the group.
-    #[expect(clippy::unused_self, reason = "where a child is its handle, they are kept")]
+    /// Returns whether the group has a member, be it a zombie.
+    #[expect(clippy::unused_self, reason = "elsewhere a child is reached by its handle")]
     pub(in crate::executor) fn has_group(&self, leader: u32) -> bool {
         pid(leader).is_some_and(|leader| test_kill_process_group(leader).is_ok())
     }
 }
 
-fn tell(whom: Whom, sent: Sent) {
-    let signal = match sent {
-        Sent::Stop => Some(Signal::TERM),
-        Sent::Kill => Some(Signal::KILL),
-        Sent::Signal(number) => Signal::from_named_raw(number),
-    };
-    let Some(signal) = signal else { return };
-    let send = |signal| match whom {
-        Whom::Process(number) => pid(number).map(|pid| kill_process(pid, signal)),
-        Whom::Group(leader) => pid(leader).map(|pid| kill_process_group(pid, signal)),
-    };
-    let _ = send(signal);
-    if sent == Sent::Stop {
-        // One that was suspended hears it, too.
-        let _ = send(Signal::CONT);
-    }
-}
-
 fn pid(number: u32) -> Option<Pid> {
-    // 1 is never a job's, and -1 would be everybody.
+    // Process 1 is never a job, and -1 would address all processes.
     Pid::from_raw(number.cast_signed()).filter(|pid| pid.as_raw_nonzero().get() > 1)
 }
 
 #[cfg(target_os = "linux")]
 fn adopt() {
-    // Where it is refused, orphans go to init as they always did.
+    // If it is refused, orphans go to init, as they would without it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 

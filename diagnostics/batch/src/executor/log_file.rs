@@ -1,4 +1,4 @@
-//! The file that a job writes its output to. Nothing of it is kept in memory: its end is read when somebody asks.
+//! Log files: the output of a job goes there directly, and nothing of it is kept in memory.
 
 use super::job::JobId;
 use regex::bytes::Regex;
@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// The output of one attempt.
+/// The log of one attempt.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct LogFile {
     pub(super) file: File,
     pub(super) path: PathBuf,
 }
 
-/// `j1.log`, and `j1.2.log` for the second attempt.
+/// Returns the file name: `j1.log`, or `j1.2.log` for the second attempt.
 pub(super) fn name(job: JobId, attempt: u32) -> String {
     match attempt {
         1 => format!("{job}.log"),
@@ -21,12 +21,12 @@ pub(super) fn name(job: JobId, attempt: u32) -> String {
     }
 }
 
-impl Output {
-    /// A file that only its owner can read.
+impl LogFile {
+    /// Creates a file that only its owner can read.
     pub(super) fn create(folder: &Path, name: &str) -> io::Result<Self> {
         let path = folder.join(name);
         let mut options = File::options();
-        // Both streams, and processes that a job leaves behind, write to one end.
+        // Both streams, and surviving processes of the job, append to the same file.
         options.append(true).create(true).read(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -36,7 +36,7 @@ impl Output {
         })
     }
 
-    /// The same for another job: nothing is in it.
+    /// Reuses an empty file for another job.
     pub(super) fn rename(self, folder: &Path, name: &str) -> io::Result<Self> {
         let path = folder.join(name);
         std::fs::rename(&self.path, &path)?;
@@ -50,11 +50,12 @@ impl Output {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    pub(super) fn written(&self) -> u64 {
-        self.file.metadata().map_or(0, |told| told.len())
+    /// Returns the size of the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
     }
 
-    /// Whether the pattern is anywhere in it. A match longer than [`OVERLAP`] may be missed.
+    /// Returns whether the pattern occurs in the file. A match longer than [`OVERLAP`] may be missed.
     pub(super) fn matches(&mut self, pattern: &Regex) -> bool {
         search(&mut self.file, pattern).unwrap_or(false)
     }
@@ -62,7 +63,7 @@ impl Output {
 
 const CHUNK: usize = 1 << 16;
 
-/// So much of a chunk is looked at again with the next one.
+/// The part of a chunk that is searched again together with the next one.
 const OVERLAP: usize = 1 << 12;
 
 fn search(file: &mut File, pattern: &Regex) -> io::Result<bool> {
@@ -81,7 +82,7 @@ fn search(file: &mut File, pattern: &Regex) -> io::Result<bool> {
     }
 }
 
-/// The last lines of a file, at most so many and so long, whatever it holds.
+/// Returns the last lines of a file, at most `lines` and at most 16 KiB.
 pub fn tail(path: &Path, lines: usize) -> io::Result<Vec<String>> {
     const LONGEST: u64 = 1 << 14;
     let mut file = File::open(path)?;
@@ -101,19 +102,19 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn a_pattern_is_found_where_two_chunks_meet_and_in_what_is_no_text() {
+    fn a_pattern_is_found_across_chunks_and_in_bytes_that_are_no_text() {
         let dir = tempfile::tempdir().unwrap();
-        let mut output = Output::create(dir.path(), "j1.log").unwrap();
-        output.file.write_all(&vec![0xff; CHUNK - 3]).unwrap();
-        output.file.write_all(b"out of disk").unwrap();
+        let mut log = LogFile::create(dir.path(), "j1.log").unwrap();
+        log.file.write_all(&vec![0xff; CHUNK - 3]).unwrap();
+        log.file.write_all(b"out of disk").unwrap();
         let pattern = Regex::new("out of (disk|memory)").unwrap();
-        assert!(output.matches(&pattern));
-        assert!(!output.matches(&Regex::new("out of luck").unwrap()));
-        assert_eq!(output.written(), CHUNK as u64 + 8);
+        assert!(log.matches(&pattern));
+        assert!(!log.matches(&Regex::new("out of luck").unwrap()));
+        assert_eq!(log.bytes(), CHUNK as u64 + 8);
     }
 
     #[test]
-    fn a_second_attempt_has_a_log_of_its_own() {
+    fn each_attempt_has_its_own_log() {
         assert_eq!(
             (name(JobId(3), 1), name(JobId(3), 2)),
             ("j3.log".to_owned(), "j3.2.log".to_owned())
@@ -121,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_of_anything_is_bounded() {
+    fn the_tail_is_bounded_for_any_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         std::fs::write(&path, "a\nb\nc\n").unwrap();
         assert_eq!(tail(&path, 2).unwrap(), ["b", "c"]);
         std::fs::write(&path, vec![0xfe; 1 << 20]).unwrap();
-        let told = tail(&path, 10).unwrap();
-        assert_eq!(told.len(), 1);
-        assert!(told[0].chars().count() <= 1 << 14);
+        let lines = tail(&path, 10).unwrap();
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].chars().count() <= 1 << 14);
     }
 }
