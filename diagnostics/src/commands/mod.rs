@@ -23,7 +23,10 @@ use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Finding, Grade};
 use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
 #[cfg(has_observer)]
-use cofferdam_batch::executor::event::AttemptOutcome;
+use cofferdam_batch::{
+    executor::{event::AttemptOutcome, foreground, job::JobId},
+    jobs::spec,
+};
 use ratchet::Compared;
 use run::summary::Batch;
 use std::fmt;
@@ -58,7 +61,8 @@ fn run_in_foreground(
     command: &[std::ffi::OsString],
     variables: Vec<(std::ffi::OsString, std::ffi::OsString)>,
 ) -> Result<Ended, Box<dyn std::error::Error>> {
-    match cofferdam_batch::executor::foreground::run(command, variables)? {
+    let job = spec::from_words(JobId(1), command.to_vec())?;
+    match foreground::run(job, variables)? {
         AttemptOutcome::Passed => Ok(Ended::Passed),
         AttemptOutcome::Failed { code, signal, .. } => Ok(Ended::Failed { code, signal }),
         AttemptOutcome::NotStarted { error } => Err(error.into()),

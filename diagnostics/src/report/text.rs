@@ -200,7 +200,7 @@ fn jobs(batch: &Batch) -> String {
         let _ = write!(text, "{comma}{cancelled}{of} cancelled");
     }
     if let Some(reason) = &batch.tally.stopped {
-        let _ = write!(text, ", for {}", words::stop_reason(reason));
+        let _ = write!(text, " ({})", words::stop_reason(reason));
     }
     text
 }

@@ -47,7 +47,7 @@ fn where_no_session_was_recorded_nothing_is_told_and_nothing_made() {
     let show = told(&["show", "latest"]);
     assert_eq!((show.code, show.out.as_str()), (Some(3), ""));
     assert!(
-        show.err.contains("no session \"latest\" is known in "),
+        show.err.contains("there is no session \"latest\" in "),
         "{}",
         show.err
     );
@@ -75,11 +75,11 @@ fn a_session_that_runs_is_told_with_its_jobs() {
         assert!(status.out.contains(line), "{line:?} in {}", status.out);
     }
     let (code, report) = told_json(base.path(), &["status", "--format", "json"]);
-    assert_eq!((code, &report["version"]), (Some(0), &1.into()));
+    assert_eq!((code, &report["version"]), (Some(0), &2.into()));
     let session = &report["sessions"][0];
     assert_eq!(session["owner"]["pid"], owner.pid());
     assert_eq!(
-        (&session["jobs"]["all"], &session["running"][0]["name"]),
+        (&session["jobs"]["total"], &session["running"][0]["name"]),
         (&3.into(), &"second".into())
     );
 }

@@ -2,18 +2,16 @@
 
 use super::JobSource;
 use super::event::{AttemptOutcome, Event};
-use super::job::{Job, JobId};
+use super::job::Job;
 use super::options::Options;
-use crate::jobs::spec;
 use std::ffi::OsString;
 use std::io;
 
-/// Runs the command to its end with additional variables.
+/// Runs the command of a job to its end, with additional variables.
 ///
 /// # Errors
-/// When the command is empty, or waiting for it fails.
-pub fn run(command: &[OsString], variables: Vec<(OsString, OsString)>) -> io::Result<AttemptOutcome> {
-    let job = spec::from_words(JobId(1), command.to_vec()).map_err(io::Error::other)?;
+/// When waiting for signals or the command fails.
+pub fn run(job: Job, variables: Vec<(OsString, OsString)>) -> io::Result<AttemptOutcome> {
     let mut source = SingleCommand {
         job: Some(job),
         outcome: AttemptOutcome::Cancelled,

@@ -23,9 +23,9 @@ fn a_signal_ends_a_job_with_all_that_it_started_within_the_grace() {
         signal(&child, number);
         let told = ended(child);
         wait_for_end(held);
-        assert!(told.err.contains("stopping, for signal "), "{}", told.err);
+        assert!(told.err.contains("stopping: signal "), "{}", told.err);
         assert!(
-            told.out.contains("; 2 of 2 jobs cancelled, for signal "),
+            told.out.contains("; 2 of 2 jobs cancelled (signal "),
             "{}",
             told.out
         );
@@ -102,8 +102,7 @@ fn a_policy_that_stops_ends_those_that_run() {
     wait_for_end(held);
     let told = ended(child);
     assert!(
-        told.out
-            .contains("; 1 of 3 jobs failed, 2 cancelled, for j2 failed"),
+        told.out.contains("; 1 of 3 jobs failed, 2 cancelled (j2 failed)"),
         "{}",
         told.out
     );

@@ -33,7 +33,7 @@ fn jobs_of_a_killed_session_end_and_the_rest_is_done_once() {
     std::fs::write(dir.path().join("go"), "").unwrap();
     let other = told(dir.path(), &["true"], &["--resume"]);
     assert!(
-        other.err.contains("give `--resume` the jobs that session "),
+        other.err.contains("give `--resume` the jobs of session "),
         "{}",
         other.err
     );
@@ -249,7 +249,7 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_j
     let next = ["run", "--run-namespace", "one"];
     let refused = crate::recording::told(dir.path(), &[&next[..], &["--", "touch", "began"]].concat());
     assert_eq!(refused.code, Some(3));
-    let way = "session 1 of the namespace \"one\" was killed (process ";
+    let way = "session 1 in namespace \"one\" was killed (process ";
     assert!(refused.err.contains(way), "{}", refused.err);
     assert!(
         refused.err.contains("its jobs are still being stopped: process "),
@@ -273,7 +273,7 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_j
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
     assert!(
-        line.contains("waiting until the processes of session 1 are gone"),
+        line.contains("waiting for the processes of session 1, which was killed"),
         "{line}"
     );
     let job = std::fs::read_to_string(dir.path().join("job")).unwrap();
@@ -337,7 +337,7 @@ fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         assert!(
-            line.contains("waiting until the processes of session 1 are gone"),
+            line.contains("waiting for the processes of session 1, which was killed"),
             "{line}"
         );
         let job = std::fs::read_to_string(dir.path().join("job")).unwrap();
@@ -374,7 +374,7 @@ fn who_waits_is_told_for_whom_and_goes_on_afterwards() {
     let mut said = std::io::BufReader::new(second.stderr.take().unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut said, &mut line).unwrap();
-    assert!(line.contains("waiting until session 1, process "), "{line}");
+    assert!(line.contains("waiting for session 1 (process "), "{line}");
     signal(&first, "-INT");
     wait_for_end(held);
     ended(first);

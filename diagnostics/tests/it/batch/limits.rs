@@ -221,7 +221,7 @@ fn a_job_is_weighed_with_all_its_processes_and_stopped_when_it_is_too_heavy() {
     let all = told(dir.path(), &[heavy, "sleep 0.1"], &["--memory", "50M"]);
     assert!(
         all.out
-            .contains("failed: j1 heavy: stopped: used most, and all jobs used "),
+            .contains("failed: j1 heavy: stopped as the largest: all jobs used "),
         "{}",
         all.out
     );

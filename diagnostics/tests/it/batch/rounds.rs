@@ -96,7 +96,7 @@ fn rounds_go_on_until_one_fails() {
         endless.err
     );
     assert!(
-        endless.out.ends_with("; 1 of 3 jobs failed, for a job failed\n"),
+        endless.out.ends_with("; 1 of 3 jobs failed (a job failed)\n"),
         "{}",
         endless.out
     );

@@ -48,13 +48,13 @@ fn a_submitted_job_is_run_by_the_session_and_counts() {
 fn where_no_session_takes_jobs_that_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let nobody = submit(dir.path(), &[], &["true"]);
-    assert!(nobody.err.contains("no session runs here"), "{}", nobody.err);
+    assert!(nobody.err.contains("no session is active in "), "{}", nobody.err);
     assert_eq!(nobody.code, Some(3));
     let named = submit(dir.path(), &["--run-namespace", "nightly"], &["true"]);
     assert!(
         named
             .err
-            .contains("no session takes jobs in the namespace \"nightly\""),
+            .contains("no session takes jobs in namespace \"nightly\""),
         "{}",
         named.err
     );
@@ -91,7 +91,7 @@ fn a_submitted_job_of_which_nobody_knows_any_more_what_it_runs_has_failed() {
     let told = ended(child);
     assert!(
         told.err
-            .contains("j2 was submitted and cannot be run: what it runs is not there any more"),
+            .contains("submitted job j2 cannot run: the file with its command is gone"),
         "{}",
         told.err
     );
@@ -110,10 +110,6 @@ fn rounds_without_an_end_let_a_submitted_job_come_between() {
     let told = submit(dir.path(), &["--name", "late"], &["touch", "late"]);
     assert_eq!(told.code, Some(0), "{}", told.err);
     let told = ended(child);
-    assert!(
-        told.out.contains(" jobs failed, for a job failed\n"),
-        "{}",
-        told.out
-    );
+    assert!(told.out.contains(" jobs failed (a job failed)\n"), "{}", told.out);
     assert!(dir.path().join("late").exists());
 }

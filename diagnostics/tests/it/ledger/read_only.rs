@@ -90,7 +90,7 @@ fn who_would_write_there_is_told_that_it_is_read_only() {
     assert!(
         tried
             .out
-            .contains("cannot be written to: the file or its folder is read-only"),
+            .contains("is not writable: the file or its folder is read-only"),
         "{}{}",
         tried.out,
         tried.err
@@ -108,7 +108,7 @@ fn a_session_that_has_no_place_of_its_own_does_not_begin_and_says_what_helps() {
     assert!(
         tried
             .err
-            .ends_with("; a session needs a base folder to write to: choose another by COFFERDAM_DIR\n"),
+            .ends_with("; a session needs a writable base folder: set COFFERDAM_DIR to another one\n"),
         "{}",
         tried.err
     );
