@@ -27,7 +27,7 @@ fn failed(base: &Path) {
 }
 
 #[test]
-fn where_no_session_was_recorded_nothing_is_told_and_nothing_made() {
+fn without_a_recorded_session_reports_are_empty_and_create_nothing() {
     let base = tempfile::tempdir().unwrap();
     let told = |args: &[&str]| told(base.path(), args);
     let status = told(&["status", "--watch"]);
@@ -58,7 +58,7 @@ fn where_no_session_was_recorded_nothing_is_told_and_nothing_made() {
 }
 
 #[test]
-fn a_session_that_runs_is_told_with_its_jobs() {
+fn an_active_session_is_shown_with_its_jobs() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let status = told(base.path(), &["status"]);
@@ -85,7 +85,7 @@ fn a_session_that_runs_is_told_with_its_jobs() {
 }
 
 #[test]
-fn watching_goes_on_until_the_session_is_over_however_that_came() {
+fn watching_ends_with_the_session_whatever_ended_it() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let mut watch = cofferdam(base.path(), &["status", "--watch"])
@@ -103,7 +103,7 @@ fn watching_goes_on_until_the_session_is_over_however_that_came() {
 }
 
 #[test]
-fn the_last_sessions_are_told_with_how_often_each_job_passed() {
+fn recent_sessions_are_listed_with_pass_rates() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     let mut session = start(base.path(), "day");
@@ -144,7 +144,7 @@ fn the_last_sessions_are_told_with_how_often_each_job_passed() {
 }
 
 #[test]
-fn all_of_a_session_is_told_and_no_name_steers_the_terminal() {
+fn a_session_is_shown_completely_and_no_name_controls_the_terminal() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     for which in ["latest", "1", "night\u{1b}[31m"] {
@@ -171,7 +171,7 @@ fn all_of_a_session_is_told_and_no_name_steers_the_terminal() {
 }
 
 #[test]
-fn of_many_jobs_those_that_did_not_complete_are_told_and_the_others_counted() {
+fn of_many_jobs_the_incomplete_ones_are_listed_and_the_others_counted() {
     let base = tempfile::tempdir().unwrap();
     let mut session = start(base.path(), "night");
     add(&mut session, &["a job"; 300]);
@@ -191,7 +191,7 @@ fn of_many_jobs_those_that_did_not_complete_are_told_and_the_others_counted() {
 }
 
 #[test]
-fn a_backup_is_told_and_takes_nothing_s_place() {
+fn a_backup_is_reported_and_replaces_no_file() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     let backup = told(base.path(), &["backup", "copy.sqlite3"]);
@@ -210,7 +210,7 @@ fn a_backup_is_told_and_takes_nothing_s_place() {
 }
 
 #[test]
-fn a_damaged_ledger_is_exit_code_3_with_what_to_do() {
+fn a_damaged_ledger_is_exit_code_3_with_the_next_step() {
     let base = tempfile::tempdir().unwrap();
     std::fs::write(
         base.path().join("ledger.sqlite3"),
@@ -231,7 +231,7 @@ fn a_damaged_ledger_is_exit_code_3_with_what_to_do() {
 }
 
 #[test]
-fn who_has_seen_enough_of_a_list_ends_it_without_a_complaint() {
+fn a_closed_pipe_ends_a_list_without_an_error() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     for args in [

@@ -39,7 +39,7 @@ fn events_come_in_order_as_lines_of_json_and_the_report_is_the_last() {
 }
 
 #[test]
-fn in_a_pipe_there_are_lines_and_nothing_that_moves_a_cursor() {
+fn output_to_a_pipe_is_lines_without_control_sequences() {
     let dir = tempfile::tempdir().unwrap();
     let told = told(
         dir.path(),
@@ -58,7 +58,7 @@ fn in_a_pipe_there_are_lines_and_nothing_that_moves_a_cursor() {
 }
 
 #[test]
-fn quietly_there_is_the_report_alone() {
+fn quiet_output_is_the_report_alone() {
     let dir = tempfile::tempdir().unwrap();
     let told = told(dir.path(), &["true", "false"], &["--quiet"]);
     assert_eq!(told.err.lines().count(), 1, "{}", told.err);
@@ -66,7 +66,7 @@ fn quietly_there_is_the_report_alone() {
 }
 
 #[test]
-fn nobody_who_listens_is_no_reason_to_stop() {
+fn a_session_continues_without_a_reader_of_its_output() {
     let dir = tempfile::tempdir().unwrap();
     let lines = ["sh -c 'echo x >> ran'"; 50];
     for args in [&[][..], &["--json"]] {

@@ -15,7 +15,7 @@ const LINES: [&str; 3] = [
 
 #[cfg(target_os = "linux")]
 #[test]
-fn jobs_of_a_killed_session_end_and_the_rest_is_done_once() {
+fn jobs_of_a_killed_session_are_stopped_and_the_rest_runs_once() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let args = ["--jobs", "1", "--grace", "200ms"];
@@ -69,7 +69,7 @@ fn jobs_of_a_killed_session_end_and_the_rest_is_done_once() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_failed_before_still_counts_after_resuming() {
+fn earlier_failures_count_after_resuming() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let lines = ["false", BLOCKS];
@@ -86,7 +86,7 @@ fn what_failed_before_still_counts_after_resuming() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_was_submitted_and_failed_before_counts_after_resuming_too() {
+fn earlier_failures_of_submitted_jobs_count_after_resuming() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let args = ["--jobs", "2", "--grace", "200ms", "--json"];
@@ -111,7 +111,7 @@ fn what_was_submitted_and_failed_before_counts_after_resuming_too() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn killed_before_its_jobs_were_written_down_it_has_them_all_before_it() {
+fn a_session_that_was_killed_before_recording_its_jobs_runs_all_of_them_after_resuming() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let mut child = started(&batch(dir.path(), &[BLOCKS], &["--grace", "200ms"]));
@@ -165,7 +165,7 @@ fn guard_of(executor: u32) -> u32 {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn of_many_jobs_that_ran_at_once_all_are_gone_and_each_is_done_once_in_the_end() {
+fn many_parallel_jobs_of_a_killed_session_are_stopped_and_each_runs_once_in_the_end() {
     let lines = side_by_side();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     // Killed together with its guard, it leaves what ran; then whoever goes on with it ends that, and says so.
@@ -238,7 +238,7 @@ fn kill(pid: &str) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_jobs() {
+fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_stopped_its_jobs() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let args = ["--run-namespace", "one", "--grace", "1h"];
@@ -285,7 +285,7 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_j
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
+fn processes_without_a_guard_keep_the_namespace_taken_and_are_named() {
     for is_batch in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let pipe = Pipe::new(dir.path());
@@ -355,7 +355,7 @@ fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
 }
 
 #[test]
-fn who_waits_is_told_for_whom_and_goes_on_afterwards() {
+fn a_waiting_session_names_the_other_one_and_starts_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let first = started(&batch(

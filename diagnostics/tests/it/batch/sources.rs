@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 #[test]
-fn a_session_is_shown_with_what_each_job_runs_and_without_what_may_be_secret() {
+fn a_session_is_shown_with_its_commands_but_without_anything_that_may_be_secret() {
     let dir = tempfile::tempdir().unwrap();
     let named = r#"{"name": "schema", "command": ["sh", "-c", "true", "hunter2"]}"#;
     let told = told(
@@ -25,7 +25,7 @@ fn a_session_is_shown_with_what_each_job_runs_and_without_what_may_be_secret() {
 }
 
 #[test]
-fn jobs_of_a_file_are_run_and_the_last_line_counts_them() {
+fn the_jobs_of_a_file_run_and_the_last_line_counts_them() {
     let dir = tempfile::tempdir().unwrap();
     let passed = told(dir.path(), &["true", "# a note", "", "sh -c 'exit 0'"], &[]);
     assert!(passed.out.ends_with("; 2 jobs passed\n"), "{}", passed.out);
@@ -78,7 +78,7 @@ fn an_invalid_line_is_reported_with_its_place_and_nothing_starts() {
 }
 
 #[test]
-fn nothing_to_run_and_what_cannot_be_read_are_refused() {
+fn empty_and_invalid_arguments_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     for (args, reason) in [
         (&["run"][..], "nothing to run"),
@@ -108,7 +108,7 @@ fn nothing_to_run_and_what_cannot_be_read_are_refused() {
 }
 
 #[test]
-fn standard_input_is_read_when_it_is_named_and_never_otherwise() {
+fn standard_input_is_read_only_on_request() {
     let dir = tempfile::tempdir().unwrap();
     let piped = |mut command: std::process::Command| {
         let child = command
@@ -128,7 +128,7 @@ fn standard_input_is_read_when_it_is_named_and_never_otherwise() {
 }
 
 #[test]
-fn a_settings_file_gives_limits_and_jobs_and_the_command_line_comes_first() {
+fn a_settings_file_provides_limits_and_jobs_and_the_command_line_takes_precedence() {
     let dir = tempfile::tempdir().unwrap();
     let settings = "[run]\njobs = 1\nretries = 2\n[[job]]\nname = \"one\"\ncommand = \"false\"\n[[job]]\ncommand = \"true\"";
     std::fs::write(dir.path().join("cofferdam.toml"), settings).unwrap();
@@ -176,7 +176,7 @@ fn a_settings_file_gives_limits_and_jobs_and_the_command_line_comes_first() {
 }
 
 #[test]
-fn a_command_that_is_not_there_fails_its_job_and_no_other() {
+fn a_missing_command_fails_its_own_job_only() {
     let dir = tempfile::tempdir().unwrap();
     let jobs = report(
         dir.path(),
@@ -193,7 +193,7 @@ fn a_command_that_is_not_there_fails_its_job_and_no_other() {
 }
 
 #[test]
-fn jobs_count_although_what_was_recorded_cannot_be_read() {
+fn the_outcome_of_jobs_counts_although_the_recording_is_unreadable() {
     let dir = tempfile::tempdir().unwrap();
     let told = told(dir.path(), &["sh -c 'rm -rf runs; touch runs; exit 3'"], &[]);
     assert!(

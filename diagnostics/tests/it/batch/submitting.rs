@@ -12,7 +12,7 @@ fn submit(dir: &std::path::Path, args: &[&str], command: &[&str]) -> Told {
 }
 
 #[test]
-fn a_submitted_job_is_run_by_the_session_and_counts() {
+fn a_submitted_job_runs_in_the_session_and_counts() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let child = started(&batch(dir.path(), &[WAITS], &["--jobs", "2", "--json"]));
@@ -45,7 +45,7 @@ fn a_submitted_job_is_run_by_the_session_and_counts() {
 }
 
 #[test]
-fn where_no_session_takes_jobs_that_is_said() {
+fn a_submission_without_a_session_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let nobody = submit(dir.path(), &[], &["true"]);
     assert!(nobody.err.contains("no session is active in "), "{}", nobody.err);
@@ -65,7 +65,9 @@ fn where_no_session_takes_jobs_that_is_said() {
     let _held = pipe.wait_for("READY");
     let refused = submit(dir.path(), &[], &["true"]);
     assert!(
-        refused.err.contains("one command alone takes none"),
+        refused
+            .err
+            .contains("a single command and a session that is about to end take none"),
         "{}",
         refused.err
     );
@@ -74,7 +76,7 @@ fn where_no_session_takes_jobs_that_is_said() {
 }
 
 #[test]
-fn a_submitted_job_of_which_nobody_knows_any_more_what_it_runs_has_failed() {
+fn a_submitted_job_whose_description_is_gone_has_failed() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let child = started(&batch(dir.path(), &[WAITS], &["--jobs", "1"]));
@@ -100,7 +102,7 @@ fn a_submitted_job_of_which_nobody_knows_any_more_what_it_runs_has_failed() {
 }
 
 #[test]
-fn rounds_without_an_end_let_a_submitted_job_come_between() {
+fn a_submitted_job_runs_between_endless_rounds() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let round = "test -e begun || { touch begun; echo READY > pipe; }; test ! -e late";

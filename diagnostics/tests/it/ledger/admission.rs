@@ -46,7 +46,7 @@ fn sixteen_processes_with_a_hundred_attempts_each_never_have_two_active_sessions
 }
 
 #[test]
-fn who_is_refused_is_told_by_whom_where_since_when_and_what_to_do() {
+fn a_refusal_names_the_active_session_its_start_and_the_next_steps() {
     let base = tempfile::tempdir().unwrap();
     let mut first = start(base.path(), "night");
     add(&mut first, &["a", "b"]);
@@ -78,7 +78,7 @@ fn own_pid() -> u32 {
 }
 
 #[test]
-fn other_namespaces_and_sessions_beside_others_are_admitted() {
+fn other_namespaces_and_concurrent_sessions_are_admitted() {
     let base = tempfile::tempdir().unwrap();
     let _first = start(base.path(), "night");
     let _other = start(base.path(), "day");
@@ -106,7 +106,7 @@ fn the_database_itself_refuses_a_second_active_session() {
 }
 
 #[test]
-fn who_waits_says_for_whom_once_and_gets_in_when_that_one_ends() {
+fn a_waiting_session_reports_the_wait_once_and_is_admitted_when_the_other_one_ends() {
     let base = tempfile::tempdir().unwrap();
     for wait in [WaitPolicy::Forever, WaitPolicy::AtMost(Duration::from_secs(600))] {
         let mut first = Some(start(base.path(), "night"));
@@ -124,7 +124,7 @@ fn who_waits_says_for_whom_once_and_gets_in_when_that_one_ends() {
 }
 
 #[test]
-fn who_has_waited_long_enough_is_refused() {
+fn a_wait_ends_at_its_limit() {
     let base = tempfile::tempdir().unwrap();
     let _first = start(base.path(), "night");
     let told = refused(base.path(), WaitPolicy::AtMost(Duration::from_millis(50)));

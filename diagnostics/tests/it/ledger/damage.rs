@@ -25,7 +25,7 @@ fn told<T>(result: Result<T, LedgerError>) -> String {
 }
 
 #[test]
-fn a_ledger_that_is_locked_for_longer_than_the_wait_names_who_has_it() {
+fn a_ledger_that_stays_locked_names_the_process_that_holds_it() {
     let base = made();
     let other = Played::new(base.path(), "change");
     let opening = LedgerOptions {
@@ -45,7 +45,7 @@ fn a_ledger_that_is_locked_for_longer_than_the_wait_names_who_has_it() {
 }
 
 #[test]
-fn garbage_is_damaged_and_left_as_it_is() {
+fn garbage_counts_as_damage_and_stays_unchanged() {
     let base = tempfile::tempdir().unwrap();
     let garbage = vec![7_u8; 20_000];
     fs::write(file(base.path()), &garbage).unwrap();
@@ -63,7 +63,7 @@ fn garbage_is_damaged_and_left_as_it_is() {
 }
 
 #[test]
-fn a_ledger_that_was_cut_off_is_damaged() {
+fn a_truncated_ledger_is_damaged() {
     let base = made();
     let whole = fs::read(file(base.path())).unwrap();
     fs::write(file(base.path()), &whole[..5_000]).unwrap();
@@ -73,7 +73,7 @@ fn a_ledger_that_was_cut_off_is_damaged() {
 }
 
 #[test]
-fn the_advice_for_a_damaged_ledger_is_a_command_that_works_and_loses_nothing() {
+fn the_command_suggested_for_a_damaged_ledger_works_and_loses_no_data() {
     let base = tempfile::tempdir().unwrap();
     fs::write(file(base.path()), "garbage, and more of it than a header has").unwrap();
     fs::write(base.path().join("ledger.sqlite3-wal"), "what came last").unwrap();
@@ -91,7 +91,7 @@ fn the_advice_for_a_damaged_ledger_is_a_command_that_works_and_loses_nothing() {
 }
 
 #[test]
-fn a_ledger_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
+fn a_ledger_of_the_first_version_is_migrated_with_all_its_data() {
     for is_read_first in [true, false] {
         let base = tempfile::tempdir().unwrap();
         let conn = rusqlite::Connection::open(file(base.path())).unwrap();
@@ -116,7 +116,7 @@ fn a_ledger_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() 
 }
 
 #[test]
-fn one_from_the_future_is_refused_with_advice() {
+fn a_ledger_of_a_newer_version_is_refused_with_advice() {
     let base = made();
     let conn = rusqlite::Connection::open(file(base.path())).unwrap();
     conn.pragma_update(None, "user_version", 99).unwrap();
@@ -137,7 +137,7 @@ fn one_from_the_future_is_refused_with_advice() {
 }
 
 #[test]
-fn another_program_s_database_is_no_ledger_and_stays_untouched() {
+fn the_database_of_another_program_is_refused_and_stays_unchanged() {
     let base = tempfile::tempdir().unwrap();
     let conn = rusqlite::Connection::open(file(base.path())).unwrap();
     conn.execute_batch("CREATE TABLE theirs (x)").unwrap();
@@ -154,7 +154,7 @@ fn another_program_s_database_is_no_ledger_and_stays_untouched() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_system_that_cannot_share_memory_is_told_as_that() {
+fn a_file_system_without_shared_memory_is_named_as_the_cause() {
     let base = tempfile::tempdir().unwrap();
     // SQLite's way to file systems without locks: it has no shared memory either.
     let opening = LedgerOptions {
@@ -170,7 +170,7 @@ fn a_file_system_that_cannot_share_memory_is_told_as_that() {
 }
 
 #[test]
-fn a_log_that_is_missing_costs_what_was_in_it_and_no_more() {
+fn a_missing_log_costs_only_its_own_content() {
     let base = made();
     Played::new(base.path(), "own").kill();
     let wal = base.path().join("ledger.sqlite3-wal");
@@ -186,7 +186,7 @@ fn a_log_that_is_missing_costs_what_was_in_it_and_no_more() {
 }
 
 #[test]
-fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log() {
+fn a_ledger_truncated_before_its_first_page_is_damaged_and_keeps_its_log() {
     for left in [0, 1, 511] {
         let base = made();
         // Its last records are in the log alone.
@@ -212,7 +212,7 @@ fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log(
 }
 
 #[test]
-fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_made_beside_it() {
+fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_created() {
     let base = made();
     Played::new(base.path(), "own").kill();
     let log = base.path().join("ledger.sqlite3-wal");
@@ -247,7 +247,7 @@ fn a_database_without_tables_is_damaged() {
 }
 
 #[test]
-fn what_was_begun_by_one_that_was_killed_while_it_made_the_ledger_is_made_anew() {
+fn an_interrupted_creation_is_started_anew() {
     let base = tempfile::tempdir().unwrap();
     assert!(Reader::open(base.path()).unwrap().is_none());
     fs::write(base.path().join("ledger.new"), "half of").unwrap();
@@ -258,7 +258,7 @@ fn what_was_begun_by_one_that_was_killed_while_it_made_the_ledger_is_made_anew()
 }
 
 #[test]
-fn a_base_folder_that_cannot_be_made_is_told_with_its_name() {
+fn a_base_folder_that_cannot_be_created_is_named() {
     let base = tempfile::tempdir().unwrap();
     fs::write(base.path().join("file"), "").unwrap();
     let message = told(Ledger::open(&base.path().join("file/base"), create_dir));
@@ -269,7 +269,7 @@ fn a_base_folder_that_cannot_be_made_is_told_with_its_name() {
 }
 
 #[test]
-fn a_folder_with_any_name_will_do() {
+fn a_base_folder_may_have_any_name() {
     let base = tempfile::tempdir().unwrap();
     let odd = base.path().join("100% größer? #1");
     start(&odd, "night").finish(Status::Passed, &[]).unwrap();

@@ -84,7 +84,7 @@ fn a_session_is_read_back_as_it_was_recorded() {
 }
 
 #[test]
-fn the_success_rate_counts_over_sessions_and_names_the_worst_first() {
+fn the_pass_rate_spans_sessions_and_the_lowest_comes_first() {
     let base = tempfile::tempdir().unwrap();
     for round in 0..4 {
         let mut session = start(base.path(), "night");
@@ -113,7 +113,7 @@ fn the_success_rate_counts_over_sessions_and_names_the_worst_first() {
 }
 
 #[test]
-fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
+fn every_submitted_job_reaches_the_owner() {
     let base = tempfile::tempdir().unwrap();
     let job = NewJob {
         command: "true",
@@ -165,7 +165,7 @@ fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
 
 #[cfg(unix)]
 #[test]
-fn what_a_submitted_job_runs_is_for_this_user_s_eyes_only() {
+fn only_this_user_can_read_the_description_of_a_submitted_job() {
     use std::os::unix::fs::PermissionsExt as _;
     let base = tempfile::tempdir().unwrap();
     let session = start(base.path(), "night");
@@ -209,7 +209,7 @@ fn ten_thousand_jobs_leave_a_small_log_and_none_after_the_end() {
 }
 
 #[test]
-fn old_sessions_are_forgotten_with_their_folders() {
+fn old_sessions_are_removed_with_their_folders() {
     let base = tempfile::tempdir().unwrap();
     let mut folders = Vec::new();
     for _ in 0..3 {
@@ -249,7 +249,7 @@ fn old_sessions_are_forgotten_with_their_folders() {
 }
 
 #[test]
-fn a_long_session_is_not_forgotten_for_the_short_ones_that_began_after_it() {
+fn short_sessions_do_not_displace_a_long_one_that_began_before_them() {
     let base = tempfile::tempdir().unwrap();
     let long = start(base.path(), "long");
     let logs = folder(base.path(), &long);
@@ -270,7 +270,7 @@ fn a_long_session_is_not_forgotten_for_the_short_ones_that_began_after_it() {
 
 #[cfg(unix)]
 #[test]
-fn a_disk_that_is_full_in_mid_run_is_told_once_and_the_session_goes_on() {
+fn a_full_disk_is_reported_once_and_the_session_continues() {
     let base = tempfile::tempdir().unwrap();
     let role = command(base.path(), "full");
     // What would end the process is ignored: then a write fails, as on a full disk.

@@ -5,7 +5,7 @@ use super::{create_dir, end, new, reader, sessions, start};
 use cofferdam_batch::ledger::{JobState, Ledger, NewJob, ResumedSpec, Status, WaitPolicy};
 
 #[test]
-fn a_killed_owner_s_session_is_marked_and_the_next_one_gets_in() {
+fn the_session_of_a_killed_owner_is_marked_and_the_next_one_is_admitted() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let reader = reader(base.path());
@@ -46,7 +46,7 @@ fn a_killed_owner_s_session_is_marked_and_the_next_one_gets_in() {
 }
 
 #[test]
-fn who_was_killed_inside_of_a_transaction_leaves_no_row_and_keeps_nobody_out() {
+fn a_process_killed_inside_a_transaction_leaves_no_row_and_no_lock() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "day").finish(Status::Passed, &[]).unwrap();
     let torn = Played::new(base.path(), "change");
@@ -60,7 +60,7 @@ fn who_was_killed_inside_of_a_transaction_leaves_no_row_and_keeps_nobody_out() {
 }
 
 #[test]
-fn what_a_killed_owner_left_is_taken_over_exactly_once_also_after_a_second_crash() {
+fn the_jobs_of_a_killed_owner_are_taken_over_exactly_once_even_after_a_second_crash() {
     let base = tempfile::tempdir().unwrap();
     Played::new(base.path(), "own").kill();
     let mut resume = new("night");
@@ -117,7 +117,7 @@ fn what_a_killed_owner_left_is_taken_over_exactly_once_also_after_a_second_crash
 }
 
 #[test]
-fn a_submitted_job_that_was_not_run_is_resumed_with_what_it_runs() {
+fn a_submitted_job_that_did_not_run_is_resumed_with_its_description() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let job = NewJob {

@@ -6,7 +6,7 @@ use cofferdam_batch::ledger::{JobState, Reader, Status};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
-fn a_change_by_somebody_else_is_noticed() {
+fn a_change_by_another_process_is_noticed() {
     let base = tempfile::tempdir().unwrap();
     let mut session = start(base.path(), "night");
     let reader = reader(base.path());
@@ -17,7 +17,7 @@ fn a_change_by_somebody_else_is_noticed() {
 }
 
 #[test]
-fn a_backup_is_whole_sound_and_takes_nothing_s_place() {
+fn a_backup_is_complete_verified_and_replaces_no_file() {
     let base = tempfile::tempdir().unwrap();
     let mut session = start(base.path(), "night");
     add(&mut session, &["a", "b"]);
@@ -53,7 +53,7 @@ fn a_backup_is_whole_sound_and_takes_nothing_s_place() {
 }
 
 #[test]
-fn who_writes_who_reads_and_who_copies_are_never_in_each_other_s_way() {
+fn writers_readers_and_backups_never_block_each_other() {
     let base = tempfile::tempdir().unwrap();
     let done = AtomicBool::new(false);
     let mut session = start(base.path(), "night");
@@ -93,7 +93,7 @@ fn who_writes_who_reads_and_who_copies_are_never_in_each_other_s_way() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_long_reader_that_keeps_the_log_is_named_and_the_log_is_cut_when_it_is_gone() {
+fn a_long_reader_of_the_log_is_named_and_the_log_is_truncated_after_it() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let long = Played::new(base.path(), "read");

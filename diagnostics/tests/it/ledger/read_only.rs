@@ -43,7 +43,7 @@ fn told(mut command: Command) -> Option<Told> {
 }
 
 #[test]
-fn a_ledger_in_a_folder_that_cannot_be_written_to_is_read_all_the_same() {
+fn a_ledger_in_a_read_only_folder_is_readable() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
@@ -55,7 +55,7 @@ fn a_ledger_in_a_folder_that_cannot_be_written_to_is_read_all_the_same() {
 }
 
 #[test]
-fn one_whose_log_was_left_there_is_read_whole_or_explained() {
+fn a_ledger_with_a_remaining_log_is_read_completely_or_explained() {
     let base = tempfile::tempdir().unwrap();
     Played::new(base.path(), "own").kill();
     for leftover in ["-wal and -shm", "-wal alone"] {
@@ -80,7 +80,7 @@ fn one_whose_log_was_left_there_is_read_whole_or_explained() {
 }
 
 #[test]
-fn who_would_write_there_is_told_that_it_is_read_only() {
+fn a_write_there_fails_with_the_reason() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
@@ -98,7 +98,7 @@ fn who_would_write_there_is_told_that_it_is_read_only() {
 }
 
 #[test]
-fn a_session_that_has_no_place_of_its_own_does_not_begin_and_says_what_helps() {
+fn a_session_without_a_writable_base_folder_fails_with_advice() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
