@@ -44,6 +44,8 @@ pub(crate) mod header {
     pub(crate) const UNKNOWN_THREADS: usize = 12;
     /// From here on the log is in the other file; 0 if all of it is in the account.
     pub(crate) const SPILLED_AT: usize = 13;
+    /// The process's slot in the account.
+    pub(crate) const SLOT: usize = 14;
 }
 
 /// Nobody asked for raw system calls to be seen.
@@ -69,6 +71,8 @@ pub(crate) const TAKEN: u8 = 16;
 /// The call failed because of what is not there, or is no longer: `ENOENT`.
 pub(crate) const ABSENT: u8 = 32;
 
+/// In the value of `Child`, above the slot that the process has in the account: its number is not known.
+pub(crate) const IN_SLOT: u64 = 1 << 31;
 /// In the value of `Open` and `Remove`: it is a POSIX shared-memory object or semaphore.
 pub(crate) const SHARED_MEMORY: u64 = 1 << 31;
 /// In the value of `BindTcp` and `BindUdp`, above the port: the wildcard is that of IPv6 alone.
@@ -101,16 +105,19 @@ pub(crate) enum Target {
     Umask,
     /// Something named that is neither file nor port.
     Name,
+    /// No resource: the name of the test with pauses of its own.
+    Test,
 }
 
 impl Target {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::File,
         Self::Port,
         Self::Env,
         Self::Cwd,
         Self::Umask,
         Self::Name,
+        Self::Test,
     ];
 
     pub(crate) fn of(number: u8) -> Option<Self> {
@@ -137,7 +144,7 @@ pub(crate) enum Kind {
     ShortName,
     /// The test's thread is over.
     TestOver,
-    /// The test started a process: its number.
+    /// The test started a process: its number, or [`IN_SLOT`] and its slot.
     Child,
     /// What the runner says of this process: name of the test, name of the program.
     Named,

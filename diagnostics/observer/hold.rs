@@ -1,10 +1,12 @@
 //! A pause after each of the first accesses to some resources, so that tests without a lock between them meet.
 
-use crate::format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, TARGET_NAMES, Target};
+use crate::format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, RUN, TARGET_NAMES, Target};
+use crate::hooks::{file_calls, process_calls};
 use crate::log::{self, Entry};
-use crate::note::{Noting, PATH_MAX};
+use crate::record::{Noting, PATH_MAX};
+use crate::stack::work_memory;
 use crate::sys::{self, Timespec, c_char};
-use crate::{files, processes, scratch, thread};
+use crate::thread;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
@@ -14,9 +16,30 @@ const TIMES_IN_ALL: u32 = 24;
 /// The same in a process that a test started, for there may be many of them.
 const TIMES_OF_CHILD: u32 = 4;
 
-/// After a thread's first access and after each of the others, in nanoseconds; 0 without a request.
-static FIRST: AtomicU64 = AtomicU64::new(0);
-static OTHERS: AtomicU64 = AtomicU64::new(0);
+/// Pauses in nanoseconds; 0 for none.
+struct Pauses {
+    /// After a thread's first access.
+    first: AtomicU64,
+    /// After each of the others.
+    others: AtomicU64,
+}
+
+impl Pauses {
+    const fn none() -> Self {
+        Self {
+            first: AtomicU64::new(0),
+            others: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The pauses of most tests of this process.
+static USUAL: Pauses = Pauses::none();
+/// The pauses of the test [`HELD`], and of processes that tests started.
+static OF_HELD: Pauses = Pauses::none();
+/// The number of the test with pauses of its own, once it began.
+static HELD: AtomicU32 = AtomicU32::new(NO_TEST);
+const NO_TEST: u32 = RUN - 1;
 /// The names of the resources, each with a zero at its end: a path, a variable (empty for any), a port, or empty for the
 /// others.
 static NAMES: [AtomicU64; TARGET_NAMES / 8] = [const { AtomicU64::new(0) }; TARGET_NAMES / 8];
@@ -45,16 +68,17 @@ impl Wanted {
     }
 }
 
-/// Takes a request: `FIRST,OTHERS;` in milliseconds, then `TARGET,LENGTH;NAME` for each target, with the number of the
-/// [`Target`] and the length of the name in bytes. A Unix socket without a file is named from its `@` on.
+/// Takes a request: `FIRST,OTHERS,HELD_FIRST,HELD_OTHERS;` in milliseconds, then `TARGET,LENGTH;NAME` for each target, with the
+/// number of the [`Target`] and the length of the name in bytes. A Unix socket without a file is named from its `@` on.
+/// [`Target::Test`] names the test that the last two pauses are for.
 pub(crate) fn ask(text: &[u8]) {
     let Some((pauses, mut rest)) = split(text) else {
         return;
     };
     let mut pauses = pauses.split(|byte| *byte == b',').map(nanos);
-    let (Some(first), Some(others)) = (pauses.next(), pauses.next()) else {
-        return;
-    };
+    for pause in [&USUAL.first, &USUAL.others, &OF_HELD.first, &OF_HELD.others] {
+        pause.store(pauses.next().unwrap_or(0), Relaxed);
+    }
     let mut start = 0;
     for word in &TARGETS {
         let Some((said, names)) = split(rest) else { break };
@@ -88,8 +112,14 @@ pub(crate) fn ask(text: &[u8]) {
         }
         (start, rest) = (start + length + 1, after);
     }
-    OTHERS.store(others, Relaxed);
-    FIRST.store(first, Relaxed);
+}
+
+/// Learns the number of a test that begins, in case it is the one with pauses of its own.
+pub(crate) fn begins(test: u32, name: &[u8]) {
+    let is_it = |wanted: Wanted| wanted.target() == Some(Target::Test) && is_named(wanted, &[name, &[]]);
+    if wanted().any(is_it) {
+        HELD.store(test, Relaxed);
+    }
 }
 
 /// Splits at the first semicolon.
@@ -135,7 +165,7 @@ pub(crate) fn waits(operation: usize) {
 }
 
 pub(crate) fn is_asked_for() -> bool {
-    FIRST.load(Relaxed) != 0
+    TARGETS[0].load(Relaxed) != 0
 }
 
 /// A pause that is due.
@@ -156,7 +186,7 @@ pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
     let here = thread.slept_at.get(position)?;
     let is_any = wanted.target() == Some(Target::Env) && wanted.len() == 0;
     let before = thread.slept.load(Relaxed);
-    let most = if processes::is_test() {
+    let most = if process_calls::is_test() {
         TIMES_IN_ALL
     } else {
         TIMES_OF_CHILD
@@ -166,18 +196,16 @@ pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
     }
     thread.slept.store(before + 1, Relaxed);
     here.store(here.load(Relaxed).saturating_add(1), Relaxed);
+    let is_held = !process_calls::is_test() || thread.test.load(Relaxed) == HELD.load(Relaxed);
+    let pauses = if is_held { &OF_HELD } else { &USUAL };
     // What a test starts may be many processes, each with a first access.
-    Some(if before == 0 && processes::is_test() {
-        Pause {
-            nanos: FIRST.load(Relaxed),
-            flag: PAUSED_FIRST,
-        }
+    let (nanos, flag) = if before == 0 && process_calls::is_test() {
+        (&pauses.first, PAUSED_FIRST)
     } else {
-        Pause {
-            nanos: OTHERS.load(Relaxed),
-            flag: PAUSED,
-        }
-    })
+        (&pauses.others, PAUSED)
+    };
+    let nanos = nanos.load(Relaxed);
+    (nanos != 0).then_some(Pause { nanos, flag })
 }
 
 pub(crate) fn pause(pause: Pause) {
@@ -252,7 +280,7 @@ fn leads_there(parts: &[&[u8]; 2], wanted: Wanted, own: &mut Own) -> bool {
 }
 
 fn file_at(parts: &[&[u8]; 2]) -> Option<(u64, u64)> {
-    let mut scratch = scratch::take()?;
+    let mut scratch = work_memory::take()?;
     let path = &mut scratch.paths[0];
     path.fill(0);
     let bytes = parts.iter().flat_map(|part| part.iter());
@@ -268,7 +296,7 @@ fn file_of(path: *const c_char) -> Option<(u64, u64)> {
     // `struct stat` begins with them.
     let mut stat = [0_u64; 18];
     // SAFETY: a path with a zero at its end, and a place as big as the answer.
-    let done = unsafe { files::real::stat(path, stat.as_mut_ptr().cast()) };
+    let done = unsafe { file_calls::real::stat(path, stat.as_mut_ptr().cast()) };
     (done == 0).then_some((stat[0], stat[1]))
 }
 

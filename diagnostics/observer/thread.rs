@@ -5,6 +5,7 @@
 //! in a signal handler. They begin as zeros.
 
 use core::arch::{asm, global_asm};
+use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 global_asm!(
@@ -34,6 +35,8 @@ pub(crate) struct Thread {
     pub(crate) waiting_sigsys: AtomicU8,
     /// It waits with a mask that leaves SIGSYS open (1) or blocks it (2).
     pub(crate) suspended: AtomicU8,
+    /// SIGSYS is really blocked, for the program that is being started.
+    pub(crate) bequeathed: AtomicU8,
     /// Its test has not said its short name yet.
     pub(crate) unnamed: AtomicU8,
     /// The test that this thread works for; 0 for none.
@@ -44,6 +47,13 @@ pub(crate) struct Thread {
     pub(crate) slept: AtomicU32,
     /// The same by target.
     pub(crate) slept_at: [AtomicU8; 32],
+}
+
+impl Thread {
+    /// Returns whether SIGSYS is really blocked, so that a reported call would end the process.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.waiting_sigsys.load(Relaxed) != 0 || self.bequeathed.load(Relaxed) != 0
+    }
 }
 
 /// The calling thread's.

@@ -73,8 +73,8 @@ fn check(path: &Path, found: &Metadata, root: Option<&Metadata>) -> io::Result<(
         "is no folder"
     } else if owner != us && owner != 0 && !is_chosen && !is_unmapped(owner) {
         "belongs to another user: remove it, or choose another folder by COFFERDAM_DIR"
-    } else if found.mode() & 0o002 != 0 && found.mode() & 0o1000 == 0 {
-        "may be written to by every user: `chmod o-w` it, or choose another folder by COFFERDAM_DIR"
+    } else if found.mode() & 0o1000 == 0 && others_write(found) {
+        "may be written to by other users: `chmod go-w` it, or choose another folder by COFFERDAM_DIR"
     } else {
         return Ok(());
     };
@@ -82,6 +82,14 @@ fn check(path: &Path, found: &Metadata, root: Option<&Metadata>) -> io::Result<(
         ErrorKind::PermissionDenied,
         format!("{} {reason}", path.display()),
     ))
+}
+
+/// Whether the mode lets other users write to it. Where a user's group has the user's number, nobody else is in it: there
+/// the umask is often 002.
+#[cfg(unix)]
+pub(crate) fn others_write(found: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    found.mode() & 0o002 != 0 || found.mode() & 0o020 != 0 && found.gid() != found.uid()
 }
 
 #[cfg(not(unix))]
@@ -154,9 +162,34 @@ mod tests {
         for (path, below) in [(root.clone(), "runs"), (root.join("runs"), "runs/one")] {
             set_mode(&path, 0o777);
             let error = make(&root, below).unwrap_err().to_string();
-            assert!(error.contains("may be written to by every user"), "{error}");
+            assert!(error.contains("may be written to by other users"), "{error}");
             set_mode(&path, 0o1777);
             make(&root, below).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_that_a_group_may_write_to_is_refused_unless_the_group_is_its_owners_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        make(&root, "runs").unwrap();
+        let user = crate::sys::process::user();
+        for path in [root.clone(), root.join("runs")] {
+            if chown(&path, None, Some(user)).is_ok() {
+                set_mode(&path, 0o775);
+                make(&root, "runs/one").unwrap();
+            }
+            if chown(&path, None, Some(user + 4711)).is_err() {
+                // Only root may give folders away.
+                return;
+            }
+            set_mode(&path, 0o775);
+            let error = make(&root, "runs/one").unwrap_err().to_string();
+            assert!(error.contains("may be written to by other users"), "{error}");
+            set_mode(&path, 0o1775);
+            make(&root, "runs/one").unwrap();
+            set_mode(&path, 0o755);
+            make(&root, "runs/one").unwrap();
         }
     }
 

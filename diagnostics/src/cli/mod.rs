@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command line.
 
 mod ledger;
 mod run;
@@ -13,14 +13,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Names the tests that get in each other's way.
+/// Find the tests that interfere with each other, and how to fix them.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo cofferdam",
     bin_name = "cargo cofferdam",
     version,
-    after_help = "Exit codes: a command that failed keeps its own; else 0 no conflict in what was watched, \
-                  1 conflicts, 2 usage, 3 could not tell; of several commands one failed: 4."
+    after_help = "Exit codes: that of the command if it failed (4 if one of several failed); otherwise 0 no conflict \
+                  found, 1 conflicts found, 2 wrong usage, 3 no verdict."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -29,80 +29,82 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run commands with recording on and report conflicts
+    /// Run commands with recording on and report conflicts between tests.
     #[command(after_help = run::EXAMPLES)]
     Run(Box<RunArgs>),
-    /// Submit a job to the active session
+    /// Add a job to a running session.
     #[command(
         after_help = "Examples:\n  cargo cofferdam submit -- cargo test --test late\n  \
                             cargo cofferdam submit --run-namespace nightly --name docs -- mdbook test\n\n\
-                            The job runs in this working folder, but with the environment of the session.\n\
-                            Exit codes: 0 submitted, 2 usage, 3 no session takes jobs."
+                            The job runs in the current directory, with the environment of the session.\n\
+                            Exit codes: 0 the job is pending, 2 wrong usage, 3 no session accepts jobs."
     )]
     Submit(SubmitArgs),
-    /// Stop the jobs of a killed session; only `run` starts it
+    /// Stop the processes of a killed session. `run` starts this command itself.
     #[command(hide = true)]
     Guard(GuardArgs),
-    /// Tell the conflicts in what was recorded before.
+    /// Report conflicts in an earlier recording.
     #[command(after_help = "Examples:\n  cargo cofferdam check\n  \
                             cargo cofferdam check target/cofferdam/runs\n  \
                             cargo cofferdam check --format github shard-1/ shard-2/")]
     Check(CheckArgs),
-    /// Run a suite as it is, and tell which of its tests meet on files, ports, the environment or the working directory.
+    /// Run an unmodified test suite and report tests that share resources.
     #[command(after_help = "Examples:\n  cargo cofferdam observe -- cargo test\n  \
                             cargo cofferdam observe --confirm -- cargo nextest run\n  \
                             cargo cofferdam observe --baseline conflicts.toml -- cargo test\n  \
                             cargo cofferdam observe --format json --output report.json -- cargo test\n\n\
-                            Linux on x86_64 with glibc. Memory and rows of databases are not seen.")]
+                            Files, ports, sockets, environment variables, the working directory and the umask are observed; memory and \
+                            database rows are not. Linux on x86_64 with glibc only.")]
     Observe(ObserveArgs),
-    /// Show the smallest set of changes that ends the conflicts that `observe` saw, as a diff, or write it.
+    /// Propose changes that end the observed conflicts, or apply them.
     #[command(
         after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply\n  \
                             cargo cofferdam fix --with test-group\n  \
                             cargo cofferdam fix --cofferdam ../cofferdam --apply\n  \
                             cargo cofferdam fix target/cofferdam/observed/last.json | git apply\n\n\
-                            Exit codes: 0 nothing is left to fix, 1 something is, 2 usage, 3 could not tell or could not write."
+                            Exit codes: 0 nothing left to fix, 1 changes proposed or steps left to do by hand, 2 wrong usage, 3 no verdict, \
+                            or the changes could not be written."
     )]
     Fix(FixArgs),
-    /// Remove the folders of runs that are over, and say what stays and why.
+    /// Remove the directories of finished runs.
     #[command(
         after_help = "Examples:\n  cargo cofferdam clean --dry-run\n  cargo cofferdam clean\n  \
                             cargo cofferdam clean --all --format json"
     )]
     Clean(CleanArgs),
-    /// Tell which locks tests hold now, since when, and which were left by one that was killed.
+    /// List the locks that tests hold, and those left by killed processes.
     #[command(after_help = "Examples:\n  cargo cofferdam locks\n  \
                             cargo cofferdam locks --format json\n\n\
-                            Exit codes: 0 whatever is held, 2 usage, 3 the locks could not be looked at.")]
+                            Exit codes: 0 the locks were read, 2 wrong usage, 3 they could not be read.")]
     Locks(LocksArgs),
-    /// Show active sessions and their progress
+    /// Show running sessions and the progress of their jobs.
     #[command(after_help = "Examples:\n  cargo cofferdam status\n  \
                             cargo cofferdam status --watch\n  \
                             cargo cofferdam status --format json")]
     Status(StatusArgs),
-    /// List recent sessions and each job's pass rate
+    /// List recent sessions and each job's pass rate.
     #[command(after_help = "Examples:\n  cargo cofferdam list\n  \
                             cargo cofferdam list --limit 100 --run-namespace nightly\n  \
                             cargo cofferdam list --format json")]
     List(ListArgs),
-    /// Show a session's jobs, attempts, logs and conflicts
+    /// Show one session: jobs, attempts, logs and conflicts.
     #[command(after_help = "Examples:\n  cargo cofferdam show latest\n  \
                             cargo cofferdam show 12\n  \
                             cargo cofferdam show nightly --format json")]
     Show(ShowArgs),
-    /// Copy the ledger, even while sessions run
+    /// Copy the ledger of sessions while they run.
     #[command(after_help = "Examples:\n  cargo cofferdam backup ledger-copy.sqlite3")]
     Backup(BackupArgs),
-    /// Export the newest session's metrics for Prometheus
+    /// Print metrics of the newest session for Prometheus.
     #[command(after_help = "Examples:\n  cargo cofferdam metrics\n  \
                             cargo cofferdam metrics --run-namespace nightly > cofferdam.prom\n\n\
-                            The textfile collector of node_exporter reads files that end in .prom.")]
+                            node_exporter's textfile collector reads a file that ends in .prom.")]
     Metrics(MetricsArgs),
-    /// Generate shell completions
+    /// Print a shell completion script.
     #[command(after_help = "Examples:\n  \
                             cargo cofferdam completions bash > ~/.local/share/bash-completion/completions/cargo-cofferdam\n  \
                             cargo cofferdam completions fish > ~/.config/fish/completions/cargo-cofferdam.fish\n\n\
-                            They complete `cargo-cofferdam`; cargo itself completes what follows `cargo`.")]
+                            The scripts complete `cargo-cofferdam`; cargo completes the words after `cargo` itself.")]
     Completions(CompletionsArgs),
 }
 
@@ -112,41 +114,41 @@ pub(crate) struct ObserveArgs {
     pub(crate) shown: Shown,
     #[command(flatten)]
     pub(crate) baseline: BaselineArgs,
-    /// What it means when no test was seen. Without it: `fail`.
+    /// Result when no test was observed [default: fail].
     #[arg(long, value_name = "POLICY")]
     pub(crate) no_records: Option<NoRecords>,
-    /// Exit with 3 where something cannot be recorded, and name it.
+    /// Exit with 3 if a program cannot be observed.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Do not note where in the source something is done: quicker, and the report names tests only.
+    /// Record no backtraces: faster, but the report has no source lines.
     #[arg(long)]
     pub(crate) no_backtrace: bool,
-    /// Write down all that was seen in this file: a line of JSON for each use of a resource by a test.
+    /// Write every observed access to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     pub(crate) accesses: Option<PathBuf>,
-    /// Rerun the tests that share a resource, with pauses at it, and grade each conflict.
+    /// Rerun conflicting tests with pauses and grade each conflict.
     #[arg(long)]
     pub(crate) confirm: bool,
-    /// How long that may take; then the rest stays as it was seen.
+    /// Time limit for the reruns.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, requires = "confirm")]
     pub(crate) time_budget: Duration,
-    /// As many of these runs go on at once. Without it: as many as the machine has processors.
+    /// Run at most N reruns at once [default: number of processors].
     #[arg(long, value_name = "N", requires = "confirm")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Do not read the names of threads.
     #[arg(long, hide = true)]
     pub(crate) no_names: bool,
-    /// The command and its arguments; it is started as it stands, without a shell.
+    /// Command and its arguments, started without a shell.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 
-/// The word by which this program knows that it is a runner.
+/// The first argument when cargo or nextest starts this program as a test runner.
 #[cfg(has_observer)]
 pub(crate) const RUNNER_WORD: &str = "__observed";
 
-/// Returns the program that is to be started observed, with its arguments, if this was called as a runner. Not a command
-/// of the parser's: cargo and nextest call it for each test, and building the parser takes longer than the rest.
+/// Returns the program to start under observation, with its arguments, if this process is a test runner. It bypasses the
+/// parser: cargo and nextest call it for each test, and building the parser takes longer than all the rest.
 #[cfg(has_observer)]
 pub(crate) fn runner_s(arguments: &[OsString]) -> Option<&[OsString]> {
     let (word, command) = arguments.get(1..)?.split_first()?;
@@ -159,96 +161,94 @@ pub(crate) struct CheckArgs {
     pub(crate) shown: Shown,
     #[command(flatten)]
     pub(crate) baseline: BaselineArgs,
-    /// What it means when nothing was recorded.
+    /// Result when nothing was recorded.
     #[arg(long, value_name = "POLICY", default_value = "fail")]
     pub(crate) no_records: NoRecords,
-    /// Exit with 3 where something cannot be recorded, and name it.
+    /// Exit with 3 if a process could not record everything.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Journals, snapshots, or folders of them, also from several machines; without any, the newest session of this
-    /// workspace.
+    /// Journals, snapshots, or directories of them, also from several machines [default: the newest session of this
+    /// workspace].
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BaselineArgs {
-    /// What is known of the suite's conflicts: only others fail. A file that is not there is written, with all that was
-    /// found.
+    /// Ignore conflicts listed in this file; create it with all conflicts if missing.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Write all that was found into the baseline, and nothing else that is known.
+    /// Replace the baseline with the conflicts of this run.
     #[arg(long, requires = "baseline")]
     pub(crate) update_baseline: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FixArgs {
-    /// Write the changes. A checkout that has others is left alone.
+    /// Write the changes, unless the checkout has uncommitted ones.
     #[arg(long)]
     pub(crate) apply: bool,
-    /// Write them also where there are others since the last commit.
+    /// Write the changes even if the checkout has uncommitted ones.
     #[arg(long)]
     pub(crate) allow_dirty: bool,
-    /// Write them also where no git is, and nothing brings back what was there.
+    /// Write the changes even outside a Git checkout.
     #[arg(long)]
     pub(crate) allow_no_vcs: bool,
-    /// Exit with 3 where something cannot be recorded, and name it.
+    /// Exit with 3 if a program could not be observed.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Keep the changes without `cargo check --tests`, which else takes back what does not compile.
+    /// Skip `cargo check --tests`, which otherwise reverts changes that do not compile.
     #[arg(long)]
     pub(crate) no_check: bool,
-    /// What tests are kept apart by.
+    /// Mechanism that keeps tests apart.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,
-    /// A checkout of cofferdam, for packages that do not have the library: they get it as a dev-dependency.
-    #[arg(long, value_name = "FOLDER")]
+    /// Checkout of cofferdam to add as a dev-dependency where it is missing.
+    #[arg(long, value_name = "CHECKOUT")]
     pub(crate) cofferdam: Option<PathBuf>,
-    /// How it is told.
+    /// Output format.
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
-    /// What `observe` wrote down. Without it, what it wrote last.
+    /// Report of `observe` [default: the newest].
     #[arg(value_name = "REPORT")]
     pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum With {
-    /// What the suite has: cofferdam's or serial_test's attributes, else for nextest a test group.
+    /// Attributes the suite already uses, otherwise a nextest test group.
     Attributes,
-    /// cofferdam's attributes, which keep processes apart, too.
+    /// cofferdam's attributes, which also keep processes apart.
     Cofferdam,
-    /// serial_test's attributes, which keep the threads of a process apart.
+    /// serial_test's attributes, which keep threads of one process apart.
     SerialTest,
-    /// A test group of one thread in .config/nextest.toml.
+    /// A test group in .config/nextest.toml that runs one test at a time.
     TestGroup,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CleanArgs {
-    /// How it is told.
+    /// Output format.
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
-    /// Only say what would be removed.
+    /// Only list the directories to remove.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Also remove what was recorded, what was named by COFFERDAM_RUN_ID, what another machine or an earlier boot
-    /// left, and what cannot be read.
+    /// Also remove recordings, runs named by COFFERDAM_RUN_ID, runs of other machines or boots, and unreadable ones.
     #[arg(long)]
     pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LocksArgs {
-    /// How they are told.
+    /// Output format.
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListFormat {
-    /// For a person.
+    /// Text for people.
     Human,
     /// One line of JSON.
     Json,
@@ -256,25 +256,25 @@ pub(crate) enum ListFormat {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Shown {
-    /// How the report is written.
+    /// Report format.
     #[arg(long, default_value = "human")]
     pub(crate) format: Format,
-    /// Write the report to this file too, in the chosen format; the terminal gets the human one.
+    /// Also write the report to this file, in the chosen format; the terminal gets text.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For a person.
+    /// Text for people.
     Human,
     /// One line of JSON.
     Json,
-    /// Workflow commands of GitHub Actions.
+    /// GitHub Actions workflow commands.
     Github,
 }
 
-/// The arguments, without the word `cofferdam` that cargo hands on as the first.
+/// Returns the arguments without the word `cofferdam`, which cargo passes as the first.
 pub(crate) fn arguments() -> Vec<OsString> {
     #[expect(
         clippy::disallowed_methods,

@@ -1,9 +1,9 @@
-//! `check`: the conflicts in what was recorded before.
+//! `check`: reports conflicts in an earlier recording.
 
 use super::ratchet::Ratchet;
 use super::{Findings, Outcome, recordings};
 use crate::cli::CheckArgs;
-use cofferdam::diagnostics::Evidence;
+use cofferdam_conflicts::Evidence;
 use std::error::Error;
 
 pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {

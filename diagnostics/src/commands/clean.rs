@@ -1,4 +1,4 @@
-//! `clean`: the folders of runs that are over.
+//! `clean`: removes the directories of finished runs.
 
 use crate::cli::CleanArgs;
 use crate::exit_code;
@@ -6,13 +6,13 @@ use cofferdam::diagnostics::{CleanOptions, Cleaned, Fate, clean as sweep};
 use std::error::Error;
 use std::path::PathBuf;
 
-/// What became of each run.
+/// The outcome for each run.
 #[derive(Debug)]
 pub(crate) struct Swept {
-    /// Where was looked.
+    /// The directory that was searched.
     pub(crate) place: PathBuf,
     pub(crate) runs: Vec<Cleaned>,
-    /// Nothing was removed, only looked at.
+    /// Whether nothing was removed.
     pub(crate) dry_run: bool,
 }
 

@@ -1,13 +1,13 @@
-//! `locks`: which locks are held, by whom, and who died while holding one.
+//! `locks`: lists held locks, their owners, and locks left by killed processes.
 
 use cofferdam::diagnostics::{Lock, LockState};
 use std::error::Error;
 use std::path::PathBuf;
 
-/// What was found of locks.
+/// The locks that were found.
 #[derive(Debug)]
 pub(crate) struct Locks {
-    /// Where was looked, besides the folder of the whole machine's.
+    /// The directory that was searched, besides that of the machine's locks.
     pub(crate) place: PathBuf,
     pub(crate) all: Vec<Lock>,
 }

@@ -2,8 +2,8 @@
 
 use super::recordings;
 use crate::cli::MetricsArgs;
-use cofferdam::diagnostics::{CacheCount, Evidence, ServiceCount, Watched};
 use cofferdam_batch::ledger::{PassRate, Reader, RecordedJob, RecordedSession, SessionFilter, now};
+use cofferdam_conflicts::{CacheCount, Evidence, ServiceCount, Watched};
 use std::error::Error;
 
 /// The metrics of a session.

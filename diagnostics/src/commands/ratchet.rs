@@ -1,31 +1,31 @@
-//! `--baseline`: what a command found, held against what is known.
+//! `--baseline`: comparison of conflicts with those already known.
 
 use super::Outcome;
-use crate::baseline::{Baseline, Identity, Roots, Standing};
+use crate::baseline::{Baseline, Known, Roots, Standing};
 use crate::cli::BaselineArgs;
 use crate::exit_code::Ended;
-use cofferdam::diagnostics::{Conflict, Severity};
+use cofferdam_conflicts::{Conflict, Severity};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What the baseline says of what was found.
+/// The result of the comparison with the baseline.
 #[derive(Debug, Default)]
 pub(crate) struct Compared {
     pub(crate) file: PathBuf,
-    /// How many it holds, if it was written just now.
+    /// The number of entries, if the baseline was written.
     pub(crate) written: Option<usize>,
-    /// Why it was not, although it was asked for.
+    /// The reason the baseline was not written although requested.
     pub(crate) not_written: Option<String>,
-    /// What is known or allowed, and so fails no more.
+    /// Conflicts that are known or allowed and do not fail the command.
     pub(crate) settled: Vec<(Conflict, Standing)>,
-    /// What the file says of those that do.
+    /// The baseline's notes on the remaining conflicts.
     pub(crate) notes: Vec<String>,
-    /// What it holds and was not seen.
+    /// Entries of the baseline that were not found.
     pub(crate) gone: Vec<String>,
 }
 
-/// The baseline that was asked for, if one was.
+/// The requested baseline, if any.
 pub(super) struct Ratchet {
     file: Option<PathBuf>,
     is_updated: bool,
@@ -33,7 +33,7 @@ pub(super) struct Ratchet {
 }
 
 impl Ratchet {
-    /// Reads the file. A suite takes long, and what is wrong with the file should be known before.
+    /// Reads the baseline before the suite runs, so that errors show early.
     pub(super) fn read(args: &BaselineArgs) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
             there: args
@@ -47,9 +47,9 @@ impl Ratchet {
         })
     }
 
-    /// Holds what a command found against what is known, and writes what is to be known from now on.
+    /// Compares the conflicts with the baseline and updates the file if requested.
     ///
-    /// If that cannot be written it is a problem, and what was found is told all the same.
+    /// A failure to write is a problem of the outcome; the conflicts are reported anyway.
     pub(super) fn hold(self, outcome: Outcome) -> Outcome {
         match self.file {
             Some(file) => compare(&file, self.is_updated, self.there, outcome),
@@ -69,13 +69,13 @@ fn compare(
         workspace: workspace(&dir).to_owned(),
         temporary: std::env::temp_dir(),
     };
-    let identity = |told: &Conflict| Identity::of(told, &roots);
+    let entry_of = |conflict: &Conflict| Known::of(conflict, &roots);
     let failing = outcome.findings.of_severity(Severity::Conflict);
-    let mut all: Vec<Identity> = failing.map(|(told, _)| identity(told)).collect();
+    let mut all: Vec<Known> = failing.map(entry_of).collect();
     all.sort();
-    // One entry for a resource, whichever of its tests meet where.
+    // One entry per resource, whichever tests share it.
     all.dedup_by(|later, first| {
-        let is_same = later.subject == first.subject;
+        let is_same = later.conflict == first.conflict;
         if is_same {
             first.tests.append(&mut later.tests);
         }
@@ -91,22 +91,22 @@ fn compare(
     let today = today();
     if is_updated || text.is_none() {
         // What is allowed, or was, is not made known behind its reason's back.
-        let is_new = |one: &&Identity| {
+        let is_new = |one: &&Known| {
             matches!(
                 baseline.standing(one, &today),
                 Standing::New | Standing::NewTests(_) | Standing::Known
             )
         };
-        // Of an observed suite it is known who uses a resource.
+        // Only an observation knows all users of a resource.
         let is_observed = outcome.findings.observed.is_some();
-        let entry = |one: &Identity| {
+        let entry = |one: &Known| {
             if is_observed {
                 one.clone()
             } else {
                 baseline.widened(one)
             }
         };
-        let known: Vec<Identity> = all.iter().filter(is_new).map(entry).collect();
+        let known: Vec<Known> = all.iter().filter(is_new).map(entry).collect();
         match why_not(&outcome) {
             Some(why) => compared.not_written = Some(why),
             None => match update(file, text.as_deref(), &known) {
@@ -122,11 +122,13 @@ fn compare(
         }
     }
     compared.gone = baseline.gone(&all);
-    outcome.settle(compared, |told| baseline.standing(&identity(told), &today));
+    outcome.settle(compared, |conflict| {
+        baseline.standing(&entry_of(conflict), &today)
+    });
     outcome
 }
 
-/// A run that did not come to its end shows less than there is.
+/// Returns the reason the baseline must not be written: an interrupted run does not show all conflicts.
 fn why_not(outcome: &Outcome) -> Option<String> {
     if let Some(Ended::Failed { .. }) = outcome.command {
         return Some("the command failed, and may not have done all it does".to_owned());
@@ -141,7 +143,7 @@ fn why_not(outcome: &Outcome) -> Option<String> {
 }
 
 /// Writes what is known from now on.
-fn update(file: &Path, text: Option<&str>, known: &[Identity]) -> Result<Baseline, Box<dyn Error>> {
+fn update(file: &Path, text: Option<&str>, known: &[Known]) -> Result<Baseline, Box<dyn Error>> {
     let new = Baseline::updated(text, known, file)?;
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)
@@ -151,14 +153,14 @@ fn update(file: &Path, text: Option<&str>, known: &[Identity]) -> Result<Baselin
     Ok(Baseline::parse(&new, file)?)
 }
 
-/// The nearest folder with a lock file of cargo's, else the one we are in.
+/// Returns the nearest directory with a Cargo.lock, otherwise `dir`.
 fn workspace(dir: &Path) -> &Path {
     dir.ancestors()
         .find(|folder| folder.join("Cargo.lock").is_file())
         .unwrap_or(dir)
 }
 
-/// In UTC, as in 2027-01-31.
+/// Returns the date in UTC, like `2027-01-31`.
 fn today() -> String {
     #[expect(clippy::disallowed_methods, reason = "what is allowed ends by the calendar")]
     let now = SystemTime::now();
@@ -168,17 +170,17 @@ fn today() -> String {
 }
 
 impl Outcome {
-    /// Takes what is known or allowed out of the conflicts, and judges the rest anew.
+    /// Moves known and allowed conflicts out of the outcome.
     fn settle(&mut self, mut compared: Compared, standing: impl Fn(&Conflict) -> Standing) {
-        let judged = self.findings.take_out(|told, severity| {
-            if severity != Severity::Conflict {
+        let judged = self.findings.take_out(|conflict| {
+            if conflict.severity() != Severity::Conflict {
                 return None;
             }
-            let standing = standing(told);
-            let subject = told
+            let standing = standing(conflict);
+            let subject = conflict
                 .resource
                 .as_ref()
-                .map_or_else(|| told.kind.to_string(), ToString::to_string);
+                .map_or_else(|| conflict.kind.to_string(), ToString::to_string);
             match &standing {
                 Standing::Ended { until, reason } => {
                     compared.notes.push(format!(

@@ -1,9 +1,10 @@
 //! Finds the recordings of sessions, and removes old ones.
 
 use cofferdam::Error;
-use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
+use cofferdam::diagnostics::{RecordedRun, runs};
 use cofferdam_batch::executor::job::JobId;
 use cofferdam_batch::ledger::Reader;
+use cofferdam_conflicts::Evidence;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,7 @@ pub(super) fn newest(base: &Path) -> Result<Option<String>, Error> {
 /// Reads the recording of `session` below `base`.
 pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
     let mut evidence = Evidence::of_session(session);
+    // A recording without `run` has no account.
     let account = account(base, session);
     if account.exists() {
         evidence.read(&account);
@@ -47,7 +49,7 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
 }
 
 /// Returns the account of a session. It is in the folder of runs, so that a copy of that folder includes it.
-fn account(base: &Path, session: &str) -> PathBuf {
+pub(super) fn account(base: &Path, session: &str) -> PathBuf {
     base.join("runs").join(format!("{session}.account"))
 }
 

@@ -1,9 +1,9 @@
-//! Whether a command runs tests, going by its words.
+//! Recognition of test commands by their arguments.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Whether this is `cargo test`, `cargo nextest run` or one of their short names, and one that runs tests.
+/// Returns whether the command is `cargo test`, `cargo nextest run` or an alias of them that runs tests.
 pub(super) fn is_test_command(command: &[OsString]) -> bool {
     let words: Vec<&str> = command
         .iter()
@@ -47,7 +47,7 @@ fn tells_only(words: &[&str]) -> bool {
         .any(|word| matches!(*word, "--help" | "-h" | "--list" | "--version" | "-V"))
 }
 
-/// What stands behind a program's own options (`+nightly`, `--locked`, `-C DIR`).
+/// Returns the arguments after a program's own options (`+nightly`, `--locked`, `-C DIR`).
 fn after_options<'a>(mut words: &'a [&'a str]) -> Option<&'a [&'a str]> {
     while let [word, rest @ ..] = words {
         if !word.starts_with(['-', '+']) {

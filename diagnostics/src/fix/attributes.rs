@@ -1,6 +1,6 @@
-//! The attributes that keep tests apart, as they stand in the source: ours and serial_test's.
+//! Attributes in the source that keep tests apart: cofferdam's and serial_test's.
 
-use super::Runner;
+use cofferdam_conflicts::Runner;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,24 +9,24 @@ use syn::parse::Parser as _;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Ident, LitStr, Meta, Path, UseTree};
 
-/// Whose attribute it is, and so whom it keeps apart.
+/// The origin of an attribute, which determines what it keeps apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {
-    /// cofferdam's: threads and processes.
+    /// cofferdam's attributes: keep threads and processes apart.
     Cofferdam,
-    /// serial_test's `serial` and `parallel`: the threads of one process.
+    /// serial_test's `serial` and `parallel`: keep the threads of one process apart.
     SerialTest,
-    /// serial_test's `file_serial` and `file_parallel`: processes, too.
+    /// serial_test's `file_serial` and `file_parallel`: also keep processes apart.
     SerialTestFile,
 }
 
 impl Family {
-    /// Whether it keeps tests apart under that runner.
+    /// Returns whether it keeps tests apart under a runner.
     pub(crate) fn holds_under(self, runner: Runner) -> bool {
         self != Self::SerialTest || runner == Runner::CargoTest
     }
 
-    /// What an attribute without a key takes.
+    /// Returns the key of an attribute without one.
     pub(crate) fn default_key(self) -> &'static str {
         match self {
             Self::Cofferdam => "serial",
@@ -34,7 +34,7 @@ impl Family {
         }
     }
 
-    /// The crate that it comes from.
+    /// Returns the name of its crate.
     pub(crate) fn crate_name(self) -> &'static str {
         match self {
             Self::Cofferdam => "cofferdam",
@@ -42,7 +42,7 @@ impl Family {
         }
     }
 
-    /// Of an attribute by its crate and its word there, with whether it lets nobody else run.
+    /// Returns the family of an attribute by its crate and name, and whether it is exclusive.
     fn of(name: &str, word: &str) -> Option<(Self, bool)> {
         let family = match name {
             "cofferdam" if !word.starts_with("file_") => Self::Cofferdam,
@@ -54,28 +54,28 @@ impl Family {
     }
 }
 
-/// One that stands on a test, or on a module of tests.
+/// An attribute on a test or on a module of tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Annotation {
     pub(crate) family: Family,
     pub(crate) alone: bool,
-    /// Without any, that of all that name none.
+    /// Empty for the default key.
     pub(crate) keys: Vec<String>,
-    /// Whether it stands on the module that the test is in.
+    /// Whether the attribute is on the test's module.
     pub(crate) is_of_module: bool,
-    /// As it is written.
+    /// The source text.
     pub(crate) text: String,
     pub(crate) line: usize,
-    /// Where it begins.
+    /// The byte offset at which it begins.
     pub(crate) at: usize,
-    /// Where its name stands.
+    /// The byte range of its name.
     pub(crate) name: Range<usize>,
-    /// Where more keys can be written, if it has some.
+    /// The byte offset at which another key can be inserted, if it has keys.
     pub(crate) more: Option<usize>,
 }
 
 impl Annotation {
-    /// The keys that it takes.
+    /// Returns the keys that it takes.
     pub(crate) fn held(&self) -> Vec<String> {
         match self.keys.as_slice() {
             [] => vec![self.family.default_key().to_owned()],
@@ -84,23 +84,23 @@ impl Annotation {
     }
 }
 
-/// What the names of attributes mean in a module.
+/// The attribute names in scope in a module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     known: BTreeMap<String, (Family, bool)>,
-    /// Names that are something else's.
+    /// Names that belong to other items.
     others: Vec<String>,
 }
 
 const WORDS: [&str; 4] = ["serial", "parallel", "file_serial", "file_parallel"];
 
 impl Names {
-    /// From the `use` items of a module, in `outer`.
+    /// Reads the `use` items of a module inside `outer`.
     pub(crate) fn of<'a>(uses: impl Iterator<Item = &'a UseTree>, outer: &Self) -> Self {
         let mut leaves = Vec::new();
         uses.for_each(|tree| flatten(tree, &mut Vec::new(), &mut leaves));
         let mut names = Self::default();
-        // What is named goes before what comes with a `*`.
+        // Named imports shadow glob imports.
         for is_glob in [true, false] {
             for (path, name) in leaves.iter().filter(|(_, name)| (name == "*") == is_glob) {
                 names.add(path, name, outer);
@@ -135,12 +135,12 @@ impl Names {
         }
     }
 
-    /// Whose attribute it is.
+    /// Returns the family of an attribute name.
     pub(crate) fn get(&self, name: &str) -> Option<Family> {
         self.known.get(name).map(|(family, _)| *family)
     }
 
-    /// Whether the name can be given to something here.
+    /// Returns whether the name is unused in the module.
     pub(crate) fn is_free(&self, name: &str) -> bool {
         !self.known.contains_key(name) && !self.others.iter().any(|other| other == name)
     }
@@ -161,17 +161,17 @@ fn flatten(tree: &UseTree, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>
     }
 }
 
-/// The last word of an attribute's path.
+/// Returns the last segment of an attribute's path.
 fn last_word(path: &Path) -> Option<String> {
     path.segments.last().map(|last| last.ident.to_string())
 }
 
-/// Whether it is one of these.
+/// Returns whether the last segment is one of `words`.
 pub(super) fn is_last(path: &Path, words: &[&str]) -> bool {
     last_word(path).is_some_and(|last| words.contains(&last.as_str()))
 }
 
-/// Those of an item. `fallback` is whose a name is that nothing says anything of: `#[macro_use]`, say.
+/// Returns the annotations of an item. `fallback` is the crate of names that no `use` item explains, as with `#[macro_use]`.
 pub(crate) fn annotations(
     attributes: &[Attribute],
     names: &Names,
@@ -217,7 +217,7 @@ fn annotation(
     })
 }
 
-/// Whether one of them is there by a condition, `#[cfg_attr(…, serial)]`: nobody here knows whether it holds.
+/// Returns whether an annotation is conditional, as in `#[cfg_attr(…, serial)]`; whether the condition holds is unknown.
 pub(super) fn is_conditional(attributes: &[Attribute]) -> bool {
     let mut all = attributes
         .iter()
@@ -225,7 +225,7 @@ pub(super) fn is_conditional(attributes: &[Attribute]) -> bool {
     all.any(|one| is_last(one.path(), &WORDS))
 }
 
-/// What a `cfg_attr` puts there if its condition holds, also by another one in it.
+/// Returns the attributes of a `cfg_attr`, including those of nested ones.
 pub(super) fn conditional(attribute: &Meta) -> Vec<Meta> {
     let Meta::List(list) = attribute else {
         return Vec::new();
@@ -233,7 +233,7 @@ pub(super) fn conditional(attribute: &Meta) -> Vec<Meta> {
     if !list.path.is_ident("cfg_attr") {
         return Vec::new();
     }
-    // What stands first is the condition.
+    // The first part is the condition.
     let metas = parts(&list.tokens)
         .into_iter()
         .skip(1)
@@ -246,7 +246,7 @@ pub(super) fn conditional(attribute: &Meta) -> Vec<Meta> {
     with_inner.collect()
 }
 
-/// What stands between commas.
+/// Splits tokens at commas.
 pub(super) fn parts(tokens: &TokenStream) -> Vec<TokenStream> {
     let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
     let parts = tokens.split(is_comma);
@@ -257,7 +257,7 @@ fn is_comma(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',')
 }
 
-/// Words and texts between commas; `crate = x` and `path => x` are none.
+/// Returns the identifiers and string literals between commas; `crate = x` and `path => x` are no keys.
 fn keys(tokens: &TokenStream) -> Vec<String> {
     let only = parts(tokens).into_iter().filter_map(|part| {
         let mut part = part.into_iter();
@@ -271,9 +271,9 @@ fn key(token: &TokenTree) -> String {
     syn::parse_str::<LitStr>(&text).map_or(text, |literal| literal.value())
 }
 
-/// A key as it stands in an attribute.
+/// Returns a key as an attribute's source text.
 pub(crate) fn spelled(key: &str) -> String {
-    // A word of Rust's is a word here, too.
+    // Keywords are accepted as keys.
     if Ident::parse_any.parse_str(key).is_ok() {
         key.to_owned()
     } else {
@@ -281,7 +281,7 @@ pub(crate) fn spelled(key: &str) -> String {
     }
 }
 
-/// Where the last argument ends: a comma may follow it.
+/// Returns the byte offset behind the last argument, before a trailing comma.
 fn end_of_last(tokens: TokenStream) -> Option<usize> {
     let last = tokens.into_iter().filter(|token| !is_comma(token)).last()?;
     Some(last.span().byte_range().end)

@@ -1,4 +1,4 @@
-//! A plan as new texts of files: what is to be written, and what a person has to do instead.
+//! Conversion of a plan to new file contents, and to steps that are left to people.
 
 use super::attributes::Family;
 use super::edit::{Edits, Target};
@@ -9,17 +9,17 @@ use similar::TextDiff;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// A file with its new text.
+/// A file and its new content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) path: PathBuf,
-    /// Nothing for one that is made.
+    /// `None` for a new file.
     pub(crate) old: Option<String>,
     pub(crate) new: String,
 }
 
 impl Change {
-    /// What changes, as `patch` and `git apply` read it, with names from `root` on.
+    /// Returns a unified diff for `patch` and `git apply`, with paths relative to `root`.
     pub(crate) fn diff(&self, root: &Path) -> String {
         let shown = self
             .path
@@ -41,10 +41,10 @@ impl Change {
     }
 }
 
-/// What the attributes of a package's tests come to.
+/// The new attributes of the tests of a package.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
-    /// By file and place, for a file may be part of several programs.
+    /// Keyed by file and offset, since a file may be part of several programs.
     takes: BTreeMap<(&'a Path, usize), One<'a>>,
 }
 
@@ -57,7 +57,7 @@ struct One<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Has a test take these keys.
+    /// Adds keys to a test.
     pub(crate) fn take(
         &mut self,
         program: &'a Program,
@@ -76,12 +76,12 @@ impl<'a> Draft<'a> {
         one.takes.shared.retain(|key| !one.takes.alone.contains(key));
     }
 
-    /// How many functions change.
+    /// Returns the number of functions that change.
     pub(crate) fn functions(&self) -> usize {
         self.takes.len()
     }
 
-    /// The files with their attributes.
+    /// Returns the changed files.
     pub(crate) fn changes(&self) -> Vec<Change> {
         let mut files: BTreeMap<&Path, (&str, Edits)> = BTreeMap::new();
         for ((path, _), one) in &self.takes {
@@ -106,8 +106,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The packages' manifests with the feature that the attributes need, and those that lack the library. `library` is
-/// the checkout that they may have it from; each text is told with its file.
+/// Returns the changed manifests with the feature that the attributes need, and the manifests that lack the library.
+/// `library` is a checkout to add it from.
 pub(crate) fn manifests(
     texts: &BTreeMap<PathBuf, String>,
     library: Option<&Path>,
@@ -131,14 +131,14 @@ pub(crate) fn manifests(
     Ok((changes, missing))
 }
 
-/// The way from one folder to another, as it is written in a manifest.
+/// Returns the path from one directory to another, as written in a manifest.
 fn way(from: &Path, to: &Path) -> String {
     let common = from
         .components()
         .zip(to.components())
         .take_while(|(one, other)| one == other)
         .count();
-    // Two places on another disk have nothing in common.
+    // Paths on different drives have no common prefix.
     if common == 0 {
         return to.display().to_string();
     }
@@ -160,7 +160,7 @@ mod tests {
     use super::super::scan::scan;
     use super::*;
 
-    /// The file as it is when its tests take keys: `+` alone, `-` shared.
+    /// Returns the file after its tests took keys: `+` exclusively, `-` shared.
     fn drafted(text: &str, takes: &[(&str, &str)], family: Family) -> String {
         let program = scan(Path::new("lib.rs"), None, &|path| match path.to_str() {
             Some("lib.rs") => Ok(text.to_owned()),

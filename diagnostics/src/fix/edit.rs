@@ -1,32 +1,32 @@
-//! New words in a file of Rust. Nothing is printed anew: what was there stays as it was written.
+//! Insertions into a Rust source file. Everything else keeps its formatting.
 
 use super::attributes::{Annotation, Family, spelled};
 use super::plan::Takes;
 use super::program::{Function, Module};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is written into one file.
+/// The edits of one file.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
-    /// At each place one behind another.
+    /// Insertions by byte offset, in order.
     insertions: BTreeMap<usize, Vec<String>>,
-    /// What goes for them, from where they are to where.
+    /// Replaced ranges, by start.
     replaced: BTreeMap<usize, usize>,
-    /// What is used of cofferdam or serial_test, by the place of the `use`.
+    /// Names to import, by the position and crate of the `use` item.
     uses: BTreeMap<(usize, bool, &'static str), BTreeSet<&'static str>>,
 }
 
-/// A function that is to take keys.
+/// A function to annotate.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
     pub(super) function: &'a Function,
     pub(super) module: &'a Module,
     pub(super) family: Family,
-    /// The file that it is in.
+    /// The content of its file.
     pub(super) text: &'a str,
 }
 
-/// Why the function can be given no attribute of that family, unless it can.
+/// Returns the reason a function cannot be annotated with an attribute of the family, if there is one.
 pub(super) fn obstacle(function: &Function, family: Family) -> Option<&'static str> {
     if function.is_conditional {
         return Some("what it takes already stands in a #[cfg_attr]");
@@ -36,8 +36,8 @@ pub(super) fn obstacle(function: &Function, family: Family) -> Option<&'static s
             "#[test_with::…] refuses a #[serial] below it, and stands above #[rstest], which has to be above it",
         );
     }
-    // Each of serial_test's waits for its keys when those below it have theirs. All that are written here take what has
-    // a name at once, then what has none, then the file's, so no two tests wait for each other.
+    // serial_test's attributes lock from the bottom up. All attributes written here lock named keys first, then the default
+    // key, then the file's, so no two tests can deadlock.
     let rank = |there: &Annotation| match there.family {
         Family::SerialTestFile if !there.is_of_module => Some(0),
         Family::SerialTest if !there.is_of_module => Some(1 + usize::from(there.more.is_some())),
@@ -51,28 +51,28 @@ pub(super) fn obstacle(function: &Function, family: Family) -> Option<&'static s
 }
 
 impl Edits {
-    /// Has the function take these keys besides what it takes.
+    /// Adds keys to those the function already takes.
     pub(super) fn take(&mut self, one: &Target<'_>, takes: &Takes) {
         let Takes {
             mut alone,
             mut shared,
         } = takes.clone();
         let is_ours = one.family == Family::Cofferdam;
-        // Those of the module are given to tests without an attribute, and to this one no more.
+        // The module's keys apply to tests without an attribute, so they must be repeated on this test.
         let of_module = |there: &&Annotation| is_ours && there.is_of_module && there.family == one.family;
         for there in one.function.annotations.iter().filter(of_module) {
             if there.alone { &mut alone } else { &mut shared }.extend(there.held());
         }
         shared.retain(|key| !alone.contains(key));
-        // Of two attributes of serial_test's each test would take the keys in an order of its own, and two could wait
-        // for each other. To our macro all of a test are one.
+        // With two attributes of serial_test each test would lock keys in an order of its own and could deadlock, so keys are
+        // added to an existing attribute. cofferdam's macro merges all attributes of a test.
         let there = one
             .function
             .annotations
             .iter()
             .filter(|there| !is_ours && there.family == one.family)
             .find_map(|there| Some((there, there.more?)));
-        // That of attributes without a key, which nothing else can name. It stands above: see `obstacle`.
+        // The default key cannot be named, so it needs an attribute of its own, above the others: see `obstacle`.
         let unnamed = one.family.default_key();
         let is_alone = alone.remove(unnamed);
         if is_alone || shared.remove(unnamed) {
@@ -113,7 +113,7 @@ impl Edits {
         }
     }
 
-    /// What the attribute is called in the module: its short name, if that is not something else's.
+    /// Returns the attribute's name in the module: the short name unless another item has it.
     fn name(&mut self, word: &'static str, one: &Target<'_>) -> String {
         let (module, family) = (one.module, one.family);
         let root = family.crate_name();
@@ -132,7 +132,7 @@ impl Edits {
         self.insertions.entry(at).or_default().push(what);
     }
 
-    /// On a line of its own, if what is there stands on one.
+    /// Inserts on a separate line if the code at `at` starts its line.
     fn above(&mut self, at: usize, what: &str, text: &str) {
         let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
         let indent = &text[line..at];
@@ -145,7 +145,7 @@ impl Edits {
         self.insert(at, format!("{what}{behind}"));
     }
 
-    /// The file with all of that.
+    /// Returns the edited file.
     pub(super) fn apply(mut self, text: &str) -> String {
         for ((at, among_others, root), words) in std::mem::take(&mut self.uses) {
             let words: Vec<&str> = words.into_iter().collect();
@@ -172,13 +172,13 @@ fn newline(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
-/// A `use` with what parts it from its neighbours.
+/// Returns a `use` item with the line breaks around it.
 fn on_its_line(text: &str, at: usize, what: &str, among_others: bool) -> String {
     let (before, behind) = text.split_at(at);
     let newline = newline(text);
     let begin = match before.chars().next_back() {
         None | Some('\n' | '\u{feff}') => "",
-        // The file ends without one.
+        // The file does not end with a line break.
         Some(_) if behind.is_empty() => newline,
         Some(';' | '}') => return format!(" {what}"),
         Some(_) => return format!("{what} "),
@@ -188,7 +188,7 @@ fn on_its_line(text: &str, at: usize, what: &str, among_others: bool) -> String 
     format!("{begin}{indent}{what}{newline}{gap}")
 }
 
-/// As far in as what stands on the line there, or on the one before it.
+/// Returns the indentation of the line at `at`, or of the line before it.
 fn indent_at(text: &str, at: usize) -> &str {
     let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
     let here = text[at..].lines().next().unwrap_or_default();

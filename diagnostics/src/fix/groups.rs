@@ -1,20 +1,20 @@
-//! nextest's settings with test groups of one thread. Everything else stays as it was written.
+//! Test groups in nextest's configuration that run one test at a time. Everything else keeps its formatting.
 
 use super::plan::Meeting;
 use super::words;
 use std::collections::{BTreeMap, BTreeSet};
 use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TomlError, value};
 
-/// Tests of which nextest runs one at a time.
+/// A group of tests of which nextest runs one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) tests: BTreeSet<usize>,
-    /// What they meet on.
+    /// The shared resources.
     pub(crate) resources: Vec<cofferdam::Resource>,
 }
 
-/// A test has one group at most, so whoever is linked by any resource is in one.
+/// Returns the groups of tests connected by shared resources: nextest allows one group per test.
 pub(crate) fn groups(meetings: &[Meeting], taken: &BTreeSet<String>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for meeting in meetings
@@ -48,7 +48,7 @@ pub(crate) fn groups(meetings: &[Meeting], taken: &BTreeSet<String>) -> Vec<Grou
     groups
 }
 
-/// Names of groups that the settings have.
+/// Returns the names of the configured groups.
 pub(crate) fn names(text: &str) -> Result<BTreeSet<String>, TomlError> {
     let document: DocumentMut = text.parse()?;
     let table = document.get("test-groups").and_then(Item::as_table_like);
@@ -59,7 +59,7 @@ pub(crate) fn names(text: &str) -> Result<BTreeSet<String>, TomlError> {
         .collect())
 }
 
-/// The settings with a group of one thread for these tests, by their programs as nextest calls them.
+/// Returns the configuration with a single-threaded group for these tests, which are keyed by nextest's binary ID.
 pub(crate) fn with_group(
     text: &str,
     name: &str,
@@ -94,8 +94,8 @@ pub(crate) fn with_group(
     Ok(document.to_string())
 }
 
-/// Whether an override that is there gives one of these tests a group, or may: of several nextest takes the first, and a
-/// profile's go before the default's.
+/// Returns whether an existing override assigns a group to one of these tests, or may do so: nextest uses the first override
+/// that matches, those of a profile before those of the default profile.
 pub(crate) fn may_be_in_one(
     text: &str,
     tests: &BTreeMap<String, BTreeSet<String>>,
@@ -110,7 +110,7 @@ pub(crate) fn may_be_in_one(
         .filter(|rule| rule.get("test-group").is_some());
     Ok(with_group.any(|rule| {
         let named = rule.get("filter").and_then(Item::as_str).and_then(named_in);
-        // What is written otherwise only nextest understands.
+        // Only nextest can evaluate other filters.
         named.is_none_or(|named| {
             let mut programs = tests.iter();
             programs.any(|(program, tests)| {
@@ -121,7 +121,7 @@ pub(crate) fn may_be_in_one(
     }))
 }
 
-/// The tests that a filter names, each with its program, if it is one as we write it.
+/// Returns the tests and binary IDs of a filter in the form that `filter` writes.
 fn named_in(filter: &str) -> Option<BTreeSet<(String, String)>> {
     let mut named = BTreeSet::new();
     let mut program = "";
@@ -151,7 +151,7 @@ fn named_in(filter: &str) -> Option<BTreeSet<(String, String)>> {
         .then_some(named)
 }
 
-/// Where the parenthesis stands that is none of its own.
+/// Returns the offset of the first unbalanced closing parenthesis.
 fn end_of_name(text: &str) -> Option<usize> {
     let mut letters = text.char_indices();
     while let Some((at, letter)) = letters.next() {
@@ -169,7 +169,7 @@ fn implicit(mut table: Table) -> Item {
     Item::Table(table)
 }
 
-/// In nextest's language, a line for each test.
+/// Returns a filter expression with one line per test.
 fn filter(tests: &BTreeMap<String, BTreeSet<String>>) -> Item {
     let of_program = |(program, tests): (&String, &BTreeSet<String>)| {
         let names: Vec<String> = tests
@@ -184,7 +184,7 @@ fn filter(tests: &BTreeMap<String, BTreeSet<String>>) -> Item {
     };
     let programs: Vec<String> = tests.iter().map(of_program).collect();
     let text = programs.join(" | ");
-    // Between three quotes there are lines.
+    // A multi-line literal string.
     let written = format!("'''\n{text}\n'''").parse();
     Item::Value(written.unwrap_or_else(|_| text.into()))
 }

@@ -1,20 +1,20 @@
-//! What a module's attributes are for the tests in it. cofferdam and serial_test differ, and neither goes into another file.
+//! Attributes that tests inherit from their module. cofferdam and serial_test differ here; neither crosses files.
 
 use super::attributes::{self, Annotation, Family, conditional, is_last, parts};
 use syn::{Attribute, Expr, Meta, MetaNameValue, Path};
 
-/// What the items of a module have from it.
+/// The attributes that items inherit from their module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Handed {
     annotations: Vec<Annotation>,
-    /// Or may have, by a condition.
+    /// Whether more attributes may apply under a condition.
     is_conditional: bool,
 }
 
 impl Handed {
-    /// For the items of a module in a module, by its attributes and those of them that keep tests apart.
+    /// Returns the attributes that items of a nested module inherit. `own` are the module's annotations among `all`.
     pub(super) fn for_module(&self, all: &[Attribute], own: Vec<Annotation>) -> Self {
-        // serial_test does not go into the modules of a module.
+        // serial_test does not apply to nested modules.
         let from_above = self
             .annotations
             .iter()
@@ -24,7 +24,7 @@ impl Handed {
             .cloned()
             .collect();
         for one in own {
-            // serial_test's first is expanded first, and the others are gone.
+            // serial_test's first attribute expands first and drops the others.
             let crate_name = one.family.crate_name();
             let is_gone = |first: &Annotation| first.family.crate_name() == crate_name;
             if one.family == Family::Cofferdam || !handed.iter().any(is_gone) {
@@ -40,18 +40,18 @@ impl Handed {
         }
     }
 
-    /// Whether what has these attributes may have more than is known.
+    /// Returns whether an item with these attributes may inherit conditional ones.
     pub(super) fn may_hand_to(&self, all: &[Attribute]) -> bool {
         self.is_conditional || attributes::is_conditional(all)
     }
 
-    /// All that a function has, by the same.
+    /// Returns the attributes of a function, inherited ones included.
     pub(super) fn for_function(&self, all: &[Attribute], mut own: Vec<Annotation>) -> Vec<Annotation> {
         let handed = self.annotations.iter().filter(|one| match one.family {
             Family::Cofferdam => {
                 all.iter().any(|attribute| makes_test(&attribute.meta)) && !all.iter().any(passes_for_ours)
             }
-            // It looks for the word anywhere in the path.
+            // serial_test looks for the name anywhere in the path.
             Family::SerialTest | Family::SerialTestFile => all.iter().any(|attribute| {
                 let mut parts = attribute.path().segments.iter();
                 parts.any(|part| part.ident.to_string().contains("test"))
@@ -62,7 +62,7 @@ impl Handed {
     }
 }
 
-/// Whether cofferdam's macro takes it for its own, and so gives the item nothing of the module's.
+/// Returns whether cofferdam's macro recognizes the attribute as its own, in which case the item inherits nothing.
 fn passes_for_ours(attribute: &Attribute) -> bool {
     if !is_last(attribute.path(), &["serial", "parallel"]) {
         return false;
@@ -76,7 +76,7 @@ fn passes_for_ours(attribute: &Attribute) -> bool {
     }
 }
 
-/// What it says in `crate = …`.
+/// Returns the path in `crate = …`.
 fn said_root(attribute: &Attribute) -> Option<Vec<String>> {
     let Meta::List(list) = &attribute.meta else {
         return None;
@@ -95,7 +95,7 @@ fn words(path: &Path) -> Vec<String> {
     path.segments.iter().map(|part| part.ident.to_string()).collect()
 }
 
-/// Whether cofferdam's macro takes what has it for a test.
+/// Returns whether cofferdam's macro recognizes an item with this attribute as a test.
 fn makes_test(attribute: &Meta) -> bool {
     let is_test = |one: &Meta| is_last(one.path(), &["test", "rstest"]);
     is_test(attribute) || conditional(attribute).iter().any(is_test)

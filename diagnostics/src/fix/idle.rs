@@ -1,8 +1,8 @@
-//! Attributes that are there: those that guard nothing that was seen, and those that do nothing under nextest.
+//! Unneeded attributes: those that guard no observed conflict, and those that have no effect under nextest.
 
-use super::Runner;
 use super::attributes::Family;
 use super::program::{Function, Program};
+use cofferdam_conflicts::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -14,23 +14,23 @@ pub(crate) struct Idle {
     pub(crate) text: String,
 }
 
-/// A function that ran as a test, and what it used: resources by their numbers, each with whether it changed them.
+/// A test function that ran, and the resources it accessed, by number, each with whether it wrote to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Ran<'a> {
-    /// The test, by its number. Several may be cases of one function, and one may be found in several.
+    /// The number of the test. Several tests may be cases of one function, and one test may match several functions.
     pub(crate) test: usize,
     pub(crate) function: &'a Function,
     pub(crate) uses: BTreeMap<usize, bool>,
 }
 
-/// Who uses a resource under a key: the tests, and whether any of them changes it.
+/// The tests that access a resource under a key, and whether one of them writes to it.
 #[derive(Default)]
 struct Met {
     users: BTreeSet<usize>,
     is_written: bool,
 }
 
-/// Those that keep nobody apart who was seen to meet.
+/// Returns the attributes that keep no conflicting tests apart.
 pub(crate) fn guarding_nothing(ran: &[Ran<'_>]) -> Vec<Idle> {
     let mut met: BTreeMap<(Family, String, usize), Met> = BTreeMap::new();
     for one in ran {
@@ -53,7 +53,7 @@ pub(crate) fn guarding_nothing(ran: &[Ran<'_>]) -> Vec<Idle> {
             met.users.into_iter().map(move |user| (family, key.clone(), user))
         })
         .collect();
-    // An attribute of a module stands for all its tests.
+    // An attribute of a module counts for all its tests.
     let mut idle: BTreeMap<Idle, bool> = BTreeMap::new();
     for one in ran {
         for annotation in &one.function.annotations {
@@ -71,7 +71,7 @@ pub(crate) fn guarding_nothing(ran: &[Ran<'_>]) -> Vec<Idle> {
         .collect()
 }
 
-/// Those that keep threads apart, and under nextest each test has a process.
+/// Returns the attributes that only keep threads apart: under nextest each test has its own process.
 pub(crate) fn doing_nothing_under_nextest<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<Idle> {
     let functions = programs.flat_map(|program| &program.functions);
     let all = functions.flat_map(|function| function.annotations.iter().map(move |one| (function, one)));

@@ -1,24 +1,24 @@
-//! Cargo.toml with the feature that the attributes need. Everything else stays as it was written.
+//! Changes to Cargo.toml for the feature that the attributes need. Everything else keeps its formatting.
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Value};
 
 const CRATE: &str = "cofferdam";
 const FEATURE: &str = "serial";
-/// Where the package may have the library.
+/// The tables that may contain the library.
 const TABLES: [&str; 2] = ["dev-dependencies", "dependencies"];
 
-/// What is to be done about a manifest.
+/// The necessary change of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Manifest {
-    /// It has all that is needed.
+    /// None.
     Fine,
-    /// The new text.
+    /// The new content.
     New(String),
-    /// It does not have the library, and nobody said where that is.
+    /// It lacks the library, and no checkout was given.
     Missing,
 }
 
-/// The manifest with the feature; with the library, too, if it lies at `path`, from the package's folder on.
+/// Returns the manifest with the feature, and with the library if `path`, relative to the package, is given.
 pub(super) fn with_serial(text: &str, path: Option<&str>) -> Result<Manifest, String> {
     let mut document: DocumentMut = text
         .parse()
@@ -50,7 +50,7 @@ pub(super) fn with_serial(text: &str, path: Option<&str>) -> Result<Manifest, St
     Ok(Manifest::New(document.to_string()))
 }
 
-/// Whether it was not there yet.
+/// Adds the feature to a dependency. Returns whether it was missing.
 fn add_feature(dependency: &mut Item) -> bool {
     if let Some(version) = dependency.as_str().map(str::to_owned) {
         let mut table = InlineTable::new();
@@ -61,7 +61,7 @@ fn add_feature(dependency: &mut Item) -> bool {
         .as_inline_table_mut()
         .and_then(|table| table.iter_mut().last())
     {
-        // The space before the brace comes behind what is added.
+        // Keeps the space before the closing brace.
         last.1.decor_mut().set_suffix("");
     }
     let Some(table) = dependency.as_table_like_mut() else {

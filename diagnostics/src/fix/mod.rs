@@ -1,16 +1,14 @@
-//! The smallest set of changes that ends the conflicts that were seen.
+//! The smallest set of changes that ends the observed conflicts.
 //!
-//! `mending` goes from findings to drafts of files. `plan` chooses the keys and who takes them; `words` names them.
-//! `workspace` says where a program's source begins, `scan` finds the tests in it (`program`) with what stands
-//! on them and on their modules (`attributes`, `handed`, `source`), and `sources` is all of that. `draft` turns a plan
-//! into new texts: by `edit` in Rust, by `manifest` in Cargo.toml; `groups` does it for nextest's settings. `idle` finds
-//! attributes that guard nothing, `help` words the help for a conflict, and `tree` writes. What touches the outside is `tool`, `tree` and the reading in
-//! `sources` and `mending`.
+//! `mending` turns findings into new file contents: `sources` reads the workspaces and finds each test with its attributes,
+//! `plan` chooses the keys, and `draft` writes them into Rust files, Cargo.toml and nextest's configuration. `idle` finds
+//! unneeded attributes, and `help` writes the help texts. `tree` applies the changes. Only `tool`, `tree`, `sources` and
+//! `mending` have effects.
 
 mod attributes;
 pub(crate) mod draft;
 mod edit;
-mod groups;
+pub(crate) mod groups;
 mod handed;
 pub(crate) mod help;
 pub(crate) mod idle;
@@ -26,5 +24,4 @@ pub(crate) mod tree;
 mod words;
 mod workspace;
 
-pub(crate) use crate::findings::Runner;
 pub(crate) use attributes::{Annotation, Family, spelled};

@@ -1,26 +1,26 @@
-//! Which tests take which keys: the fewest changes that keep apart all that were seen to meet. Data in, data out.
+//! Assignment of keys to tests: the fewest changes that keep all conflicting tests apart. Pure, without effects.
 //!
-//! Two tests are kept apart by a key that both take, one of them alone. So whoever changes a resource takes its key
-//! alone, whoever only looks takes it shared, and what is left to choose is whether resources can go by one key, and
-//! whether a key that is there already will do.
+//! Two tests are kept apart by a key that both take, at least one of them exclusively. So tests that write a resource take
+//! its key exclusively, and tests that only read take it shared. What remains to choose is which resources share a key, and
+//! which existing keys to reuse.
 
 use super::words;
 use cofferdam::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A resource, and who meets there: tests by their numbers, each with whether it changes the resource.
+/// A resource and the tests that share it, by number, each with whether it writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meeting {
     pub(crate) resource: Resource,
     pub(crate) users: BTreeMap<usize, bool>,
 }
 
-/// A key that a test takes already, in a way that counts for the runner.
+/// A key that a test already takes, by an attribute that works under the runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) key: String,
     pub(crate) alone: bool,
-    /// Whether others can be given it: the new attributes are of its family.
+    /// Whether new attributes can use it, being of its family.
     pub(crate) may_be_taken: bool,
 }
 
@@ -28,16 +28,16 @@ pub(crate) struct Held {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) name: String,
-    /// Some tests take it already.
+    /// Whether some tests already take it.
     pub(crate) is_there: bool,
     pub(crate) resources: Vec<Resource>,
-    /// Who takes it alone, also if they do so already.
+    /// The tests that take it exclusively, now or with the plan.
     pub(crate) writers: BTreeSet<usize>,
-    /// And who shared.
+    /// The tests that take it shared.
     pub(crate) readers: BTreeSet<usize>,
 }
 
-/// What a test is to take besides what it takes already.
+/// The keys to add to a test.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Takes {
     pub(crate) alone: BTreeSet<String>,
@@ -48,12 +48,12 @@ pub(crate) struct Takes {
 pub(crate) struct Plan {
     pub(crate) keys: Vec<Key>,
     pub(crate) takes: BTreeMap<usize, Takes>,
-    /// Resources whose tests are kept apart already.
+    /// Resources whose tests are already kept apart.
     pub(crate) kept: Vec<Resource>,
 }
 
 impl Plan {
-    /// Plans for these meetings. `held` says what each test takes already, `taken` which other keys there are.
+    /// Plans keys for these conflicts. `held` are the keys that each test already takes, `taken` other names in use.
     pub(crate) fn of(
         meetings: &[Meeting],
         held: &HashMap<usize, Vec<Held>>,
@@ -108,7 +108,7 @@ fn takes(held: &HashMap<usize, Vec<Held>>, test: usize, key: &str, alone: bool) 
     of_test.any(|held| held.key == key && (held.alone || !alone))
 }
 
-/// Resources that go by one key. The first names it.
+/// Resources that share a key, which the first one names.
 #[derive(Clone, Debug)]
 struct Group {
     resources: Vec<Resource>,
@@ -138,9 +138,9 @@ fn by_resource(meetings: &[Meeting]) -> Vec<Group> {
         .collect()
 }
 
-/// One key for resources where that keeps nobody apart who may run together.
+/// Merges groups whose common key keeps no further tests apart.
 fn merged(mut groups: Vec<Group>) -> Vec<Group> {
-    // What most tests use names the key.
+    // The most used resource names the key.
     groups.sort_by_key(|group| std::cmp::Reverse(group.count()));
     let mut merged: Vec<Group> = Vec::new();
     for group in groups {
@@ -157,7 +157,7 @@ impl Group {
         self.writers.len() + self.readers.len()
     }
 
-    /// Each test, with whether it needs the key for itself alone.
+    /// Returns each test, with whether it needs the key exclusively.
     fn users(&self) -> impl Iterator<Item = (usize, bool)> {
         let writers = self.writers.iter().map(|test| (*test, true));
         writers.chain(self.readers.iter().map(|test| (*test, false)))
@@ -167,12 +167,12 @@ impl Group {
         self.writers.contains(&test) || self.readers.contains(&test)
     }
 
-    /// Whether the key keeps the two apart.
+    /// Returns whether the key keeps two tests apart.
     fn parts(&self, one: usize, other: usize) -> bool {
         self.has(one) && self.has(other) && (self.writers.contains(&one) || self.writers.contains(&other))
     }
 
-    /// Whether one key for both keeps no two tests apart that neither would.
+    /// Returns whether one key for both groups keeps only those tests apart that two keys would.
     fn may_take_in(&self, other: &Self) -> bool {
         let users: BTreeSet<usize> = self.users().chain(other.users()).map(|(test, _)| test).collect();
         let mut writers = self.writers.union(&other.writers);
@@ -189,7 +189,7 @@ impl Group {
         self.readers.retain(|test| !self.writers.contains(test));
     }
 
-    /// Whether each two that meet take a key already that keeps them apart.
+    /// Returns whether existing keys already keep all conflicting tests apart.
     fn is_kept_apart(&self, held: &HashMap<usize, Vec<Held>>) -> bool {
         let of = |test: usize| held.get(&test).map_or(&[][..], Vec::as_slice);
         let apart = |one: usize, other: usize| {
@@ -198,7 +198,7 @@ impl Group {
                 theirs.any(|theirs| theirs.key == mine.key && (theirs.alone || mine.alone))
             })
         };
-        // Most tests take nothing, and then there is nothing to compare.
+        // A cheap check first: most tests take no keys.
         self.users().all(|(test, _)| !of(test).is_empty())
             && self.writers.iter().all(|writer| {
                 let mut others = self.users().filter(|(test, _)| test != writer);
@@ -206,8 +206,8 @@ impl Group {
             })
     }
 
-    /// A key that most of the tests that change the resource take alone already, or that at least half of all tests take:
-    /// the others are to take it, too. Tests that only read take it shared, and wait for no more than they must.
+    /// Returns an existing key to reuse: one that most writers already take exclusively, or at least half of all tests take.
+    /// Readers take it shared, so they wait no more than necessary.
     fn key_that_will_do(&self, held: &HashMap<usize, Vec<Held>>) -> Option<String> {
         let of_users = || {
             self.users()
@@ -223,7 +223,7 @@ impl Group {
             let writers = self.writers.iter();
             writers.filter(|test| !takes(held, **test, key, true)).count()
         };
-        // Whoever takes it shared cannot take it alone besides.
+        // A test that takes a key shared cannot also take it exclusively.
         let would_clash = |key: &str| {
             self.writers
                 .iter()
@@ -268,7 +268,7 @@ mod tests {
         held
     }
 
-    /// `0: +a -b` where test 0 takes a alone and b shared.
+    /// Returns a plan as text: `0: +a -b` if test 0 takes `a` exclusively and `b` shared.
     fn told(meetings: &[Meeting], there: &[(usize, &str, bool)]) -> String {
         let plan = Plan::of(meetings, &held(there), &BTreeSet::new());
         let takes = plan.takes.iter().map(|(test, takes)| {

@@ -1,4 +1,4 @@
-//! The functions and modules of a program, as its source tells them.
+//! The functions and modules of a program, from its source.
 
 use super::attributes::{Annotation, Names};
 use super::source::Insertion;
@@ -8,24 +8,24 @@ use std::path::PathBuf;
 /// A function of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
-    /// With its modules: `orders::tests::stores_one`.
+    /// The path from the crate root: `orders::tests::stores_one`.
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
-    /// The place of a new attribute: behind the others, but for those that refuse one below them.
+    /// The byte offset of a new attribute: below the others, except those that refuse an attribute below them.
     pub(crate) at: usize,
-    /// Its own, and what it has from its module, which is in the same file.
+    /// Its own annotations and those inherited from its module, which is in the same file.
     pub(crate) annotations: Vec<Annotation>,
-    /// No place for an attribute of cofferdam's: `#[test_with::…]`, which refuses one below it, stands above `#[rstest]`,
-    /// which has to be above it.
+    /// Set if no position for cofferdam's attribute works: `#[test_with::…]`, which refuses attributes below it, is above
+    /// `#[rstest]`, which must be above cofferdam's.
     pub(crate) has_no_place: bool,
-    /// Whether it may have more, by a condition.
+    /// Whether more annotations may apply under a condition.
     pub(crate) is_conditional: bool,
-    /// The module, by its number.
+    /// The number of its module.
     pub(crate) module: usize,
 }
 
-/// What one module says of names, and where a `use` can be added.
+/// The names in scope in a module, and the position for a new `use` item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Module {
     pub(crate) names: Names,
@@ -38,13 +38,13 @@ pub(crate) struct Program {
     pub(crate) functions: Vec<Function>,
     pub(crate) modules: Vec<Module>,
     pub(crate) texts: HashMap<PathBuf, String>,
-    /// Files that could not be read or understood, each a sentence.
+    /// Files that could not be read or parsed, one sentence each.
     pub(crate) problems: Vec<String>,
 }
 
 impl Program {
-    /// The functions that a test's name means: itself, else what its cases are made from. Several where each is for
-    /// another platform.
+    /// Returns the functions of a test name: the function itself, or the one its cases are generated from. Several if there
+    /// is one per platform.
     pub(crate) fn find(&self, test: &str) -> Vec<&Function> {
         let named = |name: &str| {
             self.functions

@@ -1,18 +1,18 @@
-//! The text of a file of Rust, and places in it.
+//! The text of a Rust source file, and positions in it.
 
 use super::attributes::Annotation;
 use syn::Item;
 use syn::spanned::Spanned as _;
 
-/// Where a new `use` goes.
+/// The position of a new `use` item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Insertion {
     pub(crate) at: usize,
-    /// Whether other `use` items stand there.
+    /// Whether it is among other `use` items.
     pub(crate) among_others: bool,
 }
 
-/// A file's text, of which the parser saw only what stands behind the first bytes.
+/// The text of a file with the part that was parsed, which excludes a byte order mark and a shebang line.
 pub(super) struct Whole<'a> {
     text: &'a str,
     skipped: usize,
@@ -26,12 +26,12 @@ impl<'a> Whole<'a> {
         }
     }
 
-    /// What the parser is to see.
+    /// Returns the part to parse.
     pub(super) fn parsed(&self) -> &'a str {
         &self.text[self.skipped..]
     }
 
-    /// Where in the file that is.
+    /// Converts an offset in the parsed part to one in the file.
     pub(super) fn at(&self, parsed: usize) -> usize {
         self.skipped + parsed
     }
@@ -51,7 +51,8 @@ impl<'a> Whole<'a> {
         annotations.into_iter().map(moved).collect()
     }
 
-    /// Where a new `use` goes: among the first `use` items that stand together, else before the first item that is no `mod name;`.
+    /// Returns the position of a new `use` item: in the first block of `use` items, otherwise before the first item that is
+    /// not `mod name;`.
     pub(super) fn insertion(&self, items: &[Item], begin: usize) -> Insertion {
         let start = |item: &Item| self.line_start(self.skipped + item.span().byte_range().start);
         let mut uses = items.iter().skip_while(|item| !matches!(item, Item::Use(_)));
@@ -86,7 +87,7 @@ impl<'a> Whole<'a> {
 
     fn line_start(&self, at: usize) -> usize {
         let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
-        // What stands before an item on its line is not ours to move.
+        // Other code before the item on its line stays where it is.
         if self.text[line..at].trim().is_empty() {
             line
         } else {
@@ -94,7 +95,7 @@ impl<'a> Whole<'a> {
         }
     }
 
-    /// Where nothing but a comment of one line follows; else what follows is another item, or a comment that goes on.
+    /// Returns the start of the next line if only a line comment follows, otherwise `at`.
     fn next_line(&self, at: usize) -> usize {
         let line = self.text[at..].split_inclusive('\n').next().unwrap_or_default();
         let behind = line.trim();
@@ -106,7 +107,7 @@ impl<'a> Whole<'a> {
     }
 }
 
-/// Whether a `use` begins with a crate whose name sorts behind ours.
+/// Returns whether a `use` item begins with a crate name that sorts after `cofferdam`.
 fn comes_after_ours(item: &Item) -> bool {
     let Item::Use(item) = item else { return false };
     let first = match &item.tree {
@@ -117,7 +118,7 @@ fn comes_after_ours(item: &Item) -> bool {
     !matches!(first.as_str(), "self" | "super" | "crate") && first.as_str() > "cofferdam"
 }
 
-/// A byte order mark, and the line that says what runs a script.
+/// Returns the length of a byte order mark and a shebang line.
 fn preamble(text: &str) -> usize {
     let mark = if text.starts_with('\u{feff}') { 3 } else { 0 };
     let rest = &text[mark..];

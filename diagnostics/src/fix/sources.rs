@@ -1,24 +1,23 @@
-//! The sources of all programs with tests, and where in them a test stands.
+//! The sources of all test programs, and the positions of tests in them.
 
 use super::program::{Function, Program};
 use super::scan::scan;
 pub(crate) use super::workspace::Package;
 use super::workspace::Workspace;
-use crate::findings::Test;
-use cofferdam::diagnostics::Harness;
+use cofferdam_conflicts::{Harness, Test};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All that is known of the sources.
+/// The sources of the workspaces.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     workspaces: Vec<Workspace>,
-    /// By the file that they begin in.
+    /// Programs by their root file.
     programs: BTreeMap<PathBuf, Program>,
 }
 
-/// Where a test stands.
+/// The position of a test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spot<'a> {
     pub(crate) package: &'a Package,
@@ -27,7 +26,7 @@ pub(crate) struct Spot<'a> {
 }
 
 impl Sources {
-    /// Reads the workspaces of these folders, each once.
+    /// Reads the workspaces of these directories, each once.
     pub(crate) fn read<'a>(folders: impl Iterator<Item = &'a Path>) -> Result<Self, String> {
         let mut sources = Self::default();
         for folder in folders {
@@ -59,12 +58,12 @@ impl Sources {
         self.workspaces.push(workspace);
     }
 
-    /// The package in that folder.
+    /// Returns the package in a directory.
     pub(crate) fn package(&self, folder: &Path) -> Option<&Package> {
         self.packages().find(|package| package.dir() == folder)
     }
 
-    /// The package that a file of source or a manifest belongs to.
+    /// Returns the package of a source file or manifest.
     pub(crate) fn package_around(&self, file: &Path) -> Option<&Package> {
         let is_source = file.extension().is_some_and(|extension| extension == "rs");
         let is_compiled = is_source || file.file_name().is_some_and(|name| name == "Cargo.toml");
@@ -78,7 +77,7 @@ impl Sources {
         self.workspaces.iter().flat_map(|workspace| &workspace.packages)
     }
 
-    /// The folder of the workspace that the package is in.
+    /// Returns the root of the package's workspace.
     pub(crate) fn root(&self, package: &Package) -> Option<&Path> {
         let has = |workspace: &&Workspace| {
             workspace
@@ -96,7 +95,7 @@ impl Sources {
         self.programs.values()
     }
 
-    /// What could not be read, each a sentence, once.
+    /// Returns the files that could not be read, one sentence each, without duplicates.
     pub(crate) fn problems(&self) -> Vec<&str> {
         let mut problems: Vec<&str> = self
             .programs()
@@ -108,11 +107,11 @@ impl Sources {
         problems
     }
 
-    /// Where the test stands, or why that is not known.
+    /// Returns the positions of a test, or the reason they are unknown.
     pub(crate) fn find(&self, package: &str, binary: &str, test: &str) -> Result<Vec<Spot<'_>>, String> {
         let packages: Vec<&Package> = match self.package(Path::new(package)) {
             Some(package) => vec![package],
-            // Where it was not seen, the program's name has to do.
+            // If the package was not observed, the program's name has to suffice.
             None => self.packages().collect(),
         };
         let mut is_known = false;
@@ -144,7 +143,7 @@ impl Sources {
     /// Returns the harness that runs the test.
     pub(crate) fn harness(&self, test: &Test) -> Harness {
         // As rustdoc names them: `src/lib.rs - orders::store (line 12)`.
-        if test.name.contains(" - ") && test.name.contains("(line ") {
+        if test.name().contains(" - ") && test.name().contains("(line ") {
             return Harness::Doctest;
         }
         let package = self.package(Path::new(&test.package));
@@ -159,7 +158,7 @@ impl Sources {
         }
     }
 
-    /// What nextest calls the program that the test is in.
+    /// Returns nextest's binary ID of the test's program.
     pub(crate) fn binary_id(&self, test: &Test) -> Option<String> {
         let package = self.package(Path::new(&test.package))?;
         let mut targets = package.targets_named(&test.binary);

@@ -1,9 +1,9 @@
-//! Programs that are asked something.
+//! External programs that answer a question.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What the program says when it is started in `dir`, or a sentence that says why it says nothing.
+/// Returns the program's standard output when started in `dir`, or a sentence about the failure.
 pub(super) fn ask(program: &str, args: &[&str], dir: &Path) -> Result<Vec<u8>, String> {
     let shown = || format!("`{program} {}` in {}", args.join(" "), dir.display());
     #[expect(clippy::disallowed_methods, reason = "a tool that answers and is gone")]

@@ -1,4 +1,4 @@
-//! The checkout: whether it may be changed, and the changing.
+//! Changes to the checkout, and the checks before and after them.
 
 use super::draft::Change;
 use super::tool;
@@ -7,25 +7,25 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-/// Why nothing was written.
+/// The reason nothing was written.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// There are changes that would be mixed with ours.
+    /// The checkout has uncommitted changes.
     Dirty(Vec<String>),
-    /// Nothing would bring back what was there.
+    /// No Git checkout could restore the files.
     NoGit(String),
     Io(String, io::Error),
-    /// It is not what it was when it was read.
+    /// The file changed after it was read.
     Changed(String),
-    /// The suite does not compile with the changes, and they were taken back.
+    /// The suite does not compile with the changes, which were reverted.
     TakenBack {
-        /// The folder that was checked.
+        /// The checked directory.
         dir: String,
-        /// Why cargo could not be started, if it could not.
+        /// The error if cargo could not be started.
         error: Option<String>,
-        /// Whether it does not compile without them either.
+        /// Whether it does not compile without the changes either.
         fails_without: bool,
-        /// What could not be taken back, each a file.
+        /// Files that could not be restored.
         left: Vec<String>,
     },
 }
@@ -35,20 +35,20 @@ impl fmt::Display for Refused {
         match self {
             Self::Dirty(files) => write!(
                 f,
-                "nothing was written: these are changed or new since the last commit, and what is changed now could \
-                 not be told from it: {}. Commit or stash them, or allow it with --allow-dirty",
+                "nothing was written: these files have uncommitted changes, which could not be told apart from the new \
+                 ones: {}. Commit or stash them, or pass --allow-dirty",
                 files.join(", ")
             ),
             Self::NoGit(why) => write!(
                 f,
-                "nothing was written: this is no checkout of git, and nothing would bring back what was there ({why}); \
-                 allow it with --allow-no-vcs"
+                "nothing was written: this is not a Git checkout, so the changes could not be undone ({why}); pass \
+                 --allow-no-vcs to write them anyway"
             ),
             Self::Io(path, error) => write!(f, "could not write {path}: {error}"),
             Self::Changed(path) => {
                 write!(
                     f,
-                    "nothing was written: {path} was changed meanwhile; run it once more"
+                    "nothing was written: {path} changed in the meantime; run the command again"
                 )
             }
             Self::TakenBack {
@@ -57,18 +57,18 @@ impl fmt::Display for Refused {
                 fails_without,
                 left,
             } => {
-                write!(f, "the changes were taken back: `cargo check --tests` in {dir} ")?;
+                write!(f, "the changes were reverted: `cargo check --tests` in {dir} ")?;
                 match error {
-                    Some(error) => write!(f, "could not be run: {error}")?,
-                    None => f.write_str("fails with them, for what cargo says above")?,
+                    Some(error) => write!(f, "could not be started: {error}")?,
+                    None => f.write_str("fails with them, for the reason above")?,
                 }
                 if *fails_without {
-                    f.write_str(". It fails without them, too: --no-check leaves out the check")?;
+                    f.write_str(". It also fails without them: --no-check skips the check")?;
                 }
                 if !left.is_empty() {
                     write!(
                         f,
-                        ". These could not be taken back, or were changed meanwhile: {}",
+                        ". These files could not be restored or changed in the meantime: {}",
                         left.join(", ")
                     )?;
                 }
@@ -80,17 +80,17 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What is allowed although it cannot be undone with git.
+/// Permissions to write changes that Git cannot undo.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowed {
     pub(crate) dirty: bool,
     pub(crate) no_vcs: bool,
 }
 
-/// As many files are named.
+/// The number of files to name.
 const NAMED: usize = 5;
 
-/// Whether files below `root` may be changed.
+/// Checks that files below `root` may be changed.
 pub(crate) fn may_change(root: &Path, allowed: Allowed) -> Result<(), Refused> {
     match tool::ask("git", &["status", "--porcelain", "--", "."], root) {
         Err(_) if allowed.no_vcs => Ok(()),
@@ -115,7 +115,7 @@ pub(crate) fn may_change(root: &Path, allowed: Allowed) -> Result<(), Refused> {
     }
 }
 
-/// Writes all changes, each file in one step. First all are looked at: what was changed meanwhile is left alone.
+/// Writes all changes, each file atomically. Writes nothing if a file changed after it was read.
 pub(crate) fn write(changes: &[Change]) -> Result<(), Refused> {
     for change in changes {
         let there = match fs::read_to_string(&change.path) {
@@ -138,7 +138,7 @@ pub(crate) fn write(changes: &[Change]) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Takes back what `write` wrote. Returns the files where that failed, or that were changed after it.
+/// Reverts what `write` wrote. Returns the files that could not be restored or changed in the meantime.
 fn restore(changes: &[Change]) -> Vec<String> {
     let is_left = |change: &&Change| {
         if fs::read_to_string(&change.path).ok().as_ref() != Some(&change.new) {
@@ -153,8 +153,8 @@ fn restore(changes: &[Change]) -> Vec<String> {
     left.map(|change| change.path.display().to_string()).collect()
 }
 
-/// Has cargo check the tests of the packages in these folders, and takes the changes back where it finds an error.
-/// `locks` are the lock files of their workspaces, as they were before.
+/// Runs `cargo check --tests` in these directories and reverts the changes if it fails. `locks` are the previous lock files of
+/// the workspaces.
 pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -> Result<(), Refused> {
     let command = ["cargo", "check", "--tests", "--quiet"].map(OsString::from);
     let starter = Starter::new(Vec::new());
@@ -173,7 +173,7 @@ pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -
         let left = restore(changes);
         locks.iter().for_each(LockFile::restore);
         let fails_without = left.is_empty() && passed == Ok(false) && passes(folder) == Ok(false);
-        // The second check may have written one, too.
+        // The second check may have written a lock file, too.
         locks.iter().for_each(LockFile::restore);
         return Err(Refused::TakenBack {
             dir: folder.display().to_string(),
@@ -185,7 +185,7 @@ pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -
     Ok(())
 }
 
-/// A workspace's Cargo.lock, which cargo writes anew where a manifest has a new dependency.
+/// The Cargo.lock of a workspace, which cargo rewrites for a new dependency.
 #[derive(Debug)]
 pub(crate) struct LockFile {
     path: PathBuf,
@@ -201,7 +201,7 @@ impl LockFile {
         }
     }
 
-    /// What fails here is found by the next build, which says so.
+    /// Restores the file. The next build reports a failure here.
     fn restore(&self) {
         let _ = match &self.text {
             Some(text) if fs::read(&self.path).ok().as_ref() == Some(text) => Ok(()),

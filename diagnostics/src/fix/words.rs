@@ -1,12 +1,12 @@
-//! Names for keys.
+//! Names for new keys.
 
 use cofferdam::{Resource, ResourceKind as Kind};
 use std::collections::BTreeSet;
 
-/// Longer names say no more.
+/// The length limit of a name.
 const LONGEST: usize = 40;
 
-/// A key for what tests meet on, and no other's: `report_csv`, else with more of its path, else with a number.
+/// Returns an unused key for a resource: `report_csv`, with more of its path if that is taken, with a number otherwise.
 pub(crate) fn new_key(resource: &Resource, taken: &BTreeSet<String>) -> String {
     let is_free = |key: &String| !taken.contains(key) && !is_word_of_rust(key);
     let parts: Vec<&str> = match resource.kind() {
@@ -43,7 +43,7 @@ pub(crate) fn new_key(resource: &Resource, taken: &BTreeSet<String>) -> String {
     names.find(is_free).unwrap_or_default()
 }
 
-/// As it can stand in an attribute.
+/// Returns text as an identifier.
 fn word(text: &str) -> String {
     let mut word = String::new();
     for letter in text.chars() {
@@ -61,7 +61,7 @@ fn word(text: &str) -> String {
     word.to_owned()
 }
 
-/// `serial` is what an attribute without a key means.
+/// Returns whether a key is reserved. serial_test's default key is called `serial`.
 fn is_word_of_rust(key: &str) -> bool {
     key == "serial" || syn::parse_str::<syn::Ident>(key).is_err()
 }

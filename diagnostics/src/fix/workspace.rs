@@ -1,4 +1,4 @@
-//! The packages of a workspace and where the source of each test program begins, as `cargo metadata` tells it.
+//! The packages of a workspace and the root file of each test program, from `cargo metadata`.
 
 use super::tool;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item, TableLike};
 
-/// What cargo says of a workspace.
+/// A workspace in the output of `cargo metadata`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Workspace {
     #[serde(rename = "workspace_root")]
@@ -27,7 +27,7 @@ pub(crate) struct Package {
 pub(crate) struct Target {
     pub(crate) name: String,
     kind: Vec<String>,
-    /// The file that it begins in.
+    /// The root file.
     #[serde(rename = "src_path")]
     pub(crate) source: PathBuf,
     /// `harness = false`.
@@ -43,13 +43,13 @@ struct Dependency {
 }
 
 impl Workspace {
-    /// That of the package or workspace in `dir`.
+    /// Returns the workspace of the package in `dir`.
     pub(crate) fn around(dir: &Path) -> Result<Self, String> {
         let told = tool::ask("cargo", &["metadata", "--no-deps", "--format-version", "1"], dir)?;
         let mut workspace: Self = serde_json::from_slice(&told)
             .map_err(|error| format!("could not understand `cargo metadata`: {error}"))?;
         for package in &mut workspace.packages {
-            // cargo has read the manifest, so what is wrong with it was said above.
+            // cargo has just read the manifest, so an error here is unlikely and only costs the harness setting.
             let manifest = fs::read_to_string(&package.manifest).unwrap_or_default();
             package.harnesses(&manifest);
         }
@@ -58,7 +58,7 @@ impl Workspace {
 }
 
 impl Package {
-    /// Notes which targets have a harness of their own: `cargo metadata` leaves that out.
+    /// Notes the targets with a custom harness, which `cargo metadata` omits.
     fn harnesses(&mut self, manifest: &str) {
         let document: DocumentMut = manifest.parse().unwrap_or_default();
         for target in &mut self.targets {
@@ -83,7 +83,7 @@ impl Package {
         self.dependencies_named(name).next().is_some()
     }
 
-    /// Whether it depends on that crate with this feature named.
+    /// Returns whether it depends on a crate with this feature named.
     pub(crate) fn has_feature(&self, name: &str, feature: &str) -> bool {
         let mut features = self.dependencies_named(name).flat_map(|one| &one.features);
         features.any(|one| one == feature)
@@ -94,7 +94,7 @@ impl Package {
         self.dependencies.iter().filter(alike)
     }
 
-    /// The targets that a program may be: one by nextest's name, or several by the name of their file.
+    /// Returns the targets that `binary` may name: one by nextest's binary ID, or several by their file name.
     pub(crate) fn targets_named<'a>(&'a self, binary: &'a str) -> impl Iterator<Item = &'a Target> {
         self.targets.iter().filter(move |target| {
             let is_file = target.name.replace('-', "_") == binary.replace('-', "_");
@@ -112,7 +112,7 @@ impl Target {
         self.kind() != "custom-build"
     }
 
-    /// As nextest calls it.
+    /// Returns nextest's binary ID.
     pub(crate) fn binary_id(&self, package: &str) -> String {
         match self.kind() {
             "test" => format!("{package}::{}", self.name),

@@ -1,4 +1,4 @@
-//! The account of an observation, as a file: made before the command begins, read when it has ended.
+//! The account of an observation: a file created before the command starts and read after it has ended.
 
 use super::format::header as log_header;
 use super::layout::{self, Reach, Reason, State, header};
@@ -11,18 +11,17 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// A file of this name in the folder. The runner takes it away if it cannot enter a program: that takes neither room nor
-/// a descriptor.
+/// A file that the runner removes if it cannot enter a program: removing needs neither disk space nor a descriptor.
 const INTACT: &str = "intact";
 /// The fewest slots with which an observation begins.
 const FEWEST: u64 = 256;
 
-/// Makes the account in that folder, with so many slots. All of their room is there then.
+/// Creates the account in `folder` with room for `slots` slots, all of it allocated.
 pub(super) fn create(folder: &Path, slots: u64) -> io::Result<()> {
     let path = folder.join(layout::NAME);
     let file = new_file(&path)?;
     let mut slots = slots.min(layout::MOST_SLOTS);
-    // Not every file system has files of this length, although only what is written takes room.
+    // The file is sparse, but not every file system supports its length.
     while let Err(error) = file.set_len(layout::log(slots, slots)) {
         if slots <= FEWEST {
             return Err(error);
@@ -41,7 +40,7 @@ pub(super) fn create(folder: &Path, slots: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the file in which logs go on that find no room in the account of `folder`. It is in `elsewhere`.
+/// Creates a file in `elsewhere` for logs that find no room in the account of `folder`.
 pub(super) fn create_spill(folder: &Path, elsewhere: &Path) -> io::Result<()> {
     let slots = read_word(&File::open(folder.join(layout::NAME))?, header::SLOTS as u64 * 8)?;
     let path = elsewhere.join(layout::SPILL);
@@ -59,12 +58,12 @@ fn new_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Enters a program that is about to be started, and returns its slot. `None` if that cannot be: the program must not be
-/// observed then, and the account says that one is missing.
+/// Enters a program about to be started and returns its slot. On `None` the program must not be observed, and the account
+/// reports it as missing.
 pub(super) fn enter(folder: &Path, program: &Path, name: &[u8]) -> Option<u64> {
     let entered = try_enter(folder, program, name);
     if entered.is_err() {
-        // The first one does it.
+        // Another runner may have removed it.
         let _ = fs::remove_file(folder.join(INTACT));
     }
     entered.ok()
@@ -108,9 +107,10 @@ fn try_enter(folder: &Path, program: &Path, name: &[u8]) -> io::Result<u64> {
 fn out_of_reach(program: &Path) -> Option<Reason> {
     let head = |path: &Path| {
         let mut head = [0; layout::HEAD];
-        let length = File::open(path)
-            .and_then(|file| file.read_at(&mut head, 0))
-            .ok()?;
+        // Opening a FIFO waits for its other end.
+        let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
+        let file = is_file.then(|| File::open(path).ok()).flatten()?;
+        let length = file.read_at(&mut head, 0).ok()?;
         Some(head[..length].to_vec())
     };
     let mut head_of_all = head(program)?;
@@ -134,7 +134,7 @@ fn write_word(file: &File, at: u64, value: u64) -> io::Result<()> {
     file.write_all_at(&value.to_ne_bytes(), at)
 }
 
-/// Reads what became of every start, and every log that there is, the oldest first.
+/// Reads the fate of every start, and all logs, the oldest first.
 pub(super) fn read(folder: &Path) -> (Account, Vec<Log>) {
     let mut account = Account::default();
     let mut logs = Vec::new();
@@ -282,7 +282,7 @@ fn read_log(whole: Option<&File>, spill: Option<&File>, begins: u64) -> io::Resu
         Err(error) => return Ok(Err(error)),
     };
     let header = |place| log.header(place);
-    // What lies behind the log's room reads as zeros, which are no records.
+    // Bytes beyond the allocated room read as zeros, which are no records.
     let end = header(log_header::CURSOR).min(layout::LOG);
     let spilled_at = match header(log_header::SPILLED_AT) {
         0 => end,

@@ -1,4 +1,4 @@
-//! Tests that could not be told apart: each is run once more, in a process of its own.
+//! Reruns of single tests whose records could not be attributed: each test gets a process of its own.
 
 use super::launch::{Launch, Started, VARIABLE};
 use super::runner;
@@ -6,14 +6,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::process::{Child, Stdio};
 
-/// As long may a test take; then it is stopped, and what it did so far counts.
+/// The time limit of one test. A test that exceeds it is killed; the records it has written so far count.
 const LONGEST: Timespec = Timespec {
     tv_sec: 120,
     tv_nsec: 0,
 };
 
-/// Runs that test of a program observed, as the program was started. The number of its process, or nothing if it could
-/// not be started.
+/// Runs one test of a program under observation, with the arguments, directory and variables the program was started with.
+/// Returns the process ID, or `None` if the program could not be started.
 pub(super) fn run(launch: &Launch, program: &Started, test: &str) -> Option<u32> {
     let mut command = runner::started(launch.runner().as_os_str());
     let ignored = program
@@ -47,9 +47,9 @@ fn wait(child: &mut Child) {
     if let Some(pidfd) = pidfd
         && poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&LONGEST)) == Ok(0)
     {
-        // It may have ended just now.
+        // Fails if the test has ended in the meantime.
         let _ = child.kill();
     }
-    // There is nothing that could be done about an error.
+    // An error leaves nothing to do: the records are read anyway.
     let _ = child.wait();
 }

@@ -1,6 +1,5 @@
-//! What std does to print where a panic comes from: it asks for the working directory and for `RUST_BACKTRACE`, and looks for
-//! debug information.
-//! None of that is the test's doing.
+//! Recognition of accesses that std makes to print a backtrace: it reads the working directory and `RUST_BACKTRACE`, and
+//! opens debug information. They do not count as accesses of the test.
 
 use super::format::Kind;
 use super::log::{Log, Record};
@@ -9,7 +8,7 @@ use addr2line::Loader;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-/// std's functions that print, and have printed, what led somewhere.
+/// Prefixes of the functions in std that print backtraces.
 const PRINTING: [&str; 5] = [
     "std::sys::backtrace::",
     "std::sys_common::backtrace::",
@@ -17,16 +16,16 @@ const PRINTING: [&str; 5] = [
     "std::backtrace_rs::",
     "std::panicking::default_hook",
 ];
-/// Around every test and every `main`: what is called from there is the program's.
+/// Functions around every test and every `main`: code called from there belongs to the program.
 const MARKS: [&str; 2] = ["__rust_begin_short_backtrace", "__rust_end_short_backtrace"];
-/// Where systems keep debug information.
+/// The directory of the system's debug information.
 const DEBUG_FILES: &[u8] = b"/usr/lib/debug";
 
-/// A function, as far as it matters here.
+/// The role of a function on a call stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Function {
     Prints,
-    /// Another of std's.
+    /// Any other function of std.
     Std,
     Other,
 }
@@ -36,12 +35,12 @@ enum Function {
 pub(super) struct Backtraces {
     programs: HashMap<PathBuf, Option<Loader>>,
     functions: HashMap<(PathBuf, u64), Function>,
-    /// Stacks that print, of the log that was looked at last.
+    /// Call stacks of the current log that print a backtrace.
     stacks: HashSet<u32>,
 }
 
 impl Backtraces {
-    /// Looks at the calls in a log.
+    /// Finds the call stacks in `log` that print a backtrace.
     pub(super) fn look(&mut self, log: &Log) {
         self.stacks.clear();
         let modules = modules(log);
@@ -52,7 +51,8 @@ impl Backtraces {
             .collect();
         for record in log.records() {
             if record.kind == Kind::Stack && is_asked.contains(&record.value) {
-                // Only std's own functions between the call and the printing: a panic hook of the program's is its own.
+                // Only functions of std may lie between the call and the printing function: a panic hook of the program
+                // is the program's code.
                 let first = places(&modules, record.text)
                     .map(|(file, at)| self.function(file, at))
                     .find(|function| *function != Function::Std);
@@ -63,7 +63,7 @@ impl Backtraces {
         }
     }
 
-    /// Whether a record of that log was made by the printing of a backtrace.
+    /// Returns whether printing a backtrace caused this record of the current log.
     pub(super) fn made(&self, record: &Record<'_>) -> bool {
         self.stacks.contains(&record.stack)
     }
@@ -84,7 +84,7 @@ impl Backtraces {
     }
 }
 
-/// Whether it may be something that printing a backtrace does: asked of few records, because calls take time to look up.
+/// Returns whether printing a backtrace may cause such a record. Filters first, because resolving a call stack is slow.
 fn may_print(record: &Record<'_>, modules: &[Module]) -> bool {
     match record.kind {
         Kind::GetFolder => true,

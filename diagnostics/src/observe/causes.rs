@@ -1,12 +1,12 @@
 //! One resource for all conflicts of one cause: a Git repository, a database with its journal, a family of temporary
 //! names, a directory. Without it, two tests that share a directory are as many conflicts as it has files.
 //!
-//! Conflicts in, causes out; `reading` detects again on what comes out.
+//! This module maps conflicts to causes; `reading` then detects conflicts on the causes.
 
 use super::meaning::path_of;
 use crate::findings::{Fold, folded, is_random_name, numbers};
-use cofferdam::diagnostics::Kind;
 use cofferdam::{Resource, ResourceKind};
+use cofferdam_conflicts::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,8 @@ pub(super) struct Met<'a> {
     pub(super) path: &'a Path,
     pub(super) kind: Kind,
     pub(super) tests: BTreeSet<usize>,
+    /// The tests that came to the path by a working directory that another test had set.
+    pub(super) led: BTreeSet<usize>,
 }
 
 /// The cause of a conflict on a path.
@@ -25,29 +27,38 @@ pub(super) enum Cause {
     Itself,
     /// A resource that the path is a part of.
     Of(Resource),
-    /// Another conflict of the same tests: the path has a random name, which only shared state can pass on.
+    /// Another conflict of the same tests: the path has a random name, which only shared state can pass on, or a working
+    /// directory that another test had set led to it.
     Follows,
 }
 
-/// Facts about paths that conflicts alone do not tell.
+/// Facts about paths beyond the conflicts.
 pub(super) trait Paths {
-    /// Whether a test used it.
+    /// Returns whether a test accessed the path.
     fn is_used(&self, path: &Path) -> bool;
-    /// Whether a test made it.
+    /// Returns whether a test created the path.
     fn is_made(&self, path: &Path) -> bool;
-    /// Whether it was used as a directory.
+    /// Returns whether the path was used as a directory.
     fn is_directory(&self, path: &Path) -> bool;
-    /// Whether it is a directory that unrelated tests share: the temporary directory, a package, and what holds them.
+    /// Returns whether it is a directory that unrelated tests share: the temporary directory, a package, or an ancestor.
     fn is_common(&self, path: &Path) -> bool;
-    /// Whether it holds the source of the tests.
+    /// Returns whether it holds the source of the tests.
     fn holds_the_suite(&self, path: &Path) -> bool;
 }
 
-/// Returns the cause of each conflict, in their order.
-pub(super) fn causes(met: &[Met<'_>], families: &[Family], paths: &dyn Paths) -> Vec<Cause> {
+/// Returns the cause of each conflict, in their order. `moved` are the tests of each conflict on a working directory.
+pub(super) fn causes(
+    met: &[Met<'_>],
+    families: &[Family],
+    moved: &[BTreeSet<usize>],
+    paths: &dyn Paths,
+) -> Vec<Cause> {
     let mut causes: Vec<Option<Cause>> = met
         .iter()
         .map(|one| {
+            if follows_moves(one, moved) {
+                return Some(Cause::Follows);
+            }
             let of = |resource| Some(Cause::Of(resource));
             let name = || families.iter().find(|family| family.covers(one.path));
             if let Some(root) = repository(one.path, paths) {
@@ -69,7 +80,7 @@ pub(super) fn causes(met: &[Met<'_>], families: &[Family], paths: &dyn Paths) ->
         .collect()
 }
 
-/// Whether a use of the path is a use of the resource.
+/// Returns whether an access to the path is an access to the resource.
 pub(super) fn covers(resource: &Resource, path: &Path) -> bool {
     let name = Path::new(resource.as_str());
     match resource.kind() {
@@ -82,8 +93,8 @@ pub(super) fn covers(resource: &Resource, path: &Path) -> bool {
     }
 }
 
-/// The path below which a test uses the resource, if it has one: a repository by its Git directory, since most files of a
-/// working tree are one test's own; a temporary name by what holds it, since it is another each time.
+/// Returns the path below which accesses count for the resource, if it has one: the Git directory of a repository, since
+/// most files of a working tree belong to one test; the parent of a temporary name, since the name differs each time.
 pub(super) fn held(resource: &Resource) -> Option<PathBuf> {
     let path = path_of(resource)?;
     let git = path.extension().is_none_or(|extension| extension != "git");
@@ -98,7 +109,7 @@ fn resource(kind: ResourceKind, path: &Path) -> Resource {
     Resource::new(kind, path.to_string_lossy())
 }
 
-/// The root of the Git repository that the path belongs to: a folder with `.git`, or a bare `name.git`.
+/// Returns the root of the Git repository of a path: a directory with `.git`, or a bare `name.git`.
 fn repository(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
     path.ancestors().find_map(|folder| {
         let name = folder.file_name()?.to_str()?;
@@ -109,10 +120,10 @@ fn repository(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
     })
 }
 
-/// The endings of the files that SQLite puts beside a database.
+/// The suffixes of the files that SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
 
-/// The database that this is a journal or an index of.
+/// Returns the database that a journal or index belongs to.
 fn base(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let base = BESIDE.iter().find_map(|suffix| name.strip_suffix(suffix))?;
@@ -128,8 +139,8 @@ fn database(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
     BESIDE.iter().any(|suffix| has(suffix)).then(|| path.to_owned())
 }
 
-/// Files of a working tree on which users of its repository conflict. Not so in the repository of the suite itself: there
-/// they are files like others.
+/// Returns whether a conflict on a file of a working tree is a conflict on its repository. In the repository of the suite
+/// itself it is not: those are ordinary files.
 fn in_repositories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
     let mut users: BTreeMap<Resource, BTreeSet<usize>> = BTreeMap::new();
     for (one, cause) in met.iter().zip(&*causes) {
@@ -150,7 +161,16 @@ fn in_repositories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Pa
     }
 }
 
-/// What has a random name can only be met through something else that the same tests share.
+/// Whether tests meet there only because they share a working directory: of two that came there on their own, each would
+/// also come without the other.
+fn follows_moves(one: &Met<'_>, moved: &[BTreeSet<usize>]) -> bool {
+    one.kind == Kind::SharedResource
+        && one.tests.difference(&one.led).count() <= 1
+        && moved.iter().any(|tests| one.tests.is_subset(tests))
+}
+
+/// Returns whether a conflict follows from another: two tests can only share a path with a random name through other
+/// shared state.
 fn follows(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
     let is_random = |path: &Path| {
         path.ancestors().any(|part| {
@@ -173,10 +193,10 @@ fn follows(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
     }
 }
 
-/// Directories on whose entries the same tests conflict, and directories that tests make, list and remove.
+/// Returns the directories on whose entries the same tests conflict, and those that tests create, list and remove.
 fn in_directories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
     let is_open = |cause: &Option<Cause>| cause.is_none();
-    // Each with the most tests that all conflict on one path there: of others nobody knows that they meet.
+    // Each with the largest set of tests that all conflict on one path in it; for other tests no conflict is known.
     let mut directories: BTreeMap<(Kind, PathBuf), &BTreeSet<usize>> = BTreeMap::new();
     let mut add = |kind: Kind, directory: PathBuf, tests| {
         let known = directories.entry((kind, directory)).or_insert(tests);
@@ -197,7 +217,7 @@ fn in_directories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Pat
         }
     }
     for (one, cause) in met.iter().zip(causes).filter(|(_, cause)| is_open(cause)) {
-        // The topmost stands for all.
+        // The topmost represents all.
         let mut above: Vec<&Path> = one.path.ancestors().collect();
         above.reverse();
         let directory = above.into_iter().find(|directory| {
@@ -209,7 +229,7 @@ fn in_directories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Pat
     }
 }
 
-/// The deepest directories that hold at least two of the paths and are not common to unrelated tests.
+/// Returns the deepest directories that hold at least two of the paths and are not shared by unrelated tests.
 fn shared_directories(members: Vec<&Path>, paths: &dyn Paths) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![members];
@@ -228,7 +248,7 @@ fn shared_directories(members: Vec<&Path>, paths: &dyn Paths) -> Vec<PathBuf> {
             found.push(folder.to_owned());
             continue;
         }
-        // What lies in a common directory may be there in several that are not.
+        // Paths in a shared directory may lie in several subdirectories that are not shared.
         let depth = folder.components().count() + 1;
         let mut parts: BTreeMap<PathBuf, Vec<&Path>> = BTreeMap::new();
         for member in members {
@@ -241,13 +261,13 @@ fn shared_directories(members: Vec<&Path>, paths: &dyn Paths) -> Vec<PathBuf> {
     found
 }
 
-/// The path's first `depth` components, if it has as many.
+/// Returns the first `depth` components of the path, if it has as many.
 fn component(path: &Path, depth: usize) -> Option<PathBuf> {
     let part: PathBuf = path.components().take(depth).collect();
     (part.components().count() == depth).then_some(part)
 }
 
-/// The file's name without its digits.
+/// Returns the file name without its digits.
 fn pattern(path: &Path) -> Option<std::ffi::OsString> {
     Some(folded(path.file_name()?.to_str()?, Fold::Digits).into())
 }
@@ -255,42 +275,43 @@ fn pattern(path: &Path) -> Option<std::ffi::OsString> {
 /// Names that differ in a process ID, a clock or a counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Family {
-    /// With `*` for the digits.
+    /// The path with `*` for the digits.
     path: PathBuf,
-    /// The parts that it is made of: "the process ID and a clock".
+    /// The source of the digits: "the process ID and a clock".
     pub(super) origin: String,
-    /// Whether two tests may make the same name though none did: nothing but a clock of at most milliseconds sets them
-    /// apart.
+    /// Set if two tests may create the same name although none did: only a clock of milliseconds or coarser distinguishes
+    /// them.
     pub(super) may_repeat: bool,
 }
 
-/// A use of a path whose name has digits.
+/// An access to a path whose name has digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named<'a> {
     pub(super) path: &'a Path,
     pub(super) test: u32,
     /// The process of its test.
     pub(super) pid: u32,
-    /// In microseconds since 1970.
+    /// Microseconds since 1970.
     pub(super) at: u64,
 }
 
 impl Family {
-    /// The keys of the families that the path may belong to: the topmost first.
+    /// Returns the keys of the families that the path may belong to, the topmost first.
     pub(super) fn keys(path: &Path) -> Vec<PathBuf> {
         let mut keys: Vec<PathBuf> = path.ancestors().filter_map(Self::key).collect();
         keys.reverse();
         keys
     }
 
-    /// The path with `*` for the digits of its last component, if that has any.
+    /// Returns the path with `*` for the digits of its last component, if it has any.
     pub(super) fn key(path: &Path) -> Option<PathBuf> {
         let name = path.file_name()?.to_str()?;
         let has_digits = name.bytes().any(|byte| byte.is_ascii_digit());
         (has_digits && !is_random_name(name)).then(|| path.with_file_name(folded(name, Fold::Digits)))
     }
 
-    /// Judges the names that tests made of this key at one source line. Fixed names with numbers are no family.
+    /// Returns the family of the names that tests created for this key at one source line. Fixed names with numbers are no
+    /// family.
     pub(super) fn of(key: PathBuf, made: &[Named<'_>]) -> Option<Self> {
         let tokens: Vec<Vec<&str>> = made
             .iter()
@@ -307,7 +328,7 @@ impl Family {
             let digits = || made.iter().zip(&tokens).map(|(one, all)| (one, all[position]));
             let units: Option<Vec<u32>> = digits().map(|(one, digits)| clock_unit(digits, one)).collect();
             let part = if digits().all(|(one, digits)| is_pid(digits, one)) {
-                // Tests of one process have the same.
+                // Tests of one process have the same process ID.
                 is_unique |= digits().all(|(one, _)| {
                     made.iter()
                         .all(|other| other.pid != one.pid || other.test == one.test)
@@ -340,7 +361,7 @@ impl Family {
     }
 
     pub(super) fn covers(&self, path: &Path) -> bool {
-        // Most paths are elsewhere, and that is quickly seen.
+        // A cheap check first: most paths are elsewhere.
         let is_near = self.path.parent().is_none_or(|parent| path.starts_with(parent));
         is_near && covers(&self.resource(), path)
     }
@@ -350,11 +371,11 @@ fn is_pid(digits: &str, one: &Named<'_>) -> bool {
     digits.parse() == Ok(one.pid) || u32::from_str_radix(digits, 16) == Ok(one.pid)
 }
 
-/// Powers of ten of a clock's parts of a second.
+/// Units of clocks per second.
 const UNITS: [u32; 4] = [0, MILLISECONDS, 6, 9];
 const MILLISECONDS: u32 = 3;
 
-/// The unit of the clock of which the digits are a moment within an hour of the use.
+/// Returns the unit in which the digits are a time within an hour of the access.
 fn clock_unit(digits: &str, one: &Named<'_>) -> Option<u32> {
     const HOUR: u128 = 3_600_000_000;
     let unit = |number: u128| {
@@ -368,7 +389,7 @@ fn clock_unit(digits: &str, one: &Named<'_>) -> Option<u32> {
     decimal.or_else(|| u128::from_str_radix(digits, 16).ok().and_then(unit))
 }
 
-/// Whether each process counts from the same number on, and one of them further than that: fixed numbers do not.
+/// Returns whether the numbers are counters: each process counts from the same number, and at least one counts further.
 fn is_counter<'a>(numbers: impl Iterator<Item = (u32, &'a str)>) -> bool {
     let mut of_each: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
     for (pid, digits) in numbers {
@@ -391,7 +412,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A machine on which the suite is in `/w`, and all other paths were used.
+    /// A machine with the suite in `/w`, on which all other paths were accessed.
     struct Facts {
         unused: &'static [&'static str],
         directories: &'static [&'static str],
@@ -430,13 +451,17 @@ mod tests {
             path: Path::new(*path),
             kind: Kind::SharedResource,
             tests: tests.iter().copied().collect(),
+            led: BTreeSet::new(),
         };
         paths.iter().map(one).collect()
     }
 
-    /// The causes as text; `-` for a path of its own and `follows` for a consequence.
+    /// Returns the causes as text: `-` for the path itself and `follows` for a consequence.
     fn told(paths: &[(&str, &[usize])], families: &[Family], facts: &Facts) -> Vec<String> {
-        let causes = causes(&met(paths), families, facts);
+        texts(&causes(&met(paths), families, &[], facts))
+    }
+
+    fn texts(causes: &[Cause]) -> Vec<String> {
         let text = |cause: &Cause| match cause {
             Cause::Itself => "-".to_owned(),
             Cause::Follows => "follows".to_owned(),
@@ -464,7 +489,7 @@ mod tests {
             found,
             [repo, repo, repo, repo, "-", "git-repository /w/target/bare.git"]
         );
-        // In the suite's own repository a file is a file.
+        // In the suite's own repository a file is an ordinary file.
         let found = told(
             &[("/w/.git/index", &[1, 2]), ("/w/report", &[1, 2])],
             &[],
@@ -481,7 +506,7 @@ mod tests {
             assert_eq!(found, [database, database], "{beside}");
             assert_eq!(told(&[(beside, &[1, 2])], &[], &ALL_USED), [database]);
         }
-        // Without the other half it is a name like others.
+        // Without the other half it is an ordinary name.
         assert_eq!(told(&[("/d/data", &[1, 2])], &[], &ALL_USED), ["-"]);
         assert_eq!(told(&[("/d/report-wal", &[1, 2])], &[], &ALL_USED), ["-"]);
     }
@@ -494,7 +519,7 @@ mod tests {
             &ALL_USED,
         );
         assert_eq!(found, ["directory /d/up"; 3]);
-        // Other tests have another cause, and so has what only a common directory holds.
+        // Other tests have another cause, as do paths that only a shared directory holds.
         assert_eq!(
             told(&[("/d/a", &[1, 2]), ("/d/b", &[1, 3])], &[], &ALL_USED),
             ["-", "-"]
@@ -564,6 +589,40 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_file_in_a_working_directory_that_another_test_had_set_follows_from_that_conflict() {
+        let moved = [BTreeSet::from([1, 2, 3]), BTreeSet::from([4, 5])];
+        for (kind, tests, led, wanted) in [
+            // One of them set it, or none did.
+            (Kind::SharedResource, &[1, 2, 3][..], &[2, 3][..], "follows"),
+            (Kind::SharedResource, &[2, 3], &[2, 3], "follows"),
+            (Kind::SharedResource, &[4, 5], &[5], "follows"),
+            // Two came there on their own.
+            (Kind::SharedResource, &[1, 2, 3], &[3], "-"),
+            (Kind::SharedResource, &[1, 2], &[], "-"),
+            // Tests of two processes share no working directory.
+            (Kind::SharedResource, &[3, 4], &[4], "-"),
+            (Kind::OrderLeak, &[1, 2], &[2], "-"),
+        ] {
+            let one = Met {
+                path: Path::new("/tmp/d/x"),
+                kind,
+                tests: tests.iter().copied().collect(),
+                led: led.iter().copied().collect(),
+            };
+            let found = texts(&causes(&[one], &[], &moved, &ALL_USED));
+            assert_eq!(found, [wanted], "{kind:?} {tests:?} {led:?}");
+        }
+        // A part of something larger follows all the same, and what else lies there is judged by itself.
+        let mut all = met(&[
+            ("/tmp/d/repo/.git/index", &[1, 2]),
+            ("/tmp/d/repo/README", &[1, 2]),
+        ]);
+        all[0].led.insert(2);
+        let found = texts(&causes(&all, &[], &moved, &ALL_USED));
+        assert_eq!(found, ["follows", "-"]);
+    }
+
     const NOW: u64 = 1_700_000_000_000_000;
 
     fn family(key: &str, names: &[(&str, u32)]) -> Option<Family> {
@@ -600,7 +659,7 @@ mod tests {
                 &[("/tmp/x0", 1), ("/tmp/x1", 1), ("/tmp/x0", 2)],
                 Some("a counter"),
             ),
-            // Numbers that are fixed: of one process, or not counted from the same on.
+            // Fixed numbers: used by one process, or not counted from the same start.
             ("/tmp/x*", &[("/tmp/x0", 1), ("/tmp/x1", 1)], None),
             ("/tmp/x*", &[("/tmp/x1", 1), ("/tmp/x1", 2), ("/tmp/x2", 3)], None),
             ("/tmp/x*", &[("/tmp/x1", 1), ("/tmp/x1", 2)], None),
@@ -660,9 +719,9 @@ mod tests {
         ) {
             let all: Vec<Met<'_>> = all
                 .iter()
-                .map(|(path, tests)| Met { path: Path::new(path), kind: Kind::SharedResource, tests: tests.clone() })
+                .map(|(path, tests)| Met { path: Path::new(path), kind: Kind::SharedResource, tests: tests.clone(), led: BTreeSet::new() })
                 .collect();
-            let causes = causes(&all, &[], &ALL_USED);
+            let causes = causes(&all, &[], &[], &ALL_USED);
             prop_assert_eq!(causes.len(), all.len());
             for (one, cause) in all.iter().zip(&causes) {
                 let others = || all.iter().zip(&causes).filter(|(other, _)| other.path != one.path);

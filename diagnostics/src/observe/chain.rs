@@ -1,11 +1,12 @@
-//! The runner that a project has already: ours comes after it.
+//! The test runner that a project configures itself; cofferdam's runner is started by it.
 
 use std::path::{Path, PathBuf};
 use toml::Value;
 
-/// What a configuration file says about the runner, with the folder that its relative paths start from.
+/// Returns the runner in the text of a configuration file whose relative paths start at `folder`.
 ///
-/// `target.<triple>.runner` goes before `target.'cfg(…)'.runner`, of which only those that hold on Linux count.
+/// `target.<triple>.runner` takes precedence over `target.'cfg(…)'.runner`; of the latter only those that hold on Linux
+/// count.
 pub(super) fn in_file(text: &str, triple: &str, folder: &Path) -> Option<Vec<String>> {
     let config: toml::Table = text.parse().ok()?;
     let targets = config.get("target")?.as_table()?;
@@ -19,7 +20,7 @@ pub(super) fn in_file(text: &str, triple: &str, folder: &Path) -> Option<Vec<Str
     anchored(targets.get(triple).and_then(runner).or_else(by_cfg)?, folder)
 }
 
-/// What cargo's variable says about the runner, where cargo is started in `folder`.
+/// Returns the runner in the value of cargo's environment variable, for a cargo started in `folder`.
 pub(super) fn in_variable(text: &str, folder: &Path) -> Option<Vec<String>> {
     anchored(words_of(text), folder)
 }
@@ -40,12 +41,12 @@ fn words(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// As cargo takes a runner apart that is one text.
+/// Splits a runner given as one string, as cargo does.
 fn words_of(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The expressions that people write for "everywhere here"; others are taken for somebody else's.
+/// Returns whether a `cfg(…)` holds here. Knows the common expressions; any other is taken to be for another platform.
 fn is_ours(name: &str) -> bool {
     let expression: String = name.chars().filter(|sign| !sign.is_whitespace()).collect();
     let Some(inner) = expression
@@ -72,8 +73,8 @@ fn is_ours(name: &str) -> bool {
     holds.contains(&inner) || all.split(',').all(|part| holds.contains(&part))
 }
 
-/// The configuration files that hold in `folder`, the nearest first, then that of cargo's home; each with the folder
-/// that its paths start from.
+/// Returns the configuration files that apply in `folder`, the nearest first and cargo's home last, each with the
+/// directory its relative paths start at.
 pub(super) fn files(folder: &Path, home: Option<&Path>) -> Vec<(PathBuf, PathBuf)> {
     let mut found = Vec::new();
     for parent in folder.ancestors() {

@@ -1,4 +1,4 @@
-//! Files that go with their folder: who removes or renames one takes away all that is below.
+//! Removed and renamed directories, which take everything below them away.
 
 use super::meaning::How;
 use cofferdam::Access;
@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Who removed or renamed what.
+/// The tests that removed or renamed each path.
 #[derive(Debug, Default)]
 pub(super) struct Uprooted {
-    /// By their bytes: a path is compared part by part, which takes much longer.
+    /// Keyed by bytes: comparing paths component by component is much slower.
     by: HashMap<OsString, Vec<usize>>,
 }
 
@@ -21,7 +21,7 @@ impl Uprooted {
         }
     }
 
-    /// Whether that test removed or renamed the path, or a folder that it lies in.
+    /// Returns whether `test` removed or renamed the path or a directory above it.
     pub(super) fn is_by(&self, path: &Path, test: usize) -> bool {
         let by = |path: &Path| self.by.get(path.as_os_str());
         path.ancestors().filter_map(by).any(|tests| tests.contains(&test))
@@ -31,12 +31,12 @@ impl Uprooted {
         self.by.is_empty()
     }
 
-    /// What a use of a path by a test is a use of.
+    /// Returns the resources that one use of a path accesses.
     ///
-    /// A folder that somebody removes stands for everything in it: whoever removes it changes it, and all others who use
-    /// something in it depend on it. They still use what they use, for two of them may meet there.
+    /// A removed directory represents everything below it: the test that removes it writes it, and every other test that
+    /// uses a path below it reads it. Those tests also keep their own use of the path, since two of them may conflict there.
     pub(super) fn uses<'a>(&'a self, path: &'a Path, how: How, test: usize) -> Vec<(&'a Path, Access)> {
-        // From the path up, so the last found is the topmost.
+        // Walks upward, so the last match is the topmost.
         let (mut own, mut another) = (None, None);
         for folder in path.ancestors() {
             if let Some(tests) = self.by.get(folder.as_os_str()) {

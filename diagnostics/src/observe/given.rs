@@ -1,15 +1,14 @@
-//! Ports that are nobody else's: a test's that the kernel chose for it, whatever it does with them afterwards, and leased
-//! ones, which belong to whoever is handed them.
+//! Ports that belong to one test: those the kernel assigned to it, and leased ports.
 
 use super::format::Kind;
 use super::log::Record;
 use std::collections::HashMap;
 
-/// Since when who has which port: UDP ports are 65536 more.
+/// The time from which each owner has each assigned port. 65,536 is added to the numbers of UDP ports.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     since: HashMap<(Owner, u32), u64>,
-    /// Since when a TCP port is leased.
+    /// The time from which each TCP port is leased.
     leased: HashMap<u32, u64>,
 }
 
@@ -20,7 +19,7 @@ enum Owner {
 }
 
 impl Given {
-    /// Takes in what happened, and which test did it, if one is known.
+    /// Notes a port that was assigned or leased.
     pub(super) fn look(&mut self, record: &Record<'_>, test: Option<usize>) {
         if record.kind == Kind::LeasedPort {
             let since = self.leased.entry(record.value).or_insert(record.at);
@@ -36,9 +35,9 @@ impl Given {
         }
     }
 
-    /// Returns whether what the test did was about a port that it had by then, or that was leased. The number can be another
-    /// test's before and afterwards, which is no meeting. A test that finds a port taken that its process was given did
-    /// not choose that number either: it was handed it, as by a server for several tests.
+    /// Returns whether the access is to a port that the test had been assigned by then, or that was leased. Another test may
+    /// be assigned the same number earlier or later, which is no conflict. A test that finds a port in use that was assigned
+    /// to its process did not choose the number either: a server shared by several tests passed it on.
     pub(super) fn is(&self, record: &Record<'_>, test: usize) -> bool {
         let number = record.value & u32::from(u16::MAX);
         let port = match record.kind {

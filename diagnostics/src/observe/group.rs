@@ -1,4 +1,4 @@
-//! nextest's test groups: tests in one of a single thread never run at one time.
+//! nextest's test groups: tests in a group with `max-threads = 1` never run at the same time.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -6,13 +6,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// What nextest calls the group of those that are in none.
+/// nextest's name for the absence of a group.
 const NONE: &str = "@global";
 
-/// Notes the group of a test, beside the log of its process.
+/// Writes down the group of the test that runs in process `pid`.
 pub(super) fn note(folder: &Path, pid: u32, group: &OsStr, workspace: &OsStr) -> io::Result<()> {
     if group == NONE {
-        // Of an earlier process that had this number.
+        // Left by an earlier process with the same ID.
         return match fs::remove_file(place(folder, pid)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -26,14 +26,14 @@ fn place(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.group"))
 }
 
-/// The groups that tests were in, as far as they keep them apart.
+/// The single-threaded test groups that tests ran in.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     by_process: HashMap<u32, String>,
 }
 
 impl Groups {
-    /// Those of these processes.
+    /// Reads the groups of these processes.
     pub(super) fn read(folder: &Path, pids: impl Iterator<Item = u32>) -> Self {
         let mut settings: HashMap<PathBuf, Option<toml::Table>> = HashMap::new();
         let mut groups = Self::default();
@@ -61,7 +61,7 @@ impl Groups {
         groups
     }
 
-    /// As a lock of that process's test.
+    /// Returns the group of a process as the name of a lock.
     pub(super) fn guard(&self, pid: u32) -> Option<&String> {
         self.by_process.get(&pid)
     }

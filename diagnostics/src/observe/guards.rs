@@ -1,4 +1,4 @@
-//! File locks: what a test held when it did something.
+//! File locks that tests held at each access.
 
 use cofferdam::Access;
 use std::collections::{HashMap, HashSet};
@@ -10,12 +10,12 @@ struct Hold {
     shared: bool,
     from: u64,
     to: u64,
-    /// What the observer calls the file.
+    /// The observer's number of the file.
     number: u64,
     log: usize,
 }
 
-/// Which test held which lock, and when.
+/// The locks each test held, and when.
 #[derive(Debug, Default)]
 pub(super) struct Guards {
     names: Vec<String>,
@@ -54,7 +54,7 @@ impl Guards {
         }
     }
 
-    /// Notes a file that a test locks in a way that keeps no other test of its process away. The file guards itself.
+    /// Notes a file that a test locks without keeping other tests of its process away. It still guards itself.
     pub(super) fn used_as_lock(&mut self, test: usize, path: &Path) {
         let file = self.file(path);
         self.locked.insert((file, test));
@@ -69,9 +69,9 @@ impl Guards {
         file
     }
 
-    /// The locks that protected this use. A shared one does not keep other writers' readers away from a write.
+    /// Returns the locks that protected an access. A lock held shared does not protect a write.
     ///
-    /// A file that is used as a lock is opened before it is locked: it guards itself.
+    /// A file used as a lock guards itself, since it must be opened before it can be locked.
     pub(super) fn held(&self, test: usize, path: Option<&Path>, access: Access, at: u64) -> Vec<usize> {
         if self.names.is_empty() {
             return Vec::new();

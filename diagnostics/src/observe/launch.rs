@@ -1,5 +1,5 @@
-//! Has the test processes of a command observed, and those only: cargo and nextest are told of a runner, which is this
-//! program again.
+//! Observes the test processes of a command, and only those: cargo and nextest start them through a runner, which is this
+//! program.
 
 use super::own::{Own, allows, is_plain, sweep};
 use super::{account, chain, layout, runner};
@@ -9,42 +9,43 @@ use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
-/// The observer, as the build script built it.
+/// The observer's library, built by the build script.
 const OBSERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.so"));
-/// What the runner is told: frames, raw system calls, what threads are, folder.
+/// The variable with the runner's instructions: number of frames, raw system calls, role of threads, directory.
 pub(super) const VARIABLE: &str = "COFFERDAM_OBSERVED";
-/// What stood in cargo's variable before.
+/// The variable with the previous value of [`RUNNER`].
 pub(super) const RUNNER_BEFORE: &str = "COFFERDAM_OBSERVED_RUNNER";
-/// The project's own runner, which ours calls first: a list of words in JSON, for cargo's variable takes none with a space.
+/// The variable with the project's own runner, which ours starts first: a JSON list of words, since cargo's variable cannot
+/// hold a word with a space.
 pub(super) const THEIRS: &str = "COFFERDAM_OBSERVED_THEIRS";
-/// How cargo is told of a runner.
+/// Cargo's variable for a runner.
 pub(super) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// The most programs that a run of one or two tests may start.
+/// The number of programs that a rerun of a few tests may start.
 const SLOTS_OF_FEW: u64 = 4096;
 
-/// As many calls are noted of each access.
+/// The number of calls recorded per access.
 pub(super) const FRAMES: u32 = 24;
 
-/// What is asked of the observer.
+/// The settings of an observation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
-    /// Whether to note where in the source something is done.
+    /// Whether to record call stacks.
     pub(crate) places: bool,
-    /// Whether to read the names of threads; only a test of ours says no.
+    /// Whether to read thread names; only cofferdam's own tests disable it.
     pub(crate) names: bool,
-    /// Whether each test may be run once more.
+    /// Whether tests may be rerun.
     pub(crate) again: bool,
 }
 
-/// A folder in which the logs gather, and the variables that bring them there. Removed when it is dropped.
+/// The directory for the logs and the variables that lead the processes to it. Dropping it removes the directory.
 #[derive(Debug)]
 pub(crate) struct Launch {
     folder: Own,
-    /// Where the library is, if it may not be loaded from there.
+    /// The directory of the library, if it cannot be loaded from `folder`.
     _elsewhere: Option<Own>,
-    /// Where logs go on that find no room in `folder`, which is memory.
+    /// The directory where logs continue when `folder`, which is in memory, is full.
     spill: Option<Own>,
     asked: Asked,
     runner: OsString,
@@ -81,13 +82,13 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> LaunchError {
 }
 
 impl Launch {
-    /// `dir` is where the command is started.
+    /// Prepares the observation of a command started in `dir`.
     pub(crate) fn new(dir: &Path, asked: Asked) -> Result<Self, LaunchError> {
-        // Memory, for everything that is noted is written there, and read once.
+        // Memory is preferred: every record is written there and read once.
         let places = [PathBuf::from("/dev/shm"), env::temp_dir()];
         let plain = || places.iter().filter(|place| is_plain(place));
         plain().for_each(|place| sweep(place));
-        // A file system that is full has no room for the account or for the library: then another one has to do.
+        // A full file system has no room for the account or the library, so the next place is tried.
         let mut error = failed("no folder for its logs")(io::ErrorKind::NotFound.into());
         let mut prepared = None;
         for place in plain() {
@@ -102,7 +103,7 @@ impl Launch {
         let Some((folder, elsewhere)) = prepared else {
             return Err(error);
         };
-        // Without it the account says which logs found no room.
+        // Without it, logs that find no room are reported as lost.
         let spill = plain()
             .find(|place| !folder.path().starts_with(place))
             .and_then(|place| Own::new(place).ok());
@@ -134,12 +135,12 @@ impl Launch {
         })
     }
 
-    /// Where the logs are.
+    /// Returns the directory of the logs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The program that stands in front of test programs.
+    /// Returns the path of the runner.
     pub(super) fn runner(&self) -> PathBuf {
         self.folder.path().join("run")
     }
@@ -151,15 +152,15 @@ impl Launch {
         told
     }
 
-    /// What the runner is told of a program that runs one test.
+    /// Returns the runner's instructions for a program that runs one test.
     pub(super) fn told_alone(&self) -> OsString {
         self.told(runner::ONE_TEST)
     }
 
-    /// A folder of its own for the logs of one run of a few tests, and what its runner is told.
+    /// Creates a directory for the logs of one rerun, and returns it with the runner's instructions.
     pub(super) fn beside(&self, name: &str, with_calls: bool) -> io::Result<(PathBuf, OsString)> {
         let folder = self.folder.path().join(name);
-        // Others may look into the folder that it is in, whatever the mask is.
+        // The parent directory can be entered by others, so the mode must not depend on the umask.
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
         symlink(
             fs::read_link(self.folder.path().join("library"))?,
@@ -176,7 +177,7 @@ impl Launch {
         Ok((folder, told))
     }
 
-    /// What the command has to find in its environment.
+    /// Returns the variables to set for the command.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
         let threads = if self.asked.names {
             runner::THREADS
@@ -191,7 +192,7 @@ impl Launch {
     }
 }
 
-/// Makes a folder in `place` with the account and the library in it.
+/// Creates a directory in `place` with the account and the library.
 fn prepare(place: &Path, places: &[PathBuf]) -> Result<(Own, Option<Own>), LaunchError> {
     let folder = Own::new(place).map_err(failed(format!("a folder in {}", place.display())))?;
     account::create(folder.path(), layout::MOST_SLOTS)
@@ -201,8 +202,8 @@ fn prepare(place: &Path, places: &[PathBuf]) -> Result<(Own, Option<Own>), Launc
     Ok((folder, elsewhere))
 }
 
-/// Writes the library where it may be loaded from: not every place in memory allows that. Into a folder that nobody else
-/// writes to, for whoever can change the library is every test.
+/// Writes the library to a directory it can be loaded from; not every file system in memory allows that. Only this user can
+/// write to the directory, since the library runs in every test.
 fn library(
     folder: &Path,
     places: &[PathBuf],
@@ -248,13 +249,13 @@ pub(super) fn own_exe() -> io::Result<PathBuf> {
     env::current_exe()
 }
 
-/// What a launched process was started as: for starting it once more, with other tests.
+/// The command line and environment of a started test program, kept to start it again for other tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Started {
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) dir: PathBuf,
-    /// With values, so the file is its owner's alone, and removed at the end with its folder.
+    /// Includes values, so the file is private to its owner and removed with its directory.
     pub(crate) variables: Vec<(OsString, OsString)>,
 }
 

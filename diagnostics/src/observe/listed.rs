@@ -1,4 +1,4 @@
-//! Folders that tests list: a name that comes or goes there is seen by whoever lists it.
+//! Directories that tests list: a test that lists one sees names that other tests add or remove.
 
 use super::meaning::How;
 use super::uses::{Thing, Use, Uses};
@@ -8,19 +8,19 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use std::{env, fs};
 
-/// As many names of one folder are told. More would be more findings of one cause.
+/// The number of names reported per directory; more would repeat one cause.
 const NAMES: usize = 3;
 
-/// What comes and goes in folders that somebody lists.
+/// The names that change in listed directories.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
-    /// By the folder's number, what changes there and the tests that do it.
+    /// By the directory's number, each changed name and the tests that change it.
     names: HashMap<u32, Vec<(u32, HashSet<u32>)>>,
 }
 
 impl Listed {
     pub(super) fn of(uses: &Uses<'_>) -> Self {
-        // By the folder's path: its number, and the test that lists it if that is only one.
+        // By the directory's path: its number, and the test that lists it if there is only one.
         let mut lists: HashMap<&OsStr, (u32, Option<u32>)> = HashMap::new();
         for one in &uses.all {
             let Thing::File(folder, How::List) = one.thing else {
@@ -68,11 +68,11 @@ impl Listed {
         }
     }
 
-    /// What else a test sees by this use: names that others change.
+    /// Returns the names that a test sees by this access and that other tests change.
     pub(super) fn names(&self, uses: &Uses<'_>, one: &Use) -> impl Iterator<Item = u32> {
         let names = match one.thing {
             Thing::File(file, How::List) => self.names.get(&file).filter(|_| {
-                // Who removes a folder with all that is in it lists it to that end.
+                // Removing a directory recursively lists it first.
                 let folder = Path::new(uses.files.get(file));
                 !uses.uprooted.is_by(folder, one.test as usize)
             }),
@@ -88,16 +88,16 @@ impl Listed {
     }
 }
 
-/// Where every program puts its own, who lists it must expect anything.
+/// Returns whether a directory is shared by all programs; a test that lists it must expect any name.
 fn is_everybody_s(folder: &OsStr) -> bool {
     Path::new(folder) == env::temp_dir() || folder == "/tmp" || folder == "/dev/shm"
 }
 
-/// Whether the file was made since then, in microseconds, and stayed: to open it for writing does not tell. One that did
-/// not stay was removed by name.
+/// Returns whether the file exists and was created at or after `since`, in microseconds: opening a file for writing does
+/// not tell whether it was new. A file that is gone was removed by name, which is a record of its own.
 fn is_new(path: &OsStr, since: u64) -> bool {
     let made = fs::symlink_metadata(path).and_then(|file| file.created());
-    // File systems count in ticks.
+    // File systems round times to ticks.
     made.is_ok_and(|made| made + Duration::from_millis(20) >= UNIX_EPOCH + Duration::from_micros(since))
 }
 
@@ -138,7 +138,7 @@ mod tests {
         let conflicts = reading.evidence.conflicts();
         let met = conflicts.iter().map(|told| {
             let resource = told.resource.as_ref().unwrap();
-            format!("{} {}", resource.as_str(), told.parties.len())
+            format!("{} {}", resource.as_str(), told.uses().count())
         });
         met.collect()
     }

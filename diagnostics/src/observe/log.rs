@@ -1,41 +1,41 @@
-//! A log as the observer wrote it: bytes in, records out.
+//! Parsing of an observer's log into records.
 
 use super::format::{
     self, ABSENT, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, TAKEN, header,
 };
 use std::borrow::Cow;
 
-/// What one process left behind.
+/// The log of one process.
 #[derive(Debug)]
 pub(crate) struct Log {
     bytes: Vec<u8>,
 }
 
-/// Why a log cannot be read.
+/// The reason a log cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// The process was killed before it had one.
+    /// The process was killed before it had written the header.
     Unfinished,
     Version(u64),
 }
 
-/// One thing that happened.
+/// One recorded event.
 #[derive(Clone, Debug)]
 pub(crate) struct Record<'a> {
     pub(crate) kind: Kind,
     flags: u8,
-    /// In microseconds since 1970.
+    /// Microseconds since 1970.
     pub(crate) at: u64,
-    /// The number of the test in its process; 0 for none.
+    /// The number of the test's thread in its process; 0 if the thread is no test.
     pub(crate) test: u32,
-    /// The process, which may be a copy of the one that began the log.
+    /// The process, which may be a fork of the one that began the log.
     pub(crate) pid: u32,
     pub(crate) value: u32,
-    /// The number of the working directory in which the texts are relative paths; 0 if they are none.
+    /// The number of the working directory the paths are relative to; 0 if they are not relative.
     pub(crate) folder: u32,
     pub(crate) text: &'a [u8],
     pub(crate) second: &'a [u8],
-    /// The number of the calls that led there; 0 if they were not noted.
+    /// The number of the call stack; 0 if it was not recorded.
     pub(crate) stack: u32,
 }
 
@@ -44,12 +44,12 @@ impl<'a> Record<'a> {
         self.flags & FAILED != 0
     }
 
-    /// Returns whether it failed because of what is there already.
+    /// Returns whether the call failed because the object exists.
     pub(crate) fn taken(&self) -> bool {
         self.flags & TAKEN != 0
     }
 
-    /// Returns whether it failed because of what is not there.
+    /// Returns whether the call failed because the object does not exist.
     pub(crate) fn absent(&self) -> bool {
         self.flags & ABSENT != 0
     }
@@ -58,7 +58,7 @@ impl<'a> Record<'a> {
         self.flags & SAME != 0
     }
 
-    /// Whether its thread paused afterwards, as it was asked to; and whether that was its first pause.
+    /// Returns `Some` if the thread paused afterwards on request, with whether that was its first pause.
     pub(crate) fn pause(&self) -> Option<bool> {
         let first = self.flags & PAUSED_FIRST != 0;
         (first || self.flags & PAUSED != 0).then_some(first)
@@ -68,7 +68,7 @@ impl<'a> Record<'a> {
         String::from_utf8_lossy(self.text)
     }
 
-    /// The second text as a number.
+    /// Returns the second text as a number.
     pub(crate) fn number(&self) -> Option<u64> {
         self.second.try_into().ok().map(u64::from_ne_bytes)
     }
@@ -102,12 +102,12 @@ impl Log {
         self.header(header::IS_TEST) != 0
     }
 
-    /// When the process began, in microseconds since 1970.
+    /// Returns the start of the process, in microseconds since 1970.
     pub(crate) fn began(&self) -> u64 {
         self.header(header::REAL_TIME) / 1000
     }
 
-    /// Every record that is complete, as it was written.
+    /// Returns the complete records in the order of their places in the log.
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let end = (self.header(header::CURSOR) as usize).min(self.bytes.len());
         let mut at = format::HEADER;
@@ -118,7 +118,7 @@ impl Log {
                 let (length, mark) = (first as u32 as usize, (first >> 48) as u16);
                 if mark & !DONE != MARK || length < RECORD || !length.is_multiple_of(8) || here + length > end
                 {
-                    // A place that was taken and never filled: its thread was killed. The next record has a mark.
+                    // Reserved and never written, because its thread was killed. Continue at the next mark.
                     at += 8;
                     continue;
                 }
@@ -194,7 +194,7 @@ pub(super) mod made {
             Self { bytes, pid }
         }
 
-        /// A record at that microsecond.
+        /// Adds a record at microsecond `at`.
         pub(crate) fn record(
             &mut self,
             at: u64,
@@ -207,7 +207,7 @@ pub(super) mod made {
             self.flagged(at, test, kind, 0, value, text.as_bytes(), second)
         }
 
-        /// A record with a text that is none.
+        /// Adds a record whose text is arbitrary bytes.
         pub(crate) fn bytes(&mut self, at: u64, test: u32, kind: Kind, value: u64, text: &[u8]) -> &mut Self {
             self.flagged(at, test, kind, 0, value, text, b"")
         }
@@ -238,7 +238,7 @@ pub(super) mod made {
             self
         }
 
-        /// A place that was taken and never filled.
+        /// Adds room that was reserved and never written.
         pub(crate) fn torn(&mut self, length: usize) -> &mut Self {
             self.bytes.resize(self.bytes.len() + length, 0);
             self

@@ -1,4 +1,4 @@
-//! What a record means: which resources were used, and how. A record in, acts out.
+//! Interpretation of records: the resources that a record accesses, and how.
 
 use super::format::{ITSELF, Kind, SHARED_MEMORY};
 use super::log::Record;
@@ -9,22 +9,22 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// How a file or folder was used.
+/// The kind of access to a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum How {
-    /// Looked at: also in vain, for its absence is seen then.
+    /// Read or looked up; a failed lookup reads the absence of the file.
     Read,
-    /// A folder's names were asked for.
+    /// Listed, if it is a directory.
     List,
-    /// A folder was made: whoever comes second finds it, which is what both wanted.
+    /// Created as a directory. Two tests that create the same directory do not conflict.
     Make,
-    /// Made or changed.
+    /// Created or changed.
     Write,
-    /// Made or removed where it was certainly not or certainly was: who lists the folder sees it.
+    /// Certainly created or removed: a test that lists the directory sees the difference.
     Name,
-    /// Removed or renamed, with all that is below.
+    /// Removed or renamed, with everything below it.
     Uproot,
-    /// A removal or renaming of what was not there. It counts where another test makes or removes it.
+    /// Not there to be removed or renamed. Counts if another test creates or removes it.
     Miss,
 }
 
@@ -38,20 +38,20 @@ impl How {
     }
 }
 
-/// A use of one resource.
+/// An access to one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Act {
     File(PathBuf, How),
     Port(Port, Access),
     Other(Resource, Access),
-    /// A file or folder was made, with the mode that the mask allows.
+    /// A file or directory was created, whose mode depends on the umask.
     UsedMask,
-    /// All variables were removed.
+    /// All environment variables were removed.
     ClearedVariables,
 }
 
 impl Act {
-    /// Whether it changes what it is about.
+    /// Returns whether it changes the resource.
     pub(super) fn writes(&self) -> bool {
         match self {
             Self::File(_, how) => how.access() == Access::Write,
@@ -62,10 +62,10 @@ impl Act {
     }
 }
 
-/// The folder in which libc keeps shared memory and semaphores.
+/// The directory in which libc keeps shared memory and semaphores.
 const MEMORY: &str = "/dev/shm";
 
-/// The kind of the file that a record is about.
+/// Returns the kind of the file of a record.
 pub(super) fn kind_of(record: &Record<'_>) -> ResourceKind {
     match record.kind {
         Kind::BindUnix | Kind::ConnectUnix => ResourceKind::UnixSocket,
@@ -76,7 +76,7 @@ pub(super) fn kind_of(record: &Record<'_>) -> ResourceKind {
     }
 }
 
-/// The resource of that kind at that path.
+/// Returns the resource of a kind at a path.
 pub(super) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
     let name = path.to_string_lossy();
     match kind {
@@ -85,7 +85,7 @@ pub(super) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
     }
 }
 
-/// The path of a resource that has one.
+/// Returns the path of a resource, if it has one.
 pub(super) fn path_of(resource: &Resource) -> Option<PathBuf> {
     let name = resource.as_str();
     match resource.kind() {
@@ -111,8 +111,7 @@ const CREATE: u32 = 0o100;
 const EXCLUSIVE: u32 = 0o200;
 const TRUNCATE: u32 = 0o1000;
 
-/// Whether what was done to a path was done to what it leads to, were it a link. Not so where a name is made, removed or
-/// given to something else.
+/// Returns whether the call follows a link. Calls that create, remove or rename a name act on the link itself.
 fn follows(record: &Record<'_>) -> bool {
     let value = u64::from(record.value);
     match record.kind {
@@ -123,7 +122,8 @@ fn follows(record: &Record<'_>) -> bool {
     }
 }
 
-/// The act with the true name of its file: after that of reading a link, for who goes through one depends on where it leads.
+/// Returns an access with the real path of its file, preceded by a read of the link if the path is one: the access depends
+/// on its target.
 pub(super) fn led(act: Act, record: &Record<'_>, links: &mut Links) -> [Option<Act>; 2] {
     let Act::File(path, how) = act else {
         return [None, Some(act)];
@@ -140,14 +140,14 @@ pub(super) fn led(act: Act, record: &Record<'_>, links: &mut Links) -> [Option<A
     }
 }
 
-/// What a record says was used. `folder` is the working directory of its moment; `shared` whether it speaks of the
-/// environment that the tests of its process share.
+/// Returns the accesses of a record. `folder` is the working directory at that time; `shared` is whether the record comes
+/// from the process whose environment the tests share.
 pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> Vec<Act> {
     let mut acts = Vec::new();
     let (first, second) = (path(record.text), path(record.second));
     let file = |path: &Path, how: How| absolute(folder, path).map(|path| Act::File(path, how));
-    // What was there, or was not, is another test's doing in another run: then the attempt counts. Any other failure
-    // changes nothing and only shows the caller what is there.
+    // A call that failed because the object was there, or was not, might succeed in another schedule, so the attempt counts.
+    // Any other failure changes nothing and only reads.
     let or_read = |how: How| if record.failed() { How::Read } else { how };
     let made = |how: How| if record.taken() { how } else { or_read(how) };
     let removed = |how: How| if record.absent() { How::Miss } else { made(how) };
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use Kind as K;
 
-    /// The acts of a record as text, in the working directory `/w`.
+    /// Returns the accesses of a record as text, in the working directory `/w`.
     fn told(kind: Kind, flags: u8, value: u64, text: &str, second: &str, shared: bool) -> String {
         let mut made = Made::new(1, 1, true);
         made.flagged(1, 1, kind, flags, value, text.as_bytes(), second.as_bytes());

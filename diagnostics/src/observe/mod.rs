@@ -1,11 +1,9 @@
-//! What the tests of an unmodified suite did, and what that means.
+//! Observation of unmodified test suites, from the start of the processes to graded conflicts.
 //!
-//! `launch` has a command's test processes observed, in folders of its `own`, `runner` is what stands in front of
-//! each; `account` knows what was started and reads what became of it, `log` what the observer wrote, `who` finds the test of each record, `paths` what a path stands for,
-//! `meaning` what was used and how, `ports` which ports meet, `backtraces` what std did on its own account, `folders` which of them
-//! went with their folder, `guards` which locks were held, and `places` the lines in the source. `causes` merges conflicts of
-//! one cause. All but the first three and `places` are data in, data out. `found` makes findings of conflicts, `confirm` runs
-//! their tests once more and grades them, which `crate::findings` keeps.
+//! `launch` starts the processes through `runner` and collects their logs, and `account` checks that none is missing. `log`
+//! parses the logs, `who` attributes records to tests, and `uses` and `meaning` turn records into accesses to resources.
+//! `causes` merges conflicts that have one cause, `found` turns them into findings, and `confirm` reruns their tests to grade
+//! them.
 
 mod account;
 mod alone;
@@ -22,7 +20,8 @@ mod given;
 mod group;
 mod guards;
 pub(crate) mod launch;
-#[path = "../../observer/account.rs"]
+#[path = "../../observer/account_layout.rs"]
+#[expect(dead_code, reason = "the other half is the observer's")]
 mod layout;
 mod listed;
 mod log;

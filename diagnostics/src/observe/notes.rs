@@ -1,15 +1,14 @@
-//! What a log says of its process: which program it is, which threads were begun and what they are called, and which
-//! processes were started.
+//! The facts a log holds about its process: the program, its threads and their names, and the processes it started.
 
 use super::format::Kind;
 use super::log::Log;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-/// As much of a thread's name as the kernel keeps.
+/// The length in bytes to which the kernel truncates thread names.
 const SHORT: usize = 15;
 
-/// The record of a process's start.
+/// The record of a child process's start.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Child {
     pub(super) log: usize,
@@ -19,13 +18,13 @@ pub(super) struct Child {
     pub(super) has_place: bool,
 }
 
-/// What a log says of its process and its threads.
+/// The facts a log holds about its process and threads.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) program: PathBuf,
     pub(super) named: Option<(String, String)>,
     pub(super) threads: Vec<(u32, Thread)>,
-    /// By process number.
+    /// By process ID.
     pub(super) children: Vec<(u32, Child)>,
     pub(super) last: u64,
 }
@@ -38,7 +37,7 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// Whether this may have been that test's.
+    /// Returns whether this may be the thread of the test `name`.
     pub(super) fn may_be(&self, name: &str) -> bool {
         self.long == name
             || self
@@ -101,16 +100,16 @@ impl Notes {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Known(String),
-    /// A test, and nobody knows which.
+    /// A test whose name could not be determined.
     Missed,
-    /// No test.
+    /// Not a test.
     None,
 }
 
 pub(super) fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name {
     let short = thread.short.as_deref().unwrap_or_default();
     let agrees = match &thread.short {
-        // A thread that ended at once had no time to name itself.
+        // A short-lived thread may end before it sets its name.
         None => true,
         Some(short) => {
             thread.long.as_bytes().starts_with(short.as_bytes())
@@ -127,7 +126,7 @@ pub(super) fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name 
         return Name::None;
     }
     let Some(list) = list else {
-        // Not cut, so it is the whole name.
+        // Short enough not to be truncated.
         return if short.len() < SHORT - 3 {
             Name::Known(short.to_owned())
         } else {
@@ -142,7 +141,7 @@ pub(super) fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name 
     }
 }
 
-/// The kernel keeps 15 bytes, of which a letter may be cut in two.
+/// Returns whether `short` is `name` as the kernel truncates it: 15 bytes, which may end within a character.
 fn is_short_for(short: &str, name: &str) -> bool {
     if name.len() <= SHORT {
         return short == name;
@@ -151,7 +150,7 @@ fn is_short_for(short: &str, name: &str) -> bool {
     short == kept || kept.starts_with(short) && short.len() >= SHORT - 3
 }
 
-/// `orders-0123456789abcdef` is `orders`.
+/// Returns the name of a test binary without cargo's hash: `orders` for `orders-0123456789abcdef`.
 pub(super) fn binary_of(program: &Path) -> String {
     let stem = program.file_stem().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('-') {

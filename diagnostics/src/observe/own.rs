@@ -1,4 +1,4 @@
-//! Folders of a session, in places where anybody may have folders; and what killed sessions left there.
+//! Scratch directories of an observation in shared directories, and the removal of those that killed sessions left.
 
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, statvfs};
 use rustix::process::geteuid;
@@ -10,17 +10,17 @@ use tempfile::TempDir;
 pub(super) const PREFIX: &str = "cofferdam-observe-";
 const ALIVE: &str = "alive";
 
-/// A folder of this session's, removed when it is dropped.
+/// A directory of this session, removed on drop.
 #[derive(Debug)]
 pub(super) struct Own {
     folder: TempDir,
-    /// Locked as long as the folder is in use.
+    /// Locked while the directory is in use.
     _alive: fs::File,
 }
 
 impl Own {
     pub(super) fn new(place: &Path) -> io::Result<Self> {
-        // What a test starts as another user has to come to the library; to look around is not its business.
+        // A process that a test starts as another user must reach the library, but need not list the directory.
         let mode = fs::Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
@@ -38,7 +38,7 @@ impl Own {
     }
 }
 
-/// A file that is locked from the moment it has its name.
+/// Creates a file that is locked before it gets its name.
 fn alive(folder: &Path) -> io::Result<fs::File> {
     let new = folder.join("alive.new");
     let file = fs::File::create_new(&new)?;
@@ -51,7 +51,8 @@ fn alive(folder: &Path) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// Removes what a killed session left: it may hold the values of variables. Anybody may have put anything beside it.
+/// Removes the directories that killed sessions of this user left in `place`: they may hold values of variables. Other users
+/// may have put anything there.
 pub(super) fn sweep(place: &Path) {
     let user = geteuid().as_raw();
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
@@ -59,21 +60,21 @@ pub(super) fn sweep(place: &Path) {
             && entry
                 .metadata()
                 .is_ok_and(|found| found.is_dir() && found.uid() == user);
-        // A pipe would be waited for.
+        // Opening a pipe would block without NONBLOCK.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if is_ours && let Ok(file) = rustix::fs::open(entry.path().join(ALIVE), flags, Mode::empty()) {
             let file = fs::File::from(file);
             #[expect(clippy::disallowed_methods, reason = "as above")]
             let is_dead = file.try_lock().is_ok();
             if is_dead {
-                // Somebody else may be at it.
+                // Another session may be removing it.
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
     }
 }
 
-/// Whether a path can stand in variables that separate by spaces and colons.
+/// Returns whether a path can be part of variables that are separated by spaces and colons.
 pub(super) fn is_plain(path: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
     path.is_absolute()
@@ -82,7 +83,7 @@ pub(super) fn is_plain(path: &Path) -> bool {
             .any(|byte| matches!(byte, b' ' | b':' | b';' | b'\t' | b'\n'))
 }
 
-/// Whether programs and libraries may be loaded from there.
+/// Returns whether programs and libraries may be loaded from there.
 pub(super) fn allows(place: &Path) -> bool {
     statvfs(place).is_ok_and(|place| !place.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }

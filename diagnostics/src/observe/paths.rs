@@ -1,4 +1,4 @@
-//! What a path stands for: made absolute, freed of `.` and `..`, and left alone where it is nobody's resource.
+//! Paths: absolute, without `.` and `..`, resolved through links, and filtered to those that tests can share.
 
 use super::own::PREFIX;
 use std::collections::{HashMap, HashSet};
@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// `path` from `folder` on, without `.`, and without `..` as far as that can be said without looking.
+/// Returns `path` relative to `folder` as an absolute path without `.`, and without `..` as far as that is possible without
+/// reading links.
 pub(super) fn absolute(folder: Option<&Path>, path: &Path) -> Option<PathBuf> {
     if is_tidy(path.as_os_str().as_encoded_bytes()) {
         return Some(path.to_owned());
@@ -29,13 +30,13 @@ pub(super) fn absolute(folder: Option<&Path>, path: &Path) -> Option<PathBuf> {
     whole.has_root().then_some(whole)
 }
 
-/// Whether there is nothing to do: most paths are as they should be.
+/// Returns whether the path is absolute and normalized already, as most are.
 fn is_tidy(path: &[u8]) -> bool {
     let mut parts = path.split(|byte| *byte == b'/');
     parts.next().is_some_and(<[u8]>::is_empty) && parts.all(|part| !matches!(part, b"" | b"." | b".."))
 }
 
-/// Whether tests can meet there at all, and it is not the observer's or the compiler's doing that they do.
+/// Returns whether tests can conflict at a path; excludes the kernel's files, the observer's, and cofferdam's own in `ours`.
 pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
     let below = |folder: &str| {
@@ -48,28 +49,28 @@ pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
     if text.ends_with(b" (deleted)") || path == Path::new("/") {
         return false;
     }
-    // What std reads to print a backtrace, and the observer, which it finds in the program.
+    // Read by std to print a backtrace; the observer's library is among the modules it looks at.
     if below("/usr/lib/debug") || is_observer_s(path) {
         return false;
     }
-    // Coverage is written by every process and merged by the runtime.
+    // Every process writes coverage data, and the runtime merges it.
     let extension = path.extension().and_then(|extension| extension.to_str());
     if matches!(extension, Some("profraw" | "gcda" | "gcno")) {
         return false;
     }
-    // Cargo's own books, which every cargo that a test starts keeps in order by itself.
+    // Cargo's bookkeeping: each cargo that a test starts locks it itself.
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     if name.starts_with(b".global-cache") || name.starts_with(b".package-cache") {
         return false;
     }
-    // cofferdam's own books, and the folders that it lends to one worker at a time.
+    // cofferdam's own files, and the directories it leases to one worker at a time.
     !is_for_the_machine(text)
         && !["runs", "locks", "failed"]
             .iter()
             .any(|part| path.starts_with(ours.join(part)))
 }
 
-/// Whether it is cofferdam's folder for a whole machine, `cofferdam-USER` in the temporary folder, or in it.
+/// Returns whether the path is cofferdam's machine-wide directory, `cofferdam-USER` in the temporary directory, or below it.
 fn is_for_the_machine(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|part| {
         let user = part.strip_prefix(b"cofferdam-");
@@ -77,25 +78,25 @@ fn is_for_the_machine(path: &[u8]) -> bool {
     })
 }
 
-/// Whether it lies in the folder of an observation.
+/// Returns whether the path is directly in the directory of an observation.
 fn is_observer_s(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
     folder.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
-/// Folders by their true names: a suite may reach one through a link.
+/// Directories by their real paths, since a suite may reach one through a link.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    /// By their bytes: a path is compared part by part, which takes much longer.
+    /// Keyed by bytes: comparing paths component by component is much slower.
     folders: HashMap<OsString, Option<PathBuf>>,
-    /// What in a folder is a link: nearly nothing is, and a folder is looked through sooner than all paths in it.
+    /// The links in each directory. Listing a directory once is faster than looking at each path in it, and links are rare.
     links: HashMap<OsString, HashSet<OsString>>,
-    /// What such a link leads to.
+    /// The target of each link.
     targets: HashMap<OsString, PathBuf>,
 }
 
 impl Links {
-    /// The path with its folder's true name. The last part stays: a link is a resource of its own.
+    /// Returns the path with the real path of its directory. The last component stays: a link is a resource of its own.
     pub(super) fn resolve(&mut self, path: PathBuf) -> PathBuf {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return path;
@@ -106,7 +107,7 @@ impl Links {
         }
     }
 
-    /// What the path leads to, where it is a link. As in [`Links::resolve`], the link has to be there still.
+    /// Returns the target of a path that is a link. As in [`Links::resolve`], the link must still exist.
     pub(super) fn target(&mut self, path: &Path) -> Option<&Path> {
         let (parent, name) = (path.parent()?, path.file_name()?);
         if !self.links.contains_key(parent.as_os_str()) {
@@ -125,10 +126,10 @@ impl Links {
         self.targets.get(path.as_os_str()).map(PathBuf::as_path)
     }
 
-    /// The folder's true name, where it is another.
+    /// Returns the real path of a directory if it differs.
     fn folder(&mut self, folder: &Path) -> Option<&Path> {
         if !self.folders.contains_key(folder.as_os_str()) {
-            // What is gone by now is asked for through what is left of its way.
+            // A removed directory is resolved through the ancestors that still exist.
             let resolved = fs::canonicalize(folder).unwrap_or_else(|_| self.resolve(folder.to_owned()));
             let resolved = Some(resolved).filter(|resolved| resolved != folder);
             self.folders.insert(folder.into(), resolved);
@@ -137,7 +138,7 @@ impl Links {
     }
 }
 
-/// What is not there, or may not be listed, is known to have none.
+/// Returns the links in a directory; none if it cannot be listed.
 fn links_in(folder: &Path) -> HashSet<OsString> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));

@@ -1,4 +1,4 @@
-//! The lines in the source that something was done from: the innermost call in the user's own code, and the test's.
+//! The source lines of an access: the innermost line of the user's code, and the line in the test.
 
 use super::format::Kind;
 use super::launch::FRAMES;
@@ -11,19 +11,19 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-/// Where something was done.
+/// The origin of an access.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
-    /// In the process of that log, by the calls of that number.
+    /// A call stack in the process of a log.
     Here { log: usize, stack: u32 },
-    /// In a process that was started there: by the record at that position.
+    /// The start of a child process: a record's position in the log of its parent.
     Begun { log: usize, position: usize },
 }
 
-/// Turns places into lines.
+/// Resolves origins of accesses to source lines.
 pub(crate) struct Lines<'a> {
     logs: &'a [Log],
-    /// Shown without what is common to all: the folder that the command was started in.
+    /// The directory the command was started in; paths are shown relative to it.
     root: &'a Path,
     modules: HashMap<usize, Vec<Module>>,
     stacks: HashMap<usize, HashMap<u32, &'a [u8]>>,
@@ -34,12 +34,12 @@ pub(crate) struct Lines<'a> {
 /// A call from the user's own code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Call {
-    /// The path of the function, if the program says it.
+    /// The path of the function, if the program has symbols.
     function: Option<String>,
     line: String,
 }
 
-/// A part of a program in memory.
+/// A program or library in memory.
 #[derive(Clone, Debug)]
 pub(super) struct Module {
     base: u64,
@@ -47,13 +47,13 @@ pub(super) struct Module {
 }
 
 impl Module {
-    /// Whether that is its file.
+    /// Returns whether it was loaded from that file.
     pub(super) fn is(&self, path: &[u8]) -> bool {
         self.file.as_os_str().as_bytes() == path
     }
 }
 
-/// The parts that a log speaks of.
+/// Returns the program and libraries of a log.
 pub(super) fn modules(log: &Log) -> Vec<Module> {
     let mut program = PathBuf::new();
     let mut modules = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn modules(log: &Log) -> Vec<Module> {
             Kind::Program => program = path(),
             Kind::Module => modules.push(Module {
                 base: record.number().unwrap_or_default(),
-                // The program itself has no name in memory.
+                // The dynamic linker reports the program itself without a name.
                 file: if record.text.is_empty() {
                     program.clone()
                 } else {
@@ -76,13 +76,13 @@ pub(super) fn modules(log: &Log) -> Vec<Module> {
     modules
 }
 
-/// Where calls were made from: the file, and the place in it.
+/// Returns each call's file and the offset in it.
 pub(super) fn places<'a>(modules: &'a [Module], frames: &'a [u8]) -> impl Iterator<Item = (&'a Path, u64)> {
     let addresses = frames.chunks_exact(8).filter_map(|word| word.try_into().ok());
-    // A return address is that of the next instruction.
+    // A return address points at the instruction after the call.
     let addresses = addresses.map(|word| u64::from_ne_bytes(word).saturating_sub(1));
     addresses.filter_map(|address| {
-        // Of the parts that begin before it, the one that begins last.
+        // The module with the highest base below the address.
         let module = modules
             .iter()
             .filter(|module| module.base <= address)
@@ -91,7 +91,7 @@ pub(super) fn places<'a>(modules: &'a [Module], frames: &'a [u8]) -> impl Iterat
     })
 }
 
-/// Whether one of the functions that were inlined there is in one of these parts of a library, by its name or its file.
+/// Returns whether a function at that address, inlined ones included, matches one of these parts of a name or of a file.
 pub(super) fn is_within(program: &Loader, address: u64, names: &[&str], files: &[&str]) -> bool {
     let has = |text: &str, parts: &[&str]| parts.iter().any(|part| text.contains(part));
     if program
@@ -150,7 +150,7 @@ impl<'a> Lines<'a> {
             .map(|call| call.line.clone())
     }
 
-    /// The calls from the user's code, the innermost first, and whether they go back to where the thread began.
+    /// Returns the calls from the user's code, the innermost first, and whether the stack reaches the start of the thread.
     fn calls(&mut self, place: Place) -> Option<(Vec<Call>, bool)> {
         let (log, stack) = match place {
             Place::Here { log, stack } => (log, stack),
@@ -165,7 +165,7 @@ impl<'a> Lines<'a> {
         Some((calls.collect(), is_complete))
     }
 
-    /// Return addresses by the numbers of their stacks, the innermost first, eight bytes each.
+    /// Caches the return addresses of each stack in a log: the innermost first, eight bytes each.
     fn stacks_of(&mut self, log: usize) {
         let logs = self.logs;
         self.stacks.entry(log).or_insert_with(|| {
@@ -219,14 +219,14 @@ fn user_calls(program: &Loader, address: u64, root: &Path) -> Vec<Call> {
             });
         }
     }
-    // Line tables name functions that were inlined, the table of symbols the one that they are in.
+    // Line tables name inlined functions, the symbol table the function that contains them.
     if is_outermost && let (Some(last), Some(symbol)) = (calls.last_mut(), program.find_symbol(address)) {
         last.function = Some(addr2line::demangle_auto(symbol.into(), None).into_owned());
     }
     calls
 }
 
-/// Whether a function is the test of that name, or a closure in it. Some programs leave out the path.
+/// Returns whether a function is the named test or a closure in it. Some programs omit the function's path.
 fn is_of(function: &str, test: &str) -> bool {
     let mut function = function;
     while let Some((outer, last)) = function.rsplit_once("::")
@@ -243,7 +243,7 @@ fn is_of(function: &str, test: &str) -> bool {
     !test.is_empty() && (ends(test) || function == last)
 }
 
-/// Not std's, and not a dependency's: those do what the user's code asks for.
+/// Returns whether a file belongs to the user's code, not to std or a dependency, which act on behalf of that code.
 fn is_user_s(file: &str) -> bool {
     let dependencies = [
         "/registry/src/",
@@ -255,7 +255,7 @@ fn is_user_s(file: &str) -> bool {
     !is_std_s && !dependencies.iter().any(|part| file.contains(part)) && !file.is_empty()
 }
 
-/// As a person would write it: from `root` on, without the ways back that `#[path]` makes.
+/// Returns the path relative to `root`, without the `..` that `#[path]` leaves.
 fn shown(file: &str, root: &Path) -> String {
     let mut path = PathBuf::new();
     for part in Path::new(file).components() {

@@ -1,7 +1,7 @@
-//! Ports: which two uses of one number meet.
+//! Ports, and which two uses of one number conflict.
 //!
-//! A port is the number for one protocol at one address. A wildcard meets each address of its family; that of IPv6
-//! meets those of IPv4 too, unless the socket is for IPv6 only.
+//! A port is a number for one protocol at one address. A wildcard conflicts with every address of its family; the IPv6
+//! wildcard also with every IPv4 address, unless the socket is IPv6-only.
 
 use super::format::{Kind, ONLY_V6};
 use super::log::Record;
@@ -9,7 +9,7 @@ use cofferdam::{Resource, ResourceKind};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A number at an address.
+/// A port number at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Port {
     kind: ResourceKind,
@@ -19,7 +19,7 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// The port that a record is about.
+    /// Returns the port of a record.
     pub(super) fn of(record: &Record<'_>) -> Self {
         let address = if let Ok(bytes) = <[u8; 4]>::try_from(record.text) {
             Ipv4Addr::from(bytes).into()
@@ -44,7 +44,7 @@ impl Port {
         (self.kind, self.number) == (other.kind, other.number)
     }
 
-    /// The number of address families of which it is at every address.
+    /// Returns the number of address families whose every address the port covers.
     fn width(&self) -> u8 {
         match (self.address.is_unspecified(), self.address) {
             (false, _) => 0,
@@ -67,7 +67,7 @@ impl Port {
         }
     }
 
-    /// Returns whether the resource is this port, or one that it meets.
+    /// Returns whether the resource is this port or conflicts with it.
     pub(super) fn is(&self, resource: &Resource) -> bool {
         let Some((number, address)) = parse(resource) else {
             return false;
@@ -83,7 +83,7 @@ impl Port {
     }
 }
 
-/// The number in a port's name, and the address if one is in it.
+/// Parses a port's name into its number and, if present, its address.
 fn parse(resource: &Resource) -> Option<(u16, Option<(IpAddr, bool)>)> {
     let name = resource.as_str();
     let Some((address, number)) = name.rsplit_once(':') else {
@@ -95,15 +95,15 @@ fn parse(resource: &Resource) -> Option<(u16, Option<(IpAddr, bool)>)> {
     Some((number.parse().ok()?, Some((address.parse().ok()?, only_v6))))
 }
 
-/// Stands for the wildcard of IPv6 alone in a name.
+/// The IPv6-only wildcard in a port's name.
 const ONLY: &str = "::ipv6only";
 
-/// The number in a port's name.
+/// Returns the number in a port's name.
 pub(super) fn number_of(resource: &Resource) -> Option<u16> {
     parse(resource).map(|(number, _)| number)
 }
 
-/// All ports that tests used.
+/// The ports that tests used.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     all: Vec<Port>,
@@ -124,8 +124,8 @@ impl Ports {
         self.all[number as usize]
     }
 
-    /// The ports that a use of this one is a use of, so that any two that meet have one in common: itself and the
-    /// narrower ones that it meets.
+    /// Returns the ports that a use of this one counts for: itself, and the narrower ports it conflicts with. Any two
+    /// conflicting ports then have one in common.
     pub(super) fn met_by(&self, number: u32) -> impl Iterator<Item = u32> {
         let own = self.get(number);
         let narrower = (0..).zip(&self.all).filter_map(move |(other, port)| {
@@ -135,7 +135,7 @@ impl Ports {
         std::iter::once(number).chain(narrower)
     }
 
-    /// The port as a resource: with its address where others of its number do not meet.
+    /// Returns the port as a resource, with its address if not all uses of its number conflict.
     pub(super) fn resource(&self, number: u32) -> Resource {
         let port = self.get(number);
         let alike: Vec<&Port> = self

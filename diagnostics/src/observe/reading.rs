@@ -1,9 +1,10 @@
-//! Logs into evidence: each record to its test, its meaning, and a claim in the words of the one engine.
+//! From logs to evidence: attributes each record to its test, interprets it, and passes it to the conflict detection as a
+//! claim.
 
 use super::backtraces::Backtraces;
 use super::causes::{Cause, Family, Met, Named, Paths, causes};
 use super::format::RUN;
-use super::found::Detail;
+use super::found::SourceLines;
 use super::group::Groups;
 use super::listed::Listed;
 use super::log::{Log, Record};
@@ -11,36 +12,36 @@ use super::meaning::How;
 use super::places::{Lines, Place};
 use super::uses::{Folders, Thing, Use, Uses};
 use super::who::Who;
-use crate::findings::Watched;
-use cofferdam::diagnostics::{Conflict, Evidence, Kind, Observed, Party};
+use crate::findings::Coverage;
 use cofferdam::{Access, Resource, ResourceKind};
+use cofferdam_conflicts::{Conflict, Evidence, Kind, Observed, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// What the logs say.
+/// The result of reading all logs.
 pub(crate) struct Reading<'o> {
     pub(crate) evidence: Evidence,
-    /// What was done under locks, as if it had been done without.
+    /// The accesses under locks, as if there were no locks.
     pub(crate) locked: Evidence,
-    pub(crate) watched: Watched,
+    pub(crate) coverage: Coverage,
     uses: Uses<'o>,
 }
 
-/// A use of a resource by a test.
+/// One access to a resource by a test.
 pub(crate) struct Used {
-    /// Of the tests that are known.
+    /// An index into the known tests.
     pub(crate) test: usize,
     pub(crate) resource: Resource,
     pub(crate) access: Access,
-    /// Its number among the places.
+    /// The number of its place.
     pub(crate) place: usize,
-    /// The first moment and the last that was noted, in microseconds since 1970.
+    /// The times of the first and last recorded access, in microseconds since 1970.
     pub(crate) window: (u64, u64),
 }
 
-/// The tests that make names of a family, each with the place where it does.
+/// The tests that create names of a family, each with the place where it does.
 type Makers = HashMap<u32, u32>;
 
 /// Returns the resource that a use of a file is a use of, and the place to report for it.
@@ -60,30 +61,14 @@ impl Reading<'_> {
         groups: &Groups,
         suite: &[PathBuf],
         line_of: &mut LineOf<'_>,
-    ) -> Vec<(Conflict, Option<String>)> {
+    ) -> Vec<Conflict> {
         let seen = self.evidence.conflicts();
         let (met, mut others): (Vec<Conflict>, Vec<Conflict>) =
             seen.into_iter().partition(|told| self.file_of(told).is_some());
-        let mut numbers: HashMap<(&str, Option<&str>), usize> = HashMap::new();
-        let paths: Vec<Met<'_>> = met
-            .iter()
-            .map(|told| {
-                let tests = told.parties.iter().map(|party| {
-                    let next = numbers.len();
-                    *numbers
-                        .entry((&party.binary, party.test.as_deref()))
-                        .or_insert(next)
-                });
-                Met {
-                    path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
-                    kind: told.kind,
-                    tests: tests.collect(),
-                }
-            })
-            .collect();
+        let (paths, moved) = self.met(&met, &others, who);
         let families = self.families(&paths, who, line_of);
         let known: Vec<Family> = families.iter().map(|(family, _)| family.clone()).collect();
-        let causes = causes(&paths, &known, &UsedPaths::of(&self.uses, suite));
+        let causes = causes(&paths, &known, &moved, &UsedPaths::of(&self.uses, suite));
         let mut merged: HashMap<(Kind, u32), Resource> = HashMap::new();
         for (told, cause) in met.iter().zip(causes) {
             match (cause, self.file_of(told)) {
@@ -92,9 +77,9 @@ impl Reading<'_> {
                 _ => others.push(told.clone()),
             }
         }
-        let mut told: Vec<(Conflict, Option<String>)> = others.into_iter().map(|told| (told, None)).collect();
+        let mut found = others;
         if merged.is_empty() && families.is_empty() {
-            return told;
+            return found;
         }
         let claims = Claims::of(&self.uses, who);
         for kind in [Kind::SharedResource, Kind::OrderLeak] {
@@ -113,27 +98,63 @@ impl Reading<'_> {
                 let resource = merged(file)
                     .cloned()
                     .or_else(|| place.and(family).map(|(family, _)| family.resource()))?;
-                // A name is the doing of the line that makes it.
+                // The line that creates the name is the cause.
                 Some((resource, place.unwrap_or(one.place)))
             };
             let evidence = claims.on_causes(&self.uses, run, who, groups, kind, &cause);
-            let conflicts = evidence.conflicts().into_iter().filter(|told| told.kind == kind);
-            told.extend(conflicts.map(|mut conflict| {
+            let conflicts = evidence
+                .conflicts()
+                .into_iter()
+                .filter(|conflict| conflict.kind == kind);
+            found.extend(conflicts.map(|mut conflict| {
                 let family = families
                     .iter()
                     .find(|(family, _)| Some(family.resource()) == conflict.resource);
-                let origin = family.map(|(family, _)| family.origin.clone());
-                if let Some(origin) = &origin {
+                if let Some((family, _)) = family {
                     conflict.message.push_str("; the name is made from ");
-                    conflict.message.push_str(origin);
+                    conflict.message.push_str(&family.origin);
+                    conflict.name_parts = Some(family.origin.clone());
                 }
-                (conflict, origin)
+                conflict
             }));
         }
-        told
+        found
     }
 
-    /// The number of the file that a conflict is on.
+    /// Returns the paths of these conflicts, and the tests of each of the others that is on a working directory.
+    fn met<'c>(
+        &self,
+        met: &'c [Conflict],
+        others: &[Conflict],
+        who: &Who,
+    ) -> (Vec<Met<'c>>, Vec<BTreeSet<usize>>) {
+        let mut numbers = Numbers::default();
+        let is_moved = |told: &&Conflict| {
+            let resource = told.resource.as_ref();
+            resource.is_some_and(|one| one.kind() == ResourceKind::Cwd)
+        };
+        let moved = others.iter().filter(is_moved);
+        let moved: Vec<BTreeSet<usize>> = moved.map(|told| numbers.of(told)).collect();
+        let led = if moved.is_empty() {
+            HashMap::new()
+        } else {
+            Claims::of(&self.uses, who).led()
+        };
+        let paths = met.iter().map(|told| {
+            let file = self.file_of(told);
+            let led = file.and_then(|file| led.get(&file)).into_iter().flatten();
+            let led = led.map(|test| &who.tests[*test as usize]);
+            Met {
+                path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
+                kind: told.kind,
+                tests: numbers.of(told),
+                led: led.map(|test| numbers.get(&test.binary, &test.name)).collect(),
+            }
+        });
+        (paths.collect(), moved)
+    }
+
+    /// Returns the number of the file of a conflict.
     fn file_of(&self, told: &Conflict) -> Option<u32> {
         let resource = told
             .resource
@@ -142,8 +163,8 @@ impl Reading<'_> {
         self.uses.files.find(OsStr::new(resource.as_str()))
     }
 
-    /// The families of names that conflicts are on or may be, each with the tests that reach the lines where such names are
-    /// made, and these places.
+    /// Returns the families of names that have conflicts or may have them, each with the tests that reach the lines that
+    /// create such names.
     fn families(&self, met: &[Met<'_>], who: &Who, line_of: &mut LineOf<'_>) -> Vec<(Family, Makers)> {
         let mut candidates: BTreeMap<PathBuf, Vec<(&Use, &Path, bool)>> = BTreeMap::new();
         for one in &self.uses.all {
@@ -176,7 +197,7 @@ impl Reading<'_> {
             };
             let met_at = made_at(&is_met);
             let mut found: Option<(Family, Makers)> = None;
-            // Each line by itself: a fixed name may look as one that is made.
+            // Each line separately: a fixed name may look like a generated one.
             for line in made_at(&|_| true) {
                 let reached = || uses().filter(|(_, at)| *at == line);
                 let made: Vec<Named<'_>> = reached()
@@ -202,25 +223,30 @@ impl Reading<'_> {
         families
     }
 
-    /// Returns the lines of a party's use, by the number that is its place.
-    pub(crate) fn detail(&self, party: &Party, lines: &mut Lines<'_>) -> Detail {
-        let number = || party.place.as_deref()?.strip_prefix('#')?.parse::<usize>().ok();
+    /// Returns the lines of a use, by the number that is its place.
+    pub(crate) fn lines_of(
+        &self,
+        test: &Test,
+        used: &cofferdam_conflicts::Use,
+        lines: &mut Lines<'_>,
+    ) -> SourceLines {
+        let number = || used.place.as_deref()?.strip_prefix('#')?.parse::<usize>().ok();
         let Some(one) = number().and_then(|number| self.uses.all.get(number)) else {
-            return Detail::default();
+            return SourceLines::default();
         };
         let place = self.uses.places[one.place as usize];
-        Detail {
+        SourceLines {
             place: lines.line(place),
-            test_place: lines.test_line(place, party.test.as_deref().unwrap_or_default()),
+            test_place: lines.test_line(place, test.name()),
         }
     }
 
-    /// Where something was done; a claim's place is `#` and a number of this list.
+    /// Returns a place by its number.
     pub(crate) fn place(&self, number: usize) -> Option<Place> {
         self.uses.places.get(number).copied()
     }
 
-    /// Each use of a resource by a test.
+    /// Returns every access of every test.
     pub(crate) fn used(&self) -> impl Iterator<Item = Used> {
         self.uses.all.iter().filter_map(|one| {
             let (resource, access) = match one.thing {
@@ -240,7 +266,7 @@ impl Reading<'_> {
     }
 }
 
-/// Reads all logs of `run`. `ours` is where cofferdam keeps its own files.
+/// Reads all logs of `run`. `ours` is the directory of cofferdam's own files.
 pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours: &'o Path) -> Reading<'o> {
     let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
     let mut uses = Uses::new(ours);
@@ -248,7 +274,7 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
     for (index, log) in logs.iter().enumerate() {
         uses.look(index, log, &folders[index], who);
     }
-    let mut watched = Watched {
+    let mut coverage = Coverage {
         tests: who.tests.len() as u64,
         programs: who
             .tests
@@ -256,17 +282,17 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
             .map(|test| &test.binary)
             .collect::<HashSet<_>>()
             .len() as u64,
-        ..Watched::default()
+        ..Coverage::default()
     };
     for (index, log) in logs
         .iter()
         .enumerate()
         .filter(|(index, _)| !who.is_replaced(*index))
     {
-        // A process that a test started is where the test started it.
+        // The source line of a child process is where the test started it.
         let begun = who.begun(index);
         backtraces.look(log);
-        // What a fixture's factory does is the run's.
+        // The accesses of a fixture's setup belong to the run, not to the test that triggered it.
         let is_counted = |record: &Record<'_>| {
             record.kind.is_access()
                 && record.test != RUN
@@ -274,9 +300,9 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
                 && !who.is_harness(index, record)
         };
         for record in log.records().filter(is_counted) {
-            watched.accesses += 1;
+            coverage.accesses += 1;
             let Some(test) = who.test(index, &record) else {
-                watched.of_no_test += 1;
+                coverage.of_no_test += 1;
                 continue;
             };
             let place = match begun {
@@ -293,12 +319,28 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
     Reading {
         evidence,
         locked,
-        watched,
+        coverage,
         uses,
     }
 }
 
-/// What a claim is on: a file, or another resource, by their numbers; or a variable that was cleared with all others.
+/// The numbers of tests for [`causes`].
+#[derive(Default)]
+struct Numbers(HashMap<(String, String), usize>);
+
+impl Numbers {
+    fn get(&mut self, binary: &str, test: &str) -> usize {
+        let next = self.0.len();
+        *self.0.entry((binary.to_owned(), test.to_owned())).or_insert(next)
+    }
+
+    fn of(&mut self, conflict: &Conflict) -> BTreeSet<usize> {
+        let tests = conflict.tests.iter();
+        tests.map(|test| self.get(&test.binary, test.name())).collect()
+    }
+}
+
+/// The resource of a claim, by number, or a variable that was cleared with all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum On<'a> {
     File(u32),
@@ -308,7 +350,7 @@ enum On<'a> {
     Variable(u32, &'a str),
 }
 
-/// Who uses a resource: enough to say that nobody can meet there.
+/// A summary of the users of a resource, enough to rule out a conflict.
 #[derive(Clone, Copy, Debug)]
 struct Users {
     first: u32,
@@ -316,7 +358,7 @@ struct Users {
     written: bool,
 }
 
-/// What each use is a claim on.
+/// The claims of all accesses.
 struct Claims<'a> {
     all: Vec<(&'a Use, On<'a>, Access)>,
     users: HashMap<On<'a>, Users>,
@@ -345,7 +387,7 @@ impl<'a> Claims<'a> {
                         if used == path && how == How::Miss {
                             claims.add_file(one, file, how);
                         } else if let Some(file) = uses.files.find(used.as_os_str()) {
-                            // Who removed it used it, so it is known.
+                            // Present, since the test that removed it accessed it.
                             claims.add(one, On::File(file), access);
                         }
                     }
@@ -363,7 +405,7 @@ impl<'a> Claims<'a> {
                     };
                     claims.add(one, on, access);
                 }
-                // Everybody who makes files depends on the mask, which matters where somebody changes it.
+                // Every test that creates files depends on the umask, which matters if a test changes it.
                 Thing::UsedMask if uses.masked.contains(&pid) => claims.add(one, On::Mask(pid), Access::Read),
                 Thing::UsedMask => {}
                 Thing::ClearedVariables => {
@@ -385,7 +427,7 @@ impl<'a> Claims<'a> {
         self.push(one, on, access, access == Access::Write);
     }
 
-    /// A removal in vain changes a file that another test makes or removes, and is nothing where nobody does.
+    /// A failed removal is a write of a file that another test creates or removes, and no access otherwise.
     fn add_file(&mut self, one: &'a Use, file: u32, how: How) {
         let access = how.access();
         self.push(
@@ -407,8 +449,8 @@ impl<'a> Claims<'a> {
         self.all.push((one, on, access));
     }
 
-    /// Only where two can meet: most files are one test's own. What was done under locks is told once more, as if
-    /// there were none.
+    /// Returns the claims on resources that can have conflicts, since most files belong to one test; and those made under
+    /// locks, as if there were no locks.
     fn evidence(&self, uses: &Uses<'_>, run: &str, who: &Who, groups: &Groups) -> (Evidence, Evidence) {
         let (mut evidence, mut locked) = (Evidence::new(), Evidence::new());
         evidence.list_up_to(usize::MAX);
@@ -431,7 +473,7 @@ impl<'a> Claims<'a> {
             let claim = (*one, &resource, *access);
             let guards = guards(uses, one, who, groups);
             enter(&mut evidence, claim, run, who, &guards);
-            // A lock's own file is not what it is for.
+            // The lock file itself is not the protected resource.
             if !guards.is_empty() && !guards.iter().any(|lock| lock == resource.as_str()) {
                 enter(&mut locked, claim, run, who, &[]);
             }
@@ -439,7 +481,7 @@ impl<'a> Claims<'a> {
         (evidence, locked)
     }
 
-    /// The files that claims are on.
+    /// Returns the files that have claims.
     fn files(&self) -> impl Iterator<Item = u32> {
         self.all.iter().filter_map(|(_, on, _)| match on {
             On::File(file) => Some(*file),
@@ -447,8 +489,22 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// The claims on files that have a cause, as claims on that. All of them were on files on which tests conflict in this
-    /// way.
+    /// Returns for each file the tests that came there only by a working directory that another test had set.
+    fn led(&self) -> HashMap<u32, Vec<u32>> {
+        let mut uses: HashMap<(u32, u32), bool> = HashMap::new();
+        for (one, on, _) in &self.all {
+            if let On::File(file) = on {
+                *uses.entry((*file, one.test)).or_insert(true) &= one.is_led;
+            }
+        }
+        let mut led: HashMap<u32, Vec<u32>> = HashMap::new();
+        for ((file, test), _) in uses.into_iter().filter(|(_, is_led)| *is_led) {
+            led.entry(file).or_default().push(test);
+        }
+        led
+    }
+
+    /// Returns the claims on files with a common cause as claims on that cause.
     fn on_causes(
         &self,
         uses: &Uses<'_>,
@@ -468,7 +524,7 @@ impl<'a> Claims<'a> {
             let claimed = Use { place, ..**one };
             let mut guards = guards(uses, one, who, groups);
             if kind == Kind::OrderLeak {
-                // Tests of one process did not conflict on any of the files.
+                // An order leak is a conflict between processes, so tests of one process guard each other here.
                 guards.push(format!("process {}", who.tests[one.test as usize].pid));
             }
             enter(&mut evidence, (&claimed, &resource, *access), run, who, &guards);
@@ -477,7 +533,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// The locks that the test held at this use, with its test group.
+/// Returns the locks held at an access, and the test group.
 fn guards(uses: &Uses<'_>, one: &Use, who: &Who, groups: &Groups) -> Vec<String> {
     let mut guards = uses.guards.names(uses.sets.get(one.guards));
     guards.extend(groups.guard(who.tests[one.test as usize].pid).cloned());
@@ -508,7 +564,7 @@ fn enter(
     });
 }
 
-/// What the uses say of paths.
+/// The facts about paths that the accesses show.
 struct UsedPaths<'a> {
     uses: &'a Uses<'a>,
     suite: &'a [PathBuf],
@@ -541,7 +597,7 @@ impl<'a> UsedPaths<'a> {
     }
 }
 
-/// Whether the path may be there only since then.
+/// Returns whether the access may have created the path.
 fn makes(how: How) -> bool {
     matches!(how, How::Make | How::Write | How::Name)
 }
@@ -570,7 +626,7 @@ impl Paths for UsedPaths<'_> {
             .chain(shared)
             .chain([temporary.as_path()])
             .chain(home.as_deref());
-        // Cargo marks the directory into which it builds.
+        // Cargo marks its target directory with this file.
         all.any(|common| common.starts_with(path)) || path.join("CACHEDIR.TAG").exists()
     }
 

@@ -1,5 +1,5 @@
-//! What stands in front of a test program: says what is to be observed, and becomes it. A project's own runner comes
-//! before that, and back here.
+//! The runner of test programs: prepares the observation and then executes the program. A project's own runner is started
+//! first and starts this one again.
 
 use super::launch::{RUNNER, RUNNER_BEFORE, Started, THEIRS, VARIABLE, own_exe};
 use super::{account, group};
@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io, process};
 
-/// For the observer: the threads of the process are its tests.
+/// Each thread of the process is a test.
 pub(super) const THREADS: u8 = 0;
 /// The process is one test.
 pub(super) const ONE_TEST: u8 = 1;
-/// The threads are tests, and their names are not read.
+/// Each thread is a test, and thread names are not read.
 pub(super) const WITHOUT_NAMES: u8 = 2;
 
-/// A file of this name in the folder says that each process is to be noted, for starting it once more.
+/// The name of a file whose presence makes the runner write down how each program was started.
 pub(super) const AGAIN: &str = "again";
 
-/// Becomes that program, observed unless it only lists its tests. Returns only if it cannot.
+/// Executes the program in place of this process, observed unless it only lists its tests. Returns only on failure.
 pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
     let theirs: Option<Vec<String>> =
         variable(THEIRS).and_then(|words| serde_json::from_slice(words.as_bytes()).ok());
@@ -40,7 +40,7 @@ pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
     child.args(arguments);
     let told = variable(VARIABLE);
     child.env_remove(VARIABLE).env_remove(RUNNER_BEFORE);
-    // A suite that runs cargo finds what it would have found.
+    // A suite that runs cargo itself must find its own settings.
     match variable(RUNNER_BEFORE) {
         Some(before) => child.env(RUNNER, before),
         None => child.env_remove(RUNNER),
@@ -56,16 +56,16 @@ pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
     child.exec()
 }
 
-/// rustdoc's variable for a program of several doctests: the program to start for each of them.
+/// rustdoc's variable that names the program to start for each of several doctests in one program.
 const DOCTEST: &str = "RUSTDOC_DOCTEST_BIN_PATH";
 
-/// Whether it is a program of several doctests. rustdoc leaves its variable out where there is a runner, and then they
-/// would all run in one process: the suite has to run as it does without us.
+/// Returns whether the program holds several doctests. rustdoc does not set its variable if there is a runner, and without
+/// it all doctests would run in one process, unlike without observation.
 fn is_doctests(program: &Path) -> bool {
     program.file_name().is_some_and(|name| name == "rust_out") && contains(program, DOCTEST.as_bytes())
 }
 
-/// Becomes the project's own runner, which has this one to start.
+/// Executes the project's own runner, which starts this one.
 fn become_theirs(program: &str, words: &[String], command: &[OsString]) -> io::Error {
     let own = match own_exe() {
         Ok(own) => own,
@@ -80,7 +80,7 @@ fn only_lists(arguments: &[OsString]) -> bool {
     arguments.iter().any(|argument| argument == "--list")
 }
 
-/// What `launch` put into the variable.
+/// The instructions in [`VARIABLE`].
 struct Told {
     frames: u32,
     raw: u32,
@@ -131,11 +131,11 @@ impl Told {
         }
         if let (ONE_TEST, Some(group)) = (tests, variable("NEXTEST_TEST_GROUP")) {
             let workspace = variable("NEXTEST_WORKSPACE_ROOT").unwrap_or_default();
-            // Without it the test is told of as if it were in none.
+            // On failure the test is reported as if it were in no group.
             let _ = group::note(&self.folder, pid, &group, &workspace);
         }
         if tests != ONE_TEST || self.folder.join(AGAIN).exists() {
-            // Needed to run it once more, and to ask it for its tests. Without it, what threads say of themselves has to do.
+            // Needed to rerun tests and to list them. On failure only the threads' own names count.
             let _ = self.note(pid, program, arguments, child);
         }
         child.env("COFFERDAM_OBSERVE", observe).env("LD_PRELOAD", preload);
@@ -158,7 +158,7 @@ impl Told {
         };
         let path = Started::path(&self.folder, pid);
         let mut file = fs::OpenOptions::new();
-        // The numbers of processes are used again: what is there was another one's.
+        // Process IDs are reused: an existing file belongs to an earlier process.
         let file = file
             .write(true)
             .create(true)
@@ -167,14 +167,14 @@ impl Told {
             .open(&path)?;
         let written = io::Write::write_all(&mut &file, &started.to_bytes());
         if written.is_err() {
-            // With half of its variables it would be another program.
+            // A truncated environment would start a different program.
             let _ = fs::remove_file(path);
         }
         written
     }
 }
 
-/// nextest's variables are inherited by whatever a test starts: the test itself is told by its arguments.
+/// Returns whether this process is the test `name`. Children of a test inherit nextest's variables, so the arguments decide.
 fn is_test(name: &OsStr, arguments: &[OsString]) -> bool {
     let has = |wanted: &OsStr| arguments.iter().any(|argument| argument == wanted);
     has(OsStr::new("--exact")) && has(name)
@@ -190,7 +190,7 @@ pub(super) fn started(program: &OsStr) -> Command {
     Command::new(program)
 }
 
-/// The tests that a program lists. It has to be one with libtest: others might take it for an order to run.
+/// Returns the tests that a libtest program lists. Do not call it for other programs, which might run instead.
 pub(super) fn listed(started_as: &Started) -> Option<std::collections::BTreeSet<String>> {
     let output = started(&started_as.program)
         .args(["--list", "--format", "terse"])
@@ -214,7 +214,7 @@ pub(super) fn listed(started_as: &Started) -> Option<std::collections::BTreeSet<
     )
 }
 
-/// Whether libtest is in there: known by a sentence of its help.
+/// Returns whether a program contains libtest, recognized by a sentence of its help.
 pub(super) fn has_libtest(program: &Path) -> bool {
     contains(program, b"By default, all tests are run in parallel.")
 }

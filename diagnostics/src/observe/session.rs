@@ -1,48 +1,46 @@
-//! One observation: from the launch to what was found.
+//! One observation, from the launch to the conflicts.
 
 use super::confirm::{Event, Options, Rerun, confirm};
 use super::format::{Kind, header};
-use super::found::{Found, Seen, found, ran};
+use super::found::{Seen, complete, ran};
 use super::group::Groups;
 use super::launch::{Asked, Launch, LaunchError, Started};
 use super::log::Log;
 use super::places::Lines;
 use super::who::{Alone, Known, Who};
 use super::{account, alone, format, reading, runner};
-use crate::findings::{Account, Finding, Program, Watched};
-use cofferdam::diagnostics::{Conflict, Party};
+use crate::findings::{Account, Coverage, Program};
+use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// A command's test processes, while they are observed and afterwards.
+/// The observation of one command's test processes.
 #[derive(Debug)]
 pub(crate) struct Session {
     launch: Launch,
     dir: PathBuf,
 }
 
-/// What was found.
+/// The result of an observation.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    pub(crate) watched: Watched,
-    /// The same, as the library counts it.
-    pub(crate) recorded: cofferdam::diagnostics::Watched,
+    pub(crate) coverage: Coverage,
+    /// The same, as the detection counts it.
+    pub(crate) watched: cofferdam_conflicts::Watched,
     pub(crate) conflicts: Vec<Conflict>,
-    /// What was started, and what of it is here.
+    /// The conflicts that the tests' own locks prevent.
+    pub(crate) locked: Vec<Conflict>,
+    /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
-    /// Each use of a resource by a test: a line of JSON.
+    /// Every access as one line of JSON.
     pub(crate) accesses: String,
-    /// The conflicts once more, in their order, as they are kept.
-    pub(crate) found: Vec<Found>,
-    /// What tests would meet on without the locks that they held.
-    pub(crate) locked: Vec<Finding>,
-    /// What ran, by program.
+    /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
 }
 
 impl Session {
-    /// Prepares to observe what a command starts that is started in `dir`.
+    /// Prepares the observation of a command started in `dir`.
     pub(crate) fn begin(dir: &Path, asked: Asked) -> Result<Self, LaunchError> {
         Ok(Self {
             launch: Launch::new(dir, asked)?,
@@ -50,13 +48,12 @@ impl Session {
         })
     }
 
-    /// What the command has to find in its environment.
+    /// Returns the variables to set for the command.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
         self.launch.variables()
     }
 
-    /// Reads what was noted under the run's name. `ours` is where cofferdam keeps its own files.
-    /// `listed`: whether to tell all accesses, too.
+    /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses as JSON.
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
         let (mut account, mut logs) = account::read(self.launch.folder());
         let mut known = self.known(&logs);
@@ -84,15 +81,12 @@ impl Session {
             .collect();
         let suite: Vec<PathBuf> = suite.into_iter().cloned().chain([self.dir.clone()]).collect();
         let mut line_of = |number| lines.line(reading.place(number)?);
-        let (mut conflicts, origins): (Vec<Conflict>, Vec<Option<String>>) = reading
-            .conflicts(run, &who, &groups, &suite, &mut line_of)
-            .into_iter()
-            .unzip();
-        let locked = reading.locked.conflicts();
-        let mut recorded = reading.evidence.watched();
+        let mut conflicts = reading.conflicts(run, &who, &groups, &suite, &mut line_of);
+        let mut locked = reading.locked.conflicts();
+        let mut watched = reading.evidence.watched();
         // The evidence holds what several tests use.
-        recorded.executions = reading.watched.tests;
-        recorded.claims = reading.used().count() as u64;
+        watched.tests = reading.coverage.tests;
+        watched.claims = reading.used().count() as u64;
         let mut accesses = String::new();
         for one in reading.used().filter(|_| listed) {
             let test = &who.tests[one.test];
@@ -105,48 +99,33 @@ impl Session {
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
-        let seen = Seen {
-            folders,
-            tests: who.tests,
-        };
-        let mut detail = |party: &Party| reading.detail(party, &mut lines);
-        let mut graded = found(&conflicts, &seen, &mut detail);
-        let locked = found(&locked, &seen, &mut detail);
-        for party in conflicts.iter_mut().flat_map(|told| &mut told.parties) {
-            party.place = detail(party).place;
-        }
-        for (one, origin) in graded.iter_mut().zip(origins) {
-            one.finding.origin = origin;
+        let seen = Seen::new(who.tests, folders);
+        let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
+        for conflict in conflicts.iter_mut().chain(&mut locked) {
+            complete(conflict, &seen, &mut lines_of);
         }
         Observed {
-            watched: reading.watched,
-            recorded,
-            found: graded,
-            locked: locked.into_iter().map(|found| found.finding).collect(),
-            ran: ran(&seen),
+            coverage: reading.coverage,
+            watched,
             conflicts,
+            locked,
+            ran: ran(&seen),
             account,
             accesses,
         }
     }
 
-    /// Runs the tests that met once more, and grades what was found.
+    /// Runs the tests of the conflicts again, and grades the conflicts.
     pub(crate) fn confirm(
         &self,
         observed: &mut Observed,
         options: Options,
         see: &(dyn Fn(Event<'_>) + Sync),
     ) -> Rerun {
-        confirm(
-            &self.launch,
-            &mut observed.conflicts,
-            &mut observed.found,
-            options,
-            see,
-        )
+        confirm(&self.launch, &mut observed.conflicts, options, see)
     }
 
-    /// Runs the tests alone that could not be told apart.
+    /// Reruns, one by one, the tests that could not be distinguished.
     fn tell_apart(&self, logs: &[Log], who: &Who, known: &mut Known) {
         let mut replaced = BTreeSet::new();
         for (index, names) in &who.missed {
@@ -169,7 +148,7 @@ impl Session {
         known.replaced = replaced;
     }
 
-    /// Asks each program with libtest for its tests.
+    /// Lists the tests of each libtest program.
     fn known(&self, logs: &[Log]) -> Known {
         let mut known = Known::default();
         for log in logs.iter().filter(|log| log.is_test()) {
@@ -181,7 +160,7 @@ impl Session {
             for record in log.records() {
                 match record.kind {
                     Kind::Program => program = PathBuf::from(&*record.words()),
-                    // libtest asks for its variables before it begins.
+                    // libtest reads its variables before the first test.
                     Kind::GetVariable if record.test == 0 => {
                         is_libtest |= record.text.starts_with(b"RUST_TEST_")
                     }
@@ -200,7 +179,7 @@ impl Session {
     }
 }
 
-/// What of the observed programs could not be seen.
+/// Notes the parts of observed programs that were not recorded.
 fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
     for (index, log) in logs.iter().enumerate() {
         let why = match log.header(header::RAW) {
@@ -227,7 +206,7 @@ fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
     }
 }
 
-/// The program's path.
+/// Returns the path of the program.
 fn name(log: &Log) -> String {
     let program = log.records().find(|record| record.kind == Kind::Program);
     program.map_or_else(

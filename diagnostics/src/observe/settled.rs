@@ -1,32 +1,33 @@
-//! Variables that every test sets to one value, or unsets, before it asks for it: whatever the schedule, all find the same.
+//! Environment variables that every test sets to the same value, or unsets, before it reads them: no schedule changes the
+//! value that a test reads.
 
 use super::format::Kind;
 use super::log::Record;
 use std::collections::{HashMap, HashSet};
 
-/// Stands for no value: no mark is 0.
+/// The mark of an unset variable: no value has mark 0.
 const UNSET: u32 = 0;
 
-/// What was done to one variable of one process.
+/// The accesses to one variable of one process.
 #[derive(Debug, Default)]
 struct Variable {
-    /// The mark of the value that it is given, or [`UNSET`].
+    /// The mark of the first value it was given, or [`UNSET`].
     value: Option<u32>,
     set_by: HashSet<u32>,
-    /// Somebody could find another value, or none.
+    /// Set if a test could read another value, or none.
     varies: bool,
 }
 
-/// By process and name.
+/// The variables of all processes, by process and name.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     variables: HashMap<u32, HashMap<String, Variable>>,
-    /// By process, the tests that removed all variables.
+    /// The tests that removed all variables, by process.
     cleared_by: HashMap<u32, HashSet<u32>>,
 }
 
 impl Settled {
-    /// Takes in what a test did, in the order in which it did so.
+    /// Notes an access by a test. Call it in the order of the records.
     pub(super) fn take_in(&mut self, record: &Record<'_>, pid: u32, test: u32) {
         if record.kind == Kind::ClearVariables {
             self.cleared_by.entry(pid).or_default().insert(test);
@@ -52,7 +53,7 @@ impl Settled {
                 let cleared_by = self.cleared_by.get(&pid);
                 cleared_by.is_some_and(|tests| tests.contains(&test))
             };
-            // To ask before it is set is to find what another left.
+            // A test that reads before it sets may find what another test left.
             variable.varies |= !variable.set_by.contains(&test) && !has_cleared();
             return;
         }
@@ -65,7 +66,7 @@ impl Settled {
         variable.set_by.insert(test);
     }
 
-    /// Whether no test of that process can find there what it did not put there itself.
+    /// Returns whether every test of the process reads only the value it set itself.
     pub(super) fn is(&self, pid: u32, name: &str) -> bool {
         let variable = self.variables.get(&pid).and_then(|all| all.get(name));
         variable.is_some_and(|variable| {

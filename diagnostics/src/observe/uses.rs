@@ -1,5 +1,5 @@
-//! Everything that tests did, each the first time. A suite does a million things to a hundred thousand files: what is
-//! the same is kept once.
+//! Every access of each test, kept once. A suite makes a million accesses to a hundred thousand files, so equal ones are
+//! merged.
 
 use super::folders::Uprooted;
 use super::format::{BETWEEN_PROCESSES, Kind, SHARED};
@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Texts that are said often, each kept once and known by its number.
+/// Interned values, each kept once and known by its number.
 #[derive(Debug)]
 pub(super) struct Numbered<T: ?Sized> {
     known: HashMap<Rc<T>, u32>,
@@ -44,7 +44,7 @@ impl<T: ?Sized + Eq + Hash> Numbered<T> {
         if let Some(number) = self.find(one) {
             return number;
         }
-        // Four billion would not fit into memory anyway.
+        // Four billion values would not fit into memory.
         let number = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
         let one: Rc<T> = one.into();
         self.all.push(Rc::clone(&one));
@@ -61,7 +61,7 @@ impl<T: ?Sized + Eq + Hash> Numbered<T> {
     }
 }
 
-/// What was used, and how.
+/// A resource and the kind of access to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Thing {
     File(u32, How),
@@ -71,44 +71,61 @@ pub(super) enum Thing {
     ClearedVariables,
 }
 
-/// A use of something by a test: the first of its kind.
+/// The first of several equal accesses by a test.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Use {
     pub(super) test: u32,
     pub(super) thing: Thing,
     pub(super) guards: u32,
-    /// The first moment, and the last that was noted: without a hold the observer notes the first alone.
+    /// The times of the first and the last recorded access; without a hold only the first is recorded.
     pub(super) at: u64,
     pub(super) until: u64,
-    /// Of the places.
+    /// An index into `places`.
     pub(super) place: u32,
+    /// Whether the test came there only by a working directory that another test had set.
+    pub(super) is_led: bool,
 }
 
-/// The working directories of a log's processes, by their numbers.
+/// The working directories of the processes of a log.
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     known: HashMap<(u32, u32), PathBuf>,
+    /// The tests that set each of them, by their numbers in the log; 0 is the process itself, when it began.
+    set_by: HashMap<PathBuf, HashSet<u32>>,
 }
 
 impl Folders {
     pub(super) fn of(log: &Log) -> Self {
         let records = log.records().filter(|record| record.kind == Kind::Folder);
-        let folder = |record: &Record<'_>| PathBuf::from(OsStr::from_bytes(record.text));
-        Self {
-            known: records
-                .map(|record| ((record.pid, record.value), folder(&record)))
-                .collect(),
+        let mut folders = Self::default();
+        for record in records {
+            let folder = PathBuf::from(OsStr::from_bytes(record.text));
+            let tests = folders.set_by.entry(folder.clone()).or_default();
+            tests.insert(record.test);
+            folders.known.insert((record.pid, record.value), folder);
         }
+        folders
     }
 
-    /// A process that is a copy has its folder from the one that began the log, until it goes elsewhere.
+    /// Whether the record's path is a relative one, in a working directory that another test of its process had set.
+    fn is_set_by_another(&self, log: &Log, record: &Record<'_>) -> bool {
+        let is_shared = log.is_test() && record.pid == log.pid();
+        is_shared
+            && self
+                .get(log, record)
+                .and_then(|folder| self.set_by.get(folder))
+                .is_some_and(|tests| !tests.contains(&0) && !tests.contains(&record.test))
+    }
+
+    /// Returns the working directory of a record. A forked process has that of the process that began the log, until it
+    /// changes it.
     pub(super) fn get(&self, log: &Log, record: &Record<'_>) -> Option<&Path> {
         let find = |pid: u32| self.known.get(&(pid, record.folder));
         find(record.pid).or_else(|| find(log.pid())).map(PathBuf::as_path)
     }
 }
 
-/// Everything that tests did.
+/// The accesses of all tests.
 pub(super) struct Uses<'o> {
     ours: &'o Path,
     links: Links,
@@ -118,19 +135,19 @@ pub(super) struct Uses<'o> {
     pub(super) all: Vec<Use>,
     known: HashMap<(u32, Thing, u32), u32>,
     known_others: HashMap<Resource, usize>,
-    /// By their bytes: a path is compared part by part, which takes much longer.
+    /// Keyed by bytes: comparing paths component by component is much slower.
     pub(super) files: Numbered<OsStr>,
-    /// Files that are sockets or shared memory.
+    /// The kinds of files that are sockets or shared memory.
     kinds: HashMap<u32, ResourceKind>,
     pub(super) ports: Ports,
     pub(super) others: Vec<Resource>,
-    /// Sets of locks that were held.
+    /// Sets of locks held at an access.
     pub(super) sets: Numbered<[usize]>,
     pub(super) places: Vec<Place>,
-    /// Processes of which a test changed the mask.
+    /// Processes whose umask a test changed.
     pub(super) masked: HashSet<u32>,
     pub(super) settled: Settled,
-    /// By process, the variables that anybody spoke of.
+    /// The variables that were accessed by name, by process.
     pub(super) variables: HashMap<u32, BTreeSet<String>>,
 }
 
@@ -157,7 +174,7 @@ impl<'o> Uses<'o> {
         }
     }
 
-    /// First the locks, the folders that are removed and the ports that were given: they say what the rest means.
+    /// First pass: locks, removed directories and assigned ports, which determine the meaning of the other records.
     pub(super) fn look(&mut self, index: usize, log: &Log, folders: &Folders, who: &Who) {
         let matters = |record: &Record<'_>| {
             matches!(
@@ -173,7 +190,7 @@ impl<'o> Uses<'o> {
         for record in log.records().filter(matters) {
             let number = record.number().unwrap_or_default();
             if record.kind == Kind::Unlocked {
-                // Another thread may have done it, of which no test is known.
+                // Another thread may unlock it, so the record names the thread that locked it.
                 if let Some(test) = who.test_of(index, record.value) {
                     self.guards.unlocked(index, test, number, record.at);
                 }
@@ -203,7 +220,7 @@ impl<'o> Uses<'o> {
         }
     }
 
-    /// Takes in what a record says that a test did.
+    /// Second pass: adds the accesses of a record.
     pub(super) fn take_in(
         &mut self,
         log: &Log,
@@ -220,20 +237,21 @@ impl<'o> Uses<'o> {
         if shared {
             self.settled.take_in(record, who.tests[test].pid, test as u32);
         }
+        let is_led = folders.is_set_by_another(log, record);
         for act in acts(record, folders.get(log, record), shared) {
             for act in led(act, record, &mut self.links).into_iter().flatten() {
-                self.one(test, act, kind_of(record), record.at, place, who);
+                self.one(test, act, record, is_led, place, who);
             }
         }
     }
 
-    /// The file with this number as a resource.
+    /// Returns the file with this number as a resource.
     pub(super) fn file(&self, file: u32) -> Resource {
         let kind = self.kinds.get(&file).copied().unwrap_or(ResourceKind::File);
         resource_at(kind, Path::new(self.files.get(file)))
     }
 
-    /// There are few of these.
+    /// Returns the number of a resource that is not a file.
     fn number(&mut self, resource: Resource) -> u32 {
         let known = *self
             .known_others
@@ -245,14 +263,15 @@ impl<'o> Uses<'o> {
         known as u32
     }
 
-    /// A file by its true name.
-    fn one(&mut self, test: usize, act: Act, kind: ResourceKind, at: u64, place: Place, who: &Who) {
+    /// Adds one access, with files by their real paths.
+    fn one(&mut self, test: usize, act: Act, record: &Record<'_>, is_led: bool, place: Place, who: &Who) {
+        let (kind, at) = (kind_of(record), record.at);
         let (thing, held) = match act {
             Act::File(path, how) => {
                 if !is_of_interest(&path, self.ours) {
                     return;
                 }
-                // Who makes a folder changes it, though another who makes it does not mind.
+                // Creating a directory is a write as far as locks are concerned.
                 let access = match how {
                     How::Make => Access::Write,
                     other => other.access(),
@@ -289,6 +308,7 @@ impl<'o> Uses<'o> {
         let known = *self.known.entry((test, thing, guards)).or_insert(next);
         if let Some(known) = self.all.get_mut(known as usize) {
             known.until = known.until.max(at);
+            known.is_led &= is_led;
         } else {
             let place_number = self.places.len() as u32;
             self.places.push(place);
@@ -299,6 +319,7 @@ impl<'o> Uses<'o> {
                 at,
                 until: at,
                 place: place_number,
+                is_led,
             });
         }
     }

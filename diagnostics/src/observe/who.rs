@@ -1,78 +1,79 @@
-//! Which test did it.
+//! Attribution of records to tests.
 //!
-//! Under nextest a process is a test. Under `cargo test` a thread is, known by a name that the observer read from memory;
-//! it counts if the thread gave itself the same name and the program lists it. What a test starts is the test's.
+//! Under nextest each process is a test. Under `cargo test` each thread is one, known by a name that the observer read from
+//! memory; the name counts if the thread gave itself the same name and the program lists it. A process that a test starts
+//! belongs to that test.
 
-use super::format::{RUN, header};
+use super::format::{IN_SLOT, RUN, header};
 use super::log::{Log, Record};
 use super::notes::{Child, Name, Notes, binary_of, name_of};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-/// So long, in microseconds, what a test's own thread leaves to be tidied up may take.
+/// Time after the end of a test, in microseconds, in which records of its threads still count for it.
 const AFTERWARDS: u64 = 20_000;
 
 /// A test that ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Test {
     pub(crate) name: String,
-    /// What a person calls its program.
+    /// The name of its program.
     pub(crate) binary: String,
-    /// The process whose environment it shares with others, and when that began.
+    /// The process whose environment it shares with other tests, and the time it began.
     pub(crate) pid: u32,
     pub(crate) started: u64,
-    /// Whether the run's programs follow one another.
+    /// Whether the programs of the run run one after another.
     pub(crate) in_turn: bool,
-    /// The last thing heard of it.
+    /// The time of its last record.
     pub(crate) end: u64,
 }
 
-/// A process that was started for one test, because the names of its program's threads could not be read.
+/// A process started for a single test, because the thread names of its program could not be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Alone {
     pub(crate) test: String,
-    /// The process that the test belongs to, as far as anybody else is concerned.
+    /// The process the test originally ran in.
     pub(crate) pid: u32,
     pub(crate) started: u64,
 }
 
-/// What is known besides the logs.
+/// Information beyond the logs.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// The tests that a program lists; nothing for one that cannot be asked.
+    /// The tests each program lists; absent for a program that cannot list them.
     pub(crate) lists: HashMap<PathBuf, BTreeSet<String>>,
-    /// By process number.
+    /// Reruns of single tests, by process ID.
     pub(crate) alone: HashMap<u32, Alone>,
-    /// Processes of programs whose tests were run alone afterwards.
+    /// Processes whose tests were rerun one by one.
     pub(crate) replaced: BTreeSet<u32>,
 }
 
-/// Where a process comes from.
+/// The origin of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Origin {
     test: Option<usize>,
-    /// The log and the record of its start, whose place in the source is the process's.
+    /// The log and record of its start, whose source line stands for the process.
     begun: Option<(usize, usize)>,
-    /// Whether others stand for it.
+    /// Whether reruns replace it.
     replaced: bool,
 }
 
 #[derive(Debug)]
 enum Owner {
-    /// The process works for one test, or for nobody we know.
+    /// The process belongs to one test, or to none that is known.
     One(Origin),
-    /// Its threads are tests, by their numbers.
+    /// Its threads are tests, by thread number.
     Threads(HashMap<u32, usize>),
 }
 
-/// Who did what.
+/// The tests of a run, and the owner of each log.
 #[derive(Debug)]
 pub(crate) struct Who {
     pub(crate) tests: Vec<Test>,
     owners: Vec<Owner>,
-    /// The logs of programs of which libtest is the harness.
+    /// Logs of programs whose harness is libtest.
     harnessed: BTreeSet<usize>,
-    /// The logs of programs with tests that could not be told apart, and the names that these may have.
+    /// Logs with tests that could not be distinguished, and the names they may have.
     pub(crate) missed: Vec<(usize, BTreeSet<String>)>,
 }
 
@@ -101,8 +102,8 @@ impl Who {
         who
     }
 
-    /// The test of a record in that log. What its threads do when it is over they do for somebody else: those of a pool
-    /// that it happened to start.
+    /// Returns the test of a record. Records after the end of the test are not the test's: threads of a pool that it
+    /// happened to start work for other tests by then.
     pub(crate) fn test(&self, log: usize, record: &Record<'_>) -> Option<usize> {
         let test = self.test_of(log, record.test)?;
         let is_over = matches!(self.owners[log], Owner::Threads(_))
@@ -110,12 +111,12 @@ impl Who {
         (!is_over).then_some(test)
     }
 
-    /// Whether libtest itself did it, so that it cannot be a test's: its start, and the thread that waits for its tests.
+    /// Returns whether libtest itself made the record, at its start or in the thread that waits for tests.
     pub(crate) fn is_harness(&self, log: usize, record: &Record<'_>) -> bool {
         record.test == 0 && self.harnessed.contains(&log)
     }
 
-    /// The test that has that number in that log.
+    /// Returns the test with that thread number in a log.
     pub(super) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
         match &self.owners[log] {
             _ if number == RUN => None,
@@ -124,7 +125,7 @@ impl Who {
         }
     }
 
-    /// For a process that a test started: the log and position of the record of that start.
+    /// Returns the log and position of the record that started a test's child process.
     pub(crate) fn begun(&self, log: usize) -> Option<(usize, usize)> {
         match &self.owners[log] {
             Owner::One(origin) => origin.begun,
@@ -132,7 +133,7 @@ impl Who {
         }
     }
 
-    /// Whether processes that were started afterwards stand for this one.
+    /// Returns whether reruns replace this process.
     pub(crate) fn is_replaced(&self, log: usize) -> bool {
         matches!(&self.owners[log], Owner::One(origin) if origin.replaced)
     }
@@ -201,7 +202,8 @@ impl Who {
         Owner::Threads(threads)
     }
 
-    /// A child is known by the number that its start returned, else by its parent, if that works for one test.
+    /// Finds the test of each child process: by the process ID its start returned, otherwise by its parent, if the parent
+    /// belongs to one test.
     fn children(&mut self, logs: &[Log], notes: &[Notes]) {
         let mut begun: HashMap<u32, Vec<Child>> = HashMap::new();
         let mut by_pid: HashMap<u32, Vec<usize>> = HashMap::new();
@@ -219,17 +221,20 @@ impl Who {
         order.sort_by_key(|index| logs[*index].began());
         for index in order {
             let began = logs[index].began();
-            let starts = begun.get(&logs[index].pid()).map_or(&[][..], Vec::as_slice);
-            // A fork and the exec that followed both say so, and the fork knows from where. Numbers are used again.
+            let slot = IN_SLOT as u32 | logs[index].header(header::SLOT) as u32;
+            let starts = [logs[index].pid(), slot];
+            let starts = starts.iter().filter_map(|key| begun.get(key)).flatten();
+            // Both a fork and the exec after it are recorded, and only the fork has a source line. Process IDs are reused,
+            // so the record nearest in time counts.
             let near = |child: &&Child| {
                 let apart = child.at.abs_diff(began);
                 (apart / 1_000_000, !child.has_place, apart)
             };
-            let origin = match starts.iter().min_by_key(near) {
+            let origin = match starts.min_by_key(near) {
                 Some(child) => match &self.owners[child.log] {
                     Owner::One(parent) => Origin {
                         test: parent.test.filter(|_| child.test != RUN),
-                        // Within a child's child the place is still where the test began it.
+                        // The source line of a grandchild is where the test started the child.
                         begun: parent.begun.or(Some((child.log, child.position))),
                         replaced: parent.replaced,
                     },

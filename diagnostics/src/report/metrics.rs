@@ -117,7 +117,7 @@ impl Exporter {
             ("runs", metrics.watched.runs),
             ("processes", metrics.watched.processes),
             ("workers", metrics.watched.workers),
-            ("tests", metrics.watched.executions),
+            ("tests", metrics.watched.tests),
             ("instances", metrics.watched.instances),
             ("claims", metrics.watched.claims),
         ] {

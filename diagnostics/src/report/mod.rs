@@ -10,7 +10,6 @@ mod confirmed;
 mod confirming;
 mod fix;
 mod github;
-mod headline;
 mod human;
 mod json;
 mod json_line;
@@ -24,6 +23,7 @@ mod show;
 mod status;
 mod style;
 mod submitted;
+mod summary;
 mod table;
 mod text;
 
@@ -195,7 +195,11 @@ pub(crate) fn tell_guarded(session: &str, ended: usize) {
 pub(crate) fn complain(error: &(dyn error::Error + 'static)) {
     let mut err = anstream::stderr().lock();
     // There is nobody left to tell when this fails.
-    let _ = writeln!(err, "cofferdam: {}", text::plain(&text::chain(error)));
+    let _ = writeln!(
+        err,
+        "cofferdam: {}",
+        text::plain(&cofferdam::format::error_chain(error))
+    );
 }
 
 /// The report could not be written.

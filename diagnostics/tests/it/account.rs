@@ -2,13 +2,15 @@
 
 use crate::observe::package::Package;
 use crate::recording::Told;
-use crate::suites::{has_nextest, in_example};
+use crate::suites::{can_mount, has_nextest, in_example};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
 const STARTING: &str = include_str!("observe/suites/starting.rs");
+const LIBC: &str = include_str!("observe/suites/starting_by_libc.rs");
+const ENDING: &str = include_str!("observe/suites/ending.rs");
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 
 /// The same command, after these lines of a shell.
@@ -39,21 +41,6 @@ fn shell(program: &str, words: &[&str], lines: &str, command: &Command) -> Comma
         shell.current_dir(dir);
     }
     shell
-}
-
-fn can_mount() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
-    let can = Command::new("unshare")
-        .args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"])
-        .output();
-    let can = can.is_ok_and(|output| output.status.success());
-    if !can {
-        #[expect(clippy::print_stdout, reason = "what cannot be tried here is said")]
-        {
-            println!("not tried: file systems cannot be mounted here");
-        }
-    }
-    can
 }
 
 /// As many sizes between these two as are to be tried.
@@ -259,6 +246,77 @@ fn what_is_out_of_reach_is_named_and_an_error_only_if_that_is_asked_for() {
     assert_eq!(fix(&package, &["--strict"]).code, Some(3));
 }
 
+/// The report of an observation in which nothing was lost.
+fn without_loss(package: &Package, options: &[&str], test: &str) -> Value {
+    let options = [&["--format", "json"], options].concat();
+    let told = package.observe(&options, &[&CARGO[..], &["--test", "libc", "--", test]].concat());
+    let report = report(&told);
+    assert_eq!(report["account"]["lost"], json!([]), "{}", told.err);
+    assert_eq!(told.code, Some(0), "{report}{}", told.err);
+    report
+}
+
+#[test]
+fn programs_that_libc_starts_are_observed_as_those_of_their_test() {
+    let package = Package::new("libc", LIBC);
+    let accesses = package.path().join("accesses");
+    without_loss(
+        &package,
+        &["--accesses", accesses.to_str().unwrap()],
+        "program_started",
+    );
+    let seen = fs::read_to_string(accesses).unwrap();
+    for way in [
+        "system", "popen", "execl", "execlp", "execle", "execveat", "raw", "pidfd", "pidfdp", "spawnp",
+    ] {
+        let by = |line: &&str| {
+            line.contains("\"program_started\"")
+                && line.contains(&format!("met/by-{way}\""))
+                && line.contains("\"write\"")
+        };
+        assert!(seen.lines().any(|line| by(&line)), "{way}: {seen}");
+    }
+}
+
+#[test]
+fn starts_that_fail_take_no_room_in_the_account() {
+    let package = Package::new("libc", LIBC);
+    let report = without_loss(&package, &[], "nothing_started");
+    assert_eq!(report["account"]["started"], 1, "{report}");
+}
+
+#[test]
+fn a_start_of_what_is_no_regular_file_fails_as_it_would_unobserved() {
+    let package = Package::new("libc", LIBC);
+    without_loss(&package, &[], "fifo_started");
+}
+
+#[test]
+fn a_program_is_incomplete_if_it_is_killed_before_it_begins_and_lost_if_it_began_without_its_observer() {
+    let package = Package::new("ending", ENDING);
+    let command = |test| [&CARGO[..], &["--test", "ending", "--", test]].concat();
+    let told = package.observe(&["--format", "json"], &command("before_it_begins"));
+    let account = &report(&told)["account"];
+    assert_eq!(
+        (told.code, &account["incomplete"]),
+        (Some(0), &json!(1)),
+        "{account}"
+    );
+    if !can_mount() {
+        return;
+    }
+    for way in ["without_its_library", "without_its_account"] {
+        let told = package.observe(&["--format", "json"], &command(way));
+        let account = &report(&told)["account"];
+        assert_eq!(
+            (told.code, &account["lost"][0]["count"]),
+            (Some(3), &json!(1)),
+            "{way}: {account}{}",
+            told.err
+        );
+    }
+}
+
 #[test]
 fn a_lost_program_is_named_and_nothing_is_concluded() {
     let package = Package::new("starting", STARTING);
@@ -329,6 +387,42 @@ fn a_process_that_cannot_write_its_journal_is_lost_and_goes_on() {
             assert_eq!(told.code, Some(3), "{}", told.out);
             assert!(told.out.contains("lost: "), "{}", told.out);
         }
+    }
+}
+
+#[test]
+fn without_room_for_the_account_the_command_runs_unrecorded_and_counts_as_lost() {
+    for (role, code) in [("claims 0", 3), ("claims 42", 42)] {
+        let base = tempfile::tempdir().unwrap();
+        let command = crate::run::run(base.path(), role, &["--format", "json"]);
+        // In units of 512 bytes.
+        let told: Told = after("ulimit -f 1000", &command).output().unwrap().into();
+        assert_eq!(told.code, Some(code), "{role}: {}{}", told.out, told.err);
+        assert!(told.err.contains("nothing is recorded"), "{role}: {}", told.err);
+        let account = &report(&told)["account"];
+        assert_eq!(account["lost"][0]["name"], "the command", "{account}");
+        let reason = account["lost"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("File too large"), "{account}");
+        assert_eq!(report(&told)["verdict"], "lost");
+        let mut left = fs::read_dir(base.path().join("runs")).unwrap().flatten();
+        let account = left.find(|left| left.path().extension().is_some_and(|end| end == "account"));
+        assert!(account.is_none(), "{account:?}");
+    }
+}
+
+#[test]
+fn an_account_that_the_command_removed_is_said_and_is_no_success() {
+    for (role, code) in [("removes", 3), ("removes isolated", 3), ("removes conflicted", 1)] {
+        let base = tempfile::tempdir().unwrap();
+        let mut command = crate::run::run(base.path(), role, &["--no-records", "pass"]);
+        command.env("COFFERDAM_DIR", base.path().join("target/cofferdam"));
+        let told: Told = command.output().unwrap().into();
+        assert_eq!(told.code, Some(code), "{role}: {}{}", told.out, told.err);
+        assert!(
+            told.out.contains(".account was removed while the command ran"),
+            "{role}: {}",
+            told.out
+        );
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 fn role() {
     let Some(role) = variable("ROLE") else { return };
     let base = PathBuf::from(variable("COFFERDAM_DIR").unwrap());
-    let session = variable("COFFERDAM_RECORD").unwrap();
+    let session = variable("COFFERDAM_RECORD").unwrap_or_default();
     let mut out = std::io::stdout().lock();
     for word in role.split_whitespace() {
         match word {
@@ -77,6 +77,8 @@ fn role() {
                 };
                 rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
             }
+            // As `cargo clean` does.
+            "removes" => std::fs::remove_dir_all(&base).unwrap(),
             "leaves" => {
                 rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
                     .unwrap()

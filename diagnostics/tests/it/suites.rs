@@ -39,11 +39,35 @@ fn run(example: &str, command: &[&str]) -> Told {
     in_example(example, &args).output().unwrap().into()
 }
 
-/// Whether nextest is installed; where it is not, its tests have nothing to run.
+/// Returns `is_there`, and prints that a test, or a part of it, is skipped where something that it needs is missing.
+pub(crate) fn has(is_there: bool, what: &str) -> bool {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a test that did not look must not look as if it had"
+    )]
+    if !is_there {
+        let test = std::thread::current();
+        eprintln!("skipped: {}: no {what} here", test.name().unwrap_or("a test"));
+    }
+    is_there
+}
+
 pub(crate) fn has_nextest() -> bool {
     #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
     let found = Command::new("cargo").args(["nextest", "--version"]).output();
-    found.is_ok_and(|output| output.status.success())
+    has(found.is_ok_and(|output| output.status.success()), "nextest")
+}
+
+/// Returns whether file systems can be mounted that no other process sees.
+pub(crate) fn can_mount() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the tool is looked for")]
+    let can = Command::new("unshare")
+        .args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .output();
+    has(
+        can.is_ok_and(|output| output.status.success()),
+        "right to mount file systems",
+    )
 }
 
 /// What is planted in `examples/conflicted` and shows under every runner.

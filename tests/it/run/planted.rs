@@ -109,7 +109,7 @@ fn a_base_folder_that_every_user_may_write_to_is_refused() {
     let mut player = asks(dir.path(), USES_ALL, "open");
     for told in [player.hear(), player.hear()] {
         assert!(
-            told.contains("may be written to by every user: `chmod o-w` it"),
+            told.contains("may be written to by other users: `chmod go-w` it"),
             "{told}"
         );
     }

@@ -8,6 +8,8 @@ use super::session::SessionOwner;
 use super::{CreateDir, SESSIONS, jobs_file, lease_file};
 use crate::proc;
 use crate::processes::{self, NamedProcess, own_pid};
+#[cfg(unix)]
+use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -160,11 +162,21 @@ fn blocking(lock: impl Fn() -> io::Result<()>) -> io::Result<()> {
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    options.open(path)
+    refuse_links(&mut options).open(path)
+}
+
+/// Refuses symbolic links: opening one would create or lock its target, which another user may have chosen.
+fn refuse_links(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        options,
+        (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed(),
+    );
+    options
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match OpenOptions::new().read(true).open(path) {
+    match refuse_links(OpenOptions::new().read(true)).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -188,4 +200,36 @@ fn host() -> String {
 #[cfg(not(unix))]
 fn host() -> String {
     String::new()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_in_place_of_a_lock_is_not_followed() {
+        let create_dir: CreateDir = |base, below| Ok(base.join(below));
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("base");
+        let victim = dir.path().join("victim");
+        for lock in [
+            base.join("ledger.lock"),
+            lease_file(&base, "planted"),
+            jobs_file(&base, "planted"),
+        ] {
+            std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+            symlink(&victim, &lock).unwrap();
+        }
+        for there in [false, true] {
+            if there {
+                std::fs::write(&victim, "").unwrap();
+            }
+            lock_creation(&base).unwrap_err();
+            SessionLease::take(&base, create_dir, "planted").unwrap_err();
+            Liveness::of(&base, "planted").unwrap_err();
+            wait(&lease_file(&base, "planted")).unwrap_err();
+            assert_eq!(victim.exists(), there);
+        }
+    }
 }

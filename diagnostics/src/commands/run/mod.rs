@@ -14,12 +14,13 @@ use super::{Findings, Outcome, here, recordings};
 use crate::cli::RunArgs;
 use crate::exit_code::{self, Ended, NoRecords};
 use cofferdam::Namespace;
-use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean, reserve};
+use cofferdam::diagnostics::{CleanOptions, clean};
 use cofferdam_batch::executor::event::{AttemptOutcome, Event, StopReason};
 use cofferdam_batch::executor::job::Job;
 use cofferdam_batch::executor::options::{JobDirs, Options, Placement};
 use cofferdam_batch::executor::{self, JobSource};
 use cofferdam_batch::ledger::Status;
+use cofferdam_conflicts::{Conflict, Evidence, ReadError, Severity, reserve};
 use job_source::SessionJobs;
 use plan::{Plan, Work};
 use recorder::{Recorder, SessionRequest};
@@ -107,14 +108,21 @@ impl Session<'_> {
             Work::One(_) => None,
             _ => Some(SessionDirs::create(self.base, self.name, &output.path)?),
         };
-        let options = self.options(&plan, &output, dirs.as_ref(), recorder);
+        // Reserved first: programs that later find no room are known by the account, so nothing is recorded without one.
+        let unrecorded = reserve(self.base, self.name).err();
+        if let Some(error) = &unrecorded {
+            watch.warn(&format!("{UNRECORDED}: {}", unusable(error)));
+        }
+        let mut options = self.options(&plan, &output, dirs.as_ref(), recorder);
+        if unrecorded.is_none() {
+            let record = ("COFFERDAM_RECORD".into(), self.name.into());
+            options.variables.push(record);
+        }
         let rounds = plan.rounds();
         let resumed = recorder.resumed(options.grace);
         if self.args.resume && resumed.is_none() {
             watch.warn("there is no interrupted session to continue: all jobs are run");
         }
-        // Writes the account of the session first: if the disk has no room for it, nothing starts.
-        reserve(self.base, self.name).map_err(|error| unusable(&error))?;
         let number = recorder.number();
         let (jobs, carried) = SessionJobs::new(plan.work, recorder, resumed)?;
         watch.begin(&SessionStart {
@@ -147,7 +155,7 @@ impl Session<'_> {
         };
         drop(dirs);
         drop(output);
-        Ok(self.judge(ran, &options))
+        Ok(self.judge(ran, &options, unrecorded.as_ref()))
     }
 
     fn options(
@@ -158,7 +166,6 @@ impl Session<'_> {
         recorder: &Recorder,
     ) -> Options {
         let mut variables: Vec<(OsString, OsString)> = vec![
-            ("COFFERDAM_RECORD".into(), self.name.into()),
             ("COFFERDAM_DIR".into(), self.base.into()),
             ("COFFERDAM_RUN_NAMESPACE".into(), output.namespace.as_str().into()),
             ("COFFERDAM_RUN_DIR".into(), output.path.clone().into()),
@@ -187,7 +194,7 @@ impl Session<'_> {
         }
     }
 
-    fn judge(&self, ran: Ran, options: &Options) -> Outcome {
+    fn judge(&self, ran: Ran, options: &Options, unrecorded: Option<&ReadError>) -> Outcome {
         let recorded = recordings::evidence(self.base, self.name);
         // The outcome of the jobs is reported even if the recording cannot be read.
         let (evidence, unread) = match recorded {
@@ -197,6 +204,7 @@ impl Session<'_> {
         let mut findings = Findings::new(vec![self.base.join("runs")], &evidence);
         drop(evidence);
         unread.into_iter().for_each(|what| findings.problem(what));
+        self.check_account(&mut findings, unrecorded);
         let batch = ran.batch.map(|batch| self.count_conflicts(batch, options));
         recordings::remove_old(self.base);
         // Cleanup that no test had the time for. A folder that cannot be removed now is tried again by the next session.
@@ -214,6 +222,22 @@ impl Session<'_> {
         outcome.has_library = suite::has_library(&here::working_dir());
         outcome.batch = batch;
         outcome
+    }
+
+    /// Adds a finding if the account of the session is missing.
+    fn check_account(&self, findings: &mut Findings, unrecorded: Option<&ReadError>) {
+        let account = recordings::account(self.base, self.name);
+        if let Some(error) = unrecorded {
+            findings
+                .account
+                .lose("the command", &format!("{UNRECORDED}: {error}"), 1);
+        } else if !account.exists() {
+            findings.problem(format!(
+                "{} was removed while the command ran, as `cargo clean` does, and with it the recording up to then: set \
+                 COFFERDAM_DIR to a base folder outside of the target folder",
+                account.display()
+            ));
+        }
     }
 
     /// Counts the conflicts within the rounds of each number of workers.
@@ -288,7 +312,7 @@ impl JobSource for RunningSession<'_> {
 }
 
 /// Returns the message for an unusable base folder. Where permissions or space are missing, another folder helps.
-fn unusable(error: &cofferdam::Error) -> String {
+fn unusable(error: &(dyn Error + 'static)) -> String {
     let source = error.source().and_then(<dyn Error>::downcast_ref::<io::Error>);
     match source.map(io::Error::kind) {
         Some(
@@ -336,6 +360,8 @@ impl Ran {
         }
     }
 }
+
+const UNRECORDED: &str = "nothing is recorded, because the session's account could not be reserved";
 
 const JOB_FAILED: Ended = Ended::Failed {
     code: exit_code::JOB_FAILED,

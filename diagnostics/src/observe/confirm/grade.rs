@@ -7,7 +7,7 @@
 
 use super::pauses::{LONGEST, Pauses};
 use super::windows::{Stay, Window};
-use crate::findings::Grade;
+use cofferdam_conflicts::Grade;
 
 /// As often a pair is run to see whether it can meet.
 const TRIES: usize = 5;
@@ -24,9 +24,14 @@ pub(super) const LATE: &str = "run again, the two did not end in time, and did n
 /// The same: they could not be brought together.
 pub(super) const TOO_FAR: &str = "run again, the two used it too far apart to be brought together";
 
-const IN_STD: &str = "run again, they were apart, and so were all who use a variable: std has a lock there";
+pub(super) const IN_STD: &str =
+    "run again, they were apart, and so were all who use a variable: std has a lock there";
 
-const NOT_HELD: &str = "run again, the two could not be held at it";
+pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
+/// The same: it could not be run.
+pub(super) const NOT_STARTED: &str = "its program cannot be started again";
+
+const LOOKED: &str = "run again, both read it at one time, and one of them changed it later";
 const BESIDE_OTHERS: &str = "run again among others, what kept the two apart cannot be told";
 
 /// One run of a pair.
@@ -35,8 +40,10 @@ pub(super) struct Try {
     pub(super) pauses: Pauses,
     /// Nothing for a test that did not use the resource.
     pub(super) windows: [Option<Window>; 2],
-    /// Whether both used the resource at one time.
+    /// Whether both used the resource at one time, of which one changed it.
     pub(super) met: bool,
+    /// Whether both read it at one time, and one of them changed it later.
+    pub(super) looked: bool,
     /// Whether one of them changed it, this time.
     pub(super) wrote: bool,
     /// Whether both ended in time.
@@ -44,15 +51,34 @@ pub(super) struct Try {
 }
 
 impl Try {
+    /// Reads a run of two tests, held at one resource.
+    pub(super) fn new(pauses: Pauses, stays: &[Stay], ended: bool) -> Self {
+        let [a, b] = [&stays[0], &stays[1]];
+        Self {
+            pauses,
+            windows: [a.window(&[0]), b.window(&[0])],
+            met: a.meets(b, 0),
+            looked: a.looks_with(b, 0),
+            wrote: a.changes(0) || b.changes(0),
+            ended,
+        }
+    }
+
     fn both(&self) -> Option<[Window; 2]> {
         Some([self.windows[0]?, self.windows[1]?])
     }
+}
+
+pub(super) fn count(tries: &[Try]) -> u32 {
+    u32::try_from(tries.len()).unwrap_or(u32::MAX)
 }
 
 /// What follows from the runs so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Again(Pauses),
+    /// Runs in which one test is held where it reads, while the other goes on to its change.
+    HoldReader,
     Graded(Grade, String),
 }
 
@@ -86,6 +112,9 @@ pub(super) fn weigh(
     let both = [&stays[a], &stays[b]];
     if both[0].meets(both[1], resource) {
         return Met;
+    }
+    if both[0].looks_with(both[1], resource) {
+        return Neither(LOOKED);
     }
     if !both.iter().all(|stay| stay.uses(resource)) {
         return Neither(NOT_BOTH);
@@ -136,7 +165,7 @@ pub(super) fn weigh(
 }
 
 /// Returns how much later than alone a test may arrive without having been kept waiting, in microseconds.
-fn margin(arrival: u64) -> u64 {
+pub(super) fn margin(arrival: u64) -> u64 {
     (arrival / 2).clamp(40_000, 400_000)
 }
 
@@ -166,6 +195,9 @@ pub(super) fn judge(tries: &[Try], begin: Pauses) -> Next {
         } else {
             potential(NOT_CHANGED)
         };
+    }
+    if tries.iter().any(|one| one.looked) {
+        return Next::HoldReader;
     }
     if last.pauses.everywhere {
         return potential(IN_STD);
@@ -239,6 +271,7 @@ mod tests {
                 pauses,
                 windows: windows.map(Some),
                 met: a.from < b.to && b.from < a.to,
+                looked: false,
                 wrote: true,
                 ended: true,
             }
@@ -250,6 +283,7 @@ mod tests {
             loop {
                 match judge(&tries, Pauses::USUAL) {
                     Next::Again(pauses) => tries.push(self.run(pauses)),
+                    Next::HoldReader => panic!("no test reads"),
                     Next::Graded(grade, _) => return (grade, tries.len()),
                 }
             }
@@ -293,6 +327,7 @@ mod tests {
             pauses: Pauses::USUAL,
             windows: [first, second],
             met: false,
+            looked: false,
             wrote: true,
             ended: true,
         }
@@ -300,7 +335,7 @@ mod tests {
 
     fn grade(tries: &[Try]) -> Option<Grade> {
         match judge(tries, Pauses::USUAL) {
-            Next::Again(_) => None,
+            Next::Again(_) | Next::HoldReader => None,
             Next::Graded(grade, _) => Some(grade),
         }
     }
@@ -368,6 +403,7 @@ mod tests {
                 pauses,
                 windows,
                 met: false,
+                looked: false,
                 wrote: true,
                 ended: true,
             });
@@ -394,7 +430,7 @@ mod tests {
                 began: Some(0),
                 uses: vec![vec![(from, from + pause, true)]],
                 paused: true,
-                held_up: false,
+                ..Stay::default()
             };
         }
         let arrivals = tests.iter().map(|(arrival, _)| Some(1000 * arrival)).collect();
@@ -438,6 +474,33 @@ mod tests {
         assert_eq!(weighed(&tests, [0, 1]), Evidence::Met);
         // The third comes after the first, for it waited for the second.
         assert_eq!(weighed(&tests, [0, 2]), Evidence::Neither(BESIDE_OTHERS));
+    }
+
+    #[test]
+    fn two_reads_at_one_time_with_a_change_after_them_show_neither_a_meeting_nor_a_guard() {
+        // The first makes it for both, then both read it, and the second changes it again.
+        let uses = [
+            vec![(0, 80_000, true), (80_000, 160_000, false)],
+            vec![(85_000, 165_000, false), (165_000, 245_000, true)],
+        ];
+        let stays = uses.map(|uses| Stay {
+            began: Some(0),
+            uses: vec![uses],
+            paused: true,
+            ..Stay::default()
+        });
+        let evidence = weigh(&stays, &[Some(0), Some(0)], [0, 1], &[0], 0);
+        assert_eq!(evidence, Evidence::Neither(LOOKED));
+        let mut looked = one(window(0, 80), window(85, 245));
+        looked.looked = true;
+        let apart = one(window(0, 200), window(210, 300));
+        for tries in [
+            vec![looked.clone()],
+            vec![looked.clone(), apart.clone()],
+            vec![apart, looked],
+        ] {
+            assert_eq!(judge(&tries, Pauses::USUAL), Next::HoldReader);
+        }
     }
 
     #[test]

@@ -9,6 +9,17 @@ pub(super) struct Pauses {
     /// as far as its own next variable; where both pause at each, they take turns, and one comes to the wanted one while
     /// the other is there.
     pub(super) everywhere: bool,
+    /// The test with pauses of its own.
+    pub(super) held: Option<Held>,
+}
+
+/// The pauses of one test of a run, longer than those of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Held {
+    /// Its position among the tests of the run.
+    pub(super) test: usize,
+    pub(super) first: u64,
+    pub(super) others: u64,
 }
 
 impl Pauses {
@@ -16,6 +27,7 @@ impl Pauses {
         first: 80,
         others: 80,
         everywhere: false,
+        held: None,
     };
 
     /// For many tests at once: where a guard lets in one at a time, their pauses add up.
@@ -28,6 +40,19 @@ impl Pauses {
         everywhere: true,
         ..Self::USUAL
     };
+
+    /// Returns the first pause of that test of the run, and each of its others.
+    pub(super) fn of(self, test: usize) -> (u64, u64) {
+        match self.held {
+            Some(held) if held.test == test => (held.first, held.others),
+            _ => (self.first, self.others),
+        }
+    }
+
+    /// Returns each pause of a process that a test started, which does not know its test.
+    pub(super) fn of_child(self) -> u64 {
+        self.held.map_or(self.others, |held| held.others)
+    }
 
     /// Returns these pauses with a first one that lasts until a test has arrived that comes so many microseconds later;
     /// `None` if that is too long.

@@ -9,12 +9,12 @@ pub(super) const PAUSES: [Pauses; 3] = [
     Pauses {
         first: 200,
         others: 30,
-        everywhere: false,
+        ..Pauses::USUAL
     },
     Pauses {
         first: 20,
         others: 160,
-        everywhere: false,
+        ..Pauses::USUAL
     },
 ];
 /// The numbers of runs beside the other test after which the rates are compared.
@@ -31,12 +31,28 @@ pub(super) fn shown(beside: Rate, alone: Rate) -> Option<f64> {
     (alone.runs >= SOLO_RUNS && p < ACCEPTED / LOOKS.len() as f64).then_some(p)
 }
 
+/// The number of runs beside the other test, at most, for a test that fails alone.
+pub(super) const BESIDE_RUNS: u32 = 4;
+
+/// Returns whether a test that fails alone passes because of the other: its rates differ by more than chance.
+pub(super) fn needs_other(alone: Rate, beside: Rate) -> bool {
+    alone.runs >= SOLO_RUNS && p_value(alone, beside) < ACCEPTED
+}
+
 /// The rates in words.
 pub(super) fn rates(victim: &str, other: &str, beside: Rate, alone: Rate) -> String {
     format!(
         "{victim} failed in {} of {} runs beside {other} and in {} of {} alone",
         beside.failed, beside.runs, alone.failed, alone.runs
     )
+}
+
+pub(super) fn chance(p: f64) -> String {
+    if p < 0.001 {
+        "p < 0.001".to_owned()
+    } else {
+        format!("p = {p:.3}")
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +79,23 @@ mod tests {
             (rate(4, 4), rate(0, 9), false),
         ] {
             assert_eq!(shown(beside, alone).is_some(), is_shown, "{beside:?} {alone:?}");
+        }
+    }
+
+    #[test]
+    fn a_test_needs_another_if_it_fails_more_often_alone_than_by_chance() {
+        for (alone, beside, needs) in [
+            (rate(10, 10), rate(0, 2), true),
+            (rate(10, 10), rate(1, 3), true),
+            (rate(9, 10), rate(0, 2), true),
+            // One run beside the other shows nothing, nor do the first runs alone.
+            (rate(10, 10), rate(0, 1), false),
+            (rate(2, 2), rate(0, 4), false),
+            // A test that fails every other time.
+            (rate(5, 10), rate(0, 4), false),
+            (rate(8, 10), rate(0, 2), false),
+        ] {
+            assert_eq!(needs_other(alone, beside), needs, "{alone:?} {beside:?}");
         }
     }
 }

@@ -12,10 +12,11 @@ use super::waits::Waits;
 use super::windows::{Stay, stays};
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
 use cofferdam::{Resource, ResourceKind};
+use cofferdam_batch::processes::ProcessTable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -140,7 +141,6 @@ impl<'a> Rerunner<'a> {
             .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let (folder, told) = self.launch.beside(&format!("again-{run}"), with_calls)?;
-        let hold = pauses.map(|pauses| hold(resources, pauses));
         let begun = now();
         let mut running = Vec::new();
         let processes: Vec<&[&Part]> = match parts {
@@ -148,7 +148,8 @@ impl<'a> Rerunner<'a> {
             _ => parts.chunks(1).collect(),
         };
         let mut failed = None;
-        for process in processes {
+        for (first, process) in processes.into_iter().enumerate() {
+            let hold = pauses.map(|pauses| hold(resources, pauses, process, first));
             match Running::begin(self.launch, process, &told, hold.as_ref()) {
                 Ok(one) => running.push(one),
                 Err(error) => {
@@ -240,17 +241,15 @@ fn stop(running: &mut [Running]) {
     }
     let killed = now() + GRACE;
     for one in &mut left {
-        while !(one.has_ended(SLICE) && one.is_empty()) && now() < killed {
+        while one.is_alive() && now() < killed {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "the end of a process group is no event to wait for"
             )]
-            thread::sleep(SLICE / 10);
+            thread::sleep(SLICE / 2);
         }
         one.signal(Signal::KILL);
-        if one.status.is_none() {
-            one.status = one.child.wait().ok();
-        }
+        one.status = one.child.wait().ok();
     }
 }
 
@@ -287,12 +286,25 @@ pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
         .count()
 }
 
-fn hold(resources: &[Resource], pauses: Pauses) -> OsString {
-    let mut text = OsString::from(format!("{},{};", pauses.first, pauses.others));
-    for resource in resources {
-        let name = name(resource, pauses);
-        text.push(format!("{},{};", target(resource) as u8, name.len()));
+/// Returns the request to pause for a process of these tests, of which the first has that position in the run.
+fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Part], first: usize) -> OsString {
+    let usual = match tests {
+        [_] => pauses.of(first),
+        _ => (pauses.first, pauses.others),
+    };
+    let of_held = pauses.held.map_or(usual, |held| (held.first, held.others));
+    let mut text = OsString::from(format!("{},{},{},{};", usual.0, usual.1, of_held.0, of_held.1));
+    let mut add = |target: Target, name: &OsStr| {
+        text.push(format!("{},{};", target as u8, name.len()));
         text.push(name);
+    };
+    if let (Some(held), [_, _, ..]) = (pauses.held, tests)
+        && let Some(part) = tests.get(held.test)
+    {
+        add(Target::Test, part.name.as_ref());
+    }
+    for resource in resources {
+        add(target(resource), &name(resource, pauses));
     }
     text
 }
@@ -430,17 +442,18 @@ impl Running {
         }
     }
 
-    /// Signals it with all that it started.
+    /// Signals it with all that it started. Its end must not have been collected: from then on, the number of its group may
+    /// be another's.
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid() {
+        if let Some(pid) = self.pid().filter(|_| self.status.is_none()) {
             // It may have ended just now.
             let _ = kill_process_group(pid, signal);
         }
     }
 
-    /// Returns whether nothing is left of all that it started.
-    fn is_empty(&self) -> bool {
-        self.pid().is_none_or(|pid| test_kill_process_group(pid).is_err())
+    /// Returns whether something is left of all that it started, without collecting its own end.
+    fn is_alive(&self) -> bool {
+        ProcessTable::default().group_size(self.child.id()) > 0
     }
 
     fn pid(&self) -> Option<Pid> {
@@ -488,6 +501,7 @@ pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::pauses::Held;
     use super::*;
 
     #[test]
@@ -500,47 +514,100 @@ mod tests {
     }
 
     #[test]
+    fn what_outlives_the_process_that_started_it_is_killed_before_that_process_is_collected() {
+        let script =
+            "trap 'exit 0' TERM; sh -c 'trap \"\" TERM; echo ready; sleep 60 & wait; sleep 60' & wait";
+        #[expect(clippy::disallowed_methods, reason = "a process to be stopped")]
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let mut ready = [0; 6];
+        out.read_exact(&mut ready).unwrap();
+        let mut running = [Running {
+            child,
+            said: Arc::default(),
+            over: None,
+            late: false,
+            status: None,
+        }];
+        assert!(running[0].is_alive());
+        stop(&mut running);
+        // Its helper holds the pipe open as long as it lives.
+        assert_eq!(out.read(&mut ready).unwrap(), 0);
+        assert!(running[0].late && running[0].status.is_some_and(|status| status.success()));
+        assert!(!running[0].is_alive());
+    }
+
+    #[test]
     fn the_observer_is_asked_for_resources_as_it_sees_them() {
         for (resource, text) in [
-            (Resource::file("/d/f"), "80,80;1,4;/d/f"),
-            (Resource::port(80), "80,80;2,2;80"),
-            (Resource::udp_port(53), "80,80;2,2;53"),
-            (Resource::env("HOME"), "80,80;3,4;HOME"),
-            (Resource::cwd(), "80,80;4,0;"),
-            (Resource::new(ResourceKind::Port, "[::1]:80"), "80,80;2,2;80"),
-            (Resource::new(ResourceKind::UnixSocket, "@bus"), "80,80;6,4;@bus"),
-            (Resource::new(ResourceKind::UnixSocket, "/d/s"), "80,80;1,4;/d/s"),
-            (
-                Resource::new(ResourceKind::SharedMemory, "/m"),
-                "80,80;1,10;/dev/shm/m",
-            ),
-            (
-                Resource::new(ResourceKind::GitRepository, "/d"),
-                "80,80;1,7;/d/.git",
-            ),
-            (
-                Resource::new(ResourceKind::GitRepository, "/d.git"),
-                "80,80;1,6;/d.git",
-            ),
-            (
-                Resource::new(ResourceKind::TempName, "/tmp/shop-*"),
-                "80,80;1,4;/tmp",
-            ),
+            (Resource::file("/d/f"), "1,4;/d/f"),
+            (Resource::port(80), "2,2;80"),
+            (Resource::udp_port(53), "2,2;53"),
+            (Resource::env("HOME"), "3,4;HOME"),
+            (Resource::cwd(), "4,0;"),
+            (Resource::new(ResourceKind::Port, "[::1]:80"), "2,2;80"),
+            (Resource::new(ResourceKind::UnixSocket, "@bus"), "6,4;@bus"),
+            (Resource::new(ResourceKind::UnixSocket, "/d/s"), "1,4;/d/s"),
+            (Resource::new(ResourceKind::SharedMemory, "/m"), "1,10;/dev/shm/m"),
+            (Resource::new(ResourceKind::GitRepository, "/d"), "1,7;/d/.git"),
+            (Resource::new(ResourceKind::GitRepository, "/d.git"), "1,6;/d.git"),
+            (Resource::new(ResourceKind::TempName, "/tmp/shop-*"), "1,4;/tmp"),
         ] {
-            assert_eq!(hold(&[resource], Pauses::USUAL), OsString::from(text));
+            assert_eq!(
+                asked(&[resource], Pauses::USUAL, 2),
+                OsString::from(format!("80,80,80,80;{text}"))
+            );
         }
         let everywhere = Pauses {
             everywhere: true,
             ..Pauses::USUAL
         };
         assert_eq!(
-            hold(&[Resource::env("HOME")], everywhere),
-            OsString::from("80,80;3,0;")
+            asked(&[Resource::env("HOME")], everywhere, 2),
+            OsString::from("80,80,80,80;3,0;")
         );
         assert_eq!(
-            hold(&[Resource::file("/a;b"), Resource::cwd()], Pauses::USUAL),
-            OsString::from("80,80;1,4;/a;b4,0;")
+            asked(&[Resource::file("/a;b"), Resource::cwd()], Pauses::USUAL, 2),
+            OsString::from("80,80,80,80;1,4;/a;b4,0;")
         );
+    }
+
+    /// The request for a process of tests that are called `t0` and so on.
+    fn asked(resources: &[Resource], pauses: Pauses, tests: usize) -> OsString {
+        let part = |number: usize| Part {
+            name: format!("t{number}"),
+            binary: "shop".to_owned(),
+            started: Arc::default(),
+            own_process: tests == 1,
+        };
+        let parts: Vec<Part> = (0..tests).map(part).collect();
+        hold(resources, pauses, &parts.iter().collect::<Vec<_>>(), 0)
+    }
+
+    #[test]
+    fn one_test_of_a_run_has_pauses_of_its_own_as_a_thread_and_as_a_process() {
+        let held = |test| Pauses {
+            first: 0,
+            others: 0,
+            held: Some(Held {
+                test,
+                first: 300,
+                others: 80,
+            }),
+            ..Pauses::USUAL
+        };
+        for (pauses, tests, text) in [
+            (held(1), 2, "0,0,300,80;7,2;t14,0;"),
+            (held(0), 1, "300,80,300,80;4,0;"),
+            (held(1), 1, "0,0,300,80;4,0;"),
+        ] {
+            assert_eq!(asked(&[Resource::cwd()], pauses, tests), OsString::from(text));
+        }
     }
 
     #[test]

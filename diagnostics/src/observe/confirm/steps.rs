@@ -2,16 +2,20 @@
 
 use super::cover::{self, Group};
 use super::fisher::Rate;
-use super::grade::{self, Evidence, Next, Try, judge, weigh};
+use super::grade::{self, Evidence, Next, Try, count, judge, weigh};
 use super::pairs::{ALL, Meeting};
 use super::pauses::Pauses;
 use super::proof::{self, LOOKS, SOLO_RUNS};
 use super::queue::{Task, run_all};
+use super::readers;
 use super::rerun::{Ending, Part, Ran, Rerunner, held_at_once};
-use super::suite::{Meet, Solo, Suite};
+use super::suite::{
+    Solo, SoloUse, Suite, each_pair, lasted, name, parts, positions, resources, solo_fails, startable,
+};
+use super::windows::Stay;
 use super::{Grades, Options, sorted};
-use crate::findings::Grade;
 use cofferdam::Resource;
+use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +40,16 @@ pub(super) struct Steps<'a> {
     options: Options,
     /// Tests that failed beside others and not alone.
     failed: Mutex<HashSet<usize>>,
+    /// How often a test that fails alone does so, alone and beside another, by these two.
+    needs: Mutex<HashMap<[usize; 2], (Rate, Rate)>>,
+}
+
+/// How a pair was run.
+struct Run<'r> {
+    resources: &'r [Resource],
+    pauses: Pauses,
+    /// The number of its runs so far.
+    tries: u32,
 }
 
 /// Two tests that are run together, and the findings on which they meet.
@@ -51,6 +65,7 @@ impl<'a> Steps<'a> {
             grades,
             options,
             failed: Mutex::default(),
+            needs: Mutex::default(),
         }
     }
 
@@ -91,10 +106,12 @@ impl<'a> Steps<'a> {
                 .run(&[part], &resources, None, Duration::ZERO)
                 .ok()?;
             let stay = &ran.stays[0];
-            let began = stay.began.unwrap_or_default();
             let uses = findings.iter().enumerate().filter_map(|(position, finding)| {
-                let (from, ..) = stay.uses[position].first()?;
-                Some((*finding, (from.saturating_sub(began), stay.changes(position))))
+                let used = SoloUse {
+                    first: stay.arrival(position)?,
+                    change: stay.change(position).map(|change| change.after),
+                };
+                Some((*finding, used))
             });
             solo = Solo {
                 fails: ran.endings[0] == Ending::Failed,
@@ -119,7 +136,7 @@ impl<'a> Steps<'a> {
             }
             for positions in suite.chosen(finding).pairs {
                 if startable(suite, finding, positions).is_none() {
-                    let why = NOT_STARTED.to_owned();
+                    let why = grade::NOT_STARTED.to_owned();
                     self.grades.enter(finding, positions, Grade::Potential, why, 0);
                 }
             }
@@ -206,12 +223,10 @@ impl<'a> Steps<'a> {
     /// Returns the pairs of a finding to try without a result so far: of many only so many that each test is in one that
     /// was tried.
     fn undecided(&self, suite: &Suite, finding: usize) -> Vec<[usize; 2]> {
-        let Some(meet) = &suite.meets[finding] else {
+        let meet = suite.meets[finding].as_ref();
+        let Some(meet) = meet.filter(|meet| meet.meeting == Meeting::AtOnce) else {
             return Vec::new();
         };
-        if meet.meeting == Meeting::InTurn {
-            return Vec::new();
-        }
         let chosen = suite.chosen(finding);
         let is_decided = |tests: [usize; 2]| self.grades.is_decided(finding, tests);
         let mut pairs = chosen.pairs;
@@ -240,7 +255,7 @@ impl<'a> Steps<'a> {
             .map(|test| {
                 let solo = suite.subjects[*test].solo.get()?;
                 let uses = findings.iter().filter_map(|finding| solo.uses.get(finding));
-                uses.map(|(arrival, _)| *arrival).min()
+                uses.map(|used| used.first).min()
             })
             .collect();
         let pauses = match arrivals.as_slice() {
@@ -281,14 +296,13 @@ impl<'a> Steps<'a> {
                     // What it depends on is seen two by two.
                     return;
                 }
-                if let Some((order, why)) = self.dependence(
-                    suite,
-                    finding,
-                    pair.map(|one| tests[one]),
-                    [&ran.endings[a], &ran.endings[b]],
-                ) {
-                    self.grades
-                        .enter(finding, order, Grade::OrderDependent, why, round);
+                let run = Run {
+                    resources: &resources,
+                    pauses,
+                    tries: round,
+                };
+                let endings = [ran.endings[a], ran.endings[b]];
+                if self.enter_dependence(suite, finding, pair.map(|one| tests[one]), endings, &run) {
                     return;
                 }
                 let is_shared = |finding: &usize| {
@@ -334,75 +348,196 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Returns the two in their order, if one fails alone and passed beside the other, which changes what it uses.
-    fn dependence(
+    /// Enters the grade of a pair of which one test fails alone and passed in this run beside the other, if that changes
+    /// the resource and the rates of both are no chance. Returns whether the pair is graded.
+    fn enter_dependence(
         &self,
         suite: &Suite,
         finding: usize,
         tests: [usize; 2],
-        endings: [&Ending; 2],
-    ) -> Option<([usize; 2], String)> {
-        let meet = suite.meets[finding].as_ref()?;
-        (0..2).find_map(|one| {
+        endings: [Ending; 2],
+        run: &Run<'_>,
+    ) -> bool {
+        let Some(meet) = suite.meets[finding].as_ref() else {
+            return false;
+        };
+        for (one, ending) in endings.into_iter().enumerate() {
             let (test, other) = (tests[one], tests[1 - one]);
-            let [position, first] = [meet.position(test)?, meet.position(other)?];
-            let needs = solo_fails(suite, test) && *endings[one] == Ending::Passed;
-            (needs && meet.members[first].writes).then(|| {
-                let [name, other] = [name(suite, test), name(suite, other)];
-                let why =
-                    format!("{name} fails alone and passed when {other} ran too: it needs that to run first");
-                ([first, position], why)
-            })
-        })
+            let (Some(position), Some(first)) = (meet.position(test), meet.position(other)) else {
+                continue;
+            };
+            if !solo_fails(suite, test) || ending != Ending::Passed || !meet.members[first].writes {
+                continue;
+            }
+            let names = [name(suite, test), name(suite, other)];
+            let (grade, why) = match self.needs(suite, [test, other], run) {
+                Some((alone, beside)) if proof::needs_other(alone, beside) => {
+                    let rates = proof::rates(names[0], names[1], beside, alone);
+                    let why = format!("{rates}: it needs that to run first");
+                    (Grade::OrderDependent, why)
+                }
+                // It fails by itself now and then, which hides no meeting.
+                Some(_) => continue,
+                None => {
+                    let [name, other] = names;
+                    let why = format!(
+                        "{name} fails alone and passed beside {other}, and no time was left to repeat that"
+                    );
+                    (Grade::Potential, why)
+                }
+            };
+            self.grades
+                .enter(finding, [first, position], grade, why, run.tries);
+            return true;
+        }
+        false
+    }
+
+    /// Returns how often a test that failed in its solo runs fails alone, and beside the other, as it passed in this run.
+    /// Returns `None` if the time was over, or a run came to no end.
+    fn needs(&self, suite: &Suite, tests: [usize; 2], run: &Run<'_>) -> Option<(Rate, Rate)> {
+        let known = || self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rates) = known().get(&tests) {
+            return Some(*rates);
+        }
+        let alone = self.solo_rate(suite.subjects[tests[0]].part.as_ref()?, &[], None)?;
+        let mut beside = Rate { failed: 0, runs: 1 };
+        while !proof::needs_other(alone, beside) && beside.runs < proof::BESIDE_RUNS {
+            let [failed, _] = self.failures(suite, &tests, run.resources, Some(run.pauses))?;
+            beside.add(failed);
+        }
+        known().insert(tests, (alone, beside));
+        Some((alone, beside))
     }
 
     /// Runs one pair, held at one resource, with pauses that follow from the runs before.
     fn meet(&self, suite: &Suite, finding: usize, positions: [usize; 2]) {
-        let (Some(meet), Some(tests)) = (&suite.meets[finding], startable(suite, finding, positions)) else {
+        let Some(tests) = startable(suite, finding, positions) else {
             return;
         };
-        let Some(parts) = parts(suite, &tests) else { return };
-        let potential = |why: String, tries| {
-            self.grades
-                .enter(finding, positions, Grade::Potential, why, tries)
-        };
-        let arrivals = tests.map(|test| Some(suite.subjects[test].solo.get()?.uses.get(&finding)?.0));
+        let arrivals = tests.map(|test| Some(suite.subjects[test].solo.get()?.uses.get(&finding)?.first));
         let begin = match arrivals {
             [Some(a), Some(b)] => match Pauses::USUAL.until_arrival(a.abs_diff(b)) {
                 Some(begin) => begin,
-                None => return potential(grade::TOO_FAR.to_owned(), 0),
+                None => {
+                    let why = grade::TOO_FAR.to_owned();
+                    return self.grades.enter(finding, positions, Grade::Potential, why, 0);
+                }
             },
             _ => Pauses::USUAL,
         };
-        let resource = std::slice::from_ref(&meet.resource);
         let mut tries = Vec::new();
+        let mut stays = Vec::new();
         loop {
             let pauses = match judge(&tries, begin) {
                 Next::Again(pauses) => pauses,
+                Next::HoldReader => {
+                    return self.hold_readers(suite, finding, positions, &stays, count(&tries));
+                }
                 Next::Graded(grade, why) => {
                     return self.grades.enter(finding, positions, grade, why, count(&tries));
                 }
             };
-            if self.rerunner.is_over() {
+            let Some(ran) = self.run_pair(suite, finding, positions, pauses, count(&tries)) else {
                 return;
-            }
-            let ran = match self
-                .rerunner
-                .run(&parts, resource, Some(pauses), lasted(suite, &tests))
-            {
-                Ok(ran) => ran,
-                Err(error) => return potential(format!("could not be run again: {error}"), count(&tries)),
             };
-            self.note_failures(suite, &tests, &ran);
-            if let Some((order, why)) =
-                self.dependence(suite, finding, tests, [&ran.endings[0], &ran.endings[1]])
-            {
-                return self
-                    .grades
-                    .enter(finding, order, Grade::OrderDependent, why, count(&tries) + 1);
-            }
-            tries.push(as_try(&ran, pauses));
+            tries.push(Try::new(pauses, &ran.stays, !ran.endings.contains(&Ending::Late)));
+            stays = ran.stays;
         }
+    }
+
+    /// Runs one pair, held at one resource, after that number of tries. Returns `None` if the time is over, or if the pair got
+    /// its grade.
+    fn run_pair(
+        &self,
+        suite: &Suite,
+        finding: usize,
+        positions: [usize; 2],
+        pauses: Pauses,
+        tries: u32,
+    ) -> Option<Ran> {
+        if self.rerunner.is_over() {
+            return None;
+        }
+        let resource = &suite.meets[finding].as_ref()?.resource;
+        let tests = startable(suite, finding, positions)?;
+        let parts = parts(suite, &tests)?;
+        let resource = std::slice::from_ref(resource);
+        let ran = match self
+            .rerunner
+            .run(&parts, resource, Some(pauses), lasted(suite, &tests))
+        {
+            Ok(ran) => ran,
+            Err(error) => {
+                let why = format!("could not be run again: {error}");
+                self.grades
+                    .enter(finding, positions, Grade::Potential, why, tries);
+                return None;
+            }
+        };
+        self.note_failures(suite, &tests, &ran);
+        let run = Run {
+            resources: resource,
+            pauses,
+            tries: tries + 1,
+        };
+        let endings = [ran.endings[0], ran.endings[1]];
+        (!self.enter_dependence(suite, finding, tests, endings, &run)).then_some(ran)
+    }
+
+    /// Runs a pair of which one reads before it changes the resource: each that does so beside the other, which is held where
+    /// it reads. `stays` are those of a run in which both read at one time.
+    fn hold_readers(
+        &self,
+        suite: &Suite,
+        finding: usize,
+        positions: [usize; 2],
+        stays: &[Stay],
+        mut tries: u32,
+    ) {
+        let Some(tests) = startable(suite, finding, positions) else {
+            return;
+        };
+        let solo = |test: usize| suite.subjects[tests[test]].solo.get()?.uses.get(&finding);
+        let graded = |grade, why: &str, tries| {
+            self.grades
+                .enter(finding, positions, grade, why.to_owned(), tries);
+        };
+        for changes in (0..2).filter(|test| stays[*test].changes(0)) {
+            let held = 1 - changes;
+            let first = solo(held).map(|used| used.first).or(stays[held].arrival(0));
+            let change = solo(changes).and_then(|used| used.change);
+            let change = change.or(stays[changes].change(0).map(|change| change.after));
+            let (Some(first), Some(change)) = (first, change) else {
+                return graded(Grade::Potential, grade::TOO_FAR, tries);
+            };
+            let times = readers::Times { held: first, change };
+            let (mut waited, mut last) = (0, grade::TOO_FAR);
+            for attempt in 0..readers::RUNS {
+                let Some(pauses) = readers::pauses(held, times, attempt) else {
+                    break;
+                };
+                let Some(ran) = self.run_pair(suite, finding, positions, pauses, tries) else {
+                    return;
+                };
+                tries += 1;
+                match readers::weigh(&ran.stays[held], &ran.stays[changes], change) {
+                    Evidence::Met => return graded(Grade::Unguarded, grade::MET, tries),
+                    _ if ran.endings.contains(&Ending::Late) => {
+                        return graded(Grade::Potential, grade::LATE, tries);
+                    }
+                    Evidence::Waited => waited += 1,
+                    Evidence::Neither(why) => last = why,
+                }
+                if waited == readers::AGREEING {
+                    break;
+                }
+            }
+            if waited < readers::AGREEING {
+                return graded(Grade::Potential, last, tries);
+            }
+        }
+        graded(Grade::Guarded, grade::WAITED, tries);
     }
 
     /// The first test's program came first. That the second passes after it was seen; so the question is what the first
@@ -410,9 +545,13 @@ impl<'a> Steps<'a> {
     /// bear; and it may fail before that, for the suite left what the second had left.
     fn order(&self, suite: &Suite, finding: usize, positions: [usize; 2]) {
         let Some([first, second]) = startable(suite, finding, positions) else {
-            return self
-                .grades
-                .enter(finding, positions, Grade::Potential, NOT_STARTED.to_owned(), 0);
+            return self.grades.enter(
+                finding,
+                positions,
+                Grade::Potential,
+                grade::NOT_STARTED.to_owned(),
+                0,
+            );
         };
         let alone = |test: usize| {
             if self.rerunner.is_over() {
@@ -527,13 +666,13 @@ impl<'a> Steps<'a> {
                 break;
             }
             if alone[victim].is_none() {
-                alone[victim] = Some(self.solo_rate(parts[victim], &resources, pauses)?);
+                alone[victim] = Some(self.solo_rate(parts[victim], &resources, Some(pauses))?);
             }
             let rate = alone[victim]?;
             let [victim_name, other] = [parts[victim], parts[1 - victim]].map(|part| part.name.as_str());
             let rates = proof::rates(victim_name, other, beside[victim], rate);
             if let Some(p) = proof::shown(beside[victim], rate) {
-                let why = format!("{rates} ({})", chance(p));
+                let why = format!("{rates} ({})", proof::chance(p));
                 let named = self.isolated(suite, pair, victim, pauses, findings)?;
                 self.enter_proof(suite, pair, findings, named, &why);
                 return Some(());
@@ -548,7 +687,7 @@ impl<'a> Steps<'a> {
         Some(())
     }
 
-    fn solo_rate(&self, part: &Part, resources: &[Resource], pauses: Pauses) -> Option<Rate> {
+    fn solo_rate(&self, part: &Part, resources: &[Resource], pauses: Option<Pauses>) -> Option<Rate> {
         let mut rate = Rate::default();
         while rate.runs < SOLO_RUNS {
             if self.rerunner.is_over() {
@@ -556,7 +695,7 @@ impl<'a> Steps<'a> {
             }
             let ran = self
                 .rerunner
-                .run(&[part], resources, Some(pauses), Duration::ZERO)
+                .run(&[part], resources, pauses, Duration::ZERO)
                 .ok()?;
             if ran.endings[0] == Ending::Late {
                 return None;
@@ -657,103 +796,5 @@ impl<'a> Steps<'a> {
             let why = format!("{}; {why}", grade::MET);
             self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
         }
-    }
-}
-
-/// Why a pair was not tried.
-const NOT_STARTED: &str = "its program cannot be started again";
-
-/// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
-/// the positions of the two tests among these tests, and those in the finding.
-fn each_pair(
-    suite: &Suite,
-    tests: &[usize],
-    findings: &[usize],
-    mut see: impl FnMut(usize, usize, [usize; 2], [usize; 2]),
-) {
-    for (resource, finding) in findings.iter().enumerate() {
-        let Some(meet) = &suite.meets[*finding] else {
-            continue;
-        };
-        let own: Vec<(usize, usize)> = tests
-            .iter()
-            .enumerate()
-            .filter_map(|(number, test)| Some((number, meet.position(*test)?)))
-            .collect();
-        for (number, (a, first)) in own.iter().enumerate() {
-            for (b, second) in &own[number + 1..] {
-                if may_meet(meet, [*first, *second]) {
-                    see(*finding, resource, [*a, *b], [*first, *second]);
-                }
-            }
-        }
-    }
-}
-
-fn may_meet(meet: &Meet, positions: [usize; 2]) -> bool {
-    let [a, b] = positions.map(|position| &meet.members[position]);
-    (a.writes || b.writes) && a.place == b.place
-}
-
-fn positions(suite: &Suite, finding: usize, tests: [usize; 2]) -> Option<[usize; 2]> {
-    let meet = suite.meets[finding].as_ref()?;
-    Some([meet.position(tests[0])?, meet.position(tests[1])?])
-}
-
-/// Returns the two tests, if both can be started once more.
-fn startable(suite: &Suite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
-    let meet = suite.meets[finding].as_ref()?;
-    let tests = positions.map(|position| meet.subjects[position]);
-    parts(suite, &tests).map(|_| tests)
-}
-
-fn parts<'s>(suite: &'s Suite, tests: &[usize]) -> Option<Vec<&'s Part>> {
-    tests
-        .iter()
-        .map(|test| suite.subjects[*test].part.as_ref())
-        .collect()
-}
-
-fn resources(suite: &Suite, findings: &[usize]) -> Vec<Resource> {
-    let meets = findings
-        .iter()
-        .filter_map(|finding| suite.meets[*finding].as_ref());
-    meets.map(|meet| meet.resource.clone()).collect()
-}
-
-/// Returns the time that these tests take alone, one after the other.
-fn lasted(suite: &Suite, tests: &[usize]) -> Duration {
-    let solos = tests.iter().filter_map(|test| suite.subjects[*test].solo.get());
-    solos.map(|solo| solo.lasted).sum()
-}
-
-fn solo_fails(suite: &Suite, test: usize) -> bool {
-    suite.subjects[test].solo.get().is_some_and(|solo| solo.fails)
-}
-
-fn name(suite: &Suite, test: usize) -> &str {
-    suite.subjects[test].part.as_ref().map_or("", |part| &part.name)
-}
-
-fn count(tries: &[Try]) -> u32 {
-    u32::try_from(tries.len()).unwrap_or(u32::MAX)
-}
-
-fn as_try(ran: &Ran, pauses: Pauses) -> Try {
-    let [a, b] = [&ran.stays[0], &ran.stays[1]];
-    Try {
-        pauses,
-        windows: [a.window(&[0]), b.window(&[0])],
-        met: a.meets(b, 0),
-        wrote: a.changes(0) || b.changes(0),
-        ended: !ran.endings.contains(&Ending::Late),
-    }
-}
-
-fn chance(p: f64) -> String {
-    if p < 0.001 {
-        "p < 0.001".to_owned()
-    } else {
-        format!("p = {p:.3}")
     }
 }

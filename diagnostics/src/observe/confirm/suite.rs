@@ -3,10 +3,9 @@
 use super::cover::Crowd;
 use super::pairs::{self, Chosen, Meeting, Member};
 use super::rerun::{self, Part};
-use crate::findings::{Access, Kind, Runner};
-use crate::observe::found::Found;
 use crate::observe::launch::{Launch, Started};
 use cofferdam::{Resource, Scope};
+use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -28,8 +27,16 @@ pub(super) struct Solo {
     /// It failed each time.
     pub(super) fails: bool,
     pub(super) lasted: Duration,
-    /// By finding: the time until its first use of the resource, in microseconds, and whether it changes it.
-    pub(super) uses: HashMap<usize, (u64, bool)>,
+    /// By finding.
+    pub(super) uses: HashMap<usize, SoloUse>,
+}
+
+/// When a test that ran alone used a resource, in microseconds since it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SoloUse {
+    pub(super) first: u64,
+    /// The first change, if there was one.
+    pub(super) change: Option<u64>,
 }
 
 /// The tests of a finding, by their positions there.
@@ -51,21 +58,21 @@ pub(super) struct Suite {
 }
 
 impl Suite {
-    pub(super) fn of(launch: &Launch, resources: &[Option<Resource>], found: &[Found]) -> Self {
+    pub(super) fn of<'c>(launch: &Launch, conflicts: &'c [Conflict]) -> Self {
         let mut parts = Parts::new(launch);
         let mut suite = Self {
             subjects: Vec::new(),
             meets: Vec::new(),
         };
-        let mut known: HashMap<(&str, &str), usize> = HashMap::new();
-        for (finding, (one, resource)) in found.iter().zip(resources).enumerate() {
+        let mut known: HashMap<(&'c str, &'c str), usize> = HashMap::new();
+        for (finding, conflict) in conflicts.iter().enumerate() {
             let mut subjects = Vec::new();
-            for (position, test) in one.finding.tests.iter().enumerate() {
+            for test in &conflict.tests {
                 let next = suite.subjects.len();
-                let subject = *known.entry((&test.binary, &test.name)).or_insert(next);
+                let subject = *known.entry((&test.binary, test.name())).or_insert(next);
                 if subject == next {
                     suite.subjects.push(Subject {
-                        part: parts.part(one, position),
+                        part: parts.part(test),
                         findings: BTreeSet::new(),
                         solo: OnceLock::new(),
                     });
@@ -73,18 +80,18 @@ impl Suite {
                 suite.subjects[subject].findings.insert(finding);
                 subjects.push(subject);
             }
-            let members = members(one);
+            let members = members(conflict);
             let at_once = pairs::count(&members, Meeting::AtOnce) > 0;
-            suite.meets.push(resource.clone().map(|resource| Meet {
+            suite.meets.push(conflict.resource.clone().map(|resource| Meet {
                 resource,
                 subjects,
                 members,
-                meeting: if at_once && one.finding.kind != Kind::OrderLeak {
+                meeting: if at_once && conflict.kind != Kind::OrderLeak {
                     Meeting::AtOnce
                 } else {
                     Meeting::InTurn
                 },
-                moments: one.moments.clone(),
+                moments: conflict.tests.iter().map(first_moment).collect(),
             }));
         }
         suite
@@ -98,7 +105,7 @@ impl Suite {
             for (member, subject) in meet.members.iter_mut().zip(&meet.subjects) {
                 let solo = self.subjects[*subject].solo.get();
                 let alone = solo.and_then(|solo| solo.uses.get(&finding));
-                member.writes |= alone.is_some_and(|(_, writes)| *writes);
+                member.writes |= alone.is_some_and(|alone| alone.change.is_some());
             }
         }
     }
@@ -169,15 +176,94 @@ impl Meet {
     }
 }
 
-fn members(one: &Found) -> Vec<Member> {
-    let tests = one.finding.tests.iter().zip(&one.pids).enumerate();
-    let member = |(index, (test, pid)): (usize, (&crate::findings::Test, &u32))| Member {
+fn first_moment(test: &Test) -> u64 {
+    test.uses.iter().map(|used| used.from).min().unwrap_or(0)
+}
+
+fn members(conflict: &Conflict) -> Vec<Member> {
+    let member = |(index, test): (usize, &Test)| Member {
         test: index,
-        writes: test.uses.iter().any(|one| one.access == Access::Write),
+        writes: test.writes(),
         // nextest's processes run side by side.
-        place: if test.runner == Runner::Nextest { 0 } else { *pid },
+        place: if is_own_process(test) { 0 } else { test.pid },
     };
-    tests.map(member).collect()
+    conflict.tests.iter().enumerate().map(member).collect()
+}
+
+fn is_own_process(test: &Test) -> bool {
+    test.runner == Some(Runner::Nextest)
+}
+
+/// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
+/// the positions of the two tests among these tests, and those in the finding.
+pub(super) fn each_pair(
+    suite: &Suite,
+    tests: &[usize],
+    findings: &[usize],
+    mut see: impl FnMut(usize, usize, [usize; 2], [usize; 2]),
+) {
+    for (resource, finding) in findings.iter().enumerate() {
+        let Some(meet) = &suite.meets[*finding] else {
+            continue;
+        };
+        let own: Vec<(usize, usize)> = tests
+            .iter()
+            .enumerate()
+            .filter_map(|(number, test)| Some((number, meet.position(*test)?)))
+            .collect();
+        for (number, (a, first)) in own.iter().enumerate() {
+            for (b, second) in &own[number + 1..] {
+                if may_meet(meet, [*first, *second]) {
+                    see(*finding, resource, [*a, *b], [*first, *second]);
+                }
+            }
+        }
+    }
+}
+
+fn may_meet(meet: &Meet, positions: [usize; 2]) -> bool {
+    let [a, b] = positions.map(|position| &meet.members[position]);
+    (a.writes || b.writes) && a.place == b.place
+}
+
+pub(super) fn positions(suite: &Suite, finding: usize, tests: [usize; 2]) -> Option<[usize; 2]> {
+    let meet = suite.meets[finding].as_ref()?;
+    Some([meet.position(tests[0])?, meet.position(tests[1])?])
+}
+
+/// Returns the two tests, if both can be started once more.
+pub(super) fn startable(suite: &Suite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
+    let meet = suite.meets[finding].as_ref()?;
+    let tests = positions.map(|position| meet.subjects[position]);
+    parts(suite, &tests).map(|_| tests)
+}
+
+pub(super) fn parts<'s>(suite: &'s Suite, tests: &[usize]) -> Option<Vec<&'s Part>> {
+    tests
+        .iter()
+        .map(|test| suite.subjects[*test].part.as_ref())
+        .collect()
+}
+
+pub(super) fn resources(suite: &Suite, findings: &[usize]) -> Vec<Resource> {
+    let meets = findings
+        .iter()
+        .filter_map(|finding| suite.meets[*finding].as_ref());
+    meets.map(|meet| meet.resource.clone()).collect()
+}
+
+/// Returns the time that these tests take alone, one after the other.
+pub(super) fn lasted(suite: &Suite, tests: &[usize]) -> Duration {
+    let solos = tests.iter().filter_map(|test| suite.subjects[*test].solo.get());
+    solos.map(|solo| solo.lasted).sum()
+}
+
+pub(super) fn solo_fails(suite: &Suite, test: usize) -> bool {
+    suite.subjects[test].solo.get().is_some_and(|solo| solo.fails)
+}
+
+pub(super) fn name(suite: &Suite, test: usize) -> &str {
+    suite.subjects[test].part.as_ref().map_or("", |part| &part.name)
 }
 
 /// How tests were started, each read once.
@@ -195,21 +281,20 @@ impl<'a> Parts<'a> {
     }
 
     /// Returns `None` for a test that cannot be started once more.
-    fn part(&mut self, one: &Found, test: usize) -> Option<Part> {
-        let (test, pid) = (&one.finding.tests[test], one.pids[test]);
-        let own_process = test.runner == Runner::Nextest;
+    fn part(&mut self, test: &Test) -> Option<Part> {
+        let (pid, own_process) = (test.pid, is_own_process(test));
         let key = (
             pid,
             if own_process {
-                test.name.clone()
+                test.name().to_owned()
             } else {
                 String::new()
             },
         );
-        let read = || rerun::started(self.launch, pid, &test.name, own_process).map(Arc::new);
+        let read = || rerun::started(self.launch, pid, test.name(), own_process).map(Arc::new);
         let started = self.known.entry(key).or_insert_with(read).clone()?;
         Some(Part {
-            name: test.name.clone(),
+            name: test.name().to_owned(),
             binary: test.binary.clone(),
             started,
             own_process,

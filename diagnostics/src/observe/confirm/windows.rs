@@ -58,6 +58,18 @@ pub(super) struct Stay {
     pub(super) paused: bool,
     /// Whether it waited for std's lock around all variables, on the way to another one, before its first use.
     pub(super) held_up: bool,
+    /// When it began to wait so between its first use and its first change.
+    pub(super) change_held_up: Option<u64>,
+}
+
+/// The first change of a resource by a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) at: u64,
+    /// The time since the test began, without its own pauses at the resource, in microseconds.
+    pub(super) after: u64,
+    /// These pauses.
+    pub(super) paused: u64,
 }
 
 impl Stay {
@@ -81,6 +93,12 @@ impl Stay {
             paused: self.paused,
             held_up: self.held_up,
         })
+    }
+
+    /// Returns the time from the test's beginning to its first use of the resource.
+    pub(super) fn arrival(&self, resource: usize) -> Option<u64> {
+        let (from, ..) = self.uses[resource].first()?;
+        Some(from.saturating_sub(self.began?))
     }
 
     /// Returns the uses of these resources that follow each other at once, from the first one on.
@@ -118,14 +136,33 @@ impl Stay {
         changes.map(|(from, ..)| *from).max()
     }
 
-    /// Returns whether a use of the one and a use of the other overlap. Two who look at one time meet if one of them changes
-    /// it later on: what both look at after the last change is what one of them was to make for all.
+    /// Returns the first change; `None` if there is none, or the test's beginning is not known.
+    pub(super) fn change(&self, resource: usize) -> Option<Change> {
+        let uses = &self.uses[resource];
+        let first = uses.iter().position(|(_, _, writes)| *writes)?;
+        let (at, ..) = uses[first];
+        let paused = uses[..first].iter().map(|(from, to, _)| to - from).sum();
+        let after = at.checked_sub(self.began?)?.saturating_sub(paused);
+        Some(Change { at, after, paused })
+    }
+
+    /// Returns whether a use of the one and a use of the other overlap, of which one is a change.
     pub(super) fn meets(&self, other: &Self, resource: usize) -> bool {
+        self.overlap(other, resource, |a, b| a.2 || b.2)
+    }
+
+    /// Returns whether both read it at one time, and one of them changes it later on. A lock for readers and writers lets
+    /// them. What both read after the last change is what one of them was to make for all.
+    pub(super) fn looks_with(&self, other: &Self, resource: usize) -> bool {
         let last = self.last_change(resource).max(other.last_change(resource));
+        self.overlap(other, resource, |a, b| last >= Some(a.0.max(b.0)))
+    }
+
+    fn overlap(&self, other: &Self, resource: usize, counts: impl Fn(&Span, &Span) -> bool) -> bool {
         self.uses[resource].iter().take(MOST).any(|a| {
             let others = other.uses[resource].iter().take(MOST).take_while(|b| b.0 < a.1);
-            let mut meeting = others.filter(|b| a.0 < b.1);
-            meeting.any(|b| a.2 || b.2 || last >= Some(a.0.max(b.0)))
+            let mut overlapping = others.filter(|b| a.0 < b.1);
+            overlapping.any(|b| counts(a, b))
         })
     }
 }
@@ -192,7 +229,12 @@ pub(super) fn stays(
             );
             let since = waiting[position].take_if(|_| is_variable);
             let pause = record.pause();
-            let length = pause.map_or(0, |first| if first { pauses.first } else { pauses.others });
+            let (first, others) = if log.is_test() {
+                pauses.of(position)
+            } else {
+                (0, pauses.of_child())
+            };
+            let length = pause.map_or(0, |is_first| if is_first { first } else { others });
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
             let shared = log.is_test() && record.pid == log.pid();
             let acts = acts(&record, folders.get(log, &record), shared);
@@ -200,6 +242,7 @@ pub(super) fn stays(
             let acts: Vec<Act> = acts.flatten().collect();
             let stay = &mut stays[position];
             let was_there = stay.first().is_some();
+            let has_changed = stay.uses.iter().flatten().any(|(_, _, writes)| *writes);
             let mut is_there = false;
             for (resource, uses) in resources.iter().zip(&mut stay.uses) {
                 let own = acts.iter().filter(|act| is_use(act, resource));
@@ -212,6 +255,9 @@ pub(super) fn stays(
                 stay.paused |= pause.is_some();
             } else {
                 stay.held_up |= since.is_some() && !was_there;
+                if was_there && !has_changed {
+                    stay.change_held_up = stay.change_held_up.or(since);
+                }
             }
         }
     }
@@ -339,9 +385,34 @@ mod tests {
         let after = (90, 170, false);
         assert!(!met(vec![made, looked], vec![after]));
         assert!(met(vec![made, looked], vec![(70, 150, false)]));
-        // Who looks and then changes it had better not look beside another.
-        assert!(met(vec![looked, (160, 240, true)], vec![after]));
-        assert!(!met(vec![looked], vec![after]));
+    }
+
+    #[test]
+    fn reads_at_one_time_are_no_meeting_and_noted_if_a_change_follows() {
+        let (read, write, later) = ((80, 160, false), (160, 240, true), (90, 150, false));
+        let stay = |uses: &[Span]| Stay {
+            began: Some(10),
+            uses: vec![uses.to_vec()],
+            ..Stay::default()
+        };
+        for (a, b, looked) in [
+            (&[read, write][..], &[later][..], true),
+            (&[read], &[later], false),
+            // What one made for all.
+            (&[(0, 70, true), read], &[later], false),
+        ] {
+            let (a, b) = (stay(a), stay(b));
+            assert!(!a.meets(&b, 0));
+            assert_eq!(a.looks_with(&b, 0), looked);
+            assert_eq!(b.looks_with(&a, 0), looked);
+        }
+        let change = Change {
+            at: 160,
+            after: 70,
+            paused: 80,
+        };
+        assert_eq!(stay(&[read, write]).change(0), Some(change));
+        assert_eq!(stay(&[read]).change(0), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn what_ends_a_conflict_is_shown_as_a_diff_that_git_can_apply() {
     let told = scratch.fix(&[]);
     assert_eq!(
         told.out,
-        "
+        "\
 key: #[serial(report_csv)] on 1 test, #[parallel(report_csv)] on 1 test: file report.csv
 
 --- a/Cargo.toml
@@ -72,7 +72,7 @@ fn a_checkout_is_changed_when_nothing_else_in_it_is() {
     let scratch = report();
     let no_git = scratch.fix(&["--apply"]);
     assert!(
-        no_git.err.contains("this is no checkout of git") && no_git.err.contains("--allow-no-vcs"),
+        no_git.err.contains("this is not a Git checkout") && no_git.err.contains("--allow-no-vcs"),
         "{}",
         no_git.err
     );
@@ -326,7 +326,7 @@ fn what_does_not_compile_is_taken_back_with_the_lock_file() {
     let told = scratch.checked(&["--apply", "--allow-dirty"]);
     assert!(
         told.err
-            .contains("the changes were taken back: `cargo check --tests` in "),
+            .contains("the changes were reverted: `cargo check --tests` in "),
         "{}{}",
         told.out,
         told.err
@@ -353,7 +353,7 @@ fn what_compiles_stays_and_a_suite_that_never_did_is_said_to() {
     let told = broken.checked(&["--apply"]);
     assert!(
         told.err
-            .contains("It fails without them, too: --no-check leaves out the check"),
+            .contains("It also fails without them: --no-check skips the check"),
         "{}{}",
         told.out,
         told.err
@@ -362,6 +362,47 @@ fn what_compiles_stays_and_a_suite_that_never_did_is_said_to() {
         (told.code, broken.read("tests/shop.rs").contains("serial")),
         (Some(3), false)
     );
+}
+
+#[test]
+fn a_test_group_for_tests_that_ran_under_cargo_test_is_said_to_have_no_effect_there() {
+    let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
+    for (runner, is_said) in [("cargo-test", true), ("nextest", false)] {
+        let scratch = Scratch::new(OURS).found("file", "report.csv", runner, &users);
+        scratch.commit();
+        let told = scratch.fix(&["--with", "test-group"]);
+        let said = told.out.contains(
+            "no effect: under `cargo test`, where tests met on file report.csv: only nextest reads test groups; --with \
+             attributes acts there\n",
+        );
+        assert_eq!(said, is_said, "{runner}: {}{}", told.out, told.err);
+        assert!(told.out.starts_with("test group: "), "{}", told.out);
+    }
+}
+
+#[test]
+fn a_test_that_only_connects_to_a_port_gets_parallel_as_the_help_says() {
+    let users = [("shop", "opens", "write"), ("shop", "counts", "read")];
+    let scratch = Scratch::new(OURS).found("port", "8080", "cargo-test", &users);
+    let told = scratch.fix(&[]);
+    let key = "key: #[serial(port_8080)] on 1 test, #[parallel(port_8080)] on 1 test: port 8080\n";
+    assert!(told.out.starts_with(key), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn the_first_line_is_never_empty() {
+    let none = Scratch::new(OURS);
+    let leak = [("shop", "opens", "write"), ("shop", "closes", "write")];
+    let by_hand = Scratch::new(OURS).found("file", "report.csv", "cargo-test", &leak);
+    for (scratch, options) in [
+        (&none, &[][..]),
+        (&none, &["--with", "test-group"]),
+        (&by_hand, &[]),
+        (&by_hand, &["--with", "test-group"]),
+    ] {
+        let told = scratch.fix(options);
+        assert!(!told.out.starts_with('\n'), "{}{}", told.out, told.err);
+    }
 }
 
 #[test]

@@ -13,6 +13,8 @@ const GROUPED: &str = include_str!("suites/grouped.rs");
 const NEEDING: &str = include_str!("suites/needing.rs");
 const BLAMING: &str = include_str!("suites/blaming.rs");
 const STOPPING: &str = include_str!("suites/stopping.rs");
+const FLAKY: &str = include_str!("suites/flaky.rs");
+const READING: &str = include_str!("suites/reading.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
@@ -84,6 +86,12 @@ fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
     let package = Package::new("anyway", ANYWAY);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["unguarded file used"], "{report}");
+    let tests = report["conflicts"][0]["tests"].as_array().unwrap().iter();
+    let failing: Vec<_> = tests
+        .filter(|test| test["fails_alone"] == true)
+        .map(|test| &test["name"])
+        .collect();
+    assert_eq!(failing, ["fails_anyway"]);
 }
 
 #[test]
@@ -139,6 +147,40 @@ fn where_everything_is_guarded_there_is_no_conflict() {
 }
 
 #[test]
+fn a_lock_for_readers_and_writers_guards_tests_that_read_before_they_write() {
+    let package = Package::new("reading", READING);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let wanted = [
+        "guarded env LOCKED",
+        "guarded file locked-for-both",
+        "guarded file locked-for-one",
+        "unguarded env BEHIND_ANOTHER",
+        "unguarded env OPEN",
+        "unguarded file half-locked",
+        "unguarded file open-for-both",
+        "unguarded file open-for-one",
+    ];
+    assert_eq!(found, wanted, "{report}");
+}
+
+#[test]
+fn tests_that_read_before_they_write_meet_under_nextest_whatever_locks_their_threads() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new("reading", READING);
+    let (found, report) = graded(&package, &[], &[&NEXTEST[..], &["-j1"]].concat());
+    let wanted = [
+        "unguarded file half-locked",
+        "unguarded file locked-for-both",
+        "unguarded file locked-for-one",
+        "unguarded file open-for-both",
+        "unguarded file open-for-one",
+    ];
+    assert_eq!(found, wanted, "{report}");
+}
+
+#[test]
 fn a_failure_is_reported_with_its_rate_beside_the_other_test_and_alone() {
     let package = Package::new("minded", CONFIRMING);
     let command = [&CARGO[..], &["--", "somebody_minds", "--test-threads=1"]].concat();
@@ -173,12 +215,12 @@ fn what_one_program_leaves_to_the_next_is_shown_by_running_them_in_turn() {
         ["potential file unminded", "reproduced file left"],
         "{report}"
     );
-    let why = report["conflicts"][0]["pairs"][0]["why"].as_str().unwrap();
+    let why = report["conflicts"][0]["pairs"][0]["reason"].as_str().unwrap();
     assert_eq!(
         why,
         "minds_what_it_finds failed after leaves_what_it_made, and passed twice before"
     );
-    let why = report["conflicts"][1]["pairs"][0]["why"].as_str().unwrap();
+    let why = report["conflicts"][1]["pairs"][0]["reason"].as_str().unwrap();
     assert!(why.ends_with("both passed, which proves nothing"), "{why}");
 }
 
@@ -205,9 +247,9 @@ fn what_was_found_is_kept_for_other_commands() {
     let kept: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(
         (&kept["version"], &kept["confirmed"], &kept["tests"]),
-        (&3.into(), &true.into(), &2.into())
+        (&4.into(), &true.into(), &2.into())
     );
-    let finding = &kept["findings"][0];
+    let finding = &kept["conflicts"][0];
     assert_eq!(finding["grade"], "unguarded");
     assert_eq!(
         finding["resource"],
@@ -242,10 +284,13 @@ fn a_group_behind_one_lock_is_no_conflict_and_each_of_its_tests_was_tried() {
         let tried = pairs.filter(|pair| pair["grade"] == "guarded");
         let tests: std::collections::BTreeSet<&str> = tried
             .flat_map(|pair| pair["tests"].as_array().unwrap())
-            .map(|test| test["test"].as_str().unwrap())
+            .map(|position| {
+                let test = &guarded["tests"][position.as_u64().unwrap() as usize];
+                test["name"].as_str().unwrap()
+            })
             .collect();
         assert_eq!(
-            (tests.len(), &guarded["pairs_in_all"]),
+            (tests.len(), &guarded["pair_count"]),
             (14, &91.into()),
             "{guarded}"
         );
@@ -258,11 +303,19 @@ fn a_test_that_needs_another_to_run_first_is_in_no_race_and_gets_no_lock() {
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["order-dependent env NEEDED"], "{report}");
     assert_eq!(report["exit_code"]["process"], 0);
-    let why = &report["conflicts"][0]["pairs"][0]["why"];
+    let why = &report["conflicts"][0]["pairs"][0]["reason"];
     assert_eq!(
         why,
-        "b_finds_it fails alone and passed when a_sets_it ran too: it needs that to run first"
+        "b_finds_it failed in 0 of 2 runs beside a_sets_it and in 10 of 10 alone: it needs that to run first"
     );
+}
+
+#[test]
+fn a_test_that_fails_now_and_then_hides_no_conflict_as_an_order_that_it_needs() {
+    let package = Package::new("flaky", FLAKY);
+    let (found, report) = graded(&package, &[], &CARGO);
+    assert_eq!(found, ["unguarded file shared"], "{report}");
+    assert_eq!(report["exit_code"]["process"], 1);
 }
 
 #[test]

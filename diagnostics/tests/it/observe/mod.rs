@@ -116,7 +116,7 @@ fn tests_with_little_stack_and_with_masks_of_their_own_pass() {
     package.write("tests/masks.rs", MASKS);
     for options in [&[][..], &["--no-backtrace"]] {
         let by_threads = package.observe(options, &[&CARGO[..], &["--no-fail-fast"]].concat());
-        for passed in ["7 passed; 0 failed", "9 passed; 0 failed"] {
+        for passed in ["7 passed; 0 failed", "11 passed; 0 failed"] {
             assert!(
                 by_threads.out.contains(passed),
                 "{}{}",
@@ -126,7 +126,7 @@ fn tests_with_little_stack_and_with_masks_of_their_own_pass() {
         }
         let by_processes = package.observe(options, &NEXTEST);
         assert!(
-            by_processes.err.contains("16 tests run: 16 passed"),
+            by_processes.err.contains("18 tests run: 18 passed"),
             "{}{}",
             by_processes.out,
             by_processes.err
@@ -155,6 +155,31 @@ fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
             agree(&package.met(&CARGO, options), wanted);
         }
     }
+}
+
+/// libc reads the variable by itself.
+const ZONE: &str = r#"
+#[repr(C)]
+struct Time([u64; 7]);
+unsafe extern "C" {
+    fn tzset();
+    fn localtime_r(time: *const i64, to: *mut Time) -> *mut Time;
+    fn mktime(time: *mut Time) -> i64;
+}
+#[test]
+fn sets() { unsafe { std::env::set_var("TZ", "JST-9") } }
+#[test]
+fn asks() { unsafe { tzset() } }
+#[test]
+fn converts() { unsafe { localtime_r(&0, &mut Time([0; 7])); } }
+#[test]
+fn converts_back() { assert_ne!(unsafe { mktime(&mut Time([0; 7])) }, 1) }
+"#;
+
+#[test]
+fn a_test_that_has_libc_convert_a_time_reads_the_time_zone() {
+    let package = Package::new("zone", ZONE);
+    agree(&package.met(&CARGO, &[]), &["env TZ: 1 × 3"]);
 }
 
 #[test]
@@ -245,6 +270,78 @@ fn what_has_one_cause_is_one_conflict_of_all_tests_that_have_it() {
         "git-repository repo: 2 × 0",
         "temp-name scratch-*-*: 3 × 0",
     ];
+    agree(&package.met(&command, &[]), &wanted);
+}
+
+#[test]
+fn after_a_typo_the_report_says_why_nothing_was_observed_and_no_pairs_are_announced() {
+    let package = Package::new("mistyped", MOVING);
+    for (command, code, why) in [
+        (
+            &["cargo", "test", "--no-such-option"][..],
+            1,
+            "the command failed before a test program of this machine was started: see what it wrote",
+        ),
+        (
+            &["cargo", "test", "--offline", "no_such_name"],
+            3,
+            "test programs were observed, and no test was seen in them: a filter may match none",
+        ),
+    ] {
+        let told = package.observe(&["--confirm"], command);
+        assert_eq!(told.code, Some(code), "{}{}", told.out, told.err);
+        assert!(told.out.contains(why), "{}{}", told.out, told.err);
+        assert!(!told.err.contains("of tests again"), "{}", told.err);
+    }
+}
+
+#[test]
+fn conflicts_on_the_working_directories_of_two_programs_carry_the_programs_names() {
+    let package = Package::new("moving", MOVING);
+    package.write("tests/elsewhere.rs", MOVING);
+    let told = package.observe(&[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    for (named, other) in [("elsewhere", "moving"), ("moving", "elsewhere")] {
+        let head = format!("conflict: cwd of {named}: 3 writers × 2 readers, ");
+        let block = told.out.split("\n\n").find(|block| block.contains(&head));
+        let block = block.unwrap_or_else(|| panic!("no {head} in {}{}", told.out, told.err));
+        let rows: Vec<&str> = block.lines().filter(|line| line.contains("tests/")).collect();
+        assert_eq!(rows.len(), 5, "{block}");
+        for row in rows {
+            assert!(row.contains(named) && !row.contains(other), "{block}");
+        }
+    }
+}
+
+/// One after the other, they are in the directories that the one before left.
+const MOVING: &str = r#"
+use std::env::set_current_dir;
+use std::fs;
+fn place(name: &str) -> String {
+    format!("{}/met/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+fn move_to(name: &str) {
+    fs::create_dir_all(place(name)).unwrap();
+    set_current_dir(place(name)).unwrap();
+}
+#[test]
+fn a_moves_and_writes() { move_to("own"); fs::write("x", "").unwrap(); fs::write("y", "").unwrap() }
+#[test]
+fn b_reads_where_it_is() { let _ = fs::read("x"); }
+#[test]
+fn c_writes_where_it_is() { fs::write("x", "").unwrap() }
+#[test]
+fn d_moves_and_writes() { move_to("same"); fs::write("z", "").unwrap() }
+#[test]
+fn e_moves_to_the_same_and_writes() { move_to("same"); fs::write("z", "").unwrap() }
+#[test]
+fn f_writes_by_an_absolute_path() { fs::write(place("own/y"), "").unwrap() }
+"#;
+
+#[test]
+fn what_follows_from_the_working_directory_alone_is_no_conflict_of_its_own() {
+    let package = Package::new("moving", MOVING);
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let wanted = ["cwd : 3 × 2", "file own/y: 2 × 0", "file same/z: 2 × 0"];
     agree(&package.met(&command, &[]), &wanted);
 }
 

@@ -95,7 +95,8 @@ fn raw(number: i64, arguments: [u64; 4]) -> i64 {
 }
 
 fn raw_open() -> i64 {
-    raw(2, [c"/nonexistent/masks".as_ptr() as u64, 0, 0, 0])
+    let none = concat!(env!("CARGO_MANIFEST_DIR"), "/met/none/masks\0");
+    raw(2, [none.as_ptr() as u64, 0, 0, 0])
 }
 
 fn raw_mask() -> u64 {
@@ -161,6 +162,61 @@ fn errno_is_not_touched_by_a_change_of_the_mask() {
         assert_eq!(*__errno_location(), 77);
         assert_eq!(sigprocmask(9, [0; 16].as_ptr(), std::ptr::null_mut()), -1);
         assert_eq!(*__errno_location(), 22);
+    });
+}
+
+unsafe extern "C" {
+    /// Calls it, and returns when it returns or jumps back to `place`.
+    fn masks_with_a_way_back(place: *mut u64, what: extern "C" fn());
+    fn siglongjmp(place: *mut u64, answer: c_int) -> !;
+}
+
+// What returns twice cannot be called from Rust.
+std::arch::global_asm!(
+    ".globl masks_with_a_way_back",
+    ".hidden masks_with_a_way_back",
+    "masks_with_a_way_back:",
+    "push rbx",
+    "mov rbx, rsi",
+    "mov esi, 1",
+    "call __sigsetjmp@PLT",
+    "test eax, eax",
+    "jne 2f",
+    "call rbx",
+    "2: pop rbx",
+    "ret",
+);
+
+/// Used by one test at a time.
+static mut PLACE: [u64; 25] = [0; 25];
+
+extern "C" fn jumps(_: c_int) {
+    assert_eq!(mask() & SYS_BIT, SYS_BIT);
+    unsafe { siglongjmp(&raw mut PLACE as *mut u64, 1) }
+}
+
+extern "C" fn raises() {
+    unsafe { raise(USR1) };
+}
+
+extern "C" fn opens_and_raises() {
+    change(UNBLOCK, SYS_BIT);
+    raises();
+}
+
+#[test]
+fn a_jump_out_of_a_handler_brings_the_mask_back() {
+    one_at_a_time(|| unsafe {
+        set(USR1, jumps as *const () as usize, ALL, 0);
+        for wanted in [0, SYS_BIT, 0] {
+            for what in [raises, opens_and_raises] {
+                change(SET, wanted);
+                masks_with_a_way_back(&raw mut PLACE as *mut u64, what);
+                assert_eq!((mask(), raw_mask(), raw_open()), (wanted, wanted, -2));
+            }
+        }
+        set(USR1, 0, 0, 0);
+        change(SET, 0);
     });
 }
 
@@ -314,6 +370,37 @@ fn threads_copies_and_programs_begin_with_the_mask() {
         }
         assert_eq!(status(pid), 0);
         assert!(Command::new("true").status().unwrap().success());
+    });
+}
+
+/// What a handler does may fall into the time in which a program is started.
+#[test]
+fn a_handler_may_call_past_libc_while_its_thread_starts_programs() {
+    one_at_a_time(|| unsafe {
+        set(USR1, looking(), 0, 0x1000_0000);
+        change(SET, SYS_BIT);
+        let (thread, before) = (raw(186, [0; 4]), TIMES.load(Ordering::SeqCst));
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    // One at a time, so that there is time for the rest.
+                    let seen = TIMES.load(Ordering::SeqCst);
+                    syscall(234, getpid(), thread, USR1);
+                    while TIMES.load(Ordering::SeqCst) == seen && !over.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            for _ in 0..50 {
+                assert!(Command::new("true").status().unwrap().success());
+            }
+            over.store(true, Ordering::SeqCst);
+        });
+        assert!(TIMES.load(Ordering::SeqCst) > before);
+        assert_eq!((mask(), raw_open()), (SYS_BIT, -2));
+        change(SET, 0);
+        set(USR1, 0, 0, 0);
     });
 }
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 unsafe extern "C" {
     fn bind(fd: c_int, address: *const c_void, length: u32) -> c_int;
     fn close(fd: c_int) -> c_int;
+    fn execl(path: *const c_char, ...) -> c_int;
+    fn execve(path: *const c_char, arguments: *const *const c_char, variables: *const *const c_char) -> c_int;
     fn flock(fd: c_int, how: c_int) -> c_int;
     fn ftruncate(fd: c_int, length: i64) -> c_int;
     fn getauxval(kind: u64) -> u64;
@@ -43,6 +45,13 @@ struct AlternateStack {
 const USR1: c_int = 10;
 const ON_ALTERNATE: c_int = 0x0800_0000;
 const PAGE: usize = 4096;
+
+/// A path at which there is nothing.
+macro_rules! none {
+    ($name:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/met/none/", $name, "\0").as_ptr().cast::<c_char>()
+    };
+}
 
 /// A system call by an instruction of our own.
 fn raw(number: i64, arguments: [u64; 4]) -> i64 {
@@ -103,16 +112,16 @@ fn frame() -> usize {
 fn a_hooked_call_takes_at_most_two_kilobytes_of_stack() {
     // What libc itself takes.
     const LIBC: usize = 600;
-    let folder = unsafe { open(c"/tmp".as_ptr(), 0o200_000) };
+    let folder = unsafe { open(concat!(env!("CARGO_MANIFEST_DIR"), "/met\0").as_ptr().cast(), 0o200_000) };
     let path = std::env::temp_dir().join(format!("stacks-{}\0", std::process::id()));
     let file = unsafe { open(path.to_str().unwrap().as_ptr().cast(), 0o102, 0o600) };
     let own = path.to_str().unwrap().trim_end_matches('\0').to_owned();
     let mut answer = [0; 18];
     let calls: &mut [(&str, &mut dyn FnMut())] = &mut [
-        ("open", &mut || unsafe { _ = open(c"/nonexistent/stack-open".as_ptr(), 0) }),
-        ("stat", &mut || unsafe { _ = stat(c"/nonexistent/stack-stat".as_ptr(), &mut answer) }),
-        ("unlinkat", &mut || unsafe { _ = unlinkat(folder, c"nonexistent-stack".as_ptr(), 0) }),
-        ("rename", &mut || unsafe { _ = rename(c"/nonexistent/a".as_ptr(), c"/nonexistent/b".as_ptr()) }),
+        ("open", &mut || unsafe { _ = open(none!("stack-open"), 0) }),
+        ("stat", &mut || unsafe { _ = stat(none!("stack-stat"), &mut answer) }),
+        ("unlinkat", &mut || unsafe { _ = unlinkat(folder, c"none-stack".as_ptr(), 0) }),
+        ("rename", &mut || unsafe { _ = rename(none!("a"), none!("b")) }),
         ("getenv", &mut || unsafe { _ = getenv(c"STACKS_READ".as_ptr()) }),
         ("setenv", &mut || unsafe { _ = setenv(c"STACKS_SET".as_ptr(), c"1".as_ptr(), 1) }),
         ("ftruncate", &mut || unsafe { _ = ftruncate(file, 0) }),
@@ -123,7 +132,12 @@ fn a_hooked_call_takes_at_most_two_kilobytes_of_stack() {
             bind(fd, [2_u32, 0x0100_007f, 0, 0].as_ptr().cast(), 16);
             close(fd);
         }),
-        ("syscall", &mut || unsafe { _ = syscall(2, c"/nonexistent/stack-syscall".as_ptr(), 0, 0) }),
+        ("execve", &mut || unsafe {
+            let program = [none!("stack-execve"), std::ptr::null()];
+            _ = execve(program[0], program.as_ptr(), program[1..].as_ptr())
+        }),
+        ("execl", &mut || unsafe { _ = execl(none!("stack-execl"), none!("name"), std::ptr::null::<c_char>()) }),
+        ("syscall", &mut || unsafe { _ = syscall(2, none!("stack-syscall"), 0, 0) }),
     ];
     for (name, call) in calls {
         let taken = taken(call);
@@ -136,13 +150,13 @@ fn a_hooked_call_takes_at_most_two_kilobytes_of_stack() {
 fn a_raw_call_takes_at_most_the_kernel_s_frame_and_a_kilobyte_of_stack() {
     // The kernel leaves the caller's red zone and aligns what it writes.
     const AROUND: usize = 256;
-    let folder = unsafe { open(c"/tmp".as_ptr(), 0o200_000) } as u64;
+    let folder = unsafe { open(concat!(env!("CARGO_MANIFEST_DIR"), "/met\0").as_ptr().cast(), 0o200_000) } as u64;
     let mut buffer = [0_u8; 256];
     for (number, arguments) in [
         (39, [0; 4]),
-        (2, [c"/nonexistent/stack-raw".as_ptr() as u64, 0, 0, 0]),
+        (2, [none!("stack-raw") as u64, 0, 0, 0]),
         (79, [buffer.as_mut_ptr() as u64, 256, 0, 0]),
-        (263, [folder, c"nonexistent-raw".as_ptr() as u64, 0, 0]),
+        (263, [folder, c"none-raw".as_ptr() as u64, 0, 0]),
         (14, [0, [0_u64; 2].as_ptr() as u64, 0, 8]),
     ] {
         let taken = taken(|| _ = raw(number, arguments));
@@ -223,7 +237,7 @@ fn a_thread_with_the_smallest_stack_may_open_files() {
     let begin = std::thread::Builder::new().stack_size(16 << 10);
     let thread = begin.spawn(|| unsafe {
         close(open(c"/etc/hostname".as_ptr(), 0));
-        open(c"/nonexistent/small".as_ptr(), 0)
+        open(none!("small"), 0)
     });
     assert_eq!(thread.unwrap().join().unwrap(), -1);
 }
@@ -231,7 +245,7 @@ fn a_thread_with_the_smallest_stack_may_open_files() {
 /// What a program has in its registers is no business of those that it calls, however little it looks like a stack.
 #[test]
 fn any_value_may_be_in_a_register() {
-    let paths = [c"/nonexistent/1", c"/nonexistent/2", c"/nonexistent/3", c"/nonexistent/4", c"/nonexistent/5", c"/nonexistent/6"];
+    let paths = [none!("1"), none!("2"), none!("3"), none!("4"), none!("5"), none!("6")];
     let values = [0, 1, 8, 0xdead_beef_0000, 0xffff_ffff_ffff_fff8, 0x4141_4141_4141_4141];
     for (path, value) in paths.into_iter().zip(values) {
         let (mut past, through): (i64, i32);
@@ -240,7 +254,7 @@ fn any_value_may_be_in_a_register() {
             asm!(
                 "push rbp", "mov rbp, {value}", "syscall", "mov {kept}, rbp", "pop rbp",
                 value = in(reg) value, kept = out(reg) kept, inlateout("rax") 2_i64 => past,
-                in("rdi") path.as_ptr(), in("rsi") 0, in("rdx") 0, out("rcx") _, out("r11") _,
+                in("rdi") path, in("rsi") 0, in("rdx") 0, out("rcx") _, out("r11") _,
             );
             assert_eq!((past, kept), (-2, value));
             past = 0;
@@ -248,7 +262,7 @@ fn any_value_may_be_in_a_register() {
                 "push rbp", "push rbx", "mov rbx, rsp", "and rsp, -16", "mov rbp, r12", "call r13",
                 "mov rdx, rbp", "mov rsp, rbx", "pop rbx", "pop rbp",
                 in("r12") value, in("r13") open as *const (), lateout("rdx") kept,
-                in("rdi") path.as_ptr(), in("esi") 1, inlateout("eax") 0 => through, clobber_abi("C"),
+                in("rdi") path, in("esi") 1, inlateout("eax") 0 => through, clobber_abi("C"),
             );
             assert_eq!((through, kept, past), (-1, value, 0));
         }
