@@ -20,7 +20,7 @@ const JOBS: usize = 20;
 struct ListView<'a> {
     version: u64,
     now: u64,
-    base_dir: &'a str,
+    looked_in: &'a str,
     sessions: &'a [RecordedSession],
     pass_rates: &'a [PassRate],
 }
@@ -33,7 +33,7 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, list: &SessionList)
             &ListView {
                 version: VERSION,
                 now: list.now,
-                base_dir: &list.base.to_string_lossy(),
+                looked_in: &list.base.to_string_lossy(),
                 sessions: &list.sessions,
                 pass_rates: &list.pass_rates,
             },

@@ -24,7 +24,7 @@ const RUNNING: Style = AnsiColor::Cyan.on_default().bold();
 struct StatusView<'a> {
     version: u64,
     now: u64,
-    base_dir: String,
+    looked_in: String,
     wal_bytes: u64,
     sessions: Vec<ActiveSessionView<'a>>,
 }
@@ -43,7 +43,7 @@ impl<'a> StatusView<'a> {
         Self {
             version: VERSION,
             now: active.now,
-            base_dir: active.base.to_string_lossy().into_owned(),
+            looked_in: active.base.to_string_lossy().into_owned(),
             wal_bytes: active.wal.bytes,
             sessions: sessions.collect(),
         }

@@ -1,4 +1,4 @@
--- Moments are microseconds since 1970.
+-- Times are microseconds since 1970.
 CREATE TABLE sessions (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     name         TEXT    NOT NULL UNIQUE,
@@ -16,7 +16,7 @@ CREATE TABLE sessions (
     started      INTEGER NOT NULL,
     ended        INTEGER,
     gap          INTEGER NOT NULL DEFAULT 0 CHECK (gap IN (0, 1)),
-    -- How many of its jobs are how far; the triggers below count.
+    -- The number of jobs in each state, counted by the triggers below.
     jobs         INTEGER NOT NULL DEFAULT 0,
     running      INTEGER NOT NULL DEFAULT 0,
     completed    INTEGER NOT NULL DEFAULT 0,
@@ -26,7 +26,7 @@ CREATE TABLE sessions (
     conflicts    INTEGER
 ) STRICT;
 
--- The rule: one active session in a namespace, but for those that were asked to work beside others.
+-- A namespace has one active session, not counting concurrent ones.
 CREATE UNIQUE INDEX one_active_session ON sessions (namespace) WHERE status IN ('pending', 'running') AND beside = 0;
 CREATE INDEX active_sessions ON sessions (namespace) WHERE status IN ('pending', 'running');
 
@@ -38,9 +38,9 @@ CREATE TABLE jobs (
     state     TEXT    NOT NULL
         CHECK (state IN ('pending', 'running', 'completed', 'failed', 'cancelled', 'interrupted')),
     submitted INTEGER NOT NULL DEFAULT 0 CHECK (submitted IN (0, 1)),
-    -- It had ended in the session that this one resumes.
+    -- The job had ended in the session that this one continues.
     carried   INTEGER NOT NULL DEFAULT 0 CHECK (carried IN (0, 1)),
-    -- The file below the base folder that says what to run, of a submitted job that has not ended.
+    -- The file below the base folder that describes a submitted job which has not ended.
     spec      TEXT,
     PRIMARY KEY (session, number)
 ) STRICT, WITHOUT ROWID;

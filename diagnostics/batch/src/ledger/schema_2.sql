@@ -1,3 +1,3 @@
--- What a job runs, as far as it is known to hold no secret: the program, and of known tools what it is to do.
+-- The part of a job's command that cannot be secret: the program, and the action of a known tool.
 ALTER TABLE jobs ADD COLUMN command TEXT;
 ALTER TABLE conflicts RENAME COLUMN mend TO help;

@@ -3,11 +3,12 @@
 use super::super::Refused;
 use super::plan::Work;
 use super::recorder::{self, Recorder, ResumedJobs};
+use super::summary::CarriedJobs;
 use cofferdam_batch::executor::event::Event;
 use cofferdam_batch::executor::job::{Job, JobId};
 use cofferdam_batch::jobs::rounds::Rounds;
 use cofferdam_batch::jobs::spec::JobSpec;
-use cofferdam_batch::ledger::{JobState, ResumedJob, Submission};
+use cofferdam_batch::ledger::{ResumedJob, Submission};
 
 /// Returns jobs with their numbers in the ledger.
 pub(super) struct SessionJobs<'a> {
@@ -21,31 +22,6 @@ pub(super) struct SessionJobs<'a> {
     unfinished: u64,
     /// No more jobs are taken from other processes.
     is_closed: bool,
-}
-
-/// The jobs that had ended in the session that this one continues.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CarriedJobs {
-    pub(crate) passed: u64,
-    pub(crate) failed: u64,
-    pub(crate) cancelled: u64,
-}
-
-impl CarriedJobs {
-    pub(crate) fn total(self) -> u64 {
-        self.passed + self.failed + self.cancelled
-    }
-
-    /// Counts a job in this state; `false` if it had not ended.
-    fn count(&mut self, state: JobState) -> bool {
-        match state {
-            JobState::Completed => self.passed += 1,
-            JobState::Failed => self.failed += 1,
-            JobState::Cancelled => self.cancelled += 1,
-            JobState::Pending | JobState::Running | JobState::Interrupted => return false,
-        }
-        true
-    }
 }
 
 impl<'a> SessionJobs<'a> {

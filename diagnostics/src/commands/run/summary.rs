@@ -1,8 +1,8 @@
 //! The summary of a batch, gathered from its events.
 
-use super::job_source::CarriedJobs;
 use cofferdam_batch::executor::event::{AttemptOutcome, Event, Tally};
 use cofferdam_batch::executor::job::JobId;
+use cofferdam_batch::ledger::JobState;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,31 @@ pub(crate) struct Batch {
     pub(crate) rounds: Vec<RoundsSummary>,
     /// Processes that jobs detached and that still run, with their programs.
     pub(crate) detached: Vec<(u32, String)>,
+}
+
+/// The jobs that had ended in the session that this one continues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CarriedJobs {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) cancelled: u64,
+}
+
+impl CarriedJobs {
+    pub(crate) fn total(self) -> u64 {
+        self.passed + self.failed + self.cancelled
+    }
+
+    /// Counts a job in this state; `false` if it had not ended.
+    pub(super) fn count(&mut self, state: JobState) -> bool {
+        match state {
+            JobState::Completed => self.passed += 1,
+            JobState::Failed => self.failed += 1,
+            JobState::Cancelled => self.cancelled += 1,
+            JobState::Pending | JobState::Running | JobState::Interrupted => return false,
+        }
+        true
+    }
 }
 
 /// A job whose last attempt failed.

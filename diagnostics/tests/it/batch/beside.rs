@@ -1,4 +1,4 @@
-//! What others do while a session goes on, each in a process of its own.
+//! Other processes beside a running session.
 
 use super::{Pipe, batch, ended, started};
 use crate::recording::{cofferdam, told};

@@ -80,7 +80,7 @@ fn a_detached_process_survives_and_is_reported() {
         (&reported["pid"], &reported["program"]),
         (&left["pid"], &"sh".into())
     );
-    #[expect(clippy::disallowed_methods, reason = "nobody else ends it")]
+    #[expect(clippy::disallowed_methods, reason = "the test has to end it")]
     let killed = Command::new("kill")
         .arg("--")
         .arg(format!("-{}", left["pid"]))
@@ -180,7 +180,7 @@ fn a_file_size_limit_ends_the_job_and_not_the_session() {
 fn a_full_disk_is_reported_once_and_all_jobs_run() {
     let dir = tempfile::tempdir().unwrap();
     let batch = batch(dir.path(), &["true"; 400], &["--quiet"]);
-    // No file may grow further than this, and what would end the process for it is ignored: its writes fail.
+    // No file may grow beyond this size, and the signal for it is ignored, so that writes fail.
     let limits = "trap '' XFSZ; ulimit -f 700; exec \"$0\" \"$@\"";
     let mut shell = by_way_of(&["bash", "-c", limits], &batch);
     let told: crate::recording::Told = shell.output().unwrap().into();

@@ -1,4 +1,4 @@
-//! What is told while a session goes on.
+//! The output of a running session.
 
 use super::{batch, events, told};
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! A session that is killed, and the one that goes on with it.
+//! Killed sessions, and the sessions that continue them.
 
 use super::{Pipe, batch, ended, signal, started, told, wait_for_end};
 use crate::recording::{Told, cofferdam};
@@ -135,7 +135,7 @@ fn a_session_that_was_killed_before_recording_its_jobs_runs_all_of_them_after_re
 }
 
 /// Three that run at once, each with a process below it that holds the pipe: one in the job's group, one in a session of
-/// its own, and one that ignores what it is told.
+/// its own, and one that ignores signals.
 #[cfg(target_os = "linux")]
 fn side_by_side() -> Vec<String> {
     [
@@ -168,7 +168,7 @@ fn guard_of(executor: u32) -> u32 {
 fn many_parallel_jobs_of_a_killed_session_are_stopped_and_each_runs_once_in_the_end() {
     let lines = side_by_side();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    // Killed together with its guard, it leaves what ran; then whoever goes on with it ends that, and says so.
+    // If its guard is killed too, its processes remain; the session that continues it stops them and reports that.
     for is_guard_killed in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let pipe = Pipe::new(dir.path());
@@ -219,7 +219,7 @@ fn kill_guard_of(executor: u32) {
     }
 }
 
-/// Ignores what it is told, holds the pipe, and writes down its number and that of its group.
+/// Ignores signals, holds the pipe, and writes its number and that of its group to a file.
 #[cfg(target_os = "linux")]
 const IGNORES: &str =
     "sh -c 'trap \"\" TERM INT HUP; exec 3>pipe; echo $$ > job; echo READY >&3; sleep 600; sleep 600'";
@@ -228,7 +228,7 @@ const IGNORES: &str =
 fn kill(pid: &str) {
     #[expect(
         clippy::disallowed_methods,
-        reason = "what is killed is no child of this test"
+        reason = "the killed process is not a child of this test"
     )]
     let killed = std::process::Command::new("kill")
         .args(["-KILL", "--", pid])
@@ -266,7 +266,7 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_stopped_its
     let resumed = told(dir.path(), &[IGNORES], &["--resume", "--run-namespace", "one"]);
     assert!(resumed.err.contains("still being stopped"), "{}", resumed.err);
 
-    // What waits begins after the last of them.
+    // The waiting session starts after the last of them.
     let is_gone = "read -r job < job; ! grep -qs '^State:.[^ZX]' /proc/$job/status";
     let mut waits = started(cofferdam(dir.path(), &next).args(["--wait", "--", "sh", "-c", is_gone]));
     let mut said = std::io::BufReader::new(waits.stderr.take().unwrap());

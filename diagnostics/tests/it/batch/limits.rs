@@ -1,4 +1,4 @@
-//! What a session keeps to.
+//! The limits of a session.
 
 use super::{report, told};
 use serde_json::Value;
@@ -92,7 +92,7 @@ fn a_full_group_does_not_hold_up_the_others() {
 fn starts_are_kept_apart_by_the_rate() {
     let dir = tempfile::tempdir().unwrap();
     let jobs = report(dir.path(), &["true"; 11], &["--jobs", "4", "--rate", "50"]);
-    // Ten intervals, of which one may be caught up with. What is slower is the machine's doing.
+    // Ten intervals, of which one may be made up for. More time is a delay of the machine.
     assert!(jobs["seconds"].as_f64().unwrap() >= 0.18, "{jobs}");
 }
 

@@ -1,4 +1,4 @@
-//! What each job has for itself.
+//! The sandbox of each job.
 
 use super::{events, jobs, told};
 use crate::recording::cofferdam;

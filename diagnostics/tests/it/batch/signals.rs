@@ -1,4 +1,4 @@
-//! What signals do to a session, and what they do not.
+//! The effects of signals on a session.
 
 use super::ending::STUBBORN;
 use super::{Pipe, batch, ended, events, signal, started, wait_for_end};
@@ -12,7 +12,7 @@ use std::process::{Child, ChildStderr, Stdio};
 const WAITS: &str =
     "sh -c 'exec 3>pipe; echo READY >&3; until [ -e go ]; do sleep 0.01; done; echo done >> trace'";
 
-/// Takes a moment to tidy up when it is told to end, and notes that it did.
+/// Cleans up for a moment after the request to end, and records that it did.
 const TIDIES: &str = "sh -c 'trap \"sleep 0.3; echo done >> trace; exit 0\" TERM; exec 3>pipe; echo READY >&3; \
                       while :; do sleep 0.01; done'";
 
@@ -24,7 +24,7 @@ fn trace(dir: &Path) -> String {
     fs::read_to_string(dir.join("trace")).unwrap_or_default()
 }
 
-/// Waits until it says that it stops the jobs, and returns the rest of what it says.
+/// Waits until the session reports that it stops its jobs, and returns the rest of its output.
 fn stopping(child: &mut Child) -> BufReader<ChildStderr> {
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -187,7 +187,7 @@ fn after_the_last_job_a_signal_ends_the_command_like_any_program() {
     much_to_tell(dir.path(), session.trim_end());
     go(dir.path());
     wait_for_end(held);
-    // Its report has begun, so it listens to nobody any more; and the pipe is full before it is told.
+    // The report has begun, so signals have their default effect; and the pipe is full before the signal.
     let mut first = [0];
     child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
     signal(&child, "-TERM");

@@ -120,7 +120,7 @@ fn standard_input_is_read_only_on_request() {
     let mut named = piped(cofferdam(dir.path(), &["run", "--from", "-"]));
     named.stdin.take().unwrap().write_all(b"true\ntrue").unwrap();
     assert!(super::ended(named).out.ends_with("; 2 jobs passed\n"));
-    // Nobody ever closes this one: who reads it waits for ever.
+    // This one stays open: a process that reads it would wait forever.
     let mut other = piped(batch(dir.path(), &["cat"], &[]));
     let held = other.stdin.take();
     assert_eq!(super::ended(other).code, Some(0));

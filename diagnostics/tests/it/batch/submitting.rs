@@ -1,4 +1,4 @@
-//! Jobs that come while a session goes on.
+//! Jobs that are submitted to a running session.
 
 use super::{Pipe, batch, ended, started};
 use crate::recording::{Told, cofferdam};

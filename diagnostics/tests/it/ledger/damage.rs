@@ -1,4 +1,4 @@
-//! Ledgers that cannot be used, each with what is said of it. Nothing of them is ever removed.
+//! Unusable ledgers and their messages. No file of such a ledger is ever removed.
 
 use super::role::Played;
 use super::{create_dir, reader, sessions, start};

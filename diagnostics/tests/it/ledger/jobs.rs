@@ -1,4 +1,4 @@
-//! What a session records of its jobs.
+//! The records of jobs.
 
 use super::role::{Played, command};
 use super::{add, create_dir, end, folder, reader, sessions, start};
@@ -221,7 +221,7 @@ fn old_sessions_are_removed_with_their_folders() {
         session.finish(Status::Passed, &[]).unwrap();
     }
     drop(start(base.path(), "dead"));
-    // Of one who was killed before anybody knew of its session.
+    // The lease of a process that was killed before its session was recorded.
     std::fs::write(base.path().join("sessions/unborn.lease"), "").unwrap();
     std::fs::write(base.path().join("sessions/unborn.jobs"), "").unwrap();
     let running = start(base.path(), "day");
@@ -273,7 +273,7 @@ fn short_sessions_do_not_displace_a_long_one_that_began_before_them() {
 fn a_full_disk_is_reported_once_and_the_session_continues() {
     let base = tempfile::tempdir().unwrap();
     let role = command(base.path(), "full");
-    // What would end the process is ignored: then a write fails, as on a full disk.
+    // The signal is ignored, so that a write fails as on a full disk.
     #[expect(clippy::disallowed_methods, reason = "only a shell sets limits")]
     let mut shell = std::process::Command::new("bash");
     shell

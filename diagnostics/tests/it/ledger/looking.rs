@@ -23,7 +23,7 @@ fn a_backup_is_complete_verified_and_replaces_no_file() {
     add(&mut session, &["a", "b"]);
     let reader = reader(base.path());
     let copy = base.path().join("copy.sqlite3");
-    // What is copied is still in the log.
+    // The copied data is still in the log.
     let made = reader.backup(&copy).unwrap();
     assert_eq!((made.sessions, made.jobs), (1, 2));
     assert_eq!(made.bytes, copy.metadata().unwrap().len());

@@ -16,7 +16,7 @@ use cofferdam_batch::ledger::{
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A session that nobody has begun yet.
+/// Returns a session that is not admitted yet.
 pub(crate) fn new(namespace: &str) -> NewSession {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     #[expect(clippy::disallowed_methods, reason = "roles are processes of their own")]
@@ -43,16 +43,16 @@ pub(crate) fn create_dir(base: &Path, below: &Path) -> std::io::Result<PathBuf> 
     cofferdam::__private_dir(base, below).map_err(std::io::Error::other)
 }
 
-/// One that was admitted at once.
+/// Begins a session at once.
 pub(crate) fn start(base: &Path, namespace: &str) -> SessionWriter {
     open(base)
         .start_session(&new(namespace), WaitPolicy::Never, |_| {
-            panic!("nobody to wait for")
+            panic!("there is no session to wait for")
         })
         .unwrap()
 }
 
-/// What the session keeps.
+/// Returns the folder of the session's logs.
 pub(crate) fn folder(base: &Path, session: &SessionWriter) -> PathBuf {
     let known = reader(base).session(&session.id().to_string()).unwrap();
     cofferdam_batch::ledger::folder(base, &known.unwrap().name)

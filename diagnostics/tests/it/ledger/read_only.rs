@@ -10,13 +10,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-/// Nobody may write there any more until this is dropped.
+/// A read-only folder, until this is dropped.
 struct ReadOnly<'a>(&'a Path);
 
 impl<'a> ReadOnly<'a> {
     fn new(base: &'a Path) -> Self {
         std::fs::set_permissions(base, Permissions::from_mode(0o555)).unwrap();
-        // It is made for its owner alone; whoever is to read the ledger has to see which sessions live.
+        // It is created for its owner alone, but readers of the ledger have to see the leases.
         let _ = std::fs::set_permissions(base.join("sessions"), Permissions::from_mode(0o755));
         Self(base)
     }
@@ -28,10 +28,10 @@ impl Drop for ReadOnly<'_> {
     }
 }
 
-/// What the command says of that folder; `None` where this test is root's and others cannot reach the program.
+/// Returns the output of the command; `None` if this test runs as root and other users cannot reach the program.
 fn told(mut command: Command) -> Option<Told> {
     if rustix::process::geteuid().is_root() {
-        // Root may write anywhere, so the command is a user's who is nobody.
+        // Root may write anywhere, so the command runs as the user `nobody`.
         command.uid(65_534).gid(65_534);
     }
     command.current_dir("/");

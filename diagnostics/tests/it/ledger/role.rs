@@ -39,7 +39,7 @@ fn role() {
             .unwrap();
             ready();
         }
-        // Reads all the time what was there when it began.
+        // Keeps a read transaction open.
         "read" => {
             let conn = rusqlite::Connection::open(base.join("ledger.sqlite3")).unwrap();
             conn.execute_batch("BEGIN; SELECT count(*) FROM sessions;")
@@ -101,7 +101,7 @@ fn contend(base: &Path) {
     print(&format!("{admitted} {refused}"));
 }
 
-/// Tells whoever started this that it is so far, and goes on when its standard input is closed.
+/// Reports that the role is ready, and continues when its standard input is closed.
 fn ready() {
     print("READY");
     let _ = std::io::stdin().read(&mut [0]);
