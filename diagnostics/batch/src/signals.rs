@@ -42,16 +42,12 @@ pub fn fail_large_writes() {
 pub struct SignalScope(());
 
 impl SignalScope {
-    pub fn new() -> Self {
+    pub fn enter() -> Self {
         HAS_DEFAULT_EFFECT.store(false, Ordering::SeqCst);
         Self(())
     }
 
     /// Returns the signals to handle.
-    #[expect(
-        clippy::unused_self,
-        reason = "outside of a scope the signals end the process"
-    )]
     pub fn signals(&self) -> &'static [i32] {
         &ENDING
     }

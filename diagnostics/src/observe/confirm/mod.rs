@@ -84,7 +84,7 @@ pub(crate) fn confirm(
 ) -> Rerun {
     let stop = Arc::new(AtomicBool::new(false));
     // A person who interrupts this gets the report of what was run by then.
-    let scope = SignalScope::new();
+    let scope = SignalScope::enter();
     let signals = scope.signals().iter();
     let registered: Vec<_> = signals
         .filter_map(|signal| signal_hook::flag::register(*signal, Arc::clone(&stop)).ok())

@@ -34,7 +34,7 @@ impl Children {
             io::Error::new(error.kind(), text)
         };
         let (read, write) = UnixStream::pair().map_err(failed)?;
-        let scope = SignalScope::new();
+        let scope = SignalScope::enter();
         let all = scope.signals().iter().chain(&[SIGCHLD]);
         let signals = SignalDelivery::with_pipe(read, write, WithOrigin::default(), all).map_err(failed)?;
         if adopts {
