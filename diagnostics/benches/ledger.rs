@@ -3,21 +3,12 @@
 
 #[path = "../../benches/harness/mod.rs"]
 mod harness;
-#[path = "../src/ledger/mod.rs"]
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "a benchmark needs less than the binary does"
-)]
-mod ledger;
-#[path = "../src/processes.rs"]
-#[expect(dead_code, reason = "the ledger needs less than the executor does")]
-mod processes;
 
-use harness::{Series, Table};
-use ledger::{
-    Admitted, JobEnd, JobState, Ledger, NewJob, NewSession, NotAdmitted, Reader, Status, Trigger, Wait,
+use cofferdam_batch::ledger::{
+    AdmissionError, JobEnd, JobState, Ledger, NewJob, NewSession, Reader, SessionWriter, Status, Trigger,
+    WaitPolicy,
 };
+use harness::{Series, Table};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,15 +55,20 @@ fn new(namespace: &str) -> NewSession {
         scope: "bench".to_owned(),
         takes_jobs: true,
         trigger: Trigger::Program,
-        beside: false,
+        concurrent: false,
         resume: false,
         revision: None,
     }
 }
 
-fn start(base: &Path) -> Admitted {
-    let ledger = Ledger::open(base).expect("a ledger");
-    let started = ledger.start_session(&new("bench"), Wait::No, |_| {});
+fn create_dir(base: &Path, below: &Path) -> std::io::Result<PathBuf> {
+    let dir = base.join(below);
+    std::fs::create_dir_all(&dir).map(|()| dir)
+}
+
+fn start(base: &Path) -> SessionWriter {
+    let ledger = Ledger::open(base, create_dir).expect("a ledger");
+    let started = ledger.start_session(&new("bench"), WaitPolicy::Never, |_| {});
     started.expect("nobody else is there")
 }
 
@@ -154,15 +150,15 @@ fn recording(base: &Path) -> ([Series; 3], u64) {
 fn contend(base: &Path) {
     let mut times = Vec::new();
     for _ in 0..ATTEMPTS {
-        let ledger = Ledger::open(base).expect("a ledger");
+        let ledger = Ledger::open(base, create_dir).expect("a ledger");
         let new = new("bench");
         let mut told = None;
         times.extend(micros(|| {
-            told = Some(ledger.start_session(&new, Wait::No, |_| {}))
+            told = Some(ledger.start_session(&new, WaitPolicy::Never, |_| {}))
         }));
         match told {
             Some(Ok(session)) => _ = session.finish(Status::Passed, &[]).expect("the end is recorded"),
-            Some(Err(NotAdmitted::Refused(_))) => {}
+            Some(Err(AdmissionError::Blocked(_))) => {}
             other => panic!("{other:?}"),
         }
     }

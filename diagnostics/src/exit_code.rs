@@ -1,6 +1,7 @@
 //! Exit codes, documented in docs/reference/exit-codes.md.
 
 use clap::ValueEnum;
+pub(crate) use cofferdam_batch::child::Ended;
 
 /// No conflict was found.
 pub(crate) const NONE: u8 = 0;
@@ -12,26 +13,6 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const UNKNOWN: u8 = 3;
 /// One of several jobs failed or was stopped, or the command was stopped because it exceeded a limit.
 pub(crate) const JOB_FAILED: u8 = 4;
-
-/// The end of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Passed,
-    Failed {
-        code: u8,
-        /// The signal that ended it, if any.
-        signal: Option<i32>,
-    },
-}
-
-impl Ended {
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::Passed => 0,
-            Self::Failed { code, .. } => code,
-        }
-    }
-}
 
 /// Result when nothing was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,21 +1,14 @@
 //! `cargo cofferdam`: runs a test suite and reports the tests that interfere with each other.
 
 mod baseline;
-mod child;
 mod cli;
 mod commands;
-mod executor;
 mod exit_code;
 mod findings;
 mod fix;
-mod jobs;
-mod ledger;
 #[cfg(has_observer)]
 mod observe;
-mod processes;
 mod report;
-#[cfg(unix)]
-mod signals;
 
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, FixArgs, ListFormat};
@@ -26,7 +19,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     #[cfg(unix)]
-    signals::fail_large_writes();
+    cofferdam_batch::signals::fail_large_writes();
     let arguments = cli::arguments();
     #[cfg(has_observer)]
     if let Some(command) = cli::observed_command(&arguments) {

@@ -27,8 +27,9 @@ fn rust() -> Vec<(String, String)> {
 fn is_source(path: &str) -> bool {
     [
         "src/",
-        "diagnostics/conflicts/src/",
         "diagnostics/src/",
+        "diagnostics/batch/src/",
+        "diagnostics/conflicts/src/",
         "macros/src/",
     ]
     .iter()
@@ -82,6 +83,18 @@ fn the_observer_keeps_to_its_rooms() {
     let rooms = hold_rooms("## Rooms of the observer", "diagnostics/observer");
     assert_eq!(rooms[0].name, "lib.rs");
     assert_eq!(rooms[rooms.len() - 1].name, "sys/");
+}
+
+#[test]
+fn the_batch_crate_keeps_to_its_rooms_and_depends_on_no_other_of_ours() {
+    let rooms = hold_rooms("## Rooms of the batch crate", "diagnostics/batch/src");
+    assert_eq!(rooms[0].name, "lib.rs");
+    let manifest = files::read("diagnostics/batch/Cargo.toml");
+    let ours = manifest.lines().filter(|line| line.contains("path = "));
+    hold(
+        &ours.map(str::to_owned).collect::<Vec<_>>(),
+        "cofferdam-batch depends on no other package of this workspace.",
+    );
 }
 
 #[test]
@@ -246,6 +259,7 @@ fn all_packages_of_the_workspace_keep_the_same_lints_and_licence() {
     for path in [
         "Cargo.toml",
         "diagnostics/Cargo.toml",
+        "diagnostics/batch/Cargo.toml",
         "diagnostics/conflicts/Cargo.toml",
         "macros/Cargo.toml",
     ] {

@@ -1,4 +1,4 @@
-//! What can be typed to look at sessions.
+//! Arguments of the commands that read the ledger.
 
 use super::ListFormat;
 use clap::Args;
@@ -6,57 +6,57 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// How it is told.
+    /// Output format
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
-    /// Go on telling what changes, until no session runs any more.
+    /// Show changes until no session is active
     #[arg(long)]
     pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// How they are told.
+    /// Output format
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
-    /// So many sessions, the newest.
-    #[arg(long, value_name = "NUMBER", default_value = "20")]
+    /// List the N newest sessions
+    #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) limit: u32,
-    /// Only those in this namespace.
+    /// List only sessions in this namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) run_namespace: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// How it is told.
+    /// Output format
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
-    /// Its number, its name, its namespace (the newest session there), or `latest`.
+    /// Number, name, namespace (its newest session), or `latest`
     #[arg(value_name = "SESSION")]
     pub(crate) session: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
-    /// How it is told.
+    /// Output format
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
-    /// Where the copy goes; nothing may be there yet.
+    /// File to create
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct MetricsArgs {
-    /// Of the newest session in this namespace, instead of the newest of all.
+    /// Export the newest session in this namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) run_namespace: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
-    /// Whose words they are.
+    /// Shell to generate completions for
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
 }

@@ -1,11 +1,11 @@
-//! What can be typed after `run`.
+//! Arguments of `run`, `submit` and `guard`.
 
 use super::{BaselineArgs, Format, ListFormat, Shown};
 use crate::exit_code::NoRecords;
-use crate::jobs::settings::Limits;
-use crate::jobs::values::{GroupLimit, Span, TimeLimit, at_least_one};
-use crate::ledger::Wait;
 use clap::Args;
+use cofferdam_batch::jobs::settings::RunLimits;
+use cofferdam_batch::jobs::values::{GroupLimit, TimeLimit, TimeSpan, at_least_one};
+use cofferdam_batch::ledger::WaitPolicy;
 use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   cargo cofferdam run --run-namespace nightly -- cargo test
   cargo cofferdam run --no-records pass -- make check
 
-One command keeps the terminal as if it had been started by hand; the jobs of a batch write to files.";
+A single command keeps the terminal, as if started by hand; the jobs of a batch write to files.";
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -28,29 +28,37 @@ pub(crate) struct RunArgs {
     pub(crate) shown: Shown,
     #[command(flatten)]
     pub(crate) baseline: BaselineArgs,
-    /// What it means when nothing was recorded. Without it: `fail` for `cargo test`, `cargo nextest run` and their
-    /// like, `pass` for any other command and for jobs of a file.
+    /// Set the result if nothing was recorded
+    ///
+    /// The default is `fail` for `cargo test`, `cargo nextest run` and their short forms, `pass` for any other command and
+    /// for jobs of a file.
     #[arg(long, value_name = "POLICY")]
     pub(crate) no_records: Option<NoRecords>,
-    /// Exit with 3 where something cannot be recorded, and name it.
+    /// Exit with 3 if something cannot be recorded
     #[arg(long)]
     pub(crate) strict: bool,
-    /// What keeps the output of this session apart from that of others. Without it: COFFERDAM_RUN_NAMESPACE, else
-    /// RUN_NAMESPACE, else one that is generated.
+    /// Separate this session's output by a namespace
+    ///
+    /// The default is COFFERDAM_RUN_NAMESPACE, then RUN_NAMESPACE, then a generated name.
     #[arg(long, value_name = "NAME")]
     pub(crate) run_namespace: Option<String>,
-    /// If another session works in the namespace, wait until it is over, or for so long (`--wait=10m`), instead of
-    /// failing at once.
-    #[arg(long, value_name = "SPAN", num_args = 0..=1, require_equals = true)]
-    pub(crate) wait: Option<Option<Span>>,
-    /// Go on with the jobs of the namespace's last session, if it was killed: those that had ended are not run again.
-    /// Give it the same jobs. Without a namespace, it is about the newest session.
+    /// Wait for an active session in the namespace
+    ///
+    /// `--wait=10m` waits at most that long; without the option, `run` fails at once.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true)]
+    pub(crate) wait: Option<Option<TimeSpan>>,
+    /// Continue the last session if it was killed
+    ///
+    /// Jobs that had ended are not run again. It needs the same jobs as that session. Without a namespace, it continues the
+    /// newest session.
     #[arg(long)]
     pub(crate) resume: bool,
-    /// No progress, only the report.
+    /// Show only the report, without progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Write each event as a line of JSON to standard output, and the report as the last. Commands write to files.
+    /// Write events and the report as lines of JSON
+    ///
+    /// The report is the last line. Commands write to files.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -58,25 +66,25 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) rounds: RoundsArgs,
     #[command(flatten)]
-    pub(crate) limits: Limits,
-    /// So many jobs of a group at once: database=2. May be given several times.
-    #[arg(long, value_name = "NAME=NUMBER", help_heading = "Limits")]
+    pub(crate) limits: RunLimits,
+    /// Run at most N jobs of a group at once (repeatable)
+    #[arg(long, value_name = "NAME=N", help_heading = "Limits")]
     pub(crate) group_limit: Vec<GroupLimit>,
-    /// The command and its arguments; it is started as it stands, without a shell.
+    /// Command and arguments, started without a shell
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 
 impl RunArgs {
-    pub(crate) fn wait(&self) -> Wait {
+    pub(crate) fn wait(&self) -> WaitPolicy {
         match self.wait {
-            None => Wait::No,
-            Some(None) => Wait::Forever,
-            Some(Some(Span(most))) => Wait::AtMost(most),
+            None => WaitPolicy::Never,
+            Some(None) => WaitPolicy::Forever,
+            Some(Some(TimeSpan(most))) => WaitPolicy::AtMost(most),
         }
     }
 
-    /// How the report is shown: JSON behind events.
+    /// Returns the format of the report, which is JSON after JSON events.
     pub(crate) fn shown_as(&self) -> Shown {
         let mut shown = self.shown.clone();
         if self.json && shown.output.is_none() {
@@ -89,17 +97,17 @@ impl RunArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Jobs")]
 pub(crate) struct SourceArgs {
-    /// Run the jobs in this file, or in standard input (`-`): a command a line, as words or as JSON; or `[[job]]`
-    /// tables, if its name ends in `.toml`.
+    /// Run the jobs of a file, or of standard input (`-`)
+    ///
+    /// Each line is a command, as words or as JSON. A file whose name ends in `.toml` has `[[job]]` tables.
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) from: Option<PathBuf>,
-    /// Leave out lines that are no jobs, with a warning, instead of starting nothing.
-    #[arg(long, requires = "from")]
-    pub(crate) skip_invalid: bool,
-    /// Settings, instead of the nearest `cofferdam.toml` at or above the working folder.
+    /// Read settings from this file
+    ///
+    /// The default is the nearest `cofferdam.toml` in the working folder or above it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Do not read any `cofferdam.toml`.
+    /// Ignore `cofferdam.toml`
     #[arg(long, conflicts_with = "config")]
     pub(crate) no_config: bool,
 }
@@ -107,18 +115,25 @@ pub(crate) struct SourceArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Rounds")]
 pub(crate) struct RoundsArgs {
-    /// Run the command under each of these numbers of workers: sets RUST_TEST_THREADS and NEXTEST_TEST_THREADS.
-    #[arg(long, value_name = "NUMBER", value_delimiter = ',', conflicts_with = "from",
+    /// Run the command with each number of workers
+    ///
+    /// It sets RUST_TEST_THREADS and NEXTEST_TEST_THREADS.
+    #[arg(long, value_name = "N", value_delimiter = ',', conflicts_with = "from",
           value_parser = at_least_one::<NonZeroU32>)]
     pub(crate) workers: Vec<NonZeroU32>,
-    /// Run the command so many times, under each number of workers.
-    #[arg(long, value_name = "NUMBER", conflicts_with = "from", value_parser = at_least_one::<NonZeroU32>)]
+    /// Repeat the command N times
+    ///
+    /// With several numbers of workers, N times with each.
+    #[arg(long, value_name = "N", conflicts_with = "from", value_parser = at_least_one::<NonZeroU32>)]
     pub(crate) repeat: Option<NonZeroU32>,
-    /// Give each round an empty temporary directory of its own (TMPDIR), which goes with it. Without it, rounds find
-    /// what earlier rounds left there.
+    /// Give each round an empty temporary folder (TMPDIR)
+    ///
+    /// It is removed after the round. Without it, rounds find the files that earlier rounds left.
     #[arg(long, conflicts_with = "from")]
     pub(crate) isolate: bool,
-    /// Run the command until it fails; with `--repeat` at most so many times.
+    /// Repeat the command until it fails
+    ///
+    /// `--repeat` limits the number of times.
     #[arg(long, conflicts_with = "from")]
     pub(crate) until_fail: bool,
 }
@@ -131,31 +146,32 @@ impl RoundsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SubmitArgs {
-    /// How it is told.
+    /// Output format
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
-    /// The namespace of the session. Without it: COFFERDAM_RUN_NAMESPACE, else RUN_NAMESPACE, else that of the only
-    /// session that runs.
+    /// Select the session by its namespace
+    ///
+    /// The default is COFFERDAM_RUN_NAMESPACE, then RUN_NAMESPACE, then the only active session.
     #[arg(long, value_name = "NAME")]
     pub(crate) run_namespace: Option<String>,
-    /// Name of the job; without it, its program and what that is to do.
+    /// Name the job [default: its program and action]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// The group that it counts for.
+    /// Count the job toward the limit of a group
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,
-    /// Stop it when it takes longer: 90, 10m, 1h30m.
-    #[arg(long, value_name = "SPAN")]
+    /// Stop the job if it runs longer: 90, 10m, 1h30m
+    #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<TimeLimit>,
-    /// Run it again when it fails, so many times.
-    #[arg(long, value_name = "NUMBER")]
+    /// Retry the job up to N times if it fails
+    #[arg(long, value_name = "N")]
     pub(crate) retries: Option<u32>,
-    /// The command and its arguments; it is started as it stands, without a shell.
+    /// Command and arguments, started without a shell
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 
-/// Handed over by `run` itself.
+/// Arguments that `run` passes to its guard.
 #[derive(Debug, Args)]
 pub(crate) struct GuardArgs {
     pub(crate) session: String,

@@ -1,7 +1,7 @@
-//! `backup`: a copy of the ledger.
+//! `backup`: copies the ledger.
 
 use crate::cli::BackupArgs;
-use crate::ledger::{Backup, Reader};
+use cofferdam_batch::ledger::{Backup, Reader};
 use std::error::Error;
 
 pub(crate) fn backup(args: &BackupArgs) -> Result<Backup, Box<dyn Error>> {
@@ -9,7 +9,7 @@ pub(crate) fn backup(args: &BackupArgs) -> Result<Backup, Box<dyn Error>> {
     match Reader::open(&base)? {
         Some(reader) => Ok(reader.backup(&args.file)?),
         None => Err(format!(
-            "there is no ledger in {} to copy: no session was recorded yet",
+            "there is no ledger in {}: no session was recorded yet",
             base.display()
         )
         .into()),

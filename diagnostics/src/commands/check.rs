@@ -1,7 +1,7 @@
 //! `check`: reports conflicts in an earlier recording.
 
 use super::baseline_check::BaselineCheck;
-use super::{Findings, Outcome, session};
+use super::{Findings, Outcome, recordings};
 use crate::cli::CheckArgs;
 use cofferdam_conflicts::Evidence;
 use std::error::Error;
@@ -10,8 +10,8 @@ pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {
     let baseline = BaselineCheck::read(&args.baseline)?;
     let findings = if args.paths.is_empty() {
         let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
-        let evidence = match session::newest(&base)? {
-            Some(session) => session::evidence(&base, &session)?,
+        let evidence = match recordings::newest(&base)? {
+            Some(session) => recordings::evidence(&base, &session)?,
             None => Evidence::new(),
         };
         Findings::new(vec![base.join("runs")], &evidence)

@@ -1,10 +1,10 @@
-//! `guard`: ends what a killed session left. Only `run` starts it.
+//! `guard`: stops the jobs of a killed session. Only `run` starts it.
 
 use crate::cli::GuardArgs;
-use crate::executor::guard::watch;
+use cofferdam_batch::executor::guard::watch;
 use std::time::Duration;
 
-/// Returns how many processes it ended.
+/// Returns the number of processes that it stopped.
 pub(crate) fn guard(args: &GuardArgs) -> usize {
     watch(&args.session, &args.temp, Duration::from_millis(args.grace_ms))
 }

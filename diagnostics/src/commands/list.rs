@@ -1,37 +1,36 @@
-//! `list`: the last sessions, and how often each job passed.
+//! `list`: lists recent sessions and the pass rate of each job.
 
 use crate::cli::ListArgs;
-use crate::ledger::{Filter, Reader, Session, Success, now};
+use cofferdam_batch::ledger::{PassRate, Reader, RecordedSession, SessionFilter, now};
 use std::error::Error;
 use std::path::PathBuf;
 
-/// The last sessions.
+/// Recent sessions.
 #[derive(Debug)]
-pub(crate) struct Listed {
-    /// Where was looked.
-    pub(crate) place: PathBuf,
-    /// Microseconds since 1970.
+pub(crate) struct SessionList {
+    pub(crate) base: PathBuf,
+    /// The time of the query, in microseconds since 1970.
     pub(crate) now: u64,
     /// The newest first.
-    pub(crate) sessions: Vec<Session>,
-    /// Over those sessions, the worst first.
-    pub(crate) success: Vec<Success>,
+    pub(crate) sessions: Vec<RecordedSession>,
+    /// The pass rates in these sessions, the lowest first.
+    pub(crate) pass_rates: Vec<PassRate>,
 }
 
-pub(crate) fn list(args: &ListArgs) -> Result<Listed, Box<dyn Error>> {
+pub(crate) fn list(args: &ListArgs) -> Result<SessionList, Box<dyn Error>> {
     let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
-    let filter = Filter {
+    let filter = SessionFilter {
         namespace: args.run_namespace.clone(),
         limit: args.limit,
     };
-    let (sessions, success) = match Reader::open(&base)? {
-        Some(reader) => (reader.sessions(&filter)?, reader.success(&filter)?),
+    let (sessions, pass_rates) = match Reader::open(&base)? {
+        Some(reader) => (reader.sessions(&filter)?, reader.pass_rates(&filter)?),
         None => (Vec::new(), Vec::new()),
     };
-    Ok(Listed {
-        place: base,
+    Ok(SessionList {
+        base,
         now: now(),
         sessions,
-        success,
+        pass_rates,
     })
 }

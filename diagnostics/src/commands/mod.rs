@@ -2,36 +2,33 @@
 
 pub(crate) mod backup;
 pub(crate) mod baseline_check;
-pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
-mod feed;
 pub(crate) mod fix;
-#[cfg(has_observer)]
-mod foreground;
 pub(crate) mod guard;
 mod here;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;
 pub(crate) mod observe;
-mod origin;
-mod plan;
-mod recorder;
+mod recordings;
 pub(crate) mod run;
-mod session;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod submit;
 mod test_command;
-pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Coverage};
 use baseline_check::Compared;
-use batch::Batch;
+#[cfg(has_observer)]
+use cofferdam_batch::{
+    executor::{event::AttemptOutcome, foreground, job::JobId},
+    jobs::spec,
+};
 use cofferdam_conflicts::{Conflict, Evidence, Severity, Watched};
+use run::summary::Batch;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,7 +55,25 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// The outcome of a command.
+/// Runs a command to its end with additional variables and the streams of this process.
+#[cfg(has_observer)]
+fn run_in_foreground(
+    command: &[std::ffi::OsString],
+    variables: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+) -> Result<Ended, Box<dyn std::error::Error>> {
+    let job = spec::from_words(JobId(1), command.to_vec())?;
+    match foreground::run(job, variables)? {
+        AttemptOutcome::Passed => Ok(Ended::Passed),
+        AttemptOutcome::Failed { code, signal, .. } => Ok(Ended::Failed { code, signal }),
+        AttemptOutcome::NotStarted { error } => Err(error.into()),
+        _ => Ok(Ended::Failed {
+            code: exit_code::JOB_FAILED,
+            signal: None,
+        }),
+    }
+}
+
+/// What a command came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The end of the started command, if there was one.

@@ -11,7 +11,7 @@ pub(crate) fn observe(
     see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
-    use super::{Findings, foreground, here, session};
+    use super::{Findings, here, recordings};
     use crate::findings::{Observation, VERSION};
     use crate::observe::Session;
     use crate::observe::confirm::Options;
@@ -40,8 +40,8 @@ pub(crate) fn observe(
         .collect();
     // The directory of cofferdam's own files, in case the suite uses the library.
     variables.push(("COFFERDAM_DIR".into(), base.clone().into()));
-    let ended = foreground::run(&args.command, variables)?;
-    let session = session::new_name();
+    let ended = super::run_in_foreground(&args.command, variables)?;
+    let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     let rerun = args.confirm.then(|| {
         let options = Options {

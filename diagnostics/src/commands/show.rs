@@ -1,20 +1,20 @@
-//! `show`: all of one session.
+//! `show`: shows one session with its jobs and conflicts.
 
 use crate::cli::ShowArgs;
-use crate::ledger::{Conflict, Job, Reader, Session, now};
+use cofferdam_batch::ledger::{Reader, RecordedConflict, RecordedJob, RecordedSession, now};
 use std::error::Error;
 
-/// All that is known of a session.
+/// A session with its jobs and conflicts.
 #[derive(Debug)]
-pub(crate) struct Whole {
-    /// Microseconds since 1970.
+pub(crate) struct SessionDetails {
+    /// The time of the query, in microseconds since 1970.
     pub(crate) now: u64,
-    pub(crate) session: Session,
-    pub(crate) jobs: Vec<Job>,
-    pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) session: RecordedSession,
+    pub(crate) jobs: Vec<RecordedJob>,
+    pub(crate) conflicts: Vec<RecordedConflict>,
 }
 
-pub(crate) fn show(args: &ShowArgs) -> Result<Whole, Box<dyn Error>> {
+pub(crate) fn show(args: &ShowArgs) -> Result<SessionDetails, Box<dyn Error>> {
     let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
     let reader = Reader::open(&base)?;
     let found = reader
@@ -23,13 +23,13 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Whole, Box<dyn Error>> {
         .transpose()?;
     let (Some(reader), Some(session)) = (reader, found.flatten()) else {
         return Err(format!(
-            "no session {:?} is known in {}: `cargo cofferdam list` tells those that are",
+            "there is no session {:?} in {}: `cargo cofferdam list` lists the known ones",
             args.session,
             base.display()
         )
         .into());
     };
-    Ok(Whole {
+    Ok(SessionDetails {
         now: now(),
         jobs: reader.jobs(session.id, None)?,
         conflicts: reader.conflicts(session.id)?,

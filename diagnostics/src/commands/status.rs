@@ -1,70 +1,66 @@
-//! `status`: which sessions run now.
+//! `status`: shows the active sessions.
 
 use crate::cli::StatusArgs;
-use crate::ledger::{Job, JobState, Log, Reader, Session, now};
+use cofferdam_batch::ledger::{JobState, Reader, RecordedJob, RecordedSession, WalStatus, now};
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The sessions that run, at one moment.
+/// The active sessions at one time.
 #[derive(Debug)]
-pub(crate) struct Standing {
-    /// Where was looked.
-    pub(crate) place: PathBuf,
-    /// Microseconds since 1970.
+pub(crate) struct ActiveSessions {
+    pub(crate) base: PathBuf,
+    /// The time of the query, in microseconds since 1970.
     pub(crate) now: u64,
-    /// Each with the jobs that run now.
-    pub(crate) sessions: Vec<(Session, Vec<Job>)>,
-    pub(crate) log: Log,
+    /// The sessions with their running jobs.
+    pub(crate) sessions: Vec<(RecordedSession, Vec<RecordedJob>)>,
+    pub(crate) wal: WalStatus,
 }
 
-/// How often is looked whether something changed.
-const LOOK: Duration = Duration::from_millis(250);
-/// After so many looks it is told also when nothing changed: time went on.
-const LOOKS: u32 = 4;
+/// The time between two queries.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// The number of queries after which unchanged sessions are shown again, with new times.
+const REPEAT: u32 = 4;
 
-/// Tells how far the sessions are; with `--watch` again and again, until none runs or `tell` wants no more.
+/// Shows the active sessions; with `--watch` repeatedly, until none is active or `show` breaks.
 pub(crate) fn status<E: Error + 'static>(
     args: &StatusArgs,
-    mut tell: impl FnMut(&Standing, bool) -> Result<ControlFlow<()>, E>,
+    mut show: impl FnMut(&ActiveSessions, bool) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), Box<dyn Error>> {
     let base = cofferdam::diagnostics::base_dir(Some(&super::here::working_dir()))?;
-    let mut standing = Standing {
-        place: base.clone(),
+    let mut active = ActiveSessions {
+        base: base.clone(),
         now: now(),
         sessions: Vec::new(),
-        log: Log::default(),
+        wal: WalStatus::default(),
     };
     let Some(reader) = Reader::open(&base)? else {
-        return Ok(tell(&standing, true).map(drop)?);
+        return Ok(show(&active, true).map(drop)?);
     };
-    let mut told = None;
-    let mut looks = 0;
+    let mut shown = None;
+    let mut queries = 0;
     loop {
         let version = reader.version()?;
-        let changed = told != Some(version);
-        if changed || looks == LOOKS {
-            standing.look(&reader)?;
-            let is_over = standing.sessions.is_empty() || !args.watch;
-            if tell(&standing, changed || is_over)?.is_break() || is_over {
+        let changed = shown != Some(version);
+        if changed || queries == REPEAT {
+            active.update(&reader)?;
+            let is_over = active.sessions.is_empty() || !args.watch;
+            if show(&active, changed || is_over)?.is_break() || is_over {
                 return Ok(());
             }
-            (told, looks) = (Some(version), 0);
+            (shown, queries) = (Some(version), 0);
         }
-        looks += 1;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a database tells nobody that it changed"
-        )]
-        std::thread::sleep(LOOK);
+        queries += 1;
+        #[expect(clippy::disallowed_methods, reason = "a database does not report changes")]
+        std::thread::sleep(INTERVAL);
     }
 }
 
-impl Standing {
-    fn look(&mut self, reader: &Reader) -> Result<(), Box<dyn Error>> {
+impl ActiveSessions {
+    fn update(&mut self, reader: &Reader) -> Result<(), Box<dyn Error>> {
         self.now = now();
-        self.log = reader.log();
+        self.wal = reader.wal_status();
         self.sessions.clear();
         for session in reader.active()? {
             let running = reader.jobs(session.id, Some(JobState::Running))?;

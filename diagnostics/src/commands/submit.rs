@@ -1,15 +1,15 @@
-//! `submit`: a job for the session that runs.
+//! `submit`: submits a job to the active session.
 
 use super::{Refused, here};
 use crate::cli::SubmitArgs;
-use crate::executor::job::JobId;
-use crate::jobs::spec::{self, Spec};
-use crate::ledger::{JobNumber, Ledger, NewJob, NotSubmitted, Reader, SessionId};
 use cofferdam::namespace::Namespace;
+use cofferdam_batch::executor::job::JobId;
+use cofferdam_batch::jobs::spec::{self, JobSpec};
+use cofferdam_batch::ledger::{JobNumber, Ledger, NewJob, Reader, SessionId, SubmitError};
 use std::error::Error;
 use std::path::Path;
 
-/// A job that a session has taken.
+/// A submitted job.
 #[derive(Debug)]
 pub(crate) struct Submitted {
     pub(crate) session: SessionId,
@@ -20,7 +20,7 @@ pub(crate) struct Submitted {
 
 pub(crate) fn submit(args: &SubmitArgs) -> Result<Submitted, Box<dyn Error>> {
     let dir = here::working_dir();
-    let mut job = spec::of_words(JobId(1), args.command.clone()).map_err(|what| Refused::new(&what))?;
+    let mut job = spec::from_words(JobId(1), args.command.clone()).map_err(|what| Refused::new(&what))?;
     if let Some(name) = &args.name {
         job.name = spec::checked_name(name.clone()).map_err(|what| Refused::new(&what))?;
     }
@@ -28,7 +28,7 @@ pub(crate) fn submit(args: &SubmitArgs) -> Result<Submitted, Box<dyn Error>> {
     job.timeout = args.timeout.map(|timeout| timeout.0);
     job.retries = args.retries;
     job.cwd = Some(dir.clone());
-    let text = Spec::write(&job).map_err(|what| Refused::new(&what))?;
+    let text = JobSpec::to_json(&job).map_err(|what| Refused::new(&what))?;
     let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
     let namespace = namespace(args, &base)?;
     let command = spec::summary(&job.command);
@@ -37,25 +37,25 @@ pub(crate) fn submit(args: &SubmitArgs) -> Result<Submitted, Box<dyn Error>> {
         command: &command,
         group: job.group.as_deref(),
     };
-    match Ledger::open(&base)?.submit(&namespace, &new, text.as_bytes()) {
+    match Ledger::open(&base, here::create_dir)?.submit(&namespace, &new, text.as_bytes()) {
         Ok((session, number)) => Ok(Submitted {
             session,
             namespace,
             job: number,
             name: job.name,
         }),
-        Err(NotSubmitted::Nobody) => {
-            let told = format!(
-                "no session takes jobs in the namespace {namespace:?}: `cargo cofferdam status` shows which run; one \
-                 command alone takes none, nor does a session that is about to end"
+        Err(SubmitError::NoSession) => {
+            let message = format!(
+                "no session takes jobs in namespace {namespace:?}; a single command and a session that is about to end take \
+                 none; `cargo cofferdam status` shows the active sessions"
             );
-            Err(told.into())
+            Err(message.into())
         }
-        Err(NotSubmitted::Ledger(error)) => Err(error.into()),
+        Err(SubmitError::Ledger(error)) => Err(error.into()),
     }
 }
 
-/// The one that is named, else the only one in which a session runs.
+/// Returns the given namespace, else the only one with an active session.
 fn namespace(args: &SubmitArgs, base: &Path) -> Result<String, Box<dyn Error>> {
     if let Some(name) = &args.run_namespace {
         return Ok(name.clone());
@@ -71,9 +71,9 @@ fn namespace(args: &SubmitArgs, base: &Path) -> Result<String, Box<dyn Error>> {
     namespaces.dedup();
     match namespaces.len() {
         1 => Ok(namespaces.remove(0)),
-        0 => Err(format!("no session runs here; looked in {}", base.display()).into()),
+        0 => Err(format!("no session is active in {}", base.display()).into()),
         _ => Err(Refused::new(&format!(
-            "several sessions run: say by `--run-namespace` which is meant, of {}",
+            "several sessions are active: select one with `--run-namespace`: {}",
             namespaces.join(", ")
         ))
         .into()),

@@ -2,7 +2,7 @@
 
 use super::draft::Change;
 use super::tool;
-use crate::child::{Starter, Streams};
+use cofferdam_batch::child::{Starter, Streams};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -160,7 +160,7 @@ pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -
     let starter = Starter::new(Vec::new());
     let passes = |folder: &Path| -> Result<bool, String> {
         let mut child = starter
-            .start(&command, [], Some(folder), &Streams::Ours)
+            .start(&command, [], Some(folder), &Streams::Inherited)
             .map_err(|error| error.to_string())?;
         let status = child.wait().map_err(|error| error.to_string())?;
         Ok(status.success())

@@ -1,22 +1,30 @@
-//! A backup of the ledger.
+//! The report of `backup`.
 
-use super::json_line::{self, path};
+use super::json_line;
 use super::text::{count, plain};
 use crate::cli::ListFormat;
-use crate::ledger::Backup;
+use cofferdam_batch::ledger::Backup;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
 const VERSION: u64 = 1;
+
+#[derive(Serialize)]
+struct BackupView {
+    version: u64,
+    file: String,
+    bytes: u64,
+    sessions: u64,
+    jobs: u64,
+}
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, backup: &Backup) -> io::Result<()> {
     let file = backup.file.display().to_string();
     match format {
         ListFormat::Human => writeln!(
             out,
-            "cofferdam: copied {} and {} to {} ({} bytes, found to be sound)",
+            "cofferdam: copied {} and {} to {} ({} bytes, verified)",
             count(backup.sessions, "session"),
             count(backup.jobs, "job"),
             plain(&file),
@@ -26,21 +34,11 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, backup: &Backup) ->
             out,
             &BackupView {
                 version: VERSION,
-                file: path(&backup.file),
+                file,
                 bytes: backup.bytes,
                 sessions: backup.sessions,
                 jobs: backup.jobs,
             },
         ),
     }
-}
-
-/// The report, for programs.
-#[derive(Serialize)]
-struct BackupView<'a> {
-    version: u64,
-    file: Cow<'a, str>,
-    bytes: u64,
-    sessions: u64,
-    jobs: u64,
 }

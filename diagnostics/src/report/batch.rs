@@ -1,23 +1,22 @@
-//! The result of several jobs: a table of rounds, and the failed jobs.
+//! The report of a batch: a table of rounds, and the failed jobs.
 
-use super::json_line::path;
 use super::progress::words;
 use super::style::RED;
 use super::text::{count, plain};
-use crate::commands::batch::{Batch, FailedJob, Row};
+use crate::commands::run::summary::{Batch, FailedJob, RoundsSummary};
+use cofferdam_batch::processes::NamedProcess;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// Writes the result for people.
+/// Writes the batch as text.
 pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
-    if !batch.rows.is_empty() {
-        table(out, &batch.rows)?;
+    if !batch.rounds.is_empty() {
+        table(out, &batch.rounds)?;
     }
-    for failed in &batch.failed {
-        let (name, ending) = (plain(&failed.name), words::ending(&failed.ending));
-        write!(out, "{RED}failed:{RED:#} {} {name}: {ending}", failed.job)?;
+    for failed in &batch.failed_jobs {
+        let (name, outcome) = (plain(&failed.name), words::outcome(&failed.outcome));
+        write!(out, "{RED}failed:{RED:#} {} {name}: {outcome}", failed.job)?;
         if failed.attempts > 1 {
             write!(out, ", {} attempts", failed.attempts)?;
         }
@@ -26,7 +25,7 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
             None => writeln!(out)?,
         }
     }
-    let more = batch.failed().saturating_sub(batch.failed.len() as u64);
+    let more = batch.failed().saturating_sub(batch.failed_jobs.len() as u64);
     if more > 0 {
         let logs = batch.logs.display().to_string();
         writeln!(
@@ -35,10 +34,10 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
             plain(&logs)
         )?;
     }
-    for (pid, name) in batch.left.iter().take(Batch::LISTED) {
+    for (pid, name) in batch.detached.iter().take(Batch::LISTED) {
         writeln!(out, "{}", words::detached(*pid, name))?;
     }
-    let more = batch.left.len().saturating_sub(Batch::LISTED);
+    let more = batch.detached.len().saturating_sub(Batch::LISTED);
     if more > 0 {
         let processes = count(more as u64, "more process");
         writeln!(out, "and {processes} detached by jobs")?;
@@ -46,8 +45,8 @@ pub(super) fn human(out: &mut impl Write, batch: &Batch) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes one line for each number of workers.
-fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+/// Writes a line for each number of workers.
+fn table(out: &mut impl Write, rows: &[RoundsSummary]) -> io::Result<()> {
     let head = [
         "workers",
         "rounds",
@@ -59,10 +58,10 @@ fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     ];
     let mut lines = vec![head.map(str::to_owned)];
     for row in rows {
-        let rounds = row.rounds();
+        let rounds = row.finished();
         lines.push([
             row.workers
-                .map_or_else(|| "as set".to_owned(), |workers| workers.to_string()),
+                .map_or_else(|| "default".to_owned(), |workers| workers.to_string()),
             rounds.to_string(),
             row.passed.to_string(),
             row.failed.to_string(),
@@ -83,48 +82,48 @@ fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Returns the share of rounds that passed, without those that were cancelled.
-fn success(row: &Row) -> String {
-    match row.rounds() {
+/// Returns the pass rate of the finished rounds.
+fn success(row: &RoundsSummary) -> String {
+    match row.finished() {
         0 => "-".to_owned(),
         rounds if row.passed == rounds => "100 %".to_owned(),
         rounds => {
-            // Rounded down, so that only all of them are 100 %.
+            // Rounded down, so that only all rounds are 100 %.
             let tenths = row.passed * 1000 / rounds;
             format!("{}.{} %", tenths / 10, tenths % 10)
         }
     }
 }
 
-fn mean(row: &Row) -> Option<Duration> {
-    let rounds = u32::try_from(row.rounds()).ok().filter(|rounds| *rounds > 0)?;
-    Some(row.took / rounds)
+fn mean(row: &RoundsSummary) -> Option<Duration> {
+    let rounds = u32::try_from(row.finished()).ok().filter(|rounds| *rounds > 0)?;
+    Some(row.duration / rounds)
 }
 
-/// A batch, for programs.
+/// The JSON of a batch.
 #[derive(Serialize)]
-pub(super) struct BatchView<'a> {
+pub(super) struct BatchView {
     total: u64,
     passed: u64,
     failed: u64,
     cancelled: u64,
-    carried: u64,
+    carried_over: u64,
     most_at_once: u32,
     stopped: Option<String>,
     seconds: f64,
-    logs: Cow<'a, str>,
-    failures: Vec<FailureView<'a>>,
+    logs: String,
+    failures: Vec<FailureView>,
     rounds: Vec<RoundsView>,
-    left: Vec<ProcessView<'a>>,
+    detached: Vec<NamedProcess>,
 }
 
 #[derive(Serialize)]
-struct FailureView<'a> {
+struct FailureView {
     job: String,
-    name: &'a str,
+    name: String,
     attempts: u32,
-    ending: String,
-    log: Option<Cow<'a, str>>,
+    outcome: String,
+    log: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -138,44 +137,51 @@ struct RoundsView {
     conflicts: u64,
 }
 
-#[derive(Serialize)]
-pub(in crate::report) struct ProcessView<'a> {
-    pub(in crate::report) pid: u32,
-    pub(in crate::report) name: &'a str,
-}
-
-impl<'a> BatchView<'a> {
-    pub(super) fn of(batch: &'a Batch) -> Self {
-        let failure = |failed: &'a FailedJob| FailureView {
-            job: failed.job.to_string(),
-            name: &failed.name,
-            attempts: failed.attempts,
-            ending: words::ending(&failed.ending),
-            log: failed.log.as_deref().map(path),
-        };
-        let rounds = |row: &Row| RoundsView {
-            workers: row.workers,
-            rounds: row.rounds(),
-            passed: row.passed,
-            failed: row.failed,
-            cancelled: row.cancelled,
-            mean_seconds: mean(row).map(|mean| mean.as_secs_f64()),
-            conflicts: row.conflicts,
-        };
-        let left = batch.left.iter();
+impl BatchView {
+    pub(super) fn new(batch: &Batch) -> Self {
+        let detached = batch.detached.iter().map(|(pid, name)| NamedProcess {
+            pid: *pid,
+            program: Some(name.clone()),
+        });
         Self {
             total: batch.total(),
             passed: batch.passed(),
             failed: batch.failed(),
             cancelled: batch.cancelled(),
-            carried: batch.carried.passed + batch.carried.failed + batch.carried.cancelled,
+            carried_over: batch.carried.total(),
             most_at_once: batch.tally.most_at_once,
-            stopped: batch.tally.stopped.as_ref().map(words::why),
-            seconds: batch.took.as_secs_f64(),
-            logs: path(&batch.logs),
-            failures: batch.failed.iter().map(failure).collect(),
-            rounds: batch.rows.iter().map(rounds).collect(),
-            left: left.map(|(pid, name)| ProcessView { pid: *pid, name }).collect(),
+            stopped: batch.tally.stopped.as_ref().map(words::stop_reason),
+            seconds: batch.duration.as_secs_f64(),
+            logs: batch.logs.to_string_lossy().into_owned(),
+            failures: batch.failed_jobs.iter().map(FailureView::new).collect(),
+            rounds: batch.rounds.iter().map(RoundsView::new).collect(),
+            detached: detached.collect(),
+        }
+    }
+}
+
+impl FailureView {
+    fn new(failed: &FailedJob) -> Self {
+        Self {
+            job: failed.job.to_string(),
+            name: failed.name.clone(),
+            attempts: failed.attempts,
+            outcome: words::outcome(&failed.outcome),
+            log: failed.log.as_ref().map(|log| log.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+impl RoundsView {
+    fn new(rounds: &RoundsSummary) -> Self {
+        Self {
+            workers: rounds.workers,
+            rounds: rounds.finished(),
+            passed: rounds.passed,
+            failed: rounds.failed,
+            cancelled: rounds.cancelled,
+            mean_seconds: mean(rounds).map(|mean| mean.as_secs_f64()),
+            conflicts: rounds.conflicts,
         }
     }
 }
@@ -184,40 +190,40 @@ impl<'a> BatchView<'a> {
 mod tests {
     use super::*;
 
-    fn row_of(passed: u64, failed: u64) -> Row {
-        Row {
+    fn row_of(passed: u64, failed: u64) -> RoundsSummary {
+        RoundsSummary {
             passed,
             failed,
-            took: Duration::from_secs(10),
-            ..Row::default()
+            duration: Duration::from_secs(10),
+            ..RoundsSummary::default()
         }
     }
 
     #[test]
-    fn only_all_of_them_are_a_hundred_percent() {
-        for (passed, failed, text) in [
+    fn only_all_rounds_are_a_hundred_percent() {
+        for (passed, failed, expected) in [
             (20, 0, "100 %"),
             (9999, 1, "99.9 %"),
             (1, 2, "33.3 %"),
             (0, 0, "-"),
         ] {
-            assert_eq!(success(&row_of(passed, failed)), text);
+            assert_eq!(success(&row_of(passed, failed)), expected);
         }
     }
 
     #[test]
-    fn a_table_s_columns_stand_below_each_other() {
+    fn the_columns_of_the_table_are_aligned() {
         let mut out = Vec::new();
         table(&mut out, &[row_of(20, 0), row_of(3, 1)]).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1],
-            " as set      20      20       0    100 %      0.5 s          0"
+            "default      20      20       0    100 %      0.5 s          0"
         );
         assert_eq!(
             lines[2],
-            " as set       4       3       1   75.0 %      2.5 s          0"
+            "default       4       3       1   75.0 %      2.5 s          0"
         );
     }
 }

@@ -1,35 +1,51 @@
-//! The last sessions, and each job's pass rate.
+//! The report of `list`: recent sessions and the pass rate of each job.
 
-use super::json_line::{self, path};
-use super::session::{SessionView, span};
+use super::session::span;
 use super::style::BOLD;
-use super::table;
 use super::text::{count, plain};
+use super::{json_line, table};
 use crate::cli::ListFormat;
-use crate::commands::list::Listed;
-use crate::ledger::{Session, Success};
+use crate::commands::list::SessionList;
+use cofferdam_batch::ledger::{PassRate, RecordedSession};
 use serde::Serialize;
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
-/// The number of jobs that are listed for people, those that failed most often first. JSON has all.
+/// The number of jobs that are listed, those with the lowest pass rates. JSON has all.
 const JOBS: usize = 20;
 
-pub(super) fn write(out: &mut dyn Write, format: ListFormat, listed: &Listed) -> io::Result<()> {
+#[derive(Serialize)]
+struct ListView<'a> {
+    version: u64,
+    now: u64,
+    looked_in: &'a str,
+    sessions: &'a [RecordedSession],
+    pass_rates: &'a [PassRate],
+}
+
+pub(super) fn write(out: &mut dyn Write, format: ListFormat, list: &SessionList) -> io::Result<()> {
     match format {
-        ListFormat::Human => human(out, listed),
-        ListFormat::Json => json_line::write(out, &ListedView::of(listed)),
+        ListFormat::Human => human(out, list),
+        ListFormat::Json => json_line::write(
+            out,
+            &ListView {
+                version: VERSION,
+                now: list.now,
+                looked_in: &list.base.to_string_lossy(),
+                sessions: &list.sessions,
+                pass_rates: &list.pass_rates,
+            },
+        ),
     }
 }
 
-fn human(out: &mut dyn Write, listed: &Listed) -> io::Result<()> {
-    let rows: Vec<_> = listed
+fn human(out: &mut dyn Write, list: &SessionList) -> io::Result<()> {
+    let rows: Vec<_> = list
         .sessions
         .iter()
-        .map(|session| row(session, listed.now))
+        .map(|session| row(session, list.now))
         .collect();
     let names = [
         "session",
@@ -43,27 +59,27 @@ fn human(out: &mut dyn Write, listed: &Listed) -> io::Result<()> {
         "conflicts",
     ];
     table::write(out, names, &rows)?;
-    let failed_once = listed.success.iter().filter(|job| job.failed > 0).count();
-    let rows: Vec<_> = listed.success.iter().take(JOBS).map(rate).collect();
+    let failed_once = list.pass_rates.iter().filter(|job| job.failed > 0).count();
+    let rows: Vec<_> = list.pass_rates.iter().take(JOBS).map(rate).collect();
     if !rows.is_empty() {
         writeln!(out)?;
         table::write(out, ["job", "passed", "of", "rate", "in"], &rows)?;
     }
-    if listed.success.len() > JOBS {
-        let more = count((listed.success.len() - JOBS) as u64, "more job");
-        writeln!(out, "  and {more}; `--format json` tells all")?;
+    if list.pass_rates.len() > JOBS {
+        let more = count((list.pass_rates.len() - JOBS) as u64, "more job");
+        writeln!(out, "  and {more}; `--format json` lists all")?;
     }
     writeln!(
         out,
         "{BOLD}cofferdam:{BOLD:#} {}, {} of {} failed at least once, in {}",
-        count(listed.sessions.len() as u64, "session"),
+        count(list.sessions.len() as u64, "session"),
         failed_once,
-        count(listed.success.len() as u64, "job"),
-        plain(&listed.place.display().to_string())
+        count(list.pass_rates.len() as u64, "job"),
+        plain(&list.base.display().to_string())
     )
 }
 
-fn row(session: &Session, now: u64) -> [String; 9] {
+fn row(session: &RecordedSession, now: u64) -> [String; 9] {
     let conflicts = match session.conflicts {
         Some(conflicts) => conflicts.to_string(),
         None => "-".to_owned(),
@@ -80,13 +96,13 @@ fn row(session: &Session, now: u64) -> [String; 9] {
         session.status.to_string(),
         format!("{} ago", span(session.started, now)),
         took,
-        session.jobs.all().to_string(),
+        session.jobs.total.to_string(),
         session.jobs.failed.to_string(),
         conflicts,
     ]
 }
 
-fn rate(job: &Success) -> [String; 5] {
+fn rate(job: &PassRate) -> [String; 5] {
     let all = job.completed + job.failed;
     [
         plain(&job.name).into_owned(),
@@ -97,46 +113,10 @@ fn rate(job: &Success) -> [String; 5] {
     ]
 }
 
-/// Returns the pass rate, rounded down: only a job that never failed has 100 %.
-fn percent(job: &Success) -> String {
+/// Rounds down, so that only a job that never failed has 100 %.
+fn percent(job: &PassRate) -> String {
     let mills = job.completed * 1_000 / (job.completed + job.failed).max(1);
     format!("{}.{} %", mills / 10, mills % 10)
-}
-
-/// The report, for programs.
-#[derive(Serialize)]
-struct ListedView<'a> {
-    version: u64,
-    now: u64,
-    looked_in: Cow<'a, str>,
-    sessions: Vec<SessionView<'a>>,
-    success: Vec<SuccessView<'a>>,
-}
-
-#[derive(Serialize)]
-struct SuccessView<'a> {
-    name: &'a str,
-    sessions: u64,
-    completed: u64,
-    failed: u64,
-}
-
-impl<'a> ListedView<'a> {
-    fn of(listed: &'a Listed) -> Self {
-        let success = |job: &'a Success| SuccessView {
-            name: &job.name,
-            sessions: job.sessions,
-            completed: job.completed,
-            failed: job.failed,
-        };
-        Self {
-            version: VERSION,
-            now: listed.now,
-            looked_in: path(&listed.place),
-            sessions: listed.sessions.iter().map(SessionView::from).collect(),
-            success: listed.success.iter().map(success).collect(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -144,15 +124,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_never_failed_has_100_percent() {
-        for (completed, failed, text) in [(320, 0, "100.0 %"), (9_999, 1, "99.9 %"), (0, 3, "0.0 %")] {
-            let job = Success {
+    fn only_a_job_that_never_failed_has_100_percent() {
+        for (completed, failed, expected) in [(320, 0, "100.0 %"), (9_999, 1, "99.9 %"), (0, 3, "0.0 %")] {
+            let job = PassRate {
                 name: String::new(),
                 sessions: 1,
                 completed,
                 failed,
             };
-            assert_eq!(percent(&job), text);
+            assert_eq!(percent(&job), expected);
         }
     }
 }

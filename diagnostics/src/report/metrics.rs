@@ -1,35 +1,35 @@
 //! Metrics in the text format of Prometheus.
 
-use crate::commands::metrics::Measures;
-use crate::ledger::{Job, JobState, Session};
+use crate::commands::metrics::SessionMetrics;
+use cofferdam_batch::ledger::{JobState, RecordedJob, RecordedSession};
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
 use std::io;
 
-/// Returns the text: the description of each metric, then its values, always in the same order.
-pub(super) fn text(measures: &Measures) -> io::Result<String> {
-    let mut all = All(Registry::new());
-    let text = all
-        .fill(measures)
-        .and_then(|()| TextEncoder::new().encode_to_string(&all.0.gather()));
+/// Returns the metrics with their descriptions, always in the same order.
+pub(super) fn text(metrics: &SessionMetrics) -> io::Result<String> {
+    let mut exporter = Exporter(Registry::new());
+    let text = exporter
+        .fill(metrics)
+        .and_then(|()| TextEncoder::new().encode_to_string(&exporter.0.gather()));
     text.map_err(io::Error::other)
 }
 
-struct All(Registry);
+struct Exporter(Registry);
 
-impl All {
-    fn fill(&mut self, measures: &Measures) -> prometheus::Result<()> {
-        self.caches(measures)?;
-        self.watched(measures)?;
-        if let Some((session, jobs)) = &measures.session {
-            self.session(session, measures.now)?;
+impl Exporter {
+    fn fill(&mut self, metrics: &SessionMetrics) -> prometheus::Result<()> {
+        self.caches(metrics)?;
+        self.watched(metrics)?;
+        if let Some((session, jobs)) = &metrics.session {
+            self.session(session, metrics.now)?;
             self.jobs(jobs)?;
         }
         let rates = self.gauge(
             "job_success_ratio",
-            "Of a job's ends in all sessions kept, how many it completed.",
+            "Share of a job's ends in all recorded sessions in which it completed.",
             &["job"],
         )?;
-        for job in &measures.success {
+        for job in &metrics.pass_rates {
             let all = job.completed + job.failed;
             rates
                 .with_label_values(&[&job.name])
@@ -38,23 +38,23 @@ impl All {
         Ok(())
     }
 
-    fn caches(&mut self, measures: &Measures) -> prometheus::Result<()> {
+    fn caches(&mut self, metrics: &SessionMetrics) -> prometheus::Result<()> {
         let of_cache = ["worker", "locator"];
-        let hits = self.counter(
-            "cache_hits_total",
-            "Calls answered with an instance that was there.",
-            &of_cache,
-        )?;
+        let hits = self.counter("cache_hits_total", "Calls that found an instance.", &of_cache)?;
         let misses = self.counter("cache_misses_total", "Calls that found no instance.", &of_cache)?;
         let builds = self.counter("cache_builds_total", "Instances built for a cache.", &of_cache)?;
         let evictions = self.counter(
             "cache_evictions_total",
-            "Instances let go of because a cache was full.",
+            "Instances evicted because a cache was full.",
             &of_cache,
         )?;
-        let rate = self.gauge("cache_hit_ratio", "Hits among all calls.", &of_cache)?;
-        // A lane of several jobs is one series: counts are sums, and a ratio is that of the sums.
-        for cache in &measures.caches {
+        let rate = self.gauge(
+            "cache_hit_ratio",
+            "Share of calls that found an instance.",
+            &of_cache,
+        )?;
+        // A worker of several jobs is exported once: counts add up, and a ratio is that of the sums.
+        for cache in &metrics.caches {
             let labels = [cache.worker.as_str(), cache.locator.as_str()];
             hits.with_label_values(&labels).inc_by(float(cache.hits));
             misses.with_label_values(&labels).inc_by(float(cache.misses));
@@ -68,30 +68,30 @@ impl All {
         let of_service = ["worker", "locator", "service"];
         let hits = self.counter(
             "service_hits_total",
-            "Calls answered with an instance of a service that was there.",
+            "Calls that found an instance of a service.",
             &of_service,
         )?;
         let rate = self.gauge(
             "service_hit_ratio",
-            "Hits of a service among those and its builds.",
+            "Share of hits among the hits and builds of a service.",
             &of_service,
         )?;
         let builds = self.counter(
             "service_builds_total",
-            "Instances of a service that were built.",
+            "Instances built of a service.",
             &of_service,
         )?;
         let seconds = self.counter(
             "service_build_seconds_total",
-            "Time that a service's factory took.",
+            "Time spent in a service's factory.",
             &of_service,
         )?;
         let evictions = self.counter(
             "service_evictions_total",
-            "Instances of a service let go of because a cache was full.",
+            "Instances of a service evicted because a cache was full.",
             &of_service,
         )?;
-        for service in &measures.services {
+        for service in &metrics.services {
             let labels = [
                 service.worker.as_str(),
                 service.locator.as_str(),
@@ -111,29 +111,25 @@ impl All {
         Ok(())
     }
 
-    fn watched(&mut self, measures: &Measures) -> prometheus::Result<()> {
-        let watched = self.gauge(
-            "watched",
-            "The extent of the recording of the session.",
-            &["what"],
-        )?;
+    fn watched(&mut self, metrics: &SessionMetrics) -> prometheus::Result<()> {
+        let watched = self.gauge("watched", "Extent of the session's recording.", &["what"])?;
         for (what, number) in [
-            ("runs", measures.watched.runs),
-            ("processes", measures.watched.processes),
-            ("workers", measures.watched.workers),
-            ("tests", measures.watched.tests),
-            ("instances", measures.watched.instances),
-            ("claims", measures.watched.claims),
+            ("runs", metrics.watched.runs),
+            ("processes", metrics.watched.processes),
+            ("workers", metrics.watched.workers),
+            ("tests", metrics.watched.tests),
+            ("instances", metrics.watched.instances),
+            ("claims", metrics.watched.claims),
         ] {
             watched.with_label_values(&[what]).set(float(number));
         }
         Ok(())
     }
 
-    fn session(&mut self, session: &Session, now: u64) -> prometheus::Result<()> {
+    fn session(&mut self, session: &RecordedSession, now: u64) -> prometheus::Result<()> {
         let info = self.gauge(
             "session_info",
-            "The session that the metrics are about.",
+            "The session that these metrics describe.",
             &["session", "namespace", "scope", "status", "revision"],
         )?;
         let revision = session.revision.as_deref().unwrap_or_default();
@@ -148,7 +144,7 @@ impl All {
         let none: [&str; 0] = [];
         let started = self.gauge(
             "session_start_seconds",
-            "When the session began, in seconds since 1970.",
+            "Start of the session in seconds since 1970.",
             &none,
         )?;
         started.with_label_values(&none).set(seconds_of(session.started));
@@ -156,7 +152,7 @@ impl All {
         if let Some(until) = until {
             let took = self.gauge(
                 "session_duration_seconds",
-                "How long the session took, or takes so far.",
+                "Duration of the session so far.",
                 &none,
             )?;
             took.with_label_values(&none)
@@ -184,15 +180,15 @@ impl All {
         Ok(())
     }
 
-    fn jobs(&mut self, jobs: &[Job]) -> prometheus::Result<()> {
+    fn jobs(&mut self, jobs: &[RecordedJob]) -> prometheus::Result<()> {
         let attempts = self.counter(
             "job_attempts_total",
-            "Attempts at a job that have ended.",
+            "Ended attempts at a job.",
             &["job", "state"],
         )?;
         let seconds = self.counter(
             "job_seconds_total",
-            "Time that those attempts took.",
+            "Total duration of ended attempts at a job.",
             &["job", "state"],
         )?;
         for job in jobs {
@@ -224,7 +220,7 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("cofferdam")
 }
 
-/// Returns the number as Prometheus represents numbers.
+/// Converts a count to the only number type of Prometheus.
 fn float(number: u64) -> f64 {
     number as f64
 }
@@ -233,7 +229,7 @@ fn seconds_of(micros: u64) -> f64 {
     float(micros) / 1e6
 }
 
-/// Returns the share of `one` in both; 0 if both are 0.
+/// Returns the share of `one` in the sum of both; 0 if the sum is 0.
 fn part(one: f64, other: f64) -> f64 {
     one / (one + other).max(1.0)
 }

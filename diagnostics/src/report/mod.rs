@@ -34,15 +34,15 @@ pub(crate) use progress::Progress;
 use crate::cli::{Format, ListFormat, Shown};
 use crate::commands::clean::Swept;
 use crate::commands::fix::Fixed;
-use crate::commands::list::Listed;
+use crate::commands::list::SessionList;
 use crate::commands::locks::Locks;
-use crate::commands::metrics::Measures;
-use crate::commands::show::Whole;
-use crate::commands::status::Standing;
+use crate::commands::metrics::SessionMetrics;
+use crate::commands::show::SessionDetails;
+use crate::commands::status::ActiveSessions;
 use crate::commands::submit::Submitted;
 use crate::commands::{Outcome, Refused};
-use crate::ledger::Backup;
 use anstream::{AutoStream, ColorChoice, StripStream};
+use cofferdam_batch::ledger::Backup;
 use std::io::{self, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -87,7 +87,7 @@ pub(crate) fn show_submitted(format: ListFormat, job: &Submitted) -> Result<(), 
 /// it and only if something `changed`. Stops when the reader is gone.
 pub(crate) fn show_status(
     format: ListFormat,
-) -> impl FnMut(&Standing, bool) -> Result<ControlFlow<()>, ReportError> {
+) -> impl FnMut(&ActiveSessions, bool) -> Result<ControlFlow<()>, ReportError> {
     let mut shown = 0;
     move |standing, changed| {
         let out = io::stdout().lock();
@@ -116,12 +116,12 @@ pub(crate) fn show_status(
 }
 
 /// Shows the last sessions.
-pub(crate) fn show_list(format: ListFormat, listed: &Listed) -> Result<(), ReportError> {
+pub(crate) fn show_list(format: ListFormat, listed: &SessionList) -> Result<(), ReportError> {
     to_stdout(|out| list::write(out, format, listed))
 }
 
 /// Shows all of a session.
-pub(crate) fn show_session(format: ListFormat, whole: &Whole) -> Result<(), ReportError> {
+pub(crate) fn show_session(format: ListFormat, whole: &SessionDetails) -> Result<(), ReportError> {
     to_stdout(|out| show::write(out, format, whole))
 }
 
@@ -131,8 +131,8 @@ pub(crate) fn show_backup(format: ListFormat, made: &Backup) -> Result<(), Repor
 }
 
 /// Shows measures as Prometheus reads them.
-pub(crate) fn show_metrics(measures: &Measures) -> Result<(), ReportError> {
-    to_stdout(|out| out.write_all(metrics::text(measures)?.as_bytes()))
+pub(crate) fn show_metrics(metrics: &SessionMetrics) -> Result<(), ReportError> {
+    to_stdout(|out| out.write_all(metrics::text(metrics)?.as_bytes()))
 }
 
 /// Shows what is ready to be shown.

@@ -1,14 +1,12 @@
-//! Sessions and jobs as text and as JSON.
+//! Parts of sessions in words.
 
-use super::json_line::path;
 use super::text::{count, plain};
-use crate::ledger::{Attempt, Counts, Holder, Job, JobNumber, Session, SessionId};
-use serde::Serialize;
-use std::borrow::Cow;
+use cofferdam_batch::ledger::{JobCounts, RecordedSession, WalStatus};
+use cofferdam_batch::processes::NamedProcess;
 use std::time::Duration;
 
-/// Returns `12 in night: tests`.
-pub(super) fn name(session: &Session) -> String {
+/// Formats a session as `12 in night: tests`.
+pub(super) fn name(session: &RecordedSession) -> String {
     format!(
         "{} in {}: {}",
         session.id,
@@ -17,17 +15,17 @@ pub(super) fn name(session: &Session) -> String {
     )
 }
 
-/// Returns `process 4711 on build-3`.
-pub(super) fn owner(session: &Session) -> String {
+/// Formats an owner as `process 4711 on build-3`.
+pub(super) fn owner(session: &RecordedSession) -> String {
     match session.owner.host.as_str() {
         "" => format!("process {}", session.owner.pid),
         host => format!("process {} on {}", session.owner.pid, plain(host)),
     }
 }
 
-/// Returns `7 of 10 jobs ended (1 failed), 2 running`.
-pub(super) fn progress(jobs: &Counts) -> String {
-    let mut line = format!("{} of {} ended", jobs.ended(), count(jobs.all(), "job"));
+/// Formats counts as `7 of 10 jobs ended (1 failed), 2 running`.
+pub(super) fn progress(jobs: &JobCounts) -> String {
+    let mut line = format!("{} of {} ended", jobs.ended(), count(jobs.total, "job"));
     let ends = [
         (jobs.failed, "failed"),
         (jobs.cancelled, "cancelled"),
@@ -46,7 +44,7 @@ pub(super) fn progress(jobs: &Counts) -> String {
     line
 }
 
-/// Returns the time between two moments in microseconds.
+/// Formats the time between two timestamps in microseconds.
 pub(super) fn span(from: u64, to: u64) -> String {
     let micros = to.saturating_sub(from);
     match micros {
@@ -56,164 +54,26 @@ pub(super) fn span(from: u64, to: u64) -> String {
     }
 }
 
-/// Returns a moment in UTC, from microseconds since 1970.
-pub(super) fn moment(at: u64) -> String {
-    // A later moment has no date in this calendar.
+/// Formats microseconds since 1970 in UTC.
+pub(super) fn timestamp(at: u64) -> String {
+    // A later time is beyond the calendar, and was not written by cofferdam.
     let latest = 253_402_300_799_000_000;
     let at = std::time::UNIX_EPOCH + Duration::from_micros(at.min(latest));
     humantime::format_rfc3339_seconds(at).to_string()
 }
 
-/// Returns a warning if the ledger's log is large, with the processes that keep it so.
-pub(super) fn large_log(bytes: u64, readers: &[Holder]) -> Option<String> {
+/// Describes a large write-ahead log and the processes that keep it from being truncated.
+pub(super) fn large_wal(wal: &WalStatus) -> Option<String> {
     const LARGE: u64 = 16_000_000;
-    if bytes < LARGE || readers.is_empty() {
+    if wal.bytes < LARGE || wal.readers.is_empty() {
         return None;
     }
     Some(format!(
-        "the ledger's log has {} MB and cannot be emptied, because it is read by {}: end that, and the next session \
-         empties it",
-        bytes / 1_000_000,
-        plain(&Holder::list(readers))
+        "the ledger's write-ahead log has {} MB and cannot be truncated while {} reads it: end the reader, and the next \
+         session truncates the log",
+        wal.bytes / 1_000_000,
+        plain(&NamedProcess::list(&wal.readers))
     ))
-}
-
-/// A session, for programs.
-#[derive(Serialize)]
-pub(super) struct SessionView<'a> {
-    id: SessionId,
-    name: &'a str,
-    namespace: &'a str,
-    scope: &'a str,
-    triggered_by: &'static str,
-    status: &'static str,
-    left: Vec<LeftView<'a>>,
-    beside: bool,
-    owner: OwnerView<'a>,
-    revision: Option<&'a str>,
-    resumes: Option<SessionId>,
-    started: u64,
-    ended: Option<u64>,
-    gap: bool,
-    conflicts: Option<u64>,
-    jobs: CountsView,
-}
-
-/// A process that a killed session left running.
-#[derive(Serialize)]
-struct LeftView<'a> {
-    pid: u32,
-    name: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct OwnerView<'a> {
-    pid: u32,
-    started: u64,
-    host: &'a str,
-}
-
-#[derive(Serialize)]
-struct CountsView {
-    all: u64,
-    pending: u64,
-    running: u64,
-    completed: u64,
-    failed: u64,
-    cancelled: u64,
-    interrupted: u64,
-}
-
-impl<'a> From<&'a Session> for SessionView<'a> {
-    fn from(session: &'a Session) -> Self {
-        let left = |holder: &'a Holder| LeftView {
-            pid: holder.pid,
-            name: holder.program.as_deref(),
-        };
-        let jobs = &session.jobs;
-        Self {
-            id: session.id,
-            name: &session.name,
-            namespace: &session.namespace,
-            scope: &session.scope,
-            triggered_by: session.trigger.as_str(),
-            status: session.status.as_str(),
-            left: session.left.iter().map(left).collect(),
-            beside: session.beside,
-            owner: OwnerView {
-                pid: session.owner.pid,
-                started: session.owner.started,
-                host: &session.owner.host,
-            },
-            revision: session.revision.as_deref(),
-            resumes: session.resumes,
-            started: session.started,
-            ended: session.ended,
-            gap: session.gap,
-            conflicts: session.conflicts,
-            jobs: CountsView {
-                all: jobs.all(),
-                pending: jobs.pending,
-                running: jobs.running,
-                completed: jobs.completed,
-                failed: jobs.failed,
-                cancelled: jobs.cancelled,
-                interrupted: jobs.interrupted,
-            },
-        }
-    }
-}
-
-/// A job, for programs.
-#[derive(Serialize)]
-pub(super) struct JobView<'a> {
-    number: JobNumber,
-    name: &'a str,
-    command: Option<&'a str>,
-    group: Option<&'a str>,
-    state: &'static str,
-    submitted: bool,
-    carried: bool,
-    attempts: Vec<AttemptView<'a>>,
-}
-
-#[derive(Serialize)]
-struct AttemptView<'a> {
-    number: u32,
-    state: &'static str,
-    exit_code: Option<i32>,
-    signal: Option<i32>,
-    reason: Option<&'a str>,
-    started: u64,
-    ended: Option<u64>,
-    memory: Option<u64>,
-    log: Option<Cow<'a, str>>,
-}
-
-impl<'a> From<&'a Job> for JobView<'a> {
-    fn from(job: &'a Job) -> Self {
-        let attempt = |attempt: &'a Attempt| AttemptView {
-            number: attempt.number,
-            state: attempt.state.as_str(),
-            exit_code: attempt.exit_code,
-            signal: attempt.signal,
-            reason: attempt.reason.as_deref(),
-            started: attempt.started,
-            ended: attempt.ended,
-            memory: attempt.memory,
-            log: attempt.log.as_deref().map(path),
-        };
-        Self {
-            number: job.number,
-            name: &job.name,
-            command: job.command.as_deref(),
-            group: job.group.as_deref(),
-            state: job.state.as_str(),
-            submitted: job.submitted,
-            carried: job.carried,
-            attempts: job.attempts.iter().map(attempt).collect(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -221,30 +81,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_as_exact_as_people_want_them() {
-        for (micros, text) in [
+    fn spans_have_the_precision_that_readers_need() {
+        for (micros, expected) in [
             (0, "0 ms"),
             (999_999, "999 ms"),
             (1_950_000, "1.9 s"),
             (59_990_000, "59.9 s"),
             (3_723_000_000, "1h 2m 3s"),
         ] {
-            assert_eq!(span(7, 7 + micros), text);
+            assert_eq!(span(7, 7 + micros), expected);
         }
         assert_eq!(span(7, 0), "0 ms", "a clock that was set back");
-        assert_eq!(moment(1_700_000_000_000_000), "2023-11-14T22:13:20Z");
-        assert_eq!(moment(u64::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(timestamp(1_700_000_000_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(timestamp(u64::MAX), "9999-12-31T23:59:59Z");
     }
 
     #[test]
-    fn a_large_log_is_worth_a_word_only_while_somebody_keeps_it() {
-        let readers = [Holder {
+    fn a_large_log_is_reported_only_while_a_process_reads_it() {
+        let readers = vec![NamedProcess {
             pid: 4711,
             program: Some("sqlite3".to_owned()),
         }];
-        assert_eq!(large_log(1_000_000, &readers), None);
-        assert_eq!(large_log(20_000_000, &[]), None);
-        let text = large_log(20_000_000, &readers).unwrap();
+        let of = |bytes, readers: &[NamedProcess]| {
+            large_wal(&WalStatus {
+                bytes,
+                readers: readers.to_vec(),
+            })
+        };
+        assert_eq!(of(1_000_000, &readers), None);
+        assert_eq!(of(20_000_000, &[]), None);
+        let text = of(20_000_000, &readers).unwrap();
         assert!(
             text.contains("20 MB") && text.contains("process 4711 (sqlite3)"),
             "{text}"

@@ -1,62 +1,79 @@
-//! One session in full.
+//! The report of `show`: one session with its jobs and conflicts.
 
-use super::json_line;
-use super::session::{JobView, SessionView, moment, name, owner, progress, span};
+use super::session::{name, owner, progress, span, timestamp};
 use super::style::{BOLD, RED, YELLOW};
-use super::table;
 use super::text::{count, plain};
+use super::{json_line, table};
 use crate::cli::ListFormat;
-use crate::commands::show::Whole;
-use crate::ledger::{Conflict, Job, JobState};
+use crate::commands::show::SessionDetails;
+use cofferdam_batch::ledger::{JobState, RecordedConflict, RecordedJob, RecordedSession};
 use serde::Serialize;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
-/// The number of completed jobs that are listed for people; all others are listed. JSON has all.
+/// The number of completed jobs that are listed. All others are listed too, and JSON has all.
 const COMPLETED: usize = 50;
 
-pub(super) fn write(out: &mut dyn Write, format: ListFormat, whole: &Whole) -> io::Result<()> {
+#[derive(Serialize)]
+struct ShowView<'a> {
+    version: u64,
+    now: u64,
+    session: &'a RecordedSession,
+    jobs: &'a [RecordedJob],
+    conflicts: &'a [RecordedConflict],
+}
+
+pub(super) fn write(out: &mut dyn Write, format: ListFormat, details: &SessionDetails) -> io::Result<()> {
     match format {
-        ListFormat::Human => human(out, whole),
-        ListFormat::Json => json_line::write(out, &WholeView::of(whole)),
+        ListFormat::Human => human(out, details),
+        ListFormat::Json => json_line::write(
+            out,
+            &ShowView {
+                version: VERSION,
+                now: details.now,
+                session: &details.session,
+                jobs: &details.jobs,
+                conflicts: &details.conflicts,
+            },
+        ),
     }
 }
 
-fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
-    let session = &whole.session;
+fn human(out: &mut dyn Write, details: &SessionDetails) -> io::Result<()> {
+    let session = &details.session;
     writeln!(out, "{BOLD}session {}{BOLD:#}, {}", name(session), session.status)?;
     let took = match session.ended {
         Some(ended) => format!("took {}", span(session.started, ended)),
-        None if session.status.is_active() => format!("for {}", span(session.started, whole.now)),
+        None if session.status.is_active() => format!("for {}", span(session.started, details.now)),
         None => "its owner was killed".to_owned(),
     };
-    writeln!(out, "  began {}, {took}", moment(session.started))?;
+    writeln!(out, "  began {}, {took}", timestamp(session.started))?;
     write!(out, "  by {}, {}", session.trigger, owner(session))?;
     if let Some(revision) = &session.revision {
         write!(out, ", revision {}", plain(revision))?;
     }
     writeln!(out, "\n  recorded as {}", plain(&session.name))?;
     if let Some(resumed) = session.resumes {
-        writeln!(out, "  goes on with session {resumed}")?;
+        writeln!(out, "  continues session {resumed}")?;
     }
-    if session.gap {
+    if session.incomplete {
         writeln!(
             out,
-            "  the ledger failed for a while: jobs and results are missing"
+            "  incomplete: recording failed for a while, so jobs or results are missing"
         )?;
     }
     writeln!(out, "  {}\n", progress(&session.jobs))?;
     let mut left = COMPLETED;
-    let mut is_listed = |job: &&Job| {
+    let mut is_listed = |job: &&RecordedJob| {
         let is_one_of_many = job.state == JobState::Completed;
         let is_listed = !is_one_of_many || left > 0;
         left -= usize::from(is_one_of_many && is_listed);
         is_listed
     };
-    let listed: Vec<&Job> = whole.jobs.iter().filter(&mut is_listed).collect();
-    let rows: Vec<_> = listed.iter().map(|job| row(job, whole.now)).collect();
+    let listed: Vec<&RecordedJob> = details.jobs.iter().filter(&mut is_listed).collect();
+    let rows: Vec<_> = listed.iter().map(|job| row(job, details.now)).collect();
     let names = [
         "job",
         "name",
@@ -68,14 +85,14 @@ fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
         "log",
     ];
     table::write(out, names, &rows)?;
-    if rows.len() < whole.jobs.len() {
-        let more = count((whole.jobs.len() - rows.len()) as u64, "more job");
-        writeln!(out, "  and {more} that completed; `--format json` tells all")?;
+    if rows.len() < details.jobs.len() {
+        let more = count((details.jobs.len() - rows.len()) as u64, "more job");
+        writeln!(out, "  and {more} that completed; `--format json` lists all")?;
     }
     if !rows.is_empty() {
         writeln!(out)?;
     }
-    for conflict in &whole.conflicts {
+    for conflict in &details.conflicts {
         let style = if conflict.severity == "conflict" {
             RED
         } else {
@@ -91,18 +108,18 @@ fn human(out: &mut dyn Write, whole: &Whole) -> io::Result<()> {
     }
     let found = match session.conflicts {
         Some(found) => count(found, "finding"),
-        None => "what its tests met on was not looked for".to_owned(),
+        None => "conflicts were not searched for".to_owned(),
     };
     writeln!(
         out,
         "{BOLD}cofferdam:{BOLD:#} session {} {}: {}, {found}",
         session.id,
         session.status,
-        count(session.jobs.all(), "job")
+        count(session.jobs.total, "job")
     )
 }
 
-fn row(job: &Job, now: u64) -> [String; 8] {
+fn row(job: &RecordedJob, now: u64) -> [String; 8] {
     let last = job.attempts.last();
     let took = match last {
         Some(attempt) => match (attempt.ended, job.state) {
@@ -119,7 +136,7 @@ fn row(job: &Job, now: u64) -> [String; 8] {
     let reason = last.and_then(|attempt| attempt.reason.as_deref()).map(plain);
     let ended = [ended.as_deref(), reason.as_deref()];
     let log = last.and_then(|attempt| attempt.log.as_ref());
-    let attempts = match (job.carried, job.attempts.len()) {
+    let attempts = match (job.carried_over, job.attempts.len()) {
         (true, _) => "earlier".to_owned(),
         (false, number) => number.to_string(),
     };
@@ -136,48 +153,11 @@ fn row(job: &Job, now: u64) -> [String; 8] {
     ]
 }
 
-/// Returns the name with the command, unless the name begins with it.
-fn name_and_command(job: &Job) -> String {
+/// Returns the job's name, and its command if the name does not begin with it.
+fn name_and_command(job: &RecordedJob) -> String {
     let name = plain(&job.name);
     match &job.command {
         Some(command) if !job.name.starts_with(command) => format!("{name} ({})", plain(command)),
         _ => name.into_owned(),
-    }
-}
-
-/// The report, for programs.
-#[derive(Serialize)]
-struct WholeView<'a> {
-    version: u64,
-    now: u64,
-    session: SessionView<'a>,
-    jobs: Vec<JobView<'a>>,
-    conflicts: Vec<RecordedView<'a>>,
-}
-
-/// A conflict as the ledger keeps it.
-#[derive(Serialize)]
-struct RecordedView<'a> {
-    kind: &'a str,
-    severity: &'a str,
-    message: &'a str,
-    help: &'a str,
-}
-
-impl<'a> WholeView<'a> {
-    fn of(whole: &'a Whole) -> Self {
-        let conflict = |conflict: &'a Conflict| RecordedView {
-            kind: &conflict.kind,
-            severity: &conflict.severity,
-            message: &conflict.message,
-            help: &conflict.help,
-        };
-        Self {
-            version: VERSION,
-            now: whole.now,
-            session: SessionView::from(&whole.session),
-            jobs: whole.jobs.iter().map(JobView::from).collect(),
-            conflicts: whole.conflicts.iter().map(conflict).collect(),
-        }
     }
 }

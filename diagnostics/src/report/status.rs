@@ -1,115 +1,112 @@
-//! The progress of sessions.
+//! The report of `status`: active sessions and their running jobs.
 
-use super::json_line::{self, path};
-use super::session::{JobView, SessionView, large_log, name, owner, progress, span};
+use super::json_line;
+use super::session::{large_wal, name, owner, progress, span};
 use super::style::{BOLD, YELLOW};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
-use crate::commands::status::Standing;
-use crate::ledger::{Holder, Job, Session};
+use crate::commands::status::ActiveSessions;
 use anstyle::{AnsiColor, Style};
+use cofferdam_batch::ledger::{RecordedJob, RecordedSession};
+use cofferdam_batch::processes::NamedProcess;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The number of running jobs that are listed for each session.
 const JOBS: usize = 20;
 
 const RUNNING: Style = AnsiColor::Cyan.on_default().bold();
 
-pub(super) fn write(out: &mut dyn Write, format: ListFormat, standing: &Standing) -> io::Result<()> {
-    match format {
-        ListFormat::Human => human(out, standing),
-        ListFormat::Json => json_line::write(out, &StandingView::of(standing)),
+#[derive(Serialize)]
+struct StatusView<'a> {
+    version: u64,
+    now: u64,
+    looked_in: String,
+    wal_bytes: u64,
+    sessions: Vec<ActiveSessionView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ActiveSessionView<'a> {
+    #[serde(flatten)]
+    session: &'a RecordedSession,
+    running: &'a [RecordedJob],
+}
+
+impl<'a> StatusView<'a> {
+    fn new(active: &'a ActiveSessions) -> Self {
+        let sessions = active.sessions.iter();
+        let sessions = sessions.map(|(session, running)| ActiveSessionView { session, running });
+        Self {
+            version: VERSION,
+            now: active.now,
+            looked_in: active.base.to_string_lossy().into_owned(),
+            wal_bytes: active.wal.bytes,
+            sessions: sessions.collect(),
+        }
     }
 }
 
-fn human(out: &mut dyn Write, standing: &Standing) -> io::Result<()> {
-    for (session, running) in &standing.sessions {
+pub(super) fn write(out: &mut dyn Write, format: ListFormat, active: &ActiveSessions) -> io::Result<()> {
+    match format {
+        ListFormat::Human => human(out, active),
+        ListFormat::Json => json_line::write(out, &StatusView::new(active)),
+    }
+}
+
+fn human(out: &mut dyn Write, active: &ActiveSessions) -> io::Result<()> {
+    for (session, running) in &active.sessions {
         writeln!(
             out,
             "{BOLD}session {}{BOLD:#}, {} for {}, {}",
             name(session),
             session.status,
-            span(session.started, standing.now),
+            span(session.started, active.now),
             owner(session)
         )?;
         writeln!(out, "  {}", progress(&session.jobs))?;
-        if !session.left.is_empty() {
-            let left = plain(&Holder::list(&session.left)).into_owned();
+        if !session.remaining.is_empty() {
+            let left = plain(&NamedProcess::list(&session.remaining)).into_owned();
             writeln!(
                 out,
-                "  {YELLOW}was killed{YELLOW:#}, and of its jobs still run: {left}"
+                "  {YELLOW}was killed{YELLOW:#}; processes that still run: {left}"
             )?;
         }
         for job in running.iter().take(JOBS) {
-            running_job(out, job, standing.now)?;
+            running_job(out, job, active.now)?;
         }
         if running.len() > JOBS {
             writeln!(out, "  and {} more", running.len() - JOBS)?;
         }
     }
-    if let Some(warning) = large_log(standing.log.bytes, &standing.log.readers) {
+    if let Some(warning) = large_wal(&active.wal) {
         writeln!(out, "{YELLOW}warning:{YELLOW:#} {warning}")?;
     }
-    let running = standing.sessions.len() as u64;
+    let running = active.sessions.len() as u64;
     let verb = if running == 1 { "runs" } else { "run" };
     writeln!(
         out,
         "{BOLD}cofferdam:{BOLD:#} {} {verb}, in {}",
         count(running, "session"),
-        plain(&standing.place.display().to_string())
+        plain(&active.base.display().to_string())
     )
 }
 
-fn running_job(out: &mut dyn Write, job: &Job, now: u64) -> io::Result<()> {
+fn running_job(out: &mut dyn Write, job: &RecordedJob, now: u64) -> io::Result<()> {
     let attempt = job.attempts.last();
     let since = attempt.map_or(now, |attempt| attempt.started);
-    let again = match attempt {
+    let retry = match attempt {
         Some(attempt) if attempt.number > 1 => format!(", attempt {}", attempt.number),
         _ => String::new(),
     };
     writeln!(
         out,
-        "  {RUNNING}running{RUNNING:#} {} {}, {}{again}",
+        "  {RUNNING}running{RUNNING:#} {} {}, {}{retry}",
         job.number,
         plain(&job.name),
         span(since, now)
     )
-}
-
-/// The report, for programs.
-#[derive(Serialize)]
-struct StandingView<'a> {
-    version: u64,
-    now: u64,
-    looked_in: Cow<'a, str>,
-    log_bytes: u64,
-    sessions: Vec<RunningView<'a>>,
-}
-
-#[derive(Serialize)]
-struct RunningView<'a> {
-    #[serde(flatten)]
-    session: SessionView<'a>,
-    running: Vec<JobView<'a>>,
-}
-
-impl<'a> StandingView<'a> {
-    fn of(standing: &'a Standing) -> Self {
-        let session = |(session, running): &'a (Session, Vec<Job>)| RunningView {
-            session: SessionView::from(session),
-            running: running.iter().map(JobView::from).collect(),
-        };
-        Self {
-            version: VERSION,
-            now: standing.now,
-            looked_in: path(&standing.place),
-            log_bytes: standing.log.bytes,
-            sessions: standing.sessions.iter().map(session).collect(),
-        }
-    }
 }

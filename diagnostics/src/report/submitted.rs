@@ -1,15 +1,23 @@
-//! A job that was submitted to a session.
+//! The report of `submit`.
 
 use super::json_line;
 use super::text::plain;
 use crate::cli::ListFormat;
 use crate::commands::submit::Submitted;
-use crate::ledger::SessionId;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// The version of the report that this build writes.
+/// The version of the JSON that this build writes.
 const VERSION: u64 = 1;
+
+#[derive(Serialize)]
+struct SubmittedView<'a> {
+    version: u64,
+    session: i64,
+    namespace: &'a str,
+    job: String,
+    name: &'a str,
+}
 
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, submitted: &Submitted) -> io::Result<()> {
     let Submitted {
@@ -37,14 +45,4 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, submitted: &Submitt
             },
         ),
     }
-}
-
-/// The report, for programs.
-#[derive(Serialize)]
-struct SubmittedView<'a> {
-    version: u64,
-    session: SessionId,
-    namespace: &'a str,
-    job: String,
-    name: &'a str,
 }

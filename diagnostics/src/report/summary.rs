@@ -4,7 +4,7 @@ use super::account;
 use super::progress::words;
 use super::text::{count, plain};
 use crate::commands::Outcome;
-use crate::commands::batch::Batch;
+use crate::commands::run::summary::Batch;
 use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam_conflicts::{Severity, Watched};
 use std::fmt::Write as _;
@@ -129,8 +129,8 @@ fn jobs(batch: &Batch) -> String {
         let comma = if failed > 0 { ", " } else { "" };
         let _ = write!(text, "{comma}{cancelled}{of} cancelled");
     }
-    if let Some(why) = &batch.tally.stopped {
-        let _ = write!(text, ", for {}", words::why(why));
+    if let Some(reason) = &batch.tally.stopped {
+        let _ = write!(text, " ({})", words::stop_reason(reason));
     }
     text
 }

@@ -1,8 +1,9 @@
-//! Rows of text in columns.
+//! Formats rows of text in aligned columns.
 
 use std::io::{self, Write};
 
-/// Writes the rows in columns, with `names` above them if there are rows.
+/// Writes the rows with cells as wide as the widest of the column. The names of the columns precede them, if there are
+/// rows.
 pub(super) fn write<const N: usize>(
     out: &mut dyn Write,
     names: [&str; N],
@@ -32,12 +33,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_stand_below_each_other_and_no_rows_have_no_names() {
+    fn columns_are_aligned_and_nothing_is_written_without_rows() {
         let rows = [["a", "long"], ["größer", "b"]].map(|row| row.map(str::to_owned));
         let mut out = Vec::new();
         write(&mut out, ["one", "two"], &rows).unwrap();
-        let wanted = "  one     two\n  a       long\n  größer  b\n";
-        assert_eq!(String::from_utf8(out).unwrap(), wanted);
+        let expected = "  one     two\n  a       long\n  größer  b\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
         let mut out = Vec::new();
         write(&mut out, ["one"], &[]).unwrap();
         assert_eq!(out, b"");

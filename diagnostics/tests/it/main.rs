@@ -23,9 +23,6 @@ mod observe;
 mod pages;
 #[cfg(target_os = "linux")]
 mod postgres;
-#[path = "../../src/processes.rs"]
-#[expect(dead_code, reason = "the ledger needs less than the executor does")]
-mod processes;
 mod recording;
 mod run;
 mod sessions;

@@ -1,8 +1,8 @@
 //! `metrics`, read by the parser of another library.
 
-use crate::ledger::room::{JobState, Ledger, Status, Wait};
-use crate::ledger::{add, end, new, start};
+use crate::ledger::{add, create_dir, end, new, start};
 use crate::recording::{Journal, run_folder, told};
+use cofferdam_batch::ledger::{JobState, Ledger, Status, WaitPolicy};
 use prometheus_parse::{Sample, Scrape, Value};
 use serde_json::json;
 use std::path::Path;
@@ -131,8 +131,10 @@ fn what_was_measured_is_understood_by_another_library() {
 fn the_newest_session_is_measured_or_that_of_a_namespace() {
     let base = tempfile::tempdir().unwrap();
     recorded(base.path());
-    let other = Ledger::open(base.path()).unwrap();
-    let other = other.start_session(&new("day"), Wait::No, |_| {}).unwrap();
+    let other = Ledger::open(base.path(), create_dir).unwrap();
+    let other = other
+        .start_session(&new("day"), WaitPolicy::Never, |_| {})
+        .unwrap();
     let status = |args: &[&str]| {
         let (_, samples) = scraped(base.path(), args);
         let info = samples

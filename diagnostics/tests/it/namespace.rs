@@ -92,7 +92,7 @@ fn two_sessions_of_one_namespace_do_not_run_at_once_unless_the_lock_is_off() {
     assert!(
         refused
             .err
-            .contains("works in the namespace \"one\": command, process "),
+            .contains("is active in namespace \"one\": command, process "),
         "{}",
         refused.err
     );

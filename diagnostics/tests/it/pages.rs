@@ -13,7 +13,8 @@ fn page(name: &str) -> String {
 
 /// The sources of library and binary, each up to its tests.
 fn sources() -> Vec<String> {
-    let mut left = vec![root().join("src"), root().join("diagnostics/src")];
+    let folders = ["src", "diagnostics/src", "diagnostics/batch/src"];
+    let mut left: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
     let mut found = Vec::new();
     while let Some(path) = left.pop() {
         if path.is_dir() {

@@ -1,9 +1,9 @@
 //! `status`, `list`, `show`, `backup` and `completions`, over ledgers that sessions wrote.
 
 use crate::ledger::role::Played;
-use crate::ledger::room::{Conflict, JobState, Status};
 use crate::ledger::{add, end, folder, start};
 use crate::recording::{cofferdam, told, told_json};
+use cofferdam_batch::ledger::{JobState, RecordedConflict, Status};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
@@ -17,7 +17,7 @@ fn failed(base: &Path) {
     failed.log = Some(folder(base, &session).join("2.log"));
     failed.reason = Some("timeout".to_owned());
     session.job_finished(&failed).unwrap();
-    let conflict = Conflict {
+    let conflict = RecordedConflict {
         kind: "shared-resource".to_owned(),
         severity: "conflict".to_owned(),
         message: "file /shop/report.csv is used by a and b".to_owned(),
@@ -27,7 +27,7 @@ fn failed(base: &Path) {
 }
 
 #[test]
-fn where_no_session_was_recorded_nothing_is_told_and_nothing_made() {
+fn without_a_recorded_session_reports_are_empty_and_create_nothing() {
     let base = tempfile::tempdir().unwrap();
     let told = |args: &[&str]| told(base.path(), args);
     let status = told(&["status", "--watch"]);
@@ -47,7 +47,7 @@ fn where_no_session_was_recorded_nothing_is_told_and_nothing_made() {
     let show = told(&["show", "latest"]);
     assert_eq!((show.code, show.out.as_str()), (Some(3), ""));
     assert!(
-        show.err.contains("no session \"latest\" is known in "),
+        show.err.contains("there is no session \"latest\" in "),
         "{}",
         show.err
     );
@@ -58,7 +58,7 @@ fn where_no_session_was_recorded_nothing_is_told_and_nothing_made() {
 }
 
 #[test]
-fn a_session_that_runs_is_told_with_its_jobs() {
+fn an_active_session_is_shown_with_its_jobs() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let status = told(base.path(), &["status"]);
@@ -75,17 +75,17 @@ fn a_session_that_runs_is_told_with_its_jobs() {
         assert!(status.out.contains(line), "{line:?} in {}", status.out);
     }
     let (code, report) = told_json(base.path(), &["status", "--format", "json"]);
-    assert_eq!((code, &report["version"]), (Some(0), &1.into()));
+    assert_eq!((code, &report["version"]), (Some(0), &2.into()));
     let session = &report["sessions"][0];
     assert_eq!(session["owner"]["pid"], owner.pid());
     assert_eq!(
-        (&session["jobs"]["all"], &session["running"][0]["name"]),
+        (&session["jobs"]["total"], &session["running"][0]["name"]),
         (&3.into(), &"second".into())
     );
 }
 
 #[test]
-fn watching_goes_on_until_the_session_is_over_however_that_came() {
+fn watching_ends_with_the_session_whatever_ended_it() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let mut watch = cofferdam(base.path(), &["status", "--watch"])
@@ -103,7 +103,7 @@ fn watching_goes_on_until_the_session_is_over_however_that_came() {
 }
 
 #[test]
-fn the_last_sessions_are_told_with_how_often_each_job_passed() {
+fn recent_sessions_are_listed_with_pass_rates() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     let mut session = start(base.path(), "day");
@@ -138,13 +138,13 @@ fn the_last_sessions_are_told_with_how_often_each_job_passed() {
         &["list", "--run-namespace", "day", "--format", "json"],
     );
     assert_eq!(all["sessions"].as_array().unwrap().len(), 1);
-    assert_eq!(all["success"][0]["completed"], 1);
+    assert_eq!(all["pass_rates"][0]["completed"], 1);
     let (_, newest) = told_json(base.path(), &["list", "--limit", "1", "--format", "json"]);
     assert_eq!(newest["sessions"][0]["status"], "abandoned");
 }
 
 #[test]
-fn all_of_a_session_is_told_and_no_name_steers_the_terminal() {
+fn a_session_is_shown_completely_and_no_name_controls_the_terminal() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     for which in ["latest", "1", "night\u{1b}[31m"] {
@@ -171,7 +171,7 @@ fn all_of_a_session_is_told_and_no_name_steers_the_terminal() {
 }
 
 #[test]
-fn of_many_jobs_those_that_did_not_complete_are_told_and_the_others_counted() {
+fn of_many_jobs_the_incomplete_ones_are_listed_and_the_others_counted() {
     let base = tempfile::tempdir().unwrap();
     let mut session = start(base.path(), "night");
     add(&mut session, &["a job"; 300]);
@@ -191,7 +191,7 @@ fn of_many_jobs_those_that_did_not_complete_are_told_and_the_others_counted() {
 }
 
 #[test]
-fn a_backup_is_told_and_takes_nothing_s_place() {
+fn a_backup_is_reported_and_replaces_no_file() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     let backup = told(base.path(), &["backup", "copy.sqlite3"]);
@@ -204,17 +204,13 @@ fn a_backup_is_told_and_takes_nothing_s_place() {
     );
     let again = told(base.path(), &["backup", "copy.sqlite3"]);
     assert_eq!(again.code, Some(3));
-    assert!(
-        again.err.contains("copy.sqlite3 is there already"),
-        "{}",
-        again.err
-    );
+    assert!(again.err.contains("copy.sqlite3 exists"), "{}", again.err);
     let (_, report) = told_json(base.path(), &["backup", "other.sqlite3", "--format", "json"]);
     assert_eq!((&report["sessions"], &report["jobs"]), (&1.into(), &3.into()));
 }
 
 #[test]
-fn a_damaged_ledger_is_exit_code_3_with_what_to_do() {
+fn a_damaged_ledger_is_exit_code_3_with_the_next_step() {
     let base = tempfile::tempdir().unwrap();
     std::fs::write(
         base.path().join("ledger.sqlite3"),
@@ -235,7 +231,7 @@ fn a_damaged_ledger_is_exit_code_3_with_what_to_do() {
 }
 
 #[test]
-fn who_has_seen_enough_of_a_list_ends_it_without_a_complaint() {
+fn a_closed_pipe_ends_a_list_without_an_error() {
     let base = tempfile::tempdir().unwrap();
     failed(base.path());
     for args in [

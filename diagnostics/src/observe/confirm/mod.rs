@@ -22,8 +22,8 @@ mod waits;
 mod windows;
 
 use super::launch::Launch;
-use crate::signals::Heard;
 use cofferdam::{Access, Resource};
+use cofferdam_batch::signals::SignalScope;
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 use leftovers::Snapshot;
 use rerun::Rerunner;
@@ -84,8 +84,8 @@ pub(crate) fn confirm(
 ) -> Rerun {
     let stop = Arc::new(AtomicBool::new(false));
     // A person who interrupts this gets the report of what was run by then.
-    let heard = Heard::new();
-    let signals = heard.signals().iter();
+    let scope = SignalScope::enter();
+    let signals = scope.signals().iter();
     let registered: Vec<_> = signals
         .filter_map(|signal| signal_hook::flag::register(*signal, Arc::clone(&stop)).ok())
         .collect();

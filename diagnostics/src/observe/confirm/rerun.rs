@@ -11,8 +11,8 @@ use super::pauses::Pauses;
 use super::waits::Waits;
 use super::windows::{Stay, stays};
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
-use crate::processes::Scan;
 use cofferdam::{Resource, ResourceKind};
+use cofferdam_batch::processes::ProcessTable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::collections::BTreeSet;
@@ -454,7 +454,7 @@ impl Running {
 
     /// Returns whether something is left of all that it started, without collecting its own end.
     fn is_alive(&self) -> bool {
-        Scan::default().in_group(self.child.id()) > 0
+        ProcessTable::default().group_size(self.child.id()) > 0
     }
 
     fn pid(&self) -> Option<Pid> {

@@ -1,24 +1,24 @@
-//! Bars on a terminal: one for all jobs, and one for each running job as far as there is room.
+//! Progress bars on a terminal: one for the batch, and one for each running job.
 
 use super::count::{Count, left};
 use super::{Show, lines, words};
-use crate::executor::event::Event;
-use crate::executor::job::JobId;
 use crate::report::text::plain;
+use cofferdam_batch::executor::event::Event;
+use cofferdam_batch::executor::job::JobId;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The maximum number of jobs with a bar; the others are counted.
+/// The highest number of jobs with a bar; of the others, only the number is displayed.
 const SHOWN: usize = 16;
 
 const TICK: Duration = Duration::from_millis(250);
 
 pub(super) struct Bars {
     all: MultiProgress,
-    whole: ProgressBar,
-    /// Bars are reused: creating one for each job may cost more than the job.
+    total: ProgressBar,
+    /// Unused bars. Creating one for each of very many jobs would cost more than a short job.
     free: Vec<ProgressBar>,
     shown: HashMap<JobId, ProgressBar>,
 }
@@ -26,23 +26,23 @@ pub(super) struct Bars {
 impl Bars {
     pub(super) fn new(jobs: Option<u64>, at_once: usize) -> Self {
         let all = MultiProgress::new();
-        let whole = all.add(match jobs {
+        let total = all.add(match jobs {
             Some(jobs) => ProgressBar::new(jobs),
             None => ProgressBar::no_length(),
         });
-        whole.set_style(style("{bar:30.green} {msg}, {times}").with_key("times", times));
-        whole.enable_steady_tick(TICK);
+        total.set_style(style("{bar:30.green} {msg}, {times}").with_key("times", times));
+        total.enable_steady_tick(TICK);
         let bar = || {
             let bar = ProgressBar::hidden();
             bar.set_style(style("  {spinner} {prefix} {elapsed}{msg}"));
-            // A thread for each bar, not for each job.
+            // Each bar has a thread, so there is a fixed number of bars.
             bar.enable_steady_tick(TICK);
             bar
         };
         let free = (0..at_once.min(SHOWN)).map(|_| bar()).collect();
         Self {
             all,
-            whole,
+            total,
             free,
             shown: HashMap::new(),
         }
@@ -50,11 +50,11 @@ impl Bars {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The template is a constant; a wrong one would show the default bar.
+    // The templates are constants; an invalid one would fall back to the default bar.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// The elapsed and the remaining time, written at each tick.
+/// Writes the elapsed and the estimated remaining time, at each tick.
 fn times(state: &ProgressState, out: &mut dyn Write) {
     let elapsed = state.elapsed();
     let left = state.len().and_then(|len| left(elapsed, state.pos(), len));
@@ -70,7 +70,7 @@ impl Show for Bars {
         match event {
             Event::Started { job, name, group, .. } => {
                 if let Some(bar) = self.free.pop() {
-                    let bar = self.all.insert_before(&self.whole, bar);
+                    let bar = self.all.insert_before(&self.total, bar);
                     let expected = count.expected(group.as_deref(), name);
                     let of =
                         expected.map_or_else(String::new, |span| format!(" of about {}", words::span(span)));
@@ -86,9 +86,9 @@ impl Show for Bars {
                     self.free.push(bar);
                 }
                 if let Some(total) = count.total {
-                    self.whole.set_length(total);
+                    self.total.set_length(total);
                 }
-                self.whole.set_position(count.done());
+                self.total.set_position(count.done());
             }
             _ => {}
         }
@@ -97,19 +97,19 @@ impl Show for Bars {
             0 => String::new(),
             more => format!(", {more} more running"),
         };
-        self.whole.set_message(format!("{}{more}", count.counts()));
+        self.total.set_message(format!("{}{more}", count.counts()));
         for line in lines::about(event) {
             self.say(&line);
         }
     }
 
     fn say(&mut self, line: &str) {
-        // Without a terminal there is no output.
+        // If the terminal is gone, the line is lost.
         let _ = self.all.println(format!("cofferdam: {line}"));
     }
 
     fn end(&mut self, _count: &Count) {
-        self.whole.finish_and_clear();
+        self.total.finish_and_clear();
         let _ = self.all.clear();
     }
 }

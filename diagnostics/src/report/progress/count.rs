@@ -1,26 +1,26 @@
-//! Counts of a session and its expected remaining time, from events alone and in bounded space.
+//! Counts the jobs of a batch and estimates durations, from events alone and in bounded space.
 
-use crate::executor::event::{Ending, Event};
+use cofferdam_batch::executor::event::{AttemptOutcome, Event};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The progress of a session.
+/// The progress of a batch.
 #[derive(Debug)]
 pub(super) struct Count {
-    /// `None` if only a failure ends the session. Grows with submitted jobs.
+    /// `None` if jobs run until one fails. It grows with submitted jobs.
     pub(super) total: Option<u64>,
-    /// Jobs that were started.
+    /// The number of jobs that started.
     known: u64,
     pub(super) running: u64,
     pub(super) passed: u64,
     pub(super) failed: u64,
     pub(super) cancelled: u64,
-    begun: Instant,
-    /// The durations of passed jobs, by group or name.
+    began: Instant,
+    /// The total duration and number of passed jobs, by their group or name.
     times: HashMap<String, (Duration, u32)>,
 }
 
-/// The maximum number of groups and names to distinguish.
+/// The highest number of groups and names whose durations are stored.
 const KINDS: usize = 1000;
 
 impl Default for Count {
@@ -38,7 +38,7 @@ impl Count {
             passed: 0,
             failed: 0,
             cancelled: 0,
-            begun: now(),
+            began: now(),
             times: HashMap::new(),
         }
     }
@@ -50,23 +50,23 @@ impl Count {
             Event::Ended {
                 name,
                 group,
-                ending,
-                took,
-                again,
+                outcome,
+                duration,
+                retry,
                 ..
             } => {
-                // A job that could not be started was not counted.
-                self.running -= u64::from(!matches!(ending, Ending::NotStarted { .. }));
+                // An attempt that could not start was not counted.
+                self.running -= u64::from(!matches!(outcome, AttemptOutcome::NotStarted { .. }));
                 let key = group.as_ref().unwrap_or(name);
-                if ending.passed() && (self.times.len() < KINDS || self.times.contains_key(key)) {
+                if outcome.passed() && (self.times.len() < KINDS || self.times.contains_key(key)) {
                     let (sum, count) = self.times.entry(key.clone()).or_default();
-                    *sum += *took;
+                    *sum += *duration;
                     *count += 1;
                 }
-                match ending {
-                    _ if *again => {}
-                    Ending::Passed => self.passed += 1,
-                    Ending::Cancelled => self.cancelled += 1,
+                match outcome {
+                    _ if *retry => {}
+                    AttemptOutcome::Passed => self.passed += 1,
+                    AttemptOutcome::Cancelled => self.cancelled += 1,
                     _ => self.failed += 1,
                 }
             }
@@ -81,10 +81,10 @@ impl Count {
     }
 
     pub(super) fn elapsed(&self) -> Duration {
-        self.begun.elapsed()
+        self.began.elapsed()
     }
 
-    /// Returns the expected duration of a job, from earlier jobs of its kind.
+    /// Estimates the duration of a job from earlier ones of its group or name.
     pub(super) fn expected(&self, group: Option<&str>, name: &str) -> Option<Duration> {
         let (sum, count) = self.times.get(group.unwrap_or(name))?;
         Some(*sum / *count)
@@ -94,7 +94,7 @@ impl Count {
         left(self.elapsed(), self.done(), self.total?)
     }
 
-    /// Returns `42 of 100 (42 %), 3 failed`.
+    /// Formats the counts as `42 of 100 (42 %), 3 failed`.
     pub(super) fn counts(&self) -> String {
         let done = self.done();
         let mut line = match self.total {
@@ -110,7 +110,7 @@ impl Count {
         line
     }
 
-    /// Returns the counts with the elapsed and the remaining time.
+    /// Formats the counts with the elapsed and the estimated remaining time.
     pub(super) fn line(&self) -> String {
         let line = format!("{}, {}", self.counts(), super::words::span(self.elapsed()));
         match self.left() {
@@ -120,24 +120,24 @@ impl Count {
     }
 }
 
-/// Returns whether the event is the first of its job.
+/// Returns whether this is the first event of its job.
 fn is_first_of_its_job(event: &Event) -> bool {
     match event {
         Event::Started { attempt, .. } => *attempt == 1,
-        // It has no event for its start.
+        // There was no event for its start.
         Event::Ended {
             attempt,
-            ending: Ending::NotStarted { .. },
+            outcome: AttemptOutcome::NotStarted { .. },
             ..
         } => *attempt == 1,
         _ => false,
     }
 }
 
-/// Returns the remaining time at the current rate, or `None` if it is not known yet.
+/// Estimates the remaining time from the progress so far; `None` without progress.
 pub(super) fn left(elapsed: Duration, done: u64, total: u64) -> Option<Duration> {
     let left = total.checked_sub(done).filter(|_| done > 0)?;
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    #[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
     let share = left as f64 / done as f64;
     Duration::try_from_secs_f64(elapsed.as_secs_f64() * share)
         .ok()
@@ -145,28 +145,28 @@ pub(super) fn left(elapsed: Duration, done: u64, total: u64) -> Option<Duration>
 }
 
 pub(super) fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "how long it took is shown")]
+    #[expect(clippy::disallowed_methods, reason = "the elapsed time is displayed")]
     Instant::now()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::job::JobId;
+    use cofferdam_batch::executor::job::JobId;
 
-    fn ended(ending: Ending, again: bool) -> Event {
+    fn ended(outcome: AttemptOutcome, retry: bool) -> Event {
         Event::Ended {
             job: JobId(1),
             name: "unit".to_owned(),
             group: None,
             attempt: 1,
-            ending,
-            took: Duration::from_secs(4),
+            outcome,
+            duration: Duration::from_secs(4),
             log: None,
-            written: 0,
-            stopped: 0,
+            log_bytes: 0,
+            stopped_processes: 0,
             memory: None,
-            again,
+            retry,
         }
     }
 
@@ -182,20 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_counted_once_and_what_passed_says_what_to_expect() {
+    fn retried_jobs_count_once_and_passed_jobs_give_the_estimate() {
         let mut count = Count::new(Some(4));
-        let failed = Ending::Failed {
+        let failed = AttemptOutcome::Failed {
             code: 1,
             signal: None,
             critical: false,
         };
         let error = "gone".to_owned();
-        for (ending, again) in [(failed, true), (Ending::Passed, false)] {
+        for (outcome, retry) in [(failed, true), (AttemptOutcome::Passed, false)] {
             count.see(&started());
             assert_eq!(count.running, 1);
-            count.see(&ended(ending, again));
+            count.see(&ended(outcome, retry));
         }
-        count.see(&ended(Ending::NotStarted { error }, false));
+        count.see(&ended(AttemptOutcome::NotStarted { error }, false));
         assert_eq!(
             (count.done(), count.passed, count.failed, count.running),
             (2, 1, 1, 0)
@@ -210,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn jobs_that_are_submitted_count_among_all_of_them() {
+    fn submitted_jobs_increase_the_total() {
         let mut count = Count::new(Some(1));
         for _ in 0..2 {
             count.see(&started());
-            count.see(&ended(Ending::Passed, false));
+            count.see(&ended(AttemptOutcome::Passed, false));
         }
         assert_eq!(count.counts(), "2 of 2 (100 %)");
     }

@@ -1,76 +1,85 @@
-//! Each event as a line of JSON on standard output. docs/reference/events.md describes the fields.
+//! Writes each event as a line of JSON to standard output.
 
 use super::Show;
 use super::count::Count;
 use super::words;
-use crate::commands::watch::Begun;
-use crate::executor::event::{Ending, Event, Hold, Why};
-use crate::executor::job::JobId;
-use crate::ledger::SessionId;
-use crate::report::batch::ProcessView;
-use crate::report::json_line::{self, path};
+use crate::commands::run::watch::SessionStart;
+use crate::report::json_line;
+use cofferdam_batch::executor::event::{AttemptOutcome, Event, MemoryHold, StopReason};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 /// The version of the events that this build writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
-/// A line of JSON.
+pub(super) struct Events;
+
+/// The JSON of an event.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum EventView<'a> {
     Session {
         version: u64,
-        session: Option<SessionId>,
+        session: Option<i64>,
         namespace: &'a str,
         output: Cow<'a, str>,
         logs: Option<Cow<'a, str>>,
         jobs: Option<u64>,
     },
     Started {
-        #[serde(flatten)]
-        job: JobView<'a>,
+        job: String,
+        name: &'a str,
+        group: Option<&'a str>,
         attempt: u32,
         pid: u32,
         log: Option<Cow<'a, str>>,
     },
     Ended {
-        #[serde(flatten)]
-        job: JobView<'a>,
+        job: String,
+        name: &'a str,
+        group: Option<&'a str>,
         attempt: u32,
-        state: &'static str,
-        reason: &'static str,
+        state: &'a str,
+        reason: &'a str,
         text: String,
         exit_code: Option<u8>,
         signal: Option<i32>,
         seconds: f64,
         log: Option<Cow<'a, str>>,
-        written: u64,
-        stopped: u32,
+        log_bytes: u64,
+        stopped_processes: u32,
         memory: Option<u64>,
-        again: bool,
+        retry: bool,
     },
-    Held {
-        reason: &'static str,
+    Paused {
+        reason: &'a str,
         text: String,
     },
-    Short {
-        of: &'static str,
+    Resumed,
+    Limited {
+        by: &'a str,
         at_once: usize,
         text: String,
     },
-    Released,
     Stopping {
-        reason: &'static str,
+        reason: &'a str,
         text: String,
     },
-    Dropped(JobView<'a>),
-    Left(ProcessView<'a>),
+    Dropped {
+        job: String,
+        name: &'a str,
+        group: Option<&'a str>,
+    },
+    Detached {
+        pid: u32,
+        program: &'a str,
+    },
     Warning {
         text: &'a str,
     },
-    Over {
+    Finished {
         passed: u64,
         failed: u64,
         cancelled: u64,
@@ -78,18 +87,9 @@ enum EventView<'a> {
     },
 }
 
-#[derive(Serialize)]
-struct JobView<'a> {
-    job: String,
-    name: &'a str,
-    group: Option<&'a str>,
-}
-
-pub(super) struct Events;
-
 impl Show for Events {
     fn see(&mut self, event: &Event, _count: &Count) {
-        // A reader that has seen enough may be gone, and the jobs go on.
+        // If the reader is gone, the event is lost and the jobs continue.
         if let Some(view) = view(event) {
             let _ = write(&view);
         }
@@ -100,7 +100,7 @@ impl Show for Events {
     }
 
     fn end(&mut self, count: &Count) {
-        let _ = write(&EventView::Over {
+        let _ = write(&EventView::Finished {
             passed: count.passed,
             failed: count.failed,
             cancelled: count.cancelled,
@@ -109,15 +109,14 @@ impl Show for Events {
     }
 }
 
-pub(super) fn begin(begun: &Begun<'_>) -> io::Result<()> {
-    let batch = begun.batch.as_ref();
+pub(super) fn begin(start: &SessionStart<'_>) -> io::Result<()> {
     write(&EventView::Session {
         version: VERSION,
-        session: begun.number,
-        namespace: begun.namespace,
-        output: path(begun.output),
-        logs: batch.map(|batch| path(batch.logs)),
-        jobs: batch.and_then(|batch| batch.jobs),
+        session: start.number,
+        namespace: start.namespace,
+        output: start.output.to_string_lossy(),
+        logs: start.batch.as_ref().map(|batch| batch.logs.to_string_lossy()),
+        jobs: start.batch.as_ref().and_then(|batch| batch.jobs),
     })
 }
 
@@ -128,9 +127,10 @@ fn write(view: &EventView<'_>) -> io::Result<()> {
 }
 
 fn view(event: &Event) -> Option<EventView<'_>> {
+    let lossy = |log: &'_ Option<PathBuf>| log.as_ref().map(|log| log.to_string_lossy().into_owned().into());
     Some(match event {
-        // It is shown as a warning.
-        Event::Rest | Event::Unguarded { .. } => return None,
+        // The guard's error is reported as a warning.
+        Event::Idle | Event::Unguarded { .. } => return None,
         Event::Started {
             job,
             name,
@@ -139,76 +139,79 @@ fn view(event: &Event) -> Option<EventView<'_>> {
             pid,
             log,
         } => EventView::Started {
-            job: job_view(job, name, group.as_deref()),
+            job: job.to_string(),
+            name,
+            group: group.as_deref(),
             attempt: *attempt,
             pid: *pid,
-            log: log.as_deref().map(path),
+            log: lossy(log),
         },
         Event::Ended {
             job,
             name,
             group,
             attempt,
-            ending,
-            took,
+            outcome,
+            duration,
             log,
-            written,
-            stopped,
+            log_bytes,
+            stopped_processes,
             memory,
-            again,
+            retry,
         } => {
-            let (exit_code, signal) = match ending {
-                Ending::Passed => (Some(0), None),
-                Ending::Failed { code, signal, .. } => (Some(*code), *signal),
+            let (exit_code, signal) = match outcome {
+                AttemptOutcome::Passed => (Some(0), None),
+                AttemptOutcome::Failed { code, signal, .. } => (Some(*code), *signal),
                 _ => (None, None),
             };
             EventView::Ended {
-                job: job_view(job, name, group.as_deref()),
+                job: job.to_string(),
+                name,
+                group: group.as_deref(),
                 attempt: *attempt,
-                state: ending.state(),
-                reason: ending.reason(),
-                text: words::ending(ending),
+                state: outcome.state(),
+                reason: outcome.reason(),
+                text: words::outcome(outcome),
                 exit_code,
                 signal,
-                seconds: took.as_secs_f64(),
-                log: log.as_deref().map(path),
-                written: *written,
-                stopped: *stopped,
+                seconds: duration.as_secs_f64(),
+                log: lossy(log),
+                log_bytes: *log_bytes,
+                stopped_processes: *stopped_processes,
                 memory: *memory,
-                again: *again,
+                retry: *retry,
             }
         }
-        Event::Held { why } => EventView::Held {
-            reason: match why {
-                Hold::MemoryShort { .. } => "memory-short",
-                Hold::MemoryInAll { .. } => "memory-in-all",
+        Event::StartsPaused { reason } => EventView::Paused {
+            reason: match reason {
+                MemoryHold::MachineShort { .. } => "machine-memory",
+                MemoryHold::NearLimit { .. } => "total-memory",
             },
-            text: words::hold(why),
+            text: words::memory_hold(reason),
         },
-        Event::Short { of, at_once } => EventView::Short {
-            of: of.word(),
+        Event::StartsResumed => EventView::Resumed,
+        Event::Limited { shortage, at_once } => EventView::Limited {
+            by: shortage.key(),
             at_once: *at_once,
-            text: words::short(*of, *at_once),
+            text: words::shortage(*shortage, *at_once),
         },
-        Event::Released => EventView::Released,
-        Event::Stopping { why } => EventView::Stopping {
-            reason: match why {
-                Why::Signal(_) => "signal",
-                Why::Failed(_) => "failed",
-                Why::Critical(_) => "critical",
-                Why::MaxFail(_) => "max-fail",
+        Event::Stopping { reason } => EventView::Stopping {
+            reason: match reason {
+                StopReason::Signal(_) => "signal",
+                StopReason::Failed(_) => "failed",
+                StopReason::Critical(_) => "critical",
+                StopReason::MaxFail(_) => "max-fail",
             },
-            text: words::why(why),
+            text: words::stop_reason(reason),
         },
-        Event::Dropped { job, name, group } => EventView::Dropped(job_view(job, name, group.as_deref())),
-        Event::Left { pid, name } => EventView::Left(ProcessView { pid: *pid, name }),
+        Event::Dropped { job, name, group } => EventView::Dropped {
+            job: job.to_string(),
+            name,
+            group: group.as_deref(),
+        },
+        Event::Detached { pid, name } => EventView::Detached {
+            pid: *pid,
+            program: name,
+        },
     })
-}
-
-fn job_view<'a>(job: &JobId, name: &'a str, group: Option<&'a str>) -> JobView<'a> {
-    JobView {
-        job: job.to_string(),
-        name,
-        group,
-    }
 }

@@ -1,17 +1,17 @@
-//! Lines for logs and pipes: each failure, and the progress from time to time.
+//! Progress as lines, for logs and pipes: each failure, and the counts from time to time.
 
 use super::count::{Count, now};
 use super::{Show, say, words};
-use crate::executor::event::{Ending, Event};
-use crate::executor::output;
 use crate::report::text::{count, plain};
+use cofferdam_batch::executor::event::{AttemptOutcome, Event};
+use cofferdam_batch::executor::tail as last_lines;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The interval between lines about progress.
-const APART: Duration = Duration::from_secs(1);
+/// The shortest time between two lines about passed jobs.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The number of a failed job's last lines that are shown.
+/// The number of last lines of a failed job's log that are displayed.
 const TAIL: usize = 5;
 
 #[derive(Debug, Default)]
@@ -27,17 +27,17 @@ impl Show for Lines {
         if let Event::Ended {
             job,
             name,
-            ending,
-            took,
+            outcome,
+            duration,
             ..
         } = event
         {
             let now = now();
-            if ending.passed() && self.last.is_none_or(|last| now >= last + APART) {
+            if outcome.passed() && self.last.is_none_or(|last| now >= last + INTERVAL) {
                 self.last = Some(now);
-                let (name, took) = (plain(name), words::span(*took));
-                say(&format!("{job} {name} passed in {took}; {}", count.line()));
-            } else if !ending.passed() {
+                let (name, duration) = (plain(name), words::span(*duration));
+                say(&format!("{job} {name} passed in {duration}; {}", count.line()));
+            } else if !outcome.passed() {
                 self.last = Some(now);
                 say(&count.line());
             }
@@ -49,77 +49,75 @@ impl Show for Lines {
     }
 
     fn end(&mut self, count: &Count) {
-        say(&format!("{}; all jobs are over", count.line()));
+        say(&format!("{}; all jobs have ended", count.line()));
     }
 }
 
-/// Returns the lines of an event: none if a job began or passed.
+/// Returns the lines for an event. Jobs that start or pass have none.
 pub(super) fn about(event: &Event) -> Vec<String> {
     match event {
         Event::Ended {
             job,
             name,
             attempt,
-            ending,
-            took,
+            outcome,
+            duration,
             log,
-            stopped,
-            again,
+            stopped_processes,
+            retry,
             ..
         } => {
             let mut lines = Vec::new();
             let name = plain(name);
-            if !matches!(ending, Ending::Passed | Ending::Cancelled) {
-                let attempt = match (attempt, again) {
+            if outcome.failed() {
+                let attempt = match (attempt, retry) {
                     (1, false) => String::new(),
                     (number, _) => format!(", attempt {number}"),
                 };
-                let again = if *again { "; it is tried again" } else { "" };
-                let (ending, took) = (words::ending(ending), words::span(*took));
+                let retry = if *retry { "; retrying" } else { "" };
+                let (outcome, duration) = (words::outcome(outcome), words::span(*duration));
                 lines.push(format!(
-                    "{job} {name} failed{attempt}: {ending}, after {took}{again}"
+                    "{job} {name} failed{attempt}: {outcome}, after {duration}{retry}"
                 ));
                 lines.extend(log.as_deref().map(tail).unwrap_or_default());
             }
-            if *stopped > 0 {
-                let processes = count(u64::from(*stopped), "process");
-                lines.push(format!(
-                    "{job} {name} left {processes} running, which were stopped"
-                ));
+            if *stopped_processes > 0 {
+                let processes = count(u64::from(*stopped_processes), "process");
+                lines.push(format!("{job} {name} left {processes} running; stopped"));
             }
             lines
         }
-        Event::Held { why } => vec![words::hold(why)],
-        Event::Short { of, at_once } => vec![words::short(*of, *at_once)],
-        Event::Released => vec!["jobs are started again".to_owned()],
-        Event::Stopping { why } => vec![format!("stopping, for {}", words::why(why))],
-        Event::Left { pid, name } => vec![words::detached(*pid, name)],
-        Event::Started { .. } | Event::Dropped { .. } | Event::Unguarded { .. } | Event::Rest => Vec::new(),
+        Event::StartsPaused { reason } => vec![words::memory_hold(reason)],
+        Event::Limited { shortage, at_once } => vec![words::shortage(*shortage, *at_once)],
+        Event::StartsResumed => vec!["jobs start again".to_owned()],
+        Event::Stopping { reason } => vec![format!("stopping: {}", words::stop_reason(reason))],
+        Event::Detached { pid, name } => vec![words::detached(*pid, name)],
+        Event::Started { .. } | Event::Dropped { .. } | Event::Unguarded { .. } | Event::Idle => Vec::new(),
     }
 }
 
 fn tail(log: &Path) -> Vec<String> {
     let path = log.display().to_string();
-    // The log was removed.
-    let lines = output::tail(log, TAIL).unwrap_or_default();
+    // A log that was removed has no lines.
+    let lines = last_lines(log, TAIL).unwrap_or_default();
     let lines = lines.iter().map(|line| format!("  | {}", plain(line)));
     lines.chain([format!("  {}", plain(&path))]).collect()
 }
 
-/// Returns the line of an event of a single command, whose own output is visible.
-pub(super) fn of_one(event: &Event) {
+/// Displays events of a single command that its own output cannot show.
+pub(super) fn show_single(event: &Event) {
     let Event::Ended {
-        ending, again, name, ..
+        outcome, retry, name, ..
     } = event
     else {
         return;
     };
-    let by_us = !matches!(
-        ending,
-        Ending::Passed | Ending::Failed { .. } | Ending::NotStarted { .. }
+    let was_stopped = !matches!(
+        outcome,
+        AttemptOutcome::Passed | AttemptOutcome::Failed { .. } | AttemptOutcome::NotStarted { .. }
     );
-    if by_us || *again {
-        let again = if *again { "; it is tried again" } else { "" };
-        say(&format!("{}: {}{again}", plain(name), words::ending(ending)));
+    if was_stopped || *retry {
+        let retry = if *retry { "; retrying" } else { "" };
+        say(&format!("{}: {}{retry}", plain(name), words::outcome(outcome)));
     }
 }

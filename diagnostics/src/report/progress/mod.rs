@@ -1,6 +1,7 @@
-//! The progress of a session on standard error: bars on a terminal, lines elsewhere. For programs, each event as JSON.
+//! Displays the progress of a session on standard error: bars on a terminal, lines elsewhere. Or each event as JSON, for
+//! programs.
 //!
-//! Nothing here can fail a session: errors of writing are ignored.
+//! The display cannot fail a session: if its reader is gone, the output is lost.
 
 mod bars;
 mod count;
@@ -10,15 +11,15 @@ pub(super) mod words;
 
 use super::text::plain;
 use crate::cli::RunArgs;
-use crate::commands::watch::{BatchBegun, Begun, Watch};
-use crate::executor::event::Event;
+use crate::commands::run::watch::{BatchStart, SessionStart, Watch};
+use cofferdam_batch::executor::event::Event;
 use count::Count;
 use std::io::{IsTerminal as _, Write as _};
 
-/// Shows a session in the requested form.
+/// The display that the arguments select.
 pub(crate) struct Progress {
     form: Form,
-    /// The form of the progress, once there are several jobs.
+    /// The display of a batch; `None` for a single command.
     show: Option<Box<dyn Show>>,
     count: Count,
 }
@@ -31,10 +32,10 @@ enum Form {
     Lines,
 }
 
-/// A form of progress.
+/// A display of a batch.
 trait Show {
     fn see(&mut self, event: &Event, count: &Count);
-    /// Shows a line that is neither about a job nor about progress.
+    /// Displays a line that concerns neither a job nor the progress.
     fn say(&mut self, line: &str);
     fn end(&mut self, count: &Count);
 }
@@ -55,7 +56,7 @@ impl Progress {
         }
     }
 
-    fn start(&mut self, batch: &BatchBegun<'_>) {
+    fn start_batch(&mut self, batch: &BatchStart<'_>) {
         self.count = Count::new(batch.jobs);
         self.show = match self.form {
             Form::Quiet => None,
@@ -67,16 +68,16 @@ impl Progress {
 }
 
 impl Watch for Progress {
-    fn begin(&mut self, begun: &Begun<'_>) {
+    fn begin(&mut self, start: &SessionStart<'_>) {
         if self.form == Form::Json {
-            // The reader may be gone.
-            let _ = events::begin(begun);
+            // If the reader is gone, the event is lost.
+            let _ = events::begin(start);
         } else {
-            say(&first_line(begun));
+            say(&first_line(start));
         }
-        // Bars come below.
-        if let Some(batch) = &begun.batch {
-            self.start(batch);
+        // Bars come below the first line.
+        if let Some(batch) = &start.batch {
+            self.start_batch(batch);
         }
     }
 
@@ -84,7 +85,7 @@ impl Watch for Progress {
         self.count.see(event);
         match &mut self.show {
             Some(show) => show.see(event, &self.count),
-            None if self.form != Form::Quiet => lines::of_one(event),
+            None if self.form != Form::Quiet => lines::show_single(event),
             None => {}
         }
     }
@@ -104,26 +105,29 @@ impl Watch for Progress {
     }
 }
 
-fn first_line(begun: &Begun<'_>) -> String {
-    let output = begun.output.display().to_string();
+fn first_line(start: &SessionStart<'_>) -> String {
+    let output = start.output.display().to_string();
     let line = format!(
         "namespace {}, output in {}",
-        plain(begun.namespace),
+        plain(start.namespace),
         plain(&output)
     );
-    match &begun.batch {
+    match &start.batch {
         Some(batch) => format!("{line}, logs in {}", plain(&batch.logs.display().to_string())),
         None => line,
     }
 }
 
-/// Writes a line to standard error. An error is ignored, and the session continues.
+/// Writes a line to standard error. If its reader is gone, the session continues all the same.
 fn say(line: &str) {
     let _ = writeln!(anstream::stderr().lock(), "cofferdam: {line}");
 }
 
-/// A terminal that cannot move its cursor.
+/// Returns whether the terminal cannot move its cursor.
 fn is_dumb() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "the terminal says what it can")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the variable names the terminal's abilities"
+    )]
     std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }

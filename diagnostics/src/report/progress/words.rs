@@ -1,11 +1,11 @@
-//! Endings, pauses and reasons as text.
+//! Outcomes and reasons in words.
 
-use crate::executor::event::{Ending, Hold, Why};
-use crate::executor::shortage::Shortage;
 use crate::report::text::{count, plain};
+use cofferdam_batch::executor::event::{AttemptOutcome, MemoryHold, StopReason};
+use cofferdam_batch::executor::shortage::Shortage;
 use std::time::Duration;
 
-/// Returns `0.3 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
+/// Formats a time as `0.3 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
 pub(in crate::report) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -16,10 +16,10 @@ pub(in crate::report) fn span(span: Duration) -> String {
     }
 }
 
-/// Returns `1.5 GiB`.
+/// Formats a size as `1.5 GiB`.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    #[expect(clippy::cast_precision_loss, reason = "one digit of it is shown")]
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
     let mut number = bytes as f64;
     let mut unit = 0;
     while number >= 1024.0 && unit + 1 < UNITS.len() {
@@ -32,58 +32,51 @@ fn size(bytes: u64) -> String {
     }
 }
 
-pub(in crate::report) fn ending(ending: &Ending) -> String {
-    match ending {
-        Ending::Passed => "passed".to_owned(),
-        Ending::Failed {
+pub(in crate::report) fn outcome(outcome: &AttemptOutcome) -> String {
+    match outcome {
+        AttemptOutcome::Passed => "passed".to_owned(),
+        AttemptOutcome::Failed {
             code,
             signal,
             critical,
         } => {
-            let how = match signal {
+            let end = match signal {
                 Some(signal) => format!("ended by signal {signal}"),
                 None => format!("exit code {code}"),
             };
             match critical {
-                true => format!("{how}, critical"),
-                false => how,
+                true => format!("{end}, critical"),
+                false => end,
             }
         }
-        Ending::NotStarted { error } => plain(error).into_owned(),
-        Ending::TimedOut { limit } => format!("stopped: it ran longer than {}", span(*limit)),
-        Ending::OverMemory { used, limit } => {
+        AttemptOutcome::NotStarted { error } => plain(error).into_owned(),
+        AttemptOutcome::TimedOut { limit } => format!("stopped: ran longer than {}", span(*limit)),
+        AttemptOutcome::OverMemory { used, limit } => {
             format!(
-                "stopped: it used {} of memory, and may use {}",
+                "stopped: used {} of memory, the limit is {}",
                 size(*used),
                 size(*limit)
             )
         }
-        Ending::OverMemoryInAll { used, limit } => format!(
-            "stopped: it used most, and all jobs used {} of memory and may use {}",
+        AttemptOutcome::OverTotalMemory { used, limit } => format!(
+            "stopped as the largest: all jobs used {} of memory, the limit is {}",
             size(*used),
             size(*limit)
         ),
-        Ending::OverOutput { written, limit } => {
-            format!(
-                "stopped: it wrote {}, and may write {}",
-                size(*written),
-                size(*limit)
-            )
-        }
-        Ending::Cancelled => "cancelled".to_owned(),
+        AttemptOutcome::Cancelled => "cancelled".to_owned(),
     }
 }
 
-pub(super) fn hold(hold: &Hold) -> String {
+pub(super) fn memory_hold(hold: &MemoryHold) -> String {
     match hold {
-        Hold::MemoryShort { available, wanted } => format!(
-            "nothing is started: {} of memory are available, {} are to be kept",
+        MemoryHold::MachineShort { available, keep_free } => format!(
+            "no job starts for now: {} of memory are available, {} are kept free",
             size(*available),
-            size(*wanted)
+            size(*keep_free)
         ),
-        Hold::MemoryInAll { used, limit } => {
+        MemoryHold::NearLimit { used, limit } => {
             format!(
-                "nothing is started: the jobs use {} of {}",
+                "no job starts for now: the jobs use {} of {}",
                 size(*used),
                 size(*limit)
             )
@@ -91,26 +84,23 @@ pub(super) fn hold(hold: &Hold) -> String {
     }
 }
 
-pub(super) fn short(of: Shortage, at_once: usize) -> String {
+pub(super) fn shortage(shortage: Shortage, at_once: usize) -> String {
     let jobs = count(at_once as u64, "job");
     let verb = if at_once == 1 { "runs" } else { "run" };
-    format!("no more than {jobs} {verb} at once: {}", of.text())
+    format!("no more than {jobs} {verb} at once: {}", shortage.text())
 }
 
 pub(in crate::report) fn detached(pid: u32, name: &str) -> String {
-    format!(
-        "process {pid} ({}) was detached by a job and still runs",
-        plain(name)
-    )
+    format!("process {pid} ({}), detached by a job, still runs", plain(name))
 }
 
-pub(in crate::report) fn why(why: &Why) -> String {
-    match why {
-        Why::Signal(number) => format!("signal {number} came"),
-        Why::Failed(job) => format!("{job} failed"),
-        Why::Critical(job) => format!("{job} failed critically"),
-        Why::MaxFail(1) => "a job failed".to_owned(),
-        Why::MaxFail(number) => format!("{number} jobs failed"),
+pub(in crate::report) fn stop_reason(reason: &StopReason) -> String {
+    match reason {
+        StopReason::Signal(number) => format!("signal {number} was received"),
+        StopReason::Failed(job) => format!("{job} failed"),
+        StopReason::Critical(job) => format!("{job} failed critically"),
+        StopReason::MaxFail(1) => "a job failed".to_owned(),
+        StopReason::MaxFail(number) => format!("{number} jobs failed"),
     }
 }
 
@@ -119,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_and_sizes_have_the_unit_that_fits() {
+    fn times_and_sizes_have_a_suitable_unit() {
         for (millis, text) in [
             (340, "0.3 s"),
             (12_700, "12 s"),

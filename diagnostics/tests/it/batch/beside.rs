@@ -1,4 +1,4 @@
-//! What others do while a session goes on, each in a process of its own.
+//! Other processes beside a running session.
 
 use super::{Pipe, batch, ended, started};
 use crate::recording::{cofferdam, told};
@@ -10,7 +10,7 @@ const WAITS: &str = "sh -c 'exec 3>pipe; echo READY >&3; until [ -e over ]; do s
 const EACH: usize = 8;
 
 #[test]
-fn who_looks_who_copies_and_who_submits_are_never_in_the_way_of_a_session_nor_it_in_theirs() {
+fn readers_backups_and_submissions_never_block_a_session_and_are_not_blocked_by_it() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let lines: Vec<&str> = std::iter::once(WAITS)
@@ -80,7 +80,7 @@ fn who_looks_who_copies_and_who_submits_are_never_in_the_way_of_a_session_nor_it
 }
 
 #[test]
-fn what_a_session_recorded_stays_until_it_is_judged_however_many_end_before_it() {
+fn the_recording_of_a_session_stays_until_its_report_however_many_sessions_end_before() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let session = started(&batch(dir.path(), &[WAITS], &["--json"]));

@@ -9,7 +9,7 @@ pub(super) const STUBBORN: &str =
     "sh -c 'trap \"\" TERM INT HUP; exec 3>pipe; sleep 600 & echo READY >&3; wait; sleep 600'";
 
 #[test]
-fn a_signal_ends_a_job_with_all_that_it_started_within_the_grace() {
+fn a_signal_stops_a_job_and_all_its_descendants_within_the_grace_period() {
     let dir = tempfile::tempdir().unwrap();
     for number in ["-INT", "-TERM", "-HUP"] {
         let _ = std::fs::remove_file(dir.path().join("pipe"));
@@ -23,9 +23,9 @@ fn a_signal_ends_a_job_with_all_that_it_started_within_the_grace() {
         signal(&child, number);
         let told = ended(child);
         wait_for_end(held);
-        assert!(told.err.contains("stopping, for signal "), "{}", told.err);
+        assert!(told.err.contains("stopping: signal "), "{}", told.err);
         assert!(
-            told.out.contains("; 2 of 2 jobs cancelled, for signal "),
+            told.out.contains("; 2 of 2 jobs cancelled (signal "),
             "{}",
             told.out
         );
@@ -35,7 +35,7 @@ fn a_signal_ends_a_job_with_all_that_it_started_within_the_grace() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn who_left_its_group_and_its_parent_is_found_too() {
+fn a_process_that_left_its_group_and_its_parent_is_stopped_too() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let away = "sh -c 'exec 3>pipe; (setsid sh -c \"sleep 600; true\" &); setsid sh -c \"echo READY >&3; sleep 600; true\"'";
@@ -47,7 +47,7 @@ fn who_left_its_group_and_its_parent_is_found_too() {
 }
 
 #[test]
-fn what_outlives_a_job_in_its_group_is_stopped_and_told() {
+fn processes_that_outlive_a_job_in_its_group_are_stopped_and_reported() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let leaves = "sh -c 'exec 3>pipe; sleep 600 & sleep 600 & echo READY >&3'";
@@ -65,7 +65,7 @@ fn what_outlives_a_job_in_its_group_is_stopped_and_told() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_a_job_detached_goes_on_and_is_told() {
+fn a_detached_process_survives_and_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let detaches =
@@ -74,13 +74,13 @@ fn what_a_job_detached_goes_on_and_is_told() {
     let held = pipe.wait_for("READY");
     let told = ended(child);
     let events = events(&told);
-    let left = events.iter().find(|event| event["event"] == "left").unwrap();
-    let reported = &events.last().unwrap()["jobs"]["left"][0];
+    let left = events.iter().find(|event| event["event"] == "detached").unwrap();
+    let reported = &events.last().unwrap()["jobs"]["detached"][0];
     assert_eq!(
-        (&reported["pid"], &reported["name"]),
+        (&reported["pid"], &reported["program"]),
         (&left["pid"], &"sh".into())
     );
-    #[expect(clippy::disallowed_methods, reason = "nobody else ends it")]
+    #[expect(clippy::disallowed_methods, reason = "the test has to end it")]
     let killed = Command::new("kill")
         .arg("--")
         .arg(format!("-{}", left["pid"]))
@@ -91,7 +91,7 @@ fn what_a_job_detached_goes_on_and_is_told() {
 }
 
 #[test]
-fn a_policy_that_stops_ends_those_that_run() {
+fn a_policy_that_stops_the_session_stops_running_jobs() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let fails = "sh -c 'until [ -e ready ]; do sleep 0.01; done; exit 1'";
@@ -102,15 +102,14 @@ fn a_policy_that_stops_ends_those_that_run() {
     wait_for_end(held);
     let told = ended(child);
     assert!(
-        told.out
-            .contains("; 1 of 3 jobs failed, 2 cancelled, for j2 failed"),
+        told.out.contains("; 1 of 3 jobs failed, 2 cancelled (j2 failed)"),
         "{}",
         told.out
     );
 }
 
 #[test]
-fn the_one_command_that_runs_too_long_takes_its_processes_along() {
+fn a_single_command_that_exceeds_its_time_limit_is_stopped_with_its_descendants() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let mut command = cofferdam(
@@ -127,7 +126,7 @@ fn the_one_command_that_runs_too_long_takes_its_processes_along() {
 }
 
 #[test]
-fn very_many_that_fail_and_are_cancelled_come_to_an_end() {
+fn very_many_failing_and_cancelled_jobs_come_to_an_end() {
     let dir = tempfile::tempdir().unwrap();
     let lines: Vec<String> = (0..400)
         .map(|number| format!("sh -c 'exit {}'", number % 3))
@@ -145,7 +144,7 @@ fn very_many_that_fail_and_are_cancelled_come_to_an_end() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_limit_of_file_sizes_ends_what_a_job_runs_and_not_the_session() {
+fn a_file_size_limit_ends_the_job_and_not_the_session() {
     let dir = tempfile::tempdir().unwrap();
     let mut lines = vec!["true"; 400];
     lines.push("head -c 1M /dev/zero");
@@ -178,10 +177,10 @@ fn a_limit_of_file_sizes_ends_what_a_job_runs_and_not_the_session() {
 }
 
 #[test]
-fn a_disk_that_is_full_in_mid_run_is_told_once_and_all_jobs_are_run() {
+fn a_full_disk_is_reported_once_and_all_jobs_run() {
     let dir = tempfile::tempdir().unwrap();
     let batch = batch(dir.path(), &["true"; 400], &["--quiet"]);
-    // No file may grow further than this, and what would end the process for it is ignored: its writes fail.
+    // No file may grow beyond this size, and the signal for it is ignored, so that writes fail.
     let limits = "trap '' XFSZ; ulimit -f 700; exec \"$0\" \"$@\"";
     let mut shell = by_way_of(&["bash", "-c", limits], &batch);
     let told: crate::recording::Told = shell.output().unwrap().into();

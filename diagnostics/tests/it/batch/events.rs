@@ -1,4 +1,4 @@
-//! What is told while a session goes on.
+//! The output of a running session.
 
 use super::{batch, events, told};
 use std::process::Stdio;
@@ -19,16 +19,16 @@ fn events_come_in_order_as_lines_of_json_and_the_report_is_the_last() {
     assert_eq!(
         kinds,
         [
-            "session", "started", "ended", "started", "ended", "over", "report"
+            "session", "started", "ended", "started", "ended", "finished", "report"
         ]
     );
     assert_eq!(
         (&events[0]["version"], &events[0]["session"], &events[0]["jobs"]),
-        (&1.into(), &1.into(), &2.into())
+        (&2.into(), &1.into(), &2.into())
     );
     let ended = &events[4];
     assert_eq!(
-        (&ended["job"], &ended["exit_code"], &ended["written"]),
+        (&ended["job"], &ended["exit_code"], &ended["log_bytes"]),
         (&"j2".into(), &3.into(), &6.into())
     );
     assert_eq!(
@@ -39,7 +39,7 @@ fn events_come_in_order_as_lines_of_json_and_the_report_is_the_last() {
 }
 
 #[test]
-fn in_a_pipe_there_are_lines_and_nothing_that_moves_a_cursor() {
+fn output_to_a_pipe_is_lines_without_control_sequences() {
     let dir = tempfile::tempdir().unwrap();
     let told = told(
         dir.path(),
@@ -58,7 +58,7 @@ fn in_a_pipe_there_are_lines_and_nothing_that_moves_a_cursor() {
 }
 
 #[test]
-fn quietly_there_is_the_report_alone() {
+fn quiet_output_is_the_report_alone() {
     let dir = tempfile::tempdir().unwrap();
     let told = told(dir.path(), &["true", "false"], &["--quiet"]);
     assert_eq!(told.err.lines().count(), 1, "{}", told.err);
@@ -66,7 +66,7 @@ fn quietly_there_is_the_report_alone() {
 }
 
 #[test]
-fn nobody_who_listens_is_no_reason_to_stop() {
+fn a_session_continues_without_a_reader_of_its_output() {
     let dir = tempfile::tempdir().unwrap();
     let lines = ["sh -c 'echo x >> ran'"; 50];
     for args in [&[][..], &["--json"]] {

@@ -1,4 +1,4 @@
-//! A session that is killed, and the one that goes on with it.
+//! Killed sessions, and the sessions that continue them.
 
 use super::{Pipe, batch, ended, signal, started, told, wait_for_end};
 use crate::recording::{Told, cofferdam};
@@ -15,7 +15,7 @@ const LINES: [&str; 3] = [
 
 #[cfg(target_os = "linux")]
 #[test]
-fn jobs_of_a_killed_session_end_and_the_rest_is_done_once() {
+fn jobs_of_a_killed_session_are_stopped_and_the_rest_runs_once() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let args = ["--jobs", "1", "--grace", "200ms"];
@@ -33,7 +33,7 @@ fn jobs_of_a_killed_session_end_and_the_rest_is_done_once() {
     std::fs::write(dir.path().join("go"), "").unwrap();
     let other = told(dir.path(), &["true"], &["--resume"]);
     assert!(
-        other.err.contains("give `--resume` the jobs that session "),
+        other.err.contains("give `--resume` the jobs of session "),
         "{}",
         other.err
     );
@@ -69,7 +69,7 @@ fn jobs_of_a_killed_session_end_and_the_rest_is_done_once() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_failed_before_still_counts_after_resuming() {
+fn earlier_failures_count_after_resuming() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let lines = ["false", BLOCKS];
@@ -86,7 +86,7 @@ fn what_failed_before_still_counts_after_resuming() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_was_submitted_and_failed_before_counts_after_resuming_too() {
+fn earlier_failures_of_submitted_jobs_count_after_resuming() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let args = ["--jobs", "2", "--grace", "200ms", "--json"];
@@ -111,7 +111,7 @@ fn what_was_submitted_and_failed_before_counts_after_resuming_too() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn killed_before_its_jobs_were_written_down_it_has_them_all_before_it() {
+fn a_session_that_was_killed_before_recording_its_jobs_runs_all_of_them_after_resuming() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let mut child = started(&batch(dir.path(), &[BLOCKS], &["--grace", "200ms"]));
@@ -135,7 +135,7 @@ fn killed_before_its_jobs_were_written_down_it_has_them_all_before_it() {
 }
 
 /// Three that run at once, each with a process below it that holds the pipe: one in the job's group, one in a session of
-/// its own, and one that ignores what it is told.
+/// its own, and one that ignores signals.
 #[cfg(target_os = "linux")]
 fn side_by_side() -> Vec<String> {
     [
@@ -165,10 +165,10 @@ fn guard_of(executor: u32) -> u32 {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn of_many_jobs_that_ran_at_once_all_are_gone_and_each_is_done_once_in_the_end() {
+fn many_parallel_jobs_of_a_killed_session_are_stopped_and_each_runs_once_in_the_end() {
     let lines = side_by_side();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    // Killed together with its guard, it leaves what ran; then whoever goes on with it ends that, and says so.
+    // If its guard is killed too, its processes remain; the session that continues it stops them and reports that.
     for is_guard_killed in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let pipe = Pipe::new(dir.path());
@@ -219,7 +219,7 @@ fn kill_guard_of(executor: u32) {
     }
 }
 
-/// Ignores what it is told, holds the pipe, and writes down its number and that of its group.
+/// Ignores signals, holds the pipe, and writes its number and that of its group to a file.
 #[cfg(target_os = "linux")]
 const IGNORES: &str =
     "sh -c 'trap \"\" TERM INT HUP; exec 3>pipe; echo $$ > job; echo READY >&3; sleep 600; sleep 600'";
@@ -228,7 +228,7 @@ const IGNORES: &str =
 fn kill(pid: &str) {
     #[expect(
         clippy::disallowed_methods,
-        reason = "what is killed is no child of this test"
+        reason = "the killed process is not a child of this test"
     )]
     let killed = std::process::Command::new("kill")
         .args(["-KILL", "--", pid])
@@ -238,7 +238,7 @@ fn kill(pid: &str) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_jobs() {
+fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_stopped_its_jobs() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let args = ["--run-namespace", "one", "--grace", "1h"];
@@ -249,7 +249,7 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_j
     let next = ["run", "--run-namespace", "one"];
     let refused = crate::recording::told(dir.path(), &[&next[..], &["--", "touch", "began"]].concat());
     assert_eq!(refused.code, Some(3));
-    let way = "session 1 of the namespace \"one\" was killed (process ";
+    let way = "session 1 in namespace \"one\" was killed (process ";
     assert!(refused.err.contains(way), "{}", refused.err);
     assert!(
         refused.err.contains("its jobs are still being stopped: process "),
@@ -266,14 +266,14 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_j
     let resumed = told(dir.path(), &[IGNORES], &["--resume", "--run-namespace", "one"]);
     assert!(resumed.err.contains("still being stopped"), "{}", resumed.err);
 
-    // What waits begins after the last of them.
+    // The waiting session starts after the last of them.
     let is_gone = "read -r job < job; ! grep -qs '^State:.[^ZX]' /proc/$job/status";
     let mut waits = started(cofferdam(dir.path(), &next).args(["--wait", "--", "sh", "-c", is_gone]));
     let mut said = std::io::BufReader::new(waits.stderr.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
     assert!(
-        line.contains("waiting until the processes of session 1 are gone"),
+        line.contains("waiting for the processes of session 1, which was killed"),
         "{line}"
     );
     let job = std::fs::read_to_string(dir.path().join("job")).unwrap();
@@ -285,7 +285,7 @@ fn the_namespace_of_a_killed_session_stays_taken_until_its_guard_has_ended_its_j
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
+fn processes_without_a_guard_keep_the_namespace_taken_and_are_named() {
     for is_batch in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let pipe = Pipe::new(dir.path());
@@ -315,13 +315,13 @@ fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
         );
         assert!(refused.err.contains(" (sleep)"), "{}", refused.err);
         assert!(
-            refused.err.contains("go on with that session by `--resume`"),
+            refused.err.contains("continue that session with `--resume`"),
             "{}",
             refused.err
         );
         let status = crate::recording::told(dir.path(), &["status"]);
         assert!(status.out.contains("in one: "), "{}", status.out);
-        let left = " was killed, and of its jobs still run: process ";
+        let left = " was killed; processes that still run: process ";
         assert!(status.out.contains(left), "{}", status.out);
         // Others are not concerned.
         let other = crate::recording::told(dir.path(), &["run", "--", "true"]);
@@ -337,7 +337,7 @@ fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         assert!(
-            line.contains("waiting until the processes of session 1 are gone"),
+            line.contains("waiting for the processes of session 1, which was killed"),
             "{line}"
         );
         let job = std::fs::read_to_string(dir.path().join("job")).unwrap();
@@ -355,7 +355,7 @@ fn what_no_guard_ends_keeps_the_namespace_taken_and_is_named() {
 }
 
 #[test]
-fn who_waits_is_told_for_whom_and_goes_on_afterwards() {
+fn a_waiting_session_names_the_other_one_and_starts_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let first = started(&batch(
@@ -374,7 +374,7 @@ fn who_waits_is_told_for_whom_and_goes_on_afterwards() {
     let mut said = std::io::BufReader::new(second.stderr.take().unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut said, &mut line).unwrap();
-    assert!(line.contains("waiting until session 1, process "), "{line}");
+    assert!(line.contains("waiting for session 1 (process "), "{line}");
     signal(&first, "-INT");
     wait_for_end(held);
     ended(first);

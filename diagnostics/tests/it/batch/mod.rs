@@ -1,4 +1,4 @@
-//! Several jobs in one session. Jobs are shell commands, and what has to be waited for says so through a pipe.
+//! Batches. Jobs are shell commands; a job that a test waits for writes to a pipe.
 
 mod beside;
 mod ending;
@@ -49,7 +49,7 @@ fn report(dir: &Path, lines: &[&str], args: &[&str]) -> Value {
     last["jobs"].clone()
 }
 
-/// A pipe in the file system. Whoever opened it for writing, in whichever process, keeps it from ending.
+/// A named pipe. It ends when every process that opened it for writing has closed it.
 struct Pipe {
     path: PathBuf,
 }
@@ -63,7 +63,7 @@ impl Pipe {
         Self { path }
     }
 
-    /// Waits for this line, and returns what follows.
+    /// Waits for this line, and returns the rest of the pipe.
     fn wait_for(&self, wanted: &str) -> BufReader<File> {
         let mut pipe = BufReader::new(File::open(&self.path).unwrap());
         let mut line = String::new();

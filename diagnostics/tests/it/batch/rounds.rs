@@ -52,7 +52,7 @@ fn rounds(dir: &Path, args: &[&str]) -> Told {
 }
 
 #[test]
-fn each_number_of_workers_has_its_rounds_its_time_and_its_conflicts() {
+fn each_number_of_workers_has_its_own_rounds_durations_and_conflicts() {
     let dir = tempfile::tempdir().unwrap();
     let told = rounds(dir.path(), &["--workers", "4,8", "--repeat", "3"]);
     let table: Vec<Vec<&str>> = told
@@ -77,7 +77,7 @@ fn each_number_of_workers_has_its_rounds_its_time_and_its_conflicts() {
 }
 
 #[test]
-fn rounds_go_on_until_one_fails() {
+fn rounds_repeat_until_one_fails() {
     let dir = tempfile::tempdir().unwrap();
     let third = "echo x >> tries; test $(wc -l < tries) -lt 3";
     let run = |args: &[&str]| -> Told {
@@ -96,7 +96,7 @@ fn rounds_go_on_until_one_fails() {
         endless.err
     );
     assert!(
-        endless.out.ends_with("; 1 of 3 jobs failed, for a job failed\n"),
+        endless.out.ends_with("; 1 of 3 jobs failed (a job failed)\n"),
         "{}",
         endless.out
     );
@@ -107,7 +107,7 @@ fn rounds_go_on_until_one_fails() {
 }
 
 #[test]
-fn a_round_finds_what_the_round_before_it_left_in_the_temporary_directory_unless_it_is_isolated() {
+fn a_round_finds_the_temporary_files_of_earlier_rounds_unless_it_is_isolated() {
     let dir = tempfile::tempdir().unwrap();
     let temp = dir.path().join("temp");
     std::fs::create_dir(&temp).unwrap();
@@ -140,7 +140,7 @@ fn a_round_finds_what_the_round_before_it_left_in_the_temporary_directory_unless
 }
 
 #[test]
-fn rounds_of_one_command_do_not_meet_unless_that_is_asked_for() {
+fn rounds_run_one_by_one_unless_requested_otherwise() {
     let dir = tempfile::tempdir().unwrap();
     let most = |args: &[&str]| {
         let mut command = cofferdam(dir.path(), &["run", "--repeat", "4", "--json"]);

@@ -1,4 +1,4 @@
-//! What each job has for itself.
+//! The sandbox of each job.
 
 use super::{events, jobs, told};
 use crate::recording::cofferdam;
@@ -30,7 +30,7 @@ fn each_job_has_a_name_a_temporary_folder_and_an_output_folder() {
 }
 
 #[test]
-fn a_job_of_a_job_has_both_names_and_shares_what_is_the_whole_machine_s() {
+fn a_nested_job_has_both_names_and_shares_machine_wide_locks() {
     let dir = tempfile::tempdir().unwrap();
     jobs(dir.path(), &[TELLS]);
     let exe = env!("CARGO_BIN_EXE_cargo-cofferdam");
@@ -59,7 +59,7 @@ fn a_job_of_a_job_has_both_names_and_shares_what_is_the_whole_machine_s() {
 }
 
 #[test]
-fn variables_and_folder_of_a_job_are_its_own() {
+fn a_job_has_its_own_variables_and_working_folder() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("sub")).unwrap();
     let job = r#"{"command": ["sh", "-c", "test $A = 1 && test $(basename $PWD) = sub"], "env": {"A": "1"}, "cwd": "sub"}"#;
@@ -75,13 +75,13 @@ fn variables_and_folder_of_a_job_are_its_own() {
 }
 
 #[test]
-fn of_binary_output_and_of_very_much_a_bounded_end_is_shown_and_all_is_kept() {
+fn a_bounded_tail_of_any_output_is_shown_and_all_of_it_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let much = "sh -c 'head -c 50M /dev/urandom; echo the end; exit 1'";
     let told = told(dir.path(), &[much], &["--json"]);
     let events = events(&told);
     let ended = events.iter().find(|event| event["event"] == "ended").unwrap();
-    assert_eq!(ended["written"], (50 << 20) + 8);
+    assert_eq!(ended["log_bytes"], (50 << 20) + 8);
     let shown = super::told(dir.path(), &[much], &[]);
     assert!(shown.err.len() < 300_000, "{} bytes", shown.err.len());
     assert!(
@@ -93,7 +93,7 @@ fn of_binary_output_and_of_very_much_a_bounded_end_is_shown_and_all_is_kept() {
 }
 
 #[test]
-fn no_argument_and_no_variable_is_told_or_kept_but_in_what_a_job_wrote() {
+fn arguments_and_variables_appear_nowhere_but_in_the_output_of_a_job() {
     let dir = tempfile::tempdir().unwrap();
     let job = r#"{"command": ["sh", "-c", "exit 1", "hunter2"], "env": {"PASSWORD": "hunter2"}}"#;
     let line = "sh -c 'exit 1' hunter2";

@@ -1,4 +1,4 @@
-//! What signals do to a session, and what they do not.
+//! The effects of signals on a session.
 
 use super::ending::STUBBORN;
 use super::{Pipe, batch, ended, events, signal, started, wait_for_end};
@@ -12,7 +12,7 @@ use std::process::{Child, ChildStderr, Stdio};
 const WAITS: &str =
     "sh -c 'exec 3>pipe; echo READY >&3; until [ -e go ]; do sleep 0.01; done; echo done >> trace'";
 
-/// Takes a moment to tidy up when it is told to end, and notes that it did.
+/// Cleans up for a moment after the request to end, and records that it did.
 const TIDIES: &str = "sh -c 'trap \"sleep 0.3; echo done >> trace; exit 0\" TERM; exec 3>pipe; echo READY >&3; \
                       while :; do sleep 0.01; done'";
 
@@ -24,7 +24,7 @@ fn trace(dir: &Path) -> String {
     fs::read_to_string(dir.join("trace")).unwrap_or_default()
 }
 
-/// Waits until it says that it stops the jobs, and returns the rest of what it says.
+/// Waits until the session reports that it stops its jobs, and returns the rest of its output.
 fn stopping(child: &mut Child) -> BufReader<ChildStderr> {
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -48,7 +48,7 @@ fn over(executor: u32) -> usize {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_ended_by_itself_is_not_cancelled_for_what_ended_beside_it() {
+fn a_job_that_ended_by_itself_is_not_cancelled_by_the_end_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let waits = |code: &str| WAITS.replace("echo done >> trace", code);
@@ -78,7 +78,7 @@ fn what_ended_by_itself_is_not_cancelled_for_what_ended_beside_it() {
 }
 
 #[test]
-fn one_command_that_a_signal_ended_is_not_tried_again() {
+fn a_single_command_that_a_signal_ended_is_not_retried() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let first =
@@ -96,7 +96,7 @@ fn one_command_that_a_signal_ended_is_not_tried_again() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_signal_that_is_ignored_since_before_it_began_stays_so() {
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let batch = batch(dir.path(), &[WAITS], &[]);
@@ -117,7 +117,7 @@ fn a_signal_that_is_ignored_since_before_it_began_stays_so() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_kills_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let mut child = started(&batch(dir.path(), &[STUBBORN], &["--grace", "1h"]));
@@ -130,7 +130,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn two_signals_of_one_event_leave_jobs_their_grace() {
+fn two_signals_of_one_event_count_as_one() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let child = started(&batch(dir.path(), &[TIDIES], &["--grace", "1h"]));
@@ -146,7 +146,7 @@ fn two_signals_of_one_event_leave_jobs_their_grace() {
 }
 
 #[test]
-fn the_first_signal_takes_no_grace_from_jobs_that_a_policy_stops() {
+fn a_first_signal_does_not_shorten_the_grace_period_of_a_policy() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let fails = "sh -c 'until [ -e fail ]; do sleep 0.01; done; exit 1'";
@@ -176,7 +176,7 @@ fn much_to_tell(dir: &Path, session: &str) {
 }
 
 #[test]
-fn after_the_last_job_a_signal_ends_it_as_any_other_program() {
+fn after_the_last_job_a_signal_ends_the_command_like_any_program() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let says =
@@ -187,7 +187,7 @@ fn after_the_last_job_a_signal_ends_it_as_any_other_program() {
     much_to_tell(dir.path(), session.trim_end());
     go(dir.path());
     wait_for_end(held);
-    // Its report has begun, so it listens to nobody any more; and the pipe is full before it is told.
+    // The report has begun, so signals have their default effect; and the pipe is full before the signal.
     let mut first = [0];
     child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
     signal(&child, "-TERM");

@@ -1,4 +1,4 @@
-//! Jobs that come while a session goes on.
+//! Jobs that are submitted to a running session.
 
 use super::{Pipe, batch, ended, started};
 use crate::recording::{Told, cofferdam};
@@ -12,7 +12,7 @@ fn submit(dir: &std::path::Path, args: &[&str], command: &[&str]) -> Told {
 }
 
 #[test]
-fn a_submitted_job_is_run_by_the_session_and_counts() {
+fn a_submitted_job_runs_in_the_session_and_counts() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let child = started(&batch(dir.path(), &[WAITS], &["--jobs", "2", "--json"]));
@@ -45,16 +45,16 @@ fn a_submitted_job_is_run_by_the_session_and_counts() {
 }
 
 #[test]
-fn where_no_session_takes_jobs_that_is_said() {
+fn a_submission_without_a_session_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let nobody = submit(dir.path(), &[], &["true"]);
-    assert!(nobody.err.contains("no session runs here"), "{}", nobody.err);
+    assert!(nobody.err.contains("no session is active in "), "{}", nobody.err);
     assert_eq!(nobody.code, Some(3));
     let named = submit(dir.path(), &["--run-namespace", "nightly"], &["true"]);
     assert!(
         named
             .err
-            .contains("no session takes jobs in the namespace \"nightly\""),
+            .contains("no session takes jobs in namespace \"nightly\""),
         "{}",
         named.err
     );
@@ -65,7 +65,9 @@ fn where_no_session_takes_jobs_that_is_said() {
     let _held = pipe.wait_for("READY");
     let refused = submit(dir.path(), &[], &["true"]);
     assert!(
-        refused.err.contains("one command alone takes none"),
+        refused
+            .err
+            .contains("a single command and a session that is about to end take none"),
         "{}",
         refused.err
     );
@@ -74,7 +76,7 @@ fn where_no_session_takes_jobs_that_is_said() {
 }
 
 #[test]
-fn a_submitted_job_of_which_nobody_knows_any_more_what_it_runs_has_failed() {
+fn a_submitted_job_whose_description_is_gone_has_failed() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let child = started(&batch(dir.path(), &[WAITS], &["--jobs", "1"]));
@@ -91,7 +93,7 @@ fn a_submitted_job_of_which_nobody_knows_any_more_what_it_runs_has_failed() {
     let told = ended(child);
     assert!(
         told.err
-            .contains("j2 was submitted and cannot be run: what it runs is not there any more"),
+            .contains("submitted job j2 cannot run: the file with its command is gone"),
         "{}",
         told.err
     );
@@ -100,7 +102,7 @@ fn a_submitted_job_of_which_nobody_knows_any_more_what_it_runs_has_failed() {
 }
 
 #[test]
-fn rounds_without_an_end_let_a_submitted_job_come_between() {
+fn a_submitted_job_runs_between_endless_rounds() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = Pipe::new(dir.path());
     let round = "test -e begun || { touch begun; echo READY > pipe; }; test ! -e late";
@@ -110,10 +112,6 @@ fn rounds_without_an_end_let_a_submitted_job_come_between() {
     let told = submit(dir.path(), &["--name", "late"], &["touch", "late"]);
     assert_eq!(told.code, Some(0), "{}", told.err);
     let told = ended(child);
-    assert!(
-        told.out.contains(" jobs failed, for a job failed\n"),
-        "{}",
-        told.out
-    );
+    assert!(told.out.contains(" jobs failed (a job failed)\n"), "{}", told.out);
     assert!(dir.path().join("late").exists());
 }

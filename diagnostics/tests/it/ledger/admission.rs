@@ -1,15 +1,15 @@
 //! One active session in a namespace.
 
 use super::role::{Played, command};
-use super::room::{JobState, Ledger, NotAdmitted, Status, Wait};
-use super::{add, end, new, reader, sessions, start};
+use super::{add, create_dir, end, new, reader, sessions, start};
+use cofferdam_batch::ledger::{AdmissionError, JobState, Ledger, Status, WaitPolicy};
 use std::path::Path;
 use std::time::Duration;
 
-fn refused(base: &Path, wait: Wait) -> String {
-    let ledger = Ledger::open(base).unwrap();
+fn refused(base: &Path, wait: WaitPolicy) -> String {
+    let ledger = Ledger::open(base, create_dir).unwrap();
     match ledger.start_session(&new("night"), wait, |_| {}) {
-        Err(NotAdmitted::Refused(other)) => other.to_string(),
+        Err(AdmissionError::Blocked(other)) => other.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -46,14 +46,14 @@ fn sixteen_processes_with_a_hundred_attempts_each_never_have_two_active_sessions
 }
 
 #[test]
-fn who_is_refused_is_told_by_whom_where_since_when_and_what_to_do() {
+fn a_refusal_names_the_active_session_its_start_and_the_next_steps() {
     let base = tempfile::tempdir().unwrap();
     let mut first = start(base.path(), "night");
     add(&mut first, &["a", "b"]);
     first.job_finished(&end(1, JobState::Failed)).unwrap();
-    let told = refused(base.path(), Wait::No);
+    let told = refused(base.path(), WaitPolicy::Never);
     let own = format!(
-        "session {} works in the namespace \"night\": batch, process {}",
+        "session {} is active in namespace \"night\": batch, process {}",
         first.id(),
         own_pid()
     );
@@ -78,15 +78,15 @@ fn own_pid() -> u32 {
 }
 
 #[test]
-fn other_namespaces_and_sessions_beside_others_are_admitted() {
+fn other_namespaces_and_concurrent_sessions_are_admitted() {
     let base = tempfile::tempdir().unwrap();
     let _first = start(base.path(), "night");
     let _other = start(base.path(), "day");
     let mut beside = new("night");
-    beside.beside = true;
-    let _beside = Ledger::open(base.path())
+    beside.concurrent = true;
+    let _beside = Ledger::open(base.path(), create_dir)
         .unwrap()
-        .start_session(&beside, Wait::No, |_| {})
+        .start_session(&beside, WaitPolicy::Never, |_| {})
         .unwrap();
     assert_eq!(reader(base.path()).active().unwrap().len(), 3);
 }
@@ -106,11 +106,11 @@ fn the_database_itself_refuses_a_second_active_session() {
 }
 
 #[test]
-fn who_waits_says_for_whom_once_and_gets_in_when_that_one_ends() {
+fn a_waiting_session_reports_the_wait_once_and_is_admitted_when_the_other_one_ends() {
     let base = tempfile::tempdir().unwrap();
-    for wait in [Wait::Forever, Wait::AtMost(Duration::from_secs(600))] {
+    for wait in [WaitPolicy::Forever, WaitPolicy::AtMost(Duration::from_secs(600))] {
         let mut first = Some(start(base.path(), "night"));
-        let ledger = Ledger::open(base.path()).unwrap();
+        let ledger = Ledger::open(base.path(), create_dir).unwrap();
         let mut told = 0;
         let second = ledger.start_session(&new("night"), wait, |other| {
             told += 1;
@@ -124,11 +124,11 @@ fn who_waits_says_for_whom_once_and_gets_in_when_that_one_ends() {
 }
 
 #[test]
-fn who_has_waited_long_enough_is_refused() {
+fn a_wait_ends_at_its_limit() {
     let base = tempfile::tempdir().unwrap();
     let _first = start(base.path(), "night");
-    let told = refused(base.path(), Wait::AtMost(Duration::from_millis(50)));
-    assert!(told.contains("works in the namespace"), "{told}");
+    let told = refused(base.path(), WaitPolicy::AtMost(Duration::from_millis(50)));
+    assert!(told.contains("is active in namespace"), "{told}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Ledgers that cannot be used, each with what is said of it. Nothing of them is ever removed.
+//! Unusable ledgers and their messages. No file of such a ledger is ever removed.
 
 use super::role::Played;
-use super::room::{Ledger, LedgerError, Opening, Reader, Status};
-use super::{reader, sessions, start};
+use super::{create_dir, reader, sessions, start};
+use cofferdam_batch::ledger::{Ledger, LedgerError, LedgerOptions, Reader, Status};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -25,14 +25,14 @@ fn told<T>(result: Result<T, LedgerError>) -> String {
 }
 
 #[test]
-fn a_ledger_that_is_locked_for_longer_than_the_wait_names_who_has_it() {
+fn a_ledger_that_stays_locked_names_the_process_that_holds_it() {
     let base = made();
     let other = Played::new(base.path(), "change");
-    let opening = Opening {
+    let opening = LedgerOptions {
         wait: Duration::from_millis(20),
-        ..Opening::default()
+        ..LedgerOptions::default()
     };
-    let ledger = Ledger::open_as(base.path(), opening).unwrap();
+    let ledger = Ledger::open_with(base.path(), create_dir, opening).unwrap();
     let message = told(ledger.retain(10));
     assert!(message.contains("within 20ms: "), "{message}");
     if cfg!(target_os = "linux") {
@@ -45,36 +45,39 @@ fn a_ledger_that_is_locked_for_longer_than_the_wait_names_who_has_it() {
 }
 
 #[test]
-fn garbage_is_damaged_and_left_as_it_is() {
+fn garbage_counts_as_damage_and_stays_unchanged() {
     let base = tempfile::tempdir().unwrap();
     let garbage = vec![7_u8; 20_000];
     fs::write(file(base.path()), &garbage).unwrap();
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(
             message.contains("is damaged (file is not a database)"),
             "{message}"
         );
-        assert!(message.contains("Never remove a `-wal` alone"), "{message}");
+        assert!(message.contains("Never remove only the `-wal` file"), "{message}");
     }
     assert_eq!(fs::read(file(base.path())).unwrap(), garbage);
 }
 
 #[test]
-fn a_ledger_that_was_cut_off_is_damaged() {
+fn a_truncated_ledger_is_damaged() {
     let base = made();
     let whole = fs::read(file(base.path())).unwrap();
     fs::write(file(base.path()), &whole[..5_000]).unwrap();
-    let opened = Ledger::open(base.path()).and_then(|ledger| ledger.retain(10));
+    let opened = Ledger::open(base.path(), create_dir).and_then(|ledger| ledger.retain(10));
     assert!(told(opened).contains("is damaged ("));
     assert_eq!(fs::metadata(file(base.path())).unwrap().len(), 5_000);
 }
 
 #[test]
-fn the_advice_for_a_damaged_ledger_is_a_command_that_works_and_loses_nothing() {
+fn the_command_suggested_for_a_damaged_ledger_works_and_loses_no_data() {
     let base = tempfile::tempdir().unwrap();
     fs::write(file(base.path()), "garbage, and more of it than a header has").unwrap();
     fs::write(base.path().join("ledger.sqlite3-wal"), "what came last").unwrap();
-    let message = told(Ledger::open(base.path()));
+    let message = told(Ledger::open(base.path(), create_dir));
     if cfg!(unix) {
         let advice = message.split('`').find(|part| part.starts_with("mkdir")).unwrap();
         #[expect(clippy::disallowed_methods, reason = "this is the reader's shell")]
@@ -88,11 +91,11 @@ fn the_advice_for_a_damaged_ledger_is_a_command_that_works_and_loses_nothing() {
 }
 
 #[test]
-fn a_ledger_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
+fn a_ledger_of_the_first_version_is_migrated_with_all_its_data() {
     for is_read_first in [true, false] {
         let base = tempfile::tempdir().unwrap();
         let conn = rusqlite::Connection::open(file(base.path())).unwrap();
-        conn.execute_batch(include_str!("../../../src/ledger/schema_1.sql"))
+        conn.execute_batch(include_str!("../../../batch/src/ledger/schema_1.sql"))
             .unwrap();
         conn.execute_batch(
             "PRAGMA application_id = 0x636f6664; PRAGMA user_version = 1;
@@ -113,12 +116,15 @@ fn a_ledger_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() 
 }
 
 #[test]
-fn one_from_the_future_is_refused_with_advice() {
+fn a_ledger_of_a_newer_version_is_refused_with_advice() {
     let base = made();
     let conn = rusqlite::Connection::open(file(base.path())).unwrap();
     conn.pragma_update(None, "user_version", 99).unwrap();
     drop(conn);
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(
             message.contains("newer cofferdam (schema 99; this one knows 2)"),
             "{message}"
@@ -131,37 +137,40 @@ fn one_from_the_future_is_refused_with_advice() {
 }
 
 #[test]
-fn another_program_s_database_is_no_ledger_and_stays_untouched() {
+fn the_database_of_another_program_is_refused_and_stays_unchanged() {
     let base = tempfile::tempdir().unwrap();
     let conn = rusqlite::Connection::open(file(base.path())).unwrap();
     conn.execute_batch("CREATE TABLE theirs (x)").unwrap();
     drop(conn);
     let before = fs::read(file(base.path())).unwrap();
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
-        assert!(message.contains("no ledger of cofferdam's"), "{message}");
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
+        assert!(message.contains("not a ledger of cofferdam"), "{message}");
     }
     assert_eq!(fs::read(file(base.path())).unwrap(), before);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_file_system_that_cannot_share_memory_is_told_as_that() {
+fn a_file_system_without_shared_memory_is_named_as_the_cause() {
     let base = tempfile::tempdir().unwrap();
     // SQLite's way to file systems without locks: it has no shared memory either.
-    let opening = Opening {
+    let opening = LedgerOptions {
         vfs: Some(c"unix-dotfile"),
-        ..Opening::default()
+        ..LedgerOptions::default()
     };
-    let message = told(Ledger::open_as(base.path(), opening));
+    let message = told(Ledger::open_with(base.path(), create_dir, opening));
     assert!(
-        message.contains("cannot have a write-ahead log there (its journal is \"delete\")"),
+        message.contains("cannot have a write-ahead log there (its journal mode is \"delete\")"),
         "{message}"
     );
     assert!(message.contains("COFFERDAM_DIR"), "{message}");
 }
 
 #[test]
-fn a_log_that_is_missing_costs_what_was_in_it_and_no_more() {
+fn a_missing_log_costs_only_its_own_content() {
     let base = made();
     Played::new(base.path(), "own").kill();
     let wal = base.path().join("ledger.sqlite3-wal");
@@ -177,7 +186,7 @@ fn a_log_that_is_missing_costs_what_was_in_it_and_no_more() {
 }
 
 #[test]
-fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log() {
+fn a_ledger_truncated_before_its_first_page_is_damaged_and_keeps_its_log() {
     for left in [0, 1, 511] {
         let base = made();
         // Its last records are in the log alone.
@@ -188,11 +197,11 @@ fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log(
         let whole = fs::read(file(base.path())).unwrap();
         fs::write(file(base.path()), &whole[..left]).unwrap();
         for message in [
-            told(Ledger::open(base.path())),
+            told(Ledger::open(base.path(), create_dir)),
             told(Reader::open(base.path())),
-            told(Ledger::open(base.path())),
+            told(Ledger::open(base.path(), create_dir)),
         ] {
-            let wanted = format!("is damaged (it was cut off after {left} bytes)");
+            let wanted = format!("is damaged (it was truncated to {left} bytes)");
             assert!(message.contains(&wanted), "{message}");
             assert!(message.contains("`mkdir damaged && mv "), "{message}");
         }
@@ -203,15 +212,18 @@ fn a_ledger_that_was_cut_off_before_its_first_page_is_damaged_and_keeps_its_log(
 }
 
 #[test]
-fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_made_beside_it() {
+fn a_log_without_its_ledger_is_damage_and_no_new_ledger_is_created() {
     let base = made();
     Played::new(base.path(), "own").kill();
     let log = base.path().join("ledger.sqlite3-wal");
     let before = fs::read(&log).unwrap();
     fs::remove_file(file(base.path())).unwrap();
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(
-            message.contains("is damaged (it is missing, and its log is there)"),
+            message.contains("is damaged (it is missing, but its log is there)"),
             "{message}"
         );
     }
@@ -226,13 +238,16 @@ fn a_database_without_tables_is_damaged() {
     conn.execute_batch("CREATE TABLE one (x); DROP TABLE one")
         .unwrap();
     drop(conn);
-    for message in [told(Ledger::open(base.path())), told(Reader::open(base.path()))] {
+    for message in [
+        told(Ledger::open(base.path(), create_dir)),
+        told(Reader::open(base.path())),
+    ] {
         assert!(message.contains("is damaged (it has no tables)"), "{message}");
     }
 }
 
 #[test]
-fn what_was_begun_by_one_that_was_killed_while_it_made_the_ledger_is_made_anew() {
+fn an_interrupted_creation_is_started_anew() {
     let base = tempfile::tempdir().unwrap();
     assert!(Reader::open(base.path()).unwrap().is_none());
     fs::write(base.path().join("ledger.new"), "half of").unwrap();
@@ -243,10 +258,10 @@ fn what_was_begun_by_one_that_was_killed_while_it_made_the_ledger_is_made_anew()
 }
 
 #[test]
-fn a_base_folder_that_cannot_be_made_is_told_with_its_name() {
+fn a_base_folder_that_cannot_be_created_is_named() {
     let base = tempfile::tempdir().unwrap();
     fs::write(base.path().join("file"), "").unwrap();
-    let message = told(Ledger::open(&base.path().join("file/base")));
+    let message = told(Ledger::open(&base.path().join("file/base"), create_dir));
     assert!(
         message.starts_with("could not create the folder of "),
         "{message}"
@@ -254,7 +269,7 @@ fn a_base_folder_that_cannot_be_made_is_told_with_its_name() {
 }
 
 #[test]
-fn a_folder_with_any_name_will_do() {
+fn a_base_folder_may_have_any_name() {
     let base = tempfile::tempdir().unwrap();
     let odd = base.path().join("100% größer? #1");
     start(&odd, "night").finish(Status::Passed, &[]).unwrap();

@@ -1,8 +1,10 @@
-//! What a session records of its jobs.
+//! The records of jobs.
 
 use super::role::{Played, command};
-use super::room::{Attempt, Conflict, Filter, JobState, Ledger, NewJob, NotSubmitted, Status};
-use super::{add, end, folder, reader, sessions, start};
+use super::{add, create_dir, end, folder, reader, sessions, start};
+use cofferdam_batch::ledger::{
+    JobState, Ledger, NewJob, RecordedAttempt, RecordedConflict, SessionFilter, Status, SubmitError,
+};
 
 #[test]
 fn a_session_is_read_back_as_it_was_recorded() {
@@ -31,7 +33,7 @@ fn a_session_is_read_back_as_it_was_recorded() {
         ("lint", 8)
     );
     let (id, log) = (session.id(), failed.log.clone());
-    let conflict = Conflict {
+    let conflict = RecordedConflict {
         kind: "shared-resource".to_owned(),
         severity: "conflict".to_owned(),
         message: "two tests met".to_owned(),
@@ -44,12 +46,12 @@ fn a_session_is_read_back_as_it_was_recorded() {
 
     let told = reader.session("latest").unwrap().unwrap();
     assert_eq!(
-        (told.id, told.status, told.conflicts, told.gap),
+        (told.id, told.status, told.conflicts, told.incomplete),
         (id, Status::Failed, Some(1), false)
     );
     assert_eq!(told.revision.as_deref(), Some("4fd5263"));
     assert_eq!(
-        (told.jobs.completed, told.jobs.cancelled, told.jobs.all()),
+        (told.jobs.completed, told.jobs.cancelled, told.jobs.total),
         (2, 2, 4)
     );
     assert_eq!(reader.conflicts(id).unwrap(), [conflict]);
@@ -67,7 +69,7 @@ fn a_session_is_read_back_as_it_was_recorded() {
             ("never", JobState::Cancelled, 0)
         ]
     );
-    let first = Attempt {
+    let first = RecordedAttempt {
         number: 1,
         state: JobState::Failed,
         exit_code: Some(7),
@@ -82,7 +84,7 @@ fn a_session_is_read_back_as_it_was_recorded() {
 }
 
 #[test]
-fn the_success_rate_counts_over_sessions_and_names_the_worst_first() {
+fn the_pass_rate_spans_sessions_and_the_lowest_comes_first() {
     let base = tempfile::tempdir().unwrap();
     for round in 0..4 {
         let mut session = start(base.path(), "night");
@@ -97,11 +99,11 @@ fn the_success_rate_counts_over_sessions_and_names_the_worst_first() {
         session.finish(Status::Passed, &[]).unwrap();
     }
     let rates = |limit| {
-        let filter = Filter {
+        let filter = SessionFilter {
             namespace: Some("night".to_owned()),
             limit,
         };
-        let told = reader(base.path()).success(&filter).unwrap().into_iter();
+        let told = reader(base.path()).pass_rates(&filter).unwrap().into_iter();
         told.map(|job| (job.name, job.completed, job.failed))
             .collect::<Vec<_>>()
     };
@@ -111,7 +113,7 @@ fn the_success_rate_counts_over_sessions_and_names_the_worst_first() {
 }
 
 #[test]
-fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
+fn every_submitted_job_reaches_the_owner() {
     let base = tempfile::tempdir().unwrap();
     let job = NewJob {
         command: "true",
@@ -119,11 +121,11 @@ fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
         group: Some("io"),
     };
     let submit = || {
-        Ledger::open(base.path())
+        Ledger::open(base.path(), create_dir)
             .unwrap()
             .submit("night", &job, b"--password=hunter2")
     };
-    assert!(matches!(submit(), Err(NotSubmitted::Nobody)));
+    assert!(matches!(submit(), Err(SubmitError::NoSession)));
     let mut session = start(base.path(), "night");
     add(&mut session, &["first"]);
     assert_eq!(session.submitted().unwrap(), []);
@@ -147,7 +149,7 @@ fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
     assert_eq!(next, 4, "numbers are given once");
     assert_eq!(session.close().unwrap(), []);
     assert!(
-        matches!(submit(), Err(NotSubmitted::Nobody)),
+        matches!(submit(), Err(SubmitError::NoSession)),
         "it is about to end"
     );
     for number in 1..=4 {
@@ -163,7 +165,7 @@ fn a_submitted_job_reaches_the_owner_and_none_is_lost_at_the_end() {
 
 #[cfg(unix)]
 #[test]
-fn what_a_submitted_job_runs_is_for_this_user_s_eyes_only() {
+fn only_this_user_can_read_the_description_of_a_submitted_job() {
     use std::os::unix::fs::PermissionsExt as _;
     let base = tempfile::tempdir().unwrap();
     let session = start(base.path(), "night");
@@ -172,7 +174,7 @@ fn what_a_submitted_job_runs_is_for_this_user_s_eyes_only() {
         name: "late",
         group: None,
     };
-    Ledger::open(base.path())
+    Ledger::open(base.path(), create_dir)
         .unwrap()
         .submit("night", &job, b"secret")
         .unwrap();
@@ -202,12 +204,12 @@ fn ten_thousand_jobs_leave_a_small_log_and_none_after_the_end() {
     }
     assert!(longest <= 4_000_000, "{longest}");
     let finished = session.finish(Status::Passed, &[]).unwrap();
-    assert_eq!((finished.log, log()), (0, 0));
+    assert_eq!((finished.bytes, log()), (0, 0));
     assert_eq!(sessions(base.path())[0].jobs.completed, 10_000);
 }
 
 #[test]
-fn old_sessions_are_forgotten_with_their_folders() {
+fn old_sessions_are_removed_with_their_folders() {
     let base = tempfile::tempdir().unwrap();
     let mut folders = Vec::new();
     for _ in 0..3 {
@@ -219,12 +221,12 @@ fn old_sessions_are_forgotten_with_their_folders() {
         session.finish(Status::Passed, &[]).unwrap();
     }
     drop(start(base.path(), "dead"));
-    // Of one who was killed before anybody knew of its session.
+    // The lease of a process that was killed before its session was recorded.
     std::fs::write(base.path().join("sessions/unborn.lease"), "").unwrap();
     std::fs::write(base.path().join("sessions/unborn.jobs"), "").unwrap();
     let running = start(base.path(), "day");
-    let removed = Ledger::open(base.path()).unwrap().retain(2).unwrap();
-    assert_eq!((removed.sessions.len(), removed.left), (2, vec![]));
+    let removed = Ledger::open(base.path(), create_dir).unwrap().retain(2).unwrap();
+    assert_eq!((removed.names.len(), removed.left), (2, vec![]));
     let kept: Vec<_> = sessions(base.path())
         .into_iter()
         .map(|session| session.namespace)
@@ -247,7 +249,7 @@ fn old_sessions_are_forgotten_with_their_folders() {
 }
 
 #[test]
-fn a_long_session_is_not_forgotten_for_the_short_ones_that_began_after_it() {
+fn short_sessions_do_not_displace_a_long_one_that_began_before_them() {
     let base = tempfile::tempdir().unwrap();
     let long = start(base.path(), "long");
     let logs = folder(base.path(), &long);
@@ -256,8 +258,8 @@ fn a_long_session_is_not_forgotten_for_the_short_ones_that_began_after_it() {
         start(base.path(), "short").finish(Status::Passed, &[]).unwrap();
     }
     long.finish(Status::Failed, &[]).unwrap();
-    let removed = Ledger::open(base.path()).unwrap().retain(2).unwrap();
-    assert_eq!(removed.sessions.len(), 2);
+    let removed = Ledger::open(base.path(), create_dir).unwrap().retain(2).unwrap();
+    assert_eq!(removed.names.len(), 2);
     let kept: Vec<_> = sessions(base.path())
         .into_iter()
         .map(|session| session.namespace)
@@ -268,10 +270,10 @@ fn a_long_session_is_not_forgotten_for_the_short_ones_that_began_after_it() {
 
 #[cfg(unix)]
 #[test]
-fn a_disk_that_is_full_in_mid_run_is_told_once_and_the_session_goes_on() {
+fn a_full_disk_is_reported_once_and_the_session_continues() {
     let base = tempfile::tempdir().unwrap();
     let role = command(base.path(), "full");
-    // What would end the process is ignored: then a write fails, as on a full disk.
+    // The signal is ignored, so that a write fails as on a full disk.
     #[expect(clippy::disallowed_methods, reason = "only a shell sets limits")]
     let mut shell = std::process::Command::new("bash");
     shell

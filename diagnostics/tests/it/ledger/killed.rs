@@ -1,11 +1,11 @@
 //! Owners that were killed.
 
 use super::role::Played;
-use super::room::{JobState, Ledger, NewJob, ResumedSpec, Status, Wait};
-use super::{end, new, reader, sessions, start};
+use super::{create_dir, end, new, reader, sessions, start};
+use cofferdam_batch::ledger::{JobState, Ledger, NewJob, ResumedSpec, Status, WaitPolicy};
 
 #[test]
-fn a_killed_owner_s_session_is_marked_and_the_next_one_gets_in() {
+fn the_session_of_a_killed_owner_is_marked_and_the_next_one_is_admitted() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let reader = reader(base.path());
@@ -46,7 +46,7 @@ fn a_killed_owner_s_session_is_marked_and_the_next_one_gets_in() {
 }
 
 #[test]
-fn who_was_killed_inside_of_a_transaction_leaves_no_row_and_keeps_nobody_out() {
+fn a_process_killed_inside_a_transaction_leaves_no_row_and_no_lock() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "day").finish(Status::Passed, &[]).unwrap();
     let torn = Played::new(base.path(), "change");
@@ -60,18 +60,18 @@ fn who_was_killed_inside_of_a_transaction_leaves_no_row_and_keeps_nobody_out() {
 }
 
 #[test]
-fn what_a_killed_owner_left_is_taken_over_exactly_once_also_after_a_second_crash() {
+fn the_jobs_of_a_killed_owner_are_taken_over_exactly_once_even_after_a_second_crash() {
     let base = tempfile::tempdir().unwrap();
     Played::new(base.path(), "own").kill();
     let mut resume = new("night");
     resume.resume = true;
-    let resumed = |new: &super::room::NewSession| {
-        Ledger::open(base.path())
+    let resumed = |new: &cofferdam_batch::ledger::NewSession| {
+        Ledger::open(base.path(), create_dir)
             .unwrap()
-            .start_session(new, Wait::No, |_| {})
+            .start_session(new, WaitPolicy::Never, |_| {})
             .unwrap()
     };
-    let states = |session: &super::Admitted| -> Vec<_> {
+    let states = |session: &super::SessionWriter| -> Vec<_> {
         let jobs = &session.resumed().unwrap().jobs;
         jobs.iter()
             .map(|job| (job.number, job.name.clone(), job.state))
@@ -105,11 +105,11 @@ fn what_a_killed_owner_left_is_taken_over_exactly_once_also_after_a_second_crash
 
     resume.name.push_str("-and-again");
     assert_eq!(resumed(&resume).resumed(), None, "what ended is not resumed");
-    let all = super::Filter {
+    let all = super::SessionFilter {
         namespace: None,
         limit: 10,
     };
-    let success = reader(base.path()).success(&all).unwrap();
+    let success = reader(base.path()).pass_rates(&all).unwrap();
     assert!(
         success.iter().all(|job| job.completed + job.failed == 1),
         "{success:?}"
@@ -117,7 +117,7 @@ fn what_a_killed_owner_left_is_taken_over_exactly_once_also_after_a_second_crash
 }
 
 #[test]
-fn a_submitted_job_that_was_not_run_is_resumed_with_what_it_runs() {
+fn a_submitted_job_that_did_not_run_is_resumed_with_its_description() {
     let base = tempfile::tempdir().unwrap();
     let owner = Played::new(base.path(), "own");
     let job = NewJob {
@@ -125,15 +125,15 @@ fn a_submitted_job_that_was_not_run_is_resumed_with_what_it_runs() {
         name: "late",
         group: None,
     };
-    Ledger::open(base.path())
+    Ledger::open(base.path(), create_dir)
         .unwrap()
         .submit("night", &job, b"what to run")
         .unwrap();
     owner.kill();
     let mut resume = new("night");
     resume.resume = true;
-    let ledger = Ledger::open(base.path()).unwrap();
-    let mut session = ledger.start_session(&resume, Wait::No, |_| {}).unwrap();
+    let ledger = Ledger::open(base.path(), create_dir).unwrap();
+    let mut session = ledger.start_session(&resume, WaitPolicy::Never, |_| {}).unwrap();
     let late = session.resumed().unwrap().jobs.last().unwrap().clone();
     let ResumedSpec::Submitted { file, spec } = late.spec else {
         panic!("{late:?}");

@@ -1,12 +1,12 @@
 //! Looking at a ledger, and copying it, while sessions go on.
 
 use super::role::Played;
-use super::room::{JobState, Reader, Status};
 use super::{add, end, reader, start};
+use cofferdam_batch::ledger::{JobState, Reader, Status};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
-fn a_change_by_somebody_else_is_noticed() {
+fn a_change_by_another_process_is_noticed() {
     let base = tempfile::tempdir().unwrap();
     let mut session = start(base.path(), "night");
     let reader = reader(base.path());
@@ -17,18 +17,18 @@ fn a_change_by_somebody_else_is_noticed() {
 }
 
 #[test]
-fn a_backup_is_whole_sound_and_takes_nothing_s_place() {
+fn a_backup_is_complete_verified_and_replaces_no_file() {
     let base = tempfile::tempdir().unwrap();
     let mut session = start(base.path(), "night");
     add(&mut session, &["a", "b"]);
     let reader = reader(base.path());
     let copy = base.path().join("copy.sqlite3");
-    // What is copied is still in the log.
+    // The copied data is still in the log.
     let made = reader.backup(&copy).unwrap();
     assert_eq!((made.sessions, made.jobs), (1, 2));
     assert_eq!(made.bytes, copy.metadata().unwrap().len());
     let again = reader.backup(&copy).unwrap_err();
-    let there = format!("{} is there already, ", copy.display());
+    let there = format!("{} exists, ", copy.display());
     assert!(again.to_string().starts_with(&there), "{again}");
     let nowhere = reader
         .backup(&base.path().join("no/copy.sqlite3"))
@@ -53,7 +53,7 @@ fn a_backup_is_whole_sound_and_takes_nothing_s_place() {
 }
 
 #[test]
-fn who_writes_who_reads_and_who_copies_are_never_in_each_other_s_way() {
+fn writers_readers_and_backups_never_block_each_other() {
     let base = tempfile::tempdir().unwrap();
     let done = AtomicBool::new(false);
     let mut session = start(base.path(), "night");
@@ -67,7 +67,7 @@ fn who_writes_who_reads_and_who_copies_are_never_in_each_other_s_way() {
                     let mut looks = 0;
                     while !done.load(Ordering::Acquire) || looks == 0 {
                         let active = reader.active().unwrap();
-                        assert_eq!(active[0].jobs.all(), 300);
+                        assert_eq!(active[0].jobs.total, 300);
                         reader.jobs(active[0].id, None).unwrap();
                         if number == 0 {
                             let copy = base.join(format!("copy-{looks}"));
@@ -93,7 +93,7 @@ fn who_writes_who_reads_and_who_copies_are_never_in_each_other_s_way() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_long_reader_that_keeps_the_log_is_named_and_the_log_is_cut_when_it_is_gone() {
+fn a_long_reader_of_the_log_is_named_and_the_log_is_truncated_after_it() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let long = Played::new(base.path(), "read");
@@ -103,11 +103,11 @@ fn a_long_reader_that_keeps_the_log_is_named_and_the_log_is_cut_when_it_is_gone(
         session.job_finished(&end(number, JobState::Completed)).unwrap();
     }
     let finished = session.finish(Status::Passed, &[]).unwrap();
-    assert!(finished.log > 4_000_000, "{finished:?}");
+    assert!(finished.bytes > 4_000_000, "{finished:?}");
     assert_eq!(finished.readers.len(), 1);
     assert_eq!(finished.readers[0].pid, long.pid());
-    assert_eq!(reader(base.path()).log().readers, finished.readers);
+    assert_eq!(reader(base.path()).wal_status().readers, finished.readers);
     long.kill();
     let finished = start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
-    assert_eq!((finished.log, finished.readers.as_slice()), (0, &[][..]));
+    assert_eq!((finished.bytes, finished.readers.as_slice()), (0, &[][..]));
 }

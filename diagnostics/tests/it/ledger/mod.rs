@@ -1,4 +1,4 @@
-//! The ledger's room, included as it is: processes that write to it are roles of this binary.
+//! The ledger: processes that write to it are roles of this binary.
 
 mod admission;
 mod damage;
@@ -8,15 +8,15 @@ mod looking;
 #[cfg(unix)]
 mod read_only;
 pub(crate) mod role;
-#[path = "../../../src/ledger/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "tests need less than the binary does")]
-pub(crate) mod room;
 
-use room::{Admitted, Filter, JobEnd, JobState, Ledger, NewJob, NewSession, Reader, Session, Trigger, Wait};
+use cofferdam_batch::ledger::{
+    JobEnd, JobState, Ledger, NewJob, NewSession, Reader, RecordedSession, SessionFilter, SessionWriter,
+    Trigger, WaitPolicy,
+};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A session that nobody has begun yet.
+/// Returns a session that is not admitted yet.
 pub(crate) fn new(namespace: &str) -> NewSession {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     #[expect(clippy::disallowed_methods, reason = "roles are processes of their own")]
@@ -27,28 +27,39 @@ pub(crate) fn new(namespace: &str) -> NewSession {
         scope: "batch".to_owned(),
         takes_jobs: true,
         trigger: Trigger::User,
-        beside: false,
+        concurrent: false,
         resume: false,
         revision: Some("4fd5263".to_owned()),
     }
 }
 
-/// One that was admitted at once.
-pub(crate) fn start(base: &Path, namespace: &str) -> Admitted {
-    let ledger = Ledger::open(base).unwrap();
-    ledger
-        .start_session(&new(namespace), Wait::No, |_| panic!("nobody to wait for"))
+/// The ledger in a base folder.
+pub(crate) fn open(base: &Path) -> Ledger {
+    Ledger::open(base, create_dir).unwrap()
+}
+
+/// Creates folders as the command does.
+pub(crate) fn create_dir(base: &Path, below: &Path) -> std::io::Result<PathBuf> {
+    cofferdam::diagnostics::private_dir(base, below).map_err(std::io::Error::other)
+}
+
+/// Begins a session at once.
+pub(crate) fn start(base: &Path, namespace: &str) -> SessionWriter {
+    open(base)
+        .start_session(&new(namespace), WaitPolicy::Never, |_| {
+            panic!("there is no session to wait for")
+        })
         .unwrap()
 }
 
-/// What the session keeps.
-pub(crate) fn folder(base: &Path, session: &Admitted) -> PathBuf {
+/// Returns the folder of the session's logs.
+pub(crate) fn folder(base: &Path, session: &SessionWriter) -> PathBuf {
     let known = reader(base).session(&session.id().to_string()).unwrap();
-    room::folder(base, &known.unwrap().name)
+    cofferdam_batch::ledger::folder(base, &known.unwrap().name)
 }
 
 /// Adds these jobs.
-pub(crate) fn add(session: &mut Admitted, names: &[&str]) {
+pub(crate) fn add(session: &mut SessionWriter, names: &[&str]) {
     let jobs: Vec<_> = names
         .iter()
         .map(|name| NewJob {
@@ -83,8 +94,8 @@ pub(crate) fn reader(base: &Path) -> Reader {
 }
 
 /// All sessions, the newest first.
-pub(crate) fn sessions(base: &Path) -> Vec<Session> {
-    let all = Filter {
+pub(crate) fn sessions(base: &Path) -> Vec<RecordedSession> {
+    let all = SessionFilter {
         namespace: None,
         limit: u32::MAX,
     };

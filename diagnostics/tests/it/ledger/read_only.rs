@@ -1,22 +1,22 @@
 //! Ledgers in folders that cannot be written to.
 
 use super::role::{Played, command};
-use super::room::Status;
 use super::start;
 use crate::recording::{Told, cofferdam};
+use cofferdam_batch::ledger::Status;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-/// Nobody may write there any more until this is dropped.
+/// A read-only folder, until this is dropped.
 struct ReadOnly<'a>(&'a Path);
 
 impl<'a> ReadOnly<'a> {
     fn new(base: &'a Path) -> Self {
         std::fs::set_permissions(base, Permissions::from_mode(0o555)).unwrap();
-        // It is made for its owner alone; whoever is to read the ledger has to see which sessions live.
+        // It is created for its owner alone, but readers of the ledger have to see the leases.
         let _ = std::fs::set_permissions(base.join("sessions"), Permissions::from_mode(0o755));
         Self(base)
     }
@@ -28,10 +28,10 @@ impl Drop for ReadOnly<'_> {
     }
 }
 
-/// What the command says of that folder; `None` where this test is root's and others cannot reach the program.
+/// Returns the output of the command; `None` if this test runs as root and other users cannot reach the program.
 fn told(mut command: Command) -> Option<Told> {
     if rustix::process::geteuid().is_root() {
-        // Root may write anywhere, so the command is a user's who is nobody.
+        // Root may write anywhere, so the command runs as the user `nobody`.
         command.uid(65_534).gid(65_534);
     }
     command.current_dir("/");
@@ -43,7 +43,7 @@ fn told(mut command: Command) -> Option<Told> {
 }
 
 #[test]
-fn a_ledger_in_a_folder_that_cannot_be_written_to_is_read_all_the_same() {
+fn a_ledger_in_a_read_only_folder_is_readable() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
@@ -55,7 +55,7 @@ fn a_ledger_in_a_folder_that_cannot_be_written_to_is_read_all_the_same() {
 }
 
 #[test]
-fn one_whose_log_was_left_there_is_read_whole_or_explained() {
+fn a_ledger_with_a_remaining_log_is_read_completely_or_explained() {
     let base = tempfile::tempdir().unwrap();
     Played::new(base.path(), "own").kill();
     for leftover in ["-wal and -shm", "-wal alone"] {
@@ -80,7 +80,7 @@ fn one_whose_log_was_left_there_is_read_whole_or_explained() {
 }
 
 #[test]
-fn who_would_write_there_is_told_that_it_is_read_only() {
+fn a_write_there_fails_with_the_reason() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
@@ -90,7 +90,7 @@ fn who_would_write_there_is_told_that_it_is_read_only() {
     assert!(
         tried
             .out
-            .contains("cannot be written to: the file or its folder is read-only"),
+            .contains("is not writable: the file or its folder is read-only"),
         "{}{}",
         tried.out,
         tried.err
@@ -98,7 +98,7 @@ fn who_would_write_there_is_told_that_it_is_read_only() {
 }
 
 #[test]
-fn a_session_that_has_no_place_of_its_own_does_not_begin_and_says_what_helps() {
+fn a_session_without_a_writable_base_folder_fails_with_advice() {
     let base = tempfile::tempdir().unwrap();
     start(base.path(), "night").finish(Status::Passed, &[]).unwrap();
     let _read_only = ReadOnly::new(base.path());
@@ -108,7 +108,7 @@ fn a_session_that_has_no_place_of_its_own_does_not_begin_and_says_what_helps() {
     assert!(
         tried
             .err
-            .ends_with("; a session needs a base folder to write to: choose another by COFFERDAM_DIR\n"),
+            .ends_with("; a session needs a writable base folder: set COFFERDAM_DIR to another one\n"),
         "{}",
         tried.err
     );

@@ -1,8 +1,8 @@
 //! Processes that write to a ledger: an ignored test of this very binary, that acts only when it is asked to.
 
-use super::room::{JobState, Ledger, NotAdmitted, Wait};
-use super::{add, end, new, start};
+use super::{add, create_dir, end, new, start};
 use crate::run::variable;
+use cofferdam_batch::ledger::{AdmissionError, JobState, Ledger, WaitPolicy};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ fn role() {
             .unwrap();
             ready();
         }
-        // Reads all the time what was there when it began.
+        // Keeps a read transaction open.
         "read" => {
             let conn = rusqlite::Connection::open(base.join("ledger.sqlite3")).unwrap();
             conn.execute_batch("BEGIN; SELECT count(*) FROM sessions;")
@@ -68,7 +68,7 @@ fn role() {
         }
         // Says why the ledger cannot be written to.
         "try" => {
-            let tried = Ledger::open(&base).and_then(|ledger| ledger.retain(10));
+            let tried = Ledger::open(&base, create_dir).and_then(|ledger| ledger.retain(10));
             print(&tried.unwrap_err().to_string());
         }
         other => panic!("no role {other}"),
@@ -80,26 +80,28 @@ fn contend(base: &Path) {
     let (mut admitted, mut refused) = (0, 0);
     ready();
     for _ in 0..100 {
-        let ledger = Ledger::open(base).unwrap();
-        match ledger.start_session(&new("night"), Wait::No, |_| {}) {
+        let ledger = Ledger::open(base, create_dir).unwrap();
+        match ledger.start_session(&new("night"), WaitPolicy::Never, |_| {}) {
             Ok(session) => {
                 let alone = base.join("alone");
                 drop(File::create_new(&alone).expect("two are active"));
                 admitted += 1;
                 std::fs::remove_file(&alone).unwrap();
-                session.finish(super::room::Status::Passed, &[]).unwrap();
+                session
+                    .finish(cofferdam_batch::ledger::Status::Passed, &[])
+                    .unwrap();
             }
-            Err(NotAdmitted::Refused(other)) => {
+            Err(AdmissionError::Blocked(other)) => {
                 assert_eq!(other.namespace, "night");
                 refused += 1;
             }
-            Err(NotAdmitted::Ledger(error)) => panic!("{error}"),
+            Err(AdmissionError::Ledger(error)) => panic!("{error}"),
         }
     }
     print(&format!("{admitted} {refused}"));
 }
 
-/// Tells whoever started this that it is so far, and goes on when its standard input is closed.
+/// Reports that the role is ready, and continues when its standard input is closed.
 fn ready() {
     print("READY");
     let _ = std::io::stdin().read(&mut [0]);

@@ -2,9 +2,9 @@
 
 mod rush;
 
-use cofferdam::{Access, Resource, ServiceLocator, claim};
 use cofferdam::locator::ServiceHandle;
 use cofferdam::worker::Claim;
+use cofferdam::{Access, Resource, ServiceLocator, claim};
 use order_desk::{Audit, Broker, OrderDesk, Orders, PriceList, Report, StatusServer};
 use std::ops::Deref;
 use std::path::Path;

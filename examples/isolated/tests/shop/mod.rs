@@ -1,8 +1,8 @@
 //! What every test sets up first: a shop that nobody else is in.
 
-use cofferdam::{Access, Resource, ServiceLocator, Worker, WorkerLocal, claim};
 use cofferdam::locator::ServiceHandle;
 use cofferdam::worker::Claim;
+use cofferdam::{Access, Resource, ServiceLocator, Worker, WorkerLocal, claim};
 use order_desk::{Audit, Broker, OrderDesk, Orders, PriceList, Report, StatusServer};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};

@@ -2,8 +2,8 @@
 
 mod server;
 
-use cofferdam::{Access, Fixture, Names, Resource, Worker, claim};
 use cofferdam::worker::Claim;
+use cofferdam::{Access, Fixture, Names, Resource, Worker, claim};
 use server::{SERVER, TEMPLATE};
 
 /// One for each worker, kept while the run lasts. The copy is made with no lock held, so workers make theirs at one time.

@@ -1,7 +1,7 @@
 //! The server: one for the whole run.
 
-use cofferdam::{BoxError, Fixture, Names, Setup};
 use cofferdam::fixture::StopSignal;
+use cofferdam::{BoxError, Fixture, Names, Setup};
 use meeting_rooms::SCHEMA;
 use postgres::{Client, NoTls};
 use serde::{Deserialize, Serialize};
