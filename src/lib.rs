@@ -53,7 +53,7 @@
 //! | a resource for one test at a time | [`lock()`], [`lock::lock_shared`], [`lock::try_lock`], [`lock::LockOptions`] |
 //! | a test that must not run beside others | `#[serial]`, `#[parallel]`, with the feature `serial` |
 //! | a lock of another kind that protects a resource | [`lock::guarded_by`] |
-//! | the state of all caches, or recorded data, in a program | [`diagnostics`], [`format`](crate::format) |
+//! | the state of all caches, or recorded data, in a program | [`diagnostics`], [`mod@format`] |
 //!
 //! In short:
 //!

@@ -1,6 +1,6 @@
 //! Services: built once per worker by a factory, found by type, and kept in a bounded cache.
 //!
-//! A suite uses [`ServiceLocator`](crate::ServiceLocator) or [`WorkerLocal`](crate::WorkerLocal); this module has the types
+//! A suite uses [`ServiceLocator`] or [`WorkerLocal`]; this module has the types
 //! that they return.
 
 mod builder;

@@ -191,7 +191,7 @@ impl LockOptions {
         }
     }
 
-    /// Waits for the lock without blocking the thread; see [`lock_async`](crate::lock::lock_async).
+    /// Waits for the lock without blocking the thread; see [`lock_async`].
     ///
     /// # Errors
     /// Like [`lock`](Self::lock).
