@@ -3,7 +3,7 @@
 //!
 //! This module maps conflicts to causes; `reading` then detects conflicts on the causes.
 
-use super::meaning::path_of;
+use super::interpret::path_of;
 use crate::findings::{Fold, folded, is_random_name, numbers};
 use cofferdam::diagnostics::Kind;
 use cofferdam::{Resource, ResourceKind};

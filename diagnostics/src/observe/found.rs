@@ -1,7 +1,7 @@
 //! Conversion of conflicts to findings, which are stored and confirmed.
 
-use super::who;
 use crate::findings::{Access, Finding, Grade, Kind, Program, Runner, Test, Use};
+use crate::observe::log::attribution;
 use cofferdam::Resource;
 use cofferdam::diagnostics::{Conflict, Kind as ConflictKind, Party};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// The observed tests and the directories of their programs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    pub(crate) tests: Vec<who::Test>,
+    pub(crate) tests: Vec<attribution::Test>,
     /// The directory of each process, by process ID.
     pub(crate) folders: HashMap<u32, PathBuf>,
 }

@@ -6,7 +6,7 @@
 //! longer than it took the second to arrive: only who still comes after it was kept waiting.
 
 use super::pauses::{LONGEST, Pauses};
-use super::windows::{Stay, Window};
+use super::timelines::{Stay, Window};
 use crate::findings::Grade;
 
 /// As often a pair is run to see whether it can meet.

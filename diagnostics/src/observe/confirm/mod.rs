@@ -6,6 +6,7 @@
 //! findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test from one to the next.
 
 mod cover;
+mod env_lock;
 mod fisher;
 mod grade;
 mod leftovers;
@@ -13,13 +14,12 @@ mod outcome;
 mod pairs;
 mod pauses;
 mod proof;
-mod queue;
-mod readers;
+mod reader_locks;
 mod rerun;
 mod steps;
-mod suite;
-mod waits;
-mod windows;
+mod subjects;
+mod task_queue;
+mod timelines;
 
 use super::found::Found;
 use super::launch::Launch;
@@ -36,7 +36,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use steps::Steps;
-use suite::Suite;
+use subjects::Suite;
 
 /// The limits of a confirmation.
 #[derive(Clone, Copy, Debug)]

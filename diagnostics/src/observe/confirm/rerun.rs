@@ -1,16 +1,17 @@
 //! Runs some tests once more, and nothing else of their suite.
 
-use super::super::causes::held;
-use super::super::launch::{Launch, Started, VARIABLE};
-use super::super::log::Log;
-use super::super::meaning::{Act, How, acts};
-use super::super::ports::number_of;
-use super::super::uses::Folders;
-use super::super::{account, runner};
+use super::env_lock::Waits;
 use super::pauses::Pauses;
-use super::waits::Waits;
-use super::windows::{Stay, stays};
+use super::timelines::{Stay, stays};
+use crate::observe::causes::held;
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
+use crate::observe::interpret::accesses::Folders;
+use crate::observe::interpret::ports::number_of;
+use crate::observe::interpret::{Act, How, acts};
+use crate::observe::launch::runner;
+use crate::observe::launch::{Launch, Started, VARIABLE};
+use crate::observe::log::Log;
+use crate::observe::log::account_file;
 use crate::processes::Scan;
 use cofferdam::{Resource, ResourceKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -178,7 +179,7 @@ impl<'a> Rerunner<'a> {
             .iter()
             .map(|part| (part.binary.as_str(), part.name.as_str()))
             .collect();
-        let (account, logs) = account::read(&folder);
+        let (account, logs) = account_file::read(&folder);
         if let Some(lost) = account.lost.first().filter(|_| !endings.contains(&Ending::Late)) {
             // That two kept apart cannot be said when one of them was not seen.
             let _ = fs::remove_dir_all(folder);
@@ -501,8 +502,8 @@ pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::pauses::Held;
     use super::*;
+    use crate::observe::confirm::pauses::Held;
 
     #[test]
     fn a_test_failed_if_libtest_says_so_or_nothing() {

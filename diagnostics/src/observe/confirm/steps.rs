@@ -6,13 +6,13 @@ use super::grade::{self, Evidence, Next, Try, count, judge, weigh};
 use super::pairs::{ALL, Meeting};
 use super::pauses::Pauses;
 use super::proof::{self, LOOKS, SOLO_RUNS};
-use super::queue::{Task, run_all};
-use super::readers;
+use super::reader_locks;
 use super::rerun::{Ending, Part, Ran, Rerunner, held_at_once};
-use super::suite::{
+use super::subjects::{
     Solo, SoloUse, Suite, each_pair, lasted, name, parts, positions, resources, solo_fails, startable,
 };
-use super::windows::Stay;
+use super::task_queue::{Task, run_all};
+use super::timelines::Stay;
 use super::{Grades, Options, sorted};
 use crate::findings::Grade;
 use cofferdam::Resource;
@@ -511,17 +511,17 @@ impl<'a> Steps<'a> {
             let (Some(first), Some(change)) = (first, change) else {
                 return graded(Grade::Potential, grade::TOO_FAR, tries);
             };
-            let times = readers::Times { held: first, change };
+            let times = reader_locks::Times { held: first, change };
             let (mut waited, mut last) = (0, grade::TOO_FAR);
-            for attempt in 0..readers::RUNS {
-                let Some(pauses) = readers::pauses(held, times, attempt) else {
+            for attempt in 0..reader_locks::RUNS {
+                let Some(pauses) = reader_locks::pauses(held, times, attempt) else {
                     break;
                 };
                 let Some(ran) = self.run_pair(suite, finding, positions, pauses, tries) else {
                     return;
                 };
                 tries += 1;
-                match readers::weigh(&ran.stays[held], &ran.stays[changes], change) {
+                match reader_locks::weigh(&ran.stays[held], &ran.stays[changes], change) {
                     Evidence::Met => return graded(Grade::Unguarded, grade::MET, tries),
                     _ if ran.endings.contains(&Ending::Late) => {
                         return graded(Grade::Potential, grade::LATE, tries);
@@ -529,11 +529,11 @@ impl<'a> Steps<'a> {
                     Evidence::Waited => waited += 1,
                     Evidence::Neither(why) => last = why,
                 }
-                if waited == readers::AGREEING {
+                if waited == reader_locks::AGREEING {
                     break;
                 }
             }
-            if waited < readers::AGREEING {
+            if waited < reader_locks::AGREEING {
                 return graded(Grade::Potential, last, tries);
             }
         }

@@ -1,18 +1,18 @@
 //! From logs to evidence: attributes each record to its test, interprets it, and passes it to the conflict detection as a
 //! claim.
 
-use super::backtraces::Backtraces;
-use super::causes::{Cause, Family, Met, Named, Paths, causes};
-use super::format::RUN;
-use super::found::Detail;
-use super::group::Groups;
-use super::listed::Listed;
-use super::log::{Log, Record};
-use super::meaning::How;
-use super::places::{Lines, Place};
-use super::uses::{Folders, Thing, Use, Uses};
-use super::who::Who;
+use super::accesses::{Folders, Thing, Use, Uses};
+use super::dir_listings::Listed;
 use crate::findings::Watched;
+use crate::observe::causes::{Cause, Family, Met, Named, Paths, causes};
+use crate::observe::format::RUN;
+use crate::observe::found::Detail;
+use crate::observe::interpret::How;
+use crate::observe::launch::test_groups::Groups;
+use crate::observe::log::attribution::Who;
+use crate::observe::log::backtraces::Backtraces;
+use crate::observe::log::source_lines::{Lines, Place};
+use crate::observe::log::{Log, Record};
 use cofferdam::diagnostics::{Conflict, Evidence, Kind, Observed, Party};
 use cofferdam::{Access, Resource, ResourceKind};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

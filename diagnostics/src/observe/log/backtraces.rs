@@ -1,9 +1,9 @@
 //! Recognition of accesses that std makes to print a backtrace: it reads the working directory and `RUST_BACKTRACE`, and
 //! opens debug information. They do not count as accesses of the test.
 
-use super::format::Kind;
-use super::log::{Log, Record};
-use super::places::{Module, modules, places};
+use super::source_lines::{Module, modules, places};
+use crate::observe::format::Kind;
+use crate::observe::log::{Log, Record};
 use addr2line::Loader;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ enum Function {
 
 /// Recognizes records that come from the printing of a backtrace.
 #[derive(Default)]
-pub(super) struct Backtraces {
+pub(crate) struct Backtraces {
     programs: HashMap<PathBuf, Option<Loader>>,
     functions: HashMap<(PathBuf, u64), Function>,
     /// Call stacks of the current log that print a backtrace.
@@ -41,7 +41,7 @@ pub(super) struct Backtraces {
 
 impl Backtraces {
     /// Finds the call stacks in `log` that print a backtrace.
-    pub(super) fn look(&mut self, log: &Log) {
+    pub(crate) fn look(&mut self, log: &Log) {
         self.stacks.clear();
         let modules = modules(log);
         let is_asked: HashSet<u32> = log
@@ -64,7 +64,7 @@ impl Backtraces {
     }
 
     /// Returns whether printing a backtrace caused this record of the current log.
-    pub(super) fn made(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn made(&self, record: &Record<'_>) -> bool {
         self.stacks.contains(&record.stack)
     }
 

@@ -1,15 +1,18 @@
 //! One observation, from the launch to the conflicts.
 
 use super::confirm::{Event, Options, Rerun, confirm};
+use super::format;
 use super::format::{Kind, header};
 use super::found::{Found, Seen, found, ran};
-use super::group::Groups;
+use super::interpret::reading;
 use super::launch::{Asked, Launch, LaunchError, Started};
+use super::launch::{isolated_rerun, runner};
 use super::log::Log;
-use super::places::Lines;
-use super::who::{Alone, Known, Who};
-use super::{account, alone, format, reading, runner};
+use super::log::account_file;
 use crate::findings::{Account, Finding, Program, Watched};
+use crate::observe::launch::test_groups::Groups;
+use crate::observe::log::attribution::{Alone, Known, Who};
+use crate::observe::log::source_lines::Lines;
 use cofferdam::diagnostics::{Conflict, Party};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -57,12 +60,12 @@ impl Session {
 
     /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses as JSON.
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
-        let (mut account, mut logs) = account::read(self.launch.folder());
+        let (mut account, mut logs) = account_file::read(self.launch.folder());
         let mut known = self.known(&logs);
         let mut who = Who::of(&logs, &known);
         if !who.missed.is_empty() {
             self.tell_apart(&logs, &who, &mut known);
-            (account, logs) = account::read(self.launch.folder());
+            (account, logs) = account_file::read(self.launch.folder());
             who = Who::of(&logs, &known);
         }
         leave_out(&mut account, &logs, &who, &known);
@@ -154,7 +157,7 @@ impl Session {
                 continue;
             };
             for test in names {
-                if let Some(pid) = alone::run(&self.launch, &started, test) {
+                if let Some(pid) = isolated_rerun::run(&self.launch, &started, test) {
                     replaced.insert(log.pid());
                     let alone = Alone {
                         test: test.clone(),

@@ -6,7 +6,7 @@
 
 use super::grade::{Evidence, IN_STD, NOT_BOTH, NOT_CHANGED, NOT_HELD, TOO_FAR, margin};
 use super::pauses::{Held, LONGEST, Pauses};
-use super::windows::Stay;
+use super::timelines::Stay;
 
 /// The number of runs in which the change has to wait, and of those that may be tried for it.
 pub(super) const AGREEING: u32 = 2;

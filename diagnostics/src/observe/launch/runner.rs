@@ -1,9 +1,10 @@
 //! The runner of test programs: prepares the observation and then executes the program. A project's own runner is started
 //! first and starts this one again.
 
-use super::launch::{RUNNER, RUNNER_BEFORE, Started, THEIRS, VARIABLE, own_exe};
-use super::{account, group};
+use super::test_groups;
 use crate::cli::RUNNER_WORD;
+use crate::observe::launch::{RUNNER, RUNNER_BEFORE, Started, THEIRS, VARIABLE, own_exe};
+use crate::observe::log::account_file;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,14 +14,14 @@ use std::process::Command;
 use std::{env, fs, io, process};
 
 /// Each thread of the process is a test.
-pub(super) const THREADS: u8 = 0;
+pub(crate) const THREADS: u8 = 0;
 /// The process is one test.
-pub(super) const ONE_TEST: u8 = 1;
+pub(crate) const ONE_TEST: u8 = 1;
 /// Each thread is a test, and thread names are not read.
-pub(super) const WITHOUT_NAMES: u8 = 2;
+pub(crate) const WITHOUT_NAMES: u8 = 2;
 
 /// The name of a file whose presence makes the runner write down how each program was started.
-pub(super) const AGAIN: &str = "again";
+pub(crate) const AGAIN: &str = "again";
 
 /// Executes the program in place of this process, observed unless it only lists its tests. Returns only on failure.
 pub(crate) fn become_observed(command: &[OsString]) -> io::Error {
@@ -117,7 +118,7 @@ impl Told {
             }
             _ => program.as_bytes().to_vec(),
         };
-        let Some(slot) = account::enter(&self.folder, Path::new(program), &name) else {
+        let Some(slot) = account_file::enter(&self.folder, Path::new(program), &name) else {
             return;
         };
         let mut observe = OsString::from(format!("{slot:08};{pid};{};{};{tests};", self.frames, self.raw));
@@ -132,7 +133,7 @@ impl Told {
         if let (ONE_TEST, Some(group)) = (tests, variable("NEXTEST_TEST_GROUP")) {
             let workspace = variable("NEXTEST_WORKSPACE_ROOT").unwrap_or_default();
             // On failure the test is reported as if it were in no group.
-            let _ = group::note(&self.folder, pid, &group, &workspace);
+            let _ = test_groups::note(&self.folder, pid, &group, &workspace);
         }
         if tests != ONE_TEST || self.folder.join(AGAIN).exists() {
             // Needed to rerun tests and to list them. On failure only the threads' own names count.
@@ -185,13 +186,13 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-pub(super) fn started(program: &OsStr) -> Command {
+pub(crate) fn started(program: &OsStr) -> Command {
     #[expect(clippy::disallowed_methods, reason = "this process becomes it")]
     Command::new(program)
 }
 
 /// Returns the tests that a libtest program lists. Do not call it for other programs, which might run instead.
-pub(super) fn listed(started_as: &Started) -> Option<std::collections::BTreeSet<String>> {
+pub(crate) fn listed(started_as: &Started) -> Option<std::collections::BTreeSet<String>> {
     let output = started(&started_as.program)
         .args(["--list", "--format", "terse"])
         .current_dir(&started_as.dir)
@@ -215,7 +216,7 @@ pub(super) fn listed(started_as: &Started) -> Option<std::collections::BTreeSet<
 }
 
 /// Returns whether a program contains libtest, recognized by a sentence of its help.
-pub(super) fn has_libtest(program: &Path) -> bool {
+pub(crate) fn has_libtest(program: &Path) -> bool {
     contains(program, b"By default, all tests are run in parallel.")
 }
 

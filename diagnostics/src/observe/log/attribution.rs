@@ -4,9 +4,9 @@
 //! memory; the name counts if the thread gave itself the same name and the program lists it. A process that a test starts
 //! belongs to that test.
 
-use super::format::{IN_SLOT, RUN, header};
-use super::log::{Log, Record};
-use super::notes::{Child, Name, Notes, binary_of, name_of};
+use super::process_facts::{Child, Name, Notes, binary_of, name_of};
+use crate::observe::format::{IN_SLOT, RUN, header};
+use crate::observe::log::{Log, Record};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -117,7 +117,7 @@ impl Who {
     }
 
     /// Returns the test with that thread number in a log.
-    pub(super) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
+    pub(crate) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
         match &self.owners[log] {
             _ if number == RUN => None,
             Owner::One(origin) => origin.test,
@@ -260,9 +260,9 @@ impl Who {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::Kind;
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::format::Kind;
+    use crate::observe::log::made::Made;
 
     fn list(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()

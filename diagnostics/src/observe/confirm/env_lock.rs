@@ -3,9 +3,9 @@
 //! A test pauses while it is inside of `std::env::set_var`, and so holds that lock, as it would for some nanoseconds. Whoever
 //! waits for it is at the variables already: no lock of the tests' own kept it away.
 
-use super::super::format::Kind;
-use super::super::log::{Log, Record};
-use super::super::places::{is_within, modules, places};
+use crate::observe::format::Kind;
+use crate::observe::log::source_lines::{is_within, modules, places};
+use crate::observe::log::{Log, Record};
 use addr2line::Loader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,11 @@
 //! Parsing of an observer's log into records.
 
+pub(crate) mod account_file;
+pub(crate) mod attribution;
+pub(crate) mod backtraces;
+mod process_facts;
+pub(crate) mod source_lines;
+
 use super::format::{
     self, ABSENT, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, TAKEN, header,
 };
@@ -170,7 +176,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod made {
+pub(crate) mod made {
     //! Logs for tests, record by record.
 
     use super::*;

@@ -1,12 +1,12 @@
 //! Ports that belong to one test: those the kernel assigned to it, and leased ports.
 
-use super::format::Kind;
-use super::log::Record;
+use crate::observe::format::Kind;
+use crate::observe::log::Record;
 use std::collections::HashMap;
 
 /// The time from which each owner has each assigned port. 65,536 is added to the numbers of UDP ports.
 #[derive(Debug, Default)]
-pub(super) struct Given {
+pub(crate) struct Given {
     since: HashMap<(Owner, u32), u64>,
     /// The time from which each TCP port is leased.
     leased: HashMap<u32, u64>,
@@ -20,7 +20,7 @@ enum Owner {
 
 impl Given {
     /// Notes a port that was assigned or leased.
-    pub(super) fn look(&mut self, record: &Record<'_>, test: Option<usize>) {
+    pub(crate) fn look(&mut self, record: &Record<'_>, test: Option<usize>) {
         if record.kind == Kind::LeasedPort {
             let since = self.leased.entry(record.value).or_insert(record.at);
             *since = record.at.min(*since);
@@ -38,7 +38,7 @@ impl Given {
     /// Returns whether the access is to a port that the test had been assigned by then, or that was leased. Another test may
     /// be assigned the same number earlier or later, which is no conflict. A test that finds a port in use that was assigned
     /// to its process did not choose the number either: a server shared by several tests passed it on.
-    pub(super) fn is(&self, record: &Record<'_>, test: usize) -> bool {
+    pub(crate) fn is(&self, record: &Record<'_>, test: usize) -> bool {
         let number = record.value & u32::from(u16::MAX);
         let port = match record.kind {
             Kind::BindTcp | Kind::ConnectTcp => number,
@@ -55,9 +55,9 @@ impl Given {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::{FAILED, TAKEN};
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::format::{FAILED, TAKEN};
+    use crate::observe::log::made::Made;
 
     #[test]
     fn a_port_is_a_test_s_own_once_the_kernel_gave_it() {

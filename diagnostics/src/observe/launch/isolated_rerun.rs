@@ -1,7 +1,7 @@
 //! Reruns of single tests whose records could not be attributed: each test gets a process of its own.
 
-use super::launch::{Launch, Started, VARIABLE};
 use super::runner;
+use crate::observe::launch::{Launch, Started, VARIABLE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::process::{Child, Stdio};
@@ -14,7 +14,7 @@ const LONGEST: Timespec = Timespec {
 
 /// Runs one test of a program under observation, with the arguments, directory and variables the program was started with.
 /// Returns the process ID, or `None` if the program could not be started.
-pub(super) fn run(launch: &Launch, program: &Started, test: &str) -> Option<u32> {
+pub(crate) fn run(launch: &Launch, program: &Started, test: &str) -> Option<u32> {
     let mut command = runner::started(launch.runner().as_os_str());
     let ignored = program
         .arguments

@@ -155,7 +155,7 @@ impl Suite {
         parts.map(|part| part.started.dir.clone()).collect()
     }
 
-    /// Returns marks for these tests, and for what they share with others beyond their process: see [`super::queue::Task`].
+    /// Returns marks for these tests, and for what they share with others beyond their process: see [`super::task_queue::Task`].
     pub(super) fn marks(&self, tests: &[usize]) -> BTreeSet<usize> {
         let shared = |finding: &usize| {
             self.meets[*finding]

@@ -1,6 +1,6 @@
 //! Removed and renamed directories, which take everything below them away.
 
-use super::meaning::How;
+use crate::observe::interpret::How;
 use cofferdam::Access;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -8,13 +8,13 @@ use std::path::Path;
 
 /// The tests that removed or renamed each path.
 #[derive(Debug, Default)]
-pub(super) struct Uprooted {
+pub(crate) struct Uprooted {
     /// Keyed by bytes: comparing paths component by component is much slower.
     by: HashMap<OsString, Vec<usize>>,
 }
 
 impl Uprooted {
-    pub(super) fn add(&mut self, path: &Path, test: usize) {
+    pub(crate) fn add(&mut self, path: &Path, test: usize) {
         let tests = self.by.entry(path.into()).or_default();
         if !tests.contains(&test) {
             tests.push(test);
@@ -22,12 +22,12 @@ impl Uprooted {
     }
 
     /// Returns whether `test` removed or renamed the path or a directory above it.
-    pub(super) fn is_by(&self, path: &Path, test: usize) -> bool {
+    pub(crate) fn is_by(&self, path: &Path, test: usize) -> bool {
         let by = |path: &Path| self.by.get(path.as_os_str());
         path.ancestors().filter_map(by).any(|tests| tests.contains(&test))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by.is_empty()
     }
 
@@ -35,7 +35,7 @@ impl Uprooted {
     ///
     /// A removed directory represents everything below it: the test that removes it writes it, and every other test that
     /// uses a path below it reads it. Those tests also keep their own use of the path, since two of them may conflict there.
-    pub(super) fn uses<'a>(&'a self, path: &'a Path, how: How, test: usize) -> Vec<(&'a Path, Access)> {
+    pub(crate) fn uses<'a>(&'a self, path: &'a Path, how: How, test: usize) -> Vec<(&'a Path, Access)> {
         // Walks upward, so the last match is the topmost.
         let (mut own, mut another) = (None, None);
         for folder in path.ancestors() {

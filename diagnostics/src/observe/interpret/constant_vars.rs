@@ -1,8 +1,8 @@
 //! Environment variables that every test sets to the same value, or unsets, before it reads them: no schedule changes the
 //! value that a test reads.
 
-use super::format::Kind;
-use super::log::Record;
+use crate::observe::format::Kind;
+use crate::observe::log::Record;
 use std::collections::{HashMap, HashSet};
 
 /// The mark of an unset variable: no value has mark 0.
@@ -20,7 +20,7 @@ struct Variable {
 
 /// The variables of all processes, by process and name.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub(crate) struct Settled {
     variables: HashMap<u32, HashMap<String, Variable>>,
     /// The tests that removed all variables, by process.
     cleared_by: HashMap<u32, HashSet<u32>>,
@@ -28,7 +28,7 @@ pub(super) struct Settled {
 
 impl Settled {
     /// Notes an access by a test. Call it in the order of the records.
-    pub(super) fn take_in(&mut self, record: &Record<'_>, pid: u32, test: u32) {
+    pub(crate) fn take_in(&mut self, record: &Record<'_>, pid: u32, test: u32) {
         if record.kind == Kind::ClearVariables {
             self.cleared_by.entry(pid).or_default().insert(test);
         }
@@ -67,7 +67,7 @@ impl Settled {
     }
 
     /// Returns whether every test of the process reads only the value it set itself.
-    pub(super) fn is(&self, pid: u32, name: &str) -> bool {
+    pub(crate) fn is(&self, pid: u32, name: &str) -> bool {
         let variable = self.variables.get(&pid).and_then(|all| all.get(name));
         variable.is_some_and(|variable| {
             let is_unset = variable.value.is_none_or(|value| value == UNSET);
@@ -78,8 +78,8 @@ impl Settled {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::log::made::Made;
     use Kind as K;
 
     fn is_settled(records: &[(u32, Kind, u64)]) -> bool {

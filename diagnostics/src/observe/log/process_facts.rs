@@ -1,7 +1,7 @@
 //! The facts a log holds about its process: the program, its threads and their names, and the processes it started.
 
-use super::format::Kind;
-use super::log::Log;
+use crate::observe::format::Kind;
+use crate::observe::log::Log;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -10,35 +10,35 @@ const SHORT: usize = 15;
 
 /// The record of a child process's start.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Child {
-    pub(super) log: usize,
-    pub(super) position: usize,
-    pub(super) at: u64,
-    pub(super) test: u32,
-    pub(super) has_place: bool,
+pub(crate) struct Child {
+    pub(crate) log: usize,
+    pub(crate) position: usize,
+    pub(crate) at: u64,
+    pub(crate) test: u32,
+    pub(crate) has_place: bool,
 }
 
 /// The facts a log holds about its process and threads.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
-    pub(super) program: PathBuf,
-    pub(super) named: Option<(String, String)>,
-    pub(super) threads: Vec<(u32, Thread)>,
+pub(crate) struct Notes {
+    pub(crate) program: PathBuf,
+    pub(crate) named: Option<(String, String)>,
+    pub(crate) threads: Vec<(u32, Thread)>,
     /// By process ID.
-    pub(super) children: Vec<(u32, Child)>,
-    pub(super) last: u64,
+    pub(crate) children: Vec<(u32, Child)>,
+    pub(crate) last: u64,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Thread {
-    pub(super) long: String,
-    pub(super) short: Option<String>,
-    pub(super) over: Option<u64>,
+pub(crate) struct Thread {
+    pub(crate) long: String,
+    pub(crate) short: Option<String>,
+    pub(crate) over: Option<u64>,
 }
 
 impl Thread {
     /// Returns whether this may be the thread of the test `name`.
-    pub(super) fn may_be(&self, name: &str) -> bool {
+    pub(crate) fn may_be(&self, name: &str) -> bool {
         self.long == name
             || self
                 .short
@@ -48,7 +48,7 @@ impl Thread {
 }
 
 impl Notes {
-    pub(super) fn of(log: &Log) -> Self {
+    pub(crate) fn of(log: &Log) -> Self {
         let mut notes = Self::default();
         let mut places: HashMap<u32, usize> = HashMap::new();
         for (position, record) in log.records().enumerate() {
@@ -98,7 +98,7 @@ impl Notes {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(crate) enum Name {
     Known(String),
     /// A test whose name could not be determined.
     Missed,
@@ -106,7 +106,7 @@ pub(super) enum Name {
     None,
 }
 
-pub(super) fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name {
+pub(crate) fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name {
     let short = thread.short.as_deref().unwrap_or_default();
     let agrees = match &thread.short {
         // A short-lived thread may end before it sets its name.
@@ -151,7 +151,7 @@ fn is_short_for(short: &str, name: &str) -> bool {
 }
 
 /// Returns the name of a test binary without cargo's hash: `orders` for `orders-0123456789abcdef`.
-pub(super) fn binary_of(program: &Path) -> String {
+pub(crate) fn binary_of(program: &Path) -> String {
     let stem = program.file_stem().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('-') {
         Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {

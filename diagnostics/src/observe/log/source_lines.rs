@@ -1,8 +1,8 @@
 //! The source lines of an access: the innermost line of the user's code, and the line in the test.
 
-use super::format::Kind;
-use super::launch::FRAMES;
-use super::log::Log;
+use crate::observe::format::Kind;
+use crate::observe::launch::FRAMES;
+use crate::observe::log::Log;
 use addr2line::Loader;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -41,20 +41,20 @@ struct Call {
 
 /// A program or library in memory.
 #[derive(Clone, Debug)]
-pub(super) struct Module {
+pub(crate) struct Module {
     base: u64,
     file: PathBuf,
 }
 
 impl Module {
     /// Returns whether it was loaded from that file.
-    pub(super) fn is(&self, path: &[u8]) -> bool {
+    pub(crate) fn is(&self, path: &[u8]) -> bool {
         self.file.as_os_str().as_bytes() == path
     }
 }
 
 /// Returns the program and libraries of a log.
-pub(super) fn modules(log: &Log) -> Vec<Module> {
+pub(crate) fn modules(log: &Log) -> Vec<Module> {
     let mut program = PathBuf::new();
     let mut modules = Vec::new();
     for record in log.records() {
@@ -77,7 +77,7 @@ pub(super) fn modules(log: &Log) -> Vec<Module> {
 }
 
 /// Returns each call's file and the offset in it.
-pub(super) fn places<'a>(modules: &'a [Module], frames: &'a [u8]) -> impl Iterator<Item = (&'a Path, u64)> {
+pub(crate) fn places<'a>(modules: &'a [Module], frames: &'a [u8]) -> impl Iterator<Item = (&'a Path, u64)> {
     let addresses = frames.chunks_exact(8).filter_map(|word| word.try_into().ok());
     // A return address points at the instruction after the call.
     let addresses = addresses.map(|word| u64::from_ne_bytes(word).saturating_sub(1));
@@ -92,7 +92,7 @@ pub(super) fn places<'a>(modules: &'a [Module], frames: &'a [u8]) -> impl Iterat
 }
 
 /// Returns whether a function at that address, inlined ones included, matches one of these parts of a name or of a file.
-pub(super) fn is_within(program: &Loader, address: u64, names: &[&str], files: &[&str]) -> bool {
+pub(crate) fn is_within(program: &Loader, address: u64, names: &[&str], files: &[&str]) -> bool {
     let has = |text: &str, parts: &[&str]| parts.iter().any(|part| text.contains(part));
     if program
         .find_symbol(address)

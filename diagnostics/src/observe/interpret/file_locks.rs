@@ -17,7 +17,7 @@ struct Hold {
 
 /// The locks each test held, and when.
 #[derive(Debug, Default)]
-pub(super) struct Guards {
+pub(crate) struct Guards {
     names: Vec<String>,
     known: HashMap<PathBuf, usize>,
     holds: HashMap<usize, Vec<Hold>>,
@@ -26,7 +26,7 @@ pub(super) struct Guards {
 }
 
 impl Guards {
-    pub(super) fn locked(
+    pub(crate) fn locked(
         &mut self,
         log: usize,
         test: usize,
@@ -47,7 +47,7 @@ impl Guards {
         });
     }
 
-    pub(super) fn unlocked(&mut self, log: usize, test: usize, number: u64, at: u64) {
+    pub(crate) fn unlocked(&mut self, log: usize, test: usize, number: u64, at: u64) {
         let holds = self.holds.get_mut(&test).into_iter().flatten();
         for hold in holds.filter(|hold| hold.log == log && hold.number == number && hold.to == u64::MAX) {
             hold.to = at;
@@ -55,7 +55,7 @@ impl Guards {
     }
 
     /// Notes a file that a test locks without keeping other tests of its process away. It still guards itself.
-    pub(super) fn used_as_lock(&mut self, test: usize, path: &Path) {
+    pub(crate) fn used_as_lock(&mut self, test: usize, path: &Path) {
         let file = self.file(path);
         self.locked.insert((file, test));
     }
@@ -72,7 +72,7 @@ impl Guards {
     /// Returns the locks that protected an access. A lock held shared does not protect a write.
     ///
     /// A file used as a lock guards itself, since it must be opened before it can be locked.
-    pub(super) fn held(&self, test: usize, path: Option<&Path>, access: Access, at: u64) -> Vec<usize> {
+    pub(crate) fn held(&self, test: usize, path: Option<&Path>, access: Access, at: u64) -> Vec<usize> {
         if self.names.is_empty() {
             return Vec::new();
         }
@@ -88,7 +88,7 @@ impl Guards {
         files
     }
 
-    pub(super) fn names(&self, files: &[usize]) -> Vec<String> {
+    pub(crate) fn names(&self, files: &[usize]) -> Vec<String> {
         files.iter().map(|file| self.names[*file].clone()).collect()
     }
 }

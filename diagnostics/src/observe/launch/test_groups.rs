@@ -10,7 +10,7 @@ use std::{fs, io};
 const NONE: &str = "@global";
 
 /// Writes down the group of the test that runs in process `pid`.
-pub(super) fn note(folder: &Path, pid: u32, group: &OsStr, workspace: &OsStr) -> io::Result<()> {
+pub(crate) fn note(folder: &Path, pid: u32, group: &OsStr, workspace: &OsStr) -> io::Result<()> {
     if group == NONE {
         // Left by an earlier process with the same ID.
         return match fs::remove_file(place(folder, pid)) {
@@ -28,13 +28,13 @@ fn place(folder: &Path, pid: u32) -> PathBuf {
 
 /// The single-threaded test groups that tests ran in.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     by_process: HashMap<u32, String>,
 }
 
 impl Groups {
     /// Reads the groups of these processes.
-    pub(super) fn read(folder: &Path, pids: impl Iterator<Item = u32>) -> Self {
+    pub(crate) fn read(folder: &Path, pids: impl Iterator<Item = u32>) -> Self {
         let mut settings: HashMap<PathBuf, Option<toml::Table>> = HashMap::new();
         let mut groups = Self::default();
         for pid in pids {
@@ -62,7 +62,7 @@ impl Groups {
     }
 
     /// Returns the group of a process as the name of a lock.
-    pub(super) fn guard(&self, pid: u32) -> Option<&String> {
+    pub(crate) fn guard(&self, pid: u32) -> Option<&String> {
         self.by_process.get(&pid)
     }
 }

@@ -1,17 +1,27 @@
 //! Interpretation of records: the resources that a record accesses, and how.
 
+pub(crate) mod accesses;
+mod constant_vars;
+mod dir_listings;
+mod ephemeral_ports;
+mod file_locks;
+pub(crate) mod paths;
+pub(crate) mod ports;
+pub(crate) mod reading;
+mod removed_dirs;
+
 use super::format::{ITSELF, Kind, SHARED_MEMORY};
 use super::log::Record;
-use super::paths::{Links, absolute};
-use super::ports::Port;
 use cofferdam::{Access, Resource, ResourceKind};
+use paths::{Links, absolute};
+use ports::Port;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// The kind of access to a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum How {
+pub(crate) enum How {
     /// Read or looked up; a failed lookup reads the absence of the file.
     Read,
     /// Listed, if it is a directory.
@@ -29,7 +39,7 @@ pub(super) enum How {
 }
 
 impl How {
-    pub(super) fn access(self) -> Access {
+    pub(crate) fn access(self) -> Access {
         match self {
             Self::List => Access::List,
             Self::Read | Self::Make => Access::Read,
@@ -40,7 +50,7 @@ impl How {
 
 /// An access to one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Act {
+pub(crate) enum Act {
     File(PathBuf, How),
     Port(Port, Access),
     Other(Resource, Access),
@@ -52,7 +62,7 @@ pub(super) enum Act {
 
 impl Act {
     /// Returns whether it changes the resource.
-    pub(super) fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         match self {
             Self::File(_, how) => how.access() == Access::Write,
             Self::Port(_, access) | Self::Other(_, access) => *access == Access::Write,
@@ -66,7 +76,7 @@ impl Act {
 const MEMORY: &str = "/dev/shm";
 
 /// Returns the kind of the file of a record.
-pub(super) fn kind_of(record: &Record<'_>) -> ResourceKind {
+pub(crate) fn kind_of(record: &Record<'_>) -> ResourceKind {
     match record.kind {
         Kind::BindUnix | Kind::ConnectUnix => ResourceKind::UnixSocket,
         Kind::Open | Kind::Remove if u64::from(record.value) & SHARED_MEMORY != 0 => {
@@ -77,7 +87,7 @@ pub(super) fn kind_of(record: &Record<'_>) -> ResourceKind {
 }
 
 /// Returns the resource of a kind at a path.
-pub(super) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
+pub(crate) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
     let name = path.to_string_lossy();
     match kind {
         ResourceKind::SharedMemory => Resource::new(kind, name.strip_prefix(MEMORY).unwrap_or(&name)),
@@ -86,7 +96,7 @@ pub(super) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
 }
 
 /// Returns the path of a resource, if it has one.
-pub(super) fn path_of(resource: &Resource) -> Option<PathBuf> {
+pub(crate) fn path_of(resource: &Resource) -> Option<PathBuf> {
     let name = resource.as_str();
     match resource.kind() {
         ResourceKind::File
@@ -124,7 +134,7 @@ fn follows(record: &Record<'_>) -> bool {
 
 /// Returns an access with the real path of its file, preceded by a read of the link if the path is one: the access depends
 /// on its target.
-pub(super) fn led(act: Act, record: &Record<'_>, links: &mut Links) -> [Option<Act>; 2] {
+pub(crate) fn led(act: Act, record: &Record<'_>, links: &mut Links) -> [Option<Act>; 2] {
     let Act::File(path, how) = act else {
         return [None, Some(act)];
     };
@@ -142,7 +152,7 @@ pub(super) fn led(act: Act, record: &Record<'_>, links: &mut Links) -> [Option<A
 
 /// Returns the accesses of a record. `folder` is the working directory at that time; `shared` is whether the record comes
 /// from the process whose environment the tests share.
-pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> Vec<Act> {
+pub(crate) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> Vec<Act> {
     let mut acts = Vec::new();
     let (first, second) = (path(record.text), path(record.second));
     let file = |path: &Path, how: How| absolute(folder, path).map(|path| Act::File(path, how));
@@ -240,9 +250,9 @@ fn path(text: &[u8]) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::{ABSENT, FAILED, SAME, TAKEN};
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::format::{ABSENT, FAILED, SAME, TAKEN};
+    use crate::observe::log::made::Made;
     use Kind as K;
 
     /// Returns the accesses of a record as text, in the working directory `/w`.

@@ -2,15 +2,15 @@
 //!
 //! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
-use super::super::backtraces::Backtraces;
-use super::super::causes::covers;
-use super::super::format::Kind;
-use super::super::log::Log;
-use super::super::meaning::{Act, How, acts, led};
-use super::super::paths::Links;
-use super::super::uses::Folders;
-use super::super::who::{Known, Who};
 use super::pauses::Pauses;
+use crate::observe::causes::covers;
+use crate::observe::format::Kind;
+use crate::observe::interpret::accesses::Folders;
+use crate::observe::interpret::paths::Links;
+use crate::observe::interpret::{Act, How, acts, led};
+use crate::observe::log::Log;
+use crate::observe::log::attribution::{Known, Who};
+use crate::observe::log::backtraces::Backtraces;
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -298,9 +298,9 @@ fn known(logs: &[Log], names: &[Name<'_>]) -> Known {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::format::{PAUSED, PAUSED_FIRST};
-    use super::super::super::log::made::Made;
     use super::*;
+    use crate::observe::format::{PAUSED, PAUSED_FIRST};
+    use crate::observe::log::made::Made;
 
     const A: u32 = 1;
     const B: u32 = 2;

@@ -1,17 +1,17 @@
 //! Every access of each test, kept once. A suite makes a million accesses to a hundred thousand files, so equal ones are
 //! merged.
 
-use super::folders::Uprooted;
-use super::format::{BETWEEN_PROCESSES, Kind, SHARED};
-use super::given::Given;
-use super::guards::Guards;
-use super::log::{Log, Record};
-use super::meaning::{Act, How, acts, kind_of, led, resource_at};
+use super::constant_vars::Settled;
+use super::ephemeral_ports::Given;
+use super::file_locks::Guards;
 use super::paths::{Links, is_of_interest};
-use super::places::Place;
 use super::ports::Ports;
-use super::settled::Settled;
-use super::who::Who;
+use super::removed_dirs::Uprooted;
+use crate::observe::format::{BETWEEN_PROCESSES, Kind, SHARED};
+use crate::observe::interpret::{Act, How, acts, kind_of, led, resource_at};
+use crate::observe::log::attribution::Who;
+use crate::observe::log::source_lines::Place;
+use crate::observe::log::{Log, Record};
 use cofferdam::{Access, Resource, ResourceKind};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -22,7 +22,7 @@ use std::rc::Rc;
 
 /// Interned values, each kept once and known by its number.
 #[derive(Debug)]
-pub(super) struct Numbered<T: ?Sized> {
+pub(crate) struct Numbered<T: ?Sized> {
     known: HashMap<Rc<T>, u32>,
     all: Vec<Rc<T>>,
 }
@@ -37,7 +37,7 @@ impl<T: ?Sized> Default for Numbered<T> {
 }
 
 impl<T: ?Sized + Eq + Hash> Numbered<T> {
-    pub(super) fn number(&mut self, one: &T) -> u32
+    pub(crate) fn number(&mut self, one: &T) -> u32
     where
         for<'t> Rc<T>: From<&'t T>,
     {
@@ -52,18 +52,18 @@ impl<T: ?Sized + Eq + Hash> Numbered<T> {
         number
     }
 
-    pub(super) fn find(&self, one: &T) -> Option<u32> {
+    pub(crate) fn find(&self, one: &T) -> Option<u32> {
         self.known.get(one).copied()
     }
 
-    pub(super) fn get(&self, number: u32) -> &T {
+    pub(crate) fn get(&self, number: u32) -> &T {
         &self.all[number as usize]
     }
 }
 
 /// A resource and the kind of access to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Thing {
+pub(crate) enum Thing {
     File(u32, How),
     Port(u32, Access),
     Other(u32, Access),
@@ -73,29 +73,29 @@ pub(super) enum Thing {
 
 /// The first of several equal accesses by a test.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Use {
-    pub(super) test: u32,
-    pub(super) thing: Thing,
-    pub(super) guards: u32,
+pub(crate) struct Use {
+    pub(crate) test: u32,
+    pub(crate) thing: Thing,
+    pub(crate) guards: u32,
     /// The times of the first and the last recorded access; without a hold only the first is recorded.
-    pub(super) at: u64,
-    pub(super) until: u64,
+    pub(crate) at: u64,
+    pub(crate) until: u64,
     /// An index into `places`.
-    pub(super) place: u32,
+    pub(crate) place: u32,
     /// Whether the test came there only by a working directory that another test had set.
-    pub(super) is_led: bool,
+    pub(crate) is_led: bool,
 }
 
 /// The working directories of the processes of a log.
 #[derive(Debug, Default)]
-pub(super) struct Folders {
+pub(crate) struct Folders {
     known: HashMap<(u32, u32), PathBuf>,
     /// The tests that set each of them, by their numbers in the log; 0 is the process itself, when it began.
     set_by: HashMap<PathBuf, HashSet<u32>>,
 }
 
 impl Folders {
-    pub(super) fn of(log: &Log) -> Self {
+    pub(crate) fn of(log: &Log) -> Self {
         let records = log.records().filter(|record| record.kind == Kind::Folder);
         let mut folders = Self::default();
         for record in records {
@@ -119,40 +119,40 @@ impl Folders {
 
     /// Returns the working directory of a record. A forked process has that of the process that began the log, until it
     /// changes it.
-    pub(super) fn get(&self, log: &Log, record: &Record<'_>) -> Option<&Path> {
+    pub(crate) fn get(&self, log: &Log, record: &Record<'_>) -> Option<&Path> {
         let find = |pid: u32| self.known.get(&(pid, record.folder));
         find(record.pid).or_else(|| find(log.pid())).map(PathBuf::as_path)
     }
 }
 
 /// The accesses of all tests.
-pub(super) struct Uses<'o> {
+pub(crate) struct Uses<'o> {
     ours: &'o Path,
     links: Links,
-    pub(super) guards: Guards,
+    pub(crate) guards: Guards,
     given: Given,
-    pub(super) uprooted: Uprooted,
-    pub(super) all: Vec<Use>,
+    pub(crate) uprooted: Uprooted,
+    pub(crate) all: Vec<Use>,
     known: HashMap<(u32, Thing, u32), u32>,
     known_others: HashMap<Resource, usize>,
     /// Keyed by bytes: comparing paths component by component is much slower.
-    pub(super) files: Numbered<OsStr>,
+    pub(crate) files: Numbered<OsStr>,
     /// The kinds of files that are sockets or shared memory.
     kinds: HashMap<u32, ResourceKind>,
-    pub(super) ports: Ports,
-    pub(super) others: Vec<Resource>,
+    pub(crate) ports: Ports,
+    pub(crate) others: Vec<Resource>,
     /// Sets of locks held at an access.
-    pub(super) sets: Numbered<[usize]>,
-    pub(super) places: Vec<Place>,
+    pub(crate) sets: Numbered<[usize]>,
+    pub(crate) places: Vec<Place>,
     /// Processes whose umask a test changed.
-    pub(super) masked: HashSet<u32>,
-    pub(super) settled: Settled,
+    pub(crate) masked: HashSet<u32>,
+    pub(crate) settled: Settled,
     /// The variables that were accessed by name, by process.
-    pub(super) variables: HashMap<u32, BTreeSet<String>>,
+    pub(crate) variables: HashMap<u32, BTreeSet<String>>,
 }
 
 impl<'o> Uses<'o> {
-    pub(super) fn new(ours: &'o Path) -> Self {
+    pub(crate) fn new(ours: &'o Path) -> Self {
         Self {
             ours,
             links: Links::default(),
@@ -175,7 +175,7 @@ impl<'o> Uses<'o> {
     }
 
     /// First pass: locks, removed directories and assigned ports, which determine the meaning of the other records.
-    pub(super) fn look(&mut self, index: usize, log: &Log, folders: &Folders, who: &Who) {
+    pub(crate) fn look(&mut self, index: usize, log: &Log, folders: &Folders, who: &Who) {
         let matters = |record: &Record<'_>| {
             matches!(
                 record.kind,
@@ -221,7 +221,7 @@ impl<'o> Uses<'o> {
     }
 
     /// Second pass: adds the accesses of a record.
-    pub(super) fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         log: &Log,
         folders: &Folders,
@@ -246,7 +246,7 @@ impl<'o> Uses<'o> {
     }
 
     /// Returns the file with this number as a resource.
-    pub(super) fn file(&self, file: u32) -> Resource {
+    pub(crate) fn file(&self, file: u32) -> Resource {
         let kind = self.kinds.get(&file).copied().unwrap_or(ResourceKind::File);
         resource_at(kind, Path::new(self.files.get(file)))
     }

@@ -1,9 +1,16 @@
 //! Observes the test processes of a command, and only those: cargo and nextest start them through a runner, which is this
 //! program.
 
-use super::own::{Own, allows, is_plain, sweep};
-use super::{account, chain, layout, runner};
+pub(crate) mod isolated_rerun;
+mod project_runner;
+pub(crate) mod runner;
+pub(crate) mod scratch_dir;
+pub(crate) mod test_groups;
+
+use super::layout;
+use super::log::account_file;
 use crate::cli::RUNNER_WORD;
+use scratch_dir::{Own, allows, is_plain, sweep};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -12,21 +19,21 @@ use std::{env, fmt, fs, io};
 /// The observer's library, built by the build script.
 const OBSERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.so"));
 /// The variable with the runner's instructions: number of frames, raw system calls, role of threads, directory.
-pub(super) const VARIABLE: &str = "COFFERDAM_OBSERVED";
+pub(crate) const VARIABLE: &str = "COFFERDAM_OBSERVED";
 /// The variable with the previous value of [`RUNNER`].
-pub(super) const RUNNER_BEFORE: &str = "COFFERDAM_OBSERVED_RUNNER";
+pub(crate) const RUNNER_BEFORE: &str = "COFFERDAM_OBSERVED_RUNNER";
 /// The variable with the project's own runner, which ours starts first: a JSON list of words, since cargo's variable cannot
 /// hold a word with a space.
-pub(super) const THEIRS: &str = "COFFERDAM_OBSERVED_THEIRS";
+pub(crate) const THEIRS: &str = "COFFERDAM_OBSERVED_THEIRS";
 /// Cargo's variable for a runner.
-pub(super) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
+pub(crate) const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The number of programs that a rerun of a few tests may start.
 const SLOTS_OF_FEW: u64 = 4096;
 
 /// The number of calls recorded per access.
-pub(super) const FRAMES: u32 = 24;
+pub(crate) const FRAMES: u32 = 24;
 
 /// The settings of an observation.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +115,7 @@ impl Launch {
             .find(|place| !folder.path().starts_with(place))
             .and_then(|place| Own::new(place).ok());
         if let Some(spill) = &spill {
-            let _ = account::create_spill(folder.path(), spill.path());
+            let _ = account_file::create_spill(folder.path(), spill.path());
         }
         let own = own_exe().map_err(failed("this program's own path"))?;
         let link = folder.path().join("run");
@@ -118,7 +125,7 @@ impl Launch {
         }
         let before = variable(RUNNER).filter(|runner| !runner.is_empty());
         let theirs = match &before {
-            Some(theirs) => chain::in_variable(&theirs.to_string_lossy(), dir),
+            Some(theirs) => project_runner::in_variable(&theirs.to_string_lossy(), dir),
             None => configured(dir),
         };
         let mut runner = link.into_os_string();
@@ -141,7 +148,7 @@ impl Launch {
     }
 
     /// Returns the path of the runner.
-    pub(super) fn runner(&self) -> PathBuf {
+    pub(crate) fn runner(&self) -> PathBuf {
         self.folder.path().join("run")
     }
 
@@ -153,12 +160,12 @@ impl Launch {
     }
 
     /// Returns the runner's instructions for a program that runs one test.
-    pub(super) fn told_alone(&self) -> OsString {
+    pub(crate) fn told_alone(&self) -> OsString {
         self.told(runner::ONE_TEST)
     }
 
     /// Creates a directory for the logs of one rerun, and returns it with the runner's instructions.
-    pub(super) fn beside(&self, name: &str, with_calls: bool) -> io::Result<(PathBuf, OsString)> {
+    pub(crate) fn beside(&self, name: &str, with_calls: bool) -> io::Result<(PathBuf, OsString)> {
         let folder = self.folder.path().join(name);
         // The parent directory can be entered by others, so the mode must not depend on the umask.
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
@@ -166,10 +173,10 @@ impl Launch {
             fs::read_link(self.folder.path().join("library"))?,
             folder.join("library"),
         )?;
-        account::create(&folder, SLOTS_OF_FEW)?;
+        account_file::create(&folder, SLOTS_OF_FEW)?;
         if let Some(spill) = &self.spill {
             let elsewhere = spill.path().join(name);
-            let _ = fs::create_dir(&elsewhere).and_then(|()| account::create_spill(&folder, &elsewhere));
+            let _ = fs::create_dir(&elsewhere).and_then(|()| account_file::create_spill(&folder, &elsewhere));
         }
         let frames = if with_calls { FRAMES } else { 0 };
         let mut told = OsString::from(format!("{frames};1;{};", runner::THREADS));
@@ -195,7 +202,7 @@ impl Launch {
 /// Creates a directory in `place` with the account and the library.
 fn prepare(place: &Path, places: &[PathBuf]) -> Result<(Own, Option<Own>), LaunchError> {
     let folder = Own::new(place).map_err(failed(format!("a folder in {}", place.display())))?;
-    account::create(folder.path(), layout::MOST_SLOTS)
+    account_file::create(folder.path(), layout::MOST_SLOTS)
         .map_err(failed(format!("room for its account in {}", place.display())))?;
     let (library, elsewhere) = library(folder.path(), places, allows)?;
     symlink(library, folder.path().join("library")).map_err(failed("its library"))?;
@@ -231,9 +238,9 @@ fn configured(dir: &Path) -> Option<Vec<String>> {
     let home = variable("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(env::home_dir()?.join(".cargo")));
-    chain::files(dir, home.as_deref())
+    project_runner::files(dir, home.as_deref())
         .into_iter()
-        .find_map(|(file, from)| chain::in_file(&fs::read_to_string(file).ok()?, TRIPLE, &from))
+        .find_map(|(file, from)| project_runner::in_file(&fs::read_to_string(file).ok()?, TRIPLE, &from))
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -244,7 +251,7 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-pub(super) fn own_exe() -> io::Result<PathBuf> {
+pub(crate) fn own_exe() -> io::Result<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the runner is this program")]
     env::current_exe()
 }
@@ -260,11 +267,11 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    pub(super) fn path(folder: &Path, pid: u32) -> PathBuf {
+    pub(crate) fn path(folder: &Path, pid: u32) -> PathBuf {
         folder.join(format!("{pid}.started"))
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut put = |text: &OsStr| {
             bytes.extend(text.as_encoded_bytes());

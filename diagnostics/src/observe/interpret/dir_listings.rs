@@ -1,7 +1,7 @@
 //! Directories that tests list: a test that lists one sees names that other tests add or remove.
 
-use super::meaning::How;
-use super::uses::{Thing, Use, Uses};
+use super::accesses::{Thing, Use, Uses};
+use crate::observe::interpret::How;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,13 +13,13 @@ const NAMES: usize = 3;
 
 /// The names that change in listed directories.
 #[derive(Debug, Default)]
-pub(super) struct Listed {
+pub(crate) struct Listed {
     /// By the directory's number, each changed name and the tests that change it.
     names: HashMap<u32, Vec<(u32, HashSet<u32>)>>,
 }
 
 impl Listed {
-    pub(super) fn of(uses: &Uses<'_>) -> Self {
+    pub(crate) fn of(uses: &Uses<'_>) -> Self {
         // By the directory's path: its number, and the test that lists it if there is only one.
         let mut lists: HashMap<&OsStr, (u32, Option<u32>)> = HashMap::new();
         for one in &uses.all {
@@ -69,7 +69,7 @@ impl Listed {
     }
 
     /// Returns the names that a test sees by this access and that other tests change.
-    pub(super) fn names(&self, uses: &Uses<'_>, one: &Use) -> impl Iterator<Item = u32> {
+    pub(crate) fn names(&self, uses: &Uses<'_>, one: &Use) -> impl Iterator<Item = u32> {
         let names = match one.thing {
             Thing::File(file, How::List) => self.names.get(&file).filter(|_| {
                 // Removing a directory recursively lists it first.
@@ -103,12 +103,12 @@ fn is_new(path: &OsStr, since: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::Kind;
-    use super::super::group::Groups;
-    use super::super::log::made::Made;
-    use super::super::reading::read;
-    use super::super::who::{Known, Who};
     use super::*;
+    use crate::observe::format::Kind;
+    use crate::observe::interpret::reading::read;
+    use crate::observe::launch::test_groups::Groups;
+    use crate::observe::log::attribution::{Known, Who};
+    use crate::observe::log::made::Made;
     use std::path::PathBuf;
 
     const A: u32 = 1;
