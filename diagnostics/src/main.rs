@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let arguments = cli::arguments();
     #[cfg(has_observer)]
     if let Some(command) = cli::runner_s(&arguments) {
-        report::complain(&observe::launch::runner::become_observed(command));
+        report::complain(&observe::launch::runner::exec_observed(command));
         return ExitCode::from(exit_code::UNKNOWN);
     }
     let cli = match Cli::try_parse_from(arguments) {

@@ -15,23 +15,23 @@ pub(crate) fn observe(
     use crate::findings;
     use crate::observe::Session;
     use crate::observe::confirm::Options;
-    use crate::observe::launch::Asked;
+    use crate::observe::launch::LaunchSettings;
     use std::ffi::OsString;
     use std::num::NonZeroUsize;
 
     let dir = here::working_dir();
     let base = cofferdam::base_dir(Some(&dir))?;
-    let asked = Asked {
-        places: !args.no_backtrace,
-        names: !args.no_names,
-        again: args.confirm,
+    let settings = LaunchSettings {
+        call_stacks: !args.no_backtrace,
+        thread_names: !args.no_names,
+        reruns: args.confirm,
     };
     let ratchet = Ratchet::read(&args.baseline)?;
     if let Some(file) = &args.accesses {
         // An unwritable file must be reported before the suite runs.
         write_accesses(file, "")?;
     }
-    let observation = Session::begin(&dir, asked)?;
+    let observation = Session::begin(&dir, settings)?;
     let mut told: Vec<(OsString, OsString)> = observation
         .variables()
         .into_iter()

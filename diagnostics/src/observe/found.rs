@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// The observed tests and the directories of their programs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    pub(crate) tests: Vec<attribution::Test>,
+    pub(crate) tests: Vec<attribution::ObservedTest>,
     /// The directory of each process, by process ID.
     pub(crate) folders: HashMap<u32, PathBuf>,
 }

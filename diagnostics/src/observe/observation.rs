@@ -5,14 +5,14 @@ use super::format;
 use super::format::{Kind, header};
 use super::found::{Found, Seen, found, ran};
 use super::interpret::reading;
-use super::launch::{Asked, Launch, LaunchError, Started};
-use super::launch::{isolated_rerun, runner};
+use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram};
+use super::launch::{has_libtest, isolated_rerun};
 use super::log::Log;
 use super::log::account_file;
 use crate::findings::{Account, Finding, Program, Watched};
-use crate::observe::launch::test_groups::Groups;
-use crate::observe::log::attribution::{Alone, Known, Who};
-use crate::observe::log::source_lines::Lines;
+use crate::observe::launch::test_groups::TestGroups;
+use crate::observe::log::attribution::{Attribution, IsolatedRerun, KnownTests};
+use crate::observe::log::source_lines::SourceLines;
 use cofferdam::diagnostics::{Conflict, Party};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -46,9 +46,9 @@ pub(crate) struct Observed {
 
 impl Session {
     /// Prepares the observation of a command started in `dir`.
-    pub(crate) fn begin(dir: &Path, asked: Asked) -> Result<Self, LaunchError> {
+    pub(crate) fn begin(dir: &Path, settings: LaunchSettings) -> Result<Self, LaunchError> {
         Ok(Self {
-            launch: Launch::new(dir, asked)?,
+            launch: Launch::new(dir, settings)?,
             dir: dir.to_owned(),
         })
     }
@@ -62,32 +62,32 @@ impl Session {
     pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
         let (mut account, mut logs) = account_file::read(self.launch.folder());
         let mut known = self.known(&logs);
-        let mut who = Who::of(&logs, &known);
-        if !who.missed.is_empty() {
-            self.tell_apart(&logs, &who, &mut known);
+        let mut attribution = Attribution::of(&logs, &known);
+        if !attribution.ambiguous.is_empty() {
+            self.tell_apart(&logs, &attribution, &mut known);
             (account, logs) = account_file::read(self.launch.folder());
-            who = Who::of(&logs, &known);
+            attribution = Attribution::of(&logs, &known);
         }
-        leave_out(&mut account, &logs, &who, &known);
-        let groups = Groups::read(self.launch.folder(), logs.iter().map(Log::pid));
-        let reading = reading::read(&logs, &who, &groups, run, ours);
-        let mut lines = Lines::new(&logs, &self.dir);
-        let folders: HashMap<u32, PathBuf> = logs
+        leave_out(&mut account, &logs, &attribution, &known);
+        let groups = TestGroups::read(self.launch.folder(), logs.iter().map(Log::pid));
+        let reading = reading::read(&logs, &attribution, &groups, run, ours);
+        let mut lines = SourceLines::new(&logs, &self.dir);
+        let working_dirs: HashMap<u32, PathBuf> = logs
             .iter()
             .filter_map(|log| {
-                let begun = log.records().find(|record| record.kind == Kind::Folder)?;
-                Some((log.pid(), PathBuf::from(&*begun.words())))
+                let start = log.records().find(|record| record.kind == Kind::Folder)?;
+                Some((log.pid(), PathBuf::from(&*start.words())))
             })
             .collect();
-        let suite: BTreeSet<&PathBuf> = who
+        let suite: BTreeSet<&PathBuf> = attribution
             .tests
             .iter()
-            .filter_map(|test| folders.get(&test.pid))
+            .filter_map(|test| working_dirs.get(&test.pid))
             .collect();
         let suite: Vec<PathBuf> = suite.into_iter().cloned().chain([self.dir.clone()]).collect();
         let mut line_of = |number| lines.line(reading.place(number)?);
         let (mut conflicts, origins): (Vec<Conflict>, Vec<Option<String>>) = reading
-            .conflicts(run, &who, &groups, &suite, &mut line_of)
+            .conflicts(run, &attribution, &groups, &suite, &mut line_of)
             .into_iter()
             .unzip();
         let locked = reading.locked.conflicts();
@@ -97,7 +97,7 @@ impl Session {
         recorded.claims = reading.used().count() as u64;
         let mut accesses = String::new();
         for one in reading.used().filter(|_| listed) {
-            let test = &who.tests[one.test];
+            let test = &attribution.tests[one.test];
             let place = reading.place(one.place).and_then(|place| lines.line(place));
             let line = serde_json::json!({
                 "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
@@ -108,8 +108,8 @@ impl Session {
             accesses.push('\n');
         }
         let seen = Seen {
-            folders,
-            tests: who.tests,
+            folders: working_dirs,
+            tests: attribution.tests,
         };
         let mut detail = |party: &Party| reading.detail(party, &mut lines);
         let mut graded = found(&conflicts, &seen, &mut detail);
@@ -149,22 +149,22 @@ impl Session {
     }
 
     /// Reruns, one by one, the tests that could not be distinguished.
-    fn tell_apart(&self, logs: &[Log], who: &Who, known: &mut Known) {
+    fn tell_apart(&self, logs: &[Log], attribution: &Attribution, known: &mut KnownTests) {
         let mut replaced = BTreeSet::new();
-        for (index, names) in &who.missed {
+        for (index, names) in &attribution.ambiguous {
             let log = &logs[*index];
-            let Some(started) = Started::read(self.launch.folder(), log.pid()) else {
+            let Some(started) = StartedProgram::read(self.launch.folder(), log.pid()) else {
                 continue;
             };
             for test in names {
                 if let Some(pid) = isolated_rerun::run(&self.launch, &started, test) {
                     replaced.insert(log.pid());
-                    let alone = Alone {
+                    let isolated = IsolatedRerun {
                         test: test.clone(),
                         pid: log.pid(),
                         started: log.header(header::MONOTONIC),
                     };
-                    known.alone.insert(pid, alone);
+                    known.isolated.insert(pid, isolated);
                 }
             }
         }
@@ -172,10 +172,10 @@ impl Session {
     }
 
     /// Lists the tests of each libtest program.
-    fn known(&self, logs: &[Log]) -> Known {
-        let mut known = Known::default();
+    fn known(&self, logs: &[Log]) -> KnownTests {
+        let mut known = KnownTests::default();
         for log in logs.iter().filter(|log| log.is_test()) {
-            let Some(started) = Started::read(self.launch.folder(), log.pid()) else {
+            let Some(started) = StartedProgram::read(self.launch.folder(), log.pid()) else {
                 continue;
             };
             let mut program = PathBuf::new();
@@ -190,10 +190,10 @@ impl Session {
                     _ => {}
                 }
             }
-            if known.lists.contains_key(&program) || !(is_libtest || runner::has_libtest(&program)) {
+            if known.lists.contains_key(&program) || !(is_libtest || has_libtest(&program)) {
                 continue;
             }
-            let list: Option<BTreeSet<String>> = runner::listed(&started);
+            let list: Option<BTreeSet<String>> = started.list_tests();
             if let Some(list) = list {
                 known.lists.insert(program, list);
             }
@@ -203,7 +203,7 @@ impl Session {
 }
 
 /// Notes the parts of observed programs that were not recorded.
-fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
+fn leave_out(account: &mut Account, logs: &[Log], attribution: &Attribution, known: &KnownTests) {
     for (index, log) in logs.iter().enumerate() {
         let why = match log.header(header::RAW) {
             format::RAW_REFUSED => "its system calls past libc: the kernel or its libc cannot report them",
@@ -212,19 +212,19 @@ fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
             }
             _ => continue,
         };
-        if !who.is_replaced(index) {
+        if !attribution.is_replaced(index) {
             account.leave_out(&name(log), why, 1);
         }
     }
-    let has_tests: BTreeSet<u32> = who.tests.iter().map(|test| test.pid).collect();
+    let has_tests: BTreeSet<u32> = attribution.tests.iter().map(|test| test.pid).collect();
     for (index, log) in logs.iter().enumerate() {
         let is_known = has_tests.contains(&log.pid()) || known.lists.contains_key(Path::new(&name(log)));
-        if log.is_test() && !is_known && !who.is_replaced(index) {
+        if log.is_test() && !is_known && !attribution.is_replaced(index) {
             let why = "its tests are not known: it is a documentation test, or has a harness of its own";
             account.leave_out(&name(log), why, 1);
         }
     }
-    for (index, _) in &who.missed {
+    for (index, _) in &attribution.ambiguous {
         account.leave_out(&name(&logs[*index]), "its tests cannot be told apart", 1);
     }
 }

@@ -4,7 +4,7 @@
 //! waits for it is at the variables already: no lock of the tests' own kept it away.
 
 use crate::observe::format::Kind;
-use crate::observe::log::source_lines::{is_within, modules, places};
+use crate::observe::log::source_lines::{is_within, located_frames, modules};
 use crate::observe::log::{Log, Record};
 use addr2line::Loader;
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ impl Waits {
         let Some(calls) = log.records().find(is_it) else {
             return false;
         };
-        places(&modules(log), calls.text).any(|(file, address)| self.is_there(file, address))
+        located_frames(&modules(log), calls.text).any(|(file, address)| self.is_there(file, address))
     }
 
     fn is_there(&self, file: &Path, address: u64) -> bool {

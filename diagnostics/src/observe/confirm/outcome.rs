@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    fn settled(pairs: &[Pair]) -> Vec<Grade> {
+    fn constant_vars(pairs: &[Pair]) -> Vec<Grade> {
         let mut pairs = pairs.to_vec();
         settle(&mut pairs);
         pairs.iter().map(|pair| pair.grade).collect()
@@ -129,7 +129,7 @@ mod tests {
         let met = pair([1, 4], Unguarded, "");
         let with = |more: &[&Pair]| {
             let more = more.iter().map(|pair| (*pair).clone());
-            settled(&waits.iter().cloned().chain(more).collect::<Vec<_>>())
+            constant_vars(&waits.iter().cloned().chain(more).collect::<Vec<_>>())
         };
         assert_eq!(with(&[&absent]), [Guarded, Guarded, Guarded]);
         let idle = pair([0, 2], Potential, NOT_CHANGED);
@@ -137,6 +137,6 @@ mod tests {
         assert_eq!(with(&[&other]), [Guarded, Guarded, Potential]);
         assert_eq!(with(&[&stranger]), [Guarded, Guarded, Potential]);
         assert_eq!(with(&[&absent, &met]), [Guarded, Guarded, Potential, Unguarded]);
-        assert_eq!(settled(&[absent]), [Potential]);
+        assert_eq!(constant_vars(&[absent]), [Potential]);
     }
 }

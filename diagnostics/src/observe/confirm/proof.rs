@@ -26,7 +26,7 @@ const ACCEPTED: f64 = 0.05;
 
 /// Returns the probability that so many failures are chance, if it is small enough. What two looks accept together is what
 /// one may.
-pub(super) fn shown(beside: Rate, alone: Rate) -> Option<f64> {
+pub(super) fn display_path(beside: Rate, alone: Rate) -> Option<f64> {
     let p = p_value(beside, alone);
     (alone.runs >= SOLO_RUNS && p < ACCEPTED / LOOKS.len() as f64).then_some(p)
 }
@@ -78,7 +78,11 @@ mod tests {
             // Too few runs alone.
             (rate(4, 4), rate(0, 9), false),
         ] {
-            assert_eq!(shown(beside, alone).is_some(), is_shown, "{beside:?} {alone:?}");
+            assert_eq!(
+                display_path(beside, alone).is_some(),
+                is_shown,
+                "{beside:?} {alone:?}"
+            );
         }
     }
 

@@ -5,11 +5,10 @@ use super::pauses::Pauses;
 use super::timelines::{Stay, stays};
 use crate::observe::causes::held;
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
-use crate::observe::interpret::accesses::Folders;
+use crate::observe::interpret::accesses::WorkingDirs;
 use crate::observe::interpret::ports::number_of;
-use crate::observe::interpret::{Act, How, acts};
-use crate::observe::launch::runner;
-use crate::observe::launch::{Launch, Started, VARIABLE};
+use crate::observe::interpret::{Effect, FileAccess, effects};
+use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::Log;
 use crate::observe::log::account_file;
 use crate::processes::Scan;
@@ -46,7 +45,7 @@ const SAID: usize = 1 << 20;
 pub(super) struct Part {
     pub(super) name: String,
     pub(super) binary: String,
-    pub(super) started: Arc<Started>,
+    pub(super) started: Arc<StartedProgram>,
     /// Whether the process is this test's alone.
     pub(super) own_process: bool,
 }
@@ -141,7 +140,9 @@ impl<'a> Rerunner<'a> {
             .iter()
             .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (folder, told) = self.launch.beside(&format!("again-{run}"), with_calls)?;
+        let (folder, told) = self
+            .launch
+            .create_rerun_dir(&format!("again-{run}"), with_calls)?;
         let begun = now();
         let mut running = Vec::new();
         let processes: Vec<&[&Part]> = match parts {
@@ -259,10 +260,10 @@ fn stop(running: &mut [Running]) {
 fn created(logs: &[Log]) -> Vec<PathBuf> {
     let mut created = BTreeSet::new();
     for log in logs {
-        let folders = Folders::of(log);
+        let working_dirs = WorkingDirs::of(log);
         for record in log.records().filter(|record| record.kind.is_access()) {
-            for act in acts(&record, folders.get(log, &record), false) {
-                if let Act::File(path, How::Name) = act
+            for effect in effects(&record, working_dirs.get(log, &record), false) {
+                if let Effect::File(path, FileAccess::AddOrRemove) = effect
                     && record.kind != Kind::Remove
                     && !record.failed()
                     && path.symlink_metadata().is_ok()
@@ -360,36 +361,19 @@ impl Running {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let started = &part.started;
-        let mut command = runner::started(launch.runner().as_os_str());
-        command.arg(crate::cli::RUNNER_WORD).arg(&started.program);
+        let mut command = started.command(&launch.runner(), told);
         if part.own_process {
             command.args(&started.arguments);
         } else {
-            let ignored = ["--ignored", "--include-ignored"];
-            let ignored = started
-                .arguments
-                .iter()
-                .find(|one| ignored.iter().any(|word| *one == word));
-            let threads = format!("--test-threads={}", parts.len());
             command
                 .args(parts.iter().map(|part| &part.name))
                 .arg("--exact")
-                .arg(threads)
-                .args(ignored);
+                .arg(format!("--test-threads={}", parts.len()))
+                .args(started.ignored())
+                .stdout(Stdio::piped());
         }
         let mut child = command
-            .current_dir(&started.dir)
-            .env_clear()
-            .envs(started.variables.iter().map(|(name, value)| (name, value)))
-            .env(VARIABLE, told)
             .envs(hold.map(|hold| (HOLD, hold)))
-            .stdin(Stdio::null())
-            .stdout(if part.own_process {
-                Stdio::null()
-            } else {
-                Stdio::piped()
-            })
-            .stderr(Stdio::null())
             // So that all of it can be ended; and a Ctrl-C reaches it through us.
             .process_group(0)
             .spawn()?;
@@ -492,8 +476,8 @@ fn failed(said: &str, name: &str) -> bool {
 }
 
 /// What was started for this test, if it can be started once more.
-pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) -> Option<Started> {
-    let started = Started::read(launch.folder(), pid)?;
+pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) -> Option<StartedProgram> {
+    let started = StartedProgram::read(launch.folder(), pid)?;
     // The numbers of processes are used again.
     let is_it = !own_process || started.arguments.iter().any(|argument| argument == name);
     // A doctest's program is gone.

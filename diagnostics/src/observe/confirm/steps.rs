@@ -671,7 +671,7 @@ impl<'a> Steps<'a> {
             let rate = alone[victim]?;
             let [victim_name, other] = [parts[victim], parts[1 - victim]].map(|part| part.name.as_str());
             let rates = proof::rates(victim_name, other, beside[victim], rate);
-            if let Some(p) = proof::shown(beside[victim], rate) {
+            if let Some(p) = proof::display_path(beside[victim], rate) {
                 let why = format!("{rates} ({})", proof::chance(p));
                 let named = self.isolated(suite, pair, victim, pauses, findings)?;
                 self.enter_proof(suite, pair, findings, named, &why);

@@ -5,7 +5,7 @@ use super::pairs::{self, Chosen, Meeting, Member};
 use super::rerun::{self, Part};
 use crate::findings::{Access, Kind, Runner};
 use crate::observe::found::Found;
-use crate::observe::launch::{Launch, Started};
+use crate::observe::launch::{Launch, StartedProgram};
 use cofferdam::{Resource, Scope};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -263,7 +263,7 @@ pub(super) fn name(suite: &Suite, test: usize) -> &str {
 /// How tests were started, each read once.
 struct Parts<'a> {
     launch: &'a Launch,
-    known: HashMap<(u32, String), Option<Arc<Started>>>,
+    known: HashMap<(u32, String), Option<Arc<StartedProgram>>>,
 }
 
 impl<'a> Parts<'a> {

@@ -5,12 +5,12 @@
 use super::pauses::Pauses;
 use crate::observe::causes::covers;
 use crate::observe::format::Kind;
-use crate::observe::interpret::accesses::Folders;
+use crate::observe::interpret::accesses::WorkingDirs;
 use crate::observe::interpret::paths::Links;
-use crate::observe::interpret::{Act, How, acts, led};
+use crate::observe::interpret::{Effect, FileAccess, effects, through_links};
 use crate::observe::log::Log;
-use crate::observe::log::attribution::{Known, Who};
-use crate::observe::log::backtraces::Backtraces;
+use crate::observe::log::attribution::{Attribution, KnownTests};
+use crate::observe::log::backtraces::BacktraceFilter;
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -177,9 +177,9 @@ pub(super) fn stays(
     pauses: Pauses,
     at_variables: &dyn Fn(&Log, u32) -> bool,
 ) -> Vec<Stay> {
-    let who = Who::of(logs, &known(logs, names));
+    let attribution = Attribution::of(logs, &known(logs, names));
     // The position in `names` of each test of `who`.
-    let positions: Vec<Option<usize>> = who
+    let positions: Vec<Option<usize>> = attribution
         .tests
         .iter()
         .map(|test| {
@@ -187,34 +187,36 @@ pub(super) fn stays(
             names.iter().position(|name| *name == own)
         })
         .collect();
-    let (mut links, mut backtraces) = (Links::default(), Backtraces::default());
+    let (mut links, mut backtraces) = (Links::default(), BacktraceFilter::default());
     let empty = Stay {
         uses: vec![Vec::new(); resources.len()],
         ..Stay::default()
     };
     let mut stays = vec![empty; names.len()];
     for (index, log) in logs.iter().enumerate() {
-        backtraces.look(log);
-        let folders = Folders::of(log);
+        backtraces.scan(log);
+        let working_dirs = WorkingDirs::of(log);
         // Since when a test waits for std's lock around the variables.
         let mut waiting = vec![None; names.len()];
-        if let Some(one) = who.test_of(index, 0).filter(|_| log.is_test())
+        if let Some(one) = attribution.test_of(index, 0).filter(|_| log.is_test())
             && let Some(position) = positions[one]
         {
             stays[position].began.get_or_insert(log.began());
         }
         for record in log.records() {
             if record.kind == Kind::Test {
-                let position = who.test_of(index, record.value).and_then(|test| positions[test]);
+                let position = attribution
+                    .test_of(index, record.value)
+                    .and_then(|test| positions[test]);
                 if let Some(position) = position {
                     stays[position].began.get_or_insert(record.at);
                 }
             }
             let is_looked_at = record.kind.is_access() || record.kind == Kind::Waits;
-            if !is_looked_at || backtraces.made(&record) {
+            if !is_looked_at || backtraces.is_from_backtrace(&record) {
                 continue;
             }
-            let Some(position) = who.test(index, &record).and_then(|test| positions[test]) else {
+            let Some(position) = attribution.test(index, &record).and_then(|test| positions[test]) else {
                 continue;
             };
             if record.kind == Kind::Waits {
@@ -237,16 +239,18 @@ pub(super) fn stays(
             let length = pause.map_or(0, |is_first| if is_first { first } else { others });
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
             let shared = log.is_test() && record.pid == log.pid();
-            let acts = acts(&record, folders.get(log, &record), shared);
-            let acts = acts.into_iter().flat_map(|act| led(act, &record, &mut links));
-            let acts: Vec<Act> = acts.flatten().collect();
+            let effects = effects(&record, working_dirs.get(log, &record), shared);
+            let effects = effects
+                .into_iter()
+                .flat_map(|effect| through_links(effect, &record, &mut links));
+            let effects: Vec<Effect> = effects.flatten().collect();
             let stay = &mut stays[position];
             let was_there = stay.first().is_some();
             let has_changed = stay.uses.iter().flatten().any(|(_, _, writes)| *writes);
             let mut is_there = false;
             for (resource, uses) in resources.iter().zip(&mut stay.uses) {
-                let own = acts.iter().filter(|act| is_use(act, resource));
-                if let Some(writes) = own.map(Act::writes).max() {
+                let own = effects.iter().filter(|effect| is_use(effect, resource));
+                if let Some(writes) = own.map(Effect::writes).max() {
                     uses.push((from, to, writes));
                     is_there = true;
                 }
@@ -270,29 +274,29 @@ pub(super) fn stays(
 }
 
 /// Whether this is a use of the resource, or of what lies in it; or of the names among which it is one.
-fn is_use(act: &Act, resource: &Resource) -> bool {
-    match act {
-        Act::File(path, how) => {
-            let lists = || *how == How::List && Path::new(resource.as_str()).parent() == Some(path);
+fn is_use(effect: &Effect, resource: &Resource) -> bool {
+    match effect {
+        Effect::File(path, how) => {
+            let lists = || *how == FileAccess::List && Path::new(resource.as_str()).parent() == Some(path);
             covers(resource, path) || resource.kind() == ResourceKind::File && lists()
         }
-        Act::Port(port, _) => port.is(resource),
-        Act::Other(other, _) => other == resource,
-        Act::UsedMask => resource.kind() == ResourceKind::Umask,
-        Act::ClearedVariables => resource.kind() == ResourceKind::Env,
+        Effect::Port(port, _) => port.is(resource),
+        Effect::Other(other, _) => other == resource,
+        Effect::UsedUmask => resource.kind() == ResourceKind::Umask,
+        Effect::ClearedVariables => resource.kind() == ResourceKind::Env,
     }
 }
 
 /// These are the only tests that ran, so their names need not be asked for.
-fn known(logs: &[Log], names: &[Name<'_>]) -> Known {
+fn known(logs: &[Log], names: &[Name<'_>]) -> KnownTests {
     let names: BTreeSet<String> = names.iter().map(|(_, name)| (*name).to_owned()).collect();
     let programs = logs.iter().filter(|log| log.is_test()).flat_map(|log| {
         let program = log.records().find(|record| record.kind == Kind::Program);
         program.map(|record| PathBuf::from(&*record.words()))
     });
-    Known {
+    KnownTests {
         lists: programs.map(|program| (program, names.clone())).collect(),
-        ..Known::default()
+        ..KnownTests::default()
     }
 }
 
@@ -300,21 +304,21 @@ fn known(logs: &[Log], names: &[Name<'_>]) -> Known {
 mod tests {
     use super::*;
     use crate::observe::format::{PAUSED, PAUSED_FIRST};
-    use crate::observe::log::made::Made;
+    use crate::observe::log::test_log::LogBuilder;
 
     const A: u32 = 1;
     const B: u32 = 2;
 
     /// A program with two tests, which were named `a` and `b`.
-    fn program() -> Made {
-        let mut made = Made::new(7, 1, true);
+    fn program() -> LogBuilder {
+        let mut made = LogBuilder::new(7, 1, true);
         made.record(1, 0, Kind::Program, 0, "/t/shop", b"");
         made.record(2, 0, Kind::Test, A.into(), "a", b"");
         made.record(2, 0, Kind::Test, B.into(), "b", b"");
         made
     }
 
-    fn found(made: &Made, resource: &Resource) -> [Option<(u64, u64, bool)>; 2] {
+    fn found(made: &LogBuilder, resource: &Resource) -> [Option<(u64, u64, bool)>; 2] {
         let pauses = Pauses {
             first: 3,
             others: 2,

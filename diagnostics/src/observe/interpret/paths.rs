@@ -88,7 +88,7 @@ fn is_observer_s(path: &Path) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     /// Keyed by bytes: comparing paths component by component is much slower.
-    folders: HashMap<OsString, Option<PathBuf>>,
+    working_dirs: HashMap<OsString, Option<PathBuf>>,
     /// The links in each directory. Listing a directory once is faster than looking at each path in it, and links are rare.
     links: HashMap<OsString, HashSet<OsString>>,
     /// The target of each link.
@@ -128,13 +128,13 @@ impl Links {
 
     /// Returns the real path of a directory if it differs.
     fn folder(&mut self, folder: &Path) -> Option<&Path> {
-        if !self.folders.contains_key(folder.as_os_str()) {
+        if !self.working_dirs.contains_key(folder.as_os_str()) {
             // A removed directory is resolved through the ancestors that still exist.
             let resolved = fs::canonicalize(folder).unwrap_or_else(|_| self.resolve(folder.to_owned()));
             let resolved = Some(resolved).filter(|resolved| resolved != folder);
-            self.folders.insert(folder.into(), resolved);
+            self.working_dirs.insert(folder.into(), resolved);
         }
-        self.folders.get(folder.as_os_str())?.as_deref()
+        self.working_dirs.get(folder.as_os_str())?.as_deref()
     }
 }
 

@@ -157,7 +157,7 @@ impl Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::log::made::Made;
+    use crate::observe::log::test_log::LogBuilder;
 
     /// A port by protocol and address; `*` is the wildcard of IPv6 alone.
     fn port(kind: Kind, address: &str) -> Port {
@@ -167,7 +167,7 @@ mod tests {
             IpAddr::V4(address) => address.octets().to_vec(),
             IpAddr::V6(address) => address.octets().to_vec(),
         };
-        let mut made = Made::new(1, 1, true);
+        let mut made = LogBuilder::new(1, 1, true);
         made.bytes(1, 1, kind, only | 80, &bytes);
         let log = made.log();
         let record = log.records().next().unwrap();

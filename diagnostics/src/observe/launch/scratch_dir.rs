@@ -12,13 +12,13 @@ const ALIVE: &str = "alive";
 
 /// A directory of this session, removed on drop.
 #[derive(Debug)]
-pub(crate) struct Own {
+pub(crate) struct ScratchDir {
     folder: TempDir,
     /// Locked while the directory is in use.
     _alive: fs::File,
 }
 
-impl Own {
+impl ScratchDir {
     pub(crate) fn new(place: &Path) -> io::Result<Self> {
         // A process that a test starts as another user must reach the library, but need not list the directory.
         let mode = fs::Permissions::from_mode(0o711);
@@ -83,8 +83,8 @@ pub(crate) fn is_plain(path: &Path) -> bool {
             .any(|byte| matches!(byte, b' ' | b':' | b';' | b'\t' | b'\n'))
 }
 
-/// Returns whether programs and libraries may be loaded from there.
-pub(crate) fn allows(place: &Path) -> bool {
+/// Returns whether the file system of `place` lets programs and libraries be loaded.
+pub(crate) fn allows_execution(place: &Path) -> bool {
     statvfs(place).is_ok_and(|place| !place.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
