@@ -2,7 +2,7 @@
 
 mod harness;
 
-use cofferdam::diagnostics::Evidence;
+use cofferdam_conflicts::Evidence;
 use harness::{Series, Table};
 use std::fmt::Write as _;
 use std::fs;

@@ -7,7 +7,7 @@
 
 use crate::error::Error;
 use crate::event::{Event, Record, VERSION};
-use crate::place;
+use crate::run;
 #[cfg(all(target_os = "linux", not(miri)))]
 use crate::sys::before_main::before_main;
 use crate::sys::marker::{self, Marker};
@@ -41,10 +41,7 @@ fn marker() -> Option<&'static Marker> {
         }
     }
     let take = || {
-        let account = marker::path(
-            &env::path("COFFERDAM_DIR")?,
-            &place::file_name(&place::session()?),
-        );
+        let account = marker::path(&env::path("COFFERDAM_DIR")?, &run::file_name(&run::session()?));
         let exe = process::exe();
         let program = exe.as_deref().map(stem).unwrap_or_default();
         let name = match env::var("NEXTEST_TEST_NAME") {
@@ -65,7 +62,7 @@ pub(crate) fn is_on() -> bool {
         return false;
     }
     static ON: OnceCell<bool> = OnceCell::new();
-    *ON.get_or_init(|| place::session().is_some()) && !BROKEN.load(Ordering::Relaxed)
+    *ON.get_or_init(|| run::session().is_some()) && !BROKEN.load(Ordering::Relaxed)
 }
 
 /// Records what happened to `worker`, if anything is recorded at all.
@@ -86,7 +83,7 @@ fn append(worker: &str, event: Event) {
     let record = Record {
         at: clock::micros(),
         // A forked child works for its parent's test, and its lines are its parent's.
-        pid: place::facts().pid,
+        pid: run::facts().pid,
         event,
     };
     let written = match JOURNALS.get_or_init(sync::map).entry(worker.to_owned()) {
@@ -112,7 +109,7 @@ fn append(worker: &str, event: Event) {
 }
 
 fn open(worker: &str) -> io::Result<File> {
-    let path = place::worker_dir(worker)
+    let path = run::worker_dir(worker)
         .map_err(io::Error::other)?
         .join("journal.ndjson");
     OpenOptions::new()
@@ -139,16 +136,16 @@ fn number(error: &io::Error) -> i32 {
 
 /// A process's first write: the end of whatever its predecessor left, who it is, and the first event.
 fn begin(file: &mut File, worker: &str, first: &Record) -> io::Result<()> {
-    let run = place::run();
+    let run = run::run();
     let event = Event::Process {
         version: VERSION,
         run: run.id.clone(),
-        session: place::session().unwrap_or_default(),
+        session: run::session().unwrap_or_default(),
         runner: run.runner.as_str().to_owned(),
         binary: binary(),
         worker: worker.to_owned(),
-        started: place::facts().started,
-        boot: place::facts().space.boot.clone(),
+        started: run::facts().started,
+        boot: run::facts().space.boot.clone(),
     };
     let header = Record {
         at: first.at,
@@ -165,8 +162,8 @@ fn begin(file: &mut File, worker: &str, first: &Record) -> io::Result<()> {
 
 /// What a person calls this program: nextest's name for it, else the file without Cargo's hash.
 pub(crate) fn binary() -> String {
-    let facts = place::facts();
-    if let (place::Runner::Nextest, Some(id)) = (place::run().runner, (facts.env)("NEXTEST_BINARY_ID")) {
+    let facts = run::facts();
+    if let (run::Runner::Nextest, Some(id)) = (run::run().runner, (facts.env)("NEXTEST_BINARY_ID")) {
         return id;
     }
     facts.exe.as_deref().map_or_else(|| "unknown".to_owned(), stem)

@@ -289,8 +289,6 @@
 //!
 //! # Features
 //!
-//! - `check`: recorded runs read back, and the conflicts in them, as `cargo cofferdam check` does:
-//!   [`diagnostics::Evidence`](diagnostics#reading-back). A test suite does not need it.
 //! - `serial`: the attributes `#[serial]` and `#[parallel]`. It brings `cofferdam-macros`, which has no dependencies.
 //! - `tokio`: `Worker::instrument` and `lock_async`. It names no crate: any runtime's futures will do.
 
@@ -298,9 +296,15 @@ pub mod diagnostics;
 mod error;
 mod event;
 mod exit;
+mod file;
+mod fixture;
+pub mod format;
 mod journal;
+mod lease;
 mod locator;
-mod place;
+mod lock;
+mod names;
+mod namespace;
 mod resource;
 mod run;
 mod sys;
@@ -336,25 +340,24 @@ pub use cofferdam_macros::parallel;
 #[cfg(feature = "serial")]
 pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
+pub use file::{Appender, AtomicFile, write_atomic};
+pub use fixture::{Fixture, Setup, StopSignal};
+pub use lease::{DirLease, PortLease, lease_dir, lease_listener, lease_port, socket_dir};
 pub use locator::{
     Context, LazyProxy, LocatorBuilder, Nothing, OverrideGuard, ServiceHandle, ServiceLocator, WorkerLocal,
 };
-pub use place::base_dir;
-#[cfg(feature = "check")]
-#[doc(hidden)]
-pub use place::private_dir as __private_dir;
-pub use resource::{Access, Resource, ResourceKind, Scope};
 #[cfg(feature = "tokio")]
-pub use run::lock_async;
+pub use lock::lock_async;
 #[cfg(feature = "serial")]
 #[doc(hidden)]
-pub use run::serial as __serial;
-pub use run::{
-    Appender, AtomicFile, DirLease, Names, Namespace, NamespaceHold, PortLease, lease_dir, lease_listener,
-    lease_port, output_dir, socket_dir, write_atomic,
-};
-pub use run::{Fixture, Setup, StopSignal};
-pub use run::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};
+pub use lock::serial as __serial;
+pub use lock::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};
+pub use names::Names;
+pub use namespace::{Namespace, NamespaceHold, output_dir};
+pub use resource::{Access, Resource, ResourceKind, Scope};
+pub use run::base_dir;
+#[doc(hidden)]
+pub use run::private_dir as __private_dir;
 #[cfg(feature = "tokio")]
 pub use worker::Instrumented;
 pub use worker::{Claim, Entered, Guarded, Worker, claim, guarded_by};

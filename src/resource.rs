@@ -216,11 +216,13 @@ impl Resource {
         &self.name
     }
 
-    pub(crate) fn to_json(&self) -> String {
+    /// Returns the resource as journals and snapshots hold it: `KIND:NAME`.
+    pub(crate) fn to_text(&self) -> String {
         format!("{}:{}", self.kind.key(), self.name)
     }
 
-    pub(crate) fn from_json(text: &str) -> Option<Self> {
+    /// Returns the resource that journals and snapshots hold as this text.
+    pub fn from_text(text: &str) -> Option<Self> {
         let (key, name) = text.split_once(':')?;
         Some(Self::new(ResourceKind::from_key(key)?, name))
     }
@@ -248,20 +250,26 @@ pub enum Access {
 }
 
 impl Access {
-    /// Returns the access with this word in journals and JSON.
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        [Self::List, Self::Read, Self::Write]
-            .into_iter()
-            .find(|access| access.to_string() == word)
+    /// Every way, the weakest first.
+    pub const ALL: &'static [Self] = &[Self::List, Self::Read, Self::Write];
+
+    /// Returns the way with this [word](Self::as_str).
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|access| access.as_str() == word)
+    }
+
+    /// Returns the word for it in journals, JSON and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Read => "read",
+            Self::Write => "write",
+        }
     }
 }
 
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::List => "list",
-            Self::Read => "read",
-            Self::Write => "write",
-        })
+        f.pad(self.as_str())
     }
 }

@@ -1,10 +1,10 @@
 //! System calls that a program makes without libc's functions: by number, with the same meaning.
 
-use crate::files::{self, itself};
 use crate::format::{ITSELF, Kind};
-use crate::note::{self, Path, open_file, path, paths};
+use crate::hooks::file_calls::{self, itself};
+use crate::hooks::{lock_calls, socket_calls};
+use crate::record::{self, Path, open_file, path, paths};
 use crate::sys::{self, AT_FDCWD, AT_REMOVEDIR, c_char, c_int, c_long, c_uint, c_void};
-use crate::{locks, network};
 
 /// A call's number and arguments.
 #[derive(Clone, Copy)]
@@ -70,18 +70,18 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
     // SAFETY: the caller's promise.
     unsafe {
         match call.number {
-            2 => files::opened(AT_FDCWD, call.text(0), call.int(1), failed),
-            257 => files::opened(call.int(0), call.text(1), call.int(2), failed),
+            2 => file_calls::opened(AT_FDCWD, call.text(0), call.int(1), failed),
+            257 => file_calls::opened(call.int(0), call.text(1), call.int(2), failed),
             // `openat2`: the flags are the first word of a structure, which was not read if it was of a wrong size.
             437 if !(failed && matches!(sys::errno(), sys::EFAULT | sys::EINVAL | sys::E2BIG))
                 && call.arguments[2] != 0 =>
             {
                 let flags = (call.arguments[2] as *const u64).read_unaligned();
-                files::opened(call.int(0), call.text(1), flags as c_int, failed);
+                file_calls::opened(call.int(0), call.text(1), flags as c_int, failed);
             }
-            85 => files::opened(AT_FDCWD, call.text(0), CREAT, failed),
-            133 => files::opened(AT_FDCWD, call.text(0), MADE, failed),
-            259 => files::opened(call.int(0), call.text(1), MADE, failed),
+            85 => file_calls::opened(AT_FDCWD, call.text(0), CREAT, failed),
+            133 => file_calls::opened(AT_FDCWD, call.text(0), MADE, failed),
+            259 => file_calls::opened(call.int(0), call.text(1), MADE, failed),
             4 | 21 | 137 => path(Kind::Look, failed, 0, call.path(0)),
             6 | 89 => path(Kind::Look, failed, ITSELF, call.path(0)),
             // The flags of `statx` stand before its mask.
@@ -91,11 +91,11 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
             269 => path(Kind::Look, failed, 0, call.path_at(0)),
             83 => path(Kind::MakeFolder, failed, 0, call.path(0)),
             258 => path(Kind::MakeFolder, failed, 0, call.path_at(0)),
-            84 => files::unlinked(AT_FDCWD, call.text(0), AT_REMOVEDIR, failed),
-            87 => files::unlinked(AT_FDCWD, call.text(0), 0, failed),
-            263 => files::unlinked(call.int(0), call.text(1), call.int(2), failed),
-            82 => files::renamed(call.path(0), call.path(1), failed),
-            264 | 316 => files::renamed(call.path_at(0), call.path_at(2), failed),
+            84 => file_calls::unlinked(AT_FDCWD, call.text(0), AT_REMOVEDIR, failed),
+            87 => file_calls::unlinked(AT_FDCWD, call.text(0), 0, failed),
+            263 => file_calls::unlinked(call.int(0), call.text(1), call.int(2), failed),
+            82 => file_calls::renamed(call.path(0), call.path(1), failed),
+            264 | 316 => file_calls::renamed(call.path_at(0), call.path_at(2), failed),
             86 => paths(Kind::Link, failed, 0, call.path(0), call.path(1)),
             265 => paths(Kind::Link, failed, 0, call.path_at(0), call.path_at(2)),
             88 => path(Kind::Symlink, failed, 0, call.path(1)),
@@ -105,29 +105,29 @@ pub(crate) unsafe fn noted(call: &Call, result: c_long) {
             260 => path(Kind::Change, failed, itself(call.int(4)), call.path_at(0)),
             261 | 268 => path(Kind::Change, failed, 0, call.path_at(0)),
             452 => path(Kind::Change, failed, itself(call.int(3)), call.path_at(0)),
-            280 => files::changed_at(call.int(0), call.text(1), call.int(3), failed),
+            280 => file_calls::changed_at(call.int(0), call.text(1), call.int(3), failed),
             77 | 91 | 93 | 190 => open_file(Kind::Change, failed, 0, call.int(0)),
-            80 => files::moved(call.text(0), failed),
-            81 => files::moved(c".".as_ptr(), failed),
-            79 => note::thing(Kind::GetFolder, false, 0, b""),
-            95 => note::thing(Kind::Mask, result == (call.int(0) & 0o777).into(), 0, b""),
-            49 => network::bound(
+            80 => file_calls::moved(call.text(0), failed),
+            81 => file_calls::moved(c".".as_ptr(), failed),
+            79 => record::thing(Kind::GetFolder, false, 0, b""),
+            95 => record::thing(Kind::Mask, result == (call.int(0) & 0o777).into(), 0, b""),
+            49 => socket_calls::bound(
                 call.int(0),
                 call.arguments[1] as *const c_void,
                 call.int(2) as c_uint,
                 failed,
             ),
-            42 => network::connected(
+            42 => socket_calls::connected(
                 call.int(0),
                 call.arguments[1] as *const c_void,
                 call.int(2) as c_uint,
                 failed,
             ),
-            73 => locks::flocked(call.int(0), call.int(1), failed),
-            FCNTL => locks::controlled(call.int(0), call.int(1), call.arguments[2], failed),
-            CLOSE => locks::closed(call.int(0)),
-            33 | 292 => locks::replaced(call.int(0), call.int(1), failed),
-            436 => locks::closed_all(call.int(0) as c_uint, call.int(1) as c_uint, call.int(2), failed),
+            73 => lock_calls::flocked(call.int(0), call.int(1), failed),
+            FCNTL => lock_calls::controlled(call.int(0), call.int(1), call.arguments[2], failed),
+            CLOSE => lock_calls::closed(call.int(0)),
+            33 | 292 => lock_calls::replaced(call.int(0), call.int(1), failed),
+            436 => lock_calls::closed_all(call.int(0) as c_uint, call.int(1) as c_uint, call.int(2), failed),
             _ => {}
         }
     }

@@ -6,10 +6,12 @@
 
 use crate::calls::{self, Call};
 use crate::format::{self, header};
-use crate::real::reals;
+use crate::hooks::{kill_calls, process_calls, signal_masks};
+use crate::stack::{modules, unwind};
+use crate::sys::interpose::reals;
 use crate::sys::{self, Sigaction, c_int, c_long, c_void};
 use crate::thread::Thread;
-use crate::{ending, hold, log, modules, processes, signals, thread, unwind};
+use crate::{hold, log, thread};
 use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr};
@@ -42,11 +44,11 @@ pub(crate) fn begin(is_wanted: bool) {
         log::set(header::RAW, format::RAW_OFF);
         return;
     }
-    if !libc_is_one() || !signals::install(reported as *const () as usize) {
+    if !libc_is_one() || !signal_masks::install(reported as *const () as usize) {
         log::set(header::RAW, format::RAW_REFUSED);
         return;
     }
-    signals::open();
+    signal_masks::open();
     IS_ON.store(true, Relaxed);
     let armed = arm();
     IS_ON.store(armed, Relaxed);
@@ -92,7 +94,7 @@ pub(crate) fn arm() -> bool {
 /// The same for a thread that begins, with whatever mask.
 pub(crate) fn arm_thread() {
     if IS_ON.load(Relaxed) {
-        signals::open();
+        signal_masks::open();
         arm();
     }
 }
@@ -223,13 +225,13 @@ unsafe fn made(call: &Call) -> c_long {
         let [a, b, c, d, e, f] = call.arguments;
         match call.number {
             calls::EXECVE => {
-                return processes::execve(a as *const _, b as *const _, c as *const _).into();
+                return process_calls::execve(a as *const _, b as *const _, c as *const _).into();
             }
             calls::EXECVEAT => {
                 let (path, arguments, variables) = (b as *const _, c as *const _, d as *const _);
-                return processes::execveat(a as c_int, path, arguments, variables, e as c_int).into();
+                return process_calls::execveat(a as c_int, path, arguments, variables, e as c_int).into();
             }
-            calls::KILL => return ending::kill(a as c_int, b as c_int).into(),
+            calls::KILL => return kill_calls::kill(a as c_int, b as c_int).into(),
             calls::FUTEX => hold::waits(b),
             calls::SECCOMP => end(),
             calls::PRCTL if matches!(a as c_int, PR_SET_SECCOMP | PR_SET_SYSCALL_USER_DISPATCH) => end(),
@@ -249,26 +251,26 @@ unsafe fn of_signals(call: &Call) -> c_long {
     // SAFETY: the program's call; a mask is read where one can be read.
     unsafe {
         match call.number {
-            calls::RT_SIGACTION => return signals::raw_action(call.arguments),
-            calls::RT_SIGPROCMASK if signals::is_ours() && d == 8 && (b == 0 || is_mask(b)) => {
-                return signals::change_shown(a as c_int, b as *const u64, c as *mut u64, 0);
+            calls::RT_SIGACTION => return signal_masks::raw_action(call.arguments),
+            calls::RT_SIGPROCMASK if signal_masks::is_ours() && d == 8 && (b == 0 || is_mask(b)) => {
+                return signal_masks::change_shown(a as c_int, b as *const u64, c as *mut u64, 0);
             }
             calls::RT_SIGSUSPEND if b == 8 && is_mask(a) => {
-                let mask = signals::Suspended::with(a as *const u64);
+                let mask = signal_masks::Suspended::with(a as *const u64);
                 return real::syscall(call.number, place(&mask, a), b, 0, 0, 0, 0);
             }
             calls::PPOLL if e == 8 && is_mask(d) => {
-                let mask = signals::Suspended::with(d as *const u64);
+                let mask = signal_masks::Suspended::with(d as *const u64);
                 return real::syscall(call.number, a, b, c, place(&mask, d), e, 0);
             }
             calls::EPOLL_PWAIT | calls::EPOLL_PWAIT2 if f == 8 && is_mask(e) => {
-                let mask = signals::Suspended::with(e as *const u64);
+                let mask = signal_masks::Suspended::with(e as *const u64);
                 return real::syscall(call.number, a, b, c, d, place(&mask, e), f);
             }
             calls::PSELECT6 if is_mask(f) && is_mask(f.wrapping_add(8)) => {
                 let [mask, size] = (f as *const [usize; 2]).read_unaligned();
                 if size == 8 && is_mask(mask) {
-                    let suspended = signals::Suspended::with(mask as *const u64);
+                    let suspended = signal_masks::Suspended::with(mask as *const u64);
                     let both = [place(&suspended, mask), size];
                     return real::syscall(call.number, a, b, c, d, e, (&raw const both) as usize);
                 }
@@ -289,7 +291,7 @@ fn is_mask(at: usize) -> bool {
 }
 
 /// Where the mask is that a call waits with.
-fn place(mask: &Option<signals::Suspended>, otherwise: usize) -> usize {
+fn place(mask: &Option<signal_masks::Suspended>, otherwise: usize) -> usize {
     mask.as_ref().map_or(otherwise, |mask| mask.mask() as usize)
 }
 
@@ -339,8 +341,8 @@ unsafe fn noted_for(number: c_long, registers: *const usize, result: c_long) {
 unsafe extern "C" fn reported(_signal: c_int, info: *mut c_int, context: *mut usize) {
     // SAFETY: the kernel's own description of the signal and of the registers.
     unsafe {
-        if *info.add(signals::CODE) != SYS_USER_DISPATCH {
-            signals::hand_on(info, context.cast());
+        if *info.add(signal_masks::CODE) != SYS_USER_DISPATCH {
+            signal_masks::hand_on(info, context.cast());
             return;
         }
         let errno = sys::errno();
@@ -370,7 +372,7 @@ unsafe extern "C" fn reported(_signal: c_int, info: *mut c_int, context: *mut us
         };
         if number == calls::RT_SIGPROCMASK {
             // Otherwise the handler's return would undo it.
-            *context.add(signals::MASK) = signals::mask() as usize;
+            *context.add(signal_masks::MASK) = signal_masks::mask() as usize;
         }
         sys::set_errno(errno);
     }

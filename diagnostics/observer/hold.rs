@@ -1,10 +1,12 @@
 //! A pause after each of the first accesses to some resources, so that tests without a lock between them meet.
 
 use crate::format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, RUN, TARGET_NAMES, Target};
+use crate::hooks::{file_calls, process_calls};
 use crate::log::{self, Entry};
-use crate::note::{Noting, PATH_MAX};
+use crate::record::{Noting, PATH_MAX};
+use crate::stack::work_memory;
 use crate::sys::{self, Timespec, c_char};
-use crate::{files, processes, scratch, thread};
+use crate::thread;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
@@ -184,7 +186,7 @@ pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
     let here = thread.slept_at.get(position)?;
     let is_any = wanted.target() == Some(Target::Env) && wanted.len() == 0;
     let before = thread.slept.load(Relaxed);
-    let most = if processes::is_test() {
+    let most = if process_calls::is_test() {
         TIMES_IN_ALL
     } else {
         TIMES_OF_CHILD
@@ -194,10 +196,10 @@ pub(crate) fn due(entry: &Entry<'_>) -> Option<Pause> {
     }
     thread.slept.store(before + 1, Relaxed);
     here.store(here.load(Relaxed).saturating_add(1), Relaxed);
-    let is_held = !processes::is_test() || thread.test.load(Relaxed) == HELD.load(Relaxed);
+    let is_held = !process_calls::is_test() || thread.test.load(Relaxed) == HELD.load(Relaxed);
     let pauses = if is_held { &OF_HELD } else { &USUAL };
     // What a test starts may be many processes, each with a first access.
-    let (nanos, flag) = if before == 0 && processes::is_test() {
+    let (nanos, flag) = if before == 0 && process_calls::is_test() {
         (&pauses.first, PAUSED_FIRST)
     } else {
         (&pauses.others, PAUSED)
@@ -278,7 +280,7 @@ fn leads_there(parts: &[&[u8]; 2], wanted: Wanted, own: &mut Own) -> bool {
 }
 
 fn file_at(parts: &[&[u8]; 2]) -> Option<(u64, u64)> {
-    let mut scratch = scratch::take()?;
+    let mut scratch = work_memory::take()?;
     let path = &mut scratch.paths[0];
     path.fill(0);
     let bytes = parts.iter().flat_map(|part| part.iter());
@@ -294,7 +296,7 @@ fn file_of(path: *const c_char) -> Option<(u64, u64)> {
     // `struct stat` begins with them.
     let mut stat = [0_u64; 18];
     // SAFETY: a path with a zero at its end, and a place as big as the answer.
-    let done = unsafe { files::real::stat(path, stat.as_mut_ptr().cast()) };
+    let done = unsafe { file_calls::real::stat(path, stat.as_mut_ptr().cast()) };
     (done == 0).then_some((stat[0], stat[1]))
 }
 

@@ -16,34 +16,20 @@
 )]
 
 #[expect(dead_code, reason = "the other half is the reader's")]
-mod account;
+mod account_layout;
 mod calls;
+mod dedupe;
 mod dispatch;
-mod ending;
-mod files;
 #[expect(dead_code, reason = "the other half is the reader's")]
 mod format;
 mod hold;
-mod jumps;
-mod locks;
+mod hooks;
 mod log;
-mod modules;
-mod names;
-mod network;
-mod note;
-mod processes;
-mod real;
-mod scratch;
-mod seen;
-mod shell;
-mod signals;
+mod record;
+mod stack;
 mod start;
 mod sys;
 mod thread;
-mod threads;
-mod trace;
-mod unwind;
-mod variables;
 
 /// Nothing here panics by intention; what does all the same must not go on.
 #[cfg(panic = "abort")]

@@ -1,12 +1,14 @@
 //! Before the program's `main`: what was asked for, the log, and everything that may have to be found later.
 
 use crate::format::Kind;
-use crate::log::{self, Entry};
-use crate::sys::{self, c_char, c_int};
-use crate::{
-    dispatch, ending, files, hold, jumps, locks, modules, names, network, processes, shell, signals, thread,
-    threads, trace, variables,
+use crate::hooks::{
+    env_calls, file_calls, kill_calls, lock_calls, long_jumps, process_calls, shell_calls, signal_masks,
+    socket_calls, thread_calls, thread_names,
 };
+use crate::log::{self, Entry};
+use crate::stack::{modules, trace};
+use crate::sys::{self, c_char, c_int};
+use crate::{dispatch, hold, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
@@ -43,20 +45,20 @@ unsafe extern "C" fn begin() {
 
 /// Looks up everything, so that nothing is looked up where that cannot be done.
 fn resolve() {
-    files::real::resolve();
-    locks::real::resolve();
-    network::real::resolve();
-    variables::real::resolve();
-    variables::zones::resolve();
-    processes::real::resolve();
-    processes::forks::resolve();
-    ending::real::resolve();
-    shell::real::resolve();
-    threads::real::resolve();
-    threads::names_of_threads::resolve();
-    signals::real::resolve();
-    signals::waiting::resolve();
-    jumps::resolve();
+    file_calls::real::resolve();
+    lock_calls::real::resolve();
+    socket_calls::real::resolve();
+    env_calls::real::resolve();
+    env_calls::zones::resolve();
+    process_calls::real::resolve();
+    process_calls::forks::resolve();
+    kill_calls::real::resolve();
+    shell_calls::real::resolve();
+    thread_calls::real::resolve();
+    thread_calls::names_of_threads::resolve();
+    signal_masks::real::resolve();
+    signal_masks::waiting::resolve();
+    long_jumps::resolve();
     dispatch::real::resolve();
     dispatch::tuning::real::resolve();
 }
@@ -85,7 +87,7 @@ impl Wanted {
     /// Before `main`: the environment is as the kernel laid it out.
     unsafe fn read() -> Option<Self> {
         // SAFETY: the caller's promise.
-        let text = unsafe { variable(processes::OBSERVE) }?;
+        let text = unsafe { variable(process_calls::OBSERVE) }?;
         let mut parts = text.splitn(6, |byte| *byte == b';');
         let mut number = || parts.next().map(number);
         let (slot, pid, frames, raw, tests) = (number()?, number()?, number()?, number()?, number()?);
@@ -127,26 +129,26 @@ unsafe fn variable(name: &[u8]) -> Option<&'static [u8]> {
 /// # Safety
 /// Before `main`.
 unsafe fn set_up(wanted: &Wanted) {
-    let is_test = wanted.pid == processes::own_id();
+    let is_test = wanted.pid == process_calls::own_id();
     // SAFETY: the caller's promise.
     unsafe {
-        if let Some(asked) = variable(processes::HOLD) {
+        if let Some(asked) = variable(process_calls::HOLD) {
             hold::ask(asked);
         }
         let (test, program) = (variable(b"NEXTEST_TEST_NAME="), variable(b"NEXTEST_BINARY_ID="));
-        processes::hide();
+        process_calls::hide();
         if !log::begin(wanted.folder, wanted.slot.into(), is_test) {
-            ending::leave_mark();
+            kill_calls::leave_mark();
             return;
         }
-        processes::set_is_test(is_test);
+        process_calls::set_is_test(is_test);
         if wanted.tests == ONE_TEST || !is_test {
-            threads::one_test();
+            thread_calls::one_test();
         } else if wanted.tests == WITHOUT_NAMES {
-            names::leave();
+            thread_names::leave();
         }
         let mut program_path = [0_u8; 4096];
-        let own = files::real::readlink(
+        let own = file_calls::real::readlink(
             c"/proc/self/exe".as_ptr(),
             program_path.as_mut_ptr().cast::<c_char>(),
             4096,
@@ -163,7 +165,7 @@ unsafe fn set_up(wanted: &Wanted) {
         modules::look();
         log::note_folder();
         trace::prepare(wanted.frames as usize);
-        sys::pthread_atfork(None, None, Some(processes::copied));
+        sys::pthread_atfork(None, None, Some(process_calls::copied));
     }
     dispatch::begin(wanted.raw);
 }

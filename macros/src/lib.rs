@@ -4,7 +4,7 @@
 //! no parser of Rust.
 
 mod arguments;
-mod tests;
+mod item;
 
 use arguments::{Arguments, Refusal};
 use proc_macro::TokenStream;
@@ -27,7 +27,7 @@ pub fn parallel(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn expand(arguments: TokenStream, item: TokenStream, shared: bool) -> TokenStream {
-    let expanded = Arguments::read(arguments, shared).and_then(|read| tests::guard(item.clone(), read));
+    let expanded = Arguments::read(arguments, shared).and_then(|read| item::guard(item.clone(), read));
     expanded.unwrap_or_else(|refusal| {
         // The item stays: what else names it must not fail too.
         let mut told = refusal.to_tokens();

@@ -1,7 +1,7 @@
 //! The folders of runs that are over, removed.
 
 use crate::error::Error;
-use crate::place::sweep::{self, Removal, Standing};
+use crate::run::sweep::{self, Removal, Standing};
 use std::path::{Path, PathBuf};
 
 /// The folder of a run, and what became of it.
@@ -28,8 +28,6 @@ pub enum Fate {
     Recorded,
     /// Kept: it was named by `COFFERDAM_RUN_ID`, and whoever did knows when it is over.
     Named,
-    /// Kept: its fixtures were left standing with `COFFERDAM_KEEP`; the script `remove.sh` in it ends them.
-    Kept,
     /// Kept: it is of another machine, or from before the last boot, so its process numbers mean nothing here.
     Foreign,
     /// Kept: it has no `run.json` that can be read.
@@ -39,7 +37,7 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// A word for it: `removed`, `running`, `in-use`, `recorded`, `named`, `kept`, `foreign`, `unknown` or
+    /// A word for it: `removed`, `running`, `in-use`, `recorded`, `named`, `foreign`, `unknown` or
     /// `failed`.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -48,7 +46,6 @@ impl Fate {
             Self::InUse => "in-use",
             Self::Recorded => "recorded",
             Self::Named => "named",
-            Self::Kept => "kept",
             Self::Foreign => "foreign",
             Self::Unknown => "unknown",
             Self::Failed(_) => "failed",
@@ -78,7 +75,8 @@ impl CleanOptions {
     }
 }
 
-/// Removes the folders of runs that are over below a base folder, and says what became of each, by name.
+/// Removes the folders of runs that are over below a base folder, and says what became of each, by name. Fixtures that
+/// `COFFERDAM_KEEP` left running are stopped first.
 ///
 /// ```
 /// use cofferdam::diagnostics::{CleanOptions, clean};
@@ -116,9 +114,8 @@ fn decide(folder: &Path, options: CleanOptions) -> Fate {
         };
     }
     let kept = match Standing::of(folder) {
-        Standing::Over => None,
+        Standing::Over | Standing::Kept => None,
         Standing::Running => return Fate::Running,
-        Standing::Kept => return Fate::Kept,
         Standing::Recorded => Some(Fate::Recorded),
         Standing::Named => Some(Fate::Named),
         Standing::Foreign => Some(Fate::Foreign),

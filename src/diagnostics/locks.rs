@@ -1,8 +1,8 @@
 //! Which locks are held, by whom, and who died while holding one.
 
 use crate::error::Error;
-use crate::place;
-use crate::run::seen;
+use crate::lock::list;
+use crate::run;
 use crate::sys::file_lock::Mode;
 use std::path::{Path, PathBuf};
 
@@ -87,8 +87,8 @@ pub struct LockHolder {
 /// # Errors
 /// When a folder or file of locks cannot be read, or when the machine's folder is not this user's own.
 pub fn locks(base: &Path) -> Result<Vec<Lock>, Error> {
-    let space = &place::facts().space;
-    let seen = seen::locks(base)?;
+    let space = &run::facts().space;
+    let seen = list::locks(base)?;
     let told = seen.into_iter().map(|seen| {
         let holds = seen.owner.as_ref().is_some_and(|owner| owner.holds);
         let state = match seen.mode {

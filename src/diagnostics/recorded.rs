@@ -1,7 +1,7 @@
 //! Which runs were recorded below a base folder, and which of them are over.
 
 use crate::error::Error;
-use crate::place::sweep::Standing;
+use crate::run::sweep::Standing;
 use crate::sys::process::PidSpace;
 use crate::sys::{file_lock, process};
 use serde_json::Value;

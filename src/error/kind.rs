@@ -82,18 +82,6 @@ pub(super) enum Kind {
         folder: PathBuf,
         reason: &'static str,
     },
-    #[cfg(feature = "check")]
-    Unreadable {
-        file: PathBuf,
-        line: Option<u64>,
-        reason: String,
-    },
-    #[cfg(feature = "check")]
-    Newer {
-        file: PathBuf,
-        found: u64,
-        known: u64,
-    },
     Told(Box<dyn fmt::Display + Send + Sync>),
 }
 
@@ -192,22 +180,7 @@ impl fmt::Display for Kind {
                  your own for all who are to exclude each other",
                 folder.display()
             ),
-            #[cfg(feature = "check")]
-            Kind::Unreadable { file, line, reason } => {
-                write!(f, "{}", file.display())?;
-                if let Some(line) = line {
-                    write!(f, ":{line}")?;
-                }
-                write!(f, ": {reason}")
-            }
             Kind::Told(words) => words.fmt(f),
-            #[cfg(feature = "check")]
-            Kind::Newer { file, found, known } => write!(
-                f,
-                "{}: written in format version {found}, this build reads up to {known}: update cargo-cofferdam to \
-                 the version of the library that wrote it",
-                file.display()
-            ),
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
 }
 
 /// Returns an error with its causes, without those that an outer message already contains.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -206,26 +206,6 @@ impl Error {
         }
         .into()
     }
-
-    #[cfg(feature = "check")]
-    pub(crate) fn unreadable(file: &Path, line: Option<u64>, reason: impl Into<String>) -> Self {
-        Kind::Unreadable {
-            file: file.to_owned(),
-            line,
-            reason: reason.into(),
-        }
-        .into()
-    }
-
-    #[cfg(feature = "check")]
-    pub(crate) fn newer(file: &Path, found: u64, known: u64) -> Self {
-        Kind::Newer {
-            file: file.to_owned(),
-            found,
-            known,
-        }
-        .into()
-    }
 }
 
 impl From<Kind> for Error {
@@ -332,7 +312,7 @@ mod tests {
             Error::blocked(
                 repo(),
                 "w0".to_owned(),
-                "another thread builds it and is not done".to_owned(),
+                "another thread is still building it".to_owned(),
                 Duration::from_secs(60),
             ),
             Error::busy(
@@ -345,16 +325,14 @@ mod tests {
                 "another thread or task of test orders::migrates (worker w1, pid 4711) holds it".to_owned(),
             ),
             Error::not_safe(Path::new("cofferdam-1000"), "it belongs to another user"),
-            Error::unreadable(Path::new("w0/journal.ndjson"), Some(7), "unknown event \"flown\""),
-            Error::newer(Path::new("w0/journal.ndjson"), 2, 1),
         ]
     }
 
     #[test]
     fn every_message_stands_in_the_list_of_errors() {
         let page = include_str!("../../docs/errors.md");
-        // What other rooms have words for they list themselves.
-        let page = page.split("\n## Fixtures\n").next().unwrap();
+        // Other crates and rooms list their own messages.
+        let page = page.split("\n## Recordings\n").next().unwrap();
         let listed: Vec<_> = page
             .split("```text\n")
             .skip(1)
@@ -373,6 +351,28 @@ mod tests {
             "docs/errors.md should list:\n\n{}",
             told.join("\n\n")
         );
+    }
+
+    #[derive(Debug)]
+    struct Outer(&'static str, std::io::Error);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.1)
+        }
+    }
+
+    #[test]
+    fn a_cause_that_its_outer_message_contains_is_not_repeated() {
+        let with = |text| chain(&Outer(text, std::io::Error::other("no room")));
+        assert_eq!(with("could not write x"), "could not write x: no room");
+        assert_eq!(with("could not write x: no room"), "could not write x: no room");
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The words of a panic that ends here. If it carried something else, that is forgotten: its own drop may panic again.
-pub(crate) fn last_words(panic: Box<dyn std::any::Any + Send>) -> String {
+pub(crate) fn into_message(panic: Box<dyn std::any::Any + Send>) -> String {
     let words = message(&*panic);
     if !panic.is::<&str>() && !panic.is::<String>() {
         std::mem::forget(panic);

@@ -1,8 +1,9 @@
-//! Naming the services of a locator, and how each is built.
+//! The builder of a locator.
 
-use super::context::Context;
+use super::context::{Context, Factory};
 use super::instance::Instance;
-use super::registry::{Key, Registry, Reset, Scope, Service};
+use super::registry::{Registered, Registry};
+use super::service::{Key, Lifetime, Reset, Service};
 use super::{Locator, ServiceLocator};
 use crate::error::{self, BoxError, Error};
 use crate::sys::clock;
@@ -12,13 +13,13 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many services nobody holds a worker keeps, unless told otherwise.
+/// The default number of unused services that a worker keeps.
 const CAPACITY: usize = 50;
-/// How long one waits for another thread's build, unless told otherwise.
+/// The default timeout for another thread's build.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Collects services for a [`ServiceLocator`]; `T` is the one registered last, which [`named`](Self::named),
-/// [`per_test`](Self::per_test) and [`reset`](Self::reset) speak of.
+/// Builds a [`ServiceLocator`]. `T` is the service registered last, to which [`named`](Self::named),
+/// [`per_test`](Self::per_test) and [`reset`](Self::reset) apply.
 ///
 /// ```
 /// use cofferdam::ServiceLocator;
@@ -38,21 +39,21 @@ const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
 /// locator.get::<dyn Repo>().add(7);
 /// locator.get_named::<dyn Repo>("archive").add(8);
 /// ```
-#[must_use = "`build` makes the locator"]
+#[must_use = "`build` creates the locator"]
 pub struct LocatorBuilder<T: ?Sized = Nothing> {
     id: u64,
     name: Arc<str>,
     capacity: usize,
     build_timeout: Duration,
-    services: Vec<Service>,
-    /// The first thing that was asked for and cannot be.
+    services: Vec<(Service, Box<Factory>)>,
+    /// The first combination of options that is not possible.
     refused: Option<Error>,
     last: PhantomData<fn() -> Box<T>>,
 }
 
-/// The type of a [`LocatorBuilder`] before anything is registered.
+/// The type parameter of a [`LocatorBuilder`] before anything is registered.
 ///
-/// It is neither `Send` nor `Sync`, as no service may be: what speaks of a service is not there yet.
+/// It is neither `Send` nor `Sync`, which no service may be: so the methods that apply to a service are not yet available.
 #[derive(Debug)]
 pub struct Nothing {
     _no_service: PhantomData<*const ()>,
@@ -73,59 +74,59 @@ impl LocatorBuilder {
 }
 
 impl<T: ?Sized> LocatorBuilder<T> {
-    /// What reports and errors call the locator; without it, the place in the source where it is built.
+    /// Sets the name of the locator in reports and errors. The default is the source line of the builder.
     pub fn name(mut self, name: &str) -> Self {
         self.name = name.into();
         self
     }
 
-    /// How many services a worker keeps that nobody else holds, 50 unless told otherwise. One more evicts the least
-    /// recently used. Services in use are counted apart and never evicted: dropping them would free nothing.
+    /// Sets the number of unused services that each worker keeps, 50 by default. One more evicts the least recently used.
+    /// Services in use do not count and are never evicted, because dropping them would free nothing.
     pub fn capacity(mut self, services: usize) -> Self {
         self.capacity = services;
         self
     }
 
-    /// How long a call waits for another thread that builds, drops or resets the service, 60 s unless told otherwise.
-    /// Then it is an error that says who does.
+    /// Sets the time that a call waits for another thread that builds, drops or resets the service, 60 s by default.
+    /// Afterwards the call fails with an error that names the thread.
     pub fn build_timeout(mut self, limit: Duration) -> Self {
         self.build_timeout = limit;
         self
     }
 
-    /// Each worker its own `U`, built by `factory` at the worker's first use and kept until it is evicted, cleared,
-    /// or the process ends.
+    /// Registers a service of which each worker has its own, built by `factory` at the worker's first use and kept until
+    /// it is evicted, cleared, or the process ends.
     ///
-    /// The factory runs with no lock held, once at a time for each worker. Its error or panic reaches everyone who
-    /// waits for it; the next call tries again.
+    /// The factory runs without a lock, at most once at a time for each worker. All waiters get its error or panic; the
+    /// next call tries again.
     #[track_caller]
     pub fn register<U: ?Sized + Send + Sync + 'static>(
         self,
         factory: impl Fn(&Context<'_>) -> Result<Arc<U>, BoxError> + Send + Sync + 'static,
     ) -> LocatorBuilder<U> {
-        self.with(Scope::Worker, factory)
+        self.with(Lifetime::Worker, factory)
     }
 
-    /// One `U` for all workers of the process: for what is read only or made for many threads. Declared sharing is no
-    /// conflict. It is never evicted, and it cannot be built from what a worker has of its own.
+    /// Registers a service that all workers of the process share: for read-only data, or for types made for many threads.
+    /// It is never reported as a conflict and never evicted, and it cannot be built from a worker's own services.
     ///
-    /// Under nextest every test is a process, so each builds one: what is to be built once per run is not kept in
-    /// memory.
+    /// Under nextest every test is a process, so each builds one. To build once per run, use a
+    /// [`Fixture`](crate::Fixture).
     #[track_caller]
     pub fn register_shared<U: ?Sized + Send + Sync + 'static>(
         self,
         factory: impl Fn(&Context<'_>) -> Result<Arc<U>, BoxError> + Send + Sync + 'static,
     ) -> LocatorBuilder<U> {
-        self.with(Scope::Shared, factory)
+        self.with(Lifetime::Shared, factory)
     }
 
     #[track_caller]
     fn with<U: ?Sized + Send + Sync + 'static>(
         mut self,
-        scope: Scope,
+        lifetime: Lifetime,
         factory: impl Fn(&Context<'_>) -> Result<Arc<U>, BoxError> + Send + Sync + 'static,
     ) -> LocatorBuilder<U> {
-        self.services.push(Service {
+        let service = Service {
             key: Key {
                 locator: self.id,
                 type_id: TypeId::of::<U>(),
@@ -133,11 +134,12 @@ impl<T: ?Sized> LocatorBuilder<T> {
             },
             type_name: type_name::<U>(),
             locator: Arc::from(""),
-            scope,
-            factory: Box::new(move |context| factory(context).map(Instance::new)),
+            lifetime,
             reset: None,
             place: Location::caller(),
-        });
+        };
+        let factory: Box<Factory> = Box::new(move |context| factory(context).map(Instance::new));
+        self.services.push((service, factory));
         let Self {
             id,
             name,
@@ -158,20 +160,20 @@ impl<T: ?Sized> LocatorBuilder<T> {
         }
     }
 
-    /// Makes the locator.
+    /// Creates the locator.
     ///
     /// # Panics
-    /// On what [`try_build`](Self::try_build) returns as an error.
+    /// On the error that [`try_build`](Self::try_build) returns.
     #[track_caller]
     pub fn build(self) -> ServiceLocator {
         error::or_panic(self.try_build())
     }
 
-    /// Makes the locator.
+    /// Creates the locator.
     ///
     /// # Errors
-    /// When the capacity is 0, two services have one type and name, or a service was asked to do what its life rules
-    /// out: `reset` without a next test, `per_test` of what is shared.
+    /// When the capacity is 0, when two services have the same type and name, and when an option contradicts a service's
+    /// lifetime: `reset` of one that is `per_test` or shared, `per_test` of one that is shared.
     pub fn try_build(self) -> Result<ServiceLocator, Error> {
         if self.capacity == 0 {
             return Err(Error::zero_capacity());
@@ -179,12 +181,15 @@ impl<T: ?Sized> LocatorBuilder<T> {
         if let Some(refused) = self.refused {
             return Err(refused);
         }
-        let mut services = self.services;
-        for service in &mut services {
-            if service.reset.is_some() && service.scope != Scope::Worker {
-                return Err(Error::pointless(service.label(), service.scope.words(), "reset"));
+        let mut services = Vec::with_capacity(self.services.len());
+        for (mut service, factory) in self.services {
+            if service.reset.is_some() && service.lifetime != Lifetime::Worker {
+                let lifetime = service.lifetime.describe();
+                return Err(Error::pointless(service.label(), lifetime, "reset"));
             }
             service.locator = Arc::clone(&self.name);
+            let service = Arc::new(service);
+            services.push(Registered { service, factory });
         }
         Ok(ServiceLocator(Arc::new(Locator {
             id: self.id,
@@ -197,29 +202,29 @@ impl<T: ?Sized> LocatorBuilder<T> {
 }
 
 impl<T: ?Sized + Send + Sync + 'static> LocatorBuilder<T> {
-    /// Tells the service registered last apart from others of its type.
+    /// Names the service registered last, to distinguish it from others of its type.
     pub fn named(mut self, name: &str) -> Self {
         self.last().key.name = Arc::from(name);
         self
     }
 
-    /// Lets the service registered last live for one test, under every runner: it is dropped when the test ends.
+    /// Limits the service registered last to one test, under every runner: it is dropped when the test ends.
     pub fn per_test(mut self) -> Self {
         let last = self.last();
-        if last.scope == Scope::Shared {
-            let refused = Error::pointless(last.label(), last.scope.words(), "per_test");
+        if last.lifetime == Lifetime::Shared {
+            let refused = Error::pointless(last.label(), last.lifetime.describe(), "per_test");
             self.refused.get_or_insert(refused);
         } else {
-            last.scope = Scope::Test;
+            last.lifetime = Lifetime::Test;
         }
         self
     }
 
-    /// What makes the service registered last as good as new. It runs when the lane passes to another test, before
-    /// that test is handed anything, in the order the services were built. If it fails the service is dropped and
-    /// built anew.
+    /// Sets a function that restores the service registered last to its initial state. It runs before the worker's next
+    /// test gets its first service, in the order in which the services were built. If it fails, the service is dropped
+    /// and built anew.
     ///
-    /// Under nextest it never runs: there the next test is another process, and builds its own.
+    /// Under nextest it never runs: the next test is another process and builds its own service.
     pub fn reset(mut self, reset: impl Fn(&T) -> Result<(), BoxError> + Send + Sync + 'static) -> Self {
         let reset: Box<Reset> = Box::new(move |instance| match instance.downcast::<T>() {
             Some(service) => reset(service),
@@ -230,15 +235,14 @@ impl<T: ?Sized + Send + Sync + 'static> LocatorBuilder<T> {
     }
 
     fn last(&mut self) -> &mut Service {
-        self.services
-            .last_mut()
-            .expect("`T` is a service that was registered")
+        let last = self.services.last_mut();
+        &mut last.expect("`T` is a registered service").0
     }
 }
 
 impl<T: ?Sized> std::fmt::Debug for LocatorBuilder<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let services: Vec<_> = self.services.iter().map(Service::label).collect();
+        let services: Vec<_> = self.services.iter().map(|(service, _)| service.label()).collect();
         f.debug_struct("LocatorBuilder")
             .field("name", &self.name)
             .field("services", &services)
@@ -251,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_life_of_a_service_rules_out_is_refused() {
+    fn an_option_that_contradicts_the_lifetime_of_a_service_is_refused() {
         let shared = || ServiceLocator::builder().register_shared::<u8>(|_| Ok(Arc::new(1)));
         let per_test = || {
             ServiceLocator::builder()

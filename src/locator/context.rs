@@ -1,22 +1,23 @@
-//! What a factory may ask.
+//! The interface of a factory to its surroundings.
 
 use super::ServiceLocator;
-use super::handle::ServiceHandle;
+use super::instance::Instance;
 use super::lazy::LazyProxy;
-use super::registry::Service;
-use crate::error::Error;
-use crate::place;
+use super::service::{Lifetime, Service, ServiceClaim, label};
+use super::service_handle::ServiceHandle;
+use crate::error::{BoxError, Error};
 use crate::resource::{Access, Resource};
-use crate::worker::{Worker, seat};
+use crate::run;
+use crate::worker::{Worker, current};
 use std::cell::RefCell;
 use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What a factory may ask while it builds: other services, its worker, a folder.
+/// The interface of a factory: other services, the worker, a folder.
 ///
-/// What it is asked for is recorded as a graph: it shows in snapshots, names cycles, and lets an override reach
-/// all that was built from the overridden service.
+/// The requests form a graph. It appears in snapshots, names cycles, and lets an override reach all services that are
+/// built from the overridden one.
 ///
 /// ```
 /// use cofferdam::ServiceLocator;
@@ -37,14 +38,7 @@ pub struct Context<'a> {
     claims: RefCell<Vec<ServiceClaim>>,
 }
 
-/// A claim made by a service for all who use it.
-#[derive(Clone, Debug)]
-pub(crate) struct ServiceClaim {
-    pub(crate) resource: Resource,
-    pub(crate) access: Access,
-    pub(crate) guards: Vec<String>,
-    pub(crate) place: &'static Location<'static>,
-}
+pub(crate) type Factory = dyn Fn(&Context<'_>) -> Result<Instance, BoxError> + Send + Sync;
 
 impl<'a> Context<'a> {
     pub(crate) fn new(locator: Option<&'a ServiceLocator>, worker: &'a Worker, service: &'a Service) -> Self {
@@ -60,16 +54,16 @@ impl<'a> Context<'a> {
         self.claims.into_inner()
     }
 
-    /// The worker's `T`, built now if it is not there yet.
+    /// Returns the worker's `T`, building it if necessary.
     ///
     /// # Errors
-    /// When it is not registered, its factory fails, it would close a cycle, or it lives shorter than what is being
-    /// built.
+    /// When it is not registered, its factory fails, it would close a cycle, or its lifetime is shorter than that of the
+    /// service being built.
     pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Result<Arc<T>, Error> {
         self.get_named("")
     }
 
-    /// As [`get`](Self::get), for one of several `T`.
+    /// Like [`get`](Self::get), for one of several `T`.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -79,61 +73,62 @@ impl<'a> Context<'a> {
             .map(ServiceHandle::into_arc)
     }
 
-    /// The worker's `T`, built at its first use: for what is needed later only, and to break a cycle.
+    /// Returns a proxy for the worker's `T`, which is built at its first use: for services that are needed later, and to
+    /// break a cycle.
     ///
-    /// Two services that hold each other keep each other alive for ever, whoever clears them: let one hold a
-    /// [`Weak`](std::sync::Weak) of the other.
+    /// Two services that hold each other keep each other alive even after they are cleared: let one hold a
+    /// [`Weak`](std::sync::Weak) reference to the other.
     ///
     /// # Errors
-    /// When it is not registered, or it lives shorter than what is being built.
+    /// When it is not registered, or its lifetime is shorter than that of the service being built.
     pub fn lazy<T: ?Sized + Send + Sync + 'static>(&self) -> Result<LazyProxy<T>, Error> {
         self.lazy_named("")
     }
 
-    /// As [`lazy`](Self::lazy), for one of several `T`.
+    /// Like [`lazy`](Self::lazy), for one of several `T`.
     ///
     /// # Errors
     /// As [`lazy`](Self::lazy).
     pub fn lazy_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Result<LazyProxy<T>, Error> {
         let locator = self.locator::<T>(name)?;
-        let service = Arc::clone(locator.find::<T>(name)?);
-        service.may_serve(&self.service.label(), self.service.scope)?;
+        let service = Arc::clone(&locator.find::<T>(name)?.service);
+        service.check_user(&self.service.label(), self.service.lifetime)?;
         Ok(LazyProxy::within(locator, service, self.worker.clone()))
     }
 
     fn locator<T: ?Sized>(&self, name: &str) -> Result<&'a ServiceLocator, Error> {
         self.locator
-            .ok_or_else(|| Error::no_locator(super::registry::label(std::any::type_name::<T>(), name)))
+            .ok_or_else(|| Error::no_locator(label(std::any::type_name::<T>(), name)))
     }
 
-    /// The worker it is built for; for a shared service, the one that asked first.
+    /// Returns the worker that the service is built for; for a shared service, the worker of the first request.
     pub fn worker(&self) -> &Worker {
         self.worker
     }
 
-    /// A folder for this service in this worker, made if need be and kept for the run: what an instance leaves there
-    /// the next one of the same lane finds, a later test process under nextest too. A `per_test` service gets one
-    /// for its test alone.
+    /// Returns a folder for this service and worker, creating it if necessary. It is kept for the run: the next instance of
+    /// the same worker finds the files that this one leaves, under nextest also in a later test process. A `per_test`
+    /// service gets a folder for its test alone.
     ///
     /// # Errors
-    /// When there is no place for it or it cannot be made.
+    /// When the base folder is unknown or the folder cannot be created.
     pub fn dir(&self) -> Result<PathBuf, Error> {
         let service = self.service;
         let whole = [&*service.locator, service.type_name, &*service.key.name];
-        let name = place::file_name_among(&service.label(), &whole);
+        let name = run::file_name_among(&service.label(), &whole);
         let mut dir = PathBuf::from(name);
-        match self.service.scope {
-            super::registry::Scope::Worker => {}
-            // Unique within the lane's folder: processes of a lane follow each other, executions are counted.
-            super::registry::Scope::Test | super::registry::Scope::Shared => {
-                dir.push(format!("{}-{}", place::facts().pid, self.worker.life()));
+        match self.service.lifetime {
+            Lifetime::Worker => {}
+            // Unique in the worker's folder: its processes do not overlap, and each counts its executions.
+            Lifetime::Test | Lifetime::Shared => {
+                dir.push(format!("{}-{}", run::facts().pid, self.worker.execution()));
             }
         }
-        place::private_dir(&self.worker.dir()?, dir)
+        run::private_dir(&self.worker.dir()?, dir)
     }
 
-    /// Declares that this service uses a resource: every test that uses the service then does. Free while nothing is
-    /// recorded.
+    /// Declares that this service uses a resource, and so does every test that uses the service. Costs nothing while
+    /// recording is off.
     ///
     /// ```
     /// use cofferdam::{Access, Resource, WorkerLocal};
@@ -149,7 +144,7 @@ impl<'a> Context<'a> {
         let claim = ServiceClaim {
             resource,
             access,
-            guards: seat::guards(access),
+            guards: current::guards(access),
             place: Location::caller(),
         };
         self.claims.borrow_mut().push(claim);

@@ -1,4 +1,4 @@
-//! A service without its type: the `Arc` that a factory returned, and the number it goes by.
+//! Instances without their type: the `Arc` that a factory returned, and the number that identifies it.
 
 use crate::sys::{clock, sync};
 use dashmap::DashMap;
@@ -8,41 +8,41 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 
 /// An `Arc<T>` of some `T`, which may be a trait.
-pub(crate) struct Instance(Box<dyn Strong>);
+pub(crate) struct Instance(Box<dyn StrongRef>);
 
-/// What is left of an instance when its cache let go: it can be had again only while somebody holds it.
-struct Ghost(Box<dyn Weakly>);
+/// A weak reference to an instance. It can be upgraded while other references exist.
+struct WeakInstance(Box<dyn WeakRef>);
 
-trait Strong: Any + Send + Sync {
+trait StrongRef: Any + Send + Sync {
     fn references(&self) -> usize;
     fn address(&self) -> usize;
-    fn again(&self) -> Box<dyn Strong>;
-    fn ghost(&self) -> Box<dyn Weakly>;
+    fn clone_ref(&self) -> Box<dyn StrongRef>;
+    fn downgrade(&self) -> Box<dyn WeakRef>;
 }
 
-impl<T: ?Sized + Send + Sync + 'static> Strong for Arc<T> {
+impl<T: ?Sized + Send + Sync + 'static> StrongRef for Arc<T> {
     fn references(&self) -> usize {
         Arc::strong_count(self)
     }
     fn address(&self) -> usize {
         address(self)
     }
-    fn again(&self) -> Box<dyn Strong> {
+    fn clone_ref(&self) -> Box<dyn StrongRef> {
         Box::new(Arc::clone(self))
     }
-    fn ghost(&self) -> Box<dyn Weakly> {
+    fn downgrade(&self) -> Box<dyn WeakRef> {
         Box::new(Arc::downgrade(self))
     }
 }
 
-trait Weakly: Send + Sync {
-    fn upgrade(&self) -> Option<Box<dyn Strong>>;
+trait WeakRef: Send + Sync {
+    fn upgrade(&self) -> Option<Box<dyn StrongRef>>;
     fn references(&self) -> usize;
 }
 
-impl<T: ?Sized + Send + Sync + 'static> Weakly for Weak<T> {
-    fn upgrade(&self) -> Option<Box<dyn Strong>> {
-        Self::upgrade(self).map(|strong| Box::new(strong) as Box<dyn Strong>)
+impl<T: ?Sized + Send + Sync + 'static> WeakRef for Weak<T> {
+    fn upgrade(&self) -> Option<Box<dyn StrongRef>> {
+        Self::upgrade(self).map(|strong| Box::new(strong) as Box<dyn StrongRef>)
     }
     fn references(&self) -> usize {
         self.strong_count()
@@ -54,38 +54,39 @@ impl Instance {
         Self(Box::new(service))
     }
 
-    /// The service, if it is a `T`.
+    /// Returns the service if it is a `T`.
     pub(crate) fn downcast<T: ?Sized + Send + Sync + 'static>(&self) -> Option<&Arc<T>> {
         (&*self.0 as &dyn Any).downcast_ref()
     }
 
-    /// References to the service besides this one.
+    /// Returns the number of references besides this one.
     pub(crate) fn holders(&self) -> usize {
         self.0.references().saturating_sub(1)
     }
 
-    fn ghost(&self) -> Ghost {
-        Ghost(self.0.ghost())
+    fn downgrade(&self) -> WeakInstance {
+        WeakInstance(self.0.downgrade())
     }
 }
 
 impl Clone for Instance {
     fn clone(&self) -> Self {
-        Self(self.0.again())
+        Self(self.0.clone_ref())
     }
 }
 
-/// The instances that caches know, by address. No other instance can live there: each [`Number`] keeps the memory.
-static KNOWN: Lazy<DashMap<usize, Known>> = Lazy::new(sync::map);
+/// The instances that caches know, by address. The address is not reused meanwhile: each [`InstanceNumber`] keeps the
+/// memory.
+static KNOWN: Lazy<DashMap<usize, KnownInstance>> = Lazy::new(sync::map);
 
-struct Known {
+struct KnownInstance {
     number: u64,
     caches: usize,
     /// See [`spoil`].
     spoiled: bool,
 }
 
-/// Marks an instance that a panic left in an unknown state: the next test of a lane is not handed it.
+/// Marks an instance that a panic left in an unknown state, so that the worker's next test does not get it.
 #[cold]
 pub(super) fn spoil(address: usize) {
     if let Some(mut known) = KNOWN.get_mut(&address) {
@@ -93,33 +94,33 @@ pub(super) fn spoil(address: usize) {
     }
 }
 
-/// Returns the address of the service, under which [`KNOWN`] has it.
+/// Returns the address of the service, its key in [`KNOWN`].
 pub(super) fn address<T: ?Sized>(service: &Arc<T>) -> usize {
     Arc::as_ptr(service).cast::<()>() as usize
 }
 
-/// The number of an instance, the same in every cache that knows it; kept while one of them does.
-pub(crate) struct Number {
+/// The number of an instance: the same in every cache, and kept while a cache knows the instance.
+pub(crate) struct InstanceNumber {
     number: u64,
     address: usize,
-    /// Dropped after the number is given up, or the next instance at this address would inherit it.
-    ghost: Ghost,
+    /// Dropped after the number is given up; otherwise the next instance at this address would inherit it.
+    weak: WeakInstance,
 }
 
-impl Number {
+impl InstanceNumber {
     pub(crate) fn of(instance: &Instance) -> Self {
         let address = instance.0.address();
         let number = match KNOWN.entry(address) {
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
                 known.caches += 1;
-                // A factory that always returns this instance would otherwise run after every test.
+                // Otherwise a factory that always returns this instance would run after every test.
                 known.spoiled = false;
                 known.number
             }
             Entry::Vacant(empty) => {
                 empty
-                    .insert(Known {
+                    .insert(KnownInstance {
                         number: clock::unique(),
                         caches: 1,
                         spoiled: false,
@@ -130,7 +131,7 @@ impl Number {
         Self {
             number,
             address,
-            ghost: instance.ghost(),
+            weak: instance.downgrade(),
         }
     }
 
@@ -148,18 +149,18 @@ impl Number {
         KNOWN.get(&self.address).is_some_and(|known| known.spoiled)
     }
 
-    /// The instance, while somebody holds it.
+    /// Returns the instance while other references exist.
     pub(crate) fn upgrade(&self) -> Option<Instance> {
-        self.ghost.0.upgrade().map(Instance)
+        self.weak.0.upgrade().map(Instance)
     }
 
-    /// References to the instance, a cache's own included.
+    /// Returns the number of references, including a cache's own.
     pub(crate) fn holders(&self) -> usize {
-        self.ghost.0.references()
+        self.weak.0.references()
     }
 }
 
-impl Drop for Number {
+impl Drop for InstanceNumber {
     fn drop(&mut self) {
         if let Entry::Occupied(mut known) = KNOWN.entry(self.address) {
             known.get_mut().caches -= 1;
@@ -175,36 +176,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_has_one_number_as_long_as_it_is_known() {
+    fn an_instance_has_one_number_while_a_cache_knows_it() {
         let service: Arc<str> = Arc::from("service");
         let (one, other) = (Instance::new(Arc::clone(&service)), Instance::new(service));
-        let (first, second) = (Number::of(&one), Number::of(&other));
+        let (first, second) = (InstanceNumber::of(&one), InstanceNumber::of(&other));
         assert_eq!(first.get(), second.get());
-        assert_ne!(first.get(), Number::of(&Instance::new(Arc::new(7))).get());
+        assert_ne!(first.get(), InstanceNumber::of(&Instance::new(Arc::new(7))).get());
         let number = first.get();
         drop(first);
-        assert_eq!(Number::of(&one).get(), number);
+        assert_eq!(InstanceNumber::of(&one).get(), number);
     }
 
     #[test]
     fn the_next_instance_at_an_address_has_a_number_of_its_own() {
         let mut seen = std::collections::HashSet::new();
-        // The allocator hands the same memory out again and again.
+        // The allocator reuses the same memory again and again.
         for _ in 0..if cfg!(miri) { 20 } else { 1000 } {
             let instance = Instance::new(Arc::new([0_u8; 64]));
-            let number = Number::of(&instance);
+            let number = InstanceNumber::of(&instance);
             drop(instance);
             let next = Instance::new(Arc::new([0_u8; 64]));
             assert_ne!(number.address, next.0.address(), "the memory is still known");
-            assert!(seen.insert(number.get()) && seen.insert(Number::of(&next).get()));
+            assert!(seen.insert(number.get()) && seen.insert(InstanceNumber::of(&next).get()));
         }
     }
 
     #[test]
-    fn an_instance_is_had_again_while_somebody_holds_it() {
+    fn a_weak_reference_can_be_upgraded_while_the_instance_is_held() {
         let service = Arc::new(7_u8);
         let instance = Instance::new(Arc::clone(&service));
-        let number = Number::of(&instance);
+        let number = InstanceNumber::of(&instance);
         drop(instance);
         assert_eq!(number.holders(), 1);
         let again = number.upgrade().unwrap();

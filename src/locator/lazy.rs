@@ -1,15 +1,15 @@
-//! Proxies: nothing is built until first use.
+//! Proxies, which build their service at the first use.
 
-use super::handle::ServiceHandle;
-use super::lanes;
-use super::registry::{Scope, Service};
-use super::resolve::Holder;
+use super::lane::all;
+use super::service::{Lifetime, Service};
+use super::service_handle::ServiceHandle;
+use super::wait_graph::ProxyHolder;
 use super::{Locator, ServiceLocator};
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::journal;
 use crate::resource::Access;
-use crate::worker::{Worker, seat};
+use crate::worker::{Worker, current};
 use once_cell::sync::OnceCell;
 use std::fmt;
 use std::ops::Deref;
@@ -17,12 +17,12 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-/// A service that is built at its first use, and then is that instance for as long as the proxy lives.
+/// A service that is built at the first use of the proxy, which then holds the instance.
 ///
-/// It derefs to the service; after the first use that costs what [`OnceCell`] costs. It holds its instance: after
-/// `clear_worker` or an override it still is the old one, and the report says who held on. It belongs to the worker
-/// that used it first (one from [`Context::lazy`](super::Context::lazy) to the worker it was built for); used by
-/// another, it is still the first one's, and with recording on the report names both.
+/// It derefs to the service; after the first use that costs as much as a [`OnceCell`]. It keeps its instance even after
+/// `clear_worker` or an override, and the report then names the holder. It belongs to the first worker that uses it (one
+/// from [`Context::lazy`](super::Context::lazy) to the worker of that context). Used by another worker it remains the
+/// first one's service, and with recording on the report names both.
 ///
 /// ```
 /// use cofferdam::ServiceLocator;
@@ -33,60 +33,60 @@ use std::sync::{Arc, Weak};
 /// assert_eq!(slow.0, 7);                  // now it is
 /// ```
 pub struct LazyProxy<T: ?Sized> {
-    /// Empty for ever while events are recorded, so that each use is seen.
+    /// Stays empty while events are recorded, so that every use takes the slow path.
     ready: OnceCell<ServiceHandle<T>>,
-    watched: OnceCell<Watched<T>>,
-    source: Source,
+    watched: OnceCell<WatchedService<T>>,
+    source: ProxySource,
     made_at: &'static Location<'static>,
 }
 
-/// How the instance is found when its time comes.
-struct Source {
-    locator: Origin,
+/// The data to resolve the instance with, at the first use.
+struct ProxySource {
+    locator: LocatorRef,
     service: Arc<Service>,
-    /// Whose it is, when that is known before the first use.
+    /// The worker that it belongs to, if that is known before the first use.
     owner: Option<Worker>,
-    /// What is built from it, when it is a factory that asked for the proxy.
-    holder: Option<Holder>,
+    /// The build whose factory created the proxy, if a factory did.
+    holder: Option<ProxyHolder>,
 }
 
-/// A service that holds a proxy must not keep its own locator alive.
-enum Origin {
+/// A reference to the locator: weak in a proxy that a service holds, which must not keep its own locator alive.
+enum LocatorRef {
     Strong(ServiceLocator),
     Weak(Weak<Locator>),
 }
 
-struct Watched<T: ?Sized> {
+struct WatchedService<T: ?Sized> {
     service: ServiceHandle<T>,
     number: u64,
     lane: String,
-    /// The last life that used it: each is told once.
+    /// The last execution that used it, so that each is recorded once.
     user: AtomicU64,
 }
 
 impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
     #[track_caller]
     pub(super) fn new(locator: &ServiceLocator, service: Arc<Service>) -> Self {
-        Self::from(Source {
-            locator: Origin::Strong(locator.clone()),
+        Self::from(ProxySource {
+            locator: LocatorRef::Strong(locator.clone()),
             service,
             owner: None,
-            holder: Holder::current(),
+            holder: ProxyHolder::current(),
         })
     }
 
     #[track_caller]
     pub(super) fn within(locator: &ServiceLocator, service: Arc<Service>, owner: Worker) -> Self {
-        Self::from(Source {
-            locator: Origin::Weak(Arc::downgrade(&locator.0)),
+        Self::from(ProxySource {
+            locator: LocatorRef::Weak(Arc::downgrade(&locator.0)),
             service,
             owner: Some(owner),
-            holder: Holder::current(),
+            holder: ProxyHolder::current(),
         })
     }
 
     #[track_caller]
-    fn from(source: Source) -> Self {
+    fn from(source: ProxySource) -> Self {
         Self {
             ready: OnceCell::new(),
             watched: OnceCell::new(),
@@ -95,7 +95,7 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
         }
     }
 
-    /// The service, built now if this is the first use.
+    /// Returns the service, building it at the first use.
     ///
     /// # Errors
     /// When it cannot be built; the next use tries again.
@@ -106,12 +106,12 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
         let watched = match self.watched.get() {
             Some(watched) => watched,
             None => {
-                // Not within the cell: who finds the cell busy waits where no cycle is seen.
+                // Outside the cell: a thread that waits for a busy cell is unknown to the detection of cycles.
                 let (service, number, lane) = self.source.find()?;
                 if !journal::is_on() {
                     return Ok(self.ready.get_or_init(|| service));
                 }
-                self.watched.get_or_init(|| Watched {
+                self.watched.get_or_init(|| WatchedService {
                     service,
                     number,
                     lane,
@@ -123,21 +123,22 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
         Ok(&watched.service)
     }
 
-    /// Tells who uses it, each once: the owner's tests, and those of other workers.
-    fn watch(&self, watched: &Watched<T>) {
+    /// Records the uses, once per test: by tests of the owner, and by those of other workers.
+    fn watch(&self, watched: &WatchedService<T>) {
         let service = &self.source.service;
-        // A thread without a worker is a service's own, or one that will be told when it asks for a worker.
+        // A thread without a worker belongs to a service, or gets an error when it requests a worker.
         let Ok(worker) = Worker::try_current() else { return };
-        let (execution, instance) = (worker.life(), watched.number);
+        let (execution, instance) = (worker.execution(), watched.number);
         if watched.user.swap(execution, Ordering::Relaxed) == execution {
             return;
         }
         worker.record(|| {
-            if service.scope == Scope::Shared || lanes::of(service.scope, &worker).name == watched.lane {
+            if service.lifetime == Lifetime::Shared || all::of(service.lifetime, &worker).name == watched.lane
+            {
                 return Event::Used {
                     execution,
                     instance,
-                    guards: seat::guards(Access::Write),
+                    guards: current::guards(Access::Write),
                 };
             }
             Event::Foreign {
@@ -151,14 +152,14 @@ impl<T: ?Sized + Send + Sync + 'static> LazyProxy<T> {
     }
 }
 
-impl Source {
+impl ProxySource {
     fn find<T: ?Sized + Send + Sync + 'static>(&self) -> Result<(ServiceHandle<T>, u64, String), Error> {
         let locator = match &self.locator {
-            Origin::Strong(locator) => locator.clone(),
-            Origin::Weak(locator) => ServiceLocator(locator.upgrade().ok_or_else(|| self.gone())?),
+            LocatorRef::Strong(locator) => locator.clone(),
+            LocatorRef::Weak(locator) => ServiceLocator(locator.upgrade().ok_or_else(|| self.dropped())?),
         };
         let worker = match &self.owner {
-            // The owner may be known from an earlier test of its lane.
+            // This thread may work for a later test of the same worker.
             Some(owner) => Worker::try_current()
                 .ok()
                 .filter(|now| now.id() == owner.id())
@@ -169,7 +170,7 @@ impl Source {
         Ok((ServiceHandle::new(service), number, lane))
     }
 
-    fn gone(&self) -> Error {
+    fn dropped(&self) -> Error {
         Error::unknown(
             self.service.label(),
             format!("{} (dropped)", self.service.locator),
@@ -182,7 +183,7 @@ impl<T: ?Sized + Send + Sync + 'static> Deref for LazyProxy<T> {
     type Target = T;
 
     /// # Panics
-    /// When the service cannot be built, with the whole story: [`LazyProxy::try_get`] returns it.
+    /// When the service cannot be built, with the error that [`LazyProxy::try_get`] returns.
     #[inline]
     #[track_caller]
     fn deref(&self) -> &T {

@@ -1,6 +1,6 @@
-//! The cache of one worker against a naive one: the same calls, the same hits, misses, builds and evictions.
+//! A comparison of the cache with a naive model: the same calls give the same hits, misses, builds and evictions.
 
-use super::view::{EntryView, State};
+use super::lane::view::{EntryView, InstanceState};
 use super::{ServiceHandle, ServiceLocator, views};
 use crate::worker::Worker;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 
 const KEYS: usize = 6;
 
-/// A service that is counted while it lives.
+/// A service that is counted while it exists.
 struct Counted {
     number: u64,
     alive: Arc<AtomicU64>,
@@ -25,14 +25,14 @@ impl Drop for Counted {
 #[derive(Clone, Debug)]
 enum Call {
     Get(usize),
-    /// By another thread of the same worker, which remembers on its own where services are.
+    /// From another thread of the same worker, which has a cache of its own.
     GetElsewhere(usize),
-    /// Keeps what it is handed.
+    /// Keeps the handle.
     Hold(usize),
-    /// Lets go of the oldest that is held of this key.
+    /// Drops the oldest handle of this key.
     Release(usize),
     Clear,
-    /// Puts a fake in its place and ends that; the others are sorted out, and stay as they are.
+    /// Begins and ends an override, which leaves the other services as they are.
     Override(usize),
 }
 
@@ -53,7 +53,7 @@ fn call() -> impl Strategy<Value = Call> {
 struct Model {
     capacity: usize,
     cached: Vec<Cached>,
-    /// What somebody holds, by key.
+    /// The instances that are held, by key.
     held: BTreeMap<usize, Vec<u64>>,
     hits: u64,
     misses: u64,
@@ -72,7 +72,7 @@ impl Model {
         self.held.get(&key).is_some_and(|held| held.contains(&number))
     }
 
-    /// The number of the instance that is to be handed out.
+    /// Returns the number of the instance that `get` should return.
     fn get(&mut self, key: usize) -> u64 {
         if let Some(place) = self.cached.iter().position(|cached| cached.key == key) {
             self.hits += 1;
@@ -86,7 +86,7 @@ impl Model {
         let number = self.builds;
         self.builds += 1;
         self.cached.push(Cached { key, number, hits: 0 });
-        // Whoever had it built still holds it; for the cap it is free.
+        // The builder still holds it; for the capacity it counts as free.
         let free = |model: &Self| {
             let is_free = |cached: &&Cached| !model.is_held(cached.key, cached.number);
             model.cached.iter().filter(is_free).count()
@@ -113,7 +113,7 @@ impl Model {
         held.filter(|held| **held == number).count()
     }
 
-    /// All that lives: what is cached and what is held.
+    /// Returns the number of existing instances, cached or held.
     fn alive(&self) -> usize {
         let held = self
             .held
@@ -151,7 +151,7 @@ fn locator(capacity: usize, alive: &Arc<AtomicU64>) -> ServiceLocator {
     all.build()
 }
 
-/// Compares all that the cache says about itself.
+/// Compares all data that the cache reports.
 fn compare(locator: &ServiceLocator, model: &Model, alive: &AtomicU64) -> Result<(), TestCaseError> {
     let views = views(Some(locator));
     prop_assert_eq!(views.len(), 1);
@@ -168,8 +168,8 @@ fn compare(locator: &ServiceLocator, model: &Model, alive: &AtomicU64) -> Result
         "hits, misses, builds, evictions, capacity"
     );
     let about = |entry: &EntryView| (entry.service.clone(), entry.holders, entry.hits, entry.misses);
-    let of = |state: State| view.entries.iter().filter(move |entry| entry.state == state);
-    let mut cached: Vec<_> = of(State::Cached).map(about).collect();
+    let of = |state: InstanceState| view.entries.iter().filter(move |entry| entry.state == state);
+    let mut cached: Vec<_> = of(InstanceState::Cached).map(about).collect();
     cached.sort();
     let mut expected: Vec<_> = model
         .cached
@@ -182,7 +182,7 @@ fn compare(locator: &ServiceLocator, model: &Model, alive: &AtomicU64) -> Result
     expected.sort();
     prop_assert_eq!(cached, expected, "cached: service, holders, hits, misses");
     prop_assert_eq!(
-        of(State::Cached).count() + of(State::Forgotten).count(),
+        of(InstanceState::Cached).count() + of(InstanceState::Retired).count(),
         model.alive()
     );
     prop_assert_eq!(alive.load(Ordering::SeqCst), model.alive() as u64, "alive");
@@ -208,7 +208,7 @@ fn check(capacity: usize, calls: &[Call]) -> Result<(), TestCaseError> {
             }
         }
     });
-    // The cache comes into being with the first call.
+    // The cache is created by the first call.
     model.get(0);
     locator.get_named::<Counted>(&name(0));
     for call in calls {
@@ -253,13 +253,12 @@ fn check(capacity: usize, calls: &[Call]) -> Result<(), TestCaseError> {
     elsewhere.join().unwrap();
     held.clear();
     drop(locator);
-    prop_assert_eq!(alive.load(Ordering::SeqCst), 0, "all is gone with the locator");
+    prop_assert_eq!(alive.load(Ordering::SeqCst), 0, "the locator drops all instances");
     Ok(())
 }
 
-/// What the property is about, on one page: capacity, order of use, that what is held is left alone, and that it is
-/// not handed out after a clear.
-const PAGE: [Call; 14] = [
+/// One example of the property: capacity, order of use, held instances that stay, and none handed out after a clear.
+const EXAMPLE: [Call; 14] = [
     Call::Get(1),
     Call::Hold(2),
     Call::Get(0),
@@ -276,14 +275,14 @@ const PAGE: [Call; 14] = [
     Call::Get(0),
 ];
 
-/// A case of the property takes Miri minutes.
+/// A single case of the property takes minutes under Miri.
 #[cfg(miri)]
 #[test]
-fn the_cache_does_on_one_page_what_a_naive_one_does() {
-    check(2, &PAGE).unwrap();
+fn the_cache_agrees_with_the_model_on_one_example() {
+    check(2, &EXAMPLE).unwrap();
 }
 
-/// In a process of its own: it evicts and clears on purpose, and that is not to be recorded.
+/// In a process of its own: it evicts and clears on purpose, which must not be recorded.
 #[cfg(all(unix, not(miri)))]
 mod in_a_process {
     use super::*;
@@ -292,7 +291,7 @@ mod in_a_process {
     const PATH: &str = "locator::lru_model::in_a_process::role_model";
 
     #[test]
-    fn the_cache_does_what_a_naive_one_does() {
+    fn the_cache_agrees_with_the_model() {
         let base = tempfile::tempdir().unwrap();
         play(role(PATH, "lru").env("COFFERDAM_DIR", base.path()))
             .end()
@@ -305,7 +304,7 @@ mod in_a_process {
         if !plays(PATH) {
             return;
         }
-        check(2, &PAGE).unwrap();
+        check(2, &EXAMPLE).unwrap();
         let config = ProptestConfig {
             cases: 400,
             failure_persistence: None,
@@ -317,9 +316,9 @@ mod in_a_process {
     }
 }
 
-/// The warm path counts without a lock, on several threads at once, and nothing is lost.
+/// The fast path counts without a lock, on several threads at once, and loses nothing.
 #[test]
-fn every_use_is_counted_whichever_thread_it_is_on() {
+fn uses_on_all_threads_are_counted() {
     const THREADS: u64 = 3;
     const USES: u64 = if cfg!(miri) { 20 } else { 2000 };
     let alive = Arc::default();

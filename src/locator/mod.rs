@@ -1,26 +1,21 @@
-//! Services: built once per worker by a factory, found by type, kept in a bounded cache, let go in good order.
+//! Services: built once per worker by a factory, found by type, and kept in a bounded cache.
+//!
+//! A suite uses [`ServiceLocator`](crate::ServiceLocator) or [`WorkerLocal`](crate::WorkerLocal); this module has the types
+//! that they return.
 
 mod builder;
-mod cache;
 mod context;
-mod flight;
-mod handle;
 mod instance;
-mod lane;
-pub(crate) mod lanes;
-mod layer;
+pub(crate) mod lane;
 mod lazy;
-mod leaving;
 #[cfg(test)]
 #[cfg(not(loom))]
 mod lru_model;
-mod mirror;
-mod overriding;
-mod passing;
+mod override_guard;
 mod registry;
 mod resolve;
-mod state;
-pub(crate) mod view;
+mod service;
+mod service_handle;
 mod wait_graph;
 #[cfg(test)]
 #[cfg(not(loom))]
@@ -29,31 +24,34 @@ mod worker_local;
 
 pub use builder::{LocatorBuilder, Nothing};
 pub use context::Context;
-pub use handle::ServiceHandle;
 pub use lazy::LazyProxy;
-pub use overriding::OverrideGuard;
+pub use override_guard::OverrideGuard;
+pub use service_handle::ServiceHandle;
 pub use worker_local::WorkerLocal;
 
 use crate::error::{self, Error};
-use crate::worker::{Worker, seat};
+use crate::worker::Worker;
 use instance::Instance;
-use registry::{Key, Registry, Scope, Service};
-use resolve::{Ask, Found, Holder, resolve};
+use lane::{all, thread_cache, view};
+use registry::{Registered, Registry};
+use resolve::{ServiceRequest, resolve};
+use service::{Lifetime, Service};
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
+use wait_graph::ProxyHolder;
 
-/// Finds services by type, and gives each worker its own.
+/// Finds services by type, with one instance of each per worker.
 ///
-/// For code under test that asks a locator for what it needs. What a suite owns itself is simpler as a
-/// [`WorkerLocal`]. Cloning shares the locator; when the last clone is dropped, so are its services.
+/// For code under test that gets its dependencies from a locator. For values that only the suite uses, a [`WorkerLocal`]
+/// is simpler. Clones share one locator; when the last is dropped, so are its services.
 ///
-/// How long a service lives depends on the runner: under `cargo test` as long as its worker's tests, one after the
-/// other; under nextest for its test, for there every test is a process.
+/// The lifetime of a service depends on the runner: under `cargo test` it serves its worker's tests one after the other;
+/// under nextest it serves one test, because every test is a process.
 ///
-/// Asked for again by the same test a service costs a thread-local look-up and a reference count; the figures are
-/// in docs/performance.md.
+/// A repeated request in the same test costs a thread-local lookup and a reference count; docs/performance.md has the
+/// figures.
 ///
 /// ```
 /// use cofferdam::{ServiceLocator, Worker};
@@ -87,51 +85,51 @@ pub(crate) struct Locator {
 }
 
 impl ServiceLocator {
-    /// Begins to name services.
+    /// Returns a builder, with which services are registered.
     #[track_caller]
     pub fn builder() -> LocatorBuilder {
         LocatorBuilder::new(Location::caller())
     }
 
-    /// The worker's `T`.
+    /// Returns the worker's `T`, building it if necessary.
     ///
     /// # Panics
-    /// On what [`try_get`](Self::try_get) returns as an error, with the whole story.
+    /// On the error that [`try_get`](Self::try_get) returns.
     #[inline]
     #[track_caller]
     pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> ServiceHandle<T> {
         error::or_panic(self.try_get())
     }
 
-    /// As [`get`](Self::get), for one of several `T`.
+    /// Like [`get`](Self::get), for one of several `T`.
     ///
     /// # Panics
-    /// As [`get`](Self::get).
+    /// Like [`get`](Self::get).
     #[track_caller]
     pub fn get_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> ServiceHandle<T> {
         error::or_panic(self.try_get_named(name))
     }
 
-    /// The worker's `T`, built now if it is not there yet.
+    /// Returns the worker's `T`, building it if necessary.
     ///
     /// # Errors
-    /// When it is not registered, there is no worker on this thread, its factory fails or panics, it waits in a
-    /// circle, or another thread that builds it takes longer than the build timeout.
+    /// When it is not registered, this thread has no worker, its factory fails or panics, factories wait for each other in
+    /// a cycle, or another thread takes longer than the build timeout to build it.
     #[inline]
     pub fn try_get<T: ?Sized + Send + Sync + 'static>(&self) -> Result<ServiceHandle<T>, Error> {
         self.try_get_named("")
     }
 
-    /// As [`try_get`](Self::try_get), for one of several `T`.
+    /// Like [`try_get`](Self::try_get), for one of several `T`.
     ///
     /// # Errors
-    /// As [`try_get`](Self::try_get).
+    /// Like [`try_get`](Self::try_get).
     #[inline]
     pub fn try_get_named<T: ?Sized + Send + Sync + 'static>(
         &self,
         name: &str,
     ) -> Result<ServiceHandle<T>, Error> {
-        let found = match mirror::get(self.0.id, name) {
+        let found = match thread_cache::get(self.0.id, name) {
             Some(found) => found,
             None => self.find_slowly(name)?,
         };
@@ -140,12 +138,12 @@ impl ServiceLocator {
 
     #[cold]
     fn find_slowly<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> Result<Arc<T>, Error> {
-        let service = self.find::<T>(name)?;
+        let service = &self.find::<T>(name)?.service;
         self.resolve(service, &Worker::try_current()?, None)
             .map(|(found, ..)| found)
     }
 
-    /// The worker's `T`, built when the proxy is first used.
+    /// Returns a proxy for the worker's `T`, which is built when the proxy is first used.
     ///
     /// # Panics
     /// When it is not registered.
@@ -154,81 +152,85 @@ impl ServiceLocator {
         self.lazy_named("")
     }
 
-    /// As [`lazy`](Self::lazy), for one of several `T`.
+    /// Like [`lazy`](Self::lazy), for one of several `T`.
     ///
     /// # Panics
     /// When it is not registered.
     #[track_caller]
     pub fn lazy_named<T: ?Sized + Send + Sync + 'static>(&self, name: &str) -> LazyProxy<T> {
-        LazyProxy::new(self, Arc::clone(error::or_panic(self.find::<T>(name))))
+        LazyProxy::new(self, Arc::clone(&error::or_panic(self.find::<T>(name)).service))
     }
 
-    /// Puts `fake` in the place of `T` for this worker, until the guard is dropped or the test ends. Other workers
-    /// notice nothing.
+    /// Replaces `T` by `fake` for this worker, until the guard is dropped or the test ends. Other workers are not affected.
     ///
     /// # Panics
-    /// When `T` is not registered, or on a thread without a worker.
+    /// When `T` is not registered, or this thread has no worker.
     #[track_caller]
     pub fn override_with<T: ?Sized + Send + Sync + 'static>(&self, fake: Arc<T>) -> OverrideGuard {
         self.override_named("", fake)
     }
 
-    /// As [`override_with`](Self::override_with), for one of several `T`.
+    /// Like [`override_with`](Self::override_with), for one of several `T`.
     ///
     /// # Panics
-    /// As [`override_with`](Self::override_with).
+    /// Like [`override_with`](Self::override_with).
     #[track_caller]
     pub fn override_named<T: ?Sized + Send + Sync + 'static>(
         &self,
         name: &str,
         fake: Arc<T>,
     ) -> OverrideGuard {
-        OverrideGuard::new(error::or_panic(self.find::<T>(name)), Instance::new(fake))
+        OverrideGuard::new(
+            &error::or_panic(self.find::<T>(name)).service,
+            Instance::new(fake),
+        )
     }
 
-    /// Drops this worker's services, newest first; the next use builds anew. What is shared by all workers stays, and
-    /// so do overrides. Whoever holds an old instance keeps it, and the report says so; nothing waits until they have
-    /// dropped it.
+    /// Drops this worker's services, newest first; the next use builds them anew. Shared services and overrides stay. Other
+    /// references to an old instance remain valid, and the report names them; the call does not wait for their end.
     ///
     /// # Panics
-    /// On a thread without a worker.
+    /// When this thread has no worker.
     #[track_caller]
     pub fn clear_worker(&self) {
         let worker = Worker::current();
-        for scope in [Scope::Test, Scope::Worker] {
-            let lane = lanes::of(scope, &worker);
-            resolve::let_go(&lane, lane.clear(self.0.id, false));
+        for lifetime in [Lifetime::Test, Lifetime::Worker] {
+            let lane = all::of(lifetime, &worker);
+            lane.dispose(lane.clear(self.0.id, false));
         }
     }
 
-    /// Drops every worker's services and the shared ones, newest first. Other workers may be in the middle of a
-    /// test: what they hold they keep, what they ask for next is built anew.
+    /// Drops all workers' services and the shared ones, newest first. Tests that are running keep the references that they
+    /// have; their next requests build anew.
     pub fn clear_all(&self) {
-        clear(self.0.id, false);
+        all::clear(self.0.id, false);
     }
 
-    fn find<T: ?Sized + 'static>(&self, name: &str) -> Result<&Arc<Service>, Error> {
+    fn find<T: ?Sized + 'static>(&self, name: &str) -> Result<&Registered, Error> {
         self.0.registry.find::<T>(name, &self.0.name)
     }
 
-    /// The instance, its number, and the name of the lane it lies in.
+    /// Returns the instance, its number, and the name of its lane.
     fn resolve<T: ?Sized + Send + Sync + 'static>(
         &self,
         service: &Arc<Service>,
         worker: &Worker,
-        holder: Option<&Holder>,
+        holder: Option<&ProxyHolder>,
     ) -> Result<(Arc<T>, u64, String), Error> {
-        let capacity = (service.scope != Scope::Shared).then_some(self.0.capacity);
-        let ask = Ask {
+        let key = &service.key;
+        let registered = self.0.registry.get(key.type_id, Arc::clone(&key.name));
+        let unknown = || Error::unknown(service.label(), self.0.name.to_string(), Vec::new());
+        let request = ServiceRequest {
             service,
+            factory: &*registered.ok_or_else(unknown)?.factory,
             locator: Some(self),
-            capacity,
+            capacity: (service.lifetime != Lifetime::Shared).then_some(self.0.capacity),
             build_timeout: self.0.build_timeout,
             holder,
         };
-        let found = resolve(&ask, worker)?;
-        let (number, lane) = (found.given.number, found.lane.name.clone());
-        Ok((typed(found, &service.key, worker)?, number, lane))
+        let resolved = resolve(&request, worker)?;
+        let (number, lane) = (resolved.instance.number, resolved.lane.name.clone());
+        Ok((resolved.downcast(service, worker)?, number, lane))
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -236,53 +238,9 @@ impl ServiceLocator {
     }
 }
 
-/// The instance as what it is, remembered for this thread's next call.
-fn typed<T: ?Sized + Send + Sync + 'static>(
-    found: Found,
-    key: &Key,
-    worker: &Worker,
-) -> Result<Arc<T>, Error> {
-    let Found { given, lane, own } = found;
-    let service = given.instance.downcast::<T>().cloned();
-    // The key holds the type's ID, so this cannot be; an error is kinder than a panic all the same.
-    let service =
-        service.ok_or_else(|| Error::unknown(key.name.to_string(), lane.name.clone(), Vec::new()))?;
-    // A proxy may have asked on behalf of another worker than this thread's.
-    if let Some(uses) = given.uses.filter(|_| seat::stamp() == worker.life()) {
-        mirror::put(key.locator, &key.name, lane, given.epoch, own, uses, &service);
-    }
-    Ok(service)
-}
-
-/// Gives up a locator's services, in all lanes.
-fn clear(locator: u64, for_good: bool) {
-    let mut leaving = Vec::new();
-    // What is shared first: who asks for it from then on, to build from it, is handed the new one.
-    for lane in lanes::shared_first() {
-        let left = lane.clear(locator, for_good);
-        leaving.extend(left.into_iter().map(|one| (Arc::clone(&lane), one)));
-    }
-    leaving.sort_by_key(|(_, one)| std::cmp::Reverse(one.entry.about.order));
-    let gone: Vec<_> = leaving
-        .into_iter()
-        .map(|(lane, one)| {
-            let gone = lane.let_go(vec![one]);
-            (lane, gone)
-        })
-        .collect();
-    for (lane, gone) in gone {
-        lane.tell(gone);
-    }
-}
-
-/// A locator or a `WorkerLocal` is gone, and its services go with it.
-fn forget(locator: u64) {
-    clear(locator, true);
-}
-
 impl Drop for Locator {
     fn drop(&mut self) {
-        forget(self.id);
+        all::clear(self.id, true);
     }
 }
 
@@ -294,9 +252,9 @@ impl fmt::Debug for ServiceLocator {
     }
 }
 
-/// Every cache of this process, or those of one locator.
+/// Returns the state of all caches of this process, or of those of one locator.
 pub(crate) fn views(locator: Option<&ServiceLocator>) -> Vec<view::CacheView> {
-    let mut views: Vec<_> = lanes::all()
+    let mut views: Vec<_> = all::shared_first()
         .iter()
         .flat_map(|lane| lane.views(locator.map(ServiceLocator::id)))
         .collect();

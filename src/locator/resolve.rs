@@ -1,242 +1,238 @@
-//! How a service is found: where to look, who builds, who waits, and what is told about it.
+//! Resolution of a service: the lane to search, the thread that builds, the threads that wait, and the recorded events.
 
 use super::ServiceLocator;
-use super::cache::About;
-use super::context::{Context, ServiceClaim};
+use super::context::{Context, Factory};
 use super::instance::Instance;
-use super::lane::{BuildFlight, Given, Lane, Look};
-use super::lanes;
-use super::leaving::{Leaving, name_of};
-use super::passing::hand_over;
-use super::registry::{Scope, Service};
-use super::wait_graph::WaitGraph;
+use super::lane::cache::{InstanceInfo, InstanceRef};
+use super::lane::retired::name_of;
+use super::lane::{BuildFlight, Lane, Lookup, all, thread_cache};
+use super::service::{Lifetime, Service, ServiceClaim};
+use super::wait_graph::{ProxyHolder, graph};
 use crate::error::{BoxError, Error};
 use crate::event::Event;
 use crate::exit;
 use crate::journal;
 use crate::resource::Access;
 use crate::sys::clock::{self, Deadline};
-use crate::worker::{Entered, Worker, seat};
+use crate::worker::{Entered, Worker, current};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// One question for a service.
-pub(crate) struct Ask<'a> {
+/// A request for a service.
+pub(crate) struct ServiceRequest<'a> {
     pub(crate) service: &'a Arc<Service>,
+    pub(crate) factory: &'a Factory,
     /// `None` for a `WorkerLocal`, which belongs to no locator.
     pub(crate) locator: Option<&'a ServiceLocator>,
     pub(crate) capacity: Option<usize>,
     pub(crate) build_timeout: Duration,
-    /// What holds the proxy that asks, if one does.
-    pub(crate) holder: Option<&'a Holder>,
+    /// The build that created the requesting proxy, if a factory did.
+    pub(crate) holder: Option<&'a ProxyHolder>,
 }
 
-/// A build whose factory asked for a proxy: what it makes is built from whatever the proxy comes to.
-#[derive(Clone, Debug)]
-pub(crate) struct Holder {
-    build: u64,
-    scope: Scope,
-    lane: String,
-}
-
-impl Holder {
-    /// The build this thread stands in, if it does.
-    pub(crate) fn current() -> Option<Self> {
-        let build = seat::builds().last().copied()?;
-        graph().get(build).map(|known| Self {
-            build,
-            scope: known.scope,
-            lane: known.lane.clone(),
-        })
-    }
-}
-
-/// What a question came to.
-pub(crate) struct Found {
-    pub(crate) given: Given,
+/// The result of a request.
+pub(crate) struct Resolved {
+    pub(crate) instance: InstanceRef,
     pub(crate) lane: Arc<Lane>,
-    /// What lies in another lane is the worker's only while nothing changes in its own: that, and its epoch.
-    pub(crate) own: Option<(Arc<Lane>, u64)>,
+    /// For an instance in a shared lane, the worker's own lane and its epoch: an override there invalidates the result.
+    own: Option<(Arc<Lane>, u64)>,
 }
 
-fn graph() -> MutexGuard<'static, WaitGraph> {
-    static GRAPH: OnceLock<Mutex<WaitGraph>> = OnceLock::new();
-    GRAPH
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Finds or builds the service for a worker.
-pub(crate) fn resolve(ask: &Ask<'_>, worker: &Worker) -> Result<Found, Error> {
-    let (service, key) = (ask.service, &ask.service.key);
-    let by = seat::builds().last().copied();
-    let asker = by.and_then(|by| graph().get(by).map(|build| (build.label.clone(), build.scope)));
-    if let Some((label, scope)) = &asker {
-        service.may_serve(label, *scope)?;
+impl Resolved {
+    /// Returns the instance as its type and caches it for this thread's next call.
+    pub(crate) fn downcast<T: ?Sized + Send + Sync + 'static>(
+        self,
+        service: &Service,
+        worker: &Worker,
+    ) -> Result<Arc<T>, Error> {
+        let Self { instance, lane, own } = self;
+        let key = &service.key;
+        let found = instance.instance.downcast::<T>().cloned();
+        // The key contains the type's ID, so this cannot fail; an error is still better than a panic.
+        let found = found.ok_or_else(|| Error::unknown(service.label(), lane.name.clone(), Vec::new()))?;
+        // A proxy may request on behalf of another worker than this thread's.
+        if let Some(counter) = instance
+            .counter
+            .filter(|_| current::execution() == worker.execution())
+        {
+            thread_cache::put(key.locator, &key.name, lane, instance.epoch, own, counter, &found);
+        }
+        Ok(found)
     }
-    let lane = lanes::of(service.scope, worker);
-    // A fake is one worker's: nothing that is shared is built from it.
-    let is_for_shared = asker.is_some_and(|(_, scope)| scope == Scope::Shared)
-        || ask.holder.is_some_and(|holder| holder.scope == Scope::Shared);
-    let own = (service.scope == Scope::Shared && !is_for_shared).then(|| {
-        let own = lanes::of(Scope::Worker, worker);
+}
+
+/// Finds or builds a service for a worker.
+pub(crate) fn resolve(request: &ServiceRequest<'_>, worker: &Worker) -> Result<Resolved, Error> {
+    let (service, key) = (request.service, &request.service.key);
+    let by = current::builds().last().copied();
+    let user = by.and_then(|by| graph().get(by).map(|build| (build.label.clone(), build.lifetime)));
+    if let Some((label, lifetime)) = &user {
+        service.check_user(label, *lifetime)?;
+    }
+    let lane = all::of(service.lifetime, worker);
+    // An override belongs to one worker, so no shared service is built from it.
+    let is_for_shared = user.is_some_and(|(_, lifetime)| lifetime == Lifetime::Shared)
+        || request
+            .holder
+            .is_some_and(|holder| holder.lifetime == Lifetime::Shared);
+    let own = (service.lifetime == Lifetime::Shared && !is_for_shared).then(|| {
+        let own = all::of(Lifetime::Worker, worker);
         let epoch = own.epoch();
         (own, epoch)
     });
     let fake = own
         .as_ref()
-        .and_then(|(own, _)| Some((own.fake(key, worker.life())?, own)));
-    let found = match fake {
-        Some((given, own)) => Found {
-            given,
+        .and_then(|(own, _)| Some((own.fake(key, worker.execution())?, own)));
+    let resolved = match fake {
+        Some((instance, own)) => Resolved {
+            instance,
             lane: Arc::clone(own),
             own: None,
         },
-        None => Found {
-            given: from_lane(ask, worker, &lane, by)?,
+        None => Resolved {
+            instance: from_lane(request, worker, &lane, by)?,
             lane,
             own,
         },
     };
-    let given = &found.given;
+    let instance = &resolved.instance;
     if let Some(by) = by {
-        graph().given(by, service.label(), key.clone(), given.number, &given.from);
+        graph().add_part(by, service.label(), key.clone(), instance.number, &instance.from);
     }
-    if let Some(holder) = ask.holder
-        && let Some(lane) = lanes::named(&holder.lane)
+    if let Some(holder) = request.holder
+        && let Some(lane) = all::named(&holder.lane)
     {
-        let_go(&lane, lane.also_from(holder.build, key, given));
+        lane.add_part(holder.build, key, instance);
     }
-    if !given.is_known {
+    if !instance.is_known {
         worker.record(|| Event::Used {
-            execution: worker.life(),
-            instance: given.number,
-            guards: seat::guards(Access::Write),
+            execution: worker.execution(),
+            instance: instance.number,
+            guards: current::guards(Access::Write),
         });
     }
-    Ok(found)
+    Ok(resolved)
 }
 
-/// The service as it lies in a lane, built if need be.
-fn from_lane(ask: &Ask<'_>, worker: &Worker, lane: &Lane, by: Option<u64>) -> Result<Given, Error> {
-    let deadline = Deadline::after(ask.build_timeout);
-    loop {
-        match lane.look(ask.service, ask.capacity, worker.life(), ask.build_timeout)? {
-            Look::Found(given) => return Ok(given),
-            Look::Pass(pass) => hand_over(lane, pass),
-            Look::Wait(flight) => return wait_for(ask, lane, by, &flight, deadline),
-            Look::Build(flight, epoch) => return build(ask, worker, lane, &flight, epoch, by),
-        }
+/// Returns the service from its lane, building it if necessary.
+fn from_lane(
+    request: &ServiceRequest<'_>,
+    worker: &Worker,
+    lane: &Lane,
+    by: Option<u64>,
+) -> Result<InstanceRef, Error> {
+    let deadline = Deadline::after(request.build_timeout);
+    let (capacity, timeout) = (request.capacity, request.build_timeout);
+    match lane.look_up(request.service, capacity, worker.execution(), timeout)? {
+        Lookup::Found(instance) => Ok(instance),
+        Lookup::Wait(flight) => wait_for(request, lane, by, &flight, deadline),
+        Lookup::Build(flight, epoch) => build(request, worker, lane, &flight, epoch, by),
     }
 }
 
-/// Waits for another thread's build, unless that one waits for this.
+/// Waits for another thread's build, unless that build waits for the requesting one.
 fn wait_for(
-    ask: &Ask<'_>,
+    request: &ServiceRequest<'_>,
     lane: &Lane,
     by: Option<u64>,
     flight: &BuildFlight,
     deadline: Deadline,
-) -> Result<Given, Error> {
+) -> Result<InstanceRef, Error> {
     if let Some(by) = by {
         graph().wait(by, flight.build).map_err(Error::cycle)?;
     }
     let outcome = flight.outcome(deadline);
     let mut graph = graph();
     if let Some(by) = by {
-        graph.go_on(by, flight.build);
+        graph.stop_waiting(by, flight.build);
     }
     outcome.unwrap_or_else(|| {
-        let who = graph.get(flight.build).map(|build| name_of(&build.thread));
+        let thread = graph.get(flight.build).map(|build| name_of(&build.thread));
         let busy = format!(
-            "{} builds it and is not done",
-            who.as_deref().unwrap_or("another thread")
+            "{} is still building it",
+            thread.as_deref().unwrap_or("another thread")
         );
         Err(Error::blocked(
-            ask.service.label(),
+            request.service.label(),
             lane.name.clone(),
             busy,
-            ask.build_timeout,
+            request.build_timeout,
         ))
     })
 }
 
-/// Builds the service and tells everyone who waits for it what came of that; then the cache has to make room.
+/// Builds the service, publishes the outcome to all waiters, and evicts what exceeds the capacity.
 fn build(
-    ask: &Ask<'_>,
+    request: &ServiceRequest<'_>,
     worker: &Worker,
     lane: &Lane,
     flight: &Arc<BuildFlight>,
     epoch: u64,
     by: Option<u64>,
-) -> Result<Given, Error> {
-    let key = &ask.service.key;
-    let made = make(ask, worker, lane, flight.build, epoch, by);
-    let outcome = made.map(|(instance, about)| lane.admit(flight, key, instance, about));
+) -> Result<InstanceRef, Error> {
+    let key = &request.service.key;
+    let built = call_factory(request, worker, lane, flight.build, epoch, by);
+    let outcome = built.map(|(instance, info)| lane.admit(flight, key, instance, info));
     lane.end_flight(key, flight);
-    flight.land(outcome.clone().map(|given| Given {
-        uses: None,
+    flight.land(outcome.clone().map(|instance| InstanceRef {
+        counter: None,
         is_known: false,
-        ..given
+        ..instance
     }));
     if outcome.is_ok() {
-        // One after the other: whoever is asked for by a `Drop` that runs is still there.
-        for (surplus, last_use) in lane.surplus(key) {
-            let_go(lane, lane.evict(&surplus, last_use));
-        }
+        lane.make_room(key);
     }
     outcome
 }
 
-/// Runs the factory, with no lock held.
-fn make(
-    ask: &Ask<'_>,
+/// Calls the factory, with no lock held.
+fn call_factory(
+    request: &ServiceRequest<'_>,
     worker: &Worker,
     lane: &Lane,
-    id: u64,
+    build: u64,
     epoch: u64,
     by: Option<u64>,
-) -> Result<(Instance, About), Error> {
-    let service = ask.service;
-    graph().begin(id, service.label(), &lane.name, service.scope, by);
-    let context = Context::new(ask.locator, worker, service);
-    // A proxy is used by whatever thread; what the factory asks for is its owner's all the same.
+) -> Result<(Instance, InstanceInfo), Error> {
+    let service = request.service;
+    graph().begin(build, service.label(), &lane.name, service.lifetime, by);
+    let context = Context::new(request.locator, worker, service);
+    // A proxy may be used on any thread; the factory's own requests are for the proxy's worker nonetheless.
     let _scope = Entered::to_build(worker);
-    let building = seat::build(id);
+    let building = current::build(build);
     let start = clock::now();
-    let made = catch_unwind(AssertUnwindSafe(|| (service.factory)(&context)));
+    let result = catch_unwind(AssertUnwindSafe(|| (request.factory)(&context)));
     let micros = start.elapsed().as_micros() as u64;
     drop(building);
-    let asked = graph().end(id, by, micros);
-    let instance = match made {
+    let ended = graph().end(build, by, micros);
+    let instance = match result {
         Ok(Ok(instance)) => instance,
         Ok(Err(source)) => return Err(failed(service, worker, source)),
         Err(panic) => {
-            // The factory was handed plain `Arc`s, which do not notice it.
-            lane.spoil(&asked.map(|asked| asked.parts).unwrap_or_default());
+            // The factory had plain `Arc`s, which do not notice a panic.
+            lane.spoil(&ended.map(|build| build.parts).unwrap_or_default());
             return Err(Error::panic(
                 service.label(),
                 worker.id().to_owned(),
                 service.place,
-                exit::last_words(panic),
+                exit::into_message(panic),
             ));
         }
     };
-    let mut about = About::new(service, &instance, epoch, worker);
-    about.build = id;
-    about.claims = context.into_claims();
-    if let Some(asked) = asked {
-        (about.asked, about.from) = (asked.asked, Arc::new(asked.from));
-        about.parts = asked.parts.into_iter().collect();
-        about.build_micros = micros.saturating_sub(asked.nested);
+    let mut info = InstanceInfo::new(service, &instance, epoch, worker);
+    info.build = build;
+    info.claims = context.into_claims();
+    if let Some(ended) = ended {
+        (info.asked, info.from) = (ended.asked, Arc::new(ended.from));
+        info.parts = ended.parts.into_iter().collect();
+        info.build_micros = micros.saturating_sub(ended.nested);
     }
-    tell_built(worker, &about);
-    Ok((instance, about))
+    record_built(worker, &info);
+    Ok((instance, info))
 }
 
-/// A cycle is told as what it is, not as the failure of each factory on its path.
+/// Returns the error of a failed factory. A cycle is reported as itself, not as the failure of each factory on its path.
 fn failed(service: &Service, worker: &Worker, source: BoxError) -> Error {
     match source.downcast::<Error>() {
         Ok(error) if error.is_cycle() => *error,
@@ -245,43 +241,38 @@ fn failed(service: &Service, worker: &Worker, source: BoxError) -> Error {
     }
 }
 
-pub(super) fn tell_built(worker: &Worker, about: &About) {
+pub(super) fn record_built(worker: &Worker, info: &InstanceInfo) {
     if !journal::is_on() {
         return;
     }
-    let (execution, service) = (worker.life(), &about.service);
+    let (execution, service) = (worker.execution(), &info.service);
     worker.record(|| Event::Built {
         execution,
         locator: service.locator.to_string(),
         service: service.label(),
-        instance: about.number.get(),
-        epoch: about.epoch,
-        micros: about.build_micros,
-        shared: service.scope == Scope::Shared,
-        asked: about.asked.clone(),
-        parts: about.parts.clone(),
+        instance: info.number.get(),
+        epoch: info.epoch,
+        micros: info.build_micros,
+        shared: service.lifetime == Lifetime::Shared,
+        asked: info.asked.clone(),
+        parts: info.parts.clone(),
         place: service.place.to_string(),
     });
-    for ServiceClaim {
-        resource,
-        access,
-        guards,
-        place,
-    } in &about.claims
-    {
+    for claim in &info.claims {
+        let ServiceClaim {
+            resource,
+            access,
+            guards,
+            place,
+        } = claim;
         worker.record(|| Event::Claimed {
             execution,
             claim: clock::unique(),
-            instance: about.number.get(),
+            instance: info.number.get(),
             resource: resource.clone(),
             access: *access,
             guards: guards.clone(),
             place: place.to_string(),
         });
     }
-}
-
-/// Drops what a lane gave up and tells of it.
-pub(crate) fn let_go(lane: &Lane, leaving: Vec<Leaving>) {
-    lane.tell(lane.let_go(leaving));
 }

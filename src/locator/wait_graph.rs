@@ -1,40 +1,42 @@
-//! Which build waits for which: one graph per process, so that a circle is an error and never a deadlock.
+//! The graph of builds that wait for each other. One per process, so that a cycle is an error and never a deadlock.
 
-use super::registry::{Key, Scope};
+use super::service::{Key, Lifetime};
+use crate::worker::current;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 
-/// The builds that are going on in this process, over all locators, statics and workers.
+/// The builds in progress in this process, of all locators, statics and workers.
 #[derive(Default)]
 pub(crate) struct WaitGraph {
     builds: HashMap<u64, Build>,
 }
 
-/// A build, and what its factory asked for so far.
+/// A build, with the requests of its factory so far.
 pub(crate) struct Build {
     pub(crate) label: String,
     pub(crate) lane: String,
-    pub(crate) scope: Scope,
-    /// Who builds.
+    pub(crate) lifetime: Lifetime,
+    /// The thread that builds.
     pub(crate) thread: Thread,
-    /// What it asked for itself, for people.
+    /// The labels of its direct requests.
     pub(crate) asked: Vec<String>,
-    /// The instances it was given, by number.
+    /// The numbers of the instances that it received.
     pub(crate) parts: BTreeSet<u64>,
-    /// All that it is built from, at any depth.
+    /// The services that it is built from, at any depth.
     pub(crate) from: BTreeSet<Key>,
-    /// Microseconds that went into what it asked for.
+    /// The time of nested builds, in microseconds.
     pub(crate) nested: u64,
     waits_for: Vec<u64>,
 }
 
 impl WaitGraph {
-    /// A build begins, asked for by the build `by` if by any.
-    pub(crate) fn begin(&mut self, id: u64, label: String, lane: &str, scope: Scope, by: Option<u64>) {
+    /// Begins a build, on behalf of the build `by` if there is one.
+    pub(crate) fn begin(&mut self, id: u64, label: String, lane: &str, lifetime: Lifetime, by: Option<u64>) {
         let build = Build {
             label,
             lane: lane.to_owned(),
-            scope,
+            lifetime,
             thread: thread::current(),
             asked: Vec::new(),
             parts: BTreeSet::new(),
@@ -48,10 +50,10 @@ impl WaitGraph {
         }
     }
 
-    /// A build is over after `micros`: returns what it was built from.
+    /// Ends a build that took `micros`, and returns its requests.
     pub(crate) fn end(&mut self, id: u64, by: Option<u64>, micros: u64) -> Option<Build> {
         if let Some(by) = by {
-            self.go_on(by, id);
+            self.stop_waiting(by, id);
             if let Some(by) = self.builds.get_mut(&by) {
                 by.nested = by.nested.saturating_add(micros);
             }
@@ -59,7 +61,7 @@ impl WaitGraph {
         self.builds.remove(&id)
     }
 
-    /// Build `by` will wait for build `id`, unless that would close a circle: then its path is returned.
+    /// Records that build `by` waits for build `id`. If that would close a cycle, returns its path instead.
     pub(crate) fn wait(&mut self, by: u64, id: u64) -> Result<(), Vec<String>> {
         if let Some(path) = self.path(id, by) {
             let mut names: Vec<_> = path
@@ -76,8 +78,8 @@ impl WaitGraph {
         Ok(())
     }
 
-    /// Build `by` waits for `id` no longer.
-    pub(crate) fn go_on(&mut self, by: u64, id: u64) {
+    /// Records that build `by` no longer waits for `id`.
+    pub(crate) fn stop_waiting(&mut self, by: u64, id: u64) {
         if let Some(by) = self.builds.get_mut(&by)
             && let Some(index) = by.waits_for.iter().position(|waited| *waited == id)
         {
@@ -85,8 +87,8 @@ impl WaitGraph {
         }
     }
 
-    /// Build `by` was given a service.
-    pub(crate) fn given(&mut self, by: u64, label: String, key: Key, number: u64, from: &BTreeSet<Key>) {
+    /// Records that build `by` received a service.
+    pub(crate) fn add_part(&mut self, by: u64, label: String, key: Key, number: u64, from: &BTreeSet<Key>) {
         if let Some(by) = self.builds.get_mut(&by) {
             if !by.asked.contains(&label) {
                 by.asked.push(label);
@@ -101,11 +103,11 @@ impl WaitGraph {
         self.builds.get(&id)
     }
 
-    /// The way from one build to another along what each waits for.
+    /// Returns the path from one build to another along the waits.
     fn path(&self, from: u64, to: u64) -> Option<Vec<u64>> {
         let mut path = Vec::new();
         let mut seen = HashSet::new();
-        // Depth first: what is still to try, with the length of the path that leads to it.
+        // Depth first: the builds still to visit, each with the length of the path that leads to it.
         let mut next = vec![(from, 0)];
         while let Some((id, depth)) = next.pop() {
             path.truncate(depth);
@@ -123,6 +125,32 @@ impl WaitGraph {
     }
 }
 
+pub(crate) fn graph() -> MutexGuard<'static, WaitGraph> {
+    static GRAPH: OnceLock<Mutex<WaitGraph>> = OnceLock::new();
+    let graph = GRAPH.get_or_init(Mutex::default);
+    graph.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A build whose factory created a proxy: its instance is built from the proxy's service too.
+#[derive(Clone, Debug)]
+pub(crate) struct ProxyHolder {
+    pub(crate) build: u64,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) lane: String,
+}
+
+impl ProxyHolder {
+    /// Returns the build in progress on this thread, if there is one.
+    pub(crate) fn current() -> Option<Self> {
+        let build = current::builds().last().copied()?;
+        graph().get(build).map(|known| Self {
+            build,
+            lifetime: known.lifetime,
+            lane: known.lane.clone(),
+        })
+    }
+}
+
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
@@ -131,13 +159,13 @@ mod tests {
     fn graph(builds: &[u64]) -> WaitGraph {
         let mut graph = WaitGraph::default();
         for id in builds {
-            graph.begin(*id, format!("s{id}"), "w0", Scope::Worker, None);
+            graph.begin(*id, format!("s{id}"), "w0", Lifetime::Worker, None);
         }
         graph
     }
 
     #[test]
-    fn a_build_that_asks_for_itself_is_a_circle() {
+    fn a_build_that_requests_itself_is_a_cycle() {
         assert_eq!(
             graph(&[1]).wait(1, 1),
             Err(vec!["s1 (w0)".to_owned(), "s1 (w0)".to_owned()])
@@ -145,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_over_three_threads_is_named_in_the_order_of_waiting() {
+    fn a_cycle_over_three_threads_is_named_in_the_order_of_waiting() {
         let mut graph = graph(&[1, 2, 3]);
         assert_eq!(graph.wait(1, 2), Ok(()));
         assert_eq!(graph.wait(2, 3), Ok(()));
@@ -158,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_to_the_same_build_are_no_circle() {
+    fn two_paths_to_the_same_build_are_no_cycle() {
         let mut graph = graph(&[1, 2, 3, 4]);
         for (by, id) in [(1, 2), (1, 3), (2, 4), (3, 4)] {
             assert_eq!(graph.wait(by, id), Ok(()), "{by} -> {id}");
@@ -166,29 +194,29 @@ mod tests {
     }
 
     #[test]
-    fn who_went_on_is_waited_for_by_nobody() {
+    fn a_wait_that_has_ended_closes_no_cycle() {
         let mut graph = graph(&[1, 2]);
         assert_eq!(graph.wait(1, 2), Ok(()));
-        graph.go_on(1, 2);
+        graph.stop_waiting(1, 2);
         assert_eq!(graph.wait(2, 1), Ok(()));
     }
 
     #[test]
-    fn a_nested_build_is_waited_for_by_the_one_that_asked() {
+    fn a_build_waits_for_its_nested_builds() {
         let mut graph = graph(&[1]);
-        graph.begin(2, "s2".to_owned(), "w0", Scope::Worker, Some(1));
+        graph.begin(2, "s2".to_owned(), "w0", Lifetime::Worker, Some(1));
         assert!(graph.wait(2, 1).is_err());
         graph.end(2, Some(1), 0);
-        graph.begin(3, "s3".to_owned(), "w0", Scope::Worker, None);
+        graph.begin(3, "s3".to_owned(), "w0", Lifetime::Worker, None);
         assert_eq!(graph.wait(3, 1), Ok(()));
     }
 }
 
-/// Every schedule of two threads whose services ask for each other.
+/// All schedules of two threads whose services request each other.
 #[cfg(all(test, loom))]
 mod loom_model {
     use super::*;
-    use crate::locator::flight::{Flights, Role};
+    use crate::locator::lane::flight::{Flights, Role};
     use crate::sys::clock::Deadline;
     use crate::sys::sync::{Mutex, lock};
     use ::loom::model;
@@ -198,11 +226,11 @@ mod loom_model {
 
     type Outcome = Result<(), String>;
 
-    /// Builds in one lane, as `resolve.rs` puts them together.
+    /// Builds in one lane, assembled as in `resolve.rs`.
     struct Builds {
         graph: Mutex<WaitGraph>,
         flights: Mutex<Flights<&'static str, Outcome>>,
-        /// What each service asks for.
+        /// The request of each service's factory.
         asks: fn(&'static str) -> Option<&'static str>,
     }
 
@@ -220,7 +248,7 @@ mod loom_model {
             match role {
                 Role::Build(flight) => {
                     let id = flight.build;
-                    lock(&self.graph).begin(id, service.to_owned(), "w0", Scope::Worker, by);
+                    lock(&self.graph).begin(id, service.to_owned(), "w0", Lifetime::Worker, by);
                     let outcome = (self.asks)(service).map_or(Ok(()), |asked| self.get(asked, Some(id)));
                     lock(&self.graph).end(id, by, 0);
                     lock(&self.flights).end(&service, &flight);
@@ -235,7 +263,7 @@ mod loom_model {
                     let never = Deadline::after(Duration::from_secs(100_000));
                     let outcome = flight.outcome(never).expect("it lands");
                     if let Some(by) = by {
-                        lock(&self.graph).go_on(by, flight.build);
+                        lock(&self.graph).stop_waiting(by, flight.build);
                     }
                     outcome
                 }
@@ -251,13 +279,13 @@ mod loom_model {
         };
         let own = builds.get(first[0], None);
         let outcomes = [own, other.join().unwrap()];
-        assert!(lock(&builds.graph).builds.is_empty(), "a build is never over");
+        assert!(lock(&builds.graph).builds.is_empty(), "a build never ends");
         outcomes
     }
 
     /// A deadlock would fail the model by itself.
     #[test]
-    fn two_that_build_in_opposite_order_are_told_of_the_cycle() {
+    fn two_builds_in_opposite_order_get_the_cycle_as_an_error() {
         model(|| {
             let opposite = |service| Some(if service == "a" { "b" } else { "a" });
             for outcome in both(opposite, ["a", "b"]) {
@@ -270,7 +298,7 @@ mod loom_model {
     }
 
     #[test]
-    fn two_that_ask_for_the_same_are_never_taken_for_a_cycle() {
+    fn two_requests_for_the_same_service_are_never_a_cycle() {
         model(|| {
             let below = |service| (service != "c").then_some("c");
             assert_eq!(both(below, ["a", "b"]), [Ok(()), Ok(())]);

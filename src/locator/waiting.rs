@@ -1,4 +1,4 @@
-//! Threads that want what another one is building: all are told what came of it.
+//! Threads that wait for a build of another thread: all get its outcome.
 
 use super::{ServiceHandle, ServiceLocator, views};
 use crate::error::{BoxError, Error};
@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 const ASKING: u64 = 3;
 
-/// All ask for a service whose first build ends when all of them want it.
+/// Requests a service from several threads; its first build ends when all of them have requested it.
 fn all_ask(
     first: fn() -> Result<Arc<u64>, BoxError>,
 ) -> (ServiceLocator, Vec<Result<ServiceHandle<u64>, Error>>) {
@@ -43,21 +43,25 @@ fn all_fail(first: fn() -> Result<Arc<u64>, BoxError>, with: &str) {
         assert!(error.contains(with), "{error}");
     }
     assert_eq!(*locator.get::<u64>(), 1, "the next call tries again");
-    assert_eq!(views(Some(&locator))[0].builds, 1, "what failed is no build");
+    assert_eq!(
+        views(Some(&locator))[0].builds,
+        1,
+        "a failed build is not counted"
+    );
 }
 
 #[test]
-fn an_error_reaches_all_who_wait_and_the_next_call_tries_again() {
+fn an_error_reaches_all_waiters_and_the_next_call_tries_again() {
     all_fail(|| Err("no disk".into()), "no disk");
 }
 
 #[test]
-fn a_panic_reaches_all_who_wait_and_the_next_call_tries_again() {
+fn a_panic_reaches_all_waiters_and_the_next_call_tries_again() {
     all_fail(|| panic!("as it should"), "panicked for worker");
 }
 
 #[test]
-fn all_who_wait_are_handed_the_one_that_was_built() {
+fn all_waiters_get_the_same_instance() {
     let (locator, answers) = all_ask(|| Ok(Arc::new(0)));
     let one = locator.get::<u64>();
     assert!(

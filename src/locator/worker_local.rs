@@ -1,11 +1,12 @@
-//! A static that each worker has its own of.
+//! Statics with one value per worker.
 
-use super::handle::ServiceHandle;
+use super::Context;
 use super::instance::Instance;
-use super::overriding::OverrideGuard;
-use super::registry::{Key, Scope, Service};
-use super::resolve::{Ask, resolve};
-use super::{Context, mirror};
+use super::lane::thread_cache;
+use super::override_guard::OverrideGuard;
+use super::resolve::{ServiceRequest, resolve};
+use super::service::{Key, Lifetime, Service};
+use super::service_handle::ServiceHandle;
 use crate::error::{self, BoxError, Error};
 use crate::sys::clock;
 use crate::worker::Worker;
@@ -16,11 +17,11 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// As [`LazyLock`](std::sync::LazyLock) in a static, but each worker has its own, and it is dropped at exit.
+/// A static like [`LazyLock`](std::sync::LazyLock), but with one value per worker, dropped at exit.
 ///
-/// The smallest step from a suite that shares a static: the static's type changes, and `.get()` is added where it is
-/// used. It is never evicted. Under `cargo test` a worker's tests share it one after the other; under nextest every
-/// test is a process and builds its own.
+/// The smallest step from a suite that shares a static: change the static's type and add `.get()` where it is used. A
+/// value is never evicted. Under `cargo test` a worker's tests use it one after the other; under nextest every test is a
+/// process and builds its own.
 ///
 /// ```
 /// use cofferdam::WorkerLocal;
@@ -38,7 +39,7 @@ pub struct WorkerLocal<T> {
 }
 
 impl<T: Send + Sync + 'static> WorkerLocal<T> {
-    /// How each worker's value is built, at the worker's first use.
+    /// Creates the static. `factory` builds each worker's value at the worker's first use.
     #[track_caller]
     pub const fn new(factory: fn(&Context<'_>) -> Result<T, BoxError>) -> Self {
         Self {
@@ -48,38 +49,44 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
         }
     }
 
-    /// Returns this worker's own.
+    /// Returns this worker's value.
     ///
     /// # Panics
-    /// On what [`try_get`](Self::try_get) returns as an error, with the whole story.
+    /// On the error that [`try_get`](Self::try_get) returns.
     #[inline]
     #[track_caller]
     pub fn get(&self) -> ServiceHandle<T> {
         error::or_panic(self.try_get())
     }
 
-    /// Returns this worker's own. Asked for again by the same test it costs a thread-local look-up and a reference count.
+    /// Returns this worker's value. A repeated call in the same test costs a thread-local lookup and a reference count.
     ///
     /// # Errors
-    /// When there is no worker on this thread, the factory fails, or it waits in a circle.
+    /// When this thread has no worker, the factory fails, or factories wait for each other in a cycle.
     #[inline]
     pub fn try_get(&self) -> Result<ServiceHandle<T>, Error> {
         let service = self.service();
-        if let Some(found) = mirror::get(service.key.locator, "") {
+        if let Some(found) = thread_cache::get(service.key.locator, "") {
             return Ok(ServiceHandle::new(found));
         }
         let worker = Worker::try_current()?;
-        let ask = Ask {
+        let factory = self.factory;
+        let factory =
+            move |context: &Context<'_>| factory(context).map(|value| Instance::new(Arc::new(value)));
+        let request = ServiceRequest {
             service,
+            factory: &factory,
             locator: None,
             capacity: None,
             build_timeout: Duration::from_secs(60),
             holder: None,
         };
-        super::typed(resolve(&ask, &worker)?, &service.key, &worker).map(ServiceHandle::new)
+        resolve(&request, &worker)?
+            .downcast(service, &worker)
+            .map(ServiceHandle::new)
     }
 
-    /// Puts `fake` in its place for this worker, until the guard is dropped or the test ends.
+    /// Replaces the value by `fake` for this worker, until the guard is dropped or the test ends.
     ///
     /// # Panics
     /// On a thread without a worker.
@@ -91,7 +98,6 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
     #[inline]
     fn service(&self) -> &Arc<Service> {
         self.service.get_or_init(|| {
-            let factory = self.factory;
             Arc::new(Service {
                 key: Key {
                     locator: clock::unique(),
@@ -100,10 +106,7 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
                 },
                 type_name: type_name::<T>(),
                 locator: format!("static at {}", self.place).into(),
-                scope: Scope::Worker,
-                factory: Box::new(move |context| {
-                    factory(context).map(|value| Instance::new(Arc::new(value)))
-                }),
+                lifetime: Lifetime::Worker,
                 reset: None,
                 place: self.place,
             })
@@ -120,10 +123,10 @@ impl<T> fmt::Debug for WorkerLocal<T> {
 }
 
 impl<T> Drop for WorkerLocal<T> {
-    /// One that is no static takes its services along.
+    /// Drops the values too, if this is not a static.
     fn drop(&mut self) {
         if let Some(service) = self.service.get() {
-            super::forget(service.key.locator);
+            super::lane::all::clear(service.key.locator, true);
         }
     }
 }

@@ -1,36 +1,47 @@
-//! What outlives a test process or is others' too: locks that keep tests apart, and names, ports, folders and files of
-//! which several runs at once each need their own; and servers that are started once per run.
+//! Which run this is, and where its folders are.
+//!
+//! `run` decides from facts alone, `name` makes file names out of any text, `folders` makes folders,
+//! `sweep` knows which of them are nobody's any more, `order` is a command that a fixture left for its end.
 
-mod append;
-mod atomic;
-mod directory;
-mod fault;
-mod fixture;
-mod handle;
-mod held;
-mod host;
-mod keeper;
-mod lease;
-mod lock;
-mod lock_file;
-mod names;
-mod namespace;
-mod owner;
-#[cfg(feature = "check")]
-pub(crate) mod seen;
-#[cfg(feature = "serial")]
-pub mod serial;
-mod setup;
-mod wait;
+mod file_name;
+mod folders;
+mod identify;
+pub(crate) mod sweep;
+pub(crate) mod teardown;
 
-pub use append::Appender;
-pub use atomic::{AtomicFile, write_atomic};
-pub use directory::{DirLease, lease_dir, socket_dir};
-pub use fixture::Fixture;
-pub use lease::{PortLease, lease_listener, lease_port};
-#[cfg(feature = "tokio")]
-pub use lock::lock_async;
-pub use lock::{LockGuard, LockOptions, lock, lock_shared, try_lock, try_lock_shared};
-pub use names::Names;
-pub use namespace::{Namespace, NamespaceHold, output_dir};
-pub use setup::{Setup, StopSignal};
+pub(crate) use file_name::{file_name, file_name_among, of_space, written_out};
+pub use folders::base_dir;
+pub use folders::private_dir;
+pub(crate) use folders::{lane_file, run_dir, worker_dir};
+pub(crate) use identify::{Facts, Run, Runner, nextest};
+#[cfg(test)]
+pub(crate) use identify::{run_of, tests::facts as facts_for_tests};
+
+use crate::sys::process::PidSpace;
+use crate::sys::{env, process};
+use once_cell::sync::OnceCell;
+
+/// This process's facts, gathered at the first call.
+pub(crate) fn facts() -> &'static Facts {
+    static FACTS: OnceCell<Facts> = OnceCell::new();
+    FACTS.get_or_init(|| Facts {
+        pid: process::id(),
+        started: process::started(),
+        space: PidSpace::own(),
+        args: process::args(),
+        exe: process::exe(),
+        ancestors: process::ancestors(identify::is_runner),
+        env: Box::new(env::var),
+    })
+}
+
+/// The run this process belongs to.
+pub(crate) fn run() -> &'static Run {
+    static RUN: OnceCell<Run> = OnceCell::new();
+    RUN.get_or_init(|| identify::run_of(facts()))
+}
+
+/// The session that wants to be told what happens; `None` when nothing is recorded.
+pub(crate) fn session() -> Option<String> {
+    env::var("COFFERDAM_RECORD")
+}

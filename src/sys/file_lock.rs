@@ -3,9 +3,6 @@
 #[cfg(unix)]
 use super::file_size;
 #[cfg(unix)]
-use super::spare::look;
-use super::spare::{Origin, Spare};
-#[cfg(unix)]
 use once_cell::sync::OnceCell;
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -16,14 +13,6 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(crate) struct Locked {
     file: File,
-    /// Of a file that may stay open.
-    origin: Option<Origin>,
-}
-
-impl From<File> for Locked {
-    fn from(file: File) -> Self {
-        Self { file, origin: None }
-    }
 }
 
 impl Locked {
@@ -43,12 +32,6 @@ impl Locked {
     /// that child is the program it becomes.
     pub(crate) fn unlock(&self) -> io::Result<()> {
         self.file.unlock()
-    }
-
-    /// The same, and keeps the file for the next time, if it may stay open.
-    pub(crate) fn keep(self) -> Option<Spare> {
-        self.unlock().ok()?;
-        Spare::new(self.file, self.origin?)
     }
 
     /// Whether it is still the file of that path.
@@ -79,8 +62,7 @@ pub(crate) enum Mode {
 /// Opens (creating it if need be) and locks; `None` while a handle that excludes this one holds it.
 pub(crate) fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Locked>> {
     loop {
-        let origin = Origin::now();
-        if let Some(tried) = standing(tried(open(path)?, origin, mode)?) {
+        if let Some(tried) = standing(tried(open(path)?, mode)?) {
             return Ok(tried);
         }
     }
@@ -92,24 +74,16 @@ fn standing(tried: Option<Locked>) -> Option<Option<Locked>> {
     stands.then_some(tried)
 }
 
-fn tried(file: File, origin: Option<Origin>, mode: Mode) -> io::Result<Option<Locked>> {
+fn tried(file: File, mode: Mode) -> io::Result<Option<Locked>> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     let tried = match mode {
         Mode::Shared => file.try_lock_shared(),
         Mode::Exclusive => file.try_lock(),
     };
     match tried {
-        Ok(()) => Ok(Some(Locked { file, origin })),
+        Ok(()) => Ok(Some(Locked { file })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-impl Spare {
-    /// Locks the file once more; `None` if it is not what it was.
-    pub(crate) fn try_lock(self, mode: Mode) -> Option<io::Result<Option<Locked>>> {
-        let (file, origin) = self.open()?;
-        tried(file, Some(origin), mode).map(standing).transpose()
     }
 }
 
@@ -138,11 +112,10 @@ impl Folder {
     /// Locks the file of that name, without creating it. A folder that was removed has no files, for this handle of it
     /// either, and the next of its path is not found by it: whoever gets an error goes by the path.
     pub(crate) fn try_lock(&self, name: &CStr, mode: Mode) -> io::Result<Option<Locked>> {
-        let origin = Origin::now();
         #[cfg(unix)]
         {
             let handle = self.handle.get_or_try_init(|| open_folder(&self.path))?;
-            let tried = tried(open_in(handle, name)?, origin, mode)?;
+            let tried = tried(open_in(handle, name)?, mode)?;
             standing(tried).ok_or_else(|| io::ErrorKind::NotFound.into())
         }
         #[cfg(not(unix))]
@@ -152,7 +125,7 @@ impl Folder {
                 .read(true)
                 .write(true)
                 .open(self.path.join(name));
-            tried(file?, origin, mode)
+            tried(file?, mode)
         }
     }
 }
@@ -199,7 +172,7 @@ pub(crate) fn wait_lock(path: &Path, mode: Mode) -> io::Result<Locked> {
             Mode::Exclusive => file.lock()?,
         }
         if is_linked(&file) {
-            return Ok(file.into());
+            return Ok(Locked { file });
         }
     }
 }
@@ -207,7 +180,47 @@ pub(crate) fn wait_lock(path: &Path, mode: Mode) -> io::Result<Locked> {
 /// Whether the file still has a name. Who waited for a lock on one that was removed meanwhile has locked nothing.
 #[cfg(unix)]
 fn is_linked(file: &File) -> bool {
-    look(file).is_none_or(|(_, names)| names > 0)
+    link_count(file).is_none_or(|links| links > 0)
+}
+
+/// Returns the number of names that the file has, or `None` if it cannot be found out.
+///
+/// Requests nothing else: on file systems with multigrain timestamps, a request for a file's times makes the next write
+/// to it take twice as long.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn link_count(file: &File) -> Option<u64> {
+    use std::os::fd::AsRawFd as _;
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    #[expect(unsafe_code, reason = "std requests all fields")]
+    // SAFETY: the path is empty and ends with a zero, `found` has room for the answer, and all of it may be zeros.
+    let (result, found) = unsafe {
+        let (file, wanted) = (file.as_raw_fd(), libc::STATX_NLINK);
+        let result = libc::statx(
+            file,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            wanted,
+            found.as_mut_ptr(),
+        );
+        (result, found.assume_init())
+    };
+    if result == 0 {
+        return Some(found.stx_nlink.into());
+    }
+    // Some sandboxes refuse the call; std has a fallback.
+    std_link_count(file)
+}
+
+#[cfg(all(unix, not(all(target_os = "linux", target_env = "gnu"))))]
+fn link_count(file: &File) -> Option<u64> {
+    std_link_count(file)
+}
+
+#[cfg(unix)]
+fn std_link_count(file: &File) -> Option<u64> {
+    file.metadata()
+        .ok()
+        .map(|found| std::os::unix::fs::MetadataExt::nlink(&found))
 }
 
 #[cfg(not(unix))]
@@ -217,7 +230,7 @@ fn is_linked(_file: &File) -> bool {
 
 /// Opens (creating it if need be) and locks; `None` while another handle, in any process, holds it.
 pub(crate) fn try_exclusive(path: &Path) -> io::Result<Option<Locked>> {
-    tried(open(path)?, None, Mode::Exclusive)
+    tried(open(path)?, Mode::Exclusive)
 }
 
 /// Opens (creating it if need be) and locks together with other sharers, after waiting for one who has it alone;
@@ -229,7 +242,7 @@ pub(crate) fn shared(path: &Path) -> io::Result<Option<Locked>> {
 fn share(file: File, path: &Path) -> io::Result<Option<Locked>> {
     #[expect(clippy::disallowed_methods, reason = "this is the shim")]
     file.lock_shared()?;
-    Ok(is_at(&file, path).then(|| file.into()))
+    Ok(is_at(&file, path).then(|| Locked { file }))
 }
 
 /// Opens (creating it if need be) and locks alone, after waiting for whoever holds it: for what takes microseconds.

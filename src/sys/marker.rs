@@ -3,125 +3,66 @@
 //! All of its room is there before the first process starts, and each process maps it before `main`: what it has to say
 //! later needs neither room on a disk nor a descriptor.
 
-#[cfg(feature = "check")]
-use super::folder;
-#[cfg(feature = "check")]
-use std::fs::File;
+use layout::intact;
+#[cfg(all(unix, not(miri)))]
+use layout::{BROKEN, FREE, HEADER, MAGIC, RECORDING, SIZE, SLOT, SLOTS, STARTED, header};
+#[cfg(all(unix, not(miri)))]
 use std::fs::OpenOptions;
-#[cfg(feature = "check")]
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 #[cfg(all(unix, not(miri)))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const MAGIC: u64 = u64::from_ne_bytes(*b"coffacct");
-/// Processes that run at one time, or were killed. A slot is free again when its process ends by itself.
-const SLOTS: usize = 4096;
-/// Words of a slot: its state, and its process's name.
-const SLOT: usize = 16;
-/// Words before the first slot.
-const HEADER: usize = 8;
-const SIZE: usize = (HEADER + SLOTS * SLOT) * 8;
+/// The layout of an account: words of eight bytes, in the machine's order.
+pub mod layout {
+    use std::path::{Path, PathBuf};
 
-/// The words of the header, by their places.
-mod header {
-    pub(super) const MAGIC: usize = 0;
-    /// Where the search for a free slot begins.
-    pub(super) const NEXT: usize = 1;
-    pub(super) const STARTED: usize = 2;
-    pub(super) const RECORDED: usize = 3;
-    /// Of those that recorded.
-    pub(super) const COMPLETE: usize = 4;
-    /// Processes that found no free slot.
-    pub(super) const WITHOUT: usize = 5;
+    /// The first word.
+    pub const MAGIC: u64 = u64::from_ne_bytes(*b"coffacct");
+    /// The number of slots: of processes that run at one time or were killed. A slot is free again when its process ends by
+    /// itself.
+    pub const SLOTS: usize = 4096;
+    /// The words of a slot: its state, and its process's name.
+    pub const SLOT: usize = 16;
+    /// The words before the first slot.
+    pub const HEADER: usize = 8;
+    /// The length of the file in bytes.
+    pub const SIZE: usize = (HEADER + SLOTS * SLOT) * 8;
+
+    /// The words of the header, by their positions.
+    pub mod header {
+        /// [`MAGIC`](super::MAGIC).
+        pub const MAGIC: usize = 0;
+        /// The slot at which the search for a free one begins.
+        pub const NEXT: usize = 1;
+        /// Processes that were started.
+        pub const STARTED: usize = 2;
+        /// Processes that recorded.
+        pub const RECORDED: usize = 3;
+        /// Those of them that ended by themselves.
+        pub const COMPLETE: usize = 4;
+        /// Processes that found no free slot.
+        pub const WITHOUT: usize = 5;
+    }
+
+    /// The state of a slot, in the lowest byte of its first word: free. Above it is an error's number, and the process's in
+    /// the upper half.
+    pub const FREE: u64 = 0;
+    /// The state of a process that has not recorded yet.
+    pub const STARTED: u64 = 1;
+    /// The state of a process that records.
+    pub const RECORDING: u64 = 2;
+    /// The state of a process that could not go on recording.
+    pub const BROKEN: u64 = 3;
+
+    /// Returns the file beside an account that is removed by a process that cannot open the account.
+    pub fn intact(account: &Path) -> PathBuf {
+        account.with_extension("intact")
+    }
 }
-
-/// A slot's state: in the lowest byte. Above it an error's number, and the process's in the upper half.
-const FREE: u64 = 0;
-const STARTED: u64 = 1;
-const RECORDING: u64 = 2;
-const BROKEN: u64 = 3;
 
 /// The account of a session below cofferdam's folder `base`.
 pub(crate) fn path(base: &Path, session: &str) -> PathBuf {
     base.join("runs").join(format!("{session}.account"))
-}
-
-/// A file beside it that is removed by a process that cannot open the account.
-fn intact(account: &Path) -> PathBuf {
-    account.with_extension("intact")
-}
-
-/// Makes the account, with all of its room.
-#[cfg(feature = "check")]
-pub(crate) fn create(account: &Path) -> io::Result<()> {
-    if let Some(folder) = account.parent()
-        && let (Some(base), Some(name)) = (folder.parent(), folder.file_name())
-    {
-        folder::make(base, name)?;
-    }
-    let mut bytes = vec![0; SIZE];
-    bytes[..8].copy_from_slice(&MAGIC.to_ne_bytes());
-    let mut file = File::create_new(account)?;
-    let made = file
-        .write_all(&bytes)
-        .and_then(|()| File::create_new(intact(account)));
-    if made.is_err() {
-        // A part of it would pass for a damaged one.
-        let _ = std::fs::remove_file(account);
-    }
-    made.map(drop)
-}
-
-/// What an account says.
-#[cfg(feature = "check")]
-#[derive(Debug, Default)]
-pub(crate) struct Read {
-    pub(crate) started: u64,
-    pub(crate) recorded: u64,
-    pub(crate) complete: u64,
-    /// Processes that recorded and did not say that they ended.
-    pub(crate) incomplete: u64,
-    /// Processes that could not record, or not to their end: number, name and the error's number.
-    pub(crate) broken: Vec<(u32, String, i32)>,
-    /// Processes for which there was no slot.
-    pub(crate) without: u64,
-    /// Whether every process could open the account.
-    pub(crate) is_intact: bool,
-}
-
-#[cfg(feature = "check")]
-pub(crate) fn read(account: &Path) -> io::Result<Read> {
-    let bytes = std::fs::read(account)?;
-    let words: Vec<u64> = bytes
-        .chunks_exact(8)
-        .map(|word| word.try_into().map_or(0, u64::from_ne_bytes))
-        .collect();
-    if bytes.len() != SIZE || words[header::MAGIC] != MAGIC {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no account"));
-    }
-    let mut read = Read {
-        started: words[header::STARTED],
-        recorded: words[header::RECORDED],
-        complete: words[header::COMPLETE],
-        without: words[header::WITHOUT],
-        is_intact: intact(account).exists(),
-        ..Read::default()
-    };
-    for slot in words[HEADER..].chunks_exact(SLOT) {
-        match slot[0] & 0xff {
-            RECORDING => read.incomplete += 1,
-            BROKEN => {
-                let name: Vec<u8> = slot[1..].iter().flat_map(|word| word.to_ne_bytes()).collect();
-                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-                let name = String::from_utf8_lossy(name).into_owned();
-                read.broken
-                    .push(((slot[0] >> 32) as u32, name, (slot[0] >> 8 & 0xff_ffff) as i32));
-            }
-            _ => {}
-        }
-    }
-    Ok(read)
 }
 
 /// This process's slot.
@@ -254,16 +195,24 @@ fn map(account: &Path) -> Option<&'static [AtomicU64]> {
     (words[header::MAGIC].load(Ordering::Relaxed) == MAGIC).then_some(words)
 }
 
-#[cfg(all(test, unix, not(miri), not(loom), feature = "check"))]
+#[cfg(all(test, unix, not(miri), not(loom)))]
 mod tests {
     use super::*;
+    use cofferdam_conflicts::{Account, Evidence, reserve};
+
+    fn read(account: &Path) -> Account {
+        let mut evidence = Evidence::new();
+        evidence.read(account);
+        assert_eq!(evidence.problem_count(), 0, "{:?}", evidence.problems());
+        evidence.account().clone()
+    }
 
     #[test]
     fn an_account_knows_who_records_who_had_to_stop_and_who_ended() {
         let dir = tempfile::tempdir().unwrap();
         let account = path(dir.path(), "s");
         assert!(Marker::take(&account, 1, "none").is_none());
-        create(&account).unwrap();
+        reserve(dir.path(), "s").unwrap();
         let take = |pid| Marker::take(&account, pid, "shop a").unwrap();
         let (ended, killed, broken, idle) = (take(1), take(2), take(3), take(4));
         for marker in [&ended, &killed, &broken] {
@@ -275,13 +224,16 @@ mod tests {
         ended.end(1);
         broken.end(3);
         idle.end(4);
-        let read = read(&account).unwrap();
+        let read = read(&account);
         assert_eq!(
             (read.started, read.recorded, read.complete, read.incomplete),
             (4, 3, 1, 1)
         );
-        assert_eq!(read.broken, [(3, "shop a".to_owned(), libc::ENOSPC)]);
-        assert!(read.is_intact && read.without == 0);
+        let [lost] = &read.lost[..] else {
+            panic!("{:?}", read.lost)
+        };
+        assert_eq!(lost.name, "shop a (process 3)");
+        assert!(lost.reason.contains("No space left"), "{}", lost.reason);
     }
 
     #[test]
@@ -289,7 +241,7 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("base");
-        create(&path(&base, "s")).unwrap();
+        reserve(&base, "s").unwrap();
         for folder in [&base, &base.join("runs")] {
             let mode = std::fs::metadata(folder).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
@@ -297,7 +249,7 @@ mod tests {
         let planted = dir.path().join("planted");
         std::fs::create_dir(&planted).unwrap();
         symlink(base.join("runs"), planted.join("runs")).unwrap();
-        let error = create(&path(&planted, "t")).unwrap_err().to_string();
+        let error = reserve(&planted, "t").unwrap_err().to_string();
         assert!(error.contains("runs is a symbolic link"), "{error}");
     }
 
@@ -305,14 +257,25 @@ mod tests {
     fn a_process_without_a_slot_is_counted_and_one_without_the_account_breaks_the_seal() {
         let dir = tempfile::tempdir().unwrap();
         let account = path(dir.path(), "s");
-        create(&account).unwrap();
+        reserve(dir.path(), "s").unwrap();
         for pid in 0..=SLOTS as u32 {
             Marker::take(&account, pid + 1, "shop").unwrap();
         }
-        let full = read(&account).unwrap();
-        assert_eq!((full.without, full.is_intact), (1, false));
+        let full = read(&account);
+        let reasons: Vec<_> = full
+            .lost
+            .iter()
+            .map(|lost| (lost.reason.as_str(), lost.count))
+            .collect();
+        assert_eq!(
+            reasons,
+            [
+                ("too many processes ran at one time for the session's account", 1),
+                ("it could not open the session's account", 1)
+            ]
+        );
         let other = path(dir.path(), "t");
-        create(&other).unwrap();
+        reserve(dir.path(), "t").unwrap();
         std::fs::remove_file(&other).unwrap();
         Marker::take(&other, 1, "shop").unwrap().stop(0);
         assert!(!intact(&other).exists());

@@ -23,6 +23,5 @@ pub(crate) mod poll;
 pub(crate) mod process;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod role;
-pub(crate) mod spare;
 pub(crate) mod stderr;
 pub(crate) mod sync;

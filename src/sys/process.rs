@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 #[cfg(all(unix, not(miri)))]
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A process above this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,6 @@ const GENERATIONS: usize = 8;
 #[cfg(all(unix, not(miri)))]
 pub(crate) fn id() -> u32 {
     static KNOWN: AtomicU32 = AtomicU32::new(0);
-    extern "C" fn count() {
-        FORKS.fetch_add(1, Ordering::Relaxed);
-    }
     extern "C" fn forget() {
         KNOWN.store(0, Ordering::Relaxed);
     }
@@ -39,7 +36,7 @@ pub(crate) fn id() -> u32 {
             #[expect(unsafe_code, reason = "std does not know forks")]
             // SAFETY: both are valid until the process ends, and do nothing that a fork forbids: one atomic change each.
             // A child registers them once more, which does no harm.
-            let are_called = unsafe { libc::pthread_atfork(Some(count), Some(count), Some(forget)) } == 0;
+            let are_called = unsafe { libc::pthread_atfork(None, None, Some(forget)) } == 0;
             if are_called {
                 KNOWN.store(id, Ordering::Relaxed);
             }
@@ -47,23 +44,6 @@ pub(crate) fn id() -> u32 {
         }
         known => known,
     }
-}
-
-#[cfg(all(unix, not(miri)))]
-static FORKS: AtomicU64 = AtomicU64::new(0);
-
-/// Grows just before each copy that `fork` makes of this process, and once more afterwards: what is opened in between may
-/// be in the copy or not. `None` where that is not known. A child that becomes
-/// another program at once, as std starts most, is not counted.
-pub(crate) fn forks() -> Option<u64> {
-    #[cfg(all(unix, not(miri)))]
-    {
-        // They are counted from the first call on.
-        id();
-        Some(FORKS.load(Ordering::Relaxed))
-    }
-    #[cfg(not(all(unix, not(miri))))]
-    None
 }
 
 /// See the Unix version.

@@ -1,7 +1,7 @@
-//! What a test says it uses, so that reports can name who else does.
+//! Claims: declarations that a test uses a resource.
 
 use super::Worker;
-use super::seat::{self, Guarded};
+use super::current::{self, Guarded};
 use crate::event::Event;
 use crate::journal;
 use crate::resource::{Access, Resource};
@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Declares that the current test uses `resource` until the claim is dropped.
 ///
-/// Two claims of different workers on one resource, one of them a write and no lock in common, are a conflict, and
-/// `cargo cofferdam run` names both places. It locks nothing. While nothing is recorded it costs one atomic load;
-/// on a thread without a worker it warns once and is not recorded, because recording never fails a test.
+/// Two claims of different workers on one resource conflict if one of them is a write and no lock protects both;
+/// `cargo cofferdam run` reports both source lines. A claim locks nothing. While recording is off it costs one atomic load.
+/// On a thread without a worker it is not recorded, with one warning, because recording never fails a test.
 ///
 /// ```
 /// use cofferdam::{Access, Resource, claim};
@@ -27,8 +27,8 @@ pub fn claim(resource: Resource, access: Access) -> Claim {
     let worker = match Worker::try_current() {
         Ok(worker) => worker,
         Err(error) => {
-            static TOLD: AtomicBool = AtomicBool::new(false);
-            if !TOLD.swap(true, Ordering::Relaxed) {
+            static WARNED: AtomicBool = AtomicBool::new(false);
+            if !WARNED.swap(true, Ordering::Relaxed) {
                 stderr::line(&format!("a claim on {resource} is not recorded: {error}"));
             }
             return Claim { made: None };
@@ -37,12 +37,12 @@ pub fn claim(resource: Resource, access: Access) -> Claim {
     let claim = clock::unique();
     let place = Location::caller().to_string();
     worker.record(|| Event::Claimed {
-        execution: worker.life(),
+        execution: worker.execution(),
         claim,
         instance: 0,
         resource,
         access,
-        guards: seat::guards(access),
+        guards: current::guards(access),
         place,
     });
     Claim {
@@ -50,8 +50,8 @@ pub fn claim(resource: Resource, access: Access) -> Claim {
     }
 }
 
-/// A claim that is in force: see [`claim`].
-#[must_use = "the claim is over when this is dropped"]
+/// A claim in force; see [`claim`].
+#[must_use = "the claim ends when this is dropped"]
 #[derive(Debug)]
 pub struct Claim {
     made: Option<(Worker, u64)>,
@@ -65,11 +65,11 @@ impl Drop for Claim {
     }
 }
 
-/// Declares that this thread holds a lock that cofferdam cannot see, until the guard is dropped.
+/// Declares that this thread holds a lock unknown to cofferdam, until the guard is dropped.
 ///
-/// For suites that exclude each other by other means: a `Mutex`, `#[serial_test::serial(report)]`. Claims made, and
-/// services used, meanwhile are guarded by `name`; claims with a guard in common never conflict. It locks nothing,
-/// and believes you: under nextest `#[serial]` excludes nobody.
+/// For tests that exclude each other by other means: a `Mutex`, `#[serial_test::serial(report)]`. Claims made and services
+/// used meanwhile are guarded by `name`, and claims with a common guard never conflict. It locks nothing, and the
+/// declaration is not checked: under nextest, serial_test's `#[serial]` excludes no other test.
 ///
 /// ```
 /// use cofferdam::{Access, Resource, claim, guarded_by};

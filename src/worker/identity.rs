@@ -1,28 +1,28 @@
-//! Which lane a thread works in: facts in, identity or a reasoned refusal out.
+//! The identity of a thread: its lane and test, decided from facts alone.
 //!
-//! Nothing is guessed. A thread that cannot be told to be a test's own gets an error that says how to hand a
-//! worker to it; a guess would hand it another worker's database.
+//! Nothing is guessed. A thread that is not known to be a test's own gets an error that says how to pass a worker to it;
+//! guessing could hand it another worker's database.
 
 use crate::error::Error;
-use crate::place::{self, Facts, Run, Runner};
+use crate::run::{self, Facts, Run, Runner};
 
-/// The thread that asks.
+/// The calling thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asker<'a> {
+pub(crate) enum ThreadKind<'a> {
     Main,
-    Thread(&'a str),
-    Nameless,
+    Named(&'a str),
+    Unnamed,
 }
 
-/// Where the number of a lane comes from.
+/// The source of a lane's number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// Known for the whole process: every thread works in it. A person's name for it has no number.
+pub(crate) enum LaneSource {
+    /// Fixed for the whole process. A name from `COFFERDAM_WORKER` has no number.
     Fixed { id: String, index: Option<u32> },
-    /// Leased by the test that asks, `prefix` before its number.
+    /// Leased by the test; the ID is `prefix` and the leased number.
     Leased {
         prefix: String,
-        /// Whether the number alone tells it from every other lane of the run.
+        /// Whether the number alone is unique among the lanes of the run.
         numbered: bool,
     },
 }
@@ -30,23 +30,23 @@ pub(crate) enum Lane {
 /// A thread's lane and the test it works for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    pub(crate) lane: Lane,
+    pub(crate) lane: LaneSource,
     pub(crate) test: Option<String>,
     pub(crate) attempt: u64,
-    /// Whether the test ends when this thread does.
+    /// Whether the test ends with this thread.
     pub(crate) owns_test: bool,
 }
 
-/// The lane of `asker` in a process with these facts, in this order: `COFFERDAM_WORKER`, nextest's slot, a lease.
-/// (A scope that was entered comes before all of them; the caller knows it.)
-pub(crate) fn identify(facts: &Facts, run: &Run, asker: Asker<'_>) -> Result<Identity, Error> {
+/// Identifies a thread of a process with these facts. The lane is the first of: `COFFERDAM_WORKER`, nextest's slot, a
+/// lease. (A scope that was entered comes first; the caller handles it.)
+pub(crate) fn identify(facts: &Facts, run: &Run, kind: ThreadKind<'_>) -> Result<Identity, Error> {
     let env = &facts.env;
     let job = match env("COFFERDAM_JOB") {
         Some(job) => format!("{}.", checked("COFFERDAM_JOB", job)?),
         None => String::new(),
     };
     let of_nextest = |name| {
-        let is_the_test = place::nextest(facts).is_some_and(|nextest| nextest.is_the_test);
+        let is_the_test = run::nextest(facts).is_some_and(|nextest| nextest.is_the_test);
         is_the_test.then(|| env(name)).flatten()
     };
     let named = of_nextest("NEXTEST_TEST_NAME").or_else(|| exact_argument(&facts.args));
@@ -61,13 +61,13 @@ pub(crate) fn identify(facts: &Facts, run: &Run, asker: Asker<'_>) -> Result<Ide
         _ => None,
     };
     if let Some((worker, index)) = fixed {
-        let owns_test = match asker {
-            Asker::Main => true,
-            Asker::Thread(name) => named.as_deref() == Some(name),
-            Asker::Nameless => false,
+        let owns_test = match kind {
+            ThreadKind::Main => true,
+            ThreadKind::Named(name) => named.as_deref() == Some(name),
+            ThreadKind::Unnamed => false,
         };
         return Ok(Identity {
-            lane: Lane::Fixed {
+            lane: LaneSource::Fixed {
                 id: format!("{job}{worker}"),
                 index,
             },
@@ -77,21 +77,21 @@ pub(crate) fn identify(facts: &Facts, run: &Run, asker: Asker<'_>) -> Result<Ide
         });
     }
     let lane = match (run.runner, slot) {
-        // A process below a nextest test: a lane of its own, under its test's.
-        (Runner::UnderNextest, Some(slot)) => Lane::Leased {
+        // A process started by a nextest test: a lane of its own, below its test's slot.
+        (Runner::UnderNextest, Some(slot)) => LaneSource::Leased {
             prefix: format!("{job}w{slot}.w"),
             numbered: false,
         },
-        _ => Lane::Leased {
+        _ => LaneSource::Leased {
             prefix: format!("{job}w"),
             numbered: true,
         },
     };
-    let test = match asker {
-        Asker::Main => named,
-        Asker::Thread(name) if is_test_name(name) => Some(name.to_owned()),
-        Asker::Thread(name) => return Err(Error::no_worker(format!("the thread {name:?}"))),
-        Asker::Nameless => return Err(Error::no_worker("a thread without a name")),
+    let test = match kind {
+        ThreadKind::Main => named,
+        ThreadKind::Named(name) if is_test_name(name) => Some(name.to_owned()),
+        ThreadKind::Named(name) => return Err(Error::no_worker(format!("the thread {name:?}"))),
+        ThreadKind::Unnamed => return Err(Error::no_worker("a thread without a name")),
     };
     Ok(Identity {
         lane,
@@ -101,7 +101,8 @@ pub(crate) fn identify(facts: &Facts, run: &Run, asker: Asker<'_>) -> Result<Ide
     })
 }
 
-/// libtest names a test's thread by the test's path, and a path is what pools' names (`tokio-rt-worker`) are not.
+/// Returns whether the name may be a test's path. libtest names threads by paths; names of pools, such as
+/// `tokio-rt-worker`, are no paths.
 fn is_test_name(name: &str) -> bool {
     let is_identifier = |part: &str| {
         let part = part.strip_prefix("r#").unwrap_or(part);
@@ -114,7 +115,7 @@ fn is_test_name(name: &str) -> bool {
     name.split("::").all(is_identifier)
 }
 
-/// The one test that libtest was told to run, if it was told one.
+/// Returns the test that `--exact` selects in libtest's arguments, if there is exactly one.
 fn exact_argument(args: &[String]) -> Option<String> {
     const WITH_VALUE: [&str; 7] = [
         "--skip",
@@ -140,7 +141,7 @@ fn exact_argument(args: &[String]) -> Option<String> {
     name.cloned()
 }
 
-/// A worker's name is part of paths, database names and reports.
+/// Returns the value of a variable if it can be part of paths, database names and reports.
 fn checked(variable: &'static str, value: String) -> Result<String, Error> {
     let reason = if value.len() > 64 {
         "it is longer than 64 bytes"
@@ -150,7 +151,7 @@ fn checked(variable: &'static str, value: String) -> Result<String, Error> {
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     {
-        "only letters, digits, `.`, `_` and `-` can stand in it"
+        "it may contain only letters, digits, `.`, `_` and `-`"
     } else {
         return Ok(value);
     };
@@ -160,23 +161,23 @@ fn checked(variable: &'static str, value: String) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::{facts_for_tests as facts, run_of};
+    use crate::run::{facts_for_tests as facts, run_of};
 
-    const TEST: Asker<'_> = Asker::Thread("orders::a");
+    const TEST: ThreadKind<'_> = ThreadKind::Named("orders::a");
 
-    fn of(facts: &Facts, asker: Asker<'_>) -> Result<Identity, Error> {
-        identify(facts, &run_of(facts), asker)
+    fn of(facts: &Facts, kind: ThreadKind<'_>) -> Result<Identity, Error> {
+        identify(facts, &run_of(facts), kind)
     }
 
-    fn leased(prefix: &str) -> Lane {
-        Lane::Leased {
+    fn leased(prefix: &str) -> LaneSource {
+        LaneSource::Leased {
             prefix: prefix.to_owned(),
             numbered: true,
         }
     }
 
-    fn fixed(id: &str, index: Option<u32>) -> Lane {
-        Lane::Fixed {
+    fn fixed(id: &str, index: Option<u32>) -> LaneSource {
+        LaneSource::Fixed {
             id: id.to_owned(),
             index,
         }
@@ -196,12 +197,12 @@ mod tests {
 
     #[test]
     fn under_nextest_the_slot_is_the_whole_processs_lane() {
-        for (asker, owns_test) in [
+        for (kind, owns_test) in [
             (TEST, true),
-            (Asker::Main, true),
-            (Asker::Nameless, false),
-            (Asker::Thread("tokio-rt-worker"), false),
-            (Asker::Thread("worker"), false),
+            (ThreadKind::Main, true),
+            (ThreadKind::Unnamed, false),
+            (ThreadKind::Named("tokio-rt-worker"), false),
+            (ThreadKind::Named("worker"), false),
         ] {
             let expected = Identity {
                 lane: fixed("w3", Some(3)),
@@ -209,7 +210,7 @@ mod tests {
                 attempt: 2,
                 owns_test,
             };
-            assert_eq!(of(&facts().of_nextest(), asker).unwrap(), expected, "{asker:?}");
+            assert_eq!(of(&facts().of_nextest(), kind).unwrap(), expected, "{kind:?}");
         }
     }
 
@@ -220,11 +221,11 @@ mod tests {
             ("NEXTEST_RUN_ID", "old"),
         ]);
         assert_eq!(of(&old, TEST).unwrap().lane, leased("w"));
-        assert!(of(&old, Asker::Nameless).is_err());
+        assert!(of(&old, ThreadKind::Unnamed).is_err());
     }
 
     #[test]
-    fn an_older_nextest_without_names_still_tells_the_test_by_its_argument() {
+    fn an_older_nextest_without_names_identifies_the_test_by_its_argument() {
         let old = facts()
             .below(&["cargo-nextest"])
             .with_args(&["test-1", "--exact", "orders::a", "--nocapture"])
@@ -245,7 +246,7 @@ mod tests {
             .of_nextest()
             .below(&["cargo", "test-0", "cargo-nextest"])
             .with_args(&["test-1"]);
-        let identity = of(&nested, Asker::Thread("other")).unwrap();
+        let identity = of(&nested, ThreadKind::Named("other")).unwrap();
         assert_eq!(
             (identity.lane, identity.test.as_deref(), identity.attempt),
             (leased("w"), Some("other"), 1)
@@ -255,19 +256,19 @@ mod tests {
     #[test]
     fn a_process_below_a_nextest_test_leases_below_its_tests_slot() {
         let again = facts().of_nextest().below(&["test-1", "cargo-nextest"]);
-        let lane = Lane::Leased {
+        let lane = LaneSource::Leased {
             prefix: "w3.w".to_owned(),
             numbered: false,
         };
-        let main = of(&again, Asker::Main).unwrap();
+        let main = of(&again, ThreadKind::Main).unwrap();
         assert_eq!((main.lane, main.attempt), (lane, 1));
-        assert!(of(&again, Asker::Nameless).is_err());
+        assert!(of(&again, ThreadKind::Unnamed).is_err());
     }
 
     #[test]
     fn a_doctest_leases_on_main_and_has_no_name() {
         let doctest = facts().below(&["rust_out", "rustdoc", "cargo"]);
-        let identity = of(&doctest, Asker::Main).unwrap();
+        let identity = of(&doctest, ThreadKind::Main).unwrap();
         assert_eq!((identity.lane, identity.test), (leased("w"), None));
         assert!(identity.owns_test);
     }
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_is_no_tests_own_is_refused_with_its_name_and_the_way_out() {
+    fn a_thread_that_is_not_a_tests_own_gets_an_error_with_its_name_and_the_next_step() {
         let facts = facts().below(&["cargo"]);
         for name in [
             "tokio-rt-worker",
@@ -294,19 +295,19 @@ mod tests {
             "9lives",
             "a:b",
         ] {
-            let error = of(&facts, Asker::Thread(name)).unwrap_err().to_string();
+            let error = of(&facts, ThreadKind::Named(name)).unwrap_err().to_string();
             assert!(error.contains(&format!("the thread {name:?}")), "{error}");
             assert!(
                 error.contains("`spawn` or `wrap`") && error.contains("`enter()`"),
                 "{error}"
             );
         }
-        let error = of(&facts, Asker::Nameless).unwrap_err().to_string();
+        let error = of(&facts, ThreadKind::Unnamed).unwrap_err().to_string();
         assert!(error.contains("a thread without a name"), "{error}");
     }
 
     #[test]
-    fn every_path_that_rust_allows_is_a_tests_name() {
+    fn every_path_in_rust_may_be_the_name_of_a_test() {
         for name in [
             "a",
             "_",
@@ -315,21 +316,21 @@ mod tests {
             "größe::é2",
             "a::case_1_x",
         ] {
-            assert!(of(&facts(), Asker::Thread(name)).is_ok(), "{name}");
+            assert!(of(&facts(), ThreadKind::Named(name)).is_ok(), "{name}");
         }
     }
 
     #[test]
-    fn a_person_names_the_worker_of_a_whole_process() {
+    fn a_variable_names_the_worker_of_a_whole_process() {
         let pinned = facts().of_nextest().with(&[("COFFERDAM_WORKER", "slow3")]);
         assert_eq!(of(&pinned, TEST).unwrap().lane, fixed("slow3", None));
         let program = facts().with(&[("COFFERDAM_WORKER", "w7")]);
-        for (asker, owns_test) in [
-            (Asker::Main, true),
-            (Asker::Nameless, false),
-            (Asker::Thread("consumer"), false),
+        for (kind, owns_test) in [
+            (ThreadKind::Main, true),
+            (ThreadKind::Unnamed, false),
+            (ThreadKind::Named("consumer"), false),
         ] {
-            let identity = of(&program, asker).unwrap();
+            let identity = of(&program, kind).unwrap();
             assert_eq!(
                 (identity.lane, identity.test, identity.owns_test),
                 (fixed("w7", None), None, owns_test)
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_stands_before_every_lane() {
+    fn a_job_prefixes_every_lane() {
         let job: &[_] = &[("COFFERDAM_JOB", "j2")];
         assert_eq!(
             of(&facts().of_nextest().with(job), TEST).unwrap().lane,
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_names_are_refused_and_never_taken_for_absent() {
+    fn hostile_names_are_an_error_and_never_ignored() {
         let bad: [&'static [(&str, &str)]; 8] = [
             &[("COFFERDAM_WORKER", "../w0")],
             &[("COFFERDAM_WORKER", "w0/w1")],
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_none_is_no_slot() {
+    fn a_malformed_number_is_no_slot() {
         for slot in [
             &[("NEXTEST_TEST_GLOBAL_SLOT", "x")],
             &[("NEXTEST_TEST_GLOBAL_SLOT", "-1")],
@@ -387,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_one_test_that_was_asked_for_is_named_by_the_arguments() {
+    fn only_a_single_exact_argument_names_the_test() {
         for (args, name) in [
             (&["t", "--exact", "a::b"][..], Some("a::b")),
             (&["t", "a::b", "--exact", "--nocapture"], Some("a::b")),

@@ -1,19 +1,19 @@
-//! Futures that work for a worker.
+//! Futures that are polled inside a worker.
 
 use super::Worker;
-use super::seat::{self, Entered, Member};
+use super::current::{self, Entered, Member};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A future that enters its worker at each poll: see [`Worker::instrument`].
+/// A future that enters its worker at each poll; see [`Worker::instrument`].
 #[must_use = "a future does nothing until it is polled"]
 #[derive(Debug)]
 pub struct Instrumented<F> {
-    /// Taken out when the whole is dropped.
+    /// `None` after the drop has begun.
     future: Option<Pin<Box<F>>>,
     worker: Worker,
     builds: Vec<u64>,
-    /// Keeps the lane; a poll needs no member of its own.
+    /// Keeps the lane, so that a poll needs no member of its own.
     _member: Member,
 }
 
@@ -22,7 +22,7 @@ impl<F> Instrumented<F> {
         Self {
             future: Some(Box::pin(future)),
             worker: worker.clone(),
-            builds: seat::builds(),
+            builds: current::builds(),
             _member: member,
         }
     }
@@ -46,7 +46,7 @@ impl<F: Future> Future for Instrumented<F> {
 
 impl<F> Drop for Instrumented<F> {
     fn drop(&mut self) {
-        // What a task holds is dropped where the runtime likes, and belongs to the worker there too.
+        // The runtime may drop the task on any thread; the values in it belong to the worker there too.
         let _entered = self.enter();
         self.future = None;
     }

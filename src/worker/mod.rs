@@ -1,41 +1,41 @@
-//! Who asks: the lane of tests that a piece of code works for, and how it is handed to other threads.
+//! Workers: the lane of tests that a thread works for, and how it is passed to other threads.
 
 mod claim;
+pub(crate) mod current;
+mod execution;
 mod identity;
 #[cfg(feature = "tokio")]
 mod instrumented;
-mod life;
-pub(crate) mod seat;
 mod slots;
 
 pub use claim::{Claim, claim, guarded_by};
+pub use current::{Entered, Guarded};
+pub(crate) use execution::at_test_end;
 #[cfg(feature = "tokio")]
 pub use instrumented::Instrumented;
-pub(crate) use life::at_test_end;
-pub use seat::{Entered, Guarded};
 
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
-use crate::{journal, place};
-use life::Life;
-use seat::Member;
+use crate::{journal, run};
+use current::Member;
+use execution::Execution;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-/// One lane of tests that never overlap, as the test that runs in it now sees it.
+/// One of several workers that execute a run's tests; the tests of one worker never overlap.
 ///
-/// Under nextest the lane is the runner's slot; under `cargo test` the smallest number that no other running test
-/// holds, leased at a test's first touch and given back when its thread ends. Its [`id`](Self::id) is `w0`, `w1`,
-/// … and unique among the tests of one run that run at the same time: with [`run`](Self::run) it names a database
-/// or a folder that nobody else uses.
+/// Under nextest the worker is the runner's slot. Under `cargo test` it is the smallest number that no other running test
+/// uses, leased at the test's first use of this crate and returned when its thread ends. The [`id`](Self::id) is `w0`,
+/// `w1`, … and unique among the tests of a run that run at the same time. Together with [`run`](Self::run) it names a
+/// database or a folder that no other test uses.
 ///
-/// A test's own thread and `main` have a worker by themselves. Threads that a test starts have none, because a guess
-/// would hand them another worker's services: start them with [`spawn`](Self::spawn) or [`wrap`](Self::wrap), or
-/// [`enter`](Self::enter) on them. (Under nextest the whole process is one worker, and its threads need none of
-/// that; a suite that is to pass under both does it anyway.)
+/// Only a test's own thread and `main` are assigned a worker automatically. Threads that a test starts have none, because
+/// guessing could hand them another worker's services: start them with [`spawn`](Self::spawn) or [`wrap`](Self::wrap), or
+/// call [`enter`](Self::enter) on them. (Under nextest the whole process is one worker and its threads need none of that;
+/// a suite that passes under both runners does it anyway.)
 ///
 /// ```
 /// use cofferdam::Worker;
@@ -44,69 +44,69 @@ use std::thread;
 /// assert_eq!(child.join().unwrap(), worker.id());
 /// ```
 ///
-/// Cloning costs one reference count. Where the idea comes from: Playwright's `parallelIndex`, pytest-xdist's `gw0`.
+/// A clone costs one reference count. The idea comes from Playwright's `parallelIndex` and pytest-xdist's `gw0`.
 #[derive(Clone)]
-pub struct Worker(Arc<Life>);
+pub struct Worker(Arc<Execution>);
 
 impl Worker {
-    /// The worker that this thread works for.
+    /// Returns the worker that this thread works for.
     ///
     /// # Panics
-    /// On a thread that no worker was handed to, with what to do about it. [`try_current`](Self::try_current)
-    /// returns that as an error.
+    /// On the error that [`try_current`](Self::try_current) returns.
     #[track_caller]
     pub fn current() -> Self {
         error::or_panic(Self::try_current())
     }
 
-    /// The worker that this thread works for.
+    /// Returns the worker that this thread works for.
     ///
-    /// The first call on a test's thread leases its lane: a few microseconds, and a lock file in the run's folder
-    /// where other processes of the run may be alive. Later calls cost a thread-local look-up.
+    /// The first call on a test's thread leases a worker, which takes a few microseconds, and a lock file in the run's
+    /// folder if other processes of the run may be running. Later calls cost a thread-local lookup.
     ///
     /// # Errors
-    /// On a thread that no worker was handed to, after the test's end, or when `COFFERDAM_WORKER` or `COFFERDAM_JOB`
-    /// hold what cannot be part of a name.
+    /// On a thread that no worker was passed to, after the test's end, or when `COFFERDAM_WORKER` or `COFFERDAM_JOB` has a
+    /// value that cannot be part of a name.
     pub fn try_current() -> Result<Self, Error> {
-        seat::current()
+        current::current()
     }
 
-    /// The lane's name: `w0`, `w1`, …; `j2.w0` in job 2 of a session; `w0.w1` for a process below a nextest test.
+    /// Returns the worker's name: `w0`, `w1`, …; `j2.w0` in job 2 of a session; `w0.w1` in a process that a nextest test
+    /// started.
     ///
-    /// Unique only together with [`run`](Self::run): two runs at once both have a `w0`.
+    /// Unique only together with [`run`](Self::run): two concurrent runs both have a `w0`.
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// The lane's number, to compute with (`9000 + index`), and as unique as the ID; `None` when `COFFERDAM_WORKER`
-    /// gave the lane a name, and for a process below a nextest test, whose lane is `w0.w1`.
+    /// Returns the worker's number, for computations such as `9000 + index`. It is as unique as the ID. `None` when
+    /// `COFFERDAM_WORKER` names the worker, and in a process that a nextest test started, whose ID is `w0.w1`.
     pub fn index(&self) -> Option<u32> {
         self.0.index
     }
 
-    /// The run: one invocation of the runner with all its processes.
+    /// Returns the run: one invocation of the runner, with all its processes.
     pub fn run(&self) -> &'static str {
-        &place::run().id
+        &run::run().id
     }
 
-    /// The test, by its path (`orders::stores_one`), where it is known; a doctest's name is not.
+    /// Returns the path of the test (`orders::stores_one`), if it is known; that of a doctest is not.
     pub fn test(&self) -> Option<&str> {
         self.0.test.as_deref()
     }
 
-    /// A folder of this worker's own in this run, made at the first call and kept for the run: what a test of this
-    /// lane leaves there its next test finds.
+    /// Returns this worker's folder in this run, creating it at the first call. It is kept for the run: the worker's next
+    /// test finds the files that this one leaves.
     ///
     /// # Errors
-    /// When there is no place for it or it cannot be made.
+    /// When the base folder is unknown or the folder cannot be created.
     pub fn dir(&self) -> Result<PathBuf, Error> {
-        place::private_dir(&place::worker_dir(self.id())?, "dir")
+        run::private_dir(&run::worker_dir(self.id())?, "dir")
     }
 
-    /// Makes this thread work for the worker until the guard is dropped. Scopes nest, and the innermost counts.
+    /// Makes this thread work for the worker until the guard is dropped. Scopes nest, and the innermost applies.
     ///
-    /// In a work-stealing pool (rayon) the guard belongs into the innermost closure: the pool may run any other
-    /// closure between two of yours. Guards may be dropped in any order; each ends its own scope.
+    /// In a work-stealing pool (rayon), enter in the innermost closure: the pool may run any other closure between two of
+    /// yours. Guards may be dropped in any order; each ends its own scope.
     ///
     /// ```
     /// use cofferdam::Worker;
@@ -120,17 +120,17 @@ impl Worker {
     /// ```
     ///
     /// # Panics
-    /// When the worker's test is over and its lane may be another test's.
+    /// When the test has ended and the worker may belong to another test.
     #[track_caller]
     pub fn enter(&self) -> Entered {
-        // Whoever enters in a factory still stands in that build.
-        Entered::new(self, seat::builds(), Some(self.member()))
+        // A factory that enters still runs its build.
+        Entered::new(self, current::builds(), Some(self.member()))
     }
 
-    /// `work`, made to run in this worker wherever it is called: for pools, scoped threads, callbacks.
+    /// Wraps a closure so that it runs for this worker on any thread: for pools, scoped threads, callbacks.
     ///
-    /// Until the closure is gone the lane stays this test's; one that is kept for ever keeps the lane for ever.
-    /// Called in a factory it carries on whose behalf it builds, so a cycle is found across threads too.
+    /// The worker stays reserved for this test until the closure is dropped. In a factory it also passes on the build, so
+    /// that a cycle is detected across threads.
     ///
     /// ```
     /// use cofferdam::Worker;
@@ -141,26 +141,26 @@ impl Worker {
     /// ```
     ///
     /// # Panics
-    /// When the worker's test is over and its lane may be another test's.
+    /// When the test has ended and the worker may belong to another test.
     #[track_caller]
     pub fn wrap<F, R>(&self, work: F) -> impl FnOnce() -> R + use<F, R>
     where
         F: FnOnce() -> R,
     {
-        let (worker, builds, member) = (self.clone(), seat::builds(), self.member());
+        let (worker, builds, member) = (self.clone(), current::builds(), self.member());
         move || {
             let _entered = Entered::new(&worker, builds, Some(member));
             work()
         }
     }
 
-    /// Starts a thread that works for this worker, as [`std::thread::spawn`] does otherwise.
+    /// Starts a thread that works for this worker, like [`std::thread::spawn`].
     ///
-    /// The test's end waits 50 ms for it; after that the lane is set aside until the thread ends, and with
+    /// The test's end waits 50 ms for the thread. Afterwards the worker stays reserved until the thread ends, and with
     /// recording on the report names the test.
     ///
     /// # Panics
-    /// When no thread can be started, or when the worker's test is over.
+    /// When no thread can be started, or when the test has ended.
     #[track_caller]
     pub fn spawn<F, R>(&self, work: F) -> thread::JoinHandle<R>
     where
@@ -170,9 +170,9 @@ impl Worker {
         thread::spawn(self.wrap(work))
     }
 
-    /// `future`, polled and dropped inside this worker wherever the runtime does that. The future is boxed.
+    /// Wraps a future so that it is polled and dropped for this worker on any thread of the runtime. The future is boxed.
     ///
-    /// Until it is gone the lane stays this test's.
+    /// The worker stays reserved for this test until the future is dropped.
     ///
     /// ```
     /// # let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -183,7 +183,7 @@ impl Worker {
     /// ```
     ///
     /// # Panics
-    /// When the worker's test is over and its lane may be another test's.
+    /// When the test has ended and the worker may belong to another test.
     #[cfg(feature = "tokio")]
     #[track_caller]
     pub fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
@@ -194,8 +194,8 @@ impl Worker {
     fn member(&self) -> Member {
         let Some(member) = Member::new(self) else {
             panic!(
-                "worker {} of {} cannot be entered: the test is over and its lane may be another test's. Take \
-                 `Worker::current()` anew in each test",
+                "worker {} of {} cannot be entered: the test has ended, and the worker may belong to another test. Call \
+                 `Worker::current()` in each test",
                 self.id(),
                 self.test().unwrap_or("an unnamed test"),
             )
@@ -203,19 +203,19 @@ impl Worker {
         member
     }
 
-    /// Unique in this process, never 0.
-    pub(crate) fn life(&self) -> u64 {
-        self.0.life
+    /// Returns the number of the execution: unique in this process, never 0.
+    pub(crate) fn execution(&self) -> u64 {
+        self.0.number
     }
 
-    /// From now on the test holds a lock of that name: to write alone, or to read together with others.
-    pub(crate) fn holds(&self, lock: &str, access: Access) {
-        life::lock(&self.0.locks).push((lock.to_owned(), access));
+    /// Records that the test holds a lock: exclusively to write, or shared to read.
+    pub(crate) fn add_lock(&self, lock: &str, access: Access) {
+        execution::lock(&self.0.locks).push((lock.to_owned(), access));
     }
 
-    /// The test holds it no more.
-    pub(crate) fn lets_go(&self, lock: &str, access: Access) {
-        let mut locks = life::lock(&self.0.locks);
+    /// Records that the test no longer holds the lock.
+    pub(crate) fn remove_lock(&self, lock: &str, access: Access) {
+        let mut locks = execution::lock(&self.0.locks);
         let last = locks
             .iter()
             .rposition(|(name, held)| name == lock && *held == access);
@@ -224,16 +224,16 @@ impl Worker {
         }
     }
 
-    /// The locks that keep others away from what is accessed so.
+    /// Returns the locks of the test that protect such an access.
     fn locks(&self, access: Access) -> Vec<String> {
-        let locks = life::lock(&self.0.locks);
+        let locks = execution::lock(&self.0.locks);
         let guarding = locks
             .iter()
             .filter(|(_, held)| access != Access::Write || *held == Access::Write);
         guarding.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Records what happened to this worker, if anything is recorded.
+    /// Records an event of this worker, if recording is on.
     pub(crate) fn record(&self, event: impl FnOnce() -> Event) {
         journal::write(self.id(), event);
     }

@@ -1,14 +1,14 @@
-//! Lanes leased within a process: the smallest free number at a test's first touch, given back at its end.
+//! The leases of lanes within a process: each test gets the smallest free number and returns it at its end.
 //!
-//! Measured with real suites: with T test threads at most T numbers are ever used. Two things could break that,
-//! both decided here: work that outlives its test keeps the number out of circulation until it is done, and a
-//! number must be free in other processes of the run too (`may_have`, in life a kernel lock).
+//! Measured with real suites: with T test threads, at most T numbers are used. Two cases need care: work that outlives its
+//! test keeps the number reserved until it is done, and a number must be free in the run's other processes too
+//! (`may_have`, which takes a kernel lock outside tests).
 
 use crate::sys::sync::{Condvar, Mutex, lock, lock_when};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The numbers of one process.
+/// The leased numbers of one process.
 #[derive(Debug)]
 pub(crate) struct Slots {
     taken: Mutex<Vec<bool>>,
@@ -21,7 +21,7 @@ impl Slots {
         }
     }
 
-    /// Takes the smallest number that is free here and that `may_have` grants.
+    /// Leases the smallest number that is free in this process and that `may_have` grants.
     pub(crate) fn lease(self: &Arc<Self>, mut may_have: impl FnMut(usize) -> bool) -> Lease {
         let mut taken = lock(&self.taken);
         let mut slot = 0;
@@ -34,84 +34,84 @@ impl Slots {
         taken[slot] = true;
         Lease {
             back: Some((Arc::clone(self), slot)),
-            use_: Mutex::new(Use::default()),
+            state: Mutex::new(LeaseState::default()),
             quiet: Condvar::new(),
         }
     }
 
-    fn give_back(&self, slot: usize) {
+    fn return_slot(&self, slot: usize) {
         lock(&self.taken)[slot] = false;
     }
 }
 
 #[derive(Debug, Default)]
-struct Use {
+struct LeaseState {
     children: usize,
-    over: bool,
+    is_over: bool,
 }
 
-/// One life in a lane: from a test's first touch until the test and all work it started are done.
+/// The lease of a lane, from a test's first use until the test and all work that it started are done.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// Where the number goes afterwards; a lane that a runner or a person fixed has none to give back.
+    /// The place to return the number to; `None` for a lane that is fixed for the process.
     back: Option<(Arc<Slots>, usize)>,
-    use_: Mutex<Use>,
+    state: Mutex<LeaseState>,
     quiet: Condvar,
 }
 
 impl Lease {
-    /// A lane that is not leased here: a runner's slot, or one named by a person.
+    /// The lease of a lane that is fixed for the process: a runner's slot, or one named by a variable.
     pub(crate) fn fixed() -> Self {
         Self {
             back: None,
-            use_: Mutex::new(Use::default()),
+            state: Mutex::new(LeaseState::default()),
             quiet: Condvar::new(),
         }
     }
 
-    /// The number, where one was leased.
+    /// Returns the number, if one was leased.
     pub(crate) fn slot(&self) -> Option<usize> {
         self.back.as_ref().map(|(_, slot)| *slot)
     }
 
-    /// Counts a child in; `false` once the lane may belong to another test.
+    /// Adds a child. Returns `false` if the lane may already belong to another test.
     #[must_use]
     pub(crate) fn join(&self) -> bool {
-        let mut use_ = lock(&self.use_);
-        if use_.over && use_.children == 0 && self.back.is_some() {
+        let mut state = lock(&self.state);
+        if state.is_over && state.children == 0 && self.back.is_some() {
             return false;
         }
-        use_.children += 1;
+        state.children += 1;
         true
     }
 
-    /// Counts a child out. The last one of a test that is over gives the number back.
+    /// Removes a child. The last child of a test that has ended returns the number.
     pub(crate) fn leave(&self) {
-        let mut use_ = lock(&self.use_);
-        use_.children -= 1;
-        if use_.children == 0 {
+        let mut state = lock(&self.state);
+        state.children -= 1;
+        if state.children == 0 {
             self.quiet.notify_all();
-            self.give_back_if_done(&use_);
+            self.return_if_done(&state);
         }
     }
 
-    /// The test is over: waits a while for its children, gives the number back if none is left, and returns how
-    /// many are. The number then stays out of circulation until they are gone.
+    /// Ends the test: waits for its children for at most `limit`, returns the number if none is left, and returns the count
+    /// of those that are left. The number stays reserved until they have ended.
     pub(crate) fn end(&self, limit: Duration, before_giving_back: impl FnOnce()) -> usize {
-        drop(lock_when(&self.use_, &self.quiet, limit, |use_| {
-            use_.children == 0
+        drop(lock_when(&self.state, &self.quiet, limit, |state| {
+            state.children == 0
         }));
-        // What ends with the test ends while the lane is still this test's.
+        // The test's services end while the lane still belongs to the test.
         before_giving_back();
-        let mut use_ = lock(&self.use_);
-        use_.over = true;
-        self.give_back_if_done(&use_);
-        use_.children
+        let mut state = lock(&self.state);
+        state.is_over = true;
+        self.return_if_done(&state);
+        state.children
     }
 
-    fn give_back_if_done(&self, use_: &Use) {
-        if let (true, 0, Some((slots, slot))) = (use_.over, use_.children, &self.back) {
-            slots.give_back(*slot);
+    fn return_if_done(&self, state: &LeaseState) {
+        if let (true, 0, Some((slots, slot))) = (state.is_over, state.children, &self.back) {
+            slots.return_slot(*slot);
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_another_process_has_is_passed_over() {
+    fn a_number_that_another_process_uses_is_skipped() {
         let slots = slots();
         assert_eq!(slots.lease(|slot| slot % 2 == 1).slot(), Some(1));
         assert_eq!(slots.lease(|slot| slot % 2 == 1).slot(), Some(3));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_is_still_the_tests_own_while_its_services_end() {
+    fn the_number_stays_reserved_while_the_tests_services_end() {
         let slots = slots();
         let lease = slots.lease(|_| true);
         lease.end(NEVER, || assert_eq!(slots.lease(|_| true).slot(), Some(1)));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_keeps_the_number_out_of_circulation_and_may_have_children_itself() {
+    fn a_child_keeps_the_number_reserved_and_may_have_children() {
         let slots = slots();
         let lease = slots.lease(|_| true);
         assert!(lease.join());
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_end_waits_for_a_child_that_is_about_to_leave() {
-        // Either may be first, and sooner or later each is.
+        // Either thread may be first; over many rounds both orders occur.
         for _ in 0..if cfg!(miri) { 20 } else { 200 } {
             let lease = slots().lease(|_| true);
             assert!(lease.join());
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_numbers_are_used_as_tests_run_at_once() {
+    fn no_more_numbers_are_used_than_tests_run_at_once() {
         let slots = slots();
         let most = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
@@ -224,7 +224,7 @@ mod tests {
     }
 }
 
-/// Every schedule of two tests and their children: `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`.
+/// All schedules of two tests and their children: `RUSTFLAGS="--cfg loom" cargo test --lib --release loom`.
 #[cfg(all(test, loom))]
 mod loom_model {
     use super::*;
@@ -232,7 +232,7 @@ mod loom_model {
     use ::loom::sync::atomic::{AtomicUsize, Ordering};
     use ::loom::thread;
 
-    /// Who is in each lane, as the outside sees it.
+    /// The number of tests in each lane, counted from outside.
     #[derive(Default)]
     struct Lanes([AtomicUsize; 3]);
 
@@ -254,7 +254,7 @@ mod loom_model {
         }
     }
 
-    /// A test that leases, works and ends, its lane its own until the end of its services.
+    /// A test that leases, works and ends; its lane is its own until the end of its services.
     fn test(slots: &Arc<Slots>, lanes: &Lanes) {
         let lease = slots.lease(|_| true);
         lanes.come(lease.slot());
@@ -324,7 +324,7 @@ mod loom_model {
                 })
                 .collect();
             lease.end(Duration::ZERO, || ());
-            // Whoever leases from here on keeps it: a number given back twice would be free under them.
+            // These leases stay: a number that was returned twice would be leased twice.
             let next: Vec<_> = (0..2).map(|_| slots.lease(|_| true).slot()).collect();
             children.into_iter().for_each(|child| child.join().unwrap());
             assert_ne!(next[0], next[1]);
@@ -343,7 +343,7 @@ mod loom_model {
                 thread::spawn(move || {
                     if lease.join() {
                         let taken = lock(&slots.taken)[0];
-                        assert!(taken, "it works in a lane that is free");
+                        assert!(taken, "its lane is free");
                         lease.leave();
                     }
                 })

@@ -1,14 +1,14 @@
 //! The form of the file: TOML, of which people write the one part and `--update-baseline` the other.
 
-use super::Identity;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 use toml::Spanned;
 use toml::value::Datetime;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
-/// The version that this build writes, and the newest that it reads.
+/// The version that this build writes and reads.
 const VERSION: u64 = 1;
 
 const HEAD: &str = "\
@@ -29,19 +29,21 @@ pub(crate) struct Baseline {
     pub(crate) allowed: Vec<Allowed>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A conflict by its key, which is the same in every run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Known {
+    /// The resource, or whatever else the tests share.
     pub(crate) conflict: String,
-    /// Nothing for any.
+    /// The tests with their programs; an entry without tests is for all.
     #[serde(default)]
-    pub(crate) tests: Vec<String>,
+    pub(crate) tests: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Allowed {
     pub(crate) conflict: String,
-    pub(crate) tests: Vec<String>,
+    pub(crate) tests: BTreeSet<String>,
     pub(crate) reason: String,
     /// The last day.
     pub(crate) until: String,
@@ -63,7 +65,7 @@ struct Written {
 struct WrittenAllowed {
     conflict: String,
     #[serde(default)]
-    tests: Vec<String>,
+    tests: BTreeSet<String>,
     reason: Spanned<String>,
     until: Spanned<Datetime>,
 }
@@ -116,9 +118,9 @@ impl Baseline {
             let at = error.span().map_or(0, |span| span.start);
             wrong(at, error.message().to_owned())
         })?;
-        if *written.version.get_ref() > VERSION {
+        if *written.version.get_ref() != VERSION {
             let what = format!(
-                "version {}, and this build reads up to {VERSION}",
+                "version {}, and this build reads {VERSION}",
                 written.version.get_ref()
             );
             return Err(wrong(written.version.span().start, what));
@@ -148,11 +150,7 @@ impl Baseline {
     }
 
     /// The file's text with exactly these as known. What people wrote stays as it is.
-    pub(crate) fn updated(
-        text: Option<&str>,
-        known: &[Identity],
-        path: &Path,
-    ) -> Result<String, BaselineError> {
+    pub(crate) fn updated(text: Option<&str>, known: &[Known], path: &Path) -> Result<String, BaselineError> {
         let mut document: DocumentMut =
             text.unwrap_or_default()
                 .parse()
@@ -166,7 +164,7 @@ impl Baseline {
         let mut tables = ArrayOfTables::new();
         for conflict in known {
             let mut table = Table::new();
-            table.insert("conflict", value(conflict.subject.as_str()));
+            table.insert("conflict", value(conflict.conflict.as_str()));
             if !conflict.tests.is_empty() {
                 let mut tests: Array = conflict.tests.iter().collect();
                 for test in tests.iter_mut() {
@@ -204,10 +202,7 @@ mod tests {
                 "version = 1\nknown = 7\n",
                 "b.toml:2: invalid type: integer `7`, expected a sequence",
             ),
-            (
-                "version = 2\n",
-                "b.toml:1: version 2, and this build reads up to 1",
-            ),
+            ("version = 2\n", "b.toml:1: version 2, and this build reads 1"),
             ("", "b.toml:1: missing field `version`"),
             ("version = 1\n\n[[known\n", "b.toml:3: "),
             (
@@ -238,8 +233,8 @@ mod tests {
     #[test]
     fn what_people_wrote_stays_and_what_is_known_is_written_anew() {
         let path = Path::new("b.toml");
-        let known = |subject: &str, tests: &[&str]| Identity {
-            subject: subject.to_owned(),
+        let known = |subject: &str, tests: &[&str]| Known {
+            conflict: subject.to_owned(),
             tests: tests.iter().map(|test| (*test).to_owned()).collect(),
         };
         let first = Baseline::updated(

@@ -1,54 +1,36 @@
-//! What makes a conflict the same one in the next run, on another machine and under the other runner.
+//! The key of a conflict: the same in the next run, on another machine and under the other runner.
 
+use super::Known;
 use crate::findings::{Fold, folded};
-use cofferdam::ResourceKind;
-use cofferdam::diagnostics::Conflict;
-use std::collections::BTreeSet;
+use cofferdam::{Resource, ResourceKind};
+use cofferdam_conflicts::Conflict;
 use std::path::{Path, PathBuf};
 
-/// A conflict by what does not change.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Identity {
-    /// What tests meet on.
-    pub(crate) subject: String,
-    /// Who meets there, with the program; in an entry nothing where that is chance.
-    pub(crate) tests: BTreeSet<String>,
-}
-
-/// The folders that are elsewhere on another machine.
+/// The folders whose paths differ between machines.
 #[derive(Clone, Debug)]
 pub(crate) struct Roots {
     pub(crate) workspace: PathBuf,
     pub(crate) temporary: PathBuf,
 }
 
-impl Identity {
-    pub(crate) fn of(told: &Conflict, roots: &Roots) -> Self {
-        let subject = match (&told.resource, &told.service) {
-            (Some(resource), _) => match resource.kind() {
-                kind @ (ResourceKind::File
-                | ResourceKind::Directory
-                | ResourceKind::GitRepository
-                | ResourceKind::Database
-                | ResourceKind::TempName) => format!("{} {}", kind.label(), roots.path(resource.as_str())),
-                ResourceKind::Name => format!("name {}", folded(resource.as_str(), Fold::Temporary)),
-                _ => resource.to_string(),
-            },
-            (None, Some(service)) => format!("{} {service}", told.kind),
-            (None, None) => told.kind.to_string(),
+impl Known {
+    /// Returns the entry for a conflict.
+    pub(crate) fn of(conflict: &Conflict, roots: &Roots) -> Self {
+        let subject = match (&conflict.resource, &conflict.service) {
+            (Some(resource), _) => roots.subject(resource),
+            (None, Some(service)) => format!("{} {service}", conflict.kind),
+            (None, None) => conflict.kind.to_string(),
         };
-        let tests = told
-            .parties
-            .iter()
-            .filter_map(|party| Some(test(&party.binary, party.test.as_deref()?)));
+        let tests = conflict.tests.iter();
+        let named = tests.filter_map(|one| Some(test(&one.binary, one.name.as_deref()?)));
         Self {
-            subject,
-            tests: tests.collect(),
+            conflict: subject,
+            tests: named.collect(),
         }
     }
 }
 
-/// The same for both runners: nextest says `order-desk::customers` where cargo says `customers`.
+/// Returns the same name for both runners: nextest says `order-desk::customers` where cargo says `customers`.
 fn test(binary: &str, name: &str) -> String {
     let last = binary.rsplit_once("::").map_or(binary, |(_, last)| last);
     let last = last.rsplit_once('/').map_or(last, |(_, last)| last);
@@ -56,6 +38,25 @@ fn test(binary: &str, name: &str) -> String {
 }
 
 impl Roots {
+    fn subject(&self, resource: &Resource) -> String {
+        let (kind, name) = (resource.kind(), resource.as_str());
+        match kind {
+            ResourceKind::File
+            | ResourceKind::Directory
+            | ResourceKind::GitRepository
+            | ResourceKind::Database
+            | ResourceKind::TempName => format!("{} {}", kind.label(), self.path(name)),
+            ResourceKind::Name => format!("{} {}", kind.label(), folded(name, Fold::Temporary)),
+            ResourceKind::UnixSocket
+            | ResourceKind::SharedMemory
+            | ResourceKind::Port
+            | ResourceKind::UdpPort
+            | ResourceKind::Env
+            | ResourceKind::Cwd
+            | ResourceKind::Umask => resource.to_string(),
+        }
+    }
+
     fn path(&self, path: &str) -> String {
         let path = Path::new(path);
         if let Ok(rest) = path.strip_prefix(&self.workspace) {

@@ -5,8 +5,8 @@
 mod file;
 mod identity;
 
-pub(crate) use file::Baseline;
-pub(crate) use identity::{Identity, Roots};
+pub(crate) use file::{Baseline, Known};
+pub(crate) use identity::Roots;
 
 use std::collections::BTreeSet;
 
@@ -39,8 +39,11 @@ impl Standing {
 
 impl Baseline {
     /// What the file says of that conflict on that day (`2027-01-31`).
-    pub(crate) fn standing(&self, conflict: &Identity, today: &str) -> Standing {
-        let allowed = self.allowed.iter().filter(|one| one.conflict == conflict.subject);
+    pub(crate) fn standing(&self, conflict: &Known, today: &str) -> Standing {
+        let allowed = self
+            .allowed
+            .iter()
+            .filter(|one| one.conflict == conflict.conflict);
         let mut covering: Vec<_> = allowed
             .filter(|one| unknown(&one.tests, conflict).is_empty())
             .collect();
@@ -57,7 +60,7 @@ impl Baseline {
         let mut known = self
             .known
             .iter()
-            .filter(|one| one.conflict == conflict.subject)
+            .filter(|one| one.conflict == conflict.conflict)
             .peekable();
         if known.peek().is_none() {
             return Standing::New;
@@ -71,23 +74,23 @@ impl Baseline {
 
     /// What is to be known of a conflict of a recorded run. Who met whom there is chance: it is for all tests, unless
     /// the file says which. Then it is for those, and for them that were seen.
-    pub(crate) fn widened(&self, seen: &Identity) -> Identity {
-        let entries = || self.known.iter().filter(|one| one.conflict == seen.subject);
+    pub(crate) fn widened(&self, seen: &Known) -> Known {
+        let entries = || self.known.iter().filter(|one| one.conflict == seen.conflict);
         let is_for_all = entries().next().is_none() || entries().any(|one| one.tests.is_empty());
         let mut tests = BTreeSet::new();
         if !is_for_all {
             tests.clone_from(&seen.tests);
             tests.extend(entries().flat_map(|one| one.tests.iter().cloned()));
         }
-        Identity {
-            subject: seen.subject.clone(),
+        Known {
+            conflict: seen.conflict.clone(),
             tests,
         }
     }
 
     /// What the file holds and is not there any more.
-    pub(crate) fn gone(&self, conflicts: &[Identity]) -> Vec<String> {
-        let is_there = |subject: &str| conflicts.iter().any(|conflict| conflict.subject == subject);
+    pub(crate) fn gone(&self, conflicts: &[Known]) -> Vec<String> {
+        let is_there = |subject: &str| conflicts.iter().any(|one| one.conflict == subject);
         let subjects = self
             .known
             .iter()
@@ -99,14 +102,14 @@ impl Baseline {
 }
 
 /// The tests that an entry does not name. One without tests is for all.
-fn unknown(known: &[String], conflict: &Identity) -> Vec<String> {
+fn unknown(known: &BTreeSet<String>, conflict: &Known) -> Vec<String> {
     if known.is_empty() {
         return Vec::new();
     }
     conflict
         .tests
         .iter()
-        .filter(|test| !known.contains(test))
+        .filter(|test| !known.contains(*test))
         .cloned()
         .collect()
 }
@@ -136,8 +139,8 @@ until = 2026-12-31
 
     fn standing(subject: &str, tests: &[&str], today: &str) -> Standing {
         let baseline = Baseline::parse(FILE, Path::new("b.toml")).unwrap();
-        let conflict = Identity {
-            subject: subject.to_owned(),
+        let conflict = Known {
+            conflict: subject.to_owned(),
             tests: tests.iter().map(|test| (*test).to_owned()).collect(),
         };
         baseline.standing(&conflict, today)
@@ -173,8 +176,8 @@ until = 2026-12-31
     fn a_recorded_conflict_is_known_for_all_tests_if_one_of_its_entries_is() {
         let file = "version = 1\n[[known]]\nconflict = \"a\"\n[[known]]\nconflict = \"a\"\ntests = [\"shop::one\"]\n";
         let baseline = Baseline::parse(file, Path::new("b.toml")).unwrap();
-        let seen = Identity {
-            subject: "a".to_owned(),
+        let seen = Known {
+            conflict: "a".to_owned(),
             tests: BTreeSet::from(["shop::two".to_owned()]),
         };
         assert_eq!(baseline.widened(&seen).tests, BTreeSet::new());
@@ -183,8 +186,8 @@ until = 2026-12-31
     #[test]
     fn what_is_not_seen_any_more_is_told() {
         let baseline = Baseline::parse(FILE, Path::new("b.toml")).unwrap();
-        let seen = Identity {
-            subject: "file a".to_owned(),
+        let seen = Known {
+            conflict: "file a".to_owned(),
             tests: BTreeSet::new(),
         };
         assert_eq!(baseline.gone(&[seen]), ["env HOME", "port 1", "port 2"]);

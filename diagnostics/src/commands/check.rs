@@ -3,7 +3,7 @@
 use super::ratchet::Ratchet;
 use super::{Findings, Outcome, session};
 use crate::cli::CheckArgs;
-use cofferdam::diagnostics::Evidence;
+use cofferdam_conflicts::Evidence;
 use std::error::Error;
 
 pub(crate) fn check(args: CheckArgs) -> Result<Outcome, Box<dyn Error>> {

@@ -2,13 +2,14 @@
 
 use crate::cli::{FixArgs, With};
 use crate::exit_code;
-use crate::findings::{Access, Account, Entry, Finding, Findings, Kind, Runner, Test};
+use crate::findings::{Account, Entry, Observation};
 use crate::fix::Family;
 use crate::fix::idle::{self, Idle, Ran};
 use crate::fix::mending::{self, Means, Mending};
 use crate::fix::sources::{Package, Sources};
 use crate::fix::tree::{self, Allowed, LockFile};
-use cofferdam::Resource;
+use cofferdam::{Access, Resource};
+use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,8 @@ pub(crate) struct Fixed {
     pub(crate) problems: Vec<String>,
     /// The number of observed tests.
     pub(crate) tests: u64,
-    /// The number of findings to fix.
-    pub(crate) findings: usize,
+    /// The number of conflicts to end.
+    pub(crate) conflicts: usize,
     pub(crate) written: bool,
     /// The account of the observation.
     pub(crate) account: Account,
@@ -64,30 +65,30 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     let dir = super::here::working_dir();
     let report = match &args.report {
         Some(report) => report.clone(),
-        None => Findings::last(&cofferdam::base_dir(Some(&dir))?),
+        None => Observation::last(&cofferdam::base_dir(Some(&dir))?),
     };
-    let findings = here(Findings::read(&report)?, &dir);
-    let sources = sources(&findings, &dir)?;
+    let observation = here(Observation::read(&report)?, &dir);
+    let sources = sources(&observation, &dir)?;
     let library = args.cofferdam.as_deref().map(std::path::absolute).transpose()?;
-    let mending = mending::mend(&findings, &sources, means(args.with), library.as_deref())?;
+    let mending = mending::mend(&observation, &sources, means(args.with), library.as_deref())?;
     let mut fixed = Fixed {
-        advice: advice(&findings),
-        guarding_nothing: guarding_nothing(&findings, &sources),
+        advice: advice(&observation),
+        guarding_nothing: guarding_nothing(&observation, &sources),
         nothing_under_nextest: idle::doing_nothing_under_nextest(sources.programs()),
         problems: sources.problems().into_iter().map(str::to_owned).collect(),
-        tests: findings.tests,
-        findings: findings
-            .findings
+        tests: observation.tests,
+        conflicts: observation
+            .conflicts
             .iter()
-            .filter(|finding| mending::is_to_be_ended(finding))
+            .filter(|conflict| mending::is_to_be_ended(conflict))
             .count(),
         written: false,
         unknown: None,
-        account: findings.account.clone(),
+        account: observation.account.clone(),
         root: dir,
         mending,
     };
-    fixed.unknown = unknown(&findings, fixed.findings, args.strict);
+    fixed.unknown = unknown(&observation, fixed.conflicts, args.strict);
     if args.apply && !fixed.mending.changes.is_empty() {
         apply(args, &fixed, &sources)?;
         fixed.written = true;
@@ -95,10 +96,10 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     Ok(fixed)
 }
 
-/// Returns the reason an observation with `conflicts` conflicts may be incomplete.
-fn unknown(findings: &Findings, conflicts: usize, is_strict: bool) -> Option<String> {
+/// Why an observation with so many conflicts does not show all there is.
+fn unknown(observation: &Observation, conflicts: usize, is_strict: bool) -> Option<String> {
     let named = |entry: &Entry| format!("{}: {}", entry.name, entry.reason);
-    let account = &findings.account;
+    let account = &observation.account;
     if let Some(lost) = account.lost.first() {
         let (count, all) = (account.lost_count(), account.started.max(account.lost_count()));
         return Some(format!(
@@ -106,13 +107,13 @@ fn unknown(findings: &Findings, conflicts: usize, is_strict: bool) -> Option<Str
             named(lost)
         ));
     }
-    if findings.tests == 0 {
+    if observation.tests == 0 {
         return Some("no test was seen in the observed run".to_owned());
     }
-    if findings.command != 0 && conflicts == 0 {
+    if observation.command != 0 && conflicts == 0 {
         return Some(format!(
             "the observed command failed (exit code {}), and no cause was found",
-            findings.command
+            observation.command
         ));
     }
     let left_out = account.out_of_reach.first().filter(|_| is_strict)?;
@@ -128,40 +129,40 @@ fn means(with: With) -> Means {
     }
 }
 
-/// Returns the findings with local directories, since they may come from another machine.
-fn here(mut findings: Findings, dir: &Path) -> Findings {
-    let there = PathBuf::from(&findings.dir);
+/// The observation with their folders as they are here: they may come from another machine.
+fn here(mut observation: Observation, dir: &Path) -> Observation {
+    let there = PathBuf::from(&observation.dir);
     if there.is_dir() {
-        return findings;
+        return observation;
     }
     let moved = |folder: &mut String| {
         if let Ok(rest) = Path::new(&*folder).strip_prefix(&there) {
             *folder = dir.join(rest).to_string_lossy().trim_end_matches('/').to_owned();
         }
     };
-    let all = findings.findings.iter_mut().chain(&mut findings.locked);
-    all.flat_map(|finding| &mut finding.tests)
+    let all = observation.conflicts.iter_mut().chain(&mut observation.locked);
+    all.flat_map(|conflict| &mut conflict.tests)
         .for_each(|test| moved(&mut test.package));
-    findings
+    observation
         .ran
         .iter_mut()
         .for_each(|program| moved(&mut program.package));
-    findings
+    observation
 }
 
-fn all_tests(findings: &Findings) -> impl Iterator<Item = &Test> {
-    findings
-        .findings
+fn all_tests(observation: &Observation) -> impl Iterator<Item = &Test> {
+    observation
+        .conflicts
         .iter()
-        .chain(&findings.locked)
-        .flat_map(|finding| &finding.tests)
+        .chain(&observation.locked)
+        .flat_map(|conflict| &conflict.tests)
 }
 
-/// Reads the workspaces of the tests, or the current one if there are no tests.
-pub(super) fn sources(findings: &Findings, dir: &Path) -> Result<Sources, String> {
-    let of_tests = all_tests(findings).map(|test| test.package.as_str());
+/// The workspaces that the tests are in; else the one that we are in.
+pub(super) fn sources(observation: &Observation, dir: &Path) -> Result<Sources, String> {
+    let of_tests = all_tests(observation).map(|test| test.package.as_str());
     let folders: BTreeSet<&str> = of_tests
-        .chain(findings.ran.iter().map(|ran| ran.package.as_str()))
+        .chain(observation.ran.iter().map(|ran| ran.package.as_str()))
         .collect();
     let mut folders: Vec<&Path> = folders
         .into_iter()
@@ -235,19 +236,16 @@ impl Fixed {
 /// The number of lines to name.
 const PLACES: usize = 3;
 
-fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
-    let told = findings
-        .findings
-        .iter()
-        .filter(|finding| mending::is_to_be_ended(finding) || finding.kind == Kind::OrderLeak);
-    let one = |finding: &Finding| {
-        let uses = finding.tests.iter().flat_map(|test| &test.uses);
-        let written = uses.filter(|one| one.access == Access::Write);
-        let places: BTreeSet<&String> = written.filter_map(|one| one.place.as_ref()).collect();
+fn advice(observation: &Observation) -> Vec<(Resource, Advice)> {
+    let one = |conflict: &Conflict| {
+        let written = conflict
+            .uses()
+            .filter(|(_, used)| used.access == Some(Access::Write));
+        let places: BTreeSet<&String> = written.filter_map(|(_, used)| used.place.as_ref()).collect();
         Advice {
-            is_leak: finding.kind == Kind::OrderLeak,
-            // The rest of the text is about the attribute, which the diff shows.
-            help: finding
+            is_leak: conflict.kind == Kind::OrderLeak,
+            // The rest is the attribute, which the diff shows.
+            help: conflict
                 .help
                 .split("; where ")
                 .next()
@@ -256,25 +254,35 @@ fn advice(findings: &Findings) -> Vec<(Resource, Advice)> {
             places: places.into_iter().take(PLACES).cloned().collect(),
         }
     };
-    told.map(|finding| (finding.resource.clone(), one(finding)))
+    let conflicts = observation.conflicts.iter();
+    conflicts
+        .filter(|conflict| mending::is_to_be_ended(conflict) || conflict.kind == Kind::OrderLeak)
+        .filter_map(|conflict| Some((conflict.resource.clone()?, one(conflict))))
         .collect()
 }
 
-/// Returns the attributes that keep no observed tests apart.
-fn guarding_nothing(findings: &Findings, sources: &Sources) -> Vec<Idle> {
+/// Those that keep nobody apart, as far as their tests were seen.
+fn guarding_nothing(observation: &Observation, sources: &Sources) -> Vec<Idle> {
     let mut meetings = HashMap::new();
     let mut uses: HashMap<(&str, &str, &str), BTreeMap<usize, bool>> = HashMap::new();
-    for (number, finding) in findings.findings.iter().chain(&findings.locked).enumerate() {
-        for test in &finding.tests {
-            // Under cargo test only tests of one program share a process.
-            let program = (test.runner == Runner::CargoTest).then_some((&test.package, &test.binary));
+    for (number, conflict) in observation
+        .conflicts
+        .iter()
+        .chain(&observation.locked)
+        .enumerate()
+    {
+        for test in &conflict.tests {
+            // The threads of one program meet each other, and not those of the next.
+            let program = (test.runner == Some(Runner::CargoTest)).then_some((&test.package, &test.binary));
             let next = meetings.len();
             let meeting = *meetings.entry((number, program)).or_insert(next);
-            let of_test = uses.entry((&test.package, &test.binary, &test.name)).or_default();
-            *of_test.entry(meeting).or_default() |= mending::writes(test);
+            let of_test = uses
+                .entry((&test.package, &test.binary, test.name()))
+                .or_default();
+            *of_test.entry(meeting).or_default() |= test.writes();
         }
     }
-    let tests = findings.ran.iter().flat_map(|program| {
+    let tests = observation.ran.iter().flat_map(|program| {
         let names = program.tests.iter().map(String::as_str);
         names.map(|name| (program.package.as_str(), program.binary.as_str(), name))
     });

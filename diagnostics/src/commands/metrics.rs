@@ -3,7 +3,7 @@
 use super::session;
 use crate::cli::MetricsArgs;
 use crate::ledger::{Filter, Job, Reader, Session, Success, now};
-use cofferdam::diagnostics::{CacheCount, Evidence, ServiceCount, Watched};
+use cofferdam_conflicts::{CacheCount, Evidence, ServiceCount, Watched};
 use std::error::Error;
 
 /// What was measured in one session.

@@ -28,9 +28,9 @@ mod suite;
 pub(crate) mod watch;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
-use crate::findings::{self, Finding, Grade};
+use crate::findings::{self, Coverage};
 use batch::Batch;
-use cofferdam::diagnostics::{Conflict, Evidence, Severity, Watched};
+use cofferdam_conflicts::{Conflict, Evidence, Severity, Watched};
 use ratchet::Compared;
 use std::fmt;
 use std::path::PathBuf;
@@ -124,23 +124,21 @@ pub(crate) struct Findings {
     pub(crate) baseline: Option<Compared>,
 }
 
-/// What is told of a suite that was seen from outside, besides its conflicts.
+/// The facts about an observed suite besides its conflicts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
-    pub(crate) watched: findings::Watched,
-    /// One for each of the conflicts, in their order.
-    pub(crate) found: Vec<Finding>,
-    /// Where the tests that met were run once more.
+    pub(crate) coverage: Coverage,
+    /// The outcome of `--confirm`.
     pub(crate) confirmed: Option<Confirmed>,
-    /// Why files with what was found could not be written, each a sentence.
+    /// The reasons for which files could not be written, each a sentence.
     pub(crate) not_kept: Vec<String>,
 }
 
-/// What running tests once more showed.
+/// The outcome of running tests again, besides the grades.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Confirmed {
-    /// Those that are no conflicts any more.
-    pub(crate) guarded: Vec<Finding>,
+    /// The conflicts that turned out to be prevented by something.
+    pub(crate) guarded: Vec<Conflict>,
     /// Tests that were stopped, because a run took too long or the time was over.
     pub(crate) stopped: Vec<Stopped>,
     /// Files that the runs left in the packages.
@@ -152,23 +150,6 @@ pub(crate) struct Confirmed {
 pub(crate) struct Stopped {
     pub(crate) tests: Vec<String>,
     pub(crate) after: Duration,
-}
-
-/// Returns whether runs could show nothing about this resource.
-pub(crate) fn is_not_tried(finding: &Finding) -> bool {
-    finding.grade == Grade::Potential && finding.kind == findings::Kind::SharedResource
-}
-
-/// Returns the severity. A test that failed after another is more than a warning, whichever way it came to that; what runs
-/// could not decide is no conflict yet, and that one test needs another to run first is none.
-pub(crate) fn severity_of(told: &Conflict, graded: Option<&Finding>) -> Severity {
-    match graded {
-        Some(finding) if finding.grade == Grade::Reproduced => Severity::Conflict,
-        Some(finding) if finding.grade == Grade::OrderDependent || is_not_tried(finding) => {
-            told.severity().max(Severity::Warning)
-        }
-        _ => told.severity(),
-    }
 }
 
 /// What the processes said of themselves; of a recording without a session's account, what was found.
@@ -208,68 +189,34 @@ impl Findings {
         self.problem_count += 1;
     }
 
-    /// Takes out those conflicts that `settled` says something of.
-    fn take_out<T>(
-        &mut self,
-        mut settled: impl FnMut(&Conflict, Severity) -> Option<T>,
-    ) -> Vec<(Conflict, T)> {
-        let said: Vec<Option<T>> = self
-            .all()
-            .map(|(told, graded)| settled(told, severity_of(told, graded)))
-            .collect();
-        if let Some(observed) = &mut self.observed {
-            let mut stays = said.iter().map(Option::is_none);
-            observed.found.retain(|_| stays.next().unwrap_or(true));
-        }
+    /// Removes the conflicts for which `settle` returns something, and returns both.
+    fn take_out<T>(&mut self, mut settle: impl FnMut(&Conflict) -> Option<T>) -> Vec<(Conflict, T)> {
         let mut taken = Vec::new();
-        for (told, said) in std::mem::take(&mut self.conflicts).into_iter().zip(said) {
-            match said {
-                Some(said) => taken.push((told, said)),
-                None => self.conflicts.push(told),
+        for conflict in std::mem::take(&mut self.conflicts) {
+            match settle(&conflict) {
+                Some(settled) => taken.push((conflict, settled)),
+                None => self.conflicts.push(conflict),
             }
         }
         taken
     }
 
-    pub(crate) fn of_severity(
-        &self,
-        severity: Severity,
-    ) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
-        self.all()
-            .filter(move |(told, graded)| severity_of(told, *graded) == severity)
-    }
-
-    /// Each conflict, with what a confirmation says of it.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
-        let observed = self.observed.as_ref();
-        let is_graded = observed.is_some_and(|observed| observed.confirmed.is_some());
-        self.found()
-            .map(move |(told, finding)| (told, finding.filter(|_| is_graded)))
-    }
-
-    /// Each conflict, with its finding where the suite was seen from outside.
-    pub(crate) fn found(&self) -> impl Iterator<Item = (&Conflict, Option<&Finding>)> {
-        let observed = self.observed.as_ref();
-        let found = observed.map_or(&[][..], |observed| &observed.found);
-        let found = found.iter().map(Some).chain(std::iter::repeat(None));
-        self.conflicts.iter().zip(found)
+    pub(crate) fn of_severity(&self, severity: Severity) -> impl Iterator<Item = &Conflict> {
+        self.conflicts
+            .iter()
+            .filter(move |conflict| conflict.severity() == severity)
     }
 
     /// Returns the number of resources on which tests may meet at one time and that runs could show nothing about.
     pub(crate) fn not_tried(&self) -> usize {
-        let graded = self.all().filter_map(|(_, graded)| graded);
-        graded.filter(|finding| is_not_tried(finding)).count()
-    }
-
-    /// Returns the finding of one of the conflicts.
-    pub(crate) fn finding_of(&self, told: &Conflict) -> Option<&Finding> {
-        self.found().find(|(one, _)| std::ptr::eq(*one, told))?.1
+        let conflicts = self.conflicts.iter();
+        conflicts.filter(|conflict| conflict.is_undecided()).count()
     }
 
     fn seen(&self, is_strict: bool) -> Seen {
         Seen {
             anything: match &self.observed {
-                Some(observed) => observed.watched.tests > 0,
+                Some(observed) => observed.coverage.tests > 0,
                 None => self.watched.processes > 0,
             },
             conflicts: self.of_severity(Severity::Conflict).next().is_some(),

@@ -12,10 +12,11 @@ pub(crate) fn observe(
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::ratchet::Ratchet;
     use super::{Findings, foreground, here, session};
-    use crate::findings;
+    use crate::findings::{Observation, VERSION};
     use crate::observe::Session;
     use crate::observe::confirm::Options;
     use crate::observe::launch::LaunchSettings;
+    use cofferdam_conflicts::{Conflict, Grade};
     use std::ffi::OsString;
     use std::num::NonZeroUsize;
 
@@ -49,38 +50,32 @@ pub(crate) fn observe(
         };
         observation.confirm(&mut observed, options, see)
     });
-    let watched = observed.watched;
-    let mut graded: Vec<_> = observed.conflicts.into_iter().zip(observed.found).collect();
-    // The most certain grade first, in a stable order.
-    graded.sort_by(|(_, a), (_, b)| {
-        let (a, b) = (&a.finding, &b.finding);
-        let name = |resource: &cofferdam::Resource| (resource.kind().key(), resource.as_str().to_owned());
-        b.grade
-            .cmp(&a.grade)
-            .then_with(|| name(&a.resource).cmp(&name(&b.resource)))
+    // The surest first, and in the same order each time.
+    observed.conflicts.sort_by(|a, b| {
+        let name = |conflict: &Conflict| {
+            let resource = conflict.resource.as_ref();
+            resource.map(|resource| (resource.kind().key(), resource.as_str().to_owned()))
+        };
+        b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
-    let mut kept = findings::Findings {
-        version: findings::VERSION,
+    let mut kept = Observation {
+        version: VERSION,
         session,
         dir: dir.to_string_lossy().into_owned(),
         confirmed: args.confirm,
-        tests: watched.tests,
+        tests: observed.coverage.tests,
         command: ended.code(),
         account: observed.account.clone(),
-        findings: graded.iter().map(|(_, found)| found.finding.clone()).collect(),
+        conflicts: observed.conflicts,
         locked: observed.locked,
         ran: observed.ran,
     };
-    if !kept.findings.is_empty() {
-        // Without a cargo workspace only the standard library is known to be available.
+    if !kept.conflicts.is_empty() {
+        // Of a suite that cargo does not know here, nothing but the standard library is known to be there.
         let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
         let planned = mending::mend(&kept, &sources, mending::Means::Attributes, None);
         let keys = planned.map(|planned| planned.keys).unwrap_or_default();
         help::word(&mut kept, &sources, &keys);
-        for ((told, found), finding) in graded.iter_mut().zip(&kept.findings) {
-            told.help.clone_from(&finding.help);
-            found.finding.help.clone_from(&finding.help);
-        }
     }
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
@@ -88,25 +83,19 @@ pub(crate) fn observe(
         .as_deref()
         .map_or(Ok(()), |file| write_accesses(file, &observed.accesses));
     let not_kept = written.err().into_iter().chain(accesses.err()).collect();
-    let (guarded, told): (Vec<_>, Vec<_>) = graded
-        .into_iter()
-        .partition(|(_, found)| found.finding.grade == findings::Grade::Guarded);
-    let (conflicts, found): (Vec<_>, Vec<_>) = told
-        .into_iter()
-        .map(|(told, found)| (told, found.finding))
-        .unzip();
+    let is_guarded = |conflict: &Conflict| conflict.grade == Some(Grade::Guarded);
+    let (guarded, conflicts): (Vec<_>, Vec<_>) = kept.conflicts.into_iter().partition(is_guarded);
     let findings = Findings {
         places: vec![dir],
-        watched: observed.recorded,
+        watched: observed.watched,
         account: observed.account,
         conflicts,
         problem_count: 0,
         problems: Vec::new(),
         observed: Some(super::Observed {
-            watched,
-            found,
+            coverage: observed.coverage,
             confirmed: rerun.map(|rerun| super::Confirmed {
-                guarded: guarded.into_iter().map(|(_, found)| found.finding).collect(),
+                guarded,
                 stopped: rerun.stopped.into_iter().map(stopped).collect(),
                 left: rerun.left,
             }),

@@ -1,10 +1,10 @@
 //! `--baseline`: comparison of conflicts with those already known.
 
 use super::Outcome;
-use crate::baseline::{Baseline, Identity, Roots, Standing};
+use crate::baseline::{Baseline, Known, Roots, Standing};
 use crate::cli::BaselineArgs;
 use crate::exit_code::Ended;
-use cofferdam::diagnostics::{Conflict, Severity};
+use cofferdam_conflicts::{Conflict, Severity};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -69,13 +69,13 @@ fn compare(
         workspace: workspace(&dir).to_owned(),
         temporary: std::env::temp_dir(),
     };
-    let identity = |told: &Conflict| Identity::of(told, &roots);
+    let entry_of = |conflict: &Conflict| Known::of(conflict, &roots);
     let failing = outcome.findings.of_severity(Severity::Conflict);
-    let mut all: Vec<Identity> = failing.map(|(told, _)| identity(told)).collect();
+    let mut all: Vec<Known> = failing.map(entry_of).collect();
     all.sort();
     // One entry per resource, whichever tests share it.
     all.dedup_by(|later, first| {
-        let is_same = later.subject == first.subject;
+        let is_same = later.conflict == first.conflict;
         if is_same {
             first.tests.append(&mut later.tests);
         }
@@ -90,8 +90,8 @@ fn compare(
     });
     let today = today();
     if is_updated || text.is_none() {
-        // An entry with a reason is never replaced by one without.
-        let is_new = |one: &&Identity| {
+        // What is allowed, or was, is not made known behind its reason's back.
+        let is_new = |one: &&Known| {
             matches!(
                 baseline.standing(one, &today),
                 Standing::New | Standing::NewTests(_) | Standing::Known
@@ -99,14 +99,14 @@ fn compare(
         };
         // Only an observation knows all users of a resource.
         let is_observed = outcome.findings.observed.is_some();
-        let entry = |one: &Identity| {
+        let entry = |one: &Known| {
             if is_observed {
                 one.clone()
             } else {
                 baseline.widened(one)
             }
         };
-        let known: Vec<Identity> = all.iter().filter(is_new).map(entry).collect();
+        let known: Vec<Known> = all.iter().filter(is_new).map(entry).collect();
         match why_not(&outcome) {
             Some(why) => compared.not_written = Some(why),
             None => match update(file, text.as_deref(), &known) {
@@ -122,7 +122,9 @@ fn compare(
         }
     }
     compared.gone = baseline.gone(&all);
-    outcome.settle(compared, |told| baseline.standing(&identity(told), &today));
+    outcome.settle(compared, |conflict| {
+        baseline.standing(&entry_of(conflict), &today)
+    });
     outcome
 }
 
@@ -140,8 +142,8 @@ fn why_not(outcome: &Outcome) -> Option<String> {
     (!outcome.findings.seen(false).anything).then(|| "nothing was seen".to_owned())
 }
 
-/// Writes the updated baseline.
-fn update(file: &Path, text: Option<&str>, known: &[Identity]) -> Result<Baseline, Box<dyn Error>> {
+/// Writes what is known from now on.
+fn update(file: &Path, text: Option<&str>, known: &[Known]) -> Result<Baseline, Box<dyn Error>> {
     let new = Baseline::updated(text, known, file)?;
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)
@@ -170,15 +172,15 @@ fn today() -> String {
 impl Outcome {
     /// Moves known and allowed conflicts out of the outcome.
     fn settle(&mut self, mut compared: Compared, standing: impl Fn(&Conflict) -> Standing) {
-        let judged = self.findings.take_out(|told, severity| {
-            if severity != Severity::Conflict {
+        let judged = self.findings.take_out(|conflict| {
+            if conflict.severity() != Severity::Conflict {
                 return None;
             }
-            let standing = standing(told);
-            let subject = told
+            let standing = standing(conflict);
+            let subject = conflict
                 .resource
                 .as_ref()
-                .map_or_else(|| told.kind.to_string(), ToString::to_string);
+                .map_or_else(|| conflict.kind.to_string(), ToString::to_string);
             match &standing {
                 Standing::Ended { until, reason } => {
                     compared.notes.push(format!(

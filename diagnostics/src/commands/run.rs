@@ -16,7 +16,8 @@ use crate::exit_code::{self, Ended, NoRecords};
 use crate::jobs::rounds::Rounds;
 use crate::ledger::Status;
 use cofferdam::Namespace;
-use cofferdam::diagnostics::{CleanOptions, Conflict, Evidence, Severity, clean, reserve};
+use cofferdam::diagnostics::{CleanOptions, clean};
+use cofferdam_conflicts::{Conflict, Evidence, ReadError, Severity, reserve};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::ffi::OsString;
@@ -268,7 +269,7 @@ impl Session<'_> {
         })
     }
 
-    fn judge(&self, ran: Ran, options: &Options, unrecorded: Option<&cofferdam::Error>) -> Outcome {
+    fn judge(&self, ran: Ran, options: &Options, unrecorded: Option<&ReadError>) -> Outcome {
         let recorded = session::evidence(self.base, self.name);
         // What came of the jobs is told all the same.
         let (evidence, unread) = match recorded {
@@ -347,7 +348,7 @@ impl Plan {
 }
 
 /// Without a place of its own no session can work; where that is for want of rights or room, another place helps.
-fn unusable(error: &cofferdam::Error) -> String {
+fn unusable(error: &(dyn Error + 'static)) -> String {
     let source = error.source().and_then(<dyn Error>::downcast_ref::<io::Error>);
     match source.map(io::Error::kind) {
         Some(

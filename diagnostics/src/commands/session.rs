@@ -2,8 +2,9 @@
 
 use crate::executor::job::JobId;
 use crate::ledger::{self, Reader};
-use cofferdam::diagnostics::{Evidence, RecordedRun, runs};
+use cofferdam::diagnostics::{RecordedRun, runs};
 use cofferdam::{Error, Namespace, NamespaceHold};
+use cofferdam_conflicts::Evidence;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

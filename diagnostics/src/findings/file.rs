@@ -1,32 +1,32 @@
-//! What was found, as a file that other commands read; docs/observe.md describes it.
+//! An observation as a file that other commands read; docs/observe.md describes it.
 
-use super::Findings;
+use super::Observation;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-/// The version of the file that this build writes, and the newest that it reads.
-pub(crate) const VERSION: u64 = 3;
+/// The version of the file that this build writes and reads.
+pub(crate) const VERSION: u64 = 4;
 /// Where the files are, below cofferdam's own folder.
 const FOLDER: &str = "observed";
-/// What the newest is found by.
+/// The name of the newest.
 const LAST: &str = "last.json";
-/// As many sessions stay, the newest.
+/// The number of sessions that stay, the newest.
 const KEPT: usize = 10;
 
 /// The file cannot be used.
 #[derive(Debug)]
-pub(crate) enum FindingsError {
-    /// Nothing was observed yet.
+pub(crate) enum ObservationError {
+    /// No observation was kept yet.
     Nothing(PathBuf),
     Io(PathBuf, io::Error),
-    /// It is no such file.
+    /// The file does not hold an observation.
     Shape(PathBuf, serde_json::Error),
-    /// A newer build wrote it.
+    /// Another version of cargo-cofferdam wrote it.
     Version(PathBuf, u64),
 }
 
-impl fmt::Display for FindingsError {
+impl fmt::Display for ObservationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing(path) => write!(
@@ -36,22 +36,19 @@ impl fmt::Display for FindingsError {
             ),
             Self::Io(path, error) => write!(f, "could not read or write {}: {error}", path.display()),
             Self::Shape(path, error) => {
-                write!(
-                    f,
-                    "{} does not hold what `observe` found: {error}",
-                    path.display()
-                )
+                write!(f, "{} is no result of `observe`: {error}", path.display())
             }
             Self::Version(path, version) => write!(
                 f,
-                "{} is of version {version}, and this build reads up to {VERSION}: update cargo-cofferdam",
+                "{} has format version {version}, and this build reads {VERSION}: run `observe` again, with this version of \
+                 cargo-cofferdam",
                 path.display()
             ),
         }
     }
 }
 
-impl std::error::Error for FindingsError {
+impl std::error::Error for ObservationError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
@@ -61,24 +58,24 @@ impl std::error::Error for FindingsError {
     }
 }
 
-impl Findings {
-    /// Where the newest is found below cofferdam's folder `base`.
+impl Observation {
+    /// Returns the path of the newest below cofferdam's folder `base`.
     pub(crate) fn last(base: &Path) -> PathBuf {
         base.join(FOLDER).join(LAST)
     }
 
     /// Writes it below `base`, as its session's and as the newest, and removes the oldest.
-    pub(crate) fn write(&self, base: &Path) -> Result<PathBuf, FindingsError> {
+    pub(crate) fn write(&self, base: &Path) -> Result<PathBuf, ObservationError> {
         let folder = base.join(FOLDER);
         let path = folder.join(format!("{}.json", self.session));
         let bytes = self
             .to_bytes()
-            .map_err(|error| FindingsError::Shape(path.clone(), error))?;
+            .map_err(|error| ObservationError::Shape(path.clone(), error))?;
         cofferdam::__private_dir(base, FOLDER)
-            .map_err(|error| FindingsError::Io(folder.clone(), io::Error::other(error)))?;
+            .map_err(|error| ObservationError::Io(folder.clone(), io::Error::other(error)))?;
         for path in [&path, &folder.join(LAST)] {
             cofferdam::write_atomic(path, &bytes)
-                .map_err(|error| FindingsError::Io(path.clone(), io::Error::other(error)))?;
+                .map_err(|error| ObservationError::Io(path.clone(), io::Error::other(error)))?;
         }
         forget_old(&folder);
         Ok(path)
@@ -91,24 +88,24 @@ impl Findings {
     }
 
     /// Reads such a file: one of a session, or the newest.
-    pub(crate) fn read(path: &Path) -> Result<Self, FindingsError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, ObservationError> {
         let bytes = fs::read(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => FindingsError::Nothing(path.to_owned()),
-            _ => FindingsError::Io(path.to_owned(), error),
+            io::ErrorKind::NotFound => ObservationError::Nothing(path.to_owned()),
+            _ => ObservationError::Io(path.to_owned(), error),
         })?;
         Self::from_bytes(&bytes, path)
     }
 
-    fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, FindingsError> {
-        /// The one thing that stays as it is.
+    fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ObservationError> {
+        /// The field that every version has.
         #[derive(Deserialize)]
         struct Versioned {
             version: u64,
         }
-        let shape = |error| FindingsError::Shape(path.to_owned(), error);
+        let shape = |error| ObservationError::Shape(path.to_owned(), error);
         let Versioned { version } = serde_json::from_slice(bytes).map_err(shape)?;
-        if version > VERSION {
-            return Err(FindingsError::Version(path.to_owned(), version));
+        if version != VERSION {
+            return Err(ObservationError::Version(path.to_owned(), version));
         }
         serde_json::from_slice(bytes).map_err(shape)
     }
@@ -136,25 +133,33 @@ fn forget_old(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Access, Account, Finding, Grade, Kind, Pair, Runner, Test, Use};
+    use super::super::Account;
     use super::*;
-    use cofferdam::Resource;
+    use cofferdam::{Access, Resource};
+    use cofferdam_conflicts::{Conflict, Grade, Kind, Pair, Runner, Test, Use};
 
-    fn found(session: &str) -> Findings {
+    fn observation(session: &str) -> Observation {
         let test = |name: &str, access| Test {
-            name: name.to_owned(),
+            run: session.to_owned(),
+            worker: String::new(),
+            pid: 7,
             binary: "shop".to_owned(),
             package: "/w/shop".to_owned(),
-            runner: Runner::CargoTest,
+            runner: Some(Runner::CargoTest),
+            name: Some(name.to_owned()),
+            attempt: 1,
+            grade: Some(Grade::Unguarded),
             fails_alone: false,
-            grade: Grade::Unguarded,
             uses: vec![Use {
-                access,
+                access: Some(access),
+                service: None,
                 place: Some("tests/shop.rs:7".to_owned()),
                 test_place: Some("tests/shop.rs:20".to_owned()),
+                from: 1,
+                to: 2,
             }],
         };
-        Findings {
+        Observation {
             version: VERSION,
             session: session.to_owned(),
             dir: "/w".to_owned(),
@@ -162,21 +167,25 @@ mod tests {
             tests: 2,
             command: 0,
             account: Account::default(),
-            findings: vec![Finding {
+            conflicts: vec![Conflict {
                 kind: Kind::SharedResource,
-                resource: Resource::file("/w/report.csv"),
-                grade: Grade::Unguarded,
+                resource: Some(Resource::file("/w/report.csv")),
+                service: None,
+                grade: Some(Grade::Unguarded),
                 overlapped: false,
-                origin: None,
+                between_runs: false,
+                message: "two tests use it".to_owned(),
+                help: "another file".to_owned(),
+                name_parts: None,
                 tests: vec![test("a", Access::Write), test("b", Access::Read)],
+                use_count: 2,
                 pairs: vec![Pair {
                     tests: [0, 1],
                     grade: Grade::Unguarded,
                     tries: 1,
-                    why: "they met".to_owned(),
+                    reason: "they met".to_owned(),
                 }],
-                pairs_in_all: 1,
-                help: "another file".to_owned(),
+                pair_count: 1,
             }],
             locked: Vec::new(),
             ran: Vec::new(),
@@ -186,10 +195,13 @@ mod tests {
     #[test]
     fn what_was_written_is_read_by_its_session_and_as_the_newest() {
         let base = tempfile::tempdir().unwrap();
-        let findings = found("1-1");
-        let path = findings.write(base.path()).unwrap();
-        assert_eq!(Findings::read(&path).unwrap(), findings);
-        assert_eq!(Findings::read(&Findings::last(base.path())).unwrap(), findings);
+        let written = observation("1-1");
+        let path = written.write(base.path()).unwrap();
+        assert_eq!(Observation::read(&path).unwrap(), written);
+        assert_eq!(
+            Observation::read(&Observation::last(base.path())).unwrap(),
+            written
+        );
     }
 
     /// All names of fields in it, with where they stand.
@@ -213,7 +225,7 @@ mod tests {
         let (_, rest) = page.split_once("```json\n").unwrap();
         let (example, _) = rest.split_once("\n```").unwrap();
         let shown: serde_json::Value = serde_json::from_str(example).unwrap();
-        let read = Findings::from_bytes(example.as_bytes(), Path::new("docs/observe.md")).unwrap();
+        let read = Observation::from_bytes(example.as_bytes(), Path::new("docs/observe.md")).unwrap();
         let written = serde_json::to_value(&read).unwrap();
         let of = |value| {
             let mut into = std::collections::BTreeSet::new();
@@ -226,16 +238,16 @@ mod tests {
     #[test]
     fn a_file_that_is_none_or_newer_or_not_there_is_an_error_that_says_so() {
         let path = Path::new("/o/last.json");
-        let told = |text: &str| {
-            Findings::from_bytes(text.as_bytes(), path)
+        let message = |text: &str| {
+            Observation::from_bytes(text.as_bytes(), path)
                 .unwrap_err()
                 .to_string()
         };
-        assert!(told("{").starts_with("/o/last.json does not hold what `observe` found: "));
-        assert!(told(r#"{"version":1}"#).starts_with("/o/last.json does not hold what `observe` found: "));
-        assert!(told(r#"{"version":9}"#).starts_with("/o/last.json is of version 9, "));
+        assert!(message("{").starts_with("/o/last.json is no result of `observe`: "));
+        assert!(message(r#"{"version":4}"#).starts_with("/o/last.json is no result of `observe`: "));
+        assert!(message(r#"{"version":9}"#).starts_with("/o/last.json has format version 9, "));
         let base = tempfile::tempdir().unwrap();
-        let error = Findings::read(&Findings::last(base.path()))
+        let error = Observation::read(&Observation::last(base.path()))
             .unwrap_err()
             .to_string();
         assert!(error.contains("nothing was observed yet"), "{error}");
@@ -245,10 +257,10 @@ mod tests {
     fn the_ten_newest_sessions_stay() {
         let base = tempfile::tempdir().unwrap();
         for moment in 8..20 {
-            found(&format!("{moment}-1")).write(base.path()).unwrap();
+            observation(&format!("{moment}-1")).write(base.path()).unwrap();
         }
         let there = |moment: u32| base.path().join(format!("observed/{moment}-1.json")).exists();
         assert!(!there(8) && !there(9) && there(10) && there(19));
-        assert!(Findings::last(base.path()).exists());
+        assert!(Observation::last(base.path()).exists());
     }
 }

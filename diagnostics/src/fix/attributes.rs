@@ -1,6 +1,6 @@
 //! Attributes in the source that keep tests apart: cofferdam's and serial_test's.
 
-use super::Runner;
+use cofferdam_conflicts::Runner;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -3,29 +3,32 @@
 use super::plan::Key;
 use super::sources::Sources;
 use super::tool;
-use crate::findings::{Findings, Runner, Test};
-use cofferdam::diagnostics::{Harness, HelpContext, SuiteApi};
+use crate::findings::Observation;
 use cofferdam::{Resource, ResourceKind};
+use cofferdam_conflicts::{Conflict, Harness, HelpContext, Runner, SuiteApi, Test};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Writes the help of each finding for a suite with these sources. `keys` are the planned keys.
-pub(crate) fn word(findings: &mut Findings, sources: &Sources, keys: &[Key]) {
-    let has_files = findings
-        .findings
-        .iter()
-        .any(|one| one.resource.kind() == ResourceKind::File);
-    let tracked = if has_files {
-        tracked(Path::new(&findings.dir))
+/// Writes the help of each conflict for the suite whose sources these are. `keys` are those that would keep its tests apart.
+pub(crate) fn word(observation: &mut Observation, sources: &Sources, keys: &[Key]) {
+    let is_file = |conflict: &Conflict| {
+        let resource = conflict.resource.as_ref();
+        resource.is_some_and(|resource| resource.kind() == ResourceKind::File)
+    };
+    let tracked = if observation.conflicts.iter().any(is_file) {
+        tracked(Path::new(&observation.dir))
     } else {
         HashSet::new()
     };
-    for finding in &mut findings.findings {
-        let key = keys.iter().find(|key| key.resources.contains(&finding.resource));
-        let users: Vec<&Test> = finding.tests.iter().collect();
-        let is_tracked = tracked.contains(Path::new(finding.resource.as_str()));
+    for conflict in &mut observation.conflicts {
+        let Some(resource) = &conflict.resource else {
+            continue;
+        };
+        let key = keys.iter().find(|key| key.resources.contains(resource));
+        let users: Vec<&Test> = conflict.tests.iter().collect();
+        let is_tracked = tracked.contains(Path::new(resource.as_str()));
         let key = key.map(|key| key.name.as_str());
-        finding.help = text(&finding.resource, &users, sources, key, is_tracked);
+        conflict.help = text(resource, &users, sources, key, is_tracked);
     }
 }
 
@@ -46,11 +49,11 @@ pub(super) fn text(
             (false, false) => Harness::Libtest,
         },
         key,
-        is_process: users.iter().any(|test| test.runner == Runner::Nextest),
+        is_process: users.iter().any(|test| test.runner == Some(Runner::Nextest)),
         is_tracked,
         ..HelpContext::default()
     };
-    resource.kind().help(resource.as_str(), &suite)
+    suite.help(resource)
 }
 
 /// Returns what all packages of these tests have.

@@ -1,8 +1,8 @@
 //! Unneeded attributes: those that guard no observed conflict, and those that have no effect under nextest.
 
-use super::Runner;
 use super::attributes::Family;
 use super::program::{Function, Program};
+use cofferdam_conflicts::Runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

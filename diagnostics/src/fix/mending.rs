@@ -5,10 +5,10 @@ use super::edit;
 use super::groups::{self, Group};
 use super::plan::{Held, Key, Meeting, Plan, Takes};
 use super::sources::{Sources, Spot};
-use super::{Family, Runner, help};
-use crate::findings::{Access, Finding, Findings, Grade, Kind, Test};
-use cofferdam::diagnostics::Harness;
+use super::{Family, help};
+use crate::findings::Observation;
 use cofferdam::{Resource, Scope};
+use cofferdam_conflicts::{Conflict, Harness, Kind, Runner, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::ErrorKind;
@@ -50,7 +50,7 @@ pub(crate) enum Needs {
 impl ByHand {
     fn new(test: &Test, needs: Needs, why: &str) -> Self {
         Self {
-            test: test.name.clone(),
+            test: test.name().to_owned(),
             binary: test.binary.clone(),
             needs,
             why: why.to_owned(),
@@ -112,12 +112,12 @@ struct Tests<'a> {
 }
 
 impl<'a> Tests<'a> {
-    fn of(findings: &'a Findings) -> Self {
+    fn of(observation: &'a Observation) -> Self {
         let mut tests = Self {
             all: Vec::new(),
             numbers: HashMap::new(),
         };
-        for test in findings.findings.iter().flat_map(|finding| &finding.tests) {
+        for test in observation.conflicts.iter().flat_map(|conflict| &conflict.tests) {
             let next = tests.all.len();
             let number = *tests.numbers.entry(key(test)).or_insert(next);
             if number == next {
@@ -129,24 +129,24 @@ impl<'a> Tests<'a> {
 }
 
 fn key(test: &Test) -> (&str, &str, &str) {
-    (&test.package, &test.binary, &test.name)
+    (&test.package, &test.binary, test.name())
 }
 
 /// Whether it is to be ended: what was run once more and kept apart every time is not, and what programs that follow
 /// one another leave to each other no attribute ends, nor a test's need for another to run first.
-pub(crate) fn is_to_be_ended(finding: &Finding) -> bool {
-    finding.kind == Kind::SharedResource && finding.grade >= Grade::Potential
+pub(crate) fn is_to_be_ended(conflict: &Conflict) -> bool {
+    conflict.kind == Kind::SharedResource && conflict.may_happen()
 }
 
 /// What ends the findings. `library` is a checkout of cofferdam for packages that do not have it.
 pub(crate) fn mend(
-    findings: &Findings,
+    observation: &Observation,
     sources: &Sources,
     means: Means,
     library: Option<&Path>,
 ) -> Result<Mending, String> {
-    let tests = Tests::of(findings);
-    let meetings = meetings(findings, &tests);
+    let tests = Tests::of(observation);
+    let meetings = meetings(observation, &tests);
     let mut mending = Mending::default();
     if means == Means::Groups {
         mending.groups(meetings, &tests, sources)?;
@@ -187,13 +187,13 @@ impl Mending {
         let spots: Vec<Result<Vec<Spot<'_>>, String>> = tests
             .all
             .iter()
-            .map(|test| sources.find(&test.package, &test.binary, &test.name))
+            .map(|test| sources.find(&test.package, &test.binary, test.name()))
             .collect();
         let mut draft = Draft::default();
         let mut manifests = BTreeMap::new();
         for (family, meetings) in by_family {
             let mut users = meetings.iter().flat_map(|meeting| meeting.users.keys());
-            let runner = match users.any(|test| tests.all[*test].runner == Runner::Nextest) {
+            let runner = match users.any(|test| tests.all[*test].runner == Some(Runner::Nextest)) {
                 true => Runner::Nextest,
                 false => Runner::CargoTest,
             };
@@ -260,7 +260,7 @@ impl Mending {
     fn groups(&mut self, meetings: Vec<Meeting>, tests: &Tests<'_>, sources: &Sources) -> Result<(), String> {
         let by_cargo = |meeting: &&Meeting| {
             let mut users = meeting.users.keys();
-            users.all(|test| tests.all[*test].runner == Runner::CargoTest)
+            users.all(|test| tests.all[*test].runner == Some(Runner::CargoTest))
         };
         let not_reached = meetings.iter().filter(by_cargo);
         self.not_reached = not_reached.map(|meeting| meeting.resource.clone()).collect();
@@ -297,7 +297,7 @@ impl Mending {
                 match sources.binary_id(tests.all[*test]) {
                     Some(id) => {
                         let names = by_program.entry(id).or_default();
-                        names.insert(tests.all[*test].name.clone());
+                        names.insert(tests.all[*test].name().to_owned());
                     }
                     None => unknown.push(test),
                 }
@@ -324,23 +324,22 @@ impl Mending {
     }
 }
 
-fn meetings(findings: &Findings, tests: &Tests<'_>) -> Vec<Meeting> {
-    let ended = findings.findings.iter().filter(|finding| is_to_be_ended(finding));
+fn meetings(observation: &Observation, tests: &Tests<'_>) -> Vec<Meeting> {
+    let ended = observation.conflicts.iter().filter(|one| is_to_be_ended(one));
+    let users = |conflict: &Conflict| {
+        let users = conflict.tests.iter().filter(|test| test.may_interfere());
+        users
+            .map(|test| (tests.numbers[&key(test)], test.writes()))
+            .collect()
+    };
     ended
-        .map(|finding| Meeting {
-            resource: finding.resource.clone(),
-            users: finding
-                .tests
-                .iter()
-                .filter(|test| test.grade >= Grade::Potential)
-                .map(|test| (tests.numbers[&key(test)], writes(test)))
-                .collect(),
+        .filter_map(|conflict| {
+            Some(Meeting {
+                resource: conflict.resource.clone()?,
+                users: users(conflict),
+            })
         })
         .collect()
-}
-
-pub(crate) fn writes(test: &Test) -> bool {
-    test.uses.iter().any(|one| one.access == Access::Write)
 }
 
 /// The ways to end meetings.
@@ -369,7 +368,7 @@ impl Choice<'_> {
         let mut by_package: BTreeMap<&str, Vec<Meeting>> = BTreeMap::new();
         for meeting in meetings {
             let users = || meeting.users.keys().map(|test| self.tests.all[*test]);
-            if users().all(|test| test.runner == Runner::CargoTest) {
+            if users().all(|test| test.runner == Some(Runner::CargoTest)) {
                 self.split(meeting, &mut by_package);
                 continue;
             }

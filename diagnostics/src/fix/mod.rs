@@ -8,7 +8,7 @@
 mod attributes;
 pub(crate) mod draft;
 mod edit;
-mod groups;
+pub(crate) mod groups;
 mod handed;
 pub(crate) mod help;
 pub(crate) mod idle;
@@ -24,5 +24,4 @@ pub(crate) mod tree;
 mod words;
 mod workspace;
 
-pub(crate) use crate::findings::Runner;
 pub(crate) use attributes::{Annotation, Family, spelled};

@@ -4,8 +4,7 @@ use super::program::{Function, Program};
 use super::scan::scan;
 pub(crate) use super::workspace::Package;
 use super::workspace::Workspace;
-use crate::findings::Test;
-use cofferdam::diagnostics::Harness;
+use cofferdam_conflicts::{Harness, Test};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -143,8 +142,8 @@ impl Sources {
 
     /// Returns the harness that runs the test.
     pub(crate) fn harness(&self, test: &Test) -> Harness {
-        // rustdoc's names look like `src/lib.rs - orders::store (line 12)`.
-        if test.name.contains(" - ") && test.name.contains("(line ") {
+        // As rustdoc names them: `src/lib.rs - orders::store (line 12)`.
+        if test.name().contains(" - ") && test.name().contains("(line ") {
             return Harness::Doctest;
         }
         let package = self.package(Path::new(&test.package));

@@ -5,8 +5,8 @@
 
 use super::interpret::path_of;
 use crate::findings::{Fold, folded, is_random_name, numbers};
-use cofferdam::diagnostics::Kind;
 use cofferdam::{Resource, ResourceKind};
+use cofferdam_conflicts::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

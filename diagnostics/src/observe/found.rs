@@ -1,27 +1,30 @@
-//! Conversion of conflicts to findings, which are stored and confirmed.
+//! Completes conflicts with what an observation knows of their tests.
 
-use crate::findings::{Access, Finding, Grade, Kind, Program, Runner, Test, Use};
-use crate::observe::log::attribution;
-use cofferdam::Resource;
-use cofferdam::diagnostics::{Conflict, Kind as ConflictKind, Party};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use super::log::attribution::ObservedTest;
+use crate::findings::Program;
+use cofferdam_conflicts::{Conflict, Runner, Test, Use};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 /// The observed tests and the directories of their programs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    pub(crate) tests: Vec<attribution::ObservedTest>,
+    pub(crate) tests: Vec<ObservedTest>,
     /// The directory of each process, by process ID.
     pub(crate) folders: HashMap<u32, PathBuf>,
+    /// The processes of tests that nextest started.
+    nextest: HashSet<u32>,
 }
 
-/// A finding with the process of each of its tests.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    pub(crate) finding: Finding,
-    pub(crate) pids: Vec<u32>,
-    /// The time of the first access of each test, in microseconds.
-    pub(crate) moments: Vec<u64>,
+impl Seen {
+    pub(crate) fn new(tests: Vec<ObservedTest>, folders: HashMap<u32, PathBuf>) -> Self {
+        let alone = tests.iter().filter(|test| !test.in_turn);
+        Self {
+            nextest: alone.map(|test| test.pid).collect(),
+            tests,
+            folders,
+        }
+    }
 }
 
 /// Returns the tests that ran, by program.
@@ -46,115 +49,62 @@ fn package(seen: &Seen, pid: u32) -> String {
         .unwrap_or_default()
 }
 
-/// The source lines of a party's access.
+/// The lines of a use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Detail {
+pub(crate) struct SourceLines {
     pub(crate) place: Option<String>,
     pub(crate) test_place: Option<String>,
 }
 
-/// Returns one finding per conflict, in order.
-pub(crate) fn found(
-    conflicts: &[Conflict],
+/// Adds to a conflict what detection does not know: the packages and runners of its tests, and the lines of their uses. Each
+/// test is in it once, with the first line of each way in which it uses the resource.
+pub(crate) fn complete(
+    conflict: &mut Conflict,
     seen: &Seen,
-    detail: &mut dyn FnMut(&Party) -> Detail,
-) -> Vec<Found> {
-    let in_turn: HashMap<(u32, &str), bool> = seen
-        .tests
-        .iter()
-        .map(|test| ((test.pid, test.name.as_str()), test.in_turn))
-        .collect();
-    let runner = |party: &Party| {
-        let test = party.test.as_deref().unwrap_or_default();
-        match in_turn.get(&(party.pid, test)) {
-            Some(false) => Runner::Nextest,
-            Some(true) | None => Runner::CargoTest,
+    lines_of: &mut dyn FnMut(&Test, &Use) -> SourceLines,
+) {
+    let mut tests: Vec<Test> = Vec::new();
+    for mut test in std::mem::take(&mut conflict.tests) {
+        let uses = std::mem::take(&mut test.uses);
+        let known = tests
+            .iter()
+            .position(|known| known.name == test.name && known.binary == test.binary);
+        let position = known.unwrap_or(tests.len());
+        if known.is_none() {
+            test.package = package(seen, test.pid);
+            test.runner = Some(if seen.nextest.contains(&test.pid) {
+                Runner::Nextest
+            } else {
+                Runner::CargoTest
+            });
+            tests.push(test.clone());
         }
-    };
-    conflicts
-        .iter()
-        .map(|told| one(told, &runner, seen, detail))
-        .collect()
-}
-
-fn one(
-    told: &Conflict,
-    runner: &impl Fn(&Party) -> Runner,
-    seen: &Seen,
-    detail: &mut dyn FnMut(&Party) -> Detail,
-) -> Found {
-    let resource = told.resource.as_ref();
-    let mut found = Found {
-        finding: Finding {
-            kind: match told.kind {
-                ConflictKind::OrderLeak => Kind::OrderLeak,
-                _ => Kind::SharedResource,
-            },
-            resource: resource.cloned().unwrap_or_else(|| Resource::name("")),
-            grade: Grade::Potential,
-            overlapped: told.overlapped,
-            origin: None,
-            tests: Vec::new(),
-            pairs: Vec::new(),
-            pairs_in_all: 0,
-            help: told.help.clone(),
-        },
-        pids: Vec::new(),
-        moments: Vec::new(),
-    };
-    for party in &told.parties {
-        let position = position(&mut found, party, runner, seen);
-        let test = &mut found.finding.tests[position];
-        let detail = detail(party);
-        let access = match party.access {
-            Some(cofferdam::Access::Write) => Access::Write,
-            Some(cofferdam::Access::List) => Access::List,
-            _ => Access::Read,
-        };
-        if !test.uses.iter().any(|known| known.access == access) {
-            test.uses.push(Use {
-                access,
-                place: detail.place,
-                test_place: detail.test_place,
+        let merged = &mut tests[position];
+        // Of several attempts the last is the one to start from.
+        (merged.pid, merged.attempt) = (test.pid, test.attempt);
+        for used in uses {
+            if let Some(first) = merged.uses.iter_mut().find(|first| first.access == used.access) {
+                (first.from, first.to) = (first.from.min(used.from), first.to.max(used.to));
+                continue;
+            }
+            let SourceLines { place, test_place } = lines_of(&test, &used);
+            merged.uses.push(Use {
+                place,
+                test_place,
+                ..used
             });
         }
-        // Of several attempts, reruns start from the last.
-        found.pids[position] = party.pid;
-        found.moments[position] = found.moments[position].min(party.window.0);
     }
-    found
-}
-
-fn position(found: &mut Found, party: &Party, runner: &impl Fn(&Party) -> Runner, seen: &Seen) -> usize {
-    let name = party.test.as_deref().unwrap_or_default();
-    let tests = &mut found.finding.tests;
-    if let Some(known) = tests
-        .iter()
-        .position(|test| test.name == name && test.binary == party.binary)
-    {
-        return known;
-    }
-    tests.push(Test {
-        name: name.to_owned(),
-        binary: party.binary.clone(),
-        package: package(seen, party.pid),
-        runner: runner(party),
-        fails_alone: false,
-        grade: Grade::Potential,
-        uses: Vec::new(),
-    });
-    found.pids.push(party.pid);
-    found.moments.push(party.window.0);
-    tests.len() - 1
+    conflict.tests = tests;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cofferdam::diagnostics::{Evidence, Observed};
+    use cofferdam_conflicts::{Evidence, Observed};
 
     #[test]
-    fn a_test_is_told_once_with_the_first_place_of_each_sort() {
+    fn a_test_is_in_a_conflict_once_with_the_first_line_of_each_way() {
         let mut evidence = Evidence::new();
         evidence.list_up_to(usize::MAX);
         for (test, access, place, at) in [
@@ -179,33 +129,29 @@ mod tests {
                 window: (at, 9),
             });
         }
-        let seen = Seen {
-            tests: Vec::new(),
-            folders: [(7, PathBuf::from("/w/shop"))].into(),
-        };
-        let mut detail = |party: &Party| Detail {
-            place: party.place.clone(),
+        let seen = Seen::new(Vec::new(), [(7, PathBuf::from("/w/shop"))].into());
+        let mut lines = |_: &Test, used: &Use| SourceLines {
+            place: used.place.clone(),
             test_place: None,
         };
-        let found = found(&evidence.conflicts(), &seen, &mut detail);
-        assert_eq!(found.len(), 1);
-        let Found {
-            finding,
-            pids,
-            moments,
-            ..
-        } = &found[0];
-        let told: Vec<_> = finding
+        let mut conflicts = evidence.conflicts();
+        conflicts
+            .iter_mut()
+            .for_each(|conflict| complete(conflict, &seen, &mut lines));
+        let [conflict] = &conflicts[..] else {
+            panic!("{conflicts:?}")
+        };
+        let tests: Vec<_> = conflict
             .tests
             .iter()
-            .map(|test| (test.name.as_str(), test.uses.len(), test.package.as_str()))
+            .map(|test| (test.name(), test.uses.len(), test.package.as_str(), test.pid))
             .collect();
-        assert_eq!(told, [("a", 2, "/w/shop"), ("b", 2, "/w/shop")]);
-        assert_eq!(finding.tests[1].uses[1].access, Access::List);
-        assert_eq!((pids.as_slice(), moments.as_slice()), (&[7, 7][..], &[1, 4][..]));
+        assert_eq!(tests, [("a", 2, "/w/shop", 7), ("b", 2, "/w/shop", 7)]);
+        assert_eq!(conflict.tests[1].uses[1].access, Some(cofferdam::Access::List));
+        let first = |test: &Test| test.uses.iter().map(|used| used.from).min();
         assert_eq!(
-            (finding.kind, finding.resource.as_str()),
-            (Kind::SharedResource, "/f")
+            (first(&conflict.tests[0]), first(&conflict.tests[1])),
+            (Some(1), Some(4))
         );
     }
 }

@@ -13,7 +13,7 @@ mod format;
 pub(crate) mod found;
 mod interpret;
 pub(crate) mod launch;
-#[path = "../../observer/account.rs"]
+#[path = "../../observer/account_layout.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod layout;
 mod log;

@@ -3,17 +3,15 @@
 use super::confirm::{Event, Options, Rerun, confirm};
 use super::format;
 use super::format::{Kind, header};
-use super::found::{Found, Seen, found, ran};
+use super::found::{Seen, complete, ran};
 use super::interpret::reading;
-use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram};
-use super::launch::{has_libtest, isolated_rerun};
-use super::log::Log;
-use super::log::account_file;
-use crate::findings::{Account, Finding, Program, Watched};
-use crate::observe::launch::test_groups::TestGroups;
-use crate::observe::log::attribution::{Attribution, IsolatedRerun, KnownTests};
-use crate::observe::log::source_lines::SourceLines;
-use cofferdam::diagnostics::{Conflict, Party};
+use super::launch::test_groups::TestGroups;
+use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
+use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
+use super::log::source_lines::LineResolver;
+use super::log::{Log, account_file};
+use crate::findings::{Account, Coverage, Program};
+use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -28,18 +26,16 @@ pub(crate) struct Session {
 /// The result of an observation.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    pub(crate) watched: Watched,
-    /// The same counts in the form of a recording.
-    pub(crate) recorded: cofferdam::diagnostics::Watched,
+    pub(crate) coverage: Coverage,
+    /// The same, as the detection counts it.
+    pub(crate) watched: cofferdam_conflicts::Watched,
     pub(crate) conflicts: Vec<Conflict>,
-    /// The account of the started programs and their records.
+    /// The conflicts that the tests' own locks prevent.
+    pub(crate) locked: Vec<Conflict>,
+    /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
     /// Every access as one line of JSON.
     pub(crate) accesses: String,
-    /// The conflicts as findings, in the same order.
-    pub(crate) found: Vec<Found>,
-    /// The conflicts that locks prevented.
-    pub(crate) locked: Vec<Finding>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
 }
@@ -71,7 +67,7 @@ impl Session {
         leave_out(&mut account, &logs, &attribution, &known);
         let groups = TestGroups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &attribution, &groups, run, ours);
-        let mut lines = SourceLines::new(&logs, &self.dir);
+        let mut lines = LineResolver::new(&logs, &self.dir);
         let working_dirs: HashMap<u32, PathBuf> = logs
             .iter()
             .filter_map(|log| {
@@ -86,15 +82,12 @@ impl Session {
             .collect();
         let suite: Vec<PathBuf> = suite.into_iter().cloned().chain([self.dir.clone()]).collect();
         let mut line_of = |number| lines.line(reading.place(number)?);
-        let (mut conflicts, origins): (Vec<Conflict>, Vec<Option<String>>) = reading
-            .conflicts(run, &attribution, &groups, &suite, &mut line_of)
-            .into_iter()
-            .unzip();
-        let locked = reading.locked.conflicts();
-        let mut recorded = reading.evidence.watched();
-        // The evidence only holds resources that several tests use.
-        recorded.executions = reading.watched.tests;
-        recorded.claims = reading.used().count() as u64;
+        let mut conflicts = reading.conflicts(run, &attribution, &groups, &suite, &mut line_of);
+        let mut locked = reading.locked.conflicts();
+        let mut watched = reading.evidence.watched();
+        // The evidence holds what several tests use.
+        watched.tests = reading.coverage.tests;
+        watched.claims = reading.used().count() as u64;
         let mut accesses = String::new();
         for one in reading.used().filter(|_| listed) {
             let test = &attribution.tests[one.test];
@@ -107,45 +100,30 @@ impl Session {
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
-        let seen = Seen {
-            folders: working_dirs,
-            tests: attribution.tests,
-        };
-        let mut detail = |party: &Party| reading.detail(party, &mut lines);
-        let mut graded = found(&conflicts, &seen, &mut detail);
-        let locked = found(&locked, &seen, &mut detail);
-        for party in conflicts.iter_mut().flat_map(|told| &mut told.parties) {
-            party.place = detail(party).place;
-        }
-        for (one, origin) in graded.iter_mut().zip(origins) {
-            one.finding.origin = origin;
+        let seen = Seen::new(attribution.tests, working_dirs);
+        let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
+        for conflict in conflicts.iter_mut().chain(&mut locked) {
+            complete(conflict, &seen, &mut lines_of);
         }
         Observed {
-            watched: reading.watched,
-            recorded,
-            found: graded,
-            locked: locked.into_iter().map(|found| found.finding).collect(),
-            ran: ran(&seen),
+            coverage: reading.coverage,
+            watched,
             conflicts,
+            locked,
+            ran: ran(&seen),
             account,
             accesses,
         }
     }
 
-    /// Reruns the tests in conflicts and grades the findings.
+    /// Runs the tests of the conflicts again, and grades the conflicts.
     pub(crate) fn confirm(
         &self,
         observed: &mut Observed,
         options: Options,
         see: &(dyn Fn(Event<'_>) + Sync),
     ) -> Rerun {
-        confirm(
-            &self.launch,
-            &mut observed.conflicts,
-            &mut observed.found,
-            options,
-            see,
-        )
+        confirm(&self.launch, &mut observed.conflicts, options, see)
     }
 
     /// Reruns, one by one, the tests that could not be distinguished.

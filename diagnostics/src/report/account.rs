@@ -1,10 +1,10 @@
 //! The account of what was started, for a person.
 
-use super::headline::headline;
+use super::style::headline;
 use super::text::{count, plain};
 use crate::commands::Findings;
 use crate::findings::{Account, Entry};
-use cofferdam::diagnostics::Severity;
+use cofferdam_conflicts::Severity;
 use std::io::{self, Write};
 
 /// As many of each sort are listed; the others are counted.

@@ -1,9 +1,11 @@
 //! A copy that was made.
 
-use super::text::{count, harmless, plain};
+use super::json_line::{self, path};
+use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::ledger::Backup;
-use serde_json::json;
+use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -20,15 +22,25 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, backup: &Backup) ->
             plain(&file),
             backup.bytes
         ),
-        ListFormat::Json => {
-            let value = json!({
-                "version": VERSION,
-                "file": file,
-                "bytes": backup.bytes,
-                "sessions": backup.sessions,
-                "jobs": backup.jobs,
-            });
-            writeln!(out, "{}", harmless(&value.to_string()))
-        }
+        ListFormat::Json => json_line::write(
+            out,
+            &BackupView {
+                version: VERSION,
+                file: path(&backup.file),
+                bytes: backup.bytes,
+                sessions: backup.sessions,
+                jobs: backup.jobs,
+            },
+        ),
     }
+}
+
+/// The report, for programs.
+#[derive(Serialize)]
+struct BackupView<'a> {
+    version: u64,
+    file: Cow<'a, str>,
+    bytes: u64,
+    sessions: u64,
+    jobs: u64,
 }

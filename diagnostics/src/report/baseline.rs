@@ -1,10 +1,10 @@
 //! What a baseline says, for a person: what fails no more in a line each, and what has to be known of the file.
 
-use super::headline::headline;
+use super::style::headline;
 use super::text::{count, plain};
 use crate::baseline::Standing;
 use crate::commands::ratchet::Compared;
-use cofferdam::diagnostics::{Conflict, Severity};
+use cofferdam_conflicts::{Conflict, Severity};
 use std::io::{self, Write};
 
 /// As many are named that the file holds and nobody saw.
@@ -56,7 +56,7 @@ pub(super) fn settled(told: &Conflict, standing: &Standing) -> (&'static str, St
         .resource
         .as_ref()
         .map_or_else(|| told.message.clone(), ToString::to_string);
-    let tests = count(told.concerned, "use");
+    let tests = count(told.use_count, "use");
     match standing {
         Standing::Allowed { until, reason } => {
             ("allowed", format!("{subject} ({tests}) until {until}: {reason}"))

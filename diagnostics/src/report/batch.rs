@@ -1,10 +1,12 @@
 //! What several jobs came to: a table of rounds, and which failed.
 
+use super::json_line::path;
 use super::progress::words;
 use super::style::RED;
 use super::text::{count, plain};
 use crate::commands::batch::{Batch, FailedJob, Row};
-use serde_json::{Value, json};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -99,45 +101,83 @@ fn mean(row: &Row) -> Option<Duration> {
     Some(row.took / rounds)
 }
 
-/// For programs.
-pub(super) fn json(batch: &Batch) -> Value {
-    let rows: Vec<Value> = batch.rows.iter().map(row).collect();
-    json!({
-        "total": batch.total(),
-        "passed": batch.passed(),
-        "failed": batch.failed(),
-        "cancelled": batch.cancelled(),
-        "carried": batch.carried.passed + batch.carried.failed + batch.carried.cancelled,
-        "most_at_once": batch.tally.most_at_once,
-        "stopped": batch.tally.stopped.as_ref().map(words::why),
-        "seconds": batch.took.as_secs_f64(),
-        "logs": batch.logs.to_string_lossy(),
-        "failures": batch.failed.iter().map(failure).collect::<Vec<_>>(),
-        "rounds": rows,
-        "left": batch.left.iter().map(|(pid, name)| json!({ "pid": pid, "name": name })).collect::<Vec<_>>(),
-    })
+/// A batch, for programs.
+#[derive(Serialize)]
+pub(super) struct BatchView<'a> {
+    total: u64,
+    passed: u64,
+    failed: u64,
+    cancelled: u64,
+    carried: u64,
+    most_at_once: u32,
+    stopped: Option<String>,
+    seconds: f64,
+    logs: Cow<'a, str>,
+    failures: Vec<FailureView<'a>>,
+    rounds: Vec<RoundsView>,
+    left: Vec<ProcessView<'a>>,
 }
 
-fn failure(failed: &FailedJob) -> Value {
-    json!({
-        "job": failed.job.to_string(),
-        "name": failed.name,
-        "attempts": failed.attempts,
-        "ending": words::ending(&failed.ending),
-        "log": failed.log.as_ref().map(|log| log.to_string_lossy()),
-    })
+#[derive(Serialize)]
+struct FailureView<'a> {
+    job: String,
+    name: &'a str,
+    attempts: u32,
+    ending: String,
+    log: Option<Cow<'a, str>>,
 }
 
-fn row(row: &Row) -> Value {
-    json!({
-        "workers": row.workers,
-        "rounds": row.rounds(),
-        "passed": row.passed,
-        "failed": row.failed,
-        "cancelled": row.cancelled,
-        "mean_seconds": mean(row).map(|mean| mean.as_secs_f64()),
-        "conflicts": row.conflicts,
-    })
+#[derive(Serialize)]
+struct RoundsView {
+    workers: Option<u32>,
+    rounds: u64,
+    passed: u64,
+    failed: u64,
+    cancelled: u64,
+    mean_seconds: Option<f64>,
+    conflicts: u64,
+}
+
+#[derive(Serialize)]
+pub(in crate::report) struct ProcessView<'a> {
+    pub(in crate::report) pid: u32,
+    pub(in crate::report) name: &'a str,
+}
+
+impl<'a> BatchView<'a> {
+    pub(super) fn of(batch: &'a Batch) -> Self {
+        let failure = |failed: &'a FailedJob| FailureView {
+            job: failed.job.to_string(),
+            name: &failed.name,
+            attempts: failed.attempts,
+            ending: words::ending(&failed.ending),
+            log: failed.log.as_deref().map(path),
+        };
+        let rounds = |row: &Row| RoundsView {
+            workers: row.workers,
+            rounds: row.rounds(),
+            passed: row.passed,
+            failed: row.failed,
+            cancelled: row.cancelled,
+            mean_seconds: mean(row).map(|mean| mean.as_secs_f64()),
+            conflicts: row.conflicts,
+        };
+        let left = batch.left.iter();
+        Self {
+            total: batch.total(),
+            passed: batch.passed(),
+            failed: batch.failed(),
+            cancelled: batch.cancelled(),
+            carried: batch.carried.passed + batch.carried.failed + batch.carried.cancelled,
+            most_at_once: batch.tally.most_at_once,
+            stopped: batch.tally.stopped.as_ref().map(words::why),
+            seconds: batch.took.as_secs_f64(),
+            logs: path(&batch.logs),
+            failures: batch.failed.iter().map(failure).collect(),
+            rounds: batch.rows.iter().map(rounds).collect(),
+            left: left.map(|(pid, name)| ProcessView { pid: *pid, name }).collect(),
+        }
+    }
 }
 
 #[cfg(test)]

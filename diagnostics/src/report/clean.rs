@@ -1,10 +1,12 @@
 //! What `clean` removed and what it kept, and why.
 
-use super::text::{count, harmless, plain};
+use super::json_line::{self, path};
+use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::clean::Swept;
 use cofferdam::diagnostics::{Cleaned, Fate};
-use serde_json::json;
+use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -13,7 +15,7 @@ const VERSION: u64 = 1;
 pub(super) fn write(mut out: &mut dyn Write, format: ListFormat, swept: &Swept) -> io::Result<()> {
     match format {
         ListFormat::Human => human(&mut out, swept),
-        ListFormat::Json => writeln!(out, "{}", harmless(&as_json(swept))),
+        ListFormat::Json => json_line::write(out, &SweptView::of(swept)),
     }
 }
 
@@ -53,29 +55,43 @@ fn reason(fate: &Fate) -> &'static str {
         Fate::Named => {
             "it was named by COFFERDAM_RUN_ID, and whoever did knows when it is over; `--all` removes it"
         }
-        Fate::Kept => "its fixtures were left standing; the script remove.sh in it ends them",
         Fate::Foreign => "it is of another machine, or from before the last boot; `--all` removes it",
         Fate::Unknown => "it has no run.json that can be read; `--all` removes it",
         _ => "",
     }
 }
 
-fn as_json(swept: &Swept) -> String {
-    let runs = swept.runs.iter().map(|run| {
-        json!({
-            "path": run.path.to_string_lossy(),
-            "fate": run.fate.as_str(),
-            "error": match &run.fate {
+/// The report, for programs.
+#[derive(Serialize)]
+struct SweptView<'a> {
+    version: u64,
+    dry_run: bool,
+    looked_in: Cow<'a, str>,
+    runs: Vec<RunView<'a>>,
+}
+
+#[derive(Serialize)]
+struct RunView<'a> {
+    path: Cow<'a, str>,
+    fate: &'static str,
+    error: Option<String>,
+}
+
+impl<'a> SweptView<'a> {
+    fn of(swept: &'a Swept) -> Self {
+        let run = |run: &'a Cleaned| RunView {
+            path: path(&run.path),
+            fate: run.fate.as_str(),
+            error: match &run.fate {
                 Fate::Failed(error) => Some(error.to_string()),
                 _ => None,
             },
-        })
-    });
-    let value = json!({
-        "version": VERSION,
-        "dry_run": swept.dry_run,
-        "looked_in": swept.place.to_string_lossy(),
-        "runs": runs.collect::<Vec<_>>(),
-    });
-    value.to_string()
+        };
+        Self {
+            version: VERSION,
+            dry_run: swept.dry_run,
+            looked_in: path(&swept.place),
+            runs: swept.runs.iter().map(run).collect(),
+        }
+    }
 }

@@ -1,11 +1,9 @@
 //! What running tests once more showed, for a person.
 
-use super::headline::headline;
-use super::style::DIM;
+use super::style::{DIM, headline};
 use super::text::{count, plain};
-use crate::commands::{Findings, Observed, is_not_tried};
-use crate::findings::{Finding, Grade, Kind};
-use cofferdam::diagnostics::Severity;
+use crate::commands::{Findings, Observed};
+use cofferdam_conflicts::{Conflict, Grade, Kind, Severity};
 use std::io::{self, Write};
 
 /// As many pairs of a resource are told one by one, and as many guarded resources by name.
@@ -20,11 +18,11 @@ const GRADES: [Grade; 4] = [
 ];
 
 /// The gravest pairs of a resource, then how many were run.
-pub(super) fn pairs(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
-    let name = |position: usize| finding.tests.get(position).map_or("", |test| &test.name);
-    for pair in finding.pairs.iter().take(TOLD) {
+pub(super) fn pairs(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
+    let name = |position: usize| conflict.tests.get(position).map_or("", |test| test.name());
+    for pair in conflict.pairs.iter().take(TOLD) {
         let [a, b] = pair.tests.map(|position| plain(name(position)).into_owned());
-        let between = if finding.kind == Kind::OrderLeak {
+        let between = if conflict.kind == Kind::OrderLeak {
             "then"
         } else {
             "×"
@@ -33,21 +31,19 @@ pub(super) fn pairs(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
             out,
             "  {DIM}{}: {a} {between} {b}: {}{DIM:#}",
             pair.grade,
-            plain(&pair.why)
+            plain(&pair.reason)
         )?;
     }
-    if (finding.pairs.len(), finding.pairs_in_all) != (1, 1) {
-        writeln!(out, "  {DIM}{}: {}{DIM:#}", tried(finding), by_grade(finding))?;
+    if (conflict.pairs.len(), conflict.pair_count) != (1, 1) {
+        writeln!(out, "  {DIM}{}: {}{DIM:#}", tried(conflict), by_grade(conflict))?;
     }
-    let failing: Vec<_> = finding.failing_alone().map(plain).collect();
-    if !is_not_tried(finding) || failing.is_empty() {
+    let failing: Vec<_> = conflict.failing_alone().map(plain).collect();
+    if !conflict.is_undecided() || failing.is_empty() {
         return Ok(());
     }
-    let more = failing.len().saturating_sub(TOLD);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
+    let more = match failing.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
     let names = failing[..failing.len().min(TOLD)].join(", ");
     writeln!(
@@ -57,19 +53,24 @@ pub(super) fn pairs(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
 }
 
 /// Returns `2 of 9 pairs tried`: of which something is known.
-fn tried(finding: &Finding) -> String {
-    let tried = finding.pairs.iter().filter(|pair| pair.grade != Grade::Potential);
+fn tried(conflict: &Conflict) -> String {
+    let tried = conflict
+        .pairs
+        .iter()
+        .filter(|pair| pair.grade != Grade::Potential);
     format!(
         "{} of {} tried",
         tried.count(),
-        count(finding.pairs_in_all, "pair")
+        count(conflict.pair_count, "pair")
     )
 }
 
-fn by_grade(finding: &Finding) -> String {
-    let grades = listed(|grade| finding.pairs.iter().filter(|pair| pair.grade == grade).count());
+fn by_grade(conflict: &Conflict) -> String {
+    let grades = listed(|grade| conflict.pairs.iter().filter(|pair| pair.grade == grade).count());
     match grades.as_str() {
-        "" if finding.pairs.is_empty() => "no time was left, or a program cannot be started again".to_owned(),
+        "" if conflict.pairs.is_empty() => {
+            "no time was left, or a program cannot be started again".to_owned()
+        }
         "" => "the runs showed nothing".to_owned(),
         _ => grades,
     }
@@ -90,9 +91,7 @@ fn listed(number: impl Fn(Grade) -> usize) -> String {
 pub(super) fn grades(findings: &Findings) -> String {
     let of = |grade: Grade| {
         let conflicts = findings.of_severity(Severity::Conflict);
-        conflicts
-            .filter(|(_, graded)| graded.is_some_and(|finding| finding.grade == grade))
-            .count()
+        conflicts.filter(|conflict| conflict.grade == Some(grade)).count()
     };
     match listed(of).as_str() {
         "" => String::new(),
@@ -112,12 +111,16 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
     let mut names: Vec<String> = guarded
         .iter()
         .take(NAMED)
-        .map(|finding| {
+        .map(|conflict| {
             format!(
                 "{} ({}, {})",
-                finding.resource,
-                count(finding.tests.len() as u64, "test"),
-                tried(finding)
+                conflict
+                    .resource
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+                count(conflict.tests.len() as u64, "test"),
+                tried(conflict)
             )
         })
         .collect();
@@ -132,14 +135,16 @@ pub(super) fn guarded(out: &mut impl Write, observed: &Observed) -> io::Result<(
     headline(out, Severity::Note, "guarded", &text)
 }
 
-/// Returns the word for a grade at the head of a resource.
-pub(super) fn word(finding: &Finding) -> &'static str {
-    if is_not_tried(finding) {
-        let is_tried = finding.pairs.iter().any(|pair| pair.grade != Grade::Potential);
-        if is_tried { "partly tried" } else { "not tried" }
-    } else {
-        finding.grade.as_str()
+/// Returns the word at the head of a resource: its grade, or its severity where nothing was run again.
+pub(super) fn word(conflict: &Conflict) -> &'static str {
+    let Some(grade) = conflict.grade else {
+        return conflict.severity().as_str();
+    };
+    if conflict.is_undecided() {
+        let is_tried = conflict.pairs.iter().any(|pair| pair.grade != Grade::Potential);
+        return if is_tried { "partly tried" } else { "not tried" };
     }
+    grade.as_str()
 }
 
 /// Writes what the runs did besides: tests that were stopped, files that they left.
@@ -179,59 +184,67 @@ pub(super) fn after(out: &mut impl Write, observed: &Observed) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::findings::{Pair, Runner, Test};
     use cofferdam::Resource;
+    use cofferdam_conflicts::{Pair, Runner, Test};
 
-    fn finding(grades: &[Grade], in_all: u64) -> Finding {
+    fn conflict(grades: &[Grade], pair_count: u64) -> Conflict {
         let test = |name: &str| Test {
-            name: name.to_owned(),
+            run: String::new(),
+            worker: String::new(),
+            pid: 7,
             binary: "shop".to_owned(),
             package: String::new(),
-            runner: Runner::CargoTest,
+            runner: Some(Runner::CargoTest),
+            name: Some(name.to_owned()),
+            attempt: 1,
+            grade: None,
             fails_alone: false,
-            grade: Grade::Potential,
             uses: Vec::new(),
         };
         let pair = |grade: &Grade| Pair {
             tests: [0, 1],
             grade: *grade,
             tries: 1,
-            why: "so it was".to_owned(),
+            reason: "so it was".to_owned(),
         };
-        Finding {
+        Conflict {
             kind: Kind::SharedResource,
-            resource: Resource::env("HOME"),
-            grade: Grade::Unguarded,
+            resource: Some(Resource::env("HOME")),
+            service: None,
+            grade: Some(Grade::Unguarded),
             overlapped: true,
-            origin: None,
-            tests: vec![test("a"), test("b\u{1b}")],
-            pairs: grades.iter().map(pair).collect(),
-            pairs_in_all: in_all,
+            between_runs: false,
+            message: String::new(),
             help: String::new(),
+            name_parts: None,
+            tests: vec![test("a"), test("b\u{1b}")],
+            use_count: 2,
+            pairs: grades.iter().map(pair).collect(),
+            pair_count,
         }
     }
 
     #[test]
     fn a_resource_that_was_not_tried_names_the_tests_that_fail_alone() {
-        let mut finding = finding(&[Grade::Potential], 1);
-        finding.tests[1].fails_alone = true;
+        let mut conflict = conflict(&[Grade::Potential], 1);
+        conflict.tests[1].fails_alone = true;
         assert_eq!(
-            told(&finding).lines().count(),
+            text(&conflict).lines().count(),
             1,
             "an unguarded resource needs no excuse"
         );
-        finding.grade = Grade::Potential;
-        let told = told(&finding);
-        let last = told.lines().last().unwrap().trim();
+        conflict.grade = Some(Grade::Potential);
+        let text = text(&conflict);
+        let last = text.lines().last().unwrap().trim();
         assert_eq!(
             last,
             "note: started by name, without the rest of the suite, these tests fail, which may be why: b\\u{1b}"
         );
     }
 
-    fn told(finding: &Finding) -> String {
+    fn text(conflict: &Conflict) -> String {
         let mut out = anstream::StripStream::new(Vec::new());
-        pairs(&mut out, finding).unwrap();
+        pairs(&mut out, conflict).unwrap();
         String::from_utf8(out.into_inner()).unwrap()
     }
 
@@ -260,12 +273,12 @@ mod tests {
                 "0 of 3 pairs tried: the runs showed nothing",
             ),
         ] {
-            let told = told(&finding(grades, in_all));
-            assert_eq!(told.lines().last().unwrap().trim(), last);
-            assert_eq!(told.lines().count(), grades.len().min(TOLD) + 1);
+            let text = text(&conflict(grades, in_all));
+            assert_eq!(text.lines().last().unwrap().trim(), last);
+            assert_eq!(text.lines().count(), grades.len().min(TOLD) + 1);
         }
         assert_eq!(
-            told(&finding(&[Reproduced], 1)),
+            text(&conflict(&[Reproduced], 1)),
             "  reproduced: a × b\\u{1b}: so it was\n"
         );
     }

@@ -1,8 +1,8 @@
 //! How far a confirmation is, on standard error: a bar on a terminal, a few lines elsewhere.
 
 use super::text::{count, plain};
-use crate::findings::Grade;
 use crate::observe::confirm::Event;
+use cofferdam_conflicts::Grade;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};

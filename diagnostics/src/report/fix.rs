@@ -1,20 +1,25 @@
 //! What ends the conflicts that were seen: as a diff between words, or as JSON.
 
+use super::json_line;
 use super::style::BOLD;
-use super::text::{count, harmless, plain};
+use super::text::{count, plain};
 use crate::cli::ListFormat;
-use crate::commands::fix::Fixed;
-use crate::findings::resource_json;
+use crate::commands::fix::{Advice, Fixed};
+use crate::findings::Account;
+use crate::fix::draft::Change;
+use crate::fix::groups::Group;
 use crate::fix::idle::Idle;
 use crate::fix::mending::{ByHand, Needs};
+use crate::fix::plan::Key;
 use crate::fix::spelled;
 use anstyle::{AnsiColor, Style};
 use cofferdam::Resource;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-const VERSION: u64 = 1;
+/// The version of the JSON that this build writes.
+const VERSION: u64 = 2;
 /// As many attributes of a sort are listed; the others are counted.
 const LISTED: usize = 20;
 const ADDED: Style = AnsiColor::Green.on_default();
@@ -23,7 +28,7 @@ const REMOVED: Style = AnsiColor::Red.on_default();
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, fixed: &Fixed) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, fixed),
-        ListFormat::Json => writeln!(out, "{}", harmless(&json(fixed).to_string())),
+        ListFormat::Json => json_line::write(out, &FixView::of(fixed)),
     }
 }
 
@@ -235,7 +240,7 @@ fn attribute(word: &str, keys: &[&str]) -> String {
 
 fn last_line(fixed: &Fixed) -> String {
     match &fixed.unknown {
-        Some(why) if fixed.findings == 0 => format!(
+        Some(why) if fixed.conflicts == 0 => format!(
             "could not tell: {why}; no conflict was seen in {}",
             count(fixed.tests, "test")
         ),
@@ -248,11 +253,11 @@ fn changes(fixed: &Fixed) -> String {
     let mending = &fixed.mending;
     let seen = format!(
         "{} that were seen in {}",
-        count(fixed.findings as u64, "conflict"),
+        count(fixed.conflicts as u64, "conflict"),
         count(fixed.tests, "test")
     );
     let seen = seen.replace("1 conflict that were", "1 conflict that was");
-    if fixed.findings == 0 {
+    if fixed.conflicts == 0 {
         return format!(
             "nothing to fix: no conflict was seen in {}",
             count(fixed.tests, "test")
@@ -287,43 +292,148 @@ fn changes(fixed: &Fixed) -> String {
     format!("{what}, against {seen}; {then}")
 }
 
-fn resources<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Vec<Value> {
-    resources.into_iter().map(resource_json).collect()
+/// The report, for programs.
+#[derive(Serialize)]
+struct FixView<'a> {
+    version: u64,
+    written: bool,
+    account: &'a Account,
+    unknown: Option<&'a str>,
+    tests: u64,
+    conflicts: usize,
+    functions: usize,
+    keys: Vec<KeyView<'a>>,
+    test_groups: Vec<GroupView<'a>>,
+    kept_apart: Vec<ResourceView<'a>>,
+    not_met: Vec<ResourceView<'a>>,
+    changes: Vec<ChangeView>,
+    advice: Vec<AdviceView<'a>>,
+    by_hand: Vec<ByHandView<'a>>,
+    missing_library: Vec<String>,
+    guarding_nothing: Vec<IdleView<'a>>,
+    nothing_under_nextest: Vec<IdleView<'a>>,
+    problems: &'a [String],
 }
 
-fn json(fixed: &Fixed) -> Value {
-    let mending = &fixed.mending;
-    let idle = |one: &Idle| json!({ "file": fixed.shown(&one.file), "line": one.line, "text": one.text });
-    json!({
-        "version": VERSION,
-        "written": fixed.written,
-        "account": fixed.account,
-        "unknown": fixed.unknown,
-        "tests": fixed.tests,
-        "conflicts": fixed.findings,
-        "functions": mending.functions,
-        "keys": mending.keys.iter().map(|key| json!({
-            "name": key.name, "is_there": key.is_there, "resources": resources(&key.resources),
-            "serial": key.writers.len(), "parallel": key.readers.len(),
-        })).collect::<Vec<_>>(),
-        "test_groups": mending.groups.iter().map(|group| json!({
-            "name": group.name, "tests": group.tests.len(), "resources": resources(&group.resources),
-        })).collect::<Vec<_>>(),
-        "kept_apart": resources(&mending.kept),
-        "not_met": resources(&mending.not_met),
-        "not_reached": resources(&mending.not_reached),
-        "changes": mending.changes.iter().map(|change| json!({
-            "file": fixed.shown(&change.path), "is_new": change.old.is_none(), "diff": change.diff(&fixed.root),
-        })).collect::<Vec<_>>(),
-        "advice": fixed.advice.iter().map(|(resource, advice)| json!({
-            "resource": resource_json(resource), "order_leak": advice.is_leak, "help": advice.help, "places": advice.places,
-        })).collect::<Vec<_>>(),
-        "by_hand": mending.by_hand.iter().map(|one| json!({
-            "test": one.test, "binary": one.binary, "needs": needed(one), "why": one.why,
-        })).collect::<Vec<_>>(),
-        "missing_library": mending.missing.keys().map(|path| fixed.shown(path)).collect::<Vec<_>>(),
-        "guarding_nothing": fixed.guarding_nothing.iter().map(idle).collect::<Vec<_>>(),
-        "nothing_under_nextest": fixed.nothing_under_nextest.iter().map(idle).collect::<Vec<_>>(),
-        "problems": fixed.problems,
-    })
+#[derive(Serialize)]
+struct ResourceView<'a> {
+    kind: &'static str,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct KeyView<'a> {
+    name: &'a str,
+    is_there: bool,
+    resources: Vec<ResourceView<'a>>,
+    serial: usize,
+    parallel: usize,
+}
+
+#[derive(Serialize)]
+struct GroupView<'a> {
+    name: &'a str,
+    tests: usize,
+    resources: Vec<ResourceView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChangeView {
+    file: String,
+    is_new: bool,
+    diff: String,
+}
+
+#[derive(Serialize)]
+struct AdviceView<'a> {
+    resource: ResourceView<'a>,
+    order_leak: bool,
+    help: &'a str,
+    places: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ByHandView<'a> {
+    test: &'a str,
+    binary: &'a str,
+    needs: String,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct IdleView<'a> {
+    file: String,
+    line: usize,
+    text: &'a str,
+}
+
+fn view(resource: &Resource) -> ResourceView<'_> {
+    ResourceView {
+        kind: resource.kind().key(),
+        name: resource.as_str(),
+    }
+}
+
+fn views(resources: &[Resource]) -> Vec<ResourceView<'_>> {
+    resources.iter().map(view).collect()
+}
+
+impl<'a> FixView<'a> {
+    fn of(fixed: &'a Fixed) -> Self {
+        let mending = &fixed.mending;
+        let idle = |one: &'a Idle| IdleView {
+            file: fixed.shown(&one.file),
+            line: one.line,
+            text: &one.text,
+        };
+        let key = |key: &'a Key| KeyView {
+            name: &key.name,
+            is_there: key.is_there,
+            resources: views(&key.resources),
+            serial: key.writers.len(),
+            parallel: key.readers.len(),
+        };
+        let group = |group: &'a Group| GroupView {
+            name: &group.name,
+            tests: group.tests.len(),
+            resources: views(&group.resources),
+        };
+        let change = |change: &Change| ChangeView {
+            file: fixed.shown(&change.path),
+            is_new: change.old.is_none(),
+            diff: change.diff(&fixed.root),
+        };
+        let advice = |(resource, advice): &'a (Resource, Advice)| AdviceView {
+            resource: view(resource),
+            order_leak: advice.is_leak,
+            help: &advice.help,
+            places: &advice.places,
+        };
+        let by_hand = |one: &'a ByHand| ByHandView {
+            test: &one.test,
+            binary: &one.binary,
+            needs: needed(one),
+            reason: &one.why,
+        };
+        Self {
+            version: VERSION,
+            written: fixed.written,
+            account: &fixed.account,
+            unknown: fixed.unknown.as_deref(),
+            tests: fixed.tests,
+            conflicts: fixed.conflicts,
+            functions: mending.functions,
+            keys: mending.keys.iter().map(key).collect(),
+            test_groups: mending.groups.iter().map(group).collect(),
+            kept_apart: views(&mending.kept),
+            not_met: views(&mending.not_met),
+            changes: mending.changes.iter().map(change).collect(),
+            advice: fixed.advice.iter().map(advice).collect(),
+            by_hand: mending.by_hand.iter().map(by_hand).collect(),
+            missing_library: mending.missing.keys().map(|path| fixed.shown(path)).collect(),
+            guarding_nothing: fixed.guarding_nothing.iter().map(idle).collect(),
+            nothing_under_nextest: fixed.nothing_under_nextest.iter().map(idle).collect(),
+            problems: &fixed.problems,
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use super::account;
 use super::observed::places;
-use super::text::{last_line, nothing_recorded, plain};
-use crate::commands::{Outcome, severity_of};
+use super::summary::{last_line, nothing_recorded};
+use super::text::plain;
+use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
-use crate::findings::Finding;
-use cofferdam::diagnostics::{Conflict, Severity};
+use cofferdam_conflicts::{Conflict, Severity};
 use std::io::{self, Write};
 
 pub(super) struct Github<'a>(pub(super) &'a Outcome);
@@ -14,19 +14,14 @@ pub(super) struct Github<'a>(pub(super) &'a Outcome);
 impl Github<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let findings = &self.0.findings;
-        for (told, graded) in findings.all() {
-            let place = told.parties.iter().find_map(|party| party.place.as_deref());
-            let grade = graded
-                .map(|finding| format!(", {}", finding.grade))
+        for conflict in &findings.conflicts {
+            let place = conflict.uses().find_map(|(_, used)| used.place.as_deref());
+            let grade = conflict
+                .grade
+                .map(|grade| format!(", {grade}"))
                 .unwrap_or_default();
-            let title = format!("cofferdam: {}{grade}", told.kind);
-            annotate(
-                out,
-                level(severity_of(told, graded)),
-                place,
-                &title,
-                &text(told, findings.finding_of(told)),
-            )?;
+            let title = format!("cofferdam: {}{grade}", conflict.kind);
+            annotate(out, level(conflict.severity()), place, &title, &text(conflict))?;
         }
         for note in findings.baseline.iter().flat_map(|compared| &compared.notes) {
             annotate(
@@ -77,28 +72,25 @@ fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Conflict => "error",
         Severity::Warning => "warning",
-        _ => "notice",
+        Severity::Note => "notice",
     }
 }
 
-fn text(told: &Conflict, finding: Option<&Finding>) -> Vec<String> {
-    let mut lines = vec![format!("{}.", told.message)];
-    for party in &told.parties {
-        let used = finding.and_then(|finding| finding.used(party));
-        let access = match (used, party.access) {
-            (Some(used), _) => format!(", {}", used.access),
-            (None, Some(access)) => format!(", {access}"),
-            (None, None) => String::new(),
-        };
-        let place = used.map(places).or_else(|| party.place.clone());
-        let place = place
-            .filter(|place| !place.is_empty())
-            .map(|place| format!(", {place}"))
+fn text(conflict: &Conflict) -> Vec<String> {
+    let mut lines = vec![format!("{}.", conflict.message)];
+    for (test, used) in conflict.uses() {
+        let access = used
+            .access
+            .map(|access| format!(", {access}"))
             .unwrap_or_default();
-        let (worker, binary) = (part("on", &party.worker), part("in", &party.binary));
-        lines.push(format!("{party}{worker}{binary}{access}{place}"));
+        let place = match places(used).as_str() {
+            "" => String::new(),
+            place => format!(", {place}"),
+        };
+        let (worker, binary) = (part("on", &test.worker), part("in", &test.binary));
+        lines.push(format!("{test}{worker}{binary}{access}{place}"));
     }
-    lines.push(format!("Help: {}", told.help));
+    lines.push(format!("Help: {}", conflict.help));
     lines
 }
 

@@ -1,46 +1,49 @@
 //! For a person at a terminal or in a log.
 
-use super::headline::headline;
-use super::style::{self, BOLD, DIM};
-use super::text::{count, last_line, nothing_recorded, plain};
+use super::style::{self, BOLD, DIM, headline};
+use super::summary::{last_line, nothing_recorded};
+use super::text::{count, plain};
 use super::{account, baseline, batch, confirmed, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
-use cofferdam::diagnostics::{Conflict, Party, Severity};
+use cofferdam::Access;
+use cofferdam_conflicts::{Conflict, Severity, Test, Use};
 use std::io::{self, Write};
 
 pub(super) struct Human<'a>(pub(super) &'a Outcome);
 
-/// So many warnings, and so many notes, are told of a batch.
+/// The number of warnings, and of notes, that are listed for a batch.
 const LISTED: usize = 5;
 
 impl Human<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let findings = &self.0.findings;
         writeln!(out)?;
-        for (told, graded) in findings.of_severity(Severity::Conflict) {
-            match findings.finding_of(told) {
-                Some(finding) => observed::block(out, told, finding, graded, findings)?,
-                None => block(out, told)?,
+        for conflict in findings.of_severity(Severity::Conflict) {
+            if findings.observed.is_some() {
+                observed::block(out, conflict, findings)?;
+            } else {
+                block(out, conflict)?;
             }
         }
         for severity in [Severity::Warning, Severity::Note] {
-            // What is said of one run is said of each of its like.
+            // Similar runs have similar warnings.
             let listed = if self.0.batch.is_some() {
                 LISTED
             } else {
                 usize::MAX
             };
-            for (told, graded) in findings.of_severity(severity).take(listed) {
+            for conflict in findings.of_severity(severity).take(listed) {
                 // A warning only because of what the runs showed, or could not show.
-                match graded.filter(|_| told.severity() == Severity::Conflict) {
-                    Some(graded) => observed::block(out, told, graded, Some(graded), findings)?,
-                    None => line(out, told)?,
+                if conflict.grade.is_some() && conflict.kind.severity() == Severity::Conflict {
+                    observed::block(out, conflict, findings)?;
+                } else {
+                    line(out, conflict)?;
                 }
             }
             let more = findings.of_severity(severity).skip(listed).count();
             if more > 0 {
-                let text = format!("and {more} more, all of which `--format json` tells");
+                let text = format!("and {more} more; `--format json` lists all");
                 headline(out, severity, severity.as_str(), &text)?;
             }
         }
@@ -75,83 +78,78 @@ impl Human<'_> {
     }
 }
 
-fn block(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
-    headline(out, told.severity(), told.severity().as_str(), &told.message)?;
-    let rows: Vec<[String; 4]> = told
-        .parties
-        .iter()
-        .map(|party| row(party, told.between_runs))
+fn block(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
+    let severity = conflict.severity();
+    headline(out, severity, severity.as_str(), &conflict.message)?;
+    let rows: Vec<[String; 4]> = conflict
+        .uses()
+        .map(|(test, used)| row(test, used, conflict.between_runs))
         .collect();
     let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
     };
     let (first, second, third) = (width(0), width(1), width(2));
     for [test, worker, access, place] in &rows {
         let line = format!("  {test:first$}  {worker:second$}  {access:third$}  {place}");
         writeln!(out, "{}", line.trim_end())?;
     }
-    let more = told.concerned.saturating_sub(rows.len() as u64);
+    let more = conflict.use_count.saturating_sub(rows.len() as u64);
     if more > 0 {
         writeln!(out, "  and {}", count(more, "more use"))?;
     }
-    let (kind, overlapped) = (
-        told.kind,
-        if told.overlapped {
-            "yes"
-        } else {
-            "no, but another schedule may"
-        },
-    );
-    let runs = if told.between_runs {
+    let overlapped = if conflict.overlapped {
+        "yes"
+    } else {
+        "no, but another schedule may"
+    };
+    let runs = if conflict.between_runs {
         ", between two runs"
     } else {
         ""
     };
-    writeln!(out, "  {DIM}{kind}{runs}; overlapped: {overlapped}{DIM:#}")?;
-    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help))
+    writeln!(
+        out,
+        "  {DIM}{}{runs}; overlapped: {overlapped}{DIM:#}",
+        conflict.kind
+    )?;
+    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&conflict.help))
 }
 
-/// Test, worker and program, access, place: each made harmless.
-fn row(party: &Party, with_run: bool) -> [String; 4] {
+/// Returns test, worker and program, access, and place, each made harmless.
+fn row(test: &Test, used: &Use, with_run: bool) -> [String; 4] {
     let run = if with_run {
-        format!(" of run {}", plain(&party.run))
+        format!(" of run {}", plain(&test.run))
     } else {
         String::new()
     };
-    let access = party.access.map(|access| access.to_string()).unwrap_or_default();
-    let mut place = party
-        .place
-        .as_deref()
-        .map(|place| plain(place).into_owned())
-        .unwrap_or_default();
-    if let Some(service) = &party.service {
-        place = format!("{place} through {}", plain(service))
+    let place = plain(used.place.as_deref().unwrap_or_default());
+    let place = match &used.service {
+        Some(service) => format!("{place} through {}", plain(service))
             .trim_start()
-            .to_owned();
-    }
+            .to_owned(),
+        None => place.into_owned(),
+    };
     [
-        plain(&party.to_string()).into_owned(),
-        format!("{}{run} in {}", plain(&party.worker), plain(&party.binary)),
-        access,
+        plain(&test.to_string()).into_owned(),
+        format!("{}{run} in {}", plain(&test.worker), plain(&test.binary)),
+        used.access.map_or("", Access::as_str).to_owned(),
         place,
     ]
 }
 
-fn line(out: &mut impl Write, told: &Conflict) -> io::Result<()> {
-    let style = style::of(told.severity());
-    let first = told.parties.first();
+fn line(out: &mut impl Write, conflict: &Conflict) -> io::Result<()> {
+    let severity = conflict.severity();
+    let style = style::of(severity);
+    let first = conflict.uses().next();
     let place = first
-        .and_then(|party| party.place.as_deref())
+        .and_then(|(_, used)| used.place.as_deref())
         .map(|place| format!(" ({})", plain(place)));
     writeln!(
         out,
-        "{style}{}:{style:#} {}{}. {DIM}help:{DIM:#} {}",
-        told.severity(),
-        plain(&told.message),
+        "{style}{severity}:{style:#} {}{}. {DIM}help:{DIM:#} {}",
+        plain(&conflict.message),
         place.unwrap_or_default(),
-        plain(&told.help)
+        plain(&conflict.help)
     )
 }

@@ -1,170 +1,166 @@
 //! For programs: one line, versioned; docs/exit-codes.md describes it.
 
-use super::batch;
-use super::text::harmless;
+use super::batch::BatchView;
+use super::json_line::{self, path};
 use crate::baseline::Standing;
-use crate::commands::ratchet::Compared;
-use crate::commands::{Observed, Outcome, severity_of};
+use crate::commands::{Confirmed, Findings, Observed, Outcome, Stopped, ratchet::Compared};
 use crate::exit_code::Ended;
-use crate::findings::{Finding, Pair, resource_json};
-use cofferdam::diagnostics::{Conflict, Party};
-use serde_json::{Value, json};
+use crate::findings::{Account, Coverage};
+use cofferdam_conflicts::{Conflict, Severity, Watched};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the report that this build writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 pub(super) struct Json<'a>(pub(super) &'a Outcome);
 
 impl Json<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let Outcome {
-            command,
-            findings,
-            verdict,
-            ..
-        } = self.0;
-        let watched = &findings.watched;
-        let value = json!({
-            "version": VERSION,
-            "verdict": verdict.as_str(),
-            "exit_code": {
-                "process": self.0.exit_code(),
-                "command": command.map(Ended::code),
-                "verdict": verdict.code(),
-            },
-            "signal": match command {
-                Some(Ended::Failed { signal, .. }) => *signal,
-                _ => None,
-            },
-            "jobs": self.0.batch.as_ref().map(batch::json),
-            "watched": {
-                "runs": watched.runs,
-                "processes": watched.processes,
-                "workers": watched.workers,
-                "tests": watched.executions,
-                "instances": watched.instances,
-                "fixtures": watched.fixtures,
-                "claims": watched.claims,
-                "journals": watched.journals,
-                "snapshots": watched.snapshots,
-                "torn": watched.torn,
-            },
-            "account": findings.account,
-            "conflicts": findings.all().map(|(told, graded)| conflict(told, graded, findings.finding_of(told))).collect::<Vec<_>>(),
-            "problems": findings.problems,
-            "observed": findings.observed.as_ref().map(observed),
-            "baseline": findings.baseline.as_ref().map(baseline),
-            "problem_count": findings.problem_count,
-            "looked_in": findings.places.iter().map(|place| place.to_string_lossy()).collect::<Vec<_>>(),
-        });
-        writeln!(out, "{}", harmless(&value.to_string()))
+        json_line::write(out, &OutcomeView::of(self.0))
     }
 }
 
-fn baseline(compared: &Compared) -> Value {
-    json!({
-        "file": compared.file.to_string_lossy(),
-        "written": compared.written,
-        "not_written": compared.not_written,
-        "known": compared.settled.iter().map(|(told, standing)| {
-            let (until, reason) = match standing {
-                Standing::Allowed { until, reason } => (Some(until), Some(reason)),
-                _ => (None, None),
-            };
-            json!({ "conflict": conflict(told, None, None), "until": until, "reason": reason })
-        }).collect::<Vec<_>>(),
-        "notes": compared.notes,
-        "gone": compared.gone,
-    })
+#[derive(Serialize)]
+struct OutcomeView<'a> {
+    version: u64,
+    verdict: &'static str,
+    exit_code: ExitCodes,
+    signal: Option<i32>,
+    jobs: Option<BatchView<'a>>,
+    watched: &'a Watched,
+    account: &'a Account,
+    conflicts: Vec<ConflictView<'a>>,
+    problems: &'a [String],
+    problem_count: u64,
+    observed: Option<ObservedView<'a>>,
+    baseline: Option<BaselineView<'a>>,
+    looked_in: Vec<Cow<'a, str>>,
 }
 
-fn observed(observed: &Observed) -> Value {
-    json!({
-        "tests": observed.watched.tests,
-        "programs": observed.watched.programs,
-        "accesses": observed.watched.accesses,
-        "of_no_test": observed.watched.of_no_test,
-        "stopped": observed.confirmed.as_ref().map(|confirmed| confirmed.stopped.iter().map(|stopped| json!({
-            "tests": stopped.tests, "seconds": stopped.after.as_secs(),
-        })).collect::<Vec<_>>()),
-        "left": observed.confirmed.as_ref().map(|confirmed| {
-            confirmed.left.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>()
-        }),
-        "guarded": observed.confirmed.as_ref().map(|confirmed| confirmed.guarded.iter().map(guarded).collect::<Vec<_>>()),
-    })
+#[derive(Serialize)]
+struct ExitCodes {
+    process: u8,
+    command: Option<u8>,
+    verdict: u8,
 }
 
-/// What is no conflict any more.
-fn guarded(finding: &Finding) -> Value {
-    json!({
-        "resource": resource_json(&finding.resource),
-        "tests": finding.tests.iter().map(|test| json!({ "binary": test.binary, "test": test.name })).collect::<Vec<_>>(),
-        "pairs": finding.pairs.iter().map(|pair| self::pair(finding, pair)).collect::<Vec<_>>(),
-        "pairs_in_all": finding.pairs_in_all,
-    })
+impl<'a> OutcomeView<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let findings: &Findings = &outcome.findings;
+        Self {
+            version: VERSION,
+            verdict: outcome.verdict.as_str(),
+            exit_code: ExitCodes {
+                process: outcome.exit_code(),
+                command: outcome.command.map(Ended::code),
+                verdict: outcome.verdict.code(),
+            },
+            signal: match outcome.command {
+                Some(Ended::Failed { signal, .. }) => signal,
+                Some(Ended::Passed) | None => None,
+            },
+            jobs: outcome.batch.as_ref().map(BatchView::of),
+            watched: &findings.watched,
+            account: &findings.account,
+            conflicts: views(&findings.conflicts),
+            problems: &findings.problems,
+            problem_count: findings.problem_count,
+            observed: findings.observed.as_ref().map(ObservedView::of),
+            baseline: findings.baseline.as_ref().map(BaselineView::of),
+            looked_in: findings.places.iter().map(|place| path(place)).collect(),
+        }
+    }
 }
 
-fn pair(finding: &Finding, pair: &Pair) -> Value {
-    let test = |position: usize| {
-        finding
-            .tests
-            .get(position)
-            .map(|test| json!({ "binary": test.binary, "test": test.name }))
+/// A conflict with its severity.
+#[derive(Serialize)]
+struct ConflictView<'a> {
+    severity: Severity,
+    #[serde(flatten)]
+    conflict: &'a Conflict,
+}
+
+fn views(conflicts: &[Conflict]) -> Vec<ConflictView<'_>> {
+    let view = |conflict| ConflictView {
+        severity: Conflict::severity(conflict),
+        conflict,
     };
-    json!({ "tests": pair.tests.map(test), "grade": pair.grade, "tries": pair.tries, "why": pair.why })
+    conflicts.iter().map(view).collect()
 }
 
-fn conflict(told: &Conflict, graded: Option<&Finding>, found: Option<&Finding>) -> Value {
-    json!({
-        "kind": told.kind.as_str(),
-        "severity": severity_of(told, graded).as_str(),
-        "grade": graded.map(|finding| finding.grade),
-        "pairs": graded.map(|finding| finding.pairs.iter().map(|pair| self::pair(finding, pair)).collect::<Vec<_>>()),
-        "pairs_in_all": graded.map(|finding| finding.pairs_in_all),
-        "fails_alone": graded.map(|finding| finding.failing_alone().collect::<Vec<_>>()),
-        "resource": told.resource.as_ref().map(resource_json),
-        "service": told.service,
-        "overlapped": told.overlapped,
-        "between_runs": told.between_runs,
-        "concerned": told.concerned,
-        "message": told.message,
-        "help": told.help,
-        "origin": found.and_then(|finding| finding.origin.as_ref()),
-        "parties": told.parties.iter().map(|party| self::party(party, found)).collect::<Vec<_>>(),
-    })
+#[derive(Serialize)]
+struct ObservedView<'a> {
+    #[serde(flatten)]
+    coverage: &'a Coverage,
+    /// Null without `--confirm`, like those that follow.
+    stopped: Option<Vec<StoppedView<'a>>>,
+    left_behind: Option<Vec<Cow<'a, str>>>,
+    guarded: Option<Vec<ConflictView<'a>>>,
 }
 
-fn party(party: &Party, found: Option<&Finding>) -> Value {
-    let used = found.and_then(|finding| finding.used(party));
-    let access = used.map(|used| used.access.to_string());
-    json!({
-        "run": party.run,
-        "worker": party.worker,
-        "pid": party.pid,
-        "binary": party.binary,
-        "test": party.test,
-        "attempt": party.attempt,
-        "access": access.or_else(|| party.access.map(|access| access.to_string())),
-        "service": party.service,
-        "place": party.place,
-        "test_place": used.and_then(|used| used.test_place.as_ref()),
-        "from": party.window.0,
-        "to": party.window.1,
-    })
+#[derive(Serialize)]
+struct StoppedView<'a> {
+    tests: &'a [String],
+    seconds: u64,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::text::is_harmful;
-    use super::*;
+impl<'a> ObservedView<'a> {
+    fn of(observed: &'a Observed) -> Self {
+        let stopped = |stopped: &'a Stopped| StoppedView {
+            tests: &stopped.tests,
+            seconds: stopped.after.as_secs(),
+        };
+        let confirmed: Option<&Confirmed> = observed.confirmed.as_ref();
+        Self {
+            coverage: &observed.coverage,
+            stopped: confirmed.map(|confirmed| confirmed.stopped.iter().map(stopped).collect()),
+            left_behind: confirmed.map(|confirmed| confirmed.left.iter().map(|file| path(file)).collect()),
+            guarded: confirmed.map(|confirmed| views(&confirmed.guarded)),
+        }
+    }
+}
 
-    #[test]
-    fn what_steers_a_terminal_is_escaped_and_means_the_same() {
-        let name = "a\u{1b}[1m\u{9b}2m\u{202e}\u{7f}ü\n::error::##[error]";
-        let text = harmless(&json!({ "name": name }).to_string());
-        assert!(!text.contains(is_harmful) && !text.contains("##["), "{text:?}");
-        let back: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(back["name"], name);
+#[derive(Serialize)]
+struct BaselineView<'a> {
+    file: Cow<'a, str>,
+    written: Option<usize>,
+    not_written: Option<&'a str>,
+    known: Vec<KnownView<'a>>,
+    notes: &'a [String],
+    gone: &'a [String],
+}
+
+#[derive(Serialize)]
+struct KnownView<'a> {
+    conflict: &'a Conflict,
+    until: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> BaselineView<'a> {
+    fn of(compared: &'a Compared) -> Self {
+        let known = |(conflict, standing): &'a (Conflict, Standing)| {
+            let (until, reason) = match standing {
+                Standing::Allowed { until, reason } => (Some(until.as_str()), Some(reason.as_str())),
+                Standing::New | Standing::NewTests(_) | Standing::Known | Standing::Ended { .. } => {
+                    (None, None)
+                }
+            };
+            KnownView {
+                conflict,
+                until,
+                reason,
+            }
+        };
+        Self {
+            file: path(&compared.file),
+            written: compared.written,
+            not_written: compared.not_written.as_deref(),
+            known: compared.settled.iter().map(known).collect(),
+            notes: &compared.notes,
+            gone: &compared.gone,
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! The last sessions, and how often each job passed.
 
-use super::session::{as_json, span};
+use super::json_line::{self, path};
+use super::session::{SessionView, span};
 use super::style::BOLD;
 use super::table;
-use super::text::{count, harmless, plain};
+use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::list::Listed;
 use crate::ledger::{Session, Success};
-use serde_json::{Value, json};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -19,7 +21,7 @@ const JOBS: usize = 20;
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, listed: &Listed) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, listed),
-        ListFormat::Json => writeln!(out, "{}", harmless(&json(listed).to_string())),
+        ListFormat::Json => json_line::write(out, &ListedView::of(listed)),
     }
 }
 
@@ -101,22 +103,40 @@ fn percent(job: &Success) -> String {
     format!("{}.{} %", mills / 10, mills % 10)
 }
 
-fn json(listed: &Listed) -> Value {
-    let success = listed.success.iter().map(|job| {
-        json!({
-            "name": job.name,
-            "sessions": job.sessions,
-            "completed": job.completed,
-            "failed": job.failed,
-        })
-    });
-    json!({
-        "version": VERSION,
-        "now": listed.now,
-        "looked_in": listed.place.to_string_lossy(),
-        "sessions": listed.sessions.iter().map(as_json).collect::<Vec<_>>(),
-        "success": success.collect::<Vec<_>>(),
-    })
+/// The report, for programs.
+#[derive(Serialize)]
+struct ListedView<'a> {
+    version: u64,
+    now: u64,
+    looked_in: Cow<'a, str>,
+    sessions: Vec<SessionView<'a>>,
+    success: Vec<SuccessView<'a>>,
+}
+
+#[derive(Serialize)]
+struct SuccessView<'a> {
+    name: &'a str,
+    sessions: u64,
+    completed: u64,
+    failed: u64,
+}
+
+impl<'a> ListedView<'a> {
+    fn of(listed: &'a Listed) -> Self {
+        let success = |job: &'a Success| SuccessView {
+            name: &job.name,
+            sessions: job.sessions,
+            completed: job.completed,
+            failed: job.failed,
+        };
+        Self {
+            version: VERSION,
+            now: listed.now,
+            looked_in: path(&listed.place),
+            sessions: listed.sessions.iter().map(SessionView::from).collect(),
+            success: listed.success.iter().map(success).collect(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,29 +1,23 @@
 //! Locks, for a person and for programs.
 
-use super::text::harmless;
+use super::json_line::{self, path};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::locks::Locks;
-use cofferdam::diagnostics::{Lock, LockState};
-use serde_json::{Value, json};
+use cofferdam::diagnostics::{Lock, LockHolder, LockState};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the report that this build writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 const HELD: [LockState; 2] = [LockState::Exclusive, LockState::Shared];
 
 pub(super) fn write(out: &mut impl Write, format: ListFormat, locks: &Locks) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, locks),
-        ListFormat::Json => {
-            let value = json!({
-                "version": VERSION,
-                "looked_in": locks.place.to_string_lossy(),
-                "locks": locks.all.iter().map(lock).collect::<Vec<_>>(),
-            });
-            writeln!(out, "{}", harmless(&value.to_string()))
-        }
+        ListFormat::Json => json_line::write(out, &LocksView::of(locks)),
     }
 }
 
@@ -69,20 +63,56 @@ fn line(out: &mut impl Write, how: &str, lock: &Lock) -> io::Result<()> {
     )
 }
 
-fn lock(lock: &Lock) -> Value {
-    json!({
-        "name": lock.name,
-        "scope": if lock.host { "host" } else { "workspace" },
-        "state": lock.state.as_str(),
-        "file": lock.file.to_string_lossy(),
-        "holder": lock.holder.as_ref().map(|holder| json!({
-            "test": holder.test,
-            "worker": holder.worker,
-            "run": holder.run,
-            "pid": holder.pid,
-            "is_gone": holder.is_gone,
-            "since": holder.since,
-            "seconds": holder.seconds,
-        })),
-    })
+/// The report, for programs.
+#[derive(Serialize)]
+struct LocksView<'a> {
+    version: u64,
+    looked_in: Cow<'a, str>,
+    locks: Vec<LockView<'a>>,
+}
+
+#[derive(Serialize)]
+struct LockView<'a> {
+    name: &'a str,
+    scope: &'static str,
+    state: &'static str,
+    file: Cow<'a, str>,
+    holder: Option<HolderView<'a>>,
+}
+
+#[derive(Serialize)]
+struct HolderView<'a> {
+    test: &'a str,
+    worker: &'a str,
+    run: &'a str,
+    pid: u32,
+    is_gone: bool,
+    since: u64,
+    seconds: u64,
+}
+
+impl<'a> LocksView<'a> {
+    fn of(locks: &'a Locks) -> Self {
+        let holder = |holder: &'a LockHolder| HolderView {
+            test: &holder.test,
+            worker: &holder.worker,
+            run: &holder.run,
+            pid: holder.pid,
+            is_gone: holder.is_gone,
+            since: holder.since,
+            seconds: holder.seconds,
+        };
+        let lock = |lock: &'a Lock| LockView {
+            name: &lock.name,
+            scope: if lock.host { "machine" } else { "workspace" },
+            state: lock.state.as_str(),
+            file: path(&lock.file),
+            holder: lock.holder.as_ref().map(holder),
+        };
+        Self {
+            version: VERSION,
+            looked_in: path(&locks.place),
+            locks: locks.all.iter().map(lock).collect(),
+        }
+    }
 }

@@ -121,7 +121,7 @@ impl All {
             ("runs", measures.watched.runs),
             ("processes", measures.watched.processes),
             ("workers", measures.watched.workers),
-            ("tests", measures.watched.executions),
+            ("tests", measures.watched.tests),
             ("instances", measures.watched.instances),
             ("claims", measures.watched.claims),
         ] {

@@ -10,9 +10,9 @@ mod confirmed;
 mod confirming;
 mod fix;
 mod github;
-mod headline;
 mod human;
 mod json;
+mod json_line;
 mod list;
 mod locks;
 mod metrics;
@@ -23,6 +23,7 @@ mod show;
 mod status;
 mod style;
 mod submitted;
+mod summary;
 mod table;
 mod text;
 
@@ -194,7 +195,11 @@ pub(crate) fn tell_guarded(session: &str, ended: usize) {
 pub(crate) fn complain(error: &(dyn error::Error + 'static)) {
     let mut err = anstream::stderr().lock();
     // There is nobody left to tell when this fails.
-    let _ = writeln!(err, "cofferdam: {}", text::plain(&text::chain(error)));
+    let _ = writeln!(
+        err,
+        "cofferdam: {}",
+        text::plain(&cofferdam::format::error_chain(error))
+    );
 }
 
 /// The report could not be written.

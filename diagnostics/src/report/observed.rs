@@ -1,13 +1,11 @@
 //! What was seen from outside, for a person: by resource, writers before readers.
 
 use super::confirmed;
-use super::headline::headline;
-use super::style::{BOLD, DIM};
+use super::style::{BOLD, DIM, headline};
 use super::text::{count, plain};
-use crate::commands::{Findings, Observed, is_not_tried, severity_of};
-use crate::findings::{Access, Finding, Grade, Kind, Test, Use};
-use cofferdam::Scope;
-use cofferdam::diagnostics::Conflict;
+use crate::commands::{Findings, Observed};
+use cofferdam::{Access, Resource, Scope};
+use cofferdam_conflicts::{Conflict, Grade, Kind, Test, Use};
 use std::io::{self, Write};
 
 /// As many tests of each sort are listed; the others are counted.
@@ -23,17 +21,15 @@ struct Row {
 }
 
 /// Writes a resource with the tests that use it.
-pub(super) fn block(
-    out: &mut impl Write,
-    told: &Conflict,
-    finding: &Finding,
-    graded: Option<&Finding>,
-    findings: &Findings,
-) -> io::Result<()> {
-    let (writers, readers) = sides(finding);
-    let resource = plain_name(finding, findings);
+pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findings) -> io::Result<()> {
+    let (writers, readers) = sides(conflict);
+    let resource = conflict
+        .resource
+        .as_ref()
+        .map(|resource| plain_name(resource, conflict, findings))
+        .unwrap_or_default();
     // Runs that could not decide leave it open whether there is a lock.
-    let lock = if graded.is_some_and(is_not_tried) {
+    let lock = if conflict.is_undecided() {
         ""
     } else {
         ", with no lock in common"
@@ -49,9 +45,8 @@ pub(super) fn block(
             count(readers.len() as u64, "reader")
         ),
     };
-    let severity = severity_of(told, graded);
-    let word = graded.map_or(severity.as_str(), confirmed::word);
-    headline(out, severity, word, &text)?;
+    let severity = conflict.severity();
+    headline(out, severity, confirmed::word(conflict), &text)?;
     let width = |column: fn(&Row) -> &str| {
         let rows = writers.iter().take(LISTED).chain(readers.iter().take(LISTED));
         rows.map(|row| column(row).chars().count()).max().unwrap_or(0)
@@ -72,41 +67,42 @@ pub(super) fn block(
             )?;
         }
     }
-    if let Some(origin) = &finding.origin {
-        writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(origin))?;
+    if let Some(parts) = &conflict.name_parts {
+        writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(parts))?;
     }
-    let is_known = graded.is_none_or(|finding| finding.grade >= Grade::Unguarded);
-    let seen = if told.overlapped && is_known {
+    let is_known = conflict.grade.is_none_or(|grade| grade >= Grade::Unguarded);
+    let needs_order = conflict.grade == Some(Grade::OrderDependent);
+    let seen = if conflict.overlapped && is_known {
         "used it at one time"
-    } else if graded.is_some_and(|finding| finding.grade == Grade::OrderDependent) {
+    } else if needs_order {
         "one needs the other to run first; no lock helps"
-    } else if is_known && graded.is_some_and(|finding| finding.kind == Kind::SharedResource) {
+    } else if is_known && conflict.grade.is_some() && conflict.kind == Kind::SharedResource {
         "used it one after the other in the suite; run again, they interfered"
     } else if is_known {
         "used it one after the other, and another schedule may bring them together"
     } else {
         "it is not known whether something keeps them apart"
     };
-    writeln!(out, "  {DIM}{}; {seen}{DIM:#}", told.kind)?;
-    if let Some(finding) = graded {
-        confirmed::pairs(out, finding)?;
+    writeln!(out, "  {DIM}{}; {seen}{DIM:#}", conflict.kind)?;
+    if conflict.grade.is_some() {
+        confirmed::pairs(out, conflict)?;
     }
-    match graded {
-        Some(finding) if finding.grade == Grade::OrderDependent => writeln!(
-            out,
-            "  {BOLD}help:{BOLD:#} do in the test itself what the other one does for it\n"
-        ),
-        _ => writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&told.help)),
-    }
+    let help = if needs_order {
+        "do in the test itself what the other one does for it"
+    } else {
+        &conflict.help
+    };
+    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(help))
 }
 
-/// The resource, with its program where several programs have one of that name.
-fn plain_name(finding: &Finding, findings: &Findings) -> String {
-    let resource = &finding.resource;
-    let of_it =
-        |(_, other): &(&Conflict, Option<&Finding>)| other.is_some_and(|other| other.resource == *resource);
-    let program = finding.tests.first().map(|test| &test.binary);
-    match program.filter(|_| findings.found().filter(of_it).count() > 1) {
+/// Returns the resource, with its program where several programs have one of that name.
+fn plain_name(resource: &Resource, conflict: &Conflict, findings: &Findings) -> String {
+    let same = findings
+        .conflicts
+        .iter()
+        .filter(|other| other.resource.as_ref() == Some(resource));
+    let program = conflict.tests.first().map(|test| &test.binary);
+    match program.filter(|_| same.count() > 1) {
         Some(program) if resource.kind().scope() == Scope::Process => {
             format!("{resource} of {}", plain(program))
         }
@@ -114,9 +110,9 @@ fn plain_name(finding: &Finding, findings: &Findings) -> String {
     }
 }
 
-/// The tests that write, and those that only read or list, each test once with its first line.
-fn sides(finding: &Finding) -> (Vec<Row>, Vec<Row>) {
-    let rows = finding.tests.iter().filter_map(row);
+/// Returns the tests that write, and those that only read or list, each test once with its first line.
+fn sides(conflict: &Conflict) -> (Vec<Row>, Vec<Row>) {
+    let rows = conflict.tests.iter().filter_map(row);
     let (mut writers, mut readers): (Vec<Row>, Vec<Row>) = rows.partition(|row| row.access == Access::Write);
     for rows in [&mut writers, &mut readers] {
         rows.sort_by(|a, b| (&a.binary, &a.test).cmp(&(&b.binary, &b.test)));
@@ -125,15 +121,15 @@ fn sides(finding: &Finding) -> (Vec<Row>, Vec<Row>) {
 }
 
 fn row(test: &Test) -> Option<Row> {
-    let uses = |access: Access| test.uses.iter().find(|one| one.access == access);
+    let uses = |access: Access| test.uses.iter().find(|one| one.access == Some(access));
     let used = uses(Access::Write)
         .or_else(|| uses(Access::Read))
         .or_else(|| uses(Access::List))?;
     Some(Row {
-        test: plain(&test.name).into_owned(),
+        test: plain(test.name()).into_owned(),
         binary: plain(&test.binary).into_owned(),
         place: plain(&places(used)).into_owned(),
-        access: used.access,
+        access: used.access?,
     })
 }
 
@@ -148,11 +144,11 @@ pub(super) fn places(used: &Use) -> String {
 
 /// For the last line: what the verdict holds for, and what not.
 pub(super) fn watched(observed: &Observed) -> String {
-    let accesses = match observed.watched.accesses {
+    let accesses = match observed.coverage.accesses {
         1 => "1 access".to_owned(),
         number => format!("{number} accesses"),
     };
-    let share = match (observed.watched.of_no_test, observed.watched.accesses) {
+    let share = match (observed.coverage.of_no_test, observed.coverage.accesses) {
         (0, _) | (_, 0) => String::new(),
         (none, all) => format!(" ({:.1} % of them by no test)", none as f64 * 100.0 / all as f64),
     };
@@ -167,7 +163,7 @@ pub(super) fn watched(observed: &Observed) -> String {
     format!(
         "{} in {}, {accesses} to files, ports, environment, working directory{share}; memory and rows of databases \
          were not{guarded}",
-        count(observed.watched.tests, "test"),
-        count(observed.watched.programs, "program"),
+        count(observed.coverage.tests, "test"),
+        count(observed.coverage.programs, "program"),
     )
 }

@@ -1,8 +1,10 @@
 //! Sessions and jobs, in words and as JSON.
 
+use super::json_line::path;
 use super::text::{count, plain};
-use crate::ledger::{Attempt, Counts, Holder, Job, Session};
-use serde_json::{Value, json};
+use crate::ledger::{Attempt, Counts, Holder, Job, JobNumber, Session, SessionId};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// `12 in night: tests`.
@@ -76,65 +78,142 @@ pub(super) fn large_log(bytes: u64, readers: &[Holder]) -> Option<String> {
     ))
 }
 
-pub(super) fn as_json(session: &Session) -> Value {
-    let jobs = &session.jobs;
-    json!({
-        "id": session.id,
-        "name": session.name,
-        "namespace": session.namespace,
-        "scope": session.scope,
-        "triggered_by": session.trigger.as_str(),
-        "status": session.status.as_str(),
-        "left": session.left.iter().map(|left| json!({ "pid": left.pid, "name": left.program })).collect::<Vec<_>>(),
-        "beside": session.beside,
-        "owner": {
-            "pid": session.owner.pid,
-            "started": session.owner.started,
-            "host": session.owner.host,
-        },
-        "revision": session.revision,
-        "resumes": session.resumes,
-        "started": session.started,
-        "ended": session.ended,
-        "gap": session.gap,
-        "conflicts": session.conflicts,
-        "jobs": {
-            "all": jobs.all(),
-            "pending": jobs.pending,
-            "running": jobs.running,
-            "completed": jobs.completed,
-            "failed": jobs.failed,
-            "cancelled": jobs.cancelled,
-            "interrupted": jobs.interrupted,
-        },
-    })
+/// A session, for programs.
+#[derive(Serialize)]
+pub(super) struct SessionView<'a> {
+    id: SessionId,
+    name: &'a str,
+    namespace: &'a str,
+    scope: &'a str,
+    triggered_by: &'static str,
+    status: &'static str,
+    left: Vec<LeftView<'a>>,
+    beside: bool,
+    owner: OwnerView<'a>,
+    revision: Option<&'a str>,
+    resumes: Option<SessionId>,
+    started: u64,
+    ended: Option<u64>,
+    gap: bool,
+    conflicts: Option<u64>,
+    jobs: CountsView,
 }
 
-pub(super) fn job_as_json(job: &Job) -> Value {
-    json!({
-        "number": job.number,
-        "name": job.name,
-        "command": job.command,
-        "group": job.group,
-        "state": job.state.as_str(),
-        "submitted": job.submitted,
-        "carried": job.carried,
-        "attempts": job.attempts.iter().map(attempt).collect::<Vec<_>>(),
-    })
+/// A process that a killed session left running.
+#[derive(Serialize)]
+struct LeftView<'a> {
+    pid: u32,
+    name: Option<&'a str>,
 }
 
-fn attempt(attempt: &Attempt) -> Value {
-    json!({
-        "number": attempt.number,
-        "state": attempt.state.as_str(),
-        "exit_code": attempt.exit_code,
-        "signal": attempt.signal,
-        "reason": attempt.reason,
-        "started": attempt.started,
-        "ended": attempt.ended,
-        "memory": attempt.memory,
-        "log": attempt.log.as_ref().map(|log| log.to_string_lossy()),
-    })
+#[derive(Serialize)]
+struct OwnerView<'a> {
+    pid: u32,
+    started: u64,
+    host: &'a str,
+}
+
+#[derive(Serialize)]
+struct CountsView {
+    all: u64,
+    pending: u64,
+    running: u64,
+    completed: u64,
+    failed: u64,
+    cancelled: u64,
+    interrupted: u64,
+}
+
+impl<'a> From<&'a Session> for SessionView<'a> {
+    fn from(session: &'a Session) -> Self {
+        let left = |holder: &'a Holder| LeftView {
+            pid: holder.pid,
+            name: holder.program.as_deref(),
+        };
+        let jobs = &session.jobs;
+        Self {
+            id: session.id,
+            name: &session.name,
+            namespace: &session.namespace,
+            scope: &session.scope,
+            triggered_by: session.trigger.as_str(),
+            status: session.status.as_str(),
+            left: session.left.iter().map(left).collect(),
+            beside: session.beside,
+            owner: OwnerView {
+                pid: session.owner.pid,
+                started: session.owner.started,
+                host: &session.owner.host,
+            },
+            revision: session.revision.as_deref(),
+            resumes: session.resumes,
+            started: session.started,
+            ended: session.ended,
+            gap: session.gap,
+            conflicts: session.conflicts,
+            jobs: CountsView {
+                all: jobs.all(),
+                pending: jobs.pending,
+                running: jobs.running,
+                completed: jobs.completed,
+                failed: jobs.failed,
+                cancelled: jobs.cancelled,
+                interrupted: jobs.interrupted,
+            },
+        }
+    }
+}
+
+/// A job, for programs.
+#[derive(Serialize)]
+pub(super) struct JobView<'a> {
+    number: JobNumber,
+    name: &'a str,
+    command: Option<&'a str>,
+    group: Option<&'a str>,
+    state: &'static str,
+    submitted: bool,
+    carried: bool,
+    attempts: Vec<AttemptView<'a>>,
+}
+
+#[derive(Serialize)]
+struct AttemptView<'a> {
+    number: u32,
+    state: &'static str,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    reason: Option<&'a str>,
+    started: u64,
+    ended: Option<u64>,
+    memory: Option<u64>,
+    log: Option<Cow<'a, str>>,
+}
+
+impl<'a> From<&'a Job> for JobView<'a> {
+    fn from(job: &'a Job) -> Self {
+        let attempt = |attempt: &'a Attempt| AttemptView {
+            number: attempt.number,
+            state: attempt.state.as_str(),
+            exit_code: attempt.exit_code,
+            signal: attempt.signal,
+            reason: attempt.reason.as_deref(),
+            started: attempt.started,
+            ended: attempt.ended,
+            memory: attempt.memory,
+            log: attempt.log.as_deref().map(path),
+        };
+        Self {
+            number: job.number,
+            name: &job.name,
+            command: job.command.as_deref(),
+            group: job.group.as_deref(),
+            state: job.state.as_str(),
+            submitted: job.submitted,
+            carried: job.carried,
+            attempts: job.attempts.iter().map(attempt).collect(),
+        }
+    }
 }
 
 #[cfg(test)]

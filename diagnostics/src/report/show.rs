@@ -1,13 +1,14 @@
 //! All of one session.
 
-use super::session::{as_json, job_as_json, moment, name, owner, progress, span};
+use super::json_line;
+use super::session::{JobView, SessionView, moment, name, owner, progress, span};
 use super::style::{BOLD, RED, YELLOW};
 use super::table;
-use super::text::{count, harmless, plain};
+use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::show::Whole;
 use crate::ledger::{Conflict, Job, JobState};
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -19,7 +20,7 @@ const COMPLETED: usize = 50;
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, whole: &Whole) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, whole),
-        ListFormat::Json => writeln!(out, "{}", harmless(&json(whole).to_string())),
+        ListFormat::Json => json_line::write(out, &WholeView::of(whole)),
     }
 }
 
@@ -144,21 +145,39 @@ fn name_and_command(job: &Job) -> String {
     }
 }
 
-fn json(whole: &Whole) -> Value {
-    json!({
-        "version": VERSION,
-        "now": whole.now,
-        "session": as_json(&whole.session),
-        "jobs": whole.jobs.iter().map(job_as_json).collect::<Vec<_>>(),
-        "conflicts": whole.conflicts.iter().map(conflict).collect::<Vec<_>>(),
-    })
+/// The report, for programs.
+#[derive(Serialize)]
+struct WholeView<'a> {
+    version: u64,
+    now: u64,
+    session: SessionView<'a>,
+    jobs: Vec<JobView<'a>>,
+    conflicts: Vec<RecordedView<'a>>,
 }
 
-fn conflict(conflict: &Conflict) -> Value {
-    json!({
-        "kind": conflict.kind,
-        "severity": conflict.severity,
-        "message": conflict.message,
-        "help": conflict.help,
-    })
+/// A conflict as the ledger keeps it.
+#[derive(Serialize)]
+struct RecordedView<'a> {
+    kind: &'a str,
+    severity: &'a str,
+    message: &'a str,
+    help: &'a str,
+}
+
+impl<'a> WholeView<'a> {
+    fn of(whole: &'a Whole) -> Self {
+        let conflict = |conflict: &'a Conflict| RecordedView {
+            kind: &conflict.kind,
+            severity: &conflict.severity,
+            message: &conflict.message,
+            help: &conflict.help,
+        };
+        Self {
+            version: VERSION,
+            now: whole.now,
+            session: SessionView::from(&whole.session),
+            jobs: whole.jobs.iter().map(JobView::from).collect(),
+            conflicts: whole.conflicts.iter().map(conflict).collect(),
+        }
+    }
 }

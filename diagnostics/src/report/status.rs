@@ -1,13 +1,15 @@
 //! How far sessions are.
 
-use super::session::{as_json, job_as_json, large_log, name, owner, progress, span};
+use super::json_line::{self, path};
+use super::session::{JobView, SessionView, large_log, name, owner, progress, span};
 use super::style::{BOLD, YELLOW};
-use super::text::{count, harmless, plain};
+use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::status::Standing;
 use crate::ledger::{Holder, Job, Session};
 use anstyle::{AnsiColor, Style};
-use serde_json::{Value, json};
+use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -21,7 +23,7 @@ const RUNNING: Style = AnsiColor::Cyan.on_default().bold();
 pub(super) fn write(out: &mut dyn Write, format: ListFormat, standing: &Standing) -> io::Result<()> {
     match format {
         ListFormat::Human => human(out, standing),
-        ListFormat::Json => writeln!(out, "{}", harmless(&json(standing).to_string())),
+        ListFormat::Json => json_line::write(out, &StandingView::of(standing)),
     }
 }
 
@@ -79,17 +81,35 @@ fn running_job(out: &mut dyn Write, job: &Job, now: u64) -> io::Result<()> {
     )
 }
 
-fn json(standing: &Standing) -> Value {
-    let session = |(session, running): &(Session, Vec<Job>)| {
-        let mut value = as_json(session);
-        value["running"] = running.iter().map(job_as_json).collect();
-        value
-    };
-    json!({
-        "version": VERSION,
-        "now": standing.now,
-        "looked_in": standing.place.to_string_lossy(),
-        "log_bytes": standing.log.bytes,
-        "sessions": standing.sessions.iter().map(session).collect::<Vec<_>>(),
-    })
+/// The report, for programs.
+#[derive(Serialize)]
+struct StandingView<'a> {
+    version: u64,
+    now: u64,
+    looked_in: Cow<'a, str>,
+    log_bytes: u64,
+    sessions: Vec<RunningView<'a>>,
+}
+
+#[derive(Serialize)]
+struct RunningView<'a> {
+    #[serde(flatten)]
+    session: SessionView<'a>,
+    running: Vec<JobView<'a>>,
+}
+
+impl<'a> StandingView<'a> {
+    fn of(standing: &'a Standing) -> Self {
+        let session = |(session, running): &'a (Session, Vec<Job>)| RunningView {
+            session: SessionView::from(session),
+            running: running.iter().map(JobView::from).collect(),
+        };
+        Self {
+            version: VERSION,
+            now: standing.now,
+            looked_in: path(&standing.place),
+            log_bytes: standing.log.bytes,
+            sessions: standing.sessions.iter().map(session).collect(),
+        }
+    }
 }

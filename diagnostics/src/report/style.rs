@@ -1,7 +1,9 @@
-//! Colours, the same in all reports for people.
+//! Colors and headlines, the same in all reports for people.
 
+use super::text::plain;
 use anstyle::{AnsiColor, Style};
-use cofferdam::diagnostics::Severity;
+use cofferdam_conflicts::Severity;
+use std::io::{self, Write};
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -12,6 +14,12 @@ pub(super) fn of(severity: Severity) -> Style {
     match severity {
         Severity::Conflict => RED,
         Severity::Warning => YELLOW,
-        _ => AnsiColor::Cyan.on_default().bold(),
+        Severity::Note => AnsiColor::Cyan.on_default().bold(),
     }
+}
+
+/// Writes the first line of a finding.
+pub(super) fn headline(out: &mut impl Write, severity: Severity, word: &str, text: &str) -> io::Result<()> {
+    let style = of(severity);
+    writeln!(out, "{style}{word}:{style:#} {}", plain(text))
 }

@@ -1,9 +1,11 @@
 //! A job that was handed to a session.
 
-use super::text::{harmless, plain};
+use super::json_line;
+use super::text::plain;
 use crate::cli::ListFormat;
 use crate::commands::submit::Submitted;
-use serde_json::json;
+use crate::ledger::SessionId;
+use serde::Serialize;
 use std::io::{self, Write};
 
 /// The version of the report that this build writes.
@@ -24,11 +26,25 @@ pub(super) fn write(out: &mut dyn Write, format: ListFormat, submitted: &Submitt
                 "cofferdam: j{job} {name} is pending in session {session}, namespace {namespace}"
             )
         }
-        ListFormat::Json => {
-            let value = json!({
-                "version": VERSION, "session": session, "namespace": namespace, "job": format!("j{job}"), "name": name,
-            });
-            writeln!(out, "{}", harmless(&value.to_string()))
-        }
+        ListFormat::Json => json_line::write(
+            out,
+            &SubmittedView {
+                version: VERSION,
+                session: *session,
+                namespace,
+                job: format!("j{job}"),
+                name,
+            },
+        ),
     }
+}
+
+/// The report, for programs.
+#[derive(Serialize)]
+struct SubmittedView<'a> {
+    version: u64,
+    session: SessionId,
+    namespace: &'a str,
+    job: String,
+    name: &'a str,
 }

@@ -194,12 +194,9 @@ fn the_report_goes_to_a_file_too_and_the_terminal_gets_the_human_one() {
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         (&report["version"], &report["exit_code"]),
-        (&json!(1), &json!({"process": 1, "command": null, "verdict": 1}))
+        (&json!(2), &json!({"process": 1, "command": null, "verdict": 1}))
     );
-    assert_eq!(
-        report["conflicts"][0]["parties"][1]["test"],
-        "reports::exports_all"
-    );
+    assert_eq!(report["conflicts"][0]["tests"][1]["name"], "reports::exports_all");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_lock_that_this_test_holds_is_told_with_its_name() {
     let name = "locks command: held";
     let held = || {
         let (code, told) = told_json(&base, &["locks", "--format", "json"]);
-        assert_eq!((code, &told["version"]), (Some(0), &1.into()));
+        assert_eq!((code, &told["version"]), (Some(0), &2.into()));
         let all = told["locks"].as_array().unwrap().clone();
         all.into_iter().find(|lock| lock["name"] == name).unwrap()
     };

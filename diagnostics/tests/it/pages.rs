@@ -137,7 +137,8 @@ fn the_example_of_a_report_has_the_fields_that_a_report_has() {
         "/watched",
         "/conflicts/0",
         "/conflicts/0/resource",
-        "/conflicts/0/parties/1",
+        "/conflicts/0/tests/1",
+        "/conflicts/0/tests/1/uses/0",
     ] {
         let (told, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
         assert_eq!(fields(told), fields(shown), "{path}");
@@ -146,7 +147,7 @@ fn the_example_of_a_report_has_the_fields_that_a_report_has() {
 
 #[test]
 fn every_kind_of_finding_stands_on_its_page_with_its_severity() {
-    use cofferdam::diagnostics::Kind;
+    use cofferdam_conflicts::Kind;
     let page = page("exit-codes.md");
     for kind in Kind::ALL {
         let row = format!("| `{kind}` | {} |", kind.severity());

@@ -189,7 +189,7 @@ fn psql_finds_each_workers_tests_in_a_database_of_their_own_until_all_are_remove
     let handle: Value = serde_json::from_str(handle.lines().last().unwrap()).unwrap();
     let url = format!("{}/postgres", handle["url"].as_str().unwrap());
     assert_eq!(asked(&url).code, Some(0));
-    let removed = tool("sh").arg(run.join("remove.sh")).status().unwrap();
+    let removed = ground.on(in_example(EXAMPLE, &["clean"])).status().unwrap();
     assert!(removed.success());
     assert_eq!(asked(&url).code, Some(2), "psql could connect");
     assert_eq!(ground.the_run(), None);

@@ -1,25 +1,25 @@
 //! The state of every cache of a process at one moment, as data.
 
-#[cfg(feature = "check")]
-pub(in crate::diagnostics) mod read;
 mod write;
 
+pub use write::MARK;
+
 use crate::error::Error;
-use crate::locator::{self, view};
+use crate::file::write_atomic;
+use crate::locator;
+use crate::locator::lane::view;
 use crate::resource::{Access, Resource};
-use crate::run::write_atomic;
 use crate::sys::{clock, process};
-use crate::{journal, place};
+use crate::{journal, run};
 use std::path::Path;
 
-/// The version of the snapshot that this build writes; all up to it are read.
-pub(super) const VERSION: u64 = 1;
+/// The version of the snapshots that this build writes.
+pub const VERSION: u64 = 1;
 
 /// The state of every cache of one process at one moment.
 ///
 /// It holds names, numbers and source places; never a service's value, an environment variable's or an argument.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Snapshot {
     /// When it was taken, in microseconds since 1970.
     pub taken_at: u64,
@@ -35,7 +35,6 @@ pub struct Snapshot {
 
 /// The process of a [`Snapshot`].
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Process {
     /// Its number.
     pub pid: u32,
@@ -51,7 +50,6 @@ pub struct Process {
 
 /// One worker's cache of one locator.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Cache {
     /// The locator's name.
     pub locator: String,
@@ -76,7 +74,6 @@ pub struct Cache {
 
 /// One instance in a [`Cache`].
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Entry {
     /// The service, as it was registered.
     pub service: String,
@@ -112,7 +109,6 @@ pub struct Entry {
 
 /// Whether `get` would hand an instance out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum EntryState {
     /// It would.
     Cached,
@@ -125,17 +121,22 @@ pub enum EntryState {
 }
 
 impl EntryState {
-    pub(super) const ALL: [(Self, &'static str); 4] = [
-        (Self::Cached, "cached"),
-        (Self::Override, "override"),
-        (Self::Hidden, "hidden"),
-        (Self::Forgotten, "forgotten"),
-    ];
+    /// Every state, in the order of declaration.
+    pub const ALL: &'static [Self] = &[Self::Cached, Self::Override, Self::Hidden, Self::Forgotten];
+
+    /// Returns the word for the state in snapshots.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Override => "override",
+            Self::Hidden => "hidden",
+            Self::Forgotten => "forgotten",
+        }
+    }
 }
 
 /// What a service in a [`Snapshot`] claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Claim {
     /// On what.
     pub resource: Resource,
@@ -150,11 +151,11 @@ pub struct Claim {
 /// Each cache is locked in turn while it is copied, so workers that go on meanwhile are seen at slightly different
 /// times. Costs about as much as copying the names of all entries.
 pub fn collect() -> Snapshot {
-    let facts = place::facts();
+    let facts = run::facts();
     Snapshot {
         taken_at: clock::micros(),
-        run: place::run().id.clone(),
-        session: place::session(),
+        run: run::run().id.clone(),
+        session: run::session(),
         process: Process {
             pid: facts.pid,
             started: facts.started,
@@ -210,10 +211,10 @@ impl From<view::EntryView> for Entry {
             instance: view.instance,
             shared: view.shared,
             state: match view.state {
-                view::State::Cached => EntryState::Cached,
-                view::State::Override => EntryState::Override,
-                view::State::Hidden => EntryState::Hidden,
-                view::State::Forgotten => EntryState::Forgotten,
+                view::InstanceState::Cached => EntryState::Cached,
+                view::InstanceState::Override => EntryState::Override,
+                view::InstanceState::SetAside => EntryState::Hidden,
+                view::InstanceState::Retired => EntryState::Forgotten,
             },
             built_at: view.built_at,
             used_at: view.used_at,

@@ -1,10 +1,10 @@
 //! Snapshots as JSON, by hand: a derive would be compiled by everybody who has a test suite.
 
-use super::{Cache, Entry, EntryState, Snapshot, VERSION};
+use super::{Cache, Entry, Snapshot, VERSION};
 use serde_json::{Value, json};
 
-/// How each of our snapshots begins; anybody's JSON may lie beside it.
-pub(super) const MARK: &str = r#"{"cofferdam":"snapshot","#;
+/// The first bytes of a snapshot, which tell it from other JSON.
+pub const MARK: &str = r#"{"cofferdam":"snapshot","#;
 
 pub(super) fn json(snapshot: &Snapshot) -> String {
     let process = &snapshot.process;
@@ -41,10 +41,9 @@ fn cache(cache: &Cache) -> Value {
 }
 
 fn entry(entry: &Entry) -> Value {
-    let state = EntryState::ALL.iter().find(|(state, _)| *state == entry.state);
     let claims = entry.claims.iter().map(|claim| {
         json!({
-            "resource": claim.resource.to_json(),
+            "resource": claim.resource.to_text(),
             "access": claim.access.to_string(),
             "guards": claim.guards,
         })
@@ -54,7 +53,7 @@ fn entry(entry: &Entry) -> Value {
         "type": entry.type_name,
         "instance": entry.instance,
         "shared": entry.shared,
-        "state": state.map(|(_, word)| *word),
+        "state": entry.state.as_str(),
         "built_at": entry.built_at,
         "used_at": entry.used_at,
         "build_micros": entry.build_micros,

@@ -237,7 +237,7 @@ fn who_waits_too_long_is_told_which_thread_builds() {
     let error = locator.try_get::<One>().map(drop).unwrap_err().to_string();
     assert!(error.contains("is still busy after 0.03 s"), "{error}");
     assert!(
-        error.contains(r#"thread "the one that builds" builds it and is not done"#),
+        error.contains(r#"thread "the one that builds" is still building it"#),
         "{error}"
     );
     go.send(()).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::role::{play, plays, role};
 use cofferdam::ServiceLocator;
-use cofferdam::diagnostics::Evidence;
+use cofferdam_conflicts::Evidence;
 use std::sync::{Arc, OnceLock};
 
 const PATH: &str = "locator::counting::role_counts";

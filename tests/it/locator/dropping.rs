@@ -169,7 +169,7 @@ fn whoever_wants_the_successor_of_what_is_still_dropped_waits_and_then_is_told_w
     let error = locator.try_get::<Any>().map(drop).unwrap_err().to_string();
     assert!(error.contains("is still busy after 0.03 s"), "{error}");
     assert!(
-        error.contains(r#"thread "the one that clears" still drops its predecessor"#),
+        error.contains(r#"thread "the one that clears" is still dropping its predecessor"#),
         "{error}"
     );
     go.send(()).unwrap();

@@ -2,8 +2,8 @@
 
 use super::{is_same, own_worker};
 use crate::role::{Ended, listen, play, plays, role, say};
-use cofferdam::diagnostics::{Evidence, Kind};
 use cofferdam::{LazyProxy, ServiceLocator, Worker, WorkerLocal};
+use cofferdam_conflicts::{Evidence, Kind};
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock, mpsc};
 

@@ -359,7 +359,7 @@ mod others {
 mod recorded {
     use super::{Base, locator};
     use crate::role::{play, plays, role};
-    use cofferdam::diagnostics::Evidence;
+    use cofferdam_conflicts::Evidence;
     use std::sync::Arc;
 
     const PATH: &str = "locator::overrides::recorded::role_spies";

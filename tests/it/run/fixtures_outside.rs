@@ -2,8 +2,8 @@
 
 use super::fixtures::{asks, shell, told};
 use crate::role::{Player, fork, listen, play, plays, role, say};
-use cofferdam::diagnostics::Evidence;
 use cofferdam::{Access, Fixture, Resource, claim};
+use cofferdam_conflicts::Evidence;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 /// For failing, never for passing.
@@ -242,17 +242,6 @@ impl Process {
     pub(super) fn ended(&self) {
         assert!(poll(self.0.as_raw_fd()), "the process is still there");
     }
-}
-
-/// Runs a script to its end.
-#[expect(clippy::disallowed_methods, reason = "what a person would type")]
-pub(super) fn sh(script: &Path) {
-    let output = Command::new("sh").arg(script).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// Sends a signal to a process, or to a group if the number is negative.

@@ -1,8 +1,9 @@
 //! Several processes, some of them killed.
 
 use crate::role::{Player, fork, listen, play, plays, role, say};
-use cofferdam::diagnostics::{Evidence, LockState, locks};
+use cofferdam::diagnostics::{LockState, locks};
 use cofferdam::{Access, LockOptions, Resource, claim, lock, lock_shared, try_lock, try_lock_shared};
+use cofferdam_conflicts::Evidence;
 use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

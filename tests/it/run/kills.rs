@@ -1,6 +1,7 @@
 //! However a runner ends, its fixtures end too, and nothing of another run is touched.
 
-use super::kept::{Begun, Guest, Runner, Running, has_nextest, kill, of_the_servers, sh};
+use super::kept::{Begun, Guest, Runner, Running, has_nextest, kill, of_the_servers};
+use cofferdam::diagnostics::{CleanOptions, clean};
 
 /// Every signal, to the runner and to its whole group, beside a run that nobody kills.
 fn matrix(runner: Runner) {
@@ -193,15 +194,14 @@ fn a_run_whose_folder_was_deleted_is_torn_down_all_the_same() {
 }
 
 #[test]
-fn what_is_kept_stays_until_its_script_is_run() {
+fn what_is_kept_stays_until_clean_removes_it() {
     let base = tempfile::tempdir().unwrap();
     let keep = [("COFFERDAM_KEEP", "1")];
     let mut run = Running::start_with(Runner::CargoTest, base.path(), "kept", &keep);
     let text = run.finish();
     run.keeper.ended();
     assert!(run.servers.iter().all(Guest::is_here));
-    let script = run.folder.join("remove.sh");
-    assert!(text.contains(&format!("sh {}", script.display())), "{text}");
+    assert!(text.contains("To stop it: cargo cofferdam clean\n"), "{text}");
 
     // The next run leaves it alone.
     let mut next = Running::start(Runner::CargoTest, base.path(), "next");
@@ -209,6 +209,6 @@ fn what_is_kept_stays_until_its_script_is_run() {
     next.is_torn_down();
     assert!(run.servers.iter().all(Guest::is_here));
 
-    sh(&script);
+    clean(base.path(), CleanOptions::default()).unwrap();
     run.is_torn_down();
 }

@@ -105,7 +105,7 @@ fn a_test_that_uses_a_leased_port_without_a_lease_is_reported_and_leases_are_not
             .env("TMPDIR", base.path())
             .env("COFFERDAM_RECORD", "s");
         play(&mut command).end().passed();
-        let mut evidence = cofferdam::diagnostics::Evidence::new();
+        let mut evidence = cofferdam_conflicts::Evidence::new();
         evidence.read(&base.path().join("runs").join(run));
         assert_eq!(evidence.problem_count(), 0, "{:?}", evidence.problems());
         assert!(evidence.watched().claims >= 2);

@@ -31,7 +31,7 @@ mod lock_async;
 #[cfg(all(unix, not(miri)))]
 mod lock_files;
 #[cfg(all(target_os = "linux", not(miri)))]
-mod lock_kept;
+mod lock_fork;
 #[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
 mod moved;
 #[cfg(all(target_os = "linux", not(miri)))]

@@ -3,6 +3,7 @@
 use super::fixtures::shell;
 use crate::role::{listen, play, plays, role, say};
 use cofferdam::Fixture;
+use cofferdam::diagnostics::{CleanOptions, clean};
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -85,33 +86,30 @@ fn what_needs_another_is_ended_before_it_with_the_time_that_all_its_processes_ta
 }
 
 #[test]
-fn what_is_kept_is_ended_by_its_script_in_the_same_way_and_nobody_else_is() {
+fn what_is_kept_is_ended_by_clean_in_the_same_way_and_nothing_else_is() {
     let base = tempfile::tempdir().unwrap();
     let mut player = play(uses(USES, base.path(), "kept").env("COFFERDAM_KEEP", "1"));
-    let wrapper = player.hear();
+    player.hear();
     player.end().passed();
-    let script = base.path().join("runs/kept/remove.sh");
-    let text = fs::read_to_string(&script).unwrap();
+    let folder = base.path().join("runs/kept");
+    let started = folder.join("fixtures/application/processes");
+    assert!(!base.path().join("all").exists() && started.exists());
+    // The keeper leaves the folder when it has seen the runner's end.
+    let alive = fs::File::open(folder.join("alive.lock")).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "no sleep, and nothing else tells")]
+    alive.lock().unwrap();
+    drop(alive);
 
-    // As if the number was another's by now.
+    // As if a process number had been given to another process by now.
     let mut bystander = shell("exec sleep 1000").process_group(0).spawn().unwrap();
-    let other = text.replace(&format!("end {wrapper} "), &format!("end {} ", bystander.id()));
-    assert_ne!(other, text);
-    let foreign = base.path().join("foreign.sh");
-    // Nor is the folder removed when something could not be done.
-    let other = other.replace("\nrest '", "\n: '");
-    fs::write(&foreign, other.replace("echo application", "false; exit 7; echo")).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "as a person would")]
-    let sh = |script: &Path| Command::new("sh").arg(script).env_clear().status().unwrap();
-    assert_eq!(sh(&foreign).code(), Some(1));
+    let other = format!("{} 15 5000\n", bystander.id());
+    fs::write(&started, other).unwrap();
+    clean(base.path(), CleanOptions::default().all(true)).unwrap();
+    assert_eq!(fs::read_to_string(base.path().join("all")).unwrap(), ALL);
+    assert!(!folder.exists());
     assert!(bystander.try_wait().unwrap().is_none());
     bystander.kill().unwrap();
     bystander.wait().unwrap();
-
-    fs::remove_file(base.path().join("all")).unwrap();
-    assert_eq!(sh(&script).code(), Some(0));
-    assert_eq!(fs::read_to_string(base.path().join("all")).unwrap(), ALL);
-    assert!(!base.path().join("runs/kept").exists());
 }
 
 /// A process in a session of its own, without its parent and without the environment of a fixture's process.

@@ -88,7 +88,7 @@ fn a_forked_child_keeps_its_parents_worker_and_does_not_give_it_back() {
     let journal = std::fs::read_to_string(journal).unwrap();
     let ends = journal.matches(r#""event":"end""#).count();
     assert_eq!(ends, 1, "the child ended its parent's test:\n{journal}");
-    let mut evidence = cofferdam::diagnostics::Evidence::new();
+    let mut evidence = cofferdam_conflicts::Evidence::new();
     evidence.read(base.path());
     assert_eq!(evidence.problem_count(), 0, "{:?}", evidence.problems());
     assert_eq!(

@@ -7,7 +7,7 @@
 
 use super::pauses::{LONGEST, Pauses};
 use super::timelines::{Stay, Window};
-use crate::findings::Grade;
+use cofferdam_conflicts::Grade;
 
 /// As often a pair is run to see whether it can meet.
 const TRIES: usize = 5;

@@ -21,12 +21,10 @@ mod subjects;
 mod task_queue;
 mod timelines;
 
-use super::found::Found;
 use super::launch::Launch;
-use crate::findings::{Grade, Pair};
 use crate::signals::Heard;
-use cofferdam::diagnostics::Conflict;
 use cofferdam::{Access, Resource};
+use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 use leftovers::Snapshot;
 use rerun::Rerunner;
 pub(crate) use rerun::Stopped;
@@ -77,12 +75,10 @@ pub(crate) enum Event<'a> {
     },
 }
 
-/// Grades the findings of these conflicts, which are in the same order. A role that a test has only when it runs alone is
-/// entered into both.
+/// Grades the conflicts. A role that a test has only when it runs alone is entered too.
 pub(crate) fn confirm(
     launch: &Launch,
     conflicts: &mut [Conflict],
-    found: &mut [Found],
     options: Options,
     see: &(dyn Fn(Event<'_>) + Sync),
 ) -> Rerun {
@@ -93,18 +89,17 @@ pub(crate) fn confirm(
     let registered: Vec<_> = signals
         .filter_map(|signal| signal_hook::flag::register(*signal, Arc::clone(&stop)).ok())
         .collect();
-    let resources: Vec<Option<Resource>> = conflicts.iter().map(|one| one.resource.clone()).collect();
-    let mut suite = Suite::of(launch, &resources, found);
+    let mut suite = Suite::of(launch, conflicts);
     see(Event::Begun {
-        pairs: (0..found.len())
-            .map(|finding| suite.chosen(finding).pairs.len())
+        pairs: (0..conflicts.len())
+            .map(|conflict| suite.chosen(conflict).pairs.len())
             .sum(),
         budget: options.budget,
     });
     let snapshot = Snapshot::take(suite.folders());
     let rerunner = Rerunner::new(launch, stop);
     let grades = Grades {
-        found: &*found,
+        conflicts: &*conflicts,
         graded: Mutex::default(),
         see,
     };
@@ -119,7 +114,9 @@ pub(crate) fn confirm(
     };
     let graded = grades.into_pairs();
     // A role that a test has only alone makes further pairs.
-    let chosen: Vec<pairs::Chosen> = (0..found.len()).map(|finding| suite.chosen(finding)).collect();
+    let chosen: Vec<pairs::Chosen> = (0..conflicts.len())
+        .map(|conflict| suite.chosen(conflict))
+        .collect();
     let chosen_keys = chosen
         .iter()
         .enumerate()
@@ -127,9 +124,9 @@ pub(crate) fn confirm(
     let left = chosen_keys
         .filter(|key| is_over && !graded.contains_key(key))
         .count();
-    enter_roles(&suite, conflicts, found);
-    enter_failures(&suite, found);
-    outcome::enter(graded, &chosen, found);
+    enter_roles(&suite, conflicts);
+    enter_failures(&suite, conflicts);
+    outcome::enter(graded, &chosen, conflicts);
     see(Event::Over { left });
     for signal in registered {
         signal_hook::low_level::unregister(signal);
@@ -145,38 +142,32 @@ pub(crate) fn confirm(
 
 /// Enters the roles that tests had alone. The line in the test is that of its first use in the suite; the innermost line of
 /// the write is not known.
-fn enter_roles(suite: &Suite, conflicts: &mut [Conflict], found: &mut [Found]) {
-    for ((meet, conflict), one) in suite.meets.iter().zip(conflicts).zip(found) {
+fn enter_roles(suite: &Suite, conflicts: &mut [Conflict]) {
+    for (meet, conflict) in suite.meets.iter().zip(conflicts) {
         let Some(meet) = meet else { continue };
-        for (member, test) in meet.members.iter().zip(&mut one.finding.tests) {
-            let is_known = test
-                .uses
-                .iter()
-                .any(|one| one.access == crate::findings::Access::Write);
-            if !member.writes || is_known {
+        for (member, test) in meet.members.iter().zip(&mut conflict.tests) {
+            if !member.writes || test.writes() {
                 continue;
             }
-            let test_place = test.uses.iter().find_map(|one| one.test_place.clone());
-            test.uses.push(crate::findings::Use {
-                access: crate::findings::Access::Write,
+            let test_place = test.uses.iter().find_map(|used| used.test_place.clone());
+            let (from, to) = test.uses.first().map_or((0, 0), |used| (used.from, used.to));
+            test.uses.push(Use {
+                access: Some(Access::Write),
+                service: None,
                 place: None,
                 test_place,
+                from,
+                to,
             });
-            let is_it = |party: &&mut cofferdam::diagnostics::Party| {
-                party.binary == test.binary && party.test.as_deref() == Some(&test.name)
-            };
-            if let Some(party) = conflict.parties.iter_mut().find(is_it) {
-                party.access = Some(Access::Write);
-            }
         }
     }
 }
 
 /// Enters which tests fail when they are started by their names alone, for their runs show little.
-fn enter_failures(suite: &Suite, found: &mut [Found]) {
-    for (meet, one) in suite.meets.iter().zip(found) {
+fn enter_failures(suite: &Suite, conflicts: &mut [Conflict]) {
+    for (meet, conflict) in suite.meets.iter().zip(conflicts) {
         let subjects = meet.iter().flat_map(|meet| &meet.subjects);
-        for (subject, test) in subjects.zip(&mut one.finding.tests) {
+        for (subject, test) in subjects.zip(&mut conflict.tests) {
             let solo = suite.subjects[*subject].solo.get();
             test.fails_alone = solo.is_some_and(|solo| solo.fails);
         }
@@ -192,7 +183,7 @@ fn sorted([a, b]: [usize; 2]) -> [usize; 2] {
 
 /// The grades of the pairs so far.
 struct Grades<'a> {
-    found: &'a [Found],
+    conflicts: &'a [Conflict],
     graded: Mutex<HashMap<Key, Pair>>,
     see: &'a (dyn Fn(Event<'_>) + Sync),
 }
@@ -214,16 +205,18 @@ impl Grades<'_> {
                 tests,
                 grade,
                 tries,
-                why,
+                reason: why,
             },
         };
-        let one = &self.found[finding].finding;
-        (self.see)(Event::Graded {
-            resource: &one.resource,
-            tests: tests.map(|test| one.tests[test].name.as_str()),
-            grade: pair.grade,
-            first,
-        });
+        let conflict = &self.conflicts[finding];
+        if let Some(resource) = &conflict.resource {
+            (self.see)(Event::Graded {
+                resource,
+                tests: tests.map(|test| conflict.tests[test].name()),
+                grade: pair.grade,
+                first,
+            });
+        }
         graded.insert(key, pair);
     }
 

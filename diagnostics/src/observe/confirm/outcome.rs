@@ -1,39 +1,38 @@
-//! What the pairs' grades say about their findings.
+//! Grades conflicts by their pairs.
 
 use super::Key;
 use super::grade::{NOT_BOTH, NOT_CHANGED};
 use super::pairs::Chosen;
-use crate::findings::{Grade, Pair};
-use crate::observe::found::Found;
+use cofferdam_conflicts::{Conflict, Grade, Pair};
 use std::collections::{BTreeSet, HashMap};
 
-/// Enters the grades into the findings. `chosen` are the pairs that were to be tried of each.
-pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[Chosen], found: &mut [Found]) {
+/// Enters the grades into the conflicts. `chosen` has the pairs to try of each.
+pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[Chosen], conflicts: &mut [Conflict]) {
     let mut graded: Vec<(Key, Pair)> = graded.into_iter().collect();
     graded.sort_by_key(|(key, _)| *key);
-    for (index, (one, chosen)) in found.iter_mut().zip(chosen).enumerate() {
-        let finding = &mut one.finding;
+    for (index, (conflict, chosen)) in conflicts.iter_mut().zip(chosen).enumerate() {
         let own = graded.iter().filter(|((of, _), _)| *of == index);
-        finding.pairs = own.map(|(_, pair)| pair.clone()).collect();
-        settle(&mut finding.pairs);
+        conflict.pairs = own.map(|(_, pair)| pair.clone()).collect();
+        settle(&mut conflict.pairs);
         // The gravest first, and of those in the order of their tests.
-        finding.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.grade));
-        finding.pairs_in_all = chosen.in_all;
-        finding.grade = match of_pairs(finding.pairs.iter()) {
-            Grade::Guarded if !is_covered(&finding.pairs, chosen) => Grade::Potential,
+        conflict.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.grade));
+        conflict.pair_count = chosen.in_all;
+        let grade = match of_pairs(conflict.pairs.iter()) {
+            Grade::Guarded if !is_covered(&conflict.pairs, chosen) => Grade::Potential,
             grade => grade,
         };
-        for (position, test) in finding.tests.iter_mut().enumerate() {
-            let mut own = finding
+        conflict.grade = Some(grade);
+        for (position, test) in conflict.tests.iter_mut().enumerate() {
+            let mut own = conflict
                 .pairs
                 .iter()
                 .filter(|pair| pair.tests.contains(&position))
                 .peekable();
-            test.grade = if own.peek().is_none() {
-                finding.grade.min(Grade::Potential)
+            test.grade = Some(if own.peek().is_none() {
+                grade.min(Grade::Potential)
             } else {
                 of_pairs(own)
-            };
+            });
         }
     }
 }
@@ -62,11 +61,11 @@ fn settle(pairs: &mut [Pair]) {
     }
     let guarded = pairs.iter().filter(|pair| pair.grade == Grade::Guarded);
     let guarded: BTreeSet<usize> = guarded.flat_map(|pair| pair.tests).collect();
-    let by_a_third = |pair: &&mut Pair| pair.why == NOT_BOTH || pair.why == NOT_CHANGED;
+    let by_a_third = |pair: &&mut Pair| pair.reason == NOT_BOTH || pair.reason == NOT_CHANGED;
     for pair in pairs.iter_mut().filter(by_a_third) {
         if pair.tests.iter().all(|test| guarded.contains(test)) {
             pair.grade = Grade::Guarded;
-            pair.why.push_str(", and each was kept apart from others");
+            pair.reason.push_str(", and each was kept apart from others");
         }
     }
 }
@@ -80,7 +79,7 @@ mod tests {
             tests,
             grade,
             tries: 1,
-            why: why.to_owned(),
+            reason: why.to_owned(),
         }
     }
 

@@ -14,8 +14,8 @@ use super::subjects::{
 use super::task_queue::{Task, run_all};
 use super::timelines::Stay;
 use super::{Grades, Options, sorted};
-use crate::findings::Grade;
 use cofferdam::Resource;
+use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

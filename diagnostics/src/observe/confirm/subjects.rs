@@ -3,10 +3,9 @@
 use super::cover::Crowd;
 use super::pairs::{self, Chosen, Meeting, Member};
 use super::rerun::{self, Part};
-use crate::findings::{Access, Kind, Runner};
-use crate::observe::found::Found;
 use crate::observe::launch::{Launch, StartedProgram};
 use cofferdam::{Resource, Scope};
+use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -59,21 +58,21 @@ pub(super) struct Suite {
 }
 
 impl Suite {
-    pub(super) fn of(launch: &Launch, resources: &[Option<Resource>], found: &[Found]) -> Self {
+    pub(super) fn of<'c>(launch: &Launch, conflicts: &'c [Conflict]) -> Self {
         let mut parts = Parts::new(launch);
         let mut suite = Self {
             subjects: Vec::new(),
             meets: Vec::new(),
         };
-        let mut known: HashMap<(&str, &str), usize> = HashMap::new();
-        for (finding, (one, resource)) in found.iter().zip(resources).enumerate() {
+        let mut known: HashMap<(&'c str, &'c str), usize> = HashMap::new();
+        for (finding, conflict) in conflicts.iter().enumerate() {
             let mut subjects = Vec::new();
-            for (position, test) in one.finding.tests.iter().enumerate() {
+            for test in &conflict.tests {
                 let next = suite.subjects.len();
-                let subject = *known.entry((&test.binary, &test.name)).or_insert(next);
+                let subject = *known.entry((&test.binary, test.name())).or_insert(next);
                 if subject == next {
                     suite.subjects.push(Subject {
-                        part: parts.part(one, position),
+                        part: parts.part(test),
                         findings: BTreeSet::new(),
                         solo: OnceLock::new(),
                     });
@@ -81,18 +80,18 @@ impl Suite {
                 suite.subjects[subject].findings.insert(finding);
                 subjects.push(subject);
             }
-            let members = members(one);
+            let members = members(conflict);
             let at_once = pairs::count(&members, Meeting::AtOnce) > 0;
-            suite.meets.push(resource.clone().map(|resource| Meet {
+            suite.meets.push(conflict.resource.clone().map(|resource| Meet {
                 resource,
                 subjects,
                 members,
-                meeting: if at_once && one.finding.kind != Kind::OrderLeak {
+                meeting: if at_once && conflict.kind != Kind::OrderLeak {
                     Meeting::AtOnce
                 } else {
                     Meeting::InTurn
                 },
-                moments: one.moments.clone(),
+                moments: conflict.tests.iter().map(first_moment).collect(),
             }));
         }
         suite
@@ -177,15 +176,22 @@ impl Meet {
     }
 }
 
-fn members(one: &Found) -> Vec<Member> {
-    let tests = one.finding.tests.iter().zip(&one.pids).enumerate();
-    let member = |(index, (test, pid)): (usize, (&crate::findings::Test, &u32))| Member {
+fn first_moment(test: &Test) -> u64 {
+    test.uses.iter().map(|used| used.from).min().unwrap_or(0)
+}
+
+fn members(conflict: &Conflict) -> Vec<Member> {
+    let member = |(index, test): (usize, &Test)| Member {
         test: index,
-        writes: test.uses.iter().any(|one| one.access == Access::Write),
+        writes: test.writes(),
         // nextest's processes run side by side.
-        place: if test.runner == Runner::Nextest { 0 } else { *pid },
+        place: if is_own_process(test) { 0 } else { test.pid },
     };
-    tests.map(member).collect()
+    conflict.tests.iter().enumerate().map(member).collect()
+}
+
+fn is_own_process(test: &Test) -> bool {
+    test.runner == Some(Runner::Nextest)
 }
 
 /// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
@@ -275,21 +281,20 @@ impl<'a> Parts<'a> {
     }
 
     /// Returns `None` for a test that cannot be started once more.
-    fn part(&mut self, one: &Found, test: usize) -> Option<Part> {
-        let (test, pid) = (&one.finding.tests[test], one.pids[test]);
-        let own_process = test.runner == Runner::Nextest;
+    fn part(&mut self, test: &Test) -> Option<Part> {
+        let (pid, own_process) = (test.pid, is_own_process(test));
         let key = (
             pid,
             if own_process {
-                test.name.clone()
+                test.name().to_owned()
             } else {
                 String::new()
             },
         );
-        let read = || rerun::started(self.launch, pid, &test.name, own_process).map(Arc::new);
+        let read = || rerun::started(self.launch, pid, test.name(), own_process).map(Arc::new);
         let started = self.known.entry(key).or_insert_with(read).clone()?;
         Some(Part {
-            name: test.name.clone(),
+            name: test.name().to_owned(),
             binary: test.binary.clone(),
             started,
             own_process,

@@ -147,7 +147,7 @@ mod tests {
         let conflicts = reading.evidence.conflicts();
         let met = conflicts.iter().map(|told| {
             let resource = told.resource.as_ref().unwrap();
-            format!("{} {}", resource.as_str(), told.parties.len())
+            format!("{} {}", resource.as_str(), told.uses().count())
         });
         met.collect()
     }

@@ -3,18 +3,18 @@
 
 use super::accesses::{Accesses, InternedEffect, TestAccess, WorkingDirs};
 use super::dir_listings::DirListings;
-use crate::findings::Watched;
+use crate::findings::Coverage;
 use crate::observe::causes::{Cause, Family, Met, Named, Paths, causes};
 use crate::observe::format::RUN;
-use crate::observe::found::Detail;
+use crate::observe::found::SourceLines;
 use crate::observe::interpret::FileAccess;
 use crate::observe::launch::test_groups::TestGroups;
 use crate::observe::log::attribution::Attribution;
 use crate::observe::log::backtraces::BacktraceFilter;
-use crate::observe::log::source_lines::{CallSite, SourceLines};
+use crate::observe::log::source_lines::{CallSite, LineResolver};
 use crate::observe::log::{Log, Record};
-use cofferdam::diagnostics::{Conflict, Evidence, Kind, Observed, Party};
 use cofferdam::{Access, Resource, ResourceKind};
+use cofferdam_conflicts::{Conflict, Evidence, Kind, Observed, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
@@ -25,7 +25,7 @@ pub(crate) struct Reading<'o> {
     pub(crate) evidence: Evidence,
     /// The accesses under locks, as if there were no locks.
     pub(crate) locked: Evidence,
-    pub(crate) watched: Watched,
+    pub(crate) coverage: Coverage,
     accesses: Accesses<'o>,
 }
 
@@ -61,7 +61,7 @@ impl Reading<'_> {
         groups: &TestGroups,
         suite: &[PathBuf],
         line_of: &mut LineOf<'_>,
-    ) -> Vec<(Conflict, Option<String>)> {
+    ) -> Vec<Conflict> {
         let seen = self.evidence.conflicts();
         let (met, mut others): (Vec<Conflict>, Vec<Conflict>) =
             seen.into_iter().partition(|told| self.file_of(told).is_some());
@@ -77,9 +77,9 @@ impl Reading<'_> {
                 _ => others.push(told.clone()),
             }
         }
-        let mut told: Vec<(Conflict, Option<String>)> = others.into_iter().map(|told| (told, None)).collect();
+        let mut found = others;
         if merged.is_empty() && families.is_empty() {
-            return told;
+            return found;
         }
         let claims = Claims::of(&self.accesses, attribution);
         for kind in [Kind::SharedResource, Kind::OrderLeak] {
@@ -102,20 +102,23 @@ impl Reading<'_> {
                 Some((resource, place.unwrap_or(one.place)))
             };
             let evidence = claims.on_causes(&self.accesses, run, attribution, groups, kind, &cause);
-            let conflicts = evidence.conflicts().into_iter().filter(|told| told.kind == kind);
-            told.extend(conflicts.map(|mut conflict| {
+            let conflicts = evidence
+                .conflicts()
+                .into_iter()
+                .filter(|conflict| conflict.kind == kind);
+            found.extend(conflicts.map(|mut conflict| {
                 let family = families
                     .iter()
                     .find(|(family, _)| Some(family.resource()) == conflict.resource);
-                let origin = family.map(|(family, _)| family.origin.clone());
-                if let Some(origin) = &origin {
+                if let Some((family, _)) = family {
                     conflict.message.push_str("; the name is made from ");
-                    conflict.message.push_str(origin);
+                    conflict.message.push_str(&family.origin);
+                    conflict.name_parts = Some(family.origin.clone());
                 }
-                (conflict, origin)
+                conflict
             }));
         }
-        told
+        found
     }
 
     /// Returns the paths of these conflicts, and the tests of each of the others that is on a working directory.
@@ -230,16 +233,21 @@ impl Reading<'_> {
         families
     }
 
-    /// Returns the source lines of a party's access, whose place is `#` and a number.
-    pub(crate) fn detail(&self, party: &Party, lines: &mut SourceLines<'_>) -> Detail {
-        let number = || party.place.as_deref()?.strip_prefix('#')?.parse::<usize>().ok();
+    /// Returns the lines of a use, by the number that is its place.
+    pub(crate) fn lines_of(
+        &self,
+        test: &Test,
+        used: &cofferdam_conflicts::Use,
+        lines: &mut LineResolver<'_>,
+    ) -> SourceLines {
+        let number = || used.place.as_deref()?.strip_prefix('#')?.parse::<usize>().ok();
         let Some(one) = number().and_then(|number| self.accesses.all.get(number)) else {
-            return Detail::default();
+            return SourceLines::default();
         };
         let place = self.accesses.places[one.place as usize];
-        Detail {
+        SourceLines {
             place: lines.line(place),
-            test_place: lines.test_line(place, party.test.as_deref().unwrap_or_default()),
+            test_place: lines.test_line(place, test.name()),
         }
     }
 
@@ -284,7 +292,7 @@ pub(crate) fn read<'o>(
     for (index, log) in logs.iter().enumerate() {
         accesses.first_pass(index, log, &working_dirs[index], attribution);
     }
-    let mut watched = Watched {
+    let mut coverage = Coverage {
         tests: attribution.tests.len() as u64,
         programs: attribution
             .tests
@@ -292,7 +300,7 @@ pub(crate) fn read<'o>(
             .map(|test| &test.binary)
             .collect::<HashSet<_>>()
             .len() as u64,
-        ..Watched::default()
+        ..Coverage::default()
     };
     for (index, log) in logs
         .iter()
@@ -310,9 +318,9 @@ pub(crate) fn read<'o>(
                 && !attribution.is_harness(index, record)
         };
         for record in log.records().filter(is_counted) {
-            watched.accesses += 1;
+            coverage.accesses += 1;
             let Some(test) = attribution.test(index, &record) else {
-                watched.of_no_test += 1;
+                coverage.of_no_test += 1;
                 continue;
             };
             let place = match start {
@@ -329,7 +337,7 @@ pub(crate) fn read<'o>(
     Reading {
         evidence,
         locked,
-        watched,
+        coverage,
         accesses,
     }
 }
@@ -344,11 +352,9 @@ impl TestNumbers {
         *self.0.entry((binary.to_owned(), test.to_owned())).or_insert(next)
     }
 
-    fn of(&mut self, told: &Conflict) -> BTreeSet<usize> {
-        let parties = told.parties.iter();
-        parties
-            .map(|party| self.get(&party.binary, party.test.as_deref().unwrap_or_default()))
-            .collect()
+    fn of(&mut self, conflict: &Conflict) -> BTreeSet<usize> {
+        let tests = conflict.tests.iter();
+        tests.map(|test| self.get(&test.binary, test.name())).collect()
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) enum CallSite {
 }
 
 /// Resolves origins of accesses to source lines.
-pub(crate) struct SourceLines<'a> {
+pub(crate) struct LineResolver<'a> {
     logs: &'a [Log],
     /// The directory the command was started in; paths are shown relative to it.
     root: &'a Path,
@@ -117,7 +117,7 @@ pub(crate) fn is_within(program: &Loader, address: u64, names: &[&str], files: &
     false
 }
 
-impl<'a> SourceLines<'a> {
+impl<'a> LineResolver<'a> {
     pub(crate) fn new(logs: &'a [Log], root: &'a Path) -> Self {
         Self {
             logs,

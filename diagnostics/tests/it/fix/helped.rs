@@ -2,8 +2,8 @@
 
 use crate::recording::Told;
 use crate::suites::has_nextest;
-use cofferdam::ResourceKind as Kind;
-use cofferdam::diagnostics::{Harness, HelpContext, SuiteApi};
+use cofferdam::{Resource, ResourceKind as Kind};
+use cofferdam_conflicts::{Harness, HelpContext, SuiteApi};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -117,7 +117,7 @@ fn of_own(help: &str, body: &str) -> String {
 
 /// What the help says of tests that share the resource.
 fn shared(kind: Kind, name: &str, suite: &HelpContext<'_>) -> String {
-    let text = kind.help(name, suite);
+    let text = suite.help(&Resource::new(kind, name));
     text.split_once("; where ").unwrap().1.to_owned()
 }
 
@@ -137,7 +137,7 @@ fn program(api: SuiteApi) -> String {
         writeln!(text, "#[test]\n{attribute}\nfn {name}() -> Told {{ {body} }}").unwrap();
     };
     for (kind, name, body) in OWN {
-        let help = kind.help(name, &suite);
+        let help = suite.help(&Resource::new(kind, name));
         let body = match kind {
             // Its first code is a part of an expression.
             Kind::Env => body.replace("CODE", codes(&help)[0]),
@@ -174,7 +174,7 @@ fn kind_of_golden(suite: &HelpContext<'_>) -> String {
         ..*suite
     };
     let golden = "tests/golden.txt";
-    let help = Kind::File.help(golden, &tracked);
+    let help = tracked.help(&Resource::new(Kind::File, golden));
     let copied = of_own(&help, "let _ = CODE; ");
     let to = copied
         .rsplit_once(", ")

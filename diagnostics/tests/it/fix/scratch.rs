@@ -131,8 +131,11 @@ impl Scratch {
     ) -> Value {
         let tests = users.iter().map(|(binary, name, access)| {
             json!({
-                "name": name, "binary": binary, "package": self.path(), "runner": runner, "grade": grade,
-                "uses": [{"access": access, "place": "src/lib.rs:5"}],
+                "run": "1-1", "worker": "", "pid": 1, "binary": binary, "package": self.path(), "runner": runner,
+                "name": name, "attempt": 1, "grade": grade, "fails_alone": false,
+                "uses": [{
+                    "access": access, "service": null, "place": "src/lib.rs:5", "test_place": null, "from": 1, "to": 2,
+                }],
             })
         });
         let name = match kind {
@@ -140,8 +143,9 @@ impl Scratch {
             _ => name.to_owned(),
         };
         json!({
-            "kind": "shared-resource", "resource": {"kind": kind, "name": name}, "grade": grade, "overlapped": true,
-            "tests": tests.collect::<Vec<_>>(), "pairs": [], "pairs_in_all": 1,
+            "kind": "shared-resource", "resource": {"kind": kind, "name": name}, "service": null, "grade": grade,
+            "overlapped": true, "between_runs": false, "message": "tests use it", "name_parts": null,
+            "tests": tests.collect::<Vec<_>>(), "use_count": users.len(), "pairs": [], "pair_count": 1,
             "help": "let each have its own; where that cannot be, an attribute",
         })
     }
@@ -186,8 +190,11 @@ impl Scratch {
 
     pub(super) fn checked(&self, args: &[&str]) -> Told {
         let findings = json!({
-            "version": 1, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6,
-            "findings": self.findings, "locked": self.locked, "ran": self.ran,
+            "version": 4, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6, "command": 0,
+            "account": {
+                "started": 0, "recorded": 0, "complete": 0, "incomplete": 0, "lost": [], "out_of_reach": [],
+            },
+            "conflicts": self.findings, "locked": self.locked, "ran": self.ran,
         });
         self.write("observed/last.json", &findings.to_string());
         let dir: &Path = &self.path();

@@ -86,10 +86,12 @@ fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
     let package = Package::new("anyway", ANYWAY);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["unguarded file used"], "{report}");
-    assert_eq!(
-        report["conflicts"][0]["fails_alone"],
-        serde_json::json!(["fails_anyway"])
-    );
+    let tests = report["conflicts"][0]["tests"].as_array().unwrap().iter();
+    let failing: Vec<_> = tests
+        .filter(|test| test["fails_alone"] == true)
+        .map(|test| &test["name"])
+        .collect();
+    assert_eq!(failing, ["fails_anyway"]);
 }
 
 #[test]
@@ -213,12 +215,12 @@ fn what_one_program_leaves_to_the_next_is_shown_by_running_them_in_turn() {
         ["potential file unminded", "reproduced file left"],
         "{report}"
     );
-    let why = report["conflicts"][0]["pairs"][0]["why"].as_str().unwrap();
+    let why = report["conflicts"][0]["pairs"][0]["reason"].as_str().unwrap();
     assert_eq!(
         why,
         "minds_what_it_finds failed after leaves_what_it_made, and passed twice before"
     );
-    let why = report["conflicts"][1]["pairs"][0]["why"].as_str().unwrap();
+    let why = report["conflicts"][1]["pairs"][0]["reason"].as_str().unwrap();
     assert!(why.ends_with("both passed, which proves nothing"), "{why}");
 }
 
@@ -245,9 +247,9 @@ fn what_was_found_is_kept_for_other_commands() {
     let kept: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(
         (&kept["version"], &kept["confirmed"], &kept["tests"]),
-        (&3.into(), &true.into(), &2.into())
+        (&4.into(), &true.into(), &2.into())
     );
-    let finding = &kept["findings"][0];
+    let finding = &kept["conflicts"][0];
     assert_eq!(finding["grade"], "unguarded");
     assert_eq!(
         finding["resource"],
@@ -282,10 +284,13 @@ fn a_group_behind_one_lock_is_no_conflict_and_each_of_its_tests_was_tried() {
         let tried = pairs.filter(|pair| pair["grade"] == "guarded");
         let tests: std::collections::BTreeSet<&str> = tried
             .flat_map(|pair| pair["tests"].as_array().unwrap())
-            .map(|test| test["test"].as_str().unwrap())
+            .map(|position| {
+                let test = &guarded["tests"][position.as_u64().unwrap() as usize];
+                test["name"].as_str().unwrap()
+            })
             .collect();
         assert_eq!(
-            (tests.len(), &guarded["pairs_in_all"]),
+            (tests.len(), &guarded["pair_count"]),
             (14, &91.into()),
             "{guarded}"
         );
@@ -298,7 +303,7 @@ fn a_test_that_needs_another_to_run_first_is_in_no_race_and_gets_no_lock() {
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["order-dependent env NEEDED"], "{report}");
     assert_eq!(report["exit_code"]["process"], 0);
-    let why = &report["conflicts"][0]["pairs"][0]["why"];
+    let why = &report["conflicts"][0]["pairs"][0]["reason"];
     assert_eq!(
         why,
         "b_finds_it failed in 0 of 2 runs beside a_sets_it and in 10 of 10 alone: it needs that to run first"

@@ -285,7 +285,7 @@ fn after_a_typo_the_report_says_why_nothing_was_observed_and_no_pairs_are_announ
         (
             &["cargo", "test", "--offline", "no_such_name"],
             3,
-            "test programs were observed, and no test ran in them: does the filter match one?",
+            "test programs were observed, and no test was seen in them: a filter may match none",
         ),
     ] {
         let told = package.observe(&["--confirm"], command);

@@ -106,16 +106,12 @@ impl Package {
 fn resource(told: &serde_json::Value, met: &Path) -> String {
     let name = told["resource"]["name"].as_str().unwrap();
     let name = Path::new(name).strip_prefix(met).unwrap_or(Path::new(name));
-    let parties = told["parties"].as_array().unwrap();
-    let mut tests: Vec<(&str, bool)> = Vec::new();
-    for party in parties {
-        let (test, writes) = (party["test"].as_str().unwrap(), party["access"] == "write");
-        match tests.iter_mut().find(|(known, _)| *known == test) {
-            Some(known) => known.1 |= writes,
-            None => tests.push((test, writes)),
-        }
-    }
-    let writers = tests.iter().filter(|(_, writes)| *writes).count();
+    let tests = told["tests"].as_array().unwrap();
+    let writes = |test: &&serde_json::Value| {
+        let uses = test["uses"].as_array().unwrap();
+        uses.iter().any(|used| used["access"] == "write")
+    };
+    let writers = tests.iter().filter(writes).count();
     let kind = told["resource"]["kind"].as_str().unwrap();
     format!("{kind} {}: {writers} × {}", name.display(), tests.len() - writers)
 }

@@ -1,0 +1,264 @@
+//! What was recorded, taken in from journals and snapshots, and what can be said about it.
+
+mod account;
+mod caches;
+#[cfg(test)]
+mod counted;
+mod fold;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod memory;
+mod observed;
+#[cfg(test)]
+mod script;
+mod sources;
+
+use super::conflict::Conflict;
+use crate::counts::{CacheCount, ServiceCount};
+use crate::error::ReadError;
+use crate::tables::{self, Alone, Lane, Numbered, State};
+use crate::{detect, journal, snapshot};
+pub use account::{Account, LostProcess, reserve};
+use cofferdam::format::Snapshot;
+use fold::Journal;
+pub use observed::Observed;
+use serde::Serialize;
+use sources::Sort;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// What was recorded: the ground on which conflicts are told.
+///
+/// Takes in any number of files and folders, also from several machines: a run is known by its ID, and the same
+/// worker of another run is another worker. What cannot be read is kept as a [problem](Self::problems), and the
+/// rest is still read.
+///
+/// Memory grows with what is distinct (executions, instances, who claims what), not with the lines of journals.
+///
+/// ```no_run
+/// use cofferdam_conflicts::Evidence;
+/// let mut evidence = Evidence::new();
+/// evidence.read("target/cofferdam/runs".as_ref());
+/// for conflict in evidence.conflicts() {
+///     println!("{conflict}");
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct Evidence {
+    state: State,
+    account: Account,
+    session: Option<String>,
+    problems: Vec<ReadError>,
+    problem_count: u64,
+    visited: BTreeSet<PathBuf>,
+}
+
+/// What was watched: a verdict holds for this and no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Watched {
+    /// Invocations of a runner.
+    pub runs: u64,
+    /// Test processes.
+    pub processes: u64,
+    /// Workers, each in its run.
+    pub workers: u64,
+    /// Tests in a run, each attempt once; only those that touched cofferdam are known.
+    pub tests: u64,
+    /// Instances of services.
+    pub instances: u64,
+    /// Fixtures that tests used, each once in its run.
+    pub fixtures: u64,
+    /// Claims on resources.
+    pub claims: u64,
+    /// Journals that were read.
+    pub journals: u64,
+    /// Snapshots that were read.
+    pub snapshots: u64,
+    /// Lines that killed processes left half-written, and that were skipped.
+    pub torn: u64,
+}
+
+impl Evidence {
+    /// As many problems as are kept; the others are counted.
+    const KEPT: usize = 50;
+
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Nothing yet, and only what was recorded for this session will be taken in.
+    pub fn of_session(session: impl Into<String>) -> Self {
+        Self {
+            session: Some(session.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), a session's account (`*.account`), or all that lie in a
+    /// folder and below.
+    ///
+    /// In a folder, JSON that is no snapshot of ours is left alone. A file that is reached twice is read once.
+    /// Costs about 2 µs a line.
+    pub fn read(&mut self, path: &Path) {
+        let mut files = Vec::new();
+        sources::walk(path, &mut self.visited, &mut |found| match found {
+            Ok((file, sort)) => files.push(Ok((file.to_owned(), sort))),
+            Err(error) => files.push(Err(error)),
+        });
+        for file in files {
+            match file {
+                Ok((file, Sort::Journal)) => self.journal(&file),
+                Ok((file, Sort::Json)) => self.snapshot(&file, file == path),
+                Ok((file, Sort::Account)) => {
+                    if let Err(error) = self.account.read(&file) {
+                        self.problem(error);
+                    }
+                }
+                Err(error) => self.problem(error),
+            }
+        }
+    }
+
+    /// Takes in a snapshot.
+    pub fn add(&mut self, snapshot: &Snapshot) {
+        let ours = self.session.as_ref();
+        if ours.is_none_or(|ours| snapshot.session.as_ref() == Some(ours)) {
+            caches::add(&mut self.state, snapshot);
+        }
+    }
+
+    /// What could not be read, in the order it was met: the first 50.
+    pub fn problems(&self) -> &[ReadError] {
+        &self.problems
+    }
+
+    /// How many problems there are, also those that were not kept.
+    pub fn problem_count(&self) -> u64 {
+        self.problem_count
+    }
+
+    /// What was started, and what of it is missing: nothing where no session's account was taken in.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// What was watched.
+    pub fn watched(&self) -> Watched {
+        let state = &self.state;
+        let count = |rows: usize| rows as u64;
+        let is_worker = |lane: &&Lane| !matches!(lane.alone, Some(Alone::Process(_)));
+        let tests = state.executions.rows.iter().filter(|row| row.test.is_some());
+        Watched {
+            runs: count(state.runs.rows.len()),
+            processes: count(state.processes.rows.len()),
+            workers: count(state.lanes.rows.iter().filter(is_worker).count()),
+            tests: count(tests.count()),
+            instances: count(state.instances.rows.len()),
+            fixtures: count(state.fixtures.len()),
+            claims: state.claimed,
+            journals: state.journals,
+            snapshots: state.snapshots,
+            torn: state.torn,
+        }
+    }
+
+    /// Every conflict, warning and note, the gravest first, always in the same order.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        detect::all(&self.state)
+    }
+
+    /// What the caches of each worker counted, by worker and locator: what journals tell of processes that came to
+    /// their end. Snapshots hold the same of one moment, and are not added.
+    pub fn cache_counts(&self) -> Vec<CacheCount> {
+        self.state.counts.of_caches(&self.state.names)
+    }
+
+    /// How often each service was built and evicted in each worker, by worker, locator and service: what journals tell,
+    /// also of processes that were killed.
+    pub fn service_counts(&self) -> Vec<ServiceCount> {
+        self.state.counts.of_services(&self.state.names)
+    }
+
+    fn journal(&mut self, file: &Path) {
+        match File::open(file) {
+            Ok(source) => self.take_in(file, BufReader::with_capacity(1 << 16, source)),
+            Err(source) => self.problem(ReadError::io("read", file, source)),
+        }
+    }
+
+    pub(super) fn take_in(&mut self, file: &Path, source: impl BufRead) {
+        self.state.journals += 1;
+        let mut journal = Journal::default();
+        let mut is_empty = true;
+        let torn = journal::read(file, source, |found| {
+            is_empty = false;
+            let folded = found.and_then(|(line, record)| {
+                journal
+                    .fold(&mut self.state, self.session.as_deref(), record)
+                    .map_err(|reason| ReadError::unreadable(file, Some(line), reason))
+            });
+            if let Err(error) = folded {
+                problem(&mut self.problems, &mut self.problem_count, error);
+            }
+        });
+        self.state.torn += torn;
+        journal.finish(&mut self.state);
+        if is_empty && torn == 0 {
+            self.problem(ReadError::unreadable(
+                file,
+                None,
+                "the journal is empty: its process could not write, or was killed",
+            ));
+        }
+    }
+
+    /// `named` files have to be snapshots; those found in folders may be anybody's.
+    fn snapshot(&mut self, file: &Path, named: bool) {
+        match snapshot::read_if_ours(file) {
+            Ok(Some(snapshot)) => self.add(&snapshot),
+            Ok(None) if named => self.problem(ReadError::unreadable(
+                file,
+                None,
+                "this JSON is no snapshot of ours",
+            )),
+            Ok(None) => {}
+            Err(error) => self.problem(error),
+        }
+    }
+
+    fn problem(&mut self, error: ReadError) {
+        problem(&mut self.problems, &mut self.problem_count, error);
+    }
+}
+
+fn problem(kept: &mut Vec<ReadError>, count: &mut u64, error: ReadError) {
+    *count += 1;
+    if kept.len() < Evidence::KEPT {
+        kept.push(error);
+    }
+}
+
+impl State {
+    /// The execution that a snapshot's worker stands for, whose test is not known.
+    fn unnamed(&mut self, process: u32, lane: u32, begin: u64, end: u64) -> u32 {
+        let index = self
+            .executions
+            .row((process, Numbered::Snapshot { lane }), || tables::Execution {
+                process,
+                lane,
+                test: None,
+                attempt: 1,
+                begin,
+                end,
+            });
+        let row = self.executions.get_mut(index);
+        row.begin = row.begin.min(begin);
+        row.end = row.end.max(end);
+        index
+    }
+}

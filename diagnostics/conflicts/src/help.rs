@@ -1,0 +1,356 @@
+//! Help texts: one per kind of resource, in the words of the API that the suite has.
+
+use cofferdam::{Resource, ResourceKind, Scope};
+
+/// The crate whose API a suite can use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SuiteApi {
+    /// cofferdam, with its attributes.
+    #[default]
+    Cofferdam,
+    /// serial_test's attributes, and the standard library.
+    SerialTest,
+    /// The standard library alone.
+    Std,
+}
+
+/// The harness that runs the tests: attributes act only under libtest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Harness {
+    /// libtest, which `#[test]` functions are for.
+    #[default]
+    Libtest,
+    /// rustdoc, for the examples in documentation.
+    Doctest,
+    /// A harness of the test program's own: `harness = false`.
+    Custom,
+}
+
+/// The facts about a suite that [`help`](Self::help) builds on. The default is a suite with cofferdam.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HelpContext<'a> {
+    /// The API that the suite has.
+    pub api: SuiteApi,
+    /// The harness of the tests.
+    pub harness: Harness,
+    /// The key that the suite's attributes take on this resource; without one it is made from the resource's name.
+    pub key: Option<&'a str>,
+    /// Each test is a process of its own, as under nextest.
+    pub is_process: bool,
+    /// A service uses the resource, and not the tests themselves.
+    pub by_service: bool,
+    /// The tests belong to different runs.
+    pub between_runs: bool,
+    /// Git tracks the file.
+    pub is_tracked: bool,
+}
+
+impl HelpContext<'_> {
+    /// Returns what ends a conflict on the resource: first how each test gets its own, and after
+    /// `; where ` how tests are kept apart that have to share it.
+    ///
+    /// ```
+    /// use cofferdam::Resource;
+    /// use cofferdam_conflicts::{HelpContext, SuiteApi};
+    /// let suite = HelpContext { api: SuiteApi::SerialTest, key: Some("db"), ..HelpContext::default() };
+    /// let help = suite.help(&Resource::env("SHOP_DB"));
+    /// assert!(help.ends_with("`#[serial(db)]` on the tests that change it and `#[parallel(db)]` on those that only read it"));
+    /// ```
+    pub fn help(&self, resource: &Resource) -> String {
+        let (kind, name) = (resource.kind(), resource.as_str());
+        let apart = self.apart(kind, name);
+        let (first, dir, path) = (self.first(), self.dir(), self.path(last_part(name)));
+        let named = self.named();
+        let user = if self.by_service { "worker" } else { "test" };
+        match kind {
+            ResourceKind::File if self.is_tracked => format!(
+                "let each {user} change a copy of its own: {first}`std::fs::copy({name:?}, {path})?`{named}; where the file \
+                 itself has to change, {apart}"
+            ),
+            ResourceKind::File => format!(
+                "give each {user} its own file: {first}`{path}` instead of the fixed path{named}; where they have to share it, \
+                 {apart}"
+            ),
+            ResourceKind::Directory => format!(
+                "give each {user} its own directory: {first}`{dir}` instead of the fixed path{named}; where they have to share \
+                 it, {apart}"
+            ),
+            ResourceKind::GitRepository => format!(
+                "give each {user} its own repository: {first}`git init` or `git clone` into `{dir}`{named}; where they have to \
+                 share it, {apart}"
+            ),
+            ResourceKind::Database => format!(
+                "give each {user} its own database: {first}`{path}` instead of the fixed path, or `:memory:`{named}; where they \
+                 have to share it, {apart}"
+            ),
+            ResourceKind::TempName => format!(
+                "a counter, a process ID or the time alone does not make a name unique: use {first}`{dir}`{named}; where they \
+                 have to share it, {apart}"
+            ),
+            ResourceKind::UnixSocket => self.socket(name, &apart),
+            ResourceKind::SharedMemory => format!(
+                "give each test its own name, which is no path: `format!(\"/NAME-{{}}\", std::process::id())`, with the \
+                 test's name for NAME; where they have to share it, {apart}"
+            ),
+            ResourceKind::Port => self.port("TcpListener", &apart),
+            ResourceKind::UdpPort => self.port("UdpSocket", &apart),
+            ResourceKind::Env => format!(
+                "pass the value as an argument, or to a child with `Command::env`; where the code under test reads {name} \
+                 itself, {apart}"
+            ),
+            ResourceKind::Cwd => format!(
+                "use absolute paths, or `Command::current_dir` for children; where it has to be changed, {apart}"
+            ),
+            ResourceKind::Umask => format!(
+                "give the file its mode when it is made (`OpenOptions::mode`), or with `set_permissions`; where the mask \
+                 has to be changed, {apart}"
+            ),
+            ResourceKind::Name => self.name(&apart),
+        }
+    }
+
+    /// The statement that the expressions build on, with what leads on to them.
+    fn first(&self) -> &'static str {
+        match self.api {
+            SuiteApi::Cofferdam if !self.by_service => "`let dir = cofferdam::lease_dir()?;` and ",
+            SuiteApi::Cofferdam | SuiteApi::SerialTest | SuiteApi::Std => "",
+        }
+    }
+
+    /// The directory of a test, as an expression.
+    fn dir(&self) -> &'static str {
+        match self.api {
+            SuiteApi::Cofferdam if self.by_service => "cx.dir()?",
+            SuiteApi::Cofferdam => "dir",
+            SuiteApi::SerialTest | SuiteApi::Std => {
+                "std::env::temp_dir().join(format!(\"NAME-{}\", std::process::id()))"
+            }
+        }
+    }
+
+    /// A path of a test, as an expression.
+    fn path(&self, last: &str) -> String {
+        match self.api {
+            SuiteApi::Cofferdam => format!("{}.join({last:?})", self.dir()),
+            SuiteApi::SerialTest | SuiteApi::Std => {
+                let last = last.replace('{', "{{").replace('}', "}}");
+                let format = format!("NAME-{{}}-{last}");
+                format!("std::env::temp_dir().join(format!({format:?}, std::process::id()))")
+            }
+        }
+    }
+
+    /// The reader's part in what the two before this return.
+    fn named(&self) -> &'static str {
+        match self.api {
+            SuiteApi::Cofferdam => "",
+            SuiteApi::SerialTest | SuiteApi::Std => ", with the test's name for NAME",
+        }
+    }
+
+    fn socket(&self, name: &str, apart: &str) -> String {
+        let own = if name.starts_with('@') {
+            "give each test its own name: `format!(\"NAME-{}\", std::process::id())` with the test's name for NAME".to_owned()
+        } else {
+            match self.api {
+                // The path of a socket has to fit into 107 bytes, which that of a leased directory need not.
+                SuiteApi::Cofferdam => format!(
+                    "bind it in a short directory of the test's own: `let dir = cofferdam::socket_dir()?;` and \
+                     `dir.join({:?})` instead of the fixed path",
+                    last_part(name)
+                ),
+                SuiteApi::SerialTest | SuiteApi::Std => {
+                    "give each test its own path: `std::env::temp_dir().join(format!(\"NAME-{}.sock\", \
+                     std::process::id()))`, with a short name of the test for NAME: a socket's path has at most 107 bytes"
+                        .to_owned()
+                }
+            }
+        };
+        format!("{own}; where they have to share it, {apart}")
+    }
+
+    fn port(&self, bound: &str, apart: &str) -> String {
+        let lease = match self.api {
+            SuiteApi::Cofferdam if bound == "TcpListener" => {
+                ", or `cofferdam::lease_port()?` where the number is needed before the server starts"
+            }
+            SuiteApi::Cofferdam | SuiteApi::SerialTest | SuiteApi::Std => "",
+        };
+        format!(
+            "let the system choose: `{bound}::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns\
+             {lease}; where the number has to be this one, {apart}"
+        )
+    }
+
+    fn name(&self, apart: &str) -> String {
+        let own = match (self.api, self.between_runs) {
+            (SuiteApi::Cofferdam, true) => {
+                "let the name hold the run too: `Worker::current().run()` and `.id()`"
+            }
+            (SuiteApi::Cofferdam, false) => {
+                "make the name each worker's own with `Worker::current().run()` and `.id()`"
+            }
+            (SuiteApi::SerialTest | SuiteApi::Std, _) => {
+                "give each test its own name, with `std::process::id()` and the test's name in it"
+            }
+        };
+        format!("{own}; where it has to be one, {apart}")
+    }
+
+    /// How tests are kept apart that have to share the resource.
+    fn apart(&self, kind: ResourceKind, name: &str) -> String {
+        let made = made_key(kind, name);
+        let key = self.key.unwrap_or(&made);
+        let is_shared_by_processes = self.is_process && kind.scope() != Scope::Process;
+        match (self.api, self.harness) {
+            (SuiteApi::Cofferdam, Harness::Libtest) => attributes("cofferdam::", key) + " (feature `serial`)",
+            (SuiteApi::Cofferdam, Harness::Doctest | Harness::Custom) => {
+                format!("begin each with `let _lock = cofferdam::lock({key:?});`")
+            }
+            (SuiteApi::SerialTest, Harness::Libtest) if !is_shared_by_processes => attributes("", key),
+            (SuiteApi::SerialTest | SuiteApi::Std, Harness::Libtest | Harness::Custom)
+                if is_shared_by_processes =>
+            {
+                "a test group of nextest with one thread: `cargo cofferdam fix --with test-group` writes it"
+                    .to_owned()
+            }
+            (SuiteApi::SerialTest | SuiteApi::Std, _) => format!(
+                "begin each with `let lock = std::fs::File::create(std::env::temp_dir().join(\"{key}.lock\")).unwrap(); \
+                 lock.lock().unwrap();`"
+            ),
+        }
+    }
+}
+
+fn attributes(path: &str, key: &str) -> String {
+    let written = if key.is_empty() {
+        String::new()
+    } else {
+        format!("({key})")
+    };
+    format!(
+        "`#[{path}serial{written}]` on the tests that change it and `#[{path}parallel{written}]` on those that only read it"
+    )
+}
+
+fn last_part(name: &str) -> &str {
+    let parts = name.rsplit(['/', '\\']);
+    parts.into_iter().find(|part| !part.is_empty()).unwrap_or("data")
+}
+
+/// A key that can stand in an attribute, made from the resource's name.
+fn made_key(kind: ResourceKind, name: &str) -> String {
+    let source = match kind {
+        ResourceKind::File
+        | ResourceKind::Directory
+        | ResourceKind::GitRepository
+        | ResourceKind::Database
+        | ResourceKind::TempName
+        | ResourceKind::UnixSocket
+        | ResourceKind::SharedMemory => last_part(name).to_owned(),
+        ResourceKind::Env | ResourceKind::Name => name.to_owned(),
+        ResourceKind::Port | ResourceKind::UdpPort => format!("{}_{name}", kind.key()),
+        ResourceKind::Cwd | ResourceKind::Umask => kind.key().to_owned(),
+    };
+    let key: String = source
+        .chars()
+        .take(40)
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    if key.starts_with(|first: char| first.is_ascii_digit()) || key.is_empty() {
+        format!("_{key}")
+    } else {
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_no_api_that_the_suite_does_not_have() {
+        for kind in ResourceKind::ALL {
+            for harness in [Harness::Libtest, Harness::Doctest, Harness::Custom] {
+                for (api, absent) in [
+                    (SuiteApi::Cofferdam, &["serial_test", "guarded_by", "NAME-"][..]),
+                    (SuiteApi::SerialTest, &["cofferdam::", "Worker::"]),
+                    (SuiteApi::Std, &["cofferdam::", "Worker::", "#["]),
+                ] {
+                    let suite = HelpContext {
+                        api,
+                        harness,
+                        ..HelpContext::default()
+                    };
+                    let text = suite.help(&Resource::new(*kind, "/w/shop.data"));
+                    let is_named = |word: &&&str| text.contains(**word);
+                    // A name of shared memory or of an abstract socket is made by hand in any suite.
+                    let found = absent
+                        .iter()
+                        .find(is_named)
+                        .filter(|_| *kind != ResourceKind::SharedMemory);
+                    assert_eq!(found, None, "{kind:?} {api:?} {harness:?}: {text}");
+                    assert_eq!(
+                        text.contains("#["),
+                        harness == Harness::Libtest && api != SuiteApi::Std,
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_git_tracks_is_copied_and_a_socket_goes_into_a_short_directory() {
+        let suite = HelpContext {
+            is_tracked: true,
+            ..HelpContext::default()
+        };
+        let text = suite.help(&Resource::new(ResourceKind::File, "/w/tests/golden.txt"));
+        assert!(text.contains("std::fs::copy(\"/w/tests/golden.txt\""), "{text}");
+        let text = suite.help(&Resource::new(ResourceKind::UnixSocket, "/tmp/shop.sock"));
+        assert!(
+            text.contains("cofferdam::socket_dir()?;` and `dir.join(\"shop.sock\")`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn processes_are_kept_apart_by_what_processes_share() {
+        let suite = HelpContext {
+            api: SuiteApi::SerialTest,
+            is_process: true,
+            ..HelpContext::default()
+        };
+        let text = suite.help(&Resource::new(ResourceKind::File, "/w/a.csv"));
+        assert!(
+            text.contains("--with test-group") && !text.contains("#[serial"),
+            "{text}"
+        );
+        let threads = HelpContext {
+            is_process: false,
+            ..suite
+        };
+        let text = threads.help(&Resource::new(ResourceKind::File, "/w/a.csv"));
+        assert!(text.contains("#[serial(a_csv)]"), "{text}");
+    }
+
+    #[test]
+    fn a_key_can_stand_in_an_attribute() {
+        for (kind, name, key) in [
+            (ResourceKind::File, "/w/2024.log", "_2024_log"),
+            (ResourceKind::Port, "53", "port_53"),
+            (ResourceKind::UdpPort, "53", "udp_port_53"),
+            (ResourceKind::Cwd, "", "cwd"),
+            (ResourceKind::SharedMemory, "/counters-test", "counters_test"),
+        ] {
+            assert_eq!(made_key(kind, name), key);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Reads what cofferdam recorded, and finds the conflicts between tests in it.
+//!
+//! [`Evidence`] takes in journals and snapshots, also of other processes, runs and machines, and names the
+//! [`Conflict`]s in them. `cargo cofferdam check` is made of it; the library writes the files, by the definitions in
+//! [`cofferdam::format`].
+//!
+//! ```
+//! use cofferdam::diagnostics::collect;
+//! use cofferdam_conflicts::Evidence;
+//! let mut evidence = Evidence::new();
+//! evidence.add(&collect());
+//! assert_eq!(evidence.conflicts(), []);
+//! ```
+
+mod conflict;
+mod counts;
+mod detect;
+mod error;
+mod evidence;
+mod help;
+mod journal;
+mod names;
+mod places;
+mod record;
+mod snapshot;
+mod tables;
+
+pub use conflict::{Conflict, Grade, Kind, Pair, Runner, Severity, Test, Use};
+pub use counts::{CacheCount, ServiceCount};
+pub use error::ReadError;
+pub use evidence::{Account, Evidence, LostProcess, Observed, Watched, reserve};
+pub use help::{Harness, HelpContext, SuiteApi};
+pub use snapshot::read_snapshot;

@@ -1,0 +1,135 @@
+//! Jumps out of a handler. `siglongjmp` restores the mask that `sigsetjmp` has saved, which is the real one. So the mask
+//! that the program knows is saved beside it.
+
+use crate::hooks::signal_masks;
+use crate::sys::interpose::reals;
+use crate::sys::{self, c_int, c_void};
+use crate::thread;
+use core::arch::naked_asm;
+use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// `sigjmp_buf`. Of the mask libc and the kernel use the first words.
+#[repr(C)]
+struct Jump {
+    registers: [usize; 8],
+    has_mask: c_int,
+    mask: [u64; 16],
+}
+
+/// Marks the last word of a mask that was saved here; its lowest bit is [`Thread::masked`](thread::Thread::masked).
+const MARK: u64 = 0xc0ff_e7da_4d00;
+
+pub(crate) mod real {
+    use super::*;
+    reals! {
+        longjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
+        _longjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
+        siglongjmp(place: *mut c_void, answer: c_int) -> *mut c_void;
+        __longjmp_chk(place: *mut c_void, answer: c_int) -> *mut c_void;
+    }
+}
+
+static SETJMP: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+pub(crate) fn resolve() {
+    real::resolve();
+    find();
+}
+
+extern "C" fn find() {
+    // SAFETY: looked up by name.
+    let found = unsafe { sys::dlsym(sys::RTLD_NEXT, c"__sigsetjmp".as_ptr()) };
+    SETJMP.store(found, Relaxed);
+}
+
+/// `sigsetjmp`, which returns to its caller's frame a second time: it must not be called from one of ours.
+///
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+pub unsafe extern "C" fn __sigsetjmp() {
+    naked_asm!(
+        "test esi, esi",
+        "je 2f",
+        "mov rax, qword ptr [rip + cofferdam_thread@GOTTPOFF]",
+        "movzx ecx, byte ptr fs:[rax + {masked}]",
+        "movabs rax, {mark}",
+        "or rax, rcx",
+        "mov qword ptr [rdi + {last}], rax",
+        "2:",
+        "mov rax, qword ptr [rip + {real}]",
+        "test rax, rax",
+        "je 3f",
+        "jmp rax",
+        // Only before the constructor.
+        "3:",
+        "push rdi",
+        "push rsi",
+        "sub rsp, 8",
+        "call {find}",
+        "add rsp, 8",
+        "pop rsi",
+        "pop rdi",
+        "jmp qword ptr [rip + {real}]",
+        masked = const core::mem::offset_of!(thread::Thread, masked),
+        mark = const MARK,
+        last = const core::mem::offset_of!(Jump, mask) + 15 * 8,
+        real = sym SETJMP,
+        find = sym find,
+    )
+}
+
+/// `setjmp` as a function, which saves the mask; `_setjmp` does not.
+///
+/// # Safety
+/// That of libc's function.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+pub unsafe extern "C" fn setjmp() {
+    naked_asm!("mov esi, 1", "jmp {with}", with = sym __sigsetjmp)
+}
+
+/// # Safety
+/// The program is about to jump there.
+unsafe fn jumping(place: *mut c_void) {
+    // The jump may leave frames of the observer behind that would have reset it.
+    thread::current().busy.store(0, Relaxed);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let has_mask = &raw const (*place.cast::<Jump>()).has_mask;
+        if !signal_masks::is_ours() || *has_mask == 0 {
+            return;
+        }
+        let mask = &raw mut (*place.cast::<Jump>()).mask;
+        let known = (*mask)[15];
+        // Saved by a function of libc's that was not called through ours: then only the real mask is known.
+        let masked = if known & !1 == MARK {
+            known & 1 != 0
+        } else {
+            (*mask)[0] & signal_masks::BIT != 0
+        };
+        (*mask)[0] = (*mask)[0] & !signal_masks::BIT | signal_masks::jumped(masked);
+    }
+}
+
+/// Declares functions that jump.
+macro_rules! jumps {
+    ($($name:ident)*) => {
+        $(
+            /// # Safety
+            /// That of libc's function.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name(place: *mut c_void, answer: c_int) -> *mut c_void {
+                // SAFETY: the program's call.
+                unsafe {
+                    jumping(place);
+                    real::$name(place, answer)
+                }
+            }
+        )*
+    };
+}
+
+jumps! { longjmp _longjmp siglongjmp __longjmp_chk }

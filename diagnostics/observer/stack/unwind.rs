@@ -1,0 +1,560 @@
+//! The calls that led to a hook, by the tables that every program carries for its exceptions (`.eh_frame`).
+//!
+//! The program's own unwinder trusts what it finds, and needs some kilobytes of stack. A hook is called from anywhere:
+//! with any value in any register, on a coroutine's stack, from hand-written code. So each word of the stack is read
+//! only after the kernel has confirmed that it can be, and the working memory is handed in.
+
+use crate::dispatch;
+use crate::stack::modules;
+use crate::sys::{self, c_long};
+use core::arch::asm;
+
+const PAGE: usize = 4096;
+/// Calls that are followed, those of the observer included.
+const MOST_CALLS: usize = 80;
+const SIG_FRAME_CODE: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+
+/// Registers by their DWARF numbers.
+const RBX: usize = 3;
+const RBP: usize = 6;
+const RSP: usize = 7;
+const R12: usize = 12;
+const RIP: usize = 16;
+const REGISTERS: usize = 17;
+/// Of each register, its place in a `ucontext_t` in words.
+const IN_CONTEXT: [usize; REGISTERS] = [18, 17, 19, 16, 14, 13, 15, 20, 5, 6, 7, 8, 9, 10, 11, 12, 21];
+
+/// Where a caller's register is.
+#[derive(Clone, Copy, PartialEq)]
+enum Rule {
+    Same,
+    Unknown,
+    /// In memory, this far from the frame's address.
+    At(i64),
+    /// The frame's address and this.
+    Is(i64),
+    Register(u8),
+    /// In memory, this far from a register's value.
+    AtRegister(u8, i64),
+}
+
+/// One row of the table: how to get from a call to its caller.
+#[derive(Clone, Copy)]
+struct Row {
+    frame: (u8, i64),
+    /// The frame's address is in memory there, and not the sum itself.
+    indirect: bool,
+    rules: [Rule; REGISTERS],
+}
+
+impl Row {
+    const EMPTY: Self = Self {
+        frame: (0, 0),
+        indirect: false,
+        rules: [Rule::Same; REGISTERS],
+    };
+}
+
+/// Working memory of a walk.
+pub(crate) struct Walk {
+    registers: [usize; REGISTERS],
+    callers: [usize; REGISTERS],
+    row: Row,
+    first: Row,
+    kept: [Row; 4],
+    depth: usize,
+    entry: Entry,
+    /// Memory that can be read.
+    readable: (usize, usize),
+}
+
+impl Walk {
+    pub(crate) const EMPTY: Self = Self {
+        registers: [0; REGISTERS],
+        callers: [0; REGISTERS],
+        row: Row::EMPTY,
+        first: Row::EMPTY,
+        kept: [Row::EMPTY; 4],
+        depth: 0,
+        entry: Entry::EMPTY,
+        readable: (0, 0),
+    };
+
+    /// Calls `each` with the addresses of the calls that led here, the innermost first, until it returns `false`.
+    pub(crate) fn run(&mut self, mut each: impl FnMut(usize) -> bool) {
+        self.readable = (0, 0);
+        self.registers = [0; REGISTERS];
+        let registers = self.registers.as_mut_ptr();
+        // SAFETY: stores registers in an array that is long enough for their numbers.
+        unsafe {
+            asm!(
+                "lea {address}, [rip]",
+                "mov qword ptr [{registers} + 128], {address}",
+                "mov qword ptr [{registers} + 56], rsp",
+                "mov qword ptr [{registers} + 48], rbp",
+                "mov qword ptr [{registers} + 24], rbx",
+                "mov qword ptr [{registers} + 96], r12",
+                "mov qword ptr [{registers} + 104], r13",
+                "mov qword ptr [{registers} + 112], r14",
+                "mov qword ptr [{registers} + 120], r15",
+                registers = in(reg) registers,
+                address = out(reg) _,
+                options(nostack)
+            );
+        }
+        const { assert!(RIP * 8 == 128 && RSP * 8 == 56 && RBP * 8 == 48 && RBX * 8 == 24 && R12 * 8 == 96) };
+        // A return address may be that of the next function; an interrupted instruction is where it is.
+        let mut is_return = false;
+        for _ in 0..MOST_CALLS {
+            if !each(self.registers[RIP]) || self.step(&mut is_return).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Goes on to the caller. `None` at the end, and where the table does not say.
+    #[inline(never)]
+    fn step(&mut self, is_return: &mut bool) -> Option<()> {
+        let address = self.registers[RIP];
+        let inside = address.checked_sub(usize::from(*is_return))?;
+        let is_call = modules::index_of(inside)
+            .and_then(|index| self.look_up(index, inside))
+            .is_some_and(|is_signal| !is_signal);
+        if !is_call {
+            return self.interrupted(is_return);
+        }
+        let (register, offset) = self.row.frame;
+        let base = *self.registers.get(usize::from(register))?;
+        let mut frame = base.wrapping_add_signed(offset as isize);
+        if self.row.indirect {
+            frame = self.word(frame)?;
+        }
+        if frame <= self.registers[RSP] || !frame.is_multiple_of(8) {
+            return None;
+        }
+        for number in 0..REGISTERS {
+            self.callers[number] = match self.row.rules[number] {
+                Rule::Same => self.registers[number],
+                Rule::Unknown => 0,
+                Rule::At(offset) => self.word(frame.wrapping_add_signed(offset as isize))?,
+                Rule::Is(offset) => frame.wrapping_add_signed(offset as isize),
+                Rule::Register(other) => *self.registers.get(usize::from(other))?,
+                Rule::AtRegister(other, offset) => {
+                    let base = *self.registers.get(usize::from(other))?;
+                    self.word(base.wrapping_add_signed(offset as isize))?
+                }
+            };
+        }
+        self.registers = self.callers;
+        self.registers[RSP] = frame;
+        *is_return = true;
+        (self.row.rules[RIP] != Rule::Same && self.registers[RIP] != 0).then_some(())
+    }
+
+    /// Goes on to what a signal has interrupted, if this is the return of a handler.
+    #[inline(never)]
+    fn interrupted(&mut self, is_return: &mut bool) -> Option<()> {
+        let code = self.registers[RIP];
+        let last = code.checked_add(SIG_FRAME_CODE.len() - 1)?;
+        if !is_readable(code) || !is_readable(last) {
+            return None;
+        }
+        // SAFETY: both ends can be read, and so can what is between them: they are in one page or in neighbors.
+        let there = unsafe { core::slice::from_raw_parts(code as *const u8, SIG_FRAME_CODE.len()) };
+        if *there != SIG_FRAME_CODE {
+            return None;
+        }
+        let context = self.registers[RSP];
+        for (number, place) in IN_CONTEXT.into_iter().enumerate() {
+            self.registers[number] = self.word(context.checked_add(place * 8)?)?;
+        }
+        *is_return = false;
+        Some(())
+    }
+
+    /// A word of the stack.
+    #[inline(never)]
+    fn word(&mut self, at: usize) -> Option<usize> {
+        if !at.is_multiple_of(8) {
+            return None;
+        }
+        if !(self.readable.0..self.readable.1).contains(&at) {
+            if !is_readable(at) {
+                return None;
+            }
+            let page = at & !(PAGE - 1);
+            if page == self.readable.1 {
+                self.readable.1 = page.checked_add(PAGE)?;
+            } else {
+                self.readable = (page, page.checked_add(PAGE)?);
+            }
+        }
+        // SAFETY: aligned, and its page can be read.
+        Some(unsafe { (at as *const usize).read() })
+    }
+
+    /// Finds the row for the address: whether it is that of a handler's return.
+    fn look_up(&mut self, index: usize, address: usize) -> Option<bool> {
+        self.entry.read(entry_of(index, address)?)?;
+        if !(self.entry.start..self.entry.end).contains(&address) {
+            return None;
+        }
+        self.row = Row::EMPTY;
+        self.depth = 0;
+        self.execute(self.entry.common_instructions, usize::MAX)?;
+        self.first = self.row;
+        self.execute(self.entry.instructions, address - self.entry.start)?;
+        Some(self.entry.is_signal)
+    }
+
+    /// Carries out instructions up to the row for the place, which is this far from the start.
+    fn execute(&mut self, mut code: Bytes, far: usize) -> Option<()> {
+        let (code_unit, data_unit) = (self.entry.code_unit, self.entry.data_unit);
+        let mut location = 0_usize;
+        while !code.is_empty() {
+            let operation = code.byte()?;
+            let operand = operation & 0x3f;
+            match operation >> 6 {
+                1 => location = location.checked_add(usize::from(operand) * code_unit)?,
+                2 => {
+                    let offset = code.unsigned()? as i64 * data_unit;
+                    self.set(operand.into(), Rule::At(offset));
+                }
+                3 => self.restore(operand.into()),
+                _ => match operand {
+                    0x02 => location = location.checked_add(usize::from(code.byte()?) * code_unit)?,
+                    0x03 => location = location.checked_add(code.number(2)? as usize * code_unit)?,
+                    0x04 => location = location.checked_add(code.number(4)? as usize * code_unit)?,
+                    _ => self.define(operand, &mut code, data_unit)?,
+                },
+            }
+            // The row is complete when the next one begins behind the place.
+            if location > far {
+                return Some(());
+            }
+        }
+        Some(())
+    }
+
+    /// Carries out an instruction that does not move on.
+    #[inline(never)]
+    fn define(&mut self, operation: u8, code: &mut Bytes, data_unit: i64) -> Option<()> {
+        match operation {
+            0x00 => {}
+            0x05 => {
+                let register = code.unsigned()?;
+                let offset = code.unsigned()? as i64 * data_unit;
+                self.set(register, Rule::At(offset));
+            }
+            0x06 => {
+                let register = code.unsigned()?;
+                self.restore(register);
+            }
+            0x07 => {
+                let register = code.unsigned()?;
+                self.set(register, Rule::Unknown);
+            }
+            0x08 => {
+                let register = code.unsigned()?;
+                self.set(register, Rule::Same);
+            }
+            0x09 => {
+                let register = code.unsigned()?;
+                let other = code.unsigned()? as u8;
+                self.set(register, Rule::Register(other));
+            }
+            0x0a => {
+                *self.kept.get_mut(self.depth)? = self.row;
+                self.depth += 1;
+            }
+            0x0b => {
+                self.depth = self.depth.checked_sub(1)?;
+                self.row = *self.kept.get(self.depth)?;
+            }
+            0x0c => self.row.frame = (code.unsigned()? as u8, code.unsigned()? as i64),
+            0x0d => self.row.frame.0 = code.unsigned()? as u8,
+            0x0e => self.row.frame.1 = code.unsigned()? as i64,
+            0x0f => {
+                let length = code.unsigned()? as usize;
+                (self.row.frame, self.row.indirect) = code.part(length)?.sum()?;
+            }
+            0x10 => {
+                let register = code.unsigned()?;
+                let length = code.unsigned()? as usize;
+                let rule = match code.part(length)?.sum() {
+                    Some(((base, offset), false)) => Rule::AtRegister(base, offset),
+                    _ => Rule::Unknown,
+                };
+                self.set(register, rule);
+            }
+            0x11 => {
+                let register = code.unsigned()?;
+                let offset = code.signed()? * data_unit;
+                self.set(register, Rule::At(offset));
+            }
+            0x12 => self.row.frame = (code.unsigned()? as u8, code.signed()? * data_unit),
+            0x13 => self.row.frame.1 = code.signed()? * data_unit,
+            0x14 => {
+                let register = code.unsigned()?;
+                let offset = code.unsigned()? as i64 * data_unit;
+                self.set(register, Rule::Is(offset));
+            }
+            // How many bytes of arguments were pushed: a compiler's business.
+            0x2e => _ = code.unsigned()?,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn set(&mut self, register: u64, rule: Rule) {
+        if let Some(place) = self.row.rules.get_mut(register as usize) {
+            *place = rule;
+        }
+    }
+
+    fn restore(&mut self, register: u64) {
+        if let Some(rule) = self.first.rules.get(register as usize) {
+            self.set(register, *rule);
+        }
+    }
+}
+
+/// Whether the page with that address can be read, as the kernel says.
+///
+/// The call reads a mask from there before it finds that there is no such way to use one.
+pub(crate) fn is_readable(at: usize) -> bool {
+    const RT_SIGPROCMASK: c_long = 14;
+    const NO_WAY: usize = usize::MAX;
+    // SAFETY: changes nothing.
+    let answer = unsafe { dispatch::real::syscall(RT_SIGPROCMASK, NO_WAY, at & !7, 0, 8, 0, 0) };
+    answer == -1 && sys::errno() == sys::EINVAL
+}
+
+/// Bytes of a table.
+#[derive(Clone, Copy)]
+struct Bytes {
+    at: *const u8,
+    left: usize,
+}
+
+impl Bytes {
+    const EMPTY: Self = Self {
+        at: core::ptr::null(),
+        left: 0,
+    };
+
+    fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: one of the bytes that were left.
+        let byte = unsafe { self.at.read() };
+        self.at = self.at.wrapping_add(1);
+        Some(byte)
+    }
+
+    /// A number of that many bytes, the lowest first.
+    fn number(&mut self, length: u32) -> Option<u64> {
+        let mut number = 0;
+        for place in 0..length {
+            number |= u64::from(self.byte()?) << (place * 8);
+        }
+        Some(number)
+    }
+
+    /// A number in LEB128.
+    fn unsigned(&mut self) -> Option<u64> {
+        self.leb().map(|(number, _, _)| number)
+    }
+
+    /// The same with a sign.
+    fn signed(&mut self) -> Option<i64> {
+        let (number, shift, last) = self.leb()?;
+        let is_negative = last & 0x40 != 0 && shift < 64;
+        Some(number as i64 | if is_negative { -1 << shift } else { 0 })
+    }
+
+    #[inline(never)]
+    fn leb(&mut self) -> Option<(u64, u32, u8)> {
+        let (mut number, mut shift) = (0_u64, 0);
+        loop {
+            let byte = self.byte()?;
+            if shift < 64 {
+                number |= u64::from(byte & 0x7f) << shift;
+            }
+            shift += 7;
+            if byte & 0x80 == 0 {
+                return Some((number, shift, byte));
+            }
+        }
+    }
+
+    fn part(&mut self, length: usize) -> Option<Self> {
+        let part = Self {
+            at: self.at,
+            left: length,
+        };
+        self.left = self.left.checked_sub(length)?;
+        self.at = self.at.wrapping_add(length);
+        Some(part)
+    }
+
+    /// An expression of the only form that compilers make: a register and an offset, or what lies there.
+    fn sum(mut self) -> Option<((u8, i64), bool)> {
+        const REGISTER_AND: core::ops::RangeInclusive<u8> = 0x70..=0x8f;
+        const WHAT_LIES_THERE: u8 = 0x06;
+        let operation = self.byte().filter(|operation| REGISTER_AND.contains(operation))?;
+        let sum = (operation - REGISTER_AND.start(), self.signed()?);
+        match (self.byte(), self.is_empty()) {
+            (None, _) => Some((sum, false)),
+            (Some(WHAT_LIES_THERE), true) => Some((sum, true)),
+            _ => None,
+        }
+    }
+
+    /// A pointer in one of the ways in which linkers write it.
+    #[inline(never)]
+    fn pointer(&mut self, way: u8) -> Option<usize> {
+        let from = self.at as usize;
+        let value = match way & 0x0f {
+            0x00 | 0x04 | 0x0c => self.number(8)?,
+            0x02 => self.number(2)?,
+            0x03 => self.number(4)?,
+            0x0a => self.number(2)? as i16 as u64,
+            0x0b => self.number(4)? as i32 as u64,
+            _ => return None,
+        };
+        match way & 0x70 {
+            0x00 => Some(value as usize),
+            0x10 => Some(from.wrapping_add(value as usize)),
+            _ => None,
+        }
+    }
+}
+
+/// The entry for the function that the address lies in, by the sorted table that linkers make.
+#[inline(never)]
+fn entry_of(index: usize, address: usize) -> Option<usize> {
+    const HEADER: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
+    let at = index as *const u8;
+    // SAFETY: the loader says that the index lies there; it begins with its form and its length.
+    let (form, count) = unsafe {
+        (
+            at.cast::<[u8; 4]>().read(),
+            at.add(8).cast::<u32>().read_unaligned(),
+        )
+    };
+    if form != HEADER {
+        return None;
+    }
+    // SAFETY: so many pairs of numbers follow.
+    let pair = |place: usize| unsafe { at.add(12).cast::<[i32; 2]>().add(place).read_unaligned() };
+    let far = |offset: i32| index.wrapping_add_signed(offset as isize);
+    let (mut low, mut high) = (0, count as usize);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if far(pair(middle)[0]) <= address {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Some(far(pair(low.checked_sub(1)?)[1]))
+}
+
+/// A function's entry, with what it has in common with others.
+struct Entry {
+    start: usize,
+    end: usize,
+    code_unit: usize,
+    data_unit: i64,
+    is_signal: bool,
+    common_instructions: Bytes,
+    instructions: Bytes,
+}
+
+impl Entry {
+    const EMPTY: Self = Self {
+        start: 0,
+        end: 0,
+        code_unit: 0,
+        data_unit: 0,
+        is_signal: false,
+        common_instructions: Bytes::EMPTY,
+        instructions: Bytes::EMPTY,
+    };
+
+    /// Reads a function's own part, and what it points to.
+    #[inline(never)]
+    fn read(&mut self, at: usize) -> Option<()> {
+        let (mut own, place) = parts(at)?;
+        let back = own.number(4)? as usize;
+        let (way, has_data) = self.read_common(place.wrapping_sub(back))?;
+        self.start = own.pointer(way)?;
+        self.end = self.start.checked_add(own.pointer(way & 0x0f)?)?;
+        if has_data {
+            let length = own.unsigned()? as usize;
+            own.part(length)?;
+        }
+        self.instructions = own;
+        Some(())
+    }
+
+    /// Reads what it has in common with others: how its addresses are written, and whether data follow them.
+    #[inline(never)]
+    fn read_common(&mut self, at: usize) -> Option<(u8, bool)> {
+        let (mut common, _) = parts(at)?;
+        let (0, 1 | 3) = (common.number(4)?, common.byte()?) else {
+            return None;
+        };
+        let mut letters = common;
+        while common.byte()? != 0 {}
+        self.code_unit = common.unsigned()? as usize;
+        self.data_unit = common.signed()?;
+        self.is_signal = false;
+        if common.unsigned()? as usize != RIP {
+            return None;
+        }
+        let mut way = 0;
+        // Where there are letters, their data begin with a length.
+        let has_data = letters.byte()? == b'z';
+        if has_data {
+            let length = common.unsigned()? as usize;
+            let mut data = common.part(length)?;
+            loop {
+                match letters.byte()? {
+                    0 => break,
+                    b'R' => way = data.byte()?,
+                    b'P' => {
+                        let way = data.byte()?;
+                        data.pointer(way & 0x0f)?;
+                    }
+                    b'L' => _ = data.byte()?,
+                    b'S' => self.is_signal = true,
+                    b'B' => {}
+                    _ => return None,
+                }
+            }
+        }
+        self.common_instructions = common;
+        Some((way, has_data))
+    }
+}
+
+/// What an entry consists of, and where that begins.
+fn parts(at: usize) -> Option<(Bytes, usize)> {
+    const LONG: u64 = 0xffff_ffff;
+    let mut length = Bytes {
+        at: at as *const u8,
+        left: 4,
+    };
+    let length = length.number(4).filter(|length| !matches!(*length, 0 | LONG))?;
+    let at = at.checked_add(4)?;
+    let bytes = Bytes {
+        at: at as *const u8,
+        left: length as usize,
+    };
+    Some((bytes, at))
+}

@@ -1,0 +1,201 @@
+//! The last line of a report, and the advice where nothing was recorded.
+
+use super::account;
+use super::progress::words;
+use super::text::{count, plain};
+use crate::commands::Outcome;
+use crate::commands::batch::Batch;
+use crate::exit_code::{Ended, JOB_FAILED, Verdict};
+use cofferdam_conflicts::{Severity, Watched};
+use std::fmt::Write as _;
+
+/// The last line: the verdict, and what it is a verdict on.
+pub(super) fn last_line(outcome: &Outcome) -> String {
+    let findings = &outcome.findings;
+    let conflicts = findings.of_severity(Severity::Conflict).count() as u64;
+    let watched = |watched_inside| match &findings.observed {
+        Some(observed) => super::observed::watched(observed),
+        None => watched(watched_inside),
+    };
+    let settled = findings
+        .baseline
+        .as_ref()
+        .filter(|compared| !compared.settled.is_empty());
+    let new = if settled.is_some() { "new " } else { "" };
+    let mut line = match outcome.verdict {
+        Verdict::None => format!(
+            "no {new}conflict in what was watched: {}",
+            watched(&findings.watched)
+        ),
+        Verdict::Conflicts => {
+            format!(
+                "{}{} in what was watched: {}",
+                count(conflicts, &format!("{new}conflict")),
+                super::confirmed::grades(findings),
+                watched(&findings.watched)
+            )
+        }
+        Verdict::Unreadable => format!(
+            "could not tell: not everything could be read; no conflict in what was: {}",
+            watched(&findings.watched)
+        ),
+        Verdict::Lost => format!(
+            "could not tell: {}; no {new}conflict in what was recorded: {}",
+            account::lost_words(&findings.account),
+            watched(&findings.watched)
+        ),
+        Verdict::NotTried => format!(
+            "could not tell: {} not tried; no {new}conflict in what was: {}",
+            count(findings.not_tried() as u64, "resource"),
+            watched(&findings.watched)
+        ),
+        Verdict::OutOfReach => format!(
+            "could not tell: not everything could be observed; no {new}conflict in what was: {}",
+            watched(&findings.watched)
+        ),
+        Verdict::NothingRecorded => "nothing was recorded, so there is nothing to tell".to_owned(),
+        Verdict::NoRecords => "could not tell: nothing was recorded".to_owned(),
+    };
+    match outcome.verdict {
+        Verdict::None | Verdict::Unreadable | Verdict::Lost
+            if findings.observed.is_none() && findings.watched.workers == 1 =>
+        {
+            line.push_str("; with one worker, conflicts between workers cannot be seen");
+        }
+        Verdict::Conflicts => {
+            if !findings.account.lost.is_empty() {
+                line.push_str("; ");
+                line.push_str(&account::lost_words(&findings.account));
+            }
+            if findings.problem_count > 0 {
+                line.push_str("; not everything could be read");
+            }
+            let not_tried = findings.not_tried() as u64;
+            if not_tried > 0 {
+                line.push_str(&format!("; {} not tried", count(not_tried, "resource")));
+            }
+        }
+        _ => {}
+    }
+    line.push_str(&account::out_of_reach_words(&findings.account));
+    line.push_str(&settled.map(super::baseline::last_words).unwrap_or_default());
+    if let Some(batch) = &outcome.batch {
+        line.push_str("; ");
+        line.push_str(&jobs(batch));
+        return line;
+    }
+    match outcome.command {
+        Some(Ended::Failed {
+            code: JOB_FAILED,
+            signal: None,
+        }) if outcome.is_stopped => {
+            line.push_str("; the command was stopped, for it went over a limit");
+        }
+        Some(Ended::Failed {
+            signal: Some(signal),
+            code,
+        }) => {
+            let _ = write!(
+                line,
+                "; the command was ended by signal {signal} (exit code {code})"
+            );
+        }
+        Some(Ended::Failed { code, signal: None }) => {
+            let _ = write!(line, "; the command failed (exit code {code})");
+        }
+        Some(Ended::Passed) | None => {}
+    }
+    if outcome.is_unexplained() {
+        line.push_str(", and no cause was found");
+    }
+    line
+}
+
+/// `3 of 12 jobs failed, 1 was cancelled`.
+fn jobs(batch: &Batch) -> String {
+    let (failed, cancelled) = (batch.failed(), batch.cancelled());
+    let all = count(batch.total(), "job");
+    let mut text = match failed {
+        0 if cancelled == 0 => return format!("{all} passed"),
+        0 => String::new(),
+        failed => format!("{failed} of {all} failed"),
+    };
+    if cancelled > 0 {
+        let of = if failed > 0 {
+            String::new()
+        } else {
+            format!(" of {all}")
+        };
+        let comma = if failed > 0 { ", " } else { "" };
+        let _ = write!(text, "{comma}{cancelled}{of} cancelled");
+    }
+    if let Some(why) = &batch.tally.stopped {
+        let _ = write!(text, ", for {}", words::why(why));
+    }
+    text
+}
+
+fn watched(watched: &Watched) -> String {
+    let mut parts = vec![
+        count(watched.tests, "test"),
+        count(watched.workers, "worker"),
+        count(watched.runs, "run"),
+        count(watched.instances, "service instance"),
+        count(watched.claims, "claim"),
+    ];
+    if watched.fixtures > 0 {
+        parts.push(count(watched.fixtures, "fixture"));
+    }
+    if watched.snapshots > 0 {
+        parts.push(count(watched.snapshots, "snapshot"));
+    }
+    if watched.torn > 0 {
+        parts.push(format!(
+            "{} torn by killed processes and skipped",
+            count(watched.torn, "line")
+        ));
+    }
+    parts.join(", ")
+}
+
+/// What to do when nothing was recorded.
+pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
+    let places: Vec<String> = outcome
+        .findings
+        .places
+        .iter()
+        .map(|place| plain(&place.display().to_string()).into_owned())
+        .collect();
+    let next = match outcome.command {
+        _ if outcome.findings.observed.is_some() && outcome.findings.account.recorded > 0 => {
+            "test programs were observed, and no test was seen in them: a filter may match none, and those of a harness of \
+             its own (`harness = false`) are seen under nextest alone"
+        }
+        Some(Ended::Failed { .. }) if outcome.findings.observed.is_some() => {
+            "the command failed before a test program of this machine was started: see what it wrote"
+        }
+        _ if outcome.findings.observed.is_some() => {
+            "test programs are seen that cargo or nextest starts for this machine, and that are linked with glibc \
+             dynamically"
+        }
+        Some(Ended::Failed { .. }) if outcome.has_library != Some(false) => {
+            "no test touched cofferdam before the command failed: see what it wrote"
+        }
+        Some(_) => match outcome.has_library {
+            Some(true) => {
+                "cofferdam is a dependency here, but no test that ran asked it for a service, a claim or a lock. If \
+                 there is nothing to record, `--no-records pass` says so"
+            }
+            Some(false) => {
+                "only tests that touch cofferdam are recorded, and it is no dependency here: add it as a \
+                 dev-dependency, or use `cargo cofferdam observe`, which needs none"
+            }
+            None => {
+                "only tests that touch cofferdam are recorded: is it a dev-dependency, and does a test call it? If \
+                 there is nothing to record, `--no-records pass` says so"
+            }
+        },
+        None => "record with `cargo cofferdam run -- COMMAND`, or name the folder that holds the journals",
+    };
+    format!("looked in {}; {next}", places.join(", "))
+}

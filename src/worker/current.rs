@@ -1,0 +1,293 @@
+//! The state of a thread: its worker, and the builds that it is running.
+
+use super::Worker;
+use super::execution::{Execution, begin, end};
+use crate::error::Error;
+use crate::resource::Access;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+thread_local! {
+    /// The execution that this thread works for, or 0 if it has to be looked up: at the first use and during a build.
+    /// Separate from the state because it has no destructor, so reading it is one load.
+    static EXECUTION: Cell<u64> = const { Cell::new(0) };
+    static STATE: RefCell<ThreadState> =
+        const { RefCell::new(ThreadState { scopes: Vec::new(), entered: 0, own: None }) };
+    static GUARDS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+struct ThreadState {
+    /// Innermost last, each with the number that its guard refers to.
+    scopes: Vec<(u64, WorkerScope)>,
+    entered: u64,
+    /// The thread's worker outside all scopes.
+    own: Option<OwnScope>,
+}
+
+#[derive(Clone)]
+struct WorkerScope {
+    worker: Worker,
+    builds: Vec<u64>,
+}
+
+struct OwnScope {
+    scope: WorkerScope,
+    /// Whether the test ends with this thread.
+    owns_test: bool,
+}
+
+impl Drop for OwnScope {
+    fn drop(&mut self) {
+        EXECUTION.set(0);
+        if self.owns_test {
+            // A panic in a thread-local destructor aborts the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| end(&self.scope.worker)));
+        }
+    }
+}
+
+impl ThreadState {
+    fn top(&mut self) -> Option<&mut WorkerScope> {
+        match self.scopes.last_mut() {
+            Some((_, scope)) => Some(scope),
+            None => self.own.as_mut().map(|own| &mut own.scope),
+        }
+    }
+
+    fn update_execution(&mut self) {
+        let execution = self
+            .top()
+            .filter(|scope| scope.builds.is_empty())
+            .map_or(0, |scope| scope.worker.0.number);
+        EXECUTION.set(execution);
+    }
+}
+
+/// Returns the execution that this thread works for, or 0 if it has not been looked up or a build is running.
+#[inline]
+pub(crate) fn execution() -> u64 {
+    EXECUTION.get()
+}
+
+/// Returns the worker of this thread, which the first call determines.
+pub(crate) fn current() -> Result<Worker, Error> {
+    let known = STATE.try_with(|state| state.borrow_mut().top().map(|scope| scope.worker.clone()));
+    match known {
+        Err(_) => Err(Error::test_over()),
+        Ok(Some(worker)) => Ok(worker),
+        Ok(None) => {
+            let (worker, owns_test) = begin()?;
+            let scope = WorkerScope {
+                worker: worker.clone(),
+                builds: Vec::new(),
+            };
+            STATE.with(|state| {
+                let mut state = state.borrow_mut();
+                state.own = Some(OwnScope { scope, owns_test });
+                state.update_execution();
+            });
+            Ok(worker)
+        }
+    }
+}
+
+/// Returns the builds that this thread is running, outermost first.
+pub(crate) fn builds() -> Vec<u64> {
+    STATE
+        .try_with(|state| state.borrow_mut().top().map(|scope| scope.builds.clone()))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// Marks this thread as running a build. Until the guard is dropped, its requests are that build's.
+pub(crate) fn build(id: u64) -> Building {
+    let _ = STATE.try_with(|state| {
+        let mut state = state.borrow_mut();
+        if let Some(scope) = state.top() {
+            scope.builds.push(id);
+        }
+        state.update_execution();
+    });
+    Building {
+        id,
+        here: PhantomData,
+    }
+}
+
+/// See [`build`].
+pub(crate) struct Building {
+    id: u64,
+    here: PhantomData<*const ()>,
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        let _ = STATE.try_with(|state| {
+            let mut state = state.borrow_mut();
+            let state = &mut *state;
+            let own = state.own.iter_mut().map(|own| &mut own.scope);
+            // A factory may have entered a scope and kept its guard, so the build ends in every scope.
+            for scope in state.scopes.iter_mut().map(|(_, scope)| scope).chain(own) {
+                scope.builds.retain(|build| *build != self.id);
+            }
+            state.update_execution();
+        });
+    }
+}
+
+/// A scope in which its thread works for a worker, until this guard is dropped.
+///
+/// It is not `Send`, because a scope ends on the thread on which it began.
+#[must_use = "the scope ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct Entered {
+    /// The number of the scope that this guard ends.
+    number: u64,
+    _member: Option<Member>,
+    here: PhantomData<*const ()>,
+}
+
+impl Entered {
+    /// Enters the worker to build for it, on any thread.
+    pub(crate) fn to_build(worker: &Worker) -> Self {
+        Self::new(worker, builds(), None)
+    }
+
+    /// Enters with the builds of the thread that handed the work over; `member` keeps the lane.
+    pub(super) fn new(worker: &Worker, builds: Vec<u64>, member: Option<Member>) -> Self {
+        let number = STATE.try_with(|state| {
+            let mut state = state.borrow_mut();
+            state.entered += 1;
+            let number = state.entered;
+            let worker = worker.clone();
+            state.scopes.push((number, WorkerScope { worker, builds }));
+            state.update_execution();
+            number
+        });
+        Self {
+            number: number.unwrap_or_default(),
+            _member: member,
+            here: PhantomData,
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let scope = STATE.try_with(|state| {
+            let mut state = state.borrow_mut();
+            let ended = state
+                .scopes
+                .iter()
+                .rposition(|(number, _)| *number == self.number);
+            let scope = ended.map(|index| state.scopes.remove(index));
+            state.update_execution();
+            scope
+        });
+        // The last clone of a worker must be dropped after the state is no longer borrowed.
+        drop(scope);
+    }
+}
+
+/// Work that belongs to a test and may outlive it. While it exists, the lane stays the test's.
+#[derive(Debug)]
+pub(super) struct Member(Arc<Execution>);
+
+impl Member {
+    pub(super) fn new(worker: &Worker) -> Option<Self> {
+        worker.0.lease.join().then(|| Self(Arc::clone(&worker.0)))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.lease.leave();
+    }
+}
+
+/// Returns the locks that protect an access by this thread: those that it declared, and those of its test, taken on any of
+/// the test's threads. A shared lock protects reads only, because it does not exclude the writes of other holders.
+pub(crate) fn guards(access: Access) -> Vec<String> {
+    let mut names = GUARDS
+        .try_with(|guards| guards.borrow().clone())
+        .unwrap_or_default();
+    let worker = STATE.try_with(|state| state.borrow_mut().top().map(|scope| scope.worker.clone()));
+    if let Ok(Some(worker)) = worker {
+        names.extend(worker.locks(access));
+    }
+    names
+}
+
+/// A declared lock: until this guard is dropped, claims of its thread are guarded by that name.
+#[must_use = "the lock counts as released when the guard is dropped"]
+#[derive(Debug)]
+pub struct Guarded {
+    name: String,
+    here: PhantomData<*const ()>,
+}
+
+impl Guarded {
+    pub(super) fn new(name: &str) -> Self {
+        let _ = GUARDS.try_with(|guards| guards.borrow_mut().push(name.to_owned()));
+        Self {
+            name: name.to_owned(),
+            here: PhantomData,
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = GUARDS.try_with(|guards| {
+            let mut guards = guards.borrow_mut();
+            if let Some(index) = guards.iter().rposition(|name| *name == self.name) {
+                guards.remove(index);
+            }
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_entered_in_a_factory_belongs_to_its_build() {
+        let worker = Worker::current();
+        assert_ne!(execution(), 0);
+        let building = build(7);
+        assert_eq!((builds(), execution()), (vec![7], 0));
+        {
+            let _scope = worker.enter();
+            let _inner = build(8);
+            assert_eq!(builds(), [7, 8]);
+        }
+        assert_eq!(builds(), [7]);
+        drop(building);
+        assert!(builds().is_empty());
+        assert_eq!(execution(), worker.execution());
+    }
+
+    #[test]
+    fn a_build_is_passed_on_with_the_work() {
+        let worker = Worker::current();
+        let _building = build(7);
+        assert_eq!(worker.spawn(builds).join().unwrap(), [7]);
+        let later = worker.wrap(builds);
+        assert_eq!(std::thread::spawn(later).join().unwrap(), [7]);
+    }
+
+    #[test]
+    fn a_build_ends_also_in_a_scope_that_its_factory_left_behind() {
+        let worker = Worker::current();
+        let building = build(7);
+        let left_behind = worker.enter();
+        drop(building);
+        assert!(builds().is_empty());
+        drop(left_behind);
+        assert!(builds().is_empty());
+    }
+}
