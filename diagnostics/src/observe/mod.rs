@@ -10,7 +10,6 @@ pub(crate) mod confirm;
 #[path = "../../observer/format.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod format;
-pub(crate) mod found;
 mod interpret;
 pub(crate) mod launch;
 #[path = "../../observer/account_layout.rs"]
@@ -18,5 +17,6 @@ pub(crate) mod launch;
 mod layout;
 mod log;
 mod observation;
+pub(crate) mod observed_tests;
 
 pub(crate) use observation::Session;

@@ -3,13 +3,13 @@
 use super::confirm::{Event, Options, Rerun, confirm};
 use super::format;
 use super::format::{Kind, header};
-use super::found::{Seen, complete, ran};
 use super::interpret::reading;
 use super::launch::test_groups::TestGroups;
 use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
 use super::log::source_lines::LineResolver;
 use super::log::{Log, account_file};
+use super::observed_tests::{Seen, complete, ran};
 use crate::findings::{Account, Coverage, Program};
 use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
