@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         #[cfg(has_observer)]
         Command::Observe(args) => {
             let progress = report::Confirming::default();
-            let see = |event: observe::confirm::Event<'_>| progress.see(event);
+            let see = |event: observe::confirm::ConfirmEvent<'_>| progress.see(event);
             (args.shown.clone(), commands::observe::observe(args, &see))
         }
         #[cfg(not(has_observer))]

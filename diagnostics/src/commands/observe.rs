@@ -8,13 +8,13 @@ use std::error::Error;
 #[cfg(has_observer)]
 pub(crate) fn observe(
     args: ObserveArgs,
-    see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
+    see: &(dyn Fn(crate::observe::confirm::ConfirmEvent<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::ratchet::Ratchet;
     use super::{Findings, foreground, here, session};
     use crate::findings::{Observation, VERSION};
-    use crate::observe::Session;
-    use crate::observe::confirm::Options;
+    use crate::observe::ObservedCommand;
+    use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
     use cofferdam_conflicts::{Conflict, Grade};
     use std::ffi::OsString;
@@ -32,7 +32,7 @@ pub(crate) fn observe(
         // An unwritable file must be reported before the suite runs.
         write_accesses(file, "")?;
     }
-    let observation = Session::begin(&dir, settings)?;
+    let observation = ObservedCommand::begin(&dir, settings)?;
     let mut told: Vec<(OsString, OsString)> = observation
         .variables()
         .into_iter()
@@ -44,7 +44,7 @@ pub(crate) fn observe(
     let session = session::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     let rerun = args.confirm.then(|| {
-        let options = Options {
+        let options = ConfirmOptions {
             budget: args.time_budget,
             jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         };
@@ -114,7 +114,7 @@ fn write_accesses(file: &std::path::Path, lines: &str) -> Result<(), String> {
 }
 
 #[cfg(has_observer)]
-fn stopped(stopped: crate::observe::confirm::Stopped) -> super::Stopped {
+fn stopped(stopped: crate::observe::confirm::StoppedRun) -> super::Stopped {
     super::Stopped {
         tests: stopped.tests,
         after: stopped.after,

@@ -19,4 +19,4 @@ mod log;
 mod observation;
 pub(crate) mod observed_tests;
 
-pub(crate) use observation::Session;
+pub(crate) use observation::ObservedCommand;

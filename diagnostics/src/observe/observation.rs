@@ -1,6 +1,6 @@
 //! One observation, from the launch to the conflicts.
 
-use super::confirm::{Event, Options, Rerun, confirm};
+use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, confirm};
 use super::format;
 use super::format::{Kind, header};
 use super::interpret::reading;
@@ -9,7 +9,7 @@ use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_lib
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
 use super::log::source_lines::LineResolver;
 use super::log::{Log, account_file};
-use super::observed_tests::{Seen, complete, ran};
+use super::observed_tests::{ObservedTests, complete, ran};
 use crate::findings::{Account, Coverage, Program};
 use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 
 /// The observation of one command's test processes.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct ObservedCommand {
     launch: Launch,
     dir: PathBuf,
 }
 
 /// The result of an observation.
 #[derive(Debug)]
-pub(crate) struct Observed {
+pub(crate) struct ObservationResult {
     pub(crate) coverage: Coverage,
     /// The same, as the detection counts it.
     pub(crate) watched: cofferdam_conflicts::Watched,
@@ -40,7 +40,7 @@ pub(crate) struct Observed {
     pub(crate) ran: Vec<Program>,
 }
 
-impl Session {
+impl ObservedCommand {
     /// Prepares the observation of a command started in `dir`.
     pub(crate) fn begin(dir: &Path, settings: LaunchSettings) -> Result<Self, LaunchError> {
         Ok(Self {
@@ -55,7 +55,7 @@ impl Session {
     }
 
     /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses as JSON.
-    pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
+    pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> ObservationResult {
         let (mut account, mut logs) = account_file::read(self.launch.folder());
         let mut known = self.known(&logs);
         let mut attribution = Attribution::of(&logs, &known);
@@ -100,17 +100,17 @@ impl Session {
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
-        let seen = Seen::new(attribution.tests, working_dirs);
+        let observed_tests = ObservedTests::new(attribution.tests, working_dirs);
         let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
         for conflict in conflicts.iter_mut().chain(&mut locked) {
-            complete(conflict, &seen, &mut lines_of);
+            complete(conflict, &observed_tests, &mut lines_of);
         }
-        Observed {
+        ObservationResult {
             coverage: reading.coverage,
             watched,
             conflicts,
             locked,
-            ran: ran(&seen),
+            ran: ran(&observed_tests),
             account,
             accesses,
         }
@@ -119,10 +119,10 @@ impl Session {
     /// Runs the tests of the conflicts again, and grades the conflicts.
     pub(crate) fn confirm(
         &self,
-        observed: &mut Observed,
-        options: Options,
-        see: &(dyn Fn(Event<'_>) + Sync),
-    ) -> Rerun {
+        observed: &mut ObservationResult,
+        options: ConfirmOptions,
+        see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
+    ) -> RerunReport {
         confirm(&self.launch, &mut observed.conflicts, options, see)
     }
 

@@ -21,13 +21,13 @@ const FILES: &[&str] = &[
 
 /// Which places of which programs are in std's functions for variables: asked for once, for they are always the same.
 #[derive(Debug, Default)]
-pub(super) struct Waits {
+pub(super) struct EnvLockWaits {
     known: Mutex<HashMap<(PathBuf, u64), bool>>,
 }
 
-impl Waits {
+impl EnvLockWaits {
     /// Whether someone with the calls of that number is on the way to a variable.
-    pub(super) fn for_variables(&self, log: &Log, stack: u32) -> bool {
+    pub(super) fn is_env_access(&self, log: &Log, stack: u32) -> bool {
         let is_it = |record: &Record<'_>| record.kind == Kind::Stack && record.value == stack;
         let Some(calls) = log.records().find(is_it) else {
             return false;

@@ -4,7 +4,7 @@
 use super::accesses::{Accesses, InternedEffect, TestAccess, WorkingDirs};
 use super::dir_listings::DirListings;
 use crate::findings::Coverage;
-use crate::observe::causes::{Cause, Family, Met, Named, Paths, causes};
+use crate::observe::causes::{Cause, ConflictPath, CreatedName, NameFamily, PathFacts, causes};
 use crate::observe::format::RUN;
 use crate::observe::interpret::FileAccess;
 use crate::observe::launch::test_groups::TestGroups;
@@ -67,13 +67,13 @@ impl Reading<'_> {
             seen.into_iter().partition(|told| self.file_of(told).is_some());
         let (paths, moved) = self.met(&met, &others, attribution);
         let families = self.families(&paths, attribution, line_of);
-        let known: Vec<Family> = families.iter().map(|(family, _)| family.clone()).collect();
+        let known: Vec<NameFamily> = families.iter().map(|(family, _)| family.clone()).collect();
         let causes = causes(&paths, &known, &moved, &UsedPaths::of(&self.accesses, suite));
         let mut merged: HashMap<(Kind, u32), Resource> = HashMap::new();
         for (told, cause) in met.iter().zip(causes) {
             match (cause, self.file_of(told)) {
-                (Cause::Of(resource), Some(file)) => _ = merged.insert((told.kind, file), resource),
-                (Cause::Follows, _) => {}
+                (Cause::PartOf(resource), Some(file)) => _ = merged.insert((told.kind, file), resource),
+                (Cause::Consequence, _) => {}
                 _ => others.push(told.clone()),
             }
         }
@@ -127,7 +127,7 @@ impl Reading<'_> {
         met: &'c [Conflict],
         others: &[Conflict],
         attribution: &Attribution,
-    ) -> (Vec<Met<'c>>, Vec<BTreeSet<usize>>) {
+    ) -> (Vec<ConflictPath<'c>>, Vec<BTreeSet<usize>>) {
         let mut numbers = TestNumbers::default();
         let is_moved = |told: &&Conflict| {
             let resource = told.resource.as_ref();
@@ -135,20 +135,25 @@ impl Reading<'_> {
         };
         let moved = others.iter().filter(is_moved);
         let moved: Vec<BTreeSet<usize>> = moved.map(|told| numbers.of(told)).collect();
-        let led = if moved.is_empty() {
+        let via_foreign_cwd = if moved.is_empty() {
             HashMap::new()
         } else {
-            Claims::of(&self.accesses, attribution).led()
+            Claims::of(&self.accesses, attribution).via_foreign_cwd()
         };
         let paths = met.iter().map(|told| {
             let file = self.file_of(told);
-            let led = file.and_then(|file| led.get(&file)).into_iter().flatten();
-            let led = led.map(|test| &attribution.tests[*test as usize]);
-            Met {
+            let via_foreign_cwd = file
+                .and_then(|file| via_foreign_cwd.get(&file))
+                .into_iter()
+                .flatten();
+            let via_foreign_cwd = via_foreign_cwd.map(|test| &attribution.tests[*test as usize]);
+            ConflictPath {
                 path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
                 kind: told.kind,
                 tests: numbers.of(told),
-                led: led.map(|test| numbers.get(&test.binary, &test.name)).collect(),
+                via_foreign_cwd: via_foreign_cwd
+                    .map(|test| numbers.get(&test.binary, &test.name))
+                    .collect(),
             }
         });
         (paths.collect(), moved)
@@ -167,24 +172,24 @@ impl Reading<'_> {
     /// create such names.
     fn families(
         &self,
-        met: &[Met<'_>],
+        met: &[ConflictPath<'_>],
         attribution: &Attribution,
         line_of: &mut LineOf<'_>,
-    ) -> Vec<(Family, Makers)> {
+    ) -> Vec<(NameFamily, Makers)> {
         let mut candidates: BTreeMap<PathBuf, Vec<(&TestAccess, &Path, bool)>> = BTreeMap::new();
         for one in &self.accesses.all {
             let InternedEffect::File(file, how) = one.effect else {
                 continue;
             };
             let path = Path::new(self.accesses.files.get(file));
-            if let Some(key) = Family::key(path) {
+            if let Some(key) = NameFamily::key(path) {
                 candidates
                     .entry(key)
                     .or_default()
                     .push((one, path, may_create(how)));
             }
         }
-        let keys: HashSet<PathBuf> = met.iter().flat_map(|one| Family::keys(one.path)).collect();
+        let keys: HashSet<PathBuf> = met.iter().flat_map(|one| NameFamily::keys(one.path)).collect();
         candidates.retain(|key, accesses| {
             let makers: HashSet<u32> = accesses
                 .iter()
@@ -206,20 +211,20 @@ impl Reading<'_> {
                 made.map(|(_, line)| line).collect()
             };
             let met_at = made_at(&is_met);
-            let mut found: Option<(Family, Makers)> = None;
+            let mut found: Option<(NameFamily, Makers)> = None;
             // Each line separately: a fixed name may look like a generated one.
             for line in made_at(&|_| true) {
                 let reached = || accesses().filter(|(_, at)| *at == line);
-                let made: Vec<Named<'_>> = reached()
+                let made: Vec<CreatedName<'_>> = reached()
                     .filter(|((.., may_create), _)| *may_create)
-                    .map(|((one, path, _), _)| Named {
+                    .map(|((one, path, _), _)| CreatedName {
                         path,
                         test: one.test,
                         pid: attribution.tests[one.test as usize].pid,
                         at: one.at,
                     })
                     .collect();
-                let family = Family::of(key.clone(), &made);
+                let family = NameFamily::of(key.clone(), &made);
                 let Some(family) = family.filter(|family| family.may_repeat || met_at.contains(line)) else {
                     continue;
                 };
@@ -518,21 +523,21 @@ impl<'a> Claims<'a> {
     }
 
     /// Returns for each file the tests that came there only by a working directory that another test had set.
-    fn led(&self) -> HashMap<u32, Vec<u32>> {
+    fn via_foreign_cwd(&self) -> HashMap<u32, Vec<u32>> {
         let mut accesses: HashMap<(u32, u32), bool> = HashMap::new();
         for (one, target, _) in &self.all {
             if let ClaimTarget::File(file) = target {
                 *accesses.entry((*file, one.test)).or_insert(true) &= one.via_foreign_cwd;
             }
         }
-        let mut led: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut via_foreign_cwd: HashMap<u32, Vec<u32>> = HashMap::new();
         for ((file, test), _) in accesses
             .into_iter()
             .filter(|(_, via_foreign_cwd)| *via_foreign_cwd)
         {
-            led.entry(file).or_default().push(test);
+            via_foreign_cwd.entry(file).or_default().push(test);
         }
-        led
+        via_foreign_cwd
     }
 
     /// Returns the claims on files with a common cause as claims on that cause.
@@ -651,7 +656,7 @@ fn may_create(how: FileAccess) -> bool {
     )
 }
 
-impl Paths for UsedPaths<'_> {
+impl PathFacts for UsedPaths<'_> {
     fn is_used(&self, path: &Path) -> bool {
         self.accesses.files.find(path.as_os_str()).is_some()
     }
