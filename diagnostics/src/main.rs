@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let arguments = cli::arguments();
     #[cfg(has_observer)]
     if let Some(command) = cli::observed_command(&arguments) {
-        report::complain(&observe::runner::become_observed(command));
+        report::complain(&observe::launch::runner::exec_observed(command));
         return ExitCode::from(exit_code::UNKNOWN);
     }
     let cli = match Cli::try_parse_from(arguments) {
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         #[cfg(has_observer)]
         Command::Observe(args) => {
             let progress = report::Confirming::default();
-            let see = |event: observe::confirm::Event<'_>| progress.see(event);
+            let see = |event: observe::confirm::ConfirmEvent<'_>| progress.see(event);
             (args.shown.clone(), commands::observe::observe(args, &see))
         }
         #[cfg(not(has_observer))]

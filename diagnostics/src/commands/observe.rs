@@ -8,31 +8,31 @@ use std::error::Error;
 #[cfg(has_observer)]
 pub(crate) fn observe(
     args: ObserveArgs,
-    see: &(dyn Fn(crate::observe::confirm::Event<'_>) + Sync),
+    see: &(dyn Fn(crate::observe::confirm::ConfirmEvent<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
     use super::{Findings, here, recordings};
     use crate::findings::{Observation, VERSION};
-    use crate::observe::Session;
-    use crate::observe::confirm::Options;
-    use crate::observe::launch::Asked;
+    use crate::observe::ObservedCommand;
+    use crate::observe::confirm::ConfirmOptions;
+    use crate::observe::launch::LaunchSettings;
     use cofferdam_conflicts::{Conflict, Grade};
     use std::ffi::OsString;
     use std::num::NonZeroUsize;
 
     let dir = here::working_dir();
     let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
-    let asked = Asked {
-        places: !args.no_backtrace,
-        names: !args.no_names,
-        again: args.confirm,
+    let settings = LaunchSettings {
+        call_stacks: !args.no_backtrace,
+        thread_names: !args.no_names,
+        reruns: args.confirm,
     };
     let baseline = BaselineCheck::read(&args.baseline)?;
     if let Some(file) = &args.accesses {
         // An unwritable file must be reported before the suite runs.
         write_accesses(file, "")?;
     }
-    let observation = Session::begin(&dir, asked)?;
+    let observation = ObservedCommand::begin(&dir, settings)?;
     let mut variables: Vec<(OsString, OsString)> = observation
         .variables()
         .into_iter()
@@ -44,7 +44,7 @@ pub(crate) fn observe(
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     let rerun = args.confirm.then(|| {
-        let options = Options {
+        let options = ConfirmOptions {
             budget: args.time_budget,
             jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         };
@@ -114,7 +114,7 @@ fn write_accesses(file: &std::path::Path, lines: &str) -> Result<(), String> {
 }
 
 #[cfg(has_observer)]
-fn stopped(stopped: crate::observe::confirm::Stopped) -> super::Stopped {
+fn stopped(stopped: crate::observe::confirm::StoppedRun) -> super::Stopped {
     super::Stopped {
         tests: stopped.tests,
         after: stopped.after,

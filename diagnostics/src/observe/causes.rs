@@ -11,28 +11,28 @@ use std::path::{Path, PathBuf};
 
 /// A path on which tests conflict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Met<'a> {
+pub(super) struct ConflictPath<'a> {
     pub(super) path: &'a Path,
     pub(super) kind: Kind,
     pub(super) tests: BTreeSet<usize>,
     /// The tests that came to the path by a working directory that another test had set.
-    pub(super) led: BTreeSet<usize>,
+    pub(super) via_foreign_cwd: BTreeSet<usize>,
 }
 
 /// The cause of a conflict on a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The path itself.
-    Itself,
+    Unmerged,
     /// A resource that the path is a part of.
-    Of(Resource),
+    PartOf(Resource),
     /// Another conflict of the same tests: the path has a random name, which only shared state can pass on, or a working
     /// directory that another test had set led to it.
-    Follows,
+    Consequence,
 }
 
 /// Facts about paths beyond the conflicts.
-pub(super) trait Paths {
+pub(super) trait PathFacts {
     /// Returns whether a test accessed the path.
     fn is_used(&self, path: &Path) -> bool;
     /// Returns whether a test created the path.
@@ -47,18 +47,18 @@ pub(super) trait Paths {
 
 /// Returns the cause of each conflict, in their order. `moved` are the tests of each conflict on a working directory.
 pub(super) fn causes(
-    met: &[Met<'_>],
-    families: &[Family],
+    met: &[ConflictPath<'_>],
+    families: &[NameFamily],
     moved: &[BTreeSet<usize>],
-    paths: &dyn Paths,
+    paths: &dyn PathFacts,
 ) -> Vec<Cause> {
     let mut causes: Vec<Option<Cause>> = met
         .iter()
         .map(|one| {
             if follows_moves(one, moved) {
-                return Some(Cause::Follows);
+                return Some(Cause::Consequence);
             }
-            let of = |resource| Some(Cause::Of(resource));
+            let of = |resource| Some(Cause::PartOf(resource));
             let name = || families.iter().find(|family| family.covers(one.path));
             if let Some(root) = repository(one.path, paths) {
                 return of(resource(ResourceKind::GitRepository, &root));
@@ -75,7 +75,7 @@ pub(super) fn causes(
     in_directories(met, &mut causes, paths);
     causes
         .into_iter()
-        .map(|cause| cause.unwrap_or(Cause::Itself))
+        .map(|cause| cause.unwrap_or(Cause::Unmerged))
         .collect()
 }
 
@@ -97,7 +97,7 @@ pub(super) fn covers(resource: &Resource, path: &Path) -> bool {
 
 /// Returns the path below which accesses count for the resource, if it has one: the Git directory of a repository, since
 /// most files of a working tree belong to one test; the parent of a temporary name, since the name differs each time.
-pub(super) fn held(resource: &Resource) -> Option<PathBuf> {
+pub(super) fn paused_path(resource: &Resource) -> Option<PathBuf> {
     let (kind, path) = (resource.kind(), resource.path()?);
     let is_bare = path.extension().is_some_and(|extension| extension == "git");
     if kind == ResourceKind::GitRepository && !is_bare {
@@ -114,7 +114,7 @@ fn resource(kind: ResourceKind, path: &Path) -> Resource {
 }
 
 /// Returns the root of the Git repository of a path: a directory with `.git`, or a bare `name.git`.
-fn repository(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
+fn repository(path: &Path, paths: &dyn PathFacts) -> Option<PathBuf> {
     path.ancestors().find_map(|folder| {
         let name = folder.file_name()?.to_str()?;
         if name == ".git" {
@@ -134,7 +134,7 @@ fn base(path: &Path) -> Option<PathBuf> {
     (!base.is_empty()).then(|| path.with_file_name(base))
 }
 
-fn database(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
+fn database(path: &Path, paths: &dyn PathFacts) -> Option<PathBuf> {
     if let Some(base) = base(path).filter(|base| paths.is_used(base)) {
         return Some(base);
     }
@@ -145,10 +145,10 @@ fn database(path: &Path, paths: &dyn Paths) -> Option<PathBuf> {
 
 /// Returns whether a conflict on a file of a working tree is a conflict on its repository. In the repository of the suite
 /// itself it is not: those are ordinary files.
-fn in_repositories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
+fn in_repositories(met: &[ConflictPath<'_>], causes: &mut [Option<Cause>], paths: &dyn PathFacts) {
     let mut users: BTreeMap<Resource, BTreeSet<usize>> = BTreeMap::new();
     for (one, cause) in met.iter().zip(&*causes) {
-        if let Some(Cause::Of(root)) = cause
+        if let Some(Cause::PartOf(root)) = cause
             && root.kind() == ResourceKind::GitRepository
         {
             users.entry(root.clone()).or_default().extend(&one.tests);
@@ -160,22 +160,22 @@ fn in_repositories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Pa
             .iter()
             .find(|(root, tests)| covers(root, one.path) && one.tests.is_subset(tests));
         if let (None, Some((root, _))) = (&cause, root) {
-            *cause = Some(Cause::Of(root.clone()));
+            *cause = Some(Cause::PartOf(root.clone()));
         }
     }
 }
 
 /// Whether tests meet there only because they share a working directory: of two that came there on their own, each would
 /// also come without the other.
-fn follows_moves(one: &Met<'_>, moved: &[BTreeSet<usize>]) -> bool {
+fn follows_moves(one: &ConflictPath<'_>, moved: &[BTreeSet<usize>]) -> bool {
     one.kind == Kind::SharedResource
-        && one.tests.difference(&one.led).count() <= 1
+        && one.tests.difference(&one.via_foreign_cwd).count() <= 1
         && moved.iter().any(|tests| one.tests.is_subset(tests))
 }
 
 /// Returns whether a conflict follows from another: two tests can only share a path with a random name through other
 /// shared state.
-fn follows(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
+fn follows(met: &[ConflictPath<'_>], causes: &mut [Option<Cause>], paths: &dyn PathFacts) {
     let is_random = |path: &Path| {
         path.ancestors().any(|part| {
             let name = part.file_name().and_then(|name| name.to_str());
@@ -188,17 +188,17 @@ fn follows(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
         .map(|(one, cause)| cause.is_none() && is_random(one.path))
         .collect();
     for (position, one) in met.iter().enumerate().filter(|(position, _)| random[*position]) {
-        let explains = |(other, is_random): (&Met<'_>, &bool)| {
+        let explains = |(other, is_random): (&ConflictPath<'_>, &bool)| {
             !is_random && other.kind <= one.kind && one.tests.is_subset(&other.tests)
         };
         if met.iter().zip(&random).any(explains) {
-            causes[position] = Some(Cause::Follows);
+            causes[position] = Some(Cause::Consequence);
         }
     }
 }
 
 /// Returns the directories on whose entries the same tests conflict, and those that tests create, list and remove.
-fn in_directories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Paths) {
+fn in_directories(met: &[ConflictPath<'_>], causes: &mut [Option<Cause>], paths: &dyn PathFacts) {
     let is_open = |cause: &Option<Cause>| cause.is_none();
     // Each with the largest set of tests that all conflict on one path in it; for other tests no conflict is known.
     let mut directories: BTreeMap<(Kind, PathBuf), &BTreeSet<usize>> = BTreeMap::new();
@@ -229,12 +229,12 @@ fn in_directories(met: &[Met<'_>], causes: &mut [Option<Cause>], paths: &dyn Pat
                 .get(&(one.kind, (*directory).to_owned()))
                 .is_some_and(|tests| one.tests.is_subset(tests))
         });
-        *cause = directory.map(|directory| Cause::Of(resource(ResourceKind::Directory, directory)));
+        *cause = directory.map(|directory| Cause::PartOf(resource(ResourceKind::Directory, directory)));
     }
 }
 
 /// Returns the deepest directories that hold at least two of the paths and are not shared by unrelated tests.
-fn shared_directories(members: Vec<&Path>, paths: &dyn Paths) -> Vec<PathBuf> {
+fn shared_directories(members: Vec<&Path>, paths: &dyn PathFacts) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![members];
     while let Some(members) = open.pop() {
@@ -278,7 +278,7 @@ fn pattern(path: &Path) -> Option<std::ffi::OsString> {
 
 /// Names that differ in a process ID, a clock or a counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Family {
+pub(super) struct NameFamily {
     /// The path with `*` for the digits.
     path: PathBuf,
     /// The source of the digits: "the process ID and a clock".
@@ -290,7 +290,7 @@ pub(super) struct Family {
 
 /// An access to a path whose name has digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Named<'a> {
+pub(super) struct CreatedName<'a> {
     pub(super) path: &'a Path,
     pub(super) test: u32,
     /// The process of its test.
@@ -299,7 +299,7 @@ pub(super) struct Named<'a> {
     pub(super) at: u64,
 }
 
-impl Family {
+impl NameFamily {
     /// Returns the keys of the families that the path may belong to, the topmost first.
     pub(super) fn keys(path: &Path) -> Vec<PathBuf> {
         let mut keys: Vec<PathBuf> = path.ancestors().filter_map(Self::key).collect();
@@ -316,7 +316,7 @@ impl Family {
 
     /// Returns the family of the names that tests created for this key at one source line. Fixed names with numbers are no
     /// family.
-    pub(super) fn of(key: PathBuf, made: &[Named<'_>]) -> Option<Self> {
+    pub(super) fn of(key: PathBuf, made: &[CreatedName<'_>]) -> Option<Self> {
         let tokens: Vec<Vec<&str>> = made
             .iter()
             .filter_map(|one| Some(numbers(one.path.file_name()?.to_str()?)))
@@ -371,7 +371,7 @@ impl Family {
     }
 }
 
-fn is_pid(digits: &str, one: &Named<'_>) -> bool {
+fn is_pid(digits: &str, one: &CreatedName<'_>) -> bool {
     digits.parse() == Ok(one.pid) || u32::from_str_radix(digits, 16) == Ok(one.pid)
 }
 
@@ -380,7 +380,7 @@ const UNITS: [u32; 4] = [0, MILLISECONDS, 6, 9];
 const MILLISECONDS: u32 = 3;
 
 /// Returns the unit in which the digits are a time within an hour of the access.
-fn clock_unit(digits: &str, one: &Named<'_>) -> Option<u32> {
+fn clock_unit(digits: &str, one: &CreatedName<'_>) -> Option<u32> {
     const HOUR: u128 = 3_600_000_000;
     let unit = |number: u128| {
         let is_near = |unit: &u32| {
@@ -427,7 +427,7 @@ mod tests {
         directories: &[],
     };
 
-    impl Paths for Facts {
+    impl PathFacts for Facts {
         fn is_used(&self, path: &Path) -> bool {
             let beside = base(path).is_some_and(|base| !base.ends_with("shop.db"));
             !beside && !self.unused.iter().any(|unused| path == Path::new(unused))
@@ -450,26 +450,26 @@ mod tests {
         }
     }
 
-    fn met<'a>(paths: &[(&'a str, &[usize])]) -> Vec<Met<'a>> {
-        let one = |(path, tests): &(&'a str, &[usize])| Met {
+    fn met<'a>(paths: &[(&'a str, &[usize])]) -> Vec<ConflictPath<'a>> {
+        let one = |(path, tests): &(&'a str, &[usize])| ConflictPath {
             path: Path::new(*path),
             kind: Kind::SharedResource,
             tests: tests.iter().copied().collect(),
-            led: BTreeSet::new(),
+            via_foreign_cwd: BTreeSet::new(),
         };
         paths.iter().map(one).collect()
     }
 
     /// Returns the causes as text: `-` for the path itself and `follows` for a consequence.
-    fn told(paths: &[(&str, &[usize])], families: &[Family], facts: &Facts) -> Vec<String> {
+    fn told(paths: &[(&str, &[usize])], families: &[NameFamily], facts: &Facts) -> Vec<String> {
         texts(&causes(&met(paths), families, &[], facts))
     }
 
     fn texts(causes: &[Cause]) -> Vec<String> {
         let text = |cause: &Cause| match cause {
-            Cause::Itself => "-".to_owned(),
-            Cause::Follows => "follows".to_owned(),
-            Cause::Of(resource) => format!("{} {}", resource.kind().key(), resource.as_str()),
+            Cause::Unmerged => "-".to_owned(),
+            Cause::Consequence => "follows".to_owned(),
+            Cause::PartOf(resource) => format!("{} {}", resource.kind().key(), resource.as_str()),
         };
         causes.iter().map(text).collect()
     }
@@ -596,7 +596,7 @@ mod tests {
     #[test]
     fn a_file_in_a_working_directory_that_another_test_had_set_follows_from_that_conflict() {
         let moved = [BTreeSet::from([1, 2, 3]), BTreeSet::from([4, 5])];
-        for (kind, tests, led, wanted) in [
+        for (kind, tests, via_foreign_cwd, wanted) in [
             // One of them set it, or none did.
             (Kind::SharedResource, &[1, 2, 3][..], &[2, 3][..], "follows"),
             (Kind::SharedResource, &[2, 3], &[2, 3], "follows"),
@@ -608,39 +608,39 @@ mod tests {
             (Kind::SharedResource, &[3, 4], &[4], "-"),
             (Kind::OrderLeak, &[1, 2], &[2], "-"),
         ] {
-            let one = Met {
+            let one = ConflictPath {
                 path: Path::new("/tmp/d/x"),
                 kind,
                 tests: tests.iter().copied().collect(),
-                led: led.iter().copied().collect(),
+                via_foreign_cwd: via_foreign_cwd.iter().copied().collect(),
             };
             let found = texts(&causes(&[one], &[], &moved, &ALL_USED));
-            assert_eq!(found, [wanted], "{kind:?} {tests:?} {led:?}");
+            assert_eq!(found, [wanted], "{kind:?} {tests:?} {via_foreign_cwd:?}");
         }
         // A part of something larger follows all the same, and what else lies there is judged by itself.
         let mut all = met(&[
             ("/tmp/d/repo/.git/index", &[1, 2]),
             ("/tmp/d/repo/README", &[1, 2]),
         ]);
-        all[0].led.insert(2);
+        all[0].via_foreign_cwd.insert(2);
         let found = texts(&causes(&all, &[], &moved, &ALL_USED));
         assert_eq!(found, ["follows", "-"]);
     }
 
     const NOW: u64 = 1_700_000_000_000_000;
 
-    fn family(key: &str, names: &[(&str, u32)]) -> Option<Family> {
-        let made: Vec<Named<'_>> = names
+    fn family(key: &str, names: &[(&str, u32)]) -> Option<NameFamily> {
+        let made: Vec<CreatedName<'_>> = names
             .iter()
             .zip(1..)
-            .map(|((path, pid), test)| Named {
+            .map(|((path, pid), test)| CreatedName {
                 path: Path::new(*path),
                 test,
                 pid: *pid,
                 at: NOW,
             })
             .collect();
-        Family::of(key.into(), &made)
+        NameFamily::of(key.into(), &made)
     }
 
     #[test]
@@ -697,7 +697,7 @@ mod tests {
             &ALL_USED,
         );
         assert_eq!(found, ["temp-name /tmp/x-*"; 2]);
-        let keys = Family::keys(Path::new("/tmp/x-77/a1"));
+        let keys = NameFamily::keys(Path::new("/tmp/x-77/a1"));
         assert_eq!(keys, [Path::new("/tmp/x-*"), Path::new("/tmp/x-77/a*")]);
     }
 
@@ -721,25 +721,25 @@ mod tests {
         fn no_test_is_lost_and_what_is_joined_is_shared(
             all in proptest::collection::btree_map(path(), proptest::collection::btree_set(0..5_usize, 2..5), 0..8),
         ) {
-            let all: Vec<Met<'_>> = all
+            let all: Vec<ConflictPath<'_>> = all
                 .iter()
-                .map(|(path, tests)| Met { path: Path::new(path), kind: Kind::SharedResource, tests: tests.clone(), led: BTreeSet::new() })
+                .map(|(path, tests)| ConflictPath { path: Path::new(path), kind: Kind::SharedResource, tests: tests.clone(), via_foreign_cwd: BTreeSet::new() })
                 .collect();
             let causes = causes(&all, &[], &[], &ALL_USED);
             prop_assert_eq!(causes.len(), all.len());
             for (one, cause) in all.iter().zip(&causes) {
                 let others = || all.iter().zip(&causes).filter(|(other, _)| other.path != one.path);
                 match cause {
-                    Cause::Itself => {}
-                    Cause::Follows => {
-                        let mut explained = others().filter(|(_, cause)| **cause != Cause::Follows);
+                    Cause::Unmerged => {}
+                    Cause::Consequence => {
+                        let mut explained = others().filter(|(_, cause)| **cause != Cause::Consequence);
                         prop_assert!(explained.any(|(other, _)| one.tests.is_subset(&other.tests)));
                     }
-                    Cause::Of(resource) => {
+                    Cause::PartOf(resource) => {
                         prop_assert!(covers(resource, one.path), "{resource} is not about {:?}", one.path);
                         if resource.kind() == ResourceKind::Directory {
                             let joined = || all.iter().zip(&causes).filter(|(_, other)| *other == cause);
-                            let is_all = |(one, _): (&Met<'_>, _)| {
+                            let is_all = |(one, _): (&ConflictPath<'_>, _)| {
                                 joined().all(|(other, _)| other.tests.is_subset(&one.tests))
                             };
                             prop_assert!(joined().any(is_all), "{resource} joins tests that share nothing");

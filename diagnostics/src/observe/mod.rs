@@ -5,37 +5,18 @@
 //! `causes` merges conflicts that have one cause, `found` turns them into findings, and `confirm` reruns their tests to grade
 //! them.
 
-mod account;
-mod alone;
-mod backtraces;
 mod causes;
-mod chain;
 pub(crate) mod confirm;
-mod folders;
 #[path = "../../observer/log_format.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod format;
-pub(crate) mod found;
-mod given;
-mod group;
-mod guards;
+mod interpret;
 pub(crate) mod launch;
 #[path = "../../observer/account_layout.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod layout;
-mod listed;
 mod log;
-mod meaning;
-mod notes;
-mod own;
-mod paths;
-mod places;
-mod ports;
-mod reading;
-pub(crate) mod runner;
-mod session;
-mod settled;
-mod uses;
-mod who;
+mod observation;
+pub(crate) mod observed_tests;
 
-pub(crate) use session::Session;
+pub(crate) use observation::ObservedCommand;

@@ -1,7 +1,7 @@
 //! The progress of a confirmation on standard error: a bar on a terminal, a few lines elsewhere.
 
 use super::text::{count, plain};
-use crate::observe::confirm::Event;
+use crate::observe::confirm::ConfirmEvent;
 use cofferdam_conflicts::Grade;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -73,10 +73,10 @@ impl Confirming {
         self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn see(&self, event: Event<'_>) {
+    pub(crate) fn see(&self, event: ConfirmEvent<'_>) {
         let bar = || self.bar.get().and_then(Option::as_ref);
         match event {
-            Event::Begun { pairs, budget } => {
+            ConfirmEvent::Begun { pairs, budget } => {
                 if pairs == 0 {
                     return;
                 }
@@ -90,7 +90,7 @@ impl Confirming {
                     ));
                 }
             }
-            Event::Graded {
+            ConfirmEvent::Graded {
                 resource,
                 tests: [a, b],
                 grade,
@@ -109,7 +109,7 @@ impl Confirming {
                         .for_each(|line| say(line)),
                 }
             }
-            Event::Over { left } => {
+            ConfirmEvent::Over { left } => {
                 if let Some(bar) = bar() {
                     bar.finish_and_clear();
                 }

@@ -4,34 +4,42 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A resource, and the tests of one place that use it: those that can meet there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Crowd {
+pub(super) struct Contenders {
     pub(super) tests: BTreeSet<usize>,
     pub(super) writers: BTreeSet<usize>,
 }
 
 /// Tests to run at one time, and the crowds at whose resources they are held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Group {
+pub(super) struct RunGroup {
     pub(super) tests: Vec<usize>,
-    pub(super) crowds: Vec<usize>,
+    pub(super) contenders: Vec<usize>,
 }
 
 /// Returns groups that cover these crowds. Tests that share something directly or through others are in one group, of at
 /// most `most` tests; where they are more, each group has the test that writes at most of the resources.
 ///
 /// `held_at_once` returns how many of some crowds' resources, from the first one on, can be held in one run.
-pub(super) fn groups(crowds: &[Crowd], most: usize, held_at_once: &dyn Fn(&[usize]) -> usize) -> Vec<Group> {
+pub(super) fn groups(
+    contenders: &[Contenders],
+    most: usize,
+    held_at_once: &dyn Fn(&[usize]) -> usize,
+) -> Vec<RunGroup> {
     let mut groups = Vec::new();
-    for component in components(crowds) {
+    for component in components(contenders) {
         let mut rest = component.as_slice();
         while !rest.is_empty() {
             let (held, after) = rest.split_at(held_at_once(rest).clamp(1, rest.len()));
             rest = after;
-            let tests: BTreeSet<usize> = held.iter().flat_map(|one| &crowds[*one].tests).copied().collect();
+            let tests: BTreeSet<usize> = held
+                .iter()
+                .flat_map(|one| &contenders[*one].tests)
+                .copied()
+                .collect();
             let mut of_tests = |tests: Vec<usize>| {
-                groups.push(Group {
+                groups.push(RunGroup {
                     tests,
-                    crowds: held.to_vec(),
+                    contenders: held.to_vec(),
                 });
             };
             if tests.len() <= most {
@@ -40,7 +48,7 @@ pub(super) fn groups(crowds: &[Crowd], most: usize, held_at_once: &dyn Fn(&[usiz
             }
             let writes = |test: &usize| {
                 held.iter()
-                    .filter(|one| crowds[**one].writers.contains(test))
+                    .filter(|one| contenders[**one].writers.contains(test))
                     .count()
             };
             // Of several the first, so that it is the same in each run.
@@ -64,16 +72,16 @@ pub(super) fn groups(crowds: &[Crowd], most: usize, held_at_once: &dyn Fn(&[usiz
 }
 
 /// Returns the crowds that belong together, because a test is in several.
-fn components(crowds: &[Crowd]) -> Vec<Vec<usize>> {
+fn components(contenders: &[Contenders]) -> Vec<Vec<usize>> {
     let mut of_test: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (number, crowd) in crowds.iter().enumerate() {
+    for (number, crowd) in contenders.iter().enumerate() {
         for test in &crowd.tests {
             of_test.entry(*test).or_default().push(number);
         }
     }
-    let mut is_known = vec![false; crowds.len()];
+    let mut is_known = vec![false; contenders.len()];
     let mut components = Vec::new();
-    for first in 0..crowds.len() {
+    for first in 0..contenders.len() {
         let mut component = BTreeSet::new();
         let mut next = vec![first];
         while let Some(crowd) = next.pop() {
@@ -81,7 +89,7 @@ fn components(crowds: &[Crowd]) -> Vec<Vec<usize>> {
                 continue;
             }
             component.insert(crowd);
-            next.extend(crowds[crowd].tests.iter().flat_map(|test| &of_test[test]));
+            next.extend(contenders[crowd].tests.iter().flat_map(|test| &of_test[test]));
         }
         if !component.is_empty() {
             components.push(component.into_iter().collect());
@@ -95,30 +103,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn crowd(tests: &[usize], writers: &[usize]) -> Crowd {
-        Crowd {
+    fn crowd(tests: &[usize], writers: &[usize]) -> Contenders {
+        Contenders {
             tests: tests.iter().copied().collect(),
             writers: writers.iter().copied().collect(),
         }
     }
 
-    fn covered(crowds: &[Crowd], most: usize, at_once: usize) -> Vec<(Vec<usize>, Vec<usize>)> {
-        groups(crowds, most, &|some| some.len().min(at_once))
+    fn covered(contenders: &[Contenders], most: usize, at_once: usize) -> Vec<(Vec<usize>, Vec<usize>)> {
+        groups(contenders, most, &|some| some.len().min(at_once))
             .into_iter()
-            .map(|group| (group.tests, group.crowds))
+            .map(|group| (group.tests, group.contenders))
             .collect()
     }
 
     #[test]
     fn tests_that_share_something_are_one_group_and_others_are_another() {
-        let crowds = [crowd(&[0, 1], &[0]), crowd(&[2, 3], &[2]), crowd(&[1, 4], &[4])];
+        let contenders = [crowd(&[0, 1], &[0]), crowd(&[2, 3], &[2]), crowd(&[1, 4], &[4])];
         assert_eq!(
-            covered(&crowds, 9, 9),
+            covered(&contenders, 9, 9),
             [(vec![0, 1, 4], vec![0, 2]), (vec![2, 3], vec![1])]
         );
         // What cannot be held at once is held in turn.
         assert_eq!(
-            covered(&crowds, 9, 1),
+            covered(&contenders, 9, 1),
             [
                 (vec![0, 1], vec![0]),
                 (vec![1, 4], vec![2]),
@@ -129,9 +137,9 @@ mod tests {
 
     #[test]
     fn of_too_many_tests_each_group_has_one_that_writes() {
-        let crowds = [crowd(&[0, 1, 2, 3, 4], &[3])];
+        let contenders = [crowd(&[0, 1, 2, 3, 4], &[3])];
         assert_eq!(
-            covered(&crowds, 3, 9),
+            covered(&contenders, 3, 9),
             [(vec![0, 1, 3], vec![0]), (vec![2, 3, 4], vec![0])]
         );
     }
@@ -139,23 +147,23 @@ mod tests {
     proptest! {
         #[test]
         fn every_test_of_every_crowd_is_in_a_group_of_its_own_size(
-            crowds in prop::collection::vec(prop::collection::btree_set(0_usize..20, 2..9), 0..12),
+            contenders in prop::collection::vec(prop::collection::btree_set(0_usize..20, 2..9), 0..12),
             most in 2_usize..10,
             at_once in 1_usize..5,
         ) {
-            let crowds: Vec<Crowd> = crowds
+            let contenders: Vec<Contenders> = contenders
                 .into_iter()
-                .map(|tests| Crowd { writers: tests.iter().take(1).copied().collect(), tests })
+                .map(|tests| Contenders { writers: tests.iter().take(1).copied().collect(), tests })
                 .collect();
-            let groups = groups(&crowds, most, &|some| some.len().min(at_once));
-            for (number, crowd) in crowds.iter().enumerate() {
+            let groups = groups(&contenders, most, &|some| some.len().min(at_once));
+            for (number, crowd) in contenders.iter().enumerate() {
                 for test in &crowd.tests {
-                    let is_in = |group: &&Group| group.crowds.contains(&number) && group.tests.contains(test);
+                    let is_in = |group: &&RunGroup| group.contenders.contains(&number) && group.tests.contains(test);
                     prop_assert!(groups.iter().any(|group| is_in(&group)));
                 }
             }
             for group in &groups {
-                prop_assert!(group.tests.len() <= most && group.crowds.len() <= at_once);
+                prop_assert!(group.tests.len() <= most && group.contenders.len() <= at_once);
                 prop_assert!(group.tests.len() > 1);
             }
         }

@@ -2,12 +2,12 @@
 
 /// Runs of a test, and the number of those that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rate {
+pub(super) struct FailureRate {
     pub(super) failed: u32,
     pub(super) runs: u32,
 }
 
-impl Rate {
+impl FailureRate {
     pub(super) fn add(&mut self, failed: bool) {
         self.runs += 1;
         self.failed += u32::from(failed);
@@ -16,7 +16,7 @@ impl Rate {
 
 /// Returns the one-sided probability of at least `beside.failed` failures among the runs beside the other test, if all the
 /// failures were spread over all the runs by chance.
-pub(super) fn p_value(beside: Rate, alone: Rate) -> f64 {
+pub(super) fn p_value(beside: FailureRate, alone: FailureRate) -> f64 {
     let failed = beside.failed + alone.failed;
     let all = beside.runs + alone.runs;
     let tail = (beside.failed..=failed.min(beside.runs))
@@ -39,8 +39,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn rate(failed: u32, runs: u32) -> Rate {
-        Rate { failed, runs }
+    fn rate(failed: u32, runs: u32) -> FailureRate {
+        FailureRate { failed, runs }
     }
 
     #[test]
@@ -60,16 +60,16 @@ mod tests {
     }
 
     /// Counts the ways to spread the failures, one by one.
-    fn naive(beside: Rate, alone: Rate) -> f64 {
+    fn naive(beside: FailureRate, alone: FailureRate) -> f64 {
         let (all, failed) = (beside.runs + alone.runs, beside.failed + alone.failed);
         let spread = (0_u32..1 << all).filter(|ways| ways.count_ones() == failed);
-        let (mut as_many, mut in_all) = (0, 0);
+        let (mut as_many, mut total) = (0, 0);
         for ways in spread {
-            in_all += 1;
+            total += 1;
             let here = (ways & ((1 << beside.runs) - 1)).count_ones();
             as_many += u32::from(here >= beside.failed);
         }
-        f64::from(as_many) / f64::from(in_all)
+        f64::from(as_many) / f64::from(total)
     }
 
     proptest! {

@@ -5,8 +5,8 @@
 //! may have come apart by chance, for one test reaches the resource later than the other. So the first test is made to stay
 //! longer than it took the second to arrive: only who still comes after it was kept waiting.
 
-use super::pauses::{LONGEST, Pauses};
-use super::windows::{Stay, Window};
+use super::pauses::{LONGEST_PAUSE, Pauses};
+use super::timelines::{Timeline, Window};
 use cofferdam_conflicts::Grade;
 
 /// As often a pair is run to see whether it can meet.
@@ -19,7 +19,7 @@ pub(super) const NOT_BOTH: &str = "run again, the two did not both use it";
 pub(super) const NOT_CHANGED: &str = "run again, neither of the two changed it";
 
 /// The same: a run was stopped.
-pub(super) const LATE: &str = "run again, the two did not end in time, and did not meet until then";
+pub(super) const TIMED_OUT: &str = "run again, the two did not end in time, and did not meet until then";
 
 /// The same: they could not be brought together.
 pub(super) const TOO_FAR: &str = "run again, the two used it too far apart to be brought together";
@@ -31,35 +31,35 @@ pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
 /// The same: it could not be run.
 pub(super) const NOT_STARTED: &str = "its program cannot be started again";
 
-const LOOKED: &str = "run again, both read it at one time, and one of them changed it later";
-const BESIDE_OTHERS: &str = "run again among others, what kept the two apart cannot be told";
+const BOTH_READ: &str = "run again, both read it at one time, and one of them changed it later";
+const AMONG_OTHERS: &str = "run again among others, what kept the two apart cannot be told";
 
 /// One run of a pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Try {
+pub(super) struct PairRun {
     pub(super) pauses: Pauses,
     /// Nothing for a test that did not use the resource.
     pub(super) windows: [Option<Window>; 2],
     /// Whether both used the resource at one time, of which one changed it.
     pub(super) met: bool,
     /// Whether both read it at one time, and one of them changed it later.
-    pub(super) looked: bool,
+    pub(super) both_read: bool,
     /// Whether one of them changed it, this time.
-    pub(super) wrote: bool,
+    pub(super) changed: bool,
     /// Whether both ended in time.
     pub(super) ended: bool,
 }
 
-impl Try {
+impl PairRun {
     /// Reads a run of two tests, held at one resource.
-    pub(super) fn new(pauses: Pauses, stays: &[Stay], ended: bool) -> Self {
-        let [a, b] = [&stays[0], &stays[1]];
+    pub(super) fn new(pauses: Pauses, timelines: &[Timeline], ended: bool) -> Self {
+        let [a, b] = [&timelines[0], &timelines[1]];
         Self {
             pauses,
             windows: [a.window(&[0]), b.window(&[0])],
-            met: a.meets(b, 0),
-            looked: a.looks_with(b, 0),
-            wrote: a.changes(0) || b.changes(0),
+            met: a.conflict_tests(b, 0),
+            both_read: a.reads_alongside(b, 0),
+            changed: a.changes(0) || b.changes(0),
             ended,
         }
     }
@@ -69,32 +69,32 @@ impl Try {
     }
 }
 
-pub(super) fn count(tries: &[Try]) -> u32 {
+pub(super) fn count(tries: &[PairRun]) -> u32 {
     u32::try_from(tries.len()).unwrap_or(u32::MAX)
 }
 
 /// What follows from the runs so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Again(Pauses),
+pub(super) enum Decision {
+    RunAgain(Pauses),
     /// Runs in which one test is held where it reads, while the other goes on to its change.
     HoldReader,
     Graded(Grade, String),
 }
 
 /// The reason for that grade, too, when all resources of a pair were held.
-pub(super) const MET: &str = "both used it at one time";
+pub(super) const OVERLAPPED: &str = "both used it at one time";
 pub(super) const WAITED: &str = "run again with pauses, one always waited until the other was done with it";
 
 /// What one run with several tests shows of two of them at one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Evidence {
+pub(super) enum RunEvidence {
     /// They used it at one time.
-    Met,
+    Overlapped,
     /// The second came only after the first had left it, and nothing but the first kept it away.
     Waited,
     /// Neither, and why.
-    Neither(&'static str),
+    Inconclusive(&'static str),
 }
 
 /// Weighs what the run of a group shows of two of its tests.
@@ -102,64 +102,64 @@ pub(super) enum Evidence {
 /// `arrivals` has how long each test takes to its first use of one of the group's resources when it runs alone, in
 /// microseconds; `shared` has the resources that the two share.
 pub(super) fn weigh(
-    stays: &[Stay],
+    timelines: &[Timeline],
     arrivals: &[Option<u64>],
     [a, b]: [usize; 2],
     shared: &[usize],
     resource: usize,
-) -> Evidence {
-    use Evidence::{Met, Neither, Waited};
-    let both = [&stays[a], &stays[b]];
-    if both[0].meets(both[1], resource) {
-        return Met;
+) -> RunEvidence {
+    use RunEvidence::{Inconclusive, Overlapped, Waited};
+    let both = [&timelines[a], &timelines[b]];
+    if both[0].conflict_tests(both[1], resource) {
+        return Overlapped;
     }
-    if both[0].looks_with(both[1], resource) {
-        return Neither(LOOKED);
+    if both[0].reads_alongside(both[1], resource) {
+        return Inconclusive(BOTH_READ);
     }
-    if !both.iter().all(|stay| stay.uses(resource)) {
-        return Neither(NOT_BOTH);
+    if !both.iter().all(|timeline| timeline.uses_resource(resource)) {
+        return Inconclusive(NOT_BOTH);
     }
-    if !both.iter().any(|stay| stay.changes(resource)) {
-        return Neither(NOT_CHANGED);
+    if !both.iter().any(|timeline| timeline.changes(resource)) {
+        return Inconclusive(NOT_CHANGED);
     }
     let (Some(one), Some(two)) = (both[0].window(shared), both[1].window(shared)) else {
-        return Neither(NOT_BOTH);
+        return Inconclusive(NOT_BOTH);
     };
-    let (early, late, stay, waiting) = if one.from <= two.from {
+    let (early, late, timeline, waiting) = if one.from <= two.from {
         (one, two, both[0], b)
     } else {
         (two, one, both[1], a)
     };
     if !early.paused {
-        return Neither(NOT_HELD);
+        return Inconclusive(NOT_HELD);
     }
-    if late.held_up {
-        return Neither(IN_STD);
+    if late.waited_for_std {
+        return Inconclusive(IN_STD);
     }
-    let expected = stays[waiting]
+    let expected = timelines[waiting]
         .began
         .zip(arrivals[waiting])
         .map(|(began, arrival)| began + arrival + margin(arrival));
     let Some(expected) = expected.filter(|expected| *expected <= early.to) else {
-        return Neither(TOO_FAR);
+        return Inconclusive(TOO_FAR);
     };
     // It must not have been on its way through another resource of the group.
-    if stays[waiting].first() < Some(early.to) {
-        return Neither(TOO_FAR);
+    if timelines[waiting].first() < Some(early.to) {
+        return Inconclusive(TOO_FAR);
     }
     // What the early one did after it had left says nothing of what kept the late one away.
-    if !stay.uses_only_within(resource, shared) {
-        return Neither(TOO_FAR);
+    if !timeline.uses_only_within(resource, shared) {
+        return Inconclusive(TOO_FAR);
     }
     // A third test inside its own pause could be what kept the late one away.
     let from = early.from.max(expected);
-    let others = stays
+    let others = timelines
         .iter()
         .enumerate()
         .filter(|(test, _)| *test != a && *test != b);
-    let mut uses = others.flat_map(|(_, stay)| stay.uses.iter().flatten());
+    let mut uses = others.flat_map(|(_, timeline)| timeline.uses.iter().flatten());
     if uses.any(|(begun, ended, _)| *begun < early.to && *ended > from) {
-        return Neither(BESIDE_OTHERS);
+        return Inconclusive(AMONG_OTHERS);
     }
     Waited
 }
@@ -170,34 +170,34 @@ pub(super) fn margin(arrival: u64) -> u64 {
 }
 
 /// Judges runs of one pair in which no test failed. `begin` has the pauses of the first run.
-pub(super) fn judge(tries: &[Try], begin: Pauses) -> Next {
+pub(super) fn judge(tries: &[PairRun], begin: Pauses) -> Decision {
     if tries.iter().any(|one| one.met) {
-        return Next::Graded(Grade::Unguarded, MET.to_owned());
+        return Decision::Graded(Grade::Unguarded, OVERLAPPED.to_owned());
     }
     let Some(last) = tries.last() else {
-        return Next::Again(begin);
+        return Decision::RunAgain(begin);
     };
-    let potential = |why: &str| Next::Graded(Grade::Potential, why.to_owned());
+    let potential = |why: &str| Decision::Graded(Grade::Potential, why.to_owned());
     if !last.ended {
-        return potential(LATE);
+        return potential(TIMED_OUT);
     }
     let Some([a, b]) = last.both() else {
         // What was not there this time may be next time: one makes what the other looks for.
         return if tries.len() < 2 {
-            Next::Again(begin)
+            Decision::RunAgain(begin)
         } else {
             potential(NOT_BOTH)
         };
     };
-    if !last.wrote {
+    if !last.changed {
         return if tries.len() < 2 {
-            Next::Again(begin)
+            Decision::RunAgain(begin)
         } else {
             potential(NOT_CHANGED)
         };
     }
-    if tries.iter().any(|one| one.looked) {
-        return Next::HoldReader;
+    if tries.iter().any(|one| one.both_read) {
+        return Decision::HoldReader;
     }
     if last.pauses.everywhere {
         return potential(IN_STD);
@@ -209,7 +209,7 @@ pub(super) fn judge(tries: &[Try], begin: Pauses) -> Next {
         return potential(NOT_HELD);
     }
     // How soon the second was seen to come, where the first came first as well.
-    let arrival = |one: &Try| {
+    let arrival = |one: &PairRun| {
         let both = one.both()?;
         (both[first].from <= both[second].from).then(|| both[second].from - both[first].from)
     };
@@ -217,10 +217,10 @@ pub(super) fn judge(tries: &[Try], begin: Pauses) -> Next {
     if let Some(soonest) = before
         && early.length() >= soonest + margin(soonest)
     {
-        if late.held_up {
-            return Next::Again(Pauses::EVERYWHERE);
+        if late.waited_for_std {
+            return Decision::RunAgain(Pauses::EVERYWHERE);
         }
-        return Next::Graded(Grade::Guarded, WAITED.to_owned());
+        return Decision::Graded(Grade::Guarded, WAITED.to_owned());
     }
     let soonest = before.unwrap_or(u64::MAX).min(late.from - early.from);
     // Up to twice as long as it took, for a machine is not always equally fast.
@@ -230,10 +230,10 @@ pub(super) fn judge(tries: &[Try], begin: Pauses) -> Next {
         first: last.pauses.first + wanted,
         ..last.pauses
     };
-    if pauses.first > LONGEST || tries.len() >= TRIES {
+    if pauses.first > LONGEST_PAUSE || tries.len() >= TRIES {
         return potential(TOO_FAR);
     }
-    Next::Again(pauses)
+    Decision::RunAgain(pauses)
 }
 
 #[cfg(test)]
@@ -252,13 +252,13 @@ mod tests {
             Self { arrive, uses, locked }
         }
 
-        fn run(&self, pauses: Pauses) -> Try {
+        fn run(&self, pauses: Pauses) -> PairRun {
             let length = |test: usize| 1000 * (pauses.first + (self.uses[test] - 1) * pauses.others);
             let window = |from: u64, test: usize| Window {
                 from,
                 to: from + length(test),
                 paused: true,
-                held_up: false,
+                waited_for_std: false,
             };
             let mut windows = [window(1000 * self.arrive[0], 0), window(1000 * self.arrive[1], 1)];
             let second = usize::from(self.arrive[1] >= self.arrive[0]);
@@ -267,12 +267,12 @@ mod tests {
                 windows[second] = window(windows[second].from.max(free), second);
             }
             let [a, b] = windows;
-            Try {
+            PairRun {
                 pauses,
                 windows: windows.map(Some),
                 met: a.from < b.to && b.from < a.to,
-                looked: false,
-                wrote: true,
+                both_read: false,
+                changed: true,
                 ended: true,
             }
         }
@@ -282,9 +282,9 @@ mod tests {
             let mut tries = Vec::new();
             loop {
                 match judge(&tries, Pauses::USUAL) {
-                    Next::Again(pauses) => tries.push(self.run(pauses)),
-                    Next::HoldReader => panic!("no test reads"),
-                    Next::Graded(grade, _) => return (grade, tries.len()),
+                    Decision::RunAgain(pauses) => tries.push(self.run(pauses)),
+                    Decision::HoldReader => panic!("no test reads"),
+                    Decision::Graded(grade, _) => return (grade, tries.len()),
                 }
             }
         }
@@ -318,25 +318,25 @@ mod tests {
             from: from * 1000,
             to: to * 1000,
             paused: true,
-            held_up: false,
+            waited_for_std: false,
         })
     }
 
-    fn one(first: Option<Window>, second: Option<Window>) -> Try {
-        Try {
+    fn one(first: Option<Window>, second: Option<Window>) -> PairRun {
+        PairRun {
             pauses: Pauses::USUAL,
             windows: [first, second],
             met: false,
-            looked: false,
-            wrote: true,
+            both_read: false,
+            changed: true,
             ended: true,
         }
     }
 
-    fn grade(tries: &[Try]) -> Option<Grade> {
+    fn grade(tries: &[PairRun]) -> Option<Grade> {
         match judge(tries, Pauses::USUAL) {
-            Next::Again(_) | Next::HoldReader => None,
-            Next::Graded(grade, _) => Some(grade),
+            Decision::RunAgain(_) | Decision::HoldReader => None,
+            Decision::Graded(grade, _) => Some(grade),
         }
     }
 
@@ -362,14 +362,17 @@ mod tests {
             Some(Grade::Guarded)
         );
         // But not if std's lock alone explains it: then both are to pause at every variable.
-        let mut held_up = long;
-        held_up.windows[1].as_mut().unwrap().held_up = true;
-        let tries = [ab, ba, held_up.clone()];
-        assert_eq!(judge(&tries, Pauses::USUAL), Next::Again(Pauses::EVERYWHERE));
-        let mut everywhere = held_up;
+        let mut waited_for_std = long;
+        waited_for_std.windows[1].as_mut().unwrap().waited_for_std = true;
+        let tries = [ab, ba, waited_for_std.clone()];
+        assert_eq!(
+            judge(&tries, Pauses::USUAL),
+            Decision::RunAgain(Pauses::EVERYWHERE)
+        );
+        let mut everywhere = waited_for_std;
         everywhere.pauses = Pauses::EVERYWHERE;
-        let [ab, ba, held_up] = tries;
-        let with = |last: &Try| [ab.clone(), ba.clone(), held_up.clone(), last.clone()];
+        let [ab, ba, waited_for_std] = tries;
+        let with = |last: &PairRun| [ab.clone(), ba.clone(), waited_for_std.clone(), last.clone()];
         assert_eq!(grade(&with(&everywhere)), Some(Grade::Potential));
         everywhere.met = true;
         assert_eq!(grade(&with(&everywhere)), Some(Grade::Unguarded));
@@ -384,7 +387,7 @@ mod tests {
         unheld.windows[0].as_mut().unwrap().paused = false;
         assert_eq!(grade(&[unheld]), Some(Grade::Potential));
         let mut unchanged = one(window(0, 80), window(100, 180));
-        unchanged.wrote = false;
+        unchanged.changed = false;
         assert_eq!(grade(std::slice::from_ref(&unchanged)), None);
         assert_eq!(grade(&[unchanged.clone(), unchanged]), Some(Grade::Potential));
         let mut endless = one(window(0, 80), window(90, 170));
@@ -396,15 +399,15 @@ mod tests {
     fn it_ends() {
         // The order changes with every run, and the second is always just out of reach.
         let mut tries = Vec::new();
-        while let Next::Again(pauses) = judge(&tries, Pauses::USUAL) {
+        while let Decision::RunAgain(pauses) = judge(&tries, Pauses::USUAL) {
             let (a, b) = (window(0, 80), window(81 + 40 * tries.len() as u64, 300));
             let windows = if tries.len() % 2 == 0 { [a, b] } else { [b, a] };
-            tries.push(Try {
+            tries.push(PairRun {
                 pauses,
                 windows,
                 met: false,
-                looked: false,
-                wrote: true,
+                both_read: false,
+                changed: true,
                 ended: true,
             });
             assert!(tries.len() <= TRIES);
@@ -412,12 +415,12 @@ mod tests {
     }
 
     /// A test of a group: when it arrives at the guard, and which guard it takes, if any. One resource.
-    fn group(tests: &[(u64, Option<u32>)]) -> (Vec<Stay>, Vec<Option<u64>>) {
+    fn group(tests: &[(u64, Option<u32>)]) -> (Vec<Timeline>, Vec<Option<u64>>) {
         let pause = 1000 * Pauses::OF_MANY.first;
         let mut free: std::collections::HashMap<u32, u64> = std::collections::HashMap::new();
         let mut order: Vec<usize> = (0..tests.len()).collect();
         order.sort_by_key(|test| tests[*test].0);
-        let mut stays = vec![Stay::default(); tests.len()];
+        let mut timelines = vec![Timeline::default(); tests.len()];
         for test in order {
             let (arrival, guard) = tests[test];
             let mut from = 1000 * arrival;
@@ -426,31 +429,31 @@ mod tests {
                 from = from.max(*free + 30);
                 *free = from + pause;
             }
-            stays[test] = Stay {
+            timelines[test] = Timeline {
                 began: Some(0),
                 uses: vec![vec![(from, from + pause, true)]],
                 paused: true,
-                ..Stay::default()
+                ..Timeline::default()
             };
         }
         let arrivals = tests.iter().map(|(arrival, _)| Some(1000 * arrival)).collect();
-        (stays, arrivals)
+        (timelines, arrivals)
     }
 
-    fn weighed(tests: &[(u64, Option<u32>)], pair: [usize; 2]) -> Evidence {
-        let (stays, arrivals) = group(tests);
-        weigh(&stays, &arrivals, pair, &[0], 0)
+    fn weighed(tests: &[(u64, Option<u32>)], pair: [usize; 2]) -> RunEvidence {
+        let (timelines, arrivals) = group(tests);
+        weigh(&timelines, &arrivals, pair, &[0], 0)
     }
 
     #[test]
     fn one_run_of_a_group_behind_one_guard_shows_every_pair() {
         let tests: Vec<_> = (0..60).map(|test| (test % 7, Some(1))).collect();
-        let (stays, arrivals) = group(&tests);
+        let (timelines, arrivals) = group(&tests);
         for a in 0..60 {
             for b in a + 1..60 {
                 assert_eq!(
-                    weigh(&stays, &arrivals, [a, b], &[0], 0),
-                    Evidence::Waited,
+                    weigh(&timelines, &arrivals, [a, b], &[0], 0),
+                    RunEvidence::Waited,
                     "{a} {b}"
                 );
             }
@@ -460,20 +463,20 @@ mod tests {
     #[test]
     fn a_test_of_a_group_that_takes_no_guard_meets_the_others() {
         let tests = [(0, Some(1)), (1, Some(1)), (2, None)];
-        assert_eq!(weighed(&tests, [0, 2]), Evidence::Met);
-        assert_eq!(weighed(&tests, [0, 1]), Evidence::Neither(BESIDE_OTHERS));
+        assert_eq!(weighed(&tests, [0, 2]), RunEvidence::Overlapped);
+        assert_eq!(weighed(&tests, [0, 1]), RunEvidence::Inconclusive(AMONG_OTHERS));
         // One that comes when all have left shows nothing.
         let tests = [(0, Some(1)), (1, Some(1)), (900, None)];
-        assert_eq!(weighed(&tests, [0, 2]), Evidence::Neither(TOO_FAR));
-        assert_eq!(weighed(&tests, [0, 1]), Evidence::Waited);
+        assert_eq!(weighed(&tests, [0, 2]), RunEvidence::Inconclusive(TOO_FAR));
+        assert_eq!(weighed(&tests, [0, 1]), RunEvidence::Waited);
     }
 
     #[test]
     fn what_another_guard_kept_away_is_not_guarded_by_this_one() {
         let tests = [(0, Some(1)), (0, Some(2)), (1, Some(2))];
-        assert_eq!(weighed(&tests, [0, 1]), Evidence::Met);
+        assert_eq!(weighed(&tests, [0, 1]), RunEvidence::Overlapped);
         // The third comes after the first, for it waited for the second.
-        assert_eq!(weighed(&tests, [0, 2]), Evidence::Neither(BESIDE_OTHERS));
+        assert_eq!(weighed(&tests, [0, 2]), RunEvidence::Inconclusive(AMONG_OTHERS));
     }
 
     #[test]
@@ -483,48 +486,48 @@ mod tests {
             vec![(0, 80_000, true), (80_000, 160_000, false)],
             vec![(85_000, 165_000, false), (165_000, 245_000, true)],
         ];
-        let stays = uses.map(|uses| Stay {
+        let timelines = uses.map(|uses| Timeline {
             began: Some(0),
             uses: vec![uses],
             paused: true,
-            ..Stay::default()
+            ..Timeline::default()
         });
-        let evidence = weigh(&stays, &[Some(0), Some(0)], [0, 1], &[0], 0);
-        assert_eq!(evidence, Evidence::Neither(LOOKED));
-        let mut looked = one(window(0, 80), window(85, 245));
-        looked.looked = true;
+        let evidence = weigh(&timelines, &[Some(0), Some(0)], [0, 1], &[0], 0);
+        assert_eq!(evidence, RunEvidence::Inconclusive(BOTH_READ));
+        let mut both_read = one(window(0, 80), window(85, 245));
+        both_read.both_read = true;
         let apart = one(window(0, 200), window(210, 300));
         for tries in [
-            vec![looked.clone()],
-            vec![looked.clone(), apart.clone()],
-            vec![apart, looked],
+            vec![both_read.clone()],
+            vec![both_read.clone(), apart.clone()],
+            vec![apart, both_read],
         ] {
-            assert_eq!(judge(&tries, Pauses::USUAL), Next::HoldReader);
+            assert_eq!(judge(&tries, Pauses::USUAL), Decision::HoldReader);
         }
     }
 
     #[test]
     fn a_test_without_a_known_arrival_or_on_its_way_shows_no_guard() {
-        let (mut stays, arrivals) = group(&[(0, Some(1)), (1, Some(1))]);
-        assert_eq!(weigh(&stays, &arrivals, [0, 1], &[0], 0), Evidence::Waited);
+        let (mut timelines, arrivals) = group(&[(0, Some(1)), (1, Some(1))]);
+        assert_eq!(weigh(&timelines, &arrivals, [0, 1], &[0], 0), RunEvidence::Waited);
         assert_eq!(
-            weigh(&stays, &[None, None], [0, 1], &[0], 0),
-            Evidence::Neither(TOO_FAR)
+            weigh(&timelines, &[None, None], [0, 1], &[0], 0),
+            RunEvidence::Inconclusive(TOO_FAR)
         );
-        let mut held_up = stays.clone();
-        held_up[1].held_up = true;
+        let mut waited_for_std = timelines.clone();
+        waited_for_std[1].waited_for_std = true;
         assert_eq!(
-            weigh(&held_up, &arrivals, [0, 1], &[0], 0),
-            Evidence::Neither(IN_STD)
+            weigh(&waited_for_std, &arrivals, [0, 1], &[0], 0),
+            RunEvidence::Inconclusive(IN_STD)
         );
         // The second resource is used outside of what keeps the two apart at the first.
-        for stay in &mut stays {
-            stay.uses.push(Vec::new());
+        for timeline in &mut timelines {
+            timeline.uses.push(Vec::new());
         }
-        stays[1].uses[1].push((500, 600, false));
+        timelines[1].uses[1].push((500, 600, false));
         assert_eq!(
-            weigh(&stays, &arrivals, [0, 1], &[0, 1], 0),
-            Evidence::Neither(TOO_FAR)
+            weigh(&timelines, &arrivals, [0, 1], &[0, 1], 0),
+            RunEvidence::Inconclusive(TOO_FAR)
         );
     }
 }

@@ -11,12 +11,12 @@ const CACHE: &str = "CACHEDIR.TAG";
 
 /// The files below some folders at one moment.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub(super) struct FileSnapshot {
     folders: Vec<PathBuf>,
     files: BTreeSet<PathBuf>,
 }
 
-impl Snapshot {
+impl FileSnapshot {
     pub(super) fn take(folders: BTreeSet<PathBuf>) -> Self {
         let files = files(&folders);
         Self {
@@ -82,7 +82,7 @@ mod tests {
         write("src/lib.rs");
         write("target/CACHEDIR.TAG");
         write(".git/HEAD");
-        let before = Snapshot::take([dir.path().to_owned()].into());
+        let before = FileSnapshot::take([dir.path().to_owned()].into());
         assert_eq!(before.new_files(), Vec::<PathBuf>::new());
         for new in [
             "src/new",

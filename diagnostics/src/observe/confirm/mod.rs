@@ -6,6 +6,7 @@
 //! findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test from one to the next.
 
 mod cover;
+mod env_lock;
 mod fisher;
 mod grade;
 mod leftovers;
@@ -13,32 +14,31 @@ mod outcome;
 mod pairs;
 mod pauses;
 mod proof;
-mod queue;
-mod readers;
+mod reader_locks;
 mod rerun;
 mod steps;
-mod suite;
-mod waits;
-mod windows;
+mod subjects;
+mod task_queue;
+mod timelines;
 
 use super::launch::Launch;
 use cofferdam::{Access, Resource};
 use cofferdam_batch::signals::SignalScope;
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
-use leftovers::Snapshot;
+use leftovers::FileSnapshot;
 use rerun::Rerunner;
-pub(crate) use rerun::Stopped;
+pub(crate) use rerun::StoppedRun;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use steps::Steps;
-use suite::Suite;
+use steps::Confirmation;
+use subjects::RerunSuite;
 
 /// The limits of a confirmation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
+pub(crate) struct ConfirmOptions {
     /// The time for grading all pairs; proving that a test fails may take as long again.
     pub(crate) budget: Duration,
     /// The maximum number of runs at once.
@@ -47,16 +47,16 @@ pub(crate) struct Options {
 
 /// What reruns did besides grading the findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rerun {
+pub(crate) struct RerunReport {
     /// Tests that were stopped.
-    pub(crate) stopped: Vec<Stopped>,
+    pub(crate) stopped: Vec<StoppedRun>,
     /// Files that are in the packages since then.
     pub(crate) left: Vec<PathBuf>,
 }
 
 /// What can be reported while it goes on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Event<'a> {
+pub(crate) enum ConfirmEvent<'a> {
     Begun {
         pairs: usize,
         budget: Duration,
@@ -79,9 +79,9 @@ pub(crate) enum Event<'a> {
 pub(crate) fn confirm(
     launch: &Launch,
     conflicts: &mut [Conflict],
-    options: Options,
-    see: &(dyn Fn(Event<'_>) + Sync),
-) -> Rerun {
+    options: ConfirmOptions,
+    see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
+) -> RerunReport {
     let stop = Arc::new(AtomicBool::new(false));
     // A person who interrupts this gets the report of what was run by then.
     let scope = SignalScope::enter();
@@ -89,14 +89,14 @@ pub(crate) fn confirm(
     let registered: Vec<_> = signals
         .filter_map(|signal| signal_hook::flag::register(*signal, Arc::clone(&stop)).ok())
         .collect();
-    let mut suite = Suite::of(launch, conflicts);
-    see(Event::Begun {
+    let mut suite = RerunSuite::of(launch, conflicts);
+    see(ConfirmEvent::Begun {
         pairs: (0..conflicts.len())
             .map(|conflict| suite.chosen(conflict).pairs.len())
             .sum(),
         budget: options.budget,
     });
-    let snapshot = Snapshot::take(suite.folders());
+    let snapshot = FileSnapshot::take(suite.folders());
     let rerunner = Rerunner::new(launch, stop);
     let grades = Grades {
         conflicts: &*conflicts,
@@ -104,7 +104,7 @@ pub(crate) fn confirm(
         see,
     };
     let is_over = {
-        let steps = Steps::new(&rerunner, &grades, options);
+        let steps = Confirmation::new(&rerunner, &grades, options);
         steps.run_alone(&suite);
         suite.take_roles();
         steps.grade(&suite);
@@ -114,7 +114,7 @@ pub(crate) fn confirm(
     };
     let graded = grades.into_pairs();
     // A role that a test has only alone makes further pairs.
-    let chosen: Vec<pairs::Chosen> = (0..conflicts.len())
+    let chosen: Vec<pairs::ChosenPairs> = (0..conflicts.len())
         .map(|conflict| suite.chosen(conflict))
         .collect();
     let chosen_keys = chosen
@@ -127,14 +127,14 @@ pub(crate) fn confirm(
     enter_roles(&suite, conflicts);
     enter_failures(&suite, conflicts);
     outcome::enter(graded, &chosen, conflicts);
-    see(Event::Over { left });
+    see(ConfirmEvent::Over { left });
     for signal in registered {
         signal_hook::low_level::unregister(signal);
     }
     let stopped = rerunner.stopped();
     let mut left: BTreeSet<PathBuf> = snapshot.new_files().into_iter().collect();
     left.extend(stopped.iter().flat_map(|stopped| stopped.left.iter().cloned()));
-    Rerun {
+    RerunReport {
         stopped,
         left: left.into_iter().collect(),
     }
@@ -142,10 +142,10 @@ pub(crate) fn confirm(
 
 /// Enters the roles that tests had alone. The line in the test is that of its first use in the suite; the innermost line of
 /// the write is not known.
-fn enter_roles(suite: &Suite, conflicts: &mut [Conflict]) {
-    for (meet, conflict) in suite.meets.iter().zip(conflicts) {
-        let Some(meet) = meet else { continue };
-        for (member, test) in meet.members.iter().zip(&mut conflict.tests) {
+fn enter_roles(suite: &RerunSuite, conflicts: &mut [Conflict]) {
+    for (entry, conflict) in suite.conflict_tests.iter().zip(conflicts) {
+        let Some(entry) = entry else { continue };
+        for (member, test) in entry.members.iter().zip(&mut conflict.tests) {
             if !member.writes || test.writes() {
                 continue;
             }
@@ -164,9 +164,9 @@ fn enter_roles(suite: &Suite, conflicts: &mut [Conflict]) {
 }
 
 /// Enters which tests fail when they are started by their names alone, for their runs show little.
-fn enter_failures(suite: &Suite, conflicts: &mut [Conflict]) {
-    for (meet, conflict) in suite.meets.iter().zip(conflicts) {
-        let subjects = meet.iter().flat_map(|meet| &meet.subjects);
+fn enter_failures(suite: &RerunSuite, conflicts: &mut [Conflict]) {
+    for (entry, conflict) in suite.conflict_tests.iter().zip(conflicts) {
+        let subjects = entry.iter().flat_map(|entry| &entry.subjects);
         for (subject, test) in subjects.zip(&mut conflict.tests) {
             let solo = suite.subjects[*subject].solo.get();
             test.fails_alone = solo.is_some_and(|solo| solo.fails);
@@ -185,7 +185,7 @@ fn sorted([a, b]: [usize; 2]) -> [usize; 2] {
 struct Grades<'a> {
     conflicts: &'a [Conflict],
     graded: Mutex<HashMap<Key, Pair>>,
-    see: &'a (dyn Fn(Event<'_>) + Sync),
+    see: &'a (dyn Fn(ConfirmEvent<'_>) + Sync),
 }
 
 impl Grades<'_> {
@@ -210,7 +210,7 @@ impl Grades<'_> {
         };
         let conflict = &self.conflicts[finding];
         if let Some(resource) = &conflict.resource {
-            (self.see)(Event::Graded {
+            (self.see)(ConfirmEvent::Graded {
                 resource,
                 tests: tests.map(|test| conflict.tests[test].name()),
                 grade: pair.grade,

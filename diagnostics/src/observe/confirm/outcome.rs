@@ -2,12 +2,12 @@
 
 use super::Key;
 use super::grade::{NOT_BOTH, NOT_CHANGED};
-use super::pairs::Chosen;
+use super::pairs::ChosenPairs;
 use cofferdam_conflicts::{Conflict, Grade, Pair};
 use std::collections::{BTreeSet, HashMap};
 
 /// Enters the grades into the conflicts. `chosen` has the pairs to try of each.
-pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[Chosen], conflicts: &mut [Conflict]) {
+pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[ChosenPairs], conflicts: &mut [Conflict]) {
     let mut graded: Vec<(Key, Pair)> = graded.into_iter().collect();
     graded.sort_by_key(|(key, _)| *key);
     for (index, (conflict, chosen)) in conflicts.iter_mut().zip(chosen).enumerate() {
@@ -16,7 +16,7 @@ pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[Chosen], conflicts: &m
         settle(&mut conflict.pairs);
         // The gravest first, and of those in the order of their tests.
         conflict.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.grade));
-        conflict.pair_count = chosen.in_all;
+        conflict.pair_count = chosen.total;
         let grade = match of_pairs(conflict.pairs.iter()) {
             Grade::Guarded if !is_covered(&conflict.pairs, chosen) => Grade::Potential,
             grade => grade,
@@ -47,7 +47,7 @@ fn of_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Grade {
 
 /// Returns whether each test of the chosen pairs is in one that was tried. What keeps some tests apart says nothing of the
 /// others: they may take another lock, or none.
-fn is_covered(pairs: &[Pair], chosen: &Chosen) -> bool {
+fn is_covered(pairs: &[Pair], chosen: &ChosenPairs) -> bool {
     let tried = pairs.iter().filter(|pair| pair.grade != Grade::Potential);
     let tried: BTreeSet<usize> = tried.flat_map(|pair| pair.tests).collect();
     chosen.pairs.iter().flatten().all(|test| tried.contains(test))
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    fn settled(pairs: &[Pair]) -> Vec<Grade> {
+    fn constant_vars(pairs: &[Pair]) -> Vec<Grade> {
         let mut pairs = pairs.to_vec();
         settle(&mut pairs);
         pairs.iter().map(|pair| pair.grade).collect()
@@ -107,9 +107,9 @@ mod tests {
 
     #[test]
     fn a_resource_is_guarded_only_if_each_of_its_tests_was_tried() {
-        let chosen = Chosen {
+        let chosen = ChosenPairs {
             pairs: vec![[0, 1], [1, 2]],
-            in_all: 3,
+            total: 3,
         };
         let both = [pair([0, 1], Grade::Guarded, ""), pair([0, 2], Grade::Guarded, "")];
         assert!(is_covered(&both, &chosen));
@@ -128,7 +128,7 @@ mod tests {
         let met = pair([1, 4], Unguarded, "");
         let with = |more: &[&Pair]| {
             let more = more.iter().map(|pair| (*pair).clone());
-            settled(&waits.iter().cloned().chain(more).collect::<Vec<_>>())
+            constant_vars(&waits.iter().cloned().chain(more).collect::<Vec<_>>())
         };
         assert_eq!(with(&[&absent]), [Guarded, Guarded, Guarded]);
         let idle = pair([0, 2], Potential, NOT_CHANGED);
@@ -136,6 +136,6 @@ mod tests {
         assert_eq!(with(&[&other]), [Guarded, Guarded, Potential]);
         assert_eq!(with(&[&stranger]), [Guarded, Guarded, Potential]);
         assert_eq!(with(&[&absent, &met]), [Guarded, Guarded, Potential, Unguarded]);
-        assert_eq!(settled(&[absent]), [Potential]);
+        assert_eq!(constant_vars(&[absent]), [Potential]);
     }
 }

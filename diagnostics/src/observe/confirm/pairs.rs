@@ -1,7 +1,7 @@
 //! Which two tests are run once more: data in, data out.
 
 /// As many pairs of one resource are all tried; of more a choice is.
-pub(super) const ALL: usize = 12;
+pub(super) const EXHAUSTIVE: usize = 12;
 
 /// A test of a finding, by its position there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,35 +14,35 @@ pub(super) struct Member {
 
 /// How the two of a pair can be in each other's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meeting {
+pub(super) enum Timing {
     /// At one time, within their place.
-    AtOnce,
+    Concurrent,
     /// One after the other, in two places.
-    InTurn,
+    Sequential,
 }
 
 /// What to try of one finding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Chosen {
+pub(super) struct ChosenPairs {
     pub(super) pairs: Vec<[usize; 2]>,
     /// How many there are of which the pairs are a choice.
-    pub(super) in_all: u64,
+    pub(super) total: u64,
 }
 
 /// The pairs to try. In a big group each test is in at least one pair with a test that writes, if it has such a
 /// partner at all: what is not guarded between any two is then seen with one of its partners.
-pub(super) fn chosen(members: &[Member], meeting: Meeting) -> Chosen {
+pub(super) fn chosen(members: &[Member], timing: Timing) -> ChosenPairs {
     let may_meet = |a: &Member, b: &Member| {
-        a.test != b.test && (a.writes || b.writes) && (a.place == b.place) == (meeting == Meeting::AtOnce)
+        a.test != b.test && (a.writes || b.writes) && (a.place == b.place) == (timing == Timing::Concurrent)
     };
-    let in_all = count(members, meeting);
-    if in_all <= ALL as u64 {
+    let total = count(members, timing);
+    if total <= EXHAUSTIVE as u64 {
         let pairs = (0..members.len())
             .flat_map(|first| (first + 1..members.len()).map(move |second| (first, second)))
             .filter(|(first, second)| may_meet(&members[*first], &members[*second]))
             .map(|(first, second)| [members[first].test, members[second].test])
             .collect();
-        return Chosen { pairs, in_all };
+        return ChosenPairs { pairs, total };
     }
     let writers: Vec<&Member> = members.iter().filter(|member| member.writes).collect();
     let mut pairs: Vec<[usize; 2]> = Vec::new();
@@ -64,11 +64,11 @@ pub(super) fn chosen(members: &[Member], meeting: Meeting) -> Chosen {
             pairs.push(pair);
         }
     }
-    Chosen { pairs, in_all }
+    ChosenPairs { pairs, total }
 }
 
 /// How many pairs there are, without making them.
-pub(super) fn count(members: &[Member], meeting: Meeting) -> u64 {
+pub(super) fn count(members: &[Member], timing: Timing) -> u64 {
     let pairs_of = |writers: u64, readers: u64| writers * writers.saturating_sub(1) / 2 + writers * readers;
     let mut places: Vec<u32> = members.iter().map(|member| member.place).collect();
     places.sort_unstable();
@@ -80,9 +80,9 @@ pub(super) fn count(members: &[Member], meeting: Meeting) -> u64 {
         pairs_of(writers, all - writers)
     };
     let within: u64 = places.iter().map(|place| of(Some(*place))).sum();
-    match meeting {
-        Meeting::AtOnce => within,
-        Meeting::InTurn => of(None) - within,
+    match timing {
+        Timing::Concurrent => within,
+        Timing::Sequential => of(None) - within,
     }
 }
 
@@ -103,29 +103,29 @@ mod tests {
 
     #[test]
     fn of_a_small_group_every_pair_of_which_one_writes_is_tried() {
-        for (words, meeting, pairs) in [
-            (&["w0", "r0"][..], Meeting::AtOnce, &[[0, 1]][..]),
-            (&["w0", "w0", "r0"], Meeting::AtOnce, &[[0, 1], [0, 2], [1, 2]]),
-            (&["w0", "r0", "r0"], Meeting::AtOnce, &[[0, 1], [0, 2]]),
-            (&["r0", "r0"], Meeting::AtOnce, &[]),
+        for (words, timing, pairs) in [
+            (&["w0", "r0"][..], Timing::Concurrent, &[[0, 1]][..]),
+            (&["w0", "w0", "r0"], Timing::Concurrent, &[[0, 1], [0, 2], [1, 2]]),
+            (&["w0", "r0", "r0"], Timing::Concurrent, &[[0, 1], [0, 2]]),
+            (&["r0", "r0"], Timing::Concurrent, &[]),
             // Two programs that follow one another.
-            (&["w0", "r0", "r1", "w1"], Meeting::AtOnce, &[[0, 1], [2, 3]]),
-            (&["w0", "r0", "r1"], Meeting::InTurn, &[[0, 2]]),
-            (&["w0", "w0"], Meeting::InTurn, &[]),
+            (&["w0", "r0", "r1", "w1"], Timing::Concurrent, &[[0, 1], [2, 3]]),
+            (&["w0", "r0", "r1"], Timing::Sequential, &[[0, 2]]),
+            (&["w0", "w0"], Timing::Sequential, &[]),
         ] {
-            let chosen = chosen(&members(words), meeting);
-            assert_eq!(chosen.pairs, pairs, "{words:?} {meeting:?}");
-            assert_eq!(chosen.in_all, pairs.len() as u64, "{words:?} {meeting:?}");
+            let chosen = chosen(&members(words), timing);
+            assert_eq!(chosen.pairs, pairs, "{words:?} {timing:?}");
+            assert_eq!(chosen.total, pairs.len() as u64, "{words:?} {timing:?}");
         }
     }
 
     #[test]
     fn of_a_big_group_each_test_meets_one_that_writes_and_the_pairs_are_about_as_many_as_the_tests() {
-        for (writers, readers, in_all) in [(2, 20, 41), (20, 0, 190), (1, 100, 100), (30, 30, 1335)] {
+        for (writers, readers, total) in [(2, 20, 41), (20, 0, 190), (1, 100, 100), (30, 30, 1335)] {
             let words: Vec<&str> = [vec!["w0"; writers], vec!["r0"; readers]].concat();
             let members = members(&words);
-            let chosen = chosen(&members, Meeting::AtOnce);
-            assert_eq!(chosen.in_all, in_all);
+            let chosen = chosen(&members, Timing::Concurrent);
+            assert_eq!(chosen.total, total);
             assert!(chosen.pairs.len() <= words.len());
             let covered: BTreeSet<usize> = chosen.pairs.iter().flatten().copied().collect();
             assert_eq!(covered.len(), words.len(), "{writers} {readers}");
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn who_has_no_partner_in_a_big_group_is_left_out() {
         let words: Vec<&str> = [vec!["w0"; 10], vec!["r1"; 10]].concat();
-        let chosen = chosen(&members(&words), Meeting::AtOnce);
+        let chosen = chosen(&members(&words), Timing::Concurrent);
         assert!(chosen.pairs.iter().flatten().all(|test| *test < 10));
-        assert_eq!(chosen.in_all, 45);
+        assert_eq!(chosen.total, 45);
     }
 }

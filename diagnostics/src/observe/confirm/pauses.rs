@@ -10,12 +10,12 @@ pub(super) struct Pauses {
     /// the other is there.
     pub(super) everywhere: bool,
     /// The test with pauses of its own.
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<HeldTest>,
 }
 
 /// The pauses of one test of a run, longer than those of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Held {
+pub(super) struct HeldTest {
     /// Its position among the tests of the run.
     pub(super) test: usize,
     pub(super) first: u64,
@@ -58,9 +58,9 @@ impl Pauses {
     /// `None` if that is too long.
     pub(super) fn until_arrival(self, later: u64) -> Option<Self> {
         let first = self.first + (later + later.min(500_000)).div_ceil(1000);
-        (first <= LONGEST).then_some(Self { first, ..self })
+        (first <= LONGEST_PAUSE).then_some(Self { first, ..self })
     }
 }
 
 /// No test is made to wait longer, in milliseconds: then it would rather fail for that than for what it met.
-pub(super) const LONGEST: u64 = 2_500;
+pub(super) const LONGEST_PAUSE: u64 = 2_500;

@@ -1,6 +1,6 @@
 //! When a failure is shown to come from the other test.
 
-use super::fisher::{Rate, p_value};
+use super::fisher::{FailureRate, p_value};
 use super::pauses::Pauses;
 
 /// Pauses that bring out a failure: after the usual ones, such as lead to other meetings.
@@ -18,7 +18,7 @@ pub(super) const PAUSES: [Pauses; 3] = [
     },
 ];
 /// The numbers of runs beside the other test after which the rates are compared.
-pub(super) const LOOKS: [u32; 2] = [4, 10];
+pub(super) const CHECKPOINTS: [u32; 2] = [4, 10];
 /// The number of solo runs with the same pauses.
 pub(super) const SOLO_RUNS: u32 = 10;
 /// The greatest probability of a chance result that is accepted, over all looks.
@@ -26,21 +26,21 @@ const ACCEPTED: f64 = 0.05;
 
 /// Returns the probability that so many failures are chance, if it is small enough. What two looks accept together is what
 /// one may.
-pub(super) fn shown(beside: Rate, alone: Rate) -> Option<f64> {
+pub(super) fn display_path(beside: FailureRate, alone: FailureRate) -> Option<f64> {
     let p = p_value(beside, alone);
-    (alone.runs >= SOLO_RUNS && p < ACCEPTED / LOOKS.len() as f64).then_some(p)
+    (alone.runs >= SOLO_RUNS && p < ACCEPTED / CHECKPOINTS.len() as f64).then_some(p)
 }
 
 /// The number of runs beside the other test, at most, for a test that fails alone.
 pub(super) const BESIDE_RUNS: u32 = 4;
 
 /// Returns whether a test that fails alone passes because of the other: its rates differ by more than chance.
-pub(super) fn needs_other(alone: Rate, beside: Rate) -> bool {
+pub(super) fn needs_other(alone: FailureRate, beside: FailureRate) -> bool {
     alone.runs >= SOLO_RUNS && p_value(alone, beside) < ACCEPTED
 }
 
 /// The rates in words.
-pub(super) fn rates(victim: &str, other: &str, beside: Rate, alone: Rate) -> String {
+pub(super) fn rates(victim: &str, other: &str, beside: FailureRate, alone: FailureRate) -> String {
     format!(
         "{victim} failed in {} of {} runs beside {other} and in {} of {} alone",
         beside.failed, beside.runs, alone.failed, alone.runs
@@ -59,8 +59,8 @@ pub(super) fn chance(p: f64) -> String {
 mod tests {
     use super::*;
 
-    fn rate(failed: u32, runs: u32) -> Rate {
-        Rate { failed, runs }
+    fn rate(failed: u32, runs: u32) -> FailureRate {
+        FailureRate { failed, runs }
     }
 
     #[test]
@@ -78,7 +78,11 @@ mod tests {
             // Too few runs alone.
             (rate(4, 4), rate(0, 9), false),
         ] {
-            assert_eq!(shown(beside, alone).is_some(), is_shown, "{beside:?} {alone:?}");
+            assert_eq!(
+                display_path(beside, alone).is_some(),
+                is_shown,
+                "{beside:?} {alone:?}"
+            );
         }
     }
 

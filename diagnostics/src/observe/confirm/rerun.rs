@@ -1,16 +1,16 @@
 //! Runs some tests once more, and nothing else of their suite.
 
-use super::super::causes::held;
-use super::super::launch::{Launch, Started, VARIABLE};
-use super::super::log::Log;
-use super::super::meaning::{Act, How, acts};
-use super::super::ports::number_of;
-use super::super::uses::Folders;
-use super::super::{account, runner};
+use super::env_lock::EnvLockWaits;
 use super::pauses::Pauses;
-use super::waits::Waits;
-use super::windows::{Stay, stays};
+use super::timelines::{Timeline, timelines};
+use crate::observe::causes::paused_path;
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
+use crate::observe::interpret::accesses::WorkingDirs;
+use crate::observe::interpret::ports::number_of;
+use crate::observe::interpret::{Effect, FileAccess, effects};
+use crate::observe::launch::{Launch, StartedProgram};
+use crate::observe::log::Log;
+use crate::observe::log::account_file;
 use cofferdam::{Resource, ResourceKind};
 use cofferdam_batch::processes::ProcessTable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,46 +30,46 @@ use std::{fs, thread};
 /// For the observer: how long to pause at which resource.
 const HOLD: &str = "COFFERDAM_HOLD";
 /// The longest time that a run may take beyond what its tests take alone.
-const LONGEST: Duration = Duration::from_secs(30);
+const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// How long a run may go on after the time budget, so that it need not be stopped.
-const LAST: Duration = Duration::from_secs(5);
+const OVERTIME: Duration = Duration::from_secs(5);
 /// How long stopped tests have to clean up, before they are killed.
 const GRACE: Duration = Duration::from_secs(2);
 /// The interval at which the end of everything is noticed.
-const SLICE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// As much of what a program says is read, from its beginning.
-const SAID: usize = 1 << 20;
+const MAX_OUTPUT: usize = 1 << 20;
 
 /// A test, and how it was started.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct Runnable {
     pub(super) name: String,
     pub(super) binary: String,
-    pub(super) started: Arc<Started>,
+    pub(super) started: Arc<StartedProgram>,
     /// Whether the process is this test's alone.
     pub(super) own_process: bool,
 }
 
 /// How a test ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum TestOutcome {
     Passed,
     Failed,
     /// It was ended by us.
-    Late,
+    Stopped,
 }
 
 /// The outcome of a run, by its tests.
 #[derive(Clone, Debug)]
-pub(super) struct Ran {
-    pub(super) endings: Vec<Ending>,
-    pub(super) stays: Vec<Stay>,
+pub(super) struct RunResult {
+    pub(super) outcomes: Vec<TestOutcome>,
+    pub(super) timelines: Vec<Timeline>,
     pub(super) lasted: Duration,
 }
 
 /// Tests that were stopped, because a run took too long or the time was over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stopped {
+pub(crate) struct StoppedRun {
     pub(crate) tests: Vec<String>,
     pub(crate) after: Duration,
     /// Files that they had created and did not remove.
@@ -83,8 +83,8 @@ pub(super) struct Rerunner<'a> {
     deadline: AtomicU64,
     stop: Arc<AtomicBool>,
     runs: AtomicU64,
-    waits: Waits,
-    stopped: Mutex<Vec<Stopped>>,
+    waits: EnvLockWaits,
+    stopped: Mutex<Vec<StoppedRun>>,
 }
 
 impl<'a> Rerunner<'a> {
@@ -95,7 +95,7 @@ impl<'a> Rerunner<'a> {
             deadline: AtomicU64::new(0),
             stop,
             runs: AtomicU64::new(0),
-            waits: Waits::default(),
+            waits: EnvLockWaits::default(),
             stopped: Mutex::default(),
         }
     }
@@ -118,7 +118,7 @@ impl<'a> Rerunner<'a> {
         self.stop.load(Ordering::Relaxed) || now() >= self.deadline()
     }
 
-    pub(super) fn stopped(self) -> Vec<Stopped> {
+    pub(super) fn stopped(self) -> Vec<StoppedRun> {
         self.stopped.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -130,27 +130,29 @@ impl<'a> Rerunner<'a> {
     /// process of its own. `alone` is the time that they take one after the other.
     pub(super) fn run(
         &self,
-        parts: &[&Part],
+        runnables: &[&Runnable],
         resources: &[Resource],
         pauses: Option<Pauses>,
         alone: Duration,
-    ) -> io::Result<Ran> {
+    ) -> io::Result<RunResult> {
         // Calls tell a thread that waits for std's lock around the variables, and what std does when a test panics.
         let with_calls = resources
             .iter()
             .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
-        let (folder, told) = self.launch.beside(&format!("again-{run}"), with_calls)?;
+        let (folder, instructions) = self
+            .launch
+            .create_rerun_dir(&format!("again-{run}"), with_calls)?;
         let begun = now();
         let mut running = Vec::new();
-        let processes: Vec<&[&Part]> = match parts {
-            [first, ..] if !first.own_process => vec![parts],
-            _ => parts.chunks(1).collect(),
+        let processes: Vec<&[&Runnable]> = match runnables {
+            [first, ..] if !first.own_process => vec![runnables],
+            _ => runnables.chunks(1).collect(),
         };
         let mut failed = None;
         for (first, process) in processes.into_iter().enumerate() {
             let hold = pauses.map(|pauses| hold(resources, pauses, process, first));
-            match Running::begin(self.launch, process, &told, hold.as_ref()) {
+            match TestProcess::begin(self.launch, process, &instructions, hold.as_ref()) {
                 Ok(one) => running.push(one),
                 Err(error) => {
                     failed = Some(error);
@@ -160,7 +162,7 @@ impl<'a> Rerunner<'a> {
         }
         let until = match failed {
             Some(_) => begun,
-            None => (begun + LONGEST + 2 * alone).min(self.deadline() + LAST),
+            None => (begun + RUN_LIMIT + 2 * alone).min(self.deadline() + OVERTIME),
         };
         self.wait(&mut running, until);
         if let Some(error) = failed {
@@ -169,17 +171,21 @@ impl<'a> Rerunner<'a> {
         }
         let lasted = begun.elapsed();
         let is_one = running.len() == 1;
-        let endings: Vec<Ending> = parts
+        let outcomes: Vec<TestOutcome> = runnables
             .iter()
             .enumerate()
-            .map(|(position, part)| running[if is_one { 0 } else { position }].ending(part))
+            .map(|(position, runnable)| running[if is_one { 0 } else { position }].outcome(runnable))
             .collect();
-        let names: Vec<_> = parts
+        let names: Vec<_> = runnables
             .iter()
-            .map(|part| (part.binary.as_str(), part.name.as_str()))
+            .map(|runnable| (runnable.binary.as_str(), runnable.name.as_str()))
             .collect();
-        let (account, logs) = account::read(&folder);
-        if let Some(lost) = account.lost.first().filter(|_| !endings.contains(&Ending::Late)) {
+        let (account, logs) = account_file::read(&folder);
+        if let Some(lost) = account
+            .lost
+            .first()
+            .filter(|_| !outcomes.contains(&TestOutcome::Stopped))
+        {
             // That two kept apart cannot be said when one of them was not seen.
             let _ = fs::remove_dir_all(folder);
             return Err(io::Error::other(format!(
@@ -187,21 +193,21 @@ impl<'a> Rerunner<'a> {
                 lost.name, lost.reason
             )));
         }
-        let at_variables = |log: &Log, stack: u32| self.waits.for_variables(log, stack);
-        let stays = stays(
+        let at_variables = |log: &Log, stack: u32| self.waits.is_env_access(log, stack);
+        let timelines = timelines(
             &logs,
             &names,
             resources,
             pauses.unwrap_or(Pauses::USUAL),
             &at_variables,
         );
-        if endings.contains(&Ending::Late) {
-            let late = parts
+        if outcomes.contains(&TestOutcome::Stopped) {
+            let was_stopped = runnables
                 .iter()
-                .zip(&endings)
-                .filter(|(_, ending)| **ending == Ending::Late);
-            let stopped = Stopped {
-                tests: late.map(|(part, _)| part.name.clone()).collect(),
+                .zip(&outcomes)
+                .filter(|(_, outcome)| **outcome == TestOutcome::Stopped);
+            let stopped = StoppedRun {
+                tests: was_stopped.map(|(runnable, _)| runnable.name.clone()).collect(),
                 after: lasted,
                 left: created(&logs),
             };
@@ -209,17 +215,17 @@ impl<'a> Rerunner<'a> {
             all.push(stopped);
         }
         let _ = fs::remove_dir_all(folder);
-        Ok(Ran {
-            endings,
-            stays,
+        Ok(RunResult {
+            outcomes,
+            timelines,
             lasted,
         })
     }
 
     /// Waits until all have ended; those that have not by then are stopped.
-    fn wait(&self, running: &mut [Running], until: Instant) {
+    fn wait(&self, running: &mut [TestProcess], until: Instant) {
         for one in 0..running.len() {
-            while !running[one].has_ended(SLICE) {
+            while !running[one].has_ended(POLL_INTERVAL) {
                 if self.stop.load(Ordering::Relaxed) || now() >= until {
                     stop(&mut running[one..]);
                     return;
@@ -230,13 +236,13 @@ impl<'a> Rerunner<'a> {
 }
 
 /// Stops these processes with all that they started: first in a way that lets them clean up.
-fn stop(running: &mut [Running]) {
-    let mut left: Vec<&mut Running> = running
+fn stop(running: &mut [TestProcess]) {
+    let mut left: Vec<&mut TestProcess> = running
         .iter_mut()
         .filter_map(|one| (!one.has_ended(Duration::ZERO)).then_some(one))
         .collect();
     for one in &mut left {
-        one.late = true;
+        one.was_stopped = true;
         one.signal(Signal::TERM);
     }
     let killed = now() + GRACE;
@@ -246,7 +252,7 @@ fn stop(running: &mut [Running]) {
                 clippy::disallowed_methods,
                 reason = "the end of a process group is no event to wait for"
             )]
-            thread::sleep(SLICE / 2);
+            thread::sleep(POLL_INTERVAL / 2);
         }
         one.signal(Signal::KILL);
         one.status = one.child.wait().ok();
@@ -258,10 +264,10 @@ fn stop(running: &mut [Running]) {
 fn created(logs: &[Log]) -> Vec<PathBuf> {
     let mut created = BTreeSet::new();
     for log in logs {
-        let folders = Folders::of(log);
+        let working_dirs = WorkingDirs::of(log);
         for record in log.records().filter(|record| record.kind.is_access()) {
-            for act in acts(&record, folders.get(log, &record), false) {
-                if let Act::File(path, How::Name) = act
+            for effect in effects(&record, working_dirs.get(log, &record), false) {
+                if let Effect::File(path, FileAccess::AddOrRemove) = effect
                     && record.kind != Kind::Remove
                     && !record.failed()
                     && path.symlink_metadata().is_ok()
@@ -287,7 +293,7 @@ pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
 }
 
 /// Returns the request to pause for a process of these tests, of which the first has that position in the run.
-fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Part], first: usize) -> OsString {
+fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Runnable], first: usize) -> OsString {
     let usual = match tests {
         [_] => pauses.of(first),
         _ => (pauses.first, pauses.others),
@@ -299,9 +305,9 @@ fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Part], first: usize) -
         text.push(name);
     };
     if let (Some(held), [_, _, ..]) = (pauses.held, tests)
-        && let Some(part) = tests.get(held.test)
+        && let Some(runnable) = tests.get(held.test)
     {
-        add(Target::Test, part.name.as_ref());
+        add(Target::Test, runnable.name.as_ref());
     }
     for resource in resources {
         add(target(resource), &name(resource, pauses));
@@ -314,7 +320,7 @@ fn name(resource: &Resource, pauses: Pauses) -> OsString {
     match target(resource) {
         // Without a name it is any of them.
         Target::Env if pauses.everywhere => OsString::new(),
-        Target::File => held(resource).unwrap_or_default().into(),
+        Target::File => paused_path(resource).unwrap_or_default().into(),
         Target::Port => number_of(resource).unwrap_or_default().to_string().into(),
         _ => resource.as_str().into(),
     }
@@ -322,7 +328,7 @@ fn name(resource: &Resource, pauses: Pauses) -> OsString {
 
 fn target(resource: &Resource) -> Target {
     match resource.kind() {
-        ResourceKind::UnixSocket if resource.path().is_none() => Target::Name,
+        ResourceKind::UnixSocket if paused_path(resource).is_none() => Target::Name,
         ResourceKind::File
         | ResourceKind::Directory
         | ResourceKind::GitRepository
@@ -345,75 +351,63 @@ fn now() -> Instant {
 }
 
 /// A process of one or two tests.
-struct Running {
+struct TestProcess {
     child: Child,
-    said: Arc<Mutex<Vec<u8>>>,
+    output: Arc<Mutex<Vec<u8>>>,
     /// Hears when all was said.
-    over: Option<Receiver<()>>,
-    late: bool,
+    output_end: Option<Receiver<()>>,
+    was_stopped: bool,
     status: Option<std::process::ExitStatus>,
 }
 
-impl Running {
-    fn begin(launch: &Launch, parts: &[&Part], told: &OsString, hold: Option<&OsString>) -> io::Result<Self> {
-        let Some(part) = parts.first() else {
+impl TestProcess {
+    fn begin(
+        launch: &Launch,
+        runnables: &[&Runnable],
+        instructions: &OsString,
+        hold: Option<&OsString>,
+    ) -> io::Result<Self> {
+        let Some(runnable) = runnables.first() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let started = &part.started;
-        let mut command = runner::started(launch.runner().as_os_str());
-        command.arg(crate::cli::RUNNER_WORD).arg(&started.program);
-        if part.own_process {
+        let started = &runnable.started;
+        let mut command = started.command(&launch.runner(), instructions);
+        if runnable.own_process {
             command.args(&started.arguments);
         } else {
-            let ignored = ["--ignored", "--include-ignored"];
-            let ignored = started
-                .arguments
-                .iter()
-                .find(|one| ignored.iter().any(|word| *one == word));
-            let threads = format!("--test-threads={}", parts.len());
             command
-                .args(parts.iter().map(|part| &part.name))
+                .args(runnables.iter().map(|runnable| &runnable.name))
                 .arg("--exact")
-                .arg(threads)
-                .args(ignored);
+                .arg(format!("--test-threads={}", runnables.len()))
+                .args(started.ignored())
+                .stdout(Stdio::piped());
         }
         let mut child = command
-            .current_dir(&started.dir)
-            .env_clear()
-            .envs(started.variables.iter().map(|(name, value)| (name, value)))
-            .env(VARIABLE, told)
             .envs(hold.map(|hold| (HOLD, hold)))
-            .stdin(Stdio::null())
-            .stdout(if part.own_process {
-                Stdio::null()
-            } else {
-                Stdio::piped()
-            })
-            .stderr(Stdio::null())
             // So that all of it can be ended; and a Ctrl-C reaches it through us.
             .process_group(0)
             .spawn()?;
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let over = child.stdout.take().map(|mut out| {
-            let said = Arc::clone(&said);
-            let (tell, over) = mpsc::channel();
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let output_end = child.stdout.take().map(|mut out| {
+            let output = Arc::clone(&output);
+            let (tell, output_end) = mpsc::channel();
             thread::spawn(move || {
                 let mut buffer = [0; 4096];
                 while let Ok(length @ 1..) = out.read(&mut buffer) {
-                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-                    let room = SAID.saturating_sub(said.len()).min(length);
-                    said.extend(&buffer[..room]);
+                    let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+                    let room = MAX_OUTPUT.saturating_sub(output.len()).min(length);
+                    output.extend(&buffer[..room]);
                 }
                 // Nobody may wait for it any more.
                 let _ = tell.send(());
             });
-            over
+            output_end
         });
         Ok(Self {
             child,
-            said,
-            over,
-            late: false,
+            output,
+            output_end,
+            was_stopped: false,
             status: None,
         })
     }
@@ -461,29 +455,29 @@ impl Running {
         i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
-    fn ending(&mut self, part: &Part) -> Ending {
-        if self.late {
-            return Ending::Late;
+    fn outcome(&mut self, runnable: &Runnable) -> TestOutcome {
+        if self.was_stopped {
+            return TestOutcome::Stopped;
         }
         if self.status.is_some_and(|status| status.success()) {
-            return Ending::Passed;
+            return TestOutcome::Passed;
         }
         // What a test started may keep the pipe open for long; the program itself has said all.
-        if let Some(over) = self.over.take() {
-            let _ = over.recv_timeout(2 * SLICE);
+        if let Some(output_end) = self.output_end.take() {
+            let _ = output_end.recv_timeout(2 * POLL_INTERVAL);
         }
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if part.own_process || failed(&String::from_utf8_lossy(&said), &part.name) {
-            Ending::Failed
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        if runnable.own_process || failed(&String::from_utf8_lossy(&output), &runnable.name) {
+            TestOutcome::Failed
         } else {
-            Ending::Passed
+            TestOutcome::Passed
         }
     }
 }
 
 /// Whether libtest says so. Where it says nothing of the test at all, the program broke off: so for both.
-fn failed(said: &str, name: &str) -> bool {
-    let mut lines = said.lines().filter(|line| {
+fn failed(output: &str, name: &str) -> bool {
+    let mut lines = output.lines().filter(|line| {
         line.strip_prefix("test ")
             .and_then(|line| line.strip_prefix(name))
             .is_some_and(|rest| rest.starts_with(" ... ") || rest.starts_with(" - "))
@@ -492,8 +486,8 @@ fn failed(said: &str, name: &str) -> bool {
 }
 
 /// What was started for this test, if it can be started once more.
-pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) -> Option<Started> {
-    let started = Started::read(launch.folder(), pid)?;
+pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) -> Option<StartedProgram> {
+    let started = StartedProgram::read(launch.folder(), pid)?;
     // The numbers of processes are used again.
     let is_it = !own_process || started.arguments.iter().any(|argument| argument == name);
     // A doctest's program is gone.
@@ -502,14 +496,14 @@ pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::pauses::Held;
     use super::*;
+    use crate::observe::confirm::pauses::HeldTest;
 
     #[test]
     fn a_test_failed_if_libtest_says_so_or_nothing() {
-        let said = "\nrunning 2 tests\ntest a ... ok\ntest orders::b ... FAILED\ntest c - should panic ... ok\n\nfailures:\n";
+        let output = "\nrunning 2 tests\ntest a ... ok\ntest orders::b ... FAILED\ntest c - should panic ... ok\n\nfailures:\n";
         for (name, wanted) in [("a", false), ("orders::b", true), ("c", false), ("b", true)] {
-            assert_eq!(failed(said, name), wanted, "{name}");
+            assert_eq!(failed(output, name), wanted, "{name}");
         }
         assert!(failed("", "a"));
     }
@@ -528,18 +522,18 @@ mod tests {
         let mut out = child.stdout.take().unwrap();
         let mut ready = [0; 6];
         out.read_exact(&mut ready).unwrap();
-        let mut running = [Running {
+        let mut running = [TestProcess {
             child,
-            said: Arc::default(),
-            over: None,
-            late: false,
+            output: Arc::default(),
+            output_end: None,
+            was_stopped: false,
             status: None,
         }];
         assert!(running[0].is_alive());
         stop(&mut running);
         // Its helper holds the pipe open as long as it lives.
         assert_eq!(out.read(&mut ready).unwrap(), 0);
-        assert!(running[0].late && running[0].status.is_some_and(|status| status.success()));
+        assert!(running[0].was_stopped && running[0].status.is_some_and(|status| status.success()));
         assert!(!running[0].is_alive());
     }
 
@@ -580,14 +574,14 @@ mod tests {
 
     /// The request for a process of tests that are called `t0` and so on.
     fn asked(resources: &[Resource], pauses: Pauses, tests: usize) -> OsString {
-        let part = |number: usize| Part {
+        let runnable = |number: usize| Runnable {
             name: format!("t{number}"),
             binary: "shop".to_owned(),
             started: Arc::default(),
             own_process: tests == 1,
         };
-        let parts: Vec<Part> = (0..tests).map(part).collect();
-        hold(resources, pauses, &parts.iter().collect::<Vec<_>>(), 0)
+        let runnables: Vec<Runnable> = (0..tests).map(runnable).collect();
+        hold(resources, pauses, &runnables.iter().collect::<Vec<_>>(), 0)
     }
 
     #[test]
@@ -595,7 +589,7 @@ mod tests {
         let held = |test| Pauses {
             first: 0,
             others: 0,
-            held: Some(Held {
+            held: Some(HeldTest {
                 test,
                 first: 300,
                 others: 80,

@@ -1,19 +1,20 @@
 //! What is done with the tests of the findings: run alone, brought together, and where one fails, shown to fail for that.
 
-use super::cover::{self, Group};
-use super::fisher::Rate;
-use super::grade::{self, Evidence, Next, Try, count, judge, weigh};
-use super::pairs::{ALL, Meeting};
+use super::cover::{self, RunGroup};
+use super::fisher::FailureRate;
+use super::grade::{self, Decision, PairRun, RunEvidence, count, judge, weigh};
+use super::pairs::{EXHAUSTIVE, Timing};
 use super::pauses::Pauses;
-use super::proof::{self, LOOKS, SOLO_RUNS};
-use super::queue::{Task, run_all};
-use super::readers;
-use super::rerun::{Ending, Part, Ran, Rerunner, held_at_once};
-use super::suite::{
-    Solo, SoloUse, Suite, each_pair, lasted, name, parts, positions, resources, solo_fails, startable,
+use super::proof::{self, CHECKPOINTS, SOLO_RUNS};
+use super::reader_locks;
+use super::rerun::{Rerunner, RunResult, Runnable, TestOutcome, held_at_once};
+use super::subjects::{
+    RerunSuite, SoloResult, SoloUse, each_pair, lasted, name, positions, resources, runnables, solo_fails,
+    startable,
 };
-use super::windows::Stay;
-use super::{Grades, Options, sorted};
+use super::task_queue::{Task, run_all};
+use super::timelines::Timeline;
+use super::{ConfirmOptions, Grades, sorted};
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -21,10 +22,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The maximum number of tests that run at one time: as threads of one process, and as processes.
-const THREADS: usize = 48;
-const PROCESSES: usize = 12;
+const MAX_THREADS: usize = 48;
+const MAX_PROCESSES: usize = 12;
 /// Of so few tests, two runs have to agree that a guard keeps them apart.
-const FEW: usize = 4;
+const SMALL_GROUP: usize = 4;
 /// Of so many pairs of a finding it is proved that they fail; of others it is enough that they met.
 const PROOFS: usize = 3;
 /// The number of runs in which a test has to fail when only one resource is held, so that this is the cause; and of how many.
@@ -34,18 +35,18 @@ const ISOLATING: u32 = 3;
 const PASSES: usize = 2;
 const ALONE: usize = 3;
 
-pub(super) struct Steps<'a> {
+pub(super) struct Confirmation<'a> {
     rerunner: &'a Rerunner<'a>,
     grades: &'a Grades<'a>,
-    options: Options,
+    options: ConfirmOptions,
     /// Tests that failed beside others and not alone.
     failed: Mutex<HashSet<usize>>,
     /// How often a test that fails alone does so, alone and beside another, by these two.
-    needs: Mutex<HashMap<[usize; 2], (Rate, Rate)>>,
+    dependences: Mutex<HashMap<[usize; 2], (FailureRate, FailureRate)>>,
 }
 
 /// How a pair was run.
-struct Run<'r> {
+struct RunConditions<'r> {
     resources: &'r [Resource],
     pauses: Pauses,
     /// The number of its runs so far.
@@ -53,35 +54,35 @@ struct Run<'r> {
 }
 
 /// Two tests that are run together, and the findings on which they meet.
-struct Pair {
+struct TestPair {
     tests: [usize; 2],
     findings: Vec<usize>,
 }
 
-impl<'a> Steps<'a> {
-    pub(super) fn new(rerunner: &'a Rerunner<'a>, grades: &'a Grades<'a>, options: Options) -> Self {
+impl<'a> Confirmation<'a> {
+    pub(super) fn new(rerunner: &'a Rerunner<'a>, grades: &'a Grades<'a>, options: ConfirmOptions) -> Self {
         Self {
             rerunner,
             grades,
             options,
             failed: Mutex::default(),
-            needs: Mutex::default(),
+            dependences: Mutex::default(),
         }
     }
 
-    fn all<T: Send>(&self, tasks: Vec<Task<T>>, work: impl Fn(T) + Sync) {
+    fn run_tasks<T: Send>(&self, tasks: Vec<Task<T>>, work: impl Fn(T) + Sync) {
         run_all(tasks, self.options.jobs, &|| self.rerunner.is_over(), &work);
     }
 
     /// Runs each test alone, within half of the time.
-    pub(super) fn run_alone(&self, suite: &Suite) {
+    pub(super) fn run_alone(&self, suite: &RerunSuite) {
         self.rerunner.allow(self.options.budget / 2);
-        let startable = (0..suite.subjects.len()).filter(|test| suite.subjects[*test].part.is_some());
+        let startable = (0..suite.subjects.len()).filter(|test| suite.subjects[*test].runnable.is_some());
         let tasks = startable.map(|test| Task {
             work: test,
             marks: suite.marks(&[test]),
         });
-        self.all(tasks.collect(), |test| {
+        self.run_tasks(tasks.collect(), |test| {
             let subject = &suite.subjects[test];
             if let Some(solo) = self.solo(suite, test) {
                 // It is set by this task alone.
@@ -90,48 +91,51 @@ impl<'a> Steps<'a> {
         });
     }
 
-    fn solo(&self, suite: &Suite, test: usize) -> Option<Solo> {
+    fn solo(&self, suite: &RerunSuite, test: usize) -> Option<SoloResult> {
         let subject = &suite.subjects[test];
-        let part = subject.part.as_ref()?;
+        let runnable = subject.runnable.as_ref()?;
         let own = subject.findings.iter().filter_map(|finding| {
-            let meet = suite.meets[*finding].as_ref()?;
-            Some((*finding, meet.resource.clone()))
+            let entry = suite.conflict_tests[*finding].as_ref()?;
+            Some((*finding, entry.resource.clone()))
         });
         let (findings, resources): (Vec<usize>, Vec<Resource>) = own.unzip();
-        let mut solo = Solo::default();
+        let mut solo = SoloResult::default();
         // It may fail once for what the suite left behind.
         for _ in 0..2 {
-            let ran = self
+            let result = self
                 .rerunner
-                .run(&[part], &resources, None, Duration::ZERO)
+                .run(&[runnable], &resources, None, Duration::ZERO)
                 .ok()?;
-            let stay = &ran.stays[0];
+            let timeline = &result.timelines[0];
             let uses = findings.iter().enumerate().filter_map(|(position, finding)| {
                 let used = SoloUse {
-                    first: stay.arrival(position)?,
-                    change: stay.change(position).map(|change| change.after),
+                    first: timeline.arrival(position)?,
+                    change: timeline.change(position).map(|change| change.after),
                 };
                 Some((*finding, used))
             });
-            solo = Solo {
-                fails: ran.endings[0] == Ending::Failed,
-                lasted: ran.lasted,
+            solo = SoloResult {
+                fails: result.outcomes[0] == TestOutcome::Failed,
+                lasted: result.lasted,
                 uses: uses.collect(),
             };
-            match ran.endings[0] {
-                Ending::Late => return None,
-                Ending::Passed => break,
-                Ending::Failed => {}
+            match result.outcomes[0] {
+                TestOutcome::Stopped => return None,
+                TestOutcome::Passed => break,
+                TestOutcome::Failed => {}
             }
         }
         Some(solo)
     }
 
     /// Grades all pairs, as far as the time goes.
-    pub(super) fn grade(&self, suite: &Suite) {
+    pub(super) fn grade(&self, suite: &RerunSuite) {
         self.rerunner.allow(self.options.budget);
-        for (finding, meet) in suite.meets.iter().enumerate() {
-            if meet.as_ref().is_none_or(|meet| meet.meeting == Meeting::InTurn) {
+        for (finding, entry) in suite.conflict_tests.iter().enumerate() {
+            if entry
+                .as_ref()
+                .is_none_or(|entry| entry.timing == Timing::Sequential)
+            {
                 continue;
             }
             for positions in suite.chosen(finding).pairs {
@@ -144,7 +148,7 @@ impl<'a> Steps<'a> {
         let groups = self.cover_groups(suite);
         self.cover_pairs(suite, &groups);
         let mut single = Vec::new();
-        for finding in 0..suite.meets.len() {
+        for finding in 0..suite.conflict_tests.len() {
             for positions in self.undecided(suite, finding) {
                 if let Some(tests) = startable(suite, finding, positions) {
                     single.push(Task {
@@ -154,16 +158,16 @@ impl<'a> Steps<'a> {
                 }
             }
         }
-        self.all(single, |(finding, positions)| {
-            self.meet(suite, finding, positions)
+        self.run_tasks(single, |(finding, positions)| {
+            self.entry(suite, finding, positions)
         });
-        for (finding, meet) in suite.meets.iter().enumerate() {
-            let Some(meet) = meet.as_ref().filter(|meet| meet.meeting == Meeting::InTurn) else {
+        for (finding, entry) in suite.conflict_tests.iter().enumerate() {
+            let Some(entry) = entry.as_ref().filter(|entry| entry.timing == Timing::Sequential) else {
                 continue;
             };
             for [a, b] in suite.chosen(finding).pairs {
                 // The test whose program came first is the first of them.
-                let positions = if meet.moments[b] < meet.moments[a] {
+                let positions = if entry.moments[b] < entry.moments[a] {
                     [b, a]
                 } else {
                     [a, b]
@@ -174,32 +178,39 @@ impl<'a> Steps<'a> {
     }
 
     /// Runs tests that share something all at one time.
-    fn cover_groups(&self, suite: &Suite) -> Vec<Group> {
-        let (crowds, findings) = suite.crowds();
-        let resource = |crowd: &usize| suite.meets[findings[*crowd]].as_ref().map(|meet| &meet.resource);
-        let held = |some: &[usize]| held_at_once(&some.iter().filter_map(resource).collect::<Vec<_>>());
-        let mut parts = suite.subjects.iter().filter_map(|subject| subject.part.as_ref());
-        let most = if parts.any(|part| part.own_process) {
-            PROCESSES
-        } else {
-            THREADS
+    fn cover_groups(&self, suite: &RerunSuite) -> Vec<RunGroup> {
+        let (contenders, findings) = suite.contenders();
+        let resource = |crowd: &usize| {
+            suite.conflict_tests[findings[*crowd]]
+                .as_ref()
+                .map(|entry| &entry.resource)
         };
-        let groups = cover::groups(&crowds, most, &held);
+        let held = |some: &[usize]| held_at_once(&some.iter().filter_map(resource).collect::<Vec<_>>());
+        let mut runnables = suite
+            .subjects
+            .iter()
+            .filter_map(|subject| subject.runnable.as_ref());
+        let most = if runnables.any(|runnable| runnable.own_process) {
+            MAX_PROCESSES
+        } else {
+            MAX_THREADS
+        };
+        let groups = cover::groups(&contenders, most, &held);
         let tasks = groups.iter().map(|group| Task {
             work: group,
             marks: suite.marks(&group.tests),
         });
-        self.all(tasks.collect(), |group: &Group| {
-            let own: Vec<usize> = group.crowds.iter().map(|crowd| findings[*crowd]).collect();
+        self.run_tasks(tasks.collect(), |group: &RunGroup| {
+            let own: Vec<usize> = group.contenders.iter().map(|crowd| findings[*crowd]).collect();
             self.cover(suite, &group.tests, &own);
         });
         groups
     }
 
     /// Runs the two tests of each pair that no group decided, held at all that they share.
-    fn cover_pairs(&self, suite: &Suite, groups: &[Group]) {
+    fn cover_pairs(&self, suite: &RerunSuite, groups: &[RunGroup]) {
         let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
-        for finding in 0..suite.meets.len() {
+        for finding in 0..suite.conflict_tests.len() {
             for positions in self.undecided(suite, finding) {
                 if let Some(tests) = startable(suite, finding, positions) {
                     pairs.entry(sorted(tests)).or_default().push(finding);
@@ -212,9 +223,9 @@ impl<'a> Steps<'a> {
             .filter(|(tests, _)| !is_group(tests))
             .map(|(tests, findings)| Task {
                 marks: suite.marks(&tests),
-                work: Pair { tests, findings },
+                work: TestPair { tests, findings },
             });
-        self.all(tasks.collect(), |pair: Pair| {
+        self.run_tasks(tasks.collect(), |pair: TestPair| {
             let held = held_at_once(&resources(suite, &pair.findings).iter().collect::<Vec<_>>());
             self.cover(suite, &pair.tests, &pair.findings[..held]);
         });
@@ -222,17 +233,17 @@ impl<'a> Steps<'a> {
 
     /// Returns the pairs of a finding to try without a result so far: of many only so many that each test is in one that
     /// was tried.
-    fn undecided(&self, suite: &Suite, finding: usize) -> Vec<[usize; 2]> {
-        let meet = suite.meets[finding].as_ref();
-        let Some(meet) = meet.filter(|meet| meet.meeting == Meeting::AtOnce) else {
+    fn undecided(&self, suite: &RerunSuite, finding: usize) -> Vec<[usize; 2]> {
+        let entry = suite.conflict_tests[finding].as_ref();
+        let Some(entry) = entry.filter(|entry| entry.timing == Timing::Concurrent) else {
             return Vec::new();
         };
         let chosen = suite.chosen(finding);
         let is_decided = |tests: [usize; 2]| self.grades.is_decided(finding, tests);
         let mut pairs = chosen.pairs;
         pairs.retain(|tests| !is_decided(*tests));
-        if chosen.in_all > ALL as u64 {
-            let tests = meet.members.iter().map(|member| member.test);
+        if chosen.total > EXHAUSTIVE as u64 {
+            let tests = entry.members.iter().map(|member| member.test);
             let covered: HashSet<usize> = tests
                 .clone()
                 .filter(|test| {
@@ -247,8 +258,10 @@ impl<'a> Steps<'a> {
     }
 
     /// Runs these tests at one time, held at the resources of these findings, and grades their pairs.
-    fn cover(&self, suite: &Suite, tests: &[usize], findings: &[usize]) {
-        let Some(parts) = parts(suite, tests) else { return };
+    fn cover(&self, suite: &RerunSuite, tests: &[usize], findings: &[usize]) {
+        let Some(runnables) = runnables(suite, tests) else {
+            return;
+        };
         let resources = resources(suite, findings);
         let arrivals: Vec<Option<u64>> = tests
             .iter()
@@ -264,14 +277,14 @@ impl<'a> Steps<'a> {
             _ => Some(Pauses::OF_MANY),
         };
         let pauses = pauses.unwrap_or(Pauses::USUAL);
-        let rounds = if tests.len() <= FEW { 2 } else { 1 };
+        let rounds = if tests.len() <= SMALL_GROUP { 2 } else { 1 };
         let mut waited: HashMap<(usize, [usize; 2]), u32> = HashMap::new();
         for round in 1..=rounds {
-            let ran = match self
+            let result = match self
                 .rerunner
-                .run(&parts, &resources, Some(pauses), lasted(suite, tests))
+                .run(&runnables, &resources, Some(pauses), lasted(suite, tests))
             {
-                Ok(ran) => ran,
+                Ok(result) => result,
                 Err(error) => {
                     let why = format!("could not be run again: {error}");
                     let enter = |finding, tests| {
@@ -284,7 +297,7 @@ impl<'a> Steps<'a> {
                     return;
                 }
             };
-            self.note_failures(suite, tests, &ran);
+            self.note_failures(suite, tests, &result);
             let mut is_settled = true;
             each_pair(suite, tests, findings, |finding, resource, pair, positions| {
                 if self.grades.is_decided(finding, positions) {
@@ -296,29 +309,29 @@ impl<'a> Steps<'a> {
                     // What it depends on is seen two by two.
                     return;
                 }
-                let run = Run {
+                let run = RunConditions {
                     resources: &resources,
                     pauses,
                     tries: round,
                 };
-                let endings = [ran.endings[a], ran.endings[b]];
-                if self.enter_dependence(suite, finding, pair.map(|one| tests[one]), endings, &run) {
+                let outcomes = [result.outcomes[a], result.outcomes[b]];
+                if self.enter_dependence(suite, finding, pair.map(|one| tests[one]), outcomes, &run) {
                     return;
                 }
                 let is_shared = |finding: &usize| {
-                    let meet = suite.meets[*finding].as_ref();
-                    meet.is_some_and(|meet| pair.iter().all(|one| meet.position(tests[*one]).is_some()))
+                    let entry = suite.conflict_tests[*finding].as_ref();
+                    entry.is_some_and(|entry| pair.iter().all(|one| entry.position(tests[*one]).is_some()))
                 };
                 let shared: Vec<usize> = (0..findings.len())
                     .filter(|one| is_shared(&findings[*one]))
                     .collect();
-                let evidence = weigh(&ran.stays, &arrivals, pair, &shared, resource);
-                let is_late = ran.endings.contains(&Ending::Late);
+                let evidence = weigh(&result.timelines, &arrivals, pair, &shared, resource);
+                let is_late = result.outcomes.contains(&TestOutcome::Stopped);
                 let (grade, why) = match evidence {
-                    Evidence::Met => (Grade::Unguarded, grade::MET),
-                    _ if is_late => (Grade::Potential, grade::LATE),
-                    Evidence::Neither(why) => (Grade::Potential, why),
-                    Evidence::Waited => {
+                    RunEvidence::Overlapped => (Grade::Unguarded, grade::OVERLAPPED),
+                    _ if is_late => (Grade::Potential, grade::TIMED_OUT),
+                    RunEvidence::Inconclusive(why) => (Grade::Potential, why),
+                    RunEvidence::Waited => {
                         let times = waited.entry((finding, positions)).or_default();
                         *times += 1;
                         if *times < rounds {
@@ -339,10 +352,10 @@ impl<'a> Steps<'a> {
         }
     }
 
-    fn note_failures(&self, suite: &Suite, tests: &[usize], ran: &Ran) {
+    fn note_failures(&self, suite: &RerunSuite, tests: &[usize], result: &RunResult) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        for (test, ending) in tests.iter().zip(&ran.endings) {
-            if *ending == Ending::Failed && !solo_fails(suite, *test) {
+        for (test, outcome) in tests.iter().zip(&result.outcomes) {
+            if *outcome == TestOutcome::Failed && !solo_fails(suite, *test) {
                 failed.insert(*test);
             }
         }
@@ -352,25 +365,25 @@ impl<'a> Steps<'a> {
     /// the resource and the rates of both are no chance. Returns whether the pair is graded.
     fn enter_dependence(
         &self,
-        suite: &Suite,
+        suite: &RerunSuite,
         finding: usize,
         tests: [usize; 2],
-        endings: [Ending; 2],
-        run: &Run<'_>,
+        outcomes: [TestOutcome; 2],
+        run: &RunConditions<'_>,
     ) -> bool {
-        let Some(meet) = suite.meets[finding].as_ref() else {
+        let Some(entry) = suite.conflict_tests[finding].as_ref() else {
             return false;
         };
-        for (one, ending) in endings.into_iter().enumerate() {
+        for (one, outcome) in outcomes.into_iter().enumerate() {
             let (test, other) = (tests[one], tests[1 - one]);
-            let (Some(position), Some(first)) = (meet.position(test), meet.position(other)) else {
+            let (Some(position), Some(first)) = (entry.position(test), entry.position(other)) else {
                 continue;
             };
-            if !solo_fails(suite, test) || ending != Ending::Passed || !meet.members[first].writes {
+            if !solo_fails(suite, test) || outcome != TestOutcome::Passed || !entry.members[first].writes {
                 continue;
             }
             let names = [name(suite, test), name(suite, other)];
-            let (grade, why) = match self.needs(suite, [test, other], run) {
+            let (grade, why) = match self.dependences(suite, [test, other], run) {
                 Some((alone, beside)) if proof::needs_other(alone, beside) => {
                     let rates = proof::rates(names[0], names[1], beside, alone);
                     let why = format!("{rates}: it needs that to run first");
@@ -395,13 +408,18 @@ impl<'a> Steps<'a> {
 
     /// Returns how often a test that failed in its solo runs fails alone, and beside the other, as it passed in this run.
     /// Returns `None` if the time was over, or a run came to no end.
-    fn needs(&self, suite: &Suite, tests: [usize; 2], run: &Run<'_>) -> Option<(Rate, Rate)> {
-        let known = || self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+    fn dependences(
+        &self,
+        suite: &RerunSuite,
+        tests: [usize; 2],
+        run: &RunConditions<'_>,
+    ) -> Option<(FailureRate, FailureRate)> {
+        let known = || self.dependences.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(rates) = known().get(&tests) {
             return Some(*rates);
         }
-        let alone = self.solo_rate(suite.subjects[tests[0]].part.as_ref()?, &[], None)?;
-        let mut beside = Rate { failed: 0, runs: 1 };
+        let alone = self.solo_rate(suite.subjects[tests[0]].runnable.as_ref()?, &[], None)?;
+        let mut beside = FailureRate { failed: 0, runs: 1 };
         while !proof::needs_other(alone, beside) && beside.runs < proof::BESIDE_RUNS {
             let [failed, _] = self.failures(suite, &tests, run.resources, Some(run.pauses))?;
             beside.add(failed);
@@ -411,7 +429,7 @@ impl<'a> Steps<'a> {
     }
 
     /// Runs one pair, held at one resource, with pauses that follow from the runs before.
-    fn meet(&self, suite: &Suite, finding: usize, positions: [usize; 2]) {
+    fn entry(&self, suite: &RerunSuite, finding: usize, positions: [usize; 2]) {
         let Some(tests) = startable(suite, finding, positions) else {
             return;
         };
@@ -427,22 +445,26 @@ impl<'a> Steps<'a> {
             _ => Pauses::USUAL,
         };
         let mut tries = Vec::new();
-        let mut stays = Vec::new();
+        let mut timelines = Vec::new();
         loop {
             let pauses = match judge(&tries, begin) {
-                Next::Again(pauses) => pauses,
-                Next::HoldReader => {
-                    return self.hold_readers(suite, finding, positions, &stays, count(&tries));
+                Decision::RunAgain(pauses) => pauses,
+                Decision::HoldReader => {
+                    return self.hold_readers(suite, finding, positions, &timelines, count(&tries));
                 }
-                Next::Graded(grade, why) => {
+                Decision::Graded(grade, why) => {
                     return self.grades.enter(finding, positions, grade, why, count(&tries));
                 }
             };
-            let Some(ran) = self.run_pair(suite, finding, positions, pauses, count(&tries)) else {
+            let Some(result) = self.run_pair(suite, finding, positions, pauses, count(&tries)) else {
                 return;
             };
-            tries.push(Try::new(pauses, &ran.stays, !ran.endings.contains(&Ending::Late)));
-            stays = ran.stays;
+            tries.push(PairRun::new(
+                pauses,
+                &result.timelines,
+                !result.outcomes.contains(&TestOutcome::Stopped),
+            ));
+            timelines = result.timelines;
         }
     }
 
@@ -450,24 +472,24 @@ impl<'a> Steps<'a> {
     /// its grade.
     fn run_pair(
         &self,
-        suite: &Suite,
+        suite: &RerunSuite,
         finding: usize,
         positions: [usize; 2],
         pauses: Pauses,
         tries: u32,
-    ) -> Option<Ran> {
+    ) -> Option<RunResult> {
         if self.rerunner.is_over() {
             return None;
         }
-        let resource = &suite.meets[finding].as_ref()?.resource;
+        let resource = &suite.conflict_tests[finding].as_ref()?.resource;
         let tests = startable(suite, finding, positions)?;
-        let parts = parts(suite, &tests)?;
+        let runnables = runnables(suite, &tests)?;
         let resource = std::slice::from_ref(resource);
-        let ran = match self
+        let result = match self
             .rerunner
-            .run(&parts, resource, Some(pauses), lasted(suite, &tests))
+            .run(&runnables, resource, Some(pauses), lasted(suite, &tests))
         {
-            Ok(ran) => ran,
+            Ok(result) => result,
             Err(error) => {
                 let why = format!("could not be run again: {error}");
                 self.grades
@@ -475,24 +497,24 @@ impl<'a> Steps<'a> {
                 return None;
             }
         };
-        self.note_failures(suite, &tests, &ran);
-        let run = Run {
+        self.note_failures(suite, &tests, &result);
+        let run = RunConditions {
             resources: resource,
             pauses,
             tries: tries + 1,
         };
-        let endings = [ran.endings[0], ran.endings[1]];
-        (!self.enter_dependence(suite, finding, tests, endings, &run)).then_some(ran)
+        let outcomes = [result.outcomes[0], result.outcomes[1]];
+        (!self.enter_dependence(suite, finding, tests, outcomes, &run)).then_some(result)
     }
 
     /// Runs a pair of which one reads before it changes the resource: each that does so beside the other, which is held where
     /// it reads. `stays` are those of a run in which both read at one time.
     fn hold_readers(
         &self,
-        suite: &Suite,
+        suite: &RerunSuite,
         finding: usize,
         positions: [usize; 2],
-        stays: &[Stay],
+        timelines: &[Timeline],
         mut tries: u32,
     ) {
         let Some(tests) = startable(suite, finding, positions) else {
@@ -503,37 +525,37 @@ impl<'a> Steps<'a> {
             self.grades
                 .enter(finding, positions, grade, why.to_owned(), tries);
         };
-        for changes in (0..2).filter(|test| stays[*test].changes(0)) {
+        for changes in (0..2).filter(|test| timelines[*test].changes(0)) {
             let held = 1 - changes;
-            let first = solo(held).map(|used| used.first).or(stays[held].arrival(0));
+            let first = solo(held).map(|used| used.first).or(timelines[held].arrival(0));
             let change = solo(changes).and_then(|used| used.change);
-            let change = change.or(stays[changes].change(0).map(|change| change.after));
+            let change = change.or(timelines[changes].change(0).map(|change| change.after));
             let (Some(first), Some(change)) = (first, change) else {
                 return graded(Grade::Potential, grade::TOO_FAR, tries);
             };
-            let times = readers::Times { held: first, change };
+            let times = reader_locks::Times { held: first, change };
             let (mut waited, mut last) = (0, grade::TOO_FAR);
-            for attempt in 0..readers::RUNS {
-                let Some(pauses) = readers::pauses(held, times, attempt) else {
+            for attempt in 0..reader_locks::RUNS {
+                let Some(pauses) = reader_locks::pauses(held, times, attempt) else {
                     break;
                 };
-                let Some(ran) = self.run_pair(suite, finding, positions, pauses, tries) else {
+                let Some(result) = self.run_pair(suite, finding, positions, pauses, tries) else {
                     return;
                 };
                 tries += 1;
-                match readers::weigh(&ran.stays[held], &ran.stays[changes], change) {
-                    Evidence::Met => return graded(Grade::Unguarded, grade::MET, tries),
-                    _ if ran.endings.contains(&Ending::Late) => {
-                        return graded(Grade::Potential, grade::LATE, tries);
+                match reader_locks::weigh(&result.timelines[held], &result.timelines[changes], change) {
+                    RunEvidence::Overlapped => return graded(Grade::Unguarded, grade::OVERLAPPED, tries),
+                    _ if result.outcomes.contains(&TestOutcome::Stopped) => {
+                        return graded(Grade::Potential, grade::TIMED_OUT, tries);
                     }
-                    Evidence::Waited => waited += 1,
-                    Evidence::Neither(why) => last = why,
+                    RunEvidence::Waited => waited += 1,
+                    RunEvidence::Inconclusive(why) => last = why,
                 }
-                if waited == readers::AGREEING {
+                if waited == reader_locks::AGREEING_RUNS {
                     break;
                 }
             }
-            if waited < readers::AGREEING {
+            if waited < reader_locks::AGREEING_RUNS {
                 return graded(Grade::Potential, last, tries);
             }
         }
@@ -543,7 +565,7 @@ impl<'a> Steps<'a> {
     /// The first test's program came first. That the second passes after it was seen; so the question is what the first
     /// says to what the second leaves. It passes twice in a row before, for it may be its own remains that it does not
     /// bear; and it may fail before that, for the suite left what the second had left.
-    fn order(&self, suite: &Suite, finding: usize, positions: [usize; 2]) {
+    fn order(&self, suite: &RerunSuite, finding: usize, positions: [usize; 2]) {
         let Some([first, second]) = startable(suite, finding, positions) else {
             return self.grades.enter(
                 finding,
@@ -557,15 +579,19 @@ impl<'a> Steps<'a> {
             if self.rerunner.is_over() {
                 return None;
             }
-            let part = suite.subjects[test].part.as_ref()?;
-            let ran = self.rerunner.run(&[part], &[], None, Duration::ZERO).ok()?;
-            Some(ran.endings[0]).filter(|ending| *ending != Ending::Late)
+            let runnable = suite.subjects[test].runnable.as_ref()?;
+            let result = self.rerunner.run(&[runnable], &[], None, Duration::ZERO).ok()?;
+            Some(result.outcomes[0]).filter(|outcome| *outcome != TestOutcome::Stopped)
         };
         let [a, b] = [first, second].map(|test| name(suite, test));
         let mut in_a_row = 0;
         for _ in 0..ALONE {
-            let Some(ending) = alone(first) else { return };
-            in_a_row = if ending == Ending::Passed { in_a_row + 1 } else { 0 };
+            let Some(outcome) = alone(first) else { return };
+            in_a_row = if outcome == TestOutcome::Passed {
+                in_a_row + 1
+            } else {
+                0
+            };
             if in_a_row == PASSES {
                 break;
             }
@@ -579,7 +605,7 @@ impl<'a> Steps<'a> {
         }
         let (grade, why) = match alone(first) {
             None => return,
-            Some(Ending::Failed) => (
+            Some(TestOutcome::Failed) => (
                 Grade::Reproduced,
                 format!("{a} failed after {b}, and passed twice before"),
             ),
@@ -592,7 +618,7 @@ impl<'a> Steps<'a> {
     }
 
     /// Proves of pairs that met that one fails for it, in a time of its own.
-    pub(super) fn prove(&self, suite: &Suite) {
+    pub(super) fn prove(&self, suite: &RerunSuite) {
         self.rerunner.allow_more(self.options.budget);
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
@@ -616,17 +642,17 @@ impl<'a> Steps<'a> {
                 }
             }
         }
-        let mut pairs: Vec<Pair> = pairs
+        let mut pairs: Vec<TestPair> = pairs
             .into_iter()
-            .map(|(tests, findings)| Pair { tests, findings })
+            .map(|(tests, findings)| TestPair { tests, findings })
             .collect();
-        let fails = |pair: &Pair| pair.tests.iter().any(|test| failed.contains(test));
+        let fails = |pair: &TestPair| pair.tests.iter().any(|test| failed.contains(test));
         pairs.sort_by_key(|pair| !fails(pair));
         let tasks = pairs.into_iter().map(|pair| Task {
             marks: suite.marks(&pair.tests),
             work: (fails(&pair), pair),
         });
-        self.all(tasks.collect(), |(fails, pair): (bool, Pair)| {
+        self.run_tasks(tasks.collect(), |(fails, pair): (bool, TestPair)| {
             let reproduced = self.grades.with(Grade::Reproduced);
             let proofs = |finding: &usize| reproduced.iter().filter(|(of, _)| of == finding).count();
             let most = if fails { PROOFS } else { 1 };
@@ -638,8 +664,8 @@ impl<'a> Steps<'a> {
     }
 
     /// Returns `None` if the time was over, or a run came to no end.
-    fn prove_pair(&self, suite: &Suite, pair: &Pair) -> Option<()> {
-        let parts = parts(suite, &pair.tests)?;
+    fn prove_pair(&self, suite: &RerunSuite, pair: &TestPair) -> Option<()> {
+        let runnables = runnables(suite, &pair.tests)?;
         let mut resources = resources(suite, &pair.findings);
         resources.truncate(held_at_once(&resources.iter().collect::<Vec<_>>()));
         let findings = &pair.findings[..resources.len()];
@@ -651,10 +677,10 @@ impl<'a> Steps<'a> {
                 .any(|(failed, test)| failed && !solo_fails(suite, test))
                 .then_some(pauses)
         })?;
-        let mut beside = [Rate::default(); 2];
-        let mut alone: [Option<Rate>; 2] = [None; 2];
+        let mut beside = [FailureRate::default(); 2];
+        let mut alone: [Option<FailureRate>; 2] = [None; 2];
         let mut last = None;
-        for look in LOOKS {
+        for look in CHECKPOINTS {
             while beside[0].runs < look {
                 let failed = self.failures(suite, &pair.tests, &resources, Some(pauses))?;
                 for (rate, failed) in beside.iter_mut().zip(failed) {
@@ -666,12 +692,13 @@ impl<'a> Steps<'a> {
                 break;
             }
             if alone[victim].is_none() {
-                alone[victim] = Some(self.solo_rate(parts[victim], &resources, Some(pauses))?);
+                alone[victim] = Some(self.solo_rate(runnables[victim], &resources, Some(pauses))?);
             }
             let rate = alone[victim]?;
-            let [victim_name, other] = [parts[victim], parts[1 - victim]].map(|part| part.name.as_str());
+            let [victim_name, other] =
+                [runnables[victim], runnables[1 - victim]].map(|runnable| runnable.name.as_str());
             let rates = proof::rates(victim_name, other, beside[victim], rate);
-            if let Some(p) = proof::shown(beside[victim], rate) {
+            if let Some(p) = proof::display_path(beside[victim], rate) {
                 let why = format!("{rates} ({})", proof::chance(p));
                 let named = self.isolated(suite, pair, victim, pauses, findings)?;
                 self.enter_proof(suite, pair, findings, named, &why);
@@ -687,20 +714,25 @@ impl<'a> Steps<'a> {
         Some(())
     }
 
-    fn solo_rate(&self, part: &Part, resources: &[Resource], pauses: Option<Pauses>) -> Option<Rate> {
-        let mut rate = Rate::default();
+    fn solo_rate(
+        &self,
+        runnable: &Runnable,
+        resources: &[Resource],
+        pauses: Option<Pauses>,
+    ) -> Option<FailureRate> {
+        let mut rate = FailureRate::default();
         while rate.runs < SOLO_RUNS {
             if self.rerunner.is_over() {
                 return None;
             }
-            let ran = self
+            let result = self
                 .rerunner
-                .run(&[part], resources, pauses, Duration::ZERO)
+                .run(&[runnable], resources, pauses, Duration::ZERO)
                 .ok()?;
-            if ran.endings[0] == Ending::Late {
+            if result.outcomes[0] == TestOutcome::Stopped {
                 return None;
             }
-            rate.add(ran.endings[0] == Ending::Failed);
+            rate.add(result.outcomes[0] == TestOutcome::Failed);
         }
         Some(rate)
     }
@@ -708,7 +740,7 @@ impl<'a> Steps<'a> {
     /// Runs the two, and returns which of them failed.
     fn failures(
         &self,
-        suite: &Suite,
+        suite: &RerunSuite,
         tests: &[usize; 2],
         resources: &[Resource],
         pauses: Option<Pauses>,
@@ -716,21 +748,22 @@ impl<'a> Steps<'a> {
         if self.rerunner.is_over() {
             return None;
         }
-        let parts = parts(suite, tests)?;
-        let ran = self
+        let runnables = runnables(suite, tests)?;
+        let result = self
             .rerunner
-            .run(&parts, resources, pauses, lasted(suite, tests))
+            .run(&runnables, resources, pauses, lasted(suite, tests))
             .ok()?;
-        let [a, b] = [*ran.endings.first()?, *ran.endings.get(1)?];
-        (a != Ending::Late && b != Ending::Late).then_some([a == Ending::Failed, b == Ending::Failed])
+        let [a, b] = [*result.outcomes.first()?, *result.outcomes.get(1)?];
+        (a != TestOutcome::Stopped && b != TestOutcome::Stopped)
+            .then_some([a == TestOutcome::Failed, b == TestOutcome::Failed])
     }
 
     /// Returns the finding at whose resource alone the failure repeats: the only one, or the first of several. Where the two
     /// fail without any pause, a single failure says little: then it has to repeat at one resource and at no other.
     fn isolated(
         &self,
-        suite: &Suite,
-        pair: &Pair,
+        suite: &RerunSuite,
+        pair: &TestPair,
         victim: usize,
         pauses: Pauses,
         findings: &[usize],
@@ -749,7 +782,7 @@ impl<'a> Steps<'a> {
         let mut repeated = None;
         for finding in findings {
             let resource = resources(suite, &[*finding]);
-            let mut rate = Rate::default();
+            let mut rate = FailureRate::default();
             while rate.runs < ISOLATING && rate.failed < ISOLATED {
                 rate.add(fails(self.failures(
                     suite,
@@ -771,7 +804,14 @@ impl<'a> Steps<'a> {
         Some(repeated)
     }
 
-    fn enter_proof(&self, suite: &Suite, pair: &Pair, findings: &[usize], named: Option<usize>, why: &str) {
+    fn enter_proof(
+        &self,
+        suite: &RerunSuite,
+        pair: &TestPair,
+        findings: &[usize],
+        named: Option<usize>,
+        why: &str,
+    ) {
         for finding in findings {
             match named {
                 Some(named) if named == *finding => {
@@ -788,12 +828,12 @@ impl<'a> Steps<'a> {
     }
 
     /// Adds to the reason of a pair, which keeps its grade.
-    fn enter_why(&self, suite: &Suite, pair: &Pair, finding: usize, why: &str) {
+    fn enter_why(&self, suite: &RerunSuite, pair: &TestPair, finding: usize, why: &str) {
         let Some(positions) = positions(suite, finding, pair.tests) else {
             return;
         };
         if self.grades.of(finding, positions) == Some(Grade::Unguarded) {
-            let why = format!("{}; {why}", grade::MET);
+            let why = format!("{}; {why}", grade::OVERLAPPED);
             self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
         }
     }

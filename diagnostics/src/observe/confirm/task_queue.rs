@@ -13,21 +13,21 @@ pub(super) struct Task<T> {
 
 /// What there is to do now.
 #[derive(Debug, PartialEq, Eq)]
-enum Turn<T> {
+enum NextTask<T> {
     Run(Task<T>),
     /// Until one that runs is done.
     Wait,
-    Over,
+    Done,
 }
 
 #[derive(Debug)]
-struct Queue<T> {
+struct TaskQueue<T> {
     waiting: VecDeque<Task<T>>,
     /// The marks of those that run.
     running: Vec<BTreeSet<usize>>,
 }
 
-impl<T> Queue<T> {
+impl<T> TaskQueue<T> {
     fn new(tasks: Vec<Task<T>>) -> Self {
         Self {
             waiting: tasks.into(),
@@ -36,16 +36,16 @@ impl<T> Queue<T> {
     }
 
     /// Returns the first that may run now.
-    fn take(&mut self) -> Turn<T> {
+    fn take(&mut self) -> NextTask<T> {
         let is_free = |task: &Task<T>| self.running.iter().all(|marks| marks.is_disjoint(&task.marks));
         let next = self.waiting.iter().position(is_free);
         match next.and_then(|next| self.waiting.remove(next)) {
             Some(task) => {
                 self.running.push(task.marks.clone());
-                Turn::Run(task)
+                NextTask::Run(task)
             }
-            None if self.waiting.is_empty() => Turn::Over,
-            None => Turn::Wait,
+            None if self.waiting.is_empty() => NextTask::Done,
+            None => NextTask::Wait,
         }
     }
 
@@ -64,7 +64,7 @@ pub(super) fn run_all<T: Send>(
     work: &(dyn Fn(T) + Sync),
 ) {
     let threads = jobs.clamp(1, tasks.len().max(1));
-    let queue = Mutex::new(Queue::new(tasks));
+    let queue = Mutex::new(TaskQueue::new(tasks));
     let changed = Condvar::new();
     let next = || {
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,9 +73,9 @@ pub(super) fn run_all<T: Send>(
                 queue.waiting.clear();
             }
             match queue.take() {
-                Turn::Run(task) => return Some(task),
-                Turn::Over => return None,
-                Turn::Wait => queue = changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                NextTask::Run(task) => return Some(task),
+                NextTask::Done => return None,
+                NextTask::Wait => queue = changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
             }
         }
     };
@@ -104,26 +104,26 @@ mod tests {
         }
     }
 
-    fn taken(queue: &mut Queue<&'static str>) -> Option<&'static str> {
+    fn taken(queue: &mut TaskQueue<&'static str>) -> Option<&'static str> {
         match queue.take() {
-            Turn::Run(task) => Some(task.work),
-            Turn::Wait | Turn::Over => None,
+            NextTask::Run(task) => Some(task.work),
+            NextTask::Wait | NextTask::Done => None,
         }
     }
 
     #[test]
     fn what_has_a_mark_in_common_never_runs_at_once() {
-        let mut queue = Queue::new(vec![
+        let mut queue = TaskQueue::new(vec![
             task("ab", &[1, 2]),
             task("bc", &[2, 3]),
             task("de", &[4, 5]),
         ]);
         assert_eq!(taken(&mut queue), Some("ab"));
         assert_eq!(taken(&mut queue), Some("de"));
-        assert_eq!(queue.take(), Turn::Wait);
+        assert_eq!(queue.take(), NextTask::Wait);
         queue.done(&[1, 2].into());
         assert_eq!(taken(&mut queue), Some("bc"));
-        assert_eq!(queue.take(), Turn::Over);
+        assert_eq!(queue.take(), NextTask::Done);
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! From logs to evidence: attributes each record to its test, interprets it, and passes it to the conflict detection as a
 //! claim.
 
-use super::backtraces::Backtraces;
-use super::causes::{Cause, Family, Met, Named, Paths, causes};
-use super::format::RUN;
-use super::found::SourceLines;
-use super::group::Groups;
-use super::listed::Listed;
-use super::log::{Log, Record};
-use super::meaning::How;
-use super::places::{Lines, Place};
-use super::uses::{Folders, Thing, Use, Uses};
-use super::who::Who;
+use super::accesses::{Accesses, InternedEffect, TestAccess, WorkingDirs};
+use super::dir_listings::DirListings;
 use crate::findings::Coverage;
+use crate::observe::causes::{Cause, ConflictPath, CreatedName, NameFamily, PathFacts, causes};
+use crate::observe::format::RUN;
+use crate::observe::interpret::FileAccess;
+use crate::observe::launch::test_groups::TestGroups;
+use crate::observe::log::attribution::Attribution;
+use crate::observe::log::backtraces::BacktraceFilter;
+use crate::observe::log::source_lines::{CallSite, LineResolver};
+use crate::observe::log::{Log, Record};
+use crate::observe::observed_tests::SourceLines;
 use cofferdam::{Access, Resource, ResourceKind};
 use cofferdam_conflicts::{Conflict, Evidence, Kind, Observed, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -26,11 +26,11 @@ pub(crate) struct Reading<'o> {
     /// The accesses under locks, as if there were no locks.
     pub(crate) locked: Evidence,
     pub(crate) coverage: Coverage,
-    uses: Uses<'o>,
+    accesses: Accesses<'o>,
 }
 
 /// One access to a resource by a test.
-pub(crate) struct Used {
+pub(crate) struct UsedResource {
     /// An index into the known tests.
     pub(crate) test: usize,
     pub(crate) resource: Resource,
@@ -45,7 +45,7 @@ pub(crate) struct Used {
 type Makers = HashMap<u32, u32>;
 
 /// Returns the resource that a use of a file is a use of, and the place to report for it.
-type CauseOf<'c> = dyn Fn(u32, &Use) -> Option<(Resource, u32)> + 'c;
+type CauseOf<'c> = dyn Fn(u32, &TestAccess) -> Option<(Resource, u32)> + 'c;
 
 /// Returns the source line of a use, by the number of its place.
 pub(crate) type LineOf<'l> = dyn FnMut(usize) -> Option<String> + 'l;
@@ -57,23 +57,23 @@ impl Reading<'_> {
     pub(crate) fn conflicts(
         &self,
         run: &str,
-        who: &Who,
-        groups: &Groups,
+        attribution: &Attribution,
+        groups: &TestGroups,
         suite: &[PathBuf],
         line_of: &mut LineOf<'_>,
     ) -> Vec<Conflict> {
         let seen = self.evidence.conflicts();
         let (met, mut others): (Vec<Conflict>, Vec<Conflict>) =
             seen.into_iter().partition(|told| self.file_of(told).is_some());
-        let (paths, moved) = self.met(&met, &others, who);
-        let families = self.families(&paths, who, line_of);
-        let known: Vec<Family> = families.iter().map(|(family, _)| family.clone()).collect();
-        let causes = causes(&paths, &known, &moved, &UsedPaths::of(&self.uses, suite));
+        let (paths, moved) = self.met(&met, &others, attribution);
+        let families = self.families(&paths, attribution, line_of);
+        let known: Vec<NameFamily> = families.iter().map(|(family, _)| family.clone()).collect();
+        let causes = causes(&paths, &known, &moved, &UsedPaths::of(&self.accesses, suite));
         let mut merged: HashMap<(Kind, u32), Resource> = HashMap::new();
         for (told, cause) in met.iter().zip(causes) {
             match (cause, self.file_of(told)) {
-                (Cause::Of(resource), Some(file)) => _ = merged.insert((told.kind, file), resource),
-                (Cause::Follows, _) => {}
+                (Cause::PartOf(resource), Some(file)) => _ = merged.insert((told.kind, file), resource),
+                (Cause::Consequence, _) => {}
                 _ => others.push(told.clone()),
             }
         }
@@ -81,7 +81,7 @@ impl Reading<'_> {
         if merged.is_empty() && families.is_empty() {
             return found;
         }
-        let claims = Claims::of(&self.uses, who);
+        let claims = Claims::of(&self.accesses, attribution);
         for kind in [Kind::SharedResource, Kind::OrderLeak] {
             let merged = |file: u32| merged.get(&(kind, file));
             let causes: HashSet<&Resource> = claims.files().filter_map(merged).collect();
@@ -91,8 +91,8 @@ impl Reading<'_> {
                     causes.contains(&family.resource()) || family.may_repeat && kind == Kind::SharedResource
                 })
                 .collect();
-            let cause = |file: u32, one: &Use| {
-                let path = Path::new(self.uses.files.get(file));
+            let cause = |file: u32, one: &TestAccess| {
+                let path = Path::new(self.accesses.files.get(file));
                 let family = families.iter().find(|(family, _)| family.covers(path));
                 let place = family.and_then(|(_, tests)| tests.get(&one.test).copied());
                 let resource = merged(file)
@@ -101,7 +101,7 @@ impl Reading<'_> {
                 // The line that creates the name is the cause.
                 Some((resource, place.unwrap_or(one.place)))
             };
-            let evidence = claims.on_causes(&self.uses, run, who, groups, kind, &cause);
+            let evidence = claims.on_causes(&self.accesses, run, attribution, groups, kind, &cause);
             let conflicts = evidence
                 .conflicts()
                 .into_iter()
@@ -126,29 +126,34 @@ impl Reading<'_> {
         &self,
         met: &'c [Conflict],
         others: &[Conflict],
-        who: &Who,
-    ) -> (Vec<Met<'c>>, Vec<BTreeSet<usize>>) {
-        let mut numbers = Numbers::default();
+        attribution: &Attribution,
+    ) -> (Vec<ConflictPath<'c>>, Vec<BTreeSet<usize>>) {
+        let mut numbers = TestNumbers::default();
         let is_moved = |told: &&Conflict| {
             let resource = told.resource.as_ref();
             resource.is_some_and(|one| one.kind() == ResourceKind::Cwd)
         };
         let moved = others.iter().filter(is_moved);
         let moved: Vec<BTreeSet<usize>> = moved.map(|told| numbers.of(told)).collect();
-        let led = if moved.is_empty() {
+        let via_foreign_cwd = if moved.is_empty() {
             HashMap::new()
         } else {
-            Claims::of(&self.uses, who).led()
+            Claims::of(&self.accesses, attribution).via_foreign_cwd()
         };
         let paths = met.iter().map(|told| {
             let file = self.file_of(told);
-            let led = file.and_then(|file| led.get(&file)).into_iter().flatten();
-            let led = led.map(|test| &who.tests[*test as usize]);
-            Met {
+            let via_foreign_cwd = file
+                .and_then(|file| via_foreign_cwd.get(&file))
+                .into_iter()
+                .flatten();
+            let via_foreign_cwd = via_foreign_cwd.map(|test| &attribution.tests[*test as usize]);
+            ConflictPath {
                 path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
                 kind: told.kind,
                 tests: numbers.of(told),
-                led: led.map(|test| numbers.get(&test.binary, &test.name)).collect(),
+                via_foreign_cwd: via_foreign_cwd
+                    .map(|test| numbers.get(&test.binary, &test.name))
+                    .collect(),
             }
         });
         (paths.collect(), moved)
@@ -160,56 +165,66 @@ impl Reading<'_> {
             .resource
             .as_ref()
             .filter(|one| matches!(one.kind(), ResourceKind::File | ResourceKind::UnixSocket))?;
-        self.uses.files.find(OsStr::new(resource.as_str()))
+        self.accesses.files.find(OsStr::new(resource.as_str()))
     }
 
     /// Returns the families of names that have conflicts or may have them, each with the tests that reach the lines that
     /// create such names.
-    fn families(&self, met: &[Met<'_>], who: &Who, line_of: &mut LineOf<'_>) -> Vec<(Family, Makers)> {
-        let mut candidates: BTreeMap<PathBuf, Vec<(&Use, &Path, bool)>> = BTreeMap::new();
-        for one in &self.uses.all {
-            let Thing::File(file, how) = one.thing else {
+    fn families(
+        &self,
+        met: &[ConflictPath<'_>],
+        attribution: &Attribution,
+        line_of: &mut LineOf<'_>,
+    ) -> Vec<(NameFamily, Makers)> {
+        let mut candidates: BTreeMap<PathBuf, Vec<(&TestAccess, &Path, bool)>> = BTreeMap::new();
+        for one in &self.accesses.all {
+            let InternedEffect::File(file, how) = one.effect else {
                 continue;
             };
-            let path = Path::new(self.uses.files.get(file));
-            if let Some(key) = Family::key(path) {
-                candidates.entry(key).or_default().push((one, path, makes(how)));
+            let path = Path::new(self.accesses.files.get(file));
+            if let Some(key) = NameFamily::key(path) {
+                candidates
+                    .entry(key)
+                    .or_default()
+                    .push((one, path, may_create(how)));
             }
         }
-        let keys: HashSet<PathBuf> = met.iter().flat_map(|one| Family::keys(one.path)).collect();
-        candidates.retain(|key, uses| {
-            let makers: HashSet<u32> = uses
+        let keys: HashSet<PathBuf> = met.iter().flat_map(|one| NameFamily::keys(one.path)).collect();
+        candidates.retain(|key, accesses| {
+            let makers: HashSet<u32> = accesses
                 .iter()
-                .filter(|(.., makes)| *makes)
+                .filter(|(.., may_create)| *may_create)
                 .map(|(one, ..)| one.test)
                 .collect();
             keys.contains(key) || makers.len() > 1
         });
         let mut families = Vec::new();
-        for (key, uses) in candidates {
-            let lines: Vec<Option<String>> =
-                uses.iter().map(|(one, ..)| line_of(one.place as usize)).collect();
-            let uses = || uses.iter().zip(&lines);
+        for (key, accesses) in candidates {
+            let lines: Vec<Option<String>> = accesses
+                .iter()
+                .map(|(one, ..)| line_of(one.place as usize))
+                .collect();
+            let accesses = || accesses.iter().zip(&lines);
             let is_met = |path: &Path| met.iter().any(|one| one.path.starts_with(path));
             let made_at = |is_it: &dyn Fn(&Path) -> bool| -> BTreeSet<&Option<String>> {
-                let made = uses().filter(|((_, path, makes), _)| *makes && is_it(path));
+                let made = accesses().filter(|((_, path, may_create), _)| *may_create && is_it(path));
                 made.map(|(_, line)| line).collect()
             };
             let met_at = made_at(&is_met);
-            let mut found: Option<(Family, Makers)> = None;
+            let mut found: Option<(NameFamily, Makers)> = None;
             // Each line separately: a fixed name may look like a generated one.
             for line in made_at(&|_| true) {
-                let reached = || uses().filter(|(_, at)| *at == line);
-                let made: Vec<Named<'_>> = reached()
-                    .filter(|((.., makes), _)| *makes)
-                    .map(|((one, path, _), _)| Named {
+                let reached = || accesses().filter(|(_, at)| *at == line);
+                let made: Vec<CreatedName<'_>> = reached()
+                    .filter(|((.., may_create), _)| *may_create)
+                    .map(|((one, path, _), _)| CreatedName {
                         path,
                         test: one.test,
-                        pid: who.tests[one.test as usize].pid,
+                        pid: attribution.tests[one.test as usize].pid,
                         at: one.at,
                     })
                     .collect();
-                let family = Family::of(key.clone(), &made);
+                let family = NameFamily::of(key.clone(), &made);
                 let Some(family) = family.filter(|family| family.may_repeat || met_at.contains(line)) else {
                     continue;
                 };
@@ -228,13 +243,13 @@ impl Reading<'_> {
         &self,
         test: &Test,
         used: &cofferdam_conflicts::Use,
-        lines: &mut Lines<'_>,
+        lines: &mut LineResolver<'_>,
     ) -> SourceLines {
         let number = || used.place.as_deref()?.strip_prefix('#')?.parse::<usize>().ok();
-        let Some(one) = number().and_then(|number| self.uses.all.get(number)) else {
+        let Some(one) = number().and_then(|number| self.accesses.all.get(number)) else {
             return SourceLines::default();
         };
-        let place = self.uses.places[one.place as usize];
+        let place = self.accesses.places[one.place as usize];
         SourceLines {
             place: lines.line(place),
             test_place: lines.test_line(place, test.name()),
@@ -242,20 +257,22 @@ impl Reading<'_> {
     }
 
     /// Returns a place by its number.
-    pub(crate) fn place(&self, number: usize) -> Option<Place> {
-        self.uses.places.get(number).copied()
+    pub(crate) fn place(&self, number: usize) -> Option<CallSite> {
+        self.accesses.places.get(number).copied()
     }
 
     /// Returns every access of every test.
-    pub(crate) fn used(&self) -> impl Iterator<Item = Used> {
-        self.uses.all.iter().filter_map(|one| {
-            let (resource, access) = match one.thing {
-                Thing::File(file, how) => (self.uses.file(file), how.access()),
-                Thing::Port(port, access) => (self.uses.ports.resource(port), access),
-                Thing::Other(other, access) => (self.uses.others[other as usize].clone(), access),
-                Thing::UsedMask | Thing::ClearedVariables => return None,
+    pub(crate) fn used(&self) -> impl Iterator<Item = UsedResource> {
+        self.accesses.all.iter().filter_map(|one| {
+            let (resource, access) = match one.effect {
+                InternedEffect::File(file, how) => (self.accesses.file(file), how.access()),
+                InternedEffect::Port(port, access) => (self.accesses.ports.resource(port), access),
+                InternedEffect::Other(other, access) => {
+                    (self.accesses.others[other as usize].clone(), access)
+                }
+                InternedEffect::UsedUmask | InternedEffect::ClearedVariables => return None,
             };
-            Some(Used {
+            Some(UsedResource {
                 test: one.test as usize,
                 resource,
                 access,
@@ -267,16 +284,22 @@ impl Reading<'_> {
 }
 
 /// Reads all logs of `run`. `ours` is the directory of cofferdam's own files.
-pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours: &'o Path) -> Reading<'o> {
-    let folders: Vec<Folders> = logs.iter().map(Folders::of).collect();
-    let mut uses = Uses::new(ours);
-    let mut backtraces = Backtraces::default();
+pub(crate) fn read<'o>(
+    logs: &[Log],
+    attribution: &Attribution,
+    groups: &TestGroups,
+    run: &str,
+    ours: &'o Path,
+) -> Reading<'o> {
+    let working_dirs: Vec<WorkingDirs> = logs.iter().map(WorkingDirs::of).collect();
+    let mut accesses = Accesses::new(ours);
+    let mut backtraces = BacktraceFilter::default();
     for (index, log) in logs.iter().enumerate() {
-        uses.look(index, log, &folders[index], who);
+        accesses.first_pass(index, log, &working_dirs[index], attribution);
     }
     let mut coverage = Coverage {
-        tests: who.tests.len() as u64,
-        programs: who
+        tests: attribution.tests.len() as u64,
+        programs: attribution
             .tests
             .iter()
             .map(|test| &test.binary)
@@ -287,48 +310,48 @@ pub(crate) fn read<'o>(logs: &[Log], who: &Who, groups: &Groups, run: &str, ours
     for (index, log) in logs
         .iter()
         .enumerate()
-        .filter(|(index, _)| !who.is_replaced(*index))
+        .filter(|(index, _)| !attribution.is_replaced(*index))
     {
         // The source line of a child process is where the test started it.
-        let begun = who.begun(index);
-        backtraces.look(log);
+        let start = attribution.start(index);
+        backtraces.scan(log);
         // The accesses of a fixture's setup belong to the run, not to the test that triggered it.
         let is_counted = |record: &Record<'_>| {
             record.kind.is_access()
                 && record.test != RUN
-                && !backtraces.made(record)
-                && !who.is_harness(index, record)
+                && !backtraces.is_from_backtrace(record)
+                && !attribution.is_harness(index, record)
         };
         for record in log.records().filter(is_counted) {
             coverage.accesses += 1;
-            let Some(test) = who.test(index, &record) else {
+            let Some(test) = attribution.test(index, &record) else {
                 coverage.of_no_test += 1;
                 continue;
             };
-            let place = match begun {
-                Some((log, position)) => Place::Begun { log, position },
-                None => Place::Here {
+            let place = match start {
+                Some((log, position)) => CallSite::ChildStart { log, position },
+                None => CallSite::Stack {
                     log: index,
                     stack: record.stack,
                 },
             };
-            uses.take_in(log, &folders[index], &record, test, place, who);
+            accesses.second_pass(log, &working_dirs[index], &record, test, place, attribution);
         }
     }
-    let (evidence, locked) = Claims::of(&uses, who).evidence(&uses, run, who, groups);
+    let (evidence, locked) = Claims::of(&accesses, attribution).evidence(&accesses, run, attribution, groups);
     Reading {
         evidence,
         locked,
         coverage,
-        uses,
+        accesses,
     }
 }
 
 /// The numbers of tests for [`causes`].
 #[derive(Default)]
-struct Numbers(HashMap<(String, String), usize>);
+struct TestNumbers(HashMap<(String, String), usize>);
 
-impl Numbers {
+impl TestNumbers {
     fn get(&mut self, binary: &str, test: &str) -> usize {
         let next = self.0.len();
         *self.0.entry((binary.to_owned(), test.to_owned())).or_insert(next)
@@ -342,7 +365,7 @@ impl Numbers {
 
 /// The resource of a claim, by number, or a variable that was cleared with all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum On<'a> {
+enum ClaimTarget<'a> {
     File(u32),
     Port(u32),
     Other(u32),
@@ -352,7 +375,7 @@ enum On<'a> {
 
 /// A summary of the users of a resource, enough to rule out a conflict.
 #[derive(Clone, Copy, Debug)]
-struct Users {
+struct UseSummary {
     first: u32,
     several: bool,
     written: bool,
@@ -360,62 +383,66 @@ struct Users {
 
 /// The claims of all accesses.
 struct Claims<'a> {
-    all: Vec<(&'a Use, On<'a>, Access)>,
-    users: HashMap<On<'a>, Users>,
+    all: Vec<(&'a TestAccess, ClaimTarget<'a>, Access)>,
+    users: HashMap<ClaimTarget<'a>, UseSummary>,
 }
 
 impl<'a> Claims<'a> {
-    fn of(uses: &'a Uses<'_>, who: &Who) -> Self {
+    fn of(accesses: &'a Accesses<'_>, attribution: &Attribution) -> Self {
         let mut claims = Self {
             all: Vec::new(),
             users: HashMap::new(),
         };
-        let listed = Listed::of(uses);
-        for one in &uses.all {
-            let pid = who.tests[one.test as usize].pid;
-            match one.thing {
-                Thing::File(file, how) => {
-                    for name in listed.names(uses, one) {
-                        claims.add(one, On::File(name), Access::List);
+        let listed = DirListings::of(accesses);
+        for one in &accesses.all {
+            let pid = attribution.tests[one.test as usize].pid;
+            match one.effect {
+                InternedEffect::File(file, how) => {
+                    for name in listed.names(accesses, one) {
+                        claims.add(one, ClaimTarget::File(name), Access::List);
                     }
-                    if uses.uprooted.is_empty() {
+                    if accesses.removed_dirs.is_empty() {
                         claims.add_file(one, file, how);
                         continue;
                     }
-                    let path = Path::new(uses.files.get(file));
-                    for (used, access) in uses.uprooted.uses(path, how, one.test as usize) {
-                        if used == path && how == How::Miss {
+                    let path = Path::new(accesses.files.get(file));
+                    for (used, access) in accesses.removed_dirs.accesses(path, how, one.test as usize) {
+                        if used == path && how == FileAccess::FailedRemoval {
                             claims.add_file(one, file, how);
-                        } else if let Some(file) = uses.files.find(used.as_os_str()) {
+                        } else if let Some(file) = accesses.files.find(used.as_os_str()) {
                             // Present, since the test that removed it accessed it.
-                            claims.add(one, On::File(file), access);
+                            claims.add(one, ClaimTarget::File(file), access);
                         }
                     }
                 }
-                Thing::Port(port, access) => {
-                    for port in uses.ports.met_by(port) {
-                        claims.add(one, On::Port(port), access);
+                InternedEffect::Port(port, access) => {
+                    for port in accesses.ports.met_by(port) {
+                        claims.add(one, ClaimTarget::Port(port), access);
                     }
                 }
-                Thing::Other(other, access) => {
-                    let on = On::of(&uses.others[other as usize], other, pid);
-                    let access = match on {
-                        On::Variable(pid, name) if uses.settled.is(pid, name) => Access::Read,
+                InternedEffect::Other(other, access) => {
+                    let target = ClaimTarget::of(&accesses.others[other as usize], other, pid);
+                    let access = match target {
+                        ClaimTarget::Variable(pid, name) if accesses.constant_vars.is_constant(pid, name) => {
+                            Access::Read
+                        }
                         _ => access,
                     };
-                    claims.add(one, on, access);
+                    claims.add(one, target, access);
                 }
                 // Every test that creates files depends on the umask, which matters if a test changes it.
-                Thing::UsedMask if uses.masked.contains(&pid) => claims.add(one, On::Mask(pid), Access::Read),
-                Thing::UsedMask => {}
-                Thing::ClearedVariables => {
-                    for name in uses.variables.get(&pid).into_iter().flatten() {
-                        let access = if uses.settled.is(pid, name) {
+                InternedEffect::UsedUmask if accesses.masked.contains(&pid) => {
+                    claims.add(one, ClaimTarget::Mask(pid), Access::Read)
+                }
+                InternedEffect::UsedUmask => {}
+                InternedEffect::ClearedVariables => {
+                    for name in accesses.variables.get(&pid).into_iter().flatten() {
+                        let access = if accesses.constant_vars.is_constant(pid, name) {
                             Access::Read
                         } else {
                             Access::Write
                         };
-                        claims.add(one, On::Variable(pid, name), access);
+                        claims.add(one, ClaimTarget::Variable(pid, name), access);
                     }
                 }
             }
@@ -423,59 +450,65 @@ impl<'a> Claims<'a> {
         claims
     }
 
-    fn add(&mut self, one: &'a Use, on: On<'a>, access: Access) {
-        self.push(one, on, access, access == Access::Write);
+    fn add(&mut self, one: &'a TestAccess, target: ClaimTarget<'a>, access: Access) {
+        self.push(one, target, access, access == Access::Write);
     }
 
     /// A failed removal is a write of a file that another test creates or removes, and no access otherwise.
-    fn add_file(&mut self, one: &'a Use, file: u32, how: How) {
+    fn add_file(&mut self, one: &'a TestAccess, file: u32, how: FileAccess) {
         let access = how.access();
         self.push(
             one,
-            On::File(file),
+            ClaimTarget::File(file),
             access,
-            access == Access::Write && how != How::Miss,
+            access == Access::Write && how != FileAccess::FailedRemoval,
         );
     }
 
-    fn push(&mut self, one: &'a Use, on: On<'a>, access: Access, changes: bool) {
-        let users = self.users.entry(on).or_insert(Users {
+    fn push(&mut self, one: &'a TestAccess, target: ClaimTarget<'a>, access: Access, changes: bool) {
+        let users = self.users.entry(target).or_insert(UseSummary {
             first: one.test,
             several: false,
             written: false,
         });
         users.several |= users.first != one.test;
         users.written |= changes;
-        self.all.push((one, on, access));
+        self.all.push((one, target, access));
     }
 
     /// Returns the claims on resources that can have conflicts, since most files belong to one test; and those made under
     /// locks, as if there were no locks.
-    fn evidence(&self, uses: &Uses<'_>, run: &str, who: &Who, groups: &Groups) -> (Evidence, Evidence) {
+    fn evidence(
+        &self,
+        accesses: &Accesses<'_>,
+        run: &str,
+        attribution: &Attribution,
+        groups: &TestGroups,
+    ) -> (Evidence, Evidence) {
         let (mut evidence, mut locked) = (Evidence::new(), Evidence::new());
         evidence.list_up_to(usize::MAX);
         locked.list_up_to(usize::MAX);
-        for (one, on, access) in &self.all {
+        for (one, target, access) in &self.all {
             if !self
                 .users
-                .get(on)
+                .get(target)
                 .is_some_and(|users| users.several && users.written)
             {
                 continue;
             }
-            let resource = match on {
-                On::File(file) => uses.file(*file),
-                On::Port(port) => uses.ports.resource(*port),
-                On::Other(other) => uses.others[*other as usize].clone(),
-                On::Mask(_) => Resource::umask(),
-                On::Variable(_, name) => Resource::env(*name),
+            let resource = match target {
+                ClaimTarget::File(file) => accesses.file(*file),
+                ClaimTarget::Port(port) => accesses.ports.resource(*port),
+                ClaimTarget::Other(other) => accesses.others[*other as usize].clone(),
+                ClaimTarget::Mask(_) => Resource::umask(),
+                ClaimTarget::Variable(_, name) => Resource::env(*name),
             };
             let claim = (*one, &resource, *access);
-            let guards = guards(uses, one, who, groups);
-            enter(&mut evidence, claim, run, who, &guards);
+            let locks = locks(accesses, one, attribution, groups);
+            enter(&mut evidence, claim, run, attribution, &locks);
             // The lock file itself is not the protected resource.
-            if !guards.is_empty() && !guards.iter().any(|lock| lock == resource.as_str()) {
-                enter(&mut locked, claim, run, who, &[]);
+            if !locks.is_empty() && !locks.iter().any(|lock| lock == resource.as_str()) {
+                enter(&mut locked, claim, run, attribution, &[]);
             }
         }
         (evidence, locked)
@@ -483,71 +516,89 @@ impl<'a> Claims<'a> {
 
     /// Returns the files that have claims.
     fn files(&self) -> impl Iterator<Item = u32> {
-        self.all.iter().filter_map(|(_, on, _)| match on {
-            On::File(file) => Some(*file),
+        self.all.iter().filter_map(|(_, target, _)| match target {
+            ClaimTarget::File(file) => Some(*file),
             _ => None,
         })
     }
 
     /// Returns for each file the tests that came there only by a working directory that another test had set.
-    fn led(&self) -> HashMap<u32, Vec<u32>> {
-        let mut uses: HashMap<(u32, u32), bool> = HashMap::new();
-        for (one, on, _) in &self.all {
-            if let On::File(file) = on {
-                *uses.entry((*file, one.test)).or_insert(true) &= one.is_led;
+    fn via_foreign_cwd(&self) -> HashMap<u32, Vec<u32>> {
+        let mut accesses: HashMap<(u32, u32), bool> = HashMap::new();
+        for (one, target, _) in &self.all {
+            if let ClaimTarget::File(file) = target {
+                *accesses.entry((*file, one.test)).or_insert(true) &= one.via_foreign_cwd;
             }
         }
-        let mut led: HashMap<u32, Vec<u32>> = HashMap::new();
-        for ((file, test), _) in uses.into_iter().filter(|(_, is_led)| *is_led) {
-            led.entry(file).or_default().push(test);
+        let mut via_foreign_cwd: HashMap<u32, Vec<u32>> = HashMap::new();
+        for ((file, test), _) in accesses
+            .into_iter()
+            .filter(|(_, via_foreign_cwd)| *via_foreign_cwd)
+        {
+            via_foreign_cwd.entry(file).or_default().push(test);
         }
-        led
+        via_foreign_cwd
     }
 
     /// Returns the claims on files with a common cause as claims on that cause.
     fn on_causes(
         &self,
-        uses: &Uses<'_>,
+        accesses: &Accesses<'_>,
         run: &str,
-        who: &Who,
-        groups: &Groups,
+        attribution: &Attribution,
+        groups: &TestGroups,
         kind: Kind,
         cause: &CauseOf<'_>,
     ) -> Evidence {
         let mut evidence = Evidence::new();
         evidence.list_up_to(usize::MAX);
-        for (one, on, access) in &self.all {
-            let On::File(file) = on else { continue };
+        for (one, target, access) in &self.all {
+            let ClaimTarget::File(file) = target else { continue };
             let Some((resource, place)) = cause(*file, one) else {
                 continue;
             };
-            let claimed = Use { place, ..**one };
-            let mut guards = guards(uses, one, who, groups);
+            let claimed = TestAccess { place, ..**one };
+            let mut locks = locks(accesses, one, attribution, groups);
             if kind == Kind::OrderLeak {
                 // An order leak is a conflict between processes, so tests of one process guard each other here.
-                guards.push(format!("process {}", who.tests[one.test as usize].pid));
+                locks.push(format!("process {}", attribution.tests[one.test as usize].pid));
             }
-            enter(&mut evidence, (&claimed, &resource, *access), run, who, &guards);
+            enter(
+                &mut evidence,
+                (&claimed, &resource, *access),
+                run,
+                attribution,
+                &locks,
+            );
         }
         evidence
     }
 }
 
 /// Returns the locks held at an access, and the test group.
-fn guards(uses: &Uses<'_>, one: &Use, who: &Who, groups: &Groups) -> Vec<String> {
-    let mut guards = uses.guards.names(uses.sets.get(one.guards));
-    guards.extend(groups.guard(who.tests[one.test as usize].pid).cloned());
-    guards
+fn locks(
+    accesses: &Accesses<'_>,
+    one: &TestAccess,
+    attribution: &Attribution,
+    groups: &TestGroups,
+) -> Vec<String> {
+    let mut locks = accesses.locks.names(accesses.sets.get(one.locks));
+    locks.extend(
+        groups
+            .lock_name(attribution.tests[one.test as usize].pid)
+            .cloned(),
+    );
+    locks
 }
 
 fn enter(
     evidence: &mut Evidence,
-    (one, resource, access): (&Use, &Resource, Access),
+    (one, resource, access): (&TestAccess, &Resource, Access),
     run: &str,
-    who: &Who,
-    guards: &[String],
+    attribution: &Attribution,
+    locks: &[String],
 ) {
-    let test = &who.tests[one.test as usize];
+    let test = &attribution.tests[one.test as usize];
     evidence.observe(&Observed {
         run,
         binary: &test.binary,
@@ -558,7 +609,7 @@ fn enter(
         attempt: 1,
         resource: resource.clone(),
         access,
-        guards,
+        guards: locks,
         place: &format!("#{}", one.place),
         window: (one.at, test.end.max(one.at)),
     });
@@ -566,30 +617,30 @@ fn enter(
 
 /// The facts about paths that the accesses show.
 struct UsedPaths<'a> {
-    uses: &'a Uses<'a>,
+    accesses: &'a Accesses<'a>,
     suite: &'a [PathBuf],
     made: HashSet<&'a OsStr>,
     directories: HashSet<&'a OsStr>,
 }
 
 impl<'a> UsedPaths<'a> {
-    fn of(uses: &'a Uses<'_>, suite: &'a [PathBuf]) -> Self {
+    fn of(accesses: &'a Accesses<'_>, suite: &'a [PathBuf]) -> Self {
         let (mut made, mut directories) = (HashSet::new(), HashSet::new());
-        for one in &uses.all {
-            let Thing::File(file, how) = one.thing else {
+        for one in &accesses.all {
+            let InternedEffect::File(file, how) = one.effect else {
                 continue;
             };
-            let path = uses.files.get(file);
-            if makes(how) {
+            let path = accesses.files.get(file);
+            if may_create(how) {
                 made.insert(path);
             }
-            if matches!(how, How::Make | How::List) {
+            if matches!(how, FileAccess::MakeDir | FileAccess::List) {
                 directories.insert(path);
             }
             directories.extend(Path::new(path).parent().map(Path::as_os_str));
         }
         Self {
-            uses,
+            accesses,
             suite,
             made,
             directories,
@@ -598,13 +649,16 @@ impl<'a> UsedPaths<'a> {
 }
 
 /// Returns whether the access may have created the path.
-fn makes(how: How) -> bool {
-    matches!(how, How::Make | How::Write | How::Name)
+fn may_create(how: FileAccess) -> bool {
+    matches!(
+        how,
+        FileAccess::MakeDir | FileAccess::Write | FileAccess::AddOrRemove
+    )
 }
 
-impl Paths for UsedPaths<'_> {
+impl PathFacts for UsedPaths<'_> {
     fn is_used(&self, path: &Path) -> bool {
-        self.uses.files.find(path.as_os_str()).is_some()
+        self.accesses.files.find(path.as_os_str()).is_some()
     }
 
     fn is_made(&self, path: &Path) -> bool {
@@ -635,7 +689,7 @@ impl Paths for UsedPaths<'_> {
     }
 }
 
-impl<'a> On<'a> {
+impl<'a> ClaimTarget<'a> {
     /// The mask and a variable are met by those of one process, also by who clears all of them.
     fn of(resource: &'a Resource, number: u32, pid: u32) -> Self {
         let kind = resource.kind();

@@ -1,8 +1,8 @@
 //! Environment variables that every test sets to the same value, or unsets, before it reads them: no schedule changes the
 //! value that a test reads.
 
-use super::format::Kind;
-use super::log::Record;
+use crate::observe::format::Kind;
+use crate::observe::log::Record;
 use std::collections::{HashMap, HashSet};
 
 /// The mark of an unset variable: no value has mark 0.
@@ -20,15 +20,15 @@ struct Variable {
 
 /// The variables of all processes, by process and name.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub(crate) struct ConstantVars {
     variables: HashMap<u32, HashMap<String, Variable>>,
     /// The tests that removed all variables, by process.
     cleared_by: HashMap<u32, HashSet<u32>>,
 }
 
-impl Settled {
+impl ConstantVars {
     /// Notes an access by a test. Call it in the order of the records.
-    pub(super) fn take_in(&mut self, record: &Record<'_>, pid: u32, test: u32) {
+    pub(crate) fn add(&mut self, record: &Record<'_>, pid: u32, test: u32) {
         if record.kind == Kind::ClearVariables {
             self.cleared_by.entry(pid).or_default().insert(test);
         }
@@ -67,7 +67,7 @@ impl Settled {
     }
 
     /// Returns whether every test of the process reads only the value it set itself.
-    pub(super) fn is(&self, pid: u32, name: &str) -> bool {
+    pub(crate) fn is_constant(&self, pid: u32, name: &str) -> bool {
         let variable = self.variables.get(&pid).and_then(|all| all.get(name));
         variable.is_some_and(|variable| {
             let is_unset = variable.value.is_none_or(|value| value == UNSET);
@@ -78,29 +78,29 @@ impl Settled {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::log::test_log::LogBuilder;
     use Kind as K;
 
-    fn is_settled(records: &[(u32, Kind, u64)]) -> bool {
-        let mut made = Made::new(7, 1, true);
+    fn is_constant_after(records: &[(u32, Kind, u64)]) -> bool {
+        let mut made = LogBuilder::new(7, 1, true);
         for (test, kind, value) in records {
             made.record(1, *test, *kind, *value, "MODE", b"");
         }
         let log = made.log();
-        let mut settled = Settled::default();
+        let mut vars = ConstantVars::default();
         for record in log.records() {
-            settled.take_in(&record, 7, record.test);
+            vars.add(&record, 7, record.test);
         }
-        assert!(!settled.is(8, "MODE") && !settled.is(7, "OTHER"));
-        settled.is(7, "MODE")
+        assert!(!vars.is_constant(8, "MODE") && !vars.is_constant(7, "OTHER"));
+        vars.is_constant(7, "MODE")
     }
 
     #[test]
     fn a_variable_is_settled_if_all_say_the_same_before_they_ask() {
         let (a, b) = ((1, K::SetVariable, 5), (2, K::SetVariable, 5));
-        assert!(is_settled(&[a, b]));
-        assert!(is_settled(&[
+        assert!(is_constant_after(&[a, b]));
+        assert!(is_constant_after(&[
             a,
             (1, K::GetVariable, 0),
             b,
@@ -113,7 +113,7 @@ mod tests {
             (3, K::GetVariable, 0),
             (2, K::ClearVariables, 0),
         ] {
-            assert!(!is_settled(&[a, another, b]), "{another:?}");
+            assert!(!is_constant_after(&[a, another, b]), "{another:?}");
         }
     }
 
@@ -121,10 +121,10 @@ mod tests {
     fn unset_by_every_test_is_one_value() {
         let (a, b) = ((1, K::UnsetVariable, 0), (2, K::UnsetVariable, 0));
         let (asked_by_a, asked_by_b) = ((1, K::GetVariable, 0), (2, K::GetVariable, 0));
-        assert!(is_settled(&[a, asked_by_a, b, asked_by_b]));
-        assert!(is_settled(&[a, (2, K::ClearVariables, 0), asked_by_b]));
+        assert!(is_constant_after(&[a, asked_by_a, b, asked_by_b]));
+        assert!(is_constant_after(&[a, (2, K::ClearVariables, 0), asked_by_b]));
         // Who does not unset it may find it set, and who sets it leaves it so.
-        assert!(!is_settled(&[a, asked_by_b, b]));
-        assert!(!is_settled(&[a, b, (3, K::SetVariable, 5)]));
+        assert!(!is_constant_after(&[a, asked_by_b, b]));
+        assert!(!is_constant_after(&[a, b, (3, K::SetVariable, 5)]));
     }
 }

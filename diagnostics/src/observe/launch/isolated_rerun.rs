@@ -1,37 +1,23 @@
 //! Reruns of single tests whose records could not be attributed: each test gets a process of its own.
 
-use super::launch::{Launch, Started, VARIABLE};
-use super::runner;
+use super::{Launch, StartedProgram};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 /// The time limit of one test. A test that exceeds it is killed; the records it has written so far count.
-const LONGEST: Timespec = Timespec {
+const TIME_LIMIT: Timespec = Timespec {
     tv_sec: 120,
     tv_nsec: 0,
 };
 
 /// Runs one test of a program under observation, with the arguments, directory and variables the program was started with.
 /// Returns the process ID, or `None` if the program could not be started.
-pub(super) fn run(launch: &Launch, program: &Started, test: &str) -> Option<u32> {
-    let mut command = runner::started(launch.runner().as_os_str());
-    let ignored = program
-        .arguments
-        .iter()
-        .find(|argument| *argument == "--ignored" || *argument == "--include-ignored");
-    let mut child = command
-        .arg(crate::cli::RUNNER_WORD)
-        .arg(&program.program)
+pub(crate) fn run(launch: &Launch, program: &StartedProgram, test: &str) -> Option<u32> {
+    let mut child = program
+        .command(&launch.runner(), &launch.instructions_for_one_test())
         .args([test, "--exact", "--test-threads=1"])
-        .args(ignored)
-        .current_dir(&program.dir)
-        .env_clear()
-        .envs(program.variables.iter().map(|(name, value)| (name, value)))
-        .env(VARIABLE, launch.told_alone())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .args(program.ignored())
         .spawn()
         .ok()?;
     let pid = child.id();
@@ -45,7 +31,7 @@ fn wait(child: &mut Child) {
         .and_then(Pid::from_raw)
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     if let Some(pidfd) = pidfd
-        && poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&LONGEST)) == Ok(0)
+        && poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&TIME_LIMIT)) == Ok(0)
     {
         // Fails if the test has ended in the meantime.
         let _ = child.kill();

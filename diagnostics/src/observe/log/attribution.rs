@@ -4,9 +4,9 @@
 //! memory; the name counts if the thread gave itself the same name and the program lists it. A process that a test starts
 //! belongs to that test.
 
-use super::format::{IN_SLOT, RUN, header};
-use super::log::{Log, Record};
-use super::notes::{Child, Name, Notes, binary_of, name_of};
+use super::process_facts::{ChildStart, ProcessFacts, ThreadName, binary_of, name_of};
+use crate::observe::format::{IN_SLOT, RUN, header};
+use crate::observe::log::{Log, Record};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ const AFTERWARDS: u64 = 20_000;
 
 /// A test that ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Test {
+pub(crate) struct ObservedTest {
     pub(crate) name: String,
     /// The name of its program.
     pub(crate) binary: String,
@@ -30,7 +30,7 @@ pub(crate) struct Test {
 
 /// A process started for a single test, because the thread names of its program could not be read.
 #[derive(Clone, Debug)]
-pub(crate) struct Alone {
+pub(crate) struct IsolatedRerun {
     pub(crate) test: String,
     /// The process the test originally ran in.
     pub(crate) pid: u32,
@@ -39,181 +39,181 @@ pub(crate) struct Alone {
 
 /// Information beyond the logs.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct KnownTests {
     /// The tests each program lists; absent for a program that cannot list them.
     pub(crate) lists: HashMap<PathBuf, BTreeSet<String>>,
     /// Reruns of single tests, by process ID.
-    pub(crate) alone: HashMap<u32, Alone>,
+    pub(crate) isolated: HashMap<u32, IsolatedRerun>,
     /// Processes whose tests were rerun one by one.
     pub(crate) replaced: BTreeSet<u32>,
 }
 
 /// The origin of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Origin {
+struct ProcessOrigin {
     test: Option<usize>,
     /// The log and record of its start, whose source line stands for the process.
-    begun: Option<(usize, usize)>,
+    start: Option<(usize, usize)>,
     /// Whether reruns replace it.
     replaced: bool,
 }
 
 #[derive(Debug)]
-enum Owner {
+enum LogOwner {
     /// The process belongs to one test, or to none that is known.
-    One(Origin),
+    One(ProcessOrigin),
     /// Its threads are tests, by thread number.
     Threads(HashMap<u32, usize>),
 }
 
 /// The tests of a run, and the owner of each log.
 #[derive(Debug)]
-pub(crate) struct Who {
-    pub(crate) tests: Vec<Test>,
-    owners: Vec<Owner>,
+pub(crate) struct Attribution {
+    pub(crate) tests: Vec<ObservedTest>,
+    log_owners: Vec<LogOwner>,
     /// Logs of programs whose harness is libtest.
-    harnessed: BTreeSet<usize>,
+    libtest_logs: BTreeSet<usize>,
     /// Logs with tests that could not be distinguished, and the names they may have.
-    pub(crate) missed: Vec<(usize, BTreeSet<String>)>,
+    pub(crate) ambiguous: Vec<(usize, BTreeSet<String>)>,
 }
 
-impl Who {
-    pub(crate) fn of(logs: &[Log], known: &Known) -> Self {
-        let notes: Vec<Notes> = logs.iter().map(Notes::of).collect();
-        let mut who = Self {
+impl Attribution {
+    pub(crate) fn of(logs: &[Log], known: &KnownTests) -> Self {
+        let facts: Vec<ProcessFacts> = logs.iter().map(ProcessFacts::of).collect();
+        let mut attribution = Self {
             tests: Vec::new(),
-            owners: Vec::new(),
-            harnessed: BTreeSet::new(),
-            missed: Vec::new(),
+            log_owners: Vec::new(),
+            libtest_logs: BTreeSet::new(),
+            ambiguous: Vec::new(),
         };
-        for (index, (log, notes)) in logs.iter().zip(&notes).enumerate() {
+        for (index, (log, facts)) in logs.iter().zip(&facts).enumerate() {
             let owner = if log.is_test() && !known.replaced.contains(&log.pid()) {
-                who.root(index, log, notes, known)
+                attribution.root(index, log, facts, known)
             } else {
-                Owner::One(Origin {
+                LogOwner::One(ProcessOrigin {
                     test: None,
-                    begun: None,
+                    start: None,
                     replaced: log.is_test(),
                 })
             };
-            who.owners.push(owner);
+            attribution.log_owners.push(owner);
         }
-        who.children(logs, &notes);
-        who
+        attribution.children(logs, &facts);
+        attribution
     }
 
     /// Returns the test of a record. Records after the end of the test are not the test's: threads of a pool that it
     /// happened to start work for other tests by then.
     pub(crate) fn test(&self, log: usize, record: &Record<'_>) -> Option<usize> {
         let test = self.test_of(log, record.test)?;
-        let is_over = matches!(self.owners[log], Owner::Threads(_))
+        let is_over = matches!(self.log_owners[log], LogOwner::Threads(_))
             && record.at > self.tests[test].end.saturating_add(AFTERWARDS);
         (!is_over).then_some(test)
     }
 
     /// Returns whether libtest itself made the record, at its start or in the thread that waits for tests.
     pub(crate) fn is_harness(&self, log: usize, record: &Record<'_>) -> bool {
-        record.test == 0 && self.harnessed.contains(&log)
+        record.test == 0 && self.libtest_logs.contains(&log)
     }
 
     /// Returns the test with that thread number in a log.
-    pub(super) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
-        match &self.owners[log] {
+    pub(crate) fn test_of(&self, log: usize, number: u32) -> Option<usize> {
+        match &self.log_owners[log] {
             _ if number == RUN => None,
-            Owner::One(origin) => origin.test,
-            Owner::Threads(tests) => tests.get(&number).copied(),
+            LogOwner::One(origin) => origin.test,
+            LogOwner::Threads(tests) => tests.get(&number).copied(),
         }
     }
 
     /// Returns the log and position of the record that started a test's child process.
-    pub(crate) fn begun(&self, log: usize) -> Option<(usize, usize)> {
-        match &self.owners[log] {
-            Owner::One(origin) => origin.begun,
-            Owner::Threads(_) => None,
+    pub(crate) fn start(&self, log: usize) -> Option<(usize, usize)> {
+        match &self.log_owners[log] {
+            LogOwner::One(origin) => origin.start,
+            LogOwner::Threads(_) => None,
         }
     }
 
     /// Returns whether reruns replace this process.
     pub(crate) fn is_replaced(&self, log: usize) -> bool {
-        matches!(&self.owners[log], Owner::One(origin) if origin.replaced)
+        matches!(&self.log_owners[log], LogOwner::One(origin) if origin.replaced)
     }
 
-    fn add(&mut self, test: Test) -> usize {
+    fn add(&mut self, test: ObservedTest) -> usize {
         self.tests.push(test);
         self.tests.len() - 1
     }
 
-    fn root(&mut self, index: usize, log: &Log, notes: &Notes, known: &Known) -> Owner {
-        let whole = |test| {
-            Owner::One(Origin {
+    fn root(&mut self, index: usize, log: &Log, facts: &ProcessFacts, known: &KnownTests) -> LogOwner {
+        let one_test = |test| {
+            LogOwner::One(ProcessOrigin {
                 test: Some(test),
-                begun: None,
+                start: None,
                 replaced: false,
             })
         };
-        let test = Test {
+        let test = ObservedTest {
             name: String::new(),
-            binary: binary_of(&notes.program),
+            binary: binary_of(&facts.program),
             pid: log.pid(),
             started: log.header(header::MONOTONIC),
             in_turn: true,
-            end: notes.last,
+            end: facts.last,
         };
-        if let Some(alone) = known.alone.get(&log.pid()) {
-            return whole(self.add(Test {
-                name: alone.test.clone(),
-                pid: alone.pid,
-                started: alone.started,
+        if let Some(isolated) = known.isolated.get(&log.pid()) {
+            return one_test(self.add(ObservedTest {
+                name: isolated.test.clone(),
+                pid: isolated.pid,
+                started: isolated.started,
                 ..test
             }));
         }
-        if let Some((name, binary)) = &notes.named {
-            return whole(self.add(Test {
+        if let Some((name, binary)) = &facts.named {
+            return one_test(self.add(ObservedTest {
                 name: name.clone(),
                 binary: binary.clone(),
                 in_turn: false,
                 ..test
             }));
         }
-        let list = known.lists.get(&notes.program);
-        self.harnessed.extend(list.map(|_| index));
+        let list = known.lists.get(&facts.program);
+        self.libtest_logs.extend(list.map(|_| index));
         let mut threads = HashMap::new();
-        let mut is_missed = false;
-        for (number, thread) in &notes.threads {
+        let mut is_ambiguous = false;
+        for (number, thread) in &facts.threads {
             match name_of(thread, list) {
-                Name::Known(name) => {
-                    let end = thread.over.unwrap_or(notes.last);
-                    let test = Test {
+                ThreadName::Known(name) => {
+                    let end = thread.over.unwrap_or(facts.last);
+                    let test = ObservedTest {
                         name,
                         end,
                         ..test.clone()
                     };
                     threads.insert(*number, self.add(test));
                 }
-                Name::Missed => is_missed = true,
-                Name::None => {}
+                ThreadName::Ambiguous => is_ambiguous = true,
+                ThreadName::NotATest => {}
             }
         }
-        if is_missed {
-            let ran = |name: &&String| notes.threads.iter().any(|(_, thread)| thread.may_be(name));
+        if is_ambiguous {
+            let ran = |name: &&String| facts.threads.iter().any(|(_, thread)| thread.may_be(name));
             let names = list.into_iter().flatten().filter(ran).cloned().collect();
-            self.missed.push((index, names));
+            self.ambiguous.push((index, names));
         }
-        Owner::Threads(threads)
+        LogOwner::Threads(threads)
     }
 
     /// Finds the test of each child process: by the process ID its start returned, otherwise by its parent, if the parent
     /// belongs to one test.
-    fn children(&mut self, logs: &[Log], notes: &[Notes]) {
-        let mut begun: HashMap<u32, Vec<Child>> = HashMap::new();
+    fn children(&mut self, logs: &[Log], facts: &[ProcessFacts]) {
+        let mut start: HashMap<u32, Vec<ChildStart>> = HashMap::new();
         let mut by_pid: HashMap<u32, Vec<usize>> = HashMap::new();
-        for (index, (log, notes)) in logs.iter().zip(notes).enumerate() {
+        for (index, (log, facts)) in logs.iter().zip(facts).enumerate() {
             by_pid.entry(log.pid()).or_default().push(index);
-            for (pid, child) in &notes.children {
-                begun
+            for (pid, child) in &facts.children {
+                start
                     .entry(*pid)
                     .or_default()
-                    .push(Child { log: index, ..*child });
+                    .push(ChildStart { log: index, ..*child });
             }
         }
         // Parents begin before their children.
@@ -223,61 +223,61 @@ impl Who {
             let began = logs[index].began();
             let slot = IN_SLOT as u32 | logs[index].header(header::SLOT) as u32;
             let starts = [logs[index].pid(), slot];
-            let starts = starts.iter().filter_map(|key| begun.get(key)).flatten();
+            let starts = starts.iter().filter_map(|key| start.get(key)).flatten();
             // Both a fork and the exec after it are recorded, and only the fork has a source line. Process IDs are reused,
             // so the record nearest in time counts.
-            let near = |child: &&Child| {
+            let near = |child: &&ChildStart| {
                 let apart = child.at.abs_diff(began);
                 (apart / 1_000_000, !child.has_place, apart)
             };
             let origin = match starts.min_by_key(near) {
-                Some(child) => match &self.owners[child.log] {
-                    Owner::One(parent) => Origin {
+                Some(child) => match &self.log_owners[child.log] {
+                    LogOwner::One(parent) => ProcessOrigin {
                         test: parent.test.filter(|_| child.test != RUN),
                         // The source line of a grandchild is where the test started the child.
-                        begun: parent.begun.or(Some((child.log, child.position))),
+                        start: parent.start.or(Some((child.log, child.position))),
                         replaced: parent.replaced,
                     },
-                    Owner::Threads(tests) => Origin {
+                    LogOwner::Threads(tests) => ProcessOrigin {
                         test: tests.get(&child.test).copied(),
-                        begun: Some((child.log, child.position)),
+                        start: Some((child.log, child.position)),
                         replaced: false,
                     },
                 },
                 None => {
                     let parents = by_pid.get(&logs[index].parent()).map_or(&[][..], Vec::as_slice);
                     let parent = parents.iter().rfind(|parent| logs[**parent].began() <= began);
-                    match parent.map(|parent| &self.owners[*parent]) {
-                        Some(Owner::One(origin)) => *origin,
+                    match parent.map(|parent| &self.log_owners[*parent]) {
+                        Some(LogOwner::One(origin)) => *origin,
                         _ => continue,
                     }
                 }
             };
-            self.owners[index] = Owner::One(origin);
+            self.log_owners[index] = LogOwner::One(origin);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::Kind;
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::format::Kind;
+    use crate::observe::log::test_log::LogBuilder;
 
     fn list(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     /// The test of each access, by the path that was accessed.
-    fn owners(logs: &[Log], known: &Known) -> Vec<(String, Option<String>)> {
-        let who = Who::of(logs, known);
+    fn log_owners(logs: &[Log], known: &KnownTests) -> Vec<(String, Option<String>)> {
+        let attribution = Attribution::of(logs, known);
         let mut found = Vec::new();
         for (index, log) in logs.iter().enumerate() {
             for record in log.records().filter(|record| record.kind.is_access()) {
-                let test = who.test(index, &record);
+                let test = attribution.test(index, &record);
                 found.push((
                     record.words().into_owned(),
-                    test.map(|test| who.tests[test].name.clone()),
+                    test.map(|test| attribution.tests[test].name.clone()),
                 ));
             }
         }
@@ -290,24 +290,24 @@ mod tests {
 
     #[test]
     fn threads_are_tests_and_what_they_start_is_theirs() {
-        let mut root = Made::new(10, 1, true);
+        let mut root = LogBuilder::new(10, 1, true);
         root.record(1, 0, Kind::Program, 0, "/t/shop-0123456789abcdef", b"")
             .record(2, 0, Kind::Test, 1, "a", b"")
             .record(2, 0, Kind::Test, 2, "b", b"")
             .record(3, 1, Kind::Open, 0, "/by-a", b"")
             .record(4, 2, Kind::Child, 11, "", b"")
             .record(5, 0, Kind::Open, 0, "/by-main", b"");
-        let mut child = Made::new(11, 10, false);
+        let mut child = LogBuilder::new(11, 10, false);
         child
             .record(5, 0, Kind::Open, 0, "/by-child", b"")
             .record(6, 0, Kind::Child, 12, "", b"");
-        let mut grandchild = Made::new(12, 11, false);
+        let mut grandchild = LogBuilder::new(12, 11, false);
         grandchild.record(7, 0, Kind::Open, 0, "/by-grandchild", b"");
-        let mut stranger = Made::new(99, 10, false);
+        let mut stranger = LogBuilder::new(99, 10, false);
         stranger.record(7, 0, Kind::Open, 0, "/by-stranger", b"");
         let logs = [root.log(), child.log(), grandchild.log(), stranger.log()];
         assert_eq!(
-            owners(&logs, &Known::default()),
+            log_owners(&logs, &KnownTests::default()),
             [
                 told("/by-a", Some("a")),
                 told("/by-main", None),
@@ -320,35 +320,35 @@ mod tests {
 
     #[test]
     fn what_libtest_does_itself_is_told_from_what_may_be_a_test_s() {
-        let mut root = Made::new(10, 1, true);
+        let mut root = LogBuilder::new(10, 1, true);
         root.record(1, 0, Kind::Program, 0, "/t/shop", b"")
             .record(2, 0, Kind::Test, 1, "a", b"")
             .record(3, 0, Kind::Open, 0, "/by-libtest", b"")
             .record(4, 1, Kind::Open, 0, "/by-a", b"");
         let logs = [root.log()];
-        let mut known = Known::default();
+        let mut known = KnownTests::default();
         // Without a list it may be a harness that runs tests on the main thread.
         for (has_list, wanted) in [(false, [false, false]), (true, [true, false])] {
             if has_list {
                 known.lists.insert("/t/shop".into(), list(&["a"]));
             }
-            let who = Who::of(&logs, &known);
+            let attribution = Attribution::of(&logs, &known);
             let records = logs[0].records().filter(|record| record.kind.is_access());
-            let found: Vec<bool> = records.map(|record| who.is_harness(0, &record)).collect();
+            let found: Vec<bool> = records.map(|record| attribution.is_harness(0, &record)).collect();
             assert_eq!(found, wanted);
         }
     }
 
     #[test]
     fn what_a_test_s_threads_do_when_it_is_over_is_nobody_s() {
-        let mut root = Made::new(10, 1, true);
+        let mut root = LogBuilder::new(10, 1, true);
         root.record(1, 0, Kind::Test, 1, "a", b"")
             .record(2, 1, Kind::Open, 0, "/own", b"")
             .record(3, 1, Kind::TestOver, 0, "", b"")
             .record(4, 1, Kind::Open, 0, "/tidied-up", b"")
             .record(4 + AFTERWARDS, 1, Kind::Open, 0, "/for-another", b"");
         assert_eq!(
-            owners(&[root.log()], &Known::default()),
+            log_owners(&[root.log()], &KnownTests::default()),
             [
                 told("/own", Some("a")),
                 told("/tidied-up", Some("a")),
@@ -359,53 +359,53 @@ mod tests {
 
     #[test]
     fn under_nextest_a_process_is_a_test_with_all_that_it_starts() {
-        let mut root = Made::new(10, 1, true);
+        let mut root = LogBuilder::new(10, 1, true);
         root.record(1, 0, Kind::Named, 0, "orders::a", b"shop::orders")
             .record(2, 0, Kind::Open, 0, "/a", b"");
-        let mut child = Made::new(11, 10, false);
+        let mut child = LogBuilder::new(11, 10, false);
         child.record(5, 0, Kind::Open, 0, "/b", b"");
         let logs = [root.log(), child.log()];
         assert_eq!(
-            owners(&logs, &Known::default()),
+            log_owners(&logs, &KnownTests::default()),
             [told("/a", Some("orders::a")), told("/b", Some("orders::a"))]
         );
-        let who = Who::of(&logs, &Known::default());
+        let attribution = Attribution::of(&logs, &KnownTests::default());
         assert_eq!(
-            (who.tests[0].binary.as_str(), who.tests[0].in_turn),
+            (attribution.tests[0].binary.as_str(), attribution.tests[0].in_turn),
             ("shop::orders", false)
         );
     }
 
     #[test]
     fn a_program_whose_tests_cannot_be_told_apart_is_told_of() {
-        let mut root = Made::new(10, 1, true);
+        let mut root = LogBuilder::new(10, 1, true);
         root.record(1, 0, Kind::Program, 0, "/t/shop", b"")
             .record(2, 0, Kind::Test, 1, "", b"")
             .record(3, 1, Kind::ShortName, 0, "orders::a_long_", b"");
-        let mut known = Known::default();
+        let mut known = KnownTests::default();
         known.lists.insert(
             "/t/shop".into(),
             list(&["orders::a_long_name", "orders::a_long_other", "orders::b"]),
         );
         let both = list(&["orders::a_long_name", "orders::a_long_other"]);
-        assert_eq!(Who::of(&[root.log()], &known).missed, [(0, both)]);
+        assert_eq!(Attribution::of(&[root.log()], &known).ambiguous, [(0, both)]);
         known.replaced.insert(10);
-        let who = Who::of(&[root.log()], &known);
-        assert!(who.missed.is_empty() && who.is_replaced(0));
+        let attribution = Attribution::of(&[root.log()], &known);
+        assert!(attribution.ambiguous.is_empty() && attribution.is_replaced(0));
     }
 
     #[test]
     fn a_process_for_one_test_stands_for_the_program_s_own() {
-        let mut root = Made::new(20, 1, true);
+        let mut root = LogBuilder::new(20, 1, true);
         root.record(1, 0, Kind::Open, 0, "/a", b"");
-        let mut known = Known::default();
-        let alone = Alone {
+        let mut known = KnownTests::default();
+        let isolated = IsolatedRerun {
             test: "a".to_owned(),
             pid: 10,
             started: 5,
         };
-        known.alone.insert(20, alone);
-        let who = Who::of(&[root.log()], &known);
-        assert_eq!((who.tests[0].pid, who.tests[0].started), (10, 5));
+        known.isolated.insert(20, isolated);
+        let attribution = Attribution::of(&[root.log()], &known);
+        assert_eq!((attribution.tests[0].pid, attribution.tests[0].started), (10, 5));
     }
 }

@@ -3,15 +3,15 @@
 //! A port is a number for one protocol at one address. A wildcard conflicts with every address of its family; the IPv6
 //! wildcard also with every IPv4 address, unless the socket is IPv6-only.
 
-use super::format::{Kind, ONLY_V6};
-use super::log::Record;
+use crate::observe::format::{Kind, ONLY_V6};
+use crate::observe::log::Record;
 use cofferdam::{Resource, ResourceKind};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A port number at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Port {
+pub(crate) struct Port {
     kind: ResourceKind,
     number: u16,
     address: IpAddr,
@@ -20,7 +20,7 @@ pub(super) struct Port {
 
 impl Port {
     /// Returns the port of a record.
-    pub(super) fn of(record: &Record<'_>) -> Self {
+    pub(crate) fn of(record: &Record<'_>) -> Self {
         let address = if let Ok(bytes) = <[u8; 4]>::try_from(record.text) {
             Ipv4Addr::from(bytes).into()
         } else if let Ok(bytes) = <[u8; 16]>::try_from(record.text) {
@@ -68,7 +68,7 @@ impl Port {
     }
 
     /// Returns whether the resource is this port or conflicts with it.
-    pub(super) fn is(&self, resource: &Resource) -> bool {
+    pub(crate) fn is(&self, resource: &Resource) -> bool {
         let Some((number, address)) = parse(resource) else {
             return false;
         };
@@ -99,19 +99,19 @@ fn parse(resource: &Resource) -> Option<(u16, Option<(IpAddr, bool)>)> {
 const ONLY: &str = "::ipv6only";
 
 /// Returns the number in a port's name.
-pub(super) fn number_of(resource: &Resource) -> Option<u16> {
+pub(crate) fn number_of(resource: &Resource) -> Option<u16> {
     parse(resource).map(|(number, _)| number)
 }
 
 /// The ports that tests used.
 #[derive(Debug, Default)]
-pub(super) struct Ports {
+pub(crate) struct Ports {
     all: Vec<Port>,
     known: HashMap<Port, u32>,
 }
 
 impl Ports {
-    pub(super) fn number(&mut self, port: Port) -> u32 {
+    pub(crate) fn number(&mut self, port: Port) -> u32 {
         let next = self.all.len() as u32;
         let number = *self.known.entry(port).or_insert(next);
         if number == next {
@@ -120,13 +120,13 @@ impl Ports {
         number
     }
 
-    pub(super) fn get(&self, number: u32) -> Port {
+    pub(crate) fn get(&self, number: u32) -> Port {
         self.all[number as usize]
     }
 
     /// Returns the ports that a use of this one counts for: itself, and the narrower ports it conflicts with. Any two
     /// conflicting ports then have one in common.
-    pub(super) fn met_by(&self, number: u32) -> impl Iterator<Item = u32> {
+    pub(crate) fn met_by(&self, number: u32) -> impl Iterator<Item = u32> {
         let own = self.get(number);
         let narrower = (0..).zip(&self.all).filter_map(move |(other, port)| {
             let is_narrower = port.width() < own.width() && port.meets(&own);
@@ -136,7 +136,7 @@ impl Ports {
     }
 
     /// Returns the port as a resource, with its address if not all uses of its number conflict.
-    pub(super) fn resource(&self, number: u32) -> Resource {
+    pub(crate) fn resource(&self, number: u32) -> Resource {
         let port = self.get(number);
         let alike: Vec<&Port> = self
             .all
@@ -156,8 +156,8 @@ impl Ports {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::log::test_log::LogBuilder;
 
     /// A port by protocol and address; `*` is the wildcard of IPv6 alone.
     fn port(kind: Kind, address: &str) -> Port {
@@ -167,7 +167,7 @@ mod tests {
             IpAddr::V4(address) => address.octets().to_vec(),
             IpAddr::V6(address) => address.octets().to_vec(),
         };
-        let mut made = Made::new(1, 1, true);
+        let mut made = LogBuilder::new(1, 1, true);
         made.bytes(1, 1, kind, only | 80, &bytes);
         let log = made.log();
         let record = log.records().next().unwrap();

@@ -1,6 +1,6 @@
 //! Completes conflicts with what an observation knows of their tests.
 
-use super::who;
+use super::log::attribution::ObservedTest;
 use crate::findings::Program;
 use cofferdam_conflicts::{Conflict, Runner, Test, Use};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -8,16 +8,16 @@ use std::path::PathBuf;
 
 /// The observed tests and the directories of their programs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) tests: Vec<who::Test>,
+pub(crate) struct ObservedTests {
+    pub(crate) tests: Vec<ObservedTest>,
     /// The directory of each process, by process ID.
     pub(crate) folders: HashMap<u32, PathBuf>,
     /// The processes of tests that nextest started.
     nextest: HashSet<u32>,
 }
 
-impl Seen {
-    pub(crate) fn new(tests: Vec<who::Test>, folders: HashMap<u32, PathBuf>) -> Self {
+impl ObservedTests {
+    pub(crate) fn new(tests: Vec<ObservedTest>, folders: HashMap<u32, PathBuf>) -> Self {
         let alone = tests.iter().filter(|test| !test.in_turn);
         Self {
             nextest: alone.map(|test| test.pid).collect(),
@@ -28,10 +28,10 @@ impl Seen {
 }
 
 /// Returns the tests that ran, by program.
-pub(crate) fn ran(seen: &Seen) -> Vec<Program> {
+pub(crate) fn ran(observed: &ObservedTests) -> Vec<Program> {
     let mut programs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    for test in &seen.tests {
-        let program = (package(seen, test.pid), test.binary.clone());
+    for test in &observed.tests {
+        let program = (package(observed, test.pid), test.binary.clone());
         programs.entry(program).or_default().insert(test.name.clone());
     }
     let one = |((package, binary), tests): ((String, String), BTreeSet<String>)| Program {
@@ -42,8 +42,8 @@ pub(crate) fn ran(seen: &Seen) -> Vec<Program> {
     programs.into_iter().map(one).collect()
 }
 
-fn package(seen: &Seen, pid: u32) -> String {
-    let folder = seen.folders.get(&pid);
+fn package(observed: &ObservedTests, pid: u32) -> String {
+    let folder = observed.folders.get(&pid);
     folder
         .map(|folder| folder.to_string_lossy().into_owned())
         .unwrap_or_default()
@@ -60,7 +60,7 @@ pub(crate) struct SourceLines {
 /// test is in it once, with the first line of each way in which it uses the resource.
 pub(crate) fn complete(
     conflict: &mut Conflict,
-    seen: &Seen,
+    observed: &ObservedTests,
     lines_of: &mut dyn FnMut(&Test, &Use) -> SourceLines,
 ) {
     let mut tests: Vec<Test> = Vec::new();
@@ -71,8 +71,8 @@ pub(crate) fn complete(
             .position(|known| known.name == test.name && known.binary == test.binary);
         let position = known.unwrap_or(tests.len());
         if known.is_none() {
-            test.package = package(seen, test.pid);
-            test.runner = Some(if seen.nextest.contains(&test.pid) {
+            test.package = package(observed, test.pid);
+            test.runner = Some(if observed.nextest.contains(&test.pid) {
                 Runner::Nextest
             } else {
                 Runner::CargoTest
@@ -129,7 +129,7 @@ mod tests {
                 window: (at, 9),
             });
         }
-        let seen = Seen::new(Vec::new(), [(7, PathBuf::from("/w/shop"))].into());
+        let observed = ObservedTests::new(Vec::new(), [(7, PathBuf::from("/w/shop"))].into());
         let mut lines = |_: &Test, used: &Use| SourceLines {
             place: used.place.clone(),
             test_place: None,
@@ -137,7 +137,7 @@ mod tests {
         let mut conflicts = evidence.conflicts();
         conflicts
             .iter_mut()
-            .for_each(|conflict| complete(conflict, &seen, &mut lines));
+            .for_each(|conflict| complete(conflict, &observed, &mut lines));
         let [conflict] = &conflicts[..] else {
             panic!("{conflicts:?}")
         };

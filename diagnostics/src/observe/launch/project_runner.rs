@@ -7,7 +7,7 @@ use toml::Value;
 ///
 /// `target.<triple>.runner` takes precedence over `target.'cfg(…)'.runner`; of the latter only those that hold on Linux
 /// count.
-pub(super) fn in_file(text: &str, triple: &str, folder: &Path) -> Option<Vec<String>> {
+pub(crate) fn in_file(text: &str, triple: &str, folder: &Path) -> Option<Vec<String>> {
     let config: toml::Table = text.parse().ok()?;
     let targets = config.get("target")?.as_table()?;
     let runner = |value: &Value| words(value.get("runner")?);
@@ -21,7 +21,7 @@ pub(super) fn in_file(text: &str, triple: &str, folder: &Path) -> Option<Vec<Str
 }
 
 /// Returns the runner in the value of cargo's environment variable, for a cargo started in `folder`.
-pub(super) fn in_variable(text: &str, folder: &Path) -> Option<Vec<String>> {
+pub(crate) fn in_variable(text: &str, folder: &Path) -> Option<Vec<String>> {
     anchored(words_of(text), folder)
 }
 
@@ -75,7 +75,7 @@ fn is_ours(name: &str) -> bool {
 
 /// Returns the configuration files that apply in `folder`, the nearest first and cargo's home last, each with the
 /// directory its relative paths start at.
-pub(super) fn files(folder: &Path, home: Option<&Path>) -> Vec<(PathBuf, PathBuf)> {
+pub(crate) fn files(folder: &Path, home: Option<&Path>) -> Vec<(PathBuf, PathBuf)> {
     let mut found = Vec::new();
     for parent in folder.ancestors() {
         for name in [".cargo/config", ".cargo/config.toml"] {

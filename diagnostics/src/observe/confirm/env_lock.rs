@@ -3,9 +3,9 @@
 //! A test pauses while it is inside of `std::env::set_var`, and so holds that lock, as it would for some nanoseconds. Whoever
 //! waits for it is at the variables already: no lock of the tests' own kept it away.
 
-use super::super::format::Kind;
-use super::super::log::{Log, Record};
-use super::super::places::{is_within, modules, places};
+use crate::observe::format::Kind;
+use crate::observe::log::source_lines::{is_within, located_frames, modules};
+use crate::observe::log::{Log, Record};
 use addr2line::Loader;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,18 +21,18 @@ const FILES: &[&str] = &[
 
 /// Which places of which programs are in std's functions for variables: asked for once, for they are always the same.
 #[derive(Debug, Default)]
-pub(super) struct Waits {
+pub(super) struct EnvLockWaits {
     known: Mutex<HashMap<(PathBuf, u64), bool>>,
 }
 
-impl Waits {
+impl EnvLockWaits {
     /// Whether someone with the calls of that number is on the way to a variable.
-    pub(super) fn for_variables(&self, log: &Log, stack: u32) -> bool {
+    pub(super) fn is_env_access(&self, log: &Log, stack: u32) -> bool {
         let is_it = |record: &Record<'_>| record.kind == Kind::Stack && record.value == stack;
         let Some(calls) = log.records().find(is_it) else {
             return false;
         };
-        places(&modules(log), calls.text).any(|(file, address)| self.is_there(file, address))
+        located_frames(&modules(log), calls.text).any(|(file, address)| self.is_there(file, address))
     }
 
     fn is_there(&self, file: &Path, address: u64) -> bool {

@@ -9,37 +9,37 @@ use std::{fs, io};
 /// nextest's name for the absence of a group.
 const NONE: &str = "@global";
 
-/// Writes down the group of the test that runs in process `pid`.
-pub(super) fn note(folder: &Path, pid: u32, group: &OsStr, workspace: &OsStr) -> io::Result<()> {
+/// Writes the group of the test that runs in process `pid`.
+pub(crate) fn save(folder: &Path, pid: u32, group: &OsStr, workspace: &OsStr) -> io::Result<()> {
     if group == NONE {
         // Left by an earlier process with the same ID.
-        return match fs::remove_file(place(folder, pid)) {
+        return match fs::remove_file(path(folder, pid)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
     }
     let text = [group.as_bytes(), b"\n", workspace.as_bytes()].concat();
-    fs::write(place(folder, pid), text)
+    fs::write(path(folder, pid), text)
 }
 
-fn place(folder: &Path, pid: u32) -> PathBuf {
+fn path(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.group"))
 }
 
 /// The single-threaded test groups that tests ran in.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(crate) struct TestGroups {
     by_process: HashMap<u32, String>,
 }
 
-impl Groups {
+impl TestGroups {
     /// Reads the groups of these processes.
-    pub(super) fn read(folder: &Path, pids: impl Iterator<Item = u32>) -> Self {
+    pub(crate) fn read(folder: &Path, pids: impl Iterator<Item = u32>) -> Self {
         let mut settings: HashMap<PathBuf, Option<toml::Table>> = HashMap::new();
         let mut groups = Self::default();
         for pid in pids {
-            let noted = fs::read(place(folder, pid)).unwrap_or_default();
-            let mut parts = noted.splitn(2, |byte| *byte == b'\n');
+            let saved = fs::read(path(folder, pid)).unwrap_or_default();
+            let mut parts = saved.splitn(2, |byte| *byte == b'\n');
             let (Some(group), Some(root)) = (parts.next(), parts.next()) else {
                 continue;
             };
@@ -53,7 +53,7 @@ impl Groups {
             });
             if settings
                 .as_ref()
-                .is_some_and(|settings| is_of_one(settings, &group))
+                .is_some_and(|settings| has_one_thread(settings, &group))
             {
                 groups.by_process.insert(pid, format!("test group {group}"));
             }
@@ -62,12 +62,12 @@ impl Groups {
     }
 
     /// Returns the group of a process as the name of a lock.
-    pub(super) fn guard(&self, pid: u32) -> Option<&String> {
+    pub(crate) fn lock_name(&self, pid: u32) -> Option<&String> {
         self.by_process.get(&pid)
     }
 }
 
-fn is_of_one(settings: &toml::Table, group: &str) -> bool {
+fn has_one_thread(settings: &toml::Table, group: &str) -> bool {
     let threads = settings
         .get("test-groups")
         .and_then(|groups| groups.get(group)?.get("max-threads"));
@@ -94,10 +94,10 @@ mod tests {
             (4, "gone"),
             (5, "@global"),
         ] {
-            note(folder, pid, OsStr::new(group), root).unwrap();
+            save(folder, pid, OsStr::new(group), root).unwrap();
         }
-        let groups = Groups::read(folder, 1..=5);
-        let found: Vec<_> = (1..=5).filter_map(|pid| groups.guard(pid)).collect();
+        let groups = TestGroups::read(folder, 1..=5);
+        let found: Vec<_> = (1..=5).filter_map(|pid| groups.lock_name(pid)).collect();
         assert_eq!(found, ["test group one"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Paths: absolute, without `.` and `..`, resolved through links, and filtered to those that tests can share.
 
-use super::own::PREFIX;
+use crate::observe::launch::scratch_dir::PREFIX;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// Returns `path` relative to `folder` as an absolute path without `.`, and without `..` as far as that is possible without
 /// reading links.
-pub(super) fn absolute(folder: Option<&Path>, path: &Path) -> Option<PathBuf> {
+pub(crate) fn absolute(folder: Option<&Path>, path: &Path) -> Option<PathBuf> {
     if is_tidy(path.as_os_str().as_encoded_bytes()) {
         return Some(path.to_owned());
     }
@@ -37,7 +37,7 @@ fn is_tidy(path: &[u8]) -> bool {
 }
 
 /// Returns whether tests can conflict at a path; excludes the kernel's files, the observer's, and cofferdam's own in `ours`.
-pub(super) fn is_of_interest(path: &Path, ours: &Path) -> bool {
+pub(crate) fn is_of_interest(path: &Path, ours: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
     let below = |folder: &str| {
         text.strip_prefix(folder.as_bytes())
@@ -86,9 +86,9 @@ fn is_observer_s(path: &Path) -> bool {
 
 /// Directories by their real paths, since a suite may reach one through a link.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub(crate) struct Links {
     /// Keyed by bytes: comparing paths component by component is much slower.
-    folders: HashMap<OsString, Option<PathBuf>>,
+    working_dirs: HashMap<OsString, Option<PathBuf>>,
     /// The links in each directory. Listing a directory once is faster than looking at each path in it, and links are rare.
     links: HashMap<OsString, HashSet<OsString>>,
     /// The target of each link.
@@ -97,7 +97,7 @@ pub(super) struct Links {
 
 impl Links {
     /// Returns the path with the real path of its directory. The last component stays: a link is a resource of its own.
-    pub(super) fn resolve(&mut self, path: PathBuf) -> PathBuf {
+    pub(crate) fn resolve(&mut self, path: PathBuf) -> PathBuf {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return path;
         };
@@ -108,7 +108,7 @@ impl Links {
     }
 
     /// Returns the target of a path that is a link. As in [`Links::resolve`], the link must still exist.
-    pub(super) fn target(&mut self, path: &Path) -> Option<&Path> {
+    pub(crate) fn target(&mut self, path: &Path) -> Option<&Path> {
         let (parent, name) = (path.parent()?, path.file_name()?);
         if !self.links.contains_key(parent.as_os_str()) {
             self.links.insert(parent.into(), links_in(parent));
@@ -128,13 +128,13 @@ impl Links {
 
     /// Returns the real path of a directory if it differs.
     fn folder(&mut self, folder: &Path) -> Option<&Path> {
-        if !self.folders.contains_key(folder.as_os_str()) {
+        if !self.working_dirs.contains_key(folder.as_os_str()) {
             // A removed directory is resolved through the ancestors that still exist.
             let resolved = fs::canonicalize(folder).unwrap_or_else(|_| self.resolve(folder.to_owned()));
             let resolved = Some(resolved).filter(|resolved| resolved != folder);
-            self.folders.insert(folder.into(), resolved);
+            self.working_dirs.insert(folder.into(), resolved);
         }
-        self.folders.get(folder.as_os_str())?.as_deref()
+        self.working_dirs.get(folder.as_os_str())?.as_deref()
     }
 }
 

@@ -1,26 +1,26 @@
 //! Ports that belong to one test: those the kernel assigned to it, and leased ports.
 
-use super::format::Kind;
-use super::log::Record;
+use crate::observe::format::Kind;
+use crate::observe::log::Record;
 use std::collections::HashMap;
 
 /// The time from which each owner has each assigned port. 65,536 is added to the numbers of UDP ports.
 #[derive(Debug, Default)]
-pub(super) struct Given {
-    since: HashMap<(Owner, u32), u64>,
+pub(crate) struct EphemeralPorts {
+    since: HashMap<(PortOwner, u32), u64>,
     /// The time from which each TCP port is leased.
     leased: HashMap<u32, u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Owner {
+enum PortOwner {
     Test(usize),
     Process(u32),
 }
 
-impl Given {
+impl EphemeralPorts {
     /// Notes a port that was assigned or leased.
-    pub(super) fn look(&mut self, record: &Record<'_>, test: Option<usize>) {
+    pub(crate) fn add(&mut self, record: &Record<'_>, test: Option<usize>) {
         if record.kind == Kind::LeasedPort {
             let since = self.leased.entry(record.value).or_insert(record.at);
             *since = record.at.min(*since);
@@ -28,7 +28,7 @@ impl Given {
         if record.kind != Kind::GivenPort {
             return;
         }
-        for owner in [Some(Owner::Process(record.pid)), test.map(Owner::Test)] {
+        for owner in [Some(PortOwner::Process(record.pid)), test.map(PortOwner::Test)] {
             let Some(owner) = owner else { continue };
             let since = self.since.entry((owner, record.value)).or_insert(record.at);
             *since = record.at.min(*since);
@@ -38,7 +38,7 @@ impl Given {
     /// Returns whether the access is to a port that the test had been assigned by then, or that was leased. Another test may
     /// be assigned the same number earlier or later, which is no conflict. A test that finds a port in use that was assigned
     /// to its process did not choose the number either: a server shared by several tests passed it on.
-    pub(super) fn is(&self, record: &Record<'_>, test: usize) -> bool {
+    pub(crate) fn belongs_to(&self, record: &Record<'_>, test: usize) -> bool {
         let number = record.value & u32::from(u16::MAX);
         let port = match record.kind {
             Kind::BindTcp | Kind::ConnectTcp => number,
@@ -47,21 +47,21 @@ impl Given {
         };
         let by_then = |since: Option<&u64>| since.is_some_and(|since| *since <= record.at);
         let has = |owner| by_then(self.since.get(&(owner, port)));
-        has(Owner::Test(test))
-            || record.taken() && has(Owner::Process(record.pid))
+        has(PortOwner::Test(test))
+            || record.taken() && has(PortOwner::Process(record.pid))
             || by_then(self.leased.get(&port))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::{FAILED, TAKEN};
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::format::{FAILED, TAKEN};
+    use crate::observe::log::test_log::LogBuilder;
 
     #[test]
     fn a_port_is_a_test_s_own_once_the_kernel_gave_it() {
-        let mut made = Made::new(1, 1, true);
+        let mut made = LogBuilder::new(1, 1, true);
         let taken = FAILED | TAKEN;
         for (at, (kind, flags, value)) in (1..).zip([
             (Kind::BindTcp, 0, 80),
@@ -79,11 +79,11 @@ mod tests {
             made.flagged(at, 1, kind, flags, value, b"", b"");
         }
         let log = made.log();
-        let mut given = Given::default();
+        let mut ports = EphemeralPorts::default();
         for record in log.records() {
-            given.look(&record, Some(3));
+            ports.add(&record, Some(3));
         }
-        let own: Vec<bool> = log.records().map(|record| given.is(&record, 3)).collect();
+        let own: Vec<bool> = log.records().map(|record| ports.belongs_to(&record, 3)).collect();
         assert_eq!(
             own,
             [
@@ -92,13 +92,16 @@ mod tests {
         );
 
         // Another test of the same process knows that the port is taken, and may yet be in the way.
-        let others: Vec<_> = log.records().filter(|record| given.is(record, 4)).collect();
+        let others: Vec<_> = log
+            .records()
+            .filter(|record| ports.belongs_to(record, 4))
+            .collect();
         assert!(matches!(others[..], [ref one] if one.taken() && one.value == 80));
     }
 
     #[test]
     fn a_leased_port_is_that_of_everybody_who_was_handed_it() {
-        let mut made = Made::new(1, 1, true);
+        let mut made = LogBuilder::new(1, 1, true);
         for (at, (kind, value)) in (1..).zip([
             (Kind::BindTcp, 80),
             (Kind::LeasedPort, 80),
@@ -110,12 +113,15 @@ mod tests {
             made.record(at, 1, kind, value, "", b"");
         }
         let log = made.log();
-        let mut given = Given::default();
+        let mut ports = EphemeralPorts::default();
         for record in log.records() {
-            given.look(&record, None);
+            ports.add(&record, None);
         }
         for test in [3, 4] {
-            let own: Vec<bool> = log.records().map(|record| given.is(&record, test)).collect();
+            let own: Vec<bool> = log
+                .records()
+                .map(|record| ports.belongs_to(&record, test))
+                .collect();
             assert_eq!(own, [false, false, true, true, false, false]);
         }
     }

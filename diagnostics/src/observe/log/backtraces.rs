@@ -1,9 +1,9 @@
 //! Recognition of accesses that std makes to print a backtrace: it reads the working directory and `RUST_BACKTRACE`, and
 //! opens debug information. They do not count as accesses of the test.
 
-use super::format::Kind;
-use super::log::{Log, Record};
-use super::places::{Module, modules, places};
+use super::source_lines::{Module, located_frames, modules};
+use crate::observe::format::Kind;
+use crate::observe::log::{Log, Record};
 use addr2line::Loader;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const DEBUG_FILES: &[u8] = b"/usr/lib/debug";
 
 /// The role of a function on a call stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Function {
+enum FrameRole {
     Prints,
     /// Any other function of std.
     Std,
@@ -32,31 +32,31 @@ enum Function {
 
 /// Recognizes records that come from the printing of a backtrace.
 #[derive(Default)]
-pub(super) struct Backtraces {
+pub(crate) struct BacktraceFilter {
     programs: HashMap<PathBuf, Option<Loader>>,
-    functions: HashMap<(PathBuf, u64), Function>,
+    functions: HashMap<(PathBuf, u64), FrameRole>,
     /// Call stacks of the current log that print a backtrace.
     stacks: HashSet<u32>,
 }
 
-impl Backtraces {
+impl BacktraceFilter {
     /// Finds the call stacks in `log` that print a backtrace.
-    pub(super) fn look(&mut self, log: &Log) {
+    pub(crate) fn scan(&mut self, log: &Log) {
         self.stacks.clear();
         let modules = modules(log);
-        let is_asked: HashSet<u32> = log
+        let candidates: HashSet<u32> = log
             .records()
             .filter(|record| record.stack != 0 && may_print(record, &modules))
             .map(|record| record.stack)
             .collect();
         for record in log.records() {
-            if record.kind == Kind::Stack && is_asked.contains(&record.value) {
+            if record.kind == Kind::Stack && candidates.contains(&record.value) {
                 // Only functions of std may lie between the call and the printing function: a panic hook of the program
                 // is the program's code.
-                let first = places(&modules, record.text)
-                    .map(|(file, at)| self.function(file, at))
-                    .find(|function| *function != Function::Std);
-                if first == Some(Function::Prints) {
+                let first = located_frames(&modules, record.text)
+                    .map(|(file, at)| self.role_of(file, at))
+                    .find(|role_of| *role_of != FrameRole::Std);
+                if first == Some(FrameRole::Prints) {
                     self.stacks.insert(record.value);
                 }
             }
@@ -64,11 +64,11 @@ impl Backtraces {
     }
 
     /// Returns whether printing a backtrace caused this record of the current log.
-    pub(super) fn made(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn is_from_backtrace(&self, record: &Record<'_>) -> bool {
         self.stacks.contains(&record.stack)
     }
 
-    fn function(&mut self, file: &Path, address: u64) -> Function {
+    fn role_of(&mut self, file: &Path, address: u64) -> FrameRole {
         let key = (file.to_owned(), address);
         if let Some(known) = self.functions.get(&key) {
             return *known;
@@ -76,11 +76,11 @@ impl Backtraces {
         let program = self.programs.entry(file.to_owned());
         let program = program.or_insert_with(|| Loader::new(file).ok());
         let name = program.as_ref().and_then(|program| program.find_symbol(address));
-        let function = name.map_or(Function::Other, |name| {
-            function(&addr2line::demangle_auto(name.into(), None))
+        let role_of = name.map_or(FrameRole::Other, |name| {
+            role_of(&addr2line::demangle_auto(name.into(), None))
         });
-        self.functions.insert(key, function);
-        function
+        self.functions.insert(key, role_of);
+        role_of
     }
 }
 
@@ -99,19 +99,19 @@ fn may_print(record: &Record<'_>, modules: &[Module]) -> bool {
     }
 }
 
-fn function(name: &str) -> Function {
+fn role_of(name: &str) -> FrameRole {
     let plain = name.trim_start_matches(['<', '&', '*']);
     if MARKS.iter().any(|mark| name.contains(mark)) {
-        Function::Other
+        FrameRole::Other
     } else if PRINTING.iter().any(|printing| plain.starts_with(printing)) {
-        Function::Prints
+        FrameRole::Prints
     } else if ["std::", "core::", "alloc::"]
         .iter()
         .any(|library| plain.starts_with(library))
     {
-        Function::Std
+        FrameRole::Std
     } else {
-        Function::Other
+        FrameRole::Other
     }
 }
 
@@ -122,23 +122,23 @@ mod tests {
     #[test]
     fn std_s_printing_is_told_from_what_it_calls_and_from_what_is_called_below_it() {
         for (name, wanted) in [
-            ("std::env::current_dir::h0123", Function::Std),
-            ("<std::path::PathBuf as core::fmt::Debug>::fmt", Function::Std),
-            ("core::fmt::write", Function::Std),
-            ("std::sys::backtrace::_print_fmt", Function::Prints),
+            ("std::env::current_dir::h0123", FrameRole::Std),
+            ("<std::path::PathBuf as core::fmt::Debug>::fmt", FrameRole::Std),
+            ("core::fmt::write", FrameRole::Std),
+            ("std::sys::backtrace::_print_fmt", FrameRole::Prints),
             (
                 "<std::sys::backtrace::BacktraceLock::print::DisplayBacktrace as core::fmt::Display>::fmt",
-                Function::Prints,
+                FrameRole::Prints,
             ),
-            ("std::panicking::default_hook::{{closure}}", Function::Prints),
+            ("std::panicking::default_hook::{{closure}}", FrameRole::Prints),
             (
                 "std::sys::backtrace::__rust_begin_short_backtrace",
-                Function::Other,
+                FrameRole::Other,
             ),
-            ("shop::hook", Function::Other),
-            ("test::run_test", Function::Other),
+            ("shop::hook", FrameRole::Other),
+            ("test::run_test", FrameRole::Other),
         ] {
-            assert_eq!(function(name), wanted, "{name}");
+            assert_eq!(role_of(name), wanted, "{name}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The facts a log holds about its process: the program, its threads and their names, and the processes it started.
 
-use super::format::Kind;
-use super::log::Log;
+use crate::observe::format::Kind;
+use crate::observe::log::Log;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -10,35 +10,35 @@ const SHORT: usize = 15;
 
 /// The record of a child process's start.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Child {
-    pub(super) log: usize,
-    pub(super) position: usize,
-    pub(super) at: u64,
-    pub(super) test: u32,
-    pub(super) has_place: bool,
+pub(crate) struct ChildStart {
+    pub(crate) log: usize,
+    pub(crate) position: usize,
+    pub(crate) at: u64,
+    pub(crate) test: u32,
+    pub(crate) has_place: bool,
 }
 
 /// The facts a log holds about its process and threads.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
-    pub(super) program: PathBuf,
-    pub(super) named: Option<(String, String)>,
-    pub(super) threads: Vec<(u32, Thread)>,
+pub(crate) struct ProcessFacts {
+    pub(crate) program: PathBuf,
+    pub(crate) named: Option<(String, String)>,
+    pub(crate) threads: Vec<(u32, TestThread)>,
     /// By process ID.
-    pub(super) children: Vec<(u32, Child)>,
-    pub(super) last: u64,
+    pub(crate) children: Vec<(u32, ChildStart)>,
+    pub(crate) last: u64,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Thread {
-    pub(super) long: String,
-    pub(super) short: Option<String>,
-    pub(super) over: Option<u64>,
+pub(crate) struct TestThread {
+    pub(crate) long: String,
+    pub(crate) short: Option<String>,
+    pub(crate) over: Option<u64>,
 }
 
-impl Thread {
+impl TestThread {
     /// Returns whether this may be the thread of the test `name`.
-    pub(super) fn may_be(&self, name: &str) -> bool {
+    pub(crate) fn may_be(&self, name: &str) -> bool {
         self.long == name
             || self
                 .short
@@ -47,30 +47,30 @@ impl Thread {
     }
 }
 
-impl Notes {
-    pub(super) fn of(log: &Log) -> Self {
-        let mut notes = Self::default();
+impl ProcessFacts {
+    pub(crate) fn of(log: &Log) -> Self {
+        let mut facts = Self::default();
         let mut places: HashMap<u32, usize> = HashMap::new();
         for (position, record) in log.records().enumerate() {
-            notes.last = notes.last.max(record.at);
+            facts.last = facts.last.max(record.at);
             match record.kind {
-                Kind::Program => notes.program = PathBuf::from(&*record.words()),
+                Kind::Program => facts.program = PathBuf::from(&*record.words()),
                 Kind::Named => {
                     let binary = String::from_utf8_lossy(record.second).into_owned();
-                    notes.named = Some((record.words().into_owned(), binary));
+                    facts.named = Some((record.words().into_owned(), binary));
                 }
                 Kind::Test => {
-                    places.insert(record.value, notes.threads.len());
-                    let thread = Thread {
+                    places.insert(record.value, facts.threads.len());
+                    let thread = TestThread {
                         long: record.words().into_owned(),
-                        ..Thread::default()
+                        ..TestThread::default()
                     };
-                    notes.threads.push((record.value, thread));
+                    facts.threads.push((record.value, thread));
                 }
                 Kind::ShortName | Kind::TestOver => {
                     let Some((_, thread)) = places
                         .get(&record.test)
-                        .and_then(|place| notes.threads.get_mut(*place))
+                        .and_then(|place| facts.threads.get_mut(*place))
                     else {
                         continue;
                     };
@@ -81,32 +81,32 @@ impl Notes {
                     }
                 }
                 Kind::Child => {
-                    let child = Child {
+                    let child = ChildStart {
                         log: 0,
                         position,
                         at: record.at,
                         test: record.test,
                         has_place: record.stack != 0,
                     };
-                    notes.children.push((record.value, child));
+                    facts.children.push((record.value, child));
                 }
                 _ => {}
             }
         }
-        notes
+        facts
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(crate) enum ThreadName {
     Known(String),
     /// A test whose name could not be determined.
-    Missed,
+    Ambiguous,
     /// Not a test.
-    None,
+    NotATest,
 }
 
-pub(super) fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name {
+pub(crate) fn name_of(thread: &TestThread, list: Option<&BTreeSet<String>>) -> ThreadName {
     let short = thread.short.as_deref().unwrap_or_default();
     let agrees = match &thread.short {
         // A short-lived thread may end before it sets its name.
@@ -118,26 +118,26 @@ pub(super) fn name_of(thread: &Thread, list: Option<&BTreeSet<String>>) -> Name 
     };
     if !thread.long.is_empty() && agrees {
         return match list {
-            Some(list) if !list.contains(&thread.long) => Name::None,
-            _ => Name::Known(thread.long.clone()),
+            Some(list) if !list.contains(&thread.long) => ThreadName::NotATest,
+            _ => ThreadName::Known(thread.long.clone()),
         };
     }
     if short.is_empty() {
-        return Name::None;
+        return ThreadName::NotATest;
     }
     let Some(list) = list else {
         // Short enough not to be truncated.
         return if short.len() < SHORT - 3 {
-            Name::Known(short.to_owned())
+            ThreadName::Known(short.to_owned())
         } else {
-            Name::Missed
+            ThreadName::Ambiguous
         };
     };
     let mut alike = list.iter().filter(|name| is_short_for(short, name));
     match (alike.next(), alike.next()) {
-        (Some(only), None) => Name::Known(only.clone()),
-        (Some(_), Some(_)) => Name::Missed,
-        (None, _) => Name::None,
+        (Some(only), None) => ThreadName::Known(only.clone()),
+        (Some(_), Some(_)) => ThreadName::Ambiguous,
+        (None, _) => ThreadName::NotATest,
     }
 }
 
@@ -151,7 +151,7 @@ fn is_short_for(short: &str, name: &str) -> bool {
 }
 
 /// Returns the name of a test binary without cargo's hash: `orders` for `orders-0123456789abcdef`.
-pub(super) fn binary_of(program: &Path) -> String {
+pub(crate) fn binary_of(program: &Path) -> String {
     let stem = program.file_stem().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('-') {
         Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
@@ -169,8 +169,8 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    fn name(long: &str, short: Option<&str>, tests: Option<&[&str]>) -> Name {
-        let thread = Thread {
+    fn name(long: &str, short: Option<&str>, tests: Option<&[&str]>) -> ThreadName {
+        let thread = TestThread {
             long: long.to_owned(),
             short: short.map(str::to_owned),
             over: None,
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_name_counts_when_the_thread_and_the_program_confirm_it() {
-        let known = |name: &str| Name::Known(name.to_owned());
+        let known = |name: &str| ThreadName::Known(name.to_owned());
         let both = Some(&["orders::a_long_name", "orders::a_long_other", "b"][..]);
         for (long, short, tests, found) in [
             (
@@ -197,21 +197,21 @@ mod tests {
                 known("orders::a_long_name"),
             ),
             // Not a test, but a thread that the program began before its tests.
-            ("watchdog", Some("watchdog"), both, Name::None),
+            ("watchdog", Some("watchdog"), both, ThreadName::NotATest),
             // Something in memory that is not its name.
-            ("b", Some("orders::a_long_"), both, Name::Missed),
+            ("b", Some("orders::a_long_"), both, ThreadName::Ambiguous),
             // Only the short name is known.
             ("", Some("b"), both, known("b")),
-            ("", Some("orders::a_long_"), both, Name::Missed),
+            ("", Some("orders::a_long_"), both, ThreadName::Ambiguous),
             (
                 "",
                 Some("orders::a_long_"),
                 Some(&["orders::a_long_name"][..]),
                 known("orders::a_long_name"),
             ),
-            ("", Some("watchdog"), both, Name::None),
-            ("", None, both, Name::None),
-            ("", Some("orders::a_long_"), None, Name::Missed),
+            ("", Some("watchdog"), both, ThreadName::NotATest),
+            ("", None, both, ThreadName::NotATest),
+            ("", Some("orders::a_long_"), None, ThreadName::Ambiguous),
             ("", Some("b"), None, known("b")),
         ] {
             assert_eq!(name(long, short, tests), found, "{long:?} {short:?} {tests:?}");
@@ -222,7 +222,10 @@ mod tests {
     fn a_letter_that_the_kernel_cut_in_two_is_still_the_same_name() {
         let long = "tests::größenänderung_des_fensters";
         let cut = String::from_utf8_lossy(&long.as_bytes()[..SHORT]).into_owned();
-        assert_eq!(name("", Some(&cut), Some(&[long])), Name::Known(long.to_owned()));
+        assert_eq!(
+            name("", Some(&cut), Some(&[long])),
+            ThreadName::Known(long.to_owned())
+        );
     }
 
     #[test]

@@ -1,62 +1,72 @@
 //! Interpretation of records: the resources that a record accesses, and how.
 
+pub(crate) mod accesses;
+mod constant_vars;
+mod dir_listings;
+mod ephemeral_ports;
+mod file_locks;
+pub(crate) mod paths;
+pub(crate) mod ports;
+pub(crate) mod reading;
+mod removed_dirs;
+
 use super::format::{ITSELF, Kind, SHARED_MEMORY};
 use super::log::Record;
-use super::paths::{Links, absolute};
-use super::ports::Port;
 use cofferdam::{Access, Resource, ResourceKind};
+use paths::{Links, absolute};
+use ports::Port;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// The kind of access to a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum How {
+pub(crate) enum FileAccess {
     /// Read or looked up; a failed lookup reads the absence of the file.
     Read,
     /// Listed, if it is a directory.
     List,
     /// Created as a directory. Two tests that create the same directory do not conflict.
-    Make,
+    MakeDir,
     /// Created or changed.
     Write,
     /// Certainly created or removed: a test that lists the directory sees the difference.
-    Name,
+    AddOrRemove,
     /// Removed or renamed, with everything below it.
-    Uproot,
+    RemoveTree,
     /// Not there to be removed or renamed. Counts if another test creates or removes it.
-    Miss,
+    FailedRemoval,
 }
 
-impl How {
-    pub(super) fn access(self) -> Access {
+impl FileAccess {
+    pub(crate) fn access(self) -> Access {
         match self {
             Self::List => Access::List,
-            Self::Read | Self::Make => Access::Read,
-            Self::Write | Self::Name | Self::Uproot | Self::Miss => Access::Write,
+            Self::Read | Self::MakeDir => Access::Read,
+            Self::Write | Self::AddOrRemove | Self::RemoveTree | Self::FailedRemoval => Access::Write,
         }
     }
 }
 
 /// An access to one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Act {
-    File(PathBuf, How),
+pub(crate) enum Effect {
+    File(PathBuf, FileAccess),
     Port(Port, Access),
     Other(Resource, Access),
     /// A file or directory was created, whose mode depends on the umask.
-    UsedMask,
+    UsedUmask,
     /// All environment variables were removed.
     ClearedVariables,
 }
 
-impl Act {
+impl Effect {
     /// Returns whether it changes the resource.
-    pub(super) fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         match self {
             Self::File(_, how) => how.access() == Access::Write,
             Self::Port(_, access) | Self::Other(_, access) => *access == Access::Write,
-            Self::UsedMask => false,
+            Self::UsedUmask => false,
             Self::ClearedVariables => true,
         }
     }
@@ -66,7 +76,7 @@ impl Act {
 const MEMORY: &str = "/dev/shm";
 
 /// Returns the kind of the file of a record.
-pub(super) fn kind_of(record: &Record<'_>) -> ResourceKind {
+pub(crate) fn kind_of(record: &Record<'_>) -> ResourceKind {
     match record.kind {
         Kind::BindUnix | Kind::ConnectUnix => ResourceKind::UnixSocket,
         Kind::Open | Kind::Remove if u64::from(record.value) & SHARED_MEMORY != 0 => {
@@ -77,7 +87,7 @@ pub(super) fn kind_of(record: &Record<'_>) -> ResourceKind {
 }
 
 /// Returns the resource of a kind at a path.
-pub(super) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
+pub(crate) fn resource_at(kind: ResourceKind, path: &Path) -> Resource {
     let name = path.to_string_lossy();
     if kind == ResourceKind::SharedMemory {
         Resource::new(kind, name.strip_prefix(MEMORY).unwrap_or(&name))
@@ -105,9 +115,9 @@ fn follows(record: &Record<'_>) -> bool {
 
 /// Returns an access with the real path of its file, preceded by a read of the link if the path is one: the access depends
 /// on its target.
-pub(super) fn led(act: Act, record: &Record<'_>, links: &mut Links) -> [Option<Act>; 2] {
-    let Act::File(path, how) = act else {
-        return [None, Some(act)];
+pub(crate) fn through_links(effect: Effect, record: &Record<'_>, links: &mut Links) -> [Option<Effect>; 2] {
+    let Effect::File(path, how) = effect else {
+        return [None, Some(effect)];
     };
     let path = links.resolve(path);
     let target = if follows(record) {
@@ -116,22 +126,31 @@ pub(super) fn led(act: Act, record: &Record<'_>, links: &mut Links) -> [Option<A
         None
     };
     match target.map(Path::to_owned) {
-        Some(target) => [Some(Act::File(path, How::Read)), Some(Act::File(target, how))],
-        None => [None, Some(Act::File(path, how))],
+        Some(target) => [
+            Some(Effect::File(path, FileAccess::Read)),
+            Some(Effect::File(target, how)),
+        ],
+        None => [None, Some(Effect::File(path, how))],
     }
 }
 
 /// Returns the accesses of a record. `folder` is the working directory at that time; `shared` is whether the record comes
 /// from the process whose environment the tests share.
-pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> Vec<Act> {
-    let mut acts = Vec::new();
+pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> Vec<Effect> {
+    let mut effects = Vec::new();
     let (first, second) = (path(record.text), path(record.second));
-    let file = |path: &Path, how: How| absolute(folder, path).map(|path| Act::File(path, how));
+    let file = |path: &Path, how: FileAccess| absolute(folder, path).map(|path| Effect::File(path, how));
     // A call that failed because the object was there, or was not, might succeed in another schedule, so the attempt counts.
     // Any other failure changes nothing and only reads.
-    let or_read = |how: How| if record.failed() { How::Read } else { how };
-    let made = |how: How| if record.taken() { how } else { or_read(how) };
-    let removed = |how: How| if record.absent() { How::Miss } else { made(how) };
+    let or_read = |how: FileAccess| if record.failed() { FileAccess::Read } else { how };
+    let made = |how: FileAccess| if record.taken() { how } else { or_read(how) };
+    let removed = |how: FileAccess| {
+        if record.absent() {
+            FileAccess::FailedRemoval
+        } else {
+            made(how)
+        }
+    };
     let access = |writes: bool| {
         if writes && (!record.failed() || record.taken()) && !record.same() {
             Access::Write
@@ -144,70 +163,81 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
             let writes = record.value & 3 == WRITE_ONLY || record.value & 3 == READ_WRITE;
             let writes = writes || record.value & (CREATE | TRUNCATE) != 0;
             let how = match record.value & (CREATE | EXCLUSIVE) {
-                both if both == CREATE | EXCLUSIVE => How::Name,
-                _ if writes => How::Write,
-                _ => How::Read,
+                both if both == CREATE | EXCLUSIVE => FileAccess::AddOrRemove,
+                _ if writes => FileAccess::Write,
+                _ => FileAccess::Read,
             };
-            let how = if how == How::Name { made(how) } else { or_read(how) };
-            acts.extend(file(first, how));
+            let how = if how == FileAccess::AddOrRemove {
+                made(how)
+            } else {
+                or_read(how)
+            };
+            effects.extend(file(first, how));
             if record.value & CREATE != 0 && !record.failed() {
-                acts.push(Act::UsedMask);
+                effects.push(Effect::UsedUmask);
             }
         }
-        Kind::Look => acts.extend(file(first, How::Read)),
-        Kind::List => acts.extend(file(first, or_read(How::List))),
+        Kind::Look => effects.extend(file(first, FileAccess::Read)),
+        Kind::List => effects.extend(file(first, or_read(FileAccess::List))),
         Kind::MakeFolder => {
-            acts.extend(file(first, made(How::Make)));
+            effects.extend(file(first, made(FileAccess::MakeDir)));
             if !record.failed() {
-                acts.push(Act::UsedMask);
+                effects.push(Effect::UsedUmask);
             }
         }
-        Kind::RemoveFolder => acts.extend(file(first, removed(How::Uproot))),
-        Kind::Remove => acts.extend(file(first, removed(How::Name))),
-        Kind::Symlink => acts.extend(file(first, made(How::Name))),
-        Kind::Change => acts.extend(file(first, or_read(How::Write))),
+        Kind::RemoveFolder => effects.extend(file(first, removed(FileAccess::RemoveTree))),
+        Kind::Remove => effects.extend(file(first, removed(FileAccess::AddOrRemove))),
+        Kind::Symlink => effects.extend(file(first, made(FileAccess::AddOrRemove))),
+        Kind::Change => effects.extend(file(first, or_read(FileAccess::Write))),
         Kind::Rename => {
-            acts.extend(file(first, removed(How::Uproot)));
-            acts.extend(file(second, removed(How::Uproot)));
+            effects.extend(file(first, removed(FileAccess::RemoveTree)));
+            effects.extend(file(second, removed(FileAccess::RemoveTree)));
         }
         Kind::Link => {
-            acts.extend(file(first, How::Read));
-            acts.extend(file(second, made(How::Name)));
+            effects.extend(file(first, FileAccess::Read));
+            effects.extend(file(second, made(FileAccess::AddOrRemove)));
         }
         Kind::BindUnix | Kind::ConnectUnix => {
             let how = if record.kind == Kind::BindUnix {
-                How::Name
+                FileAccess::AddOrRemove
             } else {
-                How::Read
+                FileAccess::Read
             };
             if record.text.starts_with(b"@") {
                 let name = Resource::new(ResourceKind::UnixSocket, record.words());
-                acts.push(Act::Other(name, access(how == How::Name)));
+                effects.push(Effect::Other(name, access(how == FileAccess::AddOrRemove)));
             } else {
-                acts.extend(file(first, if how == How::Name { made(how) } else { how }));
+                effects.extend(file(
+                    first,
+                    if how == FileAccess::AddOrRemove {
+                        made(how)
+                    } else {
+                        how
+                    },
+                ));
             }
         }
         Kind::BindTcp | Kind::BindUdp | Kind::ConnectTcp => {
-            acts.push(Act::Port(
+            effects.push(Effect::Port(
                 Port::of(record),
                 access(record.kind != Kind::ConnectTcp),
             ));
         }
-        Kind::Other => acts.push(Act::Other(Resource::name(record.words()), access(true))),
+        Kind::Other => effects.push(Effect::Other(Resource::name(record.words()), access(true))),
         Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable if shared => {
             let variable = Resource::env(record.words());
-            acts.push(Act::Other(variable, access(record.kind != Kind::GetVariable)));
+            effects.push(Effect::Other(variable, access(record.kind != Kind::GetVariable)));
         }
-        Kind::ClearVariables if shared => acts.push(Act::ClearedVariables),
+        Kind::ClearVariables if shared => effects.push(Effect::ClearedVariables),
         Kind::ChangeFolder | Kind::GetFolder if shared => {
-            acts.push(Act::Other(
+            effects.push(Effect::Other(
                 Resource::cwd(),
                 access(record.kind == Kind::ChangeFolder),
             ));
         }
-        Kind::Mask if shared => acts.push(Act::Other(Resource::umask(), access(true))),
+        Kind::Mask if shared => effects.push(Effect::Other(Resource::umask(), access(true))),
         Kind::SetLocale | Kind::GetLocale if shared => {
-            acts.push(Act::Other(
+            effects.push(Effect::Other(
                 Resource::locale(),
                 access(record.kind == Kind::SetLocale),
             ));
@@ -216,9 +246,9 @@ pub(super) fn acts(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> 
     }
     let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
     if is_relative && shared && record.kind.is_access() {
-        acts.push(Act::Other(Resource::cwd(), Access::Read));
+        effects.push(Effect::Other(Resource::cwd(), Access::Read));
     }
-    acts
+    effects
 }
 
 fn path(text: &[u8]) -> &Path {
@@ -227,24 +257,24 @@ fn path(text: &[u8]) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::{ABSENT, FAILED, SAME, TAKEN};
-    use super::super::log::made::Made;
     use super::*;
+    use crate::observe::format::{ABSENT, FAILED, SAME, TAKEN};
+    use crate::observe::log::test_log::LogBuilder;
     use Kind as K;
 
     /// Returns the accesses of a record as text, in the working directory `/w`.
     fn told(kind: Kind, flags: u8, value: u64, text: &str, second: &str, shared: bool) -> String {
-        let mut made = Made::new(1, 1, true);
+        let mut made = LogBuilder::new(1, 1, true);
         made.flagged(1, 1, kind, flags, value, text.as_bytes(), second.as_bytes());
         let log = made.log();
         let record = log.records().next().unwrap();
-        let words = acts(&record, Some(Path::new("/w")), shared);
-        let words = words.iter().map(|act| match act {
-            Act::File(path, how) => format!("{how:?} {}", path.display()),
-            Act::Port(port, access) => format!("{access} {port:?}"),
-            Act::Other(resource, access) => format!("{access} {resource}"),
-            Act::UsedMask => "mask".to_owned(),
-            Act::ClearedVariables => "cleared".to_owned(),
+        let words = effects(&record, Some(Path::new("/w")), shared);
+        let words = words.iter().map(|effect| match effect {
+            Effect::File(path, how) => format!("{how:?} {}", path.display()),
+            Effect::Port(port, access) => format!("{access} {port:?}"),
+            Effect::Other(resource, access) => format!("{access} {resource}"),
+            Effect::UsedUmask => "mask".to_owned(),
+            Effect::ClearedVariables => "cleared".to_owned(),
         });
         words.collect::<Vec<_>>().join(", ")
     }
@@ -259,25 +289,25 @@ mod tests {
             (K::Open, 0, 2, "/a", "", "Write /a"),
             (K::Open, 0, 0o101, "/a", "", "Write /a, mask"),
             (K::Open, 0, 0o100, "/a", "", "Write /a, mask"),
-            (K::Open, 0, 0o301, "/a", "", "Name /a, mask"),
+            (K::Open, 0, 0o301, "/a", "", "AddOrRemove /a, mask"),
             (K::Open, 0, 0o1000, "/a", "", "Write /a"),
             (K::Open, FAILED, 0o301, "/a", "", "Read /a"),
             (K::Open, 0, RELATIVE, "a", "", "Read /w/a, read cwd"),
             (K::Look, FAILED, 0, "/a", "", "Read /a"),
             (K::List, 0, 0, "/a", "", "List /a"),
             (K::List, FAILED, 0, "/a", "", "Read /a"),
-            (K::MakeFolder, 0, 0, "/a", "", "Make /a, mask"),
+            (K::MakeFolder, 0, 0, "/a", "", "MakeDir /a, mask"),
             (K::MakeFolder, FAILED, 0, "/a", "", "Read /a"),
-            (K::RemoveFolder, 0, 0, "/a", "", "Uproot /a"),
+            (K::RemoveFolder, 0, 0, "/a", "", "RemoveTree /a"),
             (K::RemoveFolder, FAILED, 0, "/a", "", "Read /a"),
-            (K::Remove, 0, 0, "/a", "", "Name /a"),
+            (K::Remove, 0, 0, "/a", "", "AddOrRemove /a"),
             (K::Remove, FAILED, 0, "/a", "", "Read /a"),
-            (K::Rename, 0, 0, "/a", "/b", "Uproot /a, Uproot /b"),
+            (K::Rename, 0, 0, "/a", "/b", "RemoveTree /a, RemoveTree /b"),
             (K::Rename, FAILED, 0, "/a", "/b", "Read /a, Read /b"),
-            (K::Link, 0, 0, "/a", "/b", "Read /a, Name /b"),
-            (K::Symlink, 0, 0, "/a", "", "Name /a"),
+            (K::Link, 0, 0, "/a", "/b", "Read /a, AddOrRemove /b"),
+            (K::Symlink, 0, 0, "/a", "", "AddOrRemove /a"),
             (K::Change, 0, 0, "/a", "", "Write /a"),
-            (K::BindUnix, 0, 0, "/a.sock", "", "Name /a.sock"),
+            (K::BindUnix, 0, 0, "/a.sock", "", "AddOrRemove /a.sock"),
             (K::BindUnix, 0, 0, "@bus", "", "write Unix socket @bus"),
             (K::ConnectUnix, 0, 0, "/a.sock", "", "Read /a.sock"),
             (K::GetVariable, 0, 0, "HOME", "", "read env HOME"),
@@ -316,23 +346,30 @@ mod tests {
     fn an_attempt_that_failed_because_of_what_is_there_counts_as_one() {
         let (taken, absent) = (FAILED | TAKEN, FAILED | ABSENT);
         for (kind, flags, value, text, second, meaning) in [
-            (K::Open, taken, 0o301, "/a", "", "Name /a"),
+            (K::Open, taken, 0o301, "/a", "", "AddOrRemove /a"),
             (K::Open, absent, 0o301, "/a", "", "Read /a"),
             (K::Open, absent, 1, "/a", "", "Read /a"),
             (K::Open, taken, 1, "/a", "", "Read /a"),
-            (K::MakeFolder, taken, 0, "/a", "", "Make /a"),
+            (K::MakeFolder, taken, 0, "/a", "", "MakeDir /a"),
             (K::MakeFolder, absent, 0, "/a", "", "Read /a"),
-            (K::RemoveFolder, taken, 0, "/a", "", "Uproot /a"),
-            (K::RemoveFolder, absent, 0, "/a", "", "Miss /a"),
-            (K::Remove, taken, 0, "/a", "", "Name /a"),
-            (K::Remove, absent, 0, "/a", "", "Miss /a"),
-            (K::Rename, taken, 0, "/a", "/b", "Uproot /a, Uproot /b"),
-            (K::Rename, absent, 0, "/a", "/b", "Miss /a, Miss /b"),
-            (K::Link, taken, 0, "/a", "/b", "Read /a, Name /b"),
+            (K::RemoveFolder, taken, 0, "/a", "", "RemoveTree /a"),
+            (K::RemoveFolder, absent, 0, "/a", "", "FailedRemoval /a"),
+            (K::Remove, taken, 0, "/a", "", "AddOrRemove /a"),
+            (K::Remove, absent, 0, "/a", "", "FailedRemoval /a"),
+            (K::Rename, taken, 0, "/a", "/b", "RemoveTree /a, RemoveTree /b"),
+            (
+                K::Rename,
+                absent,
+                0,
+                "/a",
+                "/b",
+                "FailedRemoval /a, FailedRemoval /b",
+            ),
+            (K::Link, taken, 0, "/a", "/b", "Read /a, AddOrRemove /b"),
             (K::Link, absent, 0, "/a", "/b", "Read /a, Read /b"),
-            (K::Symlink, taken, 0, "/a", "", "Name /a"),
+            (K::Symlink, taken, 0, "/a", "", "AddOrRemove /a"),
             (K::Change, absent, 0, "/a", "", "Read /a"),
-            (K::BindUnix, taken, 0, "/a.sock", "", "Name /a.sock"),
+            (K::BindUnix, taken, 0, "/a.sock", "", "AddOrRemove /a.sock"),
             (K::BindUnix, FAILED, 0, "/a.sock", "", "Read /a.sock"),
             (K::BindUnix, taken, 0, "@bus", "", "write Unix socket @bus"),
             (K::ConnectUnix, absent, 0, "/a.sock", "", "Read /a.sock"),
@@ -367,12 +404,16 @@ mod tests {
             (K::BindUdp, taken, Access::Write),
             (K::ConnectTcp, 0, Access::Read),
         ] {
-            let mut made = Made::new(1, 1, true);
+            let mut made = LogBuilder::new(1, 1, true);
             made.flagged(1, 1, kind, flags, 80, &[127, 0, 0, 1], b"");
             let log = made.log();
             let record = log.records().next().unwrap();
-            let acts = acts(&record, None, true);
-            assert_eq!(acts, [Act::Port(Port::of(&record), access)], "{kind:?} {flags}");
+            let effects = effects(&record, None, true);
+            assert_eq!(
+                effects,
+                [Effect::Port(Port::of(&record), access)],
+                "{kind:?} {flags}"
+            );
         }
     }
 
@@ -386,7 +427,7 @@ mod tests {
             (K::Remove, SHARED_MEMORY, "/dev/shm/sem.a", "shared memory /sem.a"),
             (K::Open, 0, "/dev/shm/a", "file /dev/shm/a"),
         ] {
-            let mut made = Made::new(1, 1, true);
+            let mut made = LogBuilder::new(1, 1, true);
             made.record(1, 1, kind, value, path, b"");
             let log = made.log();
             let kind = kind_of(&log.records().next().unwrap());
@@ -418,7 +459,7 @@ mod tests {
             (K::Link, 0, false),
             (K::Symlink, 0, false),
         ] {
-            let mut made = Made::new(1, 1, true);
+            let mut made = LogBuilder::new(1, 1, true);
             made.record(1, 1, kind, value, "/a", b"");
             let log = made.log();
             let record = log.records().next().unwrap();

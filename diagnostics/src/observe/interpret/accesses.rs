@@ -1,17 +1,17 @@
 //! Every access of each test, kept once. A suite makes a million accesses to a hundred thousand files, so equal ones are
 //! merged.
 
-use super::folders::Uprooted;
-use super::format::{BETWEEN_PROCESSES, Kind, SHARED};
-use super::given::Given;
-use super::guards::Guards;
-use super::log::{Log, Record};
-use super::meaning::{Act, How, acts, kind_of, led, resource_at};
+use super::constant_vars::ConstantVars;
+use super::ephemeral_ports::EphemeralPorts;
+use super::file_locks::FileLocks;
 use super::paths::{Links, is_of_interest};
-use super::places::Place;
 use super::ports::Ports;
-use super::settled::Settled;
-use super::who::Who;
+use super::removed_dirs::RemovedDirs;
+use crate::observe::format::{BETWEEN_PROCESSES, Kind, SHARED};
+use crate::observe::interpret::{Effect, FileAccess, effects, kind_of, resource_at, through_links};
+use crate::observe::log::attribution::Attribution;
+use crate::observe::log::source_lines::CallSite;
+use crate::observe::log::{Log, Record};
 use cofferdam::{Access, Resource, ResourceKind};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -22,12 +22,12 @@ use std::rc::Rc;
 
 /// Interned values, each kept once and known by its number.
 #[derive(Debug)]
-pub(super) struct Numbered<T: ?Sized> {
+pub(crate) struct Interner<T: ?Sized> {
     known: HashMap<Rc<T>, u32>,
     all: Vec<Rc<T>>,
 }
 
-impl<T: ?Sized> Default for Numbered<T> {
+impl<T: ?Sized> Default for Interner<T> {
     fn default() -> Self {
         Self {
             known: HashMap::new(),
@@ -36,8 +36,8 @@ impl<T: ?Sized> Default for Numbered<T> {
     }
 }
 
-impl<T: ?Sized + Eq + Hash> Numbered<T> {
-    pub(super) fn number(&mut self, one: &T) -> u32
+impl<T: ?Sized + Eq + Hash> Interner<T> {
+    pub(crate) fn number(&mut self, one: &T) -> u32
     where
         for<'t> Rc<T>: From<&'t T>,
     {
@@ -52,59 +52,59 @@ impl<T: ?Sized + Eq + Hash> Numbered<T> {
         number
     }
 
-    pub(super) fn find(&self, one: &T) -> Option<u32> {
+    pub(crate) fn find(&self, one: &T) -> Option<u32> {
         self.known.get(one).copied()
     }
 
-    pub(super) fn get(&self, number: u32) -> &T {
+    pub(crate) fn get(&self, number: u32) -> &T {
         &self.all[number as usize]
     }
 }
 
 /// A resource and the kind of access to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Thing {
-    File(u32, How),
+pub(crate) enum InternedEffect {
+    File(u32, FileAccess),
     Port(u32, Access),
     Other(u32, Access),
-    UsedMask,
+    UsedUmask,
     ClearedVariables,
 }
 
 /// The first of several equal accesses by a test.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Use {
-    pub(super) test: u32,
-    pub(super) thing: Thing,
-    pub(super) guards: u32,
+pub(crate) struct TestAccess {
+    pub(crate) test: u32,
+    pub(crate) effect: InternedEffect,
+    pub(crate) locks: u32,
     /// The times of the first and the last recorded access; without a hold only the first is recorded.
-    pub(super) at: u64,
-    pub(super) until: u64,
+    pub(crate) at: u64,
+    pub(crate) until: u64,
     /// An index into `places`.
-    pub(super) place: u32,
+    pub(crate) place: u32,
     /// Whether the test came there only by a working directory that another test had set.
-    pub(super) is_led: bool,
+    pub(crate) via_foreign_cwd: bool,
 }
 
 /// The working directories of the processes of a log.
 #[derive(Debug, Default)]
-pub(super) struct Folders {
+pub(crate) struct WorkingDirs {
     known: HashMap<(u32, u32), PathBuf>,
     /// The tests that set each of them, by their numbers in the log; 0 is the process itself, when it began.
     set_by: HashMap<PathBuf, HashSet<u32>>,
 }
 
-impl Folders {
-    pub(super) fn of(log: &Log) -> Self {
+impl WorkingDirs {
+    pub(crate) fn of(log: &Log) -> Self {
         let records = log.records().filter(|record| record.kind == Kind::Folder);
-        let mut folders = Self::default();
+        let mut working_dirs = Self::default();
         for record in records {
             let folder = PathBuf::from(OsStr::from_bytes(record.text));
-            let tests = folders.set_by.entry(folder.clone()).or_default();
+            let tests = working_dirs.set_by.entry(folder.clone()).or_default();
             tests.insert(record.test);
-            folders.known.insert((record.pid, record.value), folder);
+            working_dirs.known.insert((record.pid, record.value), folder);
         }
-        folders
+        working_dirs
     }
 
     /// Whether the record's path is a relative one, in a working directory that another test of its process had set.
@@ -119,63 +119,69 @@ impl Folders {
 
     /// Returns the working directory of a record. A forked process has that of the process that began the log, until it
     /// changes it.
-    pub(super) fn get(&self, log: &Log, record: &Record<'_>) -> Option<&Path> {
+    pub(crate) fn get(&self, log: &Log, record: &Record<'_>) -> Option<&Path> {
         let find = |pid: u32| self.known.get(&(pid, record.folder));
         find(record.pid).or_else(|| find(log.pid())).map(PathBuf::as_path)
     }
 }
 
 /// The accesses of all tests.
-pub(super) struct Uses<'o> {
+pub(crate) struct Accesses<'o> {
     ours: &'o Path,
     links: Links,
-    pub(super) guards: Guards,
-    given: Given,
-    pub(super) uprooted: Uprooted,
-    pub(super) all: Vec<Use>,
-    known: HashMap<(u32, Thing, u32), u32>,
+    pub(crate) locks: FileLocks,
+    ephemeral_ports: EphemeralPorts,
+    pub(crate) removed_dirs: RemovedDirs,
+    pub(crate) all: Vec<TestAccess>,
+    known: HashMap<(u32, InternedEffect, u32), u32>,
     known_others: HashMap<Resource, usize>,
     /// Keyed by bytes: comparing paths component by component is much slower.
-    pub(super) files: Numbered<OsStr>,
+    pub(crate) files: Interner<OsStr>,
     /// The kinds of files that are sockets or shared memory.
     kinds: HashMap<u32, ResourceKind>,
-    pub(super) ports: Ports,
-    pub(super) others: Vec<Resource>,
+    pub(crate) ports: Ports,
+    pub(crate) others: Vec<Resource>,
     /// Sets of locks held at an access.
-    pub(super) sets: Numbered<[usize]>,
-    pub(super) places: Vec<Place>,
+    pub(crate) sets: Interner<[usize]>,
+    pub(crate) places: Vec<CallSite>,
     /// Processes whose umask a test changed.
-    pub(super) masked: HashSet<u32>,
-    pub(super) settled: Settled,
+    pub(crate) masked: HashSet<u32>,
+    pub(crate) constant_vars: ConstantVars,
     /// The variables that were accessed by name, by process.
-    pub(super) variables: HashMap<u32, BTreeSet<String>>,
+    pub(crate) variables: HashMap<u32, BTreeSet<String>>,
 }
 
-impl<'o> Uses<'o> {
-    pub(super) fn new(ours: &'o Path) -> Self {
+impl<'o> Accesses<'o> {
+    pub(crate) fn new(ours: &'o Path) -> Self {
         Self {
             ours,
             links: Links::default(),
-            guards: Guards::default(),
-            given: Given::default(),
-            uprooted: Uprooted::default(),
+            locks: FileLocks::default(),
+            ephemeral_ports: EphemeralPorts::default(),
+            removed_dirs: RemovedDirs::default(),
             all: Vec::new(),
             known: HashMap::new(),
             known_others: HashMap::new(),
-            files: Numbered::default(),
+            files: Interner::default(),
             kinds: HashMap::new(),
             ports: Ports::default(),
             others: Vec::new(),
-            sets: Numbered::default(),
+            sets: Interner::default(),
             places: Vec::new(),
             masked: HashSet::new(),
-            settled: Settled::default(),
+            constant_vars: ConstantVars::default(),
             variables: HashMap::new(),
         }
     }
 
     /// First pass: locks, removed directories and assigned ports, which determine the meaning of the other records.
-    pub(super) fn look(&mut self, index: usize, log: &Log, folders: &Folders, who: &Who) {
+    pub(crate) fn first_pass(
+        &mut self,
+        index: usize,
+        log: &Log,
+        working_dirs: &WorkingDirs,
+        attribution: &Attribution,
+    ) {
         let matters = |record: &Record<'_>| {
             matches!(
                 record.kind,
@@ -191,62 +197,66 @@ impl<'o> Uses<'o> {
             let number = record.number().unwrap_or_default();
             if record.kind == Kind::Unlocked {
                 // Another thread may unlock it, so the record names the thread that locked it.
-                if let Some(test) = who.test_of(index, record.value) {
-                    self.guards.unlocked(index, test, number, record.at);
+                if let Some(test) = attribution.test_of(index, record.value) {
+                    self.locks.unlock(index, test, number, record.at);
                 }
                 continue;
             }
-            let test = who.test(index, &record);
-            self.given.look(&record, test);
+            let test = attribution.test(index, &record);
+            self.ephemeral_ports.add(&record, test);
             let Some(test) = test else { continue };
             if record.kind == Kind::Locked {
                 let path = self.links.resolve(PathBuf::from(OsStr::from_bytes(record.text)));
                 let way = u64::from(record.value);
                 // The other tests are threads of the same process.
-                let in_process = log.is_test() && record.pid == log.pid() && who.tests[test].in_turn;
+                let in_process = log.is_test() && record.pid == log.pid() && attribution.tests[test].in_turn;
                 if way & BETWEEN_PROCESSES != 0 && in_process {
-                    self.guards.used_as_lock(test, &path);
+                    self.locks.note_ineffective(test, &path);
                 } else {
                     let shared = way & SHARED != 0;
-                    self.guards.locked(index, test, &path, number, shared, record.at);
+                    self.locks.lock(index, test, &path, number, shared, record.at);
                 }
                 continue;
             }
-            for act in acts(&record, folders.get(log, &record), false) {
-                if let Act::File(path, How::Uproot) = act {
-                    self.uprooted.add(&self.links.resolve(path), test);
+            for effect in effects(&record, working_dirs.get(log, &record), false) {
+                if let Effect::File(path, FileAccess::RemoveTree) = effect {
+                    self.removed_dirs.add(&self.links.resolve(path), test);
                 }
             }
         }
     }
 
     /// Second pass: adds the accesses of a record.
-    pub(super) fn take_in(
+    pub(crate) fn second_pass(
         &mut self,
         log: &Log,
-        folders: &Folders,
+        working_dirs: &WorkingDirs,
         record: &Record<'_>,
         test: usize,
-        place: Place,
-        who: &Who,
+        place: CallSite,
+        attribution: &Attribution,
     ) {
-        if self.given.is(record, test) {
+        if self.ephemeral_ports.belongs_to(record, test) {
             return;
         }
         let shared = log.is_test() && record.pid == log.pid();
         if shared {
-            self.settled.take_in(record, who.tests[test].pid, test as u32);
+            self.constant_vars
+                .add(record, attribution.tests[test].pid, test as u32);
         }
-        let is_led = folders.is_set_by_another(log, record);
-        for act in acts(record, folders.get(log, record), shared) {
-            for act in led(act, record, &mut self.links).into_iter().flatten() {
-                self.one(test, act, record, is_led, place, who);
+        let via_foreign_cwd = working_dirs.is_set_by_another(log, record);
+        for effect in effects(record, working_dirs.get(log, record), shared) {
+            for effect in through_links(effect, record, &mut self.links)
+                .into_iter()
+                .flatten()
+            {
+                self.add(test, effect, record, via_foreign_cwd, place, attribution);
             }
         }
     }
 
     /// Returns the file with this number as a resource.
-    pub(super) fn file(&self, file: u32) -> Resource {
+    pub(crate) fn file(&self, file: u32) -> Resource {
         let kind = self.kinds.get(&file).copied().unwrap_or(ResourceKind::File);
         resource_at(kind, Path::new(self.files.get(file)))
     }
@@ -264,32 +274,40 @@ impl<'o> Uses<'o> {
     }
 
     /// Adds one access, with files by their real paths.
-    fn one(&mut self, test: usize, act: Act, record: &Record<'_>, is_led: bool, place: Place, who: &Who) {
+    fn add(
+        &mut self,
+        test: usize,
+        effect: Effect,
+        record: &Record<'_>,
+        via_foreign_cwd: bool,
+        place: CallSite,
+        attribution: &Attribution,
+    ) {
         let (kind, at) = (kind_of(record), record.at);
-        let (thing, held) = match act {
-            Act::File(path, how) => {
+        let (effect, held) = match effect {
+            Effect::File(path, how) => {
                 if !is_of_interest(&path, self.ours) {
                     return;
                 }
                 // Creating a directory is a write as far as locks are concerned.
                 let access = match how {
-                    How::Make => Access::Write,
+                    FileAccess::MakeDir => Access::Write,
                     other => other.access(),
                 };
-                let held = self.guards.held(test, Some(&path), access, at);
+                let held = self.locks.held(test, Some(&path), access, at);
                 let file = self.files.number(path.as_os_str());
                 if kind != ResourceKind::File {
                     self.kinds.insert(file, kind);
                 }
-                (Thing::File(file, how), held)
+                (InternedEffect::File(file, how), held)
             }
-            Act::Port(port, access) => {
-                let held = self.guards.held(test, None, access, at);
-                (Thing::Port(self.ports.number(port), access), held)
+            Effect::Port(port, access) => {
+                let held = self.locks.held(test, None, access, at);
+                (InternedEffect::Port(self.ports.number(port), access), held)
             }
-            Act::Other(resource, access) => {
-                let held = self.guards.held(test, None, access, at);
-                let pid = who.tests[test].pid;
+            Effect::Other(resource, access) => {
+                let held = self.locks.held(test, None, access, at);
+                let pid = attribution.tests[test].pid;
                 if resource.kind() == ResourceKind::Umask && access == Access::Write {
                     self.masked.insert(pid);
                 } else if resource.kind() == ResourceKind::Env {
@@ -298,28 +316,28 @@ impl<'o> Uses<'o> {
                         names.insert(resource.as_str().to_owned());
                     }
                 }
-                (Thing::Other(self.number(resource), access), held)
+                (InternedEffect::Other(self.number(resource), access), held)
             }
-            Act::UsedMask => (Thing::UsedMask, Vec::new()),
-            Act::ClearedVariables => (Thing::ClearedVariables, Vec::new()),
+            Effect::UsedUmask => (InternedEffect::UsedUmask, Vec::new()),
+            Effect::ClearedVariables => (InternedEffect::ClearedVariables, Vec::new()),
         };
-        let (test, guards) = (test as u32, self.sets.number(&held));
+        let (test, locks) = (test as u32, self.sets.number(&held));
         let next = self.all.len() as u32;
-        let known = *self.known.entry((test, thing, guards)).or_insert(next);
+        let known = *self.known.entry((test, effect, locks)).or_insert(next);
         if let Some(known) = self.all.get_mut(known as usize) {
             known.until = known.until.max(at);
-            known.is_led &= is_led;
+            known.via_foreign_cwd &= via_foreign_cwd;
         } else {
             let place_number = self.places.len() as u32;
             self.places.push(place);
-            self.all.push(Use {
+            self.all.push(TestAccess {
                 test,
-                thing,
-                guards,
+                effect,
+                locks,
                 at,
                 until: at,
                 place: place_number,
-                is_led,
+                via_foreign_cwd,
             });
         }
     }

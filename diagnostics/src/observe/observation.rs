@@ -1,14 +1,15 @@
 //! One observation, from the launch to the conflicts.
 
-use super::confirm::{Event, Options, Rerun, confirm};
+use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, confirm};
+use super::format;
 use super::format::{Kind, header};
-use super::found::{Seen, complete, ran};
-use super::group::Groups;
-use super::launch::{Asked, Launch, LaunchError, Started};
-use super::log::Log;
-use super::places::Lines;
-use super::who::{Alone, Known, Who};
-use super::{account, alone, format, reading, runner};
+use super::interpret::reading;
+use super::launch::test_groups::TestGroups;
+use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
+use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
+use super::log::source_lines::LineResolver;
+use super::log::{Log, account_file};
+use super::observed_tests::{ObservedTests, complete, ran};
 use crate::findings::{Account, Coverage, Program};
 use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
@@ -17,14 +18,14 @@ use std::path::{Path, PathBuf};
 
 /// The observation of one command's test processes.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct ObservedCommand {
     launch: Launch,
     dir: PathBuf,
 }
 
 /// The result of an observation.
 #[derive(Debug)]
-pub(crate) struct Observed {
+pub(crate) struct ObservationResult {
     pub(crate) coverage: Coverage,
     /// The same, as the detection counts it.
     pub(crate) watched: cofferdam_conflicts::Watched,
@@ -39,11 +40,11 @@ pub(crate) struct Observed {
     pub(crate) ran: Vec<Program>,
 }
 
-impl Session {
+impl ObservedCommand {
     /// Prepares the observation of a command started in `dir`.
-    pub(crate) fn begin(dir: &Path, asked: Asked) -> Result<Self, LaunchError> {
+    pub(crate) fn begin(dir: &Path, settings: LaunchSettings) -> Result<Self, LaunchError> {
         Ok(Self {
-            launch: Launch::new(dir, asked)?,
+            launch: Launch::new(dir, settings)?,
             dir: dir.to_owned(),
         })
     }
@@ -54,34 +55,34 @@ impl Session {
     }
 
     /// Reads the logs. `ours` is the directory of cofferdam's own files; `listed` asks for all accesses as JSON.
-    pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> Observed {
-        let (mut account, mut logs) = account::read(self.launch.folder());
+    pub(crate) fn end(&self, run: &str, ours: &Path, listed: bool) -> ObservationResult {
+        let (mut account, mut logs) = account_file::read(self.launch.folder());
         let mut known = self.known(&logs);
-        let mut who = Who::of(&logs, &known);
-        if !who.missed.is_empty() {
-            self.tell_apart(&logs, &who, &mut known);
-            (account, logs) = account::read(self.launch.folder());
-            who = Who::of(&logs, &known);
+        let mut attribution = Attribution::of(&logs, &known);
+        if !attribution.ambiguous.is_empty() {
+            self.tell_apart(&logs, &attribution, &mut known);
+            (account, logs) = account_file::read(self.launch.folder());
+            attribution = Attribution::of(&logs, &known);
         }
-        leave_out(&mut account, &logs, &who, &known);
-        let groups = Groups::read(self.launch.folder(), logs.iter().map(Log::pid));
-        let reading = reading::read(&logs, &who, &groups, run, ours);
-        let mut lines = Lines::new(&logs, &self.dir);
-        let folders: HashMap<u32, PathBuf> = logs
+        leave_out(&mut account, &logs, &attribution, &known);
+        let groups = TestGroups::read(self.launch.folder(), logs.iter().map(Log::pid));
+        let reading = reading::read(&logs, &attribution, &groups, run, ours);
+        let mut lines = LineResolver::new(&logs, &self.dir);
+        let working_dirs: HashMap<u32, PathBuf> = logs
             .iter()
             .filter_map(|log| {
-                let begun = log.records().find(|record| record.kind == Kind::Folder)?;
-                Some((log.pid(), PathBuf::from(&*begun.words())))
+                let start = log.records().find(|record| record.kind == Kind::Folder)?;
+                Some((log.pid(), PathBuf::from(&*start.words())))
             })
             .collect();
-        let suite: BTreeSet<&PathBuf> = who
+        let suite: BTreeSet<&PathBuf> = attribution
             .tests
             .iter()
-            .filter_map(|test| folders.get(&test.pid))
+            .filter_map(|test| working_dirs.get(&test.pid))
             .collect();
         let suite: Vec<PathBuf> = suite.into_iter().cloned().chain([self.dir.clone()]).collect();
         let mut line_of = |number| lines.line(reading.place(number)?);
-        let mut conflicts = reading.conflicts(run, &who, &groups, &suite, &mut line_of);
+        let mut conflicts = reading.conflicts(run, &attribution, &groups, &suite, &mut line_of);
         let mut locked = reading.locked.conflicts();
         let mut watched = reading.evidence.watched();
         // The evidence holds what several tests use.
@@ -89,7 +90,7 @@ impl Session {
         watched.claims = reading.used().count() as u64;
         let mut accesses = String::new();
         for one in reading.used().filter(|_| listed) {
-            let test = &who.tests[one.test];
+            let test = &attribution.tests[one.test];
             let place = reading.place(one.place).and_then(|place| lines.line(place));
             let line = serde_json::json!({
                 "test": test.name, "binary": test.binary, "access": one.access.to_string(), "place": place,
@@ -99,17 +100,17 @@ impl Session {
             accesses.push_str(&line.to_string());
             accesses.push('\n');
         }
-        let seen = Seen::new(who.tests, folders);
+        let observed_tests = ObservedTests::new(attribution.tests, working_dirs);
         let mut lines_of = |test: &Test, used: &Use| reading.lines_of(test, used, &mut lines);
         for conflict in conflicts.iter_mut().chain(&mut locked) {
-            complete(conflict, &seen, &mut lines_of);
+            complete(conflict, &observed_tests, &mut lines_of);
         }
-        Observed {
+        ObservationResult {
             coverage: reading.coverage,
             watched,
             conflicts,
             locked,
-            ran: ran(&seen),
+            ran: ran(&observed_tests),
             account,
             accesses,
         }
@@ -118,30 +119,30 @@ impl Session {
     /// Runs the tests of the conflicts again, and grades the conflicts.
     pub(crate) fn confirm(
         &self,
-        observed: &mut Observed,
-        options: Options,
-        see: &(dyn Fn(Event<'_>) + Sync),
-    ) -> Rerun {
+        observed: &mut ObservationResult,
+        options: ConfirmOptions,
+        see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
+    ) -> RerunReport {
         confirm(&self.launch, &mut observed.conflicts, options, see)
     }
 
     /// Reruns, one by one, the tests that could not be distinguished.
-    fn tell_apart(&self, logs: &[Log], who: &Who, known: &mut Known) {
+    fn tell_apart(&self, logs: &[Log], attribution: &Attribution, known: &mut KnownTests) {
         let mut replaced = BTreeSet::new();
-        for (index, names) in &who.missed {
+        for (index, names) in &attribution.ambiguous {
             let log = &logs[*index];
-            let Some(started) = Started::read(self.launch.folder(), log.pid()) else {
+            let Some(started) = StartedProgram::read(self.launch.folder(), log.pid()) else {
                 continue;
             };
             for test in names {
-                if let Some(pid) = alone::run(&self.launch, &started, test) {
+                if let Some(pid) = isolated_rerun::run(&self.launch, &started, test) {
                     replaced.insert(log.pid());
-                    let alone = Alone {
+                    let isolated = IsolatedRerun {
                         test: test.clone(),
                         pid: log.pid(),
                         started: log.header(header::MONOTONIC),
                     };
-                    known.alone.insert(pid, alone);
+                    known.isolated.insert(pid, isolated);
                 }
             }
         }
@@ -149,10 +150,10 @@ impl Session {
     }
 
     /// Lists the tests of each libtest program.
-    fn known(&self, logs: &[Log]) -> Known {
-        let mut known = Known::default();
+    fn known(&self, logs: &[Log]) -> KnownTests {
+        let mut known = KnownTests::default();
         for log in logs.iter().filter(|log| log.is_test()) {
-            let Some(started) = Started::read(self.launch.folder(), log.pid()) else {
+            let Some(started) = StartedProgram::read(self.launch.folder(), log.pid()) else {
                 continue;
             };
             let mut program = PathBuf::new();
@@ -167,10 +168,10 @@ impl Session {
                     _ => {}
                 }
             }
-            if known.lists.contains_key(&program) || !(is_libtest || runner::has_libtest(&program)) {
+            if known.lists.contains_key(&program) || !(is_libtest || has_libtest(&program)) {
                 continue;
             }
-            let list: Option<BTreeSet<String>> = runner::listed(&started);
+            let list: Option<BTreeSet<String>> = started.list_tests();
             if let Some(list) = list {
                 known.lists.insert(program, list);
             }
@@ -180,7 +181,7 @@ impl Session {
 }
 
 /// Notes the parts of observed programs that were not recorded.
-fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
+fn leave_out(account: &mut Account, logs: &[Log], attribution: &Attribution, known: &KnownTests) {
     for (index, log) in logs.iter().enumerate() {
         let why = match log.header(header::RAW) {
             format::RAW_REFUSED => "its system calls past libc: the kernel or its libc cannot report them",
@@ -189,19 +190,19 @@ fn leave_out(account: &mut Account, logs: &[Log], who: &Who, known: &Known) {
             }
             _ => continue,
         };
-        if !who.is_replaced(index) {
+        if !attribution.is_replaced(index) {
             account.leave_out(&name(log), why, 1);
         }
     }
-    let has_tests: BTreeSet<u32> = who.tests.iter().map(|test| test.pid).collect();
+    let has_tests: BTreeSet<u32> = attribution.tests.iter().map(|test| test.pid).collect();
     for (index, log) in logs.iter().enumerate() {
         let is_known = has_tests.contains(&log.pid()) || known.lists.contains_key(Path::new(&name(log)));
-        if log.is_test() && !is_known && !who.is_replaced(index) {
+        if log.is_test() && !is_known && !attribution.is_replaced(index) {
             let why = "its tests are not known: it is a documentation test, or has a harness of its own";
             account.leave_out(&name(log), why, 1);
         }
     }
-    for (index, _) in &who.missed {
+    for (index, _) in &attribution.ambiguous {
         account.leave_out(&name(&logs[*index]), "its tests cannot be told apart", 1);
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
 
-use super::super::backtraces::Backtraces;
-use super::super::causes::covers;
-use super::super::format::Kind;
-use super::super::log::Log;
-use super::super::meaning::{Act, How, acts, led};
-use super::super::paths::Links;
-use super::super::uses::Folders;
-use super::super::who::{Known, Who};
 use super::pauses::Pauses;
+use crate::observe::causes::covers;
+use crate::observe::format::Kind;
+use crate::observe::interpret::accesses::WorkingDirs;
+use crate::observe::interpret::paths::Links;
+use crate::observe::interpret::{Effect, FileAccess, effects, through_links};
+use crate::observe::log::Log;
+use crate::observe::log::attribution::{Attribution, KnownTests};
+use crate::observe::log::backtraces::BacktraceFilter;
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(super) struct Window {
     pub(super) paused: bool,
     /// Whether it had waited for std's lock around all variables, on the way to another one: the first test held that
     /// lock, being made to pause there.
-    pub(super) held_up: bool,
+    pub(super) waited_for_std: bool,
 }
 
 impl Window {
@@ -49,7 +49,7 @@ impl Window {
 
 /// The uses of some resources by one test of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stay {
+pub(super) struct Timeline {
     /// When the test began.
     pub(super) began: Option<u64>,
     /// By resource, in the order of their beginning.
@@ -57,9 +57,9 @@ pub(super) struct Stay {
     /// Whether it paused at one of them.
     pub(super) paused: bool,
     /// Whether it waited for std's lock around all variables, on the way to another one, before its first use.
-    pub(super) held_up: bool,
+    pub(super) waited_for_std: bool,
     /// When it began to wait so between its first use and its first change.
-    pub(super) change_held_up: Option<u64>,
+    pub(super) change_waited_for_std: Option<u64>,
 }
 
 /// The first change of a resource by a test.
@@ -72,7 +72,7 @@ pub(super) struct Change {
     pub(super) paused: u64,
 }
 
-impl Stay {
+impl Timeline {
     /// Returns the moment of the first use of any of the resources.
     pub(super) fn first(&self) -> Option<u64> {
         self.uses.iter().flatten().map(|(from, ..)| *from).min()
@@ -80,7 +80,7 @@ impl Stay {
 
     /// Returns the time from the first use of one of these resources until it was left.
     pub(super) fn window(&self, of: &[usize]) -> Option<Window> {
-        let uses = self.stay(of);
+        let uses = self.first_visit(of);
         let (from, ..) = *uses.first()?;
         let ends = |(_, end, _): &Span| *end;
         let changes = uses.iter().filter(|(_, _, writes)| *writes);
@@ -91,7 +91,7 @@ impl Stay {
             from,
             to: uses.iter().filter(until).map(ends).max()?,
             paused: self.paused,
-            held_up: self.held_up,
+            waited_for_std: self.waited_for_std,
         })
     }
 
@@ -102,7 +102,7 @@ impl Stay {
     }
 
     /// Returns the uses of these resources that follow each other at once, from the first one on.
-    fn stay(&self, of: &[usize]) -> Vec<Span> {
+    fn first_visit(&self, of: &[usize]) -> Vec<Span> {
         let mut uses: Vec<Span> = of.iter().flat_map(|one| &self.uses[*one]).copied().collect();
         uses.sort_unstable();
         let mut end = uses.first().map_or(0, |(_, end, _)| *end);
@@ -118,12 +118,12 @@ impl Stay {
 
     /// Returns whether the test used that resource only while it stayed at these.
     pub(super) fn uses_only_within(&self, resource: usize, of: &[usize]) -> bool {
-        let stay = self.stay(of);
-        let last = stay.last().map_or(0, |(from, ..)| *from);
+        let timeline = self.first_visit(of);
+        let last = timeline.last().map_or(0, |(from, ..)| *from);
         self.uses[resource].iter().all(|(from, ..)| *from <= last)
     }
 
-    pub(super) fn uses(&self, resource: usize) -> bool {
+    pub(super) fn uses_resource(&self, resource: usize) -> bool {
         !self.uses[resource].is_empty()
     }
 
@@ -147,18 +147,18 @@ impl Stay {
     }
 
     /// Returns whether a use of the one and a use of the other overlap, of which one is a change.
-    pub(super) fn meets(&self, other: &Self, resource: usize) -> bool {
-        self.overlap(other, resource, |a, b| a.2 || b.2)
+    pub(super) fn conflict_tests(&self, other: &Self, resource: usize) -> bool {
+        self.any_overlap(other, resource, |a, b| a.2 || b.2)
     }
 
     /// Returns whether both read it at one time, and one of them changes it later on. A lock for readers and writers lets
     /// them. What both read after the last change is what one of them was to make for all.
-    pub(super) fn looks_with(&self, other: &Self, resource: usize) -> bool {
+    pub(super) fn reads_alongside(&self, other: &Self, resource: usize) -> bool {
         let last = self.last_change(resource).max(other.last_change(resource));
-        self.overlap(other, resource, |a, b| last >= Some(a.0.max(b.0)))
+        self.any_overlap(other, resource, |a, b| last >= Some(a.0.max(b.0)))
     }
 
-    fn overlap(&self, other: &Self, resource: usize, counts: impl Fn(&Span, &Span) -> bool) -> bool {
+    fn any_overlap(&self, other: &Self, resource: usize, counts: impl Fn(&Span, &Span) -> bool) -> bool {
         self.uses[resource].iter().take(MOST).any(|a| {
             let others = other.uses[resource].iter().take(MOST).take_while(|b| b.0 < a.1);
             let mut overlapping = others.filter(|b| a.0 < b.1);
@@ -170,16 +170,16 @@ impl Stay {
 /// Returns the uses of these resources by these tests, in their order.
 ///
 /// `at_variables` says whether someone with the calls of that number is on the way to a variable.
-pub(super) fn stays(
+pub(super) fn timelines(
     logs: &[Log],
     names: &[Name<'_>],
     resources: &[Resource],
     pauses: Pauses,
     at_variables: &dyn Fn(&Log, u32) -> bool,
-) -> Vec<Stay> {
-    let who = Who::of(logs, &known(logs, names));
+) -> Vec<Timeline> {
+    let attribution = Attribution::of(logs, &known(logs, names));
     // The position in `names` of each test of `who`.
-    let positions: Vec<Option<usize>> = who
+    let positions: Vec<Option<usize>> = attribution
         .tests
         .iter()
         .map(|test| {
@@ -187,34 +187,36 @@ pub(super) fn stays(
             names.iter().position(|name| *name == own)
         })
         .collect();
-    let (mut links, mut backtraces) = (Links::default(), Backtraces::default());
-    let empty = Stay {
+    let (mut links, mut backtraces) = (Links::default(), BacktraceFilter::default());
+    let empty = Timeline {
         uses: vec![Vec::new(); resources.len()],
-        ..Stay::default()
+        ..Timeline::default()
     };
-    let mut stays = vec![empty; names.len()];
+    let mut timelines = vec![empty; names.len()];
     for (index, log) in logs.iter().enumerate() {
-        backtraces.look(log);
-        let folders = Folders::of(log);
+        backtraces.scan(log);
+        let working_dirs = WorkingDirs::of(log);
         // Since when a test waits for std's lock around the variables.
         let mut waiting = vec![None; names.len()];
-        if let Some(one) = who.test_of(index, 0).filter(|_| log.is_test())
+        if let Some(one) = attribution.test_of(index, 0).filter(|_| log.is_test())
             && let Some(position) = positions[one]
         {
-            stays[position].began.get_or_insert(log.began());
+            timelines[position].began.get_or_insert(log.began());
         }
         for record in log.records() {
             if record.kind == Kind::Test {
-                let position = who.test_of(index, record.value).and_then(|test| positions[test]);
+                let position = attribution
+                    .test_of(index, record.value)
+                    .and_then(|test| positions[test]);
                 if let Some(position) = position {
-                    stays[position].began.get_or_insert(record.at);
+                    timelines[position].began.get_or_insert(record.at);
                 }
             }
             let is_looked_at = record.kind.is_access() || record.kind == Kind::Waits;
-            if !is_looked_at || backtraces.made(&record) {
+            if !is_looked_at || backtraces.is_from_backtrace(&record) {
                 continue;
             }
-            let Some(position) = who.test(index, &record).and_then(|test| positions[test]) else {
+            let Some(position) = attribution.test(index, &record).and_then(|test| positions[test]) else {
                 continue;
             };
             if record.kind == Kind::Waits {
@@ -237,91 +239,93 @@ pub(super) fn stays(
             let length = pause.map_or(0, |is_first| if is_first { first } else { others });
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
             let shared = log.is_test() && record.pid == log.pid();
-            let acts = acts(&record, folders.get(log, &record), shared);
-            let acts = acts.into_iter().flat_map(|act| led(act, &record, &mut links));
-            let acts: Vec<Act> = acts.flatten().collect();
-            let stay = &mut stays[position];
-            let was_there = stay.first().is_some();
-            let has_changed = stay.uses.iter().flatten().any(|(_, _, writes)| *writes);
+            let effects = effects(&record, working_dirs.get(log, &record), shared);
+            let effects = effects
+                .into_iter()
+                .flat_map(|effect| through_links(effect, &record, &mut links));
+            let effects: Vec<Effect> = effects.flatten().collect();
+            let timeline = &mut timelines[position];
+            let was_there = timeline.first().is_some();
+            let has_changed = timeline.uses.iter().flatten().any(|(_, _, writes)| *writes);
             let mut is_there = false;
-            for (resource, uses) in resources.iter().zip(&mut stay.uses) {
-                let own = acts.iter().filter(|act| is_use(act, resource));
-                if let Some(writes) = own.map(Act::writes).max() {
+            for (resource, uses) in resources.iter().zip(&mut timeline.uses) {
+                let own = effects.iter().filter(|effect| is_use(effect, resource));
+                if let Some(writes) = own.map(Effect::writes).max() {
                     uses.push((from, to, writes));
                     is_there = true;
                 }
             }
             if is_there {
-                stay.paused |= pause.is_some();
+                timeline.paused |= pause.is_some();
             } else {
-                stay.held_up |= since.is_some() && !was_there;
+                timeline.waited_for_std |= since.is_some() && !was_there;
                 if was_there && !has_changed {
-                    stay.change_held_up = stay.change_held_up.or(since);
+                    timeline.change_waited_for_std = timeline.change_waited_for_std.or(since);
                 }
             }
         }
     }
     // Several processes may work for one test, each with a log of its own.
-    stays
+    timelines
         .iter_mut()
-        .flat_map(|stay| &mut stay.uses)
+        .flat_map(|timeline| &mut timeline.uses)
         .for_each(|uses| uses.sort_unstable());
-    stays
+    timelines
 }
 
 /// Whether this is a use of the resource, or of what lies in it; or of the names among which it is one.
-fn is_use(act: &Act, resource: &Resource) -> bool {
-    match act {
-        Act::File(path, how) => {
-            let lists = || *how == How::List && Path::new(resource.as_str()).parent() == Some(path);
+fn is_use(effect: &Effect, resource: &Resource) -> bool {
+    match effect {
+        Effect::File(path, how) => {
+            let lists = || *how == FileAccess::List && Path::new(resource.as_str()).parent() == Some(path);
             covers(resource, path) || resource.kind() == ResourceKind::File && lists()
         }
-        Act::Port(port, _) => port.is(resource),
-        Act::Other(other, _) => other == resource,
-        Act::UsedMask => resource.kind() == ResourceKind::Umask,
-        Act::ClearedVariables => resource.kind() == ResourceKind::Env,
+        Effect::Port(port, _) => port.is(resource),
+        Effect::Other(other, _) => other == resource,
+        Effect::UsedUmask => resource.kind() == ResourceKind::Umask,
+        Effect::ClearedVariables => resource.kind() == ResourceKind::Env,
     }
 }
 
 /// These are the only tests that ran, so their names need not be asked for.
-fn known(logs: &[Log], names: &[Name<'_>]) -> Known {
+fn known(logs: &[Log], names: &[Name<'_>]) -> KnownTests {
     let names: BTreeSet<String> = names.iter().map(|(_, name)| (*name).to_owned()).collect();
     let programs = logs.iter().filter(|log| log.is_test()).flat_map(|log| {
         let program = log.records().find(|record| record.kind == Kind::Program);
         program.map(|record| PathBuf::from(&*record.words()))
     });
-    Known {
+    KnownTests {
         lists: programs.map(|program| (program, names.clone())).collect(),
-        ..Known::default()
+        ..KnownTests::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::format::{PAUSED, PAUSED_FIRST};
-    use super::super::super::log::made::Made;
     use super::*;
+    use crate::observe::format::{PAUSED, PAUSED_FIRST};
+    use crate::observe::log::test_log::LogBuilder;
 
     const A: u32 = 1;
     const B: u32 = 2;
 
     /// A program with two tests, which were named `a` and `b`.
-    fn program() -> Made {
-        let mut made = Made::new(7, 1, true);
+    fn program() -> LogBuilder {
+        let mut made = LogBuilder::new(7, 1, true);
         made.record(1, 0, Kind::Program, 0, "/t/shop", b"");
         made.record(2, 0, Kind::Test, A.into(), "a", b"");
         made.record(2, 0, Kind::Test, B.into(), "b", b"");
         made
     }
 
-    fn found(made: &Made, resource: &Resource) -> [Option<(u64, u64, bool)>; 2] {
+    fn found(made: &LogBuilder, resource: &Resource) -> [Option<(u64, u64, bool)>; 2] {
         let pauses = Pauses {
             first: 3,
             others: 2,
             ..Pauses::USUAL
         };
         let at_variables = |_: &Log, stack: u32| stack == 0;
-        let stays = stays(
+        let timelines = timelines(
             &[made.log()],
             &[("shop", "a"), ("shop", "b")],
             std::slice::from_ref(resource),
@@ -329,7 +333,7 @@ mod tests {
             &at_variables,
         );
         [0, 1].map(|test| {
-            let window = stays[test].window(&[0]);
+            let window = timelines[test].window(&[0]);
             window.map(|window| (window.from, window.to, window.paused))
         })
     }
@@ -352,86 +356,86 @@ mod tests {
     }
 
     /// Whether changes meet that begin and end so.
-    fn meet(a: &[(u64, u64)], b: &[(u64, u64)]) -> bool {
+    fn entry(a: &[(u64, u64)], b: &[(u64, u64)]) -> bool {
         let changes = |uses: &[(u64, u64)]| uses.iter().map(|(from, to)| (*from, *to, true)).collect();
         met(changes(a), changes(b))
     }
 
     fn met(a: Vec<Span>, b: Vec<Span>) -> bool {
-        let stay = |uses: Vec<Span>| Stay {
+        let timeline = |uses: Vec<Span>| Timeline {
             uses: vec![uses],
-            ..Stay::default()
+            ..Timeline::default()
         };
-        let (a, b) = (stay(a), stay(b));
-        assert_eq!(a.meets(&b, 0), b.meets(&a, 0));
-        a.meets(&b, 0)
+        let (a, b) = (timeline(a), timeline(b));
+        assert_eq!(a.conflict_tests(&b, 0), b.conflict_tests(&a, 0));
+        a.conflict_tests(&b, 0)
     }
 
     #[test]
     fn tests_meet_in_their_uses_and_not_between_them() {
-        assert!(meet(&[(0, 80)], &[(79, 160)]));
-        assert!(meet(&[(0, 80)], &[(40, 40)]));
-        assert!(meet(&[(0, 10), (50, 90)], &[(20, 30), (80, 85)]));
-        assert!(meet(&[(0, 100), (10, 20)], &[(90, 95)]));
+        assert!(entry(&[(0, 80)], &[(79, 160)]));
+        assert!(entry(&[(0, 80)], &[(40, 40)]));
+        assert!(entry(&[(0, 10), (50, 90)], &[(20, 30), (80, 85)]));
+        assert!(entry(&[(0, 100), (10, 20)], &[(90, 95)]));
         // Who only touch were kept apart; and a lock may be given back and taken again.
-        assert!(!meet(&[(0, 80)], &[(80, 160)]));
-        assert!(!meet(&[(0, 10), (50, 60)], &[(20, 30)]));
-        assert!(!meet(&[], &[(20, 30)]));
+        assert!(!entry(&[(0, 80)], &[(80, 160)]));
+        assert!(!entry(&[(0, 10), (50, 60)], &[(20, 30)]));
+        assert!(!entry(&[], &[(20, 30)]));
     }
 
     #[test]
     fn what_one_test_made_for_all_is_looked_at_by_all() {
-        let (made, looked) = ((0, 80, true), (80, 160, false));
+        let (made, both_read) = ((0, 80, true), (80, 160, false));
         let after = (90, 170, false);
-        assert!(!met(vec![made, looked], vec![after]));
-        assert!(met(vec![made, looked], vec![(70, 150, false)]));
+        assert!(!met(vec![made, both_read], vec![after]));
+        assert!(met(vec![made, both_read], vec![(70, 150, false)]));
     }
 
     #[test]
     fn reads_at_one_time_are_no_meeting_and_noted_if_a_change_follows() {
         let (read, write, later) = ((80, 160, false), (160, 240, true), (90, 150, false));
-        let stay = |uses: &[Span]| Stay {
+        let timeline = |uses: &[Span]| Timeline {
             began: Some(10),
             uses: vec![uses.to_vec()],
-            ..Stay::default()
+            ..Timeline::default()
         };
-        for (a, b, looked) in [
+        for (a, b, both_read) in [
             (&[read, write][..], &[later][..], true),
             (&[read], &[later], false),
             // What one made for all.
             (&[(0, 70, true), read], &[later], false),
         ] {
-            let (a, b) = (stay(a), stay(b));
-            assert!(!a.meets(&b, 0));
-            assert_eq!(a.looks_with(&b, 0), looked);
-            assert_eq!(b.looks_with(&a, 0), looked);
+            let (a, b) = (timeline(a), timeline(b));
+            assert!(!a.conflict_tests(&b, 0));
+            assert_eq!(a.reads_alongside(&b, 0), both_read);
+            assert_eq!(b.reads_alongside(&a, 0), both_read);
         }
         let change = Change {
             at: 160,
             after: 70,
             paused: 80,
         };
-        assert_eq!(stay(&[read, write]).change(0), Some(change));
-        assert_eq!(stay(&[read]).change(0), None);
+        assert_eq!(timeline(&[read, write]).change(0), Some(change));
+        assert_eq!(timeline(&[read]).change(0), None);
     }
 
     #[test]
     fn who_waits_within_std_for_another_variable_is_held_up() {
-        for (first, held_up) in [("HOME", false), ("OTHER", true)] {
+        for (first, waited_for_std) in [("HOME", false), ("OTHER", true)] {
             let mut made = program();
             made.record(1_000, B, Kind::Waits, 0, "", b"");
             made.record(4_000, B, Kind::GetVariable, 0, first, b"");
             made.record(5_000, B, Kind::GetVariable, 0, "HOME", b"");
             made.record(6_000, B, Kind::Waits, 0, "", b"");
             made.record(7_000, B, Kind::GetVariable, 0, "OTHER", b"");
-            let stays = stays(
+            let timelines = timelines(
                 &[made.log()],
                 &[("shop", "a"), ("shop", "b")],
                 &[Resource::env("HOME")],
                 Pauses::USUAL,
                 &|_, _| true,
             );
-            assert_eq!(stays[1].held_up, held_up, "{first}");
+            assert_eq!(timelines[1].waited_for_std, waited_for_std, "{first}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
-struct Hold {
+struct HeldLock {
     file: usize,
     shared: bool,
     from: u64,
@@ -17,27 +17,19 @@ struct Hold {
 
 /// The locks each test held, and when.
 #[derive(Debug, Default)]
-pub(super) struct Guards {
+pub(crate) struct FileLocks {
     names: Vec<String>,
     known: HashMap<PathBuf, usize>,
-    holds: HashMap<usize, Vec<Hold>>,
+    holds: HashMap<usize, Vec<HeldLock>>,
     /// File and test.
-    locked: HashSet<(usize, usize)>,
+    lock: HashSet<(usize, usize)>,
 }
 
-impl Guards {
-    pub(super) fn locked(
-        &mut self,
-        log: usize,
-        test: usize,
-        path: &Path,
-        number: u64,
-        shared: bool,
-        at: u64,
-    ) {
+impl FileLocks {
+    pub(crate) fn lock(&mut self, log: usize, test: usize, path: &Path, number: u64, shared: bool, at: u64) {
         let file = self.file(path);
-        self.locked.insert((file, test));
-        self.holds.entry(test).or_default().push(Hold {
+        self.lock.insert((file, test));
+        self.holds.entry(test).or_default().push(HeldLock {
             file,
             shared,
             from: at,
@@ -47,7 +39,7 @@ impl Guards {
         });
     }
 
-    pub(super) fn unlocked(&mut self, log: usize, test: usize, number: u64, at: u64) {
+    pub(crate) fn unlock(&mut self, log: usize, test: usize, number: u64, at: u64) {
         let holds = self.holds.get_mut(&test).into_iter().flatten();
         for hold in holds.filter(|hold| hold.log == log && hold.number == number && hold.to == u64::MAX) {
             hold.to = at;
@@ -55,9 +47,9 @@ impl Guards {
     }
 
     /// Notes a file that a test locks without keeping other tests of its process away. It still guards itself.
-    pub(super) fn used_as_lock(&mut self, test: usize, path: &Path) {
+    pub(crate) fn note_ineffective(&mut self, test: usize, path: &Path) {
         let file = self.file(path);
-        self.locked.insert((file, test));
+        self.lock.insert((file, test));
     }
 
     fn file(&mut self, path: &Path) -> usize {
@@ -72,7 +64,7 @@ impl Guards {
     /// Returns the locks that protected an access. A lock held shared does not protect a write.
     ///
     /// A file used as a lock guards itself, since it must be opened before it can be locked.
-    pub(super) fn held(&self, test: usize, path: Option<&Path>, access: Access, at: u64) -> Vec<usize> {
+    pub(crate) fn held(&self, test: usize, path: Option<&Path>, access: Access, at: u64) -> Vec<usize> {
         if self.names.is_empty() {
             return Vec::new();
         }
@@ -82,13 +74,13 @@ impl Guards {
             .map(|hold| hold.file)
             .collect();
         let own = path.and_then(|path| self.known.get(path));
-        files.extend(own.filter(|file| self.locked.contains(&(**file, test))));
+        files.extend(own.filter(|file| self.lock.contains(&(**file, test))));
         files.sort_unstable();
         files.dedup();
         files
     }
 
-    pub(super) fn names(&self, files: &[usize]) -> Vec<String> {
+    pub(crate) fn names(&self, files: &[usize]) -> Vec<String> {
         files.iter().map(|file| self.names[*file].clone()).collect()
     }
 }
@@ -99,15 +91,15 @@ mod tests {
 
     const LOCK: &str = "/t/lock";
 
-    fn held(guards: &Guards, path: &str, access: Access, at: u64) -> Vec<String> {
+    fn held(guards: &FileLocks, path: &str, access: Access, at: u64) -> Vec<String> {
         guards.names(&guards.held(1, Some(Path::new(path)), access, at))
     }
 
     #[test]
     fn what_is_done_between_locking_and_unlocking_is_guarded() {
-        let mut guards = Guards::default();
-        guards.locked(0, 1, Path::new(LOCK), 9, false, 10);
-        guards.unlocked(0, 1, 9, 20);
+        let mut guards = FileLocks::default();
+        guards.lock(0, 1, Path::new(LOCK), 9, false, 10);
+        guards.unlock(0, 1, 9, 20);
         for (at, guarded) in [(9, false), (10, true), (20, true), (21, false)] {
             assert_eq!(
                 !held(&guards, "/a", Access::Write, at).is_empty(),
@@ -124,17 +116,17 @@ mod tests {
 
     #[test]
     fn a_lock_that_others_may_share_guards_no_change() {
-        let mut guards = Guards::default();
-        guards.locked(0, 1, Path::new(LOCK), 9, true, 10);
+        let mut guards = FileLocks::default();
+        guards.lock(0, 1, Path::new(LOCK), 9, true, 10);
         assert_eq!(held(&guards, "/a", Access::Read, 11), [LOCK]);
         assert!(held(&guards, "/a", Access::Write, 11).is_empty());
     }
 
     #[test]
     fn a_lock_file_is_guarded_by_itself_also_when_it_is_made() {
-        let mut guards = Guards::default();
-        guards.locked(0, 1, Path::new(LOCK), 9, false, 10);
-        guards.unlocked(0, 1, 9, 20);
+        let mut guards = FileLocks::default();
+        guards.lock(0, 1, Path::new(LOCK), 9, false, 10);
+        guards.unlock(0, 1, 9, 20);
         assert_eq!(held(&guards, LOCK, Access::Write, 1), [LOCK]);
         assert!(guards.held(2, Some(Path::new(LOCK)), Access::Write, 1).is_empty());
     }

@@ -1,7 +1,7 @@
 //! Directories that tests list: a test that lists one sees names that other tests add or remove.
 
-use super::meaning::How;
-use super::uses::{Thing, Use, Uses};
+use super::accesses::{Accesses, InternedEffect, TestAccess};
+use crate::observe::interpret::FileAccess;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,21 +13,21 @@ const NAMES: usize = 3;
 
 /// The names that change in listed directories.
 #[derive(Debug, Default)]
-pub(super) struct Listed {
+pub(crate) struct DirListings {
     /// By the directory's number, each changed name and the tests that change it.
     names: HashMap<u32, Vec<(u32, HashSet<u32>)>>,
 }
 
-impl Listed {
-    pub(super) fn of(uses: &Uses<'_>) -> Self {
+impl DirListings {
+    pub(crate) fn of(accesses: &Accesses<'_>) -> Self {
         // By the directory's path: its number, and the test that lists it if there is only one.
         let mut lists: HashMap<&OsStr, (u32, Option<u32>)> = HashMap::new();
-        for one in &uses.all {
-            let Thing::File(folder, How::List) = one.thing else {
+        for one in &accesses.all {
+            let InternedEffect::File(folder, FileAccess::List) = one.effect else {
                 continue;
             };
-            let path = uses.files.get(folder);
-            if !is_everybody_s(path) {
+            let path = accesses.files.get(folder);
+            if !is_world_shared(path) {
                 let (_, lister) = lists.entry(path).or_insert((folder, Some(one.test)));
                 *lister = lister.filter(|lister| *lister == one.test);
             }
@@ -35,16 +35,19 @@ impl Listed {
         if lists.is_empty() {
             return Self::default();
         }
-        let since = uses.all.iter().map(|one| one.at).min().unwrap_or_default();
+        let since = accesses.all.iter().map(|one| one.at).min().unwrap_or_default();
         let mut found: HashMap<u32, BTreeMap<&OsStr, (u32, HashSet<u32>)>> = HashMap::new();
-        for one in &uses.all {
-            let Thing::File(file, how) = one.thing else {
+        for one in &accesses.all {
+            let InternedEffect::File(file, how) = one.effect else {
                 continue;
             };
-            if !matches!(how, How::Write | How::Name | How::Uproot) {
+            if !matches!(
+                how,
+                FileAccess::Write | FileAccess::AddOrRemove | FileAccess::RemoveTree
+            ) {
                 continue;
             }
-            let path = uses.files.get(file);
+            let path = accesses.files.get(file);
             let folder = Path::new(path).parent().map(Path::as_os_str);
             let Some((folder, lister)) = folder.and_then(|folder| lists.get(folder)) else {
                 continue;
@@ -53,7 +56,7 @@ impl Listed {
             if *lister == Some(one.test) {
                 continue;
             }
-            if how == How::Write && !is_new(path, since) {
+            if how == FileAccess::Write && !is_new(path, since) {
                 continue;
             }
             let names = found.entry(*folder).or_default();
@@ -69,12 +72,12 @@ impl Listed {
     }
 
     /// Returns the names that a test sees by this access and that other tests change.
-    pub(super) fn names(&self, uses: &Uses<'_>, one: &Use) -> impl Iterator<Item = u32> {
-        let names = match one.thing {
-            Thing::File(file, How::List) => self.names.get(&file).filter(|_| {
+    pub(crate) fn names(&self, accesses: &Accesses<'_>, one: &TestAccess) -> impl Iterator<Item = u32> {
+        let names = match one.effect {
+            InternedEffect::File(file, FileAccess::List) => self.names.get(&file).filter(|_| {
                 // Removing a directory recursively lists it first.
-                let folder = Path::new(uses.files.get(file));
-                !uses.uprooted.is_by(folder, one.test as usize)
+                let folder = Path::new(accesses.files.get(file));
+                !accesses.removed_dirs.is_removed_by(folder, one.test as usize)
             }),
             _ => None,
         };
@@ -89,7 +92,7 @@ impl Listed {
 }
 
 /// Returns whether a directory is shared by all programs; a test that lists it must expect any name.
-fn is_everybody_s(folder: &OsStr) -> bool {
+fn is_world_shared(folder: &OsStr) -> bool {
     Path::new(folder) == env::temp_dir() || folder == "/tmp" || folder == "/dev/shm"
 }
 
@@ -103,12 +106,12 @@ fn is_new(path: &OsStr, since: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::Kind;
-    use super::super::group::Groups;
-    use super::super::log::made::Made;
-    use super::super::reading::read;
-    use super::super::who::{Known, Who};
     use super::*;
+    use crate::observe::format::Kind;
+    use crate::observe::interpret::reading::read;
+    use crate::observe::launch::test_groups::TestGroups;
+    use crate::observe::log::attribution::{Attribution, KnownTests};
+    use crate::observe::log::test_log::LogBuilder;
     use std::path::PathBuf;
 
     const A: u32 = 1;
@@ -117,7 +120,7 @@ mod tests {
 
     /// What the tests `a`, `b` and `c` of a program meet on, each with how many parties.
     fn met(records: &[(u32, Kind, u64, &str)]) -> Vec<String> {
-        let mut made = Made::new(7, 1, true);
+        let mut made = LogBuilder::new(7, 1, true);
         made.record(1, 0, Kind::Program, 0, "/t/shop", b"");
         for (number, name) in [(A, "a"), (B, "b"), (C, "c")] {
             made.record(2, 0, Kind::Test, number.into(), name, b"");
@@ -129,12 +132,18 @@ mod tests {
         }
         let logs = [made.log()];
         let names = ["a", "b", "c"].map(str::to_owned).into();
-        let known = Known {
+        let known = KnownTests {
             lists: [(PathBuf::from("/t/shop"), names)].into(),
-            ..Known::default()
+            ..KnownTests::default()
         };
-        let who = Who::of(&logs, &known);
-        let reading = read(&logs, &who, &Groups::default(), "r", Path::new("/ours"));
+        let attribution = Attribution::of(&logs, &known);
+        let reading = read(
+            &logs,
+            &attribution,
+            &TestGroups::default(),
+            "r",
+            Path::new("/ours"),
+        );
         let conflicts = reading.evidence.conflicts();
         let met = conflicts.iter().map(|told| {
             let resource = told.resource.as_ref().unwrap();

@@ -1,9 +1,9 @@
 //! The tests of all findings, each once, with what a solo run showed of it.
 
-use super::cover::Crowd;
-use super::pairs::{self, Chosen, Meeting, Member};
-use super::rerun::{self, Part};
-use crate::observe::launch::{Launch, Started};
+use super::cover::Contenders;
+use super::pairs::{self, ChosenPairs, Member, Timing};
+use super::rerun::{self, Runnable};
+use crate::observe::launch::{Launch, StartedProgram};
 use cofferdam::Resource;
 use cofferdam::format::Scope;
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
@@ -16,15 +16,15 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Subject {
     /// `None` for one that cannot be started once more.
-    pub(super) part: Option<Part>,
+    pub(super) runnable: Option<Runnable>,
     /// The findings that it is in.
     pub(super) findings: BTreeSet<usize>,
-    pub(super) solo: OnceLock<Solo>,
+    pub(super) solo: OnceLock<SoloResult>,
 }
 
 /// What a test did when it ran alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Solo {
+pub(super) struct SoloResult {
     /// It failed each time.
     pub(super) fails: bool,
     pub(super) lasted: Duration,
@@ -42,28 +42,28 @@ pub(super) struct SoloUse {
 
 /// The tests of a finding, by their positions there.
 #[derive(Debug)]
-pub(super) struct Meet {
+pub(super) struct ConflictTests {
     pub(super) resource: Resource,
     pub(super) subjects: Vec<usize>,
     pub(super) members: Vec<Member>,
-    pub(super) meeting: Meeting,
+    pub(super) timing: Timing,
     /// The first moment of each of its tests' uses.
     pub(super) moments: Vec<u64>,
 }
 
 #[derive(Debug)]
-pub(super) struct Suite {
+pub(super) struct RerunSuite {
     pub(super) subjects: Vec<Subject>,
     /// By finding; `None` for one without a resource.
-    pub(super) meets: Vec<Option<Meet>>,
+    pub(super) conflict_tests: Vec<Option<ConflictTests>>,
 }
 
-impl Suite {
+impl RerunSuite {
     pub(super) fn of<'c>(launch: &Launch, conflicts: &'c [Conflict]) -> Self {
-        let mut parts = Parts::new(launch);
+        let mut runnables = RunnableCache::new(launch);
         let mut suite = Self {
             subjects: Vec::new(),
-            meets: Vec::new(),
+            conflict_tests: Vec::new(),
         };
         let mut known: HashMap<(&'c str, &'c str), usize> = HashMap::new();
         for (finding, conflict) in conflicts.iter().enumerate() {
@@ -73,7 +73,7 @@ impl Suite {
                 let subject = *known.entry((&test.binary, test.name())).or_insert(next);
                 if subject == next {
                     suite.subjects.push(Subject {
-                        part: parts.part(test),
+                        runnable: runnables.runnable(test),
                         findings: BTreeSet::new(),
                         solo: OnceLock::new(),
                     });
@@ -82,18 +82,20 @@ impl Suite {
                 subjects.push(subject);
             }
             let members = members(conflict);
-            let at_once = pairs::count(&members, Meeting::AtOnce) > 0;
-            suite.meets.push(conflict.resource.clone().map(|resource| Meet {
-                resource,
-                subjects,
-                members,
-                meeting: if at_once && conflict.kind != Kind::OrderLeak {
-                    Meeting::AtOnce
-                } else {
-                    Meeting::InTurn
-                },
-                moments: conflict.tests.iter().map(first_moment).collect(),
-            }));
+            let at_once = pairs::count(&members, Timing::Concurrent) > 0;
+            suite
+                .conflict_tests
+                .push(conflict.resource.clone().map(|resource| ConflictTests {
+                    resource,
+                    subjects,
+                    members,
+                    timing: if at_once && conflict.kind != Kind::OrderLeak {
+                        Timing::Concurrent
+                    } else {
+                        Timing::Sequential
+                    },
+                    moments: conflict.tests.iter().map(first_moment).collect(),
+                }));
         }
         suite
     }
@@ -101,9 +103,9 @@ impl Suite {
     /// Takes the role that a test had when it ran alone for its role in the finding. A change that it made only beside
     /// others stays a change.
     pub(super) fn take_roles(&mut self) {
-        for (finding, meet) in self.meets.iter_mut().enumerate() {
-            let Some(meet) = meet else { continue };
-            for (member, subject) in meet.members.iter_mut().zip(&meet.subjects) {
+        for (finding, entry) in self.conflict_tests.iter_mut().enumerate() {
+            let Some(entry) = entry else { continue };
+            for (member, subject) in entry.members.iter_mut().zip(&entry.subjects) {
                 let solo = self.subjects[*subject].solo.get();
                 let alone = solo.and_then(|solo| solo.uses.get(&finding));
                 member.writes |= alone.is_some_and(|alone| alone.change.is_some());
@@ -112,18 +114,18 @@ impl Suite {
     }
 
     /// Returns the crowds of all findings, each with its finding.
-    pub(super) fn crowds(&self) -> (Vec<Crowd>, Vec<usize>) {
-        let (mut crowds, mut findings) = (Vec::new(), Vec::new());
-        for (finding, meet) in self.meets.iter().enumerate() {
-            let Some(meet) = meet.as_ref().filter(|meet| meet.meeting == Meeting::AtOnce) else {
+    pub(super) fn contenders(&self) -> (Vec<Contenders>, Vec<usize>) {
+        let (mut contenders, mut findings) = (Vec::new(), Vec::new());
+        for (finding, entry) in self.conflict_tests.iter().enumerate() {
+            let Some(entry) = entry.as_ref().filter(|entry| entry.timing == Timing::Concurrent) else {
                 continue;
             };
-            let mut places: BTreeMap<u32, Crowd> = BTreeMap::new();
-            for (member, subject) in meet.members.iter().zip(&meet.subjects) {
-                if self.subjects[*subject].part.is_none() {
+            let mut places: BTreeMap<u32, Contenders> = BTreeMap::new();
+            for (member, subject) in entry.members.iter().zip(&entry.subjects) {
+                if self.subjects[*subject].runnable.is_none() {
                     continue;
                 }
-                let crowd = places.entry(member.place).or_insert_with(|| Crowd {
+                let crowd = places.entry(member.place).or_insert_with(|| Contenders {
                     tests: BTreeSet::new(),
                     writers: BTreeSet::new(),
                 });
@@ -134,44 +136,47 @@ impl Suite {
             }
             for crowd in places.into_values() {
                 if crowd.tests.len() > 1 && !crowd.writers.is_empty() {
-                    crowds.push(crowd);
+                    contenders.push(crowd);
                     findings.push(finding);
                 }
             }
         }
-        (crowds, findings)
+        (contenders, findings)
     }
 
-    pub(super) fn chosen(&self, finding: usize) -> Chosen {
-        self.meets[finding]
+    pub(super) fn chosen(&self, finding: usize) -> ChosenPairs {
+        self.conflict_tests[finding]
             .as_ref()
-            .map(|meet| pairs::chosen(&meet.members, meet.meeting))
+            .map(|entry| pairs::chosen(&entry.members, entry.timing))
             .unwrap_or_default()
     }
 
     /// Returns the folders of the packages of all tests.
     pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
-        let parts = self.subjects.iter().filter_map(|subject| subject.part.as_ref());
-        parts.map(|part| part.started.dir.clone()).collect()
+        let runnables = self
+            .subjects
+            .iter()
+            .filter_map(|subject| subject.runnable.as_ref());
+        runnables.map(|runnable| runnable.started.dir.clone()).collect()
     }
 
-    /// Returns marks for these tests, and for what they share with others beyond their process: see [`super::queue::Task`].
+    /// Returns marks for these tests, and for what they share with others beyond their process: see [`super::task_queue::Task`].
     pub(super) fn marks(&self, tests: &[usize]) -> BTreeSet<usize> {
         let shared = |finding: &usize| {
-            self.meets[*finding]
+            self.conflict_tests[*finding]
                 .as_ref()
-                .is_some_and(|meet| meet.resource.kind().scope() != Scope::Process)
+                .is_some_and(|entry| entry.resource.kind().scope() != Scope::Process)
         };
         let mut marks = BTreeSet::new();
         for test in tests {
-            marks.insert(self.meets.len() + test);
+            marks.insert(self.conflict_tests.len() + test);
             marks.extend(self.subjects[*test].findings.iter().copied().filter(shared));
         }
         marks
     }
 }
 
-impl Meet {
+impl ConflictTests {
     pub(super) fn position(&self, subject: usize) -> Option<usize> {
         self.subjects.iter().position(|known| *known == subject)
     }
@@ -198,23 +203,23 @@ fn is_own_process(test: &Test) -> bool {
 /// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
 /// the positions of the two tests among these tests, and those in the finding.
 pub(super) fn each_pair(
-    suite: &Suite,
+    suite: &RerunSuite,
     tests: &[usize],
     findings: &[usize],
     mut see: impl FnMut(usize, usize, [usize; 2], [usize; 2]),
 ) {
     for (resource, finding) in findings.iter().enumerate() {
-        let Some(meet) = &suite.meets[*finding] else {
+        let Some(entry) = &suite.conflict_tests[*finding] else {
             continue;
         };
         let own: Vec<(usize, usize)> = tests
             .iter()
             .enumerate()
-            .filter_map(|(number, test)| Some((number, meet.position(*test)?)))
+            .filter_map(|(number, test)| Some((number, entry.position(*test)?)))
             .collect();
         for (number, (a, first)) in own.iter().enumerate() {
             for (b, second) in &own[number + 1..] {
-                if may_meet(meet, [*first, *second]) {
+                if may_meet(entry, [*first, *second]) {
                     see(*finding, resource, [*a, *b], [*first, *second]);
                 }
             }
@@ -222,58 +227,61 @@ pub(super) fn each_pair(
     }
 }
 
-fn may_meet(meet: &Meet, positions: [usize; 2]) -> bool {
-    let [a, b] = positions.map(|position| &meet.members[position]);
+fn may_meet(entry: &ConflictTests, positions: [usize; 2]) -> bool {
+    let [a, b] = positions.map(|position| &entry.members[position]);
     (a.writes || b.writes) && a.place == b.place
 }
 
-pub(super) fn positions(suite: &Suite, finding: usize, tests: [usize; 2]) -> Option<[usize; 2]> {
-    let meet = suite.meets[finding].as_ref()?;
-    Some([meet.position(tests[0])?, meet.position(tests[1])?])
+pub(super) fn positions(suite: &RerunSuite, finding: usize, tests: [usize; 2]) -> Option<[usize; 2]> {
+    let entry = suite.conflict_tests[finding].as_ref()?;
+    Some([entry.position(tests[0])?, entry.position(tests[1])?])
 }
 
 /// Returns the two tests, if both can be started once more.
-pub(super) fn startable(suite: &Suite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
-    let meet = suite.meets[finding].as_ref()?;
-    let tests = positions.map(|position| meet.subjects[position]);
-    parts(suite, &tests).map(|_| tests)
+pub(super) fn startable(suite: &RerunSuite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
+    let entry = suite.conflict_tests[finding].as_ref()?;
+    let tests = positions.map(|position| entry.subjects[position]);
+    runnables(suite, &tests).map(|_| tests)
 }
 
-pub(super) fn parts<'s>(suite: &'s Suite, tests: &[usize]) -> Option<Vec<&'s Part>> {
+pub(super) fn runnables<'s>(suite: &'s RerunSuite, tests: &[usize]) -> Option<Vec<&'s Runnable>> {
     tests
         .iter()
-        .map(|test| suite.subjects[*test].part.as_ref())
+        .map(|test| suite.subjects[*test].runnable.as_ref())
         .collect()
 }
 
-pub(super) fn resources(suite: &Suite, findings: &[usize]) -> Vec<Resource> {
-    let meets = findings
+pub(super) fn resources(suite: &RerunSuite, findings: &[usize]) -> Vec<Resource> {
+    let conflict_tests = findings
         .iter()
-        .filter_map(|finding| suite.meets[*finding].as_ref());
-    meets.map(|meet| meet.resource.clone()).collect()
+        .filter_map(|finding| suite.conflict_tests[*finding].as_ref());
+    conflict_tests.map(|entry| entry.resource.clone()).collect()
 }
 
 /// Returns the time that these tests take alone, one after the other.
-pub(super) fn lasted(suite: &Suite, tests: &[usize]) -> Duration {
+pub(super) fn lasted(suite: &RerunSuite, tests: &[usize]) -> Duration {
     let solos = tests.iter().filter_map(|test| suite.subjects[*test].solo.get());
     solos.map(|solo| solo.lasted).sum()
 }
 
-pub(super) fn solo_fails(suite: &Suite, test: usize) -> bool {
+pub(super) fn solo_fails(suite: &RerunSuite, test: usize) -> bool {
     suite.subjects[test].solo.get().is_some_and(|solo| solo.fails)
 }
 
-pub(super) fn name(suite: &Suite, test: usize) -> &str {
-    suite.subjects[test].part.as_ref().map_or("", |part| &part.name)
+pub(super) fn name(suite: &RerunSuite, test: usize) -> &str {
+    suite.subjects[test]
+        .runnable
+        .as_ref()
+        .map_or("", |runnable| &runnable.name)
 }
 
 /// How tests were started, each read once.
-struct Parts<'a> {
+struct RunnableCache<'a> {
     launch: &'a Launch,
-    known: HashMap<(u32, String), Option<Arc<Started>>>,
+    known: HashMap<(u32, String), Option<Arc<StartedProgram>>>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> RunnableCache<'a> {
     fn new(launch: &'a Launch) -> Self {
         Self {
             launch,
@@ -282,7 +290,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Returns `None` for a test that cannot be started once more.
-    fn part(&mut self, test: &Test) -> Option<Part> {
+    fn runnable(&mut self, test: &Test) -> Option<Runnable> {
         let (pid, own_process) = (test.pid, is_own_process(test));
         let key = (
             pid,
@@ -294,7 +302,7 @@ impl<'a> Parts<'a> {
         );
         let read = || rerun::started(self.launch, pid, test.name(), own_process).map(Arc::new);
         let started = self.known.entry(key).or_insert_with(read).clone()?;
-        Some(Part {
+        Some(Runnable {
             name: test.name().to_owned(),
             binary: test.binary.clone(),
             started,

@@ -7,19 +7,19 @@ use std::path::Path;
 use std::{fs, io};
 use tempfile::TempDir;
 
-pub(super) const PREFIX: &str = "cofferdam-observe-";
+pub(crate) const PREFIX: &str = "cofferdam-observe-";
 const ALIVE: &str = "alive";
 
 /// A directory of this session, removed on drop.
 #[derive(Debug)]
-pub(super) struct Own {
+pub(crate) struct ScratchDir {
     folder: TempDir,
     /// Locked while the directory is in use.
     _alive: fs::File,
 }
 
-impl Own {
-    pub(super) fn new(place: &Path) -> io::Result<Self> {
+impl ScratchDir {
+    pub(crate) fn new(place: &Path) -> io::Result<Self> {
         // A process that a test starts as another user must reach the library, but need not list the directory.
         let mode = fs::Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new()
@@ -33,7 +33,7 @@ impl Own {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }
@@ -53,7 +53,7 @@ fn alive(folder: &Path) -> io::Result<fs::File> {
 
 /// Removes the directories that killed sessions of this user left in `place`: they may hold values of variables. Other users
 /// may have put anything there.
-pub(super) fn sweep(place: &Path) {
+pub(crate) fn sweep(place: &Path) {
     let user = geteuid().as_raw();
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
@@ -75,7 +75,7 @@ pub(super) fn sweep(place: &Path) {
 }
 
 /// Returns whether a path can be part of variables that are separated by spaces and colons.
-pub(super) fn is_plain(path: &Path) -> bool {
+pub(crate) fn is_plain(path: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
     path.is_absolute()
         && !text
@@ -83,8 +83,8 @@ pub(super) fn is_plain(path: &Path) -> bool {
             .any(|byte| matches!(byte, b' ' | b':' | b';' | b'\t' | b'\n'))
 }
 
-/// Returns whether programs and libraries may be loaded from there.
-pub(super) fn allows(place: &Path) -> bool {
+/// Returns whether the file system of `place` lets programs and libraries be loaded.
+pub(crate) fn allows_execution(place: &Path) -> bool {
     statvfs(place).is_ok_and(|place| !place.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 

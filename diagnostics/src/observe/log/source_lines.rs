@@ -1,8 +1,7 @@
 //! The source lines of an access: the innermost line of the user's code, and the line in the test.
 
-use super::format::Kind;
-use super::launch::FRAMES;
-use super::log::Log;
+use super::{FRAMES, Log};
+use crate::observe::format::Kind;
 use addr2line::Loader;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,27 +12,27 @@ use std::rc::Rc;
 
 /// The origin of an access.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
+pub(crate) enum CallSite {
     /// A call stack in the process of a log.
-    Here { log: usize, stack: u32 },
+    Stack { log: usize, stack: u32 },
     /// The start of a child process: a record's position in the log of its parent.
-    Begun { log: usize, position: usize },
+    ChildStart { log: usize, position: usize },
 }
 
 /// Resolves origins of accesses to source lines.
-pub(crate) struct Lines<'a> {
+pub(crate) struct LineResolver<'a> {
     logs: &'a [Log],
     /// The directory the command was started in; paths are shown relative to it.
     root: &'a Path,
     modules: HashMap<usize, Vec<Module>>,
     stacks: HashMap<usize, HashMap<u32, &'a [u8]>>,
     programs: HashMap<PathBuf, Option<Loader>>,
-    known: HashMap<(PathBuf, u64), Rc<[Call]>>,
+    known: HashMap<(PathBuf, u64), Rc<[UserCall]>>,
 }
 
 /// A call from the user's own code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Call {
+struct UserCall {
     /// The path of the function, if the program has symbols.
     function: Option<String>,
     line: String,
@@ -41,20 +40,20 @@ struct Call {
 
 /// A program or library in memory.
 #[derive(Clone, Debug)]
-pub(super) struct Module {
+pub(crate) struct Module {
     base: u64,
     file: PathBuf,
 }
 
 impl Module {
     /// Returns whether it was loaded from that file.
-    pub(super) fn is(&self, path: &[u8]) -> bool {
+    pub(crate) fn is(&self, path: &[u8]) -> bool {
         self.file.as_os_str().as_bytes() == path
     }
 }
 
 /// Returns the program and libraries of a log.
-pub(super) fn modules(log: &Log) -> Vec<Module> {
+pub(crate) fn modules(log: &Log) -> Vec<Module> {
     let mut program = PathBuf::new();
     let mut modules = Vec::new();
     for record in log.records() {
@@ -77,7 +76,10 @@ pub(super) fn modules(log: &Log) -> Vec<Module> {
 }
 
 /// Returns each call's file and the offset in it.
-pub(super) fn places<'a>(modules: &'a [Module], frames: &'a [u8]) -> impl Iterator<Item = (&'a Path, u64)> {
+pub(crate) fn located_frames<'a>(
+    modules: &'a [Module],
+    frames: &'a [u8],
+) -> impl Iterator<Item = (&'a Path, u64)> {
     let addresses = frames.chunks_exact(8).filter_map(|word| word.try_into().ok());
     // A return address points at the instruction after the call.
     let addresses = addresses.map(|word| u64::from_ne_bytes(word).saturating_sub(1));
@@ -92,7 +94,7 @@ pub(super) fn places<'a>(modules: &'a [Module], frames: &'a [u8]) -> impl Iterat
 }
 
 /// Returns whether a function at that address, inlined ones included, matches one of these parts of a name or of a file.
-pub(super) fn is_within(program: &Loader, address: u64, names: &[&str], files: &[&str]) -> bool {
+pub(crate) fn is_within(program: &Loader, address: u64, names: &[&str], files: &[&str]) -> bool {
     let has = |text: &str, parts: &[&str]| parts.iter().any(|part| text.contains(part));
     if program
         .find_symbol(address)
@@ -115,7 +117,7 @@ pub(super) fn is_within(program: &Loader, address: u64, names: &[&str], files: &
     false
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineResolver<'a> {
     pub(crate) fn new(logs: &'a [Log], root: &'a Path) -> Self {
         Self {
             logs,
@@ -128,19 +130,19 @@ impl<'a> Lines<'a> {
     }
 
     /// Returns the innermost line of the user's code, if the program was built with line tables: `tests/shop.rs:7`.
-    pub(crate) fn line(&mut self, place: Place) -> Option<String> {
+    pub(crate) fn line(&mut self, place: CallSite) -> Option<String> {
         let (calls, _) = self.calls(place)?;
         calls.into_iter().next().map(|call| call.line)
     }
 
     /// Returns the line in the test itself: of the innermost call from it, or else of the outermost call from the user's
     /// code, which a macro may have named otherwise.
-    pub(crate) fn test_line(&mut self, place: Place, test: &str) -> Option<String> {
+    pub(crate) fn test_line(&mut self, place: CallSite, test: &str) -> Option<String> {
         let (calls, is_complete) = self.calls(place)?;
-        let is_test = |call: &&Call| {
+        let is_test = |call: &&UserCall| {
             call.function
                 .as_deref()
-                .is_some_and(|function| is_of(function, test))
+                .is_some_and(|function| is_function_of(function, test))
         };
         let outermost = calls.last().filter(|_| is_complete);
         calls
@@ -151,17 +153,17 @@ impl<'a> Lines<'a> {
     }
 
     /// Returns the calls from the user's code, the innermost first, and whether the stack reaches the start of the thread.
-    fn calls(&mut self, place: Place) -> Option<(Vec<Call>, bool)> {
+    fn calls(&mut self, place: CallSite) -> Option<(Vec<UserCall>, bool)> {
         let (log, stack) = match place {
-            Place::Here { log, stack } => (log, stack),
-            Place::Begun { log, position } => (log, self.logs[log].records().nth(position)?.stack),
+            CallSite::Stack { log, stack } => (log, stack),
+            CallSite::ChildStart { log, position } => (log, self.logs[log].records().nth(position)?.stack),
         };
         self.stacks_of(log);
         let modules = self.modules_of(log);
         let frames = self.stacks.get(&log)?.get(&stack)?;
         let is_complete = frames.len() < FRAMES as usize * size_of::<u64>();
-        let calls =
-            places(&modules, frames).flat_map(|(file, address)| self.calls_at(file, address).to_vec());
+        let calls = located_frames(&modules, frames)
+            .flat_map(|(file, address)| self.calls_at(file, address).to_vec());
         Some((calls.collect(), is_complete))
     }
 
@@ -179,7 +181,7 @@ impl<'a> Lines<'a> {
         self.modules.entry(log).or_insert_with(read).clone()
     }
 
-    fn calls_at(&mut self, file: &Path, address: u64) -> Rc<[Call]> {
+    fn calls_at(&mut self, file: &Path, address: u64) -> Rc<[UserCall]> {
         let key = (file.to_owned(), address);
         if let Some(known) = self.known.get(&key) {
             return Rc::clone(known);
@@ -192,14 +194,14 @@ impl<'a> Lines<'a> {
             .as_ref()
             .map(|program| user_calls(program, address, self.root))
             .unwrap_or_default();
-        let calls: Rc<[Call]> = calls.into();
+        let calls: Rc<[UserCall]> = calls.into();
         self.known.insert(key, Rc::clone(&calls));
         calls
     }
 }
 
 /// The calls at that address that are in the user's own code: several where functions were inlined.
-fn user_calls(program: &Loader, address: u64, root: &Path) -> Vec<Call> {
+fn user_calls(program: &Loader, address: u64, root: &Path) -> Vec<UserCall> {
     let mut calls = Vec::new();
     let Ok(mut frames) = program.find_frames(address) else {
         return calls;
@@ -209,13 +211,13 @@ fn user_calls(program: &Loader, address: u64, root: &Path) -> Vec<Call> {
         is_outermost = false;
         if let Some(location) = frame.location
             && let (Some(file), Some(line)) = (location.file, location.line)
-            && is_user_s(file)
+            && is_user_code(file)
         {
             is_outermost = true;
             let function = frame.function.as_ref().and_then(|name| name.demangle().ok());
-            calls.push(Call {
+            calls.push(UserCall {
                 function: function.map(Cow::into_owned),
-                line: format!("{}:{line}", shown(file, root)),
+                line: format!("{}:{line}", display_path(file, root)),
             });
         }
     }
@@ -227,7 +229,7 @@ fn user_calls(program: &Loader, address: u64, root: &Path) -> Vec<Call> {
 }
 
 /// Returns whether a function is the named test or a closure in it. Some programs omit the function's path.
-fn is_of(function: &str, test: &str) -> bool {
+fn is_function_of(function: &str, test: &str) -> bool {
     let mut function = function;
     while let Some((outer, last)) = function.rsplit_once("::")
         && last.starts_with('{')
@@ -244,7 +246,7 @@ fn is_of(function: &str, test: &str) -> bool {
 }
 
 /// Returns whether a file belongs to the user's code, not to std or a dependency, which act on behalf of that code.
-fn is_user_s(file: &str) -> bool {
+fn is_user_code(file: &str) -> bool {
     let dependencies = [
         "/registry/src/",
         "/git/checkouts/",
@@ -256,7 +258,7 @@ fn is_user_s(file: &str) -> bool {
 }
 
 /// Returns the path relative to `root`, without the `..` that `#[path]` leaves.
-fn shown(file: &str, root: &Path) -> String {
+fn display_path(file: &str, root: &Path) -> String {
     let mut path = PathBuf::new();
     for part in Path::new(file).components() {
         match part {
@@ -280,7 +282,7 @@ mod tests {
             ("/elsewhere/a.rs", "/elsewhere/a.rs"),
             ("./a.rs", "a.rs"),
         ] {
-            assert_eq!(shown(file, Path::new("/w")), text);
+            assert_eq!(display_path(file, Path::new("/w")), text);
         }
     }
 
@@ -301,7 +303,7 @@ mod tests {
             ("shop::other::stores", "orders::stores", false),
             ("main", "", false),
         ] {
-            assert_eq!(is_of(function, test), wanted, "{function} {test}");
+            assert_eq!(is_function_of(function, test), wanted, "{function} {test}");
         }
     }
 
@@ -316,7 +318,7 @@ mod tests {
             ("/h/.cargo/git/checkouts/x/src/lib.rs", false),
             ("/h/toolchain/lib/rustlib/src/rust/library/std/src/fs.rs", false),
         ] {
-            assert_eq!(is_user_s(file), own, "{file}");
+            assert_eq!(is_user_code(file), own, "{file}");
         }
     }
 }

@@ -4,12 +4,12 @@
 //! without. So one test is held at its first use, while the other goes on without a pause: if nothing guards, it reaches its
 //! change meanwhile.
 
-use super::grade::{Evidence, IN_STD, NOT_BOTH, NOT_CHANGED, NOT_HELD, TOO_FAR, margin};
-use super::pauses::{Held, LONGEST, Pauses};
-use super::windows::Stay;
+use super::grade::{IN_STD, NOT_BOTH, NOT_CHANGED, NOT_HELD, RunEvidence, TOO_FAR, margin};
+use super::pauses::{HeldTest, LONGEST_PAUSE, Pauses};
+use super::timelines::Timeline;
 
 /// The number of runs in which the change has to wait, and of those that may be tried for it.
-pub(super) const AGREEING: u32 = 2;
+pub(super) const AGREEING_RUNS: u32 = 2;
 pub(super) const RUNS: u32 = 5;
 
 /// When the two use the resource without a pause, in microseconds since each began.
@@ -28,13 +28,13 @@ pub(super) fn pauses(held: usize, times: Times, attempt: u32) -> Option<Pauses> 
     let first = (times.held + room).saturating_sub(times.change);
     let change = times.change + first;
     let until = change + margin(change) + 2 * room;
-    let [first, stay] = [first, until - times.held].map(|time| time.div_ceil(1000));
-    (first.max(stay) <= LONGEST).then_some(Pauses {
+    let [first, timeline] = [first, until - times.held].map(|time| time.div_ceil(1000));
+    (first.max(timeline) <= LONGEST_PAUSE).then_some(Pauses {
         first,
         others: 0,
-        held: Some(Held {
+        held: Some(HeldTest {
             test: held,
-            first: stay,
+            first: timeline,
             others: Pauses::USUAL.others,
         }),
         ..Pauses::USUAL
@@ -42,33 +42,33 @@ pub(super) fn pauses(held: usize, times: Times, attempt: u32) -> Option<Pauses> 
 }
 
 /// Weighs what such a run shows. `change` is when the other changes the resource without a pause, as in [`Times`].
-pub(super) fn weigh(held: &Stay, other: &Stay, change: u64) -> Evidence {
-    use Evidence::{Met, Neither, Waited};
-    if held.meets(other, 0) {
-        return Met;
+pub(super) fn weigh(held: &Timeline, other: &Timeline, change: u64) -> RunEvidence {
+    use RunEvidence::{Inconclusive, Overlapped, Waited};
+    if held.conflict_tests(other, 0) {
+        return Overlapped;
     }
     let Some((from, to, _)) = held.uses[0].first() else {
-        return Neither(NOT_BOTH);
+        return Inconclusive(NOT_BOTH);
     };
-    if !other.uses(0) {
-        return Neither(NOT_BOTH);
+    if !other.uses_resource(0) {
+        return Inconclusive(NOT_BOTH);
     }
     let (Some(began), Some(seen)) = (other.began, other.change(0)) else {
-        return Neither(NOT_CHANGED);
+        return Inconclusive(NOT_CHANGED);
     };
     if !held.paused {
-        return Neither(NOT_HELD);
+        return Inconclusive(NOT_HELD);
     }
-    if other.held_up {
-        return Neither(IN_STD);
+    if other.waited_for_std {
+        return Inconclusive(IN_STD);
     }
     // The held test's pause is within std's lock around all variables. If the other waits for that lock between its read and
     // its change, no lock of the tests' own keeps it away.
     if other
-        .change_held_up
+        .change_waited_for_std
         .is_some_and(|since| (*from..*to).contains(&since))
     {
-        return Met;
+        return Overlapped;
     }
     // With the pauses that it did make.
     let expected = began + change + seen.paused;
@@ -76,7 +76,7 @@ pub(super) fn weigh(held: &Stay, other: &Stay, change: u64) -> Evidence {
     if is_held_then && *to <= seen.at {
         Waited
     } else {
-        Neither(TOO_FAR)
+        Inconclusive(TOO_FAR)
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     }
 
     /// A run in which the held test reads once, and the other reads and changes it. Times are in milliseconds.
-    fn run(arrive: [u64; 2], between: u64, guards: [Guard; 2], pauses: Pauses) -> [Stay; 2] {
+    fn run(arrive: [u64; 2], between: u64, guards: [Guard; 2], pauses: Pauses) -> [Timeline; 2] {
         let (held, _) = pauses.of(0);
         let (first, _) = pauses.of(1);
         let read = (1000 * arrive[0], 1000 * (arrive[0] + held), false);
@@ -106,22 +106,22 @@ mod tests {
         if locked && read.0 < change {
             change = change.max(read.1 + 50);
         }
-        [vec![read], vec![look, (change, change, true)]].map(|uses| Stay {
+        [vec![read], vec![look, (change, change, true)]].map(|uses| Timeline {
             began: Some(0),
             uses: vec![uses],
             paused: true,
-            ..Stay::default()
+            ..Timeline::default()
         })
     }
 
     #[test]
     fn a_change_waits_behind_a_lock_for_readers_and_writers_and_meets_the_read_without() {
         for (guards, evidence) in [
-            ([Guard::ReadersAndWriters; 2], Evidence::Waited),
-            ([Guard::ReadersAndWriters, Guard::ChangeOnly], Evidence::Waited),
-            ([Guard::None; 2], Evidence::Met),
-            ([Guard::ReadersAndWriters, Guard::None], Evidence::Met),
-            ([Guard::None, Guard::ReadersAndWriters], Evidence::Met),
+            ([Guard::ReadersAndWriters; 2], RunEvidence::Waited),
+            ([Guard::ReadersAndWriters, Guard::ChangeOnly], RunEvidence::Waited),
+            ([Guard::None; 2], RunEvidence::Overlapped),
+            ([Guard::ReadersAndWriters, Guard::None], RunEvidence::Overlapped),
+            ([Guard::None, Guard::ReadersAndWriters], RunEvidence::Overlapped),
         ] {
             for (arrive, between) in [([0, 0], 0), ([300, 0], 0), ([0, 300], 10), ([0, 0], 400)] {
                 let times = Times {
@@ -147,26 +147,29 @@ mod tests {
         let [held, other] = run([0, 0], 0, guards, pauses);
         // Slower by itself than alone.
         let [early, late] = run([0, 500], 0, guards, pauses);
-        assert_eq!(weigh(&early, &late, 500_100), Evidence::Neither(TOO_FAR));
+        assert_eq!(weigh(&early, &late, 500_100), RunEvidence::Inconclusive(TOO_FAR));
         let [late, early] = run([500, 0], 0, guards, pauses);
-        assert_eq!(weigh(&late, &early, 100), Evidence::Neither(TOO_FAR));
-        let mut held_up = other.clone();
-        held_up.change_held_up = Some(500);
-        assert_eq!(weigh(&held, &held_up, 100), Evidence::Met);
-        held_up.held_up = true;
-        assert_eq!(weigh(&held, &held_up, 100), Evidence::Neither(IN_STD));
+        assert_eq!(weigh(&late, &early, 100), RunEvidence::Inconclusive(TOO_FAR));
+        let mut waited_for_std = other.clone();
+        waited_for_std.change_waited_for_std = Some(500);
+        assert_eq!(weigh(&held, &waited_for_std, 100), RunEvidence::Overlapped);
+        waited_for_std.waited_for_std = true;
+        assert_eq!(
+            weigh(&held, &waited_for_std, 100),
+            RunEvidence::Inconclusive(IN_STD)
+        );
         let mut unheld = held.clone();
         unheld.paused = false;
-        assert_eq!(weigh(&unheld, &other, 100), Evidence::Neither(NOT_HELD));
+        assert_eq!(weigh(&unheld, &other, 100), RunEvidence::Inconclusive(NOT_HELD));
         let mut idle = other.clone();
         idle.uses[0].pop();
-        assert_eq!(weigh(&held, &idle, 100), Evidence::Neither(NOT_CHANGED));
+        assert_eq!(weigh(&held, &idle, 100), RunEvidence::Inconclusive(NOT_CHANGED));
         idle.uses[0].pop();
-        assert_eq!(weigh(&held, &idle, 100), Evidence::Neither(NOT_BOTH));
+        assert_eq!(weigh(&held, &idle, 100), RunEvidence::Inconclusive(NOT_BOTH));
         // A change that takes as long as the longest pause is out of reach.
         let far = Times {
             held: 0,
-            change: 1000 * LONGEST,
+            change: 1000 * LONGEST_PAUSE,
         };
         assert_eq!(super::pauses(HELD, far, 0), None);
     }

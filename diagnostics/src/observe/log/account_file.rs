@@ -1,9 +1,9 @@
 //! The account of an observation: a file created before the command starts and read after it has ended.
 
-use super::format::header as log_header;
-use super::layout::{self, Reach, Reason, State, header};
-use super::log::{Log, Unreadable};
 use crate::findings::Account;
+use crate::observe::format::header as log_header;
+use crate::observe::layout::{self, Reach, Reason, State, header};
+use crate::observe::log::{Log, Unreadable};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -17,7 +17,7 @@ const INTACT: &str = "intact";
 const FEWEST: u64 = 256;
 
 /// Creates the account in `folder` with room for `slots` slots, all of it allocated.
-pub(super) fn create(folder: &Path, slots: u64) -> io::Result<()> {
+pub(crate) fn create(folder: &Path, slots: u64) -> io::Result<()> {
     let path = folder.join(layout::NAME);
     let file = new_file(&path)?;
     let mut slots = slots.min(layout::MOST_SLOTS);
@@ -41,7 +41,7 @@ pub(super) fn create(folder: &Path, slots: u64) -> io::Result<()> {
 }
 
 /// Creates a file in `elsewhere` for logs that find no room in the account of `folder`.
-pub(super) fn create_spill(folder: &Path, elsewhere: &Path) -> io::Result<()> {
+pub(crate) fn create_spill(folder: &Path, elsewhere: &Path) -> io::Result<()> {
     let slots = read_word(&File::open(folder.join(layout::NAME))?, header::SLOTS as u64 * 8)?;
     let path = elsewhere.join(layout::SPILL);
     new_file(&path)?.set_len(layout::log(slots, slots))?;
@@ -60,7 +60,7 @@ fn new_file(path: &Path) -> io::Result<File> {
 
 /// Enters a program about to be started and returns its slot. On `None` the program must not be observed, and the account
 /// reports it as missing.
-pub(super) fn enter(folder: &Path, program: &Path, name: &[u8]) -> Option<u64> {
+pub(crate) fn enter(folder: &Path, program: &Path, name: &[u8]) -> Option<u64> {
     let entered = try_enter(folder, program, name);
     if entered.is_err() {
         // Another runner may have removed it.
@@ -135,7 +135,7 @@ fn write_word(file: &File, at: u64, value: u64) -> io::Result<()> {
 }
 
 /// Reads the fate of every start, and all logs, the oldest first.
-pub(super) fn read(folder: &Path) -> (Account, Vec<Log>) {
+pub(crate) fn read(folder: &Path) -> (Account, Vec<Log>) {
     let mut account = Account::default();
     let mut logs = Vec::new();
     if let Err(error) = read_into(folder, &mut account, &mut logs) {
@@ -275,7 +275,7 @@ fn one(
 fn read_log(whole: Option<&File>, spill: Option<&File>, begins: u64) -> io::Result<Result<Log, Unreadable>> {
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let file = whole.ok_or_else(gone)?;
-    let mut bytes = vec![0; super::format::HEADER];
+    let mut bytes = vec![0; crate::observe::format::HEADER];
     file.read_exact_at(&mut bytes, begins)?;
     let log = match Log::new(bytes.clone()) {
         Ok(log) => log,

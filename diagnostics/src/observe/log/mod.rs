@@ -1,9 +1,18 @@
 //! Parsing of an observer's log into records.
 
+pub(crate) mod account_file;
+pub(crate) mod attribution;
+pub(crate) mod backtraces;
+mod process_facts;
+pub(crate) mod source_lines;
+
 use super::format::{
     self, ABSENT, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, TAKEN, header,
 };
 use std::borrow::Cow;
+
+/// The number of calls recorded per access.
+pub(crate) const FRAMES: u32 = 24;
 
 /// The log of one process.
 #[derive(Debug)]
@@ -135,7 +144,7 @@ impl Log {
 
     fn record(&self, at: usize, length: usize, first: u64) -> Option<Record<'_>> {
         let word = |place: usize| number(&self.bytes, at + place * 8);
-        let (who, sizes, value) = (word(2), word(3), word(4));
+        let (attribution, sizes, value) = (word(2), word(3), word(4));
         let start = at + RECORD;
         let text = start..start + sizes as u16 as usize;
         let second = text.end..text.end + (sizes >> 16) as u16 as usize;
@@ -146,8 +155,8 @@ impl Log {
             kind: Kind::of((first >> 32) as u8)?,
             flags: (first >> 40) as u8,
             at: self.moment(word(1)),
-            test: who as u32,
-            pid: (who >> 32) as u32,
+            test: attribution as u32,
+            pid: (attribution >> 32) as u32,
             value: value as u32,
             folder: (value >> 32) as u32,
             stack: (sizes >> 32) as u32,
@@ -170,17 +179,17 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod made {
+pub(crate) mod test_log {
     //! Logs for tests, record by record.
 
     use super::*;
 
-    pub(crate) struct Made {
+    pub(crate) struct LogBuilder {
         bytes: Vec<u8>,
         pid: u32,
     }
 
-    impl Made {
+    impl LogBuilder {
         pub(crate) fn new(pid: u32, parent: u32, is_test: bool) -> Self {
             let mut bytes = vec![0; format::HEADER];
             let mut set = |word: usize, value: u64| {
@@ -226,10 +235,10 @@ pub(super) mod made {
             let length = (RECORD + text.len() + second.len()).next_multiple_of(8);
             let first =
                 length as u64 | (kind as u64) << 32 | u64::from(flags) << 40 | u64::from(MARK | DONE) << 48;
-            let who = u64::from(test) | u64::from(self.pid) << 32;
+            let attribution = u64::from(test) | u64::from(self.pid) << 32;
             let sizes = text.len() as u64 | (second.len() as u64) << 16;
             let start = self.bytes.len();
-            for word in [first, at * 1000, who, sizes, value] {
+            for word in [first, at * 1000, attribution, sizes, value] {
                 self.bytes.extend(word.to_ne_bytes());
             }
             self.bytes.extend(text);
@@ -255,7 +264,7 @@ pub(super) mod made {
 
 #[cfg(test)]
 mod tests {
-    use super::made::Made;
+    use super::test_log::LogBuilder;
     use super::*;
 
     fn texts(log: &Log) -> Vec<String> {
@@ -264,9 +273,9 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let mut made = Made::new(7, 3, true);
-        made.record(5, 2, Kind::Rename, 9, "/a", b"/b");
-        let log = made.log();
+        let mut test_log = LogBuilder::new(7, 3, true);
+        test_log.record(5, 2, Kind::Rename, 9, "/a", b"/b");
+        let log = test_log.log();
         assert_eq!((log.pid(), log.parent(), log.is_test()), (7, 3, true));
         let record = log.records().next().unwrap();
         assert_eq!((record.at, record.test, record.pid, record.value), (5, 2, 7, 9));
@@ -275,21 +284,22 @@ mod tests {
 
     #[test]
     fn a_place_that_a_killed_thread_took_and_never_filled_is_passed_over() {
-        let mut made = Made::new(7, 3, true);
-        made.record(1, 1, Kind::Open, 0, "/a", b"")
+        let mut test_log = LogBuilder::new(7, 3, true);
+        test_log
+            .record(1, 1, Kind::Open, 0, "/a", b"")
             .torn(72)
             .record(2, 1, Kind::Open, 0, "/b", b"")
             .torn(16);
-        assert_eq!(texts(&made.log()), ["/a", "/b"]);
+        assert_eq!(texts(&test_log.log()), ["/a", "/b"]);
     }
 
     #[test]
     fn a_log_cut_anywhere_is_read_as_far_as_it_goes() {
-        let mut made = Made::new(7, 3, true);
+        let mut test_log = LogBuilder::new(7, 3, true);
         for name in ["/a", "/bb", "/ccc"] {
-            made.record(1, 1, Kind::Open, 0, name, b"second");
+            test_log.record(1, 1, Kind::Open, 0, name, b"second");
         }
-        let whole = made.log().bytes;
+        let whole = test_log.log().bytes;
         for length in 0..whole.len() {
             if let Ok(log) = Log::new(whole[..length].to_vec()) {
                 assert!(log.records().count() <= 3);
@@ -302,7 +312,7 @@ mod tests {
     #[test]
     fn another_version_is_told_from_a_process_that_was_killed_early() {
         assert_eq!(Log::new(vec![0; 200]).unwrap_err(), Unreadable::Unfinished);
-        let mut bytes = Made::new(1, 1, true).log().bytes;
+        let mut bytes = LogBuilder::new(1, 1, true).log().bytes;
         bytes[8] = 9;
         assert_eq!(Log::new(bytes).unwrap_err(), Unreadable::Version(9));
     }

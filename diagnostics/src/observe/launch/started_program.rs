@@ -1,0 +1,183 @@
+//! How a test program was started, kept to start it again.
+
+use super::instructions::VARIABLE;
+use crate::cli::RUNNER_WORD;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{fs, io};
+
+/// The command line and environment of a started test program, kept to start it again for other tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StartedProgram {
+    pub(crate) program: OsString,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) dir: PathBuf,
+    /// Includes values, so the file is private to its owner and removed with its directory.
+    pub(crate) variables: Vec<(OsString, OsString)>,
+}
+
+impl StartedProgram {
+    /// Returns a command that starts the program through the runner, with its directory and variables and without arguments.
+    pub(crate) fn command(&self, runner: &Path, instructions: &OsStr) -> Command {
+        let mut command = command(runner.as_os_str());
+        command
+            .arg(RUNNER_WORD)
+            .arg(&self.program)
+            .current_dir(&self.dir)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .env(VARIABLE, instructions)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// Returns the argument that made libtest run ignored tests, if there was one.
+    pub(crate) fn ignored(&self) -> Option<&OsString> {
+        let is_it = |argument: &&OsString| *argument == "--ignored" || *argument == "--include-ignored";
+        self.arguments.iter().find(is_it)
+    }
+
+    fn path(folder: &Path, pid: u32) -> PathBuf {
+        folder.join(format!("{pid}.started"))
+    }
+
+    /// Writes the file of process `pid` in `folder`.
+    pub(super) fn save(&self, folder: &Path, pid: u32) -> io::Result<()> {
+        let path = Self::path(folder, pid);
+        let mut file = fs::OpenOptions::new();
+        // Process IDs are reused: an existing file belongs to an earlier process.
+        let mut file = file
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)?;
+        let written = file.write_all(&self.to_bytes());
+        if written.is_err() {
+            // A truncated environment would start a different program.
+            let _ = fs::remove_file(path);
+        }
+        written
+    }
+
+    /// Returns the tests that a libtest program lists. Do not call it for other programs, which might run instead.
+    pub(crate) fn list_tests(&self) -> Option<BTreeSet<String>> {
+        let output = command(&self.program)
+            .args(["--list", "--format", "terse"])
+            .current_dir(&self.dir)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let name = |line: &str| {
+            let name = line
+                .strip_suffix(": test")
+                .or_else(|| line.strip_suffix(": benchmark"));
+            name.map(str::to_owned)
+        };
+        Some(text.lines().filter_map(name).collect())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut put = |text: &OsStr| {
+            bytes.extend(text.as_encoded_bytes());
+            bytes.push(0);
+        };
+        put(&self.program);
+        put(self.dir.as_os_str());
+        put(OsStr::new(&self.arguments.len().to_string()));
+        self.arguments.iter().for_each(|argument| put(argument));
+        for (name, value) in &self.variables {
+            put(name);
+            put(value);
+        }
+        bytes
+    }
+
+    pub(crate) fn read(folder: &Path, pid: u32) -> Option<Self> {
+        Self::from_bytes(&fs::read(Self::path(folder, pid)).ok()?)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        use std::os::unix::ffi::OsStringExt as _;
+        let mut texts = bytes
+            .strip_suffix(&[0])?
+            .split(|byte| *byte == 0)
+            .map(|text| OsString::from_vec(text.to_vec()));
+        let (program, dir) = (texts.next()?, texts.next()?.into());
+        let count = texts.next()?.to_str()?.parse().ok()?;
+        let arguments = texts.by_ref().take(count).collect();
+        let mut variables = Vec::new();
+        while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+            variables.push((name, value));
+        }
+        Some(Self {
+            program,
+            arguments,
+            dir,
+            variables,
+        })
+    }
+}
+
+pub(super) fn command(program: &OsStr) -> Command {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a program to observe or to ask for its tests, not a user's command"
+    )]
+    Command::new(program)
+}
+
+/// Returns whether a program contains libtest, recognized by a sentence of its help.
+pub(crate) fn has_libtest(program: &Path) -> bool {
+    contains(program, b"By default, all tests are run in parallel.")
+}
+
+pub(super) fn contains(program: &Path, text: &[u8]) -> bool {
+    fs::read(program).is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_started_program_survives_its_file() {
+        let started = StartedProgram {
+            program: "/t/shop".into(),
+            arguments: vec!["--exact".into(), "a test\n".into(), "".into()],
+            dir: "/w".into(),
+            variables: vec![("A".into(), "1=2".into()), ("B".into(), "".into())],
+        };
+        assert_eq!(StartedProgram::from_bytes(&started.to_bytes()), Some(started));
+    }
+
+    #[test]
+    fn tests_are_listed_by_programs_with_libtest_only() {
+        #[expect(clippy::disallowed_methods, reason = "a program with libtest")]
+        let own = std::env::current_exe().unwrap();
+        let started = StartedProgram {
+            program: own.into(),
+            dir: "/".into(),
+            ..StartedProgram::default()
+        };
+        let list = started.list_tests().unwrap();
+        assert!(
+            list.iter()
+                .any(|name| name.ends_with("tests_are_listed_by_programs_with_libtest_only"))
+        );
+        assert!(has_libtest(Path::new(&started.program)));
+        assert!(!has_libtest(Path::new("/bin/echo")));
+    }
+}
