@@ -22,7 +22,8 @@ pub unsafe extern "C" fn setlocale(category: c_int, name: *const c_char) -> *mut
         };
         let before = current();
         let answer = real::setlocale(category, name);
-        let kind = if name.is_null() || before == current() {
+        // A call that fails changes nothing, whatever other threads do meanwhile.
+        let kind = if name.is_null() || answer.is_null() || before == current() {
             Kind::GetLocale
         } else {
             Kind::SetLocale
