@@ -277,7 +277,7 @@ alone! {
         impl Drop for Asks {
             fn drop(&mut self) {
                 let asked = self.0.try_get::<u8>().unwrap_err().to_string();
-                self.1.note(asked.contains("test is over").to_string());
+                self.1.note(asked.contains("test has ended").to_string());
                 self.0.get::<u8>();
             }
         }

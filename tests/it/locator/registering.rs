@@ -195,7 +195,7 @@ fn what_lives_longer_is_not_built_from_what_lives_shorter() {
     ] {
         let error = error.unwrap_err().to_string();
         assert!(
-            error.contains("and asked for") && error.contains("another's or gone"),
+            error.contains("and requested") && error.contains("has ended or belongs to another worker"),
             "{error}"
         );
     }

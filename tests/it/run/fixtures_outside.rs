@@ -51,18 +51,21 @@ fn a_handle_of_another_version_is_an_error_that_names_the_fixture_and_the_file()
         ),
         (
             format!("{older}\n7\n"),
-            "the file is of another version of cofferdam",
+            "the file was written by another version of cofferdam",
         ),
-        ("7".to_owned(), "the file is of another version of cofferdam"),
+        (
+            "7".to_owned(),
+            "the file was written by another version of cofferdam",
+        ),
     ] {
         std::fs::write(&path, &text).unwrap();
         let error = asks(base.path(), SERVE, "old").hear();
         assert!(error.contains(reason), "{error}");
         let place = format!("the handle of fixture `server` in {} ", path.display());
         assert!(error.starts_with(&place), "{error}");
-        assert!(error.contains("COFFERDAM_RUN_ID needs a new name"), "{error}");
+        assert!(error.contains("COFFERDAM_RUN_ID needs a new ID"), "{error}");
     }
-    // Who has it has it.
+    // A test that has the handle keeps it.
     first.answer();
     first.hear();
 }

@@ -270,7 +270,7 @@ mod alone {
             });
             let message = panic.downcast_ref::<String>().unwrap();
             assert!(
-                message.contains("w0 of a::over") && message.contains("the test is over"),
+                message.contains("w0 of a::over") && message.contains("the test has ended"),
                 "{message}"
             );
         }
@@ -306,6 +306,6 @@ mod alone {
             Worker::current();
         });
         let error = answers.recv().unwrap().unwrap_err().to_string();
-        assert!(error.contains("test is over"), "{error}");
+        assert!(error.contains("test has ended"), "{error}");
     }
 }

@@ -14,6 +14,7 @@ mod outcome;
 mod pairs;
 mod pauses;
 mod proof;
+mod proving;
 mod reader_locks;
 mod rerun;
 mod steps;

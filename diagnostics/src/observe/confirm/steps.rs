@@ -5,19 +5,18 @@ use super::fisher::FailureRate;
 use super::grade::{self, Decision, PairRun, RunEvidence, count, judge, weigh};
 use super::pairs::{EXHAUSTIVE, Timing};
 use super::pauses::Pauses;
-use super::proof::{self, CHECKPOINTS, SOLO_RUNS};
+use super::proof;
 use super::reader_locks;
-use super::rerun::{Rerunner, RunResult, Runnable, TestOutcome, held_at_once};
+use super::rerun::{Rerunner, RunResult, TestOutcome, held_at_once};
 use super::subjects::{
-    RerunSuite, SoloResult, SoloUse, each_pair, lasted, name, positions, resources, runnables, solo_fails,
-    startable,
+    RerunSuite, SoloResult, SoloUse, each_pair, lasted, name, resources, runnables, solo_fails, startable,
 };
 use super::task_queue::{Task, run_all};
 use super::timelines::Timeline;
 use super::{ConfirmOptions, Grades, sorted};
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,23 +25,18 @@ const MAX_THREADS: usize = 48;
 const MAX_PROCESSES: usize = 12;
 /// Of so few tests, two runs have to agree that a guard keeps them apart.
 const SMALL_GROUP: usize = 4;
-/// Of so many pairs of a finding it is proved that they fail; of others it is enough that they met.
-const PROOFS: usize = 3;
-/// The number of runs in which a test has to fail when only one resource is held, so that this is the cause; and of how many.
-const ISOLATED: u32 = 2;
-const ISOLATING: u32 = 3;
 /// A test has to pass alone so many times in a row, within so many runs: what the failure left behind may be in its way once.
 const PASSES: usize = 2;
 const ALONE: usize = 3;
 
 pub(super) struct Confirmation<'a> {
-    rerunner: &'a Rerunner<'a>,
-    grades: &'a Grades<'a>,
-    options: ConfirmOptions,
+    pub(super) rerunner: &'a Rerunner<'a>,
+    pub(super) grades: &'a Grades<'a>,
+    pub(super) options: ConfirmOptions,
     /// Tests that failed beside others and not alone.
-    failed: Mutex<HashSet<usize>>,
+    pub(super) failed: Mutex<HashSet<usize>>,
     /// How often a test that fails alone does so, alone and beside another, by these two.
-    dependences: Mutex<HashMap<[usize; 2], (FailureRate, FailureRate)>>,
+    pub(super) dependences: Mutex<HashMap<[usize; 2], (FailureRate, FailureRate)>>,
 }
 
 /// How a pair was run.
@@ -54,9 +48,9 @@ struct RunConditions<'r> {
 }
 
 /// Two tests that are run together, and the findings on which they meet.
-struct TestPair {
-    tests: [usize; 2],
-    findings: Vec<usize>,
+pub(super) struct TestPair {
+    pub(super) tests: [usize; 2],
+    pub(super) findings: Vec<usize>,
 }
 
 impl<'a> Confirmation<'a> {
@@ -70,7 +64,7 @@ impl<'a> Confirmation<'a> {
         }
     }
 
-    fn run_tasks<T: Send>(&self, tasks: Vec<Task<T>>, work: impl Fn(T) + Sync) {
+    pub(super) fn run_tasks<T: Send>(&self, tasks: Vec<Task<T>>, work: impl Fn(T) + Sync) {
         run_all(tasks, self.options.jobs, &|| self.rerunner.is_over(), &work);
     }
 
@@ -615,226 +609,5 @@ impl<'a> Confirmation<'a> {
             ),
         };
         self.grades.enter(finding, positions, grade, why, 1);
-    }
-
-    /// Proves of pairs that met that one fails for it, in a time of its own.
-    pub(super) fn prove(&self, suite: &RerunSuite) {
-        self.rerunner.allow_more(self.options.budget);
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
-        // Behind a lock that gives up after a while, a pause makes tests fail without a meeting.
-        let guarded: BTreeSet<usize> = self
-            .grades
-            .with(Grade::Guarded)
-            .iter()
-            .map(|(finding, _)| *finding)
-            .collect();
-        for (grade, of_all) in [(Grade::Unguarded, true), (Grade::Potential, false)] {
-            for (finding, positions) in self.grades.with(grade) {
-                if !of_all && guarded.contains(&finding) {
-                    continue;
-                }
-                let tests = startable(suite, finding, positions).map(sorted);
-                // One that was not seen to meet may fail all the same, before it comes to that.
-                let may_fail = |tests: &[usize; 2]| of_all || tests.iter().any(|test| failed.contains(test));
-                if let Some(tests) = tests.filter(may_fail) {
-                    pairs.entry(tests).or_default().push(finding);
-                }
-            }
-        }
-        let mut pairs: Vec<TestPair> = pairs
-            .into_iter()
-            .map(|(tests, findings)| TestPair { tests, findings })
-            .collect();
-        let fails = |pair: &TestPair| pair.tests.iter().any(|test| failed.contains(test));
-        pairs.sort_by_key(|pair| !fails(pair));
-        let tasks = pairs.into_iter().map(|pair| Task {
-            marks: suite.marks(&pair.tests),
-            work: (fails(&pair), pair),
-        });
-        self.run_tasks(tasks.collect(), |(fails, pair): (bool, TestPair)| {
-            let reproduced = self.grades.with(Grade::Reproduced);
-            let proofs = |finding: &usize| reproduced.iter().filter(|(of, _)| of == finding).count();
-            let most = if fails { PROOFS } else { 1 };
-            if pair.findings.iter().any(|finding| proofs(finding) < most) {
-                // Without a result the pair keeps its grade.
-                let _ = self.prove_pair(suite, &pair);
-            }
-        });
-    }
-
-    /// Returns `None` if the time was over, or a run came to no end.
-    fn prove_pair(&self, suite: &RerunSuite, pair: &TestPair) -> Option<()> {
-        let runnables = runnables(suite, &pair.tests)?;
-        let mut resources = resources(suite, &pair.findings);
-        resources.truncate(held_at_once(&resources.iter().collect::<Vec<_>>()));
-        let findings = &pair.findings[..resources.len()];
-        let pauses = proof::PAUSES.into_iter().find_map(|pauses| {
-            let failed = self.failures(suite, &pair.tests, &resources, Some(pauses))?;
-            failed
-                .into_iter()
-                .zip(pair.tests)
-                .any(|(failed, test)| failed && !solo_fails(suite, test))
-                .then_some(pauses)
-        })?;
-        let mut beside = [FailureRate::default(); 2];
-        let mut alone: [Option<FailureRate>; 2] = [None; 2];
-        let mut last = None;
-        for look in CHECKPOINTS {
-            while beside[0].runs < look {
-                let failed = self.failures(suite, &pair.tests, &resources, Some(pauses))?;
-                for (rate, failed) in beside.iter_mut().zip(failed) {
-                    rate.add(failed);
-                }
-            }
-            let victim = usize::from(beside[1].failed > beside[0].failed);
-            if beside[victim].failed == 0 {
-                break;
-            }
-            if alone[victim].is_none() {
-                alone[victim] = Some(self.solo_rate(runnables[victim], &resources, Some(pauses))?);
-            }
-            let rate = alone[victim]?;
-            let [victim_name, other] =
-                [runnables[victim], runnables[1 - victim]].map(|runnable| runnable.name.as_str());
-            let rates = proof::rates(victim_name, other, beside[victim], rate);
-            if let Some(p) = proof::display_path(beside[victim], rate) {
-                let why = format!("{rates} ({})", proof::chance(p));
-                let named = self.isolated(suite, pair, victim, pauses, findings)?;
-                self.enter_proof(suite, pair, findings, named, &why);
-                return Some(());
-            }
-            last = Some(rates);
-        }
-        if let Some(rates) = last {
-            for finding in findings {
-                self.enter_why(suite, pair, *finding, &format!("{rates}, which may be chance"));
-            }
-        }
-        Some(())
-    }
-
-    fn solo_rate(
-        &self,
-        runnable: &Runnable,
-        resources: &[Resource],
-        pauses: Option<Pauses>,
-    ) -> Option<FailureRate> {
-        let mut rate = FailureRate::default();
-        while rate.runs < SOLO_RUNS {
-            if self.rerunner.is_over() {
-                return None;
-            }
-            let result = self
-                .rerunner
-                .run(&[runnable], resources, pauses, Duration::ZERO)
-                .ok()?;
-            if result.outcomes[0] == TestOutcome::Stopped {
-                return None;
-            }
-            rate.add(result.outcomes[0] == TestOutcome::Failed);
-        }
-        Some(rate)
-    }
-
-    /// Runs the two, and returns which of them failed.
-    fn failures(
-        &self,
-        suite: &RerunSuite,
-        tests: &[usize; 2],
-        resources: &[Resource],
-        pauses: Option<Pauses>,
-    ) -> Option<[bool; 2]> {
-        if self.rerunner.is_over() {
-            return None;
-        }
-        let runnables = runnables(suite, tests)?;
-        let result = self
-            .rerunner
-            .run(&runnables, resources, pauses, lasted(suite, tests))
-            .ok()?;
-        let [a, b] = [*result.outcomes.first()?, *result.outcomes.get(1)?];
-        (a != TestOutcome::Stopped && b != TestOutcome::Stopped)
-            .then_some([a == TestOutcome::Failed, b == TestOutcome::Failed])
-    }
-
-    /// Returns the finding at whose resource alone the failure repeats: the only one, or the first of several. Where the two
-    /// fail without any pause, a single failure says little: then it has to repeat at one resource and at no other.
-    fn isolated(
-        &self,
-        suite: &RerunSuite,
-        pair: &TestPair,
-        victim: usize,
-        pauses: Pauses,
-        findings: &[usize],
-    ) -> Option<Option<usize>> {
-        if let [only] = findings {
-            return Some(Some(*only));
-        }
-        // Which of the two fails may be chance: the one that wrote first, say.
-        let other = 1 - victim;
-        let other_counts = !solo_fails(suite, pair.tests[other]);
-        let fails = |failed: [bool; 2]| failed[victim] || failed[other] && other_counts;
-        let mut by_itself = false;
-        for _ in 0..ISOLATING {
-            by_itself |= fails(self.failures(suite, &pair.tests, &[], None)?);
-        }
-        let mut repeated = None;
-        for finding in findings {
-            let resource = resources(suite, &[*finding]);
-            let mut rate = FailureRate::default();
-            while rate.runs < ISOLATING && rate.failed < ISOLATED {
-                rate.add(fails(self.failures(
-                    suite,
-                    &pair.tests,
-                    &resource,
-                    Some(pauses),
-                )?));
-            }
-            if rate.failed < ISOLATED {
-                continue;
-            }
-            if !by_itself {
-                return Some(Some(*finding));
-            }
-            if repeated.replace(*finding).is_some() {
-                return Some(None);
-            }
-        }
-        Some(repeated)
-    }
-
-    fn enter_proof(
-        &self,
-        suite: &RerunSuite,
-        pair: &TestPair,
-        findings: &[usize],
-        named: Option<usize>,
-        why: &str,
-    ) {
-        for finding in findings {
-            match named {
-                Some(named) if named == *finding => {
-                    if let Some(positions) = positions(suite, *finding, pair.tests) {
-                        self.grades
-                            .enter(*finding, positions, Grade::Reproduced, why.to_owned(), 1);
-                    }
-                }
-                // It is another resource's failure.
-                Some(_) => {}
-                None => self.enter_why(suite, pair, *finding, &format!("{why}; resource not isolated")),
-            }
-        }
-    }
-
-    /// Adds to the reason of a pair, which keeps its grade.
-    fn enter_why(&self, suite: &RerunSuite, pair: &TestPair, finding: usize, why: &str) {
-        let Some(positions) = positions(suite, finding, pair.tests) else {
-            return;
-        };
-        if self.grades.of(finding, positions) == Some(Grade::Unguarded) {
-            let why = format!("{}; {why}", grade::OVERLAPPED);
-            self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
-        }
     }
 }

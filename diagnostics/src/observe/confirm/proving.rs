@@ -1,0 +1,246 @@
+//! Proof that a test fails because of a shared resource: failure rates beside the other test and alone, and the resource
+//! whose hold repeats the failure.
+
+use super::fisher::FailureRate;
+use super::grade;
+use super::pauses::Pauses;
+use super::proof::{self, CHECKPOINTS, SOLO_RUNS};
+use super::rerun::{Runnable, TestOutcome, held_at_once};
+use super::sorted;
+use super::steps::{Confirmation, TestPair};
+use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
+use super::task_queue::Task;
+use cofferdam::Resource;
+use cofferdam_conflicts::Grade;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// The number of pairs of a finding whose failure is proven; of the other pairs, an overlap suffices.
+const PROOFS: usize = 3;
+/// The number of runs, of `ISOLATING`, that must fail while a single resource is held for it to be the cause.
+const ISOLATED: u32 = 2;
+const ISOLATING: u32 = 3;
+
+impl Confirmation<'_> {
+    /// Shows that tests of unguarded pairs fail because of the shared resource, within a time limit of its own.
+    pub(super) fn prove(&self, suite: &RerunSuite) {
+        self.rerunner.allow_more(self.options.budget);
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
+        // Behind a lock that gives up after a while, a pause makes tests fail without a meeting.
+        let guarded: BTreeSet<usize> = self
+            .grades
+            .with(Grade::Guarded)
+            .iter()
+            .map(|(finding, _)| *finding)
+            .collect();
+        for (grade, of_all) in [(Grade::Unguarded, true), (Grade::Potential, false)] {
+            for (finding, positions) in self.grades.with(grade) {
+                if !of_all && guarded.contains(&finding) {
+                    continue;
+                }
+                let tests = startable(suite, finding, positions).map(sorted);
+                // One that was not seen to meet may fail all the same, before it comes to that.
+                let may_fail = |tests: &[usize; 2]| of_all || tests.iter().any(|test| failed.contains(test));
+                if let Some(tests) = tests.filter(may_fail) {
+                    pairs.entry(tests).or_default().push(finding);
+                }
+            }
+        }
+        let mut pairs: Vec<TestPair> = pairs
+            .into_iter()
+            .map(|(tests, findings)| TestPair { tests, findings })
+            .collect();
+        let fails = |pair: &TestPair| pair.tests.iter().any(|test| failed.contains(test));
+        pairs.sort_by_key(|pair| !fails(pair));
+        let tasks = pairs.into_iter().map(|pair| Task {
+            marks: suite.marks(&pair.tests),
+            work: (fails(&pair), pair),
+        });
+        self.run_tasks(tasks.collect(), |(fails, pair): (bool, TestPair)| {
+            let reproduced = self.grades.with(Grade::Reproduced);
+            let proofs = |finding: &usize| reproduced.iter().filter(|(of, _)| of == finding).count();
+            let most = if fails { PROOFS } else { 1 };
+            if pair.findings.iter().any(|finding| proofs(finding) < most) {
+                // Without a result the pair keeps its grade.
+                let _ = self.prove_pair(suite, &pair);
+            }
+        });
+    }
+
+    /// Returns `None` if the time was over, or a run came to no end.
+    fn prove_pair(&self, suite: &RerunSuite, pair: &TestPair) -> Option<()> {
+        let runnables = runnables(suite, &pair.tests)?;
+        let mut resources = resources(suite, &pair.findings);
+        resources.truncate(held_at_once(&resources.iter().collect::<Vec<_>>()));
+        let findings = &pair.findings[..resources.len()];
+        let pauses = proof::PAUSES.into_iter().find_map(|pauses| {
+            let failed = self.failures(suite, &pair.tests, &resources, Some(pauses))?;
+            failed
+                .into_iter()
+                .zip(pair.tests)
+                .any(|(failed, test)| failed && !solo_fails(suite, test))
+                .then_some(pauses)
+        })?;
+        let mut beside = [FailureRate::default(); 2];
+        let mut alone: [Option<FailureRate>; 2] = [None; 2];
+        let mut last = None;
+        for look in CHECKPOINTS {
+            while beside[0].runs < look {
+                let failed = self.failures(suite, &pair.tests, &resources, Some(pauses))?;
+                for (rate, failed) in beside.iter_mut().zip(failed) {
+                    rate.add(failed);
+                }
+            }
+            let victim = usize::from(beside[1].failed > beside[0].failed);
+            if beside[victim].failed == 0 {
+                break;
+            }
+            if alone[victim].is_none() {
+                alone[victim] = Some(self.solo_rate(runnables[victim], &resources, Some(pauses))?);
+            }
+            let rate = alone[victim]?;
+            let [victim_name, other] =
+                [runnables[victim], runnables[1 - victim]].map(|runnable| runnable.name.as_str());
+            let rates = proof::rates(victim_name, other, beside[victim], rate);
+            if let Some(p) = proof::display_path(beside[victim], rate) {
+                let why = format!("{rates} ({})", proof::chance(p));
+                let named = self.isolated(suite, pair, victim, pauses, findings)?;
+                self.enter_proof(suite, pair, findings, named, &why);
+                return Some(());
+            }
+            last = Some(rates);
+        }
+        if let Some(rates) = last {
+            for finding in findings {
+                self.enter_why(suite, pair, *finding, &format!("{rates}, which may be chance"));
+            }
+        }
+        Some(())
+    }
+
+    pub(super) fn solo_rate(
+        &self,
+        runnable: &Runnable,
+        resources: &[Resource],
+        pauses: Option<Pauses>,
+    ) -> Option<FailureRate> {
+        let mut rate = FailureRate::default();
+        while rate.runs < SOLO_RUNS {
+            if self.rerunner.is_over() {
+                return None;
+            }
+            let result = self
+                .rerunner
+                .run(&[runnable], resources, pauses, Duration::ZERO)
+                .ok()?;
+            if result.outcomes[0] == TestOutcome::Stopped {
+                return None;
+            }
+            rate.add(result.outcomes[0] == TestOutcome::Failed);
+        }
+        Some(rate)
+    }
+
+    /// Runs the two, and returns which of them failed.
+    pub(super) fn failures(
+        &self,
+        suite: &RerunSuite,
+        tests: &[usize; 2],
+        resources: &[Resource],
+        pauses: Option<Pauses>,
+    ) -> Option<[bool; 2]> {
+        if self.rerunner.is_over() {
+            return None;
+        }
+        let runnables = runnables(suite, tests)?;
+        let result = self
+            .rerunner
+            .run(&runnables, resources, pauses, lasted(suite, tests))
+            .ok()?;
+        let [a, b] = [*result.outcomes.first()?, *result.outcomes.get(1)?];
+        (a != TestOutcome::Stopped && b != TestOutcome::Stopped)
+            .then_some([a == TestOutcome::Failed, b == TestOutcome::Failed])
+    }
+
+    /// Returns the finding at whose resource alone the failure repeats: the only one, or the first of several. Where the two
+    /// fail without any pause, a single failure says little: then it has to repeat at one resource and at no other.
+    fn isolated(
+        &self,
+        suite: &RerunSuite,
+        pair: &TestPair,
+        victim: usize,
+        pauses: Pauses,
+        findings: &[usize],
+    ) -> Option<Option<usize>> {
+        if let [only] = findings {
+            return Some(Some(*only));
+        }
+        // Which of the two fails may be chance: the one that wrote first, say.
+        let other = 1 - victim;
+        let other_counts = !solo_fails(suite, pair.tests[other]);
+        let fails = |failed: [bool; 2]| failed[victim] || failed[other] && other_counts;
+        let mut by_itself = false;
+        for _ in 0..ISOLATING {
+            by_itself |= fails(self.failures(suite, &pair.tests, &[], None)?);
+        }
+        let mut repeated = None;
+        for finding in findings {
+            let resource = resources(suite, &[*finding]);
+            let mut rate = FailureRate::default();
+            while rate.runs < ISOLATING && rate.failed < ISOLATED {
+                rate.add(fails(self.failures(
+                    suite,
+                    &pair.tests,
+                    &resource,
+                    Some(pauses),
+                )?));
+            }
+            if rate.failed < ISOLATED {
+                continue;
+            }
+            if !by_itself {
+                return Some(Some(*finding));
+            }
+            if repeated.replace(*finding).is_some() {
+                return Some(None);
+            }
+        }
+        Some(repeated)
+    }
+
+    fn enter_proof(
+        &self,
+        suite: &RerunSuite,
+        pair: &TestPair,
+        findings: &[usize],
+        named: Option<usize>,
+        why: &str,
+    ) {
+        for finding in findings {
+            match named {
+                Some(named) if named == *finding => {
+                    if let Some(positions) = positions(suite, *finding, pair.tests) {
+                        self.grades
+                            .enter(*finding, positions, Grade::Reproduced, why.to_owned(), 1);
+                    }
+                }
+                // It is another resource's failure.
+                Some(_) => {}
+                None => self.enter_why(suite, pair, *finding, &format!("{why}; resource not isolated")),
+            }
+        }
+    }
+
+    /// Adds to the reason of a pair, which keeps its grade.
+    fn enter_why(&self, suite: &RerunSuite, pair: &TestPair, finding: usize, why: &str) {
+        let Some(positions) = positions(suite, finding, pair.tests) else {
+            return;
+        };
+        if self.grades.of(finding, positions) == Some(Grade::Unguarded) {
+            let why = format!("{}; {why}", grade::OVERLAPPED);
+            self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
+        }
+    }
+}
