@@ -1,5 +1,6 @@
 //! System calls that a program makes past libc's functions, recorded as the hooks record those functions.
 
+use crate::hold;
 use crate::hooks::file_calls::{self, CREAT_FLAGS, MADE, itself};
 use crate::hooks::{lock_calls, socket_calls};
 use crate::log_format::{ITSELF, Kind};
@@ -70,6 +71,7 @@ pub(crate) unsafe fn after(call: &Call, result: c_long) {
     // SAFETY: the caller's promise.
     unsafe {
         match call.number {
+            nr::FUTEX if result > 0 => hold::after_wake(call.arguments[1]),
             nr::OPEN => file_calls::after_open(AT_FDCWD, text(0), int(1), failed),
             nr::OPENAT => file_calls::after_open(int(0), text(1), int(2), failed),
             // The flags are the first word of a structure, which was not read if its size was wrong.

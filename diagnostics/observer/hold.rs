@@ -193,10 +193,35 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
     (nanos != 0).then_some(Pause { nanos, flag })
 }
 
-pub(crate) fn pause(pause: Pause) {
+pub(crate) fn pause(pause: Pause, at: Kind) {
+    sleep(pause.nanos);
+    if matches!(at, Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable) {
+        thread::current().yields_after_wake.store(1, Relaxed);
+    }
+}
+
+/// Lets a thread that this futex operation woke take std's lock around the variables, if the caller paused at one.
+///
+/// That lock is not fair: without a break the caller would take it again for its next variable, and the other thread would
+/// reach its own only after the caller has used all of its variables.
+pub(crate) fn after_wake(operation: usize) {
+    const WAKE: usize = 1;
+    const WAKE_BITSET: usize = 10;
+    const BREAK: u64 = 5_000_000;
+    if matches!(operation & 0x7f, WAKE | WAKE_BITSET)
+        && thread::current().yields_after_wake.swap(0, Relaxed) != 0
+        && this_process::may_call()
+    {
+        let errno = sys::errno();
+        sleep(BREAK);
+        sys::set_errno(errno);
+    }
+}
+
+fn sleep(nanos: u64) {
     let time = Timespec {
-        seconds: (pause.nanos / 1_000_000_000) as i64,
-        nanos: (pause.nanos % 1_000_000_000) as i64,
+        seconds: (nanos / 1_000_000_000) as i64,
+        nanos: (nanos % 1_000_000_000) as i64,
     };
     // SAFETY: a valid time; the rest that a signal leaves is not needed.
     unsafe { sys::nanosleep(&raw const time, core::ptr::null_mut()) };

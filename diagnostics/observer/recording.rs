@@ -60,7 +60,7 @@ pub(crate) fn access(record: &Record<'_>) {
         log::write(record, pause.map_or(0, |pause| pause.flag), stack);
     }
     if let Some(pause) = pause {
-        hold::pause(pause);
+        hold::pause(pause, record.kind);
     }
 }
 

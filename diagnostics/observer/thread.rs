@@ -47,6 +47,8 @@ pub(crate) struct Thread {
     pub(crate) pauses: AtomicU32,
     /// The same by target.
     pub(crate) pauses_at: [AtomicU8; 32],
+    /// Set from a pause at a variable until the thread next wakes another one.
+    pub(crate) yields_after_wake: AtomicU8,
 }
 
 impl Thread {

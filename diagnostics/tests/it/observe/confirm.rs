@@ -15,6 +15,7 @@ const BLAMING: &str = include_str!("suites/blaming.rs");
 const STOPPING: &str = include_str!("suites/stopping.rs");
 const FLAKY: &str = include_str!("suites/flaky.rs");
 const READING: &str = include_str!("suites/reading.rs");
+const IN_A_ROW: &str = include_str!("suites/in_a_row.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
@@ -161,6 +162,19 @@ fn a_lock_for_readers_and_writers_guards_tests_that_read_before_they_write() {
         "unguarded file open-for-one",
     ];
     assert_eq!(found, wanted, "{report}");
+}
+
+#[test]
+fn tests_that_use_variables_one_after_another_meet_at_each_of_them() {
+    let package = Package::new("in_a_row", IN_A_ROW);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let of = |grade: &str, name: &str| {
+        (1..5)
+            .map(|number| format!("{grade} env {name}_{number}"))
+            .collect()
+    };
+    let wanted: [Vec<String>; 2] = [of("guarded", "LOCKED"), of("unguarded", "OPEN")];
+    assert_eq!(found, wanted.concat(), "{report}");
 }
 
 #[test]
