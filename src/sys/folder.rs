@@ -12,6 +12,20 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When a folder cannot be created or is not safe. The message names it.
 pub(crate) fn make(root: &Path, below: impl AsRef<Path>) -> io::Result<PathBuf> {
+    // A sweep may remove a folder between its creation and its check.
+    const TRIES: usize = 1000;
+    let below = below.as_ref();
+    let mut made = try_make(root, below);
+    for _ in 1..TRIES {
+        match &made {
+            Err(error) if error.kind() == ErrorKind::NotFound => made = try_make(root, below),
+            _ => break,
+        }
+    }
+    made
+}
+
+fn try_make(root: &Path, below: &Path) -> io::Result<PathBuf> {
     let found = match std::fs::metadata(root) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if let Some(parent) = root.parent() {
@@ -24,7 +38,7 @@ pub(crate) fn make(root: &Path, below: impl AsRef<Path>) -> io::Result<PathBuf> 
     };
     check(root, &found, None)?;
     let mut path = root.to_owned();
-    for part in below.as_ref().components() {
+    for part in below.components() {
         path.push(part);
         let there = match std::fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
