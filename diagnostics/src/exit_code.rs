@@ -1,7 +1,7 @@
 //! Exit codes, documented in docs/reference/exit-codes.md.
 
 use clap::ValueEnum;
-pub(crate) use cofferdam_batch::child::Ended;
+pub(crate) use cofferdam_batch::spawn::Ended;
 
 /// No conflict was found.
 pub(crate) const NONE: u8 = 0;

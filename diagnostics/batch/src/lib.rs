@@ -14,7 +14,6 @@
     reason = "not an API: many fields and variants need no more than their names"
 )]
 
-pub mod child;
 pub mod executor;
 pub mod jobs;
 pub mod ledger;
@@ -22,3 +21,4 @@ pub mod proc;
 pub mod processes;
 #[cfg(unix)]
 pub mod signals;
+pub mod spawn;

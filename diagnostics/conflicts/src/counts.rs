@@ -1,6 +1,6 @@
 //! The counters of caches and services, for metrics.
 
-use crate::names::{Name, Names};
+use crate::interned_names::{Name, Names};
 use std::collections::BTreeMap;
 
 /// The counters of one worker's cache of one locator, over all processes and runs.

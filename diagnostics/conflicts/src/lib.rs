@@ -15,19 +15,19 @@
 mod conflict;
 mod counts;
 mod detect;
-mod error;
 mod evidence;
 mod help;
-mod journal;
-mod names;
+mod interned_names;
+mod journal_lines;
 mod places;
+mod read_error;
 mod record;
 mod snapshot;
 mod tables;
 
 pub use conflict::{Conflict, Grade, Kind, Pair, Runner, Severity, Test, Use};
 pub use counts::{CacheCount, ServiceCount};
-pub use error::ReadError;
 pub use evidence::{Account, Evidence, LostProcess, Observed, Watched, reserve};
 pub use help::{Harness, HelpContext, SuiteApi};
+pub use read_error::ReadError;
 pub use snapshot::read_snapshot;

@@ -1,6 +1,6 @@
 //! Reads snapshots.
 
-use crate::error::ReadError;
+use crate::read_error::ReadError;
 use cofferdam::format::{
     Cache, Claim, Entry, EntryState, Process, SNAPSHOT_MARK, SNAPSHOT_VERSION, Snapshot,
 };

@@ -1,7 +1,7 @@
 //! The recorded facts as tables: small rows, each text once, and no row per line of a journal.
 
 use crate::counts::Counts;
-use crate::names::{Name, Names, index};
+use crate::interned_names::{Name, Names, index};
 use crate::places;
 use cofferdam::format::Scope as Reach;
 use cofferdam::format::{Why, is_of_all_workers};

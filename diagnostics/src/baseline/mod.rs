@@ -3,11 +3,11 @@
 //! `file` reads and writes it, and `identity` computes the key of a conflict, which is the same in every run and on every
 //! machine.
 
-mod file;
-mod identity;
+mod baseline_file;
+mod known_conflict;
 
-pub(crate) use file::{Baseline, Known};
-pub(crate) use identity::Roots;
+pub(crate) use baseline_file::{Baseline, Known};
+pub(crate) use known_conflict::Roots;
 
 use std::collections::BTreeSet;
 

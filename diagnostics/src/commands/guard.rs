@@ -1,7 +1,7 @@
 //! `guard`: stops the jobs of a killed session. Only `run` starts it.
 
 use crate::cli::GuardArgs;
-use cofferdam_batch::executor::guard::watch;
+use cofferdam_batch::executor::job_guard::watch;
 use std::time::Duration;
 
 /// Returns the number of processes that it stopped.

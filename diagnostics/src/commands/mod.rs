@@ -24,11 +24,11 @@ use crate::findings::{self, Coverage};
 use baseline_check::Compared;
 #[cfg(has_observer)]
 use cofferdam_batch::{
-    executor::{event::AttemptOutcome, foreground, job::JobId},
+    executor::{foreground, job::JobId, job_event::AttemptOutcome},
     jobs::spec,
 };
 use cofferdam_conflicts::{Conflict, Evidence, Severity, Watched};
-use run::summary::Batch;
+use run::batch_summary::Batch;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -4,14 +4,14 @@
 //! programs that were started and those that were lost.
 
 mod account;
-mod file;
 mod folded;
+mod observation_file;
 
 pub(crate) use account::{Account, Entry};
-pub(crate) use file::VERSION;
 pub(crate) use folded::{Fold, folded};
 #[cfg(has_observer)]
 pub(crate) use folded::{is_random_name, numbers};
+pub(crate) use observation_file::VERSION;
 
 use cofferdam_conflicts::Conflict;
 use serde::{Deserialize, Serialize};

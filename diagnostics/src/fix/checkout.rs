@@ -2,7 +2,7 @@
 
 use super::draft::Change;
 use super::tool;
-use cofferdam_batch::child::{Starter, Streams};
+use cofferdam_batch::spawn::{Starter, Streams};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};

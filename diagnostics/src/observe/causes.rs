@@ -461,7 +461,7 @@ mod tests {
     }
 
     /// Returns the causes as text: `-` for the path itself and `follows` for a consequence.
-    fn told(paths: &[(&str, &[usize])], families: &[NameFamily], facts: &Facts) -> Vec<String> {
+    fn described(paths: &[(&str, &[usize])], families: &[NameFamily], facts: &Facts) -> Vec<String> {
         texts(&causes(&met(paths), families, &[], facts))
     }
 
@@ -476,7 +476,7 @@ mod tests {
 
     #[test]
     fn a_repository_is_one_cause_with_the_files_of_its_working_tree() {
-        let found = told(
+        let found = described(
             &[
                 ("/w/target/repo/.git/index.lock", &[1, 2]),
                 ("/w/target/repo/.git/refs/heads/main", &[1, 2, 3]),
@@ -494,7 +494,7 @@ mod tests {
             [repo, repo, repo, repo, "-", "git-repository /w/target/bare.git"]
         );
         // In the suite's own repository a file is an ordinary file.
-        let found = told(
+        let found = described(
             &[("/w/.git/index", &[1, 2]), ("/w/report", &[1, 2])],
             &[],
             &ALL_USED,
@@ -506,18 +506,18 @@ mod tests {
     fn a_database_is_one_cause_with_its_journals() {
         let database = "database /d/shop.db";
         for beside in ["/d/shop.db-journal", "/d/shop.db-wal", "/d/shop.db-shm"] {
-            let found = told(&[("/d/shop.db", &[1, 2, 3]), (beside, &[1, 2])], &[], &ALL_USED);
+            let found = described(&[("/d/shop.db", &[1, 2, 3]), (beside, &[1, 2])], &[], &ALL_USED);
             assert_eq!(found, [database, database], "{beside}");
-            assert_eq!(told(&[(beside, &[1, 2])], &[], &ALL_USED), [database]);
+            assert_eq!(described(&[(beside, &[1, 2])], &[], &ALL_USED), [database]);
         }
         // Without the other half it is an ordinary name.
-        assert_eq!(told(&[("/d/data", &[1, 2])], &[], &ALL_USED), ["-"]);
-        assert_eq!(told(&[("/d/report-wal", &[1, 2])], &[], &ALL_USED), ["-"]);
+        assert_eq!(described(&[("/d/data", &[1, 2])], &[], &ALL_USED), ["-"]);
+        assert_eq!(described(&[("/d/report-wal", &[1, 2])], &[], &ALL_USED), ["-"]);
     }
 
     #[test]
     fn the_same_tests_in_one_directory_are_one_cause() {
-        let found = told(
+        let found = described(
             &[("/d/up/a", &[1, 2]), ("/d/up/b/c", &[1, 2]), ("/d/up/e", &[2])],
             &[],
             &ALL_USED,
@@ -525,14 +525,14 @@ mod tests {
         assert_eq!(found, ["directory /d/up"; 3]);
         // Other tests have another cause, as do paths that only a shared directory holds.
         assert_eq!(
-            told(&[("/d/a", &[1, 2]), ("/d/b", &[1, 3])], &[], &ALL_USED),
+            described(&[("/d/a", &[1, 2]), ("/d/b", &[1, 3])], &[], &ALL_USED),
             ["-", "-"]
         );
         assert_eq!(
-            told(&[("/tmp/a", &[1, 2]), ("/tmp/b", &[1, 2])], &[], &ALL_USED),
+            described(&[("/tmp/a", &[1, 2]), ("/tmp/b", &[1, 2])], &[], &ALL_USED),
             ["-", "-"]
         );
-        let found = told(
+        let found = described(
             &[
                 ("/tmp/a/x", &[1, 2]),
                 ("/tmp/a/y", &[1, 2]),
@@ -561,7 +561,7 @@ mod tests {
             directories: &["/tmp/up"],
             ..ALL_USED
         };
-        let found = told(
+        let found = described(
             &[
                 ("/tmp/up", &[1, 2, 3]),
                 ("/tmp/up/a", &[1, 2]),
@@ -577,18 +577,18 @@ mod tests {
     fn a_random_name_follows_from_another_conflict_of_the_same_tests() {
         let random = ("/tmp/.tmpAbC12x/f", &[1, 2][..]);
         assert_eq!(
-            told(&[random, ("/tmp/state", &[1, 2, 3])], &[], &ALL_USED),
+            described(&[random, ("/tmp/state", &[1, 2, 3])], &[], &ALL_USED),
             ["follows", "-"]
         );
         assert_eq!(
-            told(&[random, ("/tmp/state", &[1, 3])], &[], &ALL_USED),
+            described(&[random, ("/tmp/state", &[1, 3])], &[], &ALL_USED),
             ["-", "-"]
         );
-        assert_eq!(told(&[random], &[], &ALL_USED), ["-"]);
+        assert_eq!(described(&[random], &[], &ALL_USED), ["-"]);
         // A suite may be in such a directory itself.
         let before = ("/tmp/.tmpBefore1/f", &[1, 2][..]);
         assert_eq!(
-            told(&[before, ("/tmp/state", &[1, 2])], &[], &ALL_USED),
+            described(&[before, ("/tmp/state", &[1, 2])], &[], &ALL_USED),
             ["-", "-"]
         );
     }
@@ -691,7 +691,7 @@ mod tests {
         ] {
             assert_eq!(family.covers(Path::new(path)), wanted, "{path}");
         }
-        let found = told(
+        let found = described(
             &[("/tmp/x-77/a", &[1, 2]), ("/tmp/x-78", &[2, 3])],
             &[family],
             &ALL_USED,

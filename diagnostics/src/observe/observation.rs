@@ -203,7 +203,7 @@ fn leave_out(account: &mut Account, logs: &[Log], attribution: &Attribution, kno
         }
     }
     for (index, _) in &attribution.ambiguous {
-        account.leave_out(&name(&logs[*index]), "its tests cannot be told apart", 1);
+        account.leave_out(&name(&logs[*index]), "its tests cannot be distinguished", 1);
     }
 }
 

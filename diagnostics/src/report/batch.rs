@@ -3,7 +3,7 @@
 use super::progress::words;
 use super::style::RED;
 use super::text::{count, plain};
-use crate::commands::run::summary::{Batch, FailedJob, RoundsSummary};
+use crate::commands::run::batch_summary::{Batch, FailedJob, RoundsSummary};
 use cofferdam_batch::processes::NamedProcess;
 use serde::Serialize;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
-use super::account;
+use super::last_line;
 use super::observed::places;
 use super::summary::{last_line, nothing_recorded};
 use super::text::plain;
@@ -32,7 +32,7 @@ impl Github<'_> {
                 std::slice::from_ref(note),
             )?;
         }
-        for what in account::lost(&findings.account) {
+        for what in last_line::lost(&findings.account) {
             annotate(out, "error", None, "cofferdam: lost", &[what])?;
         }
         let unread = if self.0.verdict == Verdict::Unreadable {

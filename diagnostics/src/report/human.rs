@@ -3,7 +3,7 @@
 use super::style::{self, BOLD, DIM, headline};
 use super::summary::{last_line, nothing_recorded};
 use super::text::{count, plain};
-use super::{account, baseline, batch, confirmed, observed};
+use super::{baseline, batch, confirmed, last_line, observed};
 use crate::commands::Outcome;
 use crate::exit_code::{NoRecords, Verdict};
 use cofferdam::Access;
@@ -54,7 +54,7 @@ impl Human<'_> {
             confirmed::guarded(out, observed)?;
             confirmed::after(out, observed)?;
         }
-        account::write(out, findings)?;
+        last_line::write(out, findings)?;
         for problem in &findings.problems {
             headline(out, Severity::Warning, "unreadable", &problem.to_string())?;
         }

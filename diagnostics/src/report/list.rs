@@ -1,6 +1,6 @@
 //! The report of `list`: recent sessions and the pass rate of each job.
 
-use super::session::span;
+use super::session_text::span;
 use super::style::BOLD;
 use super::text::{count, plain};
 use super::{json_line, table};

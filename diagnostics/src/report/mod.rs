@@ -1,6 +1,5 @@
 //! The only code that prints: one file for each report.
 
-mod account;
 mod backup;
 mod baseline;
 mod batch;
@@ -13,12 +12,13 @@ mod github;
 mod human;
 mod json;
 mod json_line;
+mod last_line;
 mod list;
 mod locks;
 mod metrics;
 mod observed;
 mod progress;
-mod session;
+mod session_text;
 mod show;
 mod status;
 mod style;

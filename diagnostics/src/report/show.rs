@@ -1,6 +1,6 @@
 //! The report of `show`: one session with its jobs and conflicts.
 
-use super::session::{name, owner, progress, span, timestamp};
+use super::session_text::{name, owner, progress, span, timestamp};
 use super::style::{BOLD, RED, YELLOW};
 use super::text::{count, plain};
 use super::{json_line, table};

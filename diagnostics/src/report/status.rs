@@ -1,7 +1,7 @@
 //! The report of `status`: active sessions and their running jobs.
 
 use super::json_line;
-use super::session::{large_wal, name, owner, progress, span};
+use super::session_text::{large_wal, name, owner, progress, span};
 use super::style::{BOLD, YELLOW};
 use super::text::{count, plain};
 use crate::cli::ListFormat;

@@ -1,10 +1,10 @@
 //! The last line of a report, and the advice where nothing was recorded.
 
-use super::account;
+use super::last_line;
 use super::progress::words;
 use super::text::{count, plain};
 use crate::commands::Outcome;
-use crate::commands::run::summary::Batch;
+use crate::commands::run::batch_summary::Batch;
 use crate::exit_code::{Ended, JOB_FAILED, Verdict};
 use cofferdam_conflicts::{Severity, Watched};
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         ),
         Verdict::Lost => format!(
             "could not tell: {}; no {new}conflict in what was recorded: {}",
-            account::lost_words(&findings.account),
+            last_line::lost_words(&findings.account),
             watched(&findings.watched)
         ),
         Verdict::NotTried => format!(
@@ -65,7 +65,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         Verdict::Conflicts => {
             if !findings.account.lost.is_empty() {
                 line.push_str("; ");
-                line.push_str(&account::lost_words(&findings.account));
+                line.push_str(&last_line::lost_words(&findings.account));
             }
             if findings.problem_count > 0 {
                 line.push_str("; not everything could be read");
@@ -77,7 +77,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
         }
         _ => {}
     }
-    line.push_str(&account::out_of_reach_words(&findings.account));
+    line.push_str(&last_line::out_of_reach_words(&findings.account));
     line.push_str(&settled.map(super::baseline::last_words).unwrap_or_default());
     if let Some(batch) = &outcome.batch {
         line.push_str("; ");

@@ -1,8 +1,8 @@
 //! Runs one command with the streams, the process group and the signals of this process.
 
 use super::JobSource;
-use super::event::{AttemptOutcome, Event};
 use super::job::Job;
+use super::job_event::{AttemptOutcome, Event};
 use super::options::Options;
 use std::ffi::OsString;
 use std::io;

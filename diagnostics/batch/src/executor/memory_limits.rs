@@ -1,6 +1,6 @@
 //! Measures the memory of jobs, pauses starts while memory is short, and stops jobs that exceed a limit.
 
-use super::event::{AttemptOutcome, MemoryHold};
+use super::job_event::{AttemptOutcome, MemoryHold};
 use super::options::MemoryLimits;
 use super::running::{RunningJob, StepContext};
 use crate::proc::{self, Process, field};

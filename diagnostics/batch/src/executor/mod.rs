@@ -5,10 +5,10 @@
 //! surviving process could hold open, and nothing to read while the job runs.
 
 mod children;
-pub mod event;
 pub mod foreground;
-pub mod guard;
 pub mod job;
+pub mod job_event;
+pub mod job_guard;
 mod log_file;
 mod memory_limits;
 pub mod options;
@@ -24,9 +24,9 @@ pub use log_file::tail;
 
 use crate::proc::{self, Process};
 use crate::processes::own_pid;
-use event::{Event, Tally};
-use guard::JobGuard;
 use job::Job;
+use job_event::{Event, Tally};
+use job_guard::JobGuard;
 use options::{Options, Placement};
 use std::io;
 

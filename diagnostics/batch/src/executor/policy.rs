@@ -1,7 +1,7 @@
 //! Decides from outcomes alone whether a session continues after a failure.
 
-use super::event::{AttemptOutcome, StopReason};
 use super::job::JobId;
+use super::job_event::{AttemptOutcome, StopReason};
 use clap::ValueEnum;
 use regex::bytes::Regex;
 use serde::Deserialize;

@@ -2,8 +2,8 @@
 
 use super::JobSource;
 use super::children::{ChildEvent, Children, SignalTarget, StopSignal};
-use super::event::{AttemptOutcome, Event, MemoryHold, StopReason, Tally};
 use super::job::Job;
+use super::job_event::{AttemptOutcome, Event, MemoryHold, StopReason, Tally};
 use super::memory_limits::{MemoryMonitor, SAMPLE};
 use super::options::{Options, Placement};
 use super::policy::OnError;
@@ -12,9 +12,9 @@ use super::rate::StartLimiter;
 use super::running::{self, RunningJob, StepContext};
 use super::sandbox::{Sandbox, Sandboxes};
 use super::shortage::{self, Shortage};
-use crate::child::{Ended, Starter};
 use crate::proc;
 use crate::processes::ProcessTable;
+use crate::spawn::{Ended, Starter};
 use std::io;
 use std::time::{Duration, Instant};
 

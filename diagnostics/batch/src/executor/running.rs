@@ -1,12 +1,12 @@
 //! An attempt, from its start to the end of its last process.
 
 use super::children::{Children, SignalTarget, StopSignal};
-use super::event::AttemptOutcome;
 use super::job::Job;
+use super::job_event::AttemptOutcome;
 use super::sandbox::Sandbox;
-use crate::child::{ChildError, Ended, Starter, Streams};
 use crate::proc;
 use crate::processes::ProcessTable;
+use crate::spawn::{ChildError, Ended, Starter, Streams};
 use std::ffi::OsStr;
 use std::process::Child;
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 use super::session::{NewSession, SessionId, SessionOwner};
 use super::session_lease::{self, Liveness, SessionLease};
 use super::session_writer::SessionWriter;
-use super::{Ledger, LedgerError, clock, jobs_file, lease_file, resume};
+use super::{Ledger, LedgerError, jobs_file, lease_file, resume, timestamps};
 use crate::processes::NamedProcess;
 use rusqlite::{Connection, Row, Transaction, params};
 use std::fmt;
@@ -278,7 +278,7 @@ impl ActiveSession {
 }
 
 fn active(ledger: &Ledger, conn: &Connection, namespace: &str) -> Result<Vec<ActiveSession>, LedgerError> {
-    let now = clock::now();
+    let now = timestamps::now();
     let read = |row: &Row<'_>| {
         let session = Box::new(BlockingSession {
             namespace: namespace.to_owned(),
@@ -335,7 +335,7 @@ fn insert(change: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Sessio
             owner.started,
             owner.host,
             new.revision,
-            clock::now(),
+            timestamps::now(),
         ])?;
     Ok(change.last_insert_rowid())
 }

@@ -4,7 +4,7 @@
 //! process that has slept longest is then the least likely to get the lock, and starves beside busy writers. This handler
 //! keeps its pauses short.
 
-use super::clock;
+use super::timestamps;
 use crate::processes::own_pid;
 use rusqlite::Connection;
 use std::time::Duration;
@@ -14,10 +14,10 @@ pub(super) const LONGEST: Duration = Duration::from_secs(5);
 
 /// Makes the connection wait for other processes from now on.
 pub(super) fn install(conn: &mut Connection, wait: Duration) -> rusqlite::Result<()> {
-    let mut began = clock::instant();
+    let mut began = timestamps::instant();
     let retry = move |tries: i32| {
         if tries == 0 {
-            began = clock::instant();
+            began = timestamps::instant();
         } else if began.elapsed() >= wait {
             return false;
         }

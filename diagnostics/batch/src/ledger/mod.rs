@@ -18,8 +18,7 @@
 mod admission;
 mod backup;
 mod busy_wait;
-mod clock;
-mod error;
+mod ledger_error;
 mod lock_holders;
 mod reader;
 mod records;
@@ -30,11 +29,11 @@ mod session;
 mod session_lease;
 mod session_writer;
 mod submission;
+mod timestamps;
 
 pub use admission::{AdmissionError, BlockingSession, WaitPolicy};
 pub use backup::{Backup, BackupError};
-pub use clock::now;
-pub use error::LedgerError;
+pub use ledger_error::LedgerError;
 pub use lock_holders::WalStatus;
 pub use reader::Reader;
 pub use records::{JobCounts, PassRate, RecordedAttempt, RecordedJob, RecordedSession, SessionFilter};
@@ -47,6 +46,7 @@ pub use session::{
 pub use session_lease::Liveness;
 pub use session_writer::SessionWriter;
 pub use submission::{Submission, SubmitError};
+pub use timestamps::now;
 
 use lock_holders::sibling;
 use rusqlite::config::DbConfig;

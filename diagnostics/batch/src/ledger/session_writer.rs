@@ -5,7 +5,7 @@ use super::resume::ResumedSession;
 use super::session::{JobEnd, JobNumber, JobState, NewJob, RecordedConflict, SessionId, Status};
 use super::session_lease::SessionLease;
 use super::submission::{self, Submission, SubmittedJob};
-use super::{Ledger, LedgerError, clock};
+use super::{Ledger, LedgerError, timestamps};
 use rusqlite::{Transaction, params};
 use std::collections::HashMap;
 use std::path::Path;
@@ -238,7 +238,7 @@ impl SessionWriter {
             has_failed,
             ..
         } = self;
-        let now = clock::now();
+        let now = timestamps::now();
         ledger.change(|change| {
             cancel_unfinished(change, id, now)?;
             for (number, conflict) in (1_i64..).zip(conflicts) {

@@ -1,7 +1,7 @@
 //! Jobs that other processes submit to an active session.
 
 use super::session::{JobNumber, NewJob, SessionId};
-use super::{Ledger, LedgerError, clock, folder, lease_file, session_lease};
+use super::{Ledger, LedgerError, folder, lease_file, session_lease, timestamps};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -50,7 +50,7 @@ pub(super) fn submit(
     }
     let number = super::next_number(&change, id).map_err(failed)?;
     let dir = folder(Path::new(""), &name).join("submitted");
-    let file = dir.join(format!("{number}-{}", clock::now()));
+    let file = dir.join(format!("{number}-{}", timestamps::now()));
     let path = ledger.base.join(&file);
     (ledger.create_dir)(&ledger.base, &dir)
         .and_then(|_| write_private(&path, spec))

@@ -2,7 +2,7 @@
 
 use super::{LISTED, conflict};
 use crate::conflict::{Conflict, Kind};
-use crate::names::Name;
+use crate::interned_names::Name;
 use crate::tables::State;
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ mod tallies;
 mod workers;
 
 use super::conflict::{Conflict, Kind, Test, Use};
-use super::names::Name;
+use super::interned_names::Name;
 use super::tables::{State, Tally};
 
 /// The maximum number of uses that a conflict lists.

@@ -5,7 +5,7 @@ use super::lockset::{Use, Verdict, World, judge};
 use super::{LISTED, conflict};
 use crate::conflict::{Conflict, Kind};
 use crate::help::HelpContext;
-use crate::names::{Name, index};
+use crate::interned_names::{Name, index};
 use crate::tables::{Claim, Owner, Scope, State};
 use cofferdam::{Access, Resource};
 use std::collections::{BTreeMap, HashMap};

@@ -2,7 +2,7 @@
 
 use super::{conflict, time};
 use crate::conflict::{Conflict, Kind};
-use crate::names::Name;
+use crate::interned_names::Name;
 use crate::tables::{State, Tally, WhyLeaked};
 use std::collections::BTreeMap;
 

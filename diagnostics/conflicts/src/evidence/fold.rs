@@ -1,6 +1,6 @@
 //! Adds events to the tables, one at a time.
 
-use crate::names::Name;
+use crate::interned_names::Name;
 use crate::tables::{Claim, Execution, Numbered, Owner, ProcessFacts, State, WhyLeaked};
 use cofferdam::format::{Event, Record, Why};
 use std::collections::{HashMap, HashSet};

@@ -1,6 +1,5 @@
 //! Collects journals and snapshots, and returns the conflicts in them.
 
-mod account;
 mod caches;
 #[cfg(test)]
 mod counted;
@@ -9,20 +8,21 @@ mod fold;
 mod golden;
 #[cfg(test)]
 mod memory;
-mod observed;
+mod observed_use;
+mod process_account;
 #[cfg(test)]
 mod script;
 mod sources;
 
 use super::conflict::Conflict;
 use crate::counts::{CacheCount, ServiceCount};
-use crate::error::ReadError;
+use crate::read_error::ReadError;
 use crate::tables::{self, Alone, Lane, Numbered, State};
-use crate::{detect, journal, snapshot};
-pub use account::{Account, LostProcess, reserve};
+use crate::{detect, journal_lines, snapshot};
 use cofferdam::format::Snapshot;
 use fold::Journal;
-pub use observed::Observed;
+pub use observed_use::Observed;
+pub use process_account::{Account, LostProcess, reserve};
 use serde::Serialize;
 use sources::Sort;
 use std::collections::BTreeSet;
@@ -194,7 +194,7 @@ impl Evidence {
         self.state.journals += 1;
         let mut journal = Journal::default();
         let mut is_empty = true;
-        let torn = journal::read(file, source, |found| {
+        let torn = journal_lines::read(file, source, |found| {
             is_empty = false;
             let folded = found.and_then(|(line, record)| {
                 journal

@@ -1,6 +1,6 @@
 //! Finds the files to read.
 
-use crate::error::ReadError;
+use crate::read_error::ReadError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,11 @@
 //! The jobs of a session in order: its own first, then those that other processes submit.
 
 use super::super::Refused;
+use super::batch_summary::CarriedJobs;
 use super::plan::Work;
 use super::recorder::{self, Recorder, ResumedJobs};
-use super::summary::CarriedJobs;
-use cofferdam_batch::executor::event::Event;
 use cofferdam_batch::executor::job::{Job, JobId};
+use cofferdam_batch::executor::job_event::Event;
 use cofferdam_batch::jobs::rounds::Rounds;
 use cofferdam_batch::jobs::spec::JobSpec;
 use cofferdam_batch::ledger::{ResumedJob, Submission};

@@ -1,11 +1,11 @@
 //! `run`: runs commands with recording on, then reports the conflicts between their tests.
 
+pub(crate) mod batch_summary;
 mod job_source;
 mod origin;
 mod plan;
 mod recorder;
 mod session_dirs;
-pub(crate) mod summary;
 pub(crate) mod watch;
 
 use super::baseline_check::BaselineCheck;
@@ -13,10 +13,11 @@ use super::test_command::{self, is_test_command};
 use super::{Findings, Outcome, here, recordings};
 use crate::cli::RunArgs;
 use crate::exit_code::{self, Ended, NoRecords};
+use batch_summary::Batch;
 use cofferdam::diagnostics::{CleanOptions, clean};
 use cofferdam::namespace::Namespace;
-use cofferdam_batch::executor::event::{AttemptOutcome, Event, StopReason};
 use cofferdam_batch::executor::job::Job;
+use cofferdam_batch::executor::job_event::{AttemptOutcome, Event, StopReason};
 use cofferdam_batch::executor::options::{JobDirs, Options, Placement};
 use cofferdam_batch::executor::{self, JobSource};
 use cofferdam_batch::ledger::Status;
@@ -30,7 +31,6 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use summary::Batch;
 use watch::{BatchStart, SessionStart, Watch};
 
 pub(crate) fn run(args: &RunArgs, watch: &mut dyn Watch) -> Result<Outcome, Box<dyn Error>> {

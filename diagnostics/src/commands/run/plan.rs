@@ -1,7 +1,7 @@
 //! Plans a session from the command line and the settings file: its jobs and its limits.
 
 use super::super::Refused;
-use super::summary::RoundsSummary;
+use super::batch_summary::RoundsSummary;
 use crate::cli::RunArgs;
 use cofferdam_batch::executor::job::{Job, JobId};
 use cofferdam_batch::executor::options::MemoryLimits;

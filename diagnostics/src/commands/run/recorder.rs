@@ -4,9 +4,9 @@
 
 use super::super::{Findings, Refused, here};
 use super::{origin, session_dirs};
-use cofferdam_batch::executor::event::{AttemptOutcome, Event};
-use cofferdam_batch::executor::guard;
 use cofferdam_batch::executor::job::{Job, JobId};
+use cofferdam_batch::executor::job_event::{AttemptOutcome, Event};
+use cofferdam_batch::executor::job_guard;
 use cofferdam_batch::jobs::spec;
 use cofferdam_batch::ledger::{
     AdmissionError, BlockingSession, JobEnd, JobNumber, JobState, Ledger, LedgerError, NewJob, NewSession,
@@ -140,7 +140,7 @@ impl Recorder {
     /// Returns the jobs of the interrupted session that this one continues, and stops its remaining processes.
     pub(super) fn resumed(&mut self, grace: Duration) -> Option<ResumedJobs> {
         let resumed = self.writer.as_ref()?.resumed()?.clone();
-        let stopped = guard::sweep(&resumed.name, grace);
+        let stopped = job_guard::sweep(&resumed.name, grace);
         if stopped > 0 {
             let text = format!("stopped {stopped} processes that the interrupted session had left");
             self.warnings.push(text);

@@ -1,6 +1,6 @@
 //! The interface between a session and its display.
 
-use cofferdam_batch::executor::event::Event;
+use cofferdam_batch::executor::job_event::Event;
 use cofferdam_batch::ledger::SessionId;
 use std::path::Path;
 

@@ -32,7 +32,7 @@ pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
 pub(super) const NOT_STARTED: &str = "its program cannot be started again";
 
 const BOTH_READ: &str = "run again, both read it at one time, and one of them changed it later";
-const AMONG_OTHERS: &str = "run again among others, what kept the two apart cannot be told";
+const AMONG_OTHERS: &str = "run again among others, what kept the two apart is unknown";
 
 /// One run of a pair.
 #[derive(Clone, Debug, PartialEq, Eq)]

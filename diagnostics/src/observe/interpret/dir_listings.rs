@@ -145,9 +145,9 @@ mod tests {
             Path::new("/ours"),
         );
         let conflicts = reading.evidence.conflicts();
-        let met = conflicts.iter().map(|told| {
-            let resource = told.resource.as_ref().unwrap();
-            format!("{} {}", resource.as_str(), told.uses().count())
+        let met = conflicts.iter().map(|conflict| {
+            let resource = conflict.resource.as_ref().unwrap();
+            format!("{} {}", resource.as_str(), conflict.uses().count())
         });
         met.collect()
     }

@@ -263,7 +263,7 @@ mod tests {
     use Kind as K;
 
     /// Returns the accesses of a record as text, in the working directory `/w`.
-    fn told(kind: Kind, flags: u8, value: u64, text: &str, second: &str, shared: bool) -> String {
+    fn described(kind: Kind, flags: u8, value: u64, text: &str, second: &str, shared: bool) -> String {
         let mut made = LogBuilder::new(1, 1, true);
         made.flagged(1, 1, kind, flags, value, text.as_bytes(), second.as_bytes());
         let log = made.log();
@@ -335,7 +335,7 @@ mod tests {
             (K::Child, 0, 12, "", "", ""),
         ] {
             assert_eq!(
-                told(kind, flags, value, text, second, true),
+                described(kind, flags, value, text, second, true),
                 meaning,
                 "{kind:?} {flags} {text}"
             );
@@ -392,7 +392,7 @@ mod tests {
             (K::ChangeFolder, absent, 0, "/a", "", "read cwd"),
         ] {
             assert_eq!(
-                told(kind, flags, value, text, second, true),
+                described(kind, flags, value, text, second, true),
                 meaning,
                 "{kind:?} {flags} {text}"
             );
@@ -469,11 +469,11 @@ mod tests {
 
     #[test]
     fn a_child_s_environment_folder_and_mask_are_its_own() {
-        assert_eq!(told(K::SetVariable, 0, 0, "HOME", "", false), "");
-        assert_eq!(told(K::ChangeFolder, 0, 0, "/a", "", false), "");
-        assert_eq!(told(K::GetFolder, 0, 0, "", "", false), "");
-        assert_eq!(told(K::Mask, 0, 0, "", "", false), "");
-        assert_eq!(told(K::SetLocale, 0, 0, "", "", false), "");
-        assert_eq!(told(K::Open, 0, RELATIVE | 1, "a", "", false), "Write /w/a");
+        assert_eq!(described(K::SetVariable, 0, 0, "HOME", "", false), "");
+        assert_eq!(described(K::ChangeFolder, 0, 0, "/a", "", false), "");
+        assert_eq!(described(K::GetFolder, 0, 0, "", "", false), "");
+        assert_eq!(described(K::Mask, 0, 0, "", "", false), "");
+        assert_eq!(described(K::SetLocale, 0, 0, "", "", false), "");
+        assert_eq!(described(K::Open, 0, RELATIVE | 1, "a", "", false), "Write /w/a");
     }
 }

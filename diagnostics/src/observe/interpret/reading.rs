@@ -64,17 +64,17 @@ impl Reading<'_> {
     ) -> Vec<Conflict> {
         let seen = self.evidence.conflicts();
         let (met, mut others): (Vec<Conflict>, Vec<Conflict>) =
-            seen.into_iter().partition(|told| self.file_of(told).is_some());
+            seen.into_iter().partition(|conflict| self.file_of(conflict).is_some());
         let (paths, moved) = self.met(&met, &others, attribution);
         let families = self.families(&paths, attribution, line_of);
         let known: Vec<NameFamily> = families.iter().map(|(family, _)| family.clone()).collect();
         let causes = causes(&paths, &known, &moved, &UsedPaths::of(&self.accesses, suite));
         let mut merged: HashMap<(Kind, u32), Resource> = HashMap::new();
-        for (told, cause) in met.iter().zip(causes) {
-            match (cause, self.file_of(told)) {
-                (Cause::PartOf(resource), Some(file)) => _ = merged.insert((told.kind, file), resource),
+        for (conflict, cause) in met.iter().zip(causes) {
+            match (cause, self.file_of(conflict)) {
+                (Cause::PartOf(resource), Some(file)) => _ = merged.insert((conflict.kind, file), resource),
                 (Cause::Consequence, _) => {}
-                _ => others.push(told.clone()),
+                _ => others.push(conflict.clone()),
             }
         }
         let mut found = others;
@@ -129,28 +129,28 @@ impl Reading<'_> {
         attribution: &Attribution,
     ) -> (Vec<ConflictPath<'c>>, Vec<BTreeSet<usize>>) {
         let mut numbers = TestNumbers::default();
-        let is_moved = |told: &&Conflict| {
-            let resource = told.resource.as_ref();
+        let is_moved = |conflict: &&Conflict| {
+            let resource = conflict.resource.as_ref();
             resource.is_some_and(|one| one.kind() == ResourceKind::Cwd)
         };
         let moved = others.iter().filter(is_moved);
-        let moved: Vec<BTreeSet<usize>> = moved.map(|told| numbers.of(told)).collect();
+        let moved: Vec<BTreeSet<usize>> = moved.map(|conflict| numbers.of(conflict)).collect();
         let via_foreign_cwd = if moved.is_empty() {
             HashMap::new()
         } else {
             Claims::of(&self.accesses, attribution).via_foreign_cwd()
         };
-        let paths = met.iter().map(|told| {
-            let file = self.file_of(told);
+        let paths = met.iter().map(|conflict| {
+            let file = self.file_of(conflict);
             let via_foreign_cwd = file
                 .and_then(|file| via_foreign_cwd.get(&file))
                 .into_iter()
                 .flatten();
             let via_foreign_cwd = via_foreign_cwd.map(|test| &attribution.tests[*test as usize]);
             ConflictPath {
-                path: Path::new(told.resource.as_ref().map_or("", Resource::as_str)),
-                kind: told.kind,
-                tests: numbers.of(told),
+                path: Path::new(conflict.resource.as_ref().map_or("", Resource::as_str)),
+                kind: conflict.kind,
+                tests: numbers.of(conflict),
                 via_foreign_cwd: via_foreign_cwd
                     .map(|test| numbers.get(&test.binary, &test.name))
                     .collect(),
@@ -160,8 +160,8 @@ impl Reading<'_> {
     }
 
     /// Returns the number of the file of a conflict.
-    fn file_of(&self, told: &Conflict) -> Option<u32> {
-        let resource = told
+    fn file_of(&self, conflict: &Conflict) -> Option<u32> {
+        let resource = conflict
             .resource
             .as_ref()
             .filter(|one| matches!(one.kind(), ResourceKind::File | ResourceKind::UnixSocket))?;

@@ -284,7 +284,7 @@ mod tests {
         found
     }
 
-    fn told(path: &str, test: Option<&str>) -> (String, Option<String>) {
+    fn described(path: &str, test: Option<&str>) -> (String, Option<String>) {
         (path.to_owned(), test.map(str::to_owned))
     }
 
@@ -309,11 +309,11 @@ mod tests {
         assert_eq!(
             log_owners(&logs, &KnownTests::default()),
             [
-                told("/by-a", Some("a")),
-                told("/by-main", None),
-                told("/by-child", Some("b")),
-                told("/by-grandchild", Some("b")),
-                told("/by-stranger", None),
+                described("/by-a", Some("a")),
+                described("/by-main", None),
+                described("/by-child", Some("b")),
+                described("/by-grandchild", Some("b")),
+                described("/by-stranger", None),
             ]
         );
     }
@@ -350,9 +350,9 @@ mod tests {
         assert_eq!(
             log_owners(&[root.log()], &KnownTests::default()),
             [
-                told("/own", Some("a")),
-                told("/tidied-up", Some("a")),
-                told("/for-another", None),
+                described("/own", Some("a")),
+                described("/tidied-up", Some("a")),
+                described("/for-another", None),
             ]
         );
     }
@@ -367,7 +367,7 @@ mod tests {
         let logs = [root.log(), child.log()];
         assert_eq!(
             log_owners(&logs, &KnownTests::default()),
-            [told("/a", Some("orders::a")), told("/b", Some("orders::a"))]
+            [described("/a", Some("orders::a")), described("/b", Some("orders::a"))]
         );
         let attribution = Attribution::of(&logs, &KnownTests::default());
         assert_eq!(

@@ -3,8 +3,8 @@
 use super::count::{Count, left};
 use super::{Show, lines, words};
 use crate::report::text::plain;
-use cofferdam_batch::executor::event::Event;
 use cofferdam_batch::executor::job::JobId;
+use cofferdam_batch::executor::job_event::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::HashMap;
 use std::fmt::Write;

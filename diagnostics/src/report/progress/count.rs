@@ -1,6 +1,6 @@
 //! Counts the jobs of a batch and estimates durations, from events alone and in bounded space.
 
-use cofferdam_batch::executor::event::{AttemptOutcome, Event};
+use cofferdam_batch::executor::job_event::{AttemptOutcome, Event};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

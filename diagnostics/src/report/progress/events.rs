@@ -5,7 +5,7 @@ use super::count::Count;
 use super::words;
 use crate::commands::run::watch::SessionStart;
 use crate::report::json_line;
-use cofferdam_batch::executor::event::{AttemptOutcome, Event, MemoryHold, StopReason};
+use cofferdam_batch::executor::job_event::{AttemptOutcome, Event, MemoryHold, StopReason};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write as _};

@@ -3,7 +3,7 @@
 use super::count::{Count, now};
 use super::{Show, say, words};
 use crate::report::text::{count, plain};
-use cofferdam_batch::executor::event::{AttemptOutcome, Event};
+use cofferdam_batch::executor::job_event::{AttemptOutcome, Event};
 use cofferdam_batch::executor::tail as last_lines;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ pub(super) mod words;
 use super::text::plain;
 use crate::cli::RunArgs;
 use crate::commands::run::watch::{BatchStart, SessionStart, Watch};
-use cofferdam_batch::executor::event::Event;
+use cofferdam_batch::executor::job_event::Event;
 use count::Count;
 use std::io::{IsTerminal as _, Write as _};
 

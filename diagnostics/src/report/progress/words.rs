@@ -1,7 +1,7 @@
 //! Outcomes and reasons in words.
 
 use crate::report::text::{count, plain};
-use cofferdam_batch::executor::event::{AttemptOutcome, MemoryHold, StopReason};
+use cofferdam_batch::executor::job_event::{AttemptOutcome, MemoryHold, StopReason};
 use cofferdam_batch::executor::shortage::Shortage;
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ pub(super) use other::Children;
 #[cfg(unix)]
 pub(super) use unix::Children;
 
-use crate::child::Ended;
+use crate::spawn::Ended;
 
 /// The end of a child, or a signal to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

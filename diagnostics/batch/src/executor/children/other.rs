@@ -2,7 +2,7 @@
 //! together with the job.
 
 use super::{ChildEvent, SignalTarget, StopSignal};
-use crate::child::Ended;
+use crate::spawn::Ended;
 use std::collections::HashMap;
 use std::io;
 use std::process::Child;

@@ -1,8 +1,8 @@
 //! Waits for children and signals with a single self-pipe, without threads, for any number of jobs.
 
 use super::{ChildEvent, SignalTarget, StopSignal};
-use crate::child::Ended;
 use crate::signals::SignalScope;
+use crate::spawn::Ended;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{

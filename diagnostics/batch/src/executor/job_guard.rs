@@ -4,7 +4,7 @@
 //! executor is gone and the guard stops the jobs. Its standard output is the session's lock, so that the namespace stays
 //! taken until the guard is done. Guards exist on Linux only: elsewhere there is no process table to find the jobs in.
 
-use crate::child::own_exe;
+use crate::spawn::own_exe;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;

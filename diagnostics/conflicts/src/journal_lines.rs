@@ -4,7 +4,7 @@
 //! that begins its first write, so a torn line is directly above a `process` line or at the end of the file
 //! without a newline. There, and only there, a line that does not parse is skipped and counted.
 
-use crate::error::ReadError;
+use crate::read_error::ReadError;
 use crate::record;
 use cofferdam::format::{Event, JOURNAL_VERSION, Record};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! The account of a session: which of its processes recorded.
 
-use crate::error::ReadError;
+use crate::read_error::ReadError;
 use cofferdam::format::account::{BROKEN, HEADER, MAGIC, RECORDING, SIZE, SLOT, header, intact};
 use cofferdam::format::account_path;
 use std::fs::{self, File};

@@ -1,7 +1,7 @@
 //! The summary of a batch, gathered from its events.
 
-use cofferdam_batch::executor::event::{AttemptOutcome, Event, Tally};
 use cofferdam_batch::executor::job::JobId;
+use cofferdam_batch::executor::job_event::{AttemptOutcome, Event, Tally};
 use cofferdam_batch::ledger::JobState;
 use std::path::PathBuf;
 use std::time::Duration;
