@@ -206,7 +206,7 @@ fn every_command_does_what_its_page_says() {
             }
         }
     }
-    files::hold(&breaches, "Mend the page or the program.");
+    files::hold(&breaches, "Correct the page or the program.");
 }
 
 #[cfg(unix)]

@@ -11,6 +11,7 @@ mod compile_fail;
 mod console;
 mod docs;
 mod files;
+mod house;
 mod locator;
 mod markdown;
 #[path = "../../src/sys/role.rs"]

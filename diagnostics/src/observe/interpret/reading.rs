@@ -63,8 +63,9 @@ impl Reading<'_> {
         line_of: &mut LineOf<'_>,
     ) -> Vec<Conflict> {
         let seen = self.evidence.conflicts();
-        let (met, mut others): (Vec<Conflict>, Vec<Conflict>) =
-            seen.into_iter().partition(|conflict| self.file_of(conflict).is_some());
+        let (met, mut others): (Vec<Conflict>, Vec<Conflict>) = seen
+            .into_iter()
+            .partition(|conflict| self.file_of(conflict).is_some());
         let (paths, moved) = self.met(&met, &others, attribution);
         let families = self.families(&paths, attribution, line_of);
         let known: Vec<NameFamily> = families.iter().map(|(family, _)| family.clone()).collect();

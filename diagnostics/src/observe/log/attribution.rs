@@ -367,7 +367,10 @@ mod tests {
         let logs = [root.log(), child.log()];
         assert_eq!(
             log_owners(&logs, &KnownTests::default()),
-            [described("/a", Some("orders::a")), described("/b", Some("orders::a"))]
+            [
+                described("/a", Some("orders::a")),
+                described("/b", Some("orders::a"))
+            ]
         );
         let attribution = Attribution::of(&logs, &KnownTests::default());
         assert_eq!(
