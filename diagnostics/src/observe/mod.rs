@@ -18,5 +18,6 @@ mod layout;
 mod log;
 mod observation;
 pub(crate) mod observed_tests;
+mod test_process;
 
 pub(crate) use observation::ObservedCommand;

@@ -11,21 +11,17 @@ use crate::observe::interpret::{Effect, FileAccess, effects};
 use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::Log;
 use crate::observe::log::account_file;
+use crate::observe::test_process::{TestProcess, wait_for_all};
 use cofferdam::{Resource, ResourceKind};
-use cofferdam_batch::processes::ProcessTable;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
-use std::os::unix::process::CommandExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 /// For the observer: how long to pause at which resource.
 const HOLD: &str = "COFFERDAM_HOLD";
@@ -33,12 +29,6 @@ const HOLD: &str = "COFFERDAM_HOLD";
 const RUN_LIMIT: Duration = Duration::from_secs(30);
 /// How long a run may go on after the time budget, so that it need not be stopped.
 const OVERTIME: Duration = Duration::from_secs(5);
-/// How long stopped tests have to clean up, before they are killed.
-const GRACE: Duration = Duration::from_secs(2);
-/// The interval at which the end of everything is noticed.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// As much of what a program says is read, from its beginning.
-const MAX_OUTPUT: usize = 1 << 20;
 
 /// A test, and how it was started.
 #[derive(Clone, Debug)]
@@ -152,7 +142,7 @@ impl<'a> Rerunner<'a> {
         let mut failed = None;
         for (first, process) in processes.into_iter().enumerate() {
             let hold = pauses.map(|pauses| hold(resources, pauses, process, first));
-            match TestProcess::begin(self.launch, process, &instructions, hold.as_ref()) {
+            match begin(self.launch, process, &instructions, hold.as_ref()) {
                 Ok(one) => running.push(one),
                 Err(error) => {
                     failed = Some(error);
@@ -164,7 +154,8 @@ impl<'a> Rerunner<'a> {
             Some(_) => begun,
             None => (begun + RUN_LIMIT + 2 * alone).min(self.deadline() + OVERTIME),
         };
-        self.wait(&mut running, until);
+        let is_over = || self.stop.load(Ordering::Relaxed) || now() >= until;
+        wait_for_all(&mut running, &is_over);
         if let Some(error) = failed {
             let _ = fs::remove_dir_all(folder);
             return Err(error);
@@ -174,7 +165,7 @@ impl<'a> Rerunner<'a> {
         let outcomes: Vec<TestOutcome> = runnables
             .iter()
             .enumerate()
-            .map(|(position, runnable)| running[if is_one { 0 } else { position }].outcome(runnable))
+            .map(|(position, runnable)| outcome_of(&mut running[if is_one { 0 } else { position }], runnable))
             .collect();
         let names: Vec<_> = runnables
             .iter()
@@ -220,42 +211,6 @@ impl<'a> Rerunner<'a> {
             timelines,
             lasted,
         })
-    }
-
-    /// Waits until all have ended; those that have not by then are stopped.
-    fn wait(&self, running: &mut [TestProcess], until: Instant) {
-        for one in 0..running.len() {
-            while !running[one].has_ended(POLL_INTERVAL) {
-                if self.stop.load(Ordering::Relaxed) || now() >= until {
-                    stop(&mut running[one..]);
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Stops these processes with all that they started: first in a way that lets them clean up.
-fn stop(running: &mut [TestProcess]) {
-    let mut left: Vec<&mut TestProcess> = running
-        .iter_mut()
-        .filter_map(|one| (!one.has_ended(Duration::ZERO)).then_some(one))
-        .collect();
-    for one in &mut left {
-        one.was_stopped = true;
-        one.signal(Signal::TERM);
-    }
-    let killed = now() + GRACE;
-    for one in &mut left {
-        while one.is_alive() && now() < killed {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the end of a process group is no event to wait for"
-            )]
-            thread::sleep(POLL_INTERVAL / 2);
-        }
-        one.signal(Signal::KILL);
-        one.status = one.child.wait().ok();
     }
 }
 
@@ -350,128 +305,42 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// A process of one or two tests.
-struct TestProcess {
-    child: Child,
-    output: Arc<Mutex<Vec<u8>>>,
-    /// Hears when all was said.
-    output_end: Option<Receiver<()>>,
-    was_stopped: bool,
-    status: Option<std::process::ExitStatus>,
+/// Starts these tests in one process.
+fn begin(
+    launch: &Launch,
+    runnables: &[&Runnable],
+    instructions: &OsStr,
+    hold: Option<&OsString>,
+) -> io::Result<TestProcess> {
+    let Some(runnable) = runnables.first() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let started = &runnable.started;
+    let mut command = started.command(&launch.runner(), instructions);
+    if runnable.own_process {
+        command.args(&started.arguments);
+    } else {
+        command
+            .args(runnables.iter().map(|runnable| &runnable.name))
+            .arg("--exact")
+            .arg(format!("--test-threads={}", runnables.len()))
+            .args(started.ignored())
+            .stdout(Stdio::piped());
+    }
+    TestProcess::begin(command.envs(hold.map(|hold| (HOLD, hold))))
 }
 
-impl TestProcess {
-    fn begin(
-        launch: &Launch,
-        runnables: &[&Runnable],
-        instructions: &OsString,
-        hold: Option<&OsString>,
-    ) -> io::Result<Self> {
-        let Some(runnable) = runnables.first() else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let started = &runnable.started;
-        let mut command = started.command(&launch.runner(), instructions);
-        if runnable.own_process {
-            command.args(&started.arguments);
-        } else {
-            command
-                .args(runnables.iter().map(|runnable| &runnable.name))
-                .arg("--exact")
-                .arg(format!("--test-threads={}", runnables.len()))
-                .args(started.ignored())
-                .stdout(Stdio::piped());
-        }
-        let mut child = command
-            .envs(hold.map(|hold| (HOLD, hold)))
-            // So that all of it can be ended; and a Ctrl-C reaches it through us.
-            .process_group(0)
-            .spawn()?;
-        let output = Arc::new(Mutex::new(Vec::new()));
-        let output_end = child.stdout.take().map(|mut out| {
-            let output = Arc::clone(&output);
-            let (tell, output_end) = mpsc::channel();
-            thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                while let Ok(length @ 1..) = out.read(&mut buffer) {
-                    let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-                    let room = MAX_OUTPUT.saturating_sub(output.len()).min(length);
-                    output.extend(&buffer[..room]);
-                }
-                // Nobody may wait for it any more.
-                let _ = tell.send(());
-            });
-            output_end
-        });
-        Ok(Self {
-            child,
-            output,
-            output_end,
-            was_stopped: false,
-            status: None,
-        })
+fn outcome_of(process: &mut TestProcess, runnable: &Runnable) -> TestOutcome {
+    if process.was_stopped {
+        return TestOutcome::Stopped;
     }
-
-    fn has_ended(&mut self, within: Duration) -> bool {
-        if self.status.is_some() {
-            return true;
-        }
-        let pidfd = self
-            .pid()
-            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        let slice = Timespec {
-            tv_sec: 0,
-            tv_nsec: i64::from(within.subsec_nanos()),
-        };
-        if let Some(pidfd) = pidfd {
-            // An interruption is as good as time that is over.
-            let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&slice));
-        }
-        match self.child.try_wait() {
-            Ok(None) => false,
-            Ok(status) => {
-                self.status = status;
-                true
-            }
-            Err(_) => true,
-        }
+    if process.status.is_some_and(|status| status.success()) {
+        return TestOutcome::Passed;
     }
-
-    /// Signals it with all that it started. Its end must not have been collected: from then on, the number of its group may
-    /// be another's.
-    fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid().filter(|_| self.status.is_none()) {
-            // It may have ended just now.
-            let _ = kill_process_group(pid, signal);
-        }
-    }
-
-    /// Returns whether something is left of all that it started, without collecting its own end.
-    fn is_alive(&self) -> bool {
-        ProcessTable::default().group_size(self.child.id()) > 0
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
-    }
-
-    fn outcome(&mut self, runnable: &Runnable) -> TestOutcome {
-        if self.was_stopped {
-            return TestOutcome::Stopped;
-        }
-        if self.status.is_some_and(|status| status.success()) {
-            return TestOutcome::Passed;
-        }
-        // What a test started may keep the pipe open for long; the program itself has said all.
-        if let Some(output_end) = self.output_end.take() {
-            let _ = output_end.recv_timeout(2 * POLL_INTERVAL);
-        }
-        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        if runnable.own_process || failed(&String::from_utf8_lossy(&output), &runnable.name) {
-            TestOutcome::Failed
-        } else {
-            TestOutcome::Passed
-        }
+    if runnable.own_process || failed(&process.output(), &runnable.name) {
+        TestOutcome::Failed
+    } else {
+        TestOutcome::Passed
     }
 }
 
@@ -506,34 +375,6 @@ mod tests {
             assert_eq!(failed(output, name), wanted, "{name}");
         }
         assert!(failed("", "a"));
-    }
-
-    #[test]
-    fn what_outlives_the_process_that_started_it_is_killed_before_that_process_is_collected() {
-        let script =
-            "trap 'exit 0' TERM; sh -c 'trap \"\" TERM; echo ready; sleep 60 & wait; sleep 60' & wait";
-        #[expect(clippy::disallowed_methods, reason = "a process to be stopped")]
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", script])
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mut out = child.stdout.take().unwrap();
-        let mut ready = [0; 6];
-        out.read_exact(&mut ready).unwrap();
-        let mut running = [TestProcess {
-            child,
-            output: Arc::default(),
-            output_end: None,
-            was_stopped: false,
-            status: None,
-        }];
-        assert!(running[0].is_alive());
-        stop(&mut running);
-        // Its helper holds the pipe open as long as it lives.
-        assert_eq!(out.read(&mut ready).unwrap(), 0);
-        assert!(running[0].was_stopped && running[0].status.is_some_and(|status| status.success()));
     }
 
     #[test]
