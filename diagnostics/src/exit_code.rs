@@ -13,6 +13,9 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const UNKNOWN: u8 = 3;
 /// One of several jobs failed or was stopped, or the command was stopped because it exceeded a limit.
 pub(crate) const JOB_FAILED: u8 = 4;
+/// A hunt or a rerun was interrupted.
+#[cfg(has_observer)]
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Result when nothing was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,6 +9,8 @@ mod fix;
 #[cfg(has_observer)]
 mod observe;
 mod report;
+#[cfg(has_observer)]
+mod scene;
 
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, FixArgs, ListFormat};
@@ -57,6 +59,8 @@ fn main() -> ExitCode {
         }
         #[cfg(not(has_observer))]
         Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
+        #[cfg(has_observer)]
+        Command::Rerun(args) => return rerun(&args),
         Command::Fix(args) => return fix(&args),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
@@ -97,6 +101,8 @@ fn look(command: Command) -> Result<(), Box<dyn Error>> {
         | Command::Guard(_)
         | Command::Check(_)
         | Command::Observe(_)
+        | Command::Hunt(_)
+        | Command::Rerun(_)
         | Command::Fix(_)
         | Command::Clean(_)
         | Command::Locks(_) => {}
@@ -120,6 +126,15 @@ fn fix(args: &FixArgs) -> ExitCode {
         report::complain(&*error);
         exit_code::UNKNOWN
     }))
+}
+
+#[cfg(has_observer)]
+fn rerun(args: &cli::RerunArgs) -> ExitCode {
+    let result = commands::rerun::rerun(args, &mut report::see_rerun).and_then(|reran| {
+        report::show_rerun(args.format, &reran)?;
+        Ok(reran.exit_code())
+    });
+    ExitCode::from(result.unwrap_or_else(|error| refused_or_failed(&*error)))
 }
 
 fn clean(args: &CleanArgs) -> ExitCode {

@@ -1,8 +1,10 @@
 //! The command line.
 
+mod hunt;
 mod ledger;
 mod run;
 
+pub(crate) use hunt::{HuntArgs, RerunArgs};
 pub(crate) use ledger::{BackupArgs, CompletionsArgs, ListArgs, MetricsArgs, ShowArgs, StatusArgs};
 pub(crate) use run::{GuardArgs, RunArgs, SubmitArgs};
 
@@ -56,6 +58,12 @@ pub(crate) enum Command {
                             Files, ports, sockets, environment variables, the working directory and the umask are observed; memory and \
                             database rows are not. Linux on x86_64 with glibc only.")]
     Observe(ObserveArgs),
+    /// Find out why tests fail now and then.
+    #[command(after_help = hunt::HUNT_EXAMPLES)]
+    Hunt(HuntArgs),
+    /// Run some tests of a suite in a given order or company.
+    #[command(after_help = hunt::RERUN_EXAMPLES)]
+    Rerun(RerunArgs),
     /// Propose changes that end the observed conflicts, or apply them.
     #[command(
         after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply\n  \

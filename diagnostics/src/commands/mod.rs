@@ -13,10 +13,14 @@ pub(crate) mod locks;
 pub(crate) mod metrics;
 pub(crate) mod observe;
 mod recordings;
+#[cfg(has_observer)]
+pub(crate) mod rerun;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod submit;
+#[cfg(has_observer)]
+mod suite;
 mod test_command;
 
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};

@@ -12,7 +12,6 @@ pub(crate) fn observe(
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
     use super::{Findings, here, recordings};
-    use crate::findings::{Observation, VERSION};
     use crate::observe::ObservedCommand;
     use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
@@ -58,25 +57,7 @@ pub(crate) fn observe(
         };
         b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
-    let mut kept = Observation {
-        version: VERSION,
-        session,
-        dir: dir.to_string_lossy().into_owned(),
-        confirmed: args.confirm,
-        tests: observed.coverage.tests,
-        command: ended.code(),
-        account: observed.account.clone(),
-        conflicts: observed.conflicts,
-        locked: observed.locked,
-        ran: observed.ran,
-    };
-    if !kept.conflicts.is_empty() {
-        // Without a cargo workspace, only the standard library is known to be available.
-        let sources = super::fix::sources(&kept, &dir).unwrap_or_default();
-        let planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None);
-        let keys = planned.map(|planned| planned.keys).unwrap_or_default();
-        conflict_help::write_help(&mut kept, &sources, &keys);
-    }
+    let kept = kept(&mut observed, &session, &dir, args.confirm, ended);
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses
@@ -105,6 +86,39 @@ pub(crate) fn observe(
     };
     let no_records = args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail);
     Ok(baseline.apply(Outcome::new(Some(ended), findings, no_records, args.strict)))
+}
+
+/// Returns the observation as other commands read it, with the help for each conflict. Its parts are taken out of `observed`.
+#[cfg(has_observer)]
+pub(super) fn kept(
+    observed: &mut crate::observe::ObservationResult,
+    session: &str,
+    dir: &std::path::Path,
+    confirmed: bool,
+    ended: crate::exit_code::Ended,
+) -> crate::findings::Observation {
+    use std::mem::take;
+
+    let mut kept = crate::findings::Observation {
+        version: crate::findings::VERSION,
+        session: session.to_owned(),
+        dir: dir.to_string_lossy().into_owned(),
+        confirmed,
+        tests: observed.coverage.tests,
+        command: ended.code(),
+        account: observed.account.clone(),
+        conflicts: take(&mut observed.conflicts),
+        locked: take(&mut observed.locked),
+        ran: take(&mut observed.ran),
+    };
+    if !kept.conflicts.is_empty() {
+        // Without a cargo workspace, only the standard library is known to be available.
+        let sources = super::fix::sources(&kept, dir).unwrap_or_default();
+        let planned = proposal::propose(&kept, &sources, proposal::Mechanism::OfSuite, None);
+        let keys = planned.map(|planned| planned.keys).unwrap_or_default();
+        conflict_help::write_help(&mut kept, &sources, &keys);
+    }
+    kept
 }
 
 #[cfg(has_observer)]

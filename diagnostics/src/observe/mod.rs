@@ -11,6 +11,7 @@ pub(crate) mod confirm;
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod format;
 mod interpret;
+mod interruption;
 pub(crate) mod launch;
 #[path = "../../observer/account_layout.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
@@ -18,6 +19,11 @@ mod layout;
 mod log;
 mod observation;
 pub(crate) mod observed_tests;
+mod scene_runner;
+mod suite_programs;
 mod test_process;
 
-pub(crate) use observation::ObservedCommand;
+pub(crate) use interruption::Interruption;
+pub(crate) use observation::{ObservationResult, ObservedCommand};
+pub(crate) use scene_runner::SceneRunner;
+pub(crate) use suite_programs::SuitePrograms;

@@ -18,6 +18,8 @@ mod locks;
 mod metrics;
 mod observed;
 mod progress;
+#[cfg(has_observer)]
+mod rerun;
 mod session_text;
 mod show;
 mod status;
@@ -30,6 +32,8 @@ mod text;
 #[cfg(has_observer)]
 pub(crate) use confirming::Confirming;
 pub(crate) use progress::Progress;
+#[cfg(has_observer)]
+pub(crate) use rerun::see_rerun;
 
 use crate::cli::{Format, ListFormat, Shown};
 use crate::commands::clean::Swept;
@@ -71,6 +75,12 @@ pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), Report
 /// Shows the changes that end the observed conflicts.
 pub(crate) fn show_fix(format: ListFormat, fixed: &Fixed) -> Result<(), ReportError> {
     to_stdout(|mut out| fix::write(&mut out, format, fixed))
+}
+
+/// Shows the runs of some tests.
+#[cfg(has_observer)]
+pub(crate) fn show_rerun(format: ListFormat, reran: &crate::commands::rerun::Reran) -> Result<(), ReportError> {
+    to_stdout(|out| rerun::write(out, format, reran))
 }
 
 /// Shows the locks.

@@ -3,14 +3,18 @@
 //! Every claim about a failing test is a claim about scenes: in this one it fails, in that one it passes. `words` writes a
 //! scene as the options of `rerun`, so that it can be repeated by hand.
 
+mod choice;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
+pub(crate) use choice::{NotOne, choose};
 pub(crate) use words::rerun_words;
 
 /// A test of a suite: the program it is in, and its name there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub(crate) struct TestId {
     pub(crate) binary: String,
     pub(crate) name: String,
@@ -22,8 +26,25 @@ impl fmt::Display for TestId {
     }
 }
 
+impl From<TestId> for String {
+    fn from(test: TestId) -> Self {
+        format!("{} {}", test.binary, test.name)
+    }
+}
+
+impl From<String> for TestId {
+    /// Splits at the first space, for no program's name has one.
+    fn from(text: String) -> Self {
+        let (binary, name) = text.split_once(' ').unwrap_or(("", &text));
+        Self {
+            binary: binary.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
 /// How the tests of a scene run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Arrangement {
     /// One after the other, in the scene's order; consecutive tests of one program share a process where the runner's do.
     InOrder,
@@ -34,7 +55,7 @@ pub(crate) enum Arrangement {
 }
 
 /// Some tests and the conditions under which they run.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Scene {
     pub(crate) tests: Vec<TestId>,
     pub(crate) arrangement: Arrangement,
@@ -45,7 +66,7 @@ pub(crate) struct Scene {
 }
 
 /// The outcome of a test in a scene.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     Passed,
     Failed,
@@ -54,11 +75,17 @@ pub(crate) enum Outcome {
 }
 
 /// The outcomes of a scene.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SceneResult {
     pub(crate) outcomes: BTreeMap<TestId, Outcome>,
-    /// The failed tests whose failure is that of a poisoned lock.
-    pub(crate) poisoned: BTreeSet<TestId>,
+    /// What failed tests printed.
+    pub(crate) failures: BTreeMap<TestId, String>,
     /// The reason the scene proves nothing, such as an order that could not be enforced.
     pub(crate) void: Option<String>,
+}
+
+impl SceneResult {
+    pub(crate) fn outcome(&self, test: &TestId) -> Outcome {
+        self.outcomes.get(test).copied().unwrap_or(Outcome::Unknown)
+    }
 }

@@ -22,17 +22,16 @@ mod subjects;
 mod task_queue;
 mod timelines;
 
+use super::interruption::Interruption;
 use super::launch::Launch;
 use cofferdam::{Access, Resource};
-use cofferdam_batch::signals::SignalScope;
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 use leftovers::FileSnapshot;
 use rerun::Rerunner;
 pub(crate) use rerun::StoppedRun;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use steps::Confirmation;
 use subjects::RerunSuite;
@@ -83,13 +82,8 @@ pub(crate) fn confirm(
     options: ConfirmOptions,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
 ) -> RerunReport {
-    let stop = Arc::new(AtomicBool::new(false));
     // A person who interrupts this gets the report of what was run by then.
-    let scope = SignalScope::enter();
-    let signals = scope.signals().iter();
-    let registered: Vec<_> = signals
-        .filter_map(|signal| signal_hook::flag::register(*signal, Arc::clone(&stop)).ok())
-        .collect();
+    let interruption = Interruption::begin();
     let mut suite = RerunSuite::of(launch, conflicts);
     see(ConfirmEvent::Begun {
         pairs: (0..conflicts.len())
@@ -98,7 +92,7 @@ pub(crate) fn confirm(
         budget: options.budget,
     });
     let snapshot = FileSnapshot::take(suite.folders());
-    let rerunner = Rerunner::new(launch, stop);
+    let rerunner = Rerunner::new(launch, &interruption);
     let grades = Grades {
         conflicts: &*conflicts,
         graded: Mutex::default(),
@@ -129,9 +123,6 @@ pub(crate) fn confirm(
     enter_failures(&suite, conflicts);
     outcome::enter(graded, &chosen, conflicts);
     see(ConfirmEvent::Over { left });
-    for signal in registered {
-        signal_hook::low_level::unregister(signal);
-    }
     let stopped = rerunner.stopped();
     let mut left: BTreeSet<PathBuf> = snapshot.new_files().into_iter().collect();
     left.extend(stopped.iter().flat_map(|stopped| stopped.left.iter().cloned()));

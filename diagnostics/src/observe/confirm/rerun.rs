@@ -5,6 +5,7 @@ use super::pauses::Pauses;
 use super::timelines::{Timeline, timelines};
 use crate::observe::causes::paused_path;
 use crate::observe::format::{Kind, MOST_TARGETS, TARGET_NAMES, Target};
+use crate::observe::interruption::Interruption;
 use crate::observe::interpret::accesses::WorkingDirs;
 use crate::observe::interpret::ports::number_of;
 use crate::observe::interpret::{Effect, FileAccess, effects};
@@ -19,7 +20,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,19 +72,19 @@ pub(super) struct Rerunner<'a> {
     begun: Instant,
     /// When nothing more begins, in milliseconds after `begun`.
     deadline: AtomicU64,
-    stop: Arc<AtomicBool>,
+    interruption: &'a Interruption,
     runs: AtomicU64,
     waits: EnvLockWaits,
     stopped: Mutex<Vec<StoppedRun>>,
 }
 
 impl<'a> Rerunner<'a> {
-    pub(super) fn new(launch: &'a Launch, stop: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(launch: &'a Launch, interruption: &'a Interruption) -> Self {
         Self {
             launch,
             begun: now(),
             deadline: AtomicU64::new(0),
-            stop,
+            interruption,
             runs: AtomicU64::new(0),
             waits: EnvLockWaits::default(),
             stopped: Mutex::default(),
@@ -105,7 +106,7 @@ impl<'a> Rerunner<'a> {
 
     /// Returns whether nothing more is to begin.
     pub(super) fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || now() >= self.deadline()
+        self.interruption.is_requested() || now() >= self.deadline()
     }
 
     pub(super) fn stopped(self) -> Vec<StoppedRun> {
@@ -154,7 +155,7 @@ impl<'a> Rerunner<'a> {
             Some(_) => begun,
             None => (begun + RUN_LIMIT + 2 * alone).min(self.deadline() + OVERTIME),
         };
-        let is_over = || self.stop.load(Ordering::Relaxed) || now() >= until;
+        let is_over = || self.interruption.is_requested() || now() >= until;
         wait_for_all(&mut running, &is_over);
         if let Some(error) = failed {
             let _ = fs::remove_dir_all(folder);

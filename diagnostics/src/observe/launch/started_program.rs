@@ -68,7 +68,34 @@ impl StartedProgram {
 
     /// Returns the tests that a libtest program lists. Do not call it for other programs, which might run instead.
     pub(crate) fn list_tests(&self) -> Option<BTreeSet<String>> {
+        Some(self.listed(&[])?.into_iter().collect())
+    }
+
+    /// Returns the tests that a libtest program would run with the arguments it was started with, in its order.
+    pub(crate) fn tests_to_run(&self) -> Option<Vec<String>> {
+        let mut filters: Vec<&OsStr> = Vec::new();
+        let mut arguments = self.arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                // How tests are printed is ours to say.
+                Some("--format") => _ = arguments.next(),
+                Some("-q" | "--quiet" | "--list") => {}
+                Some(text) if text.starts_with("--format=") => {}
+                _ => filters.push(argument),
+            }
+        }
+        let mut tests = self.listed(&filters)?;
+        if self.ignored().is_none() {
+            filters.push(OsStr::new("--ignored"));
+            let ignored: BTreeSet<String> = self.listed(&filters)?.into_iter().collect();
+            tests.retain(|test| !ignored.contains(test));
+        }
+        Some(tests)
+    }
+
+    fn listed(&self, arguments: &[&OsStr]) -> Option<Vec<String>> {
         let output = command(&self.program)
+            .args(arguments)
             .args(["--list", "--format", "terse"])
             .current_dir(&self.dir)
             .env_clear()
@@ -107,6 +134,21 @@ impl StartedProgram {
 
     pub(crate) fn read(folder: &Path, pid: u32) -> Option<Self> {
         Self::from_bytes(&fs::read(Self::path(folder, pid)).ok()?)
+    }
+
+    /// Returns how each program was started, in the order of their starts.
+    pub(crate) fn all(folder: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "started"))
+            .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
+            .collect();
+        files.sort();
+        files
+            .into_iter()
+            .filter_map(|(_, path)| Self::from_bytes(&fs::read(path).ok()?))
+            .collect()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {

@@ -4,6 +4,7 @@ pub(crate) mod account_file;
 pub(crate) mod attribution;
 pub(crate) mod backtraces;
 mod process_facts;
+pub(crate) use process_facts::binary_of;
 pub(crate) mod source_lines;
 
 use super::format::{

@@ -1,0 +1,89 @@
+//! Arguments of `hunt` and `rerun`.
+
+use super::ListFormat;
+use clap::Args;
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(super) const HUNT_EXAMPLES: &str = "Examples:
+  cargo cofferdam hunt -- cargo test
+  cargo cofferdam hunt orders::total -- cargo test -p shop
+  cargo cofferdam hunt --failed-in target/nextest/ci/junit.xml -- cargo nextest run
+  cargo cofferdam hunt --time-budget 30m --alone -- cargo test
+  cargo cofferdam hunt --resume -- cargo test
+
+The suite runs as it is, then its tests run forward, reversed, in parallel, with busy processors, a second time, and as two \
+copies at once. A test that does not always have the same result is examined further.
+Exit codes: 0 stable in every regime that ran, 1 an unstable or failing test was found, 2 wrong usage, 3 no verdict, 130 after \
+Ctrl-C.";
+
+pub(super) const RERUN_EXAMPLES: &str = "Examples:
+  cargo cofferdam rerun orders::total -- cargo test
+  cargo cofferdam rerun total --order discount,total -- cargo test
+  cargo cofferdam rerun total discount --parallel --times 20 -- cargo test
+  cargo cofferdam rerun shop::api::total --alone --load 4 --times 100 -- cargo nextest run
+
+A test is named in full, by the end of its path, or after its program (`shop::total`).
+Exit codes: 0 the tests passed each time, 1 one failed, 2 wrong usage (a name fits no test, or several), 3 it could not be told, \
+130 after Ctrl-C.";
+
+#[derive(Debug, Args)]
+pub(crate) struct HuntArgs {
+    /// Output format.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
+    /// Time limit for the hunt, after the first run of the command.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub(crate) time_budget: Duration,
+    /// Run each test of the suite alone, too.
+    #[arg(long)]
+    pub(crate) alone: bool,
+    /// Start from the tests that failed in this JUnit report.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) failed_in: Option<PathBuf>,
+    /// Seed of the random order [default: printed].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Continue the last hunt of this command.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Tests to start from.
+    #[arg(value_name = "TEST")]
+    pub(crate) tests: Vec<String>,
+    /// Command and its arguments, started without a shell.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RerunArgs {
+    /// Output format.
+    #[arg(long, default_value = "human")]
+    pub(crate) format: ListFormat,
+    /// Run these tests one after the other, in this order.
+    #[arg(long, value_name = "TEST,…", value_delimiter = ',', conflicts_with_all = ["parallel", "alone"])]
+    pub(crate) order: Vec<String>,
+    /// Run the tests at one time.
+    #[arg(long, conflicts_with = "alone")]
+    pub(crate) parallel: bool,
+    /// Run each test in a process of its own.
+    #[arg(long)]
+    pub(crate) alone: bool,
+    /// Keep N threads busy meanwhile.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) load: u32,
+    /// Run two copies at one time.
+    #[arg(long)]
+    pub(crate) twice: bool,
+    /// Repeat it K times.
+    #[arg(long, value_name = "K", default_value = "1")]
+    pub(crate) times: NonZeroU32,
+    /// Tests whose result decides.
+    #[arg(value_name = "TEST", required = true)]
+    pub(crate) tests: Vec<String>,
+    /// Command and its arguments, started without a shell.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}

@@ -1,0 +1,67 @@
+//! The scenes of a hunt: run within its budget, or taken from the record of the hunt that it continues.
+
+use super::hunt_record::HuntRecord;
+use crate::hunt::Scenes;
+use crate::observe::SceneRunner;
+use crate::scene::{Scene, SceneResult, TestId};
+use cofferdam_conflicts::{Conflict, Test};
+
+pub(super) struct BudgetedScenes<'a> {
+    runner: SceneRunner<'a>,
+    record: HuntRecord,
+    conflicts: &'a [Conflict],
+}
+
+impl<'a> BudgetedScenes<'a> {
+    pub(super) fn new(runner: SceneRunner<'a>, record: HuntRecord, conflicts: &'a [Conflict]) -> Self {
+        Self {
+            runner,
+            record,
+            conflicts,
+        }
+    }
+}
+
+impl Scenes for BudgetedScenes<'_> {
+    fn run(&mut self, scene: &Scene) -> Option<SceneResult> {
+        if let Some(result) = self.record.next(scene) {
+            return Some(result);
+        }
+        let result = self.runner.run(scene)?;
+        self.record.add(scene, &result);
+        Some(result)
+    }
+
+    /// Returns the tests that are in a conflict with this one: those that change the most of what it uses first.
+    fn suspects(&self, test: &TestId) -> Vec<TestId> {
+        let mut suspects: Vec<(u32, TestId)> = Vec::new();
+        for conflict in self.conflicts {
+            if !conflict.tests.iter().any(|one| is(one, test)) {
+                continue;
+            }
+            for other in conflict.tests.iter().filter(|other| !is(other, test)) {
+                // A writer counts more than any number of readers.
+                let weight = if other.writes() { 1000 } else { 1 };
+                let id = TestId {
+                    binary: other.binary.clone(),
+                    name: other.name().to_owned(),
+                };
+                match suspects.iter_mut().find(|(_, known)| *known == id) {
+                    Some((known, _)) => *known += weight,
+                    None => suspects.push((weight, id)),
+                }
+            }
+        }
+        suspects.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+        suspects.into_iter().map(|(_, test)| test).collect()
+    }
+}
+
+/// Returns whether an observed test is this one. The name of its program may be qualified here.
+pub(super) fn is(observed: &Test, test: &TestId) -> bool {
+    observed.name() == test.name
+        && test
+            .binary
+            .strip_suffix(&observed.binary)
+            .is_some_and(|before| before.is_empty() || before.ends_with("::"))
+}

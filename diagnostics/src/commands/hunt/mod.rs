@@ -1,0 +1,177 @@
+//! `hunt`: finds out why tests fail now and then.
+
+mod budgeted_scenes;
+mod hunt_record;
+mod junit_failures;
+mod shared_uses;
+
+use super::suite::{choose_all, collect};
+use super::{here, observe, recordings, run_in_foreground};
+use crate::cli::HuntArgs;
+use crate::exit_code::{self, Ended};
+use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Verdict, grouped};
+use crate::observe::launch::{Launch, LaunchSettings};
+use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
+use crate::scene::{SceneResult, TestId};
+use budgeted_scenes::BudgetedScenes;
+use hunt_record::{HuntRecord, Origin};
+pub(crate) use shared_uses::SharedUse;
+use shared_uses::shared_uses;
+use std::error::Error;
+use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A process of a scene is stopped after so many times what the whole command took, and this time more.
+const LIMIT_FACTOR: u32 = 10;
+const LIMIT_EXTRA: Duration = Duration::from_secs(30);
+
+/// The outcome of a hunt.
+#[derive(Debug)]
+pub(crate) struct Hunted {
+    /// The command, as it was given.
+    pub(crate) command: Vec<OsString>,
+    /// All tests of the command.
+    pub(crate) tests: Vec<TestId>,
+    /// Programs whose tests could not be run one by one, and why.
+    pub(crate) left_out: Vec<(String, &'static str)>,
+    /// How the command itself ended.
+    pub(crate) ended: Ended,
+    pub(crate) report: HuntReport,
+    /// The causes, each with the tests that it makes fail.
+    pub(crate) causes: Vec<Cause>,
+    pub(crate) seed: u64,
+    /// Files that the hunt left in the packages.
+    pub(crate) left: Vec<PathBuf>,
+    pub(crate) is_interrupted: bool,
+}
+
+/// Tests that fail for one reason.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    /// The first is the one that was investigated first.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// What the tests share with the culprits, as far as it was observed.
+    pub(crate) uses: Vec<SharedUse>,
+}
+
+impl Hunted {
+    /// Returns whether the command failed without a failed test that is known.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        matches!(self.ended, Ended::Failed { .. }) && self.report.verdicts.is_empty()
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        let is_void = |regime: &crate::hunt::RegimeReport| regime.void.is_some();
+        if self.is_interrupted {
+            exit_code::INTERRUPTED
+        } else if !self.report.verdicts.is_empty() {
+            exit_code::CONFLICTS
+        } else if self.is_unexplained() || self.report.regimes.iter().all(is_void) {
+            exit_code::UNKNOWN
+        } else {
+            exit_code::NONE
+        }
+    }
+}
+
+pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Result<Hunted, Box<dyn Error>> {
+    let dir = here::working_dir();
+    let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
+    let mut names = args.tests.clone();
+    if let Some(report) = &args.failed_in {
+        let failed = junit_failures::read(report)?;
+        if failed.is_empty() {
+            return Err(format!("no test failed in {}", report.display()).into());
+        }
+        names.extend(failed);
+    }
+    let launch = Launch::new(&dir, LaunchSettings::collect())?;
+    let suite = collect(&launch, &args.command)?;
+    let tests = suite.tests();
+    let given = choose_all(&names, &tests)?;
+    let snapshot = FileSnapshot::take(suite.dirs());
+
+    let settings = LaunchSettings {
+        call_stacks: true,
+        thread_names: true,
+        reruns: true,
+    };
+    let observed_command = ObservedCommand::begin(&dir, settings)?;
+    let mut variables: Vec<(OsString, OsString)> = observed_command
+        .variables()
+        .into_iter()
+        .map(|(name, value)| (name.into(), value))
+        .collect();
+    variables.push(("COFFERDAM_DIR".into(), base.clone().into()));
+    let begun = now();
+    let ended = run_in_foreground(&args.command, variables)?;
+    let lasted = begun.elapsed();
+    let session = recordings::new_name();
+    let mut observed = observed_command.end(&session, &base, false);
+    let as_is = observed_command.outcomes(&observed, &suite);
+    let kept = observe::kept(&mut observed, &session, &dir, false, ended);
+    // `fix` reads it. Without it, the report is the same.
+    let _ = kept.write(&base);
+
+    let interruption = Interruption::begin();
+    let seed = args.seed.unwrap_or_else(random_seed);
+    let origin = Origin::new(digest(&args.command), tests.clone(), given.clone(), seed, args.alone);
+    let (record, origin) = if args.resume {
+        HuntRecord::resume(&base, &origin, args.seed.is_none())?
+    } else {
+        (HuntRecord::begin(&base, &origin), origin)
+    };
+    let deadline = now() + args.time_budget;
+    let runner = SceneRunner::new(&launch, &suite, &interruption)
+        .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
+        .deadline(deadline);
+    let mut scenes = BudgetedScenes::new(runner, record, &kept.conflicts, &interruption, deadline);
+    let options = HuntOptions {
+        given,
+        alone_for_all: args.alone,
+        seed: origin.seed,
+        cores: processors(),
+    };
+    let report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
+    let causes = grouped(&report.verdicts)
+        .into_iter()
+        .map(|verdicts| Cause {
+            uses: shared_uses(verdicts[0], &kept.conflicts),
+            verdicts: verdicts.into_iter().cloned().collect(),
+        })
+        .collect();
+    Ok(Hunted {
+        command: args.command.clone(),
+        tests,
+        left_out: suite.left_out,
+        ended,
+        causes,
+        report,
+        seed: origin.seed,
+        left: snapshot.new_files(),
+        is_interrupted: interruption.is_requested(),
+    })
+}
+
+fn digest(command: &[OsString]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    command.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn random_seed() -> u64 {
+    use std::hash::BuildHasher as _;
+    // Few digits, since people type it.
+    std::hash::RandomState::new().hash_one(0) % 1_000_000
+}
+
+fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |number| u32::try_from(number.get()).unwrap_or(1))
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a hunt has a budget of time")]
+    Instant::now()
+}

@@ -1,0 +1,71 @@
+//! The suite behind a command: built by the command itself, its tests started by ours.
+
+use super::{Refused, run_in_foreground};
+use crate::exit_code::Ended;
+use crate::observe::SuitePrograms;
+use crate::observe::launch::Launch;
+use crate::scene::{NotOne, TestId, choose};
+use std::error::Error;
+use std::ffi::OsString;
+
+/// The number of tests that a message lists.
+const LISTED: usize = 8;
+
+/// Runs the command without its tests, and returns the programs that it would have started.
+pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuitePrograms, Box<dyn Error>> {
+    let variables = launch
+        .variables()
+        .into_iter()
+        .map(|(name, value)| (name.into(), value));
+    let ended = run_in_foreground(command, variables.collect())?;
+    let suite = SuitePrograms::read(launch);
+    match ended {
+        Ended::Failed { code, .. } if suite.programs.is_empty() => {
+            Err(format!("the command failed (exit code {code}) before it started a test program").into())
+        }
+        _ if suite.programs.is_empty() => Err("the command started no test program whose tests are known".into()),
+        _ => Ok(suite),
+    }
+}
+
+/// Returns the tests with these names, or the reason a name does not choose one.
+pub(super) fn choose_all(names: &[String], all: &[TestId]) -> Result<Vec<TestId>, Refused> {
+    let mut chosen = Vec::new();
+    let mut wrong = Vec::new();
+    for name in names {
+        match choose(name, all) {
+            Ok(test) => chosen.push(test.clone()),
+            Err(NotOne::None) => wrong.push(format!("no test is named `{name}`{}", similar(name, all))),
+            Err(NotOne::Several(tests)) => {
+                wrong.push(format!("`{name}` fits several tests: {}", list(&tests)));
+            }
+        }
+    }
+    if wrong.is_empty() {
+        Ok(chosen)
+    } else {
+        Err(Refused::lines(wrong))
+    }
+}
+
+/// Returns a hint at tests with a similar name.
+fn similar(name: &str, all: &[TestId]) -> String {
+    let last = name.rsplit("::").next().unwrap_or(name);
+    let similar: Vec<TestId> = all
+        .iter()
+        .filter(|test| !last.is_empty() && test.name.contains(last))
+        .cloned()
+        .collect();
+    match similar.as_slice() {
+        [] => format!("; the command runs {} tests", all.len()),
+        tests => format!("; similar: {}", list(tests)),
+    }
+}
+
+fn list(tests: &[TestId]) -> String {
+    let mut names: Vec<String> = tests.iter().take(LISTED).map(ToString::to_string).collect();
+    if tests.len() > LISTED {
+        names.push(format!("and {} more", tests.len() - LISTED));
+    }
+    names.join(", ")
+}

@@ -1,0 +1,300 @@
+//! Runs scenes: starts a suite's tests again, arranged and under conditions, and reads their outcomes.
+
+use super::interruption::Interruption;
+use super::launch::{Launch, StartedProgram};
+use super::log::account_file;
+use super::log::results::{self, ReportedOutcome};
+use super::suite_programs::{SuitePrograms, TestProgram};
+use super::test_process::{TestProcess, wait_for_all};
+use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The variable that names the file with the order in which the observer lets tests run, one name per line.
+const ORDER: &str = "COFFERDAM_ORDER";
+
+/// Runs scenes of a suite.
+#[derive(Debug)]
+pub(crate) struct SceneRunner<'a> {
+    launch: &'a Launch,
+    suite: &'a SuitePrograms,
+    interruption: &'a Interruption,
+    /// The longest time that one process may take.
+    limit: Option<Duration>,
+    /// When nothing runs any more.
+    deadline: Option<Instant>,
+    runs: AtomicU64,
+}
+
+/// How the tests of one process run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Threads {
+    /// One test at a time, in this order.
+    InOrder,
+    /// As the command starts them.
+    AsStarted,
+}
+
+impl<'a> SceneRunner<'a> {
+    pub(crate) fn new(launch: &'a Launch, suite: &'a SuitePrograms, interruption: &'a Interruption) -> Self {
+        Self {
+            launch,
+            suite,
+            interruption,
+            limit: None,
+            deadline: None,
+            runs: AtomicU64::new(0),
+        }
+    }
+
+    /// Stops a process that takes longer.
+    pub(crate) fn limit(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Stops everything at this moment.
+    pub(crate) fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    fn is_over(&self) -> bool {
+        self.interruption.is_requested() || self.deadline.is_some_and(|deadline| now() >= deadline)
+    }
+
+    /// Runs a scene. Returns `None` if it was interrupted, or the time was over before its end.
+    pub(crate) fn run(&self, scene: &Scene) -> Option<SceneResult> {
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..scene.load {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let result = if scene.twice {
+                let other = scope.spawn(|| self.run_once(scene));
+                let mut result = self.run_once(scene);
+                match other.join() {
+                    Ok(other) => merge(&mut result, other),
+                    Err(_) => result.void = Some("its second copy could not be run".to_owned()),
+                }
+                result
+            } else {
+                self.run_once(scene)
+            };
+            over.store(true, Ordering::Relaxed);
+            (!self.is_over()).then_some(result)
+        })
+    }
+
+    fn run_once(&self, scene: &Scene) -> SceneResult {
+        let mut result = SceneResult::default();
+        let mut add = |part: SceneResult| merge(&mut result, part);
+        match scene.arrangement {
+            Arrangement::InOrder => {
+                for tests in chunks(&scene.tests, |test| self.has_own_process(test)) {
+                    add(self.run_process(tests, Threads::InOrder));
+                }
+            }
+            Arrangement::Alone => {
+                for test in scene.tests.chunks(1) {
+                    add(self.run_process(test, Threads::InOrder));
+                }
+            }
+            Arrangement::Parallel => {
+                // cargo starts programs one after the other, nextest all at one time.
+                let (own, shared): (Vec<TestId>, Vec<TestId>) = scene
+                    .tests
+                    .iter()
+                    .cloned()
+                    .partition(|test| self.has_own_process(test));
+                for program in &self.suite.programs {
+                    let tests: Vec<TestId> = shared
+                        .iter()
+                        .filter(|test| test.binary == program.binary)
+                        .cloned()
+                        .collect();
+                    if !tests.is_empty() {
+                        add(self.run_process(&tests, Threads::AsStarted));
+                    }
+                }
+                let queue: Mutex<VecDeque<&TestId>> = Mutex::new(own.iter().collect());
+                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let parts = Mutex::new(Vec::new());
+                thread::scope(|scope| {
+                    for _ in 0..jobs().min(own.len()) {
+                        scope.spawn(|| {
+                            while let Some(test) = next() {
+                                let part = self.run_process(std::slice::from_ref(test), Threads::InOrder);
+                                parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+                            }
+                        });
+                    }
+                });
+                parts
+                    .into_inner()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .into_iter()
+                    .for_each(add);
+            }
+        }
+        result
+    }
+
+    fn has_own_process(&self, test: &TestId) -> bool {
+        let program = self.suite.program(&test.binary);
+        program.is_none_or(TestProgram::has_own_processes)
+    }
+
+    /// Runs these tests of one program in one process.
+    fn run_process(&self, tests: &[TestId], threads: Threads) -> SceneResult {
+        if self.is_over() {
+            return SceneResult::default();
+        }
+        self.try_run_process(tests, threads)
+            .unwrap_or_else(|error| SceneResult {
+                void: Some(format!("its tests could not be started: {error}")),
+                ..SceneResult::default()
+            })
+    }
+
+    fn try_run_process(&self, tests: &[TestId], threads: Threads) -> io::Result<SceneResult> {
+        let first = tests.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let program = self.suite.program(&first.binary).ok_or(io::ErrorKind::NotFound)?;
+        let started = program.started(&first.name).ok_or(io::ErrorKind::NotFound)?;
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let (dir, instructions) = self.launch.create_rerun_dir(&format!("scene-{run}"), false)?;
+        let mut command = started.command(&self.launch.runner(), &instructions);
+        if program.has_own_processes() {
+            command.args(&started.arguments);
+        } else {
+            command
+                .args(tests.iter().map(|test| &test.name))
+                .arg("--exact")
+                .args(started.ignored());
+            match threads {
+                Threads::AsStarted => {
+                    command.args(threads_argument(started));
+                }
+                // libtest's own order needs no help.
+                Threads::InOrder if is_listed_order(tests, program) => {
+                    command.arg("--test-threads=1");
+                }
+                Threads::InOrder => {
+                    let order = dir.join("order");
+                    let mut file = fs::File::create(&order)?;
+                    for test in tests {
+                        writeln!(file, "{}", test.name)?;
+                    }
+                    command
+                        .arg(format!("--test-threads={}", tests.len()))
+                        .env(ORDER, order);
+                }
+            }
+        }
+        let mut running = [TestProcess::begin(&mut command)?];
+        let until = self.limit.map(|limit| now() + limit);
+        wait_for_all(&mut running, &|| {
+            self.is_over() || until.is_some_and(|until| now() >= until)
+        });
+        let result = self.read(&dir, &running[0], tests, threads);
+        let _ = fs::remove_dir_all(dir);
+        Ok(result)
+    }
+}
+
+impl SceneRunner<'_> {
+    /// Reads the outcomes of a process from its log.
+    fn read(&self, dir: &Path, process: &TestProcess, tests: &[TestId], threads: Threads) -> SceneResult {
+        let (account, logs) = account_file::read(dir);
+        let mut result = SceneResult {
+            void: account.lost.first().map(|lost| format!("{} was lost: {}", lost.name, lost.reason)),
+            ..SceneResult::default()
+        };
+        let own = || logs.iter().filter(|log| log.pid() == process.id());
+        if let Some(why) = own().find_map(|log| log.order_void()) {
+            result.void = Some(format!("order could not be enforced: {why}"));
+        }
+        let reported = results::of_all(own());
+        for test in tests {
+            let of_test = reported.iter().find(|one| one.name == test.name);
+            let outcome = match of_test.map(|one| one.outcome) {
+                Some(ReportedOutcome::Passed) => Outcome::Passed,
+                Some(ReportedOutcome::Failed) => Outcome::Failed,
+                Some(ReportedOutcome::Ignored | ReportedOutcome::Unknown) | None => Outcome::Unknown,
+            };
+            result.outcomes.insert(test.clone(), outcome);
+            if let Some(failure) = of_test.and_then(|one| one.failure.clone()) {
+                result.failures.insert(test.clone(), failure);
+            }
+        }
+        if let Some(limit) = self.limit.filter(|_| process.was_stopped) {
+            let hung = tests.iter().find(|test| result.outcomes.get(test) == Some(&Outcome::Unknown));
+            let why = format!("did not end within {}", humantime::format_duration(limit));
+            match hung {
+                Some(test) if threads == Threads::InOrder => {
+                    result.outcomes.insert(test.clone(), Outcome::Failed);
+                    result.failures.insert(test.clone(), why);
+                }
+                _ => result.void = Some(format!("its tests {why}")),
+            }
+        }
+        result
+    }
+}
+
+/// Splits the tests of a scene into those that run in one process.
+fn chunks(tests: &[TestId], has_own_process: impl Fn(&TestId) -> bool) -> impl Iterator<Item = &[TestId]> {
+    tests.chunk_by(move |a, b| a.binary == b.binary && !has_own_process(a))
+}
+
+fn is_listed_order(tests: &[TestId], program: &TestProgram) -> bool {
+    let mut listed = program.tests.iter();
+    tests.iter().all(|test| listed.any(|name| *name == test.name))
+}
+
+/// Returns the arguments that set the number of threads, if the program was started with one.
+fn threads_argument(started: &StartedProgram) -> Vec<OsString> {
+    let mut arguments = started.arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == "--test-threads" {
+            return arguments.next().map_or_else(Vec::new, |number| vec![argument.clone(), number.clone()]);
+        }
+        if argument.to_string_lossy().starts_with("--test-threads=") {
+            return vec![argument.clone()];
+        }
+    }
+    Vec::new()
+}
+
+/// Adds the outcomes of a part of the scene, or of its second copy: a test failed if it failed in either.
+fn merge(result: &mut SceneResult, part: SceneResult) {
+    for (test, outcome) in part.outcomes {
+        let known = result.outcomes.entry(test).or_insert(outcome);
+        if outcome == Outcome::Failed || *known == Outcome::Passed {
+            *known = outcome;
+        }
+    }
+    result.failures.extend(part.failures);
+    result.void = result.void.take().or(part.void);
+}
+
+/// Returns the maximum number of processes at one time, where each test has its own: nextest's default.
+fn jobs() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a process that hangs is stopped")]
+    Instant::now()
+}

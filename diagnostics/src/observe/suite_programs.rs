@@ -1,0 +1,146 @@
+//! The test programs of a command and their tests, as the command starts them.
+
+use super::launch::{Launch, StartedProgram, has_libtest};
+use super::log::binary_of;
+use crate::scene::TestId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The test programs of a command.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SuitePrograms {
+    /// In the order in which the command starts them.
+    pub(crate) programs: Vec<TestProgram>,
+    /// Programs whose tests cannot be started one by one, and why.
+    pub(crate) left_out: Vec<(String, &'static str)>,
+}
+
+/// A test program and how the command starts it.
+#[derive(Clone, Debug)]
+pub(crate) struct TestProgram {
+    /// The name that its tests have in [`TestId`]; unique among the programs.
+    pub(crate) binary: String,
+    /// In the order in which libtest runs them.
+    pub(crate) tests: Vec<String>,
+    started: Starts,
+}
+
+#[derive(Clone, Debug)]
+enum Starts {
+    /// The program runs all of its tests in one process.
+    Shared(Arc<StartedProgram>),
+    /// Each test has a process of its own, by name.
+    OwnProcess(BTreeMap<String, Arc<StartedProgram>>),
+}
+
+impl TestProgram {
+    /// Returns whether each of its tests has a process of its own.
+    pub(crate) fn has_own_processes(&self) -> bool {
+        matches!(self.started, Starts::OwnProcess(_))
+    }
+
+    /// Returns how the process of this test is started.
+    pub(super) fn started(&self, test: &str) -> Option<&Arc<StartedProgram>> {
+        match &self.started {
+            Starts::Shared(started) => Some(started),
+            Starts::OwnProcess(tests) => tests.get(test),
+        }
+    }
+}
+
+impl SuitePrograms {
+    /// Reads how the command started its programs, and asks each program for the tests that it was started for.
+    pub(crate) fn read(launch: &Launch) -> Self {
+        let mut suite = Self::default();
+        let mut of_nextest: BTreeMap<String, BTreeMap<String, Arc<StartedProgram>>> = BTreeMap::new();
+        let mut shared = Vec::new();
+        for started in StartedProgram::all(launch.folder()) {
+            let program = Path::new(&started.program);
+            if let Some((binary, test)) = nextest_test(&started) {
+                of_nextest.entry(binary).or_default().insert(test, Arc::new(started));
+            } else if !program.exists() {
+                suite.leave_out(&started, "a doctest, whose program is removed when it ends");
+            } else if !has_libtest(program) {
+                suite.leave_out(&started, "it has a harness of its own, and its tests are not known");
+            } else {
+                match started.tests_to_run() {
+                    Some(tests) if tests.is_empty() => {}
+                    Some(tests) => shared.push((started, tests)),
+                    None => suite.leave_out(&started, "it could not list its tests"),
+                }
+            }
+        }
+        let names: Vec<String> = shared
+            .iter()
+            .map(|(started, _)| binary_of(Path::new(&started.program)))
+            .collect();
+        for ((started, tests), name) in shared.into_iter().zip(&names) {
+            let is_unique = names.iter().filter(|other| *other == name).count() == 1;
+            let dir = started.dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            suite.programs.push(TestProgram {
+                binary: if is_unique {
+                    name.clone()
+                } else {
+                    format!("{dir}::{name}")
+                },
+                tests,
+                started: Starts::Shared(Arc::new(started)),
+            });
+        }
+        suite
+            .programs
+            .extend(of_nextest.into_iter().map(|(binary, tests)| TestProgram {
+                binary,
+                tests: tests.keys().cloned().collect(),
+                started: Starts::OwnProcess(tests),
+            }));
+        suite
+    }
+
+    fn leave_out(&mut self, started: &StartedProgram, why: &'static str) {
+        let name = binary_of(Path::new(&started.program));
+        let entry = (name, why);
+        if !self.left_out.contains(&entry) {
+            self.left_out.push(entry);
+        }
+    }
+
+    /// Returns all tests, program by program.
+    pub(crate) fn tests(&self) -> Vec<TestId> {
+        let of_program = |program: &TestProgram| {
+            let binary = program.binary.clone();
+            let tests = program.tests.clone().into_iter();
+            tests.map(move |name| TestId {
+                binary: binary.clone(),
+                name,
+            })
+        };
+        self.programs.iter().flat_map(of_program).collect()
+    }
+
+    pub(crate) fn program(&self, binary: &str) -> Option<&TestProgram> {
+        self.programs.iter().find(|program| program.binary == binary)
+    }
+
+    /// Returns the directories of the packages.
+    pub(crate) fn dirs(&self) -> BTreeSet<std::path::PathBuf> {
+        let dir = |program: &TestProgram| match &program.started {
+            Starts::Shared(started) => Some(started.dir.clone()),
+            Starts::OwnProcess(tests) => tests.values().next().map(|started| started.dir.clone()),
+        };
+        self.programs.iter().filter_map(dir).collect()
+    }
+}
+
+/// Returns the binary ID and the name, if nextest started the program for one test.
+fn nextest_test(started: &StartedProgram) -> Option<(String, String)> {
+    let variable = |wanted: &str| {
+        let known = started.variables.iter().find(|(name, _)| name == wanted);
+        known.and_then(|(_, value)| value.to_str()).map(str::to_owned)
+    };
+    let test = variable("NEXTEST_TEST_NAME")?;
+    let has = |wanted: &str| started.arguments.iter().any(|argument| argument == wanted);
+    (has("--exact") && has(&test)).then_some((variable("NEXTEST_BINARY_ID")?, test))
+}
