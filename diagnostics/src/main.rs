@@ -7,6 +7,8 @@ mod exit_code;
 mod findings;
 mod fix;
 #[cfg(has_observer)]
+mod hunt;
+#[cfg(has_observer)]
 mod observe;
 mod report;
 #[cfg(has_observer)]
@@ -60,7 +62,14 @@ fn main() -> ExitCode {
         #[cfg(not(has_observer))]
         Command::Observe(args) => (args.shown.clone(), commands::observe::observe(args)),
         #[cfg(has_observer)]
+        Command::Hunt(args) => return hunt(&args),
+        #[cfg(has_observer)]
         Command::Rerun(args) => return rerun(&args),
+        #[cfg(not(has_observer))]
+        Command::Hunt(_) | Command::Rerun(_) => {
+            report::complain(&*commands::observe::unobservable());
+            return ExitCode::from(exit_code::UNKNOWN);
+        }
         Command::Fix(args) => return fix(&args),
         Command::Clean(args) => return clean(&args),
         Command::Locks(args) => return locks(args.format),
@@ -126,6 +135,18 @@ fn fix(args: &FixArgs) -> ExitCode {
         report::complain(&*error);
         exit_code::UNKNOWN
     }))
+}
+
+#[cfg(has_observer)]
+fn hunt(args: &cli::HuntArgs) -> ExitCode {
+    let mut hunting = report::Hunting::default();
+    let result = commands::hunt::hunt(args, &mut |event| hunting.see(event));
+    drop(hunting);
+    let result = result.and_then(|hunted| {
+        report::show_hunt(args.format, &hunted)?;
+        Ok(hunted.exit_code())
+    });
+    ExitCode::from(result.unwrap_or_else(|error| refused_or_failed(&*error)))
 }
 
 #[cfg(has_observer)]

@@ -8,6 +8,8 @@ pub(crate) mod completions;
 pub(crate) mod fix;
 pub(crate) mod guard;
 mod here;
+#[cfg(has_observer)]
+pub(crate) mod hunt;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod metrics;

@@ -16,6 +16,7 @@ pub(crate) mod launch;
 #[path = "../../observer/account_layout.rs"]
 #[expect(dead_code, reason = "the other half is the observer's")]
 mod layout;
+mod leftovers;
 mod log;
 mod observation;
 pub(crate) mod observed_tests;
@@ -24,6 +25,7 @@ mod suite_programs;
 mod test_process;
 
 pub(crate) use interruption::Interruption;
+pub(crate) use leftovers::FileSnapshot;
 pub(crate) use observation::{ObservationResult, ObservedCommand};
 pub(crate) use scene_runner::SceneRunner;
 pub(crate) use suite_programs::SuitePrograms;

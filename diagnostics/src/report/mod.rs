@@ -9,6 +9,10 @@ mod confirmed;
 mod confirming;
 mod fix;
 mod github;
+#[cfg(has_observer)]
+mod hunt;
+#[cfg(has_observer)]
+mod hunting;
 mod human;
 mod json;
 mod json_line;
@@ -31,6 +35,8 @@ mod text;
 
 #[cfg(has_observer)]
 pub(crate) use confirming::Confirming;
+#[cfg(has_observer)]
+pub(crate) use hunting::Hunting;
 pub(crate) use progress::Progress;
 #[cfg(has_observer)]
 pub(crate) use rerun::see_rerun;
@@ -75,6 +81,12 @@ pub(crate) fn show_clean(format: ListFormat, swept: &Swept) -> Result<(), Report
 /// Shows the changes that end the observed conflicts.
 pub(crate) fn show_fix(format: ListFormat, fixed: &Fixed) -> Result<(), ReportError> {
     to_stdout(|mut out| fix::write(&mut out, format, fixed))
+}
+
+/// Shows why tests fail now and then.
+#[cfg(has_observer)]
+pub(crate) fn show_hunt(format: ListFormat, hunted: &crate::commands::hunt::Hunted) -> Result<(), ReportError> {
+    to_stdout(|out| hunt::write(out, format, hunted))
 }
 
 /// Shows the runs of some tests.

@@ -127,7 +127,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let runner = SceneRunner::new(&launch, &suite, &interruption)
         .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
         .deadline(deadline);
-    let mut scenes = BudgetedScenes::new(runner, record, &kept.conflicts, &interruption, deadline);
+    let mut scenes = BudgetedScenes::new(runner, record, &kept.conflicts);
     let options = HuntOptions {
         given,
         alone_for_all: args.alone,

@@ -3,13 +3,12 @@
 //! `suite` has the tests, `cover` the groups that run at one time, `pairs` the pairs left to run; `pauses` says how long they
 //! pause, `rerun` runs them, `windows` reads what the observer wrote of that, `grade` judges, `readers` tells a lock for
 //! readers and writers from none, `proof` and `fisher` say when a failure is no chance, `outcome` enters the grades into the
-//! findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test from one to the next.
+//! findings. All but `rerun` are data in, data out; `steps` takes a test from one to the next.
 
 mod cover;
 mod env_lock;
 mod fisher;
 mod grade;
-mod leftovers;
 mod outcome;
 mod pairs;
 mod pauses;
@@ -24,9 +23,9 @@ mod timelines;
 
 use super::interruption::Interruption;
 use super::launch::Launch;
+use super::leftovers::FileSnapshot;
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
-use leftovers::FileSnapshot;
 use rerun::Rerunner;
 pub(crate) use rerun::StoppedRun;
 use std::collections::{BTreeSet, HashMap};

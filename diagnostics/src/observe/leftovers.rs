@@ -11,13 +11,13 @@ const CACHE: &str = "CACHEDIR.TAG";
 
 /// The files below some folders at one moment.
 #[derive(Debug)]
-pub(super) struct FileSnapshot {
+pub(crate) struct FileSnapshot {
     folders: Vec<PathBuf>,
     files: BTreeSet<PathBuf>,
 }
 
 impl FileSnapshot {
-    pub(super) fn take(folders: BTreeSet<PathBuf>) -> Self {
+    pub(crate) fn take(folders: BTreeSet<PathBuf>) -> Self {
         let files = files(&folders);
         Self {
             folders: folders.into_iter().collect(),
@@ -26,7 +26,7 @@ impl FileSnapshot {
     }
 
     /// Returns the files and folders that are there now and were not then. Of a new folder, only the folder.
-    pub(super) fn new_files(&self) -> Vec<PathBuf> {
+    pub(crate) fn new_files(&self) -> Vec<PathBuf> {
         if self.files.len() >= MOST {
             return Vec::new();
         }
