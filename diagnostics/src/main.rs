@@ -7,8 +7,16 @@ mod exit_code;
 mod findings;
 mod fix;
 #[cfg(has_observer)]
+#[cfg_attr(not(test), expect(dead_code, reason = "no command starts a hunt yet"))]
+mod hunt;
+#[cfg(has_observer)]
 mod observe;
+#[cfg(has_observer)]
+mod rates;
 mod report;
+#[cfg(has_observer)]
+#[cfg_attr(not(test), expect(dead_code, reason = "nothing runs scenes yet"))]
+mod scene;
 
 use clap::Parser as _;
 use cli::{CleanArgs, Cli, Command, FixArgs, ListFormat};
