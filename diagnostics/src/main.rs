@@ -15,7 +15,6 @@ mod observe;
 mod rates;
 mod report;
 #[cfg(has_observer)]
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing runs scenes yet"))]
 mod scene;
 
 use clap::Parser as _;

@@ -2,8 +2,11 @@
 
 use crate::rates::{FailureRate, p_value};
 
-/// The greatest accepted probability that a test which fails at random gave these results.
-const ACCEPTED: f64 = 0.01;
+/// The greatest accepted probability that a test which fails at random gave exactly these results. It is small because many
+/// other results would be taken for a proof, too.
+const ACCEPTED_LIKELIHOOD: f64 = 0.002;
+/// The greatest accepted probability that two rates differ by chance.
+const ACCEPTED_P: f64 = 0.01;
 
 /// Returns whether a test that fails at random, at whichever rate, would hardly have given exactly these results. `looks` is
 /// the number of hypotheses among which the one that explains them was chosen.
@@ -20,13 +23,13 @@ pub(super) fn is_no_chance(explained: FailureRate, looks: usize) -> bool {
         }
     };
     let likelihood = power(share, explained.failed) * power(1.0 - share, explained.runs - explained.failed);
-    likelihood * looks as f64 <= ACCEPTED
+    likelihood * looks as f64 <= ACCEPTED_LIKELIHOOD
 }
 
 /// Returns whether the first rate is higher than the second by more than chance. `looks` is the number of comparisons among
 /// which this one was chosen.
 pub(super) fn is_higher(with: FailureRate, without: FailureRate, looks: usize) -> bool {
-    with.failed >= 2 && p_value(with, without) * (looks as f64) < ACCEPTED
+    with.failed >= 2 && p_value(with, without) * (looks as f64) < ACCEPTED_P
 }
 
 #[cfg(test)]
@@ -47,11 +50,11 @@ mod tests {
 
     #[test]
     fn more_hypotheses_need_more_results() {
-        // 2^-8 = 0.0039.
-        assert!(is_no_chance(rate(4, 8), 2));
-        assert!(!is_no_chance(rate(4, 8), 3));
-        assert!(!is_no_chance(rate(3, 6), 1));
-        assert!(is_no_chance(rate(9, 18), 1000));
+        // 2^-10 = 0.00098.
+        assert!(is_no_chance(rate(5, 10), 2));
+        assert!(!is_no_chance(rate(5, 10), 3));
+        assert!(!is_no_chance(rate(4, 8), 1));
+        assert!(is_no_chance(rate(10, 20), 1000));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::HuntEvent;
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
-use super::regimes::{Regime, RegimeRun, RegimeTable};
+use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS};
 use super::runs::{Runs, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
 use crate::rates::{FailureRate, p_value};
@@ -12,7 +12,7 @@ use crate::scene::Arrangement;
 use std::collections::BTreeSet;
 
 /// The number of runs alone whose rate is reported, and the number if fewer than two failed.
-const SOLO_RUNS: u32 = 100;
+const SOLO_RUNS_OF_OWN: u32 = 100;
 const SOLO_RUNS_OF_RARE: u32 = 200;
 /// The number of failures alone that are no accident.
 const SOLO_FAILURES: u32 = 2;
@@ -190,8 +190,8 @@ impl<'i, 'r> Investigation<'i, 'r> {
 
     /// Decides the class of one test; `None` if it never failed.
     fn decide(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
-        let alone = self.runs.solo_until(test, 3)?;
-        if alone.runs < 3 {
+        let alone = self.runs.solo_until(test, SOLO_RUNS)?;
+        if alone.runs < SOLO_RUNS {
             let why = "run alone, it gave no result";
             return Ok(Some(self.unexplained(test, why)));
         }
@@ -287,10 +287,18 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if proof.is_none() {
             proof = companions::among_all(self.runs, test, company, failed.len() >= 2)?;
         }
-        Ok(proof.map(|proof| {
-            let setup = Setup::beside(&proof.culprits, test);
-            self.with_others(test, Class::Race, proof, setup)
-        }))
+        let Some(proof) = proof else {
+            return Ok(None);
+        };
+        // In both orders, another test may have undone what this one leaves behind.
+        let before = proof.culprits.clone();
+        if self.runs.after(&before, test)?.is_some_and(|seen| seen.failed)
+            && let Some(decision) = self.victim(test, &before)?
+        {
+            return Ok(Some(decision));
+        }
+        let setup = Setup::beside(&proof.culprits, test);
+        Ok(Some(self.with_others(test, Class::Race, proof, setup)))
     }
 
     /// A test that passes alone and failed after these.
@@ -427,6 +435,9 @@ impl<'i, 'r> Investigation<'i, 'r> {
             return Ok(None);
         }
         let first = rate(before.iter().map(|(_, failed)| *failed));
+        if self.passes_again(test)? {
+            return Ok(None);
+        }
         loop {
             let solo = self.runs.solo_rate(test);
             if solo.failed < solo.runs || solo.runs >= LEFTOVER_RUNS {
@@ -451,9 +462,21 @@ impl<'i, 'r> Investigation<'i, 'r> {
         }
     }
 
+    /// Returns whether the test passes in the regimes that are likeliest to make one pass that fails alone.
+    fn passes_again(&mut self, test: usize) -> Result<bool, Stopped> {
+        let others: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
+        let beside = Setup::beside(&others, test);
+        for setup in [Setup::after(&others, test), beside.clone(), beside] {
+            if self.runs.attempt(test, &setup)?.is_none_or(|seen| !seen.failed) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Runs the test alone often enough for a rate.
     fn own(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
-        let solo = self.runs.solo_until(test, SOLO_RUNS)?;
+        let solo = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
         if solo.failed < SOLO_FAILURES {
             self.runs.solo_until(test, SOLO_RUNS_OF_RARE)?;
         }

@@ -48,6 +48,8 @@ pub(super) enum Step {
     FailTwice(f64),
     /// Takes a lock until the end: fails if it is poisoned, poisons it by failing.
     Lock(&'static str),
+    /// Poisons a lock without failing.
+    Poison(&'static str),
 }
 
 pub(super) struct SimulatedSuite {
@@ -181,6 +183,10 @@ impl SimulatedSuite {
                     }
                     Step::FailUnderLoad(probability) => scene.load > 0 && self.chance.happens(*probability),
                     Step::FailTwice(probability) => scene.twice && self.chance.happens(*probability),
+                    Step::Poison(name) => {
+                        poisoned.insert(name);
+                        false
+                    }
                     Step::Lock(name) => {
                         held.push(*name);
                         by_poison = poisoned.contains(name);
