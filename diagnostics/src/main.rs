@@ -10,6 +10,8 @@ mod fix;
 mod hunt;
 #[cfg(has_observer)]
 mod observe;
+#[cfg(has_observer)]
+mod rates;
 mod report;
 #[cfg(has_observer)]
 mod scene;

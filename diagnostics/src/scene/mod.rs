@@ -61,7 +61,7 @@ pub(crate) struct Scene {
     pub(crate) arrangement: Arrangement,
     /// The number of busy threads beside the tests.
     pub(crate) load: u32,
-    /// Two copies run at one time.
+    /// Two copies run at one time. A test failed if it failed in either.
     pub(crate) twice: bool,
 }
 
@@ -85,6 +85,12 @@ pub(crate) struct SceneResult {
 }
 
 impl SceneResult {
+    /// Returns whether a test failed because another test had panicked with a lock in its hand.
+    pub(crate) fn is_poisoned(&self, test: &TestId) -> bool {
+        let failure = self.failures.get(test);
+        self.outcome(test) == Outcome::Failed && failure.is_some_and(|text| text.contains("PoisonError"))
+    }
+
     pub(crate) fn outcome(&self, test: &TestId) -> Outcome {
         self.outcomes.get(test).copied().unwrap_or(Outcome::Unknown)
     }

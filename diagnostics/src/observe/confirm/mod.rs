@@ -2,12 +2,11 @@
 //!
 //! `suite` has the tests, `cover` the groups that run at one time, `pairs` the pairs left to run; `pauses` says how long they
 //! pause, `rerun` runs them, `windows` reads what the observer wrote of that, `grade` judges, `readers` tells a lock for
-//! readers and writers from none, `proof` and `fisher` say when a failure is no chance, `outcome` enters the grades into the
+//! readers and writers from none, `proof` says when a failure is no chance, `outcome` enters the grades into the
 //! findings. All but `rerun` are data in, data out; `steps` takes a test from one to the next.
 
 mod cover;
 mod env_lock;
-mod fisher;
 mod grade;
 mod outcome;
 mod pairs;

@@ -1,7 +1,7 @@
 //! When a failure is shown to come from the other test.
 
-use super::fisher::{FailureRate, p_value};
 use super::pauses::Pauses;
+use crate::rates::{FailureRate, p_value};
 
 /// Pauses that bring out a failure: after the usual ones, such as lead to other meetings.
 pub(super) const PAUSES: [Pauses; 3] = [

@@ -1,7 +1,6 @@
 //! Proof that a test fails because of a shared resource: failure rates beside the other test and alone, and the resource
 //! whose hold repeats the failure.
 
-use super::fisher::FailureRate;
 use super::grade;
 use super::pauses::Pauses;
 use super::proof::{self, CHECKPOINTS, SOLO_RUNS};
@@ -10,6 +9,7 @@ use super::sorted;
 use super::steps::{Confirmation, TestPair};
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
+use crate::rates::FailureRate;
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, BTreeSet};

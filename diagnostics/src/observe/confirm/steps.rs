@@ -1,7 +1,6 @@
 //! What is done with the tests of the findings: run alone, brought together, and where one fails, shown to fail for that.
 
 use super::cover::{self, RunGroup};
-use super::fisher::FailureRate;
 use super::grade::{self, Decision, PairRun, RunEvidence, count, judge, weigh};
 use super::pairs::{EXHAUSTIVE, Timing};
 use super::pauses::Pauses;
@@ -14,6 +13,7 @@ use super::subjects::{
 use super::task_queue::{Task, run_all};
 use super::timelines::Timeline;
 use super::{ConfirmOptions, Grades, sorted};
+use crate::rates::FailureRate;
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,22 +1,50 @@
-//! Fisher's exact test: does a test fail more often beside another than alone?
+//! Failure rates: Fisher's exact test of two of them, and the interval that one is likely in.
 
 /// Runs of a test, and the number of those that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct FailureRate {
-    pub(super) failed: u32,
-    pub(super) runs: u32,
+pub(crate) struct FailureRate {
+    pub(crate) failed: u32,
+    pub(crate) runs: u32,
 }
 
 impl FailureRate {
-    pub(super) fn add(&mut self, failed: bool) {
+    pub(crate) fn add(&mut self, failed: bool) {
         self.runs += 1;
         self.failed += u32::from(failed);
     }
+
+    /// Returns Wilson's interval: the rates that these runs do not contradict, at 95 %; all rates if there are no runs.
+    pub(crate) fn interval(self) -> (f64, f64) {
+        if self.runs == 0 {
+            return (0.0, 1.0);
+        }
+        let runs = f64::from(self.runs);
+        let rate = f64::from(self.failed) / runs;
+        let square = Z * Z;
+        let center = rate + square / (2.0 * runs);
+        let margin = Z * (rate * (1.0 - rate) / runs + square / (4.0 * runs * runs)).sqrt();
+        let scale = 1.0 + square / runs;
+        // At the ends, rounding would leave a little more than nothing.
+        let low = if self.failed == 0 {
+            0.0
+        } else {
+            (center - margin) / scale
+        };
+        let high = if self.failed == self.runs {
+            1.0
+        } else {
+            (center + margin) / scale
+        };
+        (low, high)
+    }
 }
+
+/// The quantile of the normal distribution that leaves out 2.5 % on either side.
+const Z: f64 = 1.959_963_984_540_054;
 
 /// Returns the one-sided probability of at least `beside.failed` failures among the runs beside the other test, if all the
 /// failures were spread over all the runs by chance.
-pub(super) fn p_value(beside: FailureRate, alone: FailureRate) -> f64 {
+pub(crate) fn p_value(beside: FailureRate, alone: FailureRate) -> f64 {
     let failed = beside.failed + alone.failed;
     let all = beside.runs + alone.runs;
     let tail = (beside.failed..=failed.min(beside.runs))
@@ -59,6 +87,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_interval_is_that_of_the_tables() {
+        for (rate, low, high) in [
+            (rate(0, 10), 0.0, 0.2775),
+            (rate(10, 10), 0.7225, 1.0),
+            (rate(5, 100), 0.0215, 0.1118),
+            (rate(50, 100), 0.4038, 0.5962),
+            (rate(14, 20), 0.4810, 0.8545),
+            (rate(0, 0), 0.0, 1.0),
+        ] {
+            let (found_low, found_high) = rate.interval();
+            let is_near = |found: f64, wanted: f64| (found - wanted).abs() < 5e-5;
+            assert!(
+                is_near(found_low, low) && is_near(found_high, high),
+                "{rate:?}: {found_low} to {found_high}"
+            );
+        }
+    }
+
     /// Counts the ways to spread the failures, one by one.
     fn naive(beside: FailureRate, alone: FailureRate) -> f64 {
         let (all, failed) = (beside.runs + alone.runs, beside.failed + alone.failed);
@@ -73,6 +120,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_interval_has_the_measured_rate_in_it_and_shrinks_with_more_runs(
+            (failed, runs) in (1_u32..200).prop_flat_map(|runs| (0..=runs, Just(runs)))
+        ) {
+            let (low, high) = rate(failed, runs).interval();
+            let measured = f64::from(failed) / f64::from(runs);
+            prop_assert!(0.0 <= low && low <= measured && measured <= high && high <= 1.0);
+            let (more_low, more_high) = rate(4 * failed, 4 * runs).interval();
+            prop_assert!(more_high - more_low < high - low);
+        }
+
         #[test]
         fn the_probability_is_the_share_of_all_spreads(
             (beside, alone) in (0_u32..7, 0_u32..8).prop_flat_map(|(beside, alone)| {

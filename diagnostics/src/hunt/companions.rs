@@ -1,0 +1,271 @@
+//! The test beside which, or after which, a test fails now and then: by rates.
+
+use super::evidence::is_higher;
+use super::predecessors::Proof;
+use super::runs::{Runs, Seen, Setup, Stopped, rate};
+use std::collections::HashSet;
+
+/// The number of runs alone before others are blamed, and for few and many runs with them.
+const SOLO_RUNS: u32 = 10;
+const SOLO_OF_FEW: u32 = 30;
+const SOLO_OF_MANY: u32 = 100;
+/// With more runs than these, more runs alone are needed.
+const FEW: u32 = 10;
+/// The number of runs after which two rates are compared for the last time, and without a failure until then.
+const LAST: u32 = 20;
+const WITHOUT_FAILURE: u32 = 8;
+/// The number of suspects that are tried one by one, and the runs of each to see one failure.
+const SUSPECTS: usize = 5;
+const SUSPECT_RUNS: u32 = 4;
+/// The number of runs with all others to see one failure.
+const ALL_RUNS: u32 = 5;
+/// The number of runs of a search among all others.
+const SEARCH_RUNS: usize = 100;
+/// The assumed probability that the test fails while the one that it fails with is there.
+const ASSUMED_RATE: f64 = 0.4;
+/// The share of belief that is left for tests that were absent from a failing scene: the failure may have been another.
+const DOUBT: f64 = 0.01;
+/// The weight of a test of another program against one of the same.
+const OTHER_PROGRAM: f64 = 0.1;
+/// The share of belief in one test with which it is put to the proof.
+const CONVINCED: f64 = 0.7;
+
+/// The way in which the others are there.
+#[derive(Clone, Copy)]
+pub(super) enum Company<'a> {
+    Beside,
+    /// Before it, in this order.
+    Before(&'a [usize]),
+}
+
+impl Company<'_> {
+    fn setup(self, some: &[usize], test: usize) -> Setup {
+        match self {
+            Self::Beside => Setup::beside(some, test),
+            Self::Before(order) => {
+                let some: HashSet<usize> = some.iter().copied().collect();
+                let before: Vec<usize> = order
+                    .iter()
+                    .copied()
+                    .filter(|other| some.contains(other))
+                    .collect();
+                Setup::after(&before, test)
+            }
+        }
+    }
+
+    fn all(self, runs: &Runs<'_>, test: usize) -> Vec<usize> {
+        match self {
+            Self::Beside => (0..runs.tests()).filter(|other| *other != test).collect(),
+            Self::Before(order) => order.to_vec(),
+        }
+    }
+}
+
+/// Runs the test under some conditions until its rate there is higher than alone by more than chance; `None` if it is not.
+/// `looks` is the number of conditions among which these were chosen.
+pub(super) fn compare(
+    runs: &mut Runs<'_>,
+    test: usize,
+    setup: &Setup,
+    looks: usize,
+) -> Result<Option<Proof>, Stopped> {
+    continued(runs, test, setup, Vec::new(), looks)
+}
+
+/// The same after some runs: the last of them is the first failure.
+fn continued(
+    runs: &mut Runs<'_>,
+    test: usize,
+    setup: &Setup,
+    mut all_seen: Vec<Seen>,
+    looks: usize,
+) -> Result<Option<Proof>, Stopped> {
+    loop {
+        let with = rate(all_seen.iter().map(|seen| seen.failed));
+        if with.runs >= LAST || with.failed == 0 && with.runs >= WITHOUT_FAILURE {
+            return Ok(None);
+        }
+        let Some(seen) = runs.attempt(test, setup)? else {
+            return Ok(None);
+        };
+        let has_failed = seen.failed;
+        all_seen.push(seen);
+        let with = rate(all_seen.iter().map(|seen| seen.failed));
+        if !has_failed || with.failed < 2 {
+            continue;
+        }
+        let solo_runs = if with.runs <= FEW {
+            SOLO_OF_FEW
+        } else {
+            SOLO_OF_MANY
+        };
+        let without = runs.solo_until(test, solo_runs)?;
+        if is_higher(with, without, looks) {
+            return Ok(Some(Proof {
+                culprits: Vec::new(),
+                with,
+                without,
+                seen: all_seen,
+            }));
+        }
+    }
+}
+
+/// Finds a single test with which this one fails more often than alone: suspects first. `None` if none is shown.
+pub(super) fn suspected(
+    runs: &mut Runs<'_>,
+    test: usize,
+    company: Company<'_>,
+    suspects: &[usize],
+) -> Result<Option<Proof>, Stopped> {
+    if runs.solo_until(test, SOLO_RUNS)?.failed > 0 {
+        return Ok(None);
+    }
+    let all = company.all(runs, test);
+    let present = suspects.iter().filter(|suspect| all.contains(suspect));
+    for (at, suspect) in present.take(SUSPECTS).enumerate() {
+        if let Some(proof) = pair(runs, test, company, *suspect, SUSPECT_RUNS, at + 1)? {
+            return Ok(Some(proof));
+        }
+    }
+    Ok(None)
+}
+
+/// Compares the rates with one other test, if a failure is seen within some runs.
+fn pair(
+    runs: &mut Runs<'_>,
+    test: usize,
+    company: Company<'_>,
+    other: usize,
+    first_runs: u32,
+    looks: usize,
+) -> Result<Option<Proof>, Stopped> {
+    let setup = company.setup(&[other], test);
+    let mut first = Vec::new();
+    while !first.iter().any(|seen: &Seen| seen.failed) {
+        if first.len() >= first_runs as usize {
+            return Ok(None);
+        }
+        let Some(seen) = runs.attempt(test, &setup)? else {
+            return Ok(None);
+        };
+        first.push(seen);
+    }
+    let proof = continued(runs, test, &setup, first, looks)?;
+    Ok(proof.map(|proof| Proof {
+        culprits: vec![other],
+        ..proof
+    }))
+}
+
+/// Runs a search among all others, if the test fails with all of them.
+pub(super) fn among_all(
+    runs: &mut Runs<'_>,
+    test: usize,
+    company: Company<'_>,
+    is_repeated: bool,
+) -> Result<Option<Proof>, Stopped> {
+    let all = company.all(runs, test);
+    if all.is_empty() || runs.solo_until(test, SOLO_RUNS)?.failed > 0 {
+        return Ok(None);
+    }
+    if !is_repeated && !fails_with_all(runs, test, company)? {
+        return Ok(None);
+    }
+    let weight = |other: &usize| {
+        if runs.is_same_program(*other, test) {
+            1.0
+        } else {
+            OTHER_PROGRAM
+        }
+    };
+    let mut beliefs = Beliefs::new(all.iter().map(|other| (*other, weight(other))));
+    let mut looks = 0;
+    for _ in 0..SEARCH_RUNS {
+        let some = beliefs.half();
+        if let [(only, share)] = beliefs.best(1)[..]
+            && share >= CONVINCED
+        {
+            looks += 1;
+            if let Some(proof) = pair(runs, test, company, only, WITHOUT_FAILURE, looks)? {
+                return Ok(Some(proof));
+            }
+            beliefs.lower(&[only], (1.0 - ASSUMED_RATE).powi(WITHOUT_FAILURE as i32));
+            continue;
+        }
+        match runs.attempt(test, &company.setup(&some, test))? {
+            Some(seen) if seen.failed => beliefs.keep(&some),
+            Some(_) => beliefs.lower(&some, 1.0 - ASSUMED_RATE),
+            None => {}
+        }
+    }
+    Ok(None)
+}
+
+fn fails_with_all(runs: &mut Runs<'_>, test: usize, company: Company<'_>) -> Result<bool, Stopped> {
+    let setup = company.setup(&company.all(runs, test), test);
+    for _ in 0..ALL_RUNS {
+        if runs.attempt(test, &setup)?.is_some_and(|seen| seen.failed) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Beliefs about which one of many tests it is.
+struct Beliefs {
+    shares: Vec<(usize, f64)>,
+}
+
+impl Beliefs {
+    fn new(weights: impl Iterator<Item = (usize, f64)>) -> Self {
+        let mut beliefs = Self {
+            shares: weights.collect(),
+        };
+        beliefs.normalize();
+        beliefs
+    }
+
+    fn normalize(&mut self) {
+        let sum: f64 = self.shares.iter().map(|(_, share)| share).sum();
+        for (_, share) in &mut self.shares {
+            *share /= sum;
+        }
+        // Stable: among equals, the order of the list decides.
+        self.shares.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    }
+
+    fn best(&self, count: usize) -> Vec<(usize, f64)> {
+        self.shares.iter().take(count).copied().collect()
+    }
+
+    /// The likeliest tests that have about half of the belief together.
+    fn half(&self) -> Vec<usize> {
+        let mut sum = 0.0;
+        let likeliest = self.shares.iter().take_while(|(_, share)| {
+            let is_taken = sum < 0.45;
+            sum += share;
+            is_taken
+        });
+        likeliest.map(|(test, _)| *test).collect()
+    }
+
+    /// The test failed with these.
+    fn keep(&mut self, some: &[usize]) {
+        let some: HashSet<usize> = some.iter().copied().collect();
+        for (_, share) in self.shares.iter_mut().filter(|(test, _)| !some.contains(test)) {
+            *share *= DOUBT;
+        }
+        self.normalize();
+    }
+
+    /// The test passed with these.
+    fn lower(&mut self, some: &[usize], factor: f64) {
+        let some: HashSet<usize> = some.iter().copied().collect();
+        for (_, share) in self.shares.iter_mut().filter(|(test, _)| some.contains(test)) {
+            *share *= factor;
+        }
+        self.normalize();
+    }
+}

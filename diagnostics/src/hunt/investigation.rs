@@ -1,0 +1,591 @@
+//! Decides the class of each test that failed: from the regimes, then from scenes of its own.
+
+use super::HuntEvent;
+use super::cascades::{self, Root};
+use super::companions::{self, Company};
+use super::predecessors::{self, Answer, Proof, Question, always_failed};
+use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS};
+use super::runs::{Runs, Setup, Stopped, rate};
+use super::verdict::{Class, Verdict};
+use crate::rates::{FailureRate, p_value};
+use crate::scene::Arrangement;
+use std::collections::BTreeSet;
+
+/// The number of runs alone whose rate is reported, and the number if fewer than two failed.
+const SOLO_RUNS_OF_OWN: u32 = 100;
+const SOLO_RUNS_OF_RARE: u32 = 200;
+/// The number of failures alone that are no accident.
+const SOLO_FAILURES: u32 = 2;
+/// Alternating results alone, in a row, that are no chance.
+const ALTERNATING: usize = 12;
+/// The number of runs under load of a test that failed beside others.
+const LOADED_RUNS: usize = 2;
+/// The number of runs of the suite twice at once.
+const TWO_RUNS: usize = 4;
+/// The greatest accepted probability that a test which failed from some run on did so by chance.
+const ACCEPTED: f64 = 0.05;
+/// The number of runs alone after which a leftover is no longer likely.
+const LEFTOVER_RUNS: u32 = 40;
+
+pub(super) struct Investigation<'i, 'r> {
+    runs: &'i mut Runs<'r>,
+    table: &'i mut RegimeTable,
+    cores: u32,
+    verdicts: Vec<Verdict>,
+    decided: BTreeSet<usize>,
+    /// The first failures that may have poisoned locks.
+    roots: Vec<Root>,
+    untried: Vec<String>,
+    /// The number of runs of regimes whose results are in the histories.
+    noted: usize,
+}
+
+/// A class with its evidence.
+struct Decision {
+    class: Class,
+    culprits: Vec<usize>,
+    with: FailureRate,
+    without: FailureRate,
+    setup: Setup,
+}
+
+impl<'i, 'r> Investigation<'i, 'r> {
+    pub(super) fn new(runs: &'i mut Runs<'r>, table: &'i mut RegimeTable, cores: u32) -> Self {
+        Self {
+            runs,
+            table,
+            cores,
+            verdicts: Vec::new(),
+            decided: BTreeSet::new(),
+            roots: Vec::new(),
+            untried: Vec::new(),
+            noted: 0,
+        }
+    }
+
+    /// Returns the verdicts, and the investigations that were not possible, in words.
+    pub(super) fn end(self) -> (Vec<Verdict>, Vec<String>) {
+        (self.verdicts, self.untried)
+    }
+
+    pub(super) fn run_random(&mut self, seed: u64) -> Result<(), Stopped> {
+        self.table.run_random(self.runs, seed)
+    }
+
+    /// Decides the given tests and all that failed.
+    pub(super) fn decide_all(&mut self, given: &[usize]) {
+        let failures = self.table.failures();
+        let mut queue = given.to_vec();
+        queue.extend(failures.iter().copied().filter(|test| !given.contains(test)));
+        queue.retain(|test| !self.decided.contains(test));
+        self.note_regimes(&queue);
+        // Those that always fail are known without a further scene.
+        for test in &queue {
+            if self.failed_alone(*test) && self.table.is_failing(*test) {
+                let decision = Decision {
+                    class: Class::Failing,
+                    culprits: Vec::new(),
+                    with: FailureRate::default(),
+                    without: self.runs.solo_rate(*test),
+                    setup: Setup::alone(*test),
+                };
+                self.enter(*test, decision, 0);
+            }
+        }
+        let (poisoned, queue): (Vec<usize>, Vec<usize>) = queue
+            .into_iter()
+            .partition(|test| self.table.is_always_poisoned(*test));
+        self.decide_each(&queue, poisoned.len(), given);
+        self.decide_cascades(&poisoned);
+        self.decide_each(&poisoned, 0, given);
+    }
+
+    /// Adds the results of new regimes to the histories of these tests.
+    fn note_regimes(&mut self, tests: &[usize]) {
+        for run in &self.table.runs[self.noted..] {
+            for test in tests {
+                if let (Some(before), Some(seen)) = (run.before(*test), run.seen(*test))
+                    && !before.is_empty()
+                {
+                    self.runs.note_after(*test, before, seen);
+                }
+            }
+        }
+        self.noted = self.table.runs.len();
+    }
+
+    fn decide_each(&mut self, tests: &[usize], more: usize, given: &[usize]) {
+        for (at, test) in tests.iter().copied().enumerate() {
+            if self.decided.contains(&test) {
+                continue;
+            }
+            if !self.runs.is_stopped() {
+                self.runs.see_investigating(test, tests.len() - at - 1 + more);
+            }
+            let before = self.runs.started();
+            let decision = self.decide(test);
+            let reruns = self.runs.started() - before;
+            match decision {
+                Ok(Some(decision)) => self.enter(test, decision, reruns),
+                // A given test that never failed.
+                Ok(None) => {
+                    self.decided.insert(test);
+                }
+                Err(Stopped) => {
+                    let id = self.runs.id(test);
+                    self.untried
+                        .push(format!("the investigation of {} {}", id.binary, id.name));
+                    let own = self.own_rate(test);
+                    let has_failed = self.failed_in(test).next().is_some() || own.failed > 0;
+                    if own.failed >= SOLO_FAILURES && own.failed < own.runs {
+                        let decision = self.own_decision(test);
+                        self.enter(test, decision, reruns);
+                    } else if has_failed {
+                        let decision = self.unexplained(test, "the investigation did not end");
+                        self.enter(test, decision, reruns);
+                    } else if !given.contains(&test) {
+                        self.decided.insert(test);
+                    }
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, test: usize, decision: Decision, reruns: u32) {
+        self.decided.insert(test);
+        if !matches!(decision.class, Class::Unexplained { .. } | Class::Cascade) {
+            self.roots.push(Root {
+                test,
+                culprits: decision.culprits.clone(),
+                setup: decision.setup.clone(),
+            });
+        }
+        let verdict = Verdict {
+            test: self.runs.id(test).clone(),
+            class: decision.class,
+            culprits: self.runs.ids(&decision.culprits),
+            with: decision.with,
+            without: decision.without,
+            scene: self.runs.scene(&decision.setup),
+            reruns,
+        };
+        self.runs.see(HuntEvent::Decided(&verdict));
+        self.verdicts.push(verdict);
+    }
+
+    /// The regimes in which the test failed; not its runs alone.
+    fn failed_in(&self, test: usize) -> impl Iterator<Item = &RegimeRun> {
+        let runs = self.table.runs.iter();
+        runs.filter(move |run| run.regime != Regime::Alone && run.failed(test) == Some(true))
+    }
+
+    fn failed_alone(&self, test: usize) -> bool {
+        let alone = self.table.first(Regime::Alone);
+        alone.is_some_and(|run| run.failed(test) == Some(true))
+    }
+
+    fn own_rate(&self, test: usize) -> FailureRate {
+        self.runs.solo_rate(test)
+    }
+
+    /// Decides the class of one test; `None` if it never failed.
+    fn decide(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let alone = self.runs.solo_until(test, SOLO_RUNS)?;
+        if alone.runs < SOLO_RUNS {
+            let why = "run alone, it gave no result";
+            return Ok(Some(self.unexplained(test, why)));
+        }
+        let found = if alone.failed == alone.runs {
+            self.of_failing_alone(test)?
+        } else if alone.failed > 0 {
+            None
+        } else {
+            self.of_passing_alone(test)?
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+        self.own(test)
+    }
+
+    /// A test that fails alone: a leftover, or it needs another before it.
+    fn of_failing_alone(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        if let Some(decision) = self.leftover(test)? {
+            return Ok(Some(decision));
+        }
+        let passed = |run: &&RegimeRun| run.failed(test) == Some(false) && run.order.is_some();
+        let orders = self
+            .table
+            .runs
+            .iter()
+            .filter(passed)
+            .filter_map(|run| run.before(test));
+        let shortest = orders.min_by_key(|before| before.len()).map(<[usize]>::to_vec);
+        let before = match shortest {
+            Some(before) => before,
+            // In neither order: another may undo what the first sets. All others come before it here.
+            None => {
+                let all: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
+                match self.runs.after(&all, test)? {
+                    Some(seen) if !seen.failed => all,
+                    _ => return Ok(None),
+                }
+            }
+        };
+        let question = Question {
+            test,
+            before: &before,
+            fails: false,
+        };
+        let suspects = self.suspects(test);
+        let answer = predecessors::search(self.runs, &question, &suspects)?;
+        Ok(match answer {
+            Answer::Shown(proof) => Some(Decision {
+                class: Class::Brittle,
+                culprits: proof.culprits,
+                with: proof.with,
+                without: proof.without,
+                setup: Setup::alone(test),
+            }),
+            Answer::NotIsolated => {
+                let why = "it fails alone and passes after others, but no minimal set of them could be shown";
+                Some(self.unexplained(test, why))
+            }
+            Answer::Contradicted => None,
+        })
+    }
+
+    /// A test that passes alone: others make it fail, before it or beside it.
+    fn of_passing_alone(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let failed: Vec<(Regime, Option<Vec<usize>>)> = self
+            .failed_in(test)
+            .map(|run| (run.regime, run.before(test).map(<[usize]>::to_vec)))
+            .collect();
+        let orders = failed.iter().filter_map(|(_, before)| before.as_deref());
+        if let Some(before) = orders.min_by_key(|before| before.len()) {
+            return self.victim(test, before);
+        }
+        if failed.iter().all(|(regime, _)| *regime == Regime::TwoRuns) {
+            return if failed.is_empty() {
+                Ok(None)
+            } else {
+                self.two_runs(test)
+            };
+        }
+        let is_only_loaded = failed.iter().all(|(regime, _)| *regime == Regime::Loaded);
+        if is_only_loaded && let Some(decision) = self.under_load(test)? {
+            return Ok(Some(decision));
+        }
+        let suspects = self.suspects(test);
+        let company = Company::Beside;
+        let mut proof = companions::suspected(self.runs, test, company, &suspects)?;
+        if proof.is_none() && !is_only_loaded && self.fails_under_load(test)? {
+            if let Some(decision) = self.under_load(test)? {
+                return Ok(Some(decision));
+            }
+        }
+        if proof.is_none() {
+            proof = companions::among_all(self.runs, test, company, failed.len() >= 2)?;
+        }
+        let Some(proof) = proof else {
+            return Ok(None);
+        };
+        // In both orders, another test may have undone what this one leaves behind.
+        let before = proof.culprits.clone();
+        if self.runs.after(&before, test)?.is_some_and(|seen| seen.failed)
+            && let Some(decision) = self.victim(test, &before)?
+        {
+            return Ok(Some(decision));
+        }
+        let setup = Setup::beside(&proof.culprits, test);
+        Ok(Some(self.with_others(test, Class::Race, proof, setup)))
+    }
+
+    /// A test that passes alone and failed after these.
+    fn victim(&mut self, test: usize, before: &[usize]) -> Result<Option<Decision>, Stopped> {
+        let suspects = self.suspects(test);
+        let question = Question {
+            test,
+            before,
+            fails: true,
+        };
+        let proof = match predecessors::search(self.runs, &question, &suspects)? {
+            Answer::Shown(proof) => Some(proof),
+            Answer::NotIsolated => {
+                let why = "it passes alone and fails after others, but no minimal set of them could be shown";
+                return Ok(Some(self.unexplained(test, why)));
+            }
+            Answer::Contradicted => {
+                let company = Company::Before(before);
+                let times = self.failed_in(test).filter(|run| run.order.is_some()).count();
+                match companions::suspected(self.runs, test, company, &suspects)? {
+                    Some(proof) => Some(proof),
+                    None => companions::among_all(self.runs, test, company, times >= 2)?,
+                }
+            }
+        };
+        Ok(proof.map(|proof| {
+            let setup = Setup::after(&proof.culprits, test);
+            self.with_others(test, Class::Victim, proof, setup)
+        }))
+    }
+
+    /// Returns the decision for a test that fails because of others: a cascade if one of them failed whenever it did.
+    fn with_others(&self, test: usize, class: Class, proof: Proof, setup: Setup) -> Decision {
+        let regimes: Vec<_> = self.failed_in(test).filter_map(|run| run.seen(test)).collect();
+        let first = always_failed(&proof.culprits, proof.seen.iter().chain(&regimes));
+        let mut failures = proof.seen.iter().filter(|seen| seen.failed);
+        let is_poisoned = failures.all(|seen| seen.poisoned);
+        let is_cascade = !first.is_empty() || is_poisoned && !proof.culprits.is_empty();
+        Decision {
+            class: if is_cascade { Class::Cascade } else { class },
+            culprits: if first.is_empty() { proof.culprits } else { first },
+            with: proof.with,
+            without: proof.without,
+            setup,
+        }
+    }
+
+    /// The tests to try first: those that were shown to be culprits of others, then those that share a resource.
+    fn suspects(&self, test: usize) -> Vec<usize> {
+        let mut suspects = self.runs.suspects(test);
+        let known = self.roots.iter().rev().flat_map(|root| &root.culprits);
+        let more: Vec<usize> = known
+            .copied()
+            .filter(|other| *other != test && !suspects.contains(other))
+            .collect();
+        // One suspect of its own is likelier than the culprits of others.
+        let at = suspects.len().min(1);
+        suspects.splice(at..at, more);
+        let mut seen = BTreeSet::new();
+        suspects.retain(|suspect| seen.insert(*suspect));
+        suspects
+    }
+
+    fn fails_under_load(&mut self, test: usize) -> Result<bool, Stopped> {
+        let setup = self.loaded(test);
+        for _ in 0..LOADED_RUNS {
+            if self.runs.attempt(test, &setup)?.is_none_or(|seen| !seen.failed) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn loaded(&self, test: usize) -> Setup {
+        Setup {
+            load: 2 * self.cores.max(1),
+            ..Setup::alone(test)
+        }
+    }
+
+    fn under_load(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let setup = self.loaded(test);
+        let proof = companions::compare(self.runs, test, &setup, 1)?;
+        Ok(proof.map(|proof| self.with_others(test, Class::Load, proof, setup)))
+    }
+
+    /// A test that failed only while a second copy of the suite ran.
+    fn two_runs(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let setup = Setup {
+            twice: true,
+            ..Setup::alone(test)
+        };
+        if let Some(proof) = companions::compare(self.runs, test, &setup, 1)? {
+            return Ok(Some(self.with_others(test, Class::TwoRuns, proof, setup)));
+        }
+        // It may need another test of the second copy.
+        let setup = Setup {
+            twice: true,
+            ..Setup::new((0..self.runs.tests()).collect(), Arrangement::InOrder)
+        };
+        let mut with = FailureRate::default();
+        for _ in 0..TWO_RUNS {
+            if let Some(seen) = self.runs.attempt(test, &setup)? {
+                with.add(seen.failed);
+            }
+        }
+        let orders = self.table.runs.iter().filter(|run| run.order.is_some());
+        let without = rate(orders.filter_map(|run| run.failed(test)));
+        let is_shown = with.failed >= 2 && without.failed == 0 && p_value(with, without) < ACCEPTED;
+        Ok(is_shown.then_some(Decision {
+            class: Class::TwoRuns,
+            culprits: Vec::new(),
+            with,
+            without,
+            setup,
+        }))
+    }
+
+    /// A test that passed at first and failed in every later run, whatever the regime.
+    fn leftover(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let ran = self.table.runs.iter().filter(|run| run.regime != Regime::Alone);
+        let results: Vec<(Regime, bool)> = ran
+            .filter_map(|run| Some((run.regime, run.failed(test)?)))
+            .collect();
+        let Some(from) = results.iter().position(|(_, failed)| *failed) else {
+            return Ok(None);
+        };
+        let (before, later) = results.split_at(from);
+        let is_in = |part: &[(Regime, bool)], regime| part.iter().any(|(other, _)| *other == regime);
+        // The same conditions gave the one result and then the other.
+        let differs = is_in(before, Regime::AsIs) && is_in(later, Regime::Parallel)
+            || is_in(before, Regime::Forward) && is_in(later, Regime::Again);
+        if !differs || later.iter().any(|(_, failed)| !failed) {
+            return Ok(None);
+        }
+        let first = rate(before.iter().map(|(_, failed)| *failed));
+        if self.passes_again(test)? {
+            return Ok(None);
+        }
+        loop {
+            let solo = self.runs.solo_rate(test);
+            if solo.failed < solo.runs || solo.runs >= LEFTOVER_RUNS {
+                return Ok(None);
+            }
+            let with = FailureRate {
+                failed: solo.failed + later.len() as u32,
+                runs: solo.runs + later.len() as u32,
+            };
+            if p_value(with, first) < ACCEPTED {
+                return Ok(Some(Decision {
+                    class: Class::Leftover,
+                    culprits: Vec::new(),
+                    with,
+                    without: first,
+                    setup: Setup::alone(test),
+                }));
+            }
+            if self.runs.solo(test)?.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Returns whether the test passes in the regimes that are likeliest to make one pass that fails alone.
+    fn passes_again(&mut self, test: usize) -> Result<bool, Stopped> {
+        let others: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
+        let beside = Setup::beside(&others, test);
+        for setup in [Setup::after(&others, test), beside.clone(), beside] {
+            if self.runs.attempt(test, &setup)?.is_none_or(|seen| !seen.failed) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Runs the test alone often enough for a rate.
+    fn own(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let solo = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
+        if solo.failed < SOLO_FAILURES {
+            self.runs.solo_until(test, SOLO_RUNS_OF_RARE)?;
+        }
+        let solo = self.runs.solo_rate(test);
+        if solo.failed >= SOLO_FAILURES && solo.failed < solo.runs {
+            return Ok(Some(self.own_decision(test)));
+        }
+        let has_failed = solo.failed > 0 || self.failed_in(test).next().is_some();
+        Ok(has_failed.then(|| self.unexplained(test, "it did not fail again often enough")))
+    }
+
+    /// The decision for a test that fails and passes alone.
+    fn own_decision(&self, test: usize) -> Decision {
+        let solo = self.runs.solo_results(test);
+        // What one run leaves behind is in the way of the next, which removes it.
+        let alternates = solo.len() >= ALTERNATING && solo.windows(2).all(|pair| pair[0] != pair[1]);
+        Decision {
+            class: if alternates { Class::Leftover } else { Class::Own },
+            culprits: Vec::new(),
+            with: FailureRate::default(),
+            without: self.runs.solo_rate(test),
+            setup: Setup::alone(test),
+        }
+    }
+
+    /// Returns a decision that names no class, with all that was seen.
+    fn unexplained(&self, test: usize, why: &str) -> Decision {
+        let names = |failed: bool| {
+            let runs = self.table.runs.iter().filter(|run| run.regime != Regime::Alone);
+            let names = runs
+                .filter(|run| run.failed(test) == Some(failed))
+                .map(|run| run.regime.to_string());
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let solo = self.runs.solo_rate(test);
+        let mut seen = Vec::new();
+        for (verb, regimes) in [("failed", names(true)), ("passed", names(false))] {
+            if !regimes.is_empty() {
+                seen.push(format!("{verb} in these regimes: {regimes}"));
+            }
+        }
+        if solo.runs > 0 {
+            seen.push(format!("failed in {} of {} runs alone", solo.failed, solo.runs));
+        }
+        let first = self.failed_in(test).next();
+        let setup = match first.map(|run| (run.regime, run.before(test))) {
+            Some((_, Some(before))) => Setup::after(before, test),
+            Some((regime, None)) => {
+                let tests = (0..self.runs.tests()).collect();
+                let is_twice = regime == Regime::TwoRuns;
+                let arrangement = if is_twice {
+                    Arrangement::InOrder
+                } else {
+                    Arrangement::Parallel
+                };
+                Setup {
+                    load: if regime == Regime::Loaded {
+                        2 * self.cores.max(1)
+                    } else {
+                        0
+                    },
+                    twice: is_twice,
+                    ..Setup::new(tests, arrangement)
+                }
+            }
+            None => Setup::alone(test),
+        };
+        let known = self.table.runs.iter().filter(|run| run.regime != Regime::Alone);
+        Decision {
+            class: Class::Unexplained {
+                why: format!("{why}; {}", seen.join("; ")),
+            },
+            culprits: Vec::new(),
+            with: rate(known.filter_map(|run| run.failed(test))),
+            without: solo,
+            setup,
+        }
+    }
+
+    /// Decides the tests whose failures are those of a poisoned lock, by the first failures of their program.
+    fn decide_cascades(&mut self, poisoned: &[usize]) {
+        for root in std::mem::take(&mut self.roots) {
+            let open = poisoned.iter().copied().filter(|test| {
+                let meets =
+                    |run: &RegimeRun| run.failed(root.test) == Some(true) && !run.is_poisoned(root.test);
+                !self.decided.contains(test)
+                    && *test != root.test
+                    && self.runs.is_same_program(*test, root.test)
+                    && self.failed_in(*test).any(meets)
+            });
+            let open: Vec<usize> = open.collect();
+            let before = self.runs.started();
+            let Ok((setup, followers)) = cascades::followers(self.runs, &root, &open) else {
+                self.roots.push(root);
+                continue;
+            };
+            let mut reruns = self.runs.started() - before;
+            for follower in followers {
+                let decision = Decision {
+                    class: Class::Cascade,
+                    culprits: vec![root.test],
+                    with: follower.with,
+                    without: follower.without,
+                    setup: setup.clone(),
+                };
+                // One search for all of them.
+                self.enter(follower.test, decision, std::mem::take(&mut reruns));
+            }
+            self.roots.push(root);
+        }
+    }
+}

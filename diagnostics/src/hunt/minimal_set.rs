@@ -1,0 +1,112 @@
+//! A minimal part of a list that still has an effect.
+
+/// Narrows the list to one element by halving, as if a single one had the effect: tries the later half, and takes the other
+/// if it has none. The last list that had the effect comes with it, for the assumption may be wrong.
+pub(super) fn halve<E>(
+    list: &[usize],
+    has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
+) -> Result<(usize, Vec<usize>), E> {
+    let mut seen = list.to_vec();
+    let mut left = list.to_vec();
+    while left.len() > 1 {
+        let later = left.split_off(left.len() / 2);
+        if has_effect(&later)? {
+            seen.clone_from(&later);
+            left = later;
+        }
+    }
+    Ok((left[0], seen))
+}
+
+/// Returns a minimal part of a list that has the effect as a list, in its order. Exact if more elements never end the effect
+/// (Junker's QuickXplain: of `k` of `n` elements, about `2k·log(n/k)` attempts).
+pub(super) fn minimal<E>(
+    list: &[usize],
+    has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
+) -> Result<Vec<usize>, E> {
+    let mut found = part(&[], false, list, list, has_effect)?;
+    in_order(&mut found, list);
+    Ok(found)
+}
+
+/// Returns the elements of `list` that are needed beside those of `kept`. `is_new` says that `kept` was not tried yet.
+fn part<E>(
+    kept: &[usize],
+    is_new: bool,
+    list: &[usize],
+    all: &[usize],
+    has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
+) -> Result<Vec<usize>, E> {
+    let joined = |some: &[usize], more: &[usize]| {
+        let mut joined = [some, more].concat();
+        in_order(&mut joined, all);
+        joined
+    };
+    if is_new && has_effect(&joined(kept, &[]))? {
+        return Ok(Vec::new());
+    }
+    if let [only] = list {
+        return Ok(vec![*only]);
+    }
+    let (earlier, later) = list.split_at(list.len() / 2);
+    let of_earlier = part(&joined(kept, later), !later.is_empty(), earlier, all, has_effect)?;
+    let of_later = part(
+        &joined(kept, &of_earlier),
+        !of_earlier.is_empty(),
+        later,
+        all,
+        has_effect,
+    )?;
+    Ok([of_earlier, of_later].concat())
+}
+
+fn in_order(some: &mut [usize], order: &[usize]) {
+    some.sort_by_key(|element| order.iter().position(|other| other == element));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    fn shuffled(length: usize) -> impl Strategy<Value = Vec<usize>> {
+        Just((0..length).collect::<Vec<_>>()).prop_shuffle()
+    }
+
+    proptest! {
+        #[test]
+        fn halving_finds_a_single_element_in_as_many_steps_as_its_number_has_bits(
+            (list, at) in (1_usize..400).prop_flat_map(|length| (shuffled(length), 0..length))
+        ) {
+            let (wanted, mut attempts) = (list[at], 0);
+            let Ok((found, seen)) = halve(&list, &mut |some| {
+                attempts += 1;
+                Ok::<_, Infallible>(some.contains(&wanted))
+            });
+            prop_assert_eq!(found, wanted);
+            prop_assert!(seen.contains(&wanted));
+            prop_assert!(1_usize << attempts < 2 * list.len());
+        }
+
+        #[test]
+        fn a_minimal_part_is_all_that_is_needed_in_the_order_of_the_list(
+            (list, mut needed) in (1_usize..200).prop_flat_map(|length| {
+                (shuffled(length), prop::collection::btree_set(0..length, 1..4))
+            })
+        ) {
+            let (mut attempts, length) = (0, list.len());
+            let Ok(found) = minimal(&list, &mut |some| {
+                attempts += 1;
+                Ok::<_, Infallible>(needed.iter().all(|element| some.contains(element)))
+            });
+            prop_assert!(found.is_sorted_by_key(|element| list.iter().position(|other| other == element)));
+            let bits = usize::BITS - length.leading_zeros();
+            prop_assert!(attempts <= 2 * needed.len() as u32 * (bits + 1));
+            for element in found {
+                prop_assert!(needed.remove(&element));
+            }
+            prop_assert!(needed.is_empty());
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The regimes: scenes of all tests that together separate the classes.
+
+use super::runs::{Runs, Seen, Setup, Stopped};
+use super::{HuntEvent, HuntOptions};
+use crate::scene::{Arrangement, Outcome, SceneResult, TestId};
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+
+/// Conditions under which all tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Regime {
+    /// The user's command.
+    AsIs,
+    /// One after the other, in the order of the suite's list.
+    Forward,
+    /// One after the other, the last first.
+    Reversed,
+    Parallel,
+    /// In parallel with twice as many busy threads as there are cores.
+    Loaded,
+    /// Forward once more; a third time up to the last test that passed before and failed now.
+    Again,
+    /// Forward, with a second copy at the same time.
+    TwoRuns,
+    /// Each in a process of its own: those that failed in another regime, or all.
+    Alone,
+    /// One after the other, in a random order with this seed.
+    Random(u64),
+}
+
+impl fmt::Display for Regime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AsIs => f.write_str("as is"),
+            Self::Forward => f.write_str("forward"),
+            Self::Reversed => f.write_str("reversed"),
+            Self::Parallel => f.write_str("parallel"),
+            Self::Loaded => f.write_str("parallel under load"),
+            Self::Again => f.write_str("forward again"),
+            Self::TwoRuns => f.write_str("two runs at once"),
+            Self::Alone => f.write_str("alone"),
+            Self::Random(seed) => write!(f, "random order {seed}"),
+        }
+    }
+}
+
+/// A regime that was run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RegimeReport {
+    pub(crate) regime: Regime,
+    /// The tests that failed, in the suite's order.
+    pub(crate) failed: Vec<TestId>,
+    /// The reason why it shows nothing.
+    pub(crate) void: Option<String>,
+}
+
+/// The regimes between the user's command and the tests alone, in this order.
+const SUITE_REGIMES: [Regime; 6] = [
+    Regime::Forward,
+    Regime::Reversed,
+    Regime::Parallel,
+    Regime::Loaded,
+    Regime::Again,
+    Regime::TwoRuns,
+];
+/// The number of runs alone of a test that failed in another regime: with fewer, one that fails every other time would often
+/// look as if it depended on others.
+pub(super) const SOLO_RUNS: u32 = 6;
+
+/// A run of a regime.
+pub(super) struct RegimeRun {
+    pub(super) regime: Regime,
+    /// The order of the tests, if they ran one after the other.
+    pub(super) order: Option<Vec<usize>>,
+    /// By test.
+    outcomes: Vec<Outcome>,
+    poisoned: HashSet<usize>,
+    void: Option<String>,
+}
+
+impl RegimeRun {
+    fn new(runs: &Runs<'_>, regime: Regime, order: Option<Vec<usize>>, result: &SceneResult) -> Self {
+        let outcome = |test| {
+            let known = result.outcomes.get(runs.id(test)).copied();
+            known
+                .filter(|_| result.void.is_none())
+                .unwrap_or(Outcome::Unknown)
+        };
+        Self {
+            regime,
+            order,
+            outcomes: (0..runs.tests()).map(outcome).collect(),
+            poisoned: (0..runs.tests())
+                .filter(|test| result.is_poisoned(runs.id(*test)))
+                .collect(),
+            void: result.void.clone(),
+        }
+    }
+
+    /// Returns whether the test failed; `None` without a result.
+    pub(super) fn failed(&self, test: usize) -> Option<bool> {
+        match self.outcomes[test] {
+            Outcome::Passed => Some(false),
+            Outcome::Failed => Some(true),
+            Outcome::Unknown => None,
+        }
+    }
+
+    pub(super) fn is_poisoned(&self, test: usize) -> bool {
+        self.failed(test) == Some(true) && self.poisoned.contains(&test)
+    }
+
+    /// The tests before this one, if they ran one after the other.
+    pub(super) fn before(&self, test: usize) -> Option<&[usize]> {
+        let order = self.order.as_deref()?;
+        let at = order.iter().position(|other| *other == test)?;
+        Some(&order[..at])
+    }
+
+    /// The result of a test as that of a scene.
+    pub(super) fn seen(&self, test: usize) -> Option<Seen> {
+        let others = (0..self.outcomes.len()).filter(|other| *other != test);
+        Some(Seen {
+            failed: self.failed(test)?,
+            poisoned: self.is_poisoned(test),
+            others_failed: others.filter(|other| self.failed(*other) == Some(true)).collect(),
+        })
+    }
+}
+
+/// The results of all regimes, in the order in which they ran.
+pub(super) struct RegimeTable {
+    pub(super) runs: Vec<RegimeRun>,
+    reports: Vec<RegimeReport>,
+}
+
+impl RegimeTable {
+    pub(super) fn new(runs: &mut Runs<'_>, as_is: &SceneResult) -> Self {
+        let mut table = Self {
+            runs: Vec::new(),
+            reports: Vec::new(),
+        };
+        let run = RegimeRun::new(runs, Regime::AsIs, None, as_is);
+        table.enter(runs, vec![run]);
+        table
+    }
+
+    pub(super) fn reports(self) -> Vec<RegimeReport> {
+        self.reports
+    }
+
+    /// Runs all regimes but the random order.
+    pub(super) fn run(
+        &mut self,
+        runs: &mut Runs<'_>,
+        options: &HuntOptions,
+        given: &[usize],
+    ) -> Result<(), Stopped> {
+        for regime in SUITE_REGIMES {
+            self.run_suite(runs, regime, options.cores)?;
+        }
+        self.run_alone(runs, options.alone_for_all, given)
+    }
+
+    /// Runs all tests in a random order.
+    pub(super) fn run_random(&mut self, runs: &mut Runs<'_>, seed: u64) -> Result<(), Stopped> {
+        self.run_suite(runs, Regime::Random(seed), 0)
+    }
+
+    fn run_suite(&mut self, runs: &mut Runs<'_>, regime: Regime, cores: u32) -> Result<(), Stopped> {
+        let mut tests: Vec<usize> = (0..runs.tests()).collect();
+        match regime {
+            Regime::Reversed => tests.reverse(),
+            Regime::Random(seed) => shuffle(&mut tests, seed),
+            _ => {}
+        }
+        let is_parallel = matches!(regime, Regime::Parallel | Regime::Loaded);
+        let mut setup = Setup::new(
+            tests.clone(),
+            if is_parallel {
+                Arrangement::Parallel
+            } else {
+                Arrangement::InOrder
+            },
+        );
+        setup.load = if regime == Regime::Loaded {
+            2 * cores.max(1)
+        } else {
+            0
+        };
+        setup.twice = regime == Regime::TwoRuns;
+        runs.see(HuntEvent::RegimeStarted {
+            regime,
+            tests: tests.len(),
+        });
+        let result = runs.run(&setup)?;
+        // A test beside another copy of the suite ran after its predecessors, but not after them alone.
+        let order = (!is_parallel && !setup.twice).then_some(tests);
+        let run = RegimeRun::new(runs, regime, order, &result);
+        let new_failures = (0..runs.tests()).filter(|test| {
+            let before = self.first(Regime::Forward);
+            run.failed(*test) == Some(true) && before.is_some_and(|first| first.failed(*test) == Some(false))
+        });
+        let last = new_failures.last().filter(|_| regime == Regime::Again);
+        let mut all = vec![run];
+        let third = last.map(|last| {
+            let tests: Vec<usize> = (0..=last).collect();
+            let result = runs.run(&Setup::new(tests.clone(), Arrangement::InOrder))?;
+            Ok(RegimeRun::new(runs, regime, Some(tests), &result))
+        });
+        let ended = match third {
+            Some(Ok(run)) => {
+                all.push(run);
+                Ok(())
+            }
+            Some(Err(stopped)) => Err(stopped),
+            None => Ok(()),
+        };
+        self.enter(runs, all);
+        ended
+    }
+
+    /// Runs each test alone that failed in another regime, or that is given.
+    fn run_alone(&mut self, runs: &mut Runs<'_>, is_for_all: bool, given: &[usize]) -> Result<(), Stopped> {
+        let mut chosen: BTreeSet<usize> = self.failures().into_iter().chain(given.iter().copied()).collect();
+        let tests = if is_for_all { runs.tests() } else { chosen.len() };
+        if tests == 0 {
+            return Ok(());
+        }
+        runs.see(HuntEvent::RegimeStarted {
+            regime: Regime::Alone,
+            tests,
+        });
+        // One scene for all that never passed: nothing more is tried with those that fail here, too.
+        let never_passed = chosen.iter().copied().filter(|test| !self.has_passed(*test));
+        let together: Vec<usize> = if is_for_all {
+            (0..runs.tests()).collect()
+        } else {
+            never_passed.collect()
+        };
+        let mut outcomes = vec![Outcome::Unknown; runs.tests()];
+        let mut all_ran = Ok(());
+        if !together.is_empty() {
+            match runs.run(&Setup::new(together.clone(), Arrangement::Alone)) {
+                Ok(result) => {
+                    let run = RegimeRun::new(runs, Regime::Alone, None, &result);
+                    for test in together {
+                        outcomes[test] = run.outcomes[test];
+                        if run.failed(test) == Some(true) && !self.is_failing(test) {
+                            chosen.insert(test);
+                        }
+                    }
+                    chosen.retain(|test| !(run.failed(*test) == Some(true) && self.is_failing(*test)));
+                }
+                Err(stopped) => all_ran = Err(stopped),
+            }
+        }
+        for test in chosen {
+            let rate = match all_ran.and_then(|()| runs.solo_until(test, SOLO_RUNS)) {
+                Ok(rate) => rate,
+                Err(stopped) => {
+                    all_ran = Err(stopped);
+                    runs.solo_rate(test)
+                }
+            };
+            // Beside the others' files it may have failed only for those.
+            if rate.runs > 0 {
+                outcomes[test] = if rate.failed > 0 {
+                    Outcome::Failed
+                } else {
+                    Outcome::Passed
+                };
+            }
+        }
+        let run = RegimeRun {
+            regime: Regime::Alone,
+            order: None,
+            outcomes,
+            poisoned: HashSet::new(),
+            void: None,
+        };
+        self.enter(runs, vec![run]);
+        all_ran
+    }
+
+    /// Adds the runs of one regime.
+    fn enter(&mut self, runs: &mut Runs<'_>, of_regime: Vec<RegimeRun>) {
+        let failed: Vec<usize> = (0..runs.tests())
+            .filter(|test| of_regime.iter().any(|run| run.failed(*test) == Some(true)))
+            .collect();
+        let report = RegimeReport {
+            regime: of_regime[0].regime,
+            failed: runs.ids(&failed),
+            void: of_regime[0].void.clone(),
+        };
+        runs.see(HuntEvent::RegimeEnded(&report));
+        self.reports.push(report);
+        self.runs.extend(of_regime);
+    }
+
+    pub(super) fn first(&self, regime: Regime) -> Option<&RegimeRun> {
+        self.runs.iter().find(|run| run.regime == regime)
+    }
+
+    /// The tests that failed in a regime: first those with a failure that is not that of a poisoned lock, then by their
+    /// first failure.
+    pub(super) fn failures(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        for run in &self.runs {
+            let listed: Vec<usize> = (0..run.outcomes.len()).collect();
+            let order = run.order.as_ref().unwrap_or(&listed);
+            found.extend(
+                order
+                    .iter()
+                    .copied()
+                    .filter(|test| run.failed(*test) == Some(true)),
+            );
+        }
+        let mut seen = HashSet::new();
+        found.retain(|test| seen.insert(*test));
+        found.sort_by_key(|test| self.is_always_poisoned(*test));
+        found
+    }
+
+    /// Returns whether each failure of the test is that of a poisoned lock.
+    pub(super) fn is_always_poisoned(&self, test: usize) -> bool {
+        let mut failures = self
+            .runs
+            .iter()
+            .filter(|run| run.regime != Regime::Alone && run.failed(test) == Some(true));
+        failures.next().is_some_and(|run| run.is_poisoned(test)) && failures.all(|run| run.is_poisoned(test))
+    }
+
+    fn has_passed(&self, test: usize) -> bool {
+        self.runs.iter().any(|run| run.failed(test) == Some(false))
+    }
+
+    /// Returns whether the test failed in each of at least two regimes.
+    pub(super) fn is_failing(&self, test: usize) -> bool {
+        let results: Vec<bool> = self.runs.iter().filter_map(|run| run.failed(test)).collect();
+        results.len() >= 2 && results.iter().all(|failed| *failed)
+    }
+
+    /// The regimes that were not run, in words.
+    pub(super) fn untried(&self, options: &HuntOptions) -> Vec<String> {
+        let is_untried = |regime: &Regime| !self.runs.iter().any(|run| run.regime == *regime);
+        let needs_alone = options.alone_for_all || !options.given.is_empty() || !self.failures().is_empty();
+        let planned = SUITE_REGIMES
+            .into_iter()
+            .chain(needs_alone.then_some(Regime::Alone))
+            .chain([Regime::Random(options.seed)]);
+        planned
+            .filter(is_untried)
+            .map(|regime| format!("the regime \"{regime}\""))
+            .collect()
+    }
+}
+
+/// Puts the tests into an order that the seed alone determines (Fisher and Yates, with the numbers of SplitMix64).
+fn shuffle(tests: &mut [usize], seed: u64) {
+    let mut state = seed;
+    for end in (1..tests.len()).rev() {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        tests.swap(end, (mixed % (end as u64 + 1)) as usize);
+    }
+}

@@ -1,0 +1,85 @@
+//! Verdicts: a test that fails sometimes, its class, and the tests that make it fail.
+
+use crate::rates::FailureRate;
+use crate::scene::{Scene, TestId};
+
+/// The way in which a test is unstable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Passes alone, fails after the culprits.
+    Victim,
+    /// Fails alone, passes after the culprits, which set the state that it needs.
+    Brittle,
+    /// Passes alone and in both serial orders, fails beside the culprits.
+    Race,
+    /// Fails now and then alone, with the machine idle.
+    Own,
+    /// Fails only while the cores are busy.
+    Load,
+    /// Passed at first, and failed in every run after an earlier one.
+    Leftover,
+    /// Fails only while a second copy runs.
+    TwoRuns,
+    /// Fails only because the culprits failed before it.
+    Cascade,
+    /// Failed in every run.
+    Failing,
+    /// None of these could be shown.
+    Unexplained {
+        /// The results that were seen, in words.
+        why: String,
+    },
+}
+
+impl Class {
+    /// The name in reports.
+    pub(crate) fn id(&self) -> &'static str {
+        match self {
+            Self::Victim => "victim",
+            Self::Brittle => "brittle",
+            Self::Race => "race",
+            Self::Own => "own",
+            Self::Load => "load",
+            Self::Leftover => "leftover",
+            Self::TwoRuns => "two-runs",
+            Self::Cascade => "cascade",
+            Self::Failing => "failing",
+            Self::Unexplained { .. } => "unexplained",
+        }
+    }
+}
+
+/// The class of a test, and its evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) test: TestId,
+    pub(crate) class: Class,
+    /// A minimal set of tests after or beside which it fails; of a brittle test, after which it passes. None for classes
+    /// without other tests.
+    pub(crate) culprits: Vec<TestId>,
+    /// The failures with the culprits, the load or the second copy. Of a cascade, while the culprit failed.
+    pub(crate) with: FailureRate,
+    /// The failures without them: alone. Of a cascade, while the culprit passed.
+    pub(crate) without: FailureRate,
+    /// The smallest known scene in which it fails.
+    pub(crate) scene: Scene,
+    /// The number of scenes that were run for this verdict after the regimes, those of the test alone included.
+    pub(crate) reruns: u32,
+}
+
+/// Groups verdicts of the same cause: the same class and the same culprits, if it has any. Groups keep the order of their
+/// first verdicts.
+pub(crate) fn grouped(verdicts: &[Verdict]) -> Vec<Vec<&Verdict>> {
+    let mut groups: Vec<Vec<&Verdict>> = Vec::new();
+    for verdict in verdicts {
+        let group = groups.iter_mut().find(|group| {
+            let first = group[0];
+            !verdict.culprits.is_empty() && first.class == verdict.class && first.culprits == verdict.culprits
+        });
+        match group {
+            Some(group) => group.push(verdict),
+            None => groups.push(vec![verdict]),
+        }
+    }
+    groups
+}
