@@ -94,6 +94,7 @@ pub(crate) fn observe(
         problems: Vec::new(),
         observed: Some(super::Observed {
             coverage: observed.coverage,
+            failed: failed(&observed.results),
             confirmed: rerun.map(|rerun| super::Confirmed {
                 guarded,
                 stopped: rerun.stopped.into_iter().map(stopped).collect(),
@@ -105,6 +106,21 @@ pub(crate) fn observe(
     };
     let no_records = args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail);
     Ok(baseline.apply(Outcome::new(Some(ended), findings, no_records, args.strict)))
+}
+
+/// Returns the tests that failed, each once.
+#[cfg(has_observer)]
+fn failed(results: &[crate::observe::TestResult]) -> Vec<super::FailedTest> {
+    use crate::observe::ReportedOutcome;
+    let failed = results
+        .iter()
+        .filter(|result| result.outcome == ReportedOutcome::Failed);
+    let failed = failed.map(|result| super::FailedTest {
+        binary: result.binary.clone(),
+        name: result.name.clone(),
+    });
+    let failed: std::collections::BTreeSet<_> = failed.collect();
+    failed.into_iter().collect()
 }
 
 #[cfg(has_observer)]

@@ -19,4 +19,5 @@ mod log;
 mod observation;
 pub(crate) mod observed_tests;
 
+pub(crate) use log::results::{ReportedOutcome, TestResult};
 pub(crate) use observation::ObservedCommand;

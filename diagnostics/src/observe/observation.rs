@@ -7,6 +7,7 @@ use super::interpret::reading;
 use super::launch::test_groups::TestGroups;
 use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
+use super::log::results::{self, TestResult};
 use super::log::source_lines::LineResolver;
 use super::log::{Log, account_file};
 use super::observed_tests::{ObservedTests, complete, ran};
@@ -38,6 +39,8 @@ pub(crate) struct ObservationResult {
     pub(crate) accesses: String,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
+    /// The results of the command's tests, in the order in which their programs began.
+    pub(crate) results: Vec<TestResult>,
 }
 
 impl ObservedCommand {
@@ -65,6 +68,8 @@ impl ObservedCommand {
             attribution = Attribution::of(&logs, &known);
         }
         leave_out(&mut account, &logs, &attribution, &known);
+        let of_command = |log: &&Log| !known.isolated.contains_key(&log.pid());
+        let results = results::of_all(logs.iter().filter(of_command));
         let groups = TestGroups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &attribution, &groups, run, ours);
         let mut lines = LineResolver::new(&logs, &self.dir);
@@ -113,6 +118,7 @@ impl ObservedCommand {
             ran: ran(&observed_tests),
             account,
             accesses,
+            results,
         }
     }
 
