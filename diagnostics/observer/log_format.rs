@@ -46,6 +46,8 @@ pub(crate) mod header {
     pub(crate) const SPILLED_AT: usize = 13;
     /// The process's slot in the account.
     pub(crate) const SLOT: usize = 14;
+    /// [`super::EXITED`] and the status with which the process exited; 0 if it has not, or was ended by a signal.
+    pub(crate) const STATUS: usize = 15;
 }
 
 /// Raw system calls are not recorded, because that was not requested.
@@ -56,6 +58,13 @@ pub(crate) const RAW_SEEN: u64 = 1;
 pub(crate) const RAW_REFUSED: u64 = 2;
 /// Raw system calls were recorded until the program set up a seccomp filter or a dispatch of its own.
 pub(crate) const RAW_ENDED: u64 = 3;
+
+/// In the header's `STATUS`: the process exited.
+pub(crate) const EXITED: u64 = 1 << 32;
+/// The maximum number of bytes to keep of what a test harness prints.
+pub(crate) const MOST_PRINTED: u64 = 4 << 20;
+/// In the value of `Printed`: what follows was not kept.
+pub(crate) const TRUNCATED: u64 = 1;
 
 /// The call failed: it changed nothing, and its caller knows that.
 pub(crate) const FAILED: u8 = 1;
@@ -134,7 +143,7 @@ numbered! {
 pub(crate) const RUN: u32 = u32::MAX;
 
 numbered! {
-    /// The kind of a record. Up to `Stack` it is about a test or the process; later kinds are accesses. Each variant
+    /// The kind of a record. Up to `Printed` it is about a test or the process; later kinds are accesses. Each variant
     /// documents its texts and, after a semicolon, its value.
     Kind {
         /// The program: its path.
@@ -162,6 +171,8 @@ numbered! {
         Waits,
         /// A stack of calls: return addresses, innermost first; the stack's number, which records refer to.
         Stack,
+        /// The test harness printed to standard output: a part of the text; [`TRUNCATED`].
+        Printed,
 
         /// A file was opened: path, flags.
         Open = 32,

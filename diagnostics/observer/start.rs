@@ -1,7 +1,7 @@
 //! The constructor, which runs before the program's `main`, and the destructor.
 
 use crate::hooks::child_environment::{self, HOLD, OBSERVE};
-use crate::hooks::{self, kill_calls, process_calls, thread_calls, thread_names};
+use crate::hooks::{self, kill_calls, process_calls, result_calls, thread_calls, thread_names};
 use crate::log::{self, Record};
 use crate::log_format::Kind;
 use crate::recording;
@@ -132,6 +132,7 @@ unsafe fn set_up(settings: &Settings) {
         modules::find();
         recording::working_directory();
         trace::set_wanted(settings.frames as usize);
+        result_calls::begin();
         sys::pthread_atfork(None, None, Some(process_calls::after_fork_in_child));
     }
     dispatch::begin(settings.raw);

@@ -8,6 +8,7 @@ pub(crate) mod locale_calls;
 pub(crate) mod lock_calls;
 pub(crate) mod long_jumps;
 pub(crate) mod process_calls;
+pub(crate) mod result_calls;
 pub(crate) mod shell_calls;
 pub(crate) mod signal_masks;
 pub(crate) mod socket_calls;
@@ -26,6 +27,7 @@ pub(crate) fn resolve() {
     long_jumps::resolve();
     process_calls::real::resolve();
     process_calls::real_fork::resolve();
+    result_calls::real::resolve();
     shell_calls::real::resolve();
     signal_masks::real::resolve();
     signal_masks::real_waits::resolve();

@@ -45,6 +45,10 @@ pub(crate) fn set_one_test() {
     IS_ONE_TEST.store(true, Relaxed);
 }
 
+pub(crate) fn is_one_test() -> bool {
+    IS_ONE_TEST.load(Relaxed)
+}
+
 /// Called by the library in a suite that uses cofferdam: the calling thread works for the test of this number, or for
 /// [`RUN`](crate::log_format::RUN), from now on. Returns the number until now.
 #[unsafe(no_mangle)]
@@ -92,8 +96,7 @@ fn prepare(start: usize, argument: *mut c_void) -> Option<&'static Launch> {
         return None;
     };
     let creator = thread::current().test.load(Relaxed);
-    let is_test =
-        creator == 0 && this_process::is_test() && this_process::is_original() && !IS_ONE_TEST.load(Relaxed);
+    let is_test = creator == 0 && this_process::is_test() && this_process::is_original() && !is_one_test();
     let test = if is_test {
         let number = TESTS.fetch_add(1, Relaxed) + 1;
         let mut memory = work_memory::take();

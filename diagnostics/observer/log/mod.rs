@@ -126,6 +126,11 @@ fn mapped() -> u64 {
     MAPPED.load(Relaxed)
 }
 
+/// Returns the number of bytes that one kind of record may take of the log.
+pub(crate) fn room_in_all() -> u64 {
+    mapped() / 4
+}
+
 /// Sets the state in this process's slot of the account.
 pub(crate) fn set_own_state(state: State, reason: Reason) {
     account_slots::set(

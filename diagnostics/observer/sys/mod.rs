@@ -168,6 +168,7 @@ unsafe extern "C" {
     ) -> *mut c_void;
     pub(crate) fn munmap(at: *mut c_void, length: usize) -> c_int;
     pub(crate) fn nanosleep(time: *const Timespec, left: *mut Timespec) -> c_int;
+    pub(crate) fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
     pub(crate) fn posix_fallocate(fd: c_int, offset: i64, length: i64) -> c_int;
     pub(crate) fn process_vm_readv(
         pid: c_int,

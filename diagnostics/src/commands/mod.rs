@@ -150,10 +150,19 @@ pub(crate) struct Findings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) coverage: Coverage,
+    /// The tests that failed while they were observed.
+    pub(crate) failed: Vec<FailedTest>,
     /// The outcome of `--confirm`.
     pub(crate) confirmed: Option<Confirmed>,
     /// The reasons files could not be written, one sentence each.
     pub(crate) not_kept: Vec<String>,
+}
+
+/// A test that failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FailedTest {
+    pub(crate) binary: String,
+    pub(crate) name: String,
 }
 
 /// The outcome of running tests again, besides the grades.

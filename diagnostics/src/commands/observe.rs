@@ -25,6 +25,7 @@ pub(crate) fn observe(
         call_stacks: !args.no_backtrace,
         thread_names: !args.no_names,
         reruns: args.confirm,
+        only_starts: false,
     };
     let baseline = BaselineCheck::read(&args.baseline)?;
     if let Some(file) = &args.accesses {
@@ -75,6 +76,7 @@ pub(crate) fn observe(
         problems: Vec::new(),
         observed: Some(super::Observed {
             coverage: observed.coverage,
+            failed: failed(&observed.results),
             confirmed: rerun.map(|rerun| super::Confirmed {
                 guarded,
                 stopped: rerun.stopped.into_iter().map(stopped).collect(),
@@ -119,6 +121,21 @@ pub(super) fn kept(
         conflict_help::write_help(&mut kept, &sources, &keys);
     }
     kept
+}
+
+/// Returns the tests that failed, each once.
+#[cfg(has_observer)]
+fn failed(results: &[crate::observe::TestResult]) -> Vec<super::FailedTest> {
+    use crate::observe::ReportedOutcome;
+    let failed = results
+        .iter()
+        .filter(|result| result.outcome == ReportedOutcome::Failed);
+    let failed = failed.map(|result| super::FailedTest {
+        binary: result.binary.clone(),
+        name: result.name.clone(),
+    });
+    let failed: std::collections::BTreeSet<_> = failed.collect();
+    failed.into_iter().collect()
 }
 
 #[cfg(has_observer)]

@@ -38,7 +38,10 @@ impl Reran {
 
     /// Returns the number of runs with this outcome.
     pub(crate) fn count(&self, outcome: Outcome) -> usize {
-        self.runs.iter().filter(|run| self.outcome(run) == outcome).count()
+        self.runs
+            .iter()
+            .filter(|run| self.outcome(run) == outcome)
+            .count()
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -56,7 +59,7 @@ impl Reran {
 
 /// Runs the scene, and calls `see` after each run.
 pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Reran, Box<dyn Error>> {
-    let launch = Launch::new(&here::working_dir(), LaunchSettings::collect())?;
+    let launch = Launch::new(&here::working_dir(), LaunchSettings::only_starts())?;
     let suite = collect(&launch, &args.command)?;
     let all = suite.tests();
     let tests = choose_all(&args.tests, &all)?;

@@ -23,7 +23,9 @@ pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuiteProg
         Ended::Failed { code, .. } if suite.programs.is_empty() => {
             Err(format!("the command failed (exit code {code}) before it started a test program").into())
         }
-        _ if suite.programs.is_empty() => Err("the command started no test program whose tests are known".into()),
+        _ if suite.programs.is_empty() => {
+            Err("the command started no test program whose tests are known".into())
+        }
         _ => Ok(suite),
     }
 }

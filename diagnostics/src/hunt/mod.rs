@@ -530,10 +530,10 @@ mod tests {
     #[test]
     fn a_race_among_a_thousand_is_found_by_its_rates() {
         let [x, with_suspects] = planted_in_many(RACE, true);
-            eprintln!("SUSP {with_suspects} {x}");
+        eprintln!("SUSP {with_suspects} {x}");
         assert!(with_suspects <= 8, "{with_suspects}");
         let [x, without] = planted_in_many(RACE, false);
-            eprintln!("NONE {without} {x}");
+        eprintln!("NONE {without} {x}");
         assert!(without <= 60, "{without}");
     }
 

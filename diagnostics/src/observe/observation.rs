@@ -7,10 +7,13 @@ use super::interpret::reading;
 use super::launch::test_groups::TestGroups;
 use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
+use super::log::results::{self, ReportedOutcome, TestResult};
 use super::log::source_lines::LineResolver;
 use super::log::{Log, account_file};
 use super::observed_tests::{ObservedTests, complete, ran};
+use super::suite_programs::SuitePrograms;
 use crate::findings::{Account, Coverage, Program};
+use crate::scene::{Outcome, SceneResult};
 use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -38,6 +41,8 @@ pub(crate) struct ObservationResult {
     pub(crate) accesses: String,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
+    /// The results of the command's tests, in the order in which their programs began.
+    pub(crate) results: Vec<TestResult>,
 }
 
 impl ObservedCommand {
@@ -65,6 +70,8 @@ impl ObservedCommand {
             attribution = Attribution::of(&logs, &known);
         }
         leave_out(&mut account, &logs, &attribution, &known);
+        let of_command = |log: &&Log| !known.isolated.contains_key(&log.pid());
+        let results = results::of_all(logs.iter().filter(of_command));
         let groups = TestGroups::read(self.launch.folder(), logs.iter().map(Log::pid));
         let reading = reading::read(&logs, &attribution, &groups, run, ours);
         let mut lines = LineResolver::new(&logs, &self.dir);
@@ -113,7 +120,33 @@ impl ObservedCommand {
             ran: ran(&observed_tests),
             account,
             accesses,
+            results,
         }
+    }
+
+    /// Returns the outcomes of the tests in the command's own run, under their names in the suite.
+    pub(crate) fn outcomes(&self, observed: &ObservationResult, suite: &SuitePrograms) -> SceneResult {
+        let mut result = SceneResult::default();
+        for reported in &observed.results {
+            let started = || StartedProgram::read(self.launch.folder(), reported.pid);
+            let Some(test) = suite.test(&reported.binary, &reported.name, started) else {
+                continue;
+            };
+            let outcome = match reported.outcome {
+                ReportedOutcome::Passed => Outcome::Passed,
+                ReportedOutcome::Failed => Outcome::Failed,
+                ReportedOutcome::Ignored | ReportedOutcome::Unknown => Outcome::Unknown,
+            };
+            if let Some(failure) = reported.failure.clone().filter(|_| outcome == Outcome::Failed) {
+                result.failures.insert(test.clone(), failure);
+            }
+            // One of several attempts may have failed.
+            let known = result.outcomes.entry(test).or_insert(outcome);
+            if outcome == Outcome::Failed {
+                *known = outcome;
+            }
+        }
+        result
     }
 
     /// Runs the tests of the conflicts again, and grades the conflicts.

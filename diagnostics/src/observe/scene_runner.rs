@@ -218,13 +218,13 @@ impl SceneRunner<'_> {
     fn read(&self, dir: &Path, process: &TestProcess, tests: &[TestId], threads: Threads) -> SceneResult {
         let (account, logs) = account_file::read(dir);
         let mut result = SceneResult {
-            void: account.lost.first().map(|lost| format!("{} was lost: {}", lost.name, lost.reason)),
+            void: account
+                .lost
+                .first()
+                .map(|lost| format!("{} was lost: {}", lost.name, lost.reason)),
             ..SceneResult::default()
         };
         let own = || logs.iter().filter(|log| log.pid() == process.id());
-        if let Some(why) = own().find_map(|log| log.order_void()) {
-            result.void = Some(format!("order could not be enforced: {why}"));
-        }
         let reported = results::of_all(own());
         for test in tests {
             let of_test = reported.iter().find(|one| one.name == test.name);
@@ -239,7 +239,9 @@ impl SceneRunner<'_> {
             }
         }
         if let Some(limit) = self.limit.filter(|_| process.was_stopped) {
-            let hung = tests.iter().find(|test| result.outcomes.get(test) == Some(&Outcome::Unknown));
+            let hung = tests
+                .iter()
+                .find(|test| result.outcomes.get(test) == Some(&Outcome::Unknown));
             let why = format!("did not end within {}", humantime::format_duration(limit));
             match hung {
                 Some(test) if threads == Threads::InOrder => {
@@ -268,7 +270,9 @@ fn threads_argument(started: &StartedProgram) -> Vec<OsString> {
     let mut arguments = started.arguments.iter();
     while let Some(argument) = arguments.next() {
         if argument == "--test-threads" {
-            return arguments.next().map_or_else(Vec::new, |number| vec![argument.clone(), number.clone()]);
+            return arguments
+                .next()
+                .map_or_else(Vec::new, |number| vec![argument.clone(), number.clone()]);
         }
         if argument.to_string_lossy().starts_with("--test-threads=") {
             return vec![argument.clone()];

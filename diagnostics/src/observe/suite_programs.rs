@@ -59,11 +59,17 @@ impl SuitePrograms {
         for started in StartedProgram::all(launch.folder()) {
             let program = Path::new(&started.program);
             if let Some((binary, test)) = nextest_test(&started) {
-                of_nextest.entry(binary).or_default().insert(test, Arc::new(started));
+                of_nextest
+                    .entry(binary)
+                    .or_default()
+                    .insert(test, Arc::new(started));
             } else if !program.exists() {
                 suite.leave_out(&started, "a doctest, whose program is removed when it ends");
             } else if !has_libtest(program) {
-                suite.leave_out(&started, "it has a harness of its own, and its tests are not known");
+                suite.leave_out(
+                    &started,
+                    "it has a harness of its own, and its tests are not known",
+                );
             } else {
                 match started.tests_to_run() {
                     Some(tests) if tests.is_empty() => {}
@@ -78,7 +84,11 @@ impl SuitePrograms {
             .collect();
         for ((started, tests), name) in shared.into_iter().zip(&names) {
             let is_unique = names.iter().filter(|other| *other == name).count() == 1;
-            let dir = started.dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            let dir = started
+                .dir
+                .file_name()
+                .and_then(OsStr::to_str)
+                .unwrap_or_default();
             suite.programs.push(TestProgram {
                 binary: if is_unique {
                     name.clone()
@@ -118,6 +128,27 @@ impl SuitePrograms {
             })
         };
         self.programs.iter().flat_map(of_program).collect()
+    }
+
+    /// Returns the test that a process reported by these names. `started` says how the process was started.
+    pub(super) fn test(
+        &self,
+        binary: &str,
+        name: &str,
+        started: impl FnOnce() -> Option<StartedProgram>,
+    ) -> Option<TestId> {
+        let program = match self.program(binary) {
+            Some(program) => program,
+            None => {
+                let path = started()?.program;
+                let is_it = |program: &&TestProgram| matches!(&program.started, Starts::Shared(own) if own.program == path);
+                self.programs.iter().find(is_it)?
+            }
+        };
+        Some(TestId {
+            binary: program.binary.clone(),
+            name: name.to_owned(),
+        })
     }
 
     pub(crate) fn program(&self, binary: &str) -> Option<&TestProgram> {

@@ -53,6 +53,7 @@ impl Human<'_> {
         if let Some(observed) = &findings.observed {
             confirmed::guarded(out, observed)?;
             confirmed::after(out, observed)?;
+            observed::failed(out, observed)?;
         }
         last_line::write(out, findings)?;
         for problem in &findings.problems {

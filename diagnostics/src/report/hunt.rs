@@ -62,7 +62,11 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         writeln!(out, "  so does {}", plain(&other.test.to_string()))?;
     }
     if others.len() > LISTED {
-        writeln!(out, "  and {}", count((others.len() - LISTED) as u64, "more test"))?;
+        writeln!(
+            out,
+            "  and {}",
+            count((others.len() - LISTED) as u64, "more test")
+        )?;
     }
     if let Some(rates) = rates(verdict) {
         writeln!(out, "  {rates}")?;
@@ -108,7 +112,11 @@ fn rates(verdict: &Verdict) -> Option<String> {
         Class::Own => {
             let (low, high) = verdict.with.interval();
             let percent = |share: f64| share * 100.0;
-            format!("failed in {with} alone: {:.1} to {:.1} %", percent(low), percent(high))
+            format!(
+                "failed in {with} alone: {:.1} to {:.1} %",
+                percent(low),
+                percent(high)
+            )
         }
         Class::Load => format!("failed in {with} with busy processors, in {without} without"),
         Class::TwoRuns => format!("failed in {with} with a second copy, in {without} without"),
@@ -119,18 +127,31 @@ fn rates(verdict: &Verdict) -> Option<String> {
 
 /// Writes what the test shares with the tests that make it fail.
 fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
-    let has_others = matches!(cause.verdicts[0].class, Class::Victim | Class::Brittle | Class::Race);
+    let has_others = matches!(
+        cause.verdicts[0].class,
+        Class::Victim | Class::Brittle | Class::Race
+    );
     if !has_others {
         return Ok(());
     }
     if cause.uses.is_empty() {
-        let what = "no file, port, variable or directory that both use was observed: memory, such as a static";
+        let what =
+            "no file, port, variable or directory that both use was observed: memory, such as a static";
         return writeln!(out, "  {DIM}through {what}{DIM:#}");
     }
-    let word = if cause.uses.len() == 1 { "through" } else { "through one of" };
+    let word = if cause.uses.len() == 1 {
+        "through"
+    } else {
+        "through one of"
+    };
     writeln!(out, "  {word}")?;
     for shared in cause.uses.iter().take(RESOURCES) {
-        writeln!(out, "    {}{}", plain(&shared.resource.to_string()), places(shared))?;
+        writeln!(
+            out,
+            "    {}{}",
+            plain(&shared.resource.to_string()),
+            places(shared)
+        )?;
     }
     if cause.uses.len() > RESOURCES {
         let more = cause.uses.len() - RESOURCES;
@@ -141,8 +162,14 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
 
 fn places(shared: &SharedUse) -> String {
     let word = if shared.culprit_writes { "changed" } else { "used" };
-    let culprit = shared.culprit_place.as_ref().map(|place| format!("{word} at {place}"));
-    let own = shared.test_place.as_ref().map(|place| format!("used by the test at {place}"));
+    let culprit = shared
+        .culprit_place
+        .as_ref()
+        .map(|place| format!("{word} at {place}"));
+    let own = shared
+        .test_place
+        .as_ref()
+        .map(|place| format!("used by the test at {place}"));
     let places: Vec<String> = culprit.into_iter().chain(own).collect();
     match places.is_empty() {
         true => String::new(),
@@ -156,21 +183,34 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
         return None;
     }
     let words = rerun_words(&verdict.scene, &verdict.test, &hunted.tests);
-    let command = hunted.command.iter().map(|word| word.to_string_lossy().into_owned());
-    let words = ["cargo", "cofferdam", "rerun"].map(str::to_owned).into_iter().chain(words);
+    let command = hunted
+        .command
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned());
+    let words = ["cargo", "cofferdam", "rerun"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(words);
     let words: Vec<String> = words.chain(["--".to_owned()]).chain(command).collect();
     shlex::try_join(words.iter().map(String::as_str)).ok()
 }
 
 fn help(cause: &Cause) -> String {
     let verdict = &cause.verdicts[0];
-    let culprits = verdict.culprits.iter().map(|test| test.name.as_str()).collect::<Vec<_>>().join(" and ");
+    let culprits = verdict
+        .culprits
+        .iter()
+        .map(|test| test.name.as_str())
+        .collect::<Vec<_>>()
+        .join(" and ");
     let through = match cause.uses.as_slice() {
         [one] => one.resource.to_string(),
         _ => "what it changes".to_owned(),
     };
     match &verdict.class {
-        Class::Victim => format!("restore {through} at the end of {culprits}, or give each test its own; a lock does not help"),
+        Class::Victim => format!(
+            "restore {through} at the end of {culprits}, or give each test its own; a lock does not help"
+        ),
         Class::Brittle => format!(
             "let {} itself do what {culprits} does for it; a lock does not help",
             verdict.test.name
@@ -179,7 +219,9 @@ fn help(cause: &Cause) -> String {
             Some(shared) if !shared.help.is_empty() => shared.help.clone(),
             _ => "run the two one after the other, or give each its own state".to_owned(),
         },
-        Class::Own => "no other test is involved: look at its threads, its use of the clock, and randomness".to_owned(),
+        Class::Own => {
+            "no other test is involved: look at its threads, its use of the clock, and randomness".to_owned()
+        }
         Class::Load => "wait for the event itself instead of a fixed time".to_owned(),
         Class::Leftover => "remove what it creates, or create it in a temporary directory".to_owned(),
         Class::TwoRuns => "replace the fixed path, port or name by one that differs between runs".to_owned(),
@@ -200,7 +242,10 @@ fn last_line(hunted: &Hunted) -> String {
     let tests = count(hunted.tests.len() as u64, "test");
     let mut line = match hunted.causes.len() {
         _ if hunted.is_unexplained() => {
-            format!("the command failed (exit code {}), but none of its {tests} did", hunted.ended.code())
+            format!(
+                "the command failed (exit code {}), but none of its {tests} did",
+                hunted.ended.code()
+            )
         }
         0 => format!("{tests} stable"),
         _ => format!("{} of {tests} unstable or failing", hunted.report.verdicts.len()),
@@ -293,7 +338,11 @@ impl<'a> HuntView<'a> {
                 .iter()
                 .map(|(program, reason)| LeftOutView { program, reason })
                 .collect(),
-            left_behind: hunted.left.iter().map(|path| path.display().to_string()).collect(),
+            left_behind: hunted
+                .left
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
             untried: &hunted.report.untried,
             seed: hunted.seed,
             command_exit_code: hunted.ended.code(),
@@ -321,7 +370,11 @@ impl<'a> CauseView<'a> {
                 Class::Unexplained { why } => Some(why),
                 _ => None,
             },
-            tests: cause.verdicts.iter().map(|verdict| verdict.test.to_string()).collect(),
+            tests: cause
+                .verdicts
+                .iter()
+                .map(|verdict| verdict.test.to_string())
+                .collect(),
             culprits: first.culprits.iter().map(ToString::to_string).collect(),
             with: rate(first.with),
             without: rate(first.without),

@@ -94,10 +94,17 @@ fn views(conflicts: &[Conflict]) -> Vec<ConflictView<'_>> {
 struct ObservedView<'a> {
     #[serde(flatten)]
     coverage: &'a Coverage,
+    failed: Vec<FailedView<'a>>,
     /// Null without `--confirm`, like those that follow.
     stopped: Option<Vec<StoppedView<'a>>>,
     left_behind: Option<Vec<Cow<'a, str>>>,
     guarded: Option<Vec<ConflictView<'a>>>,
+}
+
+#[derive(Serialize)]
+struct FailedView<'a> {
+    test: &'a str,
+    binary: &'a str,
 }
 
 #[derive(Serialize)]
@@ -115,6 +122,14 @@ impl<'a> ObservedView<'a> {
         let confirmed: Option<&Confirmed> = observed.confirmed.as_ref();
         Self {
             coverage: &observed.coverage,
+            failed: observed
+                .failed
+                .iter()
+                .map(|test| FailedView {
+                    test: &test.name,
+                    binary: &test.binary,
+                })
+                .collect(),
             stopped: confirmed.map(|confirmed| confirmed.stopped.iter().map(stopped).collect()),
             left_behind: confirmed.map(|confirmed| confirmed.left.iter().map(|file| path(file)).collect()),
             guarded: confirmed.map(|confirmed| views(&confirmed.guarded)),

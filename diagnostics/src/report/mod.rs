@@ -9,11 +9,11 @@ mod confirmed;
 mod confirming;
 mod fix;
 mod github;
+mod human;
 #[cfg(has_observer)]
 mod hunt;
 #[cfg(has_observer)]
 mod hunting;
-mod human;
 mod json;
 mod json_line;
 mod last_line;
@@ -85,13 +85,19 @@ pub(crate) fn show_fix(format: ListFormat, fixed: &Fixed) -> Result<(), ReportEr
 
 /// Shows why tests fail now and then.
 #[cfg(has_observer)]
-pub(crate) fn show_hunt(format: ListFormat, hunted: &crate::commands::hunt::Hunted) -> Result<(), ReportError> {
+pub(crate) fn show_hunt(
+    format: ListFormat,
+    hunted: &crate::commands::hunt::Hunted,
+) -> Result<(), ReportError> {
     to_stdout(|out| hunt::write(out, format, hunted))
 }
 
 /// Shows the runs of some tests.
 #[cfg(has_observer)]
-pub(crate) fn show_rerun(format: ListFormat, reran: &crate::commands::rerun::Reran) -> Result<(), ReportError> {
+pub(crate) fn show_rerun(
+    format: ListFormat,
+    reran: &crate::commands::rerun::Reran,
+) -> Result<(), ReportError> {
     to_stdout(|out| rerun::write(out, format, reran))
 }
 

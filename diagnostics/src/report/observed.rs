@@ -6,7 +6,7 @@ use super::text::{count, plain};
 use crate::commands::{Findings, Observed};
 use cofferdam::format::Scope;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Grade, Kind, Test, Use};
+use cofferdam_conflicts::{Conflict, Grade, Kind, Severity, Test, Use};
 use std::io::{self, Write};
 
 /// The number of writers, and of readers, that are listed; the others are counted.
@@ -141,6 +141,15 @@ pub(super) fn places(used: &Use) -> String {
         (Some(place), _) | (None, Some(place)) => place.clone(),
         (None, None) => String::new(),
     }
+}
+
+/// Writes a line for each test that failed.
+pub(super) fn failed(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
+    for test in &observed.failed {
+        let text = format!("{} ({})", test.name, test.binary);
+        headline(out, Severity::Conflict, "failed", &text)?;
+    }
+    Ok(())
 }
 
 /// Returns the extent of the verdict, for the last line.

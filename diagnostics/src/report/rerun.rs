@@ -78,7 +78,10 @@ fn view(reran: &Reran) -> RerunView<'_> {
 }
 
 fn failed(run: &crate::scene::SceneResult) -> impl Iterator<Item = (String, &str)> {
-    let failed = run.outcomes.iter().filter(|(_, outcome)| **outcome == Outcome::Failed);
+    let failed = run
+        .outcomes
+        .iter()
+        .filter(|(_, outcome)| **outcome == Outcome::Failed);
     failed.map(|(test, _)| {
         let text = run.failures.get(test).map_or("", String::as_str);
         (test.to_string(), text)
@@ -86,7 +89,10 @@ fn failed(run: &crate::scene::SceneResult) -> impl Iterator<Item = (String, &str
 }
 
 fn human(out: &mut dyn Write, reran: &Reran) -> io::Result<()> {
-    let last_failure = reran.runs.iter().rfind(|run| reran.outcome(run) == Outcome::Failed);
+    let last_failure = reran
+        .runs
+        .iter()
+        .rfind(|run| reran.outcome(run) == Outcome::Failed);
     for (test, text) in last_failure.into_iter().flat_map(failed) {
         writeln!(out, "{RED}failed:{RED:#} {BOLD}{}{BOLD:#}", plain(&test))?;
         for line in text.lines() {

@@ -6,10 +6,10 @@
 mod choice;
 mod words;
 
+pub(crate) use choice::{NotOne, choose};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-pub(crate) use choice::{NotOne, choose};
 pub(crate) use words::rerun_words;
 
 /// A test of a suite: the program it is in, and its name there.

@@ -90,7 +90,11 @@ impl HuntRecord {
         let known: Option<Origin> = lines.next().and_then(|line| serde_json::from_str(&line).ok());
         let known = known.filter(|known| {
             let seed = if any_seed { known.seed } else { origin.seed };
-            *known == Origin { seed, ..origin.clone() }
+            *known
+                == Origin {
+                    seed,
+                    ..origin.clone()
+                }
         });
         let Some(known) = known else {
             return Err("the last hunt was of another command, or its tests have changed since".to_owned());

@@ -23,7 +23,10 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
         return Err(format!("its root is <{root}>"));
     }
     let mut failed = Vec::new();
-    for case in document.descendants().filter(|node| node.has_tag_name("testcase")) {
+    for case in document
+        .descendants()
+        .filter(|node| node.has_tag_name("testcase"))
+    {
         if !case.children().any(|child| is_failure(&child)) {
             continue;
         }
@@ -41,7 +44,14 @@ fn parse(text: &str) -> Result<Vec<String>, String> {
 
 /// Returns whether it is a failed attempt, also of a test that passed when it was retried.
 fn is_failure(node: &Node<'_, '_>) -> bool {
-    let kinds = ["failure", "error", "flakyFailure", "flakyError", "rerunFailure", "rerunError"];
+    let kinds = [
+        "failure",
+        "error",
+        "flakyFailure",
+        "flakyError",
+        "rerunFailure",
+        "rerunError",
+    ];
     kinds.iter().any(|kind| node.has_tag_name(*kind))
 }
 
@@ -73,7 +83,12 @@ mod tests {
 
     #[test]
     fn what_is_no_report_is_refused() {
-        for text in ["", "{}", "<html/>", "<testsuites><testcase><failure/></testcase></testsuites>"] {
+        for text in [
+            "",
+            "{}",
+            "<html/>",
+            "<testsuites><testcase><failure/></testcase></testsuites>",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

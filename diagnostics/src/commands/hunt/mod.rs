@@ -87,7 +87,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         }
         names.extend(failed);
     }
-    let launch = Launch::new(&dir, LaunchSettings::collect())?;
+    let launch = Launch::new(&dir, LaunchSettings::only_starts())?;
     let suite = collect(&launch, &args.command)?;
     let tests = suite.tests();
     let given = choose_all(&names, &tests)?;
@@ -97,6 +97,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         call_stacks: true,
         thread_names: true,
         reruns: true,
+        only_starts: false,
     };
     let observed_command = ObservedCommand::begin(&dir, settings)?;
     let mut variables: Vec<(OsString, OsString)> = observed_command
@@ -117,7 +118,13 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
 
     let interruption = Interruption::begin();
     let seed = args.seed.unwrap_or_else(random_seed);
-    let origin = Origin::new(digest(&args.command), tests.clone(), given.clone(), seed, args.alone);
+    let origin = Origin::new(
+        digest(&args.command),
+        tests.clone(),
+        given.clone(),
+        seed,
+        args.alone,
+    );
     let (record, origin) = if args.resume {
         HuntRecord::resume(&base, &origin, args.seed.is_none())?
     } else {

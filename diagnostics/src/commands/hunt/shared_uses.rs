@@ -23,7 +23,9 @@ pub(crate) struct SharedUse {
 pub(super) fn shared_uses(verdict: &Verdict, conflicts: &[Conflict]) -> Vec<SharedUse> {
     let mut uses: Vec<SharedUse> = Vec::new();
     for conflict in conflicts {
-        let Some(resource) = &conflict.resource else { continue };
+        let Some(resource) = &conflict.resource else {
+            continue;
+        };
         let Some(own) = conflict.tests.iter().find(|one| is(one, &verdict.test)) else {
             continue;
         };

@@ -36,6 +36,20 @@ pub(crate) struct LaunchSettings {
     pub(crate) thread_names: bool,
     /// Keeps what is needed to rerun tests.
     pub(crate) reruns: bool,
+    /// Starts no test program, and keeps how each would be started.
+    pub(crate) only_starts: bool,
+}
+
+impl LaunchSettings {
+    /// Returns the settings of a launch that runs no test.
+    pub(crate) fn only_starts() -> Self {
+        Self {
+            call_stacks: false,
+            thread_names: true,
+            reruns: true,
+            only_starts: true,
+        }
+    }
 }
 
 /// The directory for the logs and the variables that lead the processes to it. Dropping it removes the directory.
@@ -114,6 +128,9 @@ impl Launch {
         symlink(own, &link).map_err(failed("its runner"))?;
         if settings.reruns {
             fs::write(folder.path().join(runner::KEEP_STARTS), "").map_err(failed("its folder"))?;
+        }
+        if settings.only_starts {
+            fs::write(folder.path().join(runner::ONLY_STARTS), "").map_err(failed("its folder"))?;
         }
         let previous_runner = variable(RUNNER).filter(|runner| !runner.is_empty());
         let project_runner = match &previous_runner {
@@ -277,6 +294,7 @@ mod tests {
             call_stacks: true,
             thread_names: true,
             reruns: false,
+            only_starts: false,
         };
         let launch = Launch::new(Path::new("/"), settings).unwrap();
         let folder = launch.folder().to_owned();

@@ -16,6 +16,9 @@ use std::{env, fs, io, process};
 /// The name of a file whose presence makes the runner write down how each program was started.
 pub(super) const KEEP_STARTS: &str = "again";
 
+/// The name of a file whose presence makes the runner end without starting the program.
+pub(super) const ONLY_STARTS: &str = "only-starts";
+
 /// Executes the program in place of this process, observed unless it only lists its tests. Returns only on failure.
 pub(crate) fn exec_observed(words: &[OsString]) -> io::Error {
     let project_runner: Option<Vec<String>> =
@@ -44,6 +47,17 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Error {
     let only_lists = arguments.iter().any(|argument| argument == "--list");
     if !only_lists && let Some(instructions) = variable(VARIABLE).and_then(|text| Instructions::parse(&text))
     {
+        if instructions.dir.join(ONLY_STARTS).exists() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "its start is kept under this process's ID"
+            )]
+            let pid = process::id();
+            match save_start(&instructions.dir, pid, program, arguments, &child) {
+                Ok(()) => process::exit(0),
+                Err(error) => return error,
+            }
+        }
         prepare(&instructions, &mut child, program, arguments);
     }
     child.exec()

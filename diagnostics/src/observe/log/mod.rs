@@ -3,9 +3,12 @@
 pub(crate) mod account_file;
 pub(crate) mod attribution;
 pub(crate) mod backtraces;
+mod libtest_output;
 mod process_facts;
-pub(crate) use process_facts::binary_of;
+pub(crate) mod results;
 pub(crate) mod source_lines;
+
+pub(crate) use process_facts::binary_of;
 
 use super::format::{
     self, ABSENT, DONE, FAILED, Kind, MARK, PAUSED, PAUSED_FIRST, RECORD, SAME, TAKEN, header,
@@ -110,6 +113,12 @@ impl Log {
 
     pub(crate) fn is_test(&self) -> bool {
         self.header(header::IS_TEST) != 0
+    }
+
+    /// Returns the status with which the process exited; `None` if it has not, or was ended by a signal.
+    pub(crate) fn exit_status(&self) -> Option<u8> {
+        let status = self.header(header::STATUS);
+        (status & format::EXITED != 0).then_some(status as u8)
     }
 
     /// Returns the start of the process, in microseconds since 1970.
@@ -245,6 +254,13 @@ pub(crate) mod test_log {
             self.bytes.extend(text);
             self.bytes.extend(second);
             self.bytes.resize(start + length, 0);
+            self
+        }
+
+        /// Sets the status with which the process exited.
+        pub(crate) fn exits(&mut self, status: Option<u8>) -> &mut Self {
+            let status = status.map_or(0, |status| format::EXITED | u64::from(status));
+            self.bytes[header::STATUS * 8..header::STATUS * 8 + 8].copy_from_slice(&status.to_ne_bytes());
             self
         }
 

@@ -3,6 +3,7 @@
 mod confirm;
 pub(crate) mod package;
 mod probe;
+mod results;
 
 use package::Package;
 use std::fs;
