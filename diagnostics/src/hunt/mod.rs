@@ -21,7 +21,7 @@ mod verdict;
 
 pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use verdict::Verdict;
-#[cfg_attr(not(test), expect(unused_imports, reason = "no command starts a hunt yet"))]
+
 pub(crate) use verdict::{Class, grouped};
 
 use crate::scene::{Scene, SceneResult, TestId};

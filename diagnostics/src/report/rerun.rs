@@ -95,7 +95,8 @@ fn human(out: &mut dyn Write, reran: &Reran) -> io::Result<()> {
         .rfind(|run| reran.outcome(run) == Outcome::Failed);
     for (test, text) in last_failure.into_iter().flat_map(failed) {
         writeln!(out, "{RED}failed:{RED:#} {BOLD}{}{BOLD:#}", plain(&test))?;
-        for line in text.lines() {
+        // A backtrace would hide the message.
+        for line in text.lines().take_while(|line| *line != "stack backtrace:") {
             writeln!(out, "  {DIM}{}{DIM:#}", plain(line))?;
         }
     }

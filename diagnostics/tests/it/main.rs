@@ -13,6 +13,8 @@ mod fix;
 #[cfg(target_os = "linux")]
 mod fixtures;
 mod hostile;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod hunt;
 mod ledger;
 #[cfg(unix)]
 mod locks;

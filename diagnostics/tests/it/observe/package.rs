@@ -60,10 +60,15 @@ impl Package {
 
     /// `cargo cofferdam observe OPTIONS -- COMMAND`, in the package.
     pub(crate) fn command(&self, options: &[&str], command: &[&str]) -> Command {
+        self.cofferdam(&[&["observe"], options].concat(), command)
+    }
+
+    /// `cargo cofferdam WORDS -- COMMAND`, in the package.
+    pub(crate) fn cofferdam(&self, words: &[&str], command: &[&str]) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
-        let mut observe = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
-        observe.arg("observe").args(options).arg("--").args(command);
-        observe
+        let mut cofferdam = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
+        cofferdam.args(words).arg("--").args(command);
+        cofferdam
             .current_dir(self.path())
             .env("CARGO_TARGET_DIR", &self.built);
         // What the tests of this program were started with is not the stranger's.
@@ -74,9 +79,9 @@ impl Package {
             "RUST_TEST_THREADS",
             "NO_COLOR",
         ] {
-            observe.env_remove(variable);
+            cofferdam.env_remove(variable);
         }
-        observe
+        cofferdam
     }
 
     pub(crate) fn observe(&self, options: &[&str], command: &[&str]) -> Told {

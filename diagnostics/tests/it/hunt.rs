@@ -1,0 +1,219 @@
+//! `hunt` and `rerun` on suites that fail sometimes, under real runners.
+
+use crate::observe::package::Package;
+use crate::recording::Told;
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+const OFFICE: &str = include_str!("../../../examples/flaky/tests/office.rs");
+const OFFICE_LIB: &str = include_str!("../../../examples/flaky/src/lib.rs");
+
+const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
+const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
+
+const VICTIM: &str = "a_day_pass_costs_ten_euros";
+const POLLUTER: &str = "a_day_pass_costs_eleven_dollars";
+const SETTER: &str = "the_till_opens";
+const BRITTLE: &str = "tickets_are_sold_when_the_till_is_open";
+const RACE: [&str; 2] = ["sales_of_monday_are_printed", "sales_of_sunday_are_printed"];
+
+fn office() -> Package {
+    let package = Package::new("office", OFFICE);
+    let manifest = "[package]\nname = \"ticket-office\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+    package.write("Cargo.toml", manifest);
+    package.write("src/lib.rs", OFFICE_LIB);
+    package
+}
+
+fn run(package: &Package, words: &[&str], command: &[&str]) -> Told {
+    let temp = package.path().join("met");
+    let mut cofferdam = package.cofferdam(words, command);
+    // The file on which the tests meet is this package's own.
+    cofferdam.env("TMPDIR", temp).output().unwrap().into()
+}
+
+fn report(told: &Told) -> Value {
+    let line = told.out.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
+}
+
+/// `class: tests < culprits through resources` of each cause, sorted.
+fn causes(report: &Value) -> Vec<String> {
+    let names = |value: &Value| {
+        let names = value.as_array().unwrap().iter();
+        let mut names: Vec<&str> = names
+            .map(|name| name.as_str().unwrap().rsplit("::").next().unwrap())
+            .collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    let mut causes: Vec<String> = report["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| {
+            let resources = cause["resources"].as_array().unwrap().iter();
+            let kinds: Vec<&str> = resources.map(|one| one["kind"].as_str().unwrap()).collect();
+            format!(
+                "{}: {} < {} through {}",
+                cause["class"].as_str().unwrap(),
+                names(&cause["tests"]),
+                names(&cause["culprits"]),
+                kinds.join(" ")
+            )
+        })
+        .collect();
+    causes.sort();
+    causes
+}
+
+#[test]
+fn a_hunt_names_the_class_the_culprit_and_the_resource_of_each_unstable_test() {
+    let package = office();
+    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
+    let causes = causes(&report(&told));
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    for wanted in [
+        format!("victim: {VICTIM} < {POLLUTER} through env"),
+        format!("brittle: {BRITTLE} < {SETTER} through "),
+    ] {
+        assert!(causes.contains(&wanted), "{wanted}: {causes:#?}");
+    }
+    // Which of the two fails is chance; that the other one is the culprit is not.
+    let races: Vec<&String> = causes.iter().filter(|cause| cause.starts_with("race")).collect();
+    assert!(!races.is_empty(), "{causes:#?}");
+    for race in races {
+        assert!(RACE.iter().all(|name| race.contains(name)) && race.ends_with("file"), "{race}");
+    }
+    let others = |cause: &&String| !["victim", "brittle", "race"].iter().any(|class| cause.starts_with(class));
+    assert_eq!(causes.iter().filter(others).count(), 0, "{causes:#?}");
+}
+
+#[test]
+fn a_named_test_is_examined_and_its_command_repeats_the_failure() {
+    let package = office();
+    let told = run(&package, &["hunt", VICTIM], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let rerun = told.out.lines().find_map(|line| line.trim().strip_prefix("rerun: cargo cofferdam "));
+    let words = rerun.unwrap().split(' ').collect::<Vec<_>>();
+    let (words, command) = words.split_at(words.iter().position(|word| *word == "--").unwrap());
+    let again = run(&package, &[words, &["--times", "3"]].concat(), &command[1..]);
+    assert_eq!(again.code, Some(1), "{}{}", again.out, again.err);
+    assert!(again.out.contains("failed in 3 of 3 runs"), "{}", again.out);
+    assert!(again.out.contains(&format!("failed: office::{VICTIM}")), "{}", again.out);
+    assert!(again.out.contains("left: \"11 USD\""), "{}", again.out);
+}
+
+#[test]
+fn a_rerun_has_the_exit_code_of_its_tests() {
+    let package = office();
+    let both = format!("{POLLUTER},{VICTIM}");
+    for (words, code, said) in [
+        (vec![VICTIM, "--alone"], 0, "failed in 0 of 1 run"),
+        (vec![VICTIM, "--order", &both], 1, "failed in 1 of 1 run"),
+        (vec![POLLUTER, "--order", &both], 0, "failed in 0 of 1 run"),
+        (vec![BRITTLE], 1, "failed in 1 of 1 run"),
+        (vec![BRITTLE, "--order", SETTER], 0, "failed in 0 of 1 run"),
+        (vec![VICTIM, "--load", "2", "--twice", "--times", "2"], 0, "failed in 0 of 2 runs"),
+        (vec!["printed"], 2, "no test is named `printed`; similar: office::sales_of_monday_are_printed, "),
+        (vec![VICTIM, "--order", "nothing"], 2, "no test is named `nothing`; the command runs 6 tests"),
+    ] {
+        let told = run(&package, &[&["rerun"], &words[..]].concat(), &CARGO);
+        assert_eq!(told.code, Some(code), "{words:?}: {}{}", told.out, told.err);
+        let text = if code == 2 { &told.err } else { &told.out };
+        assert!(text.contains(said), "{words:?}: {text}");
+    }
+}
+
+#[test]
+fn a_name_that_fits_several_tests_is_refused_with_their_names() {
+    let package = Package::new("first", "mod a { #[test] fn same() {} }\n");
+    package.write("tests/second.rs", "mod a { #[test] fn same() {} }\n");
+    let told = run(&package, &["rerun", "same"], &CARGO);
+    assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
+    assert!(
+        told.err.contains("`same` fits several tests: first::a::same, second::a::same"),
+        "{}",
+        told.err
+    );
+    assert_eq!(run(&package, &["rerun", "second::a::same"], &CARGO).code, Some(0));
+}
+
+#[test]
+fn a_stable_suite_is_stable_in_every_regime() {
+    let package = Package::new(
+        "stable",
+        "#[test] fn a() {}\n#[test] #[should_panic] fn b() { panic!() }\n#[test] #[ignore] fn c() { panic!() }\n",
+    );
+    package.write("src/lib.rs", "/// ```\n/// assert_eq!(1, 1);\n/// ```\npub fn one() {}\n");
+    let told = run(&package, &["hunt", "--alone"], &CARGO);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let line = told.out.lines().last().unwrap();
+    assert!(
+        line.starts_with("cofferdam: 2 tests stable (as is, forward, reversed, parallel, "),
+        "{line}"
+    );
+    assert!(told.out.contains("left out: "), "{}", told.out);
+}
+
+#[test]
+fn under_nextest_a_brittle_test_fails_always_and_a_race_through_a_file_stays() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = office();
+    let command = [&NEXTEST[..], &["--no-fail-fast"]].concat();
+    let told = run(&package, &["hunt", "--format", "json"], &command);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let causes = causes(&report(&told));
+    assert!(causes.contains(&format!("failing: {BRITTLE} <  through ")), "{causes:#?}");
+    let others: Vec<_> = causes.iter().filter(|cause| !cause.starts_with("failing")).collect();
+    assert!(others.iter().all(|cause| cause.starts_with("race")), "{causes:#?}");
+}
+
+#[test]
+fn the_failed_tests_of_a_junit_report_are_examined() {
+    let package = office();
+    let junit = format!(
+        "<testsuites><testsuite name=\"ticket-office::office\"><testcase name=\"{VICTIM}\" classname=\"office\"><failure/>\
+         </testcase><testcase name=\"{SETTER}\" classname=\"office\"/></testsuite></testsuites>"
+    );
+    package.write("junit.xml", &junit);
+    let words = ["hunt", "--format", "json", "--failed-in", "junit.xml"];
+    let told = run(&package, &words, &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let causes = causes(&report(&told));
+    let victim = format!("victim: {VICTIM} < {POLLUTER} through env");
+    assert!(causes.contains(&victim), "{causes:#?}");
+    package.write("junit.xml", "<html/>");
+    let told = run(&package, &words, &CARGO);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert!(told.err.contains("junit.xml is no JUnit report"), "{}", told.err);
+}
+
+#[test]
+fn an_interrupted_hunt_reports_what_is_known_and_is_continued() {
+    let package = office();
+    let seed = ["--seed", "7"];
+    let mut hunt = package.cofferdam(&[&["hunt"], &seed[..]].concat(), &CARGO);
+    hunt.env("TMPDIR", package.path().join("met"));
+    let mut hunt = hunt.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let err = BufReader::new(hunt.stderr.take().unwrap());
+    for line in err.lines().map_while(Result::ok) {
+        if line.starts_with("cofferdam: reversed") {
+            let pid = rustix::process::Pid::from_child(&hunt);
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        }
+    }
+    let told: Told = hunt.wait_with_output().unwrap().into();
+    assert_eq!(told.code, Some(130), "{}", told.out);
+    assert!(told.out.lines().last().unwrap().ends_with("; interrupted, --resume continues"), "{}", told.out);
+    let told = run(&package, &["hunt", "--resume"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert!(told.out.contains("; seed 7"), "{}", told.out);
+    let other = [&CARGO[..], &["-p", "ticket-office"]].concat();
+    let told = run(&package, &["hunt", "--resume"], &other);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    assert!(told.err.contains("the last hunt was of another command"), "{}", told.err);
+}
