@@ -123,36 +123,56 @@ pub(super) fn suspected(
         return Ok(None);
     }
     let all = company.all(runs, test);
-    let present = suspects.iter().filter(|suspect| all.contains(suspect));
-    for (at, suspect) in present.take(SUSPECTS).enumerate() {
-        if let Some(proof) = pair(runs, test, company, *suspect, SUSPECT_RUNS, at + 1)? {
-            return Ok(Some(proof));
+    let present = suspects.iter().copied().filter(|suspect| all.contains(suspect));
+    let mut tried: Vec<(usize, Vec<Seen>)> = present
+        .take(SUSPECTS)
+        .map(|suspect| (suspect, Vec::new()))
+        .collect();
+    let mut looks = 0;
+    // In turns: most runs with the right one show it, and all with the wrong ones are in vain.
+    for _ in 0..SUSPECT_RUNS {
+        let mut at = 0;
+        while at < tried.len() {
+            let (suspect, all_seen) = &mut tried[at];
+            let setup = company.setup(&[*suspect], test);
+            let seen = runs.attempt(test, &setup)?;
+            let has_failed = seen.as_ref().is_some_and(|seen| seen.failed);
+            all_seen.extend(seen);
+            if !has_failed {
+                at += 1;
+                continue;
+            }
+            looks += 1;
+            let (suspect, all_seen) = tried.remove(at);
+            if let Some(proof) = with_pair(runs, test, &setup, suspect, all_seen, looks)? {
+                return Ok(Some(proof));
+            }
         }
     }
     Ok(None)
 }
 
-/// Compares the rates with one other test, if a failure is seen within some runs.
+/// Compares the rates with one other test and alone.
 fn pair(
     runs: &mut Runs<'_>,
     test: usize,
     company: Company<'_>,
     other: usize,
-    first_runs: u32,
     looks: usize,
 ) -> Result<Option<Proof>, Stopped> {
     let setup = company.setup(&[other], test);
-    let mut first = Vec::new();
-    while !first.iter().any(|seen: &Seen| seen.failed) {
-        if first.len() >= first_runs as usize {
-            return Ok(None);
-        }
-        let Some(seen) = runs.attempt(test, &setup)? else {
-            return Ok(None);
-        };
-        first.push(seen);
-    }
-    let proof = continued(runs, test, &setup, first, looks)?;
+    with_pair(runs, test, &setup, other, Vec::new(), looks)
+}
+
+fn with_pair(
+    runs: &mut Runs<'_>,
+    test: usize,
+    setup: &Setup,
+    other: usize,
+    first: Vec<Seen>,
+    looks: usize,
+) -> Result<Option<Proof>, Stopped> {
+    let proof = continued(runs, test, setup, first, looks)?;
     Ok(proof.map(|proof| Proof {
         culprits: vec![other],
         ..proof
@@ -188,7 +208,7 @@ pub(super) fn among_all(
             && share >= CONVINCED
         {
             looks += 1;
-            if let Some(proof) = pair(runs, test, company, only, WITHOUT_FAILURE, looks)? {
+            if let Some(proof) = pair(runs, test, company, only, looks)? {
                 return Ok(Some(proof));
             }
             beliefs.lower(&[only], (1.0 - ASSUMED_RATE).powi(WITHOUT_FAILURE as i32));

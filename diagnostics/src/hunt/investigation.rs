@@ -81,14 +81,11 @@ impl<'i, 'r> Investigation<'i, 'r> {
         self.note_regimes(&queue);
         // Those that always fail are known without a further scene.
         for test in &queue {
-            if self.failed_alone(*test) && self.table.is_failing(*test) {
-                let decision = Decision {
-                    class: Class::Failing,
-                    culprits: Vec::new(),
-                    with: FailureRate::default(),
-                    without: self.runs.solo_rate(*test),
-                    setup: Setup::alone(*test),
-                };
+            if self.runs.solo_rate(*test).runs == 0
+                && self.failed_alone(*test)
+                && self.table.is_failing(*test, 0)
+            {
+                let decision = self.failing(*test);
                 self.enter(*test, decision, 0);
             }
         }
@@ -208,8 +205,22 @@ impl<'i, 'r> Investigation<'i, 'r> {
         self.own(test)
     }
 
+    fn failing(&self, test: usize) -> Decision {
+        let regimes = self.table.runs.iter().filter(|run| run.regime != Regime::Alone);
+        Decision {
+            class: Class::Failing,
+            culprits: Vec::new(),
+            with: rate(regimes.filter_map(|run| run.failed(test))),
+            without: self.runs.solo_rate(test),
+            setup: Setup::alone(test),
+        }
+    }
+
     /// A test that fails alone: a leftover, or it needs another before it.
     fn of_failing_alone(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        if self.table.is_failing(test, self.runs.solo_rate(test).runs) {
+            return Ok(Some(self.failing(test)));
+        }
         if let Some(decision) = self.leftover(test)? {
             return Ok(Some(decision));
         }

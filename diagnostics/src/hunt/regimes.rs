@@ -67,6 +67,9 @@ const SUITE_REGIMES: [Regime; 6] = [
 /// look as if it depended on others.
 pub(super) const SOLO_RUNS: u32 = 6;
 
+/// The number of failures, without a pass, after which a test fails always: those in all regimes and one alone.
+const FAILING: u32 = SUITE_REGIMES.len() as u32 + 2;
+
 /// A run of a regime.
 pub(super) struct RegimeRun {
     pub(super) regime: Regime,
@@ -248,11 +251,11 @@ impl RegimeTable {
                     let run = RegimeRun::new(runs, Regime::Alone, None, &result);
                     for test in together {
                         outcomes[test] = run.outcomes[test];
-                        if run.failed(test) == Some(true) && !self.is_failing(test) {
+                        if run.failed(test) == Some(true) && !self.is_failing(test, 1) {
                             chosen.insert(test);
                         }
                     }
-                    chosen.retain(|test| !(run.failed(*test) == Some(true) && self.is_failing(*test)));
+                    chosen.retain(|test| !(run.failed(*test) == Some(true) && self.is_failing(*test, 1)));
                 }
                 Err(stopped) => all_ran = Err(stopped),
             }
@@ -337,16 +340,24 @@ impl RegimeTable {
         self.runs.iter().any(|run| run.failed(test) == Some(false))
     }
 
-    /// Returns whether the test failed in each of at least two regimes.
-    pub(super) fn is_failing(&self, test: usize) -> bool {
+    /// Returns whether the test failed in all regimes that have its result, and often enough together with these runs more.
+    pub(super) fn is_failing(&self, test: usize, more: u32) -> bool {
         let results: Vec<bool> = self.runs.iter().filter_map(|run| run.failed(test)).collect();
-        results.len() >= 2 && results.iter().all(|failed| *failed)
+        results.len() as u32 + more >= FAILING && results.iter().all(|failed| *failed)
     }
 
     /// The regimes that were not run, in words.
     pub(super) fn untried(&self, options: &HuntOptions) -> Vec<String> {
         let is_untried = |regime: &Regime| !self.runs.iter().any(|run| run.regime == *regime);
-        let needs_alone = options.alone_for_all || !options.given.is_empty() || !self.failures().is_empty();
+        // What fails in the random order alone is run alone as a part of its investigation.
+        let listed = self
+            .runs
+            .iter()
+            .filter(|run| !matches!(run.regime, Regime::Random(_)));
+        let has_failures = listed
+            .flat_map(|run| &run.outcomes)
+            .any(|outcome| *outcome == Outcome::Failed);
+        let needs_alone = options.alone_for_all || !options.given.is_empty() || has_failures;
         let planned = SUITE_REGIMES
             .into_iter()
             .chain(needs_alone.then_some(Regime::Alone))
