@@ -3,9 +3,10 @@
 use super::HuntEvent;
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
+use super::evidence::is_higher;
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
-use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS};
-use super::runs::{Runs, Setup, Stopped, rate};
+use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS, SOLO_RUNS_OF_FAILING};
+use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
 use crate::rates::{FailureRate, p_value};
 use crate::scene::Arrangement;
@@ -83,7 +84,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
         for test in &queue {
             if self.runs.solo_rate(*test).runs == 0
                 && self.failed_alone(*test)
-                && self.table.is_failing(*test, 0)
+                && self.table.is_failing(*test, SOLO_RUNS_OF_FAILING - 1)
             {
                 let decision = self.failing(*test);
                 self.enter(*test, decision, 0);
@@ -218,7 +219,8 @@ impl<'i, 'r> Investigation<'i, 'r> {
 
     /// A test that fails alone: a leftover, or it needs another before it.
     fn of_failing_alone(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
-        if self.table.is_failing(test, self.runs.solo_rate(test).runs) {
+        let solo = self.runs.solo_rate(test);
+        if self.table.is_failing(test, solo.runs) {
             return Ok(Some(self.failing(test)));
         }
         if let Some(decision) = self.leftover(test)? {
@@ -232,17 +234,15 @@ impl<'i, 'r> Investigation<'i, 'r> {
             .filter(passed)
             .filter_map(|run| run.before(test));
         let shortest = orders.min_by_key(|before| before.len()).map(<[usize]>::to_vec);
-        let before = match shortest {
-            Some(before) => before,
-            // In neither order: another may undo what the first sets. All others come before it here.
-            None => {
-                let all: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
-                match self.runs.after(&all, test)? {
-                    Some(seen) if !seen.failed => all,
-                    _ => return Ok(None),
-                }
+        // In neither order: another test may undo what the first sets. All others come before it here.
+        let before = shortest.unwrap_or_else(|| self.others(test));
+        if !self.runs.seen_after(test).iter().any(|run| !run.seen.failed) {
+            match self.runs.after(&before, test)? {
+                Some(seen) if !seen.failed => {}
+                Some(_) if self.table.never_passes(test, solo.runs) => return Ok(Some(self.failing(test))),
+                _ => return Ok(None),
             }
-        };
+        }
         let question = Question {
             test,
             before: &before,
@@ -344,7 +344,8 @@ impl<'i, 'r> Investigation<'i, 'r> {
     /// Returns the decision for a test that fails because of others: a cascade if one of them failed whenever it did.
     fn with_others(&self, test: usize, class: Class, proof: Proof, setup: Setup) -> Decision {
         let regimes: Vec<_> = self.failed_in(test).filter_map(|run| run.seen(test)).collect();
-        let first = always_failed(&proof.culprits, proof.seen.iter().chain(&regimes));
+        let all_seen: Vec<&Seen> = proof.seen.iter().chain(&regimes).collect();
+        let first = always_failed(&proof.culprits, &all_seen);
         let mut failures = proof.seen.iter().filter(|seen| seen.failed);
         let is_poisoned = failures.all(|seen| seen.poisoned);
         let is_cascade = !first.is_empty() || is_poisoned && !proof.culprits.is_empty();
@@ -398,6 +399,10 @@ impl<'i, 'r> Investigation<'i, 'r> {
 
     /// A test that failed only while a second copy of the suite ran.
     fn two_runs(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        // Either copy may fail, so one that fails by itself fails more often in any case.
+        if self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?.failed > 0 {
+            return Ok(None);
+        }
         let setup = Setup {
             twice: true,
             ..Setup::alone(test)
@@ -416,16 +421,17 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 with.add(seen.failed);
             }
         }
-        let orders = self.table.runs.iter().filter(|run| run.order.is_some());
-        let without = rate(orders.filter_map(|run| run.failed(test)));
-        let is_shown = with.failed >= 2 && without.failed == 0 && p_value(with, without) < ACCEPTED;
-        Ok(is_shown.then_some(Decision {
-            class: Class::TwoRuns,
-            culprits: Vec::new(),
-            with,
-            without,
-            setup,
-        }))
+        // Both copies may fail, so it fails more often in any case.
+        let without = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
+        Ok(
+            (without.failed == 0 && is_higher(with, without, 1)).then_some(Decision {
+                class: Class::TwoRuns,
+                culprits: Vec::new(),
+                with,
+                without,
+                setup,
+            }),
+        )
     }
 
     /// A test that passed at first and failed in every later run, whatever the regime.
@@ -473,9 +479,16 @@ impl<'i, 'r> Investigation<'i, 'r> {
         }
     }
 
+    /// All other tests, those of its own program last: so they share its process.
+    fn others(&self, test: usize) -> Vec<usize> {
+        let mut others: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
+        others.sort_by_key(|other| self.runs.is_same_program(*other, test));
+        others
+    }
+
     /// Returns whether the test passes in the regimes that are likeliest to make one pass that fails alone.
     fn passes_again(&mut self, test: usize) -> Result<bool, Stopped> {
-        let others: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
+        let others = self.others(test);
         let beside = Setup::beside(&others, test);
         for setup in [Setup::after(&others, test), beside.clone(), beside] {
             if self.runs.attempt(test, &setup)?.is_none_or(|seen| !seen.failed) {

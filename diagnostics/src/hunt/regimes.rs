@@ -65,10 +65,12 @@ const SUITE_REGIMES: [Regime; 6] = [
 ];
 /// The number of runs alone of a test that failed in another regime: with fewer, one that fails every other time would often
 /// look as if it depended on others.
-pub(super) const SOLO_RUNS: u32 = 6;
+pub(super) const SOLO_RUNS: u32 = 10;
 
-/// The number of failures, without a pass, after which a test fails always: those in all regimes and one alone.
-const FAILING: u32 = SUITE_REGIMES.len() as u32 + 2;
+/// The number of runs alone of a test that failed in all other regimes.
+pub(super) const SOLO_RUNS_OF_FAILING: u32 = 3;
+/// The number of failures, without a pass, after which a test fails always.
+const FAILING: u32 = 1 + SUITE_REGIMES.len() as u32 + SOLO_RUNS_OF_FAILING;
 
 /// A run of a regime.
 pub(super) struct RegimeRun {
@@ -128,7 +130,9 @@ impl RegimeRun {
         Some(Seen {
             failed: self.failed(test)?,
             poisoned: self.is_poisoned(test),
-            others_failed: others.filter(|other| self.failed(*other) == Some(true)).collect(),
+            others: others
+                .filter_map(|other| Some((other, self.failed(other)?)))
+                .collect(),
         })
     }
 }
@@ -245,20 +249,35 @@ impl RegimeTable {
         };
         let mut outcomes = vec![Outcome::Unknown; runs.tests()];
         let mut all_ran = Ok(());
-        if !together.is_empty() {
+        let mut together = together;
+        for round in 1..=SOLO_RUNS_OF_FAILING {
+            // Those that passed once do so for all.
+            if round > 1 {
+                together.retain(|test| outcomes[*test] == Outcome::Failed && !self.has_passed(*test));
+            }
+            if together.is_empty() {
+                break;
+            }
             match runs.run(&Setup::new(together.clone(), Arrangement::Alone)) {
                 Ok(result) => {
                     let run = RegimeRun::new(runs, Regime::Alone, None, &result);
-                    for test in together {
-                        outcomes[test] = run.outcomes[test];
-                        if run.failed(test) == Some(true) && !self.is_failing(test, 1) {
-                            chosen.insert(test);
-                        }
+                    for test in &together {
+                        outcomes[*test] = run.outcomes[*test];
                     }
-                    chosen.retain(|test| !(run.failed(*test) == Some(true) && self.is_failing(*test, 1)));
                 }
-                Err(stopped) => all_ran = Err(stopped),
+                Err(stopped) => {
+                    all_ran = Err(stopped);
+                    break;
+                }
             }
+        }
+        let failed = |test: &usize| outcomes[*test] == Outcome::Failed;
+        if is_for_all {
+            chosen.extend((0..runs.tests()).filter(failed));
+        }
+        let is_always = |test: &usize| failed(test) && self.is_failing(*test, SOLO_RUNS_OF_FAILING);
+        if all_ran.is_ok() {
+            chosen.retain(|test| !is_always(test));
         }
         for test in chosen {
             let rate = match all_ran.and_then(|()| runs.solo_until(test, SOLO_RUNS)) {
@@ -340,8 +359,15 @@ impl RegimeTable {
         self.runs.iter().any(|run| run.failed(test) == Some(false))
     }
 
-    /// Returns whether the test failed in all regimes that have its result, and often enough together with these runs more.
+    /// Returns whether the test failed in both serial orders and all other regimes that have its result, and often enough
+    /// together with these runs more.
     pub(super) fn is_failing(&self, test: usize, more: u32) -> bool {
+        let in_order = |regime| self.first(regime).and_then(|run| run.failed(test)) == Some(true);
+        in_order(Regime::Forward) && in_order(Regime::Reversed) && self.never_passes(test, more)
+    }
+
+    /// The same, whichever the regimes.
+    pub(super) fn never_passes(&self, test: usize, more: u32) -> bool {
         let results: Vec<bool> = self.runs.iter().filter_map(|run| run.failed(test)).collect();
         results.len() as u32 + more >= FAILING && results.iter().all(|failed| *failed)
     }

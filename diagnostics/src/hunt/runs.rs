@@ -48,8 +48,8 @@ impl Setup {
 pub(super) struct Seen {
     pub(super) failed: bool,
     pub(super) poisoned: bool,
-    /// The other tests that failed in the scene.
-    pub(super) others_failed: HashSet<usize>,
+    /// The other tests of the scene that have a result, and whether they failed.
+    pub(super) others: HashMap<usize, bool>,
 }
 
 /// The result of a test after others.
@@ -193,15 +193,17 @@ impl<'a> Runs<'a> {
             Outcome::Failed => true,
             Outcome::Unknown => return None,
         };
-        let failures = result
-            .outcomes
-            .iter()
-            .filter(|(_, outcome)| **outcome == Outcome::Failed);
-        let others = failures.filter_map(|(other, _)| self.index(other));
+        let others = result.outcomes.iter().filter_map(|(other, outcome)| {
+            let other = self.index(other).filter(|other| *other != test)?;
+            Some((
+                other,
+                (*outcome != Outcome::Unknown).then_some(*outcome == Outcome::Failed)?,
+            ))
+        });
         Some(Seen {
             failed,
             poisoned: result.poisoned.contains(id),
-            others_failed: others.filter(|other| *other != test).collect(),
+            others: others.collect(),
         })
     }
 
