@@ -37,8 +37,6 @@ pub(super) struct Investigation<'i, 'r> {
     /// The first failures that may have poisoned locks.
     roots: Vec<Root>,
     untried: Vec<String>,
-    /// The number of runs of regimes whose results are in the histories.
-    noted: usize,
 }
 
 /// A class with its evidence.
@@ -60,7 +58,6 @@ impl<'i, 'r> Investigation<'i, 'r> {
             decided: BTreeSet::new(),
             roots: Vec::new(),
             untried: Vec::new(),
-            noted: 0,
         }
     }
 
@@ -79,7 +76,6 @@ impl<'i, 'r> Investigation<'i, 'r> {
         let mut queue = given.to_vec();
         queue.extend(failures.iter().copied().filter(|test| !given.contains(test)));
         queue.retain(|test| !self.decided.contains(test));
-        self.note_regimes(&queue);
         // Those that always fail are known without a further scene.
         for test in &queue {
             if self.runs.solo_rate(*test).runs == 0
@@ -93,26 +89,24 @@ impl<'i, 'r> Investigation<'i, 'r> {
         let (poisoned, queue): (Vec<usize>, Vec<usize>) = queue
             .into_iter()
             .partition(|test| self.table.is_always_poisoned(*test));
-        self.decide_each(&queue, poisoned.len(), given);
+        self.decide_each(&queue, poisoned.len());
         self.decide_cascades(&poisoned);
-        self.decide_each(&poisoned, 0, given);
+        self.decide_each(&poisoned, 0);
     }
 
-    /// Adds the results of new regimes to the histories of these tests.
-    fn note_regimes(&mut self, tests: &[usize]) {
-        for run in &self.table.runs[self.noted..] {
-            for test in tests {
-                if let (Some(before), Some(seen)) = (run.before(*test), run.seen(*test))
-                    && !before.is_empty()
-                {
-                    self.runs.note_after(*test, before, seen);
-                }
+    /// Adds the results of the regimes to the history of a test.
+    fn note_regimes(&mut self, test: usize) {
+        self.runs.forget_after(test);
+        for run in &self.table.runs {
+            if let (Some(before), Some(seen)) = (run.before(test), run.seen(test))
+                && !before.is_empty()
+            {
+                self.runs.note_after(test, before, seen);
             }
         }
-        self.noted = self.table.runs.len();
     }
 
-    fn decide_each(&mut self, tests: &[usize], more: usize, given: &[usize]) {
+    fn decide_each(&mut self, tests: &[usize], more: usize) {
         for (at, test) in tests.iter().copied().enumerate() {
             if self.decided.contains(&test) {
                 continue;
@@ -121,14 +115,15 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 self.runs.see_investigating(test, tests.len() - at - 1 + more);
             }
             let before = self.runs.started();
+            self.note_regimes(test);
             let decision = self.decide(test);
+            // A suite may have thousands of tests that fail.
+            self.runs.forget_after(test);
             let reruns = self.runs.started() - before;
             match decision {
                 Ok(Some(decision)) => self.enter(test, decision, reruns),
-                // A given test that never failed.
-                Ok(None) => {
-                    self.decided.insert(test);
-                }
+                // A given test that has never failed so far.
+                Ok(None) => {}
                 Err(Stopped) => {
                     let id = self.runs.id(test);
                     self.untried
@@ -141,8 +136,6 @@ impl<'i, 'r> Investigation<'i, 'r> {
                     } else if has_failed {
                         let decision = self.unexplained(test, "the investigation did not end");
                         self.enter(test, decision, reruns);
-                    } else if !given.contains(&test) {
-                        self.decided.insert(test);
                     }
                 }
             }
@@ -361,7 +354,11 @@ impl<'i, 'r> Investigation<'i, 'r> {
     /// The tests to try first: those that were shown to be culprits of others, then those that share a resource.
     fn suspects(&self, test: usize) -> Vec<usize> {
         let mut suspects = self.runs.suspects(test);
-        let known = self.roots.iter().rev().flat_map(|root| &root.culprits);
+        let is_poisoned = self.table.is_always_poisoned(test);
+        let known = self.roots.iter().rev().flat_map(|root| {
+            let itself = is_poisoned.then_some(&root.test);
+            itself.into_iter().chain(&root.culprits)
+        });
         let more: Vec<usize> = known
             .copied()
             .filter(|other| *other != test && !suspects.contains(other))

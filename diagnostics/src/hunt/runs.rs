@@ -143,6 +143,12 @@ impl<'a> Runs<'a> {
         (self.see)(HuntEvent::Investigating { test, left });
     }
 
+    /// Reports that a scene is about to run for a test.
+    pub(super) fn see_trying(&mut self, test: usize, scene: &Scene) {
+        let test = &self.suite[test];
+        (self.see)(HuntEvent::Trying { test, scene });
+    }
+
     pub(super) fn scene(&self, setup: &Setup) -> Scene {
         Scene {
             tests: self.ids(&setup.tests),
@@ -171,10 +177,7 @@ impl<'a> Runs<'a> {
     pub(super) fn attempt(&mut self, test: usize, setup: &Setup) -> Result<Option<Seen>, Stopped> {
         let scene = self.scene(setup);
         for _ in 0..ATTEMPTS {
-            (self.see)(HuntEvent::Trying {
-                test: &self.suite[test],
-                scene: &scene,
-            });
+            self.see_trying(test, &scene);
             let result = self.start(&scene)?;
             if let Some(seen) = self.seen(test, &result) {
                 return Ok(Some(seen));
@@ -214,6 +217,13 @@ impl<'a> Runs<'a> {
             self.note_after(test, before, seen.clone());
         }
         Ok(seen)
+    }
+
+    /// Forgets the results of a test after others.
+    pub(super) fn forget_after(&mut self, test: usize) {
+        if let Some(history) = self.histories.get_mut(&test) {
+            history.after.clear();
+        }
     }
 
     pub(super) fn note_after(&mut self, test: usize, before: &[usize], seen: Seen) {
