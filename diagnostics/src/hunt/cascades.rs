@@ -1,5 +1,6 @@
 //! Tests that fail only because another failed before them and poisoned a lock: shown for all of them at once.
 
+use super::evidence::is_higher;
 use super::runs::{Runs, Setup, Stopped};
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Outcome};
@@ -26,6 +27,17 @@ pub(super) struct Follower {
     pub(super) without: FailureRate,
 }
 
+impl Follower {
+    /// The message of a failure at a poisoned lock says the most; so few runs suffice. In parallel, a test may pass because it
+    /// came before the first failure.
+    fn is_shown(&self) -> bool {
+        let always = self.with.failed == self.with.runs && self.with.runs >= REPEATS;
+        self.without.failed == 0
+            && self.without.runs >= REPEATS
+            && (always || is_higher(self.with, self.without, 1))
+    }
+}
+
 /// Returns those of the tests that fail after the root's failure and pass otherwise, and the scene that shows it.
 pub(super) fn followers(
     runs: &mut Runs<'_>,
@@ -48,52 +60,54 @@ pub(super) fn followers(
     let new = |test| Follower {
         test,
         with: FailureRate::default(),
-        without: FailureRate::default(),
+        without: runs.solo_rate(test),
     };
     let mut followers: Vec<Follower> = tests.iter().copied().map(new).collect();
     if followers.is_empty() {
         return Ok((setup, followers));
     }
     for _ in 0..REPEATS {
-        count(runs, &contrast, None, &mut followers)?;
+        count(runs, root, &contrast, false, &mut followers)?;
     }
     for _ in 0..RUNS {
-        count(runs, &setup, Some(root.test), &mut followers)?;
+        count(runs, root, &setup, true, &mut followers)?;
         followers.retain(|follower| follower.without.failed == 0);
-        if followers.iter().all(|follower| follower.with.runs >= REPEATS) {
+        if followers.iter().all(Follower::is_shown) {
             break;
         }
     }
-    followers.retain(|follower| {
-        follower.with.failed == follower.with.runs
-            && follower.with.runs >= REPEATS
-            && follower.without.runs >= REPEATS
-    });
+    followers.retain(Follower::is_shown);
     Ok((setup, followers))
 }
 
-/// Runs a scene, and counts each test's result by the root's.
+/// Runs a scene, with the root or without it, and counts each test's result by the root's.
 fn count(
     runs: &mut Runs<'_>,
+    root: &Root,
     setup: &Setup,
-    root: Option<usize>,
+    has_root: bool,
     followers: &mut [Follower],
 ) -> Result<(), Stopped> {
+    let scene = runs.scene(setup);
+    if let Some(follower) = followers.first() {
+        runs.see_trying(follower.test, &scene);
+    }
     let result = runs.run(setup)?;
     if result.void.is_some() {
         return Ok(());
     }
-    let outcome = |test: usize| result.outcomes.get(runs.id(test)).copied();
-    let root_failed = match root.map(outcome) {
-        None | Some(Some(Outcome::Passed)) => false,
-        Some(Some(Outcome::Failed)) => true,
-        Some(_) => return Ok(()),
+    let failed = |test: usize| match result.outcomes.get(runs.id(test)) {
+        Some(Outcome::Passed) => Some(false),
+        Some(Outcome::Failed) => Some(true),
+        Some(Outcome::Unknown) | None => None,
+    };
+    let root_failed = if has_root { failed(root.test) } else { Some(false) };
+    let Some(root_failed) = root_failed else {
+        return Ok(());
     };
     for follower in followers {
-        let failed = match outcome(follower.test) {
-            Some(Outcome::Passed) => false,
-            Some(Outcome::Failed) => true,
-            _ => continue,
+        let Some(failed) = failed(follower.test) else {
+            continue;
         };
         let rate = if root_failed {
             &mut follower.with

@@ -3,6 +3,7 @@
 use super::evidence::is_higher;
 use super::predecessors::Proof;
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
+use crate::rates::FailureRate;
 use std::collections::HashSet;
 
 /// The number of runs alone before others are blamed, and for few and many runs with them.
@@ -14,13 +15,17 @@ const FEW: u32 = 10;
 /// The number of runs after which two rates are compared for the last time, and without a failure until then.
 const LAST: u32 = 20;
 const WITHOUT_FAILURE: u32 = 8;
+/// The number of failures in new runs, the number of these, and that of new runs alone.
+const AGAIN_FAILED: u32 = 2;
+const AGAIN: u32 = 10;
+const SOLO_AGAIN: u32 = 20;
 /// The number of suspects that are tried one by one, and the runs of each to see one failure.
 const SUSPECTS: usize = 5;
 const SUSPECT_RUNS: u32 = 4;
 /// The number of runs with all others to see one failure.
 const ALL_RUNS: u32 = 5;
-/// The number of runs of a search among all others.
-const SEARCH_RUNS: usize = 100;
+/// The number of runs of a search among all others, about.
+const SEARCH_RUNS: u32 = 100;
 /// The assumed probability that the test fails while the one that it fails with is there.
 const ASSUMED_RATE: f64 = 0.4;
 /// The share of belief that is left for tests that were absent from a failing scene: the failure may have been another.
@@ -102,6 +107,10 @@ fn continued(
         };
         let without = runs.solo_until(test, solo_runs)?;
         if is_higher(with, without, looks) {
+            if !is_shown_again(runs, test, setup, with.runs)? {
+                return Ok(None);
+            }
+            let without = runs.solo_rate(test);
             return Ok(Some(Proof {
                 culprits: Vec::new(),
                 with,
@@ -110,6 +119,23 @@ fn continued(
             }));
         }
     }
+}
+
+/// Returns whether the test fails again in new runs, and still not alone: the first runs were chosen because it failed.
+fn is_shown_again(runs: &mut Runs<'_>, test: usize, setup: &Setup, first: u32) -> Result<bool, Stopped> {
+    let mut again = FailureRate::default();
+    while again.failed < AGAIN_FAILED {
+        if again.runs >= AGAIN.max(2 * first) {
+            return Ok(false);
+        }
+        let Some(seen) = runs.attempt(test, setup)? else {
+            return Ok(false);
+        };
+        again.add(seen.failed);
+    }
+    let known = runs.solo_rate(test);
+    let alone = runs.solo_until(test, known.runs + SOLO_AGAIN)?;
+    Ok(alone.failed == known.failed && alone.runs == known.runs + SOLO_AGAIN)
 }
 
 /// Finds a single test with which this one fails more often than alone: suspects first. `None` if none is shown.
@@ -123,36 +149,56 @@ pub(super) fn suspected(
         return Ok(None);
     }
     let all = company.all(runs, test);
-    let present = suspects.iter().filter(|suspect| all.contains(suspect));
-    for (at, suspect) in present.take(SUSPECTS).enumerate() {
-        if let Some(proof) = pair(runs, test, company, *suspect, SUSPECT_RUNS, at + 1)? {
-            return Ok(Some(proof));
+    let present = suspects.iter().copied().filter(|suspect| all.contains(suspect));
+    let mut tried: Vec<(usize, Vec<Seen>)> = present
+        .take(SUSPECTS)
+        .map(|suspect| (suspect, Vec::new()))
+        .collect();
+    let mut looks = 0;
+    // In turns: most runs with the right one show it, and all with the wrong ones are in vain.
+    for _ in 0..SUSPECT_RUNS {
+        let mut at = 0;
+        while at < tried.len() {
+            let (suspect, all_seen) = &mut tried[at];
+            let setup = company.setup(&[*suspect], test);
+            let seen = runs.attempt(test, &setup)?;
+            let has_failed = seen.as_ref().is_some_and(|seen| seen.failed);
+            all_seen.extend(seen);
+            if !has_failed {
+                at += 1;
+                continue;
+            }
+            looks += 1;
+            let (suspect, all_seen) = tried.remove(at);
+            if let Some(proof) = with_pair(runs, test, &setup, suspect, all_seen, looks)? {
+                return Ok(Some(proof));
+            }
         }
     }
     Ok(None)
 }
 
-/// Compares the rates with one other test, if a failure is seen within some runs.
+/// Compares the rates with one other test and alone.
 fn pair(
     runs: &mut Runs<'_>,
     test: usize,
     company: Company<'_>,
     other: usize,
-    first_runs: u32,
     looks: usize,
 ) -> Result<Option<Proof>, Stopped> {
     let setup = company.setup(&[other], test);
-    let mut first = Vec::new();
-    while !first.iter().any(|seen: &Seen| seen.failed) {
-        if first.len() >= first_runs as usize {
-            return Ok(None);
-        }
-        let Some(seen) = runs.attempt(test, &setup)? else {
-            return Ok(None);
-        };
-        first.push(seen);
-    }
-    let proof = continued(runs, test, &setup, first, looks)?;
+    with_pair(runs, test, &setup, other, Vec::new(), looks)
+}
+
+fn with_pair(
+    runs: &mut Runs<'_>,
+    test: usize,
+    setup: &Setup,
+    other: usize,
+    first: Vec<Seen>,
+    looks: usize,
+) -> Result<Option<Proof>, Stopped> {
+    let proof = continued(runs, test, setup, first, looks)?;
     Ok(proof.map(|proof| Proof {
         culprits: vec![other],
         ..proof
@@ -182,13 +228,14 @@ pub(super) fn among_all(
     };
     let mut beliefs = Beliefs::new(all.iter().map(|other| (*other, weight(other))));
     let mut looks = 0;
-    for _ in 0..SEARCH_RUNS {
+    let end = runs.started() + SEARCH_RUNS;
+    while runs.started() < end {
         let some = beliefs.half();
         if let [(only, share)] = beliefs.best(1)[..]
             && share >= CONVINCED
         {
             looks += 1;
-            if let Some(proof) = pair(runs, test, company, only, WITHOUT_FAILURE, looks)? {
+            if let Some(proof) = pair(runs, test, company, only, looks)? {
                 return Ok(Some(proof));
             }
             beliefs.lower(&[only], (1.0 - ASSUMED_RATE).powi(WITHOUT_FAILURE as i32));

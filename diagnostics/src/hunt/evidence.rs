@@ -4,7 +4,7 @@ use crate::rates::{FailureRate, p_value};
 
 /// The greatest accepted probability that a test which fails at random gave exactly these results. It is small because many
 /// other results would be taken for a proof, too.
-const ACCEPTED_LIKELIHOOD: f64 = 0.002;
+const ACCEPTED_LIKELIHOOD: f64 = 0.001;
 /// The greatest accepted probability that two rates differ by chance.
 const ACCEPTED_P: f64 = 0.01;
 
@@ -51,8 +51,8 @@ mod tests {
     #[test]
     fn more_hypotheses_need_more_results() {
         // 2^-10 = 0.00098.
-        assert!(is_no_chance(rate(5, 10), 2));
-        assert!(!is_no_chance(rate(5, 10), 3));
+        assert!(is_no_chance(rate(5, 10), 1));
+        assert!(!is_no_chance(rate(5, 10), 2));
         assert!(!is_no_chance(rate(4, 8), 1));
         assert!(is_no_chance(rate(10, 20), 1000));
     }

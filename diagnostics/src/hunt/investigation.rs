@@ -3,9 +3,10 @@
 use super::HuntEvent;
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
+use super::evidence::is_higher;
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
-use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS};
-use super::runs::{Runs, Setup, Stopped, rate};
+use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS, SOLO_RUNS_OF_FAILING};
+use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
 use crate::rates::{FailureRate, p_value};
 use crate::scene::Arrangement;
@@ -36,8 +37,6 @@ pub(super) struct Investigation<'i, 'r> {
     /// The first failures that may have poisoned locks.
     roots: Vec<Root>,
     untried: Vec<String>,
-    /// The number of runs of regimes whose results are in the histories.
-    noted: usize,
 }
 
 /// A class with its evidence.
@@ -59,7 +58,6 @@ impl<'i, 'r> Investigation<'i, 'r> {
             decided: BTreeSet::new(),
             roots: Vec::new(),
             untried: Vec::new(),
-            noted: 0,
         }
     }
 
@@ -78,43 +76,37 @@ impl<'i, 'r> Investigation<'i, 'r> {
         let mut queue = given.to_vec();
         queue.extend(failures.iter().copied().filter(|test| !given.contains(test)));
         queue.retain(|test| !self.decided.contains(test));
-        self.note_regimes(&queue);
         // Those that always fail are known without a further scene.
         for test in &queue {
-            if self.failed_alone(*test) && self.table.is_failing(*test) {
-                let decision = Decision {
-                    class: Class::Failing,
-                    culprits: Vec::new(),
-                    with: FailureRate::default(),
-                    without: self.runs.solo_rate(*test),
-                    setup: Setup::alone(*test),
-                };
+            if self.runs.solo_rate(*test).runs == 0
+                && self.failed_alone(*test)
+                && self.table.is_failing(*test, SOLO_RUNS_OF_FAILING - 1)
+            {
+                let decision = self.failing(*test);
                 self.enter(*test, decision, 0);
             }
         }
         let (poisoned, queue): (Vec<usize>, Vec<usize>) = queue
             .into_iter()
             .partition(|test| self.table.is_always_poisoned(*test));
-        self.decide_each(&queue, poisoned.len(), given);
+        self.decide_each(&queue, poisoned.len());
         self.decide_cascades(&poisoned);
-        self.decide_each(&poisoned, 0, given);
+        self.decide_each(&poisoned, 0);
     }
 
-    /// Adds the results of new regimes to the histories of these tests.
-    fn note_regimes(&mut self, tests: &[usize]) {
-        for run in &self.table.runs[self.noted..] {
-            for test in tests {
-                if let (Some(before), Some(seen)) = (run.before(*test), run.seen(*test))
-                    && !before.is_empty()
-                {
-                    self.runs.note_after(*test, before, seen);
-                }
+    /// Adds the results of the regimes to the history of a test.
+    fn note_regimes(&mut self, test: usize) {
+        self.runs.forget_after(test);
+        for run in &self.table.runs {
+            if let (Some(before), Some(seen)) = (run.before(test), run.seen(test))
+                && !before.is_empty()
+            {
+                self.runs.note_after(test, before, seen);
             }
         }
-        self.noted = self.table.runs.len();
     }
 
-    fn decide_each(&mut self, tests: &[usize], more: usize, given: &[usize]) {
+    fn decide_each(&mut self, tests: &[usize], more: usize) {
         for (at, test) in tests.iter().copied().enumerate() {
             if self.decided.contains(&test) {
                 continue;
@@ -123,14 +115,15 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 self.runs.see_investigating(test, tests.len() - at - 1 + more);
             }
             let before = self.runs.started();
+            self.note_regimes(test);
             let decision = self.decide(test);
+            // A suite may have thousands of tests that fail.
+            self.runs.forget_after(test);
             let reruns = self.runs.started() - before;
             match decision {
                 Ok(Some(decision)) => self.enter(test, decision, reruns),
-                // A given test that never failed.
-                Ok(None) => {
-                    self.decided.insert(test);
-                }
+                // A given test that has never failed so far.
+                Ok(None) => {}
                 Err(Stopped) => {
                     let id = self.runs.id(test);
                     self.untried
@@ -143,8 +136,6 @@ impl<'i, 'r> Investigation<'i, 'r> {
                     } else if has_failed {
                         let decision = self.unexplained(test, "the investigation did not end");
                         self.enter(test, decision, reruns);
-                    } else if !given.contains(&test) {
-                        self.decided.insert(test);
                     }
                 }
             }
@@ -208,8 +199,23 @@ impl<'i, 'r> Investigation<'i, 'r> {
         self.own(test)
     }
 
+    fn failing(&self, test: usize) -> Decision {
+        let regimes = self.table.runs.iter().filter(|run| run.regime != Regime::Alone);
+        Decision {
+            class: Class::Failing,
+            culprits: Vec::new(),
+            with: rate(regimes.filter_map(|run| run.failed(test))),
+            without: self.runs.solo_rate(test),
+            setup: Setup::alone(test),
+        }
+    }
+
     /// A test that fails alone: a leftover, or it needs another before it.
     fn of_failing_alone(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let solo = self.runs.solo_rate(test);
+        if self.table.is_failing(test, solo.runs) {
+            return Ok(Some(self.failing(test)));
+        }
         if let Some(decision) = self.leftover(test)? {
             return Ok(Some(decision));
         }
@@ -221,17 +227,15 @@ impl<'i, 'r> Investigation<'i, 'r> {
             .filter(passed)
             .filter_map(|run| run.before(test));
         let shortest = orders.min_by_key(|before| before.len()).map(<[usize]>::to_vec);
-        let before = match shortest {
-            Some(before) => before,
-            // In neither order: another may undo what the first sets. All others come before it here.
-            None => {
-                let all: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
-                match self.runs.after(&all, test)? {
-                    Some(seen) if !seen.failed => all,
-                    _ => return Ok(None),
-                }
+        // In neither order: another test may undo what the first sets. All others come before it here.
+        let before = shortest.unwrap_or_else(|| self.others(test));
+        if !self.runs.seen_after(test).iter().any(|run| !run.seen.failed) {
+            match self.runs.after(&before, test)? {
+                Some(seen) if !seen.failed => {}
+                Some(_) if self.table.never_passes(test, solo.runs) => return Ok(Some(self.failing(test))),
+                _ => return Ok(None),
             }
-        };
+        }
         let question = Question {
             test,
             before: &before,
@@ -333,7 +337,8 @@ impl<'i, 'r> Investigation<'i, 'r> {
     /// Returns the decision for a test that fails because of others: a cascade if one of them failed whenever it did.
     fn with_others(&self, test: usize, class: Class, proof: Proof, setup: Setup) -> Decision {
         let regimes: Vec<_> = self.failed_in(test).filter_map(|run| run.seen(test)).collect();
-        let first = always_failed(&proof.culprits, proof.seen.iter().chain(&regimes));
+        let all_seen: Vec<&Seen> = proof.seen.iter().chain(&regimes).collect();
+        let first = always_failed(&proof.culprits, &all_seen);
         let mut failures = proof.seen.iter().filter(|seen| seen.failed);
         let is_poisoned = failures.all(|seen| seen.poisoned);
         let is_cascade = !first.is_empty() || is_poisoned && !proof.culprits.is_empty();
@@ -349,7 +354,11 @@ impl<'i, 'r> Investigation<'i, 'r> {
     /// The tests to try first: those that were shown to be culprits of others, then those that share a resource.
     fn suspects(&self, test: usize) -> Vec<usize> {
         let mut suspects = self.runs.suspects(test);
-        let known = self.roots.iter().rev().flat_map(|root| &root.culprits);
+        let is_poisoned = self.table.is_always_poisoned(test);
+        let known = self.roots.iter().rev().flat_map(|root| {
+            let itself = is_poisoned.then_some(&root.test);
+            itself.into_iter().chain(&root.culprits)
+        });
         let more: Vec<usize> = known
             .copied()
             .filter(|other| *other != test && !suspects.contains(other))
@@ -387,6 +396,10 @@ impl<'i, 'r> Investigation<'i, 'r> {
 
     /// A test that failed only while a second copy of the suite ran.
     fn two_runs(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        // Either copy may fail, so one that fails by itself fails more often in any case.
+        if self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?.failed > 0 {
+            return Ok(None);
+        }
         let setup = Setup {
             twice: true,
             ..Setup::alone(test)
@@ -405,16 +418,17 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 with.add(seen.failed);
             }
         }
-        let orders = self.table.runs.iter().filter(|run| run.order.is_some());
-        let without = rate(orders.filter_map(|run| run.failed(test)));
-        let is_shown = with.failed >= 2 && without.failed == 0 && p_value(with, without) < ACCEPTED;
-        Ok(is_shown.then_some(Decision {
-            class: Class::TwoRuns,
-            culprits: Vec::new(),
-            with,
-            without,
-            setup,
-        }))
+        // Both copies may fail, so it fails more often in any case.
+        let without = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
+        Ok(
+            (without.failed == 0 && is_higher(with, without, 1)).then_some(Decision {
+                class: Class::TwoRuns,
+                culprits: Vec::new(),
+                with,
+                without,
+                setup,
+            }),
+        )
     }
 
     /// A test that passed at first and failed in every later run, whatever the regime.
@@ -462,9 +476,16 @@ impl<'i, 'r> Investigation<'i, 'r> {
         }
     }
 
+    /// All other tests, those of its own program last: so they share its process.
+    fn others(&self, test: usize) -> Vec<usize> {
+        let mut others: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
+        others.sort_by_key(|other| self.runs.is_same_program(*other, test));
+        others
+    }
+
     /// Returns whether the test passes in the regimes that are likeliest to make one pass that fails alone.
     fn passes_again(&mut self, test: usize) -> Result<bool, Stopped> {
-        let others: Vec<usize> = (0..self.runs.tests()).filter(|other| *other != test).collect();
+        let others = self.others(test);
         let beside = Setup::beside(&others, test);
         for setup in [Setup::after(&others, test), beside.clone(), beside] {
             if self.runs.attempt(test, &setup)?.is_none_or(|seen| !seen.failed) {

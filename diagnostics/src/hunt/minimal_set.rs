@@ -24,44 +24,40 @@ pub(super) fn minimal<E>(
     list: &[usize],
     has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
 ) -> Result<Vec<usize>, E> {
-    let mut found = part(&[], false, list, list, has_effect)?;
-    in_order(&mut found, list);
-    Ok(found)
+    let elements = |places: &[usize]| -> Vec<usize> { places.iter().map(|place| list[*place]).collect() };
+    let places: Vec<usize> = (0..list.len()).collect();
+    let found = part(&[], false, &places, &mut |some| has_effect(&elements(some)))?;
+    Ok(elements(&found))
 }
 
-/// Returns the elements of `list` that are needed beside those of `kept`. `is_new` says that `kept` was not tried yet.
+/// Returns the places of `list` that are needed beside those of `kept`. `is_new` says that `kept` was not tried yet.
 fn part<E>(
     kept: &[usize],
     is_new: bool,
     list: &[usize],
-    all: &[usize],
     has_effect: &mut dyn FnMut(&[usize]) -> Result<bool, E>,
 ) -> Result<Vec<usize>, E> {
-    let joined = |some: &[usize], more: &[usize]| {
-        let mut joined = [some, more].concat();
-        in_order(&mut joined, all);
-        joined
-    };
-    if is_new && has_effect(&joined(kept, &[]))? {
+    if is_new && has_effect(kept)? {
         return Ok(Vec::new());
     }
-    if let [only] = list {
-        return Ok(vec![*only]);
+    if list.len() <= 1 {
+        return Ok(list.to_vec());
     }
     let (earlier, later) = list.split_at(list.len() / 2);
-    let of_earlier = part(&joined(kept, later), !later.is_empty(), earlier, all, has_effect)?;
+    let of_earlier = part(&joined(kept, later), true, earlier, has_effect)?;
     let of_later = part(
         &joined(kept, &of_earlier),
         !of_earlier.is_empty(),
         later,
-        all,
         has_effect,
     )?;
-    Ok([of_earlier, of_later].concat())
+    Ok(joined(&of_earlier, &of_later))
 }
 
-fn in_order(some: &mut [usize], order: &[usize]) {
-    some.sort_by_key(|element| order.iter().position(|other| other == element));
+fn joined(some: &[usize], more: &[usize]) -> Vec<usize> {
+    let mut joined = [some, more].concat();
+    joined.sort_unstable();
+    joined
 }
 
 #[cfg(test)]

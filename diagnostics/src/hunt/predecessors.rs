@@ -4,12 +4,15 @@ use super::evidence::is_no_chance;
 use super::minimal_set::{halve, minimal};
 use super::runs::{Runs, Seen, Stopped, rate};
 use crate::rates::FailureRate;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 /// The number of suspects that are tried one by one.
 const SUSPECTS: usize = 8;
-/// A failing scene and its contrast are each run this often, at least.
+/// A failing scene and its contrast are each run this often, at least; a scene that was found by bisection, or has several
+/// tests before it, more often.
 const REPEATS: u32 = 2;
+const REPEATS_OF_BISECTED: u32 = 3;
+const REPEATS_OF_SET: u32 = 4;
 /// The number of further runs, at most, that show that the results are no chance.
 const FURTHER_RUNS: usize = 12;
 
@@ -50,6 +53,8 @@ pub(super) fn search(
         runs,
         question,
         looks: 0,
+        tests: 0,
+        is_bisected: false,
     };
     if search.is_contradicted() {
         return Ok(Answer::Contradicted);
@@ -73,7 +78,7 @@ pub(super) fn search(
             .filter(|test| listed.contains(test))
             .collect();
         let all: Vec<usize> = all.into_iter().filter(|test| suspects.contains(test)).collect();
-        search.looks += all.len() * all.len();
+        search.tests = all.len();
         if search.has_effect(&all)? {
             let found = minimal(&all, &mut |some| search.has_effect(some))?;
             return search.confirm(found);
@@ -85,8 +90,11 @@ pub(super) fn search(
 struct Search<'s, 'r> {
     runs: &'s mut Runs<'r>,
     question: &'s Question<'s>,
-    /// The number of sets among which the answer is chosen.
+    /// The number of single tests among which the answer was chosen.
     looks: usize,
+    /// The number of tests of which sets were tried.
+    tests: usize,
+    is_bisected: bool,
 }
 
 impl Search<'_, '_> {
@@ -134,11 +142,12 @@ impl Search<'_, '_> {
             return Ok(Answer::Contradicted);
         }
         self.looks += list.len();
+        self.is_bisected = true;
         let (single, seen) = halve(&list, &mut |some| self.has_effect(some))?;
         if self.has_effect(&[single])? {
             return self.confirm(vec![single]);
         }
-        self.looks += list.len() * list.len();
+        self.tests = list.len();
         let found = minimal(&seen, &mut |some| self.has_effect(some))?;
         self.confirm(found)
     }
@@ -162,6 +171,18 @@ impl Search<'_, '_> {
         if wanted.is_empty() {
             return Ok(Answer::Contradicted);
         }
+        // With each further test of a set, the number of sets grows by this factor.
+        let sets = self.tests.saturating_pow(set.len() as u32);
+        let looks = if set.len() > 1 {
+            sets
+        } else {
+            self.looks + self.tests
+        };
+        let repeats = match (set.len(), self.is_bisected) {
+            (1, false) => REPEATS,
+            (1, true) => REPEATS_OF_BISECTED,
+            _ => REPEATS_OF_SET,
+        };
         for _ in 0..FURTHER_RUNS {
             let exact = self.exact(&wanted);
             let with = rate(exact.iter().map(|seen| seen.failed));
@@ -180,8 +201,8 @@ impl Search<'_, '_> {
                     Answer::Contradicted
                 });
             }
-            let is_repeated = with.runs >= REPEATS && without.runs >= REPEATS;
-            if is_repeated && is_no_chance(self.explained(&wanted), self.looks) {
+            let is_repeated = with.runs >= repeats && without.runs >= repeats;
+            if is_repeated && is_no_chance(self.explained(&wanted), looks) {
                 return Ok(Answer::Shown(Proof {
                     culprits: set,
                     with,
@@ -219,10 +240,16 @@ impl Search<'_, '_> {
 }
 
 /// Returns the tests of a set that failed in every scene in which the test failed.
-pub(super) fn always_failed<'s>(set: &[usize], seen: impl Iterator<Item = &'s Seen>) -> Vec<usize> {
-    let mut left: BTreeSet<usize> = set.iter().copied().collect();
-    for seen in seen.filter(|seen| seen.failed) {
-        left.retain(|test| seen.others_failed.contains(test));
-    }
-    set.iter().copied().filter(|test| left.contains(test)).collect()
+pub(super) fn always_failed(set: &[usize], seen: &[&Seen]) -> Vec<usize> {
+    let results = |other: &usize| {
+        let failures = seen.iter().filter(|seen| seen.failed);
+        failures
+            .filter_map(|seen| seen.others.get(other))
+            .collect::<Vec<_>>()
+    };
+    let is_first = |other: &&usize| {
+        let results = results(other);
+        !results.is_empty() && results.iter().all(|failed| **failed)
+    };
+    set.iter().filter(is_first).copied().collect()
 }

@@ -65,7 +65,12 @@ const SUITE_REGIMES: [Regime; 6] = [
 ];
 /// The number of runs alone of a test that failed in another regime: with fewer, one that fails every other time would often
 /// look as if it depended on others.
-pub(super) const SOLO_RUNS: u32 = 6;
+pub(super) const SOLO_RUNS: u32 = 10;
+
+/// The number of runs alone of a test that failed in all other regimes.
+pub(super) const SOLO_RUNS_OF_FAILING: u32 = 3;
+/// The number of failures, without a pass, after which a test fails always.
+const FAILING: u32 = 1 + SUITE_REGIMES.len() as u32 + SOLO_RUNS_OF_FAILING;
 
 /// A run of a regime.
 pub(super) struct RegimeRun {
@@ -123,7 +128,9 @@ impl RegimeRun {
         Some(Seen {
             failed: self.failed(test)?,
             poisoned: self.is_poisoned(test),
-            others_failed: others.filter(|other| self.failed(*other) == Some(true)).collect(),
+            others: others
+                .filter_map(|other| Some((other, self.failed(other)?)))
+                .collect(),
         })
     }
 }
@@ -240,20 +247,35 @@ impl RegimeTable {
         };
         let mut outcomes = vec![Outcome::Unknown; runs.tests()];
         let mut all_ran = Ok(());
-        if !together.is_empty() {
+        let mut together = together;
+        for round in 1..=SOLO_RUNS_OF_FAILING {
+            // Those that passed once do so for all.
+            if round > 1 {
+                together.retain(|test| outcomes[*test] == Outcome::Failed && !self.has_passed(*test));
+            }
+            if together.is_empty() {
+                break;
+            }
             match runs.run(&Setup::new(together.clone(), Arrangement::Alone)) {
                 Ok(result) => {
                     let run = RegimeRun::new(runs, Regime::Alone, None, &result);
-                    for test in together {
-                        outcomes[test] = run.outcomes[test];
-                        if run.failed(test) == Some(true) && !self.is_failing(test) {
-                            chosen.insert(test);
-                        }
+                    for test in &together {
+                        outcomes[*test] = run.outcomes[*test];
                     }
-                    chosen.retain(|test| !(run.failed(*test) == Some(true) && self.is_failing(*test)));
                 }
-                Err(stopped) => all_ran = Err(stopped),
+                Err(stopped) => {
+                    all_ran = Err(stopped);
+                    break;
+                }
             }
+        }
+        let failed = |test: &usize| outcomes[*test] == Outcome::Failed;
+        if is_for_all {
+            chosen.extend((0..runs.tests()).filter(failed));
+        }
+        let is_always = |test: &usize| failed(test) && self.is_failing(*test, SOLO_RUNS_OF_FAILING);
+        if all_ran.is_ok() {
+            chosen.retain(|test| !is_always(test));
         }
         for test in chosen {
             let rate = match all_ran.and_then(|()| runs.solo_until(test, SOLO_RUNS)) {
@@ -335,16 +357,31 @@ impl RegimeTable {
         self.runs.iter().any(|run| run.failed(test) == Some(false))
     }
 
-    /// Returns whether the test failed in each of at least two regimes.
-    pub(super) fn is_failing(&self, test: usize) -> bool {
+    /// Returns whether the test failed in both serial orders and all other regimes that have its result, and often enough
+    /// together with these runs more.
+    pub(super) fn is_failing(&self, test: usize, more: u32) -> bool {
+        let in_order = |regime| self.first(regime).and_then(|run| run.failed(test)) == Some(true);
+        in_order(Regime::Forward) && in_order(Regime::Reversed) && self.never_passes(test, more)
+    }
+
+    /// The same, whichever the regimes.
+    pub(super) fn never_passes(&self, test: usize, more: u32) -> bool {
         let results: Vec<bool> = self.runs.iter().filter_map(|run| run.failed(test)).collect();
-        results.len() >= 2 && results.iter().all(|failed| *failed)
+        results.len() as u32 + more >= FAILING && results.iter().all(|failed| *failed)
     }
 
     /// The regimes that were not run, in words.
     pub(super) fn untried(&self, options: &HuntOptions) -> Vec<String> {
         let is_untried = |regime: &Regime| !self.runs.iter().any(|run| run.regime == *regime);
-        let needs_alone = options.alone_for_all || !options.given.is_empty() || !self.failures().is_empty();
+        // What fails in the random order alone is run alone as a part of its investigation.
+        let listed = self
+            .runs
+            .iter()
+            .filter(|run| !matches!(run.regime, Regime::Random(_)));
+        let has_failures = listed
+            .flat_map(|run| &run.outcomes)
+            .any(|outcome| *outcome == Outcome::Failed);
+        let needs_alone = options.alone_for_all || !options.given.is_empty() || has_failures;
         let planned = SUITE_REGIMES
             .into_iter()
             .chain(needs_alone.then_some(Regime::Alone))

@@ -48,8 +48,8 @@ impl Setup {
 pub(super) struct Seen {
     pub(super) failed: bool,
     pub(super) poisoned: bool,
-    /// The other tests that failed in the scene.
-    pub(super) others_failed: HashSet<usize>,
+    /// The other tests of the scene that have a result, and whether they failed.
+    pub(super) others: HashMap<usize, bool>,
 }
 
 /// The result of a test after others.
@@ -143,6 +143,12 @@ impl<'a> Runs<'a> {
         (self.see)(HuntEvent::Investigating { test, left });
     }
 
+    /// Reports that a scene is about to run for a test.
+    pub(super) fn see_trying(&mut self, test: usize, scene: &Scene) {
+        let test = &self.suite[test];
+        (self.see)(HuntEvent::Trying { test, scene });
+    }
+
     pub(super) fn scene(&self, setup: &Setup) -> Scene {
         Scene {
             tests: self.ids(&setup.tests),
@@ -171,10 +177,7 @@ impl<'a> Runs<'a> {
     pub(super) fn attempt(&mut self, test: usize, setup: &Setup) -> Result<Option<Seen>, Stopped> {
         let scene = self.scene(setup);
         for _ in 0..ATTEMPTS {
-            (self.see)(HuntEvent::Trying {
-                test: &self.suite[test],
-                scene: &scene,
-            });
+            self.see_trying(test, &scene);
             let result = self.start(&scene)?;
             if let Some(seen) = self.seen(test, &result) {
                 return Ok(Some(seen));
@@ -193,15 +196,17 @@ impl<'a> Runs<'a> {
             Outcome::Failed => true,
             Outcome::Unknown => return None,
         };
-        let failures = result
-            .outcomes
-            .iter()
-            .filter(|(_, outcome)| **outcome == Outcome::Failed);
-        let others = failures.filter_map(|(other, _)| self.index(other));
+        let others = result.outcomes.iter().filter_map(|(other, outcome)| {
+            let other = self.index(other).filter(|other| *other != test)?;
+            Some((
+                other,
+                (*outcome != Outcome::Unknown).then_some(*outcome == Outcome::Failed)?,
+            ))
+        });
         Some(Seen {
             failed,
             poisoned: result.is_poisoned(id),
-            others_failed: others.filter(|other| *other != test).collect(),
+            others: others.collect(),
         })
     }
 
@@ -212,6 +217,13 @@ impl<'a> Runs<'a> {
             self.note_after(test, before, seen.clone());
         }
         Ok(seen)
+    }
+
+    /// Forgets the results of a test after others.
+    pub(super) fn forget_after(&mut self, test: usize) {
+        if let Some(history) = self.histories.get_mut(&test) {
+            history.after.clear();
+        }
     }
 
     pub(super) fn note_after(&mut self, test: usize, before: &[usize], seen: Seen) {

@@ -57,9 +57,10 @@ pub(crate) struct Verdict {
     /// A minimal set of tests after or beside which it fails; of a brittle test, after which it passes. None for classes
     /// without other tests.
     pub(crate) culprits: Vec<TestId>,
-    /// The failures with the culprits, the load or the second copy. Of a cascade, while the culprit failed.
+    /// The failures with the culprits, the load or the second copy; of a cascade, while the culprit failed; of a leftover, since
+    /// the first failure; of a failing or unexplained test, in all regimes.
     pub(crate) with: FailureRate,
-    /// The failures without them: alone. Of a cascade, while the culprit passed.
+    /// The failures without them: alone; of a cascade also while the culprit passed; of a leftover, before the first failure.
     pub(crate) without: FailureRate,
     /// The smallest known scene in which it fails.
     pub(crate) scene: Scene,
