@@ -23,6 +23,7 @@ mod hooks;
 mod log;
 #[expect(dead_code, reason = "the binary uses the rest")]
 mod log_format;
+mod order;
 mod recording;
 mod selector;
 mod stack;

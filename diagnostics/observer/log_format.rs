@@ -139,11 +139,32 @@ numbered! {
     }
 }
 
+numbered! {
+    /// What became of a requested order of tests. The events from `Unreadable` on are reasons why it could not be kept.
+    OrderEvent {
+        Requested = 1,
+        /// All tests have arrived, and run one after the other.
+        Kept,
+        /// The request could not be read.
+        Unreadable,
+        /// The name of a test could not be read.
+        Nameless,
+        /// A test is not in the order.
+        Unknown,
+        /// Two tests have one name.
+        Repeated,
+        /// No thread could be started for a test.
+        NoThread,
+        /// Not all tests arrived in time.
+        Deadline,
+    }
+}
+
 /// The run, in place of a test's number: accesses by a fixture's factory belong to no test.
 pub(crate) const RUN: u32 = u32::MAX;
 
 numbered! {
-    /// The kind of a record. Up to `Printed` it is about a test or the process; later kinds are accesses. Each variant
+    /// The kind of a record. Up to `Order` it is about a test or the process; later kinds are accesses. Each variant
     /// documents its texts and, after a semicolon, its value.
     Kind {
         /// The program: its path.
@@ -173,6 +194,8 @@ numbered! {
         Stack,
         /// The test harness printed to standard output: a part of the text; [`TRUNCATED`].
         Printed,
+        /// The tests run in the requested order, or cannot: the name of a test; an [`OrderEvent`].
+        Order,
 
         /// A file was opened: path, flags.
         Open = 32,

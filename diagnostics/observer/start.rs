@@ -1,13 +1,13 @@
 //! The constructor, which runs before the program's `main`, and the destructor.
 
-use crate::hooks::child_environment::{self, HOLD, OBSERVE};
+use crate::hooks::child_environment::{self, HOLD, OBSERVE, ORDER};
 use crate::hooks::{self, kill_calls, process_calls, result_calls, thread_calls, thread_names};
 use crate::log::{self, Record};
 use crate::log_format::Kind;
 use crate::recording;
 use crate::stack::{modules, trace};
 use crate::sys::{self, PATH_MAX, own_calls};
-use crate::{dispatch, hold, selector, this_process, thread};
+use crate::{dispatch, hold, order, selector, this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Called by the loader, before the program's own constructors.
@@ -113,6 +113,7 @@ unsafe fn set_up(settings: &Settings) {
             hold::request(request);
         }
         let (test, program) = (variable(b"NEXTEST_TEST_NAME="), variable(b"NEXTEST_BINARY_ID="));
+        let order = variable(ORDER);
         child_environment::hide();
         if !log::begin(settings.folder, settings.slot.into(), is_test) {
             kill_calls::leave_mark();
@@ -124,6 +125,9 @@ unsafe fn set_up(settings: &Settings) {
             thread_names::disable();
         }
         record_program();
+        if let Some(request) = order.filter(|_| is_test && !thread_calls::is_one_test()) {
+            order::request(request);
+        }
         if let Some(test) = test.filter(|_| is_test && settings.tests == ONE_TEST) {
             let mut record = Record::new(Kind::Named, test);
             record.second = [&[], program.unwrap_or_default()];

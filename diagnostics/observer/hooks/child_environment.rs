@@ -20,6 +20,8 @@ const PRELOAD: &[u8] = b"LD_PRELOAD=";
 pub(crate) const OBSERVE: &[u8] = b"COFFERDAM_OBSERVE=";
 /// The variable with the requested pauses.
 pub(crate) const HOLD: &[u8] = b"COFFERDAM_HOLD=";
+/// The variable with the requested order of tests, which is for the first process only.
+pub(crate) const ORDER: &[u8] = b"COFFERDAM_ORDER=";
 /// Variables of a fixture's keeper and of the programs that it starts. Those belong to the run and not to a test.
 const OF_THE_RUN: [&[u8]; 2] = [b"COFFERDAM_KEEPER=", b"COFFERDAM_FIXTURE="];
 
@@ -56,7 +58,7 @@ pub(crate) unsafe fn hide() {
                     *to = place.cast();
                     to = to.add(1);
                 }
-            } else {
+            } else if !text.starts_with(ORDER) {
                 *to = *from;
                 to = to.add(1);
             }
@@ -116,6 +118,11 @@ impl Memory {
             at: at.cast(),
             length,
         })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: memory of that length, which lives as long as this.
+        unsafe { core::slice::from_raw_parts(self.at, self.length) }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::recording::{self, ReentrancyGuard};
 use crate::stack::work_memory;
 use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{c_char, c_int, c_void};
-use crate::{hold, selector, sys, this_process, thread};
+use crate::{hold, order, selector, sys, this_process, thread};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 
@@ -23,6 +23,8 @@ struct Launch {
     sigsys_masked: AtomicU8,
     /// Set if the thread is the test itself, and not one of its helpers.
     is_test: AtomicBool,
+    /// The gate at which the test waits for its turn; 0 for none.
+    gate: AtomicU32,
 }
 
 static LAUNCHES: [Launch; 256] = [const {
@@ -33,6 +35,7 @@ static LAUNCHES: [Launch; 256] = [const {
         test: AtomicU32::new(0),
         sigsys_masked: AtomicU8::new(0),
         is_test: AtomicBool::new(false),
+        gate: AtomicU32::new(0),
     }
 }; 256];
 
@@ -78,6 +81,9 @@ pub unsafe extern "C" fn pthread_create(
     // SAFETY: the program's call with a start function of ours, which calls the program's; the launch is static.
     let failed = unsafe { real::pthread_create(thread, attributes, begin as Start as usize, place) };
     if failed != 0 {
+        if launch.is_test.load(Relaxed) {
+            order::thread_refused();
+        }
         launch.taken.store(false, Release);
     }
     failed
@@ -85,18 +91,13 @@ pub unsafe extern "C" fn pthread_create(
 
 fn prepare(start: usize, argument: *mut c_void) -> Option<&'static Launch> {
     let _guard = ReentrancyGuard::enter()?;
-    let free = |launch: &&Launch| {
-        launch
-            .taken
-            .compare_exchange(false, true, AcqRel, Relaxed)
-            .is_ok()
-    };
-    let Some(launch) = LAUNCHES.iter().find(free) else {
+    let Some(launch) = free_launch() else {
         log::count(header::UNKNOWN_THREADS);
         return None;
     };
     let creator = thread::current().test.load(Relaxed);
     let is_test = creator == 0 && this_process::is_test() && this_process::is_original() && !is_one_test();
+    let mut gate = 0;
     let test = if is_test {
         let number = TESTS.fetch_add(1, Relaxed) + 1;
         let mut memory = work_memory::take();
@@ -107,6 +108,7 @@ fn prepare(start: usize, argument: *mut c_void) -> Option<&'static Launch> {
         let mut record = Record::new(Kind::Test, name);
         record.value = u64::from(number);
         recording::append(&record, false);
+        gate = order::gate_of(name);
         number
     } else {
         creator
@@ -118,7 +120,30 @@ fn prepare(start: usize, argument: *mut c_void) -> Option<&'static Launch> {
         .sigsys_masked
         .store(thread::current().sigsys_masked.load(Relaxed), Relaxed);
     launch.is_test.store(is_test, Relaxed);
+    launch.gate.store(gate, Relaxed);
     Some(launch)
+}
+
+/// Takes a launch that is not in use.
+fn free_launch() -> Option<&'static Launch> {
+    let free = |launch: &&Launch| {
+        launch
+            .taken
+            .compare_exchange(false, true, AcqRel, Relaxed)
+            .is_ok()
+    };
+    // A test must not miss its gate. The threads that hold launches release them as soon as they run.
+    const TRIES: u32 = 100_000;
+    for _ in 0..TRIES {
+        let found = LAUNCHES.iter().find(free);
+        if found.is_some() || !order::is_arriving() {
+            return found;
+        }
+        // SAFETY: only gives up the rest of this turn.
+        unsafe { sys::sched_yield() };
+    }
+    order::thread_refused();
+    None
 }
 
 /// The start function of every thread that was started here.
@@ -129,7 +154,7 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     // SAFETY: the launch that `pthread_create` passed, which is static.
     let launch = unsafe { &*launch.cast::<Launch>() };
     let (start, argument) = (launch.start.load(Acquire), launch.argument.load(Acquire));
-    let is_test = launch.is_test.load(Relaxed);
+    let (is_test, gate) = (launch.is_test.load(Relaxed), launch.gate.load(Relaxed));
     let own = thread::current();
     own.test.store(launch.test.load(Relaxed), Relaxed);
     own.awaits_name.store(u8::from(is_test), Relaxed);
@@ -139,6 +164,9 @@ unsafe extern "C" fn begin(launch: *mut c_void) -> *mut c_void {
     if selector::is_on() {
         signal_masks::unblock();
         selector::arm();
+    }
+    if gate != 0 {
+        order::wait(gate);
     }
     // SAFETY: the start function that the program passed to `pthread_create`.
     let answer = unsafe { core::mem::transmute::<usize, Start>(start)(argument) };

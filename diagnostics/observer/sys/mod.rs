@@ -56,6 +56,7 @@ pub(crate) const RTLD_NEXT: *mut c_void = usize::MAX as *mut c_void;
 
 pub(crate) const SEEK_SET: c_int = 0;
 pub(crate) const SEEK_CUR: c_int = 1;
+pub(crate) const SEEK_END: c_int = 2;
 
 pub(crate) const SIGSYS: c_int = 31;
 pub(crate) const SIG_BLOCK: c_int = 0;
@@ -183,6 +184,11 @@ unsafe extern "C" {
         parent: Option<unsafe extern "C" fn()>,
         child: Option<unsafe extern "C" fn()>,
     ) -> c_int;
+    pub(crate) fn pthread_key_create(
+        key: *mut c_uint,
+        destructor: Option<extern "C" fn(*mut c_void)>,
+    ) -> c_int;
+    pub(crate) fn pthread_setspecific(key: c_uint, value: *const c_void) -> c_int;
     pub(crate) fn raise(signal: c_int) -> c_int;
     pub(crate) fn sched_yield() -> c_int;
     pub(crate) fn strlen(text: *const c_char) -> usize;

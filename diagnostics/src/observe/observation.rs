@@ -9,7 +9,7 @@ use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_lib
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
 use super::log::results::{self, ReportedOutcome, TestResult};
 use super::log::source_lines::LineResolver;
-use super::log::{Log, account_file};
+use super::log::{Log, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
 use super::suite_programs::SuitePrograms;
 use crate::findings::{Account, Coverage, Program};
@@ -225,6 +225,11 @@ fn leave_out(account: &mut Account, logs: &[Log], attribution: &Attribution, kno
         };
         if !attribution.is_replaced(index) {
             account.leave_out(&name(log), why, 1);
+        }
+    }
+    for log in logs {
+        if let Some(Err(why)) = test_order::kept(log) {
+            account.leave_out(&name(log), &format!("the order of its tests: {why}"), 1);
         }
     }
     let has_tests: BTreeSet<u32> = attribution.tests.iter().map(|test| test.pid).collect();

@@ -7,6 +7,7 @@ mod libtest_output;
 mod process_facts;
 pub(crate) mod results;
 pub(crate) mod source_lines;
+pub(crate) mod test_order;
 
 pub(crate) use process_facts::binary_of;
 

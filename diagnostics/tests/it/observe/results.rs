@@ -86,6 +86,7 @@ fn no_test_fails_by_the_end_of_another() {
         ("kill", &[]),
         ("", &[]),
     ] {
-        assert_eq!(failed(&package, &CARGO, &[("ENDS", ends)]), wanted, "{ends}");
+        let command = [&CARGO[..], &["--", "--test-threads=3"]].concat();
+        assert_eq!(failed(&package, &command, &[("ENDS", ends)]), wanted, "{ends}");
     }
 }

@@ -1,0 +1,150 @@
+//! Tests in a requested order.
+
+use super::package::Package;
+use crate::recording::Told;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ORDERED: &str = include_str!("suites/ordered.rs");
+
+/// A suite with a program that was built once, and the names of its tests in the order in which libtest starts them.
+struct Suite {
+    package: Package,
+    program: PathBuf,
+    names: Vec<String>,
+}
+
+impl Suite {
+    fn new() -> Self {
+        let package = Package::new("ordered", ORDERED);
+        let program = package.path().join("ordered-program");
+        let source = package.path().join("tests/ordered.rs");
+        #[expect(clippy::disallowed_methods, reason = "a suite that is started many times")]
+        let built = std::process::Command::new("rustc")
+            .args(["--test", "--edition", "2024", "-o"])
+            .args([&program, &source])
+            .status();
+        assert!(built.unwrap().success());
+        let mut names: Vec<String> = (0..200).map(|number| format!("t{number:03}")).collect();
+        names.insert(0, "panics".to_owned());
+        Self {
+            package,
+            program,
+            names,
+        }
+    }
+
+    fn write_order(&self, file: &str, names: &[String]) -> PathBuf {
+        self.package.write(file, &format!("{}\n", names.join("\n")));
+        self.package.path().join(file)
+    }
+
+    /// Runs a script with a function `start`, which starts the program with all tests at once.
+    fn run(&self, script: &str, options: &[&str]) -> Told {
+        let script = format!(
+            "start() {{ $CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER {} --test-threads=201 --exact {} \
+             > out 2>&1; }}\n{script}\n:",
+            self.program.display(),
+            self.names.join(" ")
+        );
+        self.package.observe(options, &["sh", "-c", &script])
+    }
+
+    fn ran(&self, file: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.package.path().join(file)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+/// The names in an order that differs with the seed.
+fn shuffled(names: &[String], mut seed: u64) -> Vec<String> {
+    let mut names = names.to_vec();
+    for place in (1..names.len()).rev() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        names.swap(place, (seed >> 33) as usize % (place + 1));
+    }
+    names
+}
+
+fn request(order: &Path) -> String {
+    format!("COFFERDAM_ORDER=\"10000;{}\"", order.display())
+}
+
+const NOT_KEPT: &str = "the order of its tests: ";
+
+#[test]
+fn two_hundred_tests_run_in_every_order_while_the_processors_are_busy() {
+    let suite = Suite::new();
+    let mut orders = vec![suite.names.clone(), suite.names.iter().rev().cloned().collect()];
+    orders.extend((0..98).map(|seed| shuffled(&suite.names, seed)));
+    let mut script = String::from("while :; do :; done & one=$!\nwhile :; do :; done & other=$!\n");
+    for (number, order) in orders.iter().enumerate() {
+        let request = request(&suite.write_order(&format!("order-{number}"), order));
+        script += &format!("RAN=ran-{number} {request} start\n");
+    }
+    script += "kill $one $other";
+    let told = suite.run(&script, &["--no-backtrace"]);
+    assert!(!told.out.contains(NOT_KEPT), "{}{}", told.out, told.err);
+    for (number, order) in orders.iter().enumerate() {
+        assert_eq!(suite.ran(&format!("ran-{number}")), *order, "{number}");
+    }
+    assert!(
+        told.out.contains("failed: t005 (ordered-program)"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert_eq!(told.out.matches("failed: ").count(), 1, "{}", told.out);
+}
+
+#[test]
+fn an_order_that_cannot_be_kept_is_given_up_and_the_report_says_why() {
+    let suite = Suite::new();
+    let reversed: Vec<String> = suite.names.iter().rev().cloned().collect();
+    let order = suite.write_order("order", &reversed);
+    let missing = suite.write_order("missing", &reversed[1..]);
+    let more = [&reversed[..], &["t200".to_owned()]].concat();
+    let more = suite.write_order("more", &more).display().to_string();
+    let request = request(&order);
+    let small = format!("COFFERDAM_ORDER=\"100;{more}\"");
+    // The address space has room for some of the threads only.
+    for (script, options, why) in [
+        (
+            format!("{} start", self::request(&missing)),
+            &[][..],
+            "t199 is not in the order",
+        ),
+        (format!("{small} start"), &[], "not all tests began in time"),
+        (
+            format!("{request} start"),
+            &["--no-names"],
+            "the name of a test could not be read",
+        ),
+        (
+            // The address space has room for some of the threads only.
+            format!("(ulimit -v 4000000; RUST_MIN_STACK=67108864 {request} start)"),
+            &[],
+            "no thread could be started for a test",
+        ),
+        (
+            "COFFERDAM_ORDER=\"100;/no/such/file\" start".to_owned(),
+            &[],
+            "the order could not be read",
+        ),
+    ] {
+        let _ = fs::remove_file(suite.package.path().join("ran"));
+        let told = suite.run(&format!("export RAN=ran\n{script}"), options);
+        let line = format!("{NOT_KEPT}{why}");
+        assert!(told.out.contains(&line), "{line}: {}{}", told.out, told.err);
+        assert_eq!(suite.ran("ran").len(), suite.names.len(), "{why}");
+    }
+}
+
+#[test]
+fn a_test_that_exits_the_process_ends_the_order_and_no_later_test_has_a_result() {
+    let suite = Suite::new();
+    let order = suite.write_order("order", &suite.names);
+    let told = suite.run(&format!("RAN=ran ENDS=t100 {} start", request(&order)), &[]);
+    assert!(!told.out.contains(NOT_KEPT), "{}{}", told.out, told.err);
+    assert_eq!(suite.ran("ran"), suite.names[..102]);
+}
