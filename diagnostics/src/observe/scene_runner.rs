@@ -2,8 +2,8 @@
 
 use super::interruption::Interruption;
 use super::launch::{Launch, StartedProgram};
-use super::log::account_file;
 use super::log::results::{self, ReportedOutcome};
+use super::log::{account_file, test_order};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
@@ -17,8 +17,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The variable that names the file with the order in which the observer lets tests run, one name per line.
+/// For the observer: the time in milliseconds in which all tests have to begin, and the file with their order, one name per
+/// line.
 const ORDER: &str = "COFFERDAM_ORDER";
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs scenes of a suite.
 #[derive(Debug)]
@@ -198,7 +200,7 @@ impl<'a> SceneRunner<'a> {
                     }
                     command
                         .arg(format!("--test-threads={}", tests.len()))
-                        .env(ORDER, order);
+                        .env(ORDER, format!("{};{}", PATIENCE.as_millis(), order.display()));
                 }
             }
         }
@@ -225,6 +227,9 @@ impl SceneRunner<'_> {
             ..SceneResult::default()
         };
         let own = || logs.iter().filter(|log| log.pid() == process.id());
+        if let Some(why) = own().find_map(|log| test_order::kept(log)?.err()) {
+            result.void = Some(format!("the order could not be enforced: {why}"));
+        }
         let reported = results::of_all(own());
         for test in tests {
             let of_test = reported.iter().find(|one| one.name == test.name);

@@ -20,7 +20,8 @@ const RACE: [&str; 2] = ["sales_of_monday_are_printed", "sales_of_sunday_are_pri
 
 fn office() -> Package {
     let package = Package::new("office", OFFICE);
-    let manifest = "[package]\nname = \"ticket-office\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+    let manifest =
+        "[package]\nname = \"ticket-office\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
     package.write("Cargo.toml", manifest);
     package.write("src/lib.rs", OFFICE_LIB);
     package
@@ -84,9 +85,16 @@ fn a_hunt_names_the_class_the_culprit_and_the_resource_of_each_unstable_test() {
     let races: Vec<&String> = causes.iter().filter(|cause| cause.starts_with("race")).collect();
     assert!(!races.is_empty(), "{causes:#?}");
     for race in races {
-        assert!(RACE.iter().all(|name| race.contains(name)) && race.ends_with("file"), "{race}");
+        assert!(
+            RACE.iter().all(|name| race.contains(name)) && race.ends_with("file"),
+            "{race}"
+        );
     }
-    let others = |cause: &&String| !["victim", "brittle", "race"].iter().any(|class| cause.starts_with(class));
+    let others = |cause: &&String| {
+        !["victim", "brittle", "race"]
+            .iter()
+            .any(|class| cause.starts_with(class))
+    };
     assert_eq!(causes.iter().filter(others).count(), 0, "{causes:#?}");
 }
 
@@ -95,13 +103,20 @@ fn a_named_test_is_examined_and_its_command_repeats_the_failure() {
     let package = office();
     let told = run(&package, &["hunt", VICTIM], &CARGO);
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
-    let rerun = told.out.lines().find_map(|line| line.trim().strip_prefix("rerun: cargo cofferdam "));
+    let rerun = told
+        .out
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("rerun: cargo cofferdam "));
     let words = rerun.unwrap().split(' ').collect::<Vec<_>>();
     let (words, command) = words.split_at(words.iter().position(|word| *word == "--").unwrap());
     let again = run(&package, &[words, &["--times", "3"]].concat(), &command[1..]);
     assert_eq!(again.code, Some(1), "{}{}", again.out, again.err);
     assert!(again.out.contains("failed in 3 of 3 runs"), "{}", again.out);
-    assert!(again.out.contains(&format!("failed: office::{VICTIM}")), "{}", again.out);
+    assert!(
+        again.out.contains(&format!("failed: office::{VICTIM}")),
+        "{}",
+        again.out
+    );
     assert!(again.out.contains("left: \"11 USD\""), "{}", again.out);
 }
 
@@ -115,9 +130,21 @@ fn a_rerun_has_the_exit_code_of_its_tests() {
         (vec![POLLUTER, "--order", &both], 0, "failed in 0 of 1 run"),
         (vec![BRITTLE], 1, "failed in 1 of 1 run"),
         (vec![BRITTLE, "--order", SETTER], 0, "failed in 0 of 1 run"),
-        (vec![VICTIM, "--load", "2", "--twice", "--times", "2"], 0, "failed in 0 of 2 runs"),
-        (vec!["printed"], 2, "no test is named `printed`; similar: office::sales_of_monday_are_printed, "),
-        (vec![VICTIM, "--order", "nothing"], 2, "no test is named `nothing`; the command runs 6 tests"),
+        (
+            vec![VICTIM, "--load", "2", "--twice", "--times", "2"],
+            0,
+            "failed in 0 of 2 runs",
+        ),
+        (
+            vec!["printed"],
+            2,
+            "no test is named `printed`; similar: office::sales_of_monday_are_printed, ",
+        ),
+        (
+            vec![VICTIM, "--order", "nothing"],
+            2,
+            "no test is named `nothing`; the command runs 6 tests",
+        ),
     ] {
         let told = run(&package, &[&["rerun"], &words[..]].concat(), &CARGO);
         assert_eq!(told.code, Some(code), "{words:?}: {}{}", told.out, told.err);
@@ -133,7 +160,8 @@ fn a_name_that_fits_several_tests_is_refused_with_their_names() {
     let told = run(&package, &["rerun", "same"], &CARGO);
     assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
     assert!(
-        told.err.contains("`same` fits several tests: first::a::same, second::a::same"),
+        told.err
+            .contains("`same` fits several tests: first::a::same, second::a::same"),
         "{}",
         told.err
     );
@@ -146,7 +174,10 @@ fn a_stable_suite_is_stable_in_every_regime() {
         "stable",
         "#[test] fn a() {}\n#[test] #[should_panic] fn b() { panic!() }\n#[test] #[ignore] fn c() { panic!() }\n",
     );
-    package.write("src/lib.rs", "/// ```\n/// assert_eq!(1, 1);\n/// ```\npub fn one() {}\n");
+    package.write(
+        "src/lib.rs",
+        "/// ```\n/// assert_eq!(1, 1);\n/// ```\npub fn one() {}\n",
+    );
     let told = run(&package, &["hunt", "--alone"], &CARGO);
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
     let line = told.out.lines().last().unwrap();
@@ -167,9 +198,18 @@ fn under_nextest_a_brittle_test_fails_always_and_a_race_through_a_file_stays() {
     let told = run(&package, &["hunt", "--format", "json"], &command);
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
     let causes = causes(&report(&told));
-    assert!(causes.contains(&format!("failing: {BRITTLE} <  through ")), "{causes:#?}");
-    let others: Vec<_> = causes.iter().filter(|cause| !cause.starts_with("failing")).collect();
-    assert!(others.iter().all(|cause| cause.starts_with("race")), "{causes:#?}");
+    assert!(
+        causes.contains(&format!("failing: {BRITTLE} <  through ")),
+        "{causes:#?}"
+    );
+    let others: Vec<_> = causes
+        .iter()
+        .filter(|cause| !cause.starts_with("failing"))
+        .collect();
+    assert!(
+        others.iter().all(|cause| cause.starts_with("race")),
+        "{causes:#?}"
+    );
 }
 
 #[test]
@@ -198,7 +238,11 @@ fn an_interrupted_hunt_reports_what_is_known_and_is_continued() {
     let seed = ["--seed", "7"];
     let mut hunt = package.cofferdam(&[&["hunt"], &seed[..]].concat(), &CARGO);
     hunt.env("TMPDIR", package.path().join("met"));
-    let mut hunt = hunt.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut hunt = hunt
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let err = BufReader::new(hunt.stderr.take().unwrap());
     for line in err.lines().map_while(Result::ok) {
         if line.starts_with("cofferdam: reversed") {
@@ -208,12 +252,24 @@ fn an_interrupted_hunt_reports_what_is_known_and_is_continued() {
     }
     let told: Told = hunt.wait_with_output().unwrap().into();
     assert_eq!(told.code, Some(130), "{}", told.out);
-    assert!(told.out.lines().last().unwrap().ends_with("; interrupted, --resume continues"), "{}", told.out);
+    assert!(
+        told.out
+            .lines()
+            .last()
+            .unwrap()
+            .ends_with("; interrupted, --resume continues"),
+        "{}",
+        told.out
+    );
     let told = run(&package, &["hunt", "--resume"], &CARGO);
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
     assert!(told.out.contains("; seed 7"), "{}", told.out);
     let other = [&CARGO[..], &["-p", "ticket-office"]].concat();
     let told = run(&package, &["hunt", "--resume"], &other);
     assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
-    assert!(told.err.contains("the last hunt was of another command"), "{}", told.err);
+    assert!(
+        told.err.contains("the last hunt was of another command"),
+        "{}",
+        told.err
+    );
 }
