@@ -139,12 +139,11 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
             "no file, port, variable or directory that both use was observed: memory, such as a static";
         return writeln!(out, "  {DIM}through {what}{DIM:#}");
     }
-    let word = if cause.uses.len() == 1 {
-        "through"
-    } else {
-        "through one of"
-    };
-    writeln!(out, "  {word}")?;
+    if let [shared] = cause.uses.as_slice() {
+        let resource = shared.resource.to_string();
+        return writeln!(out, "  through {}{}", plain(&resource), places(shared));
+    }
+    writeln!(out, "  through one of")?;
     for shared in cause.uses.iter().take(RESOURCES) {
         writeln!(
             out,
