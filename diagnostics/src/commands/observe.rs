@@ -26,6 +26,7 @@ pub(crate) fn observe(
         call_stacks: !args.no_backtrace,
         thread_names: !args.no_names,
         reruns: args.confirm,
+        only_starts: false,
     };
     let baseline = BaselineCheck::read(&args.baseline)?;
     if let Some(file) = &args.accesses {

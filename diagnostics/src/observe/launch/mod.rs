@@ -3,8 +3,14 @@
 
 mod instructions;
 pub(crate) mod isolated_rerun;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for commands that run tests in an order")
+)]
+pub(crate) mod order_request;
 mod project_runner;
 pub(crate) mod runner;
+mod saved_starts;
 pub(crate) mod scratch_dir;
 mod started_program;
 pub(crate) mod test_groups;
@@ -13,6 +19,7 @@ use super::layout;
 use super::log::account_file;
 use crate::cli::RUNNER_WORD;
 use instructions::{Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
+use saved_starts::SavedStarts;
 use scratch_dir::{ScratchDir, allows_execution, is_plain, sweep};
 pub(crate) use started_program::{StartedProgram, has_libtest};
 use std::ffi::OsString;
@@ -36,6 +43,8 @@ pub(crate) struct LaunchSettings {
     pub(crate) thread_names: bool,
     /// Keeps what is needed to rerun tests.
     pub(crate) reruns: bool,
+    /// Saves how each test program is started, in place of starting it. Programs still list their tests.
+    pub(crate) only_starts: bool,
 }
 
 /// The directory for the logs and the variables that lead the processes to it. Dropping it removes the directory.
@@ -115,6 +124,9 @@ impl Launch {
         if settings.reruns {
             fs::write(folder.path().join(runner::KEEP_STARTS), "").map_err(failed("its folder"))?;
         }
+        if settings.only_starts {
+            SavedStarts::create(folder.path()).map_err(failed("its folder"))?;
+        }
         let previous_runner = variable(RUNNER).filter(|runner| !runner.is_empty());
         let project_runner = match &previous_runner {
             Some(runner) => project_runner::in_variable(&runner.to_string_lossy(), dir),
@@ -137,6 +149,15 @@ impl Launch {
     /// Returns the directory of the logs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Returns how the command's test programs would have been started, in their order, if that was to be saved.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for commands that start a suite from its saved starts")
+    )]
+    pub(crate) fn saved_starts(&self) -> io::Result<Vec<StartedProgram>> {
+        SavedStarts::read(self.folder())
     }
 
     /// Returns the path of the runner.
@@ -277,8 +298,10 @@ mod tests {
             call_stacks: true,
             thread_names: true,
             reruns: false,
+            only_starts: true,
         };
         let launch = Launch::new(Path::new("/"), settings).unwrap();
+        assert_eq!(launch.saved_starts().unwrap(), []);
         let folder = launch.folder().to_owned();
         sweep(folder.parent().unwrap());
         assert!(folder.join("library").exists());
