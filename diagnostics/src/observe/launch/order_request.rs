@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-/// The variable with the request, for the start of the program.
-pub(crate) const ORDER: &str = "COFFERDAM_ORDER";
+/// The variable with the request.
+const ORDER: &str = "COFFERDAM_ORDER";
 
-/// Writes the names of the tests to `file`, and returns the value of [`ORDER`]. All of them have to begin within `patience`:
-/// the program needs as many threads as there are tests.
-pub(crate) fn write(file: &Path, tests: &[&str], patience: Duration) -> io::Result<OsString> {
+/// Writes the names of the tests to `file`, and returns the variable to set for the program. All of them have to begin within
+/// `patience`, so the program needs as many threads as there are tests.
+pub(crate) fn write(file: &Path, tests: &[&str], patience: Duration) -> io::Result<(&'static str, OsString)> {
     let is_name = |name: &&str| !name.is_empty() && !name.contains(['\n', '\0']);
     let names: BTreeSet<&&str> = tests.iter().collect();
     if !tests.iter().all(is_name) || names.len() < tests.len() {
@@ -23,7 +23,7 @@ pub(crate) fn write(file: &Path, tests: &[&str], patience: Duration) -> io::Resu
     fs::write(file, tests.join("\n"))?;
     let mut value = OsString::from(format!("{};", patience.as_millis()));
     value.push(file);
-    Ok(value)
+    Ok((ORDER, value))
 }
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ mod tests {
         let write = |tests: &[&str]| write(&file, tests, Duration::from_secs(10));
         let mut wanted = OsString::from("10000;");
         wanted.push(&file);
-        assert_eq!(write(&["b", "a x"]).unwrap(), wanted);
+        assert_eq!(write(&["b", "a x"]).unwrap(), ("COFFERDAM_ORDER", wanted));
         assert_eq!(fs::read_to_string(&file).unwrap(), "b\na x");
         for tests in [&["a", ""][..], &["a\nb"], &["a", "b", "a"]] {
             assert!(write(tests).is_err(), "{tests:?}");
