@@ -29,8 +29,13 @@ fn main() -> ExitCode {
     let arguments = cli::arguments();
     #[cfg(has_observer)]
     if let Some(command) = cli::observed_command(&arguments) {
-        report::complain(&observe::launch::runner::exec_observed(command));
-        return ExitCode::from(exit_code::UNKNOWN);
+        return ExitCode::from(match observe::launch::runner::exec_observed(command) {
+            Ok(()) => exit_code::NONE,
+            Err(error) => {
+                report::complain(&error);
+                exit_code::UNKNOWN
+            }
+        });
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

@@ -18,7 +18,7 @@ pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuiteProg
         .into_iter()
         .map(|(name, value)| (name.into(), value));
     let ended = run_in_foreground(command, variables.collect())?;
-    let suite = SuitePrograms::read(launch);
+    let suite = SuitePrograms::read(launch)?;
     match ended {
         Ended::Failed { code, .. } if suite.programs.is_empty() => {
             Err(format!("the command failed (exit code {code}) before it started a test program").into())

@@ -1,7 +1,7 @@
 //! Runs scenes: starts a suite's tests again, arranged and under conditions, and reads their outcomes.
 
 use super::interruption::Interruption;
-use super::launch::{Launch, StartedProgram};
+use super::launch::{Launch, StartedProgram, order_request};
 use super::log::results::{self, ReportedOutcome};
 use super::log::{account_file, test_order};
 use super::suite_programs::{SuitePrograms, TestProgram};
@@ -10,16 +10,14 @@ use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// For the observer: the time in milliseconds in which all tests have to begin, and the file with their order, one name per
-/// line.
-const ORDER: &str = "COFFERDAM_ORDER";
+/// The time in which all tests of a program have to begin before the first of them runs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs scenes of a suite.
@@ -193,14 +191,11 @@ impl<'a> SceneRunner<'a> {
                     command.arg("--test-threads=1");
                 }
                 Threads::InOrder => {
-                    let order = dir.join("order");
-                    let mut file = fs::File::create(&order)?;
-                    for test in tests {
-                        writeln!(file, "{}", test.name)?;
-                    }
+                    let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+                    let (name, order) = order_request::write(&dir.join("order"), &names, PATIENCE)?;
                     command
                         .arg(format!("--test-threads={}", tests.len()))
-                        .env(ORDER, format!("{};{}", PATIENCE.as_millis(), order.display()));
+                        .env(name, order);
                 }
             }
         }

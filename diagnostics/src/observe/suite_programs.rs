@@ -5,6 +5,7 @@ use super::log::binary_of;
 use crate::scene::TestId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,13 +53,17 @@ impl TestProgram {
 
 impl SuitePrograms {
     /// Reads how the command started its programs, and asks each program for the tests that it was started for.
-    pub(crate) fn read(launch: &Launch) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The saved starts cannot be read.
+    pub(crate) fn read(launch: &Launch) -> io::Result<Self> {
         let mut suite = Self::default();
         let mut of_nextest: BTreeMap<String, BTreeMap<String, Arc<StartedProgram>>> = BTreeMap::new();
         let mut shared = Vec::new();
-        for started in StartedProgram::all(launch.folder()) {
+        for started in launch.saved_starts()? {
             let program = Path::new(&started.program);
-            if let Some((binary, test)) = nextest_test(&started) {
+            if let Some((binary, test)) = started.nextest_test() {
                 of_nextest
                     .entry(binary)
                     .or_default()
@@ -106,7 +111,7 @@ impl SuitePrograms {
                 tests: tests.keys().cloned().collect(),
                 started: Starts::OwnProcess(tests),
             }));
-        suite
+        Ok(suite)
     }
 
     fn leave_out(&mut self, started: &StartedProgram, why: &'static str) {
@@ -163,15 +168,4 @@ impl SuitePrograms {
         };
         self.programs.iter().filter_map(dir).collect()
     }
-}
-
-/// Returns the binary ID and the name, if nextest started the program for one test.
-fn nextest_test(started: &StartedProgram) -> Option<(String, String)> {
-    let variable = |wanted: &str| {
-        let known = started.variables.iter().find(|(name, _)| name == wanted);
-        known.and_then(|(_, value)| value.to_str()).map(str::to_owned)
-    };
-    let test = variable("NEXTEST_TEST_NAME")?;
-    let has = |wanted: &str| started.arguments.iter().any(|argument| argument == wanted);
-    (has("--exact") && has(&test)).then_some((variable("NEXTEST_BINARY_ID")?, test))
 }

@@ -3,8 +3,10 @@
 
 mod instructions;
 pub(crate) mod isolated_rerun;
+pub(crate) mod order_request;
 mod project_runner;
 pub(crate) mod runner;
+mod saved_starts;
 pub(crate) mod scratch_dir;
 mod started_program;
 pub(crate) mod test_groups;
@@ -13,6 +15,7 @@ use super::layout;
 use super::log::account_file;
 use crate::cli::RUNNER_WORD;
 use instructions::{Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
+use saved_starts::SavedStarts;
 use scratch_dir::{ScratchDir, allows_execution, is_plain, sweep};
 pub(crate) use started_program::{StartedProgram, has_libtest};
 use std::ffi::OsString;
@@ -36,7 +39,7 @@ pub(crate) struct LaunchSettings {
     pub(crate) thread_names: bool,
     /// Keeps what is needed to rerun tests.
     pub(crate) reruns: bool,
-    /// Starts no test program, and keeps how each would be started.
+    /// Saves how each test program is started, in place of starting it. Programs still list their tests.
     pub(crate) only_starts: bool,
 }
 
@@ -46,7 +49,7 @@ impl LaunchSettings {
         Self {
             call_stacks: false,
             thread_names: true,
-            reruns: true,
+            reruns: false,
             only_starts: true,
         }
     }
@@ -130,7 +133,7 @@ impl Launch {
             fs::write(folder.path().join(runner::KEEP_STARTS), "").map_err(failed("its folder"))?;
         }
         if settings.only_starts {
-            fs::write(folder.path().join(runner::ONLY_STARTS), "").map_err(failed("its folder"))?;
+            SavedStarts::create(folder.path()).map_err(failed("its folder"))?;
         }
         let previous_runner = variable(RUNNER).filter(|runner| !runner.is_empty());
         let project_runner = match &previous_runner {
@@ -154,6 +157,11 @@ impl Launch {
     /// Returns the directory of the logs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Returns how the command's test programs would have been started, in their order, if that was to be saved.
+    pub(crate) fn saved_starts(&self) -> io::Result<Vec<StartedProgram>> {
+        SavedStarts::read(self.folder())
     }
 
     /// Returns the path of the runner.
@@ -294,9 +302,10 @@ mod tests {
             call_stacks: true,
             thread_names: true,
             reruns: false,
-            only_starts: false,
+            only_starts: true,
         };
         let launch = Launch::new(Path::new("/"), settings).unwrap();
+        assert_eq!(launch.saved_starts().unwrap(), []);
         let folder = launch.folder().to_owned();
         sweep(folder.parent().unwrap());
         assert!(folder.join("library").exists());

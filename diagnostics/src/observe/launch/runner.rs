@@ -2,7 +2,8 @@
 //! first and starts this one again.
 
 use super::instructions::{Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
-use super::started_program::{StartedProgram, command, contains};
+use super::saved_starts::SavedStarts;
+use super::started_program::{StartedProgram, command, contains, is_test};
 use super::{own_exe, test_groups};
 use crate::cli::RUNNER_WORD;
 use crate::observe::log::account_file;
@@ -16,22 +17,23 @@ use std::{env, fs, io, process};
 /// The name of a file whose presence makes the runner write down how each program was started.
 pub(super) const KEEP_STARTS: &str = "again";
 
-/// The name of a file whose presence makes the runner end without starting the program.
-pub(super) const ONLY_STARTS: &str = "only-starts";
-
-/// Executes the program in place of this process, observed unless it only lists its tests. Returns only on failure.
-pub(crate) fn exec_observed(words: &[OsString]) -> io::Error {
+/// Executes the program in place of this process, observed unless it only lists its tests. Returns only on failure, or if the
+/// command is only to save how its programs are started.
+pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
     let project_runner: Option<Vec<String>> =
         variable(PROJECT_RUNNER).and_then(|words| serde_json::from_slice(words.as_bytes()).ok());
     if let Some((runner, arguments)) = project_runner.as_deref().and_then(<[_]>::split_first) {
         let error = exec_project_runner(runner, arguments, words);
-        return io::Error::new(
+        return Err(io::Error::new(
             error.kind(),
             format!("could not start the project's own runner {runner}: {error}"),
-        );
+        ));
     }
     let Some((program, arguments)) = words.split_first() else {
-        return io::Error::new(io::ErrorKind::InvalidInput, "no program was named");
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no program was named",
+        ));
     };
     let mut child = command(program);
     child.args(arguments);
@@ -47,20 +49,12 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Error {
     let only_lists = arguments.iter().any(|argument| argument == "--list");
     if !only_lists && let Some(instructions) = variable(VARIABLE).and_then(|text| Instructions::parse(&text))
     {
-        if instructions.dir.join(ONLY_STARTS).exists() {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "its start is kept under this process's ID"
-            )]
-            let pid = process::id();
-            match save_start(&instructions.dir, pid, program, arguments, &child) {
-                Ok(()) => process::exit(0),
-                Err(error) => return error,
-            }
+        if let Some(starts) = SavedStarts::open(&instructions.dir)? {
+            return starts.add(&start_of(program, arguments, &child)?);
         }
         prepare(&instructions, &mut child, program, arguments);
     }
-    child.exec()
+    Err(child.exec())
 }
 
 /// rustdoc's variable that names the program to start for each of several doctests in one program.
@@ -120,39 +114,26 @@ fn prepare(instructions: &Instructions, child: &mut Command, program: &OsStr, ar
     }
     if unit != TestUnit::Process || instructions.dir.join(KEEP_STARTS).exists() {
         // Needed to rerun tests and to list them. On failure only the threads' own names count.
-        let _ = save_start(&instructions.dir, pid, program, arguments, child);
+        let _ = start_of(program, arguments, child).and_then(|started| started.save(&instructions.dir, pid));
     }
     child.env("COFFERDAM_OBSERVE", observe).env("LD_PRELOAD", preload);
 }
 
-fn save_start(
-    dir: &Path,
-    pid: u32,
-    program: &OsStr,
-    arguments: &[OsString],
-    child: &Command,
-) -> io::Result<()> {
+fn start_of(program: &OsStr, arguments: &[OsString], child: &Command) -> io::Result<StartedProgram> {
     #[expect(
         clippy::disallowed_methods,
         reason = "a later start of the program needs the same directory and variables"
     )]
     let (working_dir, variables) = (env::current_dir()?, env::vars_os());
     let changed: Vec<&OsStr> = child.get_envs().map(|(name, _)| name).collect();
-    let started = StartedProgram {
+    Ok(StartedProgram {
         program: working_dir.join(program).into_os_string(),
         arguments: arguments.to_vec(),
         dir: working_dir,
         variables: variables
             .filter(|(name, _)| !changed.contains(&name.as_os_str()))
             .collect(),
-    };
-    started.save(dir, pid)
-}
-
-/// Returns whether this process is the test `name`. Children of a test inherit nextest's variables, so the arguments decide.
-fn is_test(name: &OsStr, arguments: &[OsString]) -> bool {
-    let has = |wanted: &OsStr| arguments.iter().any(|argument| argument == wanted);
-    has(OsStr::new("--exact")) && has(name)
+    })
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -161,21 +142,4 @@ fn variable(name: &str) -> Option<OsString> {
         reason = "the launch passes its instructions in variables"
     )]
     env::var_os(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(line: &str) -> Vec<OsString> {
-        line.split(' ').map(OsString::from).collect()
-    }
-
-    #[test]
-    fn a_process_is_a_nextest_test_only_by_its_arguments() {
-        let name = OsStr::new("orders::a");
-        assert!(is_test(name, &words("orders::a --nocapture --exact")));
-        assert!(!is_test(name, &words("--nocapture")));
-        assert!(!is_test(name, &words("orders::b --exact")));
-    }
 }

@@ -43,6 +43,17 @@ impl StartedProgram {
         self.arguments.iter().find(is_it)
     }
 
+    /// Returns nextest's names of the program and of the test, if nextest started it for a test.
+    pub(crate) fn nextest_test(&self) -> Option<(String, String)> {
+        let value = |wanted: &str| {
+            let found = self.variables.iter().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value)
+        };
+        let test = value("NEXTEST_TEST_NAME").filter(|name| is_test(name, &self.arguments))?;
+        let text = |value: &OsString| value.to_string_lossy().into_owned();
+        Some((text(value("NEXTEST_BINARY_ID")?), text(test)))
+    }
+
     fn path(folder: &Path, pid: u32) -> PathBuf {
         folder.join(format!("{pid}.started"))
     }
@@ -115,7 +126,7 @@ impl StartedProgram {
         Some(text.lines().filter_map(name).collect())
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut put = |text: &OsStr| {
             bytes.extend(text.as_encoded_bytes());
@@ -136,22 +147,7 @@ impl StartedProgram {
         Self::from_bytes(&fs::read(Self::path(folder, pid)).ok()?)
     }
 
-    /// Returns how each program was started, in the order of their starts.
-    pub(crate) fn all(folder: &Path) -> Vec<Self> {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut files: Vec<_> = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "started"))
-            .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
-            .collect();
-        files.sort();
-        files
-            .into_iter()
-            .filter_map(|(_, path)| Self::from_bytes(&fs::read(path).ok()?))
-            .collect()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         use std::os::unix::ffi::OsStringExt as _;
         let mut texts = bytes
             .strip_suffix(&[0])?
@@ -171,6 +167,12 @@ impl StartedProgram {
             variables,
         })
     }
+}
+
+/// Returns whether a process with these arguments is the test `name`. Children of a test inherit nextest's variables, so the arguments decide.
+pub(super) fn is_test(name: &OsStr, arguments: &[OsString]) -> bool {
+    let has = |wanted: &OsStr| arguments.iter().any(|argument| argument == wanted);
+    has(OsStr::new("--exact")) && has(name)
 }
 
 pub(super) fn command(program: &OsStr) -> Command {
@@ -203,6 +205,30 @@ mod tests {
             variables: vec![("A".into(), "1=2".into()), ("B".into(), "".into())],
         };
         assert_eq!(StartedProgram::from_bytes(&started.to_bytes()), Some(started));
+    }
+
+    #[test]
+    fn a_process_is_a_nextest_test_only_by_its_arguments() {
+        let name = OsStr::new("orders::a");
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(is_test(name, &words("orders::a --nocapture --exact")));
+        assert!(!is_test(name, &words("--nocapture")));
+        assert!(!is_test(name, &words("orders::b --exact")));
+        let mut started = StartedProgram {
+            arguments: words("orders::a --nocapture --exact"),
+            ..StartedProgram::default()
+        };
+        assert_eq!(started.nextest_test(), None);
+        started.variables = [
+            ("NEXTEST_BINARY_ID", "shop::orders"),
+            ("NEXTEST_TEST_NAME", "orders::a"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec();
+        assert_eq!(
+            started.nextest_test(),
+            Some(("shop::orders".to_owned(), "orders::a".to_owned()))
+        );
     }
 
     #[test]

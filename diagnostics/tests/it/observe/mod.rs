@@ -5,6 +5,7 @@ mod order;
 pub(crate) mod package;
 mod probe;
 mod results;
+mod saved_starts;
 
 use package::Package;
 use std::fs;

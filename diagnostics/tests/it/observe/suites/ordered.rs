@@ -37,10 +37,30 @@ fn run(name: &str) {
             let threads: Vec<_> = (0..3).map(|_| std::thread::spawn(std::thread::yield_now)).collect();
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         }
+        // A copy of the process has no turn to wait for.
+        "t004" => unsafe {
+            match fork() {
+                0 => {
+                    std::thread::spawn(|| {}).join().unwrap();
+                    _exit(0);
+                }
+                child => {
+                    let mut status = 1;
+                    assert_eq!(waitpid(child, &mut status, 0), child);
+                    assert_eq!(status, 0);
+                }
+            }
+        },
         "t005" => panic!("as it was asked to"),
         _ if std::env::var("ENDS").as_deref() == Ok(name) => std::process::exit(3),
         _ => {}
     }
+}
+
+unsafe extern "C" {
+    fn fork() -> i32;
+    fn waitpid(child: i32, status: *mut i32, options: i32) -> i32;
+    fn _exit(status: i32) -> !;
 }
 
 macro_rules! tests {
