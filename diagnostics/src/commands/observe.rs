@@ -12,9 +12,9 @@ pub(crate) fn observe(
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
     use super::{Findings, here, recordings};
-    use crate::observe::ObservedCommand;
     use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
+    use crate::observe::{Interruption, ObservedCommand};
     use cofferdam_conflicts::{Conflict, Grade};
     use std::ffi::OsString;
     use std::num::NonZeroUsize;
@@ -48,7 +48,8 @@ pub(crate) fn observe(
             budget: args.time_budget,
             jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         };
-        observation.confirm(&mut observed, options, see)
+        // A person who interrupts this gets the report of what was run by then.
+        observation.confirm(&mut observed.conflicts, options, &Interruption::begin(), see)
     });
     // The most certain grade first, in a stable order.
     observed.conflicts.sort_by(|a, b| {

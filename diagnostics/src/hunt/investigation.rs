@@ -159,6 +159,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
             without: decision.without,
             scene: self.runs.scene(&decision.setup),
             reruns,
+            paused: None,
         };
         self.runs.see(HuntEvent::Decided(&verdict));
         self.verdicts.push(verdict);
@@ -341,10 +342,12 @@ impl<'i, 'r> Investigation<'i, 'r> {
         let first = always_failed(&proof.culprits, &all_seen);
         let mut failures = proof.seen.iter().filter(|seen| seen.failed);
         let is_poisoned = failures.all(|seen| seen.poisoned);
-        let is_cascade = !first.is_empty() || is_poisoned && !proof.culprits.is_empty();
+        // Two tests that race may both fail each time.
+        let is_after_failure = class != Class::Race && !first.is_empty();
+        let is_cascade = is_after_failure || is_poisoned && !proof.culprits.is_empty();
         Decision {
             class: if is_cascade { Class::Cascade } else { class },
-            culprits: if first.is_empty() { proof.culprits } else { first },
+            culprits: if is_after_failure { first } else { proof.culprits },
             with: proof.with,
             without: proof.without,
             setup,

@@ -63,6 +63,8 @@ pub(crate) enum HuntEvent<'a> {
     Investigating { test: &'a TestId, left: usize },
     /// A scene is about to run, to see whether this test fails in it.
     Trying { test: &'a TestId, scene: &'a Scene },
+    /// The tests that share this number of resources run together, with pauses.
+    Pausing { resources: usize },
     /// A verdict was reached.
     Decided(&'a Verdict),
 }

@@ -66,6 +66,8 @@ pub(crate) struct Verdict {
     pub(crate) scene: Scene,
     /// The number of scenes that were run for this verdict after the regimes, those of the test alone included.
     pub(crate) reruns: u32,
+    /// The evidence in words of a race that was shown only with pauses where the tests use what they share.
+    pub(crate) paused: Option<String>,
 }
 
 /// Groups verdicts of the same cause: the same class and the same culprits, if it has any. Groups keep the order of their

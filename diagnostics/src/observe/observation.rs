@@ -4,6 +4,7 @@ use super::confirm::{ConfirmEvent, ConfirmOptions, RerunReport, confirm};
 use super::format;
 use super::format::{Kind, header};
 use super::interpret::reading;
+use super::interruption::Interruption;
 use super::launch::test_groups::TestGroups;
 use super::launch::{Launch, LaunchError, LaunchSettings, StartedProgram, has_libtest, isolated_rerun};
 use super::log::attribution::{Attribution, IsolatedRerun, KnownTests};
@@ -152,11 +153,12 @@ impl ObservedCommand {
     /// Runs the tests of the conflicts again, and grades the conflicts.
     pub(crate) fn confirm(
         &self,
-        observed: &mut ObservationResult,
+        conflicts: &mut [Conflict],
         options: ConfirmOptions,
+        interruption: &Interruption,
         see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
     ) -> RerunReport {
-        confirm(&self.launch, &mut observed.conflicts, options, see)
+        confirm(&self.launch, conflicts, options, interruption, see)
     }
 
     /// Reruns, one by one, the tests that could not be distinguished.

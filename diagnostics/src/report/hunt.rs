@@ -105,6 +105,9 @@ fn rate(rate: FailureRate) -> String {
 
 /// Returns the rates that show it.
 fn rates(verdict: &Verdict) -> Option<String> {
+    if let Some(reason) = &verdict.paused {
+        return Some(format!("with pauses where they use it: {}", plain(reason)));
+    }
     let (with, without) = (rate(verdict.with), rate(verdict.without));
     Some(match verdict.class {
         Class::Victim | Class::Brittle => format!("failed in {without} alone, in {with} after it"),

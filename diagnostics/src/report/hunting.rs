@@ -44,6 +44,10 @@ impl Hunting {
                 let tests = count(scene.tests.len() as u64, "test");
                 self.now(&format!("{}: run {}, {tests}", plain(&test.name), self.scenes));
             }
+            HuntEvent::Pausing { resources } => {
+                let shared = count(resources as u64, "shared resource");
+                self.say(&format!("running tests together with pauses at {shared}"));
+            }
             HuntEvent::Decided(verdict) => {
                 let test = verdict.test.to_string();
                 self.say(&format!("{}: {}", verdict.class.id(), plain(&test)));

@@ -3,6 +3,7 @@
 mod budgeted_scenes;
 mod hunt_record;
 mod junit_failures;
+mod paused_races;
 mod shared_uses;
 
 use super::suite::{choose_all, collect};
@@ -10,6 +11,7 @@ use super::{here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
 use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Verdict, grouped};
+use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::scene::TestId;
@@ -26,6 +28,10 @@ use std::time::{Duration, Instant};
 /// A process of a scene is stopped after so many times what the whole command took, and this time more.
 const LIMIT_FACTOR: u32 = 10;
 const LIMIT_EXTRA: Duration = Duration::from_secs(30);
+
+/// The longest time in which tests that share something run together with pauses; proving that one fails may take as long
+/// again.
+const PAUSED_BUDGET: Duration = Duration::from_secs(30);
 
 /// The outcome of a hunt.
 #[derive(Debug)]
@@ -141,7 +147,20 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         seed: origin.seed,
         cores: processors(),
     };
-    let report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
+    let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
+    let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
+    let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
+    if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
+        see(HuntEvent::Pausing {
+            resources: conflicts.len(),
+        });
+        let options = ConfirmOptions {
+            budget,
+            jobs: processors() as usize,
+        };
+        observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
+        paused_races::enter(&conflicts, &tests, &mut report);
+    }
     let causes = grouped(&report.verdicts)
         .into_iter()
         .map(|verdicts| Cause {

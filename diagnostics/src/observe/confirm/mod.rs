@@ -73,15 +73,14 @@ pub(crate) enum ConfirmEvent<'a> {
     },
 }
 
-/// Grades the conflicts. A role that a test has only when it runs alone is entered too.
+/// Grades the conflicts; an interruption ends it early. A role that a test has only when it runs alone is entered too.
 pub(crate) fn confirm(
     launch: &Launch,
     conflicts: &mut [Conflict],
     options: ConfirmOptions,
+    interruption: &Interruption,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
 ) -> RerunReport {
-    // A person who interrupts this gets the report of what was run by then.
-    let interruption = Interruption::begin();
     let mut suite = RerunSuite::of(launch, conflicts);
     see(ConfirmEvent::Begun {
         pairs: (0..conflicts.len())
@@ -90,7 +89,7 @@ pub(crate) fn confirm(
         budget: options.budget,
     });
     let snapshot = FileSnapshot::take(suite.folders());
-    let rerunner = Rerunner::new(launch, &interruption);
+    let rerunner = Rerunner::new(launch, interruption);
     let grades = Grades {
         conflicts: &*conflicts,
         graded: Mutex::default(),

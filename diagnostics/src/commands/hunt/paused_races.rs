@@ -1,0 +1,68 @@
+//! Races that too rarely happen by themselves: tests that share a resource run together, paused where they use it.
+
+use super::budgeted_scenes::is;
+use crate::hunt::{Class, HuntReport, Verdict};
+use crate::rates::FailureRate;
+use crate::scene::{Arrangement, Scene, TestId};
+use cofferdam_conflicts::{Conflict, Grade, Test};
+
+/// Returns the conflicts to try: those of tests without an explanation if there are any, else all.
+pub(super) fn to_try(report: &HuntReport, conflicts: &[Conflict]) -> Vec<Conflict> {
+    let unexplained: Vec<&TestId> = report
+        .verdicts
+        .iter()
+        .filter(|verdict| is_unexplained(verdict))
+        .map(|verdict| &verdict.test)
+        .collect();
+    let concerns = |conflict: &&Conflict| {
+        let has = |test: &&&TestId| conflict.tests.iter().any(|one| is(one, test));
+        unexplained.is_empty() || unexplained.iter().any(|test| has(&test))
+    };
+    conflicts.iter().filter(concerns).cloned().collect()
+}
+
+fn is_unexplained(verdict: &Verdict) -> bool {
+    matches!(verdict.class, Class::Unexplained { .. })
+}
+
+/// Enters the reproduced pairs of conflicts as races. A test that has a class keeps it.
+pub(super) fn enter(confirmed: &[Conflict], all: &[TestId], report: &mut HuntReport) {
+    let id = |test: &Test| all.iter().find(|id| is(test, id)).cloned();
+    let reproduced = confirmed.iter().flat_map(|conflict| {
+        let pairs = conflict
+            .pairs
+            .iter()
+            .filter(|pair| pair.grade == Grade::Reproduced);
+        pairs.map(|pair| (pair.tests.map(|test| &conflict.tests[test]), &pair.reason))
+    });
+    for ([test, culprit], reason) in reproduced {
+        let (Some(test), Some(culprit)) = (id(test), id(culprit)) else {
+            continue;
+        };
+        let known = report.verdicts.iter_mut().find(|verdict| verdict.test == test);
+        let race = Verdict {
+            class: Class::Race,
+            culprits: vec![culprit.clone()],
+            with: FailureRate::default(),
+            without: FailureRate::default(),
+            scene: Scene {
+                tests: vec![test.clone(), culprit.clone()],
+                arrangement: Arrangement::Parallel,
+                load: 0,
+                twice: false,
+            },
+            reruns: known.as_ref().map_or(0, |known| known.reruns),
+            paused: Some(reason.clone()),
+            test,
+        };
+        match known {
+            Some(known) if is_unexplained(known) => *known = race,
+            // Another culprit of the same test.
+            Some(known) if known.paused.is_some() && !known.culprits.contains(&culprit) => {
+                known.culprits.push(culprit);
+            }
+            Some(_) => {}
+            None => report.verdicts.push(race),
+        }
+    }
+}
