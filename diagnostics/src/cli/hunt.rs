@@ -77,6 +77,9 @@ pub(crate) struct RerunArgs {
     /// Run two copies at one time.
     #[arg(long)]
     pub(crate) twice: bool,
+    /// Begin with an empty temporary directory.
+    #[arg(long)]
+    pub(crate) empty_temp: bool,
     /// Repeat it K times.
     #[arg(long, value_name = "K", default_value = "1")]
     pub(crate) times: NonZeroU32,

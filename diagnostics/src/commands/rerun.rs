@@ -80,6 +80,7 @@ pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Rer
         },
         load: args.load,
         twice: args.twice,
+        empty_temp: args.empty_temp,
     };
     let interruption = Interruption::begin();
     let runner = SceneRunner::new(&launch, &suite, &interruption);

@@ -282,6 +282,7 @@ mod tests {
             arrangement: Arrangement::InOrder,
             load: 0,
             twice: false,
+            empty_temp: false,
         });
         let as_is = result.unwrap();
         let options = HuntOptions {

@@ -155,6 +155,7 @@ impl<'a> Runs<'a> {
             arrangement: setup.arrangement,
             load: setup.load,
             twice: setup.twice,
+            empty_temp: false,
         }
     }
 

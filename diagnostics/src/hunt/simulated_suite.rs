@@ -108,6 +108,7 @@ impl SimulatedSuite {
             arrangement: Arrangement::Parallel,
             load: 0,
             twice: false,
+            empty_temp: false,
         })
     }
 

@@ -103,12 +103,12 @@ impl<'a> SceneRunner<'a> {
         match scene.arrangement {
             Arrangement::InOrder => {
                 for tests in chunks(&scene.tests, |test| self.has_own_process(test)) {
-                    add(self.run_process(tests, Threads::InOrder));
+                    add(self.run_process(scene, tests, Threads::InOrder));
                 }
             }
             Arrangement::Alone => {
                 for test in scene.tests.chunks(1) {
-                    add(self.run_process(test, Threads::InOrder));
+                    add(self.run_process(scene, test, Threads::InOrder));
                 }
             }
             Arrangement::Parallel => {
@@ -125,7 +125,7 @@ impl<'a> SceneRunner<'a> {
                         .cloned()
                         .collect();
                     if !tests.is_empty() {
-                        add(self.run_process(&tests, Threads::AsStarted));
+                        add(self.run_process(scene, &tests, Threads::AsStarted));
                     }
                 }
                 let queue: Mutex<VecDeque<&TestId>> = Mutex::new(own.iter().collect());
@@ -135,7 +135,8 @@ impl<'a> SceneRunner<'a> {
                     for _ in 0..jobs().min(own.len()) {
                         scope.spawn(|| {
                             while let Some(test) = next() {
-                                let part = self.run_process(std::slice::from_ref(test), Threads::InOrder);
+                                let part =
+                                    self.run_process(scene, std::slice::from_ref(test), Threads::InOrder);
                                 parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
                             }
                         });
@@ -157,18 +158,18 @@ impl<'a> SceneRunner<'a> {
     }
 
     /// Runs these tests of one program in one process.
-    fn run_process(&self, tests: &[TestId], threads: Threads) -> SceneResult {
+    fn run_process(&self, scene: &Scene, tests: &[TestId], threads: Threads) -> SceneResult {
         if self.is_over() {
             return SceneResult::default();
         }
-        self.try_run_process(tests, threads)
+        self.try_run_process(scene, tests, threads)
             .unwrap_or_else(|error| SceneResult {
                 void: Some(format!("its tests could not be started: {error}")),
                 ..SceneResult::default()
             })
     }
 
-    fn try_run_process(&self, tests: &[TestId], threads: Threads) -> io::Result<SceneResult> {
+    fn try_run_process(&self, scene: &Scene, tests: &[TestId], threads: Threads) -> io::Result<SceneResult> {
         let first = tests.first().ok_or(io::ErrorKind::InvalidInput)?;
         let program = self.suite.program(&first.binary).ok_or(io::ErrorKind::NotFound)?;
         let started = program.started(&first.name).ok_or(io::ErrorKind::NotFound)?;
@@ -199,6 +200,8 @@ impl<'a> SceneRunner<'a> {
                 }
             }
         }
+        let temp = scene.empty_temp.then(tempfile::tempdir).transpose()?;
+        command.envs(temp.as_ref().map(|temp| ("TMPDIR", temp.path())));
         let mut running = [TestProcess::begin(&mut command)?];
         let until = self.limit.map(|limit| now() + limit);
         wait_for_all(&mut running, &|| {

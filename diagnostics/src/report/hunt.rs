@@ -124,12 +124,18 @@ fn rates(verdict: &Verdict) -> Option<String> {
         Class::Load => format!("failed in {with} with busy processors, in {without} without"),
         Class::TwoRuns => format!("failed in {with} with a second copy, in {without} without"),
         Class::Cascade => format!("failed in {with} after that failure, in {without} without it"),
+        Class::Leftover if verdict.with == verdict.without => {
+            "passed with an empty temporary directory, and failed in every other run".to_owned()
+        }
         Class::Leftover | Class::Failing | Class::Unexplained { .. } => return None,
     })
 }
 
 /// Writes what the test shares with the tests that make it fail.
 fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
+    for path in cause.paths.iter().take(RESOURCES) {
+        writeln!(out, "  it creates {}", plain(path))?;
+    }
     let has_others = matches!(
         cause.verdicts[0].class,
         Class::Victim | Class::Brittle | Class::Race
@@ -138,8 +144,7 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
         return Ok(());
     }
     if cause.uses.is_empty() {
-        let what =
-            "no file, port, variable or directory that both use was observed: memory, such as a static";
+        let what = "nothing that both use was observed: perhaps memory, such as a static";
         return writeln!(out, "  {DIM}through {what}{DIM:#}");
     }
     if let [shared] = cause.uses.as_slice() {
@@ -287,6 +292,7 @@ struct CauseView<'a> {
     with: RateView,
     without: RateView,
     resources: Vec<ResourceView<'a>>,
+    paths: &'a [String],
     reruns: u32,
     help: String,
 }
@@ -381,6 +387,7 @@ impl<'a> CauseView<'a> {
             with: rate(first.with),
             without: rate(first.without),
             resources: cause.uses.iter().map(resource).collect(),
+            paths: &cause.paths,
             reruns: cause.verdicts.iter().map(|verdict| verdict.reruns).sum(),
             help: help(cause),
         }

@@ -63,6 +63,8 @@ pub(crate) struct Scene {
     pub(crate) load: u32,
     /// Two copies run at one time. A test failed if it failed in either.
     pub(crate) twice: bool,
+    /// Each process begins with an empty temporary directory.
+    pub(crate) empty_temp: bool,
 }
 
 /// The outcome of a test in a scene.

@@ -39,5 +39,8 @@ pub(crate) fn rerun_words(scene: &Scene, judged: &TestId, all: &[TestId]) -> Vec
     if scene.twice {
         words.push("--twice".to_owned());
     }
+    if scene.empty_temp {
+        words.push("--empty-temp".to_owned());
+    }
     words
 }

@@ -166,6 +166,7 @@ mod tests {
             arrangement: Arrangement::InOrder,
             load: 0,
             twice: false,
+            empty_temp: false,
         }
     }
 

@@ -3,6 +3,7 @@
 mod budgeted_scenes;
 mod hunt_record;
 mod junit_failures;
+mod leftovers_in_temp;
 mod paused_races;
 mod shared_uses;
 
@@ -10,7 +11,7 @@ use super::suite::{choose_all, collect};
 use super::{here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Verdict, grouped};
+use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Verdict, grouped};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
@@ -60,6 +61,8 @@ pub(crate) struct Cause {
     pub(crate) verdicts: Vec<Verdict>,
     /// What the tests share with the culprits, as far as it was observed.
     pub(crate) uses: Vec<SharedUse>,
+    /// The paths in the temporary directory that a leftover may come from.
+    pub(crate) paths: Vec<String>,
 }
 
 impl Hunted {
@@ -116,7 +119,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let ended = run_in_foreground(&args.command, variables)?;
     let lasted = begun.elapsed();
     let session = recordings::new_name();
-    let mut observed = observed_command.end(&session, &base, false);
+    let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
     let kept = observe::kept(&mut observed, &session, &dir, false, ended);
     // `fix` reads it. Without it, the report is the same.
@@ -148,6 +151,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         cores: processors(),
     };
     let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
+    leftovers_in_temp::enter(&mut report, &mut scenes);
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
     if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
@@ -165,6 +169,10 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         .into_iter()
         .map(|verdicts| Cause {
             uses: shared_uses(verdicts[0], &kept.conflicts),
+            paths: match verdicts[0].class {
+                Class::Leftover => leftovers_in_temp::changed_paths(&verdicts[0].test, &observed.accesses),
+                _ => Vec::new(),
+            },
             verdicts: verdicts.into_iter().cloned().collect(),
         })
         .collect();

@@ -50,6 +50,7 @@ pub(super) fn enter(confirmed: &[Conflict], all: &[TestId], report: &mut HuntRep
                 arrangement: Arrangement::Parallel,
                 load: 0,
                 twice: false,
+                empty_temp: false,
             },
             reruns: known.as_ref().map_or(0, |known| known.reruns),
             paused: Some(reason.clone()),
