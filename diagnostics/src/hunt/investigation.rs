@@ -3,7 +3,6 @@
 use super::HuntEvent;
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
-use super::evidence::is_higher;
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS, SOLO_RUNS_OF_FAILING};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
@@ -253,7 +252,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
             }),
             Answer::NotIsolated => {
                 let why = "it fails alone and passes after others, but no minimal set of them could be shown";
-                Some(self.unexplained(test, why))
+                self.not_isolated(test, why)?
             }
             Answer::Contradicted => None,
         })
@@ -283,8 +282,14 @@ impl<'i, 'r> Investigation<'i, 'r> {
         let suspects = self.suspects(test);
         let company = Company::Beside;
         let mut proof = companions::suspected(self.runs, test, company, &suspects)?;
-        if proof.is_none() && !is_only_loaded && self.fails_under_load(test)? {
-            if let Some(decision) = self.under_load(test)? {
+        if proof.is_none() {
+            if let Some(decision) = self.victim_of_all(test)? {
+                return Ok(Some(decision));
+            }
+            if !is_only_loaded
+                && self.fails_under_load(test)?
+                && let Some(decision) = self.under_load(test)?
+            {
                 return Ok(Some(decision));
             }
         }
@@ -305,6 +310,20 @@ impl<'i, 'r> Investigation<'i, 'r> {
         Ok(Some(self.with_others(test, Class::Race, proof, setup)))
     }
 
+    /// A test that failed in no serial order: in each, one of several tests that it needs before it may have come later, or
+    /// another may have undone what they left behind.
+    fn victim_of_all(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let mut reversed = self.others(test);
+        reversed.reverse();
+        reversed.sort_by_key(|other| self.runs.is_same_program(*other, test));
+        for before in [self.others(test), reversed] {
+            if !before.is_empty() && self.runs.after(&before, test)?.is_some_and(|seen| seen.failed) {
+                return self.victim(test, &before);
+            }
+        }
+        Ok(None)
+    }
+
     /// A test that passes alone and failed after these.
     fn victim(&mut self, test: usize, before: &[usize]) -> Result<Option<Decision>, Stopped> {
         let suspects = self.suspects(test);
@@ -317,7 +336,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
             Answer::Shown(proof) => Some(proof),
             Answer::NotIsolated => {
                 let why = "it passes alone and fails after others, but no minimal set of them could be shown";
-                return Ok(Some(self.unexplained(test, why)));
+                return self.not_isolated(test, why);
             }
             Answer::Contradicted => {
                 let company = Company::Before(before);
@@ -332,6 +351,13 @@ impl<'i, 'r> Investigation<'i, 'r> {
             let setup = Setup::after(&proof.culprits, test);
             self.with_others(test, Class::Victim, proof, setup)
         }))
+    }
+
+    /// A test for which no set was shown: it may fail by itself.
+    fn not_isolated(&mut self, test: usize, why: &str) -> Result<Option<Decision>, Stopped> {
+        let solo = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
+        let is_mixed = solo.failed > 0 && solo.failed < solo.runs;
+        Ok((!is_mixed).then(|| self.unexplained(test, why)))
     }
 
     /// Returns the decision for a test that fails because of others: a cascade if one of them failed whenever it did.
@@ -407,28 +433,33 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if let Some(proof) = companions::compare(self.runs, test, &setup, 1)? {
             return Ok(Some(self.with_others(test, Class::TwoRuns, proof, setup)));
         }
+        if self.table.is_always_poisoned(test) {
+            return Ok(None);
+        }
         // It may need another test of the second copy.
+        let single = Setup::new((0..self.runs.tests()).collect(), Arrangement::InOrder);
         let setup = Setup {
             twice: true,
-            ..Setup::new((0..self.runs.tests()).collect(), Arrangement::InOrder)
+            ..single.clone()
         };
         let mut with = FailureRate::default();
+        let orders = self.table.runs.iter().filter(|run| run.order.is_some());
+        let mut without = rate(orders.filter_map(|run| run.failed(test)));
         for _ in 0..TWO_RUNS {
-            if let Some(seen) = self.runs.attempt(test, &setup)? {
-                with.add(seen.failed);
+            for (setup, rate) in [(&setup, &mut with), (&single, &mut without)] {
+                if let Some(seen) = self.runs.attempt(test, setup)? {
+                    rate.add(seen.failed);
+                }
             }
         }
-        // Both copies may fail, so it fails more often in any case.
-        let without = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
-        Ok(
-            (without.failed == 0 && is_higher(with, without, 1)).then_some(Decision {
-                class: Class::TwoRuns,
-                culprits: Vec::new(),
-                with,
-                without,
-                setup,
-            }),
-        )
+        let is_shown = without.failed == 0 && with.failed >= 2 && p_value(with, without) < ACCEPTED;
+        Ok(is_shown.then_some(Decision {
+            class: Class::TwoRuns,
+            culprits: Vec::new(),
+            with,
+            without,
+            setup,
+        }))
     }
 
     /// A test that passed at first and failed in every later run, whatever the regime.

@@ -206,11 +206,11 @@ impl RegimeTable {
         // A test beside another copy of the suite ran after its predecessors, but not after them alone.
         let order = (!is_parallel && !setup.twice).then_some(tests);
         let run = RegimeRun::new(runs, regime, order, &result);
-        let new_failures = (0..runs.tests()).filter(|test| {
+        let mut new_failures = (0..runs.tests()).filter(|test| {
             let before = self.first(Regime::Forward);
             run.failed(*test) == Some(true) && before.is_some_and(|first| first.failed(*test) == Some(false))
         });
-        let last = new_failures.last().filter(|_| regime == Regime::Again);
+        let last = new_failures.next_back().filter(|_| regime == Regime::Again);
         let mut all = vec![run];
         let third = last.map(|last| {
             let tests: Vec<usize> = (0..=last).collect();
