@@ -4,13 +4,16 @@ use super::HuntEvent;
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
-use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS, SOLO_RUNS_OF_FAILING};
+use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
 use crate::rates::{FailureRate, p_value};
 use crate::scene::Arrangement;
 use std::collections::BTreeSet;
 
+/// The number of runs alone before anything else is tried: with fewer, a test that fails every other time would often look as
+/// if it depended on others.
+pub(super) const SOLO_RUNS: u32 = 10;
 /// The number of runs alone whose rate is reported, and the number if fewer than two failed.
 const SOLO_RUNS_OF_OWN: u32 = 100;
 const SOLO_RUNS_OF_RARE: u32 = 200;
@@ -79,7 +82,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
         for test in &queue {
             if self.runs.solo_rate(*test).runs == 0
                 && self.failed_alone(*test)
-                && self.table.is_failing(*test, SOLO_RUNS_OF_FAILING - 1)
+                && self.table.is_failing(*test, regimes::SOLO_RUNS - 1)
             {
                 let decision = self.failing(*test);
                 self.enter(*test, decision, 0);
@@ -93,12 +96,18 @@ impl<'i, 'r> Investigation<'i, 'r> {
         self.decide_each(&poisoned, 0);
     }
 
-    /// Adds the results of the regimes to the history of a test.
+    /// Adds the results of the regimes to the history of a test. If something in the checkout changed its result for good, only
+    /// the later ones count.
     fn note_regimes(&mut self, test: usize) {
         self.runs.forget_after(test);
+        let again = self.table.runs.iter().filter(|run| run.regime == Regime::Again);
+        let again: Vec<Option<bool>> = again.map(|run| run.failed(test)).collect();
+        let has_changed = again.len() > 1 && again.iter().all(|failed| *failed == Some(true));
         for run in &self.table.runs {
+            let is_old = has_changed && run.regime == Regime::Forward && run.failed(test) == Some(false);
             if let (Some(before), Some(seen)) = (run.before(test), run.seen(test))
                 && !before.is_empty()
+                && !is_old
             {
                 self.runs.note_after(test, before, seen);
             }
@@ -113,9 +122,10 @@ impl<'i, 'r> Investigation<'i, 'r> {
             if !self.runs.is_stopped() {
                 self.runs.see_investigating(test, tests.len() - at - 1 + more);
             }
-            let before = self.runs.started();
             self.note_regimes(test);
-            let decision = self.decide(test);
+            let alone = self.runs.solo_until(test, SOLO_RUNS);
+            let before = self.runs.started();
+            let decision = alone.and_then(|alone| self.decide(test, alone));
             // A suite may have thousands of tests that fail.
             self.runs.forget_after(test);
             let reruns = self.runs.started() - before;
@@ -179,8 +189,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
     }
 
     /// Decides the class of one test; `None` if it never failed.
-    fn decide(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
-        let alone = self.runs.solo_until(test, SOLO_RUNS)?;
+    fn decide(&mut self, test: usize, alone: FailureRate) -> Result<Option<Decision>, Stopped> {
         if alone.runs < SOLO_RUNS {
             let why = "run alone, it gave no result";
             return Ok(Some(self.unexplained(test, why)));

@@ -286,6 +286,21 @@ mod tests {
     }
 
     #[test]
+    fn a_victim_of_what_an_earlier_run_left_is_found_with_the_test_that_reads_it() {
+        // The last test leaves a file. In the next run, the first finds it, and the one between fails because of that.
+        let steps = [Step::SetIf("/a", "b")];
+        let mut suite = with_steps(
+            12,
+            &[(2, &steps), (7, &[Step::FailIf("b")]), (11, &[Step::Set("/a")])],
+        );
+        let all = suite.tests.clone();
+        let unknown = SceneResult::default();
+        let report = hunt(&all, &unknown, &HuntOptions::default(), &mut suite, &mut |_| {});
+        assert!(report.regimes[1].failed.is_empty());
+        assert_eq!(lines(&report), ["test0007 victim by test0002"]);
+    }
+
+    #[test]
     fn each_test_runs_alone_on_request() {
         // Each needs what another sets, and in the serial orders one always came before.
         let mut suite = with_steps(9, &[(0, &[SET]), (4, &[Step::FailUnless("a")]), (8, &[SET])]);
@@ -348,6 +363,7 @@ mod tests {
                 "test0004 in Alone with 0",
                 "alone: 0 failed",
                 "test0004 and 0 others",
+                "test0004 in Alone with 0",
                 "test0004 in InOrder with 1",
                 "test0004 victim by test0001",
                 "random order 0: 6 tests",

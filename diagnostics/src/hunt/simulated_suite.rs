@@ -1,6 +1,9 @@
 //! A suite that is a model: tests as lists of steps over the state of processes, the disk, the load and chance.
 
 #[cfg(test)]
+pub(super) use model::{SimulatedSuite, Step};
+
+#[cfg(test)]
 mod model {
     use crate::hunt::Scenes;
     use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
@@ -38,6 +41,8 @@ mod model {
     pub(in crate::hunt) enum Step {
         Set(&'static str),
         Clear(&'static str),
+        /// Sets the second if the first is set.
+        SetIf(&'static str, &'static str),
         FailIf(&'static str),
         /// Fails if both are set.
         FailIfBoth(&'static str, &'static str),
@@ -165,6 +170,12 @@ mod model {
                             .insert(name);
                             false
                         }
+                        Step::SetIf(name, other) => {
+                            if is_set(name) {
+                                variables.insert(other);
+                            }
+                            false
+                        }
                         Step::Clear(name) => {
                             if name.starts_with('/') {
                                 &mut self.disk
@@ -228,6 +239,3 @@ mod model {
         }
     }
 }
-
-#[cfg(test)]
-pub(super) use model::{SimulatedSuite, Step};
