@@ -11,6 +11,9 @@ const RUNS: u32 = 20;
 /// The number of runs that agree, at least, of tests that always fail after the first failure.
 const REPEATS: u32 = 2;
 
+/// The number of runs alone of a test that sometimes passed after the first failure.
+const SOLO_RUNS: u32 = 50;
+
 /// A test that failed first, and its scene.
 pub(super) struct Root {
     pub(super) test: usize,
@@ -28,8 +31,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// The message of a failure at a poisoned lock says the most; so few runs suffice. In parallel, a test may pass because it
-    /// came before the first failure.
+    /// The message of a failure at a poisoned lock says the most, so few runs suffice.
     fn is_shown(&self) -> bool {
         let always = self.with.failed == self.with.runs && self.with.runs >= REPEATS;
         self.without.failed == 0
@@ -74,6 +76,15 @@ pub(super) fn followers(
         followers.retain(|follower| follower.without.failed == 0);
         if followers.iter().all(Follower::is_shown) {
             break;
+        }
+    }
+    // In parallel, a test often passes because it came before the first failure: the rate alone has to be all the surer.
+    for follower in followers.iter_mut().filter(|follower| !follower.is_shown()) {
+        let known = runs.solo_rate(follower.test).runs;
+        if follower.with.failed >= REPEATS {
+            runs.solo_until(follower.test, SOLO_RUNS)?;
+            let new = runs.solo_results(follower.test).iter().skip(known as usize);
+            new.for_each(|failed| follower.without.add(*failed));
         }
     }
     followers.retain(Follower::is_shown);

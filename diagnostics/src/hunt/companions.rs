@@ -3,7 +3,6 @@
 use super::evidence::is_higher;
 use super::predecessors::Proof;
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
-use crate::rates::FailureRate;
 use std::collections::HashSet;
 
 /// The number of runs alone before others are blamed, and for few and many runs with them.
@@ -23,7 +22,7 @@ const SOLO_AGAIN: u32 = 20;
 const SUSPECTS: usize = 5;
 const SUSPECT_RUNS: u32 = 4;
 /// The number of runs with all others to see one failure.
-const ALL_RUNS: u32 = 5;
+const ALL_RUNS: u32 = 8;
 /// The number of runs of a search among all others, about.
 const SEARCH_RUNS: u32 = 100;
 /// The assumed probability that the test fails while the one that it fails with is there.
@@ -107,35 +106,41 @@ fn continued(
         };
         let without = runs.solo_until(test, solo_runs)?;
         if is_higher(with, without, looks) {
-            if !is_shown_again(runs, test, setup, with.runs)? {
+            let Some(again) = again(runs, test, setup, with.runs)? else {
                 return Ok(None);
-            }
-            let without = runs.solo_rate(test);
+            };
+            all_seen.extend(again);
             return Ok(Some(Proof {
                 culprits: Vec::new(),
-                with,
-                without,
+                with: rate(all_seen.iter().map(|seen| seen.failed)),
+                without: runs.solo_rate(test),
                 seen: all_seen,
             }));
         }
     }
 }
 
-/// Returns whether the test fails again in new runs, and still not alone: the first runs were chosen because it failed.
-fn is_shown_again(runs: &mut Runs<'_>, test: usize, setup: &Setup, first: u32) -> Result<bool, Stopped> {
-    let mut again = FailureRate::default();
-    while again.failed < AGAIN_FAILED {
+/// Returns new runs in which the test fails again, if it still does not fail alone: the first runs were chosen because it
+/// failed.
+fn again(runs: &mut Runs<'_>, test: usize, setup: &Setup, first: u32) -> Result<Option<Vec<Seen>>, Stopped> {
+    let mut all_seen: Vec<Seen> = Vec::new();
+    loop {
+        let again = rate(all_seen.iter().map(|seen| seen.failed));
+        if again.failed >= AGAIN_FAILED {
+            break;
+        }
         if again.runs >= AGAIN.max(2 * first) {
-            return Ok(false);
+            return Ok(None);
         }
         let Some(seen) = runs.attempt(test, setup)? else {
-            return Ok(false);
+            return Ok(None);
         };
-        again.add(seen.failed);
+        all_seen.push(seen);
     }
     let known = runs.solo_rate(test);
     let alone = runs.solo_until(test, known.runs + SOLO_AGAIN)?;
-    Ok(alone.failed == known.failed && alone.runs == known.runs + SOLO_AGAIN)
+    let still_passes = alone.failed == known.failed && alone.runs == known.runs + SOLO_AGAIN;
+    Ok(still_passes.then_some(all_seen))
 }
 
 /// Finds a single test with which this one fails more often than alone: suspects first. `None` if none is shown.

@@ -3,15 +3,17 @@
 use super::HuntEvent;
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
-use super::evidence::is_higher;
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
-use super::regimes::{Regime, RegimeRun, RegimeTable, SOLO_RUNS, SOLO_RUNS_OF_FAILING};
+use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
 use crate::rates::{FailureRate, p_value};
 use crate::scene::Arrangement;
 use std::collections::BTreeSet;
 
+/// The number of runs alone before anything else is tried: with fewer, a test that fails every other time would often look as
+/// if it depended on others.
+pub(super) const SOLO_RUNS: u32 = 10;
 /// The number of runs alone whose rate is reported, and the number if fewer than two failed.
 const SOLO_RUNS_OF_OWN: u32 = 100;
 const SOLO_RUNS_OF_RARE: u32 = 200;
@@ -80,7 +82,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
         for test in &queue {
             if self.runs.solo_rate(*test).runs == 0
                 && self.failed_alone(*test)
-                && self.table.is_failing(*test, SOLO_RUNS_OF_FAILING - 1)
+                && self.table.is_failing(*test, regimes::SOLO_RUNS - 1)
             {
                 let decision = self.failing(*test);
                 self.enter(*test, decision, 0);
@@ -94,12 +96,18 @@ impl<'i, 'r> Investigation<'i, 'r> {
         self.decide_each(&poisoned, 0);
     }
 
-    /// Adds the results of the regimes to the history of a test.
+    /// Adds the results of the regimes to the history of a test. If something in the checkout changed its result for good, only
+    /// the later ones count.
     fn note_regimes(&mut self, test: usize) {
         self.runs.forget_after(test);
+        let again = self.table.runs.iter().filter(|run| run.regime == Regime::Again);
+        let again: Vec<Option<bool>> = again.map(|run| run.failed(test)).collect();
+        let has_changed = again.len() > 1 && again.iter().all(|failed| *failed == Some(true));
         for run in &self.table.runs {
+            let is_old = has_changed && run.regime == Regime::Forward && run.failed(test) == Some(false);
             if let (Some(before), Some(seen)) = (run.before(test), run.seen(test))
                 && !before.is_empty()
+                && !is_old
             {
                 self.runs.note_after(test, before, seen);
             }
@@ -114,9 +122,10 @@ impl<'i, 'r> Investigation<'i, 'r> {
             if !self.runs.is_stopped() {
                 self.runs.see_investigating(test, tests.len() - at - 1 + more);
             }
-            let before = self.runs.started();
             self.note_regimes(test);
-            let decision = self.decide(test);
+            let alone = self.runs.solo_until(test, SOLO_RUNS);
+            let before = self.runs.started();
+            let decision = alone.and_then(|alone| self.decide(test, alone));
             // A suite may have thousands of tests that fail.
             self.runs.forget_after(test);
             let reruns = self.runs.started() - before;
@@ -181,8 +190,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
     }
 
     /// Decides the class of one test; `None` if it never failed.
-    fn decide(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
-        let alone = self.runs.solo_until(test, SOLO_RUNS)?;
+    fn decide(&mut self, test: usize, alone: FailureRate) -> Result<Option<Decision>, Stopped> {
         if alone.runs < SOLO_RUNS {
             let why = "run alone, it gave no result";
             return Ok(Some(self.unexplained(test, why)));
@@ -254,7 +262,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
             }),
             Answer::NotIsolated => {
                 let why = "it fails alone and passes after others, but no minimal set of them could be shown";
-                Some(self.unexplained(test, why))
+                self.not_isolated(test, why)?
             }
             Answer::Contradicted => None,
         })
@@ -284,8 +292,14 @@ impl<'i, 'r> Investigation<'i, 'r> {
         let suspects = self.suspects(test);
         let company = Company::Beside;
         let mut proof = companions::suspected(self.runs, test, company, &suspects)?;
-        if proof.is_none() && !is_only_loaded && self.fails_under_load(test)? {
-            if let Some(decision) = self.under_load(test)? {
+        if proof.is_none() {
+            if let Some(decision) = self.victim_of_all(test)? {
+                return Ok(Some(decision));
+            }
+            if !is_only_loaded
+                && self.fails_under_load(test)?
+                && let Some(decision) = self.under_load(test)?
+            {
                 return Ok(Some(decision));
             }
         }
@@ -306,6 +320,20 @@ impl<'i, 'r> Investigation<'i, 'r> {
         Ok(Some(self.with_others(test, Class::Race, proof, setup)))
     }
 
+    /// A test that failed in no serial order: in each, one of several tests that it needs before it may have come later, or
+    /// another may have undone what they left behind.
+    fn victim_of_all(&mut self, test: usize) -> Result<Option<Decision>, Stopped> {
+        let mut reversed = self.others(test);
+        reversed.reverse();
+        reversed.sort_by_key(|other| self.runs.is_same_program(*other, test));
+        for before in [self.others(test), reversed] {
+            if !before.is_empty() && self.runs.after(&before, test)?.is_some_and(|seen| seen.failed) {
+                return self.victim(test, &before);
+            }
+        }
+        Ok(None)
+    }
+
     /// A test that passes alone and failed after these.
     fn victim(&mut self, test: usize, before: &[usize]) -> Result<Option<Decision>, Stopped> {
         let suspects = self.suspects(test);
@@ -318,7 +346,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
             Answer::Shown(proof) => Some(proof),
             Answer::NotIsolated => {
                 let why = "it passes alone and fails after others, but no minimal set of them could be shown";
-                return Ok(Some(self.unexplained(test, why)));
+                return self.not_isolated(test, why);
             }
             Answer::Contradicted => {
                 let company = Company::Before(before);
@@ -333,6 +361,13 @@ impl<'i, 'r> Investigation<'i, 'r> {
             let setup = Setup::after(&proof.culprits, test);
             self.with_others(test, Class::Victim, proof, setup)
         }))
+    }
+
+    /// A test for which no set was shown: it may fail by itself.
+    fn not_isolated(&mut self, test: usize, why: &str) -> Result<Option<Decision>, Stopped> {
+        let solo = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
+        let is_mixed = solo.failed > 0 && solo.failed < solo.runs;
+        Ok((!is_mixed).then(|| self.unexplained(test, why)))
     }
 
     /// Returns the decision for a test that fails because of others: a cascade if one of them failed whenever it did.
@@ -410,28 +445,33 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if let Some(proof) = companions::compare(self.runs, test, &setup, 1)? {
             return Ok(Some(self.with_others(test, Class::TwoRuns, proof, setup)));
         }
+        if self.table.is_always_poisoned(test) {
+            return Ok(None);
+        }
         // It may need another test of the second copy.
+        let single = Setup::new((0..self.runs.tests()).collect(), Arrangement::InOrder);
         let setup = Setup {
             twice: true,
-            ..Setup::new((0..self.runs.tests()).collect(), Arrangement::InOrder)
+            ..single.clone()
         };
         let mut with = FailureRate::default();
+        let orders = self.table.runs.iter().filter(|run| run.order.is_some());
+        let mut without = rate(orders.filter_map(|run| run.failed(test)));
         for _ in 0..TWO_RUNS {
-            if let Some(seen) = self.runs.attempt(test, &setup)? {
-                with.add(seen.failed);
+            for (setup, rate) in [(&setup, &mut with), (&single, &mut without)] {
+                if let Some(seen) = self.runs.attempt(test, setup)? {
+                    rate.add(seen.failed);
+                }
             }
         }
-        // Both copies may fail, so it fails more often in any case.
-        let without = self.runs.solo_until(test, SOLO_RUNS_OF_OWN)?;
-        Ok(
-            (without.failed == 0 && is_higher(with, without, 1)).then_some(Decision {
-                class: Class::TwoRuns,
-                culprits: Vec::new(),
-                with,
-                without,
-                setup,
-            }),
-        )
+        let is_shown = without.failed == 0 && with.failed >= 2 && p_value(with, without) < ACCEPTED;
+        Ok(is_shown.then_some(Decision {
+            class: Class::TwoRuns,
+            culprits: Vec::new(),
+            with,
+            without,
+            setup,
+        }))
     }
 
     /// A test that passed at first and failed in every later run, whatever the regime.

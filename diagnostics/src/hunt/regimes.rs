@@ -63,14 +63,10 @@ const SUITE_REGIMES: [Regime; 6] = [
     Regime::Again,
     Regime::TwoRuns,
 ];
-/// The number of runs alone of a test that failed in another regime: with fewer, one that fails every other time would often
-/// look as if it depended on others.
-pub(super) const SOLO_RUNS: u32 = 10;
-
-/// The number of runs alone of a test that failed in all other regimes.
-pub(super) const SOLO_RUNS_OF_FAILING: u32 = 3;
+/// The number of runs alone of a test that failed in another regime.
+pub(super) const SOLO_RUNS: u32 = 3;
 /// The number of failures, without a pass, after which a test fails always.
-const FAILING: u32 = 1 + SUITE_REGIMES.len() as u32 + SOLO_RUNS_OF_FAILING;
+const FAILING: u32 = 1 + SUITE_REGIMES.len() as u32 + SOLO_RUNS;
 
 /// A run of a regime.
 pub(super) struct RegimeRun {
@@ -204,11 +200,11 @@ impl RegimeTable {
         // A test beside another copy of the suite ran after its predecessors, but not after them alone.
         let order = (!is_parallel && !setup.twice).then_some(tests);
         let run = RegimeRun::new(runs, regime, order, &result);
-        let new_failures = (0..runs.tests()).filter(|test| {
+        let mut new_failures = (0..runs.tests()).filter(|test| {
             let before = self.first(Regime::Forward);
             run.failed(*test) == Some(true) && before.is_some_and(|first| first.failed(*test) == Some(false))
         });
-        let last = new_failures.last().filter(|_| regime == Regime::Again);
+        let last = new_failures.next_back().filter(|_| regime == Regime::Again);
         let mut all = vec![run];
         let third = last.map(|last| {
             let tests: Vec<usize> = (0..=last).collect();
@@ -248,7 +244,7 @@ impl RegimeTable {
         let mut outcomes = vec![Outcome::Unknown; runs.tests()];
         let mut all_ran = Ok(());
         let mut together = together;
-        for round in 1..=SOLO_RUNS_OF_FAILING {
+        for round in 1..=SOLO_RUNS {
             // Those that passed once do so for all.
             if round > 1 {
                 together.retain(|test| outcomes[*test] == Outcome::Failed && !self.has_passed(*test));
@@ -273,7 +269,7 @@ impl RegimeTable {
         if is_for_all {
             chosen.extend((0..runs.tests()).filter(failed));
         }
-        let is_always = |test: &usize| failed(test) && self.is_failing(*test, SOLO_RUNS_OF_FAILING);
+        let is_always = |test: &usize| failed(test) && self.is_failing(*test, SOLO_RUNS);
         if all_ran.is_ok() {
             chosen.retain(|test| !is_always(test));
         }

@@ -64,7 +64,7 @@ pub(crate) struct Verdict {
     pub(crate) without: FailureRate,
     /// The smallest known scene in which it fails.
     pub(crate) scene: Scene,
-    /// The number of scenes that were run for this verdict after the regimes, those of the test alone included.
+    /// The number of scenes that were run for this verdict: after the regimes and the first ten runs of the test alone.
     pub(crate) reruns: u32,
     /// The evidence in words of a race that was shown only with pauses where the tests use what they share.
     pub(crate) paused: Option<String>,
