@@ -4,9 +4,9 @@
 //! one of which opens the next gate. If the order cannot be kept, all gates open at once, and the log has the reason.
 
 use crate::hash;
-use crate::hooks::child_environment::Memory;
 use crate::log::Record;
 use crate::log_format::{Kind, OrderEvent};
+use crate::sys::memory::Memory;
 use crate::sys::own_calls::{self, close_own, syscall};
 use crate::sys::{self, Timespec, c_char, c_int, c_void, nr};
 use crate::{recording, this_process};

@@ -5,6 +5,7 @@
 
 use crate::account_layout::{self, Reach, Reason, State};
 use crate::log::{self, account_slots};
+use crate::sys::memory::Memory;
 use crate::sys::own_calls::{self, close_own, syscall};
 use crate::sys::{self, c_char, c_int, nr};
 use crate::this_process;
@@ -98,39 +99,6 @@ pub(crate) enum Program {
     /// A name that is looked up in `PATH` unless there is a `/` in it.
     Name(Text),
     Open(c_int),
-}
-
-/// Memory from the kernel, filled with zeros: `malloc` may not be called between fork and exec.
-pub(crate) struct Memory {
-    pub(crate) at: *mut u8,
-    length: usize,
-}
-
-impl Memory {
-    pub(crate) fn allocate(length: usize) -> Option<Self> {
-        let (protection, flags) = (
-            sys::PROT_READ | sys::PROT_WRITE,
-            sys::MAP_PRIVATE | sys::MAP_ANONYMOUS,
-        );
-        // SAFETY: fresh memory.
-        let at = unsafe { sys::mmap(core::ptr::null_mut(), length, protection, flags, -1, 0) };
-        (at != sys::MAP_FAILED).then(|| Self {
-            at: at.cast(),
-            length,
-        })
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: memory of that length, which lives as long as this.
-        unsafe { core::slice::from_raw_parts(self.at, self.length) }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: our own memory, which the kernel or the new process has read.
-        unsafe { sys::munmap(self.at.cast(), self.length) };
-    }
 }
 
 /// An environment with the observer's variables in it, and the program's slot in the account.

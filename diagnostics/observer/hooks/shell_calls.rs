@@ -3,10 +3,11 @@
 //! That shell gets a command of ours, which sets the observer's variables and replaces itself by the shell that the
 //! program asked for.
 
-use crate::hooks::child_environment::{ChildEnvironment, Memory, Program, Text};
+use crate::hooks::child_environment::{ChildEnvironment, Program, Text};
 use crate::hooks::{process_calls, signal_masks};
 use crate::log_format::IN_SLOT;
 use crate::sys::interpose::real_functions;
+use crate::sys::memory::Memory;
 use crate::sys::{self, c_int, c_void};
 
 real_functions! {

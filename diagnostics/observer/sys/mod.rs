@@ -3,6 +3,7 @@
 //! All sizes and numbers are those of Linux on x86_64 with glibc.
 
 pub(crate) mod interpose;
+pub(crate) mod memory;
 pub(crate) mod nr;
 pub(crate) mod own_calls;
 

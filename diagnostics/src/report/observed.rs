@@ -145,11 +145,16 @@ pub(super) fn places(used: &Use) -> String {
 
 /// Writes a line for each test that failed.
 pub(super) fn failed(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
-    for test in &observed.failed {
-        let text = format!("{} ({})", test.name, test.binary);
+    for text in failed_names(observed) {
         headline(out, Severity::Conflict, "failed", &text)?;
     }
     Ok(())
+}
+
+/// Returns each test that failed, with its program.
+pub(super) fn failed_names(observed: &Observed) -> impl Iterator<Item = String> {
+    let failed = observed.failed.iter();
+    failed.map(|test| format!("{} ({})", test.name, test.binary))
 }
 
 /// Returns the extent of the verdict, for the last line.

@@ -107,14 +107,21 @@ impl Confirmation<'_> {
             if let Some(p) = proof::display_path(beside[victim], rate) {
                 let why = format!("{rates} ({})", proof::chance(p));
                 let named = self.isolated(suite, pair, victim, pauses, findings)?;
-                self.enter_proof(suite, pair, findings, named, &why);
+                // The test that failed comes first.
+                let tests = [pair.tests[victim], pair.tests[1 - victim]];
+                self.enter_proof(suite, tests, findings, named, &why);
                 return Some(());
             }
             last = Some(rates);
         }
         if let Some(rates) = last {
             for finding in findings {
-                self.enter_why(suite, pair, *finding, &format!("{rates}, which may be chance"));
+                self.enter_why(
+                    suite,
+                    pair.tests,
+                    *finding,
+                    &format!("{rates}, which may be chance"),
+                );
             }
         }
         Some(())
@@ -213,7 +220,7 @@ impl Confirmation<'_> {
     fn enter_proof(
         &self,
         suite: &RerunSuite,
-        pair: &TestPair,
+        tests: [usize; 2],
         findings: &[usize],
         named: Option<usize>,
         why: &str,
@@ -221,21 +228,21 @@ impl Confirmation<'_> {
         for finding in findings {
             match named {
                 Some(named) if named == *finding => {
-                    if let Some(positions) = positions(suite, *finding, pair.tests) {
+                    if let Some(positions) = positions(suite, *finding, tests) {
                         self.grades
                             .enter(*finding, positions, Grade::Reproduced, why.to_owned(), 1);
                     }
                 }
                 // It is another resource's failure.
                 Some(_) => {}
-                None => self.enter_why(suite, pair, *finding, &format!("{why}; resource not isolated")),
+                None => self.enter_why(suite, tests, *finding, &format!("{why}; resource not isolated")),
             }
         }
     }
 
     /// Adds to the reason of a pair, which keeps its grade.
-    fn enter_why(&self, suite: &RerunSuite, pair: &TestPair, finding: usize, why: &str) {
-        let Some(positions) = positions(suite, finding, pair.tests) else {
+    fn enter_why(&self, suite: &RerunSuite, tests: [usize; 2], finding: usize, why: &str) {
+        let Some(positions) = positions(suite, finding, tests) else {
             return;
         };
         if self.grades.of(finding, positions) == Some(Grade::Unguarded) {

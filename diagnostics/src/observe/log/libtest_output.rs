@@ -57,42 +57,36 @@ pub(super) fn outcomes(
     } else {
         from_lines(&text)
     };
-    let has_line = |name: &&String| printed.outcomes.contains_key(*name);
-    let others: BTreeSet<&String> = ran.keys().filter(|name| !has_line(name)).collect();
-    let known = printed.counts();
-    let summary = printed.summary.filter(|_| is_complete);
-    let mut rest = Vec::new();
-    match summary {
-        // The others are threads that are no tests.
-        Some(summary) if summary == known => {}
-        Some(summary) if summary.failed == known.failed && summary.passed == known.passed + others.len() => {
-            let passed = others.into_iter().cloned();
-            rest.extend(passed.map(|name| (name, ReportedOutcome::Passed, None)));
-        }
-        _ => {
-            let why = |name: &String| match (ran.get(name), summary) {
-                (Some(false), None) => "it was running when its program ended",
-                _ => "its program did not report it",
-            };
-            let begun = printed
-                .begun
-                .take()
-                .filter(|name| !printed.outcomes.contains_key(name));
-            let begun = begun.filter(|name| !others.contains(name));
-            let unknown = others.into_iter().map(|name| (name.clone(), why(name)));
-            let begun = begun.map(|name| (name, "it was running when its program ended"));
-            let unknown: BTreeMap<String, &str> = unknown.chain(begun).collect();
-            let unknown = unknown.into_iter();
-            rest.extend(unknown.map(|(name, why)| (name, ReportedOutcome::Unknown, Some(why.to_owned()))));
-        }
-    }
+    let (summary, known) = (printed.summary.filter(|_| is_complete), printed.counts());
+    let begun = printed.begun.iter().filter(|_| summary.is_none());
+    let others: BTreeMap<&String, bool> = begun
+        .map(|name| (name, false))
+        .chain(ran.iter().map(|(name, is_over)| (name, *is_over)))
+        .filter(|(name, _)| !printed.outcomes.contains_key(*name))
+        .collect();
     let mut all: BTreeMap<String, Reported> = BTreeMap::new();
-    for (name, outcome) in printed.outcomes {
-        let failure = printed.failures.remove(&name);
-        all.insert(name, Reported { outcome, failure });
+    for (name, outcome) in &printed.outcomes {
+        let (outcome, failure) = (*outcome, printed.failures.remove(name));
+        all.insert(name.clone(), Reported { outcome, failure });
     }
-    for (name, outcome, failure) in rest {
-        all.insert(name, Reported { outcome, failure });
+    if summary == Some(known) {
+        // The others are threads that are no tests.
+        return all;
+    }
+    let have_passed = summary.is_some_and(|summary| {
+        summary.failed == known.failed && summary.passed == known.passed + others.len()
+    });
+    for (name, is_over) in others {
+        let (outcome, failure) = match (summary, is_over) {
+            _ if have_passed => (ReportedOutcome::Passed, None),
+            (None, false) => (
+                ReportedOutcome::Unknown,
+                Some("it was running when its program ended"),
+            ),
+            _ => (ReportedOutcome::Unknown, Some("its program did not report it")),
+        };
+        let failure = failure.map(str::to_owned);
+        all.insert(name.clone(), Reported { outcome, failure });
     }
     all
 }
@@ -161,12 +155,8 @@ fn result_in(line: &str) -> Option<(&str, ReportedOutcome)> {
     if let Some(name) = line.strip_suffix(" --- FAILED") {
         return Some((without_mode(name), ReportedOutcome::Failed));
     }
-    let line = line.strip_prefix("test ")?;
-    let mut separators = line.match_indices(" ... ");
-    separators.find_map(|(at, separator)| {
-        let outcome = outcome_in(&line[at + separator.len()..])?;
-        Some((without_mode(&line[..at]), outcome))
-    })
+    let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    Some((without_mode(name), outcome_in(rest)?))
 }
 
 /// Returns the name in a line that has no result yet.
@@ -570,6 +560,16 @@ mod tests {
         assert_eq!(
             found(text, &[("a", true), ("b", true)]),
             [one("a", Failed, Some(poisoned)), one("b", Failed, Some("no"))]
+        );
+    }
+
+    #[test]
+    fn a_result_without_an_end_of_its_line_is_no_part_of_a_name() {
+        let text = "test a ... FAILEDtest b ... ok\n\nfailures:\n\n\nfailures:\n    a\n\ntest result: FAILED. 1 passed; 1 failed; \
+                    0 ignored; 0 measured; 0 filtered out; finished in 0.35s\n\n";
+        assert_eq!(
+            found(text, &[("a", true), ("b", true)]),
+            [one("a", Failed, None), one("b", Passed, None)]
         );
     }
 

@@ -40,10 +40,15 @@ fn each_failed_test_is_named_in_each_format() {
         let command = [&CARGO[..], &["--"], options].concat();
         assert_eq!(failed(&package, &command, &[]), wanted, "{options:?}");
     }
-    let told = package.observe(&[], &CARGO);
-    for name in FAILED {
-        let line = format!("failed: {name} (resulting)");
-        assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+    for (options, begin) in [
+        (&[][..], "failed: "),
+        (&["--format", "github"], "::error title=cofferdam%3A failed::"),
+    ] {
+        let told = package.observe(options, &CARGO);
+        for name in FAILED {
+            let line = format!("{begin}{name} (resulting)");
+            assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+        }
     }
 }
 
