@@ -139,7 +139,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
                     let id = self.runs.id(test);
                     self.untried
                         .push(format!("the investigation of {} {}", id.binary, id.name));
-                    let own = self.own_rate(test);
+                    let own = self.runs.solo_rate(test);
                     let has_failed = self.failed_in(test).next().is_some() || own.failed > 0;
                     if own.failed >= SOLO_FAILURES && own.failed < own.runs {
                         let decision = self.own_decision(test);
@@ -184,10 +184,6 @@ impl<'i, 'r> Investigation<'i, 'r> {
     fn failed_alone(&self, test: usize) -> bool {
         let alone = self.table.first(Regime::Alone);
         alone.is_some_and(|run| run.failed(test) == Some(true))
-    }
-
-    fn own_rate(&self, test: usize) -> FailureRate {
-        self.runs.solo_rate(test)
     }
 
     /// Decides the class of one test; `None` if it never failed.
