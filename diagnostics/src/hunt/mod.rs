@@ -101,7 +101,7 @@ pub(crate) fn hunt(
         }
     }
     let mut table = RegimeTable::new(&mut runs, as_is);
-    let all_ran = table.run(&mut runs, options, &given).is_ok();
+    let all_ran = runs.tests() > 0 && table.run(&mut runs, options, &given).is_ok();
     let mut investigation = Investigation::new(&mut runs, &mut table, options.cores);
     investigation.decide_all(&given);
     if all_ran && investigation.run_random(options.seed).is_ok() {
@@ -397,6 +397,14 @@ mod tests {
             untried[3]
         );
         assert_eq!(untried[4], Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_suite_without_tests_runs_nothing() {
+        let mut suite = SimulatedSuite::new(&[], 1);
+        let report = hunted(&mut suite, &HuntOptions::default());
+        assert_eq!(suite.scenes, []);
+        assert_eq!(report.verdicts, []);
     }
 
     #[test]
