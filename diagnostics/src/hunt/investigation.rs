@@ -25,10 +25,12 @@ const ALTERNATING: usize = 12;
 const LOADED_RUNS: usize = 2;
 /// The number of runs of the suite twice at once.
 const TWO_RUNS: usize = 4;
-/// The greatest accepted probability that a test which failed from some run on did so by chance.
+/// The greatest accepted probability that two rates of the suite in order differ by chance.
 const ACCEPTED: f64 = 0.05;
-/// The number of runs alone after which a leftover is no longer likely.
-const LEFTOVER_RUNS: u32 = 40;
+/// The greatest accepted probability that a test which failed from some run on did so by chance, and the number of runs alone
+/// after which a leftover is no longer likely.
+const ACCEPTED_OF_LEFTOVER: f64 = 0.02;
+const LEFTOVER_RUNS: u32 = 60;
 
 pub(super) struct Investigation<'i, 'r> {
     runs: &'i mut Runs<'r>,
@@ -137,7 +139,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
                     let id = self.runs.id(test);
                     self.untried
                         .push(format!("the investigation of {} {}", id.binary, id.name));
-                    let own = self.own_rate(test);
+                    let own = self.runs.solo_rate(test);
                     let has_failed = self.failed_in(test).next().is_some() || own.failed > 0;
                     if own.failed >= SOLO_FAILURES && own.failed < own.runs {
                         let decision = self.own_decision(test);
@@ -183,10 +185,6 @@ impl<'i, 'r> Investigation<'i, 'r> {
     fn failed_alone(&self, test: usize) -> bool {
         let alone = self.table.first(Regime::Alone);
         alone.is_some_and(|run| run.failed(test) == Some(true))
-    }
-
-    fn own_rate(&self, test: usize) -> FailureRate {
-        self.runs.solo_rate(test)
     }
 
     /// Decides the class of one test; `None` if it never failed.
@@ -504,7 +502,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 failed: solo.failed + later.len() as u32,
                 runs: solo.runs + later.len() as u32,
             };
-            if p_value(with, first) < ACCEPTED {
+            if p_value(with, first) < ACCEPTED_OF_LEFTOVER {
                 return Ok(Some(Decision {
                     class: Class::Leftover,
                     culprits: Vec::new(),

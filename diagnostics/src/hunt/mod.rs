@@ -53,9 +53,9 @@ pub(crate) struct HuntOptions {
 /// The progress of a hunt.
 #[derive(Debug)]
 pub(crate) enum HuntEvent<'a> {
-    /// A regime begins, with this number of tests.
+    /// A regime begins, with this number of tests. Without an end, the budget did not allow it.
     RegimeStarted { regime: Regime, tests: usize },
-    /// A regime ended, or was void.
+    /// A regime ended, perhaps as void.
     RegimeEnded(&'a RegimeReport),
     /// A test that failed is investigated; after it, this number of others.
     Investigating { test: &'a TestId, left: usize },
@@ -103,7 +103,7 @@ pub(crate) fn hunt(
         }
     }
     let mut table = RegimeTable::new(&mut runs, as_is);
-    let all_ran = table.run(&mut runs, options, &given).is_ok();
+    let all_ran = runs.tests() > 0 && table.run(&mut runs, options, &given).is_ok();
     let mut investigation = Investigation::new(&mut runs, &mut table, options.cores);
     investigation.decide_all(&given);
     if all_ran && investigation.run_random(options.seed).is_ok() {
@@ -258,12 +258,12 @@ mod tests {
         let mut suite = SimulatedSuite::new(&[10, 10], 3);
         suite.steps[4] = vec![Step::Fail(0.05)];
         suite.steps[15] = vec![Step::Fail(1.0)];
-        let stranger = TestId {
+        let missing = TestId {
             binary: "program0".to_owned(),
             name: "no_such_test".to_owned(),
         };
         let options = HuntOptions {
-            given: vec![suite.tests[5].clone(), suite.tests[4].clone(), stranger],
+            given: vec![suite.tests[5].clone(), suite.tests[4].clone(), missing],
             ..HuntOptions::default()
         };
         let report = hunted(&mut suite, &options);
@@ -401,6 +401,14 @@ mod tests {
             untried[3]
         );
         assert_eq!(untried[4], Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_suite_without_tests_runs_nothing() {
+        let mut suite = SimulatedSuite::new(&[], 1);
+        let report = hunted(&mut suite, &HuntOptions::default());
+        assert_eq!(suite.scenes, []);
+        assert_eq!(report.verdicts, []);
     }
 
     #[test]

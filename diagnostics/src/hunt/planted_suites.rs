@@ -107,7 +107,7 @@ mod tests {
                 5 => {
                     let file = self.files.pop()?;
                     let t = self.plant(&[&[FailIf(file), Set(file)]])?;
-                    // Without the result of the first run, nobody sees that it passed.
+                    // Without the result of the first run, it is unknown that it passed.
                     let classes = ["leftover", "failing"];
                     let seen = if self.suite.noise > 0.0 { 2 } else { 1 };
                     self.expect(t[0], &classes[..seen], &[&[]]);
@@ -209,7 +209,7 @@ mod tests {
     fn a_test_that_fails_at_random_blames_others_in_one_of_a_thousand_hunts_at_most() {
         let mut wrong = Vec::new();
         for (at, rate) in [0.05, 0.1, 0.2, 0.3, 0.5, 0.7].into_iter().enumerate() {
-            for seed in 0..500 {
+            for seed in 0..250 {
                 let mut suite = SimulatedSuite::new(&[10, 10], 1000 * at as u64 + seed);
                 let test = suite.chance.below(20);
                 suite.steps[test] = vec![Step::Fail(rate)];
@@ -226,7 +226,7 @@ mod tests {
                 wrong.extend(blamed.map(|verdict| format!("{rate}: {}", line(verdict))));
             }
         }
-        assert!(wrong.len() <= 3, "{wrong:?}");
+        assert!(wrong.len() <= 1, "{wrong:?}");
     }
 
     #[test]
@@ -314,7 +314,7 @@ mod tests {
     }
 
     proptest! {
-        // Of many thousand random suites, some let chance look like a cause: these are the same ones each time.
+        // In one of some thousand random suites, chance looks like a cause: these are the same ones each time.
         #![proptest_config(ProptestConfig {
             cases: 400,
             rng_seed: RngSeed::Fixed(11),

@@ -245,7 +245,7 @@ impl RegimeTable {
         let mut all_ran = Ok(());
         let mut together = together;
         for round in 1..=SOLO_RUNS {
-            // Those that passed once do so for all.
+            // A test that passed once is run further by itself.
             if round > 1 {
                 together.retain(|test| outcomes[*test] == Outcome::Failed && !self.has_passed(*test));
             }

@@ -145,8 +145,10 @@ impl<'a> Runs<'a> {
 
     /// Reports that a scene is about to run for a test.
     pub(super) fn see_trying(&mut self, test: usize, scene: &Scene) {
-        let test = &self.suite[test];
-        (self.see)(HuntEvent::Trying { test, scene });
+        if !self.stopped {
+            let test = &self.suite[test];
+            (self.see)(HuntEvent::Trying { test, scene });
+        }
     }
 
     pub(super) fn scene(&self, setup: &Setup) -> Scene {
