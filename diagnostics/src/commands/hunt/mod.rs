@@ -1,6 +1,7 @@
 //! `hunt`: finds out why tests fail now and then.
 
 mod budgeted_scenes;
+mod grouped_causes;
 mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
@@ -11,15 +12,16 @@ use super::suite::{choose_all, collect};
 use super::{here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Verdict, grouped};
+use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::scene::TestId;
 use budgeted_scenes::BudgetedScenes;
+pub(crate) use grouped_causes::Cause;
+use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
 pub(crate) use shared_uses::SharedUse;
-use shared_uses::shared_uses;
 use std::error::Error;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -52,17 +54,6 @@ pub(crate) struct Hunted {
     /// Files that the hunt left in the packages.
     pub(crate) left: Vec<PathBuf>,
     pub(crate) is_interrupted: bool,
-}
-
-/// Tests that fail for one reason.
-#[derive(Clone, Debug)]
-pub(crate) struct Cause {
-    /// The first is the one that was investigated first.
-    pub(crate) verdicts: Vec<Verdict>,
-    /// What the tests share with the culprits, as far as it was observed.
-    pub(crate) uses: Vec<SharedUse>,
-    /// The paths in the temporary directory that a leftover may come from.
-    pub(crate) paths: Vec<String>,
 }
 
 impl Hunted {
@@ -165,17 +156,12 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
     }
-    let causes = grouped(&report.verdicts)
-        .into_iter()
-        .map(|verdicts| Cause {
-            uses: shared_uses(verdicts[0], &kept.conflicts),
-            paths: match verdicts[0].class {
-                Class::Leftover => leftovers_in_temp::changed_paths(&verdicts[0].test, &observed.accesses),
-                _ => Vec::new(),
-            },
-            verdicts: verdicts.into_iter().cloned().collect(),
-        })
-        .collect();
+    let mut causes = causes(&report.verdicts, &kept.conflicts);
+    for cause in &mut causes {
+        if cause.verdicts[0].class == Class::Leftover {
+            cause.paths = leftovers_in_temp::changed_paths(&cause.verdicts[0].test, &observed.accesses);
+        }
+    }
     Ok(Hunted {
         command: args.command.clone(),
         tests,
