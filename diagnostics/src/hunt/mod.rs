@@ -313,7 +313,6 @@ mod tests {
             load: 0,
             twice: false,
             empty_temp: false,
-            empty_temp: false,
         });
         let as_is = result.unwrap();
         let options = HuntOptions {
@@ -344,6 +343,7 @@ mod tests {
                     format!("{}: {} failed", report.regime, report.failed.len())
                 }
                 HuntEvent::Investigating { test, left } => format!("{} and {left} others", test.name),
+                HuntEvent::Pausing { resources } => format!("pausing at {resources}"),
                 HuntEvent::Trying { test, scene } => {
                     format!(
                         "{} in {:?} with {}",
