@@ -124,6 +124,58 @@ fn no_file_has_grown_too_long() {
     );
 }
 
+/// Names in headers that are no modules: functions of libc and Rust, a variable of libc, and a term of the library.
+const NOT_MODULES: [&str; 5] = ["abort", "atexit", "errno", "main", "reset"];
+
+/// The bare names in backticks in a file's `//!` lines: `log` and `observed_tests`, but not `Log` or `log::Log`. Links
+/// are left out, because rustdoc checks them.
+fn names_in_header(text: &str) -> Vec<String> {
+    let header = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let header = header.collect::<Vec<_>>().join("\n");
+    let parts: Vec<&str> = header.split('`').collect();
+    let quoted = parts.windows(2).skip(1).step_by(2);
+    let is_bare = |name: &str| {
+        name.starts_with(|sign: char| sign.is_ascii_lowercase())
+            && name
+                .chars()
+                .all(|sign| sign.is_ascii_alphanumeric() || sign == '_')
+    };
+    quoted
+        .filter(|pair| is_bare(pair[0]) && !pair[1].starts_with(']'))
+        .map(|pair| pair[0].to_owned())
+        .collect()
+}
+
+/// The compiler does not read headers, so a renamed module would keep its old name there.
+#[test]
+fn the_header_of_a_folder_names_modules_that_exist() {
+    let is_checked = |path: &str| is_source(path) || path.starts_with("diagnostics/observer/");
+    let mut breaches = Vec::new();
+    for (path, text) in rust() {
+        let is_folder = path.ends_with("/mod.rs") || path.ends_with("/lib.rs");
+        if !is_folder || !is_checked(&path) || path == "src/lib.rs" {
+            continue;
+        }
+        let code = tokens(&text);
+        let is_module = |name: &str| {
+            let mut declared = code.windows(2).filter(|pair| pair[0].text == "mod");
+            declared.any(|pair| pair[1].text == name)
+        };
+        let is_command = |name: &str| {
+            let command = files::root().join("diagnostics/src/commands").join(name);
+            command.exists() || command.with_extension("rs").exists()
+        };
+        let names = names_in_header(&text).into_iter();
+        let unknown = names
+            .filter(|name| !is_module(name) && !is_command(name) && !NOT_MODULES.contains(&name.as_str()));
+        breaches.extend(unknown.map(|name| format!("{path}: `{name}`")));
+    }
+    hold(
+        &breaches,
+        "These headers name modules that are not in their folder.",
+    );
+}
+
 /// Where the words stand one after another in the code.
 fn places(path: &str, text: &str, words: &[&str]) -> Vec<String> {
     let found = tokens(text);

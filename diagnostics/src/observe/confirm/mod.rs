@@ -1,9 +1,15 @@
-//! Runs the tests that met once more and grades their pairs.
+//! Reruns the tests of conflicts with pauses at the shared resources, and grades their pairs.
 //!
-//! `suite` has the tests, `cover` the groups that run at one time, `pairs` the pairs left to run; `pauses` says how long they
-//! pause, `rerun` runs them, `windows` reads what the observer wrote of that, `grade` judges, `readers` tells a lock for
-//! readers and writers from none, `proof` and `fisher` say when a failure is no chance, `outcome` enters the grades into the
-//! findings. All but `rerun` and `leftovers` are data in, data out; `steps` takes a test from one to the next.
+//! - `steps` schedules the reruns of all tests through `task_queue`; `proving` goes on with those that failed.
+//! - `subjects` lists the tests, `cover` groups those that can run together, `pairs` selects the pairs to try.
+//! - `pauses` computes how long the tests pause; `rerun` runs them; `timelines` reads the observer's logs of the rerun.
+//! - `grade` decides from timelines whether two tests overlapped or one waited. `env_lock` recognizes waits for std's own
+//!   lock, `reader_locks` distinguishes a reader-writer lock from no lock.
+//! - `proof` and `fisher` decide whether a failure is more than chance. `outcome` enters the grades into the conflicts.
+//! - `leftovers` finds files that reruns did not remove.
+//!
+//! Only `rerun` starts processes, and only `rerun` and `leftovers` use the file system; the others are data in, data out, or
+//! call `rerun`.
 
 mod cover;
 mod env_lock;
