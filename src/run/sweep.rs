@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_describe_a_run_is_never_over() {
+    fn a_directory_that_describes_no_run_never_counts_as_ended() {
         for description in [
             json!(null),
             json!([]),

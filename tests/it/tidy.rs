@@ -337,7 +337,7 @@ fn all_packages_of_the_workspace_keep_the_same_lints_and_licence() {
 }
 
 #[test]
-fn what_the_package_ships_is_there() {
+fn the_files_that_the_package_ships_exist() {
     let manifest = files::read("Cargo.toml");
     let package = table(&manifest, "[package]");
     let mut paths: Vec<&str> = Vec::new();

@@ -218,7 +218,7 @@ fn fix(package: &Package, options: &[&str]) -> Told {
 }
 
 #[test]
-fn what_is_out_of_reach_is_named_and_an_error_only_if_that_is_asked_for() {
+fn programs_out_of_reach_are_named_and_an_error_only_on_request() {
     let package = Package::new("starting", STARTING);
     let command = [&CARGO[..], &["--", "--skip", "breaks", "--skip", "fails"]].concat();
     let told = package.observe(&["--format", "json"], &command);

@@ -70,7 +70,7 @@ cofferdam: no new conflict in what was watched: 2 tests, 2 workers, 1 run, 0 ser
 }
 
 #[test]
-fn what_is_allowed_passes_until_its_day_and_fails_afterwards() {
+fn an_allowed_conflict_passes_until_its_date_and_fails_afterwards() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
     let allowed = |until: &str| {
@@ -105,7 +105,7 @@ fn what_is_allowed_passes_until_its_day_and_fails_afterwards() {
 }
 
 #[test]
-fn a_file_that_cannot_be_understood_is_told_with_its_line_before_anything_is_run() {
+fn an_invalid_file_is_reported_with_its_line_before_anything_runs() {
     let base = tempfile::tempdir().unwrap();
     write(base.path(), "[[known]]\nconflct = \"file a\"\n");
     let ran = base.path().join("ran");
@@ -130,7 +130,7 @@ fn a_file_that_cannot_be_understood_is_told_with_its_line_before_anything_is_run
 }
 
 #[test]
-fn nothing_is_written_of_a_run_that_did_not_show_all() {
+fn an_incomplete_run_writes_no_baseline() {
     let base = tempfile::tempdir().unwrap();
     let args = ["run", "--baseline", "conflicts.toml", "--", "sh", "-c", "exit 7"];
     let failed = told(base.path(), &args);
@@ -167,7 +167,7 @@ fn the_files_name_can_steer_no_terminal_and_is_no_command_to_github() {
 }
 
 #[test]
-fn json_tells_what_is_known_and_what_is_gone() {
+fn json_lists_known_and_vanished_conflicts() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
     write(

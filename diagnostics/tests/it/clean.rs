@@ -68,7 +68,7 @@ fn left(base: &Path) -> Vec<String> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_is_over_goes_and_what_stays_has_a_reason() {
+fn ended_runs_are_removed_and_each_kept_one_has_a_reason() {
     let base = tempfile::tempdir().unwrap();
     let _used = all_kinds(base.path());
     let before = left(base.path());

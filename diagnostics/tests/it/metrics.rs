@@ -89,7 +89,7 @@ fn recorded(base: &Path) -> String {
 }
 
 #[test]
-fn what_was_measured_is_understood_by_another_library() {
+fn another_library_can_parse_the_metrics() {
     let base = tempfile::tempdir().unwrap();
     let name = recorded(base.path());
     let (text, samples) = scraped(base.path(), &[]);
@@ -150,7 +150,7 @@ fn the_newest_session_is_measured_or_that_of_a_namespace() {
 }
 
 #[test]
-fn what_was_recorded_without_a_ledger_is_measured_too() {
+fn recordings_without_a_ledger_have_metrics_too() {
     let base = tempfile::tempdir().unwrap();
     crate::recording::isolated(base.path(), "r1", "s1", 1);
     let (_, samples) = scraped(base.path(), &[]);

@@ -110,7 +110,7 @@ fn told(dir: &Path, role: &str, args: &[&str]) -> Told {
 }
 
 #[test]
-fn a_command_s_conflicts_are_told_after_its_own_output() {
+fn conflicts_are_reported_after_the_output_of_the_command() {
     let base = tempfile::tempdir().unwrap();
     let told = told(base.path(), "conflicted", &[]);
     let ran = told.out.find("test result: ok").unwrap();
@@ -120,7 +120,7 @@ fn a_command_s_conflicts_are_told_after_its_own_output() {
 }
 
 #[test]
-fn a_command_that_failed_keeps_its_code_and_both_are_told() {
+fn a_failed_command_keeps_its_exit_code_and_failure_and_conflicts_are_reported() {
     let base = tempfile::tempdir().unwrap();
     let told = told(base.path(), "conflicted 42", &["--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(told.out.lines().last().unwrap()).unwrap();
@@ -160,7 +160,7 @@ fn nothing_recorded_is_judged_by_the_policy() {
 }
 
 #[test]
-fn only_what_this_session_recorded_is_told() {
+fn only_recordings_of_this_session_are_reported() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "old", "s1", u64::MAX);
     let isolated = told(base.path(), "isolated", &[]);
@@ -191,7 +191,7 @@ fn a_command_that_is_not_there_is_an_error_that_says_so() {
 }
 
 #[test]
-fn what_cargo_hands_down_stays_here_and_the_rest_goes_on() {
+fn variables_of_cargo_are_removed_and_the_others_passed_on() {
     let base = tempfile::tempdir().unwrap();
     let mut command = run(base.path(), "variables", &[]);
     let built = Path::new(env!("CARGO_BIN_EXE_cargo-cofferdam"))
@@ -276,7 +276,7 @@ fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
 }
 
 #[test]
-fn no_value_of_the_environment_and_no_argument_is_in_what_is_told() {
+fn no_report_contains_a_value_of_the_environment_or_an_argument() {
     let base = tempfile::tempdir().unwrap();
     for format in ["human", "github", "json"] {
         let mut command = run(base.path(), "conflicted", &["--format", format]);
@@ -302,7 +302,7 @@ fn no_value_of_the_environment_and_no_argument_is_in_what_is_told() {
 }
 
 #[test]
-fn what_to_do_where_nothing_was_recorded_depends_on_why() {
+fn the_advice_for_an_empty_recording_depends_on_the_cause() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["run", "--no-records", "fail", "--"];
     let run = |command: &str| crate::recording::told(dir.path(), &[&args[..], &[command]].concat()).out;

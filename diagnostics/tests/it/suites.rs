@@ -116,7 +116,7 @@ pub(crate) fn finds_nothing(told: &Told) {
 
 /// One test for all runners: the suite's own fixed port and file are met by a second run of it, too.
 #[test]
-fn the_conflicted_suite_passes_and_what_is_planted_is_named_under_every_runner() {
+fn the_conflicted_suite_passes_and_its_planted_conflicts_are_named_under_every_runner() {
     let told = run("conflicted", &["cargo", "test"]);
     names_what_is_planted(&told);
     // Under nextest every test is a process, and no instance can be in two of them.
@@ -172,7 +172,7 @@ fn observes_what_is_planted(command: &[&str], planted: &[&str]) {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 #[test]
-fn what_is_planted_is_seen_from_outside_and_nothing_else() {
+fn exactly_the_planted_conflicts_are_observed() {
     let outside = ["target/report.csv: ", "conflict: port 27481: "];
     // Of each process its own: only threads meet there.
     let inside = ["conflict: cwd: ", "conflict: env SHOP_CURRENCY: "];
@@ -189,7 +189,7 @@ fn what_is_planted_is_seen_from_outside_and_nothing_else() {
 }
 
 #[test]
-fn the_mended_suite_has_no_conflict_under_any_runner() {
+fn the_isolated_suite_has_no_conflict_under_any_runner() {
     finds_nothing(&run("isolated", &["cargo", "test"]));
     if has_nextest() {
         finds_nothing(&run("isolated", &["cargo", "nextest", "run"]));

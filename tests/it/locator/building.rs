@@ -196,7 +196,7 @@ fn opposite_order(one_tries_again: bool) -> [Result<(), Error>; 2] {
 }
 
 #[test]
-fn two_threads_that_build_in_opposite_order_are_told_of_the_cycle() {
+fn two_threads_that_build_in_opposite_order_get_an_error_about_the_cycle() {
     for _ in 0..100 {
         for result in opposite_order(false) {
             assert_eq!(cycle(result).split(" -> ").count(), 3);
@@ -217,7 +217,7 @@ fn a_factory_may_do_without_what_would_close_a_cycle() {
 }
 
 #[test]
-fn who_waits_too_long_is_told_which_thread_builds() {
+fn a_wait_that_times_out_names_the_thread_that_builds() {
     let (is_building, building) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);

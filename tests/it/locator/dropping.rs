@@ -144,7 +144,7 @@ fn an_override_that_ends_in_between_changes_nothing_about_that() {
 }
 
 #[test]
-fn whoever_wants_the_successor_of_what_is_still_dropped_waits_and_then_is_told_who_does_it() {
+fn a_get_waits_for_the_drop_of_the_predecessor_and_its_timeout_names_the_dropping_thread() {
     let (is_parked, parked) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
     let once = Mutex::new(Some((is_parked, Mutex::new(wait))));
@@ -180,7 +180,7 @@ fn whoever_wants_the_successor_of_what_is_still_dropped_waits_and_then_is_told_w
 // Not to be recorded or read as what they provoke: a run of their own for each.
 #[cfg(all(unix, not(miri)))]
 alone! {
-    fn a_panic_in_a_drop_stops_nobody_else() {
+    fn a_panic_in_a_drop_does_not_stop_the_other_drops() {
         let log = Log::default();
         let noted = log.clone();
         let locator = ServiceLocator::builder()

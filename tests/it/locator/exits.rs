@@ -125,7 +125,7 @@ fn a_test_that_leaves_the_process_leaves_no_service_and_keeps_its_exit_code() {
 }
 
 #[test]
-fn what_a_leaked_thread_holds_is_the_only_thing_that_stays() {
+fn only_instances_held_by_a_leaked_thread_are_not_dropped() {
     let ended = dropped("locator::exits::role_leak", &["shared", "static", "first"]);
     assert_eq!(ended.status.code(), Some(0));
 }
@@ -318,7 +318,7 @@ struct Second;
 const HOLDS: &str = "locator::exits::role_holds";
 
 #[test]
-fn who_is_about_to_go_too_is_not_told_to_hold_what_went_before() {
+fn an_instance_about_to_be_dropped_is_not_reported_as_a_holder() {
     for (of, leaks) in [
         ("a locator in a static", 0),
         ("a locator that is dropped", 0),

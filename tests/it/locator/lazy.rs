@@ -179,7 +179,7 @@ mod recorded {
 
     /// While events are recorded every use goes another way, and comes to the same.
     #[test]
-    fn a_use_by_another_worker_is_told_once_and_a_proxy_stays_what_it_is() {
+    fn a_use_by_another_worker_is_recorded_once_and_the_proxy_keeps_its_service() {
         let base = tempfile::tempdir().unwrap();
         let mut role = role(PATH, "recorded");
         let role = role

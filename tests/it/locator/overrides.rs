@@ -26,7 +26,7 @@ fn base_of(locator: &ServiceLocator) -> u32 {
 }
 
 #[test]
-fn what_was_built_from_a_fake_goes_with_it() {
+fn services_built_from_an_override_end_with_it() {
     struct Built(#[expect(dead_code, reason = "held for its drop")] Arc<Noted>);
     let log = Log::default();
     let noted = log.clone();
@@ -172,7 +172,7 @@ alone! {
     }
 
     /// Nothing that was built meanwhile has used its proxy, so it is of no fake and would do as well.
-    fn what_was_set_aside_comes_back_whatever_was_built_meanwhile() {
+    fn an_overridden_service_returns_whatever_was_built_meanwhile() {
         struct Late(LazyProxy<Base>);
         struct Holds(Arc<Late>);
         for is_held in [true, false] {
@@ -196,7 +196,7 @@ alone! {
     }
 
     /// Set aside with the real one, it asks its other proxy for the fake: it is right at no time any more.
-    fn what_holds_the_real_one_and_the_fake_is_handed_out_never_again() {
+    fn a_service_that_holds_both_the_real_one_and_the_override_is_never_returned_again() {
         struct Both(LazyProxy<Base>, LazyProxy<Base>);
         let locator = ServiceLocator::builder()
             .register::<Base>(|_| Ok(Arc::new(Base(0))))
@@ -213,7 +213,7 @@ alone! {
         assert_eq!((now.0.0, now.1.0), (0, 0));
     }
 
-    fn what_an_override_overtakes_while_it_is_built_is_handed_to_none_but_who_waits_for_it() {
+    fn a_build_that_an_override_overtakes_is_returned_only_to_its_current_waiters() {
         let (is_building, building) = mpsc::channel();
         let (go, wait) = mpsc::channel::<()>();
         let wait = Mutex::new(wait);
@@ -306,7 +306,7 @@ mod others {
             });
         }
 
-        fn what_a_proxy_builds_on_another_workers_thread_is_made_of_its_owners_services() {
+        fn a_proxy_used_by_another_worker_builds_from_its_owner_s_services() {
             struct Holder(LazyProxy<Middle>);
             let locator = ServiceLocator::builder()
                 .register::<Base>(|_| Ok(Arc::new(Base(0))))
@@ -343,7 +343,7 @@ mod others {
             });
         }
 
-        fn a_guard_that_outlives_its_test_ends_nobody_elses_override() {
+        fn a_guard_that_outlives_its_test_does_not_end_the_override_of_another_test() {
             let locator = locator();
             let stale = as_test("a::first", || locator.override_with(Arc::new(Base(1))));
             as_test("a::second", || {
@@ -366,7 +366,7 @@ mod recorded {
     const PATH: &str = "locator::overrides::recorded::role_spies";
 
     #[test]
-    fn a_spy_that_its_test_looks_into_afterwards_is_nothing_to_tell() {
+    fn a_fake_that_its_test_inspects_afterwards_is_not_reported() {
         let base = tempfile::tempdir().unwrap();
         let mut role = role(PATH, "spies");
         let role = role

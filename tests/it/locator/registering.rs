@@ -20,7 +20,7 @@ impl Greets for English {
 struct Named(String);
 
 #[test]
-fn variants_of_one_type_are_told_apart_by_name() {
+fn variants_of_one_type_are_distinguished_by_name() {
     let locator = ServiceLocator::builder()
         .register::<Named>(|_| Ok(Arc::new(Named("plain".into()))))
         .register::<Named>(|_| Ok(Arc::new(Named("replica".into()))))
@@ -72,7 +72,7 @@ fn two_locators_have_nothing_in_common() {
 
 /// More than a thread remembers at a time, so that two of them have one place there.
 #[test]
-fn many_locators_and_names_are_told_apart_by_what_a_thread_remembers() {
+fn the_cache_of_a_thread_distinguishes_many_locators_and_names() {
     const MANY: usize = 70;
     let names: Vec<_> = (0..MANY).map(|number| number.to_string()).collect();
     let locators: Vec<_> = (0..MANY)
@@ -103,7 +103,7 @@ fn two_statics_of_one_type_have_nothing_in_common() {
 }
 
 #[test]
-fn what_is_not_registered_is_an_error_that_names_what_is() {
+fn a_missing_service_is_an_error_that_lists_the_registered_ones() {
     let locator = ServiceLocator::builder()
         .name("shop")
         .register::<Named>(|_| Ok(Arc::new(Named(String::new()))))
@@ -155,7 +155,7 @@ fn a_capacity_of_nothing_is_refused() {
 
 /// A longer life must not be built from a shorter one, at once or later.
 #[test]
-fn what_lives_longer_is_not_built_from_what_lives_shorter() {
+fn a_service_is_not_built_from_one_with_a_shorter_lifetime() {
     struct OfAll;
     struct OfWorker;
     struct OfTest;

@@ -7,7 +7,7 @@ use cofferdam::{ServiceLocator, WorkerLocal};
 const PATH: &str = "locator::switched_off::role_off";
 
 #[test]
-fn without_isolation_workers_share_what_would_be_their_own() {
+fn without_isolation_workers_share_one_cache() {
     let base = tempfile::tempdir().unwrap();
     let mut role = role(PATH, "off");
     let role = role

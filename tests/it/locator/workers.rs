@@ -50,7 +50,7 @@ alone! {
         assert_ne!(work(), as_test("a::other", work));
     }
 
-    fn the_next_test_of_a_lane_is_handed_what_the_last_one_built() {
+    fn the_next_test_of_a_worker_gets_the_instance_of_the_last_one() {
         let locator = locator();
         let first = as_test("a::first", || (own_worker(), locator.get::<Own>()));
         let second = as_test("a::second", || (own_worker(), locator.get::<Own>()));
@@ -58,7 +58,7 @@ alone! {
         assert!(is_same(&first.1, &second.1));
     }
 
-    fn a_thread_that_belongs_to_nobody_is_refused() {
+    fn a_thread_without_a_worker_is_refused() {
         let locator = locator();
         let asked = std::thread::scope(|scope| scope.spawn(|| locator.try_get::<Own>().map(drop)).join());
         let error = asked.unwrap().unwrap_err().to_string();

@@ -107,7 +107,7 @@ fn role_fail() {
 }
 
 #[test]
-fn a_start_that_fails_is_told_with_its_log_and_not_tried_again_in_the_run() {
+fn a_failed_start_is_reported_with_its_log_and_not_retried_in_the_run() {
     let base = tempfile::tempdir().unwrap();
     let mut first = asks(base.path(), FAIL, "fail");
     let heard = [(); 5].map(|()| first.hear());
@@ -216,7 +216,7 @@ fn role_twice() {
 }
 
 #[test]
-fn another_definition_under_one_name_is_told_with_both() {
+fn another_definition_under_the_same_name_is_an_error_that_shows_both() {
     let base = tempfile::tempdir().unwrap();
     let mut player = asks(base.path(), TWICE, "twice");
     assert_eq!(player.hear(), "one");

@@ -113,7 +113,7 @@ fn no_file_grows() {
 }
 
 #[test]
-fn on_a_full_disk_a_start_fails_and_is_undone_and_what_stands_stands() {
+fn on_a_full_disk_a_start_fails_and_is_undone_and_running_fixtures_stay() {
     let base = tempfile::tempdir().unwrap();
     for run in ["full-first", "full-later"] {
         let mut player = asks(base.path(), FULL, run);
@@ -149,7 +149,7 @@ fn role_lose() {
 }
 
 #[test]
-fn a_folder_that_is_deleted_fails_the_start_and_takes_nothing_from_those_who_have_it() {
+fn a_deleted_folder_fails_a_start_and_leaves_running_fixtures_alone() {
     let base = tempfile::tempdir().unwrap();
     let mut player = asks(base.path(), LOSE, "lost");
     let error = player.hear();
@@ -210,7 +210,7 @@ fn set_times(folder: &Path, time: std::time::SystemTime) {
 }
 
 #[test]
-fn no_time_of_day_is_looked_at_and_a_number_that_was_given_again_is_no_runner() {
+fn a_changed_clock_and_a_reused_process_id_do_not_confuse_the_keeper() {
     let base = tempfile::tempdir().unwrap();
     let runs = base.path().join("runs");
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
@@ -238,7 +238,7 @@ fn no_time_of_day_is_looked_at_and_a_number_that_was_given_again_is_no_runner() 
 }
 
 #[test]
-fn what_a_cache_brought_from_another_machine_is_neither_used_nor_acted_on() {
+fn files_that_a_cache_restored_from_another_machine_are_ignored() {
     let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut there = asks(theirs.path(), SERVE, "ci");
     let foreign = there.hear();
@@ -293,7 +293,7 @@ fn role_forks() {
 }
 
 #[test]
-fn a_fork_without_exec_shares_fixtures_and_ends_none_of_them() {
+fn a_fork_without_exec_shares_fixtures_and_stops_none_of_them() {
     let base = tempfile::tempdir().unwrap();
     // Its path is longer than that of a socket may be.
     let base = base.path().join("x".repeat(120));
@@ -339,7 +339,7 @@ fn alone(base: &Path, path: &str, run: &str) -> Player {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the lock is looked at from outside")]
-fn a_fixture_s_port_is_leased_for_as_long_as_the_fixture_stands() {
+fn a_fixture_s_port_is_leased_as_long_as_the_fixture_runs() {
     use std::os::unix::fs::MetadataExt as _;
     let base = tempfile::tempdir().unwrap();
     let user = std::fs::metadata(base.path()).unwrap().uid();

@@ -63,7 +63,7 @@ fn role_asker() {
 }
 
 #[test]
-fn a_killed_holder_holds_nothing_and_is_known_as_who_left_it() {
+fn the_lock_of_a_killed_holder_is_free_and_names_the_holder() {
     let base = tempfile::tempdir().unwrap();
     let state = || {
         let all = locks(base.path()).unwrap();
@@ -132,7 +132,7 @@ fn contained(command: &Command) -> Option<Command> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn two_containers_on_one_folder_are_two_runs_and_a_holder_in_one_is_not_called_gone() {
+fn two_containers_on_one_directory_are_two_runs_and_a_live_holder_is_not_called_dead() {
     let base = tempfile::tempdir().unwrap();
     let holder = contained(&command(base.path(), CONTAINED, ""));
     let Some(mut holder) = holder.map(|mut command| play(&mut command)) else {
@@ -175,7 +175,7 @@ fn role_late() {
 }
 
 #[test]
-fn who_waits_says_for_whom_once_and_at_last_gives_up() {
+fn a_waiter_names_the_holder_once_and_gives_up_at_its_timeout() {
     let base = tempfile::tempdir().unwrap();
     let mut holder = in_role(base.path(), ALONE);
     holder.hear();
@@ -214,7 +214,7 @@ fn role_forks() {
 }
 
 #[test]
-fn a_forked_child_s_copy_of_a_guard_gives_nothing_back() {
+fn a_forked_child_s_copy_of_a_guard_releases_nothing() {
     let base = tempfile::tempdir().unwrap();
     let mut parent = in_role(base.path(), FORKS);
     parent.hear();
@@ -240,7 +240,7 @@ fn role_printer() {
 }
 
 #[test]
-fn a_lock_of_the_host_reaches_other_workspaces_and_one_of_the_workspace_does_not() {
+fn a_lock_of_the_machine_reaches_other_workspaces_and_one_of_the_workspace_does_not() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let in_base = |base: &Path| play(command(base, PRINTER, "locks").env("TMPDIR", one.path()));
     let mut first = in_base(one.path());
@@ -273,7 +273,7 @@ fn role_claims() {
 }
 
 #[test]
-fn what_is_written_under_a_lock_is_guarded_and_under_a_reader_s_lock_is_not() {
+fn a_write_is_guarded_by_an_exclusive_lock_and_not_by_a_shared_one() {
     let base = tempfile::tempdir().unwrap();
     let mut players: Vec<_> = ["one", "two"]
         .map(|run| play(command(base.path(), CLAIMS, run).env("COFFERDAM_RECORD", "s")))
@@ -356,7 +356,7 @@ fn role_hammers() {
 }
 
 #[test]
-fn eight_processes_that_hammer_and_are_killed_at_random_never_meet_and_none_starves() {
+fn eight_processes_killed_at_random_exclude_each_other_and_none_starves() {
     const KILLS: usize = 12;
     let base = tempfile::tempdir().unwrap();
     let start = || {

@@ -35,12 +35,12 @@ fn matrix(runner: Runner) {
 }
 
 #[test]
-fn every_signal_under_cargo_test() {
+fn fixtures_end_with_the_runner_after_every_signal_under_cargo_test() {
     matrix(Runner::CargoTest);
 }
 
 #[test]
-fn every_signal_under_nextest() {
+fn fixtures_end_with_the_runner_after_every_signal_under_nextest() {
     if has_nextest() {
         matrix(Runner::Nextest);
     }
@@ -171,13 +171,13 @@ fn both_killed(runner: Runner) {
 }
 
 #[test]
-fn killed_keepers_under_cargo_test() {
+fn fixtures_of_a_killed_keeper_are_restarted_or_removed_under_cargo_test() {
     keeper_killed(Runner::CargoTest);
     both_killed(Runner::CargoTest);
 }
 
 #[test]
-fn killed_keepers_under_nextest() {
+fn fixtures_of_a_killed_keeper_are_restarted_or_removed_under_nextest() {
     if has_nextest() {
         keeper_killed(Runner::Nextest);
         both_killed(Runner::Nextest);
@@ -194,7 +194,7 @@ fn a_run_whose_folder_was_deleted_is_torn_down_all_the_same() {
 }
 
 #[test]
-fn what_is_kept_stays_until_clean_removes_it() {
+fn a_kept_fixture_stays_until_clean_removes_it() {
     let base = tempfile::tempdir().unwrap();
     let keep = [("COFFERDAM_KEEP", "1")];
     let mut run = Running::start_with(Runner::CargoTest, base.path(), "kept", &keep);

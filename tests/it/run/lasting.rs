@@ -79,7 +79,7 @@ fn role_daemons() {
 }
 
 #[test]
-fn what_a_command_left_running_is_the_fixture_s_and_its_end_is_an_error() {
+fn a_process_left_by_a_command_belongs_to_the_fixture_and_its_end_is_an_error() {
     let base = tempfile::tempdir().unwrap();
     let mut has_it = asks(base.path(), DAEMONS, "daemon");
     let handle = has_it.hear();

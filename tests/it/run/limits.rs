@@ -49,7 +49,7 @@ fn no_file_grows() {
 }
 
 #[test]
-fn a_limit_of_file_sizes_ends_no_test_by_what_we_write_and_still_ends_it_by_its_own() {
+fn a_file_size_limit_applies_to_the_writes_of_a_test_and_not_to_ours() {
     let base = tempfile::tempdir().unwrap();
     let mut player = asks(base.path(), NO_ROOM, "no-room");
     let error = player.hear();
@@ -87,7 +87,7 @@ fn signals() -> Vec<String> {
 }
 
 #[test]
-fn a_write_of_ours_leaves_no_signal_blocked_or_pending() {
+fn a_write_under_a_file_size_limit_leaves_no_signal_blocked_or_pending() {
     let base = tempfile::tempdir().unwrap();
     play(role(MASKED, "masked").env("COFFERDAM_DIR", base.path()))
         .end()

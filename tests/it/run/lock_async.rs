@@ -27,7 +27,7 @@ fn a_second_task_of_the_same_test_gets_an_error_and_not_a_deadlock() {
 }
 
 #[test]
-fn a_task_may_take_what_its_thread_holds() {
+fn a_task_may_take_a_lock_that_its_thread_holds() {
     let name = "async lock tests: thread and task";
     let _alone = lock(name);
     let runtime = Runtime::new().unwrap();

@@ -85,7 +85,7 @@ fn role_hostile() {
 }
 
 #[test]
-fn whatever_a_lock_is_called_it_is_a_lock_of_its_own_in_its_folder() {
+fn each_hostile_name_is_a_separate_lock_in_the_directory_of_locks() {
     let base = tempfile::tempdir().unwrap();
     in_role(base.path(), HOSTILE).passed();
     let outside: Vec<_> = fs::read_dir(base.path()).unwrap().flatten().collect();
@@ -150,7 +150,7 @@ fn role_removed() {
 }
 
 #[test]
-fn a_folder_that_is_deleted_under_our_feet_is_made_again() {
+fn a_directory_of_locks_that_is_deleted_meanwhile_is_created_again() {
     let base = tempfile::tempdir().unwrap();
     in_role(base.path(), REMOVED).passed();
 }
@@ -203,7 +203,7 @@ fn another_user(base: &Path) -> bool {
 }
 
 #[test]
-fn what_another_user_planted_in_the_temporary_folder_is_refused_and_said() {
+fn files_planted_by_another_user_in_the_temporary_directory_are_refused_with_an_error() {
     let base = tempfile::tempdir().unwrap();
     open_to_all(base.path());
     let user = fs::metadata(base.path()).unwrap().uid();
@@ -238,7 +238,7 @@ fn what_another_user_planted_in_the_temporary_folder_is_refused_and_said() {
 }
 
 #[test]
-fn two_users_of_one_machine_have_locks_of_their_own() {
+fn two_users_of_one_machine_have_separate_locks() {
     let base = tempfile::tempdir().unwrap();
     open_to_all(base.path());
     if !another_user(base.path()) {

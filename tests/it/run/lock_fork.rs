@@ -38,7 +38,7 @@ fn role_copied() {
 }
 
 #[test]
-fn a_copy_of_a_killed_process_does_not_hold_what_was_locked_after_it_was_made() {
+fn a_fork_of_a_killed_process_does_not_hold_locks_taken_after_the_fork() {
     let base = tempfile::tempdir().unwrap();
     let mut holder = in_role(base.path(), COPIED);
     let copy: i32 = holder.hear().parse().unwrap();

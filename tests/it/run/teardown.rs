@@ -73,7 +73,7 @@ fn uses(path: &str, base: &Path, run: &str) -> Command {
 const ALL: &str = "server\napplication\ndatabase\n";
 
 #[test]
-fn what_needs_another_is_ended_before_it_with_the_time_that_all_its_processes_take() {
+fn a_fixture_is_stopped_before_those_that_it_needs() {
     let base = tempfile::tempdir().unwrap();
     let pipe = base.path().join("pipe");
     #[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
@@ -86,7 +86,7 @@ fn what_needs_another_is_ended_before_it_with_the_time_that_all_its_processes_ta
 }
 
 #[test]
-fn what_is_kept_is_ended_by_clean_in_the_same_way_and_nothing_else_is() {
+fn clean_stops_kept_fixtures_in_the_same_order_and_nothing_else() {
     let base = tempfile::tempdir().unwrap();
     let mut player = play(uses(USES, base.path(), "kept").env("COFFERDAM_KEEP", "1"));
     player.hear();

@@ -130,7 +130,7 @@ fn role_fork() {
 const HOSTILE: &str = "worker::processes::role_hostile";
 
 #[test]
-fn a_name_that_cannot_be_one_is_refused_also_when_it_is_no_text() {
+fn an_invalid_name_is_refused_even_if_it_is_not_unicode() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     for name in [&b"../w0"[..], b"w\xff", b"w 0"] {

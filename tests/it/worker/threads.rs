@@ -18,7 +18,7 @@ fn a_test_has_a_worker_and_keeps_it() {
 }
 
 #[test]
-fn what_a_test_starts_for_its_worker_works_for_it() {
+fn threads_started_for_a_worker_belong_to_it() {
     let worker = Worker::current();
     let id = || Worker::current().id().to_owned();
     assert_eq!(worker.spawn(id).join().unwrap(), worker.id());
@@ -104,7 +104,7 @@ mod alone {
     }
 
     #[test]
-    fn a_thread_that_nobody_told_is_refused() {
+    fn a_thread_that_no_worker_was_passed_to_is_refused() {
         in_a_process("worker::threads::alone::role_refused");
     }
 
@@ -277,7 +277,7 @@ mod alone {
     }
 
     #[test]
-    fn a_value_that_asks_after_its_tests_end_is_told_so() {
+    fn a_request_after_the_end_of_the_test_gets_an_error_that_says_so() {
         in_a_process("worker::threads::alone::role_too_late");
     }
 

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_a_runs_fixtures_is_left_alone() {
+    fn files_of_a_run_s_fixtures_are_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("runs/r");
         for name in [
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_and_is_not_there_or_not_ours_is_an_error() {
+    fn a_named_file_that_is_missing_or_foreign_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let missing = names(&dir.path().join("gone"));
         assert!(missing[0].starts_with("could not read "), "{missing:?}");

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_from_the_first_use_to_the_last_that_follows_at_once_and_its_pause() {
+    fn a_visit_ends_with_the_pause_of_its_last_use() {
         let mut made = program();
         for (at, test, flags, file) in [
             (1_000, A, PAUSED_FIRST, "/f"),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_meet_in_their_uses_and_not_between_them() {
+    fn tests_overlap_during_their_uses_and_not_between_them() {
         assert!(entry(&[(0, 80)], &[(79, 160)]));
         assert!(entry(&[(0, 80)], &[(40, 40)]));
         assert!(entry(&[(0, 10), (50, 90)], &[(20, 30), (80, 85)]));
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_test_made_for_all_is_looked_at_by_all() {
+    fn reads_of_a_resource_that_one_test_created_for_all_do_not_count() {
         let (made, both_read) = ((0, 80, true), (80, 160, false));
         let after = (90, 170, false);
         assert!(!met(vec![made, both_read], vec![after]));
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_at_one_time_are_no_meeting_and_noted_if_a_change_follows() {
+    fn simultaneous_reads_are_no_overlap_but_noted_if_a_change_follows() {
         let (read, write, later) = ((80, 160, false), (160, 240, true), (90, 150, false));
         let timeline = |uses: &[Span]| Timeline {
             began: Some(10),
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_within_std_for_another_variable_is_held_up() {
+    fn a_test_that_waits_in_std_for_another_variable_is_delayed() {
         for (first, waited_for_std) in [("HOME", false), ("OTHER", true)] {
             let mut made = program();
             made.record(1_000, B, Kind::Waits, 0, "", b"");
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_a_folder_is_a_use_of_it_and_what_is_called_alike_is_not() {
+    fn a_path_below_a_directory_is_a_use_of_it_and_a_similar_name_is_not() {
         let mut made = program();
         made.record(1_000, A, Kind::Open, 0, "/d/x", b"");
         made.record(1_000, B, Kind::Open, 0, "/dd", b"");
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reached_through_a_link_is_a_use_of_what_it_leads_to_and_of_the_link() {
+    fn an_access_through_a_link_is_a_use_of_the_link_and_of_its_target() {
         let dir = tempfile::tempdir().unwrap();
         let root = std::fs::canonicalize(dir.path()).unwrap();
         let [target, link] = ["target", "link"].map(|name| root.join(name).to_str().unwrap().to_owned());
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_within_std_is_at_the_variable_for_which_it_asks_next() {
+    fn a_test_that_waits_in_std_has_reached_the_variable_that_it_uses_next() {
         for (name, from) in [("HOME", 1_000), ("OTHER", 5_000)] {
             let mut made = program();
             made.record(1_000, B, Kind::Waits, 0, "", b"");
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_and_the_mask_are_used_by_what_depends_on_them() {
+    fn creating_a_file_uses_the_umask_and_clearing_all_variables_uses_each() {
         let mut made = program();
         made.record(1_000, A, Kind::SetVariable, 0, "HOME", b"");
         made.record(2_000, B, Kind::ClearVariables, 0, "", b"");

@@ -44,7 +44,7 @@ fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>
 }
 
 #[test]
-fn a_lock_between_threads_guards_under_cargo_test() {
+fn a_lock_of_threads_guards_under_cargo_test() {
     let package = Package::new("confirming", CONFIRMING);
     let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
     let wanted = [
@@ -83,7 +83,7 @@ fn a_lock_between_threads_guards_nothing_under_nextest() {
 }
 
 #[test]
-fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
+fn a_test_that_fails_alone_proves_nothing_and_can_still_overlap() {
     let package = Package::new("anyway", ANYWAY);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["unguarded file used"], "{report}");
@@ -96,7 +96,7 @@ fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
 }
 
 #[test]
-fn who_goes_through_a_link_is_met_where_it_leads() {
+fn accesses_through_a_link_overlap_at_its_target() {
     let package = Package::new("linked", LINKED);
     for (leads, link) in [
         ("target", "link"),
@@ -122,7 +122,7 @@ fn who_goes_through_a_link_is_met_where_it_leads() {
 }
 
 #[test]
-fn where_everything_is_guarded_there_is_no_conflict() {
+fn a_suite_in_which_everything_is_guarded_has_no_conflict() {
     let package = Package::new("guarded", CONFIRMING);
     let command = [&CARGO[..], &["--", "behind_a_lock"]].concat();
     let told = package.observe(&["--confirm"], &command);
@@ -216,7 +216,7 @@ fn a_failure_is_reported_with_its_rate_beside_the_other_test_and_alone() {
 }
 
 #[test]
-fn what_one_program_leaves_to_the_next_is_shown_by_running_them_in_turn() {
+fn leftovers_of_one_program_for_the_next_are_shown_by_running_them_in_sequence() {
     let package = Package::new("first", LEAVING);
     package.write(
         "tests/second.rs",
@@ -253,7 +253,7 @@ fn without_time_everything_stays_as_it_was_seen() {
 }
 
 #[test]
-fn what_was_found_is_kept_for_other_commands() {
+fn the_result_is_stored_for_other_commands() {
     let package = Package::new("kept", CONFIRMING);
     let command = [&CARGO[..], &["--", "variable_in_the_open", "--test-threads=1"]].concat();
     package.observe(&["--confirm"], &command);
@@ -312,7 +312,7 @@ fn a_group_behind_one_lock_is_no_conflict_and_each_of_its_tests_was_tried() {
 }
 
 #[test]
-fn a_test_that_needs_another_to_run_first_is_in_no_race_and_gets_no_lock() {
+fn a_test_that_needs_another_to_run_first_is_order_dependent_and_gets_no_lock() {
     let package = Package::new("needing", NEEDING);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["order-dependent env NEEDED"], "{report}");
@@ -325,7 +325,7 @@ fn a_test_that_needs_another_to_run_first_is_in_no_race_and_gets_no_lock() {
 }
 
 #[test]
-fn a_test_that_fails_now_and_then_hides_no_conflict_as_an_order_that_it_needs() {
+fn a_flaky_test_is_not_mistaken_for_an_order_dependent_one() {
     let package = Package::new("flaky", FLAKY);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["unguarded file shared"], "{report}");
@@ -333,7 +333,7 @@ fn a_test_that_fails_now_and_then_hides_no_conflict_as_an_order_that_it_needs() 
 }
 
 #[test]
-fn a_failure_is_blamed_on_the_resource_where_it_repeats_and_on_no_test_that_fails_by_itself() {
+fn a_failure_is_attributed_to_the_resource_that_repeats_it_and_not_to_a_flaky_test() {
     let package = Package::new("blaming", BLAMING);
     let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
     assert_eq!(
@@ -348,7 +348,7 @@ fn a_failure_is_blamed_on_the_resource_where_it_repeats_and_on_no_test_that_fail
 }
 
 #[test]
-fn a_test_that_is_stopped_is_named_and_so_is_what_it_left() {
+fn a_stopped_test_is_named_with_its_leftover_files() {
     let package = Package::new("stopping", STOPPING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let told = package.observe(&["--confirm", "--time-budget", "1s"], &command);

@@ -46,7 +46,7 @@ fn agree(found: &[String], wanted: &[&str]) {
 }
 
 #[test]
-fn what_tests_of_a_process_meet_on_is_named_and_nothing_else() {
+fn exactly_the_resources_that_tests_of_a_process_share_are_reported() {
     // Somebody else may have the port: they meet on it all the same.
     let _taken = std::net::TcpListener::bind(("127.0.0.1", 28_917));
     let package = Package::new("meeting", MEETING);
@@ -135,7 +135,7 @@ fn tests_with_little_stack_and_with_masks_of_their_own_pass() {
 }
 
 #[test]
-fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
+fn accesses_of_std_to_print_a_backtrace_do_not_count_for_the_test() {
     let tests = |own: &str| {
         format!(
             "#[test]\n#[should_panic]\nfn panics() {{ panic!() }}\n\
@@ -214,7 +214,7 @@ fn a_test_that_has_libc_convert_a_time_reads_the_time_zone() {
 }
 
 #[test]
-fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
+fn a_failed_attempt_to_create_or_remove_something_is_a_write() {
     let package = Package::new("trying", TRYING);
     let found = package.met(&CARGO, &[]);
     let _ = fs::remove_file("/dev/shm/cofferdam-trying");
@@ -241,7 +241,7 @@ fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
 }
 
 #[test]
-fn what_a_fixture_does_is_the_run_s_and_a_leased_port_nobody_s() {
+fn accesses_of_a_fixture_and_leased_ports_are_no_conflicts() {
     let package = Package::with_library("keeping", KEEPING);
     for command in [&CARGO[..], &NEXTEST[..]] {
         if command == NEXTEST && !crate::suites::has_nextest() {
@@ -289,7 +289,7 @@ fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
 }
 
 #[test]
-fn what_has_one_cause_is_one_conflict_of_all_tests_that_have_it() {
+fn paths_with_one_cause_are_one_conflict_of_all_its_tests() {
     let package = Package::new("causes", CAUSES);
     // One after the other, so that no two read the clock at one time.
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
@@ -369,7 +369,7 @@ fn f_writes_by_an_absolute_path() { fs::write(place("own/y"), "").unwrap() }
 "#;
 
 #[test]
-fn what_follows_from_the_working_directory_alone_is_no_conflict_of_its_own() {
+fn a_consequence_of_the_working_directory_is_no_separate_conflict() {
     let package = Package::new("moving", MOVING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let wanted = ["cwd : 3 × 2", "file own/y: 2 × 0", "file same/z: 2 × 0"];
@@ -519,7 +519,7 @@ fn a_program_without_a_test_harness_is_run_once() {
 }
 
 #[test]
-fn what_was_not_started_by_a_runner_was_not_seen() {
+fn a_program_that_no_runner_started_is_not_observed() {
     let package = Package::new("nothing", "");
     let told = package.observe(&[], &["true"]);
     assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
@@ -550,7 +550,7 @@ fn accesses_that_cannot_be_written_are_no_reason_to_lose_the_rest() {
 }
 
 #[test]
-fn no_value_of_a_variable_is_told() {
+fn no_value_of_a_variable_is_reported() {
     const SECRET: &str = "planted-5ecret";
     let package = Package::new("secret", MEETING);
     let accesses = package.path().join("accesses");

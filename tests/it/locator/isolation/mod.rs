@@ -124,7 +124,7 @@ fn run(schedules: &[Vec<Vec<Call>>]) {
 }
 
 alone! {
-    fn no_worker_is_handed_anothers_and_each_has_one_at_a_time() {
+    fn no_worker_gets_the_instance_of_another_and_each_has_one_at_a_time() {
         assert_eq!(own_worker(), "w0");
         let config = ProptestConfig {
             cases: 150,
