@@ -29,11 +29,11 @@ fn instructions(program: &Program, arguments: [&str; 2]) -> Result<f64, String> 
         valgrind.env_remove(name);
     }
     let done = valgrind.output().map_err(|error| format!("valgrind: {error}"))?;
-    let told = String::from_utf8_lossy(&done.stderr);
-    let counted = told.lines().find_map(|line| line.split_once("Collected : "));
+    let text = String::from_utf8_lossy(&done.stderr);
+    let counted = text.lines().find_map(|line| line.split_once("Collected : "));
     counted
         .and_then(|(_, number)| number.trim().parse().ok())
-        .ok_or_else(|| format!("valgrind counted nothing:\n{told}"))
+        .ok_or_else(|| format!("valgrind counted nothing:\n{text}"))
 }
 
 fn compare(table: &mut Table, plain: &Program, without: &Program) -> Result<bool, String> {

@@ -97,8 +97,8 @@ fn measure(base: &Path) -> (f64, f64) {
         .output()
         .expect("it runs once more");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let told = String::from_utf8_lossy(&done.stdout);
-    let mut numbers = told
+    let text = String::from_utf8_lossy(&done.stdout);
+    let mut numbers = text
         .split_whitespace()
         .filter_map(|number| number.parse::<f64>().ok());
     let mut number = || numbers.next().expect("two numbers");

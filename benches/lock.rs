@@ -118,18 +118,19 @@ fn contest(how: &str, base: &Path) -> f64 {
             .env_remove("COFFERDAM_RECORD");
         child.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = child.spawn().expect("a contender");
-        let mut told = BufReader::new(child.stdout.take().expect("it is piped"));
-        told.read_line(&mut String::new())
+        let mut reader = BufReader::new(child.stdout.take().expect("it is piped"));
+        reader
+            .read_line(&mut String::new())
             .expect("it says that it is ready");
-        (child, told)
+        (child, reader)
     };
     let mut contenders: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
     for (child, _) in &mut contenders {
         drop(child.stdin.take());
     }
-    let longest = contenders.into_iter().map(|(mut child, mut told)| {
+    let longest = contenders.into_iter().map(|(mut child, mut reader)| {
         let mut text = String::new();
-        told.read_to_string(&mut text).expect("it tells its wait");
+        reader.read_to_string(&mut text).expect("it tells its wait");
         child.wait().expect("it ends");
         text.trim().parse::<f64>().expect("a number")
     });
@@ -137,7 +138,10 @@ fn contest(how: &str, base: &Path) -> f64 {
 }
 
 #[expect(clippy::print_stdout, reason = "a contender tells its wait to who started it")]
-#[expect(clippy::disallowed_methods, reason = "a contender is told by its arguments")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a contender gets its role by its arguments"
+)]
 fn main() {
     let mut arguments = std::env::args()
         .skip_while(|argument| argument != "--contend")

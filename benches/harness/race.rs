@@ -106,8 +106,8 @@ fn are_undisturbed(slices: &[Slice]) -> bool {
 
 /// How often this thread was given a core; 0 where nobody tells.
 fn turns() -> u64 {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    told.split_whitespace()
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace()
         .nth(2)
         .and_then(|turns| turns.parse().ok())
         .unwrap_or(0)

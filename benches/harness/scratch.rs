@@ -47,11 +47,11 @@ impl Scratch {
             .stdin(Stdio::null())
             .output()
             .map_err(|error| error.to_string())?;
-        let told = String::from_utf8_lossy(&done.stderr);
+        let errors = String::from_utf8_lossy(&done.stderr);
         if done.status.success() {
             Ok(())
         } else {
-            Err(told.into_owned())
+            Err(errors.into_owned())
         }
     }
 }

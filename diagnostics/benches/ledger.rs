@@ -34,8 +34,8 @@ fn micros(work: impl FnOnce()) -> Option<f64> {
 
 /// How often this thread lost its core; 0 where nobody tells.
 fn interruptions() -> u64 {
-    let told = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let line = told
+    let text = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let line = text
         .lines()
         .find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
     line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
@@ -152,11 +152,11 @@ fn contend(base: &Path) {
     for _ in 0..ATTEMPTS {
         let ledger = Ledger::open(base, create_dir).expect("a ledger");
         let new = new("bench");
-        let mut told = None;
+        let mut started = None;
         times.extend(micros(|| {
-            told = Some(ledger.start_session(&new, WaitPolicy::Never, |_| {}))
+            started = Some(ledger.start_session(&new, WaitPolicy::Never, |_| {}))
         }));
-        match told {
+        match started {
             Some(Ok(session)) => _ = session.finish(Status::Passed, &[]).expect("the end is recorded"),
             Some(Err(AdmissionError::Blocked(_))) => {}
             other => panic!("{other:?}"),
@@ -182,13 +182,13 @@ fn contest(base: &Path) -> Vec<f64> {
     let children: Vec<Child> = (0..PROCESSES)
         .map(|_| start_contender(base, "--contend"))
         .collect();
-    let told = children
+    let ended = children
         .into_iter()
         .map(|child| child.wait_with_output().expect("a contender ends"));
     let mut times = Vec::new();
-    for told in told {
-        assert!(told.status.success(), "a contender failed");
-        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    for ended in ended {
+        assert!(ended.status.success(), "a contender failed");
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
         times.extend(text.lines().map(|line| line.parse::<f64>().expect("a time")));
     }
     times.sort_by(f64::total_cmp);
@@ -249,7 +249,10 @@ fn looking(base: &Path) -> Vec<f64> {
 }
 
 fn main() {
-    #[expect(clippy::disallowed_methods, reason = "a contender is told by its arguments")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a contender gets its role by its arguments"
+    )]
     let mut arguments = std::env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next()) {
         (Some("--contend"), Some(base)) => return contend(Path::new(&base)),

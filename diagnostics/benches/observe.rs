@@ -239,7 +239,7 @@ fn read_many(dir: &Path) {
     ];
     started(dir, false, &[], &words).unwrap();
     let mut seconds = Vec::new();
-    let (mut most, mut told) = (0, String::new());
+    let (mut most, mut last_line) = (0, String::new());
     for _ in 0..3 {
         let mut child = command(dir, true, &["--no-backtrace"], &words)
             .stdout(Stdio::piped())
@@ -254,7 +254,7 @@ fn read_many(dir: &Path) {
             // It has come to its end, and is still there.
             if line.starts_with("cofferdam: ") {
                 most = most.max(peak(child.id()));
-                told = line.trim_end().to_owned();
+                last_line = line.trim_end().to_owned();
             }
             line.clear();
         }
@@ -263,7 +263,7 @@ fn read_many(dir: &Path) {
     }
     let [programs, tests, things] = MANY;
     println!(
-        "{} records read in {:.2} s, at most {} MiB (to reach: 3 s, 500 MB)\n{told}",
+        "{} records read in {:.2} s, at most {} MiB (to reach: 3 s, 500 MB)\n{last_line}",
         programs * tests * things,
         median(&mut seconds),
         most / 1024

@@ -1,13 +1,13 @@
-//! Rust source as words: what stands in code, without what stands in comments and literals.
+//! A tokenizer for Rust source, without comments and the contents of literals.
 
-/// A word or a sign of code, and its line (from 1).
+/// A word or a sign, with its line (from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) text: String,
     pub(crate) line: usize,
 }
 
-/// The code's words and signs. `::` is one sign; a literal is the word `""`, a lifetime is left out.
+/// Returns the tokens of the code. `::` is one token; a literal is the token `""`; lifetimes are left out.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
     let chars: Vec<char> = source.chars().collect();
     let mut found = Vec::new();
@@ -77,7 +77,7 @@ fn after_string(chars: &[char], start: usize) -> usize {
     chars.len()
 }
 
-/// A character with both its quotes, or a lifetime with its one.
+/// Returns the end of a character literal or a lifetime.
 fn after_quote(chars: &[char], start: usize) -> usize {
     if chars.get(start + 1) == Some(&'\\') {
         let close = chars[start + 3..].iter().position(|sign| *sign == '\'');
@@ -92,7 +92,7 @@ fn after_quote(chars: &[char], start: usize) -> usize {
     start + 1 + word.count()
 }
 
-/// An identifier or number, or the string that a prefix (`r`, `b`, `br`, `c`) begins.
+/// Returns the end of an identifier or number, or of the string that a prefix (`r`, `b`, `br`, `c`) begins.
 fn after_word(chars: &[char], start: usize) -> usize {
     let word = chars[start..]
         .iter()
@@ -122,8 +122,9 @@ fn after_word(chars: &[char], start: usize) -> usize {
     }
 }
 
-/// What the code names at the root of its crate, with the line: `a` of `crate::a::b`, of `super::a` where that is
-/// the root, and of each part of `crate::{a, b}`; `*` for everything. `module` is where the file stands.
+/// Returns the names that the code uses from the root of its crate, with their lines: `a` of `crate::a::b`, of
+/// `super::a` if that is the root, and of each part of `crate::{a, b}`; `*` for everything. `module` is the module of
+/// the file.
 pub(crate) fn roots_named(tokens: &[Token], module: &[&str]) -> Vec<(String, usize)> {
     let word = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let mut named = Vec::new();
@@ -186,7 +187,7 @@ pub(crate) fn roots_named(tokens: &[Token], module: &[&str]) -> Vec<(String, usi
     named
 }
 
-/// The source without its tests, which stand at a file's end by rule.
+/// Returns the source without its tests, which are at the end of a file by convention.
 pub(crate) fn without_tests(source: &str) -> &str {
     let mut start = 0;
     let lines: Vec<&str> = source.split_inclusive('\n').collect();

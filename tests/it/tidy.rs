@@ -1,14 +1,14 @@
-//! The rules that no compiler checks.
+//! Rules for sources, manifests and documents that no compiler checks.
 
 use crate::files::{self, hold};
 use crate::source::{Token, tokens, without_tests};
 use crate::{markdown, rooms};
 use std::path::Path;
 
-/// A file holds one noun. A longer one probably holds two.
+/// The maximum length of a file in lines, with its tests.
 const LONGEST: usize = 800;
 
-/// What the library's users compile, every time. A new name needs a decision in adr/.
+/// The dependencies of the library, which every suite compiles. A new one needs a decision in adr/.
 const DEPENDENCIES: [&str; 7] = [
     "cofferdam-macros",
     "dashmap",
@@ -19,7 +19,7 @@ const DEPENDENCIES: [&str; 7] = [
     "serde_json",
 ];
 
-/// All Rust of the repository: `src/…`, `diagnostics/src/…`, tests, benches, examples.
+/// Returns all Rust files of the repository, including tests, benches and examples.
 fn rust() -> Vec<(String, String)> {
     files::all("", "rs")
 }
@@ -176,7 +176,7 @@ fn the_header_of_a_folder_names_modules_that_exist() {
     );
 }
 
-/// Where the words stand one after another in the code.
+/// Returns the places where these tokens follow each other.
 fn places(path: &str, text: &str, words: &[&str]) -> Vec<String> {
     let found = tokens(text);
     let here = |window: &&[Token]| {
@@ -220,10 +220,10 @@ fn no_lint_is_switched_off_for_good() {
     );
 }
 
-/// Where paths of one machine begin.
+/// Prefixes of paths that depend on the machine.
 const MACHINES: [&str; 6] = ["/tmp/", "/work/", "/home/", "/root/", "/Users/", ":\\Users\\"];
 
-/// Whether the line names a path that begins at `place`, and not one that goes through it: `target/tmp/` is ours.
+/// Returns whether the line names a path that begins at `place`. `target/tmp/` does not begin at `/tmp/`.
 fn names(line: &str, place: &str) -> bool {
     let is_inner =
         |before: &str| before.ends_with(|sign: char| sign.is_alphanumeric() || "_-.~}".contains(sign));
@@ -249,7 +249,7 @@ fn no_path_of_one_machine_is_written_down() {
     );
 }
 
-/// The keys of a table of a manifest, `[dependencies]` say, with their values.
+/// Returns the keys and values of a table of a manifest, such as `[dependencies]`.
 fn table(manifest: &str, header: &str) -> Vec<(String, String)> {
     let section = manifest
         .lines()
@@ -397,7 +397,7 @@ fn the_changelog_knows_this_version() {
 fn every_decision_says_what_was_refused() {
     let mut breaches = Vec::new();
     for (path, page) in files::all("adr", "md") {
-        // An index of them is none.
+        // An index of the decisions is not a decision.
         if !path["adr/".len()..].starts_with(|sign: char| sign.is_ascii_digit()) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Letting go on request: what goes, in which order, and who keeps what.
+//! Clearing: what is dropped, in which order, and which references stay valid.
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
@@ -112,7 +112,7 @@ fn dropping_a_worker_local_drops_its_value() {
     drop(WorkerLocal::new(|_| Ok(7_u8)));
 }
 
-/// A locator that lives for one test is common; the end of it is nobody else's business.
+/// A locator for a single test is common, and its end must not affect other locators.
 #[test]
 fn dropping_a_locator_does_not_affect_a_build_of_another_one() {
     let log = Log::default();
@@ -135,7 +135,7 @@ fn dropping_a_locator_does_not_affect_a_build_of_another_one() {
     assert_eq!(builds.load(Ordering::SeqCst), 1);
 }
 
-// Not to be recorded as what they provoke: a run of their own for each.
+// In separate runs, because these tests provoke conflicts that the suite's own recording must not contain.
 #[cfg(all(unix, not(miri)))]
 alone! {
     fn an_instance_that_is_held_during_a_clear_stays_valid_and_is_not_returned_again() {

@@ -1,4 +1,4 @@
-//! What was counted, as it is read back when the process is over.
+//! The counters of services, read back after the process has ended.
 
 use crate::role::{play, plays, role};
 use cofferdam::ServiceLocator;

@@ -1,4 +1,4 @@
-//! A fake in the place of a service, for one worker and one test.
+//! Overrides: a fake in place of a service, for one worker and one test.
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
@@ -75,7 +75,7 @@ fn an_override_of_one_variant_leaves_the_others_alone() {
     assert_eq!(locator.get_named::<Base>("one").0, 1);
 }
 
-/// The override is the worker's, not the thread's: it may end on another one.
+/// An override belongs to the worker, so it may end on any of its threads.
 #[test]
 fn a_guard_may_be_dropped_on_another_thread() {
     let locator = locator();
@@ -85,7 +85,7 @@ fn a_guard_may_be_dropped_on_another_thread() {
     assert_eq!(base_of(&locator), 0);
 }
 
-// Not to be recorded as what they provoke: a run of their own for each.
+// In separate runs, because these tests provoke conflicts that the suite's own recording must not contain.
 #[cfg(all(unix, not(miri)))]
 alone! {
     fn an_override_reaches_what_was_built_from_it_and_then_all_is_as_it_was() {
@@ -171,7 +171,8 @@ alone! {
         assert!(!is_same(&now, &real));
     }
 
-    /// Nothing that was built meanwhile has used its proxy, so it is of no fake and would do as well.
+    /// The services built meanwhile have not used their proxies, so they do not depend on the override and could stay
+    /// as well.
     fn an_overridden_service_returns_whatever_was_built_meanwhile() {
         struct Late(LazyProxy<Base>);
         struct Holds(Arc<Late>);
@@ -195,7 +196,8 @@ alone! {
         }
     }
 
-    /// Set aside with the real one, it asks its other proxy for the fake: it is right at no time any more.
+    /// Hidden together with the real service, it requests the override through its other proxy: then it is valid at
+    /// no time.
     fn a_service_that_holds_both_the_real_one_and_the_override_is_never_returned_again() {
         struct Both(LazyProxy<Base>, LazyProxy<Base>);
         let locator = ServiceLocator::builder()
@@ -237,7 +239,7 @@ alone! {
         assert_eq!(locator.get::<Middle>().0.0, 0);
     }
 
-    /// What a service is built from may be gone by the time it is done.
+    /// A part of a service may be dropped before the service is complete.
     fn an_override_reaches_what_was_built_from_what_is_evicted() {
         struct Copy(u32);
         let locator = ServiceLocator::builder()

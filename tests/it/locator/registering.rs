@@ -1,4 +1,4 @@
-//! Naming services, and what is refused.
+//! Names of services, and registrations that are refused.
 
 use super::{is_same, panic_of};
 use cofferdam::{ServiceLocator, WorkerLocal};
@@ -70,7 +70,7 @@ fn two_locators_have_nothing_in_common() {
     assert!(is_same(&one.get::<Named>(), &one.clone().get::<Named>()));
 }
 
-/// More than a thread remembers at a time, so that two of them have one place there.
+/// More than a thread caches, so that two of them share one entry.
 #[test]
 fn the_cache_of_a_thread_distinguishes_many_locators_and_names() {
     const MANY: usize = 70;
@@ -153,7 +153,7 @@ fn a_capacity_of_nothing_is_refused() {
     assert!(panic_of(|| ServiceLocator::builder().capacity(0).build()).contains("a capacity of 0"));
 }
 
-/// A longer life must not be built from a shorter one, at once or later.
+/// A service must not be built from one with a shorter lifetime, at once or later.
 #[test]
 fn a_service_is_not_built_from_one_with_a_shorter_lifetime() {
     struct OfAll;

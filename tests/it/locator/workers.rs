@@ -1,14 +1,14 @@
-//! What one worker does is no other worker's business.
+//! Workers do not affect each other.
 
 use super::{alone, as_test, is_same, own_worker};
 use cofferdam::locator::LazyProxy;
 use cofferdam::{ServiceLocator, Worker, WorkerLocal};
 use std::sync::Arc;
 
-/// A service that knows whose it is.
+/// A service that knows its worker.
 struct Own(String);
 
-/// One that holds a proxy of another.
+/// A service that holds a proxy of another.
 struct Holder(LazyProxy<Own>);
 
 fn locator() -> ServiceLocator {
@@ -46,7 +46,7 @@ alone! {
             assert!(is_same(&one, &there) && is_same(&LOCAL.get(), &local_there));
             own
         };
-        // The outer one has its lane all the while.
+        // The outer worker keeps its lane meanwhile.
         assert_ne!(work(), as_test("a::other", work));
     }
 

@@ -1,4 +1,4 @@
-//! One process: who may take a lock again, and who is refused. Each test has locks of its own name.
+//! Locks within one process. Each test uses locks with its own names.
 
 use super::is_one_test;
 use cofferdam::lock::{LockOptions, lock_shared, try_lock, try_lock_shared};
@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-/// Runs it as another test would.
+/// Runs `work` as another test.
 fn another_test<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let test = thread::Builder::new().name(format!("{}::{name}", module_path!()));
@@ -58,9 +58,9 @@ fn a_reader_that_wants_to_write_gets_an_error_and_not_a_deadlock() {
 
 #[test]
 fn a_thread_without_a_worker_gets_an_error_that_says_so() {
-    let told = thread::spawn(|| try_lock("lock tests: nobody").map(drop));
-    let error = told.join().unwrap();
-    // Under nextest the process is the worker.
+    let thread = thread::spawn(|| try_lock("lock tests: nobody").map(drop));
+    let error = thread.join().unwrap();
+    // Under nextest the process is the worker, so there is no such thread.
     if let Err(error) = error {
         assert!(error.to_string().starts_with("no worker is known"), "{error}");
     }
@@ -101,7 +101,7 @@ fn a_lock_that_times_out_names_its_holder() {
 fn tests_on_four_threads_never_meet_under_a_lock() {
     let name = "lock tests: threads";
     if is_one_test() {
-        // There the process is one test.
+        // Under nextest the process is one test.
         return;
     }
     let (start, inside) = (Barrier::new(4), std::sync::Mutex::new(0_u32));

@@ -1,4 +1,4 @@
-//! Folders that cannot be written to cost a warning and never a test.
+//! Unwritable directories cost a warning and never fail a test.
 
 use crate::role::{Ended, play, plays, role};
 use cofferdam::Worker;
@@ -35,7 +35,7 @@ fn work_in(base: &Path, record: bool) -> Ended {
 
 #[test]
 fn an_unwritable_directory_costs_one_warning_and_fails_no_test() {
-    // No permission stops root, so this one stands below a file.
+    // Permissions do not stop root, so this directory is below a file.
     let file = tempfile::NamedTempFile::new().unwrap();
     let ended = work_in(&file.path().join("base"), false);
     let [warning] = ended.warnings()[..] else {

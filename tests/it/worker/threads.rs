@@ -1,5 +1,5 @@
-//! Which worker a thread works for. Roles have leased lanes, as under `cargo test`; the other tests hold under
-//! every runner.
+//! The worker of each thread. Roles have leased lanes, as under `cargo test`; the other tests hold under every
+//! runner.
 
 use cofferdam::{Error, Worker};
 use std::sync::{Barrier, mpsc};
@@ -76,7 +76,7 @@ fn on_thread(name: Option<&str>) -> Result<String, Error> {
     asked.unwrap().join().unwrap()
 }
 
-/// The tests below run in a process of their own, whose lanes nobody else has.
+/// The tests below run in a separate process, with all lanes to themselves.
 #[cfg(all(unix, not(miri)))]
 mod alone {
     use super::*;
@@ -125,7 +125,7 @@ mod alone {
                 .contains("without a name")
         );
 
-        // One thread of a name is a test as far as anybody can tell; a second one at the same time is not.
+        // A thread with a test's name counts as that test; a second one at the same time does not.
         let own = Worker::current();
         let name = thread::current().name().map(str::to_owned);
         let error = on_thread(name.as_deref()).unwrap_err().to_string();
@@ -227,7 +227,7 @@ mod alone {
             let worker = Worker::current();
             let child = worker.spawn(move || {
                 let _ = wait.recv();
-                // What it starts now still works in its test's lane.
+                // Threads that it starts now still belong to its test's lane.
                 let grandchild = Worker::current().spawn(|| Worker::current().id().to_owned());
                 grandchild.join().unwrap()
             });
@@ -235,10 +235,10 @@ mod alone {
         });
         assert_eq!(worker.id(), "w0");
         assert_eq!(as_test("a::next", id), "w1", "its lane is not free");
-        let told = journal("w0");
+        let events = journal("w0");
         assert!(
-            told.contains(r#""event":"quarantined""#) && told.contains(r#""children":1"#),
-            "{told}"
+            events.contains(r#""event":"quarantined""#) && events.contains(r#""children":1"#),
+            "{events}"
         );
 
         go.send(()).unwrap();
@@ -301,7 +301,7 @@ mod alone {
         }
         let (sender, answers) = mpsc::channel();
         as_test("a::late", || {
-            // Thread-locals end in the order opposite to their first use: this one after the worker.
+            // Thread-locals are dropped in reverse order of their first use: this one after the worker.
             LATE.with_borrow_mut(|late| *late = Some(Asks(sender)));
             Worker::current();
         });
