@@ -1,4 +1,4 @@
-//! What it costs to share a server among tests that are a process each, and to come after runs that were killed.
+//! The cost of sharing a server among tests that are separate processes, and of cleaning up after killed runs.
 
 mod harness;
 #[path = "harness/scratch.rs"]
@@ -14,7 +14,7 @@ const ROUNDS: usize = 3;
 const SUITE: &str = include_str!("programs/shared_server.rs");
 const DEAD: usize = 1000;
 
-/// Runs a suite, and returns the seconds that it took.
+/// Runs a suite. Returns the seconds it took.
 fn run(scratch: &Scratch, suite: &str, flags: &[&str]) -> Result<f64, String> {
     let arguments = [
         "nextest",
@@ -60,7 +60,7 @@ fn suites() -> Result<Scratch, String> {
     Ok(scratch)
 }
 
-/// What one kind of build makes of the first `get` and of its peer, in milliseconds.
+/// The times of the first `get` and of its comparison, in milliseconds, in one kind of build.
 #[derive(Default)]
 struct Attached {
     got: Vec<f64>,
@@ -68,7 +68,7 @@ struct Attached {
 }
 
 impl Attached {
-    /// Runs the suite and takes in what its tests say; returns the seconds that it took.
+    /// Runs the suite and collects the times that its tests report. Returns the seconds it took.
     fn run(&mut self, scratch: &Scratch, flags: &[&str]) -> Result<f64, String> {
         let report = scratch.path().join("attached");
         let _ = fs::remove_file(&report);
@@ -125,7 +125,7 @@ fn share(scratch: &Scratch) -> Result<Table, String> {
     Ok(table)
 }
 
-/// As many folders as so many killed runs leave.
+/// Creates the directories of this many killed runs.
 fn kill_many(runs: &Path) -> std::io::Result<()> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     for number in 0..DEAD {
@@ -140,7 +140,7 @@ fn kill_many(runs: &Path) -> std::io::Result<()> {
             boot.trim()
         );
         fs::write(run.join("run.json"), description)?;
-        // Above the highest number of a process.
+        // Above the highest process ID.
         fs::write(fixture.join("processes"), "999999999\n")?;
         for file in [
             "alive.lock",

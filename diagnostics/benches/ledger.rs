@@ -1,5 +1,5 @@
-//! What a session's records cost beside one bare row in SQLite, and how long sixteen that begin at once, and those who
-//! look on, are kept waiting.
+//! The cost of a session's records compared with one bare row in SQLite, and the waiting times of sixteen
+//! simultaneous sessions and of readers.
 
 #[path = "../../benches/harness/mod.rs"]
 mod harness;
@@ -21,8 +21,7 @@ const ATTEMPTS: usize = 100;
 const CONTESTS: usize = 5;
 const LOOKS: usize = 2_000;
 
-/// What it took, in microseconds; `None` if the kernel gave our core to somebody else meanwhile. Whatever we waited for
-/// ourselves, a lock or a disk, counts.
+/// Returns the duration in microseconds; `None` if the kernel preempted this thread. Waits for locks and disks count.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn micros(work: impl FnOnce()) -> Option<f64> {
     let interrupted = interruptions();
@@ -32,7 +31,7 @@ fn micros(work: impl FnOnce()) -> Option<f64> {
     (interruptions() == interrupted).then_some(took)
 }
 
-/// How often this thread lost its core; 0 where nobody tells.
+/// Returns the number of times that this thread was preempted; 0 if the system does not report it.
 fn interruptions() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let line = text
@@ -100,7 +99,8 @@ fn bare(file: &Path) -> rusqlite::Connection {
     conn
 }
 
-/// Microseconds for a bare row, for the beginning and for the end of a job, and the longest the log ever was.
+/// Returns the microseconds of a bare row, of the beginning and of the end of a job, and the maximum length of the
+/// log.
 fn recording(base: &Path) -> ([Series; 3], u64) {
     let mut session = start(base);
     let conn = bare(&base.join("bare.sqlite3"));
@@ -142,7 +142,7 @@ fn recording(base: &Path) -> ([Series; 3], u64) {
     (series, log)
 }
 
-/// One of those who begin sessions at once: tells how long each attempt took, whatever came of it.
+/// A process that begins sessions while others do: prints the duration of each attempt, successful or not.
 #[expect(
     clippy::print_stdout,
     reason = "a contender tells its times to who started it"
@@ -220,7 +220,7 @@ fn write(base: &Path) {
     });
 }
 
-/// What looking takes beside one who writes without a pause, sorted.
+/// Returns the sorted durations of reads beside a process that writes without a pause.
 fn looking(base: &Path) -> Vec<f64> {
     let mut writer = start_contender(base, "--write");
     let reader = loop {
