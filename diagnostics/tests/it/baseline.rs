@@ -1,4 +1,4 @@
-//! `--baseline`: what is known passes, what is new fails.
+//! `--baseline`: known conflicts pass, new ones fail.
 
 use crate::recording::{Journal, conflicted, run_folder, told, told_json};
 use serde_json::json;
@@ -14,7 +14,7 @@ fn read(base: &Path) -> String {
     std::fs::read_to_string(base.join("conflicts.toml")).unwrap()
 }
 
-/// Two tests that meet on a port, too.
+/// Two tests that also conflict on a port.
 fn on_a_port(base: &Path, session: &str, at: u64) {
     let folder = run_folder(base, &format!("port-{session}"), session, at);
     for (execution, worker, from) in [(1, "w0", 10), (2, "w1", 20)] {
@@ -65,7 +65,7 @@ cofferdam: no new conflict in what was watched: 2 tests, 2 workers, 1 run, 0 ser
     let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(0), "{}", updated.out);
     assert_eq!(told(base.path(), &CHECK).code, Some(0));
-    // Without the file all is as it was.
+    // Without the file, the exit code is that of a run without a baseline.
     assert_eq!(told(base.path(), &["check"]).code, Some(1));
 }
 
@@ -99,7 +99,7 @@ fn an_allowed_conflict_passes_until_its_date_and_fails_afterwards() {
         ended.out
     );
     assert_eq!(ended.code, Some(1));
-    // It does not become known behind its reason's back.
+    // An allowed conflict does not become a known one.
     let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(1), "{}", updated.out);
 }
@@ -237,7 +237,7 @@ fn an_update_after_a_recorded_run_keeps_an_entry_to_its_tests_and_those_that_wer
     );
     let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(0), "{}", updated.out);
-    // What is new is for all tests: who meets whom in a recorded run is chance.
+    // A new entry is for all tests, because the pair that conflicts in a recorded run is chance.
     let known = "[[known]]\nconflict = \"file /shop/report.csv\"\ntests = [\n    \"shop::not_met\",\n    \
                  \"shop::orders::stores_one\",\n    \"shop::reports::exports_all\",\n]\n\n\
                  [[known]]\nconflict = \"port 80\"\n";

@@ -1,4 +1,4 @@
-//! `check`.
+//! Tests of `check`.
 
 use crate::recording::{Journal, cofferdam, conflicted, isolated, run_folder, told, told_json};
 use serde_json::json;
@@ -96,7 +96,7 @@ fn directories_of_several_machines_are_merged_and_their_workers_distinguished_by
     let two = isolated(base.path(), "shard-2", "s2", 1);
     let paths = [one.to_str().unwrap(), two.to_str().unwrap()];
     let (code, told) = told_json(base.path(), &["check", "--format", "json", paths[0], paths[1]]);
-    // The two runs overlap and their tests write equal paths on one machine: two runs in each other's way.
+    // The two runs overlap, and their tests write equal paths on one machine: a conflict between runs.
     assert_eq!(code, Some(1));
     assert_eq!(
         (&told["watched"]["runs"], &told["watched"]["workers"]),
@@ -133,7 +133,7 @@ fn an_unreadable_file_is_named_and_the_rest_is_reported() {
         unread.out
     );
     assert_eq!(unread.code, Some(3));
-    // A conflict that was seen is certain, whatever else was not.
+    // A conflict is certain even if other files could not be read.
     conflicted(base.path(), "r2", "s1", 2);
     let both = told(base.path(), &["check"]);
     assert!(

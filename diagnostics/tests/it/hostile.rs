@@ -1,4 +1,4 @@
-//! Names that want to be more than names.
+//! Names with control characters and commands of runners.
 
 use crate::recording::{Journal, run_folder, told, told_json};
 

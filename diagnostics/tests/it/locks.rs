@@ -1,9 +1,9 @@
-//! `locks`.
+//! Tests of `locks`.
 
 use crate::recording::{Told, cofferdam, told, told_json};
 use std::path::Path;
 
-/// A lock as a test leaves it that was killed: nobody has it, and its record says that somebody does.
+/// Writes a lock as a killed test leaves it: free, with a record of an owner.
 fn left(base: &Path) {
     let folder = base.join("locks");
     std::fs::create_dir_all(&folder).unwrap();
@@ -14,7 +14,7 @@ fn left(base: &Path) {
 #[test]
 fn without_held_locks_the_report_says_so() {
     let base = tempfile::tempdir().unwrap();
-    // Locks of the whole machine may be there, of other runs: this one has a machine's folder of its own.
+    // Other runs may hold locks of the machine, so this one has a separate machine directory.
     let told: Told = cofferdam(base.path(), &["locks"])
         .env("TMPDIR", base.path())
         .output()

@@ -23,7 +23,7 @@ fn scraped(base: &Path, args: &[&str]) -> (String, Vec<Sample>) {
     (told.out, samples)
 }
 
-/// The one sample of that name with these labels.
+/// Returns the only sample with this name and these labels.
 fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
     let mut found = samples.iter().filter(|sample| {
         sample.metric == name
@@ -39,7 +39,7 @@ fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
     }
 }
 
-/// What two processes of one worker counted, and a session that ran them.
+/// The counters of two processes of one worker, and a session that ran them.
 fn recorded(base: &Path) -> String {
     let mut session = start(base, "night");
     add(&mut session, &["te\"st\\", "te\"st\\", "lint"]);

@@ -1,4 +1,4 @@
-//! `run`: a role is an ignored test of this very binary that acts only when the variable `ROLE` asks for it.
+//! `run`: a role is an ignored test of this binary that acts only if the variable `ROLE` is set.
 
 use crate::recording::{Told, by_way_of, cofferdam, conflicted, isolated, run_folder, with_signals};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,7 +13,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The command that `run` starts here: records what it is told to, and ends as it is told to.
+/// The command that `run` starts in these tests: records and ends as the variables say.
 #[test]
 #[ignore = "a role, played for the tests below"]
 fn role() {
@@ -26,7 +26,7 @@ fn role() {
             "conflicted" => _ = conflicted(&base, &format!("of-{session}"), &session, 100),
             "isolated" => _ = isolated(&base, &format!("of-{session}"), &session, 100),
             "joined" => {
-                // A run that another session began.
+                // A run of another session.
                 let folder = conflicted(&base, "joined", "another", 100);
                 let told = std::fs::read_to_string(folder.join("run.json")).unwrap();
                 std::fs::write(folder.join("run.json"), told.replace("\"cargo\"", "\"named\"")).unwrap();
@@ -56,7 +56,7 @@ fn role() {
             "ready" => {
                 writeln!(out, "READY").unwrap();
                 out.flush().unwrap();
-                // Until a signal ends this, or the test does.
+                // Waits until a signal ends this, or the test does.
                 let _ = std::io::stdin().read(&mut [0]);
             }
             "claims" => {
@@ -77,7 +77,7 @@ fn role() {
                 };
                 rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
             }
-            // As `cargo clean` does.
+            // Like `cargo clean`.
             "removes" => std::fs::remove_dir_all(&base).unwrap(),
             "leaves" => {
                 rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
@@ -153,7 +153,7 @@ fn nothing_recorded_is_judged_by_the_policy() {
         (&["--no-records", "fail"], 3),
     ] {
         let told = told(base.path(), "", args);
-        // An empty role is no role; the command ends at once.
+        // An empty role does nothing, so the command ends at once.
         assert_eq!(told.code, Some(code), "{args:?}: {}", told.out);
         assert!(told.out.contains("nothing was recorded"), "{}", told.out);
     }
@@ -169,7 +169,8 @@ fn only_recordings_of_this_session_are_reported() {
         "{}",
         isolated.out
     );
-    // The folder is looked into, for several sessions may have joined the run; its journals are another's.
+    // The directory is read, because several sessions may have joined the run, but its journals belong to another
+    // session.
     let joined = told(base.path(), "joined", &["--no-records", "fail"]);
     assert_eq!(joined.code, Some(3), "{}", joined.out);
 }
@@ -262,7 +263,7 @@ fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
     let base = tempfile::tempdir().unwrap();
     for number in 1..=12u64 {
         let folder = run_folder(base.path(), &format!("r{number}"), &format!("s{number}"), number);
-        // One of another machine stays, whatever its age.
+        // The run of another machine stays, whatever its age.
         if number != 2 {
             crate::recording::of_this_machine(&folder);
         }
@@ -325,9 +326,9 @@ fn the_advice_for_an_empty_recording_depends_on_the_cause() {
 #[test]
 fn a_limit_of_file_sizes_is_an_error_of_ours_and_the_command_s_own_affair() {
     let dir = tempfile::tempdir().unwrap();
-    // In blocks of 512 bytes: what a session makes beforehand has room.
+    // In blocks of 512 bytes, with enough room for the files that a session creates beforehand.
     let limited = ["sh", "-c", "ulimit -c 0; ulimit -f 2000; exec \"$@\"", "sh"];
-    // The command has the signal as it was: it ends by it, which a shell says by 128 and its number.
+    // The command has default signal handling and ends by the signal, which a shell reports as 128 plus its number.
     let script = "(head -c 2M /dev/zero >here); test $? = 153 && echo ended by it";
     let command = cofferdam(dir.path(), &["run", "--", "sh", "-c", script]);
     let output = by_way_of(&limited, &command).output().unwrap();

@@ -1,4 +1,4 @@
-//! Tests that met, run once more: what keeps them apart, and what happens where nothing does.
+//! Reruns of conflicting tests: guards, and their absence.
 
 use super::package::Package;
 use super::{CARGO, NEXTEST};
@@ -18,7 +18,8 @@ const READING: &str = include_str!("suites/reading.rs");
 const IN_A_ROW: &str = include_str!("suites/in_a_row.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
-/// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
+/// Returns `grade resource` of all conflicts, sorted, and the report. The number of reruns does not depend on the
+/// time.
 fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
     let options = [&["--confirm", "--time-budget", "1h", "--format", "json"], options].concat();
     let told = package.observe(&options, command);
@@ -59,7 +60,7 @@ fn a_lock_of_threads_guards_under_cargo_test() {
         "unguarded file open",
     ];
     assert_eq!(found, wanted, "{report}");
-    // What is sure comes first.
+    // Certain conflicts come first.
     assert_eq!(report["conflicts"][0]["grade"], "reproduced");
     assert_eq!(report["exit_code"]["process"], 1);
 }
@@ -142,7 +143,7 @@ fn a_suite_in_which_everything_is_guarded_has_no_conflict() {
         "{}",
         told.out
     );
-    // Without the runs they are conflicts, for the lock is not seen.
+    // Without reruns they are conflicts, because the lock is not observed.
     let told = package.observe(&[], &command);
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
 }
@@ -292,7 +293,7 @@ fn a_group_behind_one_lock_is_no_conflict_and_each_of_its_tests_was_tried() {
         "{report}"
     );
     assert_eq!(report["exit_code"]["process"], 0);
-    // On a busy machine one run may not show every pair; each test is in one that it shows.
+    // On a busy machine one run may not show every pair, but each test is in one that it shows.
     for guarded in report["observed"]["guarded"].as_array().unwrap() {
         let pairs = guarded["pairs"].as_array().unwrap().iter();
         let tried = pairs.filter(|pair| pair["grade"] == "guarded");
@@ -352,7 +353,7 @@ fn a_stopped_test_is_named_with_its_leftover_files() {
     let package = Package::new("stopping", STOPPING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let told = package.observe(&["--confirm", "--time-budget", "1s"], &command);
-    // Nothing could be tried.
+    // No pair could be tried.
     assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
     assert!(
         told.out.contains("stopped: comes_to_no_end after "),
