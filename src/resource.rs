@@ -144,7 +144,7 @@ impl ResourceKind {
     }
 }
 
-/// The folder in which libc keeps shared memory and semaphores.
+/// The directory in which libc keeps shared memory and semaphores.
 const SHARED_MEMORY: &str = "/dev/shm";
 
 impl Resource {

@@ -60,7 +60,7 @@ pub mod layout {
     }
 }
 
-/// Returns the account of a session below cofferdam's folder `base`.
+/// Returns the account of a session below cofferdam's directory `base`.
 pub(crate) fn path(base: &Path, session: &str) -> PathBuf {
     base.join("runs").join(format!("{session}.account"))
 }

@@ -195,7 +195,7 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
                  there is nothing to record, `--no-records pass` says so"
             }
         },
-        None => "record with `cargo cofferdam run -- COMMAND`, or name the folder that holds the journals",
+        None => "record with `cargo cofferdam run -- COMMAND`, or name the directory that holds the journals",
     };
     format!("looked in {}; {next}", places.join(", "))
 }

@@ -67,7 +67,7 @@ fn a_lock_that_this_test_holds_is_listed_with_its_name() {
 #[test]
 fn an_unreadable_directory_is_exit_code_3() {
     let base = tempfile::tempdir().unwrap();
-    std::fs::write(base.path().join("locks"), "no folder").unwrap();
+    std::fs::write(base.path().join("locks"), "no directory").unwrap();
     let told = told(base.path(), &["locks"]);
     assert_eq!(told.code, Some(3));
     assert!(told.err.starts_with("cofferdam: could not read "), "{}", told.err);

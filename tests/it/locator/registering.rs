@@ -230,7 +230,7 @@ fn a_hostile_name_makes_a_folder_of_its_own_within_the_workers() {
             .build();
         let dir = locator.get_named::<std::path::PathBuf>(name);
         assert_eq!(dir.parent(), Some(worker.as_path()), "{name:?}");
-        assert!(dirs.insert(dir.to_path_buf()), "{name:?} shares its folder");
+        assert!(dirs.insert(dir.to_path_buf()), "{name:?} shares its directory");
     }
 }
 

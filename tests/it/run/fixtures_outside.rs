@@ -135,7 +135,7 @@ fn on_a_full_disk_a_start_fails_and_is_undone_and_running_fixtures_stay() {
 }
 
 static LOST: Fixture<u32> = Fixture::per_run("lost", |setup| {
-    std::fs::remove_dir_all(setup.dir().parent().ok_or("no folder above")?)?;
+    std::fs::remove_dir_all(setup.dir().parent().ok_or("no directory above")?)?;
     Ok(1)
 });
 

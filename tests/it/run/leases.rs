@@ -259,7 +259,7 @@ fn the_folder_of_a_failed_test_stays_until_the_test_runs_again() {
     let warnings = ended.passed().warnings();
     assert_eq!(left(), ["a::fails_too"]);
     assert!(
-        warnings.len() == 2 && warnings[0].contains("the test failed, and its folder is kept: "),
+        warnings.len() == 2 && warnings[0].contains("the test failed, and its directory is kept: "),
         "{warnings:?}"
     );
     let leased = std::fs::read_dir(base.path().join("base/runs/fails/workers/w0/leased")).unwrap();

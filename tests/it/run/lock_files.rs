@@ -214,7 +214,7 @@ fn files_planted_by_another_user_in_the_temporary_directory_are_refused_with_an_
     let [host, own] = both(command(base.path(), BOTH));
     let refused = format!("{} cannot hold locks for the whole machine: ", folder.display());
     assert!(
-        host.starts_with(&refused) && host.contains("it is not a folder"),
+        host.starts_with(&refused) && host.contains("it is not a directory"),
         "{host}"
     );
     assert_eq!(own, "true", "the workspace's locks lie elsewhere");

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A directory in which each process records that it was stopped.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a role is handed its folder by the environment"
+    reason = "a role is handed its directory by the environment"
 )]
 fn trace() -> Result<String, std::env::VarError> {
     std::env::var("TRACE")

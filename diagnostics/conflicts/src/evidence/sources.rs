@@ -69,7 +69,7 @@ fn step(
         _ => Err(ReadError::unreadable(
             path,
             None,
-            "neither a folder nor a journal (*.ndjson) nor a snapshot (*.json)",
+            "neither a directory nor a journal (*.ndjson) nor a snapshot (*.json)",
         )),
     }
 }
@@ -167,6 +167,9 @@ mod tests {
         assert!(missing[0].starts_with("could not read "), "{missing:?}");
         std::fs::write(dir.path().join("a.txt"), "").unwrap();
         let other = names(&dir.path().join("a.txt"));
-        assert!(other[0].contains("neither a folder nor a journal"), "{other:?}");
+        assert!(
+            other[0].contains("neither a directory nor a journal"),
+            "{other:?}"
+        );
     }
 }
