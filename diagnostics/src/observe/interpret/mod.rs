@@ -242,7 +242,31 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
                 access(record.kind == Kind::SetLocale),
             ));
         }
-        _ => {}
+        // A child process has its own.
+        Kind::GetVariable
+        | Kind::SetVariable
+        | Kind::UnsetVariable
+        | Kind::ClearVariables
+        | Kind::ChangeFolder
+        | Kind::GetFolder
+        | Kind::Mask
+        | Kind::SetLocale
+        | Kind::GetLocale => {}
+        // No accesses.
+        Kind::Program
+        | Kind::Module
+        | Kind::Folder
+        | Kind::Test
+        | Kind::ShortName
+        | Kind::TestOver
+        | Kind::Child
+        | Kind::Named
+        | Kind::Locked
+        | Kind::Unlocked
+        | Kind::Waits
+        | Kind::Stack
+        | Kind::GivenPort
+        | Kind::LeasedPort => {}
     }
     let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
     if is_relative && shared && record.kind.is_access() {
