@@ -1,7 +1,7 @@
 //! Limits for the sources: imports, names, words and sizes.
 
 use crate::files::{self, hold};
-use crate::source::{Token, tokens, without_tests};
+use crate::source::{Token, test_modules, tokens, without_tests};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The source folders of the crates.
@@ -14,7 +14,7 @@ const CRATES: [&str; 6] = [
     "diagnostics/observer",
 ];
 
-/// A source file: its path below the root of the repository and its text without tests.
+/// A source file: its path below the root of the repository and its text without tests, empty for a file of tests.
 struct Source {
     path: String,
     product: String,
@@ -22,13 +22,40 @@ struct Source {
 }
 
 fn sources() -> Vec<Source> {
-    let all = CRATES.iter().flat_map(|folder| files::all(folder, "rs"));
-    all.map(|(path, text)| Source {
-        product: without_tests(&text).to_owned(),
-        path,
-        text,
-    })
-    .collect()
+    let all: Vec<_> = CRATES
+        .iter()
+        .flat_map(|folder| files::all(folder, "rs"))
+        .collect();
+    let of_tests: BTreeSet<String> = all
+        .iter()
+        .flat_map(|(path, text)| test_files(path, text))
+        .collect();
+    all.into_iter()
+        .map(|(path, text)| Source {
+            product: if of_tests.contains(&path) {
+                String::new()
+            } else {
+                without_tests(&text).to_owned()
+            },
+            path,
+            text,
+        })
+        .collect()
+}
+
+/// Returns the paths of the files that this one declares as modules for tests.
+fn test_files(path: &str, text: &str) -> Vec<String> {
+    let (folder, _) = path.rsplit_once('/').unwrap_or_default();
+    let is_root = ["mod.rs", "lib.rs", "main.rs"]
+        .iter()
+        .any(|root| path.ends_with(root));
+    let folder = if is_root {
+        folder
+    } else {
+        path.trim_end_matches(".rs")
+    };
+    let modules = test_modules(text).into_iter();
+    modules.map(|module| format!("{folder}/{module}.rs")).collect()
 }
 
 /// A module by its names from the crate's root on.
@@ -406,7 +433,7 @@ fn the_root_of_the_library_exports_what_tests_write() {
 }
 
 /// The size of the product, without tests, comments and empty lines.
-const CODE_LINES: usize = 44_000;
+const CODE_LINES: usize = 42_700;
 
 #[test]
 fn the_product_has_not_grown_unseen() {

@@ -192,12 +192,30 @@ pub(crate) fn without_tests(source: &str) -> &str {
     let mut start = 0;
     let lines: Vec<&str> = source.split_inclusive('\n').collect();
     for pair in lines.windows(2) {
-        if pair[0].starts_with("#[cfg(") && pair[0].contains("test") && pair[1].starts_with("mod ") {
+        if pair[0].starts_with("#[cfg(") && test_module(pair).is_some_and(|rest| rest.contains('{')) {
             return &source[..start];
         }
         start += pair[0].len();
     }
     source
+}
+
+/// Returns the names of the files that a source declares as modules for tests.
+pub(crate) fn test_modules(source: &str) -> Vec<String> {
+    let lines: Vec<&str> = source.lines().collect();
+    let declared = lines.windows(2).filter_map(test_module);
+    declared
+        .filter_map(|rest| Some(rest.trim().strip_suffix(';')?.to_owned()))
+        .collect()
+}
+
+/// Returns the text after `mod`, if the two lines are a condition for tests and a module.
+fn test_module<'a>(pair: &[&'a str]) -> Option<&'a str> {
+    let condition = pair[0].trim_start();
+    let (visibility, rest) = pair[1].split_once("mod ")?;
+    let is_module = visibility.trim().is_empty() || visibility.trim().starts_with("pub");
+    let is_for_tests = condition.starts_with("#[cfg(test)]") || condition.starts_with("#[cfg(all(test");
+    (is_for_tests && is_module).then_some(rest)
 }
 
 fn texts(source: &str) -> Vec<String> {
@@ -287,8 +305,17 @@ fn tests_at_the_end_are_cut_off() {
         without_tests("a\n#[cfg(all(test, loom))]\nmod loom_tests {}\n"),
         "a\n"
     );
-    assert_eq!(
-        without_tests("#[cfg(test)]\nconst A: u8 = 1;\nb\n"),
-        "#[cfg(test)]\nconst A: u8 = 1;\nb\n"
-    );
+    assert_eq!(without_tests("a\n#[cfg(test)]\npub(super) mod tests {}\n"), "a\n");
+    for whole in [
+        "#[cfg(test)]\nconst A: u8 = 1;\nb\n",
+        "#[cfg(test)]\nmod model;\nb\n",
+    ] {
+        assert_eq!(without_tests(whole), whole);
+    }
+}
+
+#[test]
+fn files_for_tests_are_known_by_their_declaration() {
+    let source = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\npub(crate) mod c;\n#[cfg(unix)]\nmod d;\n#[cfg(test)]\nmod e {}\n";
+    assert_eq!(test_modules(source), ["b", "c"]);
 }
