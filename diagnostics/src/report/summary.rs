@@ -89,7 +89,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             code: JOB_FAILED,
             signal: None,
         }) if outcome.is_stopped => {
-            line.push_str("; the command was stopped, for it went over a limit");
+            line.push_str("; the command was stopped because it exceeded a limit");
         }
         Some(Ended::Failed {
             signal: Some(signal),

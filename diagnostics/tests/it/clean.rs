@@ -92,10 +92,10 @@ fn ended_runs_are_removed_and_each_kept_one_has_a_reason() {
         "removed set-back",
         "removed %swept-1-1",
         "kept    running: its runner is running",
-        "kept    used: a process still works in it",
+        "kept    used: a process still uses it",
         "kept    recorded: it was recorded; `--all` removes it",
-        "kept    restored: it is of another machine, or from before the last boot; `--all` removes it",
-        "kept    unknown: it has no run.json that can be read; `--all` removes it",
+        "kept    restored: it belongs to another machine or an earlier boot; `--all` removes it",
+        "kept    unknown: its run.json is missing or unreadable; `--all` removes it",
     ] {
         assert!(
             real.out.lines().any(|told| told == line),

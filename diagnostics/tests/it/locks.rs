@@ -20,7 +20,7 @@ fn without_held_locks_the_report_says_so() {
         .output()
         .unwrap()
         .into();
-    let none = "cofferdam: 0 locks held, 0 left by whoever was killed and free again, 0 free\n";
+    let none = "cofferdam: 0 locks held, 0 abandoned by killed processes, 0 free\n";
     assert!(told.out.ends_with(none), "{}", told.out);
     assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
 }

@@ -334,16 +334,16 @@ fn warnings_and_notes_are_reported_after_conflicts() {
         "\
 warning two-epochs [a] of 1
   Db of locator `services` was built anew after it was cleared or overridden, while the old instance was still held: two at one time, once
-  drop what was got before clearing or overriding, or `get` Db again instead of keeping it
+  drop references obtained before clearing or overriding, or `get` Db again instead of keeping it
 warning leaked [a] of 1
   Db of locator `services` was still held when its test was over, once
-  find who keeps a clone of it (a static, a thread, a cycle of `Arc`s) beyond the test: keep a `Weak` there, or `join` the thread before the test ends
+  find the clone that is kept beyond the test (in a static, a thread, a cycle of `Arc`s): keep a `Weak` there, or `join` the thread before the test ends
 warning thrashing [t0, t1, t2] of 3
   the cache of locator `services` of capacity 1 evicted services that were asked for again: 3 rebuilds, 120.0 ms in all, most often Big
   `.capacity(2)` where the locator is built holds all 2 services that its tests asked for
 warning quarantined [a] of 1
-  a ended while threads that it had started still worked for w0: the lane was set aside
-  `join` what `Worker::spawn` and `wrap` started before the test ends
+  a ended while threads that it had started still worked for w0: the worker ID was retired
+  `join` the threads of `Worker::spawn` and `wrap` before the test ends
 note rebuilt [t0, t1, t2] of 3
   Big of locator `services` was built in 3 tests of run r, 240.0 ms in all: a candidate for a fixture
   if its tests can share it, `register_shared` builds it once per process; what takes long outside the process (a server, a filled database) is better started once per run
@@ -395,8 +395,8 @@ fn an_end_without_a_beginning_is_an_error_with_its_line() {
     assert_eq!(
         problems,
         [
-            "j.ndjson:2: no `test` line of execution 5 of process 7 stands above this one",
-            "j.ndjson:3: no `process` line of process 9 stands above this one",
+            "j.ndjson:2: no `test` line of execution 5 of process 7 is above this one",
+            "j.ndjson:3: no `process` line of process 9 is above this one",
         ]
     );
 }

@@ -252,7 +252,7 @@ fn limits_apply_to_a_single_command_too() {
     );
     assert!(
         told.out
-            .ends_with("; the command was stopped, for it went over a limit\n"),
+            .ends_with("; the command was stopped because it exceeded a limit\n"),
         "{}",
         told.out
     );
