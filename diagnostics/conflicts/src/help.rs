@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_valid_in_an_attribute() {
+    fn a_key_can_stand_in_an_attribute() {
         for (kind, name, key) in [
             (ResourceKind::File, "/w/2024.log", "_2024_log"),
             (ResourceKind::Port, "53", "port_53"),
