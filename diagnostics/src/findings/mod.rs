@@ -1,7 +1,7 @@
 //! The result of an observation. It holds names and places, and neither values nor arguments.
 //!
-//! `file` keeps it for other commands, `folded` replaces the parts of a name that differ in every run, `account` lists the
-//! programs that were started and those that were lost.
+//! `observation_file` stores it for other commands, `folded` replaces the parts of a name that differ in every run, and
+//! `account` counts the programs that were started and those that were lost.
 
 mod account;
 mod folded;

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_settled_if_all_say_the_same_before_they_ask() {
+    fn a_variable_is_constant_if_each_test_sets_the_same_value_before_it_reads() {
         let (a, b) = ((1, K::SetVariable, 5), (2, K::SetVariable, 5));
         assert!(is_constant_after(&[a, b]));
         assert!(is_constant_after(&[
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn unset_by_every_test_is_one_value() {
+    fn a_variable_that_each_test_unsets_is_constant() {
         let (a, b) = ((1, K::UnsetVariable, 0), (2, K::UnsetVariable, 0));
         let (asked_by_a, asked_by_b) = ((1, K::GetVariable, 0), (2, K::GetVariable, 0));
         assert!(is_constant_after(&[a, asked_by_a, b, asked_by_b]));

@@ -242,7 +242,33 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
                 access(record.kind == Kind::SetLocale),
             ));
         }
-        _ => {}
+        // A child process has its own.
+        Kind::GetVariable
+        | Kind::SetVariable
+        | Kind::UnsetVariable
+        | Kind::ClearVariables
+        | Kind::ChangeFolder
+        | Kind::GetFolder
+        | Kind::Mask
+        | Kind::SetLocale
+        | Kind::GetLocale => {}
+        // No accesses.
+        Kind::Program
+        | Kind::Module
+        | Kind::Folder
+        | Kind::Test
+        | Kind::ShortName
+        | Kind::TestOver
+        | Kind::Child
+        | Kind::Named
+        | Kind::Locked
+        | Kind::Unlocked
+        | Kind::Waits
+        | Kind::Stack
+        | Kind::GivenPort
+        | Kind::LeasedPort
+        | Kind::Printed
+        | Kind::Order => {}
     }
     let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
     if is_relative && shared && record.kind.is_access() {
@@ -282,7 +308,7 @@ mod tests {
     const RELATIVE: u64 = 1 << 32;
 
     #[test]
-    fn each_kind_of_record_means_what_it_does_to_others() {
+    fn each_kind_of_record_has_the_effects_that_other_tests_can_notice() {
         for (kind, flags, value, text, second, meaning) in [
             (K::Open, 0, 0, "/a", "", "Read /a"),
             (K::Open, 0, 1, "/a", "", "Write /a"),
@@ -343,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_failed_because_of_what_is_there_counts_as_one() {
+    fn an_attempt_that_failed_because_of_existing_state_counts() {
         let (taken, absent) = (FAILED | TAKEN, FAILED | ABSENT);
         for (kind, flags, value, text, second, meaning) in [
             (K::Open, taken, 0o301, "/a", "", "AddOrRemove /a"),
@@ -439,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_to_a_link_and_what_is_done_through_it_are_told_apart() {
+    fn accesses_to_a_link_and_through_it_are_distinguished() {
         for (kind, value, through) in [
             (K::Open, 0, true),
             (K::Open, 0o1101, true),
@@ -468,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_s_environment_folder_and_mask_are_its_own() {
+    fn a_child_process_has_its_own_environment_working_directory_and_umask() {
         assert_eq!(described(K::SetVariable, 0, 0, "HOME", "", false), "");
         assert_eq!(described(K::ChangeFolder, 0, 0, "/a", "", false), "");
         assert_eq!(described(K::GetFolder, 0, 0, "", "", false), "");

@@ -35,7 +35,7 @@ pub(crate) struct UsedResource {
     pub(crate) test: usize,
     pub(crate) resource: Resource,
     pub(crate) access: Access,
-    /// The number of its place.
+    /// An index into the places: see [`Reading::place`].
     pub(crate) place: usize,
     /// The times of the first and last recorded access, in microseconds since 1970.
     pub(crate) window: (u64, u64),

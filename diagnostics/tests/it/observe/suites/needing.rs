@@ -1,4 +1,4 @@
-//! A test that finds what another one sets.
+//! A test that needs a value set by another one.
 
 #[test]
 fn a_sets_it() {

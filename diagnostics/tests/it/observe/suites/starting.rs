@@ -52,7 +52,7 @@ fn starts_and_kills() {
     child.wait().unwrap();
 }
 
-/// The loader cannot load half of a program.
+/// Starts half of a program, which the loader cannot load.
 #[test]
 fn breaks() {
     let whole = fs::read("/bin/true").unwrap();
