@@ -12,6 +12,7 @@ use crate::observe::interruption::Interruption;
 use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::Log;
 use crate::observe::log::account_file;
+use crate::observe::log::results::{self, ReportedOutcome};
 use crate::observe::test_process::{TestProcess, wait_for_all};
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
@@ -19,7 +20,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -162,17 +162,19 @@ impl<'a> Rerunner<'a> {
             return Err(error);
         }
         let lasted = begun.elapsed();
-        let is_one = running.len() == 1;
-        let outcomes: Vec<TestOutcome> = runnables
-            .iter()
-            .enumerate()
-            .map(|(position, runnable)| outcome_of(&mut running[if is_one { 0 } else { position }], runnable))
-            .collect();
         let names: Vec<_> = runnables
             .iter()
             .map(|runnable| (runnable.binary.as_str(), runnable.name.as_str()))
             .collect();
         let (account, logs) = account_file::read(&folder);
+        let is_one = running.len() == 1;
+        let outcomes: Vec<TestOutcome> = runnables
+            .iter()
+            .enumerate()
+            .map(|(position, runnable)| {
+                outcome_of(&running[if is_one { 0 } else { position }], runnable, &logs)
+            })
+            .collect();
         if let Some(lost) = account
             .lost
             .first()
@@ -325,35 +327,28 @@ fn begin(
             .args(runnables.iter().map(|runnable| &runnable.name))
             .arg("--exact")
             .arg(format!("--test-threads={}", runnables.len()))
-            .args(started.ignored())
-            .stdout(Stdio::piped());
+            .args(started.ignored());
     }
     TestProcess::begin(command.envs(hold.map(|hold| (HOLD, hold))))
 }
 
-fn outcome_of(process: &mut TestProcess, runnable: &Runnable) -> TestOutcome {
+fn outcome_of(process: &TestProcess, runnable: &Runnable, logs: &[Log]) -> TestOutcome {
     if process.was_stopped {
         return TestOutcome::Stopped;
     }
-    if process.status.is_some_and(|status| status.success()) {
-        return TestOutcome::Passed;
-    }
-    if runnable.own_process || failed(&process.output(), &runnable.name) {
-        TestOutcome::Failed
-    } else {
+    let reported = results::of_all(logs.iter().filter(|log| log.pid() == process.id()));
+    let reported = reported.iter().find(|one| one.name == runnable.name);
+    let has_passed = match reported.map(|one| one.outcome) {
+        Some(ReportedOutcome::Passed | ReportedOutcome::Ignored) => true,
+        Some(ReportedOutcome::Failed) => false,
+        // The program broke off, which is a failure of each of its tests.
+        Some(ReportedOutcome::Unknown) | None => process.status.is_some_and(|status| status.success()),
+    };
+    if has_passed {
         TestOutcome::Passed
+    } else {
+        TestOutcome::Failed
     }
-}
-
-/// Returns whether libtest reported a failure of the test. A program that printed no result for it was aborted, which counts
-/// as a failure of each of its tests.
-fn failed(output: &str, name: &str) -> bool {
-    let mut lines = output.lines().filter(|line| {
-        line.strip_prefix("test ")
-            .and_then(|line| line.strip_prefix(name))
-            .is_some_and(|rest| rest.starts_with(" ... ") || rest.starts_with(" - "))
-    });
-    lines.all(|line| !line.ends_with(" ok"))
 }
 
 /// Returns the program that was started for this test, if it can be started again.
@@ -369,15 +364,6 @@ pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) 
 mod tests {
     use super::*;
     use crate::observe::confirm::pauses::HeldTest;
-
-    #[test]
-    fn a_test_failed_if_libtest_reports_that_or_nothing() {
-        let output = "\nrunning 2 tests\ntest a ... ok\ntest orders::b ... FAILED\ntest c - should panic ... ok\n\nfailures:\n";
-        for (name, wanted) in [("a", false), ("orders::b", true), ("c", false), ("b", true)] {
-            assert_eq!(failed(output, name), wanted, "{name}");
-        }
-        assert!(failed("", "a"));
-    }
 
     #[test]
     fn the_observer_is_asked_for_resources_as_it_sees_them() {
