@@ -38,6 +38,9 @@ pub struct Conflict {
     pub pair_count: u64,
 }
 
+/// The part of a message that reruns may refute: a lock that the observer does not see may keep the tests apart.
+pub const NO_COMMON_LOCK: &str = ", with no lock in common";
+
 /// Declares enums whose variants have words in reports, JSON and baselines.
 macro_rules! words {
     ($($(#[$meta:meta])+ $name:ident { $($(#[$doc:meta])+ $variant:ident = $word:literal,)+ })+) => {$(

@@ -17,7 +17,8 @@ pub(super) struct RunGroup {
 }
 
 /// Returns groups that cover these contenders. Tests that share a resource, directly or through other tests, are in one group
-/// of at most `most` tests. If there are more, each group includes the test that writes most of the resources.
+/// of at most `most` tests. If there are more, each group includes the test that writes most of the resources. The groups of
+/// different components take turns, small groups first, since they take the least time.
 ///
 /// `held_at_once` returns the number of these contenders' resources, from the first one on, that can be held in one run.
 pub(super) fn groups(
@@ -25,8 +26,9 @@ pub(super) fn groups(
     most: usize,
     held_at_once: &dyn Fn(&[usize]) -> usize,
 ) -> Vec<RunGroup> {
-    let mut groups = Vec::new();
+    let mut groups: Vec<(usize, RunGroup)> = Vec::new();
     for component in components(contenders) {
+        let first = groups.len();
         let mut rest = component.as_slice();
         while !rest.is_empty() {
             let (held, after) = rest.split_at(held_at_once(rest).clamp(1, rest.len()));
@@ -37,10 +39,8 @@ pub(super) fn groups(
                 .copied()
                 .collect();
             let mut of_tests = |tests: Vec<usize>| {
-                groups.push(RunGroup {
-                    tests,
-                    contenders: held.to_vec(),
-                });
+                let contenders = held.to_vec();
+                groups.push((groups.len() - first, RunGroup { tests, contenders }));
             };
             if tests.len() <= most {
                 of_tests(tests.into_iter().collect());
@@ -68,7 +68,8 @@ pub(super) fn groups(
             }
         }
     }
-    groups
+    groups.sort_by_key(|(turn, group)| (*turn, group.tests.len()));
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
 /// Returns the contenders connected by common tests.
@@ -122,15 +123,15 @@ mod tests {
         let contenders = [crowd(&[0, 1], &[0]), crowd(&[2, 3], &[2]), crowd(&[1, 4], &[4])];
         assert_eq!(
             covered(&contenders, 9, 9),
-            [(vec![0, 1, 4], vec![0, 2]), (vec![2, 3], vec![1])]
+            [(vec![2, 3], vec![1]), (vec![0, 1, 4], vec![0, 2])]
         );
         // Resources that cannot be held in one run are held in separate runs.
         assert_eq!(
             covered(&contenders, 9, 1),
             [
                 (vec![0, 1], vec![0]),
-                (vec![1, 4], vec![2]),
-                (vec![2, 3], vec![1])
+                (vec![2, 3], vec![1]),
+                (vec![1, 4], vec![2])
             ]
         );
     }

@@ -450,6 +450,27 @@ fn a_suite_that_fails_or_ends_keeps_its_code_and_is_reported_on() {
 }
 
 #[test]
+fn after_a_failure_under_nextest_the_report_says_that_tests_may_not_have_run() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new(
+        "early",
+        "#[test]\nfn fails() { panic!() }\n#[test]\nfn passes() {}\n",
+    );
+    for (options, is_said) in [(&[][..], true), (&["--no-fail-fast"], false)] {
+        let told = package.observe(&[], &[&NEXTEST[..], options].concat());
+        assert_eq!(told.code, Some(100), "{}{}", told.out, told.err);
+        let last = told.out.lines().last().unwrap();
+        let hint = "; tests after the first failure may not have run: observe with `--no-fail-fast`";
+        assert_eq!(last.ends_with(hint), is_said, "{last}");
+        let kept = fs::read(package.built().join("cofferdam/observed/last.json")).unwrap();
+        let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(kept["ended_early"], is_said);
+    }
+}
+
+#[test]
 fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
     let package = Package::new(
         "chained",
