@@ -47,6 +47,8 @@ pub enum ResourceKind {
     Umask,
     /// The locale of the process, which `setlocale` changes.
     Locale,
+    /// The process's reaction to a signal, by the signal's name: `SIGUSR1`.
+    Signal,
     /// Anything else that has a name: a database server, a queue, a bucket.
     Name,
 }
@@ -78,6 +80,7 @@ impl ResourceKind {
         Self::Cwd,
         Self::Umask,
         Self::Locale,
+        Self::Signal,
         Self::Name,
     ];
 
@@ -97,6 +100,7 @@ impl ResourceKind {
             Self::Cwd => "cwd",
             Self::Umask => "umask",
             Self::Locale => "locale",
+            Self::Signal => "signal",
             Self::Name => "name",
         }
     }
@@ -117,6 +121,7 @@ impl ResourceKind {
             Self::Cwd => "cwd",
             Self::Umask => "umask",
             Self::Locale => "locale",
+            Self::Signal => "signal",
             Self::Name => "name",
         }
     }
@@ -124,7 +129,7 @@ impl ResourceKind {
     /// Returns the scope of resources of this kind.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Env | Self::Cwd | Self::Umask | Self::Locale => Scope::Process,
+            Self::Env | Self::Cwd | Self::Umask | Self::Locale | Self::Signal => Scope::Process,
             Self::File
             | Self::Directory
             | Self::GitRepository
@@ -225,6 +230,7 @@ impl Resource {
             | ResourceKind::Cwd
             | ResourceKind::Umask
             | ResourceKind::Locale
+            | ResourceKind::Signal
             | ResourceKind::Name => None,
         }
     }

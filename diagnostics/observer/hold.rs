@@ -252,6 +252,7 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
         K::ChangeFolder | K::GetFolder => target == Target::Cwd,
         K::Mask => target == Target::Umask,
         K::SetLocale | K::GetLocale => target == Target::Locale,
+        K::SetSignal | K::GetSignal => target == Target::Signal && is_named(requested, &record.first),
         K::BindTcp | K::BindUdp | K::ConnectTcp => {
             let mut digits = [0; 5];
             let length = sys::write_decimal(record.value as u32 & 0xffff, &mut digits);

@@ -127,6 +127,8 @@ numbered! {
         Test,
         /// The locale of the process.
         Locale,
+        /// The disposition of a signal: its name.
+        Signal,
     }
 }
 
@@ -208,6 +210,10 @@ numbered! {
         LeasedPort,
         /// An access to a named object that is neither a file nor a port: the name; 1 if it was made or removed.
         Other,
+        /// The disposition of a signal was set: the signal's name; a mark of the handler, 0 for the default.
+        SetSignal,
+        /// The disposition of a signal was read, or the process sent itself the signal: the signal's name.
+        GetSignal,
     }
 }
 

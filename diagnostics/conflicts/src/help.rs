@@ -110,7 +110,22 @@ impl HelpContext<'_> {
                 "pass the locale to the code that needs it, or use `newlocale` and `uselocale`, which change one thread; \
                  where the process's has to be changed, {apart}"
             ),
+            ResourceKind::Signal => format!(
+                "{}; where tests of one process have to change it, {apart}",
+                self.process_of_its_own()
+            ),
             ResourceKind::Name => self.name(&apart),
+        }
+    }
+
+    /// Returns the way to run each test in a process that no other test shares.
+    fn process_of_its_own(&self) -> &'static str {
+        match self.harness {
+            // nextest runs no doctests.
+            Harness::Doctest => "mark the examples `standalone_crate`: each is a process of its own then",
+            Harness::Libtest | Harness::Custom => {
+                "run the suite with `cargo nextest run`: each test is a process of its own then"
+            }
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod lock_calls;
 pub(crate) mod long_jumps;
 pub(crate) mod process_calls;
 pub(crate) mod shell_calls;
+pub(crate) mod signal_actions;
 pub(crate) mod signal_masks;
 pub(crate) mod socket_calls;
 pub(crate) mod thread_calls;
@@ -27,6 +28,7 @@ pub(crate) fn resolve() {
     process_calls::real::resolve();
     process_calls::real_fork::resolve();
     shell_calls::real::resolve();
+    signal_actions::real::resolve();
     signal_masks::real::resolve();
     signal_masks::real_waits::resolve();
     socket_calls::real::resolve();

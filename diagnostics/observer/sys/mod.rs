@@ -64,6 +64,7 @@ pub(crate) const SIG_SETMASK: c_int = 2;
 pub(crate) const SA_SIGINFO: c_int = 4;
 pub(crate) const SA_NODEFER: c_int = 0x4000_0000;
 pub(crate) const SA_RESTART: c_int = 0x1000_0000;
+pub(crate) const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -81,6 +82,16 @@ pub(crate) struct Sigaction {
     pub(crate) mask: Sigset,
     pub(crate) flags: c_int,
     pub(crate) restorer: usize,
+}
+
+impl Sigaction {
+    /// `SIG_DFL`.
+    pub(crate) const DEFAULT: Self = Self {
+        handler: 0,
+        mask: Sigset::EMPTY,
+        flags: 0,
+        restorer: 0,
+    };
 }
 
 /// `sigset_t`: bit n - 1 for signal n.
@@ -182,7 +193,6 @@ unsafe extern "C" {
         parent: Option<unsafe extern "C" fn()>,
         child: Option<unsafe extern "C" fn()>,
     ) -> c_int;
-    pub(crate) fn raise(signal: c_int) -> c_int;
     pub(crate) fn sched_yield() -> c_int;
     pub(crate) fn strlen(text: *const c_char) -> usize;
 }

@@ -242,6 +242,10 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
                 access(record.kind == Kind::SetLocale),
             ));
         }
+        Kind::SetSignal | Kind::GetSignal if shared => {
+            let signal = Resource::new(ResourceKind::Signal, record.words());
+            effects.push(Effect::Other(signal, access(record.kind == Kind::SetSignal)));
+        }
         _ => {}
     }
     let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
@@ -324,6 +328,9 @@ mod tests {
             (K::Mask, FAILED, 0, "", "", "read umask"),
             (K::SetLocale, 0, 0, "", "", "write locale"),
             (K::GetLocale, 0, 0, "", "", "read locale"),
+            (K::SetSignal, 0, 9, "SIGUSR1", "", "write signal SIGUSR1"),
+            (K::SetSignal, SAME, 9, "SIGUSR1", "", "read signal SIGUSR1"),
+            (K::GetSignal, 0, 0, "SIGUSR1", "", "read signal SIGUSR1"),
             (
                 K::Other,
                 0,
@@ -474,6 +481,7 @@ mod tests {
         assert_eq!(described(K::GetFolder, 0, 0, "", "", false), "");
         assert_eq!(described(K::Mask, 0, 0, "", "", false), "");
         assert_eq!(described(K::SetLocale, 0, 0, "", "", false), "");
+        assert_eq!(described(K::SetSignal, 0, 9, "SIGUSR1", "", false), "");
         assert_eq!(described(K::Open, 0, RELATIVE | 1, "a", "", false), "Write /w/a");
     }
 }

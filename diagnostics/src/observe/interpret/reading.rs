@@ -422,14 +422,14 @@ impl<'a> Claims<'a> {
                     }
                 }
                 InternedEffect::Other(other, access) => {
-                    let target = ClaimTarget::of(&accesses.others[other as usize], other, pid);
-                    let access = match target {
-                        ClaimTarget::Variable(pid, name) if accesses.constant_vars.is_constant(pid, name) => {
-                            Access::Read
-                        }
-                        _ => access,
+                    let resource = &accesses.others[other as usize];
+                    let (kind, name) = (resource.kind(), resource.as_str());
+                    let access = if accesses.constant_vars.is_constant(pid, kind, name) {
+                        Access::Read
+                    } else {
+                        access
                     };
-                    claims.add(one, target, access);
+                    claims.add(one, ClaimTarget::of(resource, other, pid), access);
                 }
                 // Every test that creates files depends on the umask, which matters if a test changes it.
                 InternedEffect::UsedUmask if accesses.masked.contains(&pid) => {
@@ -438,11 +438,8 @@ impl<'a> Claims<'a> {
                 InternedEffect::UsedUmask => {}
                 InternedEffect::ClearedVariables => {
                     for name in accesses.variables.get(&pid).into_iter().flatten() {
-                        let access = if accesses.constant_vars.is_constant(pid, name) {
-                            Access::Read
-                        } else {
-                            Access::Write
-                        };
+                        let is_constant = accesses.constant_vars.is_constant(pid, ResourceKind::Env, name);
+                        let access = if is_constant { Access::Read } else { Access::Write };
                         claims.add(one, ClaimTarget::Variable(pid, name), access);
                     }
                 }

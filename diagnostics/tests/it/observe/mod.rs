@@ -3,6 +3,7 @@
 mod confirm;
 pub(crate) mod package;
 mod probe;
+mod process_state;
 
 use package::Package;
 use std::fs;
