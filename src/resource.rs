@@ -49,6 +49,8 @@ pub enum ResourceKind {
     Locale,
     /// The process's reaction to a signal, by the signal's name: `SIGUSR1`.
     Signal,
+    /// The programs that tests of the process write and execute: no process may start while one is open for writing.
+    Executable,
     /// Anything else that has a name: a database server, a queue, a bucket.
     Name,
 }
@@ -81,6 +83,7 @@ impl ResourceKind {
         Self::Umask,
         Self::Locale,
         Self::Signal,
+        Self::Executable,
         Self::Name,
     ];
 
@@ -101,6 +104,7 @@ impl ResourceKind {
             Self::Umask => "umask",
             Self::Locale => "locale",
             Self::Signal => "signal",
+            Self::Executable => "executable",
             Self::Name => "name",
         }
     }
@@ -122,6 +126,7 @@ impl ResourceKind {
             Self::Umask => "umask",
             Self::Locale => "locale",
             Self::Signal => "signal",
+            Self::Executable => "executable files",
             Self::Name => "name",
         }
     }
@@ -129,7 +134,9 @@ impl ResourceKind {
     /// Returns the scope of resources of this kind.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Env | Self::Cwd | Self::Umask | Self::Locale | Self::Signal => Scope::Process,
+            Self::Env | Self::Cwd | Self::Umask | Self::Locale | Self::Signal | Self::Executable => {
+                Scope::Process
+            }
             Self::File
             | Self::Directory
             | Self::GitRepository
@@ -231,6 +238,7 @@ impl Resource {
             | ResourceKind::Umask
             | ResourceKind::Locale
             | ResourceKind::Signal
+            | ResourceKind::Executable
             | ResourceKind::Name => None,
         }
     }

@@ -259,11 +259,13 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
             let port = digits.get(..length).unwrap_or_default();
             target == Target::Port && is_named(requested, &[port, &[]])
         }
+        K::Execute => target == Target::Executable,
         K::Other => target == Target::Name && is_named(requested, &record.first),
         K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(requested, &record.first),
         kind if kind.is_access() => {
             target == Target::Cwd && record.folder != 0
                 || target == Target::Umask && creates_file(record)
+                || target == Target::Executable && is_open_for_writing(record)
                 || target == Target::File && is_access_to_file(record, requested, file)
         }
         _ => false,
@@ -317,6 +319,11 @@ fn file_at(path: *const c_char) -> Option<(u64, u64)> {
 /// Returns whether the result depends on the file mode mask.
 fn creates_file(record: &Record<'_>) -> bool {
     record.kind == Kind::MakeFolder || record.kind == Kind::Open && record.value & sys::O_CREAT as u64 != 0
+}
+
+/// Returns whether a process that starts before the file is closed inherits it open for writing.
+fn is_open_for_writing(record: &Record<'_>) -> bool {
+    record.kind == Kind::Open && record.value & sys::O_ACCMODE as u64 != 0
 }
 
 /// Returns a byte of the target's name; 0 after its end.

@@ -129,6 +129,8 @@ numbered! {
         Locale,
         /// The disposition of a signal: its name.
         Signal,
+        /// Files opened for writing, and programs executed.
+        Executable,
     }
 }
 
@@ -214,6 +216,8 @@ numbered! {
         SetSignal,
         /// The disposition of a signal was read, or the process sent itself the signal: the signal's name.
         GetSignal,
+        /// A program was executed in a new process, or that was tried: its path, or a name to be looked up in `PATH`.
+        Execute,
     }
 }
 

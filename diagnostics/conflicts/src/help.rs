@@ -114,6 +114,11 @@ impl HelpContext<'_> {
                 "{}; where tests of one process have to change it, {apart}",
                 self.process_of_its_own()
             ),
+            ResourceKind::Executable => format!(
+                "let another process write the program (`cp`, a build script), or start a script by its interpreter \
+                 (`sh PATH`): a process that starts while the file is open here inherits it, and executing it fails with \
+                 ETXTBSY; where a test has to write what it executes, {apart}"
+            ),
             ResourceKind::Name => self.name(&apart),
         }
     }

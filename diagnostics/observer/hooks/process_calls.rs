@@ -23,6 +23,30 @@ pub(crate) fn record_child(pid: u32) {
     recording::append(&record, true);
 }
 
+/// Records that a program is executed in a new process, or that this was tried.
+///
+/// # Safety
+/// The caller passed `program` to libc.
+pub(crate) unsafe fn record_execution(program: Program) {
+    if !this_process::is_test() {
+        return;
+    }
+    let (folder, path) = match program {
+        Program::Path(path) | Program::Name(path) => (sys::AT_FDCWD, path),
+        Program::At(folder, path) => (folder, path),
+        Program::Open(_) => (sys::AT_FDCWD, c"".as_ptr()),
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let text = sys::text(path);
+        if text.contains(&b'/') && !text.starts_with(b"/proc/") {
+            recording::by_path(Kind::Execute, false, 0, recording::Path::at(folder, path));
+        } else {
+            recording::by_name(Kind::Execute, false, 0, text);
+        }
+    }
+}
+
 real_functions! {
     mod real;
     execve(path: Text, arguments: Texts, variables: Texts) -> c_int;
@@ -44,6 +68,8 @@ unsafe fn exec(texts: Texts, program: Program, call: impl FnOnce(Texts) -> c_int
     // This process is a copy, made by a fork of libc or a raw one.
     if pid != this_process::pid() || !this_process::is_original() {
         record_child(pid);
+        // SAFETY: the caller's promise.
+        unsafe { record_execution(program) };
     }
     // SAFETY: the caller's promise.
     let environment = unsafe { ChildEnvironment::new(texts, program) };
@@ -225,6 +251,8 @@ unsafe fn spawn(
     } else {
         environment.report_start(None);
     }
+    // SAFETY: the caller's promise.
+    unsafe { record_execution(program) };
     drop(environment);
     sys::set_errno(errno);
     failed

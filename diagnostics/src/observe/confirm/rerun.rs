@@ -343,6 +343,7 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Umask => Target::Umask,
         ResourceKind::Locale => Target::Locale,
         ResourceKind::Signal => Target::Signal,
+        ResourceKind::Executable => Target::Executable,
     }
 }
 

@@ -9,9 +9,10 @@ pub(crate) mod paths;
 pub(crate) mod ports;
 pub(crate) mod reading;
 mod removed_dirs;
+pub(crate) mod written_programs;
 
 use super::format::{ITSELF, Kind, SHARED_MEMORY};
-use super::log::Record;
+use super::log::{Log, Record};
 use cofferdam::{Access, Resource, ResourceKind};
 use paths::{Links, absolute};
 use ports::Port;
@@ -58,6 +59,8 @@ pub(crate) enum Effect {
     UsedUmask,
     /// All environment variables were removed.
     ClearedVariables,
+    /// A process was started, which inherits the files that are open at that moment.
+    StartedProcess,
 }
 
 impl Effect {
@@ -66,7 +69,7 @@ impl Effect {
         match self {
             Self::File(_, how) => how.access() == Access::Write,
             Self::Port(_, access) | Self::Other(_, access) => *access == Access::Write,
-            Self::UsedUmask => false,
+            Self::UsedUmask | Self::StartedProcess => false,
             Self::ClearedVariables => true,
         }
     }
@@ -132,6 +135,12 @@ pub(crate) fn through_links(effect: Effect, record: &Record<'_>, links: &mut Lin
         ],
         None => [None, Some(Effect::File(path, how))],
     }
+}
+
+/// Returns whether the record comes from the process that the tests share, or from a copy of it that is about to execute a
+/// program.
+pub(crate) fn is_shared(log: &Log, record: &Record<'_>) -> bool {
+    log.is_test() && (record.pid == log.pid() || record.kind == Kind::Execute)
 }
 
 /// Returns the accesses of a record. `folder` is the working directory at that time; `shared` is whether the record comes
@@ -246,9 +255,11 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
             let signal = Resource::new(ResourceKind::Signal, record.words());
             effects.push(Effect::Other(signal, access(record.kind == Kind::SetSignal)));
         }
+        Kind::Execute if shared => effects.push(Effect::StartedProcess),
         _ => {}
     }
-    let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
+    // A new process may have changed its own directory before it executes a program.
+    let is_relative = record.folder != 0 && !matches!(record.kind, Kind::ChangeFolder | Kind::Execute);
     if is_relative && shared && record.kind.is_access() {
         effects.push(Effect::Other(Resource::cwd(), Access::Read));
     }
@@ -279,6 +290,7 @@ mod tests {
             Effect::Other(resource, access) => format!("{access} {resource}"),
             Effect::UsedUmask => "mask".to_owned(),
             Effect::ClearedVariables => "cleared".to_owned(),
+            Effect::StartedProcess => "started".to_owned(),
         });
         words.collect::<Vec<_>>().join(", ")
     }
@@ -330,6 +342,7 @@ mod tests {
             (K::GetLocale, 0, 0, "", "", "read locale"),
             (K::SetSignal, 0, 9, "SIGUSR1", "", "write signal SIGUSR1"),
             (K::SetSignal, SAME, 9, "SIGUSR1", "", "read signal SIGUSR1"),
+            (K::Execute, 0, RELATIVE, "a", "", "started"),
             (K::GetSignal, 0, 0, "SIGUSR1", "", "read signal SIGUSR1"),
             (
                 K::Other,

@@ -3,6 +3,7 @@
 
 use super::accesses::{Accesses, InternedEffect, TestAccess, WorkingDirs};
 use super::dir_listings::DirListings;
+use super::written_programs::executables;
 use crate::findings::Coverage;
 use crate::observe::causes::{Cause, ConflictPath, CreatedName, NameFamily, PathFacts, causes};
 use crate::observe::format::RUN;
@@ -271,7 +272,9 @@ impl Reading<'_> {
                 InternedEffect::Other(other, access) => {
                     (self.accesses.others[other as usize].clone(), access)
                 }
-                InternedEffect::UsedUmask | InternedEffect::ClearedVariables => return None,
+                InternedEffect::UsedUmask
+                | InternedEffect::ClearedVariables
+                | InternedEffect::StartedProcess => return None,
             };
             Some(UsedResource {
                 test: one.test as usize,
@@ -371,6 +374,7 @@ enum ClaimTarget<'a> {
     Port(u32),
     Other(u32),
     Mask(u32),
+    Executables(u32),
     Variable(u32, &'a str),
 }
 
@@ -436,6 +440,10 @@ impl<'a> Claims<'a> {
                     claims.add(one, ClaimTarget::Mask(pid), Access::Read)
                 }
                 InternedEffect::UsedUmask => {}
+                InternedEffect::StartedProcess if accesses.with_written_programs.contains(&pid) => {
+                    claims.add(one, ClaimTarget::Executables(pid), Access::Read);
+                }
+                InternedEffect::StartedProcess => {}
                 InternedEffect::ClearedVariables => {
                     for name in accesses.variables.get(&pid).into_iter().flatten() {
                         let is_constant = accesses.constant_vars.is_constant(pid, ResourceKind::Env, name);
@@ -499,6 +507,7 @@ impl<'a> Claims<'a> {
                 ClaimTarget::Port(port) => accesses.ports.resource(*port),
                 ClaimTarget::Other(other) => accesses.others[*other as usize].clone(),
                 ClaimTarget::Mask(_) => Resource::umask(),
+                ClaimTarget::Executables(_) => executables(),
                 ClaimTarget::Variable(_, name) => Resource::env(*name),
             };
             let claim = (*one, &resource, *access);
@@ -693,6 +702,8 @@ impl<'a> ClaimTarget<'a> {
         let kind = resource.kind();
         if kind == ResourceKind::Umask {
             Self::Mask(pid)
+        } else if kind == ResourceKind::Executable {
+            Self::Executables(pid)
         } else if kind == ResourceKind::Env {
             Self::Variable(pid, resource.as_str())
         } else {

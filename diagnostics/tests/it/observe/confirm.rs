@@ -19,7 +19,7 @@ const IN_A_ROW: &str = include_str!("suites/in_a_row.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
-fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
+pub(super) fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
     let options = [&["--confirm", "--time-budget", "1h", "--format", "json"], options].concat();
     let told = package.observe(&options, command);
     let line = told.out.lines().last().unwrap_or_default();
