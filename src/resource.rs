@@ -51,6 +51,8 @@ pub enum ResourceKind {
     Signal,
     /// The programs that tests of the process write and execute: no process may start while one is open for writing.
     Executable,
+    /// The child processes of the process: a wait for any child takes one that another test waits for.
+    Children,
     /// Anything else that has a name: a database server, a queue, a bucket.
     Name,
 }
@@ -84,6 +86,7 @@ impl ResourceKind {
         Self::Locale,
         Self::Signal,
         Self::Executable,
+        Self::Children,
         Self::Name,
     ];
 
@@ -105,6 +108,7 @@ impl ResourceKind {
             Self::Locale => "locale",
             Self::Signal => "signal",
             Self::Executable => "executable",
+            Self::Children => "children",
             Self::Name => "name",
         }
     }
@@ -127,6 +131,7 @@ impl ResourceKind {
             Self::Locale => "locale",
             Self::Signal => "signal",
             Self::Executable => "executable files",
+            Self::Children => "child processes",
             Self::Name => "name",
         }
     }
@@ -134,9 +139,13 @@ impl ResourceKind {
     /// Returns the scope of resources of this kind.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Env | Self::Cwd | Self::Umask | Self::Locale | Self::Signal | Self::Executable => {
-                Scope::Process
-            }
+            Self::Env
+            | Self::Cwd
+            | Self::Umask
+            | Self::Locale
+            | Self::Signal
+            | Self::Executable
+            | Self::Children => Scope::Process,
             Self::File
             | Self::Directory
             | Self::GitRepository
@@ -239,6 +248,7 @@ impl Resource {
             | ResourceKind::Locale
             | ResourceKind::Signal
             | ResourceKind::Executable
+            | ResourceKind::Children
             | ResourceKind::Name => None,
         }
     }

@@ -260,6 +260,7 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
             target == Target::Port && is_named(requested, &[port, &[]])
         }
         K::Execute => target == Target::Executable,
+        K::WaitAny | K::WaitChild => target == Target::Children,
         K::Other => target == Target::Name && is_named(requested, &record.first),
         K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(requested, &record.first),
         kind if kind.is_access() => {

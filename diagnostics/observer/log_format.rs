@@ -131,6 +131,8 @@ numbered! {
         Signal,
         /// Files opened for writing, and programs executed.
         Executable,
+        /// Waits for child processes.
+        Children,
     }
 }
 
@@ -218,6 +220,10 @@ numbered! {
         GetSignal,
         /// A program was executed in a new process, or that was tried: its path, or a name to be looked up in `PATH`.
         Execute,
+        /// The process waits for any of its children.
+        WaitAny,
+        /// The process waits for one of its children.
+        WaitChild,
     }
 }
 

@@ -52,6 +52,11 @@ pub(crate) fn forked() {
     PID.store(kernel_pid(), Relaxed);
 }
 
+/// Returns whether this is the process of [`pid`], and not a copy of it made past libc, where the kernel can be asked.
+pub(crate) fn is_itself() -> bool {
+    !may_call() || kernel_pid() == pid()
+}
+
 pub(crate) fn may_call() -> bool {
     MAY_CALL.load(Relaxed)
 }

@@ -119,6 +119,10 @@ impl HelpContext<'_> {
                  (`sh PATH`): a process that starts while the file is open here inherits it, and executing it fails with \
                  ETXTBSY; where a test has to write what it executes, {apart}"
             ),
+            ResourceKind::Children => format!(
+                "wait for each child by its process ID: `Child::wait`, or `waitpid` with that ID; where a test has to wait for \
+                 any child, {apart}"
+            ),
             ResourceKind::Name => self.name(&apart),
         }
     }

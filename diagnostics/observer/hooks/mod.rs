@@ -14,6 +14,7 @@ pub(crate) mod signal_masks;
 pub(crate) mod socket_calls;
 pub(crate) mod thread_calls;
 pub(crate) mod thread_names;
+pub(crate) mod wait_calls;
 
 /// Looks up the real functions behind all hooks, because a signal handler or a forked copy must not.
 pub(crate) fn resolve() {
@@ -34,4 +35,5 @@ pub(crate) fn resolve() {
     socket_calls::real::resolve();
     thread_calls::real::resolve();
     thread_calls::real_naming::resolve();
+    wait_calls::real::resolve();
 }

@@ -111,7 +111,7 @@ pub(crate) fn record_sent(signal: c_int) {
 /// A process that a test started has dispositions of its own, also a copy made past libc, which sets some before it
 /// executes a program.
 fn record(kind: Kind, signal: c_int, value: u64, flags: u8) {
-    if !this_process::is_test() || signal <= 0 || !is_this_process() {
+    if !this_process::is_test() || signal <= 0 || !this_process::is_itself() {
         return;
     }
     let Some(_guard) = ReentrancyGuard::enter() else {
@@ -130,11 +130,6 @@ fn record(kind: Kind, signal: c_int, value: u64, flags: u8) {
     record.value = value;
     record.flags = flags;
     recording::access(&record);
-}
-
-/// Returns whether the process is the one that its thread state says, where the kernel can be asked.
-fn is_this_process() -> bool {
-    !this_process::may_call() || this_process::kernel_pid() == this_process::pid()
 }
 
 /// # Safety

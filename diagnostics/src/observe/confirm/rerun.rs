@@ -344,6 +344,7 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Locale => Target::Locale,
         ResourceKind::Signal => Target::Signal,
         ResourceKind::Executable => Target::Executable,
+        ResourceKind::Children => Target::Children,
     }
 }
 

@@ -255,6 +255,10 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
             let signal = Resource::new(ResourceKind::Signal, record.words());
             effects.push(Effect::Other(signal, access(record.kind == Kind::SetSignal)));
         }
+        Kind::WaitAny | Kind::WaitChild if shared => {
+            let children = Resource::new(ResourceKind::Children, "");
+            effects.push(Effect::Other(children, access(record.kind == Kind::WaitAny)));
+        }
         Kind::Execute if shared => effects.push(Effect::StartedProcess),
         _ => {}
     }
@@ -342,6 +346,8 @@ mod tests {
             (K::GetLocale, 0, 0, "", "", "read locale"),
             (K::SetSignal, 0, 9, "SIGUSR1", "", "write signal SIGUSR1"),
             (K::SetSignal, SAME, 9, "SIGUSR1", "", "read signal SIGUSR1"),
+            (K::WaitAny, 0, 0, "", "", "write child processes"),
+            (K::WaitChild, 0, 0, "", "", "read child processes"),
             (K::Execute, 0, RELATIVE, "a", "", "started"),
             (K::GetSignal, 0, 0, "SIGUSR1", "", "read signal SIGUSR1"),
             (

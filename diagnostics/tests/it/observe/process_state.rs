@@ -6,6 +6,7 @@ use super::{CARGO, NEXTEST, agree};
 
 const SIGNALS: &str = include_str!("suites/signals.rs");
 const EXECUTING: &str = include_str!("suites/executing.rs");
+const WAITING: &str = include_str!("suites/waiting.rs");
 
 /// Checks the conflicts between the tests of one process, and that there are none between processes.
 fn check(package: &Package, wanted: &[&str]) {
@@ -29,6 +30,12 @@ fn a_test_that_executes_what_it_writes_conflicts_with_those_that_start_processes
     check(&package, &["executable : 3 × 3"]);
 }
 
+#[test]
+fn a_test_that_waits_for_any_child_conflicts_with_those_that_wait_for_their_own() {
+    let package = Package::new("waiting", WAITING);
+    check(&package, &["children : 4 × 4"]);
+}
+
 /// The signal is ignored by default, and the program is run by a shell if its file is busy.
 const PAIRS: &str = r##"
 use std::os::unix::fs::PermissionsExt as _;
@@ -37,6 +44,7 @@ use std::{fs, sync::RwLock};
 unsafe extern "C" {
     fn raise(signal: i32) -> i32;
     fn signal(signal: i32, handler: usize) -> usize;
+    fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
 }
 static LOCK: RwLock<()> = RwLock::new(());
 fn writes_and_runs(path: &str) {
@@ -53,6 +61,9 @@ fn b_runs() { READING; assert!(Command::new("true").status().unwrap().success())
 fn c_ignores_and_resets() { WRITING; assert_eq!(unsafe { signal(28, 1) + signal(28, 0) }, 1) }
 #[test]
 fn d_raises() { READING; assert_eq!(unsafe { raise(28) }, 0) }
+/// The child of another kind is none of those that there are.
+#[test]
+fn e_waits_for_any() { WRITING; unsafe { waitpid(-1, std::ptr::null_mut(), 1 << 31 | 1); } }
 "##;
 
 #[test]
@@ -64,7 +75,7 @@ fn a_lock_around_the_state_of_a_process_guards_it() {
         let source = PAIRS.replace("WRITING", writing).replace("READING", reading);
         let package = Package::new("pairs", &source);
         let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
-        let wanted = ["executable", "signal SIGWINCH"].map(|name| format!("{grade} {name}"));
+        let wanted = ["children", "executable", "signal SIGWINCH"].map(|name| format!("{grade} {name}"));
         assert_eq!(found, wanted, "{report}");
     }
 }
