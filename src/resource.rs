@@ -53,6 +53,8 @@ pub enum ResourceKind {
     Executable,
     /// The child processes of the process: a wait for any child takes one that another test waits for.
     Children,
+    /// The file descriptors of the process: a test that closes one twice may close another test's file.
+    Descriptors,
     /// Anything else that has a name: a database server, a queue, a bucket.
     Name,
 }
@@ -87,6 +89,7 @@ impl ResourceKind {
         Self::Signal,
         Self::Executable,
         Self::Children,
+        Self::Descriptors,
         Self::Name,
     ];
 
@@ -109,6 +112,7 @@ impl ResourceKind {
             Self::Signal => "signal",
             Self::Executable => "executable",
             Self::Children => "children",
+            Self::Descriptors => "descriptors",
             Self::Name => "name",
         }
     }
@@ -132,6 +136,7 @@ impl ResourceKind {
             Self::Signal => "signal",
             Self::Executable => "executable files",
             Self::Children => "child processes",
+            Self::Descriptors => "file descriptors",
             Self::Name => "name",
         }
     }
@@ -145,7 +150,8 @@ impl ResourceKind {
             | Self::Locale
             | Self::Signal
             | Self::Executable
-            | Self::Children => Scope::Process,
+            | Self::Children
+            | Self::Descriptors => Scope::Process,
             Self::File
             | Self::Directory
             | Self::GitRepository
@@ -249,6 +255,7 @@ impl Resource {
             | ResourceKind::Signal
             | ResourceKind::Executable
             | ResourceKind::Children
+            | ResourceKind::Descriptors
             | ResourceKind::Name => None,
         }
     }

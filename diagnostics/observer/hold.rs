@@ -259,6 +259,7 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
             let port = digits.get(..length).unwrap_or_default();
             target == Target::Port && is_named(requested, &[port, &[]])
         }
+        K::CloseTwice => target == Target::Descriptors,
         K::Execute => target == Target::Executable,
         K::WaitAny | K::WaitChild => target == Target::Children,
         K::Other => target == Target::Name && is_named(requested, &record.first),
@@ -266,6 +267,7 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
         kind if kind.is_access() => {
             target == Target::Cwd && record.folder != 0
                 || target == Target::Umask && creates_file(record)
+                || target == Target::Descriptors && matches!(kind, K::Open | K::List)
                 || target == Target::Executable && is_open_for_writing(record)
                 || target == Target::File && is_access_to_file(record, requested, file)
         }

@@ -133,6 +133,8 @@ numbered! {
         Executable,
         /// Waits for child processes.
         Children,
+        /// Files opened, and descriptors closed twice.
+        Descriptors,
     }
 }
 
@@ -224,6 +226,8 @@ numbered! {
         WaitAny,
         /// The process waits for one of its children.
         WaitChild,
+        /// The test closed a descriptor that it had closed before.
+        CloseTwice,
     }
 }
 

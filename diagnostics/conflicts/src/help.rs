@@ -123,6 +123,10 @@ impl HelpContext<'_> {
                 "wait for each child by its process ID: `Child::wait`, or `waitpid` with that ID; where a test has to wait for \
                  any child, {apart}"
             ),
+            ResourceKind::Descriptors => format!(
+                "close each descriptor once, by its only owner: `OwnedFd`, `File` (`into_raw_fd` gives it up, `as_raw_fd` does \
+                 not); where the code under test closes one twice, {apart}"
+            ),
             ResourceKind::Name => self.name(&apart),
         }
     }

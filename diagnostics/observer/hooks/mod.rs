@@ -1,6 +1,7 @@
 //! The hooks: functions that programs call in place of libc's, by topic.
 
 pub(crate) mod child_environment;
+pub(crate) mod descriptor_calls;
 pub(crate) mod env_calls;
 pub(crate) mod file_calls;
 pub(crate) mod kill_calls;

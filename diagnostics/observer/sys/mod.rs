@@ -15,6 +15,7 @@ pub(crate) const AT_EMPTY_PATH: c_int = 0x1000;
 pub(crate) const ENOENT: c_int = 2;
 pub(crate) const EINTR: c_int = 4;
 pub(crate) const E2BIG: c_int = 7;
+pub(crate) const EBADF: c_int = 9;
 pub(crate) const EFAULT: c_int = 14;
 pub(crate) const EBUSY: c_int = 16;
 pub(crate) const EEXIST: c_int = 17;

@@ -345,6 +345,7 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Signal => Target::Signal,
         ResourceKind::Executable => Target::Executable,
         ResourceKind::Children => Target::Children,
+        ResourceKind::Descriptors => Target::Descriptors,
     }
 }
 

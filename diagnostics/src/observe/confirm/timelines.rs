@@ -291,6 +291,7 @@ fn is_use(effect: &Effect, resource: &Resource) -> bool {
         Effect::Port(port, _) => port.is(resource),
         Effect::Other(other, _) => other == resource,
         Effect::UsedUmask => resource.kind() == ResourceKind::Umask,
+        Effect::OpenedDescriptor => resource.kind() == ResourceKind::Descriptors,
         Effect::StartedProcess => resource.kind() == ResourceKind::Executable,
         Effect::ClearedVariables => resource.kind() == ResourceKind::Env,
     }

@@ -73,6 +73,7 @@ pub(crate) enum InternedEffect {
     UsedUmask,
     ClearedVariables,
     StartedProcess,
+    OpenedDescriptor,
 }
 
 /// The first of several equal accesses by a test.
@@ -153,6 +154,8 @@ pub(crate) struct Accesses<'o> {
     programs: WrittenPrograms,
     /// Processes in which a test wrote a program that is executed.
     pub(crate) with_written_programs: HashSet<u32>,
+    /// Processes in which a test closed a descriptor twice.
+    pub(crate) with_double_closes: HashSet<u32>,
     pub(crate) constant_vars: ConstantVars,
     /// The variables that were accessed by name, by process.
     pub(crate) variables: HashMap<u32, BTreeSet<String>>,
@@ -178,6 +181,7 @@ impl<'o> Accesses<'o> {
             masked: HashSet::new(),
             programs: WrittenPrograms::default(),
             with_written_programs: HashSet::new(),
+            with_double_closes: HashSet::new(),
             constant_vars: ConstantVars::default(),
             variables: HashMap::new(),
         }
@@ -327,6 +331,8 @@ impl<'o> Accesses<'o> {
                     self.masked.insert(pid);
                 } else if resource.kind() == ResourceKind::Executable {
                     self.with_written_programs.insert(pid);
+                } else if resource.kind() == ResourceKind::Descriptors {
+                    self.with_double_closes.insert(pid);
                 } else if resource.kind() == ResourceKind::Env {
                     let names = self.variables.entry(pid).or_default();
                     if !names.contains(resource.as_str()) {
@@ -341,6 +347,7 @@ impl<'o> Accesses<'o> {
                 let held = self.locks.held(test, None, Access::Read, at);
                 (InternedEffect::StartedProcess, held)
             }
+            Effect::OpenedDescriptor => (InternedEffect::OpenedDescriptor, Vec::new()),
         };
         let (test, locks) = (test as u32, self.sets.number(&held));
         let next = self.all.len() as u32;

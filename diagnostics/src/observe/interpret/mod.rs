@@ -61,6 +61,8 @@ pub(crate) enum Effect {
     ClearedVariables,
     /// A process was started, which inherits the files that are open at that moment.
     StartedProcess,
+    /// A file was opened, under a number that a test may have closed.
+    OpenedDescriptor,
 }
 
 impl Effect {
@@ -69,7 +71,7 @@ impl Effect {
         match self {
             Self::File(_, how) => how.access() == Access::Write,
             Self::Port(_, access) | Self::Other(_, access) => *access == Access::Write,
-            Self::UsedUmask | Self::StartedProcess => false,
+            Self::UsedUmask | Self::StartedProcess | Self::OpenedDescriptor => false,
             Self::ClearedVariables => true,
         }
     }
@@ -137,6 +139,11 @@ pub(crate) fn through_links(effect: Effect, record: &Record<'_>, links: &mut Lin
     }
 }
 
+/// Returns the resource that the descriptors of a process are together.
+pub(crate) fn descriptors() -> Resource {
+    Resource::new(ResourceKind::Descriptors, "")
+}
+
 /// Returns whether the record comes from the process that the tests share, or from a copy of it that is about to execute a
 /// program.
 pub(crate) fn is_shared(log: &Log, record: &Record<'_>) -> bool {
@@ -167,6 +174,9 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
             Access::Read
         }
     };
+    if shared && matches!(record.kind, Kind::Open | Kind::List) && !record.failed() {
+        effects.push(Effect::OpenedDescriptor);
+    }
     match record.kind {
         Kind::Open => {
             let writes = record.value & 3 == WRITE_ONLY || record.value & 3 == READ_WRITE;
@@ -259,6 +269,7 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
             let children = Resource::new(ResourceKind::Children, "");
             effects.push(Effect::Other(children, access(record.kind == Kind::WaitAny)));
         }
+        Kind::CloseTwice if shared => effects.push(Effect::Other(descriptors(), Access::Write)),
         Kind::Execute if shared => effects.push(Effect::StartedProcess),
         _ => {}
     }
@@ -288,13 +299,15 @@ mod tests {
         let log = made.log();
         let record = log.records().next().unwrap();
         let words = effects(&record, Some(Path::new("/w")), shared);
-        let words = words.iter().map(|effect| match effect {
+        let is_named = |effect: &&Effect| **effect != Effect::OpenedDescriptor;
+        let words = words.iter().filter(is_named).map(|effect| match effect {
             Effect::File(path, how) => format!("{how:?} {}", path.display()),
             Effect::Port(port, access) => format!("{access} {port:?}"),
             Effect::Other(resource, access) => format!("{access} {resource}"),
             Effect::UsedUmask => "mask".to_owned(),
             Effect::ClearedVariables => "cleared".to_owned(),
             Effect::StartedProcess => "started".to_owned(),
+            Effect::OpenedDescriptor => "opened".to_owned(),
         });
         words.collect::<Vec<_>>().join(", ")
     }
@@ -346,6 +359,7 @@ mod tests {
             (K::GetLocale, 0, 0, "", "", "read locale"),
             (K::SetSignal, 0, 9, "SIGUSR1", "", "write signal SIGUSR1"),
             (K::SetSignal, SAME, 9, "SIGUSR1", "", "read signal SIGUSR1"),
+            (K::CloseTwice, 0, 0, "", "", "write file descriptors"),
             (K::WaitAny, 0, 0, "", "", "write child processes"),
             (K::WaitChild, 0, 0, "", "", "read child processes"),
             (K::Execute, 0, RELATIVE, "a", "", "started"),

@@ -7,7 +7,7 @@ use super::written_programs::executables;
 use crate::findings::Coverage;
 use crate::observe::causes::{Cause, ConflictPath, CreatedName, NameFamily, PathFacts, causes};
 use crate::observe::format::RUN;
-use crate::observe::interpret::FileAccess;
+use crate::observe::interpret::{FileAccess, descriptors};
 use crate::observe::launch::test_groups::TestGroups;
 use crate::observe::log::attribution::Attribution;
 use crate::observe::log::backtraces::BacktraceFilter;
@@ -274,7 +274,8 @@ impl Reading<'_> {
                 }
                 InternedEffect::UsedUmask
                 | InternedEffect::ClearedVariables
-                | InternedEffect::StartedProcess => return None,
+                | InternedEffect::StartedProcess
+                | InternedEffect::OpenedDescriptor => return None,
             };
             Some(UsedResource {
                 test: one.test as usize,
@@ -375,6 +376,7 @@ enum ClaimTarget<'a> {
     Other(u32),
     Mask(u32),
     Executables(u32),
+    Descriptors(u32),
     Variable(u32, &'a str),
 }
 
@@ -443,7 +445,10 @@ impl<'a> Claims<'a> {
                 InternedEffect::StartedProcess if accesses.with_written_programs.contains(&pid) => {
                     claims.add(one, ClaimTarget::Executables(pid), Access::Read);
                 }
-                InternedEffect::StartedProcess => {}
+                InternedEffect::OpenedDescriptor if accesses.with_double_closes.contains(&pid) => {
+                    claims.add(one, ClaimTarget::Descriptors(pid), Access::Read);
+                }
+                InternedEffect::StartedProcess | InternedEffect::OpenedDescriptor => {}
                 InternedEffect::ClearedVariables => {
                     for name in accesses.variables.get(&pid).into_iter().flatten() {
                         let is_constant = accesses.constant_vars.is_constant(pid, ResourceKind::Env, name);
@@ -508,6 +513,7 @@ impl<'a> Claims<'a> {
                 ClaimTarget::Other(other) => accesses.others[*other as usize].clone(),
                 ClaimTarget::Mask(_) => Resource::umask(),
                 ClaimTarget::Executables(_) => executables(),
+                ClaimTarget::Descriptors(_) => descriptors(),
                 ClaimTarget::Variable(_, name) => Resource::env(*name),
             };
             let claim = (*one, &resource, *access);
@@ -704,6 +710,8 @@ impl<'a> ClaimTarget<'a> {
             Self::Mask(pid)
         } else if kind == ResourceKind::Executable {
             Self::Executables(pid)
+        } else if kind == ResourceKind::Descriptors {
+            Self::Descriptors(pid)
         } else if kind == ResourceKind::Env {
             Self::Variable(pid, resource.as_str())
         } else {

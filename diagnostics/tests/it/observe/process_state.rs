@@ -5,6 +5,7 @@ use super::package::Package;
 use super::{CARGO, NEXTEST, agree};
 
 const SIGNALS: &str = include_str!("suites/signals.rs");
+const CLOSING: &str = include_str!("suites/closing.rs");
 const EXECUTING: &str = include_str!("suites/executing.rs");
 const WAITING: &str = include_str!("suites/waiting.rs");
 
@@ -34,6 +35,12 @@ fn a_test_that_executes_what_it_writes_conflicts_with_those_that_start_processes
 fn a_test_that_waits_for_any_child_conflicts_with_those_that_wait_for_their_own() {
     let package = Package::new("waiting", WAITING);
     check(&package, &["children : 4 × 4"]);
+}
+
+#[test]
+fn a_test_that_closes_a_descriptor_twice_conflicts_with_those_that_open_files() {
+    let package = Package::new("closing", CLOSING);
+    check(&package, &["descriptors : 2 × 3"]);
 }
 
 /// The signal is ignored by default, and the program is run by a shell if its file is busy.
