@@ -220,7 +220,7 @@ numbered! {
         SetSignal,
         /// The disposition of a signal was read, or the process sent itself the signal: the signal's name.
         GetSignal,
-        /// A program was executed in a new process, or that was tried: its path, or a name to be looked up in `PATH`.
+        /// A program is about to be executed in a new process: its path, or a name to be looked up in `PATH`.
         Execute,
         /// The process waits for any of its children.
         WaitAny,

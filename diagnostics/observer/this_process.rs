@@ -57,6 +57,12 @@ pub(crate) fn is_itself() -> bool {
     !may_call() || kernel_pid() == pid()
 }
 
+/// Returns whether the caller is the thread that the process began with; `false` where the kernel cannot be asked.
+pub(crate) fn is_main_thread() -> bool {
+    // SAFETY: no arguments, no effect.
+    may_call() && unsafe { syscall(nr::GETTID, []) as u32 } == pid()
+}
+
 pub(crate) fn may_call() -> bool {
     MAY_CALL.load(Relaxed)
 }

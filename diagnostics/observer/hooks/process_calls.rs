@@ -23,7 +23,7 @@ pub(crate) fn record_child(pid: u32) {
     recording::append(&record, true);
 }
 
-/// Records that a program is executed in a new process, or that this was tried.
+/// Records that a program is about to be executed in a new process.
 ///
 /// # Safety
 /// The caller passed `program` to libc.
@@ -238,7 +238,10 @@ unsafe fn spawn(
     // The caller need not want the number, but the record does.
     let pid = if pid.is_null() { &raw mut own } else { pid };
     // SAFETY: the caller's promise.
-    let environment = unsafe { ChildEnvironment::new(texts, program) };
+    let environment = unsafe {
+        record_execution(program);
+        ChildEnvironment::new(texts, program)
+    };
     let mask = signal_masks::ShownMask::apply();
     let failed = call(pid, environment.texts);
     drop(mask);
@@ -251,8 +254,6 @@ unsafe fn spawn(
     } else {
         environment.report_start(None);
     }
-    // SAFETY: the caller's promise.
-    unsafe { record_execution(program) };
     drop(environment);
     sys::set_errno(errno);
     failed

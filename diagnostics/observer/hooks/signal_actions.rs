@@ -108,10 +108,14 @@ pub(crate) fn record_sent(signal: c_int) {
     record(Kind::GetSignal, signal, 0, 0);
 }
 
+/// Records an access to a disposition by a test's thread. The main thread is none: std sets some dispositions on it before
+/// `main`, also in a process that runs a single test.
+///
 /// A process that a test started has dispositions of its own, also a copy made past libc, which sets some before it
 /// executes a program.
 fn record(kind: Kind, signal: c_int, value: u64, flags: u8) {
-    if !this_process::is_test() || signal <= 0 || !this_process::is_itself() {
+    if !this_process::is_test() || signal <= 0 || !this_process::is_itself() || this_process::is_main_thread()
+    {
         return;
     }
     let Some(_guard) = ReentrancyGuard::enter() else {
