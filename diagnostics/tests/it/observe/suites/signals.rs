@@ -1,8 +1,9 @@
 //! Tests that set, ask for and send signals. All pass in any order: what they send is ignored by default.
 
 use std::ffi::{c_int, c_long};
+use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 #[repr(C)]
 struct Action {
@@ -92,10 +93,14 @@ fn looks_for_its_process() {
 
 #[test]
 fn kills_another_process() {
-    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It answers once it has begun.
+    let (mut to, mut answer) = (child.stdin.take().unwrap(), [0]);
+    to.write_all(b"x").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut answer).unwrap();
     assert_eq!(unsafe { kill(child.id() as c_int, WINCH) }, 0);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(to);
+    assert!(child.wait().unwrap().success());
 }
 
 /// std resets SIGPIPE in the child.
