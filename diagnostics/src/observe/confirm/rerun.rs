@@ -300,6 +300,10 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Cwd => Target::Cwd,
         ResourceKind::Umask => Target::Umask,
         ResourceKind::Locale => Target::Locale,
+        ResourceKind::Signal => Target::Signal,
+        ResourceKind::Executable => Target::Executable,
+        ResourceKind::Children => Target::Children,
+        ResourceKind::Descriptors => Target::Descriptors,
     }
 }
 
@@ -373,6 +377,7 @@ mod tests {
             (Resource::udp_port(53), "2,2;53"),
             (Resource::env("HOME"), "3,4;HOME"),
             (Resource::cwd(), "4,0;"),
+            (Resource::new(ResourceKind::Signal, "SIGUSR1"), "9,7;SIGUSR1"),
             (Resource::new(ResourceKind::Port, "[::1]:80"), "2,2;80"),
             (Resource::new(ResourceKind::UnixSocket, "@bus"), "6,4;@bus"),
             (Resource::new(ResourceKind::UnixSocket, "/d/s"), "1,4;/d/s"),

@@ -4,6 +4,7 @@ mod confirm;
 mod order;
 pub(crate) mod package;
 mod probe;
+mod process_state;
 mod results;
 mod saved_starts;
 
