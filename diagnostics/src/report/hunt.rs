@@ -1,6 +1,7 @@
 //! The outcome of `hunt`: one paragraph for each cause, then what was run and what was not.
 
 use super::json_line;
+use super::shell_line::shell_line;
 use super::style::{BOLD, DIM, RED, YELLOW};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
@@ -9,6 +10,7 @@ use crate::hunt::{Class, Verdict};
 use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -73,7 +75,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     }
     resources(out, cause)?;
     if let Some(rerun) = rerun(verdict, hunted) {
-        writeln!(out, "  {DIM}rerun:{DIM:#} {}", plain(&rerun))?;
+        writeln!(out, "  {DIM}rerun:{DIM:#} {rerun}")?;
     }
     writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&help(cause)))
 }
@@ -190,16 +192,13 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
         return None;
     }
     let words = rerun_words(&verdict.scene, &verdict.test, &hunted.tests);
-    let command = hunted
-        .command
-        .iter()
-        .map(|word| word.to_string_lossy().into_owned());
     let words = ["cargo", "cofferdam", "rerun"]
         .map(str::to_owned)
         .into_iter()
         .chain(words);
-    let words: Vec<String> = words.chain(["--".to_owned()]).chain(command).collect();
-    shlex::try_join(words.iter().map(String::as_str)).ok()
+    let words = words.chain(["--".to_owned()]).map(OsString::from);
+    let words: Vec<OsString> = words.chain(hunted.command.iter().cloned()).collect();
+    shell_line(&words)
 }
 
 fn help(cause: &Cause) -> String {
