@@ -156,6 +156,11 @@ impl ObservedCommand {
         suite.test(&reported.binary, &reported.name, started)
     }
 
+    /// Returns the directory in which a process was started.
+    pub(crate) fn started_dir(&self, pid: u32) -> Option<PathBuf> {
+        StartedProgram::read(self.launch.folder(), pid).map(|started| started.dir)
+    }
+
     /// Returns the programs of these results, as the command started them. Under nextest, it needs a launch that keeps what
     /// reruns need.
     pub(crate) fn programs<'r>(&self, results: impl Iterator<Item = &'r TestResult>) -> SuitePrograms {

@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// The time in which all tests of a program have to begin before the first of them runs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The reason a program with [`TestProgram::takes_one_name`] cannot run some of its tests.
+const ONE_OR_ALL: &str = "its harness runs one chosen test or all";
+
 /// Runs scenes of a suite.
 #[derive(Debug)]
 pub(crate) struct SceneRunner<'a> {
@@ -126,7 +129,14 @@ impl<'a> SceneRunner<'a> {
 
     fn run_once(&self, scene: &Scene) -> SceneResult {
         let mut result = SceneResult::default();
-        let mut add = |part: SceneResult| merge(&mut result, part);
+        let mut limited = None;
+        // What one program's harness cannot do says nothing about the other programs.
+        let mut add = |mut part: SceneResult| {
+            if part.void.as_deref() == Some(ONE_OR_ALL) {
+                limited = part.void.take();
+            }
+            merge(&mut result, part);
+        };
         match scene.arrangement {
             Arrangement::InOrder => {
                 for tests in chunks(&scene.tests, |test| self.has_own_process(test)) {
@@ -176,6 +186,9 @@ impl<'a> SceneRunner<'a> {
                     .for_each(add);
             }
         }
+        if result.outcomes.is_empty() {
+            result.void = result.void.or(limited);
+        }
         result
     }
 
@@ -203,12 +216,8 @@ impl<'a> SceneRunner<'a> {
         let first = tests.first().ok_or(io::ErrorKind::InvalidInput)?;
         let program = self.suite.program(&first.binary).ok_or(io::ErrorKind::NotFound)?;
         let started = program.started(&first.name).ok_or(io::ErrorKind::NotFound)?;
-        let way = Way::of(program, tests, threads).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::Unsupported,
-                "its harness runs one chosen test or all",
-            )
-        })?;
+        let way = Way::of(program, tests, threads)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, ONE_OR_ALL))?;
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let (dir, instructions) = self.launch.create_rerun_dir(&format!("scene-{run}"), false)?;
         let mut command = started.command(&self.launch.runner(), &instructions);

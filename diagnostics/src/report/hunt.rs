@@ -7,6 +7,7 @@ use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::hunt::{Cause, Hunted, SharedUse};
 use crate::hunt::{Class, Verdict};
+use crate::observe::DOCTEST;
 use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
 use serde::Serialize;
@@ -58,7 +59,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         out,
         "{style}{}:{style:#} {BOLD}{test}{BOLD:#} {}",
         verdict.class.id(),
-        what(&verdict.class, &culprits)
+        what(verdict, &culprits)
     )?;
     for other in others.iter().take(LISTED) {
         writeln!(out, "  so does {}", plain(&other.test.to_string()))?;
@@ -85,9 +86,9 @@ fn names(tests: &[TestId]) -> String {
     names.join(" and ")
 }
 
-/// Returns what happens to a test of this class.
-fn what(class: &Class, culprits: &str) -> String {
-    match class {
+/// Returns what happens to the test.
+fn what(verdict: &Verdict, culprits: &str) -> String {
+    match &verdict.class {
         Class::Victim => format!("fails after {culprits}"),
         Class::Brittle => format!("fails unless {culprits} ran before it"),
         Class::Race => format!("fails beside {culprits}"),
@@ -97,6 +98,7 @@ fn what(class: &Class, culprits: &str) -> String {
         Class::TwoRuns => "fails while a second run of the suite goes on".to_owned(),
         Class::Cascade => format!("fails because {culprits} failed before it"),
         Class::Failing => "fails in every run".to_owned(),
+        Class::Unexplained { why } if why == DOCTEST => format!("failed; {why}"),
         Class::Unexplained { why } => format!("fails sometimes, and no cause was found: {}", plain(why)),
     }
 }
@@ -129,6 +131,7 @@ fn rates(verdict: &Verdict) -> Option<String> {
         Class::Leftover if verdict.with == verdict.without => {
             "passed with an empty temporary directory, and failed in every other run".to_owned()
         }
+        Class::Unexplained { .. } if verdict.with.runs > 0 => format!("failed in {with}"),
         Class::Leftover | Class::Failing | Class::Unexplained { .. } => return None,
     })
 }
@@ -233,6 +236,9 @@ fn help(cause: &Cause) -> String {
         Class::TwoRuns => "replace the fixed path, port or name by one that differs between runs".to_owned(),
         Class::Cascade => format!("fix {culprits} first; its panic made the others fail"),
         Class::Failing => "nothing about it is unstable; fix the test or the code".to_owned(),
+        Class::Unexplained { why } if why == DOCTEST => {
+            "only a test function can be examined: call the same from one".to_owned()
+        }
         Class::Unexplained { .. } => "a larger --time-budget allows more runs".to_owned(),
     }
 }
@@ -245,18 +251,23 @@ fn last_line(hunted: &Hunted) -> String {
         own.map(|regime| regime.regime.to_string()).collect()
     };
     let (ran, void) = (regimes(false), regimes(true));
-    let tests = count(hunted.tests.len() as u64, "test");
+    let tests = count((hunted.tests.len() + hunted.doc_tests) as u64, "test");
+    let runs = hunted.command_runs;
     let mut line = match hunted.causes.len() {
         _ if hunted.is_unexplained() => {
-            format!(
-                "the command failed (exit code {}), but none of its {tests} did",
-                hunted.ended.code()
-            )
+            let times = match runs.runs {
+                1 => format!("(exit code {})", hunted.ended.code()),
+                _ => format!("in {}", rate(runs)),
+            };
+            format!("the command failed {times}, but none of its {tests} that are known by name")
         }
         0 => format!("{tests} stable"),
         _ => format!("{} of {tests} unstable or failing", hunted.report.verdicts.len()),
     };
     line.push_str(&format!(" ({})", ran.join(", ")));
+    if runs.runs > 1 && !hunted.is_unexplained() {
+        line.push_str(&format!("; the command failed in {}", rate(runs)));
+    }
     if !void.is_empty() {
         line.push_str(&format!("; no result: {}", void.join(", ")));
     }
@@ -278,6 +289,7 @@ struct HuntView<'a> {
     untried: &'a [String],
     seed: u64,
     command_exit_code: u8,
+    command_runs: RateView,
     interrupted: bool,
 }
 
@@ -331,7 +343,7 @@ impl<'a> HuntView<'a> {
         let regimes = hunted.report.regimes.iter();
         Self {
             version: VERSION,
-            tests: hunted.tests.len(),
+            tests: hunted.tests.len() + hunted.doc_tests,
             causes: hunted.causes.iter().map(CauseView::of).collect(),
             regimes: regimes
                 .map(|regime| RegimeView {
@@ -353,6 +365,10 @@ impl<'a> HuntView<'a> {
             untried: &hunted.report.untried,
             seed: hunted.seed,
             command_exit_code: hunted.ended.code(),
+            command_runs: RateView {
+                failed: hunted.command_runs.failed,
+                runs: hunted.command_runs.runs,
+            },
             interrupted: hunted.is_interrupted,
         }
     }

@@ -9,6 +9,8 @@ use std::process::Stdio;
 const OFFICE: &str = include_str!("../../../examples/flaky/tests/office.rs");
 const OFFICE_LIB: &str = include_str!("../../../examples/flaky/src/lib.rs");
 
+const ONE_NAME: &str = include_str!("observe/suites/one_name.rs");
+
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
 
@@ -272,4 +274,86 @@ fn an_interrupted_hunt_reports_what_is_known_and_is_continued() {
         "{}",
         told.err
     );
+}
+
+#[test]
+fn a_harness_that_takes_one_name_runs_one_test_or_all() {
+    let package = Package::new("single", ONE_NAME);
+    let manifest = "[package]\nname = \"single\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
+                    [[test]]\nname = \"single\"\nharness = false\n";
+    package.write("Cargo.toml", manifest);
+    let tests = ["größe a", "needs it unchanged", "z"];
+    let in_order = tests.join(",");
+    for (words, code, said) in [
+        (vec![tests[1]], 0, "failed in 0 of 1 run"),
+        (
+            vec![tests[1], "--order", &in_order],
+            1,
+            "failed: single::needs it unchanged",
+        ),
+        (
+            vec![tests[1], "--order", tests[0]],
+            3,
+            "run 1 of 1: unknown: its harness runs one chosen test or all",
+        ),
+        (
+            vec![tests[0], tests[1], tests[2], "--parallel"],
+            1,
+            "failed in 1 of 1 run",
+        ),
+    ] {
+        let told = run(&package, &[&["rerun"], &words[..]].concat(), &CARGO);
+        assert_eq!(told.code, Some(code), "{words:?}: {}{}", told.out, told.err);
+        assert!(
+            format!("{}{}", told.out, told.err).contains(said),
+            "{words:?}: {}{}",
+            told.out,
+            told.err
+        );
+    }
+    let told = run(&package, &["hunt"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert!(told.out.contains("single::needs it unchanged"), "{}", told.out);
+    assert!(
+        told.err
+            .contains("reversed: no result: its harness runs one chosen test or all"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn failed_documentation_tests_are_reported_and_the_command_runs_again_as_it_is() {
+    let package = Package::new("documented", "");
+    // The first run fails, the others do not.
+    let fails_once = "//! ```\n//! let file = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/ran\");\n\
+                      //! let is_first = !std::path::Path::new(file).exists();\n\
+                      //! std::fs::write(file, \"\").unwrap();\n//! assert!(!is_first);\n//! ```\n//! ```\n//! ```\n";
+    package.write("src/lib.rs", fails_once);
+    let told = run(&package, &["hunt"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let what = "src/lib.rs - (line 1) failed; a documentation test: it cannot be started again\n  failed in 1 of 4 runs\n";
+    assert!(told.out.contains(what), "{}", told.out);
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.starts_with(
+            "cofferdam: 1 of 2 tests unstable or failing (as is); the command failed in 1 of 4 runs"
+        ),
+        "{last}"
+    );
+    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert_eq!(
+        report(&told)["command_runs"],
+        serde_json::json!({"failed": 0, "runs": 4})
+    );
+    // Without merged documentation tests, none is known by its name.
+    let manifest = "[package]\nname = \"documented\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n";
+    package.write("Cargo.toml", manifest);
+    std::fs::remove_file(package.path().join("met/ran")).unwrap();
+    let told = run(&package, &["hunt"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let last = told.out.lines().last().unwrap();
+    let what = "cofferdam: the command failed in 1 of 4 runs, but none of its 0 tests that are known by name";
+    assert!(last.starts_with(what), "{last}");
 }
