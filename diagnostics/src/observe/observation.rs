@@ -133,7 +133,14 @@ impl ObservedCommand {
             let Some(test) = self.test_id(reported, suite) else {
                 continue;
             };
+            let is_of_process = |other: &&TestResult| other.pid == reported.pid && other.is_unfinished();
             let outcome = match reported.outcome {
+                // It was the only one that ran when its program ended, so it ended it.
+                _ if reported.is_unfinished()
+                    && observed.results.iter().filter(is_of_process).count() == 1 =>
+                {
+                    Outcome::Failed
+                }
                 ReportedOutcome::Passed => Outcome::Passed,
                 ReportedOutcome::Failed => Outcome::Failed,
                 ReportedOutcome::Ignored | ReportedOutcome::Unknown => Outcome::Unknown,

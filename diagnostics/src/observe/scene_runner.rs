@@ -216,6 +216,11 @@ impl<'a> SceneRunner<'a> {
         let first = tests.first().ok_or(io::ErrorKind::InvalidInput)?;
         let program = self.suite.program(&first.binary).ok_or(io::ErrorKind::NotFound)?;
         let started = program.started(&first.name).ok_or(io::ErrorKind::NotFound)?;
+        let path = Path::new(&started.program);
+        if !path.exists() {
+            let why = format!("its program is gone: {}", path.display());
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
         let way = Way::of(program, tests, threads)
             .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, ONE_OR_ALL))?;
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
@@ -293,7 +298,8 @@ impl SceneRunner<'_> {
                 result.failures.insert(test.clone(), failure);
             }
         }
-        if !process.was_stopped
+        if result.void.is_none()
+            && !process.was_stopped
             && let Some((test, why)) = ended_by(process, tests, &reported)
         {
             result.outcomes.insert(test.clone(), Outcome::Failed);

@@ -12,7 +12,7 @@ use super::suite::{choose_all, collect};
 use super::{here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Verdict, grouped};
+use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport, Verdict, grouped};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
@@ -84,12 +84,20 @@ impl Hunted {
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
-        let is_void = |regime: &crate::hunt::RegimeReport| regime.void.is_some();
+        let is_void = |regime: &RegimeReport| regime.void.is_some();
+        let is_as_is = |regime: &&RegimeReport| regime.regime == Regime::AsIs;
+        let others: Vec<&RegimeReport> = self
+            .report
+            .regimes
+            .iter()
+            .filter(|regime| !is_as_is(regime))
+            .collect();
+        let shows_nothing = !others.is_empty() && others.into_iter().all(is_void);
         if self.is_interrupted {
             exit_code::INTERRUPTED
         } else if !self.report.verdicts.is_empty() || self.is_unstable() {
             exit_code::CONFLICTS
-        } else if self.is_unexplained() || self.report.regimes.iter().all(is_void) {
+        } else if self.is_unexplained() || shows_nothing {
             exit_code::UNKNOWN
         } else {
             exit_code::NONE
