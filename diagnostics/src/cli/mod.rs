@@ -141,6 +141,9 @@ pub(crate) struct ObserveArgs {
     /// Time limit for the reruns.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, requires = "confirm")]
     pub(crate) time_budget: Duration,
+    /// Do not run failed tests again, alone and after those before them.
+    #[arg(long)]
+    pub(crate) no_explain: bool,
     /// Run at most N reruns at once [default: number of processors].
     #[arg(long, value_name = "N", requires = "confirm")]
     pub(crate) jobs: Option<NonZeroUsize>,

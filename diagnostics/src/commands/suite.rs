@@ -11,7 +11,8 @@ use std::ffi::OsString;
 /// The number of tests that a message lists.
 const LISTED: usize = 8;
 
-/// Runs the command without its tests, and returns the programs that it would have started.
+/// Runs the command without its tests, and returns the programs that it would have started. There may be none whose tests
+/// are known, if others were left out.
 pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuitePrograms, Box<dyn Error>> {
     let variables = launch
         .variables()
@@ -20,10 +21,10 @@ pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuiteProg
     let ended = run_in_foreground(command, variables.collect())?;
     let suite = SuitePrograms::read(launch)?;
     match ended {
-        Ended::Failed { code, .. } if suite.programs.is_empty() => {
+        Ended::Failed { code, .. } if suite.programs.is_empty() && suite.left_out.is_empty() => {
             Err(format!("the command failed (exit code {code}) before it started a test program").into())
         }
-        _ if suite.programs.is_empty() => {
+        _ if suite.programs.is_empty() && suite.left_out.is_empty() => {
             Err("the command started no test program whose tests are known".into())
         }
         _ => Ok(suite),

@@ -9,6 +9,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+/// The reason a documentation test is left out: rustdoc removes its program.
+pub(crate) const DOCTEST: &str = "a documentation test: it cannot be started again";
+
 /// The test programs of a command.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SuitePrograms {
@@ -25,6 +28,8 @@ pub(crate) struct TestProgram {
     pub(crate) binary: String,
     /// In the order in which libtest runs them.
     pub(crate) tests: Vec<String>,
+    /// Its harness runs all tests or one by its name, and no other choice of several.
+    pub(super) takes_one_name: bool,
     started: Starts,
 }
 
@@ -52,16 +57,29 @@ impl TestProgram {
 }
 
 impl SuitePrograms {
-    /// Reads how the command started its programs, and asks each program for the tests that it was started for.
+    /// Reads how the command would have started its programs, and asks each program for the tests that it was to be started
+    /// for.
     ///
     /// # Errors
     ///
     /// The saved starts cannot be read.
     pub(crate) fn read(launch: &Launch) -> io::Result<Self> {
+        Ok(Self::of(launch.saved_starts()?))
+    }
+
+    /// Asks each started program for the tests that it was started for. A program that was started twice in the same way
+    /// counts once.
+    pub(super) fn of(starts: Vec<StartedProgram>) -> Self {
         let mut suite = Self::default();
         let mut of_nextest: BTreeMap<String, BTreeMap<String, Arc<StartedProgram>>> = BTreeMap::new();
-        let mut shared = Vec::new();
-        for started in launch.saved_starts()? {
+        let mut shared: Vec<(StartedProgram, Vec<String>)> = Vec::new();
+        for started in starts {
+            let is_known = |(known, _): &(StartedProgram, _)| {
+                known.program == started.program && known.arguments == started.arguments
+            };
+            if shared.iter().any(is_known) {
+                continue;
+            }
             let program = Path::new(&started.program);
             if let Some((binary, test)) = started.nextest_test() {
                 of_nextest
@@ -69,7 +87,7 @@ impl SuitePrograms {
                     .or_default()
                     .insert(test, Arc::new(started));
             } else if !program.exists() {
-                suite.leave_out(&started, "a doctest, whose program is removed when it ends");
+                suite.leave_out(&started, DOCTEST);
             } else if !has_libtest(program) {
                 suite.leave_out(
                     &started,
@@ -100,6 +118,7 @@ impl SuitePrograms {
                 } else {
                     format!("{dir}::{name}")
                 },
+                takes_one_name: !started.takes_several_names(&tests),
                 tests,
                 started: Starts::Shared(Arc::new(started)),
             });
@@ -109,9 +128,21 @@ impl SuitePrograms {
             .extend(of_nextest.into_iter().map(|(binary, tests)| TestProgram {
                 binary,
                 tests: tests.keys().cloned().collect(),
+                takes_one_name: false,
                 started: Starts::OwnProcess(tests),
             }));
-        Ok(suite)
+        suite
+    }
+
+    /// Returns whether a program with this name is rustdoc's, of documentation tests.
+    pub(crate) fn is_doctest(binary: &str) -> bool {
+        binary == "rust_out"
+    }
+
+    /// Returns the reason the tests of a program cannot be started, by the name under which its results are reported.
+    pub(crate) fn left_out_reason(&self, binary: &str) -> Option<&'static str> {
+        let left_out = self.left_out.iter().find(|(name, _)| name == binary);
+        left_out.map(|(_, why)| *why)
     }
 
     fn leave_out(&mut self, started: &StartedProgram, why: &'static str) {

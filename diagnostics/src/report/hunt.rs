@@ -1,14 +1,17 @@
 //! The outcome of `hunt`: one paragraph for each cause, then what was run and what was not.
 
 use super::json_line;
+use super::shell_line::shell_line;
 use super::style::{BOLD, DIM, RED, YELLOW};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
 use crate::commands::hunt::{Cause, Hunted, SharedUse};
 use crate::hunt::{Class, Verdict};
+use crate::observe::DOCTEST;
 use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -56,14 +59,14 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         out,
         "{style}{}:{style:#} {BOLD}{test}{BOLD:#} {}",
         verdict.class.id(),
-        what(&verdict.class, &culprits)
+        what(verdict, &culprits)
     )?;
     for other in others.iter().take(LISTED) {
         let is_same = other.class == verdict.class && other.culprits == verdict.culprits;
         let how = if is_same {
             "too".to_owned()
         } else {
-            what(&other.class, &names(&other.culprits))
+            what(other, &names(&other.culprits))
         };
         writeln!(out, "  {} {how}", plain(&other.test.to_string()))?;
     }
@@ -79,7 +82,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     }
     resources(out, cause)?;
     if let Some(rerun) = rerun(verdict, hunted) {
-        writeln!(out, "  {DIM}rerun:{DIM:#} {}", plain(&rerun))?;
+        writeln!(out, "  {DIM}rerun:{DIM:#} {rerun}")?;
     }
     writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&help(cause)))
 }
@@ -89,9 +92,9 @@ fn names(tests: &[TestId]) -> String {
     names.join(" and ")
 }
 
-/// Returns what happens to a test of this class.
-fn what(class: &Class, culprits: &str) -> String {
-    match class {
+/// Returns what happens to the test.
+fn what(verdict: &Verdict, culprits: &str) -> String {
+    match &verdict.class {
         Class::Victim => format!("fails after {culprits}"),
         Class::Brittle => format!("fails unless {culprits} ran before it"),
         Class::Race => format!("fails beside {culprits}"),
@@ -101,6 +104,7 @@ fn what(class: &Class, culprits: &str) -> String {
         Class::TwoRuns => "fails while a second run of the suite goes on".to_owned(),
         Class::Cascade => format!("fails because {culprits} failed before it"),
         Class::Failing => "fails in every run".to_owned(),
+        Class::Unexplained { why } if why == DOCTEST => format!("failed; {why}"),
         Class::Unexplained { why } => format!("fails sometimes, and no cause was found: {}", plain(why)),
     }
 }
@@ -119,10 +123,10 @@ fn rates(verdict: &Verdict) -> Option<String> {
         Class::Victim | Class::Brittle => format!("failed in {without} alone, in {with} after it"),
         Class::Race => format!("failed in {with} beside it, in {without} alone"),
         Class::Own => {
-            let (low, high) = verdict.with.interval();
+            let (low, high) = verdict.without.interval();
             let percent = |share: f64| share * 100.0;
             format!(
-                "failed in {with} alone: {:.1} to {:.1} %",
+                "failed in {without} alone: {:.1} to {:.1} %",
                 percent(low),
                 percent(high)
             )
@@ -133,6 +137,7 @@ fn rates(verdict: &Verdict) -> Option<String> {
         Class::Leftover if verdict.with == verdict.without => {
             "passed with an empty temporary directory, and failed in every other run".to_owned()
         }
+        Class::Unexplained { .. } if verdict.with.runs > 0 => format!("failed in {with}"),
         Class::Leftover | Class::Failing | Class::Unexplained { .. } => return None,
     })
 }
@@ -196,16 +201,13 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
         return None;
     }
     let words = rerun_words(&verdict.scene, &verdict.test, &hunted.tests);
-    let command = hunted
-        .command
-        .iter()
-        .map(|word| word.to_string_lossy().into_owned());
     let words = ["cargo", "cofferdam", "rerun"]
         .map(str::to_owned)
         .into_iter()
         .chain(words);
-    let words: Vec<String> = words.chain(["--".to_owned()]).chain(command).collect();
-    shlex::try_join(words.iter().map(String::as_str)).ok()
+    let words = words.chain(["--".to_owned()]).map(OsString::from);
+    let words: Vec<OsString> = words.chain(hunted.command.iter().cloned()).collect();
+    shell_line(&words)
 }
 
 fn help(cause: &Cause) -> String {
@@ -240,6 +242,9 @@ fn help(cause: &Cause) -> String {
         Class::TwoRuns => "replace the fixed path, port or name by one that differs between runs".to_owned(),
         Class::Cascade => format!("fix {culprits} first; its panic made the others fail"),
         Class::Failing => "nothing about it is unstable; fix the test or the code".to_owned(),
+        Class::Unexplained { why } if why == DOCTEST => {
+            "only a test function can be examined: call the same from one".to_owned()
+        }
         Class::Unexplained { .. } => "a larger --time-budget allows more runs".to_owned(),
     }
 }
@@ -252,18 +257,23 @@ fn last_line(hunted: &Hunted) -> String {
         own.map(|regime| regime.regime.to_string()).collect()
     };
     let (ran, void) = (regimes(false), regimes(true));
-    let tests = count(hunted.tests.len() as u64, "test");
+    let tests = count((hunted.tests.len() + hunted.doc_tests) as u64, "test");
+    let runs = hunted.command_runs;
     let mut line = match hunted.causes.len() {
         _ if hunted.is_unexplained() => {
-            format!(
-                "the command failed (exit code {}), but none of its {tests} did",
-                hunted.ended.code()
-            )
+            let times = match runs.runs {
+                1 => format!("(exit code {})", hunted.ended.code()),
+                _ => format!("in {}", rate(runs)),
+            };
+            format!("the command failed {times}, but none of its {tests} that are known by name")
         }
         0 => format!("{tests} stable"),
         _ => format!("{} of {tests} unstable or failing", hunted.report.verdicts.len()),
     };
     line.push_str(&format!(" ({})", ran.join(", ")));
+    if runs.runs > 1 && !hunted.is_unexplained() {
+        line.push_str(&format!("; the command failed in {}", rate(runs)));
+    }
     if !void.is_empty() {
         line.push_str(&format!("; no result: {}", void.join(", ")));
     }
@@ -285,6 +295,7 @@ struct HuntView<'a> {
     untried: &'a [String],
     seed: u64,
     command_exit_code: u8,
+    command_runs: RateView,
     interrupted: bool,
 }
 
@@ -338,7 +349,7 @@ impl<'a> HuntView<'a> {
         let regimes = hunted.report.regimes.iter();
         Self {
             version: VERSION,
-            tests: hunted.tests.len(),
+            tests: hunted.tests.len() + hunted.doc_tests,
             causes: hunted.causes.iter().map(CauseView::of).collect(),
             regimes: regimes
                 .map(|regime| RegimeView {
@@ -360,6 +371,10 @@ impl<'a> HuntView<'a> {
             untried: &hunted.report.untried,
             seed: hunted.seed,
             command_exit_code: hunted.ended.code(),
+            command_runs: RateView {
+                failed: hunted.command_runs.failed,
+                runs: hunted.command_runs.runs,
+            },
             interrupted: hunted.is_interrupted,
         }
     }
@@ -397,5 +412,40 @@ impl<'a> CauseView<'a> {
             reruns: cause.verdicts.iter().map(|verdict| verdict.reruns).sum(),
             help: help(cause),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::{Arrangement, Scene};
+
+    #[test]
+    fn a_test_that_fails_by_itself_has_its_rate_with_an_interval() {
+        let test = TestId {
+            binary: "shop".to_owned(),
+            name: "a".to_owned(),
+        };
+        let verdict = Verdict {
+            class: Class::Own,
+            culprits: Vec::new(),
+            with: FailureRate::default(),
+            without: FailureRate { failed: 5, runs: 100 },
+            scene: Scene {
+                tests: vec![test.clone()],
+                arrangement: Arrangement::Alone,
+                load: 0,
+                twice: false,
+                empty_temp: false,
+            },
+            reruns: 100,
+            paused: None,
+            test,
+        };
+        let rates = rates(&verdict);
+        assert_eq!(
+            rates.as_deref(),
+            Some("failed in 5 of 100 runs alone: 2.2 to 11.2 %")
+        );
     }
 }

@@ -84,17 +84,7 @@ impl StartedProgram {
 
     /// Returns the tests that a libtest program would run with the arguments it was started with, in its order.
     pub(crate) fn tests_to_run(&self) -> Option<Vec<String>> {
-        let mut filters: Vec<&OsStr> = Vec::new();
-        let mut arguments = self.arguments.iter();
-        while let Some(argument) = arguments.next() {
-            match argument.to_str() {
-                // How tests are printed is ours to say.
-                Some("--format") => _ = arguments.next(),
-                Some("-q" | "--quiet" | "--list") => {}
-                Some(text) if text.starts_with("--format=") => {}
-                _ => filters.push(argument),
-            }
-        }
+        let mut filters: Vec<&OsStr> = self.selection();
         let mut tests = self.listed(&filters)?;
         if self.ignored().is_none() {
             filters.push(OsStr::new("--ignored"));
@@ -102,6 +92,34 @@ impl StartedProgram {
             tests.retain(|test| !ignored.contains(test));
         }
         Some(tests)
+    }
+
+    /// Returns the arguments that the program was started with, except those that say how tests are printed and how many run
+    /// at one time.
+    pub(crate) fn selection(&self) -> Vec<&OsStr> {
+        let mut chosen: Vec<&OsStr> = Vec::new();
+        let mut arguments = self.arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                Some("--format" | "--test-threads") => _ = arguments.next(),
+                Some("-q" | "--quiet" | "--list") => {}
+                Some(text) if text.starts_with("--format=") || text.starts_with("--test-threads=") => {}
+                _ => chosen.push(argument),
+            }
+        }
+        chosen
+    }
+
+    /// Returns whether the program runs several tests by their names. libtest does; other harnesses with its options may take
+    /// one name only, or all tests.
+    pub(crate) fn takes_several_names(&self, tests: &[String]) -> bool {
+        let [first, second, ..] = tests else {
+            return true;
+        };
+        let mut arguments: Vec<&OsStr> = vec![first.as_ref(), second.as_ref(), "--exact".as_ref()];
+        arguments.extend(self.ignored().map(OsString::as_os_str));
+        self.listed(&arguments)
+            .is_some_and(|listed| listed.contains(first) && listed.contains(second))
     }
 
     fn listed(&self, arguments: &[&OsStr]) -> Option<Vec<String>> {

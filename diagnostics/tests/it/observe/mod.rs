@@ -1,6 +1,7 @@
 //! Suites without cofferdam, observed under real runners.
 
 mod confirm;
+mod explained;
 mod order;
 pub(crate) mod package;
 mod probe;
