@@ -267,7 +267,7 @@ fn last_line(hunted: &Hunted) -> String {
             };
             format!("the command failed {times}, but none of its {tests} that are known by name")
         }
-        0 => format!("{tests} stable"),
+        0 => format!("{} stable", count(hunted.tests.len() as u64, "test")),
         _ => format!("{} of {tests} unstable or failing", hunted.report.verdicts.len()),
     };
     line.push_str(&format!(" ({})", ran.join(", ")));

@@ -270,6 +270,8 @@ fn from_json(text: &str) -> Printed {
         };
         let name = word("name");
         match (word("type"), word("event")) {
+            // Two events that became one by a lost piece.
+            ("test", _) if number("passed").is_some() => {}
             ("test", "ok") | ("bench", _) => printed.enter(name, ReportedOutcome::Passed),
             ("test", "ignored") => printed.enter(name, ReportedOutcome::Ignored),
             ("test", "failed") => {
