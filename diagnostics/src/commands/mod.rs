@@ -144,6 +144,8 @@ pub(crate) struct Findings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) coverage: Coverage,
+    /// Whether the command ended at the first failure, so that other tests may not have run.
+    pub(crate) ended_early: bool,
     /// The outcome of `--confirm`.
     pub(crate) confirmed: Option<Confirmed>,
     /// The reasons files could not be written, one sentence each.

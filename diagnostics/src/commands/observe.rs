@@ -12,6 +12,7 @@ pub(crate) fn observe(
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
     use super::{Findings, here, recordings};
+    use crate::exit_code::Ended;
     use crate::findings::{Observation, VERSION};
     use crate::observe::ObservedCommand;
     use crate::observe::confirm::ConfirmOptions;
@@ -58,6 +59,7 @@ pub(crate) fn observe(
         };
         b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
+    let ended_early = ended != Ended::Passed && stops_at_first_failure(&args.command);
     let mut kept = Observation {
         version: VERSION,
         session,
@@ -65,6 +67,7 @@ pub(crate) fn observe(
         confirmed: args.confirm,
         tests: observed.coverage.tests,
         command: ended.code(),
+        ended_early,
         account: observed.account.clone(),
         conflicts: observed.conflicts,
         locked: observed.locked,
@@ -99,6 +102,7 @@ pub(crate) fn observe(
                 stopped: rerun.stopped.into_iter().map(stopped).collect(),
                 left: rerun.left,
             }),
+            ended_early,
             not_kept,
         }),
         baseline: None,
@@ -111,6 +115,13 @@ pub(crate) fn observe(
 fn write_accesses(file: &std::path::Path, lines: &str) -> Result<(), String> {
     std::fs::write(file, lines)
         .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))
+}
+
+/// Returns whether the command runs nextest, which starts no further test after a failure unless it is told to.
+#[cfg(has_observer)]
+fn stops_at_first_failure(command: &[std::ffi::OsString]) -> bool {
+    let has = |words: &[&str]| command.iter().any(|word| words.iter().any(|one| word == one));
+    has(&["nextest"]) && !has(&["--no-fail-fast", "--nff", "--max-fail=all"])
 }
 
 #[cfg(has_observer)]

@@ -3,11 +3,12 @@
 
 use super::fisher::FailureRate;
 use super::grade;
+use super::pairs::TestPair;
 use super::pauses::Pauses;
 use super::proof::{self, CHECKPOINTS, SOLO_RUNS};
 use super::rerun::{Runnable, TestOutcome, held_at_once};
 use super::sorted;
-use super::steps::{Confirmation, TestPair};
+use super::steps::Confirmation;
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
 use cofferdam::Resource;
