@@ -591,7 +591,7 @@ fn after_the_first_failure_of_a_nextest_command_there_may_be_more_to_fix() {
                `--no-fail-fast`";
     let none = Scratch::new(OURS).ended_early().fix(&[]);
     let last = format!("cofferdam: could not tell: {why}; no conflict was seen in 6 tests\n");
-    assert_eq!(none.out, last, "{}", none.err);
+    assert!(none.out.ends_with(&last), "{}{}", none.out, none.err);
     assert_eq!(none.code, Some(3));
     let users = [
         ("corner-shop::shop", "opens", "write"),

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn place(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("met").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 #[test]
 fn a_changes_the_home() {
-    let home = place("home");
+    let home = place("met/home");
     fs::create_dir_all(&home).unwrap();
     fs::write(home.join("settings"), "a").unwrap();
     unsafe { env::set_var("LEADING_HOME", home) };
