@@ -270,12 +270,17 @@ impl<'a> Confirmation<'a> {
                 uses.map(|used| used.first).min()
             })
             .collect();
-        let pauses = match arrivals.as_slice() {
-            [Some(a), Some(b)] => Pauses::USUAL.until_arrival(a.abs_diff(*b)),
-            [_, _] => None,
-            _ => Some(Pauses::OF_MANY),
+        // The pauses of one test at many resources add up, too.
+        let usual = if tests.len() > 2 || findings.len() > SMALL_GROUP {
+            Pauses::OF_MANY
+        } else {
+            Pauses::USUAL
         };
-        let pauses = pauses.unwrap_or(Pauses::USUAL);
+        let pauses = match arrivals.as_slice() {
+            [Some(a), Some(b)] => usual.until_arrival(a.abs_diff(*b)),
+            _ => None,
+        };
+        let pauses = pauses.unwrap_or(usual);
         let rounds = if tests.len() <= SMALL_GROUP { 2 } else { 1 };
         let mut waited: HashMap<(usize, [usize; 2]), u32> = HashMap::new();
         for round in 1..=rounds {
