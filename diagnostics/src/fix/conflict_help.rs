@@ -1,7 +1,7 @@
 //! Help texts for conflicts that use the APIs available to the suite.
 
+use super::involved_tests::InvolvedTests;
 use super::key_plan::Key;
-use super::proposal::InvolvedTests;
 use super::test_sources::Sources;
 use super::tool;
 use crate::findings::Observation;

@@ -2,6 +2,7 @@
 
 use super::draft::{self, Change, Draft};
 use super::edit;
+use super::involved_tests::InvolvedTests;
 use super::key_plan::{ExistingKey, Key, KeysToAdd, Plan, SharedResource};
 use super::nextest_groups::{self, AssignedGroup, GroupTests, TestGroup};
 use super::test_sources::{Sources, TestPosition};
@@ -106,38 +107,6 @@ impl MissingCrate {
             ),
         }
     }
-}
-
-/// All tests with a conflict, without duplicates. Their indexes identify them in plans.
-pub(super) struct InvolvedTests<'a> {
-    all: Vec<&'a Test>,
-    numbers: HashMap<(&'a str, &'a str, &'a str), usize>,
-}
-
-impl<'a> InvolvedTests<'a> {
-    pub(super) fn of(observation: &'a Observation) -> Self {
-        let mut tests = Self {
-            all: Vec::new(),
-            numbers: HashMap::new(),
-        };
-        for test in observation.conflicts.iter().flat_map(|conflict| &conflict.tests) {
-            let next = tests.all.len();
-            let number = *tests.numbers.entry(test_id(test)).or_insert(next);
-            if number == next {
-                tests.all.push(test);
-            }
-        }
-        tests
-    }
-
-    pub(super) fn number(&self, test: &Test) -> Option<usize> {
-        self.numbers.get(&test_id(test)).copied()
-    }
-}
-
-/// Returns the package, program and name of a test.
-fn test_id(test: &Test) -> (&str, &str, &str) {
-    (&test.package, &test.binary, test.name())
 }
 
 /// Returns whether changes to tests can end the conflict. Guarded conflicts need none, and no attribute ends an order leak
@@ -370,7 +339,7 @@ fn shared_resources(observation: &Observation, tests: &InvolvedTests<'_>) -> Vec
     let users = |conflict: &Conflict| {
         let users = conflict.tests.iter().filter(|test| test.may_interfere());
         users
-            .map(|test| (tests.numbers[&test_id(test)], test.writes()))
+            .filter_map(|test| Some((tests.number(test)?, test.writes())))
             .collect()
     };
     fixable
