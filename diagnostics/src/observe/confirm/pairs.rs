@@ -77,9 +77,10 @@ pub(super) struct TestPair {
     pub(super) findings: Vec<usize>,
 }
 
-/// Returns the pairs in the order of their runs. `findings` has the pairs of each finding, the most promising first. The
-/// findings take turns: time runs out for further pairs of one finding before it does for the first pair of another.
-pub(super) fn in_turns(findings: impl Iterator<Item = Vec<[usize; 2]>>) -> Vec<TestPair> {
+/// Returns the pairs in the order of their runs, for at most that many turns. `findings` has the pairs of each finding, the
+/// most promising first. The findings take turns: time runs out for further pairs of one finding before it does for the first
+/// pair of another.
+pub(super) fn in_turns(findings: impl Iterator<Item = Vec<[usize; 2]>>, most: usize) -> Vec<TestPair> {
     let mut pairs: BTreeMap<[usize; 2], (usize, Vec<usize>)> = BTreeMap::new();
     for (finding, tests) in findings.enumerate() {
         for (turn, tests) in tests.into_iter().enumerate() {
@@ -88,7 +89,7 @@ pub(super) fn in_turns(findings: impl Iterator<Item = Vec<[usize; 2]>>) -> Vec<T
             of.push(finding);
         }
     }
-    let mut pairs: Vec<_> = pairs.into_iter().collect();
+    let mut pairs: Vec<_> = pairs.into_iter().filter(|(_, (turn, _))| *turn < most).collect();
     // Pairs that decide several findings first.
     pairs.sort_by_key(|(_, (turn, findings))| (*turn, Reverse(findings.len())));
     let pair = |(tests, (_, findings))| TestPair { tests, findings };
@@ -179,20 +180,20 @@ mod tests {
             vec![[6, 7], [0, 2]],
             vec![[6, 7], [4, 5]],
         ];
-        let order: Vec<_> = in_turns(findings.into_iter())
-            .into_iter()
-            .map(|pair| (pair.tests, pair.findings))
-            .collect();
-        assert_eq!(
-            order,
-            [
-                ([4, 5], vec![1, 3]),
-                ([6, 7], vec![2, 3]),
-                ([0, 1], vec![0]),
-                ([0, 2], vec![0, 2]),
-                ([1, 2], vec![0]),
-            ]
-        );
+        let order = |most| {
+            let pairs = in_turns(findings.iter().cloned(), most);
+            let pairs = pairs.into_iter().map(|pair| (pair.tests, pair.findings));
+            pairs.collect::<Vec<_>>()
+        };
+        let all = [
+            ([4, 5], vec![1, 3]),
+            ([6, 7], vec![2, 3]),
+            ([0, 1], vec![0]),
+            ([0, 2], vec![0, 2]),
+            ([1, 2], vec![0]),
+        ];
+        assert_eq!(order(usize::MAX), all);
+        assert_eq!(order(1), all[..3]);
     }
 
     #[test]

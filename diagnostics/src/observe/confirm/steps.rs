@@ -182,24 +182,34 @@ impl<'a> Confirmation<'a> {
         groups
     }
 
-    /// Runs the two tests of each pair that no group decided: first held at all that they share, then at each resource that
-    /// this did not decide. Findings with an unguarded pair come last: more pairs say little more about them.
+    /// Runs the two tests of each pair that no group decided: held at all that they share, then at each resource that this did
+    /// not decide. Findings without a result come first, with one pair each; those with an unguarded pair come last, since
+    /// more pairs say little more about them.
     fn run_pairs(&self, suite: &RerunSuite, groups: &[RunGroup]) {
-        let is_group = |tests: &[usize; 2]| groups.iter().any(|group| group.tests == tests);
-        let tried: Mutex<HashSet<Key>> = Mutex::default();
-        for of_all in [false, true] {
+        let is_untried = |finding: usize| self.grades.decided_tests(finding).is_empty();
+        let is_open = |finding: usize| !self.grades.is_unguarded(finding);
+        let stages: [(&(dyn Fn(usize) -> bool + Sync), usize); 3] =
+            [(&is_untried, 1), (&is_open, usize::MAX), (&|_| true, usize::MAX)];
+        let tried: Mutex<HashSet<(bool, Key)>> = Mutex::default();
+        for ((is_due, most), at_one) in stages
+            .into_iter()
+            .flat_map(|stage| [(stage, false), (stage, true)])
+        {
             let undecided = |finding: usize| {
-                if of_all || !self.grades.is_unguarded(finding) {
+                if is_due(finding) {
                     self.undecided(suite, finding)
                 } else {
                     Vec::new()
                 }
             };
             let of_finding = |finding: usize| {
+                let mut pairs = undecided(finding);
+                // A run at all shared resources decides other findings besides.
+                pairs.truncate(if at_one { most } else { usize::MAX });
                 let tests = |positions: &[usize; 2]| startable(suite, finding, *positions).map(sorted);
-                undecided(finding).iter().filter_map(tests).collect()
+                pairs.iter().filter_map(tests).collect()
             };
-            let pairs = pairs::in_turns((0..suite.conflict_tests.len()).map(of_finding));
+            let pairs = pairs::in_turns((0..suite.conflict_tests.len()).map(of_finding), most);
             let tasks = pairs.into_iter().map(|pair| Task {
                 marks: suite.marks(&pair.tests),
                 work: pair,
@@ -210,21 +220,17 @@ impl<'a> Confirmation<'a> {
                     let positions = positions(suite, *finding, tests).map(sorted);
                     let positions = positions.filter(|positions| undecided(*finding).contains(positions));
                     let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
-                    positions.is_some_and(|positions| tried.insert((*finding, positions)))
+                    positions.is_some_and(|positions| tried.insert((at_one, (*finding, positions))))
                 });
-                if findings.is_empty() {
-                    return;
-                }
-                if !is_group(&tests) {
+                if at_one {
+                    for finding in findings {
+                        if let Some(positions) = positions(suite, finding, tests) {
+                            self.entry(suite, finding, sorted(positions));
+                        }
+                    }
+                } else if !findings.is_empty() && !groups.iter().any(|group| group.tests == tests) {
                     let held = held_at_once(&resources(suite, &findings).iter().collect::<Vec<_>>());
                     self.cover(suite, &tests, &findings[..held]);
-                }
-                for finding in findings {
-                    if let Some(positions) = positions(suite, finding, tests).map(sorted)
-                        && !self.grades.is_decided(finding, positions)
-                    {
-                        self.entry(suite, finding, positions);
-                    }
                 }
             });
         }
