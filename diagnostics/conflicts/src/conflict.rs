@@ -38,6 +38,9 @@ pub struct Conflict {
     pub pair_count: u64,
 }
 
+/// The part of a message that reruns may refute: a lock that the observer does not see may keep the tests apart.
+pub const NO_COMMON_LOCK: &str = ", with no lock in common";
+
 /// The kind of a [`Conflict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

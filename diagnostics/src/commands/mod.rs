@@ -152,6 +152,8 @@ pub(crate) struct Observed {
     pub(crate) coverage: Coverage,
     /// The tests that failed while they were observed.
     pub(crate) failed: Vec<FailedTest>,
+    /// Whether the command ended at the first failure, so that other tests may not have run.
+    pub(crate) ended_early: bool,
     /// The outcome of `--confirm`.
     pub(crate) confirmed: Option<Confirmed>,
     /// The reasons files could not be written, one sentence each.

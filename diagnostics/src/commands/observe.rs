@@ -12,6 +12,7 @@ pub(crate) fn observe(
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
     use super::{Findings, here, recordings};
+    use crate::exit_code::Ended;
     use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
     use crate::observe::{Interruption, ObservedCommand};
@@ -59,7 +60,9 @@ pub(crate) fn observe(
         };
         b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
-    let kept = kept(&mut observed, &session, &dir, args.confirm, ended);
+    let ended_early = ended != Ended::Passed && stops_at_first_failure(&args.command);
+    let mut kept = kept(&mut observed, &session, &dir, ended);
+    (kept.confirmed, kept.ended_early) = (args.confirm, ended_early);
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses
@@ -83,6 +86,7 @@ pub(crate) fn observe(
                 stopped: rerun.stopped.into_iter().map(stopped).collect(),
                 left: rerun.left,
             }),
+            ended_early,
             not_kept,
         }),
         baseline: None,
@@ -97,7 +101,6 @@ pub(super) fn kept(
     observed: &mut crate::observe::ObservationResult,
     session: &str,
     dir: &std::path::Path,
-    confirmed: bool,
     ended: crate::exit_code::Ended,
 ) -> crate::findings::Observation {
     use std::mem::take;
@@ -106,9 +109,10 @@ pub(super) fn kept(
         version: crate::findings::VERSION,
         session: session.to_owned(),
         dir: dir.to_string_lossy().into_owned(),
-        confirmed,
+        confirmed: false,
         tests: observed.coverage.tests,
         command: ended.code(),
+        ended_early: false,
         account: observed.account.clone(),
         conflicts: take(&mut observed.conflicts),
         locked: take(&mut observed.locked),
@@ -143,6 +147,13 @@ fn failed(results: &[crate::observe::TestResult]) -> Vec<super::FailedTest> {
 fn write_accesses(file: &std::path::Path, lines: &str) -> Result<(), String> {
     std::fs::write(file, lines)
         .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))
+}
+
+/// Returns whether the command runs nextest, which starts no further test after a failure unless it is told to.
+#[cfg(has_observer)]
+fn stops_at_first_failure(command: &[std::ffi::OsString]) -> bool {
+    let has = |words: &[&str]| command.iter().any(|word| words.iter().any(|one| word == one));
+    has(&["nextest"]) && !has(&["--no-fail-fast", "--nff", "--max-fail=all"])
 }
 
 #[cfg(has_observer)]

@@ -166,6 +166,7 @@ mod tests {
             confirmed: true,
             tests: 2,
             command: 0,
+            ended_early: false,
             account: Account::default(),
             conflicts: vec![Conflict {
                 kind: Kind::SharedResource,

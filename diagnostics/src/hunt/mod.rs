@@ -313,7 +313,6 @@ mod tests {
             load: 0,
             twice: false,
             empty_temp: false,
-            empty_temp: false,
         });
         let as_is = result.unwrap();
         let options = HuntOptions {
@@ -352,6 +351,7 @@ mod tests {
                         scene.tests.len() - 1
                     )
                 }
+                HuntEvent::Pausing { resources } => format!("{resources} resources with pauses"),
                 HuntEvent::Decided(verdict) => line(verdict),
             });
         };

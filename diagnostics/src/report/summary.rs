@@ -108,6 +108,13 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
     if outcome.is_unexplained() {
         line.push_str(", and no cause was found");
     }
+    if findings
+        .observed
+        .as_ref()
+        .is_some_and(|observed| observed.ended_early)
+    {
+        line.push_str("; tests after the first failure may not have run: observe with `--no-fail-fast`");
+    }
     line
 }
 

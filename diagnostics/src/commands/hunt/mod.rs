@@ -121,7 +121,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let session = recordings::new_name();
     let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
-    let kept = observe::kept(&mut observed, &session, &dir, false, ended);
+    let kept = observe::kept(&mut observed, &session, &dir, ended);
     // `fix` reads it. Without it, the report is the same.
     let _ = kept.write(&base);
 

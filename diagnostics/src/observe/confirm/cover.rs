@@ -17,7 +17,8 @@ pub(super) struct RunGroup {
 }
 
 /// Returns groups that cover these crowds. Tests that share something directly or through others are in one group, of at
-/// most `most` tests; where they are more, each group has the test that writes at most of the resources.
+/// most `most` tests; where they are more, each group has the test that writes at most of the resources. These take turns,
+/// small groups first, since they take the least time.
 ///
 /// `held_at_once` returns how many of some crowds' resources, from the first one on, can be held in one run.
 pub(super) fn groups(
@@ -25,8 +26,9 @@ pub(super) fn groups(
     most: usize,
     held_at_once: &dyn Fn(&[usize]) -> usize,
 ) -> Vec<RunGroup> {
-    let mut groups = Vec::new();
+    let mut groups: Vec<(usize, RunGroup)> = Vec::new();
     for component in components(contenders) {
+        let first = groups.len();
         let mut rest = component.as_slice();
         while !rest.is_empty() {
             let (held, after) = rest.split_at(held_at_once(rest).clamp(1, rest.len()));
@@ -37,10 +39,8 @@ pub(super) fn groups(
                 .copied()
                 .collect();
             let mut of_tests = |tests: Vec<usize>| {
-                groups.push(RunGroup {
-                    tests,
-                    contenders: held.to_vec(),
-                });
+                let contenders = held.to_vec();
+                groups.push((groups.len() - first, RunGroup { tests, contenders }));
             };
             if tests.len() <= most {
                 of_tests(tests.into_iter().collect());
@@ -68,7 +68,8 @@ pub(super) fn groups(
             }
         }
     }
-    groups
+    groups.sort_by_key(|(turn, group)| (*turn, group.tests.len()));
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
 /// Returns the crowds that belong together, because a test is in several.
@@ -122,15 +123,15 @@ mod tests {
         let contenders = [crowd(&[0, 1], &[0]), crowd(&[2, 3], &[2]), crowd(&[1, 4], &[4])];
         assert_eq!(
             covered(&contenders, 9, 9),
-            [(vec![0, 1, 4], vec![0, 2]), (vec![2, 3], vec![1])]
+            [(vec![2, 3], vec![1]), (vec![0, 1, 4], vec![0, 2])]
         );
         // What cannot be held at once is held in turn.
         assert_eq!(
             covered(&contenders, 9, 1),
             [
                 (vec![0, 1], vec![0]),
-                (vec![1, 4], vec![2]),
-                (vec![2, 3], vec![1])
+                (vec![2, 3], vec![1]),
+                (vec![1, 4], vec![2])
             ]
         );
     }

@@ -20,9 +20,16 @@ const FILES: &[&str] = &[
 ];
 
 /// Which places of which programs are in std's functions for variables: asked for once, for they are always the same.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct EnvLockWaits {
-    known: Mutex<HashMap<(PathBuf, u64), bool>>,
+    known: Mutex<KnownPlaces>,
+}
+
+#[derive(Default)]
+struct KnownPlaces {
+    /// Kept, because reading the symbols of a program takes longer than most runs.
+    programs: HashMap<PathBuf, Option<Loader>>,
+    places: HashMap<(PathBuf, u64), bool>,
 }
 
 impl EnvLockWaits {
@@ -32,13 +39,19 @@ impl EnvLockWaits {
         let Some(calls) = log.records().find(is_it) else {
             return false;
         };
-        located_frames(&modules(log), calls.text).any(|(file, address)| self.is_there(file, address))
-    }
-
-    fn is_there(&self, file: &Path, address: u64) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        *known.entry((file.to_owned(), address)).or_insert_with(|| {
-            Loader::new(file).is_ok_and(|program| is_within(&program, address, NAMES, FILES))
+        located_frames(&modules(log), calls.text).any(|(file, address)| known.is_there(file, address))
+    }
+}
+
+impl KnownPlaces {
+    fn is_there(&mut self, file: &Path, address: u64) -> bool {
+        let program = || Loader::new(file).ok();
+        *self.places.entry((file.to_owned(), address)).or_insert_with(|| {
+            let program = self.programs.entry(file.to_owned()).or_insert_with(program);
+            program
+                .as_ref()
+                .is_some_and(|program| is_within(program, address, NAMES, FILES))
         })
     }
 }

@@ -27,7 +27,7 @@ use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 use rerun::Rerunner;
 pub(crate) use rerun::StoppedRun;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -73,10 +73,11 @@ pub(crate) enum ConfirmEvent<'a> {
     },
 }
 
-/// Grades the conflicts; an interruption ends it early. A role that a test has only when it runs alone is entered too.
+/// Grades the conflicts, and removes those that follow from another one; an interruption ends it early. A role that a test has
+/// only when it runs alone is entered too.
 pub(crate) fn confirm(
     launch: &Launch,
-    conflicts: &mut [Conflict],
+    conflicts: &mut Vec<Conflict>,
     options: ConfirmOptions,
     interruption: &Interruption,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
@@ -95,14 +96,16 @@ pub(crate) fn confirm(
         graded: Mutex::default(),
         see,
     };
-    let is_over = {
+    let (is_over, consequences) = {
         let steps = Confirmation::new(&rerunner, &grades, options);
         steps.run_alone(&suite);
         suite.take_roles();
+        let consequences = suite.reached_by_variables();
+        suite.leave_out(&consequences);
         steps.grade(&suite);
         let is_over = rerunner.is_over();
         steps.prove(&suite);
-        is_over
+        (is_over, consequences)
     };
     let graded = grades.into_pairs();
     // A role that a test has only alone makes further pairs.
@@ -119,6 +122,12 @@ pub(crate) fn confirm(
     enter_roles(&suite, conflicts);
     enter_failures(&suite, conflicts);
     outcome::enter(graded, &chosen, conflicts);
+    let mut finding = 0..;
+    conflicts.retain(|_| {
+        finding
+            .next()
+            .is_none_or(|finding| !consequences.contains(&finding))
+    });
     see(ConfirmEvent::Over { left });
     let stopped = rerunner.stopped();
     let mut left: BTreeSet<PathBuf> = snapshot.new_files().into_iter().collect();
@@ -218,6 +227,23 @@ impl Grades<'_> {
     fn is_decided(&self, finding: usize, tests: [usize; 2]) -> bool {
         self.of(finding, tests)
             .is_some_and(|grade| grade != Grade::Potential)
+    }
+
+    /// Returns the tests of a finding that are in a pair with a result.
+    fn decided_tests(&self, finding: usize) -> HashSet<usize> {
+        let graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = graded
+            .iter()
+            .filter(|((of, _), pair)| *of == finding && pair.grade != Grade::Potential);
+        own.flat_map(|((_, tests), _)| *tests).collect()
+    }
+
+    /// Returns whether tests of the finding were seen to interfere.
+    fn is_unguarded(&self, finding: usize) -> bool {
+        let graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
+        graded
+            .iter()
+            .any(|((of, _), pair)| *of == finding && pair.grade >= Grade::Unguarded)
     }
 
     /// Returns the number of pairs with that grade, and the keys.

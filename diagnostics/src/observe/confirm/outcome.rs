@@ -3,7 +3,7 @@
 use super::Key;
 use super::grade::{NOT_BOTH, NOT_CHANGED};
 use super::pairs::ChosenPairs;
-use cofferdam_conflicts::{Conflict, Grade, Pair};
+use cofferdam_conflicts::{Conflict, Grade, NO_COMMON_LOCK, Pair};
 use std::collections::{BTreeSet, HashMap};
 
 /// Enters the grades into the conflicts. `chosen` has the pairs to try of each.
@@ -22,6 +22,9 @@ pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[ChosenPairs], conflict
             grade => grade,
         };
         conflict.grade = Some(grade);
+        if grade < Grade::Unguarded {
+            conflict.message = conflict.message.replace(NO_COMMON_LOCK, "");
+        }
         for (position, test) in conflict.tests.iter_mut().enumerate() {
             let mut own = conflict
                 .pairs

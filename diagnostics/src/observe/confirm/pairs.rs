@@ -1,5 +1,8 @@
 //! Which two tests are run once more: data in, data out.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 /// As many pairs of one resource are all tried; of more a choice is.
 pub(super) const EXHAUSTIVE: usize = 12;
 
@@ -65,6 +68,32 @@ pub(super) fn chosen(members: &[Member], timing: Timing) -> ChosenPairs {
         }
     }
     ChosenPairs { pairs, total }
+}
+
+/// Two tests that are run together, and the findings on which they meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TestPair {
+    pub(super) tests: [usize; 2],
+    pub(super) findings: Vec<usize>,
+}
+
+/// Returns the pairs in the order of their runs, for at most that many turns. `findings` has the pairs of each finding, the
+/// most promising first. The findings take turns: time runs out for further pairs of one finding before it does for the first
+/// pair of another.
+pub(super) fn in_turns(findings: impl Iterator<Item = Vec<[usize; 2]>>, most: usize) -> Vec<TestPair> {
+    let mut pairs: BTreeMap<[usize; 2], (usize, Vec<usize>)> = BTreeMap::new();
+    for (finding, tests) in findings.enumerate() {
+        for (turn, tests) in tests.into_iter().enumerate() {
+            let (first_turn, of) = pairs.entry(tests).or_insert((turn, Vec::new()));
+            *first_turn = turn.min(*first_turn);
+            of.push(finding);
+        }
+    }
+    let mut pairs: Vec<_> = pairs.into_iter().filter(|(_, (turn, _))| *turn < most).collect();
+    // Pairs that decide several findings first.
+    pairs.sort_by_key(|(_, (turn, findings))| (*turn, Reverse(findings.len())));
+    let pair = |(tests, (_, findings))| TestPair { tests, findings };
+    pairs.into_iter().map(pair).collect()
 }
 
 /// How many pairs there are, without making them.
@@ -141,6 +170,30 @@ mod tests {
                 .collect();
             assert_eq!(writers_met.len(), writers, "all who write take their turn");
         }
+    }
+
+    #[test]
+    fn findings_take_turns_and_a_pair_of_several_findings_comes_first() {
+        let findings = [
+            vec![[0, 1], [0, 2], [1, 2]],
+            vec![[4, 5]],
+            vec![[6, 7], [0, 2]],
+            vec![[6, 7], [4, 5]],
+        ];
+        let order = |most| {
+            let pairs = in_turns(findings.iter().cloned(), most);
+            let pairs = pairs.into_iter().map(|pair| (pair.tests, pair.findings));
+            pairs.collect::<Vec<_>>()
+        };
+        let all = [
+            ([4, 5], vec![1, 3]),
+            ([6, 7], vec![2, 3]),
+            ([0, 1], vec![0]),
+            ([0, 2], vec![0, 2]),
+            ([1, 2], vec![0]),
+        ];
+        assert_eq!(order(usize::MAX), all);
+        assert_eq!(order(1), all[..3]);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! whose hold repeats the failure.
 
 use super::grade;
+use super::pairs::TestPair;
 use super::pauses::Pauses;
 use super::proof::{self, CHECKPOINTS, SOLO_RUNS};
 use super::rerun::{Runnable, TestOutcome, held_at_once};
 use super::sorted;
-use super::steps::{Confirmation, TestPair};
+use super::steps::Confirmation;
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
 use crate::rates::FailureRate;

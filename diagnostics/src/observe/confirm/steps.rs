@@ -2,21 +2,22 @@
 
 use super::cover::{self, RunGroup};
 use super::grade::{self, Decision, PairRun, RunEvidence, count, judge, weigh};
-use super::pairs::{EXHAUSTIVE, Timing};
+use super::pairs::{self, EXHAUSTIVE, TestPair, Timing};
 use super::pauses::Pauses;
 use super::proof;
 use super::reader_locks;
 use super::rerun::{Rerunner, RunResult, TestOutcome, held_at_once};
 use super::subjects::{
-    RerunSuite, SoloResult, SoloUse, each_pair, lasted, name, resources, runnables, solo_fails, startable,
+    RerunSuite, SoloResult, SoloUse, each_pair, lasted, name, positions, resources, runnables, solo_fails,
+    startable,
 };
 use super::task_queue::{Task, run_all};
 use super::timelines::Timeline;
-use super::{ConfirmOptions, Grades, sorted};
+use super::{ConfirmOptions, Grades, Key, sorted};
 use crate::rates::FailureRate;
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,12 +46,6 @@ struct RunConditions<'r> {
     pauses: Pauses,
     /// The number of its runs so far.
     tries: u32,
-}
-
-/// Two tests that are run together, and the findings on which they meet.
-pub(super) struct TestPair {
-    pub(super) tests: [usize; 2],
-    pub(super) findings: Vec<usize>,
 }
 
 impl<'a> Confirmation<'a> {
@@ -140,21 +135,7 @@ impl<'a> Confirmation<'a> {
             }
         }
         let groups = self.cover_groups(suite);
-        self.cover_pairs(suite, &groups);
-        let mut single = Vec::new();
-        for finding in 0..suite.conflict_tests.len() {
-            for positions in self.undecided(suite, finding) {
-                if let Some(tests) = startable(suite, finding, positions) {
-                    single.push(Task {
-                        work: (finding, positions),
-                        marks: suite.marks(&tests),
-                    });
-                }
-            }
-        }
-        self.run_tasks(single, |(finding, positions)| {
-            self.entry(suite, finding, positions)
-        });
+        self.run_pairs(suite, &groups);
         for (finding, entry) in suite.conflict_tests.iter().enumerate() {
             let Some(entry) = entry.as_ref().filter(|entry| entry.timing == Timing::Sequential) else {
                 continue;
@@ -201,53 +182,83 @@ impl<'a> Confirmation<'a> {
         groups
     }
 
-    /// Runs the two tests of each pair that no group decided, held at all that they share.
-    fn cover_pairs(&self, suite: &RerunSuite, groups: &[RunGroup]) {
-        let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
-        for finding in 0..suite.conflict_tests.len() {
-            for positions in self.undecided(suite, finding) {
-                if let Some(tests) = startable(suite, finding, positions) {
-                    pairs.entry(sorted(tests)).or_default().push(finding);
-                }
-            }
-        }
-        let is_group = |tests: &[usize; 2]| groups.iter().any(|group| group.tests == tests);
-        let tasks = pairs
+    /// Runs the two tests of each pair that no group decided: held at all that they share, then at each resource that this did
+    /// not decide. Findings without a result come first, with one pair each; those with an unguarded pair come last, since
+    /// more pairs say little more about them.
+    fn run_pairs(&self, suite: &RerunSuite, groups: &[RunGroup]) {
+        let is_untried = |finding: usize| self.grades.decided_tests(finding).is_empty();
+        let is_open = |finding: usize| !self.grades.is_unguarded(finding);
+        let stages: [(&(dyn Fn(usize) -> bool + Sync), usize); 3] =
+            [(&is_untried, 1), (&is_open, usize::MAX), (&|_| true, usize::MAX)];
+        let tried: Mutex<HashSet<(bool, Key)>> = Mutex::default();
+        for ((is_due, most), at_one) in stages
             .into_iter()
-            .filter(|(tests, _)| !is_group(tests))
-            .map(|(tests, findings)| Task {
-                marks: suite.marks(&tests),
-                work: TestPair { tests, findings },
+            .flat_map(|stage| [(stage, false), (stage, true)])
+        {
+            let undecided = |finding: usize| {
+                if is_due(finding) {
+                    self.undecided(suite, finding)
+                } else {
+                    Vec::new()
+                }
+            };
+            let of_finding = |finding: usize| {
+                let mut pairs = undecided(finding);
+                // A run at all shared resources decides other findings besides.
+                pairs.truncate(if at_one { most } else { usize::MAX });
+                let tests = |positions: &[usize; 2]| startable(suite, finding, *positions).map(sorted);
+                pairs.iter().filter_map(tests).collect()
+            };
+            let pairs = pairs::in_turns((0..suite.conflict_tests.len()).map(of_finding), most);
+            let tasks = pairs.into_iter().map(|pair| Task {
+                marks: suite.marks(&pair.tests),
+                work: pair,
             });
-        self.run_tasks(tasks.collect(), |pair: TestPair| {
-            let held = held_at_once(&resources(suite, &pair.findings).iter().collect::<Vec<_>>());
-            self.cover(suite, &pair.tests, &pair.findings[..held]);
-        });
+            self.run_tasks(tasks.collect(), |TestPair { tests, mut findings }| {
+                findings.retain(|finding| {
+                    // Runs since then may have decided it.
+                    let positions = positions(suite, *finding, tests).map(sorted);
+                    let positions = positions.filter(|positions| undecided(*finding).contains(positions));
+                    let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
+                    positions.is_some_and(|positions| tried.insert((at_one, (*finding, positions))))
+                });
+                if at_one {
+                    for finding in findings {
+                        if let Some(positions) = positions(suite, finding, tests) {
+                            self.entry(suite, finding, sorted(positions));
+                        }
+                    }
+                } else if !findings.is_empty() && !groups.iter().any(|group| group.tests == tests) {
+                    let held = held_at_once(&resources(suite, &findings).iter().collect::<Vec<_>>());
+                    self.cover(suite, &tests, &findings[..held]);
+                }
+            });
+        }
     }
 
-    /// Returns the pairs of a finding to try without a result so far: of many only so many that each test is in one that
-    /// was tried.
+    /// Returns the pairs of a finding to try without a result so far, the most promising first: of many only so many that
+    /// each test is in one that was tried.
     fn undecided(&self, suite: &RerunSuite, finding: usize) -> Vec<[usize; 2]> {
         let entry = suite.conflict_tests[finding].as_ref();
         let Some(entry) = entry.filter(|entry| entry.timing == Timing::Concurrent) else {
             return Vec::new();
         };
         let chosen = suite.chosen(finding);
-        let is_decided = |tests: [usize; 2]| self.grades.is_decided(finding, tests);
         let mut pairs = chosen.pairs;
-        pairs.retain(|tests| !is_decided(*tests));
+        pairs.retain(|tests| !self.grades.is_decided(finding, *tests));
+        let covered = self.grades.decided_tests(finding);
+        let is_covered = |tests: &[usize; 2]| tests.iter().all(|test| covered.contains(test));
         if chosen.total > EXHAUSTIVE as u64 {
-            let tests = entry.members.iter().map(|member| member.test);
-            let covered: HashSet<usize> = tests
-                .clone()
-                .filter(|test| {
-                    tests
-                        .clone()
-                        .any(|other| other != *test && is_decided([*test, other]))
-                })
-                .collect();
-            pairs.retain(|tests| tests.iter().any(|test| !covered.contains(test)));
+            pairs.retain(|tests| !is_covered(tests));
         }
+        // Tests without a result that pass alone and reach the resource at about the same time.
+        pairs.sort_by_key(|tests| {
+            let solos = tests.map(|test| suite.subjects[entry.subjects[test]].solo.get());
+            let fails = solos.iter().any(|solo| solo.is_none_or(|solo| solo.fails));
+            let [a, b] = solos.map(|solo| Some(solo?.uses.get(&finding)?.first));
+            let apart = a.zip(b).map(|(a, b)| a.abs_diff(b));
+            (is_covered(tests), fails, apart.unwrap_or(u64::MAX))
+        });
         pairs
     }
 
@@ -265,12 +276,17 @@ impl<'a> Confirmation<'a> {
                 uses.map(|used| used.first).min()
             })
             .collect();
-        let pauses = match arrivals.as_slice() {
-            [Some(a), Some(b)] => Pauses::USUAL.until_arrival(a.abs_diff(*b)),
-            [_, _] => None,
-            _ => Some(Pauses::OF_MANY),
+        // The pauses of one test at many resources add up, too.
+        let usual = if tests.len() > 2 || findings.len() > SMALL_GROUP {
+            Pauses::OF_MANY
+        } else {
+            Pauses::USUAL
         };
-        let pauses = pauses.unwrap_or(Pauses::USUAL);
+        let pauses = match arrivals.as_slice() {
+            [Some(a), Some(b)] => usual.until_arrival(a.abs_diff(*b)),
+            _ => None,
+        };
+        let pauses = pauses.unwrap_or(usual);
         let rounds = if tests.len() <= SMALL_GROUP { 2 } else { 1 };
         let mut waited: HashMap<(usize, [usize; 2]), u32> = HashMap::new();
         for round in 1..=rounds {

@@ -4,8 +4,8 @@ use super::cover::Contenders;
 use super::pairs::{self, ChosenPairs, Member, Timing};
 use super::rerun::{self, Runnable};
 use crate::observe::launch::{Launch, StartedProgram};
-use cofferdam::Resource;
 use cofferdam::format::Scope;
+use cofferdam::{Resource, ResourceKind};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -110,6 +110,45 @@ impl RerunSuite {
                 let alone = solo.and_then(|solo| solo.uses.get(&finding));
                 member.writes |= alone.is_some_and(|alone| alone.change.is_some());
             }
+        }
+    }
+
+    /// Returns the findings on paths to which a variable leads that one of their tests changes: alone, the other tests read
+    /// the variable and do not use the path. What ends the conflict on the variable ends these too.
+    pub(super) fn reached_by_variables(&self) -> BTreeSet<usize> {
+        let of_kind = |is_it: fn(&Resource) -> bool| {
+            let findings = self.conflict_tests.iter().enumerate();
+            findings.filter_map(move |(finding, entry)| {
+                let entry = entry.as_ref()?;
+                (entry.timing == Timing::Concurrent && is_it(&entry.resource)).then_some((finding, entry))
+            })
+        };
+        let is_variable = |resource: &Resource| resource.kind() == ResourceKind::Env;
+        let is_reached = |(path, entry): &(usize, &ConflictTests)| {
+            of_kind(is_variable).any(|(variable, users)| {
+                let mut own_way = entry.subjects.iter().filter(|test| {
+                    let solo = self.subjects[**test].solo.get();
+                    !solo.is_some_and(|solo| {
+                        solo.uses.contains_key(&variable) && !solo.uses.contains_key(path)
+                    })
+                });
+                let changes = |test: &usize| {
+                    let position = users.position(*test);
+                    position.is_some_and(|position| users.members[position].writes)
+                };
+                entry.subjects.iter().all(|test| users.position(*test).is_some())
+                    && own_way.next().is_none_or(changes)
+                    && own_way.next().is_none()
+            })
+        };
+        let paths = of_kind(|resource| resource.path().is_some());
+        paths.filter(is_reached).map(|(finding, _)| finding).collect()
+    }
+
+    /// Leaves these findings out of all runs.
+    pub(super) fn leave_out(&mut self, findings: &BTreeSet<usize>) {
+        for finding in findings {
+            self.conflict_tests[*finding] = None;
         }
     }
 

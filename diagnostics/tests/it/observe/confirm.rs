@@ -16,6 +16,7 @@ const STOPPING: &str = include_str!("suites/stopping.rs");
 const FLAKY: &str = include_str!("suites/flaky.rs");
 const READING: &str = include_str!("suites/reading.rs");
 const IN_A_ROW: &str = include_str!("suites/in_a_row.rs");
+const LEADING: &str = include_str!("suites/leading.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
@@ -178,6 +179,15 @@ fn tests_that_use_variables_one_after_another_meet_at_each_of_them() {
 }
 
 #[test]
+fn a_file_to_which_another_test_s_variable_leads_is_no_conflict_of_its_own() {
+    let package = Package::new("leading", LEADING);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let both = package.path().canonicalize().unwrap().join("both");
+    let both = format!("unguarded file {}", both.display());
+    assert_eq!(found, ["unguarded env LEADING_HOME".to_owned(), both], "{report}");
+}
+
+#[test]
 fn tests_that_read_before_they_write_meet_under_nextest_whatever_locks_their_threads() {
     if !crate::suites::has_nextest() {
         return;
@@ -321,6 +331,16 @@ fn a_test_that_needs_another_to_run_first_is_in_no_race_and_gets_no_lock() {
     assert_eq!(
         why,
         "b_finds_it failed in 0 of 2 runs beside a_sets_it and in 10 of 10 alone: it needs that to run first"
+    );
+    // Both take a lock.
+    let message = report["conflicts"][0]["message"].as_str().unwrap();
+    assert!(!message.contains("lock"), "{message}");
+    let told = package.observe(&["--confirm"], &CARGO);
+    assert!(
+        told.out
+            .contains("order-dependent: env NEEDED: 1 writer × 1 reader\n"),
+        "{}",
+        told.out
     );
 }
 
