@@ -44,7 +44,7 @@ pub(crate) fn observe(
     let ended = super::run_in_foreground(&args.command, variables)?;
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
-    let rerun = args.confirm.then(|| {
+    let mut rerun = args.confirm.then(|| {
         let options = ConfirmOptions {
             budget: args.time_budget,
             jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
@@ -63,6 +63,9 @@ pub(crate) fn observe(
     let ended_early = ended != Ended::Passed && stops_at_first_failure(&args.command);
     let mut kept = kept(&mut observed, &session, &dir, ended);
     (kept.confirmed, kept.ended_early) = (args.confirm, ended_early);
+    if let Some(rerun) = &mut rerun {
+        kept.reproductions = std::mem::take(&mut rerun.reproductions);
+    }
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses
@@ -116,6 +119,7 @@ pub(super) fn kept(
         account: observed.account.clone(),
         conflicts: take(&mut observed.conflicts),
         locked: take(&mut observed.locked),
+        reproductions: Vec::new(),
         ran: take(&mut observed.ran),
     };
     if !kept.conflicts.is_empty() {

@@ -5,12 +5,13 @@ mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
 mod paused_races;
-mod shared_uses;
+mod reproductions;
 
 use super::suite::{choose_all, collect};
 use super::{here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
+use crate::findings::{SharedUse, shared_uses};
 use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Verdict, grouped};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
@@ -18,8 +19,6 @@ use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::scene::TestId;
 use budgeted_scenes::BudgetedScenes;
 use hunt_record::{HuntRecord, Origin};
-pub(crate) use shared_uses::SharedUse;
-use shared_uses::shared_uses;
 use std::error::Error;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -121,7 +120,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let session = recordings::new_name();
     let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
-    let kept = observe::kept(&mut observed, &session, &dir, ended);
+    let mut kept = observe::kept(&mut observed, &session, &dir, ended);
     // `fix` reads it. Without it, the report is the same.
     let _ = kept.write(&base);
 
@@ -154,6 +153,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     leftovers_in_temp::enter(&mut report, &mut scenes);
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
+    let mut reproductions = Vec::new();
     if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
         see(HuntEvent::Pausing {
             resources: conflicts.len(),
@@ -162,13 +162,19 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
             budget,
             jobs: processors() as usize,
         };
-        observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
+        let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
+        reproductions.extend(rerun.reproductions);
     }
-    let causes = grouped(&report.verdicts)
+    let causes: Vec<Cause> = grouped(&report.verdicts)
         .into_iter()
         .map(|verdicts| Cause {
-            uses: shared_uses(verdicts[0], &kept.conflicts),
+            uses: shared_uses(
+                &verdicts[0].test,
+                &verdicts[0].culprits,
+                verdicts[0].class == Class::Race,
+                &kept.conflicts,
+            ),
             paths: match verdicts[0].class {
                 Class::Leftover => leftovers_in_temp::changed_paths(&verdicts[0].test, &observed.accesses),
                 _ => Vec::new(),
@@ -176,6 +182,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
             verdicts: verdicts.into_iter().cloned().collect(),
         })
         .collect();
+    reproductions.extend(causes.iter().flat_map(reproductions::of));
+    kept.reproductions = reproductions;
+    let _ = kept.write(&base);
     Ok(Hunted {
         command: args.command.clone(),
         tests,

@@ -10,6 +10,7 @@ mod env_lock;
 mod grade;
 mod outcome;
 mod pairs;
+mod paused_runs;
 mod pauses;
 mod proof;
 mod proving;
@@ -23,8 +24,10 @@ mod timelines;
 use super::interruption::Interruption;
 use super::launch::Launch;
 use super::leftovers::FileSnapshot;
+use crate::findings::Reproduction;
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
+pub(crate) use paused_runs::PausedRuns;
 use rerun::Rerunner;
 pub(crate) use rerun::StoppedRun;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -50,6 +53,8 @@ pub(crate) struct RerunReport {
     pub(crate) stopped: Vec<StoppedRun>,
     /// Files that are in the packages since then.
     pub(crate) left: Vec<PathBuf>,
+    /// The failures that were shown to come from a resource.
+    pub(crate) reproductions: Vec<Reproduction>,
 }
 
 /// What can be reported while it goes on.
@@ -94,6 +99,7 @@ pub(crate) fn confirm(
     let grades = Grades {
         conflicts: &*conflicts,
         graded: Mutex::default(),
+        reproductions: Mutex::default(),
         see,
     };
     let (is_over, consequences) = {
@@ -107,7 +113,7 @@ pub(crate) fn confirm(
         steps.prove(&suite);
         (is_over, consequences)
     };
-    let graded = grades.into_pairs();
+    let (graded, reproductions) = grades.into_results();
     // A role that a test has only alone makes further pairs.
     let chosen: Vec<pairs::ChosenPairs> = (0..conflicts.len())
         .map(|conflict| suite.chosen(conflict))
@@ -135,6 +141,7 @@ pub(crate) fn confirm(
     RerunReport {
         stopped,
         left: left.into_iter().collect(),
+        reproductions,
     }
 }
 
@@ -183,6 +190,7 @@ fn sorted([a, b]: [usize; 2]) -> [usize; 2] {
 struct Grades<'a> {
     conflicts: &'a [Conflict],
     graded: Mutex<HashMap<Key, Pair>>,
+    reproductions: Mutex<Vec<Reproduction>>,
     see: &'a (dyn Fn(ConfirmEvent<'_>) + Sync),
 }
 
@@ -255,8 +263,15 @@ impl Grades<'_> {
         keys
     }
 
-    fn into_pairs(self) -> HashMap<Key, Pair> {
-        self.graded.into_inner().unwrap_or_else(PoisonError::into_inner)
+    fn add_reproduction(&self, reproduction: Reproduction) {
+        let mut all = self.reproductions.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(reproduction);
+    }
+
+    fn into_results(self) -> (HashMap<Key, Pair>, Vec<Reproduction>) {
+        let graded = self.graded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let reproductions = self.reproductions.into_inner();
+        (graded, reproductions.unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -10,7 +10,9 @@ use super::sorted;
 use super::steps::Confirmation;
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
+use crate::findings::{PausedAt, ReproducedClass, Reproduction, shared_uses};
 use crate::rates::FailureRate;
+use crate::scene::{Arrangement, Scene, TestId};
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +113,15 @@ impl Confirmation<'_> {
                 // The test that failed comes first.
                 let tests = [pair.tests[victim], pair.tests[1 - victim]];
                 self.enter_proof(suite, tests, findings, named, &why);
+                if let Some(named) = named {
+                    let paused = PausedAt {
+                        resources,
+                        first: pauses.first,
+                        others: pauses.others,
+                    };
+                    let rates = [beside[victim], rate];
+                    self.enter_reproduction(named, [&runnables[0], &runnables[1]], victim, paused, rates);
+                }
                 return Some(());
             }
             last = Some(rates);
@@ -239,6 +250,39 @@ impl Confirmation<'_> {
                 None => self.enter_why(suite, tests, *finding, &format!("{why}; resource not isolated")),
             }
         }
+    }
+
+    /// Keeps the scene in which one of two tests failed, with its rates beside the other and alone.
+    fn enter_reproduction(
+        &self,
+        finding: usize,
+        runnables: [&Runnable; 2],
+        victim: usize,
+        paused: PausedAt,
+        [with, without]: [FailureRate; 2],
+    ) {
+        let tests = runnables.map(|runnable| TestId {
+            binary: runnable.binary.clone(),
+            name: runnable.name.clone(),
+        });
+        let (test, culprits) = (tests[victim].clone(), vec![tests[1 - victim].clone()]);
+        let conflict = &self.grades.conflicts[finding..=finding];
+        self.grades.add_reproduction(Reproduction {
+            class: ReproducedClass::Race,
+            uses: shared_uses(&test, &culprits, true, conflict),
+            test,
+            culprits,
+            scene: Scene {
+                tests: tests.to_vec(),
+                arrangement: Arrangement::Parallel,
+                load: 0,
+                twice: false,
+                empty_temp: false,
+            },
+            paused: Some(paused),
+            with,
+            without,
+        });
     }
 
     /// Adds to the reason of a pair, which keeps its grade.
