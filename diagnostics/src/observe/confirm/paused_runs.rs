@@ -10,7 +10,7 @@ use crate::scene::{Outcome, TestId};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Runs tests of a suite at one time, with pauses.
+/// Runs tests of a suite at one time, as far as its runner allows that, with pauses.
 pub(crate) struct PausedRuns<'a> {
     rerunner: Rerunner<'a>,
     suite: &'a SuitePrograms,
@@ -45,12 +45,21 @@ impl<'a> PausedRuns<'a> {
             ..Pauses::USUAL
         };
         let all: Vec<&Runnable> = runnables.iter().collect();
-        let run = self
-            .rerunner
-            .run(&all, &paused.resources, Some(pauses), Duration::ZERO);
+        // nextest runs the tests of such a group one after the other.
+        let group = self.suite.test_group(judged);
+        let at_once = match group {
+            Some(_) if tests.iter().all(|test| self.suite.test_group(test) == group) => 1,
+            _ => tests.len(),
+        };
+        let mut outcomes = Vec::new();
+        for some in all.chunks(at_once) {
+            let run = self
+                .rerunner
+                .run(some, &paused.resources, Some(pauses), Duration::ZERO);
+            outcomes.extend(run.map(|result| result.outcomes).unwrap_or_default());
+        }
         let position = tests.iter().position(|test| test == judged)?;
-        let outcome = run.ok().map(|result| result.outcomes[position]);
-        Some(match outcome {
+        Some(match outcomes.get(position) {
             Some(TestOutcome::Passed) => Outcome::Passed,
             Some(TestOutcome::Failed) => Outcome::Failed,
             Some(TestOutcome::Stopped) if self.rerunner.is_over() => return None,
