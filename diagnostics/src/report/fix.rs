@@ -4,7 +4,7 @@ use super::json_line;
 use super::style::BOLD;
 use super::text::{count, plain};
 use crate::cli::ListFormat;
-use crate::commands::fix::{Advice, Fixed, OrderDependence, Proof, ProofOutcome};
+use crate::commands::fix::{Advice, Fixed, OrderDependence, PlacedTest, Proof, ProofOutcome};
 use crate::findings::{Account, ReproducedClass, SharedUse};
 use crate::fix::draft::Change;
 use crate::fix::key_plan::Key;
@@ -13,7 +13,6 @@ use crate::fix::proposal::{ManualStep, Requirement};
 use crate::fix::spelled;
 use crate::fix::unused_attributes::UnusedAttribute;
 use crate::rates::FailureRate;
-use crate::scene::TestId;
 use anstyle::{AnsiColor, Style};
 use cofferdam::Resource;
 use serde::Serialize;
@@ -282,44 +281,45 @@ fn proof_text(proof: &Proof, fixed: &Fixed) -> String {
 /// Returns what a test needs or finds, where that comes from, and where it can be ended.
 fn order_dependence(dependence: &OrderDependence, fixed: &Fixed) -> String {
     let failure = &dependence.failure;
-    let names = |tests: &[TestId]| {
-        let names: Vec<String> = tests.iter().map(ToString::to_string).collect();
-        names.join(" and ")
-    };
-    let (test, culprits) = (&failure.test, names(&failure.culprits));
     let is_brittle = failure.class == ReproducedClass::Brittle;
-    let word = if is_brittle { "created" } else { "changed" };
-    let one = |shared: &SharedUse| {
-        let culprit = shared
-            .culprit_place
-            .as_ref()
-            .map(|place| format!("{word} at {place}"));
-        let own = shared.test_place.as_ref().map(|place| format!("used at {place}"));
-        let places: Vec<String> = culprit.into_iter().chain(own).collect();
-        let resource = fixed.shown_resource(&shared.resource);
-        match places.is_empty() {
-            true => resource,
-            false => format!("{resource} ({})", places.join(", ")),
-        }
-    };
-    let uses: Vec<String> = failure.uses.iter().take(LISTED).map(one).collect();
+    let (test, culprits) = (
+        placed(std::slice::from_ref(&dependence.test)),
+        placed(&dependence.culprits),
+    );
+    let uses = failure.uses.iter().take(LISTED);
+    let uses: Vec<String> = uses.map(|shared| shared_use(shared, is_brittle, fixed)).collect();
     let what = match uses.is_empty() {
         true => "something that was not observed, such as a static".to_owned(),
         false => uses.join(" or "),
     };
-    let to_change = dependence.to_change.iter().map(|(test, line)| match line {
-        Some(line) => format!("{test} ({line})"),
-        None => test.to_string(),
-    });
-    let to_change = to_change.collect::<Vec<_>>().join(" and ");
     if is_brittle {
         format!(
-            "{test} needs what {culprits} creates: {what}; create it in {to_change} itself; a lock does not help"
+            "{test} needs what {culprits} creates: {what}; create it in the test itself, a lock does not help"
         )
     } else {
         format!(
-            "{test} finds what {culprits} leaves behind: {what}; restore it at the end of {to_change}; a lock does not help"
+            "{test} finds what {culprits} leaves behind: {what}; restore it at the end of that, a lock does not help"
         )
+    }
+}
+
+fn placed(tests: &[PlacedTest]) -> String {
+    let one = |placed: &PlacedTest| match &placed.line {
+        Some(line) => format!("{} ({line})", placed.test),
+        None => placed.test.to_string(),
+    };
+    tests.iter().map(one).collect::<Vec<_>>().join(" and ")
+}
+
+fn shared_use(shared: &SharedUse, is_brittle: bool, fixed: &Fixed) -> String {
+    let word = if is_brittle { "created" } else { "changed" };
+    let at = |word: &str, place: &Option<String>| place.as_ref().map(|place| format!("{word} at {place}"));
+    let places = [at(word, &shared.culprit_place), at("used", &shared.test_place)];
+    let places: Vec<String> = places.into_iter().flatten().collect();
+    let resource = fixed.shown_resource(&shared.resource);
+    match places.is_empty() {
+        true => resource,
+        false => format!("{resource} ({})", places.join(", ")),
     }
 }
 
@@ -456,33 +456,28 @@ impl<'a> ProofView<'a> {
 #[derive(Serialize)]
 struct OrderView<'a> {
     class: &'static str,
-    test: String,
-    culprits: Vec<String>,
+    test: PlacedView<'a>,
+    culprits: Vec<PlacedView<'a>>,
     uses: &'a [SharedUse],
-    change: Vec<OrderedTestView<'a>>,
 }
 
 #[derive(Serialize)]
-struct OrderedTestView<'a> {
-    test: String,
+struct PlacedView<'a> {
+    name: String,
     place: Option<&'a str>,
 }
 
 impl<'a> OrderView<'a> {
     fn of(dependence: &'a OrderDependence) -> Self {
-        let failure = &dependence.failure;
-        let to_change = dependence.to_change.iter();
+        let placed = |one: &'a PlacedTest| PlacedView {
+            name: one.test.to_string(),
+            place: one.line.as_deref(),
+        };
         Self {
-            class: failure.class.id(),
-            test: failure.test.to_string(),
-            culprits: failure.culprits.iter().map(ToString::to_string).collect(),
-            uses: &failure.uses,
-            change: to_change
-                .map(|(test, place)| OrderedTestView {
-                    test: test.to_string(),
-                    place: place.as_deref(),
-                })
-                .collect(),
+            class: dependence.failure.class.id(),
+            test: placed(&dependence.test),
+            culprits: dependence.culprits.iter().map(placed).collect(),
+            uses: &dependence.failure.uses,
         }
     }
 }

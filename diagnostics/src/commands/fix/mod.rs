@@ -16,7 +16,7 @@ use crate::fix::unused_attributes::{self, ExecutedFunction, UnusedAttribute};
 use applying::Applied;
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
-pub(crate) use order_dependence::OrderDependence;
+pub(crate) use order_dependence::{OrderDependence, PlacedTest};
 pub(crate) use proof::{Proof, ProofOutcome};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;

@@ -4,30 +4,37 @@ use crate::findings::{Observation, ReproducedClass, Reproduction};
 use crate::fix::proposal;
 use crate::fix::test_sources::Sources;
 use crate::scene::TestId;
+use cofferdam_conflicts::{Conflict, Grade};
 
-/// A test that depends on the order, with the lines of the tests that can end that.
+/// A test that depends on the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderDependence {
     pub(crate) failure: Reproduction,
-    /// The test to change, with its line if that is known: of a brittle test itself, else each culprit.
-    pub(crate) to_change: Vec<(TestId, Option<String>)>,
+    pub(crate) test: PlacedTest,
+    /// The tests that create what it needs, or leave behind what it finds.
+    pub(crate) culprits: Vec<PlacedTest>,
+}
+
+/// A test with the line where it begins, if that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlacedTest {
+    pub(crate) test: TestId,
+    pub(crate) line: Option<String>,
 }
 
 /// Returns the tests that depend on the order.
 pub(super) fn of(observation: &Observation, sources: &Sources) -> Vec<OrderDependence> {
     let failures = observation.reproductions.iter();
+    let placed = |test: &TestId| PlacedTest {
+        line: line(test, observation, sources),
+        test: test.clone(),
+    };
     failures
         .filter(|failure| failure.class != ReproducedClass::Race)
-        .map(|failure| {
-            let tests = match failure.class {
-                ReproducedClass::Brittle => std::slice::from_ref(&failure.test),
-                _ => &failure.culprits,
-            };
-            let with_line = |test: &TestId| (test.clone(), line(test, observation, sources));
-            OrderDependence {
-                to_change: tests.iter().map(with_line).collect(),
-                failure: failure.clone(),
-            }
+        .map(|failure| OrderDependence {
+            test: placed(&failure.test),
+            culprits: failure.culprits.iter().map(placed).collect(),
+            failure: failure.clone(),
         })
         .collect()
 }
@@ -39,19 +46,24 @@ pub(super) fn without(observation: &Observation) -> Observation {
         let Some(resource) = &conflict.resource else {
             return true;
         };
-        let mut failures = observation.reproductions.iter();
-        let is_known = failures.clone().any(|failure| failure.may_come_from(resource));
-        !proposal::is_fixable(conflict) || !is_known || failures.any(|failure| failure.is_race_on(resource))
+        let failures = || observation.reproductions.iter();
+        let is_order = failures().any(|failure| failure.may_come_from(resource))
+            && !failures().any(|failure| failure.is_race_on(resource));
+        !proposal::is_fixable(conflict) || has_met(conflict) || !is_order
     });
     rest
 }
 
-/// Returns the line where a test begins.
+/// Returns whether two of its tests were seen to use it at one time.
+fn has_met(conflict: &Conflict) -> bool {
+    conflict.grade.is_some_and(|grade| grade >= Grade::Unguarded)
+}
+
 fn line(test: &TestId, observation: &Observation, sources: &Sources) -> Option<String> {
-    let is_it = |name: &&String| test.name == **name;
     let mut programs = observation.ran.iter();
-    let program = programs
-        .find(|one| test.is_named(&one.binary, &test.name) && one.tests.iter().any(|name| is_it(&name)))?;
+    let program = programs.find(|one| {
+        test.is_named(&one.binary, &test.name) && one.tests.iter().any(|name| *name == test.name)
+    })?;
     let positions = sources.find(&program.package, &program.binary, &test.name).ok()?;
     let function = positions.first()?.function;
     let file = function

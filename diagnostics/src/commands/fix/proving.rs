@@ -64,8 +64,8 @@ pub(super) fn apply(
         let left = applied.revert();
         if !left.is_empty() {
             return Err(ApplyError::Reverted {
-                check: "what had failed".to_owned(),
-                error: Some("was not shown to pass with them".to_owned()),
+                check: "with them,".to_owned(),
+                error: Some("what had failed was not shown to pass".to_owned()),
                 fails_without: false,
                 left,
             }
@@ -118,11 +118,11 @@ fn repeat(
     let launch = Launch::new(&fixed.root, LaunchSettings::only_starts())?;
     let collected = collect_and_end(&launch, &args.command);
     if interruption.is_requested() {
-        return Err("was interrupted".into());
+        return Err("the runs were interrupted".into());
     }
     let (suite, ended) = collected?;
     if let (Ended::Failed { code, .. }, false) = (ended, args.no_check) {
-        return Err(format!("failed with them (exit code {code})").into());
+        return Err(format!("the command failed (exit code {code})").into());
     }
     let is_concerned = |reproduction: &&Reproduction| {
         let mut conflicts = observation
@@ -147,7 +147,7 @@ fn repeat(
     for failure in failures {
         let (after, outcome) = repeater.repeat(failure);
         if interruption.is_requested() {
-            return Err("was interrupted".into());
+            return Err("the runs were interrupted".into());
         }
         proofs.push(Proof::of(failure, after, outcome));
     }
@@ -170,7 +170,7 @@ fn reverted_for(
         !matches!(ended, Ok(Ok((_, Ended::Passed))))
     };
     ApplyError::Reverted {
-        check: "the command".to_owned(),
+        check: "with them,".to_owned(),
         error: Some(failure.to_string()),
         fails_without,
         left,

@@ -24,7 +24,7 @@ mod timelines;
 use super::interruption::Interruption;
 use super::launch::Launch;
 use super::leftovers::FileSnapshot;
-use crate::findings::Reproduction;
+use crate::findings::{ReproducedClass, Reproduction, shared_uses};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 pub(crate) use paused_runs::PausedRuns;
@@ -263,9 +263,20 @@ impl Grades<'_> {
         keys
     }
 
-    fn add_reproduction(&self, reproduction: Reproduction) {
+    /// Adds a failure through the resource of a finding, which may be one of several.
+    fn add_reproduction(&self, finding: usize, mut reproduction: Reproduction) {
+        let conflict = &self.conflicts[finding..=finding];
+        let is_race = reproduction.class == ReproducedClass::Race;
+        reproduction.uses = shared_uses(&reproduction.test, &reproduction.culprits, is_race, conflict);
         let mut all = self.reproductions.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(reproduction);
+        let known = all.iter_mut().find(|known| {
+            let is_same = known.test == reproduction.test && known.culprits == reproduction.culprits;
+            !is_race && is_same && known.class == reproduction.class
+        });
+        match known {
+            Some(known) => known.uses.extend(reproduction.uses),
+            None => all.push(reproduction),
+        }
     }
 
     fn into_results(self) -> (HashMap<Key, Pair>, Vec<Reproduction>) {

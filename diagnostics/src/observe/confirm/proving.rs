@@ -10,7 +10,7 @@ use super::sorted;
 use super::steps::Confirmation;
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
-use crate::findings::{PausedAt, ReproducedClass, Reproduction, shared_uses};
+use crate::findings::{PausedAt, ReproducedClass, Reproduction};
 use crate::rates::FailureRate;
 use crate::scene::{Arrangement, Scene, TestId};
 use cofferdam::Resource;
@@ -261,28 +261,47 @@ impl Confirmation<'_> {
         paused: PausedAt,
         [with, without]: [FailureRate; 2],
     ) {
-        let tests = runnables.map(|runnable| TestId {
-            binary: runnable.binary.clone(),
-            name: runnable.name.clone(),
-        });
-        let (test, culprits) = (tests[victim].clone(), vec![tests[1 - victim].clone()]);
-        let conflict = &self.grades.conflicts[finding..=finding];
-        self.grades.add_reproduction(Reproduction {
-            class: ReproducedClass::Race,
-            uses: shared_uses(&test, &culprits, true, conflict),
-            test,
-            culprits,
-            scene: Scene {
-                tests: tests.to_vec(),
-                arrangement: Arrangement::Parallel,
-                load: 0,
-                twice: false,
-                empty_temp: false,
+        let tests = runnables.map(Runnable::id);
+        self.grades.add_reproduction(
+            finding,
+            Reproduction {
+                class: ReproducedClass::Race,
+                test: tests[victim].clone(),
+                culprits: vec![tests[1 - victim].clone()],
+                uses: Vec::new(),
+                scene: scene(tests.to_vec(), Arrangement::Parallel),
+                paused: Some(paused),
+                with,
+                without,
             },
-            paused: Some(paused),
-            with,
-            without,
-        });
+        );
+    }
+
+    /// Keeps that the first test needs the second, with its rates beside that and alone.
+    pub(super) fn enter_need(
+        &self,
+        suite: &RerunSuite,
+        finding: usize,
+        tests: [usize; 2],
+        [with, without]: [FailureRate; 2],
+    ) {
+        let Some(runnables) = runnables(suite, &tests) else {
+            return;
+        };
+        let (test, culprit) = (runnables[0].id(), runnables[1].id());
+        self.grades.add_reproduction(
+            finding,
+            Reproduction {
+                class: ReproducedClass::Brittle,
+                scene: scene(vec![test.clone()], Arrangement::Alone),
+                test,
+                culprits: vec![culprit],
+                uses: Vec::new(),
+                paused: None,
+                with,
+                without,
+            },
+        );
     }
 
     /// Adds to the reason of a pair, which keeps its grade.
@@ -294,5 +313,15 @@ impl Confirmation<'_> {
             let why = format!("{}; {why}", grade::OVERLAPPED);
             self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
         }
+    }
+}
+
+fn scene(tests: Vec<TestId>, arrangement: Arrangement) -> Scene {
+    Scene {
+        tests,
+        arrangement,
+        load: 0,
+        twice: false,
+        empty_temp: false,
     }
 }

@@ -13,6 +13,7 @@ use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::Log;
 use crate::observe::log::account_file;
 use crate::observe::test_process::{TestProcess, wait_for_all};
+use crate::scene::TestId;
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -39,6 +40,15 @@ pub(super) struct Runnable {
     pub(super) started: Arc<StartedProgram>,
     /// Whether the process is this test's alone.
     pub(super) own_process: bool,
+}
+
+impl Runnable {
+    pub(super) fn id(&self) -> TestId {
+        TestId {
+            binary: self.binary.clone(),
+            name: self.name.clone(),
+        }
+    }
 }
 
 /// How a test ended.

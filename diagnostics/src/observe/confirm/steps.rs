@@ -397,6 +397,7 @@ impl<'a> Confirmation<'a> {
                 Some((alone, beside)) if proof::needs_other(alone, beside) => {
                     let rates = proof::rates(names[0], names[1], beside, alone);
                     let why = format!("{rates}: it needs that to run first");
+                    self.enter_need(suite, finding, [test, other], [beside, alone]);
                     (Grade::OrderDependent, why)
                 }
                 // It fails by itself now and then, which hides no meeting.
