@@ -12,7 +12,6 @@ pub(crate) fn observe(
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
     use super::{Findings, here, recordings};
-    use crate::exit_code::Ended;
     use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
     use crate::observe::{Interruption, ObservedCommand};
@@ -60,12 +59,17 @@ pub(crate) fn observe(
         };
         b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
-    let ended_early = ended != Ended::Passed && stops_at_first_failure(&args.command);
-    let mut kept = kept(&mut observed, &session, &dir, ended);
-    (kept.confirmed, kept.ended_early) = (args.confirm, ended_early);
+    let mut kept = kept(
+        &mut observed,
+        &session,
+        &dir,
+        args.confirm,
+        (&args.command, ended),
+    );
     if let Some(rerun) = &mut rerun {
         kept.reproductions = std::mem::take(&mut rerun.reproductions);
     }
+    let ended_early = kept.ended_early;
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses
@@ -104,7 +108,8 @@ pub(super) fn kept(
     observed: &mut crate::observe::ObservationResult,
     session: &str,
     dir: &std::path::Path,
-    ended: crate::exit_code::Ended,
+    confirmed: bool,
+    (command, ended): (&[std::ffi::OsString], crate::exit_code::Ended),
 ) -> crate::findings::Observation {
     use std::mem::take;
 
@@ -112,10 +117,10 @@ pub(super) fn kept(
         version: crate::findings::VERSION,
         session: session.to_owned(),
         dir: dir.to_string_lossy().into_owned(),
-        confirmed: false,
+        confirmed,
         tests: observed.coverage.tests,
         command: ended.code(),
-        ended_early: false,
+        ended_early: ended != crate::exit_code::Ended::Passed && stops_at_first_failure(command),
         account: observed.account.clone(),
         conflicts: take(&mut observed.conflicts),
         locked: take(&mut observed.locked),

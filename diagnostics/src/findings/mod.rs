@@ -1,7 +1,7 @@
 //! The result of an observation. It holds names and places, and neither values nor arguments.
 //!
-//! `observation_file` keeps it for other commands, `folded` replaces the parts of a name that differ in every run, `account`
-//! lists the programs that were started and those that were lost, `reproduction` has the failures that can be repeated.
+//! `observation_file` stores it for other commands, `folded` replaces the parts of a name that differ in every run, `account`
+//! counts the programs that were started and those that were lost, and `reproduction` has the failures that can be repeated.
 
 mod account;
 mod folded;

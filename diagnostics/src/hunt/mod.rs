@@ -343,6 +343,7 @@ mod tests {
                     format!("{}: {} failed", report.regime, report.failed.len())
                 }
                 HuntEvent::Investigating { test, left } => format!("{} and {left} others", test.name),
+                HuntEvent::Pausing { resources } => format!("pausing at {resources}"),
                 HuntEvent::Trying { test, scene } => {
                     format!(
                         "{} in {:?} with {}",
@@ -351,7 +352,6 @@ mod tests {
                         scene.tests.len() - 1
                     )
                 }
-                HuntEvent::Pausing { resources } => format!("{resources} resources with pauses"),
                 HuntEvent::Decided(verdict) => line(verdict),
             });
         };

@@ -1,6 +1,7 @@
 //! `hunt`: finds out why tests fail now and then.
 
 mod budgeted_scenes;
+mod grouped_causes;
 mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
@@ -11,13 +12,14 @@ use super::suite::{choose_all, collect};
 use super::{here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::findings::{SharedUse, shared_uses};
-use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Verdict, grouped};
+use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::scene::TestId;
 use budgeted_scenes::BudgetedScenes;
+pub(crate) use grouped_causes::Cause;
+use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
 use std::error::Error;
 use std::ffi::OsString;
@@ -51,17 +53,6 @@ pub(crate) struct Hunted {
     /// Files that the hunt left in the packages.
     pub(crate) left: Vec<PathBuf>,
     pub(crate) is_interrupted: bool,
-}
-
-/// Tests that fail for one reason.
-#[derive(Clone, Debug)]
-pub(crate) struct Cause {
-    /// The first is the one that was investigated first.
-    pub(crate) verdicts: Vec<Verdict>,
-    /// What the tests share with the culprits, as far as it was observed.
-    pub(crate) uses: Vec<SharedUse>,
-    /// The paths in the temporary directory that a leftover may come from.
-    pub(crate) paths: Vec<String>,
 }
 
 impl Hunted {
@@ -120,7 +111,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let session = recordings::new_name();
     let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
-    let mut kept = observe::kept(&mut observed, &session, &dir, ended);
+    let mut kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
     // `fix` reads it. Without it, the report is the same.
     let _ = kept.write(&base);
 
@@ -166,22 +157,12 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         paused_races::enter(&conflicts, &tests, &mut report);
         reproductions.extend(rerun.reproductions);
     }
-    let causes: Vec<Cause> = grouped(&report.verdicts)
-        .into_iter()
-        .map(|verdicts| Cause {
-            uses: shared_uses(
-                &verdicts[0].test,
-                &verdicts[0].culprits,
-                verdicts[0].class == Class::Race,
-                &kept.conflicts,
-            ),
-            paths: match verdicts[0].class {
-                Class::Leftover => leftovers_in_temp::changed_paths(&verdicts[0].test, &observed.accesses),
-                _ => Vec::new(),
-            },
-            verdicts: verdicts.into_iter().cloned().collect(),
-        })
-        .collect();
+    let mut causes = causes(&report.verdicts, &kept.conflicts);
+    for cause in &mut causes {
+        if cause.verdicts[0].class == Class::Leftover {
+            cause.paths = leftovers_in_temp::changed_paths(&cause.verdicts[0].test, &observed.accesses);
+        }
+    }
     reproductions.extend(causes.iter().flat_map(reproductions::of));
     kept.reproductions = reproductions;
     let _ = kept.write(&base);

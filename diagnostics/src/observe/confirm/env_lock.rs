@@ -1,7 +1,7 @@
-//! Who waits for std's own lock around the variables.
+//! Recognition of threads that wait for std's own lock around the environment variables.
 //!
-//! A test pauses while it is inside of `std::env::set_var`, and so holds that lock, as it would for some nanoseconds. Whoever
-//! waits for it is at the variables already: no lock of the tests' own kept it away.
+//! The pause at a variable happens inside of `std::env::set_var`, which holds that lock; without the pause it would hold it
+//! for nanoseconds. A test that waits for it has already reached the variables, so no lock of the tests guards them.
 
 use crate::observe::format::Kind;
 use crate::observe::log::source_lines::{is_within, located_frames, modules};
@@ -19,7 +19,7 @@ const FILES: &[&str] = &[
     "/std/src/sys/unix/os.rs",
 ];
 
-/// Which places of which programs are in std's functions for variables: asked for once, for they are always the same.
+/// A cache of the addresses, by program, that are in std's functions for variables.
 #[derive(Default)]
 pub(super) struct EnvLockWaits {
     known: Mutex<KnownPlaces>,
@@ -33,7 +33,7 @@ struct KnownPlaces {
 }
 
 impl EnvLockWaits {
-    /// Whether someone with the calls of that number is on the way to a variable.
+    /// Returns whether the call stack with this number is inside of one of std's functions for variables.
     pub(super) fn is_env_access(&self, log: &Log, stack: u32) -> bool {
         let is_it = |record: &Record<'_>| record.kind == Kind::Stack && record.value == stack;
         let Some(calls) = log.records().find(is_it) else {

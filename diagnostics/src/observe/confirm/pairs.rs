@@ -1,39 +1,39 @@
-//! Which two tests are run once more: data in, data out.
+//! Selection of the pairs to rerun.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// As many pairs of one resource are all tried; of more a choice is.
+/// The maximum number of pairs per resource of which all are tried. Of more, a selection is.
 pub(super) const EXHAUSTIVE: usize = 12;
 
-/// A test of a finding, by its position there.
+/// A test of a conflict, by its position in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) test: usize,
     pub(super) writes: bool,
-    /// Stands for what it can meet others within: its process, or its run.
+    /// The number of the process or run within which it can interfere with others.
     pub(super) place: u32,
 }
 
-/// How the two of a pair can be in each other's way.
+/// The way in which two tests can interfere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timing {
-    /// At one time, within their place.
+    /// At the same time, in one place.
     Concurrent,
     /// One after the other, in two places.
     Sequential,
 }
 
-/// What to try of one finding.
+/// The pairs to try of one conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ChosenPairs {
     pub(super) pairs: Vec<[usize; 2]>,
-    /// How many there are of which the pairs are a choice.
+    /// The number of pairs from which they were selected.
     pub(super) total: u64,
 }
 
-/// The pairs to try. In a big group each test is in at least one pair with a test that writes, if it has such a
-/// partner at all: what is not guarded between any two is then seen with one of its partners.
+/// Returns the pairs to try. In a large group each test is in at least one pair with a writer, if there is one that it can
+/// interfere with: a missing guard then shows in one of its pairs.
 pub(super) fn chosen(members: &[Member], timing: Timing) -> ChosenPairs {
     let may_meet = |a: &Member, b: &Member| {
         a.test != b.test && (a.writes || b.writes) && (a.place == b.place) == (timing == Timing::Concurrent)
@@ -51,7 +51,7 @@ pub(super) fn chosen(members: &[Member], timing: Timing) -> ChosenPairs {
     let mut pairs: Vec<[usize; 2]> = Vec::new();
     let mut next = 0;
     for member in members {
-        // Each with the next of those who write, in a circle, so that none of these is always left out.
+        // Round-robin over the writers, so that all of them get a partner.
         let circle = writers
             .iter()
             .cycle()
@@ -96,7 +96,7 @@ pub(super) fn in_turns(findings: impl Iterator<Item = Vec<[usize; 2]>>, most: us
     pairs.into_iter().map(pair).collect()
 }
 
-/// How many pairs there are, without making them.
+/// Returns the number of pairs without listing them.
 pub(super) fn count(members: &[Member], timing: Timing) -> u64 {
     let pairs_of = |writers: u64, readers: u64| writers * writers.saturating_sub(1) / 2 + writers * readers;
     let mut places: Vec<u32> = members.iter().map(|member| member.place).collect();
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// `w0` writes in place 0, `r1` reads in place 1.
+    /// Returns members by words: `w0` writes in place 0, `r1` reads in place 1.
     fn members(words: &[&str]) -> Vec<Member> {
         let member = |(test, word): (usize, &&str)| Member {
             test,
@@ -137,7 +137,7 @@ mod tests {
             (&["w0", "w0", "r0"], Timing::Concurrent, &[[0, 1], [0, 2], [1, 2]]),
             (&["w0", "r0", "r0"], Timing::Concurrent, &[[0, 1], [0, 2]]),
             (&["r0", "r0"], Timing::Concurrent, &[]),
-            // Two programs that follow one another.
+            // Two programs that run one after the other.
             (&["w0", "r0", "r1", "w1"], Timing::Concurrent, &[[0, 1], [2, 3]]),
             (&["w0", "r0", "r1"], Timing::Sequential, &[[0, 2]]),
             (&["w0", "w0"], Timing::Sequential, &[]),

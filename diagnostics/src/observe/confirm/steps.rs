@@ -1,4 +1,4 @@
-//! What is done with the tests of the findings: run alone, brought together, and where one fails, shown to fail for that.
+//! The steps of a confirmation: runs each test alone, then groups and pairs with pauses, and grades the pairs.
 
 use super::cover::{self, RunGroup};
 use super::grade::{self, Decision, PairRun, RunEvidence, count, judge, weigh};
@@ -24,9 +24,9 @@ use std::time::Duration;
 /// The maximum number of tests that run at one time: as threads of one process, and as processes.
 const MAX_THREADS: usize = 48;
 const MAX_PROCESSES: usize = 12;
-/// Of so few tests, two runs have to agree that a guard keeps them apart.
+/// The largest group in which a guard needs two runs that agree. In larger groups one run shows it by many tests.
 const SMALL_GROUP: usize = 4;
-/// A test has to pass alone so many times in a row, within so many runs: what the failure left behind may be in its way once.
+/// A test must pass alone this many times in a row, within [`ALONE`] runs: leftovers of a failure may make it fail once.
 const PASSES: usize = 2;
 const ALONE: usize = 3;
 
@@ -34,17 +34,17 @@ pub(super) struct Confirmation<'a> {
     pub(super) rerunner: &'a Rerunner<'a>,
     pub(super) grades: &'a Grades<'a>,
     pub(super) options: ConfirmOptions,
-    /// Tests that failed beside others and not alone.
+    /// Tests that failed beside others but not alone.
     pub(super) failed: Mutex<HashSet<usize>>,
-    /// How often a test that fails alone does so, alone and beside another, by these two.
+    /// The failure rates, alone and beside the other test, of tests that fail alone.
     pub(super) dependences: Mutex<HashMap<[usize; 2], (FailureRate, FailureRate)>>,
 }
 
-/// How a pair was run.
+/// The conditions of a pair's run.
 struct RunConditions<'r> {
     resources: &'r [Resource],
     pauses: Pauses,
-    /// The number of its runs so far.
+    /// The number of runs so far.
     tries: u32,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Confirmation<'a> {
         run_all(tasks, self.options.jobs, &|| self.rerunner.is_over(), &work);
     }
 
-    /// Runs each test alone, within half of the time.
+    /// Runs each test alone, for at most half of the time budget.
     pub(super) fn run_alone(&self, suite: &RerunSuite) {
         self.rerunner.allow(self.options.budget / 2);
         let startable = (0..suite.subjects.len()).filter(|test| suite.subjects[*test].runnable.is_some());
@@ -74,7 +74,7 @@ impl<'a> Confirmation<'a> {
         self.run_tasks(tasks.collect(), |test| {
             let subject = &suite.subjects[test];
             if let Some(solo) = self.solo(suite, test) {
-                // It is set by this task alone.
+                // No other task sets it.
                 let _ = subject.solo.set(solo);
             }
         });
@@ -89,7 +89,7 @@ impl<'a> Confirmation<'a> {
         });
         let (findings, resources): (Vec<usize>, Vec<Resource>) = own.unzip();
         let mut solo = SoloResult::default();
-        // It may fail once for what the suite left behind.
+        // Leftovers of the suite may make it fail once.
         for _ in 0..2 {
             let result = self
                 .rerunner
@@ -117,7 +117,7 @@ impl<'a> Confirmation<'a> {
         Some(solo)
     }
 
-    /// Grades all pairs, as far as the time goes.
+    /// Grades all pairs within the time budget.
     pub(super) fn grade(&self, suite: &RerunSuite) {
         self.rerunner.allow(self.options.budget);
         for (finding, entry) in suite.conflict_tests.iter().enumerate() {
@@ -141,7 +141,7 @@ impl<'a> Confirmation<'a> {
                 continue;
             };
             for [a, b] in suite.chosen(finding).pairs {
-                // The test whose program came first is the first of them.
+                // The test of the earlier program comes first.
                 let positions = if entry.moments[b] < entry.moments[a] {
                     [b, a]
                 } else {
@@ -152,7 +152,7 @@ impl<'a> Confirmation<'a> {
         }
     }
 
-    /// Runs tests that share something all at one time.
+    /// Runs groups of tests that share resources, all tests of a group at the same time.
     fn cover_groups(&self, suite: &RerunSuite) -> Vec<RunGroup> {
         let (contenders, findings) = suite.contenders();
         let resource = |crowd: &usize| {
@@ -188,13 +188,18 @@ impl<'a> Confirmation<'a> {
     fn run_pairs(&self, suite: &RerunSuite, groups: &[RunGroup]) {
         let is_untried = |finding: usize| self.grades.decided_tests(finding).is_empty();
         let is_open = |finding: usize| !self.grades.is_unguarded(finding);
-        let stages: [(&(dyn Fn(usize) -> bool + Sync), usize); 3] =
-            [(&is_untried, 1), (&is_open, usize::MAX), (&|_| true, usize::MAX)];
+        // Whole pairs first: only they show a guard for all that two tests share.
+        type IsDue<'a> = &'a (dyn Fn(usize) -> bool + Sync);
+        let stages: [(IsDue<'_>, usize, bool); 6] = [
+            (&is_untried, 1, false),
+            (&is_open, usize::MAX, false),
+            (&is_untried, 1, true),
+            (&is_open, usize::MAX, true),
+            (&|_| true, usize::MAX, false),
+            (&|_| true, usize::MAX, true),
+        ];
         let tried: Mutex<HashSet<(bool, Key)>> = Mutex::default();
-        for ((is_due, most), at_one) in stages
-            .into_iter()
-            .flat_map(|stage| [(stage, false), (stage, true)])
-        {
+        for (is_due, most, at_one) in stages {
             let undecided = |finding: usize| {
                 if is_due(finding) {
                     self.undecided(suite, finding)
@@ -236,8 +241,8 @@ impl<'a> Confirmation<'a> {
         }
     }
 
-    /// Returns the pairs of a finding to try without a result so far, the most promising first: of many only so many that
-    /// each test is in one that was tried.
+    /// Returns the pairs of a conflict that still need a result, the most promising first. If there are many, only enough for each
+    /// test to be in a pair with a result.
     fn undecided(&self, suite: &RerunSuite, finding: usize) -> Vec<[usize; 2]> {
         let entry = suite.conflict_tests[finding].as_ref();
         let Some(entry) = entry.filter(|entry| entry.timing == Timing::Concurrent) else {
@@ -262,7 +267,7 @@ impl<'a> Confirmation<'a> {
         pairs
     }
 
-    /// Runs these tests at one time, held at the resources of these findings, and grades their pairs.
+    /// Runs these tests at the same time, held at the resources of these conflicts, and grades their pairs.
     fn cover(&self, suite: &RerunSuite, tests: &[usize], findings: &[usize]) {
         let Some(runnables) = runnables(suite, tests) else {
             return;
@@ -316,7 +321,7 @@ impl<'a> Confirmation<'a> {
                 let [a, b] = pair;
                 let fails = |test: usize| solo_fails(suite, tests[test]);
                 if tests.len() > 2 && (fails(a) || fails(b)) {
-                    // What it depends on is seen two by two.
+                    // Only runs of two tests show which test it depends on.
                     return;
                 }
                 let run = RunConditions {
@@ -351,7 +356,7 @@ impl<'a> Confirmation<'a> {
                         (Grade::Guarded, grade::WAITED)
                     }
                 };
-                // In the second round only those count that waited in the first.
+                // The second round only confirms waits of the first.
                 if round == 1 || grade != Grade::Potential || waited.contains_key(&(finding, positions)) {
                     self.grades.enter(finding, positions, grade, why.to_owned(), 1);
                 }
@@ -371,8 +376,8 @@ impl<'a> Confirmation<'a> {
         }
     }
 
-    /// Enters the grade of a pair of which one test fails alone and passed in this run beside the other, if that changes
-    /// the resource and the rates of both are no chance. Returns whether the pair is graded.
+    /// Grades a pair of which one test fails alone and passed in this run, if the other test changes the resource and the
+    /// failure rates differ significantly. Returns whether it graded the pair.
     fn enter_dependence(
         &self,
         suite: &RerunSuite,
@@ -400,7 +405,7 @@ impl<'a> Confirmation<'a> {
                     self.enter_need(suite, finding, [test, other], [beside, alone]);
                     (Grade::OrderDependent, why)
                 }
-                // It fails by itself now and then, which hides no meeting.
+                // A flaky test, which does not hide an overlap.
                 Some(_) => continue,
                 None => {
                     let [name, other] = names;
@@ -417,8 +422,8 @@ impl<'a> Confirmation<'a> {
         false
     }
 
-    /// Returns how often a test that failed in its solo runs fails alone, and beside the other, as it passed in this run.
-    /// Returns `None` if the time was over, or a run came to no end.
+    /// Returns the failure rates of a test that fails alone and passed in this run: alone, and beside the other test. Returns
+    /// `None` if the time was over or a run had to be stopped.
     fn dependences(
         &self,
         suite: &RerunSuite,
@@ -439,7 +444,7 @@ impl<'a> Confirmation<'a> {
         Some((alone, beside))
     }
 
-    /// Runs one pair, held at one resource, with pauses that follow from the runs before.
+    /// Runs one pair, held at one resource, and adapts the pauses after each run.
     fn entry(&self, suite: &RerunSuite, finding: usize, positions: [usize; 2]) {
         let Some(tests) = startable(suite, finding, positions) else {
             return;
@@ -479,8 +484,7 @@ impl<'a> Confirmation<'a> {
         }
     }
 
-    /// Runs one pair, held at one resource, after that number of tries. Returns `None` if the time is over, or if the pair got
-    /// its grade.
+    /// Runs one pair once, held at one resource. Returns `None` if the time is over or the pair got its grade.
     fn run_pair(
         &self,
         suite: &RerunSuite,
@@ -518,8 +522,8 @@ impl<'a> Confirmation<'a> {
         (!self.enter_dependence(suite, finding, tests, outcomes, &run)).then_some(result)
     }
 
-    /// Runs a pair of which one reads before it changes the resource: each that does so beside the other, which is held where
-    /// it reads. `stays` are those of a run in which both read at one time.
+    /// Runs a pair of which a test reads the resource before it changes it: the other test is held at its read meanwhile.
+    /// `timelines` are those of a run in which both read at the same time.
     fn hold_readers(
         &self,
         suite: &RerunSuite,
@@ -573,9 +577,9 @@ impl<'a> Confirmation<'a> {
         graded(Grade::Guarded, grade::WAITED, tries);
     }
 
-    /// The first test's program came first. That the second passes after it was seen; so the question is what the first
-    /// says to what the second leaves. It passes twice in a row before, for it may be its own remains that it does not
-    /// bear; and it may fail before that, for the suite left what the second had left.
+    /// Runs two tests of programs that run one after the other, in the reverse order: does the first fail because of leftovers
+    /// of the second? Before that the first must pass twice in a row, so that its own leftovers are not the cause. It may fail
+    /// once even before that, because of leftovers from the suite.
     fn order(&self, suite: &RerunSuite, finding: usize, positions: [usize; 2]) {
         let Some([first, second]) = startable(suite, finding, positions) else {
             return self.grades.enter(

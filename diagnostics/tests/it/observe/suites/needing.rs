@@ -1,4 +1,6 @@
-//! A test that finds what another one sets.
+//! A test that needs a value set by another one.
+
+static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
