@@ -2,7 +2,7 @@
 
 use super::json_line;
 use super::style::BOLD;
-use super::text::{count, plain};
+use super::text::{count, plain, rerun_command};
 use crate::cli::ListFormat;
 use crate::commands::fix::{Advice, Fixed, OrderDependence, PlacedTest, Proof, ProofOutcome};
 use crate::findings::{Account, ReproducedClass, SharedUse};
@@ -76,6 +76,9 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
             ProofOutcome::NotProven { .. } => "not proven",
         };
         say(out, word, &proof_text(proof, fixed))?;
+        if let Some(rerun) = rerun_command(&proof.rerun, &fixed.command).filter(|_| !proof.rerun.is_empty()) {
+            say(out, "  rerun", &rerun)?;
+        }
     }
     for problem in &fixed.problems {
         say(out, "unreadable", problem)?;

@@ -2,7 +2,7 @@
 
 use super::json_line;
 use super::style::{BOLD, DIM, RED, YELLOW};
-use super::text::{count, plain};
+use super::text::{count, plain, rerun_command};
 use crate::cli::ListFormat;
 use crate::commands::hunt::{Cause, Hunted};
 use crate::findings::SharedUse;
@@ -197,16 +197,7 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
         return None;
     }
     let words = rerun_words(&verdict.scene, &verdict.test, &hunted.tests);
-    let command = hunted
-        .command
-        .iter()
-        .map(|word| word.to_string_lossy().into_owned());
-    let words = ["cargo", "cofferdam", "rerun"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(words);
-    let words: Vec<String> = words.chain(["--".to_owned()]).chain(command).collect();
-    shlex::try_join(words.iter().map(String::as_str)).ok()
+    rerun_command(&words, &hunted.command)
 }
 
 fn help(cause: &Cause) -> String {

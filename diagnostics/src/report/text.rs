@@ -1,6 +1,7 @@
-//! Escapes names, and joins numbers with their nouns.
+//! Escapes names, joins numbers with their nouns, and quotes commands.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 
 /// Returns the text with harmful characters escaped. Names of tests and files are untrusted: in a report they can neither
@@ -20,6 +21,21 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(plain)
+}
+
+/// Returns the command that repeats a scene, as a line for a shell. The words of `command` may be secret: it is for the terminal
+/// only.
+pub(super) fn rerun_command(words: &[String], command: &[OsString]) -> Option<String> {
+    let begin = ["cargo", "cofferdam", "rerun"].map(Cow::Borrowed);
+    let words = words.iter().map(|word| Cow::Borrowed(word.as_str()));
+    let command = command.iter().map(|word| word.to_string_lossy());
+    let all: Vec<Cow<'_, str>> = begin
+        .into_iter()
+        .chain(words)
+        .chain([Cow::Borrowed("--")])
+        .chain(command)
+        .collect();
+    shlex::try_join(all.iter().map(AsRef::as_ref)).ok()
 }
 
 /// Returns whether a character is a control character, changes the direction of a line, or is invisible.

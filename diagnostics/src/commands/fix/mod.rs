@@ -20,6 +20,7 @@ pub(crate) use order_dependence::{OrderDependence, PlacedTest};
 pub(crate) use proof::{Proof, ProofOutcome};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The result of `fix`.
@@ -27,6 +28,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Fixed {
     /// The directory that reported paths are relative to.
     pub(crate) root: PathBuf,
+    /// The command that proves the changes, as it was given.
+    pub(crate) command: Vec<OsString>,
     /// A checkout of cofferdam for packages that lack it.
     library: Option<PathBuf>,
     pub(crate) proposal: Proposal,
@@ -103,6 +106,7 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
         proofs: Vec::new(),
         order_dependent: order_dependence::of(&all, &sources),
         library,
+        command: args.command.clone(),
         unknown: None,
         account: observation.account.clone(),
         root: dir,

@@ -61,9 +61,8 @@ fn has_met(conflict: &Conflict) -> bool {
 
 fn line(test: &TestId, observation: &Observation, sources: &Sources) -> Option<String> {
     let mut programs = observation.ran.iter();
-    let program = programs.find(|one| {
-        test.is_named(&one.binary, &test.name) && one.tests.iter().any(|name| *name == test.name)
-    })?;
+    let program =
+        programs.find(|one| test.is_named(&one.binary, &test.name) && one.tests.contains(&test.name))?;
     let positions = sources.find(&program.package, &program.binary, &test.name).ok()?;
     let function = positions.first()?.function;
     let file = function

@@ -21,6 +21,8 @@ pub(crate) struct Proof {
     /// The failures with them.
     pub(crate) after: FailureRate,
     pub(crate) outcome: ProofOutcome,
+    /// The words of `rerun` that repeat the scene, if that needs no pauses.
+    pub(crate) rerun: Vec<String>,
     /// Whether the changes stay.
     pub(crate) is_kept: bool,
 }
@@ -66,6 +68,7 @@ impl Proof {
             before: FailureRate::default(),
             after: FailureRate::default(),
             outcome: ProofOutcome::NotProven { why: why.to_owned() },
+            rerun: Vec::new(),
             is_kept: false,
         }
     }
@@ -78,6 +81,7 @@ impl Proof {
             before: reproduction.with,
             after,
             outcome,
+            rerun: Vec::new(),
             is_kept: false,
         }
     }

@@ -14,7 +14,7 @@ use crate::observe::confirm::PausedRuns;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{Interruption, SceneRunner, SuitePrograms};
 use crate::rates::FailureRate;
-use crate::scene::{Outcome, Scene, TestId};
+use crate::scene::{Outcome, Scene, TestId, rerun_words};
 use cofferdam_conflicts::Conflict;
 use std::error::Error;
 use std::time::Instant;
@@ -146,10 +146,12 @@ fn repeat(
     let mut proofs = Vec::new();
     for failure in failures {
         let (after, outcome) = repeater.repeat(failure);
+        let mut proof = Proof::of(failure, after, outcome);
+        proof.rerun = repeater.words(failure);
         if interruption.is_requested() {
             return Err("the runs were interrupted".into());
         }
-        proofs.push(Proof::of(failure, after, outcome));
+        proofs.push(proof);
     }
     Ok(proofs)
 }
@@ -196,14 +198,29 @@ impl Repeater<'_> {
         (rate, outcome)
     }
 
-    fn try_repeat(&self, failure: &Reproduction, rate: &mut FailureRate) -> Result<(), String> {
+    /// Returns the scene of a failure with the tests of this suite, and the test that failed.
+    fn scene(&self, failure: &Reproduction) -> Result<(Scene, TestId), String> {
         let missing = |test: &TestId| format!("the command does not run {test}");
         let find = |test: &TestId| self.suite.find(test).ok_or_else(|| missing(test));
-        let judged = find(&failure.test)?;
         let scene = Scene {
             tests: failure.scene.tests.iter().map(find).collect::<Result<_, _>>()?,
             ..failure.scene.clone()
         };
+        Ok((scene, find(&failure.test)?))
+    }
+
+    /// Returns the words of `rerun` for the scene of a failure; none if it needs pauses.
+    fn words(&self, failure: &Reproduction) -> Vec<String> {
+        match self.scene(failure) {
+            Ok((scene, judged)) if failure.paused.is_none() => {
+                rerun_words(&scene, &judged, &self.suite.tests())
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn try_repeat(&self, failure: &Reproduction, rate: &mut FailureRate) -> Result<(), String> {
+        let (scene, judged) = self.scene(failure)?;
         let needed = failure
             .with
             .runs_to_refute()

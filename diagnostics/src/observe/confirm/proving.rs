@@ -120,7 +120,7 @@ impl Confirmation<'_> {
                         others: pauses.others,
                     };
                     let rates = [beside[victim], rate];
-                    self.enter_reproduction(named, [&runnables[0], &runnables[1]], victim, paused, rates);
+                    self.enter_reproduction(named, [runnables[0], runnables[1]], victim, paused, rates);
                 }
                 return Some(());
             }

@@ -15,7 +15,9 @@ const NEXTEST: [&str; 5] = ["cargo", "nextest", "run", "--offline", "--no-fail-f
 const TILL: &str = "\
 use std::fs;
 
-fn count(name: &str) {
+const TOTAL: &str = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/total\");
+
+fn count(name: &str, file: &str) {
     // Shows that a scene goes on, and does not end by itself.
     if let Some(fifo) = std::env::var_os(\"TILL_FIFO\") {
         fs::write(fifo, \"\").unwrap();
@@ -23,23 +25,37 @@ fn count(name: &str) {
             std::thread::park();
         }
     }
-    let total = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/total\");
-    fs::write(total, name).unwrap();
-    assert_eq!(fs::read_to_string(total).unwrap(), name);
+    fs::write(file, name).unwrap();
+    assert_eq!(fs::read_to_string(file).unwrap(), name);
 }
 
 #[test]
 fn monday() {
-    count(\"monday\");
+    count(\"monday\", TOTAL);
 }
 
 #[test]
 fn tuesday() {
-    count(\"tuesday\");
+    count(\"tuesday\", TOTAL);
 }
 
 #[test]
 fn holiday() {}
+";
+
+/// Two more tests on another file.
+const STOCK: &str = "
+const STOCK: &str = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/stock\");
+
+#[test]
+fn apples() {
+    count(\"apples\", STOCK);
+}
+
+#[test]
+fn pears() {
+    count(\"pears\", STOCK);
+}
 ";
 
 /// An attribute of the right name that keeps nothing apart.
@@ -50,8 +66,7 @@ pub fn serial(_: TokenStream, item: TokenStream) -> TokenStream { item }
 ";
 
 /// The suite with a crate in place of cofferdam.
-fn with_stand_in(library: &str) -> Package {
-    let package = Package::new("till", TILL);
+fn with_stand_in(package: Package, library: &str) -> Package {
     package.write(
         "library/Cargo.toml",
         "[package]\nname = \"cofferdam\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[features]\nserial = []\n\n[lib]\nproc-macro = true\n",
@@ -85,43 +100,61 @@ fn read(package: &Package) -> Value {
 }
 
 /// Observes the suite until the two tests are shown to fail beside each other.
-fn reproduce(package: &Package, command: &[&str]) -> Value {
+fn reproduce(package: &Package, command: &[&str], files: usize) -> Value {
     let told = run(package, &["observe", "--confirm", "--time-budget", "1h"], command);
     let observation = read(package);
     let reproductions = observation["reproductions"].as_array().unwrap();
-    assert_eq!(reproductions.len(), 1, "{}{}", told.out, told.err);
+    assert_eq!(reproductions.len(), files, "{}{}", told.out, told.err);
     assert_eq!(reproductions[0]["class"], "race");
     observation
 }
 
 #[test]
-fn a_change_that_ends_the_failure_is_kept_and_its_runs_are_reported() {
-    let package = Package::with_library("till", TILL);
+fn what_ends_a_failure_is_kept_and_what_does_not_is_taken_back() {
+    let package = Package::with_library("till", &[TILL, STOCK].concat());
     // A secret in the command is written nowhere.
     let command = [&CARGO[..], &["--", "--skip", "s3cret"]].concat();
-    reproduce(&package, &command);
-    let text = fs::read_to_string(observation(&package)).unwrap();
+    let mut observed = reproduce(&package, &command, 2);
+    let text = observed.to_string();
     assert!(!text.contains("s3cret") && !text.contains("--offline"), "{text}");
+    // The key of the other file goes to a wrong test.
+    let conflicts = observed["conflicts"].as_array_mut().unwrap();
+    let is_stock = |conflict: &&mut Value| conflict["resource"]["name"].as_str().unwrap().ends_with("stock");
+    let tests = conflicts.iter_mut().find(is_stock).unwrap()["tests"]
+        .as_array_mut()
+        .unwrap();
+    tests.iter_mut().find(|test| test["name"] == "pears").unwrap()["name"] = "holiday".into();
+    fs::write(observation(&package), observed.to_string()).unwrap();
+
     let told = fix(&package, &[], &command);
-    let said = told
-        .out
-        .lines()
-        .find(|line| line.starts_with("fixed: file met/total: 0 of "));
-    let said = said.unwrap_or_else(|| panic!("{}{}", told.out, told.err));
+    let line = |begin: &str| {
+        let mut lines = told.out.lines().filter(|line| line.starts_with(begin));
+        lines
+            .next()
+            .unwrap_or_else(|| panic!("{begin}: {}{}", told.out, told.err))
+    };
+    let fixed = line("fixed: file met/total: 0 of ");
     assert!(
-        said.contains("day fail, before ") && !said.ends_with("kept"),
-        "{said}"
+        fixed.contains("day fail, before ") && !fixed.contains("kept"),
+        "{fixed}"
     );
-    assert!(told.out.ends_with("; written and proven\n"), "{}", told.out);
-    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
-    assert_eq!(suite(&package).matches("#[serial(total)]").count(), 2);
-    assert!(suite(&package).contains("#[test]\nfn holiday()"));
+    let wrong = line("not fixed: file met/stock: ");
+    assert!(wrong.ends_with("; no change for it was kept"), "{wrong}");
+    assert!(
+        told.out.ends_with("; written; what was not kept is left\n"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let suite = suite(&package);
+    assert_eq!(suite.matches("#[serial(total)]").count(), 2, "{suite}");
+    assert_eq!(suite.matches("#[serial").count(), 2, "{suite}");
 }
 
 #[test]
 fn a_change_that_does_not_help_or_is_not_proven_is_taken_back() {
-    let package = with_stand_in(IDENTITY);
-    let observed = reproduce(&package, &CARGO);
+    let package = with_stand_in(Package::new("till", TILL), IDENTITY);
+    let observed = reproduce(&package, &CARGO, 1);
     let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
     let is_untouched = |told: &Told| {
         assert_eq!(suite(&package), TILL, "{}{}", told.out, told.err);
@@ -194,8 +227,8 @@ fn a_change_that_does_not_help_or_is_not_proven_is_taken_back() {
 #[test]
 fn changes_with_which_the_command_fails_are_taken_back() {
     // The feature is there, and the attribute is not.
-    let package = with_stand_in("");
-    reproduce(&package, &CARGO);
+    let package = with_stand_in(Package::new("till", TILL), "");
+    reproduce(&package, &CARGO, 1);
     let told = fix(&package, &[], &CARGO);
     assert!(
         told.err
@@ -210,8 +243,8 @@ fn changes_with_which_the_command_fails_are_taken_back() {
 
 #[test]
 fn a_signal_while_a_scene_runs_takes_the_changes_back() {
-    let package = with_stand_in(IDENTITY);
-    reproduce(&package, &CARGO);
+    let package = with_stand_in(Package::new("till", TILL), IDENTITY);
+    reproduce(&package, &CARGO, 1);
     let fifo = package.path().join("met/fifo");
     #[expect(clippy::disallowed_methods, reason = "std makes no named pipes")]
     let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
@@ -252,7 +285,7 @@ fn a_test_group_is_proven_by_running_its_tests_as_nextest_does() {
         return;
     }
     let package = Package::new("till", TILL);
-    reproduce(&package, &NEXTEST);
+    reproduce(&package, &NEXTEST, 1);
     let told = fix(&package, &[], &NEXTEST);
     assert!(
         told.out.contains("fixed: file met/total: 0 of "),
@@ -276,7 +309,7 @@ fn a_test_group_is_proven_by_running_its_tests_as_nextest_does() {
 
 #[test]
 fn order_dependence_is_shown_with_its_lines_and_gets_no_lock() {
-    let package = crate::hunt::office();
+    let package = with_stand_in(crate::hunt::office(), IDENTITY);
     let told = crate::hunt::run(&package, &["hunt"], &CARGO);
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
     let text = fs::read_to_string(observation(&package)).unwrap();
@@ -302,6 +335,24 @@ fn order_dependence_is_shown_with_its_lines_and_gets_no_lock() {
             && victim.contains(" (changed at "),
         "{victim}"
     );
-    assert!(!told.out.contains("+#[serial"), "{}", told.out);
     assert_eq!(told.code, Some(1));
+
+    // The race gets a key, and the stand-in shows that a scene of a hunt is repeated.
+    let told = crate::hunt::run(&package, &["fix", "--apply", "--allow-no-vcs"], &CARGO);
+    assert!(
+        told.out.contains("\nnot fixed: file "),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    let keys = told.out.lines().filter(|line| line.starts_with("+#[serial"));
+    assert_eq!(
+        (told.code, keys.count()),
+        (Some(1), 0),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    let suite = fs::read_to_string(package.path().join("tests/office.rs")).unwrap();
+    assert!(!suite.contains("#[serial"), "{suite}");
 }
