@@ -155,7 +155,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         };
         let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
-        reproductions.extend(rerun.reproductions);
+        reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
     let mut causes = causes(&report.verdicts, &kept.conflicts);
     for cause in &mut causes {

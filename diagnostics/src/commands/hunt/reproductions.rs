@@ -2,7 +2,7 @@
 
 use super::Cause;
 use crate::findings::{ReproducedClass, Reproduction};
-use crate::hunt::{Class, Verdict};
+use crate::hunt::{Class, HuntReport, Verdict};
 
 /// Returns how the tests of a cause were made to fail by others. Races that needed pauses are known from the runs with these.
 pub(super) fn of(cause: &Cause) -> impl Iterator<Item = Reproduction> {
@@ -17,6 +17,17 @@ pub(super) fn of(cause: &Cause) -> impl Iterator<Item = Reproduction> {
             paused: None,
             with: verdict.with,
             without: verdict.without,
+        })
+    })
+}
+
+/// Returns those of the runs with pauses that are races. In such runs a victim fails, too, after what it is beside.
+pub(super) fn paused(all: Vec<Reproduction>, report: &HuntReport) -> impl Iterator<Item = Reproduction> {
+    all.into_iter().filter(|reproduction| {
+        let mut races = report.verdicts.iter().filter(|verdict| verdict.paused.is_some());
+        races.any(|race| {
+            let test = &reproduction.test;
+            race.test.is_named(&test.binary, &test.name)
         })
     })
 }
