@@ -56,7 +56,7 @@ pub(crate) fn observe(
     let is_hunted = !failed.is_empty()
         || !unfinished.is_empty()
         || has_failed && test_command::is_test_command(&args.command);
-    let rerun = args.confirm.then(|| {
+    let mut rerun = args.confirm.then(|| {
         let options = ConfirmOptions {
             budget: args.time_budget,
             jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
@@ -71,13 +71,16 @@ pub(crate) fn observe(
         };
         b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
-    let kept = kept(
+    let mut kept = kept(
         &mut observed,
         &session,
         &dir,
         args.confirm,
         (&args.command, ended),
     );
+    if let Some(rerun) = &mut rerun {
+        kept.reproductions = std::mem::take(&mut rerun.reproductions);
+    }
     let ended_early = kept.ended_early;
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
@@ -138,6 +141,7 @@ pub(super) fn kept(
         account: observed.account.clone(),
         conflicts: take(&mut observed.conflicts),
         locked: take(&mut observed.locked),
+        reproductions: Vec::new(),
         ran: take(&mut observed.ran),
     };
     if !kept.conflicts.is_empty() {

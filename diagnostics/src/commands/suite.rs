@@ -14,6 +14,14 @@ const LISTED: usize = 8;
 /// Runs the command without its tests, and returns the programs that it would have started. There may be none whose tests
 /// are known, if others were left out.
 pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuitePrograms, Box<dyn Error>> {
+    Ok(collect_and_end(launch, command)?.0)
+}
+
+/// As [`collect`], and returns how the command ended: it may have failed after it started some of the programs.
+pub(super) fn collect_and_end(
+    launch: &Launch,
+    command: &[OsString],
+) -> Result<(SuitePrograms, Ended), Box<dyn Error>> {
     let variables = launch
         .variables()
         .into_iter()
@@ -27,7 +35,7 @@ pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuiteProg
         _ if suite.programs.is_empty() && suite.left_out.is_empty() => {
             Err("the command started no test program whose tests are known".into())
         }
-        _ => Ok(suite),
+        _ => Ok((suite, ended)),
     }
 }
 

@@ -165,16 +165,18 @@ impl<'a> SceneRunner<'a> {
                         add(self.run_process(scene, &tests, Threads::AsStarted));
                     }
                 }
-                let queue: Mutex<VecDeque<&TestId>> = Mutex::new(own.iter().collect());
+                let queue = Mutex::new(self.in_turns(&own));
                 let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 let parts = Mutex::new(Vec::new());
                 thread::scope(|scope| {
                     for _ in 0..jobs().min(own.len()) {
                         scope.spawn(|| {
-                            while let Some(test) = next() {
-                                let part =
-                                    self.run_process(scene, std::slice::from_ref(test), Threads::InOrder);
-                                parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+                            while let Some(tests) = next() {
+                                for test in tests {
+                                    let test = std::slice::from_ref(test);
+                                    let part = self.run_process(scene, test, Threads::InOrder);
+                                    parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+                                }
                             }
                         });
                     }
@@ -190,6 +192,22 @@ impl<'a> SceneRunner<'a> {
             result.void = result.void.or(limited);
         }
         result
+    }
+
+    /// Returns the tests that run at one time, each with those that nextest runs only after it, of the same group.
+    fn in_turns<'t>(&self, tests: &'t [TestId]) -> VecDeque<Vec<&'t TestId>> {
+        let mut turns: VecDeque<Vec<&TestId>> = VecDeque::new();
+        for test in tests {
+            let group = self.suite.test_group(test);
+            let mut of_group = turns
+                .iter_mut()
+                .filter(|tests| group.is_some() && self.suite.test_group(tests[0]) == group);
+            match of_group.next() {
+                Some(tests) => tests.push(test),
+                None => turns.push_back(vec![test]),
+            }
+        }
+        turns
     }
 
     fn has_own_process(&self, test: &TestId) -> bool {

@@ -1,5 +1,6 @@
 //! The test programs of a command and their tests, as the command starts them.
 
+use super::launch::test_groups::GroupSettings;
 use super::launch::{Launch, StartedProgram, has_libtest};
 use super::log::binary_of;
 use crate::scene::TestId;
@@ -19,6 +20,8 @@ pub(crate) struct SuitePrograms {
     pub(crate) programs: Vec<TestProgram>,
     /// Programs whose tests cannot be started one by one, and why.
     pub(crate) left_out: Vec<(String, &'static str)>,
+    /// nextest's groups with a single thread, by test.
+    groups: BTreeMap<TestId, String>,
 }
 
 /// A test program and how the command starts it.
@@ -72,6 +75,7 @@ impl SuitePrograms {
     pub(super) fn of(starts: Vec<StartedProgram>) -> Self {
         let mut suite = Self::default();
         let mut of_nextest: BTreeMap<String, BTreeMap<String, Arc<StartedProgram>>> = BTreeMap::new();
+        let mut settings = GroupSettings::default();
         let mut shared: Vec<(StartedProgram, Vec<String>)> = Vec::new();
         for started in starts {
             let is_known = |(known, _): &(StartedProgram, _)| {
@@ -82,6 +86,13 @@ impl SuitePrograms {
             }
             let program = Path::new(&started.program);
             if let Some((binary, test)) = started.nextest_test() {
+                let group = started.test_group();
+                if let Some((group, _)) =
+                    group.filter(|(group, workspace)| settings.has_one_thread(workspace.clone(), group))
+                {
+                    let (binary, name) = (binary.clone(), test.clone());
+                    suite.groups.insert(TestId { binary, name }, group);
+                }
                 of_nextest
                     .entry(binary)
                     .or_default()
@@ -185,6 +196,20 @@ impl SuitePrograms {
             binary: program.binary.clone(),
             name: name.to_owned(),
         })
+    }
+
+    /// Returns the test that the observer or an earlier hunt called so. Its program's name may be qualified here.
+    pub(crate) fn find(&self, wanted: &TestId) -> Option<TestId> {
+        let mut named = self
+            .tests()
+            .into_iter()
+            .filter(|test| test.is_named(&wanted.binary, &wanted.name));
+        named.next().filter(|_| named.next().is_none())
+    }
+
+    /// Returns nextest's group of a test whose tests never run at one time.
+    pub(super) fn test_group(&self, test: &TestId) -> Option<&str> {
+        self.groups.get(test).map(String::as_str)
     }
 
     pub(crate) fn program(&self, binary: &str) -> Option<&TestProgram> {

@@ -1,17 +1,17 @@
 //! The outcome of `hunt`: one paragraph for each cause, then what was run and what was not.
 
 use super::json_line;
-use super::shell_line::shell_line;
+use super::shell_line::rerun_command;
 use super::style::{BOLD, DIM, RED, YELLOW};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
-use crate::commands::hunt::{Cause, Hunted, SharedUse};
+use crate::commands::hunt::{Cause, Hunted};
+use crate::findings::SharedUse;
 use crate::hunt::{Class, Verdict};
 use crate::observe::DOCTEST;
 use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
 use serde::Serialize;
-use std::ffi::OsString;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
@@ -201,13 +201,7 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
         return None;
     }
     let words = rerun_words(&verdict.scene, &verdict.test, &hunted.tests);
-    let words = ["cargo", "cofferdam", "rerun"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(words);
-    let words = words.chain(["--".to_owned()]).map(OsString::from);
-    let words: Vec<OsString> = words.chain(hunted.command.iter().cloned()).collect();
-    shell_line(&words)
+    rerun_command(&words, &hunted.command)
 }
 
 fn help(cause: &Cause) -> String {

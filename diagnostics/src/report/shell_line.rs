@@ -9,3 +9,13 @@ pub(super) fn shell_line(words: &[OsString]) -> Option<String> {
     let line = shlex::try_join(words.iter().map(AsRef::as_ref)).ok()?;
     Some(plain(&line).into_owned())
 }
+
+/// Returns the command that repeats a scene. The words of `command` may be secret: it is for the terminal only.
+pub(super) fn rerun_command(words: &[String], command: &[OsString]) -> Option<String> {
+    let words = ["cargo", "cofferdam", "rerun"]
+        .into_iter()
+        .chain(words.iter().map(String::as_str))
+        .chain(["--"])
+        .map(OsString::from);
+    shell_line(&words.chain(command.iter().cloned()).collect::<Vec<_>>())
+}

@@ -20,7 +20,7 @@ const SETTER: &str = "the_till_opens";
 const BRITTLE: &str = "tickets_are_sold_when_the_till_is_open";
 const RACE: [&str; 2] = ["sales_of_monday_are_printed", "sales_of_sunday_are_printed"];
 
-fn office() -> Package {
+pub(crate) fn office() -> Package {
     let package = Package::new("office", OFFICE);
     let manifest =
         "[package]\nname = \"ticket-office\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
@@ -29,7 +29,7 @@ fn office() -> Package {
     package
 }
 
-fn run(package: &Package, words: &[&str], command: &[&str]) -> Told {
+pub(crate) fn run(package: &Package, words: &[&str], command: &[&str]) -> Told {
     let temp = package.path().join("met");
     let mut cofferdam = package.cofferdam(words, command);
     // The file on which the tests meet is this package's own.

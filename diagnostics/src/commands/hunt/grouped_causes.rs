@@ -1,6 +1,6 @@
 //! Verdicts that have one cause, as one finding.
 
-use super::shared_uses::{SharedUse, shared_uses};
+use crate::findings::{SharedUse, shared_uses};
 use crate::hunt::{Class, Verdict, grouped};
 use cofferdam_conflicts::Conflict;
 
@@ -24,7 +24,8 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
         .cloned()
         .partition(|verdict| verdict.class == Class::TwoRuns);
     for group in grouped(&others) {
-        let uses = shared_uses(group[0], conflicts);
+        let first = group[0];
+        let uses = shared_uses(&first.test, &first.culprits, is_race(first), conflicts);
         let same = causes
             .iter_mut()
             .find(|cause| is_race(&cause.verdicts[0]) && is_race(group[0]) && is_same(&cause.uses, &uses));

@@ -7,7 +7,7 @@ mod junit_failures;
 mod leftovers_in_temp;
 mod paused_races;
 mod repeated_command;
-mod shared_uses;
+mod reproductions;
 
 use super::suite::{choose_all, collect};
 use super::{here, observe, recordings, run_in_foreground};
@@ -24,7 +24,6 @@ pub(crate) use grouped_causes::Cause;
 use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
 use repeated_command::RepeatedCommand;
-pub(crate) use shared_uses::SharedUse;
 use std::error::Error;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -133,7 +132,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let session = recordings::new_name();
     let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
-    let kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
+    let mut kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
     let mut repeated = RepeatedCommand::default();
     repeated.add(ended, &observed_command, &observed);
     let deadline = deadline(lasted);
@@ -174,6 +173,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     report.verdicts.extend(repeated.verdicts());
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
+    let mut reproductions = Vec::new();
     if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
         see(HuntEvent::Pausing {
             resources: conflicts.len(),
@@ -182,8 +182,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
             budget,
             jobs: processors() as usize,
         };
-        observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
+        let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
+        reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
     let mut causes = causes(&report.verdicts, &kept.conflicts);
     for cause in &mut causes {
@@ -191,6 +192,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
             cause.paths = leftovers_in_temp::changed_paths(&cause.verdicts[0].test, &observed.accesses);
         }
     }
+    reproductions.extend(causes.iter().flat_map(reproductions::of));
+    kept.reproductions = reproductions;
+    let _ = kept.write(&base);
     Ok(Hunted {
         command: args.command.clone(),
         tests,

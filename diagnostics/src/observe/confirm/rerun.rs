@@ -14,6 +14,7 @@ use crate::observe::log::Log;
 use crate::observe::log::account_file;
 use crate::observe::log::results::{self, ReportedOutcome};
 use crate::observe::test_process::{TestProcess, wait_for_all};
+use crate::scene::TestId;
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -39,6 +40,15 @@ pub(super) struct Runnable {
     pub(super) started: Arc<StartedProgram>,
     /// Set if the process runs only this test.
     pub(super) own_process: bool,
+}
+
+impl Runnable {
+    pub(super) fn id(&self) -> TestId {
+        TestId {
+            binary: self.binary.clone(),
+            name: self.name.clone(),
+        }
+    }
 }
 
 /// The outcome of a test.

@@ -45,13 +45,25 @@ impl StartedProgram {
 
     /// Returns nextest's names of the program and of the test, if nextest started it for a test.
     pub(crate) fn nextest_test(&self) -> Option<(String, String)> {
-        let value = |wanted: &str| {
-            let found = self.variables.iter().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value)
-        };
-        let test = value("NEXTEST_TEST_NAME").filter(|name| is_test(name, &self.arguments))?;
+        let test = self
+            .variable("NEXTEST_TEST_NAME")
+            .filter(|name| is_test(name, &self.arguments))?;
         let text = |value: &OsString| value.to_string_lossy().into_owned();
-        Some((text(value("NEXTEST_BINARY_ID")?), text(test)))
+        Some((text(self.variable("NEXTEST_BINARY_ID")?), text(test)))
+    }
+
+    /// Returns nextest's group of the test, and the workspace that it is configured in.
+    pub(crate) fn test_group(&self) -> Option<(String, PathBuf)> {
+        let group = self
+            .variable("NEXTEST_TEST_GROUP")?
+            .to_string_lossy()
+            .into_owned();
+        Some((group, self.variable("NEXTEST_WORKSPACE_ROOT")?.into()))
+    }
+
+    fn variable(&self, wanted: &str) -> Option<&OsString> {
+        let found = self.variables.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value)
     }
 
     fn path(folder: &Path, pid: u32) -> PathBuf {

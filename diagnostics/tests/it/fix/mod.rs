@@ -4,6 +4,8 @@
 mod conflicted_example;
 #[cfg(target_os = "linux")]
 mod help_texts;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod proven;
 mod scratch;
 
 use scratch::Scratch;
@@ -89,7 +91,9 @@ fn a_checkout_with_uncommitted_changes_is_not_changed() {
     assert!(!scratch.read("src/lib.rs").contains("serial"));
     let written = scratch.fix(&["--apply", "--allow-dirty"]);
     assert!(
-        written.out.ends_with("; written; observe it once more\n"),
+        written
+            .out
+            .ends_with("; written, not proven: --apply -- COMMAND repeats what failed\n"),
         "{}{}",
         written.out,
         written.err
@@ -731,7 +735,7 @@ fn a_test_with_conditional_keys_is_a_manual_step() {
     let output = scratch.fix(&[]);
     for test in ["t::opens", "closes"] {
         let by_hand = format!(
-            "by hand: #[serial(shop_db)] on {test} in shop: its keys are in a #[cfg_attr], whose condition is unknown\n"
+            "by hand: #[serial(shop_db)] on {test} in shop: its keys are in a #[cfg_attr], whose condition is unknown; "
         );
         assert!(output.out.contains(&by_hand), "{}{}", output.out, output.err);
     }

@@ -2,6 +2,8 @@
 
 static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
+static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 #[test]
 fn a_sets_it() {
     let _guard = LOCK.lock();
