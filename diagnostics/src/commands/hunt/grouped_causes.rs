@@ -16,12 +16,16 @@ pub(crate) struct Cause {
 }
 
 /// Returns the causes, in the order of their first verdicts: verdicts with the same class and culprits have one cause, and so
-/// have races on the same single resource, with the tests that fail beside a second copy because of it.
+/// have races on the same single resource, with the tests that fail beside a second copy because of it. Tests that always fail
+/// come last, as one: they would bury the unstable ones.
 pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
-    let (of_two_runs, others): (Vec<Verdict>, Vec<Verdict>) = verdicts
+    let (failing, unstable): (Vec<Verdict>, Vec<Verdict>) = verdicts
         .iter()
         .cloned()
+        .partition(|verdict| verdict.class == Class::Failing);
+    let (of_two_runs, others): (Vec<Verdict>, Vec<Verdict>) = unstable
+        .into_iter()
         .partition(|verdict| verdict.class == Class::TwoRuns);
     for group in grouped(&others) {
         let uses = shared_uses(group[0], conflicts);
@@ -51,6 +55,13 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
                 paths: Vec::new(),
             }),
         }
+    }
+    if !failing.is_empty() {
+        causes.push(Cause {
+            verdicts: failing,
+            uses: Vec::new(),
+            paths: Vec::new(),
+        });
     }
     causes
 }
@@ -90,6 +101,18 @@ mod tests {
             reruns: 1,
             paused: None,
         }
+    }
+
+    #[test]
+    fn tests_that_always_fail_come_last_together() {
+        let verdicts = [
+            verdict("a", Class::Failing, &[]),
+            verdict("b", Class::Failing, &[]),
+            verdict("c", Class::Victim, &["d"]),
+        ];
+        let causes = causes(&verdicts, &[]);
+        let sizes: Vec<usize> = causes.iter().map(|cause| cause.verdicts.len()).collect();
+        assert_eq!(sizes, [1, 2]);
     }
 
     #[test]

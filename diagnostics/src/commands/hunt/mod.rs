@@ -159,7 +159,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let mut causes = causes(&report.verdicts, &kept.conflicts);
     for cause in &mut causes {
         if cause.verdicts[0].class == Class::Leftover {
-            cause.paths = leftovers_in_temp::changed_paths(&cause.verdicts[0].test, &observed.accesses);
+            cause.paths = leftovers_in_temp::used_paths(&cause.verdicts[0].test, &observed.accesses);
         }
     }
     Ok(Hunted {
