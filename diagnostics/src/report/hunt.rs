@@ -75,7 +75,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     resources(out, cause)?;
     if let Some(rerun) = rerun(verdict, hunted) {
         let note = match verdict.paused {
-            Some(_) => " (without pauses, it rarely fails)",
+            Some(_) => " (without the pauses)",
             None => "",
         };
         writeln!(out, "  {DIM}rerun{note}:{DIM:#} {}", plain(&rerun))?;
@@ -181,15 +181,17 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
 }
 
 fn places(shared: &SharedUse) -> String {
-    let word = if shared.culprit_writes { "changed" } else { "used" };
+    let word = |writes| if writes { "changed" } else { "used" };
     let culprit = shared
         .culprit_place
         .as_ref()
-        .map(|place| format!("{word} at {place}"));
+        .map(|place| format!("{} at {place}", word(shared.culprit_writes)));
+    // That the culprit changes it is enough to know.
+    let own_word = word(shared.test_writes && !shared.culprit_writes);
     let own = shared
         .test_place
         .as_ref()
-        .map(|place| format!("used by the test at {place}"));
+        .map(|place| format!("{own_word} by the test at {place}"));
     let places: Vec<String> = culprit.into_iter().chain(own).collect();
     match places.is_empty() {
         true => String::new(),
@@ -257,7 +259,7 @@ fn help(cause: &Cause, hunted: &Hunted) -> String {
              before it"
                 .to_owned()
         }
-        Class::Failing => "nothing about it is unstable; fix the test or the code".to_owned(),
+        Class::Failing => "it is not unstable: fix the test or the code".to_owned(),
         Class::Unexplained { .. } if hunted.report.untried.is_empty() => {
             "run the command above with --times 100: it shows how often the test fails, and what it prints then"
                 .to_owned()
@@ -499,6 +501,32 @@ mod tests {
     }
 
     #[test]
+    fn the_test_that_changes_the_resource_is_named() {
+        let shared = |culprit_writes, test_writes| SharedUse {
+            resource: cofferdam::Resource::env("CURRENCY"),
+            culprit_place: Some("tests/a.rs:3".to_owned()),
+            culprit_writes,
+            test_place: Some("tests/a.rs:9".to_owned()),
+            test_writes,
+            help: String::new(),
+        };
+        for (culprit, own, wanted) in [
+            (
+                true,
+                true,
+                ": changed at tests/a.rs:3, used by the test at tests/a.rs:9",
+            ),
+            (
+                false,
+                true,
+                ": used at tests/a.rs:3, changed by the test at tests/a.rs:9",
+            ),
+        ] {
+            assert_eq!(places(&shared(culprit, own)), wanted);
+        }
+    }
+
+    #[test]
     fn the_rate_of_a_test_that_fails_by_itself_is_that_of_its_runs_alone() {
         let own = verdict(Class::Own, &[], FailureRate::default(), rate_of(20, 100));
         assert_says(own, "failed in 20 of 100 runs alone: 13.3 to 28.9 %");
@@ -524,7 +552,9 @@ mod tests {
         let text = text(Verdict { paused, ..set }, &CARGO);
         assert!(text.contains("fails beside a or b\n"), "{text}");
         assert!(
-            text.contains("rerun (without pauses, it rarely fails): cargo cofferdam rerun total a b --parallel --times 100 --"),
+            text.contains(
+                "rerun (without the pauses): cargo cofferdam rerun total a b --parallel --times 100 --"
+            ),
             "{text}"
         );
     }
@@ -543,7 +573,7 @@ mod tests {
     #[test]
     fn a_test_that_always_fails_under_nextest_may_need_another_before_it() {
         let failing = verdict(Class::Failing, &[], rate_of(7, 7), rate_of(3, 3));
-        assert_says(failing.clone(), "help: nothing about it is unstable");
+        assert_says(failing.clone(), "help: it is not unstable");
         let text = text(failing, &["cargo", "nextest", "run"]);
         assert!(
             text.contains("if it passes under `cargo test`, a hunt there names"),

@@ -16,7 +16,7 @@ pub(crate) struct Cause {
 }
 
 /// Returns the causes, in the order of their first verdicts: verdicts with the same class and culprits have one cause, and so
-/// have races on the same single resource, with the tests that fail beside a second copy because of it. Tests that always fail
+/// have races on the same single resource or of the same two tests, with the tests that fail beside a second copy because of it. Tests that always fail
 /// come last, as one: they would bury the unstable ones.
 pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
@@ -29,9 +29,10 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
         .partition(|verdict| verdict.class == Class::TwoRuns);
     for group in grouped(&others) {
         let uses = shared_uses(group[0], conflicts);
-        let same = causes
-            .iter_mut()
-            .find(|cause| is_race(&cause.verdicts[0]) && is_race(group[0]) && is_same(&cause.uses, &uses));
+        let same = causes.iter_mut().find(|cause| {
+            let is_one = is_same(&cause.uses, &uses) || is_mutual(&cause.verdicts, group[0]);
+            is_race(&cause.verdicts[0]) && is_race(group[0]) && is_one
+        });
         let verdicts = group.into_iter().cloned();
         match same {
             Some(cause) => cause.verdicts.extend(verdicts),
@@ -74,6 +75,13 @@ fn is_same(some: &[SharedUse], others: &[SharedUse]) -> bool {
     matches!((some, others), ([one], [other]) if one.resource == other.resource)
 }
 
+/// Returns whether one of these tests fails beside the other, and that beside it.
+fn is_mutual(verdicts: &[Verdict], other: &Verdict) -> bool {
+    verdicts
+        .iter()
+        .any(|one| one.culprits.contains(&other.test) && other.culprits.contains(&one.test))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +109,18 @@ mod tests {
             reruns: 1,
             paused: None,
         }
+    }
+
+    #[test]
+    fn two_tests_that_fail_beside_each_other_have_one_cause() {
+        let verdicts = [
+            verdict("a", Class::Race, &["b"]),
+            verdict("b", Class::Race, &["a"]),
+            verdict("c", Class::Race, &["a"]),
+        ];
+        let causes = causes(&verdicts, &[]);
+        let sizes: Vec<usize> = causes.iter().map(|cause| cause.verdicts.len()).collect();
+        assert_eq!(sizes, [2, 1]);
     }
 
     #[test]

@@ -13,8 +13,10 @@ pub(crate) struct SharedUse {
     pub(crate) culprit_place: Option<String>,
     /// Whether the culprit changes it.
     pub(crate) culprit_writes: bool,
-    /// The line where the test uses it, if it is known.
+    /// The line where the test changes or uses it, if it is known.
     pub(crate) test_place: Option<String>,
+    /// Whether the test changes it.
+    pub(crate) test_writes: bool,
     /// What ends a conflict on it.
     pub(crate) help: String,
 }
@@ -41,6 +43,7 @@ pub(super) fn shared_uses(verdict: &Verdict, conflicts: &[Conflict]) -> Vec<Shar
                     culprit_place: place(culprit),
                     culprit_writes: culprit.writes(),
                     test_place: place(own),
+                    test_writes: own.writes(),
                     help: conflict.help.clone(),
                 });
             }
