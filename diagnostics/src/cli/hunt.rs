@@ -37,7 +37,7 @@ pub(crate) struct HuntArgs {
     /// Time limit for the hunt, after the first run of the command.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     pub(crate) time_budget: Duration,
-    /// Run each test of the suite alone, too.
+    /// Run each test of a slow suite alone, too.
     #[arg(long)]
     pub(crate) alone: bool,
     /// Start from the tests that failed in this JUnit report.

@@ -206,6 +206,7 @@ mod tests {
                     resource: Resource::file("/w/report.csv"),
                     culprit_place: Some("tests/shop.rs:7".to_owned()),
                     culprit_writes: true,
+                    test_writes: false,
                     test_place: None,
                     help: String::new(),
                 }],

@@ -16,8 +16,10 @@ pub(crate) struct SharedUse {
     pub(crate) culprit_place: Option<String>,
     /// Whether the culprit changes it.
     pub(crate) culprit_writes: bool,
-    /// The line where the test uses it, if it is known.
+    /// The line where the test changes or uses it, if it is known.
     pub(crate) test_place: Option<String>,
+    /// Whether the test changes it.
+    pub(crate) test_writes: bool,
     /// What ends a conflict on it. A file with the conflicts has it there.
     #[serde(skip)]
     pub(crate) help: String,
@@ -49,6 +51,7 @@ pub(crate) fn shared_uses(
                     culprit_place: place(culprit),
                     culprit_writes: culprit.writes(),
                     test_place: place(own),
+                    test_writes: own.writes(),
                     help: conflict.help.clone(),
                 });
             }

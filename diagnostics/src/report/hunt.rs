@@ -50,7 +50,6 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         return Ok(());
     };
     let test = plain(&verdict.test.to_string()).into_owned();
-    let culprits = names(&verdict.culprits);
     let style = match verdict.class {
         Class::Unexplained { .. } => YELLOW,
         _ => RED,
@@ -59,15 +58,11 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         out,
         "{style}{}:{style:#} {BOLD}{test}{BOLD:#} {}",
         verdict.class.id(),
-        what(verdict, &culprits)
+        what(verdict)
     )?;
     for other in others.iter().take(LISTED) {
         let is_same = other.class == verdict.class && other.culprits == verdict.culprits;
-        let how = if is_same {
-            "too".to_owned()
-        } else {
-            what(other, &names(&other.culprits))
-        };
+        let how = if is_same { "too".to_owned() } else { what(other) };
         writeln!(out, "  {} {how}", plain(&other.test.to_string()))?;
     }
     if others.len() > LISTED {
@@ -82,21 +77,29 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     }
     resources(out, cause)?;
     if let Some(rerun) = rerun(verdict, hunted) {
-        writeln!(out, "  {DIM}rerun:{DIM:#} {rerun}")?;
+        let note = match verdict.paused {
+            Some(_) => " (without the pauses)",
+            None => "",
+        };
+        writeln!(out, "  {DIM}rerun{note}:{DIM:#} {rerun}")?;
     }
-    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&help(cause)))
+    writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&help(cause, hunted)))
 }
 
-fn names(tests: &[TestId]) -> String {
+fn names(tests: &[TestId], conjunction: &str) -> String {
     let names: Vec<String> = tests.iter().map(|test| plain(&test.name).into_owned()).collect();
-    names.join(" and ")
+    names.join(conjunction)
 }
 
 /// Returns what happens to the test.
-fn what(verdict: &Verdict, culprits: &str) -> String {
+fn what(verdict: &Verdict) -> String {
+    // Each culprit that was shown with pauses suffices; otherwise they are a minimal set.
+    let conjunction = if verdict.paused.is_some() { " or " } else { " and " };
+    let culprits = names(&verdict.culprits, conjunction);
     match &verdict.class {
         Class::Victim => format!("fails after {culprits}"),
-        Class::Brittle => format!("fails unless {culprits} ran before it"),
+        // Another test may set the same state.
+        Class::Brittle => format!("fails alone, and passes after {culprits}"),
         Class::Race => format!("fails beside {culprits}"),
         Class::Own => "fails now and then, also alone".to_owned(),
         Class::Load => "fails while the processors are busy".to_owned(),
@@ -119,9 +122,10 @@ fn rates(verdict: &Verdict) -> Option<String> {
         return Some(format!("with pauses where they use it: {}", plain(reason)));
     }
     let (with, without) = (rate(verdict.with), rate(verdict.without));
+    let others = if verdict.culprits.len() == 1 { "it" } else { "them" };
     Some(match verdict.class {
-        Class::Victim | Class::Brittle => format!("failed in {without} alone, in {with} after it"),
-        Class::Race => format!("failed in {with} beside it, in {without} alone"),
+        Class::Victim | Class::Brittle => format!("failed in {without} alone, in {with} after {others}"),
+        Class::Race => format!("failed in {with} beside {others}, in {without} alone"),
         Class::Own => {
             let (low, high) = verdict.without.interval();
             let percent = |share: f64| share * 100.0;
@@ -134,18 +138,21 @@ fn rates(verdict: &Verdict) -> Option<String> {
         Class::Load => format!("failed in {with} with busy processors, in {without} without"),
         Class::TwoRuns => format!("failed in {with} with a second copy, in {without} without"),
         Class::Cascade => format!("failed in {with} after that failure, in {without} without it"),
-        Class::Leftover if verdict.with == verdict.without => {
-            "passed with an empty temporary directory, and failed in every other run".to_owned()
-        }
+        // One run leaves behind what the next fails at and removes.
+        Class::Leftover if verdict.with.runs == 0 => format!(
+            "failed in every other of {}",
+            count(verdict.without.runs.into(), "run")
+        ),
+        Class::Leftover => format!("failed in {with}, in {without} without what earlier runs left behind"),
         Class::Unexplained { .. } if verdict.with.runs > 0 => format!("failed in {with}"),
-        Class::Leftover | Class::Failing | Class::Unexplained { .. } => return None,
+        Class::Failing | Class::Unexplained { .. } => return None,
     })
 }
 
 /// Writes what the test shares with the tests that make it fail.
 fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
     for path in cause.paths.iter().take(RESOURCES) {
-        writeln!(out, "  it creates {}", plain(path))?;
+        writeln!(out, "  it uses {}", plain(path))?;
     }
     let has_others = matches!(
         cause.verdicts[0].class,
@@ -155,8 +162,8 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
         return Ok(());
     }
     if cause.uses.is_empty() {
-        let what = "nothing that both use was observed: perhaps memory, such as a static";
-        return writeln!(out, "  {DIM}through {what}{DIM:#}");
+        let what = "no resource that both use was observed: perhaps memory, such as a static";
+        return writeln!(out, "  {DIM}{what}{DIM:#}");
     }
     if let [shared] = cause.uses.as_slice() {
         let resource = shared.resource.to_string();
@@ -179,15 +186,17 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
 }
 
 fn places(shared: &SharedUse) -> String {
-    let word = if shared.culprit_writes { "changed" } else { "used" };
+    let word = |writes| if writes { "changed" } else { "used" };
     let culprit = shared
         .culprit_place
         .as_ref()
-        .map(|place| format!("{word} at {place}"));
+        .map(|place| format!("{} at {place}", word(shared.culprit_writes)));
+    // That the culprit changes it is enough to know.
+    let own_word = word(shared.test_writes && !shared.culprit_writes);
     let own = shared
         .test_place
         .as_ref()
-        .map(|place| format!("used by the test at {place}"));
+        .map(|place| format!("{own_word} by the test at {place}"));
     let places: Vec<String> = culprit.into_iter().chain(own).collect();
     match places.is_empty() {
         true => String::new(),
@@ -200,11 +209,14 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
     if verdict.scene.tests.is_empty() {
         return None;
     }
-    let words = rerun_words(&verdict.scene, &verdict.test, &hunted.tests);
+    let mut words = rerun_words(&verdict.scene, &verdict.test, &hunted.tests);
+    if verdict.paused.is_some() {
+        words.extend(["--times", "100"].map(str::to_owned));
+    }
     rerun_command(&words, &hunted.command)
 }
 
-fn help(cause: &Cause) -> String {
+fn help(cause: &Cause, hunted: &Hunted) -> String {
     let verdict = &cause.verdicts[0];
     let culprits = verdict
         .culprits
@@ -226,18 +238,30 @@ fn help(cause: &Cause) -> String {
         ),
         Class::Race => match cause.uses.first() {
             Some(shared) if !shared.help.is_empty() => shared.help.clone(),
-            _ => "run the two one after the other, or give each its own state".to_owned(),
+            _ => "run them one after the other, or give each its own state".to_owned(),
         },
         Class::Own => {
             "no other test is involved: look at its threads, its use of the clock, and randomness".to_owned()
         }
         Class::Load => "wait for the event itself instead of a fixed time".to_owned(),
-        Class::Leftover => "remove what it creates, or create it in a temporary directory".to_owned(),
+        Class::Leftover => {
+            "remove what it creates, or create it in a new directory, as `tempfile::tempdir()` does".to_owned()
+        }
         Class::TwoRuns => "replace the fixed path, port or name by one that differs between runs".to_owned(),
         Class::Cascade => format!("fix {culprits} first; its panic made the others fail"),
-        Class::Failing => "nothing about it is unstable; fix the test or the code".to_owned(),
+        // There, no test runs after another.
+        Class::Failing if hunted.command.iter().any(|word| word == "nextest") => {
+            "fix the test or the code; if it passes under `cargo test`, a hunt there names the test that it needs \
+             before it"
+                .to_owned()
+        }
+        Class::Failing => "it is not unstable: fix the test or the code".to_owned(),
         Class::Unexplained { why } if why == DOCTEST => {
             "only a test function can be examined: call the same from one".to_owned()
+        }
+        Class::Unexplained { .. } if hunted.report.untried.is_empty() => {
+            "run the command above with --times 100: it shows how often the test fails, and what it prints then"
+                .to_owned()
         }
         Class::Unexplained { .. } => "a larger --time-budget allows more runs".to_owned(),
     }
@@ -344,7 +368,11 @@ impl<'a> HuntView<'a> {
         Self {
             version: VERSION,
             tests: hunted.tests.len() + hunted.doc_tests,
-            causes: hunted.causes.iter().map(CauseView::of).collect(),
+            causes: hunted
+                .causes
+                .iter()
+                .map(|cause| CauseView::of(cause, hunted))
+                .collect(),
             regimes: regimes
                 .map(|regime| RegimeView {
                     regime: regime.regime.to_string(),
@@ -375,7 +403,7 @@ impl<'a> HuntView<'a> {
 }
 
 impl<'a> CauseView<'a> {
-    fn of(cause: &'a Cause) -> Self {
+    fn of(cause: &'a Cause, hunted: &Hunted) -> Self {
         let first = &cause.verdicts[0];
         let rate = |rate: FailureRate| RateView {
             failed: rate.failed,
@@ -404,7 +432,7 @@ impl<'a> CauseView<'a> {
             resources: cause.uses.iter().map(resource).collect(),
             paths: &cause.paths,
             reruns: cause.verdicts.iter().map(|verdict| verdict.reruns).sum(),
-            help: help(cause),
+            help: help(cause, hunted),
         }
     }
 }
@@ -412,34 +440,166 @@ impl<'a> CauseView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hunt::HuntReport;
     use crate::scene::{Arrangement, Scene};
 
-    #[test]
-    fn a_test_that_fails_by_itself_has_its_rate_with_an_interval() {
-        let test = TestId {
+    fn test(name: &str) -> TestId {
+        TestId {
             binary: "shop".to_owned(),
-            name: "a".to_owned(),
-        };
-        let verdict = Verdict {
-            class: Class::Own,
-            culprits: Vec::new(),
-            with: FailureRate::default(),
-            without: FailureRate { failed: 5, runs: 100 },
+            name: name.to_owned(),
+        }
+    }
+
+    fn rate_of(failed: u32, runs: u32) -> FailureRate {
+        FailureRate { failed, runs }
+    }
+
+    fn verdict(class: Class, culprits: &[&str], with: FailureRate, without: FailureRate) -> Verdict {
+        let culprits: Vec<TestId> = culprits.iter().map(|name| test(name)).collect();
+        Verdict {
+            test: test("total"),
+            class,
             scene: Scene {
-                tests: vec![test.clone()],
-                arrangement: Arrangement::Alone,
+                tests: [&[test("total")], culprits.as_slice()].concat(),
+                arrangement: Arrangement::Parallel,
                 load: 0,
                 twice: false,
                 empty_temp: false,
             },
-            reruns: 100,
+            culprits,
+            with,
+            without,
+            reruns: 1,
             paused: None,
-            test,
+        }
+    }
+
+    /// The paragraph on one verdict of a hunt of this command.
+    fn text(verdict: Verdict, command: &[&str]) -> String {
+        let cause = Cause {
+            verdicts: vec![verdict.clone()],
+            uses: Vec::new(),
+            paths: Vec::new(),
         };
-        let rates = rates(&verdict);
-        assert_eq!(
-            rates.as_deref(),
-            Some("failed in 5 of 100 runs alone: 2.2 to 11.2 %")
+        let hunted = Hunted {
+            command: command.iter().map(Into::into).collect(),
+            tests: vec![test("total")],
+            left_out: Vec::new(),
+            ended: crate::exit_code::Ended::Passed,
+            command_runs: rate_of(0, 1),
+            doc_tests: 0,
+            report: HuntReport {
+                regimes: Vec::new(),
+                verdicts: vec![verdict],
+                untried: Vec::new(),
+            },
+            causes: vec![cause],
+            seed: 7,
+            left: Vec::new(),
+            is_interrupted: false,
+        };
+        let mut out = Vec::new();
+        human(&mut out, &hunted).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+    }
+
+    const CARGO: [&str; 2] = ["cargo", "test"];
+
+    #[track_caller]
+    fn assert_says(verdict: Verdict, wanted: &str) {
+        let text = text(verdict, &CARGO);
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+
+    #[test]
+    fn the_test_that_changes_the_resource_is_named() {
+        let shared = |culprit_writes, test_writes| SharedUse {
+            resource: cofferdam::Resource::env("CURRENCY"),
+            culprit_place: Some("tests/a.rs:3".to_owned()),
+            culprit_writes,
+            test_place: Some("tests/a.rs:9".to_owned()),
+            test_writes,
+            help: String::new(),
+        };
+        for (culprit, own, wanted) in [
+            (
+                true,
+                true,
+                ": changed at tests/a.rs:3, used by the test at tests/a.rs:9",
+            ),
+            (
+                false,
+                true,
+                ": used at tests/a.rs:3, changed by the test at tests/a.rs:9",
+            ),
+        ] {
+            assert_eq!(places(&shared(culprit, own)), wanted);
+        }
+    }
+
+    #[test]
+    fn the_rate_of_a_test_that_fails_by_itself_is_that_of_its_runs_alone() {
+        let own = verdict(Class::Own, &[], FailureRate::default(), rate_of(20, 100));
+        assert_says(own, "failed in 20 of 100 runs alone: 13.3 to 28.9 %");
+    }
+
+    #[test]
+    fn other_tests_may_set_the_state_of_a_brittle_test_too() {
+        let brittle = verdict(Class::Brittle, &["open"], rate_of(0, 3), rate_of(10, 10));
+        assert_says(
+            brittle,
+            "brittle: shop::total fails alone, and passes after open\n",
+        );
+    }
+
+    #[test]
+    fn each_culprit_with_pauses_suffices_and_other_culprits_are_needed_together() {
+        let set = verdict(Class::Race, &["a", "b"], rate_of(4, 9), rate_of(0, 30));
+        assert_says(
+            set.clone(),
+            "fails beside a and b\n  failed in 4 of 9 runs beside them,",
+        );
+        let paused = Some("total failed in 4 of 4 runs beside a".to_owned());
+        let text = text(Verdict { paused, ..set }, &CARGO);
+        assert!(text.contains("fails beside a or b\n"), "{text}");
+        assert!(
+            text.contains(
+                "rerun (without the pauses): cargo cofferdam rerun total a b --parallel --times 100 --"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_leftover_is_shown_by_runs_without_it() {
+        let leftover = verdict(Class::Leftover, &[], rate_of(9, 9), rate_of(0, 2));
+        assert_says(
+            leftover,
+            "failed in 9 of 9 runs, in 0 of 2 runs without what earlier runs left behind",
+        );
+        let alternating = verdict(Class::Leftover, &[], FailureRate::default(), rate_of(6, 12));
+        assert_says(alternating, "failed in every other of 12 runs");
+    }
+
+    #[test]
+    fn a_test_that_always_fails_under_nextest_may_need_another_before_it() {
+        let failing = verdict(Class::Failing, &[], rate_of(7, 7), rate_of(3, 3));
+        assert_says(failing.clone(), "help: it is not unstable");
+        let text = text(failing, &["cargo", "nextest", "run"]);
+        assert!(
+            text.contains("if it passes under `cargo test`, a hunt there names"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn more_time_is_recommended_only_where_it_was_short() {
+        let why = "it did not fail again often enough".to_owned();
+        let unexplained = verdict(Class::Unexplained { why }, &[], rate_of(1, 7), rate_of(0, 200));
+        let text = text(unexplained, &CARGO);
+        assert!(
+            text.contains("--times 100") && !text.contains("--time-budget"),
+            "{text}"
         );
     }
 }

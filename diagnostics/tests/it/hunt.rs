@@ -171,6 +171,25 @@ fn a_name_that_fits_several_tests_is_refused_with_their_names() {
 }
 
 #[test]
+fn a_brittle_test_is_found_though_another_sets_its_state_in_each_order() {
+    let set = "OPEN.store(true, std::sync::atomic::Ordering::Relaxed)";
+    let package = Package::new(
+        "till",
+        &format!(
+            "static OPEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);\n\
+             #[test] fn a_opens() {{ {set} }}\n\
+             #[test] fn b_needs() {{ assert!(OPEN.load(std::sync::atomic::Ordering::Relaxed)) }}\n\
+             #[test] fn c_opens() {{ {set} }}\n"
+        ),
+    );
+    // With this seed, another test comes before it in the random order, too.
+    let told = run(&package, &["hunt", "--format", "json", "--seed", "1"], &CARGO);
+    let causes = causes(&report(&told));
+    let is_found = |cause: &String| cause.starts_with("brittle: b_needs < ");
+    assert!(causes.len() == 1 && causes.iter().all(is_found), "{causes:#?}");
+}
+
+#[test]
 fn a_stable_suite_is_stable_in_every_regime() {
     let package = Package::new(
         "stable",

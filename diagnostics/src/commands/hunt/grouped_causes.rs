@@ -16,19 +16,24 @@ pub(crate) struct Cause {
 }
 
 /// Returns the causes, in the order of their first verdicts: verdicts with the same class and culprits have one cause, and so
-/// have races on the same single resource, with the tests that fail beside a second copy because of it.
+/// have races on the same single resource or of the same two tests, with the tests that fail beside a second copy because of it. Tests that always fail
+/// come last, as one: they would bury the unstable ones.
 pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
-    let (of_two_runs, others): (Vec<Verdict>, Vec<Verdict>) = verdicts
+    let (failing, unstable): (Vec<Verdict>, Vec<Verdict>) = verdicts
         .iter()
         .cloned()
+        .partition(|verdict| verdict.class == Class::Failing);
+    let (of_two_runs, others): (Vec<Verdict>, Vec<Verdict>) = unstable
+        .into_iter()
         .partition(|verdict| verdict.class == Class::TwoRuns);
     for group in grouped(&others) {
         let first = group[0];
         let uses = shared_uses(&first.test, &first.culprits, is_race(first), conflicts);
-        let same = causes
-            .iter_mut()
-            .find(|cause| is_race(&cause.verdicts[0]) && is_race(group[0]) && is_same(&cause.uses, &uses));
+        let same = causes.iter_mut().find(|cause| {
+            let is_one = is_same(&cause.uses, &uses) || is_mutual(&cause.verdicts, group[0]);
+            is_race(&cause.verdicts[0]) && is_race(group[0]) && is_one
+        });
         let verdicts = group.into_iter().cloned();
         match same {
             Some(cause) => cause.verdicts.extend(verdicts),
@@ -53,6 +58,13 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
             }),
         }
     }
+    if !failing.is_empty() {
+        causes.push(Cause {
+            verdicts: failing,
+            uses: Vec::new(),
+            paths: Vec::new(),
+        });
+    }
     causes
 }
 
@@ -62,6 +74,13 @@ fn is_race(verdict: &Verdict) -> bool {
 
 fn is_same(some: &[SharedUse], others: &[SharedUse]) -> bool {
     matches!((some, others), ([one], [other]) if one.resource == other.resource)
+}
+
+/// Returns whether one of these tests fails beside the other, and that beside it.
+fn is_mutual(verdicts: &[Verdict], other: &Verdict) -> bool {
+    verdicts
+        .iter()
+        .any(|one| one.culprits.contains(&other.test) && other.culprits.contains(&one.test))
 }
 
 #[cfg(test)]
@@ -91,6 +110,30 @@ mod tests {
             reruns: 1,
             paused: None,
         }
+    }
+
+    #[test]
+    fn tests_that_fail_beside_each_other_have_one_cause() {
+        let verdicts = [
+            verdict("a", Class::Race, &["b"]),
+            verdict("b", Class::Race, &["a"]),
+            verdict("c", Class::Race, &["a"]),
+        ];
+        let causes = causes(&verdicts, &[]);
+        let sizes: Vec<usize> = causes.iter().map(|cause| cause.verdicts.len()).collect();
+        assert_eq!(sizes, [3]);
+    }
+
+    #[test]
+    fn tests_that_always_fail_come_last_together() {
+        let verdicts = [
+            verdict("a", Class::Failing, &[]),
+            verdict("b", Class::Failing, &[]),
+            verdict("c", Class::Victim, &["d"]),
+        ];
+        let causes = causes(&verdicts, &[]);
+        let sizes: Vec<usize> = causes.iter().map(|cause| cause.verdicts.len()).collect();
+        assert_eq!(sizes, [1, 2]);
     }
 
     #[test]

@@ -34,6 +34,10 @@ use std::time::{Duration, Instant};
 const LIMIT_FACTOR: u32 = 10;
 const LIMIT_EXTRA: Duration = Duration::from_secs(30);
 
+/// Each test runs alone without a request if that takes at most this part of the time budget, even if each takes as long as
+/// the command.
+const ALONE_SHARE: u32 = 4;
+
 /// The longest time in which tests that share something run together with pauses; proving that one fails may take as long
 /// again.
 const PAUSED_BUDGET: Duration = Duration::from_secs(30);
@@ -162,9 +166,11 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
         .deadline(deadline);
     let mut scenes = BudgetedScenes::new(runner, record, &kept.conflicts);
+    // A test may need what another does, which comes before it in each order that was tried.
+    let is_quick = lasted.saturating_mul(tests.len() as u32) <= args.time_budget / ALONE_SHARE;
     let options = HuntOptions {
+        alone_for_all: args.alone || given.is_empty() && is_quick,
         given,
-        alone_for_all: args.alone,
         seed: origin.seed,
         cores: processors(),
     };
@@ -189,7 +195,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let mut causes = causes(&report.verdicts, &kept.conflicts);
     for cause in &mut causes {
         if cause.verdicts[0].class == Class::Leftover {
-            cause.paths = leftovers_in_temp::changed_paths(&cause.verdicts[0].test, &observed.accesses);
+            cause.paths = leftovers_in_temp::used_paths(&cause.verdicts[0].test, &observed.accesses);
         }
     }
     reproductions.extend(causes.iter().flat_map(reproductions::of));
