@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         Command::Rerun(args) => return rerun(&args),
         #[cfg(not(has_observer))]
         Command::Hunt(_) | Command::Rerun(_) => {
-            report::complain(&*commands::observe::unobservable());
+            report::complain(&*commands::unobservable());
             return ExitCode::from(exit_code::UNKNOWN);
         }
         Command::Fix(args) => return fix(&args),

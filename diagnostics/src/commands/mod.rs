@@ -82,6 +82,14 @@ fn run_in_foreground(
     }
 }
 
+/// Returns the reason no suite can be observed on this system.
+#[cfg(not(has_observer))]
+pub(crate) fn unobservable() -> Box<dyn std::error::Error> {
+    "observation needs Linux on x86_64 with glibc; on this system, `cargo cofferdam run -- COMMAND` reports the \
+     conflicts that a suite with cofferdam records itself"
+        .into()
+}
+
 /// What a command came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {

@@ -183,13 +183,5 @@ fn processors() -> usize {
 /// Fails: only Linux on x86_64 with glibc can be observed.
 #[cfg(not(has_observer))]
 pub(crate) fn observe(_args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
-    Err(unobservable())
-}
-
-/// Returns the reason no suite can be observed on this system.
-#[cfg(not(has_observer))]
-pub(crate) fn unobservable() -> Box<dyn Error> {
-    "observation needs Linux on x86_64 with glibc; on this system, `cargo cofferdam run -- COMMAND` reports the \
-     conflicts that a suite with cofferdam records itself"
-        .into()
+    Err(super::unobservable())
 }

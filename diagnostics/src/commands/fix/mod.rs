@@ -1,8 +1,8 @@
 //! `fix`: proposes or applies changes that end the observed conflicts, and proves that they do.
 
 mod applying;
+mod change_proof;
 mod order_dependence;
-mod proof;
 #[cfg(has_observer)]
 mod proving;
 
@@ -14,10 +14,10 @@ use crate::fix::proposal::{self, Mechanism, Proposal};
 use crate::fix::test_sources::Sources;
 use crate::fix::unused_attributes::{self, ExecutedFunction, UnusedAttribute};
 use applying::Applied;
+pub(crate) use change_proof::{Proof, ProofOutcome};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
 pub(crate) use order_dependence::{OrderDependence, PlacedTest};
-pub(crate) use proof::{Proof, ProofOutcome};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::ffi::OsString;
@@ -124,7 +124,7 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
             #[cfg(has_observer)]
             proving::apply(args, &mut fixed, &observation, &sources)?;
             #[cfg(not(has_observer))]
-            return Err(super::observe::unobservable());
+            return Err(super::unobservable());
         }
     }
     Ok(fixed)

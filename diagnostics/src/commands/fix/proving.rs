@@ -1,7 +1,7 @@
 //! Applies a proposal and repeats what had failed; keeps what is proven to end that.
 
 use super::applying::Applied;
-use super::proof::{Proof, ProofOutcome};
+use super::change_proof::{Proof, ProofOutcome};
 use super::{Fixed, mechanism};
 use crate::cli::FixArgs;
 use crate::commands::suite::collect_and_end;

@@ -2,8 +2,6 @@
 
 static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
 #[test]
 fn a_sets_it() {
     let _guard = LOCK.lock();
