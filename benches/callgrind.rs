@@ -1,4 +1,4 @@
-//! What it costs that one could record, while one does not: instructions, beside a library without the question.
+//! The cost of recording hooks while recording is off: instructions, compared with a library without them.
 //!
 //! Instructions are counted, not timed, so this is the one benchmark that fails when its target is missed.
 
@@ -13,10 +13,11 @@ use program::Program;
 use std::process::{Command, ExitCode};
 
 const RUNS: usize = 5;
-/// More than the counts of one program differ from run to run: hash seeds and the kernel's answers are never the same.
+/// The greatest accepted ratio. Counts of one program vary by less between runs, because of hash seeds and the kernel's
+/// answers.
 const LIMIT: f64 = 1.01;
 
-/// Instructions of one run, or why they cannot be counted.
+/// Returns the instructions of one run, or the reason why they cannot be counted.
 #[expect(
     clippy::disallowed_methods,
     reason = "a benchmark of processes has to start them"
@@ -29,11 +30,11 @@ fn instructions(program: &Program, arguments: [&str; 2]) -> Result<f64, String> 
         valgrind.env_remove(name);
     }
     let done = valgrind.output().map_err(|error| format!("valgrind: {error}"))?;
-    let told = String::from_utf8_lossy(&done.stderr);
-    let counted = told.lines().find_map(|line| line.split_once("Collected : "));
+    let text = String::from_utf8_lossy(&done.stderr);
+    let counted = text.lines().find_map(|line| line.split_once("Collected : "));
     counted
         .and_then(|(_, number)| number.trim().parse().ok())
-        .ok_or_else(|| format!("valgrind counted nothing:\n{told}"))
+        .ok_or_else(|| format!("valgrind counted nothing:\n{text}"))
 }
 
 fn compare(table: &mut Table, plain: &Program, without: &Program) -> Result<bool, String> {

@@ -1,4 +1,4 @@
-//! What `cargo cofferdam check` needs for long journals: time for each line, and memory.
+//! The time and memory of `cargo cofferdam check` for long journals.
 
 mod harness;
 
@@ -14,8 +14,8 @@ const WORKERS: u64 = 16;
 const ROUNDS: usize = 5;
 const SIZES: [u64; 2] = [100_000, 1_000_000];
 
-/// Writes journals of so many lines in all, and of tests that go on for `uses` claims each. Of every 100 claims one is
-/// on a file that other workers write too.
+/// Writes journals with this number of lines in total, of tests with `uses` claims each. Of every 100 claims one is
+/// on a file that other workers also write.
 fn record(base: &Path, lines: u64, uses: u64) {
     for worker in 0..WORKERS {
         let dir = base.join(format!("runs/bench/workers/w{worker}"));
@@ -39,7 +39,7 @@ fn journal(worker: u64, lines: u64, uses: u64) -> String {
         left
     };
     'tests: loop {
-        // Numbers are the process's: no two workers use one.
+        // Numbers are unique in the process.
         number += WORKERS;
         let execution = number;
         line(format_args!(
@@ -65,7 +65,7 @@ fn journal(worker: u64, lines: u64, uses: u64) -> String {
     text
 }
 
-/// What the child does that this program starts: it reads, and tells microseconds and the most KiB it ever had.
+/// The child process: reads, and prints its time in microseconds and its peak memory in KiB.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #[expect(clippy::print_stdout, reason = "this is how the child answers")]
 fn read(base: &Path) {
@@ -84,7 +84,7 @@ fn read(base: &Path) {
     println!("{micros} {peak}");
 }
 
-/// Seconds and MiB of a process that reads these journals.
+/// Returns the seconds and MiB of a process that reads these journals.
 #[expect(
     clippy::disallowed_methods,
     reason = "memory is measured in a process of its own"
@@ -97,8 +97,8 @@ fn measure(base: &Path) -> (f64, f64) {
         .output()
         .expect("it runs once more");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let told = String::from_utf8_lossy(&done.stdout);
-    let mut numbers = told
+    let text = String::from_utf8_lossy(&done.stdout);
+    let mut numbers = text
         .split_whitespace()
         .filter_map(|number| number.parse::<f64>().ok());
     let mut number = || numbers.next().expect("two numbers");
@@ -140,7 +140,7 @@ fn main() {
     if !harness::is_wanted() {
         return;
     }
-    // The folder that a child is to read; cargo itself gives `--bench` and filters, which are no folders.
+    // The directory that a child reads; cargo itself passes `--bench` and filters, which are no directories.
     if let Some(base) = std::env::args_os().nth(2).filter(|base| Path::new(base).is_dir()) {
         read(Path::new(&base));
         return;

@@ -1,4 +1,4 @@
-//! What it costs a suite to build cofferdam for the first time, beside other helpers of tests.
+//! The cost of the first build of cofferdam in a suite, compared with other test helpers.
 
 #[path = "harness/cpu.rs"]
 mod cpu;
@@ -12,7 +12,7 @@ use std::fs;
 
 const ROUNDS: usize = 3;
 
-/// Processor seconds of a build from nothing.
+/// Returns the processor seconds of a clean build.
 fn seconds(scratch: &Scratch) -> Option<f64> {
     let target = scratch.path().join("target");
     if target.exists() {
@@ -24,7 +24,7 @@ fn seconds(scratch: &Scratch) -> Option<f64> {
     Some(cpu::of_children()? - before)
 }
 
-/// The rounds of each, or why there are none.
+/// Returns the rounds of each contender, or the reason why there are none.
 fn measure(scratches: &[Scratch]) -> Result<Vec<Series>, String> {
     for scratch in scratches {
         scratch
@@ -50,9 +50,13 @@ fn main() {
         return;
     }
     let peers = ["rstest 0.28", "serial_test 4.0", "test-context 0.5", "shaku 0.6"];
+    let with_files = "serial_test = { version = \"4.0\", features = [\"file_locks\"] }";
     let by_version = peers.map(|peer| peer.split_once(' ').expect("a name and a version"));
     let by_version = by_version.map(|(name, version)| format!("{name} = \"{version}\""));
-    let dependencies = [String::new(), cofferdam()].into_iter().chain(by_version);
+    let dependencies = [String::new(), cofferdam()]
+        .into_iter()
+        .chain(by_version)
+        .chain([with_files.to_owned()]);
     let scratches: Vec<_> = dependencies
         .map(|dependency| Scratch::new(&format!("[dev-dependencies]\n{dependency}"), ("src/lib.rs", "")))
         .collect();
@@ -65,9 +69,17 @@ fn main() {
     };
     let mut table = Table::new("Cold build of a crate with one dev-dependency, processor time");
     let names = ["no dependency", "cofferdam"].into_iter().chain(peers);
+    let names = names.chain(["serial_test 4.0 with file_locks"]);
     for (name, series) in names.zip(&all) {
         table.row(name, " s", series, ..);
     }
     table.row("cofferdam ÷ rstest", "×", &all[1].over(&all[2]), ..=0.75);
+    let of_serial_test = all[1].over(&all[6]);
+    table.row(
+        "cofferdam ÷ serial_test with file_locks",
+        "×",
+        &of_serial_test,
+        ..=1.2,
+    );
     table.print();
 }

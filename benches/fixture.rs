@@ -1,4 +1,4 @@
-//! What it costs to share a server among tests that are a process each, and to come after runs that were killed.
+//! The cost of sharing a server among tests that are separate processes, and of cleaning up after killed runs.
 
 mod harness;
 #[path = "harness/scratch.rs"]
@@ -14,7 +14,7 @@ const ROUNDS: usize = 3;
 const SUITE: &str = include_str!("programs/shared_server.rs");
 const DEAD: usize = 1000;
 
-/// Runs a suite, and returns the seconds that it took.
+/// Runs a suite. Returns the seconds it took.
 fn run(scratch: &Scratch, suite: &str, flags: &[&str]) -> Result<f64, String> {
     let arguments = [
         "nextest",
@@ -60,7 +60,7 @@ fn suites() -> Result<Scratch, String> {
     Ok(scratch)
 }
 
-/// What one kind of build makes of the first `get` and of its peer, in milliseconds.
+/// The times of the first `get` and of its comparison, in milliseconds, in one kind of build.
 #[derive(Default)]
 struct Attached {
     got: Vec<f64>,
@@ -68,14 +68,14 @@ struct Attached {
 }
 
 impl Attached {
-    /// Runs the suite and takes in what its tests say; returns the seconds that it took.
+    /// Runs the suite and collects the times that its tests report. Returns the seconds it took.
     fn run(&mut self, scratch: &Scratch, flags: &[&str]) -> Result<f64, String> {
-        let told = scratch.path().join("attached");
-        let _ = fs::remove_file(&told);
+        let report = scratch.path().join("attached");
+        let _ = fs::remove_file(&report);
         let seconds = run(scratch, "shared", flags)?;
-        let told = fs::read_to_string(told).map_err(|error| error.to_string())?;
+        let report = fs::read_to_string(report).map_err(|error| error.to_string())?;
         let column = |number: usize| {
-            let micros = told
+            let micros = report
                 .lines()
                 .filter_map(|line| line.split(' ').nth(number)?.parse::<f64>().ok());
             Series(micros.collect()).median() / 1000.0
@@ -125,7 +125,7 @@ fn share(scratch: &Scratch) -> Result<Table, String> {
     Ok(table)
 }
 
-/// As many folders as so many killed runs leave.
+/// Creates the directories of this many killed runs.
 fn kill_many(runs: &Path) -> std::io::Result<()> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     for number in 0..DEAD {
@@ -134,13 +134,13 @@ fn kill_many(runs: &Path) -> std::io::Result<()> {
         fs::create_dir_all(fixture.join("dir"))?;
         fs::create_dir_all(run.join("workers/w0/dir"))?;
         fs::create_dir_all(run.join("keeper"))?;
-        let told = format!(
+        let description = format!(
             "{{\"version\":1,\"run\":\"dead\",\"runner\":\"cargo\",\"anchor\":{{\"pid\":1,\"started\":1}},\
              \"boot\":\"{}\",\"session\":null,\"at\":1}}",
             boot.trim()
         );
-        fs::write(run.join("run.json"), told)?;
-        // Above the highest number of a process.
+        fs::write(run.join("run.json"), description)?;
+        // Above the highest process ID.
         fs::write(fixture.join("processes"), "999999999\n")?;
         for file in [
             "alive.lock",
@@ -159,28 +159,29 @@ fn kill_many(runs: &Path) -> std::io::Result<()> {
     reason = "a keeper that removes folders tells nobody when it is done"
 )]
 fn sweep(scratch: &Scratch) -> Result<Table, String> {
-    let told = |error: std::io::Error| error.to_string();
+    let message = |error: std::io::Error| error.to_string();
     let runs = scratch.path().join("target/cofferdam/runs");
     let (mut beside_none, mut beside_many) = (Series(vec![]), Series(vec![]));
     let (mut swept, mut removed) = (Series(vec![]), Series(vec![]));
     let first = || -> Result<f64, String> {
         scratch.cargo(&["test", "--offline", "--test", "dead"], "")?;
-        let micros = fs::read_to_string(scratch.path().join("first")).map_err(told)?;
+        let micros = fs::read_to_string(scratch.path().join("first")).map_err(message)?;
         Ok(micros.parse::<f64>().map_err(|error| error.to_string())? / 1000.0)
     };
     for _ in 0..ROUNDS {
         beside_none.0.push(first()?);
-        kill_many(&runs).map_err(told)?;
+        kill_many(&runs).map_err(message)?;
         beside_many.0.push(first()?);
         let begun = now();
-        while fs::read_dir(&runs).map_err(told)?.next().is_some() && begun.elapsed() < Duration::from_secs(60)
+        while fs::read_dir(&runs).map_err(message)?.next().is_some()
+            && begun.elapsed() < Duration::from_secs(60)
         {
             std::thread::sleep(Duration::from_millis(1));
         }
         swept.0.push(begun.elapsed().as_secs_f64());
-        kill_many(&runs).map_err(told)?;
+        kill_many(&runs).map_err(message)?;
         let begun = now();
-        fs::remove_dir_all(&runs).map_err(told)?;
+        fs::remove_dir_all(&runs).map_err(message)?;
         removed.0.push(begun.elapsed().as_secs_f64());
     }
     let mut table = Table::new("A thousand runs that were killed");

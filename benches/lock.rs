@@ -1,6 +1,6 @@
-//! What a lock between tests costs beside the kernel's own, fslock and serial_test, alone and contended.
+//! The cost of a lock between tests, compared with the kernel's, fslock and serial_test, uncontended and contended.
 //!
-//! Under contention each process does the same number of laps, and what is told is the longest that anybody waited.
+//! Under contention each process does the same number of laps, and the result is the longest wait of any process.
 
 mod harness;
 #[path = "harness/race.rs"]
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 101;
-/// A millisecond or less, so that a busy machine lets some slices through undisturbed.
+/// At most a millisecond, so that some slices are undisturbed on a busy machine.
 const CALLS: u64 = 200;
 const PROCESSES: usize = 8;
 const CONTESTS: usize = 9;
@@ -44,7 +44,7 @@ fn fs_lock(path: &Path) -> fslock::LockFile {
     file
 }
 
-/// Nanoseconds of lock and unlock when nobody else wants it.
+/// Returns the nanoseconds of lock and unlock without contention.
 fn alone(base: &Path) -> [Series; 5] {
     let (bare, other) = (base.join("bare.lock"), base.join("fslock.lock"));
     let serial = base.join("serial.lock").display().to_string();
@@ -65,7 +65,7 @@ fn alone(base: &Path) -> [Series; 5] {
     std::array::from_fn(|_| times.next().unwrap_or(Series(Vec::new())))
 }
 
-/// The same for one thread, or for two at once that want different locks: the bare lock's and ours.
+/// The same for one thread, or for two at once with different locks: the bare lock and cofferdam's.
 fn beside(threads: usize, base: &Path) -> [Series; 2] {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     thread_local!(static NAME: String = format!("bench {}", NEXT.fetch_add(1, Ordering::Relaxed)));
@@ -78,7 +78,7 @@ fn beside(threads: usize, base: &Path) -> [Series; 2] {
     std::array::from_fn(|_| times.next().unwrap_or(Series(Vec::new())))
 }
 
-/// One of the processes that want the same lock: takes it again and again, tells its longest wait.
+/// A process that takes the same lock repeatedly and prints its longest wait.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #[expect(clippy::print_stdout, reason = "a contender talks to who started it")]
 fn contend(how: &str, base: &Path) -> Duration {
@@ -118,18 +118,19 @@ fn contest(how: &str, base: &Path) -> f64 {
             .env_remove("COFFERDAM_RECORD");
         child.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = child.spawn().expect("a contender");
-        let mut told = BufReader::new(child.stdout.take().expect("it is piped"));
-        told.read_line(&mut String::new())
+        let mut reader = BufReader::new(child.stdout.take().expect("it is piped"));
+        reader
+            .read_line(&mut String::new())
             .expect("it says that it is ready");
-        (child, told)
+        (child, reader)
     };
     let mut contenders: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
     for (child, _) in &mut contenders {
         drop(child.stdin.take());
     }
-    let longest = contenders.into_iter().map(|(mut child, mut told)| {
+    let longest = contenders.into_iter().map(|(mut child, mut reader)| {
         let mut text = String::new();
-        told.read_to_string(&mut text).expect("it tells its wait");
+        reader.read_to_string(&mut text).expect("it tells its wait");
         child.wait().expect("it ends");
         text.trim().parse::<f64>().expect("a number")
     });
@@ -137,7 +138,10 @@ fn contest(how: &str, base: &Path) -> f64 {
 }
 
 #[expect(clippy::print_stdout, reason = "a contender tells its wait to who started it")]
-#[expect(clippy::disallowed_methods, reason = "a contender is told by its arguments")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a contender gets its role by its arguments"
+)]
 fn main() {
     let mut arguments = std::env::args()
         .skip_while(|argument| argument != "--contend")
@@ -158,7 +162,8 @@ fn main() {
     let [bare, unlocked, ours, other, serial] = alone(&base);
     let mut table = Table::new("Lock and unlock, nobody else wants it");
     table.row("open and flock", " ns", &bare, ..);
-    // What a correct one has to do: a child that is just being started keeps a lock that is merely closed.
+    // The minimum of a correct lock: closing the file is not enough, because a child that is being started keeps it
+    // open.
     table.row("open, flock and unlock", " ns", &unlocked, ..);
     table.row("cofferdam::lock, with its owner's record", " ns", &ours, ..);
     table.row("fslock", " ns", &other, ..);

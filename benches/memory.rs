@@ -1,4 +1,4 @@
-//! Whether memory stays flat when many workers build many more services than their caches hold.
+//! Memory use when many workers build many more services than their caches hold.
 
 mod harness;
 
@@ -15,23 +15,23 @@ const EARLY: usize = 1_000;
 const CAPACITY: usize = 50;
 const ROUNDS: usize = 5;
 
-/// As large as a page, and touched, so that each one counts.
+/// A page of memory that is written to, so that each instance counts.
 struct Page([u8; 4096]);
 
 fn page() -> Arc<Page> {
     Arc::new(Page(black_box([7; 4096])))
 }
 
-/// MiB of this process that lie in memory; `None` where there is no `/proc`.
+/// Returns the resident MiB of this process; `None` without `/proc`.
 fn resident() -> Option<f64> {
-    let told = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = told.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024.0)
 }
 
-/// All workers ask for all services, twice; how much memory is in use is looked at while they rest. Returns that, and
-/// the microseconds of wall time for one service of one worker.
+/// Lets all workers request all services twice. Returns the memory in use while they rest, and the microseconds of
+/// wall time per service and worker.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn run(round: usize, kind: &str, ask: &(impl Fn(usize, &mut Own) + Sync)) -> ([f64; 3], f64) {
     let parts = [0..EARLY, EARLY..SERVICES, 0..SERVICES];

@@ -1,4 +1,4 @@
-//! What recording costs a test process: one that gets three services, with it on and off.
+//! The cost of recording for a test process that gets three services.
 
 #[path = "harness/cpu.rs"]
 mod cpu;
@@ -13,10 +13,10 @@ use program::Program;
 use std::process::{Command, Stdio};
 
 const ROUNDS: usize = 8;
-/// The kernel tells processor time in hundredths of a second: spread over so many processes that is 40 µs at most.
+/// The kernel reports processor time in hundredths of a second: over this many processes that is at most 40 µs each.
 const PROCESSES: u32 = 500;
 
-/// Microseconds of processor time for one process.
+/// Returns the microseconds of processor time of one process.
 #[expect(
     clippy::disallowed_methods,
     reason = "a benchmark of processes has to start them"
@@ -26,7 +26,7 @@ fn micros(program: &Program, base: &std::path::Path, session: Option<&str>) -> O
     for _ in 0..PROCESSES {
         let mut test = Command::new(&program.path);
         test.env_remove("COFFERDAM_RECORD").env_remove("COFFERDAM_WORKER");
-        // The run is given, so that neither process looks for it; the lane is, because nextest gives it.
+        // The run is set, so that no process searches for it; the lane is set, because nextest sets it.
         test.env("COFFERDAM_RUN_ID", "bench")
             .env("COFFERDAM_DIR", base)
             .env("COFFERDAM_WORKER", "w0");

@@ -1,4 +1,4 @@
-//! Whether two workers on two cores get in each other's way.
+//! The scaling of two workers on two cores.
 
 mod harness;
 #[path = "harness/race.rs"]
@@ -50,7 +50,7 @@ fn main() {
     ];
     let all = works.map(|(_, work)| work);
     let mut speedups = works.map(|_| Series(Vec::new()));
-    // Round by round, so that both numbers of a speed-up are of the same moment.
+    // Round by round, so that both numbers of a speed-up are from the same time.
     for _ in 0..ROUNDS {
         let (alone, together) = (race::run(1, 1, CALLS, &all), race::run(2, 1, CALLS, &all));
         for (speedup, (alone, together)) in speedups.iter_mut().zip(alone.iter().zip(&together)) {

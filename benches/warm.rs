@@ -1,4 +1,4 @@
-//! What it costs to ask for a service that is built, beside what one would use instead.
+//! The cost of requesting a service that is built, compared with alternatives.
 
 mod harness;
 #[path = "harness/race.rs"]

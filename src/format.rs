@@ -17,7 +17,7 @@ pub use crate::sys::marker::layout as account;
 
 use std::path::{Path, PathBuf};
 
-/// Returns the account of a session below cofferdam's folder `base`.
+/// Returns the account of a session below cofferdam's directory `base`.
 pub fn account_path(base: &Path, session: &str) -> PathBuf {
     crate::sys::marker::path(base, &crate::run::file_name(session))
 }

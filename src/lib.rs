@@ -6,7 +6,7 @@
 //! process, so a service serves one test. Under `cargo test` it serves its worker's tests one after the other, until the
 //! test binary ends. A server or a filled database, which has to outlive a process, is a [`Fixture`]: started once per run,
 //! shared by all processes, and torn down after the runner has ended. For external resources, each worker has a unique
-//! [name](Worker::id) and [folder](Worker::dir).
+//! [name](Worker::id) and [directory](Worker::dir).
 //!
 //! ```
 //! use cofferdam::WorkerLocal;
@@ -42,8 +42,8 @@
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
 //! | a callback, a rayon closure | [`Worker::enter`] in the closure |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
-//! | a temporary folder | [`lease::dir`] for a test, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
-//! | a folder for Unix sockets, whose paths must be short | [`lease::socket_dir`] |
+//! | a temporary directory | [`lease::dir`] for a test, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
+//! | a directory for Unix sockets, whose paths must be short | [`lease::socket_dir`] |
 //! | a free port | [`lease::port`], [`lease::listener`] |
 //! | a database, a bucket, a queue with a unique name | [`Names`] |
 //! | output that two runs must not mix | [`namespace::output_dir`], a [`Namespace`](namespace::Namespace) |
@@ -240,10 +240,10 @@
 //! **Does it work with `#[tokio::test]`, rstest, proptest, criterion?** Yes: they run a test's body on the test's own
 //! thread, or a benchmark on `main`. Tasks on a multi-threaded runtime need `instrument`.
 //!
-//! **What does it write?** On disk, below `target/cofferdam`: one folder per run with lock files, requested folders, and
-//! journals if `COFFERDAM_RECORD` is set. Each later run removes a few folders of unrecorded runs that have ended;
-//! `cargo cofferdam clean` removes all of them. A small file for each lock's name stays, and the folder of a failed test
-//! until the test runs again. The locks of leased ports and of the whole machine are in the user's temporary folder. On
+//! **What does it write?** On disk, below `target/cofferdam`: one directory per run with lock files, requested directories, and
+//! journals if `COFFERDAM_RECORD` is set. Each later run removes a few directories of unrecorded runs that have ended;
+//! `cargo cofferdam clean` removes all of them. A small file for each lock's name stays, and the directory of a failed test
+//! until the test runs again. The locks of leased ports and of the whole machine are in the user's temporary directory. On
 //! standard error: warnings. On standard output: nothing. It does not change the environment or the working directory,
 //! installs no signal handler and no panic hook, and never exits the process. A run with fixtures has an extra process for
 //! them, which ends with the run.
@@ -265,7 +265,7 @@
 //! - A forked child keeps its parent's worker and cleans nothing up.
 //! - A nested run (a test that starts `cargo test`) is distinguished from its parent by `/proc`, and so is the run that the
 //!   test binaries of one `cargo test` share. Without `/proc`, each process is a run of its own and warns once, unless
-//!   `COFFERDAM_RUN_ID` names the run; and old folders are not removed.
+//!   `COFFERDAM_RUN_ID` names the run; and old directories are not removed.
 //!
 //! **Instances.**
 //! - A worker has at most one instance of a service at a time, and a rebuild waits until the `Drop` of the one that the
@@ -274,7 +274,7 @@
 //! - `per_test` services end with the test's thread. Work that outlives its test by more than 50 ms keeps the worker
 //!   reserved, and services that it builds then end when the worker's next test begins.
 //!
-//! **Leases.** A port is reserved against other leases of the same user with the same temporary folder. While nothing
+//! **Leases.** A port is reserved against other leases of the same user with the same temporary directory. While nothing
 //! listens on it, a program that does not lease may take it.
 //!
 //! **Fixtures.** On Linux they are torn down by a separate process. Elsewhere each test process starts its own and stops them
@@ -360,7 +360,7 @@ pub use worker::{Worker, claim};
 #[doc = include_str!("../docs/guide/databases.md")]
 #[doc = include_str!("../docs/guide/fakes.md")]
 #[doc = include_str!("../docs/guide/fixtures.md")]
-#[doc = include_str!("../docs/guide/folders-and-names.md")]
+#[doc = include_str!("../docs/guide/directories-and-names.md")]
 #[doc = include_str!("../docs/guide/lifetimes.md")]
 #[doc = include_str!("../docs/guide/locator.md")]
 #[doc = include_str!("../docs/guide/locks.md")]

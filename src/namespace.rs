@@ -8,7 +8,7 @@ use crate::worker::Worker;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Returns `base/run_<namespace>/`, the folder for the output of this run only, creating it if necessary.
+/// Returns `base/run_<namespace>/`, the directory for the output of this run only, creating it if necessary.
 ///
 /// Short for [`Namespace::current`] and its [`output_dir`](Namespace::output_dir).
 ///
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// ```
 ///
 /// # Errors
-/// When the namespace is invalid or the folder cannot be created.
+/// When the namespace is invalid or the directory cannot be created.
 pub fn output_dir(base: impl AsRef<Path>) -> Result<PathBuf, Error> {
     Namespace::current()?.output_dir(base)
 }
@@ -31,8 +31,8 @@ pub fn output_dir(base: impl AsRef<Path>) -> Result<PathBuf, Error> {
 /// `COFFERDAM_RUN_NAMESPACE`); `COFFERDAM_RUN_NAMESPACE`; `RUN_NAMESPACE`; a generated one, which is the session's in
 /// `cargo cofferdam run` and the run's elsewhere. So all processes of a run have the same namespace.
 ///
-/// Any text up to a maximum length is valid. In a folder's name, characters other than letters, digits, `-`, `_` and an
-/// inner `.` are written as `%` and two digits, so that `../a` cannot leave the base folder.
+/// Any text up to a maximum length is valid. In a directory's name, characters other than letters, digits, `-`, `_` and an
+/// inner `.` are written as `%` and two digits, so that `../a` cannot leave the base directory.
 ///
 /// ```
 /// use cofferdam::namespace::Namespace;
@@ -49,7 +49,7 @@ pub struct Namespace {
 /// The variables that set a namespace, in order of precedence.
 const VARIABLES: [&str; 2] = ["COFFERDAM_RUN_NAMESPACE", "RUN_NAMESPACE"];
 
-/// A folder's name is limited to 255 bytes, and suffixes follow.
+/// A directory's name is limited to 255 bytes, and suffixes follow.
 const LONGEST: usize = 120;
 
 impl Namespace {
@@ -109,7 +109,7 @@ impl Namespace {
         let reason = if name.is_empty() {
             "it is empty"
         } else if run::escaped(name).len() > LONGEST {
-            "it is longer than 120 bytes as part of a folder's name"
+            "it is longer than 120 bytes as part of a directory's name"
         } else {
             return Ok(Self {
                 name: name.to_owned(),
@@ -141,7 +141,7 @@ impl Namespace {
         }
     }
 
-    /// Reserves the namespace below this base folder for this process, until the guard is dropped or the process ends. Does
+    /// Reserves the namespace below this base directory for this process, until the guard is dropped or the process ends. Does
     /// nothing if `COFFERDAM_RUN_LOCK` is `off`.
     ///
     /// `cargo cofferdam run` does so, so two sessions of one namespace do not run at the same time.

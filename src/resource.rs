@@ -16,39 +16,87 @@ pub struct Resource {
     name: String,
 }
 
-/// The kind of a [`Resource`], with its scope, key and label.
-///
-/// Exhaustive on purpose: the compiler names each place that a new kind affects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ResourceKind {
+/// Declares the kinds: each with its key in journals and JSON, its words in messages, and its scope.
+macro_rules! kinds {
+    ($($(#[$doc:meta])+ $kind:ident: $key:literal, $label:literal, $scope:ident;)+) => {
+        /// The kind of a [`Resource`], with its scope, key and label.
+        ///
+        /// Exhaustive on purpose: the compiler names each place that a new kind affects.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum ResourceKind {
+            $($(#[$doc])+ $kind,)+
+        }
+
+        impl ResourceKind {
+            /// Every kind, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),+];
+
+            /// Returns the word that stands for the kind in journals and JSON.
+            pub fn key(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $key,)+
+                }
+            }
+
+            /// Returns the words for the kind in messages and reports.
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $label,)+
+                }
+            }
+
+            /// Returns the scope of resources of this kind.
+            pub fn scope(self) -> Scope {
+                match self {
+                    $(Self::$kind => Scope::$scope,)+
+                }
+            }
+
+            /// Returns the kind with this [`key`](Self::key).
+            pub fn from_key(key: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.key() == key)
+            }
+        }
+    };
+}
+
+kinds! {
     /// A file, by absolute path.
-    File,
+    File: "file", "file", Machine;
     /// A directory whose entries tests create, list and remove, by absolute path.
-    Directory,
+    Directory: "directory", "directory", Machine;
     /// A Git repository: its index, refs and working tree, by the absolute path of its root.
-    GitRepository,
+    GitRepository: "git-repository", "Git repository", Machine;
     /// A SQLite database with its journal, by absolute path.
-    Database,
+    Database: "database", "SQLite database", Machine;
     /// A family of paths made from a counter, a process ID or a timestamp, with `*` for the digits.
-    TempName,
+    TempName: "temp-name", "temporary name", Machine;
     /// A Unix socket: an absolute path, or a name after `@`.
-    UnixSocket,
+    UnixSocket: "unix-socket", "Unix socket", Machine;
     /// A POSIX shared-memory object or semaphore, by name.
-    SharedMemory,
+    SharedMemory: "shared-memory", "shared memory", Machine;
     /// A TCP port of this machine.
-    Port,
+    Port: "port", "port", Machine;
     /// A UDP port of this machine.
-    UdpPort,
+    UdpPort: "udp-port", "UDP port", Machine;
     /// An environment variable, by name; its value is never recorded.
-    Env,
+    Env: "env", "env", Process;
     /// The working directory of the process.
-    Cwd,
+    Cwd: "cwd", "cwd", Process;
     /// The file mode mask of the process.
-    Umask,
+    Umask: "umask", "umask", Process;
     /// The locale of the process, which `setlocale` changes.
-    Locale,
+    Locale: "locale", "locale", Process;
+    /// The process's reaction to a signal, by the signal's name: `SIGUSR1`.
+    Signal: "signal", "signal", Process;
+    /// The programs that tests of the process write and execute: no process may start while one is open for writing.
+    Executable: "executable", "executable files", Process;
+    /// The child processes of the process: a wait for any child takes one that another test waits for.
+    Children: "children", "child processes", Process;
+    /// The file descriptors of the process: a test that closes one twice may close another test's file.
+    Descriptors: "descriptors", "file descriptors", Process;
     /// Anything else that has a name: a database server, a queue, a bucket.
-    Name,
+    Name: "name", "name", Everywhere;
 }
 
 /// The scope of a resource. Two uses can conflict only within one scope.
@@ -62,89 +110,7 @@ pub enum Scope {
     Everywhere,
 }
 
-impl ResourceKind {
-    /// Every kind, in the order of declaration.
-    pub const ALL: &'static [Self] = &[
-        Self::File,
-        Self::Directory,
-        Self::GitRepository,
-        Self::Database,
-        Self::TempName,
-        Self::UnixSocket,
-        Self::SharedMemory,
-        Self::Port,
-        Self::UdpPort,
-        Self::Env,
-        Self::Cwd,
-        Self::Umask,
-        Self::Locale,
-        Self::Name,
-    ];
-
-    /// Returns the word that stands for the kind in journals and JSON.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Directory => "directory",
-            Self::GitRepository => "git-repository",
-            Self::Database => "database",
-            Self::TempName => "temp-name",
-            Self::UnixSocket => "unix-socket",
-            Self::SharedMemory => "shared-memory",
-            Self::Port => "port",
-            Self::UdpPort => "udp-port",
-            Self::Env => "env",
-            Self::Cwd => "cwd",
-            Self::Umask => "umask",
-            Self::Locale => "locale",
-            Self::Name => "name",
-        }
-    }
-
-    /// Returns the words for the kind in messages and reports.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Directory => "directory",
-            Self::GitRepository => "Git repository",
-            Self::Database => "SQLite database",
-            Self::TempName => "temporary name",
-            Self::UnixSocket => "Unix socket",
-            Self::SharedMemory => "shared memory",
-            Self::Port => "port",
-            Self::UdpPort => "UDP port",
-            Self::Env => "env",
-            Self::Cwd => "cwd",
-            Self::Umask => "umask",
-            Self::Locale => "locale",
-            Self::Name => "name",
-        }
-    }
-
-    /// Returns the scope of resources of this kind.
-    pub fn scope(self) -> Scope {
-        match self {
-            Self::Env | Self::Cwd | Self::Umask | Self::Locale => Scope::Process,
-            Self::File
-            | Self::Directory
-            | Self::GitRepository
-            | Self::Database
-            | Self::TempName
-            | Self::UnixSocket
-            | Self::SharedMemory
-            | Self::Port
-            | Self::UdpPort => Scope::Machine,
-            Self::Name => Scope::Everywhere,
-        }
-    }
-
-    /// Returns the kind with this [`key`](Self::key).
-    pub fn from_key(key: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.key() == key)
-    }
-}
-
-/// The folder in which libc keeps shared memory and semaphores.
+/// The directory in which libc keeps shared memory and semaphores.
 const SHARED_MEMORY: &str = "/dev/shm";
 
 impl Resource {
@@ -225,6 +191,10 @@ impl Resource {
             | ResourceKind::Cwd
             | ResourceKind::Umask
             | ResourceKind::Locale
+            | ResourceKind::Signal
+            | ResourceKind::Executable
+            | ResourceKind::Children
+            | ResourceKind::Descriptors
             | ResourceKind::Name => None,
         }
     }

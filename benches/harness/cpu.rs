@@ -1,11 +1,11 @@
 //! Processor time of whole process trees.
 
-/// Seconds that the children of this process and theirs have used, as far as they have been waited for; `None` where
-/// there is no `/proc`. It is told in hundredths of a second.
+/// Returns the processor seconds of all waited-for descendants of this process; `None` without `/proc`. The
+/// resolution is a hundredth of a second.
 pub(crate) fn of_children() -> Option<f64> {
-    let told = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in brackets, and may hold anything.
-    let fields = told.rsplit_once(')')?.1.split_whitespace();
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the program's name in parentheses, which may contain anything.
+    let fields = text.rsplit_once(')')?.1.split_whitespace();
     let ticks: Vec<f64> = fields
         .skip(13)
         .take(2)

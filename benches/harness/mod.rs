@@ -1,12 +1,12 @@
-//! What the benchmarks share: contenders take turns in one run, and what is told is their ratio.
+//! The harness of the benchmarks: contenders take turns in one run, and the result is their ratio.
 //!
-//! Timings on a busy machine are noisy, and noise strikes neighbours alike: a ratio is taken within a round, and the
-//! median over the rounds is what counts. Nothing here fails because of the clock; the table tells what was reached.
+//! Timings on a busy machine are noisy, and noise affects both contenders of a round alike. So a ratio is computed
+//! for each round, and the median over the rounds counts. No benchmark fails because of the clock.
 
 use std::fmt::Write as _;
 use std::ops::{Bound, RangeBounds};
 
-/// Whether `cargo bench` started this. `cargo test --all-targets` starts it too, and gets nothing.
+/// Returns whether `cargo bench` started this. `cargo test --all-targets` starts it too, and measures nothing.
 #[expect(
     clippy::disallowed_methods,
     reason = "a benchmark has no other way to its arguments"
@@ -26,7 +26,7 @@ impl Series {
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    /// Round by round, this divided by that.
+    /// Returns the ratio of each round.
     pub(crate) fn over(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
     }
@@ -37,7 +37,7 @@ impl Series {
     }
 }
 
-/// What was measured, printed as Markdown.
+/// The results, printed as Markdown.
 pub(crate) struct Table(String);
 
 impl Table {
@@ -47,7 +47,8 @@ impl Table {
         ))
     }
 
-    /// One more line; `target` is where the median should lie: `..=0.7`, `10.0..`, or `..` for context only.
+    /// Adds a line. `target` is the range in which the median should be: `..=0.7`, `10.0..`, or `..` for context
+    /// only.
     pub(crate) fn row(&mut self, what: &str, unit: &str, series: &Series, target: impl RangeBounds<f64>) {
         let (median, (min, max)) = (series.median(), series.range());
         let wanted = match (target.start_bound(), target.end_bound()) {
@@ -73,7 +74,7 @@ impl Table {
     }
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 fn short(number: f64) -> String {
     let digits = match number.abs() {
         100.0.. => 0,

@@ -1,10 +1,10 @@
-//! `benches/programs/three_services.rs`, built as a stranger's program is.
+//! Builds `benches/programs/three_services.rs` as a program outside of the workspace.
 
 use super::scratch::{Scratch, cofferdam};
 use std::path::PathBuf;
 use std::{env, fs};
 
-/// The program, and the folder that it lies in.
+/// The program, and its directory.
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
     _scratch: Scratch,
@@ -17,7 +17,7 @@ impl Program {
             &tables,
             ("src/main.rs", include_str!("../programs/three_services.rs")),
         );
-        // The versions that the workspace builds with; cargo strikes out the rest.
+        // The versions of this workspace; cargo removes those that it does not need.
         let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
         fs::copy(lock, scratch.path().join("Cargo.lock")).expect("the workspace's lock file");
         let built = scratch.cargo(&["build", "--release", "--offline"], rustflags);

@@ -1,4 +1,4 @@
-//! Contenders that do the same many times, timed in turn.
+//! Contenders that repeat an operation, timed in turn.
 
 use super::harness::Series;
 use std::hint;
@@ -7,18 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-/// Does it so many times.
+/// Repeats the operation this many times.
 pub(crate) type Work<'a> = &'a (dyn Fn(u64) + Sync);
 
-/// How often a slice of time is tried again because the machine was busy with something else.
+/// The maximum number of repetitions of a time slice that was disturbed by other processes.
 const TRIES: usize = 20;
 
-/// Nanoseconds that one call of each takes, round by round, on one thread or on two at once; then it is the slower
-/// thread's.
+/// Returns the nanoseconds of one call of each contender, round by round, on one thread or on two at once (then of
+/// the slower thread).
 ///
-/// The threads are named as libtest names a test's, and no name comes twice, so each has a worker of its own. A
-/// slice in which the kernel gave a core of theirs to somebody else, or in which they hardly ran at the same time, is
-/// repeated.
+/// The threads have names as libtest gives them to tests, and no name occurs twice, so each has its own worker. A
+/// slice in which the kernel preempted one of them, or in which they hardly overlapped, is repeated.
 pub(crate) fn run(threads: usize, rounds: usize, calls: u64, works: &[Work<'_>]) -> Vec<Series> {
     static NAMES: AtomicUsize = AtomicUsize::new(0);
     let start = Start::new(threads);
@@ -57,7 +56,7 @@ pub(crate) fn run(threads: usize, rounds: usize, calls: u64, works: &[Work<'_>])
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let name = format!("bench::thread_{}", NAMES.fetch_add(1, Ordering::Relaxed));
-            // One that panicked would leave the other at the barrier for ever.
+            // If one panicked, the other would wait at the barrier forever.
             let contest = || {
                 if catch_unwind(AssertUnwindSafe(contest)).is_err() {
                     std::process::abort();
@@ -70,11 +69,11 @@ pub(crate) fn run(threads: usize, rounds: usize, calls: u64, works: &[Work<'_>])
     times.into_inner().expect("no slice panics")
 }
 
-/// One thread's work on one contender.
+/// The work of one thread for one contender.
 struct Slice {
     start: Instant,
     took: Duration,
-    /// How often the thread lost its core.
+    /// The number of times that the thread was preempted.
     interruptions: u64,
 }
 
@@ -104,16 +103,17 @@ fn are_undisturbed(slices: &[Slice]) -> bool {
         .all(|slice| slice.interruptions == 0 && together * 10 >= slice.took * 8)
 }
 
-/// How often this thread was given a core; 0 where nobody tells.
+/// Returns the number of time slices of this thread; 0 if the system does not report it.
 fn turns() -> u64 {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    told.split_whitespace()
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace()
         .nth(2)
         .and_then(|turns| turns.parse().ok())
         .unwrap_or(0)
 }
 
-/// Lets threads begin at the same moment. A barrier wakes them some ten microseconds apart, so they meet once more.
+/// Lets threads begin at the same moment. A barrier wakes them about ten microseconds apart, so they spin for each
+/// other afterwards.
 struct Start {
     barrier: Barrier,
     threads: usize,

@@ -1,15 +1,15 @@
-//! Crates made for a moment, and built by cargo as a stranger's are.
+//! Temporary crates, built by cargo as outside of the workspace.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// A crate in a folder of its own, gone when dropped.
+/// A crate in a directory of its own, removed on drop.
 pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
-    /// `tables` are the manifest after its `[package]`; a file is its path and what stands in it.
+    /// Creates the crate. `tables` is the manifest after `[package]`; each file is a path and its content.
     pub(crate) fn new(tables: &str, (path, text): (&str, &str)) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         fs::create_dir(dir.path().join("src")).expect("a folder in our own");
@@ -23,9 +23,9 @@ impl Scratch {
         self.0.path()
     }
 
-    /// Runs cargo in the crate, or tells why it failed.
+    /// Runs cargo in the crate, or returns why it failed.
     ///
-    /// Nothing of the outer build comes along: no flags, no wrapper that would have the result at hand.
+    /// Inherits nothing of the outer build: no flags, and no wrapper that caches results.
     #[expect(clippy::disallowed_methods, reason = "a benchmark of builds has to build")]
     pub(crate) fn cargo(&self, arguments: &[&str], rustflags: &str) -> Result<(), String> {
         let mut cargo = Command::new(env!("CARGO"));
@@ -41,22 +41,22 @@ impl Scratch {
             .args(arguments)
             .current_dir(self.path())
             .env("RUSTFLAGS", rustflags)
-            // What comes from a registry is not compiled incrementally, and this stands for it.
+            // Crates from a registry are not compiled incrementally, and this crate represents one.
             .env("CARGO_INCREMENTAL", "0");
         let done = cargo
             .stdin(Stdio::null())
             .output()
             .map_err(|error| error.to_string())?;
-        let told = String::from_utf8_lossy(&done.stderr);
+        let errors = String::from_utf8_lossy(&done.stderr);
         if done.status.success() {
             Ok(())
         } else {
-            Err(told.into_owned())
+            Err(errors.into_owned())
         }
     }
 }
 
-/// `cofferdam` as a dependency, from where this benchmark was built.
+/// Returns the dependency on `cofferdam`, in the checkout of this benchmark.
 pub(crate) fn cofferdam() -> String {
     format!("cofferdam = {{ path = {:?} }}", env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,4 +1,4 @@
-//! The first test of a run that finds what earlier runs left, and says how long its first touch took.
+//! The first test of a run that finds leftovers of earlier runs; prints the duration of its first access.
 
 use std::time::Instant;
 
@@ -10,6 +10,6 @@ fn first() {
     cofferdam::Worker::current().dir().unwrap();
     let micros = begun.elapsed().as_micros();
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/first"), micros.to_string()).unwrap();
-    // So there is a keeper.
+    // This starts the keeper.
     NOTHING.get();
 }

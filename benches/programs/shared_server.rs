@@ -1,5 +1,5 @@
-//! Two hundred tests that share a server which takes a second to start, and say how long it took to get it. Beside it
-//! the least that sharing by a file takes: to open and lock one, and to read and parse another.
+//! Two hundred tests that share a server which takes a second to start, and print how long it took to get it. For
+//! comparison, the minimum of sharing by a file: to open and lock one, and to read and parse another.
 
 use std::fs::File;
 use std::io::Write;
@@ -30,7 +30,7 @@ fn read_a_file() -> u128 {
 }
 
 fn attach() {
-    // Who comes second finds the code of the other in memory.
+    // The second contender finds the code of the first in memory.
     let (got, read) = match std::process::id() % 2 {
         0 => (get(), read_a_file()),
         _ => {

@@ -1,6 +1,6 @@
-//! A test process in small: three services, one built from another. Built and run by the benchmarks.
+//! A small test process: three services, one built from another. Built and run by the benchmarks.
 //!
-//! `three_services ROUNDS ASKS`: so many times all is built anew, and each service asked for so often.
+//! `three_services ROUNDS ASKS`: builds everything ROUNDS times, and requests each service ASKS times.
 
 use cofferdam::ServiceLocator;
 use std::hint::black_box;

@@ -1,6 +1,6 @@
-//! How long `observe --confirm` takes for many pairs that interfere, and for a big group behind one lock.
+//! The duration of `observe --confirm` for many pairs that interfere, and for a large group behind one lock.
 //!
-//! `cargo bench -p cargo-cofferdam --bench confirm`. Where nothing can be observed, it says so.
+//! `cargo bench -p cargo-cofferdam --bench confirm`. Prints a note on systems without an observer.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is none")]

@@ -1,4 +1,4 @@
-//! What the executor costs: beside `xargs`, in memory over many jobs, and how well it keeps a rate.
+//! The cost of the executor compared with `xargs`, its memory over many jobs, and the precision of its rate.
 //!
 //! `cargo bench -p cargo-cofferdam --bench executor`; with `-- 100000` also that many jobs.
 //! Each number is a median of rounds in which both sides took turns. On a machine that does other things, believe the
@@ -44,7 +44,7 @@ fn command(program: &str) -> Command {
     Command::new(program)
 }
 
-/// The binary over so many jobs of `true`, two at a time.
+/// Runs this many jobs of `true`, two at a time.
 fn cofferdam(dir: &Path, jobs: usize, args: &[&str]) -> Command {
     let file = dir.join("jobs.txt");
     std::fs::write(&file, "true\n".repeat(jobs)).unwrap();
@@ -95,7 +95,7 @@ fn beside_xargs(dir: &Path) {
     );
 }
 
-/// What the process has in memory after the first thousand jobs, and at the end.
+/// The memory of the process after the first thousand jobs, and at the end.
 fn memory(dir: &Path, jobs: usize) {
     let mut run = cofferdam(dir, jobs, &["--json"]);
     let mut child = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -122,7 +122,7 @@ fn memory(dir: &Path, jobs: usize) {
     );
 }
 
-/// In KiB; 0 where the system does not say.
+/// In KiB; 0 if the system does not report it.
 fn resident(pid: u32) -> u64 {
     let mut text = String::new();
     let Ok(mut file) = File::open(format!("/proc/{pid}/status")) else {
@@ -134,7 +134,7 @@ fn resident(pid: u32) -> u64 {
         .unwrap_or(0)
 }
 
-/// 500 starts at 50 a second: each notes its moment by an event.
+/// Starts 500 jobs at 50 per second; the events have the times.
 fn rate(dir: &Path) {
     const STARTS: usize = 500;
     const RATE: usize = 50;

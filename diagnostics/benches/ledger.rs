@@ -1,5 +1,5 @@
-//! What a session's records cost beside one bare row in SQLite, and how long sixteen that begin at once, and those who
-//! look on, are kept waiting.
+//! The cost of a session's records compared with one bare row in SQLite, and the waiting times of sixteen
+//! simultaneous sessions and of readers.
 
 #[path = "../../benches/harness/mod.rs"]
 mod harness;
@@ -21,8 +21,7 @@ const ATTEMPTS: usize = 100;
 const CONTESTS: usize = 5;
 const LOOKS: usize = 2_000;
 
-/// What it took, in microseconds; `None` if the kernel gave our core to somebody else meanwhile. Whatever we waited for
-/// ourselves, a lock or a disk, counts.
+/// Returns the duration in microseconds; `None` if the kernel preempted this thread. Waits for locks and disks count.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn micros(work: impl FnOnce()) -> Option<f64> {
     let interrupted = interruptions();
@@ -32,10 +31,10 @@ fn micros(work: impl FnOnce()) -> Option<f64> {
     (interruptions() == interrupted).then_some(took)
 }
 
-/// How often this thread lost its core; 0 where nobody tells.
+/// Returns the number of times that this thread was preempted; 0 if the system does not report it.
 fn interruptions() -> u64 {
-    let told = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let line = told
+    let text = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let line = text
         .lines()
         .find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
     line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
@@ -100,7 +99,8 @@ fn bare(file: &Path) -> rusqlite::Connection {
     conn
 }
 
-/// Microseconds for a bare row, for the beginning and for the end of a job, and the longest the log ever was.
+/// Returns the microseconds of a bare row, of the beginning and of the end of a job, and the maximum length of the
+/// log.
 fn recording(base: &Path) -> ([Series; 3], u64) {
     let mut session = start(base);
     let conn = bare(&base.join("bare.sqlite3"));
@@ -142,7 +142,7 @@ fn recording(base: &Path) -> ([Series; 3], u64) {
     (series, log)
 }
 
-/// One of those who begin sessions at once: tells how long each attempt took, whatever came of it.
+/// A process that begins sessions while others do: prints the duration of each attempt, successful or not.
 #[expect(
     clippy::print_stdout,
     reason = "a contender tells its times to who started it"
@@ -152,11 +152,11 @@ fn contend(base: &Path) {
     for _ in 0..ATTEMPTS {
         let ledger = Ledger::open(base, create_dir).expect("a ledger");
         let new = new("bench");
-        let mut told = None;
+        let mut started = None;
         times.extend(micros(|| {
-            told = Some(ledger.start_session(&new, WaitPolicy::Never, |_| {}))
+            started = Some(ledger.start_session(&new, WaitPolicy::Never, |_| {}))
         }));
-        match told {
+        match started {
             Some(Ok(session)) => _ = session.finish(Status::Passed, &[]).expect("the end is recorded"),
             Some(Err(AdmissionError::Blocked(_))) => {}
             other => panic!("{other:?}"),
@@ -182,13 +182,13 @@ fn contest(base: &Path) -> Vec<f64> {
     let children: Vec<Child> = (0..PROCESSES)
         .map(|_| start_contender(base, "--contend"))
         .collect();
-    let told = children
+    let ended = children
         .into_iter()
         .map(|child| child.wait_with_output().expect("a contender ends"));
     let mut times = Vec::new();
-    for told in told {
-        assert!(told.status.success(), "a contender failed");
-        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    for ended in ended {
+        assert!(ended.status.success(), "a contender failed");
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
         times.extend(text.lines().map(|line| line.parse::<f64>().expect("a time")));
     }
     times.sort_by(f64::total_cmp);
@@ -220,7 +220,7 @@ fn write(base: &Path) {
     });
 }
 
-/// What looking takes beside one who writes without a pause, sorted.
+/// Returns the sorted durations of reads beside a process that writes without a pause.
 fn looking(base: &Path) -> Vec<f64> {
     let mut writer = start_contender(base, "--write");
     let reader = loop {
@@ -249,7 +249,10 @@ fn looking(base: &Path) -> Vec<f64> {
 }
 
 fn main() {
-    #[expect(clippy::disallowed_methods, reason = "a contender is told by its arguments")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a contender gets its role by its arguments"
+    )]
     let mut arguments = std::env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next()) {
         (Some("--contend"), Some(base)) => return contend(Path::new(&base)),

@@ -1,7 +1,7 @@
-//! What it costs to be observed, and to have much that was observed read.
+//! The cost of observing a suite, and of reading many observed accesses.
 //!
-//! `cargo bench -p cargo-cofferdam --bench observe`. A suite takes turns with itself observed; believe the ratios.
-//! Where nothing can be observed, it says so.
+//! `cargo bench -p cargo-cofferdam --bench observe`. A suite takes turns with itself under observation; rely on the
+//! ratios. Prints a note on systems without an observer.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made is none")]
@@ -13,9 +13,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 7;
-/// Tests that do what tests do: a folder of their own, files in it, a variable, a thread.
+/// Tests with typical operations: a directory of their own, files in it, a variable, a thread.
 const TESTS: usize = 200;
-/// Programs, tests in each, and things that each test looks at: a million, and no two alike.
+/// The numbers of programs, of tests in each, and of accesses of each test: a million, all different.
 const MANY: [usize; 3] = [5, 10, 20_000];
 
 fn main() {
@@ -184,7 +184,7 @@ fn command(dir: &Path, observed: bool, options: &[&str], words: &[&str]) -> Comm
     command
 }
 
-/// How long it took, if it passed.
+/// Returns the duration, if it passed.
 fn started(dir: &Path, observed: bool, options: &[&str], words: &[&str]) -> Option<Duration> {
     let begun = now();
     let status = command(dir, observed, options, words)
@@ -206,7 +206,7 @@ fn beside_itself(dir: &Path, words: &[&str]) {
     }
 }
 
-/// Runs the command by turns with itself observed.
+/// Runs the command by turns with and without observation.
 fn paired(dir: &Path, words: &[&str], what: &str, options: &[&str], wanted: f64) {
     started(dir, false, &[], words).unwrap();
     let mut ratios = Vec::new();
@@ -225,7 +225,7 @@ fn paired(dir: &Path, words: &[&str], what: &str, options: &[&str], wanted: f64)
     );
 }
 
-/// From the last words of the suite to the end: what reading takes.
+/// The time from the last output of the suite to the end, which is spent on reading.
 fn read_many(dir: &Path) {
     let words = [
         "cargo",
@@ -239,7 +239,7 @@ fn read_many(dir: &Path) {
     ];
     started(dir, false, &[], &words).unwrap();
     let mut seconds = Vec::new();
-    let (mut most, mut told) = (0, String::new());
+    let (mut most, mut last_line) = (0, String::new());
     for _ in 0..3 {
         let mut child = command(dir, true, &["--no-backtrace"], &words)
             .stdout(Stdio::piped())
@@ -251,10 +251,10 @@ fn read_many(dir: &Path) {
             if line.starts_with("test result") {
                 ended = now();
             }
-            // It has come to its end, and is still there.
+            // The process has ended and was not reaped.
             if line.starts_with("cofferdam: ") {
                 most = most.max(peak(child.id()));
-                told = line.trim_end().to_owned();
+                last_line = line.trim_end().to_owned();
             }
             line.clear();
         }
@@ -263,14 +263,14 @@ fn read_many(dir: &Path) {
     }
     let [programs, tests, things] = MANY;
     println!(
-        "{} records read in {:.2} s, at most {} MiB (to reach: 3 s, 500 MB)\n{told}",
+        "{} records read in {:.2} s, at most {} MiB (to reach: 3 s, 500 MB)\n{last_line}",
         programs * tests * things,
         median(&mut seconds),
         most / 1024
     );
 }
 
-/// In KiB; nothing if it is gone already.
+/// In KiB; `None` if the process is gone.
 fn peak(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,20 +1,20 @@
-//! Removes the folders of runs that are over.
+//! Removes the directories of runs that are over.
 
 use crate::error::Error;
 use crate::run::sweep::{self, Removal, RunStatus};
 use std::path::{Path, PathBuf};
 
-/// The folder of a run with its fate.
+/// The directory of a run with its fate.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Cleaned {
-    /// Its folder.
+    /// Its directory.
     pub path: PathBuf,
     /// Its fate.
     pub fate: Fate,
 }
 
-/// The fate of a run's folder, with the reason.
+/// The fate of a run's directory, with the reason.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fate {
@@ -61,13 +61,13 @@ pub struct CleanOptions {
 }
 
 impl CleanOptions {
-    /// Only reports the folders that would be removed.
+    /// Only reports the directories that would be removed.
     pub fn dry_run(mut self, yes: bool) -> Self {
         self.dry_run = yes;
         self
     }
 
-    /// Also removes recorded and named runs, those of another machine or an earlier boot, and unreadable ones. A folder
+    /// Also removes recorded and named runs, those of another machine or an earlier boot, and unreadable ones. A directory
     /// that is in use stays, as far as the file system's locks show.
     pub fn all(mut self, yes: bool) -> Self {
         self.all = yes;
@@ -75,7 +75,7 @@ impl CleanOptions {
     }
 }
 
-/// Removes the folders of runs that are over below a base folder, and returns the fate of each, by name. Fixtures that
+/// Removes the directories of runs that are over below a base directory, and returns the fate of each, by name. Fixtures that
 /// `COFFERDAM_KEEP` left running are stopped first.
 ///
 /// ```
@@ -87,7 +87,7 @@ impl CleanOptions {
 /// ```
 ///
 /// # Errors
-/// When the folder is there and cannot be read. A base folder that is not there has no runs.
+/// When the directory is there and cannot be read. A base directory that is not there has no runs.
 pub fn clean(base: &Path, options: CleanOptions) -> Result<Vec<Cleaned>, Error> {
     let runs = base.join("runs");
     let mut folders = match sweep::folders(&runs) {

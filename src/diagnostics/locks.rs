@@ -69,7 +69,7 @@ pub struct LockHolder {
     pub is_gone: bool,
 }
 
-/// Returns the locks of a workspace, by its [base folder](crate::diagnostics::base_dir), and then those of the whole machine.
+/// Returns the locks of a workspace, by its [base directory](crate::diagnostics::base_dir), and then those of the whole machine.
 ///
 /// Each is tried for a moment: a test that tries it at that moment without waiting
 /// ([`try_lock`](crate::lock::try_lock)) may find it taken.
@@ -85,7 +85,7 @@ pub struct LockHolder {
 /// ```
 ///
 /// # Errors
-/// When a folder or file of locks cannot be read, or when the machine's folder is not this user's own.
+/// When a directory or file of locks cannot be read, or when the machine's directory is not this user's own.
 pub fn locks(base: &Path) -> Result<Vec<Lock>, Error> {
     let space = &run::facts().space;
     let seen = list::locks(base)?;

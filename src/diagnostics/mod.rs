@@ -1,7 +1,7 @@
 //! Data for tools: the caches of this process, the runs that were recorded, and the locks that are held.
 //!
 //! - [`collect`] takes a [`Snapshot`] of all caches of this process, to look at or to write to a file.
-//! - [`runs`] lists the runs that were recorded below a base folder, [`clean`] removes those that are over, and [`locks`]
+//! - [`runs`] lists the runs that were recorded below a base directory, [`clean`] removes those that are over, and [`locks`]
 //!   lists the locks with their owners.
 //!
 //! The crate `cofferdam-conflicts` reads recordings back, by the definitions in [`format`](crate::format), and finds the

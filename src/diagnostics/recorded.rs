@@ -1,4 +1,4 @@
-//! The runs that were recorded below a base folder.
+//! The runs that were recorded below a base directory.
 
 use crate::error::Error;
 use crate::run::sweep::RunStatus;
@@ -7,11 +7,11 @@ use crate::sys::{file_lock, process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The folder of a run, as its `run.json` describes it.
+/// The directory of a run, as its `run.json` describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordedRun {
-    /// Its folder.
+    /// Its directory.
     pub path: PathBuf,
     /// The session that it was recorded for; `None` if nothing was recorded.
     pub session: Option<String>,
@@ -24,10 +24,10 @@ pub struct RecordedRun {
     pub over: bool,
 }
 
-/// Returns the runs below a base folder, the newest first, without folders that have no readable `run.json`.
+/// Returns the runs below a base directory, the newest first, without directories that have no readable `run.json`.
 ///
 /// # Errors
-/// When the folder is there and cannot be read. A base folder that is not there has no runs.
+/// When the directory is there and cannot be read. A base directory that is not there has no runs.
 pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
     let runs = base.join("runs");
     let folders = match std::fs::read_dir(&runs) {
@@ -61,7 +61,7 @@ fn is_over(description: &Value, space: &PidSpace) -> bool {
     matches!(status, RunStatus::Over | RunStatus::Recorded)
 }
 
-/// Returns whether the folder's lock is free. Tests that outlive a killed runner hold it.
+/// Returns whether the directory's lock is free. Tests that outlive a killed runner hold it.
 fn nobody_is_in(folder: &Path) -> bool {
     let alive = folder.join("alive.lock");
     !alive.exists() || matches!(file_lock::try_exclusive(&alive), Ok(Some(_)))

@@ -102,9 +102,9 @@ impl fmt::Display for Kind {
                 write!(f, "{name}={value:?} cannot be used: {reason}. Unset it or choose another value")
             }
             Kind::NoPlace => f.write_str(
-                "no base folder was found: COFFERDAM_DIR is not set, there is no Cargo workspace at or above the \
-                 working directory, and this program is not in a target folder. Run it inside a workspace, or set \
-                 COFFERDAM_DIR to a writable folder",
+                "no base directory was found: COFFERDAM_DIR is not set, there is no Cargo workspace at or above the \
+                 working directory, and this program is not in a target directory. Run it inside a workspace, or set \
+                 COFFERDAM_DIR to a writable directory",
             ),
             Kind::Io { tried, path, source } => write!(f, "could not {tried} {}: {source}", path.display()),
             Kind::ZeroCapacity => f.write_str(
@@ -176,7 +176,7 @@ impl fmt::Display for Kind {
             ),
             Kind::Unsafe { folder, reason } => write!(
                 f,
-                "{} cannot hold locks for the whole machine: {reason}. Remove it, or set TMPDIR to a folder of \
+                "{} cannot hold locks for the whole machine: {reason}. Remove it, or set TMPDIR to a directory of \
                  your own, the same for all processes that should exclude each other",
                 folder.display()
             ),

@@ -1,6 +1,6 @@
 //! The messages as users see them: in full in messages.txt, by their beginnings in docs/reference/errors.md.
 
-/// The part of either file about the library, or about fixtures. The reader of recordings checks its own part.
+/// Returns the part of a file about the library, or about fixtures. The reader of recordings checks its own part.
 fn part(text: &str, of_fixtures: bool) -> &str {
     let (library, rest) = text.split_once("\n## Fixtures\n").expect("a part about fixtures");
     let fixtures = rest.split("\n## ").next().unwrap_or_default();

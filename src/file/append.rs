@@ -31,7 +31,7 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Creates an appender for the file at `path`, whose folder must exist. Nothing is opened or created before the first
+    /// Creates an appender for the file at `path`, whose directory must exist. Nothing is opened or created before the first
     /// line.
     pub fn new(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref().to_owned();

@@ -32,7 +32,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<(
 /// hard links and extended attributes are not. A symbolic link stays, and its target is replaced. Of several writers the
 /// last one wins; use a lock if that is not enough.
 ///
-/// The next process that writes to the folder removes the temporary files of killed writers, if their names and a kernel
+/// The next process that writes to the directory removes the temporary files of killed writers, if their names and a kernel
 /// lock show that no process writes to them. Where the system does not report running processes, they stay.
 ///
 /// ```
@@ -59,7 +59,7 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Describes a file at `path`, whose folder must exist.
+    /// Describes a file at `path`, whose directory must exist.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self {
             path: path.as_ref().to_owned(),
@@ -84,7 +84,7 @@ impl AtomicFile {
     /// Replaces the content with these bytes.
     ///
     /// # Errors
-    /// When the folder is missing or cannot be written, or when the disk is full. The old file then stays.
+    /// When the directory is missing or cannot be written, or when the disk is full. The old file then stays.
     pub fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
         self.write_with(|file| file.write_all(bytes.as_ref()))
     }
@@ -230,7 +230,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Sweeps a folder at this process's first write to it.
+/// Sweeps a directory at this process's first write to it.
 fn sweep_once(dir: &Path) {
     static SWEPT: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     if SWEPT

@@ -1,4 +1,4 @@
-//! Leased folders.
+//! Leased directories.
 
 use crate::error::Error;
 use crate::lock::machine;
@@ -11,13 +11,13 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// Leases a new, empty folder in the run's folder. It is used by this lease only, and removed with its contents when the
+/// Leases a new, empty directory in the run's directory. It is used by this lease only, and removed with its contents when the
 /// lease is dropped.
 ///
 /// It is for one test or a part of one, while [`Worker::dir`] keeps the files of the worker's earlier tests. When the lease
-/// is dropped by a panic, the folder is moved to `failed/` in the [base folder](crate::diagnostics::base_dir) and stays
-/// until the test leases a folder again; a line on standard error says where it is. If the process is killed or the lease
-/// is leaked, a later run removes the folder together with the run's.
+/// is dropped by a panic, the directory is moved to `failed/` in the [base directory](crate::diagnostics::base_dir) and stays
+/// until the test leases a directory again; a line on standard error says where it is. If the process is killed or the lease
+/// is leaked, a later run removes the directory together with the run's.
 ///
 /// ```
 /// let folder = cofferdam::lease::dir().unwrap();
@@ -28,7 +28,7 @@ use std::{fs, io};
 /// ```
 ///
 /// # Errors
-/// On a thread without a worker, and when the folder cannot be created.
+/// On a thread without a worker, and when the directory cannot be created.
 #[track_caller]
 pub fn dir() -> Result<DirLease, Error> {
     let worker = Worker::try_current()?;
@@ -39,11 +39,11 @@ pub fn dir() -> Result<DirLease, Error> {
     Ok(DirLease::new(path.clone(), path, Some(failed)))
 }
 
-/// Leases a new, empty folder whose path has at most 60 bytes, for Unix sockets: the address of a socket is limited to 107
-/// bytes, and the path of a build folder is often longer.
+/// Leases a new, empty directory whose path has at most 60 bytes, for Unix sockets: the address of a socket is limited to 107
+/// bytes, and the path of a build directory is often longer.
 ///
-/// The path is a link in the temporary folder to a folder like that of [`dir`](dir()). Both are removed when the lease is
-/// dropped, also by a panic. After a killed process, a later run removes the folder and the next call removes the link.
+/// The path is a link in the temporary directory to a directory like that of [`dir`](dir()). Both are removed when the lease is
+/// dropped, also by a panic. After a killed process, a later run removes the directory and the next call removes the link.
 ///
 /// ```
 /// # #[cfg(unix)] {
@@ -56,7 +56,7 @@ pub fn dir() -> Result<DirLease, Error> {
 /// ```
 ///
 /// # Errors
-/// Like [`dir`](dir()), and when no temporary folder has a path that is short enough.
+/// Like [`dir`](dir()), and when no temporary directory has a path that is short enough.
 #[track_caller]
 pub fn socket_dir() -> Result<DirLease, Error> {
     let worker = Worker::try_current()?;
@@ -76,12 +76,12 @@ fn new_folder(worker: &Worker) -> Result<PathBuf, Error> {
             Ok(()) => return Ok(path),
             // An earlier process of the run had this process number and left its folder.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("create a folder in", &parent, error)),
+            Err(error) => return Err(Error::io("create a directory in", &parent, error)),
         }
     }
 }
 
-/// Returns the place for the folder of the worker's test if it fails.
+/// Returns the place for the directory of the worker's test if it fails.
 fn failed(worker: &Worker) -> Result<PathBuf, Error> {
     let test = format!("{}::{}", journal::binary(), worker.test().unwrap_or("main"));
     let run = run::run_dir()?;
@@ -94,7 +94,7 @@ fn failed(worker: &Worker) -> Result<PathBuf, Error> {
 #[cfg(unix)]
 const LONGEST: usize = 60;
 
-/// Creates a link with a short path to the folder.
+/// Creates a link with a short path to the directory.
 #[cfg(unix)]
 fn link_to(path: &Path) -> Result<PathBuf, Error> {
     use std::os::unix::ffi::OsStrExt as _;
@@ -119,7 +119,7 @@ const PREFIX: &str = "s-";
 #[cfg(unix)]
 const NAME: usize = 1 + PREFIX.len() + 16;
 
-/// Removes the links of killed processes, whose folders have been removed with their runs.
+/// Removes the links of killed processes, whose directories have been removed with their runs.
 #[cfg(unix)]
 fn remove_dangling(links: &Path) {
     for entry in fs::read_dir(links).into_iter().flatten().flatten() {
@@ -130,17 +130,17 @@ fn remove_dangling(links: &Path) {
     }
 }
 
-/// A leased folder; see [`dir`](dir()) and [`socket_dir`].
-#[must_use = "the folder is removed when this is dropped"]
+/// A leased directory; see [`dir`](dir()) and [`socket_dir`].
+#[must_use = "the directory is removed when this is dropped"]
 #[derive(Debug)]
 pub struct DirLease {
     _claim: Claim,
     path: PathBuf,
-    /// The folder itself, to which the path may be a link.
+    /// The directory itself, to which the path may be a link.
     folder: PathBuf,
-    /// The place that the folder is moved to if the test fails.
+    /// The place that the directory is moved to if the test fails.
     failed: Option<PathBuf>,
-    /// The process that removes the folder, as opposed to its forked children; `None` to keep it.
+    /// The process that removes the directory, as opposed to its forked children; `None` to keep it.
     owner: Option<u32>,
 }
 
@@ -157,18 +157,18 @@ impl DirLease {
         }
     }
 
-    /// Returns the folder.
+    /// Returns the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps the folder until the run's folder is removed, for example to inspect it after a failure.
+    /// Keeps the directory until the run's directory is removed, for example to inspect it after a failure.
     pub fn keep(mut self) -> PathBuf {
         self.owner = None;
         self.path.clone()
     }
 
-    /// Moves the folder to a place where it outlives the run.
+    /// Moves the directory to a place where it outlives the run.
     fn move_to(&self, failed: &Path) -> io::Result<PathBuf> {
         // Below the base folder, as `failed/TEST`.
         let base = failed.ancestors().nth(2).unwrap_or(failed);
@@ -202,7 +202,7 @@ impl Drop for DirLease {
             // If it cannot be moved, it stays as long as the run's folder.
             let kept = self.move_to(failed).unwrap_or_else(|_| self.folder.clone());
             stderr::line(&format!(
-                "the test failed, and its folder is kept: {}",
+                "the test failed, and its directory is kept: {}",
                 kept.display()
             ));
             return;

@@ -1,4 +1,4 @@
-//! Ports and folders that belong to one test while it holds them.
+//! Ports and directories that belong to one test while it holds them.
 //!
 //! No other test, process or concurrent run of the user gets the same one.
 

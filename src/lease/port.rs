@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 /// ```
 ///
 /// # Errors
-/// When no port is left, when the folder of the locks cannot be created or belongs to another user, or when the process has
+/// When no port is left, when the directory of the locks cannot be created or belongs to another user, or when the process has
 /// reached its limit of open files.
 #[track_caller]
 pub fn port() -> Result<PortLease, Error> {
@@ -92,7 +92,7 @@ pub(crate) struct HeldPort {
 }
 
 impl HeldPort {
-    /// Reserves a free port, by a lock in the folder.
+    /// Reserves a free port, by a lock in the directory.
     pub(crate) fn any(folder: &Path) -> Result<Self, Error> {
         lease(folder, &range(), search_start()).map(|(held, _)| held)
     }
@@ -110,7 +110,7 @@ impl Drop for HeldPort {
     }
 }
 
-/// Returns the folder of the locks, the same for all runs of this user on this machine.
+/// Returns the directory of the locks, the same for all runs of this user on this machine.
 pub(crate) fn folder() -> Result<PathBuf, Error> {
     Ok(machine::folder()?.join("ports"))
 }

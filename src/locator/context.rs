@@ -14,7 +14,7 @@ use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The interface of a factory: other services, the worker, a folder.
+/// The interface of a factory: other services, the worker, a directory.
 ///
 /// The requests form a graph. It appears in snapshots, names cycles, and lets an override reach all services that are
 /// built from the overridden one.
@@ -106,12 +106,12 @@ impl<'a> Context<'a> {
         self.worker
     }
 
-    /// Returns a folder for this service and worker, creating it if necessary. It is kept for the run: the next instance of
+    /// Returns a directory for this service and worker, creating it if necessary. It is kept for the run: the next instance of
     /// the same worker finds the files that this one leaves, under nextest also in a later test process. A `per_test`
-    /// service gets a folder for its test alone.
+    /// service gets a directory for its test alone.
     ///
     /// # Errors
-    /// When the base folder is unknown or the folder cannot be created.
+    /// When the base directory is unknown or the directory cannot be created.
     pub fn dir(&self) -> Result<PathBuf, Error> {
         let service = self.service;
         let whole = [&*service.locator, service.type_name, &*service.key.name];

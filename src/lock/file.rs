@@ -63,7 +63,7 @@ impl LockScope {
         })
     }
 
-    /// Creates the folder.
+    /// Creates the directory.
     fn create_folder(&self) -> Result<(), Error> {
         let folder = self.folder.path();
         if self.is_machine {
@@ -119,7 +119,7 @@ impl LockFile {
         wait::wait(timeout, queue, notify).map_err(failed)?
     }
 
-    /// Opens the file by its path, creating the folder if necessary.
+    /// Opens the file by its path, creating the directory if necessary.
     fn open_by_path<T>(&self, open: impl Fn(&Path) -> io::Result<T>) -> Result<T, Error> {
         let opened = match open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -1,13 +1,13 @@
-//! The folder for locks of the whole machine, in which no other user can plant links or take names.
+//! The directory for locks of the whole machine, in which no other user can plant links or take names.
 
 use crate::error::Error;
 use crate::sys::{env, folder};
 use std::path::{Path, PathBuf};
 
-/// The parent of the folder, for jobs that have temporary folders of their own but share the machine's locks.
+/// The parent of the directory, for jobs that have temporary directories of their own but share the machine's locks.
 const VARIABLE: &str = "COFFERDAM_MACHINE_DIR";
 
-/// Returns the folder, creating it at the first call. It is in the temporary folder, which all checkouts of a user share.
+/// Returns the directory, creating it at the first call. It is in the temporary directory, which all checkouts of a user share.
 pub(crate) fn folder() -> Result<PathBuf, Error> {
     #[cfg(unix)]
     let user = crate::sys::process::user();
@@ -17,7 +17,7 @@ pub(crate) fn folder() -> Result<PathBuf, Error> {
     folder_in(&env::path(VARIABLE).unwrap_or_else(env::temp_dir), user)
 }
 
-/// Returns a folder with the same properties as [`folder`] and a path of at most `longest` bytes.
+/// Returns a directory with the same properties as [`folder`] and a path of at most `longest` bytes.
 #[cfg(unix)]
 pub(crate) fn short_folder(longest: usize) -> Result<PathBuf, Error> {
     use std::os::unix::ffi::OsStrExt as _;
@@ -60,7 +60,7 @@ fn folder_in(parent: &Path, user: u32) -> Result<PathBuf, Error> {
     Ok(own)
 }
 
-/// Checks that it is a real folder that only this user can access, and that no other user can replace it.
+/// Checks that it is a real directory that only this user can access, and that no other user can replace it.
 #[cfg(unix)]
 fn check(parent: &Path, folder: &Path, user: u32) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt as _;
@@ -68,15 +68,15 @@ fn check(parent: &Path, folder: &Path, user: u32) -> Result<(), Error> {
     let found = std::fs::symlink_metadata(folder).map_err(|source| Error::io("look at", folder, source))?;
     let above = std::fs::metadata(parent).map_err(|source| Error::io("look at", parent, source))?;
     let reason = if !found.is_dir() {
-        "it is not a folder"
+        "it is not a directory"
     } else if found.uid() != user {
         "it belongs to another user"
     } else if found.mode() & 0o077 != 0 {
         "others may read or write it"
     } else if above.uid() != user && above.uid() != 0 && !folder::is_unmapped(above.uid()) {
-        "another user may replace it, because they own the folder above it"
+        "another user may replace it, because they own the directory above it"
     } else if above.mode() & 0o1000 == 0 && folder::others_write(&above) {
-        "others may replace it, because they may write to the folder above it, which is not sticky"
+        "others may replace it, because they may write to the directory above it, which is not sticky"
     } else {
         return Ok(());
     };
@@ -88,7 +88,7 @@ fn check(_parent: &Path, folder: &Path, _user: u32) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
-    Err(Error::not_safe(folder, "it is not a folder"))
+    Err(Error::not_safe(folder, "it is not a directory"))
 }
 
 #[cfg(all(unix, not(miri)))]
@@ -117,12 +117,14 @@ mod tests {
     fn a_planted_folder_or_link_is_refused() {
         type Plant = (&'static str, fn(&Path));
         let plant: [Plant; 4] = [
-            ("it is not a folder", |planted| {
+            ("it is not a directory", |planted| {
                 let own = planted.with_file_name("own");
                 folder::make_new(&own).unwrap();
                 std::os::unix::fs::symlink(own, planted).unwrap();
             }),
-            ("it is not a folder", |folder| std::fs::write(folder, "").unwrap()),
+            ("it is not a directory", |folder| {
+                std::fs::write(folder, "").unwrap()
+            }),
             ("others may read or write it", |planted| {
                 folder::make_new(planted).unwrap();
                 mode(planted, 0o770);
@@ -146,7 +148,7 @@ mod tests {
         // Only root may change the owner of a folder.
         if std::os::unix::fs::chown(parent.path(), Some(4711), None).is_ok() {
             let error = folder_in(parent.path(), user()).unwrap_err().to_string();
-            assert!(error.contains("they own the folder above it"), "{error}");
+            assert!(error.contains("they own the directory above it"), "{error}");
         }
     }
 

@@ -141,7 +141,7 @@ impl LockOptions {
     /// Extends the lock to all of this user's checkouts on this machine. A workspace's lock of the same name is a different
     /// one.
     ///
-    /// Its file is in the temporary folder, below a folder that only this user may read: processes with another `TMPDIR` and
+    /// Its file is in the temporary directory, below a directory that only this user may read: processes with another `TMPDIR` and
     /// other users are not excluded.
     pub const fn machine(mut self) -> Self {
         self.machine = true;

@@ -1,4 +1,4 @@
-//! Names of files and folders from any text.
+//! Names of files and directories from any text.
 
 use crate::sys::process::PidSpace;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// The maximum length of a name. File systems allow 255 bytes, but the complete path of a socket 108.
 const LONGEST: usize = 64;
 
-/// Returns a name for one file or folder: never a path, never `.` or `..`, and different for different texts.
+/// Returns a name for one file or directory: never a path, never `.` or `..`, and different for different texts.
 ///
 /// Characters other than letters, digits, `-`, `_` and an inner `.` become `%` and two digits. A long name is truncated and
 /// ends in `%%` and a hash of the complete text, which no short name does. On a file system that ignores case, texts that

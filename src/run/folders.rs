@@ -1,4 +1,4 @@
-//! The folders of cofferdam and of this run.
+//! The directories of cofferdam and of this run.
 
 use super::sweep::{RunStatus, sweep};
 use super::{Run, facts, file_name, nextest, run, session};
@@ -10,10 +10,10 @@ use serde_json::json;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Returns the folder for all files of cofferdam, for a process with the working directory `dir`.
+/// Returns the directory for all files of cofferdam, for a process with the working directory `dir`.
 ///
-/// `COFFERDAM_DIR` if it is set. Otherwise `cofferdam` in the target folder of the Cargo workspace, which nextest names or
-/// which is found upward from `CARGO_MANIFEST_DIR` or `dir`. Otherwise `cofferdam` in the target folder that contains the
+/// `COFFERDAM_DIR` if it is set. Otherwise `cofferdam` in the target directory of the Cargo workspace, which nextest names or
+/// which is found upward from `CARGO_MANIFEST_DIR` or `dir`. Otherwise `cofferdam` in the target directory that contains the
 /// executable.
 ///
 /// # Errors
@@ -33,7 +33,7 @@ pub fn base_dir(dir: Option<&Path>) -> Result<PathBuf, Error> {
     std::path::absolute(&base).map_err(|source| Error::io("make absolute", &base, source))
 }
 
-/// The facts from which the base folder is chosen, besides manifests on disk.
+/// The facts from which the base directory is chosen, besides manifests on disk.
 struct BaseFacts<'a> {
     dir: Option<&'a Path>,
     exe: Option<&'a Path>,
@@ -63,14 +63,14 @@ fn base_of(outside: &BaseFacts<'_>) -> Option<PathBuf> {
     Some(target.join("cofferdam"))
 }
 
-/// Returns whether Cargo builds in the folder. It tags only folders that it created, but caches data of rustc in all.
+/// Returns whether Cargo builds in the directory. It tags only directories that it created, but caches data of rustc in all.
 fn is_target(folder: &Path) -> bool {
     ["CACHEDIR.TAG", ".rustc_info.json"]
         .iter()
         .any(|file| folder.join(file).exists())
 }
 
-/// Returns the folder of the nearest manifest with a `[workspace]` table at or above `dir`, or else of the nearest
+/// Returns the directory of the nearest manifest with a `[workspace]` table at or above `dir`, or else of the nearest
 /// manifest.
 fn workspace_root(dir: &Path) -> Option<PathBuf> {
     let mut nearest = None;
@@ -89,13 +89,13 @@ fn workspace_root(dir: &Path) -> Option<PathBuf> {
     nearest
 }
 
-/// A run's folder, and the lock that marks it as in use.
+/// A run's directory, and the lock that marks it as in use.
 pub(super) struct RunDir {
     pub(super) path: PathBuf,
     _alive: Locked,
 }
 
-/// Returns this run's folder, creating it at the first call.
+/// Returns this run's directory, creating it at the first call.
 ///
 /// # Errors
 /// When it cannot be created. The next call tries again.
@@ -114,7 +114,7 @@ pub(crate) fn run_dir() -> Result<&'static Path, Error> {
     .map(|dir| dir.path.as_path())
 }
 
-/// Creates or joins the folder of the run `id`. Also returns whether it has yet to be described.
+/// Creates or joins the directory of the run `id`. Also returns whether it has yet to be described.
 pub(super) fn claim(runs: &Path, id: &str) -> Result<(RunDir, bool), Error> {
     let mut tries = 0;
     loop {
@@ -155,18 +155,18 @@ fn describe(dir: &Path, run: &Run) {
     let _ = file_size::unsignaled(|| std::fs::write(dir.join("run.json"), text.to_string()));
 }
 
-/// Returns the folder of a worker of this run, creating it if necessary.
+/// Returns the directory of a worker of this run, creating it if necessary.
 pub(crate) fn worker_dir(worker: &str) -> Result<PathBuf, Error> {
     private_dir(run_dir()?, Path::new("workers").join(file_name(worker)))
 }
 
-/// Creates a folder below one of cofferdam's folders, accessible to its owner only.
+/// Creates a directory below one of cofferdam's directories, accessible to its owner only.
 ///
 /// # Errors
-/// When it cannot be created, or when a folder in its path is a link or writable by another user.
+/// When it cannot be created, or when a directory in its path is a link or writable by another user.
 pub fn private_dir(root: &Path, below: impl AsRef<Path>) -> Result<PathBuf, Error> {
     let below = below.as_ref();
-    folder::make(root, below).map_err(|source| Error::io("create the folder", &root.join(below), source))
+    folder::make(root, below).map_err(|source| Error::io("create the directory", &root.join(below), source))
 }
 
 /// Returns the file whose lock is the lease of a worker's number.
@@ -238,7 +238,7 @@ pub(super) mod tests {
                 in_target.clone(),
             ),
             (
-                "the workspace's target folder",
+                "the workspace's target directory",
                 vec![manifest()],
                 None,
                 false,
@@ -252,14 +252,14 @@ pub(super) mod tests {
                 example.join("target/cofferdam"),
             ),
             (
-                "a given folder",
+                "a given directory",
                 vec![nextest(), var("CARGO_MANIFEST_DIR", example.clone())],
                 Some(member.as_path()),
                 true,
                 in_target.clone(),
             ),
             (
-                "another target folder",
+                "another target directory",
                 vec![manifest(), var("CARGO_TARGET_DIR", at("out"))],
                 None,
                 false,
@@ -273,7 +273,7 @@ pub(super) mod tests {
                 at("out/cofferdam"),
             ),
             (
-                "the executable's target folder",
+                "the executable's target directory",
                 vec![],
                 None,
                 false,

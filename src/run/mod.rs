@@ -1,4 +1,4 @@
-//! The run of this process, and its folders.
+//! The run of this process, and its directories.
 
 mod file_name;
 mod folders;

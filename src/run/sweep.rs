@@ -1,4 +1,4 @@
-//! The removal of the folders of runs that have ended.
+//! The removal of the directories of runs that have ended.
 
 #[cfg(all(target_os = "linux", not(miri)))]
 use super::teardown;
@@ -33,7 +33,7 @@ pub(crate) enum RunStatus {
 }
 
 impl RunStatus {
-    /// Returns the status of the run with this folder.
+    /// Returns the status of the run with this directory.
     pub(crate) fn of(folder: &Path) -> Self {
         let status = Self::read(folder).map_or(Self::Unknown, |description| {
             Self::judge(&description, &facts().space, process::is_alive)
@@ -71,7 +71,7 @@ impl RunStatus {
     }
 }
 
-/// The outcome of the removal of a run folder.
+/// The outcome of the removal of a run directory.
 #[derive(Debug)]
 pub(crate) enum Removal {
     Removed,
@@ -80,7 +80,7 @@ pub(crate) enum Removal {
     Failed(io::Error),
 }
 
-/// Removes a run's folder unless a process works in it. A dry run removes nothing.
+/// Removes a run's directory unless a process works in it. A dry run removes nothing.
 pub(crate) fn remove(folder: &Path, dry_run: bool) -> Removal {
     let alive = folder.join("alive.lock");
     if dry_run && !alive.exists() {
@@ -130,7 +130,7 @@ fn order_of(fixture: &Path) -> u64 {
     order.parse().unwrap_or(u64::MAX)
 }
 
-/// Ends one fixture, by the folder that it was started for. With `grace` its processes get their stop signal and the time
+/// Ends one fixture, by the directory that it was started for. With `grace` its processes get their stop signal and the time
 /// to end; otherwise they are killed.
 pub(crate) fn end_fixture(fixture: &Path, grace: bool) {
     #[cfg(all(target_os = "linux", not(miri)))]
@@ -163,14 +163,14 @@ pub(crate) fn mark(fixture: &Path) -> Vec<u8> {
     [MARK.as_bytes(), b"=", fixture.as_os_str().as_encoded_bytes()].concat()
 }
 
-/// The file in a fixture's folder with the processes that were started: `PID SIGNAL GRACE`, the grace in milliseconds.
+/// The file in a fixture's directory with the processes that were started: `PID SIGNAL GRACE`, the grace in milliseconds.
 pub(crate) const LEADERS: &str = "processes";
-/// The file in a fixture's folder with the number under which it was completed.
+/// The file in a fixture's directory with the number under which it was completed.
 pub(crate) const ORDER: &str = "order";
-/// The variable in the environment of a fixture's processes, with the fixture's folder as its value.
+/// The variable in the environment of a fixture's processes, with the fixture's directory as its value.
 pub(crate) const MARK: &str = "COFFERDAM_FIXTURE";
 
-/// Removes the folder of a run while no process can join it.
+/// Removes the directory of a run while no process can join it.
 pub(crate) fn discard(folder: &Path) -> io::Result<()> {
     // Renamed first, so that a process that returns to the folder finds it complete or not at all. Windows refuses that
     // while the lock file is open; the folder then stays.
@@ -179,20 +179,20 @@ pub(crate) fn discard(folder: &Path) -> io::Result<()> {
     std::fs::remove_dir_all(&away)
 }
 
-/// The file in a run's folder that says that its fixtures were left running with `COFFERDAM_KEEP`.
+/// The file in a run's directory that says that its fixtures were left running with `COFFERDAM_KEEP`.
 pub(crate) const KEPT: &str = "kept";
 
-/// The beginning of the name of a folder that is being removed. No run's name has it, because two digits follow a `%`.
+/// The beginning of the name of a directory that is being removed. No run's name has it, because two digits follow a `%`.
 const AWAY: &str = "%swept-";
 
-/// Returns whether the folder was left by a killed sweeper. No run uses it, so any process may remove it.
+/// Returns whether the directory was left by a killed sweeper. No run uses it, so any process may remove it.
 pub(crate) fn is_left_over(folder: &Path) -> bool {
     folder
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with(AWAY))
 }
 
-/// Returns the folders of all runs, with or without a description.
+/// Returns the directories of all runs, with or without a description.
 pub(crate) fn folders(runs: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(runs)? {
@@ -210,7 +210,7 @@ pub(crate) fn folders(runs: &Path) -> io::Result<Vec<PathBuf>> {
 const CHECKED: usize = 16;
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Removes some folders of unrecorded runs that have ended, so that they do not accumulate. A keeper at its end, and
+/// Removes some directories of unrecorded runs that have ended, so that they do not accumulate. A keeper at its end, and
 /// `cargo cofferdam clean`, remove all of them.
 pub(super) fn sweep(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
     let Ok(mut folders) = folders(runs) else {
@@ -228,7 +228,7 @@ pub(super) fn sweep(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus
     }
 }
 
-/// Like [`sweep`], for all folders: for a process that no test waits for.
+/// Like [`sweep`], for all directories: for a process that no test waits for.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn sweep_all(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
     let folders = folders(runs).unwrap_or_default();
@@ -237,7 +237,7 @@ pub(crate) fn sweep_all(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunSt
     }
 }
 
-/// Removes a folder if its run has ended. Returns whether it tried.
+/// Removes a directory if its run has ended. Returns whether it tried.
 fn remove_if_over(folder: &Path, status: &impl Fn(&Path) -> RunStatus) -> bool {
     if is_left_over(folder) {
         let _ = std::fs::remove_dir_all(folder);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_describe_a_run_is_never_over() {
+    fn a_directory_that_describes_no_run_never_counts_as_ended() {
         for description in [
             json!(null),
             json!([]),

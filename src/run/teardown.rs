@@ -35,8 +35,8 @@ mod linux {
     /// The time limit for the end of a killed process. One that takes longer hangs, and must not block the rest.
     const LAST: Duration = Duration::from_secs(5);
 
-    /// Returns the file with the commands of a teardown, in the fixture's folder. Its name identifies the machine, because a
-    /// CI cache may restore a folder of another machine, whose commands must not run on this one.
+    /// Returns the file with the commands of a teardown, in the fixture's directory. Its name identifies the machine, because a
+    /// CI cache may restore a directory of another machine, whose commands must not run on this one.
     pub(crate) fn teardown_file(fixture: &Path) -> PathBuf {
         fixture.join(format!(
             "teardown-{}.jsonl",

@@ -9,7 +9,7 @@ pub(crate) fn var(name: &str) -> Option<String> {
     path(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Returns the folder for temporary files: `TMPDIR`, or the system's default.
+/// Returns the directory for temporary files: `TMPDIR`, or the system's default.
 pub(crate) fn temp_dir() -> PathBuf {
     std::env::temp_dir()
 }

@@ -87,7 +87,7 @@ fn tried(file: File, mode: Mode) -> io::Result<Option<Locked>> {
     }
 }
 
-/// A folder of lock files. On Unix they are opened from a handle of the folder, which saves the kernel the path lookup, a tenth
+/// A directory of lock files. On Unix they are opened from a handle of the directory, which saves the kernel the path lookup, a tenth
 /// of the cost of a lock.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -109,7 +109,7 @@ impl Folder {
         &self.path
     }
 
-    /// Locks the file of that name without creating it. If the folder was removed and created again, its handle finds no
+    /// Locks the file of that name without creating it. If the directory was removed and created again, its handle finds no
     /// files; on an error the caller uses the path.
     pub(crate) fn try_lock(&self, name: &CStr, mode: Mode) -> io::Result<Option<Locked>> {
         #[cfg(unix)]

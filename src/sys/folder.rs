@@ -1,16 +1,16 @@
-//! Private folders below a folder of the user's choice, in which no other user can plant a link or a file.
+//! Private directories below a directory of the user's choice, in which no other user can plant a link or a file.
 
 use std::fs::{DirBuilder, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Creates the folder `below` in `root`, and `root` itself, accessible to their owner only, whatever the umask.
+/// Creates the directory `below` in `root`, and `root` itself, accessible to their owner only, whatever the umask.
 ///
-/// The root may be a symbolic link; below it, links are not followed. Each folder in the path must belong to this user, to
+/// The root may be a symbolic link; below it, links are not followed. Each directory in the path must belong to this user, to
 /// root, or to the owner of `root`, and must not be writable by others.
 ///
 /// # Errors
-/// When a folder cannot be created or is not safe. The message names it.
+/// When a directory cannot be created or is not safe. The message names it.
 pub(crate) fn make(root: &Path, below: impl AsRef<Path>) -> io::Result<PathBuf> {
     // A sweep may remove a folder between its creation and its check.
     const TRIES: usize = 1000;
@@ -52,7 +52,7 @@ fn try_make(root: &Path, below: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Creates one folder, unless it exists.
+/// Creates one directory, unless it exists.
 fn make_one(path: &Path) -> io::Result<()> {
     match make_new(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -60,7 +60,7 @@ fn make_one(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates one new folder, accessible to its owner only.
+/// Creates one new directory, accessible to its owner only.
 pub(crate) fn make_new(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::DirBuilderExt::mode(&mut DirBuilder::new(), 0o700).create(path);
@@ -68,12 +68,12 @@ pub(crate) fn make_new(path: &Path) -> io::Result<()> {
     return DirBuilder::new().create(path);
 }
 
-/// Returns whether this is a folder in which no other user can plant a file.
+/// Returns whether this is a directory in which no other user can plant a file.
 pub(crate) fn is_safe(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| check(path, &found, None).is_ok())
 }
 
-/// Returns an error for a folder in which another user could plant a file.
+/// Returns an error for a directory in which another user could plant a file.
 #[cfg(unix)]
 fn check(path: &Path, found: &Metadata, root: Option<&Metadata>) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
@@ -84,11 +84,11 @@ fn check(path: &Path, found: &Metadata, root: Option<&Metadata>) -> io::Result<(
     let reason = if found.is_symlink() {
         "is a symbolic link, and links are not followed here: remove it"
     } else if !found.is_dir() {
-        "is not a folder"
+        "is not a directory"
     } else if owner != us && owner != 0 && !is_chosen && !is_unmapped(owner) {
-        "belongs to another user: remove it, or choose another folder with COFFERDAM_DIR"
+        "belongs to another user: remove it, or choose another directory with COFFERDAM_DIR"
     } else if found.mode() & 0o1000 == 0 && others_write(found) {
-        "may be written to by other users: `chmod go-w` it, or choose another folder with COFFERDAM_DIR"
+        "may be written to by other users: `chmod go-w` it, or choose another directory with COFFERDAM_DIR"
     } else {
         return Ok(());
     };
@@ -111,12 +111,12 @@ fn check(path: &Path, found: &Metadata, _root: Option<&Metadata>) -> io::Result<
     if found.is_dir() {
         return Ok(());
     }
-    let error = format!("{} is not a folder", path.display());
+    let error = format!("{} is not a directory", path.display());
     Err(io::Error::new(ErrorKind::PermissionDenied, error))
 }
 
 /// Returns whether the owner is not mapped in this process's user namespace. In a container without privileges, the machine's
-/// root owns the temporary folder and has no number.
+/// root owns the temporary directory and has no number.
 #[cfg(unix)]
 pub(crate) fn is_unmapped(owner: u32) -> bool {
     let number = |path: &str| std::fs::read_to_string(path).unwrap_or_default();

@@ -60,7 +60,7 @@ pub mod layout {
     }
 }
 
-/// Returns the account of a session below cofferdam's folder `base`.
+/// Returns the account of a session below cofferdam's directory `base`.
 pub(crate) fn path(base: &Path, session: &str) -> PathBuf {
     base.join("runs").join(format!("{session}.account"))
 }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_knows_who_records_who_had_to_stop_and_who_ended() {
+    fn an_account_distinguishes_recording_stopped_and_ended_processes() {
         let dir = tempfile::tempdir().unwrap();
         let account = path(dir.path(), "s");
         assert!(Marker::take(&account, 1, "none").is_none());

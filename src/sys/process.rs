@@ -131,7 +131,7 @@ pub(crate) fn is_running(pid: u32) -> bool {
 }
 
 /// The space in which a process number is unique: one boot of one machine, and one pid namespace. Containers have
-/// namespaces of their own and may share a folder.
+/// namespaces of their own and may share a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PidSpace {
     /// Empty where the system does not report it; then no number is known to be unique.

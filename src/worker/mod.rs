@@ -30,7 +30,7 @@ use std::thread;
 /// Under nextest the worker is the runner's slot. Under `cargo test` it is the smallest number that no other running test
 /// uses, leased at the test's first use of this crate and returned when its thread ends. The [`id`](Self::id) is `w0`,
 /// `w1`, … and unique among the tests of a run that run at the same time. Together with [`run`](Self::run) it names a
-/// database or a folder that no other test uses.
+/// database or a directory that no other test uses.
 ///
 /// Only a test's own thread and `main` are assigned a worker automatically. Threads that a test starts have none, because
 /// guessing could hand them another worker's services: start them with [`spawn`](Self::spawn) or [`wrap`](Self::wrap), or
@@ -61,7 +61,7 @@ impl Worker {
     /// Returns the worker that this thread works for.
     ///
     /// The first call on a test's thread leases a worker, which takes a few microseconds, and a lock file in the run's
-    /// folder if other processes of the run may be running. Later calls cost a thread-local lookup.
+    /// directory if other processes of the run may be running. Later calls cost a thread-local lookup.
     ///
     /// # Errors
     /// On a thread that no worker was passed to, after the test's end, or when `COFFERDAM_WORKER` or `COFFERDAM_JOB` has a
@@ -94,11 +94,11 @@ impl Worker {
         self.0.test.as_deref()
     }
 
-    /// Returns this worker's folder in this run, creating it at the first call. It is kept for the run: the worker's next
+    /// Returns this worker's directory in this run, creating it at the first call. It is kept for the run: the worker's next
     /// test finds the files that this one leaves.
     ///
     /// # Errors
-    /// When the base folder is unknown or the folder cannot be created.
+    /// When the base directory is unknown or the directory cannot be created.
     pub fn dir(&self) -> Result<PathBuf, Error> {
         run::private_dir(&run::worker_dir(self.id())?, "dir")
     }

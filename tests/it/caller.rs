@@ -1,4 +1,4 @@
-//! The line that a panic of ours names.
+//! Panics of the library name the caller's line.
 
 use crate::role::{play, plays, role};
 use cofferdam::lock::lock_shared;
@@ -17,7 +17,7 @@ fn guarded() {
     panic!("as the attribute would")
 }
 
-/// Calls that panic on a thread without a worker, or anywhere.
+/// Calls that panic: on a thread without a worker, or anywhere.
 fn calls() -> Vec<fn()> {
     fn shop() -> ServiceLocator {
         ServiceLocator::builder()

@@ -1,7 +1,7 @@
 //! What must not compile.
 
 #[test]
-fn what_must_not_compile_does_not() {
+fn invalid_uses_do_not_compile() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/it/compile_fail/*.rs");
     #[cfg(feature = "serial")]

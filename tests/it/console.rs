@@ -1,8 +1,8 @@
-//! ```` ```console ```` blocks: what a reader types, and what the page promises to come of it.
+//! ```` ```console ```` blocks: commands and their expected output.
 //!
-//! A line that begins with `$ ` is a command; `# exits 1` at its end says its exit code, 0 is not said. A backslash at
-//! a line's end carries it on. The lines below are its output, standard error included; without any, nothing is
-//! promised of it. In it `...` alone on a line stands for any number of lines and inside a line for any text; times
+//! A line that begins with `$ ` is a command; `# exits 1` at its end is its exit code, 0 by default. A backslash at
+//! the end of a line continues it. The lines below are its output, including standard error; without any, the output
+//! is not compared. In it `...` alone on a line stands for any number of lines, and inside a line for any text; times
 //! (`0.12s`, `3 ms`) are not compared.
 
 use crate::markdown::Fence;
@@ -10,14 +10,14 @@ use crate::markdown::Fence;
 /// A command of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Command {
-    /// From 1, in the page.
+    /// The line in the page, from 1.
     pub(crate) line: usize,
     pub(crate) text: String,
     pub(crate) exits: i32,
     pub(crate) output: Vec<String>,
 }
 
-/// The commands of a block, or what is wrong with it, with the line.
+/// Returns the commands of a block, or an error with its line.
 pub(crate) fn commands(fence: &Fence) -> Result<Vec<Command>, String> {
     let mut commands: Vec<Command> = Vec::new();
     let mut lines = (fence.line + 1..).zip(&fence.lines);
@@ -68,7 +68,7 @@ pub(crate) fn commands(fence: &Fence) -> Result<Vec<Command>, String> {
 }
 
 impl Command {
-    /// What is wrong about how the command really ended, if anything.
+    /// Compares the result of the command with the page. Returns the difference.
     pub(crate) fn breach(&self, exited: Option<i32>, output: &str) -> Option<String> {
         let expected = trimmed(self.output.iter().map(String::as_str));
         let found = trimmed(output.lines());
@@ -91,7 +91,7 @@ impl Command {
     }
 }
 
-/// Lines without times, trailing blanks, and blank lines at either end.
+/// Removes times, trailing blanks, and blank lines at either end.
 fn trimmed<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut lines: Vec<String> = lines.map(|line| without_times(line.trim_end())).collect();
     while lines.last().is_some_and(String::is_empty) {
@@ -101,7 +101,7 @@ fn trimmed<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     lines.split_off(blank)
 }
 
-/// Every number with a unit of time becomes `[time]`.
+/// Replaces every number with a unit of time by `[time]`.
 fn without_times(line: &str) -> String {
     const UNITS: [&str; 8] = ["ns", "µs", "us", "ms", "s", "min", "seconds", "second"];
     let mut text = String::new();

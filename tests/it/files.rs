@@ -1,19 +1,19 @@
-//! The files of this repository, as far as people write them.
+//! The files of this repository, without generated ones.
 
 use std::path::{Path, PathBuf};
 
-/// The root of the checkout.
+/// Returns the root of the checkout.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A file by its path below the root.
+/// Reads a file by its path below the root.
 pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every file below the folder `below` (relative to the root) with this extension, with its path below the root and
-/// its text, sorted. What is built (`target`) or hidden is left out.
+/// Returns every file below the directory `below` (relative to the root) with this extension, as its path below the
+/// root and its text, sorted. Leaves out build output (`target`) and hidden files.
 pub(crate) fn all(below: &str, extension: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(below)];
@@ -51,7 +51,7 @@ fn relative(path: &Path) -> String {
     parts.join("/")
 }
 
-/// Fails with every breach of a rule, one a line, and what to do about them.
+/// Fails if there are breaches of a rule: lists them, one per line, with the advice.
 #[track_caller]
 pub(crate) fn hold(breaches: &[String], advice: &str) {
     assert!(breaches.is_empty(), "{}\n\n{advice}\n", breaches.join("\n"));

@@ -1,7 +1,6 @@
-//! What the library promises, seen from outside, in folders that mirror `src`; then the rules of the sources and the
-//! documents.
+//! Tests of the library's public API, in directories that mirror `src`, and of the rules for sources and documents.
 
-// All of it is tests, and clippy is told so: helpers unwrap too.
+// The whole crate is tests, which clippy does not know: functions that are no tests unwrap too.
 #![cfg(test)]
 
 #[cfg(all(unix, not(miri)))]

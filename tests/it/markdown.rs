@@ -1,18 +1,18 @@
-//! What tests need to know of a Markdown page: its fenced blocks, headings and links.
+//! The parts of a Markdown page that tests check: fenced blocks, headings and links.
 
 /// A fenced block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fence {
     /// The line of its first backticks, from 1.
     pub(crate) line: usize,
-    /// What stands behind the backticks: `rust,no_run`.
+    /// The text behind the backticks: `rust,no_run`.
     pub(crate) info: String,
     pub(crate) lines: Vec<String>,
     /// The reason in `<!-- not run: … -->` directly before it.
     pub(crate) not_run: Option<String>,
 }
 
-/// A page cut into its fenced blocks and the lines outside them.
+/// A page, split into its fenced blocks and the lines outside of them.
 struct Page<'a> {
     fences: Vec<Fence>,
     /// With the line number.
@@ -53,7 +53,7 @@ fn cut(page: &str) -> Page<'_> {
             lines: body.map(|line| unindented(line, indent).to_owned()).collect(),
             not_run,
         });
-        // What stood before this block is not directly before the next one.
+        // A reason applies only to the block directly below.
         cut.prose.push((index + 1, "```"));
     }
     cut
@@ -64,12 +64,12 @@ fn unindented(line: &str, indent: usize) -> &str {
     &line[indent.min(spaces)..]
 }
 
-/// The fenced blocks of a page.
+/// Returns the fenced blocks of a page.
 pub(crate) fn fences(page: &str) -> Vec<Fence> {
     cut(page).fences
 }
 
-/// The lines of a page outside its fenced blocks that are headings: `## Context`.
+/// Returns the headings of a page: `## Context`.
 pub(crate) fn headings(page: &str) -> Vec<String> {
     let prose = cut(page).prose.into_iter().map(|(_, line)| line);
     prose
@@ -78,7 +78,7 @@ pub(crate) fn headings(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// The anchors that GitHub makes of the headings.
+/// Returns the anchors that GitHub generates for the headings.
 pub(crate) fn anchors(page: &str) -> Vec<String> {
     let mut plain: Vec<String> = Vec::new();
     let mut anchors = Vec::new();
@@ -97,7 +97,7 @@ pub(crate) fn anchors(page: &str) -> Vec<String> {
     anchors
 }
 
-/// Where the page's links lead, with their lines: `[text](target)`, `![image](target)` and `[name]: target`.
+/// Returns the targets of the links with their lines: `[text](target)`, `![image](target)` and `[name]: target`.
 pub(crate) fn links(page: &str) -> Vec<(usize, String)> {
     let mut links = Vec::new();
     for (line, text) in cut(page).prose {

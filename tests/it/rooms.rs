@@ -1,17 +1,17 @@
-//! The list of rooms in docs/design/architecture.md, and the code held to it.
+//! Checks the imports of a crate against the list of rooms in docs/design/architecture.md.
 
 use crate::source;
 
-/// A line of the list: a file or a folder of the sources.
+/// A room: a file or directory of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
-    /// `worker/` or `place.rs`.
+    /// `worker/` or `journal.rs`.
     pub(crate) name: String,
-    /// The files that the row names as the room's.
+    /// The files that its line in the list names.
     files: Vec<String>,
 }
 
-/// The rooms in the list below a heading, the highest first.
+/// Returns the rooms in the list below a heading, the topmost first.
 pub(crate) fn read(page: &str, heading: &str) -> Vec<Room> {
     let section = page.lines().skip_while(|line| *line != heading).skip(1);
     let section = section.take_while(|line| !line.starts_with("## "));
@@ -28,7 +28,7 @@ pub(crate) fn read(page: &str, heading: &str) -> Vec<Room> {
     .collect()
 }
 
-/// How the sources (paths below the source folder, with their texts) break the list.
+/// Returns the places where the sources (paths below the source directory, with their texts) do not follow the list.
 pub(crate) fn breaches(rooms: &[Room], sources: &[(String, String)]) -> Vec<String> {
     let mut breaches = Vec::new();
     for room in rooms {
@@ -72,7 +72,7 @@ pub(crate) fn breaches(rooms: &[Room], sources: &[(String, String)]) -> Vec<Stri
     breaches
 }
 
-/// `worker/` of `worker/seat.rs`, `place.rs` of `place.rs`.
+/// Returns the room of a file: `worker/` for `worker/current.rs`, `journal.rs` for itself.
 fn room_of(path: &str) -> &str {
     path.find('/').map_or(path, |slash| &path[..=slash])
 }
@@ -81,7 +81,7 @@ fn stem(room: &str) -> &str {
     room.trim_end_matches('/').trim_end_matches(".rs")
 }
 
-/// Where a file stands: `["worker", "seat"]` for `worker/seat.rs`, nothing for the root.
+/// Returns the module of a file: `["worker", "current"]` for `worker/current.rs`, nothing for the root.
 fn module_of(path: &str) -> Vec<&str> {
     let path = path.trim_end_matches(".rs").trim_end_matches("/mod");
     path.split('/')

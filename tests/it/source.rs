@@ -1,13 +1,13 @@
-//! Rust source as words: what stands in code, without what stands in comments and literals.
+//! A tokenizer for Rust source, without comments and the contents of literals.
 
-/// A word or a sign of code, and its line (from 1).
+/// A word or a sign, with its line (from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) text: String,
     pub(crate) line: usize,
 }
 
-/// The code's words and signs. `::` is one sign; a literal is the word `""`, a lifetime is left out.
+/// Returns the tokens of the code. `::` is one token; a literal is the token `""`; lifetimes are left out.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
     let chars: Vec<char> = source.chars().collect();
     let mut found = Vec::new();
@@ -77,7 +77,7 @@ fn after_string(chars: &[char], start: usize) -> usize {
     chars.len()
 }
 
-/// A character with both its quotes, or a lifetime with its one.
+/// Returns the end of a character literal or a lifetime.
 fn after_quote(chars: &[char], start: usize) -> usize {
     if chars.get(start + 1) == Some(&'\\') {
         let close = chars[start + 3..].iter().position(|sign| *sign == '\'');
@@ -92,7 +92,7 @@ fn after_quote(chars: &[char], start: usize) -> usize {
     start + 1 + word.count()
 }
 
-/// An identifier or number, or the string that a prefix (`r`, `b`, `br`, `c`) begins.
+/// Returns the end of an identifier or number, or of the string that a prefix (`r`, `b`, `br`, `c`) begins.
 fn after_word(chars: &[char], start: usize) -> usize {
     let word = chars[start..]
         .iter()
@@ -122,8 +122,9 @@ fn after_word(chars: &[char], start: usize) -> usize {
     }
 }
 
-/// What the code names at the root of its crate, with the line: `a` of `crate::a::b`, of `super::a` where that is
-/// the root, and of each part of `crate::{a, b}`; `*` for everything. `module` is where the file stands.
+/// Returns the names that the code uses from the root of its crate, with their lines: `a` of `crate::a::b`, of
+/// `super::a` if that is the root, and of each part of `crate::{a, b}`; `*` for everything. `module` is the module of
+/// the file.
 pub(crate) fn roots_named(tokens: &[Token], module: &[&str]) -> Vec<(String, usize)> {
     let word = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let mut named = Vec::new();
@@ -186,17 +187,35 @@ pub(crate) fn roots_named(tokens: &[Token], module: &[&str]) -> Vec<(String, usi
     named
 }
 
-/// The source without its tests, which stand at a file's end by rule.
+/// Returns the source without its tests, which are at the end of a file by convention.
 pub(crate) fn without_tests(source: &str) -> &str {
     let mut start = 0;
     let lines: Vec<&str> = source.split_inclusive('\n').collect();
     for pair in lines.windows(2) {
-        if pair[0].starts_with("#[cfg(") && pair[0].contains("test") && pair[1].starts_with("mod ") {
+        if pair[0].starts_with("#[cfg(") && test_module(pair).is_some_and(|rest| rest.contains('{')) {
             return &source[..start];
         }
         start += pair[0].len();
     }
     source
+}
+
+/// Returns the names of the files that a source declares as modules for tests.
+pub(crate) fn test_modules(source: &str) -> Vec<String> {
+    let lines: Vec<&str> = source.lines().collect();
+    let declared = lines.windows(2).filter_map(test_module);
+    declared
+        .filter_map(|rest| Some(rest.trim().strip_suffix(';')?.to_owned()))
+        .collect()
+}
+
+/// Returns the text after `mod`, if the two lines are a condition for tests and a module.
+fn test_module<'a>(pair: &[&'a str]) -> Option<&'a str> {
+    let condition = pair[0].trim_start();
+    let (visibility, rest) = pair[1].split_once("mod ")?;
+    let is_module = visibility.trim().is_empty() || visibility.trim().starts_with("pub");
+    let is_for_tests = condition.starts_with("#[cfg(test)]") || condition.starts_with("#[cfg(all(test");
+    (is_for_tests && is_module).then_some(rest)
 }
 
 fn texts(source: &str) -> Vec<String> {
@@ -286,8 +305,17 @@ fn tests_at_the_end_are_cut_off() {
         without_tests("a\n#[cfg(all(test, loom))]\nmod loom_tests {}\n"),
         "a\n"
     );
-    assert_eq!(
-        without_tests("#[cfg(test)]\nconst A: u8 = 1;\nb\n"),
-        "#[cfg(test)]\nconst A: u8 = 1;\nb\n"
-    );
+    assert_eq!(without_tests("a\n#[cfg(test)]\npub(super) mod tests {}\n"), "a\n");
+    for whole in [
+        "#[cfg(test)]\nconst A: u8 = 1;\nb\n",
+        "#[cfg(test)]\nmod model;\nb\n",
+    ] {
+        assert_eq!(without_tests(whole), whole);
+    }
+}
+
+#[test]
+fn files_for_tests_are_known_by_their_declaration() {
+    let source = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\npub(crate) mod c;\n#[cfg(unix)]\nmod d;\n#[cfg(test)]\nmod e {}\n";
+    assert_eq!(test_modules(source), ["b", "c"]);
 }

@@ -1,4 +1,4 @@
-//! Suites of strangers, run by real runners: each a crate of its own that depends on this one.
+//! Suites outside of the workspace, run by real runners: each a crate that depends on this one.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::process::{Command, Stdio};
 
-/// A suite in a folder of its own, which is its checkout.
+/// A suite in a directory of its own, which is its checkout.
 pub(crate) struct Suite(PathBuf);
 
 impl Suite {
-    /// The suite in the folder `name`, of these files. `features` are those of this library, `dependencies` what it
-    /// depends on besides. What is the same as before is left alone: Cargo goes by the files' times.
+    /// Creates the suite `name` from these files. `features` are those of the library, `dependencies` the other
+    /// dependencies. Unchanged files are not written again, because Cargo compares modification times.
     pub(crate) fn new(name: &str, features: &[&str], dependencies: &str, files: &[(&str, &str)]) -> Self {
         let suite = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
         let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,7 +25,7 @@ impl Suite {
         for (file, text) in files {
             suite.put(file, text);
         }
-        // The versions that are known to be there; Cargo leaves out what the suite does not need.
+        // Reuses the versions of this workspace; Cargo removes those that the suite does not need.
         let lock = std::fs::read_to_string(repository.join("Cargo.lock")).unwrap();
         if suite.put("target/lock-of-the-repository", &lock) {
             suite.put("Cargo.lock", &lock);
@@ -33,14 +33,14 @@ impl Suite {
         suite
     }
 
-    /// Whether it was another before.
+    /// Writes the file if its content differs, and returns whether it did.
     fn put(&self, file: &str, text: &str) -> bool {
         let path = self.0.join(file);
         if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return false;
         }
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // Other tests may be here at the same time.
+        // Other tests may write here at the same time.
         let mut whole = tempfile::NamedTempFile::new_in(&self.0).unwrap();
         whole.write_all(text.as_bytes()).unwrap();
         whole.persist(&path).unwrap();
@@ -52,7 +52,7 @@ impl Suite {
         &self.0
     }
 
-    /// A program in the suite, without what this test's own runner said about this package.
+    /// Returns a command in the suite, without the variables that this test's runner set for this package.
     #[expect(clippy::disallowed_methods, reason = "runners are real processes")]
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -66,7 +66,7 @@ impl Suite {
         command
             .current_dir(&self.0)
             .env("CARGO_TARGET_DIR", self.0.join("target"))
-            // What strangers have in common is compiled once; their names have to differ.
+            // The suites share compiled dependencies in one target directory, so their names must differ.
             .env("CARGO_BUILD_BUILD_DIR", self.0.with_file_name("strangers"))
             .env("CARGO_NET_OFFLINE", "true");
         command
@@ -79,14 +79,14 @@ impl Suite {
         cargo
     }
 
-    /// Whether nextest is here; if not, that is said.
+    /// Returns whether nextest is installed; prints a note if not.
     pub(crate) fn has_nextest(&self) -> bool {
-        let told = self.cargo("nextest --version").output().unwrap();
-        if !told.status.success() {
+        let found = self.cargo("nextest --version").output().unwrap();
+        if !found.status.success() {
             let note = "\nSKIPPED, NOT TESTED: cargo-nextest is not installed\n";
             std::io::stderr().write_all(note.as_bytes()).unwrap();
         }
-        told.status.success()
+        found.status.success()
     }
 }
 

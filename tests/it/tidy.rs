@@ -1,14 +1,14 @@
-//! The rules that no compiler checks.
+//! Rules for sources, manifests and documents that no compiler checks.
 
 use crate::files::{self, hold};
 use crate::source::{Token, tokens, without_tests};
 use crate::{markdown, rooms};
 use std::path::Path;
 
-/// A file holds one noun. A longer one probably holds two.
+/// The maximum length of a file in lines, with its tests.
 const LONGEST: usize = 800;
 
-/// What the library's users compile, every time. A new name needs a decision in adr/.
+/// The dependencies of the library, which every suite compiles. A new one needs a decision in adr/.
 const DEPENDENCIES: [&str; 7] = [
     "cofferdam-macros",
     "dashmap",
@@ -19,7 +19,7 @@ const DEPENDENCIES: [&str; 7] = [
     "serde_json",
 ];
 
-/// All Rust of the repository: `src/…`, `diagnostics/src/…`, tests, benches, examples.
+/// Returns all Rust files of the repository, including tests, benches and examples.
 fn rust() -> Vec<(String, String)> {
     files::all("", "rs")
 }
@@ -124,7 +124,59 @@ fn no_file_has_grown_too_long() {
     );
 }
 
-/// Where the words stand one after another in the code.
+/// Names in headers that are no modules: functions of libc and Rust, a variable of libc, and a term of the library.
+const NOT_MODULES: [&str; 5] = ["abort", "atexit", "errno", "main", "reset"];
+
+/// The bare names in backticks in a file's `//!` lines: `log` and `observed_tests`, but not `Log` or `log::Log`. Links
+/// are left out, because rustdoc checks them.
+fn names_in_header(text: &str) -> Vec<String> {
+    let header = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let header = header.collect::<Vec<_>>().join("\n");
+    let parts: Vec<&str> = header.split('`').collect();
+    let quoted = parts.windows(2).skip(1).step_by(2);
+    let is_bare = |name: &str| {
+        name.starts_with(|sign: char| sign.is_ascii_lowercase())
+            && name
+                .chars()
+                .all(|sign| sign.is_ascii_alphanumeric() || sign == '_')
+    };
+    quoted
+        .filter(|pair| is_bare(pair[0]) && !pair[1].starts_with(']'))
+        .map(|pair| pair[0].to_owned())
+        .collect()
+}
+
+/// The compiler does not read headers, so a renamed module would keep its old name there.
+#[test]
+fn the_header_of_a_folder_names_modules_that_exist() {
+    let is_checked = |path: &str| is_source(path) || path.starts_with("diagnostics/observer/");
+    let mut breaches = Vec::new();
+    for (path, text) in rust() {
+        let is_folder = path.ends_with("/mod.rs") || path.ends_with("/lib.rs");
+        if !is_folder || !is_checked(&path) || path == "src/lib.rs" {
+            continue;
+        }
+        let code = tokens(&text);
+        let is_module = |name: &str| {
+            let mut declared = code.windows(2).filter(|pair| pair[0].text == "mod");
+            declared.any(|pair| pair[1].text == name)
+        };
+        let is_command = |name: &str| {
+            let command = files::root().join("diagnostics/src/commands").join(name);
+            command.exists() || command.with_extension("rs").exists()
+        };
+        let names = names_in_header(&text).into_iter();
+        let unknown = names
+            .filter(|name| !is_module(name) && !is_command(name) && !NOT_MODULES.contains(&name.as_str()));
+        breaches.extend(unknown.map(|name| format!("{path}: `{name}`")));
+    }
+    hold(
+        &breaches,
+        "These headers name modules that are not in their folder.",
+    );
+}
+
+/// Returns the places where these tokens follow each other.
 fn places(path: &str, text: &str, words: &[&str]) -> Vec<String> {
     let found = tokens(text);
     let here = |window: &&[Token]| {
@@ -168,10 +220,10 @@ fn no_lint_is_switched_off_for_good() {
     );
 }
 
-/// Where paths of one machine begin.
+/// Prefixes of paths that depend on the machine.
 const MACHINES: [&str; 6] = ["/tmp/", "/work/", "/home/", "/root/", "/Users/", ":\\Users\\"];
 
-/// Whether the line names a path that begins at `place`, and not one that goes through it: `target/tmp/` is ours.
+/// Returns whether the line names a path that begins at `place`. `target/tmp/` does not begin at `/tmp/`.
 fn names(line: &str, place: &str) -> bool {
     let is_inner =
         |before: &str| before.ends_with(|sign: char| sign.is_alphanumeric() || "_-.~}".contains(sign));
@@ -197,7 +249,7 @@ fn no_path_of_one_machine_is_written_down() {
     );
 }
 
-/// The keys of a table of a manifest, `[dependencies]` say, with their values.
+/// Returns the keys and values of a table of a manifest, such as `[dependencies]`.
 fn table(manifest: &str, header: &str) -> Vec<(String, String)> {
     let section = manifest
         .lines()
@@ -285,7 +337,7 @@ fn all_packages_of_the_workspace_keep_the_same_lints_and_licence() {
 }
 
 #[test]
-fn what_the_package_ships_is_there() {
+fn the_files_that_the_package_ships_exist() {
     let manifest = files::read("Cargo.toml");
     let package = table(&manifest, "[package]");
     let mut paths: Vec<&str> = Vec::new();
@@ -345,7 +397,7 @@ fn the_changelog_knows_this_version() {
 fn every_decision_says_what_was_refused() {
     let mut breaches = Vec::new();
     for (path, page) in files::all("adr", "md") {
-        // An index of them is none.
+        // An index of the decisions is not a decision.
         if !path["adr/".len()..].starts_with(|sign: char| sign.is_ascii_digit()) {
             continue;
         }

@@ -58,7 +58,7 @@ impl fmt::Display for ChildError {
         write!(f, ": {}", self.source)?;
         if self.source.kind() == io::ErrorKind::NotFound {
             if self.cwd.as_ref().is_some_and(|cwd| !cwd.is_dir()) {
-                return f.write_str("; the folder does not exist");
+                return f.write_str("; the directory does not exist");
             }
             f.write_str(
                 "; commands are started without a shell: check that the program is installed, in PATH, and spelled \
@@ -198,7 +198,7 @@ fn is_build_path(path: &Path, exe: &Path) -> bool {
 pub fn own_exe() -> PathBuf {
     #[expect(
         clippy::disallowed_methods,
-        reason = "it identifies cargo's folders, and the guard is this program"
+        reason = "it identifies cargo's directories, and the guard is this program"
     )]
     env::current_exe().unwrap_or_default()
 }

@@ -38,75 +38,89 @@ pub struct Conflict {
     pub pair_count: u64,
 }
 
-/// The kind of a [`Conflict`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// One instance is used by two workers and is not declared as shared.
-    SharedInstance,
-    /// Two workers use one resource, one of them writes, and they have no lock in common.
-    SharedResource,
-    /// One worker ID is active in two processes of a run.
-    WorkerTwice,
-    /// A lazy proxy is used by another worker than the one whose instance it holds.
-    ForeignUse,
-    /// Instances of one service from two epochs are held at one time.
-    TwoEpochs,
-    /// Tests of programs that run one after the other use one file: a later program finds the leftovers of an earlier one.
-    OrderLeak,
-    /// An instance is still held after its test, locator or process.
-    Leaked,
-    /// Services are evicted and rebuilt repeatedly.
-    Thrashing,
-    /// A test ended while threads that it had started were still running.
-    Quarantined,
-    /// A service is built many times in one run, at a cost: a candidate for a fixture.
-    Rebuilt,
+/// The part of a message that reruns may refute: a lock that the observer does not see may keep the tests apart.
+pub const NO_COMMON_LOCK: &str = ", with no lock in common";
+
+/// Declares enums whose variants have words in reports, JSON and baselines.
+macro_rules! words {
+    ($($(#[$meta:meta])+ $name:ident { $($(#[$doc:meta])+ $variant:ident = $word:literal,)+ })+) => {$(
+        $(#[$meta])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$doc])+ #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// Every variant, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Returns its word in reports.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    )+};
 }
 
-/// The severity of a [`Conflict`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// Tests interfere: a check fails.
-    Conflict,
-    /// Worth a look. A check passes.
-    Warning,
-    /// Could be better.
-    Note,
+words! {
+    /// The kind of a [`Conflict`], the most severe first.
+    Kind {
+        /// One instance is used by two workers and is not declared as shared.
+        SharedInstance = "shared-instance",
+        /// Two workers use one resource, one of them writes, and they have no lock in common.
+        SharedResource = "shared-resource",
+        /// One worker ID is active in two processes of a run.
+        WorkerTwice = "worker-twice",
+        /// A lazy proxy is used by another worker than the one whose instance it holds.
+        ForeignUse = "foreign-use",
+        /// Instances of one service from two epochs are held at one time.
+        TwoEpochs = "two-epochs",
+        /// Tests of programs that run one after the other use one file: a later program finds the leftovers of an earlier one.
+        OrderLeak = "order-leak",
+        /// An instance is still held after its test, locator or process.
+        Leaked = "leaked",
+        /// Services are evicted and rebuilt repeatedly.
+        Thrashing = "thrashing",
+        /// A test ended while threads that it had started were still running.
+        Quarantined = "quarantined",
+        /// A service is built many times in one run, at a cost: a candidate for a fixture.
+        Rebuilt = "rebuilt",
+    }
+
+    /// The severity of a [`Conflict`].
+    Severity {
+        /// Tests interfere: a check fails.
+        Conflict = "conflict",
+        /// Worth a look. A check passes.
+        Warning = "warning",
+        /// Could be better.
+        Note = "note",
+    }
+
+    /// The certainty that two tests interfere. The more severe is the greater.
+    Grade {
+        /// In reruns with a pause at the resource their uses never overlapped: something separates them.
+        Guarded = "guarded",
+        /// One of them fails alone and passes when the other runs: it needs the other to run first.
+        OrderDependent = "order-dependent",
+        /// Not rerun, or reruns without a result.
+        Potential = "potential",
+        /// In reruns with a pause at the resource their uses overlapped.
+        Unguarded = "unguarded",
+        /// One of them fails beside or after the other, and more rarely alone.
+        Reproduced = "reproduced",
+    }
 }
 
 impl Kind {
-    /// Every kind, the most severe first.
-    pub const ALL: &'static [Self] = &[
-        Self::SharedInstance,
-        Self::SharedResource,
-        Self::WorkerTwice,
-        Self::ForeignUse,
-        Self::TwoEpochs,
-        Self::OrderLeak,
-        Self::Leaked,
-        Self::Thrashing,
-        Self::Quarantined,
-        Self::Rebuilt,
-    ];
-
-    /// Returns the word for the kind in reports: `shared-resource`, `worker-twice`, …
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SharedInstance => "shared-instance",
-            Self::SharedResource => "shared-resource",
-            Self::WorkerTwice => "worker-twice",
-            Self::ForeignUse => "foreign-use",
-            Self::TwoEpochs => "two-epochs",
-            Self::OrderLeak => "order-leak",
-            Self::Leaked => "leaked",
-            Self::Thrashing => "thrashing",
-            Self::Quarantined => "quarantined",
-            Self::Rebuilt => "rebuilt",
-        }
-    }
-
     /// Returns the severity, before any reruns.
     pub fn severity(self) -> Severity {
         match self {
@@ -118,29 +132,6 @@ impl Kind {
             }
             Self::Rebuilt => Severity::Note,
         }
-    }
-}
-
-impl Severity {
-    /// Returns the word for the severity in reports: `conflict`, `warning` or `note`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Conflict => "conflict",
-            Self::Warning => "warning",
-            Self::Note => "note",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
@@ -210,22 +201,6 @@ pub struct Pair {
     pub tries: u32,
     /// The result of these runs, in a sentence.
     pub reason: String,
-}
-
-/// The certainty that two tests interfere. The more severe is the greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Grade {
-    /// Run again with a pause at the resource, they never met: something keeps them apart.
-    Guarded,
-    /// One of them fails alone and passes when the other runs: it needs the other to run first.
-    OrderDependent,
-    /// Run again without a result, or not run again.
-    Potential,
-    /// Run again with a pause at the resource, they met there.
-    Unguarded,
-    /// One of them fails beside or after the other, and more rarely alone.
-    Reproduced,
 }
 
 impl Conflict {
@@ -309,25 +284,6 @@ impl fmt::Display for Test {
             write!(f, " (attempt {})", self.attempt)?;
         }
         Ok(())
-    }
-}
-
-impl Grade {
-    /// Returns the word for the grade in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Guarded => "guarded",
-            Self::OrderDependent => "order-dependent",
-            Self::Potential => "potential",
-            Self::Unguarded => "unguarded",
-            Self::Reproduced => "reproduced",
-        }
-    }
-}
-
-impl fmt::Display for Grade {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_torn_by_a_killed_predecessor_is_skipped_wherever_it_stands() {
+    fn a_line_torn_by_a_killed_predecessor_is_skipped_anywhere() {
         for cut in 1..END.len() {
             let half = &END[..cut];
             let text = format!("\n{HEAD}\n{half}\n{HEAD}\n{TEST}\n{half}");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_an_error_and_no_allocation() {
+    fn an_endless_line_is_an_error_without_an_allocation() {
         let mut bytes = vec![b'['; LONGEST * 3];
         bytes.extend_from_slice(format!("\n{HEAD}\n").as_bytes());
         let (lines, errors, torn) = read(&bytes);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_an_error_and_no_stack_overflow() {
+    fn deep_nesting_is_an_error_without_a_stack_overflow() {
         let text = format!("{HEAD}\n{}\n", "[".repeat(LONGEST - 1));
         assert_eq!(read(text.as_bytes()).1.len(), 1);
     }

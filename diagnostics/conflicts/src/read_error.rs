@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_message_stands_in_the_list_of_errors() {
+    fn every_message_is_in_the_list_of_errors() {
         let page = include_str!("../../../docs/reference/errors.md");
         let (_, page) = page.split_once("\n## Recordings\n").unwrap();
         assert!(page.contains("`….ndjson:…: …`, `… written in format version …`"));

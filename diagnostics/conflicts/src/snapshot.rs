@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_newer_or_not_ours_says_so() {
+    fn a_newer_or_foreign_file_is_an_error_that_says_so() {
         let newer = example().to_json().replace("\"version\":1", "\"version\":2");
         let error = parse(newer.as_bytes(), Path::new("s.json")).unwrap_err();
         assert!(error.to_string().contains("format version 2"), "{error}");
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_longer_than_any_snapshot_is_not_read_to_its_end() {
+    fn a_file_longer_than_any_snapshot_is_not_read_to_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.json");
         example().write(&path).unwrap();

@@ -1,7 +1,7 @@
 //! The baseline: a file of known and allowed conflicts, so that only new ones fail a check.
 //!
-//! `file` reads and writes it, and `identity` computes the key of a conflict, which is the same in every run and on every
-//! machine.
+//! `baseline_file` reads and writes it, and `known_conflict` computes the key of a conflict, which is the same in every
+//! run and on every machine.
 
 mod baseline_file;
 mod known_conflict;

@@ -104,7 +104,7 @@ pub(crate) struct SourceArgs {
     pub(crate) from: Option<PathBuf>,
     /// Read settings from this file
     ///
-    /// The default is the nearest `cofferdam.toml` in the working folder or above it.
+    /// The default is the nearest `cofferdam.toml` in the working directory or above it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Ignore `cofferdam.toml`
@@ -126,7 +126,7 @@ pub(crate) struct RoundsArgs {
     /// With several numbers of workers, N times with each.
     #[arg(long, value_name = "N", conflicts_with = "from", value_parser = at_least_one::<NonZeroU32>)]
     pub(crate) repeat: Option<NonZeroU32>,
-    /// Give each round an empty temporary folder (TMPDIR)
+    /// Give each round an empty temporary directory (TMPDIR)
     ///
     /// It is removed after the round. Without it, rounds find the files that earlier rounds left.
     #[arg(long, conflicts_with = "from")]

@@ -110,6 +110,13 @@ fn unknown(observation: &Observation, conflicts: usize, is_strict: bool) -> Opti
     if observation.tests == 0 {
         return Some("no test was observed".to_owned());
     }
+    if observation.ended_early {
+        return Some(format!(
+            "the observed command failed (exit code {}), and tests after the first failure may not have run: observe with \
+             `--no-fail-fast`",
+            observation.command
+        ));
+    }
     if observation.command != 0 && conflicts == 0 {
         return Some(format!(
             "the observed command failed (exit code {}), and no cause was found",

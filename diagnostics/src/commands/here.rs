@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn working_dir() -> PathBuf {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the search for the workspace begins in this folder"
+        reason = "the search for the workspace begins in this directory"
     )]
     std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."))
 }

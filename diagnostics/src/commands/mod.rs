@@ -167,6 +167,8 @@ pub(crate) struct Observed {
     pub(crate) failed: Vec<FailedTest>,
     /// The tests that were running when their program ended.
     pub(crate) unfinished: Vec<FailedTest>,
+    /// Whether the command ended at the first failure, so that other tests may not have run.
+    pub(crate) ended_early: bool,
     /// The outcome of `--confirm`.
     pub(crate) confirmed: Option<Confirmed>,
     /// The reasons files could not be written, one sentence each.

@@ -71,7 +71,14 @@ pub(crate) fn observe(
         };
         b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
-    let kept = kept(&mut observed, &session, &dir, args.confirm, ended);
+    let kept = kept(
+        &mut observed,
+        &session,
+        &dir,
+        args.confirm,
+        (&args.command, ended),
+    );
+    let ended_early = kept.ended_early;
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
         .accesses
@@ -96,6 +103,7 @@ pub(crate) fn observe(
                 stopped: rerun.stopped.into_iter().map(stopped).collect(),
                 left: rerun.left,
             }),
+            ended_early,
             not_kept,
         }),
         baseline: None,
@@ -115,7 +123,7 @@ pub(super) fn kept(
     session: &str,
     dir: &std::path::Path,
     confirmed: bool,
-    ended: crate::exit_code::Ended,
+    (command, ended): (&[std::ffi::OsString], crate::exit_code::Ended),
 ) -> crate::findings::Observation {
     use std::mem::take;
 
@@ -126,6 +134,7 @@ pub(super) fn kept(
         confirmed,
         tests: observed.coverage.tests,
         command: ended.code(),
+        ended_early: ended != crate::exit_code::Ended::Passed && stops_at_first_failure(command),
         account: observed.account.clone(),
         conflicts: take(&mut observed.conflicts),
         locked: take(&mut observed.locked),
@@ -145,6 +154,13 @@ pub(super) fn kept(
 fn write_accesses(file: &std::path::Path, lines: &str) -> Result<(), String> {
     std::fs::write(file, lines)
         .map_err(|error| format!("could not write the accesses to {}: {error}", file.display()))
+}
+
+/// Returns whether the command runs nextest, which starts no further test after a failure unless it is told to.
+#[cfg(has_observer)]
+fn stops_at_first_failure(command: &[std::ffi::OsString]) -> bool {
+    let has = |words: &[&str]| command.iter().any(|word| words.iter().any(|one| word == one));
+    has(&["nextest"]) && !has(&["--no-fail-fast", "--nff", "--max-fail=all"])
 }
 
 #[cfg(has_observer)]

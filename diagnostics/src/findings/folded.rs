@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_name_is_told_from_a_fixed_one() {
+    fn a_random_name_is_distinguished_from_a_fixed_one() {
         for (name, wanted) in [
             (".tmpAbC12x", true),
             ("tmp.a1B2c3D4e5", true),

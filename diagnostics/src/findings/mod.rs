@@ -1,7 +1,7 @@
 //! The result of an observation. It holds names and places, and neither values nor arguments.
 //!
-//! `file` keeps it for other commands, `folded` replaces the parts of a name that differ in every run, `account` lists the
-//! programs that were started and those that were lost.
+//! `observation_file` stores it for other commands, `folded` replaces the parts of a name that differ in every run, and
+//! `account` counts the programs that were started and those that were lost.
 
 mod account;
 mod folded;
@@ -41,6 +41,9 @@ pub(crate) struct Observation {
     pub(crate) tests: u64,
     /// The exit code of the command.
     pub(crate) command: u8,
+    /// Whether the command failed as nextest does at the first failure, so that other tests may not have run.
+    #[serde(default)]
+    pub(crate) ended_early: bool,
     /// The programs that were started, and those that were lost.
     pub(crate) account: Account,
     /// The conflicts, the most severe first.

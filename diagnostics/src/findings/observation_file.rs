@@ -166,6 +166,7 @@ mod tests {
             confirmed: true,
             tests: 2,
             command: 0,
+            ended_early: false,
             account: Account::default(),
             conflicts: vec![Conflict {
                 kind: Kind::SharedResource,
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_by_its_session_and_as_the_newest() {
+    fn an_observation_is_read_by_its_session_and_as_the_newest() {
         let base = tempfile::tempdir().unwrap();
         let written = observation("1-1");
         let path = written.write(base.path()).unwrap();

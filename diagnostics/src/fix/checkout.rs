@@ -2,7 +2,8 @@
 
 use super::draft::Change;
 use super::tool;
-use cofferdam_batch::spawn::{Starter, Streams};
+use cofferdam_batch::executor::{foreground, job::JobId, job_event::AttemptOutcome};
+use cofferdam_batch::jobs::spec;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -21,7 +22,7 @@ pub(crate) enum ApplyError {
     Reverted {
         /// The checked directory.
         dir: String,
-        /// The error if cargo could not be started.
+        /// The reason the check came to no result.
         error: Option<String>,
         /// Set if it does not compile without the changes either.
         fails_without: bool,
@@ -59,7 +60,7 @@ impl fmt::Display for ApplyError {
             } => {
                 write!(f, "the changes were reverted: `cargo check --tests` in {dir} ")?;
                 match error {
-                    Some(error) => write!(f, "could not be started: {error}")?,
+                    Some(error) => f.write_str(error)?,
                     None => f.write_str("fails with them, for the reason above")?,
                 }
                 if *fails_without {
@@ -157,13 +158,19 @@ fn restore(changes: &[Change]) -> Vec<String> {
 /// the workspaces.
 pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -> Result<(), ApplyError> {
     let command = ["cargo", "check", "--tests", "--quiet"].map(OsString::from);
-    let starter = Starter::new(Vec::new());
+    // A signal ends the check, and not this process, which reverts the changes.
     let passes = |folder: &Path| -> Result<bool, String> {
-        let mut child = starter
-            .start(&command, [], Some(folder), &Streams::Inherited)
-            .map_err(|error| error.to_string())?;
-        let status = child.wait().map_err(|error| error.to_string())?;
-        Ok(status.success())
+        let mut job = spec::from_words(JobId(1), command.to_vec())?;
+        job.cwd = Some(folder.to_owned());
+        match foreground::run(job, Vec::new()).map_err(|error| error.to_string())? {
+            AttemptOutcome::Passed => Ok(true),
+            AttemptOutcome::Failed { signal: None, .. } => Ok(false),
+            AttemptOutcome::Failed {
+                signal: Some(signal), ..
+            } => Err(format!("was ended by signal {signal}")),
+            AttemptOutcome::NotStarted { error } => Err(error),
+            _ => Err("was stopped".to_owned()),
+        }
     };
     for folder in folders {
         let passed = passes(folder);

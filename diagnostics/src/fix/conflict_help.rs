@@ -1,5 +1,6 @@
 //! Help texts for conflicts that use the APIs available to the suite.
 
+use super::involved_tests::InvolvedTests;
 use super::key_plan::Key;
 use super::test_sources::Sources;
 use super::tool;
@@ -20,16 +21,37 @@ pub(crate) fn write_help(observation: &mut Observation, sources: &Sources, keys:
     } else {
         HashSet::new()
     };
-    for conflict in &mut observation.conflicts {
+    let tests = InvolvedTests::of(observation);
+    let keys: Vec<Option<&str>> = observation
+        .conflicts
+        .iter()
+        .map(|conflict| key_of(conflict, &tests, keys))
+        .collect();
+    for (conflict, key) in observation.conflicts.iter_mut().zip(keys) {
         let Some(resource) = &conflict.resource else {
             continue;
         };
-        let key = keys.iter().find(|key| key.resources.contains(resource));
         let users: Vec<&Test> = conflict.tests.iter().collect();
         let is_tracked = tracked.contains(Path::new(resource.as_str()));
-        let key = key.map(|key| key.name.as_str());
         conflict.help = text(resource, &users, sources, key, is_tracked);
     }
+}
+
+/// Returns the planned key of a conflict's tests, if it is one that the suite has, or is named after the resource. A new key
+/// may be that of several resources, and has the name of one.
+fn key_of<'k>(conflict: &Conflict, tests: &InvolvedTests<'_>, keys: &'k [Key]) -> Option<&'k str> {
+    let resource = conflict.resource.as_ref()?;
+    let takes = |key: &Key| {
+        let users = conflict.tests.iter().filter(|test| test.may_interfere());
+        let mut users = users.map(|test| tests.number(test));
+        users.all(|test| test.is_some_and(|test| key.writers.contains(&test) || key.readers.contains(&test)))
+    };
+    let is_own = |key: &&Key| {
+        key.resources.contains(resource)
+            && (key.is_existing || key.resources.first() == Some(resource))
+            && takes(key)
+    };
+    keys.iter().find(is_own).map(|key| key.name.as_str())
 }
 
 /// Returns the help for a resource that these tests use.
@@ -78,4 +100,60 @@ fn tracked(dir: &Path) -> HashSet<PathBuf> {
     let files = tool::output("git", &["ls-files", "-z"], &root).unwrap_or_default();
     let files = String::from_utf8_lossy(&files).into_owned();
     files.split_terminator('\0').map(|file| root.join(file)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An observation of conflicts on variables, each between these tests.
+    fn observation(conflicts: &[(&str, &[&str])]) -> Observation {
+        let test = |name: &&str| {
+            json!({"run": "1-1", "worker": "", "pid": 1, "binary": "shop", "package": "/w", "runner": "cargo-test",
+                   "name": name, "attempt": 1, "grade": "unguarded", "fails_alone": false, "uses": []})
+        };
+        let conflict = |(name, tests): &(&str, &[&str])| {
+            json!({"kind": "shared-resource", "resource": {"kind": "env", "name": name}, "service": null,
+                   "grade": "unguarded", "overlapped": true, "between_runs": false, "message": "", "help": "",
+                   "name_parts": null, "tests": tests.iter().map(test).collect::<Vec<_>>(), "use_count": 2, "pairs": [],
+                   "pair_count": 1})
+        };
+        serde_json::from_value(json!({
+            "version": 4, "session": "1-1", "dir": "/w", "confirmed": true, "tests": 3, "command": 0,
+            "account": {"started": 0, "recorded": 0, "complete": 0, "incomplete": 0, "lost": [], "out_of_reach": []},
+            "conflicts": conflicts.iter().map(conflict).collect::<Vec<_>>(), "locked": [], "ran": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_help_names_a_key_of_the_tests_or_one_with_the_name_of_the_resource() {
+        let observation = observation(&[
+            ("RETRIES", &["a", "b"]),
+            ("HOST", &["a", "b"]),
+            ("HOST", &["b", "c"]),
+        ]);
+        let tests = InvolvedTests::of(&observation);
+        let keys = |is_existing| {
+            [Key {
+                name: "retries".to_owned(),
+                is_existing,
+                resources: ["RETRIES", "HOST"].map(Resource::env).to_vec(),
+                writers: [0, 1].into(),
+                readers: [].into(),
+            }]
+        };
+        for (is_existing, named) in [
+            (true, [Some("retries"), Some("retries"), None]),
+            (false, [Some("retries"), None, None]),
+        ] {
+            let keys = keys(is_existing);
+            let conflicts = observation.conflicts.iter();
+            let found: Vec<_> = conflicts
+                .map(|conflict| key_of(conflict, &tests, &keys))
+                .collect();
+            assert_eq!(found, named, "{is_existing}");
+        }
+    }
 }

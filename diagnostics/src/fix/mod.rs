@@ -10,6 +10,7 @@ pub(crate) mod checkout;
 pub(crate) mod conflict_help;
 pub(crate) mod draft;
 mod edit;
+mod involved_tests;
 mod key_names;
 pub(crate) mod key_plan;
 mod manifest;

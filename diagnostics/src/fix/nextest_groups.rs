@@ -3,12 +3,14 @@
 use super::key_names;
 use super::key_plan::SharedResource;
 use std::collections::{BTreeMap, BTreeSet};
-use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TomlError, value};
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, TomlError, Value, value};
 
 /// A group of tests of which nextest runs one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TestGroup {
     pub(crate) name: String,
+    /// Set if the configuration has it, with fewer tests.
+    pub(crate) is_existing: bool,
     pub(crate) tests: BTreeSet<usize>,
     /// The shared resources.
     pub(crate) resources: Vec<cofferdam::Resource>,
@@ -23,6 +25,7 @@ pub(crate) fn groups(shared_resources: &[SharedResource], taken: &BTreeSet<Strin
     {
         let mut new = TestGroup {
             name: String::new(),
+            is_existing: false,
             tests: shared.users.keys().copied().collect(),
             resources: vec![shared.resource.clone()],
         };
@@ -60,11 +63,7 @@ pub(crate) fn names(text: &str) -> Result<BTreeSet<String>, TomlError> {
 }
 
 /// Returns the configuration with a single-threaded group for these tests, which are keyed by nextest's binary ID.
-pub(crate) fn with_group(
-    text: &str,
-    name: &str,
-    tests: &BTreeMap<String, BTreeSet<String>>,
-) -> Result<String, TomlError> {
+pub(crate) fn with_group(text: &str, name: &str, tests: &GroupTests) -> Result<String, TomlError> {
     let mut document: DocumentMut = text.parse()?;
     let groups = document.entry("test-groups").or_insert_with(toml_edit::table);
     if let Some(groups) = groups.as_table_like_mut() {
@@ -94,51 +93,101 @@ pub(crate) fn with_group(
     Ok(document.to_string())
 }
 
-/// Returns whether an existing override assigns a group to one of these tests, or may do so: nextest uses the first override
-/// that matches, those of a profile before those of the default profile.
-pub(crate) fn may_have_group(
-    text: &str,
-    tests: &BTreeMap<String, BTreeSet<String>>,
-) -> Result<bool, TomlError> {
-    let document: DocumentMut = text.parse()?;
-    let profiles = document.get("profile").and_then(Item::as_table_like);
-    let mut with_group = profiles
-        .into_iter()
-        .flat_map(|profiles| profiles.iter())
-        .filter_map(|(_, profile)| profile.get("overrides"))
-        .flat_map(|rules| (0..).map_while(|number| rules.get(number)))
-        .filter(|rule| rule.get("test-group").is_some());
-    Ok(with_group.any(|rule| {
-        let named = rule
-            .get("filter")
-            .and_then(Item::as_str)
-            .and_then(tests_in_filter);
-        // Only nextest can evaluate other filters.
-        named.is_none_or(|named| {
-            let mut programs = tests.iter();
-            programs.any(|(program, tests)| {
-                let mut tests = tests.iter();
-                tests.any(|test| named.contains(&(escaped(program), escaped(test))))
-            })
-        })
-    }))
+/// The test groups that the configuration assigns to some tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AssignedGroup {
+    None,
+    /// The single-threaded group of an override that [`with_group`] wrote, with all its tests.
+    Own(String, GroupTests),
+    /// Another group, or several, or a filter that only nextest can evaluate.
+    Other,
 }
 
-/// Returns the tests and binary IDs of a filter in the form that `filter` writes.
-fn tests_in_filter(filter: &str) -> Option<BTreeSet<(String, String)>> {
-    let mut named = BTreeSet::new();
-    let mut program = "";
+/// Tests by nextest's binary ID.
+pub(crate) type GroupTests = BTreeMap<String, BTreeSet<String>>;
+
+/// Returns the groups that existing overrides assign to these tests, or may assign: nextest uses the first override that
+/// matches, those of a profile before those of the default profile.
+pub(crate) fn assigned_group(text: &str, tests: &GroupTests) -> Result<AssignedGroup, TomlError> {
+    let document: DocumentMut = text.parse()?;
+    let profiles = document.get("profile").and_then(Item::as_table_like);
+    let profiles = profiles.into_iter().flat_map(|profiles| profiles.iter());
+    let with_group = profiles.flat_map(|(profile, settings)| {
+        let rules = settings.get("overrides");
+        let rules = (0..).map_while(move |number| rules?.get(number));
+        rules.filter_map(move |rule| Some((profile, rule, rule.get("test-group")?.as_str()?)))
+    });
+    let mut assigned = AssignedGroup::None;
+    for (profile, rule, group) in with_group {
+        let filter = rule.get("filter").and_then(Item::as_str);
+        let Some(named) = filter.and_then(tests_in_filter) else {
+            return Ok(AssignedGroup::Other);
+        };
+        let is_named = |(program, names): (&String, &BTreeSet<String>)| {
+            let named = named.get(program);
+            named.is_some_and(|named| !named.is_disjoint(names))
+        };
+        if !tests.iter().any(is_named) {
+            continue;
+        }
+        let threads = document
+            .get("test-groups")
+            .and_then(|groups| groups.get(group)?.get("max-threads"));
+        let settings = rule.as_table_like().map_or(0, |rule| rule.len());
+        let is_own = profile == "default" && settings == 2 && threads.and_then(Item::as_integer) == Some(1);
+        if !is_own || assigned != AssignedGroup::None {
+            return Ok(AssignedGroup::Other);
+        }
+        assigned = AssignedGroup::Own(group.to_owned(), named);
+    }
+    Ok(assigned)
+}
+
+/// Returns the configuration with these tests in a group that [`assigned_group`] found.
+pub(crate) fn with_extended_group(text: &str, name: &str, tests: &GroupTests) -> Result<String, TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    let rules = document
+        .get_mut("profile")
+        .and_then(|profiles| profiles.get_mut("default")?.get_mut("overrides"));
+    let of_group = |rule: &&mut dyn TableLike| rule.get("test-group").and_then(Item::as_str) == Some(name);
+    let rule = rules.and_then(|rules| match rules {
+        Item::ArrayOfTables(rules) => rules
+            .iter_mut()
+            .map(|rule| rule as &mut dyn TableLike)
+            .find(of_group),
+        _ => {
+            let mut rules = rules
+                .as_array_mut()?
+                .iter_mut()
+                .filter_map(Value::as_inline_table_mut);
+            rules
+                .by_ref()
+                .map(|rule| rule as &mut dyn TableLike)
+                .find(of_group)
+        }
+    });
+    if let Some(rule) = rule {
+        rule.insert("filter", filter(tests));
+    }
+    Ok(document.to_string())
+}
+
+/// Returns the tests of a filter in the form that `filter` writes.
+fn tests_in_filter(filter: &str) -> Option<GroupTests> {
+    let mut named = GroupTests::new();
+    let mut program = String::new();
     let mut shape = String::new();
     let mut rest = filter;
     while let Some(first) = rest.chars().next() {
         let test = rest.strip_prefix("test(=");
         if let Some(name) = test.or_else(|| rest.strip_prefix("binary_id(=")) {
             let end = end_of_name(name)?;
+            let unescaped = unescaped(&name[..end]);
             if test.is_some() {
-                named.insert((program.to_owned(), name[..end].to_owned()));
+                named.entry(program.clone()).or_default().insert(unescaped);
                 shape.push('t');
             } else {
-                program = &name[..end];
+                program = unescaped;
                 shape.push('p');
             }
             rest = &name[end + 1..];
@@ -173,7 +222,7 @@ fn implicit(mut table: Table) -> Item {
 }
 
 /// Returns a filter expression with one line per test.
-fn filter(tests: &BTreeMap<String, BTreeSet<String>>) -> Item {
+fn filter(tests: &GroupTests) -> Item {
     let of_program = |(program, tests): (&String, &BTreeSet<String>)| {
         let names: Vec<String> = tests
             .iter()
@@ -203,12 +252,21 @@ fn escaped(name: &str) -> String {
     escaped
 }
 
+fn unescaped(name: &str) -> String {
+    let mut letters = name.chars();
+    std::iter::from_fn(|| match letters.next() {
+        Some('\\') => letters.next(),
+        letter => letter,
+    })
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use cofferdam::Resource;
 
-    fn tests(all: &[(&str, &[&str])]) -> BTreeMap<String, BTreeSet<String>> {
+    fn tests(all: &[(&str, &[&str])]) -> GroupTests {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         all.iter()
             .map(|(program, names)| ((*program).to_owned(), set(names)))
@@ -246,8 +304,24 @@ mod tests {
         let two = tests(&[("desk", &["a"]), ("desk::shop", &["b", "c(1)"])]);
         let others = tests(&[("desk", &["x", "c"])]);
         let written = with_group("", "report_csv", &two).unwrap();
-        let may = |text: &str, tests| may_have_group(text, tests).unwrap();
-        assert!(may(&written, &two) && !may(&written, &others));
+        let assigned = |text: &str, tests: &GroupTests| assigned_group(text, tests).unwrap();
+        let own = AssignedGroup::Own("report_csv".to_owned(), two.clone());
+        assert_eq!(assigned(&written, &two), own);
+        assert_eq!(assigned(&written, &tests(&[("desk::shop", &["c(1)", "d"])])), own);
+        assert_eq!(assigned(&written, &others), AssignedGroup::None);
+        // Two groups, other settings, or another number of threads.
+        let three = with_group(&written, "x", &others).unwrap();
+        let of_both = tests(&[("desk", &["a", "x"])]);
+        assert_eq!(assigned(&three, &of_both), AssignedGroup::Other);
+        for (ours, theirs) in [
+            ("max-threads = 1", "max-threads = 2"),
+            ("test-group =", "retries = 2\ntest-group ="),
+            ("profile.default", "profile.ci"),
+        ] {
+            let changed = written.replace(ours, theirs);
+            assert_eq!(assigned(&changed, &two), AssignedGroup::Other, "{theirs}");
+        }
+        let may = |text: &str, tests: &GroupTests| assigned(text, tests) != AssignedGroup::None;
         for (rule, is_one) in [
             ("filter = 'test(x)'\nretries = 2", false),
             ("filter = 'test(y)'\ntest-group = 'db'", true),
@@ -270,6 +344,24 @@ mod tests {
         }
         let inline = "[profile.default]\noverrides = [{ filter = 'all()', test-group = 'db' }]\n";
         assert!(may(inline, &others));
+    }
+
+    #[test]
+    fn a_group_is_extended_in_place() {
+        let old = tests(&[("desk", &["a"])]);
+        let new = tests(&[("desk", &["a", "b"]), ("desk::shop", &["c"])]);
+        let before = "# ours\n[profile.default]\nretries = 1\n\n[[profile.default.overrides]]\nfilter = 'test(x)'\nretries = 2\n";
+        let text = with_group(before, "report_csv", &old).unwrap();
+        let extended = with_extended_group(&text, "report_csv", &new).unwrap();
+        assert_eq!(extended, with_group(before, "report_csv", &new).unwrap());
+        let inline = "test-groups = { db = { max-threads = 1 } }\n[profile.default]\n\
+                      overrides = [{ filter = '(binary_id(=desk) & (test(=a)))', test-group = 'db' }] # ours\n";
+        let extended = with_extended_group(inline, "db", &new).unwrap();
+        assert_eq!(
+            assigned_group(&extended, &old).unwrap(),
+            AssignedGroup::Own("db".to_owned(), new)
+        );
+        assert!(extended.ends_with("# ours\n"), "{extended}");
     }
 
     #[test]

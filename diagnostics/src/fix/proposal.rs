@@ -2,8 +2,9 @@
 
 use super::draft::{self, Change, Draft};
 use super::edit;
+use super::involved_tests::InvolvedTests;
 use super::key_plan::{ExistingKey, Key, KeysToAdd, Plan, SharedResource};
-use super::nextest_groups::{self, TestGroup};
+use super::nextest_groups::{self, AssignedGroup, GroupTests, TestGroup};
 use super::test_sources::{Sources, TestPosition};
 use super::{Family, conflict_help};
 use crate::findings::Observation;
@@ -106,34 +107,6 @@ impl MissingCrate {
             ),
         }
     }
-}
-
-/// All tests with a conflict, without duplicates. Their indexes identify them in plans.
-struct InvolvedTests<'a> {
-    all: Vec<&'a Test>,
-    numbers: HashMap<(&'a str, &'a str, &'a str), usize>,
-}
-
-impl<'a> InvolvedTests<'a> {
-    fn of(observation: &'a Observation) -> Self {
-        let mut tests = Self {
-            all: Vec::new(),
-            numbers: HashMap::new(),
-        };
-        for test in observation.conflicts.iter().flat_map(|conflict| &conflict.tests) {
-            let next = tests.all.len();
-            let number = *tests.numbers.entry(test_id(test)).or_insert(next);
-            if number == next {
-                tests.all.push(test);
-            }
-        }
-        tests
-    }
-}
-
-/// Returns the package, program and name of a test.
-fn test_id(test: &Test) -> (&str, &str, &str) {
-    (&test.package, &test.binary, test.name())
 }
 
 /// Returns whether changes to tests can end the conflict. Guarded conflicts need none, and no attribute ends an order leak
@@ -311,38 +284,51 @@ impl Proposal {
         let mut new = old.clone().unwrap_or_default();
         let invalid =
             |error: toml_edit::TomlError| format!("could not understand {}: {error}", path.display());
-        let groups =
-            nextest_groups::groups(&shared_resources, &nextest_groups::names(&new).map_err(invalid)?);
-        for group in &groups {
-            let mut by_program: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-            let mut unknown = Vec::new();
+        let taken = nextest_groups::names(&new).map_err(invalid)?;
+        for mut group in nextest_groups::groups(&shared_resources, &taken) {
+            let mut by_program = GroupTests::new();
+            let mut left = Vec::new();
             for test in &group.tests {
                 match sources.binary_id(tests.all[*test]) {
                     Some(id) => {
                         let names = by_program.entry(id).or_default();
                         names.insert(tests.all[*test].name().to_owned());
                     }
-                    None => unknown.push(test),
+                    None => left.push(*test),
                 }
             }
-            let (left, why) = if nextest_groups::may_have_group(&new, &by_program).map_err(invalid)? {
-                let why = "an existing override may assign another test group to one of its tests, and a test can have only one";
-                (group.tests.iter().collect(), why)
-            } else {
-                if !by_program.is_empty() {
+            let mut why = "the name that nextest gives its program is unknown";
+            match nextest_groups::assigned_group(&new, &by_program).map_err(invalid)? {
+                AssignedGroup::None if by_program.is_empty() => {}
+                AssignedGroup::None => {
                     new = nextest_groups::with_group(&new, &group.name, &by_program).map_err(invalid)?;
                 }
-                (unknown, "the name that nextest gives its program is unknown")
-            };
+                AssignedGroup::Own(name, mut all) => {
+                    let before = all.clone();
+                    for (program, names) in by_program {
+                        all.entry(program).or_default().extend(names);
+                    }
+                    if all == before && left.is_empty() {
+                        self.already_separated.extend(group.resources);
+                        continue;
+                    }
+                    new = nextest_groups::with_extended_group(&new, &name, &all).map_err(invalid)?;
+                    (group.name, group.is_existing) = (name, true);
+                }
+                AssignedGroup::Other => {
+                    left = group.tests.iter().copied().collect();
+                    why = "an existing override may assign another test group to one of its tests, and a test can have only one";
+                }
+            }
             self.manual_steps.extend(left.into_iter().map(|test| {
                 let needs = Requirement::TestGroup(group.name.clone());
-                ManualStep::new(tests.all[*test], needs, why)
+                ManualStep::new(tests.all[test], needs, why)
             }));
+            self.groups.push(group);
         }
         if new != old.as_deref().unwrap_or_default() {
             self.changes.push(Change { path, old, new });
         }
-        self.groups = groups;
         Ok(())
     }
 }
@@ -353,7 +339,7 @@ fn shared_resources(observation: &Observation, tests: &InvolvedTests<'_>) -> Vec
     let users = |conflict: &Conflict| {
         let users = conflict.tests.iter().filter(|test| test.may_interfere());
         users
-            .map(|test| (tests.numbers[&test_id(test)], test.writes()))
+            .filter_map(|test| Some((tests.number(test)?, test.writes())))
             .collect()
     };
     fixable

@@ -346,6 +346,7 @@ mod tests {
                     format!("{}: {} failed", report.regime, report.failed.len())
                 }
                 HuntEvent::Investigating { test, left } => format!("{} and {left} others", test.name),
+                HuntEvent::Pausing { resources } => format!("pausing at {resources}"),
                 HuntEvent::Trying { test, scene } => {
                     format!(
                         "{} in {:?} with {}",

@@ -1,7 +1,7 @@
 //! One resource for all conflicts of one cause: a Git repository, a database with its journal, a family of temporary
 //! names, a directory. Without it, two tests that share a directory are as many conflicts as it has files.
 //!
-//! This module maps conflicts to causes; `reading` then detects conflicts on the causes.
+//! This module maps conflicts to causes; `interpret::reading` then detects conflicts on the causes.
 
 use crate::findings::{Fold, folded, is_random_name, numbers};
 use cofferdam::{Resource, ResourceKind};

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// More entries are not compared: then nothing is said of the rest.
+/// The maximum number of entries to compare; any others are not reported.
 const MOST: usize = 200_000;
-/// Marks a folder of files that can be made again, like a `target` folder.
+/// The file that marks a cache directory, such as `target`.
 const CACHE: &str = "CACHEDIR.TAG";
 
-/// The files below some folders at one moment.
+/// The files below some directories at one moment.
 #[derive(Debug)]
 pub(crate) struct FileSnapshot {
     folders: Vec<PathBuf>,
@@ -26,7 +26,7 @@ impl FileSnapshot {
         }
     }
 
-    /// Returns the files and folders that are there now and were not then. Of a new folder, only the folder.
+    /// Returns the files and directories that exist now and did not then. Of a new directory, only the directory itself.
     pub(crate) fn new_files(&self) -> Vec<PathBuf> {
         if self.files.len() >= MOST {
             return Vec::new();
@@ -63,7 +63,7 @@ fn files<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf
                 continue;
             }
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            // Git's own files come and go, but a lock that stays makes every later command fail.
+            // Git rewrites its files all the time, but a leftover lock makes every later command fail.
             if is_git && (is_folder || path.extension().is_none_or(|extension| extension != "lock")) {
                 continue;
             }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn new_files_are_found_outside_of_caches_and_so_is_a_lock_of_git_s() {
+    fn new_files_are_found_outside_of_caches_and_so_is_a_leftover_git_lock() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str| {
             let path = dir.path().join(name);

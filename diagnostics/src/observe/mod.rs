@@ -1,9 +1,11 @@
 //! Observation of unmodified test suites, from the start of the processes to graded conflicts.
 //!
-//! `launch` starts the processes through `runner` and collects their logs, and `account` checks that none is missing. `log`
-//! parses the logs, `who` attributes records to tests, and `uses` and `meaning` turn records into accesses to resources.
-//! `causes` merges conflicts that have one cause, `found` turns them into findings, and `confirm` reruns their tests to grade
-//! them.
+//! `observation` runs the steps in order. `launch` starts the processes through cofferdam's runner; `log` parses their logs,
+//! checks that none is missing, and attributes records to tests; `interpret` turns records into accesses to resources and
+//! passes these to the conflict detection. `causes` merges conflicts that have one cause, `observed_tests` adds packages,
+//! runners and source lines to them, and `confirm` reruns their tests to grade them.
+//!
+//! `format` and `layout` are files of the observer, which writes what `log` reads.
 
 mod causes;
 pub(crate) mod confirm;

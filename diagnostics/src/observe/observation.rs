@@ -189,7 +189,7 @@ impl ObservedCommand {
     /// Runs the tests of the conflicts again, and grades the conflicts.
     pub(crate) fn confirm(
         &self,
-        conflicts: &mut [Conflict],
+        conflicts: &mut Vec<Conflict>,
         options: ConfirmOptions,
         interruption: &Interruption,
         see: &(dyn Fn(ConfirmEvent<'_>) + Sync),

@@ -50,13 +50,11 @@ fn name(run: &Cleaned) -> String {
 fn reason(fate: &Fate) -> &'static str {
     match fate {
         Fate::Running => "its runner is running",
-        Fate::InUse => "a process still works in it",
+        Fate::InUse => "a process still uses it",
         Fate::Recorded => "it was recorded; `--all` removes it",
-        Fate::Named => {
-            "it was named by COFFERDAM_RUN_ID, and whoever did knows when it is over; `--all` removes it"
-        }
-        Fate::Foreign => "it is of another machine, or from before the last boot; `--all` removes it",
-        Fate::Unknown => "it has no run.json that can be read; `--all` removes it",
+        Fate::Named => "COFFERDAM_RUN_ID named it, so its end is not known; `--all` removes it",
+        Fate::Foreign => "it belongs to another machine or an earlier boot; `--all` removes it",
+        Fate::Unknown => "its run.json is missing or unreadable; `--all` removes it",
         _ => "",
     }
 }

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gravest_pairs_are_told_and_the_others_counted() {
+    fn the_most_severe_pairs_are_listed_and_the_others_counted() {
         use Grade::{Guarded, Potential, Reproduced, Unguarded};
         for (grades, in_all, last) in [
             (

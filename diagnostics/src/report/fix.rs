@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 /// The number of attributes of each kind that are listed; the others are counted.
 const LISTED: usize = 20;
 const ADDED: Style = AnsiColor::Green.on_default();
@@ -57,11 +57,11 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
     for (manifest, missing) in &fixed.proposal.missing_crates {
         say(out, "needed", &missing.sentence(&fixed.shown(manifest)))?;
     }
-    idle(out, fixed, "guards nothing that was seen", fixed.unneeded.iter())?;
-    idle(
+    attributes(out, fixed, "unused attribute", fixed.unneeded.iter())?;
+    attributes(
         out,
         fixed,
-        "does nothing under nextest",
+        "no effect under nextest",
         fixed.ineffective_under_nextest.iter(),
     )?;
     for problem in &fixed.problems {
@@ -87,13 +87,13 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
             0 => String::new(),
             shared => format!(", {} on {}", written("parallel"), count(shared, "test")),
         };
-        let is_there = if key.is_existing {
+        let existing = if key.is_existing {
             ", as some of them have it"
         } else {
             ""
         };
         let text = format!(
-            "{} on {}{shared}{is_there}: {}",
+            "{} on {}{shared}{existing}: {}",
             written("serial"),
             count(alone, "test"),
             named(&key.resources)
@@ -102,16 +102,17 @@ fn keys(out: &mut dyn Write, fixed: &Fixed) -> io::Result<bool> {
     }
     for group in &fixed.proposal.groups {
         let tests = count(group.tests.len() as u64, "test");
+        let extended = if group.is_existing { ", extended" } else { "" };
         say(
             out,
             "test group",
-            &format!("{} of {tests}: {}", group.name, named(&group.resources)),
+            &format!("{} of {tests}{extended}: {}", group.name, named(&group.resources)),
         )?;
     }
     for resource in &fixed.proposal.already_separated {
         let text = format!(
-            "{}: its tests take a key in common already. If it is seen again, it is used outside of their bodies: give \
-             each its own, or use --with test-group",
+            "{}: its tests have a key or a test group in common already. If it is seen again, it is used outside of their \
+             bodies: give each its own, or use --with test-group",
             fixed.shown_resource(resource)
         );
         say(out, "kept apart", &text)?;
@@ -170,7 +171,7 @@ fn advice(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
     Ok(())
 }
 
-fn idle<'a>(
+fn attributes<'a>(
     out: &mut dyn Write,
     fixed: &Fixed,
     word: &str,
@@ -307,14 +308,14 @@ struct FixView<'a> {
     keys: Vec<KeyView<'a>>,
     test_groups: Vec<GroupView<'a>>,
     kept_apart: Vec<ResourceView<'a>>,
-    not_met: Vec<ResourceView<'a>>,
-    not_reached: Vec<ResourceView<'a>>,
+    not_shared_under_nextest: Vec<ResourceView<'a>>,
+    outside_nextest: Vec<ResourceView<'a>>,
     changes: Vec<ChangeView>,
     advice: Vec<AdviceView<'a>>,
     by_hand: Vec<ByHandView<'a>>,
     missing_library: Vec<String>,
-    guarding_nothing: Vec<IdleView<'a>>,
-    nothing_under_nextest: Vec<IdleView<'a>>,
+    unused_attributes: Vec<AttributeView<'a>>,
+    ineffective_under_nextest: Vec<AttributeView<'a>>,
     problems: &'a [String],
 }
 
@@ -327,7 +328,7 @@ struct ResourceView<'a> {
 #[derive(Serialize)]
 struct KeyView<'a> {
     name: &'a str,
-    is_there: bool,
+    is_existing: bool,
     resources: Vec<ResourceView<'a>>,
     serial: usize,
     parallel: usize,
@@ -336,6 +337,7 @@ struct KeyView<'a> {
 #[derive(Serialize)]
 struct GroupView<'a> {
     name: &'a str,
+    is_existing: bool,
     tests: usize,
     resources: Vec<ResourceView<'a>>,
 }
@@ -364,7 +366,7 @@ struct ByHandView<'a> {
 }
 
 #[derive(Serialize)]
-struct IdleView<'a> {
+struct AttributeView<'a> {
     file: String,
     line: usize,
     text: &'a str,
@@ -384,20 +386,21 @@ fn views(resources: &[Resource]) -> Vec<ResourceView<'_>> {
 impl<'a> FixView<'a> {
     fn of(fixed: &'a Fixed) -> Self {
         let proposal = &fixed.proposal;
-        let idle = |one: &'a UnusedAttribute| IdleView {
+        let attribute = |one: &'a UnusedAttribute| AttributeView {
             file: fixed.shown(&one.file),
             line: one.line,
             text: &one.text,
         };
         let key = |key: &'a Key| KeyView {
             name: &key.name,
-            is_there: key.is_existing,
+            is_existing: key.is_existing,
             resources: views(&key.resources),
             serial: key.writers.len(),
             parallel: key.readers.len(),
         };
         let group = |group: &'a TestGroup| GroupView {
             name: &group.name,
+            is_existing: group.is_existing,
             tests: group.tests.len(),
             resources: views(&group.resources),
         };
@@ -429,8 +432,8 @@ impl<'a> FixView<'a> {
             keys: proposal.keys.iter().map(key).collect(),
             test_groups: proposal.groups.iter().map(group).collect(),
             kept_apart: views(&proposal.already_separated),
-            not_met: views(&proposal.not_shared_under_nextest),
-            not_reached: views(&proposal.outside_nextest),
+            not_shared_under_nextest: views(&proposal.not_shared_under_nextest),
+            outside_nextest: views(&proposal.outside_nextest),
             changes: proposal.changes.iter().map(change).collect(),
             advice: fixed.advice.iter().map(advice).collect(),
             by_hand: proposal.manual_steps.iter().map(by_hand).collect(),
@@ -439,8 +442,8 @@ impl<'a> FixView<'a> {
                 .keys()
                 .map(|path| fixed.shown(path))
                 .collect(),
-            guarding_nothing: fixed.unneeded.iter().map(idle).collect(),
-            nothing_under_nextest: fixed.ineffective_under_nextest.iter().map(idle).collect(),
+            unused_attributes: fixed.unneeded.iter().map(attribute).collect(),
+            ineffective_under_nextest: fixed.ineffective_under_nextest.iter().map(attribute).collect(),
             problems: &fixed.problems,
         }
     }

@@ -62,7 +62,13 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
         what(verdict, &culprits)
     )?;
     for other in others.iter().take(LISTED) {
-        writeln!(out, "  so does {}", plain(&other.test.to_string()))?;
+        let is_same = other.class == verdict.class && other.culprits == verdict.culprits;
+        let how = if is_same {
+            "too".to_owned()
+        } else {
+            what(other, &names(&other.culprits))
+        };
+        writeln!(out, "  {} {how}", plain(&other.test.to_string()))?;
     }
     if others.len() > LISTED {
         writeln!(

@@ -23,7 +23,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn what_steers_a_terminal_is_escaped_and_means_the_same() {
+    fn control_characters_are_escaped_without_a_change_of_meaning() {
         let name = "a\u{1b}[1m\u{9b}2m\u{202e}\u{7f}ü\n::error::##[error]";
         let text = harmless(&serde_json::to_string(&[name]).unwrap());
         assert!(!text.contains(is_harmful) && !text.contains("##["), "{text:?}");

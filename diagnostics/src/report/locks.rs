@@ -36,7 +36,7 @@ fn human(out: &mut impl Write, locks: &Locks) -> io::Result<()> {
     let number = |states: &[LockState]| locks.in_state(states).count() as u64;
     writeln!(
         out,
-        "cofferdam: {} held, {} left by whoever was killed and free again, {} free",
+        "cofferdam: {} held, {} abandoned by killed processes, {} free",
         count(number(&HELD), "lock"),
         number(&[LockState::Left]),
         number(&[LockState::Free]),
@@ -46,7 +46,7 @@ fn human(out: &mut impl Write, locks: &Locks) -> io::Result<()> {
 fn line(out: &mut impl Write, how: &str, lock: &Lock) -> io::Result<()> {
     let name = plain(&lock.name);
     let Some(holder) = &lock.holder else {
-        return writeln!(out, "{how}: {name}, by nobody who said so");
+        return writeln!(out, "{how}: {name}, owner not recorded");
     };
     let gone = if holder.is_gone { ", gone" } else { "" };
     let when = match lock.state {

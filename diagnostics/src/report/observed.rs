@@ -6,7 +6,7 @@ use super::text::{count, plain};
 use crate::commands::{Examination, Findings, Observed};
 use cofferdam::format::Scope;
 use cofferdam::{Access, Resource};
-use cofferdam_conflicts::{Conflict, Grade, Kind, Severity, Test, Use};
+use cofferdam_conflicts::{Conflict, Grade, Kind, NO_COMMON_LOCK, Severity, Test, Use};
 use std::io::{self, Write};
 
 /// The number of writers, and of readers, that are listed; the others are counted.
@@ -29,12 +29,8 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
         .as_ref()
         .map(|resource| plain_name(resource, conflict, findings))
         .unwrap_or_default();
-    // Without a result of the runs there may be a lock.
-    let lock = if conflict.is_undecided() {
-        ""
-    } else {
-        ", with no lock in common"
-    };
+    let is_known = conflict.grade.is_none_or(|grade| grade >= Grade::Unguarded);
+    let lock = if is_known { NO_COMMON_LOCK } else { "" };
     let text = match readers.len() {
         0 => format!(
             "{resource}: {} write it{lock}",
@@ -71,7 +67,6 @@ pub(super) fn block(out: &mut impl Write, conflict: &Conflict, findings: &Findin
     if let Some(parts) = &conflict.name_parts {
         writeln!(out, "  {DIM}the name is made from {}{DIM:#}", plain(parts))?;
     }
-    let is_known = conflict.grade.is_none_or(|grade| grade >= Grade::Unguarded);
     let needs_order = conflict.grade == Some(Grade::OrderDependent);
     let seen = if conflict.overlapped && is_known {
         "used it at one time"

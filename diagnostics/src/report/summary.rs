@@ -89,7 +89,7 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
             code: JOB_FAILED,
             signal: None,
         }) if outcome.is_stopped => {
-            line.push_str("; the command was stopped, for it went over a limit");
+            line.push_str("; the command was stopped because it exceeded a limit");
         }
         Some(Ended::Failed {
             signal: Some(signal),
@@ -107,6 +107,13 @@ pub(super) fn last_line(outcome: &Outcome) -> String {
     }
     if outcome.is_unexplained() {
         line.push_str(", and no cause was found");
+    }
+    if findings
+        .observed
+        .as_ref()
+        .is_some_and(|observed| observed.ended_early)
+    {
+        line.push_str("; tests after the first failure may not have run: observe with `--no-fail-fast`");
     }
     line
 }
@@ -195,7 +202,7 @@ pub(super) fn nothing_recorded(outcome: &Outcome) -> String {
                  there is nothing to record, `--no-records pass` says so"
             }
         },
-        None => "record with `cargo cofferdam run -- COMMAND`, or name the folder that holds the journals",
+        None => "record with `cargo cofferdam run -- COMMAND`, or name the directory that holds the journals",
     };
     format!("looked in {}; {next}", places.join(", "))
 }

@@ -1,16 +1,16 @@
 //! A scene: some tests, their arrangement, and what else the machine does meanwhile.
 //!
-//! Every claim about a failing test is a claim about scenes: in this one it fails, in that one it passes. `words` writes a
+//! Every claim about a failing test is a claim about scenes: in this one it fails, in that one it passes. `rerun_options` writes a
 //! scene as the options of `rerun`, so that it can be repeated by hand.
 
 mod choice;
-mod words;
+mod rerun_options;
 
 pub(crate) use choice::{NotOne, choose};
+pub(crate) use rerun_options::rerun_words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-pub(crate) use words::rerun_words;
 
 /// A test of a suite: the program it is in, and its name there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! The account of what was started: nothing that is lost ends with exit code 0.
+//! The account of started programs: a lost program never ends with exit code 0.
 
 use crate::observe::package::Package;
 use crate::recording::Told;
@@ -13,12 +13,12 @@ const LIBC: &str = include_str!("observe/suites/starting_by_libc.rs");
 const ENDING: &str = include_str!("observe/suites/ending.rs");
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 
-/// The same command, after these lines of a shell.
+/// Returns the command, preceded by these lines of a shell script.
 fn after(lines: &str, command: &Command) -> Command {
     shell("sh", &[], lines, command)
 }
 
-/// The same command where file systems can be mounted that nobody else sees.
+/// Returns the command in a namespace in which it can mount file systems.
 fn in_mounts(lines: &str, command: &Command) -> Command {
     shell("unshare", &["-m", "sh"], lines, command)
 }
@@ -43,14 +43,14 @@ fn shell(program: &str, words: &[&str], lines: &str, command: &Command) -> Comma
     shell
 }
 
-/// As many sizes between these two as are to be tried.
+/// Returns the sizes to try between these two.
 fn points(from: u64, to: u64) -> impl Iterator<Item = u64> {
     let count = crate::run::variable("COFFERDAM_TEST_POINTS");
     let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or(4);
     (0..count).map(move |point| from + (to - from) * point / (count - 1).max(1))
 }
 
-/// A package of that many tests, of which two write one file.
+/// Returns a package with this number of tests, two of which write one file.
 fn crowd(tests: usize) -> Package {
     let mut source = String::from(
         "fn write(name: &str) { std::fs::write(format!(\"{}/met/{name}\", env!(\"CARGO_MANIFEST_DIR\")), \"x\").unwrap() }\n",
@@ -68,7 +68,7 @@ fn crowd(tests: usize) -> Package {
     package
 }
 
-/// A package of so many tests with folders of their own that its log grows while threads write to it.
+/// Returns a package of so many tests with separate directories that its log grows while threads write to it.
 fn growing() -> Package {
     let mut source = String::from(
         "fn work(test: usize) {\n\
@@ -99,7 +99,7 @@ fn threads_that_write_while_their_log_grows_lose_no_record() {
     }
 }
 
-/// Two of the tests conflict, so exit code 0 would be a report of something that was not seen.
+/// Two of the tests conflict, so exit code 0 would be wrong.
 fn is_no_success(told: &Told, what: &str) {
     assert_ne!(told.code, Some(0), "{what}: {}{}", told.out, told.err);
 }
@@ -125,7 +125,7 @@ fn full_file_systems_never_make_an_observation_clean() {
         return;
     }
     let package = crowd(60);
-    // Both of those where an observation may keep its account.
+    // Both file systems on which an observation may keep its account.
     for size in points(1 << 10, 10 << 10) {
         let mut command = package.command(&[], &CARGO);
         command.env("TMPDIR", "/mnt");
@@ -164,7 +164,7 @@ fn small_files_never_make_an_observation_clean() {
     }
 }
 
-/// The suite has conflicts, which it records itself.
+/// A suite with conflicts that it records itself.
 fn conflicted() -> Command {
     in_example("conflicted", &["run", "--", "cargo", "test"])
 }
@@ -218,7 +218,7 @@ fn fix(package: &Package, options: &[&str]) -> Told {
 }
 
 #[test]
-fn what_is_out_of_reach_is_named_and_an_error_only_if_that_is_asked_for() {
+fn programs_out_of_reach_are_named_and_an_error_only_on_request() {
     let package = Package::new("starting", STARTING);
     let command = [&CARGO[..], &["--", "--skip", "breaks", "--skip", "fails"]].concat();
     let told = package.observe(&["--format", "json"], &command);
@@ -232,7 +232,7 @@ fn what_is_out_of_reach_is_named_and_an_error_only_if_that_is_asked_for() {
         "{account}"
     );
     assert_eq!(out_of_reach[0]["reason"], "it is linked statically");
-    // The unit tests, the suite, the static program, and the one that was killed.
+    // The unit tests, the suite, the static program, and the killed one.
     assert_eq!(account["started"], 4, "{account}");
     assert_eq!(account["incomplete"], 1, "{account}");
     let told = package.observe(&["--strict"], &command);
@@ -246,7 +246,7 @@ fn what_is_out_of_reach_is_named_and_an_error_only_if_that_is_asked_for() {
     assert_eq!(fix(&package, &["--strict"]).code, Some(3));
 }
 
-/// The report of an observation in which nothing was lost.
+/// Returns the report of an observation without lost programs.
 fn without_loss(package: &Package, options: &[&str], test: &str) -> Value {
     let options = [&["--format", "json"], options].concat();
     let told = package.observe(&options, &[&CARGO[..], &["--test", "libc", "--", test]].concat());
@@ -382,7 +382,7 @@ fn a_process_that_cannot_write_its_journal_is_lost_and_goes_on() {
             told.out
         );
         if role.starts_with("claims") {
-            // The account is kept with what was recorded.
+            // The account is kept beside the recording.
             let told = crate::recording::told(base.path(), &["check"]);
             assert_eq!(told.code, Some(3), "{}", told.out);
             assert!(told.out.contains("lost: "), "{}", told.out);

@@ -1,4 +1,4 @@
-//! `--baseline`: what is known passes, what is new fails.
+//! `--baseline`: known conflicts pass, new ones fail.
 
 use crate::recording::{Journal, conflicted, run_folder, told, told_json};
 use serde_json::json;
@@ -14,7 +14,7 @@ fn read(base: &Path) -> String {
     std::fs::read_to_string(base.join("conflicts.toml")).unwrap()
 }
 
-/// Two tests that meet on a port, too.
+/// Two tests that also conflict on a port.
 fn on_a_port(base: &Path, session: &str, at: u64) {
     let folder = run_folder(base, &format!("port-{session}"), session, at);
     for (execution, worker, from) in [(1, "w0", 10), (2, "w1", 20)] {
@@ -65,12 +65,12 @@ cofferdam: no new conflict in what was watched: 2 tests, 2 workers, 1 run, 0 ser
     let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(0), "{}", updated.out);
     assert_eq!(told(base.path(), &CHECK).code, Some(0));
-    // Without the file all is as it was.
+    // Without the file, the exit code is that of a run without a baseline.
     assert_eq!(told(base.path(), &["check"]).code, Some(1));
 }
 
 #[test]
-fn what_is_allowed_passes_until_its_day_and_fails_afterwards() {
+fn an_allowed_conflict_passes_until_its_date_and_fails_afterwards() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
     let allowed = |until: &str| {
@@ -99,13 +99,13 @@ fn what_is_allowed_passes_until_its_day_and_fails_afterwards() {
         ended.out
     );
     assert_eq!(ended.code, Some(1));
-    // It does not become known behind its reason's back.
+    // An allowed conflict does not become a known one.
     let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(1), "{}", updated.out);
 }
 
 #[test]
-fn a_file_that_cannot_be_understood_is_told_with_its_line_before_anything_is_run() {
+fn an_invalid_file_is_reported_with_its_line_before_anything_runs() {
     let base = tempfile::tempdir().unwrap();
     write(base.path(), "[[known]]\nconflct = \"file a\"\n");
     let ran = base.path().join("ran");
@@ -130,7 +130,7 @@ fn a_file_that_cannot_be_understood_is_told_with_its_line_before_anything_is_run
 }
 
 #[test]
-fn nothing_is_written_of_a_run_that_did_not_show_all() {
+fn an_incomplete_run_writes_no_baseline() {
     let base = tempfile::tempdir().unwrap();
     let args = ["run", "--baseline", "conflicts.toml", "--", "sh", "-c", "exit 7"];
     let failed = told(base.path(), &args);
@@ -167,7 +167,7 @@ fn the_files_name_can_steer_no_terminal_and_is_no_command_to_github() {
 }
 
 #[test]
-fn json_tells_what_is_known_and_what_is_gone() {
+fn json_lists_known_and_vanished_conflicts() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
     write(
@@ -237,7 +237,7 @@ fn an_update_after_a_recorded_run_keeps_an_entry_to_its_tests_and_those_that_wer
     );
     let updated = told(base.path(), &[&CHECK[..], &["--update-baseline"]].concat());
     assert_eq!(updated.code, Some(0), "{}", updated.out);
-    // What is new is for all tests: who meets whom in a recorded run is chance.
+    // A new entry is for all tests, because the pair that conflicts in a recorded run is chance.
     let known = "[[known]]\nconflict = \"file /shop/report.csv\"\ntests = [\n    \"shop::not_met\",\n    \
                  \"shop::orders::stores_one\",\n    \"shop::reports::exports_all\",\n]\n\n\
                  [[known]]\nconflict = \"port 80\"\n";

@@ -1,10 +1,10 @@
-//! `check`.
+//! Tests of `check`.
 
 use crate::recording::{Journal, cofferdam, conflicted, isolated, run_folder, told, told_json};
 use serde_json::json;
 
 #[test]
-fn a_conflict_is_told_with_both_tests_the_resource_and_the_mending_line() {
+fn a_conflict_is_reported_with_both_tests_the_resource_and_a_help_text() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
     let told = told(base.path(), &["check"]);
@@ -24,7 +24,7 @@ cofferdam: 1 conflict in what was watched: 2 tests, 2 workers, 1 run, 0 service 
 }
 
 #[test]
-fn no_conflict_is_told_as_no_more_than_that() {
+fn a_report_without_conflicts_claims_no_more_than_that() {
     let base = tempfile::tempdir().unwrap();
     isolated(base.path(), "r1", "s1", 1);
     let told = told(base.path(), &["cofferdam", "check"]);
@@ -54,7 +54,7 @@ fn one_worker_alone_cannot_show_a_conflict_between_workers_and_the_last_line_say
 }
 
 #[test]
-fn without_paths_the_newest_session_is_told_and_no_other() {
+fn without_paths_only_the_newest_session_is_reported() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "r1", "s1", 1);
     isolated(base.path(), "r2", "s2", 2);
@@ -90,13 +90,13 @@ fn when_there_is_nothing_it_says_where_it_looked() {
 }
 
 #[test]
-fn folders_of_several_machines_are_merged_and_their_workers_told_apart_by_run() {
+fn directories_of_several_machines_are_merged_and_their_workers_distinguished_by_run() {
     let base = tempfile::tempdir().unwrap();
     let one = isolated(base.path(), "shard-1", "s1", 1);
     let two = isolated(base.path(), "shard-2", "s2", 1);
     let paths = [one.to_str().unwrap(), two.to_str().unwrap()];
     let (code, told) = told_json(base.path(), &["check", "--format", "json", paths[0], paths[1]]);
-    // The two runs overlap and their tests write equal paths on one machine: two runs in each other's way.
+    // The two runs overlap, and their tests write equal paths on one machine: a conflict between runs.
     assert_eq!(code, Some(1));
     assert_eq!(
         (&told["watched"]["runs"], &told["watched"]["workers"]),
@@ -116,7 +116,7 @@ fn folders_of_several_machines_are_merged_and_their_workers_told_apart_by_run() 
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_the_rest_still_told() {
+fn an_unreadable_file_is_named_and_the_rest_is_reported() {
     let base = tempfile::tempdir().unwrap();
     let folder = isolated(base.path(), "r1", "s1", 1);
     let journal = folder.join("workers/w0/journal.ndjson");
@@ -133,7 +133,7 @@ fn what_cannot_be_read_is_named_and_the_rest_still_told() {
         unread.out
     );
     assert_eq!(unread.code, Some(3));
-    // A conflict that was seen is certain, whatever else was not.
+    // A conflict is certain even if other files could not be read.
     conflicted(base.path(), "r2", "s1", 2);
     let both = told(base.path(), &["check"]);
     assert!(

@@ -1,11 +1,11 @@
-//! `clean`, over folders of runs made by hand.
+//! `clean`, with handwritten directories of runs.
 
 use crate::recording::{pid_namespace, told, told_json};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// The folder of a run, described by these fields over those of one that is over and nobody's.
+/// Creates the directory of a run with these fields; by default it has ended and belongs to no session.
 fn run_folder(base: &Path, id: &str, fields: &Value) -> PathBuf {
     let folder = base.join("runs").join(id);
     std::fs::create_dir_all(folder.join("workers/w0/dir")).unwrap();
@@ -14,7 +14,7 @@ fn run_folder(base: &Path, id: &str, fields: &Value) -> PathBuf {
     let mut told = json!({
         "version": 1, "run": id, "runner": "cargo", "session": null, "at": 1, "boot": boot.trim(),
         "namespace": pid_namespace(),
-        // Of this boot's first process, with another start: the number was given again.
+        // A process ID of this boot with another start time: it was reused.
         "anchor": {"pid": 1, "started": u64::MAX},
     });
     for (field, value) in fields.as_object().unwrap() {
@@ -41,7 +41,7 @@ fn own_anchor() -> Value {
     json!({"pid": pid, "started": started})
 }
 
-/// One run of each kind; the file keeps one of them in use.
+/// Creates one run of each kind; the file keeps one of them in use.
 fn all_kinds(base: &Path) -> File {
     run_folder(base, "over", &json!({}));
     run_folder(base, "set-back", &json!({"at": u64::MAX}));
@@ -68,7 +68,7 @@ fn left(base: &Path) -> Vec<String> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_is_over_goes_and_what_stays_has_a_reason() {
+fn ended_runs_are_removed_and_each_kept_one_has_a_reason() {
     let base = tempfile::tempdir().unwrap();
     let _used = all_kinds(base.path());
     let before = left(base.path());
@@ -92,10 +92,10 @@ fn what_is_over_goes_and_what_stays_has_a_reason() {
         "removed set-back",
         "removed %swept-1-1",
         "kept    running: its runner is running",
-        "kept    used: a process still works in it",
+        "kept    used: a process still uses it",
         "kept    recorded: it was recorded; `--all` removes it",
-        "kept    restored: it is of another machine, or from before the last boot; `--all` removes it",
-        "kept    unknown: it has no run.json that can be read; `--all` removes it",
+        "kept    restored: it belongs to another machine or an earlier boot; `--all` removes it",
+        "kept    unknown: its run.json is missing or unreadable; `--all` removes it",
     ] {
         assert!(
             real.out.lines().any(|told| told == line),

@@ -1,4 +1,4 @@
-//! A suite with a fixture, run by nextest, recorded and reported on: the suite of the library's own tests.
+//! A suite with a fixture under nextest, recorded and reported: the same suite as in the library's tests.
 
 use crate::recording::Told;
 use crate::suites::has_nextest;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// The suite's folder, with what it is made of.
+/// Creates the directory of the suite.
 fn suite() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fixtures");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -27,21 +27,21 @@ fn suite() -> PathBuf {
         ),
     ] {
         let path = folder.join(file);
-        // Cargo goes by the files' times.
+        // Cargo compares modification times.
         if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
             continue;
         }
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    // The versions that are known to be there; Cargo leaves out what the suite does not need.
+    // Reuses the versions of this workspace; Cargo removes those that the suite does not need.
     if !folder.join("Cargo.lock").exists() {
         std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
     }
     folder
 }
 
-/// Lets every test go, and returns the servers and what their keeper has locked for as long as it lives.
+/// Releases all tests. Returns the servers, and the file that their keeper has locked while it runs.
 fn meet(listener: &TcpListener) -> (Vec<BufReader<TcpStream>>, Option<File>) {
     let (mut servers, mut keeper) = (Vec::new(), None);
     loop {
@@ -128,7 +128,7 @@ fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
         .map(|entry| entry.unwrap().path())
         .partition(|path| path.is_dir());
     assert_eq!(runs.len(), 1);
-    // Besides the run, the session's account stays.
+    // The account of the session stays beside the run.
     let is_account = |path: &std::path::PathBuf| {
         path.extension()
             .is_some_and(|end| end == "account" || end == "intact")
@@ -136,7 +136,7 @@ fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
     assert!(beside.iter().all(is_account), "{beside:?}");
     let run = &runs[0];
     assert!(run.join("run.json").exists() && !run.join("fixtures").exists());
-    // Once started, once found; in whichever worker.
+    // Started once, found once, by any worker.
     let journals = std::fs::read_dir(run.join("workers")).unwrap();
     let text: String = journals
         .map(|worker| std::fs::read_to_string(worker.unwrap().path().join("journal.ndjson")).unwrap())

@@ -1,4 +1,4 @@
-//! Names that want to be more than names.
+//! Names with control characters and commands of runners.
 
 use crate::recording::{Journal, run_folder, told, told_json};
 
@@ -19,7 +19,10 @@ fn a_hostile_name_steers_neither_terminal_nor_runner_in_any_format() {
             )
             .write(&folder);
     }
-    for format in ["human", "github", "json"] {
+    let refused = told(base.path(), &["check", "--format", "none"]).err;
+    let (_, formats) = refused.split_once("[possible values: ").unwrap();
+    let (formats, _) = formats.split_once(']').unwrap();
+    for format in formats.split(", ") {
         let told = told(base.path(), &["check", "--format", format]);
         assert_eq!(told.code, Some(1), "{}", told.err);
         for line in told.out.lines() {

@@ -276,6 +276,29 @@ fn an_interrupted_hunt_reports_what_is_known_and_is_continued() {
     );
 }
 
+#[test]
+fn the_example_in_the_documentation_has_the_fields_of_the_report() {
+    let page = include_str!("../../../docs/reference/reports.md");
+    let section = page.split("## `hunt`").nth(1).unwrap();
+    let example = section
+        .split("```json")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let example: Value = serde_json::from_str(example).unwrap();
+    let package = office();
+    let told = run(&package, &["hunt", VICTIM, "--format", "json"], &CARGO);
+    let real = report(&told);
+    let keys = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(keys(&example), keys(&real));
+    let victim = |report: &Value| report["causes"].as_array().unwrap()[0].clone();
+    assert_eq!(keys(&victim(&example)), keys(&victim(&real)));
+    let resource = |report: &Value| victim(report)["resources"][0].clone();
+    assert_eq!(keys(&resource(&example)), keys(&resource(&real)));
+}
+
 /// A suite whose harness takes one name.
 fn single() -> Package {
     let package = Package::new("single", ONE_NAME);

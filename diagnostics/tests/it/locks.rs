@@ -1,9 +1,9 @@
-//! `locks`.
+//! Tests of `locks`.
 
 use crate::recording::{Told, cofferdam, told, told_json};
 use std::path::Path;
 
-/// A lock as a test leaves it that was killed: nobody has it, and its record says that somebody does.
+/// Writes a lock as a killed test leaves it: free, with a record of an owner.
 fn left(base: &Path) {
     let folder = base.join("locks");
     std::fs::create_dir_all(&folder).unwrap();
@@ -12,21 +12,21 @@ fn left(base: &Path) {
 }
 
 #[test]
-fn nothing_held_is_told_as_that() {
+fn without_held_locks_the_report_says_so() {
     let base = tempfile::tempdir().unwrap();
-    // Locks of the whole machine may be there, of other runs: this one has a machine's folder of its own.
+    // Other runs may hold locks of the machine, so this one has a separate machine directory.
     let told: Told = cofferdam(base.path(), &["locks"])
         .env("TMPDIR", base.path())
         .output()
         .unwrap()
         .into();
-    let none = "cofferdam: 0 locks held, 0 left by whoever was killed and free again, 0 free\n";
+    let none = "cofferdam: 0 locks held, 0 abandoned by killed processes, 0 free\n";
     assert!(told.out.ends_with(none), "{}", told.out);
     assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn who_was_killed_while_holding_one_is_named_and_cannot_steer_the_terminal() {
+fn a_killed_holder_is_named_and_cannot_control_the_terminal() {
     let base = tempfile::tempdir().unwrap();
     left(base.path());
     let told = told(base.path(), &["locks"]);
@@ -36,7 +36,7 @@ fn who_was_killed_while_holding_one_is_named_and_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn a_lock_that_this_test_holds_is_told_with_its_name() {
+fn a_lock_that_this_test_holds_is_listed_with_its_name() {
     let base = cofferdam::diagnostics::base_dir(None).unwrap();
     let name = "locks command: held";
     let held = || {
@@ -57,7 +57,7 @@ fn a_lock_that_this_test_holds_is_told_with_its_name() {
     let holder = &lock["holder"];
     assert_eq!(
         holder["test"],
-        "locks::a_lock_that_this_test_holds_is_told_with_its_name"
+        "locks::a_lock_that_this_test_holds_is_listed_with_its_name"
     );
     assert!(holder["pid"].is_u64() && holder["is_gone"] == false, "{holder}");
     drop(guard);
@@ -65,9 +65,9 @@ fn a_lock_that_this_test_holds_is_told_with_its_name() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_exit_code_3() {
+fn an_unreadable_directory_is_exit_code_3() {
     let base = tempfile::tempdir().unwrap();
-    std::fs::write(base.path().join("locks"), "no folder").unwrap();
+    std::fs::write(base.path().join("locks"), "no directory").unwrap();
     let told = told(base.path(), &["locks"]);
     assert_eq!(told.code, Some(3));
     assert!(told.err.starts_with("cofferdam: could not read "), "{}", told.err);

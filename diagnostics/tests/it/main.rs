@@ -1,4 +1,4 @@
-//! The binary, run as people run it: real processes over journals made by hand.
+//! Tests of the binary as a process, with handwritten journals.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

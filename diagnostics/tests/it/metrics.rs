@@ -23,7 +23,7 @@ fn scraped(base: &Path, args: &[&str]) -> (String, Vec<Sample>) {
     (told.out, samples)
 }
 
-/// The one sample of that name with these labels.
+/// Returns the only sample with this name and these labels.
 fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
     let mut found = samples.iter().filter(|sample| {
         sample.metric == name
@@ -39,7 +39,7 @@ fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
     }
 }
 
-/// What two processes of one worker counted, and a session that ran them.
+/// The counters of two processes of one worker, and a session that ran them.
 fn recorded(base: &Path) -> String {
     let mut session = start(base, "night");
     add(&mut session, &["te\"st\\", "te\"st\\", "lint"]);
@@ -89,7 +89,7 @@ fn recorded(base: &Path) -> String {
 }
 
 #[test]
-fn what_was_measured_is_understood_by_another_library() {
+fn another_library_can_parse_the_metrics() {
     let base = tempfile::tempdir().unwrap();
     let name = recorded(base.path());
     let (text, samples) = scraped(base.path(), &[]);
@@ -150,7 +150,7 @@ fn the_newest_session_is_measured_or_that_of_a_namespace() {
 }
 
 #[test]
-fn what_was_recorded_without_a_ledger_is_measured_too() {
+fn recordings_without_a_ledger_have_metrics_too() {
     let base = tempfile::tempdir().unwrap();
     crate::recording::isolated(base.path(), "r1", "s1", 1);
     let (_, samples) = scraped(base.path(), &[]);

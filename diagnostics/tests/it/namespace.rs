@@ -1,4 +1,4 @@
-//! What keeps the output of two sessions apart.
+//! Namespaces, which separate the output of sessions.
 
 use crate::recording::Told;
 use crate::run::run;
@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::Stdio;
 
-/// The namespace and the output folder that the command was handed.
+/// Returns the namespace and the output directory that the command received.
 fn handed(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> (String, String) {
     let mut command = run(dir, "namespace", args);
     let told: Told = command.envs(variables.iter().copied()).output().unwrap().into();

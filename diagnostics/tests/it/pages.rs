@@ -1,4 +1,4 @@
-//! The pages about formats say what the code does.
+//! The reference pages match the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ fn page(name: &str) -> String {
     std::fs::read_to_string(root().join("docs").join(name)).unwrap()
 }
 
-/// The sources of library and binary, each up to its tests.
+/// Returns the sources of the library and the binary without tests.
 fn sources() -> Vec<String> {
     let folders = ["src", "diagnostics/src", "diagnostics/batch/src"];
     let mut left: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
@@ -32,14 +32,14 @@ fn sources() -> Vec<String> {
     found
 }
 
-/// Texts in quotes that can only be the name of a variable, or the beginning of such names.
+/// Returns the quoted texts that can only be names of variables, or prefixes of such names.
 fn variables(code: &str) -> impl Iterator<Item = &str> {
     const OWNERS: [&str; 7] = ["COFFERDAM_", "NEXTEST_", "CARGO_", "RUST_", "LD_", "DYLD_", "NO_"];
     code.split('"').filter(|text| {
         let is_name = text
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        // What only our own tests hand to themselves.
+        // Variables that only our own tests set.
         is_name
             && !text.starts_with("COFFERDAM_TEST_")
             && (OWNERS.iter().any(|owner| text.starts_with(owner)) || *text == "OUT_DIR")

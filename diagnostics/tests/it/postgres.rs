@@ -1,4 +1,4 @@
-//! `examples/postgres`: a real server and real sessions, from the first test to nothing left.
+//! `examples/postgres` with a real server and real sessions, from the first test until everything is removed.
 
 use crate::recording::Told;
 use crate::suites::{finds_nothing, has_nextest, in_example};
@@ -17,7 +17,7 @@ fn tool(program: &str) -> Command {
     Command::new(program)
 }
 
-/// Whether there is a server to run; where there is none, that is said.
+/// Returns whether a server is installed; prints a note if not.
 fn is_installed() -> bool {
     let is_here = |program: &str| {
         let told = tool("sh").args(["-c", &format!("command -v {program}")]).output();
@@ -29,14 +29,14 @@ fn is_installed() -> bool {
         .any(|version| version.path().join("bin/initdb").exists());
     let installed = is_here("psql") && (packaged || is_here("initdb"));
     if !installed {
-        // Not by the macros: what they print is shown of a failing test only.
+        // Not with the print macros, whose output is shown only for failing tests.
         let note = "\nSKIPPED, NOT TESTED: PostgreSQL is not installed (`apt-get install postgresql`)\n";
         std::io::stderr().write_all(note.as_bytes()).unwrap();
     }
     installed
 }
 
-/// Where a run of the example may put things; in the end nothing of the fixtures is in there.
+/// The directory of a run of the example; nothing of the fixtures must be left in it at the end.
 struct Ground {
     base: TempDir,
     temp: TempDir,
@@ -45,7 +45,7 @@ struct Ground {
 impl Ground {
     fn new() -> Self {
         let (base, temp) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        // Under root the server is another user, and its folder is in here.
+        // Under root the server runs as another user, and its directory is in here.
         std::fs::set_permissions(temp.path(), Permissions::from_mode(0o711)).unwrap();
         Self { base, temp }
     }
@@ -57,12 +57,12 @@ impl Ground {
         command
     }
 
-    /// The binary, in the example.
+    /// Returns the binary, to run in the example.
     fn run(&self, command: &[&str]) -> Command {
         self.on(in_example(EXAMPLE, &[&["run", "--"], command].concat()))
     }
 
-    /// The runner by itself.
+    /// Returns the runner alone.
     fn cargo(&self, args: &[&str]) -> Command {
         let run = in_example(EXAMPLE, &[]);
         let mut command = tool("cargo");
@@ -76,7 +76,7 @@ impl Ground {
         self.on(command)
     }
 
-    /// The script that asks `psql` whose tests were where.
+    /// Returns the script that asks `psql` which tests used which database.
     fn databases(&self) -> Command {
         let mut command = tool("sh");
         let run = in_example(EXAMPLE, &[]);
@@ -86,22 +86,22 @@ impl Ground {
         self.on(command)
     }
 
-    /// The folder of the only run that has been here, if it is there.
+    /// Returns the directory of the only run so far, if it exists.
     fn the_run(&self) -> Option<PathBuf> {
         let runs = std::fs::read_dir(self.base.path().join("runs")).ok()?;
-        // Beside the runs are the accounts of sessions.
+        // The accounts of sessions are beside the runs.
         let runs = runs.map(|run| run.unwrap().path()).filter(|path| path.is_dir());
         let mut runs: Vec<_> = runs.collect();
         assert!(runs.len() < 2, "{runs:?}");
         runs.pop()
     }
 
-    /// Held by the keeper while it lives; `None` when it is gone with its folder.
+    /// Returns the file that the keeper locks while it runs; `None` after its directory was removed.
     fn keeper(&self) -> Option<File> {
         File::open(self.the_run()?.join("keeper/lock")).ok()
     }
 
-    /// Returns when nothing is left of the server.
+    /// Waits until nothing is left of the server.
     fn is_cleared(&self, keeper: Option<File>) {
         #[expect(clippy::disallowed_methods, reason = "free when the keeper is gone")]
         if let Some(keeper) = keeper {
@@ -110,7 +110,7 @@ impl Ground {
         if let Some(run) = self.the_run() {
             assert!(!run.join("fixtures").exists(), "{}", run.display());
         }
-        // The files of leased ports' locks stay, as those of all locks.
+        // Lock files of leased ports stay, as those of all locks do.
         let left = std::fs::read_dir(self.temp.path()).unwrap().flatten();
         let left: Vec<_> = left
             .map(|entry| entry.file_name().into_string().unwrap())
@@ -159,7 +159,7 @@ fn the_suite_with_a_server_has_no_conflict_and_leaves_nothing_under_any_runner()
     }
 }
 
-/// What is kept can be looked at after the run: whose tests were in which database.
+/// A kept server can be inspected after the run: which tests were in which database.
 #[test]
 fn psql_finds_each_workers_tests_in_a_database_of_their_own_until_all_are_removed() {
     if !is_installed() {
@@ -205,7 +205,7 @@ struct Open {
 
 fn open(ground: &Ground, args: &[&str]) -> Open {
     let mut suite = ground.cargo(args);
-    // The test that waits is going to lose its server, and says so.
+    // The waiting test loses its server, and reports that.
     let errors = ground.base.path().join("errors");
     let mut runner = suite
         .stdin(Stdio::null())
@@ -236,7 +236,7 @@ fn open(ground: &Ground, args: &[&str]) -> Open {
     let mut answers = BufReader::new(session.stdout.take().unwrap());
     answers.read_line(&mut line).unwrap();
     assert!(line.starts_with("rooms_w0_"), "{line}");
-    // It ends when the server does; its end is what is waited for below.
+    // It ends when the server does, which is waited for below.
     input.write_all(b"SELECT pg_sleep(3600);\n").unwrap();
     Open {
         runner,
@@ -257,7 +257,7 @@ fn killed(args: &[&str]) {
         Some(2),
         "its connection was to be lost"
     );
-    // The test has lost its server, too, and ends.
+    // The test has lost its server too, and ends.
     open.output.read_to_end(&mut Vec::new()).unwrap();
     ground.is_cleared(keeper);
 }

@@ -1,4 +1,4 @@
-//! Journals made by hand, and the binary run over them.
+//! Handwritten journals, and the binary run on them.
 
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ impl Journal {
         journal
     }
 
-    /// One line, at that microsecond.
+    /// Adds a line at this microsecond.
     pub(crate) fn event(&mut self, at: u64, mut event: Value) -> &mut Self {
         self.at = at;
         event["at"] = json!(at);
@@ -40,7 +40,7 @@ impl Journal {
         self
     }
 
-    /// A test that writes to `resource` all the time from `begin` to `end`.
+    /// Adds a test that writes to `resource` from `begin` to `end`.
     pub(crate) fn test(
         &mut self,
         execution: u64,
@@ -72,7 +72,7 @@ impl Journal {
     }
 }
 
-/// The number of this process's pid namespace; 0 where there is none.
+/// Returns the number of this process's PID namespace; 0 if there is none.
 pub(crate) fn pid_namespace() -> u64 {
     let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let digits: String = link
@@ -83,7 +83,7 @@ pub(crate) fn pid_namespace() -> u64 {
     digits.parse().unwrap_or(0)
 }
 
-/// The folder of a run that was recorded for `session`, made with its description.
+/// Creates the directory of a run that was recorded for `session`, with its description.
 pub(crate) fn run_folder(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
     let folder = base.join("runs").join(run);
     std::fs::create_dir_all(&folder).unwrap();
@@ -95,7 +95,7 @@ pub(crate) fn run_folder(base: &Path, run: &str, session: &str, at: u64) -> Path
     folder
 }
 
-/// Makes a run one of this boot and pid namespace, whose runner can be looked for.
+/// Makes a run belong to this boot and PID namespace, in which its runner can be looked for.
 pub(crate) fn of_this_machine(run_folder: &Path) {
     let file = run_folder.join("run.json");
     let mut told: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -107,7 +107,7 @@ pub(crate) fn of_this_machine(run_folder: &Path) {
     std::fs::write(&file, told.to_string()).unwrap();
 }
 
-/// A run in which two tests on two workers wrote one file at one time.
+/// Creates a run in which two tests on two workers wrote one file at the same time.
 pub(crate) fn conflicted(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
     let folder = run_folder(base, run, session, at);
     Journal::new(run, session, "w0", 10)
@@ -119,7 +119,7 @@ pub(crate) fn conflicted(base: &Path, run: &str, session: &str, at: u64) -> Path
     folder
 }
 
-/// A run in which each worker had its own file.
+/// Creates a run in which each worker had its own file.
 pub(crate) fn isolated(base: &Path, run: &str, session: &str, at: u64) -> PathBuf {
     let folder = run_folder(base, run, session, at);
     for (pid, worker) in [(10, "w0"), (11, "w1")] {
@@ -136,7 +136,7 @@ pub(crate) fn isolated(base: &Path, run: &str, session: &str, at: u64) -> PathBu
     folder
 }
 
-/// The binary with these arguments, in `dir`, which is also its base folder.
+/// Returns the binary with these arguments in `dir`, which is also its base folder.
 pub(crate) fn cofferdam(dir: &Path, args: &[&str]) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
@@ -160,7 +160,7 @@ pub(crate) fn cofferdam(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// The same command, started by another that sets what a process inherits, and then becomes it.
+/// Returns the same command, started by another one that changes inherited settings.
 pub(crate) fn by_way_of(before: &[&str], command: &Command) -> Command {
     #[expect(
         clippy::disallowed_methods,
@@ -183,8 +183,7 @@ pub(crate) fn by_way_of(before: &[&str], command: &Command) -> Command {
     whole
 }
 
-/// The same command, with signals as they are by default: `nohup` and background shells hand down that some are
-/// ignored.
+/// Returns the same command with default signal handling: `nohup` and background shells pass on ignored signals.
 pub(crate) fn with_signals(command: &Command) -> Command {
     if cfg!(target_os = "linux") {
         by_way_of(&["env", "--default-signal=HUP,INT,QUIT,TERM"], command)
@@ -209,12 +208,12 @@ impl From<Output> for Told {
     }
 }
 
-/// Runs it and returns what it said.
+/// Runs it and returns its output.
 pub(crate) fn told(dir: &Path, args: &[&str]) -> Told {
     cofferdam(dir, args).output().unwrap().into()
 }
 
-/// The same with JSON as its answer.
+/// Runs it with `--format json`.
 pub(crate) fn told_json(dir: &Path, args: &[&str]) -> (Option<i32>, Value) {
     let told = told(dir, args);
     let last = told.out.lines().last().unwrap_or_default();

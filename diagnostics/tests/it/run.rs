@@ -1,4 +1,4 @@
-//! `run`: a role is an ignored test of this very binary that acts only when the variable `ROLE` asks for it.
+//! `run`: a role is an ignored test of this binary that acts only if the variable `ROLE` is set.
 
 use crate::recording::{Told, by_way_of, cofferdam, conflicted, isolated, run_folder, with_signals};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,7 +13,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The command that `run` starts here: records what it is told to, and ends as it is told to.
+/// The command that `run` starts in these tests: records and ends as the variables say.
 #[test]
 #[ignore = "a role, played for the tests below"]
 fn role() {
@@ -26,7 +26,7 @@ fn role() {
             "conflicted" => _ = conflicted(&base, &format!("of-{session}"), &session, 100),
             "isolated" => _ = isolated(&base, &format!("of-{session}"), &session, 100),
             "joined" => {
-                // A run that another session began.
+                // A run of another session.
                 let folder = conflicted(&base, "joined", "another", 100);
                 let told = std::fs::read_to_string(folder.join("run.json")).unwrap();
                 std::fs::write(folder.join("run.json"), told.replace("\"cargo\"", "\"named\"")).unwrap();
@@ -56,7 +56,7 @@ fn role() {
             "ready" => {
                 writeln!(out, "READY").unwrap();
                 out.flush().unwrap();
-                // Until a signal ends this, or the test does.
+                // Waits until a signal ends this, or the test does.
                 let _ = std::io::stdin().read(&mut [0]);
             }
             "claims" => {
@@ -77,7 +77,7 @@ fn role() {
                 };
                 rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
             }
-            // As `cargo clean` does.
+            // Like `cargo clean`.
             "removes" => std::fs::remove_dir_all(&base).unwrap(),
             "leaves" => {
                 rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
@@ -110,7 +110,7 @@ fn told(dir: &Path, role: &str, args: &[&str]) -> Told {
 }
 
 #[test]
-fn a_command_s_conflicts_are_told_after_its_own_output() {
+fn conflicts_are_reported_after_the_output_of_the_command() {
     let base = tempfile::tempdir().unwrap();
     let told = told(base.path(), "conflicted", &[]);
     let ran = told.out.find("test result: ok").unwrap();
@@ -120,7 +120,7 @@ fn a_command_s_conflicts_are_told_after_its_own_output() {
 }
 
 #[test]
-fn a_command_that_failed_keeps_its_code_and_both_are_told() {
+fn a_failed_command_keeps_its_exit_code_and_failure_and_conflicts_are_reported() {
     let base = tempfile::tempdir().unwrap();
     let told = told(base.path(), "conflicted 42", &["--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(told.out.lines().last().unwrap()).unwrap();
@@ -153,14 +153,14 @@ fn nothing_recorded_is_judged_by_the_policy() {
         (&["--no-records", "fail"], 3),
     ] {
         let told = told(base.path(), "", args);
-        // An empty role is no role; the command ends at once.
+        // An empty role does nothing, so the command ends at once.
         assert_eq!(told.code, Some(code), "{args:?}: {}", told.out);
         assert!(told.out.contains("nothing was recorded"), "{}", told.out);
     }
 }
 
 #[test]
-fn only_what_this_session_recorded_is_told() {
+fn only_recordings_of_this_session_are_reported() {
     let base = tempfile::tempdir().unwrap();
     conflicted(base.path(), "old", "s1", u64::MAX);
     let isolated = told(base.path(), "isolated", &[]);
@@ -169,7 +169,8 @@ fn only_what_this_session_recorded_is_told() {
         "{}",
         isolated.out
     );
-    // The folder is looked into, for several sessions may have joined the run; its journals are another's.
+    // The directory is read, because several sessions may have joined the run, but its journals belong to another
+    // session.
     let joined = told(base.path(), "joined", &["--no-records", "fail"]);
     assert_eq!(joined.code, Some(3), "{}", joined.out);
 }
@@ -191,7 +192,7 @@ fn a_command_that_is_not_there_is_an_error_that_says_so() {
 }
 
 #[test]
-fn what_cargo_hands_down_stays_here_and_the_rest_goes_on() {
+fn variables_of_cargo_are_removed_and_the_others_passed_on() {
     let base = tempfile::tempdir().unwrap();
     let mut command = run(base.path(), "variables", &[]);
     let built = Path::new(env!("CARGO_BIN_EXE_cargo-cofferdam"))
@@ -262,7 +263,7 @@ fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
     let base = tempfile::tempdir().unwrap();
     for number in 1..=12u64 {
         let folder = run_folder(base.path(), &format!("r{number}"), &format!("s{number}"), number);
-        // One of another machine stays, whatever its age.
+        // The run of another machine stays, whatever its age.
         if number != 2 {
             crate::recording::of_this_machine(&folder);
         }
@@ -276,7 +277,7 @@ fn ten_sessions_stay_and_older_ones_go_when_their_runs_are_over() {
 }
 
 #[test]
-fn no_value_of_the_environment_and_no_argument_is_in_what_is_told() {
+fn no_report_contains_a_value_of_the_environment_or_an_argument() {
     let base = tempfile::tempdir().unwrap();
     for format in ["human", "github", "json"] {
         let mut command = run(base.path(), "conflicted", &["--format", format]);
@@ -302,7 +303,7 @@ fn no_value_of_the_environment_and_no_argument_is_in_what_is_told() {
 }
 
 #[test]
-fn what_to_do_where_nothing_was_recorded_depends_on_why() {
+fn the_advice_for_an_empty_recording_depends_on_the_cause() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["run", "--no-records", "fail", "--"];
     let run = |command: &str| crate::recording::told(dir.path(), &[&args[..], &[command]].concat()).out;
@@ -325,9 +326,9 @@ fn what_to_do_where_nothing_was_recorded_depends_on_why() {
 #[test]
 fn a_limit_of_file_sizes_is_an_error_of_ours_and_the_command_s_own_affair() {
     let dir = tempfile::tempdir().unwrap();
-    // In blocks of 512 bytes: what a session makes beforehand has room.
+    // In blocks of 512 bytes, with enough room for the files that a session creates beforehand.
     let limited = ["sh", "-c", "ulimit -c 0; ulimit -f 2000; exec \"$@\"", "sh"];
-    // The command has the signal as it was: it ends by it, which a shell says by 128 and its number.
+    // The command has default signal handling and ends by the signal, which a shell reports as 128 plus its number.
     let script = "(head -c 2M /dev/zero >here); test $? = 153 && echo ended by it";
     let command = cofferdam(dir.path(), &["run", "--", "sh", "-c", script]);
     let output = by_way_of(&limited, &command).output().unwrap();

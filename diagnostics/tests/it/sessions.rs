@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-/// A session that failed, with a hostile name in all places where a name may stand.
+/// Records a failed session with a hostile name in every place that has a name.
 fn failed(base: &Path) {
     let mut session = start(base, "night\u{1b}[31m");
     add(&mut session, &["build", "t\u{1b}[2Jest", "never"]);
@@ -273,7 +273,7 @@ fn bash_completes_commands_options_and_values_by_them() {
     let base = tempfile::tempdir().unwrap();
     let script = told(base.path(), &["completions", "bash"]);
     std::fs::write(base.path().join("script"), script.out).unwrap();
-    // What bash does when somebody presses the tabulator.
+    // The function that bash calls on the Tab key.
     let ask = r#"
         source ./script
         ask() {

@@ -8,7 +8,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The binary in an example, as a person would call it.
+/// Returns the binary, run in an example as a user would.
 pub(crate) fn in_example(example: &str, args: &[&str]) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
@@ -28,8 +28,8 @@ pub(crate) fn in_example(example: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Each example has a target folder of its own: the two packages are named alike, and cargo would take one's tests
-/// for the other's.
+/// Returns the target directory of an example. Each has its own, because the two packages have one name and cargo
+/// would confuse their tests.
 fn built(example: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(example)
 }
@@ -70,7 +70,7 @@ pub(crate) fn can_mount() -> bool {
     )
 }
 
-/// What is planted in `examples/conflicted` and shows under every runner.
+/// The conflicts planted in `examples/conflicted` that show under every runner.
 const PLANTED: [&str; 3] = [
     "target/report.csv is used by ",
     "conflict: port ",
@@ -114,12 +114,12 @@ pub(crate) fn finds_nothing(told: &Told) {
     );
 }
 
-/// One test for all runners: the suite's own fixed port and file are met by a second run of it, too.
+/// One test for all runners, because two concurrent runs of the suite would conflict on its fixed port and file.
 #[test]
-fn the_conflicted_suite_passes_and_what_is_planted_is_named_under_every_runner() {
+fn the_conflicted_suite_passes_and_its_planted_conflicts_are_named_under_every_runner() {
     let told = run("conflicted", &["cargo", "test"]);
     names_what_is_planted(&told);
-    // Under nextest every test is a process, and no instance can be in two of them.
+    // Under nextest every test is a process, so no instance is in two tests.
     assert!(
         told.out
             .contains("conflict: one instance of Orders is in the caches of "),
@@ -146,7 +146,7 @@ fn the_conflicted_suite_passes_and_what_is_planted_is_named_under_every_runner()
     ));
 }
 
-/// The same without the suite's help, as far as that is to be seen from outside.
+/// The same from outside, without recording by the suite.
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 fn observes_what_is_planted(command: &[&str], planted: &[&str]) {
     let args: Vec<&str> = ["observe", "--"].iter().chain(command).copied().collect();
@@ -172,9 +172,9 @@ fn observes_what_is_planted(command: &[&str], planted: &[&str]) {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 #[test]
-fn what_is_planted_is_seen_from_outside_and_nothing_else() {
+fn exactly_the_planted_conflicts_are_observed() {
     let outside = ["target/report.csv: ", "conflict: port 27481: "];
-    // Of each process its own: only threads meet there.
+    // Each process has its own, so only threads conflict there.
     let inside = ["conflict: cwd: ", "conflict: env SHOP_CURRENCY: "];
     observes_what_is_planted(&["cargo", "test"], &[inside, outside].concat());
     let isolated = |command: &[&str]| {
@@ -189,7 +189,7 @@ fn what_is_planted_is_seen_from_outside_and_nothing_else() {
 }
 
 #[test]
-fn the_mended_suite_has_no_conflict_under_any_runner() {
+fn the_isolated_suite_has_no_conflict_under_any_runner() {
     finds_nothing(&run("isolated", &["cargo", "test"]));
     if has_nextest() {
         finds_nothing(&run("isolated", &["cargo", "nextest", "run"]));
@@ -198,7 +198,7 @@ fn the_mended_suite_has_no_conflict_under_any_runner() {
 
 const SECRET: &str = "planted-5ecret";
 
-/// All that lies in a folder, as text, without what the tests themselves keep there.
+/// Returns all files below a directory as text, without those of the tests.
 fn all_text(folder: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,23 +1,23 @@
-//! A message broker in memory: queues that everybody finds by their names.
+//! An in-memory message broker with named queues.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Keeps the queues, for all threads.
+/// The queues of all threads.
 #[derive(Debug, Default)]
 pub struct Broker {
     queues: Mutex<HashMap<String, Arc<Queue>>>,
 }
 
 impl Broker {
-    /// The queue of that name, made when it is first asked for.
+    /// Returns the queue with this name, creating it at the first request.
     pub fn queue(&self, name: &str) -> Arc<Queue> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(queues.entry(name.to_owned()).or_default())
     }
 }
 
-/// The numbers of orders that wait to be packed.
+/// The numbers of the orders to pack.
 #[derive(Debug, Default)]
 pub struct Queue {
     waiting: Mutex<VecDeque<u64>>,
@@ -28,12 +28,12 @@ impl Queue {
         self.waiting().push_back(number);
     }
 
-    /// The one that waits longest.
+    /// Takes the order that has waited longest.
     pub fn pop(&self) -> Option<u64> {
         self.waiting().pop_front()
     }
 
-    /// Takes one order out of turn; whether it was waiting.
+    /// Removes an order out of turn. Returns whether it was waiting.
     pub fn take(&self, number: u64) -> bool {
         let mut waiting = self.waiting();
         let place = waiting.iter().position(|waits| *waits == number);
@@ -65,7 +65,7 @@ mod tests {
     fn an_order_waits_until_it_is_packed() {
         let shop = shop();
         let order = shop.place("boots").unwrap();
-        // Out of turn: the first in the queue may be another's.
+        // Out of turn: the first one in the queue may belong to another test.
         assert!(shop.pack(order.number).unwrap());
         assert!(!shop.pack(order.number).unwrap());
     }

@@ -1,10 +1,10 @@
-//! The desk itself: what happens when a customer orders.
+//! The order desk: accepts, packs and cancels orders.
 
 use crate::{Audit, Order, Orders, PriceList, Queue, Report, StatusServer};
 use std::io;
 use std::sync::Arc;
 
-/// Takes orders, and has everything it needs to do so.
+/// Accepts orders, with all services that this needs.
 #[derive(Debug)]
 pub struct OrderDesk {
     pub prices: Arc<PriceList>,
@@ -16,10 +16,10 @@ pub struct OrderDesk {
 }
 
 impl OrderDesk {
-    /// Takes an order: it is kept, listed, queued for packing, and noted.
+    /// Accepts an order: stores, lists, queues and logs it.
     ///
     /// # Errors
-    /// When the shop does not sell it, or a file cannot be written.
+    /// If the shop does not sell the item, or a file cannot be written.
     pub fn place(&self, item: &str) -> io::Result<Order> {
         let cents = self.prices.cents(item).ok_or(io::ErrorKind::NotFound)?;
         let order = self.orders.add(item, cents);
@@ -29,10 +29,10 @@ impl OrderDesk {
         Ok(order)
     }
 
-    /// Packs an order; whether it was waiting for that.
+    /// Packs an order. Returns whether it was waiting.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// If a file cannot be written.
     pub fn pack(&self, number: u64) -> io::Result<bool> {
         let was_waiting = self.queue.take(number);
         if was_waiting {
@@ -41,10 +41,10 @@ impl OrderDesk {
         Ok(was_waiting)
     }
 
-    /// Cancels an order; whether there was one.
+    /// Cancels an order. Returns whether it existed.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// If a file cannot be written.
     pub fn cancel(&self, number: u64) -> io::Result<bool> {
         let was_there = self.orders.cancel(number);
         if was_there {

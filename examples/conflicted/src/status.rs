@@ -1,4 +1,4 @@
-//! How the desk is doing, told over TCP: whoever connects is sent one line.
+//! The status of the desk over TCP: each connection receives one line.
 
 use crate::Orders;
 use std::io::{self, Read as _, Write as _};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Answers on a port, or knows who does.
+/// A server on a port, or the address of an existing one.
 #[derive(Debug)]
 pub struct StatusServer {
     port: u16,
@@ -18,10 +18,10 @@ pub struct StatusServer {
 }
 
 impl StatusServer {
-    /// Answers on that port; on any free one when it is 0.
+    /// Starts a server on this port, or on any free one for 0.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// If the port is in use.
     pub fn start(port: u16, orders: Arc<Orders>) -> io::Result<Self> {
         let (own, port) = Listening::start(port, &orders)?;
         Ok(Self {
@@ -32,7 +32,7 @@ impl StatusServer {
         })
     }
 
-    /// Answers on that port, unless somebody does already: one status server a machine is enough.
+    /// Starts a server on this port unless one is running: one per machine is enough.
     pub fn start_or_use(port: u16, orders: Arc<Orders>) -> Self {
         let own = Listening::start(port, &orders).ok();
         Self {
@@ -47,21 +47,21 @@ impl StatusServer {
         self.port
     }
 
-    /// Asks as a monitor would. When the server that was used so far has gone, this one steps in.
+    /// Requests the status as a monitor would. Replaces another server that has ended.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// If no server answers.
     pub fn ask(&self) -> io::Result<String> {
         for _ in 0..TRIES {
             match ask(self.port) {
                 Ok(line) if line.ends_with('\n') => return Ok(line.trim_end().to_owned()),
                 Err(error) if !self.uses_another => return Err(error),
-                // It was about to go, or has gone.
+                // The other server is ending or has ended.
                 Ok(_) | Err(_) => {}
             }
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             if own.is_none() {
-                // Taken again by now? Then whoever took it can be asked.
+                // If the port is in use again, its new server is asked.
                 *own = Listening::start(self.port, &self.orders).ok().map(|(own, _)| own);
             }
         }
@@ -69,12 +69,12 @@ impl StatusServer {
     }
 }
 
-/// How often somebody else's server may go while it is asked.
+/// The number of times that another server may end during a request.
 const TRIES: usize = 1_000;
 
 fn ask(port: u16) -> io::Result<String> {
     let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    // Whoever is not ours may never answer.
+    // A foreign server may never answer.
     server.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut line = String::new();
     server.read_to_string(&mut line)?;
@@ -101,7 +101,7 @@ impl Listening {
                     if is_over.load(Ordering::Acquire) {
                         break;
                     }
-                    // A caller that hung up meanwhile is no reason to stop.
+                    // A client that disconnected early does not stop the server.
                     let _ = caller.and_then(|mut caller| writeln!(caller, "open, {} orders", orders.count()));
                 }
             })
@@ -119,7 +119,7 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
-        // It waits for a caller: be one.
+        // The thread waits for a connection, so make one.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -136,7 +136,7 @@ mod tests {
         let shop = shop();
         shop.place("rope").unwrap();
         let line = shop.status.ask().unwrap();
-        // Not how many orders: now and then that is another number.
+        // Without the number of orders, which other tests change.
         assert!(line.starts_with("open, "), "{line}");
     }
 }

@@ -1,4 +1,4 @@
-//! The desk as the people behind it see it.
+//! The desk from the staff's view.
 
 mod shop;
 
@@ -9,7 +9,7 @@ fn the_auditor_is_told_of_what_was_packed() {
     let shop = shop();
     let order = shop.place("boots").unwrap();
     shop.pack(order.number).unwrap();
-    // The log is this worker's own: exactly.
+    // Exactly: the log belongs to this worker.
     assert_eq!(
         shop.audit.last().unwrap(),
         Some(format!("packed {}", order.number))
@@ -22,7 +22,7 @@ fn the_bookkeeper_finds_every_order_in_the_report() {
     let before = shop.report.lines().unwrap().len();
     shop.place("lamp").unwrap();
     shop.place("rope").unwrap();
-    // At least: now and then there are lines of somebody else.
+    // At least: other tests may have written lines too.
     assert!(shop.report.lines().unwrap().len() >= before + 2);
 }
 

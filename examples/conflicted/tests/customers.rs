@@ -1,4 +1,4 @@
-//! The desk as customers see it.
+//! The desk from the customers' view.
 
 mod shop;
 
@@ -18,7 +18,7 @@ fn a_customer_may_order_twice() {
     let shop = shop();
     let (first, second) = (shop.place("rope").unwrap(), shop.place("rope").unwrap());
     assert!(first.number < second.number);
-    // At least: now and then somebody else has paid, too.
+    // At least: other tests may have added orders too.
     assert!(shop.orders.cents() >= first.cents + second.cents);
 }
 

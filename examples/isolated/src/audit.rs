@@ -1,10 +1,10 @@
-//! Who did what, for the auditor.
+//! The audit log: who did what and when.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// A text file that is only ever added to.
+/// A text file to which lines are only appended.
 #[derive(Debug)]
 pub struct Audit {
     path: PathBuf,

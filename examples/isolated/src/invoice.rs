@@ -1,10 +1,10 @@
-//! What a customer has to pay, in the currency of the country.
+//! Invoices, in the currency of the customer's country.
 
 use crate::Order;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The bill for one order.
+/// The invoice for one order.
 #[derive(Debug)]
 pub struct Invoice {
     order: Order,
@@ -12,7 +12,7 @@ pub struct Invoice {
 }
 
 impl Invoice {
-    /// In the currency that the shop's environment says, else in euros.
+    /// Creates an invoice in the currency of the environment, or in euros.
     pub fn of(order: Order) -> Self {
         let currency = std::env::var("SHOP_CURRENCY");
         Self::in_currency(order, currency.as_deref().unwrap_or("EUR"))
@@ -35,18 +35,18 @@ impl Invoice {
         )
     }
 
-    /// Where it goes; a relative folder is one of the working directory.
+    /// Returns its path; a relative directory is below the working directory.
     ///
     /// # Errors
-    /// When the working directory cannot be found.
+    /// If the working directory does not exist.
     pub fn place(&self, folder: &Path) -> io::Result<PathBuf> {
         std::path::absolute(folder.join(format!("invoice-{}.txt", self.order.number)))
     }
 
-    /// Writes it into a folder, and says where it is.
+    /// Writes it to a directory, and returns its path.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, folder: &Path) -> io::Result<PathBuf> {
         let place = self.place(folder)?;
         std::fs::write(&place, self.text())?;

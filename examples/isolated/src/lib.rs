@@ -1,5 +1,5 @@
-//! The order desk of a small web shop: takes orders, lists them in a report, queues them for packing, and tells a
-//! monitor over TCP how it is doing.
+//! The order desk of a small web shop: accepts orders, lists them in a report, queues them for packing, and reports
+//! its status over TCP.
 
 // The tests in `src/` and those in `tests/` set the shop up with the same file, which calls this crate by its name.
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a customer wants.
+/// An order of a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     pub number: u64,
@@ -20,16 +20,16 @@ pub struct Orders {
 
 #[derive(Debug, Default)]
 struct Book {
-    /// A number is given once, also when its order is cancelled.
+    /// Unique, even if the order is cancelled.
     last: u64,
     orders: BTreeMap<u64, Order>,
 }
 
-/// Where last season's numbers begin.
+/// The first number of last season.
 const LAST_SEASON: u64 = 25_000_000;
 
 impl Orders {
-    /// A new book, and last season's: that takes a moment.
+    /// Opens a new book and last season's, which takes a moment.
     pub fn open() -> Self {
         let sold = (LAST_SEASON..LAST_SEASON + 40_000).map(|number| {
             let order = Order {
@@ -58,23 +58,23 @@ impl Orders {
         order
     }
 
-    /// An order of this season or the last.
+    /// Returns an order of this season or the last one.
     pub fn find(&self, number: u64) -> Option<Order> {
         let of_this = self.book().orders.get(&number).cloned();
         of_this.or_else(|| self.last_season.get(&number).cloned())
     }
 
-    /// Whether there was such an order.
+    /// Removes an order. Returns whether it existed.
     pub fn cancel(&self, number: u64) -> bool {
         self.book().orders.remove(&number).is_some()
     }
 
-    /// How many there are this season.
+    /// Returns the number of orders of this season.
     pub fn count(&self) -> usize {
         self.book().orders.len()
     }
 
-    /// What this season's cost together.
+    /// Returns the total of this season.
     pub fn cents(&self) -> u64 {
         self.book().orders.values().map(|order| order.cents).sum()
     }

@@ -1,6 +1,6 @@
-//! What the shop sells, and for how much.
+//! The price list of the shop.
 
-/// A price list. Nobody changes it, so everybody may share it.
+/// A price list. It is never changed, so all tests may share it.
 #[derive(Debug)]
 pub struct PriceList {
     cents: &'static [(&'static str, u64)],

@@ -1,11 +1,11 @@
-//! The report for the bookkeeper: one line of CSV an order.
+//! The report for the bookkeeper: one line of CSV per order.
 
 use crate::Order;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// A CSV file that grows by a line an order.
+/// A CSV file with one line per order.
 #[derive(Debug)]
 pub struct Report {
     path: PathBuf,
@@ -13,7 +13,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Goes on with the file, or begins it.
+    /// Opens the file for appending, or creates it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self {
@@ -37,7 +37,7 @@ impl Report {
     }
 }
 
-/// An order as the report shows it; a quote in a name is doubled, as CSV wants it.
+/// Formats an order as a line of CSV, in which quotes are doubled.
 fn line(order: &Order) -> String {
     let item = order.item.replace('"', "\"\"");
     format!(

@@ -1,4 +1,4 @@
-//! The desk as the people behind it see it.
+//! The desk from the staff's view.
 
 mod shop;
 

@@ -1,4 +1,4 @@
-//! The desk as customers see it.
+//! The desk from the customers' view.
 
 mod shop;
 

@@ -1,22 +1,22 @@
-//! Who has which room when.
+//! Bookings of rooms.
 
 use postgres::error::SqlState;
 use postgres::{Client, NoTls};
 use std::fmt;
 
-/// The clerk's book.
+/// The bookings in the database.
 pub struct Bookings {
     client: Client,
 }
 
-/// Why a room cannot be booked.
+/// The reason why a room cannot be booked.
 #[derive(Debug)]
 pub enum BookingError {
-    /// Somebody has it then.
+    /// It is booked at that time.
     Taken,
-    /// The house has no such room.
+    /// There is no such room.
     NoSuchRoom,
-    /// It would end before it begins, or when it does.
+    /// The end is not after the beginning.
     NoTime,
     Database(postgres::Error),
 }
@@ -27,7 +27,7 @@ impl Bookings {
         Ok(Self { client })
     }
 
-    /// Books a room, and writes the mail that confirms it. Times are as in `2026-03-02 09:00`.
+    /// Books a room, and writes the confirmation mail. Times are like `2026-03-02 09:00`.
     pub fn book(&mut self, room: &str, from: &str, to: &str, who: &str) -> Result<i32, BookingError> {
         let mut transaction = self.client.transaction()?;
         let number: i32 = transaction
@@ -46,7 +46,7 @@ impl Bookings {
         Ok(number)
     }
 
-    /// Whether there was such a booking.
+    /// Cancels a booking. Returns whether it existed.
     pub fn cancel(&mut self, number: i32) -> Result<bool, postgres::Error> {
         let deleted = self
             .client
@@ -54,7 +54,7 @@ impl Bookings {
         Ok(deleted == 1)
     }
 
-    /// The rooms that nobody has at any time from one moment to the other, the smallest first.
+    /// Returns the rooms that are free for this entire time, the smallest first.
     pub fn free(&mut self, from: &str, to: &str) -> Result<Vec<String>, postgres::Error> {
         let rows = self.client.query(
             "SELECT name FROM rooms WHERE NOT EXISTS (

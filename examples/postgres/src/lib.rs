@@ -1,6 +1,6 @@
-//! The meeting rooms of a house: who has which one when, how much they are used, and the mails that confirm it.
+//! The meeting rooms of a building: bookings, usage, and confirmation mails.
 //!
-//! The rules are PostgreSQL's to keep (`schema.sql`), so the tests want a real one.
+//! PostgreSQL enforces the rules (`schema.sql`), so the tests need a real server.
 
 mod bookings;
 mod outbox;
@@ -10,5 +10,5 @@ pub use bookings::{BookingError, Bookings};
 pub use outbox::Outbox;
 pub use usage::{Usage, usage};
 
-/// What the database has to have in it.
+/// The schema of the database.
 pub const SCHEMA: &str = include_str!("../schema.sql");

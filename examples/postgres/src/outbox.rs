@@ -1,8 +1,8 @@
-//! The mails that are to be sent.
+//! The queue of outgoing mails.
 
 use tokio_postgres::{Client, Error};
 
-/// A sender's view of the mails. Any number of senders may be at work.
+/// The mails as a sender sees them. Any number of senders may run at once.
 pub struct Outbox {
     client: Client,
 }
@@ -12,7 +12,7 @@ impl Outbox {
         Self { client }
     }
 
-    /// Sends the oldest mail that no other sender has in hand, and says whether there was one. A mail that could not be
+    /// Sends the oldest mail that no other sender is sending, and returns whether there was one. A mail that could not be
     /// sent stays.
     pub async fn send_one(&mut self, send: impl AsyncFnOnce(&str, &str) -> bool) -> Result<bool, Error> {
         let transaction = self.client.transaction().await?;

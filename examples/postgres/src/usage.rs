@@ -1,4 +1,4 @@
-//! How much the rooms are used.
+//! The usage of the rooms.
 
 use postgres::{Client, Error};
 
@@ -10,8 +10,8 @@ pub struct Usage {
     pub minutes: i64,
 }
 
-/// Every room on the day (as in `2026-03-02`), the most used first. What goes past midnight counts as far as it is on
-/// that day.
+/// Returns every room on the day (like `2026-03-02`), the most used first. Of a booking past midnight, only the part on
+/// that day counts.
 pub fn usage(client: &mut Client, day: &str) -> Result<Vec<Usage>, Error> {
     let rows = client.query(
         "WITH day AS (SELECT tsrange($1::text::timestamp, $1::text::timestamp + interval '1 day') AS hours)

@@ -1,4 +1,4 @@
-//! Rooms at the clerk's desk.
+//! Tests of bookings.
 
 mod support;
 
@@ -14,7 +14,7 @@ fn desk(database: &Database) -> Bookings {
 #[test]
 fn a_room_that_somebody_has_is_not_booked_again() {
     let mut desk = desk(&database());
-    // The first number of a database that nobody else is in.
+    // The first number, because no other test uses this database.
     let number = desk
         .book("Library", "2026-03-02 09:00", "2026-03-02 10:00", "ann")
         .unwrap();

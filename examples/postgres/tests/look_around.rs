@@ -1,4 +1,4 @@
-//! The databases from outside: by `psql`, as a person would look at them.
+//! The databases seen from outside, with `psql`.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 use support::database;
 
-/// What `psql` prints, a value to a line.
+/// Returns the output of `psql`, one value per line.
 fn psql(url: &str, query: &str) -> Vec<String> {
     let output = Command::new("psql")
         .args([

@@ -1,4 +1,4 @@
-//! Mails, in async tests.
+//! Async tests of mails.
 
 mod support;
 
@@ -7,7 +7,7 @@ use meeting_rooms::{Bookings, Outbox};
 use support::{Database, database};
 use tokio_postgres::NoTls;
 
-/// A database with the mails of so many bookings in it. What blocks has a thread of its own, for this worker.
+/// Returns a database with the mails of this many bookings. Blocking calls run on a separate thread of this worker.
 async fn booked(bookings: u32) -> Database {
     let prepare = move || {
         let database = database();
@@ -73,7 +73,7 @@ async fn two_senders_never_have_the_same_mail_in_hand() {
     let (mut one, mut other) = (outbox(&database).await, outbox(&database).await);
     let mut sent = Vec::new();
     let found = one.send_one(async |first, _| {
-        // The first mail is in hand while the other sender looks for one, and looks again.
+        // The first mail is being sent while the other sender looks for one, and looks again.
         assert!(
             other
                 .send_one(async |second, _| {

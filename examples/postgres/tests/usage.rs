@@ -1,4 +1,4 @@
-//! What the owner of the house asks for: totals, which any other test's bookings would change.
+//! Tests of the usage: totals, which any other test's bookings would change.
 
 mod support;
 

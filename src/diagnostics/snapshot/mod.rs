@@ -171,7 +171,7 @@ impl Snapshot {
     /// Writes it as JSON in one step: a reader finds the old file or the new one, never a part.
     ///
     /// # Errors
-    /// When the folder of `path` is missing or cannot be written to, or the disk is full. The old file stays then.
+    /// When the directory of `path` is missing or cannot be written to, or the disk is full. The old file stays then.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         write_atomic(path, self.to_json())
     }

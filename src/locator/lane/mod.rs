@@ -1,6 +1,6 @@
 //! The instances of one worker, behind one mutex. No factory, `Drop` or `reset` ever runs under it.
 //!
-//! Only this file takes the lock; the other files of the folder are data and functions on data.
+//! Only this file takes the lock; the other files of the directory are data and functions on data.
 
 pub(crate) mod all;
 pub(crate) mod cache;

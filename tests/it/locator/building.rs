@@ -76,7 +76,7 @@ fn a_factory_that_asks_for_itself_is_a_cycle() {
         cycle(locator.try_get::<One>().map(drop)),
         format!("One ({worker}) -> One ({worker})")
     );
-    // It is no different the second time.
+    // The second call gets the same error.
     cycle(locator.try_get::<One>().map(drop));
 }
 
@@ -139,7 +139,7 @@ fn a_cycle_may_go_through_statics_and_locators() {
     }
 }
 
-/// A thread that works for a factory asks on its behalf.
+/// Requests of a thread that a factory started count as the factory's.
 #[test]
 fn a_cycle_may_go_through_threads_that_factories_start() {
     let slot: Arc<OnceLock<ServiceLocator>> = Arc::default();
@@ -164,7 +164,7 @@ fn a_cycle_may_go_through_threads_that_factories_start() {
     assert_eq!(text.split(" -> ").count(), 3, "{text}");
 }
 
-/// Two services that ask for each other, each first built by a thread of its own.
+/// Two services that request each other, each built first by a different thread.
 fn opposite_order(one_tries_again: bool) -> [Result<(), Error>; 2] {
     let meet = Arc::new(Barrier::new(2));
     let met = Arc::clone(&meet);
@@ -196,7 +196,7 @@ fn opposite_order(one_tries_again: bool) -> [Result<(), Error>; 2] {
 }
 
 #[test]
-fn two_threads_that_build_in_opposite_order_are_told_of_the_cycle() {
+fn two_threads_that_build_in_opposite_order_get_an_error_about_the_cycle() {
     for _ in 0..100 {
         for result in opposite_order(false) {
             assert_eq!(cycle(result).split(" -> ").count(), 3);
@@ -208,7 +208,8 @@ fn two_threads_that_build_in_opposite_order_are_told_of_the_cycle() {
 fn a_factory_may_do_without_what_would_close_a_cycle() {
     for _ in 0..100 {
         let [one, two] = opposite_order(true);
-        // Whoever closed it was told; if that was `Two`, it failed, and `One` does without it.
+        // The thread that closed the cycle got the error. If that was `Two`, it failed, and `One` continued without
+        // it.
         assert!(one.is_ok());
         if let Err(error) = two {
             cycle(Err(error));
@@ -217,7 +218,7 @@ fn a_factory_may_do_without_what_would_close_a_cycle() {
 }
 
 #[test]
-fn who_waits_too_long_is_told_which_thread_builds() {
+fn a_wait_that_times_out_names_the_thread_that_builds() {
     let (is_building, building) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
     let wait = Mutex::new(wait);
@@ -285,10 +286,10 @@ fn a_proxy_inside_a_shared_service_is_no_way_for_a_fake_to_reach_all() {
     assert_eq!((*locator.get::<u32>(), *late.0), (7, 0));
 }
 
-// Not to be recorded as what they provoke: a run of their own for each.
+// In separate runs, because these tests provoke conflicts that the suite's own recording must not contain.
 #[cfg(all(unix, not(miri)))]
 alone! {
-    /// The graph of what a factory asked for holds what it asks for later too.
+    /// The graph of requests includes those that a factory makes later.
     fn a_proxy_inside_a_service_carries_no_fake_beyond_its_override() {
         struct Late(LazyProxy<u32>);
         struct Later(Arc<Late>);
@@ -310,7 +311,7 @@ alone! {
         assert_eq!(value(), 0);
     }
 
-    /// The proxy is used for the first time while something else is being built from its holder.
+    /// The first use of the proxy happens while another service is built from the proxy's holder.
     fn a_fake_that_comes_by_a_proxy_reaches_what_is_just_being_built_and_goes_with_it() {
         struct Late(LazyProxy<u32>);
         struct Slow(Arc<Late>);

@@ -1,4 +1,4 @@
-//! Letting go on request: what goes, in which order, and who keeps what.
+//! Clearing: what is dropped, in which order, and which references stay valid.
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
@@ -47,7 +47,7 @@ fn clearing_a_worker_drops_its_own_newest_first_and_keeps_what_is_shared() {
 }
 
 #[test]
-fn what_is_set_aside_goes_in_its_turn() {
+fn an_overridden_instance_is_dropped_in_order_too() {
     struct Base;
     let log = Log::default();
     let noted = log.clone();
@@ -78,7 +78,7 @@ fn clearing_all_drops_what_is_shared_too_newest_first() {
 }
 
 #[test]
-fn a_locator_takes_its_fakes_and_what_is_set_aside_along() {
+fn dropping_a_locator_drops_its_overrides_and_overridden_instances() {
     let log = Log::default();
     let locator = three(&log);
     use_all(&locator);
@@ -93,7 +93,7 @@ fn a_locator_takes_its_fakes_and_what_is_set_aside_along() {
 }
 
 #[test]
-fn a_worker_local_that_is_no_static_takes_its_value_along() {
+fn dropping_a_worker_local_drops_its_value() {
     static LOG: Mutex<Option<Log>> = Mutex::new(None);
     let log = LOG.lock().unwrap().insert(Log::default()).clone();
     let local = WorkerLocal::new(|_| {
@@ -112,9 +112,9 @@ fn a_worker_local_that_is_no_static_takes_its_value_along() {
     drop(WorkerLocal::new(|_| Ok(7_u8)));
 }
 
-/// A locator that lives for one test is common; the end of it is nobody else's business.
+/// A locator for a single test is common, and its end must not affect other locators.
 #[test]
-fn a_locator_that_goes_takes_nothing_from_what_another_is_building() {
+fn dropping_a_locator_does_not_affect_a_build_of_another_one() {
     let log = Log::default();
     let builds = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&builds);
@@ -135,10 +135,10 @@ fn a_locator_that_goes_takes_nothing_from_what_another_is_building() {
     assert_eq!(builds.load(Ordering::SeqCst), 1);
 }
 
-// Not to be recorded as what they provoke: a run of their own for each.
+// In separate runs, because these tests provoke conflicts that the suite's own recording must not contain.
 #[cfg(all(unix, not(miri)))]
 alone! {
-    fn who_holds_an_instance_keeps_it_and_is_not_handed_it_again() {
+    fn an_instance_that_is_held_during_a_clear_stays_valid_and_is_not_returned_again() {
         let log = Log::default();
         let locator = three(&log);
         let held = locator.get_named::<Noted>("a");
@@ -166,7 +166,7 @@ alone! {
         assert!(is_same(&locator.get_named::<Noted>("a"), &after));
     }
 
-    fn the_last_clone_of_a_locator_takes_its_services_along_newest_first() {
+    fn dropping_the_last_clone_of_a_locator_drops_its_services_newest_first() {
         let log = Log::default();
         let locator = three(&log);
         use_all(&locator);
@@ -177,7 +177,7 @@ alone! {
         assert_eq!(log.take(), ["a dropped", "b dropped", "c dropped"]);
     }
 
-    fn what_a_clear_overtakes_while_it_is_built_is_handed_to_none_but_who_waits_for_it() {
+    fn a_build_that_a_clear_overtakes_is_returned_only_to_its_current_waiters() {
         struct Clears(u32);
         let slot: Arc<Mutex<Option<ServiceLocator>>> = Arc::default();
         let (within, builds) = (Arc::clone(&slot), AtomicU32::new(0));

@@ -1,4 +1,4 @@
-//! What was counted, as it is read back when the process is over.
+//! The counters of services, read back after the process has ended.
 
 use crate::role::{play, plays, role};
 use cofferdam::ServiceLocator;
@@ -11,7 +11,7 @@ struct One;
 struct Two;
 
 #[test]
-fn the_hits_of_each_service_are_told_also_of_those_that_were_evicted() {
+fn the_hits_of_each_service_include_those_of_evicted_instances() {
     let base = tempfile::tempdir().unwrap();
     let mut role = role(PATH, "counts");
     let role = role

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
-/// Something that says what it likes when it is dropped.
+/// A service that does something when it is dropped.
 type Any = OnDrop<Box<dyn FnMut() + Send + Sync>>;
 
 fn any(work: impl FnMut() + Send + Sync + 'static) -> Arc<Any> {
     Arc::new(OnDrop(Box::new(work)))
 }
 
-/// The locator, for what its own services do with it later.
+/// The locator, for services that use it later.
 type Slot = Arc<OnceLock<ServiceLocator>>;
 
 /// A panic's value has a `Drop` as well.
@@ -79,7 +79,7 @@ fn a_drop_that_runs_because_of_an_eviction_is_answered() {
     });
 }
 
-/// Several may have to go at once; those whose turn has not come are still there.
+/// Several instances may be evicted at once; those that come later are still available.
 #[test]
 fn a_drop_may_keep_what_was_next_to_be_evicted_and_it_is_still_the_one() {
     let kept: Arc<Mutex<Option<Arc<u8>>>> = Arc::default();
@@ -122,7 +122,7 @@ fn a_drop_that_uses_what_was_next_to_be_evicted_keeps_it() {
     let (any, first) = (locator.get::<Any>(), locator.get::<u8>().into_arc());
     let kept = Arc::downgrade(&first);
     drop((any, first));
-    // Both are one too many now, and the first to go uses the second.
+    // Both exceed the capacity now, and the first one to be dropped uses the second.
     locator.get::<u16>();
     assert!(kept.upgrade().is_some_and(|kept| is_same(&kept, &locator.get())));
     locator.clear_worker();
@@ -144,7 +144,7 @@ fn an_override_that_ends_in_between_changes_nothing_about_that() {
 }
 
 #[test]
-fn whoever_wants_the_successor_of_what_is_still_dropped_waits_and_then_is_told_who_does_it() {
+fn a_get_waits_for_the_drop_of_the_predecessor_and_its_timeout_names_the_dropping_thread() {
     let (is_parked, parked) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
     let once = Mutex::new(Some((is_parked, Mutex::new(wait))));
@@ -177,10 +177,10 @@ fn whoever_wants_the_successor_of_what_is_still_dropped_waits_and_then_is_told_w
     assert!(locator.try_get::<Any>().is_ok());
 }
 
-// Not to be recorded or read as what they provoke: a run of their own for each.
+// In separate runs, because these tests provoke conflicts and output that the suite's own must not contain.
 #[cfg(all(unix, not(miri)))]
 alone! {
-    fn a_panic_in_a_drop_stops_nobody_else() {
+    fn a_panic_in_a_drop_does_not_stop_the_other_drops() {
         let log = Log::default();
         let noted = log.clone();
         let locator = ServiceLocator::builder()
@@ -213,7 +213,7 @@ alone! {
         let error = locator.try_get::<u8>().unwrap_err().to_string();
         assert!(error.contains("a panic without a message"), "{error}");
         assert_eq!(*locator.get::<u8>(), 7);
-        // Nobody waits for what went with a panic.
+        // An instance whose drop panicked keeps no caller waiting.
         assert!(in_time(move || {
             let elsewhere = Worker::current().spawn({
                 let locator = locator.clone();
@@ -223,7 +223,7 @@ alone! {
         }));
     }
 
-    /// A factory is dropped with its locator, and with it the values it captured, whose `Drop` is the user's code.
+    /// A factory is dropped with its locator, together with the values that it captured, whose `Drop` is user code.
     fn a_factory_that_asks_when_it_is_dropped_is_answered() {
         struct Plain;
         let other = ServiceLocator::builder()

@@ -1,4 +1,4 @@
-//! What becomes of services when the process ends, however it does: real processes.
+//! Services at the end of a process, in real processes.
 
 use super::{is_same, own_worker};
 use crate::role::{Ended, listen, play, plays, role, say};
@@ -8,7 +8,7 @@ use cofferdam_conflicts::{Evidence, Kind};
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock, mpsc};
 
-/// A service that says on standard error that it goes, and in which process.
+/// A service that reports its drop and its process on standard error.
 struct Tells(String);
 
 impl Tells {
@@ -24,7 +24,10 @@ impl Drop for Tells {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a forked child is told from its parent")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a forked child is distinguished from its parent"
+)]
 fn pid() -> u32 {
     std::process::id()
 }
@@ -45,7 +48,7 @@ fn locator() -> &'static ServiceLocator {
     })
 }
 
-/// One service after the other, in several lanes.
+/// Creates one service after another, in several lanes.
 fn use_all() {
     say(&pid().to_string());
     locator().get_named::<Tells>("first");
@@ -61,14 +64,15 @@ fn use_all() {
 
 const NEWEST_FIRST: [&str; 4] = ["last", "shared", "static", "first"];
 
-/// Plays the role, and checks what was dropped in its process and that standard output is libtest's alone.
+/// Plays the role, and checks which services were dropped in its process and that only libtest wrote to standard
+/// output.
 #[track_caller]
 fn dropped(path: &str, names: &[&str]) -> Ended {
     let base = tempfile::tempdir().unwrap();
     let mut player = play(role(path, "exits").env("COFFERDAM_DIR", base.path()));
     let pid = player.hear();
     let ended = player.end();
-    let told: Vec<_> = ended
+    let lines: Vec<_> = ended
         .stderr
         .lines()
         .filter(|line| line.contains(" dropped in "))
@@ -77,7 +81,7 @@ fn dropped(path: &str, names: &[&str]) -> Ended {
         .iter()
         .map(|name| format!("{name} dropped in {pid}"))
         .collect();
-    assert_eq!(told, expected, "{}", ended.stderr);
+    assert_eq!(lines, expected, "{}", ended.stderr);
     let foreign: Vec<_> = ended
         .stdout
         .lines()
@@ -125,7 +129,7 @@ fn a_test_that_leaves_the_process_leaves_no_service_and_keeps_its_exit_code() {
 }
 
 #[test]
-fn what_a_leaked_thread_holds_is_the_only_thing_that_stays() {
+fn only_instances_held_by_a_leaked_thread_are_not_dropped() {
     let ended = dropped("locator::exits::role_leak", &["shared", "static", "first"]);
     assert_eq!(ended.status.code(), Some(0));
 }
@@ -270,12 +274,12 @@ fn a_forked_child_has_its_parents_services_and_does_not_end_them() {
     player.answer();
     let ended = player.end();
     ended.passed();
-    let told: Vec<_> = ended
+    let lines: Vec<_> = ended
         .stderr
         .lines()
         .filter(|line| line.contains(" dropped in "))
         .collect();
-    assert_eq!(told, [format!("first dropped in {pid}")]);
+    assert_eq!(lines, [format!("first dropped in {pid}")]);
 }
 
 #[test]
@@ -311,14 +315,14 @@ fn role_fork() {
     listen();
 }
 
-/// Asks for the second when it is there itself, so the second is newer, and goes first.
+/// Requests the second service, which is therefore newer and dropped first.
 struct First(LazyProxy<Second>);
 struct Second;
 
 const HOLDS: &str = "locator::exits::role_holds";
 
 #[test]
-fn who_is_about_to_go_too_is_not_told_to_hold_what_went_before() {
+fn an_instance_about_to_be_dropped_is_not_reported_as_a_holder() {
     for (of, leaks) in [
         ("a locator in a static", 0),
         ("a locator that is dropped", 0),
@@ -333,9 +337,12 @@ fn who_is_about_to_go_too_is_not_told_to_hold_what_went_before() {
         let mut evidence = Evidence::new();
         evidence.read(base.path());
         assert_eq!(evidence.problem_count(), 0, "{:?}", evidence.problems());
-        let told = evidence.conflicts();
-        let leaked = told.iter().filter(|told| told.kind == Kind::Leaked).count();
-        assert_eq!(leaked, leaks, "{of}: {told:?}");
+        let conflicts = evidence.conflicts();
+        let leaked = conflicts
+            .iter()
+            .filter(|conflict| conflict.kind == Kind::Leaked)
+            .count();
+        assert_eq!(leaked, leaks, "{of}: {conflicts:?}");
     }
 }
 

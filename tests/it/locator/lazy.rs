@@ -1,4 +1,4 @@
-//! Proxies: built at their first use, and what can go wrong until then.
+//! Proxies: built at their first use, and errors until then.
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
@@ -85,7 +85,7 @@ fn a_proxy_of_what_is_not_registered_is_refused_at_once() {
 }
 
 struct Left(LazyProxy<Right>);
-/// Two that hold each other would keep each other alive for ever.
+/// Two services that hold each other would never be dropped.
 struct Right(Weak<Left>);
 
 #[test]
@@ -156,7 +156,7 @@ fn a_proxy_that_all_use_and_two_threads_build_in_opposite_order_is_a_cycle_and_n
     }
 }
 
-// Not to be recorded as what they provoke: a run of their own for each.
+// In separate runs, because these tests provoke conflicts that the suite's own recording must not contain.
 #[cfg(all(unix, not(miri)))]
 alone! {
     fn a_proxy_stays_what_it_was_at_its_first_use() {
@@ -177,9 +177,9 @@ mod recorded {
 
     const PATH: &str = "locator::lazy::recorded::role_recorded";
 
-    /// While events are recorded every use goes another way, and comes to the same.
+    /// Recording takes another path through every use, with the same result.
     #[test]
-    fn a_use_by_another_worker_is_told_once_and_a_proxy_stays_what_it_is() {
+    fn a_use_by_another_worker_is_recorded_once_and_the_proxy_keeps_its_service() {
         let base = tempfile::tempdir().unwrap();
         let mut role = role(PATH, "recorded");
         let role = role
@@ -188,15 +188,15 @@ mod recorded {
         play(role).end().passed();
         let journal = base.path().join("runs/recorded/workers/w1/journal.ndjson");
         let journal = std::fs::read_to_string(journal).unwrap();
-        let told: Vec<_> = journal
+        let uses: Vec<_> = journal
             .lines()
             .filter(|line| line.contains(r#""event":"foreign""#))
             .collect();
-        assert_eq!(told.len(), 1, "{journal}");
+        assert_eq!(uses.len(), 1, "{journal}");
         assert!(
-            told[0].contains(r#""owner":"w0""#) && told[0].contains("lazy.rs:"),
+            uses[0].contains(r#""owner":"w0""#) && uses[0].contains("lazy.rs:"),
             "{}",
-            told[0]
+            uses[0]
         );
     }
 

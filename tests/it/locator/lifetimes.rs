@@ -6,7 +6,7 @@ use cofferdam::{BoxError, ServiceLocator, Worker, WorkerLocal};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-/// A service that notes what is done with it.
+/// A service that logs its builds, resets and drops.
 struct Counted {
     name: &'static str,
     number: u32,
@@ -19,7 +19,7 @@ impl Drop for Counted {
     }
 }
 
-/// Makes them, numbered over all.
+/// Creates them, with consecutive numbers.
 #[derive(Clone, Default)]
 struct Maker {
     log: Log,
@@ -112,7 +112,7 @@ alone! {
         assert!(panicked.is_err());
         as_test("a::next", || {
             assert_eq!(*STOCK.get().lock().unwrap(), 0);
-            // Its part was poisoned, although the panicking test held that by another service.
+            // Its part was poisoned, although the panicking test held it through another service.
             assert_eq!(*locator.get::<Desk>().0.lock().unwrap(), 0);
             assert_eq!(*locator.get::<Shop>().0.lock().unwrap(), 0);
             assert_eq!(*UNTOUCHED.get().lock().unwrap(), 1, "the panicking test did not hold it");
@@ -506,7 +506,7 @@ alone! {
     }
 }
 
-/// As under nextest, where the lane is the whole process's.
+/// A fixed worker, as under nextest, where the lane belongs to the whole process.
 mod fixed {
     use super::*;
     use crate::role::{play, plays, role};
@@ -524,12 +524,12 @@ mod fixed {
         )
         .end();
         ended.passed();
-        let told: Vec<_> = ended
+        let events: Vec<_> = ended
             .stderr
             .lines()
             .filter(|line| line.ends_with("dropped"))
             .collect();
-        assert_eq!(told, ["of the test dropped", "of the worker dropped"]);
+        assert_eq!(events, ["of the test dropped", "of the worker dropped"]);
     }
 
     struct Tells(&'static str);
@@ -560,7 +560,7 @@ mod fixed {
         });
         assert_eq!(own_worker(), "pinned");
         locator.get_named::<Tells>("test");
-        // Newer, and yet it goes later: its worker lives on.
+        // Newer, but dropped later, because its worker continues.
         locator.get_named::<Tells>("worker");
     }
 }

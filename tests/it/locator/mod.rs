@@ -1,4 +1,4 @@
-//! The locator as its users see it, under both runners.
+//! The public API of locators, under both runners.
 
 mod building;
 mod clearing;
@@ -24,7 +24,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-/// What happened, in order.
+/// The events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -38,7 +38,7 @@ impl Log {
     }
 }
 
-/// A service that notes when it is dropped.
+/// A service that logs its drop.
 pub(crate) struct Noted {
     pub(crate) name: String,
     pub(crate) log: Log,
@@ -71,7 +71,7 @@ pub(crate) fn is_same<T: ?Sized>(one: &impl Deref<Target = T>, other: &impl Dere
     std::ptr::addr_eq(&raw const **one, &raw const **other)
 }
 
-/// What a call panicked with.
+/// Returns the message of a call's panic.
 #[track_caller]
 pub(crate) fn panic_of<R>(work: impl FnOnce() -> R) -> String {
     let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) else {
@@ -84,7 +84,7 @@ pub(crate) fn own_worker() -> String {
     Worker::current().id().to_owned()
 }
 
-/// Does `work` on another thread of the worker, and fails rather than hangs when it is not done in time.
+/// Runs `work` on another thread of the worker, and fails if it takes too long.
 pub(crate) fn in_time<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     let (done, is_done) = mpsc::channel();
     let child = Worker::current().spawn(move || drop(done.send(work())));
@@ -103,7 +103,7 @@ pub(crate) fn as_test<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> R
     })
 }
 
-/// Tests in processes of their own, where lanes are leased whatever the runner is, and nobody else has any.
+/// Tests in separate processes, in which lanes are leased under every runner and no other test has one.
 #[cfg(all(unix, not(miri)))]
 macro_rules! alone {
     ($($(#[$doc:meta])* fn $name:ident() $body:block)*) => {$(

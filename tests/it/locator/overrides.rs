@@ -1,4 +1,4 @@
-//! A fake in the place of a service, for one worker and one test.
+//! Overrides: a fake in place of a service, for one worker and one test.
 
 #[cfg(all(unix, not(miri)))]
 use super::alone;
@@ -26,7 +26,7 @@ fn base_of(locator: &ServiceLocator) -> u32 {
 }
 
 #[test]
-fn what_was_built_from_a_fake_goes_with_it() {
+fn services_built_from_an_override_end_with_it() {
     struct Built(#[expect(dead_code, reason = "held for its drop")] Arc<Noted>);
     let log = Log::default();
     let noted = log.clone();
@@ -75,7 +75,7 @@ fn an_override_of_one_variant_leaves_the_others_alone() {
     assert_eq!(locator.get_named::<Base>("one").0, 1);
 }
 
-/// The override is the worker's, not the thread's: it may end on another one.
+/// An override belongs to the worker, so it may end on any of its threads.
 #[test]
 fn a_guard_may_be_dropped_on_another_thread() {
     let locator = locator();
@@ -85,7 +85,7 @@ fn a_guard_may_be_dropped_on_another_thread() {
     assert_eq!(base_of(&locator), 0);
 }
 
-// Not to be recorded as what they provoke: a run of their own for each.
+// In separate runs, because these tests provoke conflicts that the suite's own recording must not contain.
 #[cfg(all(unix, not(miri)))]
 alone! {
     fn an_override_reaches_what_was_built_from_it_and_then_all_is_as_it_was() {
@@ -171,8 +171,9 @@ alone! {
         assert!(!is_same(&now, &real));
     }
 
-    /// Nothing that was built meanwhile has used its proxy, so it is of no fake and would do as well.
-    fn what_was_set_aside_comes_back_whatever_was_built_meanwhile() {
+    /// The services built meanwhile have not used their proxies, so they do not depend on the override and could stay
+    /// as well.
+    fn an_overridden_service_returns_whatever_was_built_meanwhile() {
         struct Late(LazyProxy<Base>);
         struct Holds(Arc<Late>);
         for is_held in [true, false] {
@@ -195,8 +196,9 @@ alone! {
         }
     }
 
-    /// Set aside with the real one, it asks its other proxy for the fake: it is right at no time any more.
-    fn what_holds_the_real_one_and_the_fake_is_handed_out_never_again() {
+    /// Hidden together with the real service, it requests the override through its other proxy: then it is valid at
+    /// no time.
+    fn a_service_that_holds_both_the_real_one_and_the_override_is_never_returned_again() {
         struct Both(LazyProxy<Base>, LazyProxy<Base>);
         let locator = ServiceLocator::builder()
             .register::<Base>(|_| Ok(Arc::new(Base(0))))
@@ -213,7 +215,7 @@ alone! {
         assert_eq!((now.0.0, now.1.0), (0, 0));
     }
 
-    fn what_an_override_overtakes_while_it_is_built_is_handed_to_none_but_who_waits_for_it() {
+    fn a_build_that_an_override_overtakes_is_returned_only_to_its_current_waiters() {
         let (is_building, building) = mpsc::channel();
         let (go, wait) = mpsc::channel::<()>();
         let wait = Mutex::new(wait);
@@ -237,7 +239,7 @@ alone! {
         assert_eq!(locator.get::<Middle>().0.0, 0);
     }
 
-    /// What a service is built from may be gone by the time it is done.
+    /// A part of a service may be dropped before the service is complete.
     fn an_override_reaches_what_was_built_from_what_is_evicted() {
         struct Copy(u32);
         let locator = ServiceLocator::builder()
@@ -306,7 +308,7 @@ mod others {
             });
         }
 
-        fn what_a_proxy_builds_on_another_workers_thread_is_made_of_its_owners_services() {
+        fn a_proxy_used_by_another_worker_builds_from_its_owner_s_services() {
             struct Holder(LazyProxy<Middle>);
             let locator = ServiceLocator::builder()
                 .register::<Base>(|_| Ok(Arc::new(Base(0))))
@@ -343,7 +345,7 @@ mod others {
             });
         }
 
-        fn a_guard_that_outlives_its_test_ends_nobody_elses_override() {
+        fn a_guard_that_outlives_its_test_does_not_end_the_override_of_another_test() {
             let locator = locator();
             let stale = as_test("a::first", || locator.override_with(Arc::new(Base(1))));
             as_test("a::second", || {
@@ -366,7 +368,7 @@ mod recorded {
     const PATH: &str = "locator::overrides::recorded::role_spies";
 
     #[test]
-    fn a_spy_that_its_test_looks_into_afterwards_is_nothing_to_tell() {
+    fn a_fake_that_its_test_inspects_afterwards_is_not_reported() {
         let base = tempfile::tempdir().unwrap();
         let mut role = role(PATH, "spies");
         let role = role

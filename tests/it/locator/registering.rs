@@ -1,4 +1,4 @@
-//! Naming services, and what is refused.
+//! Names of services, and registrations that are refused.
 
 use super::{is_same, panic_of};
 use cofferdam::{ServiceLocator, WorkerLocal};
@@ -20,7 +20,7 @@ impl Greets for English {
 struct Named(String);
 
 #[test]
-fn variants_of_one_type_are_told_apart_by_name() {
+fn variants_of_one_type_are_distinguished_by_name() {
     let locator = ServiceLocator::builder()
         .register::<Named>(|_| Ok(Arc::new(Named("plain".into()))))
         .register::<Named>(|_| Ok(Arc::new(Named("replica".into()))))
@@ -70,9 +70,9 @@ fn two_locators_have_nothing_in_common() {
     assert!(is_same(&one.get::<Named>(), &one.clone().get::<Named>()));
 }
 
-/// More than a thread remembers at a time, so that two of them have one place there.
+/// More than a thread caches, so that two of them share one entry.
 #[test]
-fn many_locators_and_names_are_told_apart_by_what_a_thread_remembers() {
+fn the_cache_of_a_thread_distinguishes_many_locators_and_names() {
     const MANY: usize = 70;
     let names: Vec<_> = (0..MANY).map(|number| number.to_string()).collect();
     let locators: Vec<_> = (0..MANY)
@@ -103,7 +103,7 @@ fn two_statics_of_one_type_have_nothing_in_common() {
 }
 
 #[test]
-fn what_is_not_registered_is_an_error_that_names_what_is() {
+fn a_missing_service_is_an_error_that_lists_the_registered_ones() {
     let locator = ServiceLocator::builder()
         .name("shop")
         .register::<Named>(|_| Ok(Arc::new(Named(String::new()))))
@@ -153,9 +153,9 @@ fn a_capacity_of_nothing_is_refused() {
     assert!(panic_of(|| ServiceLocator::builder().capacity(0).build()).contains("a capacity of 0"));
 }
 
-/// A longer life must not be built from a shorter one, at once or later.
+/// A service must not be built from one with a shorter lifetime, at once or later.
 #[test]
-fn what_lives_longer_is_not_built_from_what_lives_shorter() {
+fn a_service_is_not_built_from_one_with_a_shorter_lifetime() {
     struct OfAll;
     struct OfWorker;
     struct OfTest;
@@ -230,7 +230,7 @@ fn a_hostile_name_makes_a_folder_of_its_own_within_the_workers() {
             .build();
         let dir = locator.get_named::<std::path::PathBuf>(name);
         assert_eq!(dir.parent(), Some(worker.as_path()), "{name:?}");
-        assert!(dirs.insert(dir.to_path_buf()), "{name:?} shares its folder");
+        assert!(dirs.insert(dir.to_path_buf()), "{name:?} shares its directory");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `COFFERDAM_ISOLATION=off`: all workers share one cache, for comparison, and all else is as ever.
+//! `COFFERDAM_ISOLATION=off`: all workers share one cache, and everything else stays the same.
 
 use super::{Log, Noted, as_test, is_same, own_worker};
 use crate::role::{play, plays, role};
@@ -7,7 +7,7 @@ use cofferdam::{ServiceLocator, WorkerLocal};
 const PATH: &str = "locator::switched_off::role_off";
 
 #[test]
-fn without_isolation_workers_share_what_would_be_their_own() {
+fn without_isolation_workers_share_one_cache() {
     let base = tempfile::tempdir().unwrap();
     let mut role = role(PATH, "off");
     let role = role
@@ -47,7 +47,7 @@ fn role_off() {
             !is_same(&get("of one test"), &of_test),
             "a test has its own all the same"
         );
-        // An override is everybody's now, and ends with its test.
+        // An override applies to all workers, and ends with its test.
         let fake = locator.override_named("of one test", Noted::new("fake", &log));
         assert_eq!(get("of one test").name, "fake");
         drop(fake);

@@ -1,14 +1,14 @@
-//! What one worker does is no other worker's business.
+//! Workers do not affect each other.
 
 use super::{alone, as_test, is_same, own_worker};
 use cofferdam::locator::LazyProxy;
 use cofferdam::{ServiceLocator, Worker, WorkerLocal};
 use std::sync::Arc;
 
-/// A service that knows whose it is.
+/// A service that knows its worker.
 struct Own(String);
 
-/// One that holds a proxy of another.
+/// A service that holds a proxy of another.
 struct Holder(LazyProxy<Own>);
 
 fn locator() -> ServiceLocator {
@@ -46,11 +46,11 @@ alone! {
             assert!(is_same(&one, &there) && is_same(&LOCAL.get(), &local_there));
             own
         };
-        // The outer one has its lane all the while.
+        // The outer worker keeps its lane meanwhile.
         assert_ne!(work(), as_test("a::other", work));
     }
 
-    fn the_next_test_of_a_lane_is_handed_what_the_last_one_built() {
+    fn the_next_test_of_a_worker_gets_the_instance_of_the_last_one() {
         let locator = locator();
         let first = as_test("a::first", || (own_worker(), locator.get::<Own>()));
         let second = as_test("a::second", || (own_worker(), locator.get::<Own>()));
@@ -58,7 +58,7 @@ alone! {
         assert!(is_same(&first.1, &second.1));
     }
 
-    fn a_thread_that_belongs_to_nobody_is_refused() {
+    fn a_thread_without_a_worker_is_refused() {
         let locator = locator();
         let asked = std::thread::scope(|scope| scope.spawn(|| locator.try_get::<Own>().map(drop)).join());
         let error = asked.unwrap().unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Files that others read and write meanwhile, by processes that are killed.
+//! Files that other processes read and write meanwhile, some of which are killed.
 
 use crate::role::{Player, listen, play, plays, role, say};
 use cofferdam::file::{Appender, AtomicFile, write_atomic};
@@ -67,11 +67,11 @@ fn a_writer_killed_in_mid_write_leaves_the_old_file_and_the_next_one_tidies_up()
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
     assert_eq!(names(dir.path()).len(), 3, "the file and two halves");
 
-    // A third process, for this one has looked into the folder before.
+    // A third process, because this one has already looked into the directory.
     let mut next = play(&mut with_file(HALF, &path));
     assert_eq!(next.hear(), "half");
     let left = names(dir.path()).len();
-    // Where the system does not tell who lives, what a dead writer left stays.
+    // Without `/proc`, leftovers of dead writers stay.
     assert_eq!(left, if cfg!(target_os = "linux") { 3 } else { 4 });
     for mut player in [alive, next] {
         player.answer();
@@ -124,7 +124,7 @@ fn a_reader_sees_whole_files_only_while_writers_come_and_are_killed() {
                 assert_eq!(writer.hear(), "ready");
                 assert_eq!(writer.hear(), "many");
             }
-            // In the middle of whatever they do.
+            // At a random moment.
             writers.iter_mut().for_each(Player::kill);
         }
         done.store(true, Ordering::Relaxed);
@@ -135,7 +135,7 @@ fn a_reader_sees_whole_files_only_while_writers_come_and_are_killed() {
 const APPEND: &str = "run::files::role_append";
 const LINES: usize = 200;
 
-/// The lines that one appender adds: short ones, and some that no file system takes in one piece.
+/// The lines that one appender writes: short ones, and some that no file system writes in one piece.
 fn line(who: usize, number: usize) -> String {
     let length = if number.is_multiple_of(50) {
         300_000
@@ -163,7 +163,7 @@ fn role_append() {
         lines.line(line(who, number)).unwrap();
     }
     say("done");
-    // Whoever is to be killed goes on until it is.
+    // A process that is to be killed continues until then.
     if who >= 8 {
         for number in LINES.. {
             lines.line(line(who, number)).unwrap();
@@ -197,10 +197,10 @@ fn eight_appenders_never_tear_a_line_also_when_others_are_killed() {
     let mut next = [0_usize; 10];
     let mut lines = text.lines().collect::<Vec<_>>();
     assert_eq!(lines.pop(), Some("the last"));
-    for told in lines {
-        let mut parts = told.split(',');
+    for found in lines {
+        let mut parts = found.split(',');
         let who: usize = parts.next().unwrap().parse().unwrap();
-        assert_eq!(told, line(who, next[who]), "torn, lost, or out of order");
+        assert_eq!(found, line(who, next[who]), "torn, lost, or out of order");
         next[who] += 1;
     }
     assert!(next.iter().all(|lines| *lines >= LINES), "{next:?}");
@@ -223,7 +223,7 @@ fn a_full_disk_takes_no_part_of_a_line() {
 #[cfg(unix)]
 const FULL: &str = "run::files::role_full";
 
-/// No file of its process grows beyond this.
+/// The maximum size of a file of the process.
 #[cfg(unix)]
 const MOST: u64 = 12;
 

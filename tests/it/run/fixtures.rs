@@ -1,4 +1,4 @@
-//! Fixtures that go wrong, each in a run of its own: processes that ask for them, and what they are told.
+//! Fixtures that fail, each in a separate run: the processes that request them, and the errors that they get.
 
 use crate::role::{Player, listen, play, plays, role, say};
 use cofferdam::{BoxError, Fixture, Setup, Worker};
@@ -13,7 +13,7 @@ pub(super) fn asks(base: &Path, path: &str, run: &str) -> Player {
     play(role(path, run).env("COFFERDAM_DIR", base))
 }
 
-pub(super) fn told<H>(result: Result<Arc<H>, cofferdam::Error>) -> String
+pub(super) fn outcome<H>(result: Result<Arc<H>, cofferdam::Error>) -> String
 where
     H: std::fmt::Display,
 {
@@ -31,7 +31,7 @@ pub(super) fn shell(script: &str) -> Command {
     command
 }
 
-/// Differs from process to process.
+/// The process, which differs from call to call.
 #[expect(clippy::disallowed_methods, reason = "a process says who it is")]
 fn made_by() -> String {
     format!("made by {}", std::process::id())
@@ -101,13 +101,13 @@ const FAIL: &str = "run::fixtures::role_fail";
 fn role_fail() {
     if plays(FAIL) {
         for fixture in [&FAILING, &PANICKING, &SLOW, &MISSING, &CIRCLE] {
-            say(&told(fixture.try_get()));
+            say(&outcome(fixture.try_get()));
         }
     }
 }
 
 #[test]
-fn a_start_that_fails_is_told_with_its_log_and_not_tried_again_in_the_run() {
+fn a_failed_start_is_reported_with_its_log_and_not_retried_in_the_run() {
     let base = tempfile::tempdir().unwrap();
     let mut first = asks(base.path(), FAIL, "fail");
     let heard = [(); 5].map(|()| first.hear());
@@ -129,12 +129,12 @@ fn a_start_that_fails_is_told_with_its_log_and_not_tried_again_in_the_run() {
     ]) {
         assert!(parts.iter().all(|part| heard.contains(part)), "{heard}");
     }
-    // Another process of the run hears the same, the process number included.
+    // Another process of the run gets the same error, including the process ID.
     let mut second = asks(base.path(), FAIL, "fail");
     let again = [(); 5].map(|()| second.hear());
     assert_eq!(again, heard);
     second.end().passed();
-    // A retry by the runner tries once more.
+    // A retry by the runner starts it once more.
     let mut retry = play(
         role(FAIL, "fail")
             .env("COFFERDAM_DIR", base.path())
@@ -163,7 +163,7 @@ const KILL: &str = "run::fixtures::role_kill";
 #[ignore = "a role"]
 fn role_kill() {
     if plays(KILL) {
-        say(&told(KILLED.try_get()));
+        say(&outcome(KILLED.try_get()));
         listen();
     }
 }
@@ -177,13 +177,13 @@ fn a_starter_that_is_killed_is_undone_and_the_next_caller_starts() {
     first.kill();
     let started = second.hear();
     assert_ne!(started, left);
-    // It was waited for, so nothing has its number but a later process.
+    // It was reaped, so only a later process can have its number.
     let there = std::fs::read_to_string(format!("/proc/{left}/cmdline")).unwrap_or_default();
     assert!(!there.contains("sleep\u{0}1000"), "{there}");
     second.answer();
     assert_eq!(second.hear(), started);
 
-    // Its server killed, everybody is told.
+    // After its server was killed, every caller gets an error.
     super::kept::Process::open(started.parse().unwrap()).kill();
     let mut third = asks(base.path(), KILL, "kill");
     let heard = third.hear();
@@ -210,13 +210,13 @@ const TWICE: &str = "run::fixtures::role_twice";
 #[ignore = "a role"]
 fn role_twice() {
     if plays(TWICE) {
-        say(&told(one::SAME.try_get()));
-        say(&told(other::SAME.try_get()));
+        say(&outcome(one::SAME.try_get()));
+        say(&outcome(other::SAME.try_get()));
     }
 }
 
 #[test]
-fn another_definition_under_one_name_is_told_with_both() {
+fn another_definition_under_the_same_name_is_an_error_that_shows_both() {
     let base = tempfile::tempdir().unwrap();
     let mut player = asks(base.path(), TWICE, "twice");
     assert_eq!(player.hear(), "one");

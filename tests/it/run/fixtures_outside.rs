@@ -1,13 +1,13 @@
-//! What the outside does to fixtures: full disks, folders that go, clocks, caches, forks; and what they do to it.
+//! External influences on fixtures: full disks, deleted directories, clocks, caches and forks.
 
-use super::fixtures::{asks, shell, told};
+use super::fixtures::{asks, outcome, shell};
 use crate::role::{Player, fork, listen, play, plays, role, say};
 use cofferdam::{Access, Fixture, Resource, claim};
 use cofferdam_conflicts::Evidence;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// A server; its handle is its number.
+/// A server whose handle is its process ID.
 static SERVER: Fixture<u32> = Fixture::per_run("server", |setup| {
     let pid = setup.spawn(&mut shell("exec sleep 1000"))?;
     Ok(pid)
@@ -20,7 +20,7 @@ const SERVE: &str = "run::fixtures_outside::role_serve";
 fn role_serve() {
     if plays(SERVE) {
         loop {
-            say(&told(SERVER.try_get()));
+            say(&outcome(SERVER.try_get()));
             listen();
         }
     }
@@ -65,7 +65,7 @@ fn a_handle_of_another_version_is_an_error_that_names_the_fixture_and_the_file()
         assert!(error.starts_with(&place), "{error}");
         assert!(error.contains("COFFERDAM_RUN_ID needs a new ID"), "{error}");
     }
-    // A test that has the handle keeps it.
+    // A test that has the handle already keeps it.
     first.answer();
     first.hear();
 }
@@ -82,12 +82,12 @@ const FULL: &str = "run::fixtures_outside::role_full";
 #[ignore = "a role"]
 fn role_full() {
     if plays(FULL) {
-        let before = || say(&told(SERVER.try_get()));
+        let before = || say(&outcome(SERVER.try_get()));
         let full = || {
             no_file_grows();
-            say(&told(LATE.try_get()));
+            say(&outcome(LATE.try_get()));
         };
-        // Before the keeper is there it inherits the full disk.
+        // Before the keeper exists, so that it inherits the full disk.
         if cofferdam::Worker::current().run() == "full-first" {
             full();
         } else {
@@ -98,7 +98,8 @@ fn role_full() {
     }
 }
 
-/// To every process that is started from here on, too: as good as a full disk, for who may not make a small one.
+/// Also for every process that is started from here on: replaces a full disk where no small file system can be
+/// mounted.
 #[expect(unsafe_code, reason = "std sets no limits")]
 fn no_file_grows() {
     let none = libc::rlimit {
@@ -113,7 +114,7 @@ fn no_file_grows() {
 }
 
 #[test]
-fn on_a_full_disk_a_start_fails_and_is_undone_and_what_stands_stands() {
+fn on_a_full_disk_a_start_fails_and_is_undone_and_running_fixtures_stay() {
     let base = tempfile::tempdir().unwrap();
     for run in ["full-first", "full-later"] {
         let mut player = asks(base.path(), FULL, run);
@@ -134,7 +135,7 @@ fn on_a_full_disk_a_start_fails_and_is_undone_and_what_stands_stands() {
 }
 
 static LOST: Fixture<u32> = Fixture::per_run("lost", |setup| {
-    std::fs::remove_dir_all(setup.dir().parent().ok_or("no folder above")?)?;
+    std::fs::remove_dir_all(setup.dir().parent().ok_or("no directory above")?)?;
     Ok(1)
 });
 
@@ -144,12 +145,12 @@ const LOSE: &str = "run::fixtures_outside::role_lose";
 #[ignore = "a role"]
 fn role_lose() {
     if plays(LOSE) {
-        say(&told(LOST.try_get()));
+        say(&outcome(LOST.try_get()));
     }
 }
 
 #[test]
-fn a_folder_that_is_deleted_fails_the_start_and_takes_nothing_from_those_who_have_it() {
+fn a_deleted_folder_fails_a_start_and_leaves_running_fixtures_alone() {
     let base = tempfile::tempdir().unwrap();
     let mut player = asks(base.path(), LOSE, "lost");
     let error = player.hear();
@@ -170,7 +171,7 @@ fn a_folder_that_is_deleted_fails_the_start_and_takes_nothing_from_those_who_hav
     assert_ne!(one, other, "nothing led to the first any more");
 }
 
-/// The number of this process's pid namespace, which `run.json` holds too.
+/// Returns the number of this process's PID namespace, which `run.json` contains too.
 fn pid_namespace() -> u64 {
     let link = std::fs::read_link("/proc/self/ns/pid").unwrap();
     let digits: String = link
@@ -181,7 +182,7 @@ fn pid_namespace() -> u64 {
     digits.parse().unwrap()
 }
 
-/// What stands in the run's `run.json`, with another runner.
+/// Returns the content of `run.json` with another runner.
 fn described(runs: &Path, name: &str, started: u64, boot: &str) -> PathBuf {
     let folder = runs.join(name);
     std::fs::create_dir_all(&folder).unwrap();
@@ -197,7 +198,7 @@ fn described(runs: &Path, name: &str, started: u64, boot: &str) -> PathBuf {
     folder
 }
 
-/// All times of what lies there.
+/// Sets all times of the files below it.
 fn set_times(folder: &Path, time: std::time::SystemTime) {
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         if entry.file_type().unwrap().is_dir() {
@@ -210,7 +211,7 @@ fn set_times(folder: &Path, time: std::time::SystemTime) {
 }
 
 #[test]
-fn no_time_of_day_is_looked_at_and_a_number_that_was_given_again_is_no_runner() {
+fn a_changed_clock_and_a_reused_process_id_do_not_confuse_the_keeper() {
     let base = tempfile::tempdir().unwrap();
     let runs = base.path().join("runs");
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
@@ -238,11 +239,11 @@ fn no_time_of_day_is_looked_at_and_a_number_that_was_given_again_is_no_runner() 
 }
 
 #[test]
-fn what_a_cache_brought_from_another_machine_is_neither_used_nor_acted_on() {
+fn files_that_a_cache_restored_from_another_machine_are_ignored() {
     let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut there = asks(theirs.path(), SERVE, "ci");
     let foreign = there.hear();
-    // A server of the same number runs here, which is none of that fixture's.
+    // A process with that server's number runs here, and does not belong to the fixture.
     let folder = handle(ours.path(), "ci", "server").parent().unwrap().to_owned();
     std::fs::create_dir_all(&folder).unwrap();
     for file in ["handle.jsonl", "processes", "log"] {
@@ -255,8 +256,8 @@ fn what_a_cache_brought_from_another_machine_is_neither_used_nor_acted_on() {
         mark.display()
     );
     std::fs::write(folder.join("teardown-another-boot.jsonl"), order).unwrap();
-    let told = "{\"version\":1,\"run\":\"ci\",\"runner\":\"named\",\"anchor\":{\"pid\":1,\"started\":1},\"boot\":\"x\"}";
-    std::fs::write(ours.path().join("runs/ci/run.json"), told).unwrap();
+    let description = "{\"version\":1,\"run\":\"ci\",\"runner\":\"named\",\"anchor\":{\"pid\":1,\"started\":1},\"boot\":\"x\"}";
+    std::fs::write(ours.path().join("runs/ci/run.json"), description).unwrap();
     let keeper = ours.path().join("runs/ci/keeper");
     std::fs::create_dir_all(&keeper).unwrap();
     for file in ["socket", "lock", "start.lock", "log"] {
@@ -280,22 +281,22 @@ const FORKS: &str = "run::fixtures_outside::role_forks";
 fn role_forks() {
     if plays(FORKS) {
         let server = *SERVER.get();
-        // The copy uses what it inherited, attaches to what it did not, and ends by way of the exit handlers.
+        // The forked child uses inherited fixtures, attaches to others, and ends through the exit handlers.
         let status = fork(|| {
             assert_eq!(*SERVER.get(), server);
             let _ = LATE.get();
         });
         assert_eq!(status, 0);
-        say(&told(SERVER.try_get()));
-        say(&told(LATE.try_get()));
+        say(&outcome(SERVER.try_get()));
+        say(&outcome(LATE.try_get()));
         listen();
     }
 }
 
 #[test]
-fn a_fork_without_exec_shares_fixtures_and_ends_none_of_them() {
+fn a_fork_without_exec_shares_fixtures_and_stops_none_of_them() {
     let base = tempfile::tempdir().unwrap();
-    // Its path is longer than that of a socket may be.
+    // Its path is longer than a socket's may be.
     let base = base.path().join("x".repeat(120));
     let mut player = asks(&base, FORKS, "fork");
     let late = player.hear();
@@ -316,9 +317,9 @@ const LEASES: &str = "run::fixtures_outside::role_leases";
 #[ignore = "a role"]
 fn role_leases() {
     if plays(LEASES) {
-        say(&told(LISTENING.try_get()));
+        say(&outcome(LISTENING.try_get()));
         listen();
-        say(&told(GIVEN_UP.try_get()));
+        say(&outcome(GIVEN_UP.try_get()));
     }
 }
 
@@ -327,7 +328,7 @@ fn test(name: &str, work: fn()) {
     test.spawn(work).unwrap().join().unwrap();
 }
 
-/// Leases are those of a machine on which nobody else leases.
+/// Uses a separate machine directory, so that no other process leases ports.
 fn alone(base: &Path, path: &str, run: &str) -> Player {
     play(
         role(path, run)
@@ -339,7 +340,7 @@ fn alone(base: &Path, path: &str, run: &str) -> Player {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the lock is looked at from outside")]
-fn a_fixture_s_port_is_leased_for_as_long_as_the_fixture_stands() {
+fn a_fixture_s_port_is_leased_as_long_as_the_fixture_runs() {
     use std::os::unix::fs::MetadataExt as _;
     let base = tempfile::tempdir().unwrap();
     let user = std::fs::metadata(base.path()).unwrap().uid();
@@ -353,11 +354,11 @@ fn a_fixture_s_port_is_leased_for_as_long_as_the_fixture_stands() {
     let mut other = alone(base.path(), LEASES, "ports");
     assert_eq!(other.hear(), port);
     assert!(!is_free(&port));
-    // Its starter is gone, and it is not.
+    // The process that started it has ended, and the fixture has not.
     starter.kill();
     assert!(!is_free(&port));
     assert_ne!(alone(base.path(), LEASES, "elsewhere").hear(), port);
-    // What is undone gives its ports back.
+    // An undone start releases its ports.
     other.answer();
     let undone = other.hear();
     assert!(other.hear().contains("it will not start"));
@@ -376,7 +377,7 @@ const CLAIMS: &str = "run::fixtures_outside::role_claims";
 #[ignore = "a role"]
 fn role_claims() {
     if plays(CLAIMS) {
-        // At the same time, so each has a worker of its own.
+        // At the same time, so that each has its own worker.
         if cofferdam::Worker::current().run() == "beside" {
             drop(claim(Resource::name("queue orders"), Access::Write));
         }
@@ -391,7 +392,7 @@ fn role_claims() {
 
 #[test]
 fn tests_that_share_a_fixture_share_what_it_claims_and_others_collide_with_it() {
-    // One run; with a test beside it; and two runs whose queue is the same.
+    // One run; one run with a test beside it; two runs that use the same queue.
     for (runs, found) in [(&["alone"][..], 0), (&["beside"], 1), (&["one", "two"], 1)] {
         let base = tempfile::tempdir().unwrap();
         let mut players: Vec<_> = runs.iter().map(|run| alone(base.path(), CLAIMS, run)).collect();
@@ -406,7 +407,7 @@ fn tests_that_share_a_fixture_share_what_it_claims_and_others_collide_with_it() 
         assert_eq!(evidence.problem_count(), 0, "{:?}", evidence.problems());
         let watched = evidence.watched();
         assert_eq!(watched.fixtures, runs.len() as u64);
-        // Two tests, two claims each: no more for asking twice.
+        // Two tests with two claims each: repeated requests add none.
         assert_eq!(
             watched.claims,
             4 * runs.len() as u64 + u64::from(*runs == ["beside"])
@@ -414,7 +415,7 @@ fn tests_that_share_a_fixture_share_what_it_claims_and_others_collide_with_it() 
         let conflicts = evidence.conflicts();
         let named = conflicts
             .iter()
-            .filter(|told| told.resource == Some(Resource::name("queue orders")));
+            .filter(|conflict| conflict.resource == Some(Resource::name("queue orders")));
         assert_eq!((named.count(), conflicts.len()), (found, found), "{conflicts:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! The suite `kept`, run by real runners: two tests that share a server and wait to be let go.
+//! The suite `kept`, run by real runners: two tests that share a server and wait to be released.
 //!
-//! Everybody in it connects to this process and is known to be there as long as the connection is open: nobody has to
-//! ask again and again whether a process is gone.
+//! Every process of it connects to this one, and its connection closes when it ends, so that no test has to poll for
+//! the end of a process.
 
 use crate::stranger::Suite;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-/// For failing, never for passing.
+/// A deadline that can only fail a test.
 const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +26,15 @@ pub(super) fn has_nextest() -> bool {
     suite().has_nextest()
 }
 
-/// Someone who connected: a server or a test.
+/// A connected process: a server or a test.
 pub(super) struct Guest {
     stream: BufReader<TcpStream>,
-    /// What it said of itself.
+    /// Its words about itself.
     pub(super) words: Vec<String>,
 }
 
 impl Guest {
-    /// Returns when the process is gone.
+    /// Waits until the process is gone.
     pub(super) fn is_gone(&mut self) {
         let mut rest = String::new();
         self.stream.read_line(&mut rest).or_else(gone).unwrap();
@@ -50,7 +50,7 @@ impl Guest {
     }
 }
 
-/// A connection that is reset is as gone as one that was closed.
+/// A reset connection counts as a closed one.
 fn gone(error: std::io::Error) -> std::io::Result<usize> {
     match error.kind() {
         std::io::ErrorKind::ConnectionReset => Ok(0),
@@ -58,19 +58,19 @@ fn gone(error: std::io::Error) -> std::io::Result<usize> {
     }
 }
 
-/// A run in which the server stands and both tests use it.
+/// A run in which the server is up and both tests use it.
 pub(super) struct Running {
     pub(super) begun: Begun,
     /// The server and its grandchild.
     pub(super) servers: Vec<Guest>,
     pub(super) tests: Vec<Guest>,
     pub(super) keeper: Process,
-    /// The run's folder.
+    /// The directory of the run.
     pub(super) folder: PathBuf,
 }
 
 impl Running {
-    /// Starts the suite, whose files go below `base`.
+    /// Starts the suite with its files below `base`.
     pub(super) fn start(runner: Runner, base: &Path, name: &str) -> Self {
         Self::start_with(runner, base, name, &[])
     }
@@ -79,7 +79,7 @@ impl Running {
         Begun::new(runner, base, name, env).until_it_runs()
     }
 
-    /// Lets the tests end, and returns what the runner printed.
+    /// Releases the tests, and returns the output of the runner.
     pub(super) fn finish(&mut self) -> String {
         self.tests.clear();
         let status = self.begun.runner.wait().unwrap();
@@ -88,7 +88,7 @@ impl Running {
         text
     }
 
-    /// Returns when nothing of the run is left.
+    /// Waits until nothing of the run is left.
     pub(super) fn is_torn_down(&mut self) {
         self.servers.iter_mut().for_each(Guest::is_gone);
         self.keeper.ended();
@@ -108,7 +108,7 @@ pub(super) struct Begun {
 
 impl Begun {
     pub(super) fn new(runner: Runner, base: &Path, name: &str, env: &[(&str, &str)]) -> Self {
-        // Building takes as long as it takes; what is waited for with a bound is the run.
+        // The build has no deadline, only the run.
         let built = suite().cargo("test --no-run --test suite").output().unwrap();
         assert!(
             built.status.success(),
@@ -135,7 +135,7 @@ impl Begun {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .process_group(0);
-        // `nohup` and background shells have signals ignored, and that is handed down.
+        // `nohup` and background shells ignore signals, which children inherit.
         #[expect(unsafe_code, reason = "signals are reset between fork and exec")]
         // SAFETY: signal(2) may be called there, and the default is no handler of ours.
         unsafe {
@@ -154,9 +154,9 @@ impl Begun {
         }
     }
 
-    /// The next guest.
+    /// Waits for the next connection.
     pub(super) fn guest(&self) -> Guest {
-        // Whoever ended early says so in its output.
+        // A process that ended early says why in its output.
         if !poll(self.listener.as_raw_fd()) {
             panic!("nobody came:\n{}", self.text());
         }
@@ -169,19 +169,19 @@ impl Begun {
         Guest { stream, words }
     }
 
-    /// The next guests, by what they are: servers come before those who are starting them, and before tests.
+    /// Waits for the next connections, in order of their kinds: servers, processes that start them, then tests.
     pub(super) fn guests(&self, count: usize) -> Vec<Guest> {
         let mut guests: Vec<_> = (0..count).map(|_| self.guest()).collect();
         guests.sort_by(|a, b| a.words[0].cmp(&b.words[0]));
         guests
     }
 
-    /// What the runner has printed by now.
+    /// Returns the output of the runner so far.
     pub(super) fn text(&self) -> String {
         std::fs::read_to_string(&self.output).unwrap()
     }
 
-    /// Waits until the server stands and both tests use it.
+    /// Waits until the server is up and both tests use it.
     pub(super) fn until_it_runs(self) -> Running {
         let mut guests = self.guests(4);
         let tests = guests.split_off(2);
@@ -197,7 +197,7 @@ impl Begun {
     }
 }
 
-/// The keeper of a server and its grandchild, and the run's folder.
+/// Returns the keeper of a server and its grandchild, and the directory of the run.
 pub(super) fn of_the_servers(servers: &[Guest]) -> (Process, PathBuf) {
     let words = servers.iter().map(|server| &server.words);
     // The grandchild's parent is the server, whose parent is the keeper.

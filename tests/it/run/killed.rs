@@ -46,7 +46,7 @@ fn role_reader() {
     }
 }
 
-/// Says whether it is free, to write and to read, each time it is asked.
+/// Reports at each request whether the lock is free, for writing and for reading.
 const ASKER: &str = "run::killed::role_asker";
 
 #[test]
@@ -63,7 +63,7 @@ fn role_asker() {
 }
 
 #[test]
-fn a_killed_holder_holds_nothing_and_is_known_as_who_left_it() {
+fn the_lock_of_a_killed_holder_is_free_and_names_the_holder() {
     let base = tempfile::tempdir().unwrap();
     let state = || {
         let all = locks(base.path()).unwrap();
@@ -88,7 +88,7 @@ fn a_killed_holder_holds_nothing_and_is_known_as_who_left_it() {
     assert_eq!(state().0, LockState::Free);
 }
 
-/// Says which run it is, takes the lock, and says that it has it.
+/// Reports its run, takes the lock, and reports that.
 #[cfg(target_os = "linux")]
 const CONTAINED: &str = "run::killed::role_contained";
 
@@ -104,7 +104,7 @@ fn role_contained() {
     }
 }
 
-/// The command in a pid namespace of its own, as a container has one; `None` where that is not permitted.
+/// Returns the command in a PID namespace of its own, as in a container; `None` if that is not permitted.
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "namespaces are made by a program")]
 fn contained(command: &Command) -> Option<Command> {
@@ -132,7 +132,7 @@ fn contained(command: &Command) -> Option<Command> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn two_containers_on_one_folder_are_two_runs_and_a_holder_in_one_is_not_called_gone() {
+fn two_containers_on_one_directory_are_two_runs_and_a_live_holder_is_not_called_dead() {
     let base = tempfile::tempdir().unwrap();
     let holder = contained(&command(base.path(), CONTAINED, ""));
     let Some(mut holder) = holder.map(|mut command| play(&mut command)) else {
@@ -142,7 +142,7 @@ fn two_containers_on_one_folder_are_two_runs_and_a_holder_in_one_is_not_called_g
     assert_eq!(holder.hear(), "has it");
     let mut other = play(&mut contained(&command(base.path(), CONTAINED, "")).unwrap());
     assert_ne!(other.hear(), run);
-    // Its process number means another process here, or none.
+    // Its process ID is meaningless here.
     let all = locks(base.path()).unwrap();
     let lock = all.into_iter().find(|lock| lock.name == "schema").unwrap();
     assert_eq!(lock.state, LockState::Exclusive);
@@ -168,14 +168,14 @@ const LATE: &str = "run::killed::role_late";
 #[ignore = "a role"]
 fn role_late() {
     if plays(LATE) {
-        // Longer than a waiter is silent.
+        // Longer than the time after which a waiter prints a message.
         let options = LockOptions::new().timeout(Duration::from_millis(1100));
         say(&options.lock("schema").unwrap_err().to_string());
     }
 }
 
 #[test]
-fn who_waits_says_for_whom_once_and_at_last_gives_up() {
+fn a_waiter_names_the_holder_once_and_gives_up_at_its_timeout() {
     let base = tempfile::tempdir().unwrap();
     let mut holder = in_role(base.path(), ALONE);
     holder.hear();
@@ -214,7 +214,7 @@ fn role_forks() {
 }
 
 #[test]
-fn a_forked_child_s_copy_of_a_guard_gives_nothing_back() {
+fn a_forked_child_s_copy_of_a_guard_releases_nothing() {
     let base = tempfile::tempdir().unwrap();
     let mut parent = in_role(base.path(), FORKS);
     parent.hear();
@@ -240,7 +240,7 @@ fn role_printer() {
 }
 
 #[test]
-fn a_lock_of_the_host_reaches_other_workspaces_and_one_of_the_workspace_does_not() {
+fn a_lock_of_the_machine_reaches_other_workspaces_and_one_of_the_workspace_does_not() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let in_base = |base: &Path| play(command(base, PRINTER, "locks").env("TMPDIR", one.path()));
     let mut first = in_base(one.path());
@@ -273,7 +273,7 @@ fn role_claims() {
 }
 
 #[test]
-fn what_is_written_under_a_lock_is_guarded_and_under_a_reader_s_lock_is_not() {
+fn a_write_is_guarded_by_an_exclusive_lock_and_not_by_a_shared_one() {
     let base = tempfile::tempdir().unwrap();
     let mut players: Vec<_> = ["one", "two"]
         .map(|run| play(command(base.path(), CLAIMS, run).env("COFFERDAM_RECORD", "s")))
@@ -287,22 +287,22 @@ fn what_is_written_under_a_lock_is_guarded_and_under_a_reader_s_lock_is_not() {
     evidence.read(base.path());
     assert_eq!(evidence.problems().len(), 0, "{:?}", evidence.problems());
     let conflicts = evidence.conflicts();
-    let told: Vec<_> = conflicts
+    let resources: Vec<_> = conflicts
         .iter()
-        .filter_map(|told| told.resource.as_ref())
+        .filter_map(|conflict| conflict.resource.as_ref())
         .collect();
     assert_eq!(
-        told,
+        resources,
         [&Resource::name("written under a reader's lock")],
         "{conflicts:?}"
     );
 }
 
-/// Takes the lock again and again, mostly alone, and counts on in a file under it; says what it counted, at last its
-/// longest wait.
+/// Takes the lock repeatedly, mostly exclusively, and increments a counter in a file under it. Reports the counts,
+/// and at the end its longest wait.
 const HAMMERS: &str = "run::killed::role_hammers";
 const LAPS: usize = 100;
-/// What is stated: nobody waits longer than this, and who does gets an error. The test's is shorter than what is usual.
+/// The documented maximum wait, after which a waiter gets an error. This test uses a shorter one than the default.
 const BOUND: Duration = Duration::from_secs(20);
 
 #[test]
@@ -323,7 +323,7 @@ fn role_hammers() {
         .truncate(false)
         .open(path)
         .unwrap();
-    // One call each: a process that is killed leaves the old number or the new one.
+    // One call each, so that a killed process leaves the old or the new number.
     let read = || {
         let mut number = [0; 8];
         let _ = file.read_at(&mut number, 0).unwrap();
@@ -356,7 +356,7 @@ fn role_hammers() {
 }
 
 #[test]
-fn eight_processes_that_hammer_and_are_killed_at_random_never_meet_and_none_starves() {
+fn eight_processes_killed_at_random_exclude_each_other_and_none_starves() {
     const KILLS: usize = 12;
     let base = tempfile::tempdir().unwrap();
     let start = || {
@@ -376,7 +376,7 @@ fn eight_processes_that_hammer_and_are_killed_at_random_never_meet_and_none_star
             );
         }
     };
-    // A fixed row of numbers: laps after which one is killed, wherever it then is.
+    // A fixed sequence: the numbers of laps after which one process is killed at any point.
     let mut random = 7_usize;
     for round in 0..KILLS {
         random = (random * 75 + 74) % 65_537;
@@ -394,7 +394,7 @@ fn eight_processes_that_hammer_and_are_killed_at_random_never_meet_and_none_star
         assert!(longest < BOUND.as_millis(), "one waited {longest} ms");
         player.end().passed();
     }
-    // Everybody who was heard has counted, and of the killed some whom nobody heard.
+    // All reported counts are in the file, and possibly unreported ones of killed processes.
     let number = u64::from_le_bytes(
         std::fs::read(base.path().join("count"))
             .unwrap()

@@ -1,9 +1,9 @@
-//! However a runner ends, its fixtures end too, and nothing of another run is touched.
+//! Fixtures end with their runner, however it ends, and no other run is affected.
 
 use super::kept::{Begun, Guest, Runner, Running, has_nextest, kill, of_the_servers};
 use cofferdam::diagnostics::{CleanOptions, clean};
 
-/// Every signal, to the runner and to its whole group, beside a run that nobody kills.
+/// Sends each signal to the runner, and to its group, beside another run.
 fn matrix(runner: Runner) {
     let base = tempfile::tempdir().unwrap();
     let mut bystander = Running::start(runner, base.path(), "bystander");
@@ -35,12 +35,12 @@ fn matrix(runner: Runner) {
 }
 
 #[test]
-fn every_signal_under_cargo_test() {
+fn fixtures_end_with_the_runner_after_every_signal_under_cargo_test() {
     matrix(Runner::CargoTest);
 }
 
 #[test]
-fn every_signal_under_nextest() {
+fn fixtures_end_with_the_runner_after_every_signal_under_nextest() {
     if has_nextest() {
         matrix(Runner::Nextest);
     }
@@ -55,7 +55,7 @@ fn a_test_that_runs_into_nextest_s_timeout_leaks_nothing_and_the_rest_is_torn_do
     let mut bystander = Running::start(Runner::Nextest, base.path(), "bystander");
     let short = [("NEXTEST_PROFILE", "short")];
     let mut run = Running::start_with(Runner::Nextest, base.path(), "timeout", &short);
-    // Nobody lets its tests go.
+    // Its tests are never released.
     assert!(!run.begun.runner.wait().unwrap().success());
     let text = run.begun.text();
     assert!(text.contains("2 timed out") && !text.contains("LEAK"), "{text}");
@@ -66,7 +66,7 @@ fn a_test_that_runs_into_nextest_s_timeout_leaks_nothing_and_the_rest_is_torn_do
     bystander.is_torn_down();
 }
 
-/// The test in the factory and all that it has started by then.
+/// The test that runs the factory, and the processes started by then.
 fn in_mid_start(begun: &Begun) -> (Vec<Guest>, Guest) {
     let mut guests = begun.guests(3);
     let starter = guests.pop().unwrap();
@@ -111,23 +111,23 @@ fn a_runner_that_is_killed_while_a_test_starts_leaves_nothing() {
         let mut begun = Begun::new(runner, base.path(), &name, &[("HOLD", "1")]);
         let (mut servers, starter) = in_mid_start(&begun);
         let (keeper, folder) = of_the_servers(&servers);
-        // Its tests go on under nextest, and the factory would.
+        // Under nextest its tests continue, and so would the factory.
         kill(-(begun.runner.id() as i32), libc::SIGKILL);
         begun.runner.wait().unwrap();
         servers.iter_mut().for_each(Guest::is_gone);
         keeper.ended();
-        // Nor does a test that outlives its runner make anything anew.
+        // A test that outlives its runner does not start anything either.
         drop(starter);
         assert!(!folder.exists() && begun.torn_down.exists(), "{name}");
     }
 }
 
-/// The keeper is killed: the tests that run, and those that come later, have a new one.
+/// The keeper is killed: running and later tests get a new one.
 fn keeper_killed(runner: Runner) {
     let base = tempfile::tempdir().unwrap();
     let mut run = Running::start_with(runner, base.path(), "keeper", &[("LATER", "1")]);
     run.keeper.kill();
-    // The tests ask once more and start both anew, in one folder.
+    // The tests repeat their requests and start the keeper and the server again, in the same directory.
     run.tests.remove(0);
     let mut guests = run.begun.guests(3);
     let later = guests.remove(0);
@@ -143,7 +143,7 @@ fn keeper_killed(runner: Runner) {
     assert!(!folder.exists());
 }
 
-/// Keeper and runner are killed: the next run finds what is left.
+/// The keeper and the runner are killed: the next run removes what is left.
 fn both_killed(runner: Runner) {
     let base = tempfile::tempdir().unwrap();
     let mut run = Running::start(runner, base.path(), "both");
@@ -151,7 +151,7 @@ fn both_killed(runner: Runner) {
     kill(-(run.begun.runner.id() as i32), libc::SIGKILL);
     run.begun.runner.wait().unwrap();
     if runner == Runner::Nextest {
-        // They outlive it, and would start both once more.
+        // The tests outlive the runner, and would start both again.
         let pids = run.tests.iter().map(|test| test.words[1].parse().unwrap());
         pids.for_each(|pid| kill(pid, libc::SIGKILL));
     }
@@ -171,13 +171,13 @@ fn both_killed(runner: Runner) {
 }
 
 #[test]
-fn killed_keepers_under_cargo_test() {
+fn fixtures_of_a_killed_keeper_are_restarted_or_removed_under_cargo_test() {
     keeper_killed(Runner::CargoTest);
     both_killed(Runner::CargoTest);
 }
 
 #[test]
-fn killed_keepers_under_nextest() {
+fn fixtures_of_a_killed_keeper_are_restarted_or_removed_under_nextest() {
     if has_nextest() {
         keeper_killed(Runner::Nextest);
         both_killed(Runner::Nextest);
@@ -194,7 +194,7 @@ fn a_run_whose_folder_was_deleted_is_torn_down_all_the_same() {
 }
 
 #[test]
-fn what_is_kept_stays_until_clean_removes_it() {
+fn a_kept_fixture_stays_until_clean_removes_it() {
     let base = tempfile::tempdir().unwrap();
     let keep = [("COFFERDAM_KEEP", "1")];
     let mut run = Running::start_with(Runner::CargoTest, base.path(), "kept", &keep);
@@ -203,7 +203,7 @@ fn what_is_kept_stays_until_clean_removes_it() {
     assert!(run.servers.iter().all(Guest::is_here));
     assert!(text.contains("To stop it: cargo cofferdam clean\n"), "{text}");
 
-    // The next run leaves it alone.
+    // The next run does not remove it.
     let mut next = Running::start(Runner::CargoTest, base.path(), "next");
     next.finish();
     next.is_torn_down();

@@ -1,6 +1,6 @@
-//! Fixtures' processes that end before their time, or that must not outlive it.
+//! Processes of fixtures that end too early, or that must not outlive the fixture.
 
-use super::fixtures::{asks, shell, told};
+use super::fixtures::{asks, outcome, shell};
 use super::kept::Process;
 use crate::role::{listen, plays, say};
 use cofferdam::{BoxError, Fixture, Setup};
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Says the handle, and once more whenever it is asked to.
+/// Reports the handle, and again at each request.
 fn says(path: &str, fixture: &Fixture<String>) {
     if plays(path) {
         loop {
-            say(&told(fixture.try_get()));
+            say(&outcome(fixture.try_get()));
             listen();
         }
     }
@@ -63,7 +63,7 @@ fn a_server_that_ends_with_exit_code_0_is_an_error_for_every_later_get() {
 
 static DAEMON: Fixture<String> = Fixture::per_run("daemon", |setup| {
     let file = setup.dir().join("pid");
-    // As `pg_ctl start`: in a session of its own, with its parent gone.
+    // Like `pg_ctl start`: in a separate session, with its parent gone.
     let script = "setsid sh -c 'echo $$ >\"$0.new\"; mv \"$0.new\" \"$0\"; exec sleep 1000' \"$0\" & \
                   until [ -e \"$0\" ]; do sleep 0.01; done";
     setup.run(shell(script).arg(&file))?;
@@ -79,7 +79,7 @@ fn role_daemons() {
 }
 
 #[test]
-fn what_a_command_left_running_is_the_fixture_s_and_its_end_is_an_error() {
+fn a_process_left_by_a_command_belongs_to_the_fixture_and_its_end_is_an_error() {
     let base = tempfile::tempdir().unwrap();
     let mut has_it = asks(base.path(), DAEMONS, "daemon");
     let handle = has_it.hear();
@@ -103,7 +103,7 @@ static REFUSED: Fixture<String> = Fixture::per_run("refused", |setup| {
 
 static STRAYS: Fixture<String> = Fixture::per_run("strays", strays);
 
-/// Starts what leaves its group, keeps its environment or not, loses its parent or not; then the start fails.
+/// Starts processes that leave their group, with or without its environment and parent; then the start fails.
 fn strays(setup: &Setup) -> Result<String, BoxError> {
     let file = |name: &str| setup.dir().join(name);
     let names = ["session", "orphan", "bare"];
@@ -127,8 +127,8 @@ const STRAY: &str = "run::lasting::role_stray";
 #[ignore = "a role"]
 fn role_stray() {
     if plays(STRAY) {
-        say(&told(REFUSED.try_get()));
-        say(&told(STRAYS.try_get()));
+        say(&outcome(REFUSED.try_get()));
+        say(&outcome(STRAYS.try_get()));
     }
 }
 

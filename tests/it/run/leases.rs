@@ -1,4 +1,4 @@
-//! Ports and folders of several runs at once.
+//! Leased ports and directories of several runs at once.
 
 use crate::role::{Player, listen, play, plays, role, say};
 use std::collections::HashSet;
@@ -17,13 +17,13 @@ fn role_lease() {
     listen();
     let ports: Vec<_> = (0..EACH).map(|_| cofferdam::lease::port().unwrap()).collect();
     let folders: Vec<_> = (0..EACH).map(|_| cofferdam::lease::dir().unwrap()).collect();
-    let told: Vec<String> = ports.iter().map(|port| port.number().to_string()).collect();
-    say(&told.join(" "));
-    let told: Vec<_> = folders
+    let numbers: Vec<String> = ports.iter().map(|port| port.number().to_string()).collect();
+    say(&numbers.join(" "));
+    let names: Vec<_> = folders
         .iter()
         .map(|folder| folder.path().to_str().unwrap())
         .collect();
-    say(&told.join(" "));
+    say(&names.join(" "));
     listen();
 }
 
@@ -33,7 +33,7 @@ fn player(base: &Path, run: &str) -> Player {
 
 fn player_of(path: &str, base: &Path, run: &str) -> Player {
     let mut command = role(path, run);
-    // Its locks are those of a machine on which nobody else leases.
+    // Uses a separate machine directory, so that no other process leases ports.
     play(
         command
             .env("COFFERDAM_DIR", base.join("base"))
@@ -81,7 +81,7 @@ fn role_fixed() {
     };
     let lease = cofferdam::lease::port().unwrap();
     let port = lease.number();
-    // Under another test's nose, by the number.
+    // The port of another test, by its number.
     test(
         "a::uses_the_number",
         |port| {
@@ -122,7 +122,7 @@ fn role_turns() {
     if !plays(TURNS) {
         return;
     }
-    // So many that one comes twice.
+    // Enough for one of them to come twice.
     let mut ports = HashSet::new();
     for number in 0.. {
         let test = std::thread::Builder::new().name(format!("a::test_{number}"));
@@ -159,7 +159,7 @@ fn role_forks() {
     });
 }
 
-/// Does it while a child of another thread is a copy of this process, with all its files open.
+/// Runs `work` while a child of another thread is a copy of this process, with all its open files.
 #[cfg(unix)]
 #[expect(clippy::disallowed_methods, reason = "the child is what this is about")]
 #[expect(unsafe_code, reason = "only there can a child be held up")]
@@ -259,7 +259,7 @@ fn the_folder_of_a_failed_test_stays_until_the_test_runs_again() {
     let warnings = ended.passed().warnings();
     assert_eq!(left(), ["a::fails_too"]);
     assert!(
-        warnings.len() == 2 && warnings[0].contains("the test failed, and its folder is kept: "),
+        warnings.len() == 2 && warnings[0].contains("the test failed, and its directory is kept: "),
         "{warnings:?}"
     );
     let leased = std::fs::read_dir(base.path().join("base/runs/fails/workers/w0/leased")).unwrap();
@@ -291,7 +291,7 @@ fn role_sockets() {
 #[cfg(unix)]
 #[test]
 fn a_folder_for_sockets_has_a_short_path_of_its_own_wherever_the_base_folder_is() {
-    // A temporary folder with a long path does not do.
+    // A temporary directory with a long path is not suitable.
     let (temp, base) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let long = base.path().join("x".repeat(120));
     std::fs::create_dir(&long).unwrap();
@@ -310,7 +310,7 @@ fn a_folder_for_sockets_has_a_short_path_of_its_own_wherever_the_base_folder_is(
     for player in [other, elsewhere] {
         player.end().passed();
     }
-    // The killed one's folder goes with its run's, and the next call removes the link to it.
+    // The directory of the killed process is removed with its run, and its link by the next call.
     std::fs::remove_dir_all(&long).unwrap();
     std::fs::create_dir(&long).unwrap();
     let mut next = play_in(temp.path());

@@ -1,6 +1,6 @@
-//! Limits that a test has, or was started with, and that must not end it by what we do.
+//! Resource limits of tests, which the library must not make fatal.
 
-use super::fixtures::{asks, shell, told};
+use super::fixtures::{asks, outcome, shell};
 use crate::role::{play, plays, role, say};
 use cofferdam::file::{Appender, write_atomic};
 use cofferdam::lock::try_lock;
@@ -26,15 +26,15 @@ fn role_no_room() {
         ] {
             assert!(error.to_string().contains("File too large"), "{error}");
         }
-        say(&told(SERVER.try_get()));
-        // The test's own writes are its own affair.
+        say(&outcome(SERVER.try_get()));
+        // The test's own writes are subject to the limit.
         say("writes by itself");
         std::fs::write(dir.join("own"), "too much").unwrap_err();
         say("still here");
     }
 }
 
-/// The signal is sent to whoever tries, as it is to a program that was started so.
+/// A process that exceeds the limit gets the signal, as a program that was started with it.
 #[expect(unsafe_code, reason = "std sets no limits")]
 fn no_file_grows() {
     let none = libc::rlimit {
@@ -49,7 +49,7 @@ fn no_file_grows() {
 }
 
 #[test]
-fn a_limit_of_file_sizes_ends_no_test_by_what_we_write_and_still_ends_it_by_its_own() {
+fn a_file_size_limit_applies_to_the_writes_of_a_test_and_not_to_ours() {
     let base = tempfile::tempdir().unwrap();
     let mut player = asks(base.path(), NO_ROOM, "no-room");
     let error = player.hear();
@@ -74,7 +74,7 @@ fn role_masked() {
     }
 }
 
-/// What this thread has blocked, and what waits for it.
+/// Returns the blocked and the pending signals of this thread.
 fn signals() -> Vec<String> {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     let lines = status
@@ -87,7 +87,7 @@ fn signals() -> Vec<String> {
 }
 
 #[test]
-fn a_write_of_ours_leaves_no_signal_blocked_or_pending() {
+fn a_write_under_a_file_size_limit_leaves_no_signal_blocked_or_pending() {
     let base = tempfile::tempdir().unwrap();
     play(role(MASKED, "masked").env("COFFERDAM_DIR", base.path()))
         .end()

@@ -1,4 +1,4 @@
-//! One process: who may take a lock again, and who is refused. Each test has locks of its own name.
+//! Locks within one process. Each test uses locks with its own names.
 
 use super::is_one_test;
 use cofferdam::lock::{LockOptions, lock_shared, try_lock, try_lock_shared};
@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-/// Runs it as another test would.
+/// Runs `work` as another test.
 fn another_test<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let test = thread::Builder::new().name(format!("{}::{name}", module_path!()));
@@ -27,7 +27,7 @@ fn a_test_may_take_its_own_lock_again_and_gives_it_back_with_the_last_guard() {
 }
 
 #[test]
-fn readers_keep_out_who_wants_it_alone_and_nobody_else() {
+fn readers_exclude_a_writer_and_no_other_reader() {
     let name = "lock tests: readers";
     let _reading = lock_shared(name);
     another_test("reader", || {
@@ -57,10 +57,10 @@ fn a_reader_that_wants_to_write_gets_an_error_and_not_a_deadlock() {
 }
 
 #[test]
-fn a_thread_that_no_worker_was_handed_to_is_told_so() {
-    let told = thread::spawn(|| try_lock("lock tests: nobody").map(drop));
-    let error = told.join().unwrap();
-    // Under nextest the process is the worker.
+fn a_thread_without_a_worker_gets_an_error_that_says_so() {
+    let thread = thread::spawn(|| try_lock("lock tests: nobody").map(drop));
+    let error = thread.join().unwrap();
+    // Under nextest the process is the worker, so there is no such thread.
     if let Err(error) = error {
         assert!(error.to_string().starts_with("no worker is known"), "{error}");
     }
@@ -75,7 +75,7 @@ fn a_guard_may_be_given_back_by_another_thread() {
 }
 
 #[test]
-fn what_is_not_free_in_time_says_who_has_it() {
+fn a_lock_that_times_out_names_its_holder() {
     let name = "lock tests: timeout";
     let _alone = lock(name);
     let error = another_test("late", || {
@@ -101,7 +101,7 @@ fn what_is_not_free_in_time_says_who_has_it() {
 fn tests_on_four_threads_never_meet_under_a_lock() {
     let name = "lock tests: threads";
     if is_one_test() {
-        // There the process is one test.
+        // Under nextest the process is one test.
         return;
     }
     let (start, inside) = (Barrier::new(4), std::sync::Mutex::new(0_u32));
@@ -123,7 +123,7 @@ fn tests_on_four_threads_never_meet_under_a_lock() {
 }
 
 #[test]
-fn hostile_names_are_names_too() {
+fn hostile_names_are_valid_names() {
     for name in ["", "..", "a/b", "\0", "schema\t\n", &"x".repeat(500)] {
         let guard = lock(name);
         assert_eq!(guard.name(), name);

@@ -1,4 +1,4 @@
-//! Locks that are awaited.
+//! Asynchronous locks.
 
 use super::is_one_test;
 use cofferdam::lock::{LockOptions, lock_async, try_lock};
@@ -15,19 +15,19 @@ fn a_second_task_of_the_same_test_gets_an_error_and_not_a_deadlock() {
         let _alone = lock_async(name).await;
         for asks in [true, false] {
             let second = worker.instrument(LockOptions::new().lock_async(name));
-            let told = if asks {
+            let result = if asks {
                 runtime.spawn(second).await.unwrap()
             } else {
                 second.await
             };
-            let error = told.map(drop).unwrap_err().to_string();
+            let error = result.map(drop).unwrap_err().to_string();
             assert!(error.contains("would wait for its own test"), "{error}");
         }
     });
 }
 
 #[test]
-fn a_task_may_take_what_its_thread_holds() {
+fn a_task_may_take_a_lock_that_its_thread_holds() {
     let name = "async lock tests: thread and task";
     let _alone = lock(name);
     let runtime = Runtime::new().unwrap();
@@ -82,7 +82,7 @@ fn a_future_that_is_dropped_while_it_waits_leaves_the_lock_to_others() {
     });
     gave_up.unwrap().join().unwrap();
     drop(alone);
-    // Whoever still stands in the queue for the future gives it back at once.
+    // The thread that still waits for the dropped future releases the lock at once.
     drop(lock(name));
     assert!(try_lock("async lock tests: free").unwrap().is_some());
 }

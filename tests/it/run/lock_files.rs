@@ -1,4 +1,4 @@
-//! What becomes of locks whose files and folders somebody tampers with.
+//! Locks whose files and directories are removed, replaced or unwritable.
 
 use crate::role::{Ended, Player, play, plays, role, say};
 use cofferdam::diagnostics::locks;
@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::thread;
 
-/// Another user than whoever runs the tests, if that is root.
+/// Another user than the current one, if that is root.
 const NOBODY: u32 = 65_534;
 
 fn command(base: &Path, path: &str) -> Command {
@@ -27,7 +27,7 @@ fn in_role(base: &Path, path: &str) -> Ended {
     play(&mut command(base, path)).end()
 }
 
-/// Runs it as the test of that name would.
+/// Runs `work` as the test with this name.
 fn test<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = thread::Builder::new().name(format!("files::{name}"));
@@ -85,7 +85,7 @@ fn role_hostile() {
 }
 
 #[test]
-fn whatever_a_lock_is_called_it_is_a_lock_of_its_own_in_its_folder() {
+fn each_hostile_name_is_a_separate_lock_in_the_directory_of_locks() {
     let base = tempfile::tempdir().unwrap();
     in_role(base.path(), HOSTILE).passed();
     let outside: Vec<_> = fs::read_dir(base.path()).unwrap().flatten().collect();
@@ -104,7 +104,7 @@ fn role_removed() {
     let before = lock("schema");
     let started = Barrier::new(2);
     thread::scope(|scope| {
-        // Whether it waits already or will do so: it gets the lock, in a file that is there.
+        // Whether it is waiting by now or will be: it gets the lock, in an existing file.
         let waiter = thread::Builder::new().name("files::waits".to_owned());
         waiter
             .spawn_scoped(scope, || {
@@ -118,7 +118,7 @@ fn role_removed() {
         drop(before);
     });
     assert!(folder.join("schema.lock").exists());
-    // Again, with nobody inside; and what is in the way says so.
+    // Again, while the lock is free; then with a file in place of the directory, which the error names.
     fs::remove_dir_all(&folder).unwrap();
     drop(lock("schema"));
     fs::remove_dir_all(&folder).unwrap();
@@ -150,12 +150,12 @@ fn role_removed() {
 }
 
 #[test]
-fn a_folder_that_is_deleted_under_our_feet_is_made_again() {
+fn a_directory_of_locks_that_is_deleted_meanwhile_is_created_again() {
     let base = tempfile::tempdir().unwrap();
     in_role(base.path(), REMOVED).passed();
 }
 
-/// Says what came of a lock of the machine and of one of the workspace.
+/// Reports the results for a lock of the machine and one of the workspace.
 const BOTH: &str = "run::lock_files::role_both";
 
 #[test]
@@ -163,26 +163,26 @@ const BOTH: &str = "run::lock_files::role_both";
 fn role_both() {
     if plays(BOTH) {
         for options in [LockOptions::new().machine(), LockOptions::new()] {
-            let told = options
+            let result = options
                 .try_lock("printer")
                 .map(|guard| guard.is_some().to_string());
-            say(&told.unwrap_or_else(|error| error.to_string()));
+            say(&result.unwrap_or_else(|error| error.to_string()));
         }
     }
 }
 
 fn both(mut command: Command) -> [String; 2] {
     let mut player: Player = play(&mut command);
-    let told = [player.hear(), player.hear()];
+    let messages = [player.hear(), player.hear()];
     player.end().passed();
-    told
+    messages
 }
 
 fn open_to_all(folder: &Path) {
     fs::set_permissions(folder, Permissions::from_mode(0o1777)).unwrap();
 }
 
-/// Whether whoever runs the tests may act as another user, and that one may run this executable; if not, it is said.
+/// Returns whether this user may act as another one that can run this executable; prints a note if not.
 fn another_user(base: &Path) -> bool {
     let is_root = fs::metadata(base).unwrap().uid() == 0;
     let can = is_root && {
@@ -203,7 +203,7 @@ fn another_user(base: &Path) -> bool {
 }
 
 #[test]
-fn what_another_user_planted_in_the_temporary_folder_is_refused_and_said() {
+fn files_planted_by_another_user_in_the_temporary_directory_are_refused_with_an_error() {
     let base = tempfile::tempdir().unwrap();
     open_to_all(base.path());
     let user = fs::metadata(base.path()).unwrap().uid();
@@ -214,7 +214,7 @@ fn what_another_user_planted_in_the_temporary_folder_is_refused_and_said() {
     let [host, own] = both(command(base.path(), BOTH));
     let refused = format!("{} cannot hold locks for the whole machine: ", folder.display());
     assert!(
-        host.starts_with(&refused) && host.contains("it is not a folder"),
+        host.starts_with(&refused) && host.contains("it is not a directory"),
         "{host}"
     );
     assert_eq!(own, "true", "the workspace's locks lie elsewhere");
@@ -238,7 +238,7 @@ fn what_another_user_planted_in_the_temporary_folder_is_refused_and_said() {
 }
 
 #[test]
-fn two_users_of_one_machine_have_locks_of_their_own() {
+fn two_users_of_one_machine_have_separate_locks() {
     let base = tempfile::tempdir().unwrap();
     open_to_all(base.path());
     if !another_user(base.path()) {
@@ -247,7 +247,7 @@ fn two_users_of_one_machine_have_locks_of_their_own() {
     let own = base.path().join("own");
     fs::create_dir(&own).unwrap();
     chown(&own, Some(NOBODY), None).unwrap();
-    // Ours first; then theirs, in a workspace of their own; then theirs in ours, whose files they may not write.
+    // Ours first; then the other user's, in their workspace; then theirs in ours, whose files they may not write.
     assert_eq!(both(command(base.path(), BOTH)), ["true", "true"]);
     let mut theirs = command(base.path(), BOTH);
     theirs.env("COFFERDAM_DIR", &own).uid(NOBODY);

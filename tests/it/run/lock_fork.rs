@@ -1,4 +1,4 @@
-//! Locks that are taken in a process that has forked.
+//! Locks in forked processes.
 
 use crate::role::{Player, listen, play, plays, role, say};
 use cofferdam::diagnostics::{LockState, locks};
@@ -19,7 +19,7 @@ fn role_copied() {
     }
     drop(lock("schema"));
     #[expect(unsafe_code, reason = "a copy that never becomes another program")]
-    // SAFETY: the copy does nothing but close what it must not hold open, and wait for its end.
+    // SAFETY: the copy only closes what it must not keep open, and waits for its end.
     let copy = unsafe {
         let copy = libc::fork();
         if copy == 0 {
@@ -38,7 +38,7 @@ fn role_copied() {
 }
 
 #[test]
-fn a_copy_of_a_killed_process_does_not_hold_what_was_locked_after_it_was_made() {
+fn a_fork_of_a_killed_process_does_not_hold_locks_taken_after_the_fork() {
     let base = tempfile::tempdir().unwrap();
     let mut holder = in_role(base.path(), COPIED);
     let copy: i32 = holder.hear().parse().unwrap();
@@ -47,7 +47,7 @@ fn a_copy_of_a_killed_process_does_not_hold_what_was_locked_after_it_was_made() 
     holder.kill();
     let left = state();
     #[expect(unsafe_code, reason = "nobody else ends it")]
-    // SAFETY: signals are sent to nobody but the copy, which nobody waits for.
+    // SAFETY: signals are sent only to the copy, which no thread waits for.
     let killed = unsafe { libc::kill(copy, libc::SIGKILL) };
     assert_eq!((left, killed), (LockState::Left, 0));
 }

@@ -1,6 +1,6 @@
-//! What keeps tests of several threads, processes and runs apart.
+//! Locks, leases, files and fixtures across threads, processes and runs.
 
-/// Whether the process is one test, and all its threads one worker's.
+/// Returns whether the process is one test, with all threads in one worker.
 #[expect(clippy::disallowed_methods, reason = "the two runners differ in this")]
 fn is_one_test() -> bool {
     std::env::var_os("NEXTEST").is_some()

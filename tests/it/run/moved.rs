@@ -1,11 +1,11 @@
-//! A suite of forty tests that were serial_test's, moved by one `use`, under both runners.
+//! A suite of forty tests that moves from serial_test to cofferdam by one changed `use`, under both runners.
 
 use crate::stranger::{Suite, text};
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::process::Stdio;
 
-/// Forty tests, ten of each of four kinds, of which one alone may be inside.
+/// Forty tests, ten of each of four kinds, that require exclusion.
 fn tests() -> String {
     let mut text = String::from(
         "use std::io::{Read as _, Write as _};
@@ -35,7 +35,7 @@ fn alone() {
     text
 }
 
-/// The suite; `name` is the crate that it takes `serial` from.
+/// Returns the suite; `name` is the crate that `serial` comes from.
 fn suite(name: &str) -> Suite {
     let serial_test = "serial_test = { version = \"4.0\", default-features = false }\n";
     let tests = format!("use {name}::serial;\n{}", tests());
@@ -64,7 +64,7 @@ fn forty_tests_moved_by_one_use_never_meet_under_either_runner() {
     }
 }
 
-/// Two of them are inside at one time: both have come, and neither was let go.
+/// Two of the tests overlap: both have arrived, and neither was released.
 #[test]
 fn before_they_met_under_nextest() {
     let suite = suite("serial_test");

@@ -1,6 +1,6 @@
-//! What another user may have planted in a folder of ours, and what of ours others may look into.
+//! Files that another user planted in our directories, and the permissions of our own.
 
-use super::fixtures::{asks, told};
+use super::fixtures::{asks, outcome};
 use crate::role::{plays, say};
 use cofferdam::lock::try_lock;
 use cofferdam::namespace::Namespace;
@@ -34,14 +34,14 @@ fn role_uses_all() {
             Namespace::current().unwrap().hold(&base).unwrap(),
             lease::port().unwrap(),
         );
-        say(&told(ANY.try_get()));
+        say(&outcome(ANY.try_get()));
         say(&SERVICE.get().display().to_string());
         look_at(&base);
         folder.keep();
     }
 }
 
-/// Each folder is its owner's alone.
+/// Each directory is accessible only to its owner.
 fn look_at(folder: &Path) {
     let mode = std::fs::metadata(folder).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
@@ -87,7 +87,7 @@ fn a_link_at_the_place_of_a_folder_or_a_file_of_ours_is_refused_and_nothing_is_w
         "untouched"
     );
     assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
-    // Nor is it a lock for who looks at them, or followed by who cleans.
+    // Neither `locks` nor `clean` follows it.
     let names = |locks: Vec<cofferdam::diagnostics::Lock>| -> Vec<_> {
         let locks = locks.into_iter().filter(|lock| !lock.machine);
         locks.map(|lock| lock.name).collect()
@@ -109,10 +109,10 @@ fn a_base_folder_that_every_user_may_write_to_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let mut player = asks(dir.path(), USES_ALL, "open");
-    for told in [player.hear(), player.hear()] {
+    for message in [player.hear(), player.hear()] {
         assert!(
-            told.contains("may be written to by other users: `chmod go-w` it"),
-            "{told}"
+            message.contains("may be written to by other users: `chmod go-w` it"),
+            "{message}"
         );
     }
     player.end().passed();

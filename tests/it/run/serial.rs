@@ -1,4 +1,4 @@
-//! The attributes, on each kind of test.
+//! `#[serial]` and `#[parallel]` on each kind of test.
 
 use crate::role::{play, plays, role};
 use cofferdam::diagnostics::{LockState, locks};
@@ -6,7 +6,7 @@ use cofferdam::lock::{LockOptions, try_lock, try_lock_shared};
 use cofferdam::{parallel, serial};
 use std::fmt;
 
-/// How the lock stands, as an outsider sees it.
+/// The state of the lock as another process sees it.
 fn state(name: &str) -> LockState {
     let all = locks(&cofferdam::diagnostics::base_dir(None).unwrap()).unwrap();
     all.iter().find(|lock| lock.name == name).unwrap().state
@@ -74,7 +74,7 @@ fn the_crate_may_have_another_name() {
     assert_eq!(state("attribute_tests_renamed"), LockState::Exclusive);
 }
 
-/// Two guards would wait for each other: the test's own lock, shared already, cannot be had alone.
+/// Two guards would deadlock: the test holds its own lock shared, so it could not get it exclusively.
 #[elsewhere::renamed::serial(attribute_tests_both, crate = elsewhere::renamed)]
 #[elsewhere::renamed::parallel(attribute_tests_both, crate = elsewhere::renamed)]
 #[test]
@@ -146,7 +146,7 @@ mod a_module {
         assert_eq!(state("attribute_tests_module"), LockState::Exclusive);
     }
 
-    /// No test: it may be called without the lock.
+    /// Not a test, so it may be called without the lock.
     #[cfg_attr(test, inline)]
     fn helper() -> bool {
         try_lock_shared("attribute_tests_module").is_ok()
@@ -166,7 +166,7 @@ mod a_module {
     }
 }
 
-/// What libtest would call: it looks at nothing but whether this panics.
+/// The function that libtest would call; the caller only checks whether it panics.
 #[should_panic]
 #[serial(panics)]
 fn begins() {

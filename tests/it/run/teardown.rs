@@ -1,4 +1,4 @@
-//! In which order what fixtures have is ended, and how.
+//! The order and manner in which the processes of fixtures are stopped.
 
 use super::fixtures::shell;
 use crate::role::{listen, play, plays, role, say};
@@ -10,26 +10,26 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// A folder of the test's own, in which each says that it was ended.
+/// A directory in which each process records that it was stopped.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a role is handed its folder by the environment"
+    reason = "a role is handed its directory by the environment"
 )]
 fn trace() -> Result<String, std::env::VarError> {
     std::env::var("TRACE")
 }
 
-/// What comes last tells the whole trace, if somebody listens.
+/// The last process to be stopped reports the whole trace, if a reader exists.
 static DATABASE: Fixture<u32> = Fixture::per_run("database", |setup| {
     let last = "cd $TRACE; echo database >> all; test ! -p pipe || cat all > pipe";
     setup.on_teardown(&mut shell(last))?;
     Ok(0)
 });
 
-/// A wrapper that ends at once, and a server below it that takes a moment.
+/// A wrapper that ends at once, with a server below it that takes a moment.
 const SERVER: &str = "cd $TRACE; (trap 'sleep 0.3; echo server >> all; exit' TERM; echo > up; while :; do sleep 0.01; done) & wait";
 
-/// Says how it is ended before it gets what it needs, and its number is that of the wrapper.
+/// Declares its stop command before it requests what it depends on; its process ID is the wrapper's.
 static APPLICATION: Fixture<u32> = Fixture::per_run("application", |setup| {
     setup.on_teardown(&mut shell("echo application >> $TRACE/all"))?;
     DATABASE.try_get()?;
@@ -49,7 +49,7 @@ fn role_uses() {
     }
 }
 
-/// The role, below a runner of its own: a shell that is called as one is. What it starts ends with it.
+/// Runs the role below a shell that looks like a runner. Processes that it starts end with it.
 #[expect(clippy::disallowed_methods, reason = "a runner is a real process")]
 fn uses(path: &str, base: &Path, run: &str) -> Command {
     let runner = base.join("cargo");
@@ -73,7 +73,7 @@ fn uses(path: &str, base: &Path, run: &str) -> Command {
 const ALL: &str = "server\napplication\ndatabase\n";
 
 #[test]
-fn what_needs_another_is_ended_before_it_with_the_time_that_all_its_processes_take() {
+fn a_fixture_is_stopped_before_those_that_it_needs() {
     let base = tempfile::tempdir().unwrap();
     let pipe = base.path().join("pipe");
     #[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
@@ -86,7 +86,7 @@ fn what_needs_another_is_ended_before_it_with_the_time_that_all_its_processes_ta
 }
 
 #[test]
-fn what_is_kept_is_ended_by_clean_in_the_same_way_and_nothing_else_is() {
+fn clean_stops_kept_fixtures_in_the_same_order_and_nothing_else() {
     let base = tempfile::tempdir().unwrap();
     let mut player = play(uses(USES, base.path(), "kept").env("COFFERDAM_KEEP", "1"));
     player.hear();
@@ -94,13 +94,13 @@ fn what_is_kept_is_ended_by_clean_in_the_same_way_and_nothing_else_is() {
     let folder = base.path().join("runs/kept");
     let started = folder.join("fixtures/application/processes");
     assert!(!base.path().join("all").exists() && started.exists());
-    // The keeper leaves the folder when it has seen the runner's end.
+    // The keeper leaves the directory after the runner has ended.
     let alive = fs::File::open(folder.join("alive.lock")).unwrap();
     #[expect(clippy::disallowed_methods, reason = "no sleep, and nothing else tells")]
     alive.lock().unwrap();
     drop(alive);
 
-    // As if a process number had been given to another process by now.
+    // As if a process ID had been reused by now.
     let mut bystander = shell("exec sleep 1000").process_group(0).spawn().unwrap();
     let other = format!("{} 15 5000\n", bystander.id());
     fs::write(&started, other).unwrap();
@@ -112,7 +112,7 @@ fn what_is_kept_is_ended_by_clean_in_the_same_way_and_nothing_else_is() {
     bystander.wait().unwrap();
 }
 
-/// A process in a session of its own, without its parent and without the environment of a fixture's process.
+/// A process in its own session, without its parent and without the environment of a fixture's process.
 static BARE: Fixture<u32> = Fixture::per_run("bare", |setup| {
     let file = setup.dir().join("pid");
     let script = "(env -i PATH=\"$PATH\" setsid sh -c 'echo $$ >$0.new; mv $0.new $0; exec sleep 1000' \"$0\" &); \

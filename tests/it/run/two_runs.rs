@@ -1,4 +1,4 @@
-//! Two runs at once, by real runners, in one checkout and in two.
+//! Two concurrent runs under real runners, in one checkout and in two.
 
 use crate::stranger::{Suite, text};
 use cofferdam::serial;
@@ -18,7 +18,7 @@ fn checkouts() -> [Suite; 2] {
             ("tests/suite.rs", include_str!("suite/two_runs.rs")),
         ];
         let suite = Suite::new(&format!("checkout-{name}"), &["serial"], "", &files);
-        // Left by a run that was killed, perhaps.
+        // Possibly left by a killed run.
         let _ = std::fs::remove_file(suite.folder().join("inside"));
         let built = suite.cargo("test --test suite --no-run").output().unwrap();
         assert!(built.status.success(), "{}", text(&built));
@@ -26,7 +26,7 @@ fn checkouts() -> [Suite; 2] {
     })
 }
 
-/// The runners of two runs at once. Each runs two tests at a time.
+/// The runners of two concurrent runs, each with two tests at a time.
 fn pairs(suite: &Suite) -> Vec<[&'static str; 2]> {
     if suite.has_nextest() {
         vec![
@@ -39,7 +39,7 @@ fn pairs(suite: &Suite) -> Vec<[&'static str; 2]> {
     }
 }
 
-/// What is heard of a run that failed.
+/// The output of a failed run.
 const FAILED: &str = "failed\n";
 
 struct Runs {
@@ -48,7 +48,7 @@ struct Runs {
 }
 
 impl Runs {
-    /// Starts four tests, those whose names begin so, in each of two runs.
+    /// Starts the four tests with this prefix, in each of two runs.
     fn start(suites: [&Suite; 2], runners: [&str; 2], tests: &str) -> Self {
         let meeting = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = meeting.local_addr().unwrap();
@@ -57,7 +57,7 @@ impl Runs {
             run.arg(tests).env("MEET", address.to_string());
             std::thread::spawn(move || {
                 let ended = run.output().unwrap();
-                // Whoever still waits for its tests hears of it.
+                // A test that still waits gets an error.
                 if !ended.status.success() {
                     let mut meeting = TcpStream::connect(address).unwrap();
                     meeting
@@ -73,7 +73,7 @@ impl Runs {
         }
     }
 
-    /// The next test that is there: what it says, and what holds it until it is dropped.
+    /// Waits for the next test: returns its report, and a connection that holds it until it is dropped.
     fn next(&self) -> (Vec<String>, TcpStream) {
         let (stream, _) = self.meeting.accept().unwrap();
         let (mut line, mut reader) = (String::new(), BufReader::new(&stream));
@@ -101,7 +101,7 @@ fn no_two_tests_have_a_port_a_folder_or_a_name_in_common() {
         for runners in pairs(&one) {
             let runs = Runs::start([&one, second], runners, "leases");
             for _ in 0..2 {
-                // Two of each run, all there at once.
+                // Two of each run, at the same time.
                 let tests = [(); 4].map(|()| runs.next());
                 for what in 0..6 {
                     let given: HashSet<_> = tests.iter().map(|(words, _)| &words[what]).collect();
@@ -118,7 +118,7 @@ fn no_two_tests_have_a_port_a_folder_or_a_name_in_common() {
 fn a_lock_reaches_the_other_run_of_its_checkout_and_no_other_checkout() {
     let [one, other] = checkouts();
     for runners in pairs(&one) {
-        // The tests themselves fail if two of one checkout are inside.
+        // The tests themselves fail if two of one checkout overlap.
         let runs = Runs::start([&one, &one], runners, "alone");
         for _ in 0..8 {
             drop(runs.next());

@@ -1,4 +1,4 @@
-//! Futures on a runtime whose threads no test owns.
+//! Futures on a runtime whose threads belong to no test.
 
 use cofferdam::Worker;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Workers with real threads and real processes.
+//! Workers of real threads and processes.
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod four_ways;

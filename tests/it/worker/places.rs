@@ -1,4 +1,4 @@
-//! Folders that cannot be written to cost a warning and never a test.
+//! Unwritable directories cost a warning and never fail a test.
 
 use crate::role::{Ended, play, plays, role};
 use cofferdam::Worker;
@@ -34,8 +34,8 @@ fn work_in(base: &Path, record: bool) -> Ended {
 }
 
 #[test]
-fn a_place_that_takes_no_folders_costs_one_warning_and_no_test() {
-    // No permission stops root, so this one stands below a file.
+fn an_unwritable_directory_costs_one_warning_and_fails_no_test() {
+    // Permissions do not stop root, so this directory is below a file.
     let file = tempfile::NamedTempFile::new().unwrap();
     let ended = work_in(&file.path().join("base"), false);
     let [warning] = ended.warnings()[..] else {
@@ -48,7 +48,7 @@ fn a_place_that_takes_no_folders_costs_one_warning_and_no_test() {
 }
 
 #[test]
-fn a_journal_without_a_place_costs_one_more_warning_and_no_test() {
+fn an_unwritable_journal_costs_one_more_warning_and_fails_no_test() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let ended = work_in(&file.path().join("base"), true);
     let [_, warning] = ended.warnings()[..] else {
@@ -58,7 +58,7 @@ fn a_journal_without_a_place_costs_one_more_warning_and_no_test() {
 }
 
 #[test]
-fn a_full_disk_costs_one_warning_and_no_test() {
+fn a_full_disk_costs_one_warning_and_fails_no_test() {
     let base = tempfile::tempdir().unwrap();
     for worker in ["w0", "w1"] {
         let dir = base.path().join("runs/places/workers").join(worker);
@@ -76,7 +76,7 @@ fn a_full_disk_costs_one_warning_and_no_test() {
 }
 
 #[test]
-fn a_place_that_works_costs_no_word() {
+fn a_writable_directory_costs_no_message() {
     let base = tempfile::tempdir().unwrap();
     assert!(work_in(base.path(), true).stderr.is_empty());
 }

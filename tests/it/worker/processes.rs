@@ -75,7 +75,7 @@ fn a_forked_child_keeps_its_parents_worker_and_does_not_give_it_back() {
     let mut parent = worker_in(base.path(), FORK);
     assert_eq!(parent.hear(), "w0");
     assert_eq!(parent.hear(), "child in w0, a new test in w2");
-    // The child is gone, and with it its copies of the locks: they are still the parent's.
+    // The child has ended, and with it its copies of the locks; the parent still holds them.
     assert_eq!(parent.hear(), "child gone");
     let mut other = worker_in(base.path(), HOLD);
     assert_eq!(other.hear(), "w2");
@@ -117,7 +117,7 @@ fn role_fork() {
             cofferdam::Resource::cwd(),
             cofferdam::Access::Read,
         ));
-        // The parent may use its second lane again at any time.
+        // The parent may use its second lane again.
         let new = new_test("a::new");
         say(&format!("child in {own}, a new test in {new}"));
     });
@@ -130,7 +130,7 @@ fn role_fork() {
 const HOSTILE: &str = "worker::processes::role_hostile";
 
 #[test]
-fn a_name_that_cannot_be_one_is_refused_also_when_it_is_no_text() {
+fn an_invalid_name_is_refused_even_if_it_is_not_unicode() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     for name in [&b"../w0"[..], b"w\xff", b"w 0"] {

@@ -1,5 +1,5 @@
-//! Which worker a thread works for. Roles have leased lanes, as under `cargo test`; the other tests hold under
-//! every runner.
+//! The worker of each thread. Roles have leased lanes, as under `cargo test`; the other tests hold under every
+//! runner.
 
 use cofferdam::{Error, Worker};
 use std::sync::{Barrier, mpsc};
@@ -18,7 +18,7 @@ fn a_test_has_a_worker_and_keeps_it() {
 }
 
 #[test]
-fn what_a_test_starts_for_its_worker_works_for_it() {
+fn threads_started_for_a_worker_belong_to_it() {
     let worker = Worker::current();
     let id = || Worker::current().id().to_owned();
     assert_eq!(worker.spawn(id).join().unwrap(), worker.id());
@@ -76,7 +76,7 @@ fn on_thread(name: Option<&str>) -> Result<String, Error> {
     asked.unwrap().join().unwrap()
 }
 
-/// The tests below run in a process of their own, whose lanes nobody else has.
+/// The tests below run in a separate process, with all lanes to themselves.
 #[cfg(all(unix, not(miri)))]
 mod alone {
     use super::*;
@@ -104,7 +104,7 @@ mod alone {
     }
 
     #[test]
-    fn a_thread_that_nobody_told_is_refused() {
+    fn a_thread_that_no_worker_was_passed_to_is_refused() {
         in_a_process("worker::threads::alone::role_refused");
     }
 
@@ -125,7 +125,7 @@ mod alone {
                 .contains("without a name")
         );
 
-        // One thread of a name is a test as far as anybody can tell; a second one at the same time is not.
+        // A thread with a test's name counts as that test; a second one at the same time does not.
         let own = Worker::current();
         let name = thread::current().name().map(str::to_owned);
         let error = on_thread(name.as_deref()).unwrap_err().to_string();
@@ -227,7 +227,7 @@ mod alone {
             let worker = Worker::current();
             let child = worker.spawn(move || {
                 let _ = wait.recv();
-                // What it starts now still works in its test's lane.
+                // Threads that it starts now still belong to its test's lane.
                 let grandchild = Worker::current().spawn(|| Worker::current().id().to_owned());
                 grandchild.join().unwrap()
             });
@@ -235,10 +235,10 @@ mod alone {
         });
         assert_eq!(worker.id(), "w0");
         assert_eq!(as_test("a::next", id), "w1", "its lane is not free");
-        let told = journal("w0");
+        let events = journal("w0");
         assert!(
-            told.contains(r#""event":"quarantined""#) && told.contains(r#""children":1"#),
-            "{told}"
+            events.contains(r#""event":"quarantined""#) && events.contains(r#""children":1"#),
+            "{events}"
         );
 
         go.send(()).unwrap();
@@ -277,7 +277,7 @@ mod alone {
     }
 
     #[test]
-    fn a_value_that_asks_after_its_tests_end_is_told_so() {
+    fn a_request_after_the_end_of_the_test_gets_an_error_that_says_so() {
         in_a_process("worker::threads::alone::role_too_late");
     }
 
@@ -301,7 +301,7 @@ mod alone {
         }
         let (sender, answers) = mpsc::channel();
         as_test("a::late", || {
-            // Thread-locals end in the order opposite to their first use: this one after the worker.
+            // Thread-locals are dropped in reverse order of their first use: this one after the worker.
             LATE.with_borrow_mut(|late| *late = Some(Asks(sender)));
             Worker::current();
         });

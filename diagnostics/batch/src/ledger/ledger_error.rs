@@ -145,38 +145,38 @@ impl fmt::Display for LedgerError {
             ErrorKind::Foreign => write!(
                 f,
                 "{file} is a SQLite database, but not a ledger of cofferdam; it is left unchanged: move it away, or set \
-                 COFFERDAM_DIR to another base folder"
+                 COFFERDAM_DIR to another base directory"
             ),
             ErrorKind::Newer { found, known } => write!(
                 f,
                 "the ledger {file} was written by a newer cofferdam (schema {found}; this one knows {known}): update with \
-                 `cargo install --locked --path diagnostics` in a checkout, or set COFFERDAM_DIR to another base folder"
+                 `cargo install --locked --path diagnostics` in a checkout, or set COFFERDAM_DIR to another base directory"
             ),
             ErrorKind::NoWal { mode } => write!(
                 f,
                 "the ledger {file} cannot have a write-ahead log there (its journal mode is {mode:?}): a network file \
-                 system does not share memory between processes; set COFFERDAM_DIR to a base folder on a local disk"
+                 system does not share memory between processes; set COFFERDAM_DIR to a base directory on a local disk"
             ),
             ErrorKind::ReadOnly => write!(
                 f,
-                "the ledger {file} is not writable: the file or its folder is read-only, or belongs to another user; set \
-                 COFFERDAM_DIR to another base folder"
+                "the ledger {file} is not writable: the file or its directory is read-only, or belongs to another user; set \
+                 COFFERDAM_DIR to another base directory"
             ),
             ErrorKind::ReadOnlyWithLog => write!(
                 f,
-                "the ledger {file} is in a read-only folder, and its latest data is in its write-ahead log, which cannot \
-                 be read without write access: copy the files whose names begin with ledger.sqlite3 to a writable folder, \
+                "the ledger {file} is in a read-only directory, and its latest data is in its write-ahead log, which cannot \
+                 be read without write access: copy the files whose names begin with ledger.sqlite3 to a writable directory, \
                  and set COFFERDAM_DIR to that one"
             ),
             ErrorKind::Full => write!(
                 f,
-                "could not write to the ledger {file}: the disk is full; `cargo cofferdam clean` removes folders of \
+                "could not write to the ledger {file}: the disk is full; `cargo cofferdam clean` removes directories of \
                  finished runs"
             ),
             ErrorKind::Disk { reason } => write!(
                 f,
                 "could not read or write the ledger {file} ({reason}): check the disk and the limit of file sizes, or set \
-                 COFFERDAM_DIR to another base folder"
+                 COFFERDAM_DIR to another base directory"
             ),
             ErrorKind::Io { tried, source } => write!(f, "could not {tried} {file}: {source}"),
             ErrorKind::Other { source } => write!(f, "the ledger {file}: {source}"),

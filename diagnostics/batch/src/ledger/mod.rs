@@ -122,7 +122,7 @@ impl Ledger {
     ) -> Result<Self, LedgerError> {
         let file = base.join(FILE);
         create_dir(base, Path::new(""))
-            .map_err(|source| LedgerError::io("create the folder of", &file, source))?;
+            .map_err(|source| LedgerError::io("create the directory of", &file, source))?;
         refuse_links(&file)?;
         if !exists(&file)? {
             Self::create(base, &file, options)?;
@@ -349,7 +349,7 @@ fn refuse_links(file: &Path) -> Result<(), LedgerError> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let path = sibling(file, suffix);
         if path.is_symlink() {
-            let link = "it is a symbolic link, and links in the base folder are not followed: remove it";
+            let link = "it is a symbolic link, and links in the base directory are not followed: remove it";
             return Err(LedgerError::io("open", &path, io::Error::other(link)));
         }
     }

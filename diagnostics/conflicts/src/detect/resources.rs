@@ -3,7 +3,7 @@
 use super::Party;
 use super::lockset::{Use, Verdict, World, judge};
 use super::{LISTED, conflict};
-use crate::conflict::{Conflict, Kind};
+use crate::conflict::{Conflict, Kind, NO_COMMON_LOCK};
 use crate::help::HelpContext;
 use crate::interned_names::{Name, index};
 use crate::tables::{Claim, Owner, Scope, State};
@@ -250,7 +250,7 @@ fn message(resource: &Resource, kind: Kind, overlapped: bool, [first, second]: [
         "in turn, this time"
     };
     format!(
-        "{resource} is used by {} and {} {when}, with no lock in common",
+        "{resource} is used by {} and {} {when}{NO_COMMON_LOCK}",
         first.on_worker(with_run),
         second.on_worker(with_run),
     )

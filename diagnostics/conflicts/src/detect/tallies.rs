@@ -60,7 +60,7 @@ fn epochs(state: &State) -> Vec<Conflict> {
             times(tally.count)
         );
         let help = format!(
-            "drop what was got before clearing or overriding, or `get` {name} again instead of keeping it"
+            "drop references obtained before clearing or overriding, or `get` {name} again instead of keeping it"
         );
         of_service(state, Kind::TwoEpochs, *service, tally, message, help)
     });
@@ -77,9 +77,9 @@ fn leaked(state: &State) -> Vec<Conflict> {
         };
         let message = format!("{name} of {locator} was still held {when}, {}", times(tally.count));
         let help = match why {
-            WhyLeaked::TestOver => "find who keeps a clone of it (a static, a thread, a cycle of `Arc`s) beyond the test: keep a `Weak` there, \
+            WhyLeaked::TestOver => "find the clone that is kept beyond the test (in a static, a thread, a cycle of `Arc`s): keep a `Weak` there, \
                  or `join` the thread before the test ends",
-            WhyLeaked::Locator => "keep the locator as long as what was got from it, or a `Weak` where a clone is kept",
+            WhyLeaked::Locator => "keep the locator as long as its services, or a `Weak` where a clone is kept",
             WhyLeaked::Exit => "a static, a thread or a cycle of `Arc`s keeps a clone, so its `drop` never ran: keep a `Weak` there, or accept it",
         };
         of_service(state, Kind::Leaked, *service, tally, message, help.to_owned())
@@ -139,8 +139,8 @@ fn quarantined(state: &State) -> Vec<Conflict> {
             None => ("a test".to_owned(), "its worker".to_owned()),
         };
         let threads = if tally.sum == 1 { "a thread" } else { "threads" };
-        let message = format!("{who} ended while {threads} that it had started still worked for {worker}: the lane was set aside");
-        let help = "`join` what `Worker::spawn` and `wrap` started before the test ends";
+        let message = format!("{who} ended while {threads} that it had started still worked for {worker}: the worker ID was retired");
+        let help = "`join` the threads of `Worker::spawn` and `wrap` before the test ends";
         conflict(Kind::Quarantined, parties, tally.count, message, help)
     });
     found.collect()

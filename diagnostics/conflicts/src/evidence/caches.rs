@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_processes_share_within_is_two_lanes_and_no_worker_twice() {
+    fn the_shared_lanes_of_two_processes_are_two_lanes() {
         for worker in ["all workers", "all workers, isolation off"] {
             let mut evidence = Evidence::new();
             evidence.add(&of_all(worker, 7));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fake_in_force_is_no_second_instance_of_what_it_stands_for() {
+    fn an_override_is_no_second_instance_of_the_service() {
         let mut snapshot = of_all("w0", 7);
         let entries = &mut snapshot.caches[0].entries;
         let fake = Entry {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_knows_the_users_needs_nobody_beside_them() {
+    fn a_snapshot_adds_no_unnamed_user_to_those_of_a_journal() {
         let journal = r#"
 {"at":1,"pid":7,"event":"process","version":1,"run":"r","session":"s","runner":"cargo","binary":"shop","worker":"w0","started":1,"boot":"machine"}
 {"at":2,"pid":7,"event":"test","execution":1,"test":"a","attempt":1}

@@ -72,9 +72,7 @@ impl Journal {
             return Ok(());
         }
         match self.writers.get_mut(&pid) {
-            None => Err(format!(
-                "no `process` line of process {pid} stands above this one"
-            )),
+            None => Err(format!("no `process` line of process {pid} is above this one")),
             Some(None) => Ok(()),
             Some(Some(writer)) => {
                 writer.last = writer.last.max(at);
@@ -109,7 +107,7 @@ impl Writer {
         let find = |state: &State, number: u64| {
             let found = state.executions.find(&(process, Numbered::Journal(number)));
             found.ok_or_else(|| {
-                format!("no `test` line of execution {number} of process {pid} stands above this one")
+                format!("no `test` line of execution {number} of process {pid} is above this one")
             })
         };
         match event {

@@ -56,7 +56,7 @@ conflict shared-resource [a, b] of 2
 }
 
 #[test]
-fn uses_one_after_the_other_are_a_conflict_that_was_lucky() {
+fn uses_in_sequence_are_a_conflict_in_another_schedule() {
     let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 8));
     w0.test(1, 1, "a")
         .claim(2, 1, 0, Resource::port(80), Access::Write)
@@ -75,7 +75,7 @@ conflict shared-resource [a, b] of 2
 }
 
 #[test]
-fn readers_a_lane_of_its_own_a_common_lock_and_a_retry_are_no_conflict() {
+fn readers_one_worker_a_common_lock_and_a_retry_are_no_conflict() {
     let claims = |access, guards: [&[&str]; 2]| {
         let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 7));
         w0.test(1, 1, "a")
@@ -108,7 +108,7 @@ fn readers_a_lane_of_its_own_a_common_lock_and_a_retry_are_no_conflict() {
 }
 
 #[test]
-fn environment_and_working_directory_are_met_within_one_process_only() {
+fn environment_and_working_directory_conflict_within_one_process_only() {
     for resource in [Resource::env("MODE"), Resource::cwd()] {
         let both = |pid| {
             let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", pid));
@@ -181,7 +181,7 @@ fn a_lock_on_another_machine_is_another_lock() {
 }
 
 #[test]
-fn what_a_service_claims_everybody_claims_who_uses_it() {
+fn a_service_s_claim_counts_for_every_test_that_uses_the_service() {
     let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 7));
     w0.test(1, 1, "a")
         .built(2, 1, "Report", 1)
@@ -203,7 +203,7 @@ conflict shared-resource [c, b, a] of 3
 }
 
 #[test]
-fn a_service_declared_as_shared_is_not_in_its_own_way() {
+fn a_service_declared_as_shared_does_not_conflict_with_itself() {
     let of = |shared| {
         let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 7));
         w0.test(1, 1, "a").built_in(2, 1, "Server", 1, 0, shared).claim(
@@ -229,7 +229,7 @@ conflict shared-instance [a, b] of 2
 }
 
 #[test]
-fn who_uses_a_service_uses_its_parts_in_whatever_order_the_journals_are_read() {
+fn using_a_service_uses_its_parts_in_any_order_of_journals() {
     let (mut w0, mut w1) = (Lane::new("r", "w0", 7), Lane::new("r", "w1", 7));
     let (mut own, mut other) = (Lane::new("r", "w2", 7), Lane::new("r", "w3", 7));
     // A service that all share, made of a part that writes a file.
@@ -254,7 +254,7 @@ fn the_same_number_in_two_processes_is_two_instances() {
 }
 
 #[test]
-fn a_worker_alive_in_two_processes_is_a_conflict_and_one_after_the_other_is_its_life() {
+fn a_worker_in_two_processes_at_one_time_is_a_conflict_and_in_sequence_is_not() {
     let of = |begin| {
         let (mut one, mut two) = (Lane::new("r", "w0", 7), Lane::new("r", "w0", 8));
         one.test(1, 1, "a").end(9, 1);
@@ -334,16 +334,16 @@ fn warnings_and_notes_are_reported_after_conflicts() {
         "\
 warning two-epochs [a] of 1
   Db of locator `services` was built anew after it was cleared or overridden, while the old instance was still held: two at one time, once
-  drop what was got before clearing or overriding, or `get` Db again instead of keeping it
+  drop references obtained before clearing or overriding, or `get` Db again instead of keeping it
 warning leaked [a] of 1
   Db of locator `services` was still held when its test was over, once
-  find who keeps a clone of it (a static, a thread, a cycle of `Arc`s) beyond the test: keep a `Weak` there, or `join` the thread before the test ends
+  find the clone that is kept beyond the test (in a static, a thread, a cycle of `Arc`s): keep a `Weak` there, or `join` the thread before the test ends
 warning thrashing [t0, t1, t2] of 3
   the cache of locator `services` of capacity 1 evicted services that were asked for again: 3 rebuilds, 120.0 ms in all, most often Big
   `.capacity(2)` where the locator is built holds all 2 services that its tests asked for
 warning quarantined [a] of 1
-  a ended while threads that it had started still worked for w0: the lane was set aside
-  `join` what `Worker::spawn` and `wrap` started before the test ends
+  a ended while threads that it had started still worked for w0: the worker ID was retired
+  `join` the threads of `Worker::spawn` and `wrap` before the test ends
 note rebuilt [t0, t1, t2] of 3
   Big of locator `services` was built in 3 tests of run r, 240.0 ms in all: a candidate for a fixture
   if its tests can share it, `register_shared` builds it once per process; what takes long outside the process (a server, a filled database) is better started once per run
@@ -358,7 +358,7 @@ note rebuilt [t0, t1, t2] of 3
 }
 
 #[test]
-fn the_order_of_reading_changes_nothing_that_is_report() {
+fn the_order_of_reading_does_not_change_the_report() {
     let mut lanes = Vec::new();
     for worker in 0..4u64 {
         let mut lane = Lane::new("r", &format!("w{worker}"), 7);
@@ -384,7 +384,7 @@ fn the_order_of_reading_changes_nothing_that_is_report() {
 }
 
 #[test]
-fn what_nobody_began_is_an_error_with_its_line() {
+fn an_end_without_a_beginning_is_an_error_with_its_line() {
     let mut lane = Lane::new("r", "w0", 7);
     lane.end(1, 5);
     lane.text
@@ -395,8 +395,8 @@ fn what_nobody_began_is_an_error_with_its_line() {
     assert_eq!(
         problems,
         [
-            "j.ndjson:2: no `test` line of execution 5 of process 7 stands above this one",
-            "j.ndjson:3: no `process` line of process 9 stands above this one",
+            "j.ndjson:2: no `test` line of execution 5 of process 7 is above this one",
+            "j.ndjson:3: no `process` line of process 9 is above this one",
         ]
     );
 }

@@ -14,7 +14,7 @@ fn kinds(lane: &Lane) -> Vec<Kind> {
 }
 
 #[test]
-fn what_a_test_held_beyond_a_clear_and_then_dropped_is_not_held_in_the_next_one() {
+fn an_instance_dropped_by_its_test_is_not_held_by_the_next_one() {
     let mut w0 = Lane::new("r", "w0", 7);
     w0.test(1, 1, "a").built(2, 1, "Db", 1);
     w0.dropped(3, "Db", 1, Why::Cleared, 1).end(4, 1);
@@ -46,7 +46,7 @@ fn evicting(why: Option<Why>) -> Lane {
 }
 
 #[test]
-fn what_another_locator_of_that_name_evicted_is_not_rebuilt_by_the_next() {
+fn an_eviction_by_another_locator_of_the_same_name_does_not_count_as_thrashing() {
     assert_eq!(kinds(&evicting(Some(Why::Locator))), []);
     assert_eq!(kinds(&evicting(Some(Why::Cleared))), []);
     // One cache that goes on is too small, also for tests one after the other.

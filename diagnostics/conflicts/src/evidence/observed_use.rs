@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tests_of_a_process_are_in_each_others_way_and_no_worker_is_spoken_of() {
+    fn two_tests_of_a_process_conflict_and_no_worker_is_mentioned() {
         let mut seen = Seen::new();
         let found = seen.writes("a", 1).writes("b", 1).conflicts();
         assert_eq!(found.len(), 1, "{found:?}");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_not_in_its_own_way() {
+    fn a_test_does_not_conflict_with_itself() {
         let mut seen = Seen::new();
         assert_eq!(seen.writes("a", 1).writes("a", 1).conflicts(), []);
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_follow_one_another_leave_files_to_each_other_and_nothing_else() {
+    fn programs_that_run_in_sequence_share_files_and_nothing_else() {
         let mut seen = Seen::new();
         let found = seen.writes("a", 1).writes("b", 2).conflicts();
         let kinds: Vec<_> = found.iter().map(|one| (one.kind, one.overlapped)).collect();

@@ -69,7 +69,7 @@ fn step(
         _ => Err(ReadError::unreadable(
             path,
             None,
-            "neither a folder nor a journal (*.ndjson) nor a snapshot (*.json)",
+            "neither a directory nor a journal (*.ndjson) nor a snapshot (*.json)",
         )),
     }
 }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_a_runs_fixtures_is_left_alone() {
+    fn files_of_a_run_s_fixtures_are_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("runs/r");
         for name in [
@@ -161,12 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_and_is_not_there_or_not_ours_is_an_error() {
+    fn a_named_file_that_is_missing_or_foreign_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let missing = names(&dir.path().join("gone"));
         assert!(missing[0].starts_with("could not read "), "{missing:?}");
         std::fs::write(dir.path().join("a.txt"), "").unwrap();
         let other = names(&dir.path().join("a.txt"));
-        assert!(other[0].contains("neither a folder nor a journal"), "{other:?}");
+        assert!(
+            other[0].contains("neither a directory nor a journal"),
+            "{other:?}"
+        );
     }
 }

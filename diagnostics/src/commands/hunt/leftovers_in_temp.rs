@@ -36,10 +36,7 @@ pub(super) fn enter(report: &mut HuntReport, scenes: &mut dyn Scenes) {
 
 /// Returns the paths below the temporary directory that the test changed, from the observer's list of accesses.
 pub(super) fn changed_paths(test: &TestId, accesses: &str) -> Vec<String> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the tests had the same temporary directory"
-    )]
+    // The tests had the same one.
     let temp = env::temp_dir();
     let mut paths: Vec<String> = Vec::new();
     for line in accesses.lines() {

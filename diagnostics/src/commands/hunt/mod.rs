@@ -1,6 +1,7 @@
 //! `hunt`: finds out why tests fail now and then.
 
 mod budgeted_scenes;
+mod grouped_causes;
 mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
@@ -12,17 +13,18 @@ use super::suite::{choose_all, collect};
 use super::{here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport, Verdict, grouped};
+use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::rates::FailureRate;
 use crate::scene::{Outcome, TestId};
 use budgeted_scenes::BudgetedScenes;
+pub(crate) use grouped_causes::Cause;
+use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
 use repeated_command::RepeatedCommand;
 pub(crate) use shared_uses::SharedUse;
-use shared_uses::shared_uses;
 use std::error::Error;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -50,7 +52,7 @@ pub(crate) struct Hunted {
     pub(crate) ended: Ended,
     /// The runs of the command as it is.
     pub(crate) command_runs: FailureRate,
-    /// The number of documentation tests that are known by name.
+    /// The number of documentation tests that were examined, and are known by name.
     pub(crate) doc_tests: usize,
     pub(crate) report: HuntReport,
     /// The causes, each with the tests that it makes fail.
@@ -59,17 +61,6 @@ pub(crate) struct Hunted {
     /// Files that the hunt left in the packages.
     pub(crate) left: Vec<PathBuf>,
     pub(crate) is_interrupted: bool,
-}
-
-/// Tests that fail for one reason.
-#[derive(Clone, Debug)]
-pub(crate) struct Cause {
-    /// The first is the one that was investigated first.
-    pub(crate) verdicts: Vec<Verdict>,
-    /// What the tests share with the culprits, as far as it was observed.
-    pub(crate) uses: Vec<SharedUse>,
-    /// The paths in the temporary directory that a leftover may come from.
-    pub(crate) paths: Vec<String>,
 }
 
 impl Hunted {
@@ -142,7 +133,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let session = recordings::new_name();
     let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
-    let kept = observe::kept(&mut observed, &session, &dir, false, ended);
+    let kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
     let mut repeated = RepeatedCommand::default();
     repeated.add(ended, &observed_command, &observed);
     let deadline = deadline(lasted);
@@ -194,17 +185,12 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
     }
-    let causes = grouped(&report.verdicts)
-        .into_iter()
-        .map(|verdicts| Cause {
-            uses: shared_uses(verdicts[0], &kept.conflicts),
-            paths: match verdicts[0].class {
-                Class::Leftover => leftovers_in_temp::changed_paths(&verdicts[0].test, &observed.accesses),
-                _ => Vec::new(),
-            },
-            verdicts: verdicts.into_iter().cloned().collect(),
-        })
-        .collect();
+    let mut causes = causes(&report.verdicts, &kept.conflicts);
+    for cause in &mut causes {
+        if cause.verdicts[0].class == Class::Leftover {
+            cause.paths = leftovers_in_temp::changed_paths(&cause.verdicts[0].test, &observed.accesses);
+        }
+    }
     Ok(Hunted {
         command: args.command.clone(),
         tests,

@@ -239,7 +239,7 @@ impl Session<'_> {
         } else if !account.exists() {
             findings.problem(format!(
                 "{} was removed while the command ran, as `cargo clean` does, and with it the recording up to then: set \
-                 COFFERDAM_DIR to a base folder outside of the target folder",
+                 COFFERDAM_DIR to a base directory outside of the target directory",
                 account.display()
             ));
         }
@@ -322,7 +322,7 @@ fn unusable(error: &(dyn Error + 'static)) -> String {
     match source.map(io::Error::kind) {
         Some(
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull,
-        ) => format!("{error}; a session needs a writable base folder: set COFFERDAM_DIR to another one"),
+        ) => format!("{error}; a session needs a writable base directory: set COFFERDAM_DIR to another one"),
         _ => error.to_string(),
     }
 }

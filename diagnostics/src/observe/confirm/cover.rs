@@ -1,32 +1,34 @@
-//! Which tests are run at one time to see all their pairs at once: data in, data out.
+//! Grouping of tests, so that one run with all tests of a group shows all their pairs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A resource, and the tests of one place that use it: those that can meet there.
+/// The tests of one place that use one resource, and can therefore interfere there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contenders {
     pub(super) tests: BTreeSet<usize>,
     pub(super) writers: BTreeSet<usize>,
 }
 
-/// Tests to run at one time, and the crowds at whose resources they are held.
+/// Tests to run at the same time, and the contenders at whose resources they are held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RunGroup {
     pub(super) tests: Vec<usize>,
     pub(super) contenders: Vec<usize>,
 }
 
-/// Returns groups that cover these crowds. Tests that share something directly or through others are in one group, of at
-/// most `most` tests; where they are more, each group has the test that writes at most of the resources.
+/// Returns groups that cover these contenders. Tests that share a resource, directly or through other tests, are in one group
+/// of at most `most` tests. If there are more, each group includes the test that writes most of the resources. The groups of
+/// different components take turns, small groups first, since they take the least time.
 ///
-/// `held_at_once` returns how many of some crowds' resources, from the first one on, can be held in one run.
+/// `held_at_once` returns the number of these contenders' resources, from the first one on, that can be held in one run.
 pub(super) fn groups(
     contenders: &[Contenders],
     most: usize,
     held_at_once: &dyn Fn(&[usize]) -> usize,
 ) -> Vec<RunGroup> {
-    let mut groups = Vec::new();
+    let mut groups: Vec<(usize, RunGroup)> = Vec::new();
     for component in components(contenders) {
+        let first = groups.len();
         let mut rest = component.as_slice();
         while !rest.is_empty() {
             let (held, after) = rest.split_at(held_at_once(rest).clamp(1, rest.len()));
@@ -37,10 +39,8 @@ pub(super) fn groups(
                 .copied()
                 .collect();
             let mut of_tests = |tests: Vec<usize>| {
-                groups.push(RunGroup {
-                    tests,
-                    contenders: held.to_vec(),
-                });
+                let contenders = held.to_vec();
+                groups.push((groups.len() - first, RunGroup { tests, contenders }));
             };
             if tests.len() <= most {
                 of_tests(tests.into_iter().collect());
@@ -51,7 +51,7 @@ pub(super) fn groups(
                     .filter(|one| contenders[**one].writers.contains(test))
                     .count()
             };
-            // Of several the first, so that it is the same in each run.
+            // The first of several, so that each run selects the same.
             let Some(pivot) = tests
                 .iter()
                 .copied()
@@ -68,10 +68,11 @@ pub(super) fn groups(
             }
         }
     }
-    groups
+    groups.sort_by_key(|(turn, group)| (*turn, group.tests.len()));
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
-/// Returns the crowds that belong together, because a test is in several.
+/// Returns the contenders connected by common tests.
 fn components(contenders: &[Contenders]) -> Vec<Vec<usize>> {
     let mut of_test: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (number, crowd) in contenders.iter().enumerate() {
@@ -122,15 +123,15 @@ mod tests {
         let contenders = [crowd(&[0, 1], &[0]), crowd(&[2, 3], &[2]), crowd(&[1, 4], &[4])];
         assert_eq!(
             covered(&contenders, 9, 9),
-            [(vec![0, 1, 4], vec![0, 2]), (vec![2, 3], vec![1])]
+            [(vec![2, 3], vec![1]), (vec![0, 1, 4], vec![0, 2])]
         );
-        // What cannot be held at once is held in turn.
+        // Resources that cannot be held in one run are held in separate runs.
         assert_eq!(
             covered(&contenders, 9, 1),
             [
                 (vec![0, 1], vec![0]),
-                (vec![1, 4], vec![2]),
-                (vec![2, 3], vec![1])
+                (vec![2, 3], vec![1]),
+                (vec![1, 4], vec![2])
             ]
         );
     }

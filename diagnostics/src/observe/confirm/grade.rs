@@ -1,34 +1,34 @@
-//! What runs of a pair show: windows in, a grade or the next try out.
+//! Evaluation of runs: timelines in, a grade or the pauses of the next run out.
 //!
-//! A use of the resource lasts as long as the pause after it. Two uses that overlap: nothing keeps the tests apart. What
-//! happens between two uses of one test says nothing, for it may have given a lock back in between. Two that do not overlap
-//! may have come apart by chance, for one test reaches the resource later than the other. So the first test is made to stay
-//! longer than it took the second to arrive: only who still comes after it was kept waiting.
+//! A use of the resource lasts as long as the pause after it. If two uses overlap, nothing separates the tests. The time
+//! between two uses of one test says nothing, since it may have released a lock there. If no uses overlap, that may be chance,
+//! because one test reaches the resource later than the other. So the first test is held for longer than the second takes to
+//! arrive: a test that still comes afterwards was made to wait.
 
 use super::pauses::{LONGEST_PAUSE, Pauses};
 use super::timelines::{Timeline, Window};
 use cofferdam_conflicts::Grade;
 
-/// As often a pair is run to see whether it can meet.
+/// The maximum number of runs of a pair to make its uses overlap.
 const TRIES: usize = 5;
 
-/// Why a pair has no other grade: there was nothing to meet on.
+/// A reason for [`Grade::Potential`]: one of the tests did not use the resource.
 pub(super) const NOT_BOTH: &str = "run again, the two did not both use it";
 
-/// The same: neither would be in the other's way.
+/// A reason for [`Grade::Potential`]: both only read it.
 pub(super) const NOT_CHANGED: &str = "run again, neither of the two changed it";
 
-/// The same: a run was stopped.
+/// A reason for [`Grade::Potential`]: a run was stopped.
 pub(super) const TIMED_OUT: &str = "run again, the two did not end in time, and did not meet until then";
 
-/// The same: they could not be brought together.
+/// A reason for [`Grade::Potential`]: no pause within the limit makes the uses overlap.
 pub(super) const TOO_FAR: &str = "run again, the two used it too far apart to be brought together";
 
 pub(super) const IN_STD: &str =
     "run again, they were apart, and so were all who use a variable: std has a lock there";
 
 pub(super) const NOT_HELD: &str = "run again, the two could not be held at it";
-/// The same: it could not be run.
+/// A reason for [`Grade::Potential`]: the tests could not be run.
 pub(super) const NOT_STARTED: &str = "its program cannot be started again";
 
 const BOTH_READ: &str = "run again, both read it at one time, and one of them changed it later";
@@ -38,20 +38,20 @@ const AMONG_OTHERS: &str = "run again among others, what kept the two apart is u
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PairRun {
     pub(super) pauses: Pauses,
-    /// Nothing for a test that did not use the resource.
+    /// `None` for a test that did not use the resource.
     pub(super) windows: [Option<Window>; 2],
-    /// Whether both used the resource at one time, of which one changed it.
+    /// Set if two uses overlapped, one of which was a change.
     pub(super) met: bool,
-    /// Whether both read it at one time, and one of them changed it later.
+    /// Set if both read it at the same time and one of them changed it later.
     pub(super) both_read: bool,
-    /// Whether one of them changed it, this time.
+    /// Set if one of them changed it in this run.
     pub(super) changed: bool,
-    /// Whether both ended in time.
+    /// Set if both ended in time.
     pub(super) ended: bool,
 }
 
 impl PairRun {
-    /// Reads a run of two tests, held at one resource.
+    /// Summarizes a run of two tests that was held at one resource.
     pub(super) fn new(pauses: Pauses, timelines: &[Timeline], ended: bool) -> Self {
         let [a, b] = [&timelines[0], &timelines[1]];
         Self {
@@ -73,34 +73,34 @@ pub(super) fn count(tries: &[PairRun]) -> u32 {
     u32::try_from(tries.len()).unwrap_or(u32::MAX)
 }
 
-/// What follows from the runs so far.
+/// The next step after the runs so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     RunAgain(Pauses),
-    /// Runs in which one test is held where it reads, while the other goes on to its change.
+    /// Hold one test where it reads while the other continues to its change.
     HoldReader,
     Graded(Grade, String),
 }
 
-/// The reason for that grade, too, when all resources of a pair were held.
+/// The reason for [`Grade::Unguarded`].
 pub(super) const OVERLAPPED: &str = "both used it at one time";
 pub(super) const WAITED: &str = "run again with pauses, one always waited until the other was done with it";
 
-/// What one run with several tests shows of two of them at one resource.
+/// The evidence of one run about two of its tests and one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RunEvidence {
-    /// They used it at one time.
+    /// Their uses overlapped.
     Overlapped,
-    /// The second came only after the first had left it, and nothing but the first kept it away.
+    /// The second used it only after the first was done, and nothing but the first can have delayed it.
     Waited,
-    /// Neither, and why.
+    /// Neither, with the reason.
     Inconclusive(&'static str),
 }
 
-/// Weighs what the run of a group shows of two of its tests.
+/// Evaluates the run of a group for two of its tests.
 ///
-/// `arrivals` has how long each test takes to its first use of one of the group's resources when it runs alone, in
-/// microseconds; `shared` has the resources that the two share.
+/// `arrivals` has the time, in microseconds, that each test needs to reach the first of the group's resources when it runs
+/// alone; `shared` has the resources that the two tests share.
 pub(super) fn weigh(
     timelines: &[Timeline],
     arrivals: &[Option<u64>],
@@ -143,15 +143,15 @@ pub(super) fn weigh(
     let Some(expected) = expected.filter(|expected| *expected <= early.to) else {
         return Inconclusive(TOO_FAR);
     };
-    // It must not have been on its way through another resource of the group.
+    // Another resource of the group may have delayed it.
     if timelines[waiting].first() < Some(early.to) {
         return Inconclusive(TOO_FAR);
     }
-    // What the early one did after it had left says nothing of what kept the late one away.
+    // A later use by the early test may be outside of the guard that delayed the late test.
     if !timeline.uses_only_within(resource, shared) {
         return Inconclusive(TOO_FAR);
     }
-    // A third test inside its own pause could be what kept the late one away.
+    // A third test that was pausing may have delayed the late one.
     let from = early.from.max(expected);
     let others = timelines
         .iter()
@@ -164,12 +164,12 @@ pub(super) fn weigh(
     Waited
 }
 
-/// Returns how much later than alone a test may arrive without having been kept waiting, in microseconds.
+/// Returns the normal variation of an arrival time, in microseconds. A test that is later than that was delayed.
 pub(super) fn margin(arrival: u64) -> u64 {
     (arrival / 2).clamp(40_000, 400_000)
 }
 
-/// Judges runs of one pair in which no test failed. `begin` has the pauses of the first run.
+/// Decides after these runs of a pair, in which no test failed. `begin` has the pauses of the first run.
 pub(super) fn judge(tries: &[PairRun], begin: Pauses) -> Decision {
     if tries.iter().any(|one| one.met) {
         return Decision::Graded(Grade::Unguarded, OVERLAPPED.to_owned());
@@ -182,7 +182,7 @@ pub(super) fn judge(tries: &[PairRun], begin: Pauses) -> Decision {
         return potential(TIMED_OUT);
     }
     let Some([a, b]) = last.both() else {
-        // What was not there this time may be next time: one makes what the other looks for.
+        // The next run may differ: one test may create what the other looks for.
         return if tries.len() < 2 {
             Decision::RunAgain(begin)
         } else {
@@ -208,7 +208,7 @@ pub(super) fn judge(tries: &[PairRun], begin: Pauses) -> Decision {
     if !early.paused {
         return potential(NOT_HELD);
     }
-    // How soon the second was seen to come, where the first came first as well.
+    // The second test's delay after the first in an earlier run with the same order.
     let arrival = |one: &PairRun| {
         let both = one.both()?;
         (both[first].from <= both[second].from).then(|| both[second].from - both[first].from)
@@ -223,7 +223,7 @@ pub(super) fn judge(tries: &[PairRun], begin: Pauses) -> Decision {
         return Decision::Graded(Grade::Guarded, WAITED.to_owned());
     }
     let soonest = before.unwrap_or(u64::MAX).min(late.from - early.from);
-    // Up to twice as long as it took, for a machine is not always equally fast.
+    // Up to twice that long, because the speed of the machine varies.
     let wanted = soonest + soonest.min(500_000) + 80_000;
     let wanted = wanted.saturating_sub(early.length()).div_ceil(1000);
     let pauses = Pauses {
@@ -240,7 +240,7 @@ pub(super) fn judge(tries: &[PairRun], begin: Pauses) -> Decision {
 mod tests {
     use super::*;
 
-    /// Two tests that reach the resource after so many milliseconds and use it so often; with a lock or without.
+    /// Two tests with the time at which each reaches the resource, in milliseconds, and the number of its uses.
     struct Pair {
         arrive: [u64; 2],
         uses: [u64; 2],
@@ -277,7 +277,7 @@ mod tests {
             }
         }
 
-        /// The grade, and after how many tries.
+        /// Returns the grade and the number of runs that it took.
         fn graded(&self) -> (Grade, usize) {
             let mut tries = Vec::new();
             loop {
@@ -298,13 +298,13 @@ mod tests {
             ([0, 0], [1, 1], true, Grade::Guarded, 2),
             ([0, 0], [8, 3], true, Grade::Guarded, 2),
             ([30, 0], [2, 1], true, Grade::Guarded, 2),
-            // Without a pause that grows, these would look guarded.
+            // Without a growing pause, these would look guarded.
             ([0, 100], [1, 1], false, Grade::Unguarded, 2),
             ([900, 0], [1, 1], false, Grade::Unguarded, 2),
             ([0, 700], [1, 1], true, Grade::Guarded, 2),
-            // Many uses take long by themselves.
+            // Many uses take long even without a lock.
             ([0, 0], [40, 40], true, Grade::Guarded, 2),
-            // Not to be brought together within reason.
+            // No acceptable pause makes these overlap.
             ([0, 9000], [1, 1], false, Grade::Potential, 1),
             ([0, 9000], [1, 1], true, Grade::Potential, 1),
         ] {
@@ -355,13 +355,13 @@ mod tests {
         let ab = one(window(0, 80), window(100, 180));
         let ba = one(window(300, 380), window(0, 200));
         assert_eq!(grade(&[ab.clone(), ba.clone()]), None);
-        // A third run in an order that is known by now does.
+        // A third run in the order of one of the first two does.
         let long = one(window(0, 200), window(210, 300));
         assert_eq!(
             grade(&[ab.clone(), ba.clone(), long.clone()]),
             Some(Grade::Guarded)
         );
-        // But not if std's lock alone explains it: then both are to pause at every variable.
+        // Not if std's lock explains the wait: then both are to pause at every variable.
         let mut waited_for_std = long;
         waited_for_std.windows[1].as_mut().unwrap().waited_for_std = true;
         let tries = [ab, ba, waited_for_std.clone()];
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn it_ends() {
-        // The order changes with every run, and the second is always just out of reach.
+        // The order changes with every run, and the second test always comes just too late.
         let mut tries = Vec::new();
         while let Decision::RunAgain(pauses) = judge(&tries, Pauses::USUAL) {
             let (a, b) = (window(0, 80), window(81 + 40 * tries.len() as u64, 300));
@@ -414,7 +414,7 @@ mod tests {
         }
     }
 
-    /// A test of a group: when it arrives at the guard, and which guard it takes, if any. One resource.
+    /// The timelines and solo arrivals of a group at one resource. Each test has its arrival at the guard and its guard, if any.
     fn group(tests: &[(u64, Option<u32>)]) -> (Vec<Timeline>, Vec<Option<u64>>) {
         let pause = 1000 * Pauses::OF_MANY.first;
         let mut free: std::collections::HashMap<u32, u64> = std::collections::HashMap::new();
@@ -465,7 +465,7 @@ mod tests {
         let tests = [(0, Some(1)), (1, Some(1)), (2, None)];
         assert_eq!(weighed(&tests, [0, 2]), RunEvidence::Overlapped);
         assert_eq!(weighed(&tests, [0, 1]), RunEvidence::Inconclusive(AMONG_OTHERS));
-        // One that comes when all have left shows nothing.
+        // A test that arrives after all others are done shows nothing.
         let tests = [(0, Some(1)), (1, Some(1)), (900, None)];
         assert_eq!(weighed(&tests, [0, 2]), RunEvidence::Inconclusive(TOO_FAR));
         assert_eq!(weighed(&tests, [0, 1]), RunEvidence::Waited);
@@ -475,13 +475,13 @@ mod tests {
     fn what_another_guard_kept_away_is_not_guarded_by_this_one() {
         let tests = [(0, Some(1)), (0, Some(2)), (1, Some(2))];
         assert_eq!(weighed(&tests, [0, 1]), RunEvidence::Overlapped);
-        // The third comes after the first, for it waited for the second.
+        // The third comes after the first because it waited for the second.
         assert_eq!(weighed(&tests, [0, 2]), RunEvidence::Inconclusive(AMONG_OTHERS));
     }
 
     #[test]
     fn two_reads_at_one_time_with_a_change_after_them_show_neither_a_meeting_nor_a_guard() {
-        // The first makes it for both, then both read it, and the second changes it again.
+        // The first creates the resource, both read it, and the second changes it.
         let uses = [
             vec![(0, 80_000, true), (80_000, 160_000, false)],
             vec![(85_000, 165_000, false), (165_000, 245_000, true)],
@@ -520,7 +520,7 @@ mod tests {
             weigh(&waited_for_std, &arrivals, [0, 1], &[0], 0),
             RunEvidence::Inconclusive(IN_STD)
         );
-        // The second resource is used outside of what keeps the two apart at the first.
+        // The second resource is used outside of the guard of the first.
         for timeline in &mut timelines {
             timeline.uses.push(Vec::new());
         }

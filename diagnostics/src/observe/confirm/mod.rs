@@ -1,9 +1,14 @@
-//! Runs the tests that met once more and grades their pairs.
+//! Reruns the tests of conflicts with pauses at the shared resources, and grades their pairs.
 //!
-//! `suite` has the tests, `cover` the groups that run at one time, `pairs` the pairs left to run; `pauses` says how long they
-//! pause, `rerun` runs them, `windows` reads what the observer wrote of that, `grade` judges, `readers` tells a lock for
-//! readers and writers from none, `proof` says when a failure is no chance, `outcome` enters the grades into the
-//! findings. All but `rerun` are data in, data out; `steps` takes a test from one to the next.
+//! - `steps` schedules the reruns of all tests through `task_queue`; `proving` goes on with those that failed.
+//! - `subjects` lists the tests, `cover` groups those that can run together, `pairs` selects the pairs to try.
+//! - `pauses` computes how long the tests pause; `rerun` runs them; `timelines` reads the observer's logs of the rerun.
+//! - `grade` decides from timelines whether two tests overlapped or one waited. `env_lock` recognizes waits for std's own
+//!   lock, `reader_locks` distinguishes a reader-writer lock from no lock.
+//! - `proof` decides whether a failure is more than chance. `outcome` enters the grades into the conflicts.
+//!
+//! Only `rerun` starts processes. `cover`, `pairs`, `pauses`, `grade`, `reader_locks`, `proof` and `outcome` are
+//! functions of their arguments.
 
 mod cover;
 mod env_lock;
@@ -27,7 +32,7 @@ use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
 use rerun::Rerunner;
 pub(crate) use rerun::StoppedRun;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -43,40 +48,41 @@ pub(crate) struct ConfirmOptions {
     pub(crate) jobs: usize,
 }
 
-/// What reruns did besides grading the findings.
+/// Side effects of the reruns, for the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RerunReport {
-    /// Tests that were stopped.
+    /// Runs that were stopped, because they took too long or the time was over.
     pub(crate) stopped: Vec<StoppedRun>,
-    /// Files that are in the packages since then.
+    /// Files in the packages that did not exist before the reruns.
     pub(crate) left: Vec<PathBuf>,
 }
 
-/// What can be reported while it goes on.
+/// A step of a confirmation, for its progress display.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ConfirmEvent<'a> {
     Begun {
         pairs: usize,
         budget: Duration,
     },
-    /// One pair has its grade, or a graver one than before.
+    /// A pair got its first grade, or a more severe one.
     Graded {
         resource: &'a Resource,
         tests: [&'a str; 2],
         grade: Grade,
-        /// Whether it is the pair's first.
+        /// Set for the pair's first grade.
         first: bool,
     },
     Over {
-        /// Pairs without a grade: there was no time for them.
+        /// The number of pairs without a grade, because the time was over.
         left: usize,
     },
 }
 
-/// Grades the conflicts; an interruption ends it early. A role that a test has only when it runs alone is entered too.
+/// Grades the conflicts, and removes those that follow from another one; an interruption ends it early. Also records the tests
+/// that change a resource only when they run alone.
 pub(crate) fn confirm(
     launch: &Launch,
-    conflicts: &mut [Conflict],
+    conflicts: &mut Vec<Conflict>,
     options: ConfirmOptions,
     interruption: &Interruption,
     see: &(dyn Fn(ConfirmEvent<'_>) + Sync),
@@ -95,17 +101,19 @@ pub(crate) fn confirm(
         graded: Mutex::default(),
         see,
     };
-    let is_over = {
+    let (is_over, consequences) = {
         let steps = Confirmation::new(&rerunner, &grades, options);
         steps.run_alone(&suite);
         suite.take_roles();
+        let consequences = suite.reached_by_variables();
+        suite.leave_out(&consequences);
         steps.grade(&suite);
         let is_over = rerunner.is_over();
         steps.prove(&suite);
-        is_over
+        (is_over, consequences)
     };
     let graded = grades.into_pairs();
-    // A role that a test has only alone makes further pairs.
+    // A test that is a writer only when it runs alone adds pairs.
     let chosen: Vec<pairs::ChosenPairs> = (0..conflicts.len())
         .map(|conflict| suite.chosen(conflict))
         .collect();
@@ -119,6 +127,12 @@ pub(crate) fn confirm(
     enter_roles(&suite, conflicts);
     enter_failures(&suite, conflicts);
     outcome::enter(graded, &chosen, conflicts);
+    let mut finding = 0..;
+    conflicts.retain(|_| {
+        finding
+            .next()
+            .is_none_or(|finding| !consequences.contains(&finding))
+    });
     see(ConfirmEvent::Over { left });
     let stopped = rerunner.stopped();
     let mut left: BTreeSet<PathBuf> = snapshot.new_files().into_iter().collect();
@@ -129,8 +143,8 @@ pub(crate) fn confirm(
     }
 }
 
-/// Enters the roles that tests had alone. The line in the test is that of its first use in the suite; the innermost line of
-/// the write is not known.
+/// Adds a write to tests that changed the resource only when they ran alone. Its line in the test is that of the test's first
+/// use in the suite; the innermost line is not known.
 fn enter_roles(suite: &RerunSuite, conflicts: &mut [Conflict]) {
     for (entry, conflict) in suite.conflict_tests.iter().zip(conflicts) {
         let Some(entry) = entry else { continue };
@@ -152,7 +166,7 @@ fn enter_roles(suite: &RerunSuite, conflicts: &mut [Conflict]) {
     }
 }
 
-/// Enters which tests fail when they are started by their names alone, for their runs show little.
+/// Marks the tests that fail when started by name alone, since their reruns show little.
 fn enter_failures(suite: &RerunSuite, conflicts: &mut [Conflict]) {
     for (entry, conflict) in suite.conflict_tests.iter().zip(conflicts) {
         let subjects = entry.iter().flat_map(|entry| &entry.subjects);
@@ -163,7 +177,7 @@ fn enter_failures(suite: &RerunSuite, conflicts: &mut [Conflict]) {
     }
 }
 
-/// A pair, by finding and tests, of which the first has the smaller number.
+/// A pair: the conflict, and the positions of its two tests in ascending order.
 type Key = (usize, [usize; 2]);
 
 fn sorted([a, b]: [usize; 2]) -> [usize; 2] {
@@ -178,7 +192,7 @@ struct Grades<'a> {
 }
 
 impl Grades<'_> {
-    /// Enters a grade, which replaces one that says less. `tests` are in the order in which `why` speaks of them.
+    /// Records a grade if it is stronger than the one so far. `tests` are in the order in which `why` names them.
     fn enter(&self, finding: usize, tests: [usize; 2], grade: Grade, why: String, tries: u32) {
         let mut graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (finding, sorted(tests));
@@ -214,13 +228,30 @@ impl Grades<'_> {
         graded.get(&(finding, sorted(tests))).map(|pair| pair.grade)
     }
 
-    /// Returns whether the pair was tried, and that showed something.
+    /// Returns whether a rerun of the pair had a result.
     fn is_decided(&self, finding: usize, tests: [usize; 2]) -> bool {
         self.of(finding, tests)
             .is_some_and(|grade| grade != Grade::Potential)
     }
 
-    /// Returns the number of pairs with that grade, and the keys.
+    /// Returns the tests of a finding that are in a pair with a result.
+    fn decided_tests(&self, finding: usize) -> HashSet<usize> {
+        let graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = graded
+            .iter()
+            .filter(|((of, _), pair)| *of == finding && pair.grade != Grade::Potential);
+        own.flat_map(|((_, tests), _)| *tests).collect()
+    }
+
+    /// Returns whether tests of the finding were seen to interfere.
+    fn is_unguarded(&self, finding: usize) -> bool {
+        let graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
+        graded
+            .iter()
+            .any(|((of, _), pair)| *of == finding && pair.grade >= Grade::Unguarded)
+    }
+
+    /// Returns the pairs with that grade.
     fn with(&self, grade: Grade) -> Vec<Key> {
         let graded = self.graded.lock().unwrap_or_else(PoisonError::into_inner);
         let own = graded.iter().filter(|(_, pair)| pair.grade == grade);
@@ -234,7 +265,7 @@ impl Grades<'_> {
     }
 }
 
-/// What is known replaces what is not; of what is known, the graver.
+/// Returns the rank of a grade: any result replaces `Potential`, and a more severe one replaces a less severe one.
 fn strength(grade: Grade) -> u8 {
     match grade {
         Grade::Potential => 0,

@@ -3,10 +3,10 @@
 use super::Key;
 use super::grade::{NOT_BOTH, NOT_CHANGED};
 use super::pairs::ChosenPairs;
-use cofferdam_conflicts::{Conflict, Grade, Pair};
+use cofferdam_conflicts::{Conflict, Grade, NO_COMMON_LOCK, Pair};
 use std::collections::{BTreeSet, HashMap};
 
-/// Enters the grades into the conflicts. `chosen` has the pairs to try of each.
+/// Writes the grades into the conflicts. `chosen` has the selected pairs of each.
 pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[ChosenPairs], conflicts: &mut [Conflict]) {
     let mut graded: Vec<(Key, Pair)> = graded.into_iter().collect();
     graded.sort_by_key(|(key, _)| *key);
@@ -14,7 +14,7 @@ pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[ChosenPairs], conflict
         let own = graded.iter().filter(|((of, _), _)| *of == index);
         conflict.pairs = own.map(|(_, pair)| pair.clone()).collect();
         settle(&mut conflict.pairs);
-        // The gravest first, and of those in the order of their tests.
+        // A stable sort: pairs of one grade stay in the order of their tests.
         conflict.pairs.sort_by_key(|pair| std::cmp::Reverse(pair.grade));
         conflict.pair_count = chosen.total;
         let grade = match of_pairs(conflict.pairs.iter()) {
@@ -22,6 +22,9 @@ pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[ChosenPairs], conflict
             grade => grade,
         };
         conflict.grade = Some(grade);
+        if grade < Grade::Unguarded {
+            conflict.message = conflict.message.replace(NO_COMMON_LOCK, "");
+        }
         for (position, test) in conflict.tests.iter_mut().enumerate() {
             let mut own = conflict
                 .pairs
@@ -37,7 +40,7 @@ pub(super) fn enter(graded: HashMap<Key, Pair>, chosen: &[ChosenPairs], conflict
     }
 }
 
-/// Returns the gravest grade of the pairs that were tried: one of which nothing is known takes nothing from the others.
+/// Returns the most severe grade of the pairs with a result. Pairs without one do not weaken it.
 fn of_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Grade {
     let tried = pairs
         .map(|pair| pair.grade)
@@ -45,16 +48,17 @@ fn of_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Grade {
     tried.max().unwrap_or(Grade::Potential)
 }
 
-/// Returns whether each test of the chosen pairs is in one that was tried. What keeps some tests apart says nothing of the
-/// others: they may take another lock, or none.
+/// Returns whether each test of the chosen pairs is in a pair with a result. A lock that separates some tests says nothing
+/// about the others, which may take another lock or none.
 fn is_covered(pairs: &[Pair], chosen: &ChosenPairs) -> bool {
     let tried = pairs.iter().filter(|pair| pair.grade != Grade::Potential);
     let tried: BTreeSet<usize> = tried.flat_map(|pair| pair.tests).collect();
     chosen.pairs.iter().flatten().all(|test| tried.contains(test))
 }
 
-/// Two that did not both use it, or of which neither changed it, had met on what a third test left or took away. Where each
-/// of them is kept apart from somebody, and nobody was seen to meet, they stand behind the same thing.
+/// Grades pairs as guarded that did not both use the resource, or did not change it. In the suite they conflicted because of
+/// a third test, which created or removed it. If each of the two is guarded against another test, and no pair overlapped, one
+/// guard covers them all.
 fn settle(pairs: &mut [Pair]) {
     if pairs.iter().any(|pair| pair.grade > Grade::Potential) {
         return;
@@ -83,7 +87,7 @@ mod tests {
         }
     }
 
-    fn constant_vars(pairs: &[Pair]) -> Vec<Grade> {
+    fn settled(pairs: &[Pair]) -> Vec<Grade> {
         let mut pairs = pairs.to_vec();
         settle(&mut pairs);
         pairs.iter().map(|pair| pair.grade).collect()
@@ -128,7 +132,7 @@ mod tests {
         let met = pair([1, 4], Unguarded, "");
         let with = |more: &[&Pair]| {
             let more = more.iter().map(|pair| (*pair).clone());
-            constant_vars(&waits.iter().cloned().chain(more).collect::<Vec<_>>())
+            settled(&waits.iter().cloned().chain(more).collect::<Vec<_>>())
         };
         assert_eq!(with(&[&absent]), [Guarded, Guarded, Guarded]);
         let idle = pair([0, 2], Potential, NOT_CHANGED);
@@ -136,6 +140,6 @@ mod tests {
         assert_eq!(with(&[&other]), [Guarded, Guarded, Potential]);
         assert_eq!(with(&[&stranger]), [Guarded, Guarded, Potential]);
         assert_eq!(with(&[&absent, &met]), [Guarded, Guarded, Potential, Unguarded]);
-        assert_eq!(constant_vars(&[absent]), [Potential]);
+        assert_eq!(settled(&[absent]), [Potential]);
     }
 }

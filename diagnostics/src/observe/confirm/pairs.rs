@@ -1,36 +1,39 @@
-//! Which two tests are run once more: data in, data out.
+//! Selection of the pairs to rerun.
 
-/// As many pairs of one resource are all tried; of more a choice is.
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// The maximum number of pairs per resource of which all are tried. Of more, a selection is.
 pub(super) const EXHAUSTIVE: usize = 12;
 
-/// A test of a finding, by its position there.
+/// A test of a conflict, by its position in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) test: usize,
     pub(super) writes: bool,
-    /// Stands for what it can meet others within: its process, or its run.
+    /// The number of the process or run within which it can interfere with others.
     pub(super) place: u32,
 }
 
-/// How the two of a pair can be in each other's way.
+/// The way in which two tests can interfere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timing {
-    /// At one time, within their place.
+    /// At the same time, in one place.
     Concurrent,
     /// One after the other, in two places.
     Sequential,
 }
 
-/// What to try of one finding.
+/// The pairs to try of one conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ChosenPairs {
     pub(super) pairs: Vec<[usize; 2]>,
-    /// How many there are of which the pairs are a choice.
+    /// The number of pairs from which they were selected.
     pub(super) total: u64,
 }
 
-/// The pairs to try. In a big group each test is in at least one pair with a test that writes, if it has such a
-/// partner at all: what is not guarded between any two is then seen with one of its partners.
+/// Returns the pairs to try. In a large group each test is in at least one pair with a writer, if there is one that it can
+/// interfere with: a missing guard then shows in one of its pairs.
 pub(super) fn chosen(members: &[Member], timing: Timing) -> ChosenPairs {
     let may_meet = |a: &Member, b: &Member| {
         a.test != b.test && (a.writes || b.writes) && (a.place == b.place) == (timing == Timing::Concurrent)
@@ -48,7 +51,7 @@ pub(super) fn chosen(members: &[Member], timing: Timing) -> ChosenPairs {
     let mut pairs: Vec<[usize; 2]> = Vec::new();
     let mut next = 0;
     for member in members {
-        // Each with the next of those who write, in a circle, so that none of these is always left out.
+        // Round-robin over the writers, so that all of them get a partner.
         let circle = writers
             .iter()
             .cycle()
@@ -67,7 +70,33 @@ pub(super) fn chosen(members: &[Member], timing: Timing) -> ChosenPairs {
     ChosenPairs { pairs, total }
 }
 
-/// How many pairs there are, without making them.
+/// Two tests that are run together, and the findings on which they meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TestPair {
+    pub(super) tests: [usize; 2],
+    pub(super) findings: Vec<usize>,
+}
+
+/// Returns the pairs in the order of their runs, for at most that many turns. `findings` has the pairs of each finding, the
+/// most promising first. The findings take turns: time runs out for further pairs of one finding before it does for the first
+/// pair of another.
+pub(super) fn in_turns(findings: impl Iterator<Item = Vec<[usize; 2]>>, most: usize) -> Vec<TestPair> {
+    let mut pairs: BTreeMap<[usize; 2], (usize, Vec<usize>)> = BTreeMap::new();
+    for (finding, tests) in findings.enumerate() {
+        for (turn, tests) in tests.into_iter().enumerate() {
+            let (first_turn, of) = pairs.entry(tests).or_insert((turn, Vec::new()));
+            *first_turn = turn.min(*first_turn);
+            of.push(finding);
+        }
+    }
+    let mut pairs: Vec<_> = pairs.into_iter().filter(|(_, (turn, _))| *turn < most).collect();
+    // Pairs that decide several findings first.
+    pairs.sort_by_key(|(_, (turn, findings))| (*turn, Reverse(findings.len())));
+    let pair = |(tests, (_, findings))| TestPair { tests, findings };
+    pairs.into_iter().map(pair).collect()
+}
+
+/// Returns the number of pairs without listing them.
 pub(super) fn count(members: &[Member], timing: Timing) -> u64 {
     let pairs_of = |writers: u64, readers: u64| writers * writers.saturating_sub(1) / 2 + writers * readers;
     let mut places: Vec<u32> = members.iter().map(|member| member.place).collect();
@@ -91,7 +120,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// `w0` writes in place 0, `r1` reads in place 1.
+    /// Returns members by words: `w0` writes in place 0, `r1` reads in place 1.
     fn members(words: &[&str]) -> Vec<Member> {
         let member = |(test, word): (usize, &&str)| Member {
             test,
@@ -108,7 +137,7 @@ mod tests {
             (&["w0", "w0", "r0"], Timing::Concurrent, &[[0, 1], [0, 2], [1, 2]]),
             (&["w0", "r0", "r0"], Timing::Concurrent, &[[0, 1], [0, 2]]),
             (&["r0", "r0"], Timing::Concurrent, &[]),
-            // Two programs that follow one another.
+            // Two programs that run one after the other.
             (&["w0", "r0", "r1", "w1"], Timing::Concurrent, &[[0, 1], [2, 3]]),
             (&["w0", "r0", "r1"], Timing::Sequential, &[[0, 2]]),
             (&["w0", "w0"], Timing::Sequential, &[]),
@@ -141,6 +170,30 @@ mod tests {
                 .collect();
             assert_eq!(writers_met.len(), writers, "all who write take their turn");
         }
+    }
+
+    #[test]
+    fn findings_take_turns_and_a_pair_of_several_findings_comes_first() {
+        let findings = [
+            vec![[0, 1], [0, 2], [1, 2]],
+            vec![[4, 5]],
+            vec![[6, 7], [0, 2]],
+            vec![[6, 7], [4, 5]],
+        ];
+        let order = |most| {
+            let pairs = in_turns(findings.iter().cloned(), most);
+            let pairs = pairs.into_iter().map(|pair| (pair.tests, pair.findings));
+            pairs.collect::<Vec<_>>()
+        };
+        let all = [
+            ([4, 5], vec![1, 3]),
+            ([6, 7], vec![2, 3]),
+            ([0, 1], vec![0]),
+            ([0, 2], vec![0, 2]),
+            ([1, 2], vec![0]),
+        ];
+        assert_eq!(order(usize::MAX), all);
+        assert_eq!(order(1), all[..3]);
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! How long tests pause at a resource, so that two without a guard between them overlap.
+//! Pauses at a resource, long enough for two tests without a guard to overlap there.
 
-/// In milliseconds: the pause after a thread's first use of the resource, and after each of the others.
+/// The pauses of a run, in milliseconds: after a thread's first use of the resource, and after each later use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pauses {
     pub(super) first: u64,
     pub(super) others: u64,
-    /// At all variables, not only at the one. Who pauses at a variable holds std's lock around them, so that the other comes
-    /// as far as its own next variable; where both pause at each, they take turns, and one comes to the wanted one while
-    /// the other is there.
+    /// Pauses at all variables, not only at the resource. A test that pauses at a variable holds std's lock around all of
+    /// them, so the other test stops at its own next variable. If both pause at each, they take turns, and one reaches the
+    /// resource while the other is there.
     pub(super) everywhere: bool,
-    /// The test with pauses of its own.
+    /// The test with different pauses.
     pub(super) held: Option<HeldTest>,
 }
 
@@ -30,7 +30,7 @@ impl Pauses {
         held: None,
     };
 
-    /// For many tests at once: where a guard lets in one at a time, their pauses add up.
+    /// The pauses of a group. Shorter, because the pauses of tests that a guard lets in one at a time add up.
     pub(super) const OF_MANY: Self = Self {
         others: 20,
         ..Self::USUAL
@@ -41,7 +41,7 @@ impl Pauses {
         ..Self::USUAL
     };
 
-    /// Returns the first pause of that test of the run, and each of its others.
+    /// Returns the first and the later pauses of the test at this position in the run.
     pub(super) fn of(self, test: usize) -> (u64, u64) {
         match self.held {
             Some(held) if held.test == test => (held.first, held.others),
@@ -49,18 +49,18 @@ impl Pauses {
         }
     }
 
-    /// Returns each pause of a process that a test started, which does not know its test.
+    /// Returns each pause of a process that a test started, which does not know its test's position.
     pub(super) fn of_child(self) -> u64 {
         self.held.map_or(self.others, |held| held.others)
     }
 
-    /// Returns these pauses with a first one that lasts until a test has arrived that comes so many microseconds later;
-    /// `None` if that is too long.
+    /// Returns these pauses with the first long enough for a test that arrives `later` microseconds later; `None` if that is
+    /// too long.
     pub(super) fn until_arrival(self, later: u64) -> Option<Self> {
         let first = self.first + (later + later.min(500_000)).div_ceil(1000);
         (first <= LONGEST_PAUSE).then_some(Self { first, ..self })
     }
 }
 
-/// No test is made to wait longer, in milliseconds: then it would rather fail for that than for what it met.
+/// The longest pause in milliseconds. A longer one could itself make the test fail, by a timeout.
 pub(super) const LONGEST_PAUSE: u64 = 2_500;

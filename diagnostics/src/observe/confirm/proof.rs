@@ -1,9 +1,9 @@
-//! When a failure is shown to come from the other test.
+//! Statistical proof that a test fails because of the other one.
 
 use super::pauses::Pauses;
 use crate::rates::{FailureRate, p_value};
 
-/// Pauses that bring out a failure: after the usual ones, such as lead to other meetings.
+/// Pauses that may cause a failure: the usual ones, then ones that overlap differently.
 pub(super) const PAUSES: [Pauses; 3] = [
     Pauses::USUAL,
     Pauses {
@@ -21,25 +21,25 @@ pub(super) const PAUSES: [Pauses; 3] = [
 pub(super) const CHECKPOINTS: [u32; 2] = [4, 10];
 /// The number of solo runs with the same pauses.
 pub(super) const SOLO_RUNS: u32 = 10;
-/// The greatest probability of a chance result that is accepted, over all looks.
+/// The significance level over all checkpoints together.
 const ACCEPTED: f64 = 0.05;
 
-/// Returns the probability that so many failures are chance, if it is small enough. What two looks accept together is what
-/// one may.
-pub(super) fn display_path(beside: FailureRate, alone: FailureRate) -> Option<f64> {
+/// Returns the p-value if the test fails significantly more often beside the other. Each checkpoint is a chance to find that
+/// by accident, so they share the level (Bonferroni).
+pub(super) fn significance(beside: FailureRate, alone: FailureRate) -> Option<f64> {
     let p = p_value(beside, alone);
     (alone.runs >= SOLO_RUNS && p < ACCEPTED / CHECKPOINTS.len() as f64).then_some(p)
 }
 
-/// The number of runs beside the other test, at most, for a test that fails alone.
+/// The maximum number of runs beside the other test for a test that fails alone.
 pub(super) const BESIDE_RUNS: u32 = 4;
 
-/// Returns whether a test that fails alone passes because of the other: its rates differ by more than chance.
+/// Returns whether a test that fails alone passes significantly more often beside the other.
 pub(super) fn needs_other(alone: FailureRate, beside: FailureRate) -> bool {
     alone.runs >= SOLO_RUNS && p_value(alone, beside) < ACCEPTED
 }
 
-/// The rates in words.
+/// Returns the rates as a clause of a report.
 pub(super) fn rates(victim: &str, other: &str, beside: FailureRate, alone: FailureRate) -> String {
     format!(
         "{victim} failed in {} of {} runs beside {other} and in {} of {} alone",
@@ -79,7 +79,7 @@ mod tests {
             (rate(4, 4), rate(0, 9), false),
         ] {
             assert_eq!(
-                display_path(beside, alone).is_some(),
+                significance(beside, alone).is_some(),
                 is_shown,
                 "{beside:?} {alone:?}"
             );

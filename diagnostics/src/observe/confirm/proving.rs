@@ -2,11 +2,12 @@
 //! whose hold repeats the failure.
 
 use super::grade;
+use super::pairs::TestPair;
 use super::pauses::Pauses;
 use super::proof::{self, CHECKPOINTS, SOLO_RUNS};
 use super::rerun::{Runnable, TestOutcome, held_at_once};
 use super::sorted;
-use super::steps::{Confirmation, TestPair};
+use super::steps::Confirmation;
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
 use crate::rates::FailureRate;
@@ -16,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// The number of pairs of a finding whose failure is proven; of the other pairs, an overlap suffices.
+/// The number of pairs per conflict whose failure is proven. For the others an overlap suffices.
 const PROOFS: usize = 3;
-/// The number of runs, of `ISOLATING`, that must fail while a single resource is held for it to be the cause.
+/// Of `ISOLATING` runs held at one resource alone, the number that must fail for it to be the cause.
 const ISOLATED: u32 = 2;
 const ISOLATING: u32 = 3;
 
@@ -28,7 +29,7 @@ impl Confirmation<'_> {
         self.rerunner.allow_more(self.options.budget);
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
-        // Behind a lock that gives up after a while, a pause makes tests fail without a meeting.
+        // If a lock has a timeout, a pause alone can make the waiting test fail.
         let guarded: BTreeSet<usize> = self
             .grades
             .with(Grade::Guarded)
@@ -41,7 +42,7 @@ impl Confirmation<'_> {
                     continue;
                 }
                 let tests = startable(suite, finding, positions).map(sorted);
-                // One that was not seen to meet may fail all the same, before it comes to that.
+                // A test may fail before it overlaps with the other.
                 let may_fail = |tests: &[usize; 2]| of_all || tests.iter().any(|test| failed.contains(test));
                 if let Some(tests) = tests.filter(may_fail) {
                     pairs.entry(tests).or_default().push(finding);
@@ -63,13 +64,13 @@ impl Confirmation<'_> {
             let proofs = |finding: &usize| reproduced.iter().filter(|(of, _)| of == finding).count();
             let most = if fails { PROOFS } else { 1 };
             if pair.findings.iter().any(|finding| proofs(finding) < most) {
-                // Without a result the pair keeps its grade.
+                // On `None` the pair keeps its grade.
                 let _ = self.prove_pair(suite, &pair);
             }
         });
     }
 
-    /// Returns `None` if the time was over, or a run came to no end.
+    /// Returns `None` if the time was over or a run had to be stopped.
     fn prove_pair(&self, suite: &RerunSuite, pair: &TestPair) -> Option<()> {
         let runnables = runnables(suite, &pair.tests)?;
         let mut resources = resources(suite, &pair.findings);
@@ -104,7 +105,7 @@ impl Confirmation<'_> {
             let [victim_name, other] =
                 [runnables[victim], runnables[1 - victim]].map(|runnable| runnable.name.as_str());
             let rates = proof::rates(victim_name, other, beside[victim], rate);
-            if let Some(p) = proof::display_path(beside[victim], rate) {
+            if let Some(p) = proof::significance(beside[victim], rate) {
                 let why = format!("{rates} ({})", proof::chance(p));
                 let named = self.isolated(suite, pair, victim, pauses, findings)?;
                 // The test that failed comes first.
@@ -150,7 +151,7 @@ impl Confirmation<'_> {
         Some(rate)
     }
 
-    /// Runs the two, and returns which of them failed.
+    /// Runs both tests at one time, and returns for each whether it failed.
     pub(super) fn failures(
         &self,
         suite: &RerunSuite,
@@ -171,8 +172,8 @@ impl Confirmation<'_> {
             .then_some([a == TestOutcome::Failed, b == TestOutcome::Failed])
     }
 
-    /// Returns the finding at whose resource alone the failure repeats: the only one, or the first of several. Where the two
-    /// fail without any pause, a single failure says little: then it has to repeat at one resource and at no other.
+    /// Returns the conflict whose resource alone repeats the failure: the only one, or the first of several. If the tests also
+    /// fail without pauses, failures say less: then exactly one resource must repeat it.
     fn isolated(
         &self,
         suite: &RerunSuite,
@@ -184,7 +185,7 @@ impl Confirmation<'_> {
         if let [only] = findings {
             return Some(Some(*only));
         }
-        // Which of the two fails may be chance: the one that wrote first, say.
+        // Which of the two fails may depend on which one wrote first.
         let other = 1 - victim;
         let other_counts = !solo_fails(suite, pair.tests[other]);
         let fails = |failed: [bool; 2]| failed[victim] || failed[other] && other_counts;
@@ -233,14 +234,14 @@ impl Confirmation<'_> {
                             .enter(*finding, positions, Grade::Reproduced, why.to_owned(), 1);
                     }
                 }
-                // It is another resource's failure.
+                // Another resource causes the failure.
                 Some(_) => {}
                 None => self.enter_why(suite, tests, *finding, &format!("{why}; resource not isolated")),
             }
         }
     }
 
-    /// Adds to the reason of a pair, which keeps its grade.
+    /// Adds to the reason of an unguarded pair without changing its grade.
     fn enter_why(&self, suite: &RerunSuite, tests: [usize; 2], finding: usize, why: &str) {
         let Some(positions) = positions(suite, finding, tests) else {
             return;

@@ -1,28 +1,28 @@
-//! Tells a lock for readers and writers from none, for two tests of which one reads before it changes.
+//! Distinguishes a reader-writer lock from no lock, for two tests of which one reads the resource before it changes it.
 //!
-//! Such a lock lets both read at one time, and where both pause at a read, a change comes after both pauses with a lock and
-//! without. So one test is held at its first use, while the other goes on without a pause: if nothing guards, it reaches its
-//! change meanwhile.
+//! A reader-writer lock lets both read at the same time. If both pause at a read, a change comes after both pauses with such a
+//! lock and without. So one test is held at its first use while the other continues without a pause: without a lock it reaches
+//! its change during the hold.
 
 use super::grade::{IN_STD, NOT_BOTH, NOT_CHANGED, NOT_HELD, RunEvidence, TOO_FAR, margin};
 use super::pauses::{HeldTest, LONGEST_PAUSE, Pauses};
 use super::timelines::Timeline;
 
-/// The number of runs in which the change has to wait, and of those that may be tried for it.
+/// The number of runs in which the change must wait, and the maximum number of runs.
 pub(super) const AGREEING_RUNS: u32 = 2;
 pub(super) const RUNS: u32 = 5;
 
-/// When the two use the resource without a pause, in microseconds since each began.
+/// The times of the two tests' uses without pauses, in microseconds since each began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
-    /// The first use by the test that is held.
+    /// The first use by the held test.
     pub(super) held: u64,
-    /// The first change by the other.
+    /// The first change by the other test.
     pub(super) change: u64,
 }
 
-/// Returns the pauses with which the test `held` stays from before the other's change until after it; `None` if that takes too
-/// long. Each further attempt leaves more room, for a machine is not always equally fast.
+/// Returns pauses that hold the test `held` from before the other's change until after it; `None` if that takes too long. Each
+/// further attempt leaves a wider margin, because the speed of the machine varies.
 pub(super) fn pauses(held: usize, times: Times, attempt: u32) -> Option<Pauses> {
     let room = 20_000_u64 << attempt.min(RUNS);
     let first = (times.held + room).saturating_sub(times.change);
@@ -41,7 +41,7 @@ pub(super) fn pauses(held: usize, times: Times, attempt: u32) -> Option<Pauses> 
     })
 }
 
-/// Weighs what such a run shows. `change` is when the other changes the resource without a pause, as in [`Times`].
+/// Evaluates such a run. `change` is the time of the other's first change without pauses, as in [`Times`].
 pub(super) fn weigh(held: &Timeline, other: &Timeline, change: u64) -> RunEvidence {
     use RunEvidence::{Inconclusive, Overlapped, Waited};
     if held.conflict_tests(other, 0) {
@@ -62,15 +62,15 @@ pub(super) fn weigh(held: &Timeline, other: &Timeline, change: u64) -> RunEviden
     if other.waited_for_std {
         return Inconclusive(IN_STD);
     }
-    // The held test's pause is within std's lock around all variables. If the other waits for that lock between its read and
-    // its change, no lock of the tests' own keeps it away.
+    // The held test pauses inside of std's lock around all variables. If the other waits for that lock between its read and
+    // its change, no lock of the tests separates them.
     if other
         .change_waited_for_std
         .is_some_and(|since| (*from..*to).contains(&since))
     {
         return Overlapped;
     }
-    // With the pauses that it did make.
+    // `change` is without pauses, so those of this run are added.
     let expected = began + change + seen.paused;
     let is_held_then = *from <= expected && expected + margin(change) <= *to;
     if is_held_then && *to <= seen.at {
@@ -86,12 +86,11 @@ mod tests {
 
     const HELD: usize = 0;
 
-    /// The lock that a test takes for its reads and for its change, if any.
+    /// The guard of a test: for its reads and its change, only for the change, or none.
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum Guard {
         None,
         ReadersAndWriters,
-        /// Only for the change.
         ChangeOnly,
     }
 
@@ -140,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_is_late_or_held_up_or_was_not_there_shows_no_guard() {
+    fn a_test_that_is_late_or_delayed_or_absent_shows_no_guard() {
         let times = Times { held: 0, change: 100 };
         let pauses = pauses(HELD, times, 0).unwrap();
         let guards = [Guard::ReadersAndWriters; 2];
         let [held, other] = run([0, 0], 0, guards, pauses);
-        // Slower by itself than alone.
+        // Slower than in its solo run, for a reason of its own.
         let [early, late] = run([0, 500], 0, guards, pauses);
         assert_eq!(weigh(&early, &late, 500_100), RunEvidence::Inconclusive(TOO_FAR));
         let [late, early] = run([500, 0], 0, guards, pauses);
@@ -166,7 +165,7 @@ mod tests {
         assert_eq!(weigh(&held, &idle, 100), RunEvidence::Inconclusive(NOT_CHANGED));
         idle.uses[0].pop();
         assert_eq!(weigh(&held, &idle, 100), RunEvidence::Inconclusive(NOT_BOTH));
-        // A change that takes as long as the longest pause is out of reach.
+        // A change that comes as late as the longest pause is out of reach.
         let far = Times {
             held: 0,
             change: 1000 * LONGEST_PAUSE,

@@ -1,4 +1,4 @@
-//! Runs some tests once more, and nothing else of their suite.
+//! Reruns single tests of a suite under the observer.
 
 use super::env_lock::EnvLockWaits;
 use super::pauses::Pauses;
@@ -12,6 +12,7 @@ use crate::observe::interruption::Interruption;
 use crate::observe::launch::{Launch, StartedProgram};
 use crate::observe::log::Log;
 use crate::observe::log::account_file;
+use crate::observe::log::results::{self, ReportedOutcome};
 use crate::observe::test_process::{TestProcess, wait_for_all};
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
@@ -19,34 +20,33 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For the observer: how long to pause at which resource.
+/// The variable that asks the observer to pause at resources.
 const HOLD: &str = "COFFERDAM_HOLD";
-/// The longest time that a run may take beyond what its tests take alone.
+/// The time limit of a run beyond twice the duration of its tests when they ran alone.
 const RUN_LIMIT: Duration = Duration::from_secs(30);
-/// How long a run may go on after the time budget, so that it need not be stopped.
+/// The time that running tests have after the end of the budget before they are stopped.
 const OVERTIME: Duration = Duration::from_secs(5);
 
-/// A test, and how it was started.
+/// A test, with the command that started it.
 #[derive(Clone, Debug)]
 pub(super) struct Runnable {
     pub(super) name: String,
     pub(super) binary: String,
     pub(super) started: Arc<StartedProgram>,
-    /// Whether the process is this test's alone.
+    /// Set if the process runs only this test.
     pub(super) own_process: bool,
 }
 
-/// How a test ended.
+/// The outcome of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TestOutcome {
     Passed,
     Failed,
-    /// It was ended by us.
+    /// Ended by the time limit or an interrupt.
     Stopped,
 }
 
@@ -58,19 +58,19 @@ pub(super) struct RunResult {
     pub(super) lasted: Duration,
 }
 
-/// Tests that were stopped, because a run took too long or the time was over.
+/// A run that was stopped, because it took too long or the time was over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoppedRun {
     pub(crate) tests: Vec<String>,
     pub(crate) after: Duration,
-    /// Files that they had created and did not remove.
+    /// Files that the tests had created and not removed.
     pub(crate) left: Vec<PathBuf>,
 }
 
 pub(super) struct Rerunner<'a> {
     launch: &'a Launch,
     begun: Instant,
-    /// When nothing more begins, in milliseconds after `begun`.
+    /// The time after which no run starts, in milliseconds after `begun`.
     deadline: AtomicU64,
     interruption: &'a Interruption,
     runs: AtomicU64,
@@ -91,20 +91,20 @@ impl<'a> Rerunner<'a> {
         }
     }
 
-    /// Lets runs begin until so long after the first.
+    /// Lets runs start until this time after the beginning.
     pub(super) fn allow(&self, until: Duration) {
-        // A budget beyond what the clock can represent is as good as a year.
+        // A longer time might overflow the clock.
         let longest = Duration::from_secs(31_536_000);
         let millis = u64::try_from(until.min(longest).as_millis()).unwrap_or(u64::MAX);
         self.deadline.store(millis, Ordering::Relaxed);
     }
 
-    /// Lets runs begin for that time from now on.
+    /// Lets runs start for this time from now on.
     pub(super) fn allow_more(&self, budget: Duration) {
         self.allow(self.begun.elapsed().saturating_add(budget));
     }
 
-    /// Returns whether nothing more is to begin.
+    /// Returns whether no run may start any more.
     pub(super) fn is_over(&self) -> bool {
         self.interruption.is_requested() || now() >= self.deadline()
     }
@@ -117,8 +117,8 @@ impl<'a> Rerunner<'a> {
         self.begun + Duration::from_millis(self.deadline.load(Ordering::Relaxed))
     }
 
-    /// Runs these tests at one time, pausing at the resources if there are pauses. They are of one program, or each has a
-    /// process of its own. `alone` is the time that they take one after the other.
+    /// Runs these tests at the same time, with pauses at the resources if `pauses` is given. The tests belong to one program, or
+    /// each has its own process. `alone` is the sum of their durations when they ran alone.
     pub(super) fn run(
         &self,
         runnables: &[&Runnable],
@@ -126,7 +126,7 @@ impl<'a> Rerunner<'a> {
         pauses: Option<Pauses>,
         alone: Duration,
     ) -> io::Result<RunResult> {
-        // Calls tell a thread that waits for std's lock around the variables, and what std does when a test panics.
+        // Call stacks show waits for std's lock around the variables, and what std accesses to print a panic.
         let with_calls = resources
             .iter()
             .any(|one| matches!(one.kind(), ResourceKind::Env | ResourceKind::Cwd));
@@ -162,23 +162,25 @@ impl<'a> Rerunner<'a> {
             return Err(error);
         }
         let lasted = begun.elapsed();
-        let is_one = running.len() == 1;
-        let outcomes: Vec<TestOutcome> = runnables
-            .iter()
-            .enumerate()
-            .map(|(position, runnable)| outcome_of(&mut running[if is_one { 0 } else { position }], runnable))
-            .collect();
         let names: Vec<_> = runnables
             .iter()
             .map(|runnable| (runnable.binary.as_str(), runnable.name.as_str()))
             .collect();
         let (account, logs) = account_file::read(&folder);
+        let is_one = running.len() == 1;
+        let outcomes: Vec<TestOutcome> = runnables
+            .iter()
+            .enumerate()
+            .map(|(position, runnable)| {
+                outcome_of(&running[if is_one { 0 } else { position }], runnable, &logs)
+            })
+            .collect();
         if let Some(lost) = account
             .lost
             .first()
             .filter(|_| !outcomes.contains(&TestOutcome::Stopped))
         {
-            // That two kept apart cannot be said when one of them was not seen.
+            // Without the records of a test, "did not overlap" would be unfounded.
             let _ = fs::remove_dir_all(folder);
             return Err(io::Error::other(format!(
                 "{} was lost: {}",
@@ -215,8 +217,8 @@ impl<'a> Rerunner<'a> {
     }
 }
 
-/// Returns the files that were created by these processes and are still there: only those that were certainly not there
-/// before, like the lock of a Git index.
+/// Returns the files that these processes created and that still exist: only those that certainly did not exist before, such
+/// as the lock of a Git index.
 fn created(logs: &[Log]) -> Vec<PathBuf> {
     let mut created = BTreeSet::new();
     for log in logs {
@@ -236,7 +238,7 @@ fn created(logs: &[Log]) -> Vec<PathBuf> {
     created.into_iter().collect()
 }
 
-/// Returns how many of these resources, from the first one on, fit into one request to pause.
+/// Returns the number of these resources, from the first one on, that fit into one request to pause.
 pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
     let sizes = resources.iter().scan(0, |size, resource| {
         *size += name(resource, Pauses::USUAL).len() + 1;
@@ -248,7 +250,7 @@ pub(super) fn held_at_once(resources: &[&Resource]) -> usize {
         .count()
 }
 
-/// Returns the request to pause for a process of these tests, of which the first has that position in the run.
+/// Returns the request to pause for a process that runs these tests. `first` is the position of the first one in the run.
 fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Runnable], first: usize) -> OsString {
     let usual = match tests {
         [_] => pauses.of(first),
@@ -271,10 +273,10 @@ fn hold(resources: &[Resource], pauses: Pauses, tests: &[&Runnable], first: usiz
     text
 }
 
-/// Returns the name by which the observer knows the resource.
+/// Returns the name of the resource in a request to pause.
 fn name(resource: &Resource, pauses: Pauses) -> OsString {
     match target(resource) {
-        // Without a name it is any of them.
+        // An empty name stands for all variables.
         Target::Env if pauses.everywhere => OsString::new(),
         Target::File => paused_path(resource).unwrap_or_default().into(),
         Target::Port => number_of(resource).unwrap_or_default().to_string().into(),
@@ -298,6 +300,10 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Cwd => Target::Cwd,
         ResourceKind::Umask => Target::Umask,
         ResourceKind::Locale => Target::Locale,
+        ResourceKind::Signal => Target::Signal,
+        ResourceKind::Executable => Target::Executable,
+        ResourceKind::Children => Target::Children,
+        ResourceKind::Descriptors => Target::Descriptors,
     }
 }
 
@@ -325,42 +331,36 @@ fn begin(
             .args(runnables.iter().map(|runnable| &runnable.name))
             .arg("--exact")
             .arg(format!("--test-threads={}", runnables.len()))
-            .args(started.ignored())
-            .stdout(Stdio::piped());
+            .args(started.ignored());
     }
     TestProcess::begin(command.envs(hold.map(|hold| (HOLD, hold))))
 }
 
-fn outcome_of(process: &mut TestProcess, runnable: &Runnable) -> TestOutcome {
+fn outcome_of(process: &TestProcess, runnable: &Runnable, logs: &[Log]) -> TestOutcome {
     if process.was_stopped {
         return TestOutcome::Stopped;
     }
-    if process.status.is_some_and(|status| status.success()) {
-        return TestOutcome::Passed;
-    }
-    if runnable.own_process || failed(&process.output(), &runnable.name) {
-        TestOutcome::Failed
-    } else {
+    let reported = results::of_all(logs.iter().filter(|log| log.pid() == process.id()));
+    let reported = reported.iter().find(|one| one.name == runnable.name);
+    let has_passed = match reported.map(|one| one.outcome) {
+        Some(ReportedOutcome::Passed | ReportedOutcome::Ignored) => true,
+        Some(ReportedOutcome::Failed) => false,
+        // The program broke off, which is a failure of each of its tests.
+        Some(ReportedOutcome::Unknown) | None => process.status.is_some_and(|status| status.success()),
+    };
+    if has_passed {
         TestOutcome::Passed
+    } else {
+        TestOutcome::Failed
     }
 }
 
-/// Whether libtest says so. Where it says nothing of the test at all, the program broke off: so for both.
-fn failed(output: &str, name: &str) -> bool {
-    let mut lines = output.lines().filter(|line| {
-        line.strip_prefix("test ")
-            .and_then(|line| line.strip_prefix(name))
-            .is_some_and(|rest| rest.starts_with(" ... ") || rest.starts_with(" - "))
-    });
-    lines.all(|line| !line.ends_with(" ok"))
-}
-
-/// What was started for this test, if it can be started once more.
+/// Returns the program that was started for this test, if it can be started again.
 pub(super) fn started(launch: &Launch, pid: u32, name: &str, own_process: bool) -> Option<StartedProgram> {
     let started = StartedProgram::read(launch.folder(), pid)?;
-    // The numbers of processes are used again.
+    // Process IDs are reused.
     let is_it = !own_process || started.arguments.iter().any(|argument| argument == name);
-    // A doctest's program is gone.
+    // The program of a doctest is removed after the test.
     (is_it && Path::new(&started.program).exists() && started.dir.exists()).then_some(started)
 }
 
@@ -370,15 +370,6 @@ mod tests {
     use crate::observe::confirm::pauses::HeldTest;
 
     #[test]
-    fn a_test_failed_if_libtest_says_so_or_nothing() {
-        let output = "\nrunning 2 tests\ntest a ... ok\ntest orders::b ... FAILED\ntest c - should panic ... ok\n\nfailures:\n";
-        for (name, wanted) in [("a", false), ("orders::b", true), ("c", false), ("b", true)] {
-            assert_eq!(failed(output, name), wanted, "{name}");
-        }
-        assert!(failed("", "a"));
-    }
-
-    #[test]
     fn the_observer_is_asked_for_resources_as_it_sees_them() {
         for (resource, text) in [
             (Resource::file("/d/f"), "1,4;/d/f"),
@@ -386,6 +377,7 @@ mod tests {
             (Resource::udp_port(53), "2,2;53"),
             (Resource::env("HOME"), "3,4;HOME"),
             (Resource::cwd(), "4,0;"),
+            (Resource::new(ResourceKind::Signal, "SIGUSR1"), "9,7;SIGUSR1"),
             (Resource::new(ResourceKind::Port, "[::1]:80"), "2,2;80"),
             (Resource::new(ResourceKind::UnixSocket, "@bus"), "6,4;@bus"),
             (Resource::new(ResourceKind::UnixSocket, "/d/s"), "1,4;/d/s"),
@@ -413,7 +405,7 @@ mod tests {
         );
     }
 
-    /// The request for a process of tests that are called `t0` and so on.
+    /// Returns the request for a process with the tests `t0`, `t1`, …
     fn asked(resources: &[Resource], pauses: Pauses, tests: usize) -> OsString {
         let runnable = |number: usize| Runnable {
             name: format!("t{number}"),

@@ -1,31 +1,32 @@
-//! What is done with the tests of the findings: run alone, brought together, and where one fails, shown to fail for that.
+//! The steps of a confirmation: runs each test alone, then groups and pairs with pauses, and grades the pairs.
 
 use super::cover::{self, RunGroup};
 use super::grade::{self, Decision, PairRun, RunEvidence, count, judge, weigh};
-use super::pairs::{EXHAUSTIVE, Timing};
+use super::pairs::{self, EXHAUSTIVE, TestPair, Timing};
 use super::pauses::Pauses;
 use super::proof;
 use super::reader_locks;
 use super::rerun::{Rerunner, RunResult, TestOutcome, held_at_once};
 use super::subjects::{
-    RerunSuite, SoloResult, SoloUse, each_pair, lasted, name, resources, runnables, solo_fails, startable,
+    RerunSuite, SoloResult, SoloUse, each_pair, lasted, name, positions, resources, runnables, solo_fails,
+    startable,
 };
 use super::task_queue::{Task, run_all};
 use super::timelines::Timeline;
-use super::{ConfirmOptions, Grades, sorted};
+use super::{ConfirmOptions, Grades, Key, sorted};
 use crate::rates::FailureRate;
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The maximum number of tests that run at one time: as threads of one process, and as processes.
 const MAX_THREADS: usize = 48;
 const MAX_PROCESSES: usize = 12;
-/// Of so few tests, two runs have to agree that a guard keeps them apart.
+/// The largest group in which a guard needs two runs that agree. In larger groups one run shows it by many tests.
 const SMALL_GROUP: usize = 4;
-/// A test has to pass alone so many times in a row, within so many runs: what the failure left behind may be in its way once.
+/// A test must pass alone this many times in a row, within [`ALONE`] runs: leftovers of a failure may make it fail once.
 const PASSES: usize = 2;
 const ALONE: usize = 3;
 
@@ -33,24 +34,18 @@ pub(super) struct Confirmation<'a> {
     pub(super) rerunner: &'a Rerunner<'a>,
     pub(super) grades: &'a Grades<'a>,
     pub(super) options: ConfirmOptions,
-    /// Tests that failed beside others and not alone.
+    /// Tests that failed beside others but not alone.
     pub(super) failed: Mutex<HashSet<usize>>,
-    /// How often a test that fails alone does so, alone and beside another, by these two.
+    /// The failure rates, alone and beside the other test, of tests that fail alone.
     pub(super) dependences: Mutex<HashMap<[usize; 2], (FailureRate, FailureRate)>>,
 }
 
-/// How a pair was run.
+/// The conditions of a pair's run.
 struct RunConditions<'r> {
     resources: &'r [Resource],
     pauses: Pauses,
-    /// The number of its runs so far.
+    /// The number of runs so far.
     tries: u32,
-}
-
-/// Two tests that are run together, and the findings on which they meet.
-pub(super) struct TestPair {
-    pub(super) tests: [usize; 2],
-    pub(super) findings: Vec<usize>,
 }
 
 impl<'a> Confirmation<'a> {
@@ -68,7 +63,7 @@ impl<'a> Confirmation<'a> {
         run_all(tasks, self.options.jobs, &|| self.rerunner.is_over(), &work);
     }
 
-    /// Runs each test alone, within half of the time.
+    /// Runs each test alone, for at most half of the time budget.
     pub(super) fn run_alone(&self, suite: &RerunSuite) {
         self.rerunner.allow(self.options.budget / 2);
         let startable = (0..suite.subjects.len()).filter(|test| suite.subjects[*test].runnable.is_some());
@@ -79,7 +74,7 @@ impl<'a> Confirmation<'a> {
         self.run_tasks(tasks.collect(), |test| {
             let subject = &suite.subjects[test];
             if let Some(solo) = self.solo(suite, test) {
-                // It is set by this task alone.
+                // No other task sets it.
                 let _ = subject.solo.set(solo);
             }
         });
@@ -94,7 +89,7 @@ impl<'a> Confirmation<'a> {
         });
         let (findings, resources): (Vec<usize>, Vec<Resource>) = own.unzip();
         let mut solo = SoloResult::default();
-        // It may fail once for what the suite left behind.
+        // Leftovers of the suite may make it fail once.
         for _ in 0..2 {
             let result = self
                 .rerunner
@@ -122,7 +117,7 @@ impl<'a> Confirmation<'a> {
         Some(solo)
     }
 
-    /// Grades all pairs, as far as the time goes.
+    /// Grades all pairs within the time budget.
     pub(super) fn grade(&self, suite: &RerunSuite) {
         self.rerunner.allow(self.options.budget);
         for (finding, entry) in suite.conflict_tests.iter().enumerate() {
@@ -140,27 +135,13 @@ impl<'a> Confirmation<'a> {
             }
         }
         let groups = self.cover_groups(suite);
-        self.cover_pairs(suite, &groups);
-        let mut single = Vec::new();
-        for finding in 0..suite.conflict_tests.len() {
-            for positions in self.undecided(suite, finding) {
-                if let Some(tests) = startable(suite, finding, positions) {
-                    single.push(Task {
-                        work: (finding, positions),
-                        marks: suite.marks(&tests),
-                    });
-                }
-            }
-        }
-        self.run_tasks(single, |(finding, positions)| {
-            self.entry(suite, finding, positions)
-        });
+        self.run_pairs(suite, &groups);
         for (finding, entry) in suite.conflict_tests.iter().enumerate() {
             let Some(entry) = entry.as_ref().filter(|entry| entry.timing == Timing::Sequential) else {
                 continue;
             };
             for [a, b] in suite.chosen(finding).pairs {
-                // The test whose program came first is the first of them.
+                // The test of the earlier program comes first.
                 let positions = if entry.moments[b] < entry.moments[a] {
                     [b, a]
                 } else {
@@ -171,7 +152,7 @@ impl<'a> Confirmation<'a> {
         }
     }
 
-    /// Runs tests that share something all at one time.
+    /// Runs groups of tests that share resources, all tests of a group at the same time.
     fn cover_groups(&self, suite: &RerunSuite) -> Vec<RunGroup> {
         let (contenders, findings) = suite.contenders();
         let resource = |crowd: &usize| {
@@ -201,57 +182,92 @@ impl<'a> Confirmation<'a> {
         groups
     }
 
-    /// Runs the two tests of each pair that no group decided, held at all that they share.
-    fn cover_pairs(&self, suite: &RerunSuite, groups: &[RunGroup]) {
-        let mut pairs: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
-        for finding in 0..suite.conflict_tests.len() {
-            for positions in self.undecided(suite, finding) {
-                if let Some(tests) = startable(suite, finding, positions) {
-                    pairs.entry(sorted(tests)).or_default().push(finding);
+    /// Runs the two tests of each pair that no group decided: held at all that they share, then at each resource that this did
+    /// not decide. Findings without a result come first, with one pair each; those with an unguarded pair come last, since
+    /// more pairs say little more about them.
+    fn run_pairs(&self, suite: &RerunSuite, groups: &[RunGroup]) {
+        let is_untried = |finding: usize| self.grades.decided_tests(finding).is_empty();
+        let is_open = |finding: usize| !self.grades.is_unguarded(finding);
+        // Whole pairs first: only they show a guard for all that two tests share.
+        type IsDue<'a> = &'a (dyn Fn(usize) -> bool + Sync);
+        let stages: [(IsDue<'_>, usize, bool); 6] = [
+            (&is_untried, 1, false),
+            (&is_open, usize::MAX, false),
+            (&is_untried, 1, true),
+            (&is_open, usize::MAX, true),
+            (&|_| true, usize::MAX, false),
+            (&|_| true, usize::MAX, true),
+        ];
+        let tried: Mutex<HashSet<(bool, Key)>> = Mutex::default();
+        for (is_due, most, at_one) in stages {
+            let undecided = |finding: usize| {
+                if is_due(finding) {
+                    self.undecided(suite, finding)
+                } else {
+                    Vec::new()
                 }
-            }
-        }
-        let is_group = |tests: &[usize; 2]| groups.iter().any(|group| group.tests == tests);
-        let tasks = pairs
-            .into_iter()
-            .filter(|(tests, _)| !is_group(tests))
-            .map(|(tests, findings)| Task {
-                marks: suite.marks(&tests),
-                work: TestPair { tests, findings },
+            };
+            let of_finding = |finding: usize| {
+                let mut pairs = undecided(finding);
+                // A run at all shared resources decides other findings besides.
+                pairs.truncate(if at_one { most } else { usize::MAX });
+                let tests = |positions: &[usize; 2]| startable(suite, finding, *positions).map(sorted);
+                pairs.iter().filter_map(tests).collect()
+            };
+            let pairs = pairs::in_turns((0..suite.conflict_tests.len()).map(of_finding), most);
+            let tasks = pairs.into_iter().map(|pair| Task {
+                marks: suite.marks(&pair.tests),
+                work: pair,
             });
-        self.run_tasks(tasks.collect(), |pair: TestPair| {
-            let held = held_at_once(&resources(suite, &pair.findings).iter().collect::<Vec<_>>());
-            self.cover(suite, &pair.tests, &pair.findings[..held]);
-        });
+            self.run_tasks(tasks.collect(), |TestPair { tests, mut findings }| {
+                findings.retain(|finding| {
+                    // Runs since then may have decided it.
+                    let positions = positions(suite, *finding, tests).map(sorted);
+                    let positions = positions.filter(|positions| undecided(*finding).contains(positions));
+                    let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
+                    positions.is_some_and(|positions| tried.insert((at_one, (*finding, positions))))
+                });
+                if at_one {
+                    for finding in findings {
+                        if let Some(positions) = positions(suite, finding, tests) {
+                            self.entry(suite, finding, sorted(positions));
+                        }
+                    }
+                } else if !findings.is_empty() && !groups.iter().any(|group| group.tests == tests) {
+                    let held = held_at_once(&resources(suite, &findings).iter().collect::<Vec<_>>());
+                    self.cover(suite, &tests, &findings[..held]);
+                }
+            });
+        }
     }
 
-    /// Returns the pairs of a finding to try without a result so far: of many only so many that each test is in one that
-    /// was tried.
+    /// Returns the pairs of a conflict that still need a result, the most promising first. If there are many, only enough for each
+    /// test to be in a pair with a result.
     fn undecided(&self, suite: &RerunSuite, finding: usize) -> Vec<[usize; 2]> {
         let entry = suite.conflict_tests[finding].as_ref();
         let Some(entry) = entry.filter(|entry| entry.timing == Timing::Concurrent) else {
             return Vec::new();
         };
         let chosen = suite.chosen(finding);
-        let is_decided = |tests: [usize; 2]| self.grades.is_decided(finding, tests);
         let mut pairs = chosen.pairs;
-        pairs.retain(|tests| !is_decided(*tests));
+        pairs.retain(|tests| !self.grades.is_decided(finding, *tests));
+        let covered = self.grades.decided_tests(finding);
+        let is_covered = |tests: &[usize; 2]| tests.iter().all(|test| covered.contains(test));
         if chosen.total > EXHAUSTIVE as u64 {
-            let tests = entry.members.iter().map(|member| member.test);
-            let covered: HashSet<usize> = tests
-                .clone()
-                .filter(|test| {
-                    tests
-                        .clone()
-                        .any(|other| other != *test && is_decided([*test, other]))
-                })
-                .collect();
-            pairs.retain(|tests| tests.iter().any(|test| !covered.contains(test)));
+            pairs.retain(|tests| !is_covered(tests));
         }
+        // Tests without a result that pass alone and reach the resource at about the same time.
+        pairs.sort_by_key(|tests| {
+            let solos = tests.map(|test| suite.subjects[entry.subjects[test]].solo.get());
+            let fails = solos.iter().any(|solo| solo.is_none_or(|solo| solo.fails));
+            let [a, b] = solos.map(|solo| Some(solo?.uses.get(&finding)?.first));
+            let apart = a.zip(b).map(|(a, b)| a.abs_diff(b));
+            (is_covered(tests), fails, apart.unwrap_or(u64::MAX))
+        });
         pairs
     }
 
-    /// Runs these tests at one time, held at the resources of these findings, and grades their pairs.
+    /// Runs these tests at the same time, held at the resources of these conflicts, and grades their pairs.
     fn cover(&self, suite: &RerunSuite, tests: &[usize], findings: &[usize]) {
         let Some(runnables) = runnables(suite, tests) else {
             return;
@@ -265,12 +281,17 @@ impl<'a> Confirmation<'a> {
                 uses.map(|used| used.first).min()
             })
             .collect();
-        let pauses = match arrivals.as_slice() {
-            [Some(a), Some(b)] => Pauses::USUAL.until_arrival(a.abs_diff(*b)),
-            [_, _] => None,
-            _ => Some(Pauses::OF_MANY),
+        // The pauses of one test at many resources add up, too.
+        let usual = if tests.len() > 2 || findings.len() > SMALL_GROUP {
+            Pauses::OF_MANY
+        } else {
+            Pauses::USUAL
         };
-        let pauses = pauses.unwrap_or(Pauses::USUAL);
+        let pauses = match arrivals.as_slice() {
+            [Some(a), Some(b)] => usual.until_arrival(a.abs_diff(*b)),
+            _ => None,
+        };
+        let pauses = pauses.unwrap_or(usual);
         let rounds = if tests.len() <= SMALL_GROUP { 2 } else { 1 };
         let mut waited: HashMap<(usize, [usize; 2]), u32> = HashMap::new();
         for round in 1..=rounds {
@@ -300,7 +321,7 @@ impl<'a> Confirmation<'a> {
                 let [a, b] = pair;
                 let fails = |test: usize| solo_fails(suite, tests[test]);
                 if tests.len() > 2 && (fails(a) || fails(b)) {
-                    // What it depends on is seen two by two.
+                    // Only runs of two tests show which test it depends on.
                     return;
                 }
                 let run = RunConditions {
@@ -335,7 +356,7 @@ impl<'a> Confirmation<'a> {
                         (Grade::Guarded, grade::WAITED)
                     }
                 };
-                // In the second round only those count that waited in the first.
+                // The second round only confirms waits of the first.
                 if round == 1 || grade != Grade::Potential || waited.contains_key(&(finding, positions)) {
                     self.grades.enter(finding, positions, grade, why.to_owned(), 1);
                 }
@@ -355,8 +376,8 @@ impl<'a> Confirmation<'a> {
         }
     }
 
-    /// Enters the grade of a pair of which one test fails alone and passed in this run beside the other, if that changes
-    /// the resource and the rates of both are no chance. Returns whether the pair is graded.
+    /// Grades a pair of which one test fails alone and passed in this run, if the other test changes the resource and the
+    /// failure rates differ significantly. Returns whether it graded the pair.
     fn enter_dependence(
         &self,
         suite: &RerunSuite,
@@ -383,7 +404,7 @@ impl<'a> Confirmation<'a> {
                     let why = format!("{rates}: it needs that to run first");
                     (Grade::OrderDependent, why)
                 }
-                // It fails by itself now and then, which hides no meeting.
+                // A flaky test, which does not hide an overlap.
                 Some(_) => continue,
                 None => {
                     let [name, other] = names;
@@ -400,8 +421,8 @@ impl<'a> Confirmation<'a> {
         false
     }
 
-    /// Returns how often a test that failed in its solo runs fails alone, and beside the other, as it passed in this run.
-    /// Returns `None` if the time was over, or a run came to no end.
+    /// Returns the failure rates of a test that fails alone and passed in this run: alone, and beside the other test. Returns
+    /// `None` if the time was over or a run had to be stopped.
     fn dependences(
         &self,
         suite: &RerunSuite,
@@ -422,7 +443,7 @@ impl<'a> Confirmation<'a> {
         Some((alone, beside))
     }
 
-    /// Runs one pair, held at one resource, with pauses that follow from the runs before.
+    /// Runs one pair, held at one resource, and adapts the pauses after each run.
     fn entry(&self, suite: &RerunSuite, finding: usize, positions: [usize; 2]) {
         let Some(tests) = startable(suite, finding, positions) else {
             return;
@@ -462,8 +483,7 @@ impl<'a> Confirmation<'a> {
         }
     }
 
-    /// Runs one pair, held at one resource, after that number of tries. Returns `None` if the time is over, or if the pair got
-    /// its grade.
+    /// Runs one pair once, held at one resource. Returns `None` if the time is over or the pair got its grade.
     fn run_pair(
         &self,
         suite: &RerunSuite,
@@ -501,8 +521,8 @@ impl<'a> Confirmation<'a> {
         (!self.enter_dependence(suite, finding, tests, outcomes, &run)).then_some(result)
     }
 
-    /// Runs a pair of which one reads before it changes the resource: each that does so beside the other, which is held where
-    /// it reads. `stays` are those of a run in which both read at one time.
+    /// Runs a pair of which a test reads the resource before it changes it: the other test is held at its read meanwhile.
+    /// `timelines` are those of a run in which both read at the same time.
     fn hold_readers(
         &self,
         suite: &RerunSuite,
@@ -556,9 +576,9 @@ impl<'a> Confirmation<'a> {
         graded(Grade::Guarded, grade::WAITED, tries);
     }
 
-    /// The first test's program came first. That the second passes after it was seen; so the question is what the first
-    /// says to what the second leaves. It passes twice in a row before, for it may be its own remains that it does not
-    /// bear; and it may fail before that, for the suite left what the second had left.
+    /// Runs two tests of programs that run one after the other, in the reverse order: does the first fail because of leftovers
+    /// of the second? Before that the first must pass twice in a row, so that its own leftovers are not the cause. It may fail
+    /// once even before that, because of leftovers from the suite.
     fn order(&self, suite: &RerunSuite, finding: usize, positions: [usize; 2]) {
         let Some([first, second]) = startable(suite, finding, positions) else {
             return self.grades.enter(

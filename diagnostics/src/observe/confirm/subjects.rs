@@ -1,60 +1,60 @@
-//! The tests of all findings, each once, with what a solo run showed of it.
+//! The tests of all conflicts, each once, with the results of its solo run.
 
 use super::cover::Contenders;
 use super::pairs::{self, ChosenPairs, Member, Timing};
 use super::rerun::{self, Runnable};
 use crate::observe::launch::{Launch, StartedProgram};
-use cofferdam::Resource;
 use cofferdam::format::Scope;
+use cofferdam::{Resource, ResourceKind};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// A test that is in a finding.
+/// A test that is in a conflict.
 #[derive(Debug)]
 pub(super) struct Subject {
-    /// `None` for one that cannot be started once more.
+    /// `None` if it cannot be started again.
     pub(super) runnable: Option<Runnable>,
-    /// The findings that it is in.
+    /// The conflicts that it is in.
     pub(super) findings: BTreeSet<usize>,
     pub(super) solo: OnceLock<SoloResult>,
 }
 
-/// What a test did when it ran alone.
+/// The result of running a test alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SoloResult {
-    /// It failed each time.
+    /// Set if it failed each time.
     pub(super) fails: bool,
     pub(super) lasted: Duration,
-    /// By finding.
+    /// By conflict.
     pub(super) uses: HashMap<usize, SoloUse>,
 }
 
-/// When a test that ran alone used a resource, in microseconds since it began.
+/// The times at which a test used a resource when it ran alone, in microseconds since it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SoloUse {
     pub(super) first: u64,
-    /// The first change, if there was one.
+    /// The first change, if it made one.
     pub(super) change: Option<u64>,
 }
 
-/// The tests of a finding, by their positions there.
+/// The tests of a conflict, by their positions in it.
 #[derive(Debug)]
 pub(super) struct ConflictTests {
     pub(super) resource: Resource,
     pub(super) subjects: Vec<usize>,
     pub(super) members: Vec<Member>,
     pub(super) timing: Timing,
-    /// The first moment of each of its tests' uses.
+    /// The time of each test's first use.
     pub(super) moments: Vec<u64>,
 }
 
 #[derive(Debug)]
 pub(super) struct RerunSuite {
     pub(super) subjects: Vec<Subject>,
-    /// By finding; `None` for one without a resource.
+    /// By conflict; `None` for one without a resource.
     pub(super) conflict_tests: Vec<Option<ConflictTests>>,
 }
 
@@ -100,8 +100,8 @@ impl RerunSuite {
         suite
     }
 
-    /// Takes the role that a test had when it ran alone for its role in the finding. A change that it made only beside
-    /// others stays a change.
+    /// Makes tests writers that changed the resource when they ran alone. A test that changed it only beside others stays a
+    /// writer.
     pub(super) fn take_roles(&mut self) {
         for (finding, entry) in self.conflict_tests.iter_mut().enumerate() {
             let Some(entry) = entry else { continue };
@@ -113,7 +113,46 @@ impl RerunSuite {
         }
     }
 
-    /// Returns the crowds of all findings, each with its finding.
+    /// Returns the findings on paths to which a variable leads that one of their tests changes: alone, the other tests read
+    /// the variable and do not use the path. What ends the conflict on the variable ends these too.
+    pub(super) fn reached_by_variables(&self) -> BTreeSet<usize> {
+        let of_kind = |is_it: fn(&Resource) -> bool| {
+            let findings = self.conflict_tests.iter().enumerate();
+            findings.filter_map(move |(finding, entry)| {
+                let entry = entry.as_ref()?;
+                (entry.timing == Timing::Concurrent && is_it(&entry.resource)).then_some((finding, entry))
+            })
+        };
+        let is_variable = |resource: &Resource| resource.kind() == ResourceKind::Env;
+        let is_reached = |(path, entry): &(usize, &ConflictTests)| {
+            of_kind(is_variable).any(|(variable, users)| {
+                let mut own_way = entry.subjects.iter().filter(|test| {
+                    let solo = self.subjects[**test].solo.get();
+                    !solo.is_some_and(|solo| {
+                        solo.uses.contains_key(&variable) && !solo.uses.contains_key(path)
+                    })
+                });
+                let changes = |test: &usize| {
+                    let position = users.position(*test);
+                    position.is_some_and(|position| users.members[position].writes)
+                };
+                entry.subjects.iter().all(|test| users.position(*test).is_some())
+                    && own_way.next().is_none_or(changes)
+                    && own_way.next().is_none()
+            })
+        };
+        let paths = of_kind(|resource| resource.path().is_some());
+        paths.filter(is_reached).map(|(finding, _)| finding).collect()
+    }
+
+    /// Leaves these findings out of all runs.
+    pub(super) fn leave_out(&mut self, findings: &BTreeSet<usize>) {
+        for finding in findings {
+            self.conflict_tests[*finding] = None;
+        }
+    }
+
+    /// Returns the contenders of all conflicts, and the conflict of each.
     pub(super) fn contenders(&self) -> (Vec<Contenders>, Vec<usize>) {
         let (mut contenders, mut findings) = (Vec::new(), Vec::new());
         for (finding, entry) in self.conflict_tests.iter().enumerate() {
@@ -151,7 +190,7 @@ impl RerunSuite {
             .unwrap_or_default()
     }
 
-    /// Returns the folders of the packages of all tests.
+    /// Returns the directories of the packages of all tests.
     pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
         let runnables = self
             .subjects
@@ -160,7 +199,8 @@ impl RerunSuite {
         runnables.map(|runnable| runnable.started.dir.clone()).collect()
     }
 
-    /// Returns marks for these tests, and for what they share with others beyond their process: see [`super::task_queue::Task`].
+    /// Returns the marks of a [`Task`](super::task_queue::Task) that runs these tests: one for each test, and one for each
+    /// resource that they share with other processes.
     pub(super) fn marks(&self, tests: &[usize]) -> BTreeSet<usize> {
         let shared = |finding: &usize| {
             self.conflict_tests[*finding]
@@ -200,8 +240,8 @@ fn is_own_process(test: &Test) -> bool {
     test.runner == Some(Runner::Nextest)
 }
 
-/// Calls `see` for each pair of these tests that meet on one of these findings: with the finding, its position among them,
-/// the positions of the two tests among these tests, and those in the finding.
+/// Calls `see` for each pair of these tests that can interfere in one of these conflicts. Passes the conflict, its position in
+/// `findings`, the positions of the two tests in `tests`, and those in the conflict.
 pub(super) fn each_pair(
     suite: &RerunSuite,
     tests: &[usize],
@@ -237,7 +277,7 @@ pub(super) fn positions(suite: &RerunSuite, finding: usize, tests: [usize; 2]) -
     Some([entry.position(tests[0])?, entry.position(tests[1])?])
 }
 
-/// Returns the two tests, if both can be started once more.
+/// Returns the two tests if both can be started again.
 pub(super) fn startable(suite: &RerunSuite, finding: usize, positions: [usize; 2]) -> Option<[usize; 2]> {
     let entry = suite.conflict_tests[finding].as_ref()?;
     let tests = positions.map(|position| entry.subjects[position]);
@@ -258,7 +298,7 @@ pub(super) fn resources(suite: &RerunSuite, findings: &[usize]) -> Vec<Resource>
     conflict_tests.map(|entry| entry.resource.clone()).collect()
 }
 
-/// Returns the time that these tests take alone, one after the other.
+/// Returns the sum of the durations of these tests when they ran alone.
 pub(super) fn lasted(suite: &RerunSuite, tests: &[usize]) -> Duration {
     let solos = tests.iter().filter_map(|test| suite.subjects[*test].solo.get());
     solos.map(|solo| solo.lasted).sum()
@@ -275,7 +315,7 @@ pub(super) fn name(suite: &RerunSuite, test: usize) -> &str {
         .map_or("", |runnable| &runnable.name)
 }
 
-/// How tests were started, each read once.
+/// A cache of how test programs were started.
 struct RunnableCache<'a> {
     launch: &'a Launch,
     known: HashMap<(u32, String), Option<Arc<StartedProgram>>>,
@@ -289,7 +329,7 @@ impl<'a> RunnableCache<'a> {
         }
     }
 
-    /// Returns `None` for a test that cannot be started once more.
+    /// Returns `None` for a test that cannot be started again.
     fn runnable(&mut self, test: &Test) -> Option<Runnable> {
         let (pid, own_process) = (test.pid, is_own_process(test));
         let key = (

@@ -1,21 +1,21 @@
-//! What is run next, and what may run beside it.
+//! A queue of tasks, some of which must not run at the same time.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-/// Something to run, with marks: two that have one in common never run at once.
+/// A task. Two tasks with a mark in common never run at the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Task<T> {
     pub(super) work: T,
     pub(super) marks: BTreeSet<usize>,
 }
 
-/// What there is to do now.
+/// The answer to a thread that asks for a task.
 #[derive(Debug, PartialEq, Eq)]
 enum NextTask<T> {
     Run(Task<T>),
-    /// Until one that runs is done.
+    /// No task may run until a running one is done.
     Wait,
     Done,
 }
@@ -23,7 +23,7 @@ enum NextTask<T> {
 #[derive(Debug)]
 struct TaskQueue<T> {
     waiting: VecDeque<Task<T>>,
-    /// The marks of those that run.
+    /// The marks of the running tasks.
     running: Vec<BTreeSet<usize>>,
 }
 
@@ -35,7 +35,7 @@ impl<T> TaskQueue<T> {
         }
     }
 
-    /// Returns the first that may run now.
+    /// Takes the first task that may run now.
     fn take(&mut self) -> NextTask<T> {
         let is_free = |task: &Task<T>| self.running.iter().all(|marks| marks.is_disjoint(&task.marks));
         let next = self.waiting.iter().position(is_free);
@@ -56,7 +56,7 @@ impl<T> TaskQueue<T> {
     }
 }
 
-/// Runs these tasks, at most `jobs` at once. When the time is over, nothing more begins.
+/// Runs these tasks, at most `jobs` at the same time. Starts none once `is_over` returns true.
 pub(super) fn run_all<T: Send>(
     tasks: Vec<Task<T>>,
     jobs: usize,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_mark_in_common_never_runs_at_once() {
+    fn tasks_with_a_common_mark_never_run_at_the_same_time() {
         let mut queue = TaskQueue::new(vec![
             task("ab", &[1, 2]),
             task("bc", &[2, 3]),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_task_runs_once_and_none_begins_when_the_time_is_over() {
+    fn every_task_runs_once_and_none_starts_after_the_time_is_over() {
         for (jobs, allowed, ran) in [(1, 100, 50), (4, 100, 50), (1, 3, 3), (1, 0, 0)] {
             let tasks = (0..50).map(|number| Task {
                 work: number,

@@ -1,13 +1,14 @@
-//! When the tests of a run used the resources: logs in, windows out.
+//! Timelines of a run: the times at which its tests used the resources, read from the observer's logs.
 //!
-//! A use is from the call to the end of the pause after it. Of two that overlap the one was not kept away by the other.
+//! A use lasts from the call to the end of the pause after it. If two uses overlap, no guard separates the tests.
 
 use super::pauses::Pauses;
 use crate::observe::causes::covers;
 use crate::observe::format::Kind;
 use crate::observe::interpret::accesses::WorkingDirs;
 use crate::observe::interpret::paths::Links;
-use crate::observe::interpret::{Effect, FileAccess, effects, through_links};
+use crate::observe::interpret::written_programs::WrittenPrograms;
+use crate::observe::interpret::{Effect, FileAccess, effects, is_shared, through_links};
 use crate::observe::log::Log;
 use crate::observe::log::attribution::{Attribution, KnownTests};
 use crate::observe::log::backtraces::BacktraceFilter;
@@ -15,33 +16,33 @@ use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// What a test is called: its program, its name.
+/// A test: its program and its name.
 pub(super) type Name<'a> = (&'a str, &'a str);
 
-/// So soon after each other, in microseconds, uses are one stay.
+/// The maximum time between uses of one visit, in microseconds.
 const AT_ONCE: u64 = 20_000;
 
-/// From when on, until when, and whether it is a change.
+/// The beginning and the end of a use, and whether it is a change.
 pub(super) type Span = (u64, u64, bool);
 
-/// More are not compared: whoever did not meet by then was kept away, or came late.
+/// The maximum number of uses to compare, which bounds the time; later uses hardly add an overlap.
 const MOST: usize = 4096;
 
-/// When a test used the resource for the first time, in microseconds.
+/// A test's first visit to a resource, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) from: u64,
-    /// With the pause after that use, and with those that followed at once.
+    /// The end of the last pause of the visit.
     pub(super) to: u64,
-    /// Whether it paused at all.
+    /// Set if the test paused at all.
     pub(super) paused: bool,
-    /// Whether it had waited for std's lock around all variables, on the way to another one: the first test held that
-    /// lock, being made to pause there.
+    /// Set if it had waited for std's lock around all variables on its way to another variable. The pausing test holds that
+    /// lock.
     pub(super) waited_for_std: bool,
 }
 
 impl Window {
-    /// Returns how long the test stayed, in microseconds.
+    /// Returns the duration of the visit in microseconds.
     pub(super) fn length(self) -> u64 {
         self.to.saturating_sub(self.from)
     }
@@ -50,15 +51,15 @@ impl Window {
 /// The uses of some resources by one test of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Timeline {
-    /// When the test began.
+    /// The time at which the test began.
     pub(super) began: Option<u64>,
-    /// By resource, in the order of their beginning.
+    /// By resource, in the order in which they began.
     pub(super) uses: Vec<Vec<Span>>,
-    /// Whether it paused at one of them.
+    /// Set if it paused at one of the resources.
     pub(super) paused: bool,
-    /// Whether it waited for std's lock around all variables, on the way to another one, before its first use.
+    /// Set if it waited for std's lock around all variables before its first use, on its way to another variable.
     pub(super) waited_for_std: bool,
-    /// When it began to wait so between its first use and its first change.
+    /// The time at which it began such a wait between its first use and its first change.
     pub(super) change_waited_for_std: Option<u64>,
 }
 
@@ -66,25 +67,25 @@ pub(super) struct Timeline {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) at: u64,
-    /// The time since the test began, without its own pauses at the resource, in microseconds.
+    /// The time since the test began, in microseconds, without its pauses at the resource.
     pub(super) after: u64,
-    /// These pauses.
+    /// The sum of these pauses.
     pub(super) paused: u64,
 }
 
 impl Timeline {
-    /// Returns the moment of the first use of any of the resources.
+    /// Returns the time of the first use of any of the resources.
     pub(super) fn first(&self) -> Option<u64> {
         self.uses.iter().flatten().map(|(from, ..)| *from).min()
     }
 
-    /// Returns the time from the first use of one of these resources until it was left.
+    /// Returns the first visit to these resources.
     pub(super) fn window(&self, of: &[usize]) -> Option<Window> {
         let uses = self.first_visit(of);
         let (from, ..) = *uses.first()?;
         let ends = |(_, end, _): &Span| *end;
         let changes = uses.iter().filter(|(_, _, writes)| *writes);
-        // Once it is changed, it is there for all.
+        // After its last change the resource is as the test leaves it, so a guard may be released here.
         let last_change = changes.map(|(from, ..)| *from).max();
         let until = |(begun, ..): &&Span| last_change.is_none_or(|last| *begun <= last);
         Some(Window {
@@ -101,7 +102,7 @@ impl Timeline {
         Some(from.saturating_sub(self.began?))
     }
 
-    /// Returns the uses of these resources that follow each other at once, from the first one on.
+    /// Returns the uses of the first visit: those that follow each other within [`AT_ONCE`].
     fn first_visit(&self, of: &[usize]) -> Vec<Span> {
         let mut uses: Vec<Span> = of.iter().flat_map(|one| &self.uses[*one]).copied().collect();
         uses.sort_unstable();
@@ -116,7 +117,7 @@ impl Timeline {
         uses
     }
 
-    /// Returns whether the test used that resource only while it stayed at these.
+    /// Returns whether all uses of the resource are in the first visit to `of`.
     pub(super) fn uses_only_within(&self, resource: usize, of: &[usize]) -> bool {
         let timeline = self.first_visit(of);
         let last = timeline.last().map_or(0, |(from, ..)| *from);
@@ -136,7 +137,7 @@ impl Timeline {
         changes.map(|(from, ..)| *from).max()
     }
 
-    /// Returns the first change; `None` if there is none, or the test's beginning is not known.
+    /// Returns the first change; `None` if there is none or the beginning of the test is unknown.
     pub(super) fn change(&self, resource: usize) -> Option<Change> {
         let uses = &self.uses[resource];
         let first = uses.iter().position(|(_, _, writes)| *writes)?;
@@ -146,13 +147,13 @@ impl Timeline {
         Some(Change { at, after, paused })
     }
 
-    /// Returns whether a use of the one and a use of the other overlap, of which one is a change.
+    /// Returns whether two uses overlap, one of which is a change.
     pub(super) fn conflict_tests(&self, other: &Self, resource: usize) -> bool {
         self.any_overlap(other, resource, |a, b| a.2 || b.2)
     }
 
-    /// Returns whether both read it at one time, and one of them changes it later on. A lock for readers and writers lets
-    /// them. What both read after the last change is what one of them was to make for all.
+    /// Returns whether both read the resource at the same time and one of them changes it later, which a reader-writer lock
+    /// allows. Reads after the last change do not count: often one test creates the resource for all.
     pub(super) fn reads_alongside(&self, other: &Self, resource: usize) -> bool {
         let last = self.last_change(resource).max(other.last_change(resource));
         self.any_overlap(other, resource, |a, b| last >= Some(a.0.max(b.0)))
@@ -167,9 +168,9 @@ impl Timeline {
     }
 }
 
-/// Returns the uses of these resources by these tests, in their order.
+/// Returns the timeline of each test in `names`, with the uses of each resource in `resources`.
 ///
-/// `at_variables` says whether someone with the calls of that number is on the way to a variable.
+/// `at_variables` returns whether a call stack is inside of one of std's functions for variables.
 pub(super) fn timelines(
     logs: &[Log],
     names: &[Name<'_>],
@@ -178,7 +179,7 @@ pub(super) fn timelines(
     at_variables: &dyn Fn(&Log, u32) -> bool,
 ) -> Vec<Timeline> {
     let attribution = Attribution::of(logs, &known(logs, names));
-    // The position in `names` of each test of `who`.
+    // The position in `names` of each attributed test.
     let positions: Vec<Option<usize>> = attribution
         .tests
         .iter()
@@ -196,7 +197,11 @@ pub(super) fn timelines(
     for (index, log) in logs.iter().enumerate() {
         backtraces.scan(log);
         let working_dirs = WorkingDirs::of(log);
-        // Since when a test waits for std's lock around the variables.
+        let mut programs = WrittenPrograms::default();
+        for record in log.records() {
+            programs.add(log, &record, working_dirs.get(log, &record), &mut links);
+        }
+        // The time since which a test waits for std's lock around the variables.
         let mut waiting = vec![None; names.len()];
         if let Some(one) = attribution.test_of(index, 0).filter(|_| log.is_test())
             && let Some(position) = positions[one]
@@ -238,12 +243,15 @@ pub(super) fn timelines(
             };
             let length = pause.map_or(0, |is_first| if is_first { first } else { others });
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
-            let shared = log.is_test() && record.pid == log.pid();
+            let shared = is_shared(log, &record);
             let effects = effects(&record, working_dirs.get(log, &record), shared);
             let effects = effects
                 .into_iter()
                 .flat_map(|effect| through_links(effect, &record, &mut links));
-            let effects: Vec<Effect> = effects.flatten().collect();
+            let mut effects: Vec<Effect> = effects.flatten().collect();
+            let written = |effect| programs.effect(log.pid(), &record, effect).filter(|_| shared);
+            let written = effects.iter().find_map(written);
+            effects.extend(written);
             let timeline = &mut timelines[position];
             let was_there = timeline.first().is_some();
             let has_changed = timeline.uses.iter().flatten().any(|(_, _, writes)| *writes);
@@ -273,7 +281,8 @@ pub(super) fn timelines(
     timelines
 }
 
-/// Whether this is a use of the resource, or of what lies in it; or of the names among which it is one.
+/// Returns whether the effect is a use of the resource: of the resource itself, of a path below it, or a listing of its
+/// directory.
 fn is_use(effect: &Effect, resource: &Resource) -> bool {
     match effect {
         Effect::File(path, how) => {
@@ -283,11 +292,13 @@ fn is_use(effect: &Effect, resource: &Resource) -> bool {
         Effect::Port(port, _) => port.is(resource),
         Effect::Other(other, _) => other == resource,
         Effect::UsedUmask => resource.kind() == ResourceKind::Umask,
+        Effect::OpenedDescriptor => resource.kind() == ResourceKind::Descriptors,
+        Effect::StartedProcess => resource.kind() == ResourceKind::Executable,
         Effect::ClearedVariables => resource.kind() == ResourceKind::Env,
     }
 }
 
-/// These are the only tests that ran, so their names need not be asked for.
+/// Returns the tests of the programs without listing them: only these tests ran.
 fn known(logs: &[Log], names: &[Name<'_>]) -> KnownTests {
     let names: BTreeSet<String> = names.iter().map(|(_, name)| (*name).to_owned()).collect();
     let programs = logs.iter().filter(|log| log.is_test()).flat_map(|log| {
@@ -339,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_from_the_first_use_to_the_last_that_follows_at_once_and_its_pause() {
+    fn a_visit_ends_with_the_pause_of_its_last_use() {
         let mut made = program();
         for (at, test, flags, file) in [
             (1_000, A, PAUSED_FIRST, "/f"),
@@ -372,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_meet_in_their_uses_and_not_between_them() {
+    fn tests_overlap_during_their_uses_and_not_between_them() {
         assert!(entry(&[(0, 80)], &[(79, 160)]));
         assert!(entry(&[(0, 80)], &[(40, 40)]));
         assert!(entry(&[(0, 10), (50, 90)], &[(20, 30), (80, 85)]));
@@ -384,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_test_made_for_all_is_looked_at_by_all() {
+    fn reads_of_a_resource_that_one_test_created_for_all_do_not_count() {
         let (made, both_read) = ((0, 80, true), (80, 160, false));
         let after = (90, 170, false);
         assert!(!met(vec![made, both_read], vec![after]));
@@ -392,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_at_one_time_are_no_meeting_and_noted_if_a_change_follows() {
+    fn simultaneous_reads_are_no_overlap_but_noted_if_a_change_follows() {
         let (read, write, later) = ((80, 160, false), (160, 240, true), (90, 150, false));
         let timeline = |uses: &[Span]| Timeline {
             began: Some(10),
@@ -420,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_within_std_for_another_variable_is_held_up() {
+    fn a_test_that_waits_in_std_for_another_variable_is_delayed() {
         for (first, waited_for_std) in [("HOME", false), ("OTHER", true)] {
             let mut made = program();
             made.record(1_000, B, Kind::Waits, 0, "", b"");
@@ -440,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_a_folder_is_a_use_of_it_and_what_is_called_alike_is_not() {
+    fn a_path_below_a_directory_is_a_use_of_it_and_a_similar_name_is_not() {
         let mut made = program();
         made.record(1_000, A, Kind::Open, 0, "/d/x", b"");
         made.record(1_000, B, Kind::Open, 0, "/dd", b"");
@@ -451,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reached_through_a_link_is_a_use_of_what_it_leads_to_and_of_the_link() {
+    fn an_access_through_a_link_is_a_use_of_the_link_and_of_its_target() {
         let dir = tempfile::tempdir().unwrap();
         let root = std::fs::canonicalize(dir.path()).unwrap();
         let [target, link] = ["target", "link"].map(|name| root.join(name).to_str().unwrap().to_owned());
@@ -465,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_within_std_is_at_the_variable_for_which_it_asks_next() {
+    fn a_test_that_waits_in_std_has_reached_the_variable_that_it_uses_next() {
         for (name, from) in [("HOME", 1_000), ("OTHER", 5_000)] {
             let mut made = program();
             made.record(1_000, B, Kind::Waits, 0, "", b"");
@@ -480,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_and_the_mask_are_used_by_what_depends_on_them() {
+    fn creating_a_file_uses_the_umask_and_clearing_all_variables_uses_each() {
         let mut made = program();
         made.record(1_000, A, Kind::SetVariable, 0, "HOME", b"");
         made.record(2_000, B, Kind::ClearVariables, 0, "", b"");

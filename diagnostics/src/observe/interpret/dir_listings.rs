@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lists_a_folder_sees_what_another_makes_and_removes_in_it() {
+    fn listing_a_directory_conflicts_with_adding_and_removing_names_in_it() {
         let made = (A, Kind::Open, 0o301, "/d/x");
         let listed = (B, Kind::List, 0, "/d");
         for change in [
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_change_the_list_is_not_seen_in_it() {
+    fn accesses_that_do_not_matter_to_a_listing_do_not_conflict_with_it() {
         let listed = (B, Kind::List, 0, "/d");
         for other in [
             (A, Kind::Open, 0o1101, "/d/x"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn two_who_change_other_names_do_not_meet_and_of_many_names_a_few_are_told() {
+    fn tests_that_change_different_names_do_not_conflict_and_few_of_many_names_are_reported() {
         let names = ["/d/a", "/d/b", "/d/c", "/d/e"].map(|name| (A, Kind::Remove, 0, name));
         let other = (C, Kind::Remove, 0, "/d/f");
         assert_eq!(met(&[&names[..], &[other]].concat()), [""; 0]);

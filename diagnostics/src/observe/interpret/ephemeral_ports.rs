@@ -60,7 +60,7 @@ mod tests {
     use crate::observe::log::test_log::LogBuilder;
 
     #[test]
-    fn a_port_is_a_test_s_own_once_the_kernel_gave_it() {
+    fn a_port_belongs_to_a_test_once_the_kernel_has_assigned_it() {
         let mut made = LogBuilder::new(1, 1, true);
         let taken = FAILED | TAKEN;
         for (at, (kind, flags, value)) in (1..).zip([
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leased_port_is_that_of_everybody_who_was_handed_it() {
+    fn a_leased_port_belongs_to_each_test_that_uses_it() {
         let mut made = LogBuilder::new(1, 1, true);
         for (at, (kind, value)) in (1..).zip([
             (Kind::BindTcp, 80),

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_between_locking_and_unlocking_is_guarded() {
+    fn accesses_between_locking_and_unlocking_are_guarded() {
         let mut guards = FileLocks::default();
         guards.lock(0, 1, Path::new(LOCK), 9, false, 10);
         guards.unlock(0, 1, 9, 20);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_others_may_share_guards_no_change() {
+    fn a_shared_lock_guards_no_change() {
         let mut guards = FileLocks::default();
         guards.lock(0, 1, Path::new(LOCK), 9, true, 10);
         assert_eq!(held(&guards, "/a", Access::Read, 11), [LOCK]);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_is_guarded_by_itself_also_when_it_is_made() {
+    fn a_lock_file_guards_itself_even_when_it_is_created() {
         let mut guards = FileLocks::default();
         guards.lock(0, 1, Path::new(LOCK), 9, false, 10);
         guards.unlock(0, 1, 9, 20);

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relative_path_is_completed_with_the_folder_of_its_moment() {
+    fn a_relative_path_is_resolved_against_the_working_directory_of_its_time() {
         for (folder, path, whole) in [
             (Some("/w"), "a", Some("/w/a")),
             (Some("/w/x"), "../a/./b", Some("/w/a/b")),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_kernel_s_the_compiler_s_or_ours_is_left_alone() {
+    fn paths_of_the_kernel_the_compiler_and_cofferdam_are_ignored() {
         for (path, wanted) in [
             ("/shop/report.csv", true),
             ("/dev/shm/queue", true),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_reached_through_a_link_is_that_folder_also_when_it_is_gone() {
+    fn a_directory_reached_through_a_link_is_resolved_even_when_removed() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir(root.join("real")).unwrap();
@@ -206,7 +206,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_leads_to_its_target_also_when_nothing_is_there() {
+    fn a_dangling_link_leads_to_its_target() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir(root.join("real")).unwrap();

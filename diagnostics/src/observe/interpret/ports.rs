@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_meet_by_protocol_family_and_wildcard() {
+    fn ports_conflict_by_protocol_family_and_wildcard() {
         let tcp = |address: &str| port(Kind::BindTcp, address);
         for (a, b, meet) in [
             ("127.0.0.1", "127.0.0.1", true),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_the_address_where_others_of_its_number_do_not_meet() {
+    fn a_name_includes_the_address_if_not_all_uses_of_its_number_conflict() {
         for (kind, addresses, names) in [
             (
                 Kind::BindTcp,

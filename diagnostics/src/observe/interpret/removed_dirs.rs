@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_removes_anything_a_path_is_itself() {
+    fn without_removals_a_path_is_unchanged() {
         let none = RemovedDirs::default();
         assert_eq!(accesses(&none, "/d/x", FileAccess::Write, A), ["write /d/x"]);
         // Two who make one folder want the same.
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn who_removes_a_folder_changes_it_and_the_others_depend_on_it() {
+    fn removing_a_directory_changes_it_and_uses_below_depend_on_it() {
         let mut removed_dirs = RemovedDirs::default();
         removed_dirs.add(Path::new("/d"), A);
         assert_eq!(

@@ -4,7 +4,7 @@ use super::{Pipe, batch, ended, started};
 use crate::recording::{cofferdam, told};
 use std::process::Stdio;
 
-/// Keeps the session open until all that is done beside it is over.
+/// A job that keeps the session open until the other commands are done.
 const WAITS: &str = "sh -c 'exec 3>pipe; echo READY >&3; until [ -e over ]; do sleep 0.01; done'";
 
 const EACH: usize = 8;

@@ -1,10 +1,10 @@
-//! How jobs end that do not want to.
+//! Jobs that do not end, or do not end completely.
 
 use super::{Pipe, batch, ended, events, signal, started, told, wait_for_end};
 use crate::recording::{by_way_of, cofferdam};
 use std::process::Command;
 
-/// Ignores signals, leaves a process behind that does too, and holds the pipe with both.
+/// A job that ignores signals, leaves a process behind that does too, and keeps the pipe open with both.
 pub(super) const STUBBORN: &str =
     "sh -c 'trap \"\" TERM INT HUP; exec 3>pipe; sleep 600 & echo READY >&3; wait; sleep 600'";
 

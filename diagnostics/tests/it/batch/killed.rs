@@ -4,7 +4,7 @@ use super::{Pipe, batch, ended, signal, started, told, wait_for_end};
 use crate::recording::{Told, cofferdam};
 use std::io::BufRead as _;
 
-/// Blocks the first time, and notes each run that came to its end.
+/// A job that blocks in its first run, and logs each run that completes.
 const BLOCKS: &str = "sh -c 'if [ -e go ]; then echo second >> trace; else exec 3>pipe; sleep 600 & echo READY >&3; sleep 600; fi'";
 
 const LINES: [&str; 3] = [
@@ -38,7 +38,7 @@ fn jobs_of_a_killed_session_are_stopped_and_the_rest_runs_once() {
         other.err
     );
     assert_eq!(other.code, Some(2));
-    // Nor is anything lost when it cannot begin.
+    // Nothing is lost either if it cannot start.
     let mut nowhere = batch(dir.path(), &LINES, &["--resume"]);
     let nowhere: Told = nowhere.env("TMPDIR", "/nowhere").output().unwrap().into();
     assert!(
@@ -134,8 +134,8 @@ fn a_session_that_was_killed_before_recording_its_jobs_runs_all_of_them_after_re
     );
 }
 
-/// Three that run at once, each with a process below it that holds the pipe: one in the job's group, one in a session of
-/// its own, and one that ignores signals.
+/// Returns three parallel jobs, each with a child process that keeps the pipe open: one in the job's group, one in
+/// its own session, and one that ignores signals.
 #[cfg(target_os = "linux")]
 fn side_by_side() -> Vec<String> {
     [
@@ -152,7 +152,7 @@ fn side_by_side() -> Vec<String> {
     .collect()
 }
 
-/// The small process that ends the jobs of an executor that was killed.
+/// Returns the guard, which ends the jobs of a killed executor.
 #[cfg(target_os = "linux")]
 fn guard_of(executor: u32) -> u32 {
     let children = std::fs::read_to_string(format!("/proc/{executor}/task/{executor}/children")).unwrap();
@@ -209,7 +209,7 @@ fn many_parallel_jobs_of_a_killed_session_are_stopped_and_each_runs_once_in_the_
     }
 }
 
-/// Kills the guard, and waits until its executor has seen that.
+/// Kills the guard, and waits until its executor has noticed that.
 #[cfg(target_os = "linux")]
 fn kill_guard_of(executor: u32) {
     let guard = guard_of(executor).to_string();
@@ -219,7 +219,7 @@ fn kill_guard_of(executor: u32) {
     }
 }
 
-/// Ignores signals, holds the pipe, and writes its number and that of its group to a file.
+/// A job that ignores signals, keeps the pipe open, and writes its process ID and process group to a file.
 #[cfg(target_os = "linux")]
 const IGNORES: &str =
     "sh -c 'trap \"\" TERM INT HUP; exec 3>pipe; echo $$ > job; echo READY >&3; sleep 600; sleep 600'";

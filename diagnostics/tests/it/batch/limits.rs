@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
-/// Passes only while no other is in the folder `alone`.
+/// A job that passes only while no other one is in the directory `alone`.
 const ALONE: &str =
     r#"{"group": "alone", "command": ["sh", "-c", "mkdir alone || exit 9; true; rmdir alone"]}"#;
 
@@ -92,7 +92,7 @@ fn a_full_group_does_not_hold_up_the_others() {
 fn starts_are_kept_apart_by_the_rate() {
     let dir = tempfile::tempdir().unwrap();
     let jobs = report(dir.path(), &["true"; 11], &["--jobs", "4", "--rate", "50"]);
-    // Ten intervals, of which one may be made up for. More time is a delay of the machine.
+    // Ten intervals, one of which may be caught up. A longer time is a delay of the machine.
     assert!(jobs["seconds"].as_f64().unwrap() >= 0.18, "{jobs}");
 }
 
@@ -252,7 +252,7 @@ fn limits_apply_to_a_single_command_too() {
     );
     assert!(
         told.out
-            .ends_with("; the command was stopped, for it went over a limit\n"),
+            .ends_with("; the command was stopped because it exceeded a limit\n"),
         "{}",
         told.out
     );

@@ -18,14 +18,14 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A file with a job in each line.
+/// Writes a file with one job per line.
 fn jobs(dir: &Path, lines: &[&str]) -> PathBuf {
     let path = dir.join("jobs.txt");
     std::fs::write(&path, lines.join("\n")).unwrap();
     path
 }
 
-/// `run` over these jobs.
+/// Returns `run` with these jobs.
 fn batch(dir: &Path, lines: &[&str], args: &[&str]) -> Command {
     let mut command = cofferdam(dir, &["run", "--from"]);
     command.arg(jobs(dir, lines)).args(args);
@@ -36,13 +36,13 @@ fn told(dir: &Path, lines: &[&str], args: &[&str]) -> Told {
     batch(dir, lines, args).output().unwrap().into()
 }
 
-/// Every line of JSON: the events, and the report as the last.
+/// Returns every line of JSON: the events, then the report.
 fn events(told: &Told) -> Vec<Value> {
     let value = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     told.out.lines().map(value).collect()
 }
 
-/// The jobs in a report of JSON.
+/// Returns the jobs in a JSON report.
 fn report(dir: &Path, lines: &[&str], args: &[&str]) -> Value {
     let told = told(dir, lines, &[args, &["--json"]].concat());
     let last = events(&told).pop().unwrap_or_else(|| panic!("{}", told.err));

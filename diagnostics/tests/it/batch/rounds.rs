@@ -1,11 +1,11 @@
-//! The same command under several numbers of workers.
+//! One command with several numbers of workers.
 
 use super::events;
 use crate::recording::{Journal, Told, cofferdam, run_folder};
 use crate::run::variable;
 use std::path::{Path, PathBuf};
 
-/// One round: its tests meet under eight workers, and not under four.
+/// One round: its tests conflict with eight workers, and not with four.
 #[test]
 #[ignore = "a role, played for the tests below"]
 fn round() {
@@ -113,7 +113,7 @@ fn a_round_finds_the_temporary_files_of_earlier_rounds_unless_it_is_isolated() {
     std::fs::create_dir(&temp).unwrap();
     let run = |args: &[&str]| -> Told {
         let mut command = cofferdam(dir.path(), &["run", "--repeat", "3"]);
-        // A suite that passes once, for it leaves a file that it wants to be new.
+        // A suite that passes once, because it leaves a file that must be new.
         let once = "test ! -e $TMPDIR/db && echo 1 > $TMPDIR/db";
         command
             .args(args)

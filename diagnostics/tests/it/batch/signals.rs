@@ -8,11 +8,11 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
-/// Waits for a file, and notes that it came to its end.
+/// A job that waits for a file, and logs its end.
 const WAITS: &str =
     "sh -c 'exec 3>pipe; echo READY >&3; until [ -e go ]; do sleep 0.01; done; echo done >> trace'";
 
-/// Cleans up for a moment after the request to end, and records that it did.
+/// A job that cleans up for a moment after the request to end, and logs that.
 const TIDIES: &str = "sh -c 'trap \"sleep 0.3; echo done >> trace; exit 0\" TERM; exec 3>pipe; echo READY >&3; \
                       while :; do sleep 0.01; done'";
 
@@ -35,7 +35,7 @@ fn stopping(child: &mut Child) -> BufReader<ChildStderr> {
     said
 }
 
-/// How many of its children are over, and not yet waited for.
+/// Returns the number of its children that have ended and were not reaped.
 #[cfg(target_os = "linux")]
 fn over(executor: u32) -> usize {
     let children = fs::read_to_string(format!("/proc/{executor}/task/{executor}/children")).unwrap();
@@ -63,7 +63,7 @@ fn a_job_that_ended_by_itself_is_not_cancelled_by_the_end_of_another() {
     for _ in 1..lines.len() {
         held.read_line(&mut String::new()).unwrap();
     }
-    // So that it learns of all ends at once.
+    // So that it notices all ends at once.
     signal(&child, "-STOP");
     go(dir.path());
     wait_for_end(held);
@@ -135,7 +135,7 @@ fn two_signals_of_one_event_count_as_one() {
     let pipe = Pipe::new(dir.path());
     let child = started(&batch(dir.path(), &[TIDIES], &["--grace", "1h"]));
     let held = pipe.wait_for("READY");
-    // As when a terminal is closed: its shell sends one, and the kernel another.
+    // As on closing a terminal: the shell sends one signal, the kernel the other.
     signal(&child, "-STOP");
     signal(&child, "-HUP");
     signal(&child, "-TERM");
@@ -161,7 +161,7 @@ fn a_first_signal_does_not_shorten_the_grace_period_of_a_policy() {
     assert_eq!(trace(dir.path()), "done\n");
 }
 
-/// More conflicts than a pipe holds of their report.
+/// So many conflicts that their report does not fit into a pipe.
 fn much_to_tell(dir: &Path, session: &str) {
     let folder = run_folder(dir, "much", session, 100);
     for (execution, lane) in [(1, "w0"), (2, "w1")] {

@@ -1,4 +1,4 @@
-//! Where jobs come from.
+//! The sources of jobs.
 
 use super::{batch, report, told};
 use crate::recording::{Told, cofferdam};
@@ -120,7 +120,7 @@ fn standard_input_is_read_only_on_request() {
     let mut named = piped(cofferdam(dir.path(), &["run", "--from", "-"]));
     named.stdin.take().unwrap().write_all(b"true\ntrue").unwrap();
     assert!(super::ended(named).out.ends_with("; 2 jobs passed\n"));
-    // This one stays open: a process that reads it would wait forever.
+    // This one stays open: a process that read it would wait forever.
     let mut other = piped(batch(dir.path(), &["cat"], &[]));
     let held = other.stdin.take();
     assert_eq!(super::ended(other).code, Some(0));

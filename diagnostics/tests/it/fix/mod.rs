@@ -55,12 +55,12 @@ key: #[serial(report_csv)] on 1 test, #[parallel(report_csv)] on 1 test: file re
  }
 
 better: file report.csv: let each have its own (src/lib.rs:5)
-guards nothing that was seen: #[serial(db)] (tests/shop.rs:4)
-guards nothing that was seen: #[serial(db)] (tests/shop.rs:8)
-guards nothing that was seen: #[serial(alone)] (tests/shop.rs:15)
-does nothing under nextest: #[serial(db)] (tests/shop.rs:4)
-does nothing under nextest: #[serial(db)] (tests/shop.rs:8)
-does nothing under nextest: #[serial(alone)] (tests/shop.rs:15)
+unused attribute: #[serial(db)] (tests/shop.rs:4)
+unused attribute: #[serial(db)] (tests/shop.rs:8)
+unused attribute: #[serial(alone)] (tests/shop.rs:15)
+no effect under nextest: #[serial(db)] (tests/shop.rs:4)
+no effect under nextest: #[serial(db)] (tests/shop.rs:8)
+no effect under nextest: #[serial(alone)] (tests/shop.rs:15)
 cofferdam: 2 tests get an attribute, in 2 files, against 1 conflict that was seen in 6 tests; --apply writes it
 "
     );
@@ -130,14 +130,14 @@ fn a_suite_with_serial_test_gets_its_attributes_for_threads_with_an_existing_key
     );
     // Attributes that separate tests now are not reported; the other one is.
     assert!(
-        !output.out.contains("guards nothing that was seen: #[serial(db)]"),
+        !output.out.contains("unused attribute: #[serial(db)]"),
         "{}",
         output.out
     );
     assert!(
         output
             .out
-            .contains("guards nothing that was seen: #[serial(alone)] (tests/shop.rs:15)"),
+            .contains("unused attribute: #[serial(alone)] (tests/shop.rs:15)"),
         "{}",
         output.out
     );
@@ -352,6 +352,66 @@ fn changes_that_do_not_compile_are_reverted_with_the_lock_file() {
     assert!(!scratch.path().join("Cargo.lock").exists());
 }
 
+/// Says that the check has begun, and waits for the end of the test.
+#[cfg(unix)]
+const WAITING_BUILD: &str =
+    "fn main() {\n    std::fs::write(\"begun\", \"\").unwrap();\n    std::fs::read(\"end\").unwrap();\n}\n";
+
+#[cfg(unix)]
+#[test]
+fn changes_are_reverted_if_a_signal_ends_the_check() {
+    use std::os::unix::process::CommandExt as _;
+    let text = "#[test]\nfn opens() {}\n#[test]\nfn closes() {}\n";
+    for (signal, to_group) in [("INT", true), ("TERM", false)] {
+        let scratch = with_attributes(text);
+        scratch.write("build.rs", WAITING_BUILD);
+        let [begun, end] = ["begun", "end"].map(|name| scratch.path().join(name));
+        #[expect(clippy::disallowed_methods, reason = "the tool that makes pipes")]
+        let made = std::process::Command::new("mkfifo")
+            .args([&begun, &end])
+            .status()
+            .unwrap();
+        assert!(made.success());
+        // Opened for both, it does not wait for a reader.
+        let _end = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(end)
+            .unwrap();
+        let manifest = scratch.read("Cargo.toml");
+        let mut command = scratch.command(&["--apply", "--allow-dirty"]);
+        let child = command
+            .process_group(0)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::fs::read(begun).unwrap();
+        assert!(scratch.read("tests/shop.rs").contains("serial"));
+        let sign = if to_group { "-" } else { "" };
+        #[expect(clippy::disallowed_methods, reason = "a signal as a shell sends it")]
+        let killed = std::process::Command::new("kill")
+            .args(["-s", signal, "--", &format!("{sign}{}", child.id())])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let output: crate::recording::Told = child.wait_with_output().unwrap().into();
+        assert!(
+            output
+                .err
+                .contains("the changes were reverted: `cargo check --tests` in ")
+                && output.err.contains("was ended by signal "),
+            "{}{}",
+            output.out,
+            output.err
+        );
+        assert_eq!(output.code, Some(3));
+        assert_eq!(scratch.read("tests/shop.rs"), text);
+        assert_eq!(scratch.read("Cargo.toml"), manifest);
+        assert!(!scratch.path().join("Cargo.lock").exists());
+    }
+}
+
 #[test]
 fn changes_that_compile_stay_and_a_suite_that_never_compiled_is_reported() {
     let text = "#[test]\nfn opens() {}\n#[test]\nfn closes() {}\n";
@@ -477,6 +537,84 @@ fn a_test_that_may_have_a_test_group_gets_no_second_one() {
 }
 
 #[test]
+fn a_test_group_that_fix_wrote_is_extended() {
+    let users = |tests: &[&'static str]| -> Vec<(&'static str, &'static str, &'static str)> {
+        tests
+            .iter()
+            .map(|test| ("corner-shop::shop", *test, "write"))
+            .collect()
+    };
+    let scratch = Scratch::new(OURS)
+        .found("file", "report.csv", "nextest", &users(&["opens", "closes"]))
+        .found("file", "other.csv", "nextest", &users(&["counts", "idles"]));
+    scratch.commit();
+    let group = ["--with", "test-group", "--apply"];
+    let output = scratch.fix(&group);
+    assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
+    let written = scratch.read(".config/nextest.toml");
+    // The same observation asks for no more.
+    let output = scratch.fix(&["--with", "test-group"]);
+    assert!(
+        output.out.contains("kept apart: file "),
+        "{}{}",
+        output.out,
+        output.err
+    );
+    assert_eq!(output.code, Some(0));
+    let scratch = scratch.found("file", "late.csv", "nextest", &users(&["closes", "tries"]));
+    let output = scratch.fix(&[&group[..], &["--allow-dirty"]].concat());
+    assert!(
+        output
+            .out
+            .contains("test group: report_csv of 3 tests, extended: file report.csv, file late.csv\n"),
+        "{}{}",
+        output.out,
+        output.err
+    );
+    assert_eq!(output.code, Some(0));
+    let extended = written.replace("test(=opens)\n", "test(=opens)\n  | test(=tries)\n");
+    assert_eq!(scratch.read(".config/nextest.toml"), extended);
+    // A test of each group: they are no longer two.
+    let scratch = scratch.found("file", "both.csv", "nextest", &users(&["opens", "idles"]));
+    let output = scratch.fix(&["--with", "test-group"]);
+    assert!(
+        output.out.contains("by hand: test-group = \"") && output.code == Some(1),
+        "{}{}",
+        output.out,
+        output.err
+    );
+}
+
+#[test]
+fn after_the_first_failure_of_a_nextest_command_there_may_be_more_to_fix() {
+    let why = "the observed command failed (exit code 100), and tests after the first failure may not have run: observe with \
+               `--no-fail-fast`";
+    let none = Scratch::new(OURS).ended_early().fix(&[]);
+    let last = format!("cofferdam: could not tell: {why}; no conflict was seen in 6 tests\n");
+    assert!(none.out.ends_with(&last), "{}{}", none.out, none.err);
+    assert_eq!(none.code, Some(3));
+    let users = [
+        ("corner-shop::shop", "opens", "write"),
+        ("corner-shop::shop", "closes", "write"),
+    ];
+    let scratch = Scratch::new(OURS)
+        .found("file", "report.csv", "nextest", &users)
+        .ended_early();
+    scratch.commit();
+    let apply = ["--with", "test-group", "--apply", "--allow-dirty"];
+    for written in [true, false] {
+        let output = scratch.fix(&apply);
+        assert!(
+            output.out.ends_with(&format!("; there may be more: {why}\n")),
+            "{written}: {}{}",
+            output.out,
+            output.err
+        );
+        assert_eq!(output.code, Some(3), "{written}");
+    }
+}
+
+#[test]
 fn an_unreadable_nextest_configuration_is_not_overwritten() {
     let users = [("shop", "opens", "write"), ("shop", "closes", "write")];
     let scratch = Scratch::new(OURS).found("file", "report.csv", "nextest", &users);
@@ -530,7 +668,7 @@ fn an_attribute_between_two_sequential_programs_is_unneeded() {
         "#[test]\n#[serial_test::serial(db)]\nfn meets() {}\n",
     );
     let output = scratch.fix(&[]);
-    let idle = "guards nothing that was seen: #[serial_test::serial(db)] (tests/common/mod.rs:2)\n";
+    let idle = "unused attribute: #[serial_test::serial(db)] (tests/common/mod.rs:2)\n";
     assert!(output.out.contains(idle), "{}{}", output.out, output.err);
 }
 
@@ -619,7 +757,7 @@ fn the_example_in_the_documentation_has_the_fields_of_the_report() {
         "/changes/0",
         "/advice/0",
         "/by_hand/0",
-        "/guarding_nothing/0",
+        "/unused_attributes/0",
     ] {
         let (output, shown) = (report.pointer(path).unwrap(), example.pointer(path).unwrap());
         assert_eq!(fields(output), fields(shown), "{path}");

@@ -10,6 +10,8 @@ pub(super) struct Scratch {
     findings: Vec<Value>,
     locked: Vec<Value>,
     ran: Vec<Value>,
+    /// The exit code of the command, and whether that may have left out tests.
+    command: (u8, bool),
 }
 
 const LIB: &str = "\
@@ -61,6 +63,7 @@ impl Scratch {
             findings: Vec::new(),
             locked: Vec::new(),
             ran: Vec::new(),
+            command: (0, false),
         };
         scratch.ran("corner_shop", &["tests::sells", "tests::writes_the_report"]);
         scratch.ran("shop", &["closes", "counts", "idles", "opens"]);
@@ -177,6 +180,12 @@ impl Scratch {
         with
     }
 
+    /// Makes it the observation of a nextest command that ended at the first failure.
+    pub(super) fn ended_early(mut self) -> Self {
+        self.command = (100, true);
+        self
+    }
+
     /// Adds executed tests of a program.
     pub(super) fn ran(&mut self, binary: &str, tests: &[&str]) {
         let program = json!({"binary": binary, "package": self.path(), "tests": tests});
@@ -190,8 +199,14 @@ impl Scratch {
 
     /// Runs `fix` with the compile check.
     pub(super) fn checked(&self, args: &[&str]) -> Told {
+        self.command(args).output().unwrap().into()
+    }
+
+    /// Returns the command of `fix` with the compile check.
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let findings = json!({
-            "version": 4, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6, "command": 0,
+            "version": 4, "session": "1-1", "dir": self.path(), "confirmed": true, "tests": 6,
+            "command": self.command.0, "ended_early": self.command.1,
             "account": {
                 "started": 0, "recorded": 0, "complete": 0, "incomplete": 0, "lost": [], "out_of_reach": [],
             },
@@ -200,8 +215,5 @@ impl Scratch {
         self.write("observed/last.json", &findings.to_string());
         let dir: &Path = &self.path();
         cofferdam(dir, &[&["fix"], args].concat())
-            .output()
-            .unwrap()
-            .into()
     }
 }

@@ -17,7 +17,7 @@ fn refused(base: &Path, wait: WaitPolicy) -> String {
 #[test]
 fn sixteen_processes_with_a_hundred_attempts_each_never_have_two_active_sessions() {
     let base = tempfile::tempdir().unwrap();
-    // The ledger is made by them, too.
+    // They also create the ledger.
     let mut roles: Vec<_> = (0..16)
         .map(|_| Played::start(command(base.path(), "contend")))
         .collect();

@@ -263,7 +263,7 @@ fn a_base_folder_that_cannot_be_created_is_named() {
     fs::write(base.path().join("file"), "").unwrap();
     let message = told(Ledger::open(&base.path().join("file/base"), create_dir));
     assert!(
-        message.starts_with("could not create the folder of "),
+        message.starts_with("could not create the directory of "),
         "{message}"
     );
 }

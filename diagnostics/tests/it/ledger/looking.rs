@@ -1,4 +1,4 @@
-//! Looking at a ledger, and copying it, while sessions go on.
+//! Readers and backups of a ledger while sessions run.
 
 use super::role::Played;
 use super::{add, end, reader, start};
@@ -39,7 +39,7 @@ fn a_backup_is_complete_verified_and_replaces_no_file() {
     let parts = left.filter(|entry| entry.file_name().to_string_lossy().contains(".part-"));
     assert_eq!(parts.count(), 0);
 
-    // Put in the place of a ledger, it is one.
+    // In the place of a ledger, the backup is one.
     session.finish(Status::Passed, &[]).unwrap();
     let other = tempfile::tempdir().unwrap();
     std::fs::copy(&copy, other.path().join("ledger.sqlite3")).unwrap();

@@ -90,7 +90,7 @@ fn a_write_there_fails_with_the_reason() {
     assert!(
         tried
             .out
-            .contains("is not writable: the file or its folder is read-only"),
+            .contains("is not writable: the file or its directory is read-only"),
         "{}{}",
         tried.out,
         tried.err
@@ -108,7 +108,7 @@ fn a_session_without_a_writable_base_folder_fails_with_advice() {
     assert!(
         tried
             .err
-            .ends_with("; a session needs a writable base folder: set COFFERDAM_DIR to another one\n"),
+            .ends_with("; a session needs a writable base directory: set COFFERDAM_DIR to another one\n"),
         "{}",
         tried.err
     );

@@ -1,4 +1,4 @@
-//! Processes that write to a ledger: an ignored test of this very binary, that acts only when it is asked to.
+//! Processes that write to a ledger: an ignored test of this binary that acts only on request.
 
 use super::{add, create_dir, end, new, start};
 use crate::run::variable;
@@ -17,7 +17,7 @@ fn role() {
     let base = PathBuf::from(variable("COFFERDAM_DIR").unwrap());
     match role.as_str() {
         "contend" => contend(&base),
-        // A session with a job that is over, one that runs and one that waits.
+        // A session with a job that has ended, one that runs and one that waits.
         "own" => {
             let mut session = start(&base, "night");
             add(&mut session, &["first", "second", "third"]);
@@ -66,7 +66,7 @@ fn role() {
             }
             print(&format!("told {}", told.len()));
         }
-        // Says why the ledger cannot be written to.
+        // Prints why the ledger cannot be written.
         "try" => {
             let tried = Ledger::open(&base, create_dir).and_then(|ledger| ledger.retain(10));
             print(&tried.unwrap_err().to_string());
@@ -75,7 +75,7 @@ fn role() {
     }
 }
 
-/// Begins a session a hundred times, and is the only one that has one, or is refused.
+/// Begins a session a hundred times; each time it is the only active one, or refused.
 fn contend(base: &Path) {
     let (mut admitted, mut refused) = (0, 0);
     ready();
@@ -113,7 +113,7 @@ fn print(line: &str) {
     out.flush().unwrap();
 }
 
-/// The command that plays a role.
+/// Returns the command that plays a role.
 pub(crate) fn command(base: &Path, role: &str) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the role is a test of this binary")]
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -132,7 +132,7 @@ pub(crate) fn command(base: &Path, role: &str) -> Command {
     command
 }
 
-/// A role that is played, and killed at the latest when this is dropped.
+/// A process that plays a role, killed at the latest on drop.
 pub(crate) struct Played {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
@@ -160,7 +160,7 @@ impl Played {
         while self.line() != wanted {}
     }
 
-    /// The next line that is the role's own: the harness's are few.
+    /// Returns the next line of the role, without those of the harness.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         assert!(
@@ -170,7 +170,7 @@ impl Played {
         line.trim_end().to_owned()
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub(crate) fn go_on(&mut self) {
         drop(self.child.stdin.take());
     }

@@ -1,4 +1,4 @@
-//! Tests that met, run once more: what keeps them apart, and what happens where nothing does.
+//! Reruns of conflicting tests: guards, and their absence.
 
 use super::package::Package;
 use super::{CARGO, NEXTEST};
@@ -16,10 +16,12 @@ const STOPPING: &str = include_str!("suites/stopping.rs");
 const FLAKY: &str = include_str!("suites/flaky.rs");
 const READING: &str = include_str!("suites/reading.rs");
 const IN_A_ROW: &str = include_str!("suites/in_a_row.rs");
+const LEADING: &str = include_str!("suites/leading.rs");
 const LEAVING: &str = include_str!("suites/leaving.rs");
 
-/// `grade resource` of all that was found, sorted; and the report. The runs are as many as they are, whatever the time.
-fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
+/// Returns `grade resource` of all conflicts, sorted, and the report. The number of reruns does not depend on the
+/// time.
+pub(super) fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
     let options = [&["--confirm", "--time-budget", "1h", "--format", "json"], options].concat();
     let told = package.observe(&options, command);
     let line = told.out.lines().last().unwrap_or_default();
@@ -44,7 +46,7 @@ fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>
 }
 
 #[test]
-fn a_lock_between_threads_guards_under_cargo_test() {
+fn a_lock_of_threads_guards_under_cargo_test() {
     let package = Package::new("confirming", CONFIRMING);
     let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
     let wanted = [
@@ -59,7 +61,7 @@ fn a_lock_between_threads_guards_under_cargo_test() {
         "unguarded file open",
     ];
     assert_eq!(found, wanted, "{report}");
-    // What is sure comes first.
+    // Certain conflicts come first.
     assert_eq!(report["conflicts"][0]["grade"], "reproduced");
     assert_eq!(report["exit_code"]["process"], 1);
 }
@@ -83,7 +85,7 @@ fn a_lock_between_threads_guards_nothing_under_nextest() {
 }
 
 #[test]
-fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
+fn a_test_that_fails_alone_proves_nothing_and_can_still_overlap() {
     let package = Package::new("anyway", ANYWAY);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["unguarded file used"], "{report}");
@@ -96,7 +98,7 @@ fn a_test_that_fails_alone_is_no_proof_and_can_be_met_all_the_same() {
 }
 
 #[test]
-fn who_goes_through_a_link_is_met_where_it_leads() {
+fn accesses_through_a_link_overlap_at_its_target() {
     let package = Package::new("linked", LINKED);
     for (leads, link) in [
         ("target", "link"),
@@ -122,7 +124,7 @@ fn who_goes_through_a_link_is_met_where_it_leads() {
 }
 
 #[test]
-fn where_everything_is_guarded_there_is_no_conflict() {
+fn a_suite_in_which_everything_is_guarded_has_no_conflict() {
     let package = Package::new("guarded", CONFIRMING);
     let command = [&CARGO[..], &["--", "behind_a_lock"]].concat();
     let told = package.observe(&["--confirm"], &command);
@@ -142,7 +144,7 @@ fn where_everything_is_guarded_there_is_no_conflict() {
         "{}",
         told.out
     );
-    // Without the runs they are conflicts, for the lock is not seen.
+    // Without reruns they are conflicts, because the lock is not observed.
     let told = package.observe(&[], &command);
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
 }
@@ -175,6 +177,15 @@ fn tests_that_use_variables_one_after_another_meet_at_each_of_them() {
     };
     let wanted: [Vec<String>; 2] = [of("guarded", "LOCKED"), of("unguarded", "OPEN")];
     assert_eq!(found, wanted.concat(), "{report}");
+}
+
+#[test]
+fn a_file_to_which_another_test_s_variable_leads_is_no_conflict_of_its_own() {
+    let package = Package::new("leading", LEADING);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    let both = package.path().canonicalize().unwrap().join("both");
+    let both = format!("unguarded file {}", both.display());
+    assert_eq!(found, ["unguarded env LEADING_HOME".to_owned(), both], "{report}");
 }
 
 #[test]
@@ -216,7 +227,7 @@ fn a_failure_is_reported_with_its_rate_beside_the_other_test_and_alone() {
 }
 
 #[test]
-fn what_one_program_leaves_to_the_next_is_shown_by_running_them_in_turn() {
+fn leftovers_of_one_program_for_the_next_are_shown_by_running_them_in_sequence() {
     let package = Package::new("first", LEAVING);
     package.write(
         "tests/second.rs",
@@ -253,7 +264,7 @@ fn without_time_everything_stays_as_it_was_seen() {
 }
 
 #[test]
-fn what_was_found_is_kept_for_other_commands() {
+fn the_result_is_stored_for_other_commands() {
     let package = Package::new("kept", CONFIRMING);
     let command = [&CARGO[..], &["--", "variable_in_the_open", "--test-threads=1"]].concat();
     package.observe(&["--confirm"], &command);
@@ -292,7 +303,7 @@ fn a_group_behind_one_lock_is_no_conflict_and_each_of_its_tests_was_tried() {
         "{report}"
     );
     assert_eq!(report["exit_code"]["process"], 0);
-    // On a busy machine one run may not show every pair; each test is in one that it shows.
+    // On a busy machine one run may not show every pair, but each test is in one that it shows.
     for guarded in report["observed"]["guarded"].as_array().unwrap() {
         let pairs = guarded["pairs"].as_array().unwrap().iter();
         let tried = pairs.filter(|pair| pair["grade"] == "guarded");
@@ -312,7 +323,7 @@ fn a_group_behind_one_lock_is_no_conflict_and_each_of_its_tests_was_tried() {
 }
 
 #[test]
-fn a_test_that_needs_another_to_run_first_is_in_no_race_and_gets_no_lock() {
+fn a_test_that_needs_another_to_run_first_is_order_dependent_and_gets_no_lock() {
     let package = Package::new("needing", NEEDING);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["order-dependent env NEEDED"], "{report}");
@@ -322,10 +333,20 @@ fn a_test_that_needs_another_to_run_first_is_in_no_race_and_gets_no_lock() {
         why,
         "b_finds_it failed in 0 of 2 runs beside a_sets_it and in 10 of 10 alone: it needs that to run first"
     );
+    // Both take a lock.
+    let message = report["conflicts"][0]["message"].as_str().unwrap();
+    assert!(!message.contains("lock"), "{message}");
+    let told = package.observe(&["--confirm"], &CARGO);
+    assert!(
+        told.out
+            .contains("order-dependent: env NEEDED: 1 writer × 1 reader\n"),
+        "{}",
+        told.out
+    );
 }
 
 #[test]
-fn a_test_that_fails_now_and_then_hides_no_conflict_as_an_order_that_it_needs() {
+fn a_flaky_test_is_not_mistaken_for_an_order_dependent_one() {
     let package = Package::new("flaky", FLAKY);
     let (found, report) = graded(&package, &[], &CARGO);
     assert_eq!(found, ["unguarded file shared"], "{report}");
@@ -333,7 +354,7 @@ fn a_test_that_fails_now_and_then_hides_no_conflict_as_an_order_that_it_needs() 
 }
 
 #[test]
-fn a_failure_is_blamed_on_the_resource_where_it_repeats_and_on_no_test_that_fails_by_itself() {
+fn a_failure_is_attributed_to_the_resource_that_repeats_it_and_not_to_a_flaky_test() {
     let package = Package::new("blaming", BLAMING);
     let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
     assert_eq!(
@@ -348,11 +369,11 @@ fn a_failure_is_blamed_on_the_resource_where_it_repeats_and_on_no_test_that_fail
 }
 
 #[test]
-fn a_test_that_is_stopped_is_named_and_so_is_what_it_left() {
+fn a_stopped_test_is_named_with_its_leftover_files() {
     let package = Package::new("stopping", STOPPING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let told = package.observe(&["--confirm", "--time-budget", "1s"], &command);
-    // Nothing could be tried.
+    // No pair could be tried.
     assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
     assert!(
         told.out.contains("stopped: comes_to_no_end after "),

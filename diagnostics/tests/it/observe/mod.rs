@@ -1,10 +1,11 @@
-//! Suites that know nothing of cofferdam, observed under real runners.
+//! Suites without cofferdam, observed under real runners.
 
 mod confirm;
 mod explained;
 mod order;
 pub(crate) mod package;
 mod probe;
+mod process_state;
 mod results;
 mod saved_starts;
 
@@ -24,7 +25,7 @@ const CAUSES: &str = include_str!("suites/causes.rs");
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
 
-/// What tests of one process and of several meet on.
+/// The conflicts within one process, and between processes.
 const EVERYWHERE: [&str; 11] = [
     "directory removed: 1 × 1",
     "file by-child: 1 × 1",
@@ -50,8 +51,8 @@ fn agree(found: &[String], wanted: &[&str]) {
 }
 
 #[test]
-fn what_tests_of_a_process_meet_on_is_named_and_nothing_else() {
-    // Somebody else may have the port: they meet on it all the same.
+fn exactly_the_resources_that_tests_of_a_process_share_are_reported() {
+    // Another process may have the port; the tests conflict on it anyway.
     let _taken = std::net::TcpListener::bind(("127.0.0.1", 28_917));
     let package = Package::new("meeting", MEETING);
     let mut wanted = [&IN_ONE_PROCESS[..], &EVERYWHERE[..]].concat();
@@ -59,11 +60,10 @@ fn what_tests_of_a_process_meet_on_is_named_and_nothing_else() {
     agree(&package.met(&CARGO, &[]), &wanted);
     fs::remove_dir_all(package.path().join("met")).unwrap();
     fs::create_dir(package.path().join("met")).unwrap();
-    // The same where names cannot be read: then each test runs once more, alone.
-    // By then a name in a folder is not new.
+    // The same without thread names: then each test is rerun alone, when a name in a directory is not new any more.
     let alone: Vec<String> = package.met(&CARGO, &["--no-names"]);
     wanted.retain(|wanted| !wanted.starts_with("file listed/name"));
-    // What two processes say cannot be compared.
+    // Values of two processes cannot be compared.
     wanted.push("env MEETING_PLACE: 2 × 0");
     wanted.sort_unstable();
     agree(&alone, &wanted);
@@ -139,7 +139,7 @@ fn tests_with_little_stack_and_with_masks_of_their_own_pass() {
 }
 
 #[test]
-fn what_std_does_to_print_a_backtrace_is_not_the_test_s_doing() {
+fn accesses_of_std_to_print_a_backtrace_do_not_count_for_the_test() {
     let tests = |own: &str| {
         format!(
             "#[test]\n#[should_panic]\nfn panics() {{ panic!() }}\n\
@@ -192,7 +192,7 @@ fn a_test_that_changes_the_locale_conflicts_with_those_that_read_it() {
     }
 }
 
-/// libc reads the variable by itself.
+/// libc itself reads the variable.
 const ZONE: &str = r#"
 #[repr(C)]
 struct Time([u64; 7]);
@@ -218,7 +218,7 @@ fn a_test_that_has_libc_convert_a_time_reads_the_time_zone() {
 }
 
 #[test]
-fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
+fn a_failed_attempt_to_create_or_remove_something_is_a_write() {
     let package = Package::new("trying", TRYING);
     let found = package.met(&CARGO, &[]);
     let _ = fs::remove_file("/dev/shm/cofferdam-trying");
@@ -245,14 +245,14 @@ fn whoever_tries_to_make_or_remove_a_thing_writes_it_also_in_vain() {
 }
 
 #[test]
-fn what_a_fixture_does_is_the_run_s_and_a_leased_port_nobody_s() {
+fn accesses_of_a_fixture_and_leased_ports_are_no_conflicts() {
     let package = Package::with_library("keeping", KEEPING);
     for command in [&CARGO[..], &NEXTEST[..]] {
         if command == NEXTEST && !crate::suites::has_nextest() {
             continue;
         }
         agree(&package.met(command, &[]), &["file own: 2 × 0"]);
-        // In the next run the port is another.
+        // The next run has another port.
         let told = package.observe(&["--baseline", "known.json", "--update-baseline"], command);
         assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
         let told = package.observe(&["--baseline", "known.json"], command);
@@ -268,14 +268,14 @@ fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
         "file closed-by-another: 2 × 0",
         "file closed-by-its-stream: 2 × 0",
         "file closed-by-range: 2 × 0",
-        // Of its users some locked only a part.
+        // Some of its users locked only a part.
         "file lock: 26 × 0",
         "file part-at-the-end: 2 × 0",
         "file part-by-lockf: 2 × 0",
         "file part-from-here: 2 × 0",
         "file shared-now: 2 × 0",
     ];
-    // These locks keep processes apart, and no threads of one.
+    // These locks separate processes, and not threads of one process.
     let of_posix = [
         "file whole-but-for-a-part: 2 × 0",
         "file whole-by-lockf: 2 × 0",
@@ -283,7 +283,7 @@ fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
     ];
     let mut wanted = [&everywhere[..], &of_posix].concat();
     wanted.sort_unstable();
-    // One after the other, so that none waits for a lock in vain.
+    // In sequence, so that no test fails to get a lock.
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     agree(&package.met(&command, &[]), &wanted);
     if crate::suites::has_nextest() {
@@ -293,9 +293,9 @@ fn a_lock_guards_while_it_is_held_and_only_as_a_whole() {
 }
 
 #[test]
-fn what_has_one_cause_is_one_conflict_of_all_tests_that_have_it() {
+fn paths_with_one_cause_are_one_conflict_of_all_its_tests() {
     let package = Package::new("causes", CAUSES);
-    // One after the other, so that no two read the clock at one time.
+    // In sequence, so that no two tests read the clock at the same time.
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let wanted = [
         "database shop.db: 2 × 1",
@@ -347,7 +347,7 @@ fn conflicts_on_the_working_directories_of_two_programs_carry_the_programs_names
     }
 }
 
-/// One after the other, they are in the directories that the one before left.
+/// In sequence, each starts in the directory that the one before left.
 const MOVING: &str = r#"
 use std::env::set_current_dir;
 use std::fs;
@@ -373,14 +373,14 @@ fn f_writes_by_an_absolute_path() { fs::write(place("own/y"), "").unwrap() }
 "#;
 
 #[test]
-fn what_follows_from_the_working_directory_alone_is_no_conflict_of_its_own() {
+fn a_consequence_of_the_working_directory_is_no_separate_conflict() {
     let package = Package::new("moving", MOVING);
     let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
     let wanted = ["cwd : 3 × 2", "file own/y: 2 × 0", "file same/z: 2 × 0"];
     agree(&package.met(&command, &[]), &wanted);
 }
 
-/// Each process counts from 0 on.
+/// Each process counts from 0.
 const COUNTED: &str = r#"
 use std::sync::atomic::{AtomicU32, Ordering};
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -452,6 +452,27 @@ fn a_suite_that_fails_or_ends_keeps_its_code_and_is_reported_on() {
 }
 
 #[test]
+fn after_a_failure_under_nextest_the_report_says_that_tests_may_not_have_run() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new(
+        "early",
+        "#[test]\nfn fails() { panic!() }\n#[test]\nfn passes() {}\n",
+    );
+    for (options, is_said) in [(&[][..], true), (&["--no-fail-fast"], false)] {
+        let told = package.observe(&[], &[&NEXTEST[..], options].concat());
+        assert_eq!(told.code, Some(100), "{}{}", told.out, told.err);
+        let last = told.out.lines().last().unwrap();
+        let hint = "; tests after the first failure may not have run: observe with `--no-fail-fast`";
+        assert_eq!(last.ends_with(hint), is_said, "{last}");
+        let kept = fs::read(package.built().join("cofferdam/observed/last.json")).unwrap();
+        let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(kept["ended_early"], is_said);
+    }
+}
+
+#[test]
 fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
     let package = Package::new(
         "chained",
@@ -459,7 +480,7 @@ fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
     );
     let script = "#!/bin/sh\necho \"$1\" >> \"$(dirname \"$0\")/../calls\"\nshift\nexec \"$@\"\n";
     let calls = package.path().join("calls");
-    // Also where cargo's variable could not say it.
+    // Also where cargo's variable could not express it.
     for (file, runner) in [
         ("tools/run", "'tools/run first'"),
         ("our tools/run", "['our tools/run', 'a word']"),
@@ -483,7 +504,7 @@ fn a_project_s_own_runner_is_called_and_what_it_starts_is_observed() {
         );
     }
     assert_eq!(fs::read_to_string(&calls).unwrap(), "first\na word\n");
-    // And one that is only in the environment.
+    // And a runner that is only in the environment.
     let runner = format!("{}/tools/run third", package.path().display());
     let mut command = package.command(&[], &[&CARGO[..], &["--test", "chained"]].concat());
     command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
@@ -523,7 +544,7 @@ fn a_program_without_a_test_harness_is_run_once() {
 }
 
 #[test]
-fn what_was_not_started_by_a_runner_was_not_seen() {
+fn a_program_that_no_runner_started_is_not_observed() {
     let package = Package::new("nothing", "");
     let told = package.observe(&[], &["true"]);
     assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
@@ -538,7 +559,7 @@ fn what_was_not_started_by_a_runner_was_not_seen() {
 fn accesses_that_cannot_be_written_are_no_reason_to_lose_the_rest() {
     let package = Package::new("unwritten", MEETING);
     let command = [&CARGO[..], &["--", "file_is_"]].concat();
-    // Known before the suite begins; or only afterwards, when the disk is full.
+    // The failure is known before the suite begins, or only afterwards, when the disk is full.
     let told = package.observe(&["--accesses", "no/such/folder"], &command);
     assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
     assert!(!told.out.contains("running"), "{}", told.out);
@@ -554,7 +575,7 @@ fn accesses_that_cannot_be_written_are_no_reason_to_lose_the_rest() {
 }
 
 #[test]
-fn no_value_of_a_variable_is_told() {
+fn no_value_of_a_variable_is_reported() {
     const SECRET: &str = "planted-5ecret";
     let package = Package::new("secret", MEETING);
     let accesses = package.path().join("accesses");

@@ -1,4 +1,4 @@
-//! A stranger's package, made of one suite and run as a stranger would.
+//! A package outside of the workspace with one suite, run as a user would.
 
 use crate::recording::Told;
 use std::fs;
@@ -7,13 +7,13 @@ use std::process::Command;
 
 pub(crate) struct Package {
     dir: tempfile::TempDir,
-    /// One for each test and package, and kept from one run to the next: a program has its package's path built in, so two
-    /// tests cannot share it.
+    /// A directory per test and package, kept between runs. A program contains the path of its package, so two tests
+    /// cannot share it.
     built: PathBuf,
 }
 
 impl Package {
-    /// Its only program is `tests/NAME.rs`.
+    /// Creates it with the only program `tests/NAME.rs`.
     pub(crate) fn new(name: &str, source: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let manifest =
@@ -35,19 +35,19 @@ impl Package {
         self.dir.path()
     }
 
-    /// The same with cofferdam's library among its dependencies.
+    /// Creates it with cofferdam's library as a dependency.
     pub(super) fn with_library(name: &str, source: &str) -> Self {
         let package = Self::new(name, source);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
         let manifest = format!("{manifest}[dev-dependencies]\ncofferdam = {{ path = {root:?} }}\n");
         package.write("Cargo.toml", &manifest);
-        // The versions that are known to be there; Cargo leaves out what the suite does not need.
+        // Reuses the versions of this workspace; Cargo removes those that the suite does not need.
         fs::copy(root.join("Cargo.lock"), package.path().join("Cargo.lock")).unwrap();
         package
     }
 
-    /// Where cargo puts what it builds, and cofferdam its own.
+    /// Returns the target directory, which also contains cofferdam's files.
     pub(crate) fn built(&self) -> &Path {
         &self.built
     }
@@ -58,7 +58,7 @@ impl Package {
         fs::write(path, text).unwrap();
     }
 
-    /// `cargo cofferdam observe OPTIONS -- COMMAND`, in the package.
+    /// Runs `cargo cofferdam observe OPTIONS -- COMMAND` in the package.
     pub(crate) fn command(&self, options: &[&str], command: &[&str]) -> Command {
         self.cofferdam(&[&["observe"], options].concat(), command)
     }
@@ -71,7 +71,7 @@ impl Package {
         cofferdam
             .current_dir(self.path())
             .env("CARGO_TARGET_DIR", &self.built);
-        // What the tests of this program were started with is not the stranger's.
+        // Removes the variables that this test program was started with.
         for variable in [
             "COFFERDAM_DIR",
             "COFFERDAM_RECORD",
@@ -88,7 +88,7 @@ impl Package {
         self.command(options, command).output().unwrap().into()
     }
 
-    /// `kind name: writers × readers` of each resource on which tests meet, sorted; a path from `met/` on.
+    /// Returns `kind name: writers × readers` of each conflict, sorted; a path from `met/` on.
     pub(crate) fn met(&self, command: &[&str], options: &[&str]) -> Vec<String> {
         let options = [&["--format", "json"], options].concat();
         let told = self.observe(&options, command);

@@ -1,5 +1,5 @@
-//! Is anything missed? What the observer saw of a program that does everything a test may do to files is compared with
-//! what strace saw of it: the oracle, which is slow, blind to the environment, and complete.
+//! Completeness: compares the accesses that the observer recorded with those that strace saw, for a program that does
+//! everything a test may do to files. strace is slow and does not see the environment, but is complete.
 
 use crate::recording::Told;
 use crate::run::variable;
@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-/// Everything, in a folder of its own.
+/// Performs every operation in a separate directory.
 #[test]
 #[ignore = "a role, played for the test below"]
 fn role() {
@@ -109,7 +109,7 @@ fn children(at: &dyn Fn(&str) -> PathBuf) {
             .unwrap()
             .success()
     );
-    // A folder of its own makes std fork.
+    // A working directory makes std fork.
     assert!(
         shell("touch here".to_owned())
             .current_dir(at(""))
@@ -119,7 +119,7 @@ fn children(at: &dyn Fn(&str) -> PathBuf) {
     );
 }
 
-/// Without libc's functions.
+/// Performs operations without libc's functions.
 fn rustix_s(dir: &Path) {
     use rustix::fs::{self as raw, AtFlags, Mode, OFlags};
     let folder = raw::open(dir, OFlags::DIRECTORY | OFlags::RDONLY, Mode::empty()).unwrap();
@@ -185,7 +185,7 @@ fn sqlite_s(dir: &Path) {
     rusqlite::Connection::open(dir.join("absent/base.sqlite3")).unwrap_err();
 }
 
-/// What was done to each file: whether it was ever changed.
+/// The accesses to each file: whether it was ever changed.
 type Seen = BTreeMap<String, bool>;
 
 fn exe() -> PathBuf {
@@ -257,7 +257,7 @@ fn traced(dir: &Path) -> Option<Seen> {
     Some(seen)
 }
 
-/// Calls that another process interrupted are put together again.
+/// Joins calls that strace printed in two parts.
 fn whole_calls(text: &str) -> Vec<String> {
     let mut begun: BTreeMap<&str, String> = BTreeMap::new();
     let mut calls = Vec::new();
@@ -280,8 +280,8 @@ fn whole_calls(text: &str) -> Vec<String> {
     calls
 }
 
-/// The paths that a line of strace speaks of, and whether it changed them, or tried to and failed because of what was
-/// there or was not.
+/// Returns the paths in a line of strace, and whether the call changed them, or tried to and failed because they
+/// existed or did not.
 fn uses(line: &str) -> Vec<(PathBuf, bool)> {
     let Some((name, rest)) = line.split_once('(') else {
         return Vec::new();
@@ -332,7 +332,7 @@ fn descriptor(argument: &str) -> Option<PathBuf> {
     Some(PathBuf::from(rest.split_once('>')?.0))
 }
 
-/// The paths among the arguments: each text in quotes, in the folder whose descriptor stands before it.
+/// Returns the paths among the arguments: each quoted text, relative to the directory descriptor before it.
 fn paths(arguments: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folder = None;
@@ -352,7 +352,7 @@ fn paths(arguments: &str) -> Vec<PathBuf> {
         });
         rest = behind;
     }
-    // Without a path in it a call speaks of the descriptor itself.
+    // Without a path the call is about the descriptor itself.
     if found.is_empty() || found == [PathBuf::new()] {
         found = descriptor(arguments).into_iter().collect();
     }

@@ -1,16 +1,16 @@
-//! Makes sure that two tests are in the shop at once, so that this example's report is the same every time. A suite
-//! of yours needs no such thing: there it is chance, and that is the trouble.
+//! Makes two tests overlap, so that the report of this example is always the same. In a real suite that is chance,
+//! which is the problem with such mistakes.
 
 use cofferdam::Worker;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Nobody comes where the tests are kept apart, as `cargo cofferdam fix` would have it.
+/// The time limit of the wait: after `cargo cofferdam fix` the tests never overlap.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// The first two tests of the process wait for each other, each in its worker; all others go on.
+/// Lets the first two tests of the process wait for each other, each in its worker.
 ///
-/// Every test calls this, so where two may run at once a second one comes.
+/// Every test calls this, so if two may run at once, a second one arrives.
 pub(crate) fn begin() {
     static HERE: Mutex<usize> = Mutex::new(0);
     static BOTH: Condvar = Condvar::new();
@@ -23,8 +23,8 @@ pub(crate) fn begin() {
     }
 }
 
-/// How many tests of this process run at once: 1 also where it was told which ones to run, for that may be one
-/// alone. nextest tells every process so; two of its processes are always there at once.
+/// Returns the number of tests that run at once in this process; 1 if tests were selected by name, which may be a
+/// single one, as in every process of nextest. Two of its processes always run at once.
 fn tests_at_once() -> usize {
     let mut threads = std::env::var("RUST_TEST_THREADS")
         .ok()

@@ -1,4 +1,4 @@
-//! What every test sets up first: a shop that nobody else is in.
+//! The shop that every test sets up, without any shared state.
 
 use cofferdam::locator::ServiceHandle;
 use cofferdam::worker::Claim;
@@ -7,40 +7,40 @@ use order_desk::{Audit, Broker, OrderDesk, Orders, PriceList, Report, StatusServ
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
-/// The broker is everybody's, the queue is not. The run is in its name too, for the day the broker is a server.
+/// The broker is shared, the queue is not. Its name includes the run too, in case the broker becomes a server.
 static QUEUE: WorkerLocal<String> = WorkerLocal::new(|cx| {
     let worker = cx.worker();
     Ok(format!("orders-{}-{}", worker.run(), worker.id()))
 });
 
-/// The worker that a shop was set up for.
+/// The worker of a shop.
 struct Owner(String);
 
 pub(crate) static SERVICES: LazyLock<ServiceLocator> = LazyLock::new(|| {
     ServiceLocator::builder()
         .name("shop")
-        // Read only, and made for many threads: declared as shared.
+        // Read-only and thread-safe: declared as shared.
         .register_shared::<PriceList>(|_| Ok(Arc::new(PriceList::of_this_season())))
         .register_shared::<Broker>(|_| Ok(Arc::default()))
         .register::<Owner>(|cx| Ok(Arc::new(Owner(cx.worker().id().to_owned()))))
-        // Each worker its own, and each test finds it as good as new.
+        // One per worker, reset for each test.
         .register::<Orders>(|_| Ok(Arc::new(Orders::open())))
         .reset(|orders| {
             orders.clear();
             Ok(())
         })
         .register::<Report>(|cx| {
-            // In the worker's own folder.
+            // In the worker's own directory.
             let path = cx.dir()?.join("report.csv");
             cx.claim(Resource::file(&path), Access::Write);
             let report = Report::open(&path)?;
-            // Under nextest the lane's last test was another process: what it wrote is still there.
+            // Under nextest the worker's last test was another process, whose file is still there.
             report.clear()?;
             Ok(Arc::new(report))
         })
         .reset(|report| Ok(report.clear()?))
         .register::<StatusServer>(|cx| {
-            // Whichever port is free. The system gives it to nobody else while it is held: nothing to declare.
+            // Any free port, which the system gives to no other program while it is open: nothing to declare.
             Ok(Arc::new(StatusServer::start(0, cx.get::<Orders>()?)?))
         })
         .register::<Audit>(|cx| {
@@ -65,7 +65,7 @@ pub(crate) static SERVICES: LazyLock<ServiceLocator> = LazyLock::new(|| {
         .build()
 });
 
-/// A shop that is open, for one test.
+/// An open shop for one test.
 pub(crate) struct Shop {
     desk: ServiceHandle<OrderDesk>,
     _queue: Claim,

@@ -1,4 +1,4 @@
-//! What every test sets up first: a database that nobody else is in.
+//! The database that every test sets up, which no other test uses.
 
 mod server;
 
@@ -6,7 +6,7 @@ use cofferdam::worker::Claim;
 use cofferdam::{Access, Fixture, Names, Resource, Worker, claim};
 use server::{SERVER, TEMPLATE};
 
-/// One for each worker, kept while the run lasts. The copy is made with no lock held, so workers make theirs at one time.
+/// One database per worker, kept for the run. No lock is held during the copy, so workers copy at the same time.
 static DATABASE: Fixture<String> = Fixture::per_worker("rooms", |_| {
     let server = SERVER.get();
     let name = Names::current().postgres_database("rooms");
@@ -16,16 +16,16 @@ static DATABASE: Fixture<String> = Fixture::per_worker("rooms", |_| {
     Ok(name)
 });
 
-/// This worker's database, as empty as a new one.
+/// This worker's database, which begins empty.
 pub(crate) struct Database {
     pub(crate) url: String,
     _claim: Claim,
 }
 
-/// The lane's last test was in it: what that one left is thrown away first.
+/// Returns the worker's database, without the data of its last test.
 pub(crate) fn database() -> Database {
     let (server, name) = (SERVER.get(), DATABASE.get());
-    // Two tests that are in one database at one time would be in the report.
+    // With this claim the report would name two tests that use one database at the same time.
     let claim = claim(Resource::name(format!("database {name}")), Access::Write);
     let mut session = server.connect(&name).unwrap();
     session

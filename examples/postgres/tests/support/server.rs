@@ -1,4 +1,4 @@
-//! The server: one for the whole run.
+//! The server: one for the run.
 
 use cofferdam::fixture::StopSignal;
 use cofferdam::{BoxError, Fixture, Names, Setup};
@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// What tests have to know to use the server. The password keeps out who else is on this machine: a superuser of
-/// PostgreSQL may start programs.
+/// The connection data of the server. The password keeps other users of this machine out: a superuser of
+/// PostgreSQL can start programs.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Server {
     url: String,
@@ -24,13 +24,13 @@ impl Server {
         format!("{}/{database}", self.url)
     }
 
-    /// A session in one of its databases.
+    /// Opens a session in one of its databases.
     pub(crate) fn connect(&self, database: &str) -> Result<Client, postgres::Error> {
         Client::connect(&self.url(database), NoTls)
     }
 }
 
-/// The database that all others are copies of: the schema is loaded once.
+/// The template of all databases, so that the schema is loaded once.
 pub(crate) const TEMPLATE: &str = "rooms_template";
 
 pub(crate) static SERVER: Fixture<Server> = Fixture::per_run("postgres", |setup| {
@@ -42,7 +42,7 @@ pub(crate) static SERVER: Fixture<Server> = Fixture::per_run("postgres", |setup|
         url: format!("postgres://postgres:{password}@127.0.0.1:{port}"),
     };
 
-    // Sessions that somebody forgot would hold up a polite stop for ever; this one ends them.
+    // A smart shutdown would wait for open sessions forever; this one ends them.
     setup.stop_signal(StopSignal::Interrupt);
     setup.spawn(
         home.command("sh")
@@ -51,7 +51,7 @@ pub(crate) static SERVER: Fixture<Server> = Fixture::per_run("postgres", |setup|
             .arg(&home.path)
             .arg(port.to_string()),
     )?;
-    // The port opens a moment before the server can be asked.
+    // The port opens a moment before the server accepts queries.
     let mut session = None;
     setup.wait_for("PostgreSQL to answer", Duration::from_secs(50), || {
         session = server.connect("postgres").ok();
@@ -64,14 +64,14 @@ pub(crate) static SERVER: Fixture<Server> = Fixture::per_run("postgres", |setup|
     template.batch_execute(SCHEMA)?;
     template.batch_execute("CREATE TABLE visits (worker text NOT NULL, test text NOT NULL)")?;
     template.close()?;
-    // Nothing can be copied while somebody is in it.
+    // A database cannot be copied while a session uses it.
     session.batch_execute(&format!(
         "ALTER DATABASE {TEMPLATE} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"
     ))?;
     Ok(server)
 });
 
-/// Where the server's files are, and as whom it runs.
+/// The directory of the server's files, and the user that it runs as.
 struct Home {
     path: PathBuf,
     is_roots: bool,
@@ -79,7 +79,7 @@ struct Home {
 
 impl Home {
     /// PostgreSQL does not run as root. Where root runs the tests (in a container, say) it runs as the user that its
-    /// package made, who cannot look into the fixture's folder and gets one elsewhere.
+    /// package created, which cannot read the directory of the fixture and gets another one.
     fn new(setup: &Setup) -> Result<Self, BoxError> {
         let ours = setup.dir();
         if fs::metadata(&ours)?.uid() != 0 {
@@ -89,9 +89,9 @@ impl Home {
             });
         }
         let path = std::env::temp_dir().join(Names::of_run().postgres_database("meeting-rooms"));
-        // Said before it is there: whatever happens in between, it goes.
+        // Registered before it is created, so that it is removed whatever happens in between.
         setup.on_teardown(Command::new("rm").arg("-rf").arg(&path))?;
-        // Not recursive: a folder that somebody else has put there is an error.
+        // Not recursive: an existing directory of another user is an error.
         DirBuilder::new().mode(0o700).create(&path)?;
         let home = Self { path, is_roots: true };
         home.hand_over(&home.path)?;
@@ -121,11 +121,11 @@ impl Home {
         Ok(())
     }
 
-    /// A command that runs in this folder, as its owner.
+    /// Returns a command that runs in this directory, as its owner.
     fn command(&self, program: &str) -> Command {
         let mut command;
         if self.is_roots {
-            // `keep`: a change of user clears the signal by which a process dies with the keeper.
+            // `keep`: a change of user clears the signal that ends a process with the keeper.
             command = Command::new("setpriv");
             command.args([
                 "--reuid=postgres",
@@ -142,7 +142,7 @@ impl Home {
     }
 }
 
-/// The folder with the newest server's programs. Debian has them outside of `PATH`, one folder for each version.
+/// Returns the directory of the newest server's programs. Debian keeps them outside of `PATH`, by version.
 fn programs() -> Result<PathBuf, BoxError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -159,7 +159,7 @@ fn programs() -> Result<PathBuf, BoxError> {
     Ok(found.into_iter().find(has_server).ok_or(none)?)
 }
 
-/// A password that nobody can guess.
+/// Returns a random password.
 fn random() -> Result<String, BoxError> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

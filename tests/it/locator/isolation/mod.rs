@@ -1,7 +1,7 @@
-//! Random schedules of several workers: none is ever handed another's instance, each has one at a time.
+//! Random schedules of several workers: none ever gets the instance of another, and each has one at a time.
 //!
-//! The workers are threads named as libtest names a test's, in a process of their own, so that each leases a lane
-//! under every runner. A lane goes from test to test, as in a real run.
+//! The workers are threads with names as libtest gives them to tests, in a separate process, so that each leases a
+//! lane under every runner. A lane passes from test to test, as in a real run.
 
 mod test;
 mod world;
@@ -17,25 +17,25 @@ enum Call {
     Proxy(Key),
     Spawned(Key),
     Entered(Key),
-    /// On the test's own thread, as another worker that is there.
+    /// On the test's own thread, as another running worker.
     Visited(Key),
-    /// On a thread that works for all workers in turn.
+    /// On a thread that serves all workers in turn.
     Pooled(Key),
-    /// Three threads of the worker at once.
+    /// On three threads of the worker at once.
     Race(Key),
     Hold(Key),
     Release,
-    /// More services than the cap.
+    /// Uses more services than the capacity.
     Fill,
     ClearWorker,
     ClearAll,
     Override(Key),
-    /// While another thread of the worker asks for the first one, which may be built from the other.
+    /// While another thread of the worker requests the first service, which may be built from this one.
     OverrideAmid(Key, Key),
     /// Drops one of the guards.
     EndOverride(usize),
     ForgetOverride(Key),
-    /// Shows another worker what was handed out here, proxies included.
+    /// Passes everything that was returned here to another worker, proxies included.
     Lend(Key),
     Borrow,
 }
@@ -74,7 +74,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// Tests of one thread, one after the other, each with its calls.
+/// The tests of one thread, in order, each with its calls.
 fn tests() -> impl Strategy<Value = Vec<Vec<Call>>> {
     prop::collection::vec(prop::collection::vec(call(), 0..20), 1..4)
 }
@@ -96,7 +96,7 @@ fn run(schedules: &[Vec<Vec<Call>>]) {
                         let over = as_test(&format!("lane::test_{number}_{round}"), || {
                             test::run(world, calls)
                         });
-                        // Who clears all at that moment may still be about to drop it.
+                        // A thread that is clearing all lanes may still be about to drop it.
                         let before = world.clears();
                         let is_over = over.iter().all(|found| found.strong_count() == 0);
                         if before.is_some() && world.clears() == before {
@@ -110,7 +110,7 @@ fn run(schedules: &[Vec<Vec<Call>>]) {
         world.close();
         ended.into_iter().for_each(|ended| ended.unwrap());
     });
-    // Two that use a proxy at once for the first time may each have it built, when all is cleared in between.
+    // Two simultaneous first uses of a proxy may each build it, if all lanes are cleared in between.
     let had_races = !lock(&world.untouched).is_empty();
     drop(world);
     let (built, seen) = (lock(&BUILT), lock(&SEEN));
@@ -124,7 +124,7 @@ fn run(schedules: &[Vec<Vec<Call>>]) {
 }
 
 alone! {
-    fn no_worker_is_handed_anothers_and_each_has_one_at_a_time() {
+    fn no_worker_gets_the_instance_of_another_and_each_has_one_at_a_time() {
         assert_eq!(own_worker(), "w0");
         let config = ProptestConfig {
             cases: 150,

@@ -1,4 +1,4 @@
-//! One test of a schedule: it makes its calls and holds each answer to all that it knows.
+//! One test of a schedule: makes its calls and checks each answer.
 
 use super::super::is_same;
 use super::Call;
@@ -14,9 +14,9 @@ pub(super) struct Test<'a> {
     worker: Worker,
     lane: Lane,
     held: Vec<Arc<Own>>,
-    /// By number: what another worker may still have afterwards.
+    /// By number: instances that another worker may still hold afterwards.
     lent: BTreeSet<u64>,
-    /// The fakes in force, oldest first, each with its guard unless that was forgotten.
+    /// The overrides in force, oldest first, each with its guard unless that was forgotten.
     fakes: Vec<(Key, Arc<Own>, Option<OverrideGuard>)>,
 }
 
@@ -27,13 +27,13 @@ impl Test<'_> {
         of_key.next().map(|(_, fake, _)| fake.number)
     }
 
-    /// The fake that it is or is built from; nothing that is shared is built from one worker's fake.
+    /// The override that it is or is built from. Shared services are never built from the override of one worker.
     fn fake_within(&self, key: Key) -> Option<u64> {
         let part = key.part().filter(|_| !key.is_shared());
         self.fake(key).or_else(|| self.fake_within(part?))
     }
 
-    /// That it is this worker's, and this test's where it has to be, and so is all that it is built from.
+    /// Checks that the instance and all its parts belong to this worker, and to this test where they must.
     fn is_own(&self, found: &Own) {
         if let Some(part) = found.made_of() {
             assert!(
@@ -71,13 +71,13 @@ impl Test<'_> {
         }
     }
 
-    /// Asks for a service and holds the answer to all that is known.
+    /// Requests a service and checks the answer.
     fn ask(&mut self, key: Key, ask: impl FnOnce() -> Arc<Own>) -> Arc<Own> {
         let before = self.world.clears();
         let setting = (key, self.fake_within(key));
         let known = self.lane.known.get(&setting);
         let known = known.filter(|(_, clears)| Some(*clears) == before);
-        // Held from here on: whoever builds on this worker's behalf, for a proxy, may evict as well.
+        // A reference is held from here on: a build on behalf of this worker, for a proxy, may evict as well.
         let expected = known.and_then(|(known, _)| known.upgrade());
         let expected = expected.filter(|known| !self.world.is_doubtful(known));
         let found = ask();
@@ -102,7 +102,7 @@ impl Test<'_> {
                 self.is_of_now(&found, clears);
             }
         }
-        // What it is built from is what is handed out now, but for a fake that is not for all.
+        // Its parts are the current ones, except for an override that does not apply to all.
         let part = key.part().filter(|_| self.fake(key).is_none());
         if let Some(part) = part.filter(|part| !key.is_shared() || self.fake(*part).is_none()) {
             let now = self.world.get(part);
@@ -119,7 +119,7 @@ impl Test<'_> {
         found
     }
 
-    /// That it was not built before anything was cleared, nor a second time for what is built but once.
+    /// Checks that it was built after the last clear, and not twice.
     fn is_of_now(&mut self, found: &Own, clears: u64) {
         let key = found.key;
         if key.is_static() {
@@ -175,7 +175,7 @@ impl Test<'_> {
             Call::Entered(key) => {
                 let entered = || {
                     let _scope = worker.enter();
-                    // The second time from memory.
+                    // The second call is answered by the thread's cache.
                     (world.get(key), world.get(key))
                 };
                 let before = world.clears();
@@ -279,7 +279,7 @@ impl Test<'_> {
                 lock(&world.lent).push(found);
             }
             Call::Borrow => {
-                // Using another's proxy is allowed, and tells nothing about what is this worker's.
+                // Using another worker's proxy is allowed, and says nothing about this worker's instances.
                 let lent = lock(&world.lent).pop();
                 if let Some(later) = lent.as_ref().and_then(|lent| lent.later.as_ref()) {
                     let found = later.try_get().unwrap();
@@ -291,7 +291,7 @@ impl Test<'_> {
     }
 }
 
-/// Makes the calls; returns what has to be gone when the test's thread is.
+/// Makes the calls. Returns the instances that must be dropped when the test's thread has ended.
 pub(super) fn run(world: &World, calls: &[Call]) -> Vec<Weak<Own>> {
     let worker = Worker::current();
     let lane = lock(&world.lanes).remove(worker.id()).unwrap_or_default();
@@ -316,7 +316,7 @@ pub(super) fn run(world: &World, calls: &[Call]) -> Vec<Weak<Own>> {
     let over = of_test.map(|(_, (found, _))| found.clone());
     let is_lent = |found: &Weak<Own>| found.upgrade().is_some_and(|found| lent.contains(&found.number));
     let over = over.filter(|found| !is_lent(found)).collect();
-    // What the next test in this lane must find again: nothing of this test, and none of its fakes.
+    // The state that the next test in this lane must find: nothing of this test, and none of its overrides.
     lane.known
         .retain(|(key, fake), _| fake.is_none() && *key != Key::OfTest);
     lock(&world.lanes).insert(worker.id().to_owned(), lane);

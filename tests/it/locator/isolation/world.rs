@@ -1,4 +1,4 @@
-//! The services of a schedule, and what all its workers can see.
+//! The services of a schedule, and the state that all its workers share.
 
 use cofferdam::locator::{LazyProxy, LocatorBuilder};
 use cofferdam::{Context, ServiceLocator, Worker, WorkerLocal};
@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
-/// A service that knows where it comes from.
+/// A service that knows its origin.
 pub(super) struct Own {
     pub(super) key: Key,
     pub(super) number: u64,
-    /// Who built it, or whose fake it is.
+    /// The worker that built it or overrode it.
     pub(super) worker: String,
     pub(super) test: String,
-    /// The test that it is as good as new for; nothing where that is not known, when it was built on another thread than
-    /// the test's own: by then the lane may have passed to the next one, for which it is new as well.
+    /// The test for which it was built or last reset; `None` if unknown, because it was built on another thread: the
+    /// lane may have passed to the next test by then.
     pub(super) fresh_for: Mutex<Option<String>>,
     pub(super) part: Option<Arc<Own>>,
     pub(super) later: Option<LazyProxy<Own>>,
@@ -35,7 +35,7 @@ pub(super) enum Key {
     Later,
     /// Holds a proxy of `Later`.
     Chain,
-    /// Of one test, built from `Base`.
+    /// Per test, built from `Base`.
     OfTest,
     Shared,
     /// Shared, and built from `Shared`.
@@ -67,7 +67,7 @@ impl Key {
         format!("{self:?}")
     }
 
-    /// What it is built from.
+    /// Its parts.
     pub(super) fn part(self) -> Option<Self> {
         match self {
             Self::Direct | Self::Later | Self::OfTest => Some(Self::Base),
@@ -91,19 +91,19 @@ impl Key {
     }
 }
 
-/// What all workers of one schedule can see.
+/// The state that all workers of one schedule share.
 pub(super) struct World {
     pub(super) locator: ServiceLocator,
-    /// What each lane knows, for the next test in it.
+    /// The state of each lane, for its next test.
     pub(super) lanes: Mutex<BTreeMap<String, Lane>>,
     /// The workers whose tests are running.
     pub(super) running: Mutex<Vec<Worker>>,
     pub(super) lent: Mutex<Vec<Arc<Own>>>,
-    /// Those whose proxy any worker may have been the first to use, at any moment.
+    /// Workers that may have been the first to use a proxy at any moment.
     pub(super) untouched: Mutex<BTreeSet<u64>>,
-    /// What is shared, and when all was cleared last.
+    /// The shared services, and the last time at which all lanes were cleared.
     pub(super) shared: Mutex<BTreeMap<Key, (u64, u64)>>,
-    /// A thread that works for whoever asks.
+    /// A thread that works for any worker.
     pool: Mutex<Option<mpsc::Sender<Work>>>,
     clears_begun: AtomicU64,
     clears_ended: AtomicU64,
@@ -111,18 +111,18 @@ pub(super) struct World {
 
 pub(super) type Work = Box<dyn FnOnce() + Send>;
 
-/// What the tests of a lane were handed.
+/// The instances that the tests of a lane got.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// With the fake in force for any of what it is built from, and when all was cleared last.
+    /// With the override in force for any of its parts, and the last time at which all lanes were cleared.
     pub(super) known: BTreeMap<(Key, Option<u64>), (Weak<Own>, u64)>,
-    /// By number: after how many clears of all and of this worker.
+    /// By number: the clears of all lanes and of this worker before it.
     pub(super) handed: BTreeMap<u64, (u64, u64)>,
-    /// How often this worker was cleared.
+    /// The number of clears of this worker.
     pub(super) clears: u64,
 }
 
-/// How many were built, and which were seen, by worker and service.
+/// The number of builds, and the instances seen, by worker and service.
 pub(super) static BUILT: Mutex<BTreeMap<(String, Key), u64>> = Mutex::new(BTreeMap::new());
 pub(super) static SEEN: Mutex<BTreeMap<(String, Key), BTreeSet<u64>>> = Mutex::new(BTreeMap::new());
 pub(super) static STATICS: Mutex<BTreeMap<(String, Key), u64>> = Mutex::new(BTreeMap::new());
@@ -130,16 +130,17 @@ pub(super) static LOCAL: WorkerLocal<Own> =
     WorkerLocal::new(|cx| Ok(Own::new(Key::Static, cx.worker(), true)));
 static LOCAL_TOO: WorkerLocal<Own> = WorkerLocal::new(|cx| Ok(Own::new(Key::StaticToo, cx.worker(), true)));
 
-/// What the locator is dropping now, on a thread that clears all, and for the how manieth clear.
+/// The instances that the locator is dropping on a thread that clears all lanes, and the number of that clear.
 static DROPPING: Mutex<BTreeMap<Home, u64>> = Mutex::new(BTreeMap::new());
 static CLEARS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// The clear of all that this thread is in, 0 outside.
+    /// The number of the clear that this thread performs, 0 outside.
     static CLEARING: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Where one instance lives at a time: at a worker's, or at nobody's, and with the fake that it is built from.
+/// The key under which only one instance may exist at a time: its worker, if any, and the override that it is built
+/// from.
 type Home = (String, Key, Option<u64>);
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -153,7 +154,7 @@ impl Own {
         let test = worker.test().unwrap_or("main").to_owned();
         if is_real {
             *lock(&BUILT).entry((id.clone(), key)).or_default() += 1;
-            // Whoever could come in between shall.
+            // Gives other threads a chance to interleave.
             std::thread::yield_now();
         }
         Self {
@@ -181,7 +182,7 @@ impl Own {
         let mut own = Self::new(key, cx.worker(), true);
         (own.part, own.later) = (part, later);
         if let Some(home) = own.home() {
-            // What a later clear drops may be what was built meanwhile.
+            // A later clear may drop instances that were built meanwhile.
             let dropping = lock(&DROPPING).get(&home).copied();
             assert!(
                 dropping.is_none_or(|clear| clear > clears),
@@ -191,13 +192,13 @@ impl Own {
         Ok(Arc::new(own))
     }
 
-    /// What it is built from; a proxy counts as used from then on.
+    /// Returns its parts. A proxy counts as used from then on.
     pub(super) fn made_of(&self) -> Option<&Self> {
         let later = || self.later.as_ref().map(|later| &**later.try_get().unwrap());
         self.part.as_deref().or_else(later)
     }
 
-    /// Where it lives alone, unless that depends on a proxy.
+    /// Returns its key, unless that depends on a proxy.
     fn home(&self) -> Option<Home> {
         if self.later.is_some() {
             return None;
@@ -221,7 +222,7 @@ impl Drop for Own {
             std::thread::yield_now();
             lock(&DROPPING).remove(&home);
         }
-        // For what it alone still held nobody has to wait.
+        // An instance that only this thread still held keeps no other waiting.
         self.part = None;
         self.later = None;
         CLEARING.set(clear);
@@ -232,7 +233,7 @@ impl World {
     pub(super) fn new(pool: mpsc::Sender<Work>) -> Self {
         let builder = ServiceLocator::builder()
             .capacity(2)
-            // What hangs shall say so.
+            // A hang becomes a failure with a message.
             .build_timeout(Duration::from_secs(20));
         let builder = own(builder, Key::Base).reset(|base| {
             base.reset();
@@ -270,7 +271,7 @@ impl World {
         self.getter(key)()
     }
 
-    /// Asks for a service wherever it is called.
+    /// Requests a service from any thread.
     pub(super) fn getter(&self, key: Key) -> impl FnOnce() -> Arc<Own> + Send + use<> {
         let locator = self.locator.clone();
         move || match key {
@@ -280,11 +281,11 @@ impl World {
         }
     }
 
-    /// Asks as another worker, if one is there, and returns its ID too.
+    /// Requests it as another worker, if one is running, and returns that worker's ID.
     pub(super) fn visit(&self, own: &Worker, key: Key) -> Option<(String, Arc<Own>)> {
         let running = lock(&self.running);
         let other = running.iter().find(|other| other.id() != own.id())?.clone();
-        // While it is among those its test is not over.
+        // While it is in the list, its test is running.
         let _scope = other.enter();
         drop(running);
         Some((other.id().to_owned(), self.get(key)))
@@ -299,7 +300,7 @@ impl World {
         is_done.recv().unwrap()
     }
 
-    /// The pool has nothing more to do.
+    /// Waits until the pool is idle.
     pub(super) fn close(&self) {
         lock(&self.pool).take();
     }
@@ -312,20 +313,20 @@ impl World {
         self.clears_ended.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// How often all was cleared, unless that is going on.
+    /// Returns the number of completed clears of all lanes; `None` during one.
     pub(super) fn clears(&self) -> Option<u64> {
         let ended = self.clears_ended.load(Ordering::SeqCst);
         (self.clears_begun.load(Ordering::SeqCst) == ended).then_some(ended)
     }
 
-    /// Whether anybody may have been the first to use a proxy in it.
+    /// Returns whether any worker may have been the first to use a proxy in it.
     pub(super) fn is_doubtful(&self, found: &Own) -> bool {
         let is_untouched = lock(&self.untouched).contains(&found.number);
         is_untouched || found.made_of().is_some_and(|part| self.is_doubtful(part))
     }
 }
 
-/// One more service that each worker has of its own.
+/// A further service of each worker.
 fn own<T: ?Sized>(builder: LocatorBuilder<T>, key: Key) -> LocatorBuilder<Own> {
     builder
         .register::<Own>(move |cx| Own::build(key, cx))

@@ -1,4 +1,4 @@
-//! A server: it tells the test of the tests who it is, and lives until it is stopped.
+//! A server that reports its process ID to the test and runs until it is stopped.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ fn main() {
     let keeper = std::os::unix::process::parent_id();
     writeln!(stream, "server {} {keeper} {folder}", std::process::id()).unwrap();
     println!("listening");
-    // Whoever holds the other end sees when this process is gone.
+    // The other end notices when this process is gone.
     let _ = stream.read(&mut [0]);
     std::thread::park();
 }

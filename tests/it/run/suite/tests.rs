@@ -1,4 +1,4 @@
-//! Tests that share a server and wait to be let go.
+//! Tests that share a server and wait to be released.
 
 use cofferdam::{Access, Fixture, Resource};
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ fn var(name: &str) -> String {
 static SERVER: Fixture<String> = Fixture::per_run("server", |setup| {
     setup.claim(Resource::name("the server"), Access::Write);
     let folder = setup.dir();
-    // A grandchild, which has to go with the server.
+    // A grandchild, which must end with the server.
     setup.spawn(
         Command::new("sh")
             .args(["-c", "\"$0\" \"$1\" \"$2\" & exec \"$0\" \"$1\" \"$2\"", env!("CARGO_BIN_EXE_kept")])
@@ -20,7 +20,7 @@ static SERVER: Fixture<String> = Fixture::per_run("server", |setup| {
             .arg(&folder),
     )?;
     setup.on_teardown(Command::new("touch").arg(var("TORN_DOWN")))?;
-    // In the middle of it, where it may be killed.
+    // In the middle of the factory, where it may be killed.
     if std::env::var_os("HOLD").is_some() {
         meet("starting", "");
     }
@@ -31,7 +31,7 @@ static SERVER: Fixture<String> = Fixture::per_run("server", |setup| {
     Ok(folder.display().to_string())
 });
 
-/// Says that it is here, and goes on when it is let go.
+/// Reports that it is running, and continues when it is released.
 fn meet(what: &str, word: &str) {
     let mut stream = TcpStream::connect(var("MEET")).unwrap();
     writeln!(stream, "{what} {} {word}", std::process::id()).unwrap();
@@ -54,7 +54,7 @@ fn b() {
     held();
 }
 
-/// Starts when one of the others has ended: there are two threads.
+/// Starts after one of the others has ended, because there are two threads.
 #[test]
 fn c() {
     if std::env::var_os("LATER").is_some() {

@@ -1,4 +1,4 @@
-//! Tests that say what they were given, and keep it until they are let go.
+//! Tests that report their leases, and keep them until they are released.
 
 use cofferdam::{Names, Worker, lock, lease};
 use cofferdam::namespace::output_dir;

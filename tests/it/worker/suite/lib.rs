@@ -1,11 +1,11 @@
-//! A suite of eight tests and eight doctests that all say who they are and wait for each other, in fours.
+//! A suite of eight tests and eight doctests that report their worker and wait for each other in groups of four.
 
 use cofferdam::Worker;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Says which worker it is, and returns when as many others have said so as run at once.
+/// Reports its worker, and returns when as many others have done so as run at once.
 ///
 /// ```
 /// suite::meet("doctest 0");
@@ -36,7 +36,7 @@ pub fn meet(what: &str) {
     let mut stream = TcpStream::connect(std::env::var("MEET").unwrap()).unwrap();
     let (id, run, test) = (worker.id(), worker.run(), worker.test().unwrap_or("-"));
     let index = worker.index().unwrap();
-    // Whoever comes alone should fail and not hang.
+    // A test without partners should fail and not hang.
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     writeln!(stream, "{id} {index} {run} {test} {what}").unwrap();
     BufReader::new(stream)

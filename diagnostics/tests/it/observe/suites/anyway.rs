@@ -1,4 +1,4 @@
-//! A test that fails whatever the other does, which comes when it has failed.
+//! A test that fails regardless of the other one, which starts after the failure.
 
 use std::fs;
 use std::thread::sleep;

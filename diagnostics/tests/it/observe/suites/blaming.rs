@@ -1,4 +1,4 @@
-//! Failures that are another resource's, or the test's own.
+//! Failures caused by another resource, or by the test itself.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ fn place(name: &str) -> String {
     format!("{}/met/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-// The file is minded, the variable is not.
+// The test fails because of the file, and not because of the variable.
 fn minds_one_of_two(name: &str) {
     fs::write(place("minded"), name).unwrap();
     let found = fs::read_to_string(place("minded")).unwrap();
@@ -19,12 +19,12 @@ fn minds_one_of_two_a() {
 }
 #[test]
 fn minds_one_of_two_b() {
-    // Far enough behind the other that they fail only where it pauses.
+    // Late enough that they fail only with a pause at this resource.
     std::thread::sleep(std::time::Duration::from_millis(15));
     minds_one_of_two("b");
 }
 
-// Fails in each second run, whatever the other does.
+// Fails in every second run, regardless of the other test.
 #[test]
 fn fails_now_and_then_a() {
     let runs = fs::read_to_string(place("runs")).unwrap_or_default() + "x";

@@ -1,4 +1,4 @@
-//! Tests that meet on several paths of one cause.
+//! Tests that conflict on several paths with one cause.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn write(name: &str) {
     fs::write(path, "").unwrap();
 }
 
-/// As `git commit` does, with a file of its working tree.
+/// Like `git commit`, with a file of its working tree.
 fn commit() {
     write("repo/.git/index.lock");
     fs::rename(place("repo/.git/index.lock"), place("repo/.git/index")).unwrap();
@@ -30,7 +30,7 @@ fn b_commits() {
     commit();
 }
 
-/// As SQLite does in a transaction.
+/// Like a transaction of SQLite.
 fn transact() {
     write("shop.db");
     write("shop.db-journal");
@@ -59,7 +59,7 @@ fn b_writes_two_files_of_a_directory() {
     a_writes_two_files_of_a_directory();
 }
 
-/// The clock ticks in milliseconds, so two tests may read the same.
+/// The clock has a resolution of milliseconds, so two tests may get the same value.
 fn scratch() -> PathBuf {
     let tick = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let path = place(&format!("scratch-{}-{tick}", std::process::id()));

@@ -1,4 +1,4 @@
-//! Pairs of tests that meet, each kept apart in another way or in none.
+//! Pairs of conflicting tests, each with another guard or none.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ fn file_behind_a_lock_b() {
     let _ = fs::read(place("behind"));
 }
 
-// A lock on a file, which is seen.
+// A lock on a file, which the observer records.
 #[test]
 fn file_behind_a_file_lock_a() {
     let lock = File::create(place("lock")).unwrap();
@@ -64,7 +64,7 @@ fn file_behind_a_file_lock_b() {
     fs::write(place("locked"), "b").unwrap();
 }
 
-// None, and nobody who minds.
+// No guard, and neither test fails because of it.
 #[test]
 fn file_in_the_open_a() {
     fs::write(place("open"), "a").unwrap();
@@ -82,7 +82,7 @@ fn variable_in_the_open_b() {
     let _ = std::env::var("OPEN");
 }
 
-// None, and one comes so late that they never meet by themselves.
+// No guard, and one test is so late that they never overlap by themselves.
 #[test]
 fn file_that_is_used_late_a() {
     fs::write(place("late"), "a").unwrap();
@@ -93,7 +93,7 @@ fn file_that_is_used_late_b() {
     let _ = fs::read(place("late"));
 }
 
-// None, and one minds.
+// No guard, and one test fails because of it.
 #[test]
 fn file_that_somebody_minds_a() {
     fs::write(place("minded"), "a").unwrap();
@@ -104,7 +104,7 @@ fn file_that_somebody_minds_b() {
     fs::write(place("minded"), "b").unwrap();
     assert_eq!(fs::read_to_string(place("minded")).unwrap(), "b");
 }
-// Who lists a folder sees what comes and goes there.
+// A listing of a directory depends on names that come and go in it.
 #[test]
 fn folder_that_is_listed_a() {
     fs::create_dir_all(place("listed")).unwrap();
@@ -116,7 +116,7 @@ fn folder_that_is_listed_b() {
     fs::create_dir_all(place("listed")).unwrap();
     let _ = fs::read_dir(place("listed")).unwrap().count();
 }
-// What lies in a folder goes with it.
+// Removing a directory removes its contents.
 #[test]
 fn folder_that_is_removed_a() {
     fs::create_dir_all(place("removed")).unwrap();

@@ -1,4 +1,4 @@
-//! Tests that kill what they started.
+//! Tests that kill processes that they started.
 
 use std::ffi::{c_int, c_long};
 use std::io::Read as _;
@@ -14,7 +14,7 @@ unsafe extern "C" {
 fn before_it_begins() {
     let mut command = Command::new("sleep");
     command.arg("600");
-    // Then it stops before its first instruction.
+    // It stops before its first instruction.
     unsafe { command.pre_exec(|| if ptrace(0) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }) };
     let mut child = command.spawn().unwrap();
     let mut status = 0;
@@ -24,14 +24,14 @@ fn before_it_begins() {
     child.wait().unwrap();
 }
 
-/// The folder of the observer's account and library.
+/// Returns the directory of the observer's account and library.
 fn folder() -> String {
     let variables = String::from_utf8(std::fs::read("/proc/self/environ").unwrap()).unwrap();
     let ours = variables.split('\0').find(|text| text.starts_with("COFFERDAM_OBSERVE="));
     ours.unwrap_or_default().rsplit(';').next().unwrap().to_owned()
 }
 
-/// A program that runs and is killed, in a name space of its own where these lines were carried out before.
+/// Starts a program and kills it, in a namespace in which these commands ran before.
 fn kills(lines: &str) {
     let script = format!("{lines} && exec sh -c 'echo ready; read line'");
     let mut child = Command::new("unshare")

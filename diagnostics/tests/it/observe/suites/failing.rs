@@ -1,9 +1,9 @@
-//! Tests of which one ends the process, by the variable `ENDS`; the others met before.
+//! Tests of which one ends the process, as the variable `ENDS` says; the others conflicted before.
 
 use std::path::Path;
 use std::sync::Barrier;
 
-/// All three are there before one of them ends.
+/// Waits for all three tests before one of them ends the process.
 static THERE: Barrier = Barrier::new(3);
 
 fn meet() {

@@ -1,4 +1,4 @@
-//! Tests that do to their process what would hurt an observer that is careless. All pass, observed or not.
+//! Tests that would break a careless observer. All pass, observed or not.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::os::fd::AsRawFd as _;
@@ -31,7 +31,7 @@ fn place(name: &str) -> String {
     place.to_str().unwrap().to_owned()
 }
 
-/// A system call by an instruction of our own.
+/// Makes a system call with an instruction of this program.
 fn raw(number: i64, arguments: [u64; 4]) -> i64 {
     let result: i64;
     unsafe {
@@ -155,7 +155,7 @@ unsafe fn trap() {
 #[test]
 fn the_observer_s_signal_ends_who_does_not_want_it_as_the_kernel_would() {
     const IGNORE: usize = 1;
-    // Sent, or from a filter, which is not to be ignored.
+    // Sent, or from a filter, in which case it cannot be ignored.
     for (wanted, handler, trapped) in [(31, 0, false), (0, IGNORE, false), (31, 0, true), (31, IGNORE, true)] {
         let pid = unsafe { fork() };
         if pid == 0 {

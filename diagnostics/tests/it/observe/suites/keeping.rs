@@ -1,4 +1,4 @@
-//! A suite with a server that is started once for the run, and with leased ports. Its only conflict is the file `own`.
+//! A suite with a server that is started once per run, and with leased ports. Its only conflict is the file `own`.
 
 use cofferdam::{Fixture, lease};
 use std::fs;
@@ -35,7 +35,7 @@ fn serves() {
 
 fn asks() {
     let mut stream = TcpStream::connect(("127.0.0.1", *SERVER.get())).unwrap();
-    // Its end: by then the server has written.
+    // The end of the stream: the server has written by then.
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     for made in ["of-the-factory", "of-its-child", "of-the-server"] {
         assert!(place(made).exists(), "{made}");

@@ -1,4 +1,4 @@
-//! A program that does not bear what another leaves.
+//! A program whose test fails because of leftovers of another program.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Pairs of tests that go to a file through links.
+//! Pairs of tests that access a file through links.
 
 use std::fs;
 use std::path::PathBuf;

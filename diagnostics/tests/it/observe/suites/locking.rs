@@ -1,4 +1,4 @@
-//! Pairs of tests that write one file: some under a lock that keeps them apart, some under what only looks like one.
+//! Pairs of tests that write one file: some under a lock that separates them, some under one that only seems to.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::{self, File};
@@ -44,7 +44,7 @@ fn place(name: &str) -> PathBuf {
 }
 
 fn lock() -> File {
-    // It is not empty, so that a part of it is not all of it.
+    // Not empty, so that a lock on a part does not cover the whole file.
     fs::write(place("lock"), "0123456789").unwrap();
     File::options().read(true).write(true).open(place("lock")).unwrap()
 }
@@ -138,7 +138,7 @@ pairs! {
         write("part-at-the-end");
     }
 
-    // What is no lock any more, or guards less.
+    // Locks that were released, or guard less.
     shared_now {
         let file = lock();
         unsafe { flock(file.as_raw_fd(), EXCLUSIVE) };

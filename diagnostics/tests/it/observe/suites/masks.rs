@@ -1,4 +1,4 @@
-//! Tests that read back what they have set: masks, handlers and what follows from them. All pass, observed or not.
+//! Tests that read back the signal masks and handlers that they have set. All pass, observed or not.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::os::unix::ffi::OsStringExt as _;
@@ -55,10 +55,10 @@ const USR2: c_int = 12;
 const SYS: c_int = 31;
 const SYS_BIT: u64 = 1 << 30;
 const ALL: u64 = 0xffff_fffe_7fff_ffff;
-/// Without those that nobody can block, SIGKILL and SIGSTOP.
+/// The mask without SIGKILL and SIGSTOP, which cannot be blocked.
 const BLOCKABLE: u64 = ALL & !(1 << 8 | 1 << 18);
 
-/// Handlers are the whole process's.
+/// Runs one test at a time, because handlers belong to the process.
 static ONE: Mutex<()> = Mutex::new(());
 
 fn one_at_a_time<R>(test: impl FnOnce() -> R + Send) -> R
@@ -66,7 +66,7 @@ where
     R: Send,
 {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    // On a thread of its own: a mask is a thread's.
+    // On a separate thread, because a mask belongs to a thread.
     std::thread::scope(|scope| scope.spawn(test).join().unwrap())
 }
 
@@ -166,12 +166,12 @@ fn errno_is_not_touched_by_a_change_of_the_mask() {
 }
 
 unsafe extern "C" {
-    /// Calls it, and returns when it returns or jumps back to `place`.
+    /// Calls the function, and returns when it returns or jumps back to `place`.
     fn masks_with_a_way_back(place: *mut u64, what: extern "C" fn());
     fn siglongjmp(place: *mut u64, answer: c_int) -> !;
 }
 
-// What returns twice cannot be called from Rust.
+// A function that returns twice cannot be called from Rust.
 std::arch::global_asm!(
     ".globl masks_with_a_way_back",
     ".hidden masks_with_a_way_back",
@@ -230,7 +230,7 @@ extern "C" fn looks(_: c_int) {
 }
 
 extern "C" fn opens_up(_: c_int, _: *mut c_void, context: *mut u64) {
-    // The mask that is brought back.
+    // The mask that the jump restores.
     unsafe { *context.add(37) |= SYS_BIT };
     change(SET, 0);
 }

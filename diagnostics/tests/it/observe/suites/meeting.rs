@@ -1,4 +1,4 @@
-//! Tests that meet, each pair in its own way, and tests that look as if they did.
+//! Pairs of tests that conflict, each in another way, and tests that only seem to.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 
-/// Keeps the process sound: the observer does not see it, which is the point of a confirmation.
+/// Keeps the process sound. The observer does not see this lock, so the conflicts stay.
 static ENVIRONMENT: Mutex<()> = Mutex::new(());
 
 fn place(name: &str) -> PathBuf {
@@ -162,7 +162,7 @@ fn port_of_the_system_s_choice_a() {
 fn port_of_the_system_s_choice_b() {
     TcpListener::bind("127.0.0.1:0").unwrap();
 }
-/// Opened by whichever test comes first, and used by all of its process.
+/// Opened by the first test, and used by all tests of its process.
 static SERVER: LazyLock<TcpListener> = LazyLock::new(|| TcpListener::bind("127.0.0.1:0").unwrap());
 
 fn port_that_another_test_was_given() {

@@ -1,4 +1,4 @@
-//! Pairs of tests of which one reads a resource before it changes it: behind a lock for readers and writers, and without.
+//! Pairs of tests of which one reads a resource before it changes it: with a reader-writer lock, and without.
 
 use std::path::PathBuf;
 use std::sync::RwLock;
@@ -15,7 +15,7 @@ fn read(name: &str) {
     let _ = fs::read(place(name));
 }
 
-/// The lock cannot be upgraded, so it is given back in between.
+/// The lock cannot be upgraded, so it is released in between.
 fn change(name: &str) {
     read(name);
     let _alone = LOCK.write();

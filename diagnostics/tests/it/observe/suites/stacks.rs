@@ -1,4 +1,5 @@
-//! Tests that leave little stack to what they call, and measure how much is taken. All pass, observed or not.
+//! Tests with little stack left for the functions they call, which measure how much is used. All pass, observed or
+//! not.
 
 use std::arch::asm;
 use std::ffi::{c_char, c_int, c_long, c_void};
@@ -46,7 +47,7 @@ const USR1: c_int = 10;
 const ON_ALTERNATE: c_int = 0x0800_0000;
 const PAGE: usize = 4096;
 
-/// A path at which there is nothing.
+/// A path that does not exist.
 macro_rules! none {
     ($name:literal) => {
         concat!(env!("CARGO_MANIFEST_DIR"), "/met/none/", $name, "\0").as_ptr().cast::<c_char>()
@@ -79,7 +80,7 @@ unsafe extern "C" fn call(what: *mut &mut dyn FnMut()) {
     unsafe { (*what)() }
 }
 
-/// Calls it on another stack.
+/// Calls the function on another stack.
 fn on(stack: *mut u8, size: usize, mut what: impl FnMut()) {
     let mut what: &mut dyn FnMut() = &mut what;
     unsafe {
@@ -102,7 +103,7 @@ fn taken(what: impl FnMut()) -> usize {
     SIZE - first.unwrap_or(SIZE)
 }
 
-/// The kernel's frame for a signal, which a raw call costs where it is reported.
+/// The size of the kernel's signal frame, which a reported raw call needs.
 fn frame() -> usize {
     const AT_MINSIGSTKSZ: u64 = 51;
     (unsafe { getauxval(AT_MINSIGSTKSZ) } as usize).max(2048)
@@ -110,7 +111,7 @@ fn frame() -> usize {
 
 #[test]
 fn a_hooked_call_takes_at_most_two_kilobytes_of_stack() {
-    // What libc itself takes.
+    // The stack that libc itself uses.
     const LIBC: usize = 600;
     let folder = unsafe { open(concat!(env!("CARGO_MANIFEST_DIR"), "/met\0").as_ptr().cast(), 0o200_000) };
     let path = std::env::temp_dir().join(format!("stacks-{}\0", std::process::id()));
@@ -148,7 +149,7 @@ fn a_hooked_call_takes_at_most_two_kilobytes_of_stack() {
 
 #[test]
 fn a_raw_call_takes_at_most_the_kernel_s_frame_and_a_kilobyte_of_stack() {
-    // The kernel leaves the caller's red zone and aligns what it writes.
+    // The kernel skips the caller's red zone and aligns the frame.
     const AROUND: usize = 256;
     let folder = unsafe { open(concat!(env!("CARGO_MANIFEST_DIR"), "/met\0").as_ptr().cast(), 0o200_000) } as u64;
     let mut buffer = [0_u8; 256];
@@ -222,7 +223,7 @@ fn what_runs_on_a_stack_of_its_own_may_be_small() {
 
 #[test]
 fn a_call_with_hardly_any_stack_left_comes_back() {
-    // Each place in a page, down to where the call alone fits.
+    // Each offset in a page, down to where the call alone fits.
     for room in (640..2800).step_by(16) {
         let stack = guarded(room);
         on(stack, room, || {
@@ -242,7 +243,7 @@ fn a_thread_with_the_smallest_stack_may_open_files() {
     assert_eq!(thread.unwrap().join().unwrap(), -1);
 }
 
-/// What a program has in its registers is no business of those that it calls, however little it looks like a stack.
+/// The values of registers must not matter to the observer, even if they do not look like a stack.
 #[test]
 fn any_value_may_be_in_a_register() {
     let paths = [none!("1"), none!("2"), none!("3"), none!("4"), none!("5"), none!("6")];

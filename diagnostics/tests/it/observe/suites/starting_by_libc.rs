@@ -1,4 +1,4 @@
-//! Tests that start programs by the functions of a C library.
+//! Tests that start programs with the functions of the C library.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::os::unix::ffi::OsStringExt as _;
@@ -31,7 +31,7 @@ fn met(name: &str) -> CString {
     CString::new(format!("{}/met/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// A command of a shell that leaves a file behind.
+/// A shell command that leaves a file behind.
 fn leaves(way: &str) -> CString {
     CString::new(format!("echo \"it's $0 $#\" > '{}'; exit 7", met(&format!("by-{way}")).to_str().unwrap())).unwrap()
 }
@@ -42,7 +42,7 @@ fn ended(pid: c_int, way: &str) {
     assert_eq!(status, 7 << 8, "{way}");
 }
 
-/// What a copy of this process becomes.
+/// Runs a program in a forked copy of this process.
 fn by_copy(way: &str, become_other: impl Fn(&CString)) {
     let command = leaves(way);
     match unsafe { fork() } {
@@ -96,7 +96,7 @@ fn program_started() {
             let command = leaves(way);
             let arguments = [name, option, command.as_ptr(), none];
             let function = dlsym(null(), function.as_ptr());
-            // Only a new libc has it.
+            // Only a recent libc has it.
             let spawn: Spawn = if function.is_null() { posix_spawnp } else { std::mem::transmute(function) };
             let mut number = -1;
             assert_eq!(spawn(&mut number, path, null(), null(), arguments.as_ptr(), environ), 0);

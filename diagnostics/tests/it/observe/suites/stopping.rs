@@ -1,4 +1,4 @@
-//! A test that comes to no end when it runs once more.
+//! A test that never ends when it is rerun.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Tests that get in each other's way by what they try, whatever comes of it in one run; and some that only look alike.
+//! Tests that conflict by their attempts, regardless of the outcome in one run, and tests that only seem to.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::{TcpListener, UdpSocket};
@@ -27,7 +27,7 @@ macro_rules! pairs {
     };
 }
 
-// One of the two comes second, and fails or finds nothing.
+// The second of the two fails or finds nothing.
 pairs! {
     folder_is_made_and_removed {
         let _ = fs::create_dir(place("folder"));
@@ -39,7 +39,7 @@ pairs! {
     name_without_a_file_is_bound {
         use std::os::linux::net::SocketAddrExt as _;
         let name = SocketAddr::from_abstract_name("cofferdam-trying").unwrap();
-        // Held to the process's end: nobody else gets it.
+        // Held until the process ends, so that no other test gets it.
         std::mem::forget(UnixListener::bind_addr(&name));
     }
     file_has_to_be_new {

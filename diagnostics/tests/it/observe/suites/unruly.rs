@@ -1,5 +1,5 @@
-//! Tests that end in every way there is, copy their process, or forbid themselves what others need. Many fail; each has
-//! the same outcome, observed or not, in a process of its own.
+//! Tests that end in every possible way, fork their process, or restrict themselves. Many fail; each has the same
+//! outcome, observed or not, in a separate process.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::fs;
@@ -63,7 +63,7 @@ fn status(pid: c_int) -> c_int {
     status
 }
 
-/// The exit code of a copy of the process that does this.
+/// Returns the exit code of a forked copy of the process that runs `work`.
 fn in_a_copy(what: impl FnOnce() -> c_int) -> c_int {
     match unsafe { fork() } {
         0 => unsafe { _exit(what()) },
@@ -83,7 +83,7 @@ fn touch(name: &str) {
     fs::remove_file(path).unwrap();
 }
 
-/// 0 if a file can be opened, by libc's function for calls of any number.
+/// Returns 0 if a file can be opened with libc's `syscall`.
 fn past_libc() -> c_int {
     c_int::from(unsafe { syscall(SYS_OPENAT, -100, HOSTNAME, 0, 0) } < 0)
 }
@@ -223,7 +223,7 @@ extern "C" fn caught(_: c_int) {
     CAUGHT.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Filters a call of that number, with that answer of the filter's.
+/// Installs a seccomp filter that answers calls of this number with `answer`.
 fn filter(number: u32, answer: u32) {
     let filter = [
         0x20,

@@ -1,0 +1,111 @@
+//! Verdicts that have one cause, as one finding.
+
+use super::shared_uses::{SharedUse, shared_uses};
+use crate::hunt::{Class, Verdict, grouped};
+use cofferdam_conflicts::Conflict;
+
+/// Tests that fail for one reason.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    /// The first is the one that was examined first.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// What the tests share with the culprits, as far as it was observed.
+    pub(crate) uses: Vec<SharedUse>,
+    /// The paths in the temporary directory that a leftover may come from.
+    pub(crate) paths: Vec<String>,
+}
+
+/// Returns the causes, in the order of their first verdicts: verdicts with the same class and culprits have one cause, and so
+/// have races on the same single resource, with the tests that fail beside a second copy because of it.
+pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> {
+    let mut causes: Vec<Cause> = Vec::new();
+    let (of_two_runs, others): (Vec<Verdict>, Vec<Verdict>) = verdicts
+        .iter()
+        .cloned()
+        .partition(|verdict| verdict.class == Class::TwoRuns);
+    for group in grouped(&others) {
+        let uses = shared_uses(group[0], conflicts);
+        let same = causes
+            .iter_mut()
+            .find(|cause| is_race(&cause.verdicts[0]) && is_race(group[0]) && is_same(&cause.uses, &uses));
+        let verdicts = group.into_iter().cloned();
+        match same {
+            Some(cause) => cause.verdicts.extend(verdicts),
+            None => causes.push(Cause {
+                verdicts: verdicts.collect(),
+                uses,
+                paths: Vec::new(),
+            }),
+        }
+    }
+    for verdict in of_two_runs {
+        let is_culprit = |cause: &&mut Cause| {
+            let mut races = cause.verdicts.iter().filter(|race| is_race(race));
+            races.any(|race| race.culprits.contains(&verdict.test))
+        };
+        match causes.iter_mut().find(is_culprit) {
+            Some(cause) => cause.verdicts.push(verdict),
+            None => causes.push(Cause {
+                verdicts: vec![verdict],
+                uses: Vec::new(),
+                paths: Vec::new(),
+            }),
+        }
+    }
+    causes
+}
+
+fn is_race(verdict: &Verdict) -> bool {
+    verdict.class == Class::Race
+}
+
+fn is_same(some: &[SharedUse], others: &[SharedUse]) -> bool {
+    matches!((some, others), ([one], [other]) if one.resource == other.resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rates::FailureRate;
+    use crate::scene::{Arrangement, Scene, TestId};
+
+    fn verdict(name: &str, class: Class, culprits: &[&str]) -> Verdict {
+        let test = |name: &str| TestId {
+            binary: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        Verdict {
+            test: test(name),
+            class,
+            culprits: culprits.iter().map(|name| test(name)).collect(),
+            with: FailureRate::default(),
+            without: FailureRate::default(),
+            scene: Scene {
+                tests: vec![test(name)],
+                arrangement: Arrangement::Parallel,
+                load: 0,
+                twice: false,
+                empty_temp: false,
+            },
+            reruns: 1,
+            paused: None,
+        }
+    }
+
+    #[test]
+    fn a_culprit_that_fails_beside_a_second_copy_belongs_to_its_race() {
+        let verdicts = [
+            verdict("a", Class::TwoRuns, &[]),
+            verdict("b", Class::Race, &["a"]),
+            verdict("c", Class::Race, &["a"]),
+            verdict("d", Class::TwoRuns, &[]),
+            verdict("e", Class::Victim, &["a"]),
+        ];
+        let causes = causes(&verdicts, &[]);
+        let names: Vec<Vec<&str>> = causes
+            .iter()
+            .map(|cause| cause.verdicts.iter().map(|one| one.test.name.as_str()).collect())
+            .collect();
+        assert_eq!(names, [vec!["b", "c", "a"], vec!["e"], vec!["d"]]);
+    }
+}
