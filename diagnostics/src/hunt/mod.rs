@@ -355,7 +355,6 @@ mod tests {
                         scene.tests.len() - 1
                     )
                 }
-                HuntEvent::Pausing { resources } => format!("pausing at {resources}"),
                 HuntEvent::Decided(verdict) => line(verdict),
             });
         };
