@@ -38,7 +38,6 @@ fn of(observed: &ObservationResult, is_wanted: &dyn Fn(&TestResult) -> bool) -> 
         let test = FailedTest {
             binary: result.binary.clone(),
             name: result.name.clone(),
-            hunt_name: hunt_name(result, observed),
             examination: None,
         };
         tests.insert((&result.binary, &result.name), test);
@@ -46,27 +45,32 @@ fn of(observed: &ObservationResult, is_wanted: &dyn Fn(&TestResult) -> bool) -> 
     tests.into_values().collect()
 }
 
-/// Returns the name by which `hunt` knows the test: with its program where other programs have a test of that name.
-fn hunt_name(result: &TestResult, observed: &ObservationResult) -> Option<String> {
-    if SuitePrograms::is_doctest(&result.binary) {
+/// Returns the name by which `hunt` knows the test: with its program where other programs have a test of that name. `None`
+/// if the test cannot be started again.
+fn hunt_name(test: &FailedTest, observed: &ObservationResult) -> Option<String> {
+    if SuitePrograms::is_doctest(&test.binary) {
         return None;
     }
     let same = observed
         .ran
         .iter()
-        .filter(|program| program.tests.contains(&result.name));
+        .filter(|program| program.tests.contains(&test.name));
     Some(if same.count() > 1 {
-        format!("{}::{}", result.binary, result.name)
+        format!("{}::{}", test.binary, test.name)
     } else {
-        result.name.clone()
+        test.name.clone()
     })
 }
 
 /// Returns the words of the command that finds out why these tests failed.
-pub(super) fn hunt_words(failed: &[FailedTest], unfinished: &[FailedTest]) -> Vec<String> {
+pub(super) fn hunt_words(
+    observed: &ObservationResult,
+    failed: &[FailedTest],
+    unfinished: &[FailedTest],
+) -> Vec<String> {
     let mut words = ["cargo", "cofferdam", "hunt"].map(str::to_owned).to_vec();
-    let tests = || failed.iter().chain(unfinished);
-    let names: Option<Vec<String>> = tests().map(|test| test.hunt_name.clone()).collect();
+    let tests = failed.iter().chain(unfinished);
+    let names: Option<Vec<String>> = tests.map(|test| hunt_name(test, observed)).collect();
     words.extend(names.filter(|names| names.len() <= NAMED).into_iter().flatten());
     words
 }

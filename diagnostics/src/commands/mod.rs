@@ -195,8 +195,6 @@ impl Observed {
 pub(crate) struct FailedTest {
     pub(crate) binary: String,
     pub(crate) name: String,
-    /// The name by which `hunt` knows it; `None` if it cannot be started again.
-    pub(crate) hunt_name: Option<String>,
     /// Its further runs, if they were wanted.
     pub(crate) examination: Option<Examination>,
 }

@@ -51,7 +51,7 @@ pub(crate) fn observe(
         let mut tests: Vec<_> = failed.iter_mut().chain(&mut unfinished).collect();
         failed_tests::examine(&observation, &observed, &interruption, &mut tests);
     }
-    let hunt = failed_tests::hunt_words(&failed, &unfinished);
+    let hunt = failed_tests::hunt_words(&observed, &failed, &unfinished);
     let has_failed = matches!(ended, crate::exit_code::Ended::Failed { .. });
     let is_hunted = !failed.is_empty()
         || !unfinished.is_empty()

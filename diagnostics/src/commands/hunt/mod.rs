@@ -55,7 +55,7 @@ pub(crate) struct Hunted {
     pub(crate) ended: Ended,
     /// The runs of the command as it is.
     pub(crate) command_runs: FailureRate,
-    /// The number of documentation tests that are known by name.
+    /// The number of documentation tests that were examined, and are known by name.
     pub(crate) doc_tests: usize,
     pub(crate) report: HuntReport,
     /// The causes, each with the tests that it makes fail.

@@ -87,8 +87,13 @@ impl RepeatedCommand {
         Ok(())
     }
 
+    /// Returns the number of documentation tests that were examined, and are known by name.
     pub(super) fn doc_tests(&self) -> usize {
-        self.doc_tests.len()
+        if self.rate.runs > 1 {
+            self.doc_tests.len()
+        } else {
+            0
+        }
     }
 
     fn failures(&self) -> impl Iterator<Item = (&TestId, &FailureRate)> {
