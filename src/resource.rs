@@ -87,6 +87,14 @@ kinds! {
     Umask: "umask", "umask", Process;
     /// The locale of the process, which `setlocale` changes.
     Locale: "locale", "locale", Process;
+    /// The process's reaction to a signal, by the signal's name: `SIGUSR1`.
+    Signal: "signal", "signal", Process;
+    /// The programs that tests of the process write and execute: no process may start while one is open for writing.
+    Executable: "executable", "executable files", Process;
+    /// The child processes of the process: a wait for any child takes one that another test waits for.
+    Children: "children", "child processes", Process;
+    /// The file descriptors of the process: a test that closes one twice may close another test's file.
+    Descriptors: "descriptors", "file descriptors", Process;
     /// Anything else that has a name: a database server, a queue, a bucket.
     Name: "name", "name", Everywhere;
 }
@@ -183,6 +191,10 @@ impl Resource {
             | ResourceKind::Cwd
             | ResourceKind::Umask
             | ResourceKind::Locale
+            | ResourceKind::Signal
+            | ResourceKind::Executable
+            | ResourceKind::Children
+            | ResourceKind::Descriptors
             | ResourceKind::Name => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::hold;
 use crate::hooks::file_calls::{self, CREAT_FLAGS, MADE, itself};
-use crate::hooks::{lock_calls, socket_calls};
+use crate::hooks::{descriptor_calls, lock_calls, socket_calls};
 use crate::log_format::{ITSELF, Kind};
 use crate::recording::{self, Path, by_descriptor, by_path, by_paths};
 use crate::sys::{self, AT_FDCWD, AT_REMOVEDIR, c_char, c_int, c_long, c_uint, c_void, nr};
@@ -133,7 +133,7 @@ pub(crate) unsafe fn after(call: &Call, result: c_long) {
             }
             nr::FLOCK => lock_calls::after_flock(int(0), int(1), failed),
             nr::FCNTL => lock_calls::after_fcntl(int(0), int(1), call.arguments[2], failed),
-            nr::CLOSE => lock_calls::after_close(int(0)),
+            nr::CLOSE => descriptor_calls::after_close(int(0), failed),
             nr::DUP2 | nr::DUP3 => lock_calls::after_dup2(int(0), int(1), failed),
             nr::CLOSE_RANGE => {
                 lock_calls::after_close_range(int(0) as c_uint, int(1) as c_uint, int(2), failed);

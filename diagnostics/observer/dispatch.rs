@@ -4,7 +4,7 @@
 //! the call on behalf of the program and records it.
 
 use crate::calls::{self, Call};
-use crate::hooks::{kill_calls, process_calls, signal_masks};
+use crate::hooks::{kill_calls, process_calls, signal_masks, wait_calls};
 use crate::log_format::{self, header};
 use crate::selector::{self, PR_SET_SYSCALL_USER_DISPATCH};
 use crate::stack::modules;
@@ -159,6 +159,8 @@ unsafe fn make(call: &Call) -> c_long {
                 return process_calls::execveat(a as c_int, path, arguments, variables, e as c_int).into();
             }
             nr::KILL => return kill_calls::kill(a as c_int, b as c_int).into(),
+            nr::WAIT4 => wait_calls::before_wait(a as c_int),
+            nr::WAITID => wait_calls::before_waitid(a as c_int, b as u32, d as c_int),
             nr::FUTEX => recording::futex_wait(b),
             nr::SECCOMP => selector::stop(),
             nr::PRCTL if restricts_calls(a as c_int) => selector::stop(),

@@ -252,17 +252,23 @@ fn is_access_to(record: &Record<'_>, requested: Requested, file: &mut LookedUp) 
         K::ChangeFolder | K::GetFolder => target == Target::Cwd,
         K::Mask => target == Target::Umask,
         K::SetLocale | K::GetLocale => target == Target::Locale,
+        K::SetSignal | K::GetSignal => target == Target::Signal && is_named(requested, &record.first),
         K::BindTcp | K::BindUdp | K::ConnectTcp => {
             let mut digits = [0; 5];
             let length = sys::write_decimal(record.value as u32 & 0xffff, &mut digits);
             let port = digits.get(..length).unwrap_or_default();
             target == Target::Port && is_named(requested, &[port, &[]])
         }
+        K::CloseTwice => target == Target::Descriptors,
+        K::Execute => target == Target::Executable,
+        K::WaitAny | K::WaitChild => target == Target::Children,
         K::Other => target == Target::Name && is_named(requested, &record.first),
         K::BindUnix | K::ConnectUnix if target == Target::Name => is_named(requested, &record.first),
         kind if kind.is_access() => {
             target == Target::Cwd && record.folder != 0
                 || target == Target::Umask && creates_file(record)
+                || target == Target::Descriptors && matches!(kind, K::Open | K::List)
+                || target == Target::Executable && is_open_for_writing(record)
                 || target == Target::File && is_access_to_file(record, requested, file)
         }
         _ => false,
@@ -316,6 +322,11 @@ fn file_at(path: *const c_char) -> Option<(u64, u64)> {
 /// Returns whether the result depends on the file mode mask.
 fn creates_file(record: &Record<'_>) -> bool {
     record.kind == Kind::MakeFolder || record.kind == Kind::Open && record.value & sys::O_CREAT as u64 != 0
+}
+
+/// Returns whether a process that starts before the file is closed inherits it open for writing.
+fn is_open_for_writing(record: &Record<'_>) -> bool {
+    record.kind == Kind::Open && record.value & sys::O_ACCMODE as u64 != 0
 }
 
 /// Returns a byte of the target's name; 0 after its end.

@@ -136,6 +136,14 @@ numbered! {
         Test,
         /// The locale of the process.
         Locale,
+        /// The disposition of a signal: its name.
+        Signal,
+        /// Files opened for writing, and programs executed.
+        Executable,
+        /// Waits for child processes.
+        Children,
+        /// Files opened, and descriptors closed twice.
+        Descriptors,
     }
 }
 
@@ -242,6 +250,18 @@ numbered! {
         LeasedPort,
         /// An access to a named object that is neither a file nor a port: the name; 1 if it was made or removed.
         Other,
+        /// The disposition of a signal was set: the signal's name; a mark of the handler, 0 for the default.
+        SetSignal,
+        /// The disposition of a signal was read, or the process sent itself the signal: the signal's name.
+        GetSignal,
+        /// A program is about to be executed in a new process: its path, or a name to be looked up in `PATH`.
+        Execute,
+        /// The process waits for any of its children.
+        WaitAny,
+        /// The process waits for one of its children.
+        WaitChild,
+        /// The test closed a descriptor that it had closed before.
+        CloseTwice,
     }
 }
 

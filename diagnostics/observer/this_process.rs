@@ -52,6 +52,17 @@ pub(crate) fn forked() {
     PID.store(kernel_pid(), Relaxed);
 }
 
+/// Returns whether this is the process of [`pid`], and not a copy of it made past libc, where the kernel can be asked.
+pub(crate) fn is_itself() -> bool {
+    !may_call() || kernel_pid() == pid()
+}
+
+/// Returns whether the caller is the thread that the process began with; `false` where the kernel cannot be asked.
+pub(crate) fn is_main_thread() -> bool {
+    // SAFETY: no arguments, no effect.
+    may_call() && unsafe { syscall(nr::GETTID, []) as u32 } == pid()
+}
+
 pub(crate) fn may_call() -> bool {
     MAY_CALL.load(Relaxed)
 }

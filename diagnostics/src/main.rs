@@ -10,10 +10,16 @@ mod fix;
 mod hunt;
 #[cfg(has_observer)]
 mod observe;
-#[cfg(has_observer)]
+#[cfg_attr(
+    not(has_observer),
+    expect(dead_code, reason = "without an observer, no test runs again")
+)]
 mod rates;
 mod report;
-#[cfg(has_observer)]
+#[cfg_attr(
+    not(has_observer),
+    expect(dead_code, unused_imports, reason = "without an observer, no scene runs")
+)]
 mod scene;
 
 use clap::Parser as _;
@@ -74,7 +80,7 @@ fn main() -> ExitCode {
         Command::Rerun(args) => return rerun(&args),
         #[cfg(not(has_observer))]
         Command::Hunt(_) | Command::Rerun(_) => {
-            report::complain(&*commands::observe::unobservable());
+            report::complain(&*commands::unobservable());
             return ExitCode::from(exit_code::UNKNOWN);
         }
         Command::Fix(args) => return fix(&args),

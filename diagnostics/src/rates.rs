@@ -1,7 +1,10 @@
-//! Failure rates: Fisher's exact test of two of them, and the interval that one is likely in.
+//! Failure rates: Fisher's exact test of two of them, the interval that one is likely in, and the number of runs that refute
+//! one.
+
+use serde::{Deserialize, Serialize};
 
 /// Runs of a test, and the number of those that failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FailureRate {
     pub(crate) failed: u32,
     pub(crate) runs: u32,
@@ -37,7 +40,18 @@ impl FailureRate {
         };
         (low, high)
     }
+
+    /// Returns the number of passed runs that refute this rate: at the lower end of its interval, at least one of them would
+    /// fail with a probability of 95 %. `None` if it never failed.
+    pub(crate) fn runs_to_refute(self) -> Option<u32> {
+        let (low, _) = self.interval();
+        // A rate that is too low overflows into a number of runs that nothing reaches.
+        (low > 0.0).then(|| (REFUTED.ln() / (1.0 - low).ln()).ceil() as u32)
+    }
 }
+
+/// The accepted probability that all runs pass although nothing has changed.
+const REFUTED: f64 = 0.05;
 
 /// The quantile of the normal distribution that leaves out 2.5 % on either side.
 const Z: f64 = 1.959_963_984_540_054;
@@ -103,6 +117,21 @@ mod tests {
                 is_near(found_low, low) && is_near(found_high, high),
                 "{rate:?}: {found_low} to {found_high}"
             );
+        }
+    }
+
+    #[test]
+    fn rarer_failures_need_more_runs_without_one() {
+        for (rate, runs) in [
+            (rate(0, 10), None),
+            (rate(0, 0), None),
+            (rate(20, 20), Some(2)),
+            (rate(4, 4), Some(5)),
+            (rate(14, 20), Some(5)),
+            (rate(5, 100), Some(138)),
+            (rate(2, 1000), Some(5459)),
+        ] {
+            assert_eq!(rate.runs_to_refute(), runs, "{rate:?}");
         }
     }
 

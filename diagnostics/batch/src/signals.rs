@@ -3,7 +3,7 @@
 use crate::proc::ignored_signals;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 /// The signals that end this process. Signals that were ignored at its start are not among them: under `nohup`, closing
@@ -37,12 +37,16 @@ pub fn fail_large_writes() {
     }
 }
 
-/// A scope in which signals end this process only if its own handler decides so. One at a time.
+/// The number of scopes: a command may run within one.
+static SCOPES: AtomicUsize = AtomicUsize::new(0);
+
+/// A scope in which signals end this process only if its own handler decides so.
 #[derive(Debug)]
 pub struct SignalScope(());
 
 impl SignalScope {
     pub fn enter() -> Self {
+        SCOPES.fetch_add(1, Ordering::SeqCst);
         HAS_DEFAULT_EFFECT.store(false, Ordering::SeqCst);
         Self(())
     }
@@ -55,6 +59,8 @@ impl SignalScope {
 
 impl Drop for SignalScope {
     fn drop(&mut self) {
-        HAS_DEFAULT_EFFECT.store(true, Ordering::SeqCst);
+        if SCOPES.fetch_sub(1, Ordering::SeqCst) == 1 {
+            HAS_DEFAULT_EFFECT.store(true, Ordering::SeqCst);
+        }
     }
 }

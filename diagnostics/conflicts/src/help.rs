@@ -110,7 +110,35 @@ impl HelpContext<'_> {
                 "pass the locale to the code that needs it, or use `newlocale` and `uselocale`, which change one thread; \
                  where the process's has to be changed, {apart}"
             ),
+            ResourceKind::Signal => format!(
+                "{}; where tests of one process have to change it, {apart}",
+                self.process_of_its_own()
+            ),
+            ResourceKind::Executable => format!(
+                "let another process write the program (`cp`, a build script), or start a script by its interpreter \
+                 (`sh PATH`): a process that starts while the file is open here inherits it, and executing it fails with \
+                 ETXTBSY; where a test has to write what it executes, {apart}"
+            ),
+            ResourceKind::Children => format!(
+                "wait for each child by its process ID: `Child::wait`, or `waitpid` with that ID; where a test has to wait for \
+                 any child, {apart}"
+            ),
+            ResourceKind::Descriptors => format!(
+                "close each descriptor once, by its only owner: `OwnedFd`, `File` (`into_raw_fd` gives it up, `as_raw_fd` does \
+                 not); where the code under test closes one twice, {apart}"
+            ),
             ResourceKind::Name => self.name(&apart),
+        }
+    }
+
+    /// Returns the way to run each test in a process that no other test shares.
+    fn process_of_its_own(&self) -> &'static str {
+        match self.harness {
+            // nextest runs no doctests.
+            Harness::Doctest => "mark the examples `standalone_crate`: each is a process of its own then",
+            Harness::Libtest | Harness::Custom => {
+                "run the suite with `cargo nextest run`: each test is a process of its own then"
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Files, folders, and objects that are named like files.
 
-use crate::hooks::lock_calls;
+use crate::hooks::{descriptor_calls, lock_calls};
 use crate::log_format::{ITSELF, Kind, SHARED_MEMORY};
 use crate::recording::{self, Path, ReentrancyGuard, by_descriptor, by_path, by_paths};
 use crate::sys::interpose::hooks;
@@ -190,7 +190,7 @@ hooks! {
     lockf64(fd: c_int, operation: c_int, length: i64) -> c_int, |done| lock_calls::after_lockf(fd, operation, length, done < 0);
     fcntl(fd: c_int, command: c_int, argument: usize) -> c_int, |done| lock_calls::after_fcntl(fd, command, argument, done < 0);
     fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int, |done| lock_calls::after_fcntl(fd, command, argument, done < 0);
-    close(fd: c_int) -> c_int, |_done| lock_calls::after_close(fd);
+    close(fd: c_int) -> c_int, |done| descriptor_calls::after_close(fd, done < 0);
     close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int, |done| lock_calls::after_close_range(first, last, flags, done < 0);
     dup2(from: c_int, fd: c_int) -> c_int, |done| lock_calls::after_dup2(from, fd, done < 0);
     dup3(from: c_int, fd: c_int, flags: c_int) -> c_int, |done| lock_calls::after_dup2(from, fd, done < 0);

@@ -4,6 +4,7 @@
 //! its observer is lost, however it ends. The files that the loader has mapped when the signal is sent tell these apart.
 
 use crate::account_layout::{self, Reason, State};
+use crate::hooks::signal_actions;
 use crate::log::{self, account_slots};
 use crate::stack::work_memory;
 use crate::sys::interpose::real_functions;
@@ -21,6 +22,9 @@ real_functions! {
 /// That of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kill(target: c_int, signal: c_int) -> c_int {
+    if is_sent_to_itself(target) {
+        signal_actions::record_sent(signal);
+    }
     // HUP, INT, QUIT, ABRT, KILL, TERM.
     let ends = matches!(signal, 1 | 2 | 3 | 6 | 9 | 15) && log::is_on() && this_process::may_call();
     let errno = sys::errno();
@@ -38,6 +42,23 @@ pub unsafe extern "C" fn kill(target: c_int, signal: c_int) -> c_int {
     failed
 }
 
+/// Returns whether the sender is among the processes that a signal to this target reaches.
+fn is_sent_to_itself(target: c_int) -> bool {
+    match target {
+        // All processes but the sender.
+        -1 => false,
+        0 => true,
+        1.. => target.unsigned_abs() == this_process::pid(),
+        _ => this_process::may_call() && group(0) == -c_long::from(target),
+    }
+}
+
+/// Returns the process group of a process; 0 stands for the caller.
+fn group(pid: u32) -> c_long {
+    // SAFETY: no effect.
+    unsafe { syscall(nr::GETPGID, [pid as usize]) }
+}
+
 /// # Safety
 /// That of libc's function.
 #[unsafe(no_mangle)]
@@ -52,8 +73,6 @@ pub unsafe extern "C" fn killpg(group: c_int, signal: c_int) -> c_int {
 
 /// Changes the state of the programs that a signal is sent to from one to the other, unless they have begun.
 fn mark(target: c_int, from: State, to: State) {
-    // SAFETY: no effect.
-    let group = |pid: u32| unsafe { syscall(nr::GETPGID, [pid as usize]) };
     for slot in account_slots::children() {
         let known = slot.load(Relaxed);
         let pid = account_layout::pid(known);

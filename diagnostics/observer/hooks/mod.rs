@@ -1,6 +1,7 @@
 //! The hooks: functions that programs call in place of libc's, by topic.
 
 pub(crate) mod child_environment;
+pub(crate) mod descriptor_calls;
 pub(crate) mod env_calls;
 pub(crate) mod file_calls;
 pub(crate) mod kill_calls;
@@ -10,10 +11,12 @@ pub(crate) mod long_jumps;
 pub(crate) mod process_calls;
 pub(crate) mod result_calls;
 pub(crate) mod shell_calls;
+pub(crate) mod signal_actions;
 pub(crate) mod signal_masks;
 pub(crate) mod socket_calls;
 pub(crate) mod thread_calls;
 pub(crate) mod thread_names;
+pub(crate) mod wait_calls;
 
 /// Looks up the real functions behind all hooks, because a signal handler or a forked copy must not.
 pub(crate) fn resolve() {
@@ -29,9 +32,11 @@ pub(crate) fn resolve() {
     process_calls::real_fork::resolve();
     result_calls::real::resolve();
     shell_calls::real::resolve();
+    signal_actions::real::resolve();
     signal_masks::real::resolve();
     signal_masks::real_waits::resolve();
     socket_calls::real::resolve();
     thread_calls::real::resolve();
     thread_calls::real_naming::resolve();
+    wait_calls::real::resolve();
 }

@@ -23,6 +23,30 @@ pub(crate) fn record_child(pid: u32) {
     recording::append(&record, true);
 }
 
+/// Records that a program is about to be executed in a new process.
+///
+/// # Safety
+/// The caller passed `program` to libc.
+pub(crate) unsafe fn record_execution(program: Program) {
+    if !this_process::is_test() {
+        return;
+    }
+    let (folder, path) = match program {
+        Program::Path(path) | Program::Name(path) => (sys::AT_FDCWD, path),
+        Program::At(folder, path) => (folder, path),
+        Program::Open(_) => (sys::AT_FDCWD, c"".as_ptr()),
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        let text = sys::text(path);
+        if text.contains(&b'/') && !text.starts_with(b"/proc/") {
+            recording::by_path(Kind::Execute, false, 0, recording::Path::at(folder, path));
+        } else {
+            recording::by_name(Kind::Execute, false, 0, text);
+        }
+    }
+}
+
 real_functions! {
     mod real;
     execve(path: Text, arguments: Texts, variables: Texts) -> c_int;
@@ -44,6 +68,8 @@ unsafe fn exec(texts: Texts, program: Program, call: impl FnOnce(Texts) -> c_int
     // This process is a copy, made by a fork of libc or a raw one.
     if pid != this_process::pid() || !this_process::is_original() {
         record_child(pid);
+        // SAFETY: the caller's promise.
+        unsafe { record_execution(program) };
     }
     // SAFETY: the caller's promise.
     let environment = unsafe { ChildEnvironment::new(texts, program) };
@@ -212,7 +238,10 @@ unsafe fn spawn(
     // The caller need not want the number, but the record does.
     let pid = if pid.is_null() { &raw mut own } else { pid };
     // SAFETY: the caller's promise.
-    let environment = unsafe { ChildEnvironment::new(texts, program) };
+    let environment = unsafe {
+        record_execution(program);
+        ChildEnvironment::new(texts, program)
+    };
     let mask = signal_masks::ShownMask::apply();
     let failed = call(pid, environment.texts);
     drop(mask);

@@ -56,8 +56,11 @@ unsafe fn with_observer<T>(
     has_failed: impl FnOnce(&T) -> bool,
 ) -> T {
     let errno = sys::errno();
+    let shell = Program::Path(c"/bin/sh".as_ptr());
     // SAFETY: the caller's promise; libc passes this environment to the shell, too.
-    let environment = unsafe { ChildEnvironment::new(sys::environ, Program::Path(c"/bin/sh".as_ptr())) };
+    let environment = unsafe { ChildEnvironment::new(sys::environ, shell) };
+    // SAFETY: a path with a zero at its end.
+    unsafe { process_calls::record_execution(shell) };
     if let Some(slot) = environment.slot {
         process_calls::record_child((IN_SLOT | slot) as u32);
     }

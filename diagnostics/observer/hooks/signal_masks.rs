@@ -4,10 +4,12 @@
 //! Each thread's state says whether the program has blocked SIGSYS. A handler of ours calls those of the program, because
 //! the kernel blocks signals while a handler runs and unblocks them by itself.
 
+use crate::hooks::signal_actions::{self, Disposition};
 use crate::sys::interpose::real_functions;
 use crate::sys::own_calls::{is_readable, syscall};
 use crate::sys::{
-    self, SA_NODEFER, SA_RESTART, SA_SIGINFO, SIGSYS, Sigaction, Sigset, c_int, c_long, c_uint, c_void, nr,
+    self, SA_NODEFER, SA_RESETHAND, SA_RESTART, SA_SIGINFO, SIGSYS, Sigaction, Sigset, c_int, c_long, c_uint,
+    c_void, nr,
 };
 use crate::{selector, this_process, thread};
 use core::cell::UnsafeCell;
@@ -27,7 +29,6 @@ const OF_LIBC: u64 = 3 << 31;
 /// SIGKILL and SIGSTOP, which cannot be blocked.
 const UNBLOCKABLE: u64 = 1 << 8 | 1 << 18;
 const SA_RESTORER: c_int = 0x0400_0000;
-const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
 
 /// `SIG_DFL` and `SIG_IGN`.
 const DEFAULT: usize = 0;
@@ -47,12 +48,7 @@ struct SigsysAction(UnsafeCell<Sigaction>);
 // signal, or does not know which of its handlers is set.
 unsafe impl Sync for SigsysAction {}
 
-static SIGSYS_ACTION: SigsysAction = SigsysAction(UnsafeCell::new(Sigaction {
-    handler: DEFAULT,
-    mask: Sigset::EMPTY,
-    flags: 0,
-    restorer: 0,
-}));
+static SIGSYS_ACTION: SigsysAction = SigsysAction(UnsafeCell::new(Sigaction::DEFAULT));
 static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// The program's action for another signal.
@@ -427,7 +423,7 @@ unsafe fn end_process(kept: *const Sigaction) {
         };
         IS_INSTALLED.store(false, Release);
         real::sigaction(SIGSYS, &raw const default, core::ptr::null_mut());
-        sys::raise(SIGSYS);
+        signal_actions::real::raise(SIGSYS);
     }
 }
 
@@ -515,6 +511,22 @@ fn our_handler() -> usize {
 /// That of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sigaction(signal: c_int, new: *const Sigaction, old: *mut Sigaction) -> c_int {
+    let mut own = Sigaction::DEFAULT;
+    // SAFETY: the program's own structures. The new one may be where the old one is to be written.
+    unsafe {
+        let wanted = new.as_ref().map(Disposition::of);
+        let old = if old.is_null() { &raw mut own } else { old };
+        let done = change_action(signal, new, old);
+        if done == 0 {
+            signal_actions::record_set(signal, wanted, Disposition::of(&*old));
+        }
+        done
+    }
+}
+
+/// # Safety
+/// That of libc's `sigaction`.
+unsafe fn change_action(signal: c_int, new: *const Sigaction, old: *mut Sigaction) -> c_int {
     // SAFETY: the program's own structures, which libc would read and write.
     unsafe {
         if !is_installed() {
@@ -572,6 +584,18 @@ fn remember(handler: usize, mask: u64, flags: c_int) {
 /// That of libc's function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn signal(signal: c_int, handler: usize) -> usize {
+    // SAFETY: the program's call.
+    let before = unsafe { change_handler(signal, handler) };
+    if before != usize::MAX {
+        let (new, old) = (Disposition::new(handler, 0), Disposition::new(before, 0));
+        signal_actions::record_set(signal, Some(new), old);
+    }
+    before
+}
+
+/// # Safety
+/// That of libc's `signal`.
+unsafe fn change_handler(signal: c_int, handler: usize) -> usize {
     // SAFETY: the program's call.
     unsafe {
         if !is_installed() {
@@ -635,6 +659,17 @@ pub unsafe extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
     unsafe { __sysv_signal(number, handler) }
 }
 
+/// Returns what the program has set for a signal; the default if libc does not tell.
+#[inline(never)]
+fn disposition(signal: c_int) -> Disposition {
+    let errno = sys::errno();
+    let mut action = Sigaction::DEFAULT;
+    // SAFETY: asks for the action, and writes to a place of ours.
+    unsafe { change_action(signal, core::ptr::null(), &raw mut action) };
+    sys::set_errno(errno);
+    Disposition::of(&action)
+}
+
 /// Makes a raw `rt_sigaction`, whose structures are the kernel's: handler, flags, restorer and mask.
 ///
 /// # Safety
@@ -642,19 +677,21 @@ pub unsafe extern "C" fn sysv_signal(number: c_int, handler: usize) -> usize {
 pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
     let [number, new, old, size, ..] = arguments;
     let signal = number as c_int;
+    let before = disposition(signal);
     let set = |new: usize, old: usize| {
         // SAFETY: the program's call, with an action of ours or the program's.
         unsafe { syscall(nr::RT_SIGACTION, [number, new, old, size]) }
     };
     let is_read = new == 0 || is_readable(new) && is_readable(new.wrapping_add(31));
-    let Some(before) = ReplacedAction::of(signal).filter(|_| is_installed() && size == 8 && is_read) else {
+    let Some(unchanged) = ReplacedAction::of(signal).filter(|_| is_installed() && size == 8 && is_read)
+    else {
         return set(new, old);
     };
     // SAFETY: four words that can be read.
     let wanted = (new != 0).then(|| unsafe { (new as *const [usize; 4]).read_unaligned() });
     let (replaced, done) = if signal == SIGSYS {
         // The observer's action stays. The kernel writes it, and so checks that the place is valid.
-        (before, set(0, old))
+        (unchanged, set(0, old))
     } else if let Some([function, flags, way_back, mask]) = wanted
         && let Some((replaced, function)) = ReplacedAction::by(signal, function, mask as u64)
     {
@@ -665,7 +702,7 @@ pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
         }
         (replaced, done)
     } else {
-        (before, set(0, old))
+        (unchanged, set(0, old))
     };
     if done == 0 && old != 0 {
         let old = old as *mut [usize; 4];
@@ -693,6 +730,10 @@ pub(crate) unsafe fn raw_sigaction(arguments: [usize; 6]) -> c_long {
         && let Some([function, flags, _, mask]) = wanted
     {
         remember(function, mask as u64, flags as c_int);
+    }
+    if done == 0 {
+        let new = wanted.map(|[function, flags, ..]| Disposition::new(function, flags as c_int));
+        signal_actions::record_set(signal, new, before);
     }
     done
 }

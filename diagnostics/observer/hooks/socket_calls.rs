@@ -14,7 +14,6 @@ const SO_TYPE: c_int = 3;
 const IPPROTO_IPV6: c_int = 41;
 const IPV6_V6ONLY: c_int = 26;
 const SOCK_DGRAM: c_int = 2;
-const EBADF: c_int = 9;
 const ENOTSOCK: c_int = 88;
 /// The call has begun and was not refused.
 const EINPROGRESS: c_int = 115;
@@ -56,7 +55,7 @@ unsafe fn read<'a>(address: *const c_void, length: c_uint) -> Option<(u16, &'a [
 
 /// Returns whether a failed call did not read the address, which may be invalid then.
 fn is_unread() -> bool {
-    matches!(sys::errno(), sys::EFAULT | EBADF | ENOTSOCK)
+    matches!(sys::errno(), sys::EFAULT | sys::EBADF | ENOTSOCK)
 }
 
 /// # Safety

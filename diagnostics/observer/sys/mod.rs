@@ -16,6 +16,7 @@ pub(crate) const AT_EMPTY_PATH: c_int = 0x1000;
 pub(crate) const ENOENT: c_int = 2;
 pub(crate) const EINTR: c_int = 4;
 pub(crate) const E2BIG: c_int = 7;
+pub(crate) const EBADF: c_int = 9;
 pub(crate) const EFAULT: c_int = 14;
 pub(crate) const EBUSY: c_int = 16;
 pub(crate) const EEXIST: c_int = 17;
@@ -66,6 +67,7 @@ pub(crate) const SIG_SETMASK: c_int = 2;
 pub(crate) const SA_SIGINFO: c_int = 4;
 pub(crate) const SA_NODEFER: c_int = 0x4000_0000;
 pub(crate) const SA_RESTART: c_int = 0x1000_0000;
+pub(crate) const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -83,6 +85,16 @@ pub(crate) struct Sigaction {
     pub(crate) mask: Sigset,
     pub(crate) flags: c_int,
     pub(crate) restorer: usize,
+}
+
+impl Sigaction {
+    /// `SIG_DFL`.
+    pub(crate) const DEFAULT: Self = Self {
+        handler: 0,
+        mask: Sigset::EMPTY,
+        flags: 0,
+        restorer: 0,
+    };
 }
 
 /// `sigset_t`: bit n - 1 for signal n.
@@ -190,7 +202,6 @@ unsafe extern "C" {
         destructor: Option<extern "C" fn(*mut c_void)>,
     ) -> c_int;
     pub(crate) fn pthread_setspecific(key: c_uint, value: *const c_void) -> c_int;
-    pub(crate) fn raise(signal: c_int) -> c_int;
     pub(crate) fn sched_yield() -> c_int;
     pub(crate) fn strlen(text: *const c_char) -> usize;
 }

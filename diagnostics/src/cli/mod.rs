@@ -66,11 +66,11 @@ pub(crate) enum Command {
     Rerun(RerunArgs),
     /// Propose changes that end the observed conflicts, or apply them.
     #[command(
-        after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply\n  \
+        after_help = "Examples:\n  cargo cofferdam fix\n  cargo cofferdam fix --apply -- cargo test\n  \
                             cargo cofferdam fix --with test-group\n  \
                             cargo cofferdam fix --cofferdam ../cofferdam --apply\n  \
                             cargo cofferdam fix target/cofferdam/observed/last.json | git apply\n\n\
-                            Exit codes: 0 nothing left to fix, 1 changes proposed or steps left to do by hand, 2 wrong usage, 3 no verdict, \
+                            Exit codes: 0 nothing left to fix, 1 changes proposed, reverted, or left to do by hand, 2 wrong usage, 3 no verdict, \
                             or the changes could not be written."
     )]
     Fix(FixArgs),
@@ -141,6 +141,9 @@ pub(crate) struct ObserveArgs {
     /// Time limit for the reruns.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, requires = "confirm")]
     pub(crate) time_budget: Duration,
+    /// Do not run failed tests again, alone and after those before them.
+    #[arg(long)]
+    pub(crate) no_explain: bool,
     /// Run at most N reruns at once [default: number of processors].
     #[arg(long, value_name = "N", requires = "confirm")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -205,9 +208,15 @@ pub(crate) struct FixArgs {
     /// Exit with 3 if a program could not be observed.
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Skip `cargo check --tests`, which reverts changes that fail.
+    /// Skip the check that the tests compile, which reverts changes that fail.
     #[arg(long)]
     pub(crate) no_check: bool,
+    /// Keep changes that could not be proven to end a failure.
+    #[arg(long, requires = "command")]
+    pub(crate) keep_unproven: bool,
+    /// Time limit for repeating what failed.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) time_budget: Duration,
     /// Mechanism that keeps tests apart.
     #[arg(long, value_name = "MEANS", default_value = "attributes")]
     pub(crate) with: With,
@@ -220,6 +229,9 @@ pub(crate) struct FixArgs {
     /// Report of `observe` [default: the newest].
     #[arg(value_name = "REPORT")]
     pub(crate) report: Option<PathBuf>,
+    /// Command whose tests prove the changes: what failed is repeated.
+    #[arg(last = true, value_name = "COMMAND", requires = "apply")]
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

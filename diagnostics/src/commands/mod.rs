@@ -5,6 +5,8 @@ pub(crate) mod baseline_check;
 pub(crate) mod check;
 pub(crate) mod clean;
 pub(crate) mod completions;
+#[cfg(has_observer)]
+mod failed_tests;
 pub(crate) mod fix;
 pub(crate) mod guard;
 mod here;
@@ -35,6 +37,7 @@ use cofferdam_batch::{
 };
 use cofferdam_conflicts::{Conflict, Evidence, Severity, Watched};
 use run::batch_summary::Batch;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,8 +67,8 @@ impl std::error::Error for Refused {}
 /// Runs a command to its end with additional variables and the streams of this process.
 #[cfg(has_observer)]
 fn run_in_foreground(
-    command: &[std::ffi::OsString],
-    variables: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    command: &[OsString],
+    variables: Vec<(OsString, OsString)>,
 ) -> Result<Ended, Box<dyn std::error::Error>> {
     let job = spec::from_words(JobId(1), command.to_vec())?;
     match foreground::run(job, variables)? {
@@ -77,6 +80,14 @@ fn run_in_foreground(
             signal: None,
         }),
     }
+}
+
+/// Returns the reason no suite can be observed on this system.
+#[cfg(not(has_observer))]
+pub(crate) fn unobservable() -> Box<dyn std::error::Error> {
+    "observation needs Linux on x86_64 with glibc; on this system, `cargo cofferdam run -- COMMAND` reports the \
+     conflicts that a suite with cofferdam records itself"
+        .into()
 }
 
 /// What a command came to.
@@ -95,6 +106,8 @@ pub(crate) struct Outcome {
     pub(crate) has_library: Option<bool>,
     /// Set if a program that cannot be recorded is an error.
     pub(crate) is_strict: bool,
+    /// The words of the command that finds out why tests failed. They hold the user's command, so only terminals get them.
+    pub(crate) hunt: Option<Vec<OsString>>,
 }
 
 impl Outcome {
@@ -108,7 +121,15 @@ impl Outcome {
             no_records,
             has_library: None,
             is_strict,
+            hunt: None,
         }
+    }
+
+    /// Adds the command that finds out why tests failed, if it can be run here.
+    fn hunt_with(&mut self, words: Vec<String>, command: &[OsString]) {
+        let words = words.into_iter().chain(["--".to_owned()]).map(OsString::from);
+        let words = words.chain(command.iter().cloned());
+        self.hunt = cfg!(has_observer).then(|| words.collect());
     }
 
     /// Recomputes the verdict after the findings changed.
@@ -154,17 +175,40 @@ pub(crate) struct Observed {
     pub(crate) failed: Vec<FailedTest>,
     /// Whether the command ended at the first failure, so that other tests may not have run.
     pub(crate) ended_early: bool,
+    /// The tests that were running when their program ended.
+    pub(crate) unfinished: Vec<FailedTest>,
     /// The outcome of `--confirm`.
     pub(crate) confirmed: Option<Confirmed>,
     /// The reasons files could not be written, one sentence each.
     pub(crate) not_kept: Vec<String>,
 }
 
+impl Observed {
+    /// Returns whether the report names a test that failed, or was running when its program ended.
+    pub(crate) fn has_failed_tests(&self) -> bool {
+        !self.failed.is_empty() || !self.unfinished.is_empty()
+    }
+}
+
 /// A test that failed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FailedTest {
     pub(crate) binary: String,
     pub(crate) name: String,
+    /// Its further runs, if they were wanted.
+    pub(crate) examination: Option<Examination>,
+}
+
+/// The further runs of a test that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Examination {
+    /// The number of runs alone, and of those that failed.
+    pub(crate) runs: u32,
+    pub(crate) failed: u32,
+    /// Whether it failed after the tests before it in its program; `None` if that was not run.
+    pub(crate) fails_after_preceding: Option<bool>,
+    /// The reason a run has no result.
+    pub(crate) not_run: Option<String>,
 }
 
 /// The outcome of running tests again, besides the grades.

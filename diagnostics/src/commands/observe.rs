@@ -11,7 +11,7 @@ pub(crate) fn observe(
     see: &(dyn Fn(crate::observe::confirm::ConfirmEvent<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
-    use super::{Findings, here, recordings};
+    use super::{Findings, failed_tests, here, recordings, test_command};
     use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
     use crate::observe::{Interruption, ObservedCommand};
@@ -24,7 +24,7 @@ pub(crate) fn observe(
     let settings = LaunchSettings {
         call_stacks: !args.no_backtrace,
         thread_names: !args.no_names,
-        reruns: args.confirm,
+        reruns: args.confirm || !args.no_explain,
         only_starts: false,
     };
     let baseline = BaselineCheck::read(&args.baseline)?;
@@ -43,13 +43,25 @@ pub(crate) fn observe(
     let ended = super::run_in_foreground(&args.command, variables)?;
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
-    let rerun = args.confirm.then(|| {
+    // A person who interrupts the reruns gets the report of what was run by then.
+    let interruption = Interruption::begin();
+    let mut failed = failed_tests::failed(&observed);
+    let mut unfinished = failed_tests::unfinished(&observed);
+    if !args.no_explain {
+        let mut tests: Vec<_> = failed.iter_mut().chain(&mut unfinished).collect();
+        failed_tests::examine(&observation, &observed, &interruption, &mut tests);
+    }
+    let hunt = failed_tests::hunt_words(&observed, &failed, &unfinished);
+    let has_failed = matches!(ended, crate::exit_code::Ended::Failed { .. });
+    let is_hunted = !failed.is_empty()
+        || !unfinished.is_empty()
+        || has_failed && test_command::is_test_command(&args.command);
+    let mut rerun = args.confirm.then(|| {
         let options = ConfirmOptions {
             budget: args.time_budget,
             jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         };
-        // A person who interrupts this gets the report of what was run by then.
-        observation.confirm(&mut observed.conflicts, options, &Interruption::begin(), see)
+        observation.confirm(&mut observed.conflicts, options, &interruption, see)
     });
     // The most certain grade first, in a stable order.
     observed.conflicts.sort_by(|a, b| {
@@ -59,13 +71,16 @@ pub(crate) fn observe(
         };
         b.grade.cmp(&a.grade).then_with(|| name(a).cmp(&name(b)))
     });
-    let kept = kept(
+    let mut kept = kept(
         &mut observed,
         &session,
         &dir,
         args.confirm,
         (&args.command, ended),
     );
+    if let Some(rerun) = &mut rerun {
+        kept.reproductions = std::mem::take(&mut rerun.reproductions);
+    }
     let ended_early = kept.ended_early;
     let written = kept.write(&base).map_err(|error| error.to_string());
     let accesses = args
@@ -84,7 +99,8 @@ pub(crate) fn observe(
         problems: Vec::new(),
         observed: Some(super::Observed {
             coverage: observed.coverage,
-            failed: failed(&observed.results),
+            failed,
+            unfinished,
             confirmed: rerun.map(|rerun| super::Confirmed {
                 guarded,
                 stopped: rerun.stopped.into_iter().map(stopped).collect(),
@@ -96,7 +112,11 @@ pub(crate) fn observe(
         baseline: None,
     };
     let no_records = args.no_records.unwrap_or(crate::exit_code::NoRecords::Fail);
-    Ok(baseline.apply(Outcome::new(Some(ended), findings, no_records, args.strict)))
+    let mut outcome = Outcome::new(Some(ended), findings, no_records, args.strict);
+    if is_hunted {
+        outcome.hunt_with(hunt, &args.command);
+    }
+    Ok(baseline.apply(outcome))
 }
 
 /// Returns the observation as other commands read it, with the help for each conflict. Its parts are taken out of `observed`.
@@ -121,6 +141,7 @@ pub(super) fn kept(
         account: observed.account.clone(),
         conflicts: take(&mut observed.conflicts),
         locked: take(&mut observed.locked),
+        reproductions: Vec::new(),
         ran: take(&mut observed.ran),
     };
     if !kept.conflicts.is_empty() {
@@ -131,21 +152,6 @@ pub(super) fn kept(
         conflict_help::write_help(&mut kept, &sources, &keys);
     }
     kept
-}
-
-/// Returns the tests that failed, each once.
-#[cfg(has_observer)]
-fn failed(results: &[crate::observe::TestResult]) -> Vec<super::FailedTest> {
-    use crate::observe::ReportedOutcome;
-    let failed = results
-        .iter()
-        .filter(|result| result.outcome == ReportedOutcome::Failed);
-    let failed = failed.map(|result| super::FailedTest {
-        binary: result.binary.clone(),
-        name: result.name.clone(),
-    });
-    let failed: std::collections::BTreeSet<_> = failed.collect();
-    failed.into_iter().collect()
 }
 
 #[cfg(has_observer)]
@@ -177,13 +183,5 @@ fn processors() -> usize {
 /// Fails: only Linux on x86_64 with glibc can be observed.
 #[cfg(not(has_observer))]
 pub(crate) fn observe(_args: ObserveArgs) -> Result<Outcome, Box<dyn Error>> {
-    Err(unobservable())
-}
-
-/// Returns the reason no suite can be observed on this system.
-#[cfg(not(has_observer))]
-pub(crate) fn unobservable() -> Box<dyn Error> {
-    "observation needs Linux on x86_64 with glibc; on this system, `cargo cofferdam run -- COMMAND` reports the \
-     conflicts that a suite with cofferdam records itself"
-        .into()
+    Err(super::unobservable())
 }

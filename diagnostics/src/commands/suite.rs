@@ -11,8 +11,17 @@ use std::ffi::OsString;
 /// The number of tests that a message lists.
 const LISTED: usize = 8;
 
-/// Runs the command without its tests, and returns the programs that it would have started.
+/// Runs the command without its tests, and returns the programs that it would have started. There may be none whose tests
+/// are known, if others were left out.
 pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuitePrograms, Box<dyn Error>> {
+    Ok(collect_and_end(launch, command)?.0)
+}
+
+/// As [`collect`], and returns how the command ended: it may have failed after it started some of the programs.
+pub(super) fn collect_and_end(
+    launch: &Launch,
+    command: &[OsString],
+) -> Result<(SuitePrograms, Ended), Box<dyn Error>> {
     let variables = launch
         .variables()
         .into_iter()
@@ -20,13 +29,13 @@ pub(super) fn collect(launch: &Launch, command: &[OsString]) -> Result<SuiteProg
     let ended = run_in_foreground(command, variables.collect())?;
     let suite = SuitePrograms::read(launch)?;
     match ended {
-        Ended::Failed { code, .. } if suite.programs.is_empty() => {
+        Ended::Failed { code, .. } if suite.programs.is_empty() && suite.left_out.is_empty() => {
             Err(format!("the command failed (exit code {code}) before it started a test program").into())
         }
-        _ if suite.programs.is_empty() => {
+        _ if suite.programs.is_empty() && suite.left_out.is_empty() => {
             Err("the command started no test program whose tests are known".into())
         }
-        _ => Ok(suite),
+        _ => Ok((suite, ended)),
     }
 }
 

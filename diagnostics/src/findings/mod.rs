@@ -1,17 +1,24 @@
 //! The result of an observation. It holds names and places, and neither values nor arguments.
 //!
-//! `observation_file` stores it for other commands, `folded` replaces the parts of a name that differ in every run, and
-//! `account` counts the programs that were started and those that were lost.
+//! `observation_file` stores it for other commands, `folded` replaces the parts of a name that differ in every run, `account`
+//! counts the programs that were started and those that were lost, and `reproduction` has the failures that can be repeated.
 
 mod account;
 mod folded;
 mod observation_file;
+mod reproduction;
+mod resource_json;
+mod shared_uses;
 
 pub(crate) use account::{Account, Entry};
 pub(crate) use folded::{Fold, folded};
 #[cfg(has_observer)]
 pub(crate) use folded::{is_random_name, numbers};
 pub(crate) use observation_file::VERSION;
+pub(crate) use reproduction::{PausedAt, ReproducedClass, Reproduction};
+pub(crate) use shared_uses::SharedUse;
+#[cfg(has_observer)]
+pub(crate) use shared_uses::shared_uses;
 
 use cofferdam_conflicts::Conflict;
 use serde::{Deserialize, Serialize};
@@ -50,6 +57,9 @@ pub(crate) struct Observation {
     pub(crate) conflicts: Vec<Conflict>,
     /// The conflicts that the tests' own locks prevent.
     pub(crate) locked: Vec<Conflict>,
+    /// The failures that were reproduced.
+    #[serde(default)]
+    pub(crate) reproductions: Vec<Reproduction>,
     /// The tests that ran, by program.
     pub(crate) ran: Vec<Program>,
 }

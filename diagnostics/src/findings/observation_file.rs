@@ -133,10 +133,19 @@ fn forget_old(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Account;
+    use super::super::{Account, PausedAt, ReproducedClass, Reproduction, SharedUse};
     use super::*;
+    use crate::rates::FailureRate;
+    use crate::scene::{Arrangement, Scene, TestId};
     use cofferdam::{Access, Resource};
     use cofferdam_conflicts::{Conflict, Grade, Kind, Pair, Runner, Test, Use};
+
+    fn test_id(name: &str) -> TestId {
+        TestId {
+            binary: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
 
     fn observation(session: &str) -> Observation {
         let test = |name: &str, access| Test {
@@ -189,6 +198,33 @@ mod tests {
                 pair_count: 1,
             }],
             locked: Vec::new(),
+            reproductions: vec![Reproduction {
+                class: ReproducedClass::Race,
+                test: test_id("b"),
+                culprits: vec![test_id("a")],
+                uses: vec![SharedUse {
+                    resource: Resource::file("/w/report.csv"),
+                    culprit_place: Some("tests/shop.rs:7".to_owned()),
+                    culprit_writes: true,
+                    test_writes: false,
+                    test_place: None,
+                    help: String::new(),
+                }],
+                scene: Scene {
+                    tests: vec![test_id("a"), test_id("b")],
+                    arrangement: Arrangement::Parallel,
+                    load: 0,
+                    twice: false,
+                    empty_temp: false,
+                },
+                paused: Some(PausedAt {
+                    resources: vec![Resource::file("/w/report.csv"), Resource::cwd()],
+                    first: 80,
+                    others: 20,
+                }),
+                with: FailureRate { failed: 4, runs: 4 },
+                without: FailureRate { failed: 0, runs: 10 },
+            }],
             ran: Vec::new(),
         }
     }

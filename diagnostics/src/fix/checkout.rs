@@ -20,8 +20,8 @@ pub(crate) enum ApplyError {
     Changed(String),
     /// The suite does not compile with the changes, which were reverted.
     Reverted {
-        /// The checked directory.
-        dir: String,
+        /// The check, in words.
+        check: String,
         /// The reason the check came to no result.
         error: Option<String>,
         /// Set if it does not compile without the changes either.
@@ -53,12 +53,12 @@ impl fmt::Display for ApplyError {
                 )
             }
             Self::Reverted {
-                dir,
+                check,
                 error,
                 fails_without,
                 left,
             } => {
-                write!(f, "the changes were reverted: `cargo check --tests` in {dir} ")?;
+                write!(f, "the changes were reverted: {check} ")?;
                 match error {
                     Some(error) => f.write_str(error)?,
                     None => f.write_str("fails with them, for the reason above")?,
@@ -139,8 +139,10 @@ pub(crate) fn write(changes: &[Change]) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Reverts what `write` wrote. Returns the files that could not be restored or changed in the meantime.
-fn restore(changes: &[Change]) -> Vec<String> {
+/// Reverts what `write` wrote, and what a build made of the lock files. Returns the files that could not be restored or changed
+/// in the meantime.
+pub(crate) fn revert(changes: &[Change], locks: &[LockFile]) -> Vec<String> {
+    locks.iter().for_each(LockFile::restore);
     let is_left = |change: &&Change| {
         if fs::read_to_string(&change.path).ok().as_ref() != Some(&change.new) {
             return true;
@@ -177,13 +179,12 @@ pub(crate) fn check(folders: &[&Path], changes: &[Change], locks: &[LockFile]) -
         if passed == Ok(true) {
             continue;
         }
-        let left = restore(changes);
-        locks.iter().for_each(LockFile::restore);
+        let left = revert(changes, locks);
         let fails_without = left.is_empty() && passed == Ok(false) && passes(folder) == Ok(false);
         // The second check may have written a lock file, too.
         locks.iter().for_each(LockFile::restore);
         return Err(ApplyError::Reverted {
-            dir: folder.display().to_string(),
+            check: format!("`cargo check --tests` in {}", folder.display()),
             fails_without,
             error: passed.err(),
             left,
@@ -209,7 +210,7 @@ impl LockFile {
     }
 
     /// Restores the file. The next build reports a failure here.
-    fn restore(&self) {
+    pub(crate) fn restore(&self) {
         let _ = match &self.text {
             Some(text) if fs::read(&self.path).ok().as_ref() == Some(text) => Ok(()),
             Some(text) => cofferdam::file::write_atomic(&self.path, text).map_err(io::Error::other),

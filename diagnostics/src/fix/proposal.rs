@@ -205,8 +205,13 @@ impl Proposal {
                     }
                     Err(why) => {
                         let needs = Requirement::Keys(keys.clone());
+                        let instead = match family {
+                            Family::Cofferdam => "`cofferdam::lock` in its body does the same",
+                            _ => "under nextest, --with test-group keeps it apart",
+                        };
+                        let why = format!("{why}; {instead}");
                         self.manual_steps
-                            .push(ManualStep::new(tests.all[*test], needs, why));
+                            .push(ManualStep::new(tests.all[*test], needs, &why));
                     }
                 }
             }

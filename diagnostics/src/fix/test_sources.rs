@@ -91,6 +91,11 @@ impl Sources {
             .map(|workspace| workspace.root.as_path())
     }
 
+    /// Returns the roots of all workspaces.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.workspaces.iter().map(|workspace| workspace.root.as_path())
+    }
+
     pub(crate) fn programs(&self) -> impl Iterator<Item = &Program> {
         self.programs.values()
     }

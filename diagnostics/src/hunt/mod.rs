@@ -103,14 +103,17 @@ pub(crate) fn hunt(
         }
     }
     let mut table = RegimeTable::new(&mut runs, as_is);
-    let all_ran = runs.tests() > 0 && table.run(&mut runs, options, &given).is_ok();
+    let has_tests = runs.tests() > 0;
+    let all_ran = has_tests && table.run(&mut runs, options, &given).is_ok();
     let mut investigation = Investigation::new(&mut runs, &mut table, options.cores);
     investigation.decide_all(&given);
     if all_ran && investigation.run_random(options.seed).is_ok() {
         investigation.decide_all(&[]);
     }
     let (verdicts, open) = investigation.end();
-    untried.extend(table.untried(options));
+    if has_tests {
+        untried.extend(table.untried(options));
+    }
     untried.extend(open);
     HuntReport {
         regimes: table.reports(),
@@ -409,6 +412,7 @@ mod tests {
         let report = hunted(&mut suite, &HuntOptions::default());
         assert_eq!(suite.scenes, []);
         assert_eq!(report.verdicts, []);
+        assert_eq!(report.untried, Vec::<String>::new());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use signal_hook::SigId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// From its creation to its end, Ctrl-C and its like set a flag. One at a time.
+/// From its creation to its end, Ctrl-C and its like set a flag.
 #[derive(Debug)]
 pub(crate) struct Interruption {
     is_requested: Arc<AtomicBool>,

@@ -1,5 +1,6 @@
 //! Files that reruns leave in the packages whose tests they run.
 
+use super::launch::scratch_dir::PREFIX;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,14 @@ fn files<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf
                 return files;
             }
             let path = entry.path();
+            // Our own, where the temporary directory is in a package.
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(PREFIX.as_bytes())
+            {
+                continue;
+            }
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             // Git rewrites its files all the time, but a leftover lock makes every later command fail.
             if is_git && (is_folder || path.extension().is_none_or(|extension| extension != "lock")) {
@@ -89,6 +98,7 @@ mod tests {
             "folder/a",
             "folder/b/c",
             "target/x",
+            "cofferdam-observe-x/run",
             ".git/index.lock",
             ".git/index",
         ] {

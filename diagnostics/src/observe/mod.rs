@@ -31,4 +31,4 @@ pub(crate) use leftovers::FileSnapshot;
 pub(crate) use log::results::{ReportedOutcome, TestResult};
 pub(crate) use observation::{ObservationResult, ObservedCommand};
 pub(crate) use scene_runner::SceneRunner;
-pub(crate) use suite_programs::SuitePrograms;
+pub(crate) use suite_programs::{DOCTEST, SuitePrograms};

@@ -12,9 +12,10 @@ use super::log::results::{self, ReportedOutcome, TestResult};
 use super::log::source_lines::LineResolver;
 use super::log::{Log, account_file, test_order};
 use super::observed_tests::{ObservedTests, complete, ran};
+use super::scene_runner::SceneRunner;
 use super::suite_programs::SuitePrograms;
 use crate::findings::{Account, Coverage, Program};
-use crate::scene::{Outcome, SceneResult};
+use crate::scene::{Outcome, SceneResult, TestId};
 use cofferdam_conflicts::{Conflict, Test, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -129,11 +130,17 @@ impl ObservedCommand {
     pub(crate) fn outcomes(&self, observed: &ObservationResult, suite: &SuitePrograms) -> SceneResult {
         let mut result = SceneResult::default();
         for reported in &observed.results {
-            let started = || StartedProgram::read(self.launch.folder(), reported.pid);
-            let Some(test) = suite.test(&reported.binary, &reported.name, started) else {
+            let Some(test) = self.test_id(reported, suite) else {
                 continue;
             };
+            let is_of_process = |other: &&TestResult| other.pid == reported.pid && other.is_unfinished();
             let outcome = match reported.outcome {
+                // It was the only one that ran when its program ended, so it ended it.
+                _ if reported.is_unfinished()
+                    && observed.results.iter().filter(is_of_process).count() == 1 =>
+                {
+                    Outcome::Failed
+                }
                 ReportedOutcome::Passed => Outcome::Passed,
                 ReportedOutcome::Failed => Outcome::Failed,
                 ReportedOutcome::Ignored | ReportedOutcome::Unknown => Outcome::Unknown,
@@ -148,6 +155,35 @@ impl ObservedCommand {
             }
         }
         result
+    }
+
+    /// Returns the name of a reported test in the suite.
+    pub(crate) fn test_id(&self, reported: &TestResult, suite: &SuitePrograms) -> Option<TestId> {
+        let started = || StartedProgram::read(self.launch.folder(), reported.pid);
+        suite.test(&reported.binary, &reported.name, started)
+    }
+
+    /// Returns the directory in which a process was started.
+    pub(crate) fn started_dir(&self, pid: u32) -> Option<PathBuf> {
+        StartedProgram::read(self.launch.folder(), pid).map(|started| started.dir)
+    }
+
+    /// Returns the programs of these results, as the command started them. Under nextest, it needs a launch that keeps what
+    /// reruns need.
+    pub(crate) fn programs<'r>(&self, results: impl Iterator<Item = &'r TestResult>) -> SuitePrograms {
+        let mut pids: Vec<u32> = results.map(|result| result.pid).collect();
+        pids.dedup();
+        let started = |pid: u32| StartedProgram::read(self.launch.folder(), pid);
+        SuitePrograms::of(pids.into_iter().filter_map(started).collect())
+    }
+
+    /// Returns what runs scenes of the command's programs.
+    pub(crate) fn scene_runner<'a>(
+        &'a self,
+        suite: &'a SuitePrograms,
+        interruption: &'a Interruption,
+    ) -> SceneRunner<'a> {
+        SceneRunner::new(&self.launch, suite, interruption)
     }
 
     /// Runs the tests of the conflicts again, and grades the conflicts.

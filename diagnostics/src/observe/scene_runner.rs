@@ -2,7 +2,7 @@
 
 use super::interruption::Interruption;
 use super::launch::{Launch, StartedProgram, order_request};
-use super::log::results::{self, ReportedOutcome};
+use super::log::results::{self, ReportedOutcome, TestResult};
 use super::log::{account_file, test_order};
 use super::suite_programs::{SuitePrograms, TestProgram};
 use super::test_process::{TestProcess, wait_for_all};
@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// The time in which all tests of a program have to begin before the first of them runs.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The reason a program with [`TestProgram::takes_one_name`] cannot run some of its tests.
+const ONE_OR_ALL: &str = "its harness runs one chosen test or all";
 
 /// Runs scenes of a suite.
 #[derive(Debug)]
@@ -40,6 +44,32 @@ enum Threads {
     InOrder,
     /// As the command starts them.
     AsStarted,
+}
+
+/// How the tests of one process are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// With the arguments of the command, which name the test.
+    AsStarted,
+    /// By their names.
+    ByName,
+    /// All of the program, without names.
+    All,
+}
+
+impl Way {
+    /// Returns `None` if the program's harness cannot run these tests in this arrangement.
+    fn of(program: &TestProgram, tests: &[TestId], threads: Threads) -> Option<Self> {
+        if program.has_own_processes() {
+            return Some(Self::AsStarted);
+        }
+        if !program.takes_one_name || tests.len() == 1 {
+            return Some(Self::ByName);
+        }
+        let is_all = tests.len() == program.tests.len();
+        let can_order = threads == Threads::AsStarted || is_listed_order(tests, program);
+        (is_all && can_order).then_some(Self::All)
+    }
 }
 
 impl<'a> SceneRunner<'a> {
@@ -99,7 +129,14 @@ impl<'a> SceneRunner<'a> {
 
     fn run_once(&self, scene: &Scene) -> SceneResult {
         let mut result = SceneResult::default();
-        let mut add = |part: SceneResult| merge(&mut result, part);
+        let mut limited = None;
+        // What one program's harness cannot do says nothing about the other programs.
+        let mut add = |mut part: SceneResult| {
+            if part.void.as_deref() == Some(ONE_OR_ALL) {
+                limited = part.void.take();
+            }
+            merge(&mut result, part);
+        };
         match scene.arrangement {
             Arrangement::InOrder => {
                 for tests in chunks(&scene.tests, |test| self.has_own_process(test)) {
@@ -128,16 +165,18 @@ impl<'a> SceneRunner<'a> {
                         add(self.run_process(scene, &tests, Threads::AsStarted));
                     }
                 }
-                let queue: Mutex<VecDeque<&TestId>> = Mutex::new(own.iter().collect());
+                let queue = Mutex::new(self.in_turns(&own));
                 let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 let parts = Mutex::new(Vec::new());
                 thread::scope(|scope| {
                     for _ in 0..jobs().min(own.len()) {
                         scope.spawn(|| {
-                            while let Some(test) = next() {
-                                let part =
-                                    self.run_process(scene, std::slice::from_ref(test), Threads::InOrder);
-                                parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+                            while let Some(tests) = next() {
+                                for test in tests {
+                                    let test = std::slice::from_ref(test);
+                                    let part = self.run_process(scene, test, Threads::InOrder);
+                                    parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+                                }
                             }
                         });
                     }
@@ -149,7 +188,26 @@ impl<'a> SceneRunner<'a> {
                     .for_each(add);
             }
         }
+        if result.outcomes.is_empty() {
+            result.void = result.void.or(limited);
+        }
         result
+    }
+
+    /// Returns the tests that run at one time, each with those that nextest runs only after it, of the same group.
+    fn in_turns<'t>(&self, tests: &'t [TestId]) -> VecDeque<Vec<&'t TestId>> {
+        let mut turns: VecDeque<Vec<&TestId>> = VecDeque::new();
+        for test in tests {
+            let group = self.suite.test_group(test);
+            let mut of_group = turns
+                .iter_mut()
+                .filter(|tests| group.is_some() && self.suite.test_group(tests[0]) == group);
+            match of_group.next() {
+                Some(tests) => tests.push(test),
+                None => turns.push_back(vec![test]),
+            }
+        }
+        turns
     }
 
     fn has_own_process(&self, test: &TestId) -> bool {
@@ -164,7 +222,10 @@ impl<'a> SceneRunner<'a> {
         }
         self.try_run_process(scene, tests, threads)
             .unwrap_or_else(|error| SceneResult {
-                void: Some(format!("its tests could not be started: {error}")),
+                void: Some(match error.kind() {
+                    io::ErrorKind::Unsupported => error.to_string(),
+                    _ => format!("its tests could not be started: {error}"),
+                }),
                 ..SceneResult::default()
             })
     }
@@ -173,31 +234,45 @@ impl<'a> SceneRunner<'a> {
         let first = tests.first().ok_or(io::ErrorKind::InvalidInput)?;
         let program = self.suite.program(&first.binary).ok_or(io::ErrorKind::NotFound)?;
         let started = program.started(&first.name).ok_or(io::ErrorKind::NotFound)?;
+        let path = Path::new(&started.program);
+        if !path.exists() {
+            let why = format!("its program is gone: {}", path.display());
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        let way = Way::of(program, tests, threads)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, ONE_OR_ALL))?;
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let (dir, instructions) = self.launch.create_rerun_dir(&format!("scene-{run}"), false)?;
         let mut command = started.command(&self.launch.runner(), &instructions);
-        if program.has_own_processes() {
-            command.args(&started.arguments);
-        } else {
-            command
-                .args(tests.iter().map(|test| &test.name))
-                .arg("--exact")
-                .args(started.ignored());
-            match threads {
-                Threads::AsStarted => {
-                    command.args(threads_argument(started));
-                }
-                // libtest's own order needs no help.
-                Threads::InOrder if is_listed_order(tests, program) => {
-                    command.arg("--test-threads=1");
-                }
-                Threads::InOrder => {
-                    let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
-                    let (name, order) = order_request::write(&dir.join("order"), &names, PATIENCE)?;
-                    command
-                        .arg(format!("--test-threads={}", tests.len()))
-                        .env(name, order);
-                }
+        match way {
+            Way::AsStarted => {
+                command.args(&started.arguments);
+            }
+            Way::All => {
+                command.args(started.selection());
+            }
+            Way::ByName => {
+                command
+                    .args(tests.iter().map(|test| &test.name))
+                    .arg("--exact")
+                    .args(started.ignored());
+            }
+        }
+        match threads {
+            _ if way == Way::AsStarted => {}
+            Threads::AsStarted => {
+                command.args(threads_argument(started));
+            }
+            // The harness's own order needs no help.
+            Threads::InOrder if is_listed_order(tests, program) => {
+                command.arg("--test-threads=1");
+            }
+            Threads::InOrder => {
+                let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+                let (name, order) = order_request::write(&dir.join("order"), &names, PATIENCE)?;
+                command
+                    .arg(format!("--test-threads={}", tests.len()))
+                    .env(name, order);
             }
         }
         let temp = scene.empty_temp.then(tempfile::tempdir).transpose()?;
@@ -241,6 +316,13 @@ impl SceneRunner<'_> {
                 result.failures.insert(test.clone(), failure);
             }
         }
+        if result.void.is_none()
+            && !process.was_stopped
+            && let Some((test, why)) = ended_by(process, tests, &reported)
+        {
+            result.outcomes.insert(test.clone(), Outcome::Failed);
+            result.failures.insert(test.clone(), why);
+        }
         if let Some(limit) = self.limit.filter(|_| process.was_stopped) {
             let hung = tests
                 .iter()
@@ -256,6 +338,30 @@ impl SceneRunner<'_> {
         }
         result
     }
+}
+
+/// Returns the test that ended its process, by an abort or an exit of its own, and how: it is the only one that was running.
+fn ended_by<'t>(
+    process: &TestProcess,
+    tests: &'t [TestId],
+    reported: &[TestResult],
+) -> Option<(&'t TestId, String)> {
+    let status = process.status?;
+    let mut unfinished = reported.iter().filter(|result| result.is_unfinished());
+    let test = match (unfinished.next(), unfinished.next(), tests) {
+        (Some(result), None, _) => tests.iter().find(|test| test.name == result.name)?,
+        // A harness that reports nothing.
+        (None, None, [test]) if reported.is_empty() && !status.success() => test,
+        _ => return None,
+    };
+    let how = match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("signal {signal} ended its process"),
+        (None, code) => format!(
+            "its process exited with status {} while it ran",
+            code.unwrap_or(0)
+        ),
+    };
+    Some((test, how))
 }
 
 /// Splits the tests of a scene into those that run in one process.

@@ -1,5 +1,6 @@
 //! The test programs of a command and their tests, as the command starts them.
 
+use super::launch::test_groups::GroupSettings;
 use super::launch::{Launch, StartedProgram, has_libtest};
 use super::log::binary_of;
 use crate::scene::TestId;
@@ -9,6 +10,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+/// The reason a documentation test is left out: rustdoc removes its program.
+pub(crate) const DOCTEST: &str = "a documentation test: it cannot be started again";
+
 /// The test programs of a command.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SuitePrograms {
@@ -16,6 +20,8 @@ pub(crate) struct SuitePrograms {
     pub(crate) programs: Vec<TestProgram>,
     /// Programs whose tests cannot be started one by one, and why.
     pub(crate) left_out: Vec<(String, &'static str)>,
+    /// nextest's groups with a single thread, by test.
+    groups: BTreeMap<TestId, String>,
 }
 
 /// A test program and how the command starts it.
@@ -25,6 +31,8 @@ pub(crate) struct TestProgram {
     pub(crate) binary: String,
     /// In the order in which libtest runs them.
     pub(crate) tests: Vec<String>,
+    /// Its harness runs all tests or one by its name, and no other choice of several.
+    pub(super) takes_one_name: bool,
     started: Starts,
 }
 
@@ -52,24 +60,45 @@ impl TestProgram {
 }
 
 impl SuitePrograms {
-    /// Reads how the command started its programs, and asks each program for the tests that it was started for.
+    /// Reads how the command would have started its programs, and asks each program for the tests that it was to be started
+    /// for.
     ///
     /// # Errors
     ///
     /// The saved starts cannot be read.
     pub(crate) fn read(launch: &Launch) -> io::Result<Self> {
+        Ok(Self::of(launch.saved_starts()?))
+    }
+
+    /// Asks each started program for the tests that it was started for. A program that was started twice in the same way
+    /// counts once.
+    pub(super) fn of(starts: Vec<StartedProgram>) -> Self {
         let mut suite = Self::default();
         let mut of_nextest: BTreeMap<String, BTreeMap<String, Arc<StartedProgram>>> = BTreeMap::new();
-        let mut shared = Vec::new();
-        for started in launch.saved_starts()? {
+        let mut settings = GroupSettings::default();
+        let mut shared: Vec<(StartedProgram, Vec<String>)> = Vec::new();
+        for started in starts {
+            let is_known = |(known, _): &(StartedProgram, _)| {
+                known.program == started.program && known.arguments == started.arguments
+            };
+            if shared.iter().any(is_known) {
+                continue;
+            }
             let program = Path::new(&started.program);
             if let Some((binary, test)) = started.nextest_test() {
+                let group = started.test_group();
+                if let Some((group, _)) =
+                    group.filter(|(group, workspace)| settings.has_one_thread(workspace.clone(), group))
+                {
+                    let (binary, name) = (binary.clone(), test.clone());
+                    suite.groups.insert(TestId { binary, name }, group);
+                }
                 of_nextest
                     .entry(binary)
                     .or_default()
                     .insert(test, Arc::new(started));
             } else if !program.exists() {
-                suite.leave_out(&started, "a doctest, whose program is removed when it ends");
+                suite.leave_out(&started, DOCTEST);
             } else if !has_libtest(program) {
                 suite.leave_out(
                     &started,
@@ -100,6 +129,7 @@ impl SuitePrograms {
                 } else {
                     format!("{dir}::{name}")
                 },
+                takes_one_name: !started.takes_several_names(&tests),
                 tests,
                 started: Starts::Shared(Arc::new(started)),
             });
@@ -109,9 +139,21 @@ impl SuitePrograms {
             .extend(of_nextest.into_iter().map(|(binary, tests)| TestProgram {
                 binary,
                 tests: tests.keys().cloned().collect(),
+                takes_one_name: false,
                 started: Starts::OwnProcess(tests),
             }));
-        Ok(suite)
+        suite
+    }
+
+    /// Returns whether a program with this name is rustdoc's, of documentation tests.
+    pub(crate) fn is_doctest(binary: &str) -> bool {
+        binary == "rust_out"
+    }
+
+    /// Returns the reason the tests of a program cannot be started, by the name under which its results are reported.
+    pub(crate) fn left_out_reason(&self, binary: &str) -> Option<&'static str> {
+        let left_out = self.left_out.iter().find(|(name, _)| name == binary);
+        left_out.map(|(_, why)| *why)
     }
 
     fn leave_out(&mut self, started: &StartedProgram, why: &'static str) {
@@ -154,6 +196,20 @@ impl SuitePrograms {
             binary: program.binary.clone(),
             name: name.to_owned(),
         })
+    }
+
+    /// Returns the test that the observer or an earlier hunt called so. Its program's name may be qualified here.
+    pub(crate) fn find(&self, wanted: &TestId) -> Option<TestId> {
+        let mut named = self
+            .tests()
+            .into_iter()
+            .filter(|test| test.is_named(&wanted.binary, &wanted.name));
+        named.next().filter(|_| named.next().is_none())
+    }
+
+    /// Returns nextest's group of a test whose tests never run at one time.
+    pub(super) fn test_group(&self, test: &TestId) -> Option<&str> {
+        self.groups.get(test).map(String::as_str)
     }
 
     pub(crate) fn program(&self, binary: &str) -> Option<&TestProgram> {

@@ -1,17 +1,19 @@
 //! The changes that end the observed conflicts, as a diff with notes, or as JSON.
 
 use super::json_line;
+use super::shell_line::rerun_command;
 use super::style::BOLD;
 use super::text::{count, plain};
 use crate::cli::ListFormat;
-use crate::commands::fix::{Advice, Fixed};
-use crate::findings::Account;
+use crate::commands::fix::{Advice, Fixed, OrderDependence, PlacedTest, Proof, ProofOutcome};
+use crate::findings::{Account, ReproducedClass, SharedUse};
 use crate::fix::draft::Change;
 use crate::fix::key_plan::Key;
 use crate::fix::nextest_groups::TestGroup;
 use crate::fix::proposal::{ManualStep, Requirement};
 use crate::fix::spelled;
 use crate::fix::unused_attributes::UnusedAttribute;
+use crate::rates::FailureRate;
 use anstyle::{AnsiColor, Style};
 use cofferdam::Resource;
 use serde::Serialize;
@@ -64,6 +66,21 @@ fn human(out: &mut dyn Write, fixed: &Fixed) -> io::Result<()> {
         "no effect under nextest",
         fixed.ineffective_under_nextest.iter(),
     )?;
+    for dependence in &fixed.order_dependent {
+        let text = order_dependence(dependence, fixed);
+        say(out, dependence.failure.class.id(), &text)?;
+    }
+    for proof in &fixed.proofs {
+        let word = match proof.outcome {
+            ProofOutcome::Fixed => "fixed",
+            ProofOutcome::StillFails => "not fixed",
+            ProofOutcome::NotProven { .. } => "not proven",
+        };
+        say(out, word, &proof_text(proof, fixed))?;
+        if let Some(rerun) = rerun_command(&proof.rerun, &fixed.command).filter(|_| !proof.rerun.is_empty()) {
+            say(out, "  rerun", &rerun)?;
+        }
+    }
     for problem in &fixed.problems {
         say(out, "unreadable", problem)?;
     }
@@ -238,6 +255,78 @@ fn attribute(word: &str, keys: &[&str]) -> String {
     }
 }
 
+/// Returns what was repeated, and what became of the changes.
+fn proof_text(proof: &Proof, fixed: &Fixed) -> String {
+    let resources: Vec<String> = proof
+        .resources
+        .iter()
+        .map(|resource| fixed.shown_resource(resource))
+        .collect();
+    let mut text = resources.join(" or ");
+    if let Some(test) = &proof.test {
+        let (before, after) = (proof.before, proof.after);
+        text.push_str(&format!(
+            ": {} of {} of {test} fail, before {} of {}",
+            after.failed,
+            count(after.runs.into(), "run"),
+            before.failed,
+            before.runs
+        ));
+    }
+    if let ProofOutcome::NotProven { why } = &proof.outcome {
+        text.push_str(&format!(": {why}"));
+    }
+    if !proof.is_kept {
+        text.push_str("; no change for it was kept");
+    }
+    text
+}
+
+/// Returns what a test needs or finds, where that comes from, and where it can be ended.
+fn order_dependence(dependence: &OrderDependence, fixed: &Fixed) -> String {
+    let failure = &dependence.failure;
+    let is_brittle = failure.class == ReproducedClass::Brittle;
+    let (test, culprits) = (
+        placed(std::slice::from_ref(&dependence.test)),
+        placed(&dependence.culprits),
+    );
+    let uses = failure.uses.iter().take(LISTED);
+    let uses: Vec<String> = uses.map(|shared| shared_use(shared, is_brittle, fixed)).collect();
+    let what = match uses.is_empty() {
+        true => "something that was not observed, such as a static".to_owned(),
+        false => uses.join(" or "),
+    };
+    if is_brittle {
+        format!(
+            "{test} needs what {culprits} creates: {what}; create it in the test itself, a lock does not help"
+        )
+    } else {
+        format!(
+            "{test} finds what {culprits} leaves behind: {what}; restore it at the end of that, a lock does not help"
+        )
+    }
+}
+
+fn placed(tests: &[PlacedTest]) -> String {
+    let one = |placed: &PlacedTest| match &placed.line {
+        Some(line) => format!("{} ({line})", placed.test),
+        None => placed.test.to_string(),
+    };
+    tests.iter().map(one).collect::<Vec<_>>().join(" and ")
+}
+
+fn shared_use(shared: &SharedUse, is_brittle: bool, fixed: &Fixed) -> String {
+    let word = if is_brittle { "created" } else { "changed" };
+    let at = |word: &str, place: &Option<String>| place.as_ref().map(|place| format!("{word} at {place}"));
+    let places = [at(word, &shared.culprit_place), at("used", &shared.test_place)];
+    let places: Vec<String> = places.into_iter().flatten().collect();
+    let resource = fixed.shown_resource(&shared.resource);
+    match places.is_empty() {
+        true => resource,
+        false => format!("{resource} ({})", places.join(", ")),
+    }
+}
+
 fn last_line(fixed: &Fixed) -> String {
     match &fixed.unknown {
         Some(why) if fixed.conflicts == 0 => format!(
@@ -257,11 +346,18 @@ fn changes(fixed: &Fixed) -> String {
         count(fixed.tests, "test")
     );
     let seen = seen.replace("1 conflict that were", "1 conflict that was");
+    if fixed.conflicts == 0 && !fixed.order_dependent.is_empty() {
+        let tests = count(fixed.order_dependent.len() as u64, "failure");
+        return format!("{tests} because of the order to end by hand; no lock helps");
+    }
     if fixed.conflicts == 0 {
         return format!(
             "nothing to fix: no conflict was seen in {}",
             count(fixed.tests, "test")
         );
+    }
+    if !fixed.written && !fixed.proofs.is_empty() {
+        return format!("nothing was changed: no change is proven to help against {seen}");
     }
     let is_lacking = !proposal.missing_crates.is_empty();
     if proposal.changes.is_empty() && proposal.manual_steps.is_empty() {
@@ -286,7 +382,19 @@ fn changes(fixed: &Fixed) -> String {
         (_, false) => format!("{attributes} and {groups}, in {files}"),
     };
     let then = match (fixed.written, proposal.manual_steps.is_empty()) {
-        (true, true) => "written; observe it once more",
+        (true, _) if fixed.proofs.iter().any(|proof| !proof.is_kept) => "written; what was not kept is left",
+        (true, true) if fixed.proofs.is_empty() => {
+            "written, not proven: --apply -- COMMAND repeats what failed"
+        }
+        (true, true)
+            if fixed
+                .proofs
+                .iter()
+                .all(|proof| proof.outcome == ProofOutcome::Fixed) =>
+        {
+            "written and proven"
+        }
+        (true, true) => "written; not all of it is proven",
         (true, false) => "written; what is to be done by hand is left",
         (false, _) if is_lacking => "a crate is needed first",
         (false, _) if proposal.changes.is_empty() => "all of it is to be done by hand",
@@ -316,7 +424,66 @@ struct FixView<'a> {
     missing_library: Vec<String>,
     unused_attributes: Vec<AttributeView<'a>>,
     ineffective_under_nextest: Vec<AttributeView<'a>>,
+    proofs: Vec<ProofView<'a>>,
+    order_dependent: Vec<OrderView<'a>>,
     problems: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ProofView<'a> {
+    outcome: &'static str,
+    kept: bool,
+    resources: Vec<ResourceView<'a>>,
+    test: Option<String>,
+    before: FailureRate,
+    after: FailureRate,
+    reason: Option<&'a str>,
+}
+
+impl<'a> ProofView<'a> {
+    fn of(proof: &'a Proof) -> Self {
+        Self {
+            outcome: proof.outcome.id(),
+            kept: proof.is_kept,
+            resources: views(&proof.resources),
+            test: proof.test.as_ref().map(ToString::to_string),
+            before: proof.before,
+            after: proof.after,
+            reason: match &proof.outcome {
+                ProofOutcome::NotProven { why } => Some(why),
+                _ => None,
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct OrderView<'a> {
+    class: &'static str,
+    test: PlacedView<'a>,
+    culprits: Vec<PlacedView<'a>>,
+    uses: &'a [SharedUse],
+}
+
+#[derive(Serialize)]
+struct PlacedView<'a> {
+    name: String,
+    place: Option<&'a str>,
+}
+
+impl<'a> OrderView<'a> {
+    fn of(dependence: &'a OrderDependence) -> Self {
+        let placed = |one: &'a PlacedTest| PlacedView {
+            name: one.test.to_string(),
+            place: one.line.as_deref(),
+        };
+        Self {
+            class: dependence.failure.class.id(),
+            test: placed(&dependence.test),
+            culprits: dependence.culprits.iter().map(placed).collect(),
+            uses: &dependence.failure.uses,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -444,6 +611,8 @@ impl<'a> FixView<'a> {
                 .collect(),
             unused_attributes: fixed.unneeded.iter().map(attribute).collect(),
             ineffective_under_nextest: fixed.ineffective_under_nextest.iter().map(attribute).collect(),
+            proofs: fixed.proofs.iter().map(ProofView::of).collect(),
+            order_dependent: fixed.order_dependent.iter().map(OrderView::of).collect(),
             problems: &fixed.problems,
         }
     }

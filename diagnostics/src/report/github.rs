@@ -1,7 +1,7 @@
 //! Workflow commands of GitHub Actions: an annotation for each finding.
 
 use super::last_line;
-use super::observed::{failed_names, places};
+use super::observed::{failed_tests, places};
 use super::summary::{last_line, nothing_recorded};
 use super::text::plain;
 use crate::commands::Outcome;
@@ -32,8 +32,8 @@ impl Github<'_> {
                 std::slice::from_ref(note),
             )?;
         }
-        for test in findings.observed.iter().flat_map(failed_names) {
-            annotate(out, "error", None, "cofferdam: failed", &[test])?;
+        for (word, test) in findings.observed.iter().flat_map(failed_tests) {
+            annotate(out, "error", None, &format!("cofferdam: {word}"), &[test])?;
         }
         for what in last_line::lost(&findings.account) {
             annotate(out, "error", None, "cofferdam: lost", &[what])?;

@@ -1,23 +1,37 @@
 //! The report for people, at a terminal or in a log.
 
+use super::shell_line::shell_line;
 use super::style::{self, BOLD, DIM, headline};
 use super::summary::{last_line, nothing_recorded};
 use super::text::{count, plain};
 use super::{baseline, batch, confirmed, last_line, observed};
-use crate::commands::Outcome;
+use crate::commands::{Observed, Outcome};
 use crate::exit_code::{NoRecords, Verdict};
 use cofferdam::Access;
 use cofferdam_conflicts::{Conflict, Severity, Test, Use};
 use std::io::{self, Write};
 
-pub(super) struct Human<'a>(pub(super) &'a Outcome);
+pub(super) struct Human<'a> {
+    outcome: &'a Outcome,
+    /// The command that finds out why tests failed. No file gets it: the user's command may hold secrets.
+    hunt: Option<String>,
+}
 
 /// The number of warnings, and of notes, that are listed for a batch.
 const LISTED: usize = 5;
 
-impl Human<'_> {
+impl<'a> Human<'a> {
+    pub(super) fn on_terminal(outcome: &'a Outcome) -> Self {
+        let hunt = outcome.hunt.as_deref().and_then(shell_line);
+        Self { outcome, hunt }
+    }
+
+    pub(super) fn in_file(outcome: &'a Outcome) -> Self {
+        Self { outcome, hunt: None }
+    }
+
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let findings = &self.0.findings;
+        let findings = &self.outcome.findings;
         writeln!(out)?;
         for conflict in findings.of_severity(Severity::Conflict) {
             if findings.observed.is_some() {
@@ -28,7 +42,7 @@ impl Human<'_> {
         }
         for severity in [Severity::Warning, Severity::Note] {
             // Similar runs have similar warnings.
-            let listed = if self.0.batch.is_some() {
+            let listed = if self.outcome.batch.is_some() {
                 LISTED
             } else {
                 usize::MAX
@@ -54,6 +68,9 @@ impl Human<'_> {
             confirmed::guarded(out, observed)?;
             confirmed::after(out, observed)?;
             observed::failed(out, observed)?;
+            if let Some(hunt) = self.hunt.as_ref().filter(|_| observed.has_failed_tests()) {
+                writeln!(out, "  {DIM}hunt:{DIM:#} {hunt}")?;
+            }
         }
         last_line::write(out, findings)?;
         for problem in &findings.problems {
@@ -63,19 +80,35 @@ impl Human<'_> {
         if more > 0 {
             headline(out, Severity::Warning, "unreadable", &format!("and {more} more"))?;
         }
-        match (self.0.verdict, self.0.no_records) {
-            (Verdict::NoRecords, _) => {
-                headline(out, Severity::Conflict, "no records", &nothing_recorded(self.0))?
-            }
+        match (self.outcome.verdict, self.outcome.no_records) {
+            (Verdict::NoRecords, _) => headline(
+                out,
+                Severity::Conflict,
+                "no records",
+                &nothing_recorded(self.outcome),
+            )?,
             (Verdict::NothingRecorded, NoRecords::Warn) => {
-                headline(out, Severity::Warning, "no records", &nothing_recorded(self.0))?;
+                headline(
+                    out,
+                    Severity::Warning,
+                    "no records",
+                    &nothing_recorded(self.outcome),
+                )?;
             }
             _ => {}
         }
-        if let Some(batch) = &self.0.batch {
+        if let Some(batch) = &self.outcome.batch {
             batch::human(out, batch)?;
         }
-        writeln!(out, "{BOLD}cofferdam:{BOLD:#} {}", last_line(self.0))
+        let is_named = findings.observed.as_ref().is_some_and(Observed::has_failed_tests);
+        let hunt = self.hunt.as_ref().filter(|_| !is_named);
+        let hunt = hunt.map(|hunt| format!("; `{hunt}` looks for the reason"));
+        writeln!(
+            out,
+            "{BOLD}cofferdam:{BOLD:#} {}{}",
+            last_line(self.outcome),
+            hunt.unwrap_or_default()
+        )
     }
 }
 

@@ -1,11 +1,14 @@
 //! The outcome of `hunt`: one paragraph for each cause, then what was run and what was not.
 
 use super::json_line;
+use super::shell_line::rerun_command;
 use super::style::{BOLD, DIM, RED, YELLOW};
 use super::text::{count, plain};
 use crate::cli::ListFormat;
-use crate::commands::hunt::{Cause, Hunted, SharedUse};
+use crate::commands::hunt::{Cause, Hunted};
+use crate::findings::SharedUse;
 use crate::hunt::{Class, Verdict};
+use crate::observe::DOCTEST;
 use crate::rates::FailureRate;
 use crate::scene::{TestId, rerun_words};
 use serde::Serialize;
@@ -78,7 +81,7 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
             Some(_) => " (without the pauses)",
             None => "",
         };
-        writeln!(out, "  {DIM}rerun{note}:{DIM:#} {}", plain(&rerun))?;
+        writeln!(out, "  {DIM}rerun{note}:{DIM:#} {rerun}")?;
     }
     writeln!(out, "  {BOLD}help:{BOLD:#} {}\n", plain(&help(cause, hunted)))
 }
@@ -104,6 +107,7 @@ fn what(verdict: &Verdict) -> String {
         Class::TwoRuns => "fails while a second run of the suite goes on".to_owned(),
         Class::Cascade => format!("fails because {culprits} failed before it"),
         Class::Failing => "fails in every run".to_owned(),
+        Class::Unexplained { why } if why == DOCTEST => format!("failed; {why}"),
         Class::Unexplained { why } => format!("fails sometimes, and no cause was found: {}", plain(why)),
     }
 }
@@ -140,6 +144,7 @@ fn rates(verdict: &Verdict) -> Option<String> {
             count(verdict.without.runs.into(), "run")
         ),
         Class::Leftover => format!("failed in {with}, in {without} without what earlier runs left behind"),
+        Class::Unexplained { .. } if verdict.with.runs > 0 => format!("failed in {with}"),
         Class::Failing | Class::Unexplained { .. } => return None,
     })
 }
@@ -208,16 +213,7 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
     if verdict.paused.is_some() {
         words.extend(["--times", "100"].map(str::to_owned));
     }
-    let command = hunted
-        .command
-        .iter()
-        .map(|word| word.to_string_lossy().into_owned());
-    let words = ["cargo", "cofferdam", "rerun"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(words);
-    let words: Vec<String> = words.chain(["--".to_owned()]).chain(command).collect();
-    shlex::try_join(words.iter().map(String::as_str)).ok()
+    rerun_command(&words, &hunted.command)
 }
 
 fn help(cause: &Cause, hunted: &Hunted) -> String {
@@ -260,6 +256,9 @@ fn help(cause: &Cause, hunted: &Hunted) -> String {
                 .to_owned()
         }
         Class::Failing => "it is not unstable: fix the test or the code".to_owned(),
+        Class::Unexplained { why } if why == DOCTEST => {
+            "only a test function can be examined: call the same from one".to_owned()
+        }
         Class::Unexplained { .. } if hunted.report.untried.is_empty() => {
             "run the command above with --times 100: it shows how often the test fails, and what it prints then"
                 .to_owned()
@@ -276,18 +275,23 @@ fn last_line(hunted: &Hunted) -> String {
         own.map(|regime| regime.regime.to_string()).collect()
     };
     let (ran, void) = (regimes(false), regimes(true));
-    let tests = count(hunted.tests.len() as u64, "test");
+    let tests = count((hunted.tests.len() + hunted.doc_tests) as u64, "test");
+    let runs = hunted.command_runs;
     let mut line = match hunted.causes.len() {
         _ if hunted.is_unexplained() => {
-            format!(
-                "the command failed (exit code {}), but none of its {tests} did",
-                hunted.ended.code()
-            )
+            let times = match runs.runs {
+                1 => format!("(exit code {})", hunted.ended.code()),
+                _ => format!("in {}", rate(runs)),
+            };
+            format!("the command failed {times}, but none of its {tests} that are known by name")
         }
-        0 => format!("{tests} stable"),
+        0 => format!("{} stable", count(hunted.tests.len() as u64, "test")),
         _ => format!("{} of {tests} unstable or failing", hunted.report.verdicts.len()),
     };
     line.push_str(&format!(" ({})", ran.join(", ")));
+    if runs.runs > 1 && !hunted.is_unexplained() {
+        line.push_str(&format!("; the command failed in {}", rate(runs)));
+    }
     if !void.is_empty() {
         line.push_str(&format!("; no result: {}", void.join(", ")));
     }
@@ -309,6 +313,7 @@ struct HuntView<'a> {
     untried: &'a [String],
     seed: u64,
     command_exit_code: u8,
+    command_runs: RateView,
     interrupted: bool,
 }
 
@@ -362,7 +367,7 @@ impl<'a> HuntView<'a> {
         let regimes = hunted.report.regimes.iter();
         Self {
             version: VERSION,
-            tests: hunted.tests.len(),
+            tests: hunted.tests.len() + hunted.doc_tests,
             causes: hunted
                 .causes
                 .iter()
@@ -388,6 +393,10 @@ impl<'a> HuntView<'a> {
             untried: &hunted.report.untried,
             seed: hunted.seed,
             command_exit_code: hunted.ended.code(),
+            command_runs: RateView {
+                failed: hunted.command_runs.failed,
+                runs: hunted.command_runs.runs,
+            },
             interrupted: hunted.is_interrupted,
         }
     }
@@ -477,6 +486,8 @@ mod tests {
             tests: vec![test("total")],
             left_out: Vec::new(),
             ended: crate::exit_code::Ended::Passed,
+            command_runs: rate_of(0, 1),
+            doc_tests: 0,
             report: HuntReport {
                 regimes: Vec::new(),
                 verdicts: vec![verdict],

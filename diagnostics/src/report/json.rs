@@ -3,7 +3,9 @@
 use super::batch::BatchView;
 use super::json_line::{self, path};
 use crate::baseline::Standing;
-use crate::commands::{Confirmed, Findings, Observed, Outcome, Stopped, baseline_check::Compared};
+use crate::commands::{
+    Confirmed, FailedTest, Findings, Observed, Outcome, Stopped, baseline_check::Compared,
+};
 use crate::exit_code::Ended;
 use crate::findings::{Account, Coverage};
 use cofferdam_conflicts::{Conflict, Severity, Watched};
@@ -95,6 +97,7 @@ struct ObservedView<'a> {
     #[serde(flatten)]
     coverage: &'a Coverage,
     failed: Vec<FailedView<'a>>,
+    unfinished: Vec<FailedView<'a>>,
     /// Null without `--confirm`, like those that follow.
     stopped: Option<Vec<StoppedView<'a>>>,
     left_behind: Option<Vec<Cow<'a, str>>>,
@@ -105,6 +108,34 @@ struct ObservedView<'a> {
 struct FailedView<'a> {
     test: &'a str,
     binary: &'a str,
+    /// Null if it was not run again, like `after_preceding`.
+    alone: Option<AloneView>,
+    after_preceding: Option<&'static str>,
+    not_examined: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct AloneView {
+    failed: u32,
+    runs: u32,
+}
+
+impl<'a> FailedView<'a> {
+    fn of(test: &'a FailedTest) -> Self {
+        let examination = test.examination.as_ref();
+        let alone = examination.filter(|examination| examination.runs > 0);
+        let after = examination.and_then(|examination| examination.fails_after_preceding);
+        Self {
+            test: &test.name,
+            binary: &test.binary,
+            alone: alone.map(|examination| AloneView {
+                failed: examination.failed,
+                runs: examination.runs,
+            }),
+            after_preceding: after.map(|fails| if fails { "failed" } else { "passed" }),
+            not_examined: examination.and_then(|examination| examination.not_run.as_deref()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -122,14 +153,8 @@ impl<'a> ObservedView<'a> {
         let confirmed: Option<&Confirmed> = observed.confirmed.as_ref();
         Self {
             coverage: &observed.coverage,
-            failed: observed
-                .failed
-                .iter()
-                .map(|test| FailedView {
-                    test: &test.name,
-                    binary: &test.binary,
-                })
-                .collect(),
+            failed: observed.failed.iter().map(FailedView::of).collect(),
+            unfinished: observed.unfinished.iter().map(FailedView::of).collect(),
             stopped: confirmed.map(|confirmed| confirmed.stopped.iter().map(stopped).collect()),
             left_behind: confirmed.map(|confirmed| confirmed.left.iter().map(|file| path(file)).collect()),
             guarded: confirmed.map(|confirmed| views(&confirmed.guarded)),

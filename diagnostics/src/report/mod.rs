@@ -25,6 +25,7 @@ mod progress;
 #[cfg(has_observer)]
 mod rerun;
 mod session_text;
+mod shell_line;
 mod show;
 mod status;
 mod style;
@@ -70,7 +71,10 @@ pub(crate) fn show(shown: &Shown, outcome: &Outcome) -> Result<(), ReportError> 
         }
         None => shown.format,
     };
-    to_stdout(|mut out| write(&mut out, terminal, outcome))
+    to_stdout(|mut out| match terminal {
+        Format::Human => human::Human::on_terminal(outcome).write(&mut out),
+        format => write(&mut out, format, outcome),
+    })
 }
 
 /// Shows the old runs that were removed and kept.
@@ -192,7 +196,7 @@ fn write_file(path: &Path, format: Format, outcome: &Outcome) -> io::Result<()> 
 
 fn write(mut out: &mut dyn Write, format: Format, outcome: &Outcome) -> io::Result<()> {
     match format {
-        Format::Human => human::Human(outcome).write(&mut out),
+        Format::Human => human::Human::in_file(outcome).write(&mut out),
         Format::Json => json::Json(outcome).write(&mut out),
         Format::Github => github::Github(outcome).write(&mut out),
     }

@@ -3,7 +3,7 @@
 use super::confirmed;
 use super::style::{BOLD, DIM, headline};
 use super::text::{count, plain};
-use crate::commands::{Findings, Observed};
+use crate::commands::{Examination, Findings, Observed};
 use cofferdam::format::Scope;
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Kind, NO_COMMON_LOCK, Severity, Test, Use};
@@ -138,18 +138,51 @@ pub(super) fn places(used: &Use) -> String {
     }
 }
 
-/// Writes a line for each test that failed.
+/// Writes a line for each test that failed, or was running when its program ended.
 pub(super) fn failed(out: &mut impl Write, observed: &Observed) -> io::Result<()> {
-    for text in failed_names(observed) {
-        headline(out, Severity::Conflict, "failed", &text)?;
+    for (word, text) in failed_tests(observed) {
+        headline(out, Severity::Conflict, word, &text)?;
     }
     Ok(())
 }
 
-/// Returns each test that failed, with its program.
-pub(super) fn failed_names(observed: &Observed) -> impl Iterator<Item = String> {
-    let failed = observed.failed.iter();
-    failed.map(|test| format!("{} ({})", test.name, test.binary))
+/// Returns what became of each test that failed or did not end, and its name with its program and its further runs.
+pub(super) fn failed_tests(observed: &Observed) -> impl Iterator<Item = (&'static str, String)> {
+    let failed = observed.failed.iter().map(|test| ("failed", test));
+    let unfinished = observed.unfinished.iter().map(|test| ("unfinished", test));
+    failed.chain(unfinished).map(|(word, test)| {
+        let explained = test
+            .examination
+            .as_ref()
+            .map(|examination| format!(": {}", explained(examination)));
+        let explained = explained.unwrap_or_default();
+        (word, format!("{} ({}){explained}", test.name, test.binary))
+    })
+}
+
+/// Returns what the further runs of a failed test show.
+fn explained(examination: &Examination) -> String {
+    let Examination {
+        runs,
+        failed,
+        fails_after_preceding,
+        not_run,
+    } = examination;
+    let not_run = not_run.as_deref();
+    let alone = match (*failed, *runs) {
+        (_, 0) => return format!("not examined: {}", not_run.unwrap_or("it has no result")),
+        (0, _) => "passes alone".to_owned(),
+        (failed, runs) if failed == runs => "fails alone".to_owned(),
+        (failed, runs) => return format!("failed {failed} of {runs} runs alone"),
+    };
+    match (*failed > 0, fails_after_preceding, not_run) {
+        (false, Some(true), _) => format!("{alone}, fails after the tests before it"),
+        (false, Some(false), _) => format!("{alone} and after the tests before it"),
+        (true, Some(false), _) => format!("{alone}, passes after the tests before it"),
+        (true, Some(true), _) | (true, None, None) => format!("{alone} too"),
+        (false, None, None) => alone,
+        (_, None, Some(why)) => format!("{alone}; not run after the tests before it: {why}"),
+    }
 }
 
 /// Returns the extent of the verdict, for the last line.
@@ -176,4 +209,57 @@ pub(super) fn watched(observed: &Observed) -> String {
         count(observed.coverage.tests, "test"),
         count(observed.coverage.programs, "program"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_further_runs_of_a_failed_test_are_one_phrase() {
+        let not_run = Some("the time is over".to_owned());
+        for (failed, runs, fails_after_preceding, not_run, phrase) in [
+            (
+                0,
+                3,
+                Some(true),
+                None,
+                "passes alone, fails after the tests before it",
+            ),
+            (
+                0,
+                3,
+                Some(false),
+                None,
+                "passes alone and after the tests before it",
+            ),
+            (3, 3, Some(true), None, "fails alone too"),
+            (
+                3,
+                3,
+                Some(false),
+                None,
+                "fails alone, passes after the tests before it",
+            ),
+            (1, 3, Some(true), None, "failed 1 of 3 runs alone"),
+            (0, 3, None, None, "passes alone"),
+            (1, 1, None, None, "fails alone too"),
+            (
+                0,
+                1,
+                None,
+                not_run.clone(),
+                "passes alone; not run after the tests before it: the time is over",
+            ),
+            (0, 0, None, not_run, "not examined: the time is over"),
+        ] {
+            let examination = Examination {
+                runs,
+                failed,
+                fails_after_preceding,
+                not_run,
+            };
+            assert_eq!(explained(&examination), phrase);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Escapes names, and joins numbers with their nouns.
+//! Escapes names, joins numbers with their nouns, and quotes commands.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -20,6 +20,14 @@ pub(crate) struct TestId {
     pub(crate) name: String,
 }
 
+impl TestId {
+    /// Returns whether the observer's names for a test are those of this one. Here, the name of its program may be qualified.
+    pub(crate) fn is_named(&self, binary: &str, name: &str) -> bool {
+        let before = self.binary.strip_suffix(binary);
+        self.name == name && before.is_some_and(|before| before.is_empty() || before.ends_with("::"))
+    }
+}
+
 impl fmt::Display for TestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}::{}", self.binary, self.name)

@@ -3,11 +3,13 @@
 use crate::observe::package::Package;
 use crate::recording::Told;
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
 const OFFICE: &str = include_str!("../../../examples/flaky/tests/office.rs");
 const OFFICE_LIB: &str = include_str!("../../../examples/flaky/src/lib.rs");
+
+const ONE_NAME: &str = include_str!("observe/suites/one_name.rs");
 
 const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
 const NEXTEST: [&str; 4] = ["cargo", "nextest", "run", "--offline"];
@@ -18,7 +20,7 @@ const SETTER: &str = "the_till_opens";
 const BRITTLE: &str = "tickets_are_sold_when_the_till_is_open";
 const RACE: [&str; 2] = ["sales_of_monday_are_printed", "sales_of_sunday_are_printed"];
 
-fn office() -> Package {
+pub(crate) fn office() -> Package {
     let package = Package::new("office", OFFICE);
     let manifest =
         "[package]\nname = \"ticket-office\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
@@ -27,7 +29,7 @@ fn office() -> Package {
     package
 }
 
-fn run(package: &Package, words: &[&str], command: &[&str]) -> Told {
+pub(crate) fn run(package: &Package, words: &[&str], command: &[&str]) -> Told {
     let temp = package.path().join("met");
     let mut cofferdam = package.cofferdam(words, command);
     // The file on which the tests meet is this package's own.
@@ -314,4 +316,270 @@ fn the_example_in_the_documentation_has_the_fields_of_the_report() {
     assert_eq!(keys(&victim(&example)), keys(&victim(&real)));
     let resource = |report: &Value| victim(report)["resources"][0].clone();
     assert_eq!(keys(&resource(&example)), keys(&resource(&real)));
+}
+
+/// A suite whose harness takes one name.
+fn single() -> Package {
+    let package = Package::new("single", ONE_NAME);
+    let manifest = "[package]\nname = \"single\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
+                    [[test]]\nname = \"single\"\nharness = false\n";
+    package.write("Cargo.toml", manifest);
+    package
+}
+
+#[test]
+fn a_harness_that_takes_one_name_runs_one_test_or_all() {
+    let package = single();
+    let tests = ["größe a", "needs it unchanged", "z"];
+    let in_order = tests.join(",");
+    for (words, code, said) in [
+        (vec![tests[1]], 0, "failed in 0 of 1 run"),
+        (
+            vec![tests[1], "--order", &in_order],
+            1,
+            "failed: single::needs it unchanged",
+        ),
+        (
+            vec![tests[1], "--order", tests[0]],
+            3,
+            "run 1 of 1: unknown: its harness runs one chosen test or all",
+        ),
+        (
+            vec![tests[0], tests[1], tests[2], "--parallel"],
+            1,
+            "failed in 1 of 1 run",
+        ),
+    ] {
+        let told = run(&package, &[&["rerun"], &words[..]].concat(), &CARGO);
+        assert_eq!(told.code, Some(code), "{words:?}: {}{}", told.out, told.err);
+        assert!(
+            format!("{}{}", told.out, told.err).contains(said),
+            "{words:?}: {}{}",
+            told.out,
+            told.err
+        );
+    }
+    let told = run(&package, &["hunt"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert!(told.out.contains("single::needs it unchanged"), "{}", told.out);
+    assert!(
+        told.err
+            .contains("reversed: no result: its harness runs one chosen test or all"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn failed_documentation_tests_are_reported_and_the_command_runs_again_as_it_is() {
+    let package = Package::new("documented", "");
+    // The first run fails, the others do not.
+    let fails_once = "//! ```\n//! let file = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/ran\");\n\
+                      //! let is_first = !std::path::Path::new(file).exists();\n\
+                      //! std::fs::write(file, \"\").unwrap();\n//! assert!(!is_first);\n//! ```\n//! ```\n//! ```\n";
+    package.write("src/lib.rs", fails_once);
+    let told = run(&package, &["hunt"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let what = "src/lib.rs - (line 1) failed; a documentation test: it cannot be started again\n  failed in 1 of 4 runs\n";
+    assert!(told.out.contains(what), "{}", told.out);
+    let last = told.out.lines().last().unwrap();
+    assert!(
+        last.starts_with(
+            "cofferdam: 1 of 2 tests unstable or failing (as is); the command failed in 1 of 4 runs"
+        ),
+        "{last}"
+    );
+    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert_eq!(
+        report(&told)["command_runs"],
+        serde_json::json!({"failed": 0, "runs": 4})
+    );
+    // Without merged documentation tests, none is known by its name.
+    let manifest = "[package]\nname = \"documented\"\nversion = \"0.0.0\"\nedition = \"2021\"\n[workspace]\n";
+    package.write("Cargo.toml", manifest);
+    std::fs::remove_file(package.path().join("met/ran")).unwrap();
+    let told = run(&package, &["hunt"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let last = told.out.lines().last().unwrap();
+    let what = "cofferdam: the command failed in 1 of 4 runs, but none of its 0 tests that are known by name";
+    assert!(last.starts_with(what), "{last}");
+}
+
+/// Tests that end in unusual ways, in several programs, for each ends what would come after it.
+fn unusual() -> Package {
+    let package = Package::new(
+        "fails",
+        "mod total {\n#[test] fn case_1_größe() { assert_eq!(1, 2) }\n\
+         #[test] #[should_panic] fn case_2() { panic!() }\n#[test] #[ignore] fn case_3() { panic!() }\n}\n",
+    );
+    package.write(
+        "tests/aborts.rs",
+        "#[test] fn a() {}\n#[test] fn b_aborts() { std::process::abort() }\n#[test] fn c() {}\n",
+    );
+    package.write(
+        "tests/exits.rs",
+        "#[test] fn a() {}\n#[test] fn b_exits() { std::process::exit(0) }\n",
+    );
+    package.write(
+        "tests/kills.rs",
+        "#[test] fn a() {}\n#[test] fn b_kills() {\nlet own = std::process::id().to_string();\n\
+         std::process::Command::new(\"kill\").args([\"-9\", &own]).status().unwrap();\nstd::thread::park();\n}\n",
+    );
+    package
+}
+
+#[test]
+fn tests_that_abort_exit_or_always_fail_are_failing() {
+    let package = unusual();
+    let command = ["cargo", "test", "--offline", "--no-fail-fast", "--tests"];
+    let told = run(&package, &["hunt", "--format", "json"], &command);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let wanted = ["b_aborts", "b_exits", "b_kills", "case_1_größe"];
+    let wanted = wanted.map(|name| format!("failing: {name} <  through "));
+    assert_eq!(causes(&report(&told)), wanted, "{}", told.err);
+    for (name, why) in [
+        ("b_aborts", "signal 6 ended its process"),
+        ("b_exits", "its process exited with status 0 while it ran"),
+        ("b_kills", "signal 9 ended its process"),
+    ] {
+        let told = run(&package, &["rerun", name], &command);
+        assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+        assert!(told.out.contains(why), "{}", told.out);
+    }
+}
+
+#[test]
+fn a_program_that_is_gone_gives_no_result() {
+    let package = Package::new(
+        "gone",
+        "#[test] fn a() { std::fs::remove_file(std::env::current_exe().unwrap()).unwrap() }\n#[test] fn b() {}\n",
+    );
+    for words in [&["rerun", "a", "--times", "2"][..], &["hunt"]] {
+        let told = run(&package, words, &CARGO);
+        assert_eq!(told.code, Some(3), "{words:?}: {}{}", told.out, told.err);
+        assert!(told.err.contains("its program is gone: /"), "{}", told.err);
+    }
+}
+
+#[test]
+fn names_with_spaces_and_other_letters_are_examined_under_nextest() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = single();
+    let command = [&NEXTEST[..], &["--no-fail-fast"]].concat();
+    for (name, code) in [("größe a", 0), ("single::needs it unchanged", 0), ("es a", 2)] {
+        let told = run(&package, &["rerun", name, "--times", "2"], &command);
+        assert_eq!(told.code, Some(code), "{name}: {}{}", told.out, told.err);
+    }
+    let told = run(&package, &["hunt", "größe a", "--time-budget", "5s"], &command);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn a_command_without_tests_gives_no_verdict() {
+    let package = office();
+    for (command, why) in [
+        (
+            &["true"][..],
+            "the command started no test program whose tests are known",
+        ),
+        (
+            &["sh", "-c", "exit 7"],
+            "the command failed (exit code 7) before it started a test program",
+        ),
+        (
+            &["cat"],
+            "the command started no test program whose tests are known",
+        ),
+    ] {
+        let told = run(&package, &["hunt"], command);
+        assert_eq!(told.code, Some(3), "{command:?}: {}{}", told.out, told.err);
+        assert!(told.err.contains(why), "{}", told.err);
+    }
+    let told = run(&package, &["hunt"], &["no-such-command"]);
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+}
+
+#[test]
+fn a_command_that_reads_its_input_up_finds_none_the_second_time() {
+    let package = Package::new("reads", "#[test] fn a() {}\n");
+    let command = [
+        "sh",
+        "-c",
+        "read -r word && exec cargo test --offline --test $word",
+    ];
+    let mut hunt = package.cofferdam(&["hunt"], &command);
+    let mut hunt = hunt
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    hunt.stdin.take().unwrap().write_all(b"reads\n").unwrap();
+    let told: Told = hunt.wait_with_output().unwrap().into();
+    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
+    let last = told.out.lines().last().unwrap();
+    let what = "cofferdam: the command failed (exit code 1), but none of its 1 test that are known by name";
+    assert!(last.starts_with(what), "{last}");
+}
+
+/// Hunts a suite of one program and returns the last line of the report.
+fn last_line_of_hunt(name: &str, suite: &str) -> String {
+    let package = Package::new(name, suite);
+    let command = [&CARGO[..], &["-q", "--test", name, "--", "--nocapture"]].concat();
+    let told = run(&package, &["hunt"], &command);
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    told.out.lines().last().unwrap_or_default().to_owned()
+}
+
+const ALL_REGIMES: &str =
+    "(as is, forward, reversed, parallel, parallel under load, forward again, two runs at once, random order";
+
+#[test]
+fn a_suite_that_prints_100_mb_is_examined() {
+    let suite = "use std::io::Write as _;\n#[test] fn prints() {\nlet text = vec![b'x'; 1 << 20];\n\
+                 (0..100).for_each(|_| std::io::stdout().write_all(&text).unwrap());\nprintln!();\n}\n#[test] fn a() {}\n";
+    let last = last_line_of_hunt("prints", suite);
+    assert!(
+        last.starts_with(&format!("cofferdam: 2 tests stable {ALL_REGIMES}")),
+        "{last}"
+    );
+}
+
+#[test]
+#[ignore = "takes long; .ci/long runs it"]
+fn two_thousand_tests_are_examined() {
+    let suite: String = (0..2000)
+        .map(|number| format!("#[test] fn t{number:04}() {{}}\n"))
+        .collect();
+    let last = last_line_of_hunt("many", &suite);
+    assert!(
+        last.starts_with(&format!("cofferdam: 2000 tests stable {ALL_REGIMES}")),
+        "{last}"
+    );
+}
+
+#[test]
+#[ignore = "takes long; .ci/long runs it"]
+fn a_test_that_hangs_after_another_is_a_victim() {
+    let suite = "use std::sync::atomic::{AtomicBool, Ordering::Relaxed};\nstatic SET: AtomicBool = AtomicBool::new(false);\n\
+                 #[test] fn a_hangs() { while SET.load(Relaxed) { std::thread::park() } }\n#[test] fn b() {}\n\
+                 #[test] fn c_sets() { SET.store(true, Relaxed) }\n";
+    let package = Package::new("hangs", suite);
+    // As it is, each test runs in the order in which it does not hang.
+    let command = [&CARGO[..], &["--", "--test-threads=1"]].concat();
+    let told = run(
+        &package,
+        &["hunt", "--format", "json", "--time-budget", "20m"],
+        &command,
+    );
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert_eq!(
+        causes(&report(&told)),
+        ["victim: a_hangs < c_sets through "],
+        "{}",
+        told.err
+    );
 }

@@ -57,11 +57,7 @@ impl Scenes for BudgetedScenes<'_> {
     }
 }
 
-/// Returns whether an observed test is this one. The name of its program may be qualified here.
+/// Returns whether an observed test is this one.
 pub(super) fn is(observed: &Test, test: &TestId) -> bool {
-    observed.name() == test.name
-        && test
-            .binary
-            .strip_suffix(&observed.binary)
-            .is_some_and(|before| before.is_empty() || before.ends_with("::"))
+    test.is_named(&observed.binary, observed.name())
 }

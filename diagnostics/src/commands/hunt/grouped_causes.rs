@@ -1,6 +1,6 @@
 //! Verdicts that have one cause, as one finding.
 
-use super::shared_uses::{SharedUse, shared_uses};
+use crate::findings::{SharedUse, shared_uses};
 use crate::hunt::{Class, Verdict, grouped};
 use cofferdam_conflicts::Conflict;
 
@@ -28,7 +28,8 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
         .into_iter()
         .partition(|verdict| verdict.class == Class::TwoRuns);
     for group in grouped(&others) {
-        let uses = shared_uses(group[0], conflicts);
+        let first = group[0];
+        let uses = shared_uses(&first.test, &first.culprits, is_race(first), conflicts);
         let same = causes.iter_mut().find(|cause| {
             let is_one = is_same(&cause.uses, &uses) || is_mutual(&cause.verdicts, group[0]);
             is_race(&cause.verdicts[0]) && is_race(group[0]) && is_one
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn two_tests_that_fail_beside_each_other_have_one_cause() {
+    fn tests_that_fail_beside_each_other_have_one_cause() {
         let verdicts = [
             verdict("a", Class::Race, &["b"]),
             verdict("b", Class::Race, &["a"]),
@@ -120,7 +121,7 @@ mod tests {
         ];
         let causes = causes(&verdicts, &[]);
         let sizes: Vec<usize> = causes.iter().map(|cause| cause.verdicts.len()).collect();
-        assert_eq!(sizes, [2, 1]);
+        assert_eq!(sizes, [3]);
     }
 
     #[test]

@@ -6,22 +6,24 @@ mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
 mod paused_races;
-mod shared_uses;
+mod repeated_command;
+mod reproductions;
 
 use super::suite::{choose_all, collect};
 use super::{here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport};
+use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
-use crate::scene::TestId;
+use crate::rates::FailureRate;
+use crate::scene::{Outcome, TestId};
 use budgeted_scenes::BudgetedScenes;
 pub(crate) use grouped_causes::Cause;
 use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
-pub(crate) use shared_uses::SharedUse;
+use repeated_command::RepeatedCommand;
 use std::error::Error;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -51,6 +53,10 @@ pub(crate) struct Hunted {
     pub(crate) left_out: Vec<(String, &'static str)>,
     /// How the command itself ended.
     pub(crate) ended: Ended,
+    /// The runs of the command as it is.
+    pub(crate) command_runs: FailureRate,
+    /// The number of documentation tests that were examined, and are known by name.
+    pub(crate) doc_tests: usize,
     pub(crate) report: HuntReport,
     /// The causes, each with the tests that it makes fail.
     pub(crate) causes: Vec<Cause>,
@@ -63,16 +69,29 @@ pub(crate) struct Hunted {
 impl Hunted {
     /// Returns whether the command failed without a failed test that is known.
     pub(crate) fn is_unexplained(&self) -> bool {
-        matches!(self.ended, Ended::Failed { .. }) && self.report.verdicts.is_empty()
+        self.command_runs.failed > 0 && self.report.verdicts.is_empty()
+    }
+
+    /// Returns whether the command failed in some of its runs and passed in others.
+    fn is_unstable(&self) -> bool {
+        (1..self.command_runs.runs).contains(&self.command_runs.failed)
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
-        let is_void = |regime: &crate::hunt::RegimeReport| regime.void.is_some();
+        let is_void = |regime: &RegimeReport| regime.void.is_some();
+        let is_as_is = |regime: &&RegimeReport| regime.regime == Regime::AsIs;
+        let others: Vec<&RegimeReport> = self
+            .report
+            .regimes
+            .iter()
+            .filter(|regime| !is_as_is(regime))
+            .collect();
+        let shows_nothing = !others.is_empty() && others.into_iter().all(is_void);
         if self.is_interrupted {
             exit_code::INTERRUPTED
-        } else if !self.report.verdicts.is_empty() {
+        } else if !self.report.verdicts.is_empty() || self.is_unstable() {
             exit_code::CONFLICTS
-        } else if self.is_unexplained() || self.report.regimes.iter().all(is_void) {
+        } else if self.is_unexplained() || shows_nothing {
             exit_code::UNKNOWN
         } else {
             exit_code::NONE
@@ -111,12 +130,21 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         .collect();
     variables.push(("COFFERDAM_DIR".into(), base.clone().into()));
     let begun = now();
+    let deadline = |lasted: Duration| begun + lasted + args.time_budget;
     let ended = run_in_foreground(&args.command, variables)?;
     let lasted = begun.elapsed();
     let session = recordings::new_name();
     let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
-    let kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
+    let mut kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
+    let mut repeated = RepeatedCommand::default();
+    repeated.add(ended, &observed_command, &observed);
+    let deadline = deadline(lasted);
+    let knows_failure = as_is.outcomes.values().any(|outcome| *outcome == Outcome::Failed);
+    if repeated.is_needed(&suite, knows_failure) {
+        let has_time = || now() + lasted <= deadline;
+        repeated.run(&args.command, &dir, &base, &has_time)?;
+    }
     // `fix` reads it. Without it, the report is the same.
     let _ = kept.write(&base);
 
@@ -134,7 +162,6 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     } else {
         (HuntRecord::begin(&base, &origin), origin)
     };
-    let deadline = now() + args.time_budget;
     let runner = SceneRunner::new(&launch, &suite, &interruption)
         .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
         .deadline(deadline);
@@ -149,8 +176,10 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     };
     let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
     leftovers_in_temp::enter(&mut report, &mut scenes);
+    report.verdicts.extend(repeated.verdicts());
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
+    let mut reproductions = Vec::new();
     if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
         see(HuntEvent::Pausing {
             resources: conflicts.len(),
@@ -159,8 +188,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
             budget,
             jobs: processors() as usize,
         };
-        observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
+        let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
+        reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
     let mut causes = causes(&report.verdicts, &kept.conflicts);
     for cause in &mut causes {
@@ -168,11 +198,16 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
             cause.paths = leftovers_in_temp::used_paths(&cause.verdicts[0].test, &observed.accesses);
         }
     }
+    reproductions.extend(causes.iter().flat_map(reproductions::of));
+    kept.reproductions = reproductions;
+    let _ = kept.write(&base);
     Ok(Hunted {
         command: args.command.clone(),
         tests,
         left_out: suite.left_out,
         ended,
+        command_runs: repeated.rate,
+        doc_tests: repeated.doc_tests(),
         causes,
         report,
         seed: origin.seed,

@@ -221,6 +221,11 @@ impl Session<'_> {
         outcome.is_stopped = ran.is_stopped;
         outcome.has_library = test_command::has_library(&here::working_dir());
         outcome.batch = batch;
+        let has_failed = matches!(ran.ended, Ended::Failed { .. }) && !ran.is_stopped;
+        if has_failed && is_test_command(&self.args.command) {
+            let words = ["cargo", "cofferdam", "hunt"].map(str::to_owned).to_vec();
+            outcome.hunt_with(words, &self.args.command);
+        }
         outcome
     }
 

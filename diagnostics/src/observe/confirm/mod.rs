@@ -15,6 +15,7 @@ mod env_lock;
 mod grade;
 mod outcome;
 mod pairs;
+mod paused_runs;
 mod pauses;
 mod proof;
 mod proving;
@@ -28,8 +29,10 @@ mod timelines;
 use super::interruption::Interruption;
 use super::launch::Launch;
 use super::leftovers::FileSnapshot;
+use crate::findings::{ReproducedClass, Reproduction, shared_uses};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Grade, Pair, Use};
+pub(crate) use paused_runs::PausedRuns;
 use rerun::Rerunner;
 pub(crate) use rerun::StoppedRun;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -55,6 +58,8 @@ pub(crate) struct RerunReport {
     pub(crate) stopped: Vec<StoppedRun>,
     /// Files in the packages that did not exist before the reruns.
     pub(crate) left: Vec<PathBuf>,
+    /// The failures that were shown to come from a resource.
+    pub(crate) reproductions: Vec<Reproduction>,
 }
 
 /// A step of a confirmation, for its progress display.
@@ -99,6 +104,7 @@ pub(crate) fn confirm(
     let grades = Grades {
         conflicts: &*conflicts,
         graded: Mutex::default(),
+        reproductions: Mutex::default(),
         see,
     };
     let (is_over, consequences) = {
@@ -112,7 +118,7 @@ pub(crate) fn confirm(
         steps.prove(&suite);
         (is_over, consequences)
     };
-    let graded = grades.into_pairs();
+    let (graded, reproductions) = grades.into_results();
     // A test that is a writer only when it runs alone adds pairs.
     let chosen: Vec<pairs::ChosenPairs> = (0..conflicts.len())
         .map(|conflict| suite.chosen(conflict))
@@ -140,6 +146,7 @@ pub(crate) fn confirm(
     RerunReport {
         stopped,
         left: left.into_iter().collect(),
+        reproductions,
     }
 }
 
@@ -188,6 +195,7 @@ fn sorted([a, b]: [usize; 2]) -> [usize; 2] {
 struct Grades<'a> {
     conflicts: &'a [Conflict],
     graded: Mutex<HashMap<Key, Pair>>,
+    reproductions: Mutex<Vec<Reproduction>>,
     see: &'a (dyn Fn(ConfirmEvent<'_>) + Sync),
 }
 
@@ -260,8 +268,26 @@ impl Grades<'_> {
         keys
     }
 
-    fn into_pairs(self) -> HashMap<Key, Pair> {
-        self.graded.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// Adds a failure through the resource of a finding, which may be one of several.
+    fn add_reproduction(&self, finding: usize, mut reproduction: Reproduction) {
+        let conflict = &self.conflicts[finding..=finding];
+        let is_race = reproduction.class == ReproducedClass::Race;
+        reproduction.uses = shared_uses(&reproduction.test, &reproduction.culprits, is_race, conflict);
+        let mut all = self.reproductions.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter_mut().find(|known| {
+            let is_same = known.test == reproduction.test && known.culprits == reproduction.culprits;
+            !is_race && is_same && known.class == reproduction.class
+        });
+        match known {
+            Some(known) => known.uses.extend(reproduction.uses),
+            None => all.push(reproduction),
+        }
+    }
+
+    fn into_results(self) -> (HashMap<Key, Pair>, Vec<Reproduction>) {
+        let graded = self.graded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let reproductions = self.reproductions.into_inner();
+        (graded, reproductions.unwrap_or_else(PoisonError::into_inner))
     }
 }
 

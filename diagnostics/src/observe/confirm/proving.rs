@@ -10,7 +10,9 @@ use super::sorted;
 use super::steps::Confirmation;
 use super::subjects::{RerunSuite, lasted, positions, resources, runnables, solo_fails, startable};
 use super::task_queue::Task;
+use crate::findings::{PausedAt, ReproducedClass, Reproduction};
 use crate::rates::FailureRate;
+use crate::scene::{Arrangement, Scene, TestId};
 use cofferdam::Resource;
 use cofferdam_conflicts::Grade;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +113,15 @@ impl Confirmation<'_> {
                 // The test that failed comes first.
                 let tests = [pair.tests[victim], pair.tests[1 - victim]];
                 self.enter_proof(suite, tests, findings, named, &why);
+                if let Some(named) = named {
+                    let paused = PausedAt {
+                        resources,
+                        first: pauses.first,
+                        others: pauses.others,
+                    };
+                    let rates = [beside[victim], rate];
+                    self.enter_reproduction(named, [runnables[0], runnables[1]], victim, paused, rates);
+                }
                 return Some(());
             }
             last = Some(rates);
@@ -241,6 +252,58 @@ impl Confirmation<'_> {
         }
     }
 
+    /// Keeps the scene in which one of two tests failed, with its rates beside the other and alone.
+    fn enter_reproduction(
+        &self,
+        finding: usize,
+        runnables: [&Runnable; 2],
+        victim: usize,
+        paused: PausedAt,
+        [with, without]: [FailureRate; 2],
+    ) {
+        let tests = runnables.map(Runnable::id);
+        self.grades.add_reproduction(
+            finding,
+            Reproduction {
+                class: ReproducedClass::Race,
+                test: tests[victim].clone(),
+                culprits: vec![tests[1 - victim].clone()],
+                uses: Vec::new(),
+                scene: scene(tests.to_vec(), Arrangement::Parallel),
+                paused: Some(paused),
+                with,
+                without,
+            },
+        );
+    }
+
+    /// Keeps that the first test needs the second, with its rates beside that and alone.
+    pub(super) fn enter_need(
+        &self,
+        suite: &RerunSuite,
+        finding: usize,
+        tests: [usize; 2],
+        [with, without]: [FailureRate; 2],
+    ) {
+        let Some(runnables) = runnables(suite, &tests) else {
+            return;
+        };
+        let (test, culprit) = (runnables[0].id(), runnables[1].id());
+        self.grades.add_reproduction(
+            finding,
+            Reproduction {
+                class: ReproducedClass::Brittle,
+                scene: scene(vec![test.clone()], Arrangement::Alone),
+                test,
+                culprits: vec![culprit],
+                uses: Vec::new(),
+                paused: None,
+                with,
+                without,
+            },
+        );
+    }
+
     /// Adds to the reason of an unguarded pair without changing its grade.
     fn enter_why(&self, suite: &RerunSuite, tests: [usize; 2], finding: usize, why: &str) {
         let Some(positions) = positions(suite, finding, tests) else {
@@ -250,5 +313,15 @@ impl Confirmation<'_> {
             let why = format!("{}; {why}", grade::OVERLAPPED);
             self.grades.enter(finding, positions, Grade::Unguarded, why, 1);
         }
+    }
+}
+
+fn scene(tests: Vec<TestId>, arrangement: Arrangement) -> Scene {
+    Scene {
+        tests,
+        arrangement,
+        load: 0,
+        twice: false,
+        empty_temp: false,
     }
 }

@@ -14,6 +14,7 @@ use crate::observe::log::Log;
 use crate::observe::log::account_file;
 use crate::observe::log::results::{self, ReportedOutcome};
 use crate::observe::test_process::{TestProcess, wait_for_all};
+use crate::scene::TestId;
 use cofferdam::{Resource, ResourceKind};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -39,6 +40,15 @@ pub(super) struct Runnable {
     pub(super) started: Arc<StartedProgram>,
     /// Set if the process runs only this test.
     pub(super) own_process: bool,
+}
+
+impl Runnable {
+    pub(super) fn id(&self) -> TestId {
+        TestId {
+            binary: self.binary.clone(),
+            name: self.name.clone(),
+        }
+    }
 }
 
 /// The outcome of a test.
@@ -300,6 +310,10 @@ fn target(resource: &Resource) -> Target {
         ResourceKind::Cwd => Target::Cwd,
         ResourceKind::Umask => Target::Umask,
         ResourceKind::Locale => Target::Locale,
+        ResourceKind::Signal => Target::Signal,
+        ResourceKind::Executable => Target::Executable,
+        ResourceKind::Children => Target::Children,
+        ResourceKind::Descriptors => Target::Descriptors,
     }
 }
 
@@ -373,6 +387,7 @@ mod tests {
             (Resource::udp_port(53), "2,2;53"),
             (Resource::env("HOME"), "3,4;HOME"),
             (Resource::cwd(), "4,0;"),
+            (Resource::new(ResourceKind::Signal, "SIGUSR1"), "9,7;SIGUSR1"),
             (Resource::new(ResourceKind::Port, "[::1]:80"), "2,2;80"),
             (Resource::new(ResourceKind::UnixSocket, "@bus"), "6,4;@bus"),
             (Resource::new(ResourceKind::UnixSocket, "/d/s"), "1,4;/d/s"),

@@ -402,6 +402,7 @@ impl<'a> Confirmation<'a> {
                 Some((alone, beside)) if proof::needs_other(alone, beside) => {
                     let rates = proof::rates(names[0], names[1], beside, alone);
                     let why = format!("{rates}: it needs that to run first");
+                    self.enter_need(suite, finding, [test, other], [beside, alone]);
                     (Grade::OrderDependent, why)
                 }
                 // A flaky test, which does not hide an overlap.

@@ -7,7 +7,8 @@ use crate::observe::causes::covers;
 use crate::observe::format::Kind;
 use crate::observe::interpret::accesses::WorkingDirs;
 use crate::observe::interpret::paths::Links;
-use crate::observe::interpret::{Effect, FileAccess, effects, through_links};
+use crate::observe::interpret::written_programs::WrittenPrograms;
+use crate::observe::interpret::{Effect, FileAccess, effects, is_shared, through_links};
 use crate::observe::log::Log;
 use crate::observe::log::attribution::{Attribution, KnownTests};
 use crate::observe::log::backtraces::BacktraceFilter;
@@ -196,6 +197,10 @@ pub(super) fn timelines(
     for (index, log) in logs.iter().enumerate() {
         backtraces.scan(log);
         let working_dirs = WorkingDirs::of(log);
+        let mut programs = WrittenPrograms::default();
+        for record in log.records() {
+            programs.add(log, &record, working_dirs.get(log, &record), &mut links);
+        }
         // The time since which a test waits for std's lock around the variables.
         let mut waiting = vec![None; names.len()];
         if let Some(one) = attribution.test_of(index, 0).filter(|_| log.is_test())
@@ -238,12 +243,15 @@ pub(super) fn timelines(
             };
             let length = pause.map_or(0, |is_first| if is_first { first } else { others });
             let (from, to) = (since.unwrap_or(record.at), record.at + length * 1000);
-            let shared = log.is_test() && record.pid == log.pid();
+            let shared = is_shared(log, &record);
             let effects = effects(&record, working_dirs.get(log, &record), shared);
             let effects = effects
                 .into_iter()
                 .flat_map(|effect| through_links(effect, &record, &mut links));
-            let effects: Vec<Effect> = effects.flatten().collect();
+            let mut effects: Vec<Effect> = effects.flatten().collect();
+            let written = |effect| programs.effect(log.pid(), &record, effect).filter(|_| shared);
+            let written = effects.iter().find_map(written);
+            effects.extend(written);
             let timeline = &mut timelines[position];
             let was_there = timeline.first().is_some();
             let has_changed = timeline.uses.iter().flatten().any(|(_, _, writes)| *writes);
@@ -284,6 +292,8 @@ fn is_use(effect: &Effect, resource: &Resource) -> bool {
         Effect::Port(port, _) => port.is(resource),
         Effect::Other(other, _) => other == resource,
         Effect::UsedUmask => resource.kind() == ResourceKind::Umask,
+        Effect::OpenedDescriptor => resource.kind() == ResourceKind::Descriptors,
+        Effect::StartedProcess => resource.kind() == ResourceKind::Executable,
         Effect::ClearedVariables => resource.kind() == ResourceKind::Env,
     }
 }

@@ -7,8 +7,11 @@ use super::file_locks::FileLocks;
 use super::paths::{Links, is_of_interest};
 use super::ports::Ports;
 use super::removed_dirs::RemovedDirs;
+use super::written_programs::WrittenPrograms;
 use crate::observe::format::{BETWEEN_PROCESSES, Kind, SHARED};
-use crate::observe::interpret::{Effect, FileAccess, effects, kind_of, resource_at, through_links};
+use crate::observe::interpret::{
+    Effect, FileAccess, effects, is_shared, kind_of, resource_at, through_links,
+};
 use crate::observe::log::attribution::Attribution;
 use crate::observe::log::source_lines::CallSite;
 use crate::observe::log::{Log, Record};
@@ -69,6 +72,8 @@ pub(crate) enum InternedEffect {
     Other(u32, Access),
     UsedUmask,
     ClearedVariables,
+    StartedProcess,
+    OpenedDescriptor,
 }
 
 /// The first of several equal accesses by a test.
@@ -146,6 +151,11 @@ pub(crate) struct Accesses<'o> {
     pub(crate) places: Vec<CallSite>,
     /// Processes whose umask a test changed.
     pub(crate) masked: HashSet<u32>,
+    programs: WrittenPrograms,
+    /// Processes in which a test wrote a program that is executed.
+    pub(crate) with_written_programs: HashSet<u32>,
+    /// Processes in which a test closed a descriptor twice.
+    pub(crate) with_double_closes: HashSet<u32>,
     pub(crate) constant_vars: ConstantVars,
     /// The variables that were accessed by name, by process.
     pub(crate) variables: HashMap<u32, BTreeSet<String>>,
@@ -169,6 +179,9 @@ impl<'o> Accesses<'o> {
             sets: Interner::default(),
             places: Vec::new(),
             masked: HashSet::new(),
+            programs: WrittenPrograms::default(),
+            with_written_programs: HashSet::new(),
+            with_double_closes: HashSet::new(),
             constant_vars: ConstantVars::default(),
             variables: HashMap::new(),
         }
@@ -191,6 +204,7 @@ impl<'o> Accesses<'o> {
                     | Kind::Rename
                     | Kind::GivenPort
                     | Kind::LeasedPort
+                    | Kind::Execute
             )
         };
         for record in log.records().filter(matters) {
@@ -218,7 +232,9 @@ impl<'o> Accesses<'o> {
                 }
                 continue;
             }
-            for effect in effects(&record, working_dirs.get(log, &record), false) {
+            let folder = working_dirs.get(log, &record);
+            self.programs.add(log, &record, folder, &mut self.links);
+            for effect in effects(&record, folder, false) {
                 if let Effect::File(path, FileAccess::RemoveTree) = effect {
                     self.removed_dirs.add(&self.links.resolve(path), test);
                 }
@@ -239,7 +255,7 @@ impl<'o> Accesses<'o> {
         if self.ephemeral_ports.belongs_to(record, test) {
             return;
         }
-        let shared = log.is_test() && record.pid == log.pid();
+        let shared = is_shared(log, record);
         if shared {
             self.constant_vars
                 .add(record, attribution.tests[test].pid, test as u32);
@@ -250,6 +266,9 @@ impl<'o> Accesses<'o> {
                 .into_iter()
                 .flatten()
             {
+                if shared && let Some(effect) = self.programs.effect(log.pid(), record, &effect) {
+                    self.add(test, effect, record, via_foreign_cwd, place, attribution);
+                }
                 self.add(test, effect, record, via_foreign_cwd, place, attribution);
             }
         }
@@ -310,6 +329,10 @@ impl<'o> Accesses<'o> {
                 let pid = attribution.tests[test].pid;
                 if resource.kind() == ResourceKind::Umask && access == Access::Write {
                     self.masked.insert(pid);
+                } else if resource.kind() == ResourceKind::Executable {
+                    self.with_written_programs.insert(pid);
+                } else if resource.kind() == ResourceKind::Descriptors {
+                    self.with_double_closes.insert(pid);
                 } else if resource.kind() == ResourceKind::Env {
                     let names = self.variables.entry(pid).or_default();
                     if !names.contains(resource.as_str()) {
@@ -320,6 +343,11 @@ impl<'o> Accesses<'o> {
             }
             Effect::UsedUmask => (InternedEffect::UsedUmask, Vec::new()),
             Effect::ClearedVariables => (InternedEffect::ClearedVariables, Vec::new()),
+            Effect::StartedProcess => {
+                let held = self.locks.held(test, None, Access::Read, at);
+                (InternedEffect::StartedProcess, held)
+            }
+            Effect::OpenedDescriptor => (InternedEffect::OpenedDescriptor, Vec::new()),
         };
         let (test, locks) = (test as u32, self.sets.number(&held));
         let next = self.all.len() as u32;

@@ -1,14 +1,15 @@
-//! Environment variables that every test sets to the same value, or unsets, before it reads them: no schedule changes the
-//! value that a test reads.
+//! Environment variables and signal dispositions that every test sets to the same value, or resets, before it reads them:
+//! no schedule changes the value that a test reads.
 
 use crate::observe::format::Kind;
 use crate::observe::log::Record;
+use cofferdam::ResourceKind;
 use std::collections::{HashMap, HashSet};
 
-/// The mark of an unset variable: no value has mark 0.
+/// The mark of an unset variable and of a default disposition: no value has mark 0.
 const UNSET: u32 = 0;
 
-/// The accesses to one variable of one process.
+/// The accesses to one variable or disposition of one process.
 #[derive(Debug, Default)]
 struct Variable {
     /// The mark of the first value it was given, or [`UNSET`].
@@ -18,10 +19,10 @@ struct Variable {
     varies: bool,
 }
 
-/// The variables of all processes, by process and name.
+/// The variables and dispositions of all processes, by process, kind and name.
 #[derive(Debug, Default)]
 pub(crate) struct ConstantVars {
-    variables: HashMap<u32, HashMap<String, Variable>>,
+    variables: HashMap<(u32, ResourceKind), HashMap<String, Variable>>,
     /// The tests that removed all variables, by process.
     cleared_by: HashMap<u32, HashSet<u32>>,
 }
@@ -32,15 +33,15 @@ impl ConstantVars {
         if record.kind == Kind::ClearVariables {
             self.cleared_by.entry(pid).or_default().insert(test);
         }
-        if record.failed()
-            || !matches!(
-                record.kind,
-                Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable
-            )
-        {
+        let kind = match record.kind {
+            Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable => ResourceKind::Env,
+            Kind::GetSignal | Kind::SetSignal => ResourceKind::Signal,
+            _ => return,
+        };
+        if record.failed() {
             return;
         }
-        let variables = self.variables.entry(pid).or_default();
+        let variables = self.variables.entry((pid, kind)).or_default();
         let name = record.words();
         if !variables.contains_key(&*name) {
             variables.insert(name.clone().into_owned(), Variable::default());
@@ -48,30 +49,30 @@ impl ConstantVars {
         let Some(variable) = variables.get_mut(&*name) else {
             return;
         };
-        if record.kind == Kind::GetVariable {
+        if matches!(record.kind, Kind::GetVariable | Kind::GetSignal) {
             let has_cleared = || {
                 let cleared_by = self.cleared_by.get(&pid);
-                cleared_by.is_some_and(|tests| tests.contains(&test))
+                kind == ResourceKind::Env && cleared_by.is_some_and(|tests| tests.contains(&test))
             };
             // A test that reads before it sets may find what another test left.
             variable.varies |= !variable.set_by.contains(&test) && !has_cleared();
             return;
         }
-        let value = if record.kind == Kind::SetVariable {
-            record.value
-        } else {
-            UNSET
+        let value = match record.kind {
+            Kind::UnsetVariable => UNSET,
+            _ => record.value,
         };
         variable.varies |= *variable.value.get_or_insert(value) != value;
         variable.set_by.insert(test);
     }
 
     /// Returns whether every test of the process reads only the value it set itself.
-    pub(crate) fn is_constant(&self, pid: u32, name: &str) -> bool {
-        let variable = self.variables.get(&pid).and_then(|all| all.get(name));
+    pub(crate) fn is_constant(&self, pid: u32, kind: ResourceKind, name: &str) -> bool {
+        let variable = self.variables.get(&(pid, kind)).and_then(|all| all.get(name));
         variable.is_some_and(|variable| {
             let is_unset = variable.value.is_none_or(|value| value == UNSET);
-            !variable.varies && (is_unset || !self.cleared_by.contains_key(&pid))
+            let is_cleared = kind == ResourceKind::Env && self.cleared_by.contains_key(&pid);
+            !variable.varies && (is_unset || !is_cleared)
         })
     }
 }
@@ -92,8 +93,10 @@ mod tests {
         for record in log.records() {
             vars.add(&record, 7, record.test);
         }
-        assert!(!vars.is_constant(8, "MODE") && !vars.is_constant(7, "OTHER"));
-        vars.is_constant(7, "MODE")
+        let is_constant = |pid, name| vars.is_constant(pid, ResourceKind::Env, name);
+        assert!(!is_constant(8, "MODE") && !is_constant(7, "OTHER"));
+        let is_signal = vars.is_constant(7, ResourceKind::Signal, "MODE");
+        is_constant(7, "MODE") || is_signal
     }
 
     #[test]
@@ -126,5 +129,16 @@ mod tests {
         // Who does not unset it may find it set, and who sets it leaves it so.
         assert!(!is_constant_after(&[a, asked_by_b, b]));
         assert!(!is_constant_after(&[a, b, (3, K::SetVariable, 5)]));
+    }
+
+    #[test]
+    fn a_handler_that_every_test_installs_before_it_sends_the_signal_is_one_value() {
+        let (a, b) = ((1, K::SetSignal, 5), (2, K::SetSignal, 5));
+        let (sent_by_a, sent_by_b) = ((1, K::GetSignal, 0), (2, K::GetSignal, 0));
+        assert!(is_constant_after(&[a, sent_by_a, b, sent_by_b]));
+        assert!(is_constant_after(&[a, b, (3, K::ClearVariables, 0)]));
+        assert!(!is_constant_after(&[a, b, (3, K::GetSignal, 0)]));
+        // The default is a value too.
+        assert!(!is_constant_after(&[a, b, (1, K::SetSignal, 0)]));
     }
 }

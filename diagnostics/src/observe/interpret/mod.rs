@@ -9,9 +9,10 @@ pub(crate) mod paths;
 pub(crate) mod ports;
 pub(crate) mod reading;
 mod removed_dirs;
+pub(crate) mod written_programs;
 
 use super::format::{ITSELF, Kind, SHARED_MEMORY};
-use super::log::Record;
+use super::log::{Log, Record};
 use cofferdam::{Access, Resource, ResourceKind};
 use paths::{Links, absolute};
 use ports::Port;
@@ -58,6 +59,10 @@ pub(crate) enum Effect {
     UsedUmask,
     /// All environment variables were removed.
     ClearedVariables,
+    /// A process was started, which inherits the files that are open at that moment.
+    StartedProcess,
+    /// A file was opened, under a number that a test may have closed.
+    OpenedDescriptor,
 }
 
 impl Effect {
@@ -66,7 +71,7 @@ impl Effect {
         match self {
             Self::File(_, how) => how.access() == Access::Write,
             Self::Port(_, access) | Self::Other(_, access) => *access == Access::Write,
-            Self::UsedUmask => false,
+            Self::UsedUmask | Self::StartedProcess | Self::OpenedDescriptor => false,
             Self::ClearedVariables => true,
         }
     }
@@ -134,6 +139,17 @@ pub(crate) fn through_links(effect: Effect, record: &Record<'_>, links: &mut Lin
     }
 }
 
+/// Returns the resource that the descriptors of a process are together.
+pub(crate) fn descriptors() -> Resource {
+    Resource::new(ResourceKind::Descriptors, "")
+}
+
+/// Returns whether the record comes from the process that the tests share, or from a copy of it that is about to execute a
+/// program.
+pub(crate) fn is_shared(log: &Log, record: &Record<'_>) -> bool {
+    log.is_test() && (record.pid == log.pid() || record.kind == Kind::Execute)
+}
+
 /// Returns the accesses of a record. `folder` is the working directory at that time; `shared` is whether the record comes
 /// from the process whose environment the tests share.
 pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) -> Vec<Effect> {
@@ -158,6 +174,9 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
             Access::Read
         }
     };
+    if shared && matches!(record.kind, Kind::Open | Kind::List) && !record.failed() {
+        effects.push(Effect::OpenedDescriptor);
+    }
     match record.kind {
         Kind::Open => {
             let writes = record.value & 3 == WRITE_ONLY || record.value & 3 == READ_WRITE;
@@ -242,6 +261,16 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
                 access(record.kind == Kind::SetLocale),
             ));
         }
+        Kind::SetSignal | Kind::GetSignal if shared => {
+            let signal = Resource::new(ResourceKind::Signal, record.words());
+            effects.push(Effect::Other(signal, access(record.kind == Kind::SetSignal)));
+        }
+        Kind::WaitAny | Kind::WaitChild if shared => {
+            let children = Resource::new(ResourceKind::Children, "");
+            effects.push(Effect::Other(children, access(record.kind == Kind::WaitAny)));
+        }
+        Kind::CloseTwice if shared => effects.push(Effect::Other(descriptors(), Access::Write)),
+        Kind::Execute if shared => effects.push(Effect::StartedProcess),
         // A child process has its own.
         Kind::GetVariable
         | Kind::SetVariable
@@ -251,7 +280,13 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
         | Kind::GetFolder
         | Kind::Mask
         | Kind::SetLocale
-        | Kind::GetLocale => {}
+        | Kind::GetLocale
+        | Kind::SetSignal
+        | Kind::GetSignal
+        | Kind::WaitAny
+        | Kind::WaitChild
+        | Kind::CloseTwice
+        | Kind::Execute => {}
         // No accesses.
         Kind::Program
         | Kind::Module
@@ -270,7 +305,8 @@ pub(crate) fn effects(record: &Record<'_>, folder: Option<&Path>, shared: bool) 
         | Kind::Printed
         | Kind::Order => {}
     }
-    let is_relative = record.folder != 0 && record.kind != Kind::ChangeFolder;
+    // A new process may have changed its own directory before it executes a program.
+    let is_relative = record.folder != 0 && !matches!(record.kind, Kind::ChangeFolder | Kind::Execute);
     if is_relative && shared && record.kind.is_access() {
         effects.push(Effect::Other(Resource::cwd(), Access::Read));
     }
@@ -295,12 +331,15 @@ mod tests {
         let log = made.log();
         let record = log.records().next().unwrap();
         let words = effects(&record, Some(Path::new("/w")), shared);
-        let words = words.iter().map(|effect| match effect {
+        let is_named = |effect: &&Effect| **effect != Effect::OpenedDescriptor;
+        let words = words.iter().filter(is_named).map(|effect| match effect {
             Effect::File(path, how) => format!("{how:?} {}", path.display()),
             Effect::Port(port, access) => format!("{access} {port:?}"),
             Effect::Other(resource, access) => format!("{access} {resource}"),
             Effect::UsedUmask => "mask".to_owned(),
             Effect::ClearedVariables => "cleared".to_owned(),
+            Effect::StartedProcess => "started".to_owned(),
+            Effect::OpenedDescriptor => "opened".to_owned(),
         });
         words.collect::<Vec<_>>().join(", ")
     }
@@ -350,6 +389,13 @@ mod tests {
             (K::Mask, FAILED, 0, "", "", "read umask"),
             (K::SetLocale, 0, 0, "", "", "write locale"),
             (K::GetLocale, 0, 0, "", "", "read locale"),
+            (K::SetSignal, 0, 9, "SIGUSR1", "", "write signal SIGUSR1"),
+            (K::SetSignal, SAME, 9, "SIGUSR1", "", "read signal SIGUSR1"),
+            (K::CloseTwice, 0, 0, "", "", "write file descriptors"),
+            (K::WaitAny, 0, 0, "", "", "write child processes"),
+            (K::WaitChild, 0, 0, "", "", "read child processes"),
+            (K::Execute, 0, RELATIVE, "a", "", "started"),
+            (K::GetSignal, 0, 0, "SIGUSR1", "", "read signal SIGUSR1"),
             (
                 K::Other,
                 0,
@@ -500,6 +546,7 @@ mod tests {
         assert_eq!(described(K::GetFolder, 0, 0, "", "", false), "");
         assert_eq!(described(K::Mask, 0, 0, "", "", false), "");
         assert_eq!(described(K::SetLocale, 0, 0, "", "", false), "");
+        assert_eq!(described(K::SetSignal, 0, 9, "SIGUSR1", "", false), "");
         assert_eq!(described(K::Open, 0, RELATIVE | 1, "a", "", false), "Write /w/a");
     }
 }

@@ -3,10 +3,11 @@
 
 use super::accesses::{Accesses, InternedEffect, TestAccess, WorkingDirs};
 use super::dir_listings::DirListings;
+use super::written_programs::executables;
 use crate::findings::Coverage;
 use crate::observe::causes::{Cause, ConflictPath, CreatedName, NameFamily, PathFacts, causes};
 use crate::observe::format::RUN;
-use crate::observe::interpret::FileAccess;
+use crate::observe::interpret::{FileAccess, descriptors};
 use crate::observe::launch::test_groups::TestGroups;
 use crate::observe::log::attribution::Attribution;
 use crate::observe::log::backtraces::BacktraceFilter;
@@ -271,7 +272,10 @@ impl Reading<'_> {
                 InternedEffect::Other(other, access) => {
                     (self.accesses.others[other as usize].clone(), access)
                 }
-                InternedEffect::UsedUmask | InternedEffect::ClearedVariables => return None,
+                InternedEffect::UsedUmask
+                | InternedEffect::ClearedVariables
+                | InternedEffect::StartedProcess
+                | InternedEffect::OpenedDescriptor => return None,
             };
             Some(UsedResource {
                 test: one.test as usize,
@@ -371,6 +375,8 @@ enum ClaimTarget<'a> {
     Port(u32),
     Other(u32),
     Mask(u32),
+    Executables(u32),
+    Descriptors(u32),
     Variable(u32, &'a str),
 }
 
@@ -422,27 +428,31 @@ impl<'a> Claims<'a> {
                     }
                 }
                 InternedEffect::Other(other, access) => {
-                    let target = ClaimTarget::of(&accesses.others[other as usize], other, pid);
-                    let access = match target {
-                        ClaimTarget::Variable(pid, name) if accesses.constant_vars.is_constant(pid, name) => {
-                            Access::Read
-                        }
-                        _ => access,
+                    let resource = &accesses.others[other as usize];
+                    let (kind, name) = (resource.kind(), resource.as_str());
+                    let access = if accesses.constant_vars.is_constant(pid, kind, name) {
+                        Access::Read
+                    } else {
+                        access
                     };
-                    claims.add(one, target, access);
+                    claims.add(one, ClaimTarget::of(resource, other, pid), access);
                 }
                 // Every test that creates files depends on the umask, which matters if a test changes it.
                 InternedEffect::UsedUmask if accesses.masked.contains(&pid) => {
                     claims.add(one, ClaimTarget::Mask(pid), Access::Read)
                 }
                 InternedEffect::UsedUmask => {}
+                InternedEffect::StartedProcess if accesses.with_written_programs.contains(&pid) => {
+                    claims.add(one, ClaimTarget::Executables(pid), Access::Read);
+                }
+                InternedEffect::OpenedDescriptor if accesses.with_double_closes.contains(&pid) => {
+                    claims.add(one, ClaimTarget::Descriptors(pid), Access::Read);
+                }
+                InternedEffect::StartedProcess | InternedEffect::OpenedDescriptor => {}
                 InternedEffect::ClearedVariables => {
                     for name in accesses.variables.get(&pid).into_iter().flatten() {
-                        let access = if accesses.constant_vars.is_constant(pid, name) {
-                            Access::Read
-                        } else {
-                            Access::Write
-                        };
+                        let is_constant = accesses.constant_vars.is_constant(pid, ResourceKind::Env, name);
+                        let access = if is_constant { Access::Read } else { Access::Write };
                         claims.add(one, ClaimTarget::Variable(pid, name), access);
                     }
                 }
@@ -502,6 +512,8 @@ impl<'a> Claims<'a> {
                 ClaimTarget::Port(port) => accesses.ports.resource(*port),
                 ClaimTarget::Other(other) => accesses.others[*other as usize].clone(),
                 ClaimTarget::Mask(_) => Resource::umask(),
+                ClaimTarget::Executables(_) => executables(),
+                ClaimTarget::Descriptors(_) => descriptors(),
                 ClaimTarget::Variable(_, name) => Resource::env(*name),
             };
             let claim = (*one, &resource, *access);
@@ -696,6 +708,10 @@ impl<'a> ClaimTarget<'a> {
         let kind = resource.kind();
         if kind == ResourceKind::Umask {
             Self::Mask(pid)
+        } else if kind == ResourceKind::Executable {
+            Self::Executables(pid)
+        } else if kind == ResourceKind::Descriptors {
+            Self::Descriptors(pid)
         } else if kind == ResourceKind::Env {
             Self::Variable(pid, resource.as_str())
         } else {

@@ -45,13 +45,25 @@ impl StartedProgram {
 
     /// Returns nextest's names of the program and of the test, if nextest started it for a test.
     pub(crate) fn nextest_test(&self) -> Option<(String, String)> {
-        let value = |wanted: &str| {
-            let found = self.variables.iter().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value)
-        };
-        let test = value("NEXTEST_TEST_NAME").filter(|name| is_test(name, &self.arguments))?;
+        let test = self
+            .variable("NEXTEST_TEST_NAME")
+            .filter(|name| is_test(name, &self.arguments))?;
         let text = |value: &OsString| value.to_string_lossy().into_owned();
-        Some((text(value("NEXTEST_BINARY_ID")?), text(test)))
+        Some((text(self.variable("NEXTEST_BINARY_ID")?), text(test)))
+    }
+
+    /// Returns nextest's group of the test, and the workspace that it is configured in.
+    pub(crate) fn test_group(&self) -> Option<(String, PathBuf)> {
+        let group = self
+            .variable("NEXTEST_TEST_GROUP")?
+            .to_string_lossy()
+            .into_owned();
+        Some((group, self.variable("NEXTEST_WORKSPACE_ROOT")?.into()))
+    }
+
+    fn variable(&self, wanted: &str) -> Option<&OsString> {
+        let found = self.variables.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value)
     }
 
     fn path(folder: &Path, pid: u32) -> PathBuf {
@@ -84,17 +96,7 @@ impl StartedProgram {
 
     /// Returns the tests that a libtest program would run with the arguments it was started with, in its order.
     pub(crate) fn tests_to_run(&self) -> Option<Vec<String>> {
-        let mut filters: Vec<&OsStr> = Vec::new();
-        let mut arguments = self.arguments.iter();
-        while let Some(argument) = arguments.next() {
-            match argument.to_str() {
-                // How tests are printed is ours to say.
-                Some("--format") => _ = arguments.next(),
-                Some("-q" | "--quiet" | "--list") => {}
-                Some(text) if text.starts_with("--format=") => {}
-                _ => filters.push(argument),
-            }
-        }
+        let mut filters: Vec<&OsStr> = self.selection();
         let mut tests = self.listed(&filters)?;
         if self.ignored().is_none() {
             filters.push(OsStr::new("--ignored"));
@@ -102,6 +104,34 @@ impl StartedProgram {
             tests.retain(|test| !ignored.contains(test));
         }
         Some(tests)
+    }
+
+    /// Returns the arguments that the program was started with, except those that say how tests are printed and how many run
+    /// at one time.
+    pub(crate) fn selection(&self) -> Vec<&OsStr> {
+        let mut chosen: Vec<&OsStr> = Vec::new();
+        let mut arguments = self.arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                Some("--format" | "--test-threads") => _ = arguments.next(),
+                Some("-q" | "--quiet" | "--list") => {}
+                Some(text) if text.starts_with("--format=") || text.starts_with("--test-threads=") => {}
+                _ => chosen.push(argument),
+            }
+        }
+        chosen
+    }
+
+    /// Returns whether the program runs several tests by their names. libtest does; other harnesses with its options may take
+    /// one name only, or all tests.
+    pub(crate) fn takes_several_names(&self, tests: &[String]) -> bool {
+        let [first, second, ..] = tests else {
+            return true;
+        };
+        let mut arguments: Vec<&OsStr> = vec![first.as_ref(), second.as_ref(), "--exact".as_ref()];
+        arguments.extend(self.ignored().map(OsString::as_os_str));
+        self.listed(&arguments)
+            .is_some_and(|listed| listed.contains(first) && listed.contains(second))
     }
 
     fn listed(&self, arguments: &[&OsStr]) -> Option<Vec<String>> {

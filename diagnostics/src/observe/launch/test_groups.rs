@@ -35,7 +35,7 @@ pub(crate) struct TestGroups {
 impl TestGroups {
     /// Reads the groups of these processes.
     pub(crate) fn read(folder: &Path, pids: impl Iterator<Item = u32>) -> Self {
-        let mut settings: HashMap<PathBuf, Option<toml::Table>> = HashMap::new();
+        let mut settings = GroupSettings::default();
         let mut groups = Self::default();
         for pid in pids {
             let saved = fs::read(path(folder, pid)).unwrap_or_default();
@@ -45,16 +45,7 @@ impl TestGroups {
             };
             let root = PathBuf::from(OsStr::from_bytes(root));
             let group = String::from_utf8_lossy(group).into_owned();
-            let settings = settings.entry(root).or_insert_with_key(|root| {
-                fs::read_to_string(root.join(".config/nextest.toml"))
-                    .ok()?
-                    .parse()
-                    .ok()
-            });
-            if settings
-                .as_ref()
-                .is_some_and(|settings| has_one_thread(settings, &group))
-            {
+            if settings.has_one_thread(root, &group) {
                 groups.by_process.insert(pid, format!("test group {group}"));
             }
         }
@@ -67,11 +58,22 @@ impl TestGroups {
     }
 }
 
-fn has_one_thread(settings: &toml::Table, group: &str) -> bool {
-    let threads = settings
-        .get("test-groups")
-        .and_then(|groups| groups.get(group)?.get("max-threads"));
-    threads.and_then(toml::Value::as_integer) == Some(1)
+/// nextest's configuration of each workspace, read once.
+#[derive(Debug, Default)]
+pub(crate) struct GroupSettings(HashMap<PathBuf, Option<toml::Table>>);
+
+impl GroupSettings {
+    /// Returns whether the workspace has such a group with a single thread.
+    pub(crate) fn has_one_thread(&mut self, workspace: PathBuf, group: &str) -> bool {
+        let settings = self.0.entry(workspace).or_insert_with_key(|root| {
+            let text = fs::read_to_string(root.join(".config/nextest.toml"));
+            text.ok()?.parse().ok()
+        });
+        let threads = settings
+            .as_ref()
+            .and_then(|settings| settings.get("test-groups")?.get(group)?.get("max-threads"));
+        threads.and_then(toml::Value::as_integer) == Some(1)
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The result of each test of an observed process, from what its harness printed and from the status of the process.
 
 pub(crate) use super::libtest_output::ReportedOutcome;
-use super::libtest_output::{Reported, outcomes};
+use super::libtest_output::{RUNNING_AT_END, Reported, outcomes};
 use super::process_facts::{ProcessFacts, ThreadName, binary_of, name_of};
 use crate::observe::format::{Kind, TRUNCATED};
 use crate::observe::log::Log;
@@ -17,6 +17,13 @@ pub(crate) struct TestResult {
     /// The text that libtest printed of the failure, or the reason why the outcome is unknown.
     pub(crate) failure: Option<String>,
     pub(crate) pid: u32,
+}
+
+impl TestResult {
+    /// Returns whether the test has no result because its program ended while it ran.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.outcome == ReportedOutcome::Unknown && self.failure.as_deref() == Some(RUNNING_AT_END)
+    }
 }
 
 /// Returns the results of the processes that a runner started. A process that became another program counts once.

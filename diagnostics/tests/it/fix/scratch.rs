@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The dependency on a library in the suite, in place of cofferdam.
+pub(super) const OURS: &str = "cofferdam = { path = \"library\" }\n";
+
 pub(super) struct Scratch {
     dir: tempfile::TempDir,
     findings: Vec<Value>,

@@ -21,7 +21,7 @@ const LEAVING: &str = include_str!("suites/leaving.rs");
 
 /// Returns `grade resource` of all conflicts, sorted, and the report. The number of reruns does not depend on the
 /// time.
-fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
+pub(super) fn graded(package: &Package, options: &[&str], command: &[&str]) -> (Vec<String>, Value) {
     let options = [&["--confirm", "--time-budget", "1h", "--format", "json"], options].concat();
     let told = package.observe(&options, command);
     let line = told.out.lines().last().unwrap_or_default();

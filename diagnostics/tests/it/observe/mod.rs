@@ -1,9 +1,11 @@
 //! Suites without cofferdam, observed under real runners.
 
 mod confirm;
+mod explained;
 mod order;
 pub(crate) mod package;
 mod probe;
+mod process_state;
 mod results;
 mod saved_starts;
 

@@ -47,7 +47,9 @@ impl Suite {
             self.program.display(),
             self.names.join(" ")
         );
-        let mut observe = self.package.command(options, &["sh", "-c", &script]);
+        // What a test writes in a further run is not what it wrote in its order.
+        let options = [&["--no-explain"], options].concat();
+        let mut observe = self.package.command(&options, &["sh", "-c", &script]);
         // A backtrace takes longer than all the tests.
         observe.env("RUST_BACKTRACE", "0").output().unwrap().into()
     }

@@ -36,7 +36,7 @@ impl Package {
     }
 
     /// Creates it with cofferdam's library as a dependency.
-    pub(super) fn with_library(name: &str, source: &str) -> Self {
+    pub(crate) fn with_library(name: &str, source: &str) -> Self {
         let package = Self::new(name, source);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();

@@ -8,7 +8,7 @@ const OWN_HARNESS: &str = include_str!("suites/own_harness.rs");
 
 /// The failed tests in the report, sorted.
 fn failed(package: &Package, command: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
-    let mut observe = package.command(&["--format", "json"], command);
+    let mut observe = package.command(&["--no-explain", "--format", "json"], command);
     let output = observe.envs(variables.iter().copied()).output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     let report: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
@@ -41,8 +41,11 @@ fn each_failed_test_is_named_in_each_format() {
         assert_eq!(failed(&package, &command, &[]), wanted, "{options:?}");
     }
     for (options, begin) in [
-        (&[][..], "failed: "),
-        (&["--format", "github"], "::error title=cofferdam%3A failed::"),
+        (&["--no-explain"][..], "failed: "),
+        (
+            &["--no-explain", "--format", "github"],
+            "::error title=cofferdam%3A failed::",
+        ),
     ] {
         let told = package.observe(options, &CARGO);
         for name in FAILED {

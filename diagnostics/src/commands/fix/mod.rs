@@ -1,17 +1,26 @@
-//! `fix`: proposes or applies changes that end the observed conflicts.
+//! `fix`: proposes or applies changes that end the observed conflicts, and proves that they do.
+
+mod applying;
+mod change_proof;
+mod order_dependence;
+#[cfg(has_observer)]
+mod proving;
 
 use crate::cli::{FixArgs, With};
 use crate::exit_code;
 use crate::findings::{Account, Entry, Observation};
 use crate::fix::Family;
-use crate::fix::checkout::{self, LockFile, Permissions};
 use crate::fix::proposal::{self, Mechanism, Proposal};
-use crate::fix::test_sources::{Package, Sources};
+use crate::fix::test_sources::Sources;
 use crate::fix::unused_attributes::{self, ExecutedFunction, UnusedAttribute};
+use applying::Applied;
+pub(crate) use change_proof::{Proof, ProofOutcome};
 use cofferdam::{Access, Resource};
 use cofferdam_conflicts::{Conflict, Kind, Runner, Test};
+pub(crate) use order_dependence::{OrderDependence, PlacedTest};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The result of `fix`.
@@ -19,6 +28,10 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Fixed {
     /// The directory that reported paths are relative to.
     pub(crate) root: PathBuf,
+    /// The command that proves the changes, as it was given.
+    pub(crate) command: Vec<OsString>,
+    /// A checkout of cofferdam for packages that lack it.
+    library: Option<PathBuf>,
     pub(crate) proposal: Proposal,
     pub(crate) advice: Vec<(Resource, Advice)>,
     pub(crate) unneeded: Vec<UnusedAttribute>,
@@ -30,6 +43,10 @@ pub(crate) struct Fixed {
     /// The number of conflicts to end.
     pub(crate) conflicts: usize,
     pub(crate) written: bool,
+    /// What was repeated with the changes; empty without a command.
+    pub(crate) proofs: Vec<Proof>,
+    /// Tests that depend on the order. Nothing is written for them.
+    pub(crate) order_dependent: Vec<OrderDependence>,
     /// The account of the observation.
     pub(crate) account: Account,
     /// The reason the observation cannot show that nothing else needs to change.
@@ -50,6 +67,8 @@ impl Fixed {
     pub(crate) fn exit_code(&self) -> u8 {
         let is_left = !self.proposal.manual_steps.is_empty()
             || !self.proposal.missing_crates.is_empty()
+            || !self.order_dependent.is_empty()
+            || self.proofs.iter().any(|proof| !proof.is_kept)
             || !self.written && !self.proposal.changes.is_empty();
         if is_left {
             exit_code::CONFLICTS
@@ -67,13 +86,14 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
         Some(report) => report.clone(),
         None => Observation::last(&cofferdam::diagnostics::base_dir(Some(&dir))?),
     };
-    let observation = here(Observation::read(&report)?, &dir);
-    let sources = sources(&observation, &dir)?;
+    let all = here(Observation::read(&report)?, &dir);
+    let sources = sources(&all, &dir)?;
     let library = args.cofferdam.as_deref().map(std::path::absolute).transpose()?;
+    let observation = order_dependence::without(&all);
     let proposal = proposal::propose(&observation, &sources, mechanism(args.with), library.as_deref())?;
     let mut fixed = Fixed {
         advice: advice(&observation),
-        unneeded: unneeded(&observation, &sources),
+        unneeded: unneeded(&all, &sources),
         ineffective_under_nextest: unused_attributes::ineffective_under_nextest(sources.programs()),
         problems: sources.problems().into_iter().map(str::to_owned).collect(),
         tests: observation.tests,
@@ -83,6 +103,10 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
             .filter(|conflict| proposal::is_fixable(conflict))
             .count(),
         written: false,
+        proofs: Vec::new(),
+        order_dependent: order_dependence::of(&all, &sources),
+        library,
+        command: args.command.clone(),
         unknown: None,
         account: observation.account.clone(),
         root: dir,
@@ -90,8 +114,18 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
     };
     fixed.unknown = unknown(&observation, fixed.conflicts, args.strict);
     if args.apply && !fixed.proposal.changes.is_empty() {
-        apply(args, &fixed, &sources)?;
-        fixed.written = true;
+        if args.command.is_empty() {
+            let applied = Applied::write(args, &fixed, &sources)?;
+            if !args.no_check {
+                applied.check()?;
+            }
+            fixed.written = true;
+        } else {
+            #[cfg(has_observer)]
+            proving::apply(args, &mut fixed, &observation, &sources)?;
+            #[cfg(not(has_observer))]
+            return Err(super::unobservable());
+        }
     }
     Ok(fixed)
 }
@@ -180,48 +214,6 @@ pub(super) fn sources(observation: &Observation, dir: &Path) -> Result<Sources, 
         folders.push(dir);
     }
     Sources::read(folders.into_iter())
-}
-
-fn apply(args: &FixArgs, fixed: &Fixed, sources: &Sources) -> Result<(), Box<dyn Error>> {
-    let changes = &fixed.proposal.changes;
-    if let Some((manifest, missing)) = fixed.proposal.missing_crates.first_key_value() {
-        let missing = missing.sentence(&fixed.shown(manifest));
-        return Err(format!("nothing was written: {missing}").into());
-    }
-    let permissions = Permissions {
-        dirty: args.allow_dirty,
-        no_vcs: args.allow_no_vcs,
-    };
-    let mut roots: Vec<&Path> = changes
-        .iter()
-        .filter_map(|change| existing_folder(&change.path))
-        .collect();
-    // Each tree once: a nested directory is part of its ancestor.
-    roots.sort_unstable();
-    roots.dedup_by(|later, first| later.starts_with(*first));
-    for root in roots {
-        checkout::may_change(root, permissions)?;
-    }
-    let packages: BTreeSet<&Path> = changes
-        .iter()
-        .filter_map(|change| sources.package_containing(&change.path))
-        .map(Package::dir)
-        .collect();
-    let workspaces = packages
-        .iter()
-        .filter_map(|package| sources.root(sources.package(package)?))
-        .collect::<BTreeSet<_>>();
-    let locks: Vec<LockFile> = workspaces.into_iter().map(LockFile::read).collect();
-    checkout::write(changes)?;
-    if !args.no_check {
-        let packages: Vec<&Path> = packages.into_iter().collect();
-        checkout::check(&packages, changes, &locks)?;
-    }
-    Ok(())
-}
-
-fn existing_folder(path: &Path) -> Option<&Path> {
-    path.ancestors().skip(1).find(|folder| folder.is_dir())
 }
 
 impl Fixed {

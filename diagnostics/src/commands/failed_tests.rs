@@ -1,0 +1,184 @@
+//! The tests that failed while they were observed: how they do alone, and after the tests before them in their program.
+
+use super::{Examination, FailedTest};
+use crate::observe::{
+    Interruption, ObservationResult, ObservedCommand, ReportedOutcome, SuitePrograms, TestResult,
+};
+use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The time for all of them together.
+const BUDGET: Duration = Duration::from_secs(5);
+/// The runs of each test, in this order. With little time, each test gets the first before one gets the last.
+const RUNS: [Run; 4] = [Run::Alone, Run::AfterPreceding, Run::Alone, Run::Alone];
+/// No more tests are named in the command that goes on: it finds all of them by itself.
+const NAMED: usize = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Run {
+    Alone,
+    AfterPreceding,
+}
+
+/// Returns the tests that failed, each once.
+pub(super) fn failed(observed: &ObservationResult) -> Vec<FailedTest> {
+    of(observed, &|result| result.outcome == ReportedOutcome::Failed)
+}
+
+/// Returns the tests that were running when their program ended, each once.
+pub(super) fn unfinished(observed: &ObservationResult) -> Vec<FailedTest> {
+    of(observed, &TestResult::is_unfinished)
+}
+
+fn of(observed: &ObservationResult, is_wanted: &dyn Fn(&TestResult) -> bool) -> Vec<FailedTest> {
+    let wanted = observed.results.iter().filter(|result| is_wanted(result));
+    let mut tests: BTreeMap<(&str, &str), FailedTest> = BTreeMap::new();
+    for result in wanted {
+        let test = FailedTest {
+            binary: result.binary.clone(),
+            name: result.name.clone(),
+            examination: None,
+        };
+        tests.insert((&result.binary, &result.name), test);
+    }
+    tests.into_values().collect()
+}
+
+/// Returns the name by which `hunt` knows the test: with its program where other programs have a test of that name. `None`
+/// if the test cannot be started again.
+fn hunt_name(test: &FailedTest, observed: &ObservationResult) -> Option<String> {
+    if SuitePrograms::is_doctest(&test.binary) {
+        return None;
+    }
+    let same = observed
+        .ran
+        .iter()
+        .filter(|program| program.tests.contains(&test.name));
+    Some(if same.count() > 1 {
+        format!("{}::{}", test.binary, test.name)
+    } else {
+        test.name.clone()
+    })
+}
+
+/// Returns the words of the command that finds out why these tests failed.
+pub(super) fn hunt_words(
+    observed: &ObservationResult,
+    failed: &[FailedTest],
+    unfinished: &[FailedTest],
+) -> Vec<String> {
+    let mut words = ["cargo", "cofferdam", "hunt"].map(str::to_owned).to_vec();
+    let tests = failed.iter().chain(unfinished);
+    let names: Option<Vec<String>> = tests.map(|test| hunt_name(test, observed)).collect();
+    words.extend(names.filter(|names| names.len() <= NAMED).into_iter().flatten());
+    words
+}
+
+/// Runs the tests again, alone and after those before them.
+pub(super) fn examine(
+    observation: &ObservedCommand,
+    observed: &ObservationResult,
+    interruption: &Interruption,
+    tests: &mut [&mut FailedTest],
+) {
+    if tests.is_empty() {
+        return;
+    }
+    // Under nextest, each test of these programs has a process, and with it a start, of its own.
+    let is_of_program = |result: &&TestResult| tests.iter().any(|test| test.binary == result.binary);
+    let suite = observation.programs(observed.results.iter().filter(is_of_program));
+    let deadline = now() + BUDGET;
+    let runner = observation.scene_runner(&suite, interruption).deadline(deadline);
+    let ids: Vec<Option<TestId>> = tests
+        .iter()
+        .map(|test| {
+            let mut results = observed.results.iter();
+            let result = results.find(|result| result.binary == test.binary && result.name == test.name)?;
+            observation.test_id(result, &suite)
+        })
+        .collect();
+    for (test, id) in tests.iter_mut().zip(&ids) {
+        let why_not = || {
+            suite
+                .left_out_reason(&test.binary)
+                .unwrap_or("its program is not known")
+        };
+        let not_run = id.is_none().then(|| why_not().to_owned());
+        test.examination = Some(Examination {
+            not_run,
+            ..Examination::default()
+        });
+    }
+    for run in RUNS {
+        for (test, id) in tests.iter_mut().zip(&ids) {
+            let (Some(examination), Some(id)) = (&mut test.examination, id) else {
+                continue;
+            };
+            let Some(scene) = scene(run, id, &suite) else {
+                continue;
+            };
+            match runner.run(&scene) {
+                Some(result) => enter(examination, run, id, &result),
+                None if interruption.is_requested() => examination.not_run = Some("interrupted".to_owned()),
+                None => {
+                    let why = format!("the {} s for all failed tests are over", BUDGET.as_secs());
+                    // More runs alone would only make it more certain.
+                    if examination.runs == 0 || run == Run::AfterPreceding {
+                        examination.not_run.get_or_insert(why);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the scene of a run, if it is another than the test alone.
+fn scene(run: Run, id: &TestId, suite: &SuitePrograms) -> Option<Scene> {
+    let tests = match run {
+        Run::Alone => vec![id.clone()],
+        Run::AfterPreceding => {
+            let all = &suite.program(&id.binary)?.tests;
+            let preceding = all
+                .iter()
+                .position(|name| *name == id.name)
+                .filter(|before| *before > 0)?;
+            let to_id = |name: &String| TestId {
+                binary: id.binary.clone(),
+                name: name.clone(),
+            };
+            all[..=preceding].iter().map(to_id).collect()
+        }
+    };
+    Some(Scene {
+        tests,
+        arrangement: Arrangement::InOrder,
+        load: 0,
+        twice: false,
+        empty_temp: false,
+    })
+}
+
+fn enter(examination: &mut Examination, run: Run, id: &TestId, result: &SceneResult) {
+    let has_failed = match (&result.void, result.outcome(id)) {
+        (None, Outcome::Failed) => true,
+        (None, Outcome::Passed) => false,
+        (why, _) => {
+            let why = why.as_deref().unwrap_or("the test has no result");
+            examination.not_run = Some(why.to_owned());
+            return;
+        }
+    };
+    match run {
+        Run::Alone => {
+            examination.runs += 1;
+            examination.failed += u32::from(has_failed);
+        }
+        Run::AfterPreceding => examination.fails_after_preceding = Some(has_failed),
+    }
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "the further runs have a budget of time")]
+    Instant::now()
+}

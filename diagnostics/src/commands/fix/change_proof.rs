@@ -1,0 +1,98 @@
+//! Evidence that a change ends a failure, or does not.
+
+use crate::findings::Reproduction;
+use crate::rates::FailureRate;
+use crate::scene::TestId;
+use cofferdam::Resource;
+
+/// The result of repeating what had reproduced a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(has_observer),
+    expect(dead_code, reason = "without an observer, nothing is repeated")
+)]
+pub(crate) struct Proof {
+    /// The test that failed; `None` if no failure was reproduced.
+    pub(crate) test: Option<TestId>,
+    /// What it may have failed for.
+    pub(crate) resources: Vec<Resource>,
+    /// The failures without the changes.
+    pub(crate) before: FailureRate,
+    /// The failures with them.
+    pub(crate) after: FailureRate,
+    pub(crate) outcome: ProofOutcome,
+    /// The words of `rerun` that repeat the scene, if that needs no pauses.
+    pub(crate) rerun: Vec<String>,
+    /// Whether the changes stay.
+    pub(crate) is_kept: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(has_observer),
+    expect(dead_code, reason = "without an observer, nothing is repeated")
+)]
+pub(crate) enum ProofOutcome {
+    /// So many runs passed that the failure would have shown.
+    Fixed,
+    StillFails,
+    NotProven {
+        /// The reason, in words.
+        why: String,
+    },
+}
+
+impl ProofOutcome {
+    /// The name in reports.
+    pub(crate) fn id(&self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::StillFails => "still-fails",
+            Self::NotProven { .. } => "not-proven",
+        }
+    }
+}
+
+#[cfg_attr(
+    not(has_observer),
+    expect(dead_code, reason = "without an observer, nothing is repeated")
+)]
+impl Proof {
+    /// A change whose failure is not known.
+    pub(super) fn without_failure(resource: &Resource) -> Self {
+        let why =
+            "no failure was reproduced that could be repeated: `observe --confirm` and `hunt` look for one";
+        Self {
+            test: None,
+            resources: vec![resource.clone()],
+            before: FailureRate::default(),
+            after: FailureRate::default(),
+            outcome: ProofOutcome::NotProven { why: why.to_owned() },
+            rerun: Vec::new(),
+            is_kept: false,
+        }
+    }
+
+    pub(super) fn of(reproduction: &Reproduction, after: FailureRate, outcome: ProofOutcome) -> Self {
+        let uses = reproduction.uses.iter();
+        Self {
+            test: Some(reproduction.test.clone()),
+            resources: uses.map(|shared| shared.resource.clone()).collect(),
+            before: reproduction.with,
+            after,
+            outcome,
+            rerun: Vec::new(),
+            is_kept: false,
+        }
+    }
+
+    /// Keeps what is proven, and what is not if the user wants that; never what does not help.
+    pub(super) fn decided(mut self, keep_unproven: bool) -> Self {
+        self.is_kept = match self.outcome {
+            ProofOutcome::Fixed => true,
+            ProofOutcome::NotProven { .. } => keep_unproven,
+            ProofOutcome::StillFails => false,
+        };
+        self
+    }
+}

@@ -1,0 +1,73 @@
+//! Tests that fail or pass because of what ran before them, which no lock changes.
+
+use crate::findings::{Observation, ReproducedClass, Reproduction};
+use crate::fix::proposal;
+use crate::fix::test_sources::Sources;
+use crate::scene::TestId;
+use cofferdam_conflicts::{Conflict, Grade};
+
+/// A test that depends on the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrderDependence {
+    pub(crate) failure: Reproduction,
+    pub(crate) test: PlacedTest,
+    /// The tests that create what it needs, or leave behind what it finds.
+    pub(crate) culprits: Vec<PlacedTest>,
+}
+
+/// A test with the line where it begins, if that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlacedTest {
+    pub(crate) test: TestId,
+    pub(crate) line: Option<String>,
+}
+
+/// Returns the tests that depend on the order.
+pub(super) fn of(observation: &Observation, sources: &Sources) -> Vec<OrderDependence> {
+    let failures = observation.reproductions.iter();
+    let placed = |test: &TestId| PlacedTest {
+        line: line(test, observation, sources),
+        test: test.clone(),
+    };
+    failures
+        .filter(|failure| failure.class != ReproducedClass::Race)
+        .map(|failure| OrderDependence {
+            test: placed(&failure.test),
+            culprits: failure.culprits.iter().map(placed).collect(),
+            failure: failure.clone(),
+        })
+        .collect()
+}
+
+/// Removes the conflicts that are known from the order alone: a lock between their tests would end nothing.
+pub(super) fn without(observation: &Observation) -> Observation {
+    let mut rest = observation.clone();
+    rest.conflicts.retain(|conflict| {
+        let Some(resource) = &conflict.resource else {
+            return true;
+        };
+        let failures = || observation.reproductions.iter();
+        let is_order = failures().any(|failure| failure.may_come_from(resource))
+            && !failures().any(|failure| failure.is_race_on(resource));
+        !proposal::is_fixable(conflict) || has_met(conflict) || !is_order
+    });
+    rest
+}
+
+/// Returns whether two of its tests were seen to use it at one time.
+fn has_met(conflict: &Conflict) -> bool {
+    conflict.grade.is_some_and(|grade| grade >= Grade::Unguarded)
+}
+
+fn line(test: &TestId, observation: &Observation, sources: &Sources) -> Option<String> {
+    let mut programs = observation.ran.iter();
+    let program =
+        programs.find(|one| test.is_named(&one.binary, &test.name) && one.tests.contains(&test.name))?;
+    let positions = sources.find(&program.package, &program.binary, &test.name).ok()?;
+    let function = positions.first()?.function;
+    let file = function
+        .file
+        .strip_prefix(&observation.dir)
+        .unwrap_or(&function.file);
+    Some(format!("{}:{}", file.display(), function.line))
+}

@@ -1,0 +1,258 @@
+//! Applies a proposal and repeats what had failed; keeps what is proven to end that.
+
+use super::applying::Applied;
+use super::change_proof::{Proof, ProofOutcome};
+use super::{Fixed, mechanism};
+use crate::cli::FixArgs;
+use crate::commands::suite::collect_and_end;
+use crate::exit_code::Ended;
+use crate::findings::{Observation, Reproduction};
+use crate::fix::checkout::ApplyError;
+use crate::fix::proposal::{self, Proposal};
+use crate::fix::test_sources::Sources;
+use crate::observe::confirm::PausedRuns;
+use crate::observe::launch::{Launch, LaunchSettings};
+use crate::observe::{Interruption, SceneRunner, SuitePrograms};
+use crate::rates::FailureRate;
+use crate::scene::{Outcome, Scene, TestId, rerun_words};
+use cofferdam_conflicts::Conflict;
+use std::error::Error;
+use std::time::Instant;
+
+/// Writes the changes against those conflicts whose failure they are proven to end. Each round takes back what does not help,
+/// until all that is written does.
+pub(super) fn apply(
+    args: &FixArgs,
+    fixed: &mut Fixed,
+    observation: &Observation,
+    sources: &Sources,
+) -> Result<(), Box<dyn Error>> {
+    // A signal must not leave changes behind.
+    let interruption = Interruption::begin();
+    let mut observation = observation.clone();
+    let unknown: Vec<Proof> = unproven(&observation)
+        .map(|proof| proof.decided(args.keep_unproven))
+        .collect();
+    let mut reverted = retain(&mut observation, unknown).1;
+    loop {
+        fixed.proposal = Proposal {
+            // Those of a reverted change are still the way to a fix.
+            manual_steps: std::mem::take(&mut fixed.proposal.manual_steps),
+            ..proposal::propose(
+                &observation,
+                sources,
+                mechanism(args.with),
+                fixed.library.as_deref(),
+            )?
+        };
+        if fixed.proposal.changes.is_empty() {
+            break;
+        }
+        let applied = Applied::write(args, fixed, sources)?;
+        let proofs = match repeat(args, fixed, &observation, &interruption) {
+            Ok(proofs) => proofs,
+            Err(failure) => return Err(reverted_for(args, fixed, &applied, failure, &interruption).into()),
+        };
+        let proofs = proofs.into_iter().chain(unproven(&observation));
+        let proofs = proofs.map(|proof| proof.decided(args.keep_unproven)).collect();
+        let (kept, dropped) = retain(&mut observation, proofs);
+        if dropped.is_empty() {
+            fixed.written = true;
+            fixed.proofs = kept;
+            break;
+        }
+        let left = applied.revert();
+        if !left.is_empty() {
+            return Err(ApplyError::Reverted {
+                check: "with them,".to_owned(),
+                error: Some("what had failed was not shown to pass".to_owned()),
+                fails_without: false,
+                left,
+            }
+            .into());
+        }
+        reverted.extend(dropped);
+    }
+    fixed.proofs.extend(reverted);
+    Ok(())
+}
+
+/// Returns the conflicts with changes and without a known failure.
+fn unproven(observation: &Observation) -> impl Iterator<Item = Proof> {
+    let fixable = observation
+        .conflicts
+        .iter()
+        .filter(|one| proposal::is_fixable(one));
+    let resources = fixable.filter_map(|conflict| conflict.resource.as_ref());
+    let is_known = |resource| {
+        let mut all = observation.reproductions.iter();
+        all.any(|one: &Reproduction| one.is_race_on(resource))
+    };
+    resources
+        .filter(move |resource| !is_known(resource))
+        .map(Proof::without_failure)
+}
+
+/// Removes the conflicts whose changes are not kept. Returns the proofs of those that are, and of those that are not.
+fn retain(observation: &mut Observation, proofs: Vec<Proof>) -> (Vec<Proof>, Vec<Proof>) {
+    let (kept, dropped): (Vec<Proof>, Vec<Proof>) = proofs.into_iter().partition(|proof| proof.is_kept);
+    observation.conflicts.retain(|conflict| {
+        let is_its = |proof: &Proof| {
+            conflict
+                .resource
+                .as_ref()
+                .is_some_and(|one| proof.resources.contains(one))
+        };
+        !proposal::is_fixable(conflict) || !dropped.iter().any(is_its)
+    });
+    (kept, dropped)
+}
+
+/// Builds the tests and repeats the failures that the conflicts explain. Returns an error if the tests could not be built.
+fn repeat(
+    args: &FixArgs,
+    fixed: &Fixed,
+    observation: &Observation,
+    interruption: &Interruption,
+) -> Result<Vec<Proof>, Box<dyn Error>> {
+    let launch = Launch::new(&fixed.root, LaunchSettings::only_starts())?;
+    let collected = collect_and_end(&launch, &args.command);
+    if interruption.is_requested() {
+        return Err("the runs were interrupted".into());
+    }
+    let (suite, ended) = collected?;
+    if let (Ended::Failed { code, .. }, false) = (ended, args.no_check) {
+        return Err(format!("the command failed (exit code {code})").into());
+    }
+    let is_concerned = |reproduction: &&Reproduction| {
+        let mut conflicts = observation
+            .conflicts
+            .iter()
+            .filter(|one| proposal::is_fixable(one));
+        let has = |conflict: &Conflict| {
+            let resource = conflict.resource.as_ref();
+            resource.is_some_and(|resource| reproduction.is_race_on(resource))
+        };
+        conflicts.any(has)
+    };
+    let mut failures: Vec<&Reproduction> = observation.reproductions.iter().filter(is_concerned).collect();
+    // Those that need few runs must not wait for those that need too many.
+    failures.sort_by_key(|failure| failure.with.runs_to_refute());
+    let repeater = Repeater {
+        runner: SceneRunner::new(&launch, &suite, interruption).deadline(now() + args.time_budget),
+        paused: PausedRuns::new(&launch, &suite, interruption, args.time_budget),
+        suite: &suite,
+    };
+    let mut proofs = Vec::new();
+    for failure in failures {
+        let (after, outcome) = repeater.repeat(failure);
+        let mut proof = Proof::of(failure, after, outcome);
+        proof.rerun = repeater.words(failure);
+        if interruption.is_requested() {
+            return Err("the runs were interrupted".into());
+        }
+        proofs.push(proof);
+    }
+    Ok(proofs)
+}
+
+/// Takes the changes back because the command failed with them.
+fn reverted_for(
+    args: &FixArgs,
+    fixed: &Fixed,
+    applied: &Applied<'_>,
+    failure: Box<dyn Error>,
+    interruption: &Interruption,
+) -> ApplyError {
+    let left = applied.revert();
+    let fails_without = left.is_empty() && !interruption.is_requested() && {
+        let launch = Launch::new(&fixed.root, LaunchSettings::only_starts());
+        let ended = launch.map(|launch| collect_and_end(&launch, &args.command));
+        applied.restore_locks();
+        !matches!(ended, Ok(Ok((_, Ended::Passed))))
+    };
+    ApplyError::Reverted {
+        check: "with them,".to_owned(),
+        error: Some(failure.to_string()),
+        fails_without,
+        left,
+    }
+}
+
+/// Repeats failures within the time budget.
+struct Repeater<'a> {
+    runner: SceneRunner<'a>,
+    paused: PausedRuns<'a>,
+    suite: &'a SuitePrograms,
+}
+
+impl Repeater<'_> {
+    /// Repeats a scene until its failure would have shown.
+    fn repeat(&self, failure: &Reproduction) -> (FailureRate, ProofOutcome) {
+        let mut rate = FailureRate::default();
+        let outcome = match self.try_repeat(failure, &mut rate) {
+            _ if rate.failed > 0 => ProofOutcome::StillFails,
+            Ok(()) => ProofOutcome::Fixed,
+            Err(why) => ProofOutcome::NotProven { why },
+        };
+        (rate, outcome)
+    }
+
+    /// Returns the scene of a failure with the tests of this suite, and the test that failed.
+    fn scene(&self, failure: &Reproduction) -> Result<(Scene, TestId), String> {
+        let missing = |test: &TestId| format!("the command does not run {test}");
+        let find = |test: &TestId| self.suite.find(test).ok_or_else(|| missing(test));
+        let scene = Scene {
+            tests: failure.scene.tests.iter().map(find).collect::<Result<_, _>>()?,
+            ..failure.scene.clone()
+        };
+        Ok((scene, find(&failure.test)?))
+    }
+
+    /// Returns the words of `rerun` for the scene of a failure; none if it needs pauses.
+    fn words(&self, failure: &Reproduction) -> Vec<String> {
+        match self.scene(failure) {
+            Ok((scene, judged)) if failure.paused.is_none() => {
+                rerun_words(&scene, &judged, &self.suite.tests())
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn try_repeat(&self, failure: &Reproduction, rate: &mut FailureRate) -> Result<(), String> {
+        let (scene, judged) = self.scene(failure)?;
+        let needed = failure
+            .with
+            .runs_to_refute()
+            .ok_or("its failure was never measured")?;
+        while rate.runs < needed {
+            let (outcome, why) = match &failure.paused {
+                Some(paused) => (self.paused.run(&scene.tests, &judged, paused), None),
+                None => {
+                    let result = self.runner.run(&scene);
+                    let outcome = result.as_ref().map(|result| match result.void {
+                        Some(_) => Outcome::Unknown,
+                        None => result.outcome(&judged),
+                    });
+                    (outcome, result.and_then(|result| result.void))
+                }
+            };
+            match outcome {
+                Some(Outcome::Passed) => rate.add(false),
+                Some(Outcome::Failed) => rate.add(true),
+                Some(Outcome::Unknown) => {
+                    return Err(why.unwrap_or_else(|| "a run came to no result".to_owned()));
+                }
+                None => {
+                    return Err(format!("{} of {needed} runs fit into the time budget", rate.runs));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "the proof has a budget of time")]
+    Instant::now()
+}

@@ -1,0 +1,358 @@
+//! `fix --apply` on real suites: what failed is repeated with the changes.
+
+use crate::observe::package::Package;
+use crate::recording::Told;
+use serde_json::Value;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+const CARGO: [&str; 3] = ["cargo", "test", "--offline"];
+const NEXTEST: [&str; 5] = ["cargo", "nextest", "run", "--offline", "--no-fail-fast"];
+
+/// Two tests on one file, and one that does not use it.
+const TILL: &str = "\
+use std::fs;
+
+const TOTAL: &str = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/total\");
+
+fn count(name: &str, file: &str) {
+    // Shows that a scene goes on, and does not end by itself.
+    if let Some(fifo) = std::env::var_os(\"TILL_FIFO\") {
+        fs::write(fifo, \"\").unwrap();
+        loop {
+            std::thread::park();
+        }
+    }
+    fs::write(file, name).unwrap();
+    assert_eq!(fs::read_to_string(file).unwrap(), name);
+}
+
+#[test]
+fn monday() {
+    count(\"monday\", TOTAL);
+}
+
+#[test]
+fn tuesday() {
+    count(\"tuesday\", TOTAL);
+}
+
+#[test]
+fn holiday() {}
+";
+
+/// Two more tests on another file.
+const STOCK: &str = "
+const STOCK: &str = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/stock\");
+
+#[test]
+fn apples() {
+    count(\"apples\", STOCK);
+}
+
+#[test]
+fn pears() {
+    count(\"pears\", STOCK);
+}
+";
+
+/// An attribute of the right name that keeps nothing apart.
+const IDENTITY: &str = "\
+use proc_macro::TokenStream;
+#[proc_macro_attribute]
+pub fn serial(_: TokenStream, item: TokenStream) -> TokenStream { item }
+";
+
+/// The suite with a crate in place of cofferdam.
+fn with_stand_in(package: Package, library: &str) -> Package {
+    package.write(
+        "library/Cargo.toml",
+        "[package]\nname = \"cofferdam\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[features]\nserial = []\n\n[lib]\nproc-macro = true\n",
+    );
+    package.write("library/src/lib.rs", library);
+    let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
+    let dependency = "[dev-dependencies]\ncofferdam = { path = \"library\" }\n";
+    package.write("Cargo.toml", &format!("{manifest}{dependency}"));
+    package
+}
+
+fn run(package: &Package, words: &[&str], command: &[&str]) -> Told {
+    package.cofferdam(words, command).output().unwrap().into()
+}
+
+fn fix(package: &Package, options: &[&str], command: &[&str]) -> Told {
+    let words = [&["fix", "--apply", "--allow-no-vcs"], options].concat();
+    run(package, &words, command)
+}
+
+fn suite(package: &Package) -> String {
+    fs::read_to_string(package.path().join("tests/till.rs")).unwrap()
+}
+
+fn observation(package: &Package) -> PathBuf {
+    package.built().join("cofferdam/observed/last.json")
+}
+
+fn read(package: &Package) -> Value {
+    serde_json::from_str(&fs::read_to_string(observation(package)).unwrap()).unwrap()
+}
+
+/// Observes the suite until the two tests are shown to fail beside each other.
+fn reproduce(package: &Package, command: &[&str], files: usize) -> Value {
+    let told = run(package, &["observe", "--confirm", "--time-budget", "1h"], command);
+    let observation = read(package);
+    let reproductions = observation["reproductions"].as_array().unwrap();
+    assert_eq!(reproductions.len(), files, "{}{}", told.out, told.err);
+    assert_eq!(reproductions[0]["class"], "race");
+    observation
+}
+
+#[test]
+fn what_ends_a_failure_is_kept_and_what_does_not_is_taken_back() {
+    let package = Package::with_library("till", &[TILL, STOCK].concat());
+    // A secret in the command is written nowhere.
+    let command = [&CARGO[..], &["--", "--skip", "s3cret"]].concat();
+    let mut observed = reproduce(&package, &command, 2);
+    let text = observed.to_string();
+    assert!(!text.contains("s3cret") && !text.contains("--offline"), "{text}");
+    // The key of the other file goes to a wrong test.
+    let conflicts = observed["conflicts"].as_array_mut().unwrap();
+    let is_stock = |conflict: &&mut Value| conflict["resource"]["name"].as_str().unwrap().ends_with("stock");
+    let tests = conflicts.iter_mut().find(is_stock).unwrap()["tests"]
+        .as_array_mut()
+        .unwrap();
+    tests.iter_mut().find(|test| test["name"] == "pears").unwrap()["name"] = "holiday".into();
+    fs::write(observation(&package), observed.to_string()).unwrap();
+
+    let told = fix(&package, &[], &command);
+    let line = |begin: &str| {
+        let mut lines = told.out.lines().filter(|line| line.starts_with(begin));
+        lines
+            .next()
+            .unwrap_or_else(|| panic!("{begin}: {}{}", told.out, told.err))
+    };
+    let fixed = line("fixed: file met/total: 0 of ");
+    assert!(
+        fixed.contains("day fail, before ") && !fixed.contains("kept"),
+        "{fixed}"
+    );
+    let wrong = line("not fixed: file met/stock: ");
+    assert!(wrong.ends_with("; no change for it was kept"), "{wrong}");
+    assert!(
+        told.out.ends_with("; written; what was not kept is left\n"),
+        "{}",
+        told.out
+    );
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let suite = suite(&package);
+    assert_eq!(suite.matches("#[serial(total)]").count(), 2, "{suite}");
+    assert_eq!(suite.matches("#[serial").count(), 2, "{suite}");
+}
+
+#[test]
+fn a_change_that_does_not_help_or_is_not_proven_is_taken_back() {
+    let package = with_stand_in(Package::new("till", TILL), IDENTITY);
+    let observed = reproduce(&package, &CARGO, 1);
+    let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
+    let is_untouched = |told: &Told| {
+        assert_eq!(suite(&package), TILL, "{}{}", told.out, told.err);
+        assert_eq!(
+            fs::read_to_string(package.path().join("Cargo.toml")).unwrap(),
+            manifest
+        );
+        assert!(
+            told.out.ends_with(
+                "nothing was changed: no change is proven to help against 1 conflict that was seen in 3 tests\n"
+            ),
+            "{}{}",
+            told.out,
+            told.err
+        );
+        assert_eq!(told.code, Some(1));
+    };
+    let told = fix(&package, &["--keep-unproven"], &CARGO);
+    assert!(
+        told.out.contains("\nnot fixed: file met/total: ") || told.out.starts_with("not fixed: "),
+        "{}",
+        told.out
+    );
+    assert!(told.out.contains("day fail, before "), "{}", told.out);
+    is_untouched(&told);
+
+    let told = fix(&package, &["--time-budget", "0s"], &CARGO);
+    assert!(
+        told.out.contains("not proven: file met/total: 0 of 0 runs of "),
+        "{}",
+        told.out
+    );
+    assert!(
+        told.out.contains(" runs fit into the time budget; no change"),
+        "{}",
+        told.out
+    );
+    is_untouched(&told);
+    // The tests of another command.
+    let told = fix(&package, &[], &[&CARGO[..], &["--", "holiday"]].concat());
+    assert!(
+        told.out.contains(": the command does not run till::"),
+        "{}",
+        told.out
+    );
+    is_untouched(&told);
+
+    let mut unknown = observed;
+    unknown["reproductions"] = serde_json::json!([]);
+    fs::write(observation(&package), unknown.to_string()).unwrap();
+    let told = fix(&package, &[], &CARGO);
+    assert!(
+        told.out
+            .contains("not proven: file met/total: no failure was reproduced"),
+        "{}",
+        told.out
+    );
+    is_untouched(&told);
+    let told = fix(&package, &["--keep-unproven"], &CARGO);
+    assert!(
+        told.out.ends_with("; written; not all of it is proven\n"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert_eq!(told.code, Some(0));
+    assert_eq!(suite(&package).matches("#[serial(total)]").count(), 2);
+}
+
+#[test]
+fn changes_with_which_the_command_fails_are_taken_back() {
+    // The feature is there, and the attribute is not.
+    let package = with_stand_in(Package::new("till", TILL), "");
+    reproduce(&package, &CARGO, 1);
+    let told = fix(&package, &[], &CARGO);
+    assert!(
+        told.err
+            .contains("the changes were reverted: with them, the command failed"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert!(!told.err.contains("fails without them"), "{}", told.err);
+    assert_eq!((told.code, suite(&package).as_str()), (Some(3), TILL));
+}
+
+#[test]
+fn a_signal_while_a_scene_runs_takes_the_changes_back() {
+    let package = with_stand_in(Package::new("till", TILL), IDENTITY);
+    reproduce(&package, &CARGO, 1);
+    let fifo = package.path().join("met/fifo");
+    #[expect(clippy::disallowed_methods, reason = "std makes no named pipes")]
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    for signal in ["INT", "TERM"] {
+        let words = ["fix", "--apply", "--allow-no-vcs", "--time-budget", "1h"];
+        let child = package
+            .cofferdam(&words, &CARGO)
+            .env("TILL_FIFO", &fifo)
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        fs::read(&fifo).unwrap();
+        assert!(suite(&package).contains("#[serial(total)]"));
+        #[expect(clippy::disallowed_methods, reason = "a signal as a shell sends it")]
+        let killed = std::process::Command::new("kill")
+            .args(["-s", signal, "--", &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let told: Told = child.wait_with_output().unwrap().into();
+        assert!(
+            told.err
+                .contains("the changes were reverted: with them, the runs were interrupted"),
+            "{}{}",
+            told.out,
+            told.err
+        );
+        assert_eq!((told.code, suite(&package).as_str()), (Some(3), TILL));
+    }
+}
+
+#[test]
+fn a_test_group_is_proven_by_running_its_tests_as_nextest_does() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new("till", TILL);
+    reproduce(&package, &NEXTEST, 1);
+    let told = fix(&package, &[], &NEXTEST);
+    assert!(
+        told.out.contains("fixed: file met/total: 0 of "),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let settings = fs::read_to_string(package.path().join(".config/nextest.toml")).unwrap();
+    assert!(settings.contains("test(=monday)"), "{settings}");
+    // Without the group, the same scene fails.
+    fs::write(package.path().join(".config/nextest.toml"), "").unwrap();
+    let told = fix(&package, &["--with", "cofferdam"], &NEXTEST);
+    assert!(
+        told.err
+            .contains("nothing was written: Cargo.toml does not have cofferdam"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn order_dependence_is_shown_with_its_lines_and_gets_no_lock() {
+    let package = with_stand_in(crate::hunt::office(), IDENTITY);
+    let told = crate::hunt::run(&package, &["hunt"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let text = fs::read_to_string(observation(&package)).unwrap();
+    assert!(!text.contains("--offline"), "{text}");
+    let told = run(&package, &["fix"], &[]);
+    let line = |begin: &str| {
+        let mut lines = told.out.lines().filter(|line| line.starts_with(begin));
+        lines
+            .next()
+            .unwrap_or_else(|| panic!("{begin}: {}{}", told.out, told.err))
+            .to_owned()
+    };
+    let brittle = line("brittle: office::tickets_are_sold_when_the_till_is_open (tests/office.rs:");
+    assert!(
+        brittle.contains(") needs what office::the_till_opens (tests/office.rs:")
+            && brittle.contains(" creates: something that was not observed, such as a static; "),
+        "{brittle}"
+    );
+    let victim = line("victim: office::a_day_pass_costs_ten_euros (tests/office.rs:");
+    assert!(
+        victim.contains(") finds what office::a_day_pass_costs_eleven_dollars (tests/office.rs:")
+            && victim.contains(") leaves behind: env ")
+            && victim.contains(" (changed at "),
+        "{victim}"
+    );
+    assert_eq!(told.code, Some(1));
+
+    // The race gets a key, and the stand-in shows that a scene of a hunt is repeated.
+    let told = crate::hunt::run(&package, &["fix", "--apply", "--allow-no-vcs"], &CARGO);
+    assert!(
+        told.out.contains("\nnot fixed: file "),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    let keys = told.out.lines().filter(|line| line.starts_with("+#[serial"));
+    assert_eq!(
+        (told.code, keys.count()),
+        (Some(1), 0),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    let suite = fs::read_to_string(package.path().join("tests/office.rs")).unwrap();
+    assert!(!suite.contains("#[serial"), "{suite}");
+}

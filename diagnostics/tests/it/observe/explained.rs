@@ -1,0 +1,137 @@
+//! The further runs of tests that failed while they were observed.
+
+use super::package::Package;
+use super::{CARGO, NEXTEST};
+use crate::recording::Told;
+use serde_json::{Value, json};
+
+const EXPLAINING: &str = include_str!("suites/explaining.rs");
+
+/// Tests run one after the other, in the order of their names.
+const IN_ORDER: [&str; 5] = ["cargo", "test", "--offline", "--", "--test-threads=1"];
+
+fn observed(package: &Package, options: &[&str], command: &[&str], variable: Option<(&str, &str)>) -> Told {
+    let mut observe = package.command(options, command);
+    observe.envs(variable).output().unwrap().into()
+}
+
+fn report(told: &Told) -> Value {
+    let line = told.out.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}{}", told.out, told.err))
+}
+
+#[test]
+fn each_failed_test_says_how_it_does_alone_and_after_those_before_it() {
+    let package = Package::new("explaining", EXPLAINING);
+    let told = observed(&package, &[], &IN_ORDER, Some(("SECOND", "1")));
+    for line in [
+        "failed: b_is_closed_at_first (explaining): passes alone, fails after the tests before it",
+        "failed: c_fails (explaining): fails alone too",
+        "failed: e_passes_the_second_time (explaining): passes alone and after the tests before it",
+        "  hunt: cargo cofferdam hunt b_is_closed_at_first c_fails e_passes_the_second_time -- cargo test --offline -- \
+         '--test-threads=1'",
+    ] {
+        assert!(
+            told.out.lines().any(|printed| printed == line),
+            "{line}: {}",
+            told.out
+        );
+    }
+}
+
+#[test]
+fn the_further_runs_are_in_json_and_the_command_is_not() {
+    let package = Package::new("explaining", EXPLAINING);
+    let options = ["--format", "json", "--output", "report"];
+    let told = observed(&package, &options, &IN_ORDER, None);
+    assert!(told.out.contains("hunt: cargo cofferdam hunt "), "{}", told.out);
+    let text = std::fs::read_to_string(package.path().join("report")).unwrap();
+    assert!(!text.contains("cofferdam hunt"), "{text}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let test = |name: &str, failed: u32, after: &str| {
+        json!({"test": name, "binary": "explaining", "alone": {"failed": failed, "runs": 3}, "after_preceding": after,
+               "not_examined": null})
+    };
+    assert_eq!(
+        report["observed"]["failed"],
+        json!([
+            test("b_is_closed_at_first", 0, "failed"),
+            test("c_fails", 3, "failed")
+        ])
+    );
+    let options = ["--output", "report"];
+    observed(&package, &options, &IN_ORDER, None);
+    let text = std::fs::read_to_string(package.path().join("report")).unwrap();
+    assert!(
+        text.contains("failed: c_fails") && !text.contains("cofferdam hunt"),
+        "{text}"
+    );
+}
+
+#[test]
+fn without_further_runs_failed_tests_are_only_named() {
+    let package = Package::new("explaining", EXPLAINING);
+    let told = observed(&package, &["--no-explain"], &IN_ORDER, None);
+    let named = "failed: c_fails (explaining)";
+    assert!(told.out.lines().any(|line| line == named), "{}", told.out);
+    let told = observed(&package, &["--no-explain", "--format", "json"], &IN_ORDER, None);
+    assert_eq!(report(&told)["observed"]["failed"][0]["alone"], Value::Null);
+}
+
+#[test]
+fn a_test_that_ends_its_program_is_named_and_examined() {
+    let package = Package::new("explaining", EXPLAINING);
+    for ends in ["abort", "exit"] {
+        let told = observed(&package, &[], &IN_ORDER, Some(("ENDS", ends)));
+        let line = "unfinished: d_ends_the_process (explaining): fails alone too";
+        assert!(
+            told.out.lines().any(|printed| printed == line),
+            "{ends}: {}",
+            told.out
+        );
+    }
+}
+
+#[test]
+fn under_nextest_a_failed_test_is_examined_with_a_process_for_each() {
+    if !crate::suites::has_nextest() {
+        return;
+    }
+    let package = Package::new("explaining", EXPLAINING);
+    let told = observed(&package, &[], &NEXTEST, None);
+    let line = "failed: c_fails (explaining::explaining): fails alone too";
+    assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+}
+
+#[test]
+fn a_failed_documentation_test_is_named_with_the_reason_why_it_is_not_examined() {
+    let package = Package::new("explaining", "");
+    package.write(
+        "src/lib.rs",
+        "//! ```\n//! panic!();\n//! ```\n//! ```\n//! ```\n",
+    );
+    let told = observed(&package, &[], &CARGO, None);
+    let line = "failed: src/lib.rs - (line 1) (rust_out): not examined: a documentation test: it cannot be started again";
+    assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+    let line = "  hunt: cargo cofferdam hunt -- cargo test --offline";
+    assert!(told.out.lines().any(|printed| printed == line), "{}", told.out);
+}
+
+#[test]
+fn a_test_command_that_fails_while_it_is_recorded_leads_to_the_hunt() {
+    let package = Package::new("explaining", EXPLAINING);
+    let hunt = "; `cargo cofferdam hunt -- cargo test --offline -- '--test-threads=1'` looks for the reason";
+    for (options, command, has_hunt) in [
+        (&["run", "--no-records", "pass"][..], &IN_ORDER[..], true),
+        (
+            &["run", "--no-records", "pass", "--format", "json"],
+            &IN_ORDER,
+            false,
+        ),
+        (&["run"], &["sh", "-c", "exit 7"], false),
+    ] {
+        let told: Told = package.cofferdam(options, command).output().unwrap().into();
+        assert!(told.code != Some(0), "{}", told.err);
+        assert_eq!(told.out.trim_end().ends_with(hunt), has_hunt, "{}", told.out);
+    }
+}
