@@ -59,11 +59,18 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
         }
     }
     if !failing.is_empty() {
-        causes.push(Cause {
+        // What they make fail comes after them.
+        let follows = |cause: &Cause| {
+            let first = &cause.verdicts[0];
+            first.class == Class::Cascade && failing.iter().any(|one| first.culprits.contains(&one.test))
+        };
+        let at = causes.iter().position(follows).unwrap_or(causes.len());
+        let cause = Cause {
             verdicts: failing,
             uses: Vec::new(),
             paths: Vec::new(),
-        });
+        };
+        causes.insert(at, cause);
     }
     causes
 }
@@ -134,6 +141,21 @@ mod tests {
         let causes = causes(&verdicts, &[]);
         let sizes: Vec<usize> = causes.iter().map(|cause| cause.verdicts.len()).collect();
         assert_eq!(sizes, [1, 2]);
+    }
+
+    #[test]
+    fn a_test_that_always_fails_comes_before_those_that_fail_because_of_it() {
+        let verdicts = [
+            verdict("c", Class::Victim, &["d"]),
+            verdict("a", Class::Failing, &[]),
+            verdict("b", Class::Cascade, &["a"]),
+        ];
+        let causes = causes(&verdicts, &[]);
+        let names: Vec<&str> = causes
+            .iter()
+            .map(|cause| cause.verdicts[0].test.name.as_str())
+            .collect();
+        assert_eq!(names, ["c", "a", "b"]);
     }
 
     #[test]
