@@ -2,6 +2,7 @@
 
 use crate::findings::{SharedUse, shared_uses};
 use crate::hunt::{Class, Verdict, grouped};
+use crate::scene::TestId;
 use cofferdam_conflicts::Conflict;
 
 /// Tests that fail for one reason.
@@ -45,11 +46,12 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
         }
     }
     for verdict in of_two_runs {
-        let is_culprit = |cause: &&mut Cause| {
+        let belongs = |cause: &&mut Cause| {
             let mut races = cause.verdicts.iter().filter(|race| is_race(race));
             races.any(|race| race.culprits.contains(&verdict.test))
+                || is_race(&cause.verdicts[0]) && uses_the_same(&verdict.test, &cause.uses, conflicts)
         };
-        match causes.iter_mut().find(is_culprit) {
+        match causes.iter_mut().find(belongs) {
             Some(cause) => cause.verdicts.push(verdict),
             None => causes.push(Cause {
                 verdicts: vec![verdict],
@@ -79,6 +81,20 @@ fn is_race(verdict: &Verdict) -> bool {
     verdict.class == Class::Race
 }
 
+/// Returns whether a test is in the conflict on the one resource of a race.
+fn uses_the_same(test: &TestId, uses: &[SharedUse], conflicts: &[Conflict]) -> bool {
+    let [only] = uses else { return false };
+    let mut on_it = conflicts
+        .iter()
+        .filter(|conflict| conflict.resource.as_ref() == Some(&only.resource));
+    on_it.any(|conflict| {
+        conflict
+            .tests
+            .iter()
+            .any(|one| test.is_named(&one.binary, one.name()))
+    })
+}
+
 fn is_same(some: &[SharedUse], others: &[SharedUse]) -> bool {
     matches!((some, others), ([one], [other]) if one.resource == other.resource)
 }
@@ -94,7 +110,7 @@ fn is_mutual(verdicts: &[Verdict], other: &Verdict) -> bool {
 mod tests {
     use super::*;
     use crate::rates::FailureRate;
-    use crate::scene::{Arrangement, Scene, TestId};
+    use crate::scene::{Arrangement, Scene};
 
     fn verdict(name: &str, class: Class, culprits: &[&str]) -> Verdict {
         let test = |name: &str| TestId {

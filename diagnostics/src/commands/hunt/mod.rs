@@ -20,6 +20,7 @@ use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
 use crate::rates::FailureRate;
 use crate::scene::{Outcome, TestId};
 use budgeted_scenes::BudgetedScenes;
+use cofferdam_conflicts::{Conflict, Grade};
 pub(crate) use grouped_causes::Cause;
 use grouped_causes::causes;
 use hunt_record::{HuntRecord, Origin};
@@ -61,6 +62,8 @@ pub(crate) struct Hunted {
     /// The causes, each with the tests that it makes fail.
     pub(crate) causes: Vec<Cause>,
     pub(crate) seed: u64,
+    /// The number of resources that tests were seen to use at one time, with pauses, without a failure.
+    pub(crate) unguarded: usize,
     /// Files that the hunt left in the packages.
     pub(crate) left: Vec<PathBuf>,
     pub(crate) is_interrupted: bool,
@@ -180,6 +183,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
     let mut reproductions = Vec::new();
+    let mut unguarded = 0;
     if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
         see(HuntEvent::Pausing {
             resources: conflicts.len(),
@@ -190,6 +194,8 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         };
         let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
+        let is_unguarded = |conflict: &&Conflict| conflict.grade == Some(Grade::Unguarded);
+        unguarded = conflicts.iter().filter(is_unguarded).count();
         reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
     let mut causes = causes(&report.verdicts, &kept.conflicts);
@@ -211,6 +217,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         causes,
         report,
         seed: origin.seed,
+        unguarded,
         left: snapshot.new_files(),
         is_interrupted: interruption.is_requested(),
     })
