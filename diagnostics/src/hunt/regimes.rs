@@ -243,6 +243,8 @@ impl RegimeTable {
         };
         let mut outcomes = vec![Outcome::Unknown; runs.tests()];
         let mut all_ran = Ok(());
+        // The reason that no test has a result, if none has one.
+        let mut void = None;
         let mut together = together;
         for round in 1..=SOLO_RUNS {
             // A test that passed once is run further by itself.
@@ -255,6 +257,7 @@ impl RegimeTable {
             match runs.run(&Setup::new(together.clone(), Arrangement::Alone)) {
                 Ok(result) => {
                     let run = RegimeRun::new(runs, Regime::Alone, None, &result);
+                    void = void.or(result.void);
                     for test in &together {
                         outcomes[*test] = run.outcomes[*test];
                     }
@@ -293,9 +296,9 @@ impl RegimeTable {
         let run = RegimeRun {
             regime: Regime::Alone,
             order: None,
+            void: void.filter(|_| outcomes.iter().all(|outcome| *outcome == Outcome::Unknown)),
             outcomes,
             poisoned: HashSet::new(),
-            void: None,
         };
         self.enter(runs, vec![run]);
         all_ran
