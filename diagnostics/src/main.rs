@@ -191,6 +191,10 @@ fn refused_or_failed(error: &(dyn Error + 'static)) -> u8 {
         }
         None => {
             report::complain(error);
+            #[cfg(has_observer)]
+            if error.is::<commands::Interrupted>() {
+                return exit_code::INTERRUPTED;
+            }
             exit_code::UNKNOWN
         }
     }

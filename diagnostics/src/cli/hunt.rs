@@ -15,7 +15,7 @@ pub(super) const HUNT_EXAMPLES: &str = "Examples:
   cargo cofferdam hunt --resume -- cargo test
 
 The suite runs as it is, then its tests run forward, reversed, in parallel, with busy processors, a second time, and as two \
-copies at once. A test that does not always have the same result is examined further.
+copies at once. A test that failed in some of these runs but not in all is examined further.
 Exit codes: 0 stable in every regime that ran, 1 an unstable or failing test was found, 2 wrong usage, 3 no verdict, 130 after \
 Ctrl-C.";
 
@@ -26,7 +26,7 @@ pub(super) const RERUN_EXAMPLES: &str = "Examples:
   cargo cofferdam rerun shop::api::total --alone --load 4 --times 100 -- cargo nextest run
 
 A test is named in full, by the end of its path, or after its program (`shop::total`).
-Exit codes: 0 the tests passed each time, 1 one failed, 2 wrong usage (a name fits no test, or several), 3 it could not be told, \
+Exit codes: 0 the tests passed each time, 1 one failed, 2 wrong usage (a name fits no test, or several), 3 no result, \
 130 after Ctrl-C.";
 
 #[derive(Debug, Args)]

@@ -64,6 +64,21 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// A signal came before there was anything to report.
+#[cfg(has_observer)]
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+#[cfg(has_observer)]
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted before any test was examined")
+    }
+}
+
+#[cfg(has_observer)]
+impl std::error::Error for Interrupted {}
+
 /// Runs a command to its end with additional variables and the streams of this process.
 #[cfg(has_observer)]
 fn run_in_foreground(

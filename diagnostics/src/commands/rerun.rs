@@ -60,7 +60,8 @@ impl Reran {
 /// Runs the scene, and calls `see` after each run.
 pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Reran, Box<dyn Error>> {
     let launch = Launch::new(&here::working_dir(), LaunchSettings::only_starts())?;
-    let suite = collect(&launch, &args.command)?;
+    let interruption = Interruption::begin();
+    let suite = collect(&launch, &args.command, &interruption)?;
     let all = suite.tests();
     let tests = choose_all(&args.tests, &all)?;
     let mut in_scene = choose_all(&args.order, &all)?;
@@ -82,7 +83,6 @@ pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Rer
         twice: args.twice,
         empty_temp: args.empty_temp,
     };
-    let interruption = Interruption::begin();
     let runner = SceneRunner::new(&launch, &suite, &interruption);
     let mut reran = Reran {
         tests,

@@ -32,6 +32,16 @@ fn human(out: &mut dyn Write, hunted: &Hunted) -> io::Result<()> {
     for cause in &hunted.causes {
         paragraph(out, cause, hunted)?;
     }
+    let is_stable = |test: &&TestId| {
+        hunted
+            .report
+            .verdicts
+            .iter()
+            .all(|verdict| verdict.test != **test)
+    };
+    for test in hunted.given.iter().filter(is_stable) {
+        writeln!(out, "stable: {} failed in no run", plain(&test.to_string()))?;
+    }
     for (program, why) in &hunted.left_out {
         writeln!(out, "{YELLOW}left out:{YELLOW:#} {}: {why}", plain(program))?;
     }
@@ -218,8 +228,13 @@ fn rerun(verdict: &Verdict, hunted: &Hunted) -> Option<String> {
         return None;
     }
     let mut words = rerun_words(&verdict.scene, &verdict.test, &hunted.tests);
-    if verdict.paused.is_some() {
-        words.extend(["--times", "100"].map(str::to_owned));
+    let times = match verdict.class {
+        // So often it fails at least once, most likely.
+        Class::Own => verdict.without.runs_to_refute(),
+        _ => verdict.paused.as_ref().map(|_| 100),
+    };
+    if let Some(times) = times {
+        words.extend(["--times".to_owned(), times.to_string()]);
     }
     rerun_command(&words, &hunted.command)
 }
@@ -499,6 +514,7 @@ mod tests {
             command_runs: rate_of(0, 1),
             doc_tests: 0,
             unguarded: 0,
+            given: Vec::new(),
             report: HuntReport {
                 regimes: Vec::new(),
                 verdicts: vec![verdict],

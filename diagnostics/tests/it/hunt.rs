@@ -249,8 +249,12 @@ fn the_failed_tests_of_a_junit_report_are_examined() {
     assert!(causes.contains(&victim), "{causes:#?}");
     package.write("junit.xml", "<html/>");
     let told = run(&package, &words, &CARGO);
-    assert_eq!(told.code, Some(3), "{}{}", told.out, told.err);
-    assert!(told.err.contains("junit.xml is no JUnit report"), "{}", told.err);
+    assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
+    assert!(
+        told.err.contains("junit.xml is not a JUnit report"),
+        "{}",
+        told.err
+    );
 }
 
 #[test]
@@ -581,6 +585,51 @@ fn a_test_that_hangs_after_another_is_a_victim() {
     assert_eq!(
         causes(&report(&told)),
         ["victim: a_hangs < c_sets through "],
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn a_signal_during_the_command_s_own_run_ends_the_hunt_and_blames_no_test() {
+    let suite = "#[test] fn waits() {\nprintln!(\"began\");\nstd::thread::sleep(std::time::Duration::from_secs(2));\n}\n";
+    let package = Package::new("waits", suite);
+    let command = [&CARGO[..], &["--", "--nocapture"]].concat();
+    let mut hunt = package.cofferdam(&["hunt"], &command);
+    let mut hunt = hunt
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(hunt.stdout.take().unwrap()).lines();
+    assert!(out.any(|line| line.unwrap().contains("began")));
+    let pid = rustix::process::Pid::from_child(&hunt);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let told: Told = hunt.wait_with_output().unwrap().into();
+    assert_eq!(told.code, Some(130), "{}", told.err);
+    assert!(
+        told.err.contains("interrupted before any test was examined"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn a_named_test_that_is_stable_is_mentioned_and_a_misspelt_one_is_suggested() {
+    let package = office();
+    let told = run(&package, &["hunt", SETTER], &CARGO);
+    let line = format!("stable: office::{SETTER} failed in no run");
+    assert!(
+        told.out.lines().any(|said| said == line),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    let told = run(&package, &["hunt", "the_til_opens"], &CARGO);
+    assert_eq!(told.code, Some(2), "{}{}", told.out, told.err);
+    assert!(
+        told.err
+            .contains("no test is named `the_til_opens`; similar: office::the_till_opens"),
         "{}",
         told.err
     );

@@ -151,7 +151,7 @@ fn unknown(observation: &Observation, conflicts: usize, is_strict: bool) -> Opti
             observation.command
         ));
     }
-    if observation.command != 0 && conflicts == 0 {
+    if observation.command != 0 && conflicts == 0 && observation.reproductions.is_empty() {
         return Some(format!(
             "the observed command failed (exit code {}), and no cause was found",
             observation.command

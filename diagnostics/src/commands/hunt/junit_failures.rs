@@ -1,7 +1,6 @@
 //! The failed tests in a JUnit report, as nextest and other runners write it.
 
 use roxmltree::{Document, Node};
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 
@@ -10,10 +9,10 @@ use std::path::Path;
 /// # Errors
 ///
 /// The file cannot be read, or it is no JUnit report.
-pub(super) fn read(path: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+pub(super) fn read(path: &Path) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(path)
         .map_err(|error| format!("could not read the JUnit report {}: {error}", path.display()))?;
-    parse(&text).map_err(|why| format!("{} is no JUnit report: {why}", path.display()).into())
+    parse(&text).map_err(|why| format!("{} is not a JUnit report (XML): {why}", path.display()))
 }
 
 fn parse(text: &str) -> Result<Vec<String>, String> {

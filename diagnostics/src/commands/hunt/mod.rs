@@ -10,7 +10,7 @@ mod repeated_command;
 mod reproductions;
 
 use super::suite::{choose_all, collect};
-use super::{here, observe, recordings, run_in_foreground};
+use super::{Interrupted, Refused, here, observe, recordings, run_in_foreground};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
 use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
@@ -62,6 +62,8 @@ pub(crate) struct Hunted {
     /// The causes, each with the tests that it makes fail.
     pub(crate) causes: Vec<Cause>,
     pub(crate) seed: u64,
+    /// The tests to start from, if some were named.
+    pub(crate) given: Vec<TestId>,
     /// The number of resources that tests were seen to use at one time, with pauses, without a failure.
     pub(crate) unguarded: usize,
     /// Files that the hunt left in the packages.
@@ -107,16 +109,30 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
     let mut names = args.tests.clone();
     if let Some(report) = &args.failed_in {
-        let failed = junit_failures::read(report)?;
+        let failed = junit_failures::read(report).map_err(|error| Refused::new(&error))?;
         if failed.is_empty() {
-            return Err(format!("no test failed in {}", report.display()).into());
+            return Err(Refused::new(&format!("no test failed in {}", report.display())).into());
         }
         names.extend(failed);
     }
     let launch = Launch::new(&dir, LaunchSettings::only_starts())?;
-    let suite = collect(&launch, &args.command)?;
+    let interruption = Interruption::begin();
+    let suite = collect(&launch, &args.command, &interruption)?;
     let tests = suite.tests();
     let given = choose_all(&names, &tests)?;
+    let seed = args.seed.unwrap_or_else(random_seed);
+    let origin = Origin::new(
+        digest(&args.command),
+        tests.clone(),
+        given.clone(),
+        seed,
+        args.alone,
+    );
+    let (record, origin) = if args.resume {
+        HuntRecord::resume(&base, &origin, args.seed.is_none())?
+    } else {
+        (HuntRecord::begin(&base, &origin), origin)
+    };
     let snapshot = FileSnapshot::take(suite.dirs());
 
     let settings = LaunchSettings {
@@ -135,6 +151,10 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let begun = now();
     let deadline = |lasted: Duration| begun + lasted + args.time_budget;
     let ended = run_in_foreground(&args.command, variables)?;
+    if interruption.is_requested() {
+        // The signal may have reached the tests, too.
+        return Err(Interrupted.into());
+    }
     let lasted = begun.elapsed();
     let session = recordings::new_name();
     let mut observed = observed_command.end(&session, &base, true);
@@ -151,20 +171,6 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     // `fix` reads it. Without it, the report is the same.
     let _ = kept.write(&base);
 
-    let interruption = Interruption::begin();
-    let seed = args.seed.unwrap_or_else(random_seed);
-    let origin = Origin::new(
-        digest(&args.command),
-        tests.clone(),
-        given.clone(),
-        seed,
-        args.alone,
-    );
-    let (record, origin) = if args.resume {
-        HuntRecord::resume(&base, &origin, args.seed.is_none())?
-    } else {
-        (HuntRecord::begin(&base, &origin), origin)
-    };
     let runner = SceneRunner::new(&launch, &suite, &interruption)
         .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
         .deadline(deadline);
@@ -173,7 +179,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let is_quick = lasted.saturating_mul(tests.len() as u32) <= args.time_budget / ALONE_SHARE;
     let options = HuntOptions {
         alone_for_all: args.alone || given.is_empty() && is_quick,
-        given,
+        given: given.clone(),
         seed: origin.seed,
         cores: processors(),
     };
@@ -183,7 +189,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
     let mut reproductions = Vec::new();
-    let mut unguarded = 0;
+    let mut unguarded = Vec::new();
     if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
         see(HuntEvent::Pausing {
             resources: conflicts.len(),
@@ -195,15 +201,29 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
         let is_unguarded = |conflict: &&Conflict| conflict.grade == Some(Grade::Unguarded);
-        unguarded = conflicts.iter().filter(is_unguarded).count();
+        if interruption.is_requested() {
+            let what = "tests together, with pauses at what they share";
+            report.untried.push(what.to_owned());
+        } else {
+            unguarded.extend(
+                conflicts
+                    .iter()
+                    .filter(is_unguarded)
+                    .filter_map(|one| one.resource.clone()),
+            );
+        }
         reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
     let mut causes = causes(&report.verdicts, &kept.conflicts);
     for cause in &mut causes {
-        if cause.verdicts[0].class == Class::Leftover {
+        if matches!(cause.verdicts[0].class, Class::Leftover | Class::TwoRuns) {
             cause.paths = leftovers_in_temp::used_paths(&cause.verdicts[0].test, &observed.accesses);
         }
     }
+    unguarded.retain(|resource| {
+        let mut uses = causes.iter().flat_map(|cause| &cause.uses);
+        !uses.any(|used| used.resource == *resource)
+    });
     reproductions.extend(causes.iter().flat_map(reproductions::of));
     kept.reproductions = reproductions;
     let _ = kept.write(&base);
@@ -217,7 +237,8 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         causes,
         report,
         seed: origin.seed,
-        unguarded,
+        unguarded: unguarded.len(),
+        given,
         left: snapshot.new_files(),
         is_interrupted: interruption.is_requested(),
     })

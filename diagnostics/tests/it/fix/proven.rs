@@ -336,10 +336,10 @@ fn order_dependence_is_shown_with_its_lines_and_gets_no_lock() {
     );
     assert_eq!(told.code, Some(1));
 
-    // The race gets a key, and the stand-in shows that a scene of a hunt is repeated.
+    // If the hunt found the race, which is chance, its scene is repeated with the stand-in, which does not help.
     let told = crate::hunt::run(&package, &["fix", "--apply", "--allow-no-vcs"], &CARGO);
     assert!(
-        told.out.contains("\nnot fixed: file "),
+        told.out.contains("\nnot fixed: file ") || told.out.contains("\nnot proven: file "),
         "{}{}",
         told.out,
         told.err
