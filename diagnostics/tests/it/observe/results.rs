@@ -11,7 +11,10 @@ fn failed(package: &Package, command: &[&str], variables: &[(&str, &str)]) -> Ve
     let mut observe = package.command(&["--no-explain", "--format", "json"], command);
     let output = observe.envs(variables.iter().copied()).output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
-    let report: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    // A program that broke off has left its last line open.
+    let line = out.lines().last().unwrap();
+    let (_, report) = line.split_at(line.find("{\"version\"").unwrap());
+    let report: serde_json::Value = serde_json::from_str(report).unwrap();
     assert_eq!(report["account"]["lost"], serde_json::json!([]), "{report}");
     let failed = report["observed"]["failed"].as_array().unwrap();
     failed
