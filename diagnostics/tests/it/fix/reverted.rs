@@ -52,7 +52,8 @@ const WAITING_BUILD: &str =
 fn changes_are_reverted_if_a_signal_ends_the_check() {
     use std::os::unix::process::CommandExt as _;
     let text = "#[test]\nfn opens() {}\n#[test]\nfn closes() {}\n";
-    for (signal, to_group) in [("INT", true), ("TERM", false)] {
+    // Ctrl-C may be ignored where this runs, as in the background of a script.
+    for to_group in [true, false] {
         let scratch = with_attributes(text);
         scratch.write("build.rs", WAITING_BUILD);
         let [begun, end] = ["begun", "end"].map(|name| scratch.path().join(name));
@@ -81,7 +82,7 @@ fn changes_are_reverted_if_a_signal_ends_the_check() {
         let sign = if to_group { "-" } else { "" };
         #[expect(clippy::disallowed_methods, reason = "a signal as a shell sends it")]
         let killed = std::process::Command::new("kill")
-            .args(["-s", signal, "--", &format!("{sign}{}", child.id())])
+            .args(["-s", "TERM", "--", &format!("{sign}{}", child.id())])
             .status()
             .unwrap();
         assert!(killed.success());
