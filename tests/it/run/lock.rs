@@ -91,7 +91,7 @@ fn a_lock_that_times_out_names_its_holder() {
         #[expect(clippy::disallowed_methods, reason = "the message names this process")]
         let holder = format!("pid {}", std::process::id());
         assert!(
-            error.contains("what_is_not_free_in_time") && error.contains(&holder),
+            error.contains("a_lock_that_times_out_names_its_holder") && error.contains(&holder),
             "{error}"
         );
     }
