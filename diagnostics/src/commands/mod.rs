@@ -64,6 +64,25 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// Runs a command to its end under observation, with the streams of this process. `base` is the directory of cofferdam's own
+/// files, in case the suite uses the library.
+#[cfg(has_observer)]
+fn run_observed(
+    observed: &crate::observe::ObservedCommand,
+    command: &[std::ffi::OsString],
+    base: &std::path::Path,
+) -> Result<Ended, Box<dyn std::error::Error>> {
+    let variables = observed.variables().into_iter();
+    let variables = variables.map(|(name, value)| (name.into(), value));
+    let base = ("COFFERDAM_DIR".into(), base.into());
+    run_in_foreground(command, variables.chain([base]).collect())
+}
+
+#[cfg(has_observer)]
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
 /// A signal came before there was anything to report.
 #[cfg(has_observer)]
 #[derive(Debug)]

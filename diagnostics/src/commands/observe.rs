@@ -11,12 +11,11 @@ pub(crate) fn observe(
     see: &(dyn Fn(crate::observe::confirm::ConfirmEvent<'_>) + Sync),
 ) -> Result<Outcome, Box<dyn Error>> {
     use super::baseline_check::BaselineCheck;
-    use super::{Findings, failed_tests, here, recordings, test_command};
+    use super::{Findings, failed_tests, here, processors, recordings, test_command};
     use crate::observe::confirm::ConfirmOptions;
     use crate::observe::launch::LaunchSettings;
     use crate::observe::{Interruption, ObservedCommand};
     use cofferdam_conflicts::{Conflict, Grade};
-    use std::ffi::OsString;
     use std::num::NonZeroUsize;
 
     let dir = here::working_dir();
@@ -33,14 +32,7 @@ pub(crate) fn observe(
         write_accesses(file, "")?;
     }
     let observation = ObservedCommand::begin(&dir, settings)?;
-    let mut variables: Vec<(OsString, OsString)> = observation
-        .variables()
-        .into_iter()
-        .map(|(name, value)| (name.into(), value))
-        .collect();
-    // The directory of cofferdam's own files, in case the suite uses the library.
-    variables.push(("COFFERDAM_DIR".into(), base.clone().into()));
-    let ended = super::run_in_foreground(&args.command, variables)?;
+    let ended = super::run_observed(&observation, &args.command, &base)?;
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
     // A person who interrupts the reruns gets the report of what was run by then.
@@ -173,11 +165,6 @@ fn stopped(stopped: crate::observe::confirm::StoppedRun) -> super::Stopped {
         tests: stopped.tests,
         after: stopped.after,
     }
-}
-
-#[cfg(has_observer)]
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 /// Fails: only Linux on x86_64 with glibc can be observed.

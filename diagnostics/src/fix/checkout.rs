@@ -91,9 +91,9 @@ pub(crate) struct Permissions {
 /// The number of files to name.
 const MAX_NAMED: usize = 5;
 
-/// Checks that files below `root` may be changed.
+/// Checks that files of the checkout that `root` is in may be changed.
 pub(crate) fn may_change(root: &Path, permissions: Permissions) -> Result<(), ApplyError> {
-    match tool::output("git", &["status", "--porcelain", "--", "."], root) {
+    match tool::output("git", &["status", "--porcelain"], root) {
         Err(_) if permissions.no_vcs => Ok(()),
         Err(why) => Err(ApplyError::NoGit(why)),
         Ok(output) => {

@@ -18,9 +18,7 @@ mod runs;
 mod verdict;
 
 pub(crate) use regimes::{Regime, RegimeReport};
-pub(crate) use verdict::Verdict;
-
-pub(crate) use verdict::{Class, grouped};
+pub(crate) use verdict::{Class, Verdict, grouped};
 
 use crate::scene::{Scene, SceneResult, TestId};
 use investigation::Investigation;

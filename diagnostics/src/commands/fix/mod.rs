@@ -113,7 +113,8 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
         proposal,
     };
     fixed.unknown = unknown(&observation, fixed.conflicts, args.strict);
-    if args.apply && !fixed.proposal.changes.is_empty() {
+    let is_empty = fixed.proposal.changes.is_empty() && fixed.proposal.missing_crates.is_empty();
+    if args.apply && !is_empty {
         if args.command.is_empty() {
             let applied = Applied::write(args, &fixed, &sources)?;
             if !args.no_check {

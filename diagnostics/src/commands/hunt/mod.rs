@@ -10,7 +10,7 @@ mod repeated_command;
 mod reproductions;
 
 use super::suite::{choose_all, collect};
-use super::{Interrupted, Refused, here, observe, recordings, run_in_foreground};
+use super::{Interrupted, Refused, here, observe, processors, recordings, run_observed};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
 use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
@@ -142,15 +142,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         only_starts: false,
     };
     let observed_command = ObservedCommand::begin(&dir, settings)?;
-    let mut variables: Vec<(OsString, OsString)> = observed_command
-        .variables()
-        .into_iter()
-        .map(|(name, value)| (name.into(), value))
-        .collect();
-    variables.push(("COFFERDAM_DIR".into(), base.clone().into()));
     let begun = now();
     let deadline = |lasted: Duration| begun + lasted + args.time_budget;
-    let ended = run_in_foreground(&args.command, variables)?;
+    let ended = run_observed(&observed_command, &args.command, &base)?;
     if interruption.is_requested() {
         // The signal may have reached the tests, too.
         return Err(Interrupted.into());
@@ -181,7 +175,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         alone_for_all: args.alone || given.is_empty() && is_quick,
         given: given.clone(),
         seed: origin.seed,
-        cores: processors(),
+        cores: u32::try_from(processors()).unwrap_or(u32::MAX),
     };
     let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
     leftovers_in_temp::enter(&mut report, &mut scenes);
@@ -196,7 +190,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         });
         let options = ConfirmOptions {
             budget,
-            jobs: processors() as usize,
+            jobs: processors(),
         };
         let rerun = observed_command.confirm(&mut conflicts, options, &interruption, &|_| {});
         paused_races::enter(&conflicts, &tests, &mut report);
@@ -254,10 +248,6 @@ fn random_seed() -> u64 {
     use std::hash::BuildHasher as _;
     // Few digits, since people type it.
     std::hash::RandomState::new().hash_one(0) % 1_000_000
-}
-
-fn processors() -> u32 {
-    std::thread::available_parallelism().map_or(1, |number| u32::try_from(number.get()).unwrap_or(1))
 }
 
 fn now() -> Instant {

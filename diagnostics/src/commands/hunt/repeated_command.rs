@@ -1,6 +1,6 @@
 //! The command repeated as it is: the only way in which documentation tests run again.
 
-use crate::commands::run_in_foreground;
+use crate::commands::run_observed;
 use crate::exit_code::Ended;
 use crate::hunt::{Class, Verdict};
 use crate::observe::launch::LaunchSettings;
@@ -73,11 +73,7 @@ impl RepeatedCommand {
                 break;
             }
             let observed_command = ObservedCommand::begin(dir, settings)?;
-            let variables = observed_command.variables().into_iter();
-            let mut variables: Vec<(OsString, OsString)> =
-                variables.map(|(name, value)| (name.into(), value)).collect();
-            variables.push(("COFFERDAM_DIR".into(), base.into()));
-            let ended = run_in_foreground(command, variables)?;
+            let ended = run_observed(&observed_command, command, base)?;
             if matches!(ended, Ended::Failed { signal: Some(_), .. }) {
                 break;
             }

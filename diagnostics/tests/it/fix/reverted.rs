@@ -129,3 +129,14 @@ fn changes_that_compile_stay_and_a_suite_that_never_compiled_is_reported() {
         (Some(3), false)
     );
 }
+
+#[test]
+fn a_change_anywhere_in_the_checkout_keeps_files_from_being_changed() {
+    let text = "#[test]\nfn opens() {}\n#[test]\nfn closes() {}\n";
+    let scratch = with_attributes(text);
+    scratch.write("notes.txt", "mine");
+    let output = scratch.fix(&["--apply"]);
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
+    assert!(output.err.contains("notes.txt"), "{}", output.err);
+    assert_eq!(scratch.read("tests/shop.rs"), text);
+}
