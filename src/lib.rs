@@ -51,7 +51,7 @@
 //! | a server or database, started once for all processes | [`Fixture`] |
 //! | a file, port or name that tests share | [`claim`], or [`Context::claim`] for a service |
 //! | a resource for one test at a time | [`lock()`], [`lock::lock_shared`], [`lock::try_lock`], [`lock::LockOptions`] |
-//! | a test that must not run beside others | `#[serial]`, `#[parallel]`, with the feature `serial` |
+//! | a test that must not run beside others | `#[serial]`, `#[parallel]`, with the feature `macros` |
 //! | a lock of another kind that protects a resource | [`lock::guarded_by`] |
 //! | the state of all caches, or recorded data, in a program | [`diagnostics`], [`mod@format`] |
 //!
@@ -317,7 +317,7 @@ pub mod worker;
 ///
 /// `#[parallel]` is [`lock_shared("serial")`](lock::lock_shared), `#[parallel(db)]` is `lock_shared("db")`; otherwise it is
 /// like [`serial`](macro@serial).
-#[cfg(feature = "serial")]
+#[cfg(feature = "macros")]
 pub use cofferdam_macros::parallel;
 /// Excludes all other tests with the same key: in other threads, processes and concurrent runs of the workspace.
 ///
@@ -342,7 +342,7 @@ pub use cofferdam_macros::parallel;
 /// `#[should_panic]`: that one ends without a panic and writes the reason to standard error.
 ///
 /// The wait counts as the test's time: under nextest, combine it with a test group of one thread, as the guide shows.
-#[cfg(feature = "serial")]
+#[cfg(feature = "macros")]
 pub use cofferdam_macros::serial;
 pub use error::{BoxError, Error};
 pub use fixture::{Fixture, Setup};

@@ -4,7 +4,7 @@ mod file;
 pub(crate) mod list;
 pub(crate) mod machine;
 mod owner;
-#[cfg(feature = "serial")]
+#[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod serial;
 mod table;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 static STOCK: WorkerLocal<u8> = WorkerLocal::new(|_| Ok(1));
 static SERVER: Fixture<u8> = Fixture::per_worker("server", |_| Ok(1));
 
-#[cfg(feature = "serial")]
+#[cfg(feature = "macros")]
 #[cofferdam::serial(caller)]
 fn guarded() {}
-#[cfg(not(feature = "serial"))]
+#[cfg(not(feature = "macros"))]
 fn guarded() {
     panic!("as the attribute would")
 }

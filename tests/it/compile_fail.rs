@@ -4,6 +4,6 @@
 fn invalid_uses_do_not_compile() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/it/compile_fail/*.rs");
-    #[cfg(feature = "serial")]
+    #[cfg(feature = "macros")]
     cases.compile_fail("tests/it/compile_fail/serial/*.rs");
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-#[cfg(feature = "serial")]
+#[cfg(feature = "macros")]
 use std::process::Output;
 use std::process::{Command, Stdio};
 
@@ -47,7 +47,7 @@ impl Suite {
         true
     }
 
-    #[cfg(feature = "serial")]
+    #[cfg(feature = "macros")]
     pub(crate) fn folder(&self) -> &Path {
         &self.0
     }
@@ -90,7 +90,7 @@ impl Suite {
     }
 }
 
-#[cfg(feature = "serial")]
+#[cfg(feature = "macros")]
 pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

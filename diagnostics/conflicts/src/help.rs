@@ -236,7 +236,7 @@ impl HelpContext<'_> {
         let key = self.key.unwrap_or(&made);
         let is_shared_by_processes = self.is_process && kind.scope() != Scope::Process;
         match (self.api, self.harness) {
-            (SuiteApi::Cofferdam, Harness::Libtest) => attributes("cofferdam::", key) + " (feature `serial`)",
+            (SuiteApi::Cofferdam, Harness::Libtest) => attributes("cofferdam::", key) + " (feature `macros`)",
             (SuiteApi::Cofferdam, Harness::Doctest | Harness::Custom) => {
                 format!("begin each with `let _lock = cofferdam::lock({key:?});`")
             }

@@ -3,7 +3,7 @@
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Value};
 
 const CRATE: &str = "cofferdam";
-const FEATURE: &str = "serial";
+const FEATURE: &str = "macros";
 /// The tables that may contain the library.
 const TABLES: [&str; 2] = ["dev-dependencies", "dependencies"];
 
@@ -96,19 +96,19 @@ mod tests {
         for (before, after) in [
             (
                 "# mine\n[dev-dependencies] # here\ncofferdam = { path = \"../..\" }\nother = \"1\"\n",
-                "# mine\n[dev-dependencies] # here\ncofferdam = { path = \"../..\", features = [\"serial\"] }\nother = \"1\"\n",
+                "# mine\n[dev-dependencies] # here\ncofferdam = { path = \"../..\", features = [\"macros\"] }\nother = \"1\"\n",
             ),
             (
                 "[dependencies]\ncofferdam = \"0.1\" # why\n",
-                "[dependencies]\ncofferdam = { version = \"0.1\", features = [\"serial\"] }\n",
+                "[dependencies]\ncofferdam = { version = \"0.1\", features = [\"macros\"] }\n",
             ),
             (
                 "[dev-dependencies.cofferdam]\npath = \"x\"\nfeatures = [\"tokio\"]\n",
-                "[dev-dependencies.cofferdam]\npath = \"x\"\nfeatures = [\"tokio\", \"serial\"]\n",
+                "[dev-dependencies.cofferdam]\npath = \"x\"\nfeatures = [\"tokio\", \"macros\"]\n",
             ),
             (
                 "[dev-dependencies]\ncofferdam.workspace = true\n",
-                "[dev-dependencies]\ncofferdam.workspace = true\ncofferdam.features = [\"serial\"]\n",
+                "[dev-dependencies]\ncofferdam.workspace = true\ncofferdam.features = [\"macros\"]\n",
             ),
         ] {
             assert_eq!(new(before, None), after);
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(new("[package]\nname = \"x\"\n", None), "Missing");
         assert_eq!(
             new("[package]\nname = \"x\"\n", Some("../cofferdam")),
-            "[package]\nname = \"x\"\n\n[dev-dependencies]\ncofferdam = { path = \"../cofferdam\", features = [\"serial\"] }\n"
+            "[package]\nname = \"x\"\n\n[dev-dependencies]\ncofferdam = { path = \"../cofferdam\", features = [\"macros\"] }\n"
         );
     }
 

@@ -468,7 +468,7 @@ impl MechanismChoice<'_> {
             return Some(family);
         }
         let package = self.sources.package(Path::new(folder));
-        let is_ours = package.is_some_and(|package| package.has_feature("cofferdam", "serial"));
+        let is_ours = package.is_some_and(|package| package.has_feature("cofferdam", "macros"));
         match package {
             Some(package) if package.depends_on("serial_test") && !is_ours => Some(Family::SerialTest),
             _ => self.has_cofferdam(folder).then_some(Family::Cofferdam),

@@ -176,7 +176,7 @@ mod tests {
         }
         assert!(package.depends_on("serial_test") && !package.depends_on("cofferdam"));
         assert!(
-            package.has_feature("serial_test", "file_locks") && !package.has_feature("cofferdam", "serial")
+            package.has_feature("serial_test", "file_locks") && !package.has_feature("cofferdam", "macros")
         );
         assert_eq!(package.dir(), Path::new("/w/desk"));
     }

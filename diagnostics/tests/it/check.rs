@@ -15,7 +15,7 @@ conflict: file /shop/report.csv is used by orders::stores_one on w0 (write) and 
   orders::stores_one    w0 in shop  write  tests/shop.rs:7
   reports::exports_all  w1 in shop  write  tests/shop.rs:7
   shared-resource; overlapped: yes
-  help: give each test its own file: `let dir = cofferdam::lease::dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
+  help: give each test its own file: `let dir = cofferdam::lease::dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `macros`)
 
 cofferdam: 1 conflict in what was watched: 2 tests, 2 workers, 1 run, 0 service instances, 2 claims
 "

@@ -32,13 +32,13 @@ mod lock_async;
 mod lock_files;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod lock_fork;
-#[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
+#[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
 mod moved;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod planted;
-#[cfg(all(feature = "serial", not(miri)))]
+#[cfg(all(feature = "macros", not(miri)))]
 mod serial;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod teardown;
-#[cfg(all(feature = "serial", target_os = "linux", not(miri)))]
+#[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
 mod two_runs;

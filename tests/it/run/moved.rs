@@ -40,7 +40,7 @@ fn suite(name: &str) -> Suite {
     let serial_test = "serial_test = { version = \"4.0\", default-features = false }\n";
     let tests = format!("use {name}::serial;\n{}", tests());
     let files = [("src/lib.rs", ""), ("tests/suite.rs", tests.as_str())];
-    Suite::new(&format!("serial-{name}"), &["serial"], serial_test, &files)
+    Suite::new(&format!("serial-{name}"), &["macros"], serial_test, &files)
 }
 
 #[test]

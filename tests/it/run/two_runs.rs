@@ -17,7 +17,7 @@ fn checkouts() -> [Suite; 2] {
             ("src/lib.rs", ""),
             ("tests/suite.rs", include_str!("suite/two_runs.rs")),
         ];
-        let suite = Suite::new(&format!("checkout-{name}"), &["serial"], "", &files);
+        let suite = Suite::new(&format!("checkout-{name}"), &["macros"], "", &files);
         // Possibly left by a killed run.
         let _ = std::fs::remove_file(suite.folder().join("inside"));
         let built = suite.cargo("test --test suite --no-run").output().unwrap();

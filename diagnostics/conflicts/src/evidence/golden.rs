@@ -50,7 +50,7 @@ fn a_file_that_two_workers_write_is_a_conflict() {
         "\
 conflict shared-resource [a, b] of 2
   file /shop/report.csv is used by a on w0 (write) and b on w1 (read) at one time, with no lock in common
-  give each test its own file: `let dir = cofferdam::lease::dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
+  give each test its own file: `let dir = cofferdam::lease::dir()?;` and `dir.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `macros`)
 "
     );
 }
@@ -69,7 +69,7 @@ fn uses_in_sequence_are_a_conflict_in_another_schedule() {
         "\
 conflict shared-resource [a, b] of 2
   port 80 is used by a on w0 (write) and b on w1 (write) in turn, this time, with no lock in common
-  let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns, or `cofferdam::lease::port()?` where the number is needed before the server starts; where the number has to be this one, `#[cofferdam::serial(port_80)]` on the tests that change it and `#[cofferdam::parallel(port_80)]` on those that only read it (feature `serial`)
+  let the system choose: `TcpListener::bind((\"127.0.0.1\", 0))`, and pass on the port that `local_addr()` returns, or `cofferdam::lease::port()?` where the number is needed before the server starts; where the number has to be this one, `#[cofferdam::serial(port_80)]` on the tests that change it and `#[cofferdam::parallel(port_80)]` on those that only read it (feature `macros`)
 "
     );
 }
@@ -145,7 +145,7 @@ fn two_runs_at_one_time_on_one_machine_conflict_also_over_the_same_test() {
         "\
 conflict shared-resource [a, a] of 2
   name queue orders is used by a on w0 of run r1 (write) and a on w0 of run r2 (write) at one time, with no lock in common
-  let the name hold the run too: `Worker::current().run()` and `.id()`; where it has to be one, `#[cofferdam::serial(queue_orders)]` on the tests that change it and `#[cofferdam::parallel(queue_orders)]` on those that only read it (feature `serial`)
+  let the name hold the run too: `Worker::current().run()` and `.id()`; where it has to be one, `#[cofferdam::serial(queue_orders)]` on the tests that change it and `#[cofferdam::parallel(queue_orders)]` on those that only read it (feature `macros`)
 "
     );
     assert!(evidence(&[&one, &two]).conflicts()[0].between_runs);
@@ -197,7 +197,7 @@ fn a_service_s_claim_counts_for_every_test_that_uses_the_service() {
         "\
 conflict shared-resource [c, b, a] of 3
   file /shop/report.csv is used by c on w0 (write) and b on w1 (write) at one time, with no lock in common
-  give each worker its own file: `cx.dir()?.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `serial`)
+  give each worker its own file: `cx.dir()?.join(\"report.csv\")` instead of the fixed path; where they have to share it, `#[cofferdam::serial(report_csv)]` on the tests that change it and `#[cofferdam::parallel(report_csv)]` on those that only read it (feature `macros`)
 "
     );
 }

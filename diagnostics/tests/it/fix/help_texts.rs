@@ -233,7 +233,7 @@ fn suite(dir: &Path) {
         "Cargo.toml",
         &format!(
             "[package]\nname = \"helped\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dev-dependencies]\n\
-             cofferdam = {{ path = {root:?}, features = [\"serial\"] }}\n\
+             cofferdam = {{ path = {root:?}, features = [\"macros\"] }}\n\
              serial_test = {{ version = \"4\", default-features = false }}\n\n\
              [[test]]\nname = \"harness\"\nharness = false\n"
         ),

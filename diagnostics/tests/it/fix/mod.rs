@@ -35,7 +35,7 @@ key: #[serial(report_csv)] on 1 test, #[parallel(report_csv)] on 1 test: file re
  
  [dev-dependencies]
 -cofferdam = { path = \"library\" }
-+cofferdam = { path = \"library\", features = [\"serial\"] }
++cofferdam = { path = \"library\", features = [\"macros\"] }
 
 --- a/src/lib.rs
 +++ b/src/lib.rs
@@ -103,7 +103,7 @@ fn a_checkout_with_uncommitted_changes_is_not_changed() {
             .read("src/lib.rs")
             .contains("    #[serial(report_csv)]\n    fn writes_the_report() {}")
     );
-    assert!(scratch.read("Cargo.toml").contains("features = [\"serial\"]"));
+    assert!(scratch.read("Cargo.toml").contains("features = [\"macros\"]"));
     // The observation is older than the attributes.
     let again = scratch.fix(&[]);
     assert!(again.out.contains("kept apart: file report.csv"), "{}", again.out);
@@ -195,7 +195,7 @@ fn attributes_of_serial_test_have_no_effect_between_processes_and_a_test_group_i
     assert!(
         output
             .out
-            .contains("+cofferdam = { path = \"library\", features = [\"serial\"] }\n"),
+            .contains("+cofferdam = { path = \"library\", features = [\"macros\"] }\n"),
         "{}",
         output.out
     );
@@ -242,7 +242,7 @@ fn a_suite_with_both_crates_gets_the_attributes_that_it_can_use() {
         serial_test.contains("+#[serial(db)]\n fn counts()"),
         "{serial_test}"
     );
-    let ours = both("cofferdam = { path = \"library\", features = [\"serial\"] }\n");
+    let ours = both("cofferdam = { path = \"library\", features = [\"macros\"] }\n");
     assert!(ours.contains("+#[cofferdam::serial(db)]\n fn counts()"), "{ours}");
 }
 

@@ -69,7 +69,7 @@ pub fn serial(_: TokenStream, item: TokenStream) -> TokenStream { item }
 fn with_stand_in(package: Package, library: &str) -> Package {
     package.write(
         "library/Cargo.toml",
-        "[package]\nname = \"cofferdam\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[features]\nserial = []\n\n[lib]\nproc-macro = true\n",
+        "[package]\nname = \"cofferdam\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[features]\nmacros = []\n\n[lib]\nproc-macro = true\n",
     );
     package.write("library/src/lib.rs", library);
     let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();

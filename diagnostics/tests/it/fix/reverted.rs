@@ -8,7 +8,7 @@ fn with_attributes(text: &str) -> Scratch {
     let scratch = Scratch::new(OURS).found("file", "report.csv", "cargo-test", &users);
     scratch.write(
         "library/Cargo.toml",
-        "[package]\nname = \"cofferdam\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[features]\nserial = []\n\n[lib]\nproc-macro = true\n",
+        "[package]\nname = \"cofferdam\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[features]\nmacros = []\n\n[lib]\nproc-macro = true\n",
     );
     scratch.write(
         "library/src/lib.rs",
