@@ -44,11 +44,11 @@
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
 //! | a temporary directory | [`lease::dir`] for a test, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
 //! | a directory for Unix sockets, whose paths must be short | [`lease::socket_dir`] |
-//! | a free port | [`lease::port`], [`lease::listener`] |
+//! | a free port | [`lease::port`], [`lease::listener`]; [`lease::ports`] for consecutive ones |
 //! | a database, a bucket, a queue with a unique name | [`Names`] |
 //! | output that two runs must not mix | [`namespace::output_dir`], a [`Namespace`](namespace::Namespace) |
 //! | a file that other processes read or write at the same time | [`file::write_atomic`], [`file::AtomicFile`]; [`file::Appender`] for lines |
-//! | a server or database, started once for all processes | [`Fixture`] |
+//! | a server or database, started once for all processes | [`Fixture`]; [`Setup::container`] |
 //! | a file, port or name that tests share | [`claim`], or [`Context::claim`] for a service |
 //! | a resource for one test at a time | [`lock()`], [`lock::lock_shared`], [`lock::try_lock`], [`lock::LockOptions`] |
 //! | a test that must not run beside others | `#[serial]`, `#[parallel]`, with the feature `macros` |
@@ -70,11 +70,12 @@
 //! locator.get::<T>() -> ServiceHandle<T>             locator.lazy::<T>() -> LazyProxy<T>: Deref<Target = T>
 //! locator.override_with::<T>(Arc<T>) -> OverrideGuard        .clear_worker()         .clear_all()
 //!
-//! static F: Fixture<H> = Fixture::per_run("name", fn(&Setup) -> Result<H, BoxError>)         per_worker  start_within
+//! static F: Fixture<H> = Fixture::per_run("name", fn(&Setup) -> Result<H, BoxError>)         per_worker  reset  start_within
 //! ServiceHandle<T>:  Deref<Target = T>  Clone  into_arc() -> Arc<T>
 //!
 //! F.get() -> Arc<H>                                  H: Serialize + Deserialize
-//! Setup:    spawn  run  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
+//! Setup:    spawn  run  container  wait_for_port  wait_for_http  wait_for_log  wait_for  on_teardown  dir  log  name
+//!           lease_port  lease_ports  claim  stop_signal  grace
 //!
 //! Context:  get  lazy  worker  dir  claim                                    for factories
 //! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument

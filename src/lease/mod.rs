@@ -6,4 +6,4 @@ mod dir;
 pub(crate) mod port;
 
 pub use dir::{DirLease, dir, socket_dir};
-pub use port::{PortLease, listener, port};
+pub use port::{PortLease, listener, port, ports};

@@ -33,7 +33,29 @@ use std::path::{Path, PathBuf};
 /// reached its limit of open files.
 #[track_caller]
 pub fn port() -> Result<PortLease, Error> {
-    Ok(PortLease::new(HeldPort::any(&folder()?)?))
+    let (held, _) = lease(&folder()?, &range(), search_start())?;
+    Ok(PortLease::new(held))
+}
+
+/// Leases `count` consecutive ports, in ascending order: for servers that number theirs from the first. Each is like one of
+/// [`port`](port()).
+///
+/// ```
+/// let ports = cofferdam::lease::ports(3).unwrap();
+/// assert_eq!(ports[2].number(), ports[0].number() + 2);
+/// ```
+///
+/// # Errors
+/// Like [`port`](port()), and when so many consecutive ports are not free.
+#[track_caller]
+pub fn ports(count: u16) -> Result<Vec<PortLease>, Error> {
+    let held = HeldPort::row(&folder()?, count)?;
+    // `map` would name a place of this crate as the caller's.
+    let mut leases = Vec::with_capacity(held.len());
+    for held in held {
+        leases.push(PortLease::new(held));
+    }
+    Ok(leases)
 }
 
 /// Leases a port on which this process already listens, on `127.0.0.1`, so that no other program can take it.
@@ -92,9 +114,10 @@ pub(crate) struct HeldPort {
 }
 
 impl HeldPort {
-    /// Reserves a free port, by a lock in the directory.
-    pub(crate) fn any(folder: &Path) -> Result<Self, Error> {
-        lease(folder, &range(), search_start()).map(|(held, _)| held)
+    /// Reserves consecutive free ports, by locks in the directory.
+    pub(crate) fn row(folder: &Path, count: u16) -> Result<Vec<Self>, Error> {
+        let row = row(folder, &range(), search_start(), count)?;
+        Ok(row.into_iter().map(|(held, _)| held).collect())
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -149,28 +172,61 @@ fn search_start() -> u64 {
 
 /// Reserves a port of the range that is neither leased nor listened on, and returns the listener that showed it.
 fn lease(folder: &Path, range: &RangeInclusive<u16>, start: u64) -> Result<(HeldPort, TcpListener), Error> {
+    let one = row(folder, range, start, 1)?.pop();
+    one.ok_or_else(|| none_left(folder, range, 1))
+}
+
+/// Reserves consecutive ports of the range like [`lease`].
+fn row(
+    folder: &Path,
+    range: &RangeInclusive<u16>,
+    start: u64,
+    count: u16,
+) -> Result<Vec<(HeldPort, TcpListener)>, Error> {
     let failed = |source| Error::io("lease a port in", folder, source);
     // The search is not a use of the ports that it tries.
     let _for_the_run = observer::for_the_run();
     sys::folder::make(folder, "").map_err(failed)?;
-    let (first, count) = (*range.start(), u64::from(range.end() - range.start()) + 1);
-    for step in 0..count {
-        let port = first + ((start % count + step) % count) as u16;
+    let (first, size) = (*range.start(), u64::from(range.end() - range.start()) + 1);
+    let mut row = Vec::new();
+    // A row that begins before the end of the search goes on behind it.
+    for step in 0..size + u64::from(count) {
+        if row.len() == usize::from(count) {
+            return Ok(row);
+        }
+        let offset = (start % size + step) % size;
+        if offset == 0 {
+            row.clear();
+        }
+        let port = first + offset as u16;
         // Never deleted, because another process may be about to lock it.
         let lock = folder.join(format!("{port}.lock"));
-        let Some(locked) = file_lock::try_exclusive(&lock).map_err(failed)? else {
-            continue;
+        let locked = file_lock::try_exclusive(&lock).map_err(failed)?;
+        let listener = match &locked {
+            Some(_) => listen(port).map_err(failed)?,
+            None => None,
         };
-        if let Some(listener) = listen(port).map_err(failed)? {
-            let (lock, pid) = (locked, process::id());
-            return Ok((HeldPort { port, lock, pid }, listener));
+        match (locked, listener) {
+            (Some(lock), Some(listener)) => {
+                let pid = process::id();
+                row.push((HeldPort { port, lock, pid }, listener));
+            }
+            _ => row.clear(),
         }
     }
-    let (last, none) = (range.end(), io::Error::from(ErrorKind::AddrInUse));
-    Err(failed(io::Error::other(format!(
-        "all ports from {first} to {last} are leased or listened on ({none}): drop unused leases, or stop programs that \
-         listen there"
-    ))))
+    Err(none_left(folder, range, count))
+}
+
+fn none_left(folder: &Path, range: &RangeInclusive<u16>, count: u16) -> Error {
+    let (first, last, none) = (range.start(), range.end(), io::Error::from(ErrorKind::AddrInUse));
+    let which = match count {
+        1 => format!("all ports from {first} to {last} are leased or listened on"),
+        _ => format!("no {count} consecutive ports from {first} to {last} are free"),
+    };
+    let source = io::Error::other(format!(
+        "{which} ({none}): drop unused leases, or stop programs that listen there"
+    ));
+    Error::io("lease a port in", folder, source)
 }
 
 /// Listens on the port, or returns `None` if it is in use.
@@ -231,6 +287,25 @@ mod tests {
         assert!(error.contains("are leased or listened on"), "{error}");
         let back = held.pop().unwrap().port;
         assert_eq!(port_of(lease(dir.path(), &range, 1)), back);
+    }
+
+    #[test]
+    fn consecutive_ports_are_leased_together_and_never_across_the_end_of_the_range() {
+        let dir = tempfile::tempdir().unwrap();
+        let range = free_range(4);
+        let first = *range.start();
+        let numbers =
+            |row: &[(HeldPort, TcpListener)]| row.iter().map(|(held, _)| held.port).collect::<Vec<_>>();
+        for start in 0..3 {
+            // The lock of a port that was tried in vain is released.
+            let all = row(dir.path(), &range, start, 3).unwrap();
+            assert_eq!(numbers(&all), [first, first + 1, first + 2], "{start}");
+        }
+        let _middle = lease(dir.path(), &(first + 1..=first + 1), 0).unwrap();
+        let error = row(dir.path(), &range, 1, 2).unwrap_err().to_string();
+        assert!(error.contains("no 2 consecutive ports"), "{error}");
+        assert_eq!(port_of(lease(dir.path(), &(first + 2..=first + 2), 0)), first + 2);
+        assert!(row(dir.path(), &range, 1, 0).unwrap().is_empty());
     }
 
     #[test]

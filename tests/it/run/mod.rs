@@ -36,6 +36,8 @@ mod lock_fork;
 mod moved;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod planted;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod ready;
 #[cfg(all(feature = "macros", not(miri)))]
 mod serial;
 #[cfg(all(target_os = "linux", not(miri)))]

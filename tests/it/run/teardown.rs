@@ -51,7 +51,7 @@ fn role_uses() {
 
 /// Runs the role below a shell that looks like a runner. Processes that it starts end with it.
 #[expect(clippy::disallowed_methods, reason = "a runner is a real process")]
-fn uses(path: &str, base: &Path, run: &str) -> Command {
+pub(super) fn uses(path: &str, base: &Path, run: &str) -> Command {
     let runner = base.join("cargo");
     fs::copy("/bin/sh", &runner).unwrap();
     let role = role(path, run);
