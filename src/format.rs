@@ -13,6 +13,7 @@ pub use crate::error::chain as error_chain;
 pub use crate::event::{Event, Record, VERSION as JOURNAL_VERSION, Why};
 pub use crate::locator::lane::all::is_of_all as is_of_all_workers;
 pub use crate::resource::{Access, Resource, ResourceKind, Scope};
+pub use crate::run::teardown::FailedTeardown;
 pub use crate::sys::marker::layout as account;
 
 use std::path::{Path, PathBuf};

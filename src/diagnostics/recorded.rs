@@ -2,10 +2,12 @@
 
 use crate::error::Error;
 use crate::run::sweep::RunStatus;
+use crate::sys::clock::{self, Deadline};
 use crate::sys::process::PidSpace;
 use crate::sys::{file_lock, process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The directory of a run, as its `run.json` describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,23 @@ pub struct RecordedRun {
     /// The run is known to be over. For a run of another machine, from before the last boot, or with a name of its own
     /// this is not known.
     pub over: bool,
+}
+
+impl RecordedRun {
+    /// Waits until the keeper of the run's fixtures has torn them down, for at most `limit`. Returns whether it has.
+    pub fn wait_for_teardown(&self, limit: Duration) -> bool {
+        let keeper = self.path.join("keeper").join("lock");
+        let patience = Deadline::after(limit);
+        // Removed with the directory of the keeper, at its end.
+        while keeper.exists() && matches!(file_lock::try_exclusive(&keeper), Ok(None)) {
+            if patience.left().is_none() {
+                return false;
+            }
+            // A lock does not notify.
+            clock::pause(Duration::from_millis(10));
+        }
+        true
+    }
 }
 
 /// Returns the runs below a base directory, the newest first, without directories that have no readable `run.json`.

@@ -1,7 +1,60 @@
 //! Commands as plain data, and the stored commands of a fixture's teardown.
 
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+/// The file with the commands of teardowns that failed, in the run's directory.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(crate) const FAILURES: &str = "fixtures.teardown";
+
+/// A command of a fixture's teardown that failed, as a line of the file `fixtures.teardown` in the run's directory. The file is
+/// only there if one did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedTeardown {
+    /// The session that the run was recorded for.
+    pub session: String,
+    /// The run.
+    pub run: String,
+    /// The fixture, with its worker if it is one per worker.
+    pub fixture: String,
+    /// The program, without its arguments.
+    pub command: String,
+    /// Its end: `exit code 1`.
+    pub how: String,
+    /// The last moment, in microseconds since 1970.
+    pub at: u64,
+}
+
+impl FailedTeardown {
+    /// Returns the line, without its newline.
+    pub fn to_line(&self) -> String {
+        let Self {
+            session,
+            run,
+            fixture,
+            command,
+            how,
+            at,
+        } = self;
+        json!({ "session": session, "run": run, "fixture": fixture, "command": command, "how": how, "at": at })
+            .to_string()
+    }
+
+    /// Returns the content of a line; `None` if it is malformed.
+    pub fn from_line(line: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(line).ok()?;
+        let text = |name: &str| value[name].as_str().map(str::to_owned);
+        Some(Self {
+            session: text("session")?,
+            run: text("run")?,
+            fixture: text("fixture")?,
+            command: text("command")?,
+            how: text("how")?,
+            at: value["at"].as_u64()?,
+        })
+    }
+}
 
 /// A command as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +112,8 @@ mod linux {
         }
         for line in commands.lines().rev() {
             if let Some(command) = StoredCommand::from_teardown_line(line) {
-                command.run(&fixture.join("log"));
+                // No session is recorded any more, whose report would name it.
+                let _ = command.run(&fixture.join("log"));
             }
         }
     }
@@ -96,16 +150,23 @@ mod linux {
             Ok(command)
         }
 
-        /// Runs the command as part of a teardown, for at most 20 s.
-        pub(crate) fn run(&self, log: &Path) {
-            let Ok(mut child) = self.to_command(log).and_then(|mut command| command.spawn()) else {
-                return;
-            };
+        /// Runs the command as part of a teardown, for at most 20 s. Returns a description of its end if it failed.
+        pub(crate) fn run(&self, log: &Path) -> Result<(), String> {
+            let mut child = self
+                .to_command(log)
+                .and_then(|mut command| command.spawn())
+                .map_err(|error| error.to_string())?;
             if let Ok(handle) = Handle::open(child.id()) {
                 handle.ended(Deadline::after(LIMIT));
             }
+            let how = child::how_it_ended(child.id());
             child::signal_group(child.id(), libc::SIGKILL);
             reap(&mut child);
+            match how.as_deref() {
+                Some("exit code 0") => Ok(()),
+                Some(how) => Err(how.to_owned()),
+                None => Err(format!("no end within {} s", LIMIT.as_secs())),
+            }
         }
 
         pub(crate) fn to_json(&self) -> Value {

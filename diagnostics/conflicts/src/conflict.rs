@@ -81,6 +81,8 @@ words! {
         WorkerTwice = "worker-twice",
         /// A lazy proxy is used by another worker than the one whose instance it holds.
         ForeignUse = "foreign-use",
+        /// A command of a fixture's teardown failed, so what it removes may still be there.
+        TeardownFailed = "teardown-failed",
         /// Instances of one service from two epochs are held at one time.
         TwoEpochs = "two-epochs",
         /// Tests of programs that run one after the other use one file: a later program finds the leftovers of an earlier one.
@@ -124,9 +126,11 @@ impl Kind {
     /// Returns the severity, before any reruns.
     pub fn severity(self) -> Severity {
         match self {
-            Self::SharedInstance | Self::SharedResource | Self::WorkerTwice | Self::ForeignUse => {
-                Severity::Conflict
-            }
+            Self::SharedInstance
+            | Self::SharedResource
+            | Self::WorkerTwice
+            | Self::ForeignUse
+            | Self::TeardownFailed => Severity::Conflict,
             Self::TwoEpochs | Self::OrderLeak | Self::Leaked | Self::Thrashing | Self::Quarantined => {
                 Severity::Warning
             }

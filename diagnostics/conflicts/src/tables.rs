@@ -4,7 +4,7 @@ use crate::counts::Counts;
 use crate::interned_names::{Name, Names, index};
 use crate::places;
 use cofferdam::format::Scope as Reach;
-use cofferdam::format::{Why, is_of_all_workers};
+use cofferdam::format::{FailedTeardown, Why, is_of_all_workers};
 use cofferdam::{Access, Resource};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -203,6 +203,7 @@ pub(crate) struct State {
     pub(crate) counts: Counts,
     /// Fixtures that were running, by run.
     pub(crate) fixtures: HashSet<(u32, Name)>,
+    pub(crate) failed_teardowns: Vec<FailedTeardown>,
 
     /// The maximum number of uses that a conflict lists, if it was set.
     pub(crate) listed: Option<usize>,

@@ -7,6 +7,7 @@ use cofferdam_batch::ledger::Reader;
 use cofferdam_conflicts::Evidence;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The number of newest sessions whose recordings are kept.
 const KEPT: usize = 10;
@@ -46,6 +47,25 @@ pub(super) fn evidence(base: &Path, session: &str) -> Result<Evidence, Error> {
         }
     }
     Ok(evidence)
+}
+
+/// Waits until the fixtures of the session's runs are torn down, because a failed teardown belongs into its report. `begin` is
+/// called once, if that takes a moment. Returns the directories of the runs where it was not complete in time.
+pub(super) fn wait_for_teardowns(base: &Path, session: &str, begin: impl FnOnce()) -> Vec<PathBuf> {
+    /// Each command of a teardown has 20 s.
+    const LIMIT: Duration = Duration::from_secs(60);
+    const MOMENT: Duration = Duration::from_millis(500);
+    let of_session = runs(base).into_iter().flatten();
+    // A named run lasts as long as its user wants.
+    let mut left: Vec<_> = of_session
+        .filter(|run| !run.named && run.session.as_deref() == Some(session))
+        .collect();
+    left.retain(|run| !run.wait_for_teardown(MOMENT));
+    if !left.is_empty() {
+        begin();
+        left.retain(|run| !run.wait_for_teardown(LIMIT));
+    }
+    left.into_iter().map(|run| run.path).collect()
 }
 
 /// Returns the account of a session. It is in the folder of runs, so that a copy of that folder includes it.

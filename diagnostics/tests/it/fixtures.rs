@@ -62,17 +62,16 @@ fn meet(listener: &TcpListener) -> (Vec<BufReader<TcpStream>>, Option<File>) {
     }
 }
 
-#[test]
-#[expect(clippy::disallowed_methods, reason = "the keeper's end is waited for")]
-fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
-    if !has_nextest() {
-        return;
-    }
-    let (suite, base) = (suite(), tempfile::tempdir().unwrap());
+/// The suite under nextest, recorded by `run`. Returns the report and what the tests reported.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment of this test is not that of the suite"
+)]
+fn run(base: &Path, torn_down: &Path) -> (Told, Vec<BufReader<TcpStream>>, Option<File>) {
+    let suite = suite();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let guests = std::thread::spawn(move || meet(&listener));
-    let torn_down = base.path().join("torn-down");
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-cofferdam"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -96,14 +95,41 @@ fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
         ])
         .current_dir(&suite)
         .env("CARGO_TARGET_DIR", suite.join("target"))
-        .env("COFFERDAM_DIR", base.path())
+        .env("COFFERDAM_DIR", base)
         .env("MEET", address.to_string())
-        .env("TORN_DOWN", &torn_down)
+        .env("TORN_DOWN", torn_down)
         .output()
         .unwrap()
         .into();
     std::io::Write::write_all(&mut TcpStream::connect(address).unwrap(), b"over\n").unwrap();
     let (servers, keeper) = guests.join().unwrap();
+    (told, servers, keeper)
+}
+
+#[test]
+fn a_teardown_that_fails_is_reported_and_the_exit_code_is_1() {
+    if !has_nextest() {
+        return;
+    }
+    let base = tempfile::tempdir().unwrap();
+    let (told, ..) = run(base.path(), &base.path().join("not-there").join("torn-down"));
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let message = "failed: its command touch ended with exit code 1";
+    assert!(
+        told.out.contains("the teardown of fixture server in run ") && told.out.contains(message),
+        "{}",
+        told.out
+    );
+}
+
+#[test]
+fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
+    if !has_nextest() {
+        return;
+    }
+    let base = tempfile::tempdir().unwrap();
+    let torn_down = base.path().join("torn-down");
+    let (told, servers, keeper) = run(base.path(), &torn_down);
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
     assert!(!told.err.contains("LEAK"), "{}", told.err);
     let last = told.out.lines().last().unwrap();
@@ -121,6 +147,7 @@ fn a_suite_with_a_fixture_passes_is_torn_down_and_the_report_knows_of_it() {
             .unwrap();
         assert_eq!(server.read(&mut [0]).unwrap(), 0);
     }
+    #[expect(clippy::disallowed_methods, reason = "the keeper's end is waited for")]
     keeper.unwrap().lock().unwrap();
     assert!(torn_down.exists());
     let entries = std::fs::read_dir(base.path().join("runs")).unwrap();

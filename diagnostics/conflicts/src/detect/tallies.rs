@@ -1,9 +1,11 @@
-//! Reports what was counted while journals were read: foreign uses, epochs, leaks, thrashing, quarantine, rebuilding.
+//! Reports what was counted while journals were read: foreign uses, epochs, leaks, thrashing, quarantine, rebuilding, failed
+//! teardowns.
 
 use super::{conflict, time};
 use crate::conflict::{Conflict, Kind};
 use crate::interned_names::Name;
 use crate::tables::{State, Tally, WhyLeaked};
+use cofferdam::format::FailedTeardown;
 use std::collections::BTreeMap;
 
 /// The number of tests from which on a rebuilt service is worth a fixture.
@@ -20,7 +22,24 @@ pub(super) fn all(state: &State) -> Vec<Conflict> {
     found.extend(thrashing(state));
     found.extend(quarantined(state));
     found.extend(rebuilt(state));
+    found.extend(state.failed_teardowns.iter().map(failed_teardown));
     found
+}
+
+fn failed_teardown(failed: &FailedTeardown) -> Conflict {
+    let FailedTeardown {
+        run,
+        fixture,
+        command,
+        how,
+        ..
+    } = failed;
+    let message = format!(
+        "the teardown of fixture {fixture} in run {run} failed: its command {command} ended with {how}"
+    );
+    let help = "remove what the command was to remove, and let it succeed where that is gone already (`rm -f`, \
+                `DROP DATABASE IF EXISTS`)";
+    conflict(Kind::TeardownFailed, Vec::new(), 1, message, help)
 }
 
 fn of_service(

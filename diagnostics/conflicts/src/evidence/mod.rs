@@ -19,7 +19,7 @@ use crate::counts::{CacheCount, ServiceCount};
 use crate::read_error::ReadError;
 use crate::tables::{self, Alone, Lane, Numbered, State};
 use crate::{detect, journal_lines, snapshot};
-use cofferdam::format::Snapshot;
+use cofferdam::format::{FailedTeardown, Snapshot};
 use fold::Journal;
 pub use observed_use::Observed;
 pub use process_account::{Account, LostProcess, reserve};
@@ -99,8 +99,8 @@ impl Evidence {
         }
     }
 
-    /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), a session's account (`*.account`), or all of them in a
-    /// folder and below.
+    /// Takes in a journal (`*.ndjson`), a snapshot (`*.json`), a session's account (`*.account`), failed teardowns of fixtures
+    /// (`*.teardown`), or all of them in a folder and below.
     ///
     /// In a folder, JSON that is no snapshot is ignored. A file that is reached twice is read once.
     /// Costs about 2 µs a line.
@@ -114,6 +114,7 @@ impl Evidence {
             match file {
                 Ok((file, Sort::Journal)) => self.journal(&file),
                 Ok((file, Sort::Json)) => self.snapshot(&file, file == path),
+                Ok((file, Sort::Teardown)) => self.teardown(&file),
                 Ok((file, Sort::Account)) => {
                     if let Err(error) = self.account.read(&file) {
                         self.problem(error);
@@ -213,6 +214,26 @@ impl Evidence {
                 None,
                 "the journal is empty: its process could not write, or was killed",
             ));
+        }
+    }
+
+    fn teardown(&mut self, file: &Path) {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(source) => return self.problem(ReadError::io("read", file, source)),
+        };
+        for (line, text) in (1..).zip(text.lines()) {
+            match FailedTeardown::from_line(text) {
+                Some(failed) if self.session.as_ref().is_none_or(|ours| failed.session == *ours) => {
+                    self.state.failed_teardowns.push(failed);
+                }
+                Some(_) => {}
+                None => self.problem(ReadError::unreadable(
+                    file,
+                    Some(line),
+                    "this line describes no failed teardown",
+                )),
+            }
         }
     }
 

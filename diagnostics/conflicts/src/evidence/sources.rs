@@ -12,6 +12,8 @@ pub(super) enum Sort {
     Json,
     /// A session's account.
     Account,
+    /// The commands of teardowns that failed.
+    Teardown,
 }
 
 /// Passes every file under `path` that may be a recording to `found`, in an order that does not depend on the file system.
@@ -81,6 +83,7 @@ fn sort(path: &Path) -> Option<Sort> {
     match path.extension()?.to_str()? {
         "ndjson" => Some(Sort::Journal),
         "account" => Some(Sort::Account),
+        "teardown" => Some(Sort::Teardown),
         "json" if path.file_name()? != "run.json" => Some(Sort::Json),
         _ => None,
     }

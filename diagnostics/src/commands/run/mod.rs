@@ -155,6 +155,14 @@ impl Session<'_> {
         };
         drop(dirs);
         drop(output);
+        for run in recordings::wait_for_teardowns(self.base, self.name, || {
+            watch.warn("waiting for the teardown of the run's fixtures");
+        }) {
+            let run = run.display();
+            watch.warn(&format!(
+                "the teardown of the fixtures in {run} takes too long to wait for"
+            ));
+        }
         Ok(self.judge(ran, &options, unrecorded.as_ref()))
     }
 
