@@ -6,6 +6,7 @@ mod commands;
 mod exit_code;
 mod findings;
 mod fix;
+mod fixtures;
 #[cfg(has_observer)]
 mod hunt;
 #[cfg(has_observer)]
@@ -55,6 +56,11 @@ fn main() -> ExitCode {
             });
         }
     };
+    if let Some(settings) = cli.command.fixtures_of_tests()
+        && let Err(error) = commands::start_fixtures(settings, report::announce_fixtures)
+    {
+        return ExitCode::from(refused_or_failed(&*error));
+    }
     let (shown, result) = match cli.command {
         Command::Run(args) => {
             let result = commands::run::run(&args, &mut report::Progress::new(&args));

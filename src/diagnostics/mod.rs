@@ -12,9 +12,9 @@ mod locks;
 mod recorded;
 mod snapshot;
 
-pub use crate::run::base_dir;
 #[doc(hidden)]
 pub use crate::run::private_dir;
+pub use crate::run::{base_dir, begin_run};
 pub use clean::{CleanOptions, Cleaned, Fate, clean};
 pub use locks::{Lock, LockHolder, LockState, locks};
 pub use recorded::{RecordedRun, runs};

@@ -1,7 +1,7 @@
 //! The directories of cofferdam and of this run.
 
 use super::sweep::{RunStatus, sweep};
-use super::{Run, facts, file_name, nextest, run, session};
+use super::{BEGUN, Run, facts, file_name, nextest, run, session};
 use crate::error::Error;
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, env, file_size, folder};
@@ -102,7 +102,7 @@ pub(super) struct RunDir {
 pub(crate) fn run_dir() -> Result<&'static Path, Error> {
     static DIR: OnceCell<RunDir> = OnceCell::new();
     DIR.get_or_try_init(|| {
-        let base = base_dir(None)?;
+        let base = base_dir(BEGUN.get().map(PathBuf::as_path))?;
         let runs = private_dir(&base, "runs")?;
         let (dir, first) = claim(&runs, &run().id)?;
         if first {

@@ -17,25 +17,45 @@ pub(crate) use identify::{run_of, tests::facts as facts_for_tests};
 use crate::sys::process::PidSpace;
 use crate::sys::{env, process};
 use once_cell::sync::OnceCell;
+use std::path::{Path, PathBuf};
+
+/// The directory of a process that began a run.
+static BEGUN: OnceCell<PathBuf> = OnceCell::new();
+
+/// Makes this process a runner: the fixtures that it starts end with it, in whatever way it ends. `dir` is its working
+/// directory, from which the [base directory](base_dir) follows.
+///
+/// For programs that run test suites. Without effect after the first use of a fixture.
+pub fn begin_run(dir: &Path) {
+    BEGUN.get_or_init(|| dir.to_owned());
+}
 
 /// Returns the facts about this process, collected at the first call.
 pub(crate) fn facts() -> &'static Facts {
     static FACTS: OnceCell<Facts> = OnceCell::new();
-    FACTS.get_or_init(|| Facts {
+    FACTS.get_or_init(|| collect(process::ancestors(identify::is_runner)))
+}
+
+fn collect(ancestors: Vec<process::Ancestor>) -> Facts {
+    Facts {
         pid: process::id(),
         started: process::started(),
         space: PidSpace::own(),
         args: process::args(),
         exe: process::exe(),
-        ancestors: process::ancestors(identify::is_runner),
+        ancestors,
         env: Box::new(env::var),
-    })
+    }
 }
 
 /// Returns the run of this process.
 pub(crate) fn run() -> &'static Run {
     static RUN: OnceCell<Run> = OnceCell::new();
-    RUN.get_or_init(|| identify::run_of(facts()))
+    RUN.get_or_init(|| match BEGUN.get() {
+        // What started a runner is no part of its run.
+        Some(_) => identify::run_of(&collect(Vec::new())),
+        None => identify::run_of(facts()),
+    })
 }
 
 /// Returns the session that records this run; `None` while recording is off.

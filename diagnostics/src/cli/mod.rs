@@ -12,7 +12,7 @@ use crate::exit_code::NoRecords;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Find the tests that interfere with each other, and how to fix them.
@@ -115,6 +115,42 @@ pub(crate) enum Command {
                             cargo cofferdam completions fish > ~/.config/fish/completions/cargo-cofferdam.fish\n\n\
                             The scripts complete `cargo-cofferdam`; cargo completes the words after `cargo` itself.")]
     Completions(CompletionsArgs),
+}
+
+/// The settings file of a command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SettingsFile<'a> {
+    /// The nearest in the working directory or above it, if there is one.
+    Nearest,
+    Named(&'a Path),
+}
+
+impl Command {
+    /// Returns the settings file with the fixtures of the tests that the command runs; `None` if it runs none or needs none.
+    pub(crate) fn fixtures_of_tests(&self) -> Option<SettingsFile<'_>> {
+        match self {
+            Self::Run(args) if args.source.no_config => None,
+            Self::Run(args) => Some(
+                args.source
+                    .config
+                    .as_deref()
+                    .map_or(SettingsFile::Nearest, SettingsFile::Named),
+            ),
+            Self::Observe(_) | Self::Hunt(_) | Self::Rerun(_) => Some(SettingsFile::Nearest),
+            Self::Fix(args) => (!args.command.is_empty()).then_some(SettingsFile::Nearest),
+            Self::Submit(_)
+            | Self::Guard(_)
+            | Self::Check(_)
+            | Self::Clean(_)
+            | Self::Locks(_)
+            | Self::Status(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Backup(_)
+            | Self::Metrics(_)
+            | Self::Completions(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -27,9 +27,12 @@ pub(crate) mod submit;
 mod suite;
 mod test_command;
 
+use crate::cli::SettingsFile;
 use crate::exit_code::{self, Ended, NoRecords, Seen, Verdict};
 use crate::findings::{self, Coverage};
+use crate::fixtures::Declared;
 use baseline_check::Compared;
+use cofferdam_batch::jobs::settings;
 #[cfg(has_observer)]
 use cofferdam_batch::{
     executor::{foreground, job::JobId, job_event::AttemptOutcome},
@@ -63,6 +66,31 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+/// Starts the fixtures that the settings file declares. `announce` gets their names before.
+pub(crate) fn start_fixtures(
+    settings: SettingsFile<'_>,
+    announce: impl FnOnce(&[&str]),
+) -> Result<(), Box<dyn std::error::Error>> {
+    let file = match settings {
+        SettingsFile::Nearest => settings::find(&here::working_dir()),
+        SettingsFile::Named(file) => Some(file.to_owned()),
+    };
+    let Some(file) = file else { return Ok(()) };
+    let file = std::path::absolute(file)?;
+    let declared = Declared::read(&file).map_err(|error| Refused::new(&error))?;
+    let names = declared.names();
+    if names.is_empty() {
+        return Ok(());
+    }
+    if cfg!(not(has_observer)) {
+        return Err(Box::new(Refused::new(
+            &"declared fixtures need Linux on x86_64 with glibc, where cofferdam starts the test programs",
+        )));
+    }
+    announce(&names);
+    Ok(declared.start()?)
+}
 
 /// Runs a command to its end under observation, with the streams of this process. `base` is the directory of cofferdam's own
 /// files, in case the suite uses the library.

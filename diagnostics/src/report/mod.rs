@@ -223,6 +223,16 @@ pub(crate) fn tell_guarded(session: &str, ended: usize) {
     }
 }
 
+/// Says which fixtures are being started, which may take a while.
+pub(crate) fn announce_fixtures(names: &[&str]) {
+    let names = names.join(", ");
+    let _ = writeln!(
+        anstream::stderr().lock(),
+        "cofferdam: starting {}",
+        text::plain(&names)
+    );
+}
+
 /// Says on standard error why there is no report.
 pub(crate) fn complain(error: &(dyn error::Error + 'static)) {
     let mut err = anstream::stderr().lock();

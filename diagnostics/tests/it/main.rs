@@ -9,6 +9,8 @@ mod baseline;
 mod batch;
 mod check;
 mod clean;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+mod declared;
 mod fix;
 #[cfg(target_os = "linux")]
 mod fixtures;

@@ -6,6 +6,7 @@ use crate::executor::job::{Job, JobId};
 use crate::executor::policy::OnError;
 use clap::Args;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -23,6 +24,9 @@ pub struct Settings {
     /// For single groups, the highest number of jobs at the same time.
     #[serde(default)]
     pub groups: BTreeMap<String, NonZeroUsize>,
+    /// The fixtures of tests, which are not for jobs.
+    #[serde(default, rename = "fixtures")]
+    _fixtures: IgnoredAny,
     #[serde(default, rename = "job")]
     jobs: Vec<toml::Spanned<JobSpec>>,
     #[serde(skip)]

@@ -13,6 +13,8 @@ use super::test_command::{self, is_test_command};
 use super::{Findings, Outcome, here, recordings};
 use crate::cli::RunArgs;
 use crate::exit_code::{self, Ended, NoRecords};
+#[cfg(has_observer)]
+use crate::observe::launch::FixtureRunner;
 use batch_summary::Batch;
 use cofferdam::diagnostics::{CleanOptions, clean};
 use cofferdam::namespace::Namespace;
@@ -114,6 +116,15 @@ impl Session<'_> {
             watch.warn(&format!("{UNRECORDED}: {}", unusable(error)));
         }
         let mut options = self.options(&plan, &output, dirs.as_ref(), recorder);
+        #[cfg(has_observer)]
+        let fixture_runner = FixtureRunner::new(&here::working_dir())?;
+        #[cfg(has_observer)]
+        if let Some(runner) = &fixture_runner {
+            let variables = runner.variables().into_iter();
+            options
+                .variables
+                .extend(variables.map(|(name, value)| (name.into(), value)));
+        }
         if unrecorded.is_none() {
             let record = ("COFFERDAM_RECORD".into(), self.name.into());
             options.variables.push(record);

@@ -15,6 +15,9 @@ pub(super) const PREVIOUS_RUNNER: &str = "COFFERDAM_OBSERVED_RUNNER";
 /// hold a word with a space.
 pub(super) const PROJECT_RUNNER: &str = "COFFERDAM_OBSERVED_THEIRS";
 
+/// The variable with the file of the variables that test programs get from declared fixtures: a JSON object.
+pub(super) const EXPORTS: &str = "COFFERDAM_EXPORTS";
+
 /// The parts of a process that are tests. The observer knows them by these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -14,12 +14,13 @@ pub(crate) mod test_groups;
 use super::layout;
 use super::log::account_file;
 use crate::cli::RUNNER_WORD;
-use instructions::{Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
+use crate::fixtures::{self, Exports};
+use instructions::{EXPORTS, Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
 use saved_starts::SavedStarts;
 use scratch_dir::{ScratchDir, allows_execution, is_plain, sweep};
 pub(crate) use started_program::{StartedProgram, has_libtest};
 use std::ffi::OsString;
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
@@ -64,9 +65,99 @@ pub(crate) struct Launch {
     /// The directory where logs continue when `folder`, which is in memory, is full.
     spill: Option<ScratchDir>,
     settings: LaunchSettings,
+    chain: RunnerChain,
+}
+
+/// This program as the runner of test programs, and the runners that it replaces.
+#[derive(Debug)]
+struct RunnerChain {
     runner: OsString,
     previous_runner: Option<OsString>,
     project_runner: Option<Vec<String>>,
+    /// The file with the variables of declared fixtures.
+    exports: Option<PathBuf>,
+}
+
+impl RunnerChain {
+    /// Prepares the runner for a command started in `dir`, with its files in `folder`.
+    fn new(dir: &Path, folder: &Path) -> Result<Self, LaunchError> {
+        let own = own_exe().map_err(failed("this program's own path"))?;
+        let link = folder.join("run");
+        symlink(own, &link).map_err(failed("its runner"))?;
+        let previous_runner = variable(RUNNER).filter(|runner| !runner.is_empty());
+        let project_runner = match &previous_runner {
+            Some(runner) => project_runner::in_variable(&runner.to_string_lossy(), dir),
+            None => configured(dir),
+        };
+        let mut runner = link.into_os_string();
+        runner.push(" ");
+        runner.push(RUNNER_WORD);
+        let exports = fixtures::exports()
+            .map(|exports| write_exports(folder, exports))
+            .transpose()
+            .map_err(failed("the variables of fixtures"))?;
+        Ok(Self {
+            runner,
+            previous_runner,
+            project_runner,
+            exports,
+        })
+    }
+
+    /// Returns the variables to set for the command.
+    fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let mut variables = vec![(RUNNER, self.runner.clone())];
+        variables.extend(
+            self.previous_runner
+                .clone()
+                .map(|runner| (PREVIOUS_RUNNER, runner)),
+        );
+        let words = self.project_runner.as_ref().map(|words| serde_json::json!(words));
+        variables.extend(words.map(|words| (PROJECT_RUNNER, words.to_string().into())));
+        variables.extend(self.exports.clone().map(|file| (EXPORTS, file.into())));
+        variables
+    }
+}
+
+/// Writes the file with the variables of declared fixtures, which may contain passwords.
+fn write_exports(folder: &Path, exports: &Exports) -> io::Result<PathBuf> {
+    let path = folder.join("exports.json");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    serde_json::to_writer(&mut file, exports)?;
+    Ok(path)
+}
+
+/// The runner of a command that is not observed, while test programs need the variables of declared fixtures.
+#[derive(Debug)]
+pub(crate) struct FixtureRunner {
+    chain: RunnerChain,
+    _folder: ScratchDir,
+}
+
+impl FixtureRunner {
+    /// Prepares the runner for a command started in `dir`; `None` if no fixtures are declared.
+    pub(crate) fn new(dir: &Path) -> Result<Option<Self>, LaunchError> {
+        if fixtures::exports().is_none() {
+            return Ok(None);
+        }
+        let place = env::temp_dir();
+        sweep(&place);
+        let folder = ScratchDir::new(&place).map_err(failed(format!("a folder in {}", place.display())))?;
+        let chain = RunnerChain::new(dir, folder.path())?;
+        Ok(Some(Self {
+            chain,
+            _folder: folder,
+        }))
+    }
+
+    /// Returns the variables to set for the command.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
+        self.chain.variables()
+    }
 }
 
 /// The error of a suite that cannot be observed.
@@ -126,31 +217,19 @@ impl Launch {
         if let Some(spill) = &spill {
             let _ = account_file::create_spill(folder.path(), spill.path());
         }
-        let own = own_exe().map_err(failed("this program's own path"))?;
-        let link = folder.path().join("run");
-        symlink(own, &link).map_err(failed("its runner"))?;
+        let chain = RunnerChain::new(dir, folder.path())?;
         if settings.reruns {
             fs::write(folder.path().join(runner::KEEP_STARTS), "").map_err(failed("its folder"))?;
         }
         if settings.only_starts {
             SavedStarts::create(folder.path()).map_err(failed("its folder"))?;
         }
-        let previous_runner = variable(RUNNER).filter(|runner| !runner.is_empty());
-        let project_runner = match &previous_runner {
-            Some(runner) => project_runner::in_variable(&runner.to_string_lossy(), dir),
-            None => configured(dir),
-        };
-        let mut runner = link.into_os_string();
-        runner.push(" ");
-        runner.push(RUNNER_WORD);
         Ok(Self {
             folder,
             _elsewhere: elsewhere,
             spill,
             settings,
-            runner,
-            previous_runner,
-            project_runner,
+            chain,
         })
     }
 
@@ -200,14 +279,8 @@ impl Launch {
             TestUnit::UnnamedThread
         };
         let instructions = Instructions::new(self.folder(), self.settings.call_stacks, unit);
-        let mut variables = vec![(VARIABLE, instructions.to_text()), (RUNNER, self.runner.clone())];
-        variables.extend(
-            self.previous_runner
-                .clone()
-                .map(|runner| (PREVIOUS_RUNNER, runner)),
-        );
-        let words = self.project_runner.as_ref().map(|words| serde_json::json!(words));
-        variables.extend(words.map(|words| (PROJECT_RUNNER, words.to_string().into())));
+        let mut variables = vec![(VARIABLE, instructions.to_text())];
+        variables.extend(self.chain.variables());
         variables
     }
 }

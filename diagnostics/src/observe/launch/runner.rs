@@ -1,11 +1,14 @@
 //! The runner of test programs: prepares the observation and then executes the program. A project's own runner is started
 //! first and starts this one again.
 
-use super::instructions::{Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE};
+use super::instructions::{
+    EXPORTS, Instructions, PREVIOUS_RUNNER, PROJECT_RUNNER, RUNNER, TestUnit, VARIABLE,
+};
 use super::saved_starts::SavedStarts;
 use super::started_program::{StartedProgram, command, contains, is_test};
 use super::{own_exe, test_groups};
 use crate::cli::RUNNER_WORD;
+use crate::fixtures::Exports;
 use crate::observe::log::account_file;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -37,7 +40,11 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
     };
     let mut child = command(program);
     child.args(arguments);
-    child.env_remove(VARIABLE).env_remove(PREVIOUS_RUNNER);
+    child
+        .env_remove(VARIABLE)
+        .env_remove(PREVIOUS_RUNNER)
+        .env_remove(EXPORTS);
+    child.envs(exports()?);
     // A suite that runs cargo itself must find its own settings.
     match variable(PREVIOUS_RUNNER) {
         Some(runner) => child.env(RUNNER, runner),
@@ -55,6 +62,15 @@ pub(crate) fn exec_observed(words: &[OsString]) -> io::Result<()> {
         prepare(&instructions, &mut child, program, arguments);
     }
     Err(child.exec())
+}
+
+/// Returns the variables of declared fixtures.
+fn exports() -> io::Result<Exports> {
+    let Some(file) = variable(EXPORTS) else {
+        return Ok(Exports::new());
+    };
+    let text = fs::read(file)?;
+    serde_json::from_slice(&text).map_err(io::Error::other)
 }
 
 /// rustdoc's variable that names the program to start for each of several doctests in one program.
@@ -126,12 +142,16 @@ fn start_of(program: &OsStr, arguments: &[OsString], child: &Command) -> io::Res
     )]
     let (working_dir, variables) = (env::current_dir()?, env::vars_os());
     let changed: Vec<&OsStr> = child.get_envs().map(|(name, _)| name).collect();
+    let exports = exports()?
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()));
     Ok(StartedProgram {
         program: working_dir.join(program).into_os_string(),
         arguments: arguments.to_vec(),
         dir: working_dir,
         variables: variables
             .filter(|(name, _)| !changed.contains(&name.as_os_str()))
+            .chain(exports)
             .collect(),
     })
 }

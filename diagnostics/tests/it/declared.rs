@@ -1,0 +1,112 @@
+//! Fixtures that `cofferdam.toml` declares: the suite knows nothing of cofferdam.
+
+use crate::observe::package::Package;
+use crate::suites::has_nextest;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The suite reads one variable, and its build script fails if it sees it.
+const SUITE: &str = "#[test]\nfn asks_the_server() {\n    let url = std::env::var(\"SHOP_URL\").expect(\"SHOP_URL\");\n    let (dir, port) = url.split_once(' ').unwrap();\n    assert_eq!(std::fs::read_to_string(format!(\"{dir}/made\")).unwrap(), \"before\\nafter\\n\");\n    assert!(port.parse::<u16>().unwrap() > 0);\n    assert_eq!(std::env::var(\"BRACES\").unwrap(), \"{}\");\n}\n";
+const BUILD: &str =
+    "fn main() {\n    assert!(std::env::var_os(\"SHOP_URL\").is_none(), \"the compiler sees it\");\n}\n";
+
+fn settings(torn_down: &Path) -> String {
+    format!(
+        r#"
+[fixtures.shop]
+before = [["sh", "-c", "echo before > {{dir}}/made"]]
+start = ["sh", "-c", "echo listening on {{port}}; exec sleep 600"]
+ready = {{ log = "listening on" }}
+after = [["sh", "-c", "echo after >> {{dir}}/made"]]
+teardown = [["sh", "-c", "echo torn down > $0", {torn_down:?}]]
+env = {{ SHOP_URL = "{{dir}} {{port}}", BRACES = "{{{{}}}}" }}
+"#
+    )
+}
+
+fn package(name: &str) -> Package {
+    let package = Package::new(name, SUITE);
+    package.write("build.rs", BUILD);
+    let torn_down = package.path().join("torn-down");
+    pipe(&torn_down);
+    package.write("cofferdam.toml", &settings(&torn_down));
+    package
+}
+
+/// A pipe, whose reader waits for its writer.
+#[expect(clippy::disallowed_methods, reason = "std makes no pipes with names")]
+fn pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+#[test]
+fn tests_get_the_variables_of_a_declared_fixture_and_the_compiler_does_not() {
+    let package = package("declared");
+    let torn_down = package.path().join("torn-down");
+    let mut commands = vec![vec!["cargo", "test", "--offline"]];
+    if has_nextest() {
+        commands.push(vec!["cargo", "nextest", "run", "--offline"]);
+    }
+    for command in commands {
+        for words in [&["run", "--no-records", "pass"][..], &["observe"], &["hunt"]] {
+            let output = package.cofferdam(words, &command).output().unwrap();
+            let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{words:?} {command:?}: {text}");
+            assert!(text.contains("cofferdam: starting shop"), "{text}");
+            assert_eq!(fs::read_to_string(&torn_down).unwrap(), "torn down\n");
+        }
+    }
+}
+
+#[test]
+fn a_killed_command_takes_its_declared_fixtures_along() {
+    let source = "#[test]\nfn hangs() {\n    std::fs::write(\"up\", std::env::var(\"SHOP_URL\").unwrap()).unwrap();\n    std::fs::read(\"hold\").unwrap();\n}\n";
+    let package = package("declared_killed");
+    package.write("tests/declared_killed.rs", source);
+    let command = ["cargo", "test", "--offline"];
+    let hold = package.path().join("hold");
+    [&package.path().join("up"), &hold].map(|path| pipe(path));
+    let mut child = package.cofferdam(&["run"], &command).spawn().unwrap();
+    assert_ne!(fs::read_to_string(package.path().join("up")).unwrap(), "");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let torn_down = fs::read_to_string(package.path().join("torn-down"));
+    assert_eq!(torn_down.unwrap(), "torn down\n");
+    // Lets the test end, which nobody runs any more.
+    fs::write(hold, "").unwrap();
+}
+
+#[test]
+fn an_unusable_declaration_is_refused_before_anything_starts() {
+    let package = package("undeclared");
+    for (text, reason) in [
+        (
+            "[fixtures.shop]\n",
+            "fixture `shop`: a fixture has either `start` or `container`",
+        ),
+        ("[fixtures.shop]\nbegin = []\n", ":2: unknown field `begin`"),
+        ("[fixtures.shop]\nstart = ['a', '{x}']\n", "write it twice"),
+    ] {
+        package.write("cofferdam.toml", text);
+        let output = package
+            .cofferdam(&["observe"], &["cargo", "test"])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(reason), "{errors}");
+    }
+    package.write(
+        "cofferdam.toml",
+        "[fixtures.shop]\nstart = ['false']\nready = { log = 'x' }\n",
+    );
+    let output = package
+        .cofferdam(&["observe"], &["cargo", "test"])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("fixture `shop` could not be started"), "{errors}");
+}
