@@ -233,7 +233,7 @@ numbered! {
         GetFolder,
         /// The file mode mask was set: to this value.
         Mask,
-        /// The locale of the process was set: a hash of it.
+        /// The locale of the process was set: a hash of the category and the name.
         SetLocale,
         /// The locale of the process was read.
         GetLocale,

@@ -6,9 +6,6 @@ use crate::sys::interpose::{hooks, real_functions};
 use crate::sys::{self, c_char, c_int, c_void};
 use crate::{hash, recording};
 
-/// glibc's `LC_ALL`.
-const EVERYTHING: c_int = 6;
-
 real_functions! {
     mod real;
     setlocale(category: c_int, name: *const c_char) -> *mut c_char;
@@ -21,7 +18,7 @@ pub unsafe extern "C" fn setlocale(category: c_int, name: *const c_char) -> *mut
     // SAFETY: the program's call. libc's own texts are read before the next change of the locale can free them.
     unsafe {
         let current = || {
-            let current = real::setlocale(EVERYTHING, core::ptr::null());
+            let current = real::setlocale(category, core::ptr::null());
             (!current.is_null()).then(|| hash::of_secret(sys::text(current)))
         };
         let before = current();
@@ -30,8 +27,10 @@ pub unsafe extern "C" fn setlocale(category: c_int, name: *const c_char) -> *mut
         if name.is_null() || answer.is_null() {
             recording::by_name(Kind::GetLocale, false, 0, b"");
         } else {
-            let after = current();
-            recording::state(Kind::SetLocale, before == after, after.map_or(0, u64::from));
+            // Of the call's own answer: another thread may have changed the locale since.
+            let mark = hash::of_secret(sys::text(answer)).wrapping_mul(31);
+            let mark = mark.wrapping_add(category.unsigned_abs());
+            recording::state(Kind::SetLocale, before == current(), u64::from(mark));
         }
         answer
     }

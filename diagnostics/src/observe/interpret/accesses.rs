@@ -98,22 +98,28 @@ pub(crate) struct WorkingDirs {
     /// The tests that set each of them, by their numbers in the log; 0 is the process itself, when it began.
     set_by: HashMap<PathBuf, HashSet<u32>>,
     names: Interner<OsStr>,
-    /// The times at which a test changed it, each with the number of the new one.
+    /// The times at which a test changed it, each with the number of the new one: of the path in the call, or else of the
+    /// directory after it, which another test may have changed again.
     changes: HashMap<u32, BTreeMap<u64, u32>>,
 }
 
 impl WorkingDirs {
     pub(crate) fn of(log: &Log) -> Self {
-        let records = log.records().filter(|record| record.kind == Kind::Folder);
         let mut working_dirs = Self::default();
-        for record in records {
-            let folder = PathBuf::from(OsStr::from_bytes(record.text));
-            let tests = working_dirs.set_by.entry(folder.clone()).or_default();
-            tests.insert(record.test);
-            let name = working_dirs.names.number(folder.as_os_str());
-            let changes = working_dirs.changes.entry(record.test).or_default();
-            changes.insert(record.at, name);
-            working_dirs.known.insert((record.pid, record.value), folder);
+        for record in log.records() {
+            if record.kind == Kind::Folder {
+                let folder = PathBuf::from(OsStr::from_bytes(record.text));
+                let tests = working_dirs.set_by.entry(folder.clone()).or_default();
+                tests.insert(record.test);
+                working_dirs.known.insert((record.pid, record.value), folder);
+            } else if record.kind != Kind::ChangeFolder || !record.text.starts_with(b"/") {
+                continue;
+            }
+            if record.pid == log.pid() {
+                let name = working_dirs.names.number(OsStr::from_bytes(record.text));
+                let changes = working_dirs.changes.entry(record.test).or_default();
+                changes.entry(record.at).or_insert(name);
+            }
         }
         working_dirs
     }
@@ -128,9 +134,13 @@ impl WorkingDirs {
                 .is_some_and(|tests| !tests.contains(&0) && !tests.contains(&record.test))
     }
 
-    /// Returns the number of the directory to which a record of the process that began the log changes.
+    /// Returns the number of the directory to which a record of the process that began the log changes; `None` for a record
+    /// of another kind.
     fn changed_to(&self, record: &Record<'_>) -> Option<u32> {
-        // The new directory is recorded after the call.
+        if record.kind != Kind::ChangeFolder {
+            return None;
+        }
+        // After a call without such a path, the new directory is recorded.
         let changes = self.changes.get(&record.test)?;
         changes.range(record.at..).next().map(|(_, name)| *name)
     }

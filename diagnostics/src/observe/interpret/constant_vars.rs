@@ -104,6 +104,7 @@ impl ConstantVars {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::format::FAILED;
     use crate::observe::log::test_log::LogBuilder;
     use Kind as K;
 
@@ -164,5 +165,64 @@ mod tests {
         assert!(!is_constant_after(&[a, b, (3, K::GetSignal, 0)]));
         // The default is a value too.
         assert!(!is_constant_after(&[a, b, (1, K::SetSignal, 0)]));
+    }
+
+    #[test]
+    fn a_working_directory_that_each_test_sets_before_it_needs_one_is_constant() {
+        const RELATIVE: u64 = 1 << 32;
+        let is_constant_after = |records: &[(u32, Kind, u8, u64, &str)]| {
+            let mut made = LogBuilder::new(7, 1, true);
+            for (test, kind, flags, value, text) in records {
+                made.flagged(1, *test, *kind, *flags, *value, text.as_bytes(), b"");
+            }
+            let log = made.log();
+            let mut vars = ConstantVars::default();
+            for record in log.records() {
+                vars.add(&record, u32::from(record.text == b"/b"), 7, record.test);
+            }
+            vars.is_constant(7, ResourceKind::Cwd, "")
+        };
+        let sets = |test| (test, K::ChangeFolder, 0, 0, "/a");
+        let opens = |test| (test, K::Open, 0, RELATIVE, "file");
+        let asks = |test| (test, K::GetFolder, 0, 0, "");
+        assert!(is_constant_after(&[
+            sets(1),
+            opens(1),
+            sets(2),
+            opens(2),
+            asks(2)
+        ]));
+        let by_descriptor = (2, K::ChangeFolder, 0, RELATIVE, ".");
+        assert!(is_constant_after(&[sets(1), by_descriptor, opens(2)]));
+        assert!(is_constant_after(&[
+            sets(1),
+            (3, K::Open, 0, 0, "/file"),
+            sets(2)
+        ]));
+        for another in [
+            opens(2),
+            asks(2),
+            opens(3),
+            (2, K::ChangeFolder, 0, 0, "/b"),
+            (2, K::ChangeFolder, 0, RELATIVE, "a"),
+            (2, K::ChangeFolder, FAILED, 0, "/c"),
+        ] {
+            assert!(!is_constant_after(&[sets(1), another, sets(2)]), "{another:?}");
+        }
+    }
+
+    #[test]
+    fn an_umask_that_each_test_sets_before_it_creates_a_file_is_constant() {
+        for (creates_before, is_constant) in [(false, true), (true, false)] {
+            let mut vars = ConstantVars::default();
+            for test in [1, 2] {
+                if test == 2 && creates_before {
+                    vars.add_creation(7, test);
+                }
+                vars.access((7, ResourceKind::Umask), "", test, Some(0o27));
+                vars.add_creation(7, test);
+            }
+            assert_eq!(vars.is_constant(7, ResourceKind::Umask, ""), is_constant);
+        }
     }
 }
