@@ -231,9 +231,9 @@ numbered! {
         ChangeFolder,
         /// The working directory was read.
         GetFolder,
-        /// The file mode mask was set.
+        /// The file mode mask was set: to this value.
         Mask,
-        /// The locale of the process was changed.
+        /// The locale of the process was set: a hash of the category and the name.
         SetLocale,
         /// The locale of the process was read.
         GetLocale,

@@ -1,7 +1,7 @@
 //! Recording: a hook reports an access here after libc's function has returned, and the program notices nothing of it.
 
 use crate::log::{self, Record};
-use crate::log_format::{ABSENT, FAILED, Kind, TAKEN, header};
+use crate::log_format::{ABSENT, FAILED, Kind, SAME, TAKEN, header};
 use crate::stack::{trace, work_memory};
 use crate::sys::{self, AT_FDCWD, PATH_MAX, c_char, c_int, own_calls};
 use crate::{dedupe, hold, selector, this_process, thread};
@@ -204,6 +204,17 @@ pub(crate) unsafe fn by_paths(kind: Kind, failed: bool, value: u64, first: Path,
 /// Records an access to something by its name, which is no path.
 pub(crate) fn by_name(kind: Kind, failed: bool, value: u64, name: &[u8]) {
     in_parts(kind, failed, value, &[], name);
+}
+
+/// Records that a nameless state of the process was set, with a mark of its value, and whether it had that value before.
+pub(crate) fn state(kind: Kind, same: bool, mark: u64) {
+    let Some(_guard) = ReentrancyGuard::enter() else {
+        return;
+    };
+    let mut record = Record::new(kind, b"");
+    record.flags = if same { SAME } else { 0 };
+    record.value = mark;
+    access(&record);
 }
 
 /// Records an access to something by a name in two parts.

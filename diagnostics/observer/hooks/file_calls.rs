@@ -221,9 +221,10 @@ pub(crate) unsafe fn after_chdir(name: Text, failed: bool) {
     }
 }
 
-/// Records that the file mode mask was set. A call that does not change it counts as failed.
+/// Records that the file mode mask was set, and to which.
 pub(crate) fn after_umask(mask: c_uint, before: c_uint) {
-    recording::by_name(Kind::Mask, before == mask & 0o777, 0, b"");
+    let mask = mask & 0o777;
+    recording::state(Kind::Mask, before == mask, u64::from(mask));
 }
 
 /// The path prefix of objects that have a name and no path, and a mark to add to the value of their records.

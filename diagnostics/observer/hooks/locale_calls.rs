@@ -1,4 +1,5 @@
-//! The locale of the process: whether a call changes it or reads it. Its names are not recorded.
+//! The locale of the process: whether a call changes it or reads it. Its names are not recorded; a hash of each new one shows
+//! whether two are the same.
 
 use crate::log_format::Kind;
 use crate::sys::interpose::{hooks, real_functions};
@@ -23,12 +24,14 @@ pub unsafe extern "C" fn setlocale(category: c_int, name: *const c_char) -> *mut
         let before = current();
         let answer = real::setlocale(category, name);
         // A call that fails changes nothing, whatever other threads do meanwhile.
-        let kind = if name.is_null() || answer.is_null() || before == current() {
-            Kind::GetLocale
+        if name.is_null() || answer.is_null() {
+            recording::by_name(Kind::GetLocale, false, 0, b"");
         } else {
-            Kind::SetLocale
-        };
-        recording::by_name(kind, false, 0, b"");
+            // Of the call's own answer: another thread may have changed the locale since.
+            let mark = hash::of_secret(sys::text(answer)).wrapping_mul(31);
+            let mark = mark.wrapping_add(category.unsigned_abs());
+            recording::state(Kind::SetLocale, before == current(), u64::from(mark));
+        }
         answer
     }
 }

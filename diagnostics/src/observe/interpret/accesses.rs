@@ -16,7 +16,7 @@ use crate::observe::log::attribution::Attribution;
 use crate::observe::log::source_lines::CallSite;
 use crate::observe::log::{Log, Record};
 use cofferdam::{Access, Resource, ResourceKind};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::Hash;
 use std::os::unix::ffi::OsStrExt as _;
@@ -97,17 +97,29 @@ pub(crate) struct WorkingDirs {
     known: HashMap<(u32, u32), PathBuf>,
     /// The tests that set each of them, by their numbers in the log; 0 is the process itself, when it began.
     set_by: HashMap<PathBuf, HashSet<u32>>,
+    names: Interner<OsStr>,
+    /// The times at which a test changed it, each with the number of the new one: of the path in the call, or else of the
+    /// directory after it, which another test may have changed again.
+    changes: HashMap<u32, BTreeMap<u64, u32>>,
 }
 
 impl WorkingDirs {
     pub(crate) fn of(log: &Log) -> Self {
-        let records = log.records().filter(|record| record.kind == Kind::Folder);
         let mut working_dirs = Self::default();
-        for record in records {
-            let folder = PathBuf::from(OsStr::from_bytes(record.text));
-            let tests = working_dirs.set_by.entry(folder.clone()).or_default();
-            tests.insert(record.test);
-            working_dirs.known.insert((record.pid, record.value), folder);
+        for record in log.records() {
+            if record.kind == Kind::Folder {
+                let folder = PathBuf::from(OsStr::from_bytes(record.text));
+                let tests = working_dirs.set_by.entry(folder.clone()).or_default();
+                tests.insert(record.test);
+                working_dirs.known.insert((record.pid, record.value), folder);
+            } else if record.kind != Kind::ChangeFolder || !record.text.starts_with(b"/") {
+                continue;
+            }
+            if record.pid == log.pid() {
+                let name = working_dirs.names.number(OsStr::from_bytes(record.text));
+                let changes = working_dirs.changes.entry(record.test).or_default();
+                changes.entry(record.at).or_insert(name);
+            }
         }
         working_dirs
     }
@@ -120,6 +132,17 @@ impl WorkingDirs {
                 .get(log, record)
                 .and_then(|folder| self.set_by.get(folder))
                 .is_some_and(|tests| !tests.contains(&0) && !tests.contains(&record.test))
+    }
+
+    /// Returns the number of the directory to which a record of the process that began the log changes; `None` for a record
+    /// of another kind.
+    fn changed_to(&self, record: &Record<'_>) -> Option<u32> {
+        if record.kind != Kind::ChangeFolder {
+            return None;
+        }
+        // After a call without such a path, the new directory is recorded.
+        let changes = self.changes.get(&record.test)?;
+        changes.range(record.at..).next().map(|(_, name)| *name)
     }
 
     /// Returns the working directory of a record. A forked process has that of the process that began the log, until it
@@ -256,12 +279,16 @@ impl<'o> Accesses<'o> {
             return;
         }
         let shared = is_shared(log, record);
+        let pid = attribution.tests[test].pid;
         if shared {
-            self.constant_vars
-                .add(record, attribution.tests[test].pid, test as u32);
+            let directory = working_dirs.changed_to(record).unwrap_or(u32::MAX);
+            self.constant_vars.add(record, directory, pid, test as u32);
         }
         let via_foreign_cwd = working_dirs.is_set_by_another(log, record);
         for effect in effects(record, working_dirs.get(log, record), shared) {
+            if shared && effect == Effect::UsedUmask {
+                self.constant_vars.add_creation(pid, test as u32);
+            }
             for effect in through_links(effect, record, &mut self.links)
                 .into_iter()
                 .flatten()

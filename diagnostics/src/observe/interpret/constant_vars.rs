@@ -1,5 +1,5 @@
-//! Environment variables and signal dispositions that every test sets to the same value, or resets, before it reads them:
-//! no schedule changes the value that a test reads.
+//! State of a process that every test sets to the same value, or resets, before it reads it: no schedule changes the value
+//! that a test reads.
 
 use crate::observe::format::Kind;
 use crate::observe::log::Record;
@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 /// The mark of an unset variable and of a default disposition: no value has mark 0.
 const UNSET: u32 = 0;
 
-/// The accesses to one variable or disposition of one process.
+/// The accesses to one state of one process: a variable, a disposition, the working directory, the umask or the locale.
 #[derive(Debug, Default)]
 struct Variable {
     /// The mark of the first value it was given, or [`UNSET`].
@@ -19,7 +19,7 @@ struct Variable {
     varies: bool,
 }
 
-/// The variables and dispositions of all processes, by process, kind and name.
+/// The state of all processes, by process, kind and name.
 #[derive(Debug, Default)]
 pub(crate) struct ConstantVars {
     variables: HashMap<(u32, ResourceKind), HashMap<String, Variable>>,
@@ -28,42 +28,66 @@ pub(crate) struct ConstantVars {
 }
 
 impl ConstantVars {
-    /// Notes an access by a test. Call it in the order of the records.
-    pub(crate) fn add(&mut self, record: &Record<'_>, pid: u32, test: u32) {
+    /// Notes an access by a test. Call it in the order of the records. `directory` is the mark of the directory to which the
+    /// record changes.
+    pub(crate) fn add(&mut self, record: &Record<'_>, directory: u32, pid: u32, test: u32) {
         if record.kind == Kind::ClearVariables {
             self.cleared_by.entry(pid).or_default().insert(test);
         }
-        let kind = match record.kind {
-            Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable => ResourceKind::Env,
-            Kind::GetSignal | Kind::SetSignal => ResourceKind::Signal,
-            _ => return,
-        };
-        if record.failed() {
-            return;
+        let mut access = |kind, name: &str, value| self.access((pid, kind), name, test, value);
+        let is_path = record.folder != 0 && record.kind.is_access();
+        match record.kind {
+            Kind::GetVariable => access(ResourceKind::Env, &record.words(), None),
+            Kind::GetSignal => access(ResourceKind::Signal, &record.words(), None),
+            Kind::GetLocale => access(ResourceKind::Locale, "", None),
+            Kind::GetFolder => access(ResourceKind::Cwd, "", None),
+            Kind::ChangeFolder => {
+                // The record of `fchdir`, which depends on no other directory, has a dot.
+                if record.failed() || is_path && record.text != b"." {
+                    access(ResourceKind::Cwd, "", None);
+                }
+                if !record.failed() {
+                    access(ResourceKind::Cwd, "", Some(directory));
+                }
+            }
+            Kind::Mask => access(ResourceKind::Umask, "", Some(record.value)),
+            Kind::SetLocale => access(ResourceKind::Locale, "", Some(record.value)),
+            _ if record.failed() => {}
+            Kind::SetVariable => access(ResourceKind::Env, &record.words(), Some(record.value)),
+            Kind::UnsetVariable => access(ResourceKind::Env, &record.words(), Some(UNSET)),
+            Kind::SetSignal => access(ResourceKind::Signal, &record.words(), Some(record.value)),
+            _ => {}
         }
-        let variables = self.variables.entry((pid, kind)).or_default();
-        let name = record.words();
-        if !variables.contains_key(&*name) {
-            variables.insert(name.clone().into_owned(), Variable::default());
+        if is_path && !matches!(record.kind, Kind::ChangeFolder | Kind::Execute) {
+            access(ResourceKind::Cwd, "", None);
         }
-        let Some(variable) = variables.get_mut(&*name) else {
+    }
+
+    /// Notes that a test created a file or a directory, whose mode depends on the umask.
+    pub(crate) fn add_creation(&mut self, pid: u32, test: u32) {
+        self.access((pid, ResourceKind::Umask), "", test, None);
+    }
+
+    /// Notes that a test set the state to a value, or read it.
+    fn access(&mut self, of: (u32, ResourceKind), name: &str, test: u32, value: Option<u32>) {
+        let has_cleared = || {
+            let cleared_by = self.cleared_by.get(&of.0);
+            of.1 == ResourceKind::Env && cleared_by.is_some_and(|tests| tests.contains(&test))
+        };
+        let variables = self.variables.entry(of).or_default();
+        if !variables.contains_key(name) {
+            variables.insert(name.to_owned(), Variable::default());
+        }
+        let Some(variable) = variables.get_mut(name) else {
             return;
         };
-        if matches!(record.kind, Kind::GetVariable | Kind::GetSignal) {
-            let has_cleared = || {
-                let cleared_by = self.cleared_by.get(&pid);
-                kind == ResourceKind::Env && cleared_by.is_some_and(|tests| tests.contains(&test))
-            };
+        if let Some(value) = value {
+            variable.varies |= *variable.value.get_or_insert(value) != value;
+            variable.set_by.insert(test);
+        } else {
             // A test that reads before it sets may find what another test left.
             variable.varies |= !variable.set_by.contains(&test) && !has_cleared();
-            return;
         }
-        let value = match record.kind {
-            Kind::UnsetVariable => UNSET,
-            _ => record.value,
-        };
-        variable.varies |= *variable.value.get_or_insert(value) != value;
-        variable.set_by.insert(test);
     }
 
     /// Returns whether every test of the process reads only the value it set itself.
@@ -80,6 +104,7 @@ impl ConstantVars {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::format::FAILED;
     use crate::observe::log::test_log::LogBuilder;
     use Kind as K;
 
@@ -91,7 +116,7 @@ mod tests {
         let log = made.log();
         let mut vars = ConstantVars::default();
         for record in log.records() {
-            vars.add(&record, 7, record.test);
+            vars.add(&record, 0, 7, record.test);
         }
         let is_constant = |pid, name| vars.is_constant(pid, ResourceKind::Env, name);
         assert!(!is_constant(8, "MODE") && !is_constant(7, "OTHER"));
@@ -140,5 +165,64 @@ mod tests {
         assert!(!is_constant_after(&[a, b, (3, K::GetSignal, 0)]));
         // The default is a value too.
         assert!(!is_constant_after(&[a, b, (1, K::SetSignal, 0)]));
+    }
+
+    #[test]
+    fn a_working_directory_that_each_test_sets_before_it_needs_one_is_constant() {
+        const RELATIVE: u64 = 1 << 32;
+        let is_constant_after = |records: &[(u32, Kind, u8, u64, &str)]| {
+            let mut made = LogBuilder::new(7, 1, true);
+            for (test, kind, flags, value, text) in records {
+                made.flagged(1, *test, *kind, *flags, *value, text.as_bytes(), b"");
+            }
+            let log = made.log();
+            let mut vars = ConstantVars::default();
+            for record in log.records() {
+                vars.add(&record, u32::from(record.text == b"/b"), 7, record.test);
+            }
+            vars.is_constant(7, ResourceKind::Cwd, "")
+        };
+        let sets = |test| (test, K::ChangeFolder, 0, 0, "/a");
+        let opens = |test| (test, K::Open, 0, RELATIVE, "file");
+        let asks = |test| (test, K::GetFolder, 0, 0, "");
+        assert!(is_constant_after(&[
+            sets(1),
+            opens(1),
+            sets(2),
+            opens(2),
+            asks(2)
+        ]));
+        let by_descriptor = (2, K::ChangeFolder, 0, RELATIVE, ".");
+        assert!(is_constant_after(&[sets(1), by_descriptor, opens(2)]));
+        assert!(is_constant_after(&[
+            sets(1),
+            (3, K::Open, 0, 0, "/file"),
+            sets(2)
+        ]));
+        for another in [
+            opens(2),
+            asks(2),
+            opens(3),
+            (2, K::ChangeFolder, 0, 0, "/b"),
+            (2, K::ChangeFolder, 0, RELATIVE, "a"),
+            (2, K::ChangeFolder, FAILED, 0, "/c"),
+        ] {
+            assert!(!is_constant_after(&[sets(1), another, sets(2)]), "{another:?}");
+        }
+    }
+
+    #[test]
+    fn an_umask_that_each_test_sets_before_it_creates_a_file_is_constant() {
+        for (creates_before, is_constant) in [(false, true), (true, false)] {
+            let mut vars = ConstantVars::default();
+            for test in [1, 2] {
+                if test == 2 && creates_before {
+                    vars.add_creation(7, test);
+                }
+                vars.access((7, ResourceKind::Umask), "", test, Some(0o27));
+                vars.add_creation(7, test);
+            }
+            assert_eq!(vars.is_constant(7, ResourceKind::Umask, ""), is_constant);
+        }
     }
 }

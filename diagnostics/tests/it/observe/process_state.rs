@@ -86,3 +86,38 @@ fn a_lock_around_the_state_of_a_process_guards_it() {
         assert_eq!(found, wanted, "{report}");
     }
 }
+
+/// Each test sets the state of its process before it depends on it, to a value of its own with `OTHER` for the second.
+const ALIKE: &str = r##"
+use std::ffi::{c_char, c_int};
+use std::{env, fs};
+unsafe extern "C" {
+    fn setlocale(category: c_int, name: *const c_char) -> *mut c_char;
+    fn umask(mask: u32) -> u32;
+}
+fn set(directory: &str, mask: u32, category: c_int) {
+    env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + directory).unwrap();
+    unsafe { umask(mask) };
+    assert!(!unsafe { setlocale(category, c"C.UTF-8".as_ptr()) }.is_null());
+}
+fn depend(name: &str) {
+    assert!(fs::exists("lib.rs").unwrap() || fs::exists("Cargo.toml").unwrap());
+    fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + name, "").unwrap();
+    assert!(!unsafe { setlocale(0, std::ptr::null()) }.is_null());
+}
+#[test]
+fn a_sets_and_depends() { set("src", 0o27, 0); depend("a") }
+#[test]
+fn b_sets_and_depends() { OTHER; depend("b") }
+"##;
+
+#[test]
+fn tests_that_set_the_state_of_their_process_alike_before_they_depend_on_it_do_not_conflict() {
+    let alike = r#"set("src", 0o27, 0)"#;
+    let different = r#"set(".", 0o77, 1)"#;
+    let both = ["cwd : 2 × 0", "locale : 2 × 0", "umask : 2 × 0"];
+    let one = ["cwd : 1 × 1", "locale : 1 × 1", "umask : 1 × 1"];
+    for (other, wanted) in [(alike, &[][..]), (different, &both[..]), ("", &one[..])] {
+        check(&Package::new("alike", &ALIKE.replace("OTHER", other)), wanted);
+    }
+}
