@@ -261,20 +261,19 @@ impl Cache {
         self.entries.push(key, entry);
     }
 
-    /// Removes the entries that `is_it` selects and returns them, newest first.
-    pub(crate) fn take_all(&mut self, is_it: impl Fn(&Key, &Entry) -> bool) -> Vec<(Key, Entry)> {
-        let keys: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(key, entry)| is_it(key, entry))
-            .map(|(key, _)| key.clone())
-            .collect();
-        let mut taken: Vec<_> = keys
-            .into_iter()
-            .filter_map(|key| Some((key.clone(), self.entries.pop(&key)?)))
-            .collect();
-        taken.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.info.order));
-        taken
+    /// Moves the entries that `is_it` selects to `taken`.
+    pub(crate) fn take_all(&mut self, taken: &mut Vec<(Key, Entry)>, is_it: &dyn Fn(&Key, &Entry) -> bool) {
+        let mut keys = Vec::new();
+        for (key, entry) in &self.entries {
+            if is_it(key, entry) {
+                keys.push(key.clone());
+            }
+        }
+        for key in keys {
+            if let Some(entry) = self.entries.pop_entry(&key) {
+                taken.push(entry);
+            }
+        }
     }
 
     /// Returns the entries over the capacity with the ticks of their last uses, least recently used first. Instances

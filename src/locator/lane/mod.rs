@@ -232,10 +232,10 @@ impl Lane {
         let is_known = cache.is_some();
         if let Some(cache) = cache {
             cache.clears += 1;
-            all.extend(cache.take_all(|_, _| true));
+            cache.take_all(&mut all, &|_, _| true);
         }
         let mut retired = state.retire(all, if for_good { Why::Locator } else { Why::Cleared });
-        state.flights.detach(is_of);
+        state.flights.detach(&is_of);
         if for_good {
             let fakes: Vec<_> = state.overrides.extract_if(.., |fake| is_of(&fake.key)).collect();
             if !fakes.is_empty() {
@@ -262,7 +262,7 @@ impl Lane {
         let set_aside = std::mem::take(&mut state.set_aside);
         let mut all: Vec<_> = set_aside.into_iter().chain(fakes).collect();
         for cache in state.caches.values_mut() {
-            all.extend(cache.take_all(|_, _| true));
+            cache.take_all(&mut all, &|_, _| true);
         }
         state.retire(all, Why::Exit)
     }
@@ -271,7 +271,7 @@ impl Lane {
     fn end_test(&self, execution: u64) {
         let retired = {
             let mut state = self.lock();
-            let retired = state.end_test(|other| other == execution);
+            let retired = state.end_test(&|other| other == execution);
             if !retired.is_empty() {
                 self.next_epoch(&mut state);
             }

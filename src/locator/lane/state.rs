@@ -114,7 +114,7 @@ impl LaneState {
 
     /// Applies a change of the overrides. Builds that began before it go to their current waiters only.
     pub(super) fn apply_overrides(&mut self) -> Vec<Retired> {
-        self.flights.detach(|_| true);
+        self.flights.detach(&|_| true);
         self.sort_instances()
     }
 
@@ -148,7 +148,7 @@ impl LaneState {
     pub(super) fn sort_instances(&mut self) -> Vec<Retired> {
         let mut loose = std::mem::take(&mut self.set_aside);
         for cache in self.caches.values_mut() {
-            loose.extend(cache.take_all(|_, _| true));
+            cache.take_all(&mut loose, &|_, _| true);
         }
         let is_current = |entry: &Entry| self.fakes(&entry.info.from) == entry.info.fakes;
         // Where several fit, the oldest returns; instances built from another one are retired with it.
@@ -240,7 +240,7 @@ impl LaneState {
     }
 
     /// Prevents evicted instances that were meant for a test that has ended from returning.
-    fn bar_return(&mut self, was_for_it: impl Fn(&InstanceInfo) -> bool) {
+    fn bar_return(&mut self, was_for_it: &dyn Fn(&InstanceInfo) -> bool) {
         let barred = self
             .retired
             .iter_mut()
@@ -298,9 +298,9 @@ impl LaneState {
             return None;
         }
         self.execution = execution;
-        let retired = self.end_test(|other| other != execution);
+        let retired = self.end_test(&|other| other != execution);
         // An instance that is not in a cache is not reset.
-        self.bar_return(|info| info.service.reset.is_some());
+        self.bar_return(&|info| info.service.reset.is_some());
         // Collected after the end of the test, because an override that ends returns instances to their caches.
         let entries = self.caches.values().flat_map(Cache::entries);
         let mut reset: Vec<_> = entries
@@ -321,9 +321,11 @@ impl LaneState {
     pub(super) fn retire_failed_reset(&mut self, failed: &Key) -> Vec<Retired> {
         let mut entries = Vec::new();
         for cache in self.caches.values_mut() {
-            entries.extend(cache.take_all(|key, entry| key == failed || entry.info.from.contains(failed)));
+            cache.take_all(&mut entries, &|key, entry| {
+                key == failed || entry.info.from.contains(failed)
+            });
         }
-        self.flights.detach(|_| true);
+        self.flights.detach(&|_| true);
         self.retire(entries, Why::Reset)
     }
 
@@ -339,14 +341,14 @@ impl LaneState {
         }
         let is_it =
             |info: &InstanceInfo| spoiled.contains(&info.service.key) || !info.from.is_disjoint(&spoiled);
-        let entries = self.take_everywhere(is_it);
-        self.flights.detach(|_| true);
+        let entries = self.take_everywhere(&is_it);
+        self.flights.detach(&|_| true);
         self.retire(entries, Why::Panicked)
     }
 
     /// Retires the per-test services and overrides of the tests that `is_over` selects, and the services that a panic
     /// spoiled.
-    pub(super) fn end_test(&mut self, is_over: impl Fn(u64) -> bool) -> Vec<Retired> {
+    pub(super) fn end_test(&mut self, is_over: &dyn Fn(u64) -> bool) -> Vec<Retired> {
         let fakes: Vec<_> = self
             .overrides
             .extract_if(.., |fake| is_over(fake.execution))
@@ -359,7 +361,7 @@ impl LaneState {
         // Afterwards, because an override that ends returns instances to their caches.
         let mut over: Vec<_> = fakes.into_iter().map(|fake| (fake.key, fake.entry)).collect();
         over.extend(
-            self.take_everywhere(|info| info.service.lifetime == Lifetime::Test && is_over(info.execution)),
+            self.take_everywhere(&|info| info.service.lifetime == Lifetime::Test && is_over(info.execution)),
         );
         retired.extend(self.retire(over, Why::TestOver));
         retired.extend(self.retire_spoiled());
@@ -368,10 +370,10 @@ impl LaneState {
     }
 
     /// Takes the selected instances out of the caches and of those set aside, and bars evicted ones from returning.
-    fn take_everywhere(&mut self, is_it: impl Fn(&InstanceInfo) -> bool) -> Vec<(Key, Entry)> {
+    fn take_everywhere(&mut self, is_it: &dyn Fn(&InstanceInfo) -> bool) -> Vec<(Key, Entry)> {
         let mut taken = Vec::new();
         for cache in self.caches.values_mut() {
-            taken.extend(cache.take_all(|_, entry| is_it(&entry.info)));
+            cache.take_all(&mut taken, &|_, entry| is_it(&entry.info));
         }
         taken.extend(self.set_aside.extract_if(.., |(_, entry)| is_it(&entry.info)));
         self.bar_return(is_it);
