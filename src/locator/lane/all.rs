@@ -56,8 +56,17 @@ fn is_isolated() -> bool {
 
 /// Returns all lanes, those that several workers share first.
 pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
-    let mut lanes: Vec<_> = LANES.iter().map(|lane| Arc::clone(&lane)).collect();
-    lanes.sort_by_key(|lane| !is_of_all(&lane.name));
+    let mut lanes = Vec::new();
+    let mut own = Vec::new();
+    for lane in LANES.iter() {
+        let list = if is_of_all(&lane.name) {
+            &mut lanes
+        } else {
+            &mut own
+        };
+        list.push(Arc::clone(&lane));
+    }
+    lanes.append(&mut own);
     lanes
 }
 

@@ -26,7 +26,6 @@ use overrides::Override;
 use retired::{DropReport, Retired};
 pub(crate) use state::BuildFlight;
 use state::LaneState;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -145,12 +144,12 @@ impl Lane {
     }
 
     /// Marks the instances that a factory used when it panicked.
-    pub(crate) fn spoil(&self, numbers: &BTreeSet<u64>) {
-        let mut state = self.lock();
-        let used = state
-            .infos_mut()
-            .filter(|info| numbers.contains(&info.number.get()));
-        used.for_each(|info| info.number.spoil());
+    pub(crate) fn spoil(&self, numbers: &[u64]) {
+        for info in self.lock().infos_mut() {
+            if numbers.contains(&info.number.get()) {
+                info.number.spoil();
+            }
+        }
     }
 
     /// Adds a new instance to its cache, unless its build has been detached or the lane closed meanwhile.
@@ -308,7 +307,7 @@ impl Lane {
         }
         let _done = Done(self);
         self.dispose(handover.retired);
-        for key in handover.reset {
+        for (_, key) in handover.reset {
             // It may have been retired with a service that it was built from.
             let Some((service, instance)) = self.peek(&key) else {
                 continue;
@@ -426,7 +425,7 @@ impl Lane {
                 hits: one.info.take_unreported_hits(),
             });
             let mut state = self.lock();
-            state.dropping.remove(&one.ticket);
+            state.dropping.retain(|dropping| dropping.ticket != one.ticket);
             if !one.info.is_fake && one.info.number.holders() > 0 {
                 state.retired.push(one);
             } else {
