@@ -3,8 +3,9 @@
 use crate::error::Error;
 use crate::run::sweep::RunStatus;
 use crate::sys::process::PidSpace;
-use crate::sys::{file_lock, process};
+use crate::sys::{file_lock, process, sorted};
 use serde_json::Value;
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 /// The directory of a run, as its `run.json` describes it.
@@ -36,11 +37,14 @@ pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
         Err(source) => return Err(Error::io("read", &runs, source)),
     };
     let space = PidSpace::own();
-    let mut found: Vec<RecordedRun> = folders
-        .flatten()
-        .filter_map(|folder| describe(folder.path(), &space))
-        .collect();
-    found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.path.cmp(&b.path)));
+    let mut found = Vec::new();
+    for folder in folders.flatten() {
+        if let Some(run) = describe(folder.path(), &space) {
+            sorted::insert(&mut found, run, |a, b| {
+                (Reverse(a.at), &a.path) < (Reverse(b.at), &b.path)
+            });
+        }
+    }
     Ok(found)
 }
 

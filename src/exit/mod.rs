@@ -5,7 +5,7 @@
 //! helper thread with a deadline. Values that are not dropped by then are abandoned and named on standard error. Signals,
 //! `abort` and `_exit` run nothing; see Limitations in the crate documentation.
 
-use crate::sys::{exit_hook, process, stderr};
+use crate::sys::{exit_hook, process, sorted, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -131,9 +131,12 @@ fn drop_all(sources: &[CleanupSource], progress: &Mutex<Progress>) {
     };
     let mut all = Vec::new();
     for source in sources {
-        caught("a list of cleanups", &mut || all.append(&mut source()));
+        caught("a list of cleanups", &mut || {
+            for cleanup in source() {
+                sorted::insert(&mut all, cleanup, |a, b| a.order < b.order);
+            }
+        });
     }
-    all.sort_by_key(|cleanup| cleanup.order);
     lock(progress).left = all.iter().map(|cleanup| cleanup.what.clone()).collect();
     while let Some(Cleanup { what, run, .. }) = all.pop() {
         let mut run = Some(run);

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::exit::{self, Cleanup};
 use crate::journal;
 use crate::locator::service::Lifetime;
-use crate::sys::{env, sync};
+use crate::sys::{env, sorted, sync};
 use crate::worker::{self, Worker};
 use dashmap::DashMap;
 use once_cell::sync::Lazy;
@@ -82,19 +82,19 @@ pub(crate) fn clear(locator: u64, for_good: bool) {
     let mut retired = Vec::new();
     // Shared services first, so that a service that is built from now on is built from the new ones.
     for lane in shared_first() {
-        let cleared = lane.clear(locator, for_good);
-        retired.extend(cleared.into_iter().map(|one| (Arc::clone(&lane), one)));
+        for one in lane.clear(locator, for_good) {
+            sorted::insert(&mut retired, (Arc::clone(&lane), one), |(_, a), (_, b)| {
+                a.info.order > b.info.order
+            });
+        }
     }
-    retired.sort_by_key(|(_, one)| std::cmp::Reverse(one.info.order));
-    let reports: Vec<_> = retired
-        .into_iter()
-        .map(|(lane, one)| {
-            let reports = lane.drop_retired(vec![one]);
-            (lane, reports)
-        })
-        .collect();
-    for (lane, reports) in reports {
-        lane.report(reports);
+    let mut reports = Vec::new();
+    for (lane, one) in retired {
+        let report = lane.drop_retired(vec![one]);
+        reports.push((lane, report));
+    }
+    for (lane, report) in reports {
+        lane.report(report);
     }
 }
 

@@ -240,8 +240,11 @@ impl Lane {
             if !fakes.is_empty() {
                 retired.extend(state.apply_overrides());
             }
-            let fakes = fakes.into_iter().map(|fake| (fake.key, fake.entry)).collect();
-            retired.extend(state.retire(fakes, Why::Locator));
+            let mut entries = Vec::new();
+            for fake in fakes {
+                entries.push((fake.key, fake.entry));
+            }
+            retired.extend(state.retire(entries, Why::Locator));
         }
         if is_known || !retired.is_empty() {
             self.next_epoch(&mut state);
@@ -256,10 +259,10 @@ impl Lane {
     fn close(&self) -> Vec<Retired> {
         let mut state = self.lock();
         state.closed = true;
-        let fakes = std::mem::take(&mut state.overrides);
-        let fakes = fakes.into_iter().map(|fake| (fake.key, fake.entry));
-        let set_aside = std::mem::take(&mut state.set_aside);
-        let mut all: Vec<_> = set_aside.into_iter().chain(fakes).collect();
+        let mut all = std::mem::take(&mut state.set_aside);
+        for fake in std::mem::take(&mut state.overrides) {
+            all.push((fake.key, fake.entry));
+        }
         for cache in state.caches.values_mut() {
             cache.take_all(&mut all, &|_, _| true);
         }

@@ -9,8 +9,7 @@ use super::view::{EntryView, InstanceState};
 use crate::error::Error;
 use crate::event::Why;
 use crate::locator::service::{Key, Lifetime};
-use crate::sys::clock;
-use std::cmp::Reverse;
+use crate::sys::{clock, sorted};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -369,20 +368,23 @@ impl LaneState {
             .overrides
             .extract_if(.., |fake| is_over(fake.execution))
             .collect();
-        let mut retired = if fakes.is_empty() {
-            Vec::new()
-        } else {
-            self.apply_overrides()
-        };
+        let mut all = Vec::new();
+        if !fakes.is_empty() {
+            all.extend(self.apply_overrides());
+        }
         // Afterwards, because an override that ends returns instances to their caches.
-        let mut over: Vec<_> = fakes.into_iter().map(|fake| (fake.key, fake.entry)).collect();
-        over.extend(
-            self.take_everywhere(&|info| info.service.lifetime == Lifetime::Test && is_over(info.execution)),
-        );
-        retired.extend(self.retire(over, Why::TestOver));
-        retired.extend(self.retire_spoiled());
-        retired.sort_by_key(|retired| Reverse(retired.info.order));
-        retired
+        let mut over =
+            self.take_everywhere(&|info| info.service.lifetime == Lifetime::Test && is_over(info.execution));
+        for fake in fakes {
+            over.push((fake.key, fake.entry));
+        }
+        all.extend(self.retire(over, Why::TestOver));
+        all.extend(self.retire_spoiled());
+        let mut newest_first = Vec::new();
+        for retired in all {
+            sorted::insert(&mut newest_first, retired, |a, b| a.info.order > b.info.order);
+        }
+        newest_first
     }
 
     /// Takes the selected instances out of the caches and of those set aside, and bars evicted ones from returning.
@@ -398,12 +400,15 @@ impl LaneState {
 
     // --- diagnostics
 
-    /// Returns the instances of one locator, as data.
+    /// Returns the instances of one locator, as data, in the order in which they were built.
     pub(super) fn entries_of(&self, locator: u64) -> Vec<EntryView> {
         let mut views = Vec::new();
         let mut add = |key: &Key, info: &InstanceInfo, state, holders| {
             if key.locator == locator {
-                views.push(EntryView::new(info, state, holders));
+                let view = EntryView::new(info, state, holders);
+                sorted::insert(&mut views, view, |a, b| {
+                    (a.built_at, a.instance) < (b.built_at, b.instance)
+                });
             }
         };
         if let Some(cache) = self.caches.get(&locator) {
