@@ -29,6 +29,7 @@ pub struct RecordedRun {
 ///
 /// # Errors
 /// When the directory is there and cannot be read. A base directory that is not there has no runs.
+#[inline]
 pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
     let runs = base.join("runs");
     let folders = match std::fs::read_dir(&runs) {
@@ -48,6 +49,7 @@ pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
     Ok(found)
 }
 
+#[inline]
 fn describe(path: PathBuf, space: &PidSpace) -> Option<RecordedRun> {
     let text = std::fs::read_to_string(path.join("run.json")).ok()?;
     let description: Value = serde_json::from_str(&text).ok()?;
@@ -60,12 +62,14 @@ fn describe(path: PathBuf, space: &PidSpace) -> Option<RecordedRun> {
     })
 }
 
+#[inline]
 fn is_over(description: &Value, space: &PidSpace) -> bool {
     let status = RunStatus::judge(description, space, process::is_alive);
     matches!(status, RunStatus::Over | RunStatus::Recorded)
 }
 
 /// Returns whether the directory's lock is free. Tests that outlive a killed runner hold it.
+#[inline]
 fn nobody_is_in(folder: &Path) -> bool {
     let alive = folder.join("alive.lock");
     !alive.exists() || matches!(file_lock::try_exclusive(&alive), Ok(Some(_)))
