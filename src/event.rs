@@ -122,6 +122,10 @@ impl Field for Why {
     }
 }
 
+fn put(line: &mut Map<String, Value>, name: &str, field: &dyn Field) {
+    line.insert(name.to_owned(), field.write());
+}
+
 /// Passes the table of events to the macro `$then`: for each a variant, its name in journals, and its fields.
 ///
 /// The types of fields are resolved where the macro is used. It is public for the reader in `cofferdam-conflicts`.
@@ -190,8 +194,8 @@ macro_rules! define {
             fn write(&self, line: &mut Map<String, Value>) {
                 match self {
                     $(Self::$variant { $($field),* } => {
-                        line.insert("event".to_owned(), Value::from($word));
-                        $(line.insert(stringify!($field).to_owned(), $field.write());)*
+                        put(line, "event", &$word.to_owned());
+                        $(put(line, stringify!($field), $field);)*
                     })*
                 }
             }

@@ -88,6 +88,7 @@ impl CleanOptions {
 ///
 /// # Errors
 /// When the directory is there and cannot be read. A base directory that is not there has no runs.
+#[inline]
 pub fn clean(base: &Path, options: CleanOptions) -> Result<Vec<Cleaned>, Error> {
     let runs = base.join("runs");
     let mut folders = match sweep::folders(&runs) {
@@ -103,6 +104,7 @@ pub fn clean(base: &Path, options: CleanOptions) -> Result<Vec<Cleaned>, Error> 
     Ok(cleaned.collect())
 }
 
+#[inline]
 fn decide(folder: &Path, options: CleanOptions) -> Fate {
     if sweep::is_left_over(folder) {
         if options.dry_run {

@@ -86,6 +86,7 @@ pub struct LockHolder {
 ///
 /// # Errors
 /// When a directory or file of locks cannot be read, or when the machine's directory is not this user's own.
+#[inline]
 pub fn locks(base: &Path) -> Result<Vec<Lock>, Error> {
     let space = &run::facts().space;
     let seen = list::locks(base)?;

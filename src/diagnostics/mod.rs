@@ -6,6 +6,9 @@
 //!
 //! The crate `cofferdam-conflicts` reads recordings back, by the definitions in [`format`](crate::format), and finds the
 //! conflicts in them.
+//!
+//! Suites rarely call these functions. They are `#[inline]`, and so are those that only they call: a crate compiles those
+//! that it uses.
 
 mod clean;
 mod locks;

@@ -4,8 +4,9 @@ use crate::error::Error;
 use crate::run::sweep::RunStatus;
 use crate::sys::clock::{self, Deadline};
 use crate::sys::process::PidSpace;
-use crate::sys::{file_lock, process};
+use crate::sys::{file_lock, process, sorted};
 use serde_json::Value;
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ impl RecordedRun {
 ///
 /// # Errors
 /// When the directory is there and cannot be read. A base directory that is not there has no runs.
+#[inline]
 pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
     let runs = base.join("runs");
     let folders = match std::fs::read_dir(&runs) {
@@ -55,14 +57,18 @@ pub fn runs(base: &Path) -> Result<Vec<RecordedRun>, Error> {
         Err(source) => return Err(Error::io("read", &runs, source)),
     };
     let space = PidSpace::own();
-    let mut found: Vec<RecordedRun> = folders
-        .flatten()
-        .filter_map(|folder| describe(folder.path(), &space))
-        .collect();
-    found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.path.cmp(&b.path)));
+    let mut found = Vec::new();
+    for folder in folders.flatten() {
+        if let Some(run) = describe(folder.path(), &space) {
+            sorted::insert(&mut found, run, |a, b| {
+                (Reverse(a.at), &a.path) < (Reverse(b.at), &b.path)
+            });
+        }
+    }
     Ok(found)
 }
 
+#[inline]
 fn describe(path: PathBuf, space: &PidSpace) -> Option<RecordedRun> {
     let text = std::fs::read_to_string(path.join("run.json")).ok()?;
     let description: Value = serde_json::from_str(&text).ok()?;
@@ -75,12 +81,14 @@ fn describe(path: PathBuf, space: &PidSpace) -> Option<RecordedRun> {
     })
 }
 
+#[inline]
 fn is_over(description: &Value, space: &PidSpace) -> bool {
     let status = RunStatus::judge(description, space, process::is_alive);
     matches!(status, RunStatus::Over | RunStatus::Recorded)
 }
 
 /// Returns whether the directory's lock is free. Tests that outlive a killed runner hold it.
+#[inline]
 fn nobody_is_in(folder: &Path) -> bool {
     let alive = folder.join("alive.lock");
     !alive.exists() || matches!(file_lock::try_exclusive(&alive), Ok(Some(_)))

@@ -5,9 +5,9 @@
 //! helper thread with a deadline. Values that are not dropped by then are abandoned and named on standard error. Signals,
 //! `abort` and `_exit` run nothing; see Limitations in the crate documentation.
 
-use crate::sys::{exit_hook, process, stderr};
+use crate::sys::{exit_hook, process, sorted, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// One value to drop.
@@ -55,42 +55,55 @@ extern "C" fn at_exit() {
     // Only held for a push and never while foreign code runs, so this does not block.
     let sources = lock(&hook.sources).clone();
     let messages = catch_unwind(AssertUnwindSafe(|| {
-        clean(&sources, |done| done.recv_timeout(LIMIT).is_ok())
+        clean(&sources, |helper| {
+            drop(
+                helper
+                    .has_ended
+                    .wait_timeout_while(lock(&helper.progress), LIMIT, |progress| !progress.is_done),
+            );
+        })
     }));
     for line in messages.unwrap_or_default() {
         stderr::line(&line);
     }
 }
 
-/// The progress of the helper thread.
+/// The helper thread, as the exiting thread sees it.
+#[derive(Default)]
+struct Helper {
+    progress: Mutex<Progress>,
+    has_ended: Condvar,
+}
+
 #[derive(Default)]
 struct Progress {
+    is_done: bool,
     /// The values that are not dropped yet, the current one last.
     left: Vec<String>,
     messages: Vec<String>,
 }
 
-/// Drops everything and returns messages for standard error. `wait` waits for the helper and returns whether it was in time.
-fn clean(sources: &[CleanupSource], wait: impl FnOnce(&mpsc::Receiver<()>) -> bool) -> Vec<String> {
-    let progress = Arc::new(Mutex::new(Progress::default()));
-    let (done, finished) = mpsc::channel();
-    let helper = {
-        let progress = Arc::clone(&progress);
+/// Drops everything and returns messages for standard error. `wait` waits for the helper, up to the limit.
+fn clean(sources: &[CleanupSource], wait: impl FnOnce(&Helper)) -> Vec<String> {
+    let helper = Arc::new(Helper::default());
+    let thread = {
+        let helper = Arc::clone(&helper);
         let sources = sources.to_vec();
         std::thread::Builder::new()
             .name("cofferdam-exit".to_owned())
             .spawn(move || {
-                drop_all(&sources, &progress);
-                let _ = done.send(());
+                drop_all(&sources, &helper.progress);
+                lock(&helper.progress).is_done = true;
+                helper.has_ended.notify_one();
             })
     };
-    if helper.is_err() {
+    if thread.is_err() {
         return vec!["no thread could be started at exit: nothing was cleaned up".to_owned()];
     }
-    let in_time = wait(&finished);
-    let mut progress = lock(&progress);
+    wait(&helper);
+    let mut progress = lock(&helper.progress);
     let mut messages = std::mem::take(&mut progress.messages);
-    if !in_time {
+    if !progress.is_done {
         let mut left = progress.left.clone();
         let busy = left.pop().unwrap_or_else(|| "a cleanup".to_owned());
         messages.push(format!(
@@ -118,9 +131,12 @@ fn drop_all(sources: &[CleanupSource], progress: &Mutex<Progress>) {
     };
     let mut all = Vec::new();
     for source in sources {
-        caught("a list of cleanups", &mut || all.append(&mut source()));
+        caught("a list of cleanups", &mut || {
+            for cleanup in source() {
+                sorted::insert(&mut all, cleanup, |a, b| a.order < b.order);
+            }
+        });
     }
-    all.sort_by_key(|cleanup| cleanup.order);
     lock(progress).left = all.iter().map(|cleanup| cleanup.what.clone()).collect();
     while let Some(Cleanup { what, run, .. }) = all.pop() {
         let mut run = Some(run);
@@ -162,8 +178,13 @@ mod children;
 mod tests {
     use super::*;
 
-    fn in_the_end(done: &mpsc::Receiver<()>) -> bool {
-        done.recv().is_ok()
+    fn in_the_end(helper: &Helper) {
+        let progress = lock(&helper.progress);
+        drop(
+            helper
+                .has_ended
+                .wait_while(progress, |progress| !progress.is_done),
+        );
     }
 
     fn cleanup(order: u64, what: &str, run: impl FnOnce() + Send + 'static) -> Cleanup {
@@ -262,7 +283,6 @@ mod tests {
             }],
             |_| {
                 PARKED.wait();
-                false
             },
         );
         assert_eq!(
@@ -285,7 +305,6 @@ mod tests {
             }],
             |_| {
                 PARKED.wait();
-                false
             },
         );
         assert_eq!(

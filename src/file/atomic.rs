@@ -4,7 +4,6 @@ use crate::error::Error;
 use crate::run::facts;
 use crate::sys::file_size::Limited;
 use crate::sys::{clock, file_lock, process};
-use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -232,13 +231,11 @@ impl<'a> Writer<'a> {
 
 /// Sweeps a directory at this process's first write to it.
 fn sweep_once(dir: &Path) {
-    static SWEPT: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
-    if SWEPT
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get_or_insert_with(HashSet::new)
-        .insert(dir.to_owned())
-    {
+    static SWEPT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !swept.iter().any(|known| known == dir) {
+        swept.push(dir.to_owned());
+        drop(swept);
         sweep(dir);
     }
 }

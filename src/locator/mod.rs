@@ -30,6 +30,7 @@ pub use service_handle::ServiceHandle;
 pub use worker_local::WorkerLocal;
 
 use crate::error::{self, Error};
+use crate::sys::sorted;
 use crate::worker::Worker;
 use instance::Instance;
 use lane::{all, thread_cache, view};
@@ -254,10 +255,13 @@ impl fmt::Debug for ServiceLocator {
 
 /// Returns the state of all caches of this process, or of those of one locator.
 pub(crate) fn views(locator: Option<&ServiceLocator>) -> Vec<view::CacheView> {
-    let mut views: Vec<_> = all::shared_first()
-        .iter()
-        .flat_map(|lane| lane.views(locator.map(ServiceLocator::id)))
-        .collect();
-    views.sort_by(|a, b| (&a.locator, &a.worker).cmp(&(&b.locator, &b.worker)));
+    let mut views = Vec::new();
+    for lane in all::shared_first() {
+        for view in lane.views(locator.map(ServiceLocator::id)) {
+            sorted::insert(&mut views, view, |a, b| {
+                (&a.locator, &a.worker) < (&b.locator, &b.worker)
+            });
+        }
+    }
     views
 }

@@ -225,7 +225,7 @@ fn call_factory(
     info.claims = context.into_claims();
     if let Some(ended) = ended {
         (info.asked, info.from) = (ended.asked, Arc::new(ended.from));
-        info.parts = ended.parts.into_iter().collect();
+        info.parts = ended.parts;
         info.build_micros = micros.saturating_sub(ended.nested);
     }
     record_built(worker, &info);

@@ -2,7 +2,7 @@
 
 use super::service::{Key, Lifetime};
 use crate::worker::current;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 
@@ -22,9 +22,9 @@ pub(crate) struct Build {
     /// The labels of its direct requests.
     pub(crate) asked: Vec<String>,
     /// The numbers of the instances that it received.
-    pub(crate) parts: BTreeSet<u64>,
+    pub(crate) parts: Vec<u64>,
     /// The services that it is built from, at any depth.
-    pub(crate) from: BTreeSet<Key>,
+    pub(crate) from: HashSet<Key>,
     /// The time of nested builds, in microseconds.
     pub(crate) nested: u64,
     waits_for: Vec<u64>,
@@ -39,8 +39,8 @@ impl WaitGraph {
             lifetime,
             thread: thread::current(),
             asked: Vec::new(),
-            parts: BTreeSet::new(),
-            from: BTreeSet::new(),
+            parts: Vec::new(),
+            from: HashSet::new(),
             nested: 0,
             waits_for: Vec::new(),
         };
@@ -88,12 +88,14 @@ impl WaitGraph {
     }
 
     /// Records that build `by` received a service.
-    pub(crate) fn add_part(&mut self, by: u64, label: String, key: Key, number: u64, from: &BTreeSet<Key>) {
+    pub(crate) fn add_part(&mut self, by: u64, label: String, key: Key, number: u64, from: &HashSet<Key>) {
         if let Some(by) = self.builds.get_mut(&by) {
             if !by.asked.contains(&label) {
                 by.asked.push(label);
             }
-            by.parts.insert(number);
+            if !by.parts.contains(&number) {
+                by.parts.push(number);
+            }
             by.from.extend(from.iter().cloned());
             by.from.insert(key);
         }

@@ -5,9 +5,9 @@ use super::{machine, wait};
 use crate::error::Error;
 use crate::run;
 use crate::sys::file_lock::{self, Folder, Locked, Mode};
-use crate::sys::{stderr, sync};
-use dashmap::DashMap;
+use crate::sys::stderr;
 use once_cell::sync::OnceCell;
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub(super) struct Taker {
 struct LockScope {
     folder: Folder,
     is_machine: bool,
-    files: DashMap<String, Arc<LockFile>>,
+    files: Mutex<HashMap<String, Arc<LockFile>>>,
 }
 
 impl LockScope {
@@ -58,7 +58,7 @@ impl LockScope {
             Ok(Self {
                 folder: Folder::new(folder),
                 is_machine,
-                files: sync::map(),
+                files: Mutex::new(HashMap::new()),
             })
         })
     }
@@ -77,8 +77,9 @@ impl LockFile {
     /// Returns the file of the lock `name`.
     pub(super) fn known(name: &str, is_machine: bool) -> Result<Arc<Self>, Error> {
         let scope = LockScope::of(is_machine)?;
-        if let Some(known) = scope.files.get(name) {
-            return Ok(Arc::clone(&known));
+        let mut files = scope.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = files.get(name) {
+            return Ok(Arc::clone(known));
         }
         let file = format!("{}.lock", run::file_name(name));
         let known = Arc::new(Self {
@@ -94,10 +95,10 @@ impl LockFile {
             scope,
             last_owner: Mutex::new(None),
         });
-        if scope.files.len() >= KNOWN {
-            scope.files.clear();
+        if files.len() >= KNOWN {
+            files.clear();
         }
-        scope.files.insert(name.to_owned(), Arc::clone(&known));
+        files.insert(name.to_owned(), Arc::clone(&known));
         Ok(known)
     }
 

@@ -17,6 +17,7 @@ pub(crate) struct ListedLock {
 }
 
 /// Returns the locks of a workspace, then those of the machine, each sorted by file name.
+#[inline]
 pub(crate) fn locks(base: &Path) -> Result<Vec<ListedLock>, Error> {
     let mut found = Vec::new();
     folder(&base.join("locks"), false, &mut found)?;
@@ -24,6 +25,7 @@ pub(crate) fn locks(base: &Path) -> Result<Vec<ListedLock>, Error> {
     Ok(found)
 }
 
+#[inline]
 fn folder(folder: &Path, machine: bool, found: &mut Vec<ListedLock>) -> Result<(), Error> {
     if folder.is_symlink() {
         let link = std::io::Error::other("it is a symbolic link, and links are not followed here");

@@ -7,7 +7,7 @@ use super::{Runner, facts};
 use crate::sys::child;
 use crate::sys::clock::Deadline;
 use crate::sys::process::PidSpace;
-use crate::sys::{clock, file_lock, folder, process};
+use crate::sys::{clock, file_lock, folder, process, sorted};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -113,13 +113,11 @@ fn end_what_is_left(run: &Path) {
         return;
     }
     let is_kept = run.join(KEPT).exists();
-    let found = std::fs::read_dir(fixtures).into_iter().flatten().flatten();
-    let mut found: Vec<_> = found
-        .map(|fixture| fixture.path())
-        .filter(|path| folder::is_safe(path))
-        .collect();
-    found.sort_by_key(|fixture| std::cmp::Reverse(order_of(fixture)));
-    for fixture in found {
+    let mut found = Vec::new();
+    for fixture in folders(&fixtures).unwrap_or_default() {
+        sorted::insert(&mut found, (order_of(&fixture), fixture), |a, b| a.0 > b.0);
+    }
+    for (_, fixture) in found {
         end_fixture(&fixture, is_kept);
     }
 }
@@ -192,10 +190,10 @@ pub(crate) fn is_left_over(folder: &Path) -> bool {
         .is_some_and(|name| name.to_string_lossy().starts_with(AWAY))
 }
 
-/// Returns the directories of all runs, with or without a description.
-pub(crate) fn folders(runs: &Path) -> io::Result<Vec<PathBuf>> {
+/// Returns the directories of this user in another, such as those of all runs, with or without a description.
+pub(crate) fn folders(above: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(runs)? {
+    for entry in std::fs::read_dir(above)? {
         let entry = entry?;
         // A planted link or another user's folder is not ours to remove.
         if folder::is_safe(&entry.path()) {
@@ -213,14 +211,13 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Removes some directories of unrecorded runs that have ended, so that they do not accumulate. A keeper at its end, and
 /// `cargo cofferdam clean`, remove all of them.
 pub(super) fn sweep(runs: &Path, own: &Path, status: impl Fn(&Path) -> RunStatus) {
-    let Ok(mut folders) = folders(runs) else {
-        return;
-    };
+    let folders = folders(runs).unwrap_or_default();
     // Each run begins at another folder; otherwise folders that stay would hide those behind them.
     let start = process::id() as usize % folders.len().max(1);
-    folders.rotate_left(start);
+    let (last, first) = folders.split_at(start);
     let deadline = Deadline::after(PATIENCE);
-    for folder in folders.iter().filter(|path| *path != own).take(CHECKED) {
+    let others = first.iter().chain(last).filter(|path| *path != own);
+    for folder in others.take(CHECKED) {
         // A check is cheap. At least one is removed even on a slow disk, so that their number decreases.
         if remove_if_over(folder, &status) && deadline.left().is_none() {
             break;

@@ -22,5 +22,6 @@ pub(crate) mod poll;
 pub(crate) mod process;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod role;
+pub(crate) mod sorted;
 pub(crate) mod stderr;
 pub(crate) mod sync;

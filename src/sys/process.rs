@@ -204,7 +204,6 @@ fn living() -> impl Iterator<Item = (u32, Stat)> {
 /// A leader must not have been waited for, because its number could be reused.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn family(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
-    let all: Vec<_> = living().collect();
     let is_marked = |pid: u32| {
         mark.is_some_and(|mark| {
             let environment = std::fs::read(proc_folder(pid).join("environ")).unwrap_or_default();
@@ -213,31 +212,36 @@ pub(crate) fn family(mark: Option<&[u8]>, leaders: &[u32]) -> Vec<Living> {
                 .any(|variable| variable == mark)
         })
     };
-    let is_first = |pid: &u32, stat: &Stat| {
-        leaders.contains(pid)
+    let is_first = |pid: u32, stat: &Stat| {
+        leaders.contains(&pid)
             || leaders.contains(&stat.group)
             || leaders.contains(&stat.parent)
-            || is_marked(*pid)
+            || is_marked(pid)
     };
-    let (mut found, mut others): (Vec<_>, Vec<_>) = all.iter().partition(|(pid, stat)| is_first(pid, stat));
+    let mut found = Vec::new();
+    let mut others = Vec::new();
+    for (pid, stat) in living() {
+        let started = stat.started;
+        if is_first(pid, &stat) {
+            found.push(Living { pid, started });
+        } else {
+            others.push((Living { pid, started }, stat.parent));
+        }
+    }
     // A child may come before its parent.
     loop {
-        let (more, rest): (Vec<_>, Vec<_>) = others
-            .iter()
-            .partition(|(_, stat)| found.iter().any(|(pid, _)| *pid == stat.parent));
-        if more.is_empty() {
-            break;
+        let known = found.len();
+        others.retain(|(process, parent)| {
+            let is_child = found.iter().any(|found| found.pid == *parent);
+            if is_child {
+                found.push(*process);
+            }
+            !is_child
+        });
+        if found.len() == known {
+            return found;
         }
-        found.extend::<Vec<_>>(more);
-        others = rest;
     }
-    found
-        .iter()
-        .map(|(pid, stat)| Living {
-            pid: *pid,
-            started: stat.started,
-        })
-        .collect()
 }
 
 /// Returns this process's children, including adopted ones and zombies. Empty if the kernel was built without the list.

@@ -11,7 +11,6 @@ use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, process, stderr};
 use crate::{exit, journal};
 use once_cell::sync::{Lazy, OnceCell};
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -106,14 +105,17 @@ fn start(execution: Execution) -> Worker {
 }
 
 /// The names of the threads whose tests have a lane.
-static THREADS: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+static THREADS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Checks that no other running thread has this name. A runner starts no second thread with the name of a running test; a
 /// pool does, and so does a test that runs its body on a thread with its own name.
 fn only_one_named(name: &str) -> Result<String, Error> {
-    if !lock(&THREADS).get_or_insert_default().insert(name.to_owned()) {
+    let mut threads = lock(&THREADS);
+    if threads.iter().any(|known| known == name) {
         return Err(Error::no_worker(format!("a second thread {name:?}")));
     }
+    threads.push(name.to_owned());
+    drop(threads);
     if run::run().runner == Runner::Alone {
         static WARNED: AtomicBool = AtomicBool::new(false);
         warn_once(
@@ -129,7 +131,7 @@ fn only_one_named(name: &str) -> Result<String, Error> {
 struct GrantedLanes {
     pid: u32,
     /// `None`: granted without a lock, because the lock file could not be used.
-    lanes: HashMap<usize, Option<Locked>>,
+    lanes: Vec<(usize, Option<Locked>)>,
 }
 
 /// Returns whether no other process of the run uses this lane.
@@ -144,10 +146,10 @@ fn is_free_in_run(lane: &str, slot: usize) -> bool {
         Some(granted) if granted.pid == process::id() => granted,
         granted => granted.insert(GrantedLanes {
             pid: process::id(),
-            lanes: HashMap::new(),
+            lanes: Vec::new(),
         }),
     };
-    if granted.lanes.contains_key(&slot) {
+    if granted.lanes.iter().any(|(known, _)| *known == slot) {
         return true;
     }
     let locked = run::lane_file(lane).and_then(|path| {
@@ -156,7 +158,7 @@ fn is_free_in_run(lane: &str, slot: usize) -> bool {
     match locked {
         Ok(None) => false,
         Ok(Some(locked)) => {
-            granted.lanes.insert(slot, Some(locked));
+            granted.lanes.push((slot, Some(locked)));
             true
         }
         Err(error) => {
@@ -168,7 +170,7 @@ fn is_free_in_run(lane: &str, slot: usize) -> bool {
                      run do not overlap"
                 ),
             );
-            granted.lanes.insert(slot, None);
+            granted.lanes.push((slot, None));
             true
         }
     }
@@ -181,8 +183,8 @@ pub(super) fn end(worker: &Worker) {
     if execution.pid != process::id() || execution.is_over.swap(true, Ordering::AcqRel) {
         return;
     }
-    if let (Some(thread), Some(threads)) = (&execution.thread, &mut *lock(&THREADS)) {
-        threads.remove(thread);
+    if let Some(thread) = &execution.thread {
+        lock(&THREADS).retain(|known| known != thread);
     }
     let children = execution.lease.end(PATIENCE, || {
         if let Some(hook) = AT_END.get() {

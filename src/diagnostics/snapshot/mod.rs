@@ -150,6 +150,7 @@ pub struct Claim {
 ///
 /// Each cache is locked in turn while it is copied, so workers that continue are seen at slightly different
 /// times. Costs about as much as copying the names of all entries.
+#[inline]
 pub fn collect() -> Snapshot {
     let facts = run::facts();
     Snapshot {
@@ -172,17 +173,20 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the directory of `path` is missing or cannot be written to, or the disk is full. The old file stays then.
+    #[inline]
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         write_atomic(path, self.to_json())
     }
 
     /// Returns the snapshot as one line of JSON. docs/reference/snapshot.md describes it.
+    #[inline]
     pub fn to_json(&self) -> String {
         write::json(self)
     }
 }
 
 impl From<view::CacheView> for Cache {
+    #[inline]
     fn from(view: view::CacheView) -> Self {
         Self {
             locator: view.locator,
@@ -199,6 +203,7 @@ impl From<view::CacheView> for Cache {
 }
 
 impl From<view::EntryView> for Entry {
+    #[inline]
     fn from(view: view::EntryView) -> Self {
         let claims = view.claims.into_iter().map(|(resource, access, guards)| Claim {
             resource,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 /// The first bytes of a snapshot, which tell it from other JSON.
 pub const MARK: &str = r#"{"cofferdam":"snapshot","#;
 
+#[inline]
 pub(super) fn json(snapshot: &Snapshot) -> String {
     let process = &snapshot.process;
     let body = json!({
@@ -26,6 +27,7 @@ pub(super) fn json(snapshot: &Snapshot) -> String {
     format!("{MARK}{}\n", &body.to_string()[1..])
 }
 
+#[inline]
 fn cache(cache: &Cache) -> Value {
     json!({
         "locator": cache.locator,
@@ -40,6 +42,7 @@ fn cache(cache: &Cache) -> Value {
     })
 }
 
+#[inline]
 fn entry(entry: &Entry) -> Value {
     let claims = entry.claims.iter().map(|claim| {
         json!({

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::exit::{self, Cleanup};
 use crate::journal;
 use crate::locator::service::Lifetime;
-use crate::sys::{env, sync};
+use crate::sys::{env, sorted, sync};
 use crate::worker::{self, Worker};
 use dashmap::DashMap;
 use once_cell::sync::Lazy;
@@ -56,8 +56,17 @@ fn is_isolated() -> bool {
 
 /// Returns all lanes, those that several workers share first.
 pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
-    let mut lanes: Vec<_> = LANES.iter().map(|lane| Arc::clone(&lane)).collect();
-    lanes.sort_by_key(|lane| !is_of_all(&lane.name));
+    let mut lanes = Vec::new();
+    let mut own = Vec::new();
+    for lane in LANES.iter() {
+        let list = if is_of_all(&lane.name) {
+            &mut lanes
+        } else {
+            &mut own
+        };
+        list.push(Arc::clone(&lane));
+    }
+    lanes.append(&mut own);
     lanes
 }
 
@@ -73,19 +82,19 @@ pub(crate) fn clear(locator: u64, for_good: bool) {
     let mut retired = Vec::new();
     // Shared services first, so that a service that is built from now on is built from the new ones.
     for lane in shared_first() {
-        let cleared = lane.clear(locator, for_good);
-        retired.extend(cleared.into_iter().map(|one| (Arc::clone(&lane), one)));
+        for one in lane.clear(locator, for_good) {
+            sorted::insert(&mut retired, (Arc::clone(&lane), one), |(_, a), (_, b)| {
+                a.info.order > b.info.order
+            });
+        }
     }
-    retired.sort_by_key(|(_, one)| std::cmp::Reverse(one.info.order));
-    let reports: Vec<_> = retired
-        .into_iter()
-        .map(|(lane, one)| {
-            let reports = lane.drop_retired(vec![one]);
-            (lane, reports)
-        })
-        .collect();
-    for (lane, reports) in reports {
-        lane.report(reports);
+    let mut reports = Vec::new();
+    for (lane, one) in retired {
+        let report = lane.drop_retired(vec![one]);
+        reports.push((lane, report));
+    }
+    for (lane, report) in reports {
+        lane.report(report);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::locator::service::{Key, Service, ServiceClaim};
 use crate::sys::clock;
 use crate::worker::Worker;
 use lru::LruCache;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -70,9 +70,9 @@ pub(crate) struct InstanceRef {
     pub(crate) instance: Instance,
     pub(crate) number: u64,
     pub(crate) epoch: u64,
-    pub(crate) from: Arc<BTreeSet<Key>>,
+    pub(crate) from: Arc<HashSet<Key>>,
     /// The overrides that it is or is built from.
-    pub(crate) fakes: BTreeSet<u64>,
+    pub(crate) fakes: HashSet<u64>,
     /// The counter of this thread's later uses; `None` for an instance that is in no cache.
     pub(crate) counter: Option<Arc<UseCounter>>,
     /// Whether this execution has used the instance before.
@@ -99,9 +99,9 @@ pub(crate) struct InstanceInfo {
     /// The number of its build, by which the proxies that its factory created refer to it.
     pub(crate) build: u64,
     /// The services that it is built from, at any depth.
-    pub(crate) from: Arc<BTreeSet<Key>>,
+    pub(crate) from: Arc<HashSet<Key>>,
     /// The overrides that were in force for any of those.
-    pub(crate) fakes: BTreeSet<u64>,
+    pub(crate) fakes: HashSet<u64>,
     /// Whether [`take_spoiled`](Self::take_spoiled) has returned its keys.
     spoiled_taken: bool,
     pub(crate) claims: Vec<ServiceClaim>,
@@ -134,7 +134,7 @@ impl InstanceInfo {
             parts: Vec::new(),
             build: 0,
             from: Arc::default(),
-            fakes: BTreeSet::new(),
+            fakes: HashSet::new(),
             spoiled_taken: false,
             claims: Vec::new(),
             built_at: now,
@@ -176,13 +176,15 @@ impl InstanceInfo {
         *tick
     }
 
-    /// Returns the keys that a panic spoiled together with this instance: its own, and those of all services that it is
-    /// built from. Returns them once only, so that the instances built afterwards stay.
-    pub(crate) fn take_spoiled(&mut self) -> impl Iterator<Item = Key> {
+    /// Adds the keys that a panic spoiled together with this instance: its own, and those of all services that it is
+    /// built from. Adds them once only, so that the instances built afterwards stay.
+    pub(crate) fn take_spoiled(&mut self, spoiled: &mut HashSet<Key>) {
         let is_new = !self.is_fake && !self.spoiled_taken && self.number.is_spoiled();
-        self.spoiled_taken |= is_new;
-        let keys = is_new.then(|| self.from.iter().chain([&self.service.key]));
-        keys.into_iter().flatten().cloned()
+        if is_new {
+            self.spoiled_taken = true;
+            spoiled.insert(self.service.key.clone());
+            spoiled.extend(self.from.iter().cloned());
+        }
     }
 
     /// Records a use at `tick` that went through the cache.
@@ -261,20 +263,19 @@ impl Cache {
         self.entries.push(key, entry);
     }
 
-    /// Removes the entries that `is_it` selects and returns them, newest first.
-    pub(crate) fn take_all(&mut self, is_it: impl Fn(&Key, &Entry) -> bool) -> Vec<(Key, Entry)> {
-        let keys: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(key, entry)| is_it(key, entry))
-            .map(|(key, _)| key.clone())
-            .collect();
-        let mut taken: Vec<_> = keys
-            .into_iter()
-            .filter_map(|key| Some((key.clone(), self.entries.pop(&key)?)))
-            .collect();
-        taken.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.info.order));
-        taken
+    /// Moves the entries that `is_it` selects to `taken`.
+    pub(crate) fn take_all(&mut self, taken: &mut Vec<(Key, Entry)>, is_it: &dyn Fn(&Key, &Entry) -> bool) {
+        let mut keys = Vec::new();
+        for (key, entry) in &self.entries {
+            if is_it(key, entry) {
+                keys.push(key.clone());
+            }
+        }
+        for key in keys {
+            if let Some(entry) = self.entries.pop_entry(&key) {
+                taken.push(entry);
+            }
+        }
     }
 
     /// Returns the entries over the capacity with the ticks of their last uses, least recently used first. Instances

@@ -86,7 +86,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
     }
 
     /// Stops new callers from joining these builds; only current waiters receive the result.
-    pub(crate) fn detach(&mut self, is_detached: impl Fn(&K) -> bool) {
+    pub(crate) fn detach(&mut self, is_detached: &dyn Fn(&K) -> bool) {
         self.in_flight.retain(|key, _| !is_detached(key));
     }
 }
@@ -170,7 +170,7 @@ mod loom_model {
             let mut state = lock(&self.state);
             state.cached = None;
             state.epoch += 1;
-            state.flights.detach(|()| true);
+            state.flights.detach(&|()| true);
         }
     }
 

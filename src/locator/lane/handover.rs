@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The work to do before a lane's next test gets its first service.
 pub(crate) struct Handover {
-    /// The services to reset, in the order in which they were built.
-    pub(super) reset: Vec<Key>,
+    /// The services to reset, in the order in which they were built, with its numbers.
+    pub(super) reset: Vec<(u64, Key)>,
     /// Instances left by work that outlived its test.
     pub(super) retired: Vec<Retired>,
 }

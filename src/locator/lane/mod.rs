@@ -26,7 +26,6 @@ use overrides::Override;
 use retired::{DropReport, Retired};
 pub(crate) use state::BuildFlight;
 use state::LaneState;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -145,12 +144,12 @@ impl Lane {
     }
 
     /// Marks the instances that a factory used when it panicked.
-    pub(crate) fn spoil(&self, numbers: &BTreeSet<u64>) {
-        let mut state = self.lock();
-        let used = state
-            .infos_mut()
-            .filter(|info| numbers.contains(&info.number.get()));
-        used.for_each(|info| info.number.spoil());
+    pub(crate) fn spoil(&self, numbers: &[u64]) {
+        for info in self.lock().infos_mut() {
+            if numbers.contains(&info.number.get()) {
+                info.number.spoil();
+            }
+        }
     }
 
     /// Adds a new instance to its cache, unless its build has been detached or the lane closed meanwhile.
@@ -232,17 +231,20 @@ impl Lane {
         let is_known = cache.is_some();
         if let Some(cache) = cache {
             cache.clears += 1;
-            all.extend(cache.take_all(|_, _| true));
+            cache.take_all(&mut all, &|_, _| true);
         }
         let mut retired = state.retire(all, if for_good { Why::Locator } else { Why::Cleared });
-        state.flights.detach(is_of);
+        state.flights.detach(&is_of);
         if for_good {
             let fakes: Vec<_> = state.overrides.extract_if(.., |fake| is_of(&fake.key)).collect();
             if !fakes.is_empty() {
                 retired.extend(state.apply_overrides());
             }
-            let fakes = fakes.into_iter().map(|fake| (fake.key, fake.entry)).collect();
-            retired.extend(state.retire(fakes, Why::Locator));
+            let mut entries = Vec::new();
+            for fake in fakes {
+                entries.push((fake.key, fake.entry));
+            }
+            retired.extend(state.retire(entries, Why::Locator));
         }
         if is_known || !retired.is_empty() {
             self.next_epoch(&mut state);
@@ -257,12 +259,12 @@ impl Lane {
     fn close(&self) -> Vec<Retired> {
         let mut state = self.lock();
         state.closed = true;
-        let fakes = std::mem::take(&mut state.overrides);
-        let fakes = fakes.into_iter().map(|fake| (fake.key, fake.entry));
-        let set_aside = std::mem::take(&mut state.set_aside);
-        let mut all: Vec<_> = set_aside.into_iter().chain(fakes).collect();
+        let mut all = std::mem::take(&mut state.set_aside);
+        for fake in std::mem::take(&mut state.overrides) {
+            all.push((fake.key, fake.entry));
+        }
         for cache in state.caches.values_mut() {
-            all.extend(cache.take_all(|_, _| true));
+            cache.take_all(&mut all, &|_, _| true);
         }
         state.retire(all, Why::Exit)
     }
@@ -271,7 +273,7 @@ impl Lane {
     fn end_test(&self, execution: u64) {
         let retired = {
             let mut state = self.lock();
-            let retired = state.end_test(|other| other == execution);
+            let retired = state.end_test(&|other| other == execution);
             if !retired.is_empty() {
                 self.next_epoch(&mut state);
             }
@@ -308,7 +310,7 @@ impl Lane {
         }
         let _done = Done(self);
         self.dispose(handover.retired);
-        for key in handover.reset {
+        for (_, key) in handover.reset {
             // It may have been retired with a service that it was built from.
             let Some((service, instance)) = self.peek(&key) else {
                 continue;
@@ -426,7 +428,7 @@ impl Lane {
                 hits: one.info.take_unreported_hits(),
             });
             let mut state = self.lock();
-            state.dropping.remove(&one.ticket);
+            state.dropping.retain(|dropping| dropping.ticket != one.ticket);
             if !one.info.is_fake && one.info.number.holders() > 0 {
                 state.retired.push(one);
             } else {

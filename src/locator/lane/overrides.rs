@@ -2,7 +2,7 @@
 
 use super::cache::{Entry, InstanceInfo, InstanceRef};
 use crate::locator::service::Key;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 /// The number of an override that is never in force; real numbers begin with 1.
 pub(super) const NEVER: u64 = 0;
@@ -18,14 +18,14 @@ pub(crate) struct Override {
 impl Override {
     pub(super) fn hand_out(&mut self, execution: u64, epoch: u64, tick: u64) -> InstanceRef {
         InstanceRef {
-            fakes: BTreeSet::from([self.id]),
+            fakes: HashSet::from([self.id]),
             ..self.entry.hand_out(execution, epoch, tick)
         }
     }
 }
 
 /// Returns these instances, by number, and all that are built from any of them, at any depth.
-pub(super) fn with_dependents(mut these: BTreeSet<u64>, among: &[&InstanceInfo]) -> BTreeSet<u64> {
+pub(super) fn with_dependents(mut these: HashSet<u64>, among: &[&mut InstanceInfo]) -> HashSet<u64> {
     loop {
         let known = these.len();
         for info in among {

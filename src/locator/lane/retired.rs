@@ -27,6 +27,7 @@ pub(crate) struct Retired {
 
 /// A drop in progress. Requests for the next instance of the key wait for its end.
 pub(crate) struct Dropping {
+    pub(crate) ticket: u64,
     pub(crate) key: Key,
     pub(crate) thread: Thread,
 }

@@ -9,9 +9,8 @@ use super::view::{EntryView, InstanceState};
 use crate::error::Error;
 use crate::event::Why;
 use crate::locator::service::{Key, Lifetime};
-use crate::sys::clock;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use crate::sys::{clock, sorted};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
@@ -32,12 +31,11 @@ pub(crate) struct LaneState {
     /// Instances that are set aside because an override changes a service that they are built from.
     pub(crate) set_aside: Vec<(Key, Entry)>,
     pub(crate) flights: Flights<Key, BuildOutcome>,
-    /// By ticket.
-    pub(super) dropping: BTreeMap<u64, Dropping>,
+    pub(super) dropping: Vec<Dropping>,
     /// Instances that no cache holds while other references exist.
     pub(super) retired: Vec<Retired>,
     /// The services that a panic spoiled whose instances are already gone.
-    spoiled: BTreeSet<Key>,
+    spoiled: HashSet<Key>,
     /// The last execution that used the lane.
     execution: u64,
     /// The thread that resets services for the next test.
@@ -54,9 +52,9 @@ impl LaneState {
             overrides: Vec::new(),
             set_aside: Vec::new(),
             flights: Flights::new(),
-            dropping: BTreeMap::new(),
+            dropping: Vec::new(),
             retired: Vec::new(),
-            spoiled: BTreeSet::new(),
+            spoiled: HashSet::new(),
             execution: 0,
             handover_thread: None,
             closed: false,
@@ -77,57 +75,71 @@ impl LaneState {
     }
 
     /// Returns the data of all instances that are cached, set aside, or retired and may return.
-    pub(super) fn infos_mut(&mut self) -> impl Iterator<Item = &mut InstanceInfo> {
-        let cached = self.caches.values_mut().flat_map(Cache::entries_mut);
-        let set_aside = self.set_aside.iter_mut().map(|(_, entry)| entry);
-        let retired = self.retired.iter_mut().map(|retired| &mut retired.info);
-        let held = cached.map(|(_, entry)| entry).chain(set_aside);
-        held.map(|entry| &mut entry.info).chain(retired)
+    pub(super) fn infos_mut(&mut self) -> Vec<&mut InstanceInfo> {
+        let mut infos = Vec::new();
+        for cache in self.caches.values_mut() {
+            for (_, entry) in cache.entries_mut() {
+                infos.push(&mut entry.info);
+            }
+        }
+        for (_, entry) in &mut self.set_aside {
+            infos.push(&mut entry.info);
+        }
+        for retired in &mut self.retired {
+            infos.push(&mut retired.info);
+        }
+        infos
     }
 
     // --- overrides
 
     /// Returns the overrides in force for any of these keys.
-    pub(super) fn fakes(&self, keys: &BTreeSet<Key>) -> BTreeSet<u64> {
+    pub(super) fn fakes(&self, keys: &HashSet<Key>) -> HashSet<u64> {
         if self.overrides.is_empty() {
-            return BTreeSet::new();
+            return HashSet::new();
         }
-        let newest = |key: &Key| self.overrides.iter().rev().find(|fake| fake.key == *key);
-        keys.iter().filter_map(newest).map(|fake| fake.id).collect()
+        let mut fakes = HashSet::new();
+        for key in keys {
+            if let Some(newest) = self.overrides.iter().rev().find(|fake| fake.key == *key) {
+                fakes.insert(newest.id);
+            }
+        }
+        fakes
     }
 
     /// Adds to a new instance the services that its parts received while it was being built.
     pub(super) fn complete(&self, info: &mut InstanceInfo) {
-        let entries = info
-            .from
-            .iter()
-            .filter_map(|key| self.caches.get(&key.locator)?.entry(key));
-        let parts = entries.filter(|entry| info.parts.contains(&entry.number()));
-        let late: Vec<_> = parts
-            .flat_map(|part| part.info.from.difference(&info.from))
-            .cloned()
-            .collect();
-        if !late.is_empty() {
-            Arc::make_mut(&mut info.from).extend(late);
+        let known = Arc::clone(&info.from);
+        for key in &*known {
+            let cache = self.caches.get(&key.locator);
+            if let Some(part) = cache.and_then(|cache| cache.entry(key))
+                && info.parts.contains(&part.number())
+                && !part.info.from.is_subset(&info.from)
+            {
+                Arc::make_mut(&mut info.from).extend(part.info.from.iter().cloned());
+            }
         }
     }
 
     /// Applies a change of the overrides. Builds that began before it go to their current waiters only.
     pub(super) fn apply_overrides(&mut self) -> Vec<Retired> {
-        self.flights.detach(|_| true);
+        self.flights.detach(&|_| true);
         self.sort_instances()
     }
 
     /// Records that the build `build` received a service by its proxy after it had ended: its instance, and all that are
     /// built from it, are now built from that service too. Returns `None` if that changes nothing else.
     pub(super) fn add_part(&mut self, build: u64, key: &Key, part: &InstanceRef) -> Option<()> {
-        let user = self.infos_mut().find(|info| info.build == build)?;
+        let mut set_aside = HashSet::new();
+        for (_, entry) in &self.set_aside {
+            set_aside.insert(entry.number());
+        }
+        let mut all = self.infos_mut();
+        let user = all.iter_mut().find(|info| info.build == build)?;
         user.parts.push(part.number);
-        let first = BTreeSet::from([user.number.get()]);
-        let all: Vec<_> = self.infos_mut().map(|info| &*info).collect();
+        let first = HashSet::from([user.number.get()]);
         let affected = with_dependents(first, &all);
-        let set_aside: BTreeSet<_> = self.set_aside.iter().map(|(_, entry)| entry.number()).collect();
-        for info in self.infos_mut() {
+        for info in all {
             let number = info.number.get();
             if !affected.contains(&number) {
                 continue;
@@ -137,7 +149,8 @@ impl LaneState {
                 info.fakes.insert(NEVER);
             }
             let from = Arc::make_mut(&mut info.from);
-            from.extend(part.from.iter().chain([key]).cloned());
+            from.extend(part.from.iter().cloned());
+            from.insert(key.clone());
             info.fakes.extend(&part.fakes);
         }
         let matters = !self.overrides.is_empty() || !part.fakes.is_empty();
@@ -148,21 +161,23 @@ impl LaneState {
     pub(super) fn sort_instances(&mut self) -> Vec<Retired> {
         let mut loose = std::mem::take(&mut self.set_aside);
         for cache in self.caches.values_mut() {
-            loose.extend(cache.take_all(|_, _| true));
+            cache.take_all(&mut loose, &|_, _| true);
         }
         let is_current = |entry: &Entry| self.fakes(&entry.info.from) == entry.info.fakes;
         // Where several fit, the oldest returns; instances built from another one are retired with it.
-        loose.sort_by_key(|(_, entry)| entry.info.order);
+        sort(&mut loose, |info| (0, info.order));
         let mut taken = HashSet::new();
-        let others = loose
-            .iter()
-            .filter(|(key, entry)| is_current(entry) && !taken.insert(key))
-            .map(|(_, entry)| entry.number())
-            .collect();
-        let all: Vec<_> = loose.iter().map(|(_, entry)| &entry.info).collect();
+        let mut others = HashSet::new();
+        let mut all = Vec::new();
+        for (key, entry) in &mut loose {
+            if is_current(entry) && !taken.insert(key.clone()) {
+                others.insert(entry.number());
+            }
+            all.push(&mut entry.info);
+        }
         let superfluous = with_dependents(others, &all);
         // Last used last, so that the order of use survives.
-        loose.sort_by_key(|(_, entry)| (entry.info.last_tick(), entry.info.order));
+        sort(&mut loose, |info| (info.last_tick(), info.order));
         let mut dead = Vec::new();
         for (key, entry) in loose {
             let is_in_force = |id: &u64| self.overrides.iter().any(|fake| fake.id == *id);
@@ -184,36 +199,34 @@ impl LaneState {
     // --- retired instances
 
     /// Retires entries and returns them, newest first. [`Lane::dispose`](super::Lane::dispose) drops them outside the lock.
-    pub(super) fn retire(&mut self, entries: Vec<(Key, Entry)>, why: Why) -> Vec<Retired> {
+    pub(super) fn retire(&mut self, mut entries: Vec<(Key, Entry)>, why: Why) -> Vec<Retired> {
         let thread = thread::current();
-        let mut retired: Vec<_> = entries
-            .into_iter()
-            .map(|(key, Entry { instance, mut info })| {
-                self.spoiled.extend(info.take_spoiled());
-                let ticket = clock::unique();
-                let dropping = Dropping {
-                    key: key.clone(),
-                    thread: thread.clone(),
-                };
-                self.dropping.insert(ticket, dropping);
-                Retired {
-                    clears: self.clears_of(&key),
-                    instance: Some(instance),
-                    key,
-                    info,
-                    why,
-                    ticket,
-                }
-            })
-            .collect();
-        retired.sort_by_key(|retired| Reverse(retired.info.order));
+        let mut retired = Vec::new();
+        sort(&mut entries, |info| (0, info.order));
+        while let Some((key, Entry { instance, mut info })) = entries.pop() {
+            info.take_spoiled(&mut self.spoiled);
+            let ticket = clock::unique();
+            self.dropping.push(Dropping {
+                ticket,
+                key: key.clone(),
+                thread: thread.clone(),
+            });
+            retired.push(Retired {
+                clears: self.clears_of(&key),
+                instance: Some(instance),
+                key,
+                info,
+                why,
+                ticket,
+            });
+        }
         retired
     }
 
     /// Returns a description of the drop in progress on another thread that blocks the key, if there is one.
     pub(super) fn is_being_dropped(&self, key: &Key, own_thread: ThreadId) -> Option<String> {
         self.dropping
-            .values()
+            .iter()
             .find(|dropping| dropping.key == *key && dropping.thread.id() != own_thread)
             .map(|dropping| format!("{} is still dropping its predecessor", name_of(&dropping.thread)))
     }
@@ -240,12 +253,12 @@ impl LaneState {
     }
 
     /// Prevents evicted instances that were meant for a test that has ended from returning.
-    fn bar_return(&mut self, was_for_it: impl Fn(&InstanceInfo) -> bool) {
-        let barred = self
-            .retired
-            .iter_mut()
-            .filter(|retired| was_for_it(&retired.info));
-        barred.for_each(|retired| retired.why = Why::TestOver);
+    fn bar_return(&mut self, was_for_it: &dyn Fn(&InstanceInfo) -> bool) {
+        for retired in &mut self.retired {
+            if was_for_it(&retired.info) {
+                retired.why = Why::TestOver;
+            }
+        }
     }
 
     /// Tracks the holders of an instance whose build was overtaken by a clear. Only its current waiters receive it.
@@ -284,7 +297,7 @@ impl LaneState {
 
     /// Adds the hits of a retired instance to its cache, and the services that it spoiled to the lane.
     pub(super) fn settle_accounts(&mut self, retired: &mut Retired) {
-        self.spoiled.extend(retired.info.take_spoiled());
+        retired.info.take_spoiled(&mut self.spoiled);
         if let Some(cache) = self.caches.get_mut(&retired.key.locator) {
             cache.past_hits += retired.info.all_hits();
         }
@@ -298,18 +311,20 @@ impl LaneState {
             return None;
         }
         self.execution = execution;
-        let retired = self.end_test(|other| other != execution);
+        let retired = self.end_test(&|other| other != execution);
         // An instance that is not in a cache is not reset.
-        self.bar_return(|info| info.service.reset.is_some());
+        self.bar_return(&|info| info.service.reset.is_some());
         // Collected after the end of the test, because an override that ends returns instances to their caches.
-        let entries = self.caches.values().flat_map(Cache::entries);
-        let mut reset: Vec<_> = entries
-            .filter(|(_, entry)| entry.info.service.reset.is_some())
-            .map(|(key, entry)| (entry.info.order, key.clone()))
-            .collect();
+        let mut reset = Vec::new();
+        for cache in self.caches.values() {
+            for (key, entry) in cache.entries() {
+                if entry.info.service.reset.is_some() {
+                    reset.push((entry.info.order, key.clone()));
+                }
+            }
+        }
         // Services built later may be built from those built first.
-        reset.sort_by_key(|(order, ..)| *order);
-        let reset: Vec<_> = reset.into_iter().map(|(_, key)| key).collect();
+        reset.sort_unstable();
         if reset.is_empty() && retired.is_empty() {
             return None;
         }
@@ -321,9 +336,11 @@ impl LaneState {
     pub(super) fn retire_failed_reset(&mut self, failed: &Key) -> Vec<Retired> {
         let mut entries = Vec::new();
         for cache in self.caches.values_mut() {
-            entries.extend(cache.take_all(|key, entry| key == failed || entry.info.from.contains(failed)));
+            cache.take_all(&mut entries, &|key, entry| {
+                key == failed || entry.info.from.contains(failed)
+            });
         }
-        self.flights.detach(|_| true);
+        self.flights.detach(&|_| true);
         self.retire(entries, Why::Reset)
     }
 
@@ -332,46 +349,49 @@ impl LaneState {
     fn retire_spoiled(&mut self) -> Vec<Retired> {
         let mut spoiled = std::mem::take(&mut self.spoiled);
         for info in self.infos_mut() {
-            spoiled.extend(info.take_spoiled());
+            info.take_spoiled(&mut spoiled);
         }
         if spoiled.is_empty() || !self.is_worker_lane {
             return Vec::new();
         }
         let is_it =
             |info: &InstanceInfo| spoiled.contains(&info.service.key) || !info.from.is_disjoint(&spoiled);
-        let entries = self.take_everywhere(is_it);
-        self.flights.detach(|_| true);
+        let entries = self.take_everywhere(&is_it);
+        self.flights.detach(&|_| true);
         self.retire(entries, Why::Panicked)
     }
 
     /// Retires the per-test services and overrides of the tests that `is_over` selects, and the services that a panic
     /// spoiled.
-    pub(super) fn end_test(&mut self, is_over: impl Fn(u64) -> bool) -> Vec<Retired> {
+    pub(super) fn end_test(&mut self, is_over: &dyn Fn(u64) -> bool) -> Vec<Retired> {
         let fakes: Vec<_> = self
             .overrides
             .extract_if(.., |fake| is_over(fake.execution))
             .collect();
-        let mut retired = if fakes.is_empty() {
-            Vec::new()
-        } else {
-            self.apply_overrides()
-        };
+        let mut all = Vec::new();
+        if !fakes.is_empty() {
+            all.extend(self.apply_overrides());
+        }
         // Afterwards, because an override that ends returns instances to their caches.
-        let mut over: Vec<_> = fakes.into_iter().map(|fake| (fake.key, fake.entry)).collect();
-        over.extend(
-            self.take_everywhere(|info| info.service.lifetime == Lifetime::Test && is_over(info.execution)),
-        );
-        retired.extend(self.retire(over, Why::TestOver));
-        retired.extend(self.retire_spoiled());
-        retired.sort_by_key(|retired| Reverse(retired.info.order));
-        retired
+        let mut over =
+            self.take_everywhere(&|info| info.service.lifetime == Lifetime::Test && is_over(info.execution));
+        for fake in fakes {
+            over.push((fake.key, fake.entry));
+        }
+        all.extend(self.retire(over, Why::TestOver));
+        all.extend(self.retire_spoiled());
+        let mut newest_first = Vec::new();
+        for retired in all {
+            sorted::insert(&mut newest_first, retired, |a, b| a.info.order > b.info.order);
+        }
+        newest_first
     }
 
     /// Takes the selected instances out of the caches and of those set aside, and bars evicted ones from returning.
-    fn take_everywhere(&mut self, is_it: impl Fn(&InstanceInfo) -> bool) -> Vec<(Key, Entry)> {
+    fn take_everywhere(&mut self, is_it: &dyn Fn(&InstanceInfo) -> bool) -> Vec<(Key, Entry)> {
         let mut taken = Vec::new();
         for cache in self.caches.values_mut() {
-            taken.extend(cache.take_all(|_, entry| is_it(&entry.info)));
+            cache.take_all(&mut taken, &|_, entry| is_it(&entry.info));
         }
         taken.extend(self.set_aside.extract_if(.., |(_, entry)| is_it(&entry.info)));
         self.bar_return(is_it);
@@ -380,22 +400,46 @@ impl LaneState {
 
     // --- diagnostics
 
-    /// Returns the instances of one locator, as data.
+    /// Returns the instances of one locator, as data, in the order in which they were built.
     pub(super) fn entries_of(&self, locator: u64) -> Vec<EntryView> {
-        let is_of = |key: &Key| key.locator == locator;
-        let cached = self.caches.get(&locator).into_iter().flat_map(Cache::entries);
-        let set_aside = self.set_aside.iter().filter(|(key, _)| is_of(key));
-        let fakes = self.overrides.iter().filter(|fake| is_of(&fake.key));
-        let held = cached
-            .map(|(_, entry)| (entry, InstanceState::Cached))
-            .chain(set_aside.map(|(_, entry)| (entry, InstanceState::SetAside)))
-            .chain(fakes.map(|fake| (&fake.entry, InstanceState::Override)))
-            .map(|(entry, state)| EntryView::new(&entry.info, state, entry.instance.holders()));
-        let retired = self.retired.iter().filter(|retired| is_of(&retired.key));
-        let retired = retired.map(|retired| {
-            let holders = retired.info.number.holders();
-            EntryView::new(&retired.info, InstanceState::Retired, holders)
-        });
-        held.chain(retired).collect()
+        let mut views = Vec::new();
+        let mut add = |key: &Key, info: &InstanceInfo, state, holders| {
+            if key.locator == locator {
+                let view = EntryView::new(info, state, holders);
+                sorted::insert(&mut views, view, |a, b| {
+                    (a.built_at, a.instance) < (b.built_at, b.instance)
+                });
+            }
+        };
+        if let Some(cache) = self.caches.get(&locator) {
+            for (key, entry) in cache.entries() {
+                add(key, &entry.info, InstanceState::Cached, entry.instance.holders());
+            }
+        }
+        for (key, entry) in &self.set_aside {
+            add(
+                key,
+                &entry.info,
+                InstanceState::SetAside,
+                entry.instance.holders(),
+            );
+        }
+        for Override { key, entry, .. } in &self.overrides {
+            add(
+                key,
+                &entry.info,
+                InstanceState::Override,
+                entry.instance.holders(),
+            );
+        }
+        for Retired { key, info, .. } in &self.retired {
+            add(key, info, InstanceState::Retired, info.number.holders());
+        }
+        views
     }
+}
+
+/// Sorts entries by numbers of their instances.
+fn sort(entries: &mut [(Key, Entry)], by: fn(&InstanceInfo) -> (u64, u64)) {
+    entries.sort_by_key(|(_, entry)| by(&entry.info));
 }

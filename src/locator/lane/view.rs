@@ -21,8 +21,7 @@ pub(crate) struct CacheView {
 }
 
 impl CacheView {
-    pub(super) fn new(worker: &str, epoch: u64, cache: &Cache, mut entries: Vec<EntryView>) -> Self {
-        entries.sort_by_key(|entry| (entry.built_at, entry.instance));
+    pub(super) fn new(worker: &str, epoch: u64, cache: &Cache, entries: Vec<EntryView>) -> Self {
         Self {
             locator: cache.locator.to_string(),
             worker: worker.to_owned(),
