@@ -14,8 +14,9 @@ pub(super) const HUNT_EXAMPLES: &str = "Examples:
   cargo cofferdam hunt --time-budget 30m --alone -- cargo test
   cargo cofferdam hunt --resume -- cargo test
 
-The suite runs as it is, then its tests run forward, reversed, in parallel, with busy processors, a second time, and as two \
-copies at once. A test that failed in some of these runs but not in all is examined further.
+The suite runs as it is, then its tests run forward, reversed, in parallel, with busy processors, and as two copies at once in a \
+random order. If one failed, they also run forward again and in the random order without a second copy. A test that failed in some \
+of these runs but not in all is examined further.
 Exit codes: 0 stable in every regime that ran, 1 an unstable or failing test was found, 2 wrong usage, 3 no verdict, 130 after \
 Ctrl-C.";
 

@@ -8,7 +8,6 @@ use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
 use crate::rates::{FailureRate, p_value};
-use crate::scene::Arrangement;
 use std::collections::BTreeSet;
 
 /// The number of runs alone before anything else is tried: with fewer, a test that fails every other time would often look as
@@ -226,7 +225,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if let Some(decision) = self.leftover(test)? {
             return Ok(Some(decision));
         }
-        let passed = |run: &&RegimeRun| run.failed(test) == Some(false) && run.order.is_some();
+        let passed = |run: &&RegimeRun| run.failed(test) == Some(false) && run.order().is_some();
         let orders = self
             .table
             .runs
@@ -276,7 +275,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if let Some(before) = orders.min_by_key(|before| before.len()) {
             return self.victim(test, before);
         }
-        if failed.iter().all(|(regime, _)| *regime == Regime::TwoRuns) {
+        if failed.iter().all(|(regime, _)| regime.is_twice()) {
             return if failed.is_empty() {
                 Ok(None)
             } else {
@@ -348,7 +347,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
             }
             Answer::Contradicted => {
                 let company = Company::Before(before);
-                let times = self.failed_in(test).filter(|run| run.order.is_some()).count();
+                let times = self.failed_in(test).filter(|run| run.order().is_some()).count();
                 match companions::suspected(self.runs, test, company, &suspects)? {
                     Some(proof) => Some(proof),
                     None => companions::among_all(self.runs, test, company, times >= 2)?,
@@ -447,13 +446,15 @@ impl<'i, 'r> Investigation<'i, 'r> {
             return Ok(None);
         }
         // It may need another test of the second copy.
-        let single = Setup::new((0..self.runs.tests()).collect(), Arrangement::InOrder);
-        let setup = Setup {
-            twice: true,
-            ..single.clone()
+        let Some(setup) = self.failed_in(test).next().map(|run| run.setup.clone()) else {
+            return Ok(None);
+        };
+        let single = Setup {
+            twice: false,
+            ..setup.clone()
         };
         let mut with = FailureRate::default();
-        let orders = self.table.runs.iter().filter(|run| run.order.is_some());
+        let orders = self.table.runs.iter().filter(|run| run.order().is_some());
         let mut without = rate(orders.filter_map(|run| run.failed(test)));
         for _ in 0..TWO_RUNS {
             for (setup, rate) in [(&setup, &mut with), (&single, &mut without)] {
@@ -583,29 +584,13 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if solo.runs > 0 {
             seen.push(format!("failed in {} of {} runs alone", solo.failed, solo.runs));
         }
-        let first = self.failed_in(test).next();
-        let setup = match first.map(|run| (run.regime, run.before(test))) {
-            Some((_, Some(before))) => Setup::after(before, test),
-            Some((regime, None)) => {
-                let tests = (0..self.runs.tests()).collect();
-                let is_twice = regime == Regime::TwoRuns;
-                let arrangement = if is_twice {
-                    Arrangement::InOrder
-                } else {
-                    Arrangement::Parallel
-                };
-                Setup {
-                    load: if regime == Regime::Loaded {
-                        2 * self.cores.max(1)
-                    } else {
-                        0
-                    },
-                    twice: is_twice,
-                    ..Setup::new(tests, arrangement)
-                }
-            }
-            None => Setup::alone(test),
-        };
+        let setup = self.failed_in(test).next().map_or_else(
+            || Setup::alone(test),
+            |run| match run.before(test) {
+                Some(before) => Setup::after(before, test),
+                None => run.setup.clone(),
+            },
+        );
         let known = self.table.runs.iter().filter(|run| run.regime != Regime::Alone);
         Decision {
             class: Class::Unexplained {

@@ -44,7 +44,7 @@ pub(crate) struct HuntOptions {
     pub(crate) alone_for_all: bool,
     /// The seed of the random order.
     pub(crate) seed: u64,
-    /// The number of cores: under load, twice as many threads are busy.
+    /// The number of cores. Under load as many threads are busy beside all tests, twice as many beside one.
     pub(crate) cores: u32,
 }
 
@@ -129,7 +129,7 @@ mod simulated_suite;
 mod tests {
     use super::simulated_suite::{SimulatedSuite, Step};
     use super::*;
-    use crate::scene::Arrangement;
+    use crate::scene::{Arrangement, Outcome};
 
     pub(super) fn hunted(suite: &mut SimulatedSuite, options: &HuntOptions) -> HuntReport {
         let (all, as_is) = (suite.tests.clone(), suite.as_is());
@@ -157,7 +157,7 @@ mod tests {
     type Planted<'a> = (usize, &'a [Step]);
 
     fn with_steps(tests: usize, steps: &[Planted]) -> SimulatedSuite {
-        let mut suite = SimulatedSuite::new(&[tests], 7);
+        let mut suite = SimulatedSuite::new(&[tests], 11);
         for (test, steps) in steps {
             suite.steps[*test] = steps.to_vec();
         }
@@ -198,7 +198,8 @@ mod tests {
             (&[(3, &[Step::FailTwice(0.9)])], &["test0003 two-runs"]),
             (&[(3, &[Step::Fail(1.0)])], &["test0003 failing"]),
         ] {
-            assert_eq!(verdicts(12, steps), wanted, "{steps:?}");
+            let report = hunted(&mut with_steps(12, steps), &HuntOptions::default());
+            assert_eq!(lines(&report), wanted, "{steps:?}: {report:#?}");
         }
     }
 
@@ -304,6 +305,61 @@ mod tests {
     }
 
     #[test]
+    fn tests_that_all_pass_run_in_few_regimes() {
+        let mut suite = SimulatedSuite::new(&[10, 10], 1);
+        let options = HuntOptions {
+            seed: 7,
+            ..HuntOptions::default()
+        };
+        let report = hunted(&mut suite, &options);
+        let regimes: Vec<Regime> = report.regimes.iter().map(|report| report.regime).collect();
+        let wanted = [
+            Regime::AsIs,
+            Regime::Forward,
+            Regime::Reversed,
+            Regime::Parallel,
+            Regime::Loaded,
+            Regime::TwoRuns(Some(7)),
+        ];
+        assert_eq!(regimes, wanted);
+        assert_eq!(report.untried, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_victim_that_fails_first_in_two_runs_at_once_is_found_by_their_order() {
+        // Forward, another test restores what the polluter changes; reversed, the victim is first.
+        let steps: [Planted; 3] = [(2, &[SET]), (5, &[Step::Clear("a")]), (9, &[FAIL_IF])];
+        let mut found = 0;
+        for seed in 0..20 {
+            let mut suite = with_steps(12, &steps);
+            let all = suite.tests.clone();
+            let passed = |test: &TestId| (test.clone(), Outcome::Passed);
+            let as_is = SceneResult {
+                outcomes: all.iter().map(passed).collect(),
+                ..SceneResult::default()
+            };
+            // Beside others, the order is chance.
+            suite.keeps_order = true;
+            let options = HuntOptions {
+                seed,
+                ..HuntOptions::default()
+            };
+            let report = hunt(&all, &as_is, &options, &mut suite, &mut |_| {});
+            let two_runs = report
+                .regimes
+                .iter()
+                .find(|report| report.regime == Regime::TwoRuns(Some(seed)));
+            let wanted: &[&str] = match two_runs.unwrap().failed[..] {
+                [] => &[],
+                _ => &["test0009 victim by test0002"],
+            };
+            assert_eq!(lines(&report), wanted, "{seed}");
+            found += wanted.len();
+        }
+        assert!(found >= 3, "{found}");
+    }
+
+    #[test]
     fn each_test_runs_alone_on_request() {
         // Each needs what another sets, and in the serial orders one always came before.
         let mut suite = with_steps(9, &[(0, &[SET]), (4, &[Step::FailUnless("a")]), (8, &[SET])]);
@@ -390,7 +446,8 @@ mod tests {
             }
             untried.push(report.untried);
         }
-        assert_eq!(untried[0].len(), 8 + 1, "{:?}", untried[0]);
+        let regimes = untried[0].iter().filter(|what| what.starts_with("the regime "));
+        assert_eq!(regimes.count(), 8, "{:?}", untried[0]);
         assert_eq!(
             untried[0][..2],
             ["the regime \"forward\"", "the regime \"reversed\""]
