@@ -5,6 +5,7 @@ mod grouped_causes;
 mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
+mod own_uses;
 mod paused_races;
 mod repeated_command;
 mod reproductions;
@@ -13,7 +14,7 @@ use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, here, observe, processors, recordings, run_observed};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
+use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
@@ -210,9 +211,10 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     }
     let mut causes = causes(&report.verdicts, &kept.conflicts);
     for cause in &mut causes {
-        if matches!(cause.verdicts[0].class, Class::Leftover | Class::TwoRuns) {
-            cause.paths = leftovers_in_temp::used_paths(&cause.verdicts[0].test, &observed.accesses);
-        }
+        let first = &cause.verdicts[0];
+        cause
+            .uses
+            .extend(own_uses::of(&first.test, &first.class, &observed.accesses));
     }
     unguarded.retain(|resource| {
         let mut uses = causes.iter().flat_map(|cause| &cause.uses);
