@@ -64,8 +64,8 @@ pub(crate) struct RerunArgs {
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
     /// Run these tests one after the other, in this order.
-    #[arg(long, value_name = "TEST,…", value_delimiter = ',', conflicts_with_all = ["parallel", "alone"])]
-    pub(crate) order: Vec<String>,
+    #[arg(long, value_name = "TEST,…", conflicts_with_all = ["parallel", "alone"])]
+    pub(crate) order: Option<String>,
     /// Run the tests at one time.
     #[arg(long, conflicts_with = "alone")]
     pub(crate) parallel: bool,
