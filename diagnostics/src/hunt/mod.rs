@@ -1,7 +1,7 @@
 //! Finds out why a test fails sometimes: data in, data out.
 //!
-//! The suite runs in regimes that separate the classes (`regimes`); a test that failed in one and not in all is investigated
-//! (`investigation`). `predecessors` finds the tests after which another fails, or passes; `companions` those beside which
+//! The suite runs in regimes that separate the classes (`regimes`); a test that failed in one and not in all is examined
+//! (`examiner`). `predecessors` finds the tests after which another fails, or passes; `companions` those beside which
 //! it fails; `cascades` the failure that poisoned a lock. `minimal_set` bisects, `evidence` says when a result is no chance,
 //! and `runs` starts the scenes and keeps their results.
 //!
@@ -10,7 +10,7 @@
 mod cascades;
 mod companions;
 mod evidence;
-mod investigation;
+mod examiner;
 mod minimal_set;
 mod predecessors;
 mod regimes;
@@ -21,7 +21,7 @@ pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use verdict::{Class, Verdict, grouped};
 
 use crate::scene::{Scene, SceneResult, TestId};
-use investigation::Investigation;
+use examiner::Examiner;
 use regimes::RegimeTable;
 use runs::Runs;
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub(crate) trait Scenes {
 /// The choices of a hunt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HuntOptions {
-    /// Tests to investigate first, even if they fail in no regime. The regimes run only their programs; all if empty.
+    /// Tests to examine first, even if they fail in no regime. The regimes run only their programs; all if empty.
     pub(crate) given: Vec<TestId>,
     /// Each test runs alone once, not only those that failed.
     pub(crate) alone_for_all: bool,
@@ -55,12 +55,10 @@ pub(crate) enum HuntEvent<'a> {
     RegimeStarted { regime: Regime, tests: usize },
     /// A regime ended, perhaps as void.
     RegimeEnded(&'a RegimeReport),
-    /// A test that failed is investigated; after it, this number of others.
-    Investigating { test: &'a TestId, left: usize },
+    /// A test that failed is examined; after it, this number of others.
+    Examining { test: &'a TestId, left: usize },
     /// A scene is about to run, to see whether this test fails in it.
     Trying { test: &'a TestId, scene: &'a Scene },
-    /// The tests that share this number of resources run together, with pauses.
-    Pausing { resources: usize },
     /// A verdict was reached.
     Decided(&'a Verdict),
 }
@@ -72,11 +70,11 @@ pub(crate) struct HuntReport {
     pub(crate) regimes: Vec<RegimeReport>,
     /// One for each test that failed, in the order in which they were reached.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Regimes and investigations that the budget did not allow, in words.
+    /// Regimes and examinations that the budget did not allow, in words.
     pub(crate) untried: Vec<String>,
 }
 
-/// Runs the suite in all regimes and investigates each test that failed in one of them. `as_is` is the result of the user's
+/// Runs the suite in all regimes and examines each test that failed in one of them. `as_is` is the result of the user's
 /// own command.
 pub(crate) fn hunt(
     all: &[TestId],
@@ -103,12 +101,12 @@ pub(crate) fn hunt(
     let mut table = RegimeTable::new(&mut runs, as_is);
     let has_tests = runs.tests() > 0;
     let all_ran = has_tests && table.run(&mut runs, options, &given).is_ok();
-    let mut investigation = Investigation::new(&mut runs, &mut table, options.cores);
-    investigation.decide_all(&given);
-    if all_ran && investigation.run_random(options.seed).is_ok() {
-        investigation.decide_all(&[]);
+    let mut examiner = Examiner::new(&mut runs, &mut table, options.cores);
+    examiner.decide_all(&given);
+    if all_ran && examiner.run_random(options.seed).is_ok() {
+        examiner.decide_all(&[]);
     }
-    let (verdicts, open) = investigation.end();
+    let (verdicts, open) = examiner.end();
     if has_tests {
         untried.extend(table.untried(options));
     }
@@ -399,8 +397,7 @@ mod tests {
                 HuntEvent::RegimeEnded(report) => {
                     format!("{}: {} failed", report.regime, report.failed.len())
                 }
-                HuntEvent::Investigating { test, left } => format!("{} and {left} others", test.name),
-                HuntEvent::Pausing { resources } => format!("pausing at {resources}"),
+                HuntEvent::Examining { test, left } => format!("{} and {left} others", test.name),
                 HuntEvent::Trying { test, scene } => {
                     format!(
                         "{} in {:?} with {}",
@@ -454,7 +451,7 @@ mod tests {
         );
         assert!(untried[1].contains(&"the regime \"parallel under load\"".to_owned()));
         assert!(
-            untried[3].contains(&"the investigation of program0 test0009".to_owned()),
+            untried[3].contains(&"the examination of program0 test0009".to_owned()),
             "{:?}",
             untried[3]
         );

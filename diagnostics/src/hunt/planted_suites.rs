@@ -4,7 +4,7 @@
 mod tests {
     use crate::hunt::simulated_suite::{SimulatedSuite, Step};
     use crate::hunt::tests::{hunted, line};
-    use crate::hunt::{Class, HuntOptions, HuntReport, investigation};
+    use crate::hunt::{Class, HuntOptions, HuntReport, examiner};
     use crate::scene::TestId;
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
@@ -265,7 +265,7 @@ mod tests {
             assert_eq!(planting.judge(&report), 1, "{kind} {seed}: {:?}", report.verdicts);
             let verdict = &report.verdicts[0];
             // Those of the test alone that come first do not count as reruns.
-            let with_others = verdict.reruns + investigation::SOLO_RUNS - verdict.without.runs;
+            let with_others = verdict.reruns + examiner::SOLO_RUNS - verdict.without.runs;
             Some([verdict.reruns, with_others])
         });
         let reruns: Vec<[u32; 2]> = reruns.take(20).collect();

@@ -410,7 +410,7 @@ impl RegimeTable {
 
     /// The regimes that were not run, in words.
     pub(super) fn untried(&self, options: &HuntOptions) -> Vec<String> {
-        // What fails in the random order alone is run alone as a part of its investigation.
+        // What fails in the random order alone is run alone as a part of its examination.
         let listed = self
             .runs
             .iter()

@@ -1,4 +1,4 @@
-//! Starts scenes and keeps the results of the tests under investigation. Tests are numbers here: their places in the suite.
+//! Starts scenes and keeps the results of the tests under examination. Tests are numbers here: their places in the suite.
 
 use super::{HuntEvent, Scenes};
 use crate::rates::FailureRate;
@@ -58,7 +58,7 @@ pub(super) struct SeenAfter {
     pub(super) seen: Seen,
 }
 
-/// The results of a test under investigation.
+/// The results of a test under examination.
 #[derive(Default)]
 struct History {
     solo: Vec<bool>,
@@ -137,10 +137,10 @@ impl<'a> Runs<'a> {
         (self.see)(event);
     }
 
-    /// Reports that the investigation of a test begins.
-    pub(super) fn see_investigating(&mut self, test: usize, left: usize) {
+    /// Reports that the examination of a test begins.
+    pub(super) fn see_examining(&mut self, test: usize, left: usize) {
         let test = &self.suite[test];
-        (self.see)(HuntEvent::Investigating { test, left });
+        (self.see)(HuntEvent::Examining { test, left });
     }
 
     /// Reports that a scene is about to run for a test.

@@ -105,7 +105,17 @@ impl Hunted {
     }
 }
 
-pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Result<Hunted, Box<dyn Error>> {
+/// The progress of a hunt.
+#[derive(Debug)]
+pub(crate) enum HuntProgress<'a> {
+    Engine(HuntEvent<'a>),
+    /// The tests that share this number of resources run together, with pauses.
+    Pausing {
+        resources: usize,
+    },
+}
+
+pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Result<Hunted, Box<dyn Error>> {
     let dir = here::working_dir();
     let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
     let mut names = args.tests.clone();
@@ -178,7 +188,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         seed: origin.seed,
         cores: u32::try_from(processors()).unwrap_or(u32::MAX),
     };
-    let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
+    let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, &mut |event| {
+        see(HuntProgress::Engine(event));
+    });
     leftovers_in_temp::enter(&mut report, &mut scenes);
     report.verdicts.extend(repeated.verdicts());
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
@@ -186,7 +198,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let mut reproductions = Vec::new();
     let mut unguarded = Vec::new();
     if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
-        see(HuntEvent::Pausing {
+        see(HuntProgress::Pausing {
             resources: conflicts.len(),
         });
         let options = ConfirmOptions {

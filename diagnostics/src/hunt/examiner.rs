@@ -31,7 +31,7 @@ const ACCEPTED: f64 = 0.05;
 const ACCEPTED_OF_LEFTOVER: f64 = 0.02;
 const LEFTOVER_RUNS: u32 = 60;
 
-pub(super) struct Investigation<'i, 'r> {
+pub(super) struct Examiner<'i, 'r> {
     runs: &'i mut Runs<'r>,
     table: &'i mut RegimeTable,
     cores: u32,
@@ -51,7 +51,7 @@ struct Decision {
     setup: Setup,
 }
 
-impl<'i, 'r> Investigation<'i, 'r> {
+impl<'i, 'r> Examiner<'i, 'r> {
     pub(super) fn new(runs: &'i mut Runs<'r>, table: &'i mut RegimeTable, cores: u32) -> Self {
         Self {
             runs,
@@ -64,7 +64,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
         }
     }
 
-    /// Returns the verdicts, and the investigations that were not possible, in words.
+    /// Returns the verdicts, and the examinations that were not possible, in words.
     pub(super) fn end(self) -> (Vec<Verdict>, Vec<String>) {
         (self.verdicts, self.untried)
     }
@@ -121,7 +121,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 continue;
             }
             if !self.runs.is_stopped() {
-                self.runs.see_investigating(test, tests.len() - at - 1 + more);
+                self.runs.see_examining(test, tests.len() - at - 1 + more);
             }
             self.note_regimes(test);
             let alone = self.runs.solo_until(test, SOLO_RUNS);
@@ -137,14 +137,14 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 Err(Stopped) => {
                     let id = self.runs.id(test);
                     self.untried
-                        .push(format!("the investigation of {} {}", id.binary, id.name));
+                        .push(format!("the examination of {} {}", id.binary, id.name));
                     let own = self.runs.solo_rate(test);
                     let has_failed = self.failed_in(test).next().is_some() || own.failed > 0;
                     if own.failed >= SOLO_FAILURES && own.failed < own.runs {
                         let decision = self.own_decision(test);
                         self.enter(test, decision, reruns);
                     } else if has_failed {
-                        let decision = self.unexplained(test, "the investigation did not end");
+                        let decision = self.unexplained(test, "the examination did not end");
                         self.enter(test, decision, reruns);
                     }
                 }
