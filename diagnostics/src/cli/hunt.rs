@@ -81,6 +81,9 @@ pub(crate) struct RerunArgs {
     /// Begin with an empty temporary directory.
     #[arg(long)]
     pub(crate) empty_temp: bool,
+    /// Stop a process that takes longer; the test that runs has failed.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
     /// Repeat it K times.
     #[arg(long, value_name = "K", default_value = "1")]
     pub(crate) times: NonZeroU32,

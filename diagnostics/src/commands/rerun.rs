@@ -84,7 +84,10 @@ pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Rer
         twice: args.twice,
         empty_temp: args.empty_temp,
     };
-    let runner = SceneRunner::new(&launch, &suite, &interruption);
+    let mut runner = SceneRunner::new(&launch, &suite, &interruption);
+    if let Some(limit) = args.timeout {
+        runner = runner.limit(limit);
+    }
     let mut reran = Reran {
         tests,
         times: args.times.get(),

@@ -156,6 +156,14 @@ fn a_rerun_has_the_exit_code_of_its_tests() {
 }
 
 #[test]
+fn a_rerun_stops_what_exceeds_its_time() {
+    let package = Package::new("hangs", "#[test] fn hangs() { loop { std::thread::park() } }\n");
+    let told = run(&package, &["rerun", "hangs", "--timeout", "1s"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    assert!(told.out.contains("did not end within 1s"), "{}", told.out);
+}
+
+#[test]
 fn a_name_that_fits_several_tests_is_refused_with_their_names() {
     let package = Package::new("first", "mod a { #[test] fn same() {} }\n");
     package.write("tests/second.rs", "mod a { #[test] fn same() {} }\n");
