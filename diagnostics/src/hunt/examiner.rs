@@ -1,12 +1,12 @@
 //! Decides the class of each test that failed: from the regimes, then from scenes of its own.
 
-use super::HuntEvent;
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
+use super::{HuntEvent, HuntOptions};
 use crate::rates::{FailureRate, p_value};
 use std::collections::BTreeSet;
 
@@ -67,6 +67,50 @@ impl<'i, 'r> Examiner<'i, 'r> {
     /// Returns the verdicts, and the examinations that were not possible, in words.
     pub(super) fn end(self) -> (Vec<Verdict>, Vec<String>) {
         (self.verdicts, self.untried)
+    }
+
+    /// Decides the given tests by their runs alone and both serial orders. Returns whether that decided all of them.
+    pub(super) fn decide_first(&mut self, given: &[usize], options: &HuntOptions) -> bool {
+        if given.is_empty() || options.alone_for_all {
+            return false;
+        }
+        for orders in [&[][..], &[Regime::Forward, Regime::Reversed]] {
+            for regime in orders {
+                if self.table.run_suite(self.runs, *regime, options.cores).is_err() {
+                    return false;
+                }
+            }
+            for (at, test) in given.iter().enumerate() {
+                let alone = self.runs.solo_until(*test, SOLO_RUNS);
+                self.runs.forget_passes_before_all_failed(*test);
+                if alone.is_ok() && self.is_clear(*test) {
+                    self.decide_each(&[*test], given.len() - at - 1);
+                }
+            }
+            if given.iter().all(|test| self.decided.contains(test)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Returns whether other regimes would not change the class of a test.
+    fn is_clear(&self, test: usize) -> bool {
+        let solo = self.runs.solo_rate(test);
+        let orders = [Regime::Forward, Regime::Reversed].map(|regime| self.table.first(regime)?.failed(test));
+        let is_in_order = |failed| orders.contains(&Some(failed));
+        if solo.runs < SOLO_RUNS || self.table.is_always_poisoned(test) {
+            false
+        } else if solo.failed == solo.runs {
+            // One that fails from some run on has left something behind: what it does later, other regimes show.
+            is_in_order(false) || self.table.is_failing(test, solo.runs)
+        } else {
+            solo.failed >= SOLO_FAILURES || solo.failed == 0 && is_in_order(true)
+        }
+    }
+
+    pub(super) fn run_regimes(&mut self, given: &[usize], options: &HuntOptions) -> Result<(), Stopped> {
+        self.table.run(self.runs, options, given)
     }
 
     pub(super) fn run_random(&mut self, seed: u64) -> Result<(), Stopped> {

@@ -38,7 +38,8 @@ pub(crate) trait Scenes {
 /// The choices of a hunt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HuntOptions {
-    /// Tests to examine first, even if they fail in no regime. The regimes run only their programs; all if empty.
+    /// Tests to examine first, even if they fail in no regime. The regimes run only their programs, and only as far as these
+    /// tests need them; all if empty.
     pub(crate) given: Vec<TestId>,
     /// Each test runs alone once, not only those that failed.
     pub(crate) alone_for_all: bool,
@@ -100,14 +101,16 @@ pub(crate) fn hunt(
     }
     let mut table = RegimeTable::new(&mut runs, as_is);
     let has_tests = runs.tests() > 0;
-    let all_ran = has_tests && table.run(&mut runs, options, &given).is_ok();
     let mut examiner = Examiner::new(&mut runs, &mut table, options.cores);
+    // The regimes of the suite are not needed if the given tests are decided without.
+    let needs_regimes = has_tests && !examiner.decide_first(&given, options);
+    let all_ran = needs_regimes && examiner.run_regimes(&given, options).is_ok();
     examiner.decide_all(&given);
     if all_ran && examiner.run_random(options.seed).is_ok() {
         examiner.decide_all(&[]);
     }
     let (verdicts, open) = examiner.end();
-    if has_tests {
+    if needs_regimes {
         untried.extend(table.untried(options));
     }
     untried.extend(open);
@@ -285,6 +288,62 @@ mod tests {
             .iter()
             .filter(|scene| scene.tests == suite.tests[5..6]);
         assert!(alone.count() >= 100);
+    }
+
+    #[test]
+    fn a_given_test_is_decided_in_as_few_regimes_as_it_needs() {
+        use Regime::{AsIs, Forward, Reversed};
+        for (steps, wanted, regimes) in [
+            (
+                &[(3, &[Step::Fail(0.5)][..])][..],
+                &["test0003 own"][..],
+                &[AsIs][..],
+            ),
+            (
+                &[(3, &[FAIL_IF]), (7, &[SET])],
+                &["test0003 victim by test0007"],
+                &[AsIs, Forward, Reversed],
+            ),
+            (
+                &[(3, &[Step::FailUnless("a")]), (1, &[SET])],
+                &["test0003 brittle by test0001"],
+                &[AsIs, Forward, Reversed],
+            ),
+            (
+                &[(3, &[Step::Fail(1.0)])],
+                &["test0003 failing"],
+                &[AsIs, Forward, Reversed],
+            ),
+        ] {
+            let mut suite = with_steps(12, steps);
+            let options = HuntOptions {
+                given: vec![suite.tests[3].clone()],
+                ..HuntOptions::default()
+            };
+            let report = hunted(&mut suite, &options);
+            assert_eq!(lines(&report), wanted, "{steps:?}");
+            let ran: Vec<Regime> = report.regimes.iter().map(|report| report.regime).collect();
+            assert_eq!(ran, regimes, "{steps:?}");
+            assert_eq!(report.untried, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_given_test_that_fails_in_each_run_after_the_first_is_a_leftover() {
+        let leftover = [Step::FailIf("/a"), Step::Set("/a")];
+        let mut suite = with_steps(12, &[(3, &leftover)]);
+        let (all, unknown) = (suite.tests.clone(), SceneResult::default());
+        let options = HuntOptions {
+            given: all[3..4].to_vec(),
+            ..HuntOptions::default()
+        };
+        let report = hunt(&all, &unknown, &options, &mut suite, &mut |_| {});
+        // Without the result of the command itself, only the first run alone passed.
+        let found = lines(&report);
+        assert!(
+            found == ["test0003 leftover"] || found == ["test0003 failing"],
+            "{found:?}"
+        );
     }
 
     #[test]

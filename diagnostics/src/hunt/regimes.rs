@@ -230,7 +230,12 @@ impl RegimeTable {
         open
     }
 
-    fn run_suite(&mut self, runs: &mut Runs<'_>, regime: Regime, cores: u32) -> Result<(), Stopped> {
+    pub(super) fn run_suite(
+        &mut self,
+        runs: &mut Runs<'_>,
+        regime: Regime,
+        cores: u32,
+    ) -> Result<(), Stopped> {
         let setup = regime.setup(runs.tests(), cores);
         runs.see(HuntEvent::RegimeStarted {
             regime,

@@ -249,6 +249,18 @@ impl<'a> Runs<'a> {
         Ok(self.solo_rate(test))
     }
 
+    /// Forgets the runs alone of a test before the first failure, if all later ones failed: what the first runs left behind may
+    /// be the reason.
+    pub(super) fn forget_passes_before_all_failed(&mut self, test: usize) {
+        if let Some(history) = self.histories.get_mut(&test) {
+            let first = history.solo.iter().position(|failed| *failed);
+            let (_, later) = history.solo.split_at(first.unwrap_or(0));
+            if later.iter().all(|failed| *failed) {
+                history.solo = later.to_vec();
+            }
+        }
+    }
+
     pub(super) fn solo_results(&self, test: usize) -> &[bool] {
         self.histories.get(&test).map_or(&[], |history| &history.solo)
     }
