@@ -275,7 +275,6 @@ mod tests {
                 expected += planting.truth.len();
             }
         }
-        println!("GIVEN {right} {all} {expected}");
         assert!(
             right * 100 >= all * 98 && all > 300,
             "{right} of {all}, {expected} planted"
