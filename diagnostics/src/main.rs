@@ -146,7 +146,10 @@ fn looked(result: Result<(), Box<dyn Error>>) -> ExitCode {
 }
 
 fn fix(args: &FixArgs) -> ExitCode {
-    let result = commands::fix::fix(args).and_then(|fixed| {
+    let mut fixing = report::Fixing::default();
+    let result = commands::fix::fix(args, &mut |event| fixing.see(event));
+    drop(fixing);
+    let result = result.and_then(|fixed| {
         report::show_fix(args.format, &fixed)?;
         Ok(fixed.exit_code())
     });

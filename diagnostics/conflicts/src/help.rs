@@ -282,21 +282,15 @@ fn made_key(kind: ResourceKind, name: &str) -> String {
     } else {
         name.to_owned()
     };
-    let key: String = source
-        .chars()
-        .take(40)
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() {
-                letter.to_ascii_lowercase()
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    if key.starts_with(|first: char| first.is_ascii_digit()) || key.is_empty() {
-        format!("_{key}")
-    } else {
-        key
+    let parts = source.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    let mut key = parts.join("_").to_ascii_lowercase();
+    key.truncate(40);
+    let key = key.trim_end_matches('_');
+    match key.chars().next() {
+        None => kind.key().replace('-', "_"),
+        Some(first) if first.is_ascii_digit() => format!("_{key}"),
+        Some(_) => key.to_owned(),
     }
 }
 
@@ -379,6 +373,8 @@ mod tests {
             (ResourceKind::UdpPort, "53", "udp_port_53"),
             (ResourceKind::Cwd, "", "cwd"),
             (ResourceKind::SharedMemory, "/counters-test", "counters_test"),
+            (ResourceKind::TempName, "/tmp/.clockdir-*-*", "clockdir"),
+            (ResourceKind::TempName, "/tmp/*", "temp_name"),
         ] {
             assert_eq!(made_key(kind, name), key);
         }

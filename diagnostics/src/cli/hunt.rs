@@ -14,8 +14,9 @@ pub(super) const HUNT_EXAMPLES: &str = "Examples:
   cargo cofferdam hunt --time-budget 30m --alone -- cargo test
   cargo cofferdam hunt --resume -- cargo test
 
-The suite runs as it is, then its tests run forward, reversed, in parallel, with busy processors, a second time, and as two \
-copies at once. A test that failed in some of these runs but not in all is examined further.
+The suite runs as it is, then its tests run forward, reversed, in parallel, with busy processors, and as two copies at once in a \
+random order. If one failed, they also run forward again and in the random order without a second copy. A test that failed in some \
+of these runs but not in all is examined further.
 Exit codes: 0 stable in every regime that ran, 1 an unstable or failing test was found, 2 wrong usage, 3 no verdict, 130 after \
 Ctrl-C.";
 
@@ -63,8 +64,8 @@ pub(crate) struct RerunArgs {
     #[arg(long, default_value = "human")]
     pub(crate) format: ListFormat,
     /// Run these tests one after the other, in this order.
-    #[arg(long, value_name = "TEST,…", value_delimiter = ',', conflicts_with_all = ["parallel", "alone"])]
-    pub(crate) order: Vec<String>,
+    #[arg(long, value_name = "TEST,…", conflicts_with_all = ["parallel", "alone"])]
+    pub(crate) order: Option<String>,
     /// Run the tests at one time.
     #[arg(long, conflicts_with = "alone")]
     pub(crate) parallel: bool,
@@ -80,6 +81,9 @@ pub(crate) struct RerunArgs {
     /// Begin with an empty temporary directory.
     #[arg(long)]
     pub(crate) empty_temp: bool,
+    /// Stop a process that takes longer; the test that runs has failed.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
     /// Repeat it K times.
     #[arg(long, value_name = "K", default_value = "1")]
     pub(crate) times: NonZeroU32,

@@ -32,11 +32,11 @@ pub(crate) fn observe(
         write_accesses(file, "")?;
     }
     let observation = ObservedCommand::begin(&dir, settings)?;
+    // A person who interrupts the suite or its reruns gets the report of what was run by then, and nothing runs any more.
+    let interruption = Interruption::begin();
     let ended = super::run_observed(&observation, &args.command, &base)?;
     let session = recordings::new_name();
     let mut observed = observation.end(&session, &base, args.accesses.is_some());
-    // A person who interrupts the reruns gets the report of what was run by then.
-    let interruption = Interruption::begin();
     let mut failed = failed_tests::failed(&observed);
     let mut unfinished = failed_tests::unfinished(&observed);
     if !args.no_explain {

@@ -6,7 +6,7 @@ use crate::cli::RerunArgs;
 use crate::exit_code;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{Interruption, SceneRunner};
-use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
+use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId, split_names};
 use std::error::Error;
 
 /// The outcome of `rerun`.
@@ -64,7 +64,8 @@ pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Rer
     let suite = collect(&launch, &args.command, &interruption)?;
     let all = suite.tests();
     let tests = choose_all(&args.tests, &all)?;
-    let mut in_scene = choose_all(&args.order, &all)?;
+    let order = args.order.as_deref().map(|list| split_names(list, &all));
+    let mut in_scene = choose_all(&order.unwrap_or_default(), &all)?;
     for test in &tests {
         if !in_scene.contains(test) {
             in_scene.push(test.clone());
@@ -83,7 +84,10 @@ pub(crate) fn rerun(args: &RerunArgs, see: &mut dyn FnMut(&Reran)) -> Result<Rer
         twice: args.twice,
         empty_temp: args.empty_temp,
     };
-    let runner = SceneRunner::new(&launch, &suite, &interruption);
+    let mut runner = SceneRunner::new(&launch, &suite, &interruption);
+    if let Some(limit) = args.timeout {
+        runner = runner.limit(limit);
+    }
     let mut reran = Reran {
         tests,
         times: args.times.get(),

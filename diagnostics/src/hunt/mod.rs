@@ -1,7 +1,7 @@
 //! Finds out why a test fails sometimes: data in, data out.
 //!
-//! The suite runs in regimes that separate the classes (`regimes`); a test that failed in one and not in all is investigated
-//! (`investigation`). `predecessors` finds the tests after which another fails, or passes; `companions` those beside which
+//! The suite runs in regimes that separate the classes (`regimes`); a test that failed in one and not in all is examined
+//! (`examiner`). `predecessors` finds the tests after which another fails, or passes; `companions` those beside which
 //! it fails; `cascades` the failure that poisoned a lock. `minimal_set` bisects, `evidence` says when a result is no chance,
 //! and `runs` starts the scenes and keeps their results.
 //!
@@ -10,7 +10,7 @@
 mod cascades;
 mod companions;
 mod evidence;
-mod investigation;
+mod examiner;
 mod minimal_set;
 mod predecessors;
 mod regimes;
@@ -21,7 +21,7 @@ pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use verdict::{Class, Verdict, grouped};
 
 use crate::scene::{Scene, SceneResult, TestId};
-use investigation::Investigation;
+use examiner::Examiner;
 use regimes::RegimeTable;
 use runs::Runs;
 use std::collections::BTreeSet;
@@ -38,13 +38,14 @@ pub(crate) trait Scenes {
 /// The choices of a hunt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HuntOptions {
-    /// Tests to investigate first, even if they fail in no regime. The regimes run only their programs; all if empty.
+    /// Tests to examine first, even if they fail in no regime. The regimes run only their programs, and only as far as these
+    /// tests need them; all if empty.
     pub(crate) given: Vec<TestId>,
     /// Each test runs alone once, not only those that failed.
     pub(crate) alone_for_all: bool,
     /// The seed of the random order.
     pub(crate) seed: u64,
-    /// The number of cores: under load, twice as many threads are busy.
+    /// The number of cores. Under load as many threads are busy beside all tests, twice as many beside one.
     pub(crate) cores: u32,
 }
 
@@ -55,12 +56,10 @@ pub(crate) enum HuntEvent<'a> {
     RegimeStarted { regime: Regime, tests: usize },
     /// A regime ended, perhaps as void.
     RegimeEnded(&'a RegimeReport),
-    /// A test that failed is investigated; after it, this number of others.
-    Investigating { test: &'a TestId, left: usize },
+    /// A test that failed is examined; after it, this number of others.
+    Examining { test: &'a TestId, left: usize },
     /// A scene is about to run, to see whether this test fails in it.
     Trying { test: &'a TestId, scene: &'a Scene },
-    /// The tests that share this number of resources run together, with pauses.
-    Pausing { resources: usize },
     /// A verdict was reached.
     Decided(&'a Verdict),
 }
@@ -72,11 +71,11 @@ pub(crate) struct HuntReport {
     pub(crate) regimes: Vec<RegimeReport>,
     /// One for each test that failed, in the order in which they were reached.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Regimes and investigations that the budget did not allow, in words.
+    /// Regimes and examinations that the budget did not allow, in words.
     pub(crate) untried: Vec<String>,
 }
 
-/// Runs the suite in all regimes and investigates each test that failed in one of them. `as_is` is the result of the user's
+/// Runs the suite in all regimes and examines each test that failed in one of them. `as_is` is the result of the user's
 /// own command.
 pub(crate) fn hunt(
     all: &[TestId],
@@ -102,14 +101,16 @@ pub(crate) fn hunt(
     }
     let mut table = RegimeTable::new(&mut runs, as_is);
     let has_tests = runs.tests() > 0;
-    let all_ran = has_tests && table.run(&mut runs, options, &given).is_ok();
-    let mut investigation = Investigation::new(&mut runs, &mut table, options.cores);
-    investigation.decide_all(&given);
-    if all_ran && investigation.run_random(options.seed).is_ok() {
-        investigation.decide_all(&[]);
+    let mut examiner = Examiner::new(&mut runs, &mut table, options.cores);
+    // The regimes of the suite are not needed if the given tests are decided without.
+    let needs_regimes = has_tests && !examiner.decide_first(&given, options);
+    let all_ran = needs_regimes && examiner.run_regimes(&given, options).is_ok();
+    examiner.decide_all(&given);
+    if all_ran && examiner.run_random(options.seed).is_ok() {
+        examiner.decide_all(&[]);
     }
-    let (verdicts, open) = investigation.end();
-    if has_tests {
+    let (verdicts, open) = examiner.end();
+    if needs_regimes {
         untried.extend(table.untried(options));
     }
     untried.extend(open);
@@ -129,7 +130,7 @@ mod simulated_suite;
 mod tests {
     use super::simulated_suite::{SimulatedSuite, Step};
     use super::*;
-    use crate::scene::Arrangement;
+    use crate::scene::{Arrangement, Outcome};
 
     pub(super) fn hunted(suite: &mut SimulatedSuite, options: &HuntOptions) -> HuntReport {
         let (all, as_is) = (suite.tests.clone(), suite.as_is());
@@ -157,7 +158,7 @@ mod tests {
     type Planted<'a> = (usize, &'a [Step]);
 
     fn with_steps(tests: usize, steps: &[Planted]) -> SimulatedSuite {
-        let mut suite = SimulatedSuite::new(&[tests], 7);
+        let mut suite = SimulatedSuite::new(&[tests], 11);
         for (test, steps) in steps {
             suite.steps[*test] = steps.to_vec();
         }
@@ -198,7 +199,8 @@ mod tests {
             (&[(3, &[Step::FailTwice(0.9)])], &["test0003 two-runs"]),
             (&[(3, &[Step::Fail(1.0)])], &["test0003 failing"]),
         ] {
-            assert_eq!(verdicts(12, steps), wanted, "{steps:?}");
+            let report = hunted(&mut with_steps(12, steps), &HuntOptions::default());
+            assert_eq!(lines(&report), wanted, "{steps:?}: {report:#?}");
         }
     }
 
@@ -289,6 +291,62 @@ mod tests {
     }
 
     #[test]
+    fn a_given_test_is_decided_in_as_few_regimes_as_it_needs() {
+        use Regime::{AsIs, Forward, Reversed};
+        for (steps, wanted, regimes) in [
+            (
+                &[(3, &[Step::Fail(0.5)][..])][..],
+                &["test0003 own"][..],
+                &[AsIs][..],
+            ),
+            (
+                &[(3, &[FAIL_IF]), (7, &[SET])],
+                &["test0003 victim by test0007"],
+                &[AsIs, Forward, Reversed],
+            ),
+            (
+                &[(3, &[Step::FailUnless("a")]), (1, &[SET])],
+                &["test0003 brittle by test0001"],
+                &[AsIs, Forward, Reversed],
+            ),
+            (
+                &[(3, &[Step::Fail(1.0)])],
+                &["test0003 failing"],
+                &[AsIs, Forward, Reversed],
+            ),
+        ] {
+            let mut suite = with_steps(12, steps);
+            let options = HuntOptions {
+                given: vec![suite.tests[3].clone()],
+                ..HuntOptions::default()
+            };
+            let report = hunted(&mut suite, &options);
+            assert_eq!(lines(&report), wanted, "{steps:?}");
+            let ran: Vec<Regime> = report.regimes.iter().map(|report| report.regime).collect();
+            assert_eq!(ran, regimes, "{steps:?}");
+            assert_eq!(report.untried, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_given_test_that_fails_in_each_run_after_the_first_is_a_leftover() {
+        let leftover = [Step::FailIf("/a"), Step::Set("/a")];
+        let mut suite = with_steps(12, &[(3, &leftover)]);
+        let (all, unknown) = (suite.tests.clone(), SceneResult::default());
+        let options = HuntOptions {
+            given: all[3..4].to_vec(),
+            ..HuntOptions::default()
+        };
+        let report = hunt(&all, &unknown, &options, &mut suite, &mut |_| {});
+        // Without the result of the command itself, only the first run alone passed.
+        let found = lines(&report);
+        assert!(
+            found == ["test0003 leftover"] || found == ["test0003 failing"],
+            "{found:?}"
+        );
+    }
+
+    #[test]
     fn a_victim_of_what_an_earlier_run_left_is_found_with_the_test_that_reads_it() {
         // The last test leaves a file. In the next run, the first finds it, and the one between fails because of that.
         let steps = [Step::SetIf("/a", "b")];
@@ -301,6 +359,61 @@ mod tests {
         let report = hunt(&all, &unknown, &HuntOptions::default(), &mut suite, &mut |_| {});
         assert!(report.regimes[1].failed.is_empty());
         assert_eq!(lines(&report), ["test0007 victim by test0002"]);
+    }
+
+    #[test]
+    fn tests_that_all_pass_run_in_few_regimes() {
+        let mut suite = SimulatedSuite::new(&[10, 10], 1);
+        let options = HuntOptions {
+            seed: 7,
+            ..HuntOptions::default()
+        };
+        let report = hunted(&mut suite, &options);
+        let regimes: Vec<Regime> = report.regimes.iter().map(|report| report.regime).collect();
+        let wanted = [
+            Regime::AsIs,
+            Regime::Forward,
+            Regime::Reversed,
+            Regime::Parallel,
+            Regime::Loaded,
+            Regime::TwoRuns(Some(7)),
+        ];
+        assert_eq!(regimes, wanted);
+        assert_eq!(report.untried, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_victim_that_fails_first_in_two_runs_at_once_is_found_by_their_order() {
+        // Forward, another test restores what the polluter changes; reversed, the victim is first.
+        let steps: [Planted; 3] = [(2, &[SET]), (5, &[Step::Clear("a")]), (9, &[FAIL_IF])];
+        let mut found = 0;
+        for seed in 0..20 {
+            let mut suite = with_steps(12, &steps);
+            let all = suite.tests.clone();
+            let passed = |test: &TestId| (test.clone(), Outcome::Passed);
+            let as_is = SceneResult {
+                outcomes: all.iter().map(passed).collect(),
+                ..SceneResult::default()
+            };
+            // Beside others, the order is chance.
+            suite.keeps_order = true;
+            let options = HuntOptions {
+                seed,
+                ..HuntOptions::default()
+            };
+            let report = hunt(&all, &as_is, &options, &mut suite, &mut |_| {});
+            let two_runs = report
+                .regimes
+                .iter()
+                .find(|report| report.regime == Regime::TwoRuns(Some(seed)));
+            let wanted: &[&str] = match two_runs.unwrap().failed[..] {
+                [] => &[],
+                _ => &["test0009 victim by test0002"],
+            };
+            assert_eq!(lines(&report), wanted, "{seed}");
+            found += wanted.len();
+        }
+        assert!(found >= 3, "{found}");
     }
 
     #[test]
@@ -343,8 +456,7 @@ mod tests {
                 HuntEvent::RegimeEnded(report) => {
                     format!("{}: {} failed", report.regime, report.failed.len())
                 }
-                HuntEvent::Investigating { test, left } => format!("{} and {left} others", test.name),
-                HuntEvent::Pausing { resources } => format!("pausing at {resources}"),
+                HuntEvent::Examining { test, left } => format!("{} and {left} others", test.name),
                 HuntEvent::Trying { test, scene } => {
                     format!(
                         "{} in {:?} with {}",
@@ -390,14 +502,15 @@ mod tests {
             }
             untried.push(report.untried);
         }
-        assert_eq!(untried[0].len(), 8 + 1, "{:?}", untried[0]);
+        let regimes = untried[0].iter().filter(|what| what.starts_with("the regime "));
+        assert_eq!(regimes.count(), 8, "{:?}", untried[0]);
         assert_eq!(
             untried[0][..2],
             ["the regime \"forward\"", "the regime \"reversed\""]
         );
         assert!(untried[1].contains(&"the regime \"parallel under load\"".to_owned()));
         assert!(
-            untried[3].contains(&"the investigation of program0 test0009".to_owned()),
+            untried[3].contains(&"the examination of program0 test0009".to_owned()),
             "{:?}",
             untried[3]
         );

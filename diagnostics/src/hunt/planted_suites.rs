@@ -4,7 +4,7 @@
 mod tests {
     use crate::hunt::simulated_suite::{SimulatedSuite, Step};
     use crate::hunt::tests::{hunted, line};
-    use crate::hunt::{Class, HuntOptions, HuntReport, investigation};
+    use crate::hunt::{Class, HuntOptions, HuntReport, examiner};
     use crate::scene::TestId;
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
@@ -205,8 +205,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_test_that_fails_at_random_blames_others_in_one_of_a_thousand_hunts_at_most() {
+    /// Hunts suites in which one test fails at random, and returns the verdicts that blame others.
+    fn wrong_verdicts(is_given: bool) -> Vec<String> {
         let mut wrong = Vec::new();
         for (at, rate) in [0.05, 0.1, 0.2, 0.3, 0.5, 0.7].into_iter().enumerate() {
             for seed in 0..250 {
@@ -216,7 +216,12 @@ mod tests {
                 if seed % 2 == 0 {
                     suite.suspect(test, &[]);
                 }
-                let report = hunted(&mut suite, &HuntOptions::default());
+                let given = suite.tests[test].clone();
+                let options = HuntOptions {
+                    given: is_given.then_some(given).into_iter().collect(),
+                    ..HuntOptions::default()
+                };
+                let report = hunted(&mut suite, &options);
                 let blamed = report.verdicts.iter().filter(|verdict| {
                     !matches!(
                         verdict.class,
@@ -226,7 +231,15 @@ mod tests {
                 wrong.extend(blamed.map(|verdict| format!("{rate}: {}", line(verdict))));
             }
         }
-        assert!(wrong.len() <= 1, "{wrong:?}");
+        wrong
+    }
+
+    #[test]
+    fn a_test_that_fails_at_random_blames_others_in_one_of_a_thousand_hunts_at_most() {
+        for is_given in [false, true] {
+            let wrong = wrong_verdicts(is_given);
+            assert!(wrong.len() <= 1, "{is_given}: {wrong:?}");
+        }
     }
 
     #[test]
@@ -242,6 +255,30 @@ mod tests {
             }
         }
         assert!(all > 300 && right * 100 >= all * 98, "{right} of {all}");
+    }
+
+    #[test]
+    fn each_planted_defect_is_found_if_its_tests_are_given() {
+        let (mut right, mut all, mut expected) = (0, 0, 0);
+        for kind in 0..KINDS {
+            for seed in 100..120 {
+                let mut planting = Planting::new(&[30, 40], seed);
+                planting.defect(kind, seed % 2 == 0);
+                let options = HuntOptions {
+                    given: planting.truth.keys().cloned().collect(),
+                    ..HuntOptions::default()
+                };
+                let report = hunted(&mut planting.suite, &options);
+                assert_eq!(report.untried, Vec::<String>::new());
+                right += planting.judge(&report);
+                all += report.verdicts.len();
+                expected += planting.truth.len();
+            }
+        }
+        assert!(
+            right * 100 >= all * 98 && all > 300,
+            "{right} of {all}, {expected} planted"
+        );
     }
 
     const KINDS: usize = 15;
@@ -265,7 +302,7 @@ mod tests {
             assert_eq!(planting.judge(&report), 1, "{kind} {seed}: {:?}", report.verdicts);
             let verdict = &report.verdicts[0];
             // Those of the test alone that come first do not count as reruns.
-            let with_others = verdict.reruns + investigation::SOLO_RUNS - verdict.without.runs;
+            let with_others = verdict.reruns + examiner::SOLO_RUNS - verdict.without.runs;
             Some([verdict.reruns, with_others])
         });
         let reruns: Vec<[u32; 2]> = reruns.take(20).collect();

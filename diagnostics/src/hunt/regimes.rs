@@ -1,4 +1,7 @@
 //! The regimes: scenes of all tests that together separate the classes.
+//!
+//! As long as all tests pass, one regime has several conditions where it can: forward is a second time after the command as it is,
+//! and two copies run in a random order. Once a test has failed or has no result, these conditions are also tried one by one.
 
 use super::runs::{Runs, Seen, Setup, Stopped};
 use super::{HuntEvent, HuntOptions};
@@ -16,12 +19,12 @@ pub(crate) enum Regime {
     /// One after the other, the last first.
     Reversed,
     Parallel,
-    /// In parallel with twice as many busy threads as there are cores.
+    /// In parallel with as many busy threads as there are cores: the tests take time from each other, too.
     Loaded,
     /// Forward once more; a third time up to the last test that passed before and failed now.
     Again,
-    /// Forward, with a second copy at the same time.
-    TwoRuns,
+    /// One after the other, with a second copy at the same time: forward, or in the random order with this seed.
+    TwoRuns(Option<u64>),
     /// Each in a process of its own: those that failed in another regime, or all.
     Alone,
     /// One after the other, in a random order with this seed.
@@ -37,7 +40,8 @@ impl fmt::Display for Regime {
             Self::Parallel => f.write_str("parallel"),
             Self::Loaded => f.write_str("parallel under load"),
             Self::Again => f.write_str("forward again"),
-            Self::TwoRuns => f.write_str("two runs at once"),
+            Self::TwoRuns(None) => f.write_str("two runs at once"),
+            Self::TwoRuns(Some(seed)) => write!(f, "two runs at once in random order {seed}"),
             Self::Alone => f.write_str("alone"),
             Self::Random(seed) => write!(f, "random order {seed}"),
         }
@@ -54,25 +58,42 @@ pub(crate) struct RegimeReport {
     pub(crate) void: Option<String>,
 }
 
-/// The regimes between the user's command and the tests alone, in this order.
-const SUITE_REGIMES: [Regime; 6] = [
-    Regime::Forward,
-    Regime::Reversed,
-    Regime::Parallel,
-    Regime::Loaded,
-    Regime::Again,
-    Regime::TwoRuns,
-];
+impl Regime {
+    /// Returns whether two copies of the suite run.
+    pub(super) fn is_twice(self) -> bool {
+        matches!(self, Self::TwoRuns(_))
+    }
+
+    /// The scene of this regime.
+    fn setup(self, tests: usize, cores: u32) -> Setup {
+        let mut tests: Vec<usize> = (0..tests).collect();
+        match self {
+            Self::Reversed => tests.reverse(),
+            Self::Random(seed) | Self::TwoRuns(Some(seed)) => shuffle(&mut tests, seed),
+            _ => {}
+        }
+        let arrangement = match self {
+            Self::AsIs | Self::Parallel | Self::Loaded => Arrangement::Parallel,
+            Self::Alone => Arrangement::Alone,
+            _ => Arrangement::InOrder,
+        };
+        Setup {
+            load: if self == Self::Loaded { cores.max(1) } else { 0 },
+            twice: self.is_twice(),
+            ..Setup::new(tests, arrangement)
+        }
+    }
+}
+
 /// The number of runs alone of a test that failed in another regime.
 pub(super) const SOLO_RUNS: u32 = 3;
 /// The number of failures, without a pass, after which a test fails always.
-const FAILING: u32 = 1 + SUITE_REGIMES.len() as u32 + SOLO_RUNS;
+const FAILING: u32 = 7 + SOLO_RUNS;
 
 /// A run of a regime.
 pub(super) struct RegimeRun {
     pub(super) regime: Regime,
-    /// The order of the tests, if they ran one after the other.
-    pub(super) order: Option<Vec<usize>>,
+    pub(super) setup: Setup,
     /// By test.
     outcomes: Vec<Outcome>,
     poisoned: HashSet<usize>,
@@ -80,7 +101,7 @@ pub(super) struct RegimeRun {
 }
 
 impl RegimeRun {
-    fn new(runs: &Runs<'_>, regime: Regime, order: Option<Vec<usize>>, result: &SceneResult) -> Self {
+    fn new(runs: &Runs<'_>, regime: Regime, setup: Setup, result: &SceneResult) -> Self {
         let outcome = |test| {
             let known = result.outcomes.get(runs.id(test)).copied();
             known
@@ -89,7 +110,7 @@ impl RegimeRun {
         };
         Self {
             regime,
-            order,
+            setup,
             outcomes: (0..runs.tests()).map(outcome).collect(),
             poisoned: (0..runs.tests())
                 .filter(|test| result.is_poisoned(runs.id(*test)))
@@ -111,9 +132,16 @@ impl RegimeRun {
         self.failed(test) == Some(true) && self.poisoned.contains(&test)
     }
 
+    /// The order of the tests, if they ran one after the other. Beside another copy of the suite a test ran after its
+    /// predecessors, but not after them alone.
+    pub(super) fn order(&self) -> Option<&[usize]> {
+        let is_order = self.setup.arrangement == Arrangement::InOrder && !self.setup.twice;
+        is_order.then_some(&self.setup.tests)
+    }
+
     /// The tests before this one, if they ran one after the other.
     pub(super) fn before(&self, test: usize) -> Option<&[usize]> {
-        let order = self.order.as_deref()?;
+        let order = self.order()?;
         let at = order.iter().position(|other| *other == test)?;
         Some(&order[..at])
     }
@@ -143,7 +171,8 @@ impl RegimeTable {
             runs: Vec::new(),
             reports: Vec::new(),
         };
-        let run = RegimeRun::new(runs, Regime::AsIs, None, as_is);
+        let setup = Regime::AsIs.setup(runs.tests(), 0);
+        let run = RegimeRun::new(runs, Regime::AsIs, setup, as_is);
         table.enter(runs, vec![run]);
         table
     }
@@ -152,54 +181,68 @@ impl RegimeTable {
         self.reports
     }
 
-    /// Runs all regimes but the random order.
+    /// Runs all regimes that are needed but the random order.
     pub(super) fn run(
         &mut self,
         runs: &mut Runs<'_>,
         options: &HuntOptions,
         given: &[usize],
     ) -> Result<(), Stopped> {
-        for regime in SUITE_REGIMES {
+        while let Some(regime) = self.open(options.seed).first().copied() {
             self.run_suite(runs, regime, options.cores)?;
         }
         self.run_alone(runs, options.alone_for_all, given)
     }
 
-    /// Runs all tests in a random order.
+    /// Runs all tests in a random order, if that is needed and was not done.
     pub(super) fn run_random(&mut self, runs: &mut Runs<'_>, seed: u64) -> Result<(), Stopped> {
-        self.run_suite(runs, Regime::Random(seed), 0)
+        let regime = Regime::Random(seed);
+        if self.all_passed() || self.has_run(regime) {
+            return Ok(());
+        }
+        self.run_suite(runs, regime, 0)
     }
 
-    fn run_suite(&mut self, runs: &mut Runs<'_>, regime: Regime, cores: u32) -> Result<(), Stopped> {
-        let mut tests: Vec<usize> = (0..runs.tests()).collect();
-        match regime {
-            Regime::Reversed => tests.reverse(),
-            Regime::Random(seed) => shuffle(&mut tests, seed),
-            _ => {}
-        }
-        let is_parallel = matches!(regime, Regime::Parallel | Regime::Loaded);
-        let mut setup = Setup::new(
-            tests.clone(),
-            if is_parallel {
-                Arrangement::Parallel
-            } else {
-                Arrangement::InOrder
-            },
-        );
-        setup.load = if regime == Regime::Loaded {
-            2 * cores.max(1)
+    /// Returns whether each test passed in each regime of all tests so far.
+    fn all_passed(&self) -> bool {
+        let of_all = self.runs.iter().filter(|run| run.regime != Regime::Alone);
+        let mut outcomes = of_all.flat_map(|run| &run.outcomes);
+        outcomes.all(|outcome| *outcome == Outcome::Passed)
+    }
+
+    fn has_run(&self, regime: Regime) -> bool {
+        let is_same = |run: &RegimeRun| run.regime == regime || run.regime.is_twice() && regime.is_twice();
+        self.runs.iter().any(is_same)
+    }
+
+    /// Returns the regimes of all tests that are to be run after what was seen.
+    fn open(&self, seed: u64) -> Vec<Regime> {
+        use Regime::{Again, Forward, Loaded, Parallel, Random, Reversed, TwoRuns};
+        let mut open = if self.all_passed() {
+            vec![Forward, Reversed, Parallel, Loaded, TwoRuns(Some(seed))]
         } else {
-            0
+            let mut all = vec![Forward, Reversed, Parallel, Loaded, Again, TwoRuns(None)];
+            // What failed in two runs at once may have failed because of their order.
+            all.extend(self.first(TwoRuns(Some(seed))).map(|_| Random(seed)));
+            all
         };
-        setup.twice = regime == Regime::TwoRuns;
+        open.retain(|regime| !self.has_run(*regime));
+        open
+    }
+
+    pub(super) fn run_suite(
+        &mut self,
+        runs: &mut Runs<'_>,
+        regime: Regime,
+        cores: u32,
+    ) -> Result<(), Stopped> {
+        let setup = regime.setup(runs.tests(), cores);
         runs.see(HuntEvent::RegimeStarted {
             regime,
-            tests: tests.len(),
+            tests: setup.tests.len(),
         });
         let result = runs.run(&setup)?;
-        // A test beside another copy of the suite ran after its predecessors, but not after them alone.
-        let order = (!is_parallel && !setup.twice).then_some(tests);
-        let run = RegimeRun::new(runs, regime, order, &result);
+        let run = RegimeRun::new(runs, regime, setup, &result);
         let mut new_failures = (0..runs.tests()).filter(|test| {
             let before = self.first(Regime::Forward);
             run.failed(*test) == Some(true) && before.is_some_and(|first| first.failed(*test) == Some(false))
@@ -207,9 +250,9 @@ impl RegimeTable {
         let last = new_failures.next_back().filter(|_| regime == Regime::Again);
         let mut all = vec![run];
         let third = last.map(|last| {
-            let tests: Vec<usize> = (0..=last).collect();
-            let result = runs.run(&Setup::new(tests.clone(), Arrangement::InOrder))?;
-            Ok(RegimeRun::new(runs, regime, Some(tests), &result))
+            let setup = Setup::new((0..=last).collect(), Arrangement::InOrder);
+            let result = runs.run(&setup)?;
+            Ok(RegimeRun::new(runs, regime, setup, &result))
         });
         let ended = match third {
             Some(Ok(run)) => {
@@ -254,9 +297,10 @@ impl RegimeTable {
             if together.is_empty() {
                 break;
             }
-            match runs.run(&Setup::new(together.clone(), Arrangement::Alone)) {
+            let setup = Setup::new(together.clone(), Arrangement::Alone);
+            match runs.run(&setup) {
                 Ok(result) => {
-                    let run = RegimeRun::new(runs, Regime::Alone, None, &result);
+                    let run = RegimeRun::new(runs, Regime::Alone, setup, &result);
                     void = void.or(result.void);
                     for test in &together {
                         outcomes[*test] = run.outcomes[*test];
@@ -295,7 +339,7 @@ impl RegimeTable {
         }
         let run = RegimeRun {
             regime: Regime::Alone,
-            order: None,
+            setup: Regime::Alone.setup(runs.tests(), 0),
             void: void.filter(|_| outcomes.iter().all(|outcome| *outcome == Outcome::Unknown)),
             outcomes,
             poisoned: HashSet::new(),
@@ -329,7 +373,7 @@ impl RegimeTable {
         let mut found = Vec::new();
         for run in &self.runs {
             let listed: Vec<usize> = (0..run.outcomes.len()).collect();
-            let order = run.order.as_ref().unwrap_or(&listed);
+            let order = run.order().unwrap_or(&listed);
             found.extend(
                 order
                     .iter()
@@ -371,8 +415,7 @@ impl RegimeTable {
 
     /// The regimes that were not run, in words.
     pub(super) fn untried(&self, options: &HuntOptions) -> Vec<String> {
-        let is_untried = |regime: &Regime| !self.runs.iter().any(|run| run.regime == *regime);
-        // What fails in the random order alone is run alone as a part of its investigation.
+        // What fails in the random order alone is run alone as a part of its examination.
         let listed = self
             .runs
             .iter()
@@ -381,12 +424,14 @@ impl RegimeTable {
             .flat_map(|run| &run.outcomes)
             .any(|outcome| *outcome == Outcome::Failed);
         let needs_alone = options.alone_for_all || !options.given.is_empty() || has_failures;
-        let planned = SUITE_REGIMES
+        let alone = needs_alone.then_some(Regime::Alone);
+        let random = (!self.all_passed()).then_some(Regime::Random(options.seed));
+        let more = alone
             .into_iter()
-            .chain(needs_alone.then_some(Regime::Alone))
-            .chain([Regime::Random(options.seed)]);
-        planned
-            .filter(is_untried)
+            .chain(random)
+            .filter(|regime| !self.has_run(*regime));
+        let open: BTreeSet<Regime> = self.open(options.seed).into_iter().chain(more).collect();
+        open.into_iter()
             .map(|regime| format!("the regime \"{regime}\""))
             .collect()
     }

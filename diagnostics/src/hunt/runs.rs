@@ -1,4 +1,4 @@
-//! Starts scenes and keeps the results of the tests under investigation. Tests are numbers here: their places in the suite.
+//! Starts scenes and keeps the results of the tests under examination. Tests are numbers here: their places in the suite.
 
 use super::{HuntEvent, Scenes};
 use crate::rates::FailureRate;
@@ -58,7 +58,7 @@ pub(super) struct SeenAfter {
     pub(super) seen: Seen,
 }
 
-/// The results of a test under investigation.
+/// The results of a test under examination.
 #[derive(Default)]
 struct History {
     solo: Vec<bool>,
@@ -137,10 +137,10 @@ impl<'a> Runs<'a> {
         (self.see)(event);
     }
 
-    /// Reports that the investigation of a test begins.
-    pub(super) fn see_investigating(&mut self, test: usize, left: usize) {
+    /// Reports that the examination of a test begins.
+    pub(super) fn see_examining(&mut self, test: usize, left: usize) {
         let test = &self.suite[test];
-        (self.see)(HuntEvent::Investigating { test, left });
+        (self.see)(HuntEvent::Examining { test, left });
     }
 
     /// Reports that a scene is about to run for a test.
@@ -247,6 +247,18 @@ impl<'a> Runs<'a> {
     pub(super) fn solo_until(&mut self, test: usize, runs: u32) -> Result<FailureRate, Stopped> {
         while self.solo_rate(test).runs < runs && self.solo(test)?.is_some() {}
         Ok(self.solo_rate(test))
+    }
+
+    /// Forgets the runs alone of a test before the first failure, if all later ones failed: what the first runs left behind may
+    /// be the reason.
+    pub(super) fn forget_passes_before_all_failed(&mut self, test: usize) {
+        if let Some(history) = self.histories.get_mut(&test) {
+            let first = history.solo.iter().position(|failed| *failed);
+            let (_, later) = history.solo.split_at(first.unwrap_or(0));
+            if later.iter().all(|failed| *failed) {
+                history.solo = later.to_vec();
+            }
+        }
     }
 
     pub(super) fn solo_results(&self, test: usize) -> &[bool] {

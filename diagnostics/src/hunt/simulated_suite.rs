@@ -68,6 +68,8 @@ mod model {
         pub(in crate::hunt) budget: usize,
         /// The probability that a scene is void, and that a test has no result.
         pub(in crate::hunt) noise: f64,
+        /// Tests that run in parallel begin in the order of the list.
+        pub(in crate::hunt) keeps_order: bool,
         pub(in crate::hunt) scenes: Vec<Scene>,
         disk: BTreeSet<&'static str>,
     }
@@ -92,6 +94,7 @@ mod model {
                 chance: Chance(seed),
                 budget: usize::MAX,
                 noise: 0.0,
+                keeps_order: false,
                 scenes: Vec::new(),
                 disk: BTreeSet::new(),
             }
@@ -128,7 +131,9 @@ mod model {
                 .collect();
             let mut tests: Vec<usize> = scene.tests.iter().map(|test| numbers[test]).collect();
             if scene.arrangement == Arrangement::Parallel {
-                self.chance.shuffle(&mut tests);
+                if !self.keeps_order {
+                    self.chance.shuffle(&mut tests);
+                }
                 tests.sort_by_key(|test| self.tests[*test].binary.clone());
             }
             let mut result = SceneResult::default();

@@ -301,8 +301,14 @@ fn order_dependence(dependence: &OrderDependence, fixed: &Fixed) -> String {
             "{test} needs what {culprits} creates: {what}; create it in the test itself, a lock does not help"
         )
     } else {
+        let names: Vec<&str> = dependence
+            .culprits
+            .iter()
+            .map(|placed| placed.test.name.as_str())
+            .collect();
         format!(
-            "{test} finds what {culprits} leaves behind: {what}; restore it at the end of that, a lock does not help"
+            "{test} finds what {culprits} leaves behind: {what}; restore it at the end of {}, a lock does not help",
+            names.join(" and ")
         )
     }
 }

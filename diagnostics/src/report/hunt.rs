@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::io::{self, Write};
 
 /// The version of the JSON that this build writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// The number of tests of one cause that are listed.
 const LISTED: usize = 20;
 /// The number of resources that may be listed as the cause.
@@ -169,15 +169,15 @@ fn rates(verdict: &Verdict) -> Option<String> {
 
 /// Writes what the test shares with the tests that make it fail.
 fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
-    for path in cause.paths.iter().take(RESOURCES) {
-        writeln!(out, "  it uses {}", plain(path))?;
-    }
     let has_others = matches!(
         cause.verdicts[0].class,
         Class::Victim | Class::Brittle | Class::Race
     );
     if !has_others {
-        return Ok(());
+        return cause.uses.iter().take(RESOURCES).try_for_each(|own| {
+            let resource = own.resource.to_string();
+            writeln!(out, "  it uses {}{}", plain(&resource), places(own))
+        });
     }
     if cause.uses.is_empty() {
         let what = "no resource that both use was observed: perhaps memory, such as a static";
@@ -351,7 +351,6 @@ struct CauseView<'a> {
     with: RateView,
     without: RateView,
     resources: Vec<ResourceView<'a>>,
-    paths: &'a [String],
     reruns: u32,
     help: String,
 }
@@ -455,7 +454,6 @@ impl<'a> CauseView<'a> {
             with: rate(first.with),
             without: rate(first.without),
             resources: cause.uses.iter().map(resource).collect(),
-            paths: &cause.paths,
             reruns: cause.verdicts.iter().map(|verdict| verdict.reruns).sum(),
             help: help(cause, hunted),
         }
@@ -504,7 +502,6 @@ mod tests {
         let cause = Cause {
             verdicts: vec![verdict.clone()],
             uses: Vec::new(),
-            paths: Vec::new(),
         };
         let hunted = Hunted {
             command: command.iter().map(Into::into).collect(),

@@ -8,6 +8,7 @@ mod confirmed;
 #[cfg(has_observer)]
 mod confirming;
 mod fix;
+mod fixing;
 mod github;
 mod human;
 #[cfg(has_observer)]
@@ -28,6 +29,7 @@ mod session_text;
 mod shell_line;
 mod show;
 mod status;
+mod status_line;
 mod style;
 mod submitted;
 mod summary;
@@ -36,6 +38,7 @@ mod text;
 
 #[cfg(has_observer)]
 pub(crate) use confirming::Confirming;
+pub(crate) use fixing::Fixing;
 #[cfg(has_observer)]
 pub(crate) use hunting::Hunting;
 pub(crate) use progress::Progress;

@@ -32,6 +32,21 @@ pub(crate) fn choose<'t>(name: &str, all: &'t [TestId]) -> Result<&'t TestId, No
     Err(NotOne::None)
 }
 
+/// Splits names at commas, but not within a test's own name.
+pub(crate) fn split_names(list: &str, all: &[TestId]) -> Vec<String> {
+    let parts: Vec<&str> = list.split(',').collect();
+    let mut names = Vec::new();
+    let mut from = 0;
+    while from < parts.len() {
+        let is_name = |to: &usize| choose(&parts[from..*to].join(","), all) != Err(NotOne::None);
+        let longest = (from + 1..=parts.len()).rev().find(is_name);
+        let to = longest.unwrap_or(from + 1);
+        names.push(parts[from..to].join(","));
+        from = to;
+    }
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +55,24 @@ mod tests {
         TestId {
             binary: binary.to_owned(),
             name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn names_in_a_list_may_have_commas() {
+        let all = [
+            test("shop", "sum(1, 2)"),
+            test("shop", "total"),
+            test("desk", "a,b,c"),
+            test("shop", "x"),
+        ];
+        for (list, names) in [
+            ("total,x", &["total", "x"][..]),
+            ("x,sum(1, 2),desk::a,b,c", &["x", "sum(1, 2)", "desk::a,b,c"]),
+            ("total,a,b", &["total", "a", "b"]),
+            ("x,", &["x", ""]),
+        ] {
+            assert_eq!(split_names(list, &all), names, "{list}");
         }
     }
 

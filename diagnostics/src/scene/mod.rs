@@ -6,7 +6,7 @@
 mod choice;
 mod rerun_options;
 
-pub(crate) use choice::{NotOne, choose};
+pub(crate) use choice::{NotOne, choose, split_names};
 pub(crate) use rerun_options::rerun_words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

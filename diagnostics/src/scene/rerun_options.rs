@@ -19,9 +19,8 @@ pub(crate) fn rerun_words(scene: &Scene, judged: &TestId, all: &[TestId]) -> Vec
     let company = || scene.tests.iter().filter(|test| *test != judged);
     match scene.arrangement {
         Arrangement::InOrder if scene.tests.len() > 1 => {
-            for test in &scene.tests {
-                words.extend(["--order".to_owned(), name(test)]);
-            }
+            let order: Vec<String> = scene.tests.iter().map(name).collect();
+            words.extend(["--order".to_owned(), order.join(",")]);
         }
         Arrangement::InOrder => {}
         Arrangement::Parallel => {

@@ -13,6 +13,8 @@ use crate::fix::Family;
 use crate::fix::proposal::{self, Mechanism, Proposal};
 use crate::fix::test_sources::Sources;
 use crate::fix::unused_attributes::{self, ExecutedFunction, UnusedAttribute};
+use crate::rates::FailureRate;
+use crate::scene::TestId;
 use applying::Applied;
 pub(crate) use change_proof::{Proof, ProofOutcome};
 use cofferdam::{Access, Resource};
@@ -80,7 +82,29 @@ impl Fixed {
     }
 }
 
-pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
+/// The progress of `fix` while it repeats what had failed.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(has_observer),
+    expect(dead_code, reason = "without an observer, nothing is repeated")
+)]
+pub(crate) enum FixEvent<'a> {
+    /// A run of the scene in which this test had failed begins.
+    Repeating {
+        test: &'a TestId,
+        run: u32,
+        /// The number of runs that prove the changes.
+        needed: u32,
+    },
+    /// All its runs ended.
+    Repeated { test: &'a TestId, rate: FailureRate },
+}
+
+#[cfg_attr(
+    not(has_observer),
+    expect(unused_variables, reason = "without an observer, nothing is repeated")
+)]
+pub(crate) fn fix(args: &FixArgs, see: &mut dyn FnMut(FixEvent<'_>)) -> Result<Fixed, Box<dyn Error>> {
     let dir = super::here::working_dir();
     let report = match &args.report {
         Some(report) => report.clone(),
@@ -123,7 +147,7 @@ pub(crate) fn fix(args: &FixArgs) -> Result<Fixed, Box<dyn Error>> {
             fixed.written = true;
         } else {
             #[cfg(has_observer)]
-            proving::apply(args, &mut fixed, &observation, &sources)?;
+            proving::apply(args, &mut fixed, &observation, &sources, see)?;
             #[cfg(not(has_observer))]
             return Err(super::unobservable());
         }

@@ -2,7 +2,7 @@
 
 use super::applying::Applied;
 use super::change_proof::{Proof, ProofOutcome};
-use super::{Fixed, mechanism};
+use super::{FixEvent, Fixed, mechanism};
 use crate::cli::FixArgs;
 use crate::commands::suite::collect_and_end;
 use crate::exit_code::Ended;
@@ -26,6 +26,7 @@ pub(super) fn apply(
     fixed: &mut Fixed,
     observation: &Observation,
     sources: &Sources,
+    see: &mut dyn FnMut(FixEvent<'_>),
 ) -> Result<(), Box<dyn Error>> {
     // A signal must not leave changes behind.
     let interruption = Interruption::begin();
@@ -49,7 +50,7 @@ pub(super) fn apply(
             break;
         }
         let applied = Applied::write(args, fixed, sources)?;
-        let proofs = match repeat(args, fixed, &observation, &interruption) {
+        let proofs = match repeat(args, fixed, &observation, &interruption, see) {
             Ok(proofs) => proofs,
             Err(failure) => return Err(reverted_for(args, fixed, &applied, failure, &interruption).into()),
         };
@@ -114,6 +115,7 @@ fn repeat(
     fixed: &Fixed,
     observation: &Observation,
     interruption: &Interruption,
+    see: &mut dyn FnMut(FixEvent<'_>),
 ) -> Result<Vec<Proof>, Box<dyn Error>> {
     let launch = Launch::new(&fixed.root, LaunchSettings::only_starts())?;
     let collected = collect_and_end(&launch, &args.command);
@@ -145,7 +147,7 @@ fn repeat(
     };
     let mut proofs = Vec::new();
     for failure in failures {
-        let (after, outcome) = repeater.repeat(failure);
+        let (after, outcome) = repeater.repeat(failure, see);
         let mut proof = Proof::of(failure, after, outcome);
         proof.rerun = repeater.words(failure);
         if interruption.is_requested() {
@@ -188,13 +190,21 @@ struct Repeater<'a> {
 
 impl Repeater<'_> {
     /// Repeats a scene until its failure would have shown.
-    fn repeat(&self, failure: &Reproduction) -> (FailureRate, ProofOutcome) {
+    fn repeat(
+        &self,
+        failure: &Reproduction,
+        see: &mut dyn FnMut(FixEvent<'_>),
+    ) -> (FailureRate, ProofOutcome) {
         let mut rate = FailureRate::default();
-        let outcome = match self.try_repeat(failure, &mut rate) {
+        let outcome = match self.try_repeat(failure, &mut rate, see) {
             _ if rate.failed > 0 => ProofOutcome::StillFails,
             Ok(()) => ProofOutcome::Fixed,
             Err(why) => ProofOutcome::NotProven { why },
         };
+        see(FixEvent::Repeated {
+            test: &failure.test,
+            rate,
+        });
         (rate, outcome)
     }
 
@@ -219,13 +229,23 @@ impl Repeater<'_> {
         }
     }
 
-    fn try_repeat(&self, failure: &Reproduction, rate: &mut FailureRate) -> Result<(), String> {
+    fn try_repeat(
+        &self,
+        failure: &Reproduction,
+        rate: &mut FailureRate,
+        see: &mut dyn FnMut(FixEvent<'_>),
+    ) -> Result<(), String> {
         let (scene, judged) = self.scene(failure)?;
         let needed = failure
             .with
             .runs_to_refute()
             .ok_or("its failure was never measured")?;
         while rate.runs < needed {
+            see(FixEvent::Repeating {
+                test: &judged,
+                run: rate.runs + 1,
+                needed,
+            });
             let (outcome, why) = match &failure.paused {
                 Some(paused) => (self.paused.run(&scene.tests, &judged, paused), None),
                 None => {

@@ -10,10 +10,8 @@ use cofferdam_conflicts::Conflict;
 pub(crate) struct Cause {
     /// The first is the one that was examined first.
     pub(crate) verdicts: Vec<Verdict>,
-    /// What the tests share with the culprits, as far as it was observed.
+    /// What the tests share with the culprits, or a leftover and two runs with other runs, as far as it was observed.
     pub(crate) uses: Vec<SharedUse>,
-    /// The paths in the temporary directory that a leftover may come from.
-    pub(crate) paths: Vec<String>,
 }
 
 /// Returns the causes, in the order of their first verdicts: verdicts with the same class and culprits have one cause, and so
@@ -41,7 +39,6 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
             None => causes.push(Cause {
                 verdicts: verdicts.collect(),
                 uses,
-                paths: Vec::new(),
             }),
         }
     }
@@ -56,7 +53,6 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
             None => causes.push(Cause {
                 verdicts: vec![verdict],
                 uses: Vec::new(),
-                paths: Vec::new(),
             }),
         }
     }
@@ -70,7 +66,6 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
         let cause = Cause {
             verdicts: failing,
             uses: Vec::new(),
-            paths: Vec::new(),
         };
         causes.insert(at, cause);
     }

@@ -5,6 +5,7 @@ mod grouped_causes;
 mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
+mod own_uses;
 mod paused_races;
 mod repeated_command;
 mod reproductions;
@@ -13,7 +14,7 @@ use super::suite::{choose_all, collect};
 use super::{Interrupted, Refused, here, observe, processors, recordings, run_observed};
 use crate::cli::HuntArgs;
 use crate::exit_code::{self, Ended};
-use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
+use crate::hunt::{HuntEvent, HuntOptions, HuntReport, Regime, RegimeReport};
 use crate::observe::confirm::ConfirmOptions;
 use crate::observe::launch::{Launch, LaunchSettings};
 use crate::observe::{FileSnapshot, Interruption, ObservedCommand, SceneRunner};
@@ -104,7 +105,17 @@ impl Hunted {
     }
 }
 
-pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Result<Hunted, Box<dyn Error>> {
+/// The progress of a hunt.
+#[derive(Debug)]
+pub(crate) enum HuntProgress<'a> {
+    Engine(HuntEvent<'a>),
+    /// The tests that share this number of resources run together, with pauses.
+    Pausing {
+        resources: usize,
+    },
+}
+
+pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Result<Hunted, Box<dyn Error>> {
     let dir = here::working_dir();
     let base = cofferdam::diagnostics::base_dir(Some(&dir))?;
     let mut names = args.tests.clone();
@@ -177,7 +188,9 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         seed: origin.seed,
         cores: u32::try_from(processors()).unwrap_or(u32::MAX),
     };
-    let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
+    let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, &mut |event| {
+        see(HuntProgress::Engine(event));
+    });
     leftovers_in_temp::enter(&mut report, &mut scenes);
     report.verdicts.extend(repeated.verdicts());
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
@@ -185,7 +198,7 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let mut reproductions = Vec::new();
     let mut unguarded = Vec::new();
     if !conflicts.is_empty() && !budget.is_zero() && !interruption.is_requested() {
-        see(HuntEvent::Pausing {
+        see(HuntProgress::Pausing {
             resources: conflicts.len(),
         });
         let options = ConfirmOptions {
@@ -210,9 +223,10 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     }
     let mut causes = causes(&report.verdicts, &kept.conflicts);
     for cause in &mut causes {
-        if matches!(cause.verdicts[0].class, Class::Leftover | Class::TwoRuns) {
-            cause.paths = leftovers_in_temp::used_paths(&cause.verdicts[0].test, &observed.accesses);
-        }
+        let first = &cause.verdicts[0];
+        cause
+            .uses
+            .extend(own_uses::of(&first.test, &first.class, &observed.accesses));
     }
     unguarded.retain(|resource| {
         let mut uses = causes.iter().flat_map(|cause| &cause.uses);

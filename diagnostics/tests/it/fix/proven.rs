@@ -138,6 +138,11 @@ fn what_ends_a_failure_is_kept_and_what_does_not_is_taken_back() {
         fixed.contains("day fail, before ") && !fixed.contains("kept"),
         "{fixed}"
     );
+    assert!(
+        told.err.contains(" with the changes: failed in 0 of "),
+        "{}",
+        told.err
+    );
     let wrong = line("not fixed: file met/stock: ");
     assert!(wrong.ends_with("; no change for it was kept"), "{wrong}");
     assert!(

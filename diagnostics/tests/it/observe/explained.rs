@@ -4,6 +4,8 @@ use super::package::Package;
 use super::{CARGO, NEXTEST};
 use crate::recording::Told;
 use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 const EXPLAINING: &str = include_str!("suites/explaining.rs");
 
@@ -66,6 +68,27 @@ fn the_further_runs_are_in_json_and_the_command_is_not() {
         text.contains("failed: c_fails") && !text.contains("cofferdam hunt"),
         "{text}"
     );
+}
+
+#[test]
+fn after_a_signal_during_the_suite_no_test_runs_again() {
+    let suite = "#[test] fn a_fails() { panic!() }\n#[test] fn b_waits() {\nprintln!(\"began\");\n\
+                 std::thread::sleep(std::time::Duration::from_secs(2));\n}\n";
+    let package = Package::new("interrupted", suite);
+    let mut observe = package.command(&[], &[&IN_ORDER[..], &["--nocapture"]].concat());
+    let mut observe = observe
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(observe.stdout.take().unwrap()).lines();
+    assert!(out.any(|line| line.unwrap().contains("began")));
+    let pid = rustix::process::Pid::from_child(&observe);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let lines: Vec<String> = out.map(Result::unwrap).collect();
+    observe.wait().unwrap();
+    let line = "failed: a_fails (interrupted): not examined: interrupted";
+    assert!(lines.iter().any(|printed| printed == line), "{lines:#?}");
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! Decides the class of each test that failed: from the regimes, then from scenes of its own.
 
-use super::HuntEvent;
 use super::cascades::{self, Root};
 use super::companions::{self, Company};
 use super::predecessors::{self, Answer, Proof, Question, always_failed};
 use super::regimes::{self, Regime, RegimeRun, RegimeTable};
 use super::runs::{Runs, Seen, Setup, Stopped, rate};
 use super::verdict::{Class, Verdict};
+use super::{HuntEvent, HuntOptions};
 use crate::rates::{FailureRate, p_value};
-use crate::scene::Arrangement;
 use std::collections::BTreeSet;
 
 /// The number of runs alone before anything else is tried: with fewer, a test that fails every other time would often look as
@@ -32,7 +31,7 @@ const ACCEPTED: f64 = 0.05;
 const ACCEPTED_OF_LEFTOVER: f64 = 0.02;
 const LEFTOVER_RUNS: u32 = 60;
 
-pub(super) struct Investigation<'i, 'r> {
+pub(super) struct Examiner<'i, 'r> {
     runs: &'i mut Runs<'r>,
     table: &'i mut RegimeTable,
     cores: u32,
@@ -52,7 +51,7 @@ struct Decision {
     setup: Setup,
 }
 
-impl<'i, 'r> Investigation<'i, 'r> {
+impl<'i, 'r> Examiner<'i, 'r> {
     pub(super) fn new(runs: &'i mut Runs<'r>, table: &'i mut RegimeTable, cores: u32) -> Self {
         Self {
             runs,
@@ -65,9 +64,53 @@ impl<'i, 'r> Investigation<'i, 'r> {
         }
     }
 
-    /// Returns the verdicts, and the investigations that were not possible, in words.
+    /// Returns the verdicts, and the examinations that were not possible, in words.
     pub(super) fn end(self) -> (Vec<Verdict>, Vec<String>) {
         (self.verdicts, self.untried)
+    }
+
+    /// Decides the given tests by their runs alone and both serial orders. Returns whether that decided all of them.
+    pub(super) fn decide_first(&mut self, given: &[usize], options: &HuntOptions) -> bool {
+        if given.is_empty() || options.alone_for_all {
+            return false;
+        }
+        for orders in [&[][..], &[Regime::Forward, Regime::Reversed]] {
+            for regime in orders {
+                if self.table.run_suite(self.runs, *regime, options.cores).is_err() {
+                    return false;
+                }
+            }
+            for (at, test) in given.iter().enumerate() {
+                let alone = self.runs.solo_until(*test, SOLO_RUNS);
+                self.runs.forget_passes_before_all_failed(*test);
+                if alone.is_ok() && self.is_clear(*test) {
+                    self.decide_each(&[*test], given.len() - at - 1);
+                }
+            }
+            if given.iter().all(|test| self.decided.contains(test)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Returns whether other regimes would not change the class of a test.
+    fn is_clear(&self, test: usize) -> bool {
+        let solo = self.runs.solo_rate(test);
+        let orders = [Regime::Forward, Regime::Reversed].map(|regime| self.table.first(regime)?.failed(test));
+        let is_in_order = |failed| orders.contains(&Some(failed));
+        if solo.runs < SOLO_RUNS || self.table.is_always_poisoned(test) {
+            false
+        } else if solo.failed == solo.runs {
+            // One that fails from some run on has left something behind: what it does later, other regimes show.
+            is_in_order(false) || self.table.is_failing(test, solo.runs)
+        } else {
+            solo.failed >= SOLO_FAILURES || solo.failed == 0 && is_in_order(true)
+        }
+    }
+
+    pub(super) fn run_regimes(&mut self, given: &[usize], options: &HuntOptions) -> Result<(), Stopped> {
+        self.table.run(self.runs, options, given)
     }
 
     pub(super) fn run_random(&mut self, seed: u64) -> Result<(), Stopped> {
@@ -122,7 +165,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 continue;
             }
             if !self.runs.is_stopped() {
-                self.runs.see_investigating(test, tests.len() - at - 1 + more);
+                self.runs.see_examining(test, tests.len() - at - 1 + more);
             }
             self.note_regimes(test);
             let alone = self.runs.solo_until(test, SOLO_RUNS);
@@ -138,14 +181,14 @@ impl<'i, 'r> Investigation<'i, 'r> {
                 Err(Stopped) => {
                     let id = self.runs.id(test);
                     self.untried
-                        .push(format!("the investigation of {} {}", id.binary, id.name));
+                        .push(format!("the examination of {} {}", id.binary, id.name));
                     let own = self.runs.solo_rate(test);
                     let has_failed = self.failed_in(test).next().is_some() || own.failed > 0;
                     if own.failed >= SOLO_FAILURES && own.failed < own.runs {
                         let decision = self.own_decision(test);
                         self.enter(test, decision, reruns);
                     } else if has_failed {
-                        let decision = self.unexplained(test, "the investigation did not end");
+                        let decision = self.unexplained(test, "the examination did not end");
                         self.enter(test, decision, reruns);
                     }
                 }
@@ -226,7 +269,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if let Some(decision) = self.leftover(test)? {
             return Ok(Some(decision));
         }
-        let passed = |run: &&RegimeRun| run.failed(test) == Some(false) && run.order.is_some();
+        let passed = |run: &&RegimeRun| run.failed(test) == Some(false) && run.order().is_some();
         let orders = self
             .table
             .runs
@@ -276,7 +319,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if let Some(before) = orders.min_by_key(|before| before.len()) {
             return self.victim(test, before);
         }
-        if failed.iter().all(|(regime, _)| *regime == Regime::TwoRuns) {
+        if failed.iter().all(|(regime, _)| regime.is_twice()) {
             return if failed.is_empty() {
                 Ok(None)
             } else {
@@ -348,7 +391,7 @@ impl<'i, 'r> Investigation<'i, 'r> {
             }
             Answer::Contradicted => {
                 let company = Company::Before(before);
-                let times = self.failed_in(test).filter(|run| run.order.is_some()).count();
+                let times = self.failed_in(test).filter(|run| run.order().is_some()).count();
                 match companions::suspected(self.runs, test, company, &suspects)? {
                     Some(proof) => Some(proof),
                     None => companions::among_all(self.runs, test, company, times >= 2)?,
@@ -447,13 +490,15 @@ impl<'i, 'r> Investigation<'i, 'r> {
             return Ok(None);
         }
         // It may need another test of the second copy.
-        let single = Setup::new((0..self.runs.tests()).collect(), Arrangement::InOrder);
-        let setup = Setup {
-            twice: true,
-            ..single.clone()
+        let Some(setup) = self.failed_in(test).next().map(|run| run.setup.clone()) else {
+            return Ok(None);
+        };
+        let single = Setup {
+            twice: false,
+            ..setup.clone()
         };
         let mut with = FailureRate::default();
-        let orders = self.table.runs.iter().filter(|run| run.order.is_some());
+        let orders = self.table.runs.iter().filter(|run| run.order().is_some());
         let mut without = rate(orders.filter_map(|run| run.failed(test)));
         for _ in 0..TWO_RUNS {
             for (setup, rate) in [(&setup, &mut with), (&single, &mut without)] {
@@ -583,29 +628,13 @@ impl<'i, 'r> Investigation<'i, 'r> {
         if solo.runs > 0 {
             seen.push(format!("failed in {} of {} runs alone", solo.failed, solo.runs));
         }
-        let first = self.failed_in(test).next();
-        let setup = match first.map(|run| (run.regime, run.before(test))) {
-            Some((_, Some(before))) => Setup::after(before, test),
-            Some((regime, None)) => {
-                let tests = (0..self.runs.tests()).collect();
-                let is_twice = regime == Regime::TwoRuns;
-                let arrangement = if is_twice {
-                    Arrangement::InOrder
-                } else {
-                    Arrangement::Parallel
-                };
-                Setup {
-                    load: if regime == Regime::Loaded {
-                        2 * self.cores.max(1)
-                    } else {
-                        0
-                    },
-                    twice: is_twice,
-                    ..Setup::new(tests, arrangement)
-                }
-            }
-            None => Setup::alone(test),
-        };
+        let setup = self.failed_in(test).next().map_or_else(
+            || Setup::alone(test),
+            |run| match run.before(test) {
+                Some(before) => Setup::after(before, test),
+                None => run.setup.clone(),
+            },
+        );
         let known = self.table.runs.iter().filter(|run| run.regime != Regime::Alone);
         Decision {
             class: Class::Unexplained {

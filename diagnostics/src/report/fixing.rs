@@ -1,0 +1,34 @@
+//! The progress of `fix` while it repeats what had failed.
+
+use super::status_line::StatusLine;
+use super::text::{count, plain};
+use crate::commands::fix::FixEvent;
+
+/// Shows the events of `fix`.
+#[derive(Debug, Default)]
+pub(crate) struct Fixing {
+    line: StatusLine,
+}
+
+impl Fixing {
+    pub(crate) fn see(&mut self, event: FixEvent<'_>) {
+        match event {
+            FixEvent::Repeating { test, run, needed } => {
+                let test = plain(&test.name);
+                self.line
+                    .show(&format!("{test} with the changes: run {run} of {needed}"));
+            }
+            FixEvent::Repeated { test, rate } => {
+                // The next round builds the tests again.
+                self.line.clear();
+                let test = test.to_string();
+                self.line.say(&format!(
+                    "{} with the changes: failed in {} of {}",
+                    plain(&test),
+                    rate.failed,
+                    count(rate.runs.into(), "run")
+                ));
+            }
+        }
+    }
+}
