@@ -68,6 +68,8 @@ mod model {
         pub(in crate::hunt) budget: usize,
         /// The probability that a scene is void, and that a test has no result.
         pub(in crate::hunt) noise: f64,
+        /// Set if the harness runs one test or all.
+        pub(in crate::hunt) takes_one_name: bool,
         pub(in crate::hunt) scenes: Vec<Scene>,
         disk: BTreeSet<&'static str>,
     }
@@ -92,6 +94,7 @@ mod model {
                 chance: Chance(seed),
                 budget: usize::MAX,
                 noise: 0.0,
+                takes_one_name: false,
                 scenes: Vec::new(),
                 disk: BTreeSet::new(),
             }
@@ -134,6 +137,10 @@ mod model {
             let mut result = SceneResult::default();
             for _ in 0..if scene.twice { 2 } else { 1 } {
                 self.run_copy(scene, &tests, &mut result);
+            }
+            let is_some = (2..self.tests.len()).contains(&scene.tests.len());
+            if self.takes_one_name && is_some && scene.arrangement != Arrangement::Alone {
+                result.void = Some("its harness runs one chosen test or all".to_owned());
             }
             if self.chance.happens(self.noise) {
                 result.void = Some("the order could not be enforced".to_owned());

@@ -5,6 +5,7 @@ mod grouped_causes;
 mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
+mod one_process;
 mod paused_races;
 mod repeated_command;
 mod reproductions;
@@ -42,6 +43,8 @@ const ALONE_SHARE: u32 = 4;
 /// The longest time in which tests that share something run together with pauses; proving that one fails may take as long
 /// again.
 const PAUSED_BUDGET: Duration = Duration::from_secs(30);
+/// The part of the time budget that is left for that.
+const PAUSED_SHARE: u32 = 4;
 
 /// The outcome of a hunt.
 #[derive(Debug)]
@@ -154,21 +157,30 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
     let mut kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
+    let mut named = kept.conflicts.clone();
+    repeated_command::name_doc_tests(&mut named);
     let mut repeated = RepeatedCommand::default();
     repeated.add(ended, &observed_command, &observed);
     let deadline = deadline(lasted);
     let knows_failure = as_is.outcomes.values().any(|outcome| *outcome == Outcome::Failed);
     if repeated.is_needed(&suite, knows_failure) {
         let has_time = || now() + lasted <= deadline;
-        repeated.run(&args.command, &dir, &base, &has_time)?;
+        repeated.run(&args.command, &dir, &base, &named, &has_time)?;
     }
     // `fix` reads it. Without it, the report is the same.
     let _ = kept.write(&base);
 
-    let runner = SceneRunner::new(&launch, &suite, &interruption)
-        .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
-        .deadline(deadline);
-    let mut scenes = BudgetedScenes::new(runner, record, &kept.conflicts);
+    let left_for_pauses = match kept.conflicts.as_slice() {
+        [] => Duration::ZERO,
+        _ => PAUSED_BUDGET.min(args.time_budget / PAUSED_SHARE),
+    };
+    let together = suite.in_one_process();
+    let runner = |suite| {
+        SceneRunner::new(&launch, suite, &interruption)
+            .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
+            .deadline(deadline - left_for_pauses)
+    };
+    let mut scenes = BudgetedScenes::new(runner(&suite), record, &kept.conflicts);
     // A test may need what another does, which comes before it in each order that was tried.
     let is_quick = lasted.saturating_mul(tests.len() as u32) <= args.time_budget / ALONE_SHARE;
     let options = HuntOptions {
@@ -179,7 +191,14 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
     };
     let mut report = crate::hunt::hunt(&tests, &as_is, &options, &mut scenes, see);
     leftovers_in_temp::enter(&mut report, &mut scenes);
-    report.verdicts.extend(repeated.verdicts());
+    one_process::enter(
+        &mut report,
+        &together.tests(),
+        runner(&together),
+        &mut scenes,
+        &options,
+    );
+    report.verdicts.extend(repeated.verdicts(&named));
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
     let mut reproductions = Vec::new();
@@ -208,8 +227,10 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntEvent<'_>)) -> Resul
         }
         reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
-    let mut causes = causes(&report.verdicts, &kept.conflicts);
+    let mut causes = causes(&report.verdicts, &named, &tests);
     for cause in &mut causes {
+        let program = suite.program(&cause.verdicts[0].test.binary);
+        cause.is_unobserved = program.is_some_and(|program| !program.has_known_tests());
         if matches!(cause.verdicts[0].class, Class::Leftover | Class::TwoRuns) {
             cause.paths = leftovers_in_temp::used_paths(&cause.verdicts[0].test, &observed.accesses);
         }

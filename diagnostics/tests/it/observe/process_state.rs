@@ -90,7 +90,10 @@ fn a_lock_around_the_state_of_a_process_guards_it() {
 #[test]
 fn a_program_that_is_executed_while_another_test_starts_a_process_is_busy() {
     let source = PAIRS.replace("WRITING; ", "").replace("READING; ", "");
-    let source = source.replace(".status().or_else(|_| Command::new(\"sh\").arg(path).status())", ".status()");
+    let source = source.replace(
+        ".status().or_else(|_| Command::new(\"sh\").arg(path).status())",
+        ".status()",
+    );
     let (source, _) = source.split_once("#[test]\nfn c_").unwrap();
     let package = Package::new("forge", source);
     let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
