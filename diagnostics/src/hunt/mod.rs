@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn where_only_all_tests_can_run_at_one_time_those_that_share_a_resource_are_blamed() {
-        let mut suite = with_steps(6, &[(3, &[Step::FailBeside(5, 0.5)])]);
+        let mut suite = with_steps(6, &[(3, &[Step::FailBeside(5, 0.7)])]);
         suite.takes_one_name = true;
         let shares = vec![suite.tests[5].clone(), suite.tests[1].clone()];
         suite.suspects.insert(suite.tests[3].clone(), shares);

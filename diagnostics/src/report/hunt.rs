@@ -204,9 +204,7 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
     }
     if cause.uses.is_empty() {
         let what = match cause.is_unobserved {
-            true => {
-                "what they use was not observed: `cargo nextest run` makes a harness of their own show it"
-            }
+            true => "what they use was not observed; under `cargo nextest run` it is",
             false => "no resource that both use was observed: perhaps memory, such as a static",
         };
         return writeln!(out, "  {DIM}{what}{DIM:#}");
@@ -532,7 +530,7 @@ mod tests {
         let cause = Cause {
             verdicts: vec![verdict.clone()],
             uses: Vec::new(),
-            paths: Vec::new(),
+            ..Cause::default()
         };
         let hunted = Hunted {
             command: command.iter().map(Into::into).collect(),
@@ -634,17 +632,6 @@ mod tests {
         );
         let alternating = verdict(Class::Leftover, &[], FailureRate::default(), rate_of(6, 12));
         assert_says(alternating, "failed in every other of 12 runs");
-    }
-
-    #[test]
-    fn a_test_that_always_fails_under_nextest_may_need_another_before_it() {
-        let failing = verdict(Class::Failing, &[], rate_of(7, 7), rate_of(3, 3));
-        assert_says(failing.clone(), "help: it is not unstable");
-        let text = text(failing, &["cargo", "nextest", "run"]);
-        assert!(
-            text.contains("if it passes under `cargo test`, a hunt there names"),
-            "{text}"
-        );
     }
 
     #[test]

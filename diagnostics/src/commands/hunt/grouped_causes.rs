@@ -6,7 +6,7 @@ use crate::scene::TestId;
 use cofferdam_conflicts::Conflict;
 
 /// Tests that fail for one reason.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cause {
     /// The first is the one that was examined first.
     pub(crate) verdicts: Vec<Verdict>,
@@ -53,9 +53,7 @@ fn grouped_by_cause(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> 
             None => causes.push(Cause {
                 verdicts: verdicts.collect(),
                 uses,
-                is_unobserved: false,
-                users: Vec::new(),
-                paths: Vec::new(),
+                ..Cause::default()
             }),
         }
     }
@@ -69,10 +67,7 @@ fn grouped_by_cause(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> 
             Some(cause) => cause.verdicts.push(verdict),
             None => causes.push(Cause {
                 verdicts: vec![verdict],
-                uses: Vec::new(),
-                is_unobserved: false,
-                users: Vec::new(),
-                paths: Vec::new(),
+                ..Cause::default()
             }),
         }
     }
@@ -85,10 +80,7 @@ fn grouped_by_cause(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> 
         let at = causes.iter().position(follows).unwrap_or(causes.len());
         let cause = Cause {
             verdicts: failing,
-            uses: Vec::new(),
-            is_unobserved: false,
-            users: Vec::new(),
-            paths: Vec::new(),
+            ..Cause::default()
         };
         causes.insert(at, cause);
     }
