@@ -1,9 +1,10 @@
 //! Tests that fail always because their runner gives each a process of its own: in one process they may pass after another test.
 
 use super::budgeted_scenes::BudgetedScenes;
-use crate::hunt::{Class, HuntOptions, HuntReport, Scenes as _, hunt};
+use crate::hunt::{Class, HuntEvent, HuntOptions, HuntReport, Scenes, hunt};
 use crate::observe::SceneRunner;
 use crate::scene::{Arrangement, Outcome, Scene, SceneResult, TestId};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 /// Looks for a test that each failing test needs before it. `suite` has the tests of these programs in one process, and `runner`
@@ -38,12 +39,12 @@ pub(super) fn enter<'a>(
             twice: false,
             empty_temp: false,
         };
-        let result = scenes.run(&scene).filter(|result| result.void.is_none());
-        let has_passed = |test: &&&TestId| {
-            result
-                .as_ref()
-                .is_some_and(|result| result.outcome(test) == Outcome::Passed)
+        let Some(result) = scenes.run(&scene) else {
+            let what = "the tests that always fail, in one process";
+            report.untried.push(what.to_owned());
+            return;
         };
+        let has_passed = |test: &&&TestId| result.void.is_none() && result.outcome(test) == Outcome::Passed;
         passed.extend(failing.iter().filter(has_passed).map(|test| (*test).clone()));
         tests.reverse();
     }
@@ -55,7 +56,18 @@ pub(super) fn enter<'a>(
         alone_for_all: false,
         ..options.clone()
     };
-    let found = hunt(suite, &SceneResult::default(), &options, scenes, &mut |_| {});
+    let is_over = Cell::new(false);
+    // Other tests that fail there pass as the command runs them.
+    let mut see = |event: HuntEvent<'_>| {
+        if let HuntEvent::Investigating { test, .. } = event {
+            is_over.set(!options.given.contains(test));
+        }
+    };
+    let mut scenes = ScenesUntil {
+        scenes,
+        is_over: &is_over,
+    };
+    let found = hunt(suite, &SceneResult::default(), &options, &mut scenes, &mut see);
     for verdict in found.verdicts {
         let known = report
             .verdicts
@@ -66,5 +78,24 @@ pub(super) fn enter<'a>(
         {
             *known = verdict;
         }
+    }
+}
+
+/// Scenes until the wanted tests have been examined.
+struct ScenesUntil<'s, 'a> {
+    scenes: &'s mut BudgetedScenes<'a>,
+    is_over: &'s Cell<bool>,
+}
+
+impl Scenes for ScenesUntil<'_, '_> {
+    fn run(&mut self, scene: &Scene) -> Option<SceneResult> {
+        if self.is_over.get() {
+            return None;
+        }
+        self.scenes.run(scene)
+    }
+
+    fn suspects(&self, test: &TestId) -> Vec<TestId> {
+        self.scenes.suspects(test)
     }
 }
