@@ -4,7 +4,7 @@
 use crate::log::Record;
 use crate::log_format::{Kind, MOST_TARGETS, PAUSED, PAUSED_FIRST, RUN, TARGET_NAMES, Target};
 use crate::stack::work_memory;
-use crate::sys::{self, PATH_MAX, Timespec, c_char, own_calls};
+use crate::sys::{self, PATH_MAX, Timespec, c_char, nr, own_calls};
 use crate::{this_process, thread};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
@@ -189,12 +189,24 @@ pub(crate) fn due(record: &Record<'_>) -> Option<Pause> {
     } else {
         (&pauses.others, PAUSED)
     };
-    let nanos = nanos.load(Relaxed);
+    let mut nanos = nanos.load(Relaxed);
+    // In step, no test would start a process while another writes its program.
+    if target.target() == Some(Target::Executable) && thread.test.load(Relaxed) % 2 == 1 {
+        nanos += nanos / 2;
+    }
     (nanos != 0).then_some(Pause { nanos, flag })
 }
 
 pub(crate) fn pause(pause: Pause, at: Kind) {
-    sleep(pause.nanos);
+    let nanos = pause.nanos;
+    if at == Kind::Execute && this_process::is_original() {
+        // Not at once: the other test may be about to open its program.
+        sleep(nanos / 4);
+        start_copy(3 * nanos);
+        sleep(nanos - nanos / 4);
+    } else {
+        sleep(nanos);
+    }
     if matches!(at, Kind::GetVariable | Kind::SetVariable | Kind::UnsetVariable) {
         thread::current().yields_after_wake.store(1, Relaxed);
     }
@@ -216,6 +228,23 @@ pub(crate) fn after_wake(operation: usize) {
         sleep(BREAK);
         sys::set_errno(errno);
     }
+}
+
+/// Starts a copy of this process that ends after this time: what a process is between its start and its execution, for longer.
+/// It keeps open what the process has open now.
+///
+/// A wait for any child does not see it, since no signal announces its end.
+fn start_copy(nanos: u64) {
+    let errno = sys::errno();
+    // SAFETY: the copy has its own memory, where it sleeps and ends. It is not told from the original by any of its state, so
+    // it runs no other code.
+    unsafe {
+        if own_calls::syscall(nr::CLONE, [0; 5]) == 0 {
+            sleep(nanos);
+            own_calls::syscall(nr::EXIT_GROUP, [0]);
+        }
+    }
+    sys::set_errno(errno);
 }
 
 fn sleep(nanos: u64) {

@@ -100,10 +100,22 @@ fn run_observed(
     command: &[std::ffi::OsString],
     base: &std::path::Path,
 ) -> Result<Ended, Box<dyn std::error::Error>> {
+    run_observed_with(&[], observed, command, base)
+}
+
+/// The same with further variables.
+#[cfg(has_observer)]
+fn run_observed_with(
+    more: &[(&str, &str)],
+    observed: &crate::observe::ObservedCommand,
+    command: &[std::ffi::OsString],
+    base: &std::path::Path,
+) -> Result<Ended, Box<dyn std::error::Error>> {
     let variables = observed.variables().into_iter();
     let variables = variables.map(|(name, value)| (name.into(), value));
     let base = ("COFFERDAM_DIR".into(), base.into());
-    run_in_foreground(command, variables.chain([base]).collect())
+    let more = more.iter().map(|(name, value)| (name.into(), value.into()));
+    run_in_foreground(command, variables.chain([base]).chain(more).collect())
 }
 
 #[cfg(has_observer)]

@@ -23,6 +23,8 @@ const SUSPECTS: usize = 5;
 const SUSPECT_RUNS: u32 = 4;
 /// The number of runs with all others to see one failure.
 const ALL_RUNS: u32 = 8;
+/// The number of other tests that may be blamed together without being suspects.
+const MOST_TOGETHER: usize = 8;
 /// The number of runs of a search among all others, about.
 const SEARCH_RUNS: u32 = 100;
 /// The assumed probability that the test fails while the one that it fails with is there.
@@ -207,6 +209,31 @@ fn with_pair(
     Ok(proof.map(|proof| Proof {
         culprits: vec![other],
         ..proof
+    }))
+}
+
+/// Compares the rates beside all tests of its program and alone, where its harness runs one test or all: then no smaller set can be
+/// tried, and the suspects are the culprits, or a few others if there are none. Returns the scene, too.
+pub(super) fn beside_program(runs: &mut Runs<'_>, test: usize) -> Result<Option<(Proof, Setup)>, Stopped> {
+    let others: Vec<usize> = (0..runs.tests())
+        .filter(|other| *other != test && runs.is_same_program(*other, test))
+        .collect();
+    let mut suspects = runs.suspects(test);
+    suspects.retain(|suspect| others.contains(suspect));
+    if suspects.is_empty() && others.len() <= MOST_TOGETHER {
+        suspects.clone_from(&others);
+    }
+    let Some(first) = suspects.first().filter(|_| others.len() > 1) else {
+        return Ok(None);
+    };
+    if runs.attempt(test, &Setup::beside(&[*first], test))?.is_some() {
+        return Ok(None);
+    }
+    let setup = Setup::beside(&others, test);
+    let proof = compare(runs, test, &setup, 1)?;
+    Ok(proof.map(|proof| {
+        let culprits = suspects;
+        (Proof { culprits, ..proof }, setup)
     }))
 }
 

@@ -28,7 +28,7 @@ pub(super) fn is_no_chance(explained: FailureRate, looks: usize) -> bool {
 
 /// Returns whether the first rate is higher than the second by more than chance. `looks` is the number of comparisons among
 /// which this one was chosen.
-pub(super) fn is_higher(with: FailureRate, without: FailureRate, looks: usize) -> bool {
+pub(crate) fn is_higher(with: FailureRate, without: FailureRate, looks: usize) -> bool {
     with.failed >= 2 && p_value(with, without) * (looks as f64) < ACCEPTED_P
 }
 

@@ -344,6 +344,11 @@ impl<'i, 'r> Examiner<'i, 'r> {
                 return Ok(Some(decision));
             }
         }
+        if proof.is_none()
+            && let Some((proof, setup)) = companions::beside_program(self.runs, test)?
+        {
+            return Ok(Some(self.with_others(test, Class::Race, proof, setup)));
+        }
         if proof.is_none() {
             proof = companions::among_all(self.runs, test, company, failed.len() >= 2)?;
         }

@@ -17,6 +17,7 @@ mod regimes;
 mod runs;
 mod verdict;
 
+pub(crate) use evidence::is_higher;
 pub(crate) use regimes::{Regime, RegimeReport};
 pub(crate) use verdict::{Class, Verdict, grouped};
 
@@ -245,6 +246,17 @@ mod tests {
                 .all(|line| line.ends_with(" cascade by test0003")),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn where_only_all_tests_can_run_at_one_time_those_that_share_a_resource_are_blamed() {
+        let mut suite = with_steps(6, &[(3, &[Step::FailBeside(5, 0.7)])]);
+        suite.takes_one_name = true;
+        let shares = vec![suite.tests[5].clone(), suite.tests[1].clone()];
+        suite.suspects.insert(suite.tests[3].clone(), shares);
+        let report = hunted(&mut suite, &HuntOptions::default());
+        assert_eq!(lines(&report), ["test0003 race by test0005 test0001"]);
+        assert_eq!(report.verdicts[0].scene.tests.len(), 6);
     }
 
     #[test]

@@ -70,6 +70,8 @@ mod model {
         pub(in crate::hunt) noise: f64,
         /// Tests that run in parallel begin in the order of the list.
         pub(in crate::hunt) keeps_order: bool,
+        /// Set if the harness runs one test or all.
+        pub(in crate::hunt) takes_one_name: bool,
         pub(in crate::hunt) scenes: Vec<Scene>,
         disk: BTreeSet<&'static str>,
     }
@@ -95,6 +97,7 @@ mod model {
                 budget: usize::MAX,
                 noise: 0.0,
                 keeps_order: false,
+                takes_one_name: false,
                 scenes: Vec::new(),
                 disk: BTreeSet::new(),
             }
@@ -139,6 +142,10 @@ mod model {
             let mut result = SceneResult::default();
             for _ in 0..if scene.twice { 2 } else { 1 } {
                 self.run_copy(scene, &tests, &mut result);
+            }
+            let is_some = (2..self.tests.len()).contains(&scene.tests.len());
+            if self.takes_one_name && is_some && scene.arrangement != Arrangement::Alone {
+                result.void = Some("its harness runs one chosen test or all".to_owned());
             }
             if self.chance.happens(self.noise) {
                 result.void = Some("the order could not be enforced".to_owned());

@@ -50,6 +50,11 @@ impl TestProgram {
         matches!(self.started, Starts::OwnProcess(_))
     }
 
+    /// Returns whether the observer can tell the tests of a process apart: those of libtest, or one in each process.
+    pub(crate) fn has_known_tests(&self) -> bool {
+        !self.takes_one_name
+    }
+
     /// Returns how the process of this test is started.
     pub(super) fn started(&self, test: &str) -> Option<&Arc<StartedProgram>> {
         match &self.started {
@@ -143,6 +148,25 @@ impl SuitePrograms {
                 started: Starts::OwnProcess(tests),
             }));
         suite
+    }
+
+    /// Returns the programs whose tests have their own processes as programs that run them in one, where libtest can do that.
+    pub(crate) fn in_one_process(&self) -> Self {
+        let of_program = |program: &TestProgram| {
+            let Starts::OwnProcess(tests) = &program.started else {
+                return None;
+            };
+            let started = tests.values().next()?;
+            let can = has_libtest(Path::new(&started.program)) && started.takes_several_names(&program.tests);
+            can.then(|| TestProgram {
+                started: Starts::Shared(Arc::new(started.without_nextest())),
+                ..program.clone()
+            })
+        };
+        Self {
+            programs: self.programs.iter().filter_map(of_program).collect(),
+            ..Self::default()
+        }
     }
 
     /// Returns whether a program with this name is rustdoc's, of documentation tests.

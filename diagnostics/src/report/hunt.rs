@@ -80,7 +80,13 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     )?;
     for other in others.iter().take(LISTED) {
         let is_same = other.class == verdict.class && other.culprits == verdict.culprits;
-        let how = if is_same { "too".to_owned() } else { what(other) };
+        let how = match &other.class {
+            _ if is_same => "too".to_owned(),
+            Class::Unexplained { .. } => {
+                format!("failed in {}, perhaps for the same reason", rate(other.with))
+            }
+            _ => what(other),
+        };
         writeln!(out, "  {} {how}", plain(&other.test.to_string()))?;
     }
     if others.len() > LISTED {
@@ -93,7 +99,20 @@ fn paragraph(out: &mut dyn Write, cause: &Cause, hunted: &Hunted) -> io::Result<
     if let Some(rates) = rates(verdict) {
         writeln!(out, "  {rates}")?;
     }
-    resources(out, cause)?;
+    if verdict.class == Class::Brittle && is_nextest(hunted) {
+        writeln!(out, "  in one process, as under `cargo test`")?;
+    } else {
+        resources(out, cause)?;
+    }
+    if !cause.users.is_empty() {
+        let more = cause.users.len().saturating_sub(LISTED);
+        let listed = &cause.users[..cause.users.len() - more];
+        let more = match more {
+            0 => String::new(),
+            more => format!(" and {}", count(more as u64, "more test")),
+        };
+        writeln!(out, "  also used by {}{more}", names(listed, ", "))?;
+    }
     if let Some(rerun) = rerun(verdict, hunted) {
         let note = match verdict.paused {
             Some(_) => " (without the pauses)",
@@ -143,6 +162,10 @@ fn rates(verdict: &Verdict) -> Option<String> {
     let others = if verdict.culprits.len() == 1 { "it" } else { "them" };
     Some(match verdict.class {
         Class::Victim | Class::Brittle => format!("failed in {without} alone, in {with} after {others}"),
+        // Documentation tests cannot run alone.
+        Class::Race if verdict.scene.tests.is_empty() => {
+            format!("one of them failed in {with} at one time, in {without} one after the other")
+        }
         Class::Race => format!("failed in {with} beside {others}, in {without} alone"),
         Class::Own => {
             let (low, high) = verdict.without.interval();
@@ -180,7 +203,10 @@ fn resources(out: &mut dyn Write, cause: &Cause) -> io::Result<()> {
         });
     }
     if cause.uses.is_empty() {
-        let what = "no resource that both use was observed: perhaps memory, such as a static";
+        let what = match cause.is_unobserved {
+            true => "what they use was not observed; under `cargo nextest run` it is",
+            false => "no resource that both use was observed: perhaps memory, such as a static",
+        };
         return writeln!(out, "  {DIM}{what}{DIM:#}");
     }
     if let [shared] = cause.uses.as_slice() {
@@ -272,12 +298,6 @@ fn help(cause: &Cause, hunted: &Hunted) -> String {
         }
         Class::TwoRuns => "replace the fixed path, port or name by one that differs between runs".to_owned(),
         Class::Cascade => format!("fix {culprits} first; its panic made the others fail"),
-        // There, no test runs after another.
-        Class::Failing if hunted.command.iter().any(|word| word == "nextest") => {
-            "fix the test or the code; if it passes under `cargo test`, a hunt there names the test that it needs \
-             before it"
-                .to_owned()
-        }
         Class::Failing => "it is not unstable: fix the test or the code".to_owned(),
         Class::Unexplained { why } if why == DOCTEST => {
             "only a test function can be examined: call the same from one".to_owned()
@@ -288,6 +308,10 @@ fn help(cause: &Cause, hunted: &Hunted) -> String {
         }
         Class::Unexplained { .. } => "a larger --time-budget allows more runs".to_owned(),
     }
+}
+
+fn is_nextest(hunted: &Hunted) -> bool {
+    hunted.command.iter().any(|word| word == "nextest")
 }
 
 /// Returns the extent of the hunt.
@@ -351,6 +375,7 @@ struct CauseView<'a> {
     with: RateView,
     without: RateView,
     resources: Vec<ResourceView<'a>>,
+    users: Vec<String>,
     reruns: u32,
     help: String,
 }
@@ -454,6 +479,7 @@ impl<'a> CauseView<'a> {
             with: rate(first.with),
             without: rate(first.without),
             resources: cause.uses.iter().map(resource).collect(),
+            users: cause.users.iter().map(ToString::to_string).collect(),
             reruns: cause.verdicts.iter().map(|verdict| verdict.reruns).sum(),
             help: help(cause, hunted),
         }
@@ -502,6 +528,7 @@ mod tests {
         let cause = Cause {
             verdicts: vec![verdict.clone()],
             uses: Vec::new(),
+            ..Cause::default()
         };
         let hunted = Hunted {
             command: command.iter().map(Into::into).collect(),
@@ -603,17 +630,6 @@ mod tests {
         );
         let alternating = verdict(Class::Leftover, &[], FailureRate::default(), rate_of(6, 12));
         assert_says(alternating, "failed in every other of 12 runs");
-    }
-
-    #[test]
-    fn a_test_that_always_fails_under_nextest_may_need_another_before_it() {
-        let failing = verdict(Class::Failing, &[], rate_of(7, 7), rate_of(3, 3));
-        assert_says(failing.clone(), "help: it is not unstable");
-        let text = text(failing, &["cargo", "nextest", "run"]);
-        assert!(
-            text.contains("if it passes under `cargo test`, a hunt there names"),
-            "{text}"
-        );
     }
 
     #[test]

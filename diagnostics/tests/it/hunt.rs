@@ -218,7 +218,7 @@ fn a_stable_suite_is_stable_in_every_regime() {
 }
 
 #[test]
-fn under_nextest_a_brittle_test_fails_always_and_a_race_through_a_file_stays() {
+fn under_nextest_a_brittle_test_passes_in_one_process_and_a_race_through_a_file_stays() {
     if !crate::suites::has_nextest() {
         return;
     }
@@ -228,12 +228,12 @@ fn under_nextest_a_brittle_test_fails_always_and_a_race_through_a_file_stays() {
     assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
     let causes = causes(&report(&told));
     assert!(
-        causes.contains(&format!("failing: {BRITTLE} <  through ")),
+        causes.contains(&format!("brittle: {BRITTLE} < {SETTER} through ")),
         "{causes:#?}"
     );
     let others: Vec<_> = causes
         .iter()
-        .filter(|cause| !cause.starts_with("failing"))
+        .filter(|cause| !cause.starts_with("brittle"))
         .collect();
     assert!(
         others.iter().all(|cause| cause.starts_with("race")),
@@ -417,6 +417,29 @@ fn failed_documentation_tests_are_reported_and_the_command_runs_again_as_it_is()
     let last = told.out.lines().last().unwrap();
     let what = "cofferdam: the command failed in 1 of 4 runs, but none of its 0 tests that are known by name";
     assert!(last.starts_with(what), "{last}");
+}
+
+#[test]
+fn documentation_tests_that_pass_one_after_the_other_race() {
+    let package = Package::new("noted", "");
+    let example = |word: &str| {
+        format!(
+            "/// ```\n/// let note = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/met/note\");\n\
+             /// std::fs::write(note, \"{word}\").unwrap();\n\
+             /// std::thread::sleep(std::time::Duration::from_millis(40));\n\
+             /// assert_eq!(std::fs::read_to_string(note).unwrap(), \"{word}\");\n/// ```\npub fn {word}() {{}}\n"
+        )
+    };
+    package.write("src/lib.rs", &(example("first") + &example("second")));
+    let told = run(&package, &["hunt", "--format", "json"], &CARGO);
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let mut causes = causes(&report(&told));
+    let cause = causes.pop().unwrap();
+    assert!(
+        causes.is_empty() && cause.starts_with("race: ") && cause.ends_with(" through file"),
+        "{cause}"
+    );
+    assert!(cause.contains("first") && cause.contains("second"), "{cause}");
 }
 
 /// Tests that end in unusual ways, in several programs, for each ends what would come after it.

@@ -20,6 +20,11 @@ impl<'a> BudgetedScenes<'a> {
             conflicts,
         }
     }
+
+    /// Runs the scenes to come in another way.
+    pub(super) fn set_runner(&mut self, runner: SceneRunner<'a>) {
+        self.runner = runner;
+    }
 }
 
 impl Scenes for BudgetedScenes<'_> {

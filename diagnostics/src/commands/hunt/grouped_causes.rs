@@ -6,26 +6,38 @@ use crate::scene::TestId;
 use cofferdam_conflicts::Conflict;
 
 /// Tests that fail for one reason.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cause {
     /// The first is the one that was examined first.
     pub(crate) verdicts: Vec<Verdict>,
     /// What the tests share with the culprits, or a leftover and two runs with other runs, as far as it was observed.
     pub(crate) uses: Vec<SharedUse>,
+    /// Set if what its tests use was not observed: a harness of their own runs them.
+    pub(crate) is_unobserved: bool,
+    /// Other tests that use the one resource of a race: they were not seen to fail, or not examined.
+    pub(crate) users: Vec<TestId>,
 }
 
 /// Returns the causes, in the order of their first verdicts: verdicts with the same class and culprits have one cause, and so
 /// have races on the same single resource or of the same two tests, with the tests that fail beside a second copy because of it. Tests that always fail
 /// come last, as one: they would bury the unstable ones.
-pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> {
+pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict], all: &[TestId]) -> Vec<Cause> {
+    let mut causes = grouped_by_cause(verdicts, conflicts);
+    for cause in &mut causes {
+        cause.users = users(cause, conflicts, all);
+    }
+    causes
+}
+
+fn grouped_by_cause(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     let (failing, unstable): (Vec<Verdict>, Vec<Verdict>) = verdicts
         .iter()
         .cloned()
         .partition(|verdict| verdict.class == Class::Failing);
-    let (of_two_runs, others): (Vec<Verdict>, Vec<Verdict>) = unstable
+    let (may_follow, others): (Vec<Verdict>, Vec<Verdict>) = unstable
         .into_iter()
-        .partition(|verdict| verdict.class == Class::TwoRuns);
+        .partition(|verdict| verdict.class == Class::TwoRuns || is_rare_beside_others(verdict));
     for group in grouped(&others) {
         let first = group[0];
         let uses = shared_uses(&first.test, &first.culprits, is_race(first), conflicts);
@@ -39,10 +51,11 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
             None => causes.push(Cause {
                 verdicts: verdicts.collect(),
                 uses,
+                ..Cause::default()
             }),
         }
     }
-    for verdict in of_two_runs {
+    for verdict in may_follow {
         let belongs = |cause: &&mut Cause| {
             let mut races = cause.verdicts.iter().filter(|race| is_race(race));
             races.any(|race| race.culprits.contains(&verdict.test))
@@ -52,7 +65,7 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
             Some(cause) => cause.verdicts.push(verdict),
             None => causes.push(Cause {
                 verdicts: vec![verdict],
-                uses: Vec::new(),
+                ..Cause::default()
             }),
         }
     }
@@ -65,15 +78,32 @@ pub(super) fn causes(verdicts: &[Verdict], conflicts: &[Conflict]) -> Vec<Cause>
         let at = causes.iter().position(follows).unwrap_or(causes.len());
         let cause = Cause {
             verdicts: failing,
-            uses: Vec::new(),
+            ..Cause::default()
         };
         causes.insert(at, cause);
     }
     causes
 }
 
+/// Returns the tests that use the one resource of a race and are no part of it yet, in the order of `all`.
+fn users(cause: &Cause, conflicts: &[Conflict], all: &[TestId]) -> Vec<TestId> {
+    if !is_race(&cause.verdicts[0]) {
+        return Vec::new();
+    }
+    let of = |verdict: &Verdict, test: &TestId| verdict.test == *test || verdict.culprits.contains(test);
+    let is_new = |test: &&TestId| !cause.verdicts.iter().any(|verdict| of(verdict, test));
+    let uses_it = |test: &&TestId| uses_the_same(test, &cause.uses, conflicts);
+    all.iter().filter(is_new).filter(uses_it).cloned().collect()
+}
+
 fn is_race(verdict: &Verdict) -> bool {
     verdict.class == Class::Race
+}
+
+/// Returns whether a test failed beside others, never alone, and too rarely to show why.
+fn is_rare_beside_others(verdict: &Verdict) -> bool {
+    let is_unexplained = matches!(verdict.class, Class::Unexplained { .. });
+    is_unexplained && verdict.without.runs > 0 && verdict.without.failed == 0
 }
 
 /// Returns whether a test is in the conflict on the one resource of a race.
@@ -137,9 +167,29 @@ mod tests {
             verdict("b", Class::Race, &["a"]),
             verdict("c", Class::Race, &["a"]),
         ];
-        let causes = causes(&verdicts, &[]);
+        let causes = causes(&verdicts, &[], &[]);
         let sizes: Vec<usize> = causes.iter().map(|cause| cause.verdicts.len()).collect();
         assert_eq!(sizes, [3]);
+    }
+
+    #[test]
+    fn a_culprit_that_failed_too_rarely_to_show_why_belongs_to_its_race() {
+        let unexplained = |name, failed| Verdict {
+            without: FailureRate { failed, runs: 200 },
+            ..verdict(name, Class::Unexplained { why: String::new() }, &[])
+        };
+        let verdicts = [
+            unexplained("a", 0),
+            verdict("b", Class::Race, &["a", "d"]),
+            unexplained("c", 0),
+            unexplained("d", 1),
+        ];
+        let causes = causes(&verdicts, &[], &[]);
+        let names: Vec<Vec<&str>> = causes
+            .iter()
+            .map(|cause| cause.verdicts.iter().map(|one| one.test.name.as_str()).collect())
+            .collect();
+        assert_eq!(names, [vec!["b", "a"], vec!["d"], vec!["c"]]);
     }
 
     #[test]
@@ -149,7 +199,7 @@ mod tests {
             verdict("b", Class::Failing, &[]),
             verdict("c", Class::Victim, &["d"]),
         ];
-        let causes = causes(&verdicts, &[]);
+        let causes = causes(&verdicts, &[], &[]);
         let sizes: Vec<usize> = causes.iter().map(|cause| cause.verdicts.len()).collect();
         assert_eq!(sizes, [1, 2]);
     }
@@ -161,7 +211,7 @@ mod tests {
             verdict("a", Class::Failing, &[]),
             verdict("b", Class::Cascade, &["a"]),
         ];
-        let causes = causes(&verdicts, &[]);
+        let causes = causes(&verdicts, &[], &[]);
         let names: Vec<&str> = causes
             .iter()
             .map(|cause| cause.verdicts[0].test.name.as_str())
@@ -178,7 +228,7 @@ mod tests {
             verdict("d", Class::TwoRuns, &[]),
             verdict("e", Class::Victim, &["a"]),
         ];
-        let causes = causes(&verdicts, &[]);
+        let causes = causes(&verdicts, &[], &[]);
         let names: Vec<Vec<&str>> = causes
             .iter()
             .map(|cause| cause.verdicts.iter().map(|one| one.test.name.as_str()).collect())

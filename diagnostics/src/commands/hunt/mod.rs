@@ -5,6 +5,7 @@ mod grouped_causes;
 mod hunt_record;
 mod junit_failures;
 mod leftovers_in_temp;
+mod one_process;
 mod own_uses;
 mod paused_races;
 mod repeated_command;
@@ -43,6 +44,8 @@ const ALONE_SHARE: u32 = 4;
 /// The longest time in which tests that share something run together with pauses; proving that one fails may take as long
 /// again.
 const PAUSED_BUDGET: Duration = Duration::from_secs(30);
+/// The part of the time budget that is left for that.
+const PAUSED_SHARE: u32 = 4;
 
 /// The outcome of a hunt.
 #[derive(Debug)]
@@ -165,21 +168,30 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
     let mut observed = observed_command.end(&session, &base, true);
     let as_is = observed_command.outcomes(&observed, &suite);
     let mut kept = observe::kept(&mut observed, &session, &dir, false, (&args.command, ended));
+    let mut named = kept.conflicts.clone();
+    repeated_command::name_doc_tests(&mut named);
     let mut repeated = RepeatedCommand::default();
     repeated.add(ended, &observed_command, &observed);
     let deadline = deadline(lasted);
     let knows_failure = as_is.outcomes.values().any(|outcome| *outcome == Outcome::Failed);
     if repeated.is_needed(&suite, knows_failure) {
         let has_time = || now() + lasted <= deadline;
-        repeated.run(&args.command, &dir, &base, &has_time)?;
+        repeated.run(&args.command, &dir, &base, &named, &has_time)?;
     }
     // `fix` reads it. Without it, the report is the same.
     let _ = kept.write(&base);
 
-    let runner = SceneRunner::new(&launch, &suite, &interruption)
-        .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
-        .deadline(deadline);
-    let mut scenes = BudgetedScenes::new(runner, record, &kept.conflicts);
+    let left_for_pauses = match kept.conflicts.as_slice() {
+        [] => Duration::ZERO,
+        _ => PAUSED_BUDGET.min(args.time_budget / PAUSED_SHARE),
+    };
+    let together = suite.in_one_process();
+    let runner = |suite| {
+        SceneRunner::new(&launch, suite, &interruption)
+            .limit(LIMIT_FACTOR * lasted + LIMIT_EXTRA)
+            .deadline(deadline - left_for_pauses)
+    };
+    let mut scenes = BudgetedScenes::new(runner(&suite), record, &kept.conflicts);
     // A test may need what another does, which comes before it in each order that was tried.
     let is_quick = lasted.saturating_mul(tests.len() as u32) <= args.time_budget / ALONE_SHARE;
     let options = HuntOptions {
@@ -192,7 +204,14 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         see(HuntProgress::Engine(event));
     });
     leftovers_in_temp::enter(&mut report, &mut scenes);
-    report.verdicts.extend(repeated.verdicts());
+    one_process::enter(
+        &mut report,
+        &together.tests(),
+        runner(&together),
+        &mut scenes,
+        &options,
+    );
+    report.verdicts.extend(repeated.verdicts(&named));
     let budget = deadline.saturating_duration_since(now()).min(PAUSED_BUDGET);
     let mut conflicts = paused_races::to_try(&report, &kept.conflicts);
     let mut reproductions = Vec::new();
@@ -221,12 +240,14 @@ pub(crate) fn hunt(args: &HuntArgs, see: &mut dyn FnMut(HuntProgress<'_>)) -> Re
         }
         reproductions.extend(reproductions::paused(rerun.reproductions, &report));
     }
-    let mut causes = causes(&report.verdicts, &kept.conflicts);
+    let mut causes = causes(&report.verdicts, &named, &tests);
     for cause in &mut causes {
         let first = &cause.verdicts[0];
         cause
             .uses
             .extend(own_uses::of(&first.test, &first.class, &observed.accesses));
+        let program = suite.program(&first.test.binary);
+        cause.is_unobserved = program.is_some_and(|program| !program.has_known_tests());
     }
     unguarded.retain(|resource| {
         let mut uses = causes.iter().flat_map(|cause| &cause.uses);

@@ -6,7 +6,9 @@ use crate::hunt::{Class, HuntReport, Verdict};
 
 /// Returns how the tests of a cause were made to fail by others. Races that needed pauses are known from the runs with these.
 pub(super) fn of(cause: &Cause) -> impl Iterator<Item = Reproduction> {
-    let without_pauses = cause.verdicts.iter().filter(|verdict| verdict.paused.is_none());
+    // Documentation tests have no scene.
+    let is_repeated = |verdict: &&Verdict| verdict.paused.is_none() && !verdict.scene.tests.is_empty();
+    let without_pauses = cause.verdicts.iter().filter(is_repeated);
     without_pauses.filter_map(|verdict| {
         Some(Reproduction {
             class: class(verdict)?,

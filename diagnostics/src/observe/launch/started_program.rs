@@ -52,6 +52,15 @@ impl StartedProgram {
         Some((text(self.variable("NEXTEST_BINARY_ID")?), text(test)))
     }
 
+    /// Returns the program as it would be without nextest.
+    pub(crate) fn without_nextest(&self) -> Self {
+        let mut without = self.clone();
+        without
+            .variables
+            .retain(|(name, _)| !name.as_encoded_bytes().starts_with(b"NEXTEST"));
+        without
+    }
+
     /// Returns nextest's group of the test, and the workspace that it is configured in.
     pub(crate) fn test_group(&self) -> Option<(String, PathBuf)> {
         let group = self

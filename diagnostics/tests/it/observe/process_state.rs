@@ -121,3 +121,16 @@ fn tests_that_set_the_state_of_their_process_alike_before_they_depend_on_it_do_n
         check(&Package::new("alike", &ALIKE.replace("OTHER", other)), wanted);
     }
 }
+
+#[test]
+fn a_program_that_is_executed_while_another_test_starts_a_process_is_busy() {
+    let source = PAIRS.replace("WRITING; ", "").replace("READING; ", "");
+    let source = source.replace(
+        ".status().or_else(|_| Command::new(\"sh\").arg(path).status())",
+        ".status()",
+    );
+    let (source, _) = source.split_once("#[test]\nfn c_").unwrap();
+    let package = Package::new("forge", source);
+    let (found, report) = graded(&package, &[], &[&CARGO[..], &["--", "--test-threads=1"]].concat());
+    assert_eq!(found, ["reproduced executable"], "{report}");
+}
