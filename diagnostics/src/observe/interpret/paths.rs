@@ -1,5 +1,6 @@
 //! Paths: absolute, without `.` and `..`, resolved through links, and filtered to those that tests can share.
 
+use super::fast_hash::FastHash;
 use crate::observe::launch::scratch_dir::PREFIX;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -88,9 +89,9 @@ fn is_observer_s(path: &Path) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     /// Keyed by bytes: comparing paths component by component is much slower.
-    working_dirs: HashMap<OsString, Option<PathBuf>>,
+    working_dirs: HashMap<OsString, Option<PathBuf>, FastHash>,
     /// The links in each directory. Listing a directory once is faster than looking at each path in it, and links are rare.
-    links: HashMap<OsString, HashSet<OsString>>,
+    links: HashMap<OsString, HashSet<OsString>, FastHash>,
     /// The target of each link.
     targets: HashMap<OsString, PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! Removed and renamed directories, which take everything below them away.
 
+use super::fast_hash::FastHash;
 use crate::observe::interpret::FileAccess;
 use cofferdam::Access;
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use std::path::Path;
 #[derive(Debug, Default)]
 pub(crate) struct RemovedDirs {
     /// Keyed by bytes: comparing paths component by component is much slower.
-    tests_by_path: HashMap<OsString, Vec<usize>>,
+    tests_by_path: HashMap<OsString, Vec<usize>, FastHash>,
 }
 
 impl RemovedDirs {
