@@ -10,6 +10,26 @@ pub(crate) const O_TRUNC: usize = 0o1000;
 pub(crate) const O_NONBLOCK: usize = 0o4000;
 pub(crate) const O_CLOEXEC: usize = 0o2_000_000;
 
+/// System calls by name.
+mod nr {
+    pub(super) const WRITE: usize = 1;
+    pub(super) const OPEN: usize = 2;
+    pub(super) const CLOSE: usize = 3;
+    pub(super) const MMAP: usize = 9;
+    pub(super) const PREAD64: usize = 17;
+    pub(super) const PWRITE64: usize = 18;
+    pub(super) const ACCESS: usize = 21;
+    pub(super) const GETPID: usize = 39;
+    pub(super) const EXECVE: usize = 59;
+    pub(super) const FLOCK: usize = 73;
+    pub(super) const GETCWD: usize = 79;
+    pub(super) const UNLINK: usize = 87;
+    pub(super) const READLINK: usize = 89;
+    pub(super) const EXIT_GROUP: usize = 231;
+    #[cfg(panic = "abort")]
+    pub(super) const RT_SIGACTION: usize = 13;
+}
+
 /// `sigaction` as the kernel has it.
 #[cfg(panic = "abort")]
 #[repr(C)]
@@ -69,12 +89,12 @@ pub(crate) const STDERR: File = File(2);
 impl File {
     pub(crate) fn open(path: Path<'_>, flags: usize, mode: usize) -> Result<Self, Errno> {
         // SAFETY: a path with a zero at its end.
-        unsafe { call(2, [path.address(), flags | O_CLOEXEC, mode, 0, 0, 0]) }.map(Self)
+        unsafe { call(nr::OPEN, [path.address(), flags | O_CLOEXEC, mode, 0, 0, 0]) }.map(Self)
     }
 
     pub(crate) fn close(self) {
         // SAFETY: our own descriptor, which is not used again.
-        let _ = unsafe { call(3, [self.0, 0, 0, 0, 0, 0]) };
+        let _ = unsafe { call(nr::CLOSE, [self.0, 0, 0, 0, 0, 0]) };
     }
 
     /// Waits for an exclusive lock of the file.
@@ -82,7 +102,7 @@ impl File {
         const EINTR: Errno = 4;
         loop {
             // SAFETY: reads and writes no memory.
-            match unsafe { call(73, [self.0, 2, 0, 0, 0, 0]) } {
+            match unsafe { call(nr::FLOCK, [self.0, 2, 0, 0, 0, 0]) } {
                 Err(EINTR) => {}
                 answer => return answer.map(|_| ()),
             }
@@ -94,7 +114,7 @@ impl File {
         // SAFETY: a buffer of that length.
         unsafe {
             call(
-                17,
+                nr::PREAD64,
                 [self.0, to.as_mut_ptr() as usize, to.len(), at as usize, 0, 0],
             )
         }
@@ -104,7 +124,7 @@ impl File {
         // SAFETY: bytes of that length.
         let written = unsafe {
             call(
-                18,
+                nr::PWRITE64,
                 [self.0, bytes.as_ptr() as usize, bytes.len(), at as usize, 0, 0],
             )
         }?;
@@ -114,7 +134,8 @@ impl File {
     pub(crate) fn write_all(self, mut bytes: &[u8]) -> Result<(), Errno> {
         while !bytes.is_empty() {
             // SAFETY: bytes of that length.
-            let written = unsafe { call(1, [self.0, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) }?;
+            let written =
+                unsafe { call(nr::WRITE, [self.0, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) }?;
             bytes = bytes.get(written..).filter(|_| written > 0).ok_or(0_usize)?;
         }
         Ok(())
@@ -123,25 +144,30 @@ impl File {
 
 pub(crate) fn exists(path: Path<'_>) -> bool {
     // SAFETY: a path with a zero at its end.
-    unsafe { call(21, [path.address(), 0, 0, 0, 0, 0]) }.is_ok()
+    unsafe { call(nr::ACCESS, [path.address(), 0, 0, 0, 0, 0]) }.is_ok()
 }
 
 pub(crate) fn remove(path: Path<'_>) {
     // SAFETY: as above.
-    let _ = unsafe { call(87, [path.address(), 0, 0, 0, 0, 0]) };
+    let _ = unsafe { call(nr::UNLINK, [path.address(), 0, 0, 0, 0, 0]) };
 }
 
 /// Returns the part of `to` with the target of a link.
 pub(crate) fn target<'a>(path: Path<'_>, to: &'a mut [u8]) -> Option<&'a [u8]> {
     // SAFETY: a path with a zero at its end, and a buffer of that length.
-    let length = unsafe { call(89, [path.address(), to.as_mut_ptr() as usize, to.len(), 0, 0, 0]) };
+    let length = unsafe {
+        call(
+            nr::READLINK,
+            [path.address(), to.as_mut_ptr() as usize, to.len(), 0, 0, 0],
+        )
+    };
     to.get(..length.ok()?)
 }
 
 /// Returns the part of `to` with the working directory.
 pub(crate) fn working_directory(to: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: a buffer of that length.
-    let length = unsafe { call(79, [to.as_mut_ptr() as usize, to.len(), 0, 0, 0, 0]) }.ok()?;
+    let length = unsafe { call(nr::GETCWD, [to.as_mut_ptr() as usize, to.len(), 0, 0, 0, 0]) }.ok()?;
     // The kernel counts the zero at the end, and answers with another form for a directory outside of the root.
     to.get(..length.checked_sub(1)?)
         .filter(|path| path.starts_with(b"/"))
@@ -150,13 +176,13 @@ pub(crate) fn working_directory(to: &mut [u8]) -> Option<&[u8]> {
 /// Returns the number of this process.
 pub(crate) fn pid() -> u32 {
     // SAFETY: no arguments, no effect.
-    unsafe { call(39, [0; 6]) }.unwrap_or_default() as u32
+    unsafe { call(nr::GETPID, [0; 6]) }.unwrap_or_default() as u32
 }
 
 /// Returns new memory, filled with zeros.
 pub(crate) fn memory(length: usize) -> Option<&'static mut [u8]> {
     // SAFETY: new private memory, readable and writable.
-    let at = unsafe { call(9, [0, length, 3, 0x22, usize::MAX, 0]) }.ok()?;
+    let at = unsafe { call(nr::MMAP, [0, length, 3, 0x22, usize::MAX, 0]) }.ok()?;
     // SAFETY: the kernel gave these bytes to this call alone, and they are never given back.
     Some(unsafe { core::slice::from_raw_parts_mut(at as *mut u8, length) })
 }
@@ -172,7 +198,7 @@ pub(crate) unsafe fn exec(program: Path<'_>, arguments: &[usize], variables: &[u
     }
     let (arguments, variables) = (arguments.as_ptr() as usize, variables.as_ptr() as usize);
     // SAFETY: the caller's promise.
-    unsafe { call(59, [program.address(), arguments, variables, 0, 0, 0]) }
+    unsafe { call(nr::EXECVE, [program.address(), arguments, variables, 0, 0, 0]) }
         .err()
         .unwrap_or_default()
 }
@@ -180,7 +206,7 @@ pub(crate) unsafe fn exec(program: Path<'_>, arguments: &[usize], variables: &[u
 pub(crate) fn exit(code: u8) -> ! {
     loop {
         // SAFETY: ends the process.
-        let _ = unsafe { call(231, [code.into(), 0, 0, 0, 0, 0]) };
+        let _ = unsafe { call(nr::EXIT_GROUP, [code.into(), 0, 0, 0, 0, 0]) };
     }
 }
 
@@ -204,9 +230,9 @@ pub(crate) fn fail_large_writes() {
     };
     // SAFETY: actions as the kernel has them; the handler only returns, and the restorer ends it.
     unsafe {
-        let asked = call(13, [SIGXFSZ, 0, (&raw mut known) as usize, 8, 0, 0]);
+        let asked = call(nr::RT_SIGACTION, [SIGXFSZ, 0, (&raw mut known) as usize, 8, 0, 0]);
         if asked.is_ok() && known.handler == 0 {
-            let _ = call(13, [SIGXFSZ, (&raw const own) as usize, 0, 8, 0, 0]);
+            let _ = call(nr::RT_SIGACTION, [SIGXFSZ, (&raw const own) as usize, 0, 8, 0, 0]);
         }
     }
 }

@@ -83,3 +83,107 @@ fn variable(name: &str) -> Option<OsString> {
     )]
     env::var_os(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_groups;
+    use super::super::{Launch, LaunchSettings};
+    use super::*;
+    use crate::observe::log::account_file;
+    use std::fs;
+    use std::process::{Output, Stdio};
+
+    fn launch() -> Launch {
+        let settings = LaunchSettings {
+            call_stacks: true,
+            thread_names: true,
+            reruns: true,
+            only_starts: false,
+        };
+        Launch::new(Path::new("/"), settings).unwrap()
+    }
+
+    /// Starts a shell that becomes the runner, which is its first argument, with the variables of the launch.
+    fn run(launch: &Launch, script: &str, variables: &[(&str, &str)]) -> Output {
+        let mut shell = command(OsStr::new("/bin/sh"));
+        shell
+            .args(["-c", script])
+            .arg(launch.runner())
+            .envs(launch.variables());
+        shell.envs(variables.iter().copied()).stdin(Stdio::null());
+        shell.output().unwrap()
+    }
+
+    fn files_ending_in(launch: &Launch, ending: &str) -> Vec<u32> {
+        let entries = fs::read_dir(launch.folder()).unwrap().flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        names
+            .filter_map(|name| name.strip_suffix(ending)?.parse().ok())
+            .collect()
+    }
+
+    #[test]
+    fn a_program_is_entered_observed_and_saved_with_its_own_variables() {
+        let launch = launch();
+        let script = "exec $0 __observed /bin/sh -c 'echo $A $CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER; exit 7' x ''";
+        let output = run(&launch, script, &[("A", "1=2")]);
+        assert_eq!(
+            (output.status.code(), &output.stdout[..]),
+            (Some(7), &b"1=2\n"[..])
+        );
+        let (account, logs) = account_file::read(launch.folder());
+        assert_eq!((account.started, account.complete, logs.len()), (1, 1, 1));
+        assert_eq!(files_ending_in(&launch, ".started"), [logs[0].pid()]);
+        let started = StartedProgram::read(launch.folder(), logs[0].pid()).unwrap();
+        assert_eq!(
+            (&*started.program, started.arguments.len()),
+            (OsStr::new("/bin/sh"), 4)
+        );
+        assert_eq!(started.arguments[3], "");
+        assert!(started.variables.contains(&("A".into(), "1=2".into())));
+        let ours = |(name, _): &(OsString, OsString)| {
+            [VARIABLE, PREVIOUS_RUNNER, RUNNER].iter().any(|own| name == own)
+        };
+        assert!(!started.variables.iter().any(ours));
+        assert_eq!(StartedProgram::from_bytes(&started.to_bytes()), Some(started));
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_started_is_named_and_lost() {
+        let launch = launch();
+        let output = run(&launch, "exec $0 __observed /nowhere/program", &[]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(errors, "error: could not start /nowhere/program: os error 2\n");
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(account_file::read(launch.folder()).0.lost_count(), 1);
+    }
+
+    #[test]
+    fn a_program_that_only_lists_its_tests_is_not_observed() {
+        let launch = launch();
+        let script = "exec $0 __observed /bin/sh -c 'echo $LD_PRELOAD$COFFERDAM_OBSERVE' --list";
+        assert_eq!(run(&launch, script, &[]).stdout, b"\n");
+        assert_eq!(account_file::read(launch.folder()).0.started, 0);
+    }
+
+    #[test]
+    fn a_test_without_a_group_does_not_get_that_of_an_earlier_process() {
+        let launch = launch();
+        let script = "echo stale > ${0%/*}/$$.group; exec $0 __observed /bin/true --exact a";
+        let of_nextest = |group| {
+            [
+                ("NEXTEST_TEST_NAME", "a"),
+                ("NEXTEST_BINARY_ID", "shop"),
+                ("NEXTEST_TEST_GROUP", group),
+            ]
+        };
+        run(&launch, script, &of_nextest("@global"));
+        assert!(files_ending_in(&launch, ".group").is_empty());
+        run(&launch, script, &of_nextest("one"));
+        let [pid] = files_ending_in(&launch, ".group")[..] else {
+            panic!("no group");
+        };
+        let saved = fs::read(test_groups::path(launch.folder(), pid)).unwrap();
+        assert_eq!(saved, b"one\n");
+    }
+}

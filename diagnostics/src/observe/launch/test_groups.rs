@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Returns the path of the file in which the runner writes the group of a process.
-fn path(folder: &Path, pid: u32) -> PathBuf {
+pub(super) fn path(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.group"))
 }
 
