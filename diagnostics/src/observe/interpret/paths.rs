@@ -65,10 +65,14 @@ pub(crate) fn is_of_interest(path: &Path, ours: &Path) -> bool {
         return false;
     }
     // cofferdam's own files, and the directories it leases to one worker at a time.
-    !is_for_the_machine(text)
-        && !["runs", "locks", "failed"]
+    let is_ours = || {
+        ["runs", "locks", "failed"]
             .iter()
             .any(|part| path.starts_with(ours.join(part)))
+    };
+    // Both are absolute and without `.`, so the bytes show most paths to be elsewhere.
+    let is_near = text.starts_with(ours.as_os_str().as_encoded_bytes());
+    !is_for_the_machine(text) && !(is_near && is_ours())
 }
 
 /// Returns whether the path is cofferdam's machine-wide directory, `cofferdam-USER` in the temporary directory, or below it.

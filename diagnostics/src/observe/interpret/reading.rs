@@ -279,6 +279,17 @@ impl Reading<'_> {
         self.accesses.places.get(number).copied()
     }
 
+    /// Returns the number of accesses that [`used`](Self::used) returns, without their resources.
+    pub(crate) fn used_count(&self) -> usize {
+        let is_used = |one: &&TestAccess| {
+            matches!(
+                one.effect,
+                InternedEffect::File(..) | InternedEffect::Port(..) | InternedEffect::Other(..)
+            )
+        };
+        self.accesses.all.iter().filter(is_used).count()
+    }
+
     /// Returns every access of every test.
     pub(crate) fn used(&self) -> impl Iterator<Item = UsedResource> {
         self.accesses.all.iter().filter_map(|one| {

@@ -4,7 +4,8 @@ use super::fast_hash::FastHash;
 use crate::observe::interpret::FileAccess;
 use cofferdam::Access;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// The tests that removed or renamed each path.
@@ -46,7 +47,7 @@ impl RemovedDirs {
     ) -> Vec<(&'a Path, Access)> {
         // Walks upward, so the last match is the topmost.
         let (mut own, mut another) = (None, None);
-        for folder in path.ancestors() {
+        for folder in ancestors(path) {
             if let Some(tests) = self.tests_by_path.get(folder.as_os_str()) {
                 if tests.contains(&test) {
                     own = Some(folder);
@@ -64,6 +65,20 @@ impl RemovedDirs {
         }
         accesses
     }
+}
+
+/// Returns the path and the directories above it, except the root: as [`Path::ancestors`] for a path without `.`, which is
+/// slower.
+fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
+    let parent = |path: &&Path| {
+        let bytes = path.as_os_str().as_bytes();
+        let end = bytes
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .filter(|end| *end > 0)?;
+        Some(Path::new(OsStr::from_bytes(&bytes[..end])))
+    };
+    std::iter::successors(Some(path), parent)
 }
 
 #[cfg(test)]
