@@ -70,15 +70,16 @@ impl RemovedDirs {
 /// Returns the path and the directories above it, except the root: as [`Path::ancestors`] for a path without `.`, which is
 /// slower.
 fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
-    let parent = |path: &&Path| {
-        let bytes = path.as_os_str().as_bytes();
-        let end = bytes
-            .iter()
-            .rposition(|byte| *byte == b'/')
-            .filter(|end| *end > 0)?;
-        Some(Path::new(OsStr::from_bytes(&bytes[..end])))
-    };
-    std::iter::successors(Some(path), parent)
+    std::iter::successors(Some(path), |path| parent(path))
+}
+
+fn parent(path: &Path) -> Option<&Path> {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .filter(|end| *end > 0)?;
+    Some(Path::new(OsStr::from_bytes(&bytes[..end])))
 }
 
 #[cfg(test)]
