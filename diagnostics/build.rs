@@ -1,4 +1,4 @@
-//! Builds the observer, which is embedded in the binary: `cargo install` installs no libraries.
+//! Builds the observer and the runner, which are embedded in the binary: `cargo install` installs neither.
 //!
 //! The compiler is called as cargo would call it: for the same target, with the same linker. On targets other than Linux
 //! with glibc on x86_64 there is no observer, and `observe` reports that.
@@ -11,43 +11,57 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 fn main() {
     println!("cargo::rerun-if-changed=observer");
+    println!("cargo::rerun-if-changed=runner");
     println!("cargo::rustc-check-cfg=cfg(has_observer)");
     if variable("TARGET") != TARGET {
         return;
     }
     println!("cargo::rustc-cfg=has_observer");
-    let out = PathBuf::from(variable("OUT_DIR")).join("observer.so");
+    // Without frames to unwind, a test's own frames could not be found behind those of the observer.
+    build(
+        "observer",
+        "observer.so",
+        &[
+            "--crate-type",
+            "cdylib",
+            "-C",
+            "force-unwind-tables=yes",
+            "-C",
+            "opt-level=3",
+        ],
+    );
+    let of_itself = ["-nostartfiles", "-nostdlib", "-static"].map(|word| format!("link-arg={word}"));
+    let mut options = vec![
+        "--crate-type",
+        "bin",
+        "-C",
+        "relocation-model=static",
+        "-C",
+        "opt-level=s",
+    ];
+    options.extend(of_itself.iter().flat_map(|word| ["-C", word]));
+    build("runner", "runner", &options);
+}
+
+/// Builds what is embedded from the room of that name.
+fn build(room: &str, file: &str, options: &[&str]) {
+    let out = PathBuf::from(variable("OUT_DIR")).join(file);
     #[expect(clippy::disallowed_methods, reason = "a build script starts the compiler")]
     let mut rustc = Command::new(variable("RUSTC"));
-    rustc.args(["--crate-name", "cofferdam_observer", "--edition", "2024"]);
-    rustc.args([
-        "--crate-type",
-        "cdylib",
-        "--target",
-        TARGET,
-        "--cap-lints",
-        "warn",
-    ]);
-    // Without frames to unwind, a test's own frames could not be found behind those of the observer.
-    rustc.args(["-C", "panic=abort", "-C", "force-unwind-tables=yes"]);
-    rustc.args([
-        "-C",
-        "opt-level=3",
-        "-C",
-        "lto=fat",
-        "-C",
-        "codegen-units=1",
-        "-C",
-        "strip=symbols",
-    ]);
+    rustc.arg("--crate-name").arg(format!("cofferdam_{room}"));
+    rustc.args(["--edition", "2024", "--target", TARGET, "--cap-lints", "warn"]);
+    for option in ["panic=abort", "lto=fat", "codegen-units=1", "strip=symbols"] {
+        rustc.args(["-C", option]);
+    }
+    rustc.args(options);
     if let Some(linker) = optional("RUSTC_LINKER") {
         rustc.args(["-C", &format!("linker={linker}")]);
     }
-    rustc.arg("-o").arg(out).arg("observer/lib.rs");
+    rustc.arg("-o").arg(out).arg(format!("{room}/lib.rs"));
     let status = rustc
         .status()
         .unwrap_or_else(|error| panic!("could not start {rustc:?}: {error}"));
-    assert!(status.success(), "the observer could not be built: {rustc:?}");
+    assert!(status.success(), "the {room} could not be built: {rustc:?}");
 }
 
 fn variable(name: &str) -> String {

@@ -10,6 +10,8 @@ pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"coffacc\n");
 pub(crate) const NAME: &str = "account";
 /// The name of the file, on another file system, in which logs go on when the first has no room.
 pub(crate) const SPILL: &str = "spill";
+/// The name of a file that the runner removes if it cannot enter a program in the account.
+pub(crate) const INTACT: &str = "intact";
 /// The size of the header, which the slots follow.
 pub(crate) const HEADER: usize = 4096;
 /// The size of a slot: its state, its flags, and the end of its program's name.

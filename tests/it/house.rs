@@ -5,13 +5,14 @@ use crate::source::{Token, test_modules, tokens, without_tests};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The source folders of the crates.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "src",
     "macros/src",
     "diagnostics/src",
     "diagnostics/batch/src",
     "diagnostics/conflicts/src",
     "diagnostics/observer",
+    "diagnostics/runner",
 ];
 
 /// A source file: its path below the root of the repository and its text without tests, empty for a file of tests.

@@ -86,6 +86,13 @@ fn the_observer_keeps_to_its_rooms() {
 }
 
 #[test]
+fn the_runner_keeps_to_its_rooms() {
+    let rooms = hold_rooms("## Rooms of the runner", "diagnostics/runner");
+    assert_eq!(rooms[0].name, "lib.rs");
+    assert_eq!(rooms[rooms.len() - 1].name, "sys.rs");
+}
+
+#[test]
 fn the_batch_crate_keeps_to_its_rooms_and_depends_on_no_other_of_ours() {
     let rooms = hold_rooms("## Rooms of the batch crate", "diagnostics/batch/src");
     assert_eq!(rooms[0].name, "lib.rs");

@@ -91,6 +91,11 @@ pub(crate) fn index_of(address: usize) -> Option<usize> {
     (failed == 0 && found.index != 0).then_some(found.index)
 }
 
+/// Returns whether the code at that address stays there: the loader keeps the modules that a program starts with.
+pub(crate) fn is_permanent(address: usize) -> bool {
+    INDEXED.iter().any(|known| known.code.contains(address))
+}
+
 /// Finds all modules, and records those that may contain the suite's code.
 pub(crate) fn find() {
     // SAFETY: the name ends with a zero. During this call the loader calls `add_module` for each module.

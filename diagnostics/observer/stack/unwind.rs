@@ -4,9 +4,12 @@
 //! anywhere: with any value in any register, on a coroutine's stack, from hand-written code. So each word of the stack is
 //! read only after the kernel has confirmed that it is readable, and the working memory is passed in.
 
+use crate::hash::Hash;
 use crate::stack::modules;
 use crate::sys::own_calls::is_readable;
 use core::arch::asm;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 
 const PAGE: usize = 4096;
 /// The maximum number of calls to follow, including those of the observer.
@@ -54,6 +57,85 @@ impl Row {
     };
 }
 
+/// The registers that a function restores for its caller.
+const RESTORED: [usize; 7] = [RBX, RBP, R12, R12 + 1, R12 + 2, R12 + 3, RIP];
+
+/// A row that was found before, in two words. Tests reach few lines, so most rows are found again and again.
+struct KnownRow {
+    /// The address with the other two words mixed in: a row that another thread is replacing does not fit.
+    check: AtomicU64,
+    /// The frame's register and offset.
+    frame: AtomicU64,
+    /// The place of each restored register, in words below the frame's address; 0 if it is unchanged.
+    restored: AtomicU64,
+}
+
+static KNOWN_ROWS: [KnownRow; 1024] = [const {
+    KnownRow {
+        check: AtomicU64::new(0),
+        frame: AtomicU64::new(0),
+        restored: AtomicU64::new(0),
+    }
+}; 1024];
+
+fn known_row(address: usize) -> &'static KnownRow {
+    let place = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+    &KNOWN_ROWS[place as usize % KNOWN_ROWS.len()]
+}
+
+impl KnownRow {
+    fn check(address: usize, frame: u64, restored: u64) -> u64 {
+        let mut hash = Hash::new(address as u64);
+        hash.word(frame);
+        hash.word(restored);
+        hash.end()
+    }
+
+    /// Reads the row of the address into `row`, which would take much of the stack. Returns `false` if it is not known.
+    fn get(&self, address: usize, row: &mut Row) -> bool {
+        let (frame, restored) = (self.frame.load(Relaxed), self.restored.load(Relaxed));
+        if self.check.load(Relaxed) != Self::check(address, frame, restored) {
+            return false;
+        }
+        row.indirect = false;
+        row.rules.fill(Rule::Same);
+        row.frame = (frame as u8, i64::from((frame >> 32) as i32));
+        for (place, register) in RESTORED.into_iter().enumerate() {
+            let words = (restored >> (place * 8)) as u8;
+            if words != 0 {
+                row.rules[register] = Rule::At(i64::from(words) * -8);
+            }
+        }
+        true
+    }
+
+    /// Remembers the row, if it has the usual form.
+    fn set(&self, address: usize, row: &Row) {
+        let Ok(offset) = i32::try_from(row.frame.1) else {
+            return;
+        };
+        let mut restored = 0_u64;
+        for (register, rule) in row.rules.iter().enumerate() {
+            let place = RESTORED.iter().position(|one| *one == register);
+            restored |= match (rule, place) {
+                (Rule::Same, _) => 0,
+                (Rule::At(offset @ -2040..=-8), Some(place)) if offset % 8 == 0 => {
+                    offset.unsigned_abs() / 8 << (place * 8)
+                }
+                _ => return,
+            };
+        }
+        if row.indirect {
+            return;
+        }
+        let frame = u64::from(row.frame.0) | u64::from(offset as u32) << 32;
+        self.check.store(0, Relaxed);
+        self.frame.store(frame, Relaxed);
+        self.restored.store(restored, Relaxed);
+        self.check.store(Self::check(address, frame, restored), Relaxed);
+    }
+}
+
 /// The working memory of a walk.
 pub(crate) struct Walk {
     registers: [usize; REGISTERS],
@@ -81,7 +163,6 @@ impl Walk {
 
     /// Calls `each` with the addresses of the calls that led here, innermost first, until it returns `false`.
     pub(crate) fn run(&mut self, mut each: impl FnMut(usize) -> bool) {
-        self.readable = (0, 0);
         self.registers = [0; REGISTERS];
         let registers = self.registers.as_mut_ptr();
         // SAFETY: stores registers in an array that is long enough for their numbers.
@@ -101,6 +182,9 @@ impl Walk {
                 options(nostack)
             );
         }
+        // This call is on that page.
+        let page = self.registers[RSP] & !(PAGE - 1);
+        self.readable = (page, page.wrapping_add(PAGE));
         const { assert!(RIP * 8 == 128 && RSP * 8 == 56 && RBP * 8 == 48 && RBX * 8 == 24 && R12 * 8 == 96) };
         // A return address may belong to the next function already; the address of an interrupted instruction is exact.
         let mut is_return = false;
@@ -116,10 +200,7 @@ impl Walk {
     fn step(&mut self, is_return: &mut bool) -> Option<()> {
         let address = self.registers[RIP];
         let inside = address.checked_sub(usize::from(*is_return))?;
-        let is_call = modules::index_of(inside)
-            .and_then(|index| self.look_up(index, inside))
-            .is_some_and(|is_signal| !is_signal);
-        if !is_call {
+        if !self.row_before(inside) {
             return self.interrupted(is_return);
         }
         let (register, offset) = self.row.frame;
@@ -190,6 +271,23 @@ impl Walk {
         }
         // SAFETY: aligned, and its page is readable.
         Some(unsafe { (at as *const usize).read() })
+    }
+
+    /// Finds the row for the address of a call. Returns `false` if there is none, and for the return of a handler.
+    #[inline(never)]
+    fn row_before(&mut self, address: usize) -> bool {
+        let known = known_row(address);
+        if known.get(address, &mut self.row) {
+            return true;
+        }
+        let found = modules::index_of(address).and_then(|index| self.look_up(index, address));
+        if found != Some(false) {
+            return false;
+        }
+        if modules::is_permanent(address) {
+            known.set(address, &self.row);
+        }
+        true
     }
 
     /// Finds the row for the address. Returns whether the function is the return of a handler.

@@ -314,6 +314,14 @@ impl NameFamily {
         (has_digits && !is_random_name(name)).then(|| path.with_file_name(folded(name, Fold::Digits)))
     }
 
+    /// Returns whether the name has the time of its creation, `at` (microseconds since 1970), in milliseconds or coarser.
+    /// Only such families may repeat.
+    pub(super) fn has_coarse_clock(path: &Path, at: u64) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let is_coarse = |digits| clock_unit(digits, at).is_some_and(|unit| unit <= MILLISECONDS);
+        name.is_some_and(|name| numbers(name).into_iter().any(is_coarse))
+    }
+
     /// Returns the family of the names that tests created for this key at one source line. Fixed names with numbers are no
     /// family.
     pub(super) fn of(key: PathBuf, made: &[CreatedName<'_>]) -> Option<Self> {
@@ -330,7 +338,7 @@ impl NameFamily {
         let mut is_unique = false;
         for position in 0..count {
             let digits = || made.iter().zip(&tokens).map(|(one, all)| (one, all[position]));
-            let units: Option<Vec<u32>> = digits().map(|(one, digits)| clock_unit(digits, one)).collect();
+            let units: Option<Vec<u32>> = digits().map(|(one, digits)| clock_unit(digits, one.at)).collect();
             let part = if digits().all(|(one, digits)| is_pid(digits, one)) {
                 // Tests of one process have the same process ID.
                 is_unique |= digits().all(|(one, _)| {
@@ -379,13 +387,13 @@ fn is_pid(digits: &str, one: &CreatedName<'_>) -> bool {
 const UNITS: [u32; 4] = [0, MILLISECONDS, 6, 9];
 const MILLISECONDS: u32 = 3;
 
-/// Returns the unit in which the digits are a time within an hour of the access.
-fn clock_unit(digits: &str, one: &CreatedName<'_>) -> Option<u32> {
+/// Returns the unit in which the digits are a time within an hour of `at`, in microseconds since 1970.
+fn clock_unit(digits: &str, at: u64) -> Option<u32> {
     const HOUR: u128 = 3_600_000_000;
     let unit = |number: u128| {
         let is_near = |unit: &u32| {
             let nanos = number.saturating_mul(10_u128.pow(9 - unit));
-            (nanos / 1000).abs_diff(one.at.into()) < HOUR
+            (nanos / 1000).abs_diff(at.into()) < HOUR
         };
         UNITS.into_iter().find(is_near)
     };

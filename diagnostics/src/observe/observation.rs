@@ -96,7 +96,7 @@ impl ObservedCommand {
         let mut watched = reading.evidence.watched();
         // The evidence holds what several tests use.
         watched.tests = reading.coverage.tests;
-        watched.claims = reading.used().count() as u64;
+        watched.claims = reading.used_count() as u64;
         let mut accesses = String::new();
         for one in reading.used().filter(|_| listed) {
             let test = &attribution.tests[one.test];

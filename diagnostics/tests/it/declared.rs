@@ -67,7 +67,8 @@ fn a_killed_command_takes_its_declared_fixtures_along() {
     package.write("tests/declared_killed.rs", source);
     let command = ["cargo", "test", "--offline"];
     let hold = package.path().join("hold");
-    [&package.path().join("up"), &hold].map(|path| pipe(path));
+    pipe(&package.path().join("up"));
+    pipe(&hold);
     let mut child = package.cofferdam(&["run"], &command).spawn().unwrap();
     assert_ne!(fs::read_to_string(package.path().join("up")).unwrap(), "");
     child.kill().unwrap();

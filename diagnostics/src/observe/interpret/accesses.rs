@@ -3,6 +3,7 @@
 
 use super::constant_vars::ConstantVars;
 use super::ephemeral_ports::EphemeralPorts;
+use super::fast_hash::FastHash;
 use super::file_locks::FileLocks;
 use super::paths::{Links, is_of_interest};
 use super::ports::Ports;
@@ -26,14 +27,14 @@ use std::rc::Rc;
 /// Interned values, each kept once and known by its number.
 #[derive(Debug)]
 pub(crate) struct Interner<T: ?Sized> {
-    known: HashMap<Rc<T>, u32>,
+    known: HashMap<Rc<T>, u32, FastHash>,
     all: Vec<Rc<T>>,
 }
 
 impl<T: ?Sized> Default for Interner<T> {
     fn default() -> Self {
         Self {
-            known: HashMap::new(),
+            known: HashMap::default(),
             all: Vec::new(),
         }
     }
@@ -94,7 +95,7 @@ pub(crate) struct TestAccess {
 /// The working directories of the processes of a log.
 #[derive(Debug, Default)]
 pub(crate) struct WorkingDirs {
-    known: HashMap<(u32, u32), PathBuf>,
+    known: HashMap<(u32, u32), PathBuf, FastHash>,
     /// The tests that set each of them, by their numbers in the log; 0 is the process itself, when it began.
     set_by: HashMap<PathBuf, HashSet<u32>>,
     names: Interner<OsStr>,
@@ -161,7 +162,7 @@ pub(crate) struct Accesses<'o> {
     ephemeral_ports: EphemeralPorts,
     pub(crate) removed_dirs: RemovedDirs,
     pub(crate) all: Vec<TestAccess>,
-    known: HashMap<(u32, InternedEffect, u32), u32>,
+    known: HashMap<(u32, InternedEffect, u32), u32, FastHash>,
     known_others: HashMap<Resource, usize>,
     /// Keyed by bytes: comparing paths component by component is much slower.
     pub(crate) files: Interner<OsStr>,
@@ -193,7 +194,7 @@ impl<'o> Accesses<'o> {
             ephemeral_ports: EphemeralPorts::default(),
             removed_dirs: RemovedDirs::default(),
             all: Vec::new(),
-            known: HashMap::new(),
+            known: HashMap::default(),
             known_others: HashMap::new(),
             files: Interner::default(),
             kinds: HashMap::new(),
@@ -332,7 +333,8 @@ impl<'o> Accesses<'o> {
         let (kind, at) = (kind_of(record), record.at);
         let (effect, held) = match effect {
             Effect::File(path, how) => {
-                if !is_of_interest(&path, self.ours) {
+                let known = self.files.find(path.as_os_str());
+                if known.is_none() && !is_of_interest(&path, self.ours) {
                     return;
                 }
                 // Creating a directory is a write as far as locks are concerned.
@@ -341,7 +343,7 @@ impl<'o> Accesses<'o> {
                     other => other.access(),
                 };
                 let held = self.locks.held(test, Some(&path), access, at);
-                let file = self.files.number(path.as_os_str());
+                let file = known.unwrap_or_else(|| self.files.number(path.as_os_str()));
                 if kind != ResourceKind::File {
                     self.kinds.insert(file, kind);
                 }

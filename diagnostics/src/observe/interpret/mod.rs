@@ -4,6 +4,7 @@ pub(crate) mod accesses;
 mod constant_vars;
 mod dir_listings;
 mod ephemeral_ports;
+mod fast_hash;
 mod file_locks;
 pub(crate) mod paths;
 pub(crate) mod ports;

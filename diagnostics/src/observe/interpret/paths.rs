@@ -1,5 +1,6 @@
 //! Paths: absolute, without `.` and `..`, resolved through links, and filtered to those that tests can share.
 
+use super::fast_hash::FastHash;
 use crate::observe::launch::scratch_dir::PREFIX;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -64,10 +65,14 @@ pub(crate) fn is_of_interest(path: &Path, ours: &Path) -> bool {
         return false;
     }
     // cofferdam's own files, and the directories it leases to one worker at a time.
-    !is_for_the_machine(text)
-        && !["runs", "locks", "failed"]
+    let is_ours = || {
+        ["runs", "locks", "failed"]
             .iter()
             .any(|part| path.starts_with(ours.join(part)))
+    };
+    // Both are absolute and without `.`, so the bytes show most paths to be elsewhere.
+    let is_near = text.starts_with(ours.as_os_str().as_encoded_bytes());
+    !is_for_the_machine(text) && !(is_near && is_ours())
 }
 
 /// Returns whether the path is cofferdam's machine-wide directory, `cofferdam-USER` in the temporary directory, or below it.
@@ -88,9 +93,9 @@ fn is_observer_s(path: &Path) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     /// Keyed by bytes: comparing paths component by component is much slower.
-    working_dirs: HashMap<OsString, Option<PathBuf>>,
+    working_dirs: HashMap<OsString, Option<PathBuf>, FastHash>,
     /// The links in each directory. Listing a directory once is faster than looking at each path in it, and links are rare.
-    links: HashMap<OsString, HashSet<OsString>>,
+    links: HashMap<OsString, HashSet<OsString>, FastHash>,
     /// The target of each link.
     targets: HashMap<OsString, PathBuf>,
 }

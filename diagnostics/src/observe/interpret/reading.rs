@@ -1,8 +1,9 @@
 //! From logs to evidence: attributes each record to its test, interprets it, and passes it to the conflict detection as a
 //! claim.
 
-use super::accesses::{Accesses, InternedEffect, TestAccess, WorkingDirs};
+use super::accesses::{Accesses, InternedEffect, Interner, TestAccess, WorkingDirs};
 use super::dir_listings::DirListings;
+use super::fast_hash::FastHash;
 use super::written_programs::executables;
 use crate::findings::Coverage;
 use crate::observe::causes::{Cause, ConflictPath, CreatedName, NameFamily, PathFacts, causes};
@@ -178,28 +179,43 @@ impl Reading<'_> {
         attribution: &Attribution,
         line_of: &mut LineOf<'_>,
     ) -> Vec<(NameFamily, Makers)> {
-        let mut candidates: BTreeMap<PathBuf, Vec<(&TestAccess, &Path, bool)>> = BTreeMap::new();
+        // Most files have several accesses, and most keys only one maker.
+        let mut keys: Interner<OsStr> = Interner::default();
+        let mut key_of_file: HashMap<u32, Option<u32>, FastHash> = HashMap::default();
+        let mut candidates: Vec<Vec<(&TestAccess, &Path, bool)>> = Vec::new();
         for one in &self.accesses.all {
             let InternedEffect::File(file, how) = one.effect else {
                 continue;
             };
             let path = Path::new(self.accesses.files.get(file));
-            if let Some(key) = NameFamily::key(path) {
-                candidates
-                    .entry(key)
-                    .or_default()
-                    .push((one, path, may_create(how)));
+            let key = key_of_file
+                .entry(file)
+                .or_insert_with(|| Some(keys.number(NameFamily::key(path)?.as_os_str())));
+            if let Some(key) = *key {
+                let key = key as usize;
+                if key >= candidates.len() {
+                    candidates.resize_with(key + 1, Vec::new);
+                }
+                candidates[key].push((one, path, may_create(how)));
             }
         }
-        let keys: HashSet<PathBuf> = met.iter().flat_map(|one| NameFamily::keys(one.path)).collect();
-        candidates.retain(|key, accesses| {
-            let makers: HashSet<u32> = accesses
-                .iter()
-                .filter(|(.., may_create)| *may_create)
-                .map(|(one, ..)| one.test)
-                .collect();
-            keys.contains(key) || makers.len() > 1
-        });
+        let met_keys: HashSet<PathBuf> = met.iter().flat_map(|one| NameFamily::keys(one.path)).collect();
+        let may_matter = |key: &Path, accesses: &[(&TestAccess, &Path, bool)]| {
+            if met_keys.contains(key) {
+                return true;
+            }
+            // Without a conflict, only a name with a coarse clock matters. Checks that first: source lines take long.
+            let made = || accesses.iter().filter(|(.., may_create)| *may_create);
+            let first = made().next().map(|(one, ..)| one.test);
+            made().any(|(one, ..)| Some(one.test) != first)
+                && made().any(|(one, path, _)| NameFamily::has_coarse_clock(path, one.at))
+        };
+        let candidates: BTreeMap<PathBuf, Vec<(&TestAccess, &Path, bool)>> = candidates
+            .into_iter()
+            .enumerate()
+            .map(|(key, accesses)| (PathBuf::from(keys.get(key as u32)), accesses))
+            .filter(|(key, accesses)| may_matter(key, accesses))
+            .collect();
         let mut families = Vec::new();
         for (key, accesses) in candidates {
             let lines: Vec<Option<String>> = accesses
@@ -261,6 +277,17 @@ impl Reading<'_> {
     /// Returns a place by its number.
     pub(crate) fn place(&self, number: usize) -> Option<CallSite> {
         self.accesses.places.get(number).copied()
+    }
+
+    /// Returns the number of accesses that [`used`](Self::used) returns, without their resources.
+    pub(crate) fn used_count(&self) -> usize {
+        let is_used = |one: &&TestAccess| {
+            matches!(
+                one.effect,
+                InternedEffect::File(..) | InternedEffect::Port(..) | InternedEffect::Other(..)
+            )
+        };
+        self.accesses.all.iter().filter(is_used).count()
     }
 
     /// Returns every access of every test.
@@ -391,14 +418,14 @@ struct UseSummary {
 /// The claims of all accesses.
 struct Claims<'a> {
     all: Vec<(&'a TestAccess, ClaimTarget<'a>, Access)>,
-    users: HashMap<ClaimTarget<'a>, UseSummary>,
+    users: HashMap<ClaimTarget<'a>, UseSummary, FastHash>,
 }
 
 impl<'a> Claims<'a> {
     fn of(accesses: &'a Accesses<'_>, attribution: &Attribution) -> Self {
         let mut claims = Self {
             all: Vec::new(),
-            users: HashMap::new(),
+            users: HashMap::default(),
         };
         let listed = DirListings::of(accesses);
         for one in &accesses.all {

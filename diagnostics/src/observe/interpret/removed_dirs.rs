@@ -1,16 +1,18 @@
 //! Removed and renamed directories, which take everything below them away.
 
+use super::fast_hash::FastHash;
 use crate::observe::interpret::FileAccess;
 use cofferdam::Access;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// The tests that removed or renamed each path.
 #[derive(Debug, Default)]
 pub(crate) struct RemovedDirs {
     /// Keyed by bytes: comparing paths component by component is much slower.
-    tests_by_path: HashMap<OsString, Vec<usize>>,
+    tests_by_path: HashMap<OsString, Vec<usize>, FastHash>,
 }
 
 impl RemovedDirs {
@@ -45,7 +47,7 @@ impl RemovedDirs {
     ) -> Vec<(&'a Path, Access)> {
         // Walks upward, so the last match is the topmost.
         let (mut own, mut another) = (None, None);
-        for folder in path.ancestors() {
+        for folder in ancestors(path) {
             if let Some(tests) = self.tests_by_path.get(folder.as_os_str()) {
                 if tests.contains(&test) {
                     own = Some(folder);
@@ -63,6 +65,21 @@ impl RemovedDirs {
         }
         accesses
     }
+}
+
+/// Returns the path and the directories above it, except the root: as [`Path::ancestors`] for a path without `.`, which is
+/// slower.
+fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
+    std::iter::successors(Some(path), |path| parent(path))
+}
+
+fn parent(path: &Path) -> Option<&Path> {
+    let bytes = path.as_os_str().as_bytes();
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .filter(|end| *end > 0)?;
+    Some(Path::new(OsStr::from_bytes(&bytes[..end])))
 }
 
 #[cfg(test)]

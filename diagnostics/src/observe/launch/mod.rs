@@ -1,5 +1,4 @@
-//! Observes the test processes of a command, and only those: cargo and nextest start them through a runner, which is this
-//! program.
+//! Observes the test processes of a command, and only those: cargo and nextest start them through a runner.
 
 mod instructions;
 pub(crate) mod isolated_rerun;
@@ -20,12 +19,18 @@ use saved_starts::SavedStarts;
 use scratch_dir::{ScratchDir, allows_execution, is_plain, sweep};
 pub(crate) use started_program::{StartedProgram, has_libtest};
 use std::ffi::OsString;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
 /// The observer's library, built by the build script.
 const OBSERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.so"));
+/// The runner, built by the build script.
+const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runner"));
+/// The name of the runner in the directory of the logs.
+const RUN: &str = "run";
+/// The name of the library in the directory of the logs.
+const LIBRARY: &str = "library";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The number of programs that a rerun of a few tests may start.
@@ -60,7 +65,7 @@ impl LaunchSettings {
 #[derive(Debug)]
 pub(crate) struct Launch {
     folder: ScratchDir,
-    /// The directory of the library, if it cannot be loaded from `folder`.
+    /// The directory of the library and of the runner, if they cannot be loaded from `folder`.
     _elsewhere: Option<ScratchDir>,
     /// The directory where logs continue when `folder`, which is in memory, is full.
     spill: Option<ScratchDir>,
@@ -68,7 +73,7 @@ pub(crate) struct Launch {
     chain: RunnerChain,
 }
 
-/// This program as the runner of test programs, and the runners that it replaces.
+/// The runner of test programs, and the runners that it replaces.
 #[derive(Debug)]
 struct RunnerChain {
     runner: OsString,
@@ -81,15 +86,12 @@ struct RunnerChain {
 impl RunnerChain {
     /// Prepares the runner for a command started in `dir`, with its files in `folder`.
     fn new(dir: &Path, folder: &Path) -> Result<Self, LaunchError> {
-        let own = own_exe().map_err(failed("this program's own path"))?;
-        let link = folder.join("run");
-        symlink(own, &link).map_err(failed("its runner"))?;
         let previous_runner = variable(RUNNER).filter(|runner| !runner.is_empty());
         let project_runner = match &previous_runner {
             Some(runner) => project_runner::in_variable(&runner.to_string_lossy(), dir),
             None => configured(dir),
         };
-        let mut runner = link.into_os_string();
+        let mut runner = folder.join(RUN).into_os_string();
         runner.push(" ");
         runner.push(RUNNER_WORD);
         let exports = fixtures::exports()
@@ -135,7 +137,7 @@ fn write_exports(folder: &Path, exports: &Exports) -> io::Result<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct FixtureRunner {
     chain: RunnerChain,
-    _folder: ScratchDir,
+    _folders: (ScratchDir, Option<ScratchDir>),
 }
 
 impl FixtureRunner {
@@ -147,10 +149,11 @@ impl FixtureRunner {
         let place = env::temp_dir();
         sweep(&place);
         let folder = ScratchDir::new(&place).map_err(failed(format!("a folder in {}", place.display())))?;
+        let elsewhere = unpack(folder.path(), &[place], allows_execution)?;
         let chain = RunnerChain::new(dir, folder.path())?;
         Ok(Some(Self {
             chain,
-            _folder: folder,
+            _folders: (folder, elsewhere),
         }))
     }
 
@@ -245,7 +248,7 @@ impl Launch {
 
     /// Returns the path of the runner.
     pub(super) fn runner(&self) -> PathBuf {
-        self.folder.path().join("run")
+        self.folder.path().join(RUN)
     }
 
     /// Returns the runner's instructions for a program that runs one test.
@@ -258,10 +261,9 @@ impl Launch {
         let folder = self.folder.path().join(name);
         // The parent directory can be entered by others, so the mode must not depend on the umask.
         fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        symlink(
-            fs::read_link(self.folder.path().join("library"))?,
-            folder.join("library"),
-        )?;
+        for link in [LIBRARY, RUN] {
+            symlink(fs::read_link(self.folder.path().join(link))?, folder.join(link))?;
+        }
         account_file::create(&folder, SLOTS_OF_FEW)?;
         if let Some(spill) = &self.spill {
             let elsewhere = spill.path().join(name);
@@ -290,18 +292,17 @@ fn prepare(place: &Path, places: &[PathBuf]) -> Result<(ScratchDir, Option<Scrat
     let folder = ScratchDir::new(place).map_err(failed(format!("a folder in {}", place.display())))?;
     account_file::create(folder.path(), layout::MOST_SLOTS)
         .map_err(failed(format!("room for its account in {}", place.display())))?;
-    let (library, elsewhere) = library(folder.path(), places, allows_execution)?;
-    symlink(library, folder.path().join("library")).map_err(failed("its library"))?;
+    let elsewhere = unpack(folder.path(), places, allows_execution)?;
     Ok((folder, elsewhere))
 }
 
-/// Writes the library to a directory it can be loaded from; not every file system in memory allows that. Only this user can
-/// write to the directory, since the library runs in every test.
-fn library(
+/// Writes the library and the runner to a directory that they can be loaded from, with links to them in `folder`; not every
+/// file system in memory allows that. Only this user can write to the directory, since the library runs in every test.
+fn unpack(
     folder: &Path,
     places: &[PathBuf],
     allows_execution: impl Fn(&Path) -> bool,
-) -> Result<(PathBuf, Option<ScratchDir>), LaunchError> {
+) -> Result<Option<ScratchDir>, LaunchError> {
     let elsewhere = if allows_execution(folder) {
         None
     } else {
@@ -315,12 +316,18 @@ fn library(
             )
         })?)
     };
-    let path = elsewhere
-        .as_ref()
-        .map_or(folder, ScratchDir::path)
-        .join("observer.so");
-    fs::write(&path, OBSERVER).map_err(failed(path.display().to_string()))?;
-    Ok((path, elsewhere))
+    let dir = elsewhere.as_ref().map_or(folder, ScratchDir::path);
+    for (link, name, bytes) in [(LIBRARY, "observer.so", OBSERVER), (RUN, "runner", PROGRAM)] {
+        let path = dir.join(name);
+        let written = fs::write(&path, bytes).and_then(|()| symlink(&path, folder.join(link)));
+        written.map_err(failed(path.display().to_string()))?;
+    }
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(dir.join("runner"), executable).map_err(failed("its runner"))?;
+    // The runner leaves the rare cases to this program.
+    let own = own_exe().map_err(failed("this program's own path"))?;
+    symlink(own, dir.join("cofferdam")).map_err(failed("its runner"))?;
+    Ok(elsewhere)
 }
 
 fn configured(dir: &Path) -> Option<Vec<String>> {
@@ -348,25 +355,32 @@ fn own_exe() -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_library_that_cannot_be_loaded_from_memory_is_written_to_a_private_directory_on_disk() {
+    fn what_cannot_be_loaded_from_memory_is_written_to_a_private_directory_on_disk() {
         let (memory, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let places = [memory.path().to_owned(), disk.path().to_owned()];
-        let here = library(memory.path(), &places, |_| true).unwrap();
-        assert_eq!(here.0, memory.path().join("observer.so"));
-        assert!(here.1.is_none());
-        let (path, own) = library(memory.path(), &places, |place| place != memory.path()).unwrap();
+        assert!(unpack(memory.path(), &places, |_| true).unwrap().is_none());
+        let library = memory.path().join("library");
+        assert_eq!(
+            fs::read_link(&library).unwrap(),
+            memory.path().join("observer.so")
+        );
+        for link in ["library", "run", "cofferdam"] {
+            fs::remove_file(memory.path().join(link)).unwrap();
+        }
+        let own = unpack(memory.path(), &places, |place| place != memory.path()).unwrap();
+        let path = fs::read_link(library).unwrap();
         let folder = path.parent().unwrap();
         assert_eq!(folder.parent(), Some(disk.path()));
         assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o066, 0);
         assert_eq!(fs::read(&path).unwrap(), OBSERVER);
+        assert!(folder.join("cofferdam").exists());
         sweep(disk.path());
         assert!(path.exists());
         drop(own);
         assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
-        assert!(library(memory.path(), &places, |_| false).is_err());
+        assert!(unpack(memory.path(), &places, |_| false).is_err());
     }
 
     #[test]

@@ -4,11 +4,9 @@ use super::instructions::VARIABLE;
 use crate::cli::RUNNER_WORD;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{fs, io};
 
 /// The command line and environment of a started test program, kept to start it again for other tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,29 +71,6 @@ impl StartedProgram {
     fn variable(&self, wanted: &str) -> Option<&OsString> {
         let found = self.variables.iter().find(|(name, _)| name == wanted);
         found.map(|(_, value)| value)
-    }
-
-    fn path(folder: &Path, pid: u32) -> PathBuf {
-        folder.join(format!("{pid}.started"))
-    }
-
-    /// Writes the file of process `pid` in `folder`.
-    pub(super) fn save(&self, folder: &Path, pid: u32) -> io::Result<()> {
-        let path = Self::path(folder, pid);
-        let mut file = fs::OpenOptions::new();
-        // Process IDs are reused: an existing file belongs to an earlier process.
-        let mut file = file
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)?;
-        let written = file.write_all(&self.to_bytes());
-        if written.is_err() {
-            // A truncated environment would start a different program.
-            let _ = fs::remove_file(path);
-        }
-        written
     }
 
     /// Returns the tests that a libtest program lists. Do not call it for other programs, which might run instead.
@@ -165,6 +140,7 @@ impl StartedProgram {
         Some(text.lines().filter_map(name).collect())
     }
 
+    /// Returns it as the runner writes it.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut put = |text: &OsStr| {
@@ -182,8 +158,9 @@ impl StartedProgram {
         bytes
     }
 
+    /// Reads the file that the runner wrote for a process.
     pub(crate) fn read(folder: &Path, pid: u32) -> Option<Self> {
-        Self::from_bytes(&fs::read(Self::path(folder, pid)).ok()?)
+        Self::from_bytes(&fs::read(folder.join(format!("{pid}.started"))).ok()?)
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {

@@ -2,27 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-/// nextest's name for the absence of a group.
-const NONE: &str = "@global";
-
-/// Writes the group of the test that runs in process `pid`.
-pub(crate) fn save(folder: &Path, pid: u32, group: &OsStr, workspace: &OsStr) -> io::Result<()> {
-    if group == NONE {
-        // Left by an earlier process with the same ID.
-        return match fs::remove_file(path(folder, pid)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-    }
-    let text = [group.as_bytes(), b"\n", workspace.as_bytes()].concat();
-    fs::write(path(folder, pid), text)
-}
-
-fn path(folder: &Path, pid: u32) -> PathBuf {
+/// Returns the path of the file in which the runner writes the group of a process.
+pub(super) fn path(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.group"))
 }
 
@@ -83,20 +68,12 @@ mod tests {
     #[test]
     fn a_group_of_one_thread_is_a_lock_of_its_tests() {
         let dir = tempfile::tempdir().unwrap();
-        let (folder, root) = (dir.path(), dir.path().as_os_str());
+        let (folder, root) = (dir.path(), dir.path());
         fs::create_dir(folder.join(".config")).unwrap();
         let settings = "[test-groups]\none = { max-threads = 1 }\ntwo = { max-threads = 2 }\n";
         fs::write(folder.join(".config/nextest.toml"), settings).unwrap();
-        // The system gives a number again when its process is gone.
-        for (pid, group) in [
-            (3, "one"),
-            (1, "one"),
-            (2, "two"),
-            (3, "@global"),
-            (4, "gone"),
-            (5, "@global"),
-        ] {
-            save(folder, pid, OsStr::new(group), root).unwrap();
+        for (pid, group) in [(1, "one"), (2, "two"), (4, "gone")] {
+            fs::write(path(folder, pid), format!("{group}\n{}", root.display())).unwrap();
         }
         let groups = TestGroups::read(folder, 1..=5);
         let found: Vec<_> = (1..=5).filter_map(|pid| groups.lock_name(pid)).collect();

@@ -2,17 +2,14 @@
 
 use crate::findings::Account;
 use crate::observe::format::header as log_header;
-use crate::observe::layout::{self, Reach, Reason, State, header};
+use crate::observe::layout::{self, Reason, State, header};
 use crate::observe::log::{Log, Unreadable};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{File, OpenOptions};
-use std::os::unix::ffi::OsStrExt as _;
+use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::Path;
 
-/// A file that the runner removes if it cannot enter a program: removing needs neither disk space nor a descriptor.
-const INTACT: &str = "intact";
 /// The fewest slots with which an observation begins.
 const FEWEST: u64 = 256;
 
@@ -36,7 +33,7 @@ pub(crate) fn create(folder: &Path, slots: u64) -> io::Result<()> {
     ] {
         write_word(&file, place as u64 * 8, value)?;
     }
-    File::create_new(folder.join(INTACT))?;
+    File::create_new(folder.join(layout::INTACT))?;
     Ok(())
 }
 
@@ -56,72 +53,6 @@ fn new_file(path: &Path) -> io::Result<File> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-}
-
-/// Enters a program about to be started and returns its slot. On `None` the program must not be observed, and the account
-/// reports it as missing.
-pub(crate) fn enter(folder: &Path, program: &Path, name: &[u8]) -> Option<u64> {
-    let entered = try_enter(folder, program, name);
-    if entered.is_err() {
-        // Another runner may have removed it.
-        let _ = fs::remove_file(folder.join(INTACT));
-    }
-    entered.ok()
-}
-
-fn try_enter(folder: &Path, program: &Path, name: &[u8]) -> io::Result<u64> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(folder.join(layout::NAME))?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "runners start at one time, and are soon gone"
-    )]
-    file.lock()?;
-    let slots = read_word(&file, header::SLOTS as u64 * 8)?;
-    let taken = read_word(&file, header::PROGRAMS as u64 * 8)?;
-    let at = layout::table(taken);
-    if taken >= slots || read_word(&file, at)? != 0 {
-        return Err(io::ErrorKind::StorageFull.into());
-    }
-    let reason = out_of_reach(program).unwrap_or(Reason::None);
-    let state = match reason {
-        Reason::None => State::Started,
-        _ => State::OutOfReach,
-    };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the program gets this number with the process"
-    )]
-    let pid = std::process::id();
-    let mut slot = [0; layout::SLOT];
-    slot[..8].copy_from_slice(&layout::word(state, reason, pid).to_ne_bytes());
-    let name = &name[name.len().saturating_sub(layout::SLOT - layout::TEXT)..];
-    slot[layout::TEXT..layout::TEXT + name.len()].copy_from_slice(name);
-    file.write_all_at(&slot, at)?;
-    write_word(&file, header::PROGRAMS as u64 * 8, taken + 1)?;
-    Ok(taken)
-}
-
-fn out_of_reach(program: &Path) -> Option<Reason> {
-    let head = |path: &Path| {
-        let mut head = [0; layout::HEAD];
-        // Opening a FIFO waits for its other end.
-        let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
-        let file = is_file.then(|| File::open(path).ok()).flatten()?;
-        let length = file.read_at(&mut head, 0).ok()?;
-        Some(head[..length].to_vec())
-    };
-    let mut head_of_all = head(program)?;
-    if let Reach::Script { start, end } = layout::reach(&head_of_all) {
-        let path = PathBuf::from(std::ffi::OsStr::from_bytes(&head_of_all[start..end]));
-        head_of_all = head(&path)?;
-    }
-    match layout::reach(&head_of_all) {
-        Reach::No(reason) => Some(reason),
-        Reach::Yes | Reach::Script { .. } => None,
-    }
 }
 
 fn read_word(file: &File, at: u64) -> io::Result<u64> {
@@ -145,7 +76,7 @@ pub(crate) fn read(folder: &Path) -> (Account, Vec<Log>) {
             1,
         );
     }
-    if !folder.join(INTACT).exists() {
+    if !folder.join(layout::INTACT).exists() {
         account.lose(
             "a test program",
             "it could not be entered in the account, and was not observed",
