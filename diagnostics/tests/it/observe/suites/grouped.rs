@@ -9,7 +9,9 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/met/shared");
 fn alone(name: &str) {
     let _alone = ONE.lock().unwrap();
     unsafe { env::set_var("GROUPED", name) };
-    env::set_current_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
+    // Not all to one directory, which would be no conflict.
+    let below = ["/src", "/met"][usize::from(name.as_bytes()[0] % 2)];
+    env::set_current_dir(env!("CARGO_MANIFEST_DIR").to_owned() + below).unwrap();
     fs::write(FILE, name).unwrap();
     assert_eq!(env::var("GROUPED").unwrap(), name);
     assert_eq!(fs::read_to_string(FILE).unwrap(), name);
