@@ -42,7 +42,7 @@
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
 //! | a callback, a rayon closure | [`Worker::enter`] in the closure |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
-//! | a temporary directory | [`lease::dir`] for a test, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
+//! | a temporary directory | [`Worker::test_dir`] for a test, [`lease::dir`] for a part of one, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
 //! | a directory for Unix sockets, whose paths must be short | [`lease::socket_dir`] |
 //! | a free port | [`lease::port`], [`lease::listener`] |
 //! | a database, a bucket, a queue with a unique name | [`Names`] |
@@ -77,7 +77,7 @@
 //! Setup:    spawn  run  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
 //!
 //! Context:  get  lazy  worker  dir  claim                                    for factories
-//! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
+//! Worker:   current  id  index  run  test  dir  test_dir  spawn  wrap  enter  instrument
 //! claim(Resource::port(8080), Access::Write) -> Claim        lock::guarded_by("report") -> Guarded
 //! lease::port() -> PortLease    listener() -> (TcpListener, PortLease)    dir() -> DirLease    socket_dir() -> DirLease
 //! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …

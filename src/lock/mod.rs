@@ -22,6 +22,7 @@ use crate::resource::Access;
 use crate::sys::file_lock::{Locked, Mode};
 use crate::sys::{clock, process};
 use crate::worker::Worker;
+use crate::worker::current::PanicWitness;
 use crate::{journal, run};
 use std::fmt;
 use std::panic::Location;
@@ -233,6 +234,7 @@ impl LockOptions {
                     number,
                     execution,
                     file,
+                    _witness: PanicWitness,
                 }));
             }
             Answer::OwnTest => {
@@ -367,6 +369,7 @@ impl PendingLock {
             number,
             execution,
             file,
+            _witness: PanicWitness,
         }
     }
 }
@@ -428,6 +431,7 @@ pub struct LockGuard {
     number: u64,
     execution: u64,
     file: Arc<LockFile>,
+    _witness: PanicWitness,
 }
 
 impl LockGuard {

@@ -2,6 +2,7 @@
 
 use super::Worker;
 use super::execution::{Execution, begin, end};
+use super::test_outcome::Outcome;
 use crate::error::Error;
 use crate::resource::Access;
 use std::cell::{Cell, RefCell};
@@ -93,6 +94,44 @@ pub(crate) fn current() -> Result<Worker, Error> {
     }
 }
 
+/// Notes the outcome of the test that this thread works for, if it has used the library.
+#[cold]
+fn mark(outcome: Outcome) {
+    let _ = STATE.try_with(|state| {
+        if let Some(scope) = state.borrow_mut().top() {
+            scope.worker.0.outcome.set(outcome);
+        }
+    });
+}
+
+/// A part of a handle or guard, which notes a panic that drops it as the outcome of this thread's test.
+///
+/// Nothing else sees a panic: a thread-local's destructor runs after the runner has caught it, and a panic hook would be one
+/// more thing that tests share.
+#[derive(Debug)]
+pub(crate) struct PanicWitness;
+
+impl Drop for PanicWitness {
+    #[inline]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            mark(Outcome::Panicked);
+        }
+    }
+}
+
+/// Notes that the body of this thread's test returned an error. Only attributes call it, on the test's thread.
+#[doc(hidden)]
+pub fn mark_failed() {
+    mark(Outcome::Failed);
+}
+
+/// Notes that the body of this thread's test returned and no error. Only attributes call it, on the test's thread.
+#[doc(hidden)]
+pub fn mark_passed() {
+    mark(Outcome::Passed);
+}
+
 /// Returns the builds that this thread is running, outermost first.
 pub(crate) fn builds() -> Vec<u64> {
     STATE
@@ -177,6 +216,8 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        // While the scope is that of its worker.
+        drop(PanicWitness);
         let scope = STATE.try_with(|state| {
             let mut state = state.borrow_mut();
             let ended = state
@@ -227,6 +268,7 @@ pub(crate) fn guards(access: Access) -> Vec<String> {
 pub struct Guarded {
     name: String,
     here: PhantomData<*const ()>,
+    _witness: PanicWitness,
 }
 
 impl Guarded {
@@ -235,6 +277,7 @@ impl Guarded {
         Self {
             name: name.to_owned(),
             here: PhantomData,
+            _witness: PanicWitness,
         }
     }
 }

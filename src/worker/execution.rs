@@ -3,6 +3,8 @@
 use super::Worker;
 use super::identity::{LaneSource, ThreadKind, identify};
 use super::slots::{Lease, Slots};
+use super::test_folder::TestFolder;
+use super::test_outcome::KnownOutcome;
 use crate::error::Error;
 use crate::event::Event;
 use crate::resource::Access;
@@ -12,6 +14,7 @@ use crate::sys::{clock, process, stderr};
 use crate::{exit, journal};
 use once_cell::sync::{Lazy, OnceCell};
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -31,8 +34,26 @@ pub(crate) struct Execution {
     thread: Option<String>,
     pid: u32,
     is_over: AtomicBool,
+    pub(super) outcome: KnownOutcome,
+    /// The directory of the test, from its first use on.
+    folder: Mutex<Option<TestFolder>>,
     /// The locks that the test holds, each for reading or for writing.
     pub(super) locks: Mutex<Vec<(String, Access)>>,
+}
+
+impl Execution {
+    /// Returns the directory of the test, creating it at the first call.
+    pub(super) fn folder(&self, worker: &Worker) -> Result<PathBuf, Error> {
+        let mut folder = lock(&self.folder);
+        if let Some(folder) = &*folder {
+            return Ok(folder.path().to_owned());
+        }
+        // The end of the test has removed it or will not look again.
+        if self.is_over.load(Ordering::Acquire) {
+            return Err(Error::test_over());
+        }
+        Ok(folder.insert(TestFolder::new(worker)?).path().to_owned())
+    }
 }
 
 /// The time that the end of a test waits for the threads that the test started. Measured with 16 test threads: with 50 ms
@@ -67,6 +88,8 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
             thread,
             pid: process::id(),
             is_over: AtomicBool::new(false),
+            outcome: KnownOutcome::default(),
+            folder: Mutex::new(None),
             locks: Mutex::new(Vec::new()),
         })
     };
@@ -195,6 +218,10 @@ pub(super) fn end(worker: &Worker) {
                 // Its drop may panic again.
                 std::mem::forget(panic);
             }
+        }
+        // After the services, which may use it.
+        if let Some(folder) = lock(&execution.folder).take() {
+            folder.end(execution.outcome.get());
         }
         worker.record(|| Event::End {
             execution: execution.number,

@@ -40,5 +40,7 @@ mod planted;
 mod serial;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod teardown;
+#[cfg(all(unix, not(miri)))]
+mod test_dirs;
 #[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
 mod two_runs;
