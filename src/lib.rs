@@ -34,8 +34,9 @@
 //! | code that gets its dependencies from a locator, by type or trait | [`ServiceLocator`] |
 //! | two services of one type | [`named`](locator::LocatorBuilder::named) and [`get_named`](ServiceLocator::get_named) |
 //! | a service that may not be needed; factories that need each other | [`lazy`](Context::lazy), a [`LazyProxy`](locator::LazyProxy) |
-//! | a service that must be new in every test | [`per_test`](locator::LocatorBuilder::per_test) |
-//! | a service that is slow to build and quick to clean | [`reset`](locator::LocatorBuilder::reset) |
+//! | a static in production code | [`WorkerLocal`] in tests, the plain static in releases: the guide's page on statics |
+//! | a service or static that must be new in every test | [`per_test`](locator::LocatorBuilder::per_test), [`WorkerLocal::per_test`] |
+//! | one that is slow to build and quick to clean | [`reset`](locator::LocatorBuilder::reset), [`WorkerLocal::reset`] |
 //! | read-only data, or a type made for many threads | [`register_shared`](locator::LocatorBuilder::register_shared) |
 //! | a fake for one test | [`override_with`](ServiceLocator::override_with) |
 //! | a test that needs fresh services | [`clear_worker`](ServiceLocator::clear_worker) |
@@ -58,7 +59,7 @@
 //! In short:
 //!
 //! ```text
-//! static S: WorkerLocal<T> = WorkerLocal::new(fn(&Context) -> Result<T, BoxError>)
+//! static S: WorkerLocal<T> = WorkerLocal::new(fn(&Context) -> Result<T, BoxError>)   .per_test()  .reset(fn(&T) -> Result<(), BoxError>)
 //! S.get() -> ServiceHandle<T>                        S.override_with(Arc<T>) -> OverrideGuard
 //!
 //! ServiceLocator::builder()
@@ -235,7 +236,8 @@
 //! `clear_worker` it exists beside its successor, and the report says so.
 //!
 //! **May production code use it?** It is made for tests: outside them, only `main` and threads that a worker was passed to
-//! have services. Let production code take its dependencies as arguments, and let the tests get them from a locator.
+//! have services. Let production code take its dependencies as arguments, and let the tests get them from a locator. A static
+//! can be a `WorkerLocal` in tests only, by a feature; releases then do not depend on cofferdam.
 //!
 //! **Does it work with `#[tokio::test]`, rstest, proptest, criterion?** Yes: they run a test's body on the test's own
 //! thread, or a benchmark on `main`. Tasks on a multi-threaded runtime need `instrument`.
