@@ -45,6 +45,7 @@
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
 //! | a temporary directory | [`Worker::test_dir`] for a test, [`lease::dir`] for a part of one, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
 //! | a directory for Unix sockets, whose paths must be short | [`lease::socket_dir`] |
+//! | an environment variable, the working directory | [`environment::set_env`], [`environment::set_current_dir`] |
 //! | a free port | [`lease::port`], [`lease::listener`] |
 //! | a database, a bucket, a queue with a unique name | [`Names`] |
 //! | output that two runs must not mix | [`namespace::output_dir`], a [`Namespace`](namespace::Namespace) |
@@ -79,6 +80,7 @@
 //!
 //! Context:  get  lazy  worker  dir  claim                                    for factories
 //! Worker:   current  id  index  run  test  dir  test_dir  spawn  wrap  enter  instrument
+//! environment::set_current_dir(path) -> EnvGuard     unsafe set_env(name, value) -> EnvGuard     unsafe remove_env(name) -> EnvGuard
 //! claim(Resource::port(8080), Access::Write) -> Claim        lock::guarded_by("report") -> Guarded
 //! lease::port() -> PortLease    listener() -> (TcpListener, PortLease)    dir() -> DirLease    socket_dir() -> DirLease
 //! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
@@ -246,9 +248,9 @@
 //! journals if `COFFERDAM_RECORD` is set. Each later run removes a few directories of unrecorded runs that have ended;
 //! `cargo cofferdam clean` removes all of them. A small file for each lock's name stays, and the directory of a failed test
 //! until the test runs again. The locks of leased ports and of the whole machine are in the user's temporary directory. On
-//! standard error: warnings. On standard output: nothing. It does not change the environment or the working directory,
-//! installs no signal handler and no panic hook, and never exits the process. A run with fixtures has an extra process for
-//! them, which ends with the run.
+//! standard error: warnings. On standard output: nothing. It installs no signal handler and no panic hook, never exits the
+//! process, and changes the environment and the working directory only by [`environment`]. A run with fixtures has an extra
+//! process for them, which ends with the run.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is checked. Recording never fails a
 //! test.
@@ -293,10 +295,11 @@
 //!
 //! # Features
 //!
-//! - `serial`: the attributes `#[serial]` and `#[parallel]`. It adds `cofferdam-macros`, which has no dependencies.
+//! - `macros`: the attributes `#[serial]` and `#[parallel]`. It adds `cofferdam-macros`, which has no dependencies.
 //! - `tokio`: `Worker::instrument` and `lock_async`. It adds no dependency: futures of any runtime work.
 
 pub mod diagnostics;
+pub mod environment;
 mod error;
 mod event;
 mod exit;
@@ -360,6 +363,7 @@ pub use worker::{Worker, claim};
 #[doc = include_str!("../docs/guide/best-practices.md")]
 #[doc = include_str!("../docs/guide/claims.md")]
 #[doc = include_str!("../docs/guide/databases.md")]
+#[doc = include_str!("../docs/guide/environment.md")]
 #[doc = include_str!("../docs/guide/fakes.md")]
 #[doc = include_str!("../docs/guide/fixtures.md")]
 #[doc = include_str!("../docs/guide/directories-and-names.md")]

@@ -35,10 +35,13 @@ use std::time::Duration;
 pub struct WorkerLocal<T> {
     factory: fn(&Context<'_>) -> Result<T, BoxError>,
     lifetime: Lifetime,
-    reset: Option<fn(&T) -> Result<(), BoxError>>,
+    reset: Option<ResetFn<T>>,
     place: &'static Location<'static>,
     service: OnceCell<Arc<Service>>,
 }
+
+/// A function that restores a value to its initial state.
+type ResetFn<T> = fn(&T) -> Result<(), BoxError>;
 
 impl<T: Send + Sync + 'static> WorkerLocal<T> {
     /// Creates the static. `factory` builds each worker's value at the worker's first use.

@@ -238,7 +238,10 @@ impl LockOptions {
                 }));
             }
             Answer::OwnTest => {
-                let holder = format!("another thread or task of test {} holds it", test(&worker));
+                let holder = format!(
+                    "another thread or task of test {} holds it",
+                    worker.test_or_main()
+                );
                 return Ok(Attempt::OwnTest(Error::own_lock(file.label.to_string(), holder)));
             }
             Answer::AskKernel(number) => number,
@@ -282,12 +285,6 @@ enum Attempt {
     Busy(PendingLock),
     /// It would wait for its own test.
     OwnTest(Error),
-}
-
-fn test(worker: &Worker) -> String {
-    worker
-        .test()
-        .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned)
 }
 
 /// The entry of a requested lock in its table. Meanwhile no other thread of the test may request the lock.
@@ -386,7 +383,7 @@ fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> LockOwner {
         lock: lock.to_owned(),
         run: worker.run().to_owned(),
         worker: worker.id().to_owned(),
-        test: test(worker),
+        test: worker.test_or_main(),
     }
 }
 

@@ -7,11 +7,11 @@ use super::test_folder::TestFolder;
 use super::test_outcome::KnownOutcome;
 use crate::error::Error;
 use crate::event::Event;
+use crate::exit;
 use crate::resource::Access;
 use crate::run::{self, Runner};
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, process, stderr};
-use crate::{exit, journal};
 use once_cell::sync::{Lazy, OnceCell};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -120,9 +120,7 @@ fn start(execution: Execution) -> Worker {
     let worker = Worker(Arc::new(execution));
     worker.record(|| Event::Test {
         execution: worker.0.number,
-        test: worker
-            .test()
-            .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned),
+        test: worker.test_or_main(),
         attempt: worker.0.attempt,
     });
     worker

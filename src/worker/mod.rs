@@ -99,6 +99,12 @@ impl Worker {
         self.0.test.as_deref()
     }
 
+    /// Returns the path of the test, or names the program whose `main` the test is, for messages.
+    pub(crate) fn test_or_main(&self) -> String {
+        self.test()
+            .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned)
+    }
+
     /// Returns this worker's directory in this run, creating it at the first call. It is kept for the run: the worker's next
     /// test finds the files that this one leaves.
     ///

@@ -6,6 +6,8 @@ fn is_one_test() -> bool {
     std::env::var_os("NEXTEST").is_some()
 }
 
+#[cfg(all(unix, not(miri)))]
+mod environment;
 #[cfg(not(miri))]
 mod files;
 #[cfg(all(target_os = "linux", not(miri)))]
