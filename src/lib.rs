@@ -83,7 +83,7 @@
 //! environment::set_current_dir(path) -> EnvGuard     unsafe set_env(name, value) -> EnvGuard     unsafe remove_env(name) -> EnvGuard
 //! claim(Resource::port(8080), Access::Write) -> Claim        lock::guarded_by("report") -> Guarded
 //! lease::port() -> PortLease    listener() -> (TcpListener, PortLease)    dir() -> DirLease    socket_dir() -> DirLease
-//! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
+//! Names:    current  of_test  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
 //! file::write_atomic(path, bytes)    Appender::new(path).line("…")    namespace::output_dir(base) -> base/run_<namespace>/
 //! lock("report") -> LockGuard                        lock::try_lock("report") -> Result<Option<LockGuard>, Error>
 //! ```

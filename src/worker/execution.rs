@@ -29,7 +29,7 @@ pub(crate) struct Execution {
     pub(super) index: Option<u32>,
     pub(super) test: Option<String>,
     pub(super) lease: Lease,
-    attempt: u64,
+    pub(super) attempt: u64,
     /// The name of the test's thread, where only that identifies the test.
     thread: Option<String>,
     pid: u32,

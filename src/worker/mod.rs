@@ -243,6 +243,11 @@ impl Worker {
         self.0.number
     }
 
+    /// Returns the number of this attempt of the test, from 1 on.
+    pub(crate) fn attempt(&self) -> u64 {
+        self.0.attempt
+    }
+
     /// Returns whether an attribute saw the test fail. Its handles were dropped before, without a panic.
     pub(crate) fn has_failed(&self) -> bool {
         self.0.outcome.get() == Outcome::Failed

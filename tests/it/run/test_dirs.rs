@@ -180,3 +180,18 @@ fn a_value_that_a_test_used_is_not_handed_on_after_an_error() {
         .end()
         .passed();
 }
+
+crate::locator::alone! {
+    fn names_of_a_test_differ_from_those_of_the_workers_other_tests() {
+        use cofferdam::Names;
+        let names = || Names::of_test(&Worker::current()).postgres_database("shop");
+        let first = as_test("a::first", || {
+            let child = Worker::current().spawn(names);
+            assert_eq!(child.join().unwrap(), names());
+            names()
+        });
+        let (second, worker) = as_test("a::second", || (names(), Names::current().postgres_database("shop")));
+        assert!(first.starts_with("shop_w0_first_") && second.starts_with("shop_w0_second_"), "{first} {second}");
+        assert!(first != second && second != worker);
+    }
+}
