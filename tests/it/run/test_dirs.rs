@@ -5,7 +5,7 @@ use crate::role::{Ended, play, plays, role};
 use cofferdam::worker::{mark_failed, mark_passed};
 use cofferdam::{Worker, WorkerLocal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 crate::locator::alone! {
@@ -96,6 +96,23 @@ fn role_ends() {
     assert_eq!(passes, "yes");
 }
 
+/// Returns the tests that left directories in this one.
+fn left_in(parent: &Path) -> Vec<String> {
+    let folders = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let files = folders.filter_map(|folder| std::fs::read_to_string(folder.path().join("left")).ok());
+    let mut left: Vec<_> = files.collect();
+    left.sort();
+    left
+}
+
+/// Returns the tests that left directories below this one, each in one of its own.
+fn left_below(failed: &Path) -> Vec<String> {
+    let tests = std::fs::read_dir(failed).into_iter().flatten().flatten();
+    let mut left: Vec<_> = tests.flat_map(|test| left_in(&test.path())).collect();
+    left.sort();
+    left
+}
+
 /// Plays the role and returns the directories that are left below `failed` and below the run's directory, by test.
 fn play_in(base: &Path, passes: bool) -> (Ended, Vec<String>, Vec<String>) {
     let mut command = role(ENDS, "ends");
@@ -104,16 +121,8 @@ fn play_in(base: &Path, passes: bool) -> (Ended, Vec<String>, Vec<String>) {
         .env("TMPDIR", base);
     command.env("PASSES", if passes { "yes" } else { "no" });
     let ended = play(&mut command).end();
-    let left = |parent: PathBuf| {
-        let folders = std::fs::read_dir(parent).into_iter().flatten().flatten();
-        let files = folders.filter_map(|folder| std::fs::read_to_string(folder.path().join("left")).ok());
-        files.collect::<Vec<_>>()
-    };
-    let tests = std::fs::read_dir(base.join("base/failed")).unwrap();
-    let mut kept: Vec<_> = tests.flat_map(|test| left(test.unwrap().path())).collect();
-    let mut undecided = left(base.join("base/runs/ends/workers/w0/leased"));
-    kept.sort();
-    undecided.sort();
+    let kept = left_below(&base.join("base/failed"));
+    let undecided = left_in(&base.join("base/runs/ends/workers/w0/leased"));
     (ended, kept, undecided)
 }
 
@@ -194,4 +203,45 @@ crate::locator::alone! {
         assert!(first.starts_with("shop_w0_first_") && second.starts_with("shop_w0_second_"), "{first} {second}");
         assert!(first != second && second != worker);
     }
+}
+
+/// Under nextest the exit code of a process is the outcome of its test, which has no handle here or caught the panic.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn under_nextest_the_exit_code_says_whether_the_directory_is_kept() {
+    use crate::stranger::{Suite, text};
+    let tests = "
+        fn leaves(name: &str) -> cofferdam::lock::LockGuard {
+            let dir = cofferdam::Worker::current().test_dir().unwrap();
+            std::fs::write(dir.join(\"left\"), name).unwrap();
+            cofferdam::lock(name)
+        }
+        #[test] fn passes() { leaves(\"passes\"); }
+        #[test] fn panics_without_a_handle() { drop(leaves(\"panics_without_a_handle\")); panic!() }
+        #[test] fn returns_an_error() -> Result<(), std::fmt::Error> { leaves(\"returns_an_error\"); Err(std::fmt::Error) }
+        #[test] #[should_panic] fn should_panic() { let _lock = leaves(\"should_panic\"); panic!() }
+    ";
+    let suite = Suite::new(
+        "test-dirs",
+        &[],
+        "",
+        &[("src/lib.rs", ""), ("tests/suite.rs", tests)],
+    );
+    if !suite.has_nextest() {
+        return;
+    }
+    let base = tempfile::tempdir().unwrap();
+    let mut run = suite.cargo("nextest run --no-fail-fast --status-level all");
+    let ended = run.env("COFFERDAM_DIR", base.path()).output().unwrap();
+    let kept = left_below(&base.path().join("failed"));
+    assert_eq!(
+        kept,
+        ["panics_without_a_handle", "returns_an_error"],
+        "{}",
+        text(&ended)
+    );
+    let named = text(&ended)
+        .matches("the test failed, and its directory is kept: ")
+        .count();
+    assert_eq!(named, 2, "{}", text(&ended));
 }
