@@ -41,6 +41,7 @@
 //! | a fake for one test | [`override_with`](ServiceLocator::override_with) |
 //! | a test that needs fresh services | [`clear_worker`](ServiceLocator::clear_worker) |
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
+//! | a harness that is not libtest | [`Worker::begin`] |
 //! | a callback, a rayon closure | [`Worker::enter`] in the closure |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
 //! | a temporary directory | [`Worker::test_dir`] for a test, [`lease::dir`] for a part of one, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
@@ -79,7 +80,7 @@
 //! Setup:    spawn  run  wait_for_port  wait_for  on_teardown  dir  log  lease_port  stop_signal  grace
 //!
 //! Context:  get  lazy  worker  dir  claim                                    for factories
-//! Worker:   current  id  index  run  test  dir  test_dir  spawn  wrap  enter  instrument
+//! Worker:   current  begin  id  index  run  test  dir  test_dir  spawn  wrap  enter  instrument
 //! environment::set_current_dir(path) -> EnvGuard     unsafe set_env(name, value) -> EnvGuard     unsafe remove_env(name) -> EnvGuard
 //! claim(Resource::port(8080), Access::Write) -> Claim        lock::guarded_by("report") -> Guarded
 //! lease::port() -> PortLease    listener() -> (TcpListener, PortLease)    dir() -> DirLease    socket_dir() -> DirLease
@@ -263,8 +264,10 @@
 //!
 //! **Threads and workers.**
 //! - A thread without a name belongs to no test. A thread whose name looks like a Rust path (`worker`, `a::b`) counts as a
-//!   test of its own, and a second one of that name as none. Name pool threads with a `-`, as tokio does.
-//! - A custom harness under `cargo test`: tests on `main` are all one test, tests on unnamed threads have no worker.
+//!   test of its own. A second one of that name belongs to the same test if the name has a `::`, otherwise to none. Name pool
+//!   threads with a `-`, as tokio does.
+//! - A custom harness under `cargo test`: without [`Worker::begin`], tests on `main` are all one test, and tests on unnamed
+//!   threads have no worker.
 //! - With `COFFERDAM_WORKER`, a process is one worker and one test: `per_test` services end with it.
 //! - A forked child keeps its parent's worker and cleans nothing up.
 //! - A nested run (a test that starts `cargo test`) is distinguished from its parent by `/proc`, and so is the run that the

@@ -1,7 +1,7 @@
 //! The state of a thread: its worker, and the builds that it is running.
 
 use super::Worker;
-use super::execution::{Execution, begin, end};
+use super::execution::{Execution, Part, begin, begin_named, end};
 use super::test_outcome::Outcome;
 use crate::error::Error;
 use crate::resource::Access;
@@ -31,12 +31,26 @@ struct ThreadState {
 struct WorkerScope {
     worker: Worker,
     builds: Vec<u64>,
+    /// Whether its test is ending on this thread.
+    is_ending: bool,
+}
+
+impl WorkerScope {
+    fn new(worker: Worker, builds: Vec<u64>) -> Self {
+        Self {
+            worker,
+            builds,
+            is_ending: false,
+        }
+    }
 }
 
 struct OwnScope {
     scope: WorkerScope,
     /// Whether the test ends with this thread.
     owns_test: bool,
+    /// Keeps the lane for the test while this thread runs.
+    _member: Option<Member>,
 }
 
 impl Drop for OwnScope {
@@ -60,7 +74,7 @@ impl ThreadState {
     fn update_execution(&mut self) {
         let execution = self
             .top()
-            .filter(|scope| scope.builds.is_empty())
+            .filter(|scope| scope.builds.is_empty() && !scope.is_ending)
             .map_or(0, |scope| scope.worker.0.number);
         EXECUTION.set(execution);
     }
@@ -74,19 +88,27 @@ pub(crate) fn execution() -> u64 {
 
 /// Returns the worker of this thread, which the first call determines.
 pub(crate) fn current() -> Result<Worker, Error> {
-    let known = STATE.try_with(|state| state.borrow_mut().top().map(|scope| scope.worker.clone()));
+    let known = STATE.try_with(|state| {
+        let mut state = state.borrow_mut();
+        state.top().map(|scope| (scope.worker.clone(), scope.is_ending))
+    });
     match known {
-        Err(_) => Err(Error::test_over()),
-        Ok(Some(worker)) => Ok(worker),
+        Err(_) | Ok(Some((_, true))) => Err(Error::test_over()),
+        Ok(Some((worker, false))) => Ok(worker),
         Ok(None) => {
-            let (worker, owns_test) = begin()?;
-            let scope = WorkerScope {
-                worker: worker.clone(),
-                builds: Vec::new(),
+            let (worker, part) = begin()?;
+            let member = match part {
+                Part::Child => Some(Member::new(&worker).ok_or_else(Error::test_over)?),
+                Part::Owner | Part::None => None,
             };
+            let scope = WorkerScope::new(worker.clone(), Vec::new());
             STATE.with(|state| {
                 let mut state = state.borrow_mut();
-                state.own = Some(OwnScope { scope, owns_test });
+                state.own = Some(OwnScope {
+                    scope,
+                    owns_test: part == Part::Owner,
+                    _member: member,
+                });
                 state.update_execution();
             });
             Ok(worker)
@@ -118,6 +140,12 @@ impl Drop for PanicWitness {
             mark(Outcome::Panicked);
         }
     }
+}
+
+/// Notes that the body of this thread's test panicked. Only attributes call it, on the test's thread.
+#[doc(hidden)]
+pub fn mark_panicked() {
+    mark(Outcome::Panicked);
 }
 
 /// Notes that the body of this thread's test returned an error. Only attributes call it, on the test's thread.
@@ -201,8 +229,9 @@ impl Entered {
             let mut state = state.borrow_mut();
             state.entered += 1;
             let number = state.entered;
-            let worker = worker.clone();
-            state.scopes.push((number, WorkerScope { worker, builds }));
+            state
+                .scopes
+                .push((number, WorkerScope::new(worker.clone(), builds)));
             state.update_execution();
             number
         });
@@ -211,6 +240,65 @@ impl Entered {
             _member: member,
             here: PhantomData,
         }
+    }
+}
+
+/// A test that [`Worker::begin`] began, until this guard is dropped.
+///
+/// It is not `Send`, because the test ends on the thread on which it began. Other threads and futures of the test get its
+/// [worker](Self::worker).
+#[must_use = "the test ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct BegunTest {
+    worker: Worker,
+    /// Whether the test ends before the process.
+    ends: bool,
+    entered: Entered,
+}
+
+impl BegunTest {
+    pub(super) fn new(name: &str) -> Result<Self, Error> {
+        let (worker, ends) = begin_named(name)?;
+        let entered = Entered::new(&worker, Vec::new(), None);
+        Ok(Self {
+            worker,
+            ends,
+            entered,
+        })
+    }
+
+    /// Returns the worker of the test.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// Ends the test with its outcome, which decides whether its [directory](Worker::test_dir) is kept.
+    pub fn end(self, has_passed: bool) {
+        let outcome = if has_passed {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        };
+        self.worker.0.outcome.set(outcome);
+    }
+}
+
+impl Drop for BegunTest {
+    fn drop(&mut self) {
+        drop(PanicWitness);
+        if !self.ends {
+            return;
+        }
+        // Services that end must not request others.
+        let _ = STATE.try_with(|state| {
+            let mut state = state.borrow_mut();
+            let mut scopes = state.scopes.iter_mut();
+            if let Some((_, scope)) = scopes.find(|(number, _)| *number == self.entered.number) {
+                scope.is_ending = true;
+            }
+            state.update_execution();
+        });
+        end(&self.worker);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The execution of a test in a lane: how it gets its worker, and what happens at its end.
 
 use super::Worker;
-use super::identity::{LaneSource, ThreadKind, identify};
+use super::identity::{Identity, LaneSource, ThreadKind, identify};
 use super::slots::{Lease, Slots};
 use super::test_folder::TestFolder;
 use super::test_outcome::KnownOutcome;
@@ -13,10 +13,11 @@ use crate::run::{self, Runner};
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, process, stderr};
 use once_cell::sync::{Lazy, OnceCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -68,8 +69,19 @@ pub(crate) fn at_test_end(hook: fn(&Worker)) {
     let _ = AT_END.set(hook);
 }
 
-/// Returns a worker for the calling thread, and whether the test ends with the thread.
-pub(super) fn begin() -> Result<(Worker, bool), Error> {
+/// The part of a thread in the test that it works for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The test ends with the thread.
+    Owner,
+    /// The test waits for the thread for a while.
+    Child,
+    /// The test does not know the thread, and the worker is that of the process.
+    None,
+}
+
+/// Returns a worker for the calling thread, and the thread's part in the test.
+pub(super) fn begin() -> Result<(Worker, Part), Error> {
     let thread = thread::current();
     let kind = match thread.name() {
         Some("main") => ThreadKind::Main,
@@ -77,6 +89,41 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
         None => ThreadKind::Unnamed,
     };
     let identity = identify(run::facts(), run::run(), kind)?;
+    let part = if identity.owns_test {
+        Part::Owner
+    } else {
+        Part::None
+    };
+    let thread = match (&identity.lane, kind) {
+        (LaneSource::Leased { .. }, ThreadKind::Named(name)) => Some(name),
+        _ => None,
+    };
+    let Some(name) = thread else {
+        return Ok((worker_of(identity, None), part));
+    };
+    if let Some(first) = first_named(name)? {
+        return Ok((first, Part::Child));
+    }
+    let worker = worker_of(identity, Some(name.to_owned()));
+    if let Some(threads) = &mut *lock(&THREADS) {
+        threads.insert(name.to_owned(), Arc::downgrade(&worker.0));
+    }
+    Ok((worker, part))
+}
+
+/// Returns a worker for the test of that name, and whether the test ends before the process. A worker that is fixed for the
+/// process executes one test, that of the process.
+pub(super) fn begin_named(test: &str) -> Result<(Worker, bool), Error> {
+    let mut identity = identify(run::facts(), run::run(), ThreadKind::Main)?;
+    let is_leased = matches!(identity.lane, LaneSource::Leased { .. });
+    if is_leased {
+        identity.test = Some(test.to_owned());
+    }
+    let ends = is_leased || run::nextest(run::facts()).is_some_and(|nextest| nextest.is_the_test);
+    Ok((worker_of(identity, None), ends))
+}
+
+fn worker_of(identity: Identity, thread: Option<String>) -> Worker {
     let new = |id, index, lease, thread| {
         start(Execution {
             number: clock::unique(),
@@ -93,7 +140,7 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
             locks: Mutex::new(Vec::new()),
         })
     };
-    let worker = match identity.lane {
+    match identity.lane {
         // One execution for the whole process.
         LaneSource::Fixed { id, index } => {
             static PROCESS: OnceCell<Worker> = OnceCell::new();
@@ -102,18 +149,13 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
                 .clone()
         }
         LaneSource::Leased { prefix, numbered } => {
-            let named = match kind {
-                ThreadKind::Named(name) => Some(only_one_named(name)?),
-                _ => None,
-            };
             static SLOTS: Lazy<Arc<Slots>> = Lazy::new(|| Arc::new(Slots::new()));
             let lease = SLOTS.lease(|slot| is_free_in_run(&format!("{prefix}{slot}"), slot));
             let slot = lease.slot().unwrap_or_default();
             let index = u32::try_from(slot).ok().filter(|_| numbered);
-            new(format!("{prefix}{slot}"), index, lease, named)
+            new(format!("{prefix}{slot}"), index, lease, thread)
         }
-    };
-    Ok((worker, identity.owns_test))
+    }
 }
 
 fn start(execution: Execution) -> Worker {
@@ -126,14 +168,23 @@ fn start(execution: Execution) -> Worker {
     worker
 }
 
-/// The names of the threads whose tests have a lane.
-static THREADS: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+/// The tests that have a lane, by the names of their threads.
+static THREADS: Mutex<Option<HashMap<String, Weak<Execution>>>> = Mutex::new(None);
 
-/// Checks that no other running thread has this name. A runner starts no second thread with the name of a running test; a
-/// pool does, and so does a test that runs its body on a thread with its own name.
-fn only_one_named(name: &str) -> Result<String, Error> {
-    if !lock(&THREADS).get_or_insert_default().insert(name.to_owned()) {
-        return Err(Error::no_worker(format!("a second thread {name:?}")));
+/// Takes the name for this thread, or returns the worker of the test that a running thread of this name executes.
+///
+/// A runner starts no second thread with the name of a running test. rstest does for `#[timeout]`, and the body on it belongs
+/// to the test; a pool may too, but no pool's name is a path of modules. Without such a path the difference is not known.
+fn first_named(name: &str) -> Result<Option<Worker>, Error> {
+    match lock(&THREADS).get_or_insert_default().entry(name.to_owned()) {
+        Entry::Vacant(free) => {
+            free.insert(Weak::new());
+        }
+        Entry::Occupied(first) => {
+            let first = first.get().upgrade().filter(|_| name.contains("::"));
+            let second = || Error::no_worker(format!("a second thread {name:?}"));
+            return first.map(|first| Some(Worker(first))).ok_or_else(second);
+        }
     }
     if run::run().runner == Runner::Alone {
         static WARNED: AtomicBool = AtomicBool::new(false);
@@ -143,7 +194,7 @@ fn only_one_named(name: &str) -> Result<String, Error> {
              one value in all processes of a run to join them",
         );
     }
-    Ok(name.to_owned())
+    Ok(None)
 }
 
 /// The lanes of the run that this process may use. A lane stays granted until the process ends.

@@ -11,9 +11,9 @@ pub(crate) mod test_folder;
 mod test_outcome;
 
 pub use claim::{Claim, claim};
-pub use current::Entered;
+pub use current::{BegunTest, Entered};
 #[doc(hidden)]
-pub use current::{mark_failed, mark_passed};
+pub use current::{mark_failed, mark_panicked, mark_passed};
 pub(crate) use execution::at_test_end;
 #[cfg(feature = "tokio")]
 pub use instrumented::Instrumented;
@@ -73,6 +73,31 @@ impl Worker {
     /// value that cannot be part of a name.
     pub fn try_current() -> Result<Self, Error> {
         current::current()
+    }
+
+    /// Begins a test on this thread, for harnesses that do not start a thread named after each test: libtest-mimic, cucumber,
+    /// a `main` of your own. The test ends when the guard is dropped.
+    ///
+    /// The test gets a worker as libtest's tests do, whatever the name of the thread. Under nextest, and with
+    /// `COFFERDAM_WORKER`, that is the worker of the process. Tests that run interleaved on one thread cannot use the guard's
+    /// thread: pass the [worker](BegunTest::worker) to their futures.
+    ///
+    /// ```
+    /// use cofferdam::Worker;
+    /// let pool_thread = std::thread::spawn(|| {
+    ///     let test = Worker::begin("orders::stores_one");
+    ///     assert_eq!(Worker::current().id(), test.worker().id());
+    ///     let result: Result<(), String> = Ok(());
+    ///     test.end(result.is_ok());
+    /// });
+    /// pool_thread.join().unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// When `COFFERDAM_WORKER` or `COFFERDAM_JOB` has a value that cannot be part of a name.
+    #[track_caller]
+    pub fn begin(test: &str) -> BegunTest {
+        error::or_panic(BegunTest::new(test))
     }
 
     /// Returns the worker's name: `w0`, `w1`, …; `j2.w0` in job 2 of a session; `w0.w1` in a process that a nextest test
