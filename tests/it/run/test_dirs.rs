@@ -2,7 +2,7 @@
 
 use crate::locator::as_test;
 use crate::role::{Ended, play, plays, role};
-use cofferdam::worker::{mark_failed, mark_passed};
+use cofferdam::worker::{mark_failed, mark_panicked, mark_passed};
 use cofferdam::{Worker, WorkerLocal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -75,6 +75,7 @@ fn ends() -> Vec<(&'static str, fn())> {
             assert!(caught.is_err());
             mark_passed();
         }),
+        ("a::panics_in_an_attribute", mark_panicked),
         ("a::returns_an_error", mark_failed),
     ]
 }
@@ -126,12 +127,13 @@ fn play_in(base: &Path, passes: bool) -> (Ended, Vec<String>, Vec<String>) {
     (ended, kept, undecided)
 }
 
-const KEPT: [&str; 6] = [
+const KEPT: [&str; 7] = [
     "a::has_a_thread_that_panics",
     "a::holds_a_lock",
     "a::holds_a_port",
     "a::holds_a_service",
     "a::overrides",
+    "a::panics_in_an_attribute",
     "a::returns_an_error",
 ];
 
