@@ -34,16 +34,19 @@
 //! | code that gets its dependencies from a locator, by type or trait | [`ServiceLocator`] |
 //! | two services of one type | [`named`](locator::LocatorBuilder::named) and [`get_named`](ServiceLocator::get_named) |
 //! | a service that may not be needed; factories that need each other | [`lazy`](Context::lazy), a [`LazyProxy`](locator::LazyProxy) |
-//! | a service that must be new in every test | [`per_test`](locator::LocatorBuilder::per_test) |
-//! | a service that is slow to build and quick to clean | [`reset`](locator::LocatorBuilder::reset) |
+//! | a static in production code | [`WorkerLocal`] in tests, the plain static in releases: the guide's page on statics |
+//! | a service or static that must be new in every test | [`per_test`](locator::LocatorBuilder::per_test), [`WorkerLocal::per_test`] |
+//! | one that is slow to build and quick to clean | [`reset`](locator::LocatorBuilder::reset), [`WorkerLocal::reset`] |
 //! | read-only data, or a type made for many threads | [`register_shared`](locator::LocatorBuilder::register_shared) |
 //! | a fake for one test | [`override_with`](ServiceLocator::override_with) |
 //! | a test that needs fresh services | [`clear_worker`](ServiceLocator::clear_worker) |
 //! | threads that a test starts | [`Worker::spawn`], or [`Worker::wrap`] for pools and scopes |
+//! | a harness that is not libtest | [`Worker::begin`] |
 //! | a callback, a rayon closure | [`Worker::enter`] in the closure |
 //! | futures on a multi-threaded runtime | `Worker::instrument`, with the feature `tokio` |
-//! | a temporary directory | [`lease::dir`] for a test, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
+//! | a temporary directory | [`Worker::test_dir`] for a test, [`lease::dir`] for a part of one, [`Worker::dir`] for a worker, [`Context::dir`] for a service |
 //! | a directory for Unix sockets, whose paths must be short | [`lease::socket_dir`] |
+//! | an environment variable, the working directory | [`environment::set_env`], [`environment::set_current_dir`] |
 //! | a free port | [`lease::port`], [`lease::listener`]; [`lease::ports`] for consecutive ones |
 //! | a database, a bucket, a queue with a unique name | [`Names`] |
 //! | output that two runs must not mix | [`namespace::output_dir`], a [`Namespace`](namespace::Namespace) |
@@ -58,7 +61,7 @@
 //! In short:
 //!
 //! ```text
-//! static S: WorkerLocal<T> = WorkerLocal::new(fn(&Context) -> Result<T, BoxError>)
+//! static S: WorkerLocal<T> = WorkerLocal::new(fn(&Context) -> Result<T, BoxError>)   .per_test()  .reset(fn(&T) -> Result<(), BoxError>)
 //! S.get() -> ServiceHandle<T>                        S.override_with(Arc<T>) -> OverrideGuard
 //!
 //! ServiceLocator::builder()
@@ -78,10 +81,11 @@
 //!           lease_port  lease_ports  claim  stop_signal  grace
 //!
 //! Context:  get  lazy  worker  dir  claim                                    for factories
-//! Worker:   current  id  index  run  test  dir  spawn  wrap  enter  instrument
+//! Worker:   current  begin  id  index  run  test  dir  test_dir  spawn  wrap  enter  instrument
+//! environment::set_current_dir(path) -> EnvGuard     unsafe set_env(name, value) -> EnvGuard     unsafe remove_env(name) -> EnvGuard
 //! claim(Resource::port(8080), Access::Write) -> Claim        lock::guarded_by("report") -> Guarded
 //! lease::port() -> PortLease    listener() -> (TcpListener, PortLease)    dir() -> DirLease    socket_dir() -> DirLease
-//! Names:    current  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
+//! Names:    current  of_test  of_run  postgres_database  mysql_database  s3_bucket  redis_prefix  queue  …
 //! file::write_atomic(path, bytes)    Appender::new(path).line("…")    namespace::output_dir(base) -> base/run_<namespace>/
 //! lock("report") -> LockGuard                        lock::try_lock("report") -> Result<Option<LockGuard>, Error>
 //! ```
@@ -236,7 +240,8 @@
 //! `clear_worker` it exists beside its successor, and the report says so.
 //!
 //! **May production code use it?** It is made for tests: outside them, only `main` and threads that a worker was passed to
-//! have services. Let production code take its dependencies as arguments, and let the tests get them from a locator.
+//! have services. Let production code take its dependencies as arguments, and let the tests get them from a locator. A static
+//! can be a `WorkerLocal` in tests only, by a feature; releases then do not depend on cofferdam.
 //!
 //! **Does it work with `#[tokio::test]`, rstest, proptest, criterion?** Yes: they run a test's body on the test's own
 //! thread, or a benchmark on `main`. Tasks on a multi-threaded runtime need `instrument`.
@@ -245,9 +250,9 @@
 //! journals if `COFFERDAM_RECORD` is set. Each later run removes a few directories of unrecorded runs that have ended;
 //! `cargo cofferdam clean` removes all of them. A small file for each lock's name stays, and the directory of a failed test
 //! until the test runs again. The locks of leased ports and of the whole machine are in the user's temporary directory. On
-//! standard error: warnings. On standard output: nothing. It does not change the environment or the working directory,
-//! installs no signal handler and no panic hook, and never exits the process. A run with fixtures has an extra process for
-//! them, which ends with the run.
+//! standard error: warnings. On standard output: nothing. It installs no signal handler and no panic hook, never exits the
+//! process, and changes the environment and the working directory only by [`environment`]. A run with fixtures has an extra
+//! process for them, which ends with the run.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is checked. Recording never fails a
 //! test.
@@ -260,8 +265,10 @@
 //!
 //! **Threads and workers.**
 //! - A thread without a name belongs to no test. A thread whose name looks like a Rust path (`worker`, `a::b`) counts as a
-//!   test of its own, and a second one of that name as none. Name pool threads with a `-`, as tokio does.
-//! - A custom harness under `cargo test`: tests on `main` are all one test, tests on unnamed threads have no worker.
+//!   test of its own. A second one of that name belongs to the same test if the name has a `::`, otherwise to none. Name pool
+//!   threads with a `-`, as tokio does.
+//! - A custom harness under `cargo test`: without [`Worker::begin`], tests on `main` are all one test, and tests on unnamed
+//!   threads have no worker.
 //! - With `COFFERDAM_WORKER`, a process is one worker and one test: `per_test` services end with it.
 //! - A forked child keeps its parent's worker and cleans nothing up.
 //! - A nested run (a test that starts `cargo test`) is distinguished from its parent by `/proc`, and so is the run that the
@@ -292,10 +299,11 @@
 //!
 //! # Features
 //!
-//! - `serial`: the attributes `#[serial]` and `#[parallel]`. It adds `cofferdam-macros`, which has no dependencies.
+//! - `macros`: the attributes `#[serial]` and `#[parallel]`. It adds `cofferdam-macros`, which has no dependencies.
 //! - `tokio`: `Worker::instrument` and `lock_async`. It adds no dependency: futures of any runtime work.
 
 pub mod diagnostics;
+pub mod environment;
 mod error;
 mod event;
 mod exit;
@@ -359,6 +367,7 @@ pub use worker::{Worker, claim};
 #[doc = include_str!("../docs/guide/best-practices.md")]
 #[doc = include_str!("../docs/guide/claims.md")]
 #[doc = include_str!("../docs/guide/databases.md")]
+#[doc = include_str!("../docs/guide/environment.md")]
 #[doc = include_str!("../docs/guide/fakes.md")]
 #[doc = include_str!("../docs/guide/fixtures.md")]
 #[doc = include_str!("../docs/guide/directories-and-names.md")]

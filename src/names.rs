@@ -3,8 +3,9 @@
 use crate::error::{self, Error};
 use crate::run;
 use crate::worker::Worker;
+use std::path::Path;
 
-/// Unique names for external resources: each differs by run, worker and base, and conforms to its system's limits of length
+/// Unique names for external resources: each differs by run, worker and base, if required by test, and conforms to its system's limits of length
 /// and characters.
 ///
 /// A name consists of a readable part (the base, the worker) and a hash of run, worker and base that makes it unique:
@@ -26,6 +27,17 @@ pub struct Names {
     run: String,
     /// `None` for resources that the run's workers share.
     worker: Option<String>,
+    /// `None` for resources that the worker's tests share.
+    test: Option<TestName>,
+}
+
+/// The test that names are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TestName {
+    /// Its function, for the readable part.
+    function: String,
+    /// Unique among the tests of the worker.
+    key: String,
 }
 
 impl Names {
@@ -51,6 +63,37 @@ impl Names {
         Self::new(worker.run(), Some(worker.id()))
     }
 
+    /// Returns names for the test that this worker executes: new for each test and each attempt, also where a worker's tests
+    /// leave their resources behind.
+    ///
+    /// ```
+    /// use cofferdam::{Names, Worker};
+    /// let names = Names::of_test(&Worker::current());
+    /// let queue = names.queue("orders");
+    /// assert_eq!(queue, Names::of_test(&Worker::current()).queue("orders"));
+    /// assert_ne!(queue, Names::current().queue("orders"));
+    /// ```
+    pub fn of_test(worker: &Worker) -> Self {
+        let facts = run::facts();
+        // Two binaries of a run may have tests with one path.
+        let binary = facts.exe.as_deref().unwrap_or(Path::new("")).display();
+        let test = match worker.test() {
+            Some(path) => TestName {
+                function: path.rsplit("::").next().unwrap_or(path).to_owned(),
+                key: format!("{binary} {path} {}", worker.attempt()),
+            },
+            // Its path is unknown, so it is identified by its execution.
+            None => TestName {
+                function: String::new(),
+                key: format!("{binary} {} {}", facts.pid, worker.execution()),
+            },
+        };
+        Self {
+            test: Some(test),
+            ..Self::of(worker)
+        }
+    }
+
     /// Returns names that all workers of the run share and no other run has.
     pub fn of_run() -> Self {
         Self::new(&run::run().id, None)
@@ -60,6 +103,7 @@ impl Names {
         Self {
             run: run.to_owned(),
             worker: worker.map(str::to_owned),
+            test: None,
         }
     }
 
@@ -143,21 +187,26 @@ impl Names {
         }
     }
 
-    /// Joins base, worker and hash, in lower-case letters, digits and single separators.
+    /// Joins base, worker, test and hash, in lower-case letters, digits and single separators.
     fn name(&self, base: &str, separator: char, longest: usize) -> String {
         self.with_readable(base, &self.hash(base), separator, longest)
     }
 
     fn with_readable(&self, base: &str, hash: &str, separator: char, longest: usize) -> String {
         let room = longest - hash.len() - 1;
-        let worker = self
-            .worker
-            .as_deref()
-            .map(|worker| plain(worker, separator, room / 3))
-            .unwrap_or_default();
-        let base = plain(base, separator, room - worker.len() - 1);
+        let part = |text: Option<&str>, share| {
+            text.map(|text| plain(text, separator, room / share))
+                .unwrap_or_default()
+        };
+        let worker = part(self.worker.as_deref(), 3);
+        let test = part(self.test.as_ref().map(|test| &*test.function), 3);
+        let base = plain(
+            base,
+            separator,
+            room - worker.len() - 1 - test.len() - usize::from(!test.is_empty()),
+        );
         let mut name = String::with_capacity(longest);
-        for part in [base.as_str(), &worker, hash] {
+        for part in [base.as_str(), &worker, &test, hash] {
             if !name.is_empty() && !part.is_empty() {
                 name.push(separator);
             }
@@ -166,10 +215,12 @@ impl Names {
         name
     }
 
-    /// Returns the unique part of a name: 64 bits of run, worker and base, in an alphabet without vowels.
+    /// Returns the unique part of a name: 64 bits of run, worker, base and test, in an alphabet without vowels.
     fn hash(&self, base: &str) -> String {
         let mut hash = FNV_START;
-        for part in [Some(self.run.as_str()), self.worker.as_deref(), Some(base)] {
+        let owner = [Some(self.run.as_str()), self.worker.as_deref(), Some(base)];
+        let test = self.test.as_ref().map(|test| Some(&*test.key));
+        for part in owner.into_iter().chain(test) {
             // Lengths separate the parts; a missing worker differs from one with an empty name.
             hash = fnv(
                 hash,
@@ -259,6 +310,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_a_test_has_its_function() {
+        let names = Names {
+            test: Some(test_name("stores_one", "shop orders::stores_one 1")),
+            ..Names::new("b0b0-1", Some("w0"))
+        };
+        for (name, start) in [
+            (names.postgres_database("shop"), "shop_w0_stores_one_"),
+            (names.table_prefix("orders"), "orde_w0_stor_"),
+        ] {
+            assert!(name.starts_with(start), "{name}");
+        }
+    }
+
+    #[test]
     fn reserved_prefixes_are_avoided() {
         let names = Names::new("r", None);
         for (name, start) in [
@@ -320,12 +385,23 @@ mod tests {
         ]
     }
 
+    fn test_name(function: &str, key: &str) -> TestName {
+        TestName {
+            function: function.to_owned(),
+            key: key.to_owned(),
+        }
+    }
+
     fn names() -> impl Strategy<Value = Names> {
         let worker = prop_oneof![
             Just(None),
             "(j[0-9]{1,3}\\.)?w[0-9]{1,3}|[A-Za-z0-9._-]{1,64}".prop_map(Some)
         ];
-        ("[a-z0-9%.-]{1,64}", worker).prop_map(|(run, worker)| Names { run, worker })
+        let test = prop_oneof![
+            Just(None),
+            ("[a-zA-Z0-9_é]{0,80}", "[ab]{0,2}").prop_map(|(function, key)| Some(test_name(&function, &key)))
+        ];
+        ("[a-z0-9%.-]{1,64}", worker, test).prop_map(|(run, worker, test)| Names { run, worker, test })
     }
 
     proptest! {
@@ -362,12 +438,19 @@ mod tests {
         }
 
         #[test]
-        fn names_differ_as_their_run_worker_or_base_do(
+        fn names_differ_as_their_run_worker_test_or_base_do(
             one in names(), other in names(), base in base(), another in base()
         ) {
-            let same_owner = Names { run: one.run.clone(), worker: other.worker.clone() };
-            for (names, wanted) in [(&one, base.as_str()), (&one, &another), (&other, &base), (&same_owner, &base)] {
-                let same = *names == one && wanted == base;
+            let same_run = Names { run: one.run.clone(), ..other.clone() };
+            let same_worker = Names { test: other.test.clone(), ..one.clone() };
+            for (names, wanted) in [
+                (&one, base.as_str()), (&one, &another), (&other, &base), (&same_run, &base), (&same_worker, &base),
+            ] {
+                let key = |names: &Names| names.test.as_ref().map(|test| test.key.clone());
+                let is_owner = (&names.run, &names.worker, key(names)) == (&one.run, &one.worker, key(&one));
+                // The function is part of the key.
+                prop_assume!(!is_owner || names.test == one.test);
+                let same = is_owner && wanted == base;
                 for (first, second) in all(&one, &base).iter().zip(all(names, wanted)) {
                     prop_assert_eq!(*first == second, same, "{} {}", first, second);
                 }

@@ -78,6 +78,14 @@ pub(super) enum Kind {
         lock: String,
         holder: String,
     },
+    EnvBusy {
+        waited: Duration,
+        owner: String,
+    },
+    BadEnv {
+        name: String,
+        reason: &'static str,
+    },
     Unsafe {
         folder: PathBuf,
         reason: &'static str,
@@ -174,6 +182,15 @@ impl fmt::Display for Kind {
                 "lock `{lock}` would wait for its own test: {holder}. Locks exclude tests from each other, not the \
                  threads and tasks of one test: take it once, before they start, or use a `Mutex` between them"
             ),
+            Kind::EnvBusy { waited, owner } => write!(
+                f,
+                "the environment was not free within {} s: {owner}. Drop that guard earlier; two tests that wait for \
+                 each other have to take their guards and locks in the same order",
+                waited.as_secs_f64()
+            ),
+            Kind::BadEnv { name, reason } => {
+                write!(f, "variable {name:?} cannot be changed: {reason}. Choose another name or value")
+            }
             Kind::Unsafe { folder, reason } => write!(
                 f,
                 "{} cannot hold locks for the whole machine: {reason}. Remove it, or set TMPDIR to a directory of \

@@ -5,6 +5,7 @@ mod kind;
 pub(crate) mod page;
 
 use kind::Kind;
+use std::ffi::OsStr;
 use std::fmt;
 use std::panic::Location;
 use std::path::Path;
@@ -204,6 +205,18 @@ impl Error {
         Kind::OwnLock { lock, holder }.into()
     }
 
+    pub(crate) fn env_busy(waited: Duration, owner: String) -> Self {
+        Kind::EnvBusy { waited, owner }.into()
+    }
+
+    pub(crate) fn bad_env(name: &OsStr, reason: &'static str) -> Self {
+        Kind::BadEnv {
+            name: name.to_string_lossy().into_owned(),
+            reason,
+        }
+        .into()
+    }
+
     pub(crate) fn not_safe(folder: &Path, reason: &'static str) -> Self {
         Kind::Unsafe {
             folder: folder.to_owned(),
@@ -329,6 +342,11 @@ mod tests {
                 "schema".to_owned(),
                 "another thread or task of test orders::migrates (worker w1, pid 4711) holds it".to_owned(),
             ),
+            Error::env_busy(
+                Duration::from_secs(300),
+                "test orders::migrates changed it at tests/shop.rs:7:5".to_owned(),
+            ),
+            Error::bad_env(OsStr::new("A=B"), "its name contains `=`"),
             Error::not_safe(Path::new("cofferdam-1000"), "it belongs to another user"),
         ]
     }

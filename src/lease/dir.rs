@@ -1,15 +1,20 @@
 //! Leased directories.
 
 use crate::error::Error;
+#[cfg(unix)]
 use crate::lock::machine;
 use crate::resource::{Access, Resource};
-use crate::sys::{clock, folder, process, stderr};
+#[cfg(unix)]
+use crate::sys::clock;
+use crate::sys::process;
 use crate::worker::claim::guarded_by;
+use crate::worker::test_folder::TestFolder;
 use crate::worker::{Claim, Worker, claim};
-use crate::{journal, run};
+use std::fs;
+#[cfg(unix)]
+use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 /// Leases a new, empty directory in the run's directory. It is used by this lease only, and removed with its contents when the
 /// lease is dropped.
@@ -31,12 +36,8 @@ use std::{fs, io};
 /// On a thread without a worker, and when the directory cannot be created.
 #[track_caller]
 pub fn dir() -> Result<DirLease, Error> {
-    let worker = Worker::try_current()?;
-    let failed = failed(&worker)?;
-    // The folder of an earlier failure of this test is no longer needed.
-    let _ = fs::remove_dir_all(&failed);
-    let path = new_folder(&worker)?;
-    Ok(DirLease::new(path.clone(), path, Some(failed)))
+    let folder = TestFolder::new(&Worker::try_current()?)?;
+    Ok(DirLease::new(folder.path().to_owned(), folder, true))
 }
 
 /// Leases a new, empty directory whose path has at most 60 bytes, for Unix sockets: the address of a socket is limited to 107
@@ -59,35 +60,12 @@ pub fn dir() -> Result<DirLease, Error> {
 /// Like [`dir`](dir()), and when no temporary directory has a path that is short enough.
 #[track_caller]
 pub fn socket_dir() -> Result<DirLease, Error> {
-    let worker = Worker::try_current()?;
-    let path = new_folder(&worker)?;
+    let folder = TestFolder::beside_others(&Worker::try_current()?)?;
     #[cfg(unix)]
-    let short = link_to(&path)?;
+    let short = link_to(folder.path())?;
     #[cfg(not(unix))]
-    let short = path.clone();
-    Ok(DirLease::new(short, path, None))
-}
-
-fn new_folder(worker: &Worker) -> Result<PathBuf, Error> {
-    let parent = run::private_dir(&run::worker_dir(worker.id())?, "leased")?;
-    loop {
-        let path = parent.join(format!("{}-{}", process::id(), clock::unique()));
-        match folder::make_new(&path) {
-            Ok(()) => return Ok(path),
-            // An earlier process of the run had this process number and left its folder.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("create a directory in", &parent, error)),
-        }
-    }
-}
-
-/// Returns the place for the directory of the worker's test if it fails.
-fn failed(worker: &Worker) -> Result<PathBuf, Error> {
-    let test = format!("{}::{}", journal::binary(), worker.test().unwrap_or("main"));
-    let run = run::run_dir()?;
-    // The run's folder is `runs/RUN` in the base folder.
-    let base = run.ancestors().nth(2).unwrap_or(run);
-    Ok(base.join("failed").join(run::file_name(&test)))
+    let short = folder.path().to_owned();
+    Ok(DirLease::new(short, folder, false))
 }
 
 /// The maximum length of a path for sockets, which leaves 47 bytes for a socket's name.
@@ -137,22 +115,22 @@ pub struct DirLease {
     _claim: Claim,
     path: PathBuf,
     /// The directory itself, to which the path may be a link.
-    folder: PathBuf,
-    /// The place that the directory is moved to if the test fails.
-    failed: Option<PathBuf>,
+    folder: TestFolder,
+    /// Whether the directory is kept if the test fails.
+    is_evidence: bool,
     /// The process that removes the directory, as opposed to its forked children; `None` to keep it.
     owner: Option<u32>,
 }
 
 impl DirLease {
     #[track_caller]
-    fn new(path: PathBuf, folder: PathBuf, failed: Option<PathBuf>) -> Self {
+    fn new(path: PathBuf, folder: TestFolder, is_evidence: bool) -> Self {
         let _guarded = guarded_by(&format!("lease of {}", path.display()));
         Self {
             _claim: claim(Resource::file(&path), Access::Write),
             path,
             folder,
-            failed,
+            is_evidence,
             owner: Some(process::id()),
         }
     }
@@ -166,16 +144,6 @@ impl DirLease {
     pub fn keep(mut self) -> PathBuf {
         self.owner = None;
         self.path.clone()
-    }
-
-    /// Moves the directory to a place where it outlives the run.
-    fn move_to(&self, failed: &Path) -> io::Result<PathBuf> {
-        // Below the base folder, as `failed/TEST`.
-        let base = failed.ancestors().nth(2).unwrap_or(failed);
-        let below = failed.strip_prefix(base).unwrap_or(failed);
-        let kept = folder::make(base, below)?.join(self.folder.file_name().unwrap_or_default());
-        fs::rename(&self.folder, &kept)?;
-        Ok(kept)
     }
 }
 
@@ -198,19 +166,12 @@ impl Drop for DirLease {
         if self.owner != Some(process::id()) {
             return;
         }
-        if let Some(failed) = self.failed.as_ref().filter(|_| std::thread::panicking()) {
-            // If it cannot be moved, it stays as long as the run's folder.
-            let kept = self.move_to(failed).unwrap_or_else(|_| self.folder.clone());
-            stderr::line(&format!(
-                "the test failed, and its directory is kept: {}",
-                kept.display()
-            ));
-            return;
+        if self.is_evidence && std::thread::panicking() {
+            return self.folder.keep();
         }
-        if self.path != self.folder {
+        if self.path != self.folder.path() {
             let _ = fs::remove_file(&self.path);
         }
-        // Leftovers are removed with the run's folder.
-        let _ = fs::remove_dir_all(&self.folder);
+        self.folder.remove();
     }
 }

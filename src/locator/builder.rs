@@ -3,7 +3,7 @@
 use super::context::{Context, Factory};
 use super::instance::Instance;
 use super::registry::{Registered, Registry};
-use super::service::{Key, Lifetime, Reset, Service};
+use super::service::{Key, Lifetime, Service, reset_of};
 use super::{Locator, ServiceLocator};
 use crate::error::{self, BoxError, Error};
 use crate::sys::clock;
@@ -226,11 +226,7 @@ impl<T: ?Sized + Send + Sync + 'static> LocatorBuilder<T> {
     ///
     /// Under nextest it never runs: the next test is another process and builds its own service.
     pub fn reset(mut self, reset: impl Fn(&T) -> Result<(), BoxError> + Send + Sync + 'static) -> Self {
-        let reset: Box<Reset> = Box::new(move |instance| match instance.downcast::<T>() {
-            Some(service) => reset(service),
-            None => Ok(()),
-        });
-        self.last().reset = Some(reset);
+        self.last().reset = Some(reset_of(reset));
         self
     }
 

@@ -6,6 +6,7 @@ use super::lane::{Lane, all};
 use super::resolve::record_built;
 use super::service::{Lifetime, Service};
 use crate::worker::Worker;
+use crate::worker::current::PanicWitness;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub struct OverrideGuard {
     lane: Arc<Lane>,
     id: u64,
     service: Arc<Service>,
+    _witness: PanicWitness,
 }
 
 impl OverrideGuard {
@@ -38,6 +40,7 @@ impl OverrideGuard {
             lane,
             id,
             service: Arc::clone(service),
+            _witness: PanicWitness,
         }
     }
 }

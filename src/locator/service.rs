@@ -37,6 +37,13 @@ impl Lifetime {
 
 pub(crate) type Reset = dyn Fn(&Instance) -> Result<(), BoxError> + Send + Sync;
 
+/// Returns the function without the type of its service.
+pub(crate) fn reset_of<T: ?Sized + Send + Sync + 'static>(
+    reset: impl Fn(&T) -> Result<(), BoxError> + Send + Sync + 'static,
+) -> Box<Reset> {
+    Box::new(move |instance| instance.downcast::<T>().map_or(Ok(()), |service| reset(service)))
+}
+
 /// A claim that a service makes on behalf of every test that uses it.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceClaim {

@@ -20,8 +20,8 @@ use std::time::Duration;
 /// A static like [`LazyLock`](std::sync::LazyLock), but with one value per worker, dropped at exit.
 ///
 /// The smallest step from a suite that shares a static: change the static's type and add `.get()` where it is used. A
-/// value is never evicted. Under `cargo test` a worker's tests use it one after the other; under nextest every test is a
-/// process and builds its own.
+/// value is never evicted. Under `cargo test` a worker's tests use it one after the other, unless it is
+/// [`per_test`](Self::per_test); under nextest every test is a process and builds its own.
 ///
 /// ```
 /// use cofferdam::WorkerLocal;
@@ -34,9 +34,14 @@ use std::time::Duration;
 /// ```
 pub struct WorkerLocal<T> {
     factory: fn(&Context<'_>) -> Result<T, BoxError>,
+    lifetime: Lifetime,
+    reset: Option<ResetFn<T>>,
     place: &'static Location<'static>,
     service: OnceCell<Arc<Service>>,
 }
+
+/// A function that restores a value to its initial state.
+type ResetFn<T> = fn(&T) -> Result<(), BoxError>;
 
 impl<T: Send + Sync + 'static> WorkerLocal<T> {
     /// Creates the static. `factory` builds each worker's value at the worker's first use.
@@ -44,9 +49,57 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
     pub const fn new(factory: fn(&Context<'_>) -> Result<T, BoxError>) -> Self {
         Self {
             factory,
+            lifetime: Lifetime::Worker,
+            reset: None,
             place: Location::caller(),
             service: OnceCell::new(),
         }
+    }
+
+    /// Limits each value to one test, under every runner: it is dropped when the test ends.
+    ///
+    /// ```
+    /// use cofferdam::WorkerLocal;
+    /// use std::sync::Mutex;
+    /// static BASKET: WorkerLocal<Mutex<Vec<u32>>> = WorkerLocal::new(|_| Ok(Mutex::default())).per_test();
+    /// BASKET.get().lock().unwrap().push(7);
+    /// ```
+    ///
+    /// # Panics
+    /// After [`reset`](Self::reset), which would have no effect. In a static that is an error of the compiler.
+    #[track_caller]
+    pub const fn per_test(mut self) -> Self {
+        assert!(
+            self.reset.is_none(),
+            "a value that lives for one test is never reset: remove `reset` or `per_test`"
+        );
+        self.lifetime = Lifetime::Test;
+        self
+    }
+
+    /// Sets a function that restores a value to its initial state. It runs before the worker's next test gets its first
+    /// service. If it fails, the value is dropped and built anew, as after a test that failed while it held the value.
+    ///
+    /// Under nextest it never runs: the next test is another process and builds its own value.
+    ///
+    /// ```
+    /// use cofferdam::WorkerLocal;
+    /// use std::sync::Mutex;
+    /// static STOCK: WorkerLocal<Mutex<Vec<u32>>> = WorkerLocal::new(|_| Ok(Mutex::default()))
+    ///     .reset(|stock| Ok(stock.lock().map_err(|error| error.to_string())?.clear()));
+    /// assert!(STOCK.get().lock().unwrap().is_empty());
+    /// ```
+    ///
+    /// # Panics
+    /// After [`per_test`](Self::per_test). In a static that is an error of the compiler.
+    #[track_caller]
+    pub const fn reset(mut self, reset: fn(&T) -> Result<(), BoxError>) -> Self {
+        assert!(
+            matches!(self.lifetime, Lifetime::Worker),
+            "a value that lives for one test is never reset: remove `reset` or `per_test`"
+        );
+        self.reset = Some(reset);
+        self
     }
 
     /// Returns this worker's value.
@@ -106,8 +159,8 @@ impl<T: Send + Sync + 'static> WorkerLocal<T> {
                 },
                 type_name: type_name::<T>(),
                 locator: format!("static at {}", self.place).into(),
-                lifetime: Lifetime::Worker,
-                reset: None,
+                lifetime: self.lifetime,
+                reset: self.reset.map(super::service::reset_of),
                 place: self.place,
             })
         })

@@ -22,6 +22,7 @@ use crate::resource::Access;
 use crate::sys::file_lock::{Locked, Mode};
 use crate::sys::{clock, process};
 use crate::worker::Worker;
+use crate::worker::current::PanicWitness;
 use crate::{journal, run};
 use std::fmt;
 use std::panic::Location;
@@ -233,10 +234,14 @@ impl LockOptions {
                     number,
                     execution,
                     file,
+                    _witness: PanicWitness,
                 }));
             }
             Answer::OwnTest => {
-                let holder = format!("another thread or task of test {} holds it", test(&worker));
+                let holder = format!(
+                    "another thread or task of test {} holds it",
+                    worker.test_or_main()
+                );
                 return Ok(Attempt::OwnTest(Error::own_lock(file.label.to_string(), holder)));
             }
             Answer::AskKernel(number) => number,
@@ -280,12 +285,6 @@ enum Attempt {
     Busy(PendingLock),
     /// It would wait for its own test.
     OwnTest(Error),
-}
-
-fn test(worker: &Worker) -> String {
-    worker
-        .test()
-        .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned)
 }
 
 /// The entry of a requested lock in its table. Meanwhile no other thread of the test may request the lock.
@@ -367,6 +366,7 @@ impl PendingLock {
             number,
             execution,
             file,
+            _witness: PanicWitness,
         }
     }
 }
@@ -383,7 +383,7 @@ fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> LockOwner {
         lock: lock.to_owned(),
         run: worker.run().to_owned(),
         worker: worker.id().to_owned(),
-        test: test(worker),
+        test: worker.test_or_main(),
     }
 }
 
@@ -428,6 +428,7 @@ pub struct LockGuard {
     number: u64,
     execution: u64,
     file: Arc<LockFile>,
+    _witness: PanicWitness,
 }
 
 impl LockGuard {

@@ -1,7 +1,7 @@
 //! Claims: declarations that a test uses a resource.
 
 use super::Worker;
-use super::current::{self, Guarded};
+use super::current::{self, Guarded, PanicWitness};
 use crate::event::Event;
 use crate::journal;
 use crate::resource::{Access, Resource};
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[track_caller]
 pub fn claim(resource: Resource, access: Access) -> Claim {
     if !journal::is_on() {
-        return Claim { made: None };
+        return Claim::new(None);
     }
     let worker = match Worker::try_current() {
         Ok(worker) => worker,
@@ -31,7 +31,7 @@ pub fn claim(resource: Resource, access: Access) -> Claim {
             if !WARNED.swap(true, Ordering::Relaxed) {
                 stderr::line(&format!("a claim on {resource} is not recorded: {error}"));
             }
-            return Claim { made: None };
+            return Claim::new(None);
         }
     };
     let claim = clock::unique();
@@ -45,9 +45,7 @@ pub fn claim(resource: Resource, access: Access) -> Claim {
         guards: current::guards(access),
         place,
     });
-    Claim {
-        made: Some((worker, claim)),
-    }
+    Claim::new(Some((worker, claim)))
 }
 
 /// A claim in force; see [`claim`].
@@ -55,6 +53,16 @@ pub fn claim(resource: Resource, access: Access) -> Claim {
 #[derive(Debug)]
 pub struct Claim {
     made: Option<(Worker, u64)>,
+    _witness: PanicWitness,
+}
+
+impl Claim {
+    fn new(made: Option<(Worker, u64)>) -> Self {
+        Self {
+            made,
+            _witness: PanicWitness,
+        }
+    }
 }
 
 impl Drop for Claim {

@@ -1,7 +1,8 @@
 //! The state of a thread: its worker, and the builds that it is running.
 
 use super::Worker;
-use super::execution::{Execution, begin, end};
+use super::execution::{Execution, Part, begin, begin_named, end};
+use super::test_outcome::Outcome;
 use crate::error::Error;
 use crate::resource::Access;
 use std::cell::{Cell, RefCell};
@@ -30,12 +31,26 @@ struct ThreadState {
 struct WorkerScope {
     worker: Worker,
     builds: Vec<u64>,
+    /// Whether its test is ending on this thread.
+    is_ending: bool,
+}
+
+impl WorkerScope {
+    fn new(worker: Worker, builds: Vec<u64>) -> Self {
+        Self {
+            worker,
+            builds,
+            is_ending: false,
+        }
+    }
 }
 
 struct OwnScope {
     scope: WorkerScope,
     /// Whether the test ends with this thread.
     owns_test: bool,
+    /// Keeps the lane for the test while this thread runs.
+    _member: Option<Member>,
 }
 
 impl Drop for OwnScope {
@@ -59,7 +74,7 @@ impl ThreadState {
     fn update_execution(&mut self) {
         let execution = self
             .top()
-            .filter(|scope| scope.builds.is_empty())
+            .filter(|scope| scope.builds.is_empty() && !scope.is_ending)
             .map_or(0, |scope| scope.worker.0.number);
         EXECUTION.set(execution);
     }
@@ -73,24 +88,76 @@ pub(crate) fn execution() -> u64 {
 
 /// Returns the worker of this thread, which the first call determines.
 pub(crate) fn current() -> Result<Worker, Error> {
-    let known = STATE.try_with(|state| state.borrow_mut().top().map(|scope| scope.worker.clone()));
+    let known = STATE.try_with(|state| {
+        let mut state = state.borrow_mut();
+        state.top().map(|scope| (scope.worker.clone(), scope.is_ending))
+    });
     match known {
-        Err(_) => Err(Error::test_over()),
-        Ok(Some(worker)) => Ok(worker),
+        Err(_) | Ok(Some((_, true))) => Err(Error::test_over()),
+        Ok(Some((worker, false))) => Ok(worker),
         Ok(None) => {
-            let (worker, owns_test) = begin()?;
-            let scope = WorkerScope {
-                worker: worker.clone(),
-                builds: Vec::new(),
+            let (worker, part) = begin()?;
+            let member = match part {
+                Part::Child => Some(Member::new(&worker).ok_or_else(Error::test_over)?),
+                Part::Owner | Part::None => None,
             };
+            let scope = WorkerScope::new(worker.clone(), Vec::new());
             STATE.with(|state| {
                 let mut state = state.borrow_mut();
-                state.own = Some(OwnScope { scope, owns_test });
+                state.own = Some(OwnScope {
+                    scope,
+                    owns_test: part == Part::Owner,
+                    _member: member,
+                });
                 state.update_execution();
             });
             Ok(worker)
         }
     }
+}
+
+/// Notes the outcome of the test that this thread works for, if it has used the library.
+#[cold]
+fn mark(outcome: Outcome) {
+    let _ = STATE.try_with(|state| {
+        if let Some(scope) = state.borrow_mut().top() {
+            scope.worker.0.outcome.set(outcome);
+        }
+    });
+}
+
+/// A part of a handle or guard, which notes a panic that drops it as the outcome of this thread's test.
+///
+/// Nothing else sees a panic: a thread-local's destructor runs after the runner has caught it, and a panic hook would be one
+/// more thing that tests share.
+#[derive(Debug)]
+pub(crate) struct PanicWitness;
+
+impl Drop for PanicWitness {
+    #[inline]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            mark(Outcome::Panicked);
+        }
+    }
+}
+
+/// Notes that the body of this thread's test panicked. Only attributes call it, on the test's thread.
+#[doc(hidden)]
+pub fn mark_panicked() {
+    mark(Outcome::Panicked);
+}
+
+/// Notes that the body of this thread's test returned an error. Only attributes call it, on the test's thread.
+#[doc(hidden)]
+pub fn mark_failed() {
+    mark(Outcome::Failed);
+}
+
+/// Notes that the body of this thread's test returned and no error. Only attributes call it, on the test's thread.
+#[doc(hidden)]
+pub fn mark_passed() {
+    mark(Outcome::Passed);
 }
 
 /// Returns the builds that this thread is running, outermost first.
@@ -162,8 +229,9 @@ impl Entered {
             let mut state = state.borrow_mut();
             state.entered += 1;
             let number = state.entered;
-            let worker = worker.clone();
-            state.scopes.push((number, WorkerScope { worker, builds }));
+            state
+                .scopes
+                .push((number, WorkerScope::new(worker.clone(), builds)));
             state.update_execution();
             number
         });
@@ -175,8 +243,69 @@ impl Entered {
     }
 }
 
+/// A test that [`Worker::begin`] began, until this guard is dropped.
+///
+/// It is not `Send`, because the test ends on the thread on which it began. Other threads and futures of the test get its
+/// [worker](Self::worker).
+#[must_use = "the test ends when the guard is dropped"]
+#[derive(Debug)]
+pub struct BegunTest {
+    worker: Worker,
+    /// Whether the test ends before the process.
+    ends: bool,
+    entered: Entered,
+}
+
+impl BegunTest {
+    pub(super) fn new(name: &str) -> Result<Self, Error> {
+        let (worker, ends) = begin_named(name)?;
+        let entered = Entered::new(&worker, Vec::new(), None);
+        Ok(Self {
+            worker,
+            ends,
+            entered,
+        })
+    }
+
+    /// Returns the worker of the test.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// Ends the test with its outcome, which decides whether its [directory](Worker::test_dir) is kept.
+    pub fn end(self, has_passed: bool) {
+        let outcome = if has_passed {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        };
+        self.worker.0.outcome.set(outcome);
+    }
+}
+
+impl Drop for BegunTest {
+    fn drop(&mut self) {
+        drop(PanicWitness);
+        if !self.ends {
+            return;
+        }
+        // Services that end must not request others.
+        let _ = STATE.try_with(|state| {
+            let mut state = state.borrow_mut();
+            let mut scopes = state.scopes.iter_mut();
+            if let Some((_, scope)) = scopes.find(|(number, _)| *number == self.entered.number) {
+                scope.is_ending = true;
+            }
+            state.update_execution();
+        });
+        end(&self.worker);
+    }
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
+        // While the scope is that of its worker.
+        drop(PanicWitness);
         let scope = STATE.try_with(|state| {
             let mut state = state.borrow_mut();
             let ended = state
@@ -227,6 +356,7 @@ pub(crate) fn guards(access: Access) -> Vec<String> {
 pub struct Guarded {
     name: String,
     here: PhantomData<*const ()>,
+    _witness: PanicWitness,
 }
 
 impl Guarded {
@@ -235,6 +365,7 @@ impl Guarded {
         Self {
             name: name.to_owned(),
             here: PhantomData,
+            _witness: PanicWitness,
         }
     }
 }

@@ -1,18 +1,21 @@
 //! The execution of a test in a lane: how it gets its worker, and what happens at its end.
 
 use super::Worker;
-use super::identity::{LaneSource, ThreadKind, identify};
+use super::identity::{Identity, LaneSource, ThreadKind, identify};
 use super::slots::{Lease, Slots};
+use super::test_folder::TestFolder;
+use super::test_outcome::KnownOutcome;
 use crate::error::Error;
 use crate::event::Event;
+use crate::exit;
 use crate::resource::Access;
 use crate::run::{self, Runner};
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, process, stderr};
-use crate::{exit, journal};
 use once_cell::sync::{Lazy, OnceCell};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -25,13 +28,31 @@ pub(crate) struct Execution {
     pub(super) index: Option<u32>,
     pub(super) test: Option<String>,
     pub(super) lease: Lease,
-    attempt: u64,
+    pub(super) attempt: u64,
     /// The name of the test's thread, where only that identifies the test.
     thread: Option<String>,
     pid: u32,
     is_over: AtomicBool,
+    pub(super) outcome: KnownOutcome,
+    /// The directory of the test, from its first use on.
+    folder: Mutex<Option<TestFolder>>,
     /// The locks that the test holds, each for reading or for writing.
     pub(super) locks: Mutex<Vec<(String, Access)>>,
+}
+
+impl Execution {
+    /// Returns the directory of the test, creating it at the first call.
+    pub(super) fn folder(&self, worker: &Worker) -> Result<PathBuf, Error> {
+        let mut folder = lock(&self.folder);
+        if let Some(folder) = &*folder {
+            return Ok(folder.path().to_owned());
+        }
+        // The end of the test has removed it or will not look again.
+        if self.is_over.load(Ordering::Acquire) {
+            return Err(Error::test_over());
+        }
+        Ok(folder.insert(TestFolder::new(worker)?).path().to_owned())
+    }
 }
 
 /// The time that the end of a test waits for the threads that the test started. Measured with 16 test threads: with 50 ms
@@ -46,8 +67,19 @@ pub(crate) fn at_test_end(hook: fn(&Worker)) {
     let _ = AT_END.set(hook);
 }
 
-/// Returns a worker for the calling thread, and whether the test ends with the thread.
-pub(super) fn begin() -> Result<(Worker, bool), Error> {
+/// The part of a thread in the test that it works for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The test ends with the thread.
+    Owner,
+    /// The test waits for the thread for a while.
+    Child,
+    /// The test does not know the thread, and the worker is that of the process.
+    None,
+}
+
+/// Returns a worker for the calling thread, and the thread's part in the test.
+pub(super) fn begin() -> Result<(Worker, Part), Error> {
     let thread = thread::current();
     let kind = match thread.name() {
         Some("main") => ThreadKind::Main,
@@ -55,6 +87,41 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
         None => ThreadKind::Unnamed,
     };
     let identity = identify(run::facts(), run::run(), kind)?;
+    let part = if identity.owns_test {
+        Part::Owner
+    } else {
+        Part::None
+    };
+    let thread = match (&identity.lane, kind) {
+        (LaneSource::Leased { .. }, ThreadKind::Named(name)) => Some(name),
+        _ => None,
+    };
+    let Some(name) = thread else {
+        return Ok((worker_of(identity, None), part));
+    };
+    if let Some(first) = first_named(name)? {
+        return Ok((first, Part::Child));
+    }
+    let worker = worker_of(identity, Some(name.to_owned()));
+    if let Some((_, test)) = lock(&THREADS).iter_mut().find(|(known, _)| known == name) {
+        *test = Arc::downgrade(&worker.0);
+    }
+    Ok((worker, part))
+}
+
+/// Returns a worker for the test of that name, and whether the test ends before the process. A worker that is fixed for the
+/// process executes one test, that of the process.
+pub(super) fn begin_named(test: &str) -> Result<(Worker, bool), Error> {
+    let mut identity = identify(run::facts(), run::run(), ThreadKind::Main)?;
+    let is_leased = matches!(identity.lane, LaneSource::Leased { .. });
+    if is_leased {
+        identity.test = Some(test.to_owned());
+    }
+    let ends = is_leased || run::nextest(run::facts()).is_some_and(|nextest| nextest.is_the_test);
+    Ok((worker_of(identity, None), ends))
+}
+
+fn worker_of(identity: Identity, thread: Option<String>) -> Worker {
     let new = |id, index, lease, thread| {
         start(Execution {
             number: clock::unique(),
@@ -66,10 +133,12 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
             thread,
             pid: process::id(),
             is_over: AtomicBool::new(false),
+            outcome: KnownOutcome::default(),
+            folder: Mutex::new(None),
             locks: Mutex::new(Vec::new()),
         })
     };
-    let worker = match identity.lane {
+    match identity.lane {
         // One execution for the whole process.
         LaneSource::Fixed { id, index } => {
             static PROCESS: OnceCell<Worker> = OnceCell::new();
@@ -78,43 +147,40 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
                 .clone()
         }
         LaneSource::Leased { prefix, numbered } => {
-            let named = match kind {
-                ThreadKind::Named(name) => Some(only_one_named(name)?),
-                _ => None,
-            };
             static SLOTS: Lazy<Arc<Slots>> = Lazy::new(|| Arc::new(Slots::new()));
             let lease = SLOTS.lease(|slot| is_free_in_run(&format!("{prefix}{slot}"), slot));
             let slot = lease.slot().unwrap_or_default();
             let index = u32::try_from(slot).ok().filter(|_| numbered);
-            new(format!("{prefix}{slot}"), index, lease, named)
+            new(format!("{prefix}{slot}"), index, lease, thread)
         }
-    };
-    Ok((worker, identity.owns_test))
+    }
 }
 
 fn start(execution: Execution) -> Worker {
     let worker = Worker(Arc::new(execution));
     worker.record(|| Event::Test {
         execution: worker.0.number,
-        test: worker
-            .test()
-            .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned),
+        test: worker.test_or_main(),
         attempt: worker.0.attempt,
     });
     worker
 }
 
-/// The names of the threads whose tests have a lane.
-static THREADS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The tests that have a lane, with the names of their threads.
+static THREADS: Mutex<Vec<(String, Weak<Execution>)>> = Mutex::new(Vec::new());
 
-/// Checks that no other running thread has this name. A runner starts no second thread with the name of a running test; a
-/// pool does, and so does a test that runs its body on a thread with its own name.
-fn only_one_named(name: &str) -> Result<String, Error> {
+/// Takes the name for this thread, or returns the worker of the test that a running thread of this name executes.
+///
+/// A runner starts no second thread with the name of a running test. rstest does for `#[timeout]`, and the body on it belongs
+/// to the test; a pool may too, but no pool's name is a path of modules. Without such a path the difference is not known.
+fn first_named(name: &str) -> Result<Option<Worker>, Error> {
     let mut threads = lock(&THREADS);
-    if threads.iter().any(|known| known == name) {
-        return Err(Error::no_worker(format!("a second thread {name:?}")));
+    if let Some((_, first)) = threads.iter().find(|(known, _)| known == name) {
+        let first = first.upgrade().filter(|_| name.contains("::"));
+        let second = || Error::no_worker(format!("a second thread {name:?}"));
+        return first.map(|first| Some(Worker(first))).ok_or_else(second);
     }
-    threads.push(name.to_owned());
+    threads.push((name.to_owned(), Weak::new()));
     drop(threads);
     if run::run().runner == Runner::Alone {
         static WARNED: AtomicBool = AtomicBool::new(false);
@@ -124,7 +190,7 @@ fn only_one_named(name: &str) -> Result<String, Error> {
              one value in all processes of a run to join them",
         );
     }
-    Ok(name.to_owned())
+    Ok(None)
 }
 
 /// The lanes of the run that this process may use. A lane stays granted until the process ends.
@@ -184,7 +250,7 @@ pub(super) fn end(worker: &Worker) {
         return;
     }
     if let Some(thread) = &execution.thread {
-        lock(&THREADS).retain(|known| known != thread);
+        lock(&THREADS).retain(|(known, _)| known != thread);
     }
     let children = execution.lease.end(PATIENCE, || {
         if let Some(hook) = AT_END.get() {
@@ -197,6 +263,10 @@ pub(super) fn end(worker: &Worker) {
                 // Its drop may panic again.
                 std::mem::forget(panic);
             }
+        }
+        // After the services, which may use it.
+        if let Some(folder) = lock(&execution.folder).take() {
+            folder.end(execution.outcome.get());
         }
         worker.record(|| Event::End {
             execution: execution.number,

@@ -7,9 +7,13 @@ mod identity;
 #[cfg(feature = "tokio")]
 mod instrumented;
 mod slots;
+pub(crate) mod test_folder;
+mod test_outcome;
 
 pub use claim::{Claim, claim};
-pub use current::Entered;
+pub use current::{BegunTest, Entered};
+#[doc(hidden)]
+pub use current::{mark_failed, mark_panicked, mark_passed};
 pub(crate) use execution::at_test_end;
 #[cfg(feature = "tokio")]
 pub use instrumented::Instrumented;
@@ -24,6 +28,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use test_outcome::Outcome;
 
 /// One of several workers that execute a run's tests; the tests of one worker never overlap.
 ///
@@ -70,6 +75,31 @@ impl Worker {
         current::current()
     }
 
+    /// Begins a test on this thread, for harnesses that do not start a thread named after each test: libtest-mimic, cucumber,
+    /// a `main` of your own. The test ends when the guard is dropped.
+    ///
+    /// The test gets a worker as libtest's tests do, whatever the name of the thread. Under nextest, and with
+    /// `COFFERDAM_WORKER`, that is the worker of the process. Tests that run interleaved on one thread cannot use the guard's
+    /// thread: pass the [worker](BegunTest::worker) to their futures.
+    ///
+    /// ```
+    /// use cofferdam::Worker;
+    /// let pool_thread = std::thread::spawn(|| {
+    ///     let test = Worker::begin("orders::stores_one");
+    ///     assert_eq!(Worker::current().id(), test.worker().id());
+    ///     let result: Result<(), String> = Ok(());
+    ///     test.end(result.is_ok());
+    /// });
+    /// pool_thread.join().unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// When `COFFERDAM_WORKER` or `COFFERDAM_JOB` has a value that cannot be part of a name.
+    #[track_caller]
+    pub fn begin(test: &str) -> BegunTest {
+        error::or_panic(BegunTest::new(test))
+    }
+
     /// Returns the worker's name: `w0`, `w1`, …; `j2.w0` in job 2 of a session; `w0.w1` in a process that a nextest test
     /// started.
     ///
@@ -94,6 +124,12 @@ impl Worker {
         self.0.test.as_deref()
     }
 
+    /// Returns the path of the test, or names the program whose `main` the test is, for messages.
+    pub(crate) fn test_or_main(&self) -> String {
+        self.test()
+            .map_or_else(|| format!("main of {}", journal::binary()), str::to_owned)
+    }
+
     /// Returns this worker's directory in this run, creating it at the first call. It is kept for the run: the worker's next
     /// test finds the files that this one leaves.
     ///
@@ -101,6 +137,30 @@ impl Worker {
     /// When the base directory is unknown or the directory cannot be created.
     pub fn dir(&self) -> Result<PathBuf, Error> {
         run::private_dir(&run::worker_dir(self.id())?, "dir")
+    }
+
+    /// Returns the directory of this test, new and empty at the first call, and the same one in all of the test's threads.
+    ///
+    /// It is removed when the test has passed. If the test has failed, it is moved to `failed/` in the [base
+    /// directory](crate::diagnostics::base_dir) and stays until the test uses a directory again; a line on standard error says
+    /// where it is. A failure is known when a panic drops a handle or guard of this crate, such as a
+    /// [`ServiceHandle`](crate::locator::ServiceHandle), and under nextest by the exit code of the process (Linux with glibc).
+    /// Otherwise the directory stays until the process ends with success, or a later run removes it.
+    ///
+    /// [`lease::dir`](crate::lease::dir()) is for a part of a test: a new directory for each call, removed when its lease is
+    /// dropped.
+    ///
+    /// ```
+    /// use cofferdam::Worker;
+    /// let folder = Worker::current().test_dir().unwrap();
+    /// std::fs::write(folder.join("orders.csv"), "7,tea").unwrap();
+    /// assert_eq!(Worker::current().test_dir().unwrap(), folder);
+    /// ```
+    ///
+    /// # Errors
+    /// After the test's end, and when the directory cannot be created.
+    pub fn test_dir(&self) -> Result<PathBuf, Error> {
+        self.0.folder(self)
     }
 
     /// Makes this thread work for the worker until the guard is dropped. Scopes nest, and the innermost applies.
@@ -206,6 +266,16 @@ impl Worker {
     /// Returns the number of the execution: unique in this process, never 0.
     pub(crate) fn execution(&self) -> u64 {
         self.0.number
+    }
+
+    /// Returns the number of this attempt of the test, from 1 on.
+    pub(crate) fn attempt(&self) -> u64 {
+        self.0.attempt
+    }
+
+    /// Returns whether an attribute saw the test fail. Its handles were dropped before, without a panic.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.outcome.get() == Outcome::Failed
     }
 
     /// Records that the test holds a lock: exclusively to write, or shared to read.

@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-#[cfg(feature = "macros")]
-use std::process::Output;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+
+/// The directory of this library's manifest.
+pub(crate) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A suite in a directory of its own, which is its checkout.
 pub(crate) struct Suite(PathBuf);
@@ -14,14 +15,18 @@ impl Suite {
     /// Creates the suite `name` from these files. `features` are those of the library, `dependencies` the other
     /// dependencies. Unchanged files are not written again, because Cargo compares modification times.
     pub(crate) fn new(name: &str, features: &[&str], dependencies: &str, files: &[(&str, &str)]) -> Self {
-        let suite = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\ncofferdam = {{ path = \
-             {:?}, features = {features:?} }}\n{dependencies}\n[workspace]\n",
-            repository.to_str().unwrap()
+            "[dependencies]\ncofferdam = {{ path = {REPOSITORY:?}, features = {features:?} }}\n{dependencies}"
         );
-        suite.put("Cargo.toml", &manifest);
+        Self::with_manifest(name, &manifest, files)
+    }
+
+    /// Creates the suite `name`, whose manifest ends with `manifest`.
+    pub(crate) fn with_manifest(name: &str, manifest: &str, files: &[(&str, &str)]) -> Self {
+        let suite = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
+        let repository = Path::new(REPOSITORY);
+        let package = format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"");
+        suite.put("Cargo.toml", &format!("{package}\n\n{manifest}\n[workspace]\n"));
         for (file, text) in files {
             suite.put(file, text);
         }
@@ -47,7 +52,6 @@ impl Suite {
         true
     }
 
-    #[cfg(feature = "macros")]
     pub(crate) fn folder(&self) -> &Path {
         &self.0
     }
@@ -90,7 +94,6 @@ impl Suite {
     }
 }
 
-#[cfg(feature = "macros")]
 pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

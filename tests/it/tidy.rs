@@ -199,11 +199,14 @@ fn places(path: &str, text: &str, words: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// The one module whose users have to promise what no function can check: that no other thread reads the environment.
+const UNSAFE_API: &str = "src/environment.rs";
+
 #[test]
 fn unsafe_stands_in_sys_only() {
     let elsewhere = rust()
         .into_iter()
-        .filter(|(path, _)| is_source(path) && !path.starts_with("src/sys/"));
+        .filter(|(path, _)| is_source(path) && !path.starts_with("src/sys/") && path != UNSAFE_API);
     let breaches: Vec<_> = elsewhere
         .flat_map(|(path, text)| places(&path, &text, &["unsafe"]))
         .collect();

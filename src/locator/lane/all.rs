@@ -73,7 +73,7 @@ pub(crate) fn shared_first() -> Vec<Arc<Lane>> {
 fn end_test(worker: &Worker) {
     // Not by `of`: a test that requested no services needs no lane.
     for lane in [worker.id(), MIXED].into_iter().filter_map(named) {
-        lane.end_test(worker.execution());
+        lane.end_test(worker.execution(), worker.has_failed());
     }
 }
 

@@ -269,10 +269,18 @@ impl Lane {
         state.retire(all, Why::Exit)
     }
 
-    /// Ends a test: its per-test services, its overrides, and the services that a panic spoiled.
-    fn end_test(&self, execution: u64) {
+    /// Ends a test: its per-test services, its overrides, and the services that a panic spoiled. `has_failed` says that it
+    /// returned an error, after which nobody knows the services that it held then: all that it used count.
+    fn end_test(&self, execution: u64, has_failed: bool) {
         let retired = {
             let mut state = self.lock();
+            if has_failed {
+                for info in state.infos_mut() {
+                    if info.used_by == execution {
+                        info.number.spoil();
+                    }
+                }
+            }
             let retired = state.end_test(&|other| other == execution);
             if !retired.is_empty() {
                 self.next_epoch(&mut state);

@@ -13,7 +13,11 @@ mod lazy;
 #[cfg(all(unix, not(miri)))]
 mod lifetimes;
 mod overrides;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod production;
 mod registering;
+#[cfg(all(unix, not(miri)))]
+mod statics;
 #[cfg(all(unix, not(miri)))]
 mod switched_off;
 #[cfg(all(unix, not(miri)))]

@@ -6,6 +6,8 @@ fn is_one_test() -> bool {
     std::env::var_os("NEXTEST").is_some()
 }
 
+#[cfg(all(unix, not(miri)))]
+mod environment;
 #[cfg(not(miri))]
 mod files;
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -42,5 +44,7 @@ mod ready;
 mod serial;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod teardown;
+#[cfg(all(unix, not(miri)))]
+mod test_dirs;
 #[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
 mod two_runs;
