@@ -301,6 +301,9 @@ mod exit;
 pub mod file;
 pub mod fixture;
 pub mod format;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod isolated;
 mod journal;
 pub mod lease;
 pub mod locator;
@@ -312,6 +315,9 @@ mod run;
 mod sys;
 pub mod worker;
 
+/// Runs the test in a process of its own.
+#[cfg(feature = "macros")]
+pub use cofferdam_macros::isolated;
 /// Runs the test in parallel with others that are `parallel` with the same key, but not with those that are
 /// [`serial`](macro@serial).
 ///

@@ -6,7 +6,7 @@ use super::slots::{Lease, Slots};
 use crate::error::Error;
 use crate::event::Event;
 use crate::resource::Access;
-use crate::run::{self, Runner};
+use crate::run::{self, Inherited, Runner};
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, process, stderr};
 use crate::{exit, journal};
@@ -26,7 +26,7 @@ pub(crate) struct Execution {
     pub(super) index: Option<u32>,
     pub(super) test: Option<String>,
     pub(super) lease: Lease,
-    attempt: u64,
+    pub(super) attempt: u64,
     /// The name of the test's thread, where only that identifies the test.
     thread: Option<String>,
     pid: u32,
@@ -55,6 +55,14 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
         Some(name) => ThreadKind::Named(name),
         None => ThreadKind::Unnamed,
     };
+    if let Some(inherited) = run::inherited() {
+        let owns_test = match kind {
+            ThreadKind::Main => true,
+            ThreadKind::Named(name) => name == inherited.test,
+            ThreadKind::Unnamed => false,
+        };
+        return Ok((continued(inherited), owns_test));
+    }
     let identity = identify(run::facts(), run::run(), kind)?;
     let new = |id, index, lease, thread| {
         start(Execution {
@@ -91,6 +99,32 @@ pub(super) fn begin() -> Result<(Worker, bool), Error> {
         }
     };
     Ok((worker, identity.owns_test))
+}
+
+/// Returns the worker of an isolated test, whose execution began in the parent process.
+fn continued(inherited: &Inherited) -> Worker {
+    static PROCESS: OnceCell<Worker> = OnceCell::new();
+    let new = || {
+        clock::continue_from(process::id());
+        let worker = Worker(Arc::new(Execution {
+            number: inherited.execution,
+            id: inherited.worker.clone(),
+            index: inherited.index,
+            test: Some(inherited.test.clone()),
+            lease: Lease::fixed(),
+            attempt: inherited.attempt,
+            thread: None,
+            pid: process::id(),
+            is_over: AtomicBool::new(false),
+            locks: Mutex::new(Vec::new()),
+        }));
+        for lock in &inherited.locks {
+            let access = if lock.shared { Access::Read } else { Access::Write };
+            worker.add_lock(&lock.label, access);
+        }
+        worker
+    };
+    PROCESS.get_or_init(new).clone()
 }
 
 fn start(execution: Execution) -> Worker {
@@ -196,9 +230,12 @@ pub(super) fn end(worker: &Worker) {
                 std::mem::forget(panic);
             }
         }
-        worker.record(|| Event::End {
-            execution: execution.number,
-        });
+        // The execution of an isolated test ends with its parent's part.
+        if run::inherited().is_none() {
+            worker.record(|| Event::End {
+                execution: execution.number,
+            });
+        }
     });
     if children > 0 {
         worker.record(|| Event::Quarantined {

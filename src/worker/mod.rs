@@ -208,6 +208,12 @@ impl Worker {
         self.0.number
     }
 
+    /// Returns the number of this attempt at the test, from 1.
+    #[cfg(feature = "macros")]
+    pub(crate) fn attempt(&self) -> u64 {
+        self.0.attempt
+    }
+
     /// Records that the test holds a lock: exclusively to write, or shared to read.
     pub(crate) fn add_lock(&self, lock: &str, access: Access) {
         execution::lock(&self.0.locks).push((lock.to_owned(), access));

@@ -1,0 +1,160 @@
+//! The process of an isolated test: how it is prepared before its program begins, and its standard output.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+/// A limit of a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    OpenFiles,
+    FileSize,
+    Memory,
+}
+
+/// The changes to a process before its program begins.
+#[derive(Debug, Default)]
+pub(crate) struct Preparation {
+    /// Descriptors that the program inherits under the same numbers.
+    pub(crate) inherited: [RawFd; 2],
+    pub(crate) umask: Option<u32>,
+    pub(crate) limits: Vec<(Limit, u64)>,
+}
+
+/// Makes the command's process apply the changes.
+pub(crate) fn prepare(command: &mut Command, preparation: Preparation) {
+    #[expect(unsafe_code, reason = "limits and descriptors have to be set in the child")]
+    // SAFETY: between fork and exec the closure makes system calls on numbers and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            for fd in preparation.inherited {
+                check(libc::fcntl(fd, libc::F_SETFD, 0))?;
+            }
+            if let Some(mask) = preparation.umask {
+                libc::umask(mask as libc::mode_t);
+            }
+            for (limit, value) in &preparation.limits {
+                set_limit(*limit, *value)?;
+            }
+            Ok(())
+        });
+    }
+    #[cfg(target_os = "linux")]
+    super::child::dies_with_us(command);
+}
+
+/// Sets the limit that applies, and leaves the one up to which the process may raise it.
+fn set_limit(limit: Limit, value: u64) -> io::Result<()> {
+    let resource = match limit {
+        Limit::OpenFiles => libc::RLIMIT_NOFILE,
+        Limit::FileSize => libc::RLIMIT_FSIZE,
+        Limit::Memory => libc::RLIMIT_AS,
+    };
+    let mut now = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    #[expect(unsafe_code, reason = "std has no limits")]
+    // SAFETY: the structure outlives both calls.
+    unsafe {
+        check(libc::getrlimit(resource, &raw mut now))?;
+        now.rlim_cur = value as libc::rlim_t;
+        check(libc::setrlimit(resource, &raw const now))
+    }
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Kills the group that the process leads, or the process if it leads none. It must not have been waited for.
+pub(crate) fn kill(pid: u32, is_leader: bool) {
+    let pid = pid as i32;
+    #[expect(unsafe_code, reason = "kill is a C function")]
+    // SAFETY: it takes numbers. A process that has ended is an error that can be ignored.
+    unsafe {
+        libc::kill(if is_leader { -pid } else { pid }, libc::SIGKILL);
+    }
+}
+
+/// Takes an inherited descriptor, which the programs that this process starts do not inherit.
+///
+/// It is never closed: its end is the end of the process.
+pub(crate) fn inherited_file(fd: RawFd) -> ManuallyDrop<File> {
+    #[expect(unsafe_code, reason = "a descriptor is inherited by its number")]
+    // SAFETY: the parent opened it for this process, nothing else here uses the number, and the file is not closed.
+    unsafe {
+        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        ManuallyDrop::new(File::from_raw_fd(fd))
+    }
+}
+
+/// Standard output, redirected until this is dropped.
+#[derive(Debug)]
+pub(crate) struct RedirectedOutput {
+    before: Option<OwnedFd>,
+}
+
+impl RedirectedOutput {
+    /// Redirects standard output to an inherited descriptor, which is closed.
+    pub(crate) fn to(fd: RawFd) -> Self {
+        flush();
+        #[expect(unsafe_code, reason = "std cannot redirect its streams")]
+        // SAFETY: the descriptor is the parent's gift to this process, and its only user is this call. The copy of standard
+        // output is new and unowned.
+        unsafe {
+            let before = libc::fcntl(libc::STDOUT_FILENO, libc::F_DUPFD_CLOEXEC, 3);
+            libc::dup2(fd, libc::STDOUT_FILENO);
+            libc::close(fd);
+            Self {
+                before: (before >= 0).then(|| OwnedFd::from_raw_fd(before)),
+            }
+        }
+    }
+}
+
+impl Drop for RedirectedOutput {
+    fn drop(&mut self) {
+        flush();
+        if let Some(before) = &self.before {
+            #[expect(unsafe_code, reason = "std cannot redirect its streams")]
+            // SAFETY: both are open descriptors, and no value owns standard output.
+            unsafe {
+                libc::dup2(before.as_raw_fd(), libc::STDOUT_FILENO);
+            }
+        }
+    }
+}
+
+/// Writes what Rust and C have buffered for standard output.
+fn flush() {
+    let _ = io::stdout().flush();
+    #[expect(unsafe_code, reason = "fflush is a C function")]
+    // SAFETY: a null pointer means all streams.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+    }
+}
+
+/// Ends this process as soon as the reader of the descriptor has ended. On Linux, the kernel does that.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn end_with_reader(fd: RawFd) {
+    let watch = move || {
+        let mut polled = libc::pollfd {
+            fd,
+            events: 0,
+            revents: 0,
+        };
+        #[expect(unsafe_code, reason = "poll is a C function")]
+        // SAFETY: it gets one live structure; `_exit` takes a number.
+        unsafe {
+            while libc::poll(&raw mut polled, 1, -1) <= 0 {}
+            libc::_exit(101);
+        }
+    };
+    // Without the thread, the process may outlive its parent, which fails no test.
+    let _ = std::thread::Builder::new().name("cofferdam-isolated".to_owned()).spawn(watch);
+}
