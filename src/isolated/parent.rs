@@ -238,14 +238,20 @@ impl Running {
             Ok(status) => {
                 let last = Report::last_of(&String::from_utf8_lossy(&self.reported));
                 let result = verdict(last, how(status));
-                if let Verdict::Panicked { place: Some(place), .. } = &result
-                    && !self.printed.contains(place)
-                {
-                    // The test's own panic hook did not print it.
-                    print_error(&format!("the test panicked at {place}\n"));
+                if let Verdict::Panicked { message, place } = &result {
+                    self.complete(message, place.as_deref());
                 }
                 result
             }
+        }
+    }
+
+    /// Prints what a panic hook of the test did not print.
+    fn complete(&self, message: &str, place: Option<&str>) {
+        let is_printed = |text: &str| self.printed.contains(text);
+        if !is_printed(message) || !place.is_none_or(is_printed) {
+            let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+            print_error(&format!("the test panicked{place}: {message}\n"));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd as _, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -95,7 +95,8 @@ pub(crate) fn inherited_file(fd: RawFd) -> ManuallyDrop<File> {
 /// Standard output, redirected until this is dropped.
 #[derive(Debug)]
 pub(crate) struct RedirectedOutput {
-    before: Option<OwnedFd>,
+    /// A copy of the descriptor from before. It may have been closed by a test that closes everything, so nothing owns it.
+    before: RawFd,
 }
 
 impl RedirectedOutput {
@@ -103,15 +104,12 @@ impl RedirectedOutput {
     pub(crate) fn to(fd: RawFd) -> Self {
         flush();
         #[expect(unsafe_code, reason = "std cannot redirect its streams")]
-        // SAFETY: the descriptor is the parent's gift to this process, and its only user is this call. The copy of standard
-        // output is new and unowned.
+        // SAFETY: it takes numbers. The descriptor was opened by the parent for this process, and only this call uses it.
         unsafe {
             let before = libc::fcntl(libc::STDOUT_FILENO, libc::F_DUPFD_CLOEXEC, 3);
             libc::dup2(fd, libc::STDOUT_FILENO);
             libc::close(fd);
-            Self {
-                before: (before >= 0).then(|| OwnedFd::from_raw_fd(before)),
-            }
+            Self { before }
         }
     }
 }
@@ -119,12 +117,10 @@ impl RedirectedOutput {
 impl Drop for RedirectedOutput {
     fn drop(&mut self) {
         flush();
-        if let Some(before) = &self.before {
-            #[expect(unsafe_code, reason = "std cannot redirect its streams")]
-            // SAFETY: both are open descriptors, and no value owns standard output.
-            unsafe {
-                libc::dup2(before.as_raw_fd(), libc::STDOUT_FILENO);
-            }
+        #[expect(unsafe_code, reason = "std cannot redirect its streams")]
+        // SAFETY: it takes numbers, and no value owns standard output. A number that is not open is an error.
+        unsafe {
+            libc::dup2(self.before, libc::STDOUT_FILENO);
         }
     }
 }
