@@ -27,7 +27,10 @@ pub(crate) fn gate(written: TokenStream, item: TokenStream) -> Result<TokenStrea
     let tokens: Vec<TokenTree> = item.into_iter().collect();
     let (attributes, rest) = split(&tokens);
     if kind(rest) != Some("fn") {
-        return Err(UsageError::new(Span::call_site(), "#[isolated] applies to a test"));
+        return Err(UsageError::new(
+            Span::call_site(),
+            "#[isolated] applies to a test",
+        ));
     }
     let last = attributes.iter().rposition(|attribute| !is_inert(attribute));
     match last.filter(|_| !settings.has_moved) {
@@ -104,15 +107,24 @@ fn gated(
     let Some((TokenTree::Group(body), head)) = rest.split_last() else {
         return Err(UsageError::new(Span::call_site(), "a test has a body"));
     };
-    let is_word = |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident.to_string() == word);
+    let is_word =
+        |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident.to_string() == word);
     if let Some(word) = head.iter().find(|token| is_word(token, "async")) {
         let reason = "an async test needs an attribute that runs it, as #[tokio::test]; #[isolated] works above and below it";
         return Err(UsageError::new(word.span(), reason));
     }
-    let name_at = head.iter().position(|token| is_word(token, "fn")).map_or(0, |at| at + 1);
+    let name_at = head
+        .iter()
+        .position(|token| is_word(token, "fn"))
+        .map_or(0, |at| at + 1);
     let (signature, returned) = head.split_at(head.len().min(name_at + 2));
-    let (Some(name), Some(TokenTree::Group(parameters))) = (signature.get(name_at), signature.get(name_at + 1)) else {
-        return Err(UsageError::new(Span::call_site(), "#[isolated] applies to a test without type parameters"));
+    let (Some(name), Some(TokenTree::Group(parameters))) =
+        (signature.get(name_at), signature.get(name_at + 1))
+    else {
+        return Err(UsageError::new(
+            Span::call_site(),
+            "#[isolated] applies to a test without type parameters",
+        ));
     };
     if !parameters.stream().is_empty() {
         let reason = "a test has no parameters: with #[rstest] or #[test_case], #[isolated] belongs on the same function";
@@ -121,7 +133,10 @@ fn gated(
     let panics = attributes.iter().any(|attribute| attribute.is("should_panic"));
     let has_settings = !settings.calls.is_empty();
     let root = settings.root().to_string();
-    let mut out: Vec<TokenTree> = attributes.into_iter().flat_map(|attribute| attribute.tokens).collect();
+    let mut out: Vec<TokenTree> = attributes
+        .into_iter()
+        .flat_map(|attribute| attribute.tokens)
+        .collect();
     out.extend(signature.iter().cloned());
     if !returned.is_empty() {
         out.extend(parsed("-> ::std::process::ExitCode"));
@@ -186,7 +201,9 @@ fn find_tmp(tokens: &[TokenTree]) -> Option<Span> {
 
 impl Settings {
     fn root(&self) -> TokenStream {
-        self.root.clone().unwrap_or_else(|| "::cofferdam".parse().unwrap_or_default())
+        self.root
+            .clone()
+            .unwrap_or_else(|| "::cofferdam".parse().unwrap_or_default())
     }
 
     fn read(written: TokenStream) -> Result<Self, UsageError> {
@@ -195,11 +212,15 @@ impl Settings {
             let Some(first) = argument.first() else { continue };
             let name = word(first).unwrap_or_default();
             let value = match argument.get(1) {
-                Some(TokenTree::Punct(sign)) if sign.as_char() == '=' => Some(&argument[2..]).filter(|value| !value.is_empty()),
+                Some(TokenTree::Punct(sign)) if sign.as_char() == '=' => {
+                    Some(&argument[2..]).filter(|value| !value.is_empty())
+                }
                 _ => None,
             };
             let list = match argument.get(1) {
-                Some(TokenTree::Group(group)) if argument.len() == 2 && group.delimiter() == Delimiter::Parenthesis => {
+                Some(TokenTree::Group(group))
+                    if argument.len() == 2 && group.delimiter() == Delimiter::Parenthesis =>
+                {
                     Some(parts(group.stream()))
                 }
                 _ => None,
@@ -234,9 +255,16 @@ impl Settings {
 
     fn env(&mut self, list: Vec<Vec<TokenTree>>) -> Result<(), UsageError> {
         for variable in list.iter().filter(|variable| !variable.is_empty()) {
-            let wrong = || UsageError::new(variable[0].span(), "a variable is set as in env(HOME = tmp, RUST_LOG = \"debug\")");
+            let wrong = || {
+                UsageError::new(
+                    variable[0].span(),
+                    "a variable is set as in env(HOME = tmp, RUST_LOG = \"debug\")",
+                )
+            };
             let (name, value) = match variable.as_slice() {
-                [name, TokenTree::Punct(sign), value @ ..] if sign.as_char() == '=' && !value.is_empty() => (name, value),
+                [name, TokenTree::Punct(sign), value @ ..] if sign.as_char() == '=' && !value.is_empty() => {
+                    (name, value)
+                }
                 _ => return Err(wrong()),
             };
             let name = word(name).ok_or_else(wrong)?;
@@ -251,7 +279,10 @@ impl Settings {
         for variable in list.iter().filter(|variable| !variable.is_empty()) {
             let name = word(&variable[0]).filter(|_| variable.len() == 1);
             let name = name.ok_or_else(|| {
-                UsageError::new(variable[0].span(), "variables are removed as in env_remove(RUST_LOG, HTTP_PROXY)")
+                UsageError::new(
+                    variable[0].span(),
+                    "variables are removed as in env_remove(RUST_LOG, HTTP_PROXY)",
+                )
             })?;
             self.call("env_remove", parsed(&format!("{name:?}")).into_iter().collect());
         }
@@ -284,8 +315,14 @@ impl Settings {
         let [TokenTree::Literal(literal)] = time else {
             return Err(UsageError::new(time[0].span(), WRONG_TIME));
         };
-        let millis = millis(&literal.to_string()).ok_or_else(|| UsageError::new(literal.span(), WRONG_TIME))?;
-        self.call("timeout", parsed(&format!("::core::time::Duration::from_millis({millis})")).into_iter().collect());
+        let millis =
+            millis(&literal.to_string()).ok_or_else(|| UsageError::new(literal.span(), WRONG_TIME))?;
+        self.call(
+            "timeout",
+            parsed(&format!("::core::time::Duration::from_millis({millis})"))
+                .into_iter()
+                .collect(),
+        );
         Ok(())
     }
 }
@@ -319,5 +356,8 @@ fn in_parentheses(tokens: TokenStream) -> TokenTree {
 }
 
 fn parsed(text: &str) -> Vec<TokenTree> {
-    text.parse::<TokenStream>().unwrap_or_default().into_iter().collect()
+    text.parse::<TokenStream>()
+        .unwrap_or_default()
+        .into_iter()
+        .collect()
 }

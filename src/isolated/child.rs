@@ -16,7 +16,9 @@ thread_local! {
 
 /// Runs the body, and reports its beginning and its end to the parent.
 pub(super) fn run(body: impl FnOnce() -> ExitCode) -> ExitCode {
-    let Some(inherited) = run::inherited() else { return body() };
+    let Some(inherited) = run::inherited() else {
+        return body();
+    };
     let mut report = inherited_file(inherited.report);
     #[cfg(not(target_os = "linux"))]
     crate::sys::isolated::end_with_reader(inherited.report);

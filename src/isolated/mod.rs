@@ -5,12 +5,21 @@
 
 #[cfg(all(unix, not(miri)))]
 mod child;
+#[cfg(not(all(unix, not(miri))))]
+mod elsewhere;
 #[cfg(all(unix, not(miri)))]
 mod output;
 #[cfg(all(unix, not(miri)))]
 mod parent;
+#[cfg(all(unix, not(miri)))]
 mod report;
+#[cfg(all(unix, not(miri)))]
+mod running;
 
+#[cfg(not(all(unix, not(miri))))]
+use elsewhere as child;
+#[cfg(not(all(unix, not(miri))))]
+pub use elsewhere::Parent;
 #[cfg(all(unix, not(miri)))]
 pub use parent::Parent;
 
@@ -35,16 +44,12 @@ impl Test {
     /// Runs the body. A returned error is reported on standard error, as libtest does it.
     pub fn run<T: Termination>(self, body: impl FnOnce() -> T) -> ExitCode {
         let body = || body().report();
-        #[cfg(all(unix, not(miri)))]
-        if self.is_child {
-            return child::run(body);
-        }
-        body()
+        if self.is_child { child::run(body) } else { body() }
     }
 }
 
 /// Decides what this process does for the test with this path, the crate's name included. `panics`: whether the test should
-/// panic. `has_settings`: whether it needs an environment of its own, so that also a process of its own is not enough.
+/// panic. `has_settings`: whether arguments change the process, so that one that has begun is not enough.
 #[track_caller]
 pub fn begin(path: &'static str, panics: bool, has_settings: bool) -> Role {
     let test = path.split_once("::").map_or(path, |(_, test)| test);

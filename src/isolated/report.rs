@@ -106,7 +106,9 @@ pub(super) fn verdict(last: Option<Report>, ended: Ended) -> Verdict {
         )),
         Some(Report::Returned { success }) => Verdict::Returned { success },
         Some(Report::Panicked { message, place }) => Verdict::Panicked { message, place },
-        Some(Report::Entered) => Verdict::Broken(format!("the test's process {ended} before the test returned")),
+        Some(Report::Entered) => {
+            Verdict::Broken(format!("the test's process {ended} before the test returned"))
+        }
         None => Verdict::Broken(format!(
             "the test's process {ended} before the test began: #[isolated] needs the harness of `#[test]`, and a body \
              that runs in each process"
@@ -143,7 +145,10 @@ mod tests {
                 let returned = Report::Returned { success };
                 assert_eq!(verdict(Some(returned), ended), Verdict::Returned { success });
             }
-            assert!(matches!(verdict(Some(panicked()), ended), Verdict::Panicked { .. }));
+            assert!(matches!(
+                verdict(Some(panicked()), ended),
+                Verdict::Panicked { .. }
+            ));
             for last in [None, Some(Report::Entered)] {
                 assert!(matches!(verdict(last, ended), Verdict::Broken(_)));
             }

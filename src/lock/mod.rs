@@ -19,11 +19,11 @@ use self::table::{Answer, Requester, Table};
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
+#[cfg(all(feature = "macros", unix, not(miri)))]
+use crate::run::InheritedLock;
 use crate::sys::file_lock::{Locked, Mode};
 use crate::sys::{clock, process};
 use crate::worker::Worker;
-#[cfg(feature = "macros")]
-use crate::run::InheritedLock;
 use crate::{journal, run};
 use std::fmt;
 use std::panic::Location;
@@ -314,7 +314,7 @@ fn adopt(worker: &Worker) {
 }
 
 /// Returns the locks that a test holds, to be passed to its isolated process.
-#[cfg(feature = "macros")]
+#[cfg(all(feature = "macros", unix, not(miri)))]
 pub(crate) fn held_by(worker: &Worker) -> Vec<InheritedLock> {
     adopt(worker);
     let held = held(worker.execution());

@@ -26,7 +26,8 @@ static KEPT: Mutex<Vec<Serial>> = Mutex::new(Vec::new());
 impl Drop for Serial {
     fn drop(&mut self) {
         let is_process_per_test = || {
-            run::inherited().is_some() || run::nextest(run::facts()).is_some_and(|nextest| nextest.is_the_test)
+            run::inherited().is_some()
+                || run::nextest(run::facts()).is_some_and(|nextest| nextest.is_the_test)
         };
         if !self.guards.is_empty() && is_process_per_test() {
             let kept = Self {

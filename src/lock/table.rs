@@ -125,9 +125,12 @@ impl<T: Copy + PartialEq, L> Table<T, L> {
     }
 
     /// Returns the locks that a test holds, with their keys.
-    #[cfg(feature = "macros")]
+    #[cfg(all(feature = "macros", unix, not(miri)))]
     pub(super) fn locks_of(&self, execution: u64) -> impl Iterator<Item = (&str, &L)> {
-        let own = self.entries.iter().filter(move |entry| entry.execution == execution);
+        let own = self
+            .entries
+            .iter()
+            .filter(move |entry| entry.execution == execution);
         own.filter_map(|entry| Some((&*entry.key, entry.lock.as_ref()?)))
     }
 

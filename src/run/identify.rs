@@ -51,7 +51,13 @@ impl Runner {
 
     /// Returns the runner of that name.
     pub(super) fn named(name: &str) -> Option<Self> {
-        let all = [Self::Nextest, Self::UnderNextest, Self::Cargo, Self::Named, Self::Alone];
+        let all = [
+            Self::Nextest,
+            Self::UnderNextest,
+            Self::Cargo,
+            Self::Named,
+            Self::Alone,
+        ];
         all.into_iter().find(|runner| runner.as_str() == name)
     }
 

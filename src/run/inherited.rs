@@ -6,7 +6,9 @@
 use super::{Run, Runner, facts};
 use crate::sys::{env, process};
 use once_cell::sync::OnceCell;
-use serde_json::{Value, json};
+use serde_json::Value;
+#[cfg(any(test, all(feature = "macros", unix, not(miri))))]
+use serde_json::json;
 
 /// The variable with the facts.
 pub(crate) const VARIABLE: &str = "COFFERDAM_ISOLATED";
@@ -52,6 +54,7 @@ pub(crate) fn inherited() -> Option<&'static Inherited> {
 }
 
 /// Returns the number of isolated processes above this one, also if it is not one itself.
+#[cfg(all(feature = "macros", unix, not(miri)))]
 pub(crate) fn depth() -> u64 {
     variable().map_or(0, |inherited| inherited.depth)
 }
@@ -66,6 +69,7 @@ fn variable() -> Option<Inherited> {
 }
 
 impl Inherited {
+    #[cfg(any(test, all(feature = "macros", unix, not(miri))))]
     pub(crate) fn encode(&self) -> String {
         let locks: Vec<_> = self
             .locks

@@ -12,11 +12,11 @@ pub use folders::base_dir;
 pub use folders::private_dir;
 pub(crate) use folders::{lane_file, run_dir, worker_dir};
 pub(crate) use identify::{Facts, Run, Runner, nextest};
-#[cfg(feature = "macros")]
-pub(crate) use inherited::{VARIABLE, depth};
-pub(crate) use inherited::{Inherited, InheritedLock, inherited, recorded_as};
 #[cfg(test)]
 pub(crate) use identify::{run_of, tests::facts as facts_for_tests};
+pub(crate) use inherited::{Inherited, inherited, recorded_as};
+#[cfg(all(feature = "macros", unix, not(miri)))]
+pub(crate) use inherited::{InheritedLock, VARIABLE, depth};
 
 use crate::sys::process::PidSpace;
 use crate::sys::{env, process};
@@ -39,7 +39,9 @@ pub(crate) fn facts() -> &'static Facts {
 /// Returns the run of this process.
 pub(crate) fn run() -> &'static Run {
     static RUN: OnceCell<Run> = OnceCell::new();
-    RUN.get_or_init(|| inherited().map_or_else(|| identify::run_of(facts()), |inherited| inherited.run.clone()))
+    RUN.get_or_init(|| {
+        inherited().map_or_else(|| identify::run_of(facts()), |inherited| inherited.run.clone())
+    })
 }
 
 /// Returns the session that records this run; `None` while recording is off.

@@ -7,27 +7,30 @@ use std::os::fd::{FromRawFd as _, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// A limit of a process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Limit {
-    OpenFiles,
-    FileSize,
-    Memory,
+/// The limits of a process; `None` leaves one as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) open_files: Option<u64>,
+    /// In bytes.
+    pub(crate) file_size: Option<u64>,
+    /// The address space in bytes.
+    pub(crate) memory: Option<u64>,
 }
 
 /// The changes to a process before its program begins.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Preparation {
     /// Descriptors that the program inherits under the same numbers.
     pub(crate) inherited: [RawFd; 2],
     pub(crate) umask: Option<u32>,
-    pub(crate) limits: Vec<(Limit, u64)>,
+    pub(crate) limits: Limits,
 }
 
 /// Makes the command's process apply the changes.
 pub(crate) fn prepare(command: &mut Command, preparation: Preparation) {
     #[expect(unsafe_code, reason = "limits and descriptors have to be set in the child")]
-    // SAFETY: between fork and exec the closure makes system calls on numbers and allocates nothing.
+    // SAFETY: between fork and exec the closure makes system calls on numbers and a live structure of numbers, and
+    // allocates nothing.
     unsafe {
         command.pre_exec(move || {
             for fd in preparation.inherited {
@@ -36,8 +39,19 @@ pub(crate) fn prepare(command: &mut Command, preparation: Preparation) {
             if let Some(mask) = preparation.umask {
                 libc::umask(mask as libc::mode_t);
             }
-            for (limit, value) in &preparation.limits {
-                set_limit(*limit, *value)?;
+            let limits = &preparation.limits;
+            for (resource, value) in [
+                (libc::RLIMIT_NOFILE, limits.open_files),
+                (libc::RLIMIT_FSIZE, limits.file_size),
+                (libc::RLIMIT_AS, limits.memory),
+            ] {
+                if let Some(value) = value {
+                    let mut limit: libc::rlimit = std::mem::zeroed();
+                    check(libc::getrlimit(resource, &raw mut limit))?;
+                    // The limit that applies. The one up to which the process may raise it stays.
+                    limit.rlim_cur = value as libc::rlim_t;
+                    check(libc::setrlimit(resource, &raw const limit))?;
+                }
             }
             Ok(())
         });
@@ -46,28 +60,12 @@ pub(crate) fn prepare(command: &mut Command, preparation: Preparation) {
     super::child::dies_with_us(command);
 }
 
-/// Sets the limit that applies, and leaves the one up to which the process may raise it.
-fn set_limit(limit: Limit, value: u64) -> io::Result<()> {
-    let resource = match limit {
-        Limit::OpenFiles => libc::RLIMIT_NOFILE,
-        Limit::FileSize => libc::RLIMIT_FSIZE,
-        Limit::Memory => libc::RLIMIT_AS,
-    };
-    let mut now = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    #[expect(unsafe_code, reason = "std has no limits")]
-    // SAFETY: the structure outlives both calls.
-    unsafe {
-        check(libc::getrlimit(resource, &raw mut now))?;
-        now.rlim_cur = value as libc::rlim_t;
-        check(libc::setrlimit(resource, &raw const now))
-    }
-}
-
 fn check(result: i32) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Kills the group that the process leads, or the process if it leads none. It must not have been waited for.
@@ -152,5 +150,7 @@ pub(crate) fn end_with_reader(fd: RawFd) {
         }
     };
     // Without the thread, the process may outlive its parent, which fails no test.
-    let _ = std::thread::Builder::new().name("cofferdam-isolated".to_owned()).spawn(watch);
+    let _ = std::thread::Builder::new()
+        .name("cofferdam-isolated".to_owned())
+        .spawn(watch);
 }

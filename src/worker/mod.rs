@@ -209,7 +209,7 @@ impl Worker {
     }
 
     /// Returns the number of this attempt at the test, from 1.
-    #[cfg(feature = "macros")]
+    #[cfg(all(feature = "macros", unix, not(miri)))]
     pub(crate) fn attempt(&self) -> u64 {
         self.0.attempt
     }

@@ -1,6 +1,9 @@
 //! `#[isolated]` on each kind of test of this crate. `run/isolated.rs` has those that fail.
 
-#![expect(clippy::disallowed_methods, reason = "the process of an isolated test is its own")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the process of an isolated test is its own"
+)]
 
 use cofferdam::diagnostics::{LockState, base_dir, locks};
 use cofferdam::lock::{try_lock, try_lock_shared};
@@ -16,7 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Fails in a second test of this process.
 fn is_first_in_its_process() {
     static USED: AtomicBool = AtomicBool::new(false);
-    assert!(!USED.swap(true, Ordering::SeqCst), "another test was in this process");
+    assert!(
+        !USED.swap(true, Ordering::SeqCst),
+        "another test was in this process"
+    );
 }
 
 fn var(name: &str) -> String {

@@ -14,7 +14,10 @@ fn cargo(suite: &Suite, args: &str) -> Command {
 }
 
 fn suite() -> Suite {
-    let files = [("src/lib.rs", ""), ("tests/suite.rs", include_str!("suite/isolated.rs"))];
+    let files = [
+        ("src/lib.rs", ""),
+        ("tests/suite.rs", include_str!("suite/isolated.rs")),
+    ];
     Suite::new("isolated-tests", &["macros"], "", &files)
 }
 
@@ -38,37 +41,91 @@ fn under_cargo_test_each_fails_as_it_would_in_the_test_process() {
     let ended = cargo(&suite, args).output().unwrap();
     let output = text(&ended);
     for test in FAILING.split_whitespace() {
-        let failed = [format!("test {test} ... FAILED"), format!("test {test} - should panic ... FAILED")];
-        assert!(failed.iter().any(|line| output.contains(line)), "{test} in\n{output}");
+        let failed = [
+            format!("test {test} ... FAILED"),
+            format!("test {test} - should panic ... FAILED"),
+        ];
+        assert!(
+            failed.iter().any(|line| output.contains(line)),
+            "{test} in\n{output}"
+        );
     }
     for test in PASSING.split_whitespace() {
-        assert!(output.contains(&format!("test {test} ... ok")), "{test} in\n{output}");
+        assert!(
+            output.contains(&format!("test {test} ... ok")),
+            "{test} in\n{output}"
+        );
     }
     assert!(output.contains("4 passed; 18 failed; 0 ignored"), "{output}");
     let says = |test: &str, parts: &[&str]| {
         let about = about(&output, test);
         for part in parts {
-            assert!(about.contains(part), "{part:?} in what is said about {test}:\n{about}");
+            assert!(
+                about.contains(part),
+                "{part:?} in what is said about {test}:\n{about}"
+            );
         }
     };
-    says("panics", &["printed before the panic\n", "tests/suite.rs:17:5:\nthe message of the test"]);
-    assert_eq!(about(&output, "panics").matches("the message of the test").count(), 1, "{output}");
+    says(
+        "panics",
+        &[
+            "printed before the panic\n",
+            "tests/suite.rs:17:5:\nthe message of the test",
+        ],
+    );
+    assert_eq!(
+        about(&output, "panics")
+            .matches("the message of the test")
+            .count(),
+        1,
+        "{output}"
+    );
     says("panics_with_a_quiet_hook", &["the test panicked: quietly"]);
-    says("panics_quietly_from_the_start", &["the test panicked at tests/suite.rs:178:9: quietly"]);
+    says(
+        "panics_quietly_from_the_start",
+        &["the test panicked at tests/suite.rs:178:9: quietly"],
+    );
     says("panics_with_a_number", &["tests/suite.rs:30:5"]);
     says("returns_an_error", &["Error: \"the error's text\""]);
-    says("exits", &["the test's process exited with code 0 before the test returned"]);
-    says("exits_with_a_code", &["the test's process exited with code 7 before the test returned"]);
-    says("aborts", &["the test's process was ended by signal 6 (SIGABRT) before the test returned"]);
-    says("ends_badly", &["the test returned, but then its process was ended by signal 6 (SIGABRT)"]);
-    says("takes_too_long", &["printed before the timeout\n", "the test did not end within 300ms"]);
+    says(
+        "exits",
+        &["the test's process exited with code 0 before the test returned"],
+    );
+    says(
+        "exits_with_a_code",
+        &["the test's process exited with code 7 before the test returned"],
+    );
+    says(
+        "aborts",
+        &["the test's process was ended by signal 6 (SIGABRT) before the test returned"],
+    );
+    says(
+        "ends_badly",
+        &["the test returned, but then its process was ended by signal 6 (SIGABRT)"],
+    );
+    says(
+        "takes_too_long",
+        &[
+            "printed before the timeout\n",
+            "the test did not end within 300ms",
+        ],
+    );
     says("should_panic_otherwise", &["the message"]);
     says("should_panic_and_returns", &["test did not panic as expected"]);
     says("should_panic_and_aborts", &["test did not panic as expected"]);
     says("should_panic_and_exits", &["test did not panic as expected"]);
-    says("should_panic_and_takes_too_long", &["test did not panic as expected"]);
+    says(
+        "should_panic_and_takes_too_long",
+        &["test did not panic as expected"],
+    );
     says("has_no_directory", &["cannot start a process for the test"]);
-    says("waits_for_the_lock_of_a_wrapper", &["the test's process did not reach the test within 10s", "cofferdam::serial"]);
+    says(
+        "waits_for_the_lock_of_a_wrapper",
+        &[
+            "the test's process did not reach the test within 10s",
+            "cofferdam::serial",
+        ],
+    );
     let why = "cofferdam: the test ends without a panic: the test's process exited with code 0 before the test returned";
     assert!(output.contains(why), "{output}");
     for never in ["the body's line", "the body's error line", "running 1 test\n"] {
@@ -79,13 +136,25 @@ fn under_cargo_test_each_fails_as_it_would_in_the_test_process() {
 #[test]
 fn its_output_is_shown_if_it_is_asked_for() {
     let suite = suite();
-    let ended = suite.cargo("test --test suite -- --exact passes --nocapture").output().unwrap();
+    let ended = suite
+        .cargo("test --test suite -- --exact passes --nocapture")
+        .output()
+        .unwrap();
     let shown = String::from_utf8_lossy(&ended.stdout).into_owned();
-    assert!(shown.contains("the body's line\n") && shown.matches("running 1 test").count() == 1, "{shown}");
+    assert!(
+        shown.contains("the body's line\n") && shown.matches("running 1 test").count() == 1,
+        "{shown}"
+    );
     assert!(String::from_utf8_lossy(&ended.stderr).contains("the body's error line\n"));
-    let ended = suite.cargo("test --test suite -- --exact passes --show-output").output().unwrap();
+    let ended = suite
+        .cargo("test --test suite -- --exact passes --show-output")
+        .output()
+        .unwrap();
     let shown = String::from_utf8_lossy(&ended.stdout);
-    assert!(shown.contains("---- passes stdout ----\nthe body's line\nthe body's error line\n"), "{shown}");
+    assert!(
+        shown.contains("---- passes stdout ----\nthe body's line\nthe body's error line\n"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -99,9 +168,15 @@ fn under_nextest_the_same_tests_fail() {
     let filter = "not test(meets) and not test(waits_for_the_lock)";
     let ended = cargo(&suite, args).arg(filter).output().unwrap();
     let output = text(&ended);
-    for test in FAILING.split_whitespace().filter(|test| !test.starts_with("waits") && !test.starts_with("exits")) {
+    for test in FAILING
+        .split_whitespace()
+        .filter(|test| !test.starts_with("waits") && !test.starts_with("exits"))
+    {
         let failed = [format!("isolated-tests::suite {test}\n")];
-        assert!(failed.iter().any(|line| output.contains(line)), "{test} in\n{output}");
+        assert!(
+            failed.iter().any(|line| output.contains(line)),
+            "{test} in\n{output}"
+        );
     }
     assert!(output.contains("the test did not end within 300ms"), "{output}");
 }
@@ -124,7 +199,11 @@ fn its_process_ends_with_the_test_process_that_is_killed() {
     for _ in 0..10 {
         let mut runner = suite.cargo("test --test suite -- --exact meets --ignored");
         let runner = runner.env("MEET", meeting.local_addr().unwrap().to_string());
-        let mut runner = runner.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut runner = runner
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let (stream, _) = meeting.accept().unwrap();
         let mut stream = BufReader::new(stream);
         let mut words = String::new();
@@ -133,7 +212,10 @@ fn its_process_ends_with_the_test_process_that_is_killed() {
         assert_ne!(child, parent);
         kill(parent.parse().unwrap());
         // The deadline can only fail the test. A reset connection is closed too.
-        stream.get_ref().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+            .get_ref()
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
         let closed = stream.read(&mut [0]);
         assert!(
             closed.is_ok_and(|read| read == 0) || !std::path::Path::new(&format!("/proc/{child}")).exists(),

@@ -1,0 +1,5 @@
+#[cofferdam::isolated]
+#[test]
+async fn waits() {}
+
+fn main() {}

@@ -1,0 +1,5 @@
+#[cofferdam::isolated(env(PORT = 8080))]
+#[test]
+fn a_number_is_no_text() {}
+
+fn main() {}

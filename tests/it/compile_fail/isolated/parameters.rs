@@ -1,0 +1,4 @@
+#[cofferdam::isolated]
+fn takes(number: u32) {}
+
+fn main() {}
