@@ -35,7 +35,7 @@ fn tests_fixed_by_the_attribute_have_no_conflict() {
     let shared = Package::with_library("shared", &SUITE.replace("ATTRIBUTE", ""));
     agree(
         &shared.met(&CARGO, &[]),
-        &["cwd : 2 × 0", "env ISOLATED_MODE: 2 × 0", "umask : 2 × 0"],
+        &["cwd : 2 × 0", "env ISOLATED_MODE: 2 × 0", "umask : 2 × "],
     );
     let isolated = Package::with_library("isolated", &SUITE.replace("ATTRIBUTE", "#[cofferdam::isolated]"));
     agree(&isolated.met(&CARGO, &[]), &[]);

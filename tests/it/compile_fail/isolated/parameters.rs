@@ -1,4 +1,4 @@
 #[cofferdam::isolated]
-fn takes(number: u32) {}
+fn takes(_: u32) {}
 
 fn main() {}
