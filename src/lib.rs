@@ -245,9 +245,9 @@
 //! journals if `COFFERDAM_RECORD` is set. Each later run removes a few directories of unrecorded runs that have ended;
 //! `cargo cofferdam clean` removes all of them. A small file for each lock's name stays, and the directory of a failed test
 //! until the test runs again. The locks of leased ports and of the whole machine are in the user's temporary directory. On
-//! standard error: warnings. On standard output: only what an `#[isolated]` test printed in its process. It does not change the environment or the working directory,
-//! installs no signal handler and no panic hook, and never exits the process. A run with fixtures has an extra process for
-//! them, which ends with the run.
+//! standard error: warnings. On standard output: only what an `#[isolated]` test printed in its process. It does not change
+//! the environment or the working directory, installs no signal handler and no panic hook (except in such a process), and
+//! never exits the process. A run with fixtures has an extra process for them, which ends with the run.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is checked. Recording never fails a
 //! test.

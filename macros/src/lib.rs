@@ -4,7 +4,7 @@
 //! parser of Rust.
 
 mod arguments;
-mod isolated;
+mod gate;
 mod item;
 
 use arguments::{Arguments, UsageError};
@@ -31,7 +31,7 @@ pub fn parallel(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Runs the test in a process of its own; see `cofferdam::isolated`.
 #[proc_macro_attribute]
 pub fn isolated(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    or_error(isolated::gate(arguments, item.clone()), item)
+    or_error(gate::gate(arguments, item.clone()), item)
 }
 
 fn expand(arguments: TokenStream, item: TokenStream, shared: bool) -> TokenStream {

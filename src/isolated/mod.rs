@@ -4,7 +4,9 @@
 //! reports. Exit codes and libtest's lines are never the result, because they say nothing about a `#[should_panic]` test.
 
 #[cfg(all(unix, not(miri)))]
-mod child;
+mod body;
+#[cfg(all(unix, not(miri)))]
+mod child_process;
 #[cfg(not(all(unix, not(miri))))]
 mod elsewhere;
 #[cfg(all(unix, not(miri)))]
@@ -13,11 +15,9 @@ mod output;
 mod parent;
 #[cfg(all(unix, not(miri)))]
 mod report;
-#[cfg(all(unix, not(miri)))]
-mod running;
 
 #[cfg(not(all(unix, not(miri))))]
-use elsewhere as child;
+use elsewhere as body;
 #[cfg(not(all(unix, not(miri))))]
 pub use elsewhere::Parent;
 #[cfg(all(unix, not(miri)))]
@@ -43,8 +43,8 @@ pub struct Test {
 impl Test {
     /// Runs the body. A returned error is reported on standard error, as libtest does it.
     pub fn run<T: Termination>(self, body: impl FnOnce() -> T) -> ExitCode {
-        let body = || body().report();
-        if self.is_child { child::run(body) } else { body() }
+        let test = || body().report();
+        if self.is_child { body::run(test) } else { test() }
     }
 }
 

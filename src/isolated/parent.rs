@@ -1,28 +1,24 @@
 //! The test process: collects what the process of an isolated test gets, and fails as that failed.
 
 use super::report::Verdict;
-use super::running::result_of;
+use super::child_process::{Plan, result_of};
 use crate::error::Error;
 use crate::lease::{self, DirLease};
 use crate::run;
-use crate::sys::isolated::Limits;
+use crate::sys::preparation::Limits;
 use crate::sys::{process, stderr};
 use once_cell::unsync::OnceCell;
 use std::ffi::OsStr;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// The test process, before it starts the process of its test.
 pub struct Parent {
-    pub(super) test: &'static str,
+    plan: Plan,
     /// Whether the test should panic.
     panics: bool,
-    pub(super) command: Command,
-    pub(super) umask: Option<u32>,
-    pub(super) limits: Limits,
-    pub(super) timeout: Option<Duration>,
     /// The test's temporary directory, if an argument asked for it.
     tmp: OnceCell<Result<DirLease, Error>>,
 }
@@ -31,12 +27,14 @@ impl Parent {
     pub(super) fn new(test: &'static str, panics: bool) -> Self {
         let program = run::facts().exe.clone().unwrap_or_default();
         Self {
-            test,
+            plan: Plan {
+                test,
+                command: process::command_in_our_group(program.as_os_str()),
+                umask: None,
+                limits: Limits::default(),
+                timeout: None,
+            },
             panics,
-            command: process::command_in_our_group(program.as_os_str()),
-            umask: None,
-            limits: Limits::default(),
-            timeout: None,
             tmp: OnceCell::new(),
         }
     }
@@ -50,58 +48,58 @@ impl Parent {
 
     /// Sets a variable.
     pub fn env<V: AsRef<OsStr> + ?Sized>(mut self, name: &str, value: &V) -> Self {
-        self.command.env(name, value.as_ref());
+        self.plan.command.env(name, value.as_ref());
         self
     }
 
     /// Removes a variable.
     pub fn env_remove(mut self, name: &str) -> Self {
-        self.command.env_remove(name);
+        self.plan.command.env_remove(name);
         self
     }
 
     /// Sets the working directory.
     pub fn dir<P: AsRef<Path> + ?Sized>(mut self, dir: &P) -> Self {
-        self.command.current_dir(dir.as_ref());
+        self.plan.command.current_dir(dir.as_ref());
         self
     }
 
     /// Sets the permissions that new files do not get.
     pub fn umask(mut self, mask: u32) -> Self {
-        self.umask = Some(mask);
+        self.plan.umask = Some(mask);
         self
     }
 
     /// Limits the number of open files.
     pub fn open_files(mut self, count: u64) -> Self {
-        self.limits.open_files = Some(count);
+        self.plan.limits.open_files = Some(count);
         self
     }
 
     /// Limits the size of files in bytes.
     pub fn file_size(mut self, bytes: u64) -> Self {
-        self.limits.file_size = Some(bytes);
+        self.plan.limits.file_size = Some(bytes);
         self
     }
 
     /// Limits the address space in bytes.
     pub fn memory(mut self, bytes: u64) -> Self {
-        self.limits.memory = Some(bytes);
+        self.plan.limits.memory = Some(bytes);
         self
     }
 
     /// Limits the time of the test.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.plan.timeout = Some(timeout);
         self
     }
 
     /// Runs the test in its process, and returns or panics as the test did.
     #[track_caller]
-    pub fn run(mut self) -> ExitCode {
+    pub fn run(self) -> ExitCode {
         let result = match self.tmp.get() {
             Some(Err(error)) => Verdict::Broken(error.to_string()),
-            _ => result_of(&mut self),
+            _ => result_of(self.plan),
         };
         match result {
             Verdict::Returned { success: true } => ExitCode::SUCCESS,

@@ -15,12 +15,12 @@ pub(crate) mod exit_hook;
 pub(crate) mod file_lock;
 pub(crate) mod file_size;
 pub(crate) mod folder;
-#[cfg(all(feature = "macros", unix, not(miri)))]
-pub(crate) mod isolated;
 pub(crate) mod marker;
 pub(crate) mod observer;
 #[cfg(all(any(target_os = "linux", all(unix, feature = "macros")), not(miri)))]
 pub(crate) mod poll;
+#[cfg(all(feature = "macros", unix, not(miri)))]
+pub(crate) mod preparation;
 pub(crate) mod process;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod role;

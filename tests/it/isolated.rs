@@ -91,6 +91,18 @@ async fn it_works_above_tokio() -> Result<(), fmt::Error> {
     Ok(())
 }
 
+mod with_the_runtime_s_attribute_by_its_last_name {
+    use super::*;
+    use tokio::test;
+
+    #[isolated]
+    #[test]
+    async fn it_works_above_it() {
+        is_first_in_its_process();
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Its process is the test's, because it is created after the gate.
 #[fixture]
 fn service() -> u32 {

@@ -1,5 +1,4 @@
 #[cofferdam::isolated]
-#[test]
 async fn waits() {}
 
 fn main() {}

@@ -1,7 +1,7 @@
 //! The process of an isolated test: runs the body and reports.
 
 use super::report::Report;
-use crate::sys::isolated::{RedirectedOutput, inherited_file};
+use crate::sys::preparation::{RedirectedOutput, inherited_file};
 use crate::sys::process;
 use crate::{exit, run};
 use std::cell::RefCell;
@@ -21,7 +21,7 @@ pub(super) fn run(body: impl FnOnce() -> ExitCode) -> ExitCode {
     };
     let mut report = inherited_file(inherited.report);
     #[cfg(not(target_os = "linux"))]
-    crate::sys::isolated::end_with_reader(inherited.report);
+    crate::sys::preparation::end_with_reader(inherited.report);
     let us = process::id();
     let mut tell = |what: Report| {
         // A fork of this process is not the test.

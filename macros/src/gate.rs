@@ -32,15 +32,23 @@ pub(crate) fn gate(written: TokenStream, item: TokenStream) -> Result<TokenStrea
             "#[isolated] applies to a test",
         ));
     }
-    let last = attributes.iter().rposition(|attribute| !is_inert(attribute));
+    let is_async = rest.iter().any(|token| is_word(token, "async"));
+    let last = attributes
+        .iter()
+        .rposition(|attribute| !is_inert(attribute, is_async));
     match last.filter(|_| !settings.has_moved) {
         Some(last) => Ok(moved(&settings, written, attributes, last, rest)),
         None => gated(settings, attributes, rest),
     }
 }
 
-/// Returns whether the attribute leaves the function as it is, or only adds a statement to its body.
-fn is_inert(attribute: &Attribute) -> bool {
+fn is_word(token: &TokenTree, word: &str) -> bool {
+    matches!(token, TokenTree::Ident(ident) if ident.to_string() == word)
+}
+
+/// Returns whether the attribute leaves the function as it is, or only adds a statement to its body. A `#[test]` on an async
+/// function is that of a runtime.
+fn is_inert(attribute: &Attribute, is_async: bool) -> bool {
     const INERT: [&str; 17] = [
         "doc",
         "allow",
@@ -62,7 +70,8 @@ fn is_inert(attribute: &Attribute) -> bool {
     ];
     let path: Vec<&str> = attribute.path.iter().map(String::as_str).collect();
     match path.as_slice() {
-        ["test"] | ["core" | "std", "prelude", .., "test"] | ["rustfmt" | "clippy", ..] => true,
+        ["test"] => !is_async,
+        ["core" | "std", "prelude", .., "test"] | ["rustfmt" | "clippy", ..] => true,
         [.., last] => INERT.contains(last),
         [] => true,
     }
@@ -107,8 +116,6 @@ fn gated(
     let Some((TokenTree::Group(body), head)) = rest.split_last() else {
         return Err(UsageError::new(Span::call_site(), "a test has a body"));
     };
-    let is_word =
-        |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(ident) if ident.to_string() == word);
     if let Some(word) = head.iter().find(|token| is_word(token, "async")) {
         let reason = "an async test needs an attribute that runs it, as #[tokio::test]; #[isolated] works above and below it";
         return Err(UsageError::new(word.span(), reason));

@@ -1,20 +1,19 @@
 //! The running process of an isolated test.
 
 use super::output::{Stream, take_text};
-use super::parent::Parent;
 use super::report::{Ended, Report, Verdict, verdict};
 use crate::lock::{self, machine};
 use crate::run::{self, Inherited};
 #[cfg(target_os = "linux")]
 use crate::sys::child::Handle;
 use crate::sys::clock::{self, Deadline};
-use crate::sys::isolated::{Preparation, kill, prepare};
+use crate::sys::preparation::{Limits, Preparation, kill, prepare};
 use crate::sys::{poll, process};
 use crate::worker::Worker;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// The time in which the test's body has to begin.
@@ -24,9 +23,19 @@ const LAST_READS: u32 = 64;
 /// The greatest number of isolated processes, each started by the one before.
 const DEEPEST: u64 = 8;
 
+/// A process to start.
+pub(super) struct Plan {
+    /// The test's path.
+    pub(super) test: &'static str,
+    pub(super) command: Command,
+    pub(super) umask: Option<u32>,
+    pub(super) limits: Limits,
+    pub(super) timeout: Option<Duration>,
+}
+
 /// Runs the test in a process of its own.
-pub(super) fn result_of(parent: &mut Parent) -> Verdict {
-    match Running::start(parent) {
+pub(super) fn result_of(plan: Plan) -> Verdict {
+    match Running::start(plan) {
         Ok(mut running) => running.finish(),
         Err(why) => Verdict::Broken(why),
     }
@@ -49,7 +58,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(parent: &mut Parent) -> Result<Self, String> {
+    fn start(plan: Plan) -> Result<Self, String> {
         let depth = run::depth() + 1;
         if depth > DEEPEST {
             return Err(format!(
@@ -70,22 +79,22 @@ impl Running {
             recorded_as: run::recorded_as(),
             worker: worker.id().to_owned(),
             index: worker.index(),
-            test: parent.test.to_owned(),
+            test: plan.test.to_owned(),
             attempt: worker.attempt(),
             locks: lock::held_by(&worker),
             report: to_report.as_raw_fd(),
             output: to_output.as_raw_fd(),
         };
-        let command = &mut parent.command;
+        let mut command = plan.command;
         prepare(
-            command,
+            &mut command,
             Preparation {
                 inherited: [facts.report, facts.output],
-                umask: parent.umask,
-                limits: parent.limits,
+                umask: plan.umask,
+                limits: plan.limits,
             },
         );
-        if parent.timeout.is_some() {
+        if plan.timeout.is_some() {
             // The test's processes are killed together.
             command.process_group(0);
         }
@@ -97,15 +106,16 @@ impl Running {
             command.env("COFFERDAM_MACHINE_DIR", locks.parent().unwrap_or(&locks));
         }
         command
-            .args(["--exact", parent.test, "--nocapture", "--include-ignored"])
+            .args(["--exact", plan.test, "--nocapture", "--include-ignored"])
             .env(run::VARIABLE, facts.encode())
             // libtest's lines. The test's own output has a pipe.
             .stdout(Stdio::null())
             .stderr(to_errors);
-        let child = command.spawn().map_err(failed)?;
-        // The command holds a writer of the pipe too.
-        command.stderr(Stdio::null());
-        Ok(Self::new(child, [output, errors, report], parent.timeout))
+        // The command holds a writer of a pipe, and ends here.
+        let child = command.spawn().map_err(failed);
+        drop(command);
+        let child = child?;
+        Ok(Self::new(child, [output, errors, report], plan.timeout))
     }
 
     fn new(child: Child, [output, errors, report]: [PipeReader; 3], timeout: Option<Duration>) -> Self {
