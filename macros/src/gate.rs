@@ -49,30 +49,13 @@ fn is_word(token: &TokenTree, word: &str) -> bool {
 /// Returns whether the attribute leaves the function as it is, or only adds a statement to its body. A `#[test]` on an async
 /// function is that of a runtime.
 fn is_inert(attribute: &Attribute, is_async: bool) -> bool {
-    const INERT: [&str; 17] = [
-        "doc",
-        "allow",
-        "warn",
-        "deny",
-        "forbid",
-        "expect",
-        "cfg",
-        "ignore",
-        "should_panic",
-        "must_use",
-        "inline",
-        "cold",
-        "deprecated",
-        "track_caller",
-        "no_mangle",
-        "serial",
-        "parallel",
-    ];
+    const INERT: &str = " doc allow warn deny forbid expect cfg ignore should_panic must_use inline cold deprecated \
+                         track_caller no_mangle serial parallel ";
     let path: Vec<&str> = attribute.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         ["test"] => !is_async,
         ["core" | "std", "prelude", .., "test"] | ["rustfmt" | "clippy", ..] => true,
-        [.., last] => INERT.contains(last),
+        [.., last] => INERT.contains(&format!(" {last} ")),
         [] => true,
     }
 }

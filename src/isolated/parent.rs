@@ -1,7 +1,7 @@
 //! The test process: collects what the process of an isolated test gets, and fails as that failed.
 
-use super::report::Verdict;
 use super::child_process::{Plan, result_of};
+use super::report::Verdict;
 use crate::error::Error;
 use crate::lease::{self, DirLease};
 use crate::run;
