@@ -330,7 +330,7 @@ pub mod worker;
 /// - `crate = path`: the path of cofferdam.
 ///
 /// Values are expressions, evaluated in the test process, and their temporaries live until the test has ended. `tmp` is the path
-/// of a new directory, which is removed after the test unless the test panics.
+/// of a new directory, which is removed after the test unless the test fails.
 ///
 /// ```
 /// # #[cfg(unix)] {

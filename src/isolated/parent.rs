@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// The test process, before it starts the process of its test.
 pub struct Parent {
-    plan: Plan,
+    plan: Box<Plan>,
     /// Whether the test should panic.
     panics: bool,
     /// The test's temporary directory, if an argument asked for it.
@@ -27,19 +27,19 @@ impl Parent {
     pub(super) fn new(test: &'static str, panics: bool) -> Self {
         let program = run::facts().exe.clone().unwrap_or_default();
         Self {
-            plan: Plan {
+            plan: Box::new(Plan {
                 test,
                 command: process::command_in_our_group(program.as_os_str()),
                 umask: None,
                 limits: Limits::default(),
                 timeout: None,
-            },
+            }),
             panics,
             tmp: OnceCell::new(),
         }
     }
 
-    /// Returns a new directory, which is removed after the test unless the test panics.
+    /// Returns a new directory, which is removed after the test unless the test fails.
     pub fn tmp(&self) -> PathBuf {
         let leased = self.tmp.get_or_init(lease::dir);
         let path = leased.as_ref().map(|leased| leased.path().to_owned());
@@ -99,13 +99,28 @@ impl Parent {
     pub fn run(self) -> ExitCode {
         let result = match self.tmp.get() {
             Some(Err(error)) => Verdict::Broken(error.to_string()),
-            _ => result_of(self.plan),
+            _ => result_of(*self.plan),
         };
         match result {
             Verdict::Returned { success: true } => ExitCode::SUCCESS,
-            Verdict::Returned { success: false } => ExitCode::FAILURE,
-            // The child's hook has printed it, so no hook runs here.
-            Verdict::Panicked { message, .. } => resume_unwind(Box::new(message)),
+            Verdict::Returned { success: false } => {
+                if let Some(Ok(tmp)) = self.tmp.into_inner() {
+                    let kept = tmp.keep();
+                    stderr::line(&format!(
+                        "the test failed, and its directory is kept until a later run: {}",
+                        kept.display()
+                    ));
+                }
+                ExitCode::FAILURE
+            }
+            Verdict::Panicked { message, .. } => {
+                if self.panics {
+                    // Removed before the panic, which is no failure.
+                    drop(self.tmp);
+                }
+                // The child's hook has printed it, so no hook runs here.
+                resume_unwind(Box::new(message))
+            }
             // A test that should panic must not pass by it.
             Verdict::Broken(why) if self.panics => {
                 stderr::line(&format!("the test ends without a panic: {why}"));

@@ -23,8 +23,8 @@ fn suite() -> Suite {
 
 const FAILING: &str = "panics panics_with_a_quiet_hook panics_quietly_from_the_start panics_with_a_number returns_an_error exits exits_with_a_code aborts ends_badly \
      takes_too_long should_panic_otherwise should_panic_and_returns should_panic_and_aborts should_panic_and_exits \
-     should_panic_and_takes_too_long has_no_directory closes_everything_and_passes_not waits_for_the_lock_of_a_wrapper";
-const PASSING: &str = "passes leaves_a_process_and_passes prints_much_and_passes ignored_and_passes";
+     returns_an_error_with_a_directory panics_with_a_directory should_panic_and_takes_too_long has_no_directory closes_everything_and_passes_not waits_for_the_lock_of_a_wrapper";
+const PASSING: &str = "passes leaves_a_process_and_passes prints_much_and_passes ignored_and_passes should_panic_with_a_directory_and_passes";
 
 /// Returns the part of the output of `cargo test` about one failed test.
 fn about<'a>(output: &'a str, test: &str) -> &'a str {
@@ -51,12 +51,16 @@ fn under_cargo_test_each_fails_as_it_would_in_the_test_process() {
         );
     }
     for test in PASSING.split_whitespace() {
+        let passed = [
+            format!("test {test} ... ok"),
+            format!("test {test} - should panic ... ok"),
+        ];
         assert!(
-            output.contains(&format!("test {test} ... ok")),
+            passed.iter().any(|line| output.contains(line)),
             "{test} in\n{output}"
         );
     }
-    assert!(output.contains("4 passed; 18 failed; 0 ignored"), "{output}");
+    assert!(output.contains("5 passed; 20 failed; 0 ignored"), "{output}");
     let says = |test: &str, parts: &[&str]| {
         let about = about(&output, test);
         for part in parts {
@@ -126,6 +130,8 @@ fn under_cargo_test_each_fails_as_it_would_in_the_test_process() {
             "cofferdam::serial",
         ],
     );
+    // One for each that failed, and none for the one that should panic.
+    assert_eq!(output.matches("and its directory is kept").count(), 2, "{output}");
     let why = "cofferdam: the test ends without a panic: the test's process exited with code 0 before the test returned";
     assert!(output.contains(why), "{output}");
     for never in ["the body's line", "the body's error line", "running 1 test\n"] {
@@ -233,6 +239,6 @@ fn many_at_once_do_not_disturb_each_other() {
             .cargo("test --test suite -- passes --include-ignored --skip closes --test-threads 4")
             .output()
             .unwrap();
-        assert!(text(&ended).contains("4 passed; 0 failed"), "{}", text(&ended));
+        assert!(text(&ended).contains("5 passed; 0 failed"), "{}", text(&ended));
     }
 }

@@ -179,3 +179,22 @@ fn panics_quietly_from_the_start() {
     }
     panics_quietly_from_the_start();
 }
+
+#[test]
+#[isolated(env(KEPT = tmp))]
+fn returns_an_error_with_a_directory() -> Result<(), String> {
+    Err(std::env::var("KEPT").unwrap())
+}
+
+#[test]
+#[isolated(env(KEPT = tmp))]
+fn panics_with_a_directory() {
+    panic!("{}", std::env::var("KEPT").unwrap());
+}
+
+#[test]
+#[isolated(env(KEPT = tmp))]
+#[should_panic]
+fn should_panic_with_a_directory_and_passes() {
+    panic!();
+}
