@@ -82,8 +82,8 @@ fn append(worker: &str, event: Event) {
     }
     let record = Record {
         at: clock::micros(),
-        // A forked child works for its parent's test, so its lines belong to its parent.
-        pid: run::facts().pid,
+        // A forked child and an isolated test work for their parent's test, so their lines belong to the parent.
+        pid: run::recorded_as(),
         event,
     };
     let written = match JOURNALS.get_or_init(sync::map).entry(worker.to_owned()) {
@@ -134,8 +134,12 @@ fn number(error: &io::Error) -> i32 {
     0
 }
 
-/// Performs a process's first write: a newline, the description of the process, and the first event.
+/// Performs a process's first write: a newline, the description of the process, and the first event. An isolated test's parent
+/// has described itself for both.
 fn begin(file: &mut File, worker: &str, first: &Record) -> io::Result<()> {
+    if run::inherited().is_some() {
+        return file.write_all(format!("\n{}\n", first.to_line()).as_bytes());
+    }
     let run = run::run();
     let event = Event::Process {
         version: VERSION,

@@ -55,6 +55,7 @@
 //! | a file, port or name that tests share | [`claim`], or [`Context::claim`] for a service |
 //! | a resource for one test at a time | [`lock()`], [`lock::lock_shared`], [`lock::try_lock`], [`lock::LockOptions`] |
 //! | a test that must not run beside others | `#[serial]`, `#[parallel]`, with the feature `macros` |
+//! | a test that changes variables, the working directory, a static of another crate | `#[isolated]`, with the feature `macros` |
 //! | a lock of another kind that protects a resource | [`lock::guarded_by`] |
 //! | the state of all caches, or recorded data, in a program | [`diagnostics`], [`mod@format`] |
 //!
@@ -250,9 +251,9 @@
 //! journals if `COFFERDAM_RECORD` is set. Each later run removes a few directories of unrecorded runs that have ended;
 //! `cargo cofferdam clean` removes all of them. A small file for each lock's name stays, and the directory of a failed test
 //! until the test runs again. The locks of leased ports and of the whole machine are in the user's temporary directory. On
-//! standard error: warnings. On standard output: nothing. It installs no signal handler and no panic hook, never exits the
-//! process, and changes the environment and the working directory only by [`environment`]. A run with fixtures has an extra
-//! process for them, which ends with the run.
+//! standard error: warnings. On standard output: only what an `#[isolated]` test printed in its process. It installs no
+//! signal handler and no panic hook (except in such a process), never exits the process, and changes the environment and the
+//! working directory only by [`environment`]. A run with fixtures has an extra process for them, which ends with the run.
 //!
 //! **What does recording change?** Each event is one `write`, and each use of a proxy is checked. Recording never fails a
 //! test.
@@ -299,7 +300,8 @@
 //!
 //! # Features
 //!
-//! - `macros`: the attributes `#[serial]` and `#[parallel]`. It adds `cofferdam-macros`, which has no dependencies.
+//! - `macros`: the attributes `#[serial]`, `#[parallel]` and `#[isolated]`. It adds `cofferdam-macros`, which has no
+//!   dependencies.
 //! - `tokio`: `Worker::instrument` and `lock_async`. It adds no dependency: futures of any runtime work.
 
 pub mod diagnostics;
@@ -310,6 +312,9 @@ mod exit;
 pub mod file;
 pub mod fixture;
 pub mod format;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod isolated;
 mod journal;
 pub mod lease;
 pub mod locator;
@@ -321,6 +326,42 @@ mod run;
 mod sys;
 pub mod worker;
 
+/// Runs the test in a process of its own, with its own environment variables, working directory, umask and statics.
+///
+/// Under `cargo test`, the test process runs its program again for this test, repeats its output, and fails as it fails. Under
+/// nextest, each test has a process: without arguments, the test just runs. Arguments change the new process before it
+/// starts, so that constructors and lazy statics see them; with them, the test has a new process under nextest too:
+///
+/// - `env(NAME = value, …)` and `env_remove(NAME, …)`: variables. A value is anything that is `AsRef<OsStr>`.
+/// - `dir = path`, `umask = 0o077`.
+/// - `limits(open_files = n, file_size = bytes, memory = bytes)`.
+/// - `timeout = "30s"` (or `"500ms"`, `"2m"`, a number of seconds): then the test fails, and its process group is killed.
+/// - `crate = path`: the path of cofferdam.
+///
+/// Values are expressions, evaluated in the test process, and their temporaries live until the test has ended. `tmp` is the path
+/// of a new directory, which is removed after the test unless the test fails.
+///
+/// ```
+/// # #[cfg(unix)] {
+/// use cofferdam::isolated;
+/// #[isolated(env(HOME = tmp, CONFIG = tmp.join("config"), RUST_LOG = "debug"), dir = tmp)]
+/// fn reads_its_configuration() {      // and `#[test]`, above it or below
+///     assert_eq!(std::env::var("RUST_LOG").unwrap(), "debug");
+///     std::fs::write("config", "").unwrap();
+///     assert!(std::path::PathBuf::from(std::env::var("CONFIG").unwrap()).exists());
+/// }
+/// # reads_its_configuration();
+/// # }
+/// ```
+///
+/// It works on tests that return a `Result` or are `#[should_panic]`, above and below `#[tokio::test]`, `#[rstest]` (below its cases)
+/// and `#[serial]`. The process is the same [`Worker`] and execution as the test process, and has its locks; services are built
+/// anew. It ends with the test process, however that ends. A process that ends before the test returns fails the test, and so
+/// does one that does not reach the test within 10 seconds, because it waits for a lock that the test process holds.
+///
+/// Costs a process: less than half of what nextest takes for a test. Needs Unix and the harness of `#[test]`.
+#[cfg(feature = "macros")]
+pub use cofferdam_macros::isolated;
 /// Runs the test in parallel with others that are `parallel` with the same key, but not with those that are
 /// [`serial`](macro@serial).
 ///
@@ -372,6 +413,7 @@ pub use worker::{Worker, claim};
 #[doc = include_str!("../docs/guide/fixtures.md")]
 #[doc = include_str!("../docs/guide/directories-and-names.md")]
 #[doc = include_str!("../docs/guide/lifetimes.md")]
+#[doc = include_str!("../docs/guide/isolated.md")]
 #[doc = include_str!("../docs/guide/locator.md")]
 #[doc = include_str!("../docs/guide/locks.md")]
 #[doc = include_str!("../docs/guide/namespaces.md")]

@@ -96,7 +96,7 @@ fn is_arrow(path: &[TokenTree]) -> bool {
 }
 
 /// Returns an identifier, or the text of a string literal.
-fn word(token: &TokenTree) -> Option<String> {
+pub(crate) fn word(token: &TokenTree) -> Option<String> {
     match token {
         TokenTree::Ident(word) => Some(word.to_string()),
         TokenTree::Literal(text) => {

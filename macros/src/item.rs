@@ -4,17 +4,17 @@ use super::arguments::{Arguments, UsageError, parts};
 use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
 /// Another attribute of the item.
-struct Attribute {
+pub(crate) struct Attribute {
     /// The `#` and the group in brackets.
-    tokens: [TokenTree; 2],
+    pub(crate) tokens: [TokenTree; 2],
     /// The segments of its path: `tokio` and `test`.
-    path: Vec<String>,
+    pub(crate) path: Vec<String>,
     /// The tokens in its parentheses.
     arguments: TokenStream,
 }
 
 impl Attribute {
-    fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         self.path.last().is_some_and(|last| last == name)
     }
 
@@ -85,7 +85,7 @@ pub(crate) fn guard(item: TokenStream, arguments: Arguments) -> Result<TokenStre
 }
 
 /// Splits the leading attributes from the rest.
-fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
+pub(crate) fn split(tokens: &[TokenTree]) -> (Vec<Attribute>, &[TokenTree]) {
     let mut attributes = Vec::new();
     let mut rest = tokens;
     while let [TokenTree::Punct(sign), TokenTree::Group(group), after @ ..] = rest {
@@ -118,7 +118,7 @@ fn path_and_arguments(tokens: impl IntoIterator<Item = TokenTree>) -> (Vec<Strin
 }
 
 /// Splits the inner attributes, `#![…]`, from the rest of a body.
-fn split_inner(tokens: &[TokenTree]) -> (&[TokenTree], &[TokenTree]) {
+pub(crate) fn split_inner(tokens: &[TokenTree]) -> (&[TokenTree], &[TokenTree]) {
     let mut end = 0;
     while let [
         TokenTree::Punct(first),
@@ -135,7 +135,7 @@ fn split_inner(tokens: &[TokenTree]) -> (&[TokenTree], &[TokenTree]) {
 }
 
 /// Returns the first keyword that makes the item a function or a module.
-fn kind(rest: &[TokenTree]) -> Option<&'static str> {
+pub(crate) fn kind(rest: &[TokenTree]) -> Option<&'static str> {
     rest.iter().find_map(|token| match token {
         TokenTree::Ident(word) => match word.to_string().as_str() {
             "fn" => Some(Some("fn")),

@@ -4,6 +4,7 @@
 //! parser of Rust.
 
 mod arguments;
+mod gate;
 mod item;
 
 use arguments::{Arguments, UsageError};
@@ -27,8 +28,18 @@ pub fn parallel(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item, true)
 }
 
+/// Runs the test in a process of its own; see `cofferdam::isolated`.
+#[proc_macro_attribute]
+pub fn isolated(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    or_error(gate::gate(arguments, item.clone()), item)
+}
+
 fn expand(arguments: TokenStream, item: TokenStream, shared: bool) -> TokenStream {
     let expanded = Arguments::read(arguments, shared).and_then(|read| item::guard(item.clone(), read));
+    or_error(expanded, item)
+}
+
+fn or_error(expanded: Result<TokenStream, UsageError>, item: TokenStream) -> TokenStream {
     expanded.unwrap_or_else(|error| {
         // The item is kept, so that references to it are no further errors.
         let mut tokens = error.to_tokens();

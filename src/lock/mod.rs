@@ -19,6 +19,8 @@ use self::table::{Answer, Requester, Table};
 use crate::error::{self, Error};
 use crate::event::Event;
 use crate::resource::Access;
+#[cfg(all(feature = "macros", unix, not(miri)))]
+use crate::run::InheritedLock;
 use crate::sys::file_lock::{Locked, Mode};
 use crate::sys::{clock, process};
 use crate::worker::Worker;
@@ -26,7 +28,7 @@ use crate::worker::current::PanicWitness;
 use crate::{journal, run};
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -227,6 +229,7 @@ impl LockOptions {
         let worker = Worker::try_current()?;
         let file = LockFile::known(name, self.machine)?;
         let (execution, shared) = (worker.execution(), self.mode == Mode::Shared);
+        adopt(&worker);
         let answer = held(execution).request(execution, &file.key, shared, requester);
         let number = match answer {
             Answer::Again(number) => {
@@ -285,6 +288,49 @@ enum Attempt {
     Busy(PendingLock),
     /// It would wait for its own test.
     OwnTest(Error),
+}
+
+/// Enters the locks that the parent of an isolated test holds for it. They count as taken by the first thread that requests a
+/// lock, which is the test's own.
+fn adopt(worker: &Worker) {
+    static ADOPTED: Once = Once::new();
+    let Some(inherited) = run::inherited() else { return };
+    ADOPTED.call_once(|| {
+        for lock in &inherited.locks {
+            let adopted = HeldLock {
+                locked: None,
+                label: lock.label.as_str().into(),
+                worker: worker.clone(),
+                access: if lock.shared { Access::Read } else { Access::Write },
+                pid: process::id(),
+                shared: None,
+                guards: false,
+            };
+            let (execution, thread) = (worker.execution(), thread::current().id());
+            held(execution).adopt(
+                execution,
+                lock.key.as_str().into(),
+                lock.shared,
+                Requester::Thread(thread),
+                adopted,
+            );
+        }
+    });
+}
+
+/// Returns the locks that a test holds, to be passed to its isolated process.
+#[cfg(all(feature = "macros", unix, not(miri)))]
+pub(crate) fn held_by(worker: &Worker) -> Vec<InheritedLock> {
+    adopt(worker);
+    let held = held(worker.execution());
+    let locks = held.locks_of(worker.execution());
+    locks
+        .map(|(key, lock)| InheritedLock {
+            key: key.to_owned(),
+            label: lock.label.to_string(),
+            shared: lock.access == Access::Read,
+        })
+        .collect()
 }
 
 /// The entry of a requested lock in its table. Meanwhile no other thread of the test may request the lock.
@@ -351,7 +397,8 @@ impl PendingLock {
             place: place.to_string(),
         });
         let granted = HeldLock {
-            locked,
+            locked: Some(locked),
+            label: Arc::clone(&file.label),
             worker,
             access,
             pid,
@@ -389,7 +436,9 @@ fn owner(worker: &Worker, lock: &str, shared: bool, pid: u32) -> LockOwner {
 
 /// A lock that a test of this process holds.
 struct HeldLock {
-    locked: Locked,
+    /// `None` if the parent process of an isolated test holds it.
+    locked: Option<Locked>,
+    label: Arc<str>,
     worker: Worker,
     access: Access,
     pid: u32,
@@ -400,18 +449,18 @@ struct HeldLock {
 }
 
 impl HeldLock {
-    fn release(self, file: &LockFile) {
-        let lock = &*file.label;
+    fn release(self) {
+        let lock = &*self.label;
         if self.guards {
             self.worker.remove_lock(lock, self.access);
         }
         // A forked child has a copy of the guard, but not the lock.
-        if self.pid == process::id() {
+        if let Some(locked) = self.locked.as_ref().filter(|_| self.pid == process::id()) {
             let _ = match &self.shared {
-                Some(record) => record.release_shared(&self.locked),
-                None => owner::release(&self.locked),
+                Some(record) => record.release_shared(locked),
+                None => owner::release(locked),
             };
-            let _ = self.locked.unlock();
+            let _ = locked.unlock();
             self.worker.record(|| Event::Unlocked {
                 execution: self.worker.execution(),
                 lock: lock.to_owned(),
@@ -449,7 +498,7 @@ impl Drop for LockGuard {
         // Released outside the table's mutex, because it writes to the journal.
         let last = held(self.execution).release(self.number);
         if let Some(held) = last {
-            held.release(&self.file);
+            held.release();
         }
     }
 }

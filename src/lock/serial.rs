@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// The locks of a test, released at its end, last first.
 ///
-/// Under nextest that is the end of its process, because its services hold resources such as ports until then.
+/// Under nextest and in an isolated test that is the end of its process, because its services hold resources such as ports until then.
 #[must_use]
 #[derive(Debug)]
 pub struct Serial {
@@ -25,7 +25,10 @@ static KEPT: Mutex<Vec<Serial>> = Mutex::new(Vec::new());
 
 impl Drop for Serial {
     fn drop(&mut self) {
-        let is_process_per_test = || run::nextest(run::facts()).is_some_and(|nextest| nextest.is_the_test);
+        let is_process_per_test = || {
+            run::inherited().is_some()
+                || run::nextest(run::facts()).is_some_and(|nextest| nextest.is_the_test)
+        };
         if !self.guards.is_empty() && is_process_per_test() {
             let kept = Self {
                 guards: std::mem::take(&mut self.guards),

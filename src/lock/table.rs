@@ -102,6 +102,38 @@ impl<T: Copy + PartialEq, L> Table<T, L> {
         Answer::AskKernel(number)
     }
 
+    /// Enters a lock that is held elsewhere for the test. It is never released here.
+    pub(super) fn adopt(
+        &mut self,
+        execution: u64,
+        key: Arc<str>,
+        shared: bool,
+        requester: Requester<T>,
+        lock: L,
+    ) {
+        let number = self.next;
+        self.next += 1;
+        self.entries.push(Entry {
+            number,
+            execution,
+            key,
+            shared,
+            requester,
+            count: 1,
+            lock: Some(lock),
+        });
+    }
+
+    /// Returns the locks that a test holds, with their keys.
+    #[cfg(all(feature = "macros", unix, not(miri)))]
+    pub(super) fn locks_of(&self, execution: u64) -> impl Iterator<Item = (&str, &L)> {
+        let own = self
+            .entries
+            .iter()
+            .filter(move |entry| entry.execution == execution);
+        own.filter_map(|entry| Some((&*entry.key, entry.lock.as_ref()?)))
+    }
+
     /// Completes an entry that the kernel has granted.
     pub(super) fn grant(&mut self, number: u64, lock: L) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.number == number) {

@@ -49,6 +49,18 @@ impl Runner {
         }
     }
 
+    /// Returns the runner of that name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let all = [
+            Self::Nextest,
+            Self::UnderNextest,
+            Self::Cargo,
+            Self::Named,
+            Self::Alone,
+        ];
+        all.into_iter().find(|runner| runner.as_str() == name)
+    }
+
     /// Returns whether other processes of the same run may be running at the same time.
     pub(crate) fn may_overlap(self) -> bool {
         self != Self::Alone

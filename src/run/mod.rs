@@ -3,6 +3,7 @@
 mod file_name;
 mod folders;
 mod identify;
+mod inherited;
 pub(crate) mod sweep;
 pub(crate) mod teardown;
 
@@ -13,6 +14,9 @@ pub(crate) use folders::{lane_file, run_dir, worker_dir};
 pub(crate) use identify::{Facts, Run, Runner, nextest};
 #[cfg(test)]
 pub(crate) use identify::{run_of, tests::facts as facts_for_tests};
+pub(crate) use inherited::{Inherited, inherited, recorded_as};
+#[cfg(all(feature = "macros", unix, not(miri)))]
+pub(crate) use inherited::{InheritedLock, VARIABLE, depth};
 
 use crate::sys::process::PidSpace;
 use crate::sys::{env, process};
@@ -51,10 +55,11 @@ fn collect(ancestors: Vec<process::Ancestor>) -> Facts {
 /// Returns the run of this process.
 pub(crate) fn run() -> &'static Run {
     static RUN: OnceCell<Run> = OnceCell::new();
-    RUN.get_or_init(|| match BEGUN.get() {
+    RUN.get_or_init(|| match (inherited(), BEGUN.get()) {
+        (Some(inherited), _) => inherited.run.clone(),
         // What started a runner is no part of its run.
-        Some(_) => identify::run_of(&collect(Vec::new())),
-        None => identify::run_of(facts()),
+        (None, Some(_)) => identify::run_of(&collect(Vec::new())),
+        (None, None) => identify::run_of(facts()),
     })
 }
 

@@ -45,8 +45,15 @@ pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// Returns a number that is unique in this process and never 0.
 pub(crate) fn unique() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Makes the numbers of this process differ from those of its parent, and from those of the parent's other children.
+pub(crate) fn continue_from(pid: u32) {
+    // Readers of JSON may know 53 bits only, and a process number has at most 22.
+    NEXT.fetch_max(u64::from(pid) << 30, Ordering::Relaxed);
 }

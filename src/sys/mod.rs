@@ -17,8 +17,10 @@ pub(crate) mod file_size;
 pub(crate) mod folder;
 pub(crate) mod marker;
 pub(crate) mod observer;
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(all(any(target_os = "linux", all(unix, feature = "macros")), not(miri)))]
 pub(crate) mod poll;
+#[cfg(all(feature = "macros", unix, not(miri)))]
+pub(crate) mod preparation;
 pub(crate) mod process;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod role;

@@ -85,13 +85,15 @@ pub(crate) fn current_dir() -> Option<PathBuf> {
     std::env::current_dir().ok()
 }
 
+/// Returns the process that started this one.
 #[cfg(all(unix, not(miri)))]
-fn parent() -> u32 {
+pub(crate) fn parent() -> u32 {
     std::os::unix::process::parent_id()
 }
 
+/// See the Unix version.
 #[cfg(not(all(unix, not(miri))))]
-fn parent() -> u32 {
+pub(crate) fn parent() -> u32 {
     0
 }
 
@@ -165,11 +167,16 @@ impl PidSpace {
 
 /// Returns a command whose process leads its own group on Unix.
 pub(crate) fn command(program: &OsStr) -> Command {
-    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
-    let mut command = Command::new(program);
+    let mut command = command_in_our_group(program);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command
+}
+
+/// Returns a command whose process stays in this process's group.
+pub(crate) fn command_in_our_group(program: &OsStr) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "this is the shim")]
+    Command::new(program)
 }
 
 /// A process that was running, identified by its number and start.

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::exit;
 use crate::resource::Access;
-use crate::run::{self, Runner};
+use crate::run::{self, Inherited, Runner};
 use crate::sys::file_lock::{self, Locked};
 use crate::sys::{clock, process, stderr};
 use once_cell::sync::{Lazy, OnceCell};
@@ -86,6 +86,15 @@ pub(super) fn begin() -> Result<(Worker, Part), Error> {
         Some(name) => ThreadKind::Named(name),
         None => ThreadKind::Unnamed,
     };
+    if let Some(inherited) = run::inherited() {
+        let owns_test = match kind {
+            ThreadKind::Main => true,
+            ThreadKind::Named(name) => name == inherited.test,
+            ThreadKind::Unnamed => false,
+        };
+        let part = if owns_test { Part::Owner } else { Part::None };
+        return Ok((continued(inherited), part));
+    }
     let identity = identify(run::facts(), run::run(), kind)?;
     let part = if identity.owns_test {
         Part::Owner
@@ -154,6 +163,34 @@ fn worker_of(identity: Identity, thread: Option<String>) -> Worker {
             new(format!("{prefix}{slot}"), index, lease, thread)
         }
     }
+}
+
+/// Returns the worker of an isolated test, whose execution began in the parent process.
+fn continued(inherited: &Inherited) -> Worker {
+    static PROCESS: OnceCell<Worker> = OnceCell::new();
+    let new = || {
+        clock::continue_from(process::id());
+        let worker = Worker(Arc::new(Execution {
+            number: inherited.execution,
+            id: inherited.worker.clone(),
+            index: inherited.index,
+            test: Some(inherited.test.clone()),
+            lease: Lease::fixed(),
+            attempt: inherited.attempt,
+            thread: None,
+            pid: process::id(),
+            is_over: AtomicBool::new(false),
+            outcome: KnownOutcome::default(),
+            folder: Mutex::new(None),
+            locks: Mutex::new(Vec::new()),
+        }));
+        for lock in &inherited.locks {
+            let access = if lock.shared { Access::Read } else { Access::Write };
+            worker.add_lock(&lock.label, access);
+        }
+        worker
+    };
+    PROCESS.get_or_init(new).clone()
 }
 
 fn start(execution: Execution) -> Worker {
@@ -268,9 +305,12 @@ pub(super) fn end(worker: &Worker) {
         if let Some(folder) = lock(&execution.folder).take() {
             folder.end(execution.outcome.get());
         }
-        worker.record(|| Event::End {
-            execution: execution.number,
-        });
+        // The execution of an isolated test ends with its parent's part.
+        if run::inherited().is_none() {
+            worker.record(|| Event::End {
+                execution: execution.number,
+            });
+        }
     });
     if children > 0 {
         worker.record(|| Event::Quarantined {

@@ -268,7 +268,7 @@ impl Worker {
         self.0.number
     }
 
-    /// Returns the number of this attempt of the test, from 1 on.
+    /// Returns the number of this attempt at the test, from 1.
     pub(crate) fn attempt(&self) -> u64 {
         self.0.attempt
     }

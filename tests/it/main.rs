@@ -11,6 +11,8 @@ mod console;
 mod docs;
 mod files;
 mod house;
+#[cfg(all(feature = "macros", unix, not(miri)))]
+mod isolated;
 mod locator;
 mod markdown;
 #[path = "../../src/sys/role.rs"]

@@ -14,6 +14,8 @@ mod files;
 mod fixtures;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod fixtures_outside;
+#[cfg(all(feature = "macros", target_os = "linux", not(miri)))]
+mod isolated;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod kept;
 #[cfg(all(unix, not(miri)))]

@@ -2,6 +2,7 @@
 
 mod confirm;
 mod explained;
+mod isolated;
 mod order;
 pub(crate) mod package;
 mod probe;

@@ -40,7 +40,9 @@ impl Package {
         let package = Self::new(name, source);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let manifest = fs::read_to_string(package.path().join("Cargo.toml")).unwrap();
-        let manifest = format!("{manifest}[dev-dependencies]\ncofferdam = {{ path = {root:?} }}\n");
+        let manifest = format!(
+            "{manifest}[dev-dependencies]\ncofferdam = {{ path = {root:?}, features = [\"macros\"] }}\n"
+        );
         package.write("Cargo.toml", &manifest);
         // Reuses the versions of this workspace; Cargo removes those that the suite does not need.
         fs::copy(root.join("Cargo.lock"), package.path().join("Cargo.lock")).unwrap();

@@ -1,0 +1,169 @@
+//! The report of an isolated test's process, and what follows from it: pure functions of data.
+
+use serde_json::{Value, json};
+
+/// A line of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    /// The test's body is about to run.
+    Entered,
+    /// The body returned a success or a failure.
+    Returned { success: bool },
+    /// The body panicked. The place is known unless the panic came from another thread.
+    Panicked { message: String, place: Option<String> },
+}
+
+impl Report {
+    pub(super) fn encode(&self) -> String {
+        let line = match self {
+            Self::Entered => json!({ "entered": true }),
+            Self::Returned { success } => json!({ "returned": success }),
+            Self::Panicked { message, place } => json!({ "panicked": message, "place": place }),
+        };
+        format!("{line}\n")
+    }
+
+    fn decode(line: &str) -> Option<Self> {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        if let Some(success) = line["returned"].as_bool() {
+            return Some(Self::Returned { success });
+        }
+        match text(&line["panicked"]) {
+            Some(message) => Some(Self::Panicked {
+                message,
+                place: text(&line["place"]),
+            }),
+            None => line["entered"].as_bool().map(|_| Self::Entered),
+        }
+    }
+
+    /// Returns the last complete line. The line of a process that was killed meanwhile is incomplete.
+    pub(super) fn last_of(text: &str) -> Option<Self> {
+        let mut lines = text.split_inclusive('\n').rev();
+        lines.find_map(|line| Self::decode(line.strip_suffix('\n')?))
+    }
+}
+
+/// How the process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Code(i32),
+    Signal(i32),
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal(signal) => match name(*signal) {
+                Some(name) => write!(f, "was ended by signal {signal} ({name})"),
+                None => write!(f, "was ended by signal {signal}"),
+            },
+        }
+    }
+}
+
+/// Returns the names of the signals whose numbers are the same everywhere, and that tests end by.
+fn name(signal: i32) -> Option<&'static str> {
+    let found = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return None,
+    };
+    Some(found)
+}
+
+/// The result of an isolated test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The body returned a success or a failure.
+    Returned { success: bool },
+    /// The body panicked.
+    Panicked { message: String, place: Option<String> },
+    /// The process did not do what a test does. A `#[should_panic]` test must not pass by that.
+    Broken(String),
+}
+
+/// The exit codes of libtest.
+const LIBTEST: [i32; 2] = [0, 101];
+
+/// Returns the result that the last report and the end of the process mean.
+pub(super) fn verdict(last: Option<Report>, ended: Ended) -> Verdict {
+    let is_normal = matches!(ended, Ended::Code(code) if LIBTEST.contains(&code));
+    match last {
+        Some(Report::Returned { success: true }) if !is_normal => Verdict::Broken(format!(
+            "the test returned, but then its process {ended}: look at what runs at its end, such as destructors"
+        )),
+        Some(Report::Returned { success }) => Verdict::Returned { success },
+        Some(Report::Panicked { message, place }) => Verdict::Panicked { message, place },
+        Some(Report::Entered) => {
+            Verdict::Broken(format!("the test's process {ended} before the test returned"))
+        }
+        None => Verdict::Broken(format!(
+            "the test's process {ended} before the test began: #[isolated] needs the harness of `#[test]`, and a body \
+             that runs in each process"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panicked() -> Report {
+        Report::Panicked {
+            message: "a \"b\"\nc".to_owned(),
+            place: Some("src/lib.rs:1:2".to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_last_complete_line_counts() {
+        let text = Report::Entered.encode() + &panicked().encode();
+        assert_eq!(Report::last_of(&text), Some(panicked()));
+        assert_eq!(Report::last_of(&text[..text.len() - 1]), Some(Report::Entered));
+        assert_eq!(Report::last_of("{\"returned\":fal"), None);
+        let failed = Report::Returned { success: false };
+        assert_eq!(Report::last_of(&failed.encode()), Some(failed));
+    }
+
+    #[test]
+    fn exit_codes_are_never_the_result() {
+        for code in [0, 101] {
+            let ended = Ended::Code(code);
+            for success in [true, false] {
+                let returned = Report::Returned { success };
+                assert_eq!(verdict(Some(returned), ended), Verdict::Returned { success });
+            }
+            assert!(matches!(
+                verdict(Some(panicked()), ended),
+                Verdict::Panicked { .. }
+            ));
+            for last in [None, Some(Report::Entered)] {
+                assert!(matches!(verdict(last, ended), Verdict::Broken(_)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_test_whose_process_ends_badly_after_it_fails() {
+        for ended in [Ended::Code(23), Ended::Signal(11)] {
+            let Verdict::Broken(why) = verdict(Some(Report::Returned { success: true }), ended) else {
+                panic!("it passed")
+            };
+            assert!(why.contains(&ended.to_string()), "{why}");
+        }
+        assert_eq!(Ended::Signal(11).to_string(), "was ended by signal 11 (SIGSEGV)");
+        assert_eq!(Ended::Signal(64).to_string(), "was ended by signal 64");
+    }
+}

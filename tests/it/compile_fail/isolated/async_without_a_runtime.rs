@@ -1,0 +1,4 @@
+#[cofferdam::isolated]
+async fn waits() {}
+
+fn main() {}

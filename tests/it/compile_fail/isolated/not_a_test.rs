@@ -1,0 +1,4 @@
+#[cofferdam::isolated]
+mod tests {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[cofferdam::isolated]
+fn takes(_: u32) {}
+
+fn main() {}
